@@ -1,4 +1,4 @@
-"""The chip generations as records of data. A difference between T5 and T6 is a value here, not an `if` elsewhere."""
+"""The chip generations as records of data: a difference is a value here, not an `if` elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Range(NamedTuple):
     """Consecutive words of an index port: the first index, and how many."""
 
     start: int
-    count: int
+    words: int
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Chip:
     name: str
     """`t5` or `t6`."""
     version: int
-    """The generation's number: the top nibble of the PCI device id (t4_hw.c, t4_get_chip_type())."""
+    """The top nibble of the PCI device id (t4_hw.c, t4_get_chip_type())."""
     cim_la_words: int
-    """Words the CIM logic analyser's entity holds behind its configuration word (cudbg_collect_cim_la())."""
+    """Words of CIM_LA behind its configuration word (cudbg_collect_cim_la())."""
     rss_rows: int
     """Rows of TP_RSS_LKP_TABLE, two queues each."""
     rss_vfs: int
@@ -45,10 +45,9 @@ class Chip:
         return Registers(self.name)
 
     def ranges(self, table: str) -> tuple[Range, ...]:
-        """The rows of `chip/ranges/<table>_<chip>.csv`: in byte offsets, (first, last) become (first, words)."""
-        path = files("chip") / "ranges" / f"{table}_{self.name}.csv"
-        with path.open(newline="") as rows:
-            return tuple(_range(row) for row in csv.DictReader(rows))
+        """The rows of `chip/ranges/<table>_<chip>.csv`."""
+        text = (files("chip") / "ranges" / f"{table}_{self.name}.csv").read_text()
+        return tuple(_range(row) for row in csv.DictReader(text.splitlines()))
 
     def __repr__(self) -> str:
         return self.name.upper()

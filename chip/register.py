@@ -1,8 +1,9 @@
 """Registers and fields of one chip, read from the tables in `chip/registers/`.
 
-`t5.csv` and `t6.csv` hold every register of each chip, arrays collapsed to (offset, count, stride), with Chelsio's own
-names for registers and fields. `linux.csv` lays over them what Linux adds: its name where it has one (it wins), how the
-register behaves when accessed, its value after reset, and the registers that are reached through others (`space`).
+`t5.csv` and `t6.csv` hold every register of each chip, arrays collapsed to (offset, count,
+stride), with Chelsio's own names for registers and fields. `linux.csv` lays over them what Linux
+adds: its name where it has one (it wins), how the register behaves when accessed, its value after
+reset, and the registers that are reached through others (`space`).
 
 A `Register` is its own offset: `io.read(chip.r.PL_WHOAMI)` needs no conversion.
 """
@@ -17,7 +18,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 BAR0 = "bar0"
-"""The space of registers that a plain access to BAR0 reaches; every other space is reached through an index port."""
+"""The space a plain access to BAR0 reaches; every other is reached through an index port."""
 
 
 class UnknownRegister(LookupError, AttributeError):
@@ -137,14 +138,15 @@ class Place(NamedTuple):
     """What stands at an offset: a register and, for an array, which element."""
 
     register: Register
-    index: int
+    element: int
 
     def __str__(self) -> str:
-        return f"{self.register.name}[{self.index}]" if self.register.count > 1 else self.register.name
+        name = self.register.name
+        return f"{name}[{self.element}]" if self.register.count > 1 else name
 
 
 class Registers:
-    """Every register of one chip, by name (`chip.r.PL_WHOAMI`) and by offset (`chip.r.at(0x19400)`)."""
+    """Every register of one chip, by name (`r.PL_WHOAMI`) and by offset (`r.at(0x19400)`)."""
 
     def __init__(self, chip: str) -> None:
         self._chip = chip
@@ -184,7 +186,7 @@ class Registers:
         return self._made[key]
 
     def __getitem__(self, name: str) -> Register:
-        """The register called `name`: Linux's name, or Chelsio's. The first, where a name stands in several places."""
+        """The register of that name, Linux's or Chelsio's; the first, where it stands twice."""
         row = self._by_name.get(name)
         if row is None:
             raise UnknownRegister(name, self._chip, list(self._by_name))
@@ -199,7 +201,7 @@ class Registers:
         return name in self._by_name
 
     def __iter__(self) -> Iterator[Register]:
-        """Every register, first those of BAR0 by offset, then those that are reached through others, and aliases."""
+        """Those of BAR0 by offset, then those reached through others, and aliases."""
         for row in (*self._rows, *self._spare):
             yield self._make(row)
 
@@ -218,5 +220,5 @@ class Registers:
 
 
 def _read(name: str) -> list[dict[str, str]]:
-    with (files("chip") / "registers" / name).open(newline="") as table:
-        return list(csv.DictReader(table))
+    text = (files("chip") / "registers" / name).read_text()
+    return list(csv.DictReader(text.splitlines()))
