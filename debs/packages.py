@@ -1,0 +1,202 @@
+"""Source and binary packages of Debian, unpacked in the cache folder."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from . import sources
+from .apt import Apt, architecture
+from .cache import Progress, build_once, cache_dir, silent
+from .errors import Unavailable
+
+MANIFEST = ".debs.json"
+MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
+
+
+def binaries(
+    packages: Sequence[str],
+    *,
+    suites: Sequence[str],
+    name: str,
+    dependencies: bool = True,
+    progress: Progress = silent,
+) -> Path:
+    """A private root folder with `packages` and all they depend on, unpacked.
+
+    Without `dependencies` it holds just `packages`. Nothing is installed and no maintainer script
+    runs. `suites` are used together; a package comes from the last suite that has it (`("trixie",
+    "trixie-backports")`: backports first). The folder is kept, keyed by the inputs, and is
+    complete whenever it is there. `name` makes its path readable. `manifest(root)` tells the
+    versions.
+
+    Raises Unavailable.
+    """
+    suites = tuple(suites)
+    key = _key("binaries", architecture(), sorted(packages), suites, dependencies)
+    build = functools.partial(_build_root, packages, suites, dependencies, progress)
+    return build_once(cache_dir() / "debs" / f"{name}-{key}", build, progress)
+
+
+def source(
+    package: str,
+    *,
+    suites: Sequence[str],
+    only: str = "",
+    progress: Progress = silent,
+) -> Path:
+    """The upstream source of a Debian source package, unpacked.
+
+    It comes from the first of `suites` that has it. `only` is a folder of the source: nothing
+    outside it is unpacked (all paths stay as they are). Debian's patches are not applied. Needs no
+    dpkg-source. apt has verified every file's checksum against the signed archive.
+
+    Raises Unavailable.
+    """
+    key = _key("source", package, tuple(suites), only)
+    build = functools.partial(_build_source, package, tuple(suites), only, progress)
+    return build_once(cache_dir() / "debs" / f"{package}-source-{key}", build, progress)
+
+
+def manifest(folder: Path) -> dict[str, str]:
+    """The version of each package that `binaries` or `source` unpacked into `folder`."""
+    versions: dict[str, str] = json.loads((folder / MANIFEST).read_text())
+    return versions
+
+
+def _key(*inputs: object) -> str:
+    return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
+
+
+def _build_root(
+    packages: Sequence[str],
+    suites: tuple[str, ...],
+    dependencies: bool,
+    progress: Progress,
+    work: Path,
+    lock: int,
+) -> None:
+    apt = Apt(work, lock, progress)
+    apt.update(sources.mirrors(), "deb", suites)
+    archives = work / "archives"
+    doing = f"downloading {' '.join(packages)}"
+    if dependencies:
+        apt.run(doing, "install", "--download-only", "-t", suites[-1], *packages)
+    else:
+        apt.run(doing, "download", "-t", suites[-1], *packages, cwd=archives)
+    _unpack_all(sorted(archives.glob("*.deb")), work / "result", progress)
+
+
+def _unpack_all(archives: list[Path], root: Path, progress: Progress) -> None:
+    """Unpack `archives` over each other, with the merged /usr of every Debian since bookworm."""
+    for link, target in MERGED.items():
+        (root / target).mkdir(parents=True, exist_ok=True)
+        (root / link).symlink_to(target)
+    versions = {}
+    for done, archive in enumerate(archives):
+        progress("unpacking", done / len(archives))
+        package, version, _ = archive.stem.rsplit("_", 2)
+        versions[package] = version.replace("%3a", ":")
+        _unpack(archive, root)
+    (root / MANIFEST).write_text(json.dumps(versions, indent=1))
+    progress("unpacking", 1.0)
+
+
+def _unpack(archive: Path, root: Path) -> None:
+    """Add a package's files. `dpkg-deb -x` would make folders of the merged /usr's links."""
+    tar = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(root)]
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE
+    ) as deb:
+        unpacked = subprocess.run(tar, stdin=deb.stdout, capture_output=True, text=True)
+    if deb.returncode or unpacked.returncode:
+        raise Unavailable(archive.name, unpacked.stderr.strip() or "dpkg-deb failed", DAMAGED)
+
+
+DAMAGED = "Free some disk space, or clear the cache and try again"
+
+
+def _build_source(
+    package: str,
+    suites: tuple[str, ...],
+    only: str,
+    progress: Progress,
+    work: Path,
+    lock: int,
+) -> None:
+    result = work / "result"
+    version = _download_source(package, suites, progress, work, lock)
+    for archive, below in _originals(work / "archives", package):
+        progress(f"unpacking {archive.name}", None)
+        _unpack_source(archive, result / below, only.removeprefix(f"{below}/") if below else only)
+    if only and not (result / only).is_dir():
+        raise Unavailable(f"{only} of {package} {version}", "the source has no such folder", OTHER)
+    (result / MANIFEST).write_text(json.dumps({package: version}))
+
+
+OTHER = "Another suite may have it"
+
+
+def _download_source(
+    package: str, suites: tuple[str, ...], progress: Progress, work: Path, lock: int
+) -> str:
+    """Download the package from the first suite that has it, into `work/archives`; its version."""
+    apt = Apt(work, lock, progress)
+    reasons = []
+    for suite in suites:
+        archives = work / "archives"
+        try:
+            apt.update(sources.mirrors(), "deb-src", (suite,))
+            apt.run(
+                f"downloading the source of {package} ({suite})",
+                "source",
+                "--download-only",
+                "--only-source",
+                package,
+                cwd=archives,
+            )
+        except Unavailable as error:
+            reasons.append(f"{suite}: {error.why}")
+            shutil.rmtree(archives)
+        else:
+            return _version(archives)
+    raise Unavailable(f"the source package {package}", "; ".join(reasons), sources.REMEDY)
+
+
+def _version(archives: Path) -> str:
+    text = next(archives.glob("*.dsc")).read_text(errors="replace")
+    found = re.search(r"(?m)^Version: (\S+)", text)
+    return found[1] if found else "unknown"
+
+
+def _originals(archives: Path, package: str) -> Iterator[tuple[Path, str]]:
+    """Upstream's archives and where each belongs: at the top, or in its component's folder."""
+    for archive in sorted(archives.glob(f"{package}_*.orig*.tar.*")):
+        if archive.suffix != ".asc":
+            found = re.search(r"\.orig-([\w-]+)\.tar\.", archive.name)
+            yield archive, found[1] if found else ""
+
+
+def _unpack_source(archive: Path, into: Path, only: str) -> None:
+    """Unpack without the archive's top folder, and nothing outside `only`.
+
+    The members are filtered where Python can (3.11.4 and later); the archive's checksum is
+    Debian's in any case.
+    """
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            _, _, name = member.name.removeprefix("./").partition("/")
+            if not name or not (not only or name == only or name.startswith(only + "/")):
+                continue
+            member.name = name
+            if hasattr(tarfile, "data_filter"):
+                tar.extract(member, into, filter="data")
+            else:
+                tar.extract(member, into)

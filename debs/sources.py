@@ -1,0 +1,132 @@
+"""The Debian mirror this machine uses, read from its own apt sources.
+
+Both forms are understood, one-line and deb822 (sources.list(5)), in `/etc/apt/sources.list` and in
+`/etc/apt/sources.list.d`. No address of a mirror is written down here.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import Unavailable
+
+ETC = Path("/etc")
+ROLLING = frozenset({"oldstable", "stable", "testing", "unstable", "sid"})
+REMEDY = "Name a Debian mirror in /etc/apt/sources.list.d (sources.list(5))"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One archive: its address, and how apt is told to trust it."""
+
+    uri: str
+    signed_by: str | None = None  # a keyring's path or fingerprints, or a whole armoured key
+    trusted: str | None = None
+
+    def stanza(self, kind: str, suites: tuple[str, ...]) -> str:
+        """The deb822 text for `suites`, component main; `kind` is deb or deb-src."""
+        lines = [
+            f"Types: {kind}",
+            f"URIs: {self.uri}",
+            f"Suites: {' '.join(suites)}",
+            "Components: main",
+            f"Targets: {'Packages' if kind == 'deb' else 'Sources'}",
+        ]
+        if self.signed_by:
+            lines.append(f"Signed-By: {self.signed_by}")
+        if self.trusted:
+            lines.append(f"Trusted: {self.trusted}")
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line or stanza of the machine's sources, as far as it matters here."""
+
+    mirrors: tuple[Mirror, ...]
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+
+
+def mirrors(etc: Path = ETC) -> list[Mirror]:
+    """The mirrors that may serve Debian itself, the likeliest first, each once.
+
+    An entry counts when it is a binary source of this machine's own suite, component main. A third
+    party may bear the suite's name too, so entries that trust Debian's archive keyring come first;
+    whether a mirror really is Debian's is seen from its Release file.
+
+    Raises Unavailable when the machine names none.
+    """
+    own = ROLLING | {codename(etc)}
+    found = [
+        mirror
+        for entry in entries(etc / "apt")
+        if own.intersection(entry.suites) and "main" in entry.components
+        for mirror in entry.mirrors
+        if not mirror.uri.startswith("cdrom:")
+    ]
+    if not found:
+        raise Unavailable("a Debian mirror", f"no apt source in {etc / 'apt'} serves it", REMEDY)
+    found.sort(key=lambda mirror: "debian-archive" not in (mirror.signed_by or ""))
+    return list(dict.fromkeys(found))
+
+
+def codename(etc: Path = ETC) -> str:
+    """The suite of `/etc/os-release`, such as `bookworm`; empty where it names none."""
+    try:
+        text = (etc / "os-release").read_text()
+    except FileNotFoundError:
+        return ""
+    found = re.search(r'(?m)^VERSION_CODENAME="?([\w-]+)', text)
+    return found[1] if found else ""
+
+
+def entries(apt: Path) -> Iterator[Entry]:
+    """All enabled binary sources under `apt` (/etc/apt), in apt's own order."""
+    files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
+    for file in files:
+        if not file.is_file():
+            continue
+        text = file.read_text(errors="replace")
+        if file.suffix == ".list":
+            yield from one_line(text)
+        elif file.suffix == ".sources":
+            yield from deb822(text)
+
+
+def one_line(text: str) -> Iterator[Entry]:
+    """The entries of a file in one-line form: `deb [option=value ...] uri suite component ...`."""
+    for line in text.splitlines():
+        found = re.match(r"\s*deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<rest>[^#]+)", line)
+        if not found:
+            continue
+        options = dict(
+            word.split("=", 1) for word in shlex.split(found["options"] or "") if "=" in word
+        )
+        uri, *rest = found["rest"].split()
+        if rest:
+            mirror = Mirror(uri, options.get("signed-by"), options.get("trusted"))
+            yield Entry((mirror,), (rest[0],), tuple(rest[1:]))
+
+
+def deb822(text: str) -> Iterator[Entry]:
+    """The enabled entries of a file in deb822 form."""
+    text = re.sub(r"(?m)^#.*\n?", "", text)
+    for stanza in re.split(r"\n[ \t]*\n", text):
+        fields = {
+            name.lower(): value.strip()
+            for name, value in re.findall(r"(?m)^([\w-]+):(.*(?:\n[ \t].*)*)", stanza)
+        }
+        enabled = fields.get("enabled", "yes").lower() not in ("no", "false", "0", "off")
+        if not enabled or "deb" not in fields.get("types", "").split():
+            continue
+        signed_by, trusted = fields.get("signed-by"), fields.get("trusted")
+        yield Entry(
+            tuple(Mirror(uri, signed_by, trusted) for uri in fields.get("uris", "").split()),
+            tuple(fields.get("suites", "").split()),
+            tuple(fields.get("components", "").split()),
+        )
