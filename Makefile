@@ -1,0 +1,55 @@
+# The two commands are `make demo` and `make test`. Each installs what it needs first: Debian
+# packages that are missing (as root, or through sudo), and a virtual environment in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := setup.py cffi_build.py $(wildcard pyvfio_user/*.[ch] emu/*.[ch] driver/*.[ch])
+
+.PHONY: help demo test check test-kernels bench clean
+
+help:
+	@echo "make demo          serve a T6 and a T5, probe, collect, write a vmcore, show it"
+	@echo "make test          everything the README promises, a guest's crash kernel included"
+	@echo "make check         the fast part: lint, types, unit and socket tests, sanitizers"
+	@echo "make test-kernels  the guest tests on newer kernels too"
+	@echo "make bench         measure; the plots go to docs/plots"
+	@echo "make clean         remove what was built here (the user's cache stays: vmcoredd cache clear)"
+
+demo: .venv/ready
+	$(BIN)/vmcoredd demo
+
+test: .venv/ready-test check
+	$(BIN)/python -m pytest -m "guest or interop"
+
+check: .venv/ready-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not guest and not interop"
+
+bench: .venv/ready-test
+	$(BIN)/vmcoredd bench
+
+.venv/pip: pyproject.toml debs/install.py
+	@$(PYTHON) -m debs.install build
+	@echo "making a virtual environment in .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=68" "cffi>=1.16"
+	@touch $@
+
+.venv/ready: .venv/pip $(SOURCES)
+	@echo "building the C cores and installing vmcoredd into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		--config-settings editable_mode=compat --editable .
+	@touch $@
+
+.venv/ready-test: .venv/ready
+	@$(PYTHON) -m debs.install test
+	@echo "installing what the tests need into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		--config-settings editable_mode=compat --editable ".[test,guest,bench]"
+	@touch $@
+
+clean:
+	rm -rf .venv build *.egg-info
+	find . -name '*.so' -not -path './.venv/*' -delete

@@ -1,0 +1,98 @@
+"""Install what this machine lacks, for one purpose: `python3 -m debs.install build|test`.
+
+Nothing is asked of the package manager as long as everything needed is there, however it came to be
+there: each need is a probe (a command, a C header, a Python module), and only a probe that fails
+names a Debian package. Packages are installed as root or through sudo; without either, the command
+to run is printed and the exit code is 1. Runs on a bare python3: standard library only.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+Probe = Callable[[], bool]
+
+
+def command(name: str) -> Probe:
+    """Is there a program of that name?"""
+    return lambda: (
+        shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
+    )
+
+
+def header(name: str) -> Probe:
+    """Does a C program find that header in the system's folders?"""
+    places = (Path("/usr/include"), *Path("/usr/include").glob("*-linux-gnu"))
+    return lambda: any((place / name).exists() for place in places)
+
+
+def module(name: str) -> Probe:
+    """Can this Python import that module?"""
+    return lambda: importlib.util.find_spec(name) is not None
+
+
+def python_header() -> bool:
+    """Can an extension be compiled for this very Python?"""
+    return (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()
+
+
+BUILD: dict[str, Probe] = {
+    "gcc": command("gcc"),
+    "libc6-dev": header("stdio.h"),
+    "binutils": command("readelf"),
+    "python3-venv": module("ensurepip"),
+    "python3-dev": python_header,
+}
+TEST: dict[str, Probe] = BUILD | {
+    "make": command("make"),
+    "flex": command("flex"),
+    "bison": command("bison"),
+    "bc": command("bc"),
+    "kmod": command("depmod"),
+    "cpio": command("cpio"),
+    "xz-utils": command("xz"),
+    "libelf-dev": header("libelf.h"),
+    "libssl-dev": header("openssl/ssl.h"),
+}
+PURPOSES = {"build": BUILD, "test": TEST}
+
+
+def missing(purpose: str) -> list[str]:
+    """The Debian packages whose probes fail, for `build` or `test`."""
+    return [package for package, probe in PURPOSES[purpose].items() if not probe()]
+
+
+def main(argv: list[str]) -> int:
+    """Install what is missing; 0 when everything needed is there afterwards."""
+    if len(argv) != 1 or argv[0] not in PURPOSES:
+        print("usage: python3 -m debs.install build|test", file=sys.stderr)
+        return 2
+    packages = missing(argv[0])
+    if not packages:
+        return 0
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    install = [*sudo, "apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    if sudo and not shutil.which("sudo"):
+        print(f"missing: {' '.join(packages)}\nas root: {' '.join(install[1:])}", file=sys.stderr)
+        return 1
+    print(f"installing from Debian: {' '.join(packages)}", flush=True)
+    quiet = {
+        "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+        "stdout": subprocess.DEVNULL,
+    }
+    for step in ([*sudo, "apt-get", "update"], install):
+        if (code := subprocess.run(step, check=False, **quiet).returncode) != 0:  # type: ignore[call-overload]
+            print(f"failed with exit code {code}: {' '.join(step)}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
