@@ -150,9 +150,11 @@ def _download_source(
     """Download the package from the first suite that has it, into `work/archives`; its version."""
     apt = Apt(work, lock, progress)
     reasons = []
+    archives = work / "archives"
     for suite in suites:
-        archives = work / "archives"
+        shutil.rmtree(archives, ignore_errors=True)
         try:
+            (archives / "partial").mkdir(parents=True)
             apt.update(sources.mirrors(), "deb-src", (suite,))
             apt.run(
                 f"downloading the source of {package} ({suite})",
@@ -164,7 +166,6 @@ def _download_source(
             )
         except Unavailable as error:
             reasons.append(f"{suite}: {error.why}")
-            shutil.rmtree(archives)
         else:
             return _version(archives)
     raise Unavailable(f"the source package {package}", "; ".join(reasons), sources.REMEDY)
