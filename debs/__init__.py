@@ -7,23 +7,26 @@ and its keys are those of the machine's own apt sources.
     root = debs.binaries(["qemu-system-x86"], suites=("trixie", "trixie-backports"), name="qemu")
     subprocess.run([*debs.command(root, "usr/bin/qemu-system-x86_64"), "--version"])
 
-    tree = debs.source("qemu", suites=("trixie",), only="subprojects/libvfio-user")
+    tree = debs.source("qemu", suites=("trixie",), only=["subprojects/libvfio-user"])
 
 A folder that is there is complete: it is filled under another name and renamed. Two processes that
 want the same one do not disturb each other. A download that was interrupted goes on where it
 stopped.
 """
 
-from .cache import Progress, cache_dir, locked
+from .cache import Progress, build_once, cache_dir, locked
 from .errors import Unavailable
 from .packages import binaries, manifest, source
 from .programs import command, inside
+from .sources import codename
 
 __all__ = [
     "Progress",
     "Unavailable",
     "binaries",
+    "build_once",
     "cache_dir",
+    "codename",
     "command",
     "inside",
     "locked",

@@ -49,19 +49,19 @@ def source(
     package: str,
     *,
     suites: Sequence[str],
-    only: str = "",
+    only: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Path:
     """The upstream source of a Debian source package, unpacked.
 
-    It comes from the first of `suites` that has it. `only` is a folder of the source: nothing
-    outside it is unpacked (all paths stay as they are). Debian's patches are not applied. Needs no
-    dpkg-source. apt has verified every file's checksum against the signed archive.
+    It comes from the first of `suites` that has it. `only` are folders or files of the source:
+    nothing outside it is unpacked (all paths stay as they are). Debian's patches are not applied.
+    Needs no dpkg-source. apt has verified every file's checksum against the signed archive.
 
     Raises Unavailable.
     """
-    key = _key("source", package, tuple(suites), only)
-    build = functools.partial(_build_source, package, tuple(suites), only, progress)
+    key = _key("source", package, tuple(suites), tuple(only))
+    build = functools.partial(_build_source, package, tuple(suites), tuple(only), progress)
     return build_once(cache_dir() / "debs" / f"{package}-source-{key}", build, progress)
 
 
@@ -126,7 +126,7 @@ DAMAGED = "Free some disk space, or clear the cache and try again"
 def _build_source(
     package: str,
     suites: tuple[str, ...],
-    only: str,
+    only: tuple[str, ...],
     progress: Progress,
     work: Path,
     lock: int,
@@ -135,9 +135,10 @@ def _build_source(
     version = _download_source(package, suites, progress, work, lock)
     for archive, below in _originals(work / "archives", package):
         progress(f"unpacking {archive.name}", None)
-        _unpack_source(archive, result / below, only.removeprefix(f"{below}/") if below else only)
-    if only and not (result / only).is_dir():
-        raise Unavailable(f"{only} of {package} {version}", "the source has no such folder", OTHER)
+        _unpack_source(archive, result, below, only)
+    for name in only:
+        if not (result / name).exists():
+            raise Unavailable(f"{name} of {package} {version}", "the source has none", OTHER)
     (result / MANIFEST).write_text(json.dumps({package: version}))
 
 
@@ -185,19 +186,23 @@ def _originals(archives: Path, package: str) -> Iterator[tuple[Path, str]]:
             yield archive, found[1] if found else ""
 
 
-def _unpack_source(archive: Path, into: Path, only: str) -> None:
-    """Unpack without the archive's top folder, and nothing outside `only`.
+def _unpack_source(archive: Path, result: Path, below: str, only: tuple[str, ...]) -> None:
+    """Unpack into `below` of `result`: no top folder, nothing outside `only`.
 
     The members are filtered where Python can (3.11.4 and later); the archive's checksum is
     Debian's in any case.
     """
     with tarfile.open(archive) as tar:
         for member in tar:
-            _, _, name = member.name.removeprefix("./").partition("/")
-            if not name or not (not only or name == only or name.startswith(only + "/")):
+            _, _, inner = member.name.removeprefix("./").partition("/")
+            member.name = f"{below}/{inner}" if below else inner
+            if not inner or not _wanted(member.name, only):
                 continue
-            member.name = name
             if hasattr(tarfile, "data_filter"):
-                tar.extract(member, into, filter="data")
+                tar.extract(member, result, filter="data")
             else:
-                tar.extract(member, into)
+                tar.extract(member, result)
+
+
+def _wanted(name: str, only: tuple[str, ...]) -> bool:
+    return not only or any(name == one or name.startswith(one + "/") for one in only)
