@@ -1,0 +1,80 @@
+"""What all mailbox commands share: the two words in front, and the way to find the class."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from chip.firmware.codes import Op
+from chip.layout import BigStruct, FormatError, sizeof, word
+
+MAILBOX_BYTES = 64
+"""Bytes of a mailbox: eight 64-bit words (t4_hw.h, MBOX_LEN)."""
+
+_COMMANDS: dict[int, type[Command]] = {}
+
+
+def header(first: str = "", second: str = "") -> list[tuple[str, type[Any], int]]:
+    """The two words every command starts with, with a command's own fields in both.
+
+    `first` may name bits 19..0 of word 0, `second` bits 31..16 of word 1.
+    """
+    op = "op:24:8 request:23:1 read:22:1 write:21:1 exec:20:1"
+    return [*word(f"{op} {first}"), *word(f"{second} retval:8:8 len16:0:8")]
+
+
+OF_FUNCTION = "pfn:8:3 vfn:0:8"
+"""The function a command is about: physical, and virtual (0: the physical one itself)."""
+OF_VI = "viid:0:12"
+"""The virtual interface a command is about."""
+ALLOC = "alloc:31:1 free:30:1"
+
+
+class Command(BigStruct):
+    """A mailbox command, as asked and as answered; 16 to 64 bytes, a multiple of 16.
+
+    A subclass that names its `OPCODE` is found by `command_of()`. One command can have several
+    layouts (LDST, PORT, ...): the one declared first then picks one of them in `variant()`.
+    """
+
+    OPCODE: ClassVar[Op]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "OPCODE" in cls.__dict__:
+            _COMMANDS.setdefault(cls.OPCODE, cls)
+
+    def __init__(self, **values: Any) -> None:
+        """A request (REQUEST, opcode and length set) with these fields; all others are 0."""
+        super().__init__()
+        defaults = {"op": self.OPCODE, "request": 1, "len16": sizeof(type(self)) // 16}
+        for name, value in {**defaults, **values}.items():
+            setattr(self, name, value)
+
+    @classmethod
+    def variant(cls, data: bytes) -> type[Command]:
+        """The layout of this command that `data` has; a command with one layout needs no own."""
+        return cls
+
+    def reply(self, retval: int = 0, **values: Any) -> Self:
+        """The answer: what was asked, without REQUEST, with `retval` and these fields set."""
+        answer = type(self).from_bytes(bytes(self))
+        for name, value in {"request": 0, "retval": retval, **values}.items():
+            setattr(answer, name, value)
+        return answer
+
+
+class Header(BigStruct):
+    """The two words in front of any command, known or not."""
+
+    _fields_ = tuple(header("low:0:20", "high:16:16"))
+
+
+def command_of(data: bytes) -> Command | None:
+    """The command in a mailbox, in its own class; None if the opcode (data[0]) is not known.
+
+    FormatError if `data` is shorter than the command's layout.
+    """
+    if len(data) < sizeof(Header):
+        raise FormatError("mailbox command", sizeof(Header), len(data))
+    kind = _COMMANDS.get(data[0])
+    return kind.variant(data).from_bytes(data) if kind else None

@@ -1,0 +1,52 @@
+"""Traffic scheduling classes."""
+
+from __future__ import annotations
+
+from chip.firmware.codes import Op
+from chip.firmware.message import Command, header
+from chip.layout import reserved, u8, u16, u32
+
+SC_PARAMS = 1
+"""Sched.sc: the operands are those of SchedParams (enum fw_sched_sc)."""
+
+
+class Sched(Command):
+    """Scheduler set-up; `sc` says which layout the operands have."""
+
+    OPCODE = Op.SCHED
+    _fields_ = (
+        *header(),
+        ("sc", u8),
+        ("type", u8),
+        ("minmaxen", u8),
+        ("r3", u8 * 5),
+        ("nclasses", u8 * 4),
+        *reserved(12),
+    )
+
+    @classmethod
+    def variant(cls, data: bytes) -> type[Command]:
+        return SchedParams if cls.from_bytes(data).sc == SC_PARAMS else cls
+
+
+class SchedParams(Command):
+    """Rates of one class of one channel; `min` and `max` in `unit` and `rate`."""
+
+    OPCODE = Op.SCHED
+    _fields_ = (
+        *header(),
+        ("sc", u8),
+        ("type", u8),
+        ("level", u8),
+        ("mode", u8),
+        ("unit", u8),
+        ("rate", u8),
+        ("ch", u8),
+        ("cl", u8),
+        ("min", u32),
+        ("max", u32),
+        ("weight", u16),
+        ("pktsize", u16),
+        ("burstsize", u16),
+        *reserved(2),
+    )

@@ -1,0 +1,179 @@
+"""Layouts of memory as ctypes structures that refuse what plain ctypes lets pass.
+
+A value that does not fit its field, a misspelt field and a buffer of the wrong size are errors
+here; ctypes truncates, invents an attribute, and reads what there is.
+
+Fields narrower than a word are written as the register tables write them,
+`name:shift:width` (see `chip.register`), so a layout reads like the header it comes from:
+
+    class HelloWords(BigStruct):
+        _fields_ = (*word("err:31:1 mbmaster:24:4"), ("fwrev", u32))
+"""
+
+from __future__ import annotations
+
+import ctypes
+import difflib
+from collections.abc import Iterable, Iterator
+from ctypes import sizeof
+from typing import Any, ClassVar, Self
+
+from chip.register import parse_fields
+
+__all__ = [
+    "BigStruct",
+    "FormatError",
+    "LittleStruct",
+    "field_width",
+    "i16",
+    "i32",
+    "little_word",
+    "reserved",
+    "sizeof",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "word",
+]
+
+u8 = ctypes.c_uint8
+u16 = ctypes.c_uint16
+u32 = ctypes.c_uint32
+u64 = ctypes.c_uint64
+i16 = ctypes.c_int16
+i32 = ctypes.c_int32
+
+_RESERVED = "_reserved"
+
+
+class FormatError(ValueError):
+    """Bytes that are not what they should be; `need` and `have` count bytes."""
+
+    def __init__(self, what: str, need: int, have: int) -> None:
+        self.what, self.need, self.have = what, need, have
+        super().__init__(f"{what}: need {need} bytes, have {have}")
+
+
+def word(fields: str, ctype: type[Any] = u32) -> list[tuple[str, type[Any], int]]:
+    """One word cut into bit fields, `name:shift:width`, highest first; gaps are reserved.
+
+    For big-endian structures, whose bit fields ctypes lays out from the top bit down;
+    `little_word` is for the others.
+    """
+    bits = sizeof(ctype) * 8
+    entries: list[tuple[str, type[Any], int]] = []
+    top = bits
+    for field in parse_fields(fields):
+        entries += _gap(ctype, field.shift + field.width, top)
+        entries.append((field.name, ctype, field.width))
+        top = field.shift
+    return entries + _gap(ctype, 0, top)
+
+
+def little_word(fields: str, ctype: type[Any] = u32) -> list[tuple[str, type[Any], int]]:
+    """The same for little-endian structures: ctypes lays their bit fields from bit 0 up."""
+    return word(fields, ctype)[::-1]
+
+
+def _gap(ctype: type[Any], low: int, high: int) -> list[tuple[str, type[Any], int]]:
+    if high < low:
+        raise ValueError(f"fields overlap at bit {high}, or do not go from high to low")
+    return [(f"{_RESERVED}{low}", ctype, high - low)] if high > low else []
+
+
+def field_width(descriptor: Any) -> int:
+    """The bits of a field, from its ctypes descriptor (`type(struct).name`)."""
+    size: int = descriptor.size
+    return size >> 16 or size * 8
+
+
+def reserved(size: int) -> list[tuple[str, type[Any]]]:
+    """`size` bytes without a meaning."""
+    return [(f"{_RESERVED}_tail", u8 * size)]
+
+
+class _Checked:
+    """The refusals, for both byte orders."""
+
+    _fields_: ClassVar[Any]
+    _ranges: ClassVar[dict[str, tuple[int, int]]] = {}
+    _arrays: ClassVar[dict[str, type[Any]]] = {}
+    _names: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        entries = cls.__dict__.get("_fields_", ())
+        ranges = {entry[0]: _range(entry) for entry in entries if _is_number(entry[1])}
+        cls._ranges = cls._ranges | ranges
+        cls._arrays = cls._arrays | {e[0]: e[1] for e in entries if _is_array(e[1])}
+        cls._names = cls._names + tuple(e[0] for e in entries if not e[0].startswith(_RESERVED))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not hasattr(type(self), name):
+            near = difflib.get_close_matches(name, self._names, n=3)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise AttributeError(f"{type(self).__name__} has no field {name}{hint}")
+        if name in self._arrays and not isinstance(value, ctypes.Array):
+            value = self._array(name, value)
+        if name in self._ranges and not self._ranges[name][0] <= value <= self._ranges[name][1]:
+            low, high = self._ranges[name]
+            raise ValueError(f"{type(self).__name__}.{name}: {value} is not in {low}..{high}")
+        super().__setattr__(name, value)
+
+    def _array(self, name: str, values: Iterable[Any]) -> Any:
+        kind, items = self._arrays[name], tuple(values)
+        if len(items) != kind._length_:
+            raise FormatError(f"{type(self).__name__}.{name}", kind._length_, len(items))
+        return kind(*items)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
+        """A copy of the first bytes of `data`; FormatError if there are too few."""
+        kind: Any = cls
+        if len(data) < sizeof(kind):
+            raise FormatError(cls.__name__, sizeof(kind), len(data))
+        made: Self = kind.from_buffer_copy(data)
+        return made
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The fields' names in order, reserved ones left out."""
+        return cls._names
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Field names with values, in order, reserved ones left out."""
+        return ((name, getattr(self, name)) for name in self._names)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.items() if value)
+        return f"{type(self).__name__}({shown})"
+
+
+class BigStruct(_Checked, ctypes.BigEndianStructure):
+    """A checked layout whose numbers have their highest byte first (the firmware's)."""
+
+
+class LittleStruct(_Checked, ctypes.LittleEndianStructure):
+    """A checked layout whose numbers have their lowest byte first (the host's, in a dump)."""
+
+
+def _is_number(ctype: type[Any]) -> bool:
+    return issubclass(ctype, ctypes._SimpleCData)
+
+
+def _is_array(ctype: type[Any]) -> bool:
+    return issubclass(ctype, ctypes.Array)
+
+
+def _range(entry: tuple[Any, ...]) -> tuple[int, int]:
+    bits = entry[2] if len(entry) > 2 else sizeof(entry[1]) * 8
+    if entry[1](-1).value < 0:
+        return -(1 << bits - 1), (1 << bits - 1) - 1
+    return 0, (1 << bits) - 1
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, ctypes.Array):
+        return bytes(value).hex() if value._type_ is u8 else repr(list(value))
+    return f"{value:#x}" if isinstance(value, int) else repr(value)

@@ -1,0 +1,220 @@
+"""The adapter on PCI: ids, configuration header and capabilities.
+
+Names are those of Linux's pci_regs.h and of t4_pci_id_tbl.h. Everything here is little-endian.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from chip.layout import LittleStruct, little_word, u8, u16, u32
+
+VENDOR_CHELSIO = 0x1425
+CLASS_ETHERNET = 0x020000
+CONFIG_BYTES = 4096
+"""Configuration space of a PCIe function."""
+
+PF = 4
+"""The physical function the driver takes (cxgb4.h, adap->pf; others it leaves alone)."""
+
+
+class Bar(IntEnum):
+    """The memory regions; each is 64 bits wide and takes two BAR registers."""
+
+    REGISTERS = 0
+    """Registers and memory windows."""
+    DOORBELLS = 2
+    """User doorbells of the queues; prefetchable (t4_hw.c, t4_bar2_sge_qregs())."""
+    MSIX = 4
+    """MSI-X table and pending bits."""
+
+
+REGISTERS_BYTES = 0x80000
+"""Least power of two that holds the register map (cxgb4_ethtool.c: T5_REGMAP_SIZE, 0x53000)."""
+
+
+def device_id(product: int, pf: int = PF) -> int:
+    """The id of a function of a product (0xVFPP: generation, function, product)."""
+    return product | (pf if pf >= PF else 0) << 8
+
+
+PRODUCTS: dict[int, str] = {
+    0x5001: "T520-CR",
+    0x5003: "T540-CR",
+    0x500D: "T580-CR",
+    0x5010: "T580-LP-CR",
+    0x6001: "T6225-CR",
+    0x6007: "T62100-LP-CR",
+    0x600D: "T62100-CR",
+}
+"""Products of the card profiles. T5 names: t4_pci_id_tbl.h; T6 names: DPDK's copy of it."""
+
+
+class Command(IntEnum):
+    """PCI_COMMAND bits."""
+
+    IO = 0x1
+    MEMORY = 0x2
+    MASTER = 0x4
+    INTX_DISABLE = 0x400
+
+
+class Status(IntEnum):
+    """PCI_STATUS bits."""
+
+    CAP_LIST = 0x10
+
+
+class BarFlag(IntEnum):
+    """Low bits of a BAR register."""
+
+    MEM_TYPE_64 = 0x4
+    MEM_PREFETCH = 0x8
+
+
+class Cap(IntEnum):
+    """Capability ids (PCI_CAP_ID_*)."""
+
+    PM = 0x01
+    VPD = 0x03
+    MSI = 0x05
+    EXP = 0x10
+    MSIX = 0x11
+
+
+class ExtCap(IntEnum):
+    """Extended capability ids (PCI_EXT_CAP_ID_*)."""
+
+    ERR = 0x01
+    DSN = 0x03
+
+
+CAP_AT: dict[Cap, int] = {
+    Cap.PM: 0x40,
+    Cap.MSI: 0x50,
+    Cap.EXP: 0x70,
+    Cap.MSIX: 0xB0,
+    Cap.VPD: 0xD0,
+}
+"""Where the capabilities stand; assumed from the ranges PCIE_CONFIG reads (cudbg_entity.h)."""
+
+EXT_CAP_AT: dict[ExtCap, int] = {ExtCap.ERR: 0x100, ExtCap.DSN: 0x140}
+"""Where the extended capabilities stand; assumed likewise."""
+
+
+class ConfigHeader(LittleStruct):
+    """The type 0 configuration header, 64 bytes."""
+
+    _fields_ = (
+        ("vendor", u16),
+        ("device", u16),
+        ("command", u16),
+        ("status", u16),
+        *little_word("class_code:8:24 revision:0:8"),
+        ("cache_line_size", u8),
+        ("latency_timer", u8),
+        ("header_type", u8),
+        ("bist", u8),
+        ("bar", u32 * 6),
+        ("cardbus_cis", u32),
+        ("subsystem_vendor", u16),
+        ("subsystem", u16),
+        ("rom_address", u32),
+        ("capability_list", u8),
+        ("reserved1", u8 * 7),
+        ("interrupt_line", u8),
+        ("interrupt_pin", u8),
+        ("min_gnt", u8),
+        ("max_lat", u8),
+    )
+
+
+class PmCap(LittleStruct):
+    """Power management; `power_state` 0 is D0."""
+
+    _fields_ = (
+        ("id", u8),
+        ("next", u8),
+        *little_word("pme_support:11:5 d2:10:1 d1:9:1 aux_current:6:3 version:0:3", u16),
+        *little_word("pme_status:15:1 pme_enable:8:1 no_soft_reset:3:1 power_state:0:2", u16),
+        ("bridge", u8),
+        ("data", u8),
+    )
+
+
+class ExpressCap(LittleStruct):
+    """PCI Express, version 2."""
+
+    _fields_ = (
+        ("id", u8),
+        ("next", u8),
+        *little_word("irq:9:5 slot:8:1 type:4:4 version:0:4", u16),
+        *little_word("flr:28:1 role_based_errors:15:1 ext_tag:5:1 payload:0:3"),
+        *little_word(
+            "flr:15:1 readrq:12:3 noread_snoop:11:1 ext_tag:8:1 payload:5:3 relax_en:4:1"
+            " urre:3:1 fere:2:1 nfere:1:1 cere:0:1",
+            u16,
+        ),
+        ("devsta", u16),
+        *little_word("port:24:8 l1_exit:15:3 l0s_exit:12:3 aspm:10:2 width:4:6 speed:0:4"),
+        ("lnkctl", u16),
+        *little_word("nlw:4:6 cls:0:4", u16),
+        ("slot_registers", u32 * 2),
+        ("root_registers", u32 * 2),
+        *little_word("comp_tmout_dis:4:1 comp_tmout_ranges:0:4"),
+        *little_word("comp_tmout_dis_enable:4:1 comp_timeout:0:4", u16),
+        ("devsta2", u16),
+        ("lnkcap2", u32),
+        ("lnkctl2", u16),
+        ("lnksta2", u16),
+        ("slot_registers2", u32 * 2),
+    )
+
+
+EXP_DEVCTL = 0x08
+EXP_LNKSTA = 0x12
+EXP_DEVCTL2 = 0x28
+"""Registers of the capability the driver touches (PCI_EXP_*), from its start."""
+COMP_TIMEOUT_17S_64S = 0xD
+"""The completion timeout the driver sets (t4_hw.c, set_pcie_completion_timeout())."""
+
+
+class LinkSpeed(IntEnum):
+    """ExpressCap.cls and .speed: generations of PCIe, in GT/s."""
+
+    GT_2_5 = 1
+    GT_5_0 = 2
+    GT_8_0 = 3
+
+
+class MsixCap(LittleStruct):
+    """MSI-X: `table_size` is the number of vectors less one; offsets count 8 bytes."""
+
+    _fields_ = (
+        ("id", u8),
+        ("next", u8),
+        *little_word("enable:15:1 function_mask:14:1 table_size:0:11", u16),
+        *little_word("table_offset:3:29 table_bir:0:3"),
+        *little_word("pba_offset:3:29 pba_bir:0:3"),
+    )
+
+
+MSIX_ENTRY_BYTES = 16
+"""Address (64 bits), data, and vector control (bit 0: masked)."""
+
+
+class VpdCap(LittleStruct):
+    """Vital product data: write an address with `flag` 0; the data is there when it reads 1."""
+
+    _fields_ = (
+        ("id", u8),
+        ("next", u8),
+        *little_word("flag:15:1 address:0:15", u16),
+        ("data", u32),
+    )
+
+
+class ExtCapHeader(LittleStruct):
+    """The first word of an extended capability."""
+
+    _fields_ = (*little_word("next:20:12 version:16:4 id:0:16"),)
