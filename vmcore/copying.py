@@ -1,0 +1,107 @@
+"""Bytes from one descriptor to another inside the kernel, holes kept as holes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+
+from vmcore.errors import FormatError
+
+Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
+
+CHUNK = 64 << 20  # bytes asked of the kernel at once: progress is told this often
+BOUNCE = 1 << 20  # bytes held here where the kernel copies neither way
+_REFUSED = {
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.ETXTBSY,
+    errno.EBADF,
+}
+
+
+def data_runs(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The (start, end) of each run of data in [start, end) of the file; the rest is holes.
+
+    All of it is data where the file system does not tell, and nothing behind the file's end.
+    """
+    while start < end:
+        try:
+            start = os.lseek(fd, start, os.SEEK_DATA)
+            hole = os.lseek(fd, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            if error.errno != errno.EINVAL:
+                raise
+            hole = end
+        if start < end:
+            yield start, min(hole, end)
+        start = hole
+
+
+class Copier:
+    """Copies into the descriptor `out`; `advance(offset)` hears how far the output has come.
+
+    Each source is copied by the first way that does not refuse it: copy_file_range (shares blocks
+    where a file system can), sendfile (memory to file), and at last through a buffer of ours.
+    """
+
+    def __init__(self, out: int, advance: Callable[[int], None]) -> None:
+        self._out = out
+        self._advance = advance
+
+    def copy(self, fd: int, offset: int, size: int, to: int) -> None:
+        """`size` bytes at `offset` of `fd` to offset `to` of the output, whose holes read zero.
+
+        `FormatError` if the source ends before; `OSError` as the system calls give it.
+        """
+        for start, end in data_runs(fd, offset, offset + size):
+            self._run(fd, start, end, to - offset)
+            self._advance(end + to - offset)
+        have = os.lseek(fd, 0, os.SEEK_END)
+        if have < offset + size:
+            raise FormatError("the base, which became shorter while it was copied", size, have)
+
+    def _run(self, fd: int, start: int, end: int, shift: int) -> None:
+        for way in (self._ranged, self._sent):
+            try:
+                start = self._by(way, fd, start, end, shift)
+            except OSError as error:
+                if error.errno not in _REFUSED:
+                    raise
+        if self._by(self._bounced, fd, start, end, shift) < end:
+            raise FormatError("the base, which ended while it was copied", end, start)
+
+    def _by(self, way: Way, fd: int, start: int, end: int, shift: int) -> int:
+        """Copy on from `start` by `way`; where it got to, which is `end` unless it gave no more."""
+        while start < end:
+            done = way(fd, start, min(CHUNK, end - start), start + shift)
+            if done == 0:
+                break
+            start += done
+            self._advance(start + shift)
+        return start
+
+    def _ranged(self, fd: int, start: int, size: int, to: int) -> int:
+        return os.copy_file_range(fd, self._out, size, start, to)
+
+    def _sent(self, fd: int, start: int, size: int, to: int) -> int:
+        os.lseek(self._out, to, os.SEEK_SET)
+        return os.sendfile(self._out, fd, start, size)
+
+    def _bounced(self, fd: int, start: int, size: int, to: int) -> int:
+        return write_all(self._out, os.pread(fd, min(size, BOUNCE), start), to)
+
+
+def write_all(fd: int, data: bytes | memoryview, offset: int) -> int:
+    """All of `data` at `offset`; the number of bytes, as `os.pwrite` would say it."""
+    rest = memoryview(data)
+    while rest:
+        done = os.pwrite(fd, rest, offset)
+        offset += done
+        rest = rest[done:]
+    return len(data)

@@ -1,0 +1,245 @@
+"""The layouts of an ELF core file and of the device-dump note, for both classes and byte orders.
+
+Sources: gABI chapters 4 and 5 (ELF header, program header, section header 0 for PN_XNUM, notes);
+include/uapi/linux/elf.h and include/uapi/linux/vmcore.h of Linux 6.1 for NT_VMCOREDD and
+`struct vmcoredd_header`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import BigEndianStructure, LittleEndianStructure, c_char, c_uint16, c_uint32, c_uint64
+from dataclasses import dataclass
+from typing import Literal
+
+from vmcore.errors import FormatError
+
+ByteOrder = Literal["little", "big"]
+Structure = LittleEndianStructure | BigEndianStructure
+
+PAGE_SIZE = 4096  # the crash kernel's; every layout below is x86_64's
+MAGIC = b"\x7fELF"
+ELFCLASS32, ELFCLASS64 = 1, 2
+ELFDATA2LSB, ELFDATA2MSB = 1, 2
+EV_CURRENT = 1
+ET_CORE = 4
+EM_X86_64 = 62
+PT_LOAD, PT_NOTE = 1, 4
+PN_XNUM = 0xFFFF  # e_phnum does not hold the count: sh_info of section 0 does
+PF_X, PF_W, PF_R = 1, 2, 4
+
+NT_VMCOREDD = 0x700
+VMCOREDD_NOTE_NAME = b"LINUX"
+VMCOREDD_MAX_NAME_BYTES = 44
+
+_EHDR = [
+    ("e_ident", c_char * 16),
+    ("e_type", c_uint16),
+    ("e_machine", c_uint16),
+    ("e_version", c_uint32),
+]
+_EHDR_TAIL = [
+    ("e_flags", c_uint32),
+    ("e_ehsize", c_uint16),
+    ("e_phentsize", c_uint16),
+    ("e_phnum", c_uint16),
+    ("e_shentsize", c_uint16),
+    ("e_shnum", c_uint16),
+    ("e_shstrndx", c_uint16),
+]
+_EHDR64 = [*_EHDR, ("e_entry", c_uint64), ("e_phoff", c_uint64), ("e_shoff", c_uint64), *_EHDR_TAIL]
+_EHDR32 = [*_EHDR, ("e_entry", c_uint32), ("e_phoff", c_uint32), ("e_shoff", c_uint32), *_EHDR_TAIL]
+
+_PHDR64 = [
+    ("p_type", c_uint32),
+    ("p_flags", c_uint32),
+    ("p_offset", c_uint64),
+    ("p_vaddr", c_uint64),
+    ("p_paddr", c_uint64),
+    ("p_filesz", c_uint64),
+    ("p_memsz", c_uint64),
+    ("p_align", c_uint64),
+]
+_PHDR32 = [
+    ("p_type", c_uint32),
+    ("p_offset", c_uint32),
+    ("p_vaddr", c_uint32),
+    ("p_paddr", c_uint32),
+    ("p_filesz", c_uint32),
+    ("p_memsz", c_uint32),
+    ("p_flags", c_uint32),
+    ("p_align", c_uint32),
+]
+
+
+def _section(word: type[c_uint32] | type[c_uint64]) -> list[tuple[str, type]]:
+    return [
+        ("sh_name", c_uint32),
+        ("sh_type", c_uint32),
+        ("sh_flags", word),
+        ("sh_addr", word),
+        ("sh_offset", word),
+        ("sh_size", word),
+        ("sh_link", c_uint32),
+        ("sh_info", c_uint32),
+        ("sh_addralign", word),
+        ("sh_entsize", word),
+    ]
+
+
+_NHDR = [("n_namesz", c_uint32), ("n_descsz", c_uint32), ("n_type", c_uint32)]
+_VMCOREDD = [
+    *_NHDR,
+    ("name", c_char * 8),
+    ("dump_name", c_char * VMCOREDD_MAX_NAME_BYTES),
+]
+
+
+class Ehdr64(LittleEndianStructure):
+    """Elf64_Ehdr, 64 bytes, little endian."""
+
+    _fields_ = _EHDR64
+
+
+class Ehdr64BE(BigEndianStructure):
+    """Elf64_Ehdr, 64 bytes, big endian."""
+
+    _fields_ = _EHDR64
+
+
+class Ehdr32(LittleEndianStructure):
+    """Elf32_Ehdr, 52 bytes, little endian."""
+
+    _fields_ = _EHDR32
+
+
+class Ehdr32BE(BigEndianStructure):
+    """Elf32_Ehdr, 52 bytes, big endian."""
+
+    _fields_ = _EHDR32
+
+
+class Phdr64(LittleEndianStructure):
+    """Elf64_Phdr, 56 bytes, little endian."""
+
+    _fields_ = _PHDR64
+
+
+class Phdr64BE(BigEndianStructure):
+    """Elf64_Phdr, 56 bytes, big endian."""
+
+    _fields_ = _PHDR64
+
+
+class Phdr32(LittleEndianStructure):
+    """Elf32_Phdr, 32 bytes, little endian."""
+
+    _fields_ = _PHDR32
+
+
+class Phdr32BE(BigEndianStructure):
+    """Elf32_Phdr, 32 bytes, big endian."""
+
+    _fields_ = _PHDR32
+
+
+class Shdr64(LittleEndianStructure):
+    """Elf64_Shdr, 64 bytes, little endian."""
+
+    _fields_ = _section(c_uint64)
+
+
+class Shdr64BE(BigEndianStructure):
+    """Elf64_Shdr, 64 bytes, big endian."""
+
+    _fields_ = _section(c_uint64)
+
+
+class Shdr32(LittleEndianStructure):
+    """Elf32_Shdr, 40 bytes, little endian."""
+
+    _fields_ = _section(c_uint32)
+
+
+class Shdr32BE(BigEndianStructure):
+    """Elf32_Shdr, 40 bytes, big endian."""
+
+    _fields_ = _section(c_uint32)
+
+
+class Nhdr(LittleEndianStructure):
+    """Elf32_Nhdr and Elf64_Nhdr, 12 bytes, little endian."""
+
+    _fields_ = _NHDR
+
+
+class NhdrBE(BigEndianStructure):
+    """Elf32_Nhdr and Elf64_Nhdr, 12 bytes, big endian."""
+
+    _fields_ = _NHDR
+
+
+class VmcoreddHeader(LittleEndianStructure):
+    """`struct vmcoredd_header`, 64 bytes, little endian: the note's header and its dump's name."""
+
+    _fields_ = _VMCOREDD
+
+
+class VmcoreddHeaderBE(BigEndianStructure):
+    """`struct vmcoredd_header`, 64 bytes, big endian."""
+
+    _fields_ = _VMCOREDD
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The structures of one ELF class and byte order."""
+
+    bits: Literal[32, 64]
+    order: ByteOrder
+    ehdr: type[Structure]
+    phdr: type[Structure]
+    shdr: type[Structure]
+    nhdr: type[Structure]
+    dump_header: type[Structure]
+
+    @property
+    def ident(self) -> bytes:
+        """e_ident: 16 bytes, of which the kernel sets the first seven."""
+        elf_class = ELFCLASS64 if self.bits == 64 else ELFCLASS32
+        data = ELFDATA2LSB if self.order == "little" else ELFDATA2MSB
+        return MAGIC + bytes([elf_class, data, EV_CURRENT]) + bytes(9)
+
+
+ELF64 = Layout(64, "little", Ehdr64, Phdr64, Shdr64, Nhdr, VmcoreddHeader)
+ELF32 = Layout(32, "little", Ehdr32, Phdr32, Shdr32, Nhdr, VmcoreddHeader)
+ELF64_BE = Layout(64, "big", Ehdr64BE, Phdr64BE, Shdr64BE, NhdrBE, VmcoreddHeaderBE)
+ELF32_BE = Layout(32, "big", Ehdr32BE, Phdr32BE, Shdr32BE, NhdrBE, VmcoreddHeaderBE)
+
+_LAYOUTS = {
+    (ELFCLASS64, ELFDATA2LSB): ELF64,
+    (ELFCLASS32, ELFDATA2LSB): ELF32,
+    (ELFCLASS64, ELFDATA2MSB): ELF64_BE,
+    (ELFCLASS32, ELFDATA2MSB): ELF32_BE,
+}
+
+DUMP_HEADER_SIZE = ctypes.sizeof(VmcoreddHeader)  # 64: the payload of a device dump stands here
+
+
+def layout_of(ident: bytes) -> Layout:
+    """The layout that the first six bytes of e_ident ask for, or `FormatError`."""
+    layout = _LAYOUTS.get((ident[4], ident[5]))
+    if layout is None:
+        have = f"class {ident[4]}, data {ident[5]}"
+        raise FormatError("ELF header", "class 1 or 2, data 1 or 2", have)
+    return layout
+
+
+def round_up(value: int, unit: int) -> int:
+    """The smallest multiple of `unit` not below `value`."""
+    return -(-value // unit) * unit
+
+
+def round_down(value: int, unit: int) -> int:
+    """The largest multiple of `unit` not above `value`."""
+    return value // unit * unit

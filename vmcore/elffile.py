@@ -1,0 +1,82 @@
+"""The headers of an ELF core file, read without trusting them.
+
+Nothing is allocated by a size that the file states: the program headers are read in slices, and
+the table may lie anywhere (QEMU puts it behind its section header) and be longer than e_phnum can
+say (PN_XNUM: the count is sh_info of section 0).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from vmcore.elf import ET_CORE, MAGIC, PN_XNUM, Layout, Structure, layout_of
+from vmcore.errors import FormatError
+
+SLICE = 1024  # program headers read at once
+
+
+def read_some(fd: int, offset: int, size: int) -> bytes:
+    """Up to `size` bytes at `offset`, which may be any number a file can state."""
+    return os.pread(fd, size, offset) if offset + size < 1 << 63 else b""
+
+
+def read_exactly(fd: int, offset: int, size: int, what: str) -> bytes:
+    """`size` bytes at `offset`; `FormatError` where the file ends before."""
+    data = read_some(fd, offset, size)
+    if len(data) < size:
+        raise FormatError(what, size, len(data))
+    return data
+
+
+def read_structure(fd: int, offset: int, kind: type[Structure], what: str) -> Any:
+    """One structure at `offset`; `FormatError` where the file ends before."""
+    return kind.from_buffer_copy(read_exactly(fd, offset, ctypes.sizeof(kind), what))
+
+
+class ElfHeaders:
+    """The ELF header of the core file behind `fd`; its program headers are read as asked for.
+
+    `FormatError` if it is no ELF core file or its header is cut short or does not add up.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        ident = read_exactly(fd, 0, 16, "ELF header")
+        if not ident.startswith(MAGIC):
+            raise FormatError("ELF header", f"magic {MAGIC!r}", repr(ident[:4]))
+        self.layout: Layout = layout_of(ident)
+        self.ehdr = read_structure(fd, 0, self.layout.ehdr, "ELF header")
+        self._check()
+        self.count = self._program_headers()
+
+    def _check(self) -> None:
+        if self.ehdr.e_type != ET_CORE:
+            have = f"type {self.ehdr.e_type}"
+            raise FormatError("ELF header", f"type {ET_CORE} (core file)", have)
+        size = ctypes.sizeof(self.layout.phdr)
+        if self.ehdr.e_phentsize != size and self.ehdr.e_phnum:
+            raise FormatError("ELF program header entry", size, self.ehdr.e_phentsize)
+
+    def _program_headers(self) -> int:
+        if self.ehdr.e_phnum != PN_XNUM:
+            return int(self.ehdr.e_phnum)
+        if not self.ehdr.e_shoff:
+            raise FormatError("ELF header", "section 0, which counts the program headers", "none")
+        what = "ELF section header 0"
+        return int(read_structure(self._fd, self.ehdr.e_shoff, self.layout.shdr, what).sh_info)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Every program header, in order; `FormatError` where the file ends before the table."""
+        size = ctypes.sizeof(self.layout.phdr)
+        for first in range(0, self.count, SLICE):
+            count = min(SLICE, self.count - first)
+            offset = self.ehdr.e_phoff + first * size
+            data = read_some(self._fd, offset, count * size)
+            for index in range(len(data) // size):
+                yield self.layout.phdr.from_buffer_copy(data, index * size)
+            if len(data) < count * size:
+                need = self.count * size
+                raise FormatError("ELF program headers", need, first * size + len(data))

@@ -1,0 +1,72 @@
+"""What can go wrong in this package, as one tree under `VmcoreError`.
+
+An error of the operating system (no such file, disk full) stays the `OSError` that it is.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class VmcoreError(Exception):
+    """Root of this package's own errors."""
+
+
+class FormatError(VmcoreError):
+    """A file is not what it says it is.
+
+    `what` names the part of the file; `need` and `have` are byte counts, or words where the
+    difference is not one of size.
+    """
+
+    def __init__(self, what: str, need: int | str, have: int | str) -> None:
+        super().__init__(what, need, have)
+        self.what = what
+        self.need = need
+        self.have = have
+
+    def __str__(self) -> str:
+        return f"{self.what}: need {_amount(self.need)}, have {_amount(self.have)}"
+
+
+class DumpRefused(VmcoreError, OSError):
+    """A device dump was not added; `errno` is what the kernel would have returned, positive."""
+
+    def __init__(self, errno: int, why: str) -> None:
+        super().__init__(errno, f"{os.strerror(errno)}: {why}")
+
+
+class CallbackFailed(VmcoreError):
+    """A dump's callback returned `returned`, which is not 0: a negative errno, as in the kernel."""
+
+    def __init__(self, name: str, returned: int) -> None:
+        super().__init__(name, returned)
+        self.name = name
+        self.returned = returned
+
+    def __str__(self) -> str:
+        return f"{self.name}: the dump callback returned {self.returned}"
+
+
+class OutputExists(VmcoreError, FileExistsError):
+    """The output is there already, and replacing it was not asked for."""
+
+
+class OutputUnsuitable(VmcoreError):
+    """The output's name is taken by something that is not a regular file."""
+
+
+class NoSuchNote(VmcoreError, IndexError):
+    """A note's index that the file does not have."""
+
+    def __init__(self, index: int, count: int) -> None:
+        super().__init__(index, count)
+        self.index = index
+        self.count = count
+
+    def __str__(self) -> str:
+        return f"no note {self.index}: the file has {self.count}"
+
+
+def _amount(value: int | str) -> str:
+    return f"{value} bytes" if isinstance(value, int) else value

@@ -1,0 +1,139 @@
+"""Where everything stands in a vmcore: the arithmetic of fs/proc/vmcore.c, once.
+
+    [ELF header and program headers, to a page]
+    [device dumps, in the order they were added, each a multiple of a page]
+    [the notes of the crash context merged into one run, to a page]
+    [memory of each PT_LOAD, from page to page]
+
+The merged PT_NOTE comes first among the program headers and its p_offset is the size of the header
+pages, so a dump that is added moves all that follows it and the dumps come first among the notes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from vmcore.core import ElfCore, Load
+from vmcore.elf import (
+    ET_CORE,
+    EV_CURRENT,
+    PAGE_SIZE,
+    PN_XNUM,
+    PT_LOAD,
+    PT_NOTE,
+    round_down,
+    round_up,
+)
+from vmcore.errors import FormatError
+from vmcore.extents import Extent
+from vmcore.memory import MemoryFile
+
+
+class Dump(Protocol):
+    """A device dump: `size` bytes with a descriptor."""
+
+    @property
+    def size(self) -> int: ...
+
+    def fileno(self) -> int: ...
+
+
+class Image:
+    """A vmcore made of a crash context and device dumps, as a list of extents.
+
+    As the kernel's, a segment is as long as its memory (p_memsz); `stored` makes it as long as what
+    the context's file holds of it (p_filesz), for a file that is to be written. The header pages are
+    rewritten in place when a dump is added, as the kernel rewrites its own.
+    """
+
+    def __init__(self, base: ElfCore, *, stored: bool = False) -> None:
+        self.base = base
+        self._stored = stored
+        layout = base.layout
+        self._count = 1 + len(base.loads)
+        self._table = ctypes.sizeof(layout.ehdr)
+        table_end = self._table + self._count * ctypes.sizeof(layout.phdr)
+        numbered = PN_XNUM <= self._count
+        self.headers_size = round_up(table_end + numbered * ctypes.sizeof(layout.shdr), PAGE_SIZE)
+        self._headers = MemoryFile("elfcorebuf", self.headers_size)
+        self._phdrs: Any = (layout.phdr * self._count).from_buffer(self._headers.view, self._table)
+        self._fill_elf_header(table_end if numbered else 0)
+        self._fill_program_headers()
+        self.extents: Sequence[Extent] = []
+        self.update([])
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file, a multiple of a page."""
+        return self.extents[-1].end
+
+    def update(self, dumps: Sequence[Dump]) -> None:
+        """Make room for `dumps`: they are all that were added, in their order.
+
+        The 32-bit fields of an ELF32 header take the low 32 bits of what does not fit, as in the
+        kernel; a `stored` image that long is refused with `FormatError`.
+        """
+        dumps_size = sum(dump.size for dump in dumps)
+        note = self._phdrs[0]
+        note.p_filesz = note.p_memsz = self.base.notes_size + dumps_size
+        notes_start = self.headers_size + dumps_size
+        memory_start = notes_start + round_up(self.base.notes_size, PAGE_SIZE)
+        extents = [Extent(0, self.headers_size, self._headers)]
+        for dump in dumps:
+            extents.append(Extent(extents[-1].end, dump.size, dump))
+        extents += self._notes(notes_start, memory_start)
+        extents += self._memory(memory_start)
+        if self._stored and extents[-1].end >= 1 << self.base.layout.bits:
+            limit = f"at most {(1 << self.base.layout.bits) - 1} bytes"
+            raise FormatError("ELF32 vmcore", limit, f"{extents[-1].end} bytes")
+        self.extents = extents
+
+    def _fill_elf_header(self, section: int) -> None:
+        base, layout = self.base, self.base.layout
+        self._headers.view[:16] = base.ident
+        ehdr: Any = layout.ehdr.from_buffer(self._headers.view)
+        ehdr.e_type, ehdr.e_machine, ehdr.e_version = ET_CORE, base.machine, EV_CURRENT
+        ehdr.e_flags, ehdr.e_phoff, ehdr.e_ehsize = base.flags, self._table, self._table
+        ehdr.e_phentsize = ctypes.sizeof(layout.phdr)
+        ehdr.e_phnum = min(self._count, PN_XNUM)
+        if section:
+            ehdr.e_shoff, ehdr.e_shnum = section, 1
+            ehdr.e_shentsize = ctypes.sizeof(layout.shdr)
+            shdr: Any = layout.shdr.from_buffer(self._headers.view, section)
+            shdr.sh_info = self._count
+
+    def _fill_program_headers(self) -> None:
+        note = self._phdrs[0]
+        note.p_type, note.p_offset = PT_NOTE, self.headers_size
+        for phdr, load in zip(self._phdrs[1:], self.base.loads, strict=True):
+            phdr.p_type, phdr.p_flags, phdr.p_align = PT_LOAD, load.flags, load.align
+            phdr.p_vaddr, phdr.p_paddr = load.vaddr, load.paddr
+            phdr.p_filesz, phdr.p_memsz = load.filesz, load.memsz
+
+    def _notes(self, start: int, end: int) -> Iterator[Extent]:
+        for note in self.base.notes:
+            if note.size:
+                yield Extent(start + note.start, note.size, note.source, note.offset)
+        used = start + self.base.notes_size
+        if used < end:
+            yield Extent(used, end - used)
+
+    def _memory(self, start: int) -> Iterator[Extent]:
+        for phdr, load in zip(self._phdrs[1:], self.base.loads, strict=True):
+            lead = load.paddr % PAGE_SIZE
+            phdr.p_offset = start + lead
+            present = load.filesz if self._stored else load.memsz
+            end = start + round_up(lead + present, PAGE_SIZE) if present else start
+            yield from _chunk(load, start, end)
+            start = end
+
+
+def _chunk(load: Load, start: int, end: int) -> Iterator[Extent]:
+    """The pages [start, end) of one PT_LOAD: its bytes, and zeros around them."""
+    first = start + load.paddr % PAGE_SIZE
+    last = min(first + load.filesz, end)
+    zeros = [Extent(start, first - start), Extent(last, end - last)]
+    data = Extent(first, last - first, load.source, load.offset)
+    yield from (extent for extent in (zeros[0], data, zeros[1]) if extent.size)

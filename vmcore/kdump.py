@@ -1,0 +1,158 @@
+"""makedumpfile's kdump-compressed format, as far as its notes: they lie in it as one plain run.
+
+The file starts with `struct disk_dump_header`; one block further stands `struct kdump_sub_header`,
+which from header version 4 on says where the run of notes is (offset_note, size_note). Source:
+makedumpfile's IMPLEMENTATION text and diskdump_mod.h. Integers are the dumped machine's, and so is
+the padding of `struct timeval` and `unsigned long`: both are recognised by the block size, which is
+a power of two of at least 512.
+"""
+
+from __future__ import annotations
+
+from ctypes import (
+    BigEndianStructure,
+    LittleEndianStructure,
+    c_char,
+    c_int32,
+    c_int64,
+    c_uint32,
+    c_uint64,
+)
+from dataclasses import dataclass
+from typing import Any
+
+from vmcore.elf import ELF32, ELF32_BE, ELF64, ELF64_BE, Layout, Structure
+from vmcore.elffile import read_structure
+from vmcore.errors import FormatError
+from vmcore.notes import NoteSegment
+
+SIGNATURE = b"KDUMP   "
+FIRST_VERSION_WITH_NOTES = 4
+MAX_BLOCK_SIZE = 1 << 20
+HEADER = "kdump header"
+
+
+def _header(word: type) -> list[tuple[str, type]]:
+    return [
+        ("signature", c_char * 8),
+        ("header_version", c_int32),
+        ("utsname", c_char * (4 * 65)),
+        ("machine", c_char * 65),
+        ("domainname", c_char * 65),
+        ("tv_sec", word),
+        ("tv_usec", word),
+        ("status", c_uint32),
+        ("block_size", c_int32),
+        ("sub_hdr_size", c_int32),
+    ]
+
+
+def _sub_header(word: type) -> list[tuple[str, type]]:
+    return [
+        ("phys_base", word),
+        ("dump_level", c_int32),
+        ("split", c_int32),
+        ("start_pfn", word),
+        ("end_pfn", word),
+        ("offset_vmcoreinfo", c_int64),
+        ("size_vmcoreinfo", word),
+        ("offset_note", c_int64),
+        ("size_note", word),
+    ]
+
+
+class Header64(LittleEndianStructure):
+    """`struct disk_dump_header` of a 64-bit little-endian machine, up to sub_hdr_size."""
+
+    _fields_ = _header(c_uint64)
+
+
+class Header64BE(BigEndianStructure):
+    """The same, big endian."""
+
+    _fields_ = _header(c_uint64)
+
+
+class Header32(LittleEndianStructure):
+    """`struct disk_dump_header` of a 32-bit little-endian machine, up to sub_hdr_size."""
+
+    _fields_ = _header(c_uint32)
+
+
+class Header32BE(BigEndianStructure):
+    """The same, big endian."""
+
+    _fields_ = _header(c_uint32)
+
+
+class SubHeader64(LittleEndianStructure):
+    """`struct kdump_sub_header` of a 64-bit little-endian machine, up to size_note."""
+
+    _fields_ = _sub_header(c_uint64)
+
+
+class SubHeader64BE(BigEndianStructure):
+    """The same, big endian."""
+
+    _fields_ = _sub_header(c_uint64)
+
+
+class SubHeader32(LittleEndianStructure):
+    """The same of a 32-bit little-endian machine on which off_t is aligned to 8 bytes (arm)."""
+
+    _fields_ = _sub_header(c_uint32)
+
+
+class SubHeader32BE(BigEndianStructure):
+    """The same of a 32-bit big-endian machine on which off_t is aligned to 8 bytes (ppc)."""
+
+    _fields_ = _sub_header(c_uint32)
+
+
+class SubHeader386(LittleEndianStructure):
+    """The same of an i386, on which off_t is aligned to 4 bytes."""
+
+    _pack_ = 4
+    _fields_ = _sub_header(c_uint32)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    layout: Layout
+    header: type[Structure]
+    sub_header: type[Structure]
+
+
+_KINDS = [
+    _Kind(ELF64, Header64, SubHeader64),
+    _Kind(ELF64_BE, Header64BE, SubHeader64BE),
+    _Kind(ELF32, Header32, SubHeader32),
+    _Kind(ELF32_BE, Header32BE, SubHeader32BE),
+]
+
+
+def note_segment(fd: int) -> tuple[NoteSegment, Layout]:
+    """Where the notes of the kdump file behind `fd` lie, and the layout of their headers.
+
+    `FormatError` if the header is cut short, makes no sense, or is older than the notes in it.
+    """
+    kind, header = _recognise(fd)
+    if header.header_version < FIRST_VERSION_WITH_NOTES:
+        need = f"version {FIRST_VERSION_WITH_NOTES} for a file with notes"
+        raise FormatError(HEADER, need, f"version {header.header_version}")
+    structure = kind.sub_header
+    if kind.layout is ELF32 and header.machine.startswith(b"i"):
+        structure = SubHeader386
+    sub = read_structure(fd, header.block_size, structure, "kdump sub-header")
+    if sub.offset_note < 0:
+        raise FormatError("kdump sub-header", "an offset of the notes", str(sub.offset_note))
+    return NoteSegment(int(sub.offset_note), int(sub.size_note)), kind.layout
+
+
+def _recognise(fd: int) -> tuple[_Kind, Any]:
+    for kind in _KINDS:
+        header = read_structure(fd, 0, kind.header, HEADER)
+        size = header.block_size
+        if 512 <= size <= MAX_BLOCK_SIZE and size & (size - 1) == 0:
+            return kind, header
+    raise FormatError(HEADER, "a block size that is a power of two", "none in any byte order")

@@ -1,0 +1,173 @@
+"""ELF notes: what they are called, and a walk over a note segment that believes nothing."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vmcore.elf import (
+    NT_VMCOREDD,
+    VMCOREDD_MAX_NAME_BYTES,
+    VMCOREDD_NOTE_NAME,
+    Layout,
+    round_up,
+)
+from vmcore.elffile import read_some
+from vmcore.errors import FormatError
+
+MAX_NOTES = (
+    1 << 16
+)  # a kernel writes one per processor (8192 at most), one per adapter and one more
+MAX_OWNER = 256  # bytes of an owner's name that are looked at
+HEADER = 12  # sizeof(Elf64_Nhdr)
+
+# include/uapi/linux/elf.h; the owner tells which of two equal numbers is meant.
+_TYPES = {
+    ("CORE", 1): "NT_PRSTATUS",
+    ("CORE", 2): "NT_PRFPREG",
+    ("CORE", 3): "NT_PRPSINFO",
+    ("CORE", 4): "NT_TASKSTRUCT",
+    ("CORE", 6): "NT_AUXV",
+    ("CORE", 0x46494C45): "NT_FILE",
+    ("CORE", 0x53494749): "NT_SIGINFO",
+    ("LINUX", 0x200): "NT_386_TLS",
+    ("LINUX", 0x202): "NT_X86_XSTATE",
+    ("LINUX", NT_VMCOREDD): "NT_VMCOREDD",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NoteSegment:
+    """A run of notes in a file: `size` bytes at `offset`, each note padded to `align` (4 or 8)."""
+
+    offset: int
+    size: int
+    align: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note of a file; offsets count from the file's start, sizes are bytes.
+
+    `offset` is that of the note's header and `size` its n_descsz. `name` is the device dump's
+    (None for any other note) and `payload_offset`, `payload_size` say where its data lie: behind
+    the 44 bytes of that name; for another note they are the descriptor. `present` is how much of
+    the payload the file really has.
+    """
+
+    index: int
+    offset: int
+    size: int
+    owner: str
+    type: int
+    name: str | None
+    payload_offset: int
+    payload_size: int
+    present: int
+
+    @property
+    def is_device_dump(self) -> bool:
+        return self.name is not None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.present == self.payload_size
+
+    @property
+    def type_name(self) -> str:
+        """The type in words, as `NT_VMCOREDD`, or its number where it has none."""
+        return _TYPES.get((self.owner, self.type), f"0x{self.type:08x}")
+
+
+class NoteWalk:
+    """The notes of one segment, each read by its header alone (a few hundred bytes).
+
+    `damage` collects what was found wrong; the walk goes on as long as the next note's place is
+    known. Zeros behind the last note are padding, as in the kernel's own buffers.
+    """
+
+    def __init__(
+        self, fd: int, file_size: int, segment: NoteSegment, layout: Layout, first_index: int = 0
+    ) -> None:
+        self._fd = fd
+        self._file_size = file_size
+        self._segment = segment
+        self._layout = layout
+        self._index = first_index
+        self._next = segment.offset
+        self._end = segment.offset + segment.size
+        self.damage: list[FormatError] = []
+
+    def __iter__(self) -> Iterator[Note]:
+        while self._next < self._end:
+            if self._index >= MAX_NOTES:
+                self._report("notes", f"at most {MAX_NOTES}", "more")
+                return
+            note = self._read(min(HEADER + MAX_OWNER + VMCOREDD_MAX_NAME_BYTES, self._left()))
+            if note is None:
+                return
+            yield note
+            self._index += 1
+
+    def _left(self) -> int:
+        return self._end - self._next
+
+    def _report(self, what: str, need: int | str, have: int | str) -> None:
+        self.damage.append(FormatError(what, need, have))
+
+    def _read(self, size: int) -> Note | None:
+        """The note at `_next`, which moves on; None where the walk ends."""
+        head = read_some(self._fd, self._next, size)
+        if not any(head[:HEADER]) and len(head) == size:
+            return None
+        what = f"note {self._index}"
+        if len(head) < HEADER:
+            self._report(f"{what}'s header", HEADER, len(head))
+            return None
+        header = self._layout.nhdr.from_buffer_copy(head)
+        name_end = HEADER + header.n_namesz
+        if name_end > self._left():
+            self._report(f"{what}'s name", header.n_namesz, self._left() - HEADER)
+            return None
+        return self._describe(header, head, what)
+
+    def _describe(self, header: ctypes.Structure, head: bytes, what: str) -> Note:
+        offset, namesz, descsz = self._next, int(header.n_namesz), int(header.n_descsz)
+        start = round_up(HEADER + namesz, self._segment.align)
+        owner = _text(head[HEADER : HEADER + min(namesz, MAX_OWNER)])
+        name, skip = self._dump_name(header.n_type, owner, descsz, head[start:], what)
+        end = min(self._file_size, self._end)
+        present = max(0, min(descsz - skip, end - offset - start - skip))
+        if present < descsz - skip:
+            have = max(0, min(descsz, end - offset - start))
+            self._report(f"{what} ({owner})", descsz, have)
+        self._next = offset + round_up(start + descsz, self._segment.align)
+        return Note(
+            index=self._index,
+            offset=offset,
+            size=descsz,
+            owner=owner,
+            type=int(header.n_type),
+            name=name,
+            payload_offset=offset + start + skip,
+            payload_size=descsz - skip,
+            present=present,
+        )
+
+    def _dump_name(
+        self, number: int, owner: str, descsz: int, desc: bytes, what: str
+    ) -> tuple[str | None, int]:
+        """A device dump's name and the bytes it takes; (None, 0) for any other note."""
+        if number != NT_VMCOREDD or owner != VMCOREDD_NOTE_NAME.decode():
+            return None, 0
+        if descsz < VMCOREDD_MAX_NAME_BYTES:
+            self._report(f"{what}'s device dump name", VMCOREDD_MAX_NAME_BYTES, descsz)
+            return None, 0
+        return _text(desc[:VMCOREDD_MAX_NAME_BYTES]), VMCOREDD_MAX_NAME_BYTES
+
+
+def _text(raw: bytes) -> str:
+    """A NUL-terminated name, with what a terminal should not be sent written as escapes."""
+    text = raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

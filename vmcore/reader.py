@@ -1,0 +1,196 @@
+"""Reading the notes of a vmcore, whatever its size and state."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from vmcore.copying import Copier
+from vmcore.elf import MAGIC, PT_LOAD, PT_NOTE, Layout
+from vmcore.elffile import ElfHeaders
+from vmcore.errors import FormatError, NoSuchNote
+from vmcore.kdump import SIGNATURE, note_segment
+from vmcore.notes import Note, NoteSegment, NoteWalk
+from vmcore.output import Output
+
+Format = Literal["elf", "kdump"]
+
+MAX_NOTE_SEGMENTS = 1 << 14  # kexec-tools makes one per processor; the kernel merges them
+
+# What is often met in a vmcore's place, and what to do about it.
+_OTHERS = {
+    b"makedumpfile\0": "makedumpfile's flattened format (makedumpfile -R rearranges it)",
+    b"DISKDUMP": "the old diskdump format",
+    b"\x1f\x8b": "a gzip file (decompress it first)",
+    b"\xfd7zXZ": "an xz file (decompress it first)",
+    b"\x28\xb5\x2f\xfd": "a zstd file (decompress it first)",
+}
+
+
+class Reader:
+    """The notes of the vmcore at `path`: ELF, or makedumpfile's kdump-compressed format.
+
+    ELF64 and ELF32, either byte order; /proc/vmcore itself too. The flattened format is not read
+    (it would have to be walked whole). Needs neither a vmlinux nor memory: notes are found by
+    their headers, and time and memory do not depend on the file's size.
+
+    `FormatError` if it is no vmcore, `OSError` if it cannot be read. A file that is damaged further
+    on is read as far as it goes, and `damage` tells what is wrong with it. A payload is mapped: a
+    file must not be shortened while someone looks at one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._fd = _open(self.path)
+        try:
+            self.file_size = os.lseek(self._fd, 0, os.SEEK_END)
+            self._damage: list[FormatError] = []
+            self.format: Format = _identify(self._fd)
+            self.layout, segments = self._segments()
+            self._notes = tuple(self._walk(segments))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Every note, in the file's order."""
+        return self._notes
+
+    @property
+    def device_dumps(self) -> tuple[Note, ...]:
+        """The notes that hold device dumps."""
+        return tuple(note for note in self._notes if note.is_device_dump)
+
+    @property
+    def damage(self) -> tuple[FormatError, ...]:
+        """What is wrong with the file, in the order in which it was found."""
+        return tuple(self._damage)
+
+    def payload(self, index: int, *, partial: bool = False) -> memoryview:
+        """The payload of note `index`, mapped: a read-only view of bytes.
+
+        `NoSuchNote` for an index that is none; `FormatError` if the file has not all of it, unless
+        `partial` asks for what there is.
+        """
+        note = self._present(index, partial)
+        if not note.present:
+            return memoryview(b"")
+        lead = note.payload_offset % mmap.ALLOCATIONGRANULARITY
+        size = lead + note.present
+        start = note.payload_offset - lead
+        window = mmap.mmap(self._fd, size, access=mmap.ACCESS_READ, offset=start)
+        return memoryview(window)[lead:]
+
+    def extract(
+        self,
+        index: int,
+        out: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        partial: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Write the payload of note `index` to the file `out`; the bytes written.
+
+        Errors as `payload` and `write`; `progress(done, total)` counts bytes.
+        """
+        note = self._present(index, partial)
+
+        def advance(done: int) -> None:
+            if progress is not None:
+                progress(done, note.present)
+
+        with Output(out, force=force) as fd:
+            os.ftruncate(fd, note.present)
+            Copier(fd, advance).copy(self._fd, note.payload_offset, note.present, 0)
+        advance(note.present)
+        return note.present
+
+    def close(self) -> None:
+        """Close the file; views of payloads stay valid."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _present(self, index: int, partial: bool) -> Note:
+        if not 0 <= index < len(self._notes):
+            raise NoSuchNote(index, len(self._notes))
+        note = self._notes[index]
+        if not note.is_complete and not partial:
+            raise FormatError(f"note {index}'s payload", note.payload_size, note.present)
+        return note
+
+    def _segments(self) -> tuple[Layout, list[NoteSegment]]:
+        if self.format == "kdump":
+            segment, layout = note_segment(self._fd)
+            return layout, [segment]
+        headers = ElfHeaders(self._fd)
+        return headers.layout, self._elf_segments(headers)
+
+    def _elf_segments(self, headers: ElfHeaders) -> list[NoteSegment]:
+        """The PT_NOTEs; the file's end is held against the place of every other segment."""
+        segments: list[NoteSegment] = []
+        memory_end = 0
+        try:
+            for phdr in headers:
+                if phdr.p_type == PT_LOAD and phdr.p_filesz:
+                    memory_end = max(memory_end, int(phdr.p_offset + phdr.p_filesz))
+                if phdr.p_type == PT_NOTE:
+                    self._add_segment(segments, phdr)
+        except FormatError as error:
+            self._damage.append(error)
+        if memory_end > self.file_size:
+            self._damage.append(FormatError("file with its memory", memory_end, self.file_size))
+        return segments
+
+    def _add_segment(self, segments: list[NoteSegment], phdr: Any) -> None:
+        if len(segments) == MAX_NOTE_SEGMENTS:
+            raise FormatError("note segments", f"at most {MAX_NOTE_SEGMENTS}", "more")
+        align = 8 if phdr.p_align == 8 else 4
+        segments.append(NoteSegment(int(phdr.p_offset), int(phdr.p_filesz), align))
+
+    def _walk(self, segments: list[NoteSegment]) -> Iterator[Note]:
+        index = 0
+        for segment in segments:
+            walk = NoteWalk(self._fd, self.file_size, segment, self.layout, index)
+            for note in walk:
+                index = note.index + 1
+                yield note
+            self._damage += walk.damage
+
+
+def _open(path: str) -> int:
+    """A descriptor of the file, which must be one that can be mapped and searched."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(fd).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        os.close(fd)
+        raise FormatError("vmcore", "a regular file", stat.filemode(mode))
+    return fd
+
+
+def _identify(fd: int) -> Format:
+    magic = os.pread(fd, 16, 0)
+    if magic.startswith(MAGIC):
+        return "elf"
+    if magic.startswith(SIGNATURE):
+        return "kdump"
+    other = next((words for start, words in _OTHERS.items() if magic.startswith(start)), None)
+    have = other or (f"{magic[:8]!r} at its start" if magic else "an empty file")
+    raise FormatError("vmcore", "an ELF core file or a kdump file", have)

@@ -1,0 +1,64 @@
+"""Writing a vmcore file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from vmcore.copying import Copier
+from vmcore.core import ElfCore
+from vmcore.devicedumps import DeviceDumps
+from vmcore.errors import FormatError
+from vmcore.image import Image
+from vmcore.output import Output
+
+Progress = Callable[[int, int], None]
+
+
+def write(
+    path: str | os.PathLike[str],
+    dumps: DeviceDumps,
+    *,
+    base: ElfCore | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write the vmcore that `dumps` make with their crash context, or with `base`; its size.
+
+    The program headers stand right behind the ELF header, data begin on page boundaries and there
+    are no sections (but the one that counts more than 65534 program headers). Segments hold what
+    the base's file holds (p_filesz). Nothing passes through this process's memory; holes stay
+    holes, and pages of a dump that were never touched become holes. `progress(done, total)` hears
+    bytes of the output, holes included.
+
+    The file appears under its name when it is complete, readable by its owner only; what stood
+    there is replaced with `force`. Raises `OutputExists`, `OutputUnsuitable`; `FormatError` if the
+    base ends early, has another byte order than the dumps, or grows beyond what ELF32 can say;
+    `OSError` as the system gives it (ENOSPC, EACCES, ...).
+    """
+    image = _image(dumps, base)
+    total = image.size
+
+    def advance(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
+    with Output(path, force=force) as out:
+        os.ftruncate(out, total)
+        copier = Copier(out, advance)
+        for extent in image.extents:
+            if extent.source is not None:
+                copier.copy(extent.source.fileno(), extent.offset, extent.size, extent.start)
+            advance(extent.end)
+    return total
+
+
+def _image(dumps: DeviceDumps, base: ElfCore | None) -> Image:
+    """The file's image: of the dumps there are now, and with what the base's file holds."""
+    context = base if base is not None else dumps.base
+    have, need = context.layout.order, dumps.base.layout.order
+    if have != need:
+        raise FormatError("the base", f"{need}-endian as the device dumps", f"{have}-endian")
+    image = Image(context, stored=True)
+    image.update(dumps.dumps)
+    return image
