@@ -1,4 +1,4 @@
-"""The firmware's device log: a ring of fixed records in adapter memory (t4fw_api.h, fw_devlog_e)."""
+"""The firmware's device log: a ring of fixed records in adapter memory (t4fw_api.h)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Facility(IntEnum):
 
 
 class Entry(BigStruct):
-    """One record, 256 bytes: a printf format and its operands.
+    """One record (struct fw_devlog_e), 256 bytes: a printf format and its operands.
 
     The text is `fmt` up to its first zero byte, applied to `params`; a record whose `timestamp` is
     0 is empty. The oldest record of the ring has the lowest `seqno`.

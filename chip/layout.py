@@ -22,6 +22,7 @@ from chip.register import parse_fields
 
 __all__ = [
     "BigStruct",
+    "Entry",
     "FormatError",
     "LittleStruct",
     "field_width",
@@ -45,6 +46,8 @@ i16 = ctypes.c_int16
 i32 = ctypes.c_int32
 
 _RESERVED = "_reserved"
+_END_OF_WORD = (f"{_RESERVED}_end", u8 * 0)
+"""Empty; without it ctypes may put the bits of a wider next word into this one."""
 
 
 class FormatError(ValueError):
@@ -55,15 +58,27 @@ class FormatError(ValueError):
         super().__init__(f"{what}: need {need} bytes, have {have}")
 
 
-def word(fields: str, ctype: type[Any] = u32) -> list[tuple[str, type[Any], int]]:
+Entry = tuple[Any, ...]
+"""An entry of `_fields_`: name, type and, for a bit field, width."""
+
+
+def word(fields: str, ctype: type[Any] = u32) -> list[Entry]:
     """One word cut into bit fields, `name:shift:width`, highest first; gaps are reserved.
 
     For big-endian structures, whose bit fields ctypes lays out from the top bit down;
     `little_word` is for the others.
     """
-    bits = sizeof(ctype) * 8
-    entries: list[tuple[str, type[Any], int]] = []
-    top = bits
+    return [*_cut(fields, ctype), _END_OF_WORD]
+
+
+def little_word(fields: str, ctype: type[Any] = u32) -> list[Entry]:
+    """The same for little-endian structures: ctypes lays their bit fields from bit 0 up."""
+    return [*reversed(_cut(fields, ctype)), _END_OF_WORD]
+
+
+def _cut(fields: str, ctype: type[Any]) -> list[Entry]:
+    entries: list[Entry] = []
+    top = sizeof(ctype) * 8
     for field in parse_fields(fields):
         entries += _gap(ctype, field.shift + field.width, top)
         entries.append((field.name, ctype, field.width))
@@ -71,12 +86,7 @@ def word(fields: str, ctype: type[Any] = u32) -> list[tuple[str, type[Any], int]
     return entries + _gap(ctype, 0, top)
 
 
-def little_word(fields: str, ctype: type[Any] = u32) -> list[tuple[str, type[Any], int]]:
-    """The same for little-endian structures: ctypes lays their bit fields from bit 0 up."""
-    return word(fields, ctype)[::-1]
-
-
-def _gap(ctype: type[Any], low: int, high: int) -> list[tuple[str, type[Any], int]]:
+def _gap(ctype: type[Any], low: int, high: int) -> list[Entry]:
     if high < low:
         raise ValueError(f"fields overlap at bit {high}, or do not go from high to low")
     return [(f"{_RESERVED}{low}", ctype, high - low)] if high > low else []
@@ -88,7 +98,7 @@ def field_width(descriptor: Any) -> int:
     return size >> 16 or size * 8
 
 
-def reserved(size: int) -> list[tuple[str, type[Any]]]:
+def reserved(size: int) -> list[Entry]:
     """`size` bytes without a meaning."""
     return [(f"{_RESERVED}_tail", u8 * size)]
 
@@ -166,7 +176,7 @@ def _is_array(ctype: type[Any]) -> bool:
     return issubclass(ctype, ctypes.Array)
 
 
-def _range(entry: tuple[Any, ...]) -> tuple[int, int]:
+def _range(entry: Entry) -> tuple[int, int]:
     bits = entry[2] if len(entry) > 2 else sizeof(entry[1]) * 8
     if entry[1](-1).value < 0:
         return -(1 << bits - 1), (1 << bits - 1) - 1

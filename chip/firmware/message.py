@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 from chip.firmware.codes import Op
-from chip.layout import BigStruct, FormatError, sizeof, word
+from chip.layout import BigStruct, Entry, FormatError, sizeof, word
 
 MAILBOX_BYTES = 64
 """Bytes of a mailbox: eight 64-bit words (t4_hw.h, MBOX_LEN)."""
@@ -13,7 +13,7 @@ MAILBOX_BYTES = 64
 _COMMANDS: dict[int, type[Command]] = {}
 
 
-def header(first: str = "", second: str = "") -> list[tuple[str, type[Any], int]]:
+def header(first: str = "", second: str = "") -> list[Entry]:
     """The two words every command starts with, with a command's own fields in both.
 
     `first` may name bits 19..0 of word 0, `second` bits 31..16 of word 1.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from chip.firmware.codes import Op
 from chip.firmware.message import ALLOC, OF_FUNCTION, Command, header
-from chip.layout import reserved, u16, u64, word
+from chip.layout import Entry, reserved, u16, u64, word
 
 _HEADER = header(OF_FUNCTION, f"{ALLOC} modify:29:1 eqstart:28:1 eqstop:27:1")
 
 
-def _free_list(n: int) -> list[tuple[Any, ...]]:
+def _free_list(n: int) -> list[Entry]:
     """Free list 0 or 1; list 0 shares its first word with flags of the ingress queue."""
     queue = (
         "iqns:31:1 iqro:30:1 iqflintiqhsen:28:2 iqflintcongen:27:1 iqflintiscsic:26:1 iqtype:24:2"

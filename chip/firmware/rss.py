@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 from chip.firmware.codes import Op
 from chip.firmware.message import OF_VI, Command, header
-from chip.layout import reserved, u16, word
+from chip.layout import Entry, reserved, u16, word
 
 QUEUES_PER_COMMAND = 32
 
 
-def _queues() -> list[tuple[Any, ...]]:
+def _queues() -> list[Entry]:
     """Three 10-bit queue ids a word, the first on top; the last word has two."""
-    entries: list[tuple[Any, ...]] = []
+    entries: list[Entry] = []
     for first in range(0, QUEUES_PER_COMMAND, 3):
         here = range(first, min(first + 3, QUEUES_PER_COMMAND))
         entries += word(" ".join(f"iq{q}:{20 - 10 * (q - first)}:10" for q in here))
