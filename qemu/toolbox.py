@@ -1,0 +1,94 @@
+"""What a kernel build needs of the machine; what is missing comes from Debian, privately."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import debs
+from debs.cache import silent
+from debs.sources import codename
+
+from .errors import GuestError
+
+INSTALLED = {"gcc": "gcc", "ld": "binutils", "make": "make", "tar": "tar", "xz": "xz-utils"}
+"""Programs that must be on the machine, and the Debian package of each."""
+
+PRIVATE = {"flex": "flex", "bison": "bison", "m4": "m4", "bc": "bc"}
+"""Programs that may also be unpacked privately."""
+
+FOREIGN = ("ARCH", "CROSS_COMPILE", "LOCALVERSION", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+"""Variables of the caller's environment that would change a build."""
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """The environment and the extra `make` arguments of a kernel build."""
+
+    environment: dict[str, str]
+    arguments: tuple[str, ...] = ()
+
+
+def toolbox(folder: Path, progress: debs.Progress = silent) -> Toolbox:
+    """The machine's own tools; wrappers for what it lacks are written into `folder`.
+
+    Raises GuestError when something is missing that only an installation gives, and
+    debs.Unavailable.
+    """
+    missing = [package for program, package in INSTALLED.items() if not shutil.which(program)]
+    if missing:
+        raise GuestError(f"a kernel build needs: apt-get install {' '.join(missing)}")
+    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    environment |= {"LC_ALL": "C", "KBUILD_BUILD_USER": "vmcoredd", "KBUILD_BUILD_HOST": "vmcoredd"}
+    environment["KBUILD_BUILD_TIMESTAMP"] = "1970-01-01 00:00:00 UTC"
+    if all(shutil.which(program) for program in PRIVATE) and _has_libelf():
+        return Toolbox(environment)
+    return _private(folder, environment, progress)
+
+
+def _has_libelf() -> bool:
+    done = subprocess.run(
+        ["gcc", "-x", "c", "-E", "-"], input=b"#include <gelf.h>\n", capture_output=True
+    )
+    return done.returncode == 0
+
+
+def _private(folder: Path, environment: dict[str, str], progress: debs.Progress) -> Toolbox:
+    """flex, bison, bc and libelf from the machine's own suite, in a private root."""
+    packages = [*PRIVATE.values(), "libelf-dev"]
+    root = debs.binaries(packages, suites=(codename(),), name="kernel-tools", progress=progress)
+    for program in PRIVATE:
+        _write_wrapper(folder / "bin" / program, debs.command(root, f"usr/bin/{program}"))
+    library = _link_libelf(root, folder / "lib")
+    environment |= {
+        "PATH": f"{folder / 'bin'}:{environment.get('PATH', os.defpath)}",
+        "BISON_PKGDATADIR": str(root / "usr/share/bison"),
+        "M4": str(folder / "bin" / "m4"),
+    }
+    return Toolbox(
+        environment,
+        (
+            f"LIBELF_FLAGS=-I{root / 'usr/include'}",
+            f"LIBELF_LIBS=-L{library} -Wl,-rpath,{library} -lelf",
+        ),
+    )
+
+
+def _write_wrapper(path: Path, command: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    path.chmod(0o755)
+
+
+def _link_libelf(root: Path, folder: Path) -> Path:
+    """A folder with libelf alone: the root's other libraries must not reach the machine's tools."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = next((root / "usr/lib").glob("*-linux-gnu/libelf.so.1")).resolve()
+    for name in ("libelf.so", "libelf.so.1"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(found)
+    return folder
