@@ -1,0 +1,49 @@
+"""`vmcoredd cache`: what was downloaded and built, and how to be rid of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import emit_json, out, size, table
+
+app = typer.Typer(no_args_is_help=True, help="What was downloaded and built for this user.")
+
+
+@app.command("list", epilog="Example: `vmcoredd cache list`")
+def list_(json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """List what the cache folder holds, with sizes."""
+    import debs
+
+    folder = debs.cache_dir()
+    rows = [(str(path.relative_to(folder)), _size(path)) for path in _entries(folder)]
+    if json:
+        emit_json({"folder": str(folder), "entries": [{"name": n, "size": s} for n, s in rows]})
+        return
+    table(str(folder), ("entry", "size"), [(name, size(count)) for name, count in rows])
+    out.print(f"{size(sum(count for _, count in rows))} in all")
+
+
+@app.command(epilog="Example: `vmcoredd cache clear`")
+def clear() -> None:
+    """Remove everything in the cache folder; the next command that needs it makes it anew."""
+    import shutil
+
+    import debs
+
+    folder = debs.cache_dir()
+    freed = sum(_size(path) for path in _entries(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    out.print(f"freed {size(freed)} in {folder}", markup=False)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _size(path: Path) -> int:
+    """Bytes that the files at or below `path` take on the disk."""
+    files = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
+    return sum(file.lstat().st_blocks * 512 for file in files)

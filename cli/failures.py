@@ -1,0 +1,105 @@
+"""Exit codes, and every error that a user can cause as one line that says what to do.
+
+Rooms raise their own errors; only here are they turned into words on stderr and a code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
+
+from cli.output import err
+
+
+class Exit(IntEnum):
+    """What the exit code of `vmcoredd` says."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    BAD_FILE = 3
+    NO_DEVICE = 4
+    INCOMPLETE = 5
+    UNAVAILABLE = 6
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    Exit.OK: "done",
+    Exit.FAILED: "failed: the output exists, the disk is full, ...",
+    Exit.USAGE: "the command line, a name or a profile is wrong",
+    Exit.BAD_FILE: "the input file is damaged or is not what it should be",
+    Exit.NO_DEVICE: "no adapter answered as one must",
+    Exit.INCOMPLETE: "done, but not all is there (or, for diff, not all is equal)",
+    Exit.UNAVAILABLE: "something this machine lacks, and what to do about it",
+    Exit.INTERRUPTED: "stopped by ^C",
+}
+
+
+class Failure(NamedTuple):
+    """How one class of error is reported."""
+
+    module: str
+    name: str
+    code: Exit
+    hint: str = ""
+
+
+FAILURES = (
+    Failure("vmcore.errors", "FormatError", Exit.BAD_FILE),
+    Failure("vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists them"),
+    Failure("vmcore.errors", "OutputExists", Exit.FAILED, "--force replaces it"),
+    Failure("vmcore.errors", "VmcoreError", Exit.FAILED),
+    Failure("cudbg.errors", "FormatError", Exit.BAD_FILE),
+    Failure("cudbg.errors", "UnknownEntity", Exit.USAGE),
+    Failure("cudbg.errors", "CudbgError", Exit.NO_DEVICE),
+    Failure("emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the profiles"),
+    Failure("emu.errors", "EmuError", Exit.FAILED),
+    Failure("driver.errors", "DriverError", Exit.NO_DEVICE),
+    Failure("pyvfio_user.errors", "ServerUnavailable", Exit.UNAVAILABLE),
+    Failure("pyvfio_user.errors", "VfioUserError", Exit.NO_DEVICE),
+    Failure("debs.errors", "Unavailable", Exit.UNAVAILABLE),
+    Failure("qemu.errors", "GuestError", Exit.FAILED),
+)
+"""Looked up in this order; a room that was never imported cannot have raised anything."""
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """How `error` is reported, or None if it is a bug of ours, which shows its traceback."""
+    for failure in FAILURES:
+        kind = getattr(sys.modules.get(failure.module), failure.name, None)
+        if kind is not None and isinstance(error, kind):
+            return failure
+    if isinstance(error, OSError):
+        return Failure("builtins", "OSError", Exit.FAILED)
+    return None
+
+
+def reported(main: Callable[[], None]) -> int:
+    """Runs `main`; its errors become a line on stderr and an exit code."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return _pipe_closed()
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        err.print(f"vmcoredd: {error}", markup=False, soft_wrap=True)
+        if failure.hint:
+            err.print(failure.hint, markup=False, soft_wrap=True)
+        return failure.code
+    return Exit.OK
+
+
+def _pipe_closed() -> int:
+    """Whoever read our output has seen enough (`| head`); that is no failure."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.OK

@@ -1,0 +1,53 @@
+"""`vmcoredd`: the command. One module per sub-command stands in `cli/commands/`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.commands import cache, cards, demo, dump, emulate, extract, notes
+from cli.failures import MEANINGS, reported
+from cli.output import out
+
+EPILOG = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
+
+app = typer.Typer(
+    name="vmcoredd",
+    help="The open laboratory for crash-time device dumps.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for module in (cards, emulate, dump, notes, extract, demo):
+    module.register(app)
+app.add_typer(cache.app, name="cache")
+
+
+def _version(asked: bool) -> None:
+    if not asked:
+        return
+    from importlib.metadata import version
+
+    import pyvfio_user
+
+    out.print(f"vmcoredd {version('vmcoredd')}, libvfio-user {pyvfio_user.library_version()}")
+    raise typer.Exit
+
+
+@app.callback()
+def vmcoredd(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the versions."),
+    ] = False,
+) -> None:
+    """The open laboratory for crash-time device dumps."""
+
+
+def main() -> None:
+    """The entry point: runs the command and exits with a code that means something."""
+    sys.exit(reported(app))

@@ -1,0 +1,38 @@
+"""Progress bars, on stderr and only on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from cli.output import err
+
+Advance = Callable[[int, int], None]
+"""Called with what is done and the total, in bytes."""
+
+
+@contextmanager
+def copying(what: str) -> Iterator[Advance]:
+    """A bar that counts bytes."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+    with Progress(*columns, TransferSpeedColumn(), console=err) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def preparing() -> Iterator[Callable[[str, float | None], None]]:
+    """A bar for downloads and builds: what is being done, and how far it is (0 to 1, or None)."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err) as bars:
+        task = bars.add_task("preparing", total=None)
+
+        def show(what: str, fraction: float | None) -> None:
+            known = None if fraction is None else 1.0
+            bars.update(task, description=what, total=known, completed=fraction or 0)
+
+        yield show
