@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -13,9 +12,8 @@ from vmcore.elf import EM_X86_64, PT_LOAD, PT_NOTE, Layout, round_up
 from vmcore.elffile import ElfHeaders, read_some
 from vmcore.errors import FormatError
 from vmcore.extents import Extent, Source
+from vmcore.files import identify, open_for_reading
 from vmcore.notes import HEADER, MAX_NOTES
-
-MAX_PROGRAM_HEADERS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class ElfCore:
         is no ELF core file; `OSError` where it cannot be read. The file is only read, and stays
         open until `close()`.
         """
-        file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - the core owns it
+        file = os.fdopen(open_for_reading(path), "rb", buffering=0)
         try:
             core = _from_file(file)
         except BaseException:
@@ -101,9 +99,9 @@ class ElfCore:
 
 def _from_file(file: IO[bytes]) -> ElfCore:
     fd = file.fileno()
+    if identify(fd) != "elf":
+        raise FormatError("the base", "an ELF core file", "a kdump file")
     headers = ElfHeaders(fd)
-    if headers.count > MAX_PROGRAM_HEADERS:
-        raise FormatError("ELF program headers", f"at most {MAX_PROGRAM_HEADERS}", "more")
     file_size = os.lseek(fd, 0, os.SEEK_END)
     loads, notes = [], []
     for index, phdr in enumerate(headers):

@@ -8,27 +8,30 @@ from ctypes import LittleEndianStructure, c_int16, c_int32, c_int64, c_uint32, c
 from vmcore.core import ElfCore, Load
 from vmcore.elf import ELF64, PF_R, PF_W, PF_X, round_up
 from vmcore.memory import MemoryFile
-from vmcore.vmcoreinfo import RELEASE, SYMBOLS, TEXT, vmcoreinfo
+from vmcore.vmcoreinfo import DIRECT_MAP, KERNEL_MAP, RELEASE, SYMBOLS, TEXT, vmcoreinfo
 
 PROCESSORS = 8
 NT_PRSTATUS = 1
-DIRECT_MAP = 0xFFFF888000000000  # __PAGE_OFFSET_BASE_L4
-KERNEL_MAP = 0xFFFFFFFF80000000  # __START_KERNEL_map
+VMEMMAP = 0xFFFFEA0000000000  # __VMEMMAP_BASE_L4
 LOW_MEMORY = (0x1000, 0x9F000)  # what a PC's firmware leaves below 640 KiB
-KERNEL_SIZE = 2 << 20
+LARGE_PAGE = 2 << 20
+KERNEL = TEXT - KERNEL_MAP  # physical: the kernel in its large page, then one of page structures
+PAGES = KERNEL + LARGE_PAGE
 
-_REGISTERS = (
-    "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss "
-    "fs_base gs_base ds es fs gs"
-).split()
-_PRESENT_WRITABLE = 0x63  # _KERNPG_TABLE: present, writable, accessed, dirty
-_LARGE_PAGE = 0xE3  # the same with PSE: a leaf of 2 MiB
+_REGISTERS = [
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx"),
+    *("rsi", "rdi", "orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base"),
+    *("ds", "es", "fs", "gs"),
+]
+_TABLE = 0x63  # _KERNPG_TABLE: present, writable, accessed, dirty
+_LEAF = 0xE3  # the same with PSE: a large page instead of a table
+_SECTION_PRESENT, _SECTION_HAS_MAP = 1, 2
 
 
 class Prstatus(LittleEndianStructure):
     """`struct elf_prstatus` of x86_64, 336 (0x150) bytes; include/linux/elfcore.h."""
 
-    _fields_ = [  # noqa: RUF012 - what ctypes wants
+    _fields_ = [
         ("si_signo", c_int32),
         ("si_code", c_int32),
         ("si_errno", c_int32),
@@ -50,11 +53,10 @@ def default_core() -> ElfCore:
 
     Its notes are those that the patch series "kernel: add support to collect hardware logs in crash
     recovery kernel" (v8, 2018) shows: eight CORE NT_PRSTATUS of 0x150 bytes and a VMCOREINFO of
-    0x785, 0x12c0 bytes in all. Memory is 632 KiB of zeros below 640 KiB and the kernel's 2 MiB at
-    16 MiB, of which only what readers ask first is there: the utsname, the page tables of the
-    kernel's mapping, the node map and one section of the memory map. GNU readelf and pyelftools read
-    it, and makedumpfile copies it (-d 0, -d 1). crash cannot open it: there is no vmlinux of this
-    kernel, and none of its tasks.
+    0x785, 0x12c0 bytes in all. Memory is 632 KiB of zeros below 640 KiB and the kernel's 4 MiB at
+    16 MiB, of which only what readers ask for first is not zero: the utsname, page tables, the node
+    map and one section of the memory map. GNU readelf and pyelftools read it, and makedumpfile
+    filters it. crash cannot open it: there is no vmlinux of this kernel, and none of its tasks.
     """
     notes = _merged_notes()
     kernel = _kernel()
@@ -63,7 +65,7 @@ def default_core() -> ElfCore:
         ELF64,
         [(notes, 0, notes.size)],
         [
-            _load(TEXT - KERNEL_MAP, TEXT, kernel.size, kernel),
+            _load(KERNEL, TEXT, kernel.size, kernel),
             _load(LOW_MEMORY[0], DIRECT_MAP + LOW_MEMORY[0], low, None),
         ],
     )
@@ -102,7 +104,7 @@ def _prstatus(cpu: int) -> Prstatus:
 
 def _kernel() -> MemoryFile:
     """The kernel's memory from TEXT on: untouched but for what `default_core` names."""
-    memory = MemoryFile("kernel", KERNEL_SIZE)
+    memory = MemoryFile("kernel", 2 * LARGE_PAGE)
 
     def poke(address: int, data: bytes) -> None:
         memory.view[address - TEXT : address - TEXT + len(data)] = data
@@ -116,19 +118,26 @@ def _kernel() -> MemoryFile:
 
 
 def _page_tables() -> list[tuple[int, int]]:
-    """(address, entry): top, level 3 and level 2 tables, which map the kernel's one large page."""
+    """(address, entry): the direct map's first GiB, the kernel and the page structures, mapped."""
     top = SYMBOLS["init_top_pgt"]
-    level3, level2 = top + 0x1000, top + 0x2000
+    direct, level3, level2, map3, map2 = (top + page * 0x1000 for page in range(1, 6))
     return [
-        (top + 511 * 8, level3 - KERNEL_MAP | _PRESENT_WRITABLE),
-        (level3 + 510 * 8, level2 - KERNEL_MAP | _PRESENT_WRITABLE),
-        (level2 + (TEXT - KERNEL_MAP) // KERNEL_SIZE * 8, TEXT - KERNEL_MAP | _LARGE_PAGE),
+        (top + 273 * 8, direct - KERNEL_MAP | _TABLE),
+        (top + 468 * 8, map3 - KERNEL_MAP | _TABLE),
+        (top + 511 * 8, level3 - KERNEL_MAP | _TABLE),
+        (direct, 0 | _LEAF),
+        (map3, map2 - KERNEL_MAP | _TABLE),
+        (map2, PAGES | _LEAF),
+        (level3 + 510 * 8, level2 - KERNEL_MAP | _TABLE),
+        (level2 + KERNEL // LARGE_PAGE * 8, KERNEL | _LEAF),
     ]
 
 
 def _memory_map() -> list[tuple[int, int]]:
-    """(address, word): mem_section, its root table, and the first root, whose sections are absent."""
-    roots = SYMBOLS["init_top_pgt"] + 0x4000
-    first = roots + 0x4000
-    direct = DIRECT_MAP - KERNEL_MAP
-    return [(SYMBOLS["mem_section"], roots + direct), (roots, first + direct)]
+    """(address, word): the first root of sections, and in it the section of all our memory."""
+    roots = SYMBOLS["mem_section"] - DIRECT_MAP + KERNEL_MAP
+    sections = roots + 0x4000
+    return [
+        (roots, sections - KERNEL_MAP + DIRECT_MAP),
+        (sections, VMEMMAP | _SECTION_PRESENT | _SECTION_HAS_MAP),
+    ]

@@ -89,7 +89,7 @@ class DeviceDumps:
 
         The buffer is zero and costs only what is touched. There is no upper limit but that of the
         kernel's types: `size` is 32 bits, `name` 44 bytes (filled to the last it has no NUL).
-        n_descsz is 32 bits as well, so a size within a page of 4 GiB overflows it, as in the kernel.
+        n_descsz is 32 bits as well, and overflows beyond a size of 0xffffffc0, as in the kernel.
 
         Raises `DumpRefused`: EOPNOTSUPP without the kernel option, EINVAL when disabled or for an
         empty name, no callback, no size or one that the types do not hold, ENOMEM without memory.

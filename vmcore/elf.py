@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import BigEndianStructure, LittleEndianStructure, c_char, c_uint16, c_uint32, c_uint64
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from vmcore.errors import FormatError
 
@@ -32,13 +32,15 @@ NT_VMCOREDD = 0x700
 VMCOREDD_NOTE_NAME = b"LINUX"
 VMCOREDD_MAX_NAME_BYTES = 44
 
-_EHDR = [
+Fields = list[tuple[str, Any]]
+
+_EHDR: Fields = [
     ("e_ident", c_char * 16),
     ("e_type", c_uint16),
     ("e_machine", c_uint16),
     ("e_version", c_uint32),
 ]
-_EHDR_TAIL = [
+_EHDR_TAIL: Fields = [
     ("e_flags", c_uint32),
     ("e_ehsize", c_uint16),
     ("e_phentsize", c_uint16),
@@ -47,10 +49,22 @@ _EHDR_TAIL = [
     ("e_shnum", c_uint16),
     ("e_shstrndx", c_uint16),
 ]
-_EHDR64 = [*_EHDR, ("e_entry", c_uint64), ("e_phoff", c_uint64), ("e_shoff", c_uint64), *_EHDR_TAIL]
-_EHDR32 = [*_EHDR, ("e_entry", c_uint32), ("e_phoff", c_uint32), ("e_shoff", c_uint32), *_EHDR_TAIL]
+_EHDR64: Fields = [
+    *_EHDR,
+    ("e_entry", c_uint64),
+    ("e_phoff", c_uint64),
+    ("e_shoff", c_uint64),
+    *_EHDR_TAIL,
+]
+_EHDR32: Fields = [
+    *_EHDR,
+    ("e_entry", c_uint32),
+    ("e_phoff", c_uint32),
+    ("e_shoff", c_uint32),
+    *_EHDR_TAIL,
+]
 
-_PHDR64 = [
+_PHDR64: Fields = [
     ("p_type", c_uint32),
     ("p_flags", c_uint32),
     ("p_offset", c_uint64),
@@ -60,7 +74,7 @@ _PHDR64 = [
     ("p_memsz", c_uint64),
     ("p_align", c_uint64),
 ]
-_PHDR32 = [
+_PHDR32: Fields = [
     ("p_type", c_uint32),
     ("p_offset", c_uint32),
     ("p_vaddr", c_uint32),
@@ -72,7 +86,7 @@ _PHDR32 = [
 ]
 
 
-def _section(word: type[c_uint32] | type[c_uint64]) -> list[tuple[str, type]]:
+def _section(word: Any) -> Fields:
     return [
         ("sh_name", c_uint32),
         ("sh_type", c_uint32),
@@ -87,8 +101,8 @@ def _section(word: type[c_uint32] | type[c_uint64]) -> list[tuple[str, type]]:
     ]
 
 
-_NHDR = [("n_namesz", c_uint32), ("n_descsz", c_uint32), ("n_type", c_uint32)]
-_VMCOREDD = [
+_NHDR: Fields = [("n_namesz", c_uint32), ("n_descsz", c_uint32), ("n_type", c_uint32)]
+_VMCOREDD: Fields = [
     *_NHDR,
     ("name", c_char * 8),
     ("dump_name", c_char * VMCOREDD_MAX_NAME_BYTES),

@@ -16,6 +16,7 @@ from vmcore.elf import ET_CORE, MAGIC, PN_XNUM, Layout, Structure, layout_of
 from vmcore.errors import FormatError
 
 SLICE = 1024  # program headers read at once
+MAX_PROGRAM_HEADERS = 1 << 20  # the kernel has a 16-bit count
 
 
 def read_some(fd: int, offset: int, size: int) -> bytes:
@@ -71,12 +72,15 @@ class ElfHeaders:
     def __iter__(self) -> Iterator[Any]:
         """Every program header, in order; `FormatError` where the file ends before the table."""
         size = ctypes.sizeof(self.layout.phdr)
-        for first in range(0, self.count, SLICE):
-            count = min(SLICE, self.count - first)
+        total = min(self.count, MAX_PROGRAM_HEADERS)
+        for first in range(0, total, SLICE):
+            count = min(SLICE, total - first)
             offset = self.ehdr.e_phoff + first * size
             data = read_some(self._fd, offset, count * size)
             for index in range(len(data) // size):
                 yield self.layout.phdr.from_buffer_copy(data, index * size)
             if len(data) < count * size:
-                need = self.count * size
-                raise FormatError("ELF program headers", need, first * size + len(data))
+                have = first * size + len(data)
+                raise FormatError("ELF program headers", self.count * size, have)
+        if total < self.count:
+            raise FormatError("ELF program headers", f"at most {total}", f"{self.count}")

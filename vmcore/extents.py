@@ -6,10 +6,12 @@ appear as one file. Reading, mapping and writing it all walk the same list.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 
@@ -47,14 +49,15 @@ class Extent:
             if got == 0:
                 break
             done += got
-        if done < self.size:
-            out[done:] = bytes(self.size - done)
+        rest = self.size - done
+        if rest:
+            ctypes.memset((ctypes.c_char * rest).from_buffer(out, done), 0, rest)
 
 
 def within(extents: Sequence[Extent], start: int, end: int) -> Iterator[Extent]:
     """The parts of `extents` (sorted, gapless, none empty) that lie in [start, end), in order."""
     first = bisect_right(extents, start, key=lambda extent: extent.end)
-    for extent in extents[first:]:
+    for extent in islice(extents, first, None):
         if extent.start >= end:
             return
         yield extent.cut(start, end)

@@ -23,7 +23,6 @@ from vmcore.elf import (
     PN_XNUM,
     PT_LOAD,
     PT_NOTE,
-    round_down,
     round_up,
 )
 from vmcore.errors import FormatError
@@ -44,8 +43,8 @@ class Image:
     """A vmcore made of a crash context and device dumps, as a list of extents.
 
     As the kernel's, a segment is as long as its memory (p_memsz); `stored` makes it as long as what
-    the context's file holds of it (p_filesz), for a file that is to be written. The header pages are
-    rewritten in place when a dump is added, as the kernel rewrites its own.
+    the context's file holds of it (p_filesz), for a file that is to be written. The header pages
+    are rewritten in place when a dump is added, as the kernel rewrites its own.
     """
 
     def __init__(self, base: ElfCore, *, stored: bool = False) -> None:
@@ -55,7 +54,7 @@ class Image:
         self._count = 1 + len(base.loads)
         self._table = ctypes.sizeof(layout.ehdr)
         table_end = self._table + self._count * ctypes.sizeof(layout.phdr)
-        numbered = PN_XNUM <= self._count
+        numbered = self._count >= PN_XNUM
         self.headers_size = round_up(table_end + numbered * ctypes.sizeof(layout.shdr), PAGE_SIZE)
         self._headers = MemoryFile("elfcorebuf", self.headers_size)
         self._phdrs: Any = (layout.phdr * self._count).from_buffer(self._headers.view, self._table)

@@ -21,7 +21,7 @@ from ctypes import (
 from dataclasses import dataclass
 from typing import Any
 
-from vmcore.elf import ELF32, ELF32_BE, ELF64, ELF64_BE, Layout, Structure
+from vmcore.elf import ELF32, ELF32_BE, ELF64, ELF64_BE, Fields, Layout, Structure
 from vmcore.elffile import read_structure
 from vmcore.errors import FormatError
 from vmcore.notes import NoteSegment
@@ -32,7 +32,7 @@ MAX_BLOCK_SIZE = 1 << 20
 HEADER = "kdump header"
 
 
-def _header(word: type) -> list[tuple[str, type]]:
+def _header(word: Any) -> Fields:
     return [
         ("signature", c_char * 8),
         ("header_version", c_int32),
@@ -47,7 +47,7 @@ def _header(word: type) -> list[tuple[str, type]]:
     ]
 
 
-def _sub_header(word: type) -> list[tuple[str, type]]:
+def _sub_header(word: Any) -> Fields:
     return [
         ("phys_base", word),
         ("dump_level", c_int32),

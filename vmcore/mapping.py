@@ -7,6 +7,7 @@ source fills in part are copied, and so hold zeros where it ends.
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import weakref
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 from vmcore.elf import PAGE_SIZE, round_down, round_up
 from vmcore.extents import Extent
 
-_MAP_FIXED = 0x10  # asm-generic/mman-common.h
+_MAP_FIXED, _MAP_NORESERVE = 0x10, 0x4000  # asm-generic/mman-common.h, mman.h
 _FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -38,7 +39,7 @@ def map_extents(extents: Iterable[Extent], start: int, size: int) -> memoryview:
     The mapping lives as long as the view or a part of it. `OSError` if a source cannot be mapped:
     also when its bytes do not lie on the same place within a page as they have in the file.
     """
-    anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE
+    anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
     address = _map(None, size, mmap.PROT_READ | mmap.PROT_WRITE, anonymous, -1, 0)
     memory = (ctypes.c_char * size).from_address(address)
     weakref.finalize(memory, _libc.munmap, address, size)
@@ -58,7 +59,7 @@ def _place(extent: Extent, shift: int, view: memoryview, start: int) -> None:
     if first < last:
         whole = extent.cut(first, last)
         if whole.offset % PAGE_SIZE:
-            raise OSError(os.strerror(22))
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         flags = mmap.MAP_SHARED | _MAP_FIXED
         _map(first + shift, whole.size, mmap.PROT_READ, flags, extent.source.fileno(), whole.offset)
     for begin, end in ((extent.start, min(first, extent.end)), (max(last, first), extent.end)):

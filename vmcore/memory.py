@@ -1,4 +1,4 @@
-"""Memory that has a file descriptor: what is not touched costs nothing, and it can be mapped twice."""
+"""Memory that has a file descriptor: untouched it costs nothing, and it can be mapped twice."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class NoteWalk:
     def _read(self, size: int) -> Note | None:
         """The note at `_next`, which moves on; None where the walk ends."""
         head = read_some(self._fd, self._next, size)
-        if not any(head[:HEADER]) and len(head) == size:
+        if len(head) >= min(HEADER, size) and not any(head[:HEADER]):
             return None
         what = f"note {self._index}"
         if len(head) < HEADER:

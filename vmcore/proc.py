@@ -60,7 +60,7 @@ class VmcoreFile(io.RawIOBase):
         return done
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Up to `size` bytes at `offset`; errors as `readinto`, and EINVAL for an offset below 0."""
+        """Up to `size` bytes at `offset`; errors as `readinto`, EINVAL for an offset below 0."""
         available = max(0, min(size, self._dumps.image.size - offset))
         data = bytearray(available)
         return bytes(data[: self.pread_into(memoryview(data), offset)])

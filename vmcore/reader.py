@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import mmap
 import os
-import stat
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from vmcore.copying import Copier
-from vmcore.elf import MAGIC, PT_LOAD, PT_NOTE, Layout
+from vmcore.elf import PT_LOAD, PT_NOTE, Layout
 from vmcore.elffile import ElfHeaders
 from vmcore.errors import FormatError, NoSuchNote
-from vmcore.kdump import SIGNATURE, note_segment
-from vmcore.notes import Note, NoteSegment, NoteWalk
+from vmcore.files import Format, identify, open_for_reading
+from vmcore.kdump import note_segment
+from vmcore.notes import MAX_NOTES, Note, NoteSegment, NoteWalk
 from vmcore.output import Output
 
-Format = Literal["elf", "kdump"]
-
 MAX_NOTE_SEGMENTS = 1 << 14  # kexec-tools makes one per processor; the kernel merges them
-
-# What is often met in a vmcore's place, and what to do about it.
-_OTHERS = {
-    b"makedumpfile\0": "makedumpfile's flattened format (makedumpfile -R rearranges it)",
-    b"DISKDUMP": "the old diskdump format",
-    b"\x1f\x8b": "a gzip file (decompress it first)",
-    b"\xfd7zXZ": "an xz file (decompress it first)",
-    b"\x28\xb5\x2f\xfd": "a zstd file (decompress it first)",
-}
 
 
 class Reader:
@@ -45,11 +34,11 @@ class Reader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        self._fd = _open(self.path)
+        self._fd = open_for_reading(path)
         try:
             self.file_size = os.lseek(self._fd, 0, os.SEEK_END)
             self._damage: list[FormatError] = []
-            self.format: Format = _identify(self._fd)
+            self.format: Format = identify(self._fd)
             self.layout, segments = self._segments()
             self._notes = tuple(self._walk(segments))
         except BaseException:
@@ -144,26 +133,20 @@ class Reader:
         return headers.layout, self._elf_segments(headers)
 
     def _elf_segments(self, headers: ElfHeaders) -> list[NoteSegment]:
-        """The PT_NOTEs; the file's end is held against the place of every other segment."""
+        """The PT_NOTEs; the file's end is held against the place of every segment."""
         segments: list[NoteSegment] = []
-        memory_end = 0
+        end = 0
         try:
             for phdr in headers:
-                if phdr.p_type == PT_LOAD and phdr.p_filesz:
-                    memory_end = max(memory_end, int(phdr.p_offset + phdr.p_filesz))
+                if phdr.p_type in (PT_LOAD, PT_NOTE) and phdr.p_filesz:
+                    end = max(end, int(phdr.p_offset + phdr.p_filesz))
                 if phdr.p_type == PT_NOTE:
-                    self._add_segment(segments, phdr)
+                    _add_segment(segments, phdr)
         except FormatError as error:
             self._damage.append(error)
-        if memory_end > self.file_size:
-            self._damage.append(FormatError("file with its memory", memory_end, self.file_size))
+        if end > self.file_size:
+            self._damage.append(FormatError("file with its segments", end, self.file_size))
         return segments
-
-    def _add_segment(self, segments: list[NoteSegment], phdr: Any) -> None:
-        if len(segments) == MAX_NOTE_SEGMENTS:
-            raise FormatError("note segments", f"at most {MAX_NOTE_SEGMENTS}", "more")
-        align = 8 if phdr.p_align == 8 else 4
-        segments.append(NoteSegment(int(phdr.p_offset), int(phdr.p_filesz), align))
 
     def _walk(self, segments: list[NoteSegment]) -> Iterator[Note]:
         index = 0
@@ -173,24 +156,12 @@ class Reader:
                 index = note.index + 1
                 yield note
             self._damage += walk.damage
+            if index >= MAX_NOTES:
+                return
 
 
-def _open(path: str) -> int:
-    """A descriptor of the file, which must be one that can be mapped and searched."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    mode = os.fstat(fd).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-        os.close(fd)
-        raise FormatError("vmcore", "a regular file", stat.filemode(mode))
-    return fd
-
-
-def _identify(fd: int) -> Format:
-    magic = os.pread(fd, 16, 0)
-    if magic.startswith(MAGIC):
-        return "elf"
-    if magic.startswith(SIGNATURE):
-        return "kdump"
-    other = next((words for start, words in _OTHERS.items() if magic.startswith(start)), None)
-    have = other or (f"{magic[:8]!r} at its start" if magic else "an empty file")
-    raise FormatError("vmcore", "an ELF core file or a kdump file", have)
+def _add_segment(segments: list[NoteSegment], phdr: Any) -> None:
+    if len(segments) == MAX_NOTE_SEGMENTS:
+        raise FormatError("note segments", f"at most {MAX_NOTE_SEGMENTS}", "more")
+    align = 8 if phdr.p_align == 8 else 4
+    segments.append(NoteSegment(int(phdr.p_offset), int(phdr.p_filesz), align))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 RELEASE = "4.17.0-rc3-vmcoredd"
 
-TEXT = 0xFFFFFFFF81000000  # __START_KERNEL_map + 16 MiB, where x86_64 is linked to
+TEXT = 0xFFFFFFFF81000000  # KERNEL_MAP + 16 MiB, where x86_64 is linked to
+DIRECT_MAP = 0xFFFF888000000000  # __PAGE_OFFSET_BASE_L4
+KERNEL_MAP = 0xFFFFFFFF80000000  # __START_KERNEL_map
 SYMBOLS = {
     "init_uts_ns": TEXT + 0x100000,
     "node_online_map": TEXT + 0x101000,
     "swapper_pg_dir": TEXT + 0x102000,
     "_stext": TEXT,
     "vmap_area_list": TEXT + 0x101400,
-    "mem_section": TEXT + 0x101800,
+    "mem_section": DIRECT_MAP + 0x1108000,  # the array itself: it is allocated at boot
     "log_buf": TEXT + 0x101900,
     "log_buf_len": TEXT + 0x101908,
     "log_first_idx": TEXT + 0x10190C,
