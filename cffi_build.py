@@ -51,3 +51,33 @@ def _extension(
         extra_link_args=[*sanitize, *(link or [])],
     )
     return builder
+
+
+pyvfio_user_client = _extension(
+    "pyvfio_user._client",
+    ["pyvfio_user/io.h", "pyvfio_user/client.h"],
+    [
+        "pyvfio_user/client.c",
+        "pyvfio_user/client_io.c",
+        "pyvfio_user/client_reply.c",
+        "pyvfio_user/client_socket.c",
+    ],
+)
+
+
+driver = _extension(
+    "driver._cffi",
+    ["pyvfio_user/io.h", "driver/engine.h", "driver/inproc.h"],
+    ["driver/engine.c", "driver/inproc.c"],
+)
+emu = _extension(
+    "emu._cffi",
+    ["emu/core.h"],
+    ["emu/core.c", "emu/port.c", "emu/window.c"],
+    callbacks="""
+        extern "Python" int emu_on_read(void *handle, uint32_t hook, uint32_t *value);
+        extern "Python" int emu_on_write(void *handle, uint32_t hook, uint32_t value);
+        extern "Python" int emu_on_oddity(void *handle, int kind, uint32_t space, uint64_t offset,
+                                          uint32_t length, int is_write);
+    """,
+)

@@ -1,0 +1,28 @@
+"""The dump of a Chelsio adapter as its Linux driver makes it: collecting, taking apart, decoding.
+
+Knows registers through an `Io` and nothing of how that reaches them, nor of ELF.
+"""
+
+from cudbg.collect import Collected, Report, TooSmall, UnknownEntity, collect
+from cudbg.container import DUMP_SIZE
+from cudbg.device import Device, MailboxEntry
+from cudbg.errors import CudbgError, DeadDevice, DeviceError, FormatError, Status
+from cudbg.order import NUMBERS, ORDER
+
+__all__ = [
+    "DUMP_SIZE",
+    "NUMBERS",
+    "ORDER",
+    "Collected",
+    "CudbgError",
+    "DeadDevice",
+    "Device",
+    "DeviceError",
+    "FormatError",
+    "MailboxEntry",
+    "Report",
+    "Status",
+    "TooSmall",
+    "UnknownEntity",
+    "collect",
+]

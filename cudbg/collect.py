@@ -1,0 +1,212 @@
+"""The one loop that makes a dump: every entity in turn, log the error and go on.
+
+Source of the rules: cxgb4_cudbg_collect() and cxgb4_cudbg_collect_entity() (cxgb4_cudbg.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from chip import Chip
+from cudbg import status
+from cudbg.container import HEADERS_BYTES, PIECE_BYTES, EntityHeader, entity_header_offset
+from cudbg.device import Device
+from cudbg.entity import Entity, units
+from cudbg.errors import CudbgError, DeadDevice, DeviceError, Status
+from cudbg.io import Counts, Io
+from cudbg.order import NUMBERS, ORDER
+from cudbg.placing import Placer
+from cudbg.sinks import Compressing, Direct, Sink
+
+_GROUP = 16 * PIECE_BYTES
+"""Pieces of a memory that are asked for together, when they surely fit."""
+
+
+@dataclass
+class Collected:
+    """How one entity went; `code`, `sys_err`, `sys_warn` and `size` stand in its header too."""
+
+    number: int
+    name: str
+    code: int = 0
+    sys_err: int = 0
+    sys_warn: int = 0
+    size: int = 0
+    """Bytes in the dump, compressed and padded."""
+    raw_bytes: int = 0
+    seconds: float = 0.0
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def good(self) -> bool:
+        """Whether its data are in the dump."""
+        return self.code == 0
+
+
+@dataclass
+class Report:
+    """How a dump went."""
+
+    entities: list[Collected] = field(default_factory=list)
+    data_len: int = HEADERS_BYTES
+    """Bytes of the dump, headers included."""
+    seconds: float = 0.0
+    dead: str = ""
+    """Why the device could not be reached any more; empty if it could."""
+
+    @property
+    def good(self) -> list[Collected]:
+        """Those that are in the dump."""
+        return [entity for entity in self.entities if entity.good]
+
+    @property
+    def failed(self) -> list[Collected]:
+        """Those that are not."""
+        return [entity for entity in self.entities if not entity.good]
+
+
+Progress = Callable[[Collected, int, int], None]
+"""Told of an entity when it begins, after each group of pieces, and when it ends; with its place
+among how many."""
+
+
+class TooSmall(CudbgError):
+    """The buffer cannot even hold the headers (the kernel's -ENOMEM)."""
+
+
+class UnknownEntity(CudbgError):
+    """No entity has that name."""
+
+
+def collect(
+    io: Io,
+    device: Device,
+    buffer: memoryview,
+    *,
+    compress: str = "zlib",
+    entities: Iterable[str] | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Dumps an adapter into `buffer` (zeroed), of which at most `limit` bytes are used.
+
+    `compress` is `zlib` or `none`; `entities` names a subset, taken in the kernel's order. Only a
+    buffer that is too small, an unknown name or a mistake in a collector raises; whatever the
+    device does ends up in the dump and in the report.
+    """
+    if compress not in ("zlib", "none"):
+        raise ValueError(f"compress is zlib or none, not {compress!r}")
+    numbers = _numbers(entities)
+    limit = len(buffer) if limit is None else min(limit, len(buffer))
+    if limit < HEADERS_BYTES:
+        raise TooSmall(f"a dump needs {HEADERS_BYTES} bytes for its headers, there are {limit}")
+    placer = Placer(buffer, limit, device.code, compress == "zlib")
+    sink: Sink = Compressing(placer) if compress == "zlib" else Direct(placer)
+    return _Collection(io, device, sink, progress).run(numbers, buffer)
+
+
+def _numbers(entities: Iterable[str] | None) -> list[int]:
+    if entities is None:
+        return list(ORDER)
+    wanted = set(entities)
+    if unknown := sorted(wanted - NUMBERS.keys()):
+        raise UnknownEntity(f"no entity is called {', '.join(unknown)}")
+    return [number for number, name in ORDER.items() if name in wanted]
+
+
+class _Collection:
+    """One dump in the making."""
+
+    def __init__(self, io: Io, device: Device, sink: Sink, progress: Progress | None) -> None:
+        self._io, self._device, self._sink = io, device, sink
+        self._progress = progress or (lambda entity, place, total: None)
+        self._report = Report()
+
+    def run(self, numbers: list[int], buffer: memoryview) -> Report:
+        started = time.monotonic()
+        try:
+            for place, number in enumerate(numbers):
+                self._entity(Collected(number, ORDER[number]), place, len(numbers))
+        finally:
+            self._sink.finish()
+        for entity in self._report.entities:
+            at = entity_header_offset(entity.number)
+            header = EntityHeader.from_bytes(buffer[at:])
+            entity.code, entity.size = header.hdr_flags, header.size
+            self._report.data_len += entity.size
+        self._report.seconds = time.monotonic() - started
+        return self._report
+
+    def _entity(self, entity: Collected, place: int, total: int) -> None:
+        self._report.entities.append(entity)
+        self._progress(entity, place, total)
+        started, before = time.monotonic(), self._io.counts
+        self._sink.begin(entity.number)
+        context = _Context(self._device, self._sink, entity)
+        context.tell = lambda: self._progress(entity, place, total)
+        self._attempt(context, entity)
+        self._sink.end(entity.code, entity.sys_err, entity.sys_warn)
+        entity.seconds, entity.counts = time.monotonic() - started, self._io.counts - before
+        self._progress(entity, place, total)
+
+    def _attempt(self, context: _Context, entity: Collected) -> None:
+        """Collects; whatever goes wrong with the device or the room is noted in `entity`."""
+        try:
+            if self._report.dead:
+                raise Status(-errno.EIO)
+            self._unit(entity.number).collect(self._io, self._device.chip, context)
+            context.commit()
+        except Status as failure:
+            entity.code, entity.sys_err = failure.code, failure.sys_err
+        except DeadDevice as death:
+            entity.code = -errno.EIO
+            self._report.dead = str(death)
+        except DeviceError as error:
+            entity.code = entity.sys_err = error.code
+
+    def _unit(self, number: int) -> Entity:
+        unit = units().get(number)
+        if unit is None:
+            raise Status(status.NOT_IMPLEMENTED)
+        chips: Iterable[Chip] | None = unit.chips
+        if chips is not None and self._device.chip not in chips:
+            raise Status(status.ENTITY_NOT_FOUND)
+        return unit
+
+
+class _Context:
+    """See `cudbg.entity.Context`."""
+
+    def __init__(self, device: Device, sink: Sink, entity: Collected) -> None:
+        self.device = device
+        self.tell: Callable[[], None] = lambda: None
+        self._sink, self._entity = sink, entity
+        self._open: memoryview | None = None
+
+    def area(self, size: int) -> memoryview:
+        self.commit()
+        self._open = self._sink.area(size)
+        return self._open
+
+    def pieces(self, size: int) -> Iterator[memoryview]:
+        while size:
+            self.commit()
+            group = min(size, _GROUP)
+            if not self._sink.fits(group):
+                group = min(size, PIECE_BYTES)
+            yield self.area(group)
+            self.tell()
+            size -= group
+
+    def warn(self, sys_warn: int) -> None:
+        self._entity.sys_warn = sys_warn
+
+    def commit(self) -> None:
+        """Writes out the area that was handed out last."""
+        area, self._open = self._open, None
+        if area is not None:
+            self._entity.raw_bytes += len(area)
+            self._sink.commit(area)

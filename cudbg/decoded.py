@@ -1,0 +1,137 @@
+"""What a decoder gives: neutral parts that a command line renders and JSON holds.
+
+    Decoded([Fields("CIM LA", [Field("configuration", 0x10001)]), Table("entries", [...], rows)])
+
+Numbers stay numbers; how wide and in which base they are shown is the column's `form`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+Value: TypeAlias = int | str | bool | float | None
+
+
+class Bytes(Protocol):
+    """Bytes that need not all be in memory: a memoryview, or an entity of a compressed dump."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, place: slice) -> bytes | memoryview:
+        """Some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its name, and how its numbers are shown (`x8`: hex, 8 digits; `d`; empty: text)."""
+
+    name: str
+    form: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of equal length. `rows` may be lazy: it can be walked again and again."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Iterable[Sequence[Value]]
+
+    def json(self) -> dict[str, Any]:
+        """As plain lists and dicts."""
+        names = [column.name for column in self.columns]
+        rows = [dict(zip(names, row, strict=True)) for row in self.rows]
+        return {"table": self.title, "rows": rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A named value; `meaning` explains it, in words or with a unit."""
+
+    name: str
+    value: Value
+    meaning: str = ""
+    form: str = ""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Named values."""
+
+    title: str
+    items: Sequence[Item]
+
+    def json(self) -> dict[str, Any]:
+        """As plain lists and dicts."""
+        values = [_item_json(item) for item in self.items]
+        return {"fields": self.title, "values": values}
+
+
+@dataclass(frozen=True)
+class Text:
+    """Lines of text."""
+
+    title: str
+    lines: Iterable[str]
+
+    def json(self) -> dict[str, Any]:
+        """As plain lists and dicts."""
+        return {"text": self.title, "lines": list(self.lines)}
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a memory: `start` to `end` (exclusive), bytes from the memory's beginning."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a memory, shown by region, dumped on request only."""
+
+    title: str
+    regions: Sequence[Region]
+    data: Bytes = field(repr=False)
+
+    def json(self) -> dict[str, Any]:
+        """As plain lists and dicts, without the bytes."""
+        regions = [{"name": r.name, "start": r.start, "end": r.end} for r in self.regions]
+        return {"memory": self.title, "size": len(self.data), "regions": regions}
+
+
+Part: TypeAlias = Table | Fields | Text | Memory
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """All that an entity says."""
+
+    parts: Sequence[Part]
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self.parts)
+
+    def json(self) -> list[dict[str, Any]]:
+        """As plain lists and dicts."""
+        return [part.json() for part in self.parts]
+
+
+def _item_json(item: Item) -> dict[str, Value]:
+    shown: dict[str, Value] = {"name": item.name, "value": item.value}
+    return shown | ({"meaning": item.meaning} if item.meaning else {})
+
+
+class Lazy(Iterable[Any]):
+    """An iterable that begins anew each time it is walked: `Lazy(lambda: rows_of(blob))`."""
+
+    def __init__(self, walk: Any) -> None:
+        self._walk = walk
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._walk())

@@ -1,0 +1,103 @@
+"""The base of an entity, its registration, and what its collector is given."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from chip import Chip
+from chip.layout import LittleStruct, sizeof
+from cudbg.decoded import Bytes, Decoded
+from cudbg.device import Device
+from cudbg.errors import FormatError
+from cudbg.io import Io
+from cudbg.order import ORDER
+
+_units: dict[int, Entity] = {}
+
+
+class Context(Protocol):
+    """What a collector is given besides the registers."""
+
+    device: Device
+
+    def area(self, size: int) -> memoryview:
+        """Room for the next `size` bytes, zeroed; Status(-19) if the dump has not that much left.
+
+        What is put there is written out when the collector returns, or asks for the next area.
+        The kernel's cudbg_get_buff(): its place among the register accesses matters.
+        """
+
+    def pieces(self, size: int) -> Iterator[memoryview]:
+        """`size` bytes in pieces of 64,512, for memories: an area for each, or for several that
+        surely fit. Each comes when the one before has been filled."""
+
+    def warn(self, sys_warn: int) -> None:
+        """Sets the `sys_warn` of the entity's header."""
+
+
+class Entity:
+    """One entity: number, name, layout, how it is collected, how it is decoded.
+
+    `parameters` of the decorator become attributes, so that one class may serve several entities.
+    """
+
+    chips: ClassVar[Sequence[Chip] | None] = None
+    """The chips that have it; None: all. On others its status is -24."""
+
+    def __init__(self, number: int, name: str, parameters: dict[str, Any]) -> None:
+        self.number, self.name = number, name
+        for key, value in parameters.items():
+            setattr(self, key, value)
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        """Reads the device and fills areas, in the kernel's order of accesses.
+
+        A DeviceError that escapes becomes the entity's `sys_err` (and its code -29); a Status says
+        anything else.
+        """
+        raise NotImplementedError
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        """The raw bytes in words; FormatError if they cannot be this entity's."""
+        raise NotImplementedError
+
+    def need(self, blob: Bytes, size: int) -> memoryview:
+        """All of `blob`, which must be exactly `size` bytes."""
+        if len(blob) != size:
+            raise FormatError(self.name, size, len(blob))
+        return memoryview(blob[0:size])
+
+    def parse(self, layout: type[S], blob: Bytes) -> S:
+        """`blob` as a structure of exactly its size."""
+        return layout.from_bytes(self.need(blob, sizeof(layout)))
+
+
+E = TypeVar("E", bound=type[Entity])
+S = TypeVar("S", bound=LittleStruct)
+
+
+def entity(number: int, name: str, **parameters: Any) -> Callable[[E], E]:
+    """Registers a class as entity `number`; may stand several times above one class."""
+    if ORDER.get(number) != name:
+        raise ValueError(f"entity {number} is {ORDER.get(number)}, not {name}")
+
+    def register(unit: E) -> E:
+        if number in _units:
+            raise ValueError(f"entity {number} {name} stands twice")
+        _units[number] = unit(number, name, parameters)
+        return unit
+
+    return register
+
+
+@cache
+def units() -> dict[int, Entity]:
+    """Every entity that has a unit, by number: all modules of `cudbg.entities` are looked at."""
+    package = importlib.import_module("cudbg.entities")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"cudbg.entities.{module.name}")
+    return _units

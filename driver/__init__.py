@@ -1,0 +1,1 @@
+"""The user-space driver: transports, bring-up, mailbox, and the dump callback."""

@@ -1,0 +1,366 @@
+/* Pipelined where nothing has to be waited for, one access after the other where something has.
+ *
+ * Rows are sent ahead in batches: a poll is sent as a single read and looked at behind the fence. If one was
+ * not true at once, its row is done again slowly, with attempts and delays. Before a row is done again, its
+ * predecessor is, so that the registers stand as they would had nothing been sent ahead. The first row is
+ * always done slowly: a device that is stuck is noticed before anything is sent ahead. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include "pyvfio_user/io.h"
+
+#include "driver/engine.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "registers are used as they come off the bus");
+
+enum {
+    AHEAD_FIRST = 32,     /* rows sent ahead after one that went well slowly */
+    AHEAD_MOST = 1024,    /* rows sent ahead at most */
+    POLLED_MOST = 4096,   /* polls sent ahead at most */
+    SPIN_MOST_US = 100,   /* longer delays sleep */
+    GRACE_MS = 1000,      /* what a poll may last beyond its attempts * delay */
+};
+_Static_assert(sizeof(((struct engine *)0)->polled) == POLLED_MOST * sizeof(uint32_t), "room for each poll");
+
+/* Where the next kept value goes, and the next poll's. */
+struct cursor {
+    uint64_t out;
+    uint32_t polled;
+};
+
+static uint32_t value_of(const struct engine_run *run, struct engine_value v, uint32_t row)
+{
+    uint32_t fixed = v.base + v.stride * row;
+    return v.column < 0 ? fixed : fixed + run->rows[(size_t)row * run->n_columns + (uint32_t)v.column];
+}
+
+static uint8_t *take(const struct engine_run *run, struct cursor *at, uint64_t bytes)
+{
+    if (bytes > run->out_size - at->out)
+        return NULL;
+    uint8_t *place = run->out + at->out;
+    at->out += bytes;
+    return place;
+}
+
+static int transport(struct engine *e, int result)
+{
+    if (result < 0 && !e->dead)
+        e->dead = result;
+    return e->dead;
+}
+
+static int fence(struct engine *e)
+{
+    return transport(e, e->io->fence(e->io->cookie));
+}
+
+static void count_reads(struct engine *e, uint32_t width, uint32_t count)
+{
+    *(width == 8 ? &e->counts.r64 : &e->counts.r32) += count;
+}
+
+/* ---- one operation ---- */
+
+static int do_write(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row)
+{
+    uint32_t value = value_of(run, op->value, row);
+    e->counts.w32++;
+    return transport(e, e->io->write(e->io->cookie, value_of(run, op->offset, row), &value, 4, 1));
+}
+
+static int read_each(struct engine *e, const struct engine_op *op, uint64_t offset, uint8_t *into, uint32_t count)
+{
+    int result = 0;
+    for (uint32_t i = 0; i < count && !result; i++) {
+        uint8_t *place = into ? into + (uint64_t)i * op->width : (uint8_t *)&e->sink;
+        result = e->io->read(e->io->cookie, offset + (uint64_t)i * op->step, place, op->width, 1);
+        if (!result && !e->pipelined)
+            result = e->io->fence(e->io->cookie);
+    }
+    return transport(e, result);
+}
+
+static int do_read(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row,
+                   struct cursor *at)
+{
+    uint32_t count = value_of(run, op->count, row), offset = value_of(run, op->offset, row);
+    uint8_t *into = NULL;
+    if (!count)
+        return 0;
+    if (op->keep && !(into = take(run, at, (uint64_t)count * op->width)))
+        return -EOVERFLOW;
+    count_reads(e, op->width, count);
+    if (!into || !op->step || !e->pipelined)
+        return read_each(e, op, offset, into, count);
+    return transport(e, e->io->read(e->io->cookie, offset, into, op->width, count));
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Sleeping takes 50 us at least, so short delays spin, as the kernel's udelay() does. */
+static void delay(uint32_t us)
+{
+    if (us > SPIN_MOST_US) {
+        struct timespec t = {us / 1000000, (long)(us % 1000000) * 1000};
+        nanosleep(&t, NULL);
+        return;
+    }
+    for (uint64_t end = now_us() + us; us && now_us() < end;)
+        ;
+}
+
+/* The kernel's t4_wait_op_done_val(), with a deadline besides: attempts are cheap for it, not over a socket.
+ * `late` is set if the first read was not the last. */
+static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offset, uint32_t *value, int *late)
+{
+    uint64_t deadline = now_us() + (uint64_t)op->attempts * op->delay_us + GRACE_MS * 1000ull;
+    for (uint32_t left = op->attempts;; *late = 1) {
+        int result = transport(e, e->io->read(e->io->cookie, offset, value, 4, 1));
+        if (!result)
+            result = fence(e);
+        e->counts.r32++;
+        if (result || (*value & op->mask) == op->wanted)
+            return result;
+        if (--left == 0 || now_us() > deadline)
+            return op->error;
+        delay(op->delay_us);
+    }
+}
+
+static int do_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row,
+                   struct cursor *at, int *late)
+{
+    uint8_t *into = (uint8_t *)&e->sink;
+    uint32_t value = 0;
+    if (!value_of(run, op->count, row))
+        return 0;
+    if (op->keep && !(into = take(run, at, 4)))
+        return -EOVERFLOW;
+    int result = wait_for(e, op, value_of(run, op->offset, row), &value, late);
+    memcpy(into, &value, 4);
+    return result;
+}
+
+/* ---- rows, slowly ---- */
+
+static int slow_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at, int *late)
+{
+    int result = 0;
+    for (uint32_t i = 0; i < run->n_ops && !result; i++) {
+        const struct engine_op *op = &run->ops[i];
+        if (op->kind == ENGINE_WRITE)
+            result = do_write(e, run, op, row);
+        else if (op->kind == ENGINE_READ)
+            result = do_read(e, run, op, row, at);
+        else
+            result = do_poll(e, run, op, row, at, late);
+    }
+    return result ? result : fence(e);
+}
+
+/* The row at hand; completes it or fails. */
+static int next_row_slowly(struct engine *e, struct engine_run *run, int *late)
+{
+    struct cursor at = {run->used, 0};
+    int result = slow_row(e, run, run->row, &at, late);
+    if (result)
+        return result;
+    run->row++;
+    run->used = at.out;
+    return 0;
+}
+
+/* Registers back to where the row before left them; it was counted when it was done, and was true then. */
+static int repeat_row_before(struct engine *e, const struct engine_run *run, uint64_t before)
+{
+    struct engine_counts counts = e->counts;
+    struct cursor at = {before, 0};
+    int late = 0;
+    (void)slow_row(e, run, run->row - 1, &at, &late);
+    e->counts = counts;
+    return e->dead;
+}
+
+/* ---- rows, ahead ---- */
+
+static int send_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row,
+                     struct cursor *at)
+{
+    uint8_t *into;
+    if (!value_of(run, op->count, row))
+        return 0;
+    into = op->keep ? take(run, at, 4) : (uint8_t *)&e->polled[at->polled++];
+    if (!into)
+        return -EOVERFLOW;
+    e->counts.r32++;
+    return transport(e, e->io->read(e->io->cookie, value_of(run, op->offset, row), into, 4, 1));
+}
+
+static int send_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at)
+{
+    int result = 0;
+    for (uint32_t i = 0; i < run->n_ops && !result; i++) {
+        const struct engine_op *op = &run->ops[i];
+        if (op->kind == ENGINE_WRITE)
+            result = do_write(e, run, op, row);
+        else if (op->kind == ENGINE_READ)
+            result = do_read(e, run, op, row, at);
+        else
+            result = send_poll(e, run, op, row, at);
+    }
+    return result;
+}
+
+static int poll_was_true(const struct engine *e, const struct engine_run *run, const struct engine_op *op,
+                         struct cursor *at)
+{
+    uint32_t value;
+    memcpy(&value, op->keep ? run->out + at->out : (const uint8_t *)&e->polled[at->polled++], 4);
+    at->out += op->keep ? 4 : 0;
+    return (value & op->mask) == op->wanted;
+}
+
+/* Walks over a row that was answered and adds what it took to `counts`; 0 if a poll was not true at once. */
+static int row_was_true(const struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at,
+                        struct engine_counts *counts)
+{
+    for (uint32_t i = 0; i < run->n_ops; i++) {
+        const struct engine_op *op = &run->ops[i];
+        uint32_t count = op->kind == ENGINE_WRITE ? 1 : value_of(run, op->count, row);
+        *(op->kind == ENGINE_WRITE ? &counts->w32 : op->width == 8 ? &counts->r64 : &counts->r32) += count;
+        if (op->kind == ENGINE_READ && op->keep)
+            at->out += (uint64_t)count * op->width;
+        if (op->kind == ENGINE_POLL && count && !poll_was_true(e, run, op, at))
+            return 0;
+    }
+    return 1;
+}
+
+/* Sends rows up to `end` and waits for their answers; *sent is where their output ends. */
+static int send_rows(struct engine *e, const struct engine_run *run, uint32_t end, uint64_t *sent)
+{
+    struct engine_counts counts = e->counts;
+    struct cursor at = {run->used, 0};
+    int result = 0;
+
+    for (uint32_t row = run->row; row < end && !result; row++)
+        result = send_row(e, run, row, &at);
+    int fenced = fence(e);
+    e->counts = counts;
+    *sent = at.out;
+    return result ? result : fenced;
+}
+
+/* Completes up to `ahead` rows with one fence. 1: all of them; 0: those before the first with a poll that
+ * was not true at once; or -errno. *before: where the output of the last completed row begins. */
+static int rows_ahead(struct engine *e, struct engine_run *run, uint32_t ahead, uint64_t *before)
+{
+    uint32_t end = run->n_rows - run->row > ahead ? run->row + ahead : run->n_rows;
+    struct cursor at = {run->used, 0};
+    uint64_t sent;
+    int result = send_rows(e, run, end, &sent);
+
+    for (; !result && run->row < end; run->row++) {
+        struct engine_counts counts = e->counts;
+        if (!row_was_true(e, run, run->row, &at, &counts)) {
+            memset(run->out + run->used, 0, sent - run->used);
+            return 0;
+        }
+        e->counts = counts;
+        *before = run->used;
+        run->used = at.out;
+    }
+    return result ? result : 1;
+}
+
+/* ---- whole programs ---- */
+
+static int valid_value(const struct engine_run *run, struct engine_value v)
+{
+    return v.column < 0 || (run->rows && (uint32_t)v.column < run->n_columns);
+}
+
+static int valid_op(const struct engine_run *run, const struct engine_op *op)
+{
+    int values = valid_value(run, op->offset) && valid_value(run, op->value) && valid_value(run, op->count);
+    if (op->kind == ENGINE_READ)
+        return values && (op->width == 4 || op->width == 8) && (!op->step || op->step == op->width);
+    if (op->kind == ENGINE_POLL)
+        return values && op->width == 4 && op->attempts && op->error <= 0;
+    return values && op->kind == ENGINE_WRITE && op->width == 4;
+}
+
+static uint32_t polls_of(const struct engine_run *run)
+{
+    uint32_t polls = 0;
+    for (uint32_t i = 0; i < run->n_ops; i++)
+        polls += run->ops[i].kind == ENGINE_POLL;
+    return polls;
+}
+
+static uint32_t less(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static int run_rows(struct engine *e, struct engine_run *run, uint32_t polls)
+{
+    uint32_t most = polls ? less(AHEAD_MOST, POLLED_MOST / polls) : AHEAD_MOST;
+    uint32_t ahead = polls || !e->pipelined ? 0 : most;
+    uint64_t before = 0;
+    int result = 0;
+
+    while (run->row < run->n_rows && result >= 0) {
+        int late = 0;
+        if (ahead) {
+            result = rows_ahead(e, run, ahead, &before);
+            ahead = result == 1 ? less(ahead * AHEAD_FIRST, most) : 0;
+            if (result == 0)
+                result = repeat_row_before(e, run, before);
+        } else {
+            before = run->used;
+            result = next_row_slowly(e, run, &late);
+            ahead = late || !e->pipelined ? 0 : less(AHEAD_FIRST, most);
+        }
+    }
+    return result < 0 ? result : 0;
+}
+
+int engine_run(struct engine *engine, struct engine_run *run)
+{
+    uint32_t polls = polls_of(run);
+    run->row = 0;
+    run->used = 0;
+    if (polls > POLLED_MOST)
+        return -EINVAL;
+    for (uint32_t i = 0; i < run->n_ops; i++)
+        if (!valid_op(run, &run->ops[i]))
+            return -EINVAL;
+    return engine->dead ? engine->dead : run_rows(engine, run, polls);
+}
+
+int engine_read(struct engine *engine, uint64_t offset, void *into, uint32_t width, uint32_t count)
+{
+    if (engine->dead)
+        return engine->dead;
+    count_reads(engine, width, count);
+    int result = engine->io->read(engine->io->cookie, offset, into, width, count);
+    return transport(engine, result) ? engine->dead : fence(engine);
+}
+
+int engine_write(struct engine *engine, uint64_t offset, const void *data, uint32_t width)
+{
+    if (engine->dead)
+        return engine->dead;
+    *(width == 8 ? &engine->counts.w64 : &engine->counts.w32) += 1;
+    return transport(engine, engine->io->write(engine->io->cookie, offset, data, width, 1));
+}

@@ -1,0 +1,154 @@
+"""An `Io` whose programs run in C, over any transport's `struct io`."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from cudbg.errors import DeadDevice, DeviceError
+from cudbg.io import (
+    Check,
+    Column,
+    Counts,
+    Each,
+    Number,
+    Op,
+    Read,
+    Rows,
+    Write,
+    kept_bytes,
+    table_of,
+)
+from driver._cffi import ffi, lib
+
+
+class Config(Protocol):
+    """How a transport reaches PCI configuration space."""
+
+    def config_read(self, offset: int, length: int) -> bytes:
+        """Bytes of PCI configuration space."""
+
+    def config_write(self, offset: int, data: bytes) -> None:
+        """Bytes of PCI configuration space."""
+
+
+class EngineIo:
+    """Registers behind the `struct io` at address `io`; see `cudbg.io.Io`.
+
+    `pipelined=False` makes every access as the kernel does, one after the other: the measure that
+    the pipelined way is held against. The object must outlive no owner of the `struct io`: keep
+    that (`owner`) alive here.
+    """
+
+    def __init__(self, io: int, config: Config, *, owner: object, pipelined: bool = True) -> None:
+        self._engine = ffi.new("struct engine *")
+        self._engine.io = ffi.cast("struct io *", io)
+        self._engine.pipelined = pipelined
+        self._owner = owner
+        self._config = config
+        self._single = ffi.new("uint64_t *")
+
+    @property
+    def counts(self) -> Counts:
+        """The accesses so far, as the kernel would have made them."""
+        counts = self._engine.counts
+        return Counts(counts.r32, counts.w32, counts.r64, counts.w64)
+
+    def read(self, offset: int, width: int = 4) -> int:
+        """One register of 4 or 8 bytes."""
+        self._single[0] = 0
+        result = lib.engine_read(self._engine, offset, self._single, width, 1)
+        self._raise(result, f"read of {offset:#x}")
+        return int(self._single[0])
+
+    def write(self, offset: int, value: int, width: int = 4) -> None:
+        """One register of 4 or 8 bytes; posted."""
+        self._single[0] = value
+        result = lib.engine_write(self._engine, offset, self._single, width)
+        self._raise(result, f"write to {offset:#x}")
+
+    def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
+        """`count` registers at ascending offsets."""
+        return bytes(self.run([Read(offset, count, width)]))
+
+    def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
+        """Runs a program; see `cudbg.io.Io.run`."""
+        if out is None:
+            out = memoryview(bytearray(kept_bytes(ops, rows)))
+        run, keep_alive = _lower(ops, rows)
+        with out.cast("B") as flat:
+            run.out, run.out_size = ffi.from_buffer("uint8_t[]", flat, True), flat.nbytes
+            result = lib.engine_run(self._engine, run)
+        del keep_alive
+        where = f"row {run.row} of {run.n_rows}, {_offsets(ops)}"
+        self._raise(result, where, rows=run.row, used=run.used)
+        return out[: run.used]
+
+    def config_read(self, offset: int, length: int) -> bytes:
+        """Bytes of PCI configuration space."""
+        return self._config.config_read(offset, length)
+
+    def config_write(self, offset: int, data: bytes) -> None:
+        """Bytes of PCI configuration space."""
+        self._config.config_write(offset, data)
+
+    def _raise(self, result: int, what: str, *, rows: int = 0, used: int = 0) -> None:
+        if result == 0:
+            return
+        kind = DeadDevice if self._engine.dead else DeviceError
+        raise kind(result, what, rows=rows, used=used)
+
+
+def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
+    """The program as C sees it, and what must live as long."""
+    n, table = table_of(rows)
+    lowered = ffi.new("struct engine_op[]", [_lower_op(op) for op in ops])
+    cells = array("I", (cell & 0xFFFFFFFF for row in table for cell in row))
+    columns = len(table[0]) if table else 0
+    if len(cells) != columns * (n if columns else 0):
+        raise ValueError("rows of different lengths")
+    run = ffi.new("struct engine_run *")
+    run.ops, run.n_ops = lowered, len(ops)
+    run.n_rows, run.n_columns = n, columns
+    view = ffi.from_buffer("uint32_t[]", cells)
+    run.rows = view if columns else ffi.NULL
+    return run, (lowered, cells, view)
+
+
+def _lower_op(op: Op) -> dict[str, object]:
+    lowered: dict[str, object] = {"width": 4, "offset": _value(op.offset), "count": _value(1)}
+    if isinstance(op, Write):
+        return lowered | {"kind": lib.ENGINE_WRITE, "value": _value(op.value)}
+    lowered |= {"keep": op.keep, "value": _value(0)}
+    if isinstance(op, Read):
+        step = 0 if op.again else op.width
+        return lowered | {
+            "kind": lib.ENGINE_READ,
+            "width": op.width,
+            "step": step,
+            "count": _value(op.count),
+        }
+    lowered |= {
+        "kind": lib.ENGINE_POLL,
+        "mask": op.mask,
+        "wanted": op.wanted,
+        "error": op.error,
+        "attempts": 1,
+    }
+    if isinstance(op, Check):
+        return lowered | {"count": _value(op.count)}
+    return lowered | {"attempts": op.attempts, "delay_us": op.delay_us}
+
+
+def _value(number: Number) -> tuple[int, int, int]:
+    """base, stride, column"""
+    if isinstance(number, Each):
+        return number.first & 0xFFFFFFFF, number.step & 0xFFFFFFFF, -1
+    if isinstance(number, Column):
+        return number.plus & 0xFFFFFFFF, 0, number.index
+    return number & 0xFFFFFFFF, 0, -1
+
+
+def _offsets(ops: Sequence[Op]) -> str:
+    return "at " + ", ".join(f"{op.offset:#x}" for op in ops if isinstance(op.offset, int))

@@ -1,0 +1,1 @@
+"""What tests of several rooms share. This file also puts `tests/` on the path of imports."""
