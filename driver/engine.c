@@ -1,9 +1,9 @@
 /* Pipelined where nothing has to be waited for, one access after the other where something has.
  *
  * Rows are sent ahead in batches: a poll is sent as a single read and looked at behind the fence. If one was
- * not true at once, its row is done again slowly, with attempts and delays. Before a row is done again, its
- * predecessor is, so that the registers stand as they would had nothing been sent ahead. The first row is
- * always done slowly: a device that is stuck is noticed before anything is sent ahead. */
+ * not true at once, its row is done again slowly, with attempts and delays, after the writes of the row before
+ * it: so the registers stand as if nothing had been sent ahead. The first row is always done slowly: a device
+ * that is stuck is noticed before anything is sent ahead. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -179,15 +179,20 @@ static int next_row_slowly(struct engine *e, struct engine_run *run, int *late)
     return 0;
 }
 
-/* Registers back to where the row before left them; it was counted when it was done, and was true then. */
-static int repeat_row_before(struct engine *e, const struct engine_run *run, uint64_t before)
+/* Registers back to where the row before run->row left them: its writes once more, each poll read once. */
+static int rewrite_row_before(struct engine *e, const struct engine_run *run)
 {
     struct engine_counts counts = e->counts;
-    struct cursor at = {before, 0};
-    int late = 0;
-    (void)slow_row(e, run, run->row - 1, &at, &late);
-    e->counts = counts;
-    return e->dead;
+    int result = 0;
+    for (uint32_t i = 0; i < run->n_ops && !result; i++) {
+        const struct engine_op *op = &run->ops[i];
+        if (op->kind == ENGINE_WRITE)
+            result = do_write(e, run, op, run->row - 1);
+        else if (op->kind == ENGINE_POLL)
+            result = read_each(e, op, value_of(run, op->offset, run->row - 1), NULL, 1);
+    }
+    e->counts = counts; /* the row was counted when it was done */
+    return result ? result : fence(e);
 }
 
 /* ---- rows, ahead ---- */
@@ -261,8 +266,8 @@ static int send_rows(struct engine *e, const struct engine_run *run, uint32_t en
 }
 
 /* Completes up to `ahead` rows with one fence. 1: all of them; 0: those before the first with a poll that
- * was not true at once; or -errno. *before: where the output of the last completed row begins. */
-static int rows_ahead(struct engine *e, struct engine_run *run, uint32_t ahead, uint64_t *before)
+ * was not true at once; or -errno. */
+static int rows_ahead(struct engine *e, struct engine_run *run, uint32_t ahead)
 {
     uint32_t end = run->n_rows - run->row > ahead ? run->row + ahead : run->n_rows;
     struct cursor at = {run->used, 0};
@@ -276,7 +281,6 @@ static int rows_ahead(struct engine *e, struct engine_run *run, uint32_t ahead, 
             return 0;
         }
         e->counts = counts;
-        *before = run->used;
         run->used = at.out;
     }
     return result ? result : 1;
@@ -316,18 +320,16 @@ static int run_rows(struct engine *e, struct engine_run *run, uint32_t polls)
 {
     uint32_t most = polls ? less(AHEAD_MOST, POLLED_MOST / polls) : AHEAD_MOST;
     uint32_t ahead = polls || !e->pipelined ? 0 : most;
-    uint64_t before = 0;
     int result = 0;
 
     while (run->row < run->n_rows && result >= 0) {
         int late = 0;
         if (ahead) {
-            result = rows_ahead(e, run, ahead, &before);
+            result = rows_ahead(e, run, ahead);
             ahead = result == 1 ? less(ahead * AHEAD_FIRST, most) : 0;
             if (result == 0)
-                result = repeat_row_before(e, run, before);
+                result = rewrite_row_before(e, run);
         } else {
-            before = run->used;
             result = next_row_slowly(e, run, &late);
             ahead = late || !e->pipelined ? 0 : less(AHEAD_FIRST, most);
         }

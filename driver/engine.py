@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from array import array
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -96,6 +97,10 @@ class EngineIo:
     def _raise(self, result: int, what: str, *, rows: int = 0, used: int = 0) -> None:
         if result == 0:
             return
+        if result == -errno.EOVERFLOW:
+            raise ValueError(f"{what}: there is not enough room for the output")
+        if result == -errno.EINVAL and not self._engine.dead:
+            raise ValueError(f"{what}: malformed program")
         kind = DeadDevice if self._engine.dead else DeviceError
         raise kind(result, what, rows=rows, used=used)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import cudbg
 import pytest
+from ramcard import RamCard
+
+import cudbg
 from chip import T6
 from cudbg.entity import units
 from cudbg.errors import FormatError
-from ramcard import RamCard
 
 UNIT = units()[5]
 
