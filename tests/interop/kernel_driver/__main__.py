@@ -1,0 +1,124 @@
+"""Dumps a card with the kernel's own code and prints it, entity by entity.
+
+    python -m tests.interop.kernel_driver t62100-cr --out kernel.bin
+    python -m tests.interop.kernel_driver t62100-cr --raw --compare ours.bin
+    python -m tests.interop.kernel_driver t62100-cr --bring-up
+
+Ends with 1 when the dump of --compare differs or the probe fails, 2 for other errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import cards, dump
+from .build import BuildError, build
+from .harness import ACCESS_BUDGET, Harness, Options, RunError
+from .source import cache, kernel_source
+
+ROW = "{:>3} {:<16} {:<15} {:>13} {:>9} {:>8} {:>8} {:>8} {:>5} {:>9}  {}"
+TITLES = ("#", "entity", "status", "flg/err/warn", "bytes", "r32", "w32", "r64", "w64", "delay_us")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="kernel_driver", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("card", help="a profile of the emulator, or ram-t5, ram-t6")
+    add("--seed", type=int, default=0, help="of the emulated card")
+    add("--raw", action="store_true", help="refuse the driver its compression buffer")
+    add("--out", type=Path, help="write the dump there")
+    add("--compare", type=Path, metavar="DUMP", help="say where this dump differs")
+    add("--trace", type=Path, metavar="FILE", help="write each access there, one a line")
+    add("--bring-up", action="store_true", help="run the whole probe instead of a dump")
+    add("--kdump", action="store_true", help="with --bring-up: as a crash kernel does")
+    add("--oops", action="store_true", help="leave the driver's defect as it is (it oopses)")
+    add("--budget", type=int, default=ACCESS_BUDGET, help="accesses until a run is ended")
+    add("--kernel", default="6.1", help="which kernel's driver: 6.1 or 6.12")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = _arguments()
+    options = Options(
+        port_without_device=arguments.oops,
+        access_budget=arguments.budget,
+        tracing=arguments.trace is not None,
+    )
+    try:
+        kernel = kernel_source(arguments.kernel)
+        card, _keep = cards.load(arguments.card, arguments.seed)
+        with Harness(build(kernel, cache()), card, options) as driver:
+            run = _bring_up if arguments.bring_up else _dump
+            result = run(driver, arguments, dump.names(kernel))
+            if arguments.trace:
+                _write_trace(arguments.trace, driver)
+            return result
+    except (RunError, BuildError, OSError) as error:
+        print(f"kernel_driver: {error}", file=sys.stderr)
+        return 2
+
+
+def _bring_up(driver: Harness, arguments: argparse.Namespace, _: dict[int, str]) -> int:
+    result = driver.bring_up(kdump=arguments.kdump)
+    print(driver.log, end="")
+    print(f"probe gave {result}, {driver.ports} interfaces, {driver.counts[0]}")
+    return 1 if result or not driver.ports else 0
+
+
+def _dump(driver: Harness, arguments: argparse.Namespace, names: dict[int, str]) -> int:
+    driver.probe()
+    data = driver.collect(compress=not arguments.raw)
+    if arguments.out:
+        arguments.out.write_bytes(data)
+    found = dump.read(data)
+    _print(found, driver, names)
+    if not arguments.compare:
+        return 0
+    wrong = dump.differences(found, dump.read(arguments.compare.read_bytes()))
+    for number, what in wrong.items():
+        print(f"differs: {number} {names.get(number)}: {what}")
+    print(f"{len(wrong)} of {len(found.entities)} entities differ")
+    return 1 if wrong else 0
+
+
+def _print(found: dump.Dump, driver: Harness, names: dict[int, str]) -> None:
+    print(driver.log, end="")
+    print(ROW.format(*TITLES, "sha256"))
+    for number, entity in found.entities.items():
+        counts = driver.counts.get(number)
+        shown = (counts.r32, counts.w32, counts.r64, counts.w64, counts.delay_us) if counts else ()
+        codes = "/".join(map(str, entity.codes))
+        status = dump.STATUS.get(entity.flags, str(entity.flags))
+        print(
+            ROW.format(
+                number,
+                names.get(number, "?"),
+                status,
+                codes,
+                len(entity.raw),
+                *(shown or (0, 0, 0, 0, 0)),
+                entity.sha256[:16],
+            )
+        )
+    good = sum(entity.good for entity in found.entities.values())
+    total = sum(counts.accesses for counts in driver.counts.values())
+    print(f"{good} good, {len(found.entities) - good} not, {found.length} bytes, {total} accesses")
+
+
+def _write_trace(path: Path, driver: Harness) -> None:
+    with path.open("w") as file:
+        for access in driver.trace:
+            place = "cfg" if access.bar == 255 else f"bar{access.bar}"
+            kind = "W" if access.is_write else "R"
+            refused = " refused" if access.failed else ""
+            file.write(
+                f"{access.entity} {place} {kind}{8 * access.width} {access.offset:#x} "
+                f"{access.value:#x}{refused}\n"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

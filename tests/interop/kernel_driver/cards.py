@@ -1,0 +1,38 @@
+"""Cards for the driver: the project's emulated ones, and plain memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .harness import BARS, Card, Region
+from .ram_card import RamCard
+
+CONFIG_SIZE = 0x1000
+
+
+def emulated(card: Any) -> Card:
+    """An `emu.Card` as the driver sees it: its BARs through their C entry points."""
+
+    def config_access(offset: int, length: int, data: bytes | None) -> bytes | None:
+        if data is None:
+            return bytes(card.config_access(offset, length))
+        card.config_access(offset, data)
+        return None
+
+    bars = {
+        f"bar{bar}": Region(getattr(card, f"bar{bar}").access, card.bars[bar])
+        for bar in BARS
+        if card.bars.get(bar)
+    }
+    return Card(**bars, config=Region(config_access, CONFIG_SIZE))
+
+
+def load(name: str, seed: int = 0) -> tuple[Card, object]:
+    """The card `ram-t5`, `ram-t6`, or a profile of the emulator; the second keeps it alive."""
+    if name in ("ram-t5", "ram-t6"):
+        ram = RamCard(int(name[-1]), edc=2, mc=8)
+        return ram.card, ram
+    import emu
+
+    card = emu.Card.load(name, seed=seed)
+    return emulated(card), card

@@ -1,0 +1,281 @@
+"""The Linux driver's own code, run against a card in this process.
+
+    library = build(kernel_source, cache)
+    card = Card(bar0=Region(access, 0x80000), config=Region(config, 0x1000))
+    with Harness(library, card) as driver:
+        driver.probe()
+        data = driver.collect(compress=True)
+        driver.counts[5].r32
+
+The card's regions are reached through `region_access` (pyvfio_user/io.h), or through a Python
+function. What stands in for the rest of the kernel, and for the one defect of the driver that stops
+every real crash kernel, is said in `kernel/vmcore.c`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cffi import FFI
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+BARS = (0, 2, 4)
+#: No run of a sane driver on a sane card comes near: a card of 256 MiB takes 34 million.
+ACCESS_BUDGET = 100_000_000
+
+#: A region in Python: (offset, length, None) returns what it reads, (offset, length, data) writes.
+Function = Callable[[int, int, bytes | None], bytes | None]
+#: A `region_access` and its cookie, as addresses.
+Native = tuple[int, int]
+
+
+class RunError(Exception):
+    """The driver did not come back from a run."""
+
+
+class Oops(RunError):
+    """It did what would have been an oops in a kernel."""
+
+
+class Missing(RunError):
+    """It called a kernel function that the harness does not have."""
+
+
+class Budget(RunError):
+    """It made more accesses than allowed."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region of a card and its size in bytes."""
+
+    access: Function | Native
+    size: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the driver sees of a card. Configuration space holds at least the ids."""
+
+    bar0: Region
+    config: Region
+    bar2: Region | None = None
+    bar4: Region | None = None
+
+    def regions(self) -> Iterator[tuple[int, Region]]:
+        for bar, region in zip(BARS, (self.bar0, self.bar2, self.bar4), strict=True):
+            if region:
+                yield bar, region
+
+
+class Counts(NamedTuple):
+    """Accesses of 4 and 8 bytes to BARs, others, those to configuration space, and delays."""
+
+    r32: int
+    w32: int
+    r64: int
+    w64: int
+    other: int
+    config_reads: int
+    config_writes: int
+    delay_us: int
+
+    @property
+    def accesses(self) -> int:
+        """All accesses to BARs."""
+        return self.r32 + self.w32 + self.r64 + self.w64 + self.other
+
+
+class Access(NamedTuple):
+    """One recorded access; `bar` is 255 for configuration space, `entity` 0 outside of any."""
+
+    entity: int
+    bar: int
+    width: int
+    is_write: bool
+    offset: int
+    value: int
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """What differs between runs; see `struct witness_options` in witness.h."""
+
+    port_without_device: bool = False
+    refused_size: int = 0
+    access_budget: int = ACCESS_BUDGET
+    tracing: bool = False
+
+
+def _declarations() -> FFI:
+    ffi = FFI()
+    for header in (ROOT / "pyvfio_user/io.h", HERE / "witness.h"):
+        ffi.cdef(header.read_text())
+    return ffi
+
+
+ffi = _declarations()
+ENDS = {2: Oops, 3: Missing, 4: Budget}
+
+
+@dataclass
+class Harness:
+    """One load of the driver's module and one probe of one card.
+
+    The driver keeps its state in variables of the module, so each harness loads a copy of its own.
+    """
+
+    library: Path
+    card: Card
+    options: Options = field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        self._c, self._copy = _load(self.library)
+        self._callbacks: list[Any] = []
+        self._card: Any = ffi.new("struct witness_card *")
+        for bar, region in self.card.regions():
+            self._fill(self._card.bar[bar], region)
+        self._fill(self._card.config, self.card.config)
+
+    def __enter__(self) -> Harness:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees what the driver still holds and unloads it."""
+        if self._copy >= 0:
+            self._c.witness_free()
+            ffi.dlclose(self._c)
+            os.close(self._copy)
+            self._copy = -1
+
+    def probe(self) -> None:
+        """Runs the probe as a crash kernel does, up to where the driver hands over its dump.
+
+        Raises RunError when it does not come that far: the text holds the driver's messages.
+        """
+        outcome = self._run("witness_probe", self._card, kdump=True, stop_at_dump=True)
+        if outcome.end != 1:
+            raise RunError(f"no dump was offered: probe gave {outcome.result}\n{self.log}")
+
+    def collect(self, *, compress: bool = True) -> bytearray:
+        """What the driver's callback leaves in the buffer /proc/vmcore would give it.
+
+        May be called again; the card is then in the state the last dump left. Raises OSError with
+        the callback's error, RunError.
+        """
+        buffer = bytearray(self._c.witness_dump_size())
+        self._c.witness_clear_counts()
+        outcome = self._run(
+            "witness_collect", ffi.from_buffer(buffer), len(buffer), uncompressed=not compress
+        )
+        if outcome.result:
+            raise OSError(-outcome.result, os.strerror(-outcome.result))
+        return buffer
+
+    def bring_up(self, *, kdump: bool = False) -> int:
+        """Runs the whole probe, with the dump in its place if `kdump`, and returns what it gave.
+
+        Interfaces come up to register_netdev(); see `ports` and `payload`.
+        """
+        return int(self._run("witness_probe", self._card, kdump=kdump).result)
+
+    @property
+    def ports(self) -> int:
+        """Network interfaces that the probe registered."""
+        return int(self._c.witness_ports())
+
+    @property
+    def payload(self) -> bytes:
+        """The dump made within `bring_up(kdump=True)`."""
+        data, size = self._c.witness_dump_data(), self._c.witness_dump_size()
+        return bytes(ffi.buffer(data, size)) if data else b""
+
+    @property
+    def dump_name(self) -> str:
+        return _text(self._c.witness_dump_name())
+
+    @property
+    def counts(self) -> dict[int, Counts]:
+        """Accesses since the last call of `collect`, or since the start, by entity (0: none)."""
+        table = self._c.witness_counts()
+        found = {}
+        for number in range(128):
+            row = table[number]
+            counts = Counts(*(getattr(row, name) for name in Counts._fields))
+            if any(counts):
+                found[number] = counts
+        return found
+
+    @property
+    def trace(self) -> list[Access]:
+        """The accesses since then, when `options.tracing`."""
+        length = ffi.new("uint64_t *")
+        records = self._c.witness_trace(length)
+        return [
+            Access(r.entity, r.bar, r.width, bool(r.is_write), r.offset, r.value, bool(r.failed))
+            for r in (records[index] for index in range(length[0]))
+        ]
+
+    @property
+    def log(self) -> str:
+        """What the driver printed."""
+        return _text(self._c.witness_log())
+
+    def _run(self, function: str, *arguments: Any, **chosen: bool) -> Any:
+        options = ffi.new("struct witness_options *", {**vars(self.options), **chosen})
+        outcome: Any = ffi.new("struct witness_outcome *")
+        if function == "witness_probe":
+            self._c.witness_probe(*arguments, options, outcome)
+        else:
+            getattr(self._c, function)(options, *arguments, outcome)
+        if outcome.end in ENDS:
+            raise ENDS[outcome.end](f"{_text(outcome.text)}\n{self.log}".rstrip())
+        return outcome
+
+    def _fill(self, slot: Any, region: Region) -> None:
+        slot.size = region.size
+        if callable(region.access):
+            callback = _native(region.access)
+            self._callbacks.append(callback)
+            slot.access = callback
+        else:
+            function, cookie = region.access
+            slot.access = ffi.cast("region_access", function)
+            slot.cookie = ffi.cast("void *", cookie)
+
+
+def _text(pointer: Any) -> str:
+    found = ffi.string(pointer)
+    return found if isinstance(found, str) else found.decode(errors="replace")
+
+
+def _load(library: Path) -> tuple[Any, int]:
+    """A private copy: the dynamic loader takes files with one inode for one library."""
+    copy = os.memfd_create(library.name)
+    os.sendfile(copy, (source := os.open(library, os.O_RDONLY)), 0, library.stat().st_size)
+    os.close(source)
+    return ffi.dlopen(f"/proc/self/fd/{copy}", ctypes.RTLD_LOCAL), copy
+
+
+def _native(function: Function) -> Any:
+    """A `region_access` around a Python function. An exception in it is printed, and -EIO."""
+
+    def access(_: Any, offset: int, data: Any, length: int, is_write: int) -> int:
+        place = ffi.buffer(data, length)
+        if is_write:
+            function(offset, length, place[:])
+        else:
+            place[:] = function(offset, length, None)
+        return 0
+
+    return ffi.callback("region_access", access, error=-5)

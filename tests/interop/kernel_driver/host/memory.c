@@ -1,0 +1,151 @@
+/* The kernel's allocators over malloc. Every block is remembered, so that what an ended probe leaves
+ * behind can be given back; memory the caller did not ask to be zeroed is filled with a pattern, so that
+ * a driver that uses it unset is seen. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+
+enum { PATTERN = 0xa5, LINE = 64, PAGE = 4096 };
+
+struct block {
+    struct block *next, *previous;
+    void *base;
+    size_t size;
+};
+
+static struct block blocks = {&blocks, &blocks, NULL, 0};
+
+static struct block *block_of(const void *pointer)
+{
+    return (struct block *)((uintptr_t)pointer - sizeof(struct block));
+}
+
+/* calloc() leaves large blocks untouched until they are used, so zeroed ones come from it. */
+void *witness_allocate(size_t size, size_t align, int zeroed)
+{
+    size_t room = align < LINE ? LINE : align;
+    char *base;
+    char *start;
+    struct block *block;
+
+    if (witness_options.refused_size && size == witness_options.refused_size)
+        return NULL;
+    base = zeroed ? calloc(1, size + 2 * room) : malloc(size + 2 * room);
+    if (!base)
+        return NULL;
+    start = base + room; /* the block's record stands right before it */
+    start += (room - (uintptr_t)start % room) % room;
+    if (!zeroed)
+        memset(start, PATTERN, size);
+    block = block_of(start);
+    *block = (struct block){blocks.next, &blocks, base, size};
+    block->next->previous = block;
+    blocks.next = block;
+    return start;
+}
+
+void witness_release(const void *pointer)
+{
+    struct block *block;
+
+    if ((uintptr_t)pointer <= 16) /* NULL and the kernel's "zero bytes" */
+        return;
+    block = block_of(pointer);
+    block->previous->next = block->next;
+    block->next->previous = block->previous;
+    free(block->base);
+}
+
+void witness_free(void)
+{
+    while (blocks.next != &blocks)
+        witness_release((char *)blocks.next + sizeof(struct block));
+}
+
+static void *by_flags(size_t size, unsigned int flags)
+{
+    return witness_allocate(size, size >= PAGE ? PAGE : LINE, (flags & witness_gfp_zero) != 0);
+}
+
+/* The kernel's names. Their types stand in linux/slab.h and linux/vmalloc.h, which cannot be included
+ * here; a mismatch would be one of width, and the widths are those of x86-64. */
+char *kmalloc_caches[8 * 32];
+int is_vmalloc_addr(const void *pointer);
+void *__kmalloc(size_t size, unsigned int flags);
+void *__kmalloc_node(size_t size, unsigned int flags, int node);
+void *kmalloc_large(size_t size, unsigned int flags);
+void *kmalloc_trace(void *cache, unsigned int flags, size_t size);
+void *kvmalloc_node(size_t size, unsigned int flags, int node);
+void *kmemdup(const void *source, size_t size, unsigned int flags);
+void *vmalloc(unsigned long size);
+void *vzalloc(unsigned long size);
+void kfree(const void *pointer);
+void kvfree(const void *pointer);
+void vfree(const void *pointer);
+
+int is_vmalloc_addr(const void *pointer)
+{
+    (void)pointer;
+    return 0;
+}
+
+void *__kmalloc(size_t size, unsigned int flags)
+{
+    return by_flags(size, flags);
+}
+
+void *__kmalloc_node(size_t size, unsigned int flags, int node)
+{
+    (void)node;
+    return by_flags(size, flags);
+}
+
+void *kmalloc_large(size_t size, unsigned int flags)
+{
+    return by_flags(size, flags);
+}
+
+void *kmalloc_trace(void *cache, unsigned int flags, size_t size)
+{
+    (void)cache;
+    return by_flags(size, flags);
+}
+
+void *kvmalloc_node(size_t size, unsigned int flags, int node)
+{
+    (void)node;
+    return by_flags(size, flags);
+}
+
+void *kmemdup(const void *source, size_t size, unsigned int flags)
+{
+    void *copy = by_flags(size, flags);
+
+    return copy ? memcpy(copy, source, size) : NULL;
+}
+
+void *vmalloc(unsigned long size)
+{
+    return witness_allocate(size, PAGE, 0);
+}
+
+void *vzalloc(unsigned long size)
+{
+    return witness_allocate(size, PAGE, 1);
+}
+
+void kfree(const void *pointer)
+{
+    witness_release(pointer);
+}
+
+void kvfree(const void *pointer)
+{
+    witness_release(pointer);
+}
+
+void vfree(const void *pointer)
+{
+    witness_release(pointer);
+}

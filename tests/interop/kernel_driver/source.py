@@ -1,0 +1,51 @@
+"""Where the driver's files come from: the distribution's kernel source, unpacked as needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import debs
+from debs.cache import build_once, silent
+from qemu import sources
+
+VARIABLE = "VMCOREDD_KERNEL_SOURCE"
+#: The parts of a kernel source that a build of the driver reads.
+PARTS = (
+    "Makefile",
+    "include",
+    "arch/um",
+    "arch/x86/include",
+    "arch/x86/um",
+    "arch/x86/entry/syscalls",
+    "kernel/bounds.c",
+    "lib",
+    "drivers/pci",
+    "drivers/net/ethernet/chelsio",
+)
+
+
+def cache() -> Path:
+    """The folder of what this harness keeps: sources and libraries."""
+    return debs.cache_dir() / "kernel-driver"
+
+
+def kernel_source(name: str = sources.DEFAULT, progress: debs.Progress = silent) -> Path:
+    """An unpacked source of kernel `name` (6.1, 6.12), or what $VMCOREDD_KERNEL_SOURCE names.
+
+    The package is the one guests are built from: downloaded once, 140 MB. Unpacking takes a quarter
+    of a minute, once. Raises debs.Unavailable.
+    """
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen)
+    found = sources.source(name, progress)
+
+    def unpack(work: Path, lock: int) -> None:
+        progress("unpacking the driver's source", None)
+        parts = [f"{found.archive.name.removesuffix('.tar.xz')}/{part}" for part in PARTS]
+        command = ["tar", "-xJf", str(found.archive), "--strip-components=1", *parts]
+        subprocess.run(command, cwd=work / "result", check=True, pass_fds=(lock,))
+
+    return build_once(cache() / f"source-{found.version}", unpack, progress)

@@ -1,0 +1,172 @@
+"""The witness itself: it measures what the driver does, and survives what the driver does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.kernel_driver import dump
+from tests.interop.kernel_driver.build import BuildError, build
+from tests.interop.kernel_driver.harness import Budget, Harness, Oops, Options, RunError
+from tests.interop.kernel_driver.ram_card import RamCard
+from tests.interop.kernel_driver.source import cache, kernel_source
+
+pytestmark = pytest.mark.interop
+
+SGE_INDIRECT, DUMP_CONTEXT, QDESC, DEV_LOG = 37, 56, 70, 2
+#: (generation, EDC MiB each, MC MiB): r32, w32, r64, good entities. Measured by others before this
+#: harness existed, with an independent one.
+MEASURED = {
+    (5, 0, 0): (134_922, 58_920, 1_152, 43),
+    (5, 2, 0): (148_671, 62_570, 525_440, 47),
+    (5, 2, 8): (153_300, 66_797, 1_574_016, 48),
+    (6, 0, 0): (185_444, 110_500, 128, 45),
+    (6, 2, 0): (199_169, 114_150, 524_416, 49),
+    (6, 2, 8): (203_794, 118_377, 1_572_992, 50),
+}
+
+
+@pytest.fixture(scope="session")
+def kernel() -> Path:
+    return kernel_source()
+
+
+@pytest.fixture(scope="session")
+def library(kernel: Path) -> Path:
+    return build(kernel, cache())
+
+
+@pytest.fixture
+def t6(library: Path) -> Iterator[Harness]:
+    with Harness(library, RamCard(6, edc=2, mc=8).card) as driver:
+        driver.probe()
+        yield driver
+
+
+@pytest.mark.parametrize("memory", MEASURED, ids=str)
+def test_the_driver_makes_the_accesses_it_was_measured_to_make(
+    library: Path, memory: tuple[int, int, int]
+) -> None:
+    generation, edc, mc = memory
+    with Harness(library, RamCard(generation, edc=edc, mc=mc).card) as driver:
+        driver.probe()
+        found = dump.read(driver.collect())
+        counts = driver.counts.values()
+    totals = tuple(sum(getattr(row, name) for row in counts) for name in ("r32", "w32", "r64"))
+    good = sum(entity.good for entity in found.entities.values())
+    assert (*totals, good) == MEASURED[memory]
+
+
+def test_a_probe_reaches_the_dump_with_thirteen_accesses(t6: Harness) -> None:
+    counts = t6.counts[0]
+    assert (counts.r32, counts.w32, counts.accesses) == (9, 4, 13)
+    assert t6.dump_name == "cxgb4_0000:01:00.4"
+
+
+def test_every_access_belongs_to_an_entity(t6: Harness) -> None:
+    found = dump.read(t6.collect())
+    assert 0 not in t6.counts
+    assert set(t6.counts) <= set(found.entities)
+    assert t6.counts[DEV_LOG].accesses == 32_901
+
+
+def test_the_kernels_header_names_every_entity(t6: Harness, kernel: Path) -> None:
+    found = dump.read(t6.collect())
+    names = dump.names(kernel)
+    assert {names[number] for number in found.entities} >= {"REG_DUMP", "LE_TCAM", "EDC0", "HMA"}
+
+
+def dumped(library: Path, *, compress: bool) -> bytearray:
+    with Harness(library, RamCard(5, edc=2).card) as driver:
+        driver.probe()
+        return driver.collect(compress=compress)
+
+
+def test_without_its_buffer_the_driver_does_not_compress(library: Path) -> None:
+    packed, plain = (dump.read(dumped(library, compress=way)) for way in (True, False))
+    assert (packed.compression, plain.compression) == (dump.ZLIB, dump.NONE)
+    assert plain.entities[QDESC].codes == (-19, 0, -41)
+    assert set(dump.differences(packed, plain)) == {QDESC}
+
+
+def test_two_fresh_cards_give_one_dump(library: Path) -> None:
+    assert dumped(library, compress=True) == dumped(library, compress=True)
+
+
+def test_a_second_dump_shows_what_the_first_left_behind(t6: Harness) -> None:
+    first, second = (dump.read(t6.collect()) for _ in range(2))
+    assert 1 in dump.differences(first, second)
+
+
+def test_as_it_stands_the_driver_oopses_at_the_state_of_a_missing_port(library: Path) -> None:
+    options = Options(port_without_device=True)
+    with Harness(library, RamCard(6).card, options) as driver:
+        driver.probe()
+        with pytest.raises(Oops, match=f"address 0x38, entity {SGE_INDIRECT}"):
+            driver.collect()
+
+
+def test_a_card_that_is_not_ready_gets_no_dump(library: Path) -> None:
+    card = RamCard(6)
+    card.put(0x19400, 0xFFFFFFFF)
+    with Harness(library, card.card) as driver:
+        with pytest.raises(RunError, match="probe gave -5"):
+            driver.probe()
+        assert driver.counts[0].delay_us >= 500_000
+
+
+def test_a_card_whose_flash_is_busy_gets_no_dump(library: Path) -> None:
+    card = RamCard(6)
+    card.put(0x193FC, 1 << 31)
+    with Harness(library, card.card) as driver, pytest.raises(RunError, match="probe gave -16"):
+        driver.probe()
+
+
+def test_a_run_ends_when_its_accesses_are_used_up(library: Path) -> None:
+    with Harness(library, RamCard(6).card, Options(access_budget=1000)) as driver:
+        driver.probe()
+        with pytest.raises(Budget, match="1000 accesses, the last to 0x"):
+            driver.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_card_that_refuses_an_access_reads_as_ones(library: Path) -> None:
+    card = RamCard(6)
+    whole = card.bar0_access
+
+    def refusing(offset: int, length: int, data: bytes | None) -> bytes | None:
+        if offset == 0x7D90:
+            raise OSError("refused")
+        return whole(offset, length, data)
+
+    card.bar0_access = refusing  # type: ignore[method-assign]
+    with Harness(library, card.card, Options(tracing=True)) as driver:
+        driver.probe()
+        driver.collect()
+        refused = {(a.offset, a.value) for a in driver.trace if a.failed}
+    assert refused == {(0x7D90, 0xFFFFFFFF)}
+
+
+def test_a_trace_holds_each_access_in_order(library: Path) -> None:
+    with Harness(library, RamCard(6).card, Options(tracing=True)) as driver:
+        driver.probe()
+        bar0 = [(a.is_write, a.offset) for a in driver.trace if a.bar == 0]
+    reads, writes = False, True
+    assert bar0[:9] == [
+        (reads, 0x19400),
+        (reads, 0x19400),
+        (reads, 0x1943C),
+        (reads, 0x1943C),
+        (reads, 0x193FC),
+        (writes, 0x193F8),
+        (writes, 0x193FC),
+        (reads, 0x193FC),
+        (reads, 0x193FC),
+    ]
+
+
+def test_a_folder_without_the_driver_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="not an unpacked kernel source"):
+        build(tmp_path, tmp_path)
