@@ -1,0 +1,240 @@
+"""A vfio-user client: it reaches a device's regions, interrupts and DMA over a server's socket.
+
+    with Client("/run/card.sock", deadline=5.0) as client:
+        word = client.region_read(0, 0x1000, 4)
+        client.region_write(0, 0x1000, b"\\1\\0\\0\\0")
+        io = client.io(0)        # the address of a `struct io` (io.h) for C code
+
+Requests are pipelined: a long transfer is split at the server's limit and all parts are under way
+at once, posted writes are collected and sent together. C code over `client.io(region)` gets the
+same for accesses of its own. One thread at a time may use a client.
+
+What the server answers is checked in every field, and every silence is bounded by `deadline`.
+"""
+
+from __future__ import annotations
+
+import functools
+import mmap
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from . import device, protocol
+from ._client import ffi, lib
+from .connection import REPLY_MAX, Connection, Counters
+from .device import DeviceInfo, Irq, Region
+from .errors import ProtocolError
+from .protocol import Capabilities, Command, DmaFlag, IrqIndex, IrqSet
+
+COUNT_MAX = 256  # regions or interrupt indexes of a device
+
+
+class Client:
+    """A connection to the server at `path`.
+
+    `deadline`: seconds that the server may be silent while an answer is due. `spin`: seconds to
+    look for an answer without sleeping; it shortens a round trip between two idle cpus and costs
+    one.
+
+    Every method raises ConnectionLost when the connection is lost, Refused when the server refuses
+    the request; making a client also ConnectError.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 0.0
+    ) -> None:
+        self._connection = Connection(os.fspath(path), deadline, spin)
+        self._fds: list[int] = []
+        self._ios: dict[int, Any] = {}
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection. Addresses that `io` gave are no longer valid."""
+        self._connection.close()
+        self._ios.clear()
+        while self._fds:
+            os.close(self._fds.pop())
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server announced."""
+        return self._connection.capabilities
+
+    @property
+    def counters(self) -> Counters:
+        """What went over the socket so far."""
+        return self._connection.counters
+
+    # The device
+
+    @functools.cached_property
+    def device_info(self) -> DeviceInfo:
+        """What the device says of itself."""
+        layout = protocol.DEVICE_INFO
+        ask = layout.pack(layout.size, 0, 0, 0)
+        reply = self._connection.ask(Command.DEVICE_GET_INFO, ask, layout.size)
+        _, flags, regions, irqs = layout.unpack_from(reply)
+        if max(regions, irqs) > COUNT_MAX:
+            raise ProtocolError("device info", f"{regions} regions and {irqs} interrupt indexes")
+        return DeviceInfo(flags, regions, irqs)
+
+    @functools.cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """All regions, by index (VFIO's: 0 to 5 are the BARs, 7 is config space)."""
+        return tuple(self._region(index) for index in range(self.device_info.regions))
+
+    @functools.cached_property
+    def irqs(self) -> tuple[Irq, ...]:
+        """All interrupt indexes."""
+        return tuple(self._irq(index) for index in range(self.device_info.irqs))
+
+    def reset(self) -> None:
+        """Reset the device."""
+        self._connection.ask(Command.DEVICE_RESET)
+
+    # Regions
+
+    def region_read(self, region: int, offset: int, length: int) -> bytes:
+        """`length` bytes at `offset` of a region."""
+        data = bytearray(length)
+        self.region_read_into(region, offset, data)
+        return bytes(data)
+
+    def region_read_into(self, region: int, offset: int, into: bytearray | memoryview) -> None:
+        """Fill a writable buffer with what stands at `offset` of a region."""
+        core = self._connection.core
+        with ffi.from_buffer(into, require_writable=True) as buffer:
+            done = lib.client_region_read(core, region, offset, buffer, len(buffer))
+        self._connection.check(done, f"read at {offset:#x} of region {region}")
+
+    def region_write(
+        self,
+        region: int,
+        offset: int,
+        data: bytes | bytearray | memoryview,
+        *,
+        posted: bool = False,
+    ) -> None:
+        """Write `data` at `offset` of a region.
+
+        Posted writes wait for nothing, and nobody learns whether the server liked them. They are
+        sent with the next request that waits, or with `flush`, and take effect in order.
+        """
+        write = lib.client_region_post if posted else lib.client_region_write
+        core = self._connection.core
+        with ffi.from_buffer(data) as buffer:
+            done = write(core, region, offset, buffer, len(buffer))
+        self._connection.check(done, f"write at {offset:#x} of region {region}")
+
+    def flush(self) -> None:
+        """Hand all posted writes to the socket."""
+        self._connection.check(lib.client_flush(self._connection.core), "posted writes")
+
+    def mmap(self, region: int, area: int = 0, *, writable: bool = True) -> mmap.mmap:
+        """Map an area of a region. Raises IndexError where there is none.
+
+        The memory is the server's: one that shrinks the file afterwards makes an access a SIGBUS.
+        """
+        place = self.regions[region].areas[area]
+        access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+        try:
+            return mmap.mmap(
+                place.fd, place.size, mmap.MAP_SHARED, access, offset=place.file_offset
+            )
+        except (OSError, ValueError, OverflowError) as error:
+            raise ProtocolError(f"area {area} of region {region}", str(error)) from error
+
+    def io(self, region: int) -> int:
+        """The address of a `struct io` (io.h) over a region, valid until `close`.
+
+        Its writes are posted, its reads split; a fence waits for them. A refused read is an error
+        of the io, as is a lost connection; both stick.
+        """
+        core = self._connection.core
+        if region not in self._ios:
+            io = ffi.new("struct client_io *")
+            lib.client_io_init(io, core, region)
+            self._ios[region] = io
+        return int(ffi.cast("uintptr_t", self._ios[region]))
+
+    # Interrupts
+
+    def irq_eventfds(self, index: int, fds: Sequence[int], start: int = 0) -> None:
+        """Have the device signal vectors `start` and up of an interrupt index on these eventfds."""
+        flags = IrqSet.DATA_EVENTFD | IrqSet.ACTION_TRIGGER
+        self._set_irqs(flags, index, start, fds)
+
+    def irq_eventfd(self, vector: int, index: int = IrqIndex.MSIX) -> int:
+        """A new eventfd that the device signals for `vector`. The caller closes it."""
+        fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self.irq_eventfds(index, [fd], vector)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def irq_disable(self, index: int) -> None:
+        """Have the device forget all eventfds of an interrupt index."""
+        self._set_irqs(IrqSet.DATA_NONE | IrqSet.ACTION_TRIGGER, index, 0, ())
+
+    # DMA
+
+    def dma_map(
+        self,
+        fd: int,
+        address: int,
+        size: int,
+        *,
+        offset: int = 0,
+        flags: DmaFlag = DmaFlag.READ | DmaFlag.WRITE,
+    ) -> None:
+        """Lend the device `size` bytes of a file at `offset`; it sees them at `address`."""
+        ask = protocol.DMA_MAP.pack(protocol.DMA_MAP.size, flags, offset, address, size)
+        self._connection.ask(Command.DMA_MAP, ask, fds=[fd])
+
+    def dma_unmap(self, address: int, size: int) -> None:
+        """Take back what `dma_map` lent."""
+        ask = protocol.DMA_UNMAP.pack(protocol.DMA_UNMAP.size, 0, address, size)
+        self._connection.ask(Command.DMA_UNMAP, ask)
+
+    def _region(self, index: int) -> Region:
+        reply, fds = self._region_info(index, protocol.REGION_INFO.size)
+        wanted = int.from_bytes(reply[:4], "little")
+        if len(reply) < wanted <= REPLY_MAX:  # its capabilities did not fit
+            reply, fds = self._region_info(index, wanted)
+        try:
+            return device.parse_region(index, reply, fds)
+        except ValueError as error:
+            raise ProtocolError(f"info of region {index}", str(error)) from error
+
+    def _region_info(self, index: int, size: int) -> tuple[bytes, list[int]]:
+        ask = protocol.REGION_INFO.pack(size, 0, index, 0, 0, 0)
+        reply, fds = self._connection.call(Command.DEVICE_GET_REGION_INFO, ask)
+        self._fds += fds
+        return reply, fds
+
+    def _irq(self, index: int) -> Irq:
+        layout = protocol.IRQ_INFO
+        ask = layout.pack(layout.size, 0, index, 0)
+        reply = self._connection.ask(Command.DEVICE_GET_IRQ_INFO, ask, layout.size)
+        _, flags, told, count = layout.unpack_from(reply)
+        if told != index:
+            raise ProtocolError(f"info of interrupt {index}", f"it is about {told}")
+        return Irq(index, flags, count)
+
+    def _set_irqs(self, flags: int, index: int, start: int, fds: Sequence[int]) -> None:
+        ask = protocol.IRQ_SET.pack(protocol.IRQ_SET.size, flags, index, start, len(fds))
+        self._connection.ask(Command.DEVICE_SET_IRQS, ask, fds=fds)

@@ -1,0 +1,173 @@
+"""The vfio-user protocol's messages, as far as both ends need them in Python.
+
+Everything is little-endian and packed. Sources: libvfio-user's docs/vfio-user.rst and, for what
+that takes over, linux/vfio.h.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import struct
+from dataclasses import dataclass
+
+MAJOR, MINOR = 0, 1
+MAX_TRANSFER = 1 << 20  # max_data_xfer_size where a peer names none
+MAX_FDS = 8  # descriptors in one message that we take
+PATH_MAX = 107  # bytes of a unix socket's path (unix(7)), its NUL aside
+
+VERSION = struct.Struct("<HH")
+DEVICE_INFO = struct.Struct("<IIII")  # argsz, flags, regions, irqs
+REGION_INFO = struct.Struct("<IIIIQQ")  # argsz, flags, index, cap_offset, size, offset
+CAPABILITY = struct.Struct("<HHI")  # id, version, next
+SPARSE_MMAP = struct.Struct("<II")  # areas, reserved; behind a CAPABILITY
+AREA = struct.Struct("<QQ")  # offset, size
+IRQ_INFO = struct.Struct("<IIII")  # argsz, flags, index, count
+IRQ_SET = struct.Struct("<IIIII")  # argsz, flags, index, start, count
+DMA_MAP = struct.Struct("<IIQQQ")  # argsz, flags, offset, address, size
+DMA_UNMAP = struct.Struct("<IIQQ")  # argsz, flags, address, size
+
+CAPABILITY_SPARSE_MMAP = 1  # VFIO_REGION_INFO_CAP_SPARSE_MMAP
+
+
+class Command(enum.IntEnum):
+    """The number of each message."""
+
+    VERSION = 1
+    DMA_MAP = 2
+    DMA_UNMAP = 3
+    DEVICE_GET_INFO = 4
+    DEVICE_GET_REGION_INFO = 5
+    DEVICE_GET_REGION_IO_FDS = 6
+    DEVICE_GET_IRQ_INFO = 7
+    DEVICE_SET_IRQS = 8
+    REGION_READ = 9
+    REGION_WRITE = 10
+    DMA_READ = 11
+    DMA_WRITE = 12
+    DEVICE_RESET = 13
+    DIRTY_PAGES = 14
+    REGION_WRITE_MULTI = 15  # qemu, hw/vfio-user/protocol.h
+
+
+class RegionFlag(enum.IntFlag):
+    """VFIO_REGION_INFO_FLAG_*."""
+
+    READ = 1
+    WRITE = 2
+    MMAP = 4
+    CAPS = 8
+
+
+class IrqIndex(enum.IntEnum):
+    """VFIO_PCI_*_IRQ_INDEX."""
+
+    INTX = 0
+    MSI = 1
+    MSIX = 2
+    ERR = 3
+    REQ = 4
+
+
+class IrqSet(enum.IntFlag):
+    """VFIO_IRQ_SET_*."""
+
+    DATA_NONE = 1
+    DATA_EVENTFD = 4
+    ACTION_TRIGGER = 32
+
+
+class DmaFlag(enum.IntFlag):
+    """VFIO_USER_F_DMA_REGION_*."""
+
+    READ = 1
+    WRITE = 2
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a peer announced in its VERSION message."""
+
+    major: int = MAJOR
+    minor: int = MINOR
+    max_transfer: int = MAX_TRANSFER
+    max_fds: int = 1
+    write_multiple: bool = False
+
+    def message(self) -> bytes:
+        """The VERSION message's payload."""
+        offer = {
+            "max_msg_fds": self.max_fds,
+            "max_data_xfer_size": self.max_transfer,
+            "write_multiple": self.write_multiple,
+        }
+        text = json.dumps({"capabilities": offer})
+        return VERSION.pack(self.major, self.minor) + text.encode() + b"\0"
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Capabilities:
+        """Read a VERSION message's payload. Raises ValueError for one that makes no sense."""
+        if len(payload) < VERSION.size:
+            raise ValueError(f"the version message has {len(payload)} bytes, needs {VERSION.size}")
+        major, minor = VERSION.unpack_from(payload)
+        if (major, minor) > (MAJOR, MINOR):
+            raise ValueError(f"version {major}.{minor} is not {MAJOR}.{MINOR}")
+        offer = _offer(payload[VERSION.size :])
+        return cls(
+            major,
+            minor,
+            _number(offer, "max_data_xfer_size", MAX_TRANSFER),
+            _number(offer, "max_msg_fds", 1),
+            offer.get("write_multiple") is True,
+        )
+
+
+def _offer(text: bytes) -> dict[str, object]:
+    """The `capabilities` of the JSON behind a version; all of it is optional."""
+    if not text:
+        return {}
+    if text[-1]:
+        raise ValueError("the version's JSON does not end in NUL")
+    try:
+        document = json.loads(text[:-1])
+    except RecursionError as error:
+        raise ValueError("the version's JSON is nested too deep") from error
+    offer = document.get("capabilities", {}) if isinstance(document, dict) else None
+    if not isinstance(offer, dict):
+        raise ValueError("the version's JSON holds no capabilities")
+    return offer
+
+
+def _number(offer: dict[str, object], name: str, default: int) -> int:
+    value = offer.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 32:
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def sparse_areas(info: bytes, cap_offset: int) -> list[tuple[int, int]]:
+    """Offset and size of each mappable area that a region info's capabilities name.
+
+    `info` is the whole reply, `cap_offset` what it says of its first capability. Raises ValueError
+    for capabilities that leave the reply or go round in a circle.
+    """
+    areas: list[tuple[int, int]] = []
+    seen = 0
+    while cap_offset:
+        if cap_offset <= seen or cap_offset + CAPABILITY.size > len(info):
+            raise ValueError(f"a capability at {cap_offset} of {len(info)} bytes")
+        identity, _, following = CAPABILITY.unpack_from(info, cap_offset)
+        if identity == CAPABILITY_SPARSE_MMAP:
+            areas += _areas(info, cap_offset + CAPABILITY.size)
+        seen, cap_offset = cap_offset, following
+    return areas
+
+
+def _areas(info: bytes, at: int) -> list[tuple[int, int]]:
+    if at + SPARSE_MMAP.size > len(info):
+        raise ValueError("a sparse mmap capability is cut off")
+    count, _ = SPARSE_MMAP.unpack_from(info, at)
+    at += SPARSE_MMAP.size
+    if count * AREA.size > len(info) - at:
+        raise ValueError(f"{count} mmap areas do not fit the reply")
+    return list(AREA.iter_unpack(info[at : at + count * AREA.size]))
