@@ -51,6 +51,12 @@ class PeerDied(RunError):
 class CommandFailed(RunError):
     """A command in the guest ended with another exit code than 0."""
 
+    def __init__(self, command: str, code: int, output: str, log: Path) -> None:
+        said = output.strip() or "(nothing)"
+        super().__init__(f"`{command}` ended with {code} in the guest and said: {said}", log)
+        self.code = code
+        self.output = output
+
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
     """The last lines of a log, for a message; says so when there are none."""

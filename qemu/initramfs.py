@@ -18,11 +18,11 @@ from . import cpio
 from .errors import BuildError
 from .kernel import Kernel
 
-HERE = Path(__file__).with_name("initramfs")
+INSIDE = Path(__file__).with_name("inside")
 PACKAGES = ("busybox-static", "kexec-tools", "ethtool")
 SUITE = "bookworm"
 PROGRAMS = ("usr/sbin/kexec", "usr/sbin/ethtool")
-SCRIPTS = ("load-driver", "arm-crash-kernel", "panic")
+SCRIPTS = ("load-driver", "arm-crash-kernel", "panic", "lspci")
 TOOLS = {"zero-page-insmod": "zero_page_insmod.c", "save-vmcore": "save_vmcore.c"}
 DRIVER = "cxgb4"
 LOADER = "lib64/ld-linux-x86-64.so.2"
@@ -47,15 +47,15 @@ def initramfs(kernel: Kernel, progress: debs.Progress = silent) -> Path:
 
 
 def _key(packages: dict[str, str], kernel: Kernel) -> str:
-    ours = [(path.name, path.read_bytes()) for path in sorted(HERE.iterdir())]
+    ours = [(path.name, path.read_bytes()) for path in sorted(INSIDE.iterdir())]
     made_by = Path(__file__).read_bytes()
     inputs = (sorted(packages.items()), str(kernel.folder), ours, made_by)
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
 
 
 def _entries(root: Path, kernel: Kernel, work: Path) -> dict[str, cpio.Entry]:
-    entries = {"init": _program(HERE / "init"), "bin/busybox": _program(root / "usr/bin/busybox")}
-    entries |= {f"bin/{name}": _program(HERE / name) for name in SCRIPTS}
+    entries = {"init": _program(INSIDE / "init"), "bin/busybox": _program(root / "usr/bin/busybox")}
+    entries |= {f"bin/{name}": _program(INSIDE / name) for name in SCRIPTS}
     entries |= {f"bin/{name}": _compiled(source, work) for name, source in TOOLS.items()}
     entries |= _dynamic(root)
     return entries | _modules(kernel.modules, work)
@@ -78,7 +78,7 @@ def _run(command: Iterable[str | Path], work: Path) -> bytes:
 def _compiled(source: str, work: Path) -> cpio.Entry:
     """One of our C programs, static: the guest's libraries are not those of this machine."""
     path = work / source.removesuffix(".c")
-    _run((*COMPILE, "-s", "-o", path, HERE / source), work)
+    _run((*COMPILE, "-s", "-o", path, INSIDE / source), work)
     return _program(path)
 
 

@@ -20,10 +20,14 @@ SECONDS_TO_ANSWER = 60.0
 
 @dataclass(frozen=True)
 class Qemu:
-    """A QEMU that has vfio-user-pci: the beginning of its command line, and its version."""
+    """A QEMU that has vfio-user-pci: the beginning of its command line, and its version.
+
+    `ends_with_parent`: it can be told to end with the thread that started it.
+    """
 
     command: tuple[str, ...]
     version: str
+    ends_with_parent: bool = False
 
 
 def qemu(progress: debs.Progress = silent) -> Qemu:
@@ -51,14 +55,15 @@ def probe(command: tuple[str, ...]) -> Qemu:
         raise QemuUnusable(f"{command[-1]} does not tell its version: {said[:200]!r}")
     if f'name "{DEVICE}"' not in _ask(*command, "-device", "help"):
         raise QemuUnusable(f"QEMU {version[1]} has no {DEVICE}: 10.1 or newer is needed")
-    return Qemu(command, version[1])
+    ends_with_parent = "exit-with-parent" in _ask(*command, "-run-with", "help", check=False)
+    return Qemu(command, version[1], ends_with_parent)
 
 
-def _ask(*command: str) -> str:
+def _ask(*command: str, check: bool = True) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise QemuUnusable(f"QEMU does not answer: {error}") from error
-    if done.returncode:
+    if check and done.returncode:
         raise QemuUnusable(f"QEMU does not start: {done.stderr.strip()[-300:]}")
     return done.stdout

@@ -21,7 +21,7 @@
 
 enum {
 	PAGE = 4096,
-	BUFFER = 128 * PAGE, /* one message to the host's file server */
+	BUFFER = 124 * PAGE, /* fits one message to the host's file server */
 	WINDOW = 64 * BUFFER,
 };
 

@@ -1,0 +1,254 @@
+"""A guest that runs: started, spoken to, and ended for certain.
+
+The host speaks with the guest's `init` over the second serial port (see `inside/init`); what
+commands print, and files, come through a folder that both share. Every wait has a deadline, and
+ends at once when QEMU ends or when a process ends that the guest depends on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from .arguments import Ends, Machine, arguments
+from .control import ControlLine
+from .errors import CommandFailed, GuestDied, GuestTimeout, PeerDied, RunError, tail
+from .machine import Qemu
+from .monitor import Monitor
+
+Role = Literal["first", "crash"]
+SECONDS_TO_END = 5.0
+PANIC = re.compile(rb"Kernel panic - not syncing: ([^\r\n]*)")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter on a vfio-user socket; with `pid` and `log` of the process that serves it."""
+
+    socket: Path
+    pid: int | None = None
+    log: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command in the guest ended, and what it printed."""
+
+    code: int
+    output: str
+
+
+class Guest:
+    """A guest on `machine`, from entering the context until leaving it.
+
+    `folder` is an empty folder for its files; `share` in it is the guest's /share. The serial
+    console is logged to `console`. QEMU ends with the thread that entered the context, at the
+    latest, where it can (10.2 and newer). With `affinity` it runs on these cpus alone.
+
+    Methods that wait raise GuestTimeout, GuestDied, PeerDied, RunError.
+    """
+
+    def __init__(
+        self,
+        qemu: Qemu,
+        machine: Machine,
+        folder: Path,
+        console: Path,
+        adapters: Sequence[Adapter] = (),
+        *,
+        affinity: frozenset[int] | None = None,
+        extra_monitor: Path | None = None,
+    ) -> None:
+        self.share = folder / "share"
+        self.console = console
+        self._qemu = qemu
+        self._machine = machine
+        self._adapters = adapters
+        self._affinity = affinity
+        self._extra_monitor = extra_monitor
+        self._log = folder / "qemu.log"
+        self._number = 0
+        self._kernel_began = 0  # where in the console, in bytes
+
+    def __enter__(self) -> Self:
+        self._prepare_share()
+        with contextlib.ExitStack() as cleanup:
+            control, control_of_qemu = _socket_pair(cleanup)
+            self._monitor_end, monitor_of_qemu = _socket_pair(cleanup)
+            self._process = self._start(control_of_qemu, monitor_of_qemu)
+            cleanup.callback(self._end)
+            control_of_qemu.close()
+            monitor_of_qemu.close()
+            self._control = ControlLine(control, self.console)
+            cleanup.callback(self._control.close)
+            self._watch_processes()
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._cleanup.close()
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return self._process.pid
+
+    @functools.cached_property
+    def monitor(self) -> Monitor:
+        """QEMU's monitor."""
+        monitor = Monitor(self._monitor_end)
+        self._cleanup.callback(monitor.close)
+        return monitor
+
+    def wait_for_kernel(self, role: Role, seconds: float) -> None:
+        """Wait until the first kernel, or the crash kernel, takes commands."""
+        what = f"the guest's {role} kernel to start"
+        line = self._control.next_line(what, seconds)
+        if line != f"ready {role}":
+            raise RunError(f"waiting for {what}, the guest said {line!r}", self.console)
+
+    def run(
+        self,
+        command: str,
+        seconds: float,
+        *,
+        check: bool = True,
+        on_output: Callable[[str], None] = lambda text: None,
+    ) -> Result:
+        """Run a line of shell in the guest. `on_output` is given what it prints, as it prints.
+
+        Raises CommandFailed if it fails, unless `check` is off.
+        """
+        number = self._send(command)
+        path = self.share / f"output.{number}"
+        follow = functools.partial(next, _appended(path, on_output))
+        line = self._control.next_line(f"`{command}` in the guest", seconds, follow)
+        follow()
+        words = line.split()
+        if words[:2] != ["exit", str(number)]:
+            raise RunError(f"running `{command}`, the guest said {line!r}", self.console)
+        result = Result(int(words[2]), path.read_text(errors="replace"))
+        path.unlink()
+        if check and result.code:
+            raise CommandFailed(command, result.code, result.output, self.console)
+        return result
+
+    def panic(self) -> None:
+        """Crash the present kernel; does not wait for what follows."""
+        self._kernel_began = self.console.stat().st_size
+        self._send("panic")
+
+    def wait_for_end(self, what: str, seconds: float | None = None) -> int:
+        """Wait until QEMU ends by itself; its exit code."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise GuestTimeout(what, error.timeout, self.console) from error
+
+    def panicked(self) -> str | None:
+        """What the kernel panicked about that runs since the last `panic`, by its console."""
+        with self.console.open("rb") as file:
+            file.seek(self._kernel_began)
+            found = PANIC.findall(file.read())
+        return found[-1].decode(errors="replace") if found else None
+
+    def _prepare_share(self) -> None:
+        self.share.mkdir()
+        shutil.copyfile(self._machine.image, self.share / "bzImage")
+        shutil.copyfile(self._machine.initramfs, self.share / "initramfs")
+
+    def _start(self, control: socket.socket, monitor: socket.socket) -> subprocess.Popen[bytes]:
+        descriptors = control.fileno(), monitor.fileno()
+        ends = Ends(*descriptors, self.share, self.console, self._extra_monitor)
+        sockets = [adapter.socket for adapter in self._adapters]
+        command = [*self._qemu.command, *arguments(self._machine, ends, sockets)]
+        if self._qemu.ends_with_parent:
+            command += ["-run-with", "exit-with-parent=on"]
+        with self._log.open("wb") as log, _on_cpus(self._affinity):
+            return subprocess.Popen(
+                command,
+                stdin=None if self._machine.shell else subprocess.DEVNULL,
+                stdout=None if self._machine.shell else log,
+                stderr=log,
+                pass_fds=descriptors,
+            )
+
+    def _watch_processes(self) -> None:
+        self._control.watch(self.pid, self._death)
+        for adapter in self._adapters:
+            if adapter.pid:
+                self._control.watch(adapter.pid, functools.partial(self._peer_death, adapter))
+
+    def _send(self, command: str) -> int:
+        self._number += 1
+        self._control.send(f"{self._number} {command}")
+        return self._number
+
+    def _peer_death(self, adapter: Adapter) -> RunError:
+        reason = f"the emulator of {adapter.socket} ended under the guest"
+        return PeerDied(reason, adapter.log or self.console)
+
+    def _death(self) -> RunError:
+        """Why QEMU ended: its guest panicked, or what it said itself."""
+        code = self._process.wait()
+        panic = self.console.exists() and self.panicked()
+        if panic:
+            return GuestDied(f"the guest's kernel panicked: {panic}", self.console)
+        reason = f"QEMU ended with exit code {code} and said:\n{tail(self._log)}\n"
+        return GuestDied(reason, self.console)
+
+    def _end(self) -> None:
+        """QEMU closes its connections when asked to end; what does not end is killed."""
+        self._process.terminate()
+        try:
+            self._process.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _appended(path: Path, on_output: Callable[[str], None]) -> Iterator[None]:
+    """At each step, hand on what was appended to the file since the step before."""
+    offset = 0
+    while True:
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(offset)
+                new = file.read()
+            offset += len(new)
+            if new:
+                on_output(new.decode(errors="replace"))
+        yield
+
+
+def _socket_pair(cleanup: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair()
+    cleanup.callback(ours.close)
+    cleanup.callback(theirs.close)
+    return ours, theirs
+
+
+@contextlib.contextmanager
+def _on_cpus(cpus: frozenset[int] | None) -> Iterator[None]:
+    """A process that is started in this context runs on `cpus`."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

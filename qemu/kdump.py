@@ -1,0 +1,202 @@
+"""A guest that crashes: its crash kernel's /proc/vmcore, brought home.
+
+The first kernel boots with memory kept for a crash kernel, loads that, and panics. The crash
+kernel loads the unmodified driver, which dumps its adapters, and copies /proc/vmcore to the host.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import debs
+import vmcore
+from debs.cache import silent
+
+from .errors import CommandFailed, GuestDied, GuestTimeout, RunError
+from .guest import Adapter, Guest, Result
+from .parts import DEFAULTS, Options, Parts, folder_beside, obtain
+
+
+class Stage(Enum):
+    """The points of a run at which its caller may act; the guest waits meanwhile."""
+
+    BOOTED = "the first kernel is up"
+    PROBED = "the first kernel's driver has probed the adapters"
+    ARMED = "the crash kernel is loaded"
+    CRASHED = "the crash kernel is up, its driver not yet loaded"
+    DUMPED = "the crash kernel's driver has dumped the adapters"
+    SAVED = "/proc/vmcore is on the host"
+
+
+OnStage = Callable[[Stage], None]
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """How long each step may take, in seconds. Under TCG a dump takes a minute and more."""
+
+    boot: float = 120.0
+    arm: float = 120.0
+    driver: float = 900.0  # for each adapter
+    save: float = 900.0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What happens in the guest besides the crash.
+
+    `first_driver`: the first kernel loads the driver too. `remedy`: the crash kernel's driver is
+    loaded from a process with a page of zeros at address 0 (docs/guest.md); without it the driver
+    of Linux 5.12 and later oopses and there is no device dump. `notes_only`: bring home the ELF
+    header and the notes, without the memory.
+    """
+
+    first_driver: bool = False
+    remedy: bool = True
+    notes_only: bool = False
+
+
+@dataclass
+class Report:
+    """What came of a run."""
+
+    vmcore: Path
+    console: Path
+    device_dumps: tuple[str, ...] = ()
+    oops: str | None = None  # the kernel's first line about it
+    driver: Result = field(default_factory=lambda: Result(0, ""))  # loading it in the crash kernel
+    seconds: dict[Stage, float] = field(default_factory=dict)  # since the start
+
+
+PLAIN = Flow()
+PATIENT = Deadlines()
+OOPS = re.compile(r"BUG: kernel NULL pointer dereference[^\r\n]*")
+
+
+def run(
+    adapters: Sequence[Adapter],
+    output: Path,
+    *,
+    flow: Flow = PLAIN,
+    options: Options = DEFAULTS,
+    deadlines: Deadlines = PATIENT,
+    force: bool = False,
+    console: Path | None = None,
+    on_stage: OnStage = lambda stage: None,
+    progress: debs.Progress = silent,
+    parts: Parts | None = None,
+) -> Report:
+    """Crash a guest with `adapters` attached, and write its /proc/vmcore to `output`.
+
+    `console` is where the serial console is logged: by default `output` with `.console` added. It
+    is kept whatever happens.
+
+    Raises GuestError, debs.Unavailable; vmcore.OutputExists and its kin for an unfit `output`.
+    """
+    target = Path(vmcore.check_output(output, force=force))
+    parts = parts or obtain(options.kernel, progress)
+    console = console or target.with_name(f"{target.name}.console")
+    report = Report(target, console)
+    with folder_beside(target) as folder:
+        guest = Guest(
+            parts.qemu,
+            parts.machine(options),
+            folder,
+            console,
+            adapters,
+            affinity=options.affinity,
+        )
+        steps = _Steps(guest, options, flow, deadlines, len(adapters), progress)
+        began = time.monotonic()
+
+        def reached(stage: Stage) -> None:
+            report.seconds[stage] = time.monotonic() - began
+            on_stage(stage)
+
+        with guest:
+            steps.first_kernel(reached)
+            steps.crash(reached)
+            report.driver = steps.dump(reached)
+            saved = steps.save(reached)
+        _publish(saved, target, force)
+    report.oops = _first_oops(console)
+    report.device_dumps = _device_dumps(target)
+    return report
+
+
+@dataclass(frozen=True)
+class _Steps:
+    guest: Guest
+    options: Options
+    flow: Flow
+    deadlines: Deadlines
+    adapters: int
+    progress: debs.Progress
+
+    def first_kernel(self, reached: OnStage) -> None:
+        self.progress("booting the guest", None)
+        self.guest.wait_for_kernel("first", self.deadlines.boot)
+        reached(Stage.BOOTED)
+        if self.flow.first_driver:
+            self.progress("loading the driver in the first kernel", None)
+            self.guest.run("load-driver --plain", self._driver_seconds)
+            reached(Stage.PROBED)
+
+    def crash(self, reached: OnStage) -> None:
+        """Arm the crash kernel and panic. One that dies is short of memory, as a rule."""
+        try:
+            self.guest.run("arm-crash-kernel", self.deadlines.arm)
+            reached(Stage.ARMED)
+            self.progress("crashing the guest, starting its crash kernel", None)
+            self.guest.panic()
+            self.guest.wait_for_kernel("crash", self.deadlines.boot)
+        except (CommandFailed, GuestDied, GuestTimeout) as error:
+            doubt = f"no crash kernel with crashkernel={self.options.crashkernel}, which may be "
+            raise RunError(f"{doubt}too small: {error.reason}", self.guest.console) from error
+        reached(Stage.CRASHED)
+
+    def dump(self, reached: OnStage) -> Result:
+        self.progress("the crash kernel's driver dumps its adapters", None)
+        command = "load-driver" if self.flow.remedy else "load-driver --plain"
+        result = self.guest.run(command, self._driver_seconds, check=False)
+        reached(Stage.DUMPED)
+        return result
+
+    def save(self, reached: OnStage) -> Path:
+        doing = "copying /proc/vmcore"
+        words = "--notes-only " if self.flow.notes_only else ""
+
+        def show(text: str) -> None:
+            percents = re.findall(r"(\d+)%", text)
+            if percents:
+                self.progress(doing, int(percents[-1]) / 100)
+
+        self.progress(doing, None)
+        self.guest.run(f"save-vmcore {words}/share/vmcore", self.deadlines.save, on_output=show)
+        reached(Stage.SAVED)
+        return self.guest.share / "vmcore"
+
+    @property
+    def _driver_seconds(self) -> float:
+        return self.deadlines.driver * max(self.adapters, 1)
+
+
+def _publish(saved: Path, target: Path, force: bool) -> None:
+    vmcore.check_output(target, force=force)
+    os.replace(saved, target)
+
+
+def _device_dumps(path: Path) -> tuple[str, ...]:
+    with vmcore.Reader(path) as reader:
+        return tuple(note.name or "" for note in reader.device_dumps)
+
+
+def _first_oops(console: Path) -> str | None:
+    found = OOPS.search(console.read_text(errors="replace"))
+    return found[0] if found else None

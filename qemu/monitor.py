@@ -1,0 +1,95 @@
+"""QEMU's monitor (QMP), for code that is not asynchronous: each call has its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
+
+from .errors import GuestError
+
+T = TypeVar("T")
+
+
+class MonitorError(GuestError):
+    """QEMU's monitor refused a command, or did not answer."""
+
+
+class MonitorTimeout(MonitorError):
+    """QEMU's monitor did not answer in time."""
+
+
+class Monitor:
+    """A session with the monitor behind a connected socket, or behind the path of one.
+
+    Raises MonitorError when nobody answers there within `seconds`.
+    """
+
+    def __init__(self, address: socket.socket | Path, seconds: float = 30.0) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._client = QMPClient()
+        self._events = EventListener()
+        self._client.register_listener(self._events)
+        where = str(address) if isinstance(address, Path) else address
+        try:
+            self._wait("the monitor's greeting", self._client.connect(where), seconds)
+        except MonitorError:
+            self._loop.close()
+            raise
+
+    def execute(
+        self, command: str, arguments: Mapping[str, object] | None = None, seconds: float = 30.0
+    ) -> Any:
+        """The answer to a command. Raises MonitorError."""
+        return self._wait(command, self._client.execute(command, {**(arguments or {})}), seconds)
+
+    def event(self, name: str, seconds: float) -> Message | None:
+        """The next event called `name`; other events are dropped. None when none comes in time."""
+
+        async def find() -> Message:
+            async for event in self._events:
+                if event["event"] == name:
+                    break
+            return event
+
+        try:
+            return self._wait(name, find(), seconds)
+        except MonitorTimeout:
+            return None
+
+    def close(self) -> None:
+        """End the session; QEMU goes on."""
+        if self._loop.is_closed():
+            return
+        try:
+            self._loop.run_until_complete(asyncio.wait_for(self._client.disconnect(), 5.0))
+        except (QMPError, OSError, TimeoutError, EOFError):
+            pass  # it is gone already, and so is the session
+        finally:
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _wait(self, what: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        try:
+            return self._loop.run_until_complete(asyncio.wait_for(work, seconds))
+        except ExecuteError as error:
+            raise MonitorError(f"QEMU refuses {what}: {error}") from error
+        except TimeoutError as error:
+            raise MonitorTimeout(f"QEMU did not answer {what} within {seconds:g} s") from error
+        except (QMPError, OSError, EOFError) as error:
+            raise MonitorError(f"QEMU's monitor failed at {what}: {error}") from error
