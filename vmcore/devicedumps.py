@@ -148,8 +148,9 @@ class DeviceDumps:
         header.n_descsz = memory.size - DUMP_HEADER_SIZE + VMCOREDD_MAX_NAME_BYTES
         header.n_type = NT_VMCOREDD
         header.name = VMCOREDD_NOTE_NAME
-        header.dump_name = name
         memory.view[:DUMP_HEADER_SIZE] = bytes(header)
+        start = DUMP_HEADER_SIZE - VMCOREDD_MAX_NAME_BYTES
+        memory.view[start : start + len(name)] = name
 
 
 def _allocate(size: int) -> MemoryFile:

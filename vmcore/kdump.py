@@ -3,8 +3,8 @@
 The file starts with `struct disk_dump_header`; one block further stands `struct kdump_sub_header`,
 which from header version 4 on says where the run of notes is (offset_note, size_note). Source:
 makedumpfile's IMPLEMENTATION text and diskdump_mod.h. Integers are the dumped machine's, and so is
-the padding of `struct timeval` and `unsigned long`: both are recognised by the block size, which is
-a power of two of at least 512.
+the padding of `struct timeval` and `unsigned long`: both are recognised by the header version,
+which is small, and the block size, which is a power of two of at least 512.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from vmcore.notes import NoteSegment
 
 SIGNATURE = b"KDUMP   "
 FIRST_VERSION_WITH_NOTES = 4
+MAX_VERSION = 0xFF  # 6 is the newest; in the other byte order it would be huge
 MAX_BLOCK_SIZE = 1 << 20
 HEADER = "kdump header"
 
@@ -153,6 +154,7 @@ def _recognise(fd: int) -> tuple[_Kind, Any]:
     for kind in _KINDS:
         header = read_structure(fd, 0, kind.header, HEADER)
         size = header.block_size
-        if 512 <= size <= MAX_BLOCK_SIZE and size & (size - 1) == 0:
+        is_block = 512 <= size <= MAX_BLOCK_SIZE and size & (size - 1) == 0
+        if is_block and 0 < header.header_version <= MAX_VERSION:
             return kind, header
     raise FormatError(HEADER, "a block size that is a power of two", "none in any byte order")

@@ -14,13 +14,14 @@ class MemoryFile:
     """
 
     def __init__(self, label: str, size: int) -> None:
-        self._fd = os.memfd_create(label, os.MFD_CLOEXEC)
+        fd = os.memfd_create(label, os.MFD_CLOEXEC)
         try:
-            os.ftruncate(self._fd, size)
-            self._map = mmap.mmap(self._fd, size)
+            os.ftruncate(fd, size)
+            self._map = mmap.mmap(fd, size)
         except BaseException:
-            os.close(self._fd)
+            os.close(fd)
             raise
+        self._fd = fd
         self.size = size
         self.view = memoryview(self._map)
 
@@ -41,4 +42,4 @@ class MemoryFile:
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
-            self.close()
+            os.close(self._fd)
