@@ -6,8 +6,10 @@ Headers therefore hold declarations only; guards and `_Static_assert` stand in t
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import sys
 from pathlib import Path
 
 from cffi import FFI
@@ -34,6 +36,7 @@ def _extension(
     libraries: list[str] | None = None,
     include_dirs: list[str] | None = None,
     link: list[str] | None = None,
+    macros: dict[str, str] | None = None,
 ) -> FFI:
     """One extension: `headers` are both declared to Python and included by the compiler."""
     sanitize = SANITIZE if os.environ.get("VMCOREDD_SANITIZE") else []
@@ -46,6 +49,7 @@ def _extension(
         sources=sources,
         include_dirs=[str(ROOT), *(include_dirs or [])],
         libraries=libraries or [],
+        define_macros=[*(macros or {}).items()],
         depends=headers,
         extra_compile_args=[*OPTIMISE, *sanitize],
         extra_link_args=[*sanitize, *(link or [])],
@@ -63,6 +67,64 @@ pyvfio_user_client = _extension(
         "pyvfio_user/client_socket.c",
     ],
 )
+
+
+def pyvfio_user_server() -> FFI:
+    """With libvfio-user linked in; where it cannot be had, a stub that says why not.
+
+    A function, because obtaining the library may take a download.
+    """
+    sys.path.insert(0, str(ROOT))
+    from debs import Unavailable, libvfio_user
+
+    sanitize = SANITIZE if os.environ.get("VMCOREDD_SANITIZE") else []
+    try:
+        library = libvfio_user.obtain(sanitize, _say)
+    except Unavailable as reason:
+        return _extension(
+            "pyvfio_user._server",
+            ["pyvfio_user/server_library.h"],
+            ["pyvfio_user/server_library.c"],
+            macros={"UNAVAILABLE": json.dumps(f"built without libvfio-user: {reason}")},
+        )
+    system_calls = ["accept", "recv", "recvmsg", "sendmsg"]
+    return _extension(
+        "pyvfio_user._server",
+        ["pyvfio_user/io.h", "pyvfio_user/server.h", "pyvfio_user/server_library.h"],
+        [
+            "pyvfio_user/server.c",
+            "pyvfio_user/server_check.c",
+            "pyvfio_user/server_library.c",
+            "pyvfio_user/server_socket.c",
+        ],
+        include_dirs=[str(folder) for folder in library.include_dirs],
+        link=[
+            *(str(archive) for archive in library.archives),
+            *(f"-Wl,--wrap={name}" for name in system_calls),
+            "-Wl,--exclude-libs,ALL",
+        ],
+        macros={"LIBRARY": json.dumps(f"{library.version}, {library.origin}")},
+        callbacks="""
+            extern "Python" int server_on_access(void *cookie, uint64_t offset, void *data,
+                                                 uint32_t length, int is_write);
+            extern "Python" int server_on_reset(void *handle, int reason);
+            extern "Python" void server_on_dma_map(void *handle, uint64_t address, uint64_t size,
+                                                   int writable, int mapped);
+            extern "Python" void server_on_dma_unmap(void *handle, uint64_t address, uint64_t size,
+                                                     int writable, int mapped);
+            extern "Python" void server_on_log(void *handle, int level, const char *message);
+        """,
+    )
+
+
+_said: set[str] = set()
+
+
+def _say(what: str, _fraction: float | None) -> None:
+    """A line for each thing that obtaining the library does."""
+    if what not in _said:
+        _said.add(what)
+        print(f"libvfio-user: {what}", file=sys.stderr)
 
 
 driver = _extension(

@@ -5,6 +5,7 @@ linked in statically when this package is built; in a build without it, making a
 `ServerUnavailable`. Both know nothing of any particular device.
 """
 
+from .callbacks import Access, DmaRegion, NativeAccess, ResetReason
 from .client import Client
 from .connection import Counters
 from .device import Area, DeviceInfo, Irq, Region
@@ -20,8 +21,10 @@ from .errors import (
     VfioUserError,
 )
 from .protocol import Capabilities, Command, DmaFlag, IrqIndex, RegionFlag
+from .server import Server, library_version
 
 __all__ = [
+    "Access",
     "Area",
     "Capabilities",
     "Client",
@@ -31,15 +34,20 @@ __all__ = [
     "Counters",
     "DeviceInfo",
     "DmaFlag",
+    "DmaRegion",
     "Irq",
     "IrqIndex",
     "ListenError",
+    "NativeAccess",
     "PeerDied",
     "ProtocolError",
     "Refused",
     "Region",
     "RegionFlag",
+    "ResetReason",
+    "Server",
     "ServerUnavailable",
     "Timeout",
     "VfioUserError",
+    "library_version",
 ]

@@ -5,8 +5,8 @@
 
 struct client;
 
-/* What went over the socket so far. A round trip is counted each time somebody waits for replies. */
-struct client_counters {
+/* What went over the socket so far. A round trip is counted each time somebody waits for replies.
+*/ struct client_counters {
     uint64_t messages;
     uint64_t sends;
     uint64_t round_trips;
@@ -14,7 +14,8 @@ struct client_counters {
     uint64_t bytes_received;
 };
 
-/* `fd` is a connected stream socket and stays the caller's; `deadline_ms` bounds every silence. NULL: no
+/* `fd` is a connected stream socket and stays the caller's; `deadline_ms` bounds every silence.
+NULL: no
  * memory. Before it sleeps, a wait looks for replies for `spin_us` microseconds. */
 struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us);
 void client_destroy(struct client *client);
@@ -38,8 +39,9 @@ int client_region_read(struct client *client, uint32_t region, uint64_t offset, 
 int client_region_write(struct client *client, uint32_t region, uint64_t offset, const void *data,
                         uint64_t length);
 
-/* Posted: nobody learns whether the server liked it. Sent with the next flush or wait at the latest. */
-int client_region_post(struct client *client, uint32_t region, uint64_t offset, const void *data,
+/* Posted: nobody learns whether the server liked it. Sent with the next flush or wait at the
+latest. */ int client_region_post(struct client *client, uint32_t region, uint64_t offset, const
+void *data,
                        uint64_t length);
 int client_flush(struct client *client);
 

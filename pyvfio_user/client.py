@@ -151,7 +151,7 @@ class Client:
         access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         try:
             return mmap.mmap(
-                place.fd, place.size, mmap.MAP_SHARED, access, offset=place.file_offset
+                place.fd, place.length, mmap.MAP_SHARED, access, offset=place.fd_offset
             )
         except (OSError, ValueError, OverflowError) as error:
             raise ProtocolError(f"area {area} of region {region}", str(error)) from error

@@ -12,12 +12,15 @@ from .protocol import RegionFlag
 
 @dataclass(frozen=True)
 class Area:
-    """A part of a region that can be mapped: `offset` in the region, `file_offset` in `fd`."""
+    """The part of a region that can be mapped: `length` bytes at `offset` of the region.
 
-    offset: int
-    size: int
+    They stand at `fd_offset` of a file. All three are multiples of the page size.
+    """
+
     fd: int
-    file_offset: int
+    fd_offset: int
+    offset: int
+    length: int
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,6 @@ def _place(
         if not length or start + length > size or (start | length) % mmap.PAGESIZE:
             raise ValueError(f"an mmap area at {start:#x} of {length:#x} bytes")
     return tuple(
-        Area(start, length, fds[at % len(fds)], (offset + start) % (1 << 64))
+        Area(fds[at % len(fds)], (offset + start) % (1 << 64), start, length)
         for at, (start, length) in enumerate(areas)
     )

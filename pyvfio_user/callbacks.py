@@ -1,0 +1,114 @@
+"""What a server asks of its device: the callbacks' types, and the way from C to them.
+
+An exception never becomes a success: cffi's own answer to one is 0, so every function that C calls
+has `error=` and `onerror=`.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ._server import ffi, lib
+
+logger = logging.getLogger("pyvfio_user.server")
+LEVELS = [logging.CRITICAL] * 3 + [logging.ERROR, logging.WARNING] + [logging.INFO] * 2
+
+Access = Callable[[int, memoryview, bool], None]
+"""access(offset, data, is_write): fill `data` for a read, take it for a write.
+
+An OSError refuses the access with its errno. `data` is valid during the call.
+"""
+
+
+@dataclass(frozen=True)
+class NativeAccess:
+    """A `region_access` function (io.h) and its cookie, as addresses."""
+
+    fn: int
+    cookie: int = 0
+
+
+class ResetReason(enum.IntEnum):
+    """VFU_RESET_*: the client asked for it, it is gone, or it wrote to the PCIe capability."""
+
+    DEVICE = 0
+    LOST_CONNECTION = 1
+    FUNCTION_LEVEL = 2
+
+
+@dataclass(frozen=True)
+class DmaRegion:
+    """Memory that the client lends, at `address`. Not `mapped`: it cannot be reached."""
+
+    address: int
+    size: int
+    writable: bool
+    mapped: bool
+
+
+class Callbacks:
+    """What a device may want to know. Set before `Server.run`; called in its thread."""
+
+    path: str
+    on_client: Callable[[], None] | None = None
+    on_client_gone: Callable[[], None] | None = None
+    on_reset: Callable[[ResetReason], None] | None = None
+    on_dma_map: Callable[[DmaRegion], None] | None = None
+    on_dma_unmap: Callable[[DmaRegion], None] | None = None
+
+
+def _refuse(_kind: object, error: BaseException, _at: object) -> int:
+    """What a callback's exception is to the client: an OSError is meant, others are mistakes."""
+    if isinstance(error, OSError) and error.errno:
+        return -error.errno
+    logger.error("a callback failed", exc_info=error)
+    return -errno.EIO
+
+
+def _report(_kind: object, error: BaseException, _at: object) -> None:
+    """The same where the client waits for no answer."""
+    logger.error("a callback failed", exc_info=error)
+
+
+if lib.server_library():
+
+    @ffi.def_extern(error=-errno.EIO, onerror=_refuse)  # type: ignore[untyped-decorator]
+    def server_on_access(cookie: Any, offset: int, data: Any, length: int, is_write: int) -> int:
+        access: Access = ffi.from_handle(cookie)
+        with memoryview(ffi.buffer(data, length)).cast("B") as view:
+            access(offset, view, bool(is_write))
+        return 0
+
+    @ffi.def_extern(error=-errno.EIO, onerror=_refuse)  # type: ignore[untyped-decorator]
+    def server_on_reset(handle: Any, reason: int) -> int:
+        device: Callbacks = ffi.from_handle(handle)
+        if device.on_reset:
+            device.on_reset(ResetReason(reason))
+        return 0
+
+    @ffi.def_extern(onerror=_report)  # type: ignore[untyped-decorator]
+    def server_on_dma_map(handle: Any, address: int, size: int, writable: int, mapped: int) -> None:
+        device: Callbacks = ffi.from_handle(handle)
+        if device.on_dma_map:
+            device.on_dma_map(DmaRegion(address, size, bool(writable), bool(mapped)))
+
+    @ffi.def_extern(onerror=_report)  # type: ignore[untyped-decorator]
+    def server_on_dma_unmap(
+        handle: Any, address: int, size: int, writable: int, mapped: int
+    ) -> None:
+        device: Callbacks = ffi.from_handle(handle)
+        if device.on_dma_unmap:
+            device.on_dma_unmap(DmaRegion(address, size, bool(writable), bool(mapped)))
+
+    @ffi.def_extern(onerror=_report)  # type: ignore[untyped-decorator]
+    def server_on_log(handle: Any, level: int, message: Any) -> None:
+        device: Callbacks = ffi.from_handle(handle)
+        text = ffi.string(message).decode(errors="replace")
+        logger.log(
+            LEVELS[level] if level < len(LEVELS) else logging.DEBUG, "%s: %s", device.path, text
+        )

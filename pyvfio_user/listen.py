@@ -1,0 +1,96 @@
+"""A server's socket file: a stale one is replaced, a live one respected, none left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import ListenError
+from .protocol import PATH_MAX
+
+
+@contextlib.contextmanager
+def prepared(path: str, mode: int, owner: str | int | None) -> Iterator[None]:
+    """Around the bind() of a socket at `path`: nothing stands there, mode and owner get set.
+
+    `owner` is a user's name or number. Other servers wait for their turn meanwhile.
+
+    Raises ListenError.
+    """
+    _check_length(path)
+    uid = _uid(path, owner)
+    try:
+        folder = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ListenError(path, error.strerror or "", error.errno or 0) from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        _remove_stale(path)
+        before = os.umask(0o777 & ~mode)
+        try:
+            yield
+        finally:
+            os.umask(before)
+        if uid is not None:
+            _give(path, uid)
+    finally:
+        os.close(folder)
+
+
+def identity(path: str) -> tuple[int, int]:
+    """Which file stands at `path`."""
+    at = os.lstat(path)
+    return at.st_dev, at.st_ino
+
+
+def remove(path: str, made: tuple[int, int]) -> None:
+    """Remove the socket at `path` if it still is the one that was `made`."""
+    with contextlib.suppress(FileNotFoundError):
+        if identity(path) == made:
+            os.unlink(path)
+
+
+def _check_length(path: str) -> None:
+    length = len(os.fsencode(path))
+    if length > PATH_MAX:
+        why = f"the path has {length} bytes, a socket's may have {PATH_MAX}"
+        raise ListenError(path, why, errno.ENAMETOOLONG)
+
+
+def _uid(path: str, owner: str | int | None) -> int | None:
+    if owner is None or isinstance(owner, int):
+        return owner
+    try:
+        return pwd.getpwnam(owner).pw_uid
+    except KeyError as error:
+        raise ListenError(path, f"there is no user {owner}", errno.EINVAL) from error
+
+
+def _give(path: str, uid: int) -> None:
+    try:
+        os.chown(path, uid, -1)
+    except OSError as error:
+        os.unlink(path)
+        raise ListenError(path, f"owner {uid}: {error.strerror}", error.errno or 0) from error
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        at = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(at.st_mode):
+        raise ListenError(path, "something that is no socket stands there", errno.EEXIST)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        refusal = probe.connect_ex(path)
+    if refusal != errno.ECONNREFUSED:
+        raise ListenError(path, "another server listens there", errno.EADDRINUSE)
+    os.unlink(path)

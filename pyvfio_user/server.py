@@ -1,0 +1,307 @@
+"""A vfio-user server: a PCI device that other processes, QEMU among them, attach through a socket.
+
+    with Server("/run/card.sock") as server:
+        server.config_space(pci.header(0x1425, 0x6407))
+        server.region(0, 0x80000, access, bits64=True)
+        server.irqs(msix=8)
+        server.run(stop_on=(signal.SIGTERM,))     # until then, one client after another
+
+A region's accesses go to a Python function, or to a native one (`NativeAccess`, io.h's
+`region_access`): then neither Python nor its lock is touched on the way from the socket and back.
+
+The library, libvfio-user, serves one client at a time and trusts it a good deal. Here a client
+that is silent half way through a message is cut off after `deadline`, what it garbles is answered
+with an error and logged (logger `pyvfio_user.server`), and the next client is served.
+
+Do not ask the client for anything in a callback: DMA memory is mapped, so `dma_read` and
+`dma_write` are copies; memory that the client lent without a descriptor cannot be reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import mmap
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+from . import listen, pci
+from ._server import ffi, lib
+from .callbacks import Access, Callbacks, NativeAccess, logger
+from .device import Area
+from .errors import ListenError, Refused, ServerUnavailable
+from .protocol import IrqIndex
+
+CONFIG = 7  # VFU_PCI_DEV_CFG_REGION_IDX
+VFU_READ, VFU_WRITE, VFU_MEM, VFU_ALWAYS_CB = 1, 2, 4, 8  # VFU_REGION_FLAG_*
+
+
+class Server(Callbacks):
+    """A device on a socket at `path`, which clients may connect to as soon as this returns.
+
+    `mode` and `owner` (a user's name or number) are the socket's. `deadline`: seconds that a client
+    may be silent half way through a message. `spin`: seconds to look for the next message without
+    sleeping; it answers sooner and costs a cpu.
+
+    Set the callbacks before `run`; they run in its thread. An exception in one is logged, and the
+    client's request is refused.
+
+    Raises ListenError, ServerUnavailable.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        mode: int = 0o600,
+        owner: str | int | None = None,
+        deadline: float = 5.0,
+        spin: float = 0.0,
+    ) -> None:
+        reason = lib.server_unavailable()
+        if reason:
+            raise ServerUnavailable(ffi.string(reason).decode())
+        self.path = os.path.abspath(os.fspath(path))
+        self._handle = ffi.new_handle(self)
+        self._regions: dict[int, Any] = {}
+        self._bars: dict[int, int] = {}
+        self._realized = False
+        self._server: Any = ffi.NULL
+        with listen.prepared(self.path, mode, owner):
+            self._server = self._create(deadline, spin)
+            self._made = listen.identity(self.path)
+
+    def _create(self, deadline: float, spin: float) -> Any:
+        callbacks = ffi.new(
+            "struct server_callbacks *",
+            {
+                "handle": self._handle,
+                "reset": lib.server_on_reset,
+                "dma_map": lib.server_on_dma_map,
+                "dma_unmap": lib.server_on_dma_unmap,
+                "log": lib.server_on_log,
+            },
+        )
+        error = ffi.new("int *")
+        level = 7 if logger.isEnabledFor(logging.DEBUG) else 3
+        server = lib.server_create(
+            os.fsencode(self.path),
+            callbacks,
+            max(1, round(deadline * 1000)),
+            round(spin * 1e6),
+            level,
+            error,
+        )
+        if not server:
+            raise ListenError(self.path, os.strerror(-error[0]), -error[0])
+        return server
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it all; nothing is left behind. Not while `run` is running."""
+        if self._server:
+            listen.remove(self.path, self._made)
+            lib.server_destroy(self._server)
+            self._server = ffi.NULL
+
+    # The device
+
+    def region(
+        self,
+        index: int,
+        size: int,
+        access: Access | NativeAccess,
+        *,
+        memory: bool = True,
+        bits64: bool = False,
+        prefetch: bool = False,
+        mmap: Area | None = None,
+    ) -> None:
+        """Add a region, such as a BAR (index 0 to 5), of up to 4 GiB - 1.
+
+        `memory`: not I/O ports. `bits64`: a 64-bit BAR, which takes the next index too. `mmap`: the
+        one area (QEMU takes no more) that clients may map. Its file is an image of the region, so
+        `fd_offset` is at least `offset`; a sparse memfd has holes for free.
+        """
+        self._add_region(index, size, access, VFU_MEM if memory else 0, mmap)
+        if index < pci.BARS:
+            self._bars[index] = pci.bar_flags(memory=memory, bits64=bits64, prefetch=prefetch)
+
+    def config_space(self, initial: bytes, access: Access | NativeAccess | None = None) -> None:
+        """Set config space's first bytes, and perhaps a function for all its 4096 bytes.
+
+        Without `access` the library serves the header and the capabilities that it knows, with its
+        limits: refused are writes that are not aligned, or narrower than the register.
+        """
+        self._config()[: len(initial)] = initial
+        if access is not None:
+            self._add_region(CONFIG, pci.CONFIG_SIZE, access, VFU_ALWAYS_CB, None)
+        else:
+            self._add_region(CONFIG, pci.CONFIG_SIZE, self._read_config, 0, None)
+
+    def capability(self, position: int, data: bytes) -> None:
+        """Add a capability (see `pci`) at `position` of config space.
+
+        The library serves PM, PCIe, MSI-X and vendor-specific ones. Others, such as VPD, are linked
+        in by hand and read-only here: a device that serves them uses `config_space(access=...)`.
+        Add those last.
+        """
+        if data[0] not in pci.LIBRARY_CAPABILITIES:
+            pci.link(self._config(), position, data)
+            return
+        placed = lib.server_add_capability(self._live(), position, 0, data, len(data))
+        self._check(placed, f"capability {data[0]:#x} at {position:#x}")
+
+    def irqs(self, *, intx: int = 0, msi: int = 0, msix: int = 0) -> None:
+        """How many interrupt vectors of each kind the device has."""
+        for index, count in ((IrqIndex.INTX, intx), (IrqIndex.MSI, msi), (IrqIndex.MSIX, msix)):
+            self._check(lib.server_set_irqs(self._live(), index, count), f"{count} interrupts")
+
+    # Serving
+
+    def run(self, stop_on: tuple[signal.Signals, ...] = ()) -> None:
+        """Serve one client after another until `stop`, or one of the signals `stop_on`.
+
+        Signals can be given in the main thread alone; what they did before is restored.
+        """
+        self._realize()
+        with self._stopped_by(stop_on):
+            while (event := lib.server_run(self._live())) != lib.SERVER_STOPPED:
+                if event == lib.SERVER_CLIENT:
+                    logger.info("a client is attached to %s", self.path)
+                    self._tell(self.on_client)
+                elif event == lib.SERVER_GONE:
+                    logger.info("the client of %s is gone", self.path)
+                    self._tell(self.on_client_gone)
+                elif event == lib.SERVER_TURNED_AWAY:
+                    logger.warning("a client of %s was turned away", self.path)
+
+    def stop(self) -> None:
+        """Have `run` return soon; from any thread."""
+        lib.server_stop(self._live())
+
+    def irq(self, vector: int) -> bool:
+        """Signal an interrupt; from any thread. False: the client does not listen to this one."""
+        done = lib.server_irq(self._live(), vector)
+        if done == -errno.ENOENT:
+            return False
+        self._check(done, f"interrupt {vector}")
+        return True
+
+    def dma_read(self, address: int, length: int) -> bytes:
+        """Bytes of the client's memory; from any thread. Raises Refused."""
+        data = bytearray(length)
+        with ffi.from_buffer(data, require_writable=True) as buffer:
+            done = lib.server_dma(self._live(), address, buffer, length, False)
+        self._check(done, f"DMA read of {length} bytes at {address:#x}")
+        return bytes(data)
+
+    def dma_write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Write to the client's memory; from any thread. Raises Refused."""
+        with ffi.from_buffer(data) as buffer:
+            done = lib.server_dma(self._live(), address, buffer, len(buffer), True)
+        self._check(done, f"DMA write of {len(data)} bytes at {address:#x}")
+
+    def _add_region(
+        self,
+        index: int,
+        size: int,
+        access: Access | NativeAccess,
+        flags: int,
+        area: Area | None,
+    ) -> None:
+        if isinstance(access, NativeAccess):
+            function = ffi.cast("region_access", access.fn)
+            cookie = ffi.cast("void *", access.cookie)
+        else:
+            function = lib.server_on_access
+            cookie = self._regions[index] = ffi.new_handle(access)
+        region = ffi.new(
+            "struct server_region *",
+            {
+                "access": function,
+                "cookie": cookie,
+                "size": size,
+                "flags": flags | VFU_READ | VFU_WRITE,
+                "fd": -1,
+            },
+        )
+        if area:
+            _check_area(area, size)
+            region.area_offset, region.area_length = area.offset, area.length
+            region.fd, region.fd_offset = area.fd, area.fd_offset - area.offset
+        done = lib.server_add_region(self._live(), index, region)
+        self._check(done, f"region {index} of {size:#x} bytes")
+
+    def _config(self) -> memoryview:
+        space = lib.server_config_space(self._live())
+        return memoryview(ffi.buffer(space, pci.CONFIG_SIZE)).cast("B")
+
+    def _read_config(self, offset: int, data: memoryview, is_write: bool) -> None:
+        """Config space outside the header and the library's capabilities: read-only."""
+        if not is_write:
+            data[:] = self._config()[offset : offset + len(data)]
+
+    def _realize(self) -> None:
+        """Finish the device. The library marks BARs it does not know as I/O ports: set all anew."""
+        if self._realized:
+            return
+        self._check(lib.server_realize(self._live()), "the device")
+        config = self._config()
+        for bar in range(pci.BARS):
+            at = pci.BAR0 + 4 * bar
+            config[at : at + 4] = self._bars.get(bar, 0).to_bytes(4, "little")
+        self._realized = True
+
+    @contextlib.contextmanager
+    def _stopped_by(self, signals: tuple[signal.Signals, ...]) -> Iterator[None]:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.stop()
+
+        before = {number: signal.signal(number, stop) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @staticmethod
+    def _tell(callback: Callable[[], None] | None) -> None:
+        if callback:
+            callback()
+
+    def _live(self) -> Any:
+        if not self._server:
+            raise ListenError(self.path, "this server is closed")
+        return self._server
+
+    @staticmethod
+    def _check(done: int, what: str) -> None:
+        if done < 0:
+            raise Refused(what, -done)
+
+
+def library_version() -> str | None:
+    """libvfio-user's version and where it came from; None in a build without it."""
+    text = lib.server_library()
+    return ffi.string(text).decode() if text else None
+
+
+def _check_area(area: Area, size: int) -> None:
+    if any(value % mmap.PAGESIZE for value in (area.offset, area.length, area.fd_offset)):
+        raise ValueError("an area to map is not aligned to pages")
+    if area.fd_offset < area.offset or not 0 < area.length <= size - area.offset:
+        raise ValueError("an area to map is not inside its region, or its file holds no image")
