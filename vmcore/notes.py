@@ -21,6 +21,7 @@ MAX_NOTES = (
 )  # a kernel writes one per processor (8192 at most), one per adapter and one more
 MAX_OWNER = 256  # bytes of an owner's name that are looked at
 HEADER = 12  # sizeof(Elf64_Nhdr)
+_HEAD = HEADER + MAX_OWNER + 8 + VMCOREDD_MAX_NAME_BYTES  # read of a note, padding included
 
 # include/uapi/linux/elf.h; the owner tells which of two equal numbers is meant.
 _TYPES = {
@@ -104,7 +105,7 @@ class NoteWalk:
             if self._index >= MAX_NOTES:
                 self._report("notes", f"at most {MAX_NOTES}", "more")
                 return
-            note = self._read(min(HEADER + MAX_OWNER + VMCOREDD_MAX_NAME_BYTES, self._left()))
+            note = self._read(min(_HEAD, self._left()))
             if note is None:
                 return
             yield note
@@ -139,10 +140,11 @@ class NoteWalk:
         name, skip = self._dump_name(header.n_type, owner, descsz, head[start:], what)
         end = min(self._file_size, self._end)
         present = max(0, min(descsz - skip, end - offset - start - skip))
+        self._next = offset + round_up(start + descsz, self._segment.align)
         if present < descsz - skip:
             have = max(0, min(descsz, end - offset - start))
             self._report(f"{what} ({owner})", descsz, have)
-        self._next = offset + round_up(start + descsz, self._segment.align)
+            self._next = self._end
         return Note(
             index=self._index,
             offset=offset,
