@@ -28,6 +28,9 @@ ROOT = HERE.parents[2]
 BARS = (0, 2, 4)
 #: No run of a sane driver on a sane card comes near: a card of 256 MiB takes 34 million.
 ACCESS_BUDGET = 100_000_000
+#: Flags of an ethtool dump (cxgb4_cudbg.h).
+DUMP_MEMORY, DUMP_HARDWARE, DUMP_FLASH = 1, 2, 4
+DUMP_ALL = DUMP_MEMORY | DUMP_HARDWARE
 
 #: A region in Python: (offset, length, None) returns what it reads, (offset, length, data) writes.
 Function = Callable[[int, int, bytes | None], bytes | None]
@@ -175,9 +178,7 @@ class Harness:
         """
         buffer = bytearray(self._c.witness_dump_size())
         self._c.witness_clear_counts()
-        outcome = self._run(
-            "witness_collect", ffi.from_buffer(buffer), len(buffer), uncompressed=not compress
-        )
+        outcome = self._run("witness_collect", ffi.from_buffer(buffer), uncompressed=not compress)
         if outcome.result:
             raise OSError(-outcome.result, os.strerror(-outcome.result))
         return buffer
@@ -188,6 +189,35 @@ class Harness:
         Interfaces come up to register_netdev(); see `ports` and `payload`.
         """
         return int(self._run("witness_probe", self._card, kdump=kdump).result)
+
+    def interface_up(self, port: int) -> int:
+        """Brings the interface of `port` up and returns the driver's error, 0 for none."""
+        return int(self._run("witness_set_up", port, 1).result)
+
+    def interface_down(self, port: int) -> int:
+        """Takes it down again."""
+        return int(self._run("witness_set_up", port, 0).result)
+
+    def has_carrier(self, port: int) -> bool:
+        """Whether the driver reports a link on `port`."""
+        return bool(self._c.witness_link(port))
+
+    def ethtool_dump(self, flag: int = DUMP_ALL) -> bytearray:
+        """What `ethtool -w` gives of a running card: the same entities, by way of its firmware.
+
+        `flag`: DUMP_MEMORY, DUMP_HARDWARE, DUMP_FLASH. Raises OSError, RunError.
+        """
+        size = int(self._run("witness_ethtool_size", flag).result)
+        buffer = bytearray(size)
+        self._c.witness_clear_counts()
+        result = self._run("witness_ethtool_dump", ffi.from_buffer(buffer), size).result
+        if result:
+            raise OSError(-result, os.strerror(-result))
+        return buffer
+
+    def remove(self) -> None:
+        """Unbinds the driver from the card."""
+        self._run("witness_remove")
 
     @property
     def ports(self) -> int:
@@ -232,12 +262,10 @@ class Harness:
         return _text(self._c.witness_log())
 
     def _run(self, function: str, *arguments: Any, **chosen: bool) -> Any:
+        """Calls `function` of the library with options and an outcome behind the arguments."""
         options = ffi.new("struct witness_options *", {**vars(self.options), **chosen})
         outcome: Any = ffi.new("struct witness_outcome *")
-        if function == "witness_probe":
-            self._c.witness_probe(*arguments, options, outcome)
-        else:
-            getattr(self._c, function)(options, *arguments, outcome)
+        getattr(self._c, function)(*arguments, options, outcome)
         if outcome.end in ENDS:
             raise ENDS[outcome.end](f"{_text(outcome.text)}\n{self.log}".rstrip())
         return outcome

@@ -57,14 +57,19 @@ struct witness_outcome {
     char text[240]; /* for OOPS and MISSING: what, and where */
 };
 
-/* Each runs the driver until it returns or ends otherwise. One probe per loaded library. */
+/* Each runs the driver until it returns or ends otherwise. One probe for each loaded library. */
 void witness_probe(const struct witness_card *card, const struct witness_options *options,
                    struct witness_outcome *outcome);
-void witness_collect(const struct witness_options *options, void *buffer, uint64_t size,
+/* The callback the driver handed over, into a buffer of witness_dump_size() bytes of zero. */
+void witness_collect(void *buffer, const struct witness_options *options,
                      struct witness_outcome *outcome);
-void witness_ethtool_dump(const struct witness_options *options, uint32_t flag, void *buffer,
-                          uint64_t *size, struct witness_outcome *outcome);
-void witness_open(int port, const struct witness_options *options, struct witness_outcome *outcome);
+void witness_set_up(int port, int up, const struct witness_options *options,
+                    struct witness_outcome *outcome);
+/* ethtool -W and -w on the first port: `result` is how much `flag` may give, then the dump of so much. */
+void witness_ethtool_size(uint32_t flag, const struct witness_options *options,
+                          struct witness_outcome *outcome);
+void witness_ethtool_dump(void *buffer, uint32_t size, const struct witness_options *options,
+                          struct witness_outcome *outcome);
 void witness_remove(const struct witness_options *options, struct witness_outcome *outcome);
 
 /* Sizes and names the driver gave to vmcore_add_device_dump(); size 0 before that. */
@@ -78,4 +83,5 @@ void witness_clear_counts(void);
 const struct witness_access *witness_trace(uint64_t *count);
 const char *witness_log(void); /* what the driver printed, one line each, without level */
 int witness_ports(void);       /* network interfaces registered */
+int witness_link(int port);    /* whether the driver reports a carrier */
 void witness_free(void);       /* everything the driver still holds */

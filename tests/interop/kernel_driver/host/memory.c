@@ -71,7 +71,6 @@ static void *by_flags(size_t size, unsigned int flags)
 /* The kernel's names. Their types stand in linux/slab.h and linux/vmalloc.h, which cannot be included
  * here; a mismatch would be one of width, and the widths are those of x86-64. */
 char *kmalloc_caches[8 * 32];
-int is_vmalloc_addr(const void *pointer);
 void *__kmalloc(size_t size, unsigned int flags);
 void *__kmalloc_node(size_t size, unsigned int flags, int node);
 void *kmalloc_large(size_t size, unsigned int flags);
@@ -83,12 +82,6 @@ void *vzalloc(unsigned long size);
 void kfree(const void *pointer);
 void kvfree(const void *pointer);
 void vfree(const void *pointer);
-
-int is_vmalloc_addr(const void *pointer)
-{
-    (void)pointer;
-    return 0;
-}
 
 void *__kmalloc(size_t size, unsigned int flags)
 {

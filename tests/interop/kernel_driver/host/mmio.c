@@ -155,14 +155,8 @@ ACCESSORS(q, uint64_t)
 
 /* Physical addresses of BARs are the addresses they are mapped at. */
 void *ioremap(uint64_t physical, size_t size);
-void iounmap(volatile void *address);
 
 void *ioremap(uint64_t physical, size_t size)
 {
     return size ? (void *)(uintptr_t)physical : NULL;
-}
-
-void iounmap(volatile void *address)
-{
-    (void)address;
 }

@@ -1,8 +1,10 @@
 /* Time that passes only when the driver waits. A mailbox that never answers costs ten seconds of this
  * time and none of ours. */
+#include <time.h>
+
 #include "host.h"
 
-enum { HZ = 250, US_PER_SECOND = 1000000 };
+enum { HZ = 250, US_PER_SECOND = 1000000, NS_PER_SECOND = 1000000000 };
 
 static uint64_t now_us;
 volatile unsigned long jiffies = 1000UL * HZ;
@@ -25,6 +27,7 @@ long schedule_timeout(long ticks);
 long schedule_timeout_uninterruptible(long ticks);
 long ktime_get_with_offset(int offset);
 unsigned long __usecs_to_jiffies(unsigned int us);
+struct timespec ns_to_timespec64(int64_t ns);
 
 void __udelay(unsigned long us)
 {
@@ -73,4 +76,9 @@ long ktime_get_with_offset(int offset)
 unsigned long __usecs_to_jiffies(unsigned int us)
 {
     return ((unsigned long)us * HZ + US_PER_SECOND - 1) / US_PER_SECOND;
+}
+
+struct timespec ns_to_timespec64(int64_t ns) /* never negative here */
+{
+    return (struct timespec){ns / NS_PER_SECOND, ns % NS_PER_SECOND};
 }

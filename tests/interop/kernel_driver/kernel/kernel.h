@@ -26,3 +26,7 @@ const struct pci_device_id *witness_match(const struct pci_device_id *table, str
 extern struct pci_driver *witness_driver; /* what the module registered */
 /* net.c */
 struct net_device *witness_port(int port);
+/* vmcore.c */
+void witness_set_options(const struct witness_options *options);
+void witness_follow(void *buffer); /* attribute accesses to the entities of the dump there */
+int witness_collect_into(void *buffer);

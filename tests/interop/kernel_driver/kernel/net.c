@@ -1,10 +1,5 @@
 /* Network devices as far as a probe needs them: allocated, registered, never carrying a packet. */
 #include <linux/etherdevice.h>
-#include <linux/inetdevice.h>
-#include <linux/ptp_clock_kernel.h>
-#include <linux/rhashtable.h>
-#include <net/netevent.h>
-#include <net/addrconf.h>
 
 #include "kernel.h"
 
@@ -86,47 +81,3 @@ void netif_carrier_off(struct net_device *dev)
 {
 	set_bit(__LINK_STATE_NOCARRIER, &dev->state);
 }
-void netif_tx_stop_all_queues(struct net_device *dev) {}
-void netif_tx_wake_queue(struct netdev_queue *queue) {}
-
-void netif_napi_add_weight(struct net_device *dev, struct napi_struct *napi,
-			   int (*poll)(struct napi_struct *, int), int weight) {}
-void __netif_napi_del(struct napi_struct *napi) {}
-void napi_enable(struct napi_struct *napi) {}
-void napi_disable(struct napi_struct *napi) {}
-void synchronize_net(void) {}
-
-int register_netevent_notifier(struct notifier_block *block)
-{
-	return 0;
-}
-int unregister_netevent_notifier(struct notifier_block *block)
-{
-	return 0;
-}
-int register_inet6addr_notifier(struct notifier_block *block)
-{
-	return 0;
-}
-int unregister_inet6addr_notifier(struct notifier_block *block)
-{
-	return 0;
-}
-
-/* A clock is granted, so that the driver goes on to tell the firmware about it. */
-struct ptp_clock *ptp_clock_register(struct ptp_clock_info *info, struct device *parent)
-{
-	return witness_allocate(64, 64, 1);
-}
-int ptp_clock_unregister(struct ptp_clock *clock)
-{
-	witness_release(clock);
-	return 0;
-}
-
-/* Tables of offloaded flows: set up and never filled. */
-int rhashtable_init(struct rhashtable *table, const struct rhashtable_params *parameters)
-{
-	return 0;
-}
-void rhashtable_destroy(struct rhashtable *table) {}

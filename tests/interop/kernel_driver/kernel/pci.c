@@ -1,9 +1,5 @@
 /* One PCI function behind the card's configuration space. The core's own access.c and vpd.c do the
  * accesses, the VPD protocol and its quirks; this is what they stand on. */
-#include <linux/aer.h>
-#include <linux/dma-mapping.h>
-#include <linux/interrupt.h>
-
 #include "kernel.h"
 #include "drivers/pci/pci.h"
 
@@ -110,7 +106,6 @@ int __pci_register_driver(struct pci_driver *driver, struct module *owner, const
 	witness_driver = driver;
 	return 0;
 }
-void pci_unregister_driver(struct pci_driver *driver) {}
 
 static void set_command(struct pci_dev *dev, u16 clear, u16 set)
 {
@@ -133,18 +128,6 @@ void pci_set_master(struct pci_dev *dev)
 {
 	set_command(dev, 0, PCI_COMMAND_MASTER);
 }
-int pci_request_regions(struct pci_dev *dev, const char *name)
-{
-	return 0;
-}
-void pci_release_regions(struct pci_dev *dev) {}
-int pci_save_state(struct pci_dev *dev)
-{
-	return 0;
-}
-void pci_restore_state(struct pci_dev *dev) {}
-void pcie_print_link_status(struct pci_dev *dev) {}
-void pci_dev_put(struct pci_dev *dev) {}
 
 bool pcie_relaxed_ordering_enabled(struct pci_dev *dev)
 {
@@ -159,7 +142,7 @@ void __iomem *pci_ioremap_bar(struct pci_dev *dev, int number)
 	return ioremap(pci_resource_start(dev, number), pci_resource_len(dev, number));
 }
 
-/* Interrupts are granted and never come. */
+/* Vectors are granted; interrupts never come. */
 int pci_enable_msix_range(struct pci_dev *dev, struct msix_entry *entries, int least, int most)
 {
 	int i, granted = min(most, WITNESS_VECTORS);
@@ -169,42 +152,4 @@ int pci_enable_msix_range(struct pci_dev *dev, struct msix_entry *entries, int l
 	for (i = 0; i < granted; i++)
 		entries[i].vector = i + 1;
 	return granted;
-}
-int pci_enable_msi(struct pci_dev *dev)
-{
-	return 0;
-}
-void pci_disable_msix(struct pci_dev *dev) {}
-void pci_disable_msi(struct pci_dev *dev) {}
-int request_threaded_irq(unsigned int irq, irq_handler_t handler, irq_handler_t thread,
-			 unsigned long flags, const char *name, void *device)
-{
-	return 0;
-}
-const void *free_irq(unsigned int irq, void *device)
-{
-	return NULL;
-}
-
-/* The bus address of memory is its address. */
-int dma_set_mask(struct device *dev, u64 mask)
-{
-	return 0;
-}
-int dma_set_coherent_mask(struct device *dev, u64 mask)
-{
-	return 0;
-}
-void *dma_alloc_attrs(struct device *dev, size_t size, dma_addr_t *handle, gfp_t flags,
-		      unsigned long attributes)
-{
-	void *block = witness_allocate(size, PAGE_SIZE, 1);
-
-	*handle = (uintptr_t)block;
-	return block;
-}
-void dma_free_attrs(struct device *dev, size_t size, void *block, dma_addr_t handle,
-		    unsigned long attributes)
-{
-	witness_release(block);
 }

@@ -1,4 +1,4 @@
-/* The kernel's side of the device dump, and how the runs begin.
+/* The kernel's side of the device dump.
  *
  * Between 5.12 and at least 6.18 the driver's collector of SGE_INDIRECT follows adapter->port[0], which
  * is NULL until the probe has gone much further: each real crash kernel oopses there, whatever the card
@@ -12,11 +12,8 @@
 #include "cxgb4_cudbg.h"
 #include "cudbg_zlib.h"
 
-extern int init_module(void); /* the driver's module_init() */
-
 unsigned long long elfcorehdr_addr = ELFCORE_ADDR_MAX;
 
-static struct pci_dev *device;
 static struct vmcoredd_data *dump;
 static void *kept; /* the payload made within a whole probe */
 static void *collecting;
@@ -43,21 +40,21 @@ unsigned int witness_entity(void)
 	return entity_now;
 }
 
-static void follow(void *buffer)
+void witness_follow(void *buffer)
 {
 	memset(known, 0, sizeof(known));
 	entity_now = 0;
 	collecting = buffer;
 }
 
-static void set_options(const struct witness_options *options)
+void witness_set_options(const struct witness_options *options)
 {
 	witness_options = *options;
 	elfcorehdr_addr = options->kdump ? 0 : ELFCORE_ADDR_MAX;
 	if (options->uncompressed)
 		witness_options.refused_size = CUDBG_COMPRESS_BUFF_SIZE +
 					       cudbg_get_workspace_size();
-	follow(NULL);
+	witness_follow(NULL);
 }
 
 static int collect(struct vmcoredd_data *data, void *buffer)
@@ -69,9 +66,9 @@ static int collect(struct vmcoredd_data *data, void *buffer)
 
 	if (lent)
 		adapter->port[0] = &not_running;
-	follow(buffer);
+	witness_follow(buffer);
 	result = data->vmcoredd_callback(data, buffer);
-	follow(NULL);
+	witness_follow(NULL);
 	if (lent)
 		adapter->port[0] = NULL;
 	return result;
@@ -84,6 +81,11 @@ int vmcore_add_device_dump(struct vmcoredd_data *data)
 		witness_end_run(WITNESS_STOPPED, "%s", data->dump_name);
 	kept = witness_allocate(data->size, PAGE_SIZE, 1);
 	return kept ? collect(data, kept) : -ENOMEM;
+}
+
+int witness_collect_into(void *buffer)
+{
+	return collect(dump, buffer);
 }
 
 uint64_t witness_dump_size(void)
@@ -99,57 +101,4 @@ const char *witness_dump_name(void)
 const void *witness_dump_data(void)
 {
 	return kept;
-}
-
-struct probe {
-	const struct witness_card *card;
-	int result;
-};
-
-static void probe(void *argument)
-{
-	struct probe *call = argument;
-	const struct pci_device_id *id;
-
-	witness_attach(call->card);
-	device = witness_pci_device(call->card);
-	call->result = init_module();
-	if (call->result || !device)
-		return;
-	id = witness_match(witness_driver->id_table, device);
-	call->result = id ? witness_driver->probe(device, id) : -ENODEV;
-}
-
-void witness_probe(const struct witness_card *card, const struct witness_options *options,
-		   struct witness_outcome *outcome)
-{
-	struct probe call = { .card = card };
-
-	set_options(options);
-	witness_run(probe, &call, outcome);
-	outcome->result = call.result;
-}
-
-struct collection {
-	void *buffer;
-	int result;
-};
-
-static void collect_step(void *argument)
-{
-	struct collection *call = argument;
-
-	call->result = collect(dump, call->buffer);
-}
-
-void witness_collect(const struct witness_options *options, void *buffer, uint64_t size,
-		     struct witness_outcome *outcome)
-{
-	struct collection call = { .buffer = buffer };
-
-	set_options(options);
-	if (!dump || size < dump->size)
-		return;
-	witness_run(collect_step, &call, outcome);
-	outcome->result = call.result;
 }
