@@ -15,6 +15,7 @@ every real crash kernel, is said in `kernel/vmcore.c`.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -126,6 +127,7 @@ def _declarations() -> FFI:
 
 ffi = _declarations()
 ENDS = {2: Oops, 3: Missing, 4: Budget}
+NO_CARD = -125
 
 
 @dataclass
@@ -142,6 +144,7 @@ class Harness:
     def __post_init__(self) -> None:
         self._c, self._copy = _load(self.library)
         self._callbacks: list[Any] = []
+        self._raised: BaseException | None = None
         self._card: Any = ffi.new("struct witness_card *")
         for bar, region in self.card.regions():
             self._fill(self._card.bar[bar], region)
@@ -266,6 +269,8 @@ class Harness:
         options = ffi.new("struct witness_options *", {**vars(self.options), **chosen})
         outcome: Any = ffi.new("struct witness_outcome *")
         getattr(self._c, function)(*arguments, options, outcome)
+        if self._raised:
+            raise self._raised
         if outcome.end in ENDS:
             raise ENDS[outcome.end](f"{_text(outcome.text)}\n{self.log}".rstrip())
         return outcome
@@ -273,13 +278,35 @@ class Harness:
     def _fill(self, slot: Any, region: Region) -> None:
         slot.size = region.size
         if callable(region.access):
-            callback = _native(region.access)
-            self._callbacks.append(callback)
-            slot.access = callback
+            slot.access = self._native(region.access)
         else:
             function, cookie = region.access
             slot.access = ffi.cast("region_access", function)
             slot.cookie = ffi.cast("void *", cookie)
+
+    def _native(self, function: Function) -> Any:
+        """A `region_access` around a Python function, kept as long as the harness.
+
+        OSError refuses the access; any other exception ends the run, which raises it.
+        """
+
+        def access(_: Any, offset: int, data: Any, length: int, is_write: int) -> int:
+            place = ffi.buffer(data, length)
+            try:
+                if is_write:
+                    function(offset, length, place[:])
+                else:
+                    place[:] = function(offset, length, None)
+            except OSError as error:
+                return -(error.errno or errno.EIO)
+            return 0
+
+        def give_up(_: object, error: BaseException, __: object) -> None:
+            self._raised = error
+
+        callback = ffi.callback("region_access", access, error=NO_CARD, onerror=give_up)
+        self._callbacks.append(callback)
+        return callback
 
 
 def _text(pointer: Any) -> str:
@@ -293,17 +320,3 @@ def _load(library: Path) -> tuple[Any, int]:
     os.sendfile(copy, (source := os.open(library, os.O_RDONLY)), 0, library.stat().st_size)
     os.close(source)
     return ffi.dlopen(f"/proc/self/fd/{copy}", ctypes.RTLD_LOCAL), copy
-
-
-def _native(function: Function) -> Any:
-    """A `region_access` around a Python function. An exception in it is printed, and -EIO."""
-
-    def access(_: Any, offset: int, data: Any, length: int, is_write: int) -> int:
-        place = ffi.buffer(data, length)
-        if is_write:
-            function(offset, length, place[:])
-        else:
-            place[:] = function(offset, length, None)
-        return 0
-
-    return ffi.callback("region_access", access, error=-5)

@@ -130,7 +130,6 @@ def test_a_run_ends_when_its_accesses_are_used_up(library: Path) -> None:
             driver.collect()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_card_that_refuses_an_access_reads_as_ones(library: Path) -> None:
     card = RamCard(6)
     whole = card.bar0_access
@@ -146,6 +145,15 @@ def test_a_card_that_refuses_an_access_reads_as_ones(library: Path) -> None:
         driver.collect()
         refused = {(a.offset, a.value) for a in driver.trace if a.failed}
     assert refused == {(0x7D90, 0xFFFFFFFF)}
+
+
+def test_an_error_in_a_cards_python_ends_the_run_and_is_raised(library: Path) -> None:
+    card = RamCard(6)
+    card.writes[0x7DEC] = lambda value: [][value]  # type: ignore[call-overload]
+    with Harness(library, card.card) as driver:
+        driver.probe()
+        with pytest.raises(IndexError):
+            driver.collect()
 
 
 def test_a_trace_holds_each_access_in_order(library: Path) -> None:

@@ -49,7 +49,10 @@ enum witness_end {
     WITNESS_OOPS = 2,     /* a bad access to memory, a BUG(): a kernel would have oopsed */
     WITNESS_MISSING = 3,  /* it called a kernel function that is not here */
     WITNESS_BUDGET = 4,   /* access_budget was used up */
+    WITNESS_GAVE_UP = 5,  /* the card's access function returned WITNESS_NO_CARD */
 };
+
+enum witness_access_result { WITNESS_NO_CARD = -125 };
 
 struct witness_outcome {
     int end; /* enum witness_end */

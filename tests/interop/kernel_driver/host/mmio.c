@@ -101,6 +101,8 @@ static int perform(const struct witness_region *region, int bar, uint64_t offset
     witness_in_device = 1;
     failed = region->access ? region->access(region->cookie, offset, data, length, is_write) : -1;
     witness_in_device = 0;
+    if (failed == WITNESS_NO_CARD)
+        witness_end_run(WITNESS_GAVE_UP, "the card gave up at 0x%llx", (unsigned long long)offset);
     if (failed && !is_write)
         memset(data, 0xff, length);
     if (witness_options.tracing) {
