@@ -5,9 +5,11 @@ chip it is.
 """
 
 from chip.model import T5, T6, Chip, chip_of_device
-from chip.register import Field, Place, Register, Registers, UnknownRegister
+from chip.register import BAR0, Field, Place, Register, UnknownRegister
+from chip.table import Registers
 
 __all__ = [
+    "BAR0",
     "T5",
     "T6",
     "Chip",

@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import NamedTuple
 
-from chip.register import Registers
+from chip.table import Registers
 
 
 class Range(NamedTuple):

@@ -1,20 +1,41 @@
-"""Registers and fields of one chip, read from the tables in `chip/registers/`.
+"""A register: its offset, its fields, how it behaves when accessed, and who says so.
 
-`t5.csv` and `t6.csv` hold every register of each chip, arrays collapsed to (offset, count,
-stride), with Chelsio's own names for registers and fields. `linux.csv` lays over them what Linux
-adds: its name where it has one (it wins), how the register behaves when accessed, its value after
-reset, and the registers that are reached through others (`space`).
+A `Register` is its own offset: `io.read(chip.r.PL_WHOAMI)` needs no conversion. The tables it
+comes from are described in `chip.table`.
 
-A `Register` is its own offset: `io.read(chip.r.PL_WHOAMI)` needs no conversion.
+`access` is one of:
+
+| access | what an access does |
+|---|---|
+| `rw` | plain storage (the default, also where nothing is known) |
+| `ro` | the hardware writes it; a write is an error of the driver |
+| `wo` | writing acts; reading tells nothing |
+| `w1c` | the hardware sets bits; writing a 1 clears the bit |
+| `rs` | reading has a side effect: it takes a mailbox, or moves on to the next word |
+| `index` | selects what the `data` registers beside it show; reading it back has no effect |
+| `data` | shows what an `index` register selects; reading has no side effect |
+| `request` | write what is wanted, then read the answer at the same address |
+| `strobe` | writing starts an operation; status bits read back |
+| `window` | a piece of the adapter's memory |
+
+`source` says where name, offset and fields are from, and `reset_source` the value after reset:
+
+| source | |
+|---|---|
+| `reg_defs` | Chelsio's register database, as FreeBSD's cxgbetool carries it |
+| `t4_regs.h` | Linux, drivers/net/ethernet/chelsio/cxgb4/t4_regs.h |
+| `t4_hw.c`, `cxgb4_main.c`, `cudbg_lib.c` | Linux, a number in the driver's code |
+| `cxgbe` | Chelsio's full t4_regs.h, as FreeBSD's cxgbe driver carries it |
+| `cudbg_view` | the tables of Chelsio's dump viewer |
+| `fw_cfg` | Chelsio's firmware configuration files, as FreeBSD carries them |
+| `published` | dumps and logs of real cards that others published |
+| `assumed` | nobody says so; we do |
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from importlib.resources import files
 from typing import NamedTuple
 
 BAR0 = "bar0"
@@ -25,6 +46,8 @@ class UnknownRegister(LookupError, AttributeError):
     """No register (or field) of that name on this chip; the message offers the nearest names."""
 
     def __init__(self, name: str, where: str, known: list[str]) -> None:
+        import difflib  # only a mistake needs it; loading it costs every start
+
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         super().__init__(f"{where} has no {name}{hint}")
@@ -59,6 +82,9 @@ def parse_fields(text: str) -> tuple[Field, ...]:
     return tuple(Field(name, int(shift), int(width)) for name, shift, width in parts)
 
 
+ACCESS = ("rw", "ro", "wo", "w1c", "rs", "index", "data", "request", "strobe", "window")
+
+
 class Register(int):
     """One register, or an array of them; as an integer, the offset (of the first) in its space.
 
@@ -66,31 +92,44 @@ class Register(int):
     """
 
     name: str
-    alias: str  # Chelsio's name where Linux has another, else ""
+    chelsio_name: str
+    """Chelsio's name where Linux has another, else the same."""
+    alias: str
+    """The register this is another name of, else empty."""
     block: str
     space: str
     count: int
     stride: int
     access: str
     reset: int
+    """The value after reset; of an array, that of element 0 (the others are 0)."""
     source: str
+    reset_source: str
+    note: str
+    row: Mapping[str, str]
+    """The rows it was made from, as one."""
     _fields: str
 
     @classmethod
-    def of_row(cls, row: Mapping[str, str], extra: Mapping[str, str] | None) -> Register:
-        """From a row of a chip's table and, if there is one, the row of `linux.csv` over it."""
-        extra = extra or {}
-        self = cls(int(row["offset"], 16))
-        self.name = extra.get("register") or row["register"]
-        self.alias = row["register"] if self.name != row["register"] else ""
-        self.block = row["block"]
-        self.space = extra.get("space") or BAR0
-        self.count = int(row["count"])
-        self.stride = int(row["stride"], 16)
-        self.access = extra.get("access") or "rw"
-        self.reset = int(extra.get("reset") or "0", 16)
-        self.source = extra.get("source") or "reg_defs"
-        self._fields = extra.get("fields") or row["fields"]
+    def of_rows(cls, base: Mapping[str, str], over: Mapping[str, str]) -> Register:
+        """From a row of the chip's own table and the row laid over it; either may be empty."""
+        row = {**base, **{key: value for key, value in over.items() if value}}
+        get = row.get
+        self = cls(int(get("offset", "0"), 16))
+        self.row = row
+        self.name = get("register", "")
+        self.chelsio_name = base.get("register", self.name)
+        self.alias = get("alias", "")
+        self.space = get("space", BAR0)
+        self.block = get("block", self.space)
+        self.count = int(get("count", "1"))
+        self.stride = int(get("stride", "0"), 16)
+        self.access = get("access", "rw")
+        self.reset = int(get("reset", "0"), 16)
+        self.source = get("source", "reg_defs")
+        self.reset_source = get("reset_source", "")
+        self.note = get("note", "")
+        self._fields = get("fields", "")
         return self
 
     @cached_property
@@ -143,82 +182,3 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         name = self.register.name
         return f"{name}[{self.element}]" if self.register.count > 1 else name
-
-
-class Registers:
-    """Every register of one chip, by name (`r.PL_WHOAMI`) and by offset (`r.at(0x19400)`)."""
-
-    def __init__(self, chip: str) -> None:
-        self._chip = chip
-        self._made: dict[tuple[str, int], Register] = {}
-        self._spare: list[dict[str, str]] = []
-        self._rows = _read(f"{chip}.csv")
-        self._over: dict[tuple[str, int], dict[str, str]] = {}
-        known = {int(row["offset"], 16) for row in self._rows}
-        for row in _read("linux.csv"):
-            if chip in row["chips"].split():
-                self._lay_over(row, known)
-
-    def _lay_over(self, row: dict[str, str], known: set[int]) -> None:
-        offset = int(row["offset"], 16)
-        in_bar = row["space"] in ("", BAR0)
-        if row["access"] == "alias" or not in_bar or offset not in known:
-            self._spare.append({"block": row["space"], "count": "1", "stride": "0", **row})
-        else:
-            self._over[BAR0, offset] = row
-
-    @cached_property
-    def _by_name(self) -> dict[str, dict[str, str]]:
-        names: dict[str, dict[str, str]] = {}
-        for row in self._rows:
-            over = self._over.get((BAR0, int(row["offset"], 16)))
-            names.setdefault(row["register"], row)
-            if over:
-                names[over["register"]] = row
-        names.update((row["register"], row) for row in self._spare)
-        return names
-
-    def _make(self, row: dict[str, str]) -> Register:
-        over = row if "space" in row else self._over.get((BAR0, int(row["offset"], 16)))
-        key = ((over or row)["register"], int(row["offset"], 16))
-        if key not in self._made:
-            self._made[key] = Register.of_row(row, over)
-        return self._made[key]
-
-    def __getitem__(self, name: str) -> Register:
-        """The register of that name, Linux's or Chelsio's; the first, where it stands twice."""
-        row = self._by_name.get(name)
-        if row is None:
-            raise UnknownRegister(name, self._chip, list(self._by_name))
-        return self._make(row)
-
-    def __getattr__(self, name: str) -> Register:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return self[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._by_name
-
-    def __iter__(self) -> Iterator[Register]:
-        """Those of BAR0 by offset, then those reached through others, and aliases."""
-        for row in (*self._rows, *self._spare):
-            yield self._make(row)
-
-    @cached_property
-    def _places(self) -> dict[int, tuple[dict[str, str], int]]:
-        return {
-            int(row["offset"], 16) + i * int(row["stride"], 16): (row, i)
-            for row in self._rows
-            for i in range(int(row["count"]))
-        }
-
-    def at(self, offset: int) -> Place | None:
-        """What stands at byte `offset` of BAR0, or None where nothing is described."""
-        found = self._places.get(offset)
-        return Place(self._make(found[0]), found[1]) if found else None
-
-
-def _read(name: str) -> list[dict[str, str]]:
-    text = (files("chip") / "registers" / name).read_text()
-    return list(csv.DictReader(text.splitlines()))

@@ -1,0 +1,139 @@
+"""SGE queue contexts: 24 bytes for each egress, ingress, free list and congestion context.
+
+A context is one number of 192 bits, the first word lowest; fields are given as
+`name:shift:width` (see `chip.register`). Source of names, positions and units: the tables that
+FreeBSD's cxgbetool carries for T5 and T6.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from chip.model import T5, T6, Chip
+from chip.register import Field, parse_fields
+
+WORDS = 6
+BYTES = 4 * WORDS
+
+
+class ContextType(IntEnum):
+    """Which table a context is in (t4_hw.h, enum ctxt_type)."""
+
+    EGRESS = 0
+    INGRESS = 1
+    FLM = 2
+    CNM = 3
+
+
+VALID_BIT = {ContextType.EGRESS: 176, ContextType.INGRESS: 141, ContextType.FLM: 89}
+"""The bit that says that a queue is in use (cudbg_lib.c, cudbg_sge_ctxt_check_valid())."""
+FREE_LIST_BIT = 1
+"""In an egress context: the queue is a free list."""
+
+
+class Unit(NamedTuple):
+    """What a field counts: `value << shift`, or `1 << value << shift` if it is a logarithm."""
+
+    name: str
+    shift: int = 0
+    logarithm: bool = False
+
+    def scaled(self, value: int) -> int:
+        """The value in units."""
+        return (1 << value if self.logarithm else value) << self.shift
+
+
+_HOST = "DCA_ST:181:11 StatusPgNS:180:1 StatusPgRO:179:1 FetchNS:178:1 FetchRO:177:1 Valid:176:1 "
+_HINTS = (
+    "StatusPgTPHintEn:173:1 StatusPgTPHint:171:2 FetchTPHintEn:170:1 FetchTPHint:168:2 "
+    "FCThreshOverride:167:1 "
+)
+_QUEUE = (
+    "uPTokenEn:132:1 UserModeIO:131:1 uPFLCredits:123:8 uPFLCreditEn:122:1 FID:111:11 "
+    "HostFCMode:109:2 HostFCOwner:108:1 CIDXFlushThresh:105:3 CIDX:89:16 PIDX:73:16 "
+    "BaseAddress:18:55 QueueSize:2:16 QueueType:1:1 "
+)
+_WORK_REQUEST = "WRLength:162:5 WRLengthKnown:161:1 ReschedulePending:160:1 "
+_EGRESS_T5 = parse_fields(
+    f"{_HOST}PCIeDataChannel:174:2 {_HINTS}{_WORK_REQUEST}OnChipQueue:159:1 FetchSizeMode:158:1 "
+    "FetchBurstMin:156:2 FLMPacking:155:1 FetchBurstMax:153:2 uPToken:133:20 "
+    f"{_QUEUE}CachePriority:0:1"
+)
+_EGRESS_T6 = parse_fields(
+    f"{_HOST}ReschedulePending_1:175:1 PCIeDataChannel:174:1 {_HINTS}{_WORK_REQUEST}TimerIx:157:3 "
+    "FetchBurstMin:156:1 FLMPacking:155:1 FetchBurstMax:153:2 uPToken:133:20 "
+    f"{_QUEUE}FetchSizeMode:0:1"
+)
+_FREE_LIST = parse_fields(
+    f"{_HOST}PCIeDataChannel:174:2 {_HINTS}ReschedulePending:160:1 OnChipQueue:159:1 "
+    "FetchSizeMode:158:1 FetchBurstMin:156:2 FLMPacking:155:1 FetchBurstMax:153:2 FLMcongMode:152:1 "
+    f"MaxuPFLCredits:144:8 FLMcontextID:133:11 {_QUEUE}CachePriority:0:1"
+)
+_INGRESS = (
+    "DCA_ST:143:11 ISCSICoalescing:142:1 Queue_Valid:141:1 TimerPending:140:1 DropRSS:139:1 "
+    "PCIeChannel:137:2 SEInterruptArmed:136:1 CongestionMgtEnable:135:1 NoSnoop:134:1 "
+    "RelaxedOrdering:133:1 GTSmode:132:1 TPHintEn:131:1 TPHint:129:2 UpdateScheduling:128:1 "
+    "UpdateDelivery:126:2 InterruptSent:125:1 InterruptIDX:114:11 InterruptDestination:113:1 "
+    "InterruptArmed:112:1 RxIntCounter:106:6 RxIntCounterThreshold:104:2 Generation:103:1 "
+    "BaseAddress:48:55 PIDX:32:16 CIDX:16:16 QueueSize:4:12 QueueEntrySize:2:2 "
+    "QueueEntryOverride:1:1 CachePriority:0:1"
+)
+_INGRESS_T5 = parse_fields(_INGRESS)
+_INGRESS_T6 = parse_fields(f"SP_NS:158:1 SP_RO:157:1 SP_TPHintEn:156:1 SP_TPHint:154:2 {_INGRESS}")
+_FLM = (
+    "Valid:89:1 SplitLenMode:87:2 TPHintEn:86:1 TPHint:84:2 NoSnoop:83:1 RelaxedOrdering:82:1 "
+    "DCA_ST:71:11 EQid:54:17 SplitEn:52:2 PadEn:51:1 PackEn:50:1 Cache_Lock:49:1 CongDrop:48:1 "
+)
+_FLM_T5 = parse_fields(f"{_FLM}PackOffset:16:32 CIDX:8:8 PIDX:0:8")
+_FLM_T6 = parse_fields(
+    f"{_FLM}Inflight:47:1 CongEn:46:1 CongMode:45:1 PackOffset:20:20 CIDX:8:8 PIDX:0:8"
+)
+_CNM = parse_fields(
+    "CngMPSEnable:21:1 CngTPMode:19:2 CngDBPHdr:18:1 CngDBPData:17:1 CngIMSG:16:1 CngChMap:0:16"
+)
+
+_FIELDS: dict[tuple[Chip, ContextType], tuple[Field, ...]] = {
+    (T5, ContextType.EGRESS): _EGRESS_T5,
+    (T6, ContextType.EGRESS): _EGRESS_T6,
+    (T5, ContextType.INGRESS): _INGRESS_T5,
+    (T6, ContextType.INGRESS): _INGRESS_T6,
+    (T5, ContextType.FLM): _FLM_T5,
+    (T6, ContextType.FLM): _FLM_T6,
+    (T5, ContextType.CNM): _CNM,
+    (T6, ContextType.CNM): _CNM,
+}
+_EGRESS_UNITS = {
+    "BaseAddress": Unit("address", 9),
+    "CIDXFlushThresh": Unit("entries", logarithm=True),
+    "WRLength": Unit("bytes", 9, logarithm=True),
+}
+_EGRESS_UNITS_T5 = _EGRESS_UNITS | {"FetchBurstMin": Unit("bytes", 4, logarithm=True)}
+_INGRESS_UNITS = {
+    "BaseAddress": Unit("address", 9),
+    "QueueSize": Unit("entries", 4),
+    "QueueEntrySize": Unit("bytes", 4, logarithm=True),
+}
+
+
+def fields(chip: Chip, kind: ContextType, *, free_list: bool = False) -> tuple[Field, ...]:
+    """The fields of a context, highest first; free lists have an egress context of their own."""
+    if kind == ContextType.EGRESS and free_list:
+        return _FREE_LIST
+    return _FIELDS[chip, kind]
+
+
+def units(chip: Chip, kind: ContextType, *, free_list: bool = False) -> dict[str, Unit]:
+    """What those fields of a context count that do not just count."""
+    if kind == ContextType.EGRESS:
+        return _EGRESS_UNITS_T5 if free_list or chip is T5 else _EGRESS_UNITS
+    return _INGRESS_UNITS if kind == ContextType.INGRESS else {}
+
+
+def encode(fields: tuple[Field, ...], **values: int) -> tuple[int, ...]:
+    """The words of a context with these fields; KeyError for a field it has not."""
+    known = {field.name: field for field in fields}
+    number = 0
+    for name, value in values.items():
+        number |= known[name].put(value)
+    return tuple(number >> 32 * i & 0xFFFFFFFF for i in range(WORDS))

@@ -1,0 +1,153 @@
+"""The registers of one chip, read from the tables in `chip/registers/` when first asked for.
+
+| file | what it says |
+|---|---|
+| `t5.csv`, `t6.csv` | every register of BAR0, arrays collapsed to (offset, count, stride): Chelsio's names |
+| `linux.csv` | over those: Linux's names, aliases, access, reset values, and what the others lack |
+| `indirect_t5.csv`, `indirect_t6.csv` | registers reached through an index port, by space |
+| `linux_fields.csv` | Linux's names of fields that Chelsio calls otherwise |
+| `linux_absent.csv` | Linux's registers that a chip does not have, and why |
+
+A row of `linux.csv` is laid over the register at its offset, and stands alone where there is none.
+Two names stand for one word of one chip only where a row says so: `alias` names the register it is
+another name of. `tests/chip` checks that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from chip.register import BAR0, Place, Register, UnknownRegister
+
+_FOLDER = Path(__file__).parent / "registers"
+
+Row = dict[str, str]
+
+
+class Registers:
+    """Every register of one chip, by name (`r.PL_WHOAMI`) and by offset (`r.at(0x19400)`)."""
+
+    def __init__(self, chip: str) -> None:
+        self._chip = chip
+        self._made: dict[tuple[str, str], Register] = {}
+        overlay = [row for row in read_table("linux") if chip in row["chips"].split()]
+        self._aliases = {row["register"]: row for row in overlay if row["alias"]}
+        self._overlay = {row["offset"]: row for row in overlay if not row["alias"]}
+
+    @cached_property
+    def _lines(self) -> dict[str, str]:
+        """The lines of the chip's own table by offset; they are split when asked for."""
+        text = (_FOLDER / f"{self._chip}.csv").read_text()
+        return {line.split(",", 1)[0]: line for line in text.splitlines()[1:]}
+
+    @cached_property
+    def _offsets(self) -> dict[str, list[str]]:
+        """For each name of BAR0, Chelsio's and Linux's, the offsets where it stands."""
+        found: dict[str, list[str]] = {}
+        for offset, line in self._lines.items():
+            found.setdefault(line.split(",", 2)[1], []).append(offset)
+        for offset, row in self._overlay.items():
+            if offset not in found.setdefault(row["register"], []):
+                found[row["register"]].append(offset)
+        return found
+
+    @cached_property
+    def _indirect(self) -> dict[str, Row]:
+        """The registers behind index ports, by name."""
+        return {row["register"]: row for row in read_table(f"indirect_{self._chip}")}
+
+    def _in_bar0(self, offset: str) -> Register:
+        if (BAR0, offset) not in self._made:
+            line = self._lines.get(offset)
+            base = dict(zip(_COLUMNS, line.split(","), strict=True)) if line else {}
+            self._made[BAR0, offset] = Register.of_rows(base, self._overlay.get(offset, {}))
+        return self._made[BAR0, offset]
+
+    def _behind_port(self, row: Row) -> Register:
+        key = row["space"], row["offset"]
+        if key not in self._made:
+            self._made[key] = Register.of_rows({}, row)
+        return self._made[key]
+
+    def _alias(self, row: Row) -> Register:
+        key = "alias", row["register"]
+        if key not in self._made:
+            self._made[key] = Register.of_rows(self[row["alias"]].row, row)
+        return self._made[key]
+
+    def instances(self, name: str) -> tuple[Register, ...]:
+        """All registers of that name: one, or one per function, port or memory; by offset."""
+        if name in self._aliases:
+            return (self._alias(self._aliases[name]),)
+        if name in self._offsets:
+            return tuple(self._in_bar0(offset) for offset in self._offsets[name])
+        if name in self._indirect:
+            return (self._behind_port(self._indirect[name]),)
+        known = [*self._offsets, *self._aliases, *self._indirect]
+        raise UnknownRegister(name, self._chip, known)
+
+    def __getitem__(self, name: str) -> Register:
+        """The register of that name, Linux's or Chelsio's; the first of several instances."""
+        return self.instances(name)[0]
+
+    def __getattr__(self, name: str) -> Register:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._offsets or name in self._aliases or name in self._indirect
+
+    def __iter__(self) -> Iterator[Register]:
+        """Those of BAR0 by offset, then those behind index ports; aliases are left out."""
+        for offset in sorted({*self._lines, *self._overlay}):
+            yield self._in_bar0(offset)
+        for row in self._indirect.values():
+            yield self._behind_port(row)
+
+    @property
+    def aliases(self) -> tuple[Register, ...]:
+        """The second names, declared as such; they stand in no other listing."""
+        return tuple(self._alias(row) for row in self._aliases.values())
+
+    @cached_property
+    def _places(self) -> dict[int, tuple[str, int]]:
+        """Every described word of BAR0: the offset of its register, and which element it is."""
+        found: dict[int, tuple[str, int]] = {}
+        for offset, row in self._overlay.items():
+            found.update(_elements(offset, row["count"], row["stride"]))
+        for offset, line in self._lines.items():
+            _, _, _, count, stride, _ = line.split(",")
+            found.update(_elements(offset, count, stride))
+        return found
+
+    @cached_property
+    def _indices(self) -> dict[tuple[str, int], Row]:
+        return {(row["space"], int(row["offset"], 16)): row for row in self._indirect.values()}
+
+    def at(self, offset: int, space: str = BAR0) -> Place | None:
+        """What stands at `offset` of a space, or None where nothing is described."""
+        if space == BAR0:
+            found = self._places.get(offset)
+            return Place(self._in_bar0(found[0]), found[1]) if found else None
+        row = self._indices.get((space, offset))
+        return Place(self._behind_port(row), 0) if row else None
+
+
+def _elements(offset: str, count: str, stride: str) -> dict[int, tuple[str, int]]:
+    if count in ("", "1"):
+        return {int(offset, 16): (offset, 0)}
+    first, step = int(offset, 16), int(stride, 16)
+    return {first + i * step: (offset, i) for i in range(int(count))}
+
+
+def read_table(name: str) -> list[Row]:
+    """A table of `chip/registers/`: plain CSV without quotes; the first line names the columns."""
+    head, *lines = (_FOLDER / f"{name}.csv").read_text().splitlines()
+    columns = head.split(",")
+    return [dict(zip(columns, line.split(","), strict=True)) for line in lines]
+
+
+_COLUMNS = ("offset", "register", "block", "count", "stride", "fields")

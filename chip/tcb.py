@@ -1,0 +1,65 @@
+"""Connection control blocks (TCBs) in adapter memory: 128 bytes for each TID.
+
+A TCB is one number of 1024 bits. In memory its eight parts of 128 bits stand lowest first, each
+with its highest byte first. Fields are given as `name:shift:width` (see `chip.register`). Source:
+t4_tcb.h (Linux), and the tables of FreeBSD's cxgbetool for those that Linux lacks; the order in
+memory follows from cxgb4_filter.c (get_filter_count()) and from cxgbetool.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from chip.register import Field, parse_fields
+
+BYTES = 128
+_PART = 16
+
+TCP = parse_fields(
+    "rcv_wnd:554:28 rcv_nxt:522:32 snd_ssthresh:460:28 snd_cwnd:432:28 snd_rec_raw:404:28 "
+    "snd_max_raw:376:28 snd_nxt_raw:348:28 snd_una_raw:320:28 tx_max:288:32 t_rttvar:272:16 "
+    "t_srtt:256:16 t_rtseq_recent:224:32 t_rtt_ts_recent_age:192:32 timestamp:160:32 "
+    "rcv_adv:144:16 timestamp_offset:140:4 t_dupacks:136:4 t_rxtshift:132:4 rcv_scale:128:4 "
+    "snd_scale:124:4 t_maxseg:120:4 max_rt:116:4 t_state:112:4 tos:106:6 rss_info:96:10 "
+    "ip_version:90:1 recv_sack:86:1 recv_tstmp:85:1 recv_scale:84:1 active_open:66:1 nagle:39:1 "
+    "keepalive:35:1 smac_sel:24:8 l2t_ix:12:12 ulp_raw:4:8 ulp_type:0:4"
+)
+"""A connection; `*_raw` are distances below `tx_max`."""
+FILTER = parse_fields(
+    "byte_count:192:64 packet_count:160:32 rss_info:96:10 ip_version:90:1 direct_steer:55:1 drop:54:1 "
+    "non_offload:33:1 smac_sel:24:8 l2t_ix:12:12"
+)
+"""A filter, with what it has counted."""
+
+
+class TcpState(IntEnum):
+    """`t_state`."""
+
+    CLOSED = 0
+    LISTEN = 1
+    SYN_SENT = 2
+    SYN_RCVD = 3
+    ESTABLISHED = 4
+    CLOSE_WAIT = 5
+    FIN_WAIT_1 = 6
+    CLOSING = 7
+    LAST_ACK = 8
+    FIN_WAIT_2 = 9
+    TIME_WAIT = 10
+
+
+def encode(fields: tuple[Field, ...], **values: int) -> bytes:
+    """A TCB as it stands in memory; KeyError for a field it has not."""
+    known = {field.name: field for field in fields}
+    number = 0
+    for name, value in values.items():
+        number |= known[name].put(value)
+    little = number.to_bytes(BYTES, "little")
+    return b"".join(little[at : at + _PART][::-1] for at in range(0, BYTES, _PART))
+
+
+def decode(fields: tuple[Field, ...], block: bytes | memoryview) -> dict[str, int]:
+    """The fields of a TCB as it stands in memory (128 bytes)."""
+    parts = (bytes(block[at : at + _PART])[::-1] for at in range(0, BYTES, _PART))
+    number = int.from_bytes(b"".join(parts), "little")
+    return {field.name: field.get(number) for field in fields}
