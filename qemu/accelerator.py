@@ -21,7 +21,7 @@ from .kernel import Kernel
 from .machine import Qemu
 
 DEVICE = Path("/dev/kvm")
-SECONDS_TO_START = 20.0
+SECONDS_TO_START = 10.0
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

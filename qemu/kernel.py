@@ -27,6 +27,7 @@ from .toolbox import Toolbox, toolbox
 CONFIG = Path(__file__).with_name("kernel.config")
 FORMAT = 1  # of what is kept; another number makes every kernel anew
 NEEDED_BYTES = 3 << 30  # the tree with its objects, before it is deleted
+RETIRED = "# What newer kernels have no switch for\n"  # in CONFIG; below it a drop is no error
 STEPS = 1500  # lines that `make` prints, about: for the progress alone
 
 
@@ -162,7 +163,8 @@ def _check_disk(folder: Path) -> None:
 def _check_config(made: Path, log: Path) -> None:
     """Kconfig drops what it does not know or whose dependencies fail, and says nothing."""
     has = set(made.read_text().splitlines())
-    wanted = re.findall(r"(?m)^CONFIG_\w+=.*$", CONFIG.read_text())
+    required, _, _ = CONFIG.read_text().partition(RETIRED)
+    wanted = re.findall(r"(?m)^CONFIG_\w+=.*$", required)
     dropped = [line for line in wanted if line not in has]
     if dropped:
         log.write_text(f"{log.read_text()}\ndropped by Kconfig: {' '.join(dropped)}\n")

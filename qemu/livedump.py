@@ -6,7 +6,9 @@ makedumpfile does not look for them; `vmcore.write` mends that when it adds devi
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import time
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from debs.cache import silent
 
 from .errors import GuestError
 from .monitor import Monitor, MonitorTimeout
-from .parts import folder_beside
 
-SECONDS_BETWEEN_LOOKS = 0.25
+CHUNK = 1 << 20
+HOLE = 1 << 16  # zeros of this size become a hole in the file
+DOING = "QEMU writes the guest's memory"
 
 
 def dump(
@@ -31,31 +34,71 @@ def dump(
 ) -> None:
     """Write the memory of the guest behind `monitor` (or behind its socket's path) to `output`.
 
+    QEMU writes into a pipe, and zeros become holes.
+
     Raises MonitorError, GuestError; vmcore.OutputExists and its kin for an unfit `output`.
     """
     if isinstance(monitor, Path):
         with Monitor(monitor) as session:
             return dump(session, output, seconds=seconds, force=force, progress=progress)
-    target = Path(vmcore.check_output(output, force=force))
-    with folder_beside(target) as folder:
-        part = folder / "memory"
-        arguments = {"paging": False, "protocol": f"file:{part}", "detach": True}
-        monitor.execute("dump-guest-memory", arguments)
-        _wait(monitor, seconds, progress)
-        vmcore.check_output(target, force=force)
-        os.replace(part, target)
+    deadline = time.monotonic() + seconds
+    with vmcore.Output(output, force=force) as out:
+        pipe = _begin(monitor)
+        try:
+            size = _copy(pipe, out, monitor.execute("query-dump")["total"], deadline, progress)
+        finally:
+            os.close(pipe)
+        os.ftruncate(out, size)
+        _check_completed(monitor)
     return None
 
 
-def _wait(monitor: Monitor, seconds: float, progress: debs.Progress) -> None:
-    doing = "QEMU writes the guest's memory"
-    deadline = time.monotonic() + seconds
-    while monitor.event("DUMP_COMPLETED", SECONDS_BETWEEN_LOOKS) is None:
-        state = monitor.execute("query-dump")
-        progress(doing, state["completed"] / max(state["total"], 1))
-        if time.monotonic() > deadline:
-            raise MonitorTimeout(f"QEMU did not write the guest's memory within {seconds:g} s")
+def _begin(monitor: Monitor) -> int:
+    """Let QEMU write; the end of the pipe to read from."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, CHUNK)
+        monitor.give_descriptor("memory", writer)
+        monitor.execute(
+            "dump-guest-memory", {"paging": False, "protocol": "fd:memory", "detach": True}
+        )
+    except GuestError:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    return reader
+
+
+def _copy(pipe: int, out: int, total: int, deadline: float, progress: debs.Progress) -> int:
+    """All that comes through the pipe; how many bytes that were."""
+    size = 0
+    while True:
+        if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
+            raise MonitorTimeout(f"{DOING}: not done in time, {size} bytes so far")
+        data = os.read(pipe, CHUNK)
+        if not data:
+            return size
+        _put_sparse(out, data, size)
+        size += len(data)
+        progress(DOING, min(size / max(total, 1), 1.0))
+
+
+def _put_sparse(out: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    for at in range(0, len(data), HOLE):
+        piece = view[at : at + HOLE]
+        if piece != ZEROS[: len(piece)]:
+            os.pwrite(out, piece, offset + at)
+
+
+ZEROS = memoryview(bytes(HOLE))
+
+
+def _check_completed(monitor: Monitor) -> None:
+    """QEMU closes the pipe when it is done, and also when it failed."""
+    if monitor.event("DUMP_COMPLETED", 30.0) is None:
+        raise MonitorTimeout(f"{DOING}: it does not say that it is done")
     state = monitor.execute("query-dump")
     if state["status"] != "completed":
-        raise GuestError(f"QEMU could not write the guest's memory: {state['status']}")
-    progress(doing, 1.0)
+        raise GuestError(f"{DOING}: it failed ({state['status']})")

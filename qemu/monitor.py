@@ -48,6 +48,15 @@ class Monitor:
         """The answer to a command. Raises MonitorError."""
         return self._wait(command, self._client.execute(command, {**(arguments or {})}), seconds)
 
+    def give_descriptor(self, name: str, descriptor: int) -> None:
+        """Hand QEMU a copy of a file descriptor, which commands then know as `fd:name`."""
+
+        async def give() -> None:
+            self._client.send_fd_scm(descriptor)
+            await self._client.execute("getfd", {"fdname": name})
+
+        self._wait("getfd", give(), 30.0)
+
     def event(self, name: str, seconds: float) -> Message | None:
         """The next event called `name`; other events are dropped. None when none comes in time."""
 
