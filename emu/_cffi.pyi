@@ -1,0 +1,13 @@
+"""The compiled access core; its declarations are core.h and, in cffi_build.py, the callbacks."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., int])
+
+class _Ffi:
+    def __getattr__(self, name: str) -> Any: ...
+    def def_extern(self, *, error: int, onerror: Callable[..., None]) -> Callable[[F], F]: ...
+
+ffi: _Ffi
+lib: Any

@@ -1,0 +1,167 @@
+"""An adapter: its parts wired together. Knows no socket, no thread and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from chip.pci import REGISTERS_BYTES, Bar
+from emu import profile as profiles
+from emu._cffi import ffi
+from emu.core import Core
+from emu.errors import EmulatorError
+from emu.memory import Memories
+from emu.oddity import Oddities
+from emu.profile import Profile
+from emu.silicon import faults, models
+from emu.silicon.model import Model
+from emu.snapshot import Snapshot
+from emu.state import State
+
+BARS: dict[int, int] = {Bar.REGISTERS: REGISTERS_BYTES, Bar.DOORBELLS: 8 << 20, Bar.MSIX: 8 << 10}
+"""Bytes of each BAR."""
+
+
+class BarAccess:
+    """One BAR of a card."""
+
+    def __init__(self, core: Core, bar: int) -> None:
+        self._core, self.number = core, bar
+
+    @property
+    def access(self) -> tuple[int, int]:
+        """The C entry point: addresses of a `region_access` function and of its cookie."""
+        return self._core.native(self.number)
+
+
+class Card:
+    """One emulated adapter; not for use by several threads at once."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        seed: int = 0,
+        faults: Iterable[str] = (),
+        strict: bool = False,
+        map_window: bool = False,
+    ) -> None:
+        self.profile, self.seed, self.chip = profile, seed, profile.chip
+        self.memories = Memories(vars(profile.memory))
+        self.state = State(profile, seed, self.memories)
+        self.core = Core(self.chip, BARS, strict=strict)
+        self.core.attach(self.memories)
+        self.models: list[Model] = [kind(self) for kind in models() if self.chip in kind.chips]
+        self._wire()
+        self.map_window = map_window
+        for name in faults:
+            self.fail(name)
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path,
+        seed: int = 0,
+        *,
+        faults: Iterable[str] = (),
+        strict: bool = False,
+        map_window: bool = False,
+        **overrides: dict[str, Any],
+    ) -> Card:
+        """A card of a profile (its name, or a TOML file's path).
+
+        `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` turns accesses
+        without a modelled behaviour into errors. ProfileError, EmulatorError.
+        """
+        profile = profiles.load(name, overrides)
+        return cls(profile, seed=seed, faults=faults, strict=strict, map_window=map_window)
+
+    def _wire(self) -> None:
+        for model in self.models:
+            model.make()
+        for model in self.models:
+            model.wire()
+            model.bind()
+        self.core.fetch_all()
+
+    def model(self, kind: type[Any]) -> Any:
+        """The card's model of this class; EmulatorError if it has none."""
+        for model in self.models:
+            if isinstance(model, kind):
+                return model
+        raise EmulatorError(f"{self.profile.name} has no {kind.__name__}")
+
+    def fail(self, name: str) -> None:
+        """Switches a fault on (`emu.faults()` lists them); EmulatorError if there is none such."""
+        for model in self.models:
+            if name in model.faults():
+                getattr(model, model.faults()[name].method)()
+                return
+        known = ", ".join(sorted(faults()))
+        raise EmulatorError(f"no fault {name} on a {self.chip}; there are {known}")
+
+    # Accesses
+
+    @property
+    def bars(self) -> dict[int, int]:
+        """Bytes of each BAR."""
+        return {int(bar): size for bar, size in BARS.items()}
+
+    @property
+    def bar0(self) -> BarAccess:
+        """Registers and memory windows."""
+        return BarAccess(self.core, Bar.REGISTERS)
+
+    @property
+    def bar2(self) -> BarAccess:
+        """User doorbells."""
+        return BarAccess(self.core, Bar.DOORBELLS)
+
+    @property
+    def bar4(self) -> BarAccess:
+        """MSI-X table and pending bits."""
+        return BarAccess(self.core, Bar.MSIX)
+
+    def bar_access(self, bar: int, offset: int, length: int) -> bytes:
+        """Reads `length` bytes of a BAR, little-endian; AccessError if refused."""
+        data = ffi.new("uint8_t[]", length)
+        self.core.access(bar, offset, data, length, write=False)
+        return bytes(ffi.buffer(data))
+
+    def bar_write(self, bar: int, offset: int, data: bytes) -> None:
+        """Writes a BAR; AccessError if refused."""
+        self.core.access(bar, offset, ffi.from_buffer(data), len(data), write=True)
+
+    def read(self, offset: int, width: int = 4) -> int:
+        """One register of BAR0."""
+        return int.from_bytes(self.bar_access(0, offset, width), "little")
+
+    def write(self, offset: int, value: int, width: int = 4) -> None:
+        """Writes one register of BAR0."""
+        self.bar_write(0, offset, value.to_bytes(width, "little"))
+
+    @property
+    def accesses(self) -> dict[str, int]:
+        """Accesses to BAR0 so far, by shape."""
+        return self.core.counts()
+
+    @property
+    def oddities(self) -> Oddities:
+        """Accesses that were out of order."""
+        return self.core.oddities
+
+    # The whole
+
+    def reset(self) -> None:
+        """Resets the function, as FLR does: queues and mailboxes, not memories or firmware."""
+        for model in self.models:
+            model.reset()
+
+    def snapshot(self) -> Snapshot:
+        """The card's whole state; memories are copied sparsely."""
+        return Snapshot.take(self)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Puts the card back into a state it (or a card of the same profile) was in."""
+        snapshot.put(self)

@@ -1,0 +1,182 @@
+"""The function's PCI configuration space: header, capabilities, and what may be written where.
+
+All accesses are little-endian and of any length; what a write may change is a mask of bits.
+"""
+
+from __future__ import annotations
+
+import struct
+from ctypes import sizeof
+from typing import TYPE_CHECKING, Any
+
+from chip import pci
+from chip.layout import LittleStruct
+from chip.pci import Bar, Cap, ExtCap
+from emu.errors import AccessError
+from emu.vpd import VPD_BYTES, vpd_image
+
+if TYPE_CHECKING:
+    from emu.card import Card
+
+COMMAND, STATUS, BARS, LINE = 0x04, 0x06, 0x10, 0x3C
+COMMAND_BITS = 0x0547
+"""IO, memory, master, parity, SERR, INTx disable."""
+MSIX_CTRL, MSIX_BITS = 2, 0xC000
+PM_CSR, PM_BITS = 4, 0x0103
+DEVCTL_BITS, DEVCTL2_BITS, LNKCTL_BITS = 0x7FFF, 0x041F, 0x01FB
+LNKCTL = 0x10
+VPD_FLAG = 0x8000
+MSIX_VECTORS = 128
+PBA_OFFSET = 0x1000
+ERR_UNCOR_STATUS, ERR_COR_STATUS = 0x04, 0x10
+SERIAL_OUI_FILL = b"\xff\xfe"
+
+
+class ConfigSpace:
+    """4 KiB of configuration space in `memory`."""
+
+    def __init__(self, memory: memoryview, card: Card) -> None:
+        self._memory, self._card = memory, card
+        self._writable = bytearray(pci.CONFIG_BYTES)
+        self._clears = bytearray(pci.CONFIG_BYTES)
+        self.vpd = bytearray(vpd_image(card.profile, card.state.identity))
+        self.vpd_answers = True
+        self._fill()
+        self._initial = bytes(memory)
+
+    # Content
+
+    def _fill(self) -> None:
+        self._memory[:] = bytes(pci.CONFIG_BYTES)
+        self._header()
+        self._capability(Cap.PM, pci.PmCap(id=Cap.PM, next=pci.CAP_AT[Cap.EXP], version=3))
+        self._capability(Cap.EXP, self._express())
+        self._capability(Cap.MSIX, self._msix())
+        self._capability(Cap.VPD, pci.VpdCap(id=Cap.VPD))
+        self._extended()
+        self._allow(COMMAND, COMMAND_BITS, 2)
+        self._allow(LINE, 0xFF, 1)
+        self._allow(pci.CAP_AT[Cap.PM] + PM_CSR, PM_BITS, 2)
+        self._allow(pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL, DEVCTL_BITS, 2)
+        self._allow(pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL2, DEVCTL2_BITS, 2)
+        self._allow(pci.CAP_AT[Cap.EXP] + LNKCTL, LNKCTL_BITS, 2)
+        self._allow(pci.CAP_AT[Cap.MSIX] + MSIX_CTRL, MSIX_BITS, 2)
+
+    def _header(self) -> None:
+        card = self._card.profile.card
+        header = pci.ConfigHeader(
+            vendor=pci.VENDOR_CHELSIO,
+            device=card.device_id,
+            status=pci.Status.CAP_LIST,
+            class_code=pci.CLASS_ETHERNET,
+            revision=card.revision,
+            subsystem_vendor=pci.VENDOR_CHELSIO,
+            subsystem=card.subsystem,
+            capability_list=pci.CAP_AT[Cap.PM],
+            interrupt_pin=1,
+        )
+        for bar, size in self._card.bars.items():
+            flags = int(pci.BarFlag.MEM_TYPE_64)
+            flags |= int(pci.BarFlag.MEM_PREFETCH) if bar == Bar.DOORBELLS else 0
+            header.bar[bar] = flags
+            self._allow(BARS + 4 * bar, ~(size - 1) & 0xFFFFFFFFFFFFFFFF, 8)
+        self._memory[: sizeof(header)] = bytes(header)
+
+    def _capability(self, cap: Cap, content: LittleStruct) -> None:
+        at = pci.CAP_AT[cap]
+        self._memory[at : at + sizeof(content)] = bytes(content)
+
+    def _express(self) -> LittleStruct:
+        return pci.ExpressCap(
+            id=Cap.EXP,
+            next=pci.CAP_AT[Cap.MSIX],
+            version=2,
+            flr=1,
+            role_based_errors=1,
+            ext_tag=1,
+            payload=1,
+            width=8,
+            speed=pci.LinkSpeed.GT_8_0,
+            nlw=8,
+            cls=pci.LinkSpeed.GT_8_0,
+            comp_tmout_dis=1,
+            comp_tmout_ranges=0xF,
+        )
+
+    def _msix(self) -> LittleStruct:
+        return pci.MsixCap(
+            id=Cap.MSIX,
+            next=pci.CAP_AT[Cap.VPD],
+            table_size=MSIX_VECTORS - 1,
+            table_bir=Bar.MSIX,
+            pba_bir=Bar.MSIX,
+            pba_offset=PBA_OFFSET // 8,
+        )
+
+    def _extended(self) -> None:
+        err, dsn = pci.EXT_CAP_AT[ExtCap.ERR], pci.EXT_CAP_AT[ExtCap.DSN]
+        head = pci.ExtCapHeader(id=ExtCap.ERR, version=2, next=dsn)
+        self._memory[err : err + 4] = bytes(head)
+        self._memory[dsn : dsn + 4] = bytes(pci.ExtCapHeader(id=ExtCap.DSN, version=1))
+        mac = self._card.state.identity.base_mac
+        serial = mac[:3] + SERIAL_OUI_FILL + mac[3:]
+        self._memory[dsn + 4 : dsn + 12] = serial[::-1]
+        for status in (ERR_UNCOR_STATUS, ERR_COR_STATUS):
+            self._clears[err + status : err + status + 4] = b"\xff" * 4
+            self._allow(err + status + 4, 0xFFFFFFFF, 4)
+
+    def _allow(self, offset: int, bits: int, size: int) -> None:
+        self._writable[offset : offset + size] = bits.to_bytes(size, "little")
+
+    # Accesses
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes; AccessError past the end."""
+        self._check(offset, length, "read")
+        return bytes(self._memory[offset : offset + length])
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Writes what may be written; AccessError past the end."""
+        self._check(offset, len(data), "write")
+        for at, byte in enumerate(data, offset):
+            old, mask = self._memory[at], self._writable[at]
+            self._memory[at] = (old & ~mask | byte & mask) & ~(byte & self._clears[at])
+        vpd = pci.CAP_AT[Cap.VPD]
+        if offset <= vpd + 3 < offset + len(data):
+            self._vpd_access(offset, data)
+
+    def _check(self, offset: int, length: int, verb: str) -> None:
+        if offset < 0 or length <= 0 or offset + length > pci.CONFIG_BYTES:
+            raise AccessError(22, "config", offset, length, verb)
+
+    def _vpd_access(self, offset: int, data: bytes) -> None:
+        """The address was written: fetch the data, or take it, and turn the flag over."""
+        at = pci.CAP_AT[Cap.VPD] + 2
+        self._memory[at : at + 2] = data[max(at - offset, 0) : at - offset + 2]
+        (address,) = struct.unpack_from("<H", self._memory, at)
+        if not self.vpd_answers:
+            return
+        place = address & ~VPD_FLAG & ~3
+        if address & VPD_FLAG:
+            self.vpd[place : place + 4] = self._memory[at + 2 : at + 6]
+        else:
+            self._memory[at + 2 : at + 6] = self._vpd_word(place)
+        struct.pack_into("<H", self._memory, at, address ^ VPD_FLAG)
+
+    def _vpd_word(self, place: int) -> bytes:
+        return bytes(self.vpd[place : place + 4]) if place < VPD_BYTES else b"\xff" * 4
+
+    # State
+
+    def reset(self) -> None:
+        """As after a function level reset."""
+        self._memory[:] = self._initial
+
+    def save(self) -> Any:
+        """What is not in the words: the VPD."""
+        return bytes(self.vpd), self.vpd_answers
+
+    def load(self, saved: Any) -> None:
+        """Takes back what `save()` gave."""
+        vpd, self.vpd_answers = saved
+        self.vpd[:] = vpd

@@ -1,0 +1,187 @@
+/* The entry point of every BAR, and what each kind of word does. See core.h. */
+
+#include "emu/internal.h"
+#include "pyvfio_user/io.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are kept as the bus carries them");
+
+/* The entry point has the shape that servers and transports call. */
+static const region_access entry __attribute__((unused)) = emu_access;
+
+/* A word without behaviour: `kind` is the oddity it is to touch it. Reads and writes reach the storage. */
+static int unknown_word(struct core *core, struct space *space, uint32_t index, enum oddity_kind kind,
+                        int is_write)
+{
+    return emu_odd(core, kind, space, index, 1, is_write);
+}
+
+static int hook_read(struct core *core, struct space *space, uint32_t index, uint32_t *value)
+{
+    *value = space->words[index];
+    return core->hook_read(core->handle, space->links[index], value);
+}
+
+int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32_t *value)
+{
+    *value = 0;
+    if (index >= space->count)
+        return unknown_word(core, space, index, ODD_UNDESCRIBED, 0);
+    *value = space->words[index];
+    if (!space->kinds)
+        return 0;
+    switch ((enum word_kind)space->kinds[index]) {
+    case WORD_UNDESCRIBED:
+        return unknown_word(core, space, index, ODD_UNDESCRIBED, 0);
+    case WORD_UNMODELLED:
+        return unknown_word(core, space, index, ODD_UNMODELLED, 0);
+    case WORD_DATA:
+        return emu_data_read(core, space, index, value);
+    case WORD_HOOK:
+        return hook_read(core, space, index, value);
+    case WORD_WINDOW: {
+        int copied = emu_window_copy(core, space, index, 1, value, 0);
+        return copied < 0 ? copied : 0;
+    }
+    default:
+        return 0;
+    }
+}
+
+static int store(struct space *space, uint32_t index, uint32_t value)
+{
+    space->words[index] = value;
+    return 0;
+}
+
+static int store_unknown(struct core *core, struct space *space, uint32_t index, uint32_t value,
+                         enum oddity_kind kind)
+{
+    int rc = unknown_word(core, space, index, kind, 1);
+    return rc ? rc : store(space, index, value);
+}
+
+static int offset_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
+{
+    store(space, index, value);
+    emu_window_sync(core, space->links[index]);
+    return 0;
+}
+
+int emu_word_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
+{
+    if (index >= space->count)
+        return unknown_word(core, space, index, ODD_UNDESCRIBED, 1);
+    if (!space->kinds)
+        return store(space, index, value);
+    switch ((enum word_kind)space->kinds[index]) {
+    case WORD_UNDESCRIBED:
+        return store_unknown(core, space, index, value, ODD_UNDESCRIBED);
+    case WORD_UNMODELLED:
+    case WORD_DUMPED:
+        return store_unknown(core, space, index, value, ODD_UNMODELLED);
+    case WORD_READ_ONLY:
+        return unknown_word(core, space, index, ODD_READ_ONLY, 1);
+    case WORD_CLEAR:
+        return store(space, index, space->words[index] & ~value);
+    case WORD_COMMAND:
+        return emu_command_write(core, space, index, value);
+    case WORD_DATA:
+        return emu_data_write(core, space, index, value);
+    case WORD_HOOK:
+    case WORD_HOOK_WRITE:
+        return core->hook_write(core->handle, space->links[index], value);
+    case WORD_WINDOW: {
+        int copied = emu_window_copy(core, space, index, 1, &value, 1);
+        return copied < 0 ? copied : 0;
+    }
+    case WORD_OFFSET:
+        return offset_write(core, space, index, value);
+    case WORD_PLAIN:
+        break;
+    }
+    return store(space, index, value);
+}
+
+/* Words from `index` on, done in one step: how many, or -errno. */
+static int some_words(struct core *core, struct space *space, uint32_t index, uint32_t count, uint8_t *data,
+                      int is_write)
+{
+    uint32_t value;
+    int rc;
+
+    if (space->kinds[index] == WORD_WINDOW)
+        return emu_window_copy(core, space, index, count, data, is_write);
+    if (is_write) {
+        memcpy(&value, data, sizeof(value));
+        rc = emu_word_write(core, space, index, value);
+    } else {
+        rc = emu_word_read(core, space, index, &value);
+        memcpy(data, &value, sizeof(value));
+    }
+    return rc ? rc : 1;
+}
+
+static int all_words(struct core *core, struct space *space, uint32_t index, uint32_t count, uint8_t *data,
+                     int is_write)
+{
+    while (count) {
+        int done = some_words(core, space, index, count, data, is_write);
+
+        if (done < 0)
+            return done;
+        index += (uint32_t)done;
+        count -= (uint32_t)done;
+        data += (size_t)done * 4;
+    }
+    return 0;
+}
+
+static int plain_words(struct space *space, uint32_t index, uint32_t count, void *data, int is_write)
+{
+    if (is_write)
+        memcpy(space->words + index, data, (size_t)count * 4);
+    else
+        memcpy(data, space->words + index, (size_t)count * 4);
+    return 0;
+}
+
+static int refuse_shape(struct core *core, struct space *space, uint64_t offset, uint32_t length, int is_write)
+{
+    const uint64_t size = (uint64_t)space->count * 4;
+    const int outside = offset > size || length > size - offset;
+    int rc;
+
+    if (!outside && length && offset % 4 == 0 && length % 4 == 0)
+        return 0;
+    rc = emu_odd(core, ODD_SIZE, space, offset, length, is_write);
+    if (rc)
+        return rc;
+    return outside ? -ERANGE : -EINVAL;
+}
+
+static void count_access(struct access_counts *counts, uint32_t length, int is_write)
+{
+    if (length == 4) {
+        *(is_write ? &counts->write4 : &counts->read4) += 1;
+    } else if (length == 8) {
+        *(is_write ? &counts->write8 : &counts->read8) += 1;
+    } else {
+        *(is_write ? &counts->write_runs : &counts->read_runs) += 1;
+        *(is_write ? &counts->write_run_words : &counts->read_run_words) += length / 4;
+    }
+}
+
+int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write)
+{
+    const struct region *region = cookie;
+    struct space *space = region->space;
+    const uint32_t index = (uint32_t)(offset / 4);
+    int rc = refuse_shape(region->core, space, offset, length, is_write);
+
+    if (rc)
+        return rc;
+    if (!space->kinds)
+        return plain_words(space, index, length / 4, data, is_write);
+    count_access(&region->core->counts, length, is_write);
+    return all_words(region->core, space, index, length / 4, data, is_write);
+}

@@ -1,0 +1,93 @@
+/* Lookup ports: a command word selects a row of a table, data words show it. See core.h. */
+
+#include "emu/internal.h"
+
+static uint32_t port_row(const struct port *port)
+{
+    uint32_t row = 0;
+
+    for (uint32_t i = 0; i < port->part_count; i++) {
+        const struct row_part *part = &port->parts[i];
+
+        row += ((*part->word >> part->shift) & part->mask) * part->scale;
+    }
+    return row;
+}
+
+/* Moves the first part on to the next row. */
+static void port_step(const struct port *port)
+{
+    const struct row_part *part = &port->parts[0];
+    const uint32_t next = ((*part->word >> part->shift) + 1) & part->mask;
+
+    *part->word = (*part->word & ~(part->mask << part->shift)) | (next << part->shift);
+}
+
+int emu_port_fetch(struct core *core, const struct port *port)
+{
+    const uint32_t from = port_row(port) * port->width;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < port->width && !rc; i++) {
+        uint32_t value;
+
+        rc = emu_word_read(core, port->table, from + i, &value);
+        port->target->words[port->first + i] = value;
+    }
+    return rc;
+}
+
+static int port_store(struct core *core, const struct port *port)
+{
+    const uint32_t to = port_row(port) * port->width;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < port->width && !rc; i++)
+        rc = emu_word_write(core, port->table, to + i, port->target->words[port->first + i] & port->store_mask);
+    return rc;
+}
+
+static int port_run(struct core *core, const struct port *port, uint32_t value)
+{
+    const int passes = (value & port->when_mask) == port->when_value;
+    int rc;
+
+    if (passes == (port->unless != 0))
+        return 0;
+    rc = port->store ? port_store(core, port) : emu_port_fetch(core, port);
+    if (port->step == STEP_ON_COMMAND)
+        port_step(port);
+    return rc;
+}
+
+int emu_command_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
+{
+    const struct command *command = &core->commands[space->links[index]];
+    int rc = 0;
+
+    space->words[index] = value;
+    if (!command->stuck)
+        for (int32_t i = command->first; i >= 0 && !rc; i = core->ports[i].next)
+            rc = port_run(core, &core->ports[i], value);
+    space->words[index] = (space->words[index] & ~command->clear) | command->set;
+    return rc;
+}
+
+int emu_data_read(struct core *core, struct space *space, uint32_t index, uint32_t *value)
+{
+    const struct port *port = &core->ports[space->links[index]];
+
+    *value = space->words[index];
+    if (port->step != STEP_ON_READ || index != port->first + port->width - 1)
+        return 0;
+    port_step(port);
+    return emu_port_fetch(core, port);
+}
+
+int emu_data_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
+{
+    const struct port *port = &core->ports[space->links[index]];
+
+    space->words[index] = value;
+    return emu_word_write(core, port->table, port_row(port) * port->width + (index - port->first), value);
+}

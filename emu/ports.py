@@ -1,0 +1,195 @@
+"""Lookup ports: the one mechanism behind nearly all indirect silicon (port.c follows it).
+
+Writing a command register copies a row of a table to data registers. What differs between the
+chip's many ports is data: which bits of which registers number the row, which writes are
+commands, whether data flows to the row or from it, and whether reading moves on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from chip import Register
+from emu._cffi import ffi, lib
+from emu.errors import ModelError
+from emu.space import Kind, Space
+from emu.words import Words
+
+ALL_ONES = 0xFFFFFFFF
+MAX_PORTS = 256
+MAX_COMMANDS = 256
+MAX_PARTS = 3
+STEPS = {"": lib.STEP_NEVER, "read": lib.STEP_ON_READ, "command": lib.STEP_ON_COMMAND}
+
+
+class Index(NamedTuple):
+    """Part of a row's number: `((word of register >> shift) & mask) * scale`."""
+
+    register: Register
+    mask: int = ALL_ONES
+    shift: int = 0
+    scale: int = 1
+
+    @classmethod
+    def field(cls, register: Register, name: str, scale: int = 1) -> Index:
+        """The part that a field of the register holds."""
+        field = register.field(name)
+        return cls(register, (1 << field.width) - 1, field.shift, scale)
+
+
+class When(NamedTuple):
+    """A write is a command if `(value & mask) == match`; with `unless`, if it is not."""
+
+    mask: int = 0
+    match: int = 0
+    unless: bool = False
+
+    @classmethod
+    def set(cls, register: Register, *names: str) -> When:
+        """When all these bits are written as 1."""
+        mask = register.mask(*names)
+        return cls(mask, mask)
+
+    @classmethod
+    def clear(cls, register: Register, *names: str) -> When:
+        """When all these bits are written as 0."""
+        return cls(register.mask(*names), 0)
+
+
+ALWAYS = When()
+Rows = Index | Sequence[Index]
+
+
+class Ports:
+    """The lookup ports of one card."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+        self.ports = ffi.new("struct port[]", MAX_PORTS)
+        self.commands = ffi.new("struct command[]", MAX_COMMANDS)
+        self.count = 0
+        self._numbers: dict[tuple[int, int], int] = {}
+
+    def add(
+        self,
+        command: Register,
+        table: Space,
+        rows: Rows,
+        data: Register | None = None,
+        *,
+        width: int = 1,
+        when: When = ALWAYS,
+        store: bool = False,
+        store_mask: int = ALL_ONES,
+        step: str = "",
+    ) -> None:
+        """Binds a port to the register `command`; several may share one, and run in this order.
+
+        A write of `command` that passes `when` copies the row of `table` that `rows` number to
+        `width` words from `data` on (`command` itself by default); with `store`, the other way,
+        bits of `store_mask` only. `step` moves the first of `rows` on, wrapping at its mask:
+        "read" after each read of the last data word, "command" after each command.
+        """
+        port = self._new_port(table, width)
+        port.when_mask, port.when_value, port.unless = when.mask, when.match, int(when.unless)
+        port.store, port.store_mask, port.step = int(store), store_mask, STEPS[step]
+        self._rows(port, [rows] if isinstance(rows, Index) else rows)
+        self._data(port, data or command, through=step == "read")
+        self._bind(port, command, table)
+
+    def index(self, address: Register, data: Register, table: Space, mask: int = ALL_ONES) -> None:
+        """Write an index to `address`, read and write the word of `table` at `data`."""
+        self.add(address, table, Index(address, mask), data)
+        self._data(self.ports[self.count - 1], data, through=True)
+
+    def request(
+        self, register: Register, table: Space, *, tag: int, mask: int, shift: int, keep: int
+    ) -> None:
+        """A table behind one address: `tag | row` asks for a row, which then reads there.
+
+        Anything else writes the bits of `keep` to row `value >> shift`.
+        """
+        asked = When(tag, tag)
+        self.add(register, table, Index(register, mask), when=asked)
+        self.add(
+            register,
+            table,
+            Index(register, mask, shift),
+            when=asked._replace(unless=True),
+            store=True,
+            store_mask=keep,
+        )
+
+    def reads_as(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
+        """Bits that a command register shows as 0 (busy) or 1 (valid) after any command."""
+        entry = self.commands[self._command(command)]
+        entry.clear |= clear
+        entry.set = (entry.set | set_) & ~clear
+
+    def stick(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
+        """A fault: commands are ignored from now on, and the register shows these bits."""
+        entry = self.commands[self._command(command)]
+        entry.stuck, entry.clear, entry.set = 1, (entry.clear | clear) & ~set_, set_
+        space, index = self._words.where(command)
+        space.words[index] = (space.words[index] & ~clear) | set_
+
+    def save(self) -> bytes:
+        """The state of the command registers: what faults changed."""
+        return bytes(ffi.buffer(self.commands))
+
+    def load(self, saved: bytes) -> None:
+        """Takes back what `save()` gave."""
+        ffi.buffer(self.commands)[:] = saved
+
+    def _new_port(self, table: Space, width: int) -> Any:
+        if self.count == MAX_PORTS:
+            raise ModelError(f"more than {MAX_PORTS} lookup ports")
+        port = self.ports[self.count]
+        self.count += 1
+        port.table, port.width, port.next = table.c, width, -1
+        return port
+
+    def _rows(self, port: Any, rows: Sequence[Index]) -> None:
+        if not 0 < len(rows) <= MAX_PARTS:
+            raise ModelError(f"a row number has 1 to {MAX_PARTS} parts, not {len(rows)}")
+        port.part_count = len(rows)
+        for part, index in zip(port.parts, rows, strict=False):
+            space, word = self._words.where(index.register)
+            part.word, part.mask = space.pointer(word), index.mask
+            part.shift, part.scale = index.shift, index.scale
+
+    def _data(self, port: Any, data: Register, *, through: bool) -> None:
+        space, first = self._words.where(data)
+        port.target, port.first = space.c, first
+        for word in range(first, first + port.width):
+            space.index(word * space.unit)
+            if space.kinds and space.kinds[word] <= Kind.DUMPED:
+                space.set_kind(word, Kind.PLAIN)
+            if through:
+                space.set_kind(word, Kind.DATA, self.count - 1)
+
+    def _bind(self, port: Any, command: Register, table: Space) -> None:
+        space, _ = self._words.where(command)
+        if table.number <= space.number:
+            raise ModelError(f"{command.name}: {table.name} must be made after {space.name}")
+        entry = self.commands[self._command(command)]
+        if entry.first < 0:
+            entry.first = self.count - 1
+            return
+        last = self.ports[entry.first]
+        while last.next >= 0:
+            last = self.ports[last.next]
+        last.next = self.count - 1
+
+    def _command(self, register: Register) -> int:
+        """The number of the register's entry in `commands`; makes one if there is none."""
+        space, index = self._words.where(register)
+        key = (space.number, index)
+        if key not in self._numbers:
+            if len(self._numbers) == MAX_COMMANDS:
+                raise ModelError(f"more than {MAX_COMMANDS} command registers")
+            self._numbers[key] = len(self._numbers)
+            self.commands[self._numbers[key]].first = -1
+            space.set_kind(index, Kind.COMMAND, self._numbers[key])
+        return self._numbers[key]

@@ -1,0 +1,286 @@
+"""Cards as TOML profiles: what may stand in one, checked with file, line and field.
+
+Profiles that come with the package lie in `emu/cards/`. A table of the file is a section class
+here, a key a field of it; both are checked for names, types and limits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chip import Chip, chip_of_device
+from chip.firmware import PortCaps, PortType
+from emu.errors import ProfileError
+from emu.memory import MEMORIES
+
+T = TypeVar("T")
+VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+
+
+def number(default: int | None, low: int, high: int) -> Any:
+    """A whole number from `low` to `high`; a default of None: the profile must give it."""
+    limits = {"low": low, "high": high}
+    if default is None:
+        return field(metadata=limits)
+    return field(default=default, metadata=limits)
+
+
+def text(default: str | None, longest: int, pattern: str = r"[ -~]*") -> Any:
+    """ASCII text of at most `longest` characters that matches `pattern`."""
+    limits = {"longest": longest, "pattern": pattern}
+    if default is None:
+        return field(metadata=limits)
+    return field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`[card]`: what the card is."""
+
+    title: str = text(None, 40)
+    device_id: int = number(None, 0x5000, 0x6FFF)
+    revision: int = number(0, 0, 15)
+    subsystem: int = number(0, 0, 0xFFFF)
+    core_clock: int = number(250_000, 50_000, 1_000_000)
+    """kHz."""
+
+
+@dataclass(frozen=True)
+class Vpd:
+    """`[vpd]`: vital product data; what the driver copies of them is as long as the limits."""
+
+    id: str = text(None, 16)
+    part: str = text(None, 16)
+    serial: str = text("", 24)
+    """Empty: made from the seed."""
+    config_version: int = number(1, 0, 0xFFFF_FFFF)
+    version: int = number(12, 0, 99)
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """`[firmware]`: versions, and how the device log is sized."""
+
+    version: str = text("1.27.5.0", 15, VERSION.pattern)
+    bootstrap: str = text("1.0.0.0", 15, VERSION.pattern)
+    tp: str = text("0.1.4.9", 15, VERSION.pattern)
+    expansion_rom: str = text("1.0.0.68", 15, VERSION.pattern)
+    devlog_kib: int = number(128, 32, 512)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """`[memory]`: sizes in MiB; 0 where there is none."""
+
+    edc0: int = number(2, 1, 64)
+    edc1: int = number(2, 1, 64)
+    mc0: int = number(8, 0, 1024)
+    mc1: int = number(0, 0, 1024)
+    hma: int = number(0, 0, 256)
+
+
+@dataclass(frozen=True)
+class PortSet:
+    """`[ports]`: `speed` in Gb/s."""
+
+    count: int = number(2, 1, 4)
+    speed: int = number(10, 1, 100)
+    type: str = text("SFP", 12, "|".join(PortType.__members__))
+    """A name of chip.firmware.PortType."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """`[tables]`: how many entries tables have, and what is in use."""
+
+    hash_filters: bool = False
+    """Whether connections are looked up in a hash table in memory, besides the TCAM."""
+    hash_tids: int = number(4096, 1024, 32768)
+    connections: int = number(24, 0, 512)
+    filters: int = number(8, 0, 64)
+
+
+@dataclass(frozen=True)
+class Queues:
+    """`[queues]`: queue sets of each port, as the driver had them when the machine died."""
+
+    per_port: int = number(4, 1, 16)
+    obq_size: int = number(8, 1, 16)
+    """Size of each CIM outbound queue in 256-byte units."""
+
+
+@dataclass(frozen=True)
+class Flash:
+    """`[flash]`: the serial flash's JEDEC id (manufacturer in the lowest byte)."""
+
+    id: int = number(0x16BA20, 1, 0xFFFFFF)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One card."""
+
+    name: str
+    card: Identity
+    vpd: Vpd
+    firmware: Firmware
+    memory: Memory
+    ports: PortSet
+    tables: Tables
+    queues: Queues
+    flash: Flash
+
+    @property
+    def chip(self) -> Chip:
+        """The card's chip generation."""
+        return chip_of_device(self.card.device_id)
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "card": Identity,
+    "vpd": Vpd,
+    "firmware": Firmware,
+    "memory": Memory,
+    "ports": PortSet,
+    "tables": Tables,
+    "queues": Queues,
+    "flash": Flash,
+}
+
+
+def profiles() -> list[str]:
+    """The names of the profiles that come with the package."""
+    cards = (files("emu") / "cards").iterdir()
+    return sorted(card.name.removesuffix(".toml") for card in cards if card.name.endswith(".toml"))
+
+
+def load(name: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Profile:
+    """A profile by name, or by the path of a TOML file.
+
+    `overrides` replace values of the file, section by section: `{"memory": {"mc0": 24}}`.
+    ProfileError for anything that is not a usable card.
+    """
+    source = _source(name)
+    return _Reader(str(source), _read(source)).profile(Path(source.name).stem, overrides or {})
+
+
+def _source(name: str | Path) -> Traversable:
+    if isinstance(name, Path) or name.endswith(".toml") or "/" in name:
+        return Path(name)
+    if name not in profiles():
+        raise ProfileError(name, f"no such card; there are {', '.join(profiles())}")
+    return files("emu") / "cards" / f"{name}.toml"
+
+
+def _read(source: Traversable) -> str:
+    try:
+        return source.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProfileError(str(source), error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise ProfileError(str(source), "not UTF-8 text") from error
+
+
+class _Reader:
+    """Turns one file's text into a Profile; knows the line of each field."""
+
+    def __init__(self, path: str, content: str) -> None:
+        self._path, self._lines = path, content.splitlines()
+        try:
+            self._tree = tomllib.loads(content)
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r"at line (\d+)", str(error))
+            line = int(place[1]) if place else len(self._lines)
+            raise ProfileError(path, str(error), line=line) from error
+
+    def profile(self, name: str, overrides: Mapping[str, Mapping[str, Any]]) -> Profile:
+        for section in (*self._tree, *overrides):
+            if section not in SECTIONS:
+                raise self._error(f"unknown section; there are {', '.join(SECTIONS)}", section)
+        made = {
+            section: self._section(section, kind, overrides.get(section, {}))
+            for section, kind in SECTIONS.items()
+        }
+        profile = Profile(name=name, **made)
+        self._check(profile)
+        return profile
+
+    def _section(self, section: str, kind: type[T], overrides: Mapping[str, Any]) -> T:
+        given = self._tree.get(section, {})
+        if not isinstance(given, dict):
+            raise self._error("must be a table", section)
+        fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        values = {**given, **overrides}
+        for key, value in values.items():
+            if key not in fields:
+                raise self._error(f"unknown field; there are {', '.join(fields)}", section, key)
+            if problem := _problem(fields[key], value):
+                raise self._error(problem, section, key)
+        for key, item in fields.items():
+            if item.default is dataclasses.MISSING and key not in values:
+                raise self._error("missing", section, key)
+        return kind(**values)
+
+    def _check(self, profile: Profile) -> None:
+        """What no field can say alone."""
+        memory, chip = profile.memory, profile.chip
+        if memory.edc0 != memory.edc1:
+            raise self._error("the driver needs EDC0 and EDC1 of one size", "memory", "edc1")
+        if memory.hma and memory.mc0:
+            raise self._error("host memory takes the place of mc0: one must be 0", "memory", "hma")
+        for name in dataclasses.asdict(memory):
+            if getattr(memory, name) and name not in MEMORIES[chip.name]:
+                raise self._error(f"a {chip} has none", "memory", name)
+        if memory.mc1 and not memory.mc0:
+            raise self._error("needs mc0", "memory", "mc1")
+        if profile.ports.count > chip.max_ports:
+            raise self._error(f"a {chip} has at most {chip.max_ports}", "ports", "count")
+        if f"SPEED_{profile.ports.speed}G" not in PortCaps.__members__:
+            raise self._error("no Ethernet speed", "ports", "speed")
+        if profile.firmware.devlog_kib % 32:
+            raise self._error("must be a multiple of 32", "firmware", "devlog_kib")
+        if profile.tables.hash_tids & (profile.tables.hash_tids - 1):
+            raise self._error("must be a power of two", "tables", "hash_tids")
+
+    def _error(self, what: str, section: str, key: str = "") -> ProfileError:
+        where = f"{section}.{key}" if key else section
+        return ProfileError(self._path, what, line=self._line(section, key), field=where)
+
+    def _line(self, section: str, key: str) -> int:
+        """The line of a key, else of its section, else 0."""
+        found, current = 0, ""
+        for line, content in enumerate(self._lines, 1):
+            if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", content):
+                current = header[1]
+                found = line if current == section else found
+            elif re.match(rf"\s*{re.escape(key or section)}\s*=", content) and (
+                current == section or not key
+            ):
+                return line
+        return found
+
+
+def _problem(item: dataclasses.Field[Any], value: Any) -> str:
+    """What is wrong with a value, or nothing."""
+    limits = item.metadata
+    if "low" in limits:
+        if type(value) is not int:
+            return "must be a whole number"
+        if not limits["low"] <= value <= limits["high"]:
+            return f"must be {limits['low']:#x} to {limits['high']:#x}, not {value:#x}"
+    elif "longest" in limits:
+        if type(value) is not str:
+            return "must be a string"
+        if len(value) > limits["longest"] or not re.fullmatch(limits["pattern"], value):
+            return f"must be at most {limits['longest']} characters like {limits['pattern']}"
+    elif type(value) is not bool:
+        return "must be true or false"
+    return ""

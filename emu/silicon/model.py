@@ -1,0 +1,118 @@
+"""What the models of all blocks have in common; the package's docstring says how to write one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from chip import T5, T6, Chip
+
+if TYPE_CHECKING:
+    from emu.card import Card
+
+CHIPS = (T5, T6)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Binding(NamedTuple):
+    """A method that is a hook of these registers."""
+
+    registers: tuple[str, ...]
+    verb: str
+
+
+class Fault(NamedTuple):
+    """A switch that breaks something, and what then happens, in one line."""
+
+    name: str
+    meaning: str
+    method: str
+
+
+def reads(*registers: str) -> Callable[[F], F]:
+    """Makes a method (element, stored) -> word answer reads of these registers."""
+    return _binds(registers, "read")
+
+
+def writes(*registers: str) -> Callable[[F], F]:
+    """Makes a method (element, value) -> word to store or None receive writes of them."""
+    return _binds(registers, "write")
+
+
+def _binds(registers: tuple[str, ...], verb: str) -> Callable[[F], F]:
+    for name in registers:
+        if name not in T5.r:
+            T6.r[name]  # raises UnknownRegister with the nearest names
+
+    def mark(method: F) -> F:
+        vars(method).setdefault("bindings", []).append(Binding(registers, verb))
+        return method
+
+    return mark
+
+
+def fault(name: str, meaning: str) -> Callable[[F], F]:
+    """Makes a method the switch of a fault."""
+
+    def mark(method: F) -> F:
+        vars(method)["fault"] = Fault(name, meaning, method.__name__)
+        return method
+
+    return mark
+
+
+class Model:
+    """One block of silicon, or a part of one."""
+
+    chips: ClassVar[tuple[Chip, ...]] = CHIPS
+    """The chips that have it."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.core, self.state, self.memories = card.core, card.state, card.memories
+        self.words, self.ports = card.core.words, card.core.ports
+        self.chip, self.r = card.chip, card.chip.r
+
+    def make(self) -> None:
+        """Makes the model's tables and spaces."""
+
+    def wire(self) -> None:
+        """Describes words and ports; every model's spaces exist by now."""
+
+    def reset(self) -> None:
+        """The function was reset (FLR, or a new client's DEVICE_RESET)."""
+
+    def save(self) -> Any:
+        """State that no word, table or memory holds; something immutable."""
+        return None
+
+    def load(self, saved: Any) -> None:
+        """Takes back what `save()` gave."""
+
+    def bind(self) -> None:
+        """Binds the methods that are hooks. Registers that this chip lacks are left out."""
+        for name in self._hooked():
+            read, write = self._method(name, "read"), self._method(name, "write")
+            self.core.hook(self.r[name], read, write)
+
+    def _hooked(self) -> list[str]:
+        names = [name for _, binding in self._bindings() for name in binding.registers]
+        return [name for name in dict.fromkeys(names) if name in self.r]
+
+    def _method(self, register: str, verb: str) -> Any:
+        for name, binding in self._bindings():
+            if verb == binding.verb and register in binding.registers:
+                return getattr(self, name)
+        return None
+
+    @classmethod
+    def _bindings(cls) -> Iterator[tuple[str, Binding]]:
+        for name in dir(cls):
+            for binding in getattr(getattr(cls, name), "bindings", ()):
+                yield name, binding
+
+    @classmethod
+    def faults(cls) -> dict[str, Fault]:
+        """The switches this model declares, by name."""
+        marked = (getattr(getattr(cls, name), "fault", None) for name in dir(cls))
+        return {item.name: item for item in marked if item is not None}

@@ -1,0 +1,107 @@
+"""What the adapter's memory is divided into: the regions that MEMINFO finds in registers.
+
+Real cards divide it as their firmware's configuration file says; the shares here are of our own
+making, but keep the driver's rules (cudbg_lib.c): contexts in order inside EDC0, payload only
+where there is room, no two regions of one base (sorting them would not be stable).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from emu.errors import ModelError
+from emu.memory import Memories, Memory
+from emu.profile import Profile
+
+ALIGN = 0x1000
+SHARES = 64
+"""Shares are in this many parts of a memory."""
+
+ON_CHIP = (
+    ("dbq_contexts", 6),
+    ("imsg_contexts", 6),
+    ("flm_cache", 4),
+    ("timers", 8),
+    ("rx_free_list", 8),
+    ("tx_free_list", 8),
+    ("pstruct_free_list", 4),
+    ("ulprx_state", 4),
+    ("ulptx_state", 4),
+    ("dbvfifo", 4),
+    ("le_hash", 8),
+)
+"""In EDC0."""
+
+FIRMWARE = (("up_ram", 40), ("up_extmem2", 8))
+"""In EDC1."""
+
+EXTERNAL = (
+    ("tcbs", 12),
+    ("pstructs", 4),
+    ("tx_payload", 8),
+    ("rx_payload", 8),
+    ("iscsi", 4),
+    ("tddp", 4),
+    ("tpt", 4),
+    ("stag", 4),
+    ("rq", 4),
+    ("rqudp", 2),
+    ("pbl", 4),
+    ("txpbl", 4),
+)
+"""In the first external memory; on a card without one, in what is left of EDC1."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """`size` bytes at adapter address `base`."""
+
+    name: str
+    base: int
+    size: int
+
+    @property
+    def last(self) -> int:
+        """The address of its last byte, as limit registers have it."""
+        return self.base + self.size - 1
+
+
+class MemoryMap:
+    """The regions by name, in order of their addresses."""
+
+    def __init__(self, regions: list[Region]) -> None:
+        self._regions = {region.name: region for region in regions}
+
+    def __iter__(self) -> Iterator[Region]:
+        return iter(self._regions.values())
+
+    def __getitem__(self, name: str) -> Region:
+        if name not in self._regions:
+            raise ModelError(f"no memory region {name}; there are {', '.join(self._regions)}")
+        return self._regions[name]
+
+    @classmethod
+    def make(cls, profile: Profile, memories: Memories) -> MemoryMap:
+        """Divides the memories that the card has."""
+        edc1 = memories["edc1"]
+        regions = _divide(ON_CHIP, memories["edc0"].base, memories["edc0"].size)
+        firmware = _divide(FIRMWARE, edc1.base, edc1.size)
+        external = _external(memories)
+        if external:
+            return cls(regions + firmware + _divide(EXTERNAL, external.base, external.size))
+        rest = firmware[-1].base + firmware[-1].size
+        return cls(regions + firmware + _divide(EXTERNAL, rest, edc1.end - rest))
+
+
+def _external(memories: Memories) -> Memory | None:
+    return next((m for m in memories if m.name in ("mc0", "hma")), None)
+
+
+def _divide(shares: tuple[tuple[str, int], ...], base: int, size: int) -> list[Region]:
+    regions = []
+    for name, share in shares:
+        length = max(size * share // SHARES // ALIGN * ALIGN, ALIGN)
+        regions.append(Region(name, base, length))
+        base += length
+    return regions

@@ -1,0 +1,35 @@
+"""The parts of a card's state, each made when it is first asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from random import Random
+
+from emu.memory import Memories
+from emu.profile import Profile
+from emu.state.identity import Identity
+from emu.state.memory_map import MemoryMap
+
+
+class State:
+    """What is true of one card; a pure function of profile and seed."""
+
+    def __init__(self, profile: Profile, seed: int, memories: Memories) -> None:
+        self.profile, self.seed, self.memories = profile, seed, memories
+        self.chip = profile.chip
+
+    def random(self, part: str) -> Random:
+        """A stream of random numbers of its own for a part of the state."""
+        text = f"{self.profile.name}/{self.seed}/{part}"
+        return Random(hashlib.sha256(text.encode()).digest())
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Serial number and MAC addresses."""
+        return Identity.make(self.profile, self.random("identity"))
+
+    @cached_property
+    def memory_map(self) -> MemoryMap:
+        """Which regions the adapter's memory is divided into."""
+        return MemoryMap.make(self.profile, self.memories)

@@ -1,0 +1,103 @@
+/* Memory windows: an aperture of BAR0 through which adapter memory is read and written. See core.h. */
+
+#include "emu/internal.h"
+
+static const struct memory *memory_at(const struct core *core, uint32_t address)
+{
+    for (size_t i = 0; i < sizeof(core->memories) / sizeof(core->memories[0]); i++) {
+        const struct memory *memory = &core->memories[i];
+
+        if (address >= memory->base && address - memory->base < memory->size)
+            return memory;
+    }
+    return NULL;
+}
+
+int emu_memory_copy(struct core *core, uint32_t address, void *data, uint32_t length, int is_write)
+{
+    uint8_t *bytes = data;
+
+    while (length) {
+        const struct memory *memory = memory_at(core, address);
+        uint32_t part;
+
+        if (!memory)
+            return -EFAULT;
+        part = memory->size - (address - memory->base);
+        part = part < length ? part : length;
+        if (is_write)
+            memcpy(memory->bytes + (address - memory->base), bytes, part);
+        else
+            memcpy(bytes, memory->bytes + (address - memory->base), part);
+        bytes += part;
+        address += part;
+        length -= part;
+    }
+    return 0;
+}
+
+/* The window's offset register, without the function number in its low bits. */
+static uint32_t window_address(const struct window *window)
+{
+    return *window->offset & ~(window->count * 4 - 1);
+}
+
+/* A window that the guest has mapped: the words are what it sees. */
+static void shown_copy(struct space *space, uint32_t index, uint32_t count, void *data, int is_write)
+{
+    if (is_write)
+        memcpy(space->words + index, data, (size_t)count * 4);
+    else
+        memcpy(data, space->words + index, (size_t)count * 4);
+}
+
+int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count, void *data,
+                    int is_write)
+{
+    const struct window *window = &core->windows[space->links[index]];
+    const uint32_t left = window->first + window->count - index;
+    const uint32_t address = window_address(window) + (index - window->first) * 4;
+    int rc;
+
+    count = count < left ? count : left;
+    if (window->shadow) {
+        shown_copy(space, index, count, data, is_write);
+        return (int)count;
+    }
+    if (!emu_memory_copy(core, address, data, count * 4, is_write))
+        return (int)count;
+    rc = emu_odd(core, ODD_MEMORY, space, address, count * 4, is_write);
+    return rc ? rc : -EFAULT;
+}
+
+/* Takes the bytes that the guest changed into memory. */
+static void write_back(struct core *core, const struct window *window, const uint8_t *page)
+{
+    const uint32_t size = window->count * 4;
+
+    if (!memcmp(page, window->shadow, size))
+        return;
+    for (uint32_t i = 0; i < size; i++) {
+        uint8_t byte = page[i];
+
+        if (byte != window->shadow[i])
+            (void)emu_memory_copy(core, window->shown + i, &byte, 1, 1);
+    }
+}
+
+void emu_window_sync(struct core *core, uint32_t number)
+{
+    struct window *window = &core->windows[number];
+    uint8_t *page = (uint8_t *)(core->bar0->words + window->first);
+    const uint32_t size = window->count * 4;
+
+    if (!window->shadow)
+        return;
+    write_back(core, window, page);
+    window->shown = window_address(window);
+    if (emu_memory_copy(core, window->shown, window->shadow, size, 0)) {
+        (void)emu_odd(core, ODD_MEMORY, core->bar0, window->shown, size, 0);
+        memset(window->shadow, 0xff, size);
+    }
+    memcpy(page, window->shadow, size);
+}
