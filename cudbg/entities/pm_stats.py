@@ -1,0 +1,79 @@
+"""PM_STATS: what the payload memory's managers have read and written."""
+
+from __future__ import annotations
+
+from chip import Chip, Register
+from chip.layout import LittleStruct, sizeof, u32, u64
+from cudbg.decoded import Bytes, Column, Decoded, Table
+from cudbg.entity import Context, Entity, entity
+from cudbg.io import Each, Io, Read, Write
+from cudbg.words import u32s
+
+_COUNTERS = 7  # T6_PM_NSTATS; a T5 fills the first five
+
+
+class Layout(LittleStruct):
+    """struct cudbg_pm_stats."""
+
+    _fields_ = (
+        ("tx_cnt", u32 * _COUNTERS),
+        ("rx_cnt", u32 * _COUNTERS),
+        ("tx_cyc", u64 * _COUNTERS),
+        ("rx_cyc", u64 * _COUNTERS),
+    )
+
+
+@entity(30, "PM_STATS")
+class PmStats(Entity):
+    """cudbg_collect_pm_stats()."""
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        layout, r = Layout.from_buffer(ctx.area(sizeof(Layout))), chip.r
+        tx = (r.PM_TX_STAT_CONFIG, r.PM_TX_STAT_COUNT, r.PM_TX_DBG_CTRL, r.PM_TX_DBG_DATA)
+        rx = (r.PM_RX_STAT_CONFIG, r.PM_RX_STAT_COUNT, r.PM_RX_DBG_CTRL, r.PM_RX_DBG_DATA)
+        layout.tx_cnt, layout.tx_cyc = _read(io, chip, tx, r.PM_TX_DBG_STAT_MSB)
+        layout.rx_cnt, layout.rx_cyc = _read(io, chip, rx, r.PM_RX_DBG_STAT_MSB)
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(Layout, blob)
+        columns = [Column("what"), Column("count", "d"), Column("bytes or cycles", "d")]
+        tx = zip(_TX_NAMES, layout.tx_cnt, layout.tx_cyc, strict=True)
+        rx = zip(_RX_NAMES, layout.rx_cnt, layout.rx_cyc, strict=True)
+        return Decoded(
+            [
+                Table("transmit", columns, [list(row) for row in tx][: chip.pm_stats]),
+                Table("receive", columns, [list(row) for row in rx][: chip.pm_stats]),
+            ]
+        )
+
+
+# pm_stats_show(): the sixth is not shown by the driver, the last two are a T6's.
+_TX_NAMES = (
+    "reads (bytes)",
+    "writes bypassing memory (bytes)",
+    "writes to memory (bytes)",
+    "bypassing and to memory (bytes)",
+    "waits for the FIFO (occupancy)",
+    "counter 6",
+    "read latency (cycles)",
+)
+_RX_NAMES = (*_TX_NAMES[:3], "flushes (bytes)", *_TX_NAMES[4:])
+
+
+def _read(
+    io: Io, chip: Chip, registers: tuple[Register, ...], msb: Register
+) -> tuple[list[int], list[int]]:
+    """Counts, and the 64-bit values beside them (t4_pmtx_get_stats(), t4_pmrx_get_stats())."""
+    config, count, ctrl, data = registers
+    ops = [
+        Write(config, Each(1)),
+        Read(count),
+        Write(ctrl, msb),
+        Read(data),
+        Write(ctrl, msb + 1),
+        Read(data),
+    ]
+    words = u32s(io.run(ops, chip.pm_stats))
+    cycles = [high << 32 | low for high, low in zip(words[1::3], words[2::3], strict=True)]
+    unused = [0] * (_COUNTERS - chip.pm_stats)
+    return [*words[0::3], *unused], [*cycles, *unused]

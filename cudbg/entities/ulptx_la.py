@@ -1,0 +1,115 @@
+"""ULPTX_LA: the logic analysers of the transmit side of the upper-layer protocol engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chip import Chip
+from chip.layout import LittleStruct, sizeof, u32
+from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from cudbg.entity import Context, Entity, entity
+from cudbg.io import Each, Io, Read, Write
+from cudbg.versioned import VersionHeader
+from cudbg.words import u32s
+
+_REVISION = 1
+_INSTANCES = 11  # CUDBG_NUM_ULPTX
+_INSTANCE_STEP = 0x10
+_DEPTH = 512  # CUDBG_NUM_ULPTX_READ
+_ASIC_DEPTH = 128  # CUDBG_NUM_ULPTX_ASIC_READ
+_ASIC_WORDS = 6  # CUDBG_NUM_ULPTX_ASIC
+
+
+class Trace(LittleStruct):
+    """struct cudbg_ulptx_la."""
+
+    _fields_ = (
+        ("rdptr", u32 * _INSTANCES),
+        ("wrptr", u32 * _INSTANCES),
+        ("rddata", u32 * _INSTANCES),
+        ("rd_data", u32 * (_INSTANCES * _DEPTH)),
+        ("rdptr_asic", u32 * _ASIC_DEPTH),
+        ("rddata_asic", u32 * (_ASIC_DEPTH * _ASIC_WORDS)),
+    )
+
+
+class Layout(LittleStruct):
+    """The trace behind its version."""
+
+    _fields_ = (("version", VersionHeader), ("trace", Trace))
+
+
+@entity(62, "ULPTX_LA")
+class UlptxLa(Entity):
+    """cudbg_collect_ulptx_la().
+
+    The sixth "ASIC" word is not one of this block's: the driver reads PM_RX_CFG there, a register
+    of the payload memory's receive side (it names it PM_RX_BASE_ADDR).
+    """
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
+        layout.version.set(_REVISION, sizeof(Trace))
+        _read_instances(io, chip, layout.trace)
+        _read_asic(io, chip, layout.trace)
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(Layout, blob)
+        layout.version.check(self.name, _REVISION, sizeof(Trace))
+        return Decoded([_instances(layout.trace), _words(layout.trace), _asic(layout.trace)])
+
+
+def _read_instances(io: Io, chip: Chip, trace: Trace) -> None:
+    """Pointers, then 1 + 512 words of each instance; reading a word moves its pointer on."""
+    r, step = chip.r, _INSTANCE_STEP
+    ops = [
+        Read(Each(r.ULP_TX_LA_RDPTR_0, step)),
+        Read(Each(r.ULP_TX_LA_WRPTR_0, step)),
+        Read(Each(r.ULP_TX_LA_RDDATA_0, step), 1 + _DEPTH, again=True),
+    ]
+    words = u32s(io.run(ops, _INSTANCES))
+    kept = 3 + _DEPTH
+    trace.rdptr = words[0::kept]
+    trace.wrptr = words[1::kept]
+    trace.rddata = words[2::kept]
+    trace.rd_data = [word for i in range(_INSTANCES) for word in words[i * kept :][3:kept]]
+
+
+def _read_asic(io: Io, chip: Chip, trace: Trace) -> None:
+    r = chip.r
+    ops = [
+        Write(r.ULP_TX_ASIC_DEBUG_CTRL, 1),
+        Read(r.ULP_TX_ASIC_DEBUG_CTRL, 1 + 5),  # and ULP_TX_ASIC_DEBUG_0 to _4 behind it
+        Read(r.PM_RX_CFG),
+    ]
+    words = u32s(io.run(ops, _ASIC_DEPTH))
+    kept = 1 + _ASIC_WORDS
+    trace.rdptr_asic = words[0::kept]
+    trace.rddata_asic = [word for i, word in enumerate(words) if i % kept]
+
+
+def _instances(trace: Trace) -> Table:
+    columns = [Column("instance", "d"), *(Column(n, "x8") for n in ("RDPTR", "WRPTR", "RDDATA"))]
+    pointers = zip(trace.rdptr, trace.wrptr, trace.rddata, strict=True)
+    return Table("ULP TX analysers", columns, [[i, *row] for i, row in enumerate(pointers)])
+
+
+def _words(trace: Trace) -> Table:
+    columns = [Column("step", "d"), *(Column(f"LA {i}", "x8") for i in range(_INSTANCES))]
+    return Table("ULP TX trace", columns, Lazy(lambda: _steps(trace)))
+
+
+def _steps(trace: Trace) -> Iterator[list[Value]]:
+    for step in range(_DEPTH):
+        yield [step, *trace.rd_data[step::_DEPTH]]
+
+
+def _asic(trace: Trace) -> Table:
+    names = ("CTRL", *(f"DEBUG_{i}" for i in range(_ASIC_WORDS - 1)), "PM_RX_CFG")
+    columns = [Column("step", "d"), *(Column(name, "x8") for name in names)]
+    words = trace.rddata_asic
+    rows = [
+        [step, trace.rdptr_asic[step], *words[step * _ASIC_WORDS :][:_ASIC_WORDS]]
+        for step in range(_ASIC_DEPTH)
+    ]
+    return Table("ULP TX ASIC debug words", columns, rows)

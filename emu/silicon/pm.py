@@ -1,0 +1,65 @@
+"""PM: the payload memory's managers, receive and transmit: counters, and debug words by index."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from emu.ports import Index
+from emu.silicon.model import Model
+from emu.space import Space
+
+SIDES = ("RX", "TX")
+DEBUG_WORDS = 0x10040
+"""PMDbgAddr goes up to 0x1003d."""
+COUNTERS = 8
+"""Values of STAT_CONFIG: 0 clears, 1 and on select."""
+
+
+class Side(NamedTuple):
+    """The spaces of one manager."""
+
+    debug: Space
+    counts: Space
+    totals: Space
+
+
+class PayloadMemory(Model):
+    """STAT_CONFIG selects a counter, DBG_CTRL a debug word; two of these are its total."""
+
+    def make(self) -> None:
+        self.sides = {side: self._make_side(f"pm_{side.lower()}") for side in SIDES}
+
+    def _make_side(self, name: str) -> Side:
+        return Side(
+            self.words.registers(f"{name}_dbg", DEBUG_WORDS, unit=1),
+            self.words.table(f"{name}_stat_count", rows=COUNTERS),
+            self.words.table(f"{name}_stat_total", rows=COUNTERS, width=2),
+        )
+
+    def wire(self) -> None:
+        for name, side in self.sides.items():
+            self._fill(name, side)
+            self._connect(name, side)
+
+    def _connect(self, name: str, side: Side) -> None:
+        r = self.r
+        config, ctrl = r[f"PM_{name}_STAT_CONFIG"], r[f"PM_{name}_DBG_CTRL"]
+        selected = Index(config, COUNTERS - 1)
+        self.ports.add(config, side.counts, selected, r[f"PM_{name}_STAT_COUNT"])
+        msb = r[f"PM_{name}_DBG_STAT_MSB"]
+        self.ports.add(config, side.totals, selected, msb, width=2)
+        address = ctrl.field("PMDbgAddr")
+        self.ports.index(ctrl, r[f"PM_{name}_DBG_DATA"], side.debug, mask=address.mask)
+
+    def _fill(self, name: str, side: Side) -> None:
+        """Counters that grow together: every command moves some hundreds of bytes."""
+        random = self.state.random(f"pm_{name}")
+        for row in range(1, COUNTERS):
+            count = random.randrange(1 << 16, 1 << 24)
+            total = count * random.randrange(64, 1500)
+            side.counts.fill(row, [count])
+            side.totals.fill(2 * row, [total >> 32, total & 0xFFFFFFFF])
+        for place in self.r:
+            if place.space == side.debug.name:
+                width = sum(field.width for field in place.fields) or 32
+                self.words.set(place, random.getrandbits(32) & (1 << width) - 1)

@@ -1,0 +1,40 @@
+"""The logic analyser of ULP RX: eight traces of 512 words behind one self-advancing register."""
+
+from __future__ import annotations
+
+from emu.ports import Index
+from emu.silicon.model import Model
+
+TRACES = 8
+DEPTH = 512
+
+
+class UlpRxLa(Model):
+    """CTL selects a trace, RDPTR a word of it; reading RDDATA moves RDPTR on."""
+
+    def make(self) -> None:
+        self.trace = self.words.table("ulp_rx_la", rows=TRACES * DEPTH)
+        self.wrptr = self.words.table("ulp_rx_la_wrptr", rows=TRACES)
+
+    def wire(self) -> None:
+        r = self.r
+        self.trace.fill(0, self._words())
+        wrptr = self.state.random("ulp_rx_la pointer").randrange(DEPTH)
+        self.wrptr.fill(0, [wrptr] * TRACES)
+        trace, word = Index(r.ULP_RX_LA_CTL, 7), Index(r.ULP_RX_LA_RDPTR, DEPTH - 1)
+        rows = [word, trace._replace(scale=DEPTH)]
+        self.ports.add(r.ULP_RX_LA_CTL, self.wrptr, trace, r.ULP_RX_LA_WRPTR)
+        self.ports.add(r.ULP_RX_LA_CTL, self.trace, rows, r.ULP_RX_LA_RDDATA)
+        self.ports.add(r.ULP_RX_LA_RDPTR, self.trace, rows, r.ULP_RX_LA_RDDATA, step="read")
+
+    def _words(self) -> list[int]:
+        """Trace after trace: PCMD low and high, type, message, four words of data (assumed)."""
+        random = self.state.random("ulp_rx_la")
+        traces: list[list[int]] = [[] for _ in range(TRACES)]
+        for _ in range(DEPTH):
+            pcmd = random.randrange(1 << 40)
+            words = [pcmd & 0xFFFFFFFF, pcmd >> 32, random.randrange(16), random.getrandbits(24)]
+            words += [random.getrandbits(32) for _ in range(4)]
+            for trace, value in zip(traces, words, strict=True):
+                trace.append(value)
+        return [value for trace in traces for value in trace]
