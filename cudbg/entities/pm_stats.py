@@ -6,7 +6,7 @@ from chip import Chip, Register
 from chip.layout import LittleStruct, sizeof, u32, u64
 from cudbg.decoded import Bytes, Column, Decoded, Table
 from cudbg.entity import Context, Entity, entity
-from cudbg.io import Each, Io, Read, Write
+from cudbg.io import Each, Io, Op, Read, Write
 from cudbg.words import u32s
 
 _COUNTERS = 7  # T6_PM_NSTATS; a T5 fills the first five
@@ -65,7 +65,7 @@ def _read(
 ) -> tuple[list[int], list[int]]:
     """Counts, and the 64-bit values beside them (t4_pmtx_get_stats(), t4_pmrx_get_stats())."""
     config, count, ctrl, data = registers
-    ops = [
+    ops: list[Op] = [
         Write(config, Each(1)),
         Read(count),
         Write(ctrl, msb),

@@ -8,7 +8,7 @@ from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
-from cudbg.io import Each, Io, Read, Write
+from cudbg.io import Each, Io, Op, Read, Write
 from cudbg.versioned import VersionHeader
 from cudbg.words import u32s
 
@@ -62,7 +62,7 @@ class UlptxLa(Entity):
 def _read_instances(io: Io, chip: Chip, trace: Trace) -> None:
     """Pointers, then 1 + 512 words of each instance; reading a word moves its pointer on."""
     r, step = chip.r, _INSTANCE_STEP
-    ops = [
+    ops: list[Op] = [
         Read(Each(r.ULP_TX_LA_RDPTR_0, step)),
         Read(Each(r.ULP_TX_LA_WRPTR_0, step)),
         Read(Each(r.ULP_TX_LA_RDDATA_0, step), 1 + _DEPTH, again=True),
@@ -77,7 +77,7 @@ def _read_instances(io: Io, chip: Chip, trace: Trace) -> None:
 
 def _read_asic(io: Io, chip: Chip, trace: Trace) -> None:
     r = chip.r
-    ops = [
+    ops: list[Op] = [
         Write(r.ULP_TX_ASIC_DEBUG_CTRL, 1),
         Read(r.ULP_TX_ASIC_DEBUG_CTRL, 1 + 5),  # and ULP_TX_ASIC_DEBUG_0 to _4 behind it
         Read(r.PM_RX_CFG),
