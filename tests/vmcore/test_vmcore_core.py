@@ -12,7 +12,7 @@ import vmcore
 from vmcore.errors import FormatError
 
 
-@pytest.fixture()
+@pytest.fixture
 def opened(tmp_path):
     def make(data):
         path = tmp_path / "base"

@@ -10,6 +10,7 @@ import struct
 import threading
 
 import pytest
+from vmcore_files import limited, refused_with
 
 import vmcore
 from vmcore.errors import CallbackFailed, DumpRefused
@@ -17,7 +18,7 @@ from vmcore.errors import CallbackFailed, DumpRefused
 CXGB4 = 0x2000ED8  # what the cxgb4 driver asks for: headers and 32 MiB
 
 
-@pytest.fixture()
+@pytest.fixture
 def dumps():
     registry = vmcore.DeviceDumps()
     yield registry
@@ -143,15 +144,8 @@ def test_a_kernel_without_the_option_says_eopnotsupp_whatever_else():
 
 
 def test_no_memory_is_enomem_and_adds_nothing(dumps):
-    used = int(open("/proc/self/statm").read().split()[0]) * 4096
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), limits[1]))
-    try:
-        with pytest.raises(DumpRefused) as refusal:
-            dumps.add_device_dump("d", 1 << 30, nothing)
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, limits)
-    assert refusal.value.errno == errno.ENOMEM
+    with limited(resource.RLIMIT_AS, 64 << 20), refused_with(errno.ENOMEM):
+        dumps.add_device_dump("d", 1 << 30, nothing)
     assert dumps.dumps == ()
 
 

@@ -36,6 +36,12 @@ def put(path, data, **options):
         os.write(fd, data)
 
 
+def put_half(path, error, **options):
+    with Output(path, **options) as fd:
+        os.write(fd, b"half")
+        raise error
+
+
 def test_the_file_appears_when_it_is_complete(tmp_path, way):
     with Output(tmp_path / "out") as fd:
         os.write(fd, b"half")
@@ -57,17 +63,15 @@ def test_it_is_readable_by_its_owner_only(tmp_path, way):
 
 
 def test_a_failure_leaves_nothing(tmp_path, way):
-    with pytest.raises(ZeroDivisionError), Output(tmp_path / "out") as fd:
-        os.write(fd, b"half")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        put_half(tmp_path / "out", ZeroDivisionError())
     assert os.listdir(tmp_path) == []
 
 
 def test_a_failure_leaves_what_was_there(tmp_path, way):
     (tmp_path / "out").write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), Output(tmp_path / "out", force=True) as fd:
-        os.write(fd, b"half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        put_half(tmp_path / "out", KeyboardInterrupt(), force=True)
     assert (tmp_path / "out").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["out"]
 
@@ -94,9 +98,11 @@ def test_force_needs_no_existing_file(tmp_path, way):
 
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, way):
-    with pytest.raises(OutputExists), Output(tmp_path / "out") as fd:
-        os.write(fd, b"ours")
-        (tmp_path / "out").write_bytes(b"theirs")
+    output = Output(tmp_path / "out")
+    os.write(output.__enter__(), b"ours")
+    (tmp_path / "out").write_bytes(b"theirs")
+    with pytest.raises(OutputExists):
+        output.__exit__(None, None, None)
     assert (tmp_path / "out").read_bytes() == b"theirs"
     assert os.listdir(tmp_path) == ["out"]
 

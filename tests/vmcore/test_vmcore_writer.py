@@ -11,7 +11,16 @@ import subprocess
 import sys
 
 import pytest
-from vmcore_files import PAGE, Elf, Load, dump_note, prstatus, vmcoreinfo
+from vmcore_files import (
+    PAGE,
+    Elf,
+    Load,
+    dump_note,
+    limited,
+    prstatus,
+    refused_with,
+    vmcoreinfo,
+)
 
 import vmcore
 from vmcore.errors import FormatError, OutputExists, OutputUnsuitable
@@ -35,7 +44,7 @@ def filler(data):
     return fill
 
 
-@pytest.fixture()
+@pytest.fixture
 def base_of(tmp_path):
     """A core opened on a file of these bytes."""
 
@@ -140,13 +149,13 @@ def test_a_base_may_be_replaced_by_what_is_made_of_it(tmp_path, base_of):
     assert memory(data, parse(data)[3][1]) == MEMORY
 
 
-def test_more_memory_segments_than_e_phnum_holds_are_written_and_read_back(tmp_path, base_of):
-    loads = [Load(n << 12, b"") for n in range(70_000)]
-    base = base_of(Elf([prstatus()], loads, xnum=True, align=1))
+def test_more_memory_segments_than_e_phnum_holds_are_written_and_read_back(tmp_path):
+    loads = [vmcore.Load(n << 12, 0, 1, 0, None) for n in range(0xFFFF)]
+    base = vmcore.ElfCore(vmcore.elf.ELF64, [], loads)
     vmcore.write(tmp_path / "out", registry(base, a=b"dump"))
     with vmcore.ElfCore.open(tmp_path / "out") as again:
-        assert [load.paddr for load in again.loads] == [n << 12 for n in range(70_000)]
-    assert len(vmcore.Reader(tmp_path / "out").notes) == 2
+        assert [load.paddr for load in again.loads] == [load.paddr for load in loads]
+    assert len(vmcore.Reader(tmp_path / "out").notes) == 1
 
 
 def test_untouched_pages_of_a_dump_are_holes(tmp_path):
@@ -162,7 +171,8 @@ def test_a_sparse_base_stays_sparse(tmp_path):
     path.write_bytes(bytes(Elf([], [Load(0, b"start")])))
     with path.open("r+b") as file:
         file.truncate(1 << 32)
-        struct.pack_into("<QQ", head := bytearray(file.read(PAGE)), 64 + 32, *[(1 << 32) - PAGE] * 2)
+        head = bytearray(file.read(PAGE))
+        struct.pack_into("<QQ", head, 64 + 32, (1 << 32) - PAGE, (1 << 32) - PAGE)
         os.pwrite(file.fileno(), head, 0)
         os.pwrite(file.fileno(), b"end", (1 << 32) - 3)
     with vmcore.ElfCore.open(path) as base:
@@ -222,16 +232,12 @@ def test_a_base_that_shrinks_while_it_is_copied_leaves_no_output(tmp_path, base_
 def test_a_full_file_leaves_nothing_under_the_final_name(tmp_path):
     """RLIMIT_FSIZE is the disk that anyone can fill."""
     dumps = registry(a=b"x" * (2 * MIB))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, limits[1]))
     try:
-        with pytest.raises(OSError) as error:
+        with limited(resource.RLIMIT_FSIZE, MIB), refused_with(errno.EFBIG):
             vmcore.write(tmp_path / "out", dumps)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, previous)
-    assert error.value.errno == errno.EFBIG
     assert os.listdir(tmp_path) == []
 
 

@@ -1,12 +1,39 @@
-"""Core files made by `struct.pack` alone: an opinion of their layout that is not the package's."""
+"""Core files made by `struct.pack` alone: an opinion of their layout that is not the package's.
+
+And what several tests need besides: an errno that is expected, a limit that is set for a while.
+"""
 
 from __future__ import annotations
 
+import re
+import resource
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
 
 PAGE = 4096
+
+
+def refused_with(number: int) -> pytest.RaisesExc[OSError]:
+    """A context that wants an `OSError` of this errno."""
+    return pytest.raises(OSError, match=re.escape(f"[Errno {number}]"))
+
+
+@contextmanager
+def limited(which: int, value: int) -> Iterator[None]:
+    """A context with a soft resource limit; address space counts from what is in use."""
+    if which == resource.RLIMIT_AS:
+        value += int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
+    old = resource.getrlimit(which)
+    resource.setrlimit(which, (value, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(which, old)
 
 
 def pad(data: bytes, unit: int = 4) -> bytes:
