@@ -35,15 +35,15 @@ class Client:
     """A connection to the server at `path`.
 
     `deadline`: seconds that the server may be silent while an answer is due. `spin`: seconds to
-    look for an answer without sleeping; it shortens a round trip between two idle cpus and costs
-    one.
+    look for an answer, yielding the cpu, before sleeping; with a server that does the same a
+    round trip between two cpus takes a seventh of the time.
 
     Every method raises ConnectionLost when the connection is lost, Refused when the server refuses
     the request; making a client also ConnectError.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 0.0
+        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 50e-6
     ) -> None:
         self._connection = Connection(os.fspath(path), deadline, spin)
         self._fds: list[int] = []

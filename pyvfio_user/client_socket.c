@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -95,20 +96,29 @@ int client_send(struct client *client, const void *data, uint32_t length, const 
     return 0;
 }
 
-/* One recvmsg(), after looking without sleeping for as long as the client was told to spin. */
+/* Look for replies without sleeping, for a while. Yielding lets a server on the same cpu send them. */
+static ssize_t spin(const struct client *client, struct msghdr *message)
+{
+    uint64_t until = client_now() + client->spin_us * UINT64_C(1000);
+
+    for (;;) {
+        ssize_t done = recvmsg(client->fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (done >= 0 || errno != EAGAIN || client_now() > until)
+            return done;
+        sched_yield();
+    }
+}
+
 static ssize_t receive_some(struct client *client, struct msghdr *message, bool wait)
 {
-    int flags = MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT);
+    ssize_t done = -1;
 
-    if (wait && client->spin_us) {
-        uint64_t until = client_now() + client->spin_us * UINT64_C(1000);
-        do {
-            ssize_t done = recvmsg(client->fd, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-            if (done >= 0 || errno != EAGAIN)
-                return done;
-        } while (client_now() < until);
-    }
-    return recvmsg(client->fd, message, flags);
+    errno = EAGAIN;
+    if (wait && client->spin_us)
+        done = spin(client, message);
+    if (done < 0 && errno == EAGAIN)
+        done = recvmsg(client->fd, message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+    return done;
 }
 
 /* Receive what is there (`wait`: sleep for it if nothing is) and handle it. The payload of the

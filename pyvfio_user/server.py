@@ -44,8 +44,8 @@ class Server(Callbacks):
     """A device on a socket at `path`, which clients may connect to as soon as this returns.
 
     `mode` and `owner` (a user's name or number) are the socket's. `deadline`: seconds that a client
-    may be silent half way through a message. `spin`: seconds to look for the next message without
-    sleeping; it answers sooner and costs a cpu.
+    may be silent half way through a message. `spin`: seconds to look for the next message, yielding
+    the cpu, before sleeping (see Client).
 
     Set the callbacks before `run`; they run in its thread. An exception in one is logged, and the
     client's request is refused.
@@ -59,7 +59,7 @@ class Server(Callbacks):
         mode: int = 0o600,
         owner: str | int | None = None,
         deadline: float = 5.0,
-        spin: float = 0.0,
+        spin: float = 50e-6,
     ) -> None:
         reason = lib.server_unavailable()
         if reason:

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -115,22 +116,30 @@ int __wrap_accept(int fd, struct sockaddr *address, socklen_t *length)
     return connection;
 }
 
+/* Look for a message without sleeping, for a while. Yielding lets a client on the same cpu send it. */
+static ssize_t spin(const struct server *server, int fd, struct msghdr *message, int flags)
+{
+    uint64_t until = now_us() + server->spin_us;
+
+    for (;;) {
+        ssize_t done = __real_recvmsg(fd, message, flags | MSG_DONTWAIT);
+        if (done >= 0 || errno != EAGAIN || now_us() > until)
+            return done;
+        sched_yield();
+    }
+}
+
 /* The first bytes of a message. Other threads have their turn while this waits. */
 static ssize_t receive_first(struct server *server, int fd, struct msghdr *message, int flags)
 {
-    ssize_t done;
+    ssize_t done = -1;
 
+    errno = EAGAIN;
     pthread_mutex_unlock(&server->busy);
-    if (server->spin_us) {
-        uint64_t until = now_us() + server->spin_us;
-        do {
-            done = __real_recvmsg(fd, message, flags | MSG_DONTWAIT);
-        } while (done < 0 && errno == EAGAIN && now_us() < until);
-        if (done >= 0 || errno != EAGAIN)
-            goto out;
-    }
-    done = __real_recvmsg(fd, message, flags);
-out:;
+    if (server->spin_us)
+        done = spin(server, fd, message, flags);
+    if (done < 0 && errno == EAGAIN)
+        done = __real_recvmsg(fd, message, flags);
     int error = errno;
     pthread_mutex_lock(&server->busy);
     errno = error;
