@@ -1,82 +1,145 @@
-"""The chip generations as records of data: a difference is a value here, not an `if` elsewhere."""
+"""The chip generations as records of data: a difference is a value here, not an `if` elsewhere.
+
+What belongs to one part of the chip is described in that part's file and hangs on the record by
+its name: `chip.cim.la_row_words`, `chip.le.clip_start`, `chip.memory.types`.
+"""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
-from typing import NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+from chip.spans import IndirectRange, Range, indirect_ranges, word_ranges
 from chip.table import Registers
 
+if TYPE_CHECKING:
+    from chip.cim import Cim
+    from chip.le import Le
+    from chip.memory import Memory
+    from chip.mps import Mps
+    from chip.sge import Sge
+    from chip.tp import Tp
 
-class Range(NamedTuple):
-    """Consecutive words of an index port: the first index, and how many."""
 
-    start: int
-    words: int
-
-
-@dataclass(frozen=True)
 class Chip:
     """One generation. Sizes are in the unit their name says; tables count entries."""
 
-    name: str
-    """`t5` or `t6`."""
-    version: int
-    """The top nibble of the PCI device id (t4_hw.c, t4_get_chip_type())."""
-    cim_la_words: int
-    """Words of CIM_LA behind its configuration word (cudbg_collect_cim_la())."""
-    rss_rows: int
-    """Rows of TP_RSS_LKP_TABLE, two queues each."""
-    rss_vfs: int
-    """Virtual functions with an RSS configuration (arch.vfcount)."""
-    pm_stats: int
-    """Counters of PM_RX_STAT and of PM_TX_STAT (arch.pm_stats_cnt)."""
-    mps_tcam_entries: int
-    """Entries of the MPS classification TCAM (arch.mps_tcam_size)."""
-    max_ports: int
-    """MAC ports with a register region."""
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        *,
+        firmware_code: int,
+        max_ports: int,
+        cim_la_words: int,
+        rss_rows: int,
+        rss_vfs: int,
+        pm_stats: int,
+        mps_tcam_entries: int,
+    ) -> None:
+        self.name = name
+        """`t5` or `t6`."""
+        self.version = version
+        """The top nibble of the PCI device id (t4_hw.c, t4_prep_adapter())."""
+        self.firmware_code = firmware_code
+        """FirmwareHeader.chip of an image for it (t4fw_api.h, enum fw_hdr_chip)."""
+        self.max_ports = max_ports
+        """MAC ports with a register region."""
+        self.cim_la_words = cim_la_words
+        """Words of CIM_LA behind its configuration word (cudbg_collect_cim_la())."""
+        self.rss_rows = rss_rows
+        """Rows of TP_RSS_LKP_TABLE, two queues each."""
+        self.rss_vfs = rss_vfs
+        """Virtual functions with an RSS configuration (arch.vfcount)."""
+        self.pm_stats = pm_stats
+        """Counters of PM_RX_STAT and of PM_TX_STAT (arch.pm_stats_cnt)."""
+        self.mps_tcam_entries = mps_tcam_entries
+        """Entries of the MPS classification TCAM (arch.mps_tcam_size)."""
+        self.register_map_bytes = 332 * 1024
+        """What REG_DUMP spans (cxgb4_ethtool.c, T5_REGMAP_SIZE; T6 has the same)."""
 
     @cached_property
     def r(self) -> Registers:
         """The chip's registers: `chip.r.PL_WHOAMI`."""
         return Registers(self.name)
 
+    def _part(self, module: str) -> Any:
+        """The chip's record in a part's file, loaded when asked for: programs start sooner."""
+        return getattr(import_module(f"chip.{module}"), self.name.upper())
+
+    @cached_property
+    def cim(self) -> Cim:
+        """The embedded processor (chip/cim.py)."""
+        part: Cim = self._part("cim")
+        return part
+
+    @cached_property
+    def le(self) -> Le:
+        """The lookup engine (chip/le.py)."""
+        part: Le = self._part("le")
+        return part
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Memories and regions (chip/memory.py)."""
+        part: Memory = self._part("memory")
+        return part
+
+    @cached_property
+    def mps(self) -> Mps:
+        """The packet switch (chip/mps.py)."""
+        part: Mps = self._part("mps")
+        return part
+
+    @cached_property
+    def sge(self) -> Sge:
+        """Queues (chip/sge.py)."""
+        part: Sge = self._part("sge")
+        return part
+
+    @cached_property
+    def tp(self) -> Tp:
+        """The transport processor (chip/tp.py)."""
+        part: Tp = self._part("tp")
+        return part
+
     def ranges(self, table: str) -> tuple[Range, ...]:
-        """The rows of `chip/ranges/<table>_<chip>.csv`."""
-        text = (files("chip") / "ranges" / f"{table}_{self.name}.csv").read_text()
-        return tuple(_range(row) for row in csv.DictReader(text.splitlines()))
+        """The rows of `chip/ranges/<table>`: `reg_dump`, `pcie_config`. Offsets in bytes."""
+        return word_ranges(table, self.name)
+
+    def indirect(self, group: str) -> tuple[IndirectRange, ...]:
+        """The records an entity reads behind an index port, in its order (none: empty).
+
+        Groups: tp_pio tp_tm_pio tp_mib sge_debug pcie_pdbg pcie_cdbg pm_rx pm_tx ma up_cim hma.
+        """
+        return indirect_ranges(group, self.name)
 
     def __repr__(self) -> str:
         return self.name.upper()
 
 
-def _range(row: dict[str, str]) -> Range:
-    first = int(row["first"], 16)
-    return Range(first, (int(row["last"], 16) - first) // 4 + 1)
-
-
 T5 = Chip(
-    name="t5",
-    version=5,
+    "t5",
+    5,
+    firmware_code=1,
+    max_ports=4,
     cim_la_words=2048,
     rss_rows=1024,
     rss_vfs=128,
     pm_stats=5,
     mps_tcam_entries=512,
-    max_ports=4,
 )
 T6 = Chip(
-    name="t6",
-    version=6,
+    "t6",
+    6,
+    firmware_code=2,
+    max_ports=2,
     cim_la_words=2050,
     rss_rows=2048,
     rss_vfs=256,
     pm_stats=7,
     mps_tcam_entries=512,
-    max_ports=2,
 )
 CHIPS = (T5, T6)
 

@@ -218,3 +218,7 @@ class ExtCapHeader(LittleStruct):
     """The first word of an extended capability."""
 
     _fields_ = (*little_word("next:20:12 version:16:4 id:0:16"),)
+
+
+CONFIG_DUMP_WORDS = 97
+"""Words of PCIE_CONFIG; `chip.ranges("pcie_config")` says which are read, the rest stay 0."""

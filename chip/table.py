@@ -2,7 +2,7 @@
 
 | file | what it says |
 |---|---|
-| `t5.csv`, `t6.csv` | every register of BAR0, arrays collapsed to (offset, count, stride): Chelsio's names |
+| `t5.csv`, `t6.csv` | every register of BAR0 by Chelsio's name, arrays in one row |
 | `linux.csv` | over those: Linux's names, aliases, access, reset values, and what the others lack |
 | `indirect_t5.csv`, `indirect_t6.csv` | registers reached through an index port, by space |
 | `linux_fields.csv` | Linux's names of fields that Chelsio calls otherwise |
@@ -15,13 +15,13 @@ another name of. `tests/chip` checks that.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 
 from chip.register import BAR0, Place, Register, UnknownRegister
 
-_FOLDER = Path(__file__).parent / "registers"
+_FOLDER = os.path.join(os.path.dirname(__file__), "registers")
 
 Row = dict[str, str]
 
@@ -39,8 +39,7 @@ class Registers:
     @cached_property
     def _lines(self) -> dict[str, str]:
         """The lines of the chip's own table by offset; they are split when asked for."""
-        text = (_FOLDER / f"{self._chip}.csv").read_text()
-        return {line.split(",", 1)[0]: line for line in text.splitlines()[1:]}
+        return {line.split(",", 1)[0]: line for line in _read(self._chip)[1:]}
 
     @cached_property
     def _offsets(self) -> dict[str, list[str]]:
@@ -145,9 +144,14 @@ def _elements(offset: str, count: str, stride: str) -> dict[int, tuple[str, int]
 
 def read_table(name: str) -> list[Row]:
     """A table of `chip/registers/`: plain CSV without quotes; the first line names the columns."""
-    head, *lines = (_FOLDER / f"{name}.csv").read_text().splitlines()
+    head, *lines = _read(name)
     columns = head.split(",")
     return [dict(zip(columns, line.split(","), strict=True)) for line in lines]
+
+
+def _read(name: str) -> list[str]:
+    with open(os.path.join(_FOLDER, f"{name}.csv")) as file:
+        return file.read().splitlines()
 
 
 _COLUMNS = ("offset", "register", "block", "count", "stride", "fields")

@@ -1,0 +1,62 @@
+"""Lists of words that a dump reads, from the tables in `chip/ranges/`."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+_FOLDER = os.path.join(os.path.dirname(__file__), "ranges")
+
+
+class Range(NamedTuple):
+    """Consecutive words: where they start, and how many."""
+
+    start: int
+    words: int
+
+
+class IndirectRange(NamedTuple):
+    """Words behind an index port: one record of an entity such as TP_INDIRECT."""
+
+    space: str
+    """The space whose registers `Registers.at(index, space)` names."""
+    port: str
+    """The register an index is written to."""
+    data: str
+    """The register that shows the word."""
+    first: int
+    words: int
+    step: int
+    """From one index to the next; the CIM's are byte addresses."""
+
+    @property
+    def indices(self) -> range:
+        """The indices in the order in which they are read."""
+        return range(self.first, self.first + self.words * self.step, self.step)
+
+
+def word_ranges(table: str, chip: str) -> tuple[Range, ...]:
+    """The rows (first, last) of `<table>_<chip>.csv`, or of `<table>.csv` if it is for all."""
+    own = f"{table}_{chip}"
+    rows = _rows(own if os.path.exists(os.path.join(_FOLDER, f"{own}.csv")) else table)
+    return tuple(_range(*(int(cell, 16) for cell in row)) for row in rows)
+
+
+def _range(first: int, last: int) -> Range:
+    return Range(first, (last - first) // 4 + 1)
+
+
+def indirect_ranges(group: str, chip: str) -> tuple[IndirectRange, ...]:
+    """The rows of `indirect.csv` of one group that are for this chip, in the order read."""
+    rows = (row for row in _rows("indirect") if row[0] == group and chip in row[1].split())
+    return tuple(_indirect(row) for row in rows)
+
+
+def _rows(name: str) -> list[list[str]]:
+    with open(os.path.join(_FOLDER, f"{name}.csv")) as file:
+        return [line.split(",") for line in file.read().splitlines()[1:]]
+
+
+def _indirect(row: list[str]) -> IndirectRange:
+    _, _, space, port, data, first, words, step = row
+    return IndirectRange(space, port, data, int(first, 16), int(words), int(step, 16))
