@@ -6,19 +6,17 @@ from collections.abc import Iterator
 
 from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
+from chip.tp import ULPRX_TRACE_WORDS, ULPRX_TRACES
 from cudbg.decoded import Bytes, Column, Decoded, Table, Value
 from cudbg.entity import Context, Entity, entity
 from cudbg.io import Io, Read
 from cudbg.words import u32s
 
-_TRACES = 8
-_DEPTH = 512  # ULPRX_LA_SIZE
-
 
 class Layout(LittleStruct):
     """struct cudbg_ulprx_la: the words of the eight traces side by side, in order of time."""
 
-    _fields_ = (("data", u32 * (_DEPTH * _TRACES)), ("size", u32))
+    _fields_ = (("data", u32 * (ULPRX_TRACE_WORDS * ULPRX_TRACES)), ("size", u32))
 
 
 @entity(41, "ULPRX_LA")
@@ -27,9 +25,9 @@ class UlprxLa(Entity):
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
-        for trace in range(_TRACES):
-            layout.data[trace::_TRACES] = _read_trace(io, chip, trace)
-        layout.size = _DEPTH
+        for trace in range(ULPRX_TRACES):
+            layout.data[trace::ULPRX_TRACES] = _read_trace(io, chip, trace)
+        layout.size = ULPRX_TRACE_WORDS
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(Layout, blob)
@@ -43,12 +41,12 @@ def _read_trace(io: Io, chip: Chip, trace: int) -> tuple[int, ...]:
     r = chip.r
     io.write(r.ULP_RX_LA_CTL, trace)
     io.write(r.ULP_RX_LA_RDPTR, io.read(r.ULP_RX_LA_WRPTR))
-    return u32s(io.run([Read(r.ULP_RX_LA_RDDATA, _DEPTH, again=True)]))
+    return u32s(io.run([Read(r.ULP_RX_LA_RDDATA, ULPRX_TRACE_WORDS, again=True)]))
 
 
 def _rows(layout: Layout) -> Iterator[list[Value]]:
     """Two words of PCMD, type, message and four of data (ulprx_la_show())."""
-    for at in range(0, len(layout.data), _TRACES):
-        pcmd_lo, pcmd_hi, kind, message, *data = layout.data[at : at + _TRACES]
+    for at in range(0, len(layout.data), ULPRX_TRACES):
+        pcmd_lo, pcmd_hi, kind, message, *data = layout.data[at : at + ULPRX_TRACES]
         payload = sum(word << 32 * i for i, word in enumerate(data))
         yield [pcmd_hi << 32 | pcmd_lo, kind, message, payload]

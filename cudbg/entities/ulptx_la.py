@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
+from chip.tp import ULPTX_ASIC_READS, ULPTX_INSTANCES, ULPTX_READS, ULPTX_STRIDE
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
 from cudbg.io import Each, Io, Op, Read, Write
@@ -13,10 +14,6 @@ from cudbg.versioned import VersionHeader
 from cudbg.words import u32s
 
 _REVISION = 1
-_INSTANCES = 11  # CUDBG_NUM_ULPTX
-_INSTANCE_STEP = 0x10
-_DEPTH = 512  # CUDBG_NUM_ULPTX_READ
-_ASIC_DEPTH = 128  # CUDBG_NUM_ULPTX_ASIC_READ
 _ASIC_WORDS = 6  # CUDBG_NUM_ULPTX_ASIC
 
 
@@ -24,12 +21,12 @@ class Trace(LittleStruct):
     """struct cudbg_ulptx_la."""
 
     _fields_ = (
-        ("rdptr", u32 * _INSTANCES),
-        ("wrptr", u32 * _INSTANCES),
-        ("rddata", u32 * _INSTANCES),
-        ("rd_data", u32 * (_INSTANCES * _DEPTH)),
-        ("rdptr_asic", u32 * _ASIC_DEPTH),
-        ("rddata_asic", u32 * (_ASIC_DEPTH * _ASIC_WORDS)),
+        ("rdptr", u32 * ULPTX_INSTANCES),
+        ("wrptr", u32 * ULPTX_INSTANCES),
+        ("rddata", u32 * ULPTX_INSTANCES),
+        ("rd_data", u32 * (ULPTX_INSTANCES * ULPTX_READS)),
+        ("rdptr_asic", u32 * ULPTX_ASIC_READS),
+        ("rddata_asic", u32 * (ULPTX_ASIC_READS * _ASIC_WORDS)),
     )
 
 
@@ -61,18 +58,18 @@ class UlptxLa(Entity):
 
 def _read_instances(io: Io, chip: Chip, trace: Trace) -> None:
     """Pointers, then 1 + 512 words of each instance; reading a word moves its pointer on."""
-    r, step = chip.r, _INSTANCE_STEP
+    r, step = chip.r, ULPTX_STRIDE
     ops: list[Op] = [
         Read(Each(r.ULP_TX_LA_RDPTR_0, step)),
         Read(Each(r.ULP_TX_LA_WRPTR_0, step)),
-        Read(Each(r.ULP_TX_LA_RDDATA_0, step), 1 + _DEPTH, again=True),
+        Read(Each(r.ULP_TX_LA_RDDATA_0, step), 1 + ULPTX_READS, again=True),
     ]
-    words = u32s(io.run(ops, _INSTANCES))
-    kept = 3 + _DEPTH
+    words = u32s(io.run(ops, ULPTX_INSTANCES))
+    kept = 3 + ULPTX_READS
     trace.rdptr = words[0::kept]
     trace.wrptr = words[1::kept]
     trace.rddata = words[2::kept]
-    trace.rd_data = [word for i in range(_INSTANCES) for word in words[i * kept :][3:kept]]
+    trace.rd_data = [word for i in range(ULPTX_INSTANCES) for word in words[i * kept :][3:kept]]
 
 
 def _read_asic(io: Io, chip: Chip, trace: Trace) -> None:
@@ -82,7 +79,7 @@ def _read_asic(io: Io, chip: Chip, trace: Trace) -> None:
         Read(r.ULP_TX_ASIC_DEBUG_CTRL, 1 + 5),  # and ULP_TX_ASIC_DEBUG_0 to _4 behind it
         Read(r.PM_RX_CFG),
     ]
-    words = u32s(io.run(ops, _ASIC_DEPTH))
+    words = u32s(io.run(ops, ULPTX_ASIC_READS))
     kept = 1 + _ASIC_WORDS
     trace.rdptr_asic = words[0::kept]
     trace.rddata_asic = [word for i, word in enumerate(words) if i % kept]
@@ -95,13 +92,13 @@ def _instances(trace: Trace) -> Table:
 
 
 def _words(trace: Trace) -> Table:
-    columns = [Column("step", "d"), *(Column(f"LA {i}", "x8") for i in range(_INSTANCES))]
+    columns = [Column("step", "d"), *(Column(f"LA {i}", "x8") for i in range(ULPTX_INSTANCES))]
     return Table("ULP TX trace", columns, Lazy(lambda: _steps(trace)))
 
 
 def _steps(trace: Trace) -> Iterator[list[Value]]:
-    for step in range(_DEPTH):
-        yield [step, *trace.rd_data[step::_DEPTH]]
+    for step in range(ULPTX_READS):
+        yield [step, *trace.rd_data[step::ULPTX_READS]]
 
 
 def _asic(trace: Trace) -> Table:
@@ -110,6 +107,6 @@ def _asic(trace: Trace) -> Table:
     words = trace.rddata_asic
     rows = [
         [step, trace.rdptr_asic[step], *words[step * _ASIC_WORDS :][:_ASIC_WORDS]]
-        for step in range(_ASIC_DEPTH)
+        for step in range(ULPTX_ASIC_READS)
     ]
     return Table("ULP TX ASIC debug words", columns, rows)

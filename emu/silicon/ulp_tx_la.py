@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from chip.tp import ULPTX_ASIC_READS, ULPTX_INSTANCES, ULPTX_READS
 from emu.ports import Index
 from emu.silicon.model import Model, writes
 
-INSTANCES = 11
-DEPTH = 512
-ASIC_DEPTH = 128
 ASIC_WORDS = 5
 STROBE = 1
 
@@ -16,17 +14,19 @@ class UlpTxLa(Model):
     """RDPTR selects a word of an instance; reading its RDDATA moves RDPTR on."""
 
     def make(self) -> None:
-        self.traces = [self.words.table(f"ulp_tx_la_{i}", rows=DEPTH) for i in range(INSTANCES)]
+        self.traces = [
+            self.words.table(f"ulp_tx_la_{i}", rows=ULPTX_READS) for i in range(ULPTX_INSTANCES)
+        ]
 
     def wire(self) -> None:
         random = self.state.random("ulp_tx_la")
         for i, trace in enumerate(self.traces):
-            trace.fill(0, [random.getrandbits(32) for _ in range(DEPTH)])
+            trace.fill(0, [random.getrandbits(32) for _ in range(ULPTX_READS)])
             rdptr = self.r[f"ULP_TX_LA_RDPTR_{i}"]
-            self.words.read_only(self.r[f"ULP_TX_LA_WRPTR_{i}"], random.randrange(DEPTH))
-            self.words.set(rdptr, random.randrange(DEPTH))
+            self.words.read_only(self.r[f"ULP_TX_LA_WRPTR_{i}"], random.randrange(ULPTX_READS))
+            self.words.set(rdptr, random.randrange(ULPTX_READS))
             data = self.r[f"ULP_TX_LA_RDDATA_{i}"]
-            self.ports.add(rdptr, trace, Index(rdptr, DEPTH - 1), data, step="read")
+            self.ports.add(rdptr, trace, Index(rdptr, ULPTX_READS - 1), data, step="read")
 
 
 class UlpTxAsicDebug(Model):
@@ -34,7 +34,9 @@ class UlpTxAsicDebug(Model):
 
     def make(self) -> None:
         random = self.state.random("ulp_tx_asic_debug")
-        self.sets = [[random.getrandbits(32) for _ in range(ASIC_WORDS)] for _ in range(ASIC_DEPTH)]
+        self.sets = [
+            [random.getrandbits(32) for _ in range(ASIC_WORDS)] for _ in range(ULPTX_ASIC_READS)
+        ]
         self.next = 0
 
     @writes("ULP_TX_ASIC_DEBUG_CTRL")
@@ -43,7 +45,7 @@ class UlpTxAsicDebug(Model):
         if value & STROBE:
             for i, word in enumerate(self.sets[self.next]):
                 self.words.set(self.r[f"ULP_TX_ASIC_DEBUG_{i}"], word)
-            self.next = (self.next + 1) % ASIC_DEPTH
+            self.next = (self.next + 1) % ULPTX_ASIC_READS
         return None
 
     def save(self) -> int:

@@ -1,0 +1,41 @@
+"""RSS: the table that spreads received packets over queues."""
+
+from __future__ import annotations
+
+import errno
+
+from chip import Chip
+from chip.tp import RSS_REQUEST
+from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
+from cudbg.entity import Context, Entity, entity
+from cudbg.io import Each, Io, Op, Poll, Write
+from cudbg.words import u16s, u32s
+
+_ATTEMPTS = 5
+_PER_ROW = 2
+_COLUMNS = 8
+
+
+@entity(22, "RSS")
+class Rss(Entity):
+    """cudbg_collect_rss(): one 16-bit queue id per entry, two to a row of the table."""
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area = ctx.area(2 * _PER_ROW * chip.rss_rows).cast("H")
+        table = chip.r.TP_RSS_LKP_TABLE
+        valid = table.mask("LkpTblRowVld")
+        ops: list[Op] = [
+            Write(table, Each(RSS_REQUEST)),
+            Poll(table, valid, valid, _ATTEMPTS, error=-errno.EAGAIN, keep=True),
+        ]
+        for row, word in enumerate(u32s(io.run(ops, chip.rss_rows))):
+            area[_PER_ROW * row] = table.get(word, "LkpTblQueue0")
+            area[_PER_ROW * row + 1] = table.get(word, "LkpTblQueue1")
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        queues = u16s(self.need(blob, 2 * _PER_ROW * chip.rss_rows))
+        columns = [Column("entry", "d"), *(Column(f"+{i}", "d") for i in range(_COLUMNS))]
+        rows = Lazy(
+            lambda: ([at, *queues[at : at + _COLUMNS]] for at in range(0, len(queues), _COLUMNS))
+        )
+        return Decoded([Table("queue ids", columns, rows)])

@@ -1,0 +1,52 @@
+"""RSS_VF_CONF: how each virtual function's packets are hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chip import Chip
+from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from cudbg.entity import Context, Entity, entity
+from cudbg.io import Column as Cell
+from cudbg.io import Io, Op, Read, Write
+from cudbg.words import u32s
+
+_RECORD = 8  # struct cudbg_rss_vf_conf: VFL, then VFH
+
+
+@entity(25, "RSS_VF_CONF")
+class RssVfConf(Entity):
+    """cudbg_collect_rss_vf_config().
+
+    The driver reads TP_RSS_CONFIG_VRT before each request; what it writes back differs in the
+    index alone, so the first word read serves for all.
+    """
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area, r = ctx.area(_RECORD * chip.rss_vfs), chip.r
+        request = r.TP_RSS_CONFIG_VRT
+        base = io.read(request)
+        base &= ~request.mask("VfRdRg", "VfWrEn", "KeyWrEn", "VfWrAddr")
+        base |= request.of(VfRdEn=1)
+        load: list[Op] = [
+            Write(request, Cell()),
+            Write(r.TP_PIO_ADDR, r.TP_RSS_VFL_CONFIG),
+            Read(r.TP_PIO_DATA),
+            Write(r.TP_PIO_ADDR, r.TP_RSS_VFH_CONFIG),
+            Read(r.TP_PIO_DATA),
+        ]
+        rows = [base | request.of(VfWrAddr=vf) for vf in range(chip.rss_vfs)]
+        io.run(load, rows[:1], area[:_RECORD])
+        io.run([Read(request, keep=False), *load], rows[1:], area[_RECORD:])
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        words = u32s(self.need(blob, _RECORD * chip.rss_vfs))
+        names = [field.name for field in chip.r.TP_RSS_VFH_CONFIG.fields]
+        columns = [Column("VF", "d"), Column("KEYSCRAMBLE", "x8")]
+        columns += [Column(name, "d") for name in names]
+        return Decoded([Table("virtual functions", columns, Lazy(lambda: _rows(words, chip)))])
+
+
+def _rows(words: tuple[int, ...], chip: Chip) -> Iterator[list[Value]]:
+    for vf, (vfl, vfh) in enumerate(zip(words[::2], words[1::2], strict=True)):
+        yield [vf, vfl, *chip.r.TP_RSS_VFH_CONFIG.decode(vfh).values()]
