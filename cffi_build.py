@@ -96,6 +96,7 @@ def pyvfio_user_server() -> FFI:
             "pyvfio_user/server_check.c",
             "pyvfio_user/server_library.c",
             "pyvfio_user/server_socket.c",
+            "pyvfio_user/server_stream.c",
         ],
         include_dirs=[str(folder) for folder in library.include_dirs],
         link=[

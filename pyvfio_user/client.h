@@ -5,8 +5,9 @@
 
 struct client;
 
-/* What went over the socket so far. A round trip is counted each time somebody waits for replies.
-*/ struct client_counters {
+/* What went over the socket so far. A round trip is counted each time somebody waits for
+ * replies. */
+struct client_counters {
     uint64_t messages;
     uint64_t sends;
     uint64_t round_trips;
@@ -15,8 +16,7 @@ struct client;
 };
 
 /* `fd` is a connected stream socket and stays the caller's; `deadline_ms` bounds every silence.
-NULL: no
- * memory. Before it sleeps, a wait looks for replies for `spin_us` microseconds. */
+ * NULL: no memory. Before it sleeps, a wait looks for replies for `spin_us` microseconds. */
 struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us);
 void client_destroy(struct client *client);
 
@@ -27,8 +27,8 @@ void client_set_limits(struct client *client, uint32_t max_transfer, int write_m
 int client_failed(const struct client *client);
 const struct client_counters *client_counters(const struct client *client);
 
-/* One command with `fds` attached, and its reply: returns the payload's length, at most `capacity`.
- * *reply_fd_count holds the room for descriptors and receives their number. */
+/* One command with `fds` attached, and its reply: returns the payload's length, at most
+ * `capacity`. *reply_fd_count holds the room for descriptors and receives their number. */
 int client_call(struct client *client, uint16_t command, const void *payload, uint32_t length,
                 const int *fds, uint32_t fd_count, void *reply, uint32_t capacity, int *reply_fds,
                 uint32_t *reply_fd_count);
@@ -40,8 +40,8 @@ int client_region_write(struct client *client, uint32_t region, uint64_t offset,
                         uint64_t length);
 
 /* Posted: nobody learns whether the server liked it. Sent with the next flush or wait at the
-latest. */ int client_region_post(struct client *client, uint32_t region, uint64_t offset, const
-void *data,
+ * latest. */
+int client_region_post(struct client *client, uint32_t region, uint64_t offset, const void *data,
                        uint64_t length);
 int client_flush(struct client *client);
 

@@ -34,8 +34,8 @@ static int failure(struct client *client)
     return client_fail(client, -EIO);
 }
 
-/* Wait until the socket takes more; replies that arrive meanwhile are taken in, for a server that
- * cannot send does not receive either. */
+/* Wait until the socket takes more; replies that arrive meanwhile are taken in, for a server
+ * that cannot send does not receive either. */
 static int wait_writable(struct client *client)
 {
     struct pollfd poller = {.fd = client->fd, .events = POLLOUT};
@@ -96,7 +96,7 @@ int client_send(struct client *client, const void *data, uint32_t length, const 
     return 0;
 }
 
-/* Look for replies without sleeping, for a while. Yielding lets a server on the same cpu send them. */
+/* Look for replies without sleeping, for a while. Yielding lets a server on this cpu send them. */
 static ssize_t spin(const struct client *client, struct msghdr *message)
 {
     uint64_t until = client_now() + client->spin_us * UINT64_C(1000);

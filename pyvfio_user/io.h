@@ -3,14 +3,13 @@
  * integers. */
 
 /* One access to one region, as a server receives it and as the in-process transport makes it.
- * `length` bytes at `offset`, little-endian, in ascending order. Returns 0 or -errno; never more.
- * */
-typedef int (*region_access)(void *cookie, uint64_t offset, void *data, uint32_t length, int
-is_write);
+ * `length` bytes at `offset`, little-endian, in ascending order. Returns 0 or -errno, nothing
+ * else. */
+typedef int (*region_access)(void *cookie, uint64_t offset, void *data, uint32_t length,
+                             int is_write);
 
 /* What a transport gives: what PCIe gives. Each call makes `count` accesses of `width` (4 or 8)
-bytes at
- * ascending offsets. Accesses take effect in the order of the calls.
+ * bytes at ascending offsets. Accesses take effect in the order of the calls.
  *   write  is posted: `data` may be reused at once, the device may see it later.
  *   read   is split:  `into` is filled at the latest when the next fence returns.
  *   fence  waits until every read has been answered and every write was handed over.

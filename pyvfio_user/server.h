@@ -1,10 +1,9 @@
 /* The server's core: libvfio-user, with what it leaves to its users. All functions return 0 or
--errno
- * unless they say otherwise.
+ * -errno unless they say otherwise.
  *
- * The library is not thread-safe. Here one thread runs the server; a lock is free only while that
- * thread waits for a message, so server_irq() and server_dma() may be called from any thread and
- * from callbacks. */
+ * The library is not thread-safe. Here one thread runs the server; a lock is free only while
+ * that thread waits for a message, so server_irq() and server_dma() may be called from any
+ * thread and from callbacks. */
 
 struct server;
 
@@ -25,8 +24,7 @@ struct server *server_create(const char *path, const struct server_callbacks *ca
 void server_destroy(struct server *server);
 
 /* A region. `flags` are VFU_REGION_FLAG_*. `area_length` bytes at `area_offset` can be mapped by
-the
- * client (0: nothing); `fd` is a file that holds an image of the region from `fd_offset` on. */
+ * the client (0: nothing); `fd` is a file that holds an image of the region from `fd_offset` on. */
 struct server_region {
     region_access access;
     void *cookie;
@@ -69,6 +67,6 @@ void server_stop(struct server *server);
 /* -ENOENT: the client gave no eventfd for this vector. */
 int server_irq(struct server *server, uint32_t vector);
 
-/* Copy between `data` and the client's memory. -ENOENT: it has none there; -EACCES: not permitted;
- * -EFAULT: lent without a descriptor, or its file has shrunk. */
+/* Copy between `data` and the client's memory. -ENOENT: it has none there; -EACCES: not
+ * permitted; -EFAULT: lent without a descriptor, or its file has shrunk. */
 int server_dma(struct server *server, uint64_t address, void *data, uint64_t length, int is_write);

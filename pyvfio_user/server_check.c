@@ -53,8 +53,8 @@ static uint32_t header_register_size(uint64_t offset)
     return 1;
 }
 
-/* pci_caps.c copies a long write over its stack; pci.c reads more than a short one has. PCI itself
- * knows writes of 1, 2 or 4 bytes, aligned. */
+/* pci_caps.c copies a long write over its stack; pci.c reads more than a short one has. PCI
+ * itself knows writes of 1, 2 or 4 bytes, aligned. */
 static bool config_write_is_harmful(const void *payload, size_t length)
 {
     struct vfio_user_region_access access;
