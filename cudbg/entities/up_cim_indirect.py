@@ -1,0 +1,34 @@
+"""UP_CIM_INDIRECT: the embedded processor's registers."""
+
+from __future__ import annotations
+
+from chip import Chip
+from chip.spans import IndirectRange
+from cudbg.entity import Context, entity
+from cudbg.errors import DeadDevice, DeviceError, Status
+from cudbg.io import Io
+from cudbg.ireg import IregEntity
+from cudbg.ports import cim_read
+
+_CONSECUTIVE = 4
+
+
+@entity(64, "UP_CIM_INDIRECT", groups=("up_cim",))
+class UpCimIndirect(IregEntity):
+    """cudbg_collect_up_cim_indirect(); its failures leave sys_err 0."""
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        try:
+            super().collect(io, chip, ctx)
+        except DeadDevice:
+            raise
+        except DeviceError as error:
+            raise Status(error.code) from error
+
+    def read(self, io: Io, chip: Chip, item: IndirectRange, words: memoryview) -> None:
+        """Words that follow each other in one go, others one by one (t4_cim_read())."""
+        if item.step == _CONSECUTIVE:
+            groups = [(item.first, item.words)]
+        else:
+            groups = [(address, 1) for address in item.indices]
+        cim_read(io, chip, groups, words)
