@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from chip.pci import REGISTERS_BYTES, Bar
+from chip.pci import CONFIG_BYTES, REGISTERS_BYTES, Bar
 from emu import profile as profiles
 from emu._cffi import ffi
 from emu.core import Core
@@ -16,8 +16,11 @@ from emu.oddity import Oddities
 from emu.profile import Profile
 from emu.silicon import faults, models
 from emu.silicon.model import Model
+from emu.silicon.pcie import ConfigBackDoor
 from emu.snapshot import Snapshot
 from emu.state import State
+
+T = TypeVar("T", bound=Model)
 
 BARS: dict[int, int] = {Bar.REGISTERS: REGISTERS_BYTES, Bar.DOORBELLS: 8 << 20, Bar.MSIX: 8 << 10}
 """Bytes of each BAR."""
@@ -85,7 +88,7 @@ class Card:
             model.bind()
         self.core.fetch_all()
 
-    def model(self, kind: type[Any]) -> Any:
+    def model(self, kind: type[T]) -> T:
         """The card's model of this class; EmulatorError if it has none."""
         for model in self.models:
             if isinstance(model, kind):
@@ -140,6 +143,19 @@ class Card:
     def write(self, offset: int, value: int, width: int = 4) -> None:
         """Writes one register of BAR0."""
         self.bar_write(0, offset, value.to_bytes(width, "little"))
+
+    def config_access(self, offset: int, data: bytes | int) -> bytes:
+        """Writes `data` to configuration space, or reads as many bytes; AccessError if refused."""
+        space = self.model(ConfigBackDoor).config
+        if isinstance(data, int):
+            return bytes(space.read(offset, data))
+        space.write(offset, bytes(data))
+        return b""
+
+    @property
+    def config(self) -> bytes:
+        """Configuration space as it is."""
+        return self.config_access(0, CONFIG_BYTES)
 
     @property
     def accesses(self) -> dict[str, int]:

@@ -42,6 +42,8 @@ int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32
         int copied = emu_window_copy(core, space, index, 1, value, 0);
         return copied < 0 ? copied : 0;
     }
+    case WORD_ALIAS:
+        return emu_word_read(core, space, space->links[index], value);
     default:
         return 0;
     }
@@ -96,6 +98,8 @@ int emu_word_write(struct core *core, struct space *space, uint32_t index, uint3
     }
     case WORD_OFFSET:
         return offset_write(core, space, index, value);
+    case WORD_ALIAS:
+        return emu_word_write(core, space, space->links[index], value);
     case WORD_PLAIN:
         break;
     }

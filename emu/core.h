@@ -15,6 +15,7 @@ enum word_kind {
     WORD_HOOK_WRITE,  /* Python is asked for writes; a read sees the word */
     WORD_WINDOW,      /* shows adapter memory */
     WORD_OFFSET,      /* moves a window */
+    WORD_ALIAS,       /* another place of the word its link names */
 };
 
 enum oddity_kind {
@@ -25,8 +26,8 @@ enum oddity_kind {
     ODD_UNDESCRIBED, /* a word that nothing names, or a row beyond its table */
 };
 
-/* An array of words. `kinds` may be NULL: all plain. `links` says which command, port, hook or window a
- * word of such a kind belongs to. `number` is the space's place in Python's list. */
+/* An array of words. `kinds` may be NULL: all plain. `links` says which command, port, hook, window or word
+ * a word of such a kind belongs to. `number` is the space's place in Python's list. */
 struct space {
     uint32_t *words;
     const uint8_t *kinds;

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from chip import Chip, Register
 from emu._cffi import ffi, lib
-from emu.decode import Names, bar0_kinds
+from emu.decode import Names, described
 from emu.errors import AccessError, ModelError
 from emu.memfd import Memfd
 from emu.memory import Memories
@@ -70,7 +70,9 @@ class Core:
         self._connect()
         self.regions = {bar: self._region(bar) for bar in bars}
         self.bar0 = self.words.space("bar0")
-        self.bar0.kinds[:] = bar0_kinds(chip, self.bar0.count)
+        self.bar0.kinds[:], resets = described(chip, self.bar0.count)
+        for index, value in resets:
+            self.bar0.words[index] = value
 
     def _connect(self) -> None:
         self.c.handle = self._handle

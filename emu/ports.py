@@ -127,12 +127,16 @@ class Ports:
         entry.clear |= clear
         entry.set = (entry.set | set_) & ~clear
 
-    def stick(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
-        """A fault: commands are ignored from now on, and the register shows these bits."""
+    def stick(self, command: Register, *, clear: int = 0, set_: int = 0, now: bool = True) -> None:
+        """A fault: commands are ignored from now on, and the register shows these bits.
+
+        `now`: it shows them at once, not only behind the next command.
+        """
         entry = self.commands[self._command(command)]
         entry.stuck, entry.clear, entry.set = 1, (entry.clear | clear) & ~set_, set_
-        space, index = self._words.where(command)
-        space.words[index] = (space.words[index] & ~clear) | set_
+        if now:
+            space, index = self._words.where(command)
+            space.words[index] = (space.words[index] & ~clear) | set_
 
     def save(self) -> bytes:
         """The state of the command registers: what faults changed."""

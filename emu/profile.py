@@ -113,7 +113,7 @@ class Queues:
     """`[queues]`: queue sets of each port, as the driver had them when the machine died."""
 
     per_port: int = number(4, 1, 16)
-    obq_size: int = number(8, 1, 16)
+    obq_size: int = number(8, 1, 8)
     """Size of each CIM outbound queue in 256-byte units."""
 
 

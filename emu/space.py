@@ -25,10 +25,11 @@ class Kind(IntEnum):
     HOOK_WRITE = 9
     WINDOW = 10
     OFFSET = 11
+    ALIAS = 12
 
 
-ACCESS = {"": Kind.PLAIN, "rw": Kind.PLAIN, "ro": Kind.READ_ONLY, "w1c": Kind.CLEAR}
-"""The access column of the register tables."""
+ACCESS = {"ro": Kind.READ_ONLY, "w1c": Kind.CLEAR, "wo": Kind.PLAIN}
+"""Values of the register tables' access column that say all of a word's behaviour."""
 
 
 class Space:

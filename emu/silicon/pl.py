@@ -1,23 +1,34 @@
-"""PL: who the function is, and the card's interrupts."""
+"""PL: who the function is, the card's interrupts, and the function's view of its own registers."""
 
 from __future__ import annotations
 
 from chip.pci import PF
 from emu.silicon.model import Model, fault
+from emu.space import Kind
+
+OWN_VIEW = 0x1B000
+"""Where a function sees its own registers (t4_regs.h, MYPF_BASE) ..."""
+PF_VIEW, PF_STRIDE = 0x1E000, 0x400
+"""... and where those of each function lie (PF_BASE, PF_STRIDE)."""
 
 
 class Pl(Model):
-    """The registers of the port to the host that name the function and the chip's revision."""
+    """Identity and interrupt registers."""
 
     def wire(self) -> None:
-        r = self.r
-        self.words.read_only(r.PL_WHOAMI, r.PL_WHOAMI.of(SourcePF=PF))
-        self.words.read_only(r.PL_REV, r.PL_REV.of(Rev=self.state.profile.card.revision))
-        self.words.write_to_clear(r.PL_INT_CAUSE, 0)
-        self.words.plain(r.PL_INT_ENABLE, 0)
-        self.words.plain(r.PL_INT_MAP0, 0)
+        r, words = self.r, self.words
+        words.fields(r.PL_WHOAMI, SourcePF=PF)
+        words.read_only(r.PL_REV, r.PL_REV.of(Rev=self.state.profile.card.revision))
+        for register in (r.PL_INT_ENABLE, r.PL_PERR_ENABLE, r.PL_INT_MAP0, r.PL_PF_INT_ENABLE):
+            words.plain(register)
+        self._own_view()
 
-    @fault("whoami-other-function", "PL_WHOAMI names PF 0: the driver leaves the card alone.")
+    def _own_view(self) -> None:
+        first = (PF_VIEW + PF * PF_STRIDE) // 4
+        for index in range(PF_STRIDE // 4):
+            self.core.bar0.set_kind(OWN_VIEW // 4 + index, Kind.ALIAS, first + index)
+
+    @fault("other-function", "PL_WHOAMI names PF 0: the driver leaves the card alone, no dump.")
     def be_another_function(self) -> None:
         self.words.fields(self.r.PL_WHOAMI, SourcePF=0)
 

@@ -19,6 +19,7 @@ SHARES = 64
 """Shares are in this many parts of a memory."""
 
 ON_CHIP = (
+    ("dbvfifo", 4),
     ("dbq_contexts", 6),
     ("imsg_contexts", 6),
     ("flm_cache", 4),
@@ -28,10 +29,9 @@ ON_CHIP = (
     ("pstruct_free_list", 4),
     ("ulprx_state", 4),
     ("ulptx_state", 4),
-    ("dbvfifo", 4),
     ("le_hash", 8),
 )
-"""In EDC0."""
+"""In EDC0. The doorbell FIFO comes first because the driver takes its base shifted (BASEADDR_G)."""
 
 FIRMWARE = (("up_ram", 40), ("up_extmem2", 8))
 """In EDC1."""

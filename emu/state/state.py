@@ -8,8 +8,11 @@ from random import Random
 
 from emu.memory import Memories
 from emu.profile import Profile
+from emu.state.cim_queues import CimQueues
 from emu.state.identity import Identity
 from emu.state.memory_map import MemoryMap
+from emu.state.tids import Table
+from emu.state.traffic import Traffic
 
 
 class State:
@@ -33,3 +36,18 @@ class State:
     def memory_map(self) -> MemoryMap:
         """Which regions the adapter's memory is divided into."""
         return MemoryMap.make(self.profile, self.memories)
+
+    @cached_property
+    def lookup(self) -> Table:
+        """The lookup engine's table: connections, servers, filters, and how TIDs are divided."""
+        return Table.make(self.profile, self.random("lookup"))
+
+    @cached_property
+    def cim_queues(self) -> CimQueues:
+        """The firmware processor's queues."""
+        return CimQueues.make(self.profile, self.random("cim queues"))
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """What passed through the ports."""
+        return Traffic.make(self.profile, self.random("traffic"))

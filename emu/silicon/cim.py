@@ -1,0 +1,116 @@
+"""CIM: the host's access to the firmware processor's registers, and the CIM's queues."""
+
+from __future__ import annotations
+
+from chip import Register
+from emu.ports import Index, When
+from emu.silicon.model import Model, fault
+from emu.state.cim_queues import MEMORY_WORDS, UNIT, CimQueue
+
+CIM_WORDS = 0x5000 // 4
+"""Up to behind the last address the driver asks for (T6: 0x4c74)."""
+SELECTORS = 32
+"""Values of CIM_QUEUE_CONFIG_REF."""
+WORDS_OF_QUEUE = 4
+THRESHOLD_UNIT = 8
+IBQ_WORDS = 512
+
+
+class HostAccess(Model):
+    """Space `cim`: an address in HOST_ACC_CTRL, a word in HOST_ACC_DATA."""
+
+    def make(self) -> None:
+        self.space = self.words.registers("cim", CIM_WORDS)
+
+    def wire(self) -> None:
+        ctrl, data = self.r.CIM_HOST_ACC_CTRL, self.r.CIM_HOST_ACC_DATA
+        address = Index(ctrl, ctrl.field("HostAddr").mask >> 2, 2)
+        self.ports.add(ctrl, self.space, address, data, when=When.clear(ctrl, "HostWrite"))
+        self.ports.add(
+            ctrl, self.space, address, data, when=When.set(ctrl, "HostWrite"), store=True
+        )
+        self.ports.reads_as(ctrl, clear=ctrl.mask("HostBusy"))
+
+    @fault("cim-host-busy", "HOSTBUSY stays set: CIM_LA, CIM_QCFG, UP_CIM_INDIRECT, PBT fail.")
+    def stay_busy(self) -> None:
+        ctrl = self.r.CIM_HOST_ACC_CTRL
+        self.ports.stick(ctrl, set_=ctrl.mask("HostBusy"))
+
+    @fault("cim-host-hangs", "HOSTBUSY is set by each access and stays: they fail with -11.")
+    def hang(self) -> None:
+        ctrl = self.r.CIM_HOST_ACC_CTRL
+        self.ports.stick(ctrl, set_=ctrl.mask("HostBusy"), now=False)
+
+
+class Queues(Model):
+    """Configuration and content of the queues."""
+
+    def make(self) -> None:
+        self.configs = self.words.table("cim_queue_config", rows=SELECTORS)
+        self.inbound = self.words.table("cim_ibq", rows=MEMORY_WORDS)
+        self.outbound = self.words.table("cim_obq", rows=MEMORY_WORDS)
+
+    def wire(self) -> None:
+        r, queues = self.r, self.state.cim_queues
+        ref, ctrl = r.CIM_QUEUE_CONFIG_REF, r.CIM_QUEUE_CONFIG_CTRL
+        for number, queue in enumerate(queues.inbound):
+            self.configs.words[ref.of(IBQSelect=1, QueNumSelect=number)] = self._config(queue)
+            self.inbound.fill(number * IBQ_WORDS, queue.content)
+            self._pointers(f"UP_IBQ_{number}", queue)
+        for number, queue in enumerate(queues.outbound):
+            self.configs.words[ref.of(OBQSelect=1, QueNumSelect=number)] = self._config(queue)
+            self.outbound.fill(queue.base // 4, queue.content)
+            self._pointers(f"UP_OBQ_{number}", queue)
+            self._outbound_address(number, queue)
+        self.ports.index(ref, ctrl, self.configs, SELECTORS - 1)
+        self._debug(r.CIM_IBQ_DBG_CFG, r.CIM_IBQ_DBG_DATA, "IbqDbg")
+        self._debug(r.CIM_OBQ_DBG_CFG, r.CIM_OBQ_DBG_DATA, "ObqDbg")
+
+    def _config(self, queue: CimQueue) -> int:
+        return self.r.CIM_QUEUE_CONFIG_CTRL.of(
+            QueSize=queue.size // UNIT,
+            QueBase=queue.base // UNIT,
+            QueFullThrsh=queue.threshold // THRESHOLD_UNIT,
+        )
+
+    def _pointers(self, prefix: str, queue: CimQueue) -> None:
+        """The registers of a queue, and their shadows where the chip has them."""
+        for name in (prefix, f"{prefix}_SHADOW"):
+            if f"{name}_RDADDR" in self.r:
+                read, write = self.r[f"{name}_RDADDR"], self.r[f"{name}_WRADDR"]
+                status, packets = self.r[f"{name}_STATUS"], self.r[f"{name}_PKTCNT"]
+                self.words.set(read, queue.read)
+                self.words.set(write, queue.write)
+                self.words.fields(status, QueRemFlits=queue.free_flits)
+                self.words.fields(packets, QueEOPCnt=queue.packets, QueSOPCnt=queue.packets)
+
+    def _outbound_address(self, number: int, queue: CimQueue) -> None:
+        """REALADDR: where in the outbound memory the next flit goes."""
+        for name in (f"UP_OBQ_{number}", f"UP_OBQ_{number}_SHADOW"):
+            if f"{name}_REALADDR" in self.r:
+                self.words.set(self.r[f"{name}_REALADDR"], queue.base + queue.write)
+                config = self.r[f"{name}_CONFIG"]
+                size, base = queue.size // UNIT, queue.base // UNIT
+                self.words.fields(config, QueSize=size, QueBase=base)
+
+    def _debug(self, config: Register, data: Register, prefix: str) -> None:
+        memory = self.inbound if prefix == "IbqDbg" else self.outbound
+        when = When.set(config, f"{prefix}En")
+        self.ports.add(config, memory, Index.field(config, f"{prefix}Addr"), data, when=when)
+        self.ports.reads_as(config, clear=config.mask(f"{prefix}Busy"))
+
+    @fault("cim-ibq-busy", "IBQ debug access stays BUSY: six entities fail after 10^6 reads each.")
+    def keep_inbound_busy(self) -> None:
+        config = self.r.CIM_IBQ_DBG_CFG
+        self.ports.stick(config, set_=config.mask("IbqDbgBusy"))
+
+    @fault("cim-obq-busy", "OBQ debug access stays BUSY: eight entities fail with -11.")
+    def keep_outbound_busy(self) -> None:
+        config = self.r.CIM_OBQ_DBG_CFG
+        self.ports.stick(config, set_=config.mask("ObqDbgBusy"))
+
+    @fault("cim-obq-empty", "The outbound queues have size 0: eight entities fail.")
+    def lose_outbound(self) -> None:
+        ref, ctrl = self.r.CIM_QUEUE_CONFIG_REF, self.r.CIM_QUEUE_CONFIG_CTRL
+        for number, _ in enumerate(self.state.cim_queues.outbound):
+            self.configs.words[ref.of(OBQSelect=1, QueNumSelect=number)] &= ~ctrl.mask("QueSize")

@@ -1,0 +1,89 @@
+"""The queues of the CIM, the firmware's processor: inbound from other blocks, outbound to them.
+
+Pointers and sizes are in bytes, from the queue's start; a flit is 16 bytes. Both memories hold
+16 KiB, which queues share in units of 256 bytes (t4_hw.c, t4_read_cimq_cfg()).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from emu.profile import Profile
+
+UNIT, FLIT = 256, 16
+INBOUND = ("TP0", "TP1", "ULP", "SGE0", "SGE1", "NC-SI")
+OUTBOUND = ("ULP0", "ULP1", "ULP2", "ULP3", "SGE", "NC-SI", "SGE0-RX", "SGE1-RX")
+INBOUND_BYTES = 2048
+"""Of each inbound queue (t4_hw.h, CIM_IBQ_SIZE)."""
+MEMORY_WORDS = 4096
+OPCODES = (0x0F, 0x05, 0x1D, 0x20, 0xC0)
+"""Of messages that pass through: CPL_TX_PKT_LSO, CPL_PASS_OPEN_REQ and others, as data."""
+
+
+@dataclass(frozen=True)
+class CimQueue:
+    """One queue. `used` bytes from `read` on wait in it; `packets` went through it since reset."""
+
+    name: str
+    base: int
+    size: int
+    threshold: int
+    read: int
+    used: int
+    packets: int
+    content: tuple[int, ...]
+    """All words of it, waiting or left over."""
+
+    @property
+    def write(self) -> int:
+        """Where the next flit goes."""
+        return (self.read + self.used) % self.size
+
+    @property
+    def free_flits(self) -> int:
+        """Flits that fit."""
+        return (self.size - self.used) // FLIT
+
+
+@dataclass(frozen=True)
+class CimQueues:
+    """All of them, in the order of their numbers."""
+
+    inbound: tuple[CimQueue, ...]
+    outbound: tuple[CimQueue, ...]
+
+    @classmethod
+    def make(cls, profile: Profile, random: Random) -> CimQueues:
+        """Queues one behind the other, with what passed through them."""
+        size = profile.queues.obq_size * UNIT
+        return cls(
+            tuple(
+                _queue(n, i * INBOUND_BYTES, INBOUND_BYTES, random) for i, n in enumerate(INBOUND)
+            ),
+            tuple(_queue(name, i * size, size, random) for i, name in enumerate(OUTBOUND)),
+        )
+
+
+def _queue(name: str, base: int, size: int, random: Random) -> CimQueue:
+    used = random.choice((0, 0, 0, 1, 2, 4)) * FLIT
+    return CimQueue(
+        name=name,
+        base=base,
+        size=size,
+        threshold=size // 8 - 8,
+        read=random.randrange(size // FLIT) * FLIT,
+        used=min(used, size - FLIT),
+        packets=random.randrange(1 << 12),
+        content=tuple(_words(size // 4, random)),
+    )
+
+
+def _words(count: int, random: Random) -> list[int]:
+    """Messages of one to four flits: a word with opcode and TID, a sequence number, then data."""
+    words: list[int] = []
+    while len(words) < count:
+        flits = random.randrange(1, 5)
+        words += [random.choice(OPCODES) << 24 | random.randrange(2048), len(words)]
+        words += [random.getrandbits(32) for _ in range(flits * FLIT // 4 - 2)]
+    return words[:count]
