@@ -5,7 +5,9 @@ Knows registers through an `Io` and nothing of how that reaches them, nor of ELF
 
 from cudbg.collect import Collected, Report, TooSmall, UnknownEntity, collect
 from cudbg.container import DUMP_SIZE
+from cudbg.decoded import Decoded
 from cudbg.device import Device, MailboxEntry
+from cudbg.dump import Dump, DumpEntity, NoSuchEntity
 from cudbg.errors import CudbgError, DeadDevice, DeviceError, FormatError, Status
 from cudbg.order import NUMBERS, ORDER
 
@@ -16,10 +18,14 @@ __all__ = [
     "Collected",
     "CudbgError",
     "DeadDevice",
+    "Decoded",
     "Device",
     "DeviceError",
+    "Dump",
+    "DumpEntity",
     "FormatError",
     "MailboxEntry",
+    "NoSuchEntity",
     "Report",
     "Status",
     "TooSmall",

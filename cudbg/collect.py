@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from chip import Chip
+from chip.firmware import Command
 from cudbg import status
 from cudbg.container import HEADERS_BYTES, PIECE_BYTES, EntityHeader, entity_header_offset
 from cudbg.device import Device
-from cudbg.entity import Entity, units
+from cudbg.entity import C, Entity, units
 from cudbg.errors import CudbgError, DeadDevice, DeviceError, Status
 from cudbg.io import Counts, Io
 from cudbg.order import NUMBERS, ORDER
@@ -73,6 +74,10 @@ Progress = Callable[[Collected, int, int], None]
 among how many."""
 
 
+Firmware = Callable[[Command], Command]
+"""Asks the firmware through the mailbox; raises DeviceError with the kernel's code."""
+
+
 class TooSmall(CudbgError):
     """The buffer cannot even hold the headers (the kernel's -ENOMEM)."""
 
@@ -89,13 +94,15 @@ def collect(
     compress: str = "zlib",
     entities: Iterable[str] | None = None,
     limit: int | None = None,
+    firmware: Firmware | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Dumps an adapter into `buffer` (zeroed), of which at most `limit` bytes are used.
 
-    `compress` is `zlib` or `none`; `entities` names a subset, taken in the kernel's order. Only a
-    buffer that is too small, an unknown name or a mistake in a collector raises; whatever the
-    device does ends up in the dump and in the report.
+    `compress` is `zlib` or `none`; `entities` names a subset, taken in the kernel's order;
+    `firmware` is asked where registers do not tell enough. Only a buffer that is too small, an
+    unknown name or a mistake in a collector raises; whatever the device does ends up in the dump
+    and in the report.
     """
     if compress not in ("zlib", "none"):
         raise ValueError(f"compress is zlib or none, not {compress!r}")
@@ -105,7 +112,7 @@ def collect(
         raise TooSmall(f"a dump needs {HEADERS_BYTES} bytes for its headers, there are {limit}")
     placer = Placer(buffer, limit, device.code, compress == "zlib")
     sink: Sink = Compressing(placer) if compress == "zlib" else Direct(placer)
-    return _Collection(io, device, sink, progress).run(numbers, buffer)
+    return _Collection(io, device, sink, firmware, progress).run(numbers, buffer)
 
 
 def _numbers(entities: Iterable[str] | None) -> list[int]:
@@ -120,8 +127,16 @@ def _numbers(entities: Iterable[str] | None) -> list[int]:
 class _Collection:
     """One dump in the making."""
 
-    def __init__(self, io: Io, device: Device, sink: Sink, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        io: Io,
+        device: Device,
+        sink: Sink,
+        firmware: Firmware | None,
+        progress: Progress | None,
+    ) -> None:
         self._io, self._device, self._sink = io, device, sink
+        self._firmware = firmware or _no_firmware
         self._progress = progress or (lambda entity, place, total: None)
         self._report = Report()
 
@@ -145,7 +160,7 @@ class _Collection:
         self._progress(entity, place, total)
         started, before = time.monotonic(), self._io.counts
         self._sink.begin(entity.number)
-        context = _Context(self._device, self._sink, entity)
+        context = _Context(self._device, self._sink, entity, self._firmware)
         context.tell = lambda: self._progress(entity, place, total)
         self._attempt(context, entity)
         self._sink.end(entity.code, entity.sys_err, entity.sys_warn)
@@ -177,11 +192,16 @@ class _Collection:
         return unit
 
 
+def _no_firmware(command: Command) -> Command:
+    raise DeviceError(-errno.ENXIO, f"no mailbox for {command!r}")
+
+
 class _Context:
     """See `cudbg.entity.Context`."""
 
-    def __init__(self, device: Device, sink: Sink, entity: Collected) -> None:
+    def __init__(self, device: Device, sink: Sink, entity: Collected, firmware: Firmware) -> None:
         self.device = device
+        self.firmware = firmware
         self.tell: Callable[[], None] = lambda: None
         self._sink, self._entity = sink, entity
         self._open: memoryview | None = None
@@ -203,6 +223,10 @@ class _Context:
 
     def warn(self, sys_warn: int) -> None:
         self._entity.sys_warn = sys_warn
+
+    def ask(self, command: C) -> C:
+        reply = self.firmware(command)
+        return type(command).from_bytes(bytes(reply))
 
     def commit(self) -> None:
         """Writes out the area that was handed out last."""

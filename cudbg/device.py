@@ -30,6 +30,7 @@ class Device:
     chip: Chip
     revision: int
     pf: int = 4
+    bar0_bytes: int = 0x80000
     flash_bytes: int = 4 << 20
     cclk_khz: int = 50_000
     """The core clock, a constant until the firmware is asked (t4_prep_adapter())."""

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from chip import Chip
+from chip.firmware import Command
 from chip.layout import LittleStruct, sizeof
 from cudbg.decoded import Bytes, Decoded
 from cudbg.device import Device
@@ -37,6 +38,9 @@ class Context(Protocol):
 
     def warn(self, sys_warn: int) -> None:
         """Sets the `sys_warn` of the entity's header."""
+
+    def ask(self, command: C) -> C:
+        """A command to the firmware and its reply; DeviceError if there is none, or an error."""
 
 
 class Entity:
@@ -76,6 +80,7 @@ class Entity:
         return layout.from_bytes(self.need(blob, sizeof(layout)))
 
 
+C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=type[Entity])
 S = TypeVar("S", bound=LittleStruct)
 

@@ -127,16 +127,12 @@ class Counts:
         )
 
 
-class Io(Protocol):
-    """One adapter's BAR0 and configuration space.
+class Space(Protocol):
+    """Registers at offsets: BAR0, or configuration space.
 
     Failures raise `DeviceError`, with the -errno the kernel's code has for it; `DeadDevice` when
     the transport itself failed.
     """
-
-    @property
-    def counts(self) -> Counts:
-        """The accesses so far (a copy; may be asked from another thread, to show progress)."""
 
     def read(self, offset: int, width: int = 4) -> int:
         """One register of 4 or 8 bytes."""
@@ -153,11 +149,17 @@ class Io(Protocol):
         Raises `DeviceError` with `.rows` and `.used`: what was completed before it failed.
         """
 
-    def config_read(self, offset: int, length: int) -> bytes:
-        """Bytes of PCI configuration space."""
 
-    def config_write(self, offset: int, data: bytes) -> None:
-        """Bytes of PCI configuration space."""
+class Io(Space, Protocol):
+    """One adapter: BAR0, and configuration space beside it."""
+
+    @property
+    def counts(self) -> Counts:
+        """The accesses so far (a copy; may be asked from another thread, to show progress)."""
+
+    @property
+    def config(self) -> Space:
+        """PCI configuration space, in words."""
 
 
 def table_of(rows: Rows) -> tuple[int, Sequence[Sequence[int]]]:

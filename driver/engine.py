@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from array import array
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from cudbg.errors import DeadDevice, DeviceError
 from cudbg.io import (
@@ -17,6 +17,7 @@ from cudbg.io import (
     Op,
     Read,
     Rows,
+    Space,
     Write,
     kept_bytes,
     table_of,
@@ -24,30 +25,18 @@ from cudbg.io import (
 from driver._cffi import ffi, lib
 
 
-class Config(Protocol):
-    """How a transport reaches PCI configuration space."""
-
-    def config_read(self, offset: int, length: int) -> bytes:
-        """Bytes of PCI configuration space."""
-
-    def config_write(self, offset: int, data: bytes) -> None:
-        """Bytes of PCI configuration space."""
-
-
-class EngineIo:
-    """Registers behind the `struct io` at address `io`; see `cudbg.io.Io`.
+class EngineSpace:
+    """Registers behind the `struct io` at address `io`; see `cudbg.io.Space`.
 
     `pipelined=False` makes every access as the kernel does, one after the other: the measure that
-    the pipelined way is held against. The object must outlive no owner of the `struct io`: keep
-    that (`owner`) alive here.
+    the pipelined way is held against. `owner` keeps the `struct io` alive.
     """
 
-    def __init__(self, io: int, config: Config, *, owner: object, pipelined: bool = True) -> None:
+    def __init__(self, io: int, *, owner: object, pipelined: bool = True) -> None:
         self._engine = ffi.new("struct engine *")
         self._engine.io = ffi.cast("struct io *", io)
         self._engine.pipelined = pipelined
         self._owner = owner
-        self._config = config
         self._single = ffi.new("uint64_t *")
 
     @property
@@ -74,7 +63,7 @@ class EngineIo:
         return bytes(self.run([Read(offset, count, width)]))
 
     def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
-        """Runs a program; see `cudbg.io.Io.run`."""
+        """Runs a program; see `cudbg.io.Space.run`."""
         if out is None:
             out = memoryview(bytearray(kept_bytes(ops, rows)))
         run, keep_alive = _lower(ops, rows)
@@ -86,14 +75,6 @@ class EngineIo:
         self._raise(result, where, rows=run.row, used=run.used)
         return out[: run.used]
 
-    def config_read(self, offset: int, length: int) -> bytes:
-        """Bytes of PCI configuration space."""
-        return self._config.config_read(offset, length)
-
-    def config_write(self, offset: int, data: bytes) -> None:
-        """Bytes of PCI configuration space."""
-        self._config.config_write(offset, data)
-
     def _raise(self, result: int, what: str, *, rows: int = 0, used: int = 0) -> None:
         if result == 0:
             return
@@ -103,6 +84,14 @@ class EngineIo:
             raise ValueError(f"{what}: malformed program")
         kind = DeadDevice if self._engine.dead else DeviceError
         raise kind(result, what, rows=rows, used=used)
+
+
+class EngineIo(EngineSpace):
+    """BAR0 behind a `struct io`, and configuration space beside it; see `cudbg.io.Io`."""
+
+    def __init__(self, io: int, config: Space, *, owner: object, pipelined: bool = True) -> None:
+        super().__init__(io, owner=owner, pipelined=pipelined)
+        self.config = config
 
 
 def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:

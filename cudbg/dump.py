@@ -1,0 +1,163 @@
+"""Takes a dump apart: its header, its entities, their raw bytes, and what those say.
+
+    dump = Dump(memoryview(note_payload))
+    for entity in dump.entities: ...
+    dump.decode("CIM_QCFG")
+
+Nothing in a dump is trusted: sizes and offsets are checked against the buffer before use, and what
+does not hold raises `FormatError`. Buffers may be longer than the dump (notes are padded).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from chip import Chip, chip_of_device
+from cudbg import status
+from cudbg.blob import Blob
+from cudbg.container import (
+    COMPRESSION_NONE,
+    COMPRESSION_ZLIB,
+    ENTITY_HEADER_BYTES,
+    HEADER_BYTES,
+    SIGNATURE,
+    EntityHeader,
+    Header,
+)
+from cudbg.decoded import Bytes, Decoded
+from cudbg.entity import units
+from cudbg.errors import CudbgError, FormatError
+from cudbg.order import NUMBERS, ORDER
+from cudbg.words import signed
+
+_ENTITIES_MOST = 1024
+"""More entity numbers than any version of the format has."""
+
+
+class NoSuchEntity(CudbgError):
+    """The dump has no good entity of that name."""
+
+
+@dataclass(frozen=True)
+class DumpEntity:
+    """What the header of one entity says."""
+
+    number: int
+    name: str
+    start: int
+    size: int
+    """Bytes in the dump from `start`, padding included."""
+    padding: int
+    code: int
+    """0, or why there are no data."""
+    sys_err: int
+    sys_warn: int
+
+    @property
+    def good(self) -> bool:
+        """Whether it has data."""
+        return self.code == 0
+
+    @property
+    def status(self) -> str:
+        """The code in words."""
+        words = status.describe(self.code)
+        words += f", sys_err {self.sys_err}" if self.sys_err else ""
+        return words + (f", sys_warn {self.sys_warn}" if self.sys_warn else "")
+
+
+class Dump:
+    """A dump in `data`, any buffer of bytes; FormatError if it does not begin as one."""
+
+    def __init__(self, data: memoryview | bytes | bytearray) -> None:
+        self._data = memoryview(data).cast("B")
+        if len(self._data) < HEADER_BYTES:
+            raise FormatError("dump header", HEADER_BYTES, len(self._data))
+        self.header = Header.from_bytes(self._data)
+        if self.header.signature != SIGNATURE:
+            raise FormatError(f"not a cudbg dump: signature {self.header.signature:#x}")
+        if not HEADER_BYTES <= self.header.hdr_len <= len(self._data):
+            raise FormatError("dump header", self.header.hdr_len, len(self._data))
+        if self.header.max_entities > _ENTITIES_MOST:
+            raise FormatError(f"dump of {self.header.max_entities} entity numbers")
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the data are in zlib pieces; FormatError for an unknown kind."""
+        kind = self.header.compress_type
+        if kind not in (COMPRESSION_NONE, COMPRESSION_ZLIB):
+            raise FormatError(f"unknown compression {kind}")
+        return kind == COMPRESSION_ZLIB
+
+    @cached_property
+    def chip(self) -> Chip:
+        """The chip generation; FormatError if it is none that is known."""
+        try:
+            return chip_of_device(self.header.chip_ver >> 4 << 12)
+        except ValueError as error:
+            raise FormatError(f"chip {self.header.chip_ver:#x}: neither a T5 nor a T6") from error
+
+    @property
+    def revision(self) -> int:
+        """The chip's revision."""
+        return int(self.header.chip_ver & 0xF)
+
+    @cached_property
+    def entities(self) -> tuple[DumpEntity, ...]:
+        """Those that were collected or tried: in the kernel's order, unknown numbers behind."""
+        found = {n: self._entity(n) for n in range(1, self.header.max_entities + 1)}
+        order = [*(n for n in ORDER if n in found), *(n for n in found if n not in ORDER)]
+        return tuple(entity for n in order if (entity := found[n]))
+
+    def size(self, name: str) -> int:
+        """Raw bytes of an entity."""
+        return len(self.blob(name))
+
+    def blob(self, name: str) -> Bytes:
+        """An entity's raw bytes, inflated as they are asked for."""
+        entity = self._good(name)
+        data = self._data[entity.start : entity.start + entity.size]
+        if len(data) < entity.size or entity.padding > min(3, entity.size):
+            raise FormatError(name, entity.size, len(data))
+        data = data[: entity.size - entity.padding]
+        return Blob.of_zlib(name, data) if self.compressed else data
+
+    def raw(self, name: str) -> bytes:
+        """All of an entity's raw bytes."""
+        return bytes(self.blob(name)[:])
+
+    def decode(self, name: str) -> Decoded:
+        """An entity in words; NoSuchEntity if there is no decoder for it either."""
+        blob = self.blob(name)
+        unit = units().get(NUMBERS.get(name, 0))
+        if unit is None:
+            raise NoSuchEntity(f"{name} has no decoder")
+        return unit.decode(blob, self.chip)
+
+    def _good(self, name: str) -> DumpEntity:
+        for entity in self.entities:
+            if entity.name == name and entity.good:
+                return entity
+            if entity.name == name:
+                raise NoSuchEntity(f"{name} is not in the dump: {entity.status}")
+        raise NoSuchEntity(f"{name} is not in the dump")
+
+    def _entity(self, number: int) -> DumpEntity | None:
+        """From its header; None if nothing was ever written there, or the file ends before it."""
+        at = self.header.hdr_len + (number - 1) * ENTITY_HEADER_BYTES
+        if at + ENTITY_HEADER_BYTES > len(self._data):
+            return None
+        header = EntityHeader.from_bytes(self._data[at : at + ENTITY_HEADER_BYTES])
+        if header.entity_type != number:
+            return None
+        return DumpEntity(
+            number=number,
+            name=ORDER.get(number, f"entity {number}"),
+            start=header.start_offset,
+            size=header.size,
+            padding=header.num_pad,
+            code=header.hdr_flags,
+            sys_err=signed(header.sys_err),
+            sys_warn=signed(header.sys_warn),
+        )

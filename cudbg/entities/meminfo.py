@@ -1,0 +1,91 @@
+"""MEMINFO: which memories the adapter has, what they are used for, and how full they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chip import Chip
+from chip.layout import LittleStruct, sizeof
+from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
+from cudbg.entity import Context, Entity, entity
+from cudbg.errors import Status
+from cudbg.io import Io
+from cudbg.meminfo import MEMORIES, REGIONS, Extent, Meminfo, read_meminfo
+from cudbg.versioned import VersionHeader
+
+_REVISION = 1
+
+
+class Layout(LittleStruct):
+    """struct cudbg_ver_hdr, then struct cudbg_meminfo."""
+
+    _fields_ = (("version", VersionHeader), ("info", Meminfo))
+
+
+@entity(44, "MEMINFO")
+class MeminfoEntity(Entity):
+    """cudbg_collect_meminfo()."""
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
+        layout.version.set(_REVISION, sizeof(Meminfo))
+        try:
+            read_meminfo(io, chip, layout.info)
+        except Status as failure:
+            raise Status(failure.code, sys_err=failure.code) from failure
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(Layout, blob)
+        layout.version.check(self.name, _REVISION, sizeof(Meminfo))
+        return Decoded(list(_parts(layout.info)))
+
+
+def _parts(info: Meminfo) -> Iterator[Table | Fields]:
+    columns = [Column("memory"), Column("from", "x8"), Column("to", "x8"), Column("size", "d")]
+    yield Table("memories", columns, [_memory(e) for e in info.avail[: min(info.avail_c, 4)]])
+    columns = [Column("region"), Column("from", "x8"), Column("to", "x8"), Column("size", "d")]
+    yield Table("regions", columns, list(_regions(info)))
+    yield Fields("processor and page memory", _fields(info))
+    columns = [Column("of"), Column("channel", "d"), Column("used", "d"), Column("allocated", "d")]
+    yield Table("buffer pages", columns, list(_pages(info)))
+
+
+def _memory(extent: Extent) -> list[Value]:
+    name = MEMORIES[extent.idx] if extent.idx < len(MEMORIES) else f"memory {extent.idx}"
+    return [name, extent.base, extent.limit - 1, extent.limit - extent.base]
+
+
+def _regions(info: Meminfo) -> Iterator[list[Value]]:
+    """Those that are there; one without a limit goes up to the next."""
+    count = min(info.mem_c, len(info.mem))
+    for i, extent in enumerate(info.mem[:count]):
+        if extent.idx >= len(REGIONS):
+            continue
+        limit = extent.limit
+        if not limit:
+            limit = info.mem[i + 1].base - 1 if i + 1 < count else 0xFFFFFFFF
+        yield [REGIONS[extent.idx].rstrip(":"), extent.base, limit, limit + 1 - extent.base]
+
+
+def _fields(info: Meminfo) -> list[Item]:
+    rx, tx = info.rx_pages_data, info.tx_pages_data
+    return [
+        Item("processor RAM", f"{info.up_ram_lo:#x} to {info.up_ram_hi:#x}"),
+        Item("processor external memory", f"{info.up_extmem2_lo:#x} to {info.up_extmem2_hi:#x}"),
+        Item("receive pages", rx[0], f"of {rx[1]} KiB, {info.free_rx_cnt} free, {rx[2]} channels"),
+        Item(
+            "transmit pages",
+            tx[0],
+            f"of {tx[1]} {chr(tx[2] & 0x7F)}iB, {info.free_tx_cnt} free, {tx[3]} channels",
+        ),
+        Item("payload structures", info.p_structs, f"{info.p_structs_free_cnt} free"),
+    ]
+
+
+def _pages(info: Meminfo) -> Iterator[list[Value]]:
+    for name, used, alloc in (
+        ("port", info.port_used, info.port_alloc),
+        ("loopback", info.loopback_used, info.loopback_alloc),
+    ):
+        for channel in range(4):
+            yield [name, channel, used[channel], alloc[channel]]

@@ -1,0 +1,103 @@
+"""EDC0, EDC1, MC0, MC1, HMA: the adapter's memories, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from chip import Chip
+from cudbg.container import PIECE_BYTES
+from cudbg.decoded import Bytes, Decoded, Region
+from cudbg.decoded import Memory as MemoryPart
+from cudbg.entity import Context, Entity, entity
+from cudbg.errors import Status
+from cudbg.io import Io
+from cudbg.meminfo import Meminfo, read_meminfo
+from cudbg.regions import Span, memory_of, span_of
+from cudbg.window import Memory, Place, Window
+
+_PAYLOADS = ("Tx payload:", "Rx payload:")
+_WORD = 0xFFFFFFFF
+
+
+@entity(18, "EDC0", memory=Memory.EDC0)
+@entity(19, "EDC1", memory=Memory.EDC1)
+@entity(20, "MC0", memory=Memory.MC0)
+@entity(21, "MC1", memory=Memory.MC1)
+@entity(68, "HMA", memory=Memory.HMA)
+class AdapterMemory(Entity):
+    """cudbg_collect_mem_region(), cudbg_read_fw_mem().
+
+    Packet data are left out: pieces wholly within a payload region are not read and stay zero.
+    """
+
+    memory: Memory
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        size = self._size(io, chip)
+        skip = [span for region in _PAYLOADS if (span := self._payload(io, chip, region))]
+        reader = _Reader(Window(io, chip, ctx.device), self.memory)
+        done = 0
+        for area in ctx.pieces(size):
+            for start, end in _wanted(done, len(area), skip):
+                reader.read(done + start, area[start:end])
+            done += len(area)
+
+    def _size(self, io: Io, chip: Chip) -> int:
+        """cudbg_mem_region_size(); Status with `sys_err` -24 if there is no such memory."""
+        info = Meminfo()
+        try:
+            read_meminfo(io, chip, info)
+            extent = memory_of(info, chip, self.memory)
+        except Status as missing:
+            raise Status(missing.code, sys_err=missing.code) from missing
+        size: int = extent.limit - extent.base & _WORD
+        return size
+
+    def _payload(self, io: Io, chip: Chip, region: str) -> Span | None:
+        """Where pieces need not be read (cudbg_get_payload_range()), in whole pieces."""
+        info = Meminfo()
+        read_meminfo(io, chip, info)
+        try:
+            extent = memory_of(info, chip, self.memory)
+        except Status:
+            return None
+        span = span_of(info, extent, region)
+        if span is None:
+            return None
+        start = (span.start + PIECE_BYTES - 1 & _WORD) // PIECE_BYTES * PIECE_BYTES
+        return Span(start, span.end // PIECE_BYTES * PIECE_BYTES)
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        return Decoded([MemoryPart(self.name, [Region(self.name, 0, len(blob))], blob)])
+
+
+class _Reader:
+    """Reads pieces of a memory, each as the kernel would, many under way together."""
+
+    def __init__(self, window: Window, memory: Memory) -> None:
+        self._window, self._memory = window, memory
+        self._place: Place | None = None
+
+    def read(self, address: int, out: memoryview) -> None:
+        """Fills `out`; it begins with a piece."""
+        known = self._place is not None
+        self._place = self._place or self._window.place(self._memory)
+        chunks = [
+            (address + at, min(PIECE_BYTES, len(out) - at))
+            for at in range(0, len(out), PIECE_BYTES)
+        ]
+        self._window.read_chunks(self._place, chunks, out, width=8, known=known)
+
+
+def _wanted(done: int, size: int, skip: list[Span]) -> Iterator[tuple[int, int]]:
+    """The parts of an area that have to be read; the area begins `done` bytes into the memory."""
+
+    def skipped(at: int) -> bool:
+        end = done + min(at + PIECE_BYTES, size)
+        return any(span.start <= done + at and end <= span.end for span in skip)
+
+    for is_skipped, pieces in groupby(range(0, size, PIECE_BYTES), skipped):
+        starts = list(pieces)
+        if not is_skipped:
+            yield starts[0], min(starts[-1] + PIECE_BYTES, size)

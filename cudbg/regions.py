@@ -1,0 +1,62 @@
+"""Where a region of adapter memory lies within one memory, as the kernel's driver works it out.
+
+Its arithmetic is reproduced with its oddity: a region that reaches beyond the memory ends, relative
+to the memory's start, at the memory's absolute end.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from chip import Chip
+from cudbg import status
+from cudbg.errors import Status
+from cudbg.meminfo import MEMORIES, REGIONS, Extent, Meminfo
+from cudbg.window import Memory
+
+_WORD = 0xFFFFFFFF
+
+
+class Span(NamedTuple):
+    """Bytes of a memory, from its beginning; `end` is the last one."""
+
+    start: int
+    end: int
+
+
+def memory_of(info: Meminfo, chip: Chip, memory: Memory) -> Extent:
+    """The memory's place; Status(-24) if it is not there (cudbg_meminfo_get_mem_index())."""
+    name = "MC" if memory == Memory.MC0 and chip.version > 5 else memory.name
+    for extent in info.avail[: info.avail_c]:
+        if MEMORIES[extent.idx] == name:
+            return extent
+    raise Status(status.ENTITY_NOT_FOUND)
+
+
+def span_of(info: Meminfo, memory: Extent, region: str) -> Span | None:
+    """The part of `region` that lies in `memory`; None if none does (cudbg_get_mem_region(),
+    cudbg_get_mem_relative())."""
+    place = _place_of(info, REGIONS.index(region))
+    if place is None:
+        return None
+    base, limit = info.mem[place].base, _limit(info, place)
+    if (base < memory.base and limit < memory.base) or base > memory.limit:
+        return None
+    start = 0 if base < memory.base else base - memory.base
+    end = memory.limit if limit > memory.limit else limit - memory.base & _WORD
+    return Span(start, end)
+
+
+def _place_of(info: Meminfo, idx: int) -> int | None:
+    for place, extent in enumerate(info.mem[: info.mem_c]):
+        if extent.idx == idx:
+            return place
+    return None
+
+
+def _limit(info: Meminfo, place: int) -> int:
+    """A region without a limit of its own ends where the next one begins."""
+    limit: int = info.mem[place].limit
+    if limit:
+        return limit
+    return info.mem[place + 1].base - 1 & _WORD if place + 1 < info.mem_c else _WORD

@@ -1,0 +1,128 @@
+"""Adapter memory through memory window 0 of BAR0.
+
+The window shows `aperture` bytes of the adapter's memory; where they lie in BAR0, and how many, the
+window's base register tells, which nobody has programmed since the first kernel. Source:
+t4_memory_rw_init(), t4_memory_update_win(), t4_memory_rw() (t4_hw.c), cudbg_memory_read().
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from chip import Chip
+from cudbg.device import Device
+from cudbg.errors import DeviceError
+from cudbg.io import Check, Column, Io, Op, Read, Write
+
+_MIB = 1 << 20
+_WORD = 0xFFFFFFFF
+_DEAD = 0xFFFFFFFF  # what a read of an adapter that is gone gives
+
+
+class Memory(IntEnum):
+    """Kinds of memory, numbered as the driver does (cxgb4.h, MEM_EDC0 and so on)."""
+
+    EDC0 = 0
+    EDC1 = 1
+    MC0 = 2
+    MC1 = 3
+    HMA = 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a kind of memory is seen; what was read for it is what later chunks must read too."""
+
+    start: int
+    """Of that memory in the adapter's address space."""
+    base: int
+    """Of the window in BAR0."""
+    aperture: int
+    read: Sequence[tuple[int, int]]
+    """Registers and what they held, in the order in which they are read for each chunk."""
+
+
+class Window:
+    """Window 0 of an adapter. Every method is one `t4_memory_rw()` or several in a row."""
+
+    def __init__(self, io: Io, chip: Chip, device: Device) -> None:
+        self._io, self._r, self._device = io, chip.r, device
+
+    def place(self, memory: int) -> Place:
+        """Reads where `memory` is seen. DeviceError -ENXIO if the window is not in BAR0."""
+        edc = self._r.MA_EDRAM0_BAR
+        found = [(int(edc), self._io.read(edc))]
+        edc_bytes = edc.get(found[0][1], "EDRAM0_SIZE") * _MIB
+        start = (2 if memory in (Memory.MC1, Memory.HMA) else memory) * edc_bytes
+        if memory == Memory.MC1:
+            mc = self._r.MA_EXT_MEMORY0_BAR
+            found.append((int(mc), self._io.read(mc)))
+            start += mc.get(found[-1][1], "EXT_MEM0_SIZE") * _MIB
+        window = self._r.PCIE_MEM_ACCESS_BASE_WIN
+        found.append((int(window), self._io.read(window)))
+        return self._place(start & _WORD, found)
+
+    def _place(self, start: int, found: list[tuple[int, int]]) -> Place:
+        window = self._r.PCIE_MEM_ACCESS_BASE_WIN
+        word = found[-1][1]
+        aperture = 1 << (window.get(word, "Window") + 10 & 31)
+        base = window.get(word, "PCIEOfst") << 10 & _WORD
+        if word == _DEAD or base + aperture > self._device.bar0_bytes:
+            raise DeviceError(-errno.ENXIO, f"memory window 0 is {word:#x}")
+        return Place(start, base, aperture, found)
+
+    def read(self, memory: int, address: int, out: memoryview, width: int) -> None:
+        """Fills `out` from `address` of `memory`, `width` (4 or 8) bytes at a time."""
+        self.read_chunks(self.place(memory), [(address, len(out))], out, width, known=False)
+
+    def read_chunks(
+        self,
+        place: Place,
+        chunks: Sequence[tuple[int, int]],
+        out: memoryview,
+        width: int,
+        *,
+        known: bool,
+    ) -> None:
+        """Chunks (address, bytes) into `out`, one behind the other, all under way together.
+
+        The kernel reads `place` anew for each. That is done here too, but for the first chunk
+        behind `place()` (`known` false); if it changed, nothing makes sense any more: DeviceError
+        -ENXIO.
+        """
+        rows = []
+        for address, size in chunks:
+            rows += list(_moves(place, address, size, width, self._device.pf, again=known))
+            known = True
+        offset = self._r.PCIE_MEM_ACCESS_OFFSET
+        ops: list[Op] = [
+            Check(register, _WORD, value, error=-errno.ENXIO, count=Column(0))
+            for register, value in place.read
+        ]
+        ops += [
+            Write(offset, Column(1)),
+            Read(offset, keep=False),
+            Read(Column(2), count=Column(3), width=width),
+        ]
+        self._io.run(ops, rows, out)
+
+
+def _moves(
+    place: Place, address: int, size: int, width: int, pf: int, *, again: bool
+) -> Iterator[tuple[int, int, int, int]]:
+    """Each position of the window: whether `place` is read before, the position with the function
+    in its low bits, where in BAR0 to read, and how many values. After a chunk that ends with the
+    window, it is moved once more."""
+    address = address + place.start & _WORD
+    start, end = address, address + size
+    while address < end or (address > start and address % place.aperture == 0):
+        inside = address % place.aperture
+        count = min(end - address, place.aperture - inside)
+        position = address - inside & _WORD | pf
+        yield int(again and address == start), position, place.base + inside, count // width
+        if not count:
+            return
+        address += count
