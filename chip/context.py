@@ -14,7 +14,6 @@ from chip.model import T5, T6, Chip
 from chip.register import Field, parse_fields
 
 WORDS = 6
-BYTES = 4 * WORDS
 
 
 class ContextType(IntEnum):
@@ -67,8 +66,8 @@ _EGRESS_T6 = parse_fields(
 )
 _FREE_LIST = parse_fields(
     f"{_HOST}PCIeDataChannel:174:2 {_HINTS}ReschedulePending:160:1 OnChipQueue:159:1 "
-    "FetchSizeMode:158:1 FetchBurstMin:156:2 FLMPacking:155:1 FetchBurstMax:153:2 FLMcongMode:152:1 "
-    f"MaxuPFLCredits:144:8 FLMcontextID:133:11 {_QUEUE}CachePriority:0:1"
+    "FetchSizeMode:158:1 FetchBurstMin:156:2 FLMPacking:155:1 FetchBurstMax:153:2 "
+    f"FLMcongMode:152:1 MaxuPFLCredits:144:8 FLMcontextID:133:11 {_QUEUE}CachePriority:0:1"
 )
 _INGRESS = (
     "DCA_ST:143:11 ISCSICoalescing:142:1 Queue_Valid:141:1 TimerPending:140:1 DropRSS:139:1 "

@@ -26,8 +26,8 @@ TCP = parse_fields(
 )
 """A connection; `*_raw` are distances below `tx_max`."""
 FILTER = parse_fields(
-    "byte_count:192:64 packet_count:160:32 rss_info:96:10 ip_version:90:1 direct_steer:55:1 drop:54:1 "
-    "non_offload:33:1 smac_sel:24:8 l2t_ix:12:12"
+    "byte_count:192:64 packet_count:160:32 rss_info:96:10 ip_version:90:1 direct_steer:55:1 "
+    "drop:54:1 non_offload:33:1 smac_sel:24:8 l2t_ix:12:12"
 )
 """A filter, with what it has counted."""
 

@@ -1,0 +1,234 @@
+"""DUMP_CONTEXT: what the scatter-gather engine knows of each queue that is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from chip import Chip
+from chip.context import FREE_LIST_BIT, VALID_BIT, WORDS, ContextType, fields, units
+from chip.layout import LittleStruct, sizeof, u32
+from chip.sge import BACK_DOOR_QUEUES, CONTEXT_BYTES, MAX_FREE_LISTS
+from cudbg import status
+from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from cudbg.entity import Context, Entity, entity
+from cudbg.errors import DeadDevice, DeviceError, FormatError, Status
+from cudbg.io import Column as Cell
+from cudbg.io import Io, Op, Poll, Read, Write
+from cudbg.meminfo import REGIONS, Meminfo, read_meminfo
+from cudbg.regions import memory_of, span_of
+from cudbg.window import Memory
+
+_WORD = 0xFFFFFFFF
+
+
+class Record(LittleStruct):
+    """struct cudbg_ch_cntxt."""
+
+    _fields_ = (("cntxt_type", u32), ("cntxt_id", u32), ("data", u32 * WORDS))
+
+
+_RECORD = sizeof(Record)
+_DATA = slice(Record.data.offset, _RECORD)
+
+
+@entity(56, "DUMP_CONTEXT")
+class DumpContext(Entity):
+    """cudbg_collect_dump_context() of a driver that has no firmware to ask.
+
+    The room is as large as the context regions in memory make it, but 256 egress and 256 ingress
+    contexts are read, and every free list. A context for which the command register stays busy is
+    passed over in silence. Behind the last record stands the data of what was read after it, if
+    that was no valid context.
+    """
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        _sizes(io, chip)
+        sizes = _sizes(io, chip)  # the kernel asks twice
+        size = sizeof(Record) * sum(sizes) & _WORD
+        if size == 0 or size >> 31:
+            raise Status(status.ENTITY_NOT_FOUND)
+        area = ctx.area(size)
+        free_lists = sizes[-1]
+        egress = _read(io, chip, ContextType.EGRESS, range(BACK_DOOR_QUEUES))
+        ingress = _read(io, chip, ContextType.INGRESS, range(BACK_DOOR_QUEUES))
+        lists = _read_free_lists(io, chip, free_lists)
+        _store([*egress, *ingress, *lists], area)
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        if len(blob) % _RECORD:
+            raise FormatError(f"{self.name}: {len(blob)} bytes are not records of {_RECORD}")
+        tables = [_table(kind, chip, blob) for kind in ContextType]
+        rows = Lazy(lambda: _every_field(chip, blob))
+        return Decoded([*tables, Table("every field", _FIELD_COLUMNS, rows)])
+
+
+# Collecting
+
+
+class _Read(NamedTuple):
+    """A context as it was read; no data if the command register stayed busy."""
+
+    kind: ContextType
+    queue: int
+    data: bytes | None
+
+
+def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
+    """How many egress, ingress and free list contexts the regions have room for
+    (cudbg_get_ctxt_region_info(), cudbg_dump_context_size())."""
+    meminfo = Meminfo()
+    read_meminfo(io, chip, meminfo)
+    flm_config = io.read(chip.r.SGE_FLM_CFG)
+    egress, ingress = (_room(meminfo, chip, region) for region in REGIONS[:2])
+    free_lists = MAX_FREE_LISTS >> chip.r.SGE_FLM_CFG.get(flm_config, "HdrStartFLQ")
+    return egress, ingress, free_lists
+
+
+def _room(meminfo: Meminfo, chip: Chip, region: str) -> int:
+    """Contexts in the first memory that has (a part of) the region; a default if none has."""
+    for memory in (Memory.EDC0, Memory.EDC1, Memory.MC0, Memory.MC1):
+        with suppress(Status):  # a memory that is not there
+            if span := span_of(meminfo, memory_of(meminfo, chip, memory), region):
+                return (span.end - span.start + 1 & _WORD) // CONTEXT_BYTES
+    return BACK_DOOR_QUEUES * CONTEXT_BYTES
+
+
+def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[_Read]:
+    """Contexts through the command register, in order (t4_sge_ctxt_rd_bd() for each)."""
+    command = chip.r.SGE_CTXT_CMD
+    ops: list[Op] = [
+        Write(command, Cell(plus=command.of(CtxtType=kind))),
+        Poll(command, command.mask("Busy"), 0, attempts=3, delay_us=1),
+        Read(chip.r.SGE_CTXT_DATA0, count=WORDS),
+    ]
+    found: list[_Read] = []
+    while len(found) < len(queues):
+        rest = queues[len(found) :]
+        data = memoryview(bytearray(CONTEXT_BYTES * len(rest)))
+        busy = _run(io, ops, rest, data)
+        for i, queue in enumerate(rest[:busy]):
+            found.append(
+                _Read(kind, queue, bytes(data[CONTEXT_BYTES * i : CONTEXT_BYTES * (i + 1)]))
+            )
+        found += [_Read(kind, queue, None) for queue in rest[busy : busy + 1]]
+    return found
+
+
+def _run(io: Io, ops: Sequence[Op], queues: Sequence[int], data: memoryview) -> int:
+    """How many contexts were read before one stayed busy."""
+    try:
+        io.run(ops, queues, data)
+    except DeadDevice:
+        raise
+    except DeviceError as error:
+        return error.rows
+    return len(queues)
+
+
+def _read_free_lists(io: Io, chip: Chip, count: int) -> list[_Read]:
+    """Free lists, each valid one followed by its congestion context.
+
+    They are read apart, because which of the latter are wanted is known only then; and the last
+    one last, so that the registers are left as if each had been read in its turn.
+    """
+    lists = _read_some_free_lists(io, chip, range(count - 1))
+    return lists + _read_some_free_lists(io, chip, range(count - 1, count))
+
+
+def _read_some_free_lists(io: Io, chip: Chip, queues: range) -> list[_Read]:
+    lists = _read(io, chip, ContextType.FLM, queues)
+    valid = [one.queue for one in lists if one.data and _valid(one.kind, one.data)]
+    congestion = {one.queue: one for one in _read(io, chip, ContextType.CNM, valid)}
+    both = ((one, congestion.get(one.queue)) for one in lists)
+    return [one for pair in both for one in pair if one]
+
+
+def _valid(kind: int, data: bytes | memoryview) -> bool:
+    """Congestion contexts have no such bit: they are read for valid free lists."""
+    if kind == ContextType.CNM:
+        return True
+    return bool(int.from_bytes(data, "little") >> VALID_BIT[ContextType(kind)] & 1)
+
+
+def _store(contexts: Iterable[_Read], area: memoryview) -> None:
+    """Each is read into the next record, which is kept if what it holds is valid."""
+    at = 0
+    for kind, queue, data in contexts:
+        if at == len(area):
+            return
+        record = area[at : at + _RECORD]
+        if data is not None:
+            record[_DATA] = data
+        if _valid(kind, record[_DATA]):
+            kept = Record.from_buffer(record)
+            kept.cntxt_type, kept.cntxt_id = kind, queue
+            at += _RECORD
+
+
+# Decoding
+
+_KINDS = {
+    ContextType.EGRESS: "egress",
+    ContextType.INGRESS: "ingress",
+    ContextType.FLM: "free list",
+    ContextType.CNM: "congestion",
+}
+_SHOWN: dict[ContextType, tuple[str, ...]] = {
+    ContextType.EGRESS: ("QueueType", "BaseAddress", "QueueSize", "PIDX", "CIDX", "FID"),
+    ContextType.INGRESS: (
+        *("BaseAddress", "QueueSize", "QueueEntrySize", "PIDX", "CIDX"),
+        *("Generation", "InterruptIDX", "InterruptArmed"),
+    ),
+    ContextType.FLM: ("EQid", "PIDX", "CIDX", "PackOffset", "PackEn", "PadEn", "SplitEn"),
+    ContextType.CNM: ("CngTPMode", "CngChMap"),
+}
+_HEX = ("BaseAddress", "CngChMap")
+_FIELD_COLUMNS = (
+    Column("context"),
+    Column("queue", "d"),
+    Column("field"),
+    Column("value", "x"),
+    Column("meaning"),
+)
+
+
+def _records(blob: Bytes) -> Iterator[Record]:
+    """Those that hold a context; what may stand behind the last one is none."""
+    for at in range(0, len(blob), _RECORD):
+        record = Record.from_bytes(blob[at : at + _RECORD])
+        known = record.cntxt_type in ContextType.__members__.values()
+        if known and any(record.data) and _valid(record.cntxt_type, bytes(record.data)):
+            yield record
+
+
+def _table(kind: ContextType, chip: Chip, blob: Bytes) -> Table:
+    columns = [Column("queue", "d")]
+    columns += [Column(name, "x" if name in _HEX else "d") for name in _SHOWN[kind]]
+
+    def rows() -> Iterator[list[Value]]:
+        for record in _records(blob):
+            if record.cntxt_type == kind:
+                scaled = {name: value for name, _, value, _ in _decoded(chip, record)}
+                yield [record.cntxt_id, *(scaled[name] for name in _SHOWN[kind])]
+
+    return Table(f"{_KINDS[kind]} contexts", columns, Lazy(rows))
+
+
+def _every_field(chip: Chip, blob: Bytes) -> Iterator[list[Value]]:
+    for record in _records(blob):
+        kind = _KINDS[ContextType(record.cntxt_type)]
+        for name, value, scaled, unit in _decoded(chip, record):
+            meaning = f"{scaled:#x}" if unit == "address" else f"{scaled} {unit}" if unit else ""
+            yield [kind, record.cntxt_id, name, value, meaning]
+
+
+def _decoded(chip: Chip, record: Record) -> Iterator[tuple[str, int, int, str]]:
+    """Name, value, value in its unit, and unit of every field."""
+    kind, number = ContextType(record.cntxt_type), int.from_bytes(bytes(record.data), "little")
+    free_list = bool(number >> FREE_LIST_BIT & 1)
+    scales = units(chip, kind, free_list=free_list)
+    for field in fields(chip, kind, free_list=free_list):
+        value, unit = field.get(number), scales.get(field.name)
+        yield field.name, value, unit.scaled(value) if unit else value, unit.name if unit else ""

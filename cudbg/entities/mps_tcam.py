@@ -1,0 +1,231 @@
+"""MPS_TCAM: the MAC addresses the packet switch knows, and who receives what is sent to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from chip import Chip
+from chip.layout import LittleStruct, sizeof, u8, u16, u32, u64
+from chip.mps import REPLICATION_WORDS
+from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from cudbg.entity import Context, Entity, entity
+from cudbg.io import Column as Cell
+from cudbg.io import Io, Op, Read, Write
+from cudbg.words import u32s, u64s
+
+
+class Record(LittleStruct):
+    """struct cudbg_mps_tcam. Flags are their bits as they stand in the register, or 0."""
+
+    _fields_ = (
+        ("mask", u64),
+        ("rplc", u32 * REPLICATION_WORDS),
+        ("idx", u32),
+        ("cls_lo", u32),
+        ("cls_hi", u32),
+        ("rplc_size", u32),
+        ("vniy", u32),
+        ("vnix", u32),
+        ("dip_hit", u32),
+        ("vlan_vld", u32),
+        ("repli", u32),
+        ("ivlan", u16),
+        ("addr", u8 * 6),
+        ("lookup_type", u8),
+        ("port_num", u8),
+        ("reserved", u8 * 2),
+    )
+
+
+_LOW_WORDS = 4
+"""Words of a replication map that are always stored (CUDBG_MAX_RPLC_SIZE)."""
+_OUTER, _EITHER = 0, 3
+"""Types of lookup that match the outer header; the others match inside a tunnel."""
+
+
+@entity(57, "MPS_TCAM")
+class MpsTcam(Entity):
+    """cudbg_collect_mps_tcam() of a driver that has no firmware to ask.
+
+    An entry whose X and Y have a bit in common matches nothing: it is unused, and its record stays
+    nearly empty. The registers that show a replication map are read without saying for which
+    entry, so every entry that replicates shows the same one; and on a T6 the lower words are read
+    where a T5 has them.
+    """
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area = ctx.area(chip.mps_tcam_entries * sizeof(Record))
+        records = [
+            Record.from_buffer(area[at : at + sizeof(Record)])
+            for at in range(0, len(area), sizeof(Record))
+        ]
+        if chip.mps.tcam_by_request:
+            used = _by_request(io, chip, records)
+        else:
+            used = _by_address(io, chip, records)
+        _classification(io, chip, used, [records[idx] for idx in used])
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        size = chip.mps_tcam_entries * sizeof(Record)
+        data = self.need(blob, size)
+        rows = Lazy(lambda: (_row(record, chip) for record in _used(data)))
+        unused = chip.mps_tcam_entries - sum(1 for _ in _used(data))
+        title = "MAC addresses"
+        return Decoded(
+            [
+                Table(title, _columns(chip), rows),
+                Fields("entries", [Item("unused", unused, form="d")]),
+            ]
+        )
+
+
+# Collecting
+
+
+def _store(record: Record, x: int, y: int) -> bool:
+    """Whether the entry is used; then its mask and address (cudbg_tcamxy2valmask())."""
+    if x & y:
+        return False
+    record.mask = x | y
+    record.addr = y.to_bytes(8, "big")[2:]
+    return True
+
+
+def _by_address(io: Io, chip: Chip, records: Sequence[Record]) -> list[int]:
+    """The used entries of a TCAM that is plain memory: Y and X in turn, 64 bits each."""
+    words = u64s(io.read_run(chip.r.MPS_CLS_TCAM_Y_L, 2 * len(records), width=8))
+    pairs = zip(records, words[1::2], words[::2], strict=True)
+    return [idx for idx, (record, x, y) in enumerate(pairs) if _store(record, x, y)]
+
+
+class _Answer(NamedTuple):
+    """What one request shows, in the order in which it is read."""
+
+    data1: int
+    data0: int
+    data2: int
+
+
+def _by_request(io: Io, chip: Chip, records: Sequence[Record]) -> list[int]:
+    """The used entries of a TCAM behind a control register: Y, then X of each."""
+    r, control = chip.r, chip.r.MPS_CLS_TCAM_DATA2_CTL
+    answer = [Read(r[f"MPS_CLS_TCAM_RDATA{i}_REQ_ID1"]) for i in (1, 0, 2)]
+    x_bit = control.of(CtlXYBitSel=1)
+    ops: list[Op] = [Write(control, Cell()), *answer, Write(control, Cell(plus=x_bit)), *answer]
+    requests = [_request(chip, idx) for idx in range(len(records))]
+    words = u32s(io.run(ops, requests))
+    return [
+        idx
+        for idx, record in enumerate(records)
+        if _store_lookup(
+            record,
+            chip,
+            _Answer(*words[6 * idx : 6 * idx + 3]),
+            _Answer(*words[6 * idx + 3 : 6 * idx + 6]),
+        )
+    ]
+
+
+def _request(chip: Chip, idx: int) -> int:
+    tcam, index = divmod(idx, chip.mps.entries_per_tcam)
+    control = chip.r.MPS_CLS_TCAM_DATA2_CTL
+    return control.of(CtlReqID=1, CtlTcamSel=tcam, CtlTcamIndex=index)
+
+
+def _store_lookup(record: Record, chip: Chip, y: _Answer, x: _Answer) -> bool:
+    """What is stored of used and unused entries alike, then as `_store`."""
+    data1, data2 = chip.r.MPS_CLS_TCAM_RDATA1_REQ_ID1, chip.r.MPS_CLS_TCAM_RDATA2_REQ_ID1
+    record.lookup_type = data2.get(y.data2, "DataLkpType")
+    vlan = data1.get(y.data1, "VIDL")
+    if record.lookup_type in (_OUTER, _EITHER):
+        record.vlan_vld, record.ivlan = y.data2 & data2.mask("DataVIDH2"), vlan
+    else:
+        high = data2.mask("DataVIDH2", "DataVIDH1")
+        record.vniy = (y.data2 & high) << 16 | vlan
+        record.vnix = (x.data2 & high) << 16 | data1.get(x.data1, "VIDL")
+        record.dip_hit = y.data2 & data2.mask("DataDipHit")
+    record.port_num = data2.get(y.data2, "DataPortNum")
+    high_x, high_y = (data1.get(answer.data1, "DMACH") << 32 for answer in (x, y))
+    return _store(record, high_x | x.data0, high_y | y.data0)
+
+
+def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[Record]) -> None:
+    """What happens to packets that match."""
+    sram = chip.r.MPS_CLS_SRAM_L
+    rows = [sram[idx] for idx in used]
+    words = u32s(io.run([Read(Cell(), count=2)], rows))
+    replicating = []
+    for i, (idx, record) in enumerate(zip(used, records, strict=True)):
+        record.idx, record.rplc_size = idx, chip.mps.replication_vfs
+        record.cls_lo, record.cls_hi = words[2 * i : 2 * i + 2]
+        record.repli = record.cls_lo & sram.mask("Replicate")
+        if record.repli:
+            replicating.append(record)
+    _replication(io, chip, replicating)
+
+
+def _replication(io: Io, chip: Chip, records: Sequence[Record]) -> None:
+    """The replication map, once for each entry; its highest word is read first."""
+    reads = [Read(chip.r[name]) for name in chip.mps.replication_reads]
+    words = u32s(io.run(reads, len(records)))
+    kept = REPLICATION_WORDS if chip.mps.replication_vfs > 32 * _LOW_WORDS else _LOW_WORDS
+    for i, record in enumerate(records):
+        lowest_first = words[len(reads) * i : len(reads) * (i + 1)][::-1]
+        record.rplc[:kept] = lowest_first[:kept]
+
+
+# Decoding
+
+
+def _used(data: memoryview) -> Iterator[Record]:
+    for at in range(0, len(data), sizeof(Record)):
+        record = Record.from_bytes(data[at : at + sizeof(Record)])
+        if record.rplc_size:
+            yield record
+
+
+def _columns(chip: Chip) -> list[Column]:
+    columns = [Column("entry", "d"), Column("address"), Column("mask", "x12"), Column("valid")]
+    columns += [
+        Column("ports", "x"),
+        Column("PF", "d"),
+        Column("VF", "d"),
+        Column("replicated to VFs"),
+    ]
+    columns += [Column("priorities"), Column("multi-listen", "x")]
+    if chip.mps.tcam_by_request:
+        columns += [Column("lookup"), Column("port", "d"), Column("VLAN", "d")]
+        columns += [Column("VNI", "x6"), Column("VNI mask", "x6"), Column("inner IP hit")]
+    return columns
+
+
+def _row(record: Record, chip: Chip) -> list[Value]:
+    sram = chip.r.MPS_CLS_SRAM_L.decode(record.cls_lo)
+    address = ":".join(f"{byte:02x}" for byte in record.addr)
+    ports = chip.r.MPS_CLS_SRAM_H.get(record.cls_hi, "PortMap")
+    function = [sram["PF"], sram["VF"] if sram["VF_Valid"] else None]
+    priorities = " ".join(str(sram[f"Priority{i}"]) for i in range(4))
+    listen = sum(sram[f"MultiListen{i}"] << i for i in range(4))
+    row: list[Value] = [record.idx, address, record.mask, bool(sram["Valid"]), ports, *function]
+    row += [_functions(record) if record.repli else "", priorities, listen]
+    return row + (_lookup(record) if chip.mps.tcam_by_request else [])
+
+
+def _lookup(record: Record) -> list[Value]:
+    inner = record.lookup_type not in (_OUTER, _EITHER)
+    vlan = record.ivlan if record.vlan_vld else None
+    tunnel = [record.vniy, record.vnix, bool(record.dip_hit)] if inner else [None, None, None]
+    return ["inner" if inner else "outer", record.port_num, vlan, *tunnel]
+
+
+def _functions(record: Record) -> str:
+    """The virtual functions of a map: `0-3 8`."""
+    bits = sum(word << 32 * i for i, word in enumerate(record.rplc))
+    spans: list[list[int]] = []
+    for function in (i for i in range(32 * REPLICATION_WORDS) if bits >> i & 1):
+        if spans and spans[-1][1] == function - 1:
+            spans[-1][1] = function
+        else:
+            spans.append([function, function])
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)

@@ -1,0 +1,125 @@
+"""QDESC: the descriptors of the driver's own queues, as they lie in host memory.
+
+A crash kernel has just probed the adapter and has no queues: 16 bytes of header, then zeros up to
+32 MiB. A dump taken from a running driver has entries behind the header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chip import Chip
+from chip.layout import LittleStruct, sizeof, u32
+from cudbg import status
+from cudbg.container import DUMP_BYTES
+from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from cudbg.entity import Context, Entity, entity
+from cudbg.errors import FormatError, Status
+from cudbg.io import Io
+from cudbg.versioned import VersionHeader
+
+_REVISION = 1
+
+
+class Header(LittleStruct):
+    """struct cudbg_qdesc_info, behind its version."""
+
+    _fields_ = (("version", VersionHeader), ("qdesc_entry_size", u32), ("num_queues", u32))
+
+
+class Queue(LittleStruct):
+    """struct cudbg_qdesc_entry; `data_size` bytes of descriptors follow it."""
+
+    _fields_ = (
+        ("data_size", u32),
+        ("qtype", u32),
+        ("qid", u32),
+        ("desc_size", u32),
+        ("num_desc", u32),
+    )
+
+
+_TYPES = (  # enum cudbg_qdesc_qtype
+    "unknown",
+    "NIC tx",
+    "NIC rx",
+    "NIC free list",
+    "control",
+    "firmware events",
+    "forwarded interrupts",
+    "PTP tx",
+    "offload tx",
+    "RDMA rx",
+    "RDMA free list",
+    "RDMA concentrator",
+    "iSCSI rx",
+    "iSCSI free list",
+    "iSCSI target rx",
+    "iSCSI target free list",
+    "crypto tx",
+    "crypto rx",
+    "crypto free list",
+    "TLS rx",
+    "TLS free list",
+    "Ethernet offload tx",
+    "Ethernet offload rx",
+    "Ethernet offload free list",
+)
+_COLUMNS = (
+    Column("offset", "x"),
+    Column("queue", "d"),
+    Column("type"),
+    Column("descriptors", "d"),
+    Column("bytes each", "d"),
+    Column("bytes", "d"),
+)
+
+
+@entity(70, "QDESC")
+class Qdesc(Entity):
+    """cudbg_collect_qdesc(), for a driver without queues.
+
+    The kernel gathers all of it in memory first and fails with -12 if it has none; here only the
+    piece at hand exists, so that cannot happen.
+    """
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        head = Header(qdesc_entry_size=sizeof(Queue))
+        head.version.set(_REVISION, sizeof(Header) - sizeof(VersionHeader))
+        data = bytes(head)
+        try:
+            for area in ctx.pieces(DUMP_BYTES):
+                area[:] = data.ljust(len(area), b"\0")
+                data = b""
+        except Status:
+            ctx.warn(status.PARTIAL_DATA)
+            raise
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        if len(blob) < sizeof(Header):
+            raise FormatError(self.name, sizeof(Header), len(blob))
+        head = Header.from_bytes(blob[: sizeof(Header)])
+        head.version.check(self.name, _REVISION, sizeof(Header) - sizeof(VersionHeader))
+        if head.qdesc_entry_size < sizeof(Queue):
+            raise FormatError(
+                f"{self.name}: header of a queue", sizeof(Queue), head.qdesc_entry_size
+            )
+        list(_queues(self.name, blob, head))
+        rows = Lazy(lambda: _queues(self.name, blob, head))
+        fields = Fields("queue descriptors", [Item("queues", head.num_queues, form="d")])
+        return Decoded([fields, Table("queues", _COLUMNS, rows)])
+
+
+def _queues(name: str, blob: Bytes, head: Header) -> Iterator[list[Value]]:
+    at = sizeof(Header)
+    for _ in range(head.num_queues):
+        end = at + head.qdesc_entry_size
+        if end > len(blob):
+            raise FormatError(f"{name}: queue at {at:#x}", head.qdesc_entry_size, len(blob) - at)
+        queue = Queue.from_bytes(blob[at:end])
+        if end + queue.data_size > len(blob):
+            raise FormatError(f"{name}: queue at {at:#x}", queue.data_size, len(blob) - end)
+        kind = _TYPES[queue.qtype] if queue.qtype < len(_TYPES) else f"type {queue.qtype}"
+        shape: list[Value] = [queue.num_desc, queue.desc_size, queue.data_size]
+        yield [at, queue.qid, kind, *shape]
+        at = end + queue.data_size

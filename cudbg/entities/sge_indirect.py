@@ -1,0 +1,122 @@
+"""SGE_INDIRECT: debug words of the scatter-gather engine, and where functions' queues begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chip import Chip
+from chip.layout import LittleStruct, sizeof, u32
+from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from cudbg.entity import Context, Entity, entity
+from cudbg.io import Each, Io, Read, Write
+from cudbg.ireg import Record, records
+from cudbg.ports import indexed_read
+
+_DEBUG_WORDS = "sge_debug"
+_PFS = 8
+_VFS = 256
+_MAPS = 4
+
+
+class QueueBases(LittleStruct):
+    """struct sge_qbase_reg_field: four map words for each function."""
+
+    _fields_ = (
+        ("reg_addr", u32),
+        ("reg_data", u32 * _MAPS),
+        ("pf_data_value", u32 * (_PFS * _MAPS)),
+        ("vf_data_value", u32 * (_VFS * _MAPS)),
+        ("vfcount", u32),
+    )
+
+
+class Layout(LittleStruct):
+    """What is stored on both chips; a T5 leaves the queue bases zero."""
+
+    _fields_ = (("debug", Record * 2), ("qbase", QueueBases))
+
+
+@entity(37, "SGE_INDIRECT")
+class SgeIndirect(Entity):
+    """cudbg_collect_sge_indirect(), with no interface running.
+
+    The kernel leaves the queue bases out where an interface is up. Since 5.12 it looks that up
+    through net devices that do not exist in a crash kernel, and faults; this is what drivers
+    without that defect collect.
+    """
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area = ctx.area(sizeof(Layout))
+        for item, record, words in records(area, chip.indirect(_DEBUG_WORDS)):
+            record.describe(chip, item)
+            indexed_read(io, chip.r[item.port], chip.r[item.data], [(0, item.words)], words)
+        if chip.sge.qbase_functions:
+            _queue_bases(io, chip, area)
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(Layout, blob)
+        columns = [Column("register"), Column("value", "x8"), Column("fields")]
+        tables = [
+            Table(f"SGE debug words, {half.lower()}", columns, _debug(chip, half, record))
+            for half, record in zip(("HIGH", "LOW"), layout.debug, strict=True)
+        ]
+        if not layout.qbase.reg_addr:
+            return Decoded(tables)
+        columns = [Column("function"), *(Column(name, "d") for name in _BASE_COLUMNS)]
+        rows = Lazy(lambda: _bases(chip, layout.qbase))
+        return Decoded([*tables, Table("queue bases", columns, rows)])
+
+
+def _queue_bases(io: Io, chip: Chip, area: memoryview) -> None:
+    qbase = Layout.from_buffer(area).qbase
+    maps = [chip.r[f"SGE_QBASE_MAP{i}"] for i in range(_MAPS)]
+    qbase.reg_addr, qbase.reg_data = chip.r.SGE_QBASE_INDEX, maps
+    first = Layout.qbase.offset + QueueBases.pf_data_value.offset
+    functions = chip.sge.qbase_functions  # PFs, then VFs: so they are indexed, and so stored
+    place = area[first : first + 4 * _MAPS * functions]
+    io.run([Write(chip.r.SGE_QBASE_INDEX, Each(0)), *(Read(m) for m in maps)], functions, place)
+    qbase.vfcount = chip.rss_vfs
+
+
+def _debug(chip: Chip, half: str, record: Record) -> list[list[Value]]:
+    rows: list[list[Value]] = []
+    for i, word in enumerate(record.outbuf[: record.ireg_offset_range]):
+        name = f"SGE_DEBUG_DATA_{half}_INDEX_{i}"
+        fields = chip.r[name].decode(word) if name in chip.r else {}
+        shown = " ".join(f"{field}={value:#x}" for field, value in fields.items() if value)
+        rows.append([name, word, shown])
+    return rows
+
+
+_BASE_COLUMNS = (
+    "egress 0 base",
+    "egress 0 size",
+    "egress 1 base",
+    "egress 1 size",
+    "ingress 0 base",
+    "ingress 0 size",
+    "ingress 1 base",
+    "ingress 1 size",
+)
+
+
+def _bases(chip: Chip, qbase: QueueBases) -> Iterator[list[Value]]:
+    """Functions that have queues; sizes are logarithms in the register (assumed)."""
+    for function in range(_PFS + qbase.vfcount):
+        values = qbase.pf_data_value if function < _PFS else qbase.vf_data_value
+        first = _MAPS * (function if function < _PFS else function - _PFS)
+        maps = values[first : first + _MAPS]
+        if any(maps):
+            name = f"PF{function}" if function < _PFS else f"VF{function - _PFS}"
+            yield [name, *_ranges(chip, maps)]
+
+
+def _ranges(chip: Chip, maps: list[int]) -> list[Value]:
+    sizes = chip.r.SGE_QBASE_MAP0.decode(maps[0])
+    ingress = chip.r.SGE_QBASE_MAP3.decode(maps[3])
+    bases = [maps[1], maps[2], ingress["Ingress0_Base"], ingress["Ingress1_Base"]]
+    names = ("Egress0_Size", "Egress1_Size", "Ingress0_Size", "Ingress1_Size")
+    shown: list[Value] = []
+    for base, name in zip(bases, names, strict=True):
+        shown += [base, 1 << sizes[name]]
+    return shown
