@@ -22,7 +22,9 @@ class FirmwareHeader(BigStruct):
         ("intfver_iscsi", u8),
         ("intfver_fcoepdu", u8),
         ("intfver_fcoe", u8),
-        ("reserved2", u32 * 3),
+        ("reserved2", u32),
+        ("reserved3", u32),
+        ("reserved4", u32),
         ("flags", u32),
         ("reserved6", u32 * 23),
     )
