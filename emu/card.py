@@ -51,7 +51,7 @@ class Card:
         map_window: bool = False,
     ) -> None:
         self.profile, self.seed, self.chip = profile, seed, profile.chip
-        self.memories = Memories(vars(profile.memory))
+        self.memories = Memories(self.chip.memory.types, vars(profile.memory))
         self.state = State(profile, seed, self.memories)
         self.core = Core(self.chip, BARS, strict=strict)
         self.core.attach(self.memories)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from chip import pci
 from chip.layout import LittleStruct
 from chip.pci import Bar, Cap, ExtCap
+from chip.vpd import WINDOW_BYTES
 from emu.errors import AccessError
-from emu.vpd import VPD_BYTES, vpd_image
+from emu.vpd import vpd_image
 
 if TYPE_CHECKING:
     from emu.card import Card
@@ -164,7 +165,7 @@ class ConfigSpace:
         struct.pack_into("<H", self._memory, at, address ^ VPD_FLAG)
 
     def _vpd_word(self, place: int) -> bytes:
-        return bytes(self.vpd[place : place + 4]) if place < VPD_BYTES else b"\xff" * 4
+        return bytes(self.vpd[place : place + 4]) if place < WINDOW_BYTES else b"\xff" * 4
 
     # State
 

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from chip import Chip
 from chip.firmware import BootHeader, FirmwareHeader
+from chip.flash import SECTOR_BYTES, START
 from emu.profile import Firmware
 
-SECTOR = 0x10000
-PAGE = 0x100
-FIRMWARE_AT = 0x80000
-"""The main image (t4_hw.h, FLASH_FW_START)."""
-BOOTSTRAP_AT = 0x1B0000
-"""The bootstrap image (FLASH_FWBOOTSTRAP_START)."""
-CONFIG_AT = 0x1F0000
-"""The configuration file (FLASH_CFG_START)."""
-BOOT_ROM_AT = 0x0
-IMAGE_UNITS = 512
-IMAGE_BYTES = 0x60000
+IMAGE_UNIT, IMAGE_BYTES = 512, 0x60000
 
 
 def word_swapped(data: bytes) -> bytes:
@@ -40,26 +31,22 @@ class Flash:
         """`length` bytes; addresses wrap at the end, as in the chip."""
         out = bytearray()
         while len(out) < length:
-            sector, offset = divmod((address + len(out)) % self.size, SECTOR)
+            sector, offset = divmod((address + len(out)) % self.size, SECTOR_BYTES)
             content = self._sectors.get(sector)
-            n = min(length - len(out), SECTOR - offset)
+            n = min(length - len(out), SECTOR_BYTES - offset)
             out += content[offset : offset + n] if content else b"\xff" * n
         return bytes(out)
 
     def program(self, address: int, data: bytes) -> None:
         """Clears bits, as programming does."""
         for at, byte in enumerate(data, address):
-            sector, offset = divmod(at % self.size, SECTOR)
-            content = self._sectors.setdefault(sector, bytearray(b"\xff" * SECTOR))
+            sector, offset = divmod(at % self.size, SECTOR_BYTES)
+            content = self._sectors.setdefault(sector, bytearray(b"\xff" * SECTOR_BYTES))
             content[offset] &= byte
 
     def erase(self, address: int) -> None:
         """Erases the sector that `address` lies in."""
-        self._sectors.pop(address % self.size // SECTOR, None)
-
-    def erase_all(self) -> None:
-        """Erases the whole chip."""
-        self._sectors.clear()
+        self._sectors.pop(address % self.size // SECTOR_BYTES, None)
 
     def save(self) -> tuple[tuple[int, bytes], ...]:
         """The sectors that hold something."""
@@ -73,9 +60,9 @@ class Flash:
 def programmed(size: int, chip: Chip, firmware: Firmware) -> Flash:
     """A chip with the headers of boot ROM, firmware and bootstrap image in it; no code."""
     flash = Flash(size)
-    flash.program(BOOT_ROM_AT, _boot_rom(firmware))
-    for at, number in ((FIRMWARE_AT, firmware.version), (BOOTSTRAP_AT, firmware.bootstrap)):
-        flash.program(at, word_swapped(_header(chip, number, firmware.tp)))
+    flash.program(START["EXP_ROM"], _boot_rom(firmware))
+    for part, number in (("FW", firmware.version), ("FWBOOTSTRAP", firmware.bootstrap)):
+        flash.program(START[part], word_swapped(_header(chip, number, firmware.tp)))
     return flash
 
 
@@ -85,8 +72,8 @@ def _header(chip: Chip, number: str, microcode: str) -> bytes:
     return bytes(
         FirmwareHeader(
             ver=1,
-            chip=chip.version - 4,
-            len512=IMAGE_BYTES // IMAGE_UNITS,
+            chip=chip.firmware_code,
+            len512=IMAGE_BYTES // IMAGE_UNIT,
             major=major,
             minor=minor,
             micro=micro,

@@ -7,23 +7,23 @@ takes MC's place behind the EDCs, so a card has either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from chip.memory import MEGABYTE, MemoryType
 from emu.errors import ModelError
 from emu.memfd import Memfd
 
-MIB = 1 << 20
 NAMES = ("edc0", "edc1", "mc0", "mc1", "hma")
-MEMORIES = {"t5": NAMES[:4], "t6": ("edc0", "edc1", "mc0", "hma")}
-"""Those each chip can have (cudbg_lib.c, cudbg_fill_meminfo())."""
+"""What profiles call the memories, by the driver's numbers of them."""
 
 
 class Memory:
-    """One memory: `size` bytes at adapter address `base`."""
+    """One memory: `size` bytes at adapter address `base`; `type` says what the chip knows of it."""
 
-    def __init__(self, name: str, base: int, size: int) -> None:
-        self.name, self.base, self.size = name, base, size
-        self.memfd = Memfd(name, size)
+    def __init__(self, kind: MemoryType, base: int, size: int) -> None:
+        self.type, self.base, self.size = kind, base, size
+        self.name = NAMES[kind.number]
+        self.memfd = Memfd(self.name, size)
 
     @property
     def end(self) -> int:
@@ -34,13 +34,13 @@ class Memory:
 class Memories:
     """Those a card has, by name and by address."""
 
-    def __init__(self, sizes: dict[str, int]) -> None:
+    def __init__(self, kinds: Iterable[MemoryType], sizes: Mapping[str, int]) -> None:
         """`sizes` in MiB, by name; those of 0 MiB are absent."""
         self._by_name: dict[str, Memory] = {}
         base = 0
-        for name in NAMES:
-            if size := sizes.get(name, 0) * MIB:
-                self._by_name[name] = Memory(name, base, size)
+        for kind in kinds:
+            if size := sizes[NAMES[kind.number]] * MEGABYTE:
+                self._by_name[NAMES[kind.number]] = Memory(kind, base, size)
                 base += size
         self.end = base
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from chip import Chip, chip_of_device
 from chip.firmware import PortCaps, PortType
 from emu.errors import ProfileError
-from emu.memory import MEMORIES
+from emu.memory import NAMES
 
 T = TypeVar("T")
 VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
@@ -236,8 +236,9 @@ class _Reader:
             raise self._error("the driver needs EDC0 and EDC1 of one size", "memory", "edc1")
         if memory.hma and memory.mc0:
             raise self._error("host memory takes the place of mc0: one must be 0", "memory", "hma")
-        for name in dataclasses.asdict(memory):
-            if getattr(memory, name) and name not in MEMORIES[chip.name]:
+        can_have = {NAMES[kind.number] for kind in chip.memory.types}
+        for name in NAMES:
+            if getattr(memory, name) and name not in can_have:
                 raise self._error(f"a {chip} has none", "memory", name)
         if memory.mc1 and not memory.mc0:
             raise self._error("needs mc0", "memory", "mc1")

@@ -6,58 +6,55 @@ starts the data of T5 and T6. What stands there stands at 0 as well, for others.
 
 from __future__ import annotations
 
+from chip import vpd
+from chip.pci import PF
 from emu.errors import EmulatorError
 from emu.profile import Profile
 from emu.state.identity import Identity
 
-VPD_BYTES = 2048
-BASE = 0x400
-LENGTH = 0x400
-VERSION_AT = 0xC7
-"""Two digits, from the base (cudbg_lib.h, CUDBG_VPD_VER_ADDR, seen by PF4)."""
-TAG_ID, TAG_READ_ONLY, TAG_END = 0x82, 0x90, 0x78
-HEAD = 3
-"""Bytes in front of a resource's content, and of a keyword's."""
+VERSION_AT = vpd.virtual_address(vpd.VERSION_ADDRESS, PF) - vpd.BASE
+FILLER, VERSION = "V0", "V1"
+"""Vendor's keywords: blanks up to where the version's two digits must stand, and they (assumed)."""
 
 
 def vpd_image(profile: Profile, identity: Identity) -> bytes:
     """The whole 2 KiB."""
-    data = _resources(profile, identity).ljust(LENGTH, b"\0")
-    return (data + data).ljust(VPD_BYTES, b"\xff")
+    data = _resources(profile, identity).ljust(vpd.READ_BYTES, b"\0")
+    return (data + data).ljust(vpd.WINDOW_BYTES, b"\xff")
 
 
 def _resources(profile: Profile, identity: Identity) -> bytes:
-    name = (
-        f"Chelsio {profile.vpd.id}".encode()
-        if len(profile.vpd.id) <= 8
-        else profile.vpd.id.encode()
-    )
-    front = _resource(TAG_ID, name)
+    front = _resource(vpd.TAG_ID_STRING, profile.vpd.id.encode())
     fields = b"".join(
         (
-            _keyword("PN", profile.vpd.part.ljust(16).encode()),
-            _keyword("EC", b"0".ljust(16)),
-            _keyword("SN", identity.serial.ljust(24).encode()),
+            _keyword("PN", profile.vpd.part.ljust(vpd.PN_BYTES).encode()),
+            _keyword("EC", b"0".ljust(vpd.PN_BYTES)),
+            _keyword("SN", identity.serial.ljust(vpd.SN_BYTES).encode()),
             _keyword("NA", identity.base_mac.hex().upper().encode()),
         )
     )
-    fields += _filler(VERSION_AT - len(front) - HEAD - len(fields))
-    fields += _keyword("V1", f"{profile.vpd.version:02}".encode())
-    checked = front + bytes([TAG_READ_ONLY]) + (len(fields) + HEAD + 1).to_bytes(2, "little")
+    fields += _filler(VERSION_AT - len(front) - vpd.LARGE_TAG_BYTES - len(fields))
+    fields += _keyword(VERSION, f"{profile.vpd.version:02}".encode())
+    checked = (
+        front
+        + bytes([vpd.TAG_READ_ONLY])
+        + (len(fields) + vpd.KEYWORD_BYTES + 1).to_bytes(2, "little")
+    )
     checked += fields + b"RV\x01"
-    return checked + bytes([-sum(checked) & 0xFF, TAG_END])
+    return checked + bytes([-sum(checked) & 0xFF, vpd.TAG_END])
 
 
 def _filler(up_to: int) -> bytes:
     """A vendor keyword so long that the next keyword's content starts at `up_to`."""
-    blanks = up_to - 2 * HEAD
+    blanks = up_to - 2 * vpd.KEYWORD_BYTES
     if not 0 <= blanks < 0x100:
         raise EmulatorError("vital product data: no room for the version")
-    return _keyword("V0", b" " * blanks)
+    return _keyword(FILLER, b" " * blanks)
 
 
-def _resource(tag: int, content: bytes) -> bytes:
-    return bytes([tag]) + len(content).to_bytes(2, "little") + content
+def _resource(tag: int, content: bytes, of_later: int = 0) -> bytes:
+    """A large resource; `of_later` bytes of its content follow by other hands."""
+    return bytes([tag]) + (len(content) + of_later).to_bytes(2, "little") + content
 
 
 def _keyword(name: str, content: bytes) -> bytes:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from chip import Register
+from chip.cim import INBOUND_WORDS, OUTBOUND, QUEUE_UNIT_BYTES, THRESHOLD_UNIT, Queue
 from emu.ports import Index, When
 from emu.silicon.model import Model, fault
-from emu.state.cim_queues import MEMORY_WORDS, UNIT, CimQueue
+from emu.state.cim_queues import MEMORY_WORDS, CimQueue
 
 CIM_WORDS = 0x5000 // 4
 """Up to behind the last address the driver asks for (T6: 0x4c74)."""
 SELECTORS = 32
 """Values of CIM_QUEUE_CONFIG_REF."""
-WORDS_OF_QUEUE = 4
-THRESHOLD_UNIT = 8
-IBQ_WORDS = 512
 
 
 class HostAccess(Model):
@@ -53,23 +51,27 @@ class Queues(Model):
     def wire(self) -> None:
         r, queues = self.r, self.state.cim_queues
         ref, ctrl = r.CIM_QUEUE_CONFIG_REF, r.CIM_QUEUE_CONFIG_CTRL
-        for number, queue in enumerate(queues.inbound):
-            self.configs.words[ref.of(IBQSelect=1, QueNumSelect=number)] = self._config(queue)
-            self.inbound.fill(number * IBQ_WORDS, queue.content)
-            self._pointers(f"UP_IBQ_{number}", queue)
-        for number, queue in enumerate(queues.outbound):
-            self.configs.words[ref.of(OBQSelect=1, QueNumSelect=number)] = self._config(queue)
+        for queue in (*queues.inbound, *queues.outbound):
+            self.configs.words[self._select(queue.queue)] = self._config(queue)
+        for queue in queues.inbound:
+            self.inbound.fill(queue.queue.number * INBOUND_WORDS, queue.content)
+            self._pointers(f"UP_IBQ_{queue.queue.number}", queue)
+        for queue in queues.outbound:
             self.outbound.fill(queue.base // 4, queue.content)
-            self._pointers(f"UP_OBQ_{number}", queue)
-            self._outbound_address(number, queue)
+            self._pointers(f"UP_OBQ_{queue.queue.number}", queue)
+            self._outbound_address(queue)
         self.ports.index(ref, ctrl, self.configs, SELECTORS - 1)
         self._debug(r.CIM_IBQ_DBG_CFG, r.CIM_IBQ_DBG_DATA, "IbqDbg")
         self._debug(r.CIM_OBQ_DBG_CFG, r.CIM_OBQ_DBG_DATA, "ObqDbg")
 
+    def _select(self, queue: Queue) -> int:
+        ref = self.r.CIM_QUEUE_CONFIG_REF
+        return ref.of(**{queue.select: 1, "QueNumSelect": queue.number})
+
     def _config(self, queue: CimQueue) -> int:
         return self.r.CIM_QUEUE_CONFIG_CTRL.of(
-            QueSize=queue.size // UNIT,
-            QueBase=queue.base // UNIT,
+            QueSize=queue.size // QUEUE_UNIT_BYTES,
+            QueBase=queue.base // QUEUE_UNIT_BYTES,
             QueFullThrsh=queue.threshold // THRESHOLD_UNIT,
         )
 
@@ -84,13 +86,14 @@ class Queues(Model):
                 self.words.fields(status, QueRemFlits=queue.free_flits)
                 self.words.fields(packets, QueEOPCnt=queue.packets, QueSOPCnt=queue.packets)
 
-    def _outbound_address(self, number: int, queue: CimQueue) -> None:
+    def _outbound_address(self, queue: CimQueue) -> None:
         """REALADDR: where in the outbound memory the next flit goes."""
+        number = queue.queue.number
         for name in (f"UP_OBQ_{number}", f"UP_OBQ_{number}_SHADOW"):
             if f"{name}_REALADDR" in self.r:
                 self.words.set(self.r[f"{name}_REALADDR"], queue.base + queue.write)
                 config = self.r[f"{name}_CONFIG"]
-                size, base = queue.size // UNIT, queue.base // UNIT
+                size, base = queue.size // QUEUE_UNIT_BYTES, queue.base // QUEUE_UNIT_BYTES
                 self.words.fields(config, QueSize=size, QueBase=base)
 
     def _debug(self, config: Register, data: Register, prefix: str) -> None:
@@ -111,6 +114,6 @@ class Queues(Model):
 
     @fault("cim-obq-empty", "The outbound queues have size 0: eight entities fail.")
     def lose_outbound(self) -> None:
-        ref, ctrl = self.r.CIM_QUEUE_CONFIG_REF, self.r.CIM_QUEUE_CONFIG_CTRL
-        for number, _ in enumerate(self.state.cim_queues.outbound):
-            self.configs.words[ref.of(OBQSelect=1, QueNumSelect=number)] &= ~ctrl.mask("QueSize")
+        size = self.r.CIM_QUEUE_CONFIG_CTRL.mask("QueSize")
+        for queue in OUTBOUND:
+            self.configs.words[self._select(queue)] &= ~size

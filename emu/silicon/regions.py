@@ -5,42 +5,23 @@ MEMINFO reads them all; `emu.state.memory_map` is where the regions come from.
 
 from __future__ import annotations
 
+from chip.memory import REGIONS
+from chip.memory import Region as Description
 from emu.silicon.model import Model, fault
 from emu.state.memory_map import Region
 
-BASES = {
-    "dbq_contexts": "SGE_DBQ_CTXT_BADDR",
-    "imsg_contexts": "SGE_IMSG_CTXT_BADDR",
-    "flm_cache": "SGE_FLM_CACHE_BADDR",
-    "tcbs": "TP_CMM_TCB_BASE",
-    "pstructs": "TP_CMM_MM_BASE",
-    "timers": "TP_CMM_TIMER_BASE",
-    "rx_free_list": "TP_CMM_MM_RX_FLST_BASE",
-    "tx_free_list": "TP_CMM_MM_TX_FLST_BASE",
-    "pstruct_free_list": "TP_CMM_MM_PS_FLST_BASE",
-    "tx_payload": "TP_PMM_TX_BASE",
-    "rx_payload": "TP_PMM_RX_BASE",
-    "ulprx_state": "ULP_RX_CTX_BASE",
-    "ulptx_state": "ULP_TX_ERR_TABLE_BASE",
-    "dbvfifo": "SGE_DBVFIFO_BADDR",
-    "le_hash": "LE_DB_HASH_TID_BASE",
-}
-LIMITS = {
-    "iscsi": "ULP_RX_ISCSI",
-    "tddp": "ULP_RX_TDDP",
-    "tpt": "ULP_TX_TPT",
-    "stag": "ULP_RX_STAG",
-    "rq": "ULP_RX_RQ",
-    "rqudp": "ULP_RX_RQUDP",
-    "pbl": "ULP_RX_PBL",
-    "txpbl": "ULP_TX_PBL",
-}
-"""Register pairs <name>_LLIMIT and <name>_ULIMIT: first and last address."""
 FIRMWARE = {
-    "up_ram": ("CIM_SDRAM_BASE_ADDR", "CIM_SDRAM_ADDR_SIZE"),
-    "up_extmem2": ("CIM_EXTMEM2_BASE_ADDR", "CIM_EXTMEM2_ADDR_SIZE"),
+    "uP RAM": ("CIM_SDRAM_BASE_ADDR", "CIM_SDRAM_ADDR_SIZE"),
+    "uP Extmem2": ("CIM_EXTMEM2_BASE_ADDR", "CIM_EXTMEM2_ADDR_SIZE"),
 }
-TX_PAGE, RX_PAGE = 16 * 1024, 64 * 1024
+"""The processor's own memory: base and size."""
+PAGE_BYTES = {"Tx payload": 16 * 1024, "Rx payload": 64 * 1024}
+CHANNELS = {"Tx payload": ("PMTxNumChn", 1), "Rx payload": ("PMRxNumChn", 0)}
+"""Field and value of the MAX_PAGE registers: two channels to send, one to receive."""
+FREE_PAGES = {
+    "Tx payload": ("TP_FLM_FREE_TX_CNT", "FreeTxPageCount"),
+    "Rx payload": ("TP_FLM_FREE_RX_CNT", "FreeRxPageCount"),
+}
 PSTRUCT_BYTES = 64
 DBVFIFO_UNIT = 4
 
@@ -50,41 +31,46 @@ class MemoryRegions(Model):
 
     def wire(self) -> None:
         regions = self.state.memory_map
-        for name, register in BASES.items():
-            self.words.plain(self.r[register], regions[name].base)
-        for name, prefix in LIMITS.items():
-            self.words.plain(self.r[f"{prefix}_LLIMIT"], regions[name].base)
-            self.words.plain(self.r[f"{prefix}_ULIMIT"], regions[name].last)
+        for description in REGIONS:
+            if description.base:
+                self._place(description, regions[description.name])
         for name, (base, size) in FIRMWARE.items():
             self.words.plain(self.r[base], regions[name].base)
             self.words.plain(self.r[size], regions[name].size)
-        self._pages(regions["tx_payload"], "TX", TX_PAGE)
-        self._pages(regions["rx_payload"], "RX", RX_PAGE)
-        self._pstructs(regions["pstructs"])
-        self._doorbell_fifo(regions["dbvfifo"])
+        _, hash_address = self.chip.le.hash_region
+        self.words.plain(self.r[hash_address], regions["LE hash"].base)
+        self._pstructs(regions["Pstructs"])
+        self._doorbell_fifo(regions["DBVFIFO region"])
 
-    def _pages(self, region: Region, side: str, page: int) -> None:
+    def _place(self, description: Description, region: Region) -> None:
+        self.words.plain(self.r[description.base], region.base)
+        if description.limit:
+            self.words.plain(self.r[description.limit], region.last)
+        if description.page_size:
+            self._pages(description, region)
+
+    def _pages(self, description: Description, region: Region) -> None:
         """The payload of one direction: pages, channels, and how many pages are free."""
-        r, count = self.r, region.size // page
-        used = self.state.random(f"{side} pages").randrange(count // 2)
-        channels = {"TX": 1, "RX": 0}[side]
-        self.words.plain(r[f"TP_PMM_{side}_PAGE_SIZE"], page)
-        maximum = r[f"TP_PMM_{side}_MAX_PAGE"]
-        pages = {f"PM{side}MaxPage": count, f"PM{side}NumChn": channels}
-        self.words.plain(maximum, maximum.of(**pages))
-        free = r[f"TP_FLM_FREE_{side}_CNT"]
-        self.words.read_only(free, free.of(**{f"Free{side}PageCount": count - used}))
+        page = PAGE_BYTES[region.name]
+        count = region.size // page
+        channels, value = CHANNELS[region.name]
+        maximum = self.r[description.max_page]
+        self.words.plain(self.r[description.page_size], page)
+        fields = {description.max_page_field: count, channels: value}
+        self.words.plain(maximum, maximum.of(**fields))
+        register, field = FREE_PAGES[region.name]
+        used = self.state.random(region.name).randrange(count // 2 or 1)
+        self.words.fields(self.r[register], **{field: count - used})
 
     def _pstructs(self, region: Region) -> None:
         count = region.size // PSTRUCT_BYTES
-        used = self.state.random("pstructs").randrange(count // 8)
+        used = self.state.random("pstructs").randrange(count // 8 or 1)
         self.words.plain(self.r.TP_CMM_MM_MAX_PSTRUCT, count)
-        self.words.read_only(self.r.TP_FLM_FREE_PS_CNT, count - used)
+        self.words.set(self.r.TP_FLM_FREE_PS_CNT, count - used)
 
     def _doorbell_fifo(self, region: Region) -> None:
-        """The size stands in the register's one field, in words of 32 bits."""
         register = self.r.SGE_DBVFIFO_SIZE
-        (size,) = register.fields
+        size = register.field(self.chip.memory.vfifo_size)
         entries = min(region.size // DBVFIFO_UNIT, (1 << size.width) - 1)
         self.words.plain(register, size.put(entries))
 

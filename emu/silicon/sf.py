@@ -8,32 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from chip.flash import ASSUMED_BYTES, PAGE_BYTES, Opcode, flash_bytes
 from emu.flash import Flash, programmed
 from emu.silicon.model import Model, fault, reads, writes
 
-READ_ID, READ, FAST_READ, READ_STATUS = 0x9F, 0x03, 0x0B, 0x05
-WRITE_ENABLE, WRITE_DISABLE, PROGRAM = 0x06, 0x04, 0x02
-ERASE_SECTOR, ERASE_ALL = 0xD8, 0xC7
-ADDRESS_BYTES = {READ: 3, FAST_READ: 4}
-"""Bytes between the command and the data; a fast read has a dummy byte behind its address."""
+ADDRESS_BYTES = 3
+HEAD_BYTES = 1 + ADDRESS_BYTES + 1
+"""In front of the data of a fast read: opcode, address, and one dummy byte."""
 STATUS_WRITE_ENABLED = 0x02
-LONGEST = 4 + 256
+LONGEST = 1 + ADDRESS_BYTES + PAGE_BYTES
 """Bytes of the longest command: a page to program."""
-
-SIZES = {
-    0x20: {
-        **{0x14 + i: 1 << 20 + i for i in range(6)},
-        0x20: 1 << 26,
-        0x21: 1 << 27,
-        0x22: 1 << 28,
-    },
-    0x9D: {0x16: 1 << 25, 0x17: 1 << 26},
-    0xC2: {0x17: 1 << 23, 0x18: 1 << 24},
-    0xEF: {0x17: 1 << 23, 0x18: 1 << 24},
-}
-"""Bytes by manufacturer (bits 7..0 of the id) and density (23..16): t4_hw.c."""
-DEFAULT_SIZE = 1 << 22
-"""What the driver assumes of a chip it does not know."""
 
 
 class Chip:
@@ -63,41 +47,38 @@ class Chip:
 
     def _answer(self, start: int, count: int) -> bytes:
         command = self.sent[0] if self.sent else 0
-        if command == READ_ID:
-            return self.jedec.to_bytes(3, "little").ljust(start + count, b"\0")[
-                start : start + count
-            ]
-        if command == READ_STATUS:
+        if command == Opcode.READ_ID:
+            return self.jedec.to_bytes(3 + start + count, "little")[start : start + count]
+        if command == Opcode.READ_STATUS:
             return bytes([STATUS_WRITE_ENABLED * self.write_enabled]) * count
-        if command in ADDRESS_BYTES:
-            return self._data(ADDRESS_BYTES[command], start, count)
+        if command == Opcode.READ_DATA_FAST:
+            return self._data(start, count)
         return b"\xff" * count
 
-    def _data(self, between: int, start: int, count: int) -> bytes:
-        """Data of a read; a dummy byte may be shifted out of the chip as well as into it."""
-        address = int.from_bytes(self.sent[1:4], "big")
-        missing = max(1 + between - len(self.sent), 0)
+    def _data(self, start: int, count: int) -> bytes:
+        """Data of a fast read; its dummy byte may be shifted out of the chip or into it."""
+        address = int.from_bytes(self.sent[1 : 1 + ADDRESS_BYTES], "big")
+        missing = max(HEAD_BYTES - len(self.sent), 0)
         dummies = min(max(missing - start, 0), count)
         data = self.flash.read(address + start + dummies - missing, count - dummies)
         return b"\xff" * dummies + data
 
     def _carry_out(self, command: bytes) -> None:
         code = command[0] if command else 0
-        if code in (WRITE_ENABLE, WRITE_DISABLE):
-            self.write_enabled = code == WRITE_ENABLE
-        elif self.write_enabled and code in (PROGRAM, ERASE_SECTOR, ERASE_ALL):
+        if code in (Opcode.WRITE_ENABLE, Opcode.WRITE_DISABLE):
+            self.write_enabled = code == Opcode.WRITE_ENABLE
+        elif self.write_enabled and code in (Opcode.PROGRAM_PAGE, Opcode.ERASE_SECTOR):
             self._change(code, command[1:])
             self.write_enabled = False
 
     def _change(self, code: int, rest: bytes) -> None:
-        if code == ERASE_ALL:
-            self.flash.erase_all()
-        elif len(rest) >= 3:
-            address = int.from_bytes(rest[:3], "big")
-            if code == PROGRAM:
-                self.flash.program(address, rest[3:])
-            else:
-                self.flash.erase(address)
+        if len(rest) < ADDRESS_BYTES:
+            return
+        address = int.from_bytes(rest[:ADDRESS_BYTES], "big")
+        if code == Opcode.PROGRAM_PAGE:
+            self.flash.program(address, rest[ADDRESS_BYTES:])
+        else:
+            self.flash.erase(address)
 
 
 class SerialFlash(Model):
@@ -106,7 +87,7 @@ class SerialFlash(Model):
     def make(self) -> None:
         profile = self.state.profile
         jedec = profile.flash.id
-        size = SIZES.get(jedec & 0xFF, {}).get(jedec >> 16, DEFAULT_SIZE)
+        size = flash_bytes(jedec) or ASSUMED_BYTES
         self.flash_chip = Chip(jedec, programmed(size, self.chip, profile.firmware))
         self.busy = False
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from chip.cim import INBOUND, INBOUND_WORDS, OUTBOUND, QUEUE_UNIT_BYTES, THRESHOLD_UNIT, Queue
 from emu.profile import Profile
 
-UNIT, FLIT = 256, 16
-INBOUND = ("TP0", "TP1", "ULP", "SGE0", "SGE1", "NC-SI")
-OUTBOUND = ("ULP0", "ULP1", "ULP2", "ULP3", "SGE", "NC-SI", "SGE0-RX", "SGE1-RX")
-INBOUND_BYTES = 2048
-"""Of each inbound queue (t4_hw.h, CIM_IBQ_SIZE)."""
+FLIT = 16
 MEMORY_WORDS = 4096
 OPCODES = (0x0F, 0x05, 0x1D, 0x20, 0xC0)
 """Of messages that pass through: CPL_TX_PKT_LSO, CPL_PASS_OPEN_REQ and others, as data."""
@@ -25,7 +22,7 @@ OPCODES = (0x0F, 0x05, 0x1D, 0x20, 0xC0)
 class CimQueue:
     """One queue. `used` bytes from `read` on wait in it; `packets` went through it since reset."""
 
-    name: str
+    queue: Queue
     base: int
     size: int
     threshold: int
@@ -56,22 +53,20 @@ class CimQueues:
     @classmethod
     def make(cls, profile: Profile, random: Random) -> CimQueues:
         """Queues one behind the other, with what passed through them."""
-        size = profile.queues.obq_size * UNIT
+        size = profile.queues.obq_size * QUEUE_UNIT_BYTES
         return cls(
-            tuple(
-                _queue(n, i * INBOUND_BYTES, INBOUND_BYTES, random) for i, n in enumerate(INBOUND)
-            ),
-            tuple(_queue(name, i * size, size, random) for i, name in enumerate(OUTBOUND)),
+            tuple(_queue(each, 4 * INBOUND_WORDS, random) for each in INBOUND),
+            tuple(_queue(each, size, random) for each in OUTBOUND),
         )
 
 
-def _queue(name: str, base: int, size: int, random: Random) -> CimQueue:
+def _queue(queue: Queue, size: int, random: Random) -> CimQueue:
     used = random.choice((0, 0, 0, 1, 2, 4)) * FLIT
     return CimQueue(
-        name=name,
-        base=base,
+        queue=queue,
+        base=queue.number * size,
         size=size,
-        threshold=size // 8 - 8,
+        threshold=size // 8 // THRESHOLD_UNIT * THRESHOLD_UNIT - THRESHOLD_UNIT,
         read=random.randrange(size // FLIT) * FLIT,
         used=min(used, size - FLIT),
         packets=random.randrange(1 << 12),

@@ -2,7 +2,8 @@
 
 Real cards divide it as their firmware's configuration file says; the shares here are of our own
 making, but keep the driver's rules (cudbg_lib.c): contexts in order inside EDC0, payload only
-where there is room, no two regions of one base (sorting them would not be stable).
+where there is room, no two regions of one base (sorting them would not be stable). Names are those
+of `chip.memory.REGIONS`, and two for the firmware's own memory.
 """
 
 from __future__ import annotations
@@ -19,36 +20,36 @@ SHARES = 64
 """Shares are in this many parts of a memory."""
 
 ON_CHIP = (
-    ("dbvfifo", 4),
-    ("dbq_contexts", 6),
-    ("imsg_contexts", 6),
-    ("flm_cache", 4),
-    ("timers", 8),
-    ("rx_free_list", 8),
-    ("tx_free_list", 8),
-    ("pstruct_free_list", 4),
-    ("ulprx_state", 4),
-    ("ulptx_state", 4),
-    ("le_hash", 8),
+    ("DBVFIFO region", 4),
+    ("DBQ contexts", 6),
+    ("IMSG contexts", 6),
+    ("FLM cache", 4),
+    ("Timers", 8),
+    ("Rx FL", 8),
+    ("Tx FL", 8),
+    ("Pstruct FL", 4),
+    ("ULPRX state", 4),
+    ("ULPTX state", 4),
+    ("LE hash", 8),
 )
 """In EDC0. The doorbell FIFO comes first because the driver takes its base shifted (BASEADDR_G)."""
 
-FIRMWARE = (("up_ram", 40), ("up_extmem2", 8))
+FIRMWARE = (("uP RAM", 40), ("uP Extmem2", 8))
 """In EDC1."""
 
 EXTERNAL = (
-    ("tcbs", 12),
-    ("pstructs", 4),
-    ("tx_payload", 8),
-    ("rx_payload", 8),
-    ("iscsi", 4),
-    ("tddp", 4),
-    ("tpt", 4),
-    ("stag", 4),
-    ("rq", 4),
-    ("rqudp", 2),
-    ("pbl", 4),
-    ("txpbl", 4),
+    ("TCBs", 12),
+    ("Pstructs", 4),
+    ("Tx payload", 8),
+    ("Rx payload", 8),
+    ("iSCSI region", 4),
+    ("TDDP region", 4),
+    ("TPT region", 4),
+    ("STAG region", 4),
+    ("RQ region", 4),
+    ("RQUDP region", 2),
+    ("PBL region", 4),
+    ("TXPBL region", 4),
 )
 """In the first external memory; on a card without one, in what is left of EDC1."""
 
