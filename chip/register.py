@@ -35,8 +35,10 @@ comes from are described in `chip.table`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
+
+from chip import csvfile
 
 BAR0 = "bar0"
 """The space a plain access to BAR0 reaches; every other is reached through an index port."""
@@ -48,7 +50,8 @@ class UnknownRegister(LookupError, AttributeError):
     def __init__(self, name: str, where: str, known: list[str]) -> None:
         import difflib  # only a mistake needs it; loading it costs every start
 
-        near = difflib.get_close_matches(name, known, n=3)
+        spelt = {other.lower(): other for other in known}
+        near = [spelt[match] for match in difflib.get_close_matches(name.lower(), spelt, n=3)]
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         super().__init__(f"{where} has no {name}{hint}")
 
@@ -138,11 +141,18 @@ class Register(int):
         return parse_fields(self._fields)
 
     def field(self, name: str) -> Field:
-        """The field called `name`, in whatever case (Linux and Chelsio differ in case only)."""
-        for field in self.fields:
-            if field.name.lower() == name.lower():
-                return field
-        raise UnknownRegister(name, self.name, [field.name for field in self.fields])
+        """The field called `name` by Chelsio or Linux, in whatever case."""
+        found = self._by_name.get(name.lower())
+        if found is None:
+            chelsio = _linux_fields().get((self.name, name.upper()), "")
+            found = self._by_name.get(chelsio.lower())
+        if found is None:
+            raise UnknownRegister(name, self.name, [field.name for field in self.fields])
+        return found
+
+    @cached_property
+    def _by_name(self) -> dict[str, Field]:
+        return {field.name.lower(): field for field in self.fields}
 
     def of(self, **values: int) -> int:
         """The word with these fields set and all others 0."""
@@ -171,6 +181,13 @@ class Register(int):
 
     def __repr__(self) -> str:
         return f"<{self.name} {int(self):#x}>"
+
+
+@cache
+def _linux_fields() -> dict[tuple[str, str], str]:
+    """For a register and Linux's name of a field, Chelsio's name, where they are not the same."""
+    rows = csvfile.rows("registers", "linux_fields")
+    return {(row["register"], row["linux"]): row["field"] for row in rows if row["field"]}
 
 
 class Place(NamedTuple):

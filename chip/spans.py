@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-_FOLDER = os.path.join(os.path.dirname(__file__), "ranges")
+from chip import csvfile
 
 
 class Range(NamedTuple):
@@ -38,7 +37,7 @@ class IndirectRange(NamedTuple):
 def word_ranges(table: str, chip: str) -> tuple[Range, ...]:
     """The rows (first, last) of `<table>_<chip>.csv`, or of `<table>.csv` if it is for all."""
     own = f"{table}_{chip}"
-    rows = _rows(own if os.path.exists(os.path.join(_FOLDER, f"{own}.csv")) else table)
+    rows = _rows(own if csvfile.exists("ranges", own) else table)
     return tuple(_range(*(int(cell, 16) for cell in row)) for row in rows)
 
 
@@ -53,8 +52,7 @@ def indirect_ranges(group: str, chip: str) -> tuple[IndirectRange, ...]:
 
 
 def _rows(name: str) -> list[list[str]]:
-    with open(os.path.join(_FOLDER, f"{name}.csv")) as file:
-        return [line.split(",") for line in file.read().splitlines()[1:]]
+    return [line.split(",") for line in csvfile.lines("ranges", name)[1:]]
 
 
 def _indirect(row: list[str]) -> IndirectRange:

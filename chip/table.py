@@ -15,15 +15,14 @@ another name of. `tests/chip` checks that.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import cached_property
 
+from chip import csvfile
+from chip.csvfile import Row
 from chip.register import BAR0, Place, Register, UnknownRegister
 
-_FOLDER = os.path.join(os.path.dirname(__file__), "registers")
-
-Row = dict[str, str]
+_FOLDER = "registers"
 
 
 class Registers:
@@ -32,14 +31,14 @@ class Registers:
     def __init__(self, chip: str) -> None:
         self._chip = chip
         self._made: dict[tuple[str, str], Register] = {}
-        overlay = [row for row in read_table("linux") if chip in row["chips"].split()]
+        overlay = [row for row in csvfile.rows(_FOLDER, "linux") if chip in row["chips"].split()]
         self._aliases = {row["register"]: row for row in overlay if row["alias"]}
         self._overlay = {row["offset"]: row for row in overlay if not row["alias"]}
 
     @cached_property
     def _lines(self) -> dict[str, str]:
         """The lines of the chip's own table by offset; they are split when asked for."""
-        return {line.split(",", 1)[0]: line for line in _read(self._chip)[1:]}
+        return {line.split(",", 1)[0]: line for line in csvfile.lines(_FOLDER, self._chip)[1:]}
 
     @cached_property
     def _offsets(self) -> dict[str, list[str]]:
@@ -55,7 +54,7 @@ class Registers:
     @cached_property
     def _indirect(self) -> dict[str, Row]:
         """The registers behind index ports, by name."""
-        return {row["register"]: row for row in read_table(f"indirect_{self._chip}")}
+        return {row["register"]: row for row in csvfile.rows(_FOLDER, f"indirect_{self._chip}")}
 
     def _in_bar0(self, offset: str) -> Register:
         if (BAR0, offset) not in self._made:
@@ -140,18 +139,6 @@ def _elements(offset: str, count: str, stride: str) -> dict[int, tuple[str, int]
         return {int(offset, 16): (offset, 0)}
     first, step = int(offset, 16), int(stride, 16)
     return {first + i * step: (offset, i) for i in range(int(count))}
-
-
-def read_table(name: str) -> list[Row]:
-    """A table of `chip/registers/`: plain CSV without quotes; the first line names the columns."""
-    head, *lines = _read(name)
-    columns = head.split(",")
-    return [dict(zip(columns, line.split(","), strict=True)) for line in lines]
-
-
-def _read(name: str) -> list[str]:
-    with open(os.path.join(_FOLDER, f"{name}.csv")) as file:
-        return file.read().splitlines()
 
 
 _COLUMNS = ("offset", "register", "block", "count", "stride", "fields")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chip import T5, T6, Chip
-from chip.table import Row, read_table
+from chip.csvfile import Row, rows
 
 CHIPS = (T5, T6)
 
@@ -12,11 +12,11 @@ def absent(chip: Chip) -> dict[str, str]:
     """Linux's registers that the chip does not have, with the reason."""
     return {
         row["register"]: row["note"]
-        for row in read_table("linux_absent")
+        for row in rows("registers", "linux_absent")
         if chip.name in row["chips"].split()
     }
 
 
 def linux_fields() -> dict[str, Row]:
     """Linux's fields that Chelsio calls otherwise, or that T5 and T6 do not have."""
-    return {row["linux"]: row for row in read_table("linux_fields")}
+    return {row["linux"]: row for row in rows("registers", "linux_fields")}
