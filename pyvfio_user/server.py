@@ -4,7 +4,8 @@
         server.config_space(pci.header(0x1425, 0x6407))
         server.region(0, 0x80000, access, bits64=True)
         server.irqs(msix=8)
-        server.run(stop_on=(signal.SIGTERM,))     # until then, one client after another
+        with server.stopped_by(signal.SIGTERM):
+            server.run()                 # one client after another
 
 A region's accesses go to a Python function, or to a native one (`NativeAccess`, io.h's
 `region_access`): then neither Python nor its lock is touched on the way from the socket and back.
@@ -172,26 +173,39 @@ class Server(Callbacks):
 
     # Serving
 
-    def run(self, stop_on: tuple[signal.Signals, ...] = ()) -> None:
-        """Serve one client after another until `stop`, or one of the signals `stop_on`.
-
-        Signals can be given in the main thread alone; what they did before is restored.
-        """
+    def run(self) -> None:
+        """Serve one client after another until `stop`."""
         self._realize()
-        with self._stopped_by(stop_on):
-            while (event := lib.server_run(self._live())) != lib.SERVER_STOPPED:
-                if event == lib.SERVER_CLIENT:
-                    logger.info("a client is attached to %s", self.path)
-                    self._tell(self.on_client)
-                elif event == lib.SERVER_GONE:
-                    logger.info("the client of %s is gone", self.path)
-                    self._tell(self.on_client_gone)
-                elif event == lib.SERVER_TURNED_AWAY:
-                    logger.warning("a client of %s was turned away", self.path)
+        while (event := lib.server_run(self._live())) != lib.SERVER_STOPPED:
+            if event == lib.SERVER_CLIENT:
+                logger.info("a client is attached to %s", self.path)
+                self._tell(self.on_client)
+            elif event == lib.SERVER_GONE:
+                logger.info("the client of %s is gone", self.path)
+                self._tell(self.on_client_gone)
+            elif event == lib.SERVER_TURNED_AWAY:
+                logger.warning("a client of %s was turned away", self.path)
 
     def stop(self) -> None:
-        """Have `run` return soon; from any thread."""
+        """Have `run` return soon, or at once if it comes later; from any thread."""
         lib.server_stop(self._live())
+
+    @contextlib.contextmanager
+    def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
+        """In this context the signals mean `stop`; afterwards, what they meant before.
+
+        For the main thread. A program that says when it is ready says so in here.
+        """
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.stop()
+
+        before = {number: signal.signal(number, stop) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def irq(self, vector: int) -> bool:
         """Signal an interrupt; from any thread. False: the client does not listen to this one."""
@@ -265,18 +279,6 @@ class Server(Callbacks):
             at = pci.BAR0 + 4 * bar
             config[at : at + 4] = self._bars.get(bar, 0).to_bytes(4, "little")
         self._realized = True
-
-    @contextlib.contextmanager
-    def _stopped_by(self, signals: tuple[signal.Signals, ...]) -> Iterator[None]:
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self.stop()
-
-        before = {number: signal.signal(number, stop) for number in signals}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     @staticmethod
     def _tell(callback: Callable[[], None] | None) -> None:

@@ -1,0 +1,142 @@
+"""The file of a server's socket, and how a server ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import pyvfio_user
+from pyvfio_user import ListenError, Server
+
+PROGRAM = """
+import signal, sys
+import pyvfio_user
+with pyvfio_user.Server(sys.argv[1]) as server:
+    server.region(0, 4096, lambda offset, data, is_write: None)
+    with server.stopped_by(signal.SIGTERM, signal.SIGINT):
+        print("ready", flush=True)
+        server.run()
+print("ended", flush=True)
+"""
+
+
+def test_a_socket_s_mode_is_private_unless_told(path: str) -> None:
+    with Server(path):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_socket_s_mode_is_as_told(path: str) -> None:
+    with Server(path, mode=0o660):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+
+
+def test_a_socket_s_owner_is_as_told(path: str) -> None:
+    with Server(path, owner=os.getuid()):
+        assert os.stat(path).st_uid == os.getuid()
+
+
+def test_an_owner_that_nobody_knows_is_refused(path: str) -> None:
+    with pytest.raises(ListenError, match=r"no user"):
+        Server(path, owner="nobody-has-this-name")
+    assert not os.path.exists(path)
+
+
+def test_the_socket_is_gone_after_close(path: str) -> None:
+    Server(path).close()
+    assert not os.path.exists(path)
+
+
+def test_close_leaves_what_replaced_its_socket(path: str) -> None:
+    server = Server(path)
+    os.unlink(path)
+    Path(path).write_text("mine")
+    server.close()
+    assert Path(path).read_text() == "mine"
+
+
+def test_a_stale_socket_is_replaced(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    with Server(path):
+        assert stat.S_ISSOCK(os.stat(path).st_mode)
+
+
+def test_a_live_server_s_socket_is_respected(path: str) -> None:
+    with Server(path):
+        with pytest.raises(ListenError, match=r"another server"):
+            Server(path)
+        assert os.path.exists(path)
+
+
+def test_a_file_that_is_no_socket_is_respected(path: str) -> None:
+    Path(path).write_text("mine")
+    with pytest.raises(ListenError, match=r"no socket"):
+        Server(path)
+    assert Path(path).read_text() == "mine"
+
+
+def test_a_path_too_long_for_a_socket_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 120)
+    with pytest.raises(ListenError, match=r"has \d+ bytes, a socket's may have 107"):
+        Server(long)
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ListenError, match=r"No such file"):
+        Server(tmp_path / "none" / "socket")
+
+
+def test_clients_may_connect_before_run(path: str) -> None:
+    with Server(path) as server, socket.socket(socket.AF_UNIX) as early:
+        early.connect(path)
+        server.region(0, 4096, lambda offset, data, is_write: None)
+
+
+def test_stop_ends_run_that_waits_for_a_client(path: str) -> None:
+    with Server(path) as server:
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        server.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_stop_before_run_ends_it_at_once(path: str) -> None:
+    with Server(path) as server:
+        server.stop()
+        server.run()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_signal_ends_a_server_and_leaves_nothing(
+    path: str, number: signal.Signals, attached: bool
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, path], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        client = pyvfio_user.Client(path) if attached else None
+        process.send_signal(number)
+        assert process.stdout.read() == "ended\n"
+        assert process.wait(10) == 0
+        if client:
+            client.close()
+    assert not os.path.exists(path)
+
+
+def test_a_closed_server_says_so(path: str) -> None:
+    server = Server(path)
+    server.close()
+    server.close()
+    with pytest.raises(ListenError, match=r"closed"):
+        server.irq(0)

@@ -1,0 +1,575 @@
+"""A served device, protocol command by protocol command; refusals stand beside successes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from conftest import SIZE, Device
+from vfio_peers import (
+    ACCESS,
+    DIRTY_PAGES,
+    ERROR,
+    GET_INFO,
+    GET_IRQ_INFO,
+    GET_REGION_INFO,
+    GET_REGION_IO_FDS,
+    READ,
+    REPLY,
+    RESET,
+    SET_IRQS,
+    VERSION,
+    WRITE,
+    WRITE_MULTI,
+    Peer,
+    raw_client,
+)
+
+from pyvfio_user import (
+    Area,
+    Client,
+    DmaFlag,
+    DmaRegion,
+    IrqIndex,
+    NativeAccess,
+    Refused,
+    RegionFlag,
+    ResetReason,
+    Server,
+    library_version,
+    pci,
+)
+
+
+@contextlib.contextmanager
+def refused(number: int) -> Iterator[None]:
+    with pytest.raises(Refused) as caught:
+        yield
+    assert caught.value.errno == number
+
+
+@contextlib.contextmanager
+def memory_file(size: int) -> Iterator[int]:
+    fd = os.memfd_create("test")
+    try:
+        os.ftruncate(fd, size)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture
+def peer(device: Device) -> Iterator[Peer]:
+    """A raw client whose version was accepted."""
+    with raw_client(device.path) as peer:
+        assert peer.negotiate().flags == REPLY
+        yield peer
+
+
+def test_the_library_names_its_version_and_its_origin() -> None:
+    assert library_version()
+
+
+# VERSION
+
+
+def test_version_is_answered_with_the_server_s_limits(client: Client) -> None:
+    assert client.capabilities.max_transfer == 1 << 20
+    assert (client.capabilities.major, client.capabilities.minor) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [struct.pack("<HH", 1, 0), struct.pack("<HH", 0, 1) + b"{", b"\0\0", b"x" * 100],
+)
+def test_a_version_that_makes_no_sense_is_refused(device: Device, payload: bytes) -> None:
+    with raw_client(device.path) as peer:
+        assert peer.ask(VERSION, payload).flags & ERROR
+        assert peer.is_cut_off()
+
+
+def test_a_command_before_the_version_is_refused(device: Device) -> None:
+    with raw_client(device.path) as peer:
+        assert peer.ask(GET_INFO, struct.pack("<IIII", 16, 0, 0, 0)).flags & ERROR
+        assert peer.is_cut_off()
+
+
+# DEVICE_GET_INFO, DEVICE_GET_REGION_INFO, DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_IO_FDS
+
+
+def test_device_info_counts_regions_and_interrupt_indexes(client: Client) -> None:
+    assert client.device_info.irqs == 5
+    assert client.device_info.regions >= 9
+
+
+def test_device_info_of_a_short_request_is_refused(peer: Peer) -> None:
+    reply = peer.ask(GET_INFO, struct.pack("<I", 16))
+    assert (reply.flags, reply.error) == (REPLY | ERROR, errno.EINVAL)
+
+
+def test_region_info_gives_size_and_rights(client: Client) -> None:
+    region = client.regions[0]
+    assert (region.size, region.areas) == (SIZE, ())
+    assert region.flags == RegionFlag.READ | RegionFlag.WRITE
+    assert client.regions[7].size == 4096
+    assert client.regions[1].size == 0
+
+
+def test_region_info_of_a_region_that_is_not_there_is_refused(peer: Peer) -> None:
+    reply = peer.ask(GET_REGION_INFO, struct.pack("<IIIIQQ", 32, 0, 99, 0, 0, 0))
+    assert reply.error == errno.EINVAL
+
+
+def test_irq_info_counts_the_vectors(client: Client) -> None:
+    assert [irq.count for irq in client.irqs] == [0, 0, 8, 1, 1]
+
+
+def test_irq_info_of_an_index_that_is_not_there_is_refused(peer: Peer) -> None:
+    reply = peer.ask(GET_IRQ_INFO, struct.pack("<IIII", 16, 0, 9, 0))
+    assert reply.error == errno.EINVAL
+
+
+def test_region_io_fds_of_a_region_without_any_are_none(peer: Peer) -> None:
+    reply = peer.ask(GET_REGION_IO_FDS, struct.pack("<IIII", 4096, 0, 0, 0))
+    assert struct.unpack("<IIII", reply.payload)[3] == 0
+
+
+# REGION_READ, REGION_WRITE
+
+
+@pytest.mark.parametrize("length", [1, 2, 4, 8, 3, 100, SIZE])
+def test_a_region_reads_back_what_was_written(client: Client, length: int) -> None:
+    data = bytes(at % 251 for at in range(length))
+    client.region_write(0, 0, data)
+    assert client.region_read(0, 0, length) == data
+
+
+def test_a_posted_write_takes_effect_before_the_next_read(client: Client) -> None:
+    client.region_write(0, 16, b"posted", posted=True)
+    assert client.region_read(0, 16, 6) == b"posted"
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(SIZE, 1), (SIZE - 3, 4), ((1 << 64) - 4, 8), (1 << 63, 4)]
+)
+def test_a_read_past_the_region_s_end_is_refused(client: Client, offset: int, length: int) -> None:
+    with refused(errno.EINVAL):
+        client.region_read(0, offset, length)
+    assert client.region_read(0, 0, 1) == b"\0"
+
+
+def test_a_write_past_the_region_s_end_is_refused(client: Client) -> None:
+    with refused(errno.EINVAL):
+        client.region_write(0, SIZE - 1, b"ab")
+
+
+def test_a_region_that_is_not_there_is_refused(client: Client) -> None:
+    with refused(errno.EINVAL):
+        client.region_read(99, 0, 4)
+    with refused(errno.EINVAL):
+        client.region_read(1, 0, 4)
+
+
+def test_a_write_whose_count_is_not_its_data_s_is_refused(peer: Peer) -> None:
+    assert peer.ask(WRITE, ACCESS.pack(0, 0, 8) + b"four").error == errno.EINVAL
+
+
+def test_a_read_of_more_than_the_server_s_limit_is_refused(peer: Peer) -> None:
+    assert peer.ask(READ, ACCESS.pack(0, 0, (1 << 20) + 1)).error == errno.EINVAL
+
+
+def test_pipelined_requests_are_answered_in_order(peer: Peer, device: Device) -> None:
+    device.memory[:256] = bytes(range(256))
+    requests = [
+        struct.pack("<HHIII", at, READ, 32, 0, 0) + ACCESS.pack(at, 0, 1) for at in range(200)
+    ]
+    peer.send(b"".join(requests))
+    replies = [peer.receive() for _ in requests]
+    assert [reply.id for reply in replies] == list(range(200))
+    assert b"".join(reply.payload[16:] for reply in replies) == bytes(range(200))
+
+
+def test_requests_and_posted_writes_may_share_a_send(peer: Peer, device: Device) -> None:
+    write = struct.pack("<HHIII", 0, WRITE, 33, 0x10, 0) + ACCESS.pack(5, 0, 1) + b"x"
+    read = struct.pack("<HHIII", 7, READ, 32, 0, 0) + ACCESS.pack(5, 0, 1)
+    peer.send(read + write + read + write)
+    assert [peer.receive().payload[16:] for _ in range(2)] == [b"\0", b"x"]
+
+
+def test_a_message_in_pieces_is_put_together(peer: Peer, device: Device) -> None:
+    device.memory[0:4] = b"abcd"
+    whole = struct.pack("<HHIII", 3, READ, 32, 0, 0) + ACCESS.pack(0, 0, 4)
+    for at in range(len(whole)):
+        peer.send(whole[at : at + 1])
+    assert peer.receive().payload[16:] == b"abcd"
+
+
+def test_a_write_larger_than_the_server_s_buffer_arrives_whole(peer: Peer, device: Device) -> None:
+    data = bytes(at % 253 for at in range(SIZE))
+    peer.send(struct.pack("<HHIII", 3, WRITE, 32 + SIZE, 0, 0) + ACCESS.pack(0, 0, SIZE) + data)
+    assert peer.receive().error == 0
+    assert device.memory == data
+
+
+def test_an_oserror_of_a_callback_is_the_client_s_refusal(
+    make_device: Callable[[], Device],
+) -> None:
+    def access(offset: int, data: memoryview, is_write: bool) -> None:
+        raise PermissionError(errno.EACCES, "not this one")
+
+    device = make_device()
+    device.server.region(0, SIZE, access)
+    with device.serving(), Client(device.path) as client, refused(errno.EACCES):
+        client.region_read(0, 0, 4)
+
+
+def test_a_callback_s_mistake_is_an_error_and_never_a_zero(
+    make_device: Callable[[], Device], caplog: pytest.LogCaptureFixture
+) -> None:
+    def access(offset: int, data: memoryview, is_write: bool) -> None:
+        raise ZeroDivisionError
+
+    device = make_device()
+    device.server.region(0, SIZE, access)
+    with device.serving(), Client(device.path) as client:
+        with refused(errno.EIO):
+            client.region_read(0, 0, 4)
+        with refused(errno.EIO):
+            client.region_write(0, 0, b"four")
+    assert "a callback failed" in caplog.text
+
+
+def test_the_memory_of_an_access_is_valid_during_the_call_alone(
+    make_device: Callable[[], Device],
+) -> None:
+    kept = []
+    device = make_device()
+    device.server.region(0, SIZE, lambda offset, data, is_write: kept.append(data))
+    with device.serving(), Client(device.path) as client:
+        client.region_read(0, 0, 4)
+    with pytest.raises(ValueError, match=r"released"):
+        bytes(kept[0])
+
+
+def test_a_native_function_serves_a_region(make_device: Callable[[], Device]) -> None:
+    ctypes = pytest.importorskip("ctypes")
+    signature = ctypes.CFUNCTYPE(
+        ctypes.c_int,
+        ctypes.c_void_p,
+        ctypes.c_uint64,
+        ctypes.c_void_p,
+        ctypes.c_uint32,
+        ctypes.c_int,
+    )
+
+    def access(cookie: int, offset: int, data: int, length: int, is_write: int) -> int:
+        if is_write:
+            return -errno.EROFS
+        ctypes.memset(data, cookie, length)
+        return 0
+
+    function = signature(access)
+    native = NativeAccess(ctypes.cast(function, ctypes.c_void_p).value, 0x5A)
+    device = make_device()
+    device.server.region(2, 4096, native)
+    with device.serving(), Client(device.path) as client:
+        assert client.regions[2].size == 4096
+        assert client.region_read(2, 0, 4) == b"ZZZZ"
+        with refused(errno.EROFS):
+            client.region_write(2, 0, b"four")
+
+
+def test_a_region_of_four_gib_is_refused(path: str) -> None:
+    with Server(path) as server, refused(errno.EINVAL):
+        server.region(0, 1 << 32, lambda offset, data, is_write: None)
+
+
+# Mapped areas
+
+
+def test_a_mapped_area_is_shared_memory(make_device: Callable[[], Device]) -> None:
+    device = make_device()
+    with memory_file(SIZE) as fd:
+        area = Area(fd, 0x3000, 0x3000, 0x1000)
+        device.server.region(0, SIZE, device.access, bits64=True, mmap=area)
+        with device.serving(), Client(device.path) as client:
+            (told,) = client.regions[0].areas
+            assert (told.fd_offset, told.offset, told.length) == (0x3000, 0x3000, 0x1000)
+            with client.mmap(0) as mapped:
+                mapped[0:5] = b"hello"
+            assert os.pread(fd, 5, 0x3000) == b"hello"
+            with pytest.raises(IndexError):
+                client.mmap(0, 1)
+
+
+@pytest.mark.parametrize(
+    "area",
+    [
+        Area(0, 0x3000, 0x3001, 0x1000),
+        Area(0, 0x1000, 0x3000, 0x1000),
+        Area(0, 0x3000, 0x3000, 0),
+        Area(0, SIZE, SIZE, 0x1000),
+    ],
+)
+def test_an_area_that_no_client_could_map_is_refused(path: str, area: Area) -> None:
+    with Server(path) as server, pytest.raises(ValueError, match=r"area"):
+        server.region(0, SIZE, lambda offset, data, is_write: None, mmap=area)
+
+
+# Config space
+
+
+def test_config_space_shows_identity_bars_and_capabilities(
+    make_device: Callable[[], Device],
+) -> None:
+    device = make_device()
+    device.server.region(0, SIZE, device.access, bits64=True, prefetch=True)
+    device.server.region(4, 0x2000, device.access)
+    device.server.capability(0x40, pci.power_management())
+    device.server.capability(0x50, pci.express())
+    device.server.capability(0x90, pci.msix(8, (4, 0), (4, 0x1000)))
+    device.server.capability(0xA0, pci.vital_product_data())
+    with device.serving(), Client(device.path) as client:
+        config = client.region_read(7, 0, 256)
+    assert config[:4] == b"\x25\x14\x07\x64"
+    assert struct.unpack_from("<6I", config, 0x10) == (0xC, 0, 0, 0, 0, 0)
+    at, found = config[0x34], []
+    while at:
+        found.append((at, config[at]))
+        at = config[at + 1]
+    assert found == [(0x40, 0x01), (0x50, 0x10), (0x90, 0x11), (0xA0, 0x03)]
+    assert config[6] & 0x10
+
+
+def test_a_capability_over_another_is_refused(path: str) -> None:
+    with Server(path) as server:
+        server.config_space(b"")
+        server.capability(0x40, pci.power_management())
+        with refused(errno.EINVAL):
+            server.capability(0x44, pci.power_management())
+
+
+def test_the_command_register_can_be_written(client: Client) -> None:
+    client.region_write(7, 4, b"\x06\x00")
+    assert client.region_read(7, 4, 2) == b"\x06\x00"
+
+
+@pytest.mark.parametrize(
+    ("offset", "data"),
+    [(4, b"\x06"), (5, b"\0\0"), (0x10, b"\xff"), (0x40, bytes(64)), (0x90, b"abc")],
+)
+def test_a_config_write_that_pci_does_not_know_is_refused(
+    client: Client, offset: int, data: bytes
+) -> None:
+    with refused(errno.EINVAL):
+        client.region_write(7, offset, data)
+
+
+def test_a_device_may_serve_the_whole_config_space(make_device: Callable[[], Device]) -> None:
+    device = make_device()
+    device.server.config_space(b"", device.access)
+    with device.serving(), Client(device.path) as client:
+        client.region_write(7, 0, b"all of it")
+        assert client.region_read(7, 0, 9) == b"all of it"
+    assert device.memory.startswith(b"all of it")
+
+
+# DEVICE_SET_IRQS
+
+
+def test_an_interrupt_reaches_the_client_s_eventfd(device: Device, client: Client) -> None:
+    fd = client.irq_eventfd(3)
+    try:
+        assert device.server.irq(3)
+        assert os.eventfd_read(fd) == 1
+    finally:
+        os.close(fd)
+
+
+def test_an_interrupt_that_nobody_listens_to_is_told(device: Device, client: Client) -> None:
+    assert client.irqs
+    assert not device.server.irq(2)
+
+
+def test_a_vector_that_is_not_there_is_refused(device: Device, client: Client) -> None:
+    with refused(errno.EINVAL):
+        client.irq_eventfd(8)
+    with refused(errno.EINVAL):
+        device.server.irq(8)
+
+
+def test_disabled_interrupts_have_no_listener(device: Device, client: Client) -> None:
+    os.close(client.irq_eventfd(0))
+    client.irq_disable(IrqIndex.MSIX)
+    assert not device.server.irq(0)
+
+
+def test_an_interrupt_may_be_raised_in_a_callback(make_device: Callable[[], Device]) -> None:
+    device = make_device()
+    raised = []
+    device.server.irqs(msix=1)
+    device.server.region(
+        0, SIZE, lambda offset, data, is_write: raised.append(device.server.irq(0))
+    )
+    with device.serving(), Client(device.path) as client:
+        fd = client.irq_eventfd(0)
+        client.region_read(0, 0, 4)
+        assert os.eventfd_read(fd) == 1
+        os.close(fd)
+    assert raised == [True]
+
+
+@pytest.mark.parametrize(
+    ("start", "count"), [(0, 9), (9, 1), (1, 0xFFFFFFFF), (1, 0), (7, 0xFFFFFFFA)]
+)
+def test_interrupts_out_of_range_are_refused(peer: Peer, start: int, count: int) -> None:
+    for flags in (0x21, 0x24, 0x22):
+        reply = peer.ask(SET_IRQS, struct.pack("<IIIII", 20, flags, 2, start, count))
+        assert reply.error == errno.EINVAL
+
+
+# DMA_MAP, DMA_UNMAP
+
+
+def test_lent_memory_is_told_read_written_and_taken_back(device: Device, client: Client) -> None:
+    with memory_file(0x2000) as fd:
+        os.pwrite(fd, b"from the client", 0x1010)
+        client.dma_map(fd, 0x100000, 0x1000, offset=0x1000)
+        assert device.server.dma_read(0x100010, 15) == b"from the client"
+        device.server.dma_write(0x100020, b"from the device")
+        assert os.pread(fd, 15, 0x1020) == b"from the device"
+        client.dma_unmap(0x100000, 0x1000)
+    lent = DmaRegion(0x100000, 0x1000, True, True)
+    assert device.events == [lent, lent]
+
+
+def test_dma_crosses_from_one_lent_piece_to_the_next(device: Device, client: Client) -> None:
+    with memory_file(0x1000) as one, memory_file(0x1000) as other:
+        client.dma_map(one, 0x1000, 0x1000)
+        client.dma_map(other, 0x2000, 0x1000)
+        device.server.dma_write(0x1FFC, b"12345678")
+        assert (os.pread(one, 4, 0xFFC), os.pread(other, 4, 0)) == (b"1234", b"5678")
+
+
+def test_dma_outside_lent_memory_is_refused(device: Device, client: Client) -> None:
+    with memory_file(0x1000) as fd:
+        client.dma_map(fd, 0x1000, 0x1000)
+    with refused(errno.ENOENT):
+        device.server.dma_read(0x0, 4)
+    with refused(errno.ENOENT):
+        device.server.dma_read(0x1FFC, 8)
+
+
+def test_dma_to_memory_lent_for_reading_is_refused(device: Device, client: Client) -> None:
+    with memory_file(0x1000) as fd:
+        client.dma_map(fd, 0x1000, 0x1000, flags=DmaFlag.READ)
+    with refused(errno.EACCES):
+        device.server.dma_write(0x1000, b"four")
+    assert device.server.dma_read(0x1000, 4) == bytes(4)
+
+
+def test_a_client_that_shrinks_its_memory_does_not_kill_the_server(
+    device: Device, client: Client
+) -> None:
+    with memory_file(0x1000) as fd:
+        client.dma_map(fd, 0x1000, 0x1000)
+        os.ftruncate(fd, 0)
+    with refused(errno.EFAULT):
+        device.server.dma_read(0x1000, 4)
+    with refused(errno.EFAULT):
+        device.server.dma_write(0x1000, b"four")
+
+
+def test_memory_lent_twice_is_refused(device: Device, client: Client) -> None:
+    with memory_file(0x1000) as fd:
+        client.dma_map(fd, 0x1000, 0x1000)
+        with refused(errno.EINVAL):
+            client.dma_map(fd, 0x1000, 0x1000)
+
+
+def test_memory_of_no_size_is_refused(client: Client) -> None:
+    with memory_file(0x1000) as fd, refused(errno.EINVAL):
+        client.dma_map(fd, 0x1000, 0)
+
+
+def test_taking_back_what_was_not_lent_is_refused(client: Client) -> None:
+    with refused(errno.ENOENT):
+        client.dma_unmap(0x1000, 0x1000)
+
+
+def test_a_client_that_leaves_takes_its_memory_along(device: Device) -> None:
+    with Client(device.path) as client, memory_file(0x1000) as fd:
+        client.dma_map(fd, 0x1000, 0x1000)
+    assert device.clients_gone.acquire(timeout=10)
+    with refused(errno.ENOENT):
+        device.server.dma_read(0x1000, 4)
+
+
+# DEVICE_RESET, DIRTY_PAGES, REGION_WRITE_MULTI and others
+
+
+def test_a_reset_reaches_the_device(device: Device, client: Client) -> None:
+    client.reset()
+    assert device.events == [ResetReason.DEVICE]
+
+
+def test_a_reset_that_the_device_refuses_is_refused(make_device: Callable[[], Device]) -> None:
+    def refuse(reason: ResetReason) -> None:
+        raise OSError(errno.EBUSY, "not now")
+
+    device = make_device()
+    device.server.on_reset = refuse
+    with device.serving(), Client(device.path) as client, refused(errno.EBUSY):
+        client.reset()
+
+
+def test_a_client_that_leaves_resets_the_device(device: Device) -> None:
+    Client(device.path).close()
+    assert device.clients_gone.acquire(timeout=10)
+    assert device.events == [ResetReason.LOST_CONNECTION]
+
+
+def test_dirty_pages_are_not_kept(peer: Peer) -> None:
+    assert peer.ask(DIRTY_PAGES, struct.pack("<II", 8, 1)).error == errno.ENOTSUP
+
+
+@pytest.mark.parametrize("command", [0, WRITE_MULTI, 99, 0xFFFF])
+def test_a_command_that_the_library_does_not_know_is_refused(peer: Peer, command: int) -> None:
+    assert peer.ask(command, bytes(16)).error == errno.EINVAL
+    assert peer.ask(RESET).error == 0
+
+
+# One client after another
+
+
+def test_the_next_client_is_served_when_one_is_gone(device: Device) -> None:
+    for count in range(3):
+        with Client(device.path) as client:
+            client.region_write(0, 0, bytes([count]))
+            assert client.region_read(0, 0, 1) == bytes([count])
+    assert device.memory[0] == 2
+
+
+def test_stop_ends_the_connection_of_an_idle_client(device: Device) -> None:
+    with raw_client(device.path) as peer:
+        peer.negotiate()
+        device.server.stop()
+        assert peer.is_cut_off()
+
+
+def test_other_threads_may_raise_interrupts_while_a_client_is_busy(
+    device: Device, client: Client
+) -> None:
+    fd = client.irq_eventfd(0)
+    thread = threading.Thread(target=lambda: [device.server.irq(0) for _ in range(200)])
+    thread.start()
+    for at in range(200):
+        client.region_write(0, at, b"x")
+    thread.join()
+    assert os.eventfd_read(fd) == 200
+    os.close(fd)
