@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 
 from .harness import Card, Region
 
@@ -36,6 +37,7 @@ CIM_HOST_CTRL, CIM_HOST_DATA = 0x7B50, 0x7B54
 UP_UP_DBG_LA_CFG, RDEN = 0x140, 0x2
 CIM_HOST_WRITE = 1 << 16
 RSS_LKP, ROW_VALID = 0x7DEC, 1 << 31
+SELF_CLEARING = (0x7B60, 0x7B64, 0x11FC, 0x19CF0)  # whatever was asked is done at once
 VPD_FLAG = 1 << 15
 CAP_VPD = 0x40
 
@@ -54,8 +56,8 @@ class RamCard:
             SF_OP: self._serial_flash,
             CIM_HOST_CTRL: self._cim_host,
             RSS_LKP: lambda _: self.put(RSS_LKP, ROW_VALID),
+            **{offset: partial(self._done, offset) for offset in SELF_CLEARING},
         }
-        self._self_clearing = {0x7B60, 0x7B64, 0x11FC, 0x19CF0}
         self._place_memories(edc, mc)
         struct.pack_into("<HH", self.config, 0, 0x1425, {5: 0x540D, 6: 0x640D}[generation])
         self.config[0x06] = 0x10
@@ -77,9 +79,7 @@ class RamCard:
         if data is None:
             return bytes(self.bar0[offset : offset + length])
         self.bar0[offset : offset + length] = data
-        if offset in self._self_clearing:
-            self.put(offset, 0)
-        elif offset in self.writes:
+        if offset in self.writes:
             self.writes[offset](int.from_bytes(data, "little"))
         return None
 
@@ -98,6 +98,9 @@ class RamCard:
         self.put(0x77C0, edc)
         self.put(0x77C4, edc << 16 | edc)
         self.put(0x77C8, 2 * edc << 16 | mc)
+
+    def _done(self, offset: int, _: int) -> None:
+        self.put(offset, 0)
 
     def _serial_flash(self, operation: int) -> None:
         self.put(SF_OP, 0)

@@ -123,6 +123,21 @@ def test_a_card_whose_flash_is_busy_gets_no_dump(library: Path) -> None:
         driver.probe()
 
 
+def test_a_queue_that_stays_busy_fails_its_entities_in_no_time(library: Path) -> None:
+    card = RamCard(6)
+    card.writes[0x7B64] = lambda value: card.put(0x7B64, value | 2)  # CIM_OBQ_DBG_CFG
+    with Harness(library, card.card) as driver:
+        driver.probe()
+        found = dump.read(driver.collect())
+        waited = driver.counts[12].delay_us
+    assert {number for number, entity in found.entities.items() if entity.sys_err == -11} == {
+        *range(12, 18),
+        47,
+        48,
+    }
+    assert waited == 1
+
+
 def test_a_run_ends_when_its_accesses_are_used_up(library: Path) -> None:
     with Harness(library, RamCard(6).card, Options(access_budget=1000)) as driver:
         driver.probe()

@@ -68,77 +68,60 @@ static void *by_flags(size_t size, unsigned int flags)
     return witness_allocate(size, size >= PAGE ? PAGE : LINE, (flags & witness_gfp_zero) != 0);
 }
 
-/* The kernel's names. Their types stand in linux/slab.h and linux/vmalloc.h, which cannot be included
- * here; a mismatch would be one of width, and the widths are those of x86-64. */
-char *kmalloc_caches[8 * 32];
-void *__kmalloc(size_t size, unsigned int flags);
-void *__kmalloc_node(size_t size, unsigned int flags, int node);
-void *kmalloc_large(size_t size, unsigned int flags);
-void *kmalloc_trace(void *cache, unsigned int flags, size_t size);
-void *kvmalloc_node(size_t size, unsigned int flags, int node);
+/* The kernel's names, up to 6.9 and since. Their types stand in linux/slab.h and linux/vmalloc.h, which
+ * cannot be included here; a mismatch would be one of width, and the widths are those of x86-64. */
+char *kmalloc_caches[32 * 32];
+
+#define BY_SIZE_AND_FLAGS(name)                                                                    \
+    void *name(size_t size, unsigned int flags);                                                   \
+    void *name(size_t size, unsigned int flags)                                                    \
+    {                                                                                              \
+        return by_flags(size, flags);                                                              \
+    }
+
+BY_SIZE_AND_FLAGS(__kmalloc)
+BY_SIZE_AND_FLAGS(__kmalloc_node) /* each with a node behind, and there is but one */
+BY_SIZE_AND_FLAGS(kvmalloc_node)
+BY_SIZE_AND_FLAGS(__kvmalloc_node)
+BY_SIZE_AND_FLAGS(kmalloc_large)
+BY_SIZE_AND_FLAGS(__kmalloc_large)
+
+#define BY_CACHE(name)                                                                             \
+    void *name(void *cache, unsigned int flags, size_t size);                                      \
+    void *name(void *cache, unsigned int flags, size_t size)                                       \
+    {                                                                                              \
+        (void)cache;                                                                               \
+        return by_flags(size, flags);                                                              \
+    }
+
+BY_CACHE(kmalloc_trace)
+BY_CACHE(__kmalloc_cache)
+
+#define BY_SIZE(name, zeroed)                                                                      \
+    void *name(unsigned long size);                                                                \
+    void *name(unsigned long size)                                                                 \
+    {                                                                                              \
+        return witness_allocate(size, PAGE, zeroed);                                               \
+    }
+
+BY_SIZE(vmalloc, 0)
+BY_SIZE(vzalloc, 1)
+
+#define RELEASE(name)                                                                              \
+    void name(const void *pointer);                                                                \
+    void name(const void *pointer)                                                                 \
+    {                                                                                              \
+        witness_release(pointer);                                                                  \
+    }
+
+RELEASE(kfree)
+RELEASE(kvfree)
+RELEASE(vfree)
+
 void *kmemdup(const void *source, size_t size, unsigned int flags);
-void *vmalloc(unsigned long size);
-void *vzalloc(unsigned long size);
-void kfree(const void *pointer);
-void kvfree(const void *pointer);
-void vfree(const void *pointer);
-
-void *__kmalloc(size_t size, unsigned int flags)
-{
-    return by_flags(size, flags);
-}
-
-void *__kmalloc_node(size_t size, unsigned int flags, int node)
-{
-    (void)node;
-    return by_flags(size, flags);
-}
-
-void *kmalloc_large(size_t size, unsigned int flags)
-{
-    return by_flags(size, flags);
-}
-
-void *kmalloc_trace(void *cache, unsigned int flags, size_t size)
-{
-    (void)cache;
-    return by_flags(size, flags);
-}
-
-void *kvmalloc_node(size_t size, unsigned int flags, int node)
-{
-    (void)node;
-    return by_flags(size, flags);
-}
-
 void *kmemdup(const void *source, size_t size, unsigned int flags)
 {
     void *copy = by_flags(size, flags);
 
     return copy ? memcpy(copy, source, size) : NULL;
-}
-
-void *vmalloc(unsigned long size)
-{
-    return witness_allocate(size, PAGE, 0);
-}
-
-void *vzalloc(unsigned long size)
-{
-    return witness_allocate(size, PAGE, 1);
-}
-
-void kfree(const void *pointer)
-{
-    witness_release(pointer);
-}
-
-void kvfree(const void *pointer)
-{
-    witness_release(pointer);
-}
-
-void vfree(const void *pointer)
-{
-    witness_release(pointer);
 }

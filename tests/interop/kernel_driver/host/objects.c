@@ -17,7 +17,6 @@ OBJECT(alloc_workqueue)
 OBJECT(ptp_clock_register) /* granted, so that the driver goes on to tell the firmware about it */
 OBJECT(thermal_zone_device_register)
 OBJECT(thermal_zone_device_register_with_trips)
-OBJECT(thermal_tripless_zone_device_register)
 
 int ___ratelimit(void);
 int ___ratelimit(void)

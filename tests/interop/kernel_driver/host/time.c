@@ -16,10 +16,7 @@ void witness_pass(uint64_t microseconds)
     jiffies = 1000UL * HZ + now_us * HZ / US_PER_SECOND;
 }
 
-int time_travel_mode; /* 0: off (linux/time-internal.h of the user-mode architecture) */
-
 void __udelay(unsigned long us);
-void __ndelay(unsigned long ns);
 void __const_udelay(unsigned long loops);
 void msleep(unsigned int ms);
 void usleep_range_state(unsigned long least, unsigned long most, unsigned int state);
@@ -32,11 +29,6 @@ struct timespec ns_to_timespec64(int64_t ns);
 void __udelay(unsigned long us)
 {
     witness_pass(us);
-}
-
-void __ndelay(unsigned long ns)
-{
-    witness_pass((ns + 999) / 1000);
 }
 
 void __const_udelay(unsigned long loops) /* microseconds * 2^32 / 10^6, rounded up */

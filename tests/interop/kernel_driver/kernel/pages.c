@@ -6,6 +6,7 @@
 
 #include "kernel.h"
 
+#undef __alloc_pages /* a macro since 6.10 */
 struct page *__alloc_pages(gfp_t flags, unsigned int order, int node, nodemask_t *nodes)
 {
 	struct page *page = witness_allocate(sizeof(*page), 64, 1);
