@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from chip.register import Field, parse_fields
+
 
 class Queue(NamedTuple):
     """A queue of the processor: inbound ones carry to it, outbound ones from it."""
@@ -74,7 +76,39 @@ class Cim(NamedTuple):
     """Pointers of a row of the logic analyser that have a word; the others are skipped."""
     la_line_words: int
     """Words that belong together when the logic analyser is shown (cxgb4_debugfs.c)."""
+    la_high_word_first: bool
+    """Whether a line's first word is its highest."""
+    la_line: tuple[Field, ...]
+    """The fields of a line, as one number."""
+    la_program_counters: tuple[tuple[Field, ...], ...]
+    """The fields of a line's entries when only program counters are captured, oldest last."""
 
 
-T5 = Cim(la_row_words=16, la_line_words=8)
-T6 = Cim(la_row_words=10, la_line_words=10)
+# Positions: cxgb4_debugfs.c, cim_la_show() and its three variants.
+T5 = Cim(
+    la_row_words=16,
+    la_line_words=8,
+    la_high_word_first=True,
+    la_line=parse_fields(
+        "Status:228:8 Data:196:32 PC:164:32 LS0Stat:160:4 LS0Addr:128:32 LS0Data:0:128"
+    ),
+    la_program_counters=(
+        parse_fields("Status:64:8 Data:32:32 PC:0:32"),
+        parse_fields("Status:136:8 Data:104:32 PC:72:32"),
+        parse_fields("Status:228:8 Data:196:32 PC:164:32"),
+    ),
+)
+T6 = Cim(
+    la_row_words=10,
+    la_line_words=10,
+    la_high_word_first=False,
+    la_line=parse_fields(
+        "Status:304:8 Inst:272:32 Data:240:32 PC:208:32 LS0Stat:64:32 LS0Addr:32:32 LS0Data:0:32 "
+        "LS1Stat:160:32 LS1Addr:128:32 LS1Data:96:32"
+    ),
+    la_program_counters=(
+        parse_fields("Status:96:8 Inst:64:32 Data:32:32 PC:0:32"),
+        parse_fields("Status:200:8 Inst:168:32 Data:136:32 PC:104:32"),
+        parse_fields("Status:304:8 Inst:272:32 Data:240:32 PC:208:32"),
+    ),
+)

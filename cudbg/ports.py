@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterable
 
 from chip import Chip
-from cudbg.io import Check, Column, Io, Op, Poll, Read, Write
+from cudbg.io import Check, Column, Io, Number, Op, Poll, Read, Write
 
 Group = tuple[int, int]
 """The address of a first word, and how many words."""
@@ -18,16 +18,42 @@ def cim_read(io: Io, chip: Chip, groups: Iterable[Group], out: memoryview) -> No
     DeviceError -EBUSY if the host access port is busy when a group begins, -EAGAIN if it does not
     get ready. Four accesses for the first word of a group, three for each further one.
     """
-    ctrl, data = chip.r.CIM_HOST_ACC_CTRL, chip.r.CIM_HOST_ACC_DATA
-    busy = ctrl.mask("HOSTBUSY")
     rows = [(address + 4 * word, word == 0) for address, count in groups for word in range(count)]
     ops: list[Op] = [
-        Check(ctrl, busy, 0, error=-errno.EBUSY, count=Column(1)),
-        Write(ctrl, Column(0)),
-        Poll(ctrl, busy, 0, attempts=5, delay_us=2),
-        Read(data),
+        _ready(chip, count=Column(1)),
+        *_access(chip, Column(0)),
+        Read(chip.r.CIM_HOST_ACC_DATA),
     ]
     io.run(ops, rows, out)
+
+
+def cim_read_ops(chip: Chip, address: Number) -> list[Op]:
+    """The operations of reading one word of the CIM's address space; it is kept."""
+    return [_ready(chip), *_access(chip, address), Read(chip.r.CIM_HOST_ACC_DATA)]
+
+
+def cim_check_ops(chip: Chip, address: Number, mask: int, error: int) -> list[Op]:
+    """The same, but the word is not kept, and must have no bit of `mask`."""
+    data = chip.r.CIM_HOST_ACC_DATA
+    return [_ready(chip), *_access(chip, address), Check(data, mask, 0, error)]
+
+
+def cim_write_ops(chip: Chip, address: int, value: Number) -> list[Op]:
+    """The operations of writing one word of the CIM's address space (t4_cim_write())."""
+    write = chip.r.CIM_HOST_ACC_CTRL.of(HostWrite=1)
+    data = Write(chip.r.CIM_HOST_ACC_DATA, value)
+    return [_ready(chip), data, *_access(chip, address | write)]
+
+
+def _ready(chip: Chip, count: Number = 1) -> Check:
+    ctrl = chip.r.CIM_HOST_ACC_CTRL
+    return Check(ctrl, ctrl.mask("HostBusy"), 0, error=-errno.EBUSY, count=count)
+
+
+def _access(chip: Chip, request: Number) -> list[Op]:
+    """Starts an access and waits for it."""
+    ctrl = chip.r.CIM_HOST_ACC_CTRL
+    return [Write(ctrl, request), Poll(ctrl, ctrl.mask("HostBusy"), 0, attempts=5, delay_us=2)]
 
 
 def indexed_read(io: Io, index: int, data: int, groups: Iterable[Group], out: memoryview) -> None:
