@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from chip.register import parse_fields
+
 
 class RequestTable(NamedTuple):
     """A table behind a `request` register: write `prefix | row`, read the row there."""
@@ -25,6 +27,39 @@ RSS_REQUEST = 0xFFF00000
 """Upper bits of a request to TP_RSS_LKP_TABLE; the chip says how many rows (`rss_rows`)."""
 LA_ENTRIES = 128
 """64-bit entries of TP's logic analyser."""
+LA_FIELDS = parse_fields(
+    "RcfOpCodeOut:60:4 State:56:4 WcfState:52:4 RcfOpcSrcOut:50:2 CRxError:49:1 ERxError:48:1 "
+    "SanityFailed:47:1 SpuriousMsg:46:1 FlushInputMsg:45:1 FlushInputCpl:44:1 RssUpBit:43:1 "
+    "RssFilterHit:42:1 Tid:32:10 InitTcb:31:1 LineNumber:24:7 Emsg:23:1 EdataOut:22:1 "
+    "Cmsg:21:1 CdataOut:20:1 EreadPdu:19:1 CreadPdu:18:1 TunnelPkt:17:1 RcfPeerFin:16:1 "
+    "RcfReasonOut:12:4 TxCchannel:10:2 RcfTxChannel:8:2 RxEchannel:6:2 RcfRxChannel:5:1 "
+    "RcfDataOutSrdy:4:1 RxDvld:3:1 RxOoDvld:2:1 RxCongestion:1:1 TxCongestion:0:1"
+)
+"""Fields of a word of TP's logic analyser (cxgb4_debugfs.c, tp_la_show())."""
+LA_PACKET_FIELDS = parse_fields(
+    "CplCmdIn:56:8 CplCmdOut:48:8 ESynOut:47:1 EAckOut:46:1 EFinOut:45:1 ERstOut:44:1 "
+    "SynIn:43:1 AckIn:42:1 FinIn:41:1 RstIn:40:1 DataIn:39:1 DataInVld:38:1 PadIn:37:1 "
+    "RxBufEmpty:36:1 RxDdp:35:1 RxFbCongestion:34:1 TxFbCongestion:33:1 TxPktSumSrdy:32:1 "
+    "RcfUlpType:28:4 Eread:27:1 Ebypass:26:1 Esave:25:1 Static0:24:1 Cread:23:1 Cbypass:22:1 "
+    "Csave:21:1 CPktOut:20:1 RxPagePoolFull:18:2 RxLpbkPkt:17:1 TxLpbkPkt:16:1 RxVfValid:15:1 "
+    "SynLearned:14:1 SetDelEntry:13:1 SetInvEntry:12:1 CpcmdDvld:11:1 CpcmdSave:10:1 "
+    "RxPstructsFull:8:2 EpcmdDvld:7:1 EpcmdFlush:6:1 EpcmdTrimPrefix:5:1 EpcmdTrimPostfix:4:1 "
+    "ERssIp4Pkt:3:1 ERssIp6Pkt:2:1 ERssTcpUdpPkt:1:1 ERssFceFipPkt:0:1"
+)
+"""Fields of a pair's second word when packets are traced."""
+LA_TUNNEL_FIELDS = parse_fields(
+    "CplCmdIn:56:8 MpsVfVld:55:1 MpsPf:52:3 MpsVf:44:8 SynIn:43:1 AckIn:42:1 FinIn:41:1 "
+    "RstIn:40:1 DataIn:39:1 DataInVld:38:1 PadIn:37:1 RxBufEmpty:36:1 RxDdp:35:1 "
+    "RxFbCongestion:34:1 TxFbCongestion:33:1 TxPktSumSrdy:32:1 RcfUlpType:28:4 Eread:27:1 "
+    "Ebypass:26:1 Esave:25:1 Static0:24:1 Cread:23:1 Cbypass:22:1 Csave:21:1 CPktOut:20:1 "
+    "RxPagePoolFull:18:2 RxLpbkPkt:17:1 TxLpbkPkt:16:1 RxVfValid:15:1 SynLearned:14:1 "
+    "SetDelEntry:13:1 SetInvEntry:12:1 CpcmdDvld:11:1 CpcmdSave:10:1 RxPstructsFull:8:2 "
+    "EpcmdDvld:7:1 EpcmdFlush:6:1 EpcmdTrimPrefix:5:1 EpcmdTrimPostfix:4:1 ERssIp4Pkt:3:1 "
+    "ERssIp6Pkt:2:1 ERssTcpUdpPkt:1:1 ERssFceFipPkt:0:1"
+)
+"""The same for a tunnelled packet."""
+LA_TUNNEL_PACKET = 1 << 17
+"""In a pair's first word: the packet is tunnelled (TunnelPkt)."""
 ULPRX_TRACES = 8
 ULPRX_TRACE_WORDS = 512
 """The logic analyser of ULP_RX: traces, and words of each."""

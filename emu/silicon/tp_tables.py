@@ -5,6 +5,7 @@ from __future__ import annotations
 from chip import Register
 from chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, PACE_TABLE, RSS_REQUEST
 from chip.tp import RequestTable as Layout
+from emu.ports import Index, When
 from emu.silicon.model import Model, fault
 from emu.space import Space
 from emu.state import tcp
@@ -73,3 +74,28 @@ class RssTable(Model):
     @fault("rss-row-not-valid", "The RSS table never says that a row is valid.")
     def invalid(self) -> None:
         self.ports.stick(self.table, clear=self.table.mask("LkpTblRowVld"))
+
+
+class RssVfs(Model):
+    """A request in CONFIG_VRT copies a virtual function's two words to registers of tp_pio."""
+
+    def make(self) -> None:
+        self.vfs = self.words.table("tp_rss_vfs", rows=self.chip.rss_vfs, width=2)
+
+    def wire(self) -> None:
+        request, words = self.r.TP_RSS_CONFIG_VRT, self.r.TP_RSS_VFL_CONFIG
+        self._fill()
+        vf = Index.field(request, "VfWrAddr")
+        read, write = When.set(request, "VfRdEn"), When.set(request, "VfWrEn")
+        self.ports.add(request, self.vfs, vf, words, width=2, when=read)
+        self.ports.add(request, self.vfs, vf, words, width=2, when=write, store=True)
+
+    def _fill(self) -> None:
+        """Hashing as the firmware leaves it: by addresses and ports, each function its own key."""
+        random, config = self.state.random("rss vf"), self.r.TP_RSS_VFH_CONFIG
+        for vf in range(self.chip.rss_vfs):
+            hashing = config.of(
+                VFIP6FOURTUPEN=1, VFIP4FOURTUPEN=1, VFIP6TWOTUPEN=1, VFIP4TWOTUPEN=1
+            )
+            word = hashing | config.of(VFCHNEN=1, VFLKPIDX=vf & 0xFF, KEYINDEX=vf & 0xF)
+            self.vfs.fill(2 * vf, [random.getrandbits(32), word])

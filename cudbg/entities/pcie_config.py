@@ -1,0 +1,49 @@
+"""PCIE_CONFIG: the adapter's PCI configuration space, as seen from inside."""
+
+from __future__ import annotations
+
+from chip import Chip
+from cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from cudbg.entity import Context, Entity, entity
+from cudbg.io import Column as Cell
+from cudbg.io import Io, Op, Read, Write
+from cudbg.words import u32s
+
+_WORDS = 97  # CUDBG_NUM_PCIE_CONFIG_REGS; the ranges name fewer, the rest stay zero
+
+
+@entity(55, "PCIE_CONFIG")
+class PcieConfig(Entity):
+    """cudbg_collect_pcie_config()."""
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area, r = ctx.area(4 * _WORDS), chip.r
+        request = r.PCIE_CFG_SPACE_REQ
+        base = request.of(Enable=1, PF=ctx.device.pf)
+        offsets = _offsets(chip)
+        ops: list[Op] = [
+            Write(request, Cell(plus=base)),
+            Read(r.PCIE_CFG_SPACE_DATA),
+            Write(request, 0),
+        ]
+        io.run(ops, offsets, area[: 4 * len(offsets)])
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        words = u32s(self.need(blob, 4 * _WORDS))
+        columns = [
+            Column("offset", "x3"),
+            Column("register"),
+            Column("value", "x8"),
+            Column("fields"),
+        ]
+        rows: list[list[Value]] = []
+        for offset, word in zip(_offsets(chip), words, strict=False):
+            place = chip.r.at(offset, "pcie_config")
+            fields = place.register.decode(word) if place else {}
+            shown = " ".join(f"{name}={value:#x}" for name, value in fields.items())
+            rows.append([offset, str(place) if place else "", word, shown])
+        return Decoded([Table("configuration space", columns, rows)])
+
+
+def _offsets(chip: Chip) -> list[int]:
+    return [start + 4 * i for start, words in chip.ranges("pcie_config") for i in range(words)]

@@ -1,0 +1,40 @@
+"""The logic analysers of the CIM's interfaces: out (PO) and in (PI), read side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from chip import Chip
+from cudbg.io import Column, Io, Op, Read, Write
+from cudbg.words import u32s
+
+
+@contextmanager
+def frozen(io: Io, chip: Chip) -> Iterator[None]:
+    """Stops the analysers if they run; their configuration is written back in either case."""
+    config = chip.r.CIM_DEBUGCFG
+    word = io.read(config)
+    if word & config.mask("LADbgEn"):
+        io.write(config, word ^ config.mask("LADbgEn"))
+    yield
+    io.write(config, word)
+
+
+def pointer_rows(chip: Chip, out: Sequence[int], in_: Sequence[int]) -> list[int]:
+    """What CIM_DEBUGCFG is written for each pair of read pointers.
+
+    A pointer that has run over its nine bits is not cut by the driver, so it is not here.
+    """
+    config = chip.r.CIM_DEBUGCFG
+    po, pi = config.field("POLADbgRdPtr").shift, config.field("PILADbgRdPtr").shift
+    return [(p << po | q << pi) & 0xFFFFFFFF for p, q in zip(out, in_, strict=True)]
+
+
+def read_pairs(
+    io: Io, config: int, rows: Sequence[int], out: int, in_: int
+) -> list[tuple[int, int]]:
+    """A word of each trace for each row."""
+    ops: list[Op] = [Write(config, Column()), Read(out), Read(in_)]
+    words = u32s(io.run(ops, rows))
+    return list(zip(words[::2], words[1::2], strict=True))
