@@ -85,6 +85,18 @@ def parse_fields(text: str) -> tuple[Field, ...]:
     return tuple(Field(name, int(shift), int(width)) for name, shift, width in parts)
 
 
+SOURCES = (
+    "reg_defs",
+    "t4_regs.h",
+    "t4_hw.c",
+    "cxgb4_main.c",
+    "cudbg_lib.c",
+    "cxgbe",
+    "cudbg_view",
+    "fw_cfg",
+    "published",
+    "assumed",
+)
 ACCESS = ("rw", "ro", "wo", "w1c", "rs", "index", "data", "request", "strobe", "window")
 
 
