@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -133,10 +134,10 @@ def _connect(path: str, deadline: float) -> socket.socket:
         raise ConnectError(path, why, errno.ENAMETOOLONG)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(deadline)
+        # a server's queue may be full; Python's own timeout would not wait for it
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(deadline))
         connection.connect(path)
-        connection.settimeout(None)
-    except TimeoutError as error:
+    except BlockingIOError as error:
         connection.close()
         why = f"not accepted within {deadline:g} s"
         raise ConnectError(path, why, errno.ETIMEDOUT) from error
@@ -144,3 +145,8 @@ def _connect(path: str, deadline: float) -> socket.socket:
         connection.close()
         raise ConnectError(path, os.strerror(error.errno or 0), error.errno or 0) from error
     return connection
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("@ll", whole, min(999_999, max(1, round((seconds - whole) * 1e6))))

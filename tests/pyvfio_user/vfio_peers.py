@@ -112,7 +112,6 @@ class Peer:
 def raw_client(path: str) -> Iterator[Peer]:
     """A connection to the server at `path`, before any version."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(PATIENCE)
         connection.connect(path)
         yield Peer(connection)
 
