@@ -11,6 +11,7 @@ from cli.failures import Exit
 from cli.output import emit_json, err, size, table
 
 if TYPE_CHECKING:
+    import cudbg
     import vmcore
 
 
@@ -73,15 +74,17 @@ def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
         return {}
     try:
         dump = cudbg.Dump(payload)
+        adapter, compression = adapter_name(dump), "zlib" if dump.compressed else "none"
     except cudbg.FormatError as error:
         return {"damage": str(error)}
-    failed = sum(entity.status != 0 for entity in dump.entities)
-    return {
-        "adapter": dump.adapter,
-        "good": len(dump.entities) - failed,
-        "failed": failed,
-        "compression": dump.compression,
-    }
+    good = sum(entity.good for entity in dump.entities)
+    failed = len(dump.entities) - good
+    return {"adapter": adapter, "good": good, "failed": failed, "compression": compression}
+
+
+def adapter_name(dump: cudbg.Dump) -> str:
+    """Chip and revision: `T6 rev 0`."""
+    return f"{dump.chip!r} rev {dump.revision}"
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,152 @@
+"""`vmcoredd show`: a device dump in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.commands.notes import adapter_name
+from cli.failures import Exit
+from cli.output import emit_json, out, size, table
+
+if TYPE_CHECKING:
+    import cudbg
+    import vmcore
+
+EXAMPLES = """Examples: `vmcoredd show vmcore` - what is in the dump;
+`vmcoredd show vmcore --entity DEV_LOG --entity CIM_QCFG` - two entities in words;
+`vmcoredd show vmcore --entity all --json` - everything, for programs;
+`vmcoredd show vmcore --entity EDC0 --hexdump TCBs` - a region of a memory;
+`vmcoredd show vmcore --entity REG_DUMP --raw > reg_dump.bin`"""
+
+
+_PIECE = 1 << 20
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog=EXAMPLES)(show)
+
+
+def show(
+    path: Annotated[Path, typer.Argument(metavar="VMCORE", help="The vmcore to read.")],
+    index: Annotated[
+        int | None, typer.Option(help="Which note; the first device dump if not given.")
+    ] = None,
+    entity: Annotated[
+        list[str] | None, typer.Option(help="An entity's name, or all; may be repeated.")
+    ] = None,
+    hexdump: Annotated[
+        str | None, typer.Option(metavar="REGION", help="Show this region of a memory as bytes.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Write the entity's bytes to stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show a device dump: its entities as a list, or the named ones in words."""
+    import cudbg
+    import vmcore
+
+    with vmcore.Reader(path) as reader:
+        note = _note(reader, index)
+        dump = cudbg.Dump(reader.payload(note.index, partial=True))
+        names = _names(dump, entity or [])
+        if raw:
+            _raw(dump, names)
+        elif json:
+            emit_json(_summary(note, dump) | {"entities": _records(dump, names)})
+        elif names:
+            _decoded(dump, names, hexdump)
+        else:
+            _list(note, dump)
+
+
+def _note(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
+    if index is not None:
+        return reader.note(index)
+    if not reader.device_dumps:
+        raise typer.BadParameter(f"{reader.path} holds no device dump", param_hint="VMCORE")
+    return reader.device_dumps[0]
+
+
+def _names(dump: cudbg.Dump, asked: list[str]) -> list[str]:
+    if "all" in asked:
+        return [entity.name for entity in dump.entities]
+    return [dump.entity(name.upper()).name for name in asked]
+
+
+def _raw(dump: cudbg.Dump, names: list[str]) -> None:
+    import sys
+
+    if len(names) != 1:
+        raise typer.BadParameter("--raw takes exactly one --entity", param_hint="--raw")
+    blob = dump.blob(names[0])
+    for at in range(0, len(blob), _PIECE):
+        sys.stdout.buffer.write(blob[at : at + _PIECE])
+
+
+def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None) -> None:
+    from cli import render
+
+    missing = 0
+    for name in names:
+        entity = dump.entity(name)
+        out.print(f"{name} (entity {entity.number})", style="bold underline", markup=False)
+        if not entity.good:
+            missing += 1
+            out.print(f"  not in the dump: {entity.status}", markup=False)
+        else:
+            render.show(dump.decode(name), hexdump=hexdump)
+        out.print()
+    if missing and len(names) == missing:
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
+    return {
+        "index": note.index,
+        "name": note.name,
+        "adapter": adapter_name(dump),
+        "compression": "zlib" if dump.compressed else "none",
+    }
+
+
+def _records(dump: cudbg.Dump, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Every entity's status; those that were named with what they say."""
+    wanted = set(names)
+    return [
+        {
+            "number": entity.number,
+            "name": entity.name,
+            "code": entity.code,
+            "status": entity.status,
+            "sys_err": entity.sys_err,
+            "sys_warn": entity.sys_warn,
+            "size": entity.size,
+            "raw_size": dump.size(entity.name) if entity.good else 0,
+        }
+        | ({"decoded": dump.decode(entity.name).json()} if _said(entity, wanted) else {})
+        for entity in dump.entities
+    ]
+
+
+def _said(entity: cudbg.DumpEntity, wanted: set[str]) -> bool:
+    return entity.name in wanted and entity.good
+
+
+def _list(note: vmcore.Note, dump: cudbg.Dump) -> None:
+    rows = [
+        (
+            entity.number,
+            entity.name,
+            size(dump.size(entity.name)) if entity.good else "",
+            size(entity.size),
+            "good" if entity.good else entity.status,
+        )
+        for entity in dump.entities
+    ]
+    compression = "zlib" if dump.compressed else "none"
+    title = f"{note.name}: {adapter_name(dump)}, compression {compression}"
+    table(title, ("#", "entity", "raw", "in the dump", "status"), rows)

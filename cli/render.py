@@ -1,0 +1,92 @@
+"""A decoded entity on a terminal: tables, named values, text, memories by region."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from cli.output import out, size
+from cudbg.decoded import Bytes, Column, Decoded, Fields, Memory, Region, Table, Text, Value
+
+ROW_BYTES = 16
+
+
+def show(decoded: Decoded, *, hexdump: str | None = None) -> None:
+    """Prints every part; of memories the region `hexdump` as bytes, otherwise only a map."""
+    for part in decoded:
+        if isinstance(part, Table):
+            _table(part)
+        elif isinstance(part, Fields):
+            _fields(part)
+        elif isinstance(part, Text):
+            _text(part)
+        else:
+            _memory(part, hexdump)
+
+
+def shown(value: Value, form: str) -> str:
+    """A value as its form says: `x8` hexadecimal with 8 digits, `d` decimal, empty as it is."""
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool) and form.startswith("x"):
+        return f"0x{value:0{form[1:] or 1}x}"
+    return str(value)
+
+
+def _heading(title: str) -> None:
+    if title:
+        out.print(escape(title), style="bold")
+
+
+def _table(part: Table) -> None:
+    """Columns as wide as their widest cell; a dump has tables too long for a fancier grid."""
+    _heading(part.title)
+    columns = list(part.columns)
+    rows = [[shown(v, c.form) for c, v in zip(columns, row, strict=True)] for row in part.rows]
+    rows.insert(0, [column.name for column in columns])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    for row in rows:
+        cells = map(_aligned, columns, row, widths)
+        out.print(("  " + "  ".join(cells)).rstrip(), markup=False)
+
+
+def _aligned(column: Column, text: str, width: int) -> str:
+    return text.rjust(width) if column.form else text.ljust(width)
+
+
+def _fields(part: Fields) -> None:
+    _heading(part.title)
+    width = max((len(item.name) for item in part.items), default=0)
+    for item in part.items:
+        meaning = f"  {item.meaning}" if item.meaning else ""
+        out.print(f"  {item.name:<{width}}  {shown(item.value, item.form)}{meaning}", markup=False)
+
+
+def _text(part: Text) -> None:
+    _heading(part.title)
+    for line in part.lines:
+        out.print(line, markup=False)
+
+
+def _memory(part: Memory, hexdump: str | None) -> None:
+    _heading(f"{part.title}: {size(len(part.data))}")
+    for region in part.regions:
+        length = size(region.end - region.start)
+        line = f"  0x{region.start:08x}-0x{region.end - 1:08x}  {length:>10}  {region.name}"
+        out.print(line, markup=False)
+        if hexdump is not None and region.name == hexdump:
+            _hexdump(part.data, region)
+
+
+def _hexdump(data: Bytes, region: Region) -> None:
+    """Rows of 16 bytes; rows equal to the one before are folded into a `*`."""
+    before, folded = b"", False
+    for at in range(region.start, region.end, ROW_BYTES):
+        row = bytes(data[at : min(at + ROW_BYTES, region.end)])
+        if row == before:
+            if not folded:
+                out.print("  *")
+            folded = True
+            continue
+        before, folded = row, False
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        out.print(f"  {at:08x}  {row.hex(' '):<{3 * ROW_BYTES - 1}}  {text}", markup=False)
