@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntFlag
 
 from chip import Chip
+
+
+class AdapterFlag(IntFlag):
+    """Of the driver's adapter, as TID_INFO shows them (cxgb4.h, CXGB4_DEV_ENABLED and so on)."""
+
+    DEV_ENABLED = 1 << 1
+    ROOT_NO_RELAXED_ORDERING = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class Device:
     pf: int = 4
     bar0_bytes: int = 0x80000
     flash_bytes: int = 4 << 20
+    flags: AdapterFlag = AdapterFlag.DEV_ENABLED
+    """What the driver's bring-up noted."""
     cclk_khz: int = 50_000
     """The core clock, a constant until the firmware is asked (t4_prep_adapter())."""
     mailbox_log: Sequence[MailboxEntry] = ()

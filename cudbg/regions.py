@@ -27,7 +27,8 @@ class Span(NamedTuple):
 def memory_of(info: Meminfo, chip: Chip, memory: Memory) -> Extent:
     """The memory's place; Status(-24) if it is not there (cudbg_meminfo_get_mem_index())."""
     name = "MC" if memory == Memory.MC0 and chip.version > 5 else memory.name
-    for extent in info.avail[: info.avail_c]:
+    memories: list[Extent] = info.avail[: info.avail_c]
+    for extent in memories:
         if MEMORIES[extent.idx] == name:
             return extent
     raise Status(status.ENTITY_NOT_FOUND)

@@ -1,1 +1,68 @@
-"""The user-space driver: transports, bring-up, mailbox, and the dump callback."""
+"""The user-space driver: transports, bring-up, mailbox, and the dump callback.
+
+    with driver.open("/run/t6.sock") as adapter:
+        size, fill = adapter.device_dump()
+        dumps.add_device_dump(driver.dump_name("0000:01:00.4"), size, fill)
+        print(adapter.report, adapter.summary())
+
+The rest of the package never learns which transport it has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from driver.adapter import Adapter, Summary, Transport, dump_name
+from driver.errors import DriverError, MailboxError, ProbeError
+
+if TYPE_CHECKING:
+    from emu import Card
+
+__all__ = [
+    "Adapter",
+    "DriverError",
+    "MailboxError",
+    "ProbeError",
+    "Summary",
+    "dump_name",
+    "open",
+    "open_card",
+]
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    deadline: float = 5.0,
+    spin: float = 0.0,
+    trace: Callable[[str], None] | None = None,
+) -> Adapter:
+    """The adapter that a vfio-user server offers at `path`.
+
+    ProbeError, DeadDevice, and `pyvfio_user`'s errors if there is no such server.
+    """
+    from driver.socket import Socket
+
+    transport = Socket(path, deadline, spin)
+    try:
+        return _adapter(transport, trace)
+    except BaseException:
+        transport.close()
+        raise
+
+
+def open_card(card: Card, *, trace: Callable[[str], None] | None = None) -> Adapter:
+    """An emulated card in this process; ProbeError."""
+    from driver.inproc import Inproc
+
+    return _adapter(Inproc(card.bar0.access, card.config_access, owner=card), trace)
+
+
+def _adapter(transport: Transport, trace: Callable[[str], None] | None) -> Adapter:
+    if trace is None:
+        return Adapter(transport)
+    from driver.trace import traced
+
+    return Adapter(transport, traced(transport.io(), trace))

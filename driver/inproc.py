@@ -26,6 +26,9 @@ class Inproc:
         address = int(ffi.cast("uintptr_t", ffi.addressof(self._inproc, "io")))
         return EngineIo(address, self._config, owner=self, pipelined=pipelined)
 
+    def close(self) -> None:
+        """Nothing to end: the card belongs to its owner."""
+
 
 class _ConfigSpace(SingleIo):
     """Configuration space behind a Python function; nobody waits for it, so it needs no C."""

@@ -13,7 +13,8 @@ class MaIndirect(IregEntity):
     """cudbg_collect_ma_indirect().
 
     The driver makes room for twice as many records as its first table has; the sixth stays zero.
-    For words that do not follow each other it leaves the index behind the last one in the record.
+    For words that do not follow each other it leaves the index behind the last one in the record,
+    and 0 as their number.
     """
 
     chips = (T6,)
@@ -25,4 +26,4 @@ class MaIndirect(IregEntity):
             record.describe(chip, item)
             self.read(io, chip, item, words)
             if item.step > 1:
-                record.ireg_local_offset = item.indices.stop
+                record.ireg_local_offset, record.ireg_offset_range = item.indices.stop, 0

@@ -10,8 +10,6 @@ from cudbg.io import Io
 from cudbg.versioned import VersionHeader
 
 _REVISION = 1
-_DEVICE_ENABLED = 2
-"""The adapter flags of a driver that has not spoken to the firmware (CXGB4_DEV_ENABLED)."""
 
 
 class Layout(LittleStruct):
@@ -75,7 +73,7 @@ class TidInfo(Entity):
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
         layout.version.set(_REVISION, sizeof(Layout) - sizeof(VersionHeader))
-        layout.flags = _DEVICE_ENABLED
+        layout.flags = ctx.device.flags
         layout.le_db_conf = io.read(chip.r.LE_DB_CONFIG)
         layout.ip_users = io.read(chip.r.LE_DB_ACT_CNT_IPV4)
         layout.ipv6_users = io.read(chip.r.LE_DB_ACT_CNT_IPV6)

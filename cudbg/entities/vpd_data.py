@@ -1,0 +1,94 @@
+"""VPD_DATA: the card's serial and part numbers, its name and address, and what versions it runs."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from chip import Chip
+from chip.layout import LittleStruct, sizeof, u8, u16, u32
+from chip.pci import Cap
+from cudbg.decoded import Bytes, Decoded, Fields, Item
+from cudbg.entity import Context, Entity, entity
+from cudbg.errors import DeadDevice, DeviceError, Status
+from cudbg.flash import FIRMWARE_START, Flash
+from cudbg.io import Io
+from cudbg.pci import find_capability, read_vpd
+from cudbg.vpd import card_vpd, text
+
+_VERSION_AT = 0x18C7  # CUDBG_VPD_VER_ADDR, of the EEPROM
+_VERSION_BYTES = 2
+_OWN_BYTES = 1024  # of the EEPROM, for each function, behind the first 1024
+_FW_VERSION = 4  # struct fw_hdr
+
+
+class Layout(LittleStruct):
+    """struct cudbg_vpd_data."""
+
+    _fields_ = (
+        ("sn", u8 * 25),
+        ("bn", u8 * 17),
+        ("na", u8 * 13),
+        ("mn", u8 * 17),
+        ("fw_major", u16),
+        ("fw_minor", u16),
+        ("fw_micro", u16),
+        ("fw_build", u16),
+        ("scfg_vers", u32),
+        ("vpd_vers", u32),
+    )
+
+
+@entity(58, "VPD_DATA")
+class VpdData(Entity):
+    """cudbg_collect_vpd_data(); its failures have the kernel's plain codes, and no `sys_err`."""
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        try:
+            self._collect(io, chip, ctx)
+        except DeadDevice:
+            raise
+        except DeviceError as error:
+            raise Status(error.code) from error
+
+    def _collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        capability = find_capability(io.config, Cap.VPD)
+        vpd = card_vpd(io.config, capability)
+        version = Flash(io, chip).read_word(FIRMWARE_START + _FW_VERSION, ctx.device.flash_bytes)
+        # seen through PCI, the functions' own parts come last (t4_eeprom_ptov())
+        address = _VERSION_AT - 1024 - ctx.device.pf * _OWN_BYTES
+        number = _unsigned(read_vpd(io.config, capability, address, _VERSION_BYTES))
+        layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
+        layout.sn, layout.bn, layout.na, layout.mn = vpd.serial, vpd.part, vpd.mac, vpd.id
+        layout.scfg_vers = io.read(chip.r.PCIE_STATIC_SPARE2)
+        layout.vpd_vers = number
+        layout.fw_major, layout.fw_minor = version >> 24, version >> 16 & 0xFF
+        layout.fw_micro, layout.fw_build = version >> 8 & 0xFF, version & 0xFF
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(Layout, blob)
+        firmware = (layout.fw_major, layout.fw_minor, layout.fw_micro, layout.fw_build)
+        items = [
+            Item("model", text(bytes(layout.mn))),
+            Item("serial number", text(bytes(layout.sn))),
+            Item("part number", text(bytes(layout.bn))),
+            Item("network address", text(bytes(layout.na))),
+            Item("firmware", ".".join(map(str, firmware)), "in the flash"),
+            Item("serial configuration version", layout.scfg_vers, form="x"),
+            Item("VPD version", layout.vpd_vers, form="d"),
+        ]
+        return Decoded([Fields("card", items)])
+
+
+_NUMBER = re.compile(rb"\+?(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))\n?\Z")
+
+
+def _unsigned(digits: bytes) -> int:
+    """A number in C's notation (kstrtouint()); DeviceError -EINVAL if it is none."""
+    match = _NUMBER.match(digits.split(b"\0", 1)[0])
+    if not match:
+        raise DeviceError(-errno.EINVAL, f"VPD version {digits!r}")
+    hexadecimal, octal, decimal = match.groups()
+    if hexadecimal:
+        return int(hexadecimal, 16)
+    return int(octal, 8) if octal else int(decimal)

@@ -1,0 +1,183 @@
+"""An adapter that was brought up: dumps it, and says what it is."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+import cudbg
+from chip import Chip
+from chip.firmware import Command
+from chip.pci import Cap
+from cudbg.collect import Progress, Report
+from cudbg.errors import DeviceError, Status
+from cudbg.flash import FIRMWARE_START, Flash
+from cudbg.io import Io
+from cudbg.meminfo import MEMORIES, Meminfo, read_meminfo
+from cudbg.pci import find_capability
+from cudbg.vpd import card_vpd, text
+from driver.mailbox import Mailbox
+from driver.probe import Probed, probe
+
+_FW_VERSION = 4  # struct fw_hdr
+DRIVER_NAME = "cxgb4"
+
+Callback = Callable[[memoryview], None]
+T = TypeVar("T")
+
+
+class Transport(Protocol):
+    """A way to a card."""
+
+    def io(self, *, pipelined: bool = True) -> Io:
+        """Registers and configuration space."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the card says of itself; what it does not say is empty."""
+
+    product: str
+    chip: str
+    revision: int
+    model: str
+    serial: str
+    part: str
+    mac: str
+    firmware: str
+    """The version in the flash."""
+    memories: tuple[tuple[str, int], ...]
+    """Name and bytes, by address."""
+
+
+class Adapter:
+    """An adapter behind a transport, probed when this is made.
+
+    Until `collect` was called nothing is touched that the kernel's driver does not touch before
+    its dump; `summary` is for afterwards.
+    """
+
+    def __init__(self, transport: Transport, io: Io | None = None) -> None:
+        self._transport = transport
+        self.io = io or transport.io()
+        self.probed: Probed = probe(self.io)
+        self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf)
+        self.report: Report | None = None
+        """Of the last dump."""
+
+    @property
+    def chip(self) -> Chip:
+        """The chip generation."""
+        return self.probed.device.chip
+
+    def __enter__(self) -> Adapter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection to the card."""
+        self._transport.close()
+
+    def collect(
+        self,
+        buffer: memoryview,
+        *,
+        compress: str = "zlib",
+        entities: Iterable[str] | None = None,
+        limit: int | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Dumps the adapter; see `cudbg.collect`."""
+        self.report = cudbg.collect(
+            self.io,
+            replace(self.probed.device, mailbox_log=self.mailbox.log),
+            buffer,
+            compress=compress,
+            entities=entities,
+            limit=limit,
+            firmware=self._ask,
+            progress=progress,
+        )
+        return self.report
+
+    def device_dump(
+        self,
+        *,
+        compress: str = "zlib",
+        entities: Iterable[str] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[int, Callback]:
+        """Size and callback for a registry of device dumps (cxgb4_cudbg_vmcore_add_dump()).
+
+        The callback raises OSError ENOMEM if the buffer does not even hold the headers.
+        """
+
+        def fill(buffer: memoryview) -> None:
+            try:
+                self.collect(
+                    buffer,
+                    compress=compress,
+                    entities=entities,
+                    limit=cudbg.DUMP_SIZE,
+                    progress=progress,
+                )
+            except cudbg.TooSmall as error:
+                raise OSError(errno.ENOMEM, str(error)) from error
+
+        return cudbg.DUMP_SIZE, fill
+
+    def summary(self) -> Summary:
+        """Asks the card; only after the dump, which must not show it."""
+        vpd = _or_none(lambda: card_vpd(self.io.config, find_capability(self.io.config, Cap.VPD)))
+        version = _or_none(self._firmware_version)
+        return Summary(
+            product=self.probed.product,
+            chip=self.chip.name.upper(),
+            revision=self.probed.device.revision,
+            model=text(vpd.id) if vpd else "",
+            serial=text(vpd.serial) if vpd else "",
+            part=text(vpd.part) if vpd else "",
+            mac=text(vpd.mac) if vpd else "",
+            firmware=version or "",
+            memories=_or_none(self._memories) or (),
+        )
+
+    def _ask(self, command: Command) -> Command:
+        return self.mailbox.call(command)
+
+    def _firmware_version(self) -> str:
+        flash = Flash(self.io, self.chip)
+        size = self.probed.device.flash_bytes
+        word = flash.read_word(FIRMWARE_START + _FW_VERSION, size)
+        return ".".join(str(part) for part in word.to_bytes(4, "big"))
+
+    def _memories(self) -> tuple[tuple[str, int], ...]:
+        info = Meminfo()
+        read_meminfo(self.io, self.chip, info)
+        return tuple((MEMORIES[m.idx], m.limit - m.base) for m in info.avail[: info.avail_c])
+
+
+def dump_name(pci_name: str) -> str:
+    """The name under which the kernel's driver registers a dump: `cxgb4_0000:01:00.4`."""
+    return f"{DRIVER_NAME}_{pci_name}"
+
+
+def _or_none(ask: Callable[[], T]) -> T | None:
+    """What cannot be had is left out."""
+    try:
+        return ask()
+    except (DeviceError, Status):
+        return None

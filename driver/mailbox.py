@@ -1,0 +1,157 @@
+"""Commands to the firmware through the function's mailbox (t4_wr_mbox_meat_timeout())."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import chain, repeat
+from typing import TypeVar
+
+from chip import Chip
+from chip.firmware import MAILBOX_BYTES, Command, Op
+from cudbg.device import MailboxEntry
+from cudbg.io import Io
+from cudbg.words import u64s
+from driver.errors import MailboxError
+
+_OWNER_NONE, _OWNER_FW, _OWNER_DRV = 0, 1, 2
+_TIMEOUT_MS = 10_000  # FW_CMD_MAX_TIMEOUT
+_DELAYS_MS = (1, 1, 3, 5, 10, 10, 20, 50, 100, 200)  # the last one repeats
+_OWNER_READS = 3  # further reads of a mailbox that belongs to nobody
+_LOG_ENTRIES = 256  # T4_OS_LOG_MBOX_CMDS
+_WORDS = MAILBOX_BYTES // 8
+_PF0, _MY_PF = 0x1E000, 0x1B000  # t4_regs.h: registers of function 0, of one's own
+
+C = TypeVar("C", bound=Command)
+
+
+class Mailbox:
+    """One function's mailbox. `sleep` takes seconds."""
+
+    def __init__(
+        self, io: Io, chip: Chip, pf: int, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._io, self._chip, self._pf, self._sleep = io, chip, pf, sleep
+        self._ctrl = chip.r.CIM_PF_MAILBOX_CTRL
+        self._ctrl_at = self._ctrl[pf]
+        self._data_at = int(chip.r.instances("CIM_PF_MAILBOX_DATA")[pf])
+        self._log: deque[MailboxEntry] = deque(maxlen=_LOG_ENTRIES)
+        self._seqno = 0
+
+    @property
+    def log(self) -> tuple[MailboxEntry, ...]:
+        """The last commands and replies, the oldest first."""
+        return tuple(self._log)
+
+    def call(self, command: C) -> C:
+        """Sends a command and waits for its reply.
+
+        MailboxError with the firmware's own code, or ENXIO (it is in error), EBUSY (it owns the
+        mailbox), ETIMEDOUT.
+        """
+        name = _name(bytes(command)[0])
+        self._own(name, bytes(command))
+        self._send(bytes(command))
+        reply = self._reply(name, bytes(command))
+        retval = reply[6]  # word 1, bits [15:8]
+        if reply[0] == Op.DEBUG:
+            raise MailboxError(name, errno.EIO, ": the firmware failed an assertion")
+        if retval:
+            raise MailboxError(name, retval)
+        return type(command).from_bytes(reply)
+
+    def _own(self, name: str, command: bytes) -> None:
+        """Takes the mailbox: reading it while it is nobody's grants it."""
+        if self._firmware_failed():
+            raise self._failure(name, command, errno.ENXIO, ": firmware error")
+        owner = _OWNER_NONE
+        for _ in range(1 + _OWNER_READS):
+            owner = self._ctrl.get(self._io.read(self._ctrl_at), "MBOwner")
+            if owner != _OWNER_NONE:
+                break
+        if owner != _OWNER_DRV:
+            code = errno.EBUSY if owner == _OWNER_FW else errno.ETIMEDOUT
+            raise self._failure(name, command, code, ": mailbox is not to be had")
+
+    def _send(self, command: bytes) -> None:
+        self._record(command, 0)
+        for at in range(0, len(command), 8):
+            word = int.from_bytes(command[at : at + 8], "big")
+            self._io.write(self._data_at + at, word, width=8)
+        self._io.write(self._ctrl_at, self._ctrl.of(MBMsgValid=1, MBOwner=_OWNER_FW))
+        self._io.read(self._ctrl_at)
+
+    def _reply(self, name: str, command: bytes) -> bytes:
+        """Waits until the mailbox is ours again and holds a message."""
+        waited = 0
+        delays = chain(_DELAYS_MS, repeat(_DELAYS_MS[-1]))
+        while True:
+            if self._firmware_failed():
+                self._stop(name, command, errno.ENXIO, ": firmware error")
+            if waited >= _TIMEOUT_MS:
+                self._stop(name, command, errno.ETIMEDOUT, f": no reply in {_TIMEOUT_MS} ms")
+            delay = next(delays)
+            self._sleep(delay / 1000)
+            waited += delay
+            word = self._io.read(self._ctrl_at)
+            if self._ctrl.get(word, "MBOwner") != _OWNER_DRV:
+                continue
+            if self._ctrl.get(word, "MBMsgValid"):
+                return self._take(waited)
+            self._io.write(self._ctrl_at, 0)
+
+    def _take(self, waited: int) -> bytes:
+        words = u64s(self._io.read_run(self._data_at, _WORDS, width=8))
+        reply = b"".join(word.to_bytes(8, "big") for word in words)
+        self._io.write(self._ctrl_at, 0)
+        self._record(reply, waited)
+        return reply
+
+    def _stop(self, name: str, command: bytes, code: int, why: str) -> None:
+        """The command was sent and is lost: the driver stops the adapter (t4_fatal_err())."""
+        failure = self._failure(name, command, code, why)
+        self._firmware_failed()  # t4_report_fw_error()
+        stop_adapter(self._io, self._chip, self._pf)
+        raise failure
+
+    def _firmware_failed(self) -> bool:
+        pcie_fw = self._chip.r.PCIE_FW
+        return bool(pcie_fw.get(self._io.read(pcie_fw), "ERR"))
+
+    def _failure(self, name: str, command: bytes, code: int, why: str) -> MailboxError:
+        self._record(command, -code)
+        return MailboxError(name, code, why)
+
+    def _record(self, message: bytes, execute: int) -> None:
+        """t4_record_mbox()"""
+        padded = message.ljust(MAILBOX_BYTES, b"\0")
+        words = (padded[at : at + 8] for at in range(0, MAILBOX_BYTES, 8))
+        numbers = tuple(int.from_bytes(word, "big") for word in words)
+        now = max(1, time.monotonic_ns() // 1_000_000)
+        self._log.append(MailboxEntry(numbers, now, self._seqno, access=0, execute=execute))
+        self._seqno += 1
+
+
+def stop_adapter(io: Io, chip: Chip, pf: int) -> None:
+    """Interrupts, LEDs, the port's signal and the scatter-gather engine off
+    (t4_shutdown_adapter(); before the firmware is asked, one port is assumed)."""
+    r = chip.r
+    who = r.PL_WHOAMI.get(io.read(r.PL_WHOAMI), "SourcePF")
+    io.write(r.PL_PF_INT_ENABLE - _PF0 + _MY_PF, 0)
+    _clear(io, r.PL_INT_MAP0, 1 << who)
+    io.write(r.DBG_GPIO_EN, 0)
+    port = r.MAC_PORT_CFG
+    io.write(port[0], io.read(port[0]) & ~port.mask("Signal_Det"))
+    _clear(io, r.SGE_CONTROL, r.SGE_CONTROL.mask("GlobalEnable"))
+
+
+def _clear(io: Io, offset: int, bits: int) -> None:
+    """t4_set_reg_field()"""
+    io.write(offset, io.read(offset) & ~bits)
+    io.read(offset)
+
+
+def _name(opcode: int) -> str:
+    return Op(opcode).name if opcode in Op._value2member_map_ else f"{opcode:#x}"

@@ -1,0 +1,168 @@
+"""Brings an adapter up in the order of the kernel's init_one(), as far as to the dump.
+
+Each step is one small function that names its kernel function. Firmware is not spoken to: what the
+dump shows must be what the crash left. Thirteen accesses to BAR0 (a busy flash aside).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chip import Chip, chip_of_device
+from chip.pci import (
+    COMP_TIMEOUT_17S_64S,
+    EXP_DEVCTL,
+    EXP_DEVCTL2,
+    EXP_LNKSTA,
+    PF,
+    PRODUCTS,
+    VENDOR_CHELSIO,
+    Cap,
+    Command,
+)
+from cudbg.device import AdapterFlag, Device
+from cudbg.errors import DeadDevice, DeviceError
+from cudbg.flash import Flash
+from cudbg.io import Io
+from cudbg.pci import find_capability, update_register
+from driver.errors import ProbeError
+
+_ID, _COMMAND = 0x00, 0x04
+_NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # a dead adapter's answer; CIM_PF_NOACCESS
+_RETRY_SECONDS = 0.5
+_RELAX_EN = 1 << 4  # PCI_EXP_DEVCTL_RELAX_EN
+_COMP_TIMEOUT = 0xF  # PCI_EXP_DEVCTL2_COMP_TIMEOUT
+_FLASH_UNKNOWN = 4 << 20
+_SPANSION_4M = 0x150201
+
+
+@dataclass(frozen=True)
+class Probed:
+    """An adapter that is ready to be dumped."""
+
+    device: Device
+    device_id: int
+    flash_id: int
+    link: tuple[int, int] | None
+    """Speed (generation) and width of the PCIe link."""
+
+    @property
+    def product(self) -> str:
+        """The card's name, or its device id."""
+        product = self.device_id & 0xF0FF
+        return PRODUCTS.get(product, f"device {self.device_id:#06x}")
+
+
+def probe(io: Io, sleep: Callable[[float], None] = time.sleep) -> Probed:
+    """Brings an adapter up; ProbeError, or DeadDevice if the way to it is lost."""
+    enable_device(io)
+    wait_dev_ready(io, sleep)
+    chip, pf = identify(io)
+    set_master(io)
+    flags = relaxed_ordering(io)
+    link = pci_mode(io)
+    revision = chip.r.PL_REV.get(io.read(chip.r.PL_REV), "Rev")
+    flash_id = identify_flash(io, chip)
+    device_id = read_device_id(io)
+    set_completion_timeout(io)
+    device = Device(chip, revision, pf, flash_bytes=flash_bytes(flash_id), flags=flags)
+    return Probed(device, device_id, flash_id, link)
+
+
+def enable_device(io: Io) -> None:
+    """pci_enable_device()"""
+    update_register(io.config, _COMMAND, clear=0, set_=Command.MEMORY)
+
+
+def set_master(io: Io) -> None:
+    """pci_set_master()"""
+    update_register(io.config, _COMMAND, clear=0, set_=Command.MASTER)
+
+
+def wait_dev_ready(io: Io, sleep: Callable[[float], None]) -> None:
+    """t4_wait_dev_ready(); the register is where it is on either chip."""
+    if io.read(_WHOAMI) not in _NO_ACCESS:
+        return
+    sleep(_RETRY_SECONDS)
+    if (word := io.read(_WHOAMI)) in _NO_ACCESS:
+        raise ProbeError("t4_wait_dev_ready", f"PL_WHOAMI is {word:#x}: the adapter is gone")
+
+
+def identify(io: Io) -> tuple[Chip, int]:
+    """Chip and function (init_one(), t4_get_chip_type())."""
+    whoami = io.read(_WHOAMI)
+    device_id = read_device_id(io)
+    try:
+        chip = chip_of_device(device_id)
+    except ValueError as error:
+        raise ProbeError("t4_get_chip_type", str(error)) from error
+    io.read(chip.r.PL_REV)
+    pf = chip.r.PL_WHOAMI.get(whoami, "SourcePF")
+    if pf != PF:
+        raise ProbeError("init_one", f"function {pf} is not the driver's; that is {PF}")
+    return chip, pf
+
+
+def read_device_id(io: Io) -> int:
+    """The device id, of this vendor."""
+    word = io.config.read(_ID)
+    vendor, device_id = word & 0xFFFF, word >> 16
+    if vendor != VENDOR_CHELSIO:
+        raise ProbeError("cxgb4_pci_tbl", f"vendor {vendor:#06x}: not a Chelsio adapter")
+    return device_id
+
+
+def relaxed_ordering(io: Io) -> AdapterFlag:
+    """Flags of an enabled device; one says that it must not reorder (init_one(),
+    pcie_relaxed_ordering_enabled())."""
+    capability = find_capability(io.config, Cap.EXP)
+    if capability is not None and io.config.read(capability + EXP_DEVCTL) & _RELAX_EN:
+        return AdapterFlag.DEV_ENABLED
+    return AdapterFlag.DEV_ENABLED | AdapterFlag.ROOT_NO_RELAXED_ORDERING
+
+
+def pci_mode(io: Io) -> tuple[int, int] | None:
+    """Speed and width of the link (get_pci_mode())."""
+    capability = find_capability(io.config, Cap.EXP)
+    if capability is None:
+        return None
+    status = io.config.read(capability + EXP_LNKSTA & ~3) >> 8 * (EXP_LNKSTA & 3)
+    return status & 0xF, status >> 4 & 0x3F
+
+
+def identify_flash(io: Io, chip: Chip) -> int:
+    """t4_get_flash_params(): a flash that is busy means that there will be no dump."""
+    try:
+        return Flash(io, chip).identify()
+    except DeadDevice:
+        raise
+    except DeviceError as error:
+        raise ProbeError("t4_get_flash_params", str(error)) from error
+
+
+_DENSITIES = {
+    0x20: {0x14 + n: 1 << 20 + n for n in range(6)} | {0x20 + n: 1 << 26 + n for n in range(3)},
+    0x9D: {0x16: 1 << 25, 0x17: 1 << 26},
+    0xC2: {0x17: 1 << 23, 0x18: 1 << 24},
+    0xEF: {0x17: 1 << 23, 0x18: 1 << 24},
+}
+"""Bytes by manufacturer (Micron, ISSI, Macronix, Winbond) and density (t4_get_flash_params())."""
+
+
+def flash_bytes(flash_id: int) -> int:
+    """The size of a flash; an unknown one is taken for the smallest there is."""
+    if flash_id == _SPANSION_4M:
+        return 4 << 20
+    return _DENSITIES.get(flash_id & 0xFF, {}).get(flash_id >> 16 & 0xFF, _FLASH_UNKNOWN)
+
+
+def set_completion_timeout(io: Io) -> None:
+    """The last thing t4_prep_adapter() does."""
+    capability = find_capability(io.config, Cap.EXP)
+    if capability is not None:
+        update_register(io.config, capability + EXP_DEVCTL2, _COMP_TIMEOUT, COMP_TIMEOUT_17S_64S)
+
+
+_WHOAMI = 0x19400  # PL_WHOAMI, before it is known which chip this is
