@@ -10,7 +10,9 @@ from emu.memory import Memories
 from emu.profile import Profile
 from emu.state.cim_queues import CimQueues
 from emu.state.identity import Identity
+from emu.state.macs import Macs
 from emu.state.memory_map import MemoryMap
+from emu.state.queues import Queues
 from emu.state.tids import Table
 from emu.state.traffic import Traffic
 
@@ -41,6 +43,16 @@ class State:
     def lookup(self) -> Table:
         """The lookup engine's table: connections, servers, filters, and how TIDs are divided."""
         return Table.make(self.profile, self.random("lookup"))
+
+    @cached_property
+    def macs(self) -> Macs:
+        """The packet switch's table of MAC addresses."""
+        return Macs.make(self.profile, self.identity, self.random("macs"))
+
+    @cached_property
+    def queues(self) -> Queues:
+        """The driver's queues, and every function's share of queues."""
+        return Queues.make(self.profile, self.random("queues"))
 
     @cached_property
     def cim_queues(self) -> CimQueues:

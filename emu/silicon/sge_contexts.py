@@ -1,0 +1,124 @@
+"""SGE: the contexts of all queues, behind a command register and in adapter memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chip.context import WORDS, ContextType, encode, fields
+from emu.ports import Index, When
+from emu.silicon.model import Model, fault
+from emu.state.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Ingress
+
+QUEUES = 1 << 13
+"""Contexts of each kind that the card has room for."""
+ADDRESS_UNIT_SHIFT = 9
+FUNCTION_SHIFT = 8
+"""FID: a function, and below it a virtual one (assumed)."""
+FLUSH_AT = 3
+IN_MEMORY = {ContextType.EGRESS: "DBQ contexts", ContextType.INGRESS: "IMSG contexts"}
+BYTES_OF_POINTER = 8
+CACHED_POINTERS = 8
+CONGESTION_BY_CHANNEL = 2
+CHANNEL_SHIFT = 2
+"""CngTPMode, and where in CngChMap a channel's bit stands (sge.c, t4_sge_alloc_rxq())."""
+
+
+class Contexts(Model):
+    """A type and a queue's number in SGE_CTXT_CMD, six words in SGE_CTXT_DATA0 and on."""
+
+    def make(self) -> None:
+        self.table = self.words.table("sge_contexts", rows=len(ContextType) * QUEUES, width=WORDS)
+
+    def wire(self) -> None:
+        command = self.r.SGE_CTXT_CMD
+        rows = [Index.field(command, "CtxtType", QUEUES), Index(command, QUEUES - 1)]
+        read = When.clear(command, "Opcode")
+        self.ports.add(command, self.table, rows, self.r.SGE_CTXT_DATA0, width=WORDS, when=read)
+        self.ports.reads_as(command, clear=command.mask("Busy"))
+        self.words.plain(self.r.SGE_FLM_CFG, self.r.SGE_FLM_CFG.reset)
+        for kind, queue, words in self._contexts():
+            self.table.fill((kind * QUEUES + queue) * WORDS, words)
+            self._to_memory(kind, queue, words)
+        self._cache_pointers()
+
+    def _contexts(self) -> Iterator[tuple[ContextType, int, tuple[int, ...]]]:
+        queues = self.state.queues
+        for received in queues.ingress:
+            yield ContextType.INGRESS, received.id, self._ingress(received)
+        for sent in queues.egress:
+            yield ContextType.EGRESS, sent.id, self._egress(sent)
+            if sent.flm is not None:
+                yield ContextType.FLM, sent.flm, self._free_list(sent)
+                yield ContextType.CNM, sent.flm, self._congestion(sent)
+
+    def _egress(self, queue: Egress) -> tuple[int, ...]:
+        free_list = queue.flm is not None
+        kind = {"QueueType": 1, "FLMcontextID": queue.flm or 0} if free_list else {}
+        return encode(
+            fields(self.chip, ContextType.EGRESS, free_list=free_list),
+            Valid=1,
+            BaseAddress=queue.address >> ADDRESS_UNIT_SHIFT,
+            QueueSize=queue.units,
+            PIDX=queue.produced,
+            CIDX=queue.consumed,
+            FID=UNIFIED_PF << FUNCTION_SHIFT,
+            HostFCMode=0 if free_list else 1,
+            CIDXFlushThresh=FLUSH_AT,
+            FetchRO=1,
+            **kind,
+        )
+
+    def _ingress(self, queue: Ingress) -> tuple[int, ...]:
+        return encode(
+            fields(self.chip, ContextType.INGRESS),
+            Queue_Valid=1,
+            BaseAddress=queue.address >> ADDRESS_UNIT_SHIFT,
+            QueueSize=INGRESS_ENTRIES >> 4,
+            QueueEntrySize=2,
+            PIDX=queue.produced,
+            CIDX=queue.consumed,
+            Generation=queue.generation,
+            InterruptIDX=queue.vector,
+            InterruptArmed=1,
+            GTSmode=1,
+            RelaxedOrdering=1,
+            CongestionMgtEnable=int(queue.port is not None),
+        )
+
+    def _free_list(self, queue: Egress) -> tuple[int, ...]:
+        return encode(
+            fields(self.chip, ContextType.FLM),
+            Valid=1,
+            EQid=queue.id,
+            PIDX=queue.produced,
+            CIDX=queue.consumed,
+            PadEn=1,
+            RelaxedOrdering=1,
+        )
+
+    def _congestion(self, queue: Egress) -> tuple[int, ...]:
+        channel = 1 << (queue.port << CHANNEL_SHIFT)
+        layout = fields(self.chip, ContextType.CNM)
+        return encode(layout, CngTPMode=CONGESTION_BY_CHANNEL, CngChMap=channel)
+
+    def _to_memory(self, kind: ContextType, queue: int, words: tuple[int, ...]) -> None:
+        """In memory, each pair of words stands with its highest byte first (cudbg_lib.c swaps)."""
+        if kind in IN_MEMORY:
+            region = self.state.memory_map[IN_MEMORY[kind]]
+            data = b"".join(word.to_bytes(4, "little") for word in words)
+            swapped = b"".join(data[at : at + 8][::-1] for at in range(0, len(data), 8))
+            if (queue + 1) * len(data) <= region.size:
+                self.memories.write(region.base + queue * len(data), swapped)
+
+    def _cache_pointers(self) -> None:
+        """The next buffers of each free list, as the free list manager keeps them (assumed)."""
+        region, random = self.state.memory_map["FLM cache"], self.state.random("flm cache")
+        for queue in self.state.queues.free_lists:
+            buffers = (random.randrange(1 << 20, 1 << 24) << 12 for _ in range(CACHED_POINTERS))
+            data = b"".join(address.to_bytes(BYTES_OF_POINTER, "big") for address in buffers)
+            self.memories.write(region.base + (queue.flm or 0) * len(data), data)
+
+    @fault("context-busy", "SGE_CTXT_CMD stays BUSY: DUMP_CONTEXT is good, and holds nothing.")
+    def stay_busy(self) -> None:
+        command = self.r.SGE_CTXT_CMD
+        self.ports.stick(command, set_=command.mask("Busy"))

@@ -1,0 +1,62 @@
+"""The control blocks in adapter memory that belong to the lookup engine's entries."""
+
+from __future__ import annotations
+
+from random import Random
+
+from chip import tcb
+from emu.silicon.model import Model
+from emu.state.tids import Connection, Filter
+
+
+class ControlBlocks(Model):
+    """A TCB for each connection and filter, as far as the region in memory goes."""
+
+    def wire(self) -> None:
+        random = self.state.random("tcbs")
+        for connection in self.state.lookup.connections:
+            self._put(connection.tid, self._connection(connection, random))
+        for item in self.state.lookup.filters:
+            self._put(item.tid, self._filter(item))
+
+    def _put(self, tid: int, block: bytes) -> None:
+        region = self.state.memory_map["TCBs"]
+        if (tid + 1) * tcb.BYTES <= region.size:
+            self.memories.write(region.base + tid * tcb.BYTES, block)
+
+    def _connection(self, connection: Connection, random: Random) -> bytes:
+        """Somewhere in its sequence space, with up to 64 KiB on the way."""
+        flying, window = random.randrange(1 << 16), random.randrange(1 << 14, 1 << 20)
+        queues = self.state.queues.received(connection.port)
+        return tcb.encode(
+            tcb.TCP,
+            t_state=connection.state,
+            ip_version=int(connection.is_ipv6),
+            l2t_ix=connection.port,
+            smac_sel=connection.port,
+            rss_info=random.choice(queues).id,
+            active_open=0,
+            nagle=1,
+            recv_tstmp=1,
+            recv_scale=1,
+            snd_scale=7,
+            rcv_scale=7,
+            tx_max=random.getrandbits(32),
+            snd_una_raw=flying,
+            snd_cwnd=window,
+            snd_ssthresh=window,
+            rcv_nxt=random.getrandbits(32),
+            rcv_wnd=window,
+            t_srtt=random.randrange(1, 1 << 12),
+            timestamp=random.getrandbits(32),
+        )
+
+    def _filter(self, item: Filter) -> bytes:
+        """What it does with packets, and what it has counted."""
+        if item.queue is None:
+            action = {"drop": 1}
+        else:
+            queue = self.state.queues.received(item.port)[item.queue]
+            action = {"direct_steer": 1, "rss_info": queue.id}
+        counts = {"packet_count": item.packets, "byte_count": item.octets}
+        return tcb.encode(tcb.FILTER, non_offload=1, **action, **counts)
