@@ -19,7 +19,7 @@ class BuildError(GuestError):
     """A step in making the guest's kernel or initramfs failed; its output is in `log`."""
 
     def __init__(self, step: str, log: Path) -> None:
-        super().__init__(f"{step} failed; the end of {log}:\n{tail(log)}")
+        super().__init__(f"{step} failed\nThe end of {log}:\n{tail(log)}")
         self.log = log
 
 
@@ -27,7 +27,7 @@ class RunError(GuestError):
     """Something went wrong in a guest that was running; its serial console is in `log`."""
 
     def __init__(self, reason: str, log: Path) -> None:
-        super().__init__(f"{reason}; the end of {log}:\n{tail(log)}")
+        super().__init__(f"{reason}\nThe end of {log}:\n{tail(log)}")
         self.reason = reason
         self.log = log
 
