@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chip.pci import CONFIG_BYTES, REGISTERS_BYTES, Bar
+from emu import memory_image
 from emu import profile as profiles
 from emu._cffi import ffi
 from emu.core import Core
@@ -55,6 +56,7 @@ class Card:
         self.state = State(profile, seed, self.memories)
         self.core = Core(self.chip, BARS, strict=strict)
         self.core.attach(self.memories)
+        memory_image.fill(self.memories, self.state.memory_map, self.state.random("memory"))
         self.models: list[Model] = [kind(self) for kind in models() if self.chip in kind.chips]
         self._wire()
         self.map_window = map_window

@@ -1,0 +1,167 @@
+"""Parameters: what each is worth, which may be written. One that is unknown refuses them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chip.devlog import Facility
+from chip.firmware import Command, Dev, Dmaq, MemType, Params, Pf, Retval
+from chip.firmware.params import DiagSub, FilterSub, param_name, param_of
+from emu.firmware.answers import Refused, answers
+from emu.firmware.firmware import Firmware
+from emu.flash import version
+
+Value = Callable[[Firmware, int, int], int]
+"""(firmware, Y, Z) -> the parameter's value; Refused if these do not exist."""
+
+CONFIG_UNIT = 64 * 1024
+TRAFFIC_CLASSES = 16
+TEMPERATURE, MILLIVOLTS, TOO_HOT = 52, 1020, 105
+"""Degrees Celsius, and the supply of the core."""
+L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS, ETHOFLD_TIDS = 4096, 4096, 2, 2048
+
+
+def _config_buffer(fw: Firmware, y: int, z: int) -> int:
+    """Where a driver may put a configuration file: memory type, address in 64 KiB."""
+    offset = fw.card.state.memory_map["uP RAM"].base - fw.card.memories["edc1"].base
+    return MemType.EDC1 << 8 | (offset + CONFIG_UNIT) // CONFIG_UNIT
+
+
+def _diagnosis(fw: Firmware, y: int, z: int) -> int:
+    values = {DiagSub.TMP: TEMPERATURE, DiagSub.VDD: MILLIVOLTS, DiagSub.MAXTMPTHRESH: TOO_HOT}
+    return _choice(values, y)
+
+
+def _filter(fw: Firmware, y: int, z: int) -> int:
+    """What filters can match: the mode in the upper half, its mask in the lower."""
+    mode = fw.words.get(fw.r.TP_VLAN_PRI_MAP)
+    return _choice({FilterSub.VNIC_MODE: 0, FilterSub.MODE_MASK: mode << 16 | mode}, y)
+
+
+def _choice(values: Mapping[Any, int], y: int) -> int:
+    if y not in values:
+        raise Refused(Retval.EINVAL, f"Y {y:#x}")
+    return values[y]
+
+
+def _hma_size(fw: Firmware, y: int, z: int) -> int:
+    size = fw.profile.memory.hma
+    if not size:
+        raise Refused(Retval.EINVAL, "no host memory is used")
+    return size
+
+
+def _high_priority(first: bool) -> Value:
+    """High-priority filters stand in front of the connections; a T5 has none."""
+
+    def value(fw: Firmware, y: int, z: int) -> int:
+        count = fw.card.state.lookup.regions.active
+        if not count:
+            raise Refused(Retval.EINVAL, "no filters of high priority")
+        return 0 if first else count - 1
+
+    return value
+
+
+def _share(name: str, *, last: bool = False) -> Value:
+    """The first or last id of the queues that the Linux driver's function may use."""
+
+    def value(fw: Firmware, y: int, z: int) -> int:
+        share = fw.card.state.queues.unified
+        first: int = getattr(share, name)
+        count: int = getattr(share, f"{name}_count")
+        return first + count - 1 if last else first
+
+    return value
+
+
+def _fixed(number: int) -> Value:
+    return lambda fw, y, z: number
+
+
+DEVICE: dict[Dev, Value] = {
+    Dev.CCLK: lambda fw, y, z: fw.profile.card.core_clock,
+    Dev.PORTVEC: lambda fw, y, z: (1 << fw.profile.ports.count) - 1,
+    Dev.FWREV: lambda fw, y, z: version(fw.profile.firmware.version),
+    Dev.TPREV: lambda fw, y, z: version(fw.profile.firmware.tp),
+    Dev.CF: _config_buffer,
+    Dev.DIAG: _diagnosis,
+    Dev.ULPTX_MEMWRITE_DSGL: _fixed(1),
+    Dev.SCFGREV: lambda fw, y, z: fw.profile.vpd.config_version,
+    Dev.VPDREV: lambda fw, y, z: fw.profile.vpd.version,
+    Dev.RI_FR_NSMR_TPTE_WR: _fixed(1),
+    Dev.FILTER2_WR: _fixed(1),
+    Dev.TPCHMAP: lambda fw, y, z: 1 << y % fw.profile.ports.count,
+    Dev.HMA_SIZE: _hma_size,
+    Dev.PPOD_EDRAM: _fixed(0),
+    Dev.OPAQUE_VIID_SMT_EXTN: _fixed(0),
+    Dev.NUM_TM_CLASS: _fixed(TRAFFIC_CLASSES),
+    Dev.FILTER: _filter,
+}
+FUNCTION: dict[Pf, Value] = {
+    Pf.CLIP_START: _fixed(0),
+    Pf.CLIP_END: _fixed(CLIP_ENTRIES - 1),
+    Pf.FILTER_START: lambda fw, y, z: fw.card.state.lookup.regions.filters,
+    Pf.FILTER_END: lambda fw, y, z: fw.card.state.lookup.regions.last_filter,
+    Pf.SERVER_START: lambda fw, y, z: fw.card.state.lookup.regions.servers,
+    Pf.SERVER_END: lambda fw, y, z: fw.card.state.lookup.regions.filters - 1,
+    Pf.L2T_START: _fixed(0),
+    Pf.L2T_END: _fixed(L2T_ENTRIES - 1),
+    Pf.IQFLINT_START: _share("ingress"),
+    Pf.IQFLINT_END: _share("ingress", last=True),
+    Pf.EQ_START: _share("egress"),
+    Pf.EQ_END: _share("egress", last=True),
+    Pf.ACTIVE_FILTER_START: _fixed(0),
+    Pf.ACTIVE_FILTER_END: _fixed(0),
+    Pf.ETHOFLD_START: _fixed(0),
+    Pf.ETHOFLD_END: _fixed(ETHOFLD_TIDS - 1),
+    Pf.HPFILTER_START: _high_priority(first=True),
+    Pf.HPFILTER_END: _high_priority(first=False),
+    Pf.RAWF_START: lambda fw, y, z: fw.chip.mps_tcam_entries - RAW_MACS,
+    Pf.RAWF_END: lambda fw, y, z: fw.chip.mps_tcam_entries - 1,
+}
+WRITABLE = {
+    Dev.FWCACHE,
+    Dev.HPFILTER_REGION_SUPPORT,
+    Dev.HASHFILTER_WITH_OFLD,
+    Dev.HMA_SIZE,
+    Pf.CPLFW4MSG_ENCAP,
+    Pf.PORT_CAPS32,
+    Pf.SCHEDCLASS_ETH,
+    *Dmaq,
+}
+"""What drivers may set; it is remembered, and otherwise has no effect here."""
+
+
+@answers(Params)
+def params(fw: Firmware, pf: int, ask: Params) -> Command:
+    """All parameters of the command, or none."""
+    if ask.write:
+        _check_writable(fw, ask)
+        fw.state.settings.update((one.mnem, one.val) for one in ask.asked)
+        return ask.reply()
+    answer = ask.reply()
+    for one in answer.asked:
+        one.val = _value(fw, one.mnem)
+    return answer
+
+
+def _check_writable(fw: Firmware, ask: Params) -> None:
+    for one in ask.asked:
+        which, _, _ = param_of(one.mnem)
+        if which not in WRITABLE:
+            raise _unknown(fw, one.mnem)
+
+
+def _value(fw: Firmware, number: int) -> int:
+    which, y, z = param_of(number)
+    known = DEVICE.get(which) if isinstance(which, Dev) else FUNCTION.get(which)  # type: ignore
+    if known is None:
+        raise _unknown(fw, number)
+    return known(fw, y, z)
+
+
+def _unknown(fw: Firmware, number: int) -> Refused:
+    fw.note(Facility.CORE, "parameter 0x%08x is not known", number)
+    return Refused(Retval.EINVAL, f"parameter {param_name(number)}")

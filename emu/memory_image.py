@@ -1,0 +1,91 @@
+"""What the adapter's memories hold before any model writes its own part: the traffic's leavings.
+
+Regions that a model fills (contexts, connection control blocks, the hash table) stay empty here;
+pages that were never used stay holes.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from emu.memory import Memories
+from emu.state.memory_map import MemoryMap, Region
+
+PAGE = 4096
+POOL_PAGES = 64
+USED = {
+    "Tx payload": 50,
+    "Rx payload": 60,
+    "Pstructs": 40,
+    "Timers": 30,
+    "iSCSI region": 25,
+    "TDDP region": 25,
+    "TPT region": 15,
+    "STAG region": 15,
+    "RQ region": 20,
+    "RQUDP region": 10,
+    "PBL region": 25,
+    "TXPBL region": 25,
+    "DBVFIFO region": 50,
+    "ULPRX state": 30,
+    "ULPTX state": 10,
+    "uP RAM": 70,
+    "uP Extmem2": 40,
+}
+"""Percent of each region's pages that were used."""
+LISTS = ("Rx FL", "Tx FL", "Pstruct FL")
+"""Free lists: indices of free pages, one a word."""
+REQUESTS = (
+    "GET /{n:x}/index.html HTTP/1.1\r\nHost: www.example.com\r\nConnection: keep-alive\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {n}\r\n\r\n",
+    "INSERT INTO measurements VALUES ({n}, 'sensor-{n:04x}', {n}.25);\n",
+)
+"""What payload looks like."""
+
+
+def fill(memories: Memories, regions: MemoryMap, random: Random) -> None:
+    """Puts content into all memories; the random numbers say what was used, and by what."""
+    pool = [_page(random) for _ in range(POOL_PAGES)]
+    for region in regions:
+        if region.name in LISTS:
+            memories.write(region.base, _free_list(region, random))
+        elif region.name in USED:
+            _use(memories, region, pool, random)
+    for start, end in _unnamed(memories, regions):
+        _use(memories, Region("uP RAM", start, end - start), pool, random)
+
+
+def _page(random: Random) -> bytes:
+    """A page of requests and answers, or of bytes that no one could compress."""
+    if random.random() < 0.5:
+        return random.randbytes(PAGE)
+    lines = [random.choice(REQUESTS).format(n=random.randrange(1 << 16)) for _ in range(PAGE // 32)]
+    return "".join(lines).encode()[:PAGE]
+
+
+def _use(memories: Memories, region: Region, pool: list[bytes], random: Random) -> None:
+    count = region.size // PAGE
+    used = USED[region.name] / 100
+    pages = random.choices(range(POOL_PAGES), k=count)
+    dice = [random.random() for _ in range(count)]
+    for number, (page, die) in enumerate(zip(pages, dice, strict=True)):
+        if die < used:
+            address = region.base + number * PAGE
+            memories.write(address, address.to_bytes(8, "big") + pool[page][8:])
+
+
+def _free_list(region: Region, random: Random) -> bytes:
+    """Indices in the order in which pages came back, which is nearly ascending."""
+    count, first = region.size // 4, random.randrange(1 << 12)
+    indices = ((first + i ^ (i & 3)) & 0x1FFFFF for i in range(count // 2))
+    return b"".join(index.to_bytes(4, "big") for index in indices)
+
+
+def _unnamed(memories: Memories, regions: MemoryMap) -> list[tuple[int, int]]:
+    """The parts of memory that no region covers."""
+    gaps, end = [], 0
+    for region in sorted(regions, key=lambda region: region.base):
+        if region.base > end:
+            gaps.append((end, region.base))
+        end = max(end, region.base + region.size)
+    return [*gaps, (end, memories.end)]

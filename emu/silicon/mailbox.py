@@ -1,0 +1,124 @@
+"""The mailboxes: one for each physical function, through which drivers talk to the firmware.
+
+Reading the control register of an idle mailbox takes it; writing it with MBMsgValid and the
+firmware as owner hands the command over; the firmware's answer comes back the same way. The data
+registers hold big-endian 64-bit words, which the bus shows as little-endian ones (t4_hw.c,
+t4_wr_mbox_meat_timeout()).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from chip.firmware import MAILBOX_BYTES
+from emu.firmware import Firmware, Mode
+from emu.silicon.model import Model, fault, reads, writes
+
+FLIT = 8
+
+
+class Owner(IntEnum):
+    """CIM_PF_MAILBOX_CTRL.MBOwner (t4_regs.h, MBOX_OWNER_*)."""
+
+    NONE = 0
+    FW = 1
+    DRV = 2
+
+
+class Mailboxes(Model):
+    """Control and data registers of all functions, and the firmware behind them."""
+
+    def make(self) -> None:
+        self.waiting: dict[int, int] = {}
+
+    def wire(self) -> None:
+        r = self.r
+        self.firmware = Firmware(self.card)
+        for data in r.instances("CIM_PF_MAILBOX_DATA"):
+            self.words.plain(data)
+        self.words.plain(r.CIM_PF_HOST_INT_ENABLE)
+
+    @reads("CIM_PF_MAILBOX_CTRL")
+    def look(self, element: int, stored: int) -> int:
+        """Takes an idle mailbox; a slow firmware answers in its time."""
+        ctrl = self.r.CIM_PF_MAILBOX_CTRL
+        if ctrl.get(stored, "MBOwner") == Owner.NONE:
+            self._control(element, ctrl.of(MBOwner=Owner.DRV))
+        if element in self.waiting:
+            self.waiting[element] -= 1
+            if not self.waiting[element]:
+                del self.waiting[element]
+                self._answer(element)
+        return self.words.get(ctrl, element)
+
+    @writes("CIM_PF_MAILBOX_CTRL")
+    def hand_over(self, element: int, value: int) -> int:
+        """Gives the mailbox to the firmware, or back."""
+        self._control(element, value)
+        ctrl, mode = self.r.CIM_PF_MAILBOX_CTRL, self.firmware.state.mode
+        if ctrl.get(value, "MBMsgValid") and ctrl.get(value, "MBOwner") == Owner.FW:
+            if mode is Mode.ALIVE:
+                self._answer(element)
+            elif mode is Mode.SLOW:
+                self.waiting[element] = Firmware.PATIENCE
+        return self.words.get(ctrl, element)
+
+    def _control(self, pf: int, value: int) -> None:
+        self.words.set(self.r.CIM_PF_MAILBOX_CTRL, value, pf)
+        self.words.set(self.r.CIM_PF_MAILBOX_CTRL_SHADOW_COPY, value, pf)
+
+    def _answer(self, pf: int) -> None:
+        self.core.sync()
+        data = self._data(pf)
+        data[:] = _turned(self.firmware.ask(pf, _turned(bytes(data))))
+        ctrl = self.r.CIM_PF_MAILBOX_CTRL
+        self._control(pf, ctrl.of(MBMsgValid=1, MBOwner=Owner.DRV))
+        self.core.sync()
+
+    def _data(self, pf: int) -> memoryview:
+        register = self.r.instances("CIM_PF_MAILBOX_DATA")[pf]
+        first = self.core.bar0.index(register)
+        words = self.core.bar0.words[first : first + MAILBOX_BYTES // 4]
+        return words.cast("B")
+
+    def reset(self) -> None:
+        """All mailboxes are idle."""
+        self.waiting.clear()
+        for pf in range(self.r.CIM_PF_MAILBOX_CTRL.count):
+            self._control(pf, 0)
+
+    def save(self) -> Any:
+        return dict(self.waiting), self.firmware.save()
+
+    def load(self, saved: Any) -> None:
+        waiting, firmware = saved
+        self.waiting = dict(waiting)
+        self.firmware.load(firmware)
+
+    @fault("firmware-dead", "The firmware takes commands and never answers: 10 s time-outs.")
+    def die(self) -> None:
+        self.firmware.set_mode(Mode.DEAD)
+
+    @fault("firmware-slow", "The firmware answers only after some looks at the mailbox.")
+    def be_slow(self) -> None:
+        self.firmware.set_mode(Mode.SLOW)
+
+    @fault("firmware-error", "The firmware has crashed and says so in PCIE_FW: -ENXIO at once.")
+    def crash(self) -> None:
+        self.firmware.set_mode(Mode.ERROR)
+
+    @fault("firmware-uninitialised", "The firmware wants to be initialised by the driver.")
+    def forget(self) -> None:
+        self.firmware.state.initialised = self.firmware.state.caps_agreed = False
+        self.firmware.show()
+
+    @fault("no-devlog-pointer", "PCIE_FW_PF[7] is 0: DEV_LOG asks the firmware where its log is.")
+    def lose_log(self) -> None:
+        self.firmware.state.log_is_shown = False
+        self.firmware.show()
+
+
+def _turned(data: bytes) -> bytes:
+    """Each 64-bit word with its bytes the other way round."""
+    return b"".join(data[i : i + FLIT][::-1] for i in range(0, len(data), FLIT))
