@@ -109,9 +109,10 @@ class Chip:
         return word_ranges(table, self.name)
 
     def indirect(self, group: str) -> tuple[IndirectRange, ...]:
-        """The records an entity reads behind an index port, in its order (none: empty).
+        """The records an entity reads behind an index port, in its order.
 
-        Groups: tp_pio tp_tm_pio tp_mib sge_debug pcie_pdbg pcie_cdbg pm_rx pm_tx ma up_cim hma.
+        Empty where the chip has none of them; ValueError for an unknown group. Groups: tp_pio
+        tp_tm_pio tp_mib sge_debug pcie_pdbg pcie_cdbg pm_rx pm_tx ma up_cim hma.
         """
         return indirect_ranges(group, self.name)
 

@@ -47,8 +47,10 @@ def _range(first: int, last: int) -> Range:
 
 def indirect_ranges(group: str, chip: str) -> tuple[IndirectRange, ...]:
     """The rows of `indirect.csv` of one group that are for this chip, in the order read."""
-    rows = (row for row in _rows("indirect") if row[0] == group and chip in row[1].split())
-    return tuple(_indirect(row) for row in rows)
+    rows = [row for row in _rows("indirect") if row[0] == group]
+    if not rows:
+        raise ValueError(f"no group {group!r} in ranges/indirect.csv")
+    return tuple(_indirect(row) for row in rows if chip in row[1].split())
 
 
 def _rows(name: str) -> list[list[str]]:

@@ -67,6 +67,11 @@ def test_an_indirect_record_has_at_most_32_words_behind_ports_that_are_there(chi
         assert chip.r[record.data].access == "data"
 
 
+def test_an_unknown_group_is_refused() -> None:
+    with pytest.raises(ValueError, match="no group 'tp_poi'"):
+        T6.indirect("tp_poi")
+
+
 def test_only_t6_has_records_of_ma_and_hma() -> None:
     assert [len(T6.indirect(group)) for group in ("ma", "hma")] == [5, 1]
     assert [len(T5.indirect(group)) for group in ("ma", "hma")] == [0, 0]
