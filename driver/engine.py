@@ -67,6 +67,8 @@ class EngineSpace:
         if out is None:
             out = memoryview(bytearray(kept_bytes(ops, rows)))
         run, keep_alive = _lower(ops, rows)
+        if not run.n_rows:
+            return out[:0]
         with out.cast("B") as flat:
             run.out, run.out_size = ffi.from_buffer("uint8_t[]", flat, True), flat.nbytes
             result = lib.engine_run(self._engine, run)

@@ -145,6 +145,12 @@ def test_engine_stops_at_a_check_before_what_follows_it() -> None:
     assert (busy.value.code, busy.value.rows, card.word(INDEX)) == (-errno.EBUSY, 50, 49)
 
 
+def test_engine_does_nothing_for_a_table_without_rows() -> None:
+    card = IndexCard()
+    assert bytes(card.io().run(indexed(), [])) == b""
+    assert card.log == []
+
+
 def test_engine_makes_one_access_at_a_time_when_told_to() -> None:
     card = IndexCard()
     io = card.io(pipelined=False)
