@@ -1,0 +1,102 @@
+"""What a crash kernel does with several adapters: probe each, and add its dump to the registry.
+
+All are dumped at once, each in a thread of its own; the dumps stand in the registry in the order in
+which the adapters were named, as they would after probing one by one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from cudbg.collection import Collected, Report
+from cudbg.errors import CudbgError
+from driver.adapter import Adapter, Summary
+from driver.errors import DriverError
+from pyvfio_user import VfioUserError
+from vmcore import DeviceDumps, VmcoreError
+
+Progress = Callable[[int, Collected, int, int], None]
+"""The adapter's place, then as `cudbg.collect.Progress`."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """An adapter to dump: the name of its dump, and how to reach it."""
+
+    name: str
+    source: str
+    """What it is called in messages: a socket's path, or a card's name."""
+    open: Callable[[], Adapter]
+    compress: str = "zlib"
+    entities: Sequence[str] | None = None
+
+
+@dataclass
+class Outcome:
+    """How it went. Without a report there is no dump, and `error` says why."""
+
+    request: Request
+    summary: Summary | None = None
+    report: Report | None = None
+    error: Exception | None = None
+    finished: threading.Event = field(default_factory=threading.Event)
+
+
+def dump_all(
+    requests: Sequence[Request], dumps: DeviceDumps, progress: Progress | None = None
+) -> list[Outcome]:
+    """Dumps every adapter into `dumps`; an adapter that fails keeps no other from being dumped."""
+    outcomes = [Outcome(request) for request in requests]
+    threads = [
+        threading.Thread(target=_dump, args=(place, outcomes, dumps, progress), daemon=True)
+        for place in range(len(outcomes))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+def _dump(
+    place: int, outcomes: list[Outcome], dumps: DeviceDumps, progress: Progress | None
+) -> None:
+    outcome = outcomes[place]
+    request = outcome.request
+    try:
+        with request.open() as adapter:
+            _add(adapter, place, outcomes, dumps, progress)
+            outcome.report = adapter.report
+            outcome.summary = adapter.summary()
+    except (CudbgError, DriverError, VfioUserError, VmcoreError, OSError) as error:
+        outcome.error = error
+    finally:
+        outcome.finished.set()
+
+
+def _add(
+    adapter: Adapter,
+    place: int,
+    outcomes: list[Outcome],
+    dumps: DeviceDumps,
+    progress: Progress | None,
+) -> None:
+    """Registers the dump when all before it are registered, or have failed."""
+    request = outcomes[place].request
+
+    def tell(entity: Collected, number: int, total: int) -> None:
+        if progress:
+            progress(place, entity, number, total)
+
+    size, fill = adapter.device_dump(
+        compress=request.compress, entities=request.entities, progress=tell
+    )
+
+    def fill_in_turn(buffer: memoryview) -> None:
+        fill(buffer)
+        for earlier in outcomes[:place]:
+            earlier.finished.wait()
+
+    dumps.add_device_dump(request.name, size, fill_in_turn)
