@@ -3,7 +3,7 @@
 Knows registers through an `Io` and nothing of how that reaches them, nor of ELF.
 """
 
-from cudbg.collect import Collected, Report, TooSmall, UnknownEntity, collect
+from cudbg.collection import Collected, Report, TooSmall, UnknownEntity, collect
 from cudbg.container import DUMP_SIZE
 from cudbg.decoded import Decoded
 from cudbg.device import Device, MailboxEntry

@@ -100,9 +100,8 @@ class Placer:
 
 def deflated(piece: memoryview) -> bytes:
     """One piece as a zlib stream, with the kernel's parameters."""
-    if len(piece) == PIECE_BYTES and piece == _ZEROS:
-        return _deflated_zeros()
-    return _deflate(piece)
+    raw = bytes(piece)
+    return _deflated_zeros() if raw == _ZEROS else _deflate(raw)
 
 
 def most_deflated(size: int) -> int:
@@ -115,10 +114,10 @@ def most_deflated(size: int) -> int:
 @cache
 def _deflated_zeros() -> bytes:
     """Most pieces of a young card's memory are zeros."""
-    return _deflate(memoryview(_ZEROS))
+    return _deflate(_ZEROS)
 
 
-def _deflate(piece: memoryview) -> bytes:
+def _deflate(piece: bytes) -> bytes:
     packer = zlib.compressobj(
         zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL
     )

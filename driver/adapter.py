@@ -12,7 +12,8 @@ import cudbg
 from chip import Chip
 from chip.firmware import Command
 from chip.pci import Cap
-from cudbg.collect import Progress, Report
+from cudbg.collection import Progress, Report
+from cudbg.entity import units
 from cudbg.errors import DeviceError, Status
 from cudbg.flash import FIRMWARE_START, Flash
 from cudbg.io import Io
@@ -67,6 +68,7 @@ class Adapter:
         self._transport = transport
         self.io = io or transport.io()
         self.probed: Probed = probe(self.io)
+        units()  # all modules are there before the first dump begins
         self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf)
         self.report: Report | None = None
         """Of the last dump."""
