@@ -17,10 +17,10 @@ from emu.firmware.state import FirmwareState, Mode
 if TYPE_CHECKING:
     from emu.card import Card
 
+EVAL_CRASH = 0
+"""PCIE_FW.EVAL: what went wrong, if ERR is set (t4fw_api.h, enum pcie_fw_eval)."""
 TICKS_PER_COMMAND = 2500
 """Core clock cycles that a command is said to take: 10 us at 250 MHz."""
-ADAPTER_CRASH_EVAL = 1
-"""PCIE_FW.EVAL when the firmware has crashed."""
 
 
 class Firmware:
@@ -46,7 +46,7 @@ class Firmware:
         self.words.fields(
             self.r.PCIE_FW,
             ERR=int(state.mode is Mode.ERROR),
-            EVAL=ADAPTER_CRASH_EVAL if state.mode is Mode.ERROR else 0,
+            EVAL=EVAL_CRASH,
             INIT=int(state.initialised),
             MASTER_VLD=int(state.master is not None),
             MASTER=state.master or 0,
