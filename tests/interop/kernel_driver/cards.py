@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .harness import BARS, Card, Region
 from .ram_card import RamCard
+from .regions import BARS, Card, Region
 
 CONFIG_SIZE = 0x1000
 

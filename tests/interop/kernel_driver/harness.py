@@ -15,28 +15,18 @@ every real crash kernel, is said in `kernel/vmcore.c`.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cffi import FFI
+from .regions import Card, PythonRegion, Region, ffi
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
-BARS = (0, 2, 4)
 #: No run of a sane driver on a sane card comes near: a card of 256 MiB takes 34 million.
 ACCESS_BUDGET = 100_000_000
 #: Flags of an ethtool dump (cxgb4_cudbg.h).
 DUMP_MEMORY, DUMP_HARDWARE, DUMP_FLASH = 1, 2, 4
 DUMP_ALL = DUMP_MEMORY | DUMP_HARDWARE
-
-#: A region in Python: (offset, length, None) returns what it reads, (offset, length, data) writes.
-Function = Callable[[int, int, bytes | None], bytes | None]
-#: A `region_access` and its cookie, as addresses.
-Native = tuple[int, int]
 
 
 class RunError(Exception):
@@ -53,29 +43,6 @@ class Missing(RunError):
 
 class Budget(RunError):
     """It made more accesses than allowed."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """One region of a card and its size in bytes."""
-
-    access: Function | Native
-    size: int
-
-
-@dataclass(frozen=True)
-class Card:
-    """What the driver sees of a card. Configuration space holds at least the ids."""
-
-    bar0: Region
-    config: Region
-    bar2: Region | None = None
-    bar4: Region | None = None
-
-    def regions(self) -> Iterator[tuple[int, Region]]:
-        for bar, region in zip(BARS, (self.bar0, self.bar2, self.bar4), strict=True):
-            if region:
-                yield bar, region
 
 
 class Counts(NamedTuple):
@@ -118,16 +85,7 @@ class Options:
     tracing: bool = False
 
 
-def _declarations() -> FFI:
-    ffi = FFI()
-    for header in (ROOT / "pyvfio_user/io.h", HERE / "witness.h"):
-        ffi.cdef(header.read_text())
-    return ffi
-
-
-ffi = _declarations()
 ENDS = {2: Oops, 3: Missing, 4: Budget}
-NO_CARD = -125
 
 
 @dataclass
@@ -143,8 +101,7 @@ class Harness:
 
     def __post_init__(self) -> None:
         self._c, self._copy = _load(self.library)
-        self._callbacks: list[Any] = []
-        self._raised: BaseException | None = None
+        self._python: list[PythonRegion] = []
         self._card: Any = ffi.new("struct witness_card *")
         for bar, region in self.card.regions():
             self._fill(self._card.bar[bar], region)
@@ -269,44 +226,21 @@ class Harness:
         options = ffi.new("struct witness_options *", {**vars(self.options), **chosen})
         outcome: Any = ffi.new("struct witness_outcome *")
         getattr(self._c, function)(*arguments, options, outcome)
-        if self._raised:
-            raise self._raised
+        for region in self._python:
+            region.check()
         if outcome.end in ENDS:
             raise ENDS[outcome.end](f"{_text(outcome.text)}\n{self.log}".rstrip())
         return outcome
 
     def _fill(self, slot: Any, region: Region) -> None:
+        access = region.access
+        if callable(access):
+            self._python.append(PythonRegion(access))
+            access = self._python[-1].native
+        function, cookie = access
+        slot.access = ffi.cast("region_access", function)
+        slot.cookie = ffi.cast("void *", cookie)
         slot.size = region.size
-        if callable(region.access):
-            slot.access = self._native(region.access)
-        else:
-            function, cookie = region.access
-            slot.access = ffi.cast("region_access", function)
-            slot.cookie = ffi.cast("void *", cookie)
-
-    def _native(self, function: Function) -> Any:
-        """A `region_access` around a Python function, kept as long as the harness.
-
-        OSError refuses the access; any other exception ends the run, which raises it.
-        """
-
-        def access(_: Any, offset: int, data: Any, length: int, is_write: int) -> int:
-            place = ffi.buffer(data, length)
-            try:
-                if is_write:
-                    function(offset, length, place[:])
-                else:
-                    place[:] = function(offset, length, None)
-            except OSError as error:
-                return -(error.errno or errno.EIO)
-            return 0
-
-        def give_up(_: object, error: BaseException, __: object) -> None:
-            self._raised = error
-
-        callback = ffi.callback("region_access", access, error=NO_CARD, onerror=give_up)
-        self._callbacks.append(callback)
-        return callback
 
 
 def _text(pointer: Any) -> str:

@@ -6,11 +6,12 @@ the firmware is dead, and the registers that a dump selects with a write give fi
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Callable
 from functools import partial
 
-from .harness import Card, Region
+from .regions import Card, Region
 
 BAR0_SIZE = 0x80000
 WORDS = {
@@ -39,16 +40,29 @@ CIM_HOST_WRITE = 1 << 16
 RSS_LKP, ROW_VALID = 0x7DEC, 1 << 31
 SELF_CLEARING = (0x7B60, 0x7B64, 0x11FC, 0x19CF0)  # whatever was asked is done at once
 VPD_FLAG = 1 << 15
-CAP_VPD = 0x40
+CAP_VPD, CAP_PCIE = 0x40, 0x70
+RELAXED_ORDERING = 1 << 4
+#: Words that stay zero on a card of noise: busy bits, hash tables, memories that are not there.
+QUIET = (
+    SF_DATA, SF_OP, CIM_HOST_CTRL, CIM_HOST_DATA, *SELF_CLEARING,
+    0x19C04, 0x7808, 0x1090,
+)  # fmt: skip
 
 
 class RamCard:
-    """A T5 or T6 (`generation` 5 or 6) of plain words. `edc` and `mc` are sizes in MiB."""
+    """A T5 or T6 (`generation` 5 or 6) of plain words. `edc` and `mc` are sizes in MiB.
 
-    def __init__(self, generation: int, *, edc: int = 0, mc: int = 0) -> None:
+    With a `seed`, each word that decides neither how much is dumped nor whether it can is noise.
+    """
+
+    def __init__(
+        self, generation: int, *, edc: int = 0, mc: int = 0, seed: int | None = None
+    ) -> None:
         self.bar0 = bytearray(BAR0_SIZE)
-        self.config = bytearray(0x1000)
         self.cim: dict[int, int] = {}
+        if seed is not None:
+            self._fill(random.Random(seed))
+        self.config = bytearray(0x1000)
         self.vpd = _vpd_image()
         for offset, value in WORDS.items():
             self.put(offset, value[generation])
@@ -60,9 +74,11 @@ class RamCard:
         }
         self._place_memories(edc, mc)
         struct.pack_into("<HH", self.config, 0, 0x1425, {5: 0x540D, 6: 0x640D}[generation])
-        self.config[0x06] = 0x10
+        self.config[0x06] = 0x10  # there are capabilities
         self.config[0x34] = CAP_VPD
-        self.config[CAP_VPD] = 0x03
+        struct.pack_into("<BB", self.config, CAP_VPD, 0x03, CAP_PCIE)
+        struct.pack_into("<BBH", self.config, CAP_PCIE, 0x10, 0, 2)
+        struct.pack_into("<H", self.config, CAP_PCIE + 8, RELAXED_ORDERING)
 
     @property
     def card(self) -> Card:
@@ -87,11 +103,18 @@ class RamCard:
         if data is None:
             return bytes(self.config[offset : offset + length])
         self.config[offset : offset + length] = data
-        if offset == CAP_VPD + 2:
-            address = int.from_bytes(data, "little")
+        if offset <= CAP_VPD + 2 < offset + length:
+            (address,) = struct.unpack_from("<H", self.config, CAP_VPD + 2)
             self.config[CAP_VPD + 4 : CAP_VPD + 8] = self.vpd[address : address + 4]
             struct.pack_into("<H", self.config, CAP_VPD + 2, address | VPD_FLAG)
         return None
+
+    def _fill(self, noise: random.Random) -> None:
+        self.bar0[:] = noise.randbytes(BAR0_SIZE)
+        for offset in QUIET:
+            self.put(offset, 0)
+        self.cim = {address: noise.getrandbits(32) for address in range(0, 0x5000, 4)}
+        self.cim[UP_UP_DBG_LA_CFG] &= ~RDEN
 
     def _place_memories(self, edc: int, mc: int) -> None:
         self.put(0x77D8, (3 if edc else 0) | (4 if mc else 0))

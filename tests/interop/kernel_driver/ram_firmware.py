@@ -10,8 +10,8 @@ import itertools
 import struct
 from collections.abc import Callable
 
-from .harness import Card, Region
 from .ram_card import BAR0_SIZE, RamCard
+from .regions import Card, Region
 
 MAILBOX, CONTROL = 0x1F240, 0x1F280
 OWNED_BY_DRIVER, VALID = 2, 8

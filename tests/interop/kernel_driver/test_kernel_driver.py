@@ -164,7 +164,7 @@ def test_a_card_that_refuses_an_access_reads_as_ones(library: Path) -> None:
 
 def test_an_error_in_a_cards_python_ends_the_run_and_is_raised(library: Path) -> None:
     card = RamCard(6)
-    card.writes[0x7DEC] = lambda value: [][value]  # type: ignore[call-overload]
+    card.writes[0x7DEC] = lambda value: [][value]
     with Harness(library, card.card) as driver:
         driver.probe()
         with pytest.raises(IndexError):

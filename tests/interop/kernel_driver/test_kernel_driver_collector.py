@@ -1,0 +1,117 @@
+"""Our collector beside the kernel's, on the same card: the same bytes by the same accesses.
+
+The cards here are plain memory, bare or full of noise, so that neither the emulator nor what it has
+in common with our driver is part of the judgement.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import cudbg
+import driver
+from tests.interop.kernel_driver import dump
+from tests.interop.kernel_driver.build import build
+from tests.interop.kernel_driver.harness import Harness
+from tests.interop.kernel_driver.ram_card import RamCard
+from tests.interop.kernel_driver.regions import PythonRegion
+from tests.interop.kernel_driver.source import cache, kernel_source
+
+pytestmark = pytest.mark.interop
+
+Accesses = dict[int, tuple[int, int, int, int]]
+Sequence = Counter[tuple[bool, int, bytes]]
+CARDS = [(generation, seed) for generation in (5, 6) for seed in (None, 1, 2)]
+
+
+@pytest.fixture(scope="session")
+def library() -> Path:
+    return build(kernel_source(), cache())
+
+
+def card_of(generation: int, seed: int | None) -> RamCard:
+    return RamCard(generation, edc=1, mc=1, seed=seed)
+
+
+def recorded(card: RamCard) -> Sequence:
+    """Counts each access to BAR0 from now on, by 32-bit words: direction, offset, value."""
+    seen: Sequence = Counter()
+    inner = card.bar0_access
+
+    def access(offset: int, length: int, data: bytes | None) -> bytes | None:
+        answer = inner(offset, length, data)
+        words = data if data is not None else answer or b""
+        for at in range(0, length, 4):
+            seen[data is not None, offset + at, words[at : at + 4]] += 1
+        return answer
+
+    card.bar0_access = access  # type: ignore[method-assign]
+    return seen
+
+
+def by_kernel(library: Path, card: RamCard, *, compress: bool) -> tuple[bytearray, Accesses]:
+    with Harness(library, card.card) as witness:
+        witness.probe()
+        data = witness.collect(compress=compress)
+        counts = witness.counts
+    return data, {number: counts[number][:4] for number in counts}
+
+
+def by_us(card: RamCard, *, compress: bool) -> tuple[bytearray, Accesses]:
+    def config_access(offset: int, what: int | bytes) -> bytes:
+        if isinstance(what, int):
+            return card.config_access(offset, what, None) or b""
+        card.config_access(offset, len(what), bytes(what))
+        return b""
+
+    region = PythonRegion(card.bar0_access)
+    facade: Any = SimpleNamespace(
+        bar0=SimpleNamespace(access=region.native), config_access=config_access
+    )
+    data = bytearray(cudbg.DUMP_SIZE)
+    with driver.open_card(facade) as adapter:
+        report = adapter.collect(memoryview(data), compress="zlib" if compress else "none")
+    region.check()
+    counts = {entity.number: entity.counts for entity in report.entities}
+    shown = {number: (c.r32, c.w32, c.r64, c.w64) for number, c in counts.items()}
+    return data, {number: made for number, made in shown.items() if any(made)}
+
+
+@pytest.mark.parametrize("compress", [True, False], ids=["zlib", "raw"])
+@pytest.mark.parametrize("card", CARDS, ids=str)
+def test_our_dump_is_the_kernels_to_the_byte(
+    library: Path, card: tuple[int, int | None], compress: bool
+) -> None:
+    theirs, their_counts = by_kernel(library, card_of(*card), compress=compress)
+    ours, our_counts = by_us(card_of(*card), compress=compress)
+    assert dump.differences(dump.read(theirs), dump.read(ours)) == {}
+    assert our_counts == their_counts
+    length = dump.read(theirs).length
+    assert ours[:length] == theirs[:length]
+
+
+@pytest.mark.parametrize("generation", [5, 6])
+def test_our_driver_makes_the_kernels_accesses(library: Path, generation: int) -> None:
+    first, second = card_of(generation, None), card_of(generation, None)
+    theirs, ours = recorded(first), recorded(second)
+    by_kernel(library, first, compress=True)
+    by_us(second, compress=True)
+    assert ours - theirs == Counter()
+    assert theirs - ours == Counter()
+
+
+@pytest.mark.parametrize("generation", [5, 6])
+def test_our_driver_leaves_the_registers_as_the_kernels_does(
+    library: Path, generation: int
+) -> None:
+    first, second = card_of(generation, 3), card_of(generation, 3)
+    by_kernel(library, first, compress=True)
+    by_us(second, compress=True)
+    words = zip(memoryview(first.bar0).cast("I"), memoryview(second.bar0).cast("I"), strict=True)
+    assert [hex(4 * at) for at, (one, other) in enumerate(words) if one != other] == []
+    assert first.cim == second.cim
