@@ -7,10 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True)
+PLAIN_COLUMNS = 160
+"""Of tables that go into a file or a pipe."""
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_COLUMNS)
 """Results. Plain text when it is not a terminal."""
 err = Console(stderr=True, highlight=False)
 """Progress, warnings and errors."""
@@ -30,7 +33,7 @@ def _plain(value: object) -> object:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; a column whose cells are all numbers is set flush right."""
-    grid = Table(title=title or None, title_justify="left", title_style="bold")
+    grid = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")

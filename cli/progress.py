@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from cli.output import err
+
+if TYPE_CHECKING:
+    from cudbg import Collected
 
 Advance = Callable[[int, int], None]
 """Called with what is done and the total, in bytes."""
@@ -34,5 +38,22 @@ def preparing() -> Iterator[Callable[[str, float | None], None]]:
         def show(what: str, fraction: float | None) -> None:
             known = None if fraction is None else 1.0
             bars.update(task, description=what, total=known, completed=fraction or 0)
+
+        yield show
+
+
+@contextmanager
+def collecting(adapters: Sequence[str]) -> Iterator[Callable[[int, Collected, int, int], None]]:
+    """A bar for each adapter that counts entities and names the one being collected."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=err) as bars:
+        tasks = [bars.add_task(adapter, total=None) for adapter in adapters]
+
+        def show(place: int, entity: Collected, number: int, total: int) -> None:
+            done = number + 1 if entity.seconds else number
+            what = f"{adapters[place]} {entity.name}"
+            bars.update(tasks[place], completed=done, total=total, description=what)
 
         yield show

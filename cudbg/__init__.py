@@ -7,7 +7,7 @@ from cudbg.collection import Collected, Report, TooSmall, UnknownEntity, collect
 from cudbg.container import DUMP_SIZE
 from cudbg.decoded import Decoded
 from cudbg.device import Device, MailboxEntry
-from cudbg.dump import Dump, DumpEntity, NoSuchEntity
+from cudbg.dump import Dump, DumpEntity, NoSuchEntity, is_dump
 from cudbg.errors import CudbgError, DeadDevice, DeviceError, FormatError, Status
 from cudbg.order import NUMBERS, ORDER
 
@@ -31,4 +31,5 @@ __all__ = [
     "TooSmall",
     "UnknownEntity",
     "collect",
+    "is_dump",
 ]

@@ -67,6 +67,12 @@ class DumpEntity:
         return words + (f", sys_warn {self.sys_warn}" if self.sys_warn else "")
 
 
+def is_dump(data: memoryview | bytes | bytearray) -> bool:
+    """Whether `data` begins as a dump of this kind; a note may hold another driver's."""
+    start = bytes(data[:4])
+    return len(start) == 4 and int.from_bytes(start, "little") == SIGNATURE
+
+
 class Dump:
     """A dump in `data`, any buffer of bytes; FormatError if it does not begin as one."""
 
@@ -110,6 +116,13 @@ class Dump:
         order = [*(n for n in ORDER if n in found), *(n for n in found if n not in ORDER)]
         return tuple(entity for n in order if (entity := found[n]))
 
+    def entity(self, name: str) -> DumpEntity:
+        """The entity of that name, in the dump or not; NoSuchEntity if it was not even tried."""
+        for entity in self.entities:
+            if entity.name == name:
+                return entity
+        raise NoSuchEntity(f"{name} is not in the dump")
+
     def size(self, name: str) -> int:
         """Raw bytes of an entity."""
         return len(self.blob(name))
@@ -136,12 +149,10 @@ class Dump:
         return unit.decode(blob, self.chip)
 
     def _good(self, name: str) -> DumpEntity:
-        for entity in self.entities:
-            if entity.name == name and entity.good:
-                return entity
-            if entity.name == name:
-                raise NoSuchEntity(f"{name} is not in the dump: {entity.status}")
-        raise NoSuchEntity(f"{name} is not in the dump")
+        entity = self.entity(name)
+        if not entity.good:
+            raise NoSuchEntity(f"{name} is not in the dump: {entity.status}")
+        return entity
 
     def _entity(self, number: int) -> DumpEntity | None:
         """From its header; None if nothing was ever written there, or the file ends before it."""

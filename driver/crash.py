@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cudbg.collection import Collected, Report
@@ -18,7 +19,7 @@ from pyvfio_user import VfioUserError
 from vmcore import DeviceDumps, VmcoreError
 
 Progress = Callable[[int, Collected, int, int], None]
-"""The adapter's place, then as `cudbg.collect.Progress`."""
+"""The adapter's place, then as `cudbg.collection.Progress`."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,10 @@ def dump_all(
 ) -> list[Outcome]:
     """Dumps every adapter into `dumps`; an adapter that fails keeps no other from being dumped."""
     outcomes = [Outcome(request) for request in requests]
-    threads = [
-        threading.Thread(target=_dump, args=(place, outcomes, dumps, progress), daemon=True)
-        for place in range(len(outcomes))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(max_workers=len(outcomes)) as pool:
+        work = [pool.submit(_dump, i, outcomes, dumps, progress) for i in range(len(outcomes))]
+    for done in work:
+        done.result()
     return outcomes
 
 

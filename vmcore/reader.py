@@ -60,6 +60,12 @@ class Reader:
         """What is wrong with the file, in the order in which it was found."""
         return tuple(self._damage)
 
+    def note(self, index: int) -> Note:
+        """Note `index`; `NoSuchNote` for an index that is none."""
+        if not 0 <= index < len(self._notes):
+            raise NoSuchNote(index, len(self._notes))
+        return self._notes[index]
+
     def payload(self, index: int, *, partial: bool = False) -> memoryview:
         """The payload of note `index`, mapped: a read-only view of bytes.
 
@@ -118,9 +124,7 @@ class Reader:
         self.close()
 
     def _present(self, index: int, partial: bool) -> Note:
-        if not 0 <= index < len(self._notes):
-            raise NoSuchNote(index, len(self._notes))
-        note = self._notes[index]
+        note = self.note(index)
         if not note.is_complete and not partial:
             raise FormatError(f"note {index}'s payload", note.payload_size, note.present)
         return note

@@ -1,0 +1,79 @@
+"""`vmcoredd demo`: the main job from one end to the other, in a minute."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.commands.dump import dump
+from cli.failures import Exit
+from cli.output import err, out
+
+CARDS = ("t62100-cr", "t520-cr")
+READY_SECONDS = 30.0
+READELF_COLUMNS = 76
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog="Example: `vmcoredd demo -o vmcore`")(demo)
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")] = Path(
+        "vmcore.out"
+    ),
+) -> None:
+    """Serve a T6 and a T5, probe both, dump them into a vmcore, and show what readelf says of it.
+
+    The adapters are emulated in processes of their own; an existing output is replaced.
+    """
+    with tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder, ExitStack() as servers:
+        sockets = [Path(folder) / f"{card}.sock" for card in CARDS]
+        for card, socket in zip(CARDS, sockets, strict=True):
+            out.print(f"$ vmcoredd emulate --card {card} --socket {socket} &", style="bold")
+            servers.enter_context(emulated(card, socket))
+        arguments = " ".join(f"--socket {socket}" for socket in sockets)
+        out.print(f"$ vmcoredd dump {arguments} -o {output} --force", style="bold")
+        dump(output=output, socket=sockets, force=True)
+    out.print(f"$ readelf -n {output} | cut -c-{READELF_COLUMNS}", style="bold")
+    _readelf(output)
+    out.print(f"\n`vmcoredd show {output}` says what the first dump holds.", markup=False)
+
+
+@contextmanager
+def emulated(card: str, socket: Path) -> Iterator[None]:
+    """An adapter served by a process of its own, which has said that it is ready."""
+    command = [sys.executable, "-m", "cli", "emulate", "--card", card, "--socket", str(socket)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            if not json.loads(server.stdout.readline() or "null"):
+                err.print(f"the server of {card} did not start", markup=False)
+                raise typer.Exit(Exit.NO_DEVICE)
+            yield
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(READY_SECONDS)
+
+
+def _readelf(vmcore: Path) -> None:
+    """readelf prints every byte of a note that it does not know: its lines are cut."""
+    command = ["readelf", "--notes", "--wide", str(vmcore)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as readelf:
+        assert readelf.stdout is not None
+        while line := readelf.stdout.readline(READELF_COLUMNS):
+            out.print(line.rstrip("\n"), markup=False)
+            while line and not line.endswith("\n"):
+                line = readelf.stdout.readline(1 << 20)
