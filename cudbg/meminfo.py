@@ -7,50 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from chip import Chip, Register
 from chip.layout import LittleStruct, u32
+from chip.memory import HIDDEN, MEGABYTE, REGIONS, MemoryType, PageCounts
 from cudbg import status
 from cudbg.errors import Status
 from cudbg.heapsort import heapsort
 from cudbg.io import Column, Io, Read
 from cudbg.words import signed, u32s
 
-REGIONS = (
-    "DBQ contexts:",
-    "IMSG contexts:",
-    "FLM cache:",
-    "TCBs:",
-    "Pstructs:",
-    "Timers:",
-    "Rx FL:",
-    "Tx FL:",
-    "Pstruct FL:",
-    "Tx payload:",
-    "Rx payload:",
-    "LE hash:",
-    "iSCSI region:",
-    "TDDP region:",
-    "TPT region:",
-    "STAG region:",
-    "RQ region:",
-    "RQUDP region:",
-    "PBL region:",
-    "TXPBL region:",
-    "DBVFIFO region:",
-    "ULPRX state:",
-    "ULPTX state:",
-    "On-chip queues:",
-)
-"""Names of the regions, by `idx` (cudbg_region[])."""
-HIDDEN = len(REGIONS)
-"""The `idx` of a region that is not there."""
-MEMORIES = ("EDC0", "EDC1", "MC", "MC0", "MC1", "HMA")
-"""Names of the memories, by `idx` (EDC0_FLAG and so on)."""
 HOLES = 3
+"""What can follow the regions: ends of memories."""
 
-_MIB = 1 << 20
 _WORD = 0xFFFFFFFF
 
 
@@ -86,169 +55,97 @@ class Meminfo(LittleStruct):
     )
 
 
-class _Source(NamedTuple):
-    """A memory: its `idx`, the bit that enables it, and the register with its place, in MiB."""
-
-    idx: int
-    enable: str
-    bar: str
-
-
-_EDC0 = _Source(0, "EDRAM0_ENABLE", "MA_EDRAM0_BAR")
-_EDC1 = _Source(1, "EDRAM1_ENABLE", "MA_EDRAM1_BAR")
-
-
-class _Names(NamedTuple):
-    """What is called differently on the two chips."""
-
-    memories: tuple[_Source, ...]
-    hash_base: tuple[str, str]
-    """Read where hashing is on: one that is not used, then the region's base."""
-    doorbell_fifo_switch: int
-    """Bits of SGE_CONTROL2 of which one must be set for the doorbell FIFO to exist; 0: always."""
-    doorbell_fifo_size: tuple[int, int]
-    """Its size in SGE_DBVFIFO_SIZE: shift and mask."""
-    port_pages: str
-    loopback_pages: str
-    pages_mask: int
-    """Of the counts of used [..:16] and allocated [..:0] pages."""
-    channels: int
-
-
-_NAMES = {
-    "t5": _Names(
-        memories=(
-            _EDC0,
-            _EDC1,
-            _Source(3, "EXT_MEM0_ENABLE", "MA_EXT_MEMORY0_BAR"),
-            _Source(4, "EXT_MEM1_ENABLE", "MA_EXT_MEMORY1_BAR"),
-        ),
-        hash_base=("LE_DB_TID_HASHBASE", "LE_DB_HASH_TID_BASE"),
-        doorbell_fifo_switch=1 << 10,  # VFIFO_ENABLE
-        doorbell_fifo_size=(6, 0xFFF),
-        port_pages="MPS_RX_PG_RSV0",
-        loopback_pages="MPS_RX_PG_RSV4",
-        pages_mask=0xFFF,
-        channels=4,
-    ),
-    "t6": _Names(
-        memories=(
-            _EDC0,
-            _EDC1,
-            _Source(2, "EXT_MEM0_ENABLE", "MA_EXT_MEMORY0_BAR"),
-            _Source(5, "HMA_MUX", "MA_EXT_MEMORY1_BAR"),
-        ),
-        hash_base=("LE_DB_HASH_TID_BASE", "LE_DB_HASH_TBL_BASE_ADDR"),
-        doorbell_fifo_switch=0,
-        doorbell_fifo_size=(0, 0x1FFF),
-        port_pages="MPS_RX_MAC_BG_PG_CNT0",
-        loopback_pages="MPS_RX_LPBK_BG_PG_CNT0",
-        pages_mask=0x7FF,
-        channels=2,
-    ),
-}
-
-_BASES = (
-    "SGE_DBQ_CTXT_BADDR",
-    "SGE_IMSG_CTXT_BADDR",
-    "SGE_FLM_CACHE_BADDR",
-    "TP_CMM_TCB_BASE",
-    "TP_CMM_MM_BASE",
-    "TP_CMM_TIMER_BASE",
-    "TP_CMM_MM_RX_FLST_BASE",
-    "TP_CMM_MM_TX_FLST_BASE",
-    "TP_CMM_MM_PS_FLST_BASE",
-)
-"""Regions 0 to 8; each ends where the next one begins."""
-_PAYLOADS = (
-    ("TP_PMM_TX_BASE", "TP_PMM_TX_PAGE_SIZE", "TP_PMM_TX_MAX_PAGE"),
-    ("TP_PMM_RX_BASE", "TP_PMM_RX_PAGE_SIZE", "TP_PMM_RX_MAX_PAGE"),
-)
-"""Regions 9 and 10."""
 _PAGES = 0x1FFFFF
-"""The field of ..._MAX_PAGE, and of the counts of free pages."""
+"""The field of counts of free pages."""
+_BASES = REGIONS[:9]
+"""Each ends where the next one begins."""
+_PAYLOADS = REGIONS[9:11]
 _LE_HASH = 11
-_ULP = ("RX_ISCSI", "RX_TDDP", "TX_TPT", "RX_STAG", "RX_RQ", "RX_RQUDP", "RX_PBL", "TX_PBL")
-"""Regions 12 to 19, between ULP_..._LLIMIT and ULP_..._ULIMIT."""
+_ULP = REGIONS[12:20]
 _DOORBELL_FIFO = 20
-_ULP_STATE = ("ULP_RX_CTX_BASE", "ULP_TX_ERR_TABLE_BASE")
-"""Regions 21 and 22."""
+_ULP_STATE = REGIONS[21:23]
 _ON_CHIP_QUEUES = 23
 
 
 def read_meminfo(io: Io, chip: Chip, into: Meminfo) -> None:
     """Fills `into`, all of it but what is reserved. Status(-24) if no memory is enabled."""
-    names = _NAMES[chip.name]
     into.avail = [Extent() for _ in into.avail]
     into.mem = [Extent(idx=idx) for idx in range(len(into.mem))]
-    memories = _memories(io, chip, names)
+    memories = _memories(io, chip)
     if not memories:
         raise Status(status.ENTITY_NOT_FOUND)
     into.avail[: len(memories)] = memories
     into.avail_c = len(memories)
-    _read_regions(io, chip, names, into.mem)
+    _read_regions(io, chip, into.mem)
     holes = _holes(memories)
     for place, base in enumerate(holes, len(REGIONS)):
         into.mem[place].base = base
     into.mem_c = len(REGIONS) + len(holes)
     into.mem[: into.mem_c] = _sorted(into.mem[: into.mem_c])
-    _read_pages(io, chip, names, into)
+    _read_pages(io, chip, into)
 
 
-def _memories(io: Io, chip: Chip, names: _Names) -> list[Extent]:
+def _memories(io: Io, chip: Chip) -> list[Extent]:
     """Those that are enabled, by address."""
     enable = chip.r.MA_TARGET_MEM_ENABLE
     word = io.read(enable)
-    there = [source for source in names.memories if enable.get(word, source.enable)]
-    bars = read_each(io, [chip.r[source.bar] for source in there])
-    return _sorted([_memory(source.idx, bar) for source, bar in zip(there, bars, strict=True)])
+    there = [kind for kind in chip.memory.types if enable.get(word, kind.enable)]
+    bars = read_each(io, [chip.r[kind.bar] for kind in there])
+    return _sorted([_memory(chip, kind, bar) for kind, bar in zip(there, bars, strict=True)])
 
 
-def _memory(idx: int, bar: int) -> Extent:
-    base = (bar >> 16 & 0xFFF) * _MIB & _WORD
-    return Extent(base=base, limit=base + (bar & 0xFFF) * _MIB & _WORD, idx=idx)
+def _memory(chip: Chip, kind: MemoryType, bar: int) -> Extent:
+    register = chip.r[kind.bar]
+    base = register.get(bar, kind.base) * MEGABYTE & _WORD
+    size = register.get(bar, kind.size) * MEGABYTE
+    return Extent(base=base, limit=base + size & _WORD, idx=kind.meminfo_index)
 
 
-def _read_regions(io: Io, chip: Chip, names: _Names, mem: Sequence[Extent]) -> None:
+def _read_regions(io: Io, chip: Chip, mem: Sequence[Extent]) -> None:
     r = chip.r
-    payloads = [r[name] for triple in _PAYLOADS for name in triple]
-    words = read_each(io, [*(r[name] for name in _BASES), *payloads, r.LE_DB_CONFIG])
+    bases = [r[region.base] for region in _BASES]
+    payloads = [
+        r[n] for region in _PAYLOADS for n in (region.base, region.page_size, region.max_page)
+    ]
+    words = read_each(io, [*bases, *payloads, r.LE_DB_CONFIG])
     for extent, base in zip(mem, words[: len(_BASES)], strict=False):
         extent.base = base
-    for place, at in ((9, 9), (10, 12)):
-        base, page, most = words[at : at + 3]
-        mem[place].base, mem[place].limit = base, base - 1 + page * (most & _PAGES) & _WORD
+    for place, region in enumerate(_PAYLOADS):
+        base, page, most = words[9 + 3 * place : 12 + 3 * place]
+        pages = r[region.max_page].get(most, region.max_page_field)
+        mem[9 + place].base, mem[9 + place].limit = base, base - 1 + page * pages & _WORD
     hashing = r.LE_DB_CONFIG.get(words[-1], "HASHEN")
-    _read_middle(io, chip, names, mem, [r[name] for name in names.hash_base if hashing])
+    _read_middle(io, chip, mem, [r[name] for name in chip.le.hash_region if hashing])
     mem[_ON_CHIP_QUEUES].idx = HIDDEN  # known only when the firmware was asked
 
 
-def _read_middle(
-    io: Io, chip: Chip, names: _Names, mem: Sequence[Extent], hash_base: list[Register]
-) -> None:
+def _read_middle(io: Io, chip: Chip, mem: Sequence[Extent], hash_region: list[Register]) -> None:
     """Regions 11 to 22."""
     r = chip.r
-    limits = [r[f"ULP_{name}_{end}LIMIT"] for name in _ULP for end in "LU"]
-    words = read_each(io, [*hash_base, *limits, r.SGE_DBVFIFO_SIZE, r.SGE_CONTROL2])
-    if hash_base:
+    limits = [r[name] for region in _ULP for name in (region.base, region.limit)]
+    words = read_each(io, [*hash_region, *limits, r.SGE_DBVFIFO_SIZE, r.SGE_CONTROL2])
+    if hash_region:
         mem[_LE_HASH].base = words[1]
     else:
         mem[_LE_HASH].idx = HIDDEN
-    limit = iter(words[len(hash_base) :])
+    limit = iter(words[len(hash_region) :])
     for place in range(_LE_HASH + 1, _DOORBELL_FIFO):
         mem[place].base, mem[place].limit = next(limit), next(limit)
-    shift, mask = names.doorbell_fifo_size
-    size = next(limit) >> shift & mask
-    if names.doorbell_fifo_switch and not next(limit) & names.doorbell_fifo_switch:
-        size = 0
-    mem[_DOORBELL_FIFO].idx = HIDDEN  # also where it is there: so the kernel's driver
-    if size:
-        base = r.SGE_DBVFIFO_BADDR.get(io.read(r.SGE_DBVFIFO_BADDR), "BaseAddr")
-        mem[_DOORBELL_FIFO].base = base
-        mem[_DOORBELL_FIFO].limit = base + (size << 2) - 1 & _WORD
-    states = read_each(io, [r[name] for name in _ULP_STATE])
+    _read_doorbell_fifo(io, chip, mem[_DOORBELL_FIFO], next(limit), next(limit))
+    states = read_each(io, [r[region.base] for region in _ULP_STATE])
     for extent, base in zip(mem[_DOORBELL_FIFO + 1 :], states, strict=False):
         extent.base = base
+
+
+def _read_doorbell_fifo(io: Io, chip: Chip, extent: Extent, size: int, control: int) -> None:
+    """It is hidden even where there is one: so the kernel's driver leaves it."""
+    r, memory = chip.r, chip.memory
+    extent.idx = HIDDEN
+    words = r.SGE_DBVFIFO_SIZE.get(size, memory.vfifo_size)
+    enabled = not memory.vfifo_enable or r.SGE_CONTROL2.get(control, memory.vfifo_enable)
+    if words and enabled:
+        extent.base = r.SGE_DBVFIFO_BADDR.get(io.read(r.SGE_DBVFIFO_BADDR), "BaseAddr")
+        extent.limit = extent.base + 4 * words - 1 & _WORD
 
 
 def _holes(memories: Sequence[Extent]) -> list[int]:
@@ -257,7 +154,7 @@ def _holes(memories: Sequence[Extent]) -> list[int]:
     return ends + ([memories[-1].limit] if memories[-1].limit else [])
 
 
-def _read_pages(io: Io, chip: Chip, names: _Names, into: Meminfo) -> None:
+def _read_pages(io: Io, chip: Chip, into: Meminfo) -> None:
     """What stands behind the lists of memories and regions."""
     r = chip.r
     words = iter(
@@ -269,8 +166,6 @@ def _read_pages(io: Io, chip: Chip, names: _Names, into: Meminfo) -> None:
                 *(r.TP_PMM_RX_MAX_PAGE, *[r.TP_FLM_FREE_RX_CNT] * 2, r.TP_PMM_RX_PAGE_SIZE),
                 *(r.TP_PMM_TX_MAX_PAGE, r.TP_PMM_TX_PAGE_SIZE, *[r.TP_FLM_FREE_TX_CNT] * 4),
                 *(r.TP_CMM_MM_MAX_PSTRUCT, r.TP_FLM_FREE_PS_CNT),
-                *(r[names.port_pages] + 4 * i for i in range(4)),
-                *(r[names.loopback_pages] + 4 * i for i in range(names.channels)),
             ],
         )
     )
@@ -285,17 +180,23 @@ def _read_pages(io: Io, chip: Chip, names: _Names, into: Meminfo) -> None:
     into.free_tx_cnt = sum(next(words) & _PAGES for _ in range(4))
     into.tx_pages_data = [most & _PAGES, *_scaled(page), 1 << (most >> 30)]
     into.p_structs, into.p_structs_free_cnt = next(words), next(words) & _PAGES
-    for used, alloc, channels in (
-        (into.port_used, into.port_alloc, 4),
-        (into.loopback_used, into.loopback_alloc, names.channels),
-    ):
-        for i, word in zip(range(channels), words, strict=False):
-            used[i], alloc[i] = word >> 16 & names.pages_mask, word & names.pages_mask
+    _read_buffer_pages(io, chip, chip.memory.port_pages, into.port_used, into.port_alloc)
+    loopback = chip.memory.loopback_pages
+    _read_buffer_pages(io, chip, loopback, into.loopback_used, into.loopback_alloc)
+
+
+def _read_buffer_pages(
+    io: Io, chip: Chip, pages: PageCounts, used: list[int], allocated: list[int]
+) -> None:
+    register = chip.r[pages.register]
+    for i, word in enumerate(u32s(io.read_run(register, pages.words))):
+        used[i] = register.get(word, pages.used)
+        allocated[i] = register.get(word, pages.allocated)
 
 
 def _scaled(page: int) -> tuple[int, int]:
     """A page size as a number and its unit, the letter K or M."""
-    return (page >> 20, ord("M")) if page >= _MIB else (page >> 10, ord("K"))
+    return (page >> 20, ord("M")) if page >= MEGABYTE else (page >> 10, ord("K"))
 
 
 def _sorted(extents: Iterable[Extent]) -> list[Extent]:

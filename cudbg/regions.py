@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from chip import Chip
+from chip.memory import MEMINFO_NAMES, REGIONS
 from cudbg import status
 from cudbg.errors import Status
-from cudbg.meminfo import MEMORIES, REGIONS, Extent, Meminfo
+from cudbg.meminfo import Extent, Meminfo
 from cudbg.window import Memory
 
 _WORD = 0xFFFFFFFF
+_INDICES = {region.name: idx for idx, region in enumerate(REGIONS)}
 
 
 class Span(NamedTuple):
@@ -29,7 +31,7 @@ def memory_of(info: Meminfo, chip: Chip, memory: Memory) -> Extent:
     name = "MC" if memory == Memory.MC0 and chip.version > 5 else memory.name
     memories: list[Extent] = info.avail[: info.avail_c]
     for extent in memories:
-        if MEMORIES[extent.idx] == name:
+        if MEMINFO_NAMES[extent.idx] == name:
             return extent
     raise Status(status.ENTITY_NOT_FOUND)
 
@@ -37,7 +39,7 @@ def memory_of(info: Meminfo, chip: Chip, memory: Memory) -> Extent:
 def span_of(info: Meminfo, memory: Extent, region: str) -> Span | None:
     """The part of `region` that lies in `memory`; None if none does (cudbg_get_mem_region(),
     cudbg_get_mem_relative())."""
-    place = _place_of(info, REGIONS.index(region))
+    place = _place_of(info, _INDICES[region])
     if place is None:
         return None
     base, limit = info.mem[place].base, _limit(info, place)

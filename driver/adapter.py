@@ -11,13 +11,14 @@ from typing import Protocol, TypeVar
 import cudbg
 from chip import Chip
 from chip.firmware import Command
+from chip.memory import MEMINFO_NAMES
 from chip.pci import Cap
 from cudbg.collection import Progress, Report
 from cudbg.entity import units
 from cudbg.errors import DeviceError, Status
 from cudbg.flash import FIRMWARE_START, Flash
 from cudbg.io import Io
-from cudbg.meminfo import MEMORIES, Meminfo, read_meminfo
+from cudbg.meminfo import Meminfo, read_meminfo
 from cudbg.pci import find_capability
 from cudbg.vpd import card_vpd, text
 from driver.mailbox import Mailbox
@@ -169,7 +170,7 @@ class Adapter:
     def _memories(self) -> tuple[tuple[str, int], ...]:
         info = Meminfo()
         read_meminfo(self.io, self.chip, info)
-        return tuple((MEMORIES[m.idx], m.limit - m.base) for m in info.avail[: info.avail_c])
+        return tuple((MEMINFO_NAMES[m.idx], m.limit - m.base) for m in info.avail[: info.avail_c])
 
 
 def dump_name(pci_name: str) -> str:

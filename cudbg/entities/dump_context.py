@@ -9,6 +9,7 @@ from typing import NamedTuple
 from chip import Chip
 from chip.context import FREE_LIST_BIT, VALID_BIT, WORDS, ContextType, fields, units
 from chip.layout import LittleStruct, sizeof, u32
+from chip.memory import REGIONS
 from chip.sge import BACK_DOOR_QUEUES, CONTEXT_BYTES, MAX_FREE_LISTS
 from cudbg import status
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
@@ -16,7 +17,7 @@ from cudbg.entity import Context, Entity, entity
 from cudbg.errors import DeadDevice, DeviceError, FormatError, Status
 from cudbg.io import Column as Cell
 from cudbg.io import Io, Op, Poll, Read, Write
-from cudbg.meminfo import REGIONS, Meminfo, read_meminfo
+from cudbg.meminfo import Meminfo, read_meminfo
 from cudbg.regions import memory_of, span_of
 from cudbg.window import Memory
 
@@ -81,7 +82,7 @@ def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
     meminfo = Meminfo()
     read_meminfo(io, chip, meminfo)
     flm_config = io.read(chip.r.SGE_FLM_CFG)
-    egress, ingress = (_room(meminfo, chip, region) for region in REGIONS[:2])
+    egress, ingress = (_room(meminfo, chip, region.name) for region in REGIONS[:2])
     free_lists = MAX_FREE_LISTS >> chip.r.SGE_FLM_CFG.get(flm_config, "HdrStartFLQ")
     return egress, ingress, free_lists
 

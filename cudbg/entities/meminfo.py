@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from chip import Chip
 from chip.layout import LittleStruct, sizeof
+from chip.memory import MEMINFO_NAMES, REGIONS
 from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
 from cudbg.entity import Context, Entity, entity
 from cudbg.errors import Status
 from cudbg.io import Io
-from cudbg.meminfo import MEMORIES, REGIONS, Extent, Meminfo, read_meminfo
+from cudbg.meminfo import Extent, Meminfo, read_meminfo
 from cudbg.versioned import VersionHeader
 
 _REVISION = 1
@@ -51,7 +52,7 @@ def _parts(info: Meminfo) -> Iterator[Table | Fields]:
 
 
 def _memory(extent: Extent) -> list[Value]:
-    name = MEMORIES[extent.idx] if extent.idx < len(MEMORIES) else f"memory {extent.idx}"
+    name = MEMINFO_NAMES[extent.idx] if extent.idx < len(MEMINFO_NAMES) else f"memory {extent.idx}"
     return [name, extent.base, extent.limit - 1, extent.limit - extent.base]
 
 
@@ -64,7 +65,7 @@ def _regions(info: Meminfo) -> Iterator[list[Value]]:
         limit = extent.limit
         if not limit:
             limit = info.mem[i + 1].base - 1 if i + 1 < count else 0xFFFFFFFF
-        yield [REGIONS[extent.idx].rstrip(":"), extent.base, limit, limit + 1 - extent.base]
+        yield [REGIONS[extent.idx].name, extent.base, limit, limit + 1 - extent.base]
 
 
 def _fields(info: Meminfo) -> list[Item]:

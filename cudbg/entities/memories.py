@@ -16,7 +16,7 @@ from cudbg.meminfo import Meminfo, read_meminfo
 from cudbg.regions import Span, memory_of, span_of
 from cudbg.window import Memory, Place, Window
 
-_PAYLOADS = ("Tx payload:", "Rx payload:")
+_PAYLOADS = ("Tx payload", "Rx payload")
 _WORD = 0xFFFFFFFF
 
 
