@@ -20,7 +20,7 @@ from cli.output import err, out
 
 CARDS = ("t62100-cr", "t520-cr")
 READY_SECONDS = 30.0
-READELF_COLUMNS = 76
+READELF_COLUMNS = 72
 
 
 def register(app: typer.Typer) -> None:
@@ -54,11 +54,15 @@ def demo(
 def emulated(card: str, socket: Path) -> Iterator[None]:
     """An adapter served by a process of its own, which has said that it is ready."""
     command = [sys.executable, "-m", "cli", "emulate", "--card", card, "--socket", str(socket)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    log = socket.with_suffix(".log")
+    with (
+        log.open("w+") as messages,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, text=True) as server,
+    ):
         try:
             assert server.stdout is not None
             if not json.loads(server.stdout.readline() or "null"):
-                err.print(f"the server of {card} did not start", markup=False)
+                err.print(f"the server of {card} did not start:\n{log.read_text()}", markup=False)
                 raise typer.Exit(Exit.NO_DEVICE)
             yield
         finally:
@@ -74,6 +78,6 @@ def _readelf(vmcore: Path) -> None:
     ) as readelf:
         assert readelf.stdout is not None
         while line := readelf.stdout.readline(READELF_COLUMNS):
-            out.print(line.rstrip("\n"), markup=False)
+            out.print(line.rstrip("\n").expandtabs()[:READELF_COLUMNS], markup=False)
             while line and not line.endswith("\n"):
                 line = readelf.stdout.readline(1 << 20)
