@@ -122,10 +122,7 @@ def _build_sample(library: Library, tree: Path, name: str, work: Path, _lock: in
 
 def _json_c(progress: Progress) -> tuple[Path, Path]:
     """The folder with json.h, and the static library: both of this machine's own suite."""
-    done = subprocess.run(
-        [*_compiler(), "-print-file-name=libjson-c.a"], capture_output=True, text=True, check=False
-    )
-    archive = Path(done.stdout.strip())
+    archive = Path(_run([*_compiler(), "-print-file-name=libjson-c.a"]).strip())
     for headers in (Path("/usr/include/json-c"), Path("/usr/local/include/json-c")):
         if archive.is_absolute() and (headers / "json.h").exists():
             return headers, archive
@@ -153,13 +150,15 @@ def _compiler() -> list[str]:
     return shlex.split(os.environ.get("CC", "cc"))
 
 
-def _run(command: list[str], cwd: Path) -> None:
+def _run(command: list[str], cwd: Path | None = None) -> str:
+    """What a compiler's program printed. Raises Unavailable with its complaint."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise Unavailable(command[0], "it is not installed", "Install gcc and binutils") from error
     if done.returncode:
         raise Unavailable(f"{command[0]} {command[-1]}", done.stderr.strip(), REMEDY)
+    return done.stdout
 
 
 def _key(*inputs: object) -> str:

@@ -109,7 +109,7 @@ def one_line(text: str) -> Iterator[Entry]:
         )
         uri, *rest = found["rest"].split()
         if rest:
-            mirror = Mirror(uri, options.get("signed-by"), options.get("trusted"))
+            mirror = Mirror(_copied(uri), options.get("signed-by"), options.get("trusted"))
             yield Entry((mirror,), (rest[0],), tuple(rest[1:]))
 
 
@@ -126,7 +126,14 @@ def deb822(text: str) -> Iterator[Entry]:
             continue
         signed_by, trusted = fields.get("signed-by"), fields.get("trusted")
         yield Entry(
-            tuple(Mirror(uri, signed_by, trusted) for uri in fields.get("uris", "").split()),
+            tuple(
+                Mirror(_copied(uri), signed_by, trusted) for uri in fields.get("uris", "").split()
+            ),
             tuple(fields.get("suites", "").split()),
             tuple(fields.get("components", "").split()),
         )
+
+
+def _copied(uri: str) -> str:
+    """`uri`, but with packages copied where apt would leave them in their place (`file:`)."""
+    return f"copy:{uri.removeprefix('file:')}" if uri.startswith("file:") else uri
