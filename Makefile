@@ -34,7 +34,7 @@ bench: .venv/ready-test
 	@$(PYTHON) -m debs.install build
 	@echo "making a virtual environment in .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=68" "cffi>=1.16"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=77" "cffi>=1.16"
 	@touch $@
 
 .venv/ready: .venv/pip $(SOURCES)
