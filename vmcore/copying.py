@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 from vmcore.errors import FormatError
 
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
 
 CHUNK = 64 << 20  # bytes asked of the kernel at once: progress is told this often
-BOUNCE = 1 << 20  # bytes held here where the kernel copies neither way
+BOUNCE = 128 << 10  # bytes held here where the kernel copies neither way
 _REFUSED = {
     errno.EXDEV,
     errno.EINVAL,
@@ -47,12 +47,13 @@ class Copier:
     """Copies into the descriptor `out`; `advance(offset)` hears how far the output has come.
 
     Each source is copied by the first way that does not refuse it: copy_file_range (shares blocks
-    where a file system can), sendfile (memory to file), and at last through a buffer of ours.
+    where a file system can), sendfile (memory to file), and at last through a small buffer of ours.
     """
 
     def __init__(self, out: int, advance: Callable[[int], None]) -> None:
         self._out = out
         self._advance = advance
+        self._buffer = memoryview(bytearray(BOUNCE))
 
     def copy(self, fd: int, offset: int, size: int, to: int) -> None:
         """`size` bytes at `offset` of `fd` to offset `to` of the output, whose holes read zero.
@@ -64,22 +65,33 @@ class Copier:
             self._advance(end + to - offset)
         have = os.lseek(fd, 0, os.SEEK_END)
         if have < offset + size:
-            raise FormatError("the base, which became shorter while it was copied", size, have)
+            what = "the file, which became shorter while it was copied"
+            raise FormatError(what, offset + size, have)
 
     def _run(self, fd: int, start: int, end: int, shift: int) -> None:
         for way in (self._ranged, self._sent):
-            try:
-                start = self._by(way, fd, start, end, shift)
-            except OSError as error:
-                if error.errno not in _REFUSED:
-                    raise
-        if self._by(self._bounced, fd, start, end, shift) < end:
-            raise FormatError("the base, which ended while it was copied", end, start)
+            start = self._by(way, fd, start, end, shift, _REFUSED)
+        start = self._by(self._bounced, fd, start, end, shift)
+        if start < end:
+            raise FormatError("the file, which ended while it was copied", end, start)
 
-    def _by(self, way: Way, fd: int, start: int, end: int, shift: int) -> int:
-        """Copy on from `start` by `way`; where it got to, which is `end` unless it gave no more."""
+    def _by(
+        self,
+        way: Way,
+        fd: int,
+        start: int,
+        end: int,
+        shift: int,
+        refusals: Set[int] = frozenset(),
+    ) -> int:
+        """Copy on from `start` by `way`; where it got to: `end`, or where it gave no more."""
         while start < end:
-            done = way(fd, start, min(CHUNK, end - start), start + shift)
+            try:
+                done = way(fd, start, min(CHUNK, end - start), start + shift)
+            except OSError as error:
+                if error.errno not in refusals:
+                    raise
+                break
             if done == 0:
                 break
             start += done
@@ -94,14 +106,6 @@ class Copier:
         return os.sendfile(self._out, fd, start, size)
 
     def _bounced(self, fd: int, start: int, size: int, to: int) -> int:
-        return write_all(self._out, os.pread(fd, min(size, BOUNCE), start), to)
-
-
-def write_all(fd: int, data: bytes | memoryview, offset: int) -> int:
-    """All of `data` at `offset`; the number of bytes, as `os.pwrite` would say it."""
-    rest = memoryview(data)
-    while rest:
-        done = os.pwrite(fd, rest, offset)
-        offset += done
-        rest = rest[done:]
-    return len(data)
+        up_to_a_boundary = min(size, BOUNCE - to % BOUNCE)
+        read = os.preadv(fd, [self._buffer[:up_to_a_boundary]], start)
+        return os.pwrite(self._out, self._buffer[:read], to)

@@ -8,7 +8,6 @@ import os
 import pytest
 from vmcore_files import refused_with
 
-from vmcore import copying
 from vmcore.copying import Copier, data_runs
 from vmcore.errors import FormatError
 
@@ -56,14 +55,15 @@ def way(request, monkeypatch):
         monkeypatch.setattr(os, name, call)
 
 
-def test_bytes_arrive_where_they_should(files, way):
+@pytest.mark.parametrize("place", [1017, 1000], ids=["same place in a page", "askew"])
+def test_bytes_arrive_where_they_should(files, way, place):
     source, out = files
     told = []
-    Copier(out, told.append).copy(source, 3 * MIB + 17, 6 * MIB, 1000)
-    assert os.pread(out, 6 * MIB, 1000) == os.pread(source, 6 * MIB, 3 * MIB + 17)
-    assert os.pread(out, 1000, 0) == bytes(1000)
+    Copier(out, told.append).copy(source, 3 * MIB + 1017, 6 * MIB, place)
+    assert os.pread(out, 6 * MIB, place) == os.pread(source, 6 * MIB, 3 * MIB + 1017)
+    assert os.pread(out, place, 0) == bytes(place)
     assert told == sorted(told)
-    assert told[-1] <= 1000 + 6 * MIB
+    assert told[-1] <= place + 6 * MIB
 
 
 def test_holes_stay_holes(files, way):
@@ -92,7 +92,7 @@ def test_an_error_that_is_no_refusal_comes_through(files, name, monkeypatch):
 
 def test_an_error_of_the_last_way_comes_through_whatever_it_is(files, monkeypatch):
     source, out = files
-    for name in ("copy_file_range", "sendfile", "pread"):
+    for name in ("copy_file_range", "sendfile", "preadv"):
         monkeypatch.setattr(os, name, refuse(errno.EINVAL))
     with refused_with(errno.EINVAL):
         Copier(out, lambda at: None).copy(source, 0, MIB, 0)
@@ -102,6 +102,8 @@ def test_a_refusal_half_way_goes_on_with_the_next_way(files, monkeypatch):
     source, out = files
     real, calls = os.copy_file_range, []
 
+    told = []
+
     def once(*arguments):
         calls.append(arguments)
         if len(calls) > 1:
@@ -109,7 +111,8 @@ def test_a_refusal_half_way_goes_on_with_the_next_way(files, monkeypatch):
         return real(arguments[0], arguments[1], 1000, *arguments[3:])
 
     monkeypatch.setattr(os, "copy_file_range", once)
-    Copier(out, lambda at: None).copy(source, 0, MIB, 0)
+    Copier(out, told.append).copy(source, 0, MIB, 0)
+    assert told == sorted(told)
     assert os.pread(out, MIB, 0) == os.pread(source, MIB, 0)
 
 
@@ -132,8 +135,12 @@ def test_where_holes_are_not_told_all_is_data(files, monkeypatch):
     assert list(data_runs(files[0], 5, 16 * MIB)) == [(5, 16 * MIB)]
 
 
-def test_a_short_write_is_gone_on_with(files, monkeypatch):
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:100], at))
-    assert copying.write_all(files[1], bytes(range(256)) * 4, 7) == 1024
-    assert os.pread(files[1], 1024, 7) == bytes(range(256)) * 4
+def test_short_reads_and_writes_are_gone_on_with(files, monkeypatch):
+    source, out = files
+    for name in ("copy_file_range", "sendfile"):
+        monkeypatch.setattr(os, name, refuse(errno.EXDEV))
+    read, write = os.preadv, os.pwrite
+    monkeypatch.setattr(os, "preadv", lambda fd, into, at: read(fd, [into[0][:700]], at))
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: write(fd, data[:500], at))
+    Copier(out, lambda at: None).copy(source, 1, 100_000, 0)
+    assert os.pread(out, 100_000, 0) == os.pread(source, 100_000, 1)
