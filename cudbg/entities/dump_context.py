@@ -177,7 +177,7 @@ _KINDS = {
     ContextType.CNM: "congestion",
 }
 _SHOWN: dict[ContextType, tuple[str, ...]] = {
-    ContextType.EGRESS: ("QueueType", "BaseAddress", "QueueSize", "PIDX", "CIDX", "FID"),
+    ContextType.EGRESS: ("BaseAddress", "QueueSize", "PIDX", "CIDX", "FID"),
     ContextType.INGRESS: (
         *("BaseAddress", "QueueSize", "QueueEntrySize", "PIDX", "CIDX"),
         *("Generation", "InterruptIDX", "InterruptArmed"),
@@ -205,14 +205,15 @@ def _records(blob: Bytes) -> Iterator[Record]:
 
 
 def _table(kind: ContextType, chip: Chip, blob: Bytes) -> Table:
-    columns = [Column("queue", "d")]
+    columns = [Column("queue", "d"), Column("kind")]
     columns += [Column(name, "x" if name in _HEX else "d") for name in _SHOWN[kind]]
 
     def rows() -> Iterator[list[Value]]:
         for record in _records(blob):
             if record.cntxt_type == kind:
                 scaled = {name: value for name, _, value, _ in _decoded(chip, record)}
-                yield [record.cntxt_id, *(scaled[name] for name in _SHOWN[kind])]
+                shown = "free list" if scaled.get("QueueType") else _KINDS[kind]
+                yield [record.cntxt_id, shown, *(scaled[name] for name in _SHOWN[kind])]
 
     return Table(f"{_KINDS[kind]} contexts", columns, Lazy(rows))
 

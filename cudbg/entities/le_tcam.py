@@ -146,7 +146,8 @@ class _Table:
         most: int = self._header.max_tid
         last = max(most - self._le.clip_step, 0)
         for tids in (range(last), range(last, most)):  # the last entry read leaves its marks
-            self._read_ahead(tids)
+            if not self._read_ahead(tids):
+                break
         tid = out = 0
         while tid < most:
             if not self._has(tid) and not self._read_one(tid):
@@ -179,12 +180,16 @@ class _Table:
         in_tcam = kind == Entry.TCAM_CON and words[9] == _IPV6_IN_TCAM
         return self._entry_of(tid)[1] if in_tcam or kind == Entry.HASH_CON else 1
 
-    def _read_ahead(self, tids: range) -> None:
-        """Where entries begin; then, up to the first that failed, what they do not cover."""
+    def _read_ahead(self, tids: range) -> bool:
+        """Where entries begin; then, up to the first that failed, what they do not cover.
+
+        Whether none failed.
+        """
         firsts = [tid for tid in tids if self._entry_of(tid)[0] == tid]
         end = self._read(firsts)
         between = (tid for tid in tids if tid < end and self._entry_of(tid)[0] != tid)
-        self._read([tid for tid in between if not self._covered(tid)])
+        failed = self._read([tid for tid in between if not self._covered(tid)])
+        return bool(min(end, failed) == self._header.max_tid)
 
     def _covered(self, tid: int) -> bool:
         first, _ = self._entry_of(tid)
@@ -261,7 +266,7 @@ _COLUMNS = (
     Column("foreign address"),
     Column("foreign port", "d"),
     Column("filter tuple", "x"),
-    Column("protocol", "d"),
+    Column("that is"),
 )
 
 
@@ -297,19 +302,24 @@ def _records(blob: Bytes) -> Iterator[Record]:
 
 def _entry(words: list[int], region: str) -> list[Value]:
     if region == "CLIP":
-        return [_address(clip_address(words)), None, "", None, None, None]
+        return [_address(clip_address(words)), None, "", None, None, ""]
     found = LookupEntry.of_words(words)
-    protocol = next(field for field in FILTER_TUPLE if field.name == "protocol")
     return [
         _address(found.local),
         found.local_port,
         _address(found.foreign),
         found.foreign_port,
         found.filter_tuple,
-        protocol.get(found.filter_tuple),
+        _filter_tuple(found.filter_tuple),
     ]
+
+
+def _filter_tuple(value: int) -> str:
+    """In words, if the filter mode is that of the default configuration."""
+    values = ((field.name, field.get(value)) for field in FILTER_TUPLE)
+    return " ".join(f"{name}={number:#x}" for name, number in values if number)
 
 
 def _address(packed: bytes) -> str:
     """An address as one writes it; all zero matches any."""
-    return str(ipaddress.ip_address(packed)) if any(packed) else "any"
+    return str(ipaddress.ip_address(packed))

@@ -50,8 +50,8 @@ class MpsTcam(Entity):
 
     An entry whose X and Y have a bit in common matches nothing: it is unused, and its record stays
     nearly empty. The registers that show a replication map are read without saying for which
-    entry, so every entry that replicates shows the same one; and on a T6 the lower words are read
-    where a T5 has them.
+    entry, so every entry that replicates shows the same one. And on a T6 the lower four words are
+    read where a T5 has them: what is stored there as functions 0 to 63 are the chip's 64 to 127.
     """
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
@@ -70,14 +70,11 @@ class MpsTcam(Entity):
         size = chip.mps_tcam_entries * sizeof(Record)
         data = self.need(blob, size)
         rows = Lazy(lambda: (_row(record, chip) for record in _used(data)))
-        unused = chip.mps_tcam_entries - sum(1 for _ in _used(data))
-        title = "MAC addresses"
-        return Decoded(
-            [
-                Table(title, _columns(chip), rows),
-                Fields("entries", [Item("unused", unused, form="d")]),
-            ]
-        )
+        used = sum(1 for _ in _used(data))
+        counts = [Item("used", used, form="d")]
+        counts.append(Item("unused", chip.mps_tcam_entries - used, form="d"))
+        table = Table("MAC addresses", _columns(chip), rows)
+        return Decoded([Fields("entries", counts), table])
 
 
 # Collecting

@@ -118,5 +118,6 @@ def _ranges(chip: Chip, maps: list[int]) -> list[Value]:
     names = ("Egress0_Size", "Egress1_Size", "Ingress0_Size", "Ingress1_Size")
     shown: list[Value] = []
     for base, name in zip(bases, names, strict=True):
-        shown += [base, 1 << sizes[name]]
+        used = base or sizes[name]
+        shown += [base, 1 << sizes[name]] if used else [None, None]
     return shown

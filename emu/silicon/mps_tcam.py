@@ -131,11 +131,13 @@ class Classification(Model):
         control = self.r.MPS_RPLC_MAP_CTL
         entry = Index(control, self.chip.mps_tcam_entries - 1)
         asked = When.set(control, "RD_WRN")
+        last = max(mac.index for mac in self.state.macs.entries if mac.vfs)
+        self.words.set(control, control.of(RD_WRN=1, ADDR=last))
         for table, data in zip(self.maps, self._registers(), strict=False):
             half = REPLICATION_WORDS // 2
             self.ports.add(control, table, entry, data, width=half, when=asked)
-        last = max(mac.index for mac in self.state.macs.entries if mac.vfs)
-        self.words.set(control, control.of(RD_WRN=1, ADDR=last))
+            space, first = self.words.where(data)
+            space.fill(first, table.words[half * last : half * (last + 1)])
 
     def _registers(self) -> list[Register]:
         """The first of each row of four map registers that the chip has."""

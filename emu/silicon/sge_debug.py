@@ -5,7 +5,7 @@ from __future__ import annotations
 from chip.sge import DEBUG_INDICES
 from emu.ports import Index
 from emu.silicon.model import Model
-from emu.state.queues import PFS, Function
+from emu.state.queues import Function
 
 
 class DebugWords(Model):
@@ -43,9 +43,9 @@ class QueueBases(Model):
         index, first = self.r.SGE_QBASE_INDEX, self.r.SGE_QBASE_MAP0
         rows = self.table.count // 4
         self.ports.add(index, self.table, Index(index, rows - 1), first, width=4)
-        functions = self.state.queues.functions
-        for i, function in enumerate(functions):
-            row = i if i < PFS else self.chip.sge.qbase_first_vf + i - PFS
+        for number, function in enumerate(self.state.queues.functions):
+            vf = function.vf
+            row = number if vf is None else self.chip.sge.qbase_first_vf + vf
             self.table.fill(4 * row, self._maps(function))
 
     def _maps(self, function: Function) -> tuple[int, int, int, int]:

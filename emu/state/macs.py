@@ -8,13 +8,13 @@ from random import Random
 
 from emu.profile import Profile
 from emu.state.identity import Identity
-from emu.state.queues import UNIFIED_PF, VFS_PER_PF
+from emu.state.queues import UNIFIED_PF, virtual_functions
 
 GROUPS = (b"\xff" * 6, bytes.fromhex("333300000001"))
 """Broadcast and IPv6's all nodes: every running function receives them."""
 LLDP = bytes.fromhex("0180c200000e")
-VIRTUAL_PER_PORT = 4
-"""Virtual functions of each port that were running."""
+RUNNING = 2
+"""Virtual functions that were running, of each function that has some."""
 VXLAN_NETWORK = 0x2A17
 
 
@@ -48,20 +48,19 @@ class Macs:
         """Ports, groups that everybody listens to, virtual functions, a tunnel (where one can be
         told from its inside)."""
         ports = range(profile.ports.count)
-        vfs = tuple(VFS_PER_PF * port + i for port in ports for i in range(VIRTUAL_PER_PORT))
+        owners = {
+            vf: pf
+            for pf in range(UNIFIED_PF)
+            for vf in virtual_functions(profile.chip, pf)[:RUNNING]
+        }
         everywhere, index = (1 << len(ports)) - 1, count()
         found = [Mac(next(index), identity.mac(port), 1 << port) for port in ports]
-        found += [Mac(next(index), group, everywhere, vfs=vfs) for group in GROUPS]
+        found += [Mac(next(index), group, everywhere, vfs=tuple(owners)) for group in GROUPS]
         found.append(Mac(next(index), LLDP, everywhere))
-        found += [_virtual(next(index), identity, vf) for vf in vfs]
+        for vf, pf in owners.items():
+            address = b"\x06" + identity.base_mac[1:4] + bytes((pf, vf))
+            found.append(Mac(next(index), address, 1 << pf % len(ports), pf, vf))
         if profile.chip.mps.tcam_by_request:
             inside = bytes((0x02, 0, 0, 0, 0, random.randrange(256)))
             found.append(Mac(next(index), inside, 1, vni=VXLAN_NETWORK))
         return cls(tuple(found))
-
-
-def _virtual(index: int, identity: Identity, vf: int) -> Mac:
-    """The locally administered address of a virtual function, which has its function's port."""
-    port, number = divmod(vf, VFS_PER_PF)
-    address = b"\x06" + identity.base_mac[1:4] + bytes((port, number))
-    return Mac(index, address, 1 << port, pf=port, vf=vf)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from chip import Chip
 from emu.profile import Profile
 
 INGRESS_ENTRIES, INGRESS_ENTRY_BYTES = 1024, 64
@@ -61,6 +62,8 @@ class Function:
     """A function's share: first id and number of its egress and ingress queues."""
 
     name: str
+    vf: int | None
+    """None: a physical function."""
     egress: int
     egress_count: int
     ingress: int
@@ -99,7 +102,7 @@ class Queues:
     def make(cls, profile: Profile, random: Random) -> Queues:
         """A queue for firmware events; for each port, receive and transmit queues and one for
         control, in the order in which the driver allocates them."""
-        functions = tuple(_functions())
+        functions = tuple(_functions(profile.chip))
         rings = _Rings(random)
         ports = range(profile.ports.count)
         sets = [port for port in ports for _ in range(profile.queues.per_port)]
@@ -116,16 +119,23 @@ class Queues:
         return cls(functions, (events, *received), (*lists, *sent, *control))
 
 
-def _functions() -> Iterator[Function]:
+def virtual_functions(chip: Chip, pf: int) -> range:
+    """The numbers of a function's virtual functions: an equal share of those the chip has."""
+    first = chip.rss_vfs // PFS * pf
+    return range(first, first + VFS_PER_PF)
+
+
+def _functions(chip: Chip) -> Iterator[Function]:
     """PF0 to PF3 have a port each, PF4 all of them, PF5 and PF6 storage; PF7 has nothing."""
-    for pf in range(4):
-        yield Function(f"PF{pf}", 16 * pf, 16, 8 * pf, 8)
-    yield Function("PF4", 64, 256, 32, 218)
-    yield Function("PF5", 320, 64, 250, 34)
-    yield Function("PF6", 384, 66, 284, 34)
-    yield Function("PF7", 0, 0, 0, 0)
-    for vf in range(4 * VFS_PER_PF):
-        yield Function(f"VF{vf}", 512 + 8 * vf, 8, 512 + 8 * vf, 8)
+    for pf in range(UNIFIED_PF):
+        yield Function(f"PF{pf}", None, 16 * pf, 16, 8 * pf, 8)
+    yield Function("PF4", None, 64, 256, 32, 218)
+    yield Function("PF5", None, 320, 64, 250, 34)
+    yield Function("PF6", None, 384, 66, 284, 34)
+    yield Function("PF7", None, 0, 0, 0, 0)
+    vfs = [vf for pf in range(UNIFIED_PF) for vf in virtual_functions(chip, pf)]
+    for i, vf in enumerate(vfs):
+        yield Function(f"VF{vf}", vf, 512 + 8 * i, 8, 512 + 8 * i, 8)
 
 
 class _Rings:
