@@ -70,6 +70,9 @@ class RssTable(Model):
             self.table, self.rows, tag=RSS_REQUEST, mask=rows - 1, shift=shift, keep=queues
         )
         self.ports.reads_as(self.table, set_=self.table.mask("LkpTblRowVld"))
+        entries = self.state.queues.rss_entries
+        pairs = zip(entries[::2], entries[1::2], strict=True)
+        self.rows.fill(0, [self.table.of(LkpTblQueue0=q, LkpTblQueue1=p) for q, p in pairs])
 
     @fault("rss-row-not-valid", "The RSS table never says that a row is valid.")
     def invalid(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from random import Random
 
 from chip import Chip
@@ -21,6 +22,8 @@ HOST_MEMORY = 1 << 32
 PAGE = 4096
 FIRST_VECTOR = 1
 """MSI-X vector 0 is for everything but queues."""
+RSS_SLICE = 128
+"""Entries of the RSS table that an interface has; the first port's come first."""
 PFS, VFS_PER_PF = 8, 16
 UNIFIED_PF = 4
 
@@ -97,6 +100,13 @@ class Queues:
     def received(self, port: int) -> tuple[Ingress, ...]:
         """The receive queues of a port, over which RSS spreads its packets."""
         return tuple(queue for queue in self.ingress if queue.port == port)
+
+    @property
+    def rss_entries(self) -> list[int]:
+        """The RSS table: in each port's slice, the ids of its receive queues in turn."""
+        ports = dict.fromkeys(queue.port for queue in self.ingress if queue.port is not None)
+        slices = (islice(cycle(self.received(port)), RSS_SLICE) for port in ports)
+        return [queue.id for part in slices for queue in part]
 
     @classmethod
     def make(cls, profile: Profile, random: Random) -> Queues:
