@@ -42,12 +42,16 @@ def map_extents(extents: Iterable[Extent], start: int, size: int) -> memoryview:
     anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
     address = _map(None, size, mmap.PROT_READ | mmap.PROT_WRITE, anonymous, -1, 0)
     memory = (ctypes.c_char * size).from_address(address)
-    weakref.finalize(memory, _libc.munmap, address, size)
+    unmap = weakref.finalize(memory, _libc.munmap, address, size)
     view = memoryview(memory).cast("B")
-    for extent in extents:
-        _place(extent, address - start, view, start)
-    if _libc.mprotect(address, size, mmap.PROT_READ):
-        raise _error()
+    try:
+        for extent in extents:
+            _place(extent, address - start, view, start)
+        if _libc.mprotect(address, size, mmap.PROT_READ):
+            raise _error()
+    except OSError:
+        unmap()
+        raise
     return view.toreadonly()
 
 

@@ -160,41 +160,6 @@ def test_a_lying_note_size_is_reported_and_bounded_by_the_segment(made):
     assert len(reader.payload(0, partial=True)) == len(NOTES) - 64
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "have an empty file"),
-        (b"not a core file at all", "have b'not a co' at its start"),
-        (b"\x7fEL", "have b'..ELF?' at its start|have b'.x7fEL' at its start"),
-        (b"makedumpfile\0\0\0\0" + bytes(100), "flattened format .makedumpfile -R rearranges it"),
-        (b"DISKDUMP" + bytes(100), "the old diskdump format"),
-        (b"\x1f\x8b\x08" + bytes(100), "a gzip file"),
-    ],
-)
-def test_what_is_no_vmcore_is_named(made, data, words):
-    with pytest.raises(FormatError, match=words):
-        made(data)
-
-
-def test_an_executable_is_not_a_core_file():
-    with pytest.raises(FormatError, match=r"need type 4 \(core file\)"):
-        vmcore.Reader(sys.executable)
-
-
-@pytest.mark.parametrize("kind", ["directory", "pipe", "device"])
-def test_what_is_no_file_is_refused_without_waiting(tmp_path, kind):
-    path = {"directory": tmp_path, "pipe": tmp_path / "pipe", "device": "/dev/null"}[kind]
-    if kind == "pipe":
-        os.mkfifo(path)
-    with pytest.raises(FormatError, match="need a regular file"):
-        vmcore.Reader(path)
-
-
-def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        vmcore.Reader(tmp_path / "none")
-
-
 def test_a_refused_file_is_closed(tmp_path):
     path = tmp_path / "junk"
     path.write_bytes(b"junk")

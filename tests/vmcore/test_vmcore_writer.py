@@ -11,6 +11,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from vmcore_files import (
     PAGE,
     Elf,
@@ -201,6 +203,35 @@ def test_no_byte_of_base_or_dumps_passes_through_the_process(tmp_path, base_of, 
     for name in ("read", "pread", "preadv", "readv", "write", "pwrite"):
         monkeypatch.setattr(os, name, refuse)
     vmcore.write(tmp_path / "out", dumps)
+
+
+# A base with any of its bytes changed.
+
+_BASE = bytes(Elf([prstatus()], [Load(0x1000, b"x" * 5000), Load(1 << 33, b"y")], align=64))
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=8),
+    end=st.one_of(st.none(), st.integers(0, len(_BASE))),
+)
+def test_any_base_is_refused_with_formaterror_or_gives_a_vmcore(tmp_path, base_of, changes, end):
+    data = bytearray(_BASE)
+    for at, value in changes:
+        data[at] = value
+    try:
+        base = base_of(data[:end])
+        dumps = registry(base, a=b"dump")
+        vmcore.ProcVmcore(dumps).open().pread(3 * PAGE, 0)
+        vmcore.write(tmp_path / "out", dumps, force=True)
+    except FormatError as error:
+        assert str(error)  # noqa: PT017 - either outcome is right
+        return
+    with vmcore.Reader(tmp_path / "out") as reader:
+        assert reader.notes[0].name == "a"
+        assert reader.damage == ()
 
 
 # What must not happen.
