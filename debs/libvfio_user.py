@@ -141,7 +141,7 @@ def _pkg_config(question: str) -> str:
         done = subprocess.run(
             ["pkg-config", question, "libvfio-user"], capture_output=True, text=True, check=False
         )
-    except FileNotFoundError:
+    except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -154,7 +154,7 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
     """What a compiler's program printed. Raises Unavailable with its complaint."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
+    except OSError as error:
         raise Unavailable(command[0], "it is not installed", "Install gcc and binutils") from error
     if done.returncode:
         raise Unavailable(f"{command[0]} {command[-1]}", done.stderr.strip(), REMEDY)
