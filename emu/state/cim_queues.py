@@ -6,6 +6,7 @@ Pointers and sizes are in bytes, from the queue's start; a flit is 16 bytes. Bot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -51,16 +52,16 @@ class CimQueues:
     outbound: tuple[CimQueue, ...]
 
     @classmethod
-    def make(cls, profile: Profile, random: Random) -> CimQueues:
-        """Queues one behind the other, with what passed through them."""
+    def make(cls, profile: Profile, tids: Sequence[int], random: Random) -> CimQueues:
+        """Queues one behind the other, with what passed through them: messages about `tids`."""
         size = profile.queues.obq_size * QUEUE_UNIT_BYTES
         return cls(
-            tuple(_queue(each, 4 * INBOUND_WORDS, random) for each in INBOUND),
-            tuple(_queue(each, size, random) for each in OUTBOUND),
+            tuple(_queue(each, 4 * INBOUND_WORDS, tids, random) for each in INBOUND),
+            tuple(_queue(each, size, tids, random) for each in OUTBOUND),
         )
 
 
-def _queue(queue: Queue, size: int, random: Random) -> CimQueue:
+def _queue(queue: Queue, size: int, tids: Sequence[int], random: Random) -> CimQueue:
     used = random.choice((0, 0, 0, 1, 2, 4)) * FLIT
     return CimQueue(
         queue=queue,
@@ -70,15 +71,15 @@ def _queue(queue: Queue, size: int, random: Random) -> CimQueue:
         read=random.randrange(size // FLIT) * FLIT,
         used=min(used, size - FLIT),
         packets=random.randrange(1 << 12),
-        content=tuple(_words(size // 4, random)),
+        content=tuple(_words(size // 4, tids, random)),
     )
 
 
-def _words(count: int, random: Random) -> list[int]:
+def _words(count: int, tids: Sequence[int], random: Random) -> list[int]:
     """Messages of one to four flits: a word with opcode and TID, a sequence number, then data."""
     words: list[int] = []
     while len(words) < count:
         flits = random.randrange(1, 5)
-        words += [random.choice(OPCODES) << 24 | random.randrange(2048), len(words)]
+        words += [random.choice(OPCODES) << 24 | random.choice(tids), len(words)]
         words += [random.getrandbits(32) for _ in range(flits * FLIT // 4 - 2)]
     return words[:count]

@@ -57,7 +57,8 @@ class State:
     @cached_property
     def cim_queues(self) -> CimQueues:
         """The firmware processor's queues."""
-        return CimQueues.make(self.profile, self.random("cim queues"))
+        tids = [connection.tid for connection in self.lookup.connections] or [0]
+        return CimQueues.make(self.profile, tids, self.random("cim queues"))
 
     @cached_property
     def traffic(self) -> Traffic:
