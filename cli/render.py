@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from cli.output import out, size
-from cudbg.decoded import Bytes, Column, Decoded, Fields, Memory, Region, Table, Text, Value
+from cudbg.decoded import Bytes, Column, Decoded, Fields, Memory, Region, Table, Text, shown
 
 ROW_BYTES = 16
 
@@ -21,15 +21,6 @@ def show(decoded: Decoded, *, hexdump: str | None = None) -> None:
             _text(part)
         else:
             _memory(part, hexdump)
-
-
-def shown(value: Value, form: str) -> str:
-    """A value as its form says: `x8` hexadecimal with 8 digits, `d` decimal, empty as it is."""
-    if value is None:
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool) and form.startswith("x"):
-        return f"0x{value:0{form[1:] or 1}x}"
-    return str(value)
 
 
 def _heading(title: str) -> None:

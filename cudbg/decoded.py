@@ -14,6 +14,15 @@ from typing import Any, Protocol, TypeAlias
 Value: TypeAlias = int | str | bool | float | None
 
 
+def shown(value: Value, form: str) -> str:
+    """A value as its form says: `x8` hexadecimal with 8 digits, otherwise as it is."""
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool) and form.startswith("x"):
+        return f"0x{value:0{form[1:] or 1}x}"
+    return str(value)
+
+
 class Bytes(Protocol):
     """Bytes that need not all be in memory: a memoryview, or an entity of a compressed dump."""
 

@@ -50,7 +50,7 @@ def show(
     import vmcore
 
     with vmcore.Reader(path) as reader:
-        note = _note(reader, index)
+        note = first_dump(reader, index)
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
         names = _names(dump, entity or [])
         if raw:
@@ -63,7 +63,8 @@ def show(
             _list(note, dump)
 
 
-def _note(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
+def first_dump(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
+    """Note `index`, or the first device dump; BadParameter if there is none."""
     if index is not None:
         return reader.note(index)
     if not reader.device_dumps:

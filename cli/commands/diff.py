@@ -1,0 +1,70 @@
+"""`vmcoredd diff`: two device dumps, entity by entity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.commands.show import first_dump
+from cli.failures import Exit
+from cli.output import emit_json, out
+
+if TYPE_CHECKING:
+    import cudbg
+    from cudbg.compare import Difference
+
+EXAMPLES = """Examples: `vmcoredd diff kernel.vmcore ours.vmcore`;
+`vmcoredd diff a.vmcore a.vmcore --index 0 --other-index 1` - two dumps of one file"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog=EXAMPLES)(diff)
+
+
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A vmcore.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another, or the same.")],
+    index: Annotated[int | None, typer.Option(help="Which note of A; the first dump.")] = None,
+    other_index: Annotated[int | None, typer.Option(help="Which note of B.")] = None,
+    lines: Annotated[int, typer.Option(help="Most lines of decoded differences an entity.")] = 10,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Compare two device dumps: equal, or where they differ, decoded.
+
+    What they hold is compared, not how it was compressed. The exit code is 5 if they differ.
+    """
+    import cudbg
+    import vmcore
+    from cudbg.compare import Difference, compare
+
+    with vmcore.Reader(a) as one, vmcore.Reader(b) as other:
+        left = cudbg.Dump(one.payload(first_dump(one, index).index, partial=True))
+        right = cudbg.Dump(other.payload(first_dump(other, other_index).index, partial=True))
+        found = list(compare(left, right))
+        differences = [item for item in found if isinstance(item, Difference)]
+        records = [_record(left, right, item, lines) for item in differences]
+    equal = len(found) - len(records)
+    if json:
+        emit_json({"a": str(a), "b": str(b), "equal": equal, "different": records})
+    else:
+        _show(records)
+        out.print(f"{equal} entities are equal, {len(records)} differ")
+    if records:
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _record(left: cudbg.Dump, right: cudbg.Dump, item: Difference, lines: int) -> dict[str, Any]:
+    from cudbg.compare import in_words
+
+    words = in_words(left, right, item.name, lines) if item.differing_bytes else []
+    return {"name": item.name, "what": item.what, "decoded": words}
+
+
+def _show(records: list[dict[str, Any]]) -> None:
+    for record in records:
+        out.print(f"{record['name']}: {record['what']}", markup=False)
+        for line in record["decoded"]:
+            out.print(f"  {line}", markup=False)

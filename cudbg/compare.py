@@ -1,0 +1,102 @@
+"""Two dumps, entity by entity: equal, or where they differ, in bytes and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from cudbg.decoded import Bytes, Decoded, Fields, Memory, Table, Text, shown
+from cudbg.dump import Dump, DumpEntity
+from cudbg.errors import FormatError
+
+_PIECE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one entity differs between dump a and dump b."""
+
+    name: str
+    what: str
+    """In a few words; with byte offsets where the data differ."""
+    differing_bytes: int = 0
+
+
+def compare(a: Dump, b: Dump) -> Iterator[Difference | str]:
+    """For each entity of either dump: its name if it is equal in both, else the difference."""
+    others = {entity.name: entity for entity in b.entities}
+    for entity in a.entities:
+        yield _compare(a, b, entity, others.pop(entity.name, None)) or entity.name
+    for name in others:
+        yield Difference(name, "only in b")
+
+
+def _compare(a: Dump, b: Dump, one: DumpEntity, other: DumpEntity | None) -> Difference | None:
+    if other is None:
+        return Difference(one.name, "only in a")
+    if (one.code, one.sys_err, one.sys_warn) != (other.code, other.sys_err, other.sys_warn):
+        return Difference(one.name, f"{one.status} in a, {other.status} in b")
+    if not one.good:
+        return None
+    return _compare_bytes(one.name, a.blob(one.name), b.blob(one.name))
+
+
+def _compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
+    if len(one) != len(other):
+        return Difference(name, f"{len(one)} bytes in a, {len(other)} in b")
+    count, first = 0, -1
+    for at in range(0, len(one), _PIECE):
+        left, right = bytes(one[at : at + _PIECE]), bytes(other[at : at + _PIECE])
+        if left != right:
+            places = [i for i in range(len(left)) if left[i] != right[i]]
+            first = at + places[0] if first < 0 else first
+            count += len(places)
+    if not count:
+        return None
+    what = f"{count} of {len(one)} bytes, first at {first:#x}"
+    return Difference(name, what, count)
+
+
+def in_words(a: Dump, b: Dump, name: str, limit: int) -> list[str]:
+    """At most `limit` lines that say what differs once both are decoded: `place: a -> b`."""
+    try:
+        one, other = a.decode(name), b.decode(name)
+        return list(islice(_lines(one, other), limit))
+    except FormatError as error:
+        return [f"not decoded: {error}"]
+
+
+def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
+    for left, right in zip(one, other, strict=False):
+        if isinstance(left, Memory) and isinstance(right, Memory):
+            yield from _memory_lines(left, right)
+            continue
+        before, after = dict(_values(left)), dict(_values(right))
+        for place in [*before, *(place for place in after if place not in before)]:
+            if before.get(place) != after.get(place):
+                yield f"{place}: {before.get(place, 'nothing')} -> {after.get(place, 'nothing')}"
+
+
+def _memory_lines(left: Memory, right: Memory) -> Iterator[str]:
+    for region in left.regions:
+        size = region.end - region.start
+        one = left.data[region.start : region.end]
+        other = right.data[region.start : region.end]
+        if bytes(one) != bytes(other):
+            yield f"{left.title}, {region.name} ({size} bytes at {region.start:#x}) differs"
+
+
+def _values(part: Table | Fields | Text | Memory) -> Iterator[tuple[str, str]]:
+    """Every value of a part as it is shown, with its place in words."""
+    if isinstance(part, Fields):
+        for item in part.items:
+            yield f"{part.title}, {item.name}", shown(item.value, item.form)
+    elif isinstance(part, Text):
+        for i, line in enumerate(part.lines):
+            yield f"{part.title}, line {i}", line
+    elif isinstance(part, Table):
+        for i, row in enumerate(part.rows):
+            cells = [shown(v, c.form) for c, v in zip(part.columns, row, strict=True)]
+            for column, cell in zip(part.columns, cells, strict=True):
+                yield f"{part.title}, row {i} ({' '.join(cells[:2])}), {column.name}", cell
