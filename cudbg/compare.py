@@ -75,7 +75,8 @@ def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
         before, after = dict(_values(left)), dict(_values(right))
         for place in [*before, *(place for place in after if place not in before)]:
             if before.get(place) != after.get(place):
-                yield f"{place}: {before.get(place, 'nothing')} -> {after.get(place, 'nothing')}"
+                values = f"{before.get(place, 'nothing')} -> {after.get(place, 'nothing')}"
+                yield f"{', '.join(place)}: {values}"
 
 
 def _memory_lines(left: Memory, right: Memory) -> Iterator[str]:
@@ -87,16 +88,22 @@ def _memory_lines(left: Memory, right: Memory) -> Iterator[str]:
             yield f"{left.title}, {region.name} ({size} bytes at {region.start:#x}) differs"
 
 
-def _values(part: Table | Fields | Text | Memory) -> Iterator[tuple[str, str]]:
-    """Every value of a part as it is shown, with its place in words."""
+def _values(part: Table | Fields | Text | Memory) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every value of a part as it is shown, with its place in words.
+
+    A row's place is its number, and its first cell where that is no value but a label.
+    """
     if isinstance(part, Fields):
         for item in part.items:
-            yield f"{part.title}, {item.name}", shown(item.value, item.form)
+            yield (part.title, item.name), shown(item.value, item.form)
     elif isinstance(part, Text):
         for i, line in enumerate(part.lines):
-            yield f"{part.title}, line {i}", line
+            yield (part.title, f"line {i}"), line
     elif isinstance(part, Table):
         for i, row in enumerate(part.rows):
             cells = [shown(v, c.form) for c, v in zip(part.columns, row, strict=True)]
+            labels = [
+                c for c, column in zip(cells[:2], part.columns, strict=False) if not column.form
+            ]
             for column, cell in zip(part.columns, cells, strict=True):
-                yield f"{part.title}, row {i} ({' '.join(cells[:2])}), {column.name}", cell
+                yield (part.title, f"row {i}", *labels, column.name), cell
