@@ -34,35 +34,25 @@ VMCOREDD_MAX_NAME_BYTES = 44
 
 Fields = list[tuple[str, Any]]
 
-_EHDR: Fields = [
-    ("e_ident", c_char * 16),
-    ("e_type", c_uint16),
-    ("e_machine", c_uint16),
-    ("e_version", c_uint32),
-]
-_EHDR_TAIL: Fields = [
-    ("e_flags", c_uint32),
-    ("e_ehsize", c_uint16),
-    ("e_phentsize", c_uint16),
-    ("e_phnum", c_uint16),
-    ("e_shentsize", c_uint16),
-    ("e_shnum", c_uint16),
-    ("e_shstrndx", c_uint16),
-]
-_EHDR64: Fields = [
-    *_EHDR,
-    ("e_entry", c_uint64),
-    ("e_phoff", c_uint64),
-    ("e_shoff", c_uint64),
-    *_EHDR_TAIL,
-]
-_EHDR32: Fields = [
-    *_EHDR,
-    ("e_entry", c_uint32),
-    ("e_phoff", c_uint32),
-    ("e_shoff", c_uint32),
-    *_EHDR_TAIL,
-]
+
+def _header(word: Any) -> Fields:
+    return [
+        ("e_ident", c_char * 16),
+        ("e_type", c_uint16),
+        ("e_machine", c_uint16),
+        ("e_version", c_uint32),
+        ("e_entry", word),
+        ("e_phoff", word),
+        ("e_shoff", word),
+        ("e_flags", c_uint32),
+        ("e_ehsize", c_uint16),
+        ("e_phentsize", c_uint16),
+        ("e_phnum", c_uint16),
+        ("e_shentsize", c_uint16),
+        ("e_shnum", c_uint16),
+        ("e_shstrndx", c_uint16),
+    ]
+
 
 _PHDR64: Fields = [
     ("p_type", c_uint32),
@@ -109,100 +99,22 @@ _VMCOREDD: Fields = [
 ]
 
 
-class Ehdr64(LittleEndianStructure):
-    """Elf64_Ehdr, 64 bytes, little endian."""
-
-    _fields_ = _EHDR64
-
-
-class Ehdr64BE(BigEndianStructure):
-    """Elf64_Ehdr, 64 bytes, big endian."""
-
-    _fields_ = _EHDR64
+def in_both_orders(name: str, fields: Fields) -> dict[ByteOrder, type[Structure]]:
+    """The structure `name` of these fields, naturally aligned, little and big endian."""
+    return {
+        "little": type(name, (LittleEndianStructure,), {"_fields_": fields}),
+        "big": type(f"{name}BE", (BigEndianStructure,), {"_fields_": fields}),
+    }
 
 
-class Ehdr32(LittleEndianStructure):
-    """Elf32_Ehdr, 52 bytes, little endian."""
-
-    _fields_ = _EHDR32
-
-
-class Ehdr32BE(BigEndianStructure):
-    """Elf32_Ehdr, 52 bytes, big endian."""
-
-    _fields_ = _EHDR32
-
-
-class Phdr64(LittleEndianStructure):
-    """Elf64_Phdr, 56 bytes, little endian."""
-
-    _fields_ = _PHDR64
-
-
-class Phdr64BE(BigEndianStructure):
-    """Elf64_Phdr, 56 bytes, big endian."""
-
-    _fields_ = _PHDR64
-
-
-class Phdr32(LittleEndianStructure):
-    """Elf32_Phdr, 32 bytes, little endian."""
-
-    _fields_ = _PHDR32
-
-
-class Phdr32BE(BigEndianStructure):
-    """Elf32_Phdr, 32 bytes, big endian."""
-
-    _fields_ = _PHDR32
-
-
-class Shdr64(LittleEndianStructure):
-    """Elf64_Shdr, 64 bytes, little endian."""
-
-    _fields_ = _section(c_uint64)
-
-
-class Shdr64BE(BigEndianStructure):
-    """Elf64_Shdr, 64 bytes, big endian."""
-
-    _fields_ = _section(c_uint64)
-
-
-class Shdr32(LittleEndianStructure):
-    """Elf32_Shdr, 40 bytes, little endian."""
-
-    _fields_ = _section(c_uint32)
-
-
-class Shdr32BE(BigEndianStructure):
-    """Elf32_Shdr, 40 bytes, big endian."""
-
-    _fields_ = _section(c_uint32)
-
-
-class Nhdr(LittleEndianStructure):
-    """Elf32_Nhdr and Elf64_Nhdr, 12 bytes, little endian."""
-
-    _fields_ = _NHDR
-
-
-class NhdrBE(BigEndianStructure):
-    """Elf32_Nhdr and Elf64_Nhdr, 12 bytes, big endian."""
-
-    _fields_ = _NHDR
-
-
-class VmcoreddHeader(LittleEndianStructure):
-    """`struct vmcoredd_header`, 64 bytes, little endian: the note's header and its dump's name."""
-
-    _fields_ = _VMCOREDD
-
-
-class VmcoreddHeaderBE(BigEndianStructure):
-    """`struct vmcoredd_header`, 64 bytes, big endian."""
-
-    _fields_ = _VMCOREDD
+EHDR64 = in_both_orders("Ehdr64", _header(c_uint64))  # 64 bytes
+EHDR32 = in_both_orders("Ehdr32", _header(c_uint32))  # 52
+PHDR64 = in_both_orders("Phdr64", _PHDR64)  # 56
+PHDR32 = in_both_orders("Phdr32", _PHDR32)  # 32
+SHDR64 = in_both_orders("Shdr64", _section(c_uint64))  # 64
+SHDR32 = in_both_orders("Shdr32", _section(c_uint32))  # 40
+NHDR = in_both_orders("Nhdr", _NHDR)  # 12, of either class
+VMCOREDD_HEADER = in_both_orders("VmcoreddHeader", _VMCOREDD)  # 64: a note's header and dump name
 
 
 @dataclass(frozen=True)
@@ -225,10 +137,17 @@ class Layout:
         return MAGIC + bytes([elf_class, data, EV_CURRENT]) + bytes(9)
 
 
-ELF64 = Layout(64, "little", Ehdr64, Phdr64, Shdr64, Nhdr, VmcoreddHeader)
-ELF32 = Layout(32, "little", Ehdr32, Phdr32, Shdr32, Nhdr, VmcoreddHeader)
-ELF64_BE = Layout(64, "big", Ehdr64BE, Phdr64BE, Shdr64BE, NhdrBE, VmcoreddHeaderBE)
-ELF32_BE = Layout(32, "big", Ehdr32BE, Phdr32BE, Shdr32BE, NhdrBE, VmcoreddHeaderBE)
+def _layout(bits: Literal[32, 64], order: ByteOrder) -> Layout:
+    ehdr, phdr, shdr = (EHDR64, PHDR64, SHDR64) if bits == 64 else (EHDR32, PHDR32, SHDR32)
+    return Layout(
+        bits, order, ehdr[order], phdr[order], shdr[order], NHDR[order], VMCOREDD_HEADER[order]
+    )
+
+
+ELF64 = _layout(64, "little")
+ELF32 = _layout(32, "little")
+ELF64_BE = _layout(64, "big")
+ELF32_BE = _layout(32, "big")
 
 _LAYOUTS = {
     (ELFCLASS64, ELFDATA2LSB): ELF64,
@@ -237,7 +156,7 @@ _LAYOUTS = {
     (ELFCLASS32, ELFDATA2MSB): ELF32_BE,
 }
 
-DUMP_HEADER_SIZE = ctypes.sizeof(VmcoreddHeader)  # 64: the payload of a device dump stands here
+DUMP_HEADER_SIZE = ctypes.sizeof(ELF64.dump_header)  # 64: the payload of a device dump stands here
 
 
 def layout_of(ident: bytes) -> Layout:

@@ -9,19 +9,11 @@ which is small, and the block size, which is a power of two of at least 512.
 
 from __future__ import annotations
 
-from ctypes import (
-    BigEndianStructure,
-    LittleEndianStructure,
-    c_char,
-    c_int32,
-    c_int64,
-    c_uint32,
-    c_uint64,
-)
+from ctypes import LittleEndianStructure, c_char, c_int32, c_int64, c_uint32, c_uint64
 from dataclasses import dataclass
 from typing import Any
 
-from vmcore.elf import ELF32, ELF32_BE, ELF64, ELF64_BE, Fields, Layout, Structure
+from vmcore.elf import ELF32, ELF32_BE, ELF64, ELF64_BE, Fields, Layout, Structure, in_both_orders
 from vmcore.elffile import read_structure
 from vmcore.errors import FormatError
 from vmcore.notes import NoteSegment
@@ -34,6 +26,7 @@ HEADER = "kdump header"
 
 
 def _header(word: Any) -> Fields:
+    """`struct disk_dump_header`, up to sub_hdr_size."""
     return [
         ("signature", c_char * 8),
         ("header_version", c_int32),
@@ -49,6 +42,7 @@ def _header(word: Any) -> Fields:
 
 
 def _sub_header(word: Any) -> Fields:
+    """`struct kdump_sub_header`, up to size_note."""
     return [
         ("phys_base", word),
         ("dump_level", c_int32),
@@ -62,56 +56,14 @@ def _sub_header(word: Any) -> Fields:
     ]
 
 
-class Header64(LittleEndianStructure):
-    """`struct disk_dump_header` of a 64-bit little-endian machine, up to sub_hdr_size."""
-
-    _fields_ = _header(c_uint64)
-
-
-class Header64BE(BigEndianStructure):
-    """The same, big endian."""
-
-    _fields_ = _header(c_uint64)
-
-
-class Header32(LittleEndianStructure):
-    """`struct disk_dump_header` of a 32-bit little-endian machine, up to sub_hdr_size."""
-
-    _fields_ = _header(c_uint32)
-
-
-class Header32BE(BigEndianStructure):
-    """The same, big endian."""
-
-    _fields_ = _header(c_uint32)
-
-
-class SubHeader64(LittleEndianStructure):
-    """`struct kdump_sub_header` of a 64-bit little-endian machine, up to size_note."""
-
-    _fields_ = _sub_header(c_uint64)
-
-
-class SubHeader64BE(BigEndianStructure):
-    """The same, big endian."""
-
-    _fields_ = _sub_header(c_uint64)
-
-
-class SubHeader32(LittleEndianStructure):
-    """The same of a 32-bit little-endian machine on which off_t is aligned to 8 bytes (arm)."""
-
-    _fields_ = _sub_header(c_uint32)
-
-
-class SubHeader32BE(BigEndianStructure):
-    """The same of a 32-bit big-endian machine on which off_t is aligned to 8 bytes (ppc)."""
-
-    _fields_ = _sub_header(c_uint32)
+HEADER64 = in_both_orders("Header64", _header(c_uint64))
+HEADER32 = in_both_orders("Header32", _header(c_uint32))
+SUB_HEADER64 = in_both_orders("SubHeader64", _sub_header(c_uint64))
+SUB_HEADER32 = in_both_orders("SubHeader32", _sub_header(c_uint32))  # arm, ppc: off_t on 8 bytes
 
 
 class SubHeader386(LittleEndianStructure):
-    """The same of an i386, on which off_t is aligned to 4 bytes."""
+    """`struct kdump_sub_header` of an i386, on which off_t is aligned to 4 bytes."""
 
     _pack_ = 4
     _fields_ = _sub_header(c_uint32)
@@ -125,10 +77,10 @@ class _Kind:
 
 
 _KINDS = [
-    _Kind(ELF64, Header64, SubHeader64),
-    _Kind(ELF64_BE, Header64BE, SubHeader64BE),
-    _Kind(ELF32, Header32, SubHeader32),
-    _Kind(ELF32_BE, Header32BE, SubHeader32BE),
+    _Kind(ELF64, HEADER64["little"], SUB_HEADER64["little"]),
+    _Kind(ELF64_BE, HEADER64["big"], SUB_HEADER64["big"]),
+    _Kind(ELF32, HEADER32["little"], SUB_HEADER32["little"]),
+    _Kind(ELF32_BE, HEADER32["big"], SUB_HEADER32["big"]),
 ]
 
 

@@ -25,7 +25,7 @@ def test_every_structure_has_the_size_of_the_abi(layout, sizes):
 
 
 def test_a_device_dumps_payload_begins_64_bytes_into_its_note():
-    header = elf.VmcoreddHeader
+    header = elf.ELF64.dump_header
     assert (header.name.offset, header.dump_name.offset, elf.DUMP_HEADER_SIZE) == (12, 20, 64)
 
 
