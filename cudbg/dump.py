@@ -146,6 +146,8 @@ class Dump:
         unit = units().get(NUMBERS.get(name, 0))
         if unit is None:
             raise NoSuchEntity(f"{name} has no decoder")
+        if unit.chips is not None and self.chip not in unit.chips:
+            raise FormatError(f"{name}: a {self.chip!r} has none")
         return unit.decode(blob, self.chip)
 
     def _good(self, name: str) -> DumpEntity:

@@ -75,6 +75,11 @@ class Entity:
             raise FormatError(self.name, size, len(blob))
         return memoryview(blob[0:size])
 
+    def need_records(self, blob: Bytes, size: int) -> None:
+        """`blob` must be one or more records of `size` bytes."""
+        if not len(blob) or len(blob) % size:
+            raise FormatError(f"{self.name}: {len(blob)} bytes are not records of {size}")
+
     def parse(self, layout: type[S], blob: Bytes) -> S:
         """`blob` as a structure of exactly its size."""
         return layout.from_bytes(self.need(blob, sizeof(layout)))

@@ -7,7 +7,7 @@ from chip.cim import INBOUND_WORDS, QUEUE_UNIT_BYTES
 from cudbg import status
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
 from cudbg.entity import Context, Entity, entity
-from cudbg.errors import FormatError, Status
+from cudbg.errors import Status
 from cudbg.io import Each, Io, Op, Poll, Read, Write
 from cudbg.words import u32s
 
@@ -23,8 +23,7 @@ class Queue(Entity):
     queue: int
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        if len(blob) % (_ROW_WORDS * _WORD):
-            raise FormatError(f"{self.name}: {len(blob)} bytes are not rows of 16")
+        self.need_records(blob, QUEUE_UNIT_BYTES)
         words = u32s(blob[0 : len(blob)])
         columns = [
             Column("offset", "x4"),

@@ -11,7 +11,6 @@ from chip.firmware import Devlog
 from chip.layout import sizeof
 from cudbg.decoded import Bytes, Column, Decoded, Table, Value
 from cudbg.entity import Context, Entity, entity
-from cudbg.errors import FormatError
 from cudbg.io import Io
 from cudbg.window import Window
 
@@ -30,8 +29,7 @@ class DevLog(Entity):
             Window(io, chip, ctx.device).read(memory, start, area, width=4)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        if len(blob) % _ENTRY:
-            raise FormatError(f"{self.name}: {len(blob)} bytes are no whole number of {_ENTRY}")
+        self.need_records(blob, _ENTRY)
         columns = [Column("seqno", "d"), Column("time", "d"), Column("facility"), Column("level")]
         columns.append(Column("message"))
         return Decoded([Table("device log", columns, list(_rows(blob)))])
