@@ -122,7 +122,9 @@ def _check_segment(phdr: Any, index: int, file_size: int, layout: Layout) -> Non
     what = f"program header {index}'s data"
     if phdr.p_offset + phdr.p_filesz > file_size:
         raise FormatError(what, phdr.p_offset + phdr.p_filesz, file_size)
-    if phdr.p_type == PT_LOAD and phdr.p_filesz > phdr.p_memsz:
+    if phdr.p_type != PT_LOAD:
+        return
+    if phdr.p_filesz > phdr.p_memsz:
         raise FormatError(what, f"at most its memory, {phdr.p_memsz} bytes", f"{phdr.p_filesz}")
     if phdr.p_paddr + phdr.p_memsz > 1 << layout.bits:
         raise FormatError(what, f"{layout.bits}-bit addresses", f"{phdr.p_memsz} bytes of memory")

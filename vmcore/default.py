@@ -87,11 +87,7 @@ def _note(owner: bytes, number: int, desc: bytes) -> bytes:
     """One ELF note; owner with its NUL, both parts padded to four bytes."""
     name = owner + b"\0"
     header = struct.pack("<III", len(name), len(desc), number)
-    return (
-        header
-        + name.ljust(round_up(len(name), 4), b"\0")
-        + desc.ljust(-(-len(desc) // 4) * 4, b"\0")
-    )
+    return header + b"".join(part.ljust(round_up(len(part), 4), b"\0") for part in (name, desc))
 
 
 def _prstatus(cpu: int) -> Prstatus:

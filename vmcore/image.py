@@ -124,7 +124,7 @@ class Image:
             lead = load.paddr % PAGE_SIZE
             phdr.p_offset = start + lead
             present = load.filesz if self._stored else load.memsz
-            end = start + round_up(lead + present, PAGE_SIZE) if present else start
+            end = start + round_up(lead + present, PAGE_SIZE)
             yield from _chunk(load, start, end)
             start = end
 
@@ -133,6 +133,6 @@ def _chunk(load: Load, start: int, end: int) -> Iterator[Extent]:
     """The pages [start, end) of one PT_LOAD: its bytes, and zeros around them."""
     first = start + load.paddr % PAGE_SIZE
     last = min(first + load.filesz, end)
-    zeros = [Extent(start, first - start), Extent(last, end - last)]
+    before, after = Extent(start, first - start), Extent(last, end - last)
     data = Extent(first, last - first, load.source, load.offset)
-    yield from (extent for extent in (zeros[0], data, zeros[1]) if extent.size)
+    yield from (extent for extent in (before, data, after) if extent.size)

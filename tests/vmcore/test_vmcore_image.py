@@ -93,6 +93,12 @@ def test_the_kernel_shows_all_of_a_segments_memory_a_file_only_what_it_stores():
     assert [phdr[2] for phdr in phdrs(stored, 4)] == [0x1000, 0x1000, 0x2000, 0x2000]
 
 
+def test_a_segment_of_no_memory_takes_its_page_unless_it_begins_one():
+    """rounddown(start) to roundup(end): the kernel's extent of a segment."""
+    assert Image(core([(0x1000, 7, 0, 0)])).size == 0x1000
+    assert Image(core([(0x1234, 7, 0, 0)])).size == 0x2000
+
+
 def test_extents_leave_no_gap_and_none_is_empty():
     image = Image(core([(0x1000234, 7, 0x1234, 0x34), (0x5000, 7, 0x3000, 0x3000)], 100))
     image.update([Sized(4096)])
