@@ -5,7 +5,7 @@ one; `profiles()` lists the cards there are, `faults()` what can be made to fail
 """
 
 from emu.card import Card
-from emu.errors import AccessError, EmulatorError, ModelError, ProfileError
+from emu.errors import AccessError, EmuError, ModelError, ProfileError
 from emu.oddity import Oddity
 from emu.profile import Profile, profiles
 from emu.silicon import faults
@@ -14,7 +14,7 @@ from emu.snapshot import Snapshot
 __all__ = [
     "AccessError",
     "Card",
-    "EmulatorError",
+    "EmuError",
     "ModelError",
     "Oddity",
     "Profile",

@@ -11,13 +11,13 @@ from emu import memory_image
 from emu import profile as profiles
 from emu._cffi import ffi
 from emu.core import Core
-from emu.errors import EmulatorError
+from emu.errors import EmuError
 from emu.memory import Memories
 from emu.oddity import Oddities
 from emu.profile import Profile
 from emu.silicon import faults, models
 from emu.silicon.model import Model
-from emu.silicon.pcie import ConfigBackDoor
+from emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
 from emu.snapshot import Snapshot
 from emu.state import State
 
@@ -59,7 +59,7 @@ class Card:
         memory_image.fill(self.memories, self.state.memory_map, self.state.random("memory"))
         self.models: list[Model] = [kind(self) for kind in models() if self.chip in kind.chips]
         self._wire()
-        self.map_window = map_window
+        self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
         for name in faults:
             self.fail(name)
 
@@ -77,7 +77,9 @@ class Card:
         """A card of a profile (its name, or a TOML file's path).
 
         `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` turns accesses
-        without a modelled behaviour into errors. ProfileError, EmulatorError.
+        without a modelled behaviour into errors. `map_window` lets clients map the page of the
+        memory window: fast, but what they write to the registers of that page (doorbells,
+        interrupts) is not seen. ProfileError, EmuError.
         """
         profile = profiles.load(name, overrides)
         return cls(profile, seed=seed, faults=faults, strict=strict, map_window=map_window)
@@ -91,20 +93,20 @@ class Card:
         self.core.fetch_all()
 
     def model(self, kind: type[T]) -> T:
-        """The card's model of this class; EmulatorError if it has none."""
+        """The card's model of this class; EmuError if it has none."""
         for model in self.models:
             if isinstance(model, kind):
                 return model
-        raise EmulatorError(f"{self.profile.name} has no {kind.__name__}")
+        raise EmuError(f"{self.profile.name} has no {kind.__name__}")
 
     def fail(self, name: str) -> None:
-        """Switches a fault on (`emu.faults()` lists them); EmulatorError if there is none such."""
+        """Switches a fault on (`emu.faults()` lists them); EmuError if there is none such."""
         for model in self.models:
             if name in model.faults():
                 getattr(model, model.faults()[name].method)()
                 return
         known = ", ".join(sorted(faults()))
-        raise EmulatorError(f"no fault {name} on a {self.chip}; there are {known}")
+        raise EmuError(f"no fault {name} on a {self.chip}; there are {known}")
 
     # Accesses
 

@@ -26,7 +26,9 @@ MSIX_CTRL, MSIX_BITS = 2, 0xC000
 PM_CSR, PM_BITS = 4, 0x0103
 DEVCTL_BITS, DEVCTL2_BITS, LNKCTL_BITS = 0x7FFF, 0x041F, 0x01FB
 LNKCTL = 0x10
-VPD_FLAG = 0x8000
+VPD_ADDRESS, VPD_FLAG = 2, 0x8000
+FLR_AT, FLR_BIT = pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL + 1, 0x80
+"""The upper byte of DEVCTL, and its bit that asks for a function level reset."""
 MSIX_VECTORS = 128
 PBA_OFFSET = 0x1000
 ERR_UNCOR_STATUS, ERR_COR_STATUS = 0x04, 0x10
@@ -142,9 +144,10 @@ class ConfigSpace:
         for at, byte in enumerate(data, offset):
             old, mask = self._memory[at], self._writable[at]
             self._memory[at] = (old & ~mask | byte & mask) & ~(byte & self._clears[at])
-        vpd = pci.CAP_AT[Cap.VPD]
-        if offset <= vpd + 3 < offset + len(data):
+        if _covers(offset, data, pci.CAP_AT[Cap.VPD] + VPD_ADDRESS + 1):
             self._vpd_access(offset, data)
+        if _covers(offset, data, FLR_AT) and data[FLR_AT - offset] & FLR_BIT:
+            self._card.reset()
 
     def _check(self, offset: int, length: int, verb: str) -> None:
         if offset < 0 or length <= 0 or offset + length > pci.CONFIG_BYTES:
@@ -152,7 +155,7 @@ class ConfigSpace:
 
     def _vpd_access(self, offset: int, data: bytes) -> None:
         """The address was written: fetch the data, or take it, and turn the flag over."""
-        at = pci.CAP_AT[Cap.VPD] + 2
+        at = pci.CAP_AT[Cap.VPD] + VPD_ADDRESS
         self._memory[at : at + 2] = data[max(at - offset, 0) : at - offset + 2]
         (address,) = struct.unpack_from("<H", self._memory, at)
         if not self.vpd_answers:
@@ -181,3 +184,8 @@ class ConfigSpace:
         """Takes back what `save()` gave."""
         vpd, self.vpd_answers = saved
         self.vpd[:] = vpd
+
+
+def _covers(offset: int, data: bytes, at: int) -> bool:
+    """Whether an access of `data` at `offset` has a byte at `at`."""
+    return offset <= at < offset + len(data)

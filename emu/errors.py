@@ -1,4 +1,4 @@
-"""What can go wrong with an emulated card, as a tree under `EmulatorError`."""
+"""What can go wrong with an emulated card, as a tree under `EmuError`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import errno
 import os
 
 
-class EmulatorError(Exception):
+class EmuError(Exception):
     """Anything this package refuses."""
 
 
-class ProfileError(EmulatorError):
+class ProfileError(EmuError):
     """A card's profile is not usable: says the file, the line where known, and the field."""
 
     def __init__(self, path: str, what: str, *, line: int = 0, field: str = "") -> None:
@@ -19,11 +19,11 @@ class ProfileError(EmulatorError):
         self.path, self.line, self.field = path, line, field
 
 
-class ModelError(EmulatorError):
+class ModelError(EmuError):
     """A silicon model wires something that does not fit the chip or the core."""
 
 
-class AccessError(EmulatorError, OSError):
+class AccessError(EmuError, OSError):
     """The card answered an access with an error (`errno` says which)."""
 
     def __init__(self, code: int, region: str, offset: int, length: int, verb: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emu.errors import EmulatorError
+from emu.errors import EmuError
 from emu.memfd import Memfd
 from emu.space import Space
 
@@ -41,9 +41,9 @@ class Snapshot:
         )
 
     def put(self, card: Card) -> None:
-        """Gives a card this state; EmulatorError if its profile is another."""
+        """Gives a card this state; EmuError if its profile is another."""
         if self.layout != _layout(card):
-            raise EmulatorError(f"the snapshot is not of a {card.profile.name}")
+            raise EmuError(f"the snapshot is not of a {card.profile.name}")
         for space, words in zip(_tables(card), self.tables, strict=True):
             space.words[:] = memoryview(words).cast("I")
         card.core.ports.load(self.commands)

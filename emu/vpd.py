@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from chip import vpd
 from chip.pci import PF
-from emu.errors import EmulatorError
+from emu.errors import EmuError
 from emu.profile import Profile
 from emu.state.identity import Identity
 
@@ -48,7 +48,7 @@ def _filler(up_to: int) -> bytes:
     """A vendor keyword so long that the next keyword's content starts at `up_to`."""
     blanks = up_to - 2 * vpd.KEYWORD_BYTES
     if not 0 <= blanks < 0x100:
-        raise EmulatorError("vital product data: no room for the version")
+        raise EmuError("vital product data: no room for the version")
     return _keyword(FILLER, b" " * blanks)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chip.firmware import Command, Retval
-from emu.errors import EmulatorError, ModelError
+from emu.errors import EmuError, ModelError
 
 if TYPE_CHECKING:
     from emu.firmware.firmware import Firmware
@@ -18,7 +18,7 @@ Answer = Callable[["Firmware", int, Any], Command]
 _ANSWERS: dict[type[Command], Answer] = {}
 
 
-class Refused(EmulatorError):
+class Refused(EmuError):
     """The firmware refuses a command; the driver sees `retval`."""
 
     def __init__(self, retval: Retval, why: str) -> None:

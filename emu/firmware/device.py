@@ -52,10 +52,8 @@ def hello(fw: Firmware, pf: int, ask: Hello) -> Command:
 @answers(Bye)
 def bye(fw: Firmware, pf: int, ask: Bye) -> Command:
     """What the driver had is free again."""
-    free_function(fw.state, pf)
-    if fw.state.master == pf:
-        fw.state.master = None
     fw.note(Facility.CORE, "PF%d: bye", pf)
+    fw.forget_function(pf)
     return ask.reply()
 
 

@@ -12,6 +12,7 @@ from chip.layout import sizeof
 from emu.firmware import boot
 from emu.firmware.answers import Refused, answer_of
 from emu.firmware.log import ADDRESS_UNIT, KIB, DeviceLog
+from emu.firmware.resources import free_function
 from emu.firmware.state import FirmwareState, Mode
 
 if TYPE_CHECKING:
@@ -101,6 +102,14 @@ class Firmware:
         header[0:4] = (int.from_bytes(header[0:4], "big") & ~REQUEST).to_bytes(4, "big")
         header[6] = Retval.EINVAL
         return bytes(header)
+
+    def forget_function(self, pf: int) -> None:
+        """A function was reset, or its driver left: what it had is free again."""
+        free_function(self.state, pf)
+        if self.state.master == pf:
+            self.state.master = None
+        self.note(Facility.FLR, "PF%d: resources freed", pf)
+        self.show()
 
     # State
 

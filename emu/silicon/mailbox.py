@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any
 
 from chip.firmware import MAILBOX_BYTES
+from chip.pci import PF
 from emu.firmware import Firmware, Mode
 from emu.silicon.model import Model, fault, reads, writes
 
@@ -83,10 +84,10 @@ class Mailboxes(Model):
         return words.cast("B")
 
     def reset(self) -> None:
-        """All mailboxes are idle."""
-        self.waiting.clear()
-        for pf in range(self.r.CIM_PF_MAILBOX_CTRL.count):
-            self._control(pf, 0)
+        """The function's mailbox is idle, and the firmware takes back what the function had."""
+        self.waiting.pop(PF, None)
+        self._control(PF, 0)
+        self.firmware.forget_function(PF)
 
     def save(self) -> Any:
         return dict(self.waiting), self.firmware.save()

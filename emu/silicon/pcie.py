@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-from chip.pci import CONFIG_BYTES, PF
+import mmap
+from typing import NamedTuple
+
+from chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
+from chip.pci import CONFIG_BYTES, PF, Bar
 from emu.config_space import ConfigSpace
 from emu.core import WINDOWS, Window
 from emu.ports import Index, When
 from emu.silicon.model import Model, fault, writes
 
 FUNCTIONS = 8
-DEFAULT_WINDOW = (0x1B800, 2048)
-"""Window 0 as every driver sets it up (t4_regs.h, MEMWIN0_BASE and MEMWIN0_APERTURE)."""
-APERTURE_SHIFT = 10
-"""PCIE_MEM_ACCESS_BASE_WIN.Window is the aperture's logarithm less this."""
+
+
+class Page(NamedTuple):
+    """A page of BAR0 that clients may map: it lies at its own offset in the file `fd`."""
+
+    fd: int
+    offset: int
+    size: int
 
 
 class MemoryWindows(Model):
     """Eight apertures of BAR0 that show adapter memory."""
 
+    def make(self) -> None:
+        self.mapped = False
+
     def wire(self) -> None:
-        offset, size = DEFAULT_WINDOW
-        window = size.bit_length() - 1 - APERTURE_SHIFT
         base = self.r.PCIE_MEM_ACCESS_BASE_WIN
         self.words.plain(self.r.PCIE_MEM_ACCESS_OFFSET, PF)
-        self.words.plain(
-            base, base.of(PCIEOfst=offset >> base.field("PCIEOfst").shift, Window=window)
-        )
+        self.words.plain(base, base.reset)
         self.place()
+
+    def map_page(self) -> Page:
+        """From now on clients may map the page of window 0, which therefore stays in its place."""
+        self.mapped = True
+        self.core.map_window(MEMWIN0.number, self.r.PCIE_MEM_ACCESS_OFFSET)
+        offset = MEMWIN0.base // mmap.PAGESIZE * mmap.PAGESIZE
+        return Page(self.core.memfds[Bar.REGISTERS].fd, offset, mmap.PAGESIZE)
 
     @writes("PCIE_MEM_ACCESS_BASE_WIN")
     def rebase(self, element: int, value: int) -> int:
-        self.words.set(self.r.PCIE_MEM_ACCESS_BASE_WIN, value, element)
+        """Moves a window of BAR0."""
+        base = self.r.PCIE_MEM_ACCESS_BASE_WIN
+        if self.mapped and element == MEMWIN0.number:
+            return self.words.get(base, element)
+        self.words.set(base, value, element)
         self.place()
         return value
 
@@ -45,7 +63,9 @@ class MemoryWindows(Model):
         word = self.words.get(base, number)
         if not word or base.get(word, "BIR"):
             return None
-        return Window(word & base.mask("PCIEOfst"), 1 << base.get(word, "Window") + APERTURE_SHIFT)
+        return Window(
+            word & base.mask("PCIEOfst"), 1 << base.get(word, "Window") + WINDOW_BASE_SHIFT
+        )
 
     def load(self, saved: None) -> None:
         self.place()
