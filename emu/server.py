@@ -64,7 +64,7 @@ def attach(card: Card, server: Server) -> None:
             prefetch=bar == Bar.DOORBELLS,
             mmap=_area(card) if bar == Bar.REGISTERS else None,
         )
-    server.irqs(msix=MSIX_VECTORS)
+    server.irqs(intx=1, msix=MSIX_VECTORS)
     server.on_reset = reset
 
 
