@@ -33,7 +33,7 @@ DRIVER = "drivers/net/ethernet/chelsio/cxgb4"
 KERNEL_FILES = shlex.split(
     "drivers/pci/access drivers/pci/vpd lib/zlib_deflate/deflate lib/zlib_deflate/deftree "
     "lib/sort lib/kstrtox lib/string lib/string_helpers lib/ctype lib/hexdump lib/find_bit "
-    "lib/bitmap lib/hweight lib/bitrev"
+    "lib/bitmap lib/hweight lib/bitrev lib/scatterlist"
 )
 #: Headers that a kernel build generates and whose content nothing here uses.
 EMPTY_HEADERS = (

@@ -102,10 +102,11 @@ class Harness:
     def __post_init__(self) -> None:
         self._c, self._copy = _load(self.library)
         self._python: list[PythonRegion] = []
-        self._card: Any = ffi.new("struct witness_card *")
+        card: Any = ffi.new("struct witness_card *")
         for bar, region in self.card.regions():
-            self._fill(self._card.bar[bar], region)
-        self._fill(self._card.config, self.card.config)
+            self._fill(card.bar[bar], region)
+        self._fill(card.config, self.card.config)
+        self._card = card
 
     def __enter__(self) -> Harness:
         return self

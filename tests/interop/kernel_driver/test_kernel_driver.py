@@ -12,7 +12,6 @@ from tests.interop.kernel_driver.build import BuildError, build
 from tests.interop.kernel_driver.harness import Budget, Harness, Oops, Options, RunError
 from tests.interop.kernel_driver.ram_card import RamCard
 from tests.interop.kernel_driver.ram_firmware import PTP, VI_ENABLE, RamFirmware
-from tests.interop.kernel_driver.source import cache, kernel_source
 
 pytestmark = pytest.mark.interop
 
@@ -25,16 +24,6 @@ MEASURED = {
     (6, 0, 0): (185_444, 110_500, 128, 45),
     (6, 2, 8): (203_794, 118_377, 1_572_992, 50),
 }
-
-
-@pytest.fixture(scope="session")
-def kernel() -> Path:
-    return kernel_source()
-
-
-@pytest.fixture(scope="session")
-def library(kernel: Path) -> Path:
-    return build(kernel, cache())
 
 
 @pytest.fixture

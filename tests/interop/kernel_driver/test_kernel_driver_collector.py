@@ -16,22 +16,15 @@ import pytest
 import cudbg
 import driver
 from tests.interop.kernel_driver import dump
-from tests.interop.kernel_driver.build import build
 from tests.interop.kernel_driver.harness import Harness
 from tests.interop.kernel_driver.ram_card import RamCard
 from tests.interop.kernel_driver.regions import PythonRegion
-from tests.interop.kernel_driver.source import cache, kernel_source
 
 pytestmark = pytest.mark.interop
 
 Accesses = dict[int, tuple[int, int, int, int]]
 Sequence = Counter[tuple[bool, int, bytes]]
 CARDS = [(generation, seed) for generation in (5, 6) for seed in (None, 1, 2)]
-
-
-@pytest.fixture(scope="session")
-def library() -> Path:
-    return build(kernel_source(), cache())
 
 
 def card_of(generation: int, seed: int | None) -> RamCard:

@@ -118,6 +118,17 @@ RELEASE(kfree)
 RELEASE(kvfree)
 RELEASE(vfree)
 
+#define PAGES(name)                                                                                \
+    void *name(unsigned int flags, unsigned int order);                                            \
+    void *name(unsigned int flags, unsigned int order)                                             \
+    {                                                                                              \
+        return by_flags((size_t)PAGE << order, flags);                                             \
+    }
+
+PAGES(__get_free_pages)
+PAGES(get_free_pages)
+RELEASE(free_pages)
+
 void *kmemdup(const void *source, size_t size, unsigned int flags);
 void *kmemdup(const void *source, size_t size, unsigned int flags)
 {

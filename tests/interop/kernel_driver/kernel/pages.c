@@ -40,6 +40,19 @@ dma_addr_t dma_map_page_attrs(struct device *dev, struct page *page, size_t offs
 	return page->private + offset;
 }
 
+unsigned int dma_map_sg_attrs(struct device *dev, struct scatterlist *list, int entries,
+			      enum dma_data_direction direction, unsigned long attributes)
+{
+	struct scatterlist *entry;
+	int i;
+
+	for_each_sg(list, entry, entries, i) {
+		sg_dma_address(entry) = sg_page(entry)->private + entry->offset;
+		sg_dma_len(entry) = entry->length;
+	}
+	return entries;
+}
+
 void *dma_alloc_attrs(struct device *dev, size_t size, dma_addr_t *handle, gfp_t flags,
 		      unsigned long attributes)
 {
