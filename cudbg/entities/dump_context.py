@@ -58,7 +58,7 @@ class DumpContext(Entity):
         _store([*egress, *ingress, *lists], area)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        if len(blob) % _RECORD:
+        if not len(blob) or len(blob) % _RECORD:
             raise FormatError(f"{self.name}: {len(blob)} bytes are not records of {_RECORD}")
         tables = [_table(kind, chip, blob) for kind in ContextType]
         rows = Lazy(lambda: _every_field(chip, blob))

@@ -61,7 +61,10 @@ the filter tuple of TCP (in the default filter mode)."""
 
 @entity(59, "LE_TCAM")
 class LeTcam(Entity):
-    """cudbg_collect_le_tcam(). A TID that cannot be read ends the list; that is a warning only."""
+    """cudbg_collect_le_tcam(). A TID that cannot be read ends the list; that is a warning only.
+
+    Of more than 49,568 TIDs the kernel's compression overwrites the last ones; here they are whole.
+    """
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         header = _read_header(io, chip)
@@ -103,7 +106,8 @@ def _read_header(io: Io, chip: Chip) -> Header:
 
 
 def _type(tid: int, header: Header) -> Entry:
-    """cudbg_get_le_type(). On a T5 the registers count quarters of TIDs, which it does not heed."""
+    """cudbg_get_le_type(). It does not heed that a T5's registers count quarters of TIDs, nor that
+    a T6's CLIP table comes last, so that TIDs of the hash table seem to be filters."""
     for start, kind in (
         (header.server_start, Entry.TCAM_CON),
         (header.filter_start, Entry.TCAM_SERVER),

@@ -1,4 +1,4 @@
-"""The control blocks in adapter memory that belong to the lookup engine's entries."""
+"""What the lookup engine's entries have in adapter memory: control blocks, and a hash table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from random import Random
 from chip import tcb
 from emu.silicon.model import Model
 from emu.state.tids import Connection, Filter
+
+HASH_ENTRY_BYTES = 64
+TUPLE_WORDS = 11
+"""Of a hash table's entry in memory: its tuple, then its flags (assumed)."""
 
 
 class ControlBlocks(Model):
@@ -60,3 +64,17 @@ class ControlBlocks(Model):
             action = {"direct_steer": 1, "rss_info": queue.id}
         counts = {"packet_count": item.packets, "byte_count": item.octets}
         return tcb.encode(tcb.FILTER, non_offload=1, **action, **counts)
+
+
+class HashTable(Model):
+    """The entries of connections beyond the TCAM, as far as the region in memory goes."""
+
+    def wire(self) -> None:
+        lookup, region = self.state.lookup, self.state.memory_map["LE hash"]
+        for connection in lookup.connections:
+            start = (connection.tid - lookup.regions.hash_base) * HASH_ENTRY_BYTES
+            if 0 <= start <= region.size - HASH_ENTRY_BYTES:
+                *words, flags = connection.entry.words()
+                kept = (*words[:TUPLE_WORDS], flags)
+                data = b"".join(word.to_bytes(4, "little") for word in kept)
+                self.memories.write(region.base + start, data)

@@ -1,8 +1,8 @@
 """How the lookup engine's table is divided, and the connections, servers and filters in it.
 
 The TCAM's entries come first, then those of the hash table in memory; on a T6, the TCAM of local
-IPv6 addresses (CLIP) is a third part behind them. The sizes of the regions are those that
-Chelsio's default configuration files ask for.
+IPv6 addresses (CLIP) is a third part behind them (as the driver's dump counts: assumed). The sizes
+of the regions are those that Chelsio's default configuration files ask for.
 """
 
 from __future__ import annotations
