@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -62,15 +63,22 @@ class Adapter:
     """An adapter behind a transport, probed when this is made.
 
     Until `collect` was called nothing is touched that the kernel's driver does not touch before
-    its dump; `summary` is for afterwards.
+    its dump; `summary` is for afterwards. `io` replaces the transport's (to trace it); `sleep`
+    takes seconds.
     """
 
-    def __init__(self, transport: Transport, io: Io | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        io: Io | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._transport = transport
         self.io = io or transport.io()
-        self.probed: Probed = probe(self.io)
+        self.probed: Probed = probe(self.io, sleep)
         units()  # all modules are there before the first dump begins
-        self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf)
+        self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf, sleep)
         self.report: Report | None = None
         """Of the last dump."""
 

@@ -21,7 +21,8 @@ enum {
     AHEAD_MOST = 1024,    /* rows sent ahead at most */
     POLLED_MOST = 4096,   /* polls sent ahead at most */
     SPIN_MOST_US = 100,   /* longer delays sleep */
-    GRACE_MS = 1000,      /* what a poll may last beyond its attempts * delay */
+    PATIENCE = 4,         /* a poll may last this times attempts * delay, */
+    GRACE_MS = 1000,      /* and this besides */
 };
 _Static_assert(sizeof(((struct engine *)0)->polled) == POLLED_MOST * sizeof(uint32_t), "room for each poll");
 
@@ -122,7 +123,8 @@ static void delay(uint32_t us)
  * `late` is set if the first read was not the last. */
 static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offset, uint32_t *value, int *late)
 {
-    uint64_t deadline = now_us() + (uint64_t)op->attempts * op->delay_us + GRACE_MS * 1000ull;
+    uint64_t nominal = (uint64_t)op->attempts * op->delay_us;
+    uint64_t deadline = now_us() + PATIENCE * nominal + GRACE_MS * 1000ull;
     for (uint32_t left = op->attempts;; *late = 1) {
         int result = transport(e, e->io->read(e->io->cookie, offset, value, 4, 1));
         if (!result)

@@ -71,13 +71,13 @@ class Outbound(Queue):
         size, _ = self._extent(io, chip)
         area, r = ctx.area(size), chip.r
         size, base = self._extent(io, chip)
-        if not size:
-            raise Status(status.SYSTEM_ERROR, sys_err=status.SYSTEM_ERROR)
         config = r.CIM_OBQ_DBG_CFG
         address = config.field("ObqDbgAddr").put(base // _WORD)
         requests = Each(address | config.of(ObqDbgEn=1), 1 << config.field("ObqDbgAddr").shift)
         busy = Poll(config, config.mask("ObqDbgBusy"), 0, _OUTBOUND_ATTEMPTS, delay_us=1)
         _read(io, config, requests, busy, r.CIM_OBQ_DBG_DATA, area[:size])
+        if not size:
+            raise Status(status.SYSTEM_ERROR, sys_err=status.SYSTEM_ERROR)
 
     def _extent(self, io: Io, chip: Chip) -> tuple[int, int]:
         """Size and base of the queue in bytes."""
