@@ -71,13 +71,13 @@ def cim(card: RamCard) -> dict[int, int]:
     return space
 
 
-def late(card: RamCard, register: int, value: int, reads: int) -> None:
-    """`register` shows `value` at that many reads in a row, then the rest of what it holds."""
+def late(card: RamCard, register: int, bits: int, reads: int) -> None:
+    """`register` shows `bits` at that many reads in a row, then no more."""
     left = reads
 
     def read(stored: int) -> int:
         nonlocal left
         left -= 1
-        return value if left >= 0 else stored
+        return stored | bits if left >= 0 else stored & ~bits
 
     card.on_read[register] = read
