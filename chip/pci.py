@@ -149,10 +149,10 @@ class ExpressCap(LittleStruct):
         ("id", u8),
         ("next", u8),
         *little_word("irq:9:5 slot:8:1 type:4:4 version:0:4", u16),
-        *little_word("flr:28:1 role_based_errors:15:1 ext_tag:5:1 payload:0:3"),
+        *little_word("can_flr:28:1 role_based_errors:15:1 can_ext_tag:5:1 max_payload:0:3"),
         *little_word(
-            "flr:15:1 readrq:12:3 noread_snoop:11:1 ext_tag:8:1 payload:5:3 relax_en:4:1"
-            " urre:3:1 fere:2:1 nfere:1:1 cere:0:1",
+            "start_flr:15:1 readrq:12:3 noread_snoop:11:1 ext_tag_en:8:1 payload_size:5:3"
+            " relax_en:4:1 urre:3:1 fere:2:1 nfere:1:1 cere:0:1",
             u16,
         ),
         ("devsta", u16),
