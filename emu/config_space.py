@@ -26,7 +26,7 @@ MSIX_CTRL, MSIX_BITS = 2, 0xC000
 PM_CSR, PM_BITS = 4, 0x0103
 DEVCTL_BITS, DEVCTL2_BITS, LNKCTL_BITS = 0x7FFF, 0x041F, 0x01FB
 LNKCTL = 0x10
-VPD_ADDRESS, VPD_FLAG = 2, 0x8000
+VPD_ADDRESS, VPD_DATA, VPD_FLAG = 2, 4, 0x8000
 FLR_AT, FLR_BIT = pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL + 1, 0x80
 """The upper byte of DEVCTL, and its bit that asks for a function level reset."""
 MSIX_VECTORS = 128
@@ -64,6 +64,7 @@ class ConfigSpace:
         self._allow(pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL2, DEVCTL2_BITS, 2)
         self._allow(pci.CAP_AT[Cap.EXP] + LNKCTL, LNKCTL_BITS, 2)
         self._allow(pci.CAP_AT[Cap.MSIX] + MSIX_CTRL, MSIX_BITS, 2)
+        self._allow(pci.CAP_AT[Cap.VPD] + VPD_DATA, 0xFFFFFFFF, 4)
 
     def _header(self) -> None:
         card = self._card.profile.card
@@ -94,10 +95,12 @@ class ConfigSpace:
             id=Cap.EXP,
             next=pci.CAP_AT[Cap.MSIX],
             version=2,
-            flr=1,
+            can_flr=1,
             role_based_errors=1,
-            ext_tag=1,
-            payload=1,
+            can_ext_tag=1,
+            max_payload=1,
+            relax_en=1,
+            readrq=2,
             width=8,
             speed=pci.LinkSpeed.GT_8_0,
             nlw=8,

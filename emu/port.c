@@ -2,16 +2,17 @@
 
 #include "emu/internal.h"
 
-static uint32_t port_row(const struct port *port)
+/* The first word of the row that the port's registers number; beyond any table if there is no such row. */
+static uint32_t row_start(const struct port *port)
 {
-    uint32_t row = 0;
+    uint64_t row = 0;
 
     for (uint32_t i = 0; i < port->part_count; i++) {
         const struct row_part *part = &port->parts[i];
 
-        row += ((*part->word >> part->shift) & part->mask) * part->scale;
+        row += (uint64_t)((*part->word >> part->shift) & part->mask) * part->scale;
     }
-    return row;
+    return row < port->table->count ? (uint32_t)row * port->width : port->table->count;
 }
 
 /* Moves the first part on to the next row. */
@@ -25,7 +26,7 @@ static void port_step(const struct port *port)
 
 int emu_port_fetch(struct core *core, const struct port *port)
 {
-    const uint32_t from = port_row(port) * port->width;
+    const uint32_t from = row_start(port);
     int rc = 0;
 
     for (uint32_t i = 0; i < port->width && !rc; i++) {
@@ -39,7 +40,7 @@ int emu_port_fetch(struct core *core, const struct port *port)
 
 static int port_store(struct core *core, const struct port *port)
 {
-    const uint32_t to = port_row(port) * port->width;
+    const uint32_t to = row_start(port);
     int rc = 0;
 
     for (uint32_t i = 0; i < port->width && !rc; i++)
@@ -89,5 +90,5 @@ int emu_data_write(struct core *core, struct space *space, uint32_t index, uint3
     const struct port *port = &core->ports[space->links[index]];
 
     space->words[index] = value;
-    return emu_word_write(core, port->table, port_row(port) * port->width + (index - port->first), value);
+    return emu_word_write(core, port->table, row_start(port) + (index - port->first), value);
 }

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
 from chip.pci import CONFIG_BYTES, PF, Bar
+from chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from emu.config_space import ConfigSpace
 from emu.core import WINDOWS, Window
 from emu.ports import Index, When
@@ -98,6 +99,7 @@ class ConfigBackDoor(Model):
         )
 
     def reset(self) -> None:
+        """Configuration space is as it was at power-on."""
         self.config.reset()
 
     def save(self) -> object:
@@ -105,3 +107,16 @@ class ConfigBackDoor(Model):
 
     def load(self, saved: object) -> None:
         self.config.load(saved)
+
+    @fault("vpd-silent", "The VPD capability never has its data ready: VPD_DATA times out.")
+    def silence_vpd(self) -> None:
+        self.config.vpd_answers = False
+
+    @fault("vpd-bad-checksum", "The VPD's checksum is wrong: VPD_DATA fails with -22.")
+    def spoil_vpd(self) -> None:
+        self.config.vpd[BASE + LARGE_TAG_BYTES] ^= 0x01
+
+    @fault("vpd-no-version", "There are no digits where the VPD's version stands: it fails (-22).")
+    def lose_vpd_version(self) -> None:
+        at = virtual_address(VERSION_ADDRESS, PF)
+        self.config.vpd[at : at + VERSION_BYTES] = b"xx"
