@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import emu
 from chip import T6, Chip
 from chip.le import RESPONSE_WORDS
-from cudbg.entities.le_tcam import Header, Record
 from cudbg.entity import units
 from cudbg.errors import FormatError
+from cudbg.le_table import Header, Record
 from emu.silicon.le import DebugPort
 from emu.state.tids import Connection
 
@@ -226,9 +226,12 @@ def one_at_a_time(card: emu.Card, header: Header) -> Iterator[int]:
         tid += (4 if in_clip else 2) if wide else 1
 
 
-@pytest.fixture(scope="module")
-def empty() -> emu.Card:
-    return card_of(T6, connections=0, filters=0)
+@pytest.fixture(scope="module", params=[50, 1 << 13], ids=lambda ahead: f"{ahead} ahead")
+def empty(request: pytest.FixtureRequest) -> Iterator[emu.Card]:
+    """A card without entries; its table is read in parts of so many TIDs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cudbg.le_table._AHEAD", request.param)
+        yield card_of(T6, connections=0, filters=0)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -241,7 +244,8 @@ def test_entries_read_ahead_are_those_read_one_at_a_time(
     words[:] = memoryview(bytes(4 * len(words))).cast("I")
     for tid in wide:
         words[RESPONSE_WORDS * tid + 16], words[RESPONSE_WORDS * tid + 9] = 0x8000, 0x00C00000
-    header, records = parsed(dumped(empty))
+    found = dumped(empty)
+    header, records = parsed(found)
     assert [record.tid for record in records] == list(one_at_a_time(empty, header))
 
 

@@ -1,0 +1,206 @@
+"""The lookup engine's table, read through its debug port (cudbg_collect_le_tcam()).
+
+An IPv6 entry takes several TIDs, of which the kernel reads the first only; so which TIDs it reads
+depends on what it has read. That would be a wait for each. But entries begin at even TIDs (in the
+T6's CLIP TCAM, at every fourth): those are read ahead, then what lies between and is no part of
+one. What is still missing when the table is walked as the kernel walks it, is read by itself.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from chip import Chip
+from chip.layout import LittleStruct, sizeof, u32
+from chip.le import LE_MODE, MAX_POLLS, READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS, Entry
+from cudbg.errors import DeadDevice, DeviceError
+from cudbg.io import Check, Io, Op, Poll, Read, Write
+from cudbg.io import Column as Cell
+
+
+class Header(LittleStruct):
+    """struct cudbg_tcam: where the regions begin, as the registers say."""
+
+    _fields_ = (
+        ("filter_start", u32),
+        ("server_start", u32),
+        ("clip_start", u32),
+        ("routing_start", u32),
+        ("tid_hash_base", u32),
+        ("max_tid", u32),
+    )
+
+
+class Record(LittleStruct):
+    """struct cudbg_tid_data."""
+
+    _fields_ = (
+        ("tid", u32),
+        ("dbig_cmd", u32),
+        ("dbig_conf", u32),
+        ("dbig_rsp_stat", u32),
+        ("data", u32 * RESPONSE_WORDS),
+    )
+
+
+RECORD_BYTES = sizeof(Record)
+_RECORD_WORDS = RECORD_BYTES // 4
+_READ_FROM = Record.dbig_rsp_stat.offset
+_ANSWER = RECORD_BYTES - _READ_FROM
+"""Bytes of a record that are read: status and data."""
+_STATUS, _DATA = _READ_FROM // 4, _READ_FROM // 4 + 1
+"""Their words in a record."""
+_COMMAND = READ_COMMAND << 20  # DBGICMD
+_PAIR = 2
+"""TIDs of an IPv6 entry, outside of the CLIP TCAM."""
+_IPV6 = 0x8000
+_IPV6_IN_TCAM = 0x00C00000
+"""What word 9 of a connection in the TCAM must be besides, for the driver to take it for IPv6:
+the filter tuple of TCP (in the default filter mode)."""
+_AHEAD = 1 << 13
+"""TIDs that are read ahead at most."""
+
+
+def read_header(io: Io, chip: Chip) -> Header:
+    """cudbg_fill_le_tcam_info()"""
+    le, r = chip.le, chip.r
+    header = Header()
+    header.tid_hash_base = io.read(r[le.hash_base])
+    header.routing_start = io.read(r[le.routing_start])
+    header.clip_start = io.read(r[le.clip_start])
+    header.filter_start = io.read(r[le.filter_start])
+    header.server_start = io.read(r[le.server_start])
+    config = io.read(r.LE_DB_CONFIG)
+    hashing = r.LE_DB_CONFIG.get(config, "HASHEN")
+    hash_config = io.read(r.LE_DB_HASH_CONFIG) if hashing else 0
+    header.max_tid = le.max_tid(config, hash_config, header.tid_hash_base) & 0xFFFFFFFF
+    return header
+
+
+def _type(tid: int, header: Header) -> Entry:
+    """cudbg_get_le_type(). It does not heed that a T5's registers count quarters of TIDs, nor that
+    a T6's CLIP table comes last, so that TIDs of the hash table seem to be filters."""
+    for start, kind in (
+        (header.server_start, Entry.TCAM_CON),
+        (header.filter_start, Entry.TCAM_SERVER),
+        (header.clip_start, Entry.TCAM_FILTER),
+        (header.routing_start, Entry.TCAM_CLIP),
+        (header.tid_hash_base, Entry.TCAM_ROUTING),
+        (header.max_tid, Entry.HASH_CON),
+    ):
+        if tid < start:
+            return kind
+    return Entry.INVALID_TID
+
+
+class TableReader:
+    """Reads the whole table; `header` says how long it is."""
+
+    def __init__(self, io: Io, chip: Chip, header: Header) -> None:
+        self._io, self._r, self._le, self._header = io, chip.r, chip.le, header
+        self._tids = range(0)  # those whose records are at hand
+        self._found = self._words = memoryview(b"")
+        config = self._r.LE_DB_DBGI_CONFIG
+        self._start = config.of(DBGICMDSTRT=1, DBGICMDMODE=LE_MODE)
+        self._request: list[Op] = [
+            *(Write(self._r.LE_DB_DBGI_REQ_DATA + 4 * i, 0) for i in range(REQUEST_WORDS)),
+            Write(self._r.LE_DB_DBGI_REQ_TCAM_CMD, Cell(plus=_COMMAND)),
+            Write(config, self._start),
+        ]
+        busy = config.mask("DBGICMDBUSY")
+        self._idle = Poll(config, busy, 0, MAX_POLLS, error=-errno.EBUSY)
+
+    def read(self, records: memoryview) -> int:
+        """Fills `records`; returns the TID at which the list ends."""
+        most: int = self._header.max_tid
+        last = max(most - self._le.clip_step, 0)  # apart: what is read last leaves its marks
+        tid = out = 0
+        while tid < most:
+            self._read_ahead(range(tid, min(tid + _AHEAD, last if tid < last else most)))
+            while tid in self._tids:
+                if not self._has(tid) and not self._read_one(tid):
+                    known = self._record(tid)[4 : _READ_FROM + 4]  # all but the TID and the data
+                    records[out + 4 : out + _READ_FROM + 4] = known
+                    return tid
+                records[out : out + RECORD_BYTES] = self._record(tid)
+                tid, out = tid + self._step(tid), out + RECORD_BYTES
+        return most
+
+    def _record(self, tid: int) -> memoryview:
+        at = RECORD_BYTES * (tid - self._tids.start)
+        return self._found[at : at + RECORD_BYTES]
+
+    def _word(self, tid: int, word: int) -> int:
+        return self._words[_RECORD_WORDS * (tid - self._tids.start) + word]
+
+    def _has(self, tid: int) -> bool:
+        """A valid status says that the record was read."""
+        return tid in self._tids and bool(self._word(tid, _STATUS) & 1)
+
+    def _entry_of(self, tid: int) -> tuple[int, int]:
+        """Where the entry begins that `tid` may be a part of, and how many TIDs one has there."""
+        in_clip = tid - self._header.clip_start
+        if 0 <= in_clip < self._le.clip_tids:
+            return tid - in_clip % self._le.clip_step, self._le.clip_step
+        return tid - tid % _PAIR, _PAIR
+
+    def _step(self, tid: int) -> int:
+        """From this entry to the next (cudbg_is_ipv6_entry())."""
+        if tid & 1 or not self._word(tid, _DATA + 16) & _IPV6:
+            return 1
+        kind = _type(tid, self._header)
+        in_tcam = kind == Entry.TCAM_CON and self._word(tid, _DATA + 9) == _IPV6_IN_TCAM
+        return self._entry_of(tid)[1] if in_tcam or kind == Entry.HASH_CON else 1
+
+    def _read_ahead(self, tids: range) -> None:
+        """Where entries begin; then, up to the first that failed, what they do not cover."""
+        self._tids = tids
+        self._found = memoryview(bytearray(RECORD_BYTES * len(tids)))
+        self._words = self._found.cast("I")
+        firsts = [tid for tid in tids if self._entry_of(tid)[0] == tid]
+        end = self._read_many(firsts)
+        between = (tid for tid in tids if tid < end and self._entry_of(tid)[0] != tid)
+        self._read_many([tid for tid in between if not self._covered(tid)])
+
+    def _covered(self, tid: int) -> bool:
+        first, _ = self._entry_of(tid)
+        return self._has(first) and first + self._step(first) > tid
+
+    def _read_many(self, tids: Sequence[int]) -> int:
+        """Reads entries; the first that failed, or the end of those at hand."""
+        data = memoryview(bytearray(_ANSWER * len(tids)))
+        valid = Check(self._r.LE_DB_DBGI_RSP_STATUS, 1, 1, error=-errno.EIO, keep=True)
+        answer = Read(self._r.LE_DB_DBGI_RSP_DATA, count=RESPONSE_WORDS)
+        failed = _run(self._io, [*self._request, self._idle, valid, answer], tids, data)
+        for i, tid in enumerate(tids[:failed]):
+            self._store(tid, data[_ANSWER * i : _ANSWER * (i + 1)])
+        return tids[failed] if failed < len(tids) else self._tids.stop
+
+    def _read_one(self, tid: int) -> bool:
+        """Reads one entry in steps; if it fails, the record holds what is known by then."""
+        self._store(tid, b"")
+        if _run(self._io, [*self._request, self._idle], [tid], memoryview(bytearray())) == 0:
+            self._io.read(self._r.LE_DB_DBGI_CONFIG)  # which is too late, whatever it says
+            return False
+        answer = self._io.read_run(self._r.LE_DB_DBGI_RSP_STATUS, 1)
+        if answer[0] & 1:
+            answer += self._io.read_run(self._r.LE_DB_DBGI_RSP_DATA, RESPONSE_WORDS)
+        self._store(tid, answer)
+        return self._has(tid)
+
+    def _store(self, tid: int, answer: bytes | memoryview) -> None:
+        at = _RECORD_WORDS * (tid - self._tids.start)
+        self._words[at], self._words[at + 1], self._words[at + 2] = tid, _COMMAND | tid, self._start
+        self._record(tid)[_READ_FROM : _READ_FROM + len(answer)] = answer
+
+
+def _run(io: Io, ops: Sequence[Op], tids: Sequence[int], data: memoryview) -> int:
+    """How many TIDs were read before one failed."""
+    try:
+        io.run(ops, tids, data)
+    except DeadDevice:
+        raise
+    except DeviceError as error:
+        return error.rows
+    return len(tids)
