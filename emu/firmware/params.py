@@ -121,15 +121,15 @@ FUNCTION: dict[Pf, Value] = {
     Pf.RAWF_START: lambda fw, y, z: fw.chip.mps_tcam_entries - RAW_MACS,
     Pf.RAWF_END: lambda fw, y, z: fw.chip.mps_tcam_entries - 1,
 }
-WRITABLE = {
-    Dev.FWCACHE,
-    Dev.HPFILTER_REGION_SUPPORT,
-    Dev.HASHFILTER_WITH_OFLD,
-    Dev.HMA_SIZE,
-    Pf.CPLFW4MSG_ENCAP,
-    Pf.PORT_CAPS32,
-    Pf.SCHEDCLASS_ETH,
-    *Dmaq,
+WRITABLE: dict[type[Any], set[Any]] = {
+    Dev: {
+        Dev.FWCACHE,
+        Dev.HPFILTER_REGION_SUPPORT,
+        Dev.HASHFILTER_WITH_OFLD,
+        Dev.HMA_SIZE,
+    },
+    Pf: {Pf.CPLFW4MSG_ENCAP, Pf.PORT_CAPS32, Pf.SCHEDCLASS_ETH},
+    Dmaq: set(Dmaq),
 }
 """What drivers may set; it is remembered, and otherwise has no effect here."""
 
@@ -150,7 +150,7 @@ def params(fw: Firmware, pf: int, ask: Params) -> Command:
 def _check_writable(fw: Firmware, ask: Params) -> None:
     for one in ask.asked:
         which, _, _ = param_of(one.mnem)
-        if which not in WRITABLE:
+        if which not in WRITABLE.get(type(which), ()):
             raise _unknown(fw, one.mnem)
 
 
