@@ -103,7 +103,7 @@ def test_a_word_with_a_behaviour_cannot_get_another() -> None:
 
 @pytest.mark.parametrize("decorator", [reads, writes])
 def test_a_misspelt_register_fails_where_the_class_is_made(decorator: object) -> None:
-    with pytest.raises(UnknownRegister, match="did you mean .*SGE_CONTROL"):
+    with pytest.raises(UnknownRegister, match=r"did you mean .*SGE_CONTROL"):
 
         class Misspelt(Model):
             @decorator("SGE_CONTROLL")  # type: ignore[operator,untyped-decorator]

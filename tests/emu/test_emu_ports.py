@@ -205,7 +205,7 @@ def test_a_row_number_of_no_part_or_too_many_is_refused() -> None:
 
 
 def test_data_past_the_end_of_a_space_is_refused() -> None:
-    made, table = machine(rows=1, width=16)
+    made = core()
     made.words.registers("cim", 0x144 // 4 + 1)
     cfg, data = R.UP_UP_DBG_LA_CFG, R.UP_UP_DBG_LA_DATA
     late = made.words.table("late", rows=1, width=2)
