@@ -94,6 +94,7 @@ def pyvfio_user_server() -> FFI:
         [
             "pyvfio_user/server.c",
             "pyvfio_user/server_check.c",
+            "pyvfio_user/server_device.c",
             "pyvfio_user/server_library.c",
             "pyvfio_user/server_socket.c",
             "pyvfio_user/server_stream.c",
@@ -144,3 +145,4 @@ emu = _extension(
                                           uint32_t length, int is_write);
     """,
 )
+bench = _extension("bench._cffi", ["pyvfio_user/io.h", "bench/load.h"], ["bench/load.c"])

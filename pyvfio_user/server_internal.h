@@ -83,7 +83,7 @@ void server_clear_stream(struct server *server);
 bool server_message_is_harmful(struct server *server, const struct vfio_user_header *header,
                                const void *payload, size_t length);
 
-/* server.c */
+/* server_device.c */
 void server_log(struct server *server, int level, const char *message);
 
 #endif
