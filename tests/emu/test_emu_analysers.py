@@ -13,11 +13,12 @@ TP_CONFIG, TP_DATA, TP_ENABLE = 0x7ED4, 0x7ED8, 1 << 12
 RX_SELECT, RX_POINTER, RX_DATA, RX_WRITE = 0x1923C, 0x19240, 0x19244, 0x19248
 TX_POINTER, TX_DATA, TX_WRITE, STRIDE = 0x8EC0, 0x8EC4, 0x8EC8, 0x10
 STROBE, DEBUG = 0x8F70, 0x8F74
+SMALL = {"edc0": 1, "edc1": 1, "mc0": 1}
 
 
 @pytest.fixture(params=["t520-cr", "t62100-cr"])
 def card(request: pytest.FixtureRequest) -> emu.Card:
-    return emu.Card.load(request.param, strict=True)
+    return emu.Card.load(request.param, strict=True, memory=SMALL)
 
 
 def cim_read(card: emu.Card, address: int) -> int:
@@ -49,9 +50,9 @@ def test_a_pointer_without_read_enable_fetches_nothing(card: emu.Card) -> None:
 
 
 def test_no_write_moves_the_write_pointer(card: emu.Card) -> None:
-    pointer = cim_read(card, LA_CONFIG) >> 16
+    pointer = cim_read(card, LA_CONFIG) >> 16 & 0xFFF
     cim_write(card, LA_CONFIG, 0xFFFFFFFF)
-    assert cim_read(card, LA_CONFIG) >> 16 == pointer
+    assert cim_read(card, LA_CONFIG) >> 16 & 0xFFF == pointer
 
 
 def test_an_interface_shows_the_words_at_both_read_pointers(card: emu.Card) -> None:
