@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := setup.py cffi_build.py $(wildcard pyvfio_user/*.[ch] emu/*.[ch] driver/*.[ch])
+SOURCES := setup.py cffi_build.py $(wildcard pyvfio_user/*.[ch] emu/*.[ch] driver/*.[ch] bench/*.[ch])
 
 .PHONY: help demo test check test-kernels bench clean
 

@@ -6,5 +6,6 @@ setup(
         "cffi_build.py:pyvfio_user_server",
         "cffi_build.py:emu",
         "cffi_build.py:driver",
+        "cffi_build.py:bench",
     ]
 )

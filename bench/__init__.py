@@ -1,1 +1,1 @@
-"""What is measured, how, and the plots. Every figure is a ratio measured in the same run."""
+"""What is measured, how, and the plots: `vmcoredd bench`. Every figure is a ratio of one run."""

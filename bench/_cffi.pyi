@@ -1,0 +1,6 @@
+"""The compiled loads; their declarations are load.h."""
+
+from typing import Any
+
+ffi: Any
+lib: Any

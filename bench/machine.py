@@ -1,0 +1,58 @@
+"""The machine that measures: its cpus, and who runs on which."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The cpus of the client (this process) and of the server."""
+
+    name: str
+    client: frozenset[int]
+    server: frozenset[int]
+
+
+def placements() -> tuple[Placement, ...]:
+    """Client and server on a cpu each (where there are two), and both on one."""
+    cpus = sorted(os.sched_getaffinity(0))
+    first = frozenset(cpus[:1])
+    one = Placement("one cpu", first, first)
+    if len(cpus) < 2:
+        return (one,)
+    return Placement("two cpus", first, frozenset(cpus[1:2])), one
+
+
+@contextlib.contextmanager
+def on_cpus(cpus: frozenset[int]) -> Iterator[None]:
+    """This thread, and those that it starts, on `cpus`."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def describe() -> dict[str, object]:
+    """What a reader must know of the machine to compare figures."""
+    return {
+        "processor": _processor(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
