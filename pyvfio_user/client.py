@@ -14,11 +14,11 @@ What the server answers is checked in every field, and every silence is bounded 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import mmap
 import os
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 from . import device, protocol
@@ -31,7 +31,7 @@ from .protocol import Capabilities, Command, DmaFlag, IrqIndex, IrqSet
 COUNT_MAX = 256  # regions or interrupt indexes of a device
 
 
-class Client:
+class Client(contextlib.AbstractContextManager["Client"]):
     """A connection to the server at `path`.
 
     `deadline`: seconds that the server may be silent while an answer is due. `spin`: seconds to
@@ -49,15 +49,7 @@ class Client:
         self._fds: list[int] = []
         self._ios: dict[int, Any] = {}
 
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -77,7 +77,6 @@ def _give(path: str, uid: int) -> None:
     try:
         os.chown(path, uid, -1)
     except OSError as error:
-        os.unlink(path)
         raise ListenError(path, f"owner {uid}: {error.strerror}", error.errno or 0) from error
 
 

@@ -27,7 +27,7 @@ import mmap
 import os
 import signal
 from collections.abc import Callable, Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from . import listen, pci
@@ -41,7 +41,7 @@ CONFIG = 7  # VFU_PCI_DEV_CFG_REGION_IDX
 VFU_READ, VFU_WRITE, VFU_MEM, VFU_ALWAYS_CB = 1, 2, 4, 8  # VFU_REGION_FLAG_*
 
 
-class Server(Callbacks):
+class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
     """A device on a socket at `path`, which clients may connect to as soon as this returns.
 
     `mode` and `owner` (a user's name or number) are the socket's. `deadline`: seconds that a client
@@ -65,15 +65,21 @@ class Server(Callbacks):
         reason = lib.server_unavailable()
         if reason:
             raise ServerUnavailable(ffi.string(reason).decode())
-        self.path = os.path.abspath(os.fspath(path))
+        self.path = os.fspath(path)
+        self._file = os.path.abspath(path)  # may be too long to bind, not to remove
         self._handle = ffi.new_handle(self)
         self._regions: dict[int, Any] = {}
         self._bars: dict[int, int] = {}
         self._realized = False
         self._server: Any = ffi.NULL
-        with listen.prepared(self.path, mode, owner):
-            self._server = self._create(deadline, spin)
-            self._made = listen.identity(self.path)
+        self._made = (0, 0)
+        try:
+            with listen.prepared(self.path, mode, owner):
+                self._server = self._create(deadline, spin)
+                self._made = listen.identity(self._file)
+        except BaseException:
+            self.close()
+            raise
 
     def _create(self, deadline: float, spin: float) -> Any:
         callbacks = ffi.new(
@@ -100,21 +106,13 @@ class Server(Callbacks):
             raise ListenError(self.path, os.strerror(-error[0]), -error[0])
         return server
 
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End it all; nothing is left behind. Not while `run` is running."""
         if self._server:
-            listen.remove(self.path, self._made)
+            listen.remove(self._file, self._made)
             lib.server_destroy(self._server)
             self._server = ffi.NULL
 

@@ -114,9 +114,9 @@ static inline int call_2026(setup_dma_2026 *setup, vfu_ctx_t *ctx)
 
 static int setup_dma(vfu_ctx_t *ctx)
 {
-    return _Generic(&vfu_setup_device_dma, setup_dma_2025 *: call_2025, setup_dma_2026 *:
-    call_2026)(
-        vfu_setup_device_dma, ctx);
+    return _Generic(&vfu_setup_device_dma,
+                    setup_dma_2025 *: call_2025,
+                    setup_dma_2026 *: call_2026)(vfu_setup_device_dma, ctx);
 }
 
 /* Setting up */
@@ -178,8 +178,7 @@ int server_add_region(struct server *server, int index, const struct server_regi
     struct iovec area = {(void *)(uintptr_t)region->area_offset, region->area_length};
     bool mapped = region->area_length != 0;
 
-    if (index < 0 || index >= REGIONS || region->size > UINT32_MAX) /* the library's field has 32
-    bits */
+    if (index < 0 || index >= REGIONS || region->size > UINT32_MAX) /* 32 bits in the library */
         return -EINVAL;
     server->regions[index].access = region->access;
     server->regions[index].cookie = region->cookie;
@@ -213,8 +212,9 @@ int server_set_irqs(struct server *server, int index, uint32_t count)
 {
     if (index < 0 || index >= VFU_DEV_NUM_IRQS)
         return -EINVAL;
-    return vfu_setup_device_nr_irqs(server->ctx, (enum vfu_dev_irq_type)index, count) < 0 ? -errno
-                                                                                          : 0;
+    if (vfu_setup_device_nr_irqs(server->ctx, (enum vfu_dev_irq_type)index, count) < 0)
+        return -errno;
+    return 0;
 }
 
 int server_realize(struct server *server)

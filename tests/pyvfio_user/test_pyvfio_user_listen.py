@@ -140,3 +140,14 @@ def test_a_closed_server_says_so(path: str) -> None:
     server.close()
     with pytest.raises(ListenError, match=r"closed"):
         server.irq(0)
+
+
+def test_a_relative_path_may_stand_in_a_folder_with_a_long_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with Server("socket"):
+        monkeypatch.chdir(tmp_path)
+    assert os.listdir(folder) == []
