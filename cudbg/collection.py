@@ -181,6 +181,8 @@ class _Collection:
             self._report.dead = str(death)
         except DeviceError as error:
             entity.code = entity.sys_err = error.code
+        except MemoryError:  # as where one of the kernel's collectors gets none
+            entity.code = -errno.ENOMEM
 
     def _unit(self, number: int) -> Entity:
         unit = units().get(number)

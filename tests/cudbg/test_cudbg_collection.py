@@ -180,6 +180,13 @@ def test_collect_keeps_the_plain_code_where_there_is_no_sys_err(make: Any) -> No
     assert header(buffer, "MBOX_LOG") == (3800, 0, -22, 0, 0, 0)
 
 
+def test_collect_goes_on_behind_an_entity_for_which_there_is_no_memory(make: Any) -> None:
+    make({"QDESC": failing(MemoryError(), 100), "CCTRL": filled(8)})
+    _, buffer = dump()
+    assert header(buffer, "QDESC") == (3800, 0, -12, 0, 0, 0)
+    assert header(buffer, "CCTRL")[:3] == (3800, 8, 0)
+
+
 def test_collect_keeps_a_warning_beside_good_data(make: Any) -> None:
     def do(ctx: Context) -> None:
         ctx.area(4)

@@ -244,8 +244,7 @@ def test_entries_read_ahead_are_those_read_one_at_a_time(
     words[:] = memoryview(bytes(4 * len(words))).cast("I")
     for tid in wide:
         words[RESPONSE_WORDS * tid + 16], words[RESPONSE_WORDS * tid + 9] = 0x8000, 0x00C00000
-    found = dumped(empty)
-    header, records = parsed(found)
+    header, records = parsed(dumped(empty))
     assert [record.tid for record in records] == list(one_at_a_time(empty, header))
 
 
