@@ -6,6 +6,7 @@ pages that were never used stay holes.
 
 from __future__ import annotations
 
+from array import array
 from random import Random
 
 from emu.memory import Memories
@@ -76,9 +77,11 @@ def _use(memories: Memories, region: Region, pool: list[bytes], random: Random) 
 
 def _free_list(region: Region, random: Random) -> bytes:
     """Indices in the order in which pages came back, which is nearly ascending."""
-    count, first = region.size // 4, random.randrange(1 << 12)
-    indices = ((first + i ^ (i & 3)) & 0x1FFFFF for i in range(count // 2))
-    return b"".join(index.to_bytes(4, "big") for index in indices)
+    count, first = region.size // 8, random.randrange(1 << 12)
+    indices = array("I", range(first, first + count))
+    indices[::4], indices[2::4] = indices[2::4], indices[::4]
+    indices.byteswap()
+    return indices.tobytes()
 
 
 def _unnamed(memories: Memories, regions: MemoryMap) -> list[tuple[int, int]]:

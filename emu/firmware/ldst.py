@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from chip.firmware import Command, LdstAddress, LdstPcie, LdstSpace, Retval
+from chip.context import WORDS, ContextType
+from chip.firmware import Command, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
 from emu.firmware.answers import Refused, answers
 from emu.firmware.firmware import Firmware
+from emu.silicon.sge_contexts import QUEUES
 
 SPACES = {
     LdstSpace.FIRMWARE: "bar0",
     LdstSpace.TP_PIO: "tp_pio",
     LdstSpace.TP_TM_PIO: "tp_tm_pio",
     LdstSpace.TP_MIB: "tp_mib",
+}
+CONTEXTS = {
+    LdstSpace.SGE_EGRC: ContextType.EGRESS,
+    LdstSpace.SGE_INGC: ContextType.INGRESS,
+    LdstSpace.SGE_FLMC: ContextType.FLM,
+    LdstSpace.SGE_CONMC: ContextType.CNM,
 }
 
 
@@ -24,6 +32,19 @@ def address(fw: Firmware, pf: int, ask: LdstAddress) -> Command:
     if ask.write:
         space.words[index] = ask.val
     return ask.reply(val=space.words[index])
+
+
+@answers(LdstContext)
+def context(fw: Firmware, pf: int, ask: LdstContext) -> Command:
+    """A queue's context; there is no cache here that flushing would empty."""
+    if ask.ctxtflush:
+        return ask.reply()
+    table, kind = fw.words.space("sge_contexts"), CONTEXTS[LdstSpace(ask.addrspace)]
+    if ask.write or ask.physid >= QUEUES:
+        raise Refused(Retval.EINVAL, f"context {ask.physid}")
+    first = (kind * QUEUES + ask.physid) * WORDS
+    words = table.words[first : first + WORDS]
+    return ask.reply(**{f"ctxt_data{i}": word for i, word in enumerate(words)})
 
 
 @answers(LdstPcie)

@@ -31,20 +31,19 @@ class TpRegisters(Model):
 
     def wire(self) -> None:
         r = self.r
-        self._index(r.TP_PIO_ADDR, r.TP_PIO_DATA, self.pio)
-        self._index(r.TP_TM_PIO_ADDR, r.TP_TM_PIO_DATA, self.timers)
-        self._index(r.TP_MIB_INDEX, r.TP_MIB_DATA, self.mib)
+        self.ports.index(r.TP_PIO_ADDR, r.TP_PIO_DATA, self.pio)
+        self.ports.index(r.TP_TM_PIO_ADDR, r.TP_TM_PIO_DATA, self.timers)
+        self.ports.index(r.TP_MIB_INDEX, r.TP_MIB_DATA, self.mib)
         self._configure()
         self._observe()
         self._keys()
         self._schedule()
         self._count()
 
-    def _index(self, address: Register, data: Register, table: Space) -> None:
-        self.ports.index(address, data, table)
-
-    def _in(self, space: str) -> list[Register]:
-        return [register for register in self.r if register.space == space]
+    def _in(self, space: Space) -> list[Register]:
+        """The registers that are described there."""
+        places = (self.r.at(index, space.name) for index in range(space.count))
+        return [place.register for place in places if place]
 
     def _configure(self) -> None:
         for name, fields in CONFIGURED.items():
@@ -53,7 +52,7 @@ class TpRegisters(Model):
 
     def _observe(self) -> None:
         random = self.state.random("tp_pio")
-        for register in self._in("tp_pio"):
+        for register in self._in(self.pio):
             if register.name.startswith(COUNTED):
                 mask = register.mask(*(field.name for field in register.fields)) or 0xFFFFFFFF
                 self.words.set(register, random.getrandbits(32) & random.getrandbits(32) & mask)
@@ -67,7 +66,7 @@ class TpRegisters(Model):
     def _schedule(self) -> None:
         """Rates and pauses of the modulation schedulers; two queues share a word."""
         random = self.state.random("tp_tm_pio")
-        for register in self._in("tp_tm_pio"):
+        for register in self._in(self.timers):
             self.words.set(register, random.choice((0, 0, random.getrandbits(32) & 0x0FFF0FFF)))
 
     def _count(self) -> None:
