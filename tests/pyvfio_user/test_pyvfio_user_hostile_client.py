@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from conftest import DEADLINE, Device
+from vfio_device import DEADLINE, Device
 from vfio_peers import (
     ACCESS,
     DMA_MAP,

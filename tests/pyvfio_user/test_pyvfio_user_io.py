@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import SIZE, Device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from vfio_device import SIZE, Device
 from vfio_peers import (
     ACCESS,
     NO_REPLY,

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import SIZE, Device
+from vfio_device import SIZE, Device
 from vfio_peers import (
     ACCESS,
     DIRTY_PAGES,
