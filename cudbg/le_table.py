@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
 from chip.le import LE_MODE, MAX_POLLS, READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS, Entry
-from cudbg.errors import DeadDevice, DeviceError
 from cudbg.io import Check, Io, Op, Poll, Read, Write
 from cudbg.io import Column as Cell
+from cudbg.partial import run_rows
 
 
 class Header(LittleStruct):
@@ -172,7 +172,7 @@ class TableReader:
         data = memoryview(bytearray(_ANSWER * len(tids)))
         valid = Check(self._r.LE_DB_DBGI_RSP_STATUS, 1, 1, error=-errno.EIO, keep=True)
         answer = Read(self._r.LE_DB_DBGI_RSP_DATA, count=RESPONSE_WORDS)
-        failed = _run(self._io, [*self._request, self._idle, valid, answer], tids, data)
+        failed = run_rows(self._io, [*self._request, self._idle, valid, answer], tids, data)
         for i, tid in enumerate(tids[:failed]):
             self._store(tid, data[_ANSWER * i : _ANSWER * (i + 1)])
         return tids[failed] if failed < len(tids) else self._tids.stop
@@ -180,7 +180,7 @@ class TableReader:
     def _read_one(self, tid: int) -> bool:
         """Reads one entry in steps; if it fails, the record holds what is known by then."""
         self._store(tid, b"")
-        if _run(self._io, [*self._request, self._idle], [tid], memoryview(bytearray())) == 0:
+        if run_rows(self._io, [*self._request, self._idle], [tid], memoryview(bytearray())) == 0:
             self._io.read(self._r.LE_DB_DBGI_CONFIG)  # which is too late, whatever it says
             return False
         answer = self._io.read_run(self._r.LE_DB_DBGI_RSP_STATUS, 1)
@@ -193,14 +193,3 @@ class TableReader:
         at = _RECORD_WORDS * (tid - self._tids.start)
         self._words[at], self._words[at + 1], self._words[at + 2] = tid, _COMMAND | tid, self._start
         self._record(tid)[_READ_FROM : _READ_FROM + len(answer)] = answer
-
-
-def _run(io: Io, ops: Sequence[Op], tids: Sequence[int], data: memoryview) -> int:
-    """How many TIDs were read before one failed."""
-    try:
-        io.run(ops, tids, data)
-    except DeadDevice:
-        raise
-    except DeviceError as error:
-        return error.rows
-    return len(tids)

@@ -14,10 +14,11 @@ from chip.sge import BACK_DOOR_QUEUES, CONTEXT_BYTES, MAX_FREE_LISTS
 from cudbg import status
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
-from cudbg.errors import DeadDevice, DeviceError, FormatError, Status
+from cudbg.errors import FormatError, Status
 from cudbg.io import Column as Cell
 from cudbg.io import Io, Op, Poll, Read, Write
 from cudbg.meminfo import Meminfo, read_meminfo
+from cudbg.partial import run_rows
 from cudbg.regions import memory_of, span_of
 from cudbg.window import Memory
 
@@ -108,24 +109,13 @@ def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[
     while len(found) < len(queues):
         rest = queues[len(found) :]
         data = memoryview(bytearray(CONTEXT_BYTES * len(rest)))
-        busy = _run(io, ops, rest, data)
+        busy = run_rows(io, ops, rest, data)
         for i, queue in enumerate(rest[:busy]):
             found.append(
                 _Read(kind, queue, bytes(data[CONTEXT_BYTES * i : CONTEXT_BYTES * (i + 1)]))
             )
         found += [_Read(kind, queue, None) for queue in rest[busy : busy + 1]]
     return found
-
-
-def _run(io: Io, ops: Sequence[Op], queues: Sequence[int], data: memoryview) -> int:
-    """How many contexts were read before one stayed busy."""
-    try:
-        io.run(ops, queues, data)
-    except DeadDevice:
-        raise
-    except DeviceError as error:
-        return error.rows
-    return len(queues)
 
 
 def _read_free_lists(io: Io, chip: Chip, count: int) -> list[_Read]:
