@@ -2,6 +2,7 @@
 
     python -m tests.interop.kernel_driver t62100-cr --out kernel.bin
     python -m tests.interop.kernel_driver t62100-cr --raw --compare ours.bin
+    python -m tests.interop.kernel_driver t62100-cr --fault cim-host-busy
     python -m tests.interop.kernel_driver t62100-cr --bring-up
 
 Ends with 1 when the dump of --compare differs or the probe fails, 2 for other errors.
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from . import cards, dump
 from .build import BuildError, build
-from .harness import ACCESS_BUDGET, Harness, Options, RunError
+from .harness import ACCESS_BUDGET, Counts, Harness, Options, RunError
 from .source import cache, kernel_source
 
 ROW = "{:>3} {:<16} {:<15} {:>13} {:>9} {:>8} {:>8} {:>8} {:>5} {:>9}  {}"
@@ -28,6 +29,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("card", help="a profile of the emulator, or ram-t5, ram-t6")
     add("--seed", type=int, default=0, help="of the emulated card")
+    add("--fault", action="append", default=[], help="switch this fault of the card on")
     add("--raw", action="store_true", help="refuse the driver its compression buffer")
     add("--out", type=Path, help="write the dump there")
     add("--compare", type=Path, metavar="DUMP", help="say where this dump differs")
@@ -49,7 +51,7 @@ def main() -> int:
     )
     try:
         kernel = kernel_source(arguments.kernel)
-        card, _keep = cards.load(arguments.card, arguments.seed)
+        card, _keep = cards.load(arguments.card, arguments.seed, arguments.fault)
         with Harness(build(kernel, cache()), card, options) as driver:
             run = _bring_up if arguments.bring_up else _dump
             result = run(driver, arguments, dump.names(kernel))
@@ -87,24 +89,23 @@ def _dump(driver: Harness, arguments: argparse.Namespace, names: dict[int, str])
 def _print(found: dump.Dump, driver: Harness, names: dict[int, str]) -> None:
     print(driver.log, end="")
     print(ROW.format(*TITLES, "sha256"))
+    counts = driver.counts
     for number, entity in found.entities.items():
-        counts = driver.counts.get(number)
-        shown = (counts.r32, counts.w32, counts.r64, counts.w64, counts.delay_us) if counts else ()
-        codes = "/".join(map(str, entity.codes))
-        status = dump.STATUS.get(entity.flags, str(entity.flags))
+        made = counts.get(number, Counts())
         print(
             ROW.format(
                 number,
                 names.get(number, "?"),
-                status,
-                codes,
+                dump.STATUS.get(entity.flags, str(entity.flags)),
+                "/".join(map(str, entity.codes)),
                 len(entity.raw),
-                *(shown or (0, 0, 0, 0, 0)),
+                *made[:4],
+                made.delay_us,
                 entity.sha256[:16],
             )
         )
     good = sum(entity.good for entity in found.entities.values())
-    total = sum(counts.accesses for counts in driver.counts.values())
+    total = sum(made.accesses for made in counts.values())
     print(f"{good} good, {len(found.entities) - good} not, {found.length} bytes, {total} accesses")
 
 

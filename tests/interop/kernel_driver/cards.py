@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .ram_card import RamCard
@@ -27,12 +28,12 @@ def emulated(card: Any) -> Card:
     return Card(**bars, config=Region(config_access, CONFIG_SIZE))
 
 
-def load(name: str, seed: int = 0) -> tuple[Card, object]:
+def load(name: str, seed: int = 0, faults: Iterable[str] = ()) -> tuple[Card, object]:
     """The card `ram-t5`, `ram-t6`, or a profile of the emulator; the second keeps it alive."""
     if name in ("ram-t5", "ram-t6"):
         ram = RamCard(int(name[-1]), edc=2, mc=8)
         return ram.card, ram
     import emu
 
-    card = emu.Card.load(name, seed=seed)
+    card = emu.Card.load(name, seed=seed, faults=faults)
     return emulated(card), card

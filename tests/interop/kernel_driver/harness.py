@@ -48,14 +48,14 @@ class Budget(RunError):
 class Counts(NamedTuple):
     """Accesses of 4 and 8 bytes to BARs, others, those to configuration space, and delays."""
 
-    r32: int
-    w32: int
-    r64: int
-    w64: int
-    other: int
-    config_reads: int
-    config_writes: int
-    delay_us: int
+    r32: int = 0
+    w32: int = 0
+    r64: int = 0
+    w64: int = 0
+    other: int = 0
+    config_reads: int = 0
+    config_writes: int = 0
+    delay_us: int = 0
 
     @property
     def accesses(self) -> int:

@@ -28,7 +28,7 @@ MEASURED = {
 
 @pytest.fixture
 def t6(library: Path) -> Iterator[Harness]:
-    with Harness(library, RamCard(6, edc=2, mc=8).card) as driver:
+    with Harness(library, RamCard(6, edc=1).card) as driver:
         driver.probe()
         yield driver
 
