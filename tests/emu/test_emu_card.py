@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 import time
 
 import pytest
@@ -48,8 +49,6 @@ def test_every_profile_is_built_quickly(name: str) -> None:
 
 
 def test_cards_leave_nothing_behind() -> None:
-    import os
-
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 

@@ -16,8 +16,8 @@ DEVCTL = pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL
 
 
 @pytest.fixture
-def card() -> Card:
-    return Card.load("t62100-cr")
+def card(strict_card: Card) -> Card:
+    return strict_card
 
 
 def u16(card: Card, offset: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from emumail import Mailbox
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chip import devlog as layout
@@ -55,16 +55,9 @@ from emu.firmware.answers import answers
 from emu.silicon.mailbox import Mailboxes
 
 
-@pytest.fixture(scope="module")
-def shared() -> Card:
-    return Card.load("t62100-cr", strict=True)
-
-
 @pytest.fixture
-def card(shared: Card) -> Card:
-    snapshot = shared.snapshot()
-    yield shared
-    shared.restore(snapshot)
+def card(strict_card: Card) -> Card:
+    return strict_card
 
 
 @pytest.fixture
@@ -401,12 +394,13 @@ def test_the_log_fits_its_memory(kib: int, edc: int) -> None:
 # Whatever is asked
 
 
-@settings(max_examples=300, deadline=None)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(opcode=st.integers(0, 255), rest=st.binary(min_size=63, max_size=63))
-def test_any_bytes_are_answered(opcode: int, rest: bytes, shared: Card) -> None:
-    firmware = shared.model(Mailboxes).firmware
-    data = bytes((opcode,)) + rest
-    answer = firmware.ask(4, data)
+def test_any_bytes_are_answered(opcode: int, rest: bytes, card: Card) -> None:
+    """One after the other on one card, whatever they do to it."""
+    answer = card.model(Mailboxes).firmware.ask(4, bytes((opcode,)) + rest)
     assert len(answer) == 64
     assert answer[0] == opcode
 

@@ -14,8 +14,8 @@ BUSY = 1 << 31
 
 
 @pytest.fixture
-def card() -> Card:
-    return Card.load("t62100-cr", strict=True)
+def card(strict_card: Card) -> Card:
+    return strict_card
 
 
 def out(card: Card, value: int, count: int, more: int = CONT) -> None:

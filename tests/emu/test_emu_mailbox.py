@@ -13,8 +13,8 @@ SHADOW = "CIM_PF_MAILBOX_CTRL_SHADOW_COPY"
 
 
 @pytest.fixture
-def card() -> Card:
-    return Card.load("t62100-cr", strict=True)
+def card(strict_card: Card) -> Card:
+    return strict_card
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -133,8 +134,6 @@ def test_a_section_that_is_no_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_field_has_limits() -> None:
-    import dataclasses
-
     for kind in SECTIONS.values():
         for item in dataclasses.fields(kind):
             assert item.metadata or item.type == "bool", item.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 
 import pytest
 
@@ -14,17 +15,9 @@ BASE, SIZE = MEMWIN0.base, MEMWIN0.aperture
 PF = 4
 
 
-@pytest.fixture(scope="module")
-def shared() -> Card:
-    return Card.load("t62100-cr", strict=True)
-
-
 @pytest.fixture
-def card(shared: Card) -> Card:
-    snapshot = shared.snapshot()
-    yield shared
-    shared.restore(snapshot)
-    shared.oddities.clear()
+def card(strict_card: Card) -> Card:
+    return strict_card
 
 
 def move(card: Card, address: int) -> None:
@@ -145,8 +138,6 @@ def test_memory_is_not_trivial(card: Card) -> None:
 @pytest.fixture
 def mapped() -> tuple[Card, memoryview]:
     """A card whose window page is mapped, and the page as a client has it."""
-    import mmap
-
     card = Card.load("t62100-cr", strict=True, map_window=True)
     page = card.window_page
     assert page is not None

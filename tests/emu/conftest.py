@@ -1,0 +1,24 @@
+"""A strict card that tests may change: each gets it as it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from emu import Card, Snapshot
+
+
+@pytest.fixture(scope="session")
+def made() -> tuple[Card, Snapshot]:
+    """The card, and how it was when it was made."""
+    card = Card.load("t62100-cr", strict=True)
+    return card, card.snapshot()
+
+
+@pytest.fixture
+def strict_card(made: tuple[Card, Snapshot]) -> Iterator[Card]:
+    card, fresh = made
+    yield card
+    card.restore(fresh)
+    card.oddities.clear()
