@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from chip.devlog import Facility, Level
+from chip.devlog import Facility
+from chip.firmware import PortModule
 from emu.firmware import links
 from emu.flash import version
+from emu.state.queues import PFS
 
 if TYPE_CHECKING:
     from emu.firmware.firmware import Firmware
@@ -18,38 +21,32 @@ STEP = 20_000
 
 def boot(firmware: Firmware) -> None:
     """Starts the firmware, and logs how."""
-    firmware.state.links = links.initial(firmware.profile)
-    firmware.state.ticks = firmware.profile.card.core_clock * 1000 * SECONDS_TO_BOOT
-    _log(firmware)
+    state, random = firmware.state, firmware.card.state.random("boot log")
+    state.links = links.initial(firmware.profile)
+    second = firmware.profile.card.core_clock * 1000
+    state.ticks = second
+    for facility, text, *operands in _story(firmware):
+        state.ticks += STEP + random.randrange(STEP)
+        firmware.note(facility, text, *operands)
+    state.ticks = second * SECONDS_TO_BOOT
 
 
-def _log(firmware: Firmware) -> None:
-    note, random = firmware.note, firmware.card.state.random("boot log")
-    start, profile = firmware.state.ticks, firmware.profile
-    firmware.state.ticks = start // SECONDS_TO_BOOT
+Record = tuple[Facility, str, *tuple[int, ...]]
+"""Who says something, the format, and its operands."""
 
-    def say(facility: Facility, text: str, *operands: int, level: Level = Level.INFO) -> None:
-        firmware.state.ticks += STEP + random.randrange(STEP)
-        note(facility, text, *operands, level=level)
 
-    say(Facility.CORE, "firmware 0x%08x starting", version(profile.firmware.version))
-    say(Facility.CORE, "core clock %u kHz", profile.card.core_clock)
-    for number, memory in enumerate(firmware.card.memories):
-        say(Facility.HW, "memory %u: base 0x%08x, %u KiB", number, memory.base, memory.size >> 10)
-    for number, region in enumerate(firmware.card.state.memory_map):
-        say(Facility.RES, "region %u: 0x%08x, %u bytes", number, region.base, region.size)
-    say(Facility.CF, "configuration file %u read from flash", profile.vpd.config_version)
-    for function in firmware.card.state.queues.functions[:8]:
-        say(
-            Facility.RES,
-            f"{function.name}: egress queues %u from %u, ingress queues %u from %u",
-            function.egress_count,
-            function.egress,
-            function.ingress_count,
-            function.ingress,
-        )
+def _story(firmware: Firmware) -> Iterator[Record]:
+    profile, state = firmware.profile, firmware.card.state
+    yield Facility.CORE, "firmware 0x%08x starting", version(profile.firmware.version)
+    yield Facility.CORE, "core clock %u kHz", profile.card.core_clock
+    for i, memory in enumerate(firmware.card.memories):
+        yield Facility.HW, "memory %u: 0x%08x, %u KiB", i, memory.base, memory.size >> 10
+    for i, region in enumerate(state.memory_map):
+        yield Facility.RES, "region %u: 0x%08x, %u bytes", i, region.base, region.size
+    yield Facility.CF, "configuration file %u read from flash", profile.vpd.config_version
+    for pf, function in enumerate(state.queues.functions[:PFS]):
+        egress, ingress = function.egress_count, function.ingress_count
+        yield Facility.RES, "PF%u: %u egress queues, %u ingress queues", pf, egress, ingress
     for port in range(profile.ports.count):
-        say(Facility.PORT, "port %u: module inserted, type %u", port, 2)
-        say(Facility.PORT, "port %u: link up, %u Gbps", port, profile.ports.speed)
-    say(Facility.TM, "port %u: rate limit class 0 unused", 0, level=Level.DEBUG)
-    firmware.state.ticks = start
+        yield Facility.PORT, "port %u: module of type %u inserted", port, int(PortModule.SR)
+        yield Facility.PORT, "port %u: link up, %u Gbps", port, profile.ports.speed

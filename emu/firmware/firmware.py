@@ -23,6 +23,9 @@ EVAL_CRASH = 0
 TICKS_PER_COMMAND = 2500
 """Core clock cycles that a command is said to take: 10 us at 250 MHz."""
 
+REQUEST = 1 << 23
+"""The bit of a command's first word that tells requests from answers."""
+
 
 class Firmware:
     """One card's firmware. `state` is what it remembers."""
@@ -120,7 +123,3 @@ class Firmware:
     def load(self, saved: Any) -> None:
         """Takes back what `save()` gave."""
         self.state = copy.deepcopy(saved)
-
-
-REQUEST = 1 << 23
-"""The bit of a command's first word that tells requests from answers."""

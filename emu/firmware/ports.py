@@ -21,6 +21,8 @@ from emu.firmware.firmware import Firmware
 from emu.firmware.state import Link
 
 MTU = 9600
+IGNORED = PortCaps.MDIAUTO | PortCaps.MDISTRAIGHT | PortCaps.ANEG
+"""What the driver may ask of any port without effect."""
 SAME_NAME = tuple(name for name in PortCaps16.__members__ if name in PortCaps.__members__)
 
 
@@ -36,7 +38,6 @@ def info32(fw: Firmware, pf: int, ask: PortInfo32) -> Command:
     link, caps = _link(fw, ask.portid), int(links.capabilities(fw.profile))
     return ask.reply(
         lstatus32=int(link.up),
-        linkdnrc32=link.downs & 7,
         porttype32=PortType[fw.profile.ports.type],
         modtype32=PortModule.SR,
         mtu32=MTU,
@@ -77,16 +78,12 @@ def configure(fw: Firmware, pf: int, ask: PortL1Config) -> Command:
 def _configure(fw: Firmware, ask: Command, wanted: int) -> Command:
     port = ask.portid
     link = _link(fw, port)
-    if wanted & ~int(links.capabilities(fw.profile) | PortCaps.FORCE_PAUSE | _IGNORED):
+    if wanted & ~int(links.capabilities(fw.profile) | PortCaps.FORCE_PAUSE | IGNORED):
         raise Refused(Retval.EINVAL, f"port {port} cannot be set to {wanted:#x}")
     link.wanted = wanted
     link.up = bool(wanted & links.speed(fw.profile))
     fw.note(Facility.PORT, "port %d: set to 0x%08x, link %d", port, wanted, int(link.up))
     return ask.reply()
-
-
-_IGNORED = PortCaps.MDIAUTO | PortCaps.MDISTRAIGHT | PortCaps.ANEG
-"""What the driver may ask of any port without effect."""
 
 
 def _narrow(caps: int) -> int:

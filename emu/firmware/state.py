@@ -49,7 +49,6 @@ class Link:
     up: bool
     wanted: int
     """PortCaps as the driver set them."""
-    downs: int = 0
 
 
 @dataclass
