@@ -100,7 +100,7 @@ def _lines(machine: Machine, ends: Ends) -> list[str]:
     log = _escaped(ends.console)
     console = f"file,path={log}"
     if machine.shell:
-        console = f"stdio,signal=off,logfile={log}"
+        console = f"stdio,mux=on,signal=off,logfile={log}"
     extra = ends.extra_monitor
     return [
         *("-chardev", f"{console},id=console", "-serial", "chardev:console"),

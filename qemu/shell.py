@@ -28,7 +28,7 @@ def run(
 ) -> int:
     """Boot a guest with `adapters` and connect its console with stdin and stdout until it ends.
 
-    What is seen is logged to `console` as well. `monitor` is where QEMU's monitor may be reached
+    `exit` ends the guest, and so does ^A x. What is seen is logged to `console` as well. `monitor` is where QEMU's monitor may be reached
     meanwhile (a socket's path, for livedump). Returns QEMU's exit code.
 
     Raises GuestError and debs.Unavailable.
