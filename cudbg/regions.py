@@ -28,7 +28,7 @@ class Span(NamedTuple):
 
 def memory_of(info: Meminfo, chip: Chip, memory: Memory) -> Extent:
     """The memory's place; Status(-24) if it is not there (cudbg_meminfo_get_mem_index())."""
-    name = "MC" if memory == Memory.MC0 and chip.version > 5 else memory.name
+    name = chip.memory.types[memory].name if memory <= Memory.MC0 else memory.name
     memories: list[Extent] = info.avail[: info.avail_c]
     for extent in memories:
         if MEMINFO_NAMES[extent.idx] == name:
