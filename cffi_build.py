@@ -1,7 +1,7 @@
 """The C extensions: one `FFI` object for each, named in setup.py.
 
-The text of a header goes to `cdef()` and to the compiler alike, so Python sees the layout the compiler chose.
-Headers therefore hold declarations only; guards and `_Static_assert` stand in the `.c` files.
+The text of a header goes to `cdef()` and to the compiler alike, so Python sees the layout the
+compiler chose. Headers therefore hold declarations only; `_Static_assert`s stand in the `.c` files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent
 WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-# cffi's own generated file is not ours to warn about, so the warnings are switched on per source file.
+"""For our C. The files that cffi generates have warnings of their own, so a test applies these."""
 OPTIMISE = ["-O2", "-g", "-fno-strict-aliasing"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 
