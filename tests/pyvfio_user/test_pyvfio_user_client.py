@@ -100,7 +100,12 @@ def test_a_server_that_hangs_up_is_dead(path: str) -> None:
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64])
 def test_a_server_that_speaks_another_protocol_is_found_out(path: str, answer: bytes) -> None:
-    with scripted_server(path, lambda peer: peer.send(answer)), pytest.raises(ProtocolError):
+    def script(peer: Peer) -> None:
+        peer.receive()
+        peer.send(answer)
+        peer.is_cut_off()
+
+    with scripted_server(path, script), pytest.raises(ProtocolError):
         Client(path)
 
 

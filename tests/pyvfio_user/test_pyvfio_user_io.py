@@ -160,7 +160,8 @@ def test_the_ios_of_two_regions_have_their_own_errors(
 def test_any_order_of_accesses_is_as_memory_would_have_it(
     device: Device, io: Io, steps: list[tuple[bool, int, int, int]]
 ) -> None:
-    model = bytearray(device.memory)
+    model = bytearray(SIZE)
+    assert io.read(0, model) == io.fence() == 0
     reads: list[tuple[bytearray, bytes]] = []
     for number, (is_write, word, count, width) in enumerate(steps):
         place = slice(word * 8, word * 8 + count * width)

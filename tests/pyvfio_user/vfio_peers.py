@@ -55,7 +55,8 @@ class Peer:
     def send(self, data: bytes, fds: list[int] | None = None) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds or []))]
         sent = self.socket.sendmsg([data], rights if fds else [])
-        self.socket.sendall(data[sent:])
+        if sent < len(data):
+            self.socket.sendall(data[sent:])
 
     def _exactly(self, length: int, fds: list[int]) -> bytes:
         data = b""
