@@ -34,6 +34,8 @@ int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32
         return unknown_word(core, space, index, ODD_UNDESCRIBED, 0);
     case WORD_UNMODELLED:
         return unknown_word(core, space, index, ODD_UNMODELLED, 0);
+    case WORD_COMMAND:
+        return emu_command_read(core, space, index, value);
     case WORD_DATA:
         return emu_data_read(core, space, index, value);
     case WORD_HOOK:

@@ -71,12 +71,16 @@ struct port {
 };
 
 /* A word of kind WORD_COMMAND. Once its ports have run, the bits of `clear` read as 0 and those of `set` as
- * 1. A stuck one runs no port. */
+ * 1. A stuck one runs no port. With `late`, ports run only when the word was read so many times; until then
+ * the bits of `done` read as what they are not afterwards, and a new command takes the old one's place. */
 struct command {
     int32_t first;
     uint32_t clear;
     uint32_t set;
     uint32_t stuck;
+    uint32_t done;
+    uint32_t late;
+    uint32_t pending; /* reads until the ports run */
 };
 
 /* A memory window: `count` words of BAR0 from `first`. Where its page is mapped by the guest, `shadow` holds

@@ -10,8 +10,9 @@
 
 #include "emu/core.h"
 
-/* A word was written: run the ports bound to it. */
+/* A word was written: run the ports bound to it, now or when it was read often enough. */
 int emu_command_write(struct core *core, struct space *space, uint32_t index, uint32_t value);
+int emu_command_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);
 
 /* A data word of a port that stores or steps. */
 int emu_data_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);

@@ -48,12 +48,16 @@ static int port_store(struct core *core, const struct port *port)
     return rc;
 }
 
+static int port_accepts(const struct port *port, uint32_t value)
+{
+    return ((value & port->when_mask) == port->when_value) != (port->unless != 0);
+}
+
 static int port_run(struct core *core, const struct port *port, uint32_t value)
 {
-    const int passes = (value & port->when_mask) == port->when_value;
     int rc;
 
-    if (passes == (port->unless != 0))
+    if (!port_accepts(port, value))
         return 0;
     rc = port->store ? port_store(core, port) : emu_port_fetch(core, port);
     if (port->step == STEP_ON_COMMAND)
@@ -61,17 +65,45 @@ static int port_run(struct core *core, const struct port *port, uint32_t value)
     return rc;
 }
 
-int emu_command_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
+static int command_run(struct core *core, const struct command *command, struct space *space, uint32_t index)
 {
-    const struct command *command = &core->commands[space->links[index]];
+    const uint32_t value = space->words[index];
     int rc = 0;
 
-    space->words[index] = value;
     if (!command->stuck)
         for (int32_t i = command->first; i >= 0 && !rc; i = core->ports[i].next)
             rc = port_run(core, &core->ports[i], value);
     space->words[index] = (space->words[index] & ~command->clear) | command->set;
     return rc;
+}
+
+/* Whether any port takes `value` for a command. */
+static int command_accepts(const struct core *core, const struct command *command, uint32_t value)
+{
+    for (int32_t i = command->first; i >= 0; i = core->ports[i].next)
+        if (port_accepts(&core->ports[i], value))
+            return 1;
+    return 0;
+}
+
+int emu_command_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
+{
+    struct command *command = &core->commands[space->links[index]];
+
+    space->words[index] = value;
+    command->pending = command->late && command_accepts(core, command, value) ? command->late : 0;
+    return command->pending ? 0 : command_run(core, command, space, index);
+}
+
+int emu_command_read(struct core *core, struct space *space, uint32_t index, uint32_t *value)
+{
+    struct command *command = &core->commands[space->links[index]];
+
+    *value = space->words[index];
+    if (!command->pending)
+        return 0;
+    *value = ((*value & ~command->clear) | command->set) ^ command->done;
+    return --command->pending ? 0 : command_run(core, command, space, index);
 }
 
 int emu_data_read(struct core *core, struct space *space, uint32_t index, uint32_t *value)

@@ -122,10 +122,26 @@ class Ports:
         )
 
     def reads_as(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
-        """Bits that a command register shows as 0 (busy) or 1 (valid) after any command."""
+        """Bits that a command register shows as 0 or 1 after any command."""
         entry = self.commands[self._command(command)]
         entry.clear |= clear
         entry.set = (entry.set | set_) & ~clear
+
+    def done(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
+        """The same for bits that tell whether a command has been carried out: busy, or valid."""
+        self.reads_as(command, clear=clear, set_=set_)
+        self.commands[self._command(command)].done |= clear | set_
+
+    def late(self, reads: int, *commands: Register) -> None:
+        """Commands are carried out only when their register was read so many times.
+
+        All that say whether they were, if none is named. Until then a register says that they
+        were not, data registers show what they showed; a new command takes an unfinished one's
+        place.
+        """
+        chosen = [self._command(command) for command in commands] or range(len(self._numbers))
+        for entry in (self.commands[number] for number in chosen):
+            entry.late = reads if entry.done else 0
 
     def stick(self, command: Register, *, clear: int = 0, set_: int = 0, now: bool = True) -> None:
         """A fault: commands are ignored from now on, and the register shows these bits.

@@ -31,8 +31,9 @@ it means with `words.plain`, `words.read_only`, `words.write_to_clear`, each wit
 `words.set()` only gives a value, and is the right call for what hardware counts or reports.
 
 Ports. `ports.add()` is the general lookup port, `ports.index()` the address/data pair,
-`ports.request()` a table asked and answered at one address; `ports.reads_as()` clears busy bits,
-`ports.stick()` makes a command register ignore commands (for faults). Tables are made with
+`ports.request()` a table asked and answered at one address; `ports.done()` clears busy bits;
+`ports.stick()` makes a command register ignore commands, `ports.late()` carry them out later (both
+for faults). Tables are made with
 `words.table(name, rows, width)`; `Space.words` is a memoryview of 32-bit words that C works on,
 `Space.fill(first, values)` puts words in. `words.registers()` makes a space with kinds, in
 which ports and hooks can be bound as in BAR0 (the CIM's address space is one). A data word shows

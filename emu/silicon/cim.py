@@ -27,7 +27,7 @@ class HostAccess(Model):
         self.ports.add(
             ctrl, self.space, address, data, when=When.set(ctrl, "HostWrite"), store=True
         )
-        self.ports.reads_as(ctrl, clear=ctrl.mask("HostBusy"))
+        self.ports.done(ctrl, clear=ctrl.mask("HostBusy"))
 
     @fault("cim-host-busy", "HOSTBUSY stays set: CIM_LA, CIM_QCFG, UP_CIM_INDIRECT, PBT fail.")
     def stay_busy(self) -> None:
@@ -100,7 +100,7 @@ class Queues(Model):
         memory = self.inbound if prefix == "IbqDbg" else self.outbound
         when = When.set(config, f"{prefix}En")
         self.ports.add(config, memory, Index.field(config, f"{prefix}Addr"), data, when=when)
-        self.ports.reads_as(config, clear=config.mask(f"{prefix}Busy"))
+        self.ports.done(config, clear=config.mask(f"{prefix}Busy"))
 
     @fault("cim-ibq-busy", "IBQ debug access stays BUSY: six entities fail after 10^6 reads each.")
     def keep_inbound_busy(self) -> None:

@@ -77,7 +77,7 @@ class DebugPort(Model):
         self.ports.add(
             config, self.entries, tid, r.LE_DB_DBGI_RSP_DATA, width=RESPONSE_WORDS, when=start
         )
-        self.ports.reads_as(config, clear=config.mask("DBGICMDBUSY"))
+        self.ports.done(config, clear=config.mask("DBGICMDBUSY"))
         self._fill()
 
     def _request_words(self) -> None:

@@ -97,6 +97,10 @@ class Mailboxes(Model):
         self.waiting = dict(waiting)
         self.firmware.load(firmware)
 
+    @fault("mailbox-taken", "The firmware keeps the mailbox to itself: -EBUSY for every command.")
+    def keep(self) -> None:
+        self._control(PF, self.r.CIM_PF_MAILBOX_CTRL.of(MBOwner=Owner.FW))
+
     @fault("firmware-dead", "The firmware takes commands and never answers: 10 s time-outs.")
     def die(self) -> None:
         self.firmware.set_mode(Mode.DEAD)

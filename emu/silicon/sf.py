@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chip.flash import ASSUMED_BYTES, PAGE_BYTES, Opcode, flash_bytes
+from chip.flash import ASSUMED_BYTES, PAGE_BYTES, POLLS, Opcode, flash_bytes
 from emu.flash import Flash, programmed
 from emu.silicon.model import Model, fault, reads, writes
 
@@ -16,6 +16,8 @@ ADDRESS_BYTES = 3
 HEAD_BYTES = 1 + ADDRESS_BYTES + 1
 """In front of the data of a fast read: opcode, address, and one dummy byte."""
 STATUS_WRITE_ENABLED = 0x02
+FOREVER = 1 << 64
+"""Looks at a busy bit."""
 LONGEST = 1 + ADDRESS_BYTES + PAGE_BYTES
 """Bytes of the longest command: a page to program."""
 
@@ -89,14 +91,18 @@ class SerialFlash(Model):
         jedec = profile.flash.id
         size = flash_bytes(jedec) or ASSUMED_BYTES
         self.flash_chip = Chip(jedec, programmed(size, self.chip, profile.firmware))
-        self.busy = False
+        self.looks = self.busy = 0
 
     def wire(self) -> None:
         self.words.plain(self.r.SF_DATA, 0)
 
     @reads("SF_OP")
     def state_of(self, element: int, stored: int) -> int:
-        return stored | (self.r.SF_OP.mask("Busy") if self.busy else 0)
+        """Busy for as many looks as are left."""
+        if not self.busy:
+            return stored
+        self.busy -= 1
+        return stored | self.r.SF_OP.mask("Busy")
 
     @writes("SF_OP")
     def operate(self, element: int, value: int) -> int:
@@ -108,18 +114,30 @@ class SerialFlash(Model):
             self.words.set(data, int.from_bytes(self.flash_chip.give(count), "little"))
         if not op.get(value, "Cont"):
             self.flash_chip.deselect()
+        if value:
+            self.busy = self.busy or self.looks
         return value & ~op.mask("Busy")
 
     def save(self) -> Any:
         chip = self.flash_chip
-        return self.busy, bytes(chip.sent), chip.answered, chip.write_enabled, chip.flash.save()
+        waits = self.looks, self.busy
+        return waits, bytes(chip.sent), chip.answered, chip.write_enabled, chip.flash.save()
 
     def load(self, saved: Any) -> None:
         chip = self.flash_chip
-        self.busy, sent, chip.answered, chip.write_enabled, flash = saved
+        waits, sent, chip.answered, chip.write_enabled, flash = saved
+        self.looks, self.busy = waits
         chip.sent = bytearray(sent)
         chip.flash.load(flash)
 
     @fault("flash-busy", "SF_OP stays BUSY: probe fails with -EBUSY, VPD_DATA too.")
     def stay_busy(self) -> None:
-        self.busy = True
+        self.busy = FOREVER
+
+    @fault("flash-hangs", "SF_OP stays BUSY once it was used: probe fails with -EAGAIN.")
+    def hang(self) -> None:
+        self.looks = FOREVER
+
+    @fault("flash-slow", "SF_OP is BUSY at nine looks after each operation: nothing fails.")
+    def be_slow(self) -> None:
+        self.looks = POLLS - 1

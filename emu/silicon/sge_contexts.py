@@ -34,7 +34,7 @@ class Contexts(Model):
         rows = [Index.field(command, "CtxtType", QUEUES), Index(command, QUEUES - 1)]
         read = When.clear(command, "Opcode")
         self.ports.add(command, self.table, rows, self.r.SGE_CTXT_DATA0, width=WORDS, when=read)
-        self.ports.reads_as(command, clear=command.mask("Busy"))
+        self.ports.done(command, clear=command.mask("Busy"))
         self.words.plain(self.r.SGE_FLM_CFG, self.r.SGE_FLM_CFG.reset)
         for kind, queue, words in self._contexts():
             self.table.fill((kind * QUEUES + queue) * WORDS, words)

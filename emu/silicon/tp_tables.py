@@ -69,7 +69,7 @@ class RssTable(Model):
         self.ports.request(
             self.table, self.rows, tag=RSS_REQUEST, mask=rows - 1, shift=shift, keep=queues
         )
-        self.ports.reads_as(self.table, set_=self.table.mask("LkpTblRowVld"))
+        self.ports.done(self.table, set_=self.table.mask("LkpTblRowVld"))
         entries = self.state.queues.rss_entries
         pairs = zip(entries[::2], entries[1::2], strict=True)
         self.rows.fill(0, [self.table.of(LkpTblQueue0=q, LkpTblQueue1=p) for q, p in pairs])

@@ -16,7 +16,7 @@ from tests.interop.kernel_driver.sides import assert_alike, by_kernel, by_us
 pytestmark = pytest.mark.interop
 
 CARDS = ("t580-cr", "t62100-cr")
-NO_DUMP = {"other-function", "device-gone", "flash-busy"}
+NO_DUMP = {"other-function", "device-gone", "flash-busy", "flash-hangs"}
 #: Faults during which our driver may make other accesses than the kernel's: it gives up a poll by
 #: the clock, has asked for rows behind the one that failed, or has nothing to switch off.
 OTHER_ACCESSES = {"cim-ibq-busy", "cim-obq-empty", "le-status", "le-busy"}
