@@ -14,6 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import debs
+
 from . import cards, dump
 from .build import BuildError, build
 from .harness import ACCESS_BUDGET, Counts, Harness, Options, RunError
@@ -21,6 +23,9 @@ from .source import cache, kernel_source
 
 ROW = "{:>3} {:<16} {:<15} {:>13} {:>9} {:>8} {:>8} {:>8} {:>5} {:>9}  {}"
 TITLES = ("#", "entity", "status", "flg/err/warn", "bytes", "r32", "w32", "r64", "w64", "delay_us")
+
+
+FAILURES = (RunError, BuildError, cards.CardError, dump.DumpError, debs.Unavailable, OSError)
 
 
 def _arguments() -> argparse.Namespace:
@@ -58,7 +63,7 @@ def main() -> int:
             if arguments.trace:
                 _write_trace(arguments.trace, driver)
             return result
-    except (RunError, BuildError, OSError) as error:
+    except FAILURES as error:
         print(f"kernel_driver: {error}", file=sys.stderr)
         return 2
 

@@ -43,7 +43,7 @@ EMPTY_HEADERS = (
     "arch/asm/unistd_32_ia32.h",
 )
 KERNEL_FLAGS = shlex.split(
-    "-nostdinc -std=gnu11 -O2 -g -w -fPIC -fvisibility=hidden -ffreestanding -funsigned-char "
+    "-nostdinc -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -ffreestanding -funsigned-char "
     "-fshort-wchar -fno-strict-aliasing -fno-strict-overflow -fno-stack-protector "
     "-fno-delete-null-pointer-checks -fcf-protection=none -D__KERNEL__ -D__arch_um__ -DMODULE "
     """-DKBUILD_MODNAME='"cxgb4"' -DKBUILD_MODFILE='"cxgb4"' -DKBUILD_BASENAME='"cxgb4"'"""
@@ -51,6 +51,7 @@ KERNEL_FLAGS = shlex.split(
 HOST_FLAGS = shlex.split(
     "-std=gnu11 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wconversion -Werror"
 )
+SHIM_FLAGS = shlex.split("-Wall -Wextra -Wno-unused-parameter -Werror")
 LIBRARY = "cxgb4.so"
 
 
@@ -89,11 +90,12 @@ def _key(kernel: Path) -> str:
 
 
 def _make(kernel: Path, scratch: Path) -> None:
-    flags = [*KERNEL_FLAGS, *_includes(kernel, scratch)]
-    _generate_headers(kernel, scratch, flags)
-    jobs = [(f"driver-{path.stem}.o", path, flags) for path in _driver_files(kernel)]
-    jobs += [(f"{stem.replace('/', '-')}.o", kernel / f"{stem}.c", flags) for stem in KERNEL_FILES]
-    shims = [*flags, f"-I{kernel / DRIVER}", f"-I{kernel}", f"-I{ROOT}"]
+    shims = [*KERNEL_FLAGS, *_includes(kernel, scratch)]
+    theirs = [*shims, "-w"]
+    _generate_headers(kernel, scratch, theirs)
+    jobs = [(f"driver-{path.stem}.o", path, theirs) for path in _driver_files(kernel)]
+    jobs += [(f"{stem.replace('/', '-')}.o", kernel / f"{stem}.c", theirs) for stem in KERNEL_FILES]
+    shims += [*SHIM_FLAGS, f"-I{ROOT}", "-isystem", str(kernel), "-isystem", str(kernel / DRIVER)]
     jobs += [(f"shim-{path.stem}.o", path, shims) for path in (HERE / "kernel").glob("*.c")]
     host = [*HOST_FLAGS, f"-I{ROOT}"]
     jobs += [(f"host-{path.stem}.o", path, host) for path in (HERE / "host").glob("*.c")]
@@ -138,7 +140,7 @@ def _includes(kernel: Path, scratch: Path) -> list[str]:
         scratch / "generic/uapi",
     ]
     first = ["compiler-version.h", "kconfig.h", "compiler_types.h"]
-    return [f"-I{folder}" for folder in folders] + [
+    return [word for folder in folders for word in ("-isystem", str(folder))] + [
         word for header in first for word in ("-include", str(kernel / "include/linux" / header))
     ]
 

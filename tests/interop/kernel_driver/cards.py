@@ -11,6 +11,10 @@ from .regions import BARS, Card, Region
 CONFIG_SIZE = 0x1000
 
 
+class CardError(Exception):
+    """There is no such card."""
+
+
 def emulated(card: Any) -> Card:
     """An `emu.Card` as the driver sees it: its BARs through their C entry points."""
 
@@ -29,11 +33,17 @@ def emulated(card: Any) -> Card:
 
 
 def load(name: str, seed: int = 0, faults: Iterable[str] = ()) -> tuple[Card, object]:
-    """The card `ram-t5`, `ram-t6`, or a profile of the emulator; the second keeps it alive."""
+    """The card `ram-t5`, `ram-t6`, or a profile of the emulator; the second keeps it alive.
+
+    Raises CardError.
+    """
     if name in ("ram-t5", "ram-t6"):
         ram = RamCard(int(name[-1]), edc=2, mc=8)
         return ram.card, ram
     import emu
 
-    card = emu.Card.load(name, seed=seed, faults=faults)
+    try:
+        card = emu.Card.load(name, seed=seed, faults=faults)
+    except emu.EmuError as error:
+        raise CardError(str(error)) from error
     return emulated(card), card

@@ -96,6 +96,14 @@ def test_as_it_stands_the_driver_oopses_at_the_state_of_a_missing_port(library: 
             driver.collect()
 
 
+def test_a_driver_without_room_for_descriptors_loses_only_those(library: Path) -> None:
+    with Harness(library, RamCard(6).card, Options(refused_size=32 << 20)) as driver:
+        driver.probe()
+        found = dump.read(driver.collect())
+    assert found.entities[QDESC].codes == (-12, 0, 0)
+    assert found.entities[DEV_LOG].good
+
+
 def test_a_card_that_is_not_ready_gets_no_dump(library: Path) -> None:
     card = RamCard(6)
     card.put(0x19400, 0xFFFFFFFF)
