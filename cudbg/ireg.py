@@ -9,6 +9,7 @@ from chip.layout import LittleStruct, sizeof, u32
 from chip.spans import IndirectRange
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity
+from cudbg.errors import DeviceError
 from cudbg.io import Column as Cell
 from cudbg.io import Io, Read, Write
 
@@ -46,15 +47,37 @@ class IregEntity(Entity):
         return sizeof(Record) * (len(self.ranges(chip)) + self.unused)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        """Every range through its own port (t4_read_indirect())."""
-        area = ctx.area(self.size(chip))
-        for item, record, words in records(area, self.ranges(chip)):
-            record.describe(chip, item)
-            self.read(io, chip, item, words)
+        """Every range through its own port (t4_read_indirect()), all under way together."""
+        area, ranges = ctx.area(self.size(chip)), self.ranges(chip)
+        words = memoryview(bytearray(4 * sum(item.words for item in ranges)))
+        try:
+            self.read(io, chip, ranges, words)
+        except DeviceError as error:
+            self._fill(chip, area, words[: error.used])
+            raise
+        self._fill(chip, area, words)
 
-    def read(self, io: Io, chip: Chip, item: IndirectRange, words: memoryview) -> None:
-        """The words of one range."""
-        io.run([Write(chip.r[item.port], Cell()), Read(chip.r[item.data])], item.indices, words)
+    def read(self, io: Io, chip: Chip, ranges: Sequence[IndirectRange], words: memoryview) -> None:
+        """The words of all ranges, one behind the other."""
+        rows = [
+            (chip.r[item.port], index, chip.r[item.data])
+            for item in ranges
+            for index in item.indices
+        ]
+        io.run([Write(Cell(0), Cell(1)), Read(Cell(2))], rows, words)
+
+    def describe(self, chip: Chip, item: IndirectRange, record: Record) -> None:
+        """Fills in a record but for its words."""
+        record.describe(chip, item)
+
+    def _fill(self, chip: Chip, area: memoryview, words: memoryview) -> None:
+        """Records as far as `words` go; the one that a failure broke off, too."""
+        for item, record, place in records(area, self.ranges(chip)):
+            self.describe(chip, item, record)
+            place[: len(words)] = words[: len(place)]
+            if len(words) < len(place):
+                return
+            words = words[len(place) :]
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         """One table: every word with its name and fields."""

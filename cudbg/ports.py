@@ -1,15 +1,21 @@
-"""Registers that are reached through others: programs that several entities share."""
+"""Programs that several entities share: most read registers that are reached through others."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from chip import Chip
 from cudbg.io import Check, Column, Io, Number, Op, Poll, Read, Write
+from cudbg.words import u32s
 
 Group = tuple[int, int]
 """The address of a first word, and how many words."""
+
+
+def read_each(io: Io, registers: Sequence[int]) -> tuple[int, ...]:
+    """Registers from here and there, none waited for."""
+    return u32s(io.run([Read(Column())], registers))
 
 
 def cim_read(io: Io, chip: Chip, groups: Iterable[Group], out: memoryview) -> None:

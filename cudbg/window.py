@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from chip import Chip
+from chip.memory import MEGABYTE, window_address
 from cudbg.device import Device
 from cudbg.errors import DeviceError
 from cudbg.io import Check, Column, Io, Op, Read, Write
+from cudbg.ports import read_each
 
-_MIB = 1 << 20
 _WORD = 0xFFFFFFFF
 _DEAD = 0xFFFFFFFF  # what a read of an adapter that is gone gives
 
@@ -53,17 +54,13 @@ class Window:
 
     def place(self, memory: int) -> Place:
         """Reads where `memory` is seen. DeviceError -ENXIO if the window is not in BAR0."""
-        edc = self._r.MA_EDRAM0_BAR
-        found = [(int(edc), self._io.read(edc))]
-        edc_bytes = edc.get(found[0][1], "EDRAM0_SIZE") * _MIB
-        start = (2 if memory in (Memory.MC1, Memory.HMA) else memory) * edc_bytes
-        if memory == Memory.MC1:
-            mc = self._r.MA_EXT_MEMORY0_BAR
-            found.append((int(mc), self._io.read(mc)))
-            start += mc.get(found[-1][1], "EXT_MEM0_SIZE") * _MIB
-        window = self._r.PCIE_MEM_ACCESS_BASE_WIN
-        found.append((int(window), self._io.read(window)))
-        return self._place(start & _WORD, found)
+        edc, mc = self._r.MA_EDRAM0_BAR, self._r.MA_EXT_MEMORY0_BAR
+        registers = [edc, *[mc] * (memory == Memory.MC1), self._r.PCIE_MEM_ACCESS_BASE_WIN]
+        found = dict(zip(registers, read_each(self._io, registers), strict=True))
+        edc_bytes = edc.get(found[edc], "EDRAM0_SIZE") * MEGABYTE
+        mc_bytes = mc.get(found[mc], "EXT_MEM0_SIZE") * MEGABYTE if mc in found else 0
+        start = window_address(memory, edc_bytes, mc_bytes) & _WORD
+        return self._place(start, [(int(register), word) for register, word in found.items()])
 
     def _place(self, start: int, found: list[tuple[int, int]]) -> Place:
         window = self._r.PCIE_MEM_ACCESS_BASE_WIN

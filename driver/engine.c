@@ -17,8 +17,8 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "registers are used as they come off the bus");
 
 enum {
-    AHEAD_FIRST = 32,     /* rows sent ahead after one that went well slowly */
-    AHEAD_MOST = 1024,    /* rows sent ahead at most */
+    AHEAD_MOST = 1024,    /* rows sent ahead at most, */
+    AHEAD_AGAIN = 32,     /* and so many after a poll was late */
     POLLED_MOST = 4096,   /* polls sent ahead at most */
     SPIN_MOST_US = 100,   /* longer delays sleep */
     PATIENCE = 4,         /* a poll may last this times attempts * delay, */
@@ -166,10 +166,10 @@ static int slow_row(struct engine *e, const struct engine_run *run, uint32_t row
         else
             result = do_poll(e, run, op, row, at, late);
     }
-    return result ? result : fence(e);
+    return result;
 }
 
-/* The row at hand; completes it or fails. */
+/* The row at hand; completes it or fails. What it reads behind its last poll may come later. */
 static int next_row_slowly(struct engine *e, struct engine_run *run, int *late)
 {
     struct cursor at = {run->used, 0};
@@ -320,23 +320,26 @@ static uint32_t less(uint32_t a, uint32_t b)
 
 static int run_rows(struct engine *e, struct engine_run *run, uint32_t polls)
 {
-    uint32_t most = polls ? less(AHEAD_MOST, POLLED_MOST / polls) : AHEAD_MOST;
-    uint32_t ahead = polls || !e->pipelined ? 0 : most;
+    uint32_t most = !e->pipelined ? 0 : polls ? less(AHEAD_MOST, POLLED_MOST / polls) : AHEAD_MOST;
+    uint32_t next = most, ahead = polls ? 0 : most;
     int result = 0;
 
     while (run->row < run->n_rows && result >= 0) {
         int late = 0;
         if (ahead) {
             result = rows_ahead(e, run, ahead);
-            ahead = result == 1 ? less(ahead * AHEAD_FIRST, most) : 0;
-            if (result == 0)
+            ahead = next = less(most, result == 1 ? ahead * AHEAD_AGAIN : AHEAD_AGAIN);
+            if (result == 0) {
                 result = rewrite_row_before(e, run);
+                ahead = 0;
+            }
         } else {
             result = next_row_slowly(e, run, &late);
-            ahead = late || !e->pipelined ? 0 : less(AHEAD_FIRST, most);
+            ahead = late ? 0 : next;
         }
     }
-    return result < 0 ? result : 0;
+    int fenced = fence(e); /* nothing may arrive any more once this has returned */
+    return result < 0 ? result : fenced;
 }
 
 int engine_run(struct engine *engine, struct engine_run *run)

@@ -9,6 +9,7 @@ from cudbg.decoded import Bytes, Decoded, Fields, Item
 from cudbg.entity import Context, Entity, entity
 from cudbg.errors import Status
 from cudbg.io import Io
+from cudbg.ports import read_each
 
 _U32 = 0xFFFFFFFF
 _PS_PER_US = 1_000_000
@@ -59,14 +60,15 @@ class Clk(Entity):
             raise Status(status.CCLK_NOT_DEFINED)
         layout, r = Layout.from_buffer(ctx.area(sizeof(Layout))), chip.r
         layout.cclk_ps = 1_000_000_000 // ctx.device.cclk_khz
-        layout.res = io.read(r.TP_TIMER_RESOLUTION)
+        registers = ["TP_TIMER_RESOLUTION", "TP_DACK_TIMER", *(name for _, name in _TIMERS)]
+        layout.res, dack_timer, *timers = read_each(io, [r[name] for name in registers])
         layout.tre = r.TP_TIMER_RESOLUTION.get(layout.res, "TimerResolution")
         layout.dack_re = r.TP_TIMER_RESOLUTION.get(layout.res, "DelayedACKResolution")
-        dack = _tick_us(layout.cclk_ps, layout.dack_re) * io.read(r.TP_DACK_TIMER)
+        dack = _tick_us(layout.cclk_ps, layout.dack_re) * dack_timer
         layout.dack_timer = dack & _U32
         tick = _tick_us(layout.cclk_ps, layout.tre)
-        for name, register in _TIMERS:
-            setattr(layout, name, tick * _timer(io.read(r[register]), chip, register))
+        for (name, register), word in zip(_TIMERS, timers, strict=True):
+            setattr(layout, name, tick * _timer(word, chip, register))
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(Layout, blob)

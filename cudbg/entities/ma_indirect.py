@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from chip import T6, Chip
-from cudbg.entity import Context, entity
-from cudbg.io import Io
-from cudbg.ireg import IregEntity, records
+from chip.spans import IndirectRange
+from cudbg.entity import entity
+from cudbg.ireg import IregEntity, Record
 
 
 @entity(61, "MA_INDIRECT", groups=("ma",))
@@ -20,10 +20,7 @@ class MaIndirect(IregEntity):
     chips = (T6,)
     unused = 1
 
-    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area = ctx.area(self.size(chip))
-        for item, record, words in records(area, self.ranges(chip)):
-            record.describe(chip, item)
-            self.read(io, chip, item, words)
-            if item.step > 1:
-                record.ireg_local_offset, record.ireg_offset_range = item.indices.stop, 0
+    def describe(self, chip: Chip, item: IndirectRange, record: Record) -> None:
+        super().describe(chip, item, record)
+        if item.step > 1:
+            record.ireg_local_offset, record.ireg_offset_range = item.indices.stop, 0

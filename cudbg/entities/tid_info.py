@@ -7,6 +7,7 @@ from chip.layout import LittleStruct, sizeof, u32
 from cudbg.decoded import Bytes, Decoded, Fields, Item
 from cudbg.entity import Context, Entity, entity
 from cudbg.io import Io
+from cudbg.ports import read_each
 from cudbg.versioned import VersionHeader
 
 _REVISION = 1
@@ -74,9 +75,9 @@ class TidInfo(Entity):
         layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
         layout.version.set(_REVISION, sizeof(Layout) - sizeof(VersionHeader))
         layout.flags = ctx.device.flags
-        layout.le_db_conf = io.read(chip.r.LE_DB_CONFIG)
-        layout.ip_users = io.read(chip.r.LE_DB_ACT_CNT_IPV4)
-        layout.ipv6_users = io.read(chip.r.LE_DB_ACT_CNT_IPV6)
+        r = chip.r
+        registers = [r.LE_DB_CONFIG, r.LE_DB_ACT_CNT_IPV4, r.LE_DB_ACT_CNT_IPV6]
+        layout.le_db_conf, layout.ip_users, layout.ipv6_users = read_each(io, registers)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(Layout, blob)

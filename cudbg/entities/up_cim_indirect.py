@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chip import Chip
 from chip.spans import IndirectRange
 from cudbg.entity import Context, entity
 from cudbg.errors import DeadDevice, DeviceError, Status
 from cudbg.io import Io
 from cudbg.ireg import IregEntity
-from cudbg.ports import cim_read
+from cudbg.ports import Group, cim_read
 
 _CONSECUTIVE = 4
 
@@ -25,10 +27,12 @@ class UpCimIndirect(IregEntity):
         except DeviceError as error:
             raise Status(error.code) from error
 
-    def read(self, io: Io, chip: Chip, item: IndirectRange, words: memoryview) -> None:
+    def read(self, io: Io, chip: Chip, ranges: Sequence[IndirectRange], words: memoryview) -> None:
         """Words that follow each other in one go, others one by one (t4_cim_read())."""
-        if item.step == _CONSECUTIVE:
-            groups = [(item.first, item.words)]
-        else:
-            groups = [(address, 1) for address in item.indices]
+        groups: list[Group] = []
+        for item in ranges:
+            if item.step == _CONSECUTIVE:
+                groups.append((item.first, item.words))
+            else:
+                groups += [(address, 1) for address in item.indices]
         cim_read(io, chip, groups, words)
