@@ -106,7 +106,8 @@ def test_dump_of_a_faulty_card_is_the_kernels_to_the_byte(
     try:
         both = Both(library, name, "zlib", faults=[fault])
     except RunError as refusal:
-        assert "no dump was offered" in str(refusal)
+        if "no dump was offered" not in str(refusal):
+            raise
         with pytest.raises(ProbeError):
             adapter_of(emu.Card.load(name, faults=[fault]))
         return
