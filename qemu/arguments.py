@@ -106,7 +106,7 @@ def _lines(machine: Machine, ends: Ends) -> list[str]:
         *("-chardev", f"{console},id=console", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=control,fd={ends.control}", "-serial", "chardev:control"),
         *("-chardev", f"socket,id=monitor,fd={ends.monitor}"),
-        *("-mon", "chardev=monitor,mode=control"),
+        *("-qmp", "chardev:monitor"),
         *(("-qmp", f"unix:{_escaped(extra)},server=on,wait=off") if extra else ()),
     ]
 

@@ -28,6 +28,8 @@ from .monitor import Monitor
 
 Role = Literal["first", "crash"]
 SECONDS_TO_END = 5.0
+LOST = (b"failed to read header", b"Unable to write to socket")
+"""What QEMU says when an adapter's server is gone; the guest then reads all ones, for ever."""
 PANIC = re.compile(rb"Kernel panic - not syncing: ([^\r\n]*)")
 
 
@@ -118,7 +120,7 @@ class Guest:
     def wait_for_kernel(self, role: Role, seconds: float) -> None:
         """Wait until the first kernel, or the crash kernel, takes commands."""
         what = f"the guest's {role} kernel to start"
-        line = self._control.next_line(what, seconds)
+        line = self._control.next_line(what, seconds, self._check_connections)
         if line != f"ready {role}":
             raise RunError(f"waiting for {what}, the guest said {line!r}", self.console)
 
@@ -136,9 +138,14 @@ class Guest:
         """
         number = self._send(command)
         path = self.share / f"output.{number}"
-        follow = functools.partial(next, _appended(path, on_output))
-        line = self._control.next_line(f"`{command}` in the guest", seconds, follow)
-        follow()
+        appended = _appended(path, on_output)
+
+        def look() -> None:
+            self._check_connections()
+            next(appended)
+
+        line = self._control.next_line(f"`{command}` in the guest", seconds, look)
+        look()
         words = line.split()
         if words[:2] != ["exit", str(number)]:
             raise RunError(f"running `{command}`, the guest said {line!r}", self.console)
@@ -198,6 +205,12 @@ class Guest:
         self._number += 1
         self._control.send(f"{self._number} {command}")
         return self._number
+
+    def _check_connections(self) -> None:
+        with self._log.open("rb") as file:
+            said = file.read(1 << 16)
+        if any(words in said for words in LOST):
+            raise PeerDied("QEMU lost its connection to an adapter", self._log)
 
     def _peer_death(self, adapter: Adapter) -> RunError:
         reason = f"the emulator of {adapter.socket} ended under the guest"

@@ -28,8 +28,9 @@ def run(
 ) -> int:
     """Boot a guest with `adapters` and connect its console with stdin and stdout until it ends.
 
-    `exit` ends the guest, and so does ^A x. What is seen is logged to `console` as well. `monitor` is where QEMU's monitor may be reached
-    meanwhile (a socket's path, for livedump). Returns QEMU's exit code.
+    `exit` ends the guest, and so does ^A x. What is seen is logged to `console` as well. `monitor`
+    is where QEMU's monitor may be reached meanwhile (a socket's path, for livedump). Returns QEMU's
+    exit code.
 
     Raises GuestError and debs.Unavailable.
     """

@@ -112,10 +112,13 @@ def test_every_entity_is_good_but_those_the_card_has_not(crash, index):
 
 
 @pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
-def test_our_dump_of_the_same_state_equals_the_kernels(crash, index):
+def test_our_dump_of_the_same_state_equals_the_kernels(crash, tmp_path, index):
     card = crash.cards[index]
     card.restore(crash.before[index])
-    with driver.open_card(card) as adapter:
+    with (
+        served.here(tmp_path, [card]) as (served_card,),
+        driver.open(served_card.socket) as adapter,
+    ):
         size, fill = adapter.device_dump()
         buffer = bytearray(size)
         fill(memoryview(buffer))
@@ -223,7 +226,8 @@ def test_an_emulator_that_is_killed_in_mid_dump_ends_the_guest(parts, tmp_path):
     assert not (tmp_path / "vmcore").exists()
 
 
-def test_an_emulator_that_nobody_watches_and_that_is_killed_leaves_no_dump(parts, tmp_path):
+def test_a_connection_that_is_lost_ends_the_guest_too(parts, tmp_path):
+    """Nobody knows the process behind this socket; QEMU tells that its connection is gone."""
     with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
 
         def on_stage(stage: kdump.Stage) -> None:
@@ -232,11 +236,5 @@ def test_an_emulator_that_nobody_watches_and_that_is_killed_leaves_no_dump(parts
 
         killer = threading.Timer(1.0, process.kill)
         unwatched = Adapter(adapter.socket)
-        report = kdump.run(
-            [unwatched],
-            tmp_path / "vmcore",
-            flow=kdump.Flow(notes_only=True),
-            on_stage=on_stage,
-            parts=parts,
-        )
-    assert report.device_dumps == ()
+        with pytest.raises(PeerDied, match="lost its connection"):
+            kdump.run([unwatched], tmp_path / "vmcore", on_stage=on_stage, parts=parts)

@@ -60,7 +60,7 @@ def test_commas_in_paths_do_not_begin_an_option():
 
 def test_a_shell_has_the_terminal_and_is_logged():
     words = arguments(replace(MACHINE, shell=True), ENDS, [])
-    assert "stdio,signal=off,logfile=console.log,id=console" in following(words, "-chardev")
+    assert "stdio,mux=on,signal=off,logfile=console.log,id=console" in following(words, "-chardev")
     assert "guest.shell" in following(words, "-append")[0].split()
 
 
@@ -77,4 +77,4 @@ def test_without_crashkernel_no_memory_is_kept():
 
 def test_an_extra_monitor_is_a_socket():
     words = arguments(MACHINE, replace(ENDS, extra_monitor=Path("/run/qmp")), [])
-    assert following(words, "-qmp") == ["unix:/run/qmp,server=on,wait=off"]
+    assert following(words, "-qmp") == ["chardev:monitor", "unix:/run/qmp,server=on,wait=off"]
