@@ -125,17 +125,18 @@ class _Checked:
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise AttributeError(f"{type(self).__name__} has no field {name}{hint}")
         if name in self._arrays and not isinstance(value, ctypes.Array):
-            value = self._array(name, value)
+            getattr(self, name)[:] = self._items(name, value)
+            return
         if name in self._ranges and not self._ranges[name][0] <= value <= self._ranges[name][1]:
             low, high = self._ranges[name]
             raise ValueError(f"{type(self).__name__}.{name}: {value} is not in {low}..{high}")
         super().__setattr__(name, value)
 
-    def _array(self, name: str, values: Iterable[Any]) -> Any:
-        kind, items = self._arrays[name], tuple(values)
-        if len(items) != kind._length_:
-            raise FormatError(f"{type(self).__name__}.{name}", kind._length_, len(items))
-        return kind(*items)
+    def _items(self, name: str, values: Iterable[Any]) -> tuple[Any, ...]:
+        items, need = tuple(values), self._arrays[name]._length_
+        if len(items) != need:
+            raise FormatError(f"{type(self).__name__}.{name}", need, len(items))
+        return items
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:

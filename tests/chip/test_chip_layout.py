@@ -93,3 +93,18 @@ def test_a_subclass_appends_its_fields() -> None:
 
     assert sizeof(More) == sizeof(Big) + 8
     assert More(top=1, tail=2).tail == 2
+
+
+@pytest.mark.parametrize("base", [BigStruct, LittleStruct])
+def test_an_array_takes_as_many_values_as_it_has_in_either_byte_order(base) -> None:
+    class Words(base):
+        _fields_ = (("words", u32 * 2),)
+
+    made = Words()
+    made.words = (1, 2)
+    assert list(made.words) == [1, 2]
+    assert bytes(made) == b"".join(
+        n.to_bytes(4, "big" if base is BigStruct else "little") for n in (1, 2)
+    )
+    with pytest.raises(FormatError, match="need 2 bytes, have 3"):
+        made.words = (1, 2, 3)
