@@ -33,6 +33,10 @@ class DeviceError(CudbgError):
 class DeadDevice(DeviceError):
     """The way to the device is gone; no later access will succeed either."""
 
+    def __init__(self, code: int, what: str, *, rows: int = 0, used: int = 0) -> None:
+        super().__init__(code, what, rows=rows, used=used)
+        self.args = (f"{_DEATHS.get(-code, 'the device cannot be reached')} ({self})",)
+
 
 class Status(CudbgError):
     """How a collector fails: the code of its header, and the `sys_err` beside it.
@@ -43,6 +47,13 @@ class Status(CudbgError):
     def __init__(self, code: int, sys_err: int = 0) -> None:
         self.code, self.sys_err = code, sys_err
         super().__init__(f"status {code}, sys_err {sys_err}")
+
+
+_DEATHS = {
+    errno.EIO: "the device is gone",
+    errno.ETIMEDOUT: "the device did not answer in time",
+    errno.EPROTO: "the device's server broke the protocol",
+}
 
 
 def errno_name(code: int) -> str:
