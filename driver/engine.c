@@ -152,9 +152,21 @@ static int do_poll(struct engine *e, const struct engine_run *run, const struct 
     return result;
 }
 
-/* ---- rows, slowly ---- */
+static int send_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row,
+                     struct cursor *at)
+{
+    uint8_t *into;
+    if (!value_of(run, op->count, row))
+        return 0;
+    into = op->keep ? take(run, at, 4) : (uint8_t *)&e->polled[at->polled++];
+    if (!into)
+        return -EOVERFLOW;
+    e->counts.r32++;
+    return transport(e, e->io->read(e->io->cookie, value_of(run, op->offset, row), into, 4, 1));
+}
 
-static int slow_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at, int *late)
+/* A row's operations. With `late` its polls are waited for; without, they are sent and looked at later. */
+static int do_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at, int *late)
 {
     int result = 0;
     for (uint32_t i = 0; i < run->n_ops && !result; i++) {
@@ -164,16 +176,18 @@ static int slow_row(struct engine *e, const struct engine_run *run, uint32_t row
         else if (op->kind == ENGINE_READ)
             result = do_read(e, run, op, row, at);
         else
-            result = do_poll(e, run, op, row, at, late);
+            result = late ? do_poll(e, run, op, row, at, late) : send_poll(e, run, op, row, at);
     }
     return result;
 }
+
+/* ---- rows, slowly ---- */
 
 /* The row at hand; completes it or fails. What it reads behind its last poll may come later. */
 static int next_row_slowly(struct engine *e, struct engine_run *run, int *late)
 {
     struct cursor at = {run->used, 0};
-    int result = slow_row(e, run, run->row, &at, late);
+    int result = do_row(e, run, run->row, &at, late);
     if (result)
         return result;
     run->row++;
@@ -198,34 +212,6 @@ static int rewrite_row_before(struct engine *e, const struct engine_run *run)
 }
 
 /* ---- rows, ahead ---- */
-
-static int send_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row,
-                     struct cursor *at)
-{
-    uint8_t *into;
-    if (!value_of(run, op->count, row))
-        return 0;
-    into = op->keep ? take(run, at, 4) : (uint8_t *)&e->polled[at->polled++];
-    if (!into)
-        return -EOVERFLOW;
-    e->counts.r32++;
-    return transport(e, e->io->read(e->io->cookie, value_of(run, op->offset, row), into, 4, 1));
-}
-
-static int send_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at)
-{
-    int result = 0;
-    for (uint32_t i = 0; i < run->n_ops && !result; i++) {
-        const struct engine_op *op = &run->ops[i];
-        if (op->kind == ENGINE_WRITE)
-            result = do_write(e, run, op, row);
-        else if (op->kind == ENGINE_READ)
-            result = do_read(e, run, op, row, at);
-        else
-            result = send_poll(e, run, op, row, at);
-    }
-    return result;
-}
 
 static int poll_was_true(const struct engine *e, const struct engine_run *run, const struct engine_op *op,
                          struct cursor *at)
@@ -260,7 +246,7 @@ static int send_rows(struct engine *e, const struct engine_run *run, uint32_t en
     int result = 0;
 
     for (uint32_t row = run->row; row < end && !result; row++)
-        result = send_row(e, run, row, &at);
+        result = do_row(e, run, row, &at, NULL);
     int fenced = fence(e);
     e->counts = counts;
     *sent = at.out;

@@ -47,7 +47,7 @@ struct engine {
     struct engine_counts counts;
     int32_t dead;       /* the transport's first error, -errno: it never recovers */
     uint32_t pipelined; /* 0: every read is waited for, as the kernel does */
-    uint32_t sink;
+    uint64_t sink; /* what is read to be dropped */
     uint32_t polled[4096]; /* what the polls read that were sent ahead */
 };
 

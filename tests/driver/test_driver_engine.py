@@ -101,6 +101,16 @@ def test_engine_reads_eight_bytes_at_a_time() -> None:
     assert io.counts == Counts(r64=5)
 
 
+def test_engine_drops_eight_bytes_without_harm_to_the_polls() -> None:
+    ops = [Write(INDEX, Column(0)), Poll(BUSY, 0xFF, 0, 1), Read(PLAIN, width=8, keep=False)]
+    card = IndexCard()
+    card.put(PLAIN, 0xFFFFFFFF)
+    card.put(PLAIN + 4, 0xFFFFFFFF)
+    io = card.io()
+    io.run(ops, range(100))
+    assert io.counts == Counts(r32=100, w32=100, r64=100)
+
+
 def test_engine_sends_the_first_row_alone_when_something_may_be_stuck() -> None:
     card = IndexCard(late={0: 99})
     with pytest.raises(DeviceError) as stuck:
