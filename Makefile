@@ -28,7 +28,7 @@ check: .venv/ready-test
 	$(BIN)/python -m pytest -m "not guest and not interop"
 
 bench: .venv/ready-test
-	$(BIN)/vmcoredd bench
+	$(BIN)/vmcoredd bench --output docs/plots
 
 .venv/pip: pyproject.toml debs/install.py
 	@$(PYTHON) -m debs.install build

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import cudbg
+from bench.measure import timed
 from cudbg.collection import Report
 from cudbg.io import Counts, Io
 from cudbg.window import Memory, Window
@@ -60,7 +61,7 @@ def dump(
         counts, before = opened.io.counts, transport.client.counters
         report = opened.collect(buffer() if into is None else into, compress=compress)
         after = transport.client.counters
-        sent = Counters(*(b - a for a, b in zip(_values(before), _values(after), strict=True)))
+        sent = Counters(*(b - a for a, b in zip(astuple(before), astuple(after), strict=True)))
         return Made(report.seconds, report, opened.io.counts - counts, sent)
 
 
@@ -80,14 +81,6 @@ def sampled_read(path: Path) -> float:
 
 
 def _window(io: Io, opened: Adapter) -> float:
-    from bench.measure import timed
-
     window = Window(io, opened.chip, opened.probed.device)
     out = memoryview(bytearray(SAMPLE_BYTES))
     return timed(lambda: window.read(Memory.EDC0, 0, out, 8))
-
-
-def _values(counters: Counters) -> list[int]:
-    from dataclasses import astuple
-
-    return list(astuple(counters))

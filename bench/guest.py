@@ -1,7 +1,8 @@
 """The unmodified driver's collection in a guest's crash kernel: window page mapped, or trapped.
 
 What is timed is the loading of the driver in the crash kernel, which probes and dumps; QEMU and
-the server run where the scheduler puts them ("free"), or together on one cpu ("pinned").
+the server run where the scheduler puts them ("free"), or together on one cpu ("pinned"). Trapped
+twice: by a server that spins as ours does, and by one that sleeps, as libvfio-user's do.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.measure import Series, interleave
 from bench.results import Row, Target
-from bench.serving import CardServer, serving
+from bench.serving import SPIN, CardServer, serving
 from qemu import kdump
 from qemu.guest import Adapter
 from qemu.kdump import Flow, Stage
@@ -23,54 +26,63 @@ GROUP = "guest"
 EDC_MIB = 4
 SMALL, LARGE = 8, 24
 """MiB of MC0."""
+Say = Callable[[str], None]
 
 
-def measure(rounds: int, say: Callable[[str], None]) -> Iterator[Row]:
-    """Minutes: four dumps for each placement and round."""
+@dataclass(frozen=True)
+class Way:
+    """How the driver reaches the card."""
+
+    name: str
+    map_window: bool
+    spin: float
+
+
+MAPPED = Way("window page mapped", True, SPIN)
+TRAPPED = (Way("all trapped, plain server", False, 0.0), Way("all trapped", False, SPIN))
+
+
+def measure(rounds: int, say: Say) -> Iterator[Row]:
+    """Minutes: six dumps for each placement and round."""
     parts = obtain()
     first = frozenset(sorted(os.sched_getaffinity(0))[:1])
-    for name, cpus in (("free", None), ("pinned to one cpu", first)):
-        yield from _placed(parts, name, cpus, rounds, say)
+    yield from _placed(parts, "free", None, rounds, say)
+    yield from _placed(parts, "pinned to one cpu", first, rounds, say)
 
 
 def _placed(
-    parts: Parts, name: str, cpus: frozenset[int] | None, rounds: int, say: Callable[[str], None]
+    parts: Parts, name: str, cpus: frozenset[int] | None, rounds: int, say: Say
 ) -> Iterator[Row]:
-    def run(mc0: int, mapped: bool) -> Callable[[], float]:
-        def once() -> float:
-            seconds = _collect(parts, mc0, mapped, cpus)
-            say(f"guest, {name}, MC0 {mc0} MiB, mapped {mapped}: {seconds:.1f} s")
-            return seconds
-
-        return once
-
-    runs = {(mc0, mapped): run(mc0, mapped) for mc0 in (SMALL, LARGE) for mapped in (True, False)}
+    runs = {
+        (way, mc0): partial(_collect, parts, way, mc0, cpus, say)
+        for mc0 in (SMALL, LARGE)
+        for way in (MAPPED, *TRAPPED)
+    }
     took = interleave(runs, rounds, warm=False)
-    targets = (Target(4), Target(10)) if cpus is None else (None, None)
-    total = SMALL + EDC_MIB
-    yield _row(f"{total} MiB, {name}", took[SMALL, True], took[SMALL, False], targets[0])
-    yield _row(
-        f"each further MiB, {name}",
-        _each(took[LARGE, True], took[SMALL, True]),
-        _each(took[LARGE, False], took[SMALL, False]),
-        targets[1],
-    )
+    small, each = f"{SMALL + EDC_MIB} MiB, {name}", f"each further MiB, {name}"
+    mapped, mapped_each = took[MAPPED, SMALL], _each(took[MAPPED, LARGE], took[MAPPED, SMALL])
+    for way in TRAPPED:
+        judged = cpus is None and way is TRAPPED[0]
+        trapped, trapped_each = took[way, SMALL], _each(took[way, LARGE], took[way, SMALL])
+        yield _row(small, way, mapped, trapped, Target(4) if judged else None)
+        yield _row(each, way, mapped_each, trapped_each, Target(10) if judged else None)
 
 
-def _row(what: str, mapped: Series, trapped: Series, target: Target | None) -> Row:
-    speedup, against = trapped.over(mapped), f"trapped, {trapped.median:.2f} s"
-    return Row(GROUP, what, mapped, "s", speedup, against, target)
+def _row(what: str, way: Way, mapped: Series, trapped: Series, target: Target | None) -> Row:
+    against = f"{way.name}, {trapped.median:.2f} s"
+    return Row(GROUP, what, mapped, "s", trapped.over(mapped), against, target)
 
 
 def _each(large: Series, small: Series) -> Series:
     """Seconds per MiB that `large` has more."""
-    each = zip(large.values, small.values, strict=True)
-    return Series(tuple((a - b) / (LARGE - SMALL) for a, b in each))
+    pairs = zip(large.values, small.values, strict=True)
+    return Series(tuple((a - b) / (LARGE - SMALL) for a, b in pairs))
 
 
-def _collect(parts: Parts, mc0: int, mapped: bool, cpus: frozenset[int] | None) -> float:
+def _collect(parts: Parts, way: Way, mc0: int, cpus: frozenset[int] | None, say: Say) -> float:
     """Seconds that the crash kernel's driver takes."""
-    server = CardServer(overrides={"memory": {"mc0": mc0}}, map_window=mapped, cpus=cpus)
+    memory = {"memory": {"mc0": mc0}}
+    server = CardServer(overrides=memory, map_window=way.map_window, spin=way.spin, cpus=cpus)
     with serving(server) as path, tempfile.TemporaryDirectory(prefix="vmcoredd-bench-") as folder:
         report = kdump.run(
             [Adapter(path)],
@@ -79,4 +91,6 @@ def _collect(parts: Parts, mc0: int, mapped: bool, cpus: frozenset[int] | None) 
             options=Options(affinity=cpus),
             parts=parts,
         )
-        return report.seconds[Stage.DUMPED] - report.seconds[Stage.CRASHED]
+    seconds = report.seconds[Stage.DUMPED] - report.seconds[Stage.CRASHED]
+    say(f"guest, {way.name}, MC0 {mc0} MiB: {seconds:.1f} s")
+    return seconds

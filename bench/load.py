@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from bench._cffi import ffi, lib
@@ -48,7 +49,7 @@ def load(path: Path, *, spin: float, region: int = Bar.DOORBELLS) -> Iterator[Lo
 
 @dataclass(frozen=True)
 class Link:
-    """What a message and a byte cost on a socket, in seconds."""
+    """What messages and bytes cost on a socket, in seconds."""
 
     read: float
     """A pipelined read of 4 bytes."""
@@ -58,6 +59,11 @@ class Link:
     """In bulk reads."""
     round_trip: float
     """A read of 4 bytes that is waited for."""
+
+
+def median_link(links: Sequence[Link]) -> Link:
+    """Each cost's median."""
+    return Link(*map(statistics.median, zip(*map(astuple, links), strict=True)))
 
 
 def link(path: Path, *, spin: float, n: int = 20_000) -> Link:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ def describe() -> dict[str, object]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+
+
+def children_seconds() -> float:
+    """Cpu seconds of this process's children: those that run, and those that were waited for."""
+    running = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    schedules = [file for pid in running for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    alive = sum(int(file.read_text().split()[0]) for file in schedules) / 1e9
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return alive + ended.ru_utime + ended.ru_stime
 
 
 def _processor() -> str:

@@ -48,6 +48,9 @@ class Failure(NamedTuple):
 
 
 FAILURES = (
+    Failure("bench.plots", "NoPlots", Exit.UNAVAILABLE),
+    Failure("bench.serving", "ServerFailed", Exit.FAILED),
+    Failure("bench.commands", "CommandFailed", Exit.FAILED),
     Failure("vmcore.errors", "FormatError", Exit.BAD_FILE),
     Failure("vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists them"),
     Failure("vmcore.errors", "OutputExists", Exit.FAILED, "--force replaces it"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import cache, cards, demo, diff, dump, emulate, extract, guest, notes, show
+from cli.commands import bench, cache, cards, demo, diff, dump, emulate, extract, guest, notes, show
 from cli.failures import MEANINGS, reported
 from cli.output import out
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (cards, emulate, dump, notes, show, extract, diff, guest, demo):
+for module in (cards, emulate, dump, notes, show, extract, diff, guest, demo, bench):
     module.register(app)
 app.add_typer(cache.app, name="cache")
 

@@ -1,0 +1,25 @@
+"""Each entity's rate: accesses a second, as the kernel makes them."""
+
+from __future__ import annotations
+
+from bench.dumps import buffer, dump
+from bench.machine import on_cpus, placements
+from bench.measure import Series
+from bench.serving import SPIN, CardServer, serving
+
+
+def rates(rounds: int) -> dict[str, dict[str, Series]]:
+    """Accesses a second by placement and entity; entities that touch no register are left out."""
+    found = {}
+    for placement in placements():
+        server = CardServer(spin=SPIN, cpus=placement.server)
+        with serving(server) as path, on_cpus(placement.client):
+            into = buffer()
+            dump(path, spin=SPIN, into=into)
+            reports = [dump(path, spin=SPIN, into=into).report for _ in range(rounds)]
+        found[placement.name] = {
+            same[0].name: Series(tuple(one.counts.total / one.seconds for one in same))
+            for same in zip(*(report.entities for report in reports), strict=True)
+            if same[0].counts.total
+        }
+    return found

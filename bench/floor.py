@@ -1,0 +1,109 @@
+"""The floor of a dump over a socket: what no driver that keeps the kernel's order can go below.
+
+Messages that the order makes unavoidable at the cost of a pipelined one, plus the bytes at the rate
+of bulk reads, plus the dependent waits at the round trip, all measured on the same socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+from bench.dumps import buffer
+from bench.load import Link
+from cudbg.io import Counts, Io, Number, Op, Read, Rows, Space, Write, number, table_of
+from driver import Adapter
+from driver.socket import Socket
+
+
+@dataclass
+class Unavoidable:
+    """What a dump cannot do without."""
+
+    reads: int = 0
+    """Messages that are answered: a run of registers is one."""
+    writes: int = 0
+    """Posted."""
+    read_bytes: int = 0
+    waits: int = 0
+    """Times that the collector looks at values before it goes on."""
+
+    def seconds(self, link: Link) -> float:
+        """On that link."""
+        messages = self.reads * link.read + self.writes * link.write
+        return messages + self.read_bytes * link.byte + self.waits * link.round_trip
+
+
+class Counting:
+    """A `cudbg.io.Space` that counts what its programs need, and has another one run them."""
+
+    def __init__(self, space: Space, found: Unavoidable) -> None:
+        self._space, self._found = space, found
+
+    def read(self, offset: int, width: int = 4) -> int:
+        """As `Space.read`."""
+        self._add(reads=1, read_bytes=width, waits=1)
+        return self._space.read(offset, width)
+
+    def write(self, offset: int, value: int, width: int = 4) -> None:
+        """As `Space.write`."""
+        self._add(writes=1)
+        self._space.write(offset, value, width)
+
+    def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
+        """As `Space.read_run`."""
+        self._add(reads=1, read_bytes=count * width, waits=1)
+        return self._space.read_run(offset, count, width)
+
+    def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
+        """As `Space.run`."""
+        n, table = table_of(rows)
+        for op in ops:
+            if isinstance(op, Write):
+                self._add(writes=n)
+            else:
+                self._add_reads(op, n, table)
+        self._add(waits=1 if n and any(not isinstance(op, Write) for op in ops) else 0)
+        return self._space.run(ops, rows, out)
+
+    def _add_reads(self, op: Op, n: int, table: Sequence[Sequence[int]]) -> None:
+        count: Number = getattr(op, "count", 1)
+        again = isinstance(op, Read) and op.again
+        counts = [number(count, row, table) for row in range(n)]
+        self._add(
+            reads=sum(counts) if again else sum(map(bool, counts)),
+            read_bytes=sum(counts) * getattr(op, "width", 4),
+        )
+
+    def _add(self, reads: int = 0, writes: int = 0, read_bytes: int = 0, waits: int = 0) -> None:
+        self._found.reads += reads
+        self._found.writes += writes
+        self._found.read_bytes += read_bytes
+        self._found.waits += waits
+
+
+class CountingIo(Counting):
+    """A `cudbg.io.Io` of that kind: configuration space is counted as well."""
+
+    def __init__(self, io: Io, found: Unavoidable) -> None:
+        super().__init__(io, found)
+        self._io = io
+        self.config: Space = Counting(io.config, found)
+
+    @property
+    def counts(self) -> Counts:
+        """As `Io.counts`."""
+        return self._io.counts
+
+
+def unavoidable(path: Path) -> Unavoidable:
+    """Counts in one dump of the adapter at `path`; what its probing needs is left out."""
+    found = Unavoidable()
+    transport = Socket(path)
+    with Adapter(transport, CountingIo(transport.io(), found)) as opened:
+        probing = replace(found)
+        opened.collect(buffer(), compress="none")
+    return Unavoidable(
+        *(after - before for after, before in zip(astuple(found), astuple(probing), strict=True))
+    )

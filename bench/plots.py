@@ -1,0 +1,99 @@
+"""The plots, as SVG files. matplotlib is in the optional group `bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.measure import Series
+from bench.results import Results
+
+Curves = Mapping[str, Mapping[Any, Series]]
+REMEDY = "matplotlib is missing: `pip install 'vmcoredd[bench]'`, or leave out --output"
+
+
+class NoPlots(Exception):
+    """matplotlib is not installed; the message says what to do."""
+
+
+def check() -> None:
+    """Raises NoPlots where nothing could be drawn."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise NoPlots(REMEDY) from error
+
+
+def draw(results: Results, folder: Path) -> list[Path]:
+    """Draws what was measured; returns the files. NoPlots."""
+    check()
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = {
+        "depth": (_depth, "Reads of 4 bytes by how many are under way"),
+        "windows": (_windows, "Reading adapter memory through a window"),
+        "entities": (_entities, "Each entity's rate over the socket"),
+        "dump": (_ratios, "A complete dump: times faster than one access at a time"),
+    }
+    files = []
+    for name, curves in results.curves.items():
+        kind, title = kinds[name]
+        files.append(_save(kind, title, curves, folder / f"{name}.svg"))
+    return files
+
+
+def _save(kind: Any, title: str, curves: Curves, path: Path) -> Path:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "vmcoredd"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(layout="constrained")
+    kind(figure, axes, curves)
+    axes.set_title(title)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+    return path
+
+
+def _depth(figure: Any, axes: Any, curves: Curves) -> None:
+    for name, curve in curves.items():
+        axes.plot(list(curve), [series.median for series in curve.values()], "o-", label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlabel("under way together")
+    axes.set_ylabel("accesses a second")
+
+
+def _windows(figure: Any, axes: Any, curves: Curves) -> None:
+    _bars(figure, axes, curves, "MiB a second", 0.35)
+
+
+def _entities(figure: Any, axes: Any, curves: Curves) -> None:
+    _bars(figure, axes, curves, "accesses a second", 0.18)
+
+
+def _ratios(figure: Any, axes: Any, curves: Curves) -> None:
+    _bars(figure, axes, curves, "times", 0.35)
+
+
+def _bars(figure: Any, axes: Any, curves: Curves, what: str, inches: float) -> None:
+    """Bars side by side, with the spread."""
+    names = list(dict.fromkeys(name for curve in curves.values() for name in curve))
+    figure.set_size_inches(8, 1.5 + inches * len(names) * max(1, len(curves)) * 0.6)
+    height = 0.8 / len(curves)
+    for place, (label, curve) in enumerate(curves.items()):
+        series = [curve[name] for name in names if name in curve]
+        at = [i + place * height for i, name in enumerate(names) if name in curve]
+        spread = [
+            [one.median - one.low for one in series],
+            [one.high - one.median for one in series],
+        ]
+        axes.barh(at, [one.median for one in series], height, xerr=spread, label=label)
+    axes.set_yticks([i + 0.4 - height / 2 for i in range(len(names))], names, fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel(what)

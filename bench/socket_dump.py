@@ -1,0 +1,165 @@
+"""A complete dump over the socket: against one access at a time, and against the floor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import emu
+from bench.compressing import compression_alone
+from bench.dumps import buffer, dump, reads, sampled_read
+from bench.floor import Unavoidable, unavoidable
+from bench.load import Link, link
+from bench.machine import Placement, on_cpus, placements
+from bench.measure import Run, Series, interleave, timed
+from bench.results import Row, Target
+from bench.serving import SPIN, CardServer, serving
+from driver import open_card
+
+GROUP = "dump over the socket"
+LARGE_LE: dict[str, Any] = {"tables": {"hash_filters": True, "hash_tids": 32768}}
+SPEEDUP = {"two cpus": Target(100), "one cpu": Target(30)}
+FLOOR = Target(1.5, at_least=False)
+OVERLAP = Target(1.2, at_least=False)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A card, and what is special about it."""
+
+    name: str
+    card: str = "t62100-cr"
+    mc0: int = 8
+    large_le: bool = False
+    judged: bool = False
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What replaces values of the card's profile."""
+        return {"memory": {"mc0": self.mc0}} | (LARGE_LE if self.large_le else {})
+
+
+VARIANTS = (
+    Variant("T6, 8 MiB", judged=True),
+    Variant("T6, 24 MiB", mc0=24),
+    Variant("T6, large LE table", large_le=True),
+    Variant("T5, 8 MiB", card="t520-cr"),
+)
+
+
+def measure(rounds: int, *, full: bool) -> Iterator[Row]:
+    """Each variant with client and server on two cpus, and on one; then compression and in-process.
+
+    Unless `full`, one access at a time is sampled, and its time for all accesses computed.
+    """
+    for placement in placements():
+        for variant in VARIANTS:
+            yield from _variant(variant, placement, rounds, full)
+        yield from _compressed(placement, rounds)
+    yield from _in_process(rounds)
+
+
+def _variant(variant: Variant, placement: Placement, rounds: int, full: bool) -> Iterator[Row]:
+    server = CardServer(variant.card, variant.overrides, spin=SPIN, cpus=placement.server)
+    plain = CardServer(variant.card, variant.overrides, spin=0.0, cpus=placement.server)
+    with serving(server) as path, serving(plain) as slow, on_cpus(placement.client):
+        needs, links, into = unavoidable(path), list[Link](), buffer()
+        accesses = reads(dump(path).counts)
+
+        def floor() -> float:
+            links.append(link(path, spin=SPIN))
+            return needs.seconds(links[-1])
+
+        runs: dict[str, Run] = {
+            "dump": lambda: dump(path, spin=SPIN, into=into).seconds,
+            "one at a time": partial(_one_at_a_time, slow, accesses, full),
+            "floor": floor,
+        }
+        took = interleave(runs, rounds)
+    yield from _rows(variant, placement, took, accesses, needs, full)
+
+
+def _one_at_a_time(path: Path, accesses: int, full: bool) -> float:
+    if full:
+        return dump(path, pipelined=False).seconds
+    return sampled_read(path) * accesses
+
+
+def _rows(
+    variant: Variant,
+    placement: Placement,
+    took: dict[str, Series],
+    accesses: int,
+    needs: Unavoidable,
+    full: bool,
+) -> Iterator[Row]:
+    what = f"{variant.name}, {placement.name}"
+    single, made, floor = took["one at a time"], took["dump"], took["floor"]
+    judged = SPEEDUP.get(placement.name) if variant.judged else None
+    how = "" if full else f"sampled, for {accesses:,} reads"
+    yield Row(
+        GROUP,
+        what,
+        made,
+        "s",
+        single.over(made),
+        f"one access at a time, {single.median:.1f} s",
+        judged,
+        how,
+    )
+    needed = f"{needs.reads:,} reads, {needs.writes:,} writes, {needs.waits} waits"
+    yield Row(
+        GROUP,
+        f"{what}: over the floor",
+        made,
+        "s",
+        made.over(floor),
+        f"floor, {floor.median:.3f} s",
+        FLOOR if variant.judged else None,
+        needed,
+    )
+
+
+def _compressed(placement: Placement, rounds: int) -> Iterator[Row]:
+    """zlib beside none; compression may use the client's cpu and, on two cpus, the server's too."""
+    cpus = placement.client | placement.server
+    server = CardServer(spin=SPIN, cpus=cpus)
+    with serving(server) as path, on_cpus(cpus):
+        raw = buffer()
+        dump(path, into=raw)
+        runs = {
+            "none": lambda: dump(path, spin=SPIN).seconds,
+            "alone": lambda: timed(partial(compression_alone, raw)),
+            "zlib": lambda: dump(path, spin=SPIN, compress="zlib").seconds,
+        }
+        took = interleave(runs, rounds)
+    slower = Series(tuple(map(max, took["none"].values, took["alone"].values)))
+    against = f"slower of collection {took['none'].median:.2f} s, zlib {took['alone'].median:.2f} s"
+    target = OVERLAP if len(cpus) > 1 else None
+    what = f"T6, 8 MiB, zlib, {placement.name}"
+    yield Row(GROUP, what, took["zlib"], "s", took["zlib"].over(slower), against, target)
+
+
+def _in_process(rounds: int) -> Iterator[Row]:
+    """The same card without a socket: what the collector and the emulated card cost themselves."""
+    with on_cpus(frozenset(sorted(os.sched_getaffinity(0))[:1])):
+        into = buffer()
+        with open_card(emu.Card.load("t62100-cr")) as adapter:
+            run = {"in process": lambda: adapter.collect(into, compress="none").seconds}
+            took = interleave(run, rounds)
+    yield Row(GROUP, "T6, 8 MiB, in process", took["in process"], "s")
+
+
+def speedups(rows: Iterable[Row]) -> dict[str, dict[str, Series]]:
+    """By placement and variant: how many times faster than one access at a time."""
+    found: dict[str, dict[str, Series]] = {}
+    for placement in placements():
+        for variant in VARIANTS:
+            for row in rows:
+                if row.what == f"{variant.name}, {placement.name}" and row.ratio:
+                    found.setdefault(placement.name, {})[variant.name] = row.ratio
+    return found
