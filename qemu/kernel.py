@@ -27,7 +27,7 @@ from .toolbox import Toolbox, toolbox
 CONFIG = Path(__file__).with_name("kernel.config")
 FORMAT = 1  # of what is kept; another number makes every kernel anew
 NEEDED_BYTES = 3 << 30  # the tree with its objects, before it is deleted
-RETIRED = "# What newer kernels have no switch for\n"  # in CONFIG; below it a drop is no error
+RETIRED = "# What newer kernels do without\n"  # in CONFIG; below it a drop is no error
 STEPS = 1500  # lines that `make` prints, about: for the progress alone
 
 
@@ -129,7 +129,7 @@ def _build(kind: str, source: sources.Source, steps: Steps, progress: debs.Progr
 
 def _key(source: sources.Source) -> str:
     compiler = subprocess.run(["gcc", "--version"], check=True, capture_output=True).stdout
-    inputs = (FORMAT, CONFIG.read_bytes(), source.version, compiler)
+    inputs = (FORMAT, sorted(_options(CONFIG.read_text())), source.version, compiler)
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
 
 
@@ -164,11 +164,14 @@ def _check_config(made: Path, log: Path) -> None:
     """Kconfig drops what it does not know or whose dependencies fail, and says nothing."""
     has = set(made.read_text().splitlines())
     required, _, _ = CONFIG.read_text().partition(RETIRED)
-    wanted = re.findall(r"(?m)^CONFIG_\w+=.*$", required)
-    dropped = [line for line in wanted if line not in has]
+    dropped = [line for line in _options(required) if line not in has]
     if dropped:
         log.write_text(f"{log.read_text()}\ndropped by Kconfig: {' '.join(dropped)}\n")
         raise BuildError("configuring the kernel", log)
+
+
+def _options(text: str) -> list[str]:
+    return re.findall(r"(?m)^CONFIG_\w+=.*$", text)
 
 
 def _make_kernel(build: Build) -> None:
