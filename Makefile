@@ -25,7 +25,7 @@ check: .venv/ready-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not guest and not interop"
+	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
 
 bench: .venv/ready-test
 	$(BIN)/vmcoredd bench --output docs/plots
