@@ -34,7 +34,7 @@ class HostAccess(Model):
         ctrl = self.r.CIM_HOST_ACC_CTRL
         self.ports.stick(ctrl, set_=ctrl.mask("HostBusy"))
 
-    @fault("cim-host-hangs", "HOSTBUSY is set by each access and stays: they fail with -11.")
+    @fault("cim-host-hangs", "HOSTBUSY is set by the first access and stays: -11, then -16.")
     def hang(self) -> None:
         ctrl = self.r.CIM_HOST_ACC_CTRL
         self.ports.stick(ctrl, set_=ctrl.mask("HostBusy"), now=False)

@@ -12,6 +12,7 @@ import emu
 from chip import T5, T6, Chip
 from cudbg.decoded import Decoded, Fields, Part, Table, Text
 from driver.inproc import Inproc
+from driver.mailbox import Mailbox
 
 CARDS = {T5: "t520-cr", T6: "t62100-cr"}
 SMALL: dict[str, dict[str, Any]] = {"memory": {"edc0": 1, "edc1": 1, "mc0": 1}}
@@ -86,12 +87,18 @@ def collected(chip: Chip, compress: str = "zlib") -> CardDump:
 
 
 def collect(card: emu.Card, compress: str = "zlib", entities: tuple[str, ...] = ()) -> CardDump:
-    """A dump of `card`, in process."""
+    """A dump of `card`, in process; its firmware is not really waited for."""
     io = Inproc(card.bar0.access, card.config_access, owner=card).io()
     device = cudbg.Device(card.chip, card.profile.card.revision)
+    mailbox = Mailbox(io, card.chip, device.pf, sleep=lambda seconds: None)
     buffer = bytearray(cudbg.DUMP_SIZE)
     report = cudbg.collect(
-        io, device, memoryview(buffer), compress=compress, entities=entities or None
+        io,
+        device,
+        memoryview(buffer),
+        compress=compress,
+        entities=entities or None,
+        firmware=mailbox.call,
     )
     return CardDump(card, report, buffer)
 
