@@ -135,7 +135,7 @@ def test_dump_keeps_what_it_has_when_the_server_is_gone(tmp_path: Path, how: str
     path = tmp_path / "card"
     with (
         dying_server(path, 20_000, how),
-        driver.open(path, deadline=0.5) as adapter,
+        driver.open(path, deadline=1.5) as adapter,
     ):
         report, data = dumped(adapter)
     dump = cudbg.Dump(data)
