@@ -57,6 +57,7 @@ FAILURES = (
     Failure("vmcore.errors", "VmcoreError", Exit.FAILED),
     Failure("cudbg.errors", "FormatError", Exit.BAD_FILE),
     Failure("cudbg.errors", "UnknownEntity", Exit.USAGE),
+    Failure("cudbg", "NoSuchEntity", Exit.USAGE, "`vmcoredd show FILE` lists the entities"),
     Failure("cudbg.errors", "CudbgError", Exit.NO_DEVICE),
     Failure("emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the profiles"),
     Failure("emu.errors", "EmuError", Exit.FAILED),

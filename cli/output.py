@@ -13,9 +13,14 @@ from rich.table import Table
 
 PLAIN_COLUMNS = 160
 """Of tables that go into a file or a pipe."""
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_COLUMNS)
+out = Console(
+    highlight=False,
+    emoji=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() else PLAIN_COLUMNS,
+)
 """Results. Plain text when it is not a terminal."""
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 """Progress, warnings and errors."""
 
 
