@@ -7,17 +7,20 @@ Numbers stay numbers; how wide and in which base they are shown is the column's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-Value: TypeAlias = int | str | bool | float | None
+Value: TypeAlias = int | str | bool | float | Mapping[str, int] | None
+"""Of a cell or an item; a mapping holds a register's fields."""
 
 
 def shown(value: Value, form: str) -> str:
     """A value as its form says: `x8` hexadecimal with 8 digits, otherwise as it is."""
     if value is None:
         return ""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={number:#x}" for name, number in value.items())
     if isinstance(value, int) and not isinstance(value, bool) and form.startswith("x"):
         return f"0x{value:0{form[1:] or 1}x}"
     return str(value)

@@ -12,6 +12,7 @@ from cudbg.entity import Context, Entity
 from cudbg.errors import DeviceError
 from cudbg.io import Column as Cell
 from cudbg.io import Io, Read, Write
+from cudbg.named import COLUMNS, named
 
 
 class Record(LittleStruct):
@@ -85,13 +86,7 @@ class IregEntity(Entity):
         return Decoded([Table("registers", _COLUMNS, Lazy(lambda: _rows(data, self, chip)))])
 
 
-_COLUMNS = (
-    Column("space"),
-    Column("index", "x5"),
-    Column("register"),
-    Column("value", "x8"),
-    Column("fields"),
-)
+_COLUMNS = (Column("space"), Column("index", "x5"), *COLUMNS)
 
 
 def records(
@@ -108,7 +103,4 @@ def _rows(data: bytes, entity: IregEntity, chip: Chip) -> Iterator[list[Value]]:
     area = memoryview(bytearray(data))
     for item, record, _ in records(area, entity.ranges(chip)):
         for index, word in zip(item.indices, record.outbuf, strict=False):
-            place = chip.r.at(index, item.space)
-            fields = place.register.decode(word) if place else {}
-            shown = " ".join(f"{name}={value:#x}" for name, value in fields.items())
-            yield [item.space, index, str(place) if place else "", word, shown]
+            yield [item.space, index, *named(chip, index, word, item.space)]

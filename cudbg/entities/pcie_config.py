@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from chip import Chip
-from cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from cudbg.decoded import Bytes, Column, Decoded, Table
 from cudbg.entity import Context, Entity, entity
 from cudbg.io import Column as Cell
 from cudbg.io import Io, Op, Read, Write
+from cudbg.named import COLUMNS, named
 from cudbg.words import u32s
 
 _WORDS = 97  # CUDBG_NUM_PCIE_CONFIG_REGS; the ranges name fewer, the rest stay zero
@@ -30,18 +31,11 @@ class PcieConfig(Entity):
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         words = u32s(self.need(blob, 4 * _WORDS))
-        columns = [
-            Column("offset", "x3"),
-            Column("register"),
-            Column("value", "x8"),
-            Column("fields"),
+        rows = [
+            [offset, *named(chip, offset, word, "pcie_config")]
+            for offset, word in zip(_offsets(chip), words, strict=False)
         ]
-        rows: list[list[Value]] = []
-        for offset, word in zip(_offsets(chip), words, strict=False):
-            place = chip.r.at(offset, "pcie_config")
-            fields = place.register.decode(word) if place else {}
-            shown = " ".join(f"{name}={value:#x}" for name, value in fields.items())
-            rows.append([offset, str(place) if place else "", word, shown])
+        columns = [Column("offset", "x3"), *COLUMNS]
         return Decoded([Table("configuration space", columns, rows)])
 
 

@@ -9,6 +9,7 @@ from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
 from cudbg.io import Column as Cell
 from cudbg.io import Io, Read
+from cudbg.named import COLUMNS, named
 from cudbg.words import u32s
 
 _SIZE = 332 * 1024  # T5_REGMAP_SIZE; T6 has the same
@@ -30,8 +31,7 @@ class RegDump(Entity):
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         words = self.need(blob, _SIZE)
-        columns = [Column("offset", "x5"), Column("register"), Column("value", "x8")]
-        columns.append(Column("fields"))
+        columns = [Column("offset", "x5"), *COLUMNS]
         return Decoded([Table("registers", columns, Lazy(lambda: _rows(words, chip)))])
 
 
@@ -40,7 +40,4 @@ def _rows(words: memoryview, chip: Chip) -> Iterator[list[Value]]:
         values = u32s(words[start : start + 4 * count])
         for i, value in enumerate(values):
             offset = start + 4 * i
-            place = chip.r.at(offset)
-            fields = place.register.decode(value) if place else {}
-            shown = " ".join(f"{name}={number:#x}" for name, number in fields.items())
-            yield [offset, str(place) if place else "", value, shown]
+            yield [offset, *named(chip, offset, value)]

@@ -82,9 +82,7 @@ def _debug(chip: Chip, half: str, record: Record) -> list[list[Value]]:
     rows: list[list[Value]] = []
     for i, word in enumerate(record.outbuf[: record.ireg_offset_range]):
         name = f"SGE_DEBUG_DATA_{half}_INDEX_{i}"
-        fields = chip.r[name].decode(word) if name in chip.r else {}
-        shown = " ".join(f"{field}={value:#x}" for field, value in fields.items() if value)
-        rows.append([name, word, shown])
+        rows.append([name, word, chip.r[name].decode(word) if name in chip.r else {}])
     return rows
 
 

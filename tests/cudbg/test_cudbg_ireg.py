@@ -141,4 +141,4 @@ def test_a_word_is_shown_with_its_name_and_fields(chip: Chip, name: str) -> None
     named = [row for row in rows if row["register"]]
     assert len(named) > 0.9 * len(rows)
     assert any(row["value"] for row in rows)
-    assert any("=" in row["fields"] for row in rows)
+    assert any(row["fields"] for row in rows)
