@@ -31,6 +31,7 @@ class Registers:
     def __init__(self, chip: str) -> None:
         self._chip = chip
         self._made: dict[tuple[str, str], Register] = {}
+        self._named: dict[str, tuple[Register, ...]] = {}
         overlay = [row for row in csvfile.rows(_FOLDER, "linux") if chip in row["chips"].split()]
         self._aliases = {row["register"]: row for row in overlay if row["alias"]}
         self._overlay = {row["offset"]: row for row in overlay if not row["alias"]}
@@ -77,6 +78,11 @@ class Registers:
 
     def instances(self, name: str) -> tuple[Register, ...]:
         """All registers of that name: one, or one per function, port or memory; by offset."""
+        if name not in self._named:
+            self._named[name] = self._find(name)
+        return self._named[name]
+
+    def _find(self, name: str) -> tuple[Register, ...]:
         if name in self._aliases:
             return (self._alias(self._aliases[name]),)
         if name in self._offsets:

@@ -19,7 +19,7 @@ import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 from cudbg.errors import DeviceError
 
@@ -166,7 +166,9 @@ def table_of(rows: Rows) -> tuple[int, Sequence[Sequence[int]]]:
     """The number of rows, and the table (empty if there is none)."""
     if isinstance(rows, int):
         return rows, ()
-    return len(rows), [row if isinstance(row, Sequence) else (row,) for row in rows]
+    if rows and isinstance(rows[0], int):
+        return len(rows), [(cell,) for cell in cast(Sequence[int], rows)]
+    return len(rows), cast(Sequence[Sequence[int]], rows)
 
 
 def number(value: Number, row: int, table: Sequence[Sequence[int]]) -> int:

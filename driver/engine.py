@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from array import array
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from cudbg.errors import DeadDevice, DeviceError
@@ -100,7 +101,7 @@ def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
     """The program as C sees it, and what must live as long."""
     n, table = table_of(rows)
     lowered = ffi.new("struct engine_op[]", [_lower_op(op) for op in ops])
-    cells = array("I", (cell & 0xFFFFFFFF for row in table for cell in row))
+    cells = _cells(table)
     columns = len(table[0]) if table else 0
     if len(cells) != columns * (n if columns else 0):
         raise ValueError("rows of different lengths")
@@ -110,6 +111,14 @@ def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
     view = ffi.from_buffer("uint32_t[]", cells)
     run.rows = view if columns else ffi.NULL
     return run, (lowered, cells, view)
+
+
+def _cells(table: Sequence[Sequence[int]]) -> array[int]:
+    """The table row by row; values are those of registers, modulo 2^32."""
+    try:
+        return array("I", chain.from_iterable(table))
+    except OverflowError:
+        return array("I", (cell & 0xFFFFFFFF for row in table for cell in row))
 
 
 def _lower_op(op: Op) -> dict[str, object]:
