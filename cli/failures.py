@@ -5,12 +5,16 @@ Rooms raise their own errors; only here are they turned into words on stderr and
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
 from cli.output import err
+
+STDOUT = 1
 
 
 class Exit(IntEnum):
@@ -60,9 +64,11 @@ FAILURES = (
     Failure("cudbg", "NoSuchEntity", Exit.USAGE, "`vmcoredd show FILE` lists the entities"),
     Failure("cudbg.errors", "CudbgError", Exit.NO_DEVICE),
     Failure("emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the profiles"),
+    Failure("emu.errors", "NoSuchFault", Exit.USAGE),
     Failure("emu.errors", "EmuError", Exit.FAILED),
     Failure("driver.errors", "DriverError", Exit.NO_DEVICE),
     Failure("pyvfio_user.errors", "ServerUnavailable", Exit.UNAVAILABLE),
+    Failure("pyvfio_user.errors", "ListenError", Exit.FAILED),
     Failure("pyvfio_user.errors", "VfioUserError", Exit.NO_DEVICE),
     Failure("debs.errors", "Unavailable", Exit.UNAVAILABLE),
     Failure("qemu.errors", "GuestError", Exit.FAILED),
@@ -90,6 +96,10 @@ def reported(main: Callable[[], None]) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()
+    except SystemExit as end:
+        if end.code == Exit.FAILED and _reader_is_gone():
+            return _pipe_closed()
+        raise
     except Exception as error:
         failure = failure_of(error)
         if failure is None:
@@ -101,9 +111,14 @@ def reported(main: Callable[[], None]) -> int:
     return Exit.OK
 
 
+def _reader_is_gone() -> bool:
+    """Whether nobody reads stdout any more: then the command was ended by its libraries."""
+    poll = select.poll()
+    poll.register(STDOUT, 0)
+    return bool(poll.poll(0))
+
+
 def _pipe_closed() -> int:
     """Whoever read our output has seen enough (`| head`); that is no failure."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     return Exit.OK

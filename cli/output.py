@@ -13,7 +13,16 @@ from rich.table import Table
 
 PLAIN_COLUMNS = 160
 """Of tables that go into a file or a pipe."""
-out = Console(
+
+
+class _Results(Console):
+    """Leaves it to `cli.failures` to end the command when its reader has seen enough."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = _Results(
     highlight=False,
     emoji=False,
     soft_wrap=True,

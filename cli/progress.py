@@ -21,7 +21,9 @@ def copying(what: str) -> Iterator[Advance]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    with Progress(*columns, TransferSpeedColumn(), console=err) as bars:
+    with Progress(
+        *columns, TransferSpeedColumn(), console=err, disable=not err.is_terminal
+    ) as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
@@ -32,7 +34,7 @@ def preparing() -> Iterator[Callable[[str, float | None], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err) as bars:
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
         task = bars.add_task("preparing", total=None)
 
         def show(what: str, fraction: float | None) -> None:
@@ -48,7 +50,7 @@ def collecting(adapters: Sequence[str]) -> Iterator[Callable[[int, Collected, in
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=err) as bars:
+    with Progress(*columns, TimeElapsedColumn(), console=err, disable=not err.is_terminal) as bars:
         tasks = [bars.add_task(adapter, total=None) for adapter in adapters]
 
         def show(place: int, entity: Collected, number: int, total: int) -> None:

@@ -11,7 +11,7 @@ from emu import memory_image
 from emu import profile as profiles
 from emu._cffi import ffi
 from emu.core import Core
-from emu.errors import EmuError
+from emu.errors import EmuError, NoSuchFault
 from emu.memory import Memories
 from emu.oddity import Oddities
 from emu.profile import Profile
@@ -100,13 +100,13 @@ class Card:
         raise EmuError(f"{self.profile.name} has no {kind.__name__}")
 
     def fail(self, name: str) -> None:
-        """Switches a fault on (`emu.faults()` lists them); EmuError if there is none such."""
+        """Switches a fault on (`emu.faults()` lists them); NoSuchFault if there is none such."""
         for model in self.models:
             if name in model.faults():
                 getattr(model, model.faults()[name].method)()
                 return
         known = ", ".join(sorted(faults()))
-        raise EmuError(f"no fault {name} on a {self.chip}; there are {known}")
+        raise NoSuchFault(f"no fault {name} on a {self.chip}; there are {known}")
 
     # Accesses
 

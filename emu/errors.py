@@ -19,6 +19,10 @@ class ProfileError(EmuError):
         self.path, self.line, self.field = path, line, field
 
 
+class NoSuchFault(EmuError):
+    """A card was to be given a fault that it cannot have."""
+
+
 class ModelError(EmuError):
     """A silicon model wires something that does not fit the chip or the core."""
 

@@ -62,7 +62,8 @@ def emulate(
     def ready() -> None:
         _announce(card, seed, socket, ready_fd)
 
-    serve(adapter, socket, ready=ready, mode=_octal(mode), owner=owner, deadline=deadline)
+    user = int(owner) if owner and owner.isdecimal() else owner
+    serve(adapter, socket, ready=ready, mode=_octal(mode), owner=user, deadline=deadline)
 
 
 def qemu_arguments(socket: Path) -> list[str]:
