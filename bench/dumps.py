@@ -58,6 +58,7 @@ def dump(
     """Probes and dumps the adapter at `path`; only the dump is timed and counted."""
     transport = Socket(path, spin=spin)
     with Adapter(transport, transport.io(pipelined=pipelined)) as opened:
+        transport.client.flush()  # what probing posted is not the dump's
         counts, before = opened.io.counts, transport.client.counters
         report = opened.collect(buffer() if into is None else into, compress=compress)
         after = transport.client.counters

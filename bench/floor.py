@@ -26,6 +26,7 @@ class Unavoidable:
     writes: int = 0
     """Posted."""
     read_bytes: int = 0
+    write_bytes: int = 0
     waits: int = 0
     """Times that the collector looks at values before it goes on."""
 
@@ -48,7 +49,7 @@ class Counting:
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
         """As `Space.write`."""
-        self._add(writes=1)
+        self._add(writes=1, write_bytes=width)
         self._space.write(offset, value, width)
 
     def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
@@ -61,7 +62,7 @@ class Counting:
         n, table = table_of(rows)
         for op in ops:
             if isinstance(op, Write):
-                self._add(writes=n)
+                self._add(writes=n, write_bytes=4 * n)
             else:
                 self._add_reads(op, n, table)
         self._add(waits=1 if n and any(not isinstance(op, Write) for op in ops) else 0)
@@ -76,11 +77,9 @@ class Counting:
             read_bytes=sum(counts) * getattr(op, "width", 4),
         )
 
-    def _add(self, reads: int = 0, writes: int = 0, read_bytes: int = 0, waits: int = 0) -> None:
-        self._found.reads += reads
-        self._found.writes += writes
-        self._found.read_bytes += read_bytes
-        self._found.waits += waits
+    def _add(self, **counts: int) -> None:
+        for name, count in counts.items():
+            setattr(self._found, name, getattr(self._found, name) + count)
 
 
 class CountingIo(Counting):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from bench.dumps import buffer, dump, reads, sampled_read
 from bench.floor import Unavoidable, unavoidable
 from bench.load import Link, link
 from bench.machine import Placement, on_cpus, placements
-from bench.measure import Run, Series, interleave, timed
+from bench.measure import Run, Series, interleave, timed, total
 from bench.results import Row, Target
 from bench.serving import SPIN, CardServer, serving
 from driver import open_card
@@ -52,7 +51,8 @@ VARIANTS = (
 
 
 def measure(rounds: int, *, full: bool) -> Iterator[Row]:
-    """Each variant with client and server on two cpus, and on one; then compression and in-process.
+    """Each variant with client and server on two cpus, and on one; compression and the
+    same dump in process beside.
 
     Unless `full`, one access at a time is sampled, and its time for all accesses computed.
     """
@@ -60,13 +60,13 @@ def measure(rounds: int, *, full: bool) -> Iterator[Row]:
         for variant in VARIANTS:
             yield from _variant(variant, placement, rounds, full)
         yield from _compressed(placement, rounds)
-    yield from _in_process(rounds)
 
 
 def _variant(variant: Variant, placement: Placement, rounds: int, full: bool) -> Iterator[Row]:
     server = CardServer(variant.card, variant.overrides, spin=SPIN, cpus=placement.server)
     plain = CardServer(variant.card, variant.overrides, spin=0.0, cpus=placement.server)
-    with serving(server) as path, serving(plain) as slow, on_cpus(placement.client):
+    local = open_card(emu.Card.load(variant.card, **variant.overrides))
+    with local, serving(server) as path, serving(plain) as slow, on_cpus(placement.client):
         needs, links, into = unavoidable(path), list[Link](), buffer()
         accesses = reads(dump(path).counts)
 
@@ -78,6 +78,7 @@ def _variant(variant: Variant, placement: Placement, rounds: int, full: bool) ->
             "dump": lambda: dump(path, spin=SPIN, into=into).seconds,
             "one at a time": partial(_one_at_a_time, slow, accesses, full),
             "floor": floor,
+            "in process": lambda: local.collect(into, compress="none").seconds,
         }
         took = interleave(runs, rounds)
     yield from _rows(variant, placement, took, accesses, needs, full)
@@ -112,6 +113,7 @@ def _rows(
         how,
     )
     needed = f"{needs.reads:,} reads, {needs.writes:,} writes, {needs.waits} waits"
+    own = took["in process"]
     yield Row(
         GROUP,
         f"{what}: over the floor",
@@ -121,6 +123,15 @@ def _rows(
         f"floor, {floor.median:.3f} s",
         FLOOR if variant.judged else None,
         needed,
+    )
+    yield Row(
+        GROUP,
+        f"{what}: over the floor and in process",
+        made,
+        "s",
+        made.over(total([floor, own])),
+        f"floor, and {own.median:.3f} s in process",
+        note="collector and emulated card do their own work besides",
     )
 
 
@@ -142,16 +153,6 @@ def _compressed(placement: Placement, rounds: int) -> Iterator[Row]:
     target = OVERLAP if len(cpus) > 1 else None
     what = f"T6, 8 MiB, zlib, {placement.name}"
     yield Row(GROUP, what, took["zlib"], "s", took["zlib"].over(slower), against, target)
-
-
-def _in_process(rounds: int) -> Iterator[Row]:
-    """The same card without a socket: what the collector and the emulated card cost themselves."""
-    with on_cpus(frozenset(sorted(os.sched_getaffinity(0))[:1])):
-        into = buffer()
-        with open_card(emu.Card.load("t62100-cr")) as adapter:
-            run = {"in process": lambda: adapter.collect(into, compress="none").seconds}
-            took = interleave(run, rounds)
-    yield Row(GROUP, "T6, 8 MiB, in process", took["in process"], "s")
 
 
 def speedups(rows: Iterable[Row]) -> dict[str, dict[str, Series]]:

@@ -1,0 +1,20 @@
+"""Cards behind sockets, as the benchmark serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pyvfio_user
+from bench.serving import CardServer, serving
+
+
+@pytest.fixture(scope="session", params=["t62100-cr", "t520-cr"])
+def served(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """The socket of a card of each generation."""
+    if pyvfio_user.library_version() is None:
+        pytest.skip("built without libvfio-user")
+    with serving(CardServer(request.param)) as path:
+        yield path
