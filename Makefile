@@ -27,6 +27,10 @@ check: .venv/ready-test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
 
+test-kernels: .venv/ready-test
+	VMCOREDD_GUEST_KERNEL=6.12 $(BIN)/python -m pytest -m guest
+	VMCOREDD_GUEST_KERNEL=newest $(BIN)/python -m pytest -m guest
+
 bench: .venv/ready-test
 	$(BIN)/vmcoredd bench --output docs/plots
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
 
 from qemu.parts import Parts, obtain
+from qemu.sources import DEFAULT
 
 
 @pytest.fixture(scope="session")
@@ -26,5 +28,5 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str, float | None], No
 
 @pytest.fixture(scope="session")
 def parts(progress) -> Parts:
-    """QEMU, the default kernel, the initramfs."""
-    return obtain(progress=progress)
+    """QEMU, the initramfs, and the kernel: the default one, or $VMCOREDD_GUEST_KERNEL."""
+    return obtain(os.environ.get("VMCOREDD_GUEST_KERNEL", DEFAULT), progress)
