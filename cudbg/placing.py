@@ -8,6 +8,7 @@ overwritten, also in the reserved words of a piece's header.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from cudbg import status
@@ -34,6 +35,7 @@ from cudbg.errors import Status
 _WINDOW_BITS = 12  # cudbg_zlib.h
 _MEMORY_LEVEL = 4
 _ZEROS = bytes(PIECE_BYTES)
+Deflate = Callable[[Sequence[memoryview]], Iterable[bytes]]
 
 
 class Placer:
@@ -79,23 +81,29 @@ class Placer:
         self.buffer[self.offset : end] = data[: end - self.offset]
         self.offset = end
 
-    def compress(self, data: memoryview) -> None:
-        """`data`, piece by piece; Status(-19) or (-29) when the dump is full."""
-        for start in range(0, len(data), PIECE_BYTES):
-            self._compress_piece(data[start : start + PIECE_BYTES])
+    def compress(self, data: memoryview, deflate: Deflate | None = None) -> None:
+        """`data`, piece by piece; Status(-19) or (-29) when the dump is full. `deflate` makes the
+        streams of pieces, in order."""
+        pieces = [data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES)]
+        for piece, stream in zip(pieces, (deflate or deflate_all)(pieces), strict=True):
+            self._place(piece, stream)
 
-    def _compress_piece(self, piece: memoryview) -> None:
+    def _place(self, piece: memoryview, stream: bytes) -> None:
         end = self.offset + PIECE_HEADER_BYTES
         if end > self.limit:
             raise Status(status.NO_MEM)
         header = PieceHeader.from_buffer(self.buffer[self.offset : end])
         header.compress_id = ZLIB_PIECE_ID
-        stream = deflated(piece)
         self.offset = end
         self.put(stream[: self.limit - end])
         if len(stream) > self.limit - end:
             raise Status(status.SYSTEM_ERROR)
         header.compress_size, header.decompress_size = len(stream), len(piece)
+
+
+def deflate_all(pieces: Sequence[memoryview]) -> list[bytes]:
+    """The pieces' streams."""
+    return [deflated(piece) for piece in pieces]
 
 
 def deflated(piece: memoryview) -> bytes:

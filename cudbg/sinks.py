@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from cudbg import status
 from cudbg.errors import Status
-from cudbg.placing import Placer, most_deflated
+from cudbg.placing import Placer, deflate_all, most_deflated
 
 _COMPRESS_BUFFER = 4 << 20
 """A collector may ask for no more at once, if its data are to be compressed
@@ -72,7 +73,11 @@ class Direct:
 
 
 class Compressing:
-    """Areas are zeroed memory; a thread of its own compresses them into the dump, in order."""
+    """Areas are zeroed memory; a thread of its own compresses them into the dump, in order.
+
+    Memories, most of what is to be compressed, come last: then nothing is left to collect, and a
+    second thread takes half of each area's pieces.
+    """
 
     def __init__(self, placer: Placer) -> None:
         self._placer = placer
@@ -82,6 +87,7 @@ class Compressing:
         self._failed: BaseException | None = None
         self._changed = threading.Condition()
         self._done = False
+        self._helper = ThreadPoolExecutor(1, "compress")
         self._thread = threading.Thread(target=self._work, name="compress", daemon=True)
         self._thread.start()
 
@@ -107,11 +113,11 @@ class Compressing:
     def commit(self, area: memoryview) -> None:
         """As `Sink`."""
         if self.fits(len(area)):
-            self._queue(lambda: self._placer.compress(area), len(area))
+            self._queue(lambda: self._placer.compress(area, self._deflate), len(area))
             return
         with self._changed:
             self._drain()
-        self._placer.compress(area)
+        self._placer.compress(area, self._deflate)
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
         """As `Sink`."""
@@ -123,8 +129,14 @@ class Compressing:
             self._done = True
             self._changed.notify_all()
         self._thread.join()
+        self._helper.shutdown()
         if self._failed:
             raise self._failed
+
+    def _deflate(self, pieces: Sequence[memoryview]) -> list[bytes]:
+        half = len(pieces) // 2
+        others = self._helper.submit(deflate_all, pieces[half:])
+        return deflate_all(pieces[:half]) + others.result()
 
     def _highest(self) -> int:
         """The dump cannot become longer than this with all that waits."""
