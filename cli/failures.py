@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import NamedTuple
 
 from cli.output import err
@@ -60,7 +62,7 @@ FAILURES = (
     Failure("vmcore.errors", "OutputExists", Exit.FAILED, "--force replaces it"),
     Failure("vmcore.errors", "VmcoreError", Exit.FAILED),
     Failure("cudbg.errors", "FormatError", Exit.BAD_FILE),
-    Failure("cudbg.errors", "UnknownEntity", Exit.USAGE),
+    Failure("cudbg", "UnknownEntity", Exit.USAGE),
     Failure("cudbg", "NoSuchEntity", Exit.USAGE, "`vmcoredd show FILE` lists the entities"),
     Failure("cudbg.errors", "CudbgError", Exit.NO_DEVICE),
     Failure("emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the profiles"),
@@ -87,6 +89,23 @@ def failure_of(error: BaseException) -> Failure | None:
     return None
 
 
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """What is found to be wrong with the content of a file in here is reported with its name."""
+    try:
+        yield
+    except Exception as error:
+        failure = failure_of(error)
+        if failure and failure.code == Exit.BAD_FILE:
+            error.add_note(str(path))
+        raise
+
+
+def _place(error: Exception) -> str:
+    """The file that an error is about, as `about` noted it."""
+    return "".join(f"{note}: " for note in getattr(error, "__notes__", [])[:1])
+
+
 def reported(main: Callable[[], None]) -> int:
     """Runs `main`; its errors become a line on stderr and an exit code."""
     try:
@@ -104,9 +123,9 @@ def reported(main: Callable[[], None]) -> int:
         failure = failure_of(error)
         if failure is None:
             raise
-        err.print(f"vmcoredd: {error}", markup=False, soft_wrap=True)
+        err.print(f"vmcoredd: {_place(error)}{error}", markup=False)
         if failure.hint:
-            err.print(failure.hint, markup=False, soft_wrap=True)
+            err.print(failure.hint, markup=False)
         return failure.code
     return Exit.OK
 

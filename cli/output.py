@@ -29,7 +29,7 @@ out = _Results(
     width=None if sys.stdout.isatty() else PLAIN_COLUMNS,
 )
 """Results. Plain text when it is not a terminal."""
-err = Console(stderr=True, highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 """Progress, warnings and errors."""
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.commands.emulate import path_or_name
-from cli.failures import Exit, failure_of
+from cli.failures import Exit, about, failure_of
 from cli.output import emit_json, err, out, size, table
 from cli.progress import collecting, copying
 
 if TYPE_CHECKING:
+    import vmcore
     from driver.adapter import Adapter
     from driver.crash import Outcome, Request
 
@@ -70,7 +71,7 @@ def dump(
     openers += [_card(profile, seed, trace) for profile in card or []]
     names = _names(name or [], len(sources))
     vmcore.check_output(output, force=force)
-    context = vmcore.ElfCore.open(base) if base else None
+    context = _base(base) if base else None
     dumps = vmcore.DeviceDumps(context)
     requests = _requests(names, sources, openers, compress, entity)
     with collecting([str(source) for source in sources]) as progress:
@@ -137,11 +138,23 @@ def _check(sources: list[Any], compress: str) -> None:
         raise typer.BadParameter(f"{compress} is neither zlib nor none", param_hint="--compress")
 
 
+def _base(path: Path) -> vmcore.ElfCore:
+    import vmcore
+
+    with about(path):
+        return vmcore.ElfCore.open(path)
+
+
 def _names(given: list[str], count: int) -> list[str]:
     from driver import dump_name
+    from vmcore.elf import VMCOREDD_MAX_NAME_BYTES
 
     if len(given) > count:
         raise typer.BadParameter(f"{len(given)} names for {count} adapters", param_hint="--name")
+    for name in given:
+        if not 0 < len(name.encode()) <= VMCOREDD_MAX_NAME_BYTES:
+            most = f"1 to {VMCOREDD_MAX_NAME_BYTES} bytes, not {len(name.encode())}"
+            raise typer.BadParameter(f"a name has {most}", param_hint="--name")
     slots = range(FIRST_SLOT + len(given), FIRST_SLOT + count)
     return [*given, *(dump_name(f"0000:00:{slot:02x}.0") for slot in slots)]
 

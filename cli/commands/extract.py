@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.failures import Exit
+from cli.failures import Exit, about
 from cli.output import err, out, size
 from cli.progress import copying
 
@@ -29,7 +29,7 @@ def extract(
     """
     import vmcore
 
-    with vmcore.Reader(path) as reader:
+    with about(path), vmcore.Reader(path) as reader:
         note = reader.note(index)
         with copying(output.name) as progress:
             written = reader.extract(index, output, force=force, partial=True, progress=progress)

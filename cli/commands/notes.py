@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.failures import Exit
+from cli.failures import Exit, about
 from cli.output import emit_json, err, size, table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def notes(
     """
     import vmcore
 
-    with vmcore.Reader(path) as reader:
+    with about(path), vmcore.Reader(path) as reader:
         rows = [describe(reader, note) for note in reader.notes]
         damage = [str(error) for error in reader.damage]
     damage += [f"note {row['index']}: {row['damage']}" for row in rows if row["damage"]]

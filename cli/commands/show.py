@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.commands.notes import adapter_name
-from cli.failures import Exit
+from cli.failures import Exit, about
 from cli.output import emit_json, out, size, table
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def show(
     import cudbg
     import vmcore
 
-    with vmcore.Reader(path) as reader:
+    with about(path), vmcore.Reader(path) as reader:
         note = first_dump(reader, index)
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
         names = _names(dump, entity or [])
@@ -66,10 +66,18 @@ def show(
 def first_dump(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
     """Note `index`, or the first device dump; BadParameter if there is none."""
     if index is not None:
-        return reader.note(index)
+        return _device_dump(reader, index)
     if not reader.device_dumps:
         raise typer.BadParameter(f"{reader.path} holds no device dump", param_hint="VMCORE")
     return reader.device_dumps[0]
+
+
+def _device_dump(reader: vmcore.Reader, index: int) -> vmcore.Note:
+    note = reader.note(index)
+    if not note.is_device_dump:
+        what = f"note {index} is no device dump but {note.owner} {note.type_name}"
+        raise typer.BadParameter(f"{what}; `vmcoredd notes` lists them", param_hint="--index")
+    return note
 
 
 def _names(dump: cudbg.Dump, asked: list[str]) -> list[str]:

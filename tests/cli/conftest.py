@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -140,9 +139,3 @@ def one_line(result: Result) -> str:
     lines = [line for line in result.err.splitlines() if line.startswith("vmcoredd: ")]
     assert len(lines) == 1, result.err
     return lines[0]
-
-
-@pytest.fixture
-def as_user() -> dict[str, Any]:
-    """Options of a process that may not write everywhere, as root may."""
-    return {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
