@@ -148,7 +148,14 @@ class Dump:
             raise NoSuchEntity(f"{name} has no decoder")
         if unit.chips is not None and self.chip not in unit.chips:
             raise FormatError(f"{name}: a {self.chip!r} has none")
+        if unit.explained_by in self._names:
+            return unit.decode_with(blob, self.blob(unit.explained_by), self.chip)
         return unit.decode(blob, self.chip)
+
+    @cached_property
+    def _names(self) -> set[str]:
+        """Entities that have data."""
+        return {entity.name for entity in self.entities if entity.good}
 
     def _good(self, name: str) -> DumpEntity:
         entity = self.entity(name)

@@ -51,6 +51,8 @@ class Entity:
 
     chips: ClassVar[Sequence[Chip] | None] = None
     """The chips that have it; None: all. On others its status is -24."""
+    explained_by: ClassVar[str] = ""
+    """Another entity, which says more of this one's bytes: see `decode_with`."""
 
     def __init__(self, number: int, name: str, parameters: dict[str, Any]) -> None:
         self.number, self.name = number, name
@@ -67,6 +69,10 @@ class Entity:
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         """The raw bytes in words; FormatError if they cannot be this entity's."""
+        raise NotImplementedError
+
+    def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
+        """As `decode`, where the dump holds `explained_by`, too."""
         raise NotImplementedError
 
     def need(self, blob: Bytes, size: int) -> memoryview:

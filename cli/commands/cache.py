@@ -35,7 +35,8 @@ def clear() -> None:
 
     folder = debs.cache_dir()
     freed = sum(_size(path) for path in _entries(folder))
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     out.print(f"freed {size(freed)} in {folder}", markup=False)
 
 

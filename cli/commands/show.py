@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from cli.commands.notes import adapter_name
 from cli.failures import Exit, about
-from cli.output import emit_json, out, size, table
+from cli.output import emit_json, err, out, size, table
 
 if TYPE_CHECKING:
     import cudbg
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """Examples: `vmcoredd show vmcore` - what is in the dump;
 `vmcoredd show vmcore --entity DEV_LOG --entity CIM_QCFG` - two entities in words;
 `vmcoredd show vmcore --entity all --json` - everything, for programs;
-`vmcoredd show vmcore --entity EDC0 --hexdump TCBs` - a region of a memory;
+`vmcoredd show vmcore --entity MC0 --hexdump TCBs` - a region of a memory;
 `vmcoredd show vmcore --entity REG_DUMP --raw > reg_dump.bin`"""
 
 
@@ -45,22 +46,53 @@ def show(
     raw: Annotated[bool, typer.Option("--raw", help="Write the entity's bytes to stdout.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show a device dump: its entities as a list, or the named ones in words."""
+    """Show a device dump: its entities as a list, or the named ones in words.
+
+    An entity that is damaged is left out; what is wrong is said on stderr, and the exit code is 3.
+    """
     import cudbg
     import vmcore
 
+    damage = _Damage()
     with about(path), vmcore.Reader(path) as reader:
         note = first_dump(reader, index)
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
         names = _names(dump, entity or [])
+        if hexdump is not None:
+            _check_region(dump, names, hexdump)
         if raw:
             _raw(dump, names)
         elif json:
-            emit_json(_summary(note, dump) | {"entities": _records(dump, names)})
+            emit_json(_summary(note, dump) | {"entities": _records(dump, names, damage)})
         elif names:
-            _decoded(dump, names, hexdump)
+            _decoded(dump, names, hexdump, damage)
         else:
-            _list(note, dump)
+            _list(note, dump, damage)
+    damage.report(path)
+
+
+class _Damage:
+    """What is wrong with entities, by name."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Notes what is wrong with the entity that is looked at in here, and goes on."""
+        import cudbg
+
+        try:
+            yield
+        except cudbg.FormatError as error:
+            self.found[name] = str(error)
+
+    def report(self, path: Path) -> None:
+        """Says it, and ends the command with the code for it."""
+        for line in self.found.values():
+            err.print(f"vmcoredd: {path}: {line}", markup=False)
+        if self.found:
+            raise typer.Exit(Exit.BAD_FILE)
 
 
 def first_dump(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
@@ -86,6 +118,18 @@ def _names(dump: cudbg.Dump, asked: list[str]) -> list[str]:
     return [dump.entity(name.upper()).name for name in asked]
 
 
+def _check_region(dump: cudbg.Dump, names: list[str], region: str) -> None:
+    """BadParameter unless a memory among the named entities has that region."""
+    from cudbg.decoded import Memory
+
+    good = (name for name in names if dump.entity(name).good)
+    memories = (part for name in good for part in dump.decode(name) if isinstance(part, Memory))
+    regions = [item.name for memory in memories for item in memory.regions]
+    if region not in regions:
+        known = f"there are {', '.join(regions)}" if regions else "--entity names no memory"
+        raise typer.BadParameter(f"no region {region}; {known}", param_hint="--hexdump")
+
+
 def _raw(dump: cudbg.Dump, names: list[str]) -> None:
     import sys
 
@@ -96,7 +140,7 @@ def _raw(dump: cudbg.Dump, names: list[str]) -> None:
         sys.stdout.buffer.write(blob[at : at + _PIECE])
 
 
-def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None) -> None:
+def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None, damage: _Damage) -> None:
     from cli import render
 
     missing = 0
@@ -107,7 +151,8 @@ def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None) -> None:
             missing += 1
             out.print(f"  not in the dump: {entity.status}", markup=False)
         else:
-            render.show(dump.decode(name), hexdump=hexdump)
+            with damage.of(name):
+                render.show(dump.decode(name), hexdump=hexdump)
         out.print()
     if missing and len(names) == missing:
         raise typer.Exit(Exit.INCOMPLETE)
@@ -122,40 +167,45 @@ def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
     }
 
 
-def _records(dump: cudbg.Dump, names: Iterable[str]) -> list[dict[str, Any]]:
+def _records(dump: cudbg.Dump, names: Iterable[str], damage: _Damage) -> list[dict[str, Any]]:
     """Every entity's status; those that were named with what they say."""
     wanted = set(names)
-    return [
-        {
-            "number": entity.number,
-            "name": entity.name,
-            "code": entity.code,
-            "status": entity.status,
-            "sys_err": entity.sys_err,
-            "sys_warn": entity.sys_warn,
-            "size": entity.size,
-            "raw_size": dump.size(entity.name) if entity.good else 0,
-        }
-        | ({"decoded": dump.decode(entity.name).json()} if _said(entity, wanted) else {})
-        for entity in dump.entities
-    ]
+    return [_record(dump, entity, entity.name in wanted, damage) for entity in dump.entities]
 
 
-def _said(entity: cudbg.DumpEntity, wanted: set[str]) -> bool:
-    return entity.name in wanted and entity.good
+def _record(
+    dump: cudbg.Dump, entity: cudbg.DumpEntity, said: bool, damage: _Damage
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "number": entity.number,
+        "name": entity.name,
+        "code": entity.code,
+        "status": entity.status,
+        "sys_err": entity.sys_err,
+        "sys_warn": entity.sys_warn,
+        "size": entity.size,
+        "raw_size": 0,
+    }
+    if entity.good:
+        with damage.of(entity.name):
+            record["raw_size"] = dump.size(entity.name)
+            if said:
+                record["decoded"] = dump.decode(entity.name).json()
+    return record | {"damage": damage.found.get(entity.name)}
 
 
-def _list(note: vmcore.Note, dump: cudbg.Dump) -> None:
-    rows = [
-        (
-            entity.number,
-            entity.name,
-            size(dump.size(entity.name)) if entity.good else "",
-            size(entity.size),
-            "good" if entity.good else entity.status,
-        )
-        for entity in dump.entities
-    ]
+def _list(note: vmcore.Note, dump: cudbg.Dump, damage: _Damage) -> None:
+    rows = [_row(dump, entity, damage) for entity in dump.entities]
     compression = "zlib" if dump.compressed else "none"
     title = f"{note.name}: {adapter_name(dump)}, compression {compression}"
     table(title, ("#", "entity", "raw", "in the dump", "status"), rows)
+
+
+def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, damage: _Damage) -> tuple[object, ...]:
+    raw, status = "", "damaged"
+    if not entity.good:
+        status = entity.status
+    else:
+        with damage.of(entity.name):
+            raw, status = size(dump.size(entity.name)), "good"
+    return entity.number, entity.name, raw, size(entity.size), status

@@ -9,7 +9,7 @@ from chip.layout import LittleStruct, sizeof
 from chip.memory import MEMINFO_NAMES, REGIONS
 from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
 from cudbg.entity import Context, Entity, entity
-from cudbg.errors import Status
+from cudbg.errors import FormatError, Status
 from cudbg.io import Io
 from cudbg.meminfo import Extent, Meminfo, read_meminfo
 from cudbg.versioned import VersionHeader
@@ -36,14 +36,26 @@ class MeminfoEntity(Entity):
             raise Status(failure.code, sys_err=failure.code) from failure
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        layout = self.parse(Layout, blob)
-        layout.version.check(self.name, _REVISION, sizeof(Meminfo))
-        return Decoded(list(_parts(layout.info)))
+        return Decoded(list(_parts(meminfo_of(blob))))
+
+
+def meminfo_of(blob: Bytes) -> Meminfo:
+    """The memory map that MEMINFO's bytes are; FormatError if they are none."""
+    if len(blob) != sizeof(Layout):
+        raise FormatError("MEMINFO", sizeof(Layout), len(blob))
+    layout = Layout.from_bytes(blob[0 : sizeof(Layout)])
+    layout.version.check("MEMINFO", _REVISION, sizeof(Meminfo))
+    info: Meminfo = layout.info
+    if info.avail_c > len(info.avail) or info.mem_c > len(info.mem):
+        raise FormatError(f"MEMINFO: {info.avail_c} memories, {info.mem_c} regions")
+    if any(extent.idx >= len(MEMINFO_NAMES) for extent in info.avail[: info.avail_c]):
+        raise FormatError("MEMINFO: a memory without a name")
+    return info
 
 
 def _parts(info: Meminfo) -> Iterator[Table | Fields]:
     columns = [Column("memory"), Column("from", "x8"), Column("to", "x8"), Column("size", "d")]
-    yield Table("memories", columns, [_memory(e) for e in info.avail[: min(info.avail_c, 4)]])
+    yield Table("memories", columns, [_memory(e) for e in info.avail[: info.avail_c]])
     columns = [Column("region"), Column("from", "x8"), Column("to", "x8"), Column("size", "d")]
     yield Table("regions", columns, list(_regions(info)))
     yield Fields("processor and page memory", _fields(info))
@@ -52,13 +64,12 @@ def _parts(info: Meminfo) -> Iterator[Table | Fields]:
 
 
 def _memory(extent: Extent) -> list[Value]:
-    name = MEMINFO_NAMES[extent.idx] if extent.idx < len(MEMINFO_NAMES) else f"memory {extent.idx}"
-    return [name, extent.base, extent.limit - 1, extent.limit - extent.base]
+    return [MEMINFO_NAMES[extent.idx], extent.base, extent.limit - 1, extent.limit - extent.base]
 
 
 def _regions(info: Meminfo) -> Iterator[list[Value]]:
     """Those that are there; one without a limit goes up to the next."""
-    count = min(info.mem_c, len(info.mem))
+    count: int = info.mem_c
     for i, extent in enumerate(info.mem[:count]):
         if extent.idx >= len(REGIONS):
             continue

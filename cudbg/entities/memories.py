@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from chip import Chip
+from chip.memory import REGIONS
 from cudbg.container import PIECE_BYTES
 from cudbg.decoded import Bytes, Decoded, Region
 from cudbg.decoded import Memory as MemoryPart
+from cudbg.entities.meminfo import meminfo_of
 from cudbg.entity import Context, Entity, entity
-from cudbg.errors import Status
+from cudbg.errors import FormatError, Status
 from cudbg.io import Io
-from cudbg.meminfo import Meminfo, read_meminfo
+from cudbg.meminfo import Extent, Meminfo, read_meminfo
 from cudbg.regions import Span, memory_of, span_of
 from cudbg.window import Memory, Place, Window
 
@@ -68,8 +70,34 @@ class AdapterMemory(Entity):
         start = (span.start + PIECE_BYTES - 1 & _WORD) // PIECE_BYTES * PIECE_BYTES
         return Span(start, span.end // PIECE_BYTES * PIECE_BYTES)
 
+    explained_by = "MEMINFO"
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         return Decoded([MemoryPart(self.name, [Region(self.name, 0, len(blob))], blob)])
+
+    def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
+        try:
+            info = meminfo_of(explanation)
+            extent = memory_of(info, chip, self.memory)
+        except (FormatError, Status):
+            return self.decode(blob, chip)
+        whole = Region(self.name, 0, len(blob))
+        named = sorted(_regions(info, extent, len(blob)), key=lambda region: region.start)
+        return Decoded([MemoryPart(self.name, [whole, *named], blob)])
+
+
+def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Region]:
+    """The parts of a memory that have names."""
+    for region in REGIONS:
+        span = span_of(info, extent, region.name)
+        if span and span.start < size:
+            yield Region(region.name, span.start, min(span.end + 1, size))
+    for name, first, last in (
+        ("processor RAM", info.up_ram_lo, info.up_ram_hi),
+        ("processor external memory", info.up_extmem2_lo, info.up_extmem2_hi),
+    ):
+        if extent.base <= first <= last < extent.base + size:
+            yield Region(name, first - extent.base, last + 1 - extent.base)
 
 
 class _Reader:
