@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .errors import GuestError
 
+CONSOLE = ("earlycon=uart8250,io,0x3f8,115200", "console=ttyS0")  # from the first line on
 FIRST_SLOT = 2  # of the root bus; below it are the host bridge and, on some machines, a display
 LAST_SLOT = 0x1C
 PANIC_SLOT = 0x1D
@@ -73,7 +74,7 @@ def command_line(machine: Machine) -> str:
     crash = [f"crashkernel={machine.crashkernel}"] if machine.crashkernel else []
     panic = "panic=1" if machine.on_panic is OnPanic.END else "panic=0"
     shell = ["guest.shell"] if machine.shell else []
-    return " ".join(["console=ttyS0", panic, *crash, *shell, *machine.words.split()])
+    return " ".join([*CONSOLE, panic, *crash, *shell, *machine.words.split()])
 
 
 def adapter(index: int, socket: Path) -> str:
@@ -113,7 +114,7 @@ def _lines(machine: Machine, ends: Ends) -> list[str]:
 
 def _share(folder: Path) -> list[str]:
     return [
-        *("-fsdev", f"local,id=share,path={_escaped(folder)},security_model=none"),
+        *("-fsdev", f"local,id=share,path={_escaped(folder)},security_model=mapped-file"),
         *("-device", f"virtio-9p-pci,fsdev=share,mount_tag=share,addr={SHARE_SLOT:x}"),
     ]
 

@@ -62,16 +62,20 @@ class Flow:
     notes_only: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Report:
-    """What came of a run."""
+    """What came of a run.
+
+    `oops`: the kernel's line about it, if there was one. `driver`: how loading it in the crash
+    kernel ended. `seconds`: when each stage was reached, since the start.
+    """
 
     vmcore: Path
     console: Path
-    device_dumps: tuple[str, ...] = ()
-    oops: str | None = None  # the kernel's first line about it
-    driver: Result = field(default_factory=lambda: Result(0, ""))  # loading it in the crash kernel
-    seconds: dict[Stage, float] = field(default_factory=dict)  # since the start
+    device_dumps: tuple[str, ...]
+    oops: str | None
+    driver: Result
+    seconds: dict[Stage, float]
 
 
 PLAIN = Flow()
@@ -102,32 +106,17 @@ def run(
     target = Path(vmcore.check_output(output, force=force))
     parts = parts or obtain(options.kernel, progress)
     console = console or target.with_name(f"{target.name}.console")
-    report = Report(target, console)
     with folder_beside(target) as folder:
-        guest = Guest(
-            parts.qemu,
-            parts.machine(options),
-            folder,
-            console,
-            adapters,
-            affinity=options.affinity,
-        )
-        steps = _Steps(guest, options, flow, deadlines, len(adapters), progress)
-        began = time.monotonic()
-
-        def reached(stage: Stage) -> None:
-            report.seconds[stage] = time.monotonic() - began
-            on_stage(stage)
-
-        with guest:
-            steps.first_kernel(reached)
-            steps.crash(reached)
-            report.driver = steps.dump(reached)
-            saved = steps.save(reached)
-        _publish(saved, target, force)
-    report.oops = _first_oops(console)
-    report.device_dumps = _device_dumps(target)
-    return report
+        with parts.guest(options, folder, console, adapters) as guest:
+            steps = _Steps(guest, options, flow, deadlines, len(adapters), on_stage, progress)
+            steps.first_kernel()
+            steps.crash()
+            driver = steps.dump()
+            saved = steps.save()
+        vmcore.check_output(target, force=force)
+        os.replace(saved, target)
+    oops, dumps = _first_oops(console), _device_dumps(target)
+    return Report(target, console, dumps, oops, driver, steps.seconds)
 
 
 @dataclass(frozen=True)
@@ -137,38 +126,45 @@ class _Steps:
     flow: Flow
     deadlines: Deadlines
     adapters: int
+    on_stage: OnStage
     progress: debs.Progress
+    seconds: dict[Stage, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
 
-    def first_kernel(self, reached: OnStage) -> None:
+    def reached(self, stage: Stage) -> None:
+        self.seconds[stage] = time.monotonic() - self.began
+        self.on_stage(stage)
+
+    def first_kernel(self) -> None:
         self.progress("booting the guest", None)
         self.guest.wait_for_kernel("first", self.deadlines.boot)
-        reached(Stage.BOOTED)
+        self.reached(Stage.BOOTED)
         if self.flow.first_driver:
             self.progress("loading the driver in the first kernel", None)
             self.guest.run("load-driver --plain", self._driver_seconds)
-            reached(Stage.PROBED)
+            self.reached(Stage.PROBED)
 
-    def crash(self, reached: OnStage) -> None:
+    def crash(self) -> None:
         """Arm the crash kernel and panic. One that dies is short of memory, as a rule."""
         try:
             self.guest.run("arm-crash-kernel", self.deadlines.arm)
-            reached(Stage.ARMED)
+            self.reached(Stage.ARMED)
             self.progress("crashing the guest, starting its crash kernel", None)
             self.guest.panic()
             self.guest.wait_for_kernel("crash", self.deadlines.boot)
         except (CommandFailed, GuestDied, GuestTimeout) as error:
             doubt = f"no crash kernel with crashkernel={self.options.crashkernel}, which may be "
             raise RunError(f"{doubt}too small: {error.reason}", self.guest.console) from error
-        reached(Stage.CRASHED)
+        self.reached(Stage.CRASHED)
 
-    def dump(self, reached: OnStage) -> Result:
+    def dump(self) -> Result:
         self.progress("the crash kernel's driver dumps its adapters", None)
         command = "load-driver" if self.flow.remedy else "load-driver --plain"
         result = self.guest.run(command, self._driver_seconds, check=False)
-        reached(Stage.DUMPED)
+        self.reached(Stage.DUMPED)
         return result
 
-    def save(self, reached: OnStage) -> Path:
+    def save(self) -> Path:
         doing = "copying /proc/vmcore"
         words = "--notes-only " if self.flow.notes_only else ""
 
@@ -179,17 +175,12 @@ class _Steps:
 
         self.progress(doing, None)
         self.guest.run(f"save-vmcore {words}/share/vmcore", self.deadlines.save, on_output=show)
-        reached(Stage.SAVED)
+        self.reached(Stage.SAVED)
         return self.guest.share / "vmcore"
 
     @property
     def _driver_seconds(self) -> float:
         return self.deadlines.driver * max(self.adapters, 1)
-
-
-def _publish(saved: Path, target: Path, force: bool) -> None:
-    vmcore.check_output(target, force=force)
-    os.replace(saved, target)
 
 
 def _device_dumps(path: Path) -> tuple[str, ...]:

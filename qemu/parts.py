@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from debs.cache import silent
 from . import sources
 from .accelerator import accelerator
 from .arguments import Machine, OnPanic
+from .guest import Adapter, Guest
 from .initramfs import initramfs
 from .kernel import Kernel, kernel
 from .machine import Qemu, qemu
@@ -28,9 +29,18 @@ class Parts:
     initramfs: Path
     accelerator: str = "tcg"
 
-    def machine(self, options: Options) -> Machine:
-        """The machine that `options` describe, made of these parts."""
-        return Machine(
+    def guest(
+        self,
+        options: Options,
+        folder: Path,
+        console: Path,
+        adapters: Sequence[Adapter] = (),
+        *,
+        shell: bool = False,
+        extra_monitor: Path | None = None,
+    ) -> Guest:
+        """A guest made of these parts, as `options` describe it; the rest as Guest says."""
+        machine = Machine(
             self.kernel.image,
             self.initramfs,
             memory=options.memory,
@@ -39,6 +49,16 @@ class Parts:
             words=options.words,
             on_panic=options.on_panic,
             accelerator=self.accelerator,
+            shell=shell,
+        )
+        return Guest(
+            self.qemu,
+            machine,
+            folder,
+            console,
+            adapters,
+            affinity=options.affinity,
+            extra_monitor=extra_monitor,
         )
 
 

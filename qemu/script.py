@@ -10,7 +10,7 @@ from pathlib import Path
 import debs
 from debs.cache import silent
 
-from .guest import Adapter, Guest, Result
+from .guest import Adapter, Result
 from .parts import DEFAULTS, Options, Parts, obtain
 
 SECONDS_TO_BOOT = 120.0
@@ -37,23 +37,16 @@ def run(
     Raises GuestError, debs.Unavailable, and OSError when `script` cannot be read.
     """
     parts = parts or obtain(options.kernel, progress)
-    with tempfile.TemporaryDirectory(prefix="guest-") as name:
-        folder = Path(name)
-        guest = Guest(
-            parts.qemu,
-            parts.machine(options),
-            folder,
-            console,
-            adapters,
-            affinity=options.affinity,
-        )
-        with guest:
-            shutil.copyfile(script, guest.share / "script")
-            (guest.share / "script").chmod(0o755)
-            progress("booting the guest", None)
-            guest.wait_for_kernel("first", SECONDS_TO_BOOT)
-            if driver:
-                progress("loading the driver", None)
-                guest.run("load-driver --plain", SECONDS_FOR_DRIVER)
-            progress(f"running {script.name} in the guest", None)
-            return guest.run("/share/script", seconds, check=False, on_output=on_output)
+    with (
+        tempfile.TemporaryDirectory(prefix="guest-") as folder,
+        parts.guest(options, Path(folder), console, adapters) as guest,
+    ):
+        shutil.copyfile(script, guest.share / "script")
+        (guest.share / "script").chmod(0o755)
+        progress("booting the guest", None)
+        guest.wait_for_kernel("first", SECONDS_TO_BOOT)
+        if driver:
+            progress("loading the driver", None)
+            guest.run("load-driver --plain", SECONDS_FOR_DRIVER)
+        progress(f"running {script.name} in the guest", None)
+        return guest.run("/share/script", seconds, check=False, on_output=on_output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
 import tempfile
 import termios
@@ -13,7 +12,7 @@ from pathlib import Path
 import debs
 from debs.cache import silent
 
-from .guest import Adapter, Guest
+from .guest import Adapter
 from .parts import DEFAULTS, Options, Parts, obtain
 
 
@@ -35,21 +34,12 @@ def run(
     Raises GuestError and debs.Unavailable.
     """
     parts = parts or obtain(options.kernel, progress)
-    machine = dataclasses.replace(parts.machine(options), shell=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="guest-") as folder,
-        _terminal_restored(),
-        Guest(
-            parts.qemu,
-            machine,
-            Path(folder),
-            console,
-            adapters,
-            affinity=options.affinity,
-            extra_monitor=monitor,
-        ) as guest,
-    ):
-        return guest.wait_for_end("the end of the shell")
+    with tempfile.TemporaryDirectory(prefix="guest-") as folder, _terminal_restored():
+        guest = parts.guest(
+            options, Path(folder), console, adapters, shell=True, extra_monitor=monitor
+        )
+        with guest:
+            return guest.wait_for_end("the end of the shell")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import vmcore
 from cudbg.compare import Difference, compare
 from qemu import kdump, livedump, script
 from qemu.errors import PeerDied
-from qemu.guest import Adapter, Guest
+from qemu.guest import Adapter
 from qemu.parts import Options
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
@@ -145,9 +145,7 @@ def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(parts, tmp
     options = Options(crashkernel="")
     with (
         served.here(tmp_path, [card]) as adapters,
-        Guest(
-            parts.qemu, parts.machine(options), tmp_path, tmp_path / "console", adapters
-        ) as guest,
+        parts.guest(options, tmp_path, tmp_path / "console", adapters) as guest,
     ):
         guest.wait_for_kernel("first", 120.0)
         livedump.dump(guest.monitor, tmp_path / "base")

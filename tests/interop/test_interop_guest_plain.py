@@ -7,6 +7,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import vmcore
 from qemu import kdump, livedump, script
 from qemu.arguments import OnPanic
 from qemu.errors import GuestDied, GuestTimeout, RunError
-from qemu.guest import Adapter, Guest
+from qemu.guest import Adapter
 from qemu.parts import Options
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
@@ -29,8 +30,7 @@ NO_CRASH_KERNEL = Options(crashkernel="")
 @contextlib.contextmanager
 def booted(parts, folder: Path, options: Options = NO_CRASH_KERNEL, adapters=()):
     """A guest whose first kernel takes commands; afterwards its QEMU is gone."""
-    machine = parts.machine(options)
-    with Guest(parts.qemu, machine, folder, folder / "console", adapters) as guest:
+    with parts.guest(options, folder, folder / "console", adapters) as guest:
         guest.wait_for_kernel("first", BOOT)
         yield guest
     assert not alive(guest.pid)
@@ -70,22 +70,33 @@ def test_a_guest_has_the_programs_a_person_needs(parts, tmp_path):
             guest.run(command, 30)
 
 
+@contextlib.contextmanager
+def shell(console: Path):
+    """A guest's shell in a process of its own, when it has said its prompt."""
+    program = "from pathlib import Path\nfrom qemu import shell\nshell.run([], console=Path(%r))\n"
+    command = [sys.executable, "-c", program % str(console)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        deadline = threading.Timer(BOOT, process.kill)
+        deadline.start()
+        seen = b""
+        while not seen.endswith(b"# ") and (more := process.stdout.read(1)):
+            seen += more
+        yield process
+        deadline.cancel()
+
+
 def test_a_shell_has_the_callers_input_and_output(parts, tmp_path):
-    program = (
-        "from pathlib import Path\n"
-        "from qemu import shell\n"
-        f"shell.run([], console=Path({str(tmp_path / 'console')!r}))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input="echo $((6 * 7))1\nexit\n",
-        capture_output=True,
-        text=True,
-        timeout=BOOT,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "421" in done.stdout
+    with shell(tmp_path / "console") as process:
+        output, _ = process.communicate(b"echo $((6 * 7))1\nexit\n", BOOT)
+    assert process.returncode == 0
+    assert b"421" in output
     assert "421" in (tmp_path / "console").read_text()
+
+
+def test_control_a_x_ends_a_shells_guest(parts, tmp_path):
+    with shell(tmp_path / "console") as process:
+        process.communicate(b"sleep 1000\n\x01x", BOOT)
+    assert process.returncode == 0
 
 
 # A crash
