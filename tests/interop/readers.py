@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import debs
@@ -16,11 +17,11 @@ def _command(program: str) -> list[str]:
     return debs.command(root, f"usr/bin/{program}")
 
 
-def crash(vmlinux: Path, core: Path, *commands: str) -> str:
+def crash(vmlinux: Path, core: Path, *commands: str, options: Sequence[str] = ()) -> str:
     """What crash(8) prints for `commands`."""
     script = "\n".join([*commands, "quit", ""])
     done = subprocess.run(
-        [*_command("crash"), "-s", vmlinux, core],
+        [*_command("crash"), "-s", *options, vmlinux, core],
         input=script,
         capture_output=True,
         text=True,

@@ -5,6 +5,7 @@ One guest with a T6 and a T5 crashes once; most tests look at the vmcore that ca
 
 from __future__ import annotations
 
+import struct
 import threading
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ class Crash:
     report: kdump.Report
     cards: list[emu.Card]
     before: list[emu.Snapshot]
+    is_default_kernel: bool
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,17 @@ def crash(parts, tmp_path_factory, progress) -> Crash:
         report = kdump.run(
             adapters, folder / "vmcore", parts=parts, on_stage=on_stage, progress=progress
         )
-    return Crash(report, cards, before)
+    return Crash(report, cards, before, parts.kernel.release.startswith("6.1."))
+
+
+def same_words(one: cudbg.Dump, other: cudbg.Dump, name: str) -> bool:
+    """Do an entity's words differ in their order alone?
+
+    The driver sorts MEMINFO's regions by their base with the kernel's `sort`, which leaves equal
+    ones in another order since Linux 6.2 or later than it did in 6.1, which we follow.
+    """
+    blobs = (bytes(one.blob(name)[:]), bytes(other.blob(name)[:]))
+    return len({tuple(sorted(struct.iter_unpack("<I", blob))) for blob in blobs}) == 1
 
 
 # What the kernel wrote
@@ -124,8 +136,11 @@ def test_our_dump_of_the_same_state_equals_the_kernels(crash, tmp_path, index):
         fill(memoryview(buffer))
     with vmcore.Reader(crash.report.vmcore) as reader:
         kernels = cudbg.Dump(reader.payload(index))
-        found = list(compare(kernels, cudbg.Dump(buffer)))
-    assert [item for item in found if isinstance(item, Difference)] == []
+        ours = cudbg.Dump(buffer)
+        found = list(compare(kernels, ours))
+    different = {item.name for item in found if isinstance(item, Difference)}
+    assert different <= {name for name in ("MEMINFO",) if same_words(kernels, ours, name)}
+    assert not (different and crash.is_default_kernel)
     assert len(found) == len(kernels.entities)
 
 
@@ -187,7 +202,7 @@ def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(parts, tmp_pa
             flow=kdump.Flow(remedy=False, notes_only=True),
             parts=parts,
         )
-    assert report.oops == "BUG: kernel NULL pointer dereference, address: 0000000000000038"
+    assert report.oops.startswith("BUG: kernel NULL pointer dereference, address: 00000000000000")
     assert "cudbg_collect_sge_indirect" in report.console.read_text()
     assert report.driver.code != 0
     assert report.device_dumps == ()

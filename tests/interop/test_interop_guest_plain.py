@@ -165,7 +165,13 @@ def test_crash_reads_what_qemu_wrote_and_we_mended(parts, tmp_path, panicked):
     dumps = vmcore.DeviceDumps(vmcore.ElfCore.open(tmp_path / "base"))
     dumps.add_device_dump("probe_0000:00:02.0", 4096, lambda payload: None)
     vmcore.write(tmp_path / "vmcore", dumps)
-    said = readers.crash(parts.kernel.vmlinux, tmp_path / "vmcore", "sys", "dev -V")
+    said = readers.crash(
+        parts.kernel.vmlinux,
+        tmp_path / "vmcore",
+        "sys",
+        "dev -V",
+        options=[] if panicked else ["--no_panic"],
+    )
     assert "probe_0000:00:02.0" in said
     assert ("sysrq triggered crash" in said) == panicked
     readers.makedumpfile(tmp_path / "vmcore", tmp_path / "filtered", "-E", "-d", "31")
