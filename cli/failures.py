@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from cli.output import err
+from cli.output import err, visible
 
 STDOUT = 1
 
@@ -123,7 +123,7 @@ def reported(main: Callable[[], None]) -> int:
         failure = failure_of(error)
         if failure is None:
             raise
-        err.print(f"vmcoredd: {_place(error)}{error}", markup=False)
+        err.print(visible(f"vmcoredd: {_place(error)}{error}"), markup=False)
         if failure.hint:
             err.print(failure.hint, markup=False)
         return failure.code

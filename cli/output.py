@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 PLAIN_COLUMNS = 160
@@ -47,7 +48,8 @@ def _plain(value: object) -> object:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; a column whose cells are all numbers is set flush right."""
-    grid = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold")
+    grid = Table(box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    grid.title = cell(title) if title else None
     for i, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
@@ -62,7 +64,14 @@ def cell(value: object) -> str:
         return f"{value:,.3g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value).replace("[", "\\[")
+    return escape(visible(str(value)))
+
+
+def visible(text: str) -> str:
+    """Text out of a file, which may show anything but must not control the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def size(count: int) -> str:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from cli.output import out, size
-from cudbg.decoded import Bytes, Column, Decoded, Fields, Memory, Region, Table, Text, shown
+from cli.output import out, size, visible
+from cudbg.decoded import (
+    Bytes,
+    Column,
+    Decoded,
+    Fields,
+    Memory,
+    Region,
+    Table,
+    Text,
+    Value,
+    shown,
+)
 
 ROW_BYTES = 16
 
@@ -32,12 +43,16 @@ def _table(part: Table) -> None:
     """Columns as wide as their widest cell; a dump has tables too long for a fancier grid."""
     _heading(part.title)
     columns = list(part.columns)
-    rows = [[shown(v, c.form) for c, v in zip(columns, row, strict=True)] for row in part.rows]
+    rows = [[_shown(v, c.form) for c, v in zip(columns, row, strict=True)] for row in part.rows]
     rows.insert(0, [column.name for column in columns])
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     for row in rows:
         cells = map(_aligned, columns, row, widths)
         out.print(("  " + "  ".join(cells)).rstrip(), markup=False)
+
+
+def _shown(value: Value, form: str) -> str:
+    return visible(shown(value, form))
 
 
 def _aligned(column: Column, text: str, width: int) -> str:
@@ -49,13 +64,13 @@ def _fields(part: Fields) -> None:
     width = max((len(item.name) for item in part.items), default=0)
     for item in part.items:
         meaning = f"  {item.meaning}" if item.meaning else ""
-        out.print(f"  {item.name:<{width}}  {shown(item.value, item.form)}{meaning}", markup=False)
+        out.print(f"  {item.name:<{width}}  {_shown(item.value, item.form)}{meaning}", markup=False)
 
 
 def _text(part: Text) -> None:
     _heading(part.title)
     for line in part.lines:
-        out.print(line, markup=False)
+        out.print(visible(line), markup=False)
 
 
 def _memory(part: Memory, hexdump: str | None) -> None:

@@ -60,7 +60,7 @@ def _rows(blob: Bytes) -> Iterator[list[Value]]:
         yield [record.seqno, record.timestamp, where, level, message]
 
 
-_DIRECTIVE = re.compile(r"%([-+ #0]*)(\d*)(?:\.\d+)?(?:hh|h|ll|l|z)?([diuxXocps%])")
+_DIRECTIVE = re.compile(r"%([-+ #0]*)(\d{0,3})(?:\.\d+)?(?:hh|h|ll|l|z)?([diuxXocps%])")
 
 
 def formatted(template: bytes, params: list[int]) -> str:

@@ -8,6 +8,7 @@ from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
+from cudbg.errors import FormatError
 from cudbg.io import Each, Io, Read, Write
 from cudbg.ireg import Record, records
 from cudbg.ports import indexed_read
@@ -60,8 +61,10 @@ class SgeIndirect(Entity):
             Table(f"SGE debug words, {half.lower()}", columns, _debug(chip, half, record))
             for half, record in zip(("HIGH", "LOW"), layout.debug, strict=True)
         ]
-        if not layout.qbase.reg_addr:
+        if not chip.sge.qbase_functions or not layout.qbase.reg_addr:
             return Decoded(tables)
+        if layout.qbase.vfcount > _VFS:
+            raise FormatError(f"{self.name}: {layout.qbase.vfcount} virtual functions")
         columns = [Column("function"), *(Column(name, "d") for name in _BASE_COLUMNS)]
         rows = Lazy(lambda: _bases(chip, layout.qbase))
         return Decoded([*tables, Table("queue bases", columns, rows)])

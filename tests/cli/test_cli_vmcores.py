@@ -236,6 +236,16 @@ def test_of_a_dump_that_ends_early_what_is_there_is_shown(vmcoredd: Run, copied:
     assert states["MC0"].startswith("MC0: need ")
 
 
+def test_what_a_file_says_does_not_control_the_terminal(vmcoredd: Run, copied: Path) -> None:
+    with copied.open("r+b") as file:
+        file.seek(NOTE_AT + 20)
+        file.write(b"\x1b[2J[red]\x07evil".ljust(44, b"\0"))
+    for command_line in (["notes", copied], ["show", copied]):
+        shown = vmcoredd(*command_line).out
+        assert "\\x1b[2J[red]\\x07evil" in shown
+        assert "\x1b" not in shown
+
+
 def test_a_vmcore_without_device_dumps_has_nothing_to_show(vmcoredd: Run, copied: Path) -> None:
     patch(copied, NOTE_AT + 8, "<I", 0x701)
     patch(copied, NOTE_AT + 64 + PAYLOAD_BYTES + 8, "<I", 0x701)

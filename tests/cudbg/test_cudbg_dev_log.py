@@ -132,3 +132,8 @@ def test_dev_log_formats_as_the_firmware_would(
 def test_dev_log_refuses_a_part_of_a_record() -> None:
     with pytest.raises(FormatError, match="257"):
         UNIT.decode(bytes(257), T6)
+
+
+@pytest.mark.parametrize("template", [b"%999999999d", b"%99999999999999999999d"])
+def test_dev_log_leaves_a_width_that_no_line_has_as_it_stands(template: bytes) -> None:
+    assert formatted(template, [1]) == template.decode()
