@@ -19,7 +19,7 @@ import driver
 import emu
 import vmcore
 from cudbg.compare import Difference, compare
-from qemu import kdump, livedump, script
+from qemu import kdump, live, script
 from qemu.errors import PeerDied
 from qemu.guest import Adapter
 from qemu.parts import Options
@@ -155,21 +155,38 @@ def test_crash_opens_our_dump_over_the_guests_own_core(crash, parts, tmp_path):
     assert all(name in said for name in ["ours", *NAMES])
 
 
-def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(parts, tmp_path):
+@pytest.mark.parametrize("panic", [False, True], ids=["stopped", "panicked"])
+def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(parts, tmp_path, panic):
+    """QEMU holds the card's first socket; our driver comes through a second one."""
     card = emu.Card.load("t6225-cr", map_window=True)
-    options = Options(crashkernel="")
-    with (
-        served.here(tmp_path, [card]) as adapters,
-        parts.guest(options, tmp_path, tmp_path / "console", adapters) as guest,
-    ):
-        guest.wait_for_kernel("first", 120.0)
-        livedump.dump(guest.monitor, tmp_path / "base")
-        guest.monitor.execute("stop")
-        dumps = vmcore.DeviceDumps(vmcore.ElfCore.open(tmp_path / "base"))
-        with driver.open_card(card) as adapter:
-            dumps.add_device_dump(NAMES[0], *adapter.device_dump())
-    vmcore.write(tmp_path / "vmcore", dumps)
-    said = readers.crash(parts.kernel.vmlinux, tmp_path / "vmcore", "dev -V", "dev -p")
+    dumps: list[vmcore.DeviceDumps] = []
+
+    def dump_card() -> None:
+        dumps.append(vmcore.DeviceDumps(vmcore.ElfCore.open(tmp_path / "base")))
+        (tmp_path / "second").mkdir()
+        with (
+            served.here(tmp_path / "second", [card]) as (second,),
+            driver.open(second.socket) as adapter,
+        ):
+            dumps[0].add_device_dump(NAMES[0], *adapter.device_dump())
+
+    with served.here(tmp_path, [card]) as adapters:
+        live.run(
+            adapters,
+            tmp_path / "base",
+            panic=panic,
+            console=tmp_path / "console",
+            while_stopped=dump_card,
+            parts=parts,
+        )
+    vmcore.write(tmp_path / "vmcore", dumps[0])
+    said = readers.crash(
+        parts.kernel.vmlinux,
+        tmp_path / "vmcore",
+        "dev -V",
+        "dev -p",
+        options=[] if panic else ["--no_panic"],
+    )
     assert NAMES[0] in said
     assert "1425:6401" in said
     readers.makedumpfile(tmp_path / "vmcore", tmp_path / "filtered", "-E", "-d", "31")
