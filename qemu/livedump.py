@@ -6,6 +6,7 @@ makedumpfile does not look for them; `vmcore.write` mends that when it adds devi
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -39,7 +40,7 @@ def dump(
     Raises MonitorError, GuestError; vmcore.OutputExists and its kin for an unfit `output`.
     """
     if isinstance(monitor, Path):
-        with Monitor(monitor) as session:
+        with contextlib.closing(Monitor(monitor)) as session:
             return dump(session, output, seconds=seconds, force=force, progress=progress)
     deadline = time.monotonic() + seconds
     with vmcore.Output(output, force=force) as out:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -97,6 +98,15 @@ def test_control_a_x_ends_a_shells_guest(parts, tmp_path):
     with shell(tmp_path / "console") as process:
         process.communicate(b"sleep 1000\n\x01x", BOOT)
     assert process.returncode == 0
+
+
+def test_a_guest_does_not_outlive_a_killed_host(parts, tmp_path):
+    assert parts.qemu.ends_with_parent
+    with shell(tmp_path / "console") as process:
+        (qemu,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        with open(os.pidfd_open(int(qemu))) as ended:
+            process.kill()
+            assert select.select([ended], [], [], 30.0)[0]
 
 
 # A crash
