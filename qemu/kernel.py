@@ -13,7 +13,6 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from debs.cache import build_once, silent
 
 from . import sources
 from .errors import BuildError, GuestError
-from .toolbox import Toolbox, toolbox
+from .toolbox import Toolbox, check_installed, toolbox
 
 CONFIG = Path(__file__).with_name("kernel.config")
 FORMAT = 1  # of what is kept; another number makes every kernel anew
@@ -64,21 +63,12 @@ def kernel(name: str = sources.DEFAULT, progress: debs.Progress = silent) -> Ker
 
     Raises GuestError, BuildError, debs.Unavailable.
     """
+    if platform.machine() != "x86_64":
+        raise GuestError(f"guests need an x86_64 machine; this is {platform.machine()}")
+    check_installed()
     source = sources.source(name, progress)
-    return Kernel(_build("kernel", source, _make_kernel, progress))
-
-
-def prepared_tree(name: str = sources.DEFAULT, progress: debs.Progress = silent) -> Path:
-    """A source tree of kernel `name`, configured as the guest's, after `make modules_prepare`.
-
-    For building the driver's own files outside a kernel. It is kept in the cache (1.6 GB) and is
-    to be read only. Raises as `kernel` does.
-    """
-    source = sources.source(name, progress)
-    return _build("tree", source, _make_tree, progress)
-
-
-Steps = Callable[["Build"], None]
+    target = debs.cache_dir() / "guest" / f"kernel-{source.version}-{_key(source)}"
+    return Kernel(build_once(target, functools.partial(_build, source, progress), progress))
 
 
 @dataclass(frozen=True)
@@ -120,22 +110,13 @@ class Build:
             raise BuildError(doing, self.log)
 
 
-def _build(kind: str, source: sources.Source, steps: Steps, progress: debs.Progress) -> Path:
-    if platform.machine() != "x86_64":
-        raise GuestError(f"guests need an x86_64 machine; this is {platform.machine()}")
-    target = debs.cache_dir() / "guest" / f"{kind}-{source.version}-{_key(source)}"
-    return build_once(target, functools.partial(_run_build, source, steps, progress), progress)
-
-
 def _key(source: sources.Source) -> str:
     compiler = subprocess.run(["gcc", "--version"], check=True, capture_output=True).stdout
     inputs = (FORMAT, sorted(_options(CONFIG.read_text())), source.version, compiler)
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
 
 
-def _run_build(
-    source: sources.Source, steps: Steps, progress: debs.Progress, work: Path, lock: int
-) -> None:
+def _build(source: sources.Source, progress: debs.Progress, work: Path, lock: int) -> None:
     _check_disk(work)
     tree = work / "tree"
     shutil.rmtree(tree, ignore_errors=True)
@@ -148,7 +129,8 @@ def _run_build(
     build.run(f"unpacking {name}", *unpack)
     build.make(f"configuring {name}", f"KCONFIG_ALLCONFIG={CONFIG}", "allnoconfig")
     _check_config(tree / ".config", log)
-    steps(build)
+    build.make(f"building {name}", "bzImage", "modules", steps=STEPS)
+    _keep(build)
 
 
 def _check_disk(folder: Path) -> None:
@@ -174,9 +156,8 @@ def _options(text: str) -> list[str]:
     return re.findall(r"(?m)^CONFIG_\w+=.*$", text)
 
 
-def _make_kernel(build: Build) -> None:
+def _keep(build: Build) -> None:
     """bzImage, vmlinux and the modules; the tree is deleted."""
-    build.make("building the kernel", "bzImage", "modules", steps=STEPS)
     (build.result / "modules").mkdir()
     for module in build.tree.rglob("*.ko"):
         module.rename(build.result / "modules" / module.name)
@@ -184,12 +165,6 @@ def _make_kernel(build: Build) -> None:
     (build.tree / "vmlinux").rename(build.result / "vmlinux")
     (build.tree / ".config").rename(build.result / "config")
     (build.tree / "include/config/kernel.release").rename(build.result / "release")
-
-
-def _make_tree(build: Build) -> None:
-    build.make("preparing the kernel tree", "modules_prepare")
-    build.result.rmdir()
-    build.tree.rename(build.result)
 
 
 def _jobs() -> int:

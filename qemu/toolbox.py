@@ -33,15 +33,18 @@ class Toolbox:
     arguments: tuple[str, ...] = ()
 
 
+def check_installed() -> None:
+    """Raises GuestError when something is missing that only an installation gives."""
+    missing = [package for program, package in INSTALLED.items() if not shutil.which(program)]
+    if missing:
+        raise GuestError(f"a guest's kernel is built with: apt-get install {' '.join(missing)}")
+
+
 def toolbox(folder: Path, progress: debs.Progress = silent) -> Toolbox:
     """The machine's own tools; wrappers for what it lacks are written into `folder`.
 
-    Raises GuestError when something is missing that only an installation gives, and
-    debs.Unavailable.
+    Raises debs.Unavailable.
     """
-    missing = [package for program, package in INSTALLED.items() if not shutil.which(program)]
-    if missing:
-        raise GuestError(f"a kernel build needs: apt-get install {' '.join(missing)}")
     environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     environment |= {"LC_ALL": "C", "KBUILD_BUILD_USER": "vmcoredd", "KBUILD_BUILD_HOST": "vmcoredd"}
     environment["KBUILD_BUILD_TIMESTAMP"] = "1970-01-01 00:00:00 UTC"
