@@ -1,1 +1,12 @@
 """What tests of several rooms share. This file also puts `tests/` on the path of imports."""
+
+from __future__ import annotations
+
+import os
+
+
+def pytest_report_header() -> str:
+    """Says how much the comparisons with the kernel's own code compare."""
+    every = os.environ.get("VMCOREDD_THOROUGH") == "1"
+    what = "every combination" if every else "a choice (all: VMCOREDD_THOROUGH=1)"
+    return f"dumps beside the kernel's: {what}"
