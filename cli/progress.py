@@ -59,3 +59,15 @@ def collecting(adapters: Sequence[str]) -> Iterator[Callable[[int, Collected, in
             bars.update(tasks[place], completed=done, total=total, description=what)
 
         yield show
+
+
+def saying() -> Callable[[str, float | None], None]:
+    """Lines instead of a bar, one for each thing that is begun."""
+    said: list[str] = []
+
+    def say(what: str, _fraction: float | None) -> None:
+        if said[-1:] != [what]:
+            said.append(what)
+            err.print(what, markup=False)
+
+    return say

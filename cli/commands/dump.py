@@ -63,18 +63,32 @@ def dump(
     dump, in the summary, and in the exit code (5).
     """
     import vmcore
-    from driver.crash import dump_all
 
     sources = [*(socket or []), *(card or [])]
     _check(sources, compress)
     openers = [_socket(path, deadline, trace) for path in socket or []]
     openers += [_card(profile, seed, trace) for profile in card or []]
-    names = _names(name or [], len(sources))
+    names = pci_names(name or [], len(sources))
     vmcore.check_output(output, force=force)
-    context = _base(base) if base else None
-    dumps = vmcore.DeviceDumps(context)
+    context = open_base(base) if base else None
     requests = _requests(names, sources, openers, compress, entity)
-    with collecting([str(source) for source in sources]) as progress:
+    collect_and_write(requests, output, context, force=force, json=json)
+
+
+def collect_and_write(
+    requests: list[Request],
+    output: Path,
+    context: vmcore.ElfCore | None,
+    *,
+    force: bool,
+    json: bool,
+) -> None:
+    """Dumps the adapters, writes the vmcore, and reports."""
+    import vmcore
+    from driver.crash import dump_all
+
+    dumps = vmcore.DeviceDumps(context)
+    with collecting([request.source for request in requests]) as progress:
         outcomes = dump_all(requests, dumps, progress)
     if dumps.dumps:
         with copying(output.name) as advance:
@@ -138,14 +152,15 @@ def _check(sources: list[Any], compress: str) -> None:
         raise typer.BadParameter(f"{compress} is neither zlib nor none", param_hint="--compress")
 
 
-def _base(path: Path) -> vmcore.ElfCore:
+def open_base(path: Path) -> vmcore.ElfCore:
     import vmcore
 
     with about(path):
         return vmcore.ElfCore.open(path)
 
 
-def _names(given: list[str], count: int) -> list[str]:
+def pci_names(given: list[str], count: int) -> list[str]:
+    """The dumps' names: those given, then as QEMU's root bus numbers adapters."""
     from driver import dump_name
     from vmcore.elf import VMCOREDD_MAX_NAME_BYTES
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.commands.dump import collect_and_write, open_base, pci_names
 from cli.commands.emulate import path_or_name
 from cli.failures import Exit
 from cli.output import emit_json, err, out, table
-from cli.progress import preparing
+from cli.progress import preparing, saying
 
 if TYPE_CHECKING:
     import emu
@@ -156,6 +158,50 @@ def run(
             progress=progress,
         )
     raise typer.Exit(result.code)
+
+
+@app.command(epilog="Example: `vmcoredd guest live --card t62100-cr --panic -o vmcore`")
+def live(
+    card: Card,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")],
+    panic: Annotated[bool, typer.Option("--panic", help="Let the guest panic before.")] = False,
+    driver: Annotated[bool, typer.Option("--driver", help="Load cxgb4 in the guest.")] = False,
+    seed: Seed = 0,
+    kernel: Kernel = "6.1",
+    memory: Memory = "1G",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing vmcore.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Stop a guest, take its memory through QEMU, and its adapters from outside, without kdump.
+
+    The adapters are dumped by our driver, in the emulator itself, while QEMU holds their sockets.
+    """
+    import vmcore
+    from driver import open_card
+    from driver.crash import Request
+    from qemu import live as flow
+
+    vmcore.check_output(output, force=force)
+    with serving(card, seed, False) as (adapters, cards), tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base"
+        requests = [
+            Request(name, source, functools.partial(open_card, adapter))
+            for name, source, adapter in zip(pci_names([], len(card)), card, cards, strict=True)
+        ]
+
+        def take() -> None:
+            collect_and_write(requests, output, open_base(base), force=force, json=json)
+
+        flow.run(
+            adapters,
+            base,
+            panic=panic,
+            driver=driver,
+            options=_options(kernel, memory),
+            console=output.with_name(f"{output.name}.console"),
+            while_stopped=take,
+            progress=saying(),
+        )
 
 
 @app.command(epilog="Example: `vmcoredd guest memory --monitor /run/qmp.sock -o base.vmcore`")
