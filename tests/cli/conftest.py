@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,7 +130,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, small_card: Path) -> Path:
 def copied(made: Path, tmp_path: Path) -> Path:
     """The same vmcore, to damage."""
     path = tmp_path / "copied"
-    path.write_bytes(made.read_bytes())
+    shutil.copyfile(made, path)
     return path
 
 
