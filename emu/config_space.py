@@ -26,6 +26,7 @@ MSIX_CTRL, MSIX_BITS = 2, 0xC000
 PM_CSR, PM_BITS = 4, 0x0103
 DEVCTL_BITS, DEVCTL2_BITS, LNKCTL_BITS = 0x7FFF, 0x041F, 0x01FB
 LNKCTL = 0x10
+VPD_AT = pci.CAP_AT[Cap.VPD]
 VPD_ADDRESS, VPD_DATA, VPD_FLAG = 2, 4, 0x8000
 FLR_AT, FLR_BIT = pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL + 1, 0x80
 """The upper byte of DEVCTL, and its bit that asks for a function level reset."""
@@ -43,7 +44,9 @@ class ConfigSpace:
         self._writable = bytearray(pci.CONFIG_BYTES)
         self._clears = bytearray(pci.CONFIG_BYTES)
         self.vpd = bytearray(vpd_image(card.profile, card.state.identity))
-        self.vpd_answers = True
+        self.vpd_looks = 0
+        """Reads of the VPD's flag until it says that an access is done."""
+        self._looks_left = 0
         self._fill()
         self._initial = bytes(memory)
 
@@ -139,7 +142,12 @@ class ConfigSpace:
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes; AccessError past the end."""
         self._check(offset, length, "read")
-        return bytes(self._memory[offset : offset + length])
+        data = bytes(self._memory[offset : offset + length])
+        if self._looks_left and _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
+            self._looks_left -= 1
+            if not self._looks_left:
+                self._vpd_finish()
+        return data
 
     def write(self, offset: int, data: bytes) -> None:
         """Writes what may be written; AccessError past the end."""
@@ -147,7 +155,7 @@ class ConfigSpace:
         for at, byte in enumerate(data, offset):
             old, mask = self._memory[at], self._writable[at]
             self._memory[at] = (old & ~mask | byte & mask) & ~(byte & self._clears[at])
-        if _covers(offset, data, pci.CAP_AT[Cap.VPD] + VPD_ADDRESS + 1):
+        if _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
             self._vpd_access(offset, data)
         if _covers(offset, data, FLR_AT) and data[FLR_AT - offset] & FLR_BIT:
             self._card.reset()
@@ -157,18 +165,28 @@ class ConfigSpace:
             raise AccessError(22, "config", offset, length, verb)
 
     def _vpd_access(self, offset: int, data: bytes) -> None:
-        """The address was written: fetch the data, or take it, and turn the flag over."""
-        at = pci.CAP_AT[Cap.VPD] + VPD_ADDRESS
+        """The address was written: the access begins, and is done at once unless looks are left."""
+        at = VPD_AT + VPD_ADDRESS
         self._memory[at : at + 2] = data[max(at - offset, 0) : at - offset + 2]
+        self._looks_left = self.vpd_looks
+        if not self._looks_left:
+            self._vpd_finish()
+
+    def _vpd_finish(self) -> None:
+        """Fetches the data, or takes it, and turns the flag over."""
+        at = VPD_AT + VPD_ADDRESS
         (address,) = struct.unpack_from("<H", self._memory, at)
-        if not self.vpd_answers:
-            return
         place = address & ~VPD_FLAG & ~3
         if address & VPD_FLAG:
             self.vpd[place : place + 4] = self._memory[at + 2 : at + 6]
         else:
             self._memory[at + 2 : at + 6] = self._vpd_word(place)
         struct.pack_into("<H", self._memory, at, address ^ VPD_FLAG)
+
+    def lose_vpd(self) -> None:
+        """From now on the VPD capability has no id, after a reset either: nobody finds it."""
+        self._memory[VPD_AT] = 0
+        self._initial = self._initial[:VPD_AT] + b"\0" + self._initial[VPD_AT + 1 :]
 
     def _vpd_word(self, place: int) -> bytes:
         return bytes(self.vpd[place : place + 4]) if place < WINDOW_BYTES else b"\xff" * 4
@@ -181,11 +199,11 @@ class ConfigSpace:
 
     def save(self) -> Any:
         """What is not in the words: the VPD."""
-        return bytes(self.vpd), self.vpd_answers
+        return bytes(self.vpd), self.vpd_looks, self._looks_left
 
     def load(self, saved: Any) -> None:
         """Takes back what `save()` gave."""
-        vpd, self.vpd_answers = saved
+        vpd, self.vpd_looks, self._looks_left = saved
         self.vpd[:] = vpd
 
 

@@ -14,6 +14,8 @@ from emu.ports import Index, When
 from emu.silicon.model import Model, fault, writes
 
 FUNCTIONS = 8
+FOREVER = 1 << 64
+"""Looks at a flag."""
 
 
 class Page(NamedTuple):
@@ -110,7 +112,15 @@ class ConfigBackDoor(Model):
 
     @fault("vpd-silent", "The VPD capability never has its data ready: VPD_DATA times out.")
     def silence_vpd(self) -> None:
-        self.config.vpd_answers = False
+        self.config.vpd_looks = FOREVER
+
+    @fault("vpd-slow", "The VPD capability has its data ready at the second look: nothing fails.")
+    def slow_vpd(self) -> None:
+        self.config.vpd_looks = 1
+
+    @fault("no-vpd", "There is no VPD capability: VPD_DATA fails with -19, as without room.")
+    def hide_vpd(self) -> None:
+        self.config.lose_vpd()
 
     @fault("vpd-bad-checksum", "The VPD's checksum is wrong: VPD_DATA fails with -22.")
     def spoil_vpd(self) -> None:

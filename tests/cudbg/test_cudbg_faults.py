@@ -63,11 +63,13 @@ HIT: dict[str, dict[str, Codes]] = {
         **dict.fromkeys(MEMORIES, ABSENT),
     },
     "no-payload-regions": {"MEMINFO": GOOD, **dict.fromkeys(MEMORIES, GOOD)},
+    "no-vpd": {"VPD_DATA": (-19, 0, 0), "PCIE_CONFIG": GOOD},
     "rss-row-not-valid": {"RSS": (-29, -11, 0)},
     "tp-la-runs": {},
     "vpd-bad-checksum": {"VPD_DATA": (-22, 0, 0)},
     "vpd-no-version": {"VPD_DATA": (-22, 0, 0)},
     "vpd-silent": {"VPD_DATA": (-110, 0, 0)},
+    "vpd-slow": {},
     "window-unusable": dict.fromkeys(["DEV_LOG", *MEMORIES], (-29, -6, 0)),
 }
 """What each fault hits: the entities whose status or content it changes, with their status.

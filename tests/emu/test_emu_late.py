@@ -10,6 +10,8 @@ SMALL = {"edc0": 1, "edc1": 1, "mc0": 1}
 HOST, HOST_DATA, HOST_BUSY, HOST_WRITE = 0x7B50, 0x7B54, 1 << 17, 1 << 16
 RSS, RSS_ROW, RSS_VALID = 0x7DEC, 0xFFF00001, 1 << 31
 SF_OP, SF_DATA, BUSY, READ_ID = 0x193FC, 0x193F8, 1 << 31, 0x9F
+VPD = 0xD0
+"""Of configuration space."""
 SCRATCH = 0x3FFC
 """An address of the processor's tables."""
 
@@ -126,3 +128,17 @@ def test_a_flash_that_hangs_is_idle_until_it_is_used() -> None:
 def test_a_mailbox_that_the_firmware_keeps_is_never_granted() -> None:
     kept = card("mailbox-taken")
     assert {kept.read(0x1F280) & 3 for _ in range(10)} == {1}
+
+
+def test_the_vpd_is_ready_at_the_second_look() -> None:
+    slow, quick = card("vpd-slow"), card()
+    for one in (slow, quick):
+        one.config_access(VPD + 2, (0x400).to_bytes(2, "little"))
+    flags = [slow.config_access(VPD + 3, 1)[0] >> 7 for _ in range(3)]
+    assert flags == [0, 1, 1]
+    assert slow.config_access(VPD + 4, 4) == quick.config_access(VPD + 4, 4)
+
+
+def test_a_card_without_vpd_has_one_capability_less() -> None:
+    assert card().config[VPD] == 0x03
+    assert card("no-vpd").config[VPD] == 0
