@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Run, one_line
+from cliruns import Run, one_line
 
 from cli.failures import Exit
 

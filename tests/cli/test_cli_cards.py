@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Run
+from cliruns import Run
 
 import emu
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Run, emulated, one_line, ready, spawned
+from cliruns import Run, emulated, one_line, ready, spawned
 from elftools.elf.elffile import ELFFile
 
 import cudbg

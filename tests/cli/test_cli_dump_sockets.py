@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Run, one_line
+from cliruns import PATIENCE, Run, one_line
 from test_cli_dump import FIRST, NOTE_BYTES, dumps, notes
 
 import vmcore

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Run, emulated, ended, one_line, ready
+from cliruns import PATIENCE, Run, emulated, ended, one_line, ready
 
 import driver
 from cli.failures import Exit

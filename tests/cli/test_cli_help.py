@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from conftest import Run, command
+from cliruns import Run, command
 
 import pyvfio_user
 from cli.failures import MEANINGS, Exit

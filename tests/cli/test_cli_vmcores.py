@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Run, command, one_line, spawned
+from cliruns import Run, command, one_line, spawned
 
 import cudbg
 import vmcore
