@@ -6,7 +6,6 @@ Rooms raise their own errors; only here are they turned into words on stderr and
 from __future__ import annotations
 
 import os
-import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,6 +107,7 @@ def _place(error: Exception) -> str:
 
 def reported(main: Callable[[], None]) -> int:
     """Runs `main`; its errors become a line on stderr and an exit code."""
+    stdout = sys.stdout
     try:
         main()
     except KeyboardInterrupt:
@@ -115,8 +115,8 @@ def reported(main: Callable[[], None]) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()
-    except SystemExit as end:
-        if end.code == Exit.FAILED and _reader_is_gone():
+    except SystemExit:
+        if sys.stdout is not stdout:  # click found it closed, and put something silent there
             return _pipe_closed()
         raise
     except Exception as error:
@@ -128,13 +128,6 @@ def reported(main: Callable[[], None]) -> int:
             err.print(failure.hint, markup=False)
         return failure.code
     return Exit.OK
-
-
-def _reader_is_gone() -> bool:
-    """Whether nobody reads stdout any more: then the command was ended by its libraries."""
-    poll = select.poll()
-    poll.register(STDOUT, 0)
-    return bool(poll.poll(0))
 
 
 def _pipe_closed() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from cliruns import Run, command
@@ -61,12 +62,23 @@ def test_wrong_usage_is_code_2_and_says_what_is_wrong(vmcoredd: Run, words: list
     assert "Traceback" not in result.err
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
-    with subprocess.Popen(
-        command("cards", "--faults"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+@pytest.mark.parametrize("words", [["cards", "--faults"], ["cards", "--json"]], ids=" ".join)
+def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str]) -> None:
+    assert unread(*words) == (Exit.OK, "")
+
+
+def test_a_failure_that_nobody_reads_of_is_one(tmp_path: Path) -> None:
+    code, said = unread("notes", tmp_path / "absent")
+    assert code == Exit.FAILED
+    assert "No such file" in said
+
+
+def unread(*arguments: object) -> tuple[int, str]:
+    """Exit code and stderr of a command whose output has no reader."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command(*arguments), stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
-        assert process.stderr.read() == ""
-    assert process.returncode == Exit.OK
+        said = process.stderr.read()
+    return process.returncode, said
