@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.dumps import buffer, dump
+from bench.dumps import dump
 from bench.machine import on_cpus, placements
 from bench.measure import Series
 from bench.serving import SPIN, CardServer, serving
@@ -14,9 +14,8 @@ def rates(rounds: int) -> dict[str, dict[str, Series]]:
     for placement in placements():
         server = CardServer(spin=SPIN, cpus=placement.server)
         with serving(server) as path, on_cpus(placement.client):
-            into = buffer()
-            dump(path, spin=SPIN, into=into)
-            reports = [dump(path, spin=SPIN, into=into).report for _ in range(rounds)]
+            dump(path, spin=SPIN)
+            reports = [dump(path, spin=SPIN).report for _ in range(rounds)]
         found[placement.name] = {
             same[0].name: Series(tuple(one.counts.total / one.seconds for one in same))
             for same in zip(*(report.entities for report in reports), strict=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.dumps import buffer
 from bench.load import Link
-from cudbg.io import Counts, Io, Number, Op, Read, Rows, Space, Write, number, table_of
+from cudbg.io import Counts, Io, Number, Op, Put, Read, Rows, Space, Write, number, table_of
 from driver import Adapter
 from driver.socket import Socket
 
@@ -60,12 +60,11 @@ class Counting:
     def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
         """As `Space.run`."""
         n, table = table_of(rows)
-        for op in ops:
-            if isinstance(op, Write):
-                self._add(writes=n, write_bytes=4 * n)
-            else:
-                self._add_reads(op, n, table)
-        self._add(waits=1 if n and any(not isinstance(op, Write) for op in ops) else 0)
+        writes = sum(isinstance(op, Write) for op in ops)
+        reads = [op for op in ops if not isinstance(op, Write | Put)]
+        self._add(writes=n * writes, write_bytes=4 * n * writes, waits=1 if n and reads else 0)
+        for op in reads:
+            self._add_reads(op, n, table)
         return self._space.run(ops, rows, out)
 
     def _add_reads(self, op: Op, n: int, table: Sequence[Sequence[int]]) -> None:

@@ -67,7 +67,7 @@ def _variant(variant: Variant, placement: Placement, rounds: int, full: bool) ->
     plain = CardServer(variant.card, variant.overrides, spin=0.0, cpus=placement.server)
     local = open_card(emu.Card.load(variant.card, **variant.overrides))
     with local, serving(server) as path, serving(plain) as slow, on_cpus(placement.client):
-        needs, links, into = unavoidable(path), list[Link](), buffer()
+        needs, links = unavoidable(path), list[Link]()
         accesses = reads(dump(path).counts)
 
         def floor() -> float:
@@ -75,10 +75,10 @@ def _variant(variant: Variant, placement: Placement, rounds: int, full: bool) ->
             return needs.seconds(links[-1])
 
         runs: dict[str, Run] = {
-            "dump": lambda: dump(path, spin=SPIN, into=into).seconds,
+            "dump": lambda: dump(path, spin=SPIN).seconds,
             "one at a time": partial(_one_at_a_time, slow, accesses, full),
             "floor": floor,
-            "in process": lambda: local.collect(into, compress="none").seconds,
+            "in process": lambda: local.collect(buffer(), compress="none").seconds,
         }
         took = interleave(runs, rounds)
     yield from _rows(variant, placement, took, accesses, needs, full)

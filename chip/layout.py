@@ -13,7 +13,6 @@ Fields narrower than a word are written as the register tables write them,
 from __future__ import annotations
 
 import ctypes
-import difflib
 from collections.abc import Iterable, Iterator
 from ctypes import sizeof
 from typing import Any, ClassVar, Self
@@ -120,17 +119,24 @@ class _Checked:
         cls._names = cls._names + tuple(e[0] for e in entries if not e[0].startswith(_RESERVED))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not hasattr(type(self), name):
-            near = difflib.get_close_matches(name, self._names, n=3)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise AttributeError(f"{type(self).__name__} has no field {name}{hint}")
-        if name in self._arrays and not isinstance(value, ctypes.Array):
+        limits = self._ranges.get(name)
+        if limits:
+            if not limits[0] <= value <= limits[1]:
+                low, high = limits
+                raise ValueError(f"{type(self).__name__}.{name}: {value} is not in {low}..{high}")
+        elif name in self._arrays and not isinstance(value, ctypes.Array):
             getattr(self, name)[:] = self._items(name, value)
             return
-        if name in self._ranges and not self._ranges[name][0] <= value <= self._ranges[name][1]:
-            low, high = self._ranges[name]
-            raise ValueError(f"{type(self).__name__}.{name}: {value} is not in {low}..{high}")
+        elif not hasattr(type(self), name):
+            raise self._unknown(name)
         super().__setattr__(name, value)
+
+    def _unknown(self, name: str) -> AttributeError:
+        import difflib  # only a mistake needs it; loading it costs every start
+
+        near = difflib.get_close_matches(name, self._names, n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        return AttributeError(f"{type(self).__name__} has no field {name}{hint}")
 
     def _items(self, name: str, values: Iterable[Any]) -> tuple[Any, ...]:
         items, need = tuple(values), self._arrays[name]._length_

@@ -34,7 +34,7 @@ comes from are described in `chip.table`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -70,7 +70,12 @@ class Field(NamedTuple):
 
     def get(self, word: int) -> int:
         """The field's value in `word`."""
-        return (word & self.mask) >> self.shift
+        return word >> self.shift & (1 << self.width) - 1
+
+    def get_each(self, words: Iterable[int]) -> list[int]:
+        """The field's value in each of `words`."""
+        shift, ones = self.shift, (1 << self.width) - 1
+        return [word >> shift & ones for word in words]
 
     def put(self, value: int) -> int:
         """`value` in place; ValueError if it does not fit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from chip import csvfile
@@ -34,6 +35,7 @@ class IndirectRange(NamedTuple):
         return range(self.first, self.first + self.words * self.step, self.step)
 
 
+@cache
 def word_ranges(table: str, chip: str) -> tuple[Range, ...]:
     """The rows (first, last) of `<table>_<chip>.csv`, or of `<table>.csv` if it is for all."""
     own = f"{table}_{chip}"
@@ -45,6 +47,7 @@ def _range(first: int, last: int) -> Range:
     return Range(first, (last - first) // 4 + 1)
 
 
+@cache
 def indirect_ranges(group: str, chip: str) -> tuple[IndirectRange, ...]:
     """The rows of `indirect.csv` of one group that are for this chip, in the order read."""
     rows = [row for row in _rows("indirect") if row[0] == group]
@@ -53,6 +56,7 @@ def indirect_ranges(group: str, chip: str) -> tuple[IndirectRange, ...]:
     return tuple(_indirect(row) for row in rows if chip in row[1].split())
 
 
+@cache
 def _rows(name: str) -> list[list[str]]:
     return [line.split(",") for line in csvfile.lines("ranges", name)[1:]]
 

@@ -99,7 +99,8 @@ class Registers:
     def __getattr__(self, name: str) -> Register:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self[name]
+        found = self.__dict__[name] = self[name]  # from now on it is an attribute
+        return found
 
     def __contains__(self, name: str) -> bool:
         return name in self._offsets or name in self._aliases or name in self._indirect

@@ -223,6 +223,9 @@ class _Context:
             self.tell()
             size -= group
 
+    def clear(self, area: memoryview) -> None:
+        self._sink.clear(area)
+
     def warn(self, sys_warn: int) -> None:
         self._entity.sys_warn = sys_warn
 

@@ -9,8 +9,8 @@ Whoever runs it may send rows ahead of the answers; what comes out, and what sta
 is as if every access had been waited for. Where an offset, a value or a count differs from row to
 row, it is an `Each` (an arithmetic series) or a `Column` (a column of the table).
 
-Values kept by `Read` (and by `Poll`/`Check` with `keep=True`) are stored one behind the other,
-little-endian, row after row.
+Values kept by `Read` (and by `Poll`/`Check` with `keep=True`), and those of `Put`, are stored one
+behind the other, little-endian, row after row.
 """
 
 from __future__ import annotations
@@ -99,7 +99,14 @@ class Check:
     count: Number = 1
 
 
-Op: TypeAlias = Write | Read | Poll | Check
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store the 4-byte `value`, without an access: what a record says besides what was read."""
+
+    value: Number
+
+
+Op: TypeAlias = Write | Read | Poll | Check | Put
 Rows: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]]
 """How many rows; or the table: a number per row, or a tuple of numbers per row."""
 
@@ -189,7 +196,7 @@ def kept_bytes(ops: Sequence[Op], rows: Rows) -> int:
             total += op.width * _sum(op.count, n, table)
         elif isinstance(op, Check) and op.keep:
             total += 4 * _sum(op.count, n, table)
-        elif isinstance(op, Poll) and op.keep:
+        elif isinstance(op, Put) or (isinstance(op, Poll) and op.keep):
             total += 4 * n
     return total
 
@@ -232,6 +239,8 @@ class SingleIo:
         return _store(kept, out)
 
     def _do(self, op: Op, row: int, table: Sequence[Sequence[int]]) -> bytes:
+        if isinstance(op, Put):
+            return number(op.value, row, table).to_bytes(4, "little")
         offset = number(op.offset, row, table)
         if isinstance(op, Write):
             self.write(offset, number(op.value, row, table))

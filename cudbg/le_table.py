@@ -9,12 +9,13 @@ one. What is still missing when the table is walked as the kernel walks it, is r
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Sequence
 
 from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
 from chip.le import LE_MODE, MAX_POLLS, READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS, Entry
-from cudbg.io import Check, Io, Op, Poll, Read, Write
+from cudbg.io import Check, Io, Op, Poll, Put, Read, Write
 from cudbg.io import Column as Cell
 from cudbg.partial import run_rows
 
@@ -47,10 +48,9 @@ class Record(LittleStruct):
 RECORD_BYTES = sizeof(Record)
 _RECORD_WORDS = RECORD_BYTES // 4
 _READ_FROM = Record.dbig_rsp_stat.offset
-_ANSWER = RECORD_BYTES - _READ_FROM
-"""Bytes of a record that are read: status and data."""
-_STATUS, _DATA = _READ_FROM // 4, _READ_FROM // 4 + 1
-"""Their words in a record."""
+"""What is read of a record, status and data, begins here."""
+_DATA = Record.data.offset // 4
+"""The first word of the data."""
 _COMMAND = READ_COMMAND << 20  # DBGICMD
 _PAIR = 2
 """TIDs of an IPv6 entry, outside of the CLIP TCAM."""
@@ -99,8 +99,8 @@ class TableReader:
 
     def __init__(self, io: Io, chip: Chip, header: Header) -> None:
         self._io, self._r, self._le, self._header = io, chip.r, chip.le, header
-        self._tids = range(0)  # those whose records are at hand
-        self._found = self._words = memoryview(b"")
+        self._found: dict[int, memoryview] = {}  # valid records by TID
+        self._wide: dict[int, int] = {}  # how many TIDs an entry takes, if more than one
         config = self._r.LE_DB_DBGI_CONFIG
         self._start = config.of(DBGICMDSTRT=1, DBGICMDMODE=LE_MODE)
         self._request: list[Op] = [
@@ -117,26 +117,51 @@ class TableReader:
         last = max(most - self._le.clip_step, 0)  # apart: what is read last leaves its marks
         tid = out = 0
         while tid < most:
-            self._read_ahead(range(tid, min(tid + _AHEAD, last if tid < last else most)))
-            while tid in self._tids:
-                if not self._has(tid) and not self._read_one(tid):
-                    known = self._record(tid)[4 : _READ_FROM + 4]  # all but the TID and the data
-                    records[out + 4 : out + _READ_FROM + 4] = known
-                    return tid
-                records[out : out + RECORD_BYTES] = self._record(tid)
-                tid, out = tid + self._step(tid), out + RECORD_BYTES
+            tids = range(tid, min(tid + _AHEAD, last if tid < last else most))
+            self._read_ahead(tids)
+            kept, tid, failed = self._walk(tids)
+            end = out + RECORD_BYTES * len(kept)
+            records[out:end], out = b"".join(kept), end
+            if failed:
+                known = slice(4, 4 * _DATA)  # all but the TID and the data
+                records[out : out + RECORD_BYTES][known] = failed[known]
+                return tid
         return most
 
-    def _record(self, tid: int) -> memoryview:
-        at = RECORD_BYTES * (tid - self._tids.start)
-        return self._found[at : at + RECORD_BYTES]
+    def _walk(self, tids: range) -> tuple[list[memoryview], int, memoryview | None]:
+        """The records that the kernel reads, the TID behind them, and what is known of that one
+        if it cannot be read."""
+        kept: list[memoryview] = []
+        tid = tids.start
+        while tid < tids.stop:
+            record = self._found.get(tid) or self._read_one(tid)
+            if tid not in self._found:
+                return kept, tid, record
+            kept.append(record)
+            tid += self._wide.get(tid, 1)
+        return kept, tid, None
 
-    def _word(self, tid: int, word: int) -> int:
-        return self._words[_RECORD_WORDS * (tid - self._tids.start) + word]
+    def _read_ahead(self, tids: range) -> None:
+        """Where entries begin; then, up to the first that failed, what they do not cover."""
+        self._found, self._wide = {}, {}
+        firsts = self._firsts(tids)
+        end = self._read_many(firsts)
+        between = sorted({*range(tids.start, min(tids.stop, end))}.difference(firsts))
+        self._read_many([tid for tid in between if not self._covered(tid)])
 
-    def _has(self, tid: int) -> bool:
-        """A valid status says that the record was read."""
-        return tid in self._tids and bool(self._word(tid, _STATUS) & 1)
+    def _firsts(self, tids: range) -> list[int]:
+        """The TIDs where entries begin: before the CLIP TCAM, in it, and behind it."""
+        clip, step = self._header.clip_start, self._le.clip_step
+        end = clip + self._le.clip_tids
+        firsts: list[int] = []
+        for low, high, origin, every in (
+            (0, clip, 0, _PAIR),
+            (clip, end, clip, step),
+            (end, tids.stop, 0, _PAIR),
+        ):
+            start = max(tids.start, low)
+            firsts += range(start + (origin - start) % every, min(tids.stop, high), every)
+        return firsts
 
     def _entry_of(self, tid: int) -> tuple[int, int]:
         """Where the entry begins that `tid` may be a part of, and how many TIDs one has there."""
@@ -145,51 +170,48 @@ class TableReader:
             return tid - in_clip % self._le.clip_step, self._le.clip_step
         return tid - tid % _PAIR, _PAIR
 
-    def _step(self, tid: int) -> int:
-        """From this entry to the next (cudbg_is_ipv6_entry())."""
-        if tid & 1 or not self._word(tid, _DATA + 16) & _IPV6:
-            return 1
-        kind = _type(tid, self._header)
-        in_tcam = kind == Entry.TCAM_CON and self._word(tid, _DATA + 9) == _IPV6_IN_TCAM
-        return self._entry_of(tid)[1] if in_tcam or kind == Entry.HASH_CON else 1
-
-    def _read_ahead(self, tids: range) -> None:
-        """Where entries begin; then, up to the first that failed, what they do not cover."""
-        self._tids = tids
-        self._found = memoryview(bytearray(RECORD_BYTES * len(tids)))
-        self._words = self._found.cast("I")
-        firsts = [tid for tid in tids if self._entry_of(tid)[0] == tid]
-        end = self._read_many(firsts)
-        between = (tid for tid in tids if tid < end and self._entry_of(tid)[0] != tid)
-        self._read_many([tid for tid in between if not self._covered(tid)])
-
     def _covered(self, tid: int) -> bool:
         first, _ = self._entry_of(tid)
-        return self._has(first) and first + self._step(first) > tid
+        return first + self._wide.get(first, 1) > tid
+
+    def _width(self, tid: int, words: Sequence[int]) -> int:
+        """How many TIDs an entry with the mark of IPv6 takes (cudbg_is_ipv6_entry())."""
+        kind = _type(tid, self._header)
+        in_tcam = kind == Entry.TCAM_CON and words[_DATA + 9] == _IPV6_IN_TCAM
+        return self._entry_of(tid)[1] if in_tcam or kind == Entry.HASH_CON else 1
 
     def _read_many(self, tids: Sequence[int]) -> int:
-        """Reads entries; the first that failed, or the end of those at hand."""
-        data = memoryview(bytearray(_ANSWER * len(tids)))
+        """Reads entries; the first that failed, or the end of the table."""
+        data = memoryview(bytearray(RECORD_BYTES * len(tids)))
+        known: list[Op] = [Put(Cell()), Put(Cell(plus=_COMMAND)), Put(self._start)]
         valid = Check(self._r.LE_DB_DBGI_RSP_STATUS, 1, 1, error=-errno.EIO, keep=True)
         answer = Read(self._r.LE_DB_DBGI_RSP_DATA, count=RESPONSE_WORDS)
-        failed = run_rows(self._io, [*self._request, self._idle, valid, answer], tids, data)
-        for i, tid in enumerate(tids[:failed]):
-            self._store(tid, data[_ANSWER * i : _ANSWER * (i + 1)])
-        return tids[failed] if failed < len(tids) else self._tids.stop
+        ops = [*known, *self._request, self._idle, valid, answer]
+        failed = run_rows(self._io, ops, tids, data)
+        self._keep(tids[:failed], data[: RECORD_BYTES * failed])
+        return tids[failed] if failed < len(tids) else self._header.max_tid
 
-    def _read_one(self, tid: int) -> bool:
+    def _read_one(self, tid: int) -> memoryview:
         """Reads one entry in steps; if it fails, the record holds what is known by then."""
-        self._store(tid, b"")
-        if run_rows(self._io, [*self._request, self._idle], [tid], memoryview(bytearray())) == 0:
+        record = memoryview(bytearray(RECORD_BYTES))
+        record[:_READ_FROM] = struct.pack("<III", tid, _COMMAND | tid, self._start)
+        if run_rows(self._io, [*self._request, self._idle], [tid], record[:0]) == 0:
             self._io.read(self._r.LE_DB_DBGI_CONFIG)  # which is too late, whatever it says
-            return False
-        answer = self._io.read_run(self._r.LE_DB_DBGI_RSP_STATUS, 1)
-        if answer[0] & 1:
-            answer += self._io.read_run(self._r.LE_DB_DBGI_RSP_DATA, RESPONSE_WORDS)
-        self._store(tid, answer)
-        return self._has(tid)
+            return record
+        record[_READ_FROM : 4 * _DATA] = self._io.read_run(self._r.LE_DB_DBGI_RSP_STATUS, 1)
+        if record[_READ_FROM] & 1:
+            data = self._io.read_run(self._r.LE_DB_DBGI_RSP_DATA, RESPONSE_WORDS)
+            record[4 * _DATA :] = data
+            self._keep([tid], record)
+        return record
 
-    def _store(self, tid: int, answer: bytes | memoryview) -> None:
-        at = _RECORD_WORDS * (tid - self._tids.start)
-        self._words[at], self._words[at + 1], self._words[at + 2] = tid, _COMMAND | tid, self._start
-        self._record(tid)[_READ_FROM : _READ_FROM + len(answer)] = answer
+    def _keep(self, tids: Sequence[int], data: memoryview) -> None:
+        """Takes in valid records, one behind the other."""
+        starts = range(0, len(data), RECORD_BYTES)
+        self._found |= zip(tids, [data[at : at + RECORD_BYTES] for at in starts], strict=True)
+        marks = data.cast("I")[_DATA + 16 :: _RECORD_WORDS].tolist()
+        for tid, mark in zip(tids, marks, strict=True):
+            if mark & _IPV6 and not tid & 1:
+                width = self._width(tid, self._found[tid].cast("I"))
+                if width > 1:
+                    self._wide[tid] = width

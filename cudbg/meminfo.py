@@ -6,9 +6,11 @@ Several entities need this, and each reads all of it anew, as the kernel does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
-from chip import Chip, Register
+from chip import Chip
 from chip.layout import LittleStruct, u32
 from chip.memory import HIDDEN, MEGABYTE, REGIONS, MemoryType
 from cudbg import status
@@ -68,24 +70,80 @@ _ULP_STATE = REGIONS[21:23]
 _ON_CHIP_QUEUES = 23
 
 
+class _Words(NamedTuple):
+    """The registers as they were read, in the kernel's order."""
+
+    enable: int
+    first: tuple[int, ...]
+    """The memories' BARs, the first regions' bases, the payload regions, LE_DB_CONFIG."""
+    ulp: tuple[int, ...]
+    """The LE's hash region, ULP's regions, the doorbell FIFO's size."""
+    last: tuple[int, ...]
+    """The doorbell FIFO's base, ULP's state, pages."""
+
+
 def read_meminfo(io: Io, chip: Chip, into: Meminfo) -> None:
     """Fills `into`, all of it but what is reserved. Status(-24) if no memory is enabled."""
-    enable = chip.r.MA_TARGET_MEM_ENABLE
-    word = io.read(enable)
-    kinds = [kind for kind in chip.memory.types if enable.get(word, kind.enable)]
+    made, reserved = _meminfo(chip, _read_words(io, chip)), Meminfo.reserved
+    view, behind = memoryview(into).cast("B"), reserved.offset + reserved.size
+    view[: reserved.offset] = made[: reserved.offset]
+    view[behind:] = made[behind:]
+
+
+def _kinds(chip: Chip, enable: int) -> list[MemoryType]:
+    """The memories that are there."""
+    register = chip.r.MA_TARGET_MEM_ENABLE
+    return [kind for kind in chip.memory.types if register.get(enable, kind.enable)]
+
+
+def _read_words(io: Io, chip: Chip) -> _Words:
+    r = chip.r
+    enable = io.read(r.MA_TARGET_MEM_ENABLE)
+    kinds = _kinds(chip, enable)
     if not kinds:
         raise Status(status.ENTITY_NOT_FOUND)
-    into.avail = [Extent() for _ in into.avail]
-    into.mem = [Extent(idx=idx) for idx in range(len(into.mem))]
-    memories = _read_first_regions(io, chip, kinds, into.mem)
-    into.avail[: len(memories)] = memories
-    into.avail_c = len(memories)
-    _read_pages(_read_last_regions(io, chip, into.mem), chip, into)
+    bars, bases = [r[kind.bar] for kind in kinds], [r[region.base] for region in _BASES]
+    payloads = [
+        r[name] for region in _PAYLOADS for name in (region.base, region.page_size, region.max_page)
+    ]
+    first = read_each(io, [*bars, *bases, *payloads, r.LE_DB_CONFIG])
+    limits = [r[name] for region in _ULP for name in (region.base, region.limit)]
+    hash_region = [r[name] for name in chip.le.hash_region if _hashing(chip, first)]
+    ulp = read_each(io, [*hash_region, *limits, r.SGE_DBVFIFO_SIZE, r.SGE_CONTROL2])
+    fifo = [r.SGE_DBVFIFO_BADDR] * bool(_fifo_bytes(chip, ulp))
+    last = read_each(io, [*fifo, *(r[region.base] for region in _ULP_STATE), *_page_registers(chip)])
+    return _Words(enable, first, ulp, last)
+
+
+def _hashing(chip: Chip, first: Sequence[int]) -> bool:
+    """Whether the lookup engine has a hash table."""
+    return bool(chip.r.LE_DB_CONFIG.get(first[-1], "HASHEN"))
+
+
+def _fifo_bytes(chip: Chip, ulp: Sequence[int]) -> int:
+    """Of the doorbell FIFO in memory; 0 where there is none."""
+    r, (size, control), switch = chip.r, ulp[-2:], chip.memory.vfifo_enable
+    if switch and not r.SGE_CONTROL2.get(control, switch):
+        return 0
+    return 4 * r.SGE_DBVFIFO_SIZE.get(size, chip.memory.vfifo_size)
+
+
+@lru_cache(maxsize=4)
+def _meminfo(chip: Chip, words: _Words) -> bytes:
+    """What the registers mean. Nearly always they say what they said the time before."""
+    made = Meminfo()
+    made.mem = [Extent(idx=idx) for idx in range(len(made.mem))]
+    memories = _first_regions(chip, words, made.mem)
+    made.avail[: len(memories)] = memories
+    made.avail_c = len(memories)
+    _ulp_regions(chip, words, made.mem)
+    _pages(_last_regions(chip, words, made.mem), chip, made)
     holes = _holes(memories)
     for place, base in enumerate(holes, len(REGIONS)):
-        into.mem[place].base = base
-    into.mem_c = len(REGIONS) + len(holes)
-    into.mem[: into.mem_c] = _sorted(into.mem[: into.mem_c])
+        made.mem[place].base = base
+    made.mem_c = len(REGIONS) + len(holes)
+    made.mem[: made.mem_c] = _sorted(made.mem[: made.mem_c])
+    return bytes(made)
 
 
 def _memory(chip: Chip, kind: MemoryType, bar: int) -> Extent:
@@ -95,61 +153,40 @@ def _memory(chip: Chip, kind: MemoryType, bar: int) -> Extent:
     return Extent(base=base, limit=base + size & _WORD, idx=kind.meminfo_index)
 
 
-def _read_first_regions(
-    io: Io, chip: Chip, kinds: Sequence[MemoryType], mem: Sequence[Extent]
-) -> list[Extent]:
-    """The memories by address, and regions up to ULP's."""
-    r = chip.r
-    payloads = [
-        r[name] for region in _PAYLOADS for name in (region.base, region.page_size, region.max_page)
-    ]
-    bars, bases = [r[kind.bar] for kind in kinds], [r[region.base] for region in _BASES]
-    words = iter(read_each(io, [*bars, *bases, *payloads, r.LE_DB_CONFIG]))
-    memories = [_memory(chip, kind, next(words)) for kind in kinds]
+def _first_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> list[Extent]:
+    """The memories by address; and the regions up to the LE's."""
+    words = iter(found.first)
+    memories = [_memory(chip, kind, next(words)) for kind in _kinds(chip, found.enable)]
     for place in range(len(_BASES)):
         mem[place].base = next(words)
     for place, region in enumerate(_PAYLOADS, len(_BASES)):
         base, page, most = next(words), next(words), next(words)
-        pages = r[region.max_page].get(most, region.max_page_field)
+        pages = chip.r[region.max_page].get(most, region.max_page_field)
         mem[place].base, mem[place].limit = base, base - 1 + page * pages & _WORD
-    hashing = r.LE_DB_CONFIG.get(next(words), "HASHEN")
-    _read_ulp_regions(io, chip, mem, [r[name] for name in chip.le.hash_region if hashing])
     return _sorted(memories)
 
 
-def _read_ulp_regions(
-    io: Io, chip: Chip, mem: Sequence[Extent], hash_region: list[Register]
-) -> None:
-    """Regions from the LE's hash to the doorbell FIFO, whose base is yet to be read."""
-    r = chip.r
-    limits = [r[name] for region in _ULP for name in (region.base, region.limit)]
-    words = read_each(io, [*hash_region, *limits, r.SGE_DBVFIFO_SIZE, r.SGE_CONTROL2])
-    if hash_region:
-        mem[_LE_HASH].base = words[1]
+def _ulp_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> None:
+    """Regions from the LE's hash to the doorbell FIFO, whose base is yet to come."""
+    words = iter(found.ulp)
+    if _hashing(chip, found.first):
+        mem[_LE_HASH].base = [next(words) for _ in chip.le.hash_region][1]
     else:
         mem[_LE_HASH].idx = HIDDEN
-    limit = iter(words[len(hash_region) :])
     for place in range(_LE_HASH + 1, _DOORBELL_FIFO):
-        mem[place].base, mem[place].limit = next(limit), next(limit)
-    size, control = next(limit), next(limit)
-    switch = chip.memory.vfifo_enable
-    fifo_words = r.SGE_DBVFIFO_SIZE.get(size, chip.memory.vfifo_size)
-    there = not switch or r.SGE_CONTROL2.get(control, switch)
-    mem[_DOORBELL_FIFO].limit = 4 * fifo_words if there else 0
+        mem[place].base, mem[place].limit = next(words), next(words)
+    mem[_DOORBELL_FIFO].limit = _fifo_bytes(chip, found.ulp)
 
 
-def _read_last_regions(io: Io, chip: Chip, mem: Sequence[Extent]) -> Iterator[int]:
+def _last_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> Iterator[int]:
     """The doorbell FIFO and what follows it; the words behind those of the regions.
 
     The FIFO is hidden even where there is one: so the kernel's driver leaves it.
     """
-    r, fifo = chip.r, mem[_DOORBELL_FIFO]
-    register = r.SGE_DBVFIFO_BADDR
-    registers = [*_state_registers(chip), *_page_registers(chip)]
-    words = iter(read_each(io, [*[register] * bool(fifo.limit), *registers]))
+    words, fifo = iter(found.last), mem[_DOORBELL_FIFO]
     fifo.idx = HIDDEN
     if fifo.limit:
-        fifo.base = register.get(next(words), "BaseAddr")
+        fifo.base = chip.r.SGE_DBVFIFO_BADDR.get(next(words), "BaseAddr")
         fifo.limit = fifo.base + fifo.limit - 1 & _WORD
     for place in range(_DOORBELL_FIFO + 1, _ON_CHIP_QUEUES):
         mem[place].base = next(words)
@@ -163,12 +200,8 @@ def _holes(memories: Sequence[Extent]) -> list[int]:
     return ends + ([memories[-1].limit] if memories[-1].limit else [])
 
 
-def _state_registers(chip: Chip) -> list[int]:
-    return [chip.r[region.base] for region in _ULP_STATE]
-
-
 def _page_registers(chip: Chip) -> list[int]:
-    """What `_read_pages` takes, in the order in which it is read."""
+    """What `_pages` takes, in the order in which it is read."""
     r, port, loopback = chip.r, chip.memory.port_pages, chip.memory.loopback_pages
     return [
         *(r.CIM_SDRAM_BASE_ADDR, r.CIM_SDRAM_ADDR_SIZE),
@@ -181,7 +214,7 @@ def _page_registers(chip: Chip) -> list[int]:
     ]
 
 
-def _read_pages(words: Iterator[int], chip: Chip, into: Meminfo) -> None:
+def _pages(words: Iterator[int], chip: Chip, into: Meminfo) -> None:
     """What stands behind the lists of memories and regions."""
     into.up_ram_lo, size = next(words), next(words)
     into.up_ram_hi = size + into.up_ram_lo - 1 & _WORD

@@ -37,6 +37,9 @@ class Sink(Protocol):
     def area(self, size: int) -> memoryview:
         """The kernel's cudbg_get_buff(): Status(-19) if there is no room."""
 
+    def clear(self, area: memoryview) -> None:
+        """Zeroes the area that was granted last, as far as it is not known to be."""
+
     def commit(self, area: memoryview) -> None:
         """The area is filled: the kernel's cudbg_write_and_release_buff()."""
 
@@ -52,6 +55,7 @@ class Direct:
 
     def __init__(self, placer: Placer) -> None:
         self._placer = placer
+        self._touched = self._granted = placer.offset  # what lies behind is as zero as it came
         self.begin, self.end = placer.begin, placer.end
 
     def fits(self, size: int) -> bool:
@@ -62,7 +66,14 @@ class Direct:
         """As `Sink`."""
         if not self.fits(size):
             raise Status(status.NO_MEM)
-        return self._placer.buffer[self._placer.offset : self._placer.offset + size]
+        end = self._placer.offset + size
+        self._touched, self._granted = self._granted, max(self._granted, end)
+        return self._placer.buffer[self._placer.offset : end]
+
+    def clear(self, area: memoryview) -> None:
+        """As `Sink`."""
+        touched = max(self._touched - self._placer.offset, 0)
+        area[:touched] = bytes(len(area[:touched]))
 
     def commit(self, area: memoryview) -> None:
         """As `Sink`."""
@@ -109,6 +120,9 @@ class Compressing:
                 raise Status(status.NO_MEM)
             self._changed.wait_for(lambda: not self._backlog or self._backlog + size <= _BACKLOG)
         return memoryview(bytearray(size))
+
+    def clear(self, area: memoryview) -> None:
+        """As `Sink`: it is zeroed when it is granted."""
 
     def commit(self, area: memoryview) -> None:
         """As `Sink`."""

@@ -8,9 +8,10 @@ t4_memory_rw_init(), t4_memory_update_win(), t4_memory_rw() (t4_hw.c), cudbg_mem
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import repeat
 
 from chip import Chip
 from chip.memory import MEGABYTE, window_address
@@ -92,7 +93,7 @@ class Window:
         """
         rows = []
         for address, size in chunks:
-            rows += list(_moves(place, address, size, width, self._device.pf, again=known))
+            rows += _moves(place, address, size, width, self._device.pf, again=known)
             known = True
         offset = self._r.PCIE_MEM_ACCESS_OFFSET
         ops: list[Op] = [
@@ -109,17 +110,19 @@ class Window:
 
 def _moves(
     place: Place, address: int, size: int, width: int, pf: int, *, again: bool
-) -> Iterator[tuple[int, int, int, int]]:
+) -> list[tuple[int, int, int, int]]:
     """Each position of the window: whether `place` is read before, the position with the function
     in its low bits, where in BAR0 to read, and how many values. After a chunk that ends with the
     window, it is moved once more."""
-    address = address + place.start & _WORD
-    start, end = address, address + size
-    while address < end or (address > start and address % place.aperture == 0):
-        inside = address % place.aperture
-        count = min(end - address, place.aperture - inside)
-        position = address - inside & _WORD | pf
-        yield int(again and address == start), position, place.base + inside, count // width
-        if not count:
-            return
-        address += count
+    if not size:
+        return []
+    start, aperture = address + place.start & _WORD, place.aperture
+    end, inside = start + size, start % aperture
+    first = min(size, aperture - inside)
+    moves = [(int(again), start - inside | pf, place.base + inside, first // width)]
+    further = range(start - inside + aperture, end + 1, aperture)
+    whole = aperture // width
+    moves += zip(repeat(0), (at | pf for at in further), repeat(place.base), repeat(whole))
+    if further:
+        moves[-1] = (0, further[-1] | pf, place.base, end % aperture // width)
+    return moves

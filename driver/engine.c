@@ -165,6 +165,16 @@ static int send_poll(struct engine *e, const struct engine_run *run, const struc
     return transport(e, e->io->read(e->io->cookie, value_of(run, op->offset, row), into, 4, 1));
 }
 
+static int do_put(const struct engine_run *run, const struct engine_op *op, uint32_t row, struct cursor *at)
+{
+    uint32_t value = value_of(run, op->value, row);
+    uint8_t *into = take(run, at, 4);
+    if (!into)
+        return -EOVERFLOW;
+    memcpy(into, &value, 4);
+    return 0;
+}
+
 /* A row's operations. With `late` its polls are waited for; without, they are sent and looked at later. */
 static int do_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at, int *late)
 {
@@ -175,6 +185,8 @@ static int do_row(struct engine *e, const struct engine_run *run, uint32_t row, 
             result = do_write(e, run, op, row);
         else if (op->kind == ENGINE_READ)
             result = do_read(e, run, op, row, at);
+        else if (op->kind == ENGINE_PUT)
+            result = do_put(run, op, row, at);
         else
             result = late ? do_poll(e, run, op, row, at, late) : send_poll(e, run, op, row, at);
     }
@@ -222,20 +234,38 @@ static int poll_was_true(const struct engine *e, const struct engine_run *run, c
     return (value & op->mask) == op->wanted;
 }
 
-/* Walks over a row that was answered and adds what it took to `counts`; 0 if a poll was not true at once. */
+/* Walks over an operation that was answered and adds what it took to `counts`; 0 if it was a poll that was
+ * not true at once. */
+static int op_was_true(const struct engine *e, const struct engine_run *run, const struct engine_op *op,
+                       uint32_t row, struct cursor *at, struct engine_counts *counts)
+{
+    uint32_t count = value_of(run, op->count, row);
+
+    switch (op->kind) {
+    case ENGINE_WRITE:
+        counts->w32++;
+        return 1;
+    case ENGINE_PUT:
+        at->out += 4;
+        return 1;
+    case ENGINE_READ:
+        *(op->width == 8 ? &counts->r64 : &counts->r32) += count;
+        at->out += op->keep ? (uint64_t)count * op->width : 0;
+        return 1;
+    default:
+        counts->r32 += count;
+        return !count || poll_was_true(e, run, op, at);
+    }
+}
+
 static int row_was_true(const struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at,
                         struct engine_counts *counts)
 {
-    for (uint32_t i = 0; i < run->n_ops; i++) {
-        const struct engine_op *op = &run->ops[i];
-        uint32_t count = op->kind == ENGINE_WRITE ? 1 : value_of(run, op->count, row);
-        *(op->kind == ENGINE_WRITE ? &counts->w32 : op->width == 8 ? &counts->r64 : &counts->r32) += count;
-        if (op->kind == ENGINE_READ && op->keep)
-            at->out += (uint64_t)count * op->width;
-        if (op->kind == ENGINE_POLL && count && !poll_was_true(e, run, op, at))
-            return 0;
-    }
-    return 1;
+    int was_true = 1;
+
+    for (uint32_t i = 0; i < run->n_ops && was_true; i++)
+        was_true = op_was_true(e, run, &run->ops[i], row, at, counts);
+    return was_true;
 }
 
 /* Sends rows up to `end` and waits for their answers; *sent is where their output ends. */
@@ -288,7 +318,7 @@ static int valid_op(const struct engine_run *run, const struct engine_op *op)
         return values && (op->width == 4 || op->width == 8) && (!op->step || op->step == op->width);
     if (op->kind == ENGINE_POLL)
         return values && op->width == 4 && op->attempts && op->error <= 0;
-    return values && op->kind == ENGINE_WRITE && op->width == 4;
+    return values && (op->kind == ENGINE_WRITE || op->kind == ENGINE_PUT) && op->width == 4;
 }
 
 static uint32_t polls_of(const struct engine_run *run)

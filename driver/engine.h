@@ -1,7 +1,7 @@
 /* Register programs: short lists of operations, repeated for each row of a table, over a `struct io`.
  * Everything that touches the hardware thousands of times is one such program. */
 
-enum engine_kind { ENGINE_WRITE = 1, ENGINE_READ = 2, ENGINE_POLL = 3 };
+enum engine_kind { ENGINE_WRITE = 1, ENGINE_READ = 2, ENGINE_POLL = 3, ENGINE_PUT = 4 };
 
 /* A number that may depend on the row, modulo 2^32:
  * base + stride * row, plus the table's cell in `column` (none: -1) of that row. */
@@ -17,7 +17,8 @@ struct engine_value {
  *          same register again and again). Those with `keep` go to the output, in order.
  *   POLL   `offset` (4 bytes) until (value & mask) == wanted: at most `attempts` reads, `delay_us` between
  *          them. Then -> `error` (-errno; 0: go on as if nothing were). attempts = 1 is a mere check. With
- *          `keep` the last value read goes to the output. Count 0: not in this row. */
+ *          `keep` the last value read goes to the output. Count 0: not in this row.
+ *   PUT    `value`, 4 bytes, goes to the output; no access: what a record says besides what was read. */
 struct engine_op {
     enum engine_kind kind;
     uint32_t width;

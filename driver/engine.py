@@ -16,12 +16,12 @@ from cudbg.io import (
     Each,
     Number,
     Op,
+    Put,
     Read,
     Rows,
     Space,
     Write,
     kept_bytes,
-    table_of,
 )
 from driver._cffi import ffi, lib
 
@@ -99,11 +99,10 @@ class EngineIo(EngineSpace):
 
 def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
     """The program as C sees it, and what must live as long."""
-    n, table = table_of(rows)
+    n = rows if isinstance(rows, int) else len(rows)
     lowered = ffi.new("struct engine_op[]", [_lower_op(op) for op in ops])
-    cells = _cells(table)
-    columns = len(table[0]) if table else 0
-    if len(cells) != columns * (n if columns else 0):
+    columns, cells = _cells(rows)
+    if len(cells) != columns * n:
         raise ValueError("rows of different lengths")
     run = ffi.new("struct engine_run *")
     run.ops, run.n_ops = lowered, len(ops)
@@ -113,19 +112,28 @@ def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
     return run, (lowered, cells, view)
 
 
-def _cells(table: Sequence[Sequence[int]]) -> array[int]:
-    """The table row by row; values are those of registers, modulo 2^32."""
+def _cells(rows: Rows) -> tuple[int, array[int]]:
+    """How many columns the table has, and its cells row by row; values are those of registers,
+    modulo 2^32."""
+    if isinstance(rows, int) or not rows:
+        return 0, array("I")
+    columns = 1 if isinstance(rows[0], int) else len(rows[0])
+    cells = rows if isinstance(rows[0], int) else list(chain.from_iterable(rows))
     try:
-        return array("I", chain.from_iterable(table))
+        return columns, array("I", cells)
     except OverflowError:
-        return array("I", (cell & 0xFFFFFFFF for row in table for cell in row))
+        return columns, array("I", (cell & 0xFFFFFFFF for cell in cells))
 
 
 def _lower_op(op: Op) -> dict[str, object]:
-    lowered: dict[str, object] = {"width": 4, "offset": _value(op.offset), "count": _value(1)}
+    zero = _value(0)
+    lowered: dict[str, object] = {"width": 4, "offset": zero, "value": zero, "count": _value(1)}
+    if isinstance(op, Put):
+        return lowered | {"kind": lib.ENGINE_PUT, "value": _value(op.value)}
+    lowered["offset"] = _value(op.offset)
     if isinstance(op, Write):
         return lowered | {"kind": lib.ENGINE_WRITE, "value": _value(op.value)}
-    lowered |= {"keep": op.keep, "value": _value(0)}
+    lowered["keep"] = op.keep
     if isinstance(op, Read):
         step = 0 if op.again else op.width
         return lowered | {
@@ -156,4 +164,5 @@ def _value(number: Number) -> tuple[int, int, int]:
 
 
 def _offsets(ops: Sequence[Op]) -> str:
-    return "at " + ", ".join(f"{op.offset:#x}" for op in ops if isinstance(op.offset, int))
+    offsets = (op.offset for op in ops if not isinstance(op, Put))
+    return "at " + ", ".join(f"{offset:#x}" for offset in offsets if isinstance(offset, int))

@@ -96,10 +96,11 @@ def _read_word(chip: Chip) -> list[Op]:
 def _pointers(chip: Chip, first: int) -> list[int]:
     """What is written for each word; a row of sixteen pointers may have fewer words."""
     register = chip.r.UP_UP_DBG_LA_CFG
-    field, pointer, requests = register.field("UpDbgLaRdPtr"), first, []
+    field, enable = register.field("UpDbgLaRdPtr"), register.mask("UpDbgLaRdEn")
+    most, last = field.mask >> field.shift, chip.cim.la_row_words - 1
+    pointer, requests = first, []
     for _ in range(_READS):
-        requests.append(field.put(pointer) | register.mask("UpDbgLaRdEn"))
-        last = pointer & 0xF >= chip.cim.la_row_words - 1
-        pointer = (pointer & ~0xF) + 0x10 if last else pointer + 1
-        pointer &= field.mask >> field.shift
+        requests.append(pointer << field.shift | enable)
+        pointer = (pointer | 0xF) + 1 if pointer & 0xF >= last else pointer + 1
+        pointer &= most
     return requests

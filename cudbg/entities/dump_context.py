@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from chip import Chip
 from chip.context import FREE_LIST_BIT, VALID_BIT, WORDS, ContextType, fields, units
@@ -16,7 +16,7 @@ from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
 from cudbg.errors import FormatError, Status
 from cudbg.io import Column as Cell
-from cudbg.io import Io, Op, Poll, Read, Write
+from cudbg.io import Io, Op, Poll, Put, Read, Write
 from cudbg.meminfo import Meminfo, read_meminfo
 from cudbg.partial import run_rows
 from cudbg.regions import memory_of, span_of
@@ -32,7 +32,8 @@ class Record(LittleStruct):
 
 
 _RECORD = sizeof(Record)
-_DATA = slice(Record.data.offset, _RECORD)
+_HEAD = struct.Struct("<II")
+"""Type and number of a context, which stand before its data."""
 
 
 @entity(56, "DUMP_CONTEXT")
@@ -69,14 +70,6 @@ class DumpContext(Entity):
 # Collecting
 
 
-class _Read(NamedTuple):
-    """A context as it was read; no data if the command register stayed busy."""
-
-    kind: ContextType
-    queue: int
-    data: bytes | None
-
-
 def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
     """How many egress, ingress and free list contexts the regions have room for
     (cudbg_get_ctxt_region_info(), cudbg_dump_context_size())."""
@@ -97,28 +90,27 @@ def _room(meminfo: Meminfo, chip: Chip, region: str) -> int:
     return BACK_DOOR_QUEUES * CONTEXT_BYTES
 
 
-def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[_Read]:
-    """Contexts through the command register, in order (t4_sge_ctxt_rd_bd() for each)."""
+def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[memoryview]:
+    """Contexts through the command register, in order (t4_sge_ctxt_rd_bd() for each): a record of
+    each, that ends before the data if the command register stayed busy."""
     command = chip.r.SGE_CTXT_CMD
     ops: list[Op] = [
         Write(command, Cell(plus=command.of(CtxtType=kind))),
         Poll(command, command.mask("Busy"), 0, attempts=3, delay_us=1),
+        *(Put(kind), Put(Cell())),
         Read(chip.r.SGE_CTXT_DATA0, count=WORDS),
     ]
-    found: list[_Read] = []
+    found: list[memoryview] = []
     while len(found) < len(queues):
         rest = queues[len(found) :]
-        data = memoryview(bytearray(CONTEXT_BYTES * len(rest)))
+        data = memoryview(bytearray(_RECORD * len(rest)))
         busy = run_rows(io, ops, rest, data)
-        for i, queue in enumerate(rest[:busy]):
-            found.append(
-                _Read(kind, queue, bytes(data[CONTEXT_BYTES * i : CONTEXT_BYTES * (i + 1)]))
-            )
-        found += [_Read(kind, queue, None) for queue in rest[busy : busy + 1]]
+        found += [data[at : at + _RECORD] for at in range(0, _RECORD * busy, _RECORD)]
+        found += [memoryview(_HEAD.pack(kind, queue)) for queue in rest[busy : busy + 1]]
     return found
 
 
-def _read_free_lists(io: Io, chip: Chip, count: int) -> list[_Read]:
+def _read_free_lists(io: Io, chip: Chip, count: int) -> list[memoryview]:
     """Free lists, each valid one followed by its congestion context.
 
     They are read apart, because which of the latter are wanted is known only then; and the last
@@ -128,33 +120,34 @@ def _read_free_lists(io: Io, chip: Chip, count: int) -> list[_Read]:
     return lists + _read_some_free_lists(io, chip, range(count - 1, count))
 
 
-def _read_some_free_lists(io: Io, chip: Chip, queues: range) -> list[_Read]:
+def _read_some_free_lists(io: Io, chip: Chip, queues: range) -> list[memoryview]:
     lists = _read(io, chip, ContextType.FLM, queues)
-    valid = [one.queue for one in lists if one.data and _valid(one.kind, one.data)]
-    congestion = {one.queue: one for one in _read(io, chip, ContextType.CNM, valid)}
-    both = ((one, congestion.get(one.queue)) for one in lists)
+    valid = [queue for queue, one in zip(queues, lists, strict=True) if _valid(ContextType.FLM, one)]
+    congestion = dict(zip(valid, _read(io, chip, ContextType.CNM, valid), strict=True))
+    both = zip(lists, map(congestion.get, queues), strict=True)
     return [one for pair in both for one in pair if one]
 
 
-def _valid(kind: int, data: bytes | memoryview) -> bool:
-    """Congestion contexts have no such bit: they are read for valid free lists."""
+def _valid(kind: int, record: Bytes) -> bool:
+    """Whether the data of a record are those of a context that is in use. Congestion contexts have
+    no such bit: they are read for valid free lists."""
     if kind == ContextType.CNM:
         return True
-    return bool(int.from_bytes(data, "little") >> VALID_BIT[ContextType(kind)] & 1)
+    byte, bit = divmod(VALID_BIT[kind], 8)
+    at = Record.data.offset + byte
+    return at < len(record) and bool(record[at] >> bit & 1)
 
 
-def _store(contexts: Iterable[_Read], area: memoryview) -> None:
+def _store(contexts: Iterable[memoryview], area: memoryview) -> None:
     """Each is read into the next record, which is kept if what it holds is valid."""
     at = 0
-    for kind, queue, data in contexts:
+    for context in contexts:
         if at == len(area):
             return
         record = area[at : at + _RECORD]
-        if data is not None:
-            record[_DATA] = data
-        if _valid(kind, record[_DATA]):
-            kept = Record.from_buffer(record)
-            kept.cntxt_type, kept.cntxt_id = kind, queue
+        record[_HEAD.size : len(context)] = context[_HEAD.size :]
+        if _valid(context[0], record):
+            record[: _HEAD.size] = context[: _HEAD.size]
             at += _RECORD
 
 
@@ -190,7 +183,7 @@ def _records(blob: Bytes) -> Iterator[Record]:
     for at in range(0, len(blob), _RECORD):
         record = Record.from_bytes(blob[at : at + _RECORD])
         known = record.cntxt_type in ContextType.__members__.values()
-        if known and any(record.data) and _valid(record.cntxt_type, bytes(record.data)):
+        if known and any(record.data) and _valid(record.cntxt_type, bytes(record)):
             yield record
 
 

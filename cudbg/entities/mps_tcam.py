@@ -110,41 +110,42 @@ def _by_request(io: Io, chip: Chip, records: Sequence[Record]) -> list[int]:
     answer = [Read(r[f"MPS_CLS_TCAM_RDATA{i}_REQ_ID1"]) for i in (1, 0, 2)]
     x_bit = control.of(CtlXYBitSel=1)
     ops: list[Op] = [Write(control, Cell()), *answer, Write(control, Cell(plus=x_bit)), *answer]
-    requests = [_request(chip, idx) for idx in range(len(records))]
-    words = u32s(io.run(ops, requests))
-    return [
-        idx
-        for idx, record in enumerate(records)
-        if _store_lookup(
-            record,
-            chip,
-            _Answer(*words[6 * idx : 6 * idx + 3]),
-            _Answer(*words[6 * idx + 3 : 6 * idx + 6]),
-        )
-    ]
+    words = u32s(io.run(ops, _requests(chip, len(records))))
+    answers = list(map(_Answer, words[0::3], words[1::3], words[2::3]))
+    lookup = _Lookup(chip)
+    stored = map(lookup.store, records, answers[0::2], answers[1::2])
+    return [idx for idx, used in enumerate(stored) if used]
 
 
-def _request(chip: Chip, idx: int) -> int:
-    tcam, index = divmod(idx, chip.mps.entries_per_tcam)
+def _requests(chip: Chip, entries: int) -> list[int]:
     control = chip.r.MPS_CLS_TCAM_DATA2_CTL
-    return control.of(CtlReqID=1, CtlTcamSel=tcam, CtlTcamIndex=index)
+    index, per_tcam = control.field("CtlTcamIndex"), chip.mps.entries_per_tcam
+    tcams = [control.of(CtlReqID=1, CtlTcamSel=i) for i in range(-(-entries // per_tcam))]
+    return [tcams[idx // per_tcam] | index.put(idx % per_tcam) for idx in range(entries)]
 
 
-def _store_lookup(record: Record, chip: Chip, y: _Answer, x: _Answer) -> bool:
-    """What is stored of used and unused entries alike, then as `_store`."""
-    data1, data2 = chip.r.MPS_CLS_TCAM_RDATA1_REQ_ID1, chip.r.MPS_CLS_TCAM_RDATA2_REQ_ID1
-    record.lookup_type = data2.get(y.data2, "DataLkpType")
-    vlan = data1.get(y.data1, "VIDL")
-    if record.lookup_type in (_OUTER, _EITHER):
-        record.vlan_vld, record.ivlan = y.data2 & data2.mask("DataVIDH2"), vlan
-    else:
-        high = data2.mask("DataVIDH2", "DataVIDH1")
-        record.vniy = (y.data2 & high) << 16 | vlan
-        record.vnix = (x.data2 & high) << 16 | data1.get(x.data1, "VIDL")
-        record.dip_hit = y.data2 & data2.mask("DataDipHit")
-    record.port_num = data2.get(y.data2, "DataPortNum")
-    high_x, high_y = (data1.get(answer.data1, "DMACH") << 32 for answer in (x, y))
-    return _store(record, high_x | x.data0, high_y | y.data0)
+class _Lookup:
+    """Where the fields of an answer stand."""
+
+    def __init__(self, chip: Chip) -> None:
+        data1, data2 = chip.r.MPS_CLS_TCAM_RDATA1_REQ_ID1, chip.r.MPS_CLS_TCAM_RDATA2_REQ_ID1
+        self._vlan, self._mac_high = data1.field("VIDL"), data1.field("DMACH")
+        self._type, self._port = data2.field("DataLkpType"), data2.field("DataPortNum")
+        self._vlan_valid, self._dip_hit = data2.mask("DataVIDH2"), data2.mask("DataDipHit")
+        self._vni_high = data2.mask("DataVIDH2", "DataVIDH1")
+
+    def store(self, record: Record, y: _Answer, x: _Answer) -> bool:
+        """What is stored of used and unused entries alike, then as `_store`."""
+        kind, vlan = self._type.get(y.data2), self._vlan.get(y.data1)
+        record.lookup_type, record.port_num = kind, self._port.get(y.data2)
+        if kind in (_OUTER, _EITHER):
+            record.vlan_vld, record.ivlan = y.data2 & self._vlan_valid, vlan
+        else:
+            record.vniy = (y.data2 & self._vni_high) << 16 | vlan
+            record.vnix = (x.data2 & self._vni_high) << 16 | self._vlan.get(x.data1)
+            record.dip_hit = y.data2 & self._dip_hit
+        high_x, high_y = (self._mac_high.get(answer.data1) << 32 for answer in (x, y))
+        return _store(record, high_x | x.data0, high_y | y.data0)
 
 
 def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[Record]) -> None:

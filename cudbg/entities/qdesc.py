@@ -89,7 +89,8 @@ class Qdesc(Entity):
         data = bytes(head)
         try:
             for area in ctx.pieces(DUMP_BYTES):
-                area[:] = data.ljust(len(area), b"\0")
+                ctx.clear(area)
+                area[: len(data)] = data
                 data = b""
         except Status:
             ctx.warn(status.PARTIAL_DATA)

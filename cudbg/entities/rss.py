@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from array import array
 
 from chip import Chip
 from chip.tp import RSS_REQUEST
@@ -28,9 +29,10 @@ class Rss(Entity):
             Write(table, Each(RSS_REQUEST)),
             Poll(table, valid, valid, _ATTEMPTS, error=-errno.EAGAIN, keep=True),
         ]
-        for row, word in enumerate(u32s(io.run(ops, chip.rss_rows))):
-            area[_PER_ROW * row] = table.get(word, "LkpTblQueue0")
-            area[_PER_ROW * row + 1] = table.get(word, "LkpTblQueue1")
+        words = u32s(io.run(ops, chip.rss_rows))
+        for i in range(_PER_ROW):
+            queue = table.field(f"LkpTblQueue{i}")
+            area[i::_PER_ROW] = memoryview(array("H", queue.get_each(words)))
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         queues = u16s(self.need(blob, 2 * _PER_ROW * chip.rss_rows))

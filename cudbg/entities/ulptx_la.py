@@ -64,12 +64,12 @@ def _read_instances(io: Io, chip: Chip, trace: Trace) -> None:
         Read(Each(r.ULP_TX_LA_WRPTR_0, step)),
         Read(Each(r.ULP_TX_LA_RDDATA_0, step), 1 + ULPTX_READS, again=True),
     ]
-    words = u32s(io.run(ops, ULPTX_INSTANCES))
+    words = io.run(ops, ULPTX_INSTANCES).cast("I")
     kept = 3 + ULPTX_READS
-    trace.rdptr = words[0::kept]
-    trace.wrptr = words[1::kept]
-    trace.rddata = words[2::kept]
-    trace.rd_data = [word for i in range(ULPTX_INSTANCES) for word in words[i * kept :][3:kept]]
+    trace.rdptr, trace.wrptr, trace.rddata = (words[i::kept] for i in range(3))
+    traces = memoryview(trace.rd_data).cast("B").cast("I")
+    for i in range(ULPTX_INSTANCES):
+        traces[i * ULPTX_READS : (i + 1) * ULPTX_READS] = words[i * kept + 3 : (i + 1) * kept]
 
 
 def _read_asic(io: Io, chip: Chip, trace: Trace) -> None:

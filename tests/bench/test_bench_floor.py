@@ -5,7 +5,7 @@ from ramcard import RamCard
 
 from bench.floor import Counting, Unavoidable
 from bench.load import Link
-from cudbg.io import Check, Op, Read, Write
+from cudbg.io import Check, Op, Put, Read, Write
 
 CELL = 0x100
 
@@ -28,6 +28,10 @@ def test_the_same_register_again_is_a_message_each_time() -> None:
 
 def test_writes_alone_wait_for_nothing() -> None:
     assert counted([Write(CELL, 1)], 5) == Unavoidable(writes=5, write_bytes=20)
+
+
+def test_what_a_record_says_besides_is_no_message() -> None:
+    assert counted([Put(7), Read(CELL)], 2) == Unavoidable(reads=2, read_bytes=8, waits=1)
 
 
 def test_what_is_not_read_in_a_row_is_no_message() -> None:
