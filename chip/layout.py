@@ -24,6 +24,7 @@ __all__ = [
     "Entry",
     "FormatError",
     "LittleStruct",
+    "column",
     "field_width",
     "i16",
     "i32",
@@ -165,6 +166,17 @@ class _Checked:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={_short(value)}" for name, value in self.items() if value)
         return f"{type(self).__name__}({shown})"
+
+
+_FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+def column(records: memoryview, layout: type[LittleStruct], name: str) -> memoryview:
+    """The unsigned field `name` of each of the `records`, which are bytes, one `layout` behind the
+    other: to be read and set by their number. ValueError for a value that does not fit."""
+    field: Any = getattr(layout, name)
+    form: Any = _FORMATS[field.size]
+    return records.cast(form)[field.offset // field.size :: sizeof(layout) // field.size]
 
 
 class BigStruct(_Checked, ctypes.BigEndianStructure):

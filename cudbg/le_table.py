@@ -132,13 +132,14 @@ class TableReader:
         """The records that the kernel reads, the TID behind them, and what is known of that one
         if it cannot be read."""
         kept: list[memoryview] = []
-        tid = tids.start
+        found, wide, tid = self._found, self._wide, tids.start
         while tid < tids.stop:
-            record = self._found.get(tid) or self._read_one(tid)
-            if tid not in self._found:
-                return kept, tid, record
+            if (record := found.get(tid)) is None:
+                record = self._read_one(tid)
+                if tid not in found:
+                    return kept, tid, record
             kept.append(record)
-            tid += self._wide.get(tid, 1)
+            tid += wide.get(tid, 1)
         return kept, tid, None
 
     def _read_ahead(self, tids: range) -> None:
@@ -146,8 +147,9 @@ class TableReader:
         self._found, self._wide = {}, {}
         firsts = self._firsts(tids)
         end = self._read_many(firsts)
-        between = sorted({*range(tids.start, min(tids.stop, end))}.difference(firsts))
-        self._read_many([tid for tid in between if not self._covered(tid)])
+        covered = [tid + i for tid, width in self._wide.items() for i in range(1, width)]
+        between = {*range(tids.start, min(tids.stop, end))}.difference(firsts, covered)
+        self._read_many(sorted(between))
 
     def _firsts(self, tids: range) -> list[int]:
         """The TIDs where entries begin: before the CLIP TCAM, in it, and behind it."""
@@ -163,22 +165,14 @@ class TableReader:
             firsts += range(start + (origin - start) % every, min(tids.stop, high), every)
         return firsts
 
-    def _entry_of(self, tid: int) -> tuple[int, int]:
-        """Where the entry begins that `tid` may be a part of, and how many TIDs one has there."""
-        in_clip = tid - self._header.clip_start
-        if 0 <= in_clip < self._le.clip_tids:
-            return tid - in_clip % self._le.clip_step, self._le.clip_step
-        return tid - tid % _PAIR, _PAIR
-
-    def _covered(self, tid: int) -> bool:
-        first, _ = self._entry_of(tid)
-        return first + self._wide.get(first, 1) > tid
-
-    def _width(self, tid: int, words: Sequence[int]) -> int:
+    def _width(self, tid: int) -> int:
         """How many TIDs an entry with the mark of IPv6 takes (cudbg_is_ipv6_entry())."""
         kind = _type(tid, self._header)
-        in_tcam = kind == Entry.TCAM_CON and words[_DATA + 9] == _IPV6_IN_TCAM
-        return self._entry_of(tid)[1] if in_tcam or kind == Entry.HASH_CON else 1
+        in_tcam = kind == Entry.TCAM_CON and self._found[tid].cast("I")[_DATA + 9] == _IPV6_IN_TCAM
+        if tid & 1 or not (in_tcam or kind == Entry.HASH_CON):
+            return 1
+        in_clip = 0 <= tid - self._header.clip_start < self._le.clip_tids
+        return self._le.clip_step if in_clip else _PAIR
 
     def _read_many(self, tids: Sequence[int]) -> int:
         """Reads entries; the first that failed, or the end of the table."""
@@ -210,8 +204,5 @@ class TableReader:
         starts = range(0, len(data), RECORD_BYTES)
         self._found |= zip(tids, [data[at : at + RECORD_BYTES] for at in starts], strict=True)
         marks = data.cast("I")[_DATA + 16 :: _RECORD_WORDS].tolist()
-        for tid, mark in zip(tids, marks, strict=True):
-            if mark & _IPV6 and not tid & 1:
-                width = self._width(tid, self._found[tid].cast("I"))
-                if width > 1:
-                    self._wide[tid] = width
+        marked = [tid for tid, mark in zip(tids, marks, strict=True) if mark & _IPV6]
+        self._wide |= {tid: width for tid in marked if (width := self._width(tid)) > 1}

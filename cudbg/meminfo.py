@@ -111,7 +111,9 @@ def _read_words(io: Io, chip: Chip) -> _Words:
     hash_region = [r[name] for name in chip.le.hash_region if _hashing(chip, first)]
     ulp = read_each(io, [*hash_region, *limits, r.SGE_DBVFIFO_SIZE, r.SGE_CONTROL2])
     fifo = [r.SGE_DBVFIFO_BADDR] * bool(_fifo_bytes(chip, ulp))
-    last = read_each(io, [*fifo, *(r[region.base] for region in _ULP_STATE), *_page_registers(chip)])
+    last = read_each(
+        io, [*fifo, *(r[region.base] for region in _ULP_STATE), *_page_registers(chip)]
+    )
     return _Words(enable, first, ulp, last)
 
 

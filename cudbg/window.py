@@ -120,9 +120,8 @@ def _moves(
     end, inside = start + size, start % aperture
     first = min(size, aperture - inside)
     moves = [(int(again), start - inside | pf, place.base + inside, first // width)]
-    further = range(start - inside + aperture, end + 1, aperture)
-    whole = aperture // width
-    moves += zip(repeat(0), (at | pf for at in further), repeat(place.base), repeat(whole))
+    further = range(start - inside + aperture | pf, end + pf + 1, aperture)
+    moves += zip(repeat(0), further, repeat(place.base), repeat(aperture // width))
     if further:
-        moves[-1] = (0, further[-1] | pf, place.base, end % aperture // width)
+        moves[-1] = (0, further[-1], place.base, end % aperture // width)
     return moves

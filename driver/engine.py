@@ -6,7 +6,7 @@ import errno
 from array import array
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from cudbg.errors import DeadDevice, DeviceError
 from cudbg.io import (
@@ -49,15 +49,15 @@ class EngineSpace:
     def read(self, offset: int, width: int = 4) -> int:
         """One register of 4 or 8 bytes."""
         self._single[0] = 0
-        result = lib.engine_read(self._engine, offset, self._single, width, 1)
-        self._raise(result, f"read of {offset:#x}")
+        if result := lib.engine_read(self._engine, offset, self._single, width, 1):
+            self._raise(result, f"read of {offset:#x}")
         return int(self._single[0])
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
         """One register of 4 or 8 bytes; posted."""
         self._single[0] = value
-        result = lib.engine_write(self._engine, offset, self._single, width)
-        self._raise(result, f"write to {offset:#x}")
+        if result := lib.engine_write(self._engine, offset, self._single, width):
+            self._raise(result, f"write to {offset:#x}")
 
     def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
         """`count` registers at ascending offsets."""
@@ -74,13 +74,12 @@ class EngineSpace:
             run.out, run.out_size = ffi.from_buffer("uint8_t[]", flat, True), flat.nbytes
             result = lib.engine_run(self._engine, run)
         del keep_alive
-        where = f"row {run.row} of {run.n_rows}, {_offsets(ops)}"
-        self._raise(result, where, rows=run.row, used=run.used)
+        if result:
+            where = f"row {run.row} of {run.n_rows}, {_offsets(ops)}"
+            self._raise(result, where, rows=run.row, used=run.used)
         return out[: run.used]
 
-    def _raise(self, result: int, what: str, *, rows: int = 0, used: int = 0) -> None:
-        if result == 0:
-            return
+    def _raise(self, result: int, what: str, *, rows: int = 0, used: int = 0) -> NoReturn:
         if result == -errno.EOVERFLOW:
             raise ValueError(f"{what}: there is not enough room for the output")
         if result == -errno.EINVAL and not self._engine.dead:
@@ -117,8 +116,11 @@ def _cells(rows: Rows) -> tuple[int, array[int]]:
     modulo 2^32."""
     if isinstance(rows, int) or not rows:
         return 0, array("I")
-    columns = 1 if isinstance(rows[0], int) else len(rows[0])
-    cells = rows if isinstance(rows[0], int) else list(chain.from_iterable(rows))
+    if isinstance(rows[0], int):
+        columns, cells = 1, cast(Sequence[int], rows)
+    else:
+        table = cast(Sequence[Sequence[int]], rows)
+        columns, cells = len(table[0]), list(chain.from_iterable(table))
     try:
         return columns, array("I", cells)
     except OverflowError:

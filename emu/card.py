@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from chip.pci import CONFIG_BYTES, REGISTERS_BYTES, Bar
 from emu import memory_image
 from emu import profile as profiles
 from emu._cffi import ffi
+from emu.config_space import ConfigSpace
 from emu.core import Core
 from emu.errors import EmuError, NoSuchFault
 from emu.memory import Memories
@@ -150,11 +152,15 @@ class Card:
 
     def config_access(self, offset: int, data: bytes | int) -> bytes:
         """Writes `data` to configuration space, or reads as many bytes; AccessError if refused."""
-        space = self.model(ConfigBackDoor).config
+        space = self._config_space
         if isinstance(data, int):
             return bytes(space.read(offset, data))
         space.write(offset, bytes(data))
         return b""
+
+    @cached_property
+    def _config_space(self) -> ConfigSpace:
+        return self.model(ConfigBackDoor).config
 
     @property
     def config(self) -> bytes:

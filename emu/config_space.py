@@ -152,9 +152,13 @@ class ConfigSpace:
     def write(self, offset: int, data: bytes) -> None:
         """Writes what may be written; AccessError past the end."""
         self._check(offset, len(data), "write")
-        for at, byte in enumerate(data, offset):
-            old, mask = self._memory[at], self._writable[at]
-            self._memory[at] = (old & ~mask | byte & mask) & ~(byte & self._clears[at])
+        touched = slice(offset, offset + len(data))
+        old, mask, clears, value = (
+            int.from_bytes(part, "little")
+            for part in (self._memory[touched], self._writable[touched], self._clears[touched], data)
+        )
+        new = (old & ~mask | value & mask) & ~(value & clears)
+        self._memory[touched] = new.to_bytes(len(data), "little")
         if _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
             self._vpd_access(offset, data)
         if _covers(offset, data, FLR_AT) and data[FLR_AT - offset] & FLR_BIT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 
 from chip import Chip
 from chip.context import FREE_LIST_BIT, VALID_BIT, WORDS, ContextType, fields, units
@@ -69,6 +70,10 @@ class DumpContext(Entity):
 
 # Collecting
 
+_Read = tuple[memoryview, bool]
+"""A record as it was read, and whether it is valid; it ends before the data if the command register
+stayed busy."""
+
 
 def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
     """How many egress, ingress and free list contexts the regions have room for
@@ -90,9 +95,8 @@ def _room(meminfo: Meminfo, chip: Chip, region: str) -> int:
     return BACK_DOOR_QUEUES * CONTEXT_BYTES
 
 
-def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[memoryview]:
-    """Contexts through the command register, in order (t4_sge_ctxt_rd_bd() for each): a record of
-    each, that ends before the data if the command register stayed busy."""
+def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[_Read]:
+    """Contexts through the command register, in order (t4_sge_ctxt_rd_bd() for each)."""
     command = chip.r.SGE_CTXT_CMD
     ops: list[Op] = [
         Write(command, Cell(plus=command.of(CtxtType=kind))),
@@ -100,17 +104,18 @@ def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[
         *(Put(kind), Put(Cell())),
         Read(chip.r.SGE_CTXT_DATA0, count=WORDS),
     ]
-    found: list[memoryview] = []
+    found: list[_Read] = []
     while len(found) < len(queues):
         rest = queues[len(found) :]
         data = memoryview(bytearray(_RECORD * len(rest)))
         busy = run_rows(io, ops, rest, data)
-        found += [data[at : at + _RECORD] for at in range(0, _RECORD * busy, _RECORD)]
-        found += [memoryview(_HEAD.pack(kind, queue)) for queue in rest[busy : busy + 1]]
+        read = [data[at : at + _RECORD] for at in range(0, _RECORD * busy, _RECORD)]
+        found += zip(read, _valid(kind, data[: _RECORD * busy]), strict=True)
+        found += [(memoryview(_HEAD.pack(kind, queue)), False) for queue in rest[busy : busy + 1]]
     return found
 
 
-def _read_free_lists(io: Io, chip: Chip, count: int) -> list[memoryview]:
+def _read_free_lists(io: Io, chip: Chip, count: int) -> list[_Read]:
     """Free lists, each valid one followed by its congestion context.
 
     They are read apart, because which of the latter are wanted is known only then; and the last
@@ -120,35 +125,40 @@ def _read_free_lists(io: Io, chip: Chip, count: int) -> list[memoryview]:
     return lists + _read_some_free_lists(io, chip, range(count - 1, count))
 
 
-def _read_some_free_lists(io: Io, chip: Chip, queues: range) -> list[memoryview]:
+def _read_some_free_lists(io: Io, chip: Chip, queues: range) -> list[_Read]:
     lists = _read(io, chip, ContextType.FLM, queues)
-    valid = [queue for queue, one in zip(queues, lists, strict=True) if _valid(ContextType.FLM, one)]
-    congestion = dict(zip(valid, _read(io, chip, ContextType.CNM, valid), strict=True))
-    both = zip(lists, map(congestion.get, queues), strict=True)
-    return [one for pair in both for one in pair if one]
+    used = [queue for queue, (_, valid) in zip(queues, lists, strict=True) if valid]
+    congestion = iter(_read(io, chip, ContextType.CNM, used))
+    both = ([one, next(congestion)] if one[1] else [one] for one in lists)
+    return list(chain.from_iterable(both))
 
 
-def _valid(kind: int, record: Bytes) -> bool:
-    """Whether the data of a record are those of a context that is in use. Congestion contexts have
-    no such bit: they are read for valid free lists."""
+def _valid(kind: int, records: memoryview) -> list[bool]:
+    """Whether the data of each record are those of a context that is in use. Congestion contexts
+    have no such bit: they are read for valid free lists."""
     if kind == ContextType.CNM:
-        return True
-    byte, bit = divmod(VALID_BIT[kind], 8)
-    at = Record.data.offset + byte
-    return at < len(record) and bool(record[at] >> bit & 1)
+        return [True] * (len(records) // _RECORD)
+    byte, bit = divmod(VALID_BIT[ContextType(kind)], 8)
+    return [bool(mark >> bit & 1) for mark in records[Record.data.offset + byte :: _RECORD]]
 
 
-def _store(contexts: Iterable[memoryview], area: memoryview) -> None:
-    """Each is read into the next record, which is kept if what it holds is valid."""
-    at = 0
-    for context in contexts:
+def _store(contexts: Iterable[_Read], area: memoryview) -> None:
+    """Each is read into the next record, which is kept if what it holds is valid: also if that is
+    what was read before, because the register stayed busy."""
+    at, invalid = 0, area[:0]  # what stands behind the record's head by now
+    for context, valid in contexts:
         if at == len(area):
             return
+        if not valid and len(context) == _RECORD:
+            invalid = context[_HEAD.size :]
+            continue
         record = area[at : at + _RECORD]
-        record[_HEAD.size : len(context)] = context[_HEAD.size :]
-        if _valid(context[0], record):
-            record[: _HEAD.size] = context[: _HEAD.size]
-            at += _RECORD
+        record[_HEAD.size : _HEAD.size + len(invalid)] = invalid
+        if valid or all(_valid(context[0], record)):
+            record[: len(context)] = context
+            at, invalid = at + _RECORD, area[:0]
+    rest = area[at + _HEAD.size : at + _RECORD]
+    rest[: len(invalid)] = invalid[: len(rest)]
 
 
 # Decoding
@@ -181,9 +191,10 @@ _FIELD_COLUMNS = (
 def _records(blob: Bytes) -> Iterator[Record]:
     """Those that hold a context; what may stand behind the last one is none."""
     for at in range(0, len(blob), _RECORD):
-        record = Record.from_bytes(blob[at : at + _RECORD])
+        data = memoryview(blob[at : at + _RECORD])
+        record = Record.from_bytes(data)
         known = record.cntxt_type in ContextType.__members__.values()
-        if known and any(record.data) and _valid(record.cntxt_type, bytes(record)):
+        if known and any(record.data) and all(_valid(record.cntxt_type, data)):
             yield record
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from chip import Chip
-from chip.layout import LittleStruct, sizeof, u8, u16, u32, u64
+from chip.layout import LittleStruct, column, sizeof, u8, u16, u32, u64
 from chip.mps import REPLICATION_WORDS
 from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
@@ -56,15 +55,12 @@ class MpsTcam(Entity):
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area = ctx.area(chip.mps_tcam_entries * sizeof(Record))
-        records = [
-            Record.from_buffer(area[at : at + sizeof(Record)])
-            for at in range(0, len(area), sizeof(Record))
-        ]
         if chip.mps.tcam_by_request:
-            used = _by_request(io, chip, records)
+            used = _by_request(io, chip, area)
         else:
-            used = _by_address(io, chip, records)
-        _classification(io, chip, used, [records[idx] for idx in used])
+            used = _by_address(io, chip, area)
+        records = [Record.from_buffer(area, idx * sizeof(Record)) for idx in used]
+        _classification(io, chip, used, records)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         size = chip.mps_tcam_entries * sizeof(Record)
@@ -80,72 +76,71 @@ class MpsTcam(Entity):
 # Collecting
 
 
-def _store(record: Record, x: int, y: int) -> bool:
-    """Whether the entry is used; then its mask and address (cudbg_tcamxy2valmask())."""
-    if x & y:
-        return False
-    record.mask = x | y
-    record.addr = y.to_bytes(8, "big")[2:]
-    return True
+def _store(area: memoryview, xs: Sequence[int], ys: Sequence[int]) -> list[int]:
+    """Which entries are used; stores their masks and addresses (cudbg_tcamxy2valmask())."""
+    used = [idx for idx, (x, y) in enumerate(zip(xs, ys, strict=True)) if not x & y]
+    for idx in used:
+        record = Record.from_buffer(area, idx * sizeof(Record))
+        record.mask = xs[idx] | ys[idx]
+        record.addr = ys[idx].to_bytes(8, "big")[2:]
+    return used
 
 
-def _by_address(io: Io, chip: Chip, records: Sequence[Record]) -> list[int]:
+def _by_address(io: Io, chip: Chip, area: memoryview) -> list[int]:
     """The used entries of a TCAM that is plain memory: Y and X in turn, 64 bits each."""
-    words = u64s(io.read_run(chip.r.MPS_CLS_TCAM_Y_L, 2 * len(records), width=8))
-    pairs = zip(records, words[1::2], words[::2], strict=True)
-    return [idx for idx, (record, x, y) in enumerate(pairs) if _store(record, x, y)]
+    words = u64s(io.read_run(chip.r.MPS_CLS_TCAM_Y_L, 2 * chip.mps_tcam_entries, width=8))
+    return _store(area, words[1::2], words[::2])
 
 
-class _Answer(NamedTuple):
-    """What one request shows, in the order in which it is read."""
-
-    data1: int
-    data0: int
-    data2: int
-
-
-def _by_request(io: Io, chip: Chip, records: Sequence[Record]) -> list[int]:
-    """The used entries of a TCAM behind a control register: Y, then X of each."""
+def _by_request(io: Io, chip: Chip, area: memoryview) -> list[int]:
+    """The used entries of a TCAM behind a control register: Y, then X of each, three words."""
     r, control = chip.r, chip.r.MPS_CLS_TCAM_DATA2_CTL
     answer = [Read(r[f"MPS_CLS_TCAM_RDATA{i}_REQ_ID1"]) for i in (1, 0, 2)]
     x_bit = control.of(CtlXYBitSel=1)
     ops: list[Op] = [Write(control, Cell()), *answer, Write(control, Cell(plus=x_bit)), *answer]
-    words = u32s(io.run(ops, _requests(chip, len(records))))
-    answers = list(map(_Answer, words[0::3], words[1::3], words[2::3]))
-    lookup = _Lookup(chip)
-    stored = map(lookup.store, records, answers[0::2], answers[1::2])
-    return [idx for idx, used in enumerate(stored) if used]
+    words = u32s(io.run(ops, _requests(chip)))
+    y1, y0, y2, x1, x0, x2 = (words[i::6] for i in range(6))
+    _store_lookups(chip, area, (y1, y2), (x1, x2))
+    high = r.MPS_CLS_TCAM_RDATA1_REQ_ID1.field("DMACH")
+    xs = [high.get(data1) << 32 | data0 for data1, data0 in zip(x1, x0, strict=True)]
+    ys = [high.get(data1) << 32 | data0 for data1, data0 in zip(y1, y0, strict=True)]
+    return _store(area, xs, ys)
 
 
-def _requests(chip: Chip, entries: int) -> list[int]:
+def _requests(chip: Chip) -> list[int]:
     control = chip.r.MPS_CLS_TCAM_DATA2_CTL
-    index, per_tcam = control.field("CtlTcamIndex"), chip.mps.entries_per_tcam
-    tcams = [control.of(CtlReqID=1, CtlTcamSel=i) for i in range(-(-entries // per_tcam))]
-    return [tcams[idx // per_tcam] | index.put(idx % per_tcam) for idx in range(entries)]
+    index, entries = control.field("CtlTcamIndex"), range(chip.mps_tcam_entries)
+    first = range(0, len(entries), chip.mps.entries_per_tcam)
+    tcams = [control.of(CtlReqID=1, CtlTcamSel=number) for number in range(len(first))]
+    return [
+        tcam | index.put(idx - start)
+        for tcam, start in zip(tcams, first, strict=True)
+        for idx in entries[start : start + chip.mps.entries_per_tcam]
+    ]
 
 
-class _Lookup:
-    """Where the fields of an answer stand."""
+_Lookups = tuple[Sequence[int], Sequence[int]]
+"""Words 1 and 2 of each entry's Y or X: what else it looks at."""
 
-    def __init__(self, chip: Chip) -> None:
-        data1, data2 = chip.r.MPS_CLS_TCAM_RDATA1_REQ_ID1, chip.r.MPS_CLS_TCAM_RDATA2_REQ_ID1
-        self._vlan, self._mac_high = data1.field("VIDL"), data1.field("DMACH")
-        self._type, self._port = data2.field("DataLkpType"), data2.field("DataPortNum")
-        self._vlan_valid, self._dip_hit = data2.mask("DataVIDH2"), data2.mask("DataDipHit")
-        self._vni_high = data2.mask("DataVIDH2", "DataVIDH1")
 
-    def store(self, record: Record, y: _Answer, x: _Answer) -> bool:
-        """What is stored of used and unused entries alike, then as `_store`."""
-        kind, vlan = self._type.get(y.data2), self._vlan.get(y.data1)
-        record.lookup_type, record.port_num = kind, self._port.get(y.data2)
+def _store_lookups(chip: Chip, area: memoryview, y: _Lookups, x: _Lookups) -> None:
+    """What is stored of used and unused entries alike."""
+    data1, data2 = chip.r.MPS_CLS_TCAM_RDATA1_REQ_ID1, chip.r.MPS_CLS_TCAM_RDATA2_REQ_ID1
+    kinds, vlan = data2.field("DataLkpType").get_each(y[1]), data1.field("VIDL")
+    valid, hit = data2.mask("DataVIDH2"), data2.mask("DataDipHit")
+    high = data2.mask("DataVIDH2", "DataVIDH1")
+    column(area, Record, "lookup_type")[:] = bytes(kinds)
+    column(area, Record, "port_num")[:] = bytes(data2.field("DataPortNum").get_each(y[1]))
+    vlan_valid, vlans = column(area, Record, "vlan_vld"), column(area, Record, "ivlan")
+    for idx, kind in enumerate(kinds):
+        y1, y2 = y[0][idx], y[1][idx]
         if kind in (_OUTER, _EITHER):
-            record.vlan_vld, record.ivlan = y.data2 & self._vlan_valid, vlan
-        else:
-            record.vniy = (y.data2 & self._vni_high) << 16 | vlan
-            record.vnix = (x.data2 & self._vni_high) << 16 | self._vlan.get(x.data1)
-            record.dip_hit = y.data2 & self._dip_hit
-        high_x, high_y = (self._mac_high.get(answer.data1) << 32 for answer in (x, y))
-        return _store(record, high_x | x.data0, high_y | y.data0)
+            vlan_valid[idx], vlans[idx] = y2 & valid, vlan.get(y1)
+            continue
+        record = Record.from_buffer(area, idx * sizeof(Record))
+        record.vniy = (y2 & high) << 16 | vlan.get(y1)
+        record.vnix = (x[1][idx] & high) << 16 | vlan.get(x[0][idx])
+        record.dip_hit = y2 & hit
 
 
 def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[Record]) -> None:
