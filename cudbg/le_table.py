@@ -18,6 +18,7 @@ from chip.le import LE_MODE, MAX_POLLS, READ_COMMAND, REQUEST_WORDS, RESPONSE_WO
 from cudbg.io import Check, Io, Op, Poll, Put, Read, Write
 from cudbg.io import Column as Cell
 from cudbg.partial import run_rows
+from cudbg.words import u32s
 
 
 class Header(LittleStruct):
@@ -99,7 +100,7 @@ class TableReader:
 
     def __init__(self, io: Io, chip: Chip, header: Header) -> None:
         self._io, self._r, self._le, self._header = io, chip.r, chip.le, header
-        self._found: dict[int, memoryview] = {}  # valid records by TID
+        self._found: dict[int, bytes] = {}  # valid records by TID
         self._wide: dict[int, int] = {}  # how many TIDs an entry takes, if more than one
         config = self._r.LE_DB_DBGI_CONFIG
         self._start = config.of(DBGICMDSTRT=1, DBGICMDMODE=LE_MODE)
@@ -128,10 +129,10 @@ class TableReader:
                 return tid
         return most
 
-    def _walk(self, tids: range) -> tuple[list[memoryview], int, memoryview | None]:
+    def _walk(self, tids: range) -> tuple[list[bytes], int, bytes | None]:
         """The records that the kernel reads, the TID behind them, and what is known of that one
         if it cannot be read."""
-        kept: list[memoryview] = []
+        kept: list[bytes] = []
         found, wide, tid = self._found, self._wide, tids.start
         while tid < tids.stop:
             if (record := found.get(tid)) is None:
@@ -168,7 +169,7 @@ class TableReader:
     def _width(self, tid: int) -> int:
         """How many TIDs an entry with the mark of IPv6 takes (cudbg_is_ipv6_entry())."""
         kind = _type(tid, self._header)
-        in_tcam = kind == Entry.TCAM_CON and self._found[tid].cast("I")[_DATA + 9] == _IPV6_IN_TCAM
+        in_tcam = kind == Entry.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == _IPV6_IN_TCAM
         if tid & 1 or not (in_tcam or kind == Entry.HASH_CON):
             return 1
         in_clip = 0 <= tid - self._header.clip_start < self._le.clip_tids
@@ -185,24 +186,23 @@ class TableReader:
         self._keep(tids[:failed], data[: RECORD_BYTES * failed])
         return tids[failed] if failed < len(tids) else self._header.max_tid
 
-    def _read_one(self, tid: int) -> memoryview:
+    def _read_one(self, tid: int) -> bytes:
         """Reads one entry in steps; if it fails, the record holds what is known by then."""
-        record = memoryview(bytearray(RECORD_BYTES))
-        record[:_READ_FROM] = struct.pack("<III", tid, _COMMAND | tid, self._start)
-        if run_rows(self._io, [*self._request, self._idle], [tid], record[:0]) == 0:
+        record = struct.pack("<III", tid, _COMMAND | tid, self._start)
+        if run_rows(self._io, [*self._request, self._idle], [tid], memoryview(bytearray())) == 0:
             self._io.read(self._r.LE_DB_DBGI_CONFIG)  # which is too late, whatever it says
-            return record
-        record[_READ_FROM : 4 * _DATA] = self._io.read_run(self._r.LE_DB_DBGI_RSP_STATUS, 1)
-        if record[_READ_FROM] & 1:
-            data = self._io.read_run(self._r.LE_DB_DBGI_RSP_DATA, RESPONSE_WORDS)
-            record[4 * _DATA :] = data
-            self._keep([tid], record)
+            return record.ljust(RECORD_BYTES, b"\0")
+        record += self._io.read_run(self._r.LE_DB_DBGI_RSP_STATUS, 1)
+        if not record[_READ_FROM] & 1:
+            return record.ljust(RECORD_BYTES, b"\0")
+        record += self._io.read_run(self._r.LE_DB_DBGI_RSP_DATA, RESPONSE_WORDS)
+        self._keep([tid], memoryview(record))
         return record
 
     def _keep(self, tids: Sequence[int], data: memoryview) -> None:
         """Takes in valid records, one behind the other."""
-        starts = range(0, len(data), RECORD_BYTES)
-        self._found |= zip(tids, [data[at : at + RECORD_BYTES] for at in starts], strict=True)
+        records = (record for (record,) in struct.iter_unpack(f"{RECORD_BYTES}s", data))
+        self._found |= zip(tids, records, strict=True)
         marks = data.cast("I")[_DATA + 16 :: _RECORD_WORDS].tolist()
         marked = [tid for tid, mark in zip(tids, marks, strict=True) if mark & _IPV6]
         self._wide |= {tid: width for tid in marked if (width := self._width(tid)) > 1}

@@ -6,7 +6,7 @@ Several entities need this, and each reads all of it anew, as the kernel does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -97,24 +97,44 @@ def _kinds(chip: Chip, enable: int) -> list[MemoryType]:
 
 
 def _read_words(io: Io, chip: Chip) -> _Words:
-    r = chip.r
-    enable = io.read(r.MA_TARGET_MEM_ENABLE)
+    registers = _Registers.of(chip)
+    enable = io.read(chip.r.MA_TARGET_MEM_ENABLE)
     kinds = _kinds(chip, enable)
     if not kinds:
         raise Status(status.ENTITY_NOT_FOUND)
-    bars, bases = [r[kind.bar] for kind in kinds], [r[region.base] for region in _BASES]
-    payloads = [
-        r[name] for region in _PAYLOADS for name in (region.base, region.page_size, region.max_page)
-    ]
-    first = read_each(io, [*bars, *bases, *payloads, r.LE_DB_CONFIG])
-    limits = [r[name] for region in _ULP for name in (region.base, region.limit)]
-    hash_region = [r[name] for name in chip.le.hash_region if _hashing(chip, first)]
-    ulp = read_each(io, [*hash_region, *limits, r.SGE_DBVFIFO_SIZE, r.SGE_CONTROL2])
-    fifo = [r.SGE_DBVFIFO_BADDR] * bool(_fifo_bytes(chip, ulp))
-    last = read_each(
-        io, [*fifo, *(r[region.base] for region in _ULP_STATE), *_page_registers(chip)]
-    )
-    return _Words(enable, first, ulp, last)
+    first = read_each(io, [*(chip.r[kind.bar] for kind in kinds), *registers.first])
+    ulp = read_each(io, [*registers.hash_region * _hashing(chip, first), *registers.ulp])
+    fifo = [chip.r.SGE_DBVFIFO_BADDR] * bool(_fifo_bytes(chip, ulp))
+    return _Words(enable, first, ulp, read_each(io, [*fifo, *registers.last]))
+
+
+class _Registers(NamedTuple):
+    """What is read of every card, in order; see `_Words`."""
+
+    first: list[int]
+    hash_region: list[int]
+    ulp: list[int]
+    last: list[int]
+
+    @classmethod
+    @cache
+    def of(cls, chip: Chip) -> _Registers:
+        """Those of a chip."""
+        r = chip.r
+        bases = [r[region.base] for region in _BASES]
+        payloads = [
+            r[name]
+            for region in _PAYLOADS
+            for name in (region.base, region.page_size, region.max_page)
+        ]
+        limits = [r[name] for region in _ULP for name in (region.base, region.limit)]
+        states = [r[region.base] for region in _ULP_STATE]
+        return cls(
+            first=[*bases, *payloads, r.LE_DB_CONFIG],
+            hash_region=[r[name] for name in chip.le.hash_region],
+            ulp=[*limits, r.SGE_DBVFIFO_SIZE, r.SGE_CONTROL2],
+            last=[*states, *_page_registers(chip)],
+        )
 
 
 def _hashing(chip: Chip, first: Sequence[int]) -> bool:

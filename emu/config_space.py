@@ -155,7 +155,12 @@ class ConfigSpace:
         touched = slice(offset, offset + len(data))
         old, mask, clears, value = (
             int.from_bytes(part, "little")
-            for part in (self._memory[touched], self._writable[touched], self._clears[touched], data)
+            for part in (
+                self._memory[touched],
+                self._writable[touched],
+                self._clears[touched],
+                data,
+            )
         )
         new = (old & ~mask | value & mask) & ~(value & clears)
         self._memory[touched] = new.to_bytes(len(data), "little")
