@@ -152,14 +152,15 @@ class Card:
 
     def config_access(self, offset: int, data: bytes | int) -> bytes:
         """Writes `data` to configuration space, or reads as many bytes; AccessError if refused."""
-        space = self._config_space
+        space = self.config_space
         if isinstance(data, int):
             return bytes(space.read(offset, data))
         space.write(offset, bytes(data))
         return b""
 
     @cached_property
-    def _config_space(self) -> ConfigSpace:
+    def config_space(self) -> ConfigSpace:
+        """The function's configuration space."""
         return self.model(ConfigBackDoor).config
 
     @property

@@ -5,19 +5,26 @@ All accesses are little-endian and of any length; what a write may change is a m
 
 from __future__ import annotations
 
+import errno
+import logging
 import struct
 from ctypes import sizeof
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from chip import pci
 from chip.layout import LittleStruct
 from chip.pci import Bar, Cap, ExtCap
 from chip.vpd import WINDOW_BYTES
+from emu._cffi import ffi, lib
 from emu.errors import AccessError
 from emu.vpd import vpd_image
 
 if TYPE_CHECKING:
     from emu.card import Card
+    from emu.space import Space
+
+log = logging.getLogger("emu")
 
 COMMAND, STATUS, BARS, LINE = 0x04, 0x06, 0x10, 0x3C
 COMMAND_BITS = 0x0547
@@ -37,16 +44,20 @@ SERIAL_OUI_FILL = b"\xff\xfe"
 
 
 class ConfigSpace:
-    """4 KiB of configuration space in `memory`."""
+    """4 KiB of configuration space, which live in the words of `space` from `first` on."""
 
-    def __init__(self, memory: memoryview, card: Card) -> None:
+    def __init__(self, space: Space, first: int, card: Card) -> None:
+        memory = memoryview(space.words)[first : first + pci.CONFIG_BYTES // 4].cast("B")
         self._memory, self._card = memory, card
         self._writable = bytearray(pci.CONFIG_BYTES)
         self._clears = bytearray(pci.CONFIG_BYTES)
         self.vpd = bytearray(vpd_image(card.profile, card.state.identity))
         self.vpd_looks = 0
         """Reads of the VPD's flag until it says that an access is done."""
-        self._looks_left = 0
+        self._handle = ffi.new_handle(self)
+        self._c = ffi.new("struct config *")
+        self._c.bytes, self._c.size = ffi.cast("uint8_t *", space.pointer(first)), len(memory)
+        self._c.handle, self._c.access = self._handle, lib.emu_on_config
         self._fill()
         self._initial = bytes(memory)
 
@@ -139,13 +150,19 @@ class ConfigSpace:
 
     # Accesses
 
+    @property
+    def native(self) -> tuple[int, int]:
+        """The entry point as integers: a `region_access` and its cookie."""
+        function = ffi.addressof(lib, "emu_config_access")
+        return int(ffi.cast("intptr_t", function)), int(ffi.cast("intptr_t", self._c))
+
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes; AccessError past the end."""
         self._check(offset, length, "read")
         data = bytes(self._memory[offset : offset + length])
-        if self._looks_left and _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
-            self._looks_left -= 1
-            if not self._looks_left:
+        if self._c.looks and _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
+            self._c.looks -= 1
+            if not self._c.looks:
                 self._vpd_finish()
         return data
 
@@ -177,8 +194,8 @@ class ConfigSpace:
         """The address was written: the access begins, and is done at once unless looks are left."""
         at = VPD_AT + VPD_ADDRESS
         self._memory[at : at + 2] = data[max(at - offset, 0) : at - offset + 2]
-        self._looks_left = self.vpd_looks
-        if not self._looks_left:
+        self._c.looks = self.vpd_looks
+        if not self._c.looks:
             self._vpd_finish()
 
     def _vpd_finish(self) -> None:
@@ -208,12 +225,31 @@ class ConfigSpace:
 
     def save(self) -> Any:
         """What is not in the words: the VPD."""
-        return bytes(self.vpd), self.vpd_looks, self._looks_left
+        return bytes(self.vpd), self.vpd_looks, self._c.looks
 
     def load(self, saved: Any) -> None:
         """Takes back what `save()` gave."""
-        vpd, self.vpd_looks, self._looks_left = saved
+        vpd, self.vpd_looks, self._c.looks = saved
         self.vpd[:] = vpd
+
+
+def _refuse(_kind: type[BaseException], error: BaseException, _at: TracebackType | None) -> int:
+    """An access is refused with its errno; anything else is a mistake, and answered with EIO."""
+    if isinstance(error, AccessError) and error.errno:
+        return -error.errno
+    log.error("configuration space: %s", error, exc_info=error)
+    return -errno.EIO
+
+
+@ffi.def_extern(error=-errno.EIO, onerror=_refuse)
+def emu_on_config(handle: Any, offset: int, data: Any, length: int, is_write: int) -> int:
+    """C asks for an access that does more than to read what is there."""
+    space, view = ffi.from_handle(handle), ffi.buffer(data, length)
+    if is_write:
+        space.write(offset, bytes(view))
+    else:
+        view[:] = space.read(offset, length)
+    return 0
 
 
 def _covers(offset: int, data: bytes, at: int) -> bool:

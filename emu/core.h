@@ -131,6 +131,20 @@ struct region {
  * memory behind the window; -EIO: a hook failed; an oddity gives what the callback says. */
 int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write);
 
+/* Configuration space: what it holds can be read as it stands, but while `looks` count the reads until the
+ * vital product data are there. Then, and for writes, Python is asked. */
+struct config {
+    uint8_t *bytes;
+    uint32_t size;
+    uint64_t looks;
+    void *handle;
+    int (*access)(void *handle, uint64_t offset, void *data, uint32_t length, int is_write);
+};
+
+/* Its entry point: a `region_access` whose cookie is a `struct config`; any length at any offset.
+ * -EINVAL: past the end; -EIO: Python failed. */
+int emu_config_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write);
+
 /* One word, as an access from inside: no counting. */
 int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);
 int emu_word_write(struct core *core, struct space *space, uint32_t index, uint32_t value);

@@ -44,17 +44,11 @@ def serve(
 def attach(card: Card, server: Server) -> None:
     """Makes `server` show `card`: its BARs through their C entry point, config space, resets."""
 
-    def config(offset: int, data: memoryview, is_write: bool) -> None:
-        if is_write:
-            card.config_access(offset, bytes(data))
-        else:
-            data[:] = card.config_access(offset, len(data))
-
     def reset(reason: ResetReason) -> None:
         if reason is not ResetReason.LOST_CONNECTION:
             card.reset()
 
-    server.config_space(card.config[:64], config)
+    server.config_space(card.config[:64], NativeAccess(*card.config_space.native))
     for bar in Bar:
         server.region(
             bar,

@@ -14,7 +14,7 @@ from emu.ports import Index, When
 from emu.silicon.model import Model, fault, writes
 
 FUNCTIONS = 8
-FOREVER = 1 << 64
+FOREVER = (1 << 64) - 1
 """Looks at a flag."""
 
 
@@ -85,9 +85,7 @@ class ConfigBackDoor(Model):
     def make(self) -> None:
         self.space = self.words.table("pcie_config", rows=FUNCTIONS, width=CONFIG_BYTES // 4)
         self.space.fill(0, [0xFFFFFFFF] * self.space.count)
-        first = PF * CONFIG_BYTES
-        memory = memoryview(self.space.words).cast("B")[first : first + CONFIG_BYTES]
-        self.config = ConfigSpace(memory, self.card)
+        self.config = ConfigSpace(self.space, PF * CONFIG_BYTES // 4, self.card)
 
     def wire(self) -> None:
         request = self.r.PCIE_CFG_SPACE_REQ

@@ -37,14 +37,15 @@ class UlpTxAsicDebug(Model):
         self.sets = [
             [random.getrandbits(32) for _ in range(ASIC_WORDS)] for _ in range(ULPTX_ASIC_READS)
         ]
+        self.shown = [self.r[f"ULP_TX_ASIC_DEBUG_{i}"] for i in range(ASIC_WORDS)]
         self.next = 0
 
     @writes("ULP_TX_ASIC_DEBUG_CTRL")
     def strobe(self, element: int, value: int) -> int | None:
         """Bit 0 latches."""
         if value & STROBE:
-            for i, word in enumerate(self.sets[self.next]):
-                self.words.set(self.r[f"ULP_TX_ASIC_DEBUG_{i}"], word)
+            for register, word in zip(self.shown, self.sets[self.next], strict=True):
+                self.words.set(register, word)
             self.next = (self.next + 1) % ULPTX_ASIC_READS
         return None
 
