@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SPIN = 50e-6
+SPIN = 200e-6
 """Seconds that a server looks for the next message before it sleeps: its default."""
 PATIENCE = 30.0
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from chip import Chip
 from cudbg.io import Column, Io, Op, Read, Write
-from cudbg.words import u32s
 
 
 @contextmanager
@@ -33,8 +32,8 @@ def pointer_rows(chip: Chip, out: Sequence[int], in_: Sequence[int]) -> list[int
 
 def read_pairs(
     io: Io, config: int, rows: Sequence[int], out: int, in_: int
-) -> list[tuple[int, int]]:
-    """A word of each trace for each row."""
+) -> tuple[memoryview, memoryview]:
+    """The words of each trace, one for each row."""
     ops: list[Op] = [Write(config, Column()), Read(out), Read(in_)]
-    words = u32s(io.run(ops, rows))
-    return list(zip(words[::2], words[1::2], strict=True))
+    words = io.run(ops, rows).cast("I")
+    return words[::2], words[1::2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
@@ -60,11 +61,9 @@ class IregEntity(Entity):
 
     def read(self, io: Io, chip: Chip, ranges: Sequence[IndirectRange], words: memoryview) -> None:
         """The words of all ranges, one behind the other."""
-        rows = [
-            (chip.r[item.port], index, chip.r[item.data])
-            for item in ranges
-            for index in item.indices
-        ]
+        rows: list[tuple[int, int, int]] = []
+        for item in ranges:
+            rows += zip(repeat(chip.r[item.port]), item.indices, repeat(chip.r[item.data]))
         io.run([Write(Cell(0), Cell(1)), Read(Cell(2))], rows, words)
 
     def describe(self, chip: Chip, item: IndirectRange, record: Record) -> None:

@@ -36,7 +36,7 @@ def open(
     path: str | os.PathLike[str],
     *,
     deadline: float = 5.0,
-    spin: float = 50e-6,
+    spin: float = 200e-6,
     trace: Callable[[str], None] | None = None,
 ) -> Adapter:
     """The adapter that a vfio-user server offers at `path`.

@@ -14,7 +14,7 @@ class Socket:
     """A connection to the server at `path`; see `pyvfio_user.Client` for deadlines and errors."""
 
     def __init__(
-        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 50e-6
+        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 200e-6
     ) -> None:
         self.client = Client(path, deadline, spin)
 

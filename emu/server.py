@@ -24,7 +24,7 @@ def serve(
     mode: int = 0o600,
     owner: str | int | None = None,
     deadline: float = 5.0,
-    spin: float = 50e-6,
+    spin: float = 200e-6,
 ) -> None:
     """Serves one client after another until SIGTERM or SIGINT; nothing is left behind.
 

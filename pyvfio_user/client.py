@@ -43,7 +43,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 50e-6
+        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 200e-6
     ) -> None:
         self._connection = Connection(os.fspath(path), deadline, spin)
         self._fds: list[int] = []

@@ -60,7 +60,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         mode: int = 0o600,
         owner: str | int | None = None,
         deadline: float = 5.0,
-        spin: float = 50e-6,
+        spin: float = 200e-6,
     ) -> None:
         reason = lib.server_unavailable()
         if reason:

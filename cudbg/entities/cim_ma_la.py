@@ -32,10 +32,9 @@ class CimMaLa(Entity):
         rows = pointer_rows(chip, pointers, pointers)
         with frozen(io, chip):
             data = r.CIM_PO_LA_MADEBUGDATA, r.CIM_PI_LA_MADEBUGDATA
-            pairs = read_pairs(io, r.CIM_DEBUGCFG, rows, *data)
-        for i, (request, response) in enumerate(pairs):
-            area[i] = request
-            area[_WORDS // 4 + i] = response
+            requests, responses = read_pairs(io, r.CIM_DEBUGCFG, rows, *data)
+        area[_WORDS // 4 : _WORDS // 4 + _WORDS] = responses
+        area[:_WORDS] = requests
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         words = u32s(self.need(blob, _SIZE))

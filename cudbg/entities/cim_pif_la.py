@@ -39,9 +39,7 @@ class CimPifLa(Entity):
             in_ = _pointers(r.CIM_DEBUGSTS.get(status, "PILADbgWrPtr"))
             rows = pointer_rows(chip, out, in_)
             data = r.CIM_PO_LA_DEBUGDATA, r.CIM_PI_LA_DEBUGDATA
-            pairs = read_pairs(io, r.CIM_DEBUGCFG, rows, *data)
-        layout.req = [request for request, _ in pairs]
-        layout.rsp = [response for _, response in pairs]
+            layout.req, layout.rsp = read_pairs(io, r.CIM_DEBUGCFG, rows, *data)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(Layout, blob)

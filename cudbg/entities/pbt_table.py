@@ -6,8 +6,9 @@ from chip import Chip
 from chip.cim import PBT_TABLES
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
+from cudbg.io import Column as Cell
 from cudbg.io import Io
-from cudbg.ports import cim_read
+from cudbg.ports import cim_read_ops
 from cudbg.words import u32s
 
 _SIZE = 4 * sum(table.words for table in PBT_TABLES)
@@ -19,8 +20,8 @@ class PbtTable(Entity):
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area = ctx.area(_SIZE)
-        words = [(t.address + 4 * i, 1) for t in PBT_TABLES for i in range(t.words)]
-        cim_read(io, chip, words, area)
+        words = [t.address + 4 * i for t in PBT_TABLES for i in range(t.words)]
+        io.run(cim_read_ops(chip, Cell()), words, area)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         words = u32s(self.need(blob, _SIZE))

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from chip import Chip
 from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
-from cudbg.io import Column as Cell
-from cudbg.io import Io, Op, Read, Write
+from cudbg.io import Each, Io, Op, Read, Write
 from cudbg.words import u32s
 
 _RECORD = 8  # struct cudbg_rss_vf_conf: VFL, then VFH
@@ -28,16 +27,16 @@ class RssVfConf(Entity):
         base = io.read(request)
         base &= ~request.mask("VfRdRg", "VfWrEn", "KeyWrEn", "VfWrAddr")
         base |= request.of(VfRdEn=1)
+        step = request.of(VfWrAddr=1)
         load: list[Op] = [
-            Write(request, Cell()),
             Write(r.TP_PIO_ADDR, r.TP_RSS_VFL_CONFIG),
             Read(r.TP_PIO_DATA),
             Write(r.TP_PIO_ADDR, r.TP_RSS_VFH_CONFIG),
             Read(r.TP_PIO_DATA),
         ]
-        rows = [base | request.of(VfWrAddr=vf) for vf in range(chip.rss_vfs)]
-        io.run(load, rows[:1], area[:_RECORD])
-        io.run([Read(request, keep=False), *load], rows[1:], area[_RECORD:])
+        further: list[Op] = [Read(request, keep=False), Write(request, Each(base + step, step))]
+        io.run([Write(request, base), *load], out=area[:_RECORD])
+        io.run([*further, *load], chip.rss_vfs - 1, area[_RECORD:])
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         words = u32s(self.need(blob, _RECORD * chip.rss_vfs))

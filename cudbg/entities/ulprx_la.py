@@ -10,7 +10,6 @@ from chip.tp import ULPRX_TRACE_WORDS, ULPRX_TRACES
 from cudbg.decoded import Bytes, Column, Decoded, Table, Value
 from cudbg.entity import Context, Entity, entity
 from cudbg.io import Io, Read
-from cudbg.words import u32s
 
 
 class Layout(LittleStruct):
@@ -25,8 +24,9 @@ class UlprxLa(Entity):
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
+        data = memoryview(layout.data).cast("B").cast("I")
         for trace in range(ULPRX_TRACES):
-            layout.data[trace::ULPRX_TRACES] = _read_trace(io, chip, trace)
+            data[trace::ULPRX_TRACES] = _read_trace(io, chip, trace)
         layout.size = ULPRX_TRACE_WORDS
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
@@ -36,12 +36,12 @@ class UlprxLa(Entity):
         return Decoded([Table("ULP RX trace, oldest first", columns, list(_rows(layout)))])
 
 
-def _read_trace(io: Io, chip: Chip, trace: int) -> tuple[int, ...]:
+def _read_trace(io: Io, chip: Chip, trace: int) -> memoryview:
     """One trace from the write pointer on, where the oldest word is (t4_ulprx_read_la())."""
     r = chip.r
     io.write(r.ULP_RX_LA_CTL, trace)
     io.write(r.ULP_RX_LA_RDPTR, io.read(r.ULP_RX_LA_WRPTR))
-    return u32s(io.run([Read(r.ULP_RX_LA_RDDATA, ULPRX_TRACE_WORDS, again=True)]))
+    return io.run([Read(r.ULP_RX_LA_RDDATA, ULPRX_TRACE_WORDS, again=True)]).cast("I")
 
 
 def _rows(layout: Layout) -> Iterator[list[Value]]:
