@@ -60,9 +60,12 @@ class Counting:
     def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
         """As `Space.run`."""
         n, table = table_of(rows)
-        writes = sum(isinstance(op, Write) for op in ops)
         reads = [op for op in ops if not isinstance(op, Write | Put)]
-        self._add(writes=n * writes, write_bytes=4 * n * writes, waits=1 if n and reads else 0)
+        self._add(waits=1 if n and reads else 0)
+        for op in ops:
+            if isinstance(op, Write):
+                counts = [number(op.count, row, table) for row in range(n)]
+                self._add(writes=sum(map(bool, counts)), write_bytes=4 * sum(counts))
         for op in reads:
             self._add_reads(op, n, table)
         return self._space.run(ops, rows, out)

@@ -46,10 +46,11 @@ Number: TypeAlias = int | Each | Column
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write the 4-byte `value`."""
+    """Write the 4-byte `value` to `count` (at most 64) registers at ascending offsets."""
 
     offset: Number
     value: Number
+    count: Number = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,8 @@ class SingleIo:
             return number(op.value, row, table).to_bytes(4, "little")
         offset = number(op.offset, row, table)
         if isinstance(op, Write):
-            self.write(offset, number(op.value, row, table))
+            for i in range(number(op.count, row, table)):
+                self.write(offset + 4 * i, number(op.value, row, table))
             return b""
         if isinstance(op, Read):
             step = 0 if op.again else op.width

@@ -105,7 +105,7 @@ class TableReader:
         config = self._r.LE_DB_DBGI_CONFIG
         self._start = config.of(DBGICMDSTRT=1, DBGICMDMODE=LE_MODE)
         self._request: list[Op] = [
-            *(Write(self._r.LE_DB_DBGI_REQ_DATA + 4 * i, 0) for i in range(REQUEST_WORDS)),
+            Write(self._r.LE_DB_DBGI_REQ_DATA, 0, count=REQUEST_WORDS),
             Write(self._r.LE_DB_DBGI_REQ_TCAM_CMD, Cell(plus=_COMMAND)),
             Write(config, self._start),
         ]

@@ -68,9 +68,21 @@ static void count_reads(struct engine *e, uint32_t width, uint32_t count)
 
 static int do_write(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row)
 {
-    uint32_t value = value_of(run, op->value, row);
-    e->counts.w32++;
-    return transport(e, e->io->write(e->io->cookie, value_of(run, op->offset, row), &value, 4, 1));
+    uint32_t value = value_of(run, op->value, row), offset = value_of(run, op->offset, row);
+    uint32_t count = value_of(run, op->count, row), values[ENGINE_WRITE_MOST];
+    int result = 0;
+
+    if (count > ENGINE_WRITE_MOST)
+        return -EINVAL;
+    e->counts.w32 += count;
+    if (!e->pipelined) {
+        for (uint32_t i = 0; i < count && !result; i++)
+            result = e->io->write(e->io->cookie, offset + 4 * i, &value, 4, 1);
+        return transport(e, result);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        values[i] = value;
+    return count ? transport(e, e->io->write(e->io->cookie, offset, values, 4, count)) : 0;
 }
 
 static int read_each(struct engine *e, const struct engine_op *op, uint64_t offset, uint8_t *into, uint32_t count)
@@ -243,7 +255,7 @@ static int op_was_true(const struct engine *e, const struct engine_run *run, con
 
     switch (op->kind) {
     case ENGINE_WRITE:
-        counts->w32++;
+        counts->w32 += count;
         return 1;
     case ENGINE_PUT:
         at->out += 4;

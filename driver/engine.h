@@ -1,6 +1,7 @@
 /* Register programs: short lists of operations, repeated for each row of a table, over a `struct io`.
  * Everything that touches the hardware thousands of times is one such program. */
 
+enum { ENGINE_WRITE_MOST = 64 };
 enum engine_kind { ENGINE_WRITE = 1, ENGINE_READ = 2, ENGINE_POLL = 3, ENGINE_PUT = 4 };
 
 /* A number that may depend on the row, modulo 2^32:
@@ -12,7 +13,7 @@ struct engine_value {
 };
 
 /* One operation.
- *   WRITE  `value` to `offset`, 4 bytes.
+ *   WRITE  `value`, 4 bytes, to `count` registers at ascending offsets, at most ENGINE_WRITE_MOST.
  *   READ   `count` values of `width` (4 or 8) bytes; `step` bytes lie between them: width (a run) or 0 (the
  *          same register again and again). Those with `keep` go to the output, in order.
  *   POLL   `offset` (4 bytes) until (value & mask) == wanted: at most `attempts` reads, `delay_us` between

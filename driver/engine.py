@@ -134,7 +134,8 @@ def _lower_op(op: Op) -> dict[str, object]:
         return lowered | {"kind": lib.ENGINE_PUT, "value": _value(op.value)}
     lowered["offset"] = _value(op.offset)
     if isinstance(op, Write):
-        return lowered | {"kind": lib.ENGINE_WRITE, "value": _value(op.value)}
+        value, count = _value(op.value), _value(op.count)
+        return lowered | {"kind": lib.ENGINE_WRITE, "value": value, "count": count}
     lowered["keep"] = op.keep
     if isinstance(op, Read):
         step = 0 if op.again else op.width
