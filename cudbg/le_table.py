@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Sequence
+from itertools import takewhile
 
 from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
@@ -132,25 +133,33 @@ class TableReader:
     def _walk(self, tids: range) -> tuple[list[bytes], int, bytes | None]:
         """The records that the kernel reads, the TID behind them, and what is known of that one
         if it cannot be read."""
-        kept: list[bytes] = []
-        found, wide, tid = self._found, self._wide, tids.start
-        while tid < tids.stop:
-            if (record := found.get(tid)) is None:
-                record = self._read_one(tid)
-                if tid not in found:
-                    return kept, tid, record
+        covered = self._covered()
+        visited = [tid for tid in tids if tid not in covered]
+        kept = [record for record in takewhile(bool, map(self._found.get, visited)) if record]
+        if len(kept) < len(visited):
+            tid = visited[len(kept)]
+            record = self._read_one(tid)
+            if tid not in self._found:
+                return kept, tid, record
             kept.append(record)
-            tid += wide.get(tid, 1)
-        return kept, tid, None
+        last = visited[len(kept) - 1]
+        return kept, last + self._wide.get(last, 1), None
+
+    def _covered(self) -> set[int]:
+        """TIDs that belong to entries at hand which begin before them."""
+        covered: set[int] = set()
+        for tid, width in sorted(self._wide.items()):
+            if tid not in covered:
+                covered.update(range(tid + 1, tid + width))
+        return covered
 
     def _read_ahead(self, tids: range) -> None:
         """Where entries begin; then, up to the first that failed, what they do not cover."""
         self._found, self._wide = {}, {}
         firsts = self._firsts(tids)
         end = self._read_many(firsts)
-        covered = [tid + i for tid, width in self._wide.items() for i in range(1, width)]
-        between = {*range(tids.start, min(tids.stop, end))}.difference(firsts, covered)
-        self._read_many(sorted(between))
+        between = {*range(tids.start, min(tids.stop, end))}
+        self._read_many(sorted(between.difference(firsts, self._covered())))
 
     def _firsts(self, tids: range) -> list[int]:
         """The TIDs where entries begin: before the CLIP TCAM, in it, and behind it."""
