@@ -27,7 +27,11 @@ def test_the_same_register_again_is_a_message_each_time() -> None:
 
 
 def test_writes_alone_wait_for_nothing() -> None:
-    assert counted([Write(CELL, 1)], 5) == Unavoidable(writes=5, write_bytes=20)
+    assert counted([Write(CELL, 1)], 5) == Unavoidable(writes=5, write_runs=5)
+
+
+def test_a_run_of_registers_that_are_written_is_sent_as_one_message() -> None:
+    assert counted([Write(CELL, 1, count=17)], 2) == Unavoidable(writes=34, write_runs=2)
 
 
 def test_what_a_record_says_besides_is_no_message() -> None:
@@ -41,5 +45,6 @@ def test_what_is_not_read_in_a_row_is_no_message() -> None:
 
 def test_the_floor_is_messages_bytes_and_waits() -> None:
     link = Link(read=1.0, write=0.1, byte=0.01, round_trip=10.0)
-    needs = Unavoidable(reads=5, writes=10, read_bytes=100, waits=2)
-    assert needs.seconds(link) == pytest.approx(5 + 1 + 1 + 20)
+    needs = Unavoidable(reads=5, writes=10, write_runs=3, read_bytes=100, waits=2)
+    assert needs.floor(link) == pytest.approx(5 + 1 + 1 + 20)
+    assert needs.sent(link) == pytest.approx(5 + 0.3 + 1 + 20)
