@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import cudbg
 from bench.dumps import buffer
+from cudbg.container import PIECE_BYTES
 from cudbg.placing import Placer
 from cudbg.sinks import Compressing
 
-AREA_BYTES = 160 << 10
-"""What collectors hand over together: 16 pieces."""
-
+AREA_BYTES = 16 * PIECE_BYTES
+"""What collectors hand over together."""
 
 MEMORIES = ("EDC0", "EDC1", "MC0", "MC1", "HMA")
 """Entities that come last, and are most of what there is to compress."""

@@ -30,6 +30,12 @@ def placements() -> tuple[Placement, ...]:
     return Placement("two cpus", first, frozenset(cpus[1:2])), one
 
 
+def anywhere() -> Placement:
+    """Client and server share all cpus, as they do where nobody says anything."""
+    cpus = frozenset(os.sched_getaffinity(0))
+    return Placement("no placement", cpus, cpus)
+
+
 @contextlib.contextmanager
 def on_cpus(cpus: frozenset[int]) -> Iterator[None]:
     """This thread, and those that it starts, on `cpus`."""

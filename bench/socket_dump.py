@@ -13,7 +13,7 @@ from bench.compressing import MEMORIES, compression_alone
 from bench.dumps import buffer, dump, reads, sampled_read
 from bench.floor import Unavoidable, unavoidable
 from bench.load import Link, link
-from bench.machine import Placement, on_cpus, placements
+from bench.machine import Placement, anywhere, on_cpus, placements
 from bench.measure import Run, Series, interleave, timed, total
 from bench.results import Row, Target
 from bench.serving import SPIN, CardServer, serving
@@ -59,6 +59,7 @@ def measure(rounds: int, *, full: bool) -> Iterator[Row]:
     for placement in placements():
         for variant in VARIANTS:
             yield from _variant(variant, placement, rounds, full)
+    for placement in (*placements(), anywhere()):
         yield from _compressed(placement, rounds)
 
 
@@ -146,10 +147,9 @@ def _rows(
 
 
 def _compressed(placement: Placement, rounds: int) -> Iterator[Row]:
-    """zlib beside none; compression may use the client's cpu and, on two cpus, the server's too."""
-    cpus = placement.client | placement.server
-    server = CardServer(spin=SPIN, cpus=cpus)
-    with serving(server) as path, on_cpus(cpus):
+    """zlib beside none; compression takes as many threads as the client has cpus."""
+    server = CardServer(spin=SPIN, cpus=placement.server)
+    with serving(server) as path, on_cpus(placement.client):
         raw, registers = buffer(), list[float]()
         dump(path, into=raw)
 
@@ -171,7 +171,7 @@ def _compressed(placement: Placement, rounds: int) -> Iterator[Row]:
         took = interleave(runs, rounds)
     slower = Series(tuple(map(max, took["none"].values, took["alone"].values)))
     against = f"slower of collection {took['none'].median:.2f} s, zlib {took['alone'].median:.2f} s"
-    target = OVERLAP if len(cpus) > 1 else None
+    target = OVERLAP if placement.name == "two cpus" else None
     what = f"T6, 8 MiB, zlib, {placement.name}"
     yield Row(GROUP, what, took["zlib"], "s", took["zlib"].over(slower), against, target)
     order = took["in order"]

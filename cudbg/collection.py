@@ -214,17 +214,24 @@ class _Context:
         return self._open
 
     def pieces(self, size: int) -> Iterator[memoryview]:
+        for group in self._groups(size):
+            yield self.area(group)
+
+    def _groups(self, size: int) -> Iterator[int]:
+        """Bytes of pieces that surely fit together, or of one; what was handed out is written."""
         while size:
             self.commit()
             group = min(size, _GROUP)
             if not self._sink.fits(group):
                 group = min(size, PIECE_BYTES)
-            yield self.area(group)
+            yield group
             self.tell()
             size -= group
 
-    def clear(self, area: memoryview) -> None:
-        self._sink.clear(area)
+    def zeros(self, size: int) -> None:
+        for group in self._groups(size):
+            self._sink.zeros(group)
+            self._entity.raw_bytes += group
 
     def warn(self, sys_warn: int) -> None:
         self._entity.sys_warn = sys_warn

@@ -36,8 +36,8 @@ class Context(Protocol):
         """`size` bytes in pieces of 64,512, for memories: an area for each, or for several that
         surely fit. Each comes when the one before has been filled."""
 
-    def clear(self, area: memoryview) -> None:
-        """Zeroes an area, as far as it is not known to be."""
+    def zeros(self, size: int) -> None:
+        """`size` zeros in such pieces."""
 
     def warn(self, sys_warn: int) -> None:
         """Sets the `sys_warn` of the entity's header."""

@@ -8,7 +8,6 @@ overwritten, also in the reserved words of a piece's header.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from cudbg import status
@@ -35,7 +34,6 @@ from cudbg.errors import Status
 _WINDOW_BITS = 12  # cudbg_zlib.h
 _MEMORY_LEVEL = 4
 _ZEROS = bytes(PIECE_BYTES)
-Deflate = Callable[[Sequence[memoryview]], Iterable[bytes]]
 
 
 class Placer:
@@ -81,14 +79,9 @@ class Placer:
         self.buffer[self.offset : end] = data[: end - self.offset]
         self.offset = end
 
-    def compress(self, data: memoryview, deflate: Deflate | None = None) -> None:
-        """`data`, piece by piece; Status(-19) or (-29) when the dump is full. `deflate` makes the
-        streams of pieces, in order."""
-        pieces = [data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES)]
-        for piece, stream in zip(pieces, (deflate or deflate_all)(pieces), strict=True):
-            self._place(piece, stream)
-
-    def _place(self, piece: memoryview, stream: bytes) -> None:
+    def place(self, size: int, stream: bytes) -> None:
+        """A piece of `size` bytes as its compressed `stream`; Status(-19) or (-29) when the dump is
+        full."""
         end = self.offset + PIECE_HEADER_BYTES
         if end > self.limit:
             raise Status(status.NO_MEM)
@@ -98,18 +91,18 @@ class Placer:
         self.put(stream[: self.limit - end])
         if len(stream) > self.limit - end:
             raise Status(status.SYSTEM_ERROR)
-        header.compress_size, header.decompress_size = len(stream), len(piece)
+        header.compress_size, header.decompress_size = len(stream), size
 
 
-def deflate_all(pieces: Sequence[memoryview]) -> list[bytes]:
-    """The pieces' streams."""
-    return [deflated(piece) for piece in pieces]
+def pieces_of(size: int) -> list[tuple[int, int]]:
+    """Where the pieces of `size` bytes begin and end: each is compressed by itself."""
+    return [(at, min(at + PIECE_BYTES, size)) for at in range(0, size, PIECE_BYTES)]
 
 
 def deflated(piece: memoryview) -> bytes:
     """One piece as a zlib stream, with the kernel's parameters."""
     raw = bytes(piece)
-    return _deflated_zeros() if raw == _ZEROS else _deflate(raw)
+    return deflated_zeros(PIECE_BYTES) if raw == _ZEROS else _deflate(raw)
 
 
 def most_deflated(size: int) -> int:
@@ -120,9 +113,9 @@ def most_deflated(size: int) -> int:
 
 
 @cache
-def _deflated_zeros() -> bytes:
-    """Most pieces of a young card's memory are zeros."""
-    return _deflate(_ZEROS)
+def deflated_zeros(size: int) -> bytes:
+    """So many zeros as a stream: most pieces of a young card's memory are zeros."""
+    return _deflate(bytes(size))
 
 
 def _deflate(piece: bytes) -> bytes:

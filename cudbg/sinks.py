@@ -8,21 +8,23 @@ well that compresses.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from cudbg import status
 from cudbg.errors import Status
-from cudbg.placing import Placer, deflate_all, most_deflated
+from cudbg.placing import Placer, deflated, deflated_zeros, most_deflated, pieces_of
 
 _COMPRESS_BUFFER = 4 << 20
 """A collector may ask for no more at once, if its data are to be compressed
 (CUDBG_COMPRESS_BUFF_SIZE)."""
 _BACKLOG = 4 << 20
 """Bytes that may wait for compression."""
+_THREADS_MOST = 8
 
 
 class Sink(Protocol):
@@ -37,8 +39,8 @@ class Sink(Protocol):
     def area(self, size: int) -> memoryview:
         """The kernel's cudbg_get_buff(): Status(-19) if there is no room."""
 
-    def clear(self, area: memoryview) -> None:
-        """Zeroes the area that was granted last, as far as it is not known to be."""
+    def zeros(self, size: int) -> None:
+        """An area of zeros, granted and filled."""
 
     def commit(self, area: memoryview) -> None:
         """The area is filled: the kernel's cudbg_write_and_release_buff()."""
@@ -70,10 +72,12 @@ class Direct:
         self._touched, self._granted = self._granted, max(self._granted, end)
         return self._placer.buffer[self._placer.offset : end]
 
-    def clear(self, area: memoryview) -> None:
+    def zeros(self, size: int) -> None:
         """As `Sink`."""
-        touched = max(self._touched - self._placer.offset, 0)
-        area[:touched] = bytes(len(area[:touched]))
+        area = self.area(size)
+        touched = min(max(self._touched - self._placer.offset, 0), size)
+        area[:touched] = bytes(touched)
+        self.commit(area)
 
     def commit(self, area: memoryview) -> None:
         """As `Sink`."""
@@ -84,11 +88,8 @@ class Direct:
 
 
 class Compressing:
-    """Areas are zeroed memory; a thread of its own compresses them into the dump, in order.
-
-    Memories, most of what is to be compressed, come last: then nothing is left to collect, and a
-    second thread takes half of each area's pieces.
-    """
+    """Areas are zeroed memory. Threads deflate their pieces, as many as there are cpus; one more
+    puts the streams into the dump, in order."""
 
     def __init__(self, placer: Placer) -> None:
         self._placer = placer
@@ -98,8 +99,9 @@ class Compressing:
         self._failed: BaseException | None = None
         self._changed = threading.Condition()
         self._done = False
-        self._helper = ThreadPoolExecutor(1, "compress")
-        self._thread = threading.Thread(target=self._work, name="compress", daemon=True)
+        threads = min(len(os.sched_getaffinity(0)), _THREADS_MOST)
+        self._deflating = ThreadPoolExecutor(threads, "deflate")
+        self._thread = threading.Thread(target=self._work, name="place", daemon=True)
         self._thread.start()
 
     def begin(self, number: int) -> None:
@@ -113,25 +115,42 @@ class Compressing:
 
     def area(self, size: int) -> memoryview:
         """As `Sink`."""
+        self._grant(size)
+        return memoryview(bytearray(size))
+
+    def commit(self, area: memoryview) -> None:
+        """As `Sink`."""
+        pieces = [area[start:end] for start, end in pieces_of(len(area))]
+        streams = [self._deflating.submit(deflated, piece) for piece in pieces]
+        self._place(len(area), lambda: (stream.result() for stream in streams))
+
+    def zeros(self, size: int) -> None:
+        """As `Sink`."""
+        self._grant(size)
+        spans = pieces_of(size)
+        self._place(size, lambda: (deflated_zeros(end - start) for start, end in spans))
+
+    def _grant(self, size: int) -> None:
         with self._changed:
             if self._highest() + size > self._placer.limit:
                 self._drain()
             if size > _COMPRESS_BUFFER or self._placer.offset + size > self._placer.limit:
                 raise Status(status.NO_MEM)
             self._changed.wait_for(lambda: not self._backlog or self._backlog + size <= _BACKLOG)
-        return memoryview(bytearray(size))
 
-    def clear(self, area: memoryview) -> None:
-        """As `Sink`: it is zeroed when it is granted."""
+    def _place(self, size: int, streams: Callable[[], Iterable[bytes]]) -> None:
+        """The streams of the pieces that `size` bytes are: now, if they may not fit."""
 
-    def commit(self, area: memoryview) -> None:
-        """As `Sink`."""
-        if self.fits(len(area)):
-            self._queue(lambda: self._placer.compress(area, self._deflate), len(area))
+        def place() -> None:
+            for (start, end), stream in zip(pieces_of(size), streams(), strict=True):
+                self._placer.place(end - start, stream)
+
+        if self.fits(size):
+            self._queue(place, size)
             return
         with self._changed:
             self._drain()
-        self._placer.compress(area, self._deflate)
+        place()
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
         """As `Sink`."""
@@ -143,20 +162,16 @@ class Compressing:
             self._done = True
             self._changed.notify_all()
         self._thread.join()
-        self._helper.shutdown()
+        self._deflating.shutdown()
         if self._failed:
             raise self._failed
-
-    def _deflate(self, pieces: Sequence[memoryview]) -> list[bytes]:
-        half = len(pieces) // 2
-        others = self._helper.submit(deflate_all, pieces[half:])
-        return deflate_all(pieces[:half]) + others.result()
 
     def _highest(self) -> int:
         """The dump cannot become longer than this with all that waits."""
         return self._placer.offset + self._ceiling
 
     def _drain(self) -> None:
+        self._changed.notify_all()
         self._changed.wait_for(lambda: not self._jobs or self._failed is not None)
 
     def _queue(self, job: Callable[[], None], size: int) -> None:
@@ -164,7 +179,8 @@ class Compressing:
             self._jobs.append((job, size))
             self._backlog += size
             self._ceiling += most_deflated(size)
-            self._changed.notify_all()
+            if size:  # headers can wait for the next data
+                self._changed.notify_all()
 
     def _work(self) -> None:
         while True:

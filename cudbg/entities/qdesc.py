@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from chip import Chip
 from chip.layout import LittleStruct, sizeof, u32
 from cudbg import status
-from cudbg.container import DUMP_BYTES
+from cudbg.container import DUMP_BYTES, PIECE_BYTES
 from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from cudbg.entity import Context, Entity, entity
 from cudbg.errors import FormatError, Status
@@ -86,12 +86,10 @@ class Qdesc(Entity):
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         head = Header(qdesc_entry_size=sizeof(Queue))
         head.version.set(_REVISION, sizeof(Header) - sizeof(VersionHeader))
-        data = bytes(head)
         try:
-            for area in ctx.pieces(DUMP_BYTES):
-                ctx.clear(area)
-                area[: len(data)] = data
-                data = b""
+            for area in ctx.pieces(PIECE_BYTES):
+                area[:] = bytes(head).ljust(PIECE_BYTES, b"\0")
+            ctx.zeros(DUMP_BYTES - PIECE_BYTES)
         except Status:
             ctx.warn(status.PARTIAL_DATA)
             raise

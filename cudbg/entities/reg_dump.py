@@ -21,7 +21,7 @@ class RegDump(Entity):
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area = ctx.area(_SIZE)
-        ctx.clear(area)
+        area[:] = bytes(_SIZE)
         ranges = chip.ranges("reg_dump")
         words = io.run([Read(Cell(0), count=Cell(1))], ranges)
         taken = 0

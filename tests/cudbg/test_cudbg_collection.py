@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
+import resource
 import struct
 import threading
 import zlib
@@ -18,7 +20,7 @@ from ramcard import RamCard
 import cudbg
 from chip import T5, T6, Chip
 from cudbg import collection as loop
-from cudbg import placing, status
+from cudbg import sinks, status
 from cudbg.container import HEADERS_BYTES, PIECE_BYTES
 from cudbg.entity import Context, Entity
 from cudbg.errors import DeadDevice, DeviceError, Status
@@ -272,7 +274,7 @@ def test_collect_keeps_what_it_has_when_the_device_dies(make: Any) -> None:
 
 def test_collect_does_not_wait_for_compression(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     next_one_began = threading.Event()
-    deflate = placing.deflated
+    deflate = sinks.deflated
 
     def waiting(piece: memoryview) -> bytes:
         assert next_one_began.wait(10)
@@ -282,7 +284,7 @@ def test_collect_does_not_wait_for_compression(make: Any, monkeypatch: pytest.Mo
         ctx.area(4)
         next_one_began.set()
 
-    monkeypatch.setattr(placing, "deflated", waiting)
+    monkeypatch.setattr(sinks, "deflated", waiting)
     make({"MBOX_LOG": filled(1000), "DEV_LOG": second})
     report, _ = dump(compress="zlib", entities=["MBOX_LOG", "DEV_LOG"])
     assert len(report.good) == 2
@@ -294,10 +296,40 @@ def test_collect_raises_a_mistake_in_the_compressing_thread(
     def broken(piece: memoryview) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(placing, "deflated", broken)
+    monkeypatch.setattr(sinks, "deflated", broken)
     make({"MBOX_LOG": filled(1000)})
     with pytest.raises(ZeroDivisionError):
         dump(compress="zlib")
+
+
+@pytest.mark.parametrize("compress", ["none", "zlib"])
+def test_collect_stores_zeros_over_what_a_failed_entity_left(make: Any, compress: str) -> None:
+    size = 20 * PIECE_BYTES + 5
+    make(
+        {
+            "MBOX_LOG": failing(DeviceError(-errno.EIO, ""), 1000),
+            "DEV_LOG": lambda ctx: ctx.zeros(size),
+        }
+    )
+    report, buffer = dump(4 << 20, compress)
+    start, stored = header(buffer, "DEV_LOG")[:2]
+    data = bytes(buffer[start : start + stored])
+    found = b"".join(inflated(data)) if compress == "zlib" else data[:size]
+    assert found == bytes(size)
+    assert {entity.name: entity.raw_bytes for entity in report.good} == {"DEV_LOG": size}
+
+
+def test_collect_touches_no_memory_for_zeros_that_are_there(make: Any) -> None:
+    def fill(ctx: Context) -> None:
+        ctx.area(1000)[:] = b"\x5a" * 1000
+        ctx.zeros(8 << 20)
+
+    make({"MBOX_LOG": fill})
+    with mmap.mmap(-1, 16 << 20) as memory, memoryview(memory) as buffer:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        cudbg.collect(RamCard(0x1000).io(), DEVICE, buffer, compress="none")
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert faults * mmap.PAGESIZE < 4 << 20
 
 
 def test_collect_tells_of_each_entity_when_it_begins_and_ends(make: Any) -> None:
