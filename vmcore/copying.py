@@ -11,7 +11,7 @@ from vmcore.errors import FormatError
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
 
 CHUNK = 64 << 20  # bytes asked of the kernel at once: progress is told this often
-BOUNCE = 128 << 10  # bytes held here where the kernel copies neither way
+BLOCK = 128 << 10  # output begins one in large folios of the page cache, which is faster
 _REFUSED = {
     errno.EXDEV,
     errno.EINVAL,
@@ -43,6 +43,11 @@ def data_runs(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = hole
 
 
+def _piece(to: int) -> int:
+    """How much is asked for at offset `to` of the output: first up to the next block."""
+    return CHUNK if to % BLOCK == 0 else BLOCK - to % BLOCK
+
+
 class Copier:
     """Copies into the descriptor `out`; `advance(offset)` hears how far the output has come.
 
@@ -53,7 +58,7 @@ class Copier:
     def __init__(self, out: int, advance: Callable[[int], None]) -> None:
         self._out = out
         self._advance = advance
-        self._buffer = memoryview(bytearray(BOUNCE))
+        self._buffer = memoryview(bytearray(BLOCK))
 
     def copy(self, fd: int, offset: int, size: int, to: int) -> None:
         """`size` bytes at `offset` of `fd` to offset `to` of the output, whose holes read zero.
@@ -87,7 +92,7 @@ class Copier:
         """Copy on from `start` by `way`; where it got to: `end`, or where it gave no more."""
         while start < end:
             try:
-                done = way(fd, start, min(CHUNK, end - start), start + shift)
+                done = way(fd, start, min(_piece(start + shift), end - start), start + shift)
             except OSError as error:
                 if error.errno not in refusals:
                     raise
@@ -106,6 +111,5 @@ class Copier:
         return os.sendfile(self._out, fd, start, size)
 
     def _bounced(self, fd: int, start: int, size: int, to: int) -> int:
-        up_to_a_boundary = min(size, BOUNCE - to % BOUNCE)
-        read = os.preadv(fd, [self._buffer[:up_to_a_boundary]], start)
+        read = os.preadv(fd, [self._buffer[: min(size, BLOCK)]], start)
         return os.pwrite(self._out, self._buffer[:read], to)

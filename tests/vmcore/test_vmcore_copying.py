@@ -8,7 +8,7 @@ import os
 import pytest
 from vmcore_files import refused_with
 
-from vmcore.copying import Copier, data_runs
+from vmcore.copying import BLOCK, Copier, data_runs
 from vmcore.errors import FormatError
 
 MIB = 1 << 20
@@ -121,6 +121,22 @@ def test_nothing_of_the_data_passes_through_the_process(files, monkeypatch):
     for name in ("pread", "preadv", "read"):
         monkeypatch.setattr(os, name, refuse(errno.EIO))
     Copier(out, lambda at: None).copy(source, 0, 16 * MIB, 0)
+
+
+@pytest.mark.parametrize("place", [0, 8192, 3 * BLOCK + 4096])
+def test_all_but_the_first_piece_begin_at_a_block_of_the_output(files, place, monkeypatch):
+    source, out = files
+    real, starts = os.copy_file_range, []
+
+    def noted(fd, to, size, offset, at):
+        starts.append(at)
+        return real(fd, to, min(size, 4 * BLOCK), offset, at)
+
+    monkeypatch.setattr(os, "copy_file_range", noted)
+    Copier(out, lambda at: None).copy(source, 4096, MIB - 4096, place)
+    assert starts[0] == place
+    assert len(starts) > 1
+    assert not any(at % BLOCK for at in starts[1:])
 
 
 def test_runs_of_data_are_told_from_holes(files):
