@@ -1,4 +1,4 @@
-"""Where collectors put their data: straight into the dump, or through a thread that compresses.
+"""Where collectors put their data: straight into the dump, or through threads that compress.
 
 Compression must not wait for collection nor collection for compression. So a collector that asks
 for an area is told at once whenever the answer is sure, though what was collected before may not be
@@ -9,11 +9,10 @@ well that compresses.
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol
 
 from cudbg import status
 from cudbg.errors import Status
@@ -87,31 +86,33 @@ class Direct:
         """As `Sink`."""
 
 
+class _Job(NamedTuple):
+    """What is put into the dump when its turn comes: `do` waits for what `waits_for` gives."""
+
+    do: Callable[[], None]
+    size: int = 0
+    waits_for: Sequence[Future[bytes]] = ()
+
+
 class Compressing:
-    """Areas are zeroed memory. Threads deflate their pieces, as many as there are cpus; one more
-    puts the streams into the dump, in order."""
+    """Areas are zeroed memory. Threads deflate their pieces, as many as there are cpus; streams are
+    put into the dump in order, whenever the collector comes by and they are ready."""
 
     def __init__(self, placer: Placer) -> None:
         self._placer = placer
-        self._jobs: deque[tuple[Callable[[], None], int]] = deque()
+        self._jobs: deque[_Job] = deque()
         self._backlog = 0  # bytes waiting for compression, the ones in work included
         self._ceiling = 0  # what they may become at most
-        self._failed: BaseException | None = None
-        self._changed = threading.Condition()
-        self._done = False
         threads = min(len(os.sched_getaffinity(0)), _THREADS_MOST)
         self._deflating = ThreadPoolExecutor(threads, "deflate")
-        self._thread = threading.Thread(target=self._work, name="place", daemon=True)
-        self._thread.start()
 
     def begin(self, number: int) -> None:
         """As `Sink`."""
-        self._queue(lambda: self._placer.begin(number), 0)
+        self._queue(_Job(lambda: self._placer.begin(number)))
 
     def fits(self, size: int) -> bool:
         """As `Sink`."""
-        with self._changed:
-            return self._highest() + most_deflated(size) <= self._placer.limit
+        return self._highest() + most_deflated(size) <= self._placer.limit
 
     def area(self, size: int) -> memoryview:
         """As `Sink`."""
@@ -121,80 +122,61 @@ class Compressing:
     def commit(self, area: memoryview) -> None:
         """As `Sink`."""
         pieces = [area[start:end] for start, end in pieces_of(len(area))]
-        streams = [self._deflating.submit(deflated, piece) for piece in pieces]
-        self._place(len(area), lambda: (stream.result() for stream in streams))
+        self._place(len(area), [self._deflating.submit(deflated, piece) for piece in pieces])
 
     def zeros(self, size: int) -> None:
         """As `Sink`."""
         self._grant(size)
-        spans = pieces_of(size)
-        self._place(size, lambda: (deflated_zeros(end - start) for start, end in spans))
-
-    def _grant(self, size: int) -> None:
-        with self._changed:
-            if self._highest() + size > self._placer.limit:
-                self._drain()
-            if size > _COMPRESS_BUFFER or self._placer.offset + size > self._placer.limit:
-                raise Status(status.NO_MEM)
-            self._changed.wait_for(lambda: not self._backlog or self._backlog + size <= _BACKLOG)
-
-    def _place(self, size: int, streams: Callable[[], Iterable[bytes]]) -> None:
-        """The streams of the pieces that `size` bytes are: now, if they may not fit."""
-
-        def place() -> None:
-            for (start, end), stream in zip(pieces_of(size), streams(), strict=True):
-                self._placer.place(end - start, stream)
-
-        if self.fits(size):
-            self._queue(place, size)
-            return
-        with self._changed:
-            self._drain()
-        place()
+        self._place(size, [])
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
         """As `Sink`."""
-        self._queue(lambda: self._placer.end(code, sys_err, sys_warn), 0)
+        self._queue(_Job(lambda: self._placer.end(code, sys_err, sys_warn)))
 
     def finish(self) -> None:
-        """As `Sink`; what went wrong in the thread is raised here."""
-        with self._changed:
-            self._done = True
-            self._changed.notify_all()
-        self._thread.join()
-        self._deflating.shutdown()
-        if self._failed:
-            raise self._failed
+        """As `Sink`."""
+        with self._deflating:
+            self._drain()
+
+    def _grant(self, size: int) -> None:
+        if self._highest() + size > self._placer.limit:
+            self._drain()
+        if size > _COMPRESS_BUFFER or self._placer.offset + size > self._placer.limit:
+            raise Status(status.NO_MEM)
+        while self._backlog and self._backlog + size > _BACKLOG:
+            self._next()
+
+    def _place(self, size: int, streams: Sequence[Future[bytes]]) -> None:
+        """The streams of `size` bytes (zeros, if there are none): at once, if they may not fit."""
+
+        def place() -> None:
+            for i, (start, end) in enumerate(pieces_of(size)):
+                stream = streams[i].result() if streams else deflated_zeros(end - start)
+                self._placer.place(end - start, stream)
+
+        if self.fits(size):
+            self._queue(_Job(place, size, streams))
+        else:
+            self._drain()
+            place()
 
     def _highest(self) -> int:
         """The dump cannot become longer than this with all that waits."""
         return self._placer.offset + self._ceiling
 
+    def _queue(self, job: _Job) -> None:
+        self._jobs.append(job)
+        self._backlog += job.size
+        self._ceiling += most_deflated(job.size)
+        while self._jobs and all(stream.done() for stream in self._jobs[0].waits_for):
+            self._next()
+
     def _drain(self) -> None:
-        self._changed.notify_all()
-        self._changed.wait_for(lambda: not self._jobs or self._failed is not None)
+        while self._jobs:
+            self._next()
 
-    def _queue(self, job: Callable[[], None], size: int) -> None:
-        with self._changed:
-            self._jobs.append((job, size))
-            self._backlog += size
-            self._ceiling += most_deflated(size)
-            if size:  # headers can wait for the next data
-                self._changed.notify_all()
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._jobs or self._done)
-                if not self._jobs:
-                    return
-                job, size = self._jobs[0]
-            try:
-                job()
-            except Exception as error:  # noqa: BLE001 - raised again by finish()
-                self._failed = error
-            with self._changed:
-                self._jobs.popleft()
-                self._backlog -= size
-                self._ceiling -= most_deflated(size)
-                self._changed.notify_all()
+    def _next(self) -> None:
+        job = self._jobs.popleft()
+        job.do()
+        self._backlog -= job.size
+        self._ceiling -= most_deflated(job.size)
