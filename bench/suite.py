@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from bench import access, entities, files, guest, scale, socket_dump, windows
+from bench.part import Part
 from bench.results import Results, Row
 from debs import Unavailable
 from qemu.errors import GuestError
 
 Say = Callable[[str], None]
 QUICK_ROUNDS, FULL_ROUNDS = 3, 5
+GUEST_ROUNDS = 2
+"""Of the full form: each boots twelve guests, and takes a quarter of an hour."""
 ACCESS_ROUNDS = 15
 """Of single accesses, which take milliseconds."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to run. `full` measures what `quick` samples; the guest takes minutes more."""
+    """What to run. `full` measures what `quick` samples."""
 
     full: bool = False
-    guest: bool = False
+    parts: Collection[Part] = tuple(Part)
 
     @property
     def rounds(self) -> int:
@@ -29,34 +33,48 @@ class Wanted:
         return FULL_ROUNDS if self.full else QUICK_ROUNDS
 
 
+@dataclass(frozen=True)
+class _Measurement:
+    """A part's rows, and the curves that are drawn of it, by plot."""
+
+    rows: Callable[[], Iterable[Row]]
+    curves: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+
+
 def run(wanted: Wanted, say: Say) -> Results:
-    """Everything wanted; parts whose parts are missing are left out, and the results say so."""
+    """The parts wanted, in one go; those for which something is missing are left out, and the
+    results say so."""
     results = Results()
-    rounds = wanted.rounds
-    parts: dict[str, Callable[[], Iterable[Row]]] = {
-        socket_dump.GROUP: lambda: socket_dump.measure(rounds, full=wanted.full),
-        windows.GROUP: lambda: windows.measure(rounds),
-        access.GROUP: lambda: access.measure(ACCESS_ROUNDS),
-        files.GROUP: lambda: files.measure(rounds, full=wanted.full),
-        scale.GROUP: lambda: scale.measure(rounds),
-    }
-    if wanted.guest:
-        parts[guest.GROUP] = lambda: guest.measure(rounds if wanted.full else 1, say)
-    else:
-        results.skipped[guest.GROUP] = "it takes many minutes; --guest measures it"
-    for name, measure in parts.items():
-        say(name)
+    for part, measurement in _measurements(wanted, results, say).items():
+        if part not in wanted.parts:
+            results.skipped[part] = f"--part {part} measures it"
+            continue
+        say(part)
         try:
-            results.add(measure())
+            results.add(measurement.rows())
+            results.curves |= {plot: curve() for plot, curve in measurement.curves.items()}
         except (Unavailable, GuestError) as error:
-            results.skipped[name] = str(error)
-    say("curves")
-    _curves(results, rounds)
+            results.skipped[part] = str(error)
     return results
 
 
-def _curves(results: Results, rounds: int) -> None:
-    results.curves["depth"] = access.depths(rounds)
-    results.curves["windows"] = windows.rates(rounds)
-    results.curves["entities"] = entities.rates(rounds)
-    results.curves["dump"] = socket_dump.speedups(results.rows)
+def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Measurement]:
+    rounds, full = wanted.rounds, wanted.full
+    return {
+        Part.DUMP: _Measurement(
+            lambda: socket_dump.measure(rounds, full=full),
+            {
+                "entities": lambda: entities.rates(rounds),
+                "dump": lambda: socket_dump.speedups(results.rows),
+            },
+        ),
+        Part.WINDOWS: _Measurement(
+            lambda: windows.measure(rounds), {"windows": lambda: windows.rates(rounds)}
+        ),
+        Part.ACCESS: _Measurement(
+            lambda: access.measure(ACCESS_ROUNDS), {"depth": lambda: access.depths(rounds)}
+        ),
+        Part.FILES: _Measurement(lambda: files.measure(rounds, full=full)),
+        Part.SCALE: _Measurement(lambda: scale.measure(rounds)),
+        Part.GUEST: _Measurement(lambda: guest.measure(GUEST_ROUNDS if full else 1, say)),
+    }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.part import Part
 from cli.output import emit_json, err, out, table
 from cli.progress import preparing
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from bench.measure import Series
     from bench.results import Results, Row
 
-EXAMPLES = """Examples: `vmcoredd bench`; `vmcoredd bench --full --guest -o docs/plots`"""
+EXAMPLES = """Examples: `vmcoredd bench`; `vmcoredd bench --part dump`;
+`vmcoredd bench --full -o docs/plots`"""
 RESULTS = "bench.json"
 
 
@@ -31,6 +33,10 @@ def bench(
     guest: Annotated[
         bool | None,
         typer.Option("--guest/--no-guest", help="The guest too; with --full by default."),
+    ] = None,
+    part: Annotated[
+        list[Part] | None,
+        typer.Option("--part", help="Only this part; may be given several times."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -49,9 +55,10 @@ def bench(
     if output:
         plots.check()
     before = machine.describe()
+    with_guest = full if guest is None else guest
+    parts = part or [one for one in Part if one is not Part.GUEST or with_guest]
     with preparing() as progress:
-        wanted = Wanted(full=full, guest=full if guest is None else guest)
-        results = run(wanted, lambda what: progress(what, None))
+        results = run(Wanted(full, parts), lambda what: progress(what, None))
     record = _record(results, before, full)
     if output:
         _write(results, record, output)

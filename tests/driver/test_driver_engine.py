@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ramcard import RamCard
 
 from cudbg.errors import DeadDevice, DeviceError
-from cudbg.io import Check, Column, Counts, Each, Op, Poll, Read, SingleIo, Write
+from cudbg.io import Check, Column, Counts, Each, Op, Poll, Put, Read, SingleIo, Write
 from cudbg.words import u32s
 from driver.engine import EngineIo
 
@@ -84,6 +84,37 @@ def test_engine_reads_an_advancing_register_again_and_again() -> None:
     card = IndexCard()
     assert u32s(card.io().run([Read(FIFO, count=4, again=True)])) == (1, 2, 3, 4)
     assert card.log == [("r", FIFO, 4)] * 4
+
+
+def test_engine_writes_a_run_of_registers_at_once() -> None:
+    card = IndexCard()
+    io = card.io()
+    io.run([Write(PLAIN, Each(7), count=3)], rows=2)
+    assert card.log == [("w", PLAIN, 12)] * 2
+    assert u32s(card.memory[PLAIN : PLAIN + 16]) == (8, 8, 8, 0)
+    assert io.counts == Counts(w32=6)
+
+
+def test_engine_writes_a_run_one_by_one_when_told_to() -> None:
+    card = IndexCard()
+    card.io(pipelined=False).run([Write(PLAIN, 7, count=3)])
+    assert card.log == [("w", PLAIN + 4 * i, 4) for i in range(3)]
+
+
+def test_engine_writes_nothing_where_the_count_is_0() -> None:
+    card = IndexCard()
+    card.io().run([Write(PLAIN, 7, count=Column(0))], rows=[0, 1])
+    assert card.log == [("w", PLAIN, 4)]
+
+
+def test_engine_refuses_a_run_that_is_too_long_to_be_written_at_once() -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        IndexCard().io().run([Write(PLAIN, 7, count=65)])
+
+
+def test_engine_puts_numbers_between_what_was_read() -> None:
+    ops = [Put(Column(0, 5)), *indexed(), Put(9)]
+    assert u32s(IndexCard().io().run(ops, rows=[1, 2])) == (6, 3, 9, 7, 6, 9)
 
 
 def test_engine_drops_what_is_not_kept() -> None:
@@ -211,9 +242,11 @@ def test_engine_does_what_single_accesses_do(
     keep: bool,
     pipelined: bool,
 ) -> None:
-    ops = indexed(attempts, error, keep=keep)
+    record = [Put(Column(0, 7)), Write(PLAIN, Each(3), count=2)]
+    ops = [*record, *indexed(attempts, error, keep=keep)]
     fast, slow = IndexCard(late), IndexCard(late)
     engine, reference = fast.io(pipelined=pipelined), Reference(slow)
     assert outcome(engine, ops, rows) == outcome(reference, ops, rows)
     assert engine.counts == reference.counts
     assert fast.memory[:BUSY] == slow.memory[:BUSY]
+    assert fast.memory[PLAIN:] == slow.memory[PLAIN:]
