@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples: `vmcoredd bench`; `vmcoredd bench --part dump`;
 `vmcoredd bench --full -o docs/plots`"""
-RESULTS = "bench.json"
+RESULTS, TABLES = "bench.json", "bench.md"
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +41,7 @@ def bench(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help=f"A folder for the plots and {RESULTS}."),
+        typer.Option("--output", "-o", help=f"A folder for plots, {RESULTS}, {TABLES}."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -93,24 +94,53 @@ def _write(results: Results, record: dict[str, Any], folder: Path) -> None:
 
     files = plots.draw(results, folder)
     (folder / RESULTS).write_text(json.dumps(record, indent=1) + "\n")
-    err.print(f"{folder}: {', '.join(path.name for path in files)}, {RESULTS}", markup=False)
+    (folder / TABLES).write_text(_markdown(results, record))
+    names = [*(path.name for path in files), RESULTS, TABLES]
+    err.print(f"{folder}: {', '.join(names)}", markup=False)
+
+
+COLUMNS = ("what", "median", "spread", "ratio", "spread", "to", "target", "note")
 
 
 def _show(results: Results, machine: dict[str, object]) -> None:
-    out.print(", ".join(f"{name} {value}" for name, value in machine.items()), markup=False)
-    for group in dict.fromkeys(row.group for row in results.rows):
-        rows = [_cells(row) for row in results.rows if row.group == group]
-        table(group, ("what", "median", "spread", "ratio", "spread", "to", "target", "note"), rows)
+    out.print(_machine(machine), markup=False)
+    for group, rows in _groups(results):
+        table(group, COLUMNS, rows)
     for part, why in results.skipped.items():
         out.print(f"not measured: {part}: {why}", markup=False)
 
 
+def _markdown(results: Results, record: dict[str, Any]) -> str:
+    """The same tables as a page."""
+    form = "full" if record["full"] else "quick"
+    lines = ["# One run of `vmcoredd bench`", "", f"{_machine(record['machine'])}; {form} form."]
+    for group, rows in _groups(results):
+        lines += ["", f"## {group.capitalize()}", ""]
+        lines += [f"| {' | '.join(map(str, row))} |" for row in (COLUMNS, ["---"] * 8, *rows)]
+    skipped = [f"Not measured: {part}: {why}." for part, why in results.skipped.items()]
+    return "\n".join([*lines, "", *skipped]).rstrip() + "\n"
+
+
+def _machine(machine: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in machine.items())
+
+
+def _groups(results: Results) -> Iterator[tuple[str, list[list[object]]]]:
+    for group in dict.fromkeys(row.group for row in results.rows):
+        yield group, [_cells(row) for row in results.rows if row.group == group]
+
+
 def _cells(row: Row) -> list[object]:
     verdict = f"{row.target}: {row.verdict}" if row.target else ""
-    ratio = (f"{row.ratio.median:,.3g}", _spread(row.ratio)) if row.ratio else ("", "")
-    figure = f"{row.figure.median:,.3g} {row.unit}"
+    ratio = (_number(row.ratio.median), _spread(row.ratio)) if row.ratio else ("", "")
+    figure = f"{_number(row.figure.median)} {row.unit}"
     return [row.what, figure, _spread(row.figure), *ratio, row.against, verdict, row.note]
 
 
 def _spread(series: Series) -> str:
-    return f"{series.low:,.3g} to {series.high:,.3g}"
+    return f"{_number(series.low)} to {_number(series.high)}"
+
+
+def _number(value: float) -> str:
+    """Three digits, and never an exponent of ten."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
