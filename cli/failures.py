@@ -107,6 +107,15 @@ def _place(error: Exception) -> str:
 
 def reported(main: Callable[[], None]) -> int:
     """Runs `main`; its errors become a line on stderr and an exit code."""
+    code = _code_of(main)
+    try:
+        sys.stdout.flush()  # else Python does at its end, and has an exit code of its own
+    except BrokenPipeError:
+        _pipe_closed()
+    return code
+
+
+def _code_of(main: Callable[[], None]) -> int:
     stdout = sys.stdout
     try:
         main()
@@ -115,10 +124,10 @@ def reported(main: Callable[[], None]) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()
-    except SystemExit:
+    except SystemExit as end:
         if sys.stdout is not stdout:  # click found it closed, and put something silent there
             return _pipe_closed()
-        raise
+        return int(end.code or Exit.OK)
     except Exception as error:
         failure = failure_of(error)
         if failure is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def test_wrong_usage_is_code_2_and_says_what_is_wrong(vmcoredd: Run, words: list
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize("words", [["cards", "--faults"], ["cards", "--json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["cards", "--faults"], ["cards", "--json"], ["cache", "list", "--json"]], ids=" ".join
+)
 def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str]) -> None:
     assert unread(*words) == (Exit.OK, "")
 
@@ -74,11 +77,12 @@ def test_a_failure_that_nobody_reads_of_is_one(tmp_path: Path) -> None:
 
 
 def unread(*arguments: object) -> tuple[int, str]:
-    """Exit code and stderr of a command whose output has no reader."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command(*arguments), stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.stderr is not None
-        said = process.stderr.read()
-    return process.returncode, said
+    """Exit code and stderr of a command whose output has no reader, from its beginning on."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as out:
+        errors = subprocess.PIPE
+        done = subprocess.run(
+            command(*arguments), stdout=out, stderr=errors, text=True, check=False
+        )
+    return done.returncode, done.stderr
