@@ -80,9 +80,14 @@ def unread(*arguments: object) -> tuple[int, str]:
     """Exit code and stderr of a command whose output has no reader, from its beginning on."""
     reader, writer = os.pipe()
     os.close(reader)
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with open(writer, "wb") as out:
-        errors = subprocess.PIPE
         done = subprocess.run(
-            command(*arguments), stdout=out, stderr=errors, text=True, check=False
+            command(*arguments),
+            env=buffered,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     return done.returncode, done.stderr
