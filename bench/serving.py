@@ -57,7 +57,15 @@ def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]
             yield program
         finally:
             program.send_signal(signal.SIGTERM)
-            program.wait(PATIENCE)
+            _end(program)
+
+
+def _end(program: subprocess.Popen[str]) -> None:
+    try:
+        program.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        raise ServerFailed(f"process {program.pid} did not end in {PATIENCE:g} s") from None
 
 
 @contextlib.contextmanager

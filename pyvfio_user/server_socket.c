@@ -65,7 +65,7 @@ static void keep_connection(struct server *server, int fd)
     pthread_mutex_unlock(&server->stopping_lock);
 }
 
-/* Wait for a client or for the request to stop. */
+/* Wait for a client or for the request to stop. -1 with EINTR: look at signals and come back. */
 static int wait_for_client(struct server *server, int fd, int timeout_ms)
 {
     struct pollfd pollers[] = {{.fd = server->stop_event, .events = POLLIN},
@@ -90,7 +90,7 @@ int __wrap_accept(int fd, struct sockaddr *address, socklen_t *length)
 {
     if (!serving)
         return __real_accept(fd, address, length);
-    if (wait_for_client(serving, fd, -1) < 0)
+    if (wait_for_client(serving, fd, TICK_MS) < 0)
         return -1;
     int connection = accept4(fd, address, length, SOCK_CLOEXEC);
     if (connection >= 0) {

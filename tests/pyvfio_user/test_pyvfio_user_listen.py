@@ -28,6 +28,31 @@ print("ended", flush=True)
 """
 
 
+UNSEEN = """
+import os, signal, sys, threading
+import pyvfio_user
+
+def send():
+    while "poll" not in open(f"/proc/self/task/{threading.main_thread().native_id}/wchan").read():
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+with pyvfio_user.Server(sys.argv[1]) as server:
+    server.region(0, 4096, lambda offset, data, is_write: None)
+    with server.stopped_by(signal.SIGTERM):
+        threading.Thread(target=send).start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        server.run()
+"""
+"""The signal comes to another thread, so that the server's wait goes on: as if it had come a moment
+before the wait."""
+
+
+def test_a_signal_that_comes_just_before_the_wait_for_a_client_is_not_lost(path: str) -> None:
+    done = subprocess.run([sys.executable, "-c", UNSEEN, path], timeout=20, check=False)
+    assert done.returncode == 0
+
+
 def test_a_socket_s_mode_is_private_unless_told(path: str) -> None:
     with Server(path):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
