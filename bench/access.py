@@ -10,8 +10,8 @@ from bench.machine import Placement, on_cpus, placements
 from bench.measure import Run, Series, interleave
 from bench.plain import plain_server
 from bench.results import Row, Target
-from bench.serving import SPIN, CardServer, serving
-from pyvfio_user import Client
+from bench.serving import CardServer, serving
+from pyvfio_user import SPIN, Client
 
 GROUP = "one access"
 SINGLE, MANY = 1_000, 50_000

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 
 import cudbg
 from bench.dumps import buffer
-from cudbg.container import PIECE_BYTES
+from cudbg.collection import GROUP_BYTES
 from cudbg.placing import Placer
 from cudbg.sinks import Compressing
-
-AREA_BYTES = 16 * PIECE_BYTES
-"""What collectors hand over together."""
 
 MEMORIES = ("EDC0", "EDC1", "MC0", "MC1", "HMA")
 """Entities that come last, and are most of what there is to compress."""
@@ -33,8 +30,8 @@ def compression_alone(raw: memoryview, names: Sequence[str] = tuple(cudbg.NUMBER
 
 
 def _commit(sink: Compressing, data: bytes | memoryview) -> None:
-    for start in range(0, len(data), AREA_BYTES):
-        part = data[start : start + AREA_BYTES]
+    for start in range(0, len(data), GROUP_BYTES):
+        part = data[start : start + GROUP_BYTES]
         area = sink.area(len(part))
         area[:] = part
         sink.commit(area)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bench.dumps import dump
 from bench.machine import on_cpus, placements
 from bench.measure import Series
-from bench.serving import SPIN, CardServer, serving
+from bench.serving import CardServer, serving
+from pyvfio_user import SPIN
 
 
 def rates(rounds: int) -> dict[str, dict[str, Series]]:

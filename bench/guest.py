@@ -16,7 +16,8 @@ from pathlib import Path
 
 from bench.measure import Series, interleave
 from bench.results import Row, Target
-from bench.serving import SPIN, CardServer, serving
+from bench.serving import CardServer, serving
+from pyvfio_user import SPIN
 from qemu import kdump
 from qemu.guest import Adapter
 from qemu.kdump import Flow, Stage

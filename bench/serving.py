@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SPIN = 200e-6
-"""Seconds that a server looks for the next message before it sleeps: its default."""
+from pyvfio_user import SPIN
+
 PATIENCE = 30.0
 
 

@@ -16,8 +16,9 @@ from bench.load import Link, link
 from bench.machine import Placement, anywhere, on_cpus, placements
 from bench.measure import Run, Series, interleave, timed, total
 from bench.results import Row, Target
-from bench.serving import SPIN, CardServer, serving
+from bench.serving import CardServer, serving
 from driver import open_card
+from pyvfio_user import SPIN
 
 GROUP = "dump over the socket"
 LARGE_LE: dict[str, Any] = {"tables": {"hash_filters": True, "hash_tids": 32768}}

@@ -9,12 +9,13 @@ from functools import partial
 from bench.machine import on_cpus, placements
 from bench.measure import Run, Series, interleave, timed
 from bench.results import Row
-from bench.serving import SPIN, CardServer, serving
+from bench.serving import CardServer, serving
 from chip import Chip
 from chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
 from cudbg.io import Column, Io, Op, Read, Write
 from driver import Adapter
 from driver.socket import Socket
+from pyvfio_user import SPIN
 
 GROUP = "memory window"
 LARGE = (2, 0x60000, 128 << 10)

@@ -22,7 +22,7 @@ from cudbg.order import NUMBERS, ORDER
 from cudbg.placing import Placer
 from cudbg.sinks import Compressing, Direct, Sink
 
-_GROUP = 16 * PIECE_BYTES
+GROUP_BYTES = 16 * PIECE_BYTES
 """Pieces of a memory that are asked for together, when they surely fit."""
 
 
@@ -221,7 +221,7 @@ class _Context:
         """Bytes of pieces that surely fit together, or of one; what was handed out is written."""
         while size:
             self.commit()
-            group = min(size, _GROUP)
+            group = min(size, GROUP_BYTES)
             if not self._sink.fits(group):
                 group = min(size, PIECE_BYTES)
             yield group

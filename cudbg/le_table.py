@@ -135,7 +135,7 @@ class TableReader:
         if it cannot be read."""
         covered = self._covered()
         visited = [tid for tid in tids if tid not in covered]
-        kept = [record for record in takewhile(bool, map(self._found.get, visited)) if record]
+        kept = list(takewhile(bool, (self._found.get(tid, b"") for tid in visited)))
         if len(kept) < len(visited):
             tid = visited[len(kept)]
             record = self._read_one(tid)

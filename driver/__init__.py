@@ -36,16 +36,18 @@ def open(
     path: str | os.PathLike[str],
     *,
     deadline: float = 5.0,
-    spin: float = 200e-6,
+    spin: float | None = None,
     trace: Callable[[str], None] | None = None,
 ) -> Adapter:
-    """The adapter that a vfio-user server offers at `path`.
+    """The adapter that a vfio-user server offers at `path`. `deadline` and `spin` (None: the
+    default) are those of `pyvfio_user.Client`.
 
     ProbeError, DeadDevice, and `pyvfio_user`'s errors if there is no such server.
     """
     from driver.socket import Socket
+    from pyvfio_user import SPIN
 
-    transport = Socket(path, deadline, spin)
+    transport = Socket(path, deadline, SPIN if spin is None else spin)
     try:
         return _adapter(transport, trace)
     except BaseException:

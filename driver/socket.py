@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from driver.engine import EngineIo, EngineSpace
-from pyvfio_user import Client
+from pyvfio_user import SPIN, Client
 
 _BAR0, _CONFIG = 0, 7  # VFIO's region indexes
 
@@ -14,7 +14,7 @@ class Socket:
     """A connection to the server at `path`; see `pyvfio_user.Client` for deadlines and errors."""
 
     def __init__(
-        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 200e-6
+        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = SPIN
     ) -> None:
         self.client = Client(path, deadline, spin)
 

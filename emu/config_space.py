@@ -170,15 +170,11 @@ class ConfigSpace:
         """Writes what may be written; AccessError past the end."""
         self._check(offset, len(data), "write")
         touched = slice(offset, offset + len(data))
-        old, mask, clears, value = (
-            int.from_bytes(part, "little")
-            for part in (
-                self._memory[touched],
-                self._writable[touched],
-                self._clears[touched],
-                data,
-            )
+        old, mask, clears = (
+            int.from_bytes(part[touched], "little")
+            for part in (self._memory, self._writable, self._clears)
         )
+        value = int.from_bytes(data, "little")
         new = (old & ~mask | value & mask) & ~(value & clears)
         self._memory[touched] = new.to_bytes(len(data), "little")
         if _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from chip.pci import Bar
 from emu.card import Card
 from emu.config_space import MSIX_VECTORS
-from pyvfio_user import Area, NativeAccess, ResetReason, Server
+from pyvfio_user import SPIN, Area, NativeAccess, ResetReason, Server
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -24,7 +24,7 @@ def serve(
     mode: int = 0o600,
     owner: str | int | None = None,
     deadline: float = 5.0,
-    spin: float = 200e-6,
+    spin: float = SPIN,
 ) -> None:
     """Serves one client after another until SIGTERM or SIGINT; nothing is left behind.
 

@@ -20,10 +20,11 @@ from .errors import (
     Timeout,
     VfioUserError,
 )
-from .protocol import Capabilities, Command, DmaFlag, IrqIndex, RegionFlag
+from .protocol import SPIN, Capabilities, Command, DmaFlag, IrqIndex, RegionFlag
 from .server import Server, library_version
 
 __all__ = [
+    "SPIN",
     "Access",
     "Area",
     "Capabilities",

@@ -26,7 +26,7 @@ from ._client import ffi, lib
 from .connection import REPLY_MAX, Connection, Counters
 from .device import DeviceInfo, Irq, Region
 from .errors import ProtocolError
-from .protocol import Capabilities, Command, DmaFlag, IrqIndex, IrqSet
+from .protocol import SPIN, Capabilities, Command, DmaFlag, IrqIndex, IrqSet
 
 COUNT_MAX = 256  # regions or interrupt indexes of a device
 
@@ -43,7 +43,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = 200e-6
+        self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = SPIN
     ) -> None:
         self._connection = Connection(os.fspath(path), deadline, spin)
         self._fds: list[int] = []

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 MAJOR, MINOR = 0, 1
 MAX_TRANSFER = 1 << 20  # max_data_xfer_size where a peer names none
 MAX_FDS = 8  # descriptors in one message that we take
+SPIN = 200e-6  # seconds that either end looks for the next message before it sleeps, unless told
 PATH_MAX = 107  # bytes of a unix socket's path (unix(7)), its NUL aside
 
 VERSION = struct.Struct("<HH")

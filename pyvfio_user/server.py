@@ -35,7 +35,7 @@ from ._server import ffi, lib
 from .callbacks import Access, Callbacks, NativeAccess, logger
 from .device import Area
 from .errors import ListenError, Refused, ServerUnavailable
-from .protocol import IrqIndex
+from .protocol import SPIN, IrqIndex
 
 CONFIG = 7  # VFU_PCI_DEV_CFG_REGION_IDX
 VFU_READ, VFU_WRITE, VFU_MEM, VFU_ALWAYS_CB = 1, 2, 4, 8  # VFU_REGION_FLAG_*
@@ -60,7 +60,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         mode: int = 0o600,
         owner: str | int | None = None,
         deadline: float = 5.0,
-        spin: float = 200e-6,
+        spin: float = SPIN,
     ) -> None:
         reason = lib.server_unavailable()
         if reason:

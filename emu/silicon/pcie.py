@@ -15,7 +15,7 @@ from emu.silicon.model import Model, fault, writes
 
 FUNCTIONS = 8
 FOREVER = (1 << 64) - 1
-"""Looks at a flag."""
+"""Looks at a flag: as many as C can count."""
 
 
 class Page(NamedTuple):
