@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := setup.py cffi_build.py $(wildcard pyvfio_user/*.[ch] emu/*.[ch] driver/*.[ch] bench/*.[ch])
+SOURCES := $(wildcard *.py */*.[ch] pyvfio_user/*.py pyvfio_user/src/*/*.[ch] pyvfio_user/src/*/include/*/*.h)
 
 .PHONY: help demo test check test-kernels bench clean
 
@@ -25,6 +25,7 @@ check: .venv/ready-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	cd pyvfio_user && ../$(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
 
 test-kernels: .venv/ready-test
@@ -34,8 +35,8 @@ test-kernels: .venv/ready-test
 bench: .venv/ready-test
 	$(BIN)/vmcoredd bench --output docs/plots
 
-.venv/pip: pyproject.toml debs/install.py
-	@$(PYTHON) -m debs.install build
+.venv/pip: pyproject.toml pyvfio_user/pyproject.toml debs/install.py
+	@$(PYTHON) -m vmcoredd.debs.install build
 	@echo "making a virtual environment in .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=77" "cffi>=1.16"
@@ -44,14 +45,14 @@ bench: .venv/ready-test
 .venv/ready: .venv/pip $(SOURCES)
 	@echo "building the C cores and installing vmcoredd into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-		--config-settings editable_mode=compat --editable .
+		--config-settings editable_mode=compat --editable ./pyvfio_user --editable .
 	@touch $@
 
 .venv/ready-test: .venv/ready
-	@$(PYTHON) -m debs.install test
+	@$(PYTHON) -m vmcoredd.debs.install test
 	@echo "installing what the tests need into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-		--config-settings editable_mode=compat --editable ".[test,guest,bench]"
+		--config-settings editable_mode=compat --editable ./pyvfio_user --editable ".[test,guest,bench]"
 	@touch $@
 
 clean:

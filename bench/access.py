@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from bench.load import Load
-from bench.machine import Placement, on_cpus, placements
-from bench.measure import Run, Series, interleave
-from bench.plain import plain_server
-from bench.results import Row, Target
-from bench.serving import CardServer, serving
 from pyvfio_user import SPIN, Client
+from vmcoredd.bench.load import Load
+from vmcoredd.bench.machine import Placement, on_cpus, placements
+from vmcoredd.bench.measure import Run, Series, interleave
+from vmcoredd.bench.plain import plain_server
+from vmcoredd.bench.results import Row, Target
+from vmcoredd.bench.serving import CardServer, serving
 
 GROUP = "one access"
 SINGLE, MANY = 1_000, 50_000

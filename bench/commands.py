@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import timed
+from vmcoredd.bench.measure import timed
 
 
 class CommandFailed(Exception):
@@ -33,7 +33,7 @@ def vmcoredd(*arguments: str) -> Ran:
 
         def run() -> None:
             nonlocal done
-            command = [sys.executable, "-m", "bench.peak", file.name, *arguments]
+            command = [sys.executable, "-m", "vmcoredd.bench.peak", file.name, *arguments]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
 
         seconds = timed(run)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cudbg
-from bench.dumps import buffer
-from cudbg.collection import GROUP_BYTES
-from cudbg.placing import Placer
-from cudbg.sinks import Compressing
+from vmcoredd import cudbg
+from vmcoredd.bench.dumps import buffer
+from vmcoredd.cudbg.collection import GROUP_BYTES
+from vmcoredd.cudbg.placing import Placer
+from vmcoredd.cudbg.sinks import Compressing
 
 MEMORIES = ("EDC0", "EDC1", "MC0", "MC1", "HMA")
 """Entities that come last, and are most of what there is to compress."""

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-import cudbg
-from bench.measure import timed
-from cudbg.collection import Report
-from cudbg.io import Counts, Io
-from cudbg.window import Memory, Window
-from driver import Adapter
-from driver.socket import Socket
 from pyvfio_user.connection import Counters
+
+from vmcoredd import cudbg
+from vmcoredd.bench.measure import timed
+from vmcoredd.cudbg.collection import Report
+from vmcoredd.driver import Adapter
+from vmcoredd.driver.socket import Socket
+from vmcoredd.hw.io import Counts, Io
+from vmcoredd.hw.window import Memory, Window
 
 SAMPLE = ("RSS_VF_CONF", "TP_INDIRECT", "PM_INDIRECT", "UP_CIM_INDIRECT", "CIM_QCFG", "RSS")
 """Entities that stand for all registers, where one access at a time is sampled."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench.dumps import dump
-from bench.machine import on_cpus, placements
-from bench.measure import Series
-from bench.serving import CardServer, serving
 from pyvfio_user import SPIN
+from vmcoredd.bench.dumps import dump
+from vmcoredd.bench.machine import on_cpus, placements
+from vmcoredd.bench.measure import Series
+from vmcoredd.bench.serving import CardServer, serving
 
 
 def rates(rounds: int) -> dict[str, dict[str, Series]]:

@@ -9,15 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cudbg
-import emu
-import vmcore
-from bench.commands import vmcoredd
-from bench.dumps import buffer
-from bench.measure import Run, Series, interleave, timed
-from bench.results import Row, Target
-from bench.serving import CardServer, serving
-from driver import dump_name, open_card
+from vmcoredd import cudbg, emu, vmcore
+from vmcoredd.bench.commands import vmcoredd
+from vmcoredd.bench.dumps import buffer
+from vmcoredd.bench.measure import Run, Series, interleave, timed
+from vmcoredd.bench.results import Row, Target
+from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.driver import dump_name, open_card
 
 GROUP = "files and memory"
 MIB = 1 << 20

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-from bench.dumps import buffer
-from bench.load import Link
-from cudbg.io import Counts, Io, Number, Op, Put, Read, Rows, Space, Write, number, table_of
-from driver import Adapter
-from driver.socket import Socket
+from vmcoredd.bench.dumps import buffer
+from vmcoredd.bench.load import Link
+from vmcoredd.driver import Adapter
+from vmcoredd.driver.socket import Socket
+from vmcoredd.hw.io import Counts, Io, Number, Op, Put, Read, Rows, Space, Write, number, table_of
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Unavoidable:
 
 
 class Counting:
-    """A `cudbg.io.Space` that counts what its programs need, and has another one run them."""
+    """A `hw.io.Space` that counts what its programs need, and has another one run them."""
 
     def __init__(self, space: Space, found: Unavoidable) -> None:
         self._space, self._found = space, found
@@ -96,7 +96,7 @@ class Counting:
 
 
 class CountingIo(Counting):
-    """A `cudbg.io.Io` of that kind: configuration space is counted as well."""
+    """A `hw.io.Io` of that kind: configuration space is counted as well."""
 
     def __init__(self, io: Io, found: Unavoidable) -> None:
         super().__init__(io, found)

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.measure import Series, interleave
-from bench.results import Row, Target
-from bench.serving import CardServer, serving
 from pyvfio_user import SPIN
-from qemu import kdump
-from qemu.guest import Adapter
-from qemu.kdump import Flow, Stage
-from qemu.parts import Options, Parts, obtain
+from vmcoredd.bench.measure import Series, interleave
+from vmcoredd.bench.results import Row, Target
+from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.qemu import kdump
+from vmcoredd.qemu.guest import Adapter
+from vmcoredd.qemu.kdump import Flow, Stage
+from vmcoredd.qemu.parts import Options, Parts, obtain
 
 GROUP = "guest"
 EDC_MIB = 4

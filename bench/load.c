@@ -4,7 +4,7 @@
 
 #include "pyvfio_user/io.h"
 
-#include "bench/load.h"
+#include "vmcoredd/bench/load.h"
 
 static int64_t now_ns(void)
 {

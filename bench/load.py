@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from bench._cffi import ffi, lib
-from chip.pci import Bar
 from pyvfio_user import Client
+from vmcoredd.bench._cffi import ffi, lib
+from vmcoredd.chip.pci import Bar
 
 BULK_BYTES = 32 << 10
 """Of one bulk read."""

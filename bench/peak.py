@@ -15,7 +15,7 @@ from pathlib import Path
 
 def main() -> None:
     """The command's exit code is this program's."""
-    from cli.main import main as command
+    from vmcoredd.cli.main import main as command
 
     file = Path(sys.argv.pop(1))
     try:

@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import debs
-from bench.serving import running
-from debs import libvfio_user
+from vmcoredd import debs
+from vmcoredd.bench.serving import running
+from vmcoredd.debs import libvfio_user
 
 SOURCE = Path(__file__).with_name("plain_server.c")
 FLAGS = ("-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Series
-from bench.results import Results
+from vmcoredd.bench.measure import Series
+from vmcoredd.bench.results import Results
 
 Curves = Mapping[str, Mapping[Any, Series]]
 REMEDY = "matplotlib is missing: `pip install 'vmcoredd[bench]'`, or leave out --output"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.measure import Series
+from vmcoredd.bench.measure import Series
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.commands import vmcoredd
-from bench.machine import children_seconds
-from bench.measure import Series
-from bench.results import Row
-from bench.serving import CardServer, serving
+from vmcoredd.bench.commands import vmcoredd
+from vmcoredd.bench.machine import children_seconds
+from vmcoredd.bench.measure import Series
+from vmcoredd.bench.results import Row
+from vmcoredd.bench.serving import CardServer, serving
 
 GROUP = "scale"
 COUNTS = (1, 2, 4, 8, 16)

@@ -6,8 +6,8 @@ import json
 import os
 import sys
 
-from emu import Card
-from emu.server import serve
+from vmcoredd.emu import Card
+from vmcoredd.emu.server import serve
 
 
 def main() -> None:

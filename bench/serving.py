@@ -40,7 +40,7 @@ def serving(server: CardServer) -> Iterator[Path]:
     with _folder() as folder:
         path = folder / "card.sock"
         argument = json.dumps(options | {"path": str(path)})
-        with running([sys.executable, "-m", "bench.server", argument], folder / "log"):
+        with running([sys.executable, "-m", "vmcoredd.bench.server", argument], folder / "log"):
             yield path
 
 

@@ -8,17 +8,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import emu
-from bench.compressing import MEMORIES, compression_alone
-from bench.dumps import buffer, dump, reads, sampled_read
-from bench.floor import Unavoidable, unavoidable
-from bench.load import Link, link
-from bench.machine import Placement, anywhere, on_cpus, placements
-from bench.measure import Run, Series, interleave, timed, total
-from bench.results import Row, Target
-from bench.serving import CardServer, serving
-from driver import open_card
 from pyvfio_user import SPIN
+from vmcoredd import emu
+from vmcoredd.bench.compressing import MEMORIES, compression_alone
+from vmcoredd.bench.dumps import buffer, dump, reads, sampled_read
+from vmcoredd.bench.floor import Unavoidable, unavoidable
+from vmcoredd.bench.load import Link, link
+from vmcoredd.bench.machine import Placement, anywhere, on_cpus, placements
+from vmcoredd.bench.measure import Run, Series, interleave, timed, total
+from vmcoredd.bench.results import Row, Target
+from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.driver import open_card
 
 GROUP = "dump over the socket"
 LARGE_LE: dict[str, Any] = {"tables": {"hash_filters": True, "hash_tids": 32768}}

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import access, entities, files, guest, scale, socket_dump, windows
-from bench.part import Part
-from bench.results import Results, Row
-from debs import Unavailable
-from qemu.errors import GuestError
+from vmcoredd.bench import access, entities, files, guest, scale, socket_dump, windows
+from vmcoredd.bench.part import Part
+from vmcoredd.bench.results import Results, Row
+from vmcoredd.debs import Unavailable
+from vmcoredd.qemu.errors import GuestError
 
 Say = Callable[[str], None]
 QUICK_ROUNDS, FULL_ROUNDS = 3, 5

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
-from bench.machine import on_cpus, placements
-from bench.measure import Run, Series, interleave, timed
-from bench.results import Row
-from bench.serving import CardServer, serving
-from chip import Chip
-from chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
-from cudbg.io import Column, Io, Op, Read, Write
-from driver import Adapter
-from driver.socket import Socket
 from pyvfio_user import SPIN
+from vmcoredd.bench.machine import on_cpus, placements
+from vmcoredd.bench.measure import Run, Series, interleave, timed
+from vmcoredd.bench.results import Row
+from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.chip import Chip
+from vmcoredd.chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
+from vmcoredd.driver import Adapter
+from vmcoredd.driver.socket import Socket
+from vmcoredd.hw.io import Column, Io, Op, Read, Write
 
 GROUP = "memory window"
 LARGE = (2, 0x60000, 128 << 10)

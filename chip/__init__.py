@@ -4,9 +4,12 @@
 chip it is.
 """
 
-from chip.model import T5, T6, Chip, chip_of_device
-from chip.register import BAR0, Field, Place, Register, UnknownRegister
-from chip.table import Registers
+if __name__ != "vmcoredd.chip":
+    raise ImportError("import vmcoredd.chip, not chip")
+
+from vmcoredd.chip.model import T5, T6, Chip, chip_of_device
+from vmcoredd.chip.register import BAR0, Field, Place, Register, UnknownRegister
+from vmcoredd.chip.table import Registers
 
 __all__ = [
     "BAR0",

@@ -1,4 +1,4 @@
-/* Made by `python -m chip.generate` from the tables in chip/registers/; do not edit. */
+/* Made by `python -m vmcoredd.chip.generate` from the tables in chip/registers/; do not edit. */
 
 #define SGE_DEBUG_INDEX 0x010cc
 #define SGE_DEBUG_DATA_HIGH 0x010d0

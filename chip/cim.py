@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chip.register import Field, parse_fields
+from vmcoredd.chip.register import Field, parse_fields
 
 
 class Queue(NamedTuple):

@@ -10,8 +10,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from chip.model import T5, T6, Chip
-from chip.register import Field, parse_fields
+from vmcoredd.chip.model import T5, T6, Chip
+from vmcoredd.chip.register import Field, parse_fields
 
 WORDS = 6
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum, unique
 
-from chip.layout import BigStruct, u8, u16, u32, u64
+from vmcoredd.chip.layout import BigStruct, u8, u16, u32, u64
 
 FORMAT_BYTES = 192
 PARAMS = 8

@@ -1,4 +1,4 @@
-"""`python -m chip.generate [--check]`: what is made from the tables, for C and for people.
+"""`python -m vmcoredd.chip.generate [--check]`: what is made from the tables, for C and for people.
 
 Writes `chip/chip.h`, `docs/registers.md` and `docs/registers-indirect.md`; with `--check` it writes
 nothing, names those that are not as they should be, and exits with 1 if there are any.
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from chip import BAR0, T5, T6, Chip, Register
-from chip import register as vocabulary
+from vmcoredd.chip import BAR0, T5, T6, Chip, Register
+from vmcoredd.chip import register as vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 CHIPS = (T5, T6)
-NOTE = "Made by `python -m chip.generate` from the tables in chip/registers/; do not edit."
+NOTE = "Made by `python -m vmcoredd.chip.generate` from the tables in chip/registers/; do not edit."
 ACTING = ("rs", "index", "data", "request", "strobe", "window")
 """Accesses that do more than store: C code has to know these registers, and their fields."""
 
@@ -146,7 +146,7 @@ def stale() -> list[Path]:
 def main(arguments: list[str]) -> int:
     """Write what is stale; with `--check`, only say so. Returns the exit code."""
     if arguments not in ([], ["--check"]):
-        print("usage: python -m chip.generate [--check]", file=sys.stderr)
+        print("usage: python -m vmcoredd.chip.generate [--check]", file=sys.stderr)
         return 2
     found = stale()
     for path in found:

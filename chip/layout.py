@@ -13,11 +13,12 @@ Fields narrower than a word are written as the register tables write them,
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Iterable, Iterator
 from ctypes import sizeof
 from typing import Any, ClassVar, Self
 
-from chip.register import parse_fields
+from vmcoredd.chip.register import parse_fields
 
 __all__ = [
     "BigStruct",
@@ -30,11 +31,15 @@ __all__ = [
     "i32",
     "little_word",
     "reserved",
+    "signed",
     "sizeof",
     "u8",
     "u16",
+    "u16s",
     "u32",
+    "u32s",
     "u64",
+    "u64s",
     "word",
 ]
 
@@ -206,3 +211,24 @@ def _short(value: Any) -> str:
     if isinstance(value, ctypes.Array):
         return bytes(value).hex() if value._type_ is u8 else repr(list(value))
     return f"{value:#x}" if isinstance(value, int) else repr(value)
+
+
+def u16s(data: bytes | bytearray | memoryview) -> tuple[int, ...]:
+    """The 16-bit words of `data`."""
+    return struct.unpack(f"<{len(data) // 2}H", data)
+
+
+def u32s(data: bytes | bytearray | memoryview) -> tuple[int, ...]:
+    """The 32-bit words of `data`."""
+    return struct.unpack(f"<{len(data) // 4}I", data)
+
+
+def u64s(data: bytes | bytearray | memoryview) -> tuple[int, ...]:
+    """The 64-bit words of `data`."""
+    return struct.unpack(f"<{len(data) // 8}Q", data)
+
+
+def signed(word: int) -> int:
+    """The low 32 bits as a signed number."""
+    word &= 0xFFFFFFFF
+    return word - (1 << 32) if word >> 31 else word

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chip.le import RESPONSE_WORDS
-from chip.register import parse_fields
+from vmcoredd.chip.le import RESPONSE_WORDS
+from vmcoredd.chip.register import parse_fields
 
 _IPV6 = 0x8000
 _FLAGS = RESPONSE_WORDS - 1

@@ -10,16 +10,16 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from chip.spans import IndirectRange, Range, indirect_ranges, word_ranges
-from chip.table import Registers
+from vmcoredd.chip.spans import IndirectRange, Range, indirect_ranges, word_ranges
+from vmcoredd.chip.table import Registers
 
 if TYPE_CHECKING:
-    from chip.cim import Cim
-    from chip.le import Le
-    from chip.memory import Memory
-    from chip.mps import Mps
-    from chip.sge import Sge
-    from chip.tp import Tp
+    from vmcoredd.chip.cim import Cim
+    from vmcoredd.chip.le import Le
+    from vmcoredd.chip.memory import Memory
+    from vmcoredd.chip.mps import Mps
+    from vmcoredd.chip.sge import Sge
+    from vmcoredd.chip.tp import Tp
 
 
 class Chip:
@@ -66,7 +66,7 @@ class Chip:
 
     def _part(self, module: str) -> Any:
         """The chip's record in a part's file, loaded when asked for: programs start sooner."""
-        return getattr(import_module(f"chip.{module}"), self.name.upper())
+        return getattr(import_module(f"vmcoredd.chip.{module}"), self.name.upper())
 
     @cached_property
     def cim(self) -> Cim:

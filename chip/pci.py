@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from chip.layout import LittleStruct, little_word, u8, u16, u32
+from vmcoredd.chip.layout import LittleStruct, little_word, u8, u16, u32
 
 VENDOR_CHELSIO = 0x1425
 CLASS_ETHERNET = 0x020000

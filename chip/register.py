@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from typing import NamedTuple
 
-from chip import csvfile
+from vmcoredd.chip import csvfile
 
 BAR0 = "bar0"
 """The space a plain access to BAR0 reaches; every other is reached through an index port."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from chip import csvfile
+from vmcoredd.chip import csvfile
 
 
 class Range(NamedTuple):

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-from chip import csvfile
-from chip.csvfile import Row
-from chip.register import BAR0, Place, Register, UnknownRegister
+from vmcoredd.chip import csvfile
+from vmcoredd.chip.csvfile import Row
+from vmcoredd.chip.register import BAR0, Place, Register, UnknownRegister
 
 _FOLDER = "registers"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from chip.register import Field, parse_fields
+from vmcoredd.chip.register import Field, parse_fields
 
 BYTES = 128
 _PART = 16

@@ -13,7 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from cli.output import err, visible
+from vmcoredd.cli.output import err, visible
 
 STDOUT = 1
 
@@ -53,26 +53,31 @@ class Failure(NamedTuple):
 
 
 FAILURES = (
-    Failure("bench.plots", "NoPlots", Exit.UNAVAILABLE),
-    Failure("bench.serving", "ServerFailed", Exit.FAILED),
-    Failure("bench.commands", "CommandFailed", Exit.FAILED),
-    Failure("vmcore.errors", "FormatError", Exit.BAD_FILE),
-    Failure("vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists them"),
-    Failure("vmcore.errors", "OutputExists", Exit.FAILED, "--force replaces it"),
-    Failure("vmcore.errors", "VmcoreError", Exit.FAILED),
-    Failure("cudbg.errors", "FormatError", Exit.BAD_FILE),
-    Failure("cudbg", "UnknownEntity", Exit.USAGE),
-    Failure("cudbg", "NoSuchEntity", Exit.USAGE, "`vmcoredd show FILE` lists the entities"),
-    Failure("cudbg.errors", "CudbgError", Exit.NO_DEVICE),
-    Failure("emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the profiles"),
-    Failure("emu.errors", "NoSuchFault", Exit.USAGE),
-    Failure("emu.errors", "EmuError", Exit.FAILED),
-    Failure("driver.errors", "DriverError", Exit.NO_DEVICE),
+    Failure("vmcoredd.bench.plots", "NoPlots", Exit.UNAVAILABLE),
+    Failure("vmcoredd.bench.serving", "ServerFailed", Exit.FAILED),
+    Failure("vmcoredd.bench.commands", "CommandFailed", Exit.FAILED),
+    Failure("vmcoredd.vmcore.errors", "FormatError", Exit.BAD_FILE),
+    Failure("vmcoredd.vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists them"),
+    Failure("vmcoredd.vmcore.errors", "OutputExists", Exit.FAILED, "--force replaces it"),
+    Failure("vmcoredd.vmcore.errors", "VmcoreError", Exit.FAILED),
+    Failure("vmcoredd.cudbg.errors", "FormatError", Exit.BAD_FILE),
+    Failure("vmcoredd.cudbg", "UnknownEntity", Exit.USAGE),
+    Failure(
+        "vmcoredd.cudbg", "NoSuchEntity", Exit.USAGE, "`vmcoredd show FILE` lists the entities"
+    ),
+    Failure("vmcoredd.cudbg.errors", "CudbgError", Exit.NO_DEVICE),
+    Failure("vmcoredd.hw.errors", "DeviceError", Exit.NO_DEVICE),
+    Failure(
+        "vmcoredd.emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the profiles"
+    ),
+    Failure("vmcoredd.emu.errors", "NoSuchFault", Exit.USAGE),
+    Failure("vmcoredd.emu.errors", "EmuError", Exit.FAILED),
+    Failure("vmcoredd.driver.errors", "DriverError", Exit.NO_DEVICE),
     Failure("pyvfio_user.errors", "ServerUnavailable", Exit.UNAVAILABLE),
     Failure("pyvfio_user.errors", "ListenError", Exit.FAILED),
     Failure("pyvfio_user.errors", "VfioUserError", Exit.NO_DEVICE),
-    Failure("debs.errors", "Unavailable", Exit.UNAVAILABLE),
-    Failure("qemu.errors", "GuestError", Exit.FAILED),
+    Failure("vmcoredd.debs.errors", "Unavailable", Exit.UNAVAILABLE),
+    Failure("vmcoredd.qemu.errors", "GuestError", Exit.FAILED),
 )
 """Looked up in this order; a room that was never imported cannot have raised anything."""
 

@@ -7,9 +7,21 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import bench, cache, cards, demo, diff, dump, emulate, extract, guest, notes, show
-from cli.failures import MEANINGS, reported
-from cli.output import out
+from vmcoredd.cli.commands import (
+    bench,
+    cache,
+    cards,
+    demo,
+    diff,
+    dump,
+    emulate,
+    extract,
+    guest,
+    notes,
+    show,
+)
+from vmcoredd.cli.failures import MEANINGS, reported
+from vmcoredd.cli.output import out
 
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cli.output import err
+from vmcoredd.cli.output import err
 
 if TYPE_CHECKING:
-    from cudbg import Collected
+    from vmcoredd.cudbg import Collected
 
 Advance = Callable[[int, int], None]
 """Called with what is done and the total, in bytes."""

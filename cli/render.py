@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from cli.output import out, size, visible
-from cudbg.decoded import (
+from vmcoredd.cli.output import out, size, visible
+from vmcoredd.cudbg.decoded import (
     Bytes,
     Column,
     Decoded,

@@ -3,13 +3,17 @@
 Knows registers through an `Io` and nothing of how that reaches them, nor of ELF.
 """
 
-from cudbg.collection import Collected, Report, TooSmall, UnknownEntity, collect
-from cudbg.container import DUMP_SIZE
-from cudbg.decoded import Decoded
-from cudbg.device import Device, MailboxEntry
-from cudbg.dump import Dump, DumpEntity, NoSuchEntity, is_dump
-from cudbg.errors import CudbgError, DeadDevice, DeviceError, FormatError, Status
-from cudbg.order import NUMBERS, ORDER
+if __name__ != "vmcoredd.cudbg":
+    raise ImportError("import vmcoredd.cudbg, not cudbg")
+
+from vmcoredd.cudbg.collection import Collected, Report, TooSmall, UnknownEntity, collect
+from vmcoredd.cudbg.container import DUMP_SIZE
+from vmcoredd.cudbg.decoded import Decoded
+from vmcoredd.cudbg.dump import Dump, DumpEntity, NoSuchEntity, is_dump
+from vmcoredd.cudbg.errors import CudbgError, FormatError, Status
+from vmcoredd.cudbg.order import NUMBERS, ORDER
+from vmcoredd.hw.device import Device, MailboxEntry
+from vmcoredd.hw.errors import DeadDevice, DeviceError
 
 __all__ = [
     "DUMP_SIZE",

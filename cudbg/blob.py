@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cudbg.container import PIECE_BYTES, PIECE_HEADER_BYTES, ZLIB_PIECE_ID, PieceHeader
-from cudbg.errors import FormatError
+from vmcoredd.cudbg.container import PIECE_BYTES, PIECE_HEADER_BYTES, ZLIB_PIECE_ID, PieceHeader
+from vmcoredd.cudbg.errors import FormatError
 
 
 class _Piece(NamedTuple):

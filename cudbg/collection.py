@@ -10,17 +10,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from chip import Chip
-from chip.firmware import Command
-from cudbg import status
-from cudbg.container import HEADERS_BYTES, PIECE_BYTES, EntityHeader, entity_header_offset
-from cudbg.device import Device
-from cudbg.entity import C, Entity, units
-from cudbg.errors import CudbgError, DeadDevice, DeviceError, Status
-from cudbg.io import Counts, Io
-from cudbg.order import NUMBERS, ORDER
-from cudbg.placing import Placer
-from cudbg.sinks import Compressing, Direct, Sink
+from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware import Command
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.container import HEADERS_BYTES, PIECE_BYTES, EntityHeader, entity_header_offset
+from vmcoredd.cudbg.entity import C, Entity, units
+from vmcoredd.cudbg.errors import CudbgError, Status
+from vmcoredd.cudbg.order import NUMBERS, ORDER
+from vmcoredd.cudbg.placing import Placer
+from vmcoredd.cudbg.sinks import Compressing, Direct, Sink
+from vmcoredd.hw.device import Device
+from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.io import Counts, Io
 
 GROUP_BYTES = 16 * PIECE_BYTES
 """Pieces of a memory that are asked for together, when they surely fit."""

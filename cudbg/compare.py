@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from cudbg.decoded import Bytes, Decoded, Fields, Memory, Table, Text, shown
-from cudbg.dump import Dump, DumpEntity
-from cudbg.errors import FormatError
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Memory, Table, Text, shown
+from vmcoredd.cudbg.dump import Dump, DumpEntity
+from vmcoredd.cudbg.errors import FormatError
 
 _PIECE = 1 << 16
 

@@ -5,7 +5,7 @@ All numbers have their lowest byte first. Source: cudbg_lib_common.h, cudbg_zlib
 
 from __future__ import annotations
 
-from chip.layout import LittleStruct, i32, sizeof, u8, u16, u32, u64
+from vmcoredd.chip.layout import LittleStruct, i32, sizeof, u8, u16, u32, u64
 
 SIGNATURE = 67856866
 VERSION = (1, 14)

@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from chip import Chip, chip_of_device
-from cudbg import status
-from cudbg.blob import Blob
-from cudbg.container import (
+from vmcoredd.chip import Chip, chip_of_device
+from vmcoredd.chip.layout import signed
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.blob import Blob
+from vmcoredd.cudbg.container import (
     COMPRESSION_NONE,
     COMPRESSION_ZLIB,
     ENTITY_HEADER_BYTES,
@@ -25,11 +26,10 @@ from cudbg.container import (
     EntityHeader,
     Header,
 )
-from cudbg.decoded import Bytes, Decoded
-from cudbg.entity import units
-from cudbg.errors import CudbgError, FormatError
-from cudbg.order import NUMBERS, ORDER
-from cudbg.words import signed
+from vmcoredd.cudbg.decoded import Bytes, Decoded
+from vmcoredd.cudbg.entity import units
+from vmcoredd.cudbg.errors import CudbgError, FormatError
+from vmcoredd.cudbg.order import NUMBERS, ORDER
 
 _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from chip import Chip
-from chip.firmware import Command
-from chip.layout import LittleStruct, sizeof
-from cudbg.decoded import Bytes, Decoded
-from cudbg.device import Device
-from cudbg.errors import FormatError
-from cudbg.io import Io
-from cudbg.order import ORDER
+from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware import Command
+from vmcoredd.chip.layout import LittleStruct, sizeof
+from vmcoredd.cudbg.decoded import Bytes, Decoded
+from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.order import ORDER
+from vmcoredd.hw.device import Device
+from vmcoredd.hw.io import Io
 
 _units: dict[int, Entity] = {}
 
@@ -116,7 +116,7 @@ def entity(number: int, name: str, **parameters: Any) -> Callable[[E], E]:
 @cache
 def units() -> dict[int, Entity]:
     """Every entity that has a unit, by number: all modules of `cudbg.entities` are looked at."""
-    package = importlib.import_module("cudbg.entities")
+    package = importlib.import_module("vmcoredd.cudbg.entities")
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"cudbg.entities.{module.name}")
+        importlib.import_module(f"vmcoredd.cudbg.entities.{module.name}")
     return _units

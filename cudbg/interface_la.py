@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from chip import Chip
-from cudbg.io import Column, Io, Op, Read, Write
+from vmcoredd.chip import Chip
+from vmcoredd.hw.io import Column, Io, Op, Read, Write
 
 
 @contextmanager

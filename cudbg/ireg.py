@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32
-from chip.spans import IndirectRange
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from cudbg.entity import Context, Entity
-from cudbg.errors import DeviceError
-from cudbg.io import Column as Cell
-from cudbg.io import Io, Read, Write
-from cudbg.named import COLUMNS, named
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.spans import IndirectRange
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity
+from vmcoredd.cudbg.named import COLUMNS, named
+from vmcoredd.hw.errors import DeviceError
+from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Io, Read, Write
 
 
 class Record(LittleStruct):

@@ -13,13 +13,12 @@ import struct
 from collections.abc import Sequence
 from itertools import takewhile
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32
-from chip.le import LE_MODE, MAX_POLLS, READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS, Entry
-from cudbg.io import Check, Io, Op, Poll, Put, Read, Write
-from cudbg.io import Column as Cell
-from cudbg.partial import run_rows
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s
+from vmcoredd.chip.le import LE_MODE, MAX_POLLS, READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS, Entry
+from vmcoredd.cudbg.partial import run_rows
+from vmcoredd.hw.io import Check, Io, Op, Poll, Put, Read, Write
+from vmcoredd.hw.io import Column as Cell
 
 
 class Header(LittleStruct):

@@ -10,15 +10,14 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from chip import Chip
-from chip.layout import LittleStruct, u32
-from chip.memory import HIDDEN, MEGABYTE, REGIONS, MemoryType
-from cudbg import status
-from cudbg.errors import Status
-from cudbg.heapsort import heapsort
-from cudbg.io import Io
-from cudbg.ports import read_each
-from cudbg.words import signed
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, signed, u32
+from vmcoredd.chip.memory import HIDDEN, MEGABYTE, REGIONS, MemoryType
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.cudbg.heapsort import heapsort
+from vmcoredd.hw.indirect import read_each
+from vmcoredd.hw.io import Io
 
 HOLES = 3
 """What can follow the regions: ends of memories."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip import Chip
-from chip.register import BAR0
-from cudbg.decoded import Column, Value
+from vmcoredd.chip import Chip
+from vmcoredd.chip.register import BAR0
+from vmcoredd.cudbg.decoded import Column, Value
 
 COLUMNS = (Column("register"), Column("value", "x8"), Column("fields"))
 """Of what `named` gives."""

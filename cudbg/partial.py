@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cudbg.errors import DeadDevice, DeviceError
-from cudbg.io import Io, Op
+from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.io import Io, Op
 
 
 def run_rows(io: Io, ops: Sequence[Op], rows: Sequence[int], out: memoryview) -> int:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import zlib
 from functools import cache
 
-from cudbg import status
-from cudbg.container import (
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.container import (
     COMPRESSION_NONE,
     COMPRESSION_ZLIB,
     DUMP_TYPE_MINI,
@@ -29,7 +29,7 @@ from cudbg.container import (
     PieceHeader,
     entity_header_offset,
 )
-from cudbg.errors import Status
+from vmcoredd.cudbg.errors import Status
 
 _WINDOW_BITS = 12  # cudbg_zlib.h
 _MEMORY_LEVEL = 4

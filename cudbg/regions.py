@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chip import Chip
-from chip.memory import MEMINFO_NAMES, REGIONS
-from cudbg import status
-from cudbg.errors import Status
-from cudbg.meminfo import Extent, Meminfo
-from cudbg.window import Memory
+from vmcoredd.chip import Chip
+from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.cudbg.meminfo import Extent, Meminfo
+from vmcoredd.hw.window import Memory
 
 _WORD = 0xFFFFFFFF
 _INDICES = {region.name: idx for idx, region in enumerate(REGIONS)}

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-from cudbg import status
-from cudbg.errors import Status
-from cudbg.placing import Placer, deflated, deflated_zeros, most_deflated, pieces_of
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.cudbg.placing import Placer, deflated, deflated_zeros, most_deflated, pieces_of
 
 _COMPRESS_BUFFER = 4 << 20
 """A collector may ask for no more at once, if its data are to be compressed

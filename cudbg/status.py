@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cudbg.errors import errno_name
+from vmcoredd.hw.errors import errno_name
 
 NO_MEM = -19
 ENTITY_NOT_FOUND = -24

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chip.layout import LittleStruct, u16, u32
-from cudbg.errors import FormatError
+from vmcoredd.chip.layout import LittleStruct, u16, u32
+from vmcoredd.cudbg.errors import FormatError
 
 _SIGNATURE = 0xCCEDB001  # CUDBG_ENTITY_SIGNATURE
 

@@ -14,6 +14,9 @@ want the same one do not disturb each other. A download that was interrupted goe
 stopped.
 """
 
+if __name__ != "vmcoredd.debs":
+    raise ImportError("import vmcoredd.debs, not debs")
+
 from .cache import Progress, build_once, cache_dir, locked
 from .errors import Unavailable
 from .packages import binaries, manifest, source

@@ -1,4 +1,4 @@
-"""Install what this machine lacks, for one purpose: `python3 -m debs.install build|test`.
+"""Install what this machine lacks, for one purpose: `python3 -m vmcoredd.debs.install build|test`.
 
 Nothing is asked of the package manager as long as everything needed is there, however it came to be
 there: each need is a probe (a command, a C header, a Python module), and only a probe that fails
@@ -72,7 +72,7 @@ def missing(purpose: str) -> list[str]:
 def main(argv: list[str]) -> int:
     """Install what is missing; 0 when everything needed is there afterwards."""
     if len(argv) != 1 or argv[0] not in PURPOSES:
-        print("usage: python3 -m debs.install build|test", file=sys.stderr)
+        print("usage: python3 -m vmcoredd.debs.install build|test", file=sys.stderr)
         return 2
     packages = missing(argv[0])
     if not packages:

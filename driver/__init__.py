@@ -10,15 +10,18 @@ The rest of the package never learns which transport it has.
 
 from __future__ import annotations
 
+if __name__ != "vmcoredd.driver":
+    raise ImportError("import vmcoredd.driver, not driver")
+
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from driver.adapter import Adapter, Summary, Transport, dump_name
-from driver.errors import DriverError, MailboxError, ProbeError
+from vmcoredd.driver.adapter import Adapter, Summary, Transport, dump_name
+from vmcoredd.driver.errors import DriverError, MailboxError, ProbeError
 
 if TYPE_CHECKING:
-    from emu import Card
+    from vmcoredd.emu import Card
 
 __all__ = [
     "Adapter",
@@ -44,8 +47,8 @@ def open(
 
     ProbeError, DeadDevice, and `pyvfio_user`'s errors if there is no such server.
     """
-    from driver.socket import Socket
     from pyvfio_user import SPIN
+    from vmcoredd.driver.socket import Socket
 
     transport = Socket(path, deadline, SPIN if spin is None else spin)
     try:
@@ -57,7 +60,7 @@ def open(
 
 def open_card(card: Card, *, trace: Callable[[str], None] | None = None) -> Adapter:
     """An emulated card in this process; ProbeError."""
-    from driver.inproc import Inproc
+    from vmcoredd.driver.inproc import Inproc
 
     return _adapter(Inproc(card.bar0.access, card.config_access, owner=card), trace)
 
@@ -65,6 +68,6 @@ def open_card(card: Card, *, trace: Callable[[str], None] | None = None) -> Adap
 def _adapter(transport: Transport, trace: Callable[[str], None] | None) -> Adapter:
     if trace is None:
         return Adapter(transport)
-    from driver.trace import traced
+    from vmcoredd.driver.trace import traced
 
     return Adapter(transport, traced(transport.io(), trace))

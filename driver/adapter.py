@@ -9,21 +9,22 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, TypeVar
 
-import cudbg
-from chip import Chip
-from chip.firmware import Command
-from chip.memory import MEMINFO_NAMES
-from chip.pci import Cap
-from cudbg.collection import Progress, Report
-from cudbg.entity import units
-from cudbg.errors import DeviceError, Status
-from cudbg.flash import FIRMWARE_START, Flash
-from cudbg.io import Io
-from cudbg.meminfo import Meminfo, read_meminfo
-from cudbg.pci import find_capability
-from cudbg.vpd import card_vpd, text
-from driver.mailbox import Mailbox
-from driver.probe import Probed, probe
+from vmcoredd import cudbg
+from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware import Command
+from vmcoredd.chip.memory import MEMINFO_NAMES
+from vmcoredd.chip.pci import Cap
+from vmcoredd.cudbg.collection import Progress, Report
+from vmcoredd.cudbg.entity import units
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.cudbg.meminfo import Meminfo, read_meminfo
+from vmcoredd.driver.mailbox import Mailbox
+from vmcoredd.driver.probe import Probed, probe
+from vmcoredd.hw.errors import DeviceError
+from vmcoredd.hw.flash import FIRMWARE_START, Flash
+from vmcoredd.hw.io import Io
+from vmcoredd.hw.pci import find_capability
+from vmcoredd.hw.vpd import card_vpd, text
 
 _FW_VERSION = 4  # struct fw_hdr
 DRIVER_NAME = "cxgb4"

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from cudbg.collection import Collected, Report
-from cudbg.errors import CudbgError
-from driver.adapter import Adapter, Summary
-from driver.errors import DriverError
 from pyvfio_user import VfioUserError
-from vmcore import DeviceDumps, VmcoreError
+from vmcoredd.cudbg.collection import Collected, Report
+from vmcoredd.cudbg.errors import CudbgError
+from vmcoredd.driver.adapter import Adapter, Summary
+from vmcoredd.driver.errors import DriverError
+from vmcoredd.hw.errors import DeviceError
+from vmcoredd.vmcore import DeviceDumps, VmcoreError
 
 Progress = Callable[[int, Collected, int, int], None]
 """The adapter's place, then as `cudbg.collection.Progress`."""
@@ -67,7 +68,7 @@ def _dump(
             _add(adapter, place, outcomes, dumps, progress)
             outcome.report = adapter.report
             outcome.summary = adapter.summary()
-    except (CudbgError, DriverError, VfioUserError, VmcoreError, OSError) as error:
+    except (CudbgError, DeviceError, DriverError, VfioUserError, VmcoreError, OSError) as error:
         outcome.error = error
     finally:
         outcome.finished.set()

@@ -12,7 +12,7 @@
 
 #include "pyvfio_user/io.h"
 
-#include "driver/engine.h"
+#include "vmcoredd/driver/engine.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "registers are used as they come off the bus");
 

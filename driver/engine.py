@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NoReturn, cast
 
-from cudbg.errors import DeadDevice, DeviceError
-from cudbg.io import (
+from vmcoredd.driver._cffi import ffi, lib
+from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.io import (
     Check,
     Column,
     Counts,
@@ -23,11 +24,10 @@ from cudbg.io import (
     Write,
     kept_bytes,
 )
-from driver._cffi import ffi, lib
 
 
 class EngineSpace:
-    """Registers behind the `struct io` at address `io`; see `cudbg.io.Space`.
+    """Registers behind the `struct io` at address `io`; see `hw.io.Space`.
 
     `pipelined=False` makes every access as the kernel does, one after the other: the measure that
     the pipelined way is held against. `owner` keeps the `struct io` alive.
@@ -64,7 +64,7 @@ class EngineSpace:
         return bytes(self.run([Read(offset, count, width)]))
 
     def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
-        """Runs a program; see `cudbg.io.Space.run`."""
+        """Runs a program; see `hw.io.Space.run`."""
         if out is None:
             out = memoryview(bytearray(kept_bytes(ops, rows)))
         run, keep_alive = _lower(ops, rows)
@@ -89,7 +89,7 @@ class EngineSpace:
 
 
 class EngineIo(EngineSpace):
-    """BAR0 behind a `struct io`, and configuration space beside it; see `cudbg.io.Io`."""
+    """BAR0 behind a `struct io`, and configuration space beside it; see `hw.io.Io`."""
 
     def __init__(self, io: int, config: Space, *, owner: object, pipelined: bool = True) -> None:
         super().__init__(io, owner=owner, pipelined=pipelined)

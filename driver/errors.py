@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cudbg.errors import DeviceError
+from vmcoredd.hw.errors import DeviceError
 
 
 class DriverError(Exception):

@@ -4,7 +4,7 @@
 
 #include "pyvfio_user/io.h"
 
-#include "driver/inproc.h"
+#include "vmcoredd/driver/inproc.h"
 
 static int access_now(void *cookie, uint64_t offset, void *data, uint32_t bytes, int is_write)
 {

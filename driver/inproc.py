@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cudbg.io import SingleIo
-from driver._cffi import ffi, lib
-from driver.engine import EngineIo
+from vmcoredd.driver._cffi import ffi, lib
+from vmcoredd.driver.engine import EngineIo
+from vmcoredd.hw.io import SingleIo
 
 ConfigAccess = Callable[[int, int | bytes], bytes]
 """Takes an offset, and a number of bytes to read or the bytes to write."""

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from itertools import chain, repeat
 from typing import TypeVar
 
-from chip import Chip
-from chip.firmware import MAILBOX_BYTES, Command, Op
-from cudbg.device import MailboxEntry
-from cudbg.io import Io
-from cudbg.words import u64s
-from driver.errors import MailboxError
+from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware import MAILBOX_BYTES, Command, Op
+from vmcoredd.chip.layout import u64s
+from vmcoredd.driver.errors import MailboxError
+from vmcoredd.hw.device import MailboxEntry
+from vmcoredd.hw.io import Io
 
 _OWNER_NONE, _OWNER_FW, _OWNER_DRV = 0, 1, 2
 _TIMEOUT_MS = 10_000  # FW_CMD_MAX_TIMEOUT

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chip import Chip, chip_of_device
-from chip.pci import (
+from vmcoredd.chip import Chip, chip_of_device
+from vmcoredd.chip.pci import (
     COMP_TIMEOUT_17S_64S,
     EXP_DEVCTL,
     EXP_DEVCTL2,
@@ -22,12 +22,12 @@ from chip.pci import (
     Cap,
     Command,
 )
-from cudbg.device import AdapterFlag, Device
-from cudbg.errors import DeadDevice, DeviceError
-from cudbg.flash import Flash
-from cudbg.io import Io
-from cudbg.pci import find_capability, update_register
-from driver.errors import ProbeError
+from vmcoredd.driver.errors import ProbeError
+from vmcoredd.hw.device import AdapterFlag, Device
+from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.flash import Flash
+from vmcoredd.hw.io import Io
+from vmcoredd.hw.pci import find_capability, update_register
 
 _ID, _COMMAND = 0x00, 0x04
 _NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # a dead adapter's answer; CIM_PF_NOACCESS

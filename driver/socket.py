@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from driver.engine import EngineIo, EngineSpace
 from pyvfio_user import SPIN, Client
+from vmcoredd.driver.engine import EngineIo, EngineSpace
 
 _BAR0, _CONFIG = 0, 7  # VFIO's region indexes
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chip import Chip, chip_of_device
-from cudbg.io import Counts, Io, SingleIo, Space
+from vmcoredd.chip import Chip, chip_of_device
+from vmcoredd.hw.io import Counts, Io, SingleIo, Space
 
 Out = Callable[[str], None]
 

@@ -4,12 +4,15 @@ card = Card.load("t62100-cr", seed=1): BARs, config space, firmware, memories. `
 one; `profiles()` lists the cards there are, `faults()` what can be made to fail.
 """
 
-from emu.card import Card
-from emu.errors import AccessError, EmuError, ModelError, ProfileError
-from emu.oddity import Oddity
-from emu.profile import Profile, profiles
-from emu.silicon import faults
-from emu.snapshot import Snapshot
+if __name__ != "vmcoredd.emu":
+    raise ImportError("import vmcoredd.emu, not emu")
+
+from vmcoredd.emu.card import Card
+from vmcoredd.emu.errors import AccessError, EmuError, ModelError, ProfileError
+from vmcoredd.emu.oddity import Oddity
+from vmcoredd.emu.profile import Profile, profiles
+from vmcoredd.emu.silicon import faults
+from vmcoredd.emu.snapshot import Snapshot
 
 __all__ = [
     "AccessError",

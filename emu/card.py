@@ -7,21 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chip.pci import CONFIG_BYTES, REGISTERS_BYTES, Bar
-from emu import memory_image
-from emu import profile as profiles
-from emu._cffi import ffi
-from emu.config_space import ConfigSpace
-from emu.core import Core
-from emu.errors import EmuError, NoSuchFault
-from emu.memory import Memories
-from emu.oddity import Oddities
-from emu.profile import Profile
-from emu.silicon import faults, models
-from emu.silicon.model import Model
-from emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
-from emu.snapshot import Snapshot
-from emu.state import State
+from vmcoredd.chip.pci import CONFIG_BYTES, REGISTERS_BYTES, Bar
+from vmcoredd.emu import memory_image
+from vmcoredd.emu import profile as profiles
+from vmcoredd.emu._cffi import ffi
+from vmcoredd.emu.config_space import ConfigSpace
+from vmcoredd.emu.core import Core
+from vmcoredd.emu.errors import EmuError, NoSuchFault
+from vmcoredd.emu.memory import Memories
+from vmcoredd.emu.oddity import Oddities
+from vmcoredd.emu.profile import Profile
+from vmcoredd.emu.silicon import faults, models
+from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
+from vmcoredd.emu.snapshot import Snapshot
+from vmcoredd.emu.state import State
 
 T = TypeVar("T", bound=Model)
 

@@ -1,6 +1,6 @@
 /* Configuration space: reads in C, whatever acts in Python. See core.h. */
 
-#include "emu/internal.h"
+#include "vmcoredd/emu/internal.h"
 #include "pyvfio_user/io.h"
 
 static const region_access entry __attribute__((unused)) = emu_config_access;

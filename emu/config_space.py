@@ -12,17 +12,17 @@ from ctypes import sizeof
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from chip import pci
-from chip.layout import LittleStruct
-from chip.pci import Bar, Cap, ExtCap
-from chip.vpd import WINDOW_BYTES
-from emu._cffi import ffi, lib
-from emu.errors import AccessError
-from emu.vpd import vpd_image
+from vmcoredd.chip import pci
+from vmcoredd.chip.layout import LittleStruct
+from vmcoredd.chip.pci import Bar, Cap, ExtCap
+from vmcoredd.chip.vpd import WINDOW_BYTES
+from vmcoredd.emu._cffi import ffi, lib
+from vmcoredd.emu.errors import AccessError
+from vmcoredd.emu.vpd import vpd_image
 
 if TYPE_CHECKING:
-    from emu.card import Card
-    from emu.space import Space
+    from vmcoredd.emu.card import Card
+    from vmcoredd.emu.space import Space
 
 log = logging.getLogger("emu")
 

@@ -1,6 +1,6 @@
 /* The entry point of every BAR, and what each kind of word does. See core.h. */
 
-#include "emu/internal.h"
+#include "vmcoredd/emu/internal.h"
 #include "pyvfio_user/io.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are kept as the bus carries them");

@@ -12,17 +12,17 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from chip import Chip, Register
-from emu._cffi import ffi, lib
-from emu.decode import Names, described
-from emu.errors import AccessError, ModelError
-from emu.memfd import Memfd
-from emu.memory import Memories
-from emu.oddity import Kind as OddityKind
-from emu.oddity import Oddities, Oddity
-from emu.ports import Ports
-from emu.space import Kind, Space
-from emu.words import Words
+from vmcoredd.chip import Chip, Register
+from vmcoredd.emu._cffi import ffi, lib
+from vmcoredd.emu.decode import Names, described
+from vmcoredd.emu.errors import AccessError, ModelError
+from vmcoredd.emu.memfd import Memfd
+from vmcoredd.emu.memory import Memories
+from vmcoredd.emu.oddity import Kind as OddityKind
+from vmcoredd.emu.oddity import Oddities, Oddity
+from vmcoredd.emu.ports import Ports
+from vmcoredd.emu.space import Kind, Space
+from vmcoredd.emu.words import Words
 
 log = logging.getLogger("emu")
 

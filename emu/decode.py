@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from chip import Chip
-from emu.space import ACCESS, Kind, Space
+from vmcoredd.chip import Chip
+from vmcoredd.emu.space import ACCESS, Kind, Space
 
 
 @cache

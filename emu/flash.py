@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chip import Chip
-from chip.firmware import BootHeader, FirmwareHeader
-from chip.flash import SECTOR_BYTES, START
-from emu.profile import Firmware
+from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware import BootHeader, FirmwareHeader
+from vmcoredd.chip.flash import SECTOR_BYTES, START
+from vmcoredd.emu.profile import Firmware
 
 IMAGE_UNIT, IMAGE_BYTES = 512, 0x60000
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "emu/core.h"
+#include "vmcoredd/emu/core.h"
 
 /* A word was written: run the ports bound to it, now or when it was read often enough. */
 int emu_command_write(struct core *core, struct space *space, uint32_t index, uint32_t value);

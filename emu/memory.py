@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from chip.memory import MEGABYTE, MemoryType
-from emu.errors import ModelError
-from emu.memfd import Memfd
+from vmcoredd.chip.memory import MEGABYTE, MemoryType
+from vmcoredd.emu.errors import ModelError
+from vmcoredd.emu.memfd import Memfd
 
 NAMES = ("edc0", "edc1", "mc0", "mc1", "hma")
 """What profiles call the memories, by the driver's numbers of them."""

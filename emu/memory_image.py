@@ -9,8 +9,8 @@ from __future__ import annotations
 from array import array
 from random import Random
 
-from emu.memory import Memories
-from emu.state.memory_map import MemoryMap, Region
+from vmcoredd.emu.memory import Memories
+from vmcoredd.emu.state.memory_map import MemoryMap, Region
 
 PAGE = 4096
 POOL_PAGES = 64

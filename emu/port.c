@@ -1,6 +1,6 @@
 /* Lookup ports: a command word selects a row of a table, data words show it. See core.h. */
 
-#include "emu/internal.h"
+#include "vmcoredd/emu/internal.h"
 
 /* The first word of the row that the port's registers number; beyond any table if there is no such row. */
 static uint32_t row_start(const struct port *port)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from chip import Register
-from emu._cffi import ffi, lib
-from emu.errors import ModelError
-from emu.space import Kind, Space
-from emu.words import Words
+from vmcoredd.chip import Register
+from vmcoredd.emu._cffi import ffi, lib
+from vmcoredd.emu.errors import ModelError
+from vmcoredd.emu.space import Kind, Space
+from vmcoredd.emu.words import Words
 
 ALL_ONES = 0xFFFFFFFF
 MAX_PORTS = 256

@@ -16,10 +16,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chip import Chip, chip_of_device
-from chip.firmware import PortCaps, PortType
-from emu.errors import ProfileError
-from emu.memory import NAMES
+from vmcoredd.chip import Chip, chip_of_device
+from vmcoredd.chip.firmware import PortCaps, PortType
+from vmcoredd.emu.errors import ProfileError
+from vmcoredd.emu.memory import NAMES
 
 T = TypeVar("T")
 VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
@@ -158,7 +158,7 @@ SECTIONS: dict[str, type[Any]] = {
 
 def profiles() -> list[str]:
     """The names of the profiles that come with the package."""
-    cards = (files("emu") / "cards").iterdir()
+    cards = (files("vmcoredd.emu") / "cards").iterdir()
     return sorted(card.name.removesuffix(".toml") for card in cards if card.name.endswith(".toml"))
 
 
@@ -177,7 +177,7 @@ def _source(name: str | Path) -> Traversable:
         return Path(name)
     if name not in profiles():
         raise ProfileError(name, f"no such card; there are {', '.join(profiles())}")
-    return files("emu") / "cards" / f"{name}.toml"
+    return files("vmcoredd.emu") / "cards" / f"{name}.toml"
 
 
 def _read(source: Traversable) -> str:

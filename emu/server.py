@@ -8,10 +8,10 @@ import signal
 import threading
 from collections.abc import Callable
 
-from chip.pci import Bar
-from emu.card import Card
-from emu.config_space import MSIX_VECTORS
 from pyvfio_user import SPIN, Area, NativeAccess, ResetReason, Server
+from vmcoredd.chip.pci import Bar
+from vmcoredd.emu.card import Card
+from vmcoredd.emu.config_space import MSIX_VECTORS
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 

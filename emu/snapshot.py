@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emu.errors import EmuError
-from emu.memfd import Memfd
-from emu.space import Space
+from vmcoredd.emu.errors import EmuError
+from vmcoredd.emu.memfd import Memfd
+from vmcoredd.emu.space import Space
 
 if TYPE_CHECKING:
-    from emu.card import Card
+    from vmcoredd.emu.card import Card
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
-from emu._cffi import ffi
-from emu.errors import ModelError
+from vmcoredd.emu._cffi import ffi
+from vmcoredd.emu.errors import ModelError
 
 
 class Kind(IntEnum):

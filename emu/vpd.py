@@ -6,11 +6,11 @@ starts the data of T5 and T6. What stands there stands at 0 as well, for others.
 
 from __future__ import annotations
 
-from chip import vpd
-from chip.pci import PF
-from emu.errors import EmuError
-from emu.profile import Profile
-from emu.state.identity import Identity
+from vmcoredd.chip import vpd
+from vmcoredd.chip.pci import PF
+from vmcoredd.emu.errors import EmuError
+from vmcoredd.emu.profile import Profile
+from vmcoredd.emu.state.identity import Identity
 
 VERSION_AT = vpd.virtual_address(vpd.VERSION_ADDRESS, PF) - vpd.BASE
 FILLER, VERSION = "V0", "V1"

@@ -1,6 +1,6 @@
 /* Memory windows: an aperture of BAR0 through which adapter memory is read and written. See core.h. */
 
-#include "emu/internal.h"
+#include "vmcoredd/emu/internal.h"
 
 static const struct memory *memory_at(const struct core *core, uint32_t address)
 {

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chip import Chip, Register
-from emu.errors import ModelError
-from emu.space import Kind, Space
+from vmcoredd.chip import Chip, Register
+from vmcoredd.emu.errors import ModelError
+from vmcoredd.emu.space import Kind, Space
 
 
 class Words:

@@ -11,8 +11,8 @@ import os
 import tempfile
 from pathlib import Path
 
-import debs
-from debs.cache import silent
+from vmcoredd import debs
+from vmcoredd.debs.cache import silent
 
 from .arguments import Machine
 from .errors import RunError

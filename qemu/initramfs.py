@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-import debs
-from debs.cache import build_once, silent
+from vmcoredd import debs
+from vmcoredd.debs.cache import build_once, silent
 
 from . import cpio
 from .errors import BuildError

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-import debs
-import vmcore
-from debs.cache import silent
+from vmcoredd import debs, vmcore
+from vmcoredd.debs.cache import silent
 
 from .errors import CommandFailed, GuestDied, GuestTimeout, RunError
 from .guest import Adapter, Guest, Result

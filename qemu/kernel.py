@@ -16,8 +16,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import debs
-from debs.cache import build_once, silent
+from vmcoredd import debs
+from vmcoredd.debs.cache import build_once, silent
 
 from . import sources
 from .errors import BuildError, GuestError

@@ -13,9 +13,8 @@ import select
 import time
 from pathlib import Path
 
-import debs
-import vmcore
-from debs.cache import silent
+from vmcoredd import debs, vmcore
+from vmcoredd.debs.cache import silent
 
 from .errors import GuestError
 from .monitor import Monitor, MonitorTimeout

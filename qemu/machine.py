@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-import debs
-from debs.cache import silent
+from vmcoredd import debs
+from vmcoredd.debs.cache import silent
 
 from .errors import QemuUnusable
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import debs
-from debs.cache import silent
+from vmcoredd import debs
+from vmcoredd.debs.cache import silent
 
 from . import sources
 from .accelerator import accelerator

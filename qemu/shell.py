@@ -9,8 +9,8 @@ import termios
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import debs
-from debs.cache import silent
+from vmcoredd import debs
+from vmcoredd.debs.cache import silent
 
 from .guest import Adapter
 from .parts import DEFAULTS, Options, Parts, obtain

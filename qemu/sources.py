@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import debs
-from debs.cache import silent
+from vmcoredd import debs
+from vmcoredd.debs.cache import silent
 
 from .errors import GuestError
 

@@ -9,9 +9,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import debs
-from debs.cache import silent
-from debs.sources import codename
+from vmcoredd import debs
+from vmcoredd.debs.cache import silent
+from vmcoredd.debs.sources import codename
 
 from .errors import GuestError
 

@@ -1,6 +1,8 @@
 """The rules between the rooms: who may import whom, and where a generation may be asked for."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,11 @@ ALLOWED = {
     "debs": set(),
     "pyvfio_user": set(),
     "vmcore": set(),
-    "cudbg": {"chip"},
+    "hw": {"chip"},
+    "cudbg": {"chip", "hw"},
     "emu": {"chip", "pyvfio_user"},
-    "driver": {"chip", "cudbg", "pyvfio_user", "vmcore"},
-    "qemu": {"chip", "cudbg", "debs", "driver", "emu", "pyvfio_user", "vmcore"},
+    "driver": {"chip", "cudbg", "hw", "pyvfio_user", "vmcore"},
+    "qemu": {"chip", "cudbg", "debs", "driver", "emu", "hw", "pyvfio_user", "vmcore"},
 }
 """What each room may import of ours; `cli` and `bench` stand on top and may import all."""
 EXCEPTIONS = {
@@ -25,22 +28,30 @@ ROOMS = {*ALLOWED, "cli", "bench"}
 
 def imports(path: Path) -> set[str]:
     """The rooms that a module imports, wherever in it the import stands."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-            if node.module == "qemu" or node.module.startswith("qemu.qmp"):
-                found.discard("qemu")
-    return found & ROOMS
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.removeprefix("vmcoredd.").split(".")[0] for name in names if ours(name)}
+
+
+def folder(room: str) -> Path:
+    """Where the modules of a room are."""
+    return ROOT / "pyvfio_user/src" if room == "pyvfio_user" else ROOT / room
+
+
+def ours(name: str) -> bool:
+    """Is that a module of this project?"""
+    return name.startswith(("vmcoredd.", "pyvfio_user"))
 
 
 @pytest.mark.parametrize("room", sorted(ALLOWED))
 def test_a_room_imports_only_what_stands_below_it(room: str) -> None:
     wrong = [
         f"{name} imports {other}"
-        for path in sorted((ROOT / room).rglob("*.py"))
+        for path in sorted(folder(room).rglob("*.py"))
         for other in imports(path) - ALLOWED[room] - {room}
         if ((name := str(path.relative_to(ROOT))), other) not in EXCEPTIONS
     ]
@@ -52,8 +63,26 @@ def test_every_exception_is_still_needed() -> None:
         assert other in imports(ROOT / name), f"{name} no longer imports {other}"
 
 
+@pytest.mark.parametrize("room", sorted(ROOMS - {"pyvfio_user", "qemu"}))
+def test_a_room_has_one_name_even_where_its_folder_can_be_imported(room: str) -> None:
+    done = python_at_the_root(f"import {room}")
+    assert f"ImportError: import vmcoredd.{room}, not {room}" in done.stderr
+
+
+def test_the_compiled_part_of_a_room_has_one_name() -> None:
+    done = python_at_the_root("import emu._cffi")
+    assert "ImportError: import vmcoredd.emu, not emu" in done.stderr
+
+
 def test_the_guest_room_leaves_its_name_to_qemu_qmp() -> None:
-    assert not (ROOT / "qemu" / "__init__.py").exists()
+    done = python_at_the_root("import qemu.qmp, vmcoredd.qemu.guest\nimport qemu.guest")
+    assert "No module named 'qemu.guest'" in done.stderr
+
+
+def python_at_the_root(code: str) -> subprocess.CompletedProcess[str]:
+    """What Python says of `code` where the rooms' folders are."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_no_code_asks_which_generation_a_chip_is() -> None:

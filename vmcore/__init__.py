@@ -8,10 +8,13 @@
 Knows the kernel's side only: nothing here depends on what a dump holds.
 """
 
-from vmcore.core import ElfCore, Load
-from vmcore.default import default_core
-from vmcore.devicedumps import DeviceDump, DeviceDumps
-from vmcore.errors import (
+if __name__ != "vmcoredd.vmcore":
+    raise ImportError("import vmcoredd.vmcore, not vmcore")
+
+from vmcoredd.vmcore.core import ElfCore, Load
+from vmcoredd.vmcore.default import default_core
+from vmcoredd.vmcore.devicedumps import DeviceDump, DeviceDumps
+from vmcoredd.vmcore.errors import (
     CallbackFailed,
     DumpRefused,
     FormatError,
@@ -20,11 +23,11 @@ from vmcore.errors import (
     OutputUnsuitable,
     VmcoreError,
 )
-from vmcore.notes import Note
-from vmcore.output import Output, check_output
-from vmcore.proc import ProcVmcore, VmcoreFile
-from vmcore.reader import Reader
-from vmcore.writer import write
+from vmcoredd.vmcore.notes import Note
+from vmcoredd.vmcore.output import Output, check_output
+from vmcoredd.vmcore.proc import ProcVmcore, VmcoreFile
+from vmcoredd.vmcore.reader import Reader
+from vmcoredd.vmcore.writer import write
 
 __all__ = [
     "CallbackFailed",

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Set
 
-from vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import FormatError
 
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
 
-from vmcore.elf import EM_X86_64, PT_LOAD, PT_NOTE, Layout, round_up
-from vmcore.elffile import ElfHeaders, read_some
-from vmcore.errors import FormatError
-from vmcore.extents import Extent, Source
-from vmcore.files import identify, open_for_reading
-from vmcore.notes import HEADER, MAX_NOTES
+from vmcoredd.vmcore.elf import EM_X86_64, PT_LOAD, PT_NOTE, Layout, round_up
+from vmcoredd.vmcore.elffile import ElfHeaders, read_some
+from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.extents import Extent, Source
+from vmcoredd.vmcore.files import identify, open_for_reading
+from vmcoredd.vmcore.notes import HEADER, MAX_NOTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from ctypes import LittleEndianStructure, c_int16, c_int32, c_int64, c_uint32, c_uint64
 
-from vmcore.core import ElfCore, Load
-from vmcore.elf import ELF64, PF_R, PF_W, PF_X, round_up
-from vmcore.memory import MemoryFile
-from vmcore.vmcoreinfo import DIRECT_MAP, KERNEL_MAP, RELEASE, SYMBOLS, TEXT, vmcoreinfo
+from vmcoredd.vmcore.core import ElfCore, Load
+from vmcoredd.vmcore.elf import ELF64, PF_R, PF_W, PF_X, round_up
+from vmcoredd.vmcore.memory import MemoryFile
+from vmcoredd.vmcore.vmcoreinfo import DIRECT_MAP, KERNEL_MAP, RELEASE, SYMBOLS, TEXT, vmcoreinfo
 
 PROCESSORS = 8
 NT_PRSTATUS = 1

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
-from vmcore.core import ElfCore
-from vmcore.default import default_core
-from vmcore.elf import (
+from vmcoredd.vmcore.core import ElfCore
+from vmcoredd.vmcore.default import default_core
+from vmcoredd.vmcore.elf import (
     DUMP_HEADER_SIZE,
     NT_VMCOREDD,
     PAGE_SIZE,
@@ -18,9 +18,9 @@ from vmcore.elf import (
     VMCOREDD_NOTE_NAME,
     round_up,
 )
-from vmcore.errors import CallbackFailed, DumpRefused
-from vmcore.image import Image
-from vmcore.memory import MemoryFile
+from vmcoredd.vmcore.errors import CallbackFailed, DumpRefused
+from vmcoredd.vmcore.image import Image
+from vmcoredd.vmcore.memory import MemoryFile
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from ctypes import BigEndianStructure, LittleEndianStructure, c_char, c_uint16, 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import FormatError
 
 ByteOrder = Literal["little", "big"]
 Structure = LittleEndianStructure | BigEndianStructure

@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from vmcore.elf import ET_CORE, MAGIC, PN_XNUM, Layout, Structure, layout_of
-from vmcore.errors import FormatError
+from vmcoredd.vmcore.elf import ET_CORE, MAGIC, PN_XNUM, Layout, Structure, layout_of
+from vmcoredd.vmcore.errors import FormatError
 
 SLICE = 1024  # program headers read at once
 MAX_PROGRAM_HEADERS = 1 << 20  # the kernel has a 16-bit count

@@ -6,9 +6,9 @@ import os
 import stat
 from typing import Literal
 
-from vmcore.elf import MAGIC
-from vmcore.errors import FormatError
-from vmcore.kdump import SIGNATURE
+from vmcoredd.vmcore.elf import MAGIC
+from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.kdump import SIGNATURE
 
 Format = Literal["elf", "kdump"]
 

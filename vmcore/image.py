@@ -15,8 +15,8 @@ import ctypes
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from vmcore.core import ElfCore, Load
-from vmcore.elf import (
+from vmcoredd.vmcore.core import ElfCore, Load
+from vmcoredd.vmcore.elf import (
     ET_CORE,
     EV_CURRENT,
     PAGE_SIZE,
@@ -25,9 +25,9 @@ from vmcore.elf import (
     PT_NOTE,
     round_up,
 )
-from vmcore.errors import FormatError
-from vmcore.extents import Extent
-from vmcore.memory import MemoryFile
+from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.extents import Extent
+from vmcoredd.vmcore.memory import MemoryFile
 
 
 class Dump(Protocol):

@@ -13,10 +13,19 @@ from ctypes import LittleEndianStructure, c_char, c_int32, c_int64, c_uint32, c_
 from dataclasses import dataclass
 from typing import Any
 
-from vmcore.elf import ELF32, ELF32_BE, ELF64, ELF64_BE, Fields, Layout, Structure, in_both_orders
-from vmcore.elffile import read_structure
-from vmcore.errors import FormatError
-from vmcore.notes import NoteSegment
+from vmcoredd.vmcore.elf import (
+    ELF32,
+    ELF32_BE,
+    ELF64,
+    ELF64_BE,
+    Fields,
+    Layout,
+    Structure,
+    in_both_orders,
+)
+from vmcoredd.vmcore.elffile import read_structure
+from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.notes import NoteSegment
 
 SIGNATURE = b"KDUMP   "
 FIRST_VERSION_WITH_NOTES = 4

@@ -13,8 +13,8 @@ import os
 import weakref
 from collections.abc import Iterable
 
-from vmcore.elf import PAGE_SIZE, round_down, round_up
-from vmcore.extents import Extent
+from vmcoredd.vmcore.elf import PAGE_SIZE, round_down, round_up
+from vmcoredd.vmcore.extents import Extent
 
 _MAP_FIXED, _MAP_NORESERVE = 0x10, 0x4000  # asm-generic/mman-common.h, mman.h
 _FAILED = ctypes.c_void_p(-1).value

@@ -6,15 +6,15 @@ import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmcore.elf import (
+from vmcoredd.vmcore.elf import (
     NT_VMCOREDD,
     VMCOREDD_MAX_NAME_BYTES,
     VMCOREDD_NOTE_NAME,
     Layout,
     round_up,
 )
-from vmcore.elffile import read_some
-from vmcore.errors import FormatError
+from vmcoredd.vmcore.elffile import read_some
+from vmcoredd.vmcore.errors import FormatError
 
 MAX_NOTES = (
     1 << 16

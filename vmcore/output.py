@@ -13,7 +13,7 @@ import stat
 import tempfile
 from types import TracebackType
 
-from vmcore.errors import OutputExists, OutputUnsuitable
+from vmcoredd.vmcore.errors import OutputExists, OutputUnsuitable
 
 MODE = 0o600  # crash memory is nobody else's business; makedumpfile chooses the same
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}

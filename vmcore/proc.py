@@ -8,10 +8,10 @@ import mmap
 import os
 from typing import Any
 
-from vmcore.devicedumps import DeviceDumps
-from vmcore.elf import PAGE_SIZE, round_up
-from vmcore.extents import within
-from vmcore.mapping import map_extents
+from vmcoredd.vmcore.devicedumps import DeviceDumps
+from vmcoredd.vmcore.elf import PAGE_SIZE, round_up
+from vmcoredd.vmcore.extents import within
+from vmcoredd.vmcore.mapping import map_extents
 
 
 class ProcVmcore:

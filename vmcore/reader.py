@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from vmcore.copying import Copier
-from vmcore.elf import PT_LOAD, PT_NOTE, Layout
-from vmcore.elffile import ElfHeaders
-from vmcore.errors import FormatError, NoSuchNote
-from vmcore.files import Format, identify, open_for_reading
-from vmcore.kdump import note_segment
-from vmcore.notes import MAX_NOTES, Note, NoteSegment, NoteWalk
-from vmcore.output import Output
+from vmcoredd.vmcore.copying import Copier
+from vmcoredd.vmcore.elf import PT_LOAD, PT_NOTE, Layout
+from vmcoredd.vmcore.elffile import ElfHeaders
+from vmcoredd.vmcore.errors import FormatError, NoSuchNote
+from vmcoredd.vmcore.files import Format, identify, open_for_reading
+from vmcoredd.vmcore.kdump import note_segment
+from vmcoredd.vmcore.notes import MAX_NOTES, Note, NoteSegment, NoteWalk
+from vmcoredd.vmcore.output import Output
 
 MAX_NOTE_SEGMENTS = 1 << 14  # kexec-tools makes one per processor; the kernel merges them
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from vmcore.copying import Copier
-from vmcore.core import ElfCore
-from vmcore.devicedumps import DeviceDumps
-from vmcore.errors import FormatError
-from vmcore.image import Image
-from vmcore.output import Output
+from vmcoredd.vmcore.copying import Copier
+from vmcoredd.vmcore.core import ElfCore
+from vmcoredd.vmcore.devicedumps import DeviceDumps
+from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.image import Image
+from vmcoredd.vmcore.output import Output
 
 Progress = Callable[[int, int], None]
 

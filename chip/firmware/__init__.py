@@ -6,8 +6,8 @@ back. Layouts and numbers are those of t4fw_api.h; a field has the name of its m
 case and without the command's prefix (FW_HELLO_CMD_MBMASTER is `Hello.mbmaster`).
 """
 
-from chip.firmware.codes import LdstSpace, MemType, Op, Retval
-from chip.firmware.device import (
+from vmcoredd.chip.firmware.codes import LdstSpace, MemType, Op, Retval
+from vmcoredd.chip.firmware.device import (
     Bye,
     CapsConfig,
     Clip,
@@ -23,8 +23,8 @@ from chip.firmware.device import (
     PtpTime,
     Reset,
 )
-from chip.firmware.image import BootHeader, FirmwareHeader
-from chip.firmware.interface import (
+from vmcoredd.chip.firmware.image import BootHeader, FirmwareHeader
+from vmcoredd.chip.firmware.interface import (
     AclMac,
     AclVlan,
     Vi,
@@ -37,7 +37,7 @@ from chip.firmware.interface import (
     ViRxmode,
     ViStats,
 )
-from chip.firmware.ldst import (
+from vmcoredd.chip.firmware.ldst import (
     Ldst,
     LdstAddress,
     LdstContext,
@@ -48,9 +48,9 @@ from chip.firmware.ldst import (
     LdstMpsReplication,
     LdstPcie,
 )
-from chip.firmware.message import MAILBOX_BYTES, Command, command_of
-from chip.firmware.params import Dev, Dmaq, Mnemonic, Param, Params, Pf, param, param_name
-from chip.firmware.port import (
+from vmcoredd.chip.firmware.message import MAILBOX_BYTES, Command, command_of
+from vmcoredd.chip.firmware.params import Dev, Dmaq, Mnemonic, Param, Params, Pf, param, param_name
+from vmcoredd.chip.firmware.port import (
     Port,
     PortAction,
     PortCaps,
@@ -63,9 +63,9 @@ from chip.firmware.port import (
     PortStats,
     PortType,
 )
-from chip.firmware.queue import EqCtrl, EqEth, EqOfld, Iq
-from chip.firmware.rss import RssGlbConfig, RssGlbMode, RssIndTbl, RssViConfig
-from chip.firmware.sched import Sched, SchedParams
+from vmcoredd.chip.firmware.queue import EqCtrl, EqEth, EqOfld, Iq
+from vmcoredd.chip.firmware.rss import RssGlbConfig, RssGlbMode, RssIndTbl, RssViConfig
+from vmcoredd.chip.firmware.sched import Sched, SchedParams
 
 __all__ = [
     "MAILBOX_BYTES",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
-from chip.firmware.codes import Op
-from chip.firmware.message import ALLOC, OF_FUNCTION, Command, header
-from chip.layout import reserved, u8, u16, u32, u64, word
+from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, Command, header
+from vmcoredd.chip.layout import reserved, u8, u16, u32, u64, word
 
 
 class Hello(Command):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chip.layout import BigStruct, LittleStruct, u8, u16, u32, word
+from vmcoredd.chip.layout import BigStruct, LittleStruct, u8, u16, u32, word
 
 
 class FirmwareHeader(BigStruct):

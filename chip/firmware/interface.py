@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from chip.firmware.codes import Op
-from chip.firmware.message import ALLOC, OF_FUNCTION, OF_VI, Command, header
-from chip.layout import BigStruct, reserved, u8, u16, u32, u64, word
+from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, OF_VI, Command, header
+from vmcoredd.chip.layout import BigStruct, reserved, u8, u16, u32, u64, word
 
 
 class Vi(Command):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip.firmware.codes import LdstSpace, Op
-from chip.firmware.message import Command, header
-from chip.layout import reserved, u8, u16, u32, u64, word
+from vmcoredd.chip.firmware.codes import LdstSpace, Op
+from vmcoredd.chip.firmware.message import Command, header
+from vmcoredd.chip.layout import reserved, u8, u16, u32, u64, word
 
 _HEADER = header("addrspace:0:8")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from chip.firmware.codes import Op
-from chip.layout import BigStruct, Entry, FormatError, sizeof, word
+from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.layout import BigStruct, Entry, FormatError, sizeof, word
 
 MAILBOX_BYTES = 64
 """Bytes of a mailbox: eight 64-bit words (t4_hw.h, MBOX_LEN)."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from enum import IntEnum, unique
 from typing import Self
 
-from chip.firmware.codes import Op
-from chip.firmware.message import OF_FUNCTION, Command, header
-from chip.layout import BigStruct, u32
+from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.firmware.message import OF_FUNCTION, Command, header
+from vmcoredd.chip.layout import BigStruct, u32
 
 PARAMS_PER_COMMAND = 7
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip.firmware.codes import Op
-from chip.firmware.message import ALLOC, OF_FUNCTION, Command, header
-from chip.layout import Entry, reserved, u16, u64, word
+from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, Command, header
+from vmcoredd.chip.layout import Entry, reserved, u16, u64, word
 
 _HEADER = header(OF_FUNCTION, f"{ALLOC} modify:29:1 eqstart:28:1 eqstop:27:1")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from chip.firmware.codes import Op
-from chip.firmware.message import OF_VI, Command, header
-from chip.layout import Entry, reserved, u16, word
+from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.firmware.message import OF_VI, Command, header
+from vmcoredd.chip.layout import Entry, reserved, u16, word
 
 QUEUES_PER_COMMAND = 32
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip.firmware.codes import Op
-from chip.firmware.message import Command, header
-from chip.layout import reserved, u8, u16, u32
+from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.firmware.message import Command, header
+from vmcoredd.chip.layout import reserved, u8, u16, u32
 
 SC_PARAMS = 1
 """Sched.sc: the operands are those of SchedParams (enum fw_sched_sc)."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.part import Part
-from cli.output import emit_json, err, out, table
-from cli.progress import preparing
+from vmcoredd.bench.part import Part
+from vmcoredd.cli.output import emit_json, err, out, table
+from vmcoredd.cli.progress import preparing
 
 if TYPE_CHECKING:
-    from bench.measure import Series
-    from bench.results import Results, Row
+    from vmcoredd.bench.measure import Series
+    from vmcoredd.bench.results import Results, Row
 
 EXAMPLES = """Examples: `vmcoredd bench`; `vmcoredd bench --part dump`;
 `vmcoredd bench --full -o docs/plots`"""
@@ -50,8 +50,8 @@ def bench(
     Compared runs take turns; a figure is the median of several, its spread the lowest and the
     highest. Other work on the machine shows in the spread.
     """
-    from bench import machine, plots
-    from bench.suite import Wanted, run
+    from vmcoredd.bench import machine, plots
+    from vmcoredd.bench.suite import Wanted, run
 
     if output:
         plots.check()
@@ -90,7 +90,7 @@ def _record(results: Results, machine: dict[str, object], full: bool) -> dict[st
 def _write(results: Results, record: dict[str, Any], folder: Path) -> None:
     import json
 
-    from bench import plots
+    from vmcoredd.bench import plots
 
     files = plots.draw(results, folder)
     (folder / RESULTS).write_text(json.dumps(record, indent=1) + "\n")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import emit_json, out, size, table
+from vmcoredd.cli.output import emit_json, out, size, table
 
 app = typer.Typer(no_args_is_help=True, help="What was downloaded and built for this user.")
 
@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="What was downloaded and built for 
 @app.command("list", epilog="Example: `vmcoredd cache list`")
 def list_(json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """List what the cache folder holds, with sizes."""
-    import debs
+    from vmcoredd import debs
 
     folder = debs.cache_dir()
     rows = [(str(path.relative_to(folder)), _size(path)) for path in _entries(folder)]
@@ -31,7 +31,7 @@ def clear() -> None:
     """Remove everything in the cache folder; the next command that needs it makes it anew."""
     import shutil
 
-    import debs
+    from vmcoredd import debs
 
     folder = debs.cache_dir()
     freed = sum(_size(path) for path in _entries(folder))

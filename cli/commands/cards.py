@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import emit_json, out, table
+from vmcoredd.cli.output import emit_json, out, table
 
 if TYPE_CHECKING:
-    import emu
+    from vmcoredd import emu
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +24,8 @@ def cards(
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the card profiles, or the faults an emulated card can be given."""
-    import emu
-    from emu.profile import load
+    from vmcoredd import emu
+    from vmcoredd.emu.profile import load
 
     if faults:
         _faults([{"name": f.name, "meaning": f.meaning} for f in emu.faults().values()], json)

@@ -14,9 +14,9 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.dump import dump
-from cli.failures import Exit
-from cli.output import err, out
+from vmcoredd.cli.commands.dump import dump
+from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.output import err, out
 
 CARDS = ("t62100-cr", "t520-cr")
 READY_SECONDS = 30.0
@@ -53,7 +53,7 @@ def demo(
 @contextmanager
 def emulated(card: str, socket: Path) -> Iterator[None]:
     """An adapter served by a process of its own, which has said that it is ready."""
-    command = [sys.executable, "-m", "cli", "emulate", "--card", card, "--socket", str(socket)]
+    command = [sys.executable, "-m", "vmcoredd", "emulate", "--card", card, "--socket", str(socket)]
     log = socket.with_suffix(".log")
     with (
         log.open("w+") as messages,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.show import first_dump
-from cli.failures import Exit
-from cli.output import emit_json, out
+from vmcoredd.cli.commands.show import first_dump
+from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.output import emit_json, out
 
 if TYPE_CHECKING:
-    import cudbg
-    from cudbg.compare import Difference
+    from vmcoredd import cudbg
+    from vmcoredd.cudbg.compare import Difference
 
 EXAMPLES = """Examples: `vmcoredd diff kernel.vmcore ours.vmcore`;
 `vmcoredd diff a.vmcore a.vmcore --index 0 --other-index 1` - two dumps of one file"""
@@ -36,9 +36,8 @@ def diff(
 
     What they hold is compared, not how it was compressed. The exit code is 5 if they differ.
     """
-    import cudbg
-    import vmcore
-    from cudbg.compare import Difference, compare
+    from vmcoredd import cudbg, vmcore
+    from vmcoredd.cudbg.compare import Difference, compare
 
     with vmcore.Reader(a) as one, vmcore.Reader(b) as other:
         left = cudbg.Dump(one.payload(first_dump(one, index).index, partial=True))
@@ -57,7 +56,7 @@ def diff(
 
 
 def _record(left: cudbg.Dump, right: cudbg.Dump, item: Difference, lines: int) -> dict[str, Any]:
-    from cudbg.compare import in_words
+    from vmcoredd.cudbg.compare import in_words
 
     words = in_words(left, right, item.name, lines) if item.differing_bytes else []
     return {"name": item.name, "what": item.what, "decoded": words}

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.emulate import path_or_name
-from cli.failures import Exit, about, failure_of
-from cli.output import emit_json, err, out, size, table
-from cli.progress import collecting, copying
+from vmcoredd.cli.commands.emulate import path_or_name
+from vmcoredd.cli.failures import Exit, about, failure_of
+from vmcoredd.cli.output import emit_json, err, out, size, table
+from vmcoredd.cli.progress import collecting, copying
 
 if TYPE_CHECKING:
-    import vmcore
-    from driver.adapter import Adapter
-    from driver.crash import Outcome, Request
+    from vmcoredd import vmcore
+    from vmcoredd.driver.adapter import Adapter
+    from vmcoredd.driver.crash import Outcome, Request
 
 EXAMPLES = """Examples: `vmcoredd dump --socket /run/t6.sock --socket /run/t5.sock -o vmcore`;
 `vmcoredd dump --card t520-cr -o vmcore` - no server: the emulated adapter in this process;
@@ -62,7 +62,7 @@ def dump(
     An adapter that dies half way keeps what was collected; what is missing, and why, is in the
     dump, in the summary, and in the exit code (5).
     """
-    import vmcore
+    from vmcoredd import vmcore
 
     sources = [*(socket or []), *(card or [])]
     _check(sources, compress)
@@ -84,8 +84,8 @@ def collect_and_write(
     json: bool,
 ) -> None:
     """Dumps the adapters, writes the vmcore, and reports."""
-    import vmcore
-    from driver.crash import dump_all
+    from vmcoredd import vmcore
+    from vmcoredd.driver.crash import dump_all
 
     dumps = vmcore.DeviceDumps(context)
     with collecting([request.source for request in requests]) as progress:
@@ -153,7 +153,7 @@ def _check(sources: list[Any], compress: str) -> None:
 
 
 def open_base(path: Path) -> vmcore.ElfCore:
-    import vmcore
+    from vmcoredd import vmcore
 
     with about(path):
         return vmcore.ElfCore.open(path)
@@ -161,8 +161,8 @@ def open_base(path: Path) -> vmcore.ElfCore:
 
 def pci_names(given: list[str], count: int) -> list[str]:
     """The dumps' names: those given, then as QEMU's root bus numbers adapters."""
-    from driver import dump_name
-    from vmcore.elf import VMCOREDD_MAX_NAME_BYTES
+    from vmcoredd.driver import dump_name
+    from vmcoredd.vmcore.elf import VMCOREDD_MAX_NAME_BYTES
 
     if len(given) > count:
         raise typer.BadParameter(f"{len(given)} names for {count} adapters", param_hint="--name")
@@ -181,8 +181,8 @@ def _requests(
     compress: str,
     entities: list[str] | None,
 ) -> list[Request]:
-    import cudbg
-    from driver.crash import Request
+    from vmcoredd import cudbg
+    from vmcoredd.driver.crash import Request
 
     wanted = [item.upper() for item in entities or []] or None
     if unknown := set(wanted or ()) - cudbg.NUMBERS.keys():
@@ -195,7 +195,7 @@ def _requests(
 
 def _socket(path: Path, deadline: float, trace: bool) -> Any:
     def open_adapter() -> Adapter:
-        import driver
+        from vmcoredd import driver
 
         return driver.open(path, deadline=deadline, trace=_say if trace else None)
 
@@ -203,12 +203,12 @@ def _socket(path: Path, deadline: float, trace: bool) -> Any:
 
 
 def _card(profile: str, seed: int, trace: bool) -> Any:
-    import emu
+    from vmcoredd import emu
 
     card = emu.Card.load(path_or_name(profile), seed)
 
     def open_adapter() -> Adapter:
-        import driver
+        from vmcoredd import driver
 
         return driver.open_card(card, trace=_say if trace else None)
 
@@ -242,7 +242,7 @@ def _record(outcome: Outcome) -> dict[str, Any]:
 
 
 def _missing(entity: Any) -> dict[str, Any]:
-    from cudbg import status
+    from vmcoredd.cudbg import status
 
     reason = status.describe(entity.code)
     if entity.sys_err:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import err
+from vmcoredd.cli.output import err
 
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
 `vmcoredd emulate --card t520-cr --seed 7 --socket t5.sock --fault cim-host-busy`"""
@@ -53,8 +53,8 @@ def emulate(
     """
     import logging
 
-    import emu
-    from emu.server import serve
+    from vmcoredd import emu
+    from vmcoredd.emu.server import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     adapter = emu.Card.load(path_or_name(card), seed, faults=fault or (), map_window=map_window)

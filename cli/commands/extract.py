@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli.failures import Exit, about
-from cli.output import err, out, size
-from cli.progress import copying
+from vmcoredd.cli.failures import Exit, about
+from vmcoredd.cli.output import err, out, size
+from vmcoredd.cli.progress import copying
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def extract(
 
     If the file ends within the payload, what there is is written, and the exit code is 5.
     """
-    import vmcore
+    from vmcoredd import vmcore
 
     with about(path), vmcore.Reader(path) as reader:
         note = reader.note(index)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.dump import collect_and_write, open_base, pci_names
-from cli.commands.emulate import path_or_name
-from cli.failures import Exit
-from cli.output import emit_json, err, out, table
-from cli.progress import preparing, saying
+from vmcoredd.cli.commands.dump import collect_and_write, open_base, pci_names
+from vmcoredd.cli.commands.emulate import path_or_name
+from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.output import emit_json, err, out, table
+from vmcoredd.cli.progress import preparing, saying
 
 if TYPE_CHECKING:
-    import emu
-    from qemu.parts import Options
+    from vmcoredd import emu
+    from vmcoredd.qemu.parts import Options
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,7 +65,7 @@ def kdump(
     The first time, QEMU and the guest's kernel are downloaded and built, which takes minutes. The
     serial console is kept beside the output. Exit code 5 if an adapter's dump is missing.
     """
-    from qemu import kdump as flow
+    from vmcoredd.qemu import kdump as flow
 
     with serving(card, seed, map_window) as (adapters, _), preparing() as progress:
         report = flow.run(
@@ -111,11 +111,11 @@ def shell(
     ] = None,
 ) -> None:
     """A shell in a guest, on this terminal; `poweroff` or ^A x ends it."""
-    from qemu import shell as flow
+    from vmcoredd.qemu import shell as flow
 
     with serving(card, seed, map_window) as (adapters, _):
         with preparing() as progress:
-            from qemu.parts import obtain
+            from vmcoredd.qemu.parts import obtain
 
             parts = obtain(kernel, progress)
         code = flow.run(
@@ -144,7 +144,7 @@ def run(
     ),
 ) -> None:
     """Run a script in a guest; its output and its exit code are this command's."""
-    from qemu import script as flow
+    from vmcoredd.qemu import script as flow
 
     with serving(card, seed, map_window) as (adapters, _), preparing() as progress:
         result = flow.run(
@@ -176,10 +176,10 @@ def live(
 
     The adapters are dumped by our driver, in the emulator itself, while QEMU holds their sockets.
     """
-    import vmcore
-    from driver import open_card
-    from driver.crash import Request
-    from qemu import live as flow
+    from vmcoredd import vmcore
+    from vmcoredd.driver import open_card
+    from vmcoredd.driver.crash import Request
+    from vmcoredd.qemu import live as flow
 
     vmcore.check_output(output, force=force)
     with serving(card, seed, False) as (adapters, cards), tempfile.TemporaryDirectory() as folder:
@@ -211,7 +211,7 @@ def memory(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing vmcore.")] = False,
 ) -> None:
     """Write a running or panicked guest's memory as a vmcore, a base for `vmcoredd dump --base`."""
-    from qemu import livedump
+    from vmcoredd.qemu import livedump
 
     with preparing() as progress:
         livedump.dump(monitor, output, force=force, progress=progress)
@@ -223,10 +223,10 @@ def serving(
     cards: Sequence[str], seed: int, map_window: bool
 ) -> Iterator[tuple[list[Any], list[emu.Card]]]:
     """Each card on a socket, served by a thread of this process, and the cards themselves."""
-    import emu
-    from emu.server import attach
     from pyvfio_user import Server
-    from qemu.guest import Adapter
+    from vmcoredd import emu
+    from vmcoredd.emu.server import attach
+    from vmcoredd.qemu.guest import Adapter
 
     with tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder, ExitStack() as servers:
         adapters, loaded = [], []
@@ -249,6 +249,6 @@ def _end(server: Any, thread: threading.Thread) -> None:
 
 
 def _options(kernel: str, memory: str, crashkernel: str = "256M") -> Options:
-    from qemu.parts import Options
+    from vmcoredd.qemu.parts import Options
 
     return Options(kernel=kernel, memory=memory, crashkernel=crashkernel)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.failures import Exit, about
-from cli.output import emit_json, err, size, table
+from vmcoredd.cli.failures import Exit, about
+from vmcoredd.cli.output import emit_json, err, size, table
 
 if TYPE_CHECKING:
-    import cudbg
-    import vmcore
+    from vmcoredd import cudbg, vmcore
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +28,7 @@ def notes(
     Reads a few kilobytes, however large the file is. A damaged file is read as far as it goes;
     what is wrong with it is said on stderr, and the exit code is 3.
     """
-    import vmcore
+    from vmcoredd import vmcore
 
     with about(path), vmcore.Reader(path) as reader:
         rows = [describe(reader, note) for note in reader.notes]
@@ -67,7 +66,7 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
 
 def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
     """What the dump's own header tells; a payload of another driver's is left unsaid."""
-    import cudbg
+    from vmcoredd import cudbg
 
     payload = reader.payload(index, partial=True)
     if not cudbg.is_dump(payload):

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.notes import adapter_name
-from cli.failures import Exit, about
-from cli.output import emit_json, err, out, size, table
+from vmcoredd.cli.commands.notes import adapter_name
+from vmcoredd.cli.failures import Exit, about
+from vmcoredd.cli.output import emit_json, err, out, size, table
 
 if TYPE_CHECKING:
-    import cudbg
-    import vmcore
+    from vmcoredd import cudbg, vmcore
 
 EXAMPLES = """Examples: `vmcoredd show vmcore` - what is in the dump;
 `vmcoredd show vmcore --entity DEV_LOG --entity CIM_QCFG` - two entities in words;
@@ -50,8 +49,7 @@ def show(
 
     An entity that is damaged is left out; what is wrong is said on stderr, and the exit code is 3.
     """
-    import cudbg
-    import vmcore
+    from vmcoredd import cudbg, vmcore
 
     damage = _Damage()
     with about(path), vmcore.Reader(path) as reader:
@@ -80,7 +78,7 @@ class _Damage:
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
         """Notes what is wrong with the entity that is looked at in here, and goes on."""
-        import cudbg
+        from vmcoredd import cudbg
 
         try:
             yield
@@ -120,7 +118,7 @@ def _names(dump: cudbg.Dump, asked: list[str]) -> list[str]:
 
 def _check_region(dump: cudbg.Dump, names: list[str], region: str) -> None:
     """BadParameter unless a memory among the named entities has that region."""
-    from cudbg.decoded import Memory
+    from vmcoredd.cudbg.decoded import Memory
 
     good = (name for name in names if dump.entity(name).good)
     memories = (part for name in good for part in dump.decode(name) if isinstance(part, Memory))
@@ -141,7 +139,7 @@ def _raw(dump: cudbg.Dump, names: list[str]) -> None:
 
 
 def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None, damage: _Damage) -> None:
-    from cli import render
+    from vmcoredd.cli import render
 
     missing = 0
     for name in names:

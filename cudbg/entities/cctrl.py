@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u16
-from chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTUS
-from cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Each, Io, Read, Write
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u16, u32s
+from vmcoredd.chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTUS
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Each, Io, Read, Write
 
 _INCREMENT = 0x1FFF
 

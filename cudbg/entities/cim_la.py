@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from chip import Chip, Field
-from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import DeadDevice, DeviceError
-from cudbg.io import Column as Cell
-from cudbg.io import Io, Op
-from cudbg.ports import cim_check_ops, cim_read_ops, cim_write_ops
-from cudbg.words import u32s
+from vmcoredd.chip import Chip, Field
+from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.indirect import cim_check_ops, cim_read_ops, cim_write_ops
+from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Io, Op
 
 _READS = 2048  # params.cim_la_size (CIMLA_SIZE)
 _WORD = 4

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from chip import Chip
-from chip.cim import MA_LA_ENTRIES, MA_LA_WORDS
-from cudbg.decoded import Bytes, Column, Decoded, Table
-from cudbg.entity import Context, Entity, entity
-from cudbg.interface_la import frozen, pointer_rows, read_pairs
-from cudbg.io import Io
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.cim import MA_LA_ENTRIES, MA_LA_WORDS
+from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.interface_la import frozen, pointer_rows, read_pairs
+from vmcoredd.hw.io import Io
 
 _ENTRY_POINTERS = 8
 _WORDS = MA_LA_ENTRIES * MA_LA_WORDS

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip, Field
-from chip.cim import PIF_LA_ENTRIES, PIF_LA_WORDS
-from chip.layout import LittleStruct, sizeof, u32
-from chip.register import parse_fields
-from cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.interface_la import frozen, pointer_rows, read_pairs
-from cudbg.io import Io
+from vmcoredd.chip import Chip, Field
+from vmcoredd.chip.cim import PIF_LA_ENTRIES, PIF_LA_WORDS
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.register import parse_fields
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.interface_la import frozen, pointer_rows, read_pairs
+from vmcoredd.hw.io import Io
 
 _WORDS = PIF_LA_ENTRIES * PIF_LA_WORDS
 _ENTRY_POINTERS = 8

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u8, u16, u32
-from cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Column as Cell
-from cudbg.io import Io, Read, Write
-from cudbg.ports import cim_read
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u8, u16, u32, u32s
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.indirect import cim_read
+from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Io, Read, Write
 
 _INBOUND = ("TP0", "TP1", "ULP", "SGE0", "SGE1", "NC-SI")
 _OUTBOUND = ("ULP0", "ULP1", "ULP2", "ULP3", "SGE", "NC-SI", "SGE0-RX", "SGE1-RX")

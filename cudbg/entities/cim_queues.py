@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chip import Chip, Register
-from chip.cim import INBOUND_WORDS, QUEUE_UNIT_BYTES
-from cudbg import status
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import Status
-from cudbg.io import Each, Io, Op, Poll, Read, Write
-from cudbg.words import u32s
+from vmcoredd.chip import Chip, Register
+from vmcoredd.chip.cim import INBOUND_WORDS, QUEUE_UNIT_BYTES
+from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.hw.io import Each, Io, Op, Poll, Read, Write
 
 _WORD = 4
 _ROW_WORDS = 4

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32, u64
-from cudbg import status
-from cudbg.decoded import Bytes, Decoded, Fields, Item
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import Status
-from cudbg.io import Io
-from cudbg.ports import read_each
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u64
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.hw.indirect import read_each
+from vmcoredd.hw.io import Io
 
 _U32 = 0xFFFFFFFF
 _PS_PER_US = 1_000_000

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.devlog import DEVLOG_PF, ENTRIES_UNIT, Entry, facility_name, level_name
-from chip.firmware import Devlog
-from chip.layout import sizeof
-from cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Io
-from cudbg.window import Window
+from vmcoredd.chip import Chip
+from vmcoredd.chip.devlog import DEVLOG_PF, ENTRIES_UNIT, Entry, facility_name, level_name
+from vmcoredd.chip.firmware import Devlog
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Io
+from vmcoredd.hw.window import Window
 
 _ENTRY = sizeof(Entry)
 _UNIT = ENTRIES_UNIT * _ENTRY

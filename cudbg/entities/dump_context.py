@@ -7,21 +7,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 
-from chip import Chip
-from chip.context import FREE_LIST_BIT, VALID_BIT, WORDS, ContextType, fields, units
-from chip.layout import LittleStruct, sizeof, u32
-from chip.memory import REGIONS
-from chip.sge import BACK_DOOR_QUEUES, CONTEXT_BYTES, MAX_FREE_LISTS
-from cudbg import status
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import FormatError, Status
-from cudbg.io import Column as Cell
-from cudbg.io import Io, Op, Poll, Put, Read, Write
-from cudbg.meminfo import Meminfo, read_meminfo
-from cudbg.partial import run_rows
-from cudbg.regions import memory_of, span_of
-from cudbg.window import Memory
+from vmcoredd.chip import Chip
+from vmcoredd.chip.context import FREE_LIST_BIT, VALID_BIT, WORDS, ContextType, fields, units
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.memory import REGIONS
+from vmcoredd.chip.sge import BACK_DOOR_QUEUES, CONTEXT_BYTES, MAX_FREE_LISTS
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import FormatError, Status
+from vmcoredd.cudbg.meminfo import Meminfo, read_meminfo
+from vmcoredd.cudbg.partial import run_rows
+from vmcoredd.cudbg.regions import memory_of, span_of
+from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Io, Op, Poll, Put, Read, Write
+from vmcoredd.hw.window import Memory
 
 _WORD = 0xFFFFFFFF
 

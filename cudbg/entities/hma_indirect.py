@@ -1,8 +1,8 @@
 """HMA_INDIRECT: the host memory agent's own registers."""
 
-from chip import T6
-from cudbg.entity import entity
-from cudbg.ireg import IregEntity
+from vmcoredd.chip import T6
+from vmcoredd.cudbg.entity import entity
+from vmcoredd.cudbg.ireg import IregEntity
 
 
 @entity(67, "HMA_INDIRECT", groups=("hma",))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32
-from chip.tp import PACE_TABLE, SCHEDULERS
-from cudbg import status
-from cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import Status
-from cudbg.io import Each, Io, Op, Read, Write
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s
+from vmcoredd.chip.tp import PACE_TABLE, SCHEDULERS
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.hw.io import Each, Io, Op, Read, Write
 
 _U32 = 0xFFFFFFFF
 _BITS_PER_BYTE_RATE = 125  # kilobits per second in bytes

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.layout import sizeof
-from chip.lookup import FILTER_TUPLE, LookupEntry, clip_address
-from cudbg import status
-from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import FormatError
-from cudbg.io import Io
-from cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.chip.lookup import FILTER_TUPLE, LookupEntry, clip_address
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
+from vmcoredd.hw.io import Io
 
 
 @entity(59, "LE_TCAM")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chip import T6, Chip
-from chip.spans import IndirectRange
-from cudbg.entity import entity
-from cudbg.ireg import IregEntity, Record
+from vmcoredd.chip import T6, Chip
+from vmcoredd.chip.spans import IndirectRange
+from vmcoredd.cudbg.entity import entity
+from vmcoredd.cudbg.ireg import IregEntity, Record
 
 
 @entity(61, "MA_INDIRECT", groups=("ma",))

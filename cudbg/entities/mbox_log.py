@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.firmware import Op
-from chip.layout import LittleStruct, i16, sizeof, u32, u64
-from cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Io
+from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware import Op
+from vmcoredd.chip.layout import LittleStruct, i16, sizeof, u32, u64
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Io
 
 _ENTRIES = 256  # T4_OS_LOG_MBOX_CMDS
 _WORDS = 8

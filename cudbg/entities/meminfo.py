@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof
-from chip.memory import MEMINFO_NAMES, REGIONS
-from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import FormatError, Status
-from cudbg.io import Io
-from cudbg.meminfo import Extent, Meminfo, read_meminfo
-from cudbg.versioned import VersionHeader
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof
+from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import FormatError, Status
+from vmcoredd.cudbg.meminfo import Extent, Meminfo, read_meminfo
+from vmcoredd.cudbg.versioned import VersionHeader
+from vmcoredd.hw.io import Io
 
 _REVISION = 1
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from chip import Chip
-from chip.memory import REGIONS
-from cudbg.container import PIECE_BYTES
-from cudbg.decoded import Bytes, Decoded, Region
-from cudbg.decoded import Memory as MemoryPart
-from cudbg.entities.meminfo import meminfo_of
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import FormatError, Status
-from cudbg.io import Io
-from cudbg.meminfo import Extent, Meminfo, read_meminfo
-from cudbg.regions import Span, memory_of, span_of
-from cudbg.window import Memory, Place, Window
+from vmcoredd.chip import Chip
+from vmcoredd.chip.memory import REGIONS
+from vmcoredd.cudbg.container import PIECE_BYTES
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Region
+from vmcoredd.cudbg.decoded import Memory as MemoryPart
+from vmcoredd.cudbg.entities.meminfo import meminfo_of
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import FormatError, Status
+from vmcoredd.cudbg.meminfo import Extent, Meminfo, read_meminfo
+from vmcoredd.cudbg.regions import Span, memory_of, span_of
+from vmcoredd.hw.io import Io
+from vmcoredd.hw.window import Memory, Place, Window
 
 _PAYLOADS = ("Tx payload", "Rx payload")
 _WORD = 0xFFFFFFFF

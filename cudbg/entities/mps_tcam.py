@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chip import Chip
-from chip.layout import LittleStruct, column, sizeof, u8, u16, u32, u64
-from chip.mps import REPLICATION_WORDS
-from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Column as Cell
-from cudbg.io import Io, Op, Read, Write
-from cudbg.words import u32s, u64s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, column, sizeof, u8, u16, u32, u32s, u64, u64s
+from vmcoredd.chip.mps import REPLICATION_WORDS
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Io, Op, Read, Write
 
 
 class Record(LittleStruct):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u16
-from chip.tp import MTU_TABLE, MTUS
-from cudbg.decoded import Bytes, Column, Decoded, Table
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Each, Io, Read, Write
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u16, u32s
+from vmcoredd.chip.tp import MTU_TABLE, MTUS
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Each, Io, Read, Write
 
 
 class Layout(LittleStruct):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chip import Chip
-from chip.cim import PBT_TABLES
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Column as Cell
-from cudbg.io import Io
-from cudbg.ports import cim_read_ops
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.cim import PBT_TABLES
+from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.indirect import cim_read_ops
+from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Io
 
 _SIZE = 4 * sum(table.words for table in PBT_TABLES)
 

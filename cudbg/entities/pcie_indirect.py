@@ -1,7 +1,7 @@
 """PCIE_INDIRECT: debug words of the PCI Express interface."""
 
-from cudbg.entity import entity
-from cudbg.ireg import IregEntity
+from vmcoredd.cudbg.entity import entity
+from vmcoredd.cudbg.ireg import IregEntity
 
 
 @entity(50, "PCIE_INDIRECT", groups=("pcie_pdbg", "pcie_cdbg"))

@@ -1,7 +1,7 @@
 """PM_INDIRECT: debug words of the payload memory's managers."""
 
-from cudbg.entity import entity
-from cudbg.ireg import IregEntity
+from vmcoredd.cudbg.entity import entity
+from vmcoredd.cudbg.ireg import IregEntity
 
 
 @entity(51, "PM_INDIRECT", groups=("pm_rx", "pm_tx"))

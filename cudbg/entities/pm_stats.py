@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from chip import Chip, Register
-from chip.layout import LittleStruct, sizeof, u32, u64
-from cudbg.decoded import Bytes, Column, Decoded, Table
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Each, Io, Op, Read, Write
-from cudbg.words import u32s
+from vmcoredd.chip import Chip, Register
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s, u64
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Each, Io, Op, Read, Write
 
 _COUNTERS = 7  # T6_PM_NSTATS; a T5 fills the first five
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32
-from cudbg import status
-from cudbg.container import DUMP_BYTES, PIECE_BYTES
-from cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import FormatError, Status
-from cudbg.io import Io
-from cudbg.versioned import VersionHeader
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.container import DUMP_BYTES, PIECE_BYTES
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import FormatError, Status
+from vmcoredd.cudbg.versioned import VersionHeader
+from vmcoredd.hw.io import Io
 
 _REVISION = 1
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Column as Cell
-from cudbg.io import Io, Read
-from cudbg.named import COLUMNS, named
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.named import COLUMNS, named
+from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Io, Read
 
 _SIZE = 332 * 1024  # T5_REGMAP_SIZE; T6 has the same
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 from array import array
 
-from chip import Chip
-from chip.tp import RSS_REQUEST
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Each, Io, Op, Poll, Write
-from cudbg.words import u16s, u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import u16s, u32s
+from vmcoredd.chip.tp import RSS_REQUEST
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Each, Io, Op, Poll, Write
 
 _ATTEMPTS = 5
 _PER_ROW = 2

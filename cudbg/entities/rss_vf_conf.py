@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Each, Io, Op, Read, Write
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Each, Io, Op, Read, Write
 
 _RECORD = 8  # struct cudbg_rss_vf_conf: VFL, then VFH
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import FormatError
-from cudbg.io import Each, Io, Read, Write
-from cudbg.ireg import Record, records
-from cudbg.ports import indexed_read
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.ireg import Record, records
+from vmcoredd.hw.indirect import indexed_read
+from vmcoredd.hw.io import Each, Io, Read, Write
 
 _DEBUG_WORDS = "sge_debug"
 _PFS = 8

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32
-from cudbg.decoded import Bytes, Decoded, Fields, Item
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Io
-from cudbg.ports import read_each
-from cudbg.versioned import VersionHeader
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.versioned import VersionHeader
+from vmcoredd.hw.indirect import read_each
+from vmcoredd.hw.io import Io
 
 _REVISION = 1
 

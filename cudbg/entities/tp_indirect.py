@@ -1,7 +1,7 @@
 """TP_INDIRECT: the transport processor's registers behind its three index ports."""
 
-from cudbg.entity import entity
-from cudbg.ireg import IregEntity
+from vmcoredd.cudbg.entity import entity
+from vmcoredd.cudbg.ireg import IregEntity
 
 
 @entity(36, "TP_INDIRECT", groups=("tp_pio", "tp_tm_pio", "tp_mib"))

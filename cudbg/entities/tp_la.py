@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chip import Chip, Field, Register
-from chip.layout import LittleStruct, sizeof, u32, u64
-from chip.tp import LA_ENTRIES, LA_FIELDS, LA_PACKET_FIELDS, LA_TUNNEL_FIELDS, LA_TUNNEL_PACKET
-from cudbg.decoded import Bytes, Decoded, Fields, Item, Text
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Column as Cell
-from cudbg.io import Io, Op, Read, Write
-from cudbg.words import u64s
+from vmcoredd.chip import Chip, Field, Register
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u64, u64s
+from vmcoredd.chip.tp import (
+    LA_ENTRIES,
+    LA_FIELDS,
+    LA_PACKET_FIELDS,
+    LA_TUNNEL_FIELDS,
+    LA_TUNNEL_PACKET,
+)
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item, Text
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Io, Op, Read, Write
 
 _INCOMPLETE = (1 << 64) - 1
 _CONTROL = 0xFFFF

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32
-from chip.tp import ULPRX_TRACE_WORDS, ULPRX_TRACES
-from cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Io, Read
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.tp import ULPRX_TRACE_WORDS, ULPRX_TRACES
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.io import Io, Read
 
 
 class Layout(LittleStruct):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u32
-from chip.tp import ULPTX_ASIC_READS, ULPTX_INSTANCES, ULPTX_READS, ULPTX_STRIDE
-from cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from cudbg.entity import Context, Entity, entity
-from cudbg.io import Each, Io, Op, Read, Write
-from cudbg.versioned import VersionHeader
-from cudbg.words import u32s
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s
+from vmcoredd.chip.tp import ULPTX_ASIC_READS, ULPTX_INSTANCES, ULPTX_READS, ULPTX_STRIDE
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.versioned import VersionHeader
+from vmcoredd.hw.io import Each, Io, Op, Read, Write
 
 _REVISION = 1
 _ASIC_WORDS = 6  # CUDBG_NUM_ULPTX_ASIC

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chip import Chip
-from chip.spans import IndirectRange
-from cudbg.entity import Context, entity
-from cudbg.errors import DeadDevice, DeviceError, Status
-from cudbg.io import Io
-from cudbg.ireg import IregEntity
-from cudbg.ports import Group, cim_read
+from vmcoredd.chip import Chip
+from vmcoredd.chip.spans import IndirectRange
+from vmcoredd.cudbg.entity import Context, entity
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.cudbg.ireg import IregEntity
+from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.indirect import Group, cim_read
+from vmcoredd.hw.io import Io
 
 _CONSECUTIVE = 4
 

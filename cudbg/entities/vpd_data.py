@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import re
 
-from chip import Chip
-from chip.layout import LittleStruct, sizeof, u8, u16, u32
-from chip.pci import Cap
-from cudbg.decoded import Bytes, Decoded, Fields, Item
-from cudbg.entity import Context, Entity, entity
-from cudbg.errors import DeadDevice, DeviceError, Status
-from cudbg.flash import FIRMWARE_START, Flash
-from cudbg.io import Io
-from cudbg.pci import find_capability, read_vpd
-from cudbg.vpd import card_vpd, text
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u8, u16, u32
+from vmcoredd.chip.pci import Cap
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item
+from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.flash import FIRMWARE_START, Flash
+from vmcoredd.hw.io import Io
+from vmcoredd.hw.pci import find_capability, read_vpd
+from vmcoredd.hw.vpd import card_vpd, text
 
 _VERSION_AT = 0x18C7  # CUDBG_VPD_VER_ADDR, of the EEPROM
 _VERSION_BYTES = 2

@@ -6,8 +6,8 @@ the command's class of `chip.firmware`; it gives the answer (`ask.reply(...)`), 
 with the return value that the driver shall see. A command without such a function is refused.
 """
 
-from emu.firmware import device, interfaces, ldst, params, ports, queues, rss
-from emu.firmware.firmware import Firmware
-from emu.firmware.state import Mode
+from vmcoredd.emu.firmware import device, interfaces, ldst, params, ports, queues, rss
+from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.state import Mode
 
 __all__ = ["Firmware", "Mode", "device", "interfaces", "ldst", "params", "ports", "queues", "rss"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from chip.firmware import Command, Retval
-from emu.errors import EmuError, ModelError
+from vmcoredd.chip.firmware import Command, Retval
+from vmcoredd.emu.errors import EmuError, ModelError
 
 if TYPE_CHECKING:
-    from emu.firmware.firmware import Firmware
+    from vmcoredd.emu.firmware.firmware import Firmware
 
 C = TypeVar("C", bound=Command)
 Answer = Callable[["Firmware", int, Any], Command]

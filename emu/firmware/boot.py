@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from chip.devlog import Facility
-from chip.firmware import PortModule
-from emu.firmware import links
-from emu.flash import version
-from emu.state.queues import PFS
+from vmcoredd.chip.devlog import Facility
+from vmcoredd.chip.firmware import PortModule
+from vmcoredd.emu.firmware import links
+from vmcoredd.emu.flash import version
+from vmcoredd.emu.state.queues import PFS
 
 if TYPE_CHECKING:
-    from emu.firmware.firmware import Firmware
+    from vmcoredd.emu.firmware.firmware import Firmware
 
 SECONDS_TO_BOOT = 3
 STEP = 20_000

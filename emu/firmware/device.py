@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chip.devlog import Facility
-from chip.firmware import (
+from vmcoredd.chip.devlog import Facility
+from vmcoredd.chip.firmware import (
     Bye,
     CapsConfig,
     Clip,
@@ -18,13 +18,13 @@ from chip.firmware import (
     Reset,
     Retval,
 )
-from chip.firmware.device import NicCaps, PtpSub
-from chip.flash import START
-from emu.firmware.answers import Refused, answers
-from emu.firmware.firmware import Firmware
-from emu.firmware.log import ADDRESS_UNIT
-from emu.firmware.resources import free_function
-from emu.flash import version
+from vmcoredd.chip.firmware.device import NicCaps, PtpSub
+from vmcoredd.chip.flash import START
+from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.log import ADDRESS_UNIT
+from vmcoredd.emu.firmware.resources import free_function
+from vmcoredd.emu.flash import version
 
 CONFIG_UNIT = 64 * 1024
 ALL = 0xFF

@@ -5,18 +5,18 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from chip.devlog import DEVLOG_PF, Facility, Level
-from chip.firmware import MAILBOX_BYTES, Command, Retval, command_of
-from chip.firmware.message import Header
-from chip.layout import sizeof
-from emu.firmware import boot
-from emu.firmware.answers import Refused, answer_of
-from emu.firmware.log import ADDRESS_UNIT, KIB, DeviceLog
-from emu.firmware.resources import free_function
-from emu.firmware.state import FirmwareState, Mode
+from vmcoredd.chip.devlog import DEVLOG_PF, Facility, Level
+from vmcoredd.chip.firmware import MAILBOX_BYTES, Command, Retval, command_of
+from vmcoredd.chip.firmware.message import Header
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.emu.firmware import boot
+from vmcoredd.emu.firmware.answers import Refused, answer_of
+from vmcoredd.emu.firmware.log import ADDRESS_UNIT, KIB, DeviceLog
+from vmcoredd.emu.firmware.resources import free_function
+from vmcoredd.emu.firmware.state import FirmwareState, Mode
 
 if TYPE_CHECKING:
-    from emu.card import Card
+    from vmcoredd.emu.card import Card
 
 EVAL_CRASH = 0
 """PCIE_FW.EVAL: what went wrong, if ERR is set (t4fw_api.h, enum pcie_fw_eval)."""

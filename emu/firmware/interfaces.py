@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chip.devlog import Facility
-from chip.firmware import (
+from vmcoredd.chip.devlog import Facility
+from vmcoredd.chip.firmware import (
     Command,
     Retval,
     Vi,
@@ -15,11 +15,11 @@ from chip.firmware import (
     ViRxmode,
     ViStats,
 )
-from chip.firmware.interface import RXMODE_MTU_NO_CHANGE, MacIndex
-from emu.firmware.answers import Refused, answers
-from emu.firmware.firmware import Firmware
-from emu.firmware.resources import take
-from emu.firmware.state import Interface
+from vmcoredd.chip.firmware.interface import RXMODE_MTU_NO_CHANGE, MacIndex
+from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.resources import take
+from vmcoredd.emu.firmware.state import Interface
 
 RSS_SIZE = 128
 """Queues in an interface's slice of the RSS table."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chip.context import WORDS, ContextType
-from chip.firmware import Command, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
-from emu.firmware.answers import Refused, answers
-from emu.firmware.firmware import Firmware
-from emu.silicon.sge_contexts import QUEUES
+from vmcoredd.chip.context import WORDS, ContextType
+from vmcoredd.chip.firmware import Command, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
+from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.silicon.sge_contexts import QUEUES
 
 SPACES = {
     LdstSpace.FIRMWARE: "bar0",

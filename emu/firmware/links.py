@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip.firmware import PortCaps
-from emu.firmware.state import Link
-from emu.profile import Profile
+from vmcoredd.chip.firmware import PortCaps
+from vmcoredd.emu.firmware.state import Link
+from vmcoredd.emu.profile import Profile
 
 FLOW_CONTROL = PortCaps.FC_RX | PortCaps.FC_TX | PortCaps.PAUSE_802_3 | PortCaps.ASM_DIR_802_3
 """Without pause among the capabilities the driver asks for nonsense (t4_hw.c, t4_link_acaps())."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, Entry, Facility, Level
-from chip.layout import sizeof
-from emu.memory import Memories
-from emu.state.memory_map import Region
+from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, Entry, Facility, Level
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.emu.memory import Memories
+from vmcoredd.emu.state.memory_map import Region
 
 KIB = 1024
 ADDRESS_UNIT = 16

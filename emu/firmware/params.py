@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chip.devlog import Facility
-from chip.firmware import Command, Dev, Dmaq, MemType, Params, Pf, Retval
-from chip.firmware.params import DiagSub, FilterSub, param_name, param_of
-from emu.firmware.answers import Refused, answers
-from emu.firmware.firmware import Firmware
-from emu.flash import version
+from vmcoredd.chip.devlog import Facility
+from vmcoredd.chip.firmware import Command, Dev, Dmaq, MemType, Params, Pf, Retval
+from vmcoredd.chip.firmware.params import DiagSub, FilterSub, param_name, param_of
+from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.flash import version
 
 Value = Callable[[Firmware, int, int], int]
 """(firmware, Y, Z) -> the parameter's value; Refused if these do not exist."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chip.devlog import Facility
-from chip.firmware import (
+from vmcoredd.chip.devlog import Facility
+from vmcoredd.chip.firmware import (
     Command,
     PortCaps,
     PortCaps16,
@@ -15,10 +15,10 @@ from chip.firmware import (
     PortType,
     Retval,
 )
-from emu.firmware import links
-from emu.firmware.answers import Refused, answers
-from emu.firmware.firmware import Firmware
-from emu.firmware.state import Link
+from vmcoredd.emu.firmware import links
+from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.state import Link
 
 MTU = 9600
 IGNORED = PortCaps.MDIAUTO | PortCaps.MDISTRAIGHT | PortCaps.ANEG

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chip.firmware import Command, EqCtrl, EqEth, EqOfld, Iq, Retval
-from emu.firmware.answers import Refused, answers
-from emu.firmware.firmware import Firmware
-from emu.firmware.resources import free_queue, take
-from emu.firmware.state import Queue
+from vmcoredd.chip.firmware import Command, EqCtrl, EqEth, EqOfld, Iq, Retval
+from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.resources import free_queue, take
+from vmcoredd.emu.firmware.state import Queue
 
 NO_QUEUE = 0xFFFF
 """An id that names no free list."""

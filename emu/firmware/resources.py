@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from chip.firmware import Retval
-from emu.firmware.answers import Refused
-from emu.firmware.state import FirmwareState, Queue
+from vmcoredd.chip.firmware import Retval
+from vmcoredd.emu.firmware.answers import Refused
+from vmcoredd.emu.firmware.state import FirmwareState, Queue
 
 
 def take(used: Container[int], first: int, count: int, what: str) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chip.firmware import Command, Retval, RssGlbConfig, RssGlbMode, RssIndTbl, RssViConfig
-from emu.firmware.answers import Refused, answers
-from emu.firmware.firmware import Firmware
-from emu.firmware.interfaces import interface
+from vmcoredd.chip.firmware import Command, Retval, RssGlbConfig, RssGlbMode, RssIndTbl, RssViConfig
+from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.interfaces import interface
 
 QUEUES_OF_ROW = 2
 

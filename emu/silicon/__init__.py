@@ -56,7 +56,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from emu.silicon.model import Fault, Model, fault, reads, writes
+from vmcoredd.emu.silicon.model import Fault, Model, fault, reads, writes
 
 __all__ = ["Fault", "Model", "fault", "faults", "models", "reads", "writes"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chip import Register
-from chip.cim import INBOUND_WORDS, OUTBOUND, QUEUE_UNIT_BYTES, THRESHOLD_UNIT, Queue
-from emu.ports import Index, When
-from emu.silicon.model import Model, fault
-from emu.state.cim_queues import MEMORY_WORDS, CimQueue
+from vmcoredd.chip import Register
+from vmcoredd.chip.cim import INBOUND_WORDS, OUTBOUND, QUEUE_UNIT_BYTES, THRESHOLD_UNIT, Queue
+from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.emu.state.cim_queues import MEMORY_WORDS, CimQueue
 
 CIM_WORDS = 0x5000 // 4
 """Up to behind the last address the driver asks for (T6: 0x4c74)."""

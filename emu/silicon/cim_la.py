@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chip import Register
-from emu.ports import Index, When
-from emu.silicon.model import Model, fault
-from emu.space import Space
+from vmcoredd.chip import Register
+from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.emu.space import Space
 
 POINTERS = 1 << 12
 """Values of UpDbgLaRdPtr."""

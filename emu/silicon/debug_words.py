@@ -5,7 +5,7 @@ They show what the silicon is doing at one moment; nothing the driver does depen
 
 from __future__ import annotations
 
-from emu.silicon.model import Model
+from vmcoredd.emu.silicon.model import Model
 
 GROUPS = ("pcie_pdbg", "pcie_cdbg", "ma", "hma")
 """Of `chip.indirect()`: each group is one port and one space."""

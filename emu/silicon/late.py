@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.silicon.model import Model, fault
+from vmcoredd.emu.silicon.model import Model, fault
 
 
 class Late(Model):

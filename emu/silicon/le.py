@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 
-from chip.le import READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS
-from emu.ports import Index, When
-from emu.silicon.model import Model, fault
-from emu.space import Kind
+from vmcoredd.chip.le import READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS
+from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.emu.space import Kind
 
 TIDS = 1 << 16
 """Entries that the debug port can show; the driver's dump has room for 49,931 (raw: for more)."""

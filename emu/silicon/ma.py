@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chip.memory import MEGABYTE
-from emu.silicon.model import Model, fault
+from vmcoredd.chip.memory import MEGABYTE
+from vmcoredd.emu.silicon.model import Model, fault
 
 
 class MemoryArbiter(Model):

@@ -11,10 +11,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from chip.firmware import MAILBOX_BYTES
-from chip.pci import PF
-from emu.firmware import Firmware, Mode
-from emu.silicon.model import Model, fault, reads, writes
+from vmcoredd.chip.firmware import MAILBOX_BYTES
+from vmcoredd.chip.pci import PF
+from vmcoredd.emu.firmware import Firmware, Mode
+from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 FLIT = 8
 

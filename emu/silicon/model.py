@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from chip import T5, T6, Chip
+from vmcoredd.chip import T5, T6, Chip
 
 if TYPE_CHECKING:
-    from emu.card import Card
+    from vmcoredd.emu.card import Card
 
 CHIPS = (T5, T6)
 F = TypeVar("F", bound=Callable[..., Any])

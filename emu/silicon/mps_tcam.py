@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chip import Register
-from chip.mps import REPLICATION_WORDS
-from emu.ports import Index, When
-from emu.silicon.model import Model
-from emu.state.macs import Mac
+from vmcoredd.chip import Register
+from vmcoredd.chip.mps import REPLICATION_WORDS
+from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.state.macs import Mac
 
 ADDRESS = (1 << 48) - 1
 UNUSED = ADDRESS

@@ -6,8 +6,8 @@ bit that says that it is in use (assumed).
 
 from __future__ import annotations
 
-from chip.cim import PBT_TABLES
-from emu.silicon.model import Model
+from vmcoredd.chip.cim import PBT_TABLES
+from vmcoredd.emu.silicon.model import Model
 
 PAGE_BYTES = 4096
 IN_USE = 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 import mmap
 from typing import NamedTuple
 
-from chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
-from chip.pci import CONFIG_BYTES, PF, Bar
-from chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
-from emu.config_space import ConfigSpace
-from emu.core import WINDOWS, Window
-from emu.ports import Index, When
-from emu.silicon.model import Model, fault, writes
+from vmcoredd.chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
+from vmcoredd.chip.pci import CONFIG_BYTES, PF, Bar
+from vmcoredd.chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
+from vmcoredd.emu.config_space import ConfigSpace
+from vmcoredd.emu.core import WINDOWS, Window
+from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.silicon.model import Model, fault, writes
 
 FUNCTIONS = 8
 FOREVER = (1 << 64) - 1

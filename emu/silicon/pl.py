@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip.pci import PF
-from emu.silicon.model import Model, fault
-from emu.space import Kind
+from vmcoredd.chip.pci import PF
+from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.emu.space import Kind
 
 OWN_VIEW = 0x1B000
 """Where a function sees its own registers (t4_regs.h, MYPF_BASE) ..."""

@@ -6,7 +6,7 @@ back as written.
 
 from __future__ import annotations
 
-from emu.silicon.model import Model
+from vmcoredd.emu.silicon.model import Model
 
 WRITTEN = (
     "SGE_STAT_CFG",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from emu.ports import Index
-from emu.silicon.model import Model
-from emu.space import Space
+from vmcoredd.emu.ports import Index
+from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.space import Space
 
 SIDES = ("RX", "TX")
 DEBUG_WORDS = 0x10040

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip.memory import PageCounts
-from emu.silicon.model import Model
-from emu.state.traffic import Direction, PortTraffic
+from vmcoredd.chip.memory import PageCounts
+from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.state.traffic import Direction, PortTraffic
 
 SIZE_CLASSES = (
     "64B",

@@ -5,10 +5,10 @@ MEMINFO reads them all; `emu.state.memory_map` is where the regions come from.
 
 from __future__ import annotations
 
-from chip.memory import REGIONS
-from chip.memory import Region as Description
-from emu.silicon.model import Model, fault
-from emu.state.memory_map import Region
+from vmcoredd.chip.memory import REGIONS
+from vmcoredd.chip.memory import Region as Description
+from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.emu.state.memory_map import Region
 
 FIRMWARE = {
     "uP RAM": ("CIM_SDRAM_BASE_ADDR", "CIM_SDRAM_ADDR_SIZE"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chip.flash import ASSUMED_BYTES, PAGE_BYTES, POLLS, Opcode, flash_bytes
-from emu.flash import Flash, programmed
-from emu.silicon.model import Model, fault, reads, writes
+from vmcoredd.chip.flash import ASSUMED_BYTES, PAGE_BYTES, POLLS, Opcode, flash_bytes
+from vmcoredd.emu.flash import Flash, programmed
+from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 ADDRESS_BYTES = 3
 HEAD_BYTES = 1 + ADDRESS_BYTES + 1

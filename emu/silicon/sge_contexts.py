@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chip.context import WORDS, ContextType, encode, fields
-from emu.ports import Index, When
-from emu.silicon.model import Model, fault
-from emu.state.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Ingress
+from vmcoredd.chip.context import WORDS, ContextType, encode, fields
+from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.emu.state.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Ingress
 
 QUEUES = 1 << 13
 """Contexts of each kind that the card has room for."""

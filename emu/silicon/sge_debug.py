@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chip.sge import DEBUG_INDICES
-from emu.ports import Index
-from emu.silicon.model import Model
-from emu.state.queues import Function
+from vmcoredd.chip.sge import DEBUG_INDICES
+from vmcoredd.emu.ports import Index
+from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.state.queues import Function
 
 
 class DebugWords(Model):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from chip import tcb
-from emu.silicon.model import Model
-from emu.state.tids import Connection, Filter
+from vmcoredd.chip import tcb
+from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.state.tids import Connection, Filter
 
 HASH_ENTRY_BYTES = 64
 TUPLE_WORDS = 11

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip import Register
-from emu.silicon.model import Model
-from emu.space import Space
+from vmcoredd.chip import Register
+from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.space import Space
 
 PIO_WORDS, TM_PIO_WORDS, MIB_WORDS = 0x900, 0x10, 0x80
 """Up to behind the last index the driver reads."""

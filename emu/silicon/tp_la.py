@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chip import Register
-from chip.tp import LA_ENTRIES
-from emu.ports import Index
-from emu.silicon.model import Model, fault
+from vmcoredd.chip import Register
+from vmcoredd.chip.tp import LA_ENTRIES
+from vmcoredd.emu.ports import Index
+from vmcoredd.emu.silicon.model import Model, fault
 
 MODE_SINGLE = 1
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from chip import Register
-from chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, PACE_TABLE, RSS_REQUEST
-from chip.tp import RequestTable as Layout
-from emu.ports import Index, When
-from emu.silicon.model import Model, fault
-from emu.space import Space
-from emu.state import tcp
+from vmcoredd.chip import Register
+from vmcoredd.chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, PACE_TABLE, RSS_REQUEST
+from vmcoredd.chip.tp import RequestTable as Layout
+from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.emu.space import Space
+from vmcoredd.emu.state import tcp
 
 HALF_WORD = 0xFFFF
 INCREMENT_BITS = 13

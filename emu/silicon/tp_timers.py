@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chip import Register
-from emu.silicon.model import Model
+from vmcoredd.chip import Register
+from vmcoredd.emu.silicon.model import Model
 
 TIMER_SHIFT, TIMESTAMP_SHIFT, DELAYED_ACK_SHIFT = 14, 12, 8
 """Ticks: logarithms of core clock cycles (assumed)."""

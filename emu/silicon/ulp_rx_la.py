@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip.tp import ULPRX_TRACE_WORDS, ULPRX_TRACES
-from emu.ports import Index
-from emu.silicon.model import Model
+from vmcoredd.chip.tp import ULPRX_TRACE_WORDS, ULPRX_TRACES
+from vmcoredd.emu.ports import Index
+from vmcoredd.emu.silicon.model import Model
 
 
 class UlpRxLa(Model):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chip.tp import ULPTX_ASIC_READS, ULPTX_INSTANCES, ULPTX_READS
-from emu.ports import Index
-from emu.silicon.model import Model, writes
+from vmcoredd.chip.tp import ULPTX_ASIC_READS, ULPTX_INSTANCES, ULPTX_READS
+from vmcoredd.emu.ports import Index
+from vmcoredd.emu.silicon.model import Model, writes
 
 ASIC_WORDS = 5
 STROBE = 1

@@ -5,6 +5,6 @@ draws from its own stream of random numbers, so adding one part changes no other
 and seed give the same bytes on any machine.
 """
 
-from emu.state.state import State
+from vmcoredd.emu.state.state import State
 
 __all__ = ["State"]

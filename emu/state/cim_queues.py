@@ -10,8 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from chip.cim import INBOUND, INBOUND_WORDS, OUTBOUND, QUEUE_UNIT_BYTES, THRESHOLD_UNIT, Queue
-from emu.profile import Profile
+from vmcoredd.chip.cim import (
+    INBOUND,
+    INBOUND_WORDS,
+    OUTBOUND,
+    QUEUE_UNIT_BYTES,
+    THRESHOLD_UNIT,
+    Queue,
+)
+from vmcoredd.emu.profile import Profile
 
 FLIT = 16
 MEMORY_WORDS = 4096

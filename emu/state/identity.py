@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from emu.profile import Profile
+from vmcoredd.emu.profile import Profile
 
 OUI = bytes.fromhex("000743")
 """Chelsio Communications."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from emu.profile import Profile
-from emu.state.identity import Identity
-from emu.state.queues import UNIFIED_PF, virtual_functions
+from vmcoredd.emu.profile import Profile
+from vmcoredd.emu.state.identity import Identity
+from vmcoredd.emu.state.queues import UNIFIED_PF, virtual_functions
 
 GROUPS = (b"\xff" * 6, bytes.fromhex("333300000001"))
 """Broadcast and IPv6's all nodes: every running function receives them."""

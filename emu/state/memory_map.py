@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from emu.errors import ModelError
-from emu.memory import Memories, Memory
-from emu.profile import Profile
+from vmcoredd.emu.errors import ModelError
+from vmcoredd.emu.memory import Memories, Memory
+from vmcoredd.emu.profile import Profile
 
 ALIGN = 0x1000
 SHARES = 64

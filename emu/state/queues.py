@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from random import Random
 
-from chip import Chip
-from emu.profile import Profile
+from vmcoredd.chip import Chip
+from vmcoredd.emu.profile import Profile
 
 INGRESS_ENTRIES, INGRESS_ENTRY_BYTES = 1024, 64
 EGRESS_UNITS, FREE_LIST_UNITS, CONTROL_UNITS = 1024, 72, 1024

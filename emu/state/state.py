@@ -6,15 +6,15 @@ import hashlib
 from functools import cached_property
 from random import Random
 
-from emu.memory import Memories
-from emu.profile import Profile
-from emu.state.cim_queues import CimQueues
-from emu.state.identity import Identity
-from emu.state.macs import Macs
-from emu.state.memory_map import MemoryMap
-from emu.state.queues import Queues
-from emu.state.tids import Table
-from emu.state.traffic import Traffic
+from vmcoredd.emu.memory import Memories
+from vmcoredd.emu.profile import Profile
+from vmcoredd.emu.state.cim_queues import CimQueues
+from vmcoredd.emu.state.identity import Identity
+from vmcoredd.emu.state.macs import Macs
+from vmcoredd.emu.state.memory_map import MemoryMap
+from vmcoredd.emu.state.queues import Queues
+from vmcoredd.emu.state.tids import Table
+from vmcoredd.emu.state.traffic import Traffic
 
 
 class State:

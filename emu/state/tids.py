@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from chip.lookup import FILTER_TUPLE, LookupEntry, clip_words
-from chip.tcb import TcpState
-from emu.profile import Profile
+from vmcoredd.chip.lookup import FILTER_TUPLE, LookupEntry, clip_words
+from vmcoredd.chip.tcb import TcpState
+from vmcoredd.emu.profile import Profile
 
 PORTS_OF_SERVERS = (22, 80, 443, 860, 2049, 3260, 4420)
 PROTOCOL_TCP = 6

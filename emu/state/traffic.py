@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from emu.profile import Profile
+from vmcoredd.emu.profile import Profile
 
 SIZES = (64, 65, 128, 256, 512, 1024, 1519)
 """The least frame of each size class that the MACs count (MPS_PORT_STAT_*_64B ... _1519B_MAX)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pyvfio_user
-from bench.serving import CardServer, serving
+from vmcoredd.bench.serving import CardServer, serving
 
 
 @pytest.fixture(scope="session", params=["t62100-cr", "t520-cr"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cliruns import SMALL_CARD, Result, Run, spawned
 
-from cli.main import main
+from vmcoredd.cli.main import main
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from emu import Card, Snapshot
+from vmcoredd.emu import Card, Snapshot
 
 
 @pytest.fixture(scope="session")

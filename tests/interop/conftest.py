@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from qemu.parts import Parts, obtain
-from qemu.sources import DEFAULT
+from vmcoredd.qemu.parts import Parts, obtain
+from vmcoredd.qemu.sources import DEFAULT
 
 
 @pytest.fixture(scope="session")

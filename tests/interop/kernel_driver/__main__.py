@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import debs
+from vmcoredd import debs
 
 from . import cards, dump
 from .build import BuildError, build

@@ -23,10 +23,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from debs.cache import Progress, build_once, silent
+import pyvfio_user
+from vmcoredd.debs.cache import Progress, build_once, silent
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
+INTERFACE = Path(pyvfio_user.get_include())
+INCLUDES = [f"-I{INTERFACE}", f"-I{ROOT}"]
 DRIVER = "drivers/net/ethernet/chelsio/cxgb4"
 
 #: Kernel library code whose results show in a dump, or that the driver cannot be run without.
@@ -80,7 +83,12 @@ def build(kernel: Path, cache: Path, progress: Progress = silent) -> Path:
 def _key(kernel: Path) -> str:
     """A digest of all inputs: the kernel's version and files, ours, the compiler."""
     digest = hashlib.sha256(_run("cc", "--version"))
-    ours = [HERE / "build.py", HERE / "config.h", HERE / "witness.h", ROOT / "pyvfio_user/io.h"]
+    ours = [
+        HERE / "build.py",
+        HERE / "config.h",
+        HERE / "witness.h",
+        INTERFACE / "pyvfio_user/io.h",
+    ]
     ours += [path for room in ("host", "kernel") for path in sorted((HERE / room).iterdir())]
     theirs = [kernel / "Makefile", *sorted((kernel / DRIVER).glob("*.[ch]"))]
     theirs += [kernel / f"{stem}.c" for stem in KERNEL_FILES]
@@ -95,9 +103,9 @@ def _make(kernel: Path, scratch: Path) -> None:
     _generate_headers(kernel, scratch, theirs)
     jobs = [(f"driver-{path.stem}.o", path, theirs) for path in _driver_files(kernel)]
     jobs += [(f"{stem.replace('/', '-')}.o", kernel / f"{stem}.c", theirs) for stem in KERNEL_FILES]
-    shims += [*SHIM_FLAGS, f"-I{ROOT}", "-isystem", str(kernel), "-isystem", str(kernel / DRIVER)]
+    shims += [*SHIM_FLAGS, *INCLUDES, "-isystem", str(kernel), "-isystem", str(kernel / DRIVER)]
     jobs += [(f"shim-{path.stem}.o", path, shims) for path in (HERE / "kernel").glob("*.c")]
-    host = [*HOST_FLAGS, f"-I{ROOT}"]
+    host = [*HOST_FLAGS, *INCLUDES]
     jobs += [(f"host-{path.stem}.o", path, host) for path in (HERE / "host").glob("*.c")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(lambda job: _compile(scratch, *job), jobs))

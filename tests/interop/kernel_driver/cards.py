@@ -40,7 +40,7 @@ def load(name: str, seed: int = 0, faults: Iterable[str] = ()) -> tuple[Card, ob
     if name in ("ram-t5", "ram-t6"):
         ram = RamCard(int(name[-1]), edc=2, mc=8)
         return ram.card, ram
-    import emu
+    from vmcoredd import emu
 
     try:
         card = emu.Card.load(name, seed=seed, faults=faults)

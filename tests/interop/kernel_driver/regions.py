@@ -10,6 +10,8 @@ from typing import Any
 
 from cffi import FFI
 
+import pyvfio_user
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 BARS = (0, 2, 4)
@@ -22,7 +24,7 @@ Native = tuple[int, int]
 
 def _declarations() -> FFI:
     ffi = FFI()
-    for header in (ROOT / "pyvfio_user/io.h", HERE / "witness.h"):
+    for header in (Path(pyvfio_user.get_include()) / "pyvfio_user/io.h", HERE / "witness.h"):
         ffi.cdef(header.read_text())
     return ffi
 

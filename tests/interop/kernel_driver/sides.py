@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cudbg
-import driver
+from vmcoredd import cudbg, driver
 
 from . import dump
 from .harness import Harness

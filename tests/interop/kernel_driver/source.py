@@ -6,9 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-import debs
-from debs.cache import build_once, silent
-from qemu import sources
+from vmcoredd import debs
+from vmcoredd.debs.cache import build_once, silent
+from vmcoredd.qemu import sources
 
 VARIABLE = "VMCOREDD_KERNEL_SOURCE"
 #: The parts of a kernel source that a build of the driver reads.

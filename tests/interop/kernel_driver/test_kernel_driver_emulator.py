@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import emu
 from tests.interop.kernel_driver import dump
 from tests.interop.kernel_driver.cards import emulated
 from tests.interop.kernel_driver.harness import Harness
 from tests.interop.kernel_driver.sides import assert_alike, by_kernel
+from vmcoredd import emu
 
 pytestmark = pytest.mark.interop
 

@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 
-import cudbg
-import driver
-import emu
 from tests.interop.kernel_driver import dump
 from tests.interop.kernel_driver.cards import emulated
 from tests.interop.kernel_driver.harness import Harness
+from vmcoredd import cudbg, driver, emu
 
 pytestmark = pytest.mark.interop
 

@@ -1,0 +1,38 @@
+"""What can go wrong at the registers: one tree, each error with the kernel's -errno."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class DeviceError(Exception):
+    """The device answered, but not as it must; `code` is the kernel's (-errno).
+
+    `rows` and `used` tell how many rows of the program were completed, and the bytes they gave.
+    """
+
+    def __init__(self, code: int, what: str, *, rows: int = 0, used: int = 0) -> None:
+        self.code, self.what, self.rows, self.used = code, what, rows, used
+        super().__init__(f"{what}: {errno_name(code)}")
+
+
+class DeadDevice(DeviceError):
+    """The way to the device is gone; no later access will succeed either."""
+
+    def __init__(self, code: int, what: str, *, rows: int = 0, used: int = 0) -> None:
+        super().__init__(code, what, rows=rows, used=used)
+        self.args = (f"{_DEATHS.get(-code, 'the device cannot be reached')} ({self})",)
+
+
+_DEATHS = {
+    errno.EIO: "the device is gone",
+    errno.ETIMEDOUT: "the device did not answer in time",
+    errno.EPROTO: "the device's server broke the protocol",
+}
+
+
+def errno_name(code: int) -> str:
+    """`-EAGAIN (Resource temporarily unavailable)` for -11."""
+    name = errno.errorcode.get(-code)
+    return f"-{name} ({os.strerror(-code)})" if name else str(code)

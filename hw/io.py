@@ -1,0 +1,282 @@
+"""How the dump reaches registers: single accesses, and programs.
+
+A *program* is a short list of operations that is done for each row of a table:
+
+    # TP_PIO registers 0x20..0x3b, through an index and a data register
+    io.run([Write(r.TP_PIO_ADDR, Each(0x20)), Read(r.TP_PIO_DATA)], rows=28)
+
+Whoever runs it may send rows ahead of the answers; what comes out, and what stays in the registers,
+is as if every access had been waited for. Where an offset, a value or a count differs from row to
+row, it is an `Each` (an arithmetic series) or a `Column` (a column of the table).
+
+Values kept by `Read` (and by `Poll`/`Check` with `keep=True`), and those of `Put`, are stored one
+behind the other, little-endian, row after row.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, cast
+
+from vmcoredd.hw.errors import DeviceError
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """`first + step * row`."""
+
+    first: int
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The cell in column `index` of the row, `plus` a constant."""
+
+    index: int = 0
+    plus: int = 0
+
+
+Number: TypeAlias = int | Each | Column
+"""A constant, or what differs from row to row; 32 bits, wrapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write the 4-byte `value` to `count` (at most 64) registers at ascending offsets."""
+
+    offset: Number
+    value: Number
+    count: Number = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read `count` values of `width` (4 or 8) bytes at ascending offsets.
+
+    With `again`, read the one register `count` times: for registers that advance when read.
+    With `keep=False` the values are dropped: for reads that only flush a write.
+    """
+
+    offset: Number
+    count: Number = 1
+    width: int = 4
+    keep: bool = True
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Read until `value & mask == wanted`: at most `attempts` times, `delay_us` between them.
+
+    Then the program fails with `error` (-errno), or goes on, if that is 0. The kernel's
+    t4_wait_op_done_val(). With `keep`, the last value read is stored.
+    """
+
+    offset: Number
+    mask: int
+    wanted: int
+    attempts: int
+    delay_us: int = 0
+    error: int = -errno.EAGAIN
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Read once; the program fails with `error` unless `value & mask == wanted`.
+
+    `count` 0 leaves it out of a row.
+    """
+
+    offset: Number
+    mask: int
+    wanted: int
+    error: int
+    keep: bool = False
+    count: Number = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store the 4-byte `value`, without an access: what a record says besides what was read."""
+
+    value: Number
+
+
+Op: TypeAlias = Write | Read | Poll | Check | Put
+Rows: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]]
+"""How many rows; or the table: a number per row, or a tuple of numbers per row."""
+
+
+@dataclass
+class Counts:
+    """Accesses to BAR0 as the kernel's driver would have made them, by width."""
+
+    r32: int = 0
+    w32: int = 0
+    r64: int = 0
+    w64: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.r32 + self.w32 + self.r64 + self.w64
+
+    def __sub__(self, before: Counts) -> Counts:
+        return Counts(
+            self.r32 - before.r32,
+            self.w32 - before.w32,
+            self.r64 - before.r64,
+            self.w64 - before.w64,
+        )
+
+
+class Space(Protocol):
+    """Registers at offsets: BAR0, or configuration space.
+
+    Failures raise `DeviceError`, with the -errno the kernel's code has for it; `DeadDevice` when
+    the transport itself failed.
+    """
+
+    def read(self, offset: int, width: int = 4) -> int:
+        """One register of 4 or 8 bytes."""
+
+    def write(self, offset: int, value: int, width: int = 4) -> None:
+        """One register of 4 or 8 bytes; posted, as on PCIe."""
+
+    def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
+        """`count` registers at ascending offsets."""
+
+    def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
+        """Runs a program; returns what it kept, which is a part of `out` if that was given.
+
+        Raises `DeviceError` with `.rows` and `.used`: what was completed before it failed.
+        """
+
+
+class Io(Space, Protocol):
+    """One adapter: BAR0, and configuration space beside it."""
+
+    @property
+    def counts(self) -> Counts:
+        """The accesses so far (a copy; may be asked from another thread, to show progress)."""
+
+    @property
+    def config(self) -> Space:
+        """PCI configuration space, in words."""
+
+
+def table_of(rows: Rows) -> tuple[int, Sequence[Sequence[int]]]:
+    """The number of rows, and the table (empty if there is none)."""
+    if isinstance(rows, int):
+        return rows, ()
+    if rows and isinstance(rows[0], int):
+        return len(rows), [(cell,) for cell in cast(Sequence[int], rows)]
+    return len(rows), cast(Sequence[Sequence[int]], rows)
+
+
+def number(value: Number, row: int, table: Sequence[Sequence[int]]) -> int:
+    """`value` in that row."""
+    if isinstance(value, Each):
+        return (value.first + value.step * row) & 0xFFFFFFFF
+    if isinstance(value, Column):
+        return (table[row][value.index] + value.plus) & 0xFFFFFFFF
+    return value
+
+
+def kept_bytes(ops: Sequence[Op], rows: Rows) -> int:
+    """How many bytes a program keeps."""
+    n, table = table_of(rows)
+    total = 0
+    for op in ops:
+        if isinstance(op, Read) and op.keep:
+            total += op.width * _sum(op.count, n, table)
+        elif isinstance(op, Check) and op.keep:
+            total += 4 * _sum(op.count, n, table)
+        elif isinstance(op, Put) or (isinstance(op, Poll) and op.keep):
+            total += 4 * n
+    return total
+
+
+def _sum(count: Number, rows: int, table: Sequence[Sequence[int]]) -> int:
+    if isinstance(count, int):
+        return count * rows
+    return sum(number(count, row, table) for row in range(rows))
+
+
+class SingleIo:
+    """Runs programs one access after the other, each waited for: the kernel's way, and the
+    reference for every faster one. A subclass gives `read` and `write`."""
+
+    def read(self, offset: int, width: int = 4) -> int:
+        """One register of 4 or 8 bytes."""
+        raise NotImplementedError
+
+    def write(self, offset: int, value: int, width: int = 4) -> None:
+        """One register of 4 or 8 bytes."""
+        raise NotImplementedError
+
+    def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
+        """`count` registers at ascending offsets."""
+        return bytes(self.run([Read(offset, count, width)]))
+
+    def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
+        """As `Io.run`."""
+        n, table = table_of(rows)
+        kept = bytearray()
+        for row in range(n):
+            done = len(kept)
+            try:
+                for op in ops:
+                    kept += self._do(op, row, table)
+            except DeviceError as error:
+                error.rows, error.used = row, done
+                _store(kept[:done], out)
+                raise
+        return _store(kept, out)
+
+    def _do(self, op: Op, row: int, table: Sequence[Sequence[int]]) -> bytes:
+        if isinstance(op, Put):
+            return number(op.value, row, table).to_bytes(4, "little")
+        offset = number(op.offset, row, table)
+        if isinstance(op, Write):
+            for i in range(number(op.count, row, table)):
+                self.write(offset + 4 * i, number(op.value, row, table))
+            return b""
+        if isinstance(op, Read):
+            step = 0 if op.again else op.width
+            values = [
+                self.read(offset + i * step, op.width).to_bytes(op.width, "little")
+                for i in range(number(op.count, row, table))
+            ]
+            return b"".join(values) if op.keep else b""
+        if isinstance(op, Check):
+            if not number(op.count, row, table):
+                return b""
+            op = Poll(op.offset, op.mask, op.wanted, 1, 0, op.error, op.keep)
+        return self._poll(op, offset)
+
+    def _poll(self, op: Poll, offset: int) -> bytes:
+        for attempt in range(op.attempts):
+            if attempt and op.delay_us:
+                time.sleep(op.delay_us / 1e6)
+            value = self.read(offset)
+            if value & op.mask == op.wanted:
+                break
+        else:
+            if op.error:
+                raise DeviceError(op.error, f"register {offset:#x} is {value:#x}")
+        return value.to_bytes(4, "little") if op.keep else b""
+
+
+def _store(kept: bytearray, out: memoryview | None) -> memoryview:
+    if out is None:
+        return memoryview(kept)
+    if len(kept) > len(out):
+        raise ValueError(f"the program keeps {len(kept)} bytes, there is room for {len(out)}")
+    out[: len(kept)] = kept
+    return out[: len(kept)]

@@ -1,0 +1,123 @@
+"""The C extensions: one `FFI` object for each, named in setup.py.
+
+The text of a header goes to `cdef()` and to the compiler alike, so Python sees the layout the
+compiler chose. Headers therefore hold declarations only; `_Static_assert`s are in the `.c` files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = "src/pyvfio_user"
+OPTIMISE = ["-O2", "-g", "-fno-strict-aliasing"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+
+
+def _extension(
+    module: str,
+    headers: list[str],
+    sources: list[str],
+    *,
+    callbacks: str = "",
+    include_dirs: list[str] | None = None,
+    link: list[str] | None = None,
+    macros: dict[str, str] | None = None,
+) -> FFI:
+    """One extension: `headers` are both declared to Python and included by the compiler."""
+    sanitize = SANITIZE if os.environ.get("VMCOREDD_SANITIZE") else []
+    folders = [HERE / "src", HERE / PACKAGE / "include"]
+    builder = FFI()
+    builder.cdef(_declarations(headers, folders) + callbacks)
+    builder.set_source(
+        module,
+        "#include <stdint.h>\n#include <stddef.h>\n"
+        + "".join(f'#include "{header}"\n' for header in headers),
+        sources=[f"{PACKAGE}/{source}" for source in sources],
+        include_dirs=[*map(str, folders), *(include_dirs or [])],
+        define_macros=[*(macros or {}).items()],
+        depends=[str(path.relative_to(HERE)) for path in sorted(HERE.glob("src/**/*.h"))],
+        extra_compile_args=[*OPTIMISE, *sanitize],
+        extra_link_args=[*sanitize, *(link or [])],
+    )
+    return builder
+
+
+def _declarations(headers: list[str], folders: list[Path]) -> str:
+    """The headers' text without #include lines, as `cdef()` wants it."""
+    paths = [next(f / name for f in folders if (f / name).exists()) for name in headers]
+    text = "\n".join(path.read_text() for path in paths)
+    return re.sub(r"(?m)^#include.*$", "", text)
+
+
+client = _extension(
+    "pyvfio_user._client",
+    ["pyvfio_user/io.h", "pyvfio_user/client.h"],
+    ["client.c", "client_io.c", "client_reply.c", "client_socket.c"],
+)
+
+
+def server() -> FFI:
+    """With libvfio-user linked in; where it cannot be had, a stub that says why not.
+
+    A function, because obtaining the library may take a download.
+    """
+    sys.path.insert(0, str(HERE))  # `vmcoredd` here is a link, or in an sdist the part of it needed
+    from vmcoredd.debs import Unavailable, libvfio_user
+
+    sanitize = SANITIZE if os.environ.get("VMCOREDD_SANITIZE") else []
+    try:
+        library = libvfio_user.obtain(sanitize, _say)
+    except Unavailable as reason:
+        return _extension(
+            "pyvfio_user._server",
+            ["pyvfio_user/server_library.h"],
+            ["server_library.c"],
+            macros={"UNAVAILABLE": json.dumps(f"built without libvfio-user: {reason}")},
+        )
+    system_calls = ["accept", "recv", "recvmsg", "sendmsg"]
+    return _extension(
+        "pyvfio_user._server",
+        ["pyvfio_user/io.h", "pyvfio_user/server.h", "pyvfio_user/server_library.h"],
+        [
+            "server.c",
+            "server_check.c",
+            "server_device.c",
+            "server_library.c",
+            "server_socket.c",
+            "server_stream.c",
+        ],
+        include_dirs=[str(folder) for folder in library.include_dirs],
+        link=[
+            *(str(archive) for archive in library.archives),
+            *(f"-Wl,--wrap={name}" for name in system_calls),
+            "-Wl,--exclude-libs,ALL",
+        ],
+        macros={"LIBRARY": json.dumps(f"{library.version}, {library.origin}")},
+        callbacks="""
+            extern "Python" int server_on_access(void *cookie, uint64_t offset, void *data,
+                                                 uint32_t length, int is_write);
+            extern "Python" int server_on_reset(void *handle, int reason);
+            extern "Python" void server_on_dma_map(void *handle, uint64_t address, uint64_t size,
+                                                   int writable, int mapped);
+            extern "Python" void server_on_dma_unmap(void *handle, uint64_t address, uint64_t size,
+                                                     int writable, int mapped);
+            extern "Python" void server_on_log(void *handle, int level, const char *message);
+        """,
+    )
+
+
+_said: set[str] = set()
+
+
+def _say(what: str, _fraction: float | None) -> None:
+    """A line for each thing that obtaining the library does."""
+    if what not in _said:
+        _said.add(what)
+        print(f"libvfio-user: {what}", file=sys.stderr)

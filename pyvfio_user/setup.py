@@ -1,0 +1,3 @@
+from setuptools import setup
+
+setup(cffi_modules=["cffi_build.py:client", "cffi_build.py:server"])

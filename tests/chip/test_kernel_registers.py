@@ -1,0 +1,178 @@
+"""Our registers beside Linux's own: t4_regs.h, the ranges of a register dump, cudbg's tables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from chip_facts import CHIPS, absent, linux_fields
+from kernel_headers import DRIVER, Header, header, numbers, rows, text
+
+from tests.interop.kernel_driver.source import kernel_source
+from vmcoredd.chip import T5, T6, Chip, Register
+
+pytestmark = pytest.mark.interop
+
+PF_BASE, PORT_BASE = 0x1E000, 0x30000
+BASES = {r"(SGE|PCIE|CIM|PL)_PF_": PF_BASE, r"MAC_PORT_": PORT_BASE}
+"""Registers that t4_regs.h gives as offsets within a function's or a port's region."""
+BARE = re.compile(r"(MPS_(PORT_STAT|STAT_RX_BG)|MAC_PORT)_\w+")
+"""Registers whose macro has no `_A`; the first and last are offsets within a port's region."""
+
+
+@pytest.fixture(scope="module")
+def driver() -> Path:
+    return kernel_source() / DRIVER
+
+
+@pytest.fixture(scope="module")
+def t4_regs(driver) -> Header:
+    return header(driver / "t4_regs.h")
+
+
+def place(name: str, address: int) -> int:
+    """The address in BAR0 of a macro that may be relative to a region."""
+    bases = (base for pattern, base in BASES.items() if re.match(pattern, name))
+    return address if address >= 0x1000 else address + next(bases, 0)
+
+
+def test_the_regions_begin_where_t4_regs_says(t4_regs) -> None:
+    assert t4_regs.numbers["PF0_BASE"] == PF_BASE
+    assert t4_regs.numbers["T5_PORT0_BASE"] == PORT_BASE
+
+
+def described(chip: Chip, name: str, address: int) -> bool:
+    return name in chip.r and int(chip.r[name]) == place(name, address)
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_every_register_of_t4_regs_is_described_or_declared_absent(t4_regs, chip) -> None:
+    declared = absent(chip)
+    wrong = [
+        f"{name} {address:#x}: here {chip.r[name] if name in chip.r else chip.r.at(address)}"
+        for name, address in t4_regs.registers.items()
+        if name not in declared and not described(chip, name, address)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_what_is_declared_absent_is(t4_regs, chip) -> None:
+    present = [
+        name
+        for name in absent(chip)
+        if name not in t4_regs.registers or described(chip, name, t4_regs.registers[name])
+    ]
+    assert present == []
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_statistics_without_the_suffix_are_described_too(t4_regs, chip) -> None:
+    both_names = {"MPS_PORT_STAT_LB_PORT_DROP_FRAMES": "MPS_PORT_STAT_LB_PORT_DROP_FRAMES_L"}
+    wrong = [
+        name
+        for name, address in t4_regs.numbers.items()
+        if BARE.fullmatch(name)
+        and int(chip.r[both_names.get(name, name)]) not in (address, address + PORT_BASE)
+    ]
+    assert wrong == []
+
+
+def matches(register: Register, name: str, shift: int, width: int | None) -> bool:
+    return any(
+        field.name.lower() == name.lower() and field.shift == shift and width in (None, field.width)
+        for field in register.fields
+    )
+
+
+def test_every_field_of_t4_regs_is_described_or_declared(t4_regs) -> None:
+    declared = linux_fields()
+    ours = {chip: list(chip.r) for chip in CHIPS}
+    wrong = []
+    for macro in t4_regs.fields.values():
+        generation, _, plain = macro.name.partition("_")
+        scoped = {"T5": (T5,), "T6": (T6,)}.get(generation)
+        found = any(
+            matches(register, plain if scoped else macro.name, macro.shift, macro.width)
+            for chip in scoped or CHIPS
+            for register in ours[chip]
+        )
+        if not found and macro.name not in declared:
+            wrong.append(f"{macro.name} [{macro.shift}+{macro.width}]")
+    assert wrong == []
+
+
+def test_declared_fields_are_where_linux_has_them(t4_regs) -> None:
+    wrong = []
+    for name, row in linux_fields().items():
+        macro = t4_regs.fields[name]
+        if row["register"] and name != "BOOTADDR":
+            registers = [chip.r[row["register"]] for chip in CHIPS if row["register"] in chip.r]
+            if not any(
+                matches(register, row["field"], macro.shift, macro.width) for register in registers
+            ):
+                wrong.append(name)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_the_dump_reads_the_ranges_of_the_driver(driver, chip) -> None:
+    listed = numbers(driver / "t4_hw.c", f"{chip.name}_reg_ranges")
+    ours = [
+        edge for start, words in chip.ranges("reg_dump") for edge in (start, start + 4 * words - 4)
+    ]
+    assert ours == listed
+
+
+GROUPS = {
+    "tp_pio": "{chip}_tp_pio_array",
+    "tp_tm_pio": "{chip}_tp_tm_pio_array",
+    "tp_mib": "{chip}_tp_mib_index_array",
+    "sge_debug": "t5_sge_dbg_index_array",
+    "pcie_pdbg": "t5_pcie_pdbg_array",
+    "pcie_cdbg": "t5_pcie_cdbg_array",
+    "pm_rx": "t5_pm_rx_array",
+    "pm_tx": "t5_pm_tx_array",
+    "up_cim": "{chip}_up_cim_reg_array",
+    "ma": "t6_ma_ireg_array",
+    "hma": "t6_hma_ireg_array",
+}
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+@pytest.mark.parametrize("group", GROUPS)
+def test_indirect_ranges_are_those_of_cudbg_lib(driver, chip, group) -> None:
+    if chip is T5 and group in ("ma", "hma"):
+        assert chip.indirect(group) == ()
+        return
+    table = rows(driver / "cudbg_lib.c", GROUPS[group].format(chip=chip.name))
+    if group == "ma":
+        table += rows(driver / "cudbg_lib.c", "t6_ma_ireg_array2")
+    ours = [
+        (int(chip.r[each.port]), int(chip.r[each.data]), each.first, each.words)
+        for each in chip.indirect(group)
+    ]
+    assert ours == [row[:4] for row in table]
+
+
+def test_steps_of_indirect_ranges_are_those_of_the_loops(driver, t4_regs) -> None:
+    code = text(driver / "cudbg_lib.c")
+    cases = re.findall(r"case (NUM_\w+):[^:]*?local_offset = (0x\w+)", code)
+    loops = {t4_regs.numbers[name]: int(step, 16) for name, step in cases} | {0: 4}
+    table = rows(driver / "cudbg_lib.c", "t6_up_cim_reg_array")
+    assert {each.first: each.step for each in T6.indirect("up_cim")} == {
+        row[2]: loops[row[4]] for row in table
+    }
+    ma_step = re.search(r"ma_fli->ireg_local_offset \+= (0x\w+)", code)
+    second = {row[2] for row in rows(driver / "cudbg_lib.c", "t6_ma_ireg_array2")}
+    assert ma_step
+    assert {each.step for each in T6.indirect("ma") if each.first in second} == {
+        int(ma_step[1], 16)
+    }
+
+
+def test_configuration_space_is_read_where_cudbg_lib_reads_it(driver) -> None:
+    listed = rows(driver / "cudbg_lib.c", "t5_pcie_config_array")
+    ours = [(start, start + 4 * words - 4) for start, words in T6.ranges("pcie_config")]
+    assert ours == listed

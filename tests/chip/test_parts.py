@@ -1,0 +1,206 @@
+"""What a chip's parts name is there: registers, fields, sizes; and helpers refuse what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from chip_facts import CHIPS
+
+from vmcoredd.chip import T5, T6, chip_of_device, cim, devlog, flash, le, memory, pci, tp, vpd
+from vmcoredd.chip.layout import sizeof
+
+GROUPS = [
+    "tp_pio",
+    "tp_tm_pio",
+    "tp_mib",
+    "sge_debug",
+    "pcie_pdbg",
+    "pcie_cdbg",
+    "pm_rx",
+    "pm_tx",
+    "ma",
+    "up_cim",
+    "hma",
+]
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_every_register_a_part_names_is_described(chip) -> None:
+    regions = (
+        name
+        for region in memory.REGIONS
+        for name in (region.base, region.limit, region.page_size, region.max_page)
+        if name
+    )
+    named = [
+        *regions,
+        *chip.le.hash_region,
+        *(chip.le.filter_start, chip.le.server_start, chip.le.clip_start, chip.le.routing_start),
+        chip.le.hash_base,
+        *chip.mps.replication_reads,
+        *tp.CLOCK_REGISTERS,
+        *tp.ULPTX_ASIC_REGISTERS,
+        *(table.register for table in (tp.MTU_TABLE, tp.CCTRL_TABLE, tp.PACE_TABLE)),
+    ]
+    assert [name for name in named if name not in chip.r] == []
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_every_field_a_memory_names_is_described(chip) -> None:
+    for each in chip.memory.types:
+        chip.r.MA_TARGET_MEM_ENABLE.field(each.enable)
+        chip.r[each.bar].field(each.base)
+        chip.r[each.bar].field(each.size)
+    chip.r.SGE_DBVFIFO_SIZE.field(chip.memory.vfifo_size)
+    if chip.memory.vfifo_enable:
+        chip.r.SGE_CONTROL2.field(chip.memory.vfifo_enable)
+    for pages in (chip.memory.port_pages, chip.memory.loopback_pages):
+        chip.r[pages.register].field(pages.used)
+        chip.r[pages.register].field(pages.allocated)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_an_indirect_record_has_at_most_32_words_behind_ports_that_are_there(chip, group) -> None:
+    for record in chip.indirect(group):
+        assert len(record.indices) == record.words <= 32
+        assert chip.r[record.port].access == "index"
+        assert chip.r[record.data].access == "data"
+
+
+def test_an_unknown_group_is_refused() -> None:
+    with pytest.raises(ValueError, match="no group 'tp_poi'"):
+        T6.indirect("tp_poi")
+
+
+def test_only_t6_has_records_of_ma_and_hma() -> None:
+    assert [len(T6.indirect(group)) for group in ("ma", "hma")] == [5, 1]
+    assert [len(T5.indirect(group)) for group in ("ma", "hma")] == [0, 0]
+
+
+NAMELESS = {
+    "tp_pio": {T5: 8, T6: 2},
+    "pcie_cdbg": {T5: 1, T6: 1},
+    "pm_rx": {T5: 1, T6: 1},
+    "pm_tx": {T5: 1, T6: 1},
+    "ma": {T5: 0, T6: 1},
+    "up_cim": {T5: 6, T6: 6},
+}
+"""Words behind index ports that no header names."""
+
+
+@pytest.mark.parametrize("group", [group for group in GROUPS if group != "sge_debug"])
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_words_behind_index_ports_have_names_but_for_the_known_few(chip, group) -> None:
+    nameless = [
+        index
+        for record in chip.indirect(group)
+        for index in record.indices
+        if chip.r.at(index, record.space) is None
+    ]
+    assert len(nameless) == NAMELESS.get(group, {}).get(chip, 0)
+
+
+def test_a_words_list_says_how_many_words_a_dump_reads() -> None:
+    assert [sum(words for _, words in chip.ranges("reg_dump")) for chip in CHIPS] == [14392, 10322]
+    assert [sum(words for _, words in chip.ranges("pcie_config")) for chip in CHIPS] == [91, 91]
+
+
+def test_the_generation_is_the_top_nibble_of_the_device_id() -> None:
+    assert chip_of_device(0x5401) is T5
+    assert chip_of_device(0x640D) is T6
+    with pytest.raises(ValueError, match="device id 0x4401: neither"):
+        chip_of_device(0x4401)
+
+
+def test_functions_below_4_share_a_device_id() -> None:
+    assert [pci.device_id(0x600D, pf) for pf in (0, 3, 4)] == [0x600D, 0x600D, 0x640D]
+
+
+@pytest.mark.parametrize(
+    ("chip", "config", "hash_config", "hash_base", "tids"),
+    [
+        (T5, 0, 0, 0, 2048),
+        (T5, 1 << 20, 10 << 16, 2048, 3072),
+        (T6, 0, 0, 0, 3072 + 1536),
+        (T6, 1 << 17, 0, 0, 6144 + 1536),
+        (T6, 1 << 20, 0x800, 3072, 0x800 + 3072 + 1536),
+    ],
+    ids=str,
+)
+def test_the_number_of_tids_follows_from_the_configuration(
+    chip, config, hash_config, hash_base, tids
+) -> None:
+    assert chip.le.max_tid(config, hash_config, hash_base) == tids
+
+
+def test_hashing_and_compression_are_the_bits_of_the_description() -> None:
+    assert T5.r.LE_DB_CONFIG.mask("HASHEN", "ASLIPCOMPEN") == 1 << 20 | 1 << T5.le.compression
+    assert T6.r.LE_DB_CONFIG.mask("HASHEN") == 1 << 20
+    assert T6.r.LE_DB_DBGI_CONFIG.get(0x5, "DBGICMDMODE") == le.LE_MODE
+
+
+def test_memories_lie_one_behind_the_other_for_a_window() -> None:
+    size = 2 << 20
+    numbers = {each.name: each.number for chip in CHIPS for each in chip.memory.types}
+    at = {name: memory.window_address(n, size, 3 * size) for name, n in numbers.items()}
+    assert at == {
+        "EDC0": 0,
+        "EDC1": size,
+        "MC": 2 * size,
+        "MC0": 2 * size,
+        "MC1": 5 * size,
+        "HMA": 2 * size,
+    }
+
+
+def test_a_memory_the_chip_cannot_have_is_refused() -> None:
+    assert T6.memory.type("HMA") is memory.HMA
+    with pytest.raises(KeyError):
+        T5.memory.type("HMA")
+
+
+def test_cim_queues_are_selected_by_direction_and_number() -> None:
+    queue = cim.OUTBOUND[6]
+    assert T6.r.CIM_QUEUE_CONFIG_REF.of(**{queue.select: 1, "QueNumSelect": queue.number}) == 0x16
+    assert cim.INBOUND[3].name == "SGE0"
+
+
+def test_flash_parts_are_known_by_their_id_and_others_are_not() -> None:
+    assert flash.flash_bytes(0x16BA20) == 4 << 20
+    assert flash.flash_bytes(0x1740EF) == 8 << 20
+    assert flash.flash_bytes(0x150201) == 4 << 20
+    assert flash.flash_bytes(0x1740AA) is None
+    assert flash.START["FW"] == 0x80000
+    assert flash.START["CFG"] == 0x1F0000
+
+
+def test_the_vpds_version_stands_at_0x4c7_for_function_4() -> None:
+    assert vpd.virtual_address(vpd.VERSION_ADDRESS, 4) == 0x4C7
+    assert vpd.virtual_address(0, 4) == 31 << 10
+    with pytest.raises(ValueError, match="EEPROM address 0x4400"):
+        vpd.virtual_address(vpd.EEPROM_BYTES, 4)
+
+
+def test_configuration_space_layouts_have_the_sizes_of_the_standard() -> None:
+    kinds = (pci.ConfigHeader, pci.PmCap, pci.ExpressCap, pci.MsixCap, pci.VpdCap)
+    assert [sizeof(kind) for kind in kinds] == [64, 8, 60, 12, 8]
+    assert pci.ExpressCap.devsta2.offset == pci.EXP_DEVCTL2 + 2
+    assert pci.ExpressCap.lnkctl.offset + 2 == pci.EXP_LNKSTA
+
+
+def test_capabilities_do_not_overlap_where_we_put_them() -> None:
+    sizes = {
+        pci.Cap.PM: sizeof(pci.PmCap),
+        pci.Cap.EXP: sizeof(pci.ExpressCap),
+        pci.Cap.MSIX: sizeof(pci.MsixCap),
+        pci.Cap.VPD: sizeof(pci.VpdCap),
+    }
+    taken = [at + i for cap, at in pci.CAP_AT.items() for i in range(sizes.get(cap, 24))]
+    assert len(taken) == len(set(taken))
+
+
+def test_a_log_record_has_256_bytes_and_names() -> None:
+    assert sizeof(devlog.Entry) == 256
+    assert devlog.level_name(2) == "ERR"
+    assert devlog.facility_name(0x18) == "PORT"
+    assert devlog.level_name(9) == devlog.facility_name(1 << 7) == "UNKNOWN"

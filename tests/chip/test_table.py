@@ -1,0 +1,160 @@
+"""The tables agree with themselves: one name a word, known words in their columns, no overlaps."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from chip_facts import CHIPS
+
+from vmcoredd.chip import BAR0, T5, T6, UnknownRegister, csvfile
+from vmcoredd.chip.register import ACCESS, SOURCES
+
+REGISTERS = Path(csvfile.__file__).parent / "registers"
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_every_word_of_a_register_dump_has_a_name(chip) -> None:
+    nameless = [
+        f"{start + 4 * i:#x}"
+        for start, words in chip.ranges("reg_dump")
+        for i in range(words)
+        if chip.r.at(start + 4 * i) is None
+    ]
+    assert nameless == []
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_no_two_registers_have_a_word_of_a_space_in_common(chip) -> None:
+    words = Counter(
+        (register.space, register[i]) for register in chip.r for i in range(register.count)
+    )
+    assert [f"{space} {at:#x}" for (space, at), count in words.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_a_second_name_is_declared_and_stands_where_the_first_stands(chip) -> None:
+    for alias in chip.r.aliases:
+        first = chip.r[alias.alias]
+        assert int(alias) in {first[i] for i in range(first.count)}, alias
+        assert alias.fields == first.fields, alias
+        assert alias not in [each.name for each in chip.r], alias
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_a_name_in_two_spaces_would_be_two_registers(chip) -> None:
+    spaces: dict[str, set[str]] = {}
+    for register in chip.r:
+        spaces.setdefault(register.name, set()).add(register.space)
+    assert [name for name, where in spaces.items() if len(where) > 1] == []
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_linux_names_a_register_once(chip) -> None:
+    rows = [row for row in csvfile.rows("registers", "linux") if chip.name in row["chips"].split()]
+    instances = {register.name for register in chip.r if len(chip.r.instances(register.name)) > 1}
+    names = Counter(row["register"] for row in rows)
+    assert {name for name, count in names.items() if count > 1} <= instances
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_fields_of_a_register_do_not_overlap_and_fit_a_word(chip) -> None:
+    wrong = []
+    for register in chip.r:
+        taken = 0
+        for field in register.fields:
+            if field.width < 1 or field.shift + field.width > 32 or taken & field.mask:
+                wrong.append(f"{register.name}.{field.name}")
+            taken |= field.mask
+    assert wrong == []
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_access_and_sources_are_words_of_the_vocabulary(chip) -> None:
+    for register in (*chip.r, *chip.r.aliases):
+        assert register.access in ACCESS, register
+        assert register.source in SOURCES, register
+        assert not register.reset_source or register.reset_source in SOURCES, register
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_a_reset_value_says_where_it_is_from_and_fits_a_word(chip) -> None:
+    for register in chip.r:
+        assert 0 <= register.reset < 1 << 32, register
+        assert bool(register.reset) <= bool(register.reset_source), register
+
+
+def test_what_is_assumed_is_found_by_one_grep() -> None:
+    lines = (REGISTERS / "linux.csv").read_text().splitlines()
+    assumed = {line.split(",")[0] for line in lines if re.search(r",assumed,", line)}
+    ours = {
+        register.name
+        for chip in CHIPS
+        for register in chip.r
+        if "assumed" in (register.source, register.reset_source)
+    }
+    assert assumed == ours
+    assert "SGE_EGRESS_QUEUES_PER_PAGE_PF" in assumed
+
+
+def test_no_table_has_a_quote_or_a_blank_line() -> None:
+    for path in sorted(REGISTERS.parent.rglob("*.csv")):
+        text = path.read_text()
+        assert '"' not in text, path
+        assert "\n\n" not in text, path
+        assert text.endswith("\n"), path
+
+
+def test_a_misspelt_register_fails_with_the_nearest_names() -> None:
+    with pytest.raises(UnknownRegister, match=r"t6 has no PL_WHOMAI; did you mean PL_WHOAMI"):
+        T6.r["PL_WHOMAI"]
+    with pytest.raises(AttributeError, match="PL_WHOAMI"):
+        T6.r.PL_WHOMAI  # noqa: B018
+
+
+def test_a_register_of_the_other_chip_is_not_there() -> None:
+    assert "SGE_QBASE_INDEX" in T6.r
+    assert "SGE_QBASE_INDEX" not in T5.r
+
+
+def test_linux_and_chelsio_names_find_the_same_register() -> None:
+    assert T6.r.T6_LE_DB_HASH_TID_BASE.chelsio_name == "LE_DB_HASH_TID_BASE"
+    assert T6.r.PM_RX_STAT_LSB.alias == "PM_RX_DBG_CTRL"
+    assert T6.r.at(0x8FD0).register.name == "PM_RX_DBG_CTRL"
+
+
+def test_t6_has_its_own_replication_maps_and_those_linux_takes_for_them() -> None:
+    assert int(T6.r.MPS_VF_RPLCT_MAP0) == 0x11114
+    assert int(T6.r.T5_MPS_VF_RPLCT_MAP0) == int(T5.r.MPS_VF_RPLCT_MAP0) == 0x1111C
+    assert T6.r.T5_MPS_VF_RPLCT_MAP0.alias == "MPS_VF_RPLCT_MAP2"
+
+
+def test_the_first_register_costs_no_module_that_starts_slowly() -> None:
+    code = "import sys; from vmcoredd.chip import T6; T6.r.PL_WHOAMI; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert {"csv", "ctypes", "dataclasses", "difflib", "inspect", "pathlib"}.isdisjoint(
+        found.stdout.split()
+    )
+
+
+def test_a_name_of_several_instances_gives_the_first_and_all() -> None:
+    mailboxes = T6.r.instances("CIM_PF_MAILBOX_DATA")
+    assert [int(each) for each in mailboxes] == [0x1E240 + pf * 0x400 for pf in range(8)]
+    assert T6.r.CIM_PF_MAILBOX_DATA is mailboxes[0]
+
+
+def test_a_word_within_an_array_is_found_with_its_element() -> None:
+    assert str(T6.r.at(0x30D8)) == "PCIE_FW_PF[7]"
+    assert str(T6.r.at(0x19400)) == "PL_WHOAMI"
+    assert T6.r.at(0x19401) is None
+
+
+def test_a_word_behind_an_index_port_is_found_in_its_space() -> None:
+    assert str(T5.r.at(0x3A, "tp_pio")) == "TP_RSS_VFL_CONFIG"
+    assert T5.r.at(0x3A) is None
+    assert T5.r.UP_UP_DBG_LA_CFG.space == "cim"
+    assert T6.r.PL_WHOAMI.space == BAR0

@@ -1,0 +1,47 @@
+"""`vmcoredd bench`, one part of it: how it tells what it measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cliruns import Result, Run
+
+import pyvfio_user
+from vmcoredd.bench.part import Part
+from vmcoredd.cli.failures import Exit
+
+GROUP = "one access"
+
+
+@pytest.fixture
+def measured(vmcoredd: Run, tmp_path: Path) -> Result:
+    if pyvfio_user.library_version() is None:
+        pytest.skip("built without libvfio-user")
+    pytest.importorskip("matplotlib", reason="the optional group `bench` is not installed")
+    return vmcoredd("bench", "--part", "access", "--json", "-o", tmp_path / "found")
+
+
+@pytest.mark.interop
+def test_a_part_is_measured_alone_and_written_as_plots_tables_and_values(
+    measured: Result, tmp_path: Path
+) -> None:
+    record, found = measured.json, tmp_path / "found"
+    assert measured.code == Exit.OK
+    assert {row["group"] for row in record["rows"]} == {GROUP}
+    assert all(row["ratio"]["median"] > 0 for row in record["rows"])
+    assert record["skipped"].keys() == {*Part} - {Part.ACCESS}
+    assert json.loads((found / "bench.json").read_text()) == record
+    assert {path.name for path in found.iterdir()} == {"bench.json", "bench.md", "depth.svg"}
+    lines = (found / "bench.md").read_text().splitlines()
+    assert f"## {GROUP.capitalize()}" in lines
+    tables = [line for line in lines if line.startswith("|")]
+    assert len(tables) == len(record["rows"]) + 2
+    assert {line.count("|") for line in tables} == {9}
+
+
+def test_a_part_that_there_is_not_is_refused(vmcoredd: Run) -> None:
+    result = vmcoredd("bench", "--part", "everything")
+    assert result.code == Exit.USAGE
+    assert "'everything'" in result.err

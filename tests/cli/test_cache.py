@@ -1,0 +1,61 @@
+"""`vmcoredd cache`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from cliruns import Run, one_line
+
+from vmcoredd.cli.failures import Exit
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's folder in a user's cache, with two entries."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = tmp_path / "vmcoredd"
+    (made / "debs" / "deep").mkdir(parents=True)
+    (made / "debs" / "deep" / "package").write_bytes(os.urandom(1 << 16))
+    (made / "kernel").write_bytes(os.urandom(1 << 12))
+    return made
+
+
+def test_entries_are_listed_with_what_they_take(vmcoredd: Run, folder: Path) -> None:
+    record = vmcoredd("cache", "list", "--json").json
+    sizes = {entry["name"]: entry["size"] for entry in record["entries"]}
+    assert record["folder"] == str(folder)
+    assert sizes.keys() == {"debs", "kernel"}
+    assert 1 << 16 <= sizes["debs"] < 1 << 17
+    shown = vmcoredd("cache", "list").out
+    assert "kernel" in shown
+    assert "in all" in shown
+
+
+def test_everything_is_removed_and_nothing_beside_it(vmcoredd: Run, folder: Path) -> None:
+    other = folder.with_name("other")
+    other.write_text("precious")
+    result = vmcoredd("cache", "clear")
+    assert result.code == Exit.OK
+    assert f"in {folder}" in result.out
+    assert list(folder.parent.iterdir()) == [other]
+
+
+def test_an_empty_cache_is_listed_and_cleared(
+    vmcoredd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
+    assert vmcoredd("cache", "list", "--json").json["entries"] == []
+    assert vmcoredd("cache", "clear").out.startswith("freed 0 B")
+
+
+def test_a_cache_that_cannot_be_removed_is_said_so(vmcoredd: Run, folder: Path) -> None:
+    """A file in the folder's place: not even root can remove its entries."""
+    other = folder.with_name("elsewhere")
+    folder.rename(other)
+    folder.symlink_to(other)
+    result = vmcoredd("cache", "clear")
+    assert result.code == Exit.FAILED
+    assert "symbolic link" in one_line(result)
+    assert (other / "kernel").exists()

@@ -1,0 +1,274 @@
+"""`vmcoredd dump`: adapters into a vmcore."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cliruns import Run, emulated, one_line, ready, spawned
+from vmcorenotes import FIRST, NOTE_BYTES, SECOND, dumps, notes
+
+from vmcoredd import vmcore
+from vmcoredd.cli.failures import Exit
+
+FILE_LIMIT = 1 << 20
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "vmcore"
+
+
+@pytest.fixture
+def served(tmp_path: Path, small_card: Path) -> Iterator[list[Path]]:
+    """The sockets of a small T6 and of a T5."""
+    paths = [tmp_path / "t6.sock", tmp_path / "t5.sock"]
+    with (
+        emulated("--card", small_card, "--socket", paths[0]) as one,
+        emulated("--card", "t520-cr", "--socket", paths[1]) as other,
+    ):
+        ready(one)
+        ready(other)
+        yield paths
+
+
+def test_adapters_behind_two_sockets_become_two_notes(
+    vmcoredd: Run, served: list[Path], output: Path
+) -> None:
+    result = vmcoredd("dump", "--socket", served[0], "--socket", served[1], "-o", output)
+    assert result.code == Exit.OK
+    assert result.err == ""
+    assert f"{output}: " in result.out
+    assert "2 device dumps" in result.out
+    assert {name: repr(dump.chip) for name, dump in dumps(output).items()} == {
+        FIRST: "T6",
+        SECOND: "T5",
+    }
+    first, second, *others = notes(output)
+    assert first == second == ("LINUX", 0x700, NOTE_BYTES)
+    assert {owner for owner, _, _ in others} == {"CORE", "VMCOREINFO"}
+
+
+def test_a_card_in_process_gives_the_dump_that_a_socket_gives(
+    vmcoredd: Run, served: list[Path], small_card: Path, output: Path
+) -> None:
+    other = output.with_name("other")
+    vmcoredd("dump", "--socket", served[0], "-o", output)
+    vmcoredd("dump", "--card", small_card, "-o", other)
+    assert output.read_bytes() == other.read_bytes()
+
+
+def test_the_summary_says_what_was_dumped_and_what_was_not(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    shown = vmcoredd("dump", "--card", small_card, "-o", output).out
+    words = {line.split("  ")[1].strip(): line for line in shown.splitlines() if "  " in line}
+    assert words["adapter"].split()[-1] == "T62100-CR"
+    assert words["entities good"].split()[-1] == "50"
+    assert words["memories"].endswith("EDC0 1.0 MiB, EDC1 1.0 MiB, MC 1.0 MiB  ")
+    for name in ("MC1", "HMA"):
+        assert f"{name} is not in the dump: -29: system error, -24: this adapter has none" in shown
+
+
+def test_the_summary_is_a_record_for_programs(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    record = vmcoredd("dump", "--card", small_card, "-o", output, "--json").json
+    (adapter,) = record["adapters"]
+    assert record["size"] == output.stat().st_size
+    assert (adapter["name"], adapter["good"], adapter["failed"]) == (FIRST, 50, 2)
+    assert adapter["complete"] is True
+    assert {item["name"]: (item["code"], item["sys_err"]) for item in adapter["missing"]} == {
+        "MC1": (-29, -24),
+        "HMA": (-29, -24),
+    }
+
+
+def test_dumps_are_named_as_asked_and_then_by_slot(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    cards = ["--card", small_card, "--card", small_card]
+    vmcoredd("dump", *cards, "--name", "mine", "-o", output)
+    assert list(dumps(output)) == ["mine", SECOND]
+
+
+def test_a_name_may_fill_its_place_in_the_note(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    vmcoredd("dump", "--card", small_card, "--name", "n" * 44, "-o", output)
+    assert list(dumps(output)) == ["n" * 44]
+
+
+def test_seeds_make_different_cards_of_one_profile(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    serials = {
+        vmcoredd(
+            "dump", "--card", small_card, "--seed", seed, "-o", output, "--force", "--json"
+        ).json["adapters"][0]["serial"]
+        for seed in (1, 2, 1)
+    }
+    assert len(serials) == 2
+
+
+def test_without_compression_qdesc_has_no_room(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    result = vmcoredd("dump", "--card", small_card, "--compress", "none", "-o", output)
+    assert result.code == Exit.OK
+    (dump,) = dumps(output).values()
+    assert not dump.compressed
+    assert dump.entity("QDESC").code == -19
+
+
+def test_only_the_entities_that_were_asked_for_are_collected(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    vmcoredd("dump", "--card", small_card, "--entity", "clk", "--entity", "RSS", "-o", output)
+    (dump,) = dumps(output).values()
+    assert [entity.name for entity in dump.entities] == ["RSS", "CLK"]
+
+
+def test_every_access_is_told_with_its_register(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    arguments = ["--card", small_card, "--entity", "PATH_MTU", "--trace", "-o", output]
+    told = vmcoredd("dump", *arguments).err.splitlines()
+    assert told[0].startswith("R config 0x004")
+    assert any(line.startswith("R 0x19400 PL_WHOAMI = 0x00000800 SourcePF=4") for line in told)
+    requests = [line for line in told if line.startswith("W 0x07de4 TP_MTU_TABLE = 0xff0000")]
+    assert len(requests) == 16
+
+
+def test_dumps_are_added_to_a_vmcore(
+    vmcoredd: Run, made: Path, small_card: Path, output: Path
+) -> None:
+    result = vmcoredd("dump", "--card", small_card, "--base", made, "--name", "new", "-o", output)
+    assert result.code == Exit.OK
+    assert list(dumps(output)) == ["new", FIRST, SECOND]
+    with vmcore.Reader(made) as before, vmcore.Reader(output) as after:
+        assert len(after.notes) == len(before.notes) + 1
+        assert not after.damage
+
+
+def test_an_output_that_exists_is_kept(vmcoredd: Run, small_card: Path, output: Path) -> None:
+    output.write_text("precious")
+    result = vmcoredd("dump", "--card", small_card, "-o", output)
+    assert result.code == Exit.FAILED
+    assert "File exists" in one_line(result)
+    assert "--force" in result.err
+    assert output.read_text() == "precious"
+
+
+def test_an_output_that_exists_is_replaced_when_forced(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    output.write_text("old")
+    assert vmcoredd("dump", "--card", small_card, "-o", output, "--force").code == Exit.OK
+    assert list(dumps(output)) == [FIRST]
+    assert list(output.parent.iterdir()) == [output]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("absent/vmcore", "No such file or directory"), ("", "is not a regular file")],
+    ids=["no folder", "a folder"],
+)
+def test_an_output_that_cannot_be_is_refused_before_anything_is_done(
+    vmcoredd: Run, tmp_path: Path, name: str, says: str
+) -> None:
+    result = vmcoredd("dump", "--card", "t9999-cr", "--socket", "absent", "-o", tmp_path / name)
+    assert result.code in (Exit.FAILED, Exit.USAGE)
+    result = vmcoredd("dump", "--socket", tmp_path / "absent", "-o", tmp_path / name)
+    assert result.code == Exit.FAILED
+    assert says in one_line(result)
+
+
+def test_an_output_in_a_folder_that_takes_no_files_is_refused(
+    vmcoredd: Run, small_card: Path, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o555)
+    folder = Path("/sys") if os.geteuid() == 0 else tmp_path  # root may write to the other
+    result = vmcoredd("dump", "--card", small_card, "-o", folder / "vmcore")
+    assert result.code == Exit.FAILED
+    assert "Permission denied" in one_line(result)
+    assert not (folder / "vmcore").exists()
+
+
+def test_nothing_is_left_when_the_disk_is_full(small_card: Path, output: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
+
+    result = spawned("dump", "--card", small_card, "-o", output, preexec_fn=limited)
+    assert result.returncode == Exit.FAILED
+    assert result.stderr.startswith("vmcoredd: [Errno 27] File too large")
+    assert list(output.parent.iterdir()) == []
+
+
+def test_what_stood_there_is_kept_when_the_disk_is_full(small_card: Path, output: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
+
+    output.write_text("precious")
+    arguments = ["--card", small_card, "-o", output, "--force"]
+    assert spawned("dump", *arguments, preexec_fn=limited).returncode == Exit.FAILED
+    assert output.read_text() == "precious"
+    assert list(output.parent.iterdir()) == [output]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "name at least one --socket or --card"),
+        (["--card", "t9999-cr"], "t9999-cr: no such card; there are t520-cr, "),
+        (["--card", "absent.toml"], "absent.toml: No such file or directory"),
+        (["--card", "t520-cr", "--compress", "lzma"], "lzma is neither zlib nor none"),
+        (["--card", "t520-cr", "--entity", "RSSS"], "no entity is called RSSS"),
+        (["--card", "t520-cr", "--name", "a", "--name", "b"], "2 names for 1 adapters"),
+        (["--card", "t520-cr", "--name", "n" * 45], "a name has 1 to 44 bytes, not 45"),
+        (["--card", "t520-cr", "--name", ""], "a name has 1 to 44 bytes, not 0"),
+    ],
+    ids=["nothing", "card", "file", "compress", "entity", "names", "long name", "no name"],
+)
+def test_wrong_usage_is_refused_and_writes_nothing(
+    vmcoredd: Run, output: Path, arguments: list[str], says: str
+) -> None:
+    result = vmcoredd("dump", *arguments, "-o", output)
+    assert result.code == Exit.USAGE
+    assert says in result.err
+    assert "Traceback" not in result.err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "ELF"),
+        (b"no ELF at all" * 100, "ELF"),
+        (b"\x7fELF" + bytes(200), "ELF"),
+    ],
+    ids=["empty", "text", "zeros"],
+)
+def test_a_base_that_is_no_vmcore_is_refused(
+    vmcoredd: Run, small_card: Path, output: Path, content: bytes, says: str
+) -> None:
+    base = output.with_name("base")
+    base.write_bytes(content)
+    result = vmcoredd("dump", "--card", small_card, "--base", base, "-o", output)
+    assert result.code == Exit.BAD_FILE
+    assert f"{base}: " in one_line(result)
+    assert says in result.err
+    assert not output.exists()
+
+
+def test_a_base_that_ends_early_is_refused_and_nothing_is_left(
+    vmcoredd: Run, small_card: Path, copied: Path, output: Path
+) -> None:
+    os.truncate(copied, 1 << 20)
+    result = vmcoredd("dump", "--card", small_card, "--base", copied, "-o", output)
+    assert result.code == Exit.BAD_FILE
+    assert "need" in one_line(result)
+    assert not output.exists()

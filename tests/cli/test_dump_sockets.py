@@ -1,0 +1,231 @@
+"""`vmcoredd dump` and servers that are not as they should be."""
+
+from __future__ import annotations
+
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cliruns import PATIENCE, Run, one_line
+from vfio_peers import (
+    ACCESS,
+    GET_INFO,
+    GET_REGION_INFO,
+    NO_REPLY,
+    READ,
+    REPLY,
+    Peer,
+    message,
+    scripted_server,
+)
+from vmcorenotes import FIRST, NOTE_BYTES, dumps, notes
+
+from vmcoredd import vmcore
+from vmcoredd.cli.failures import Exit
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 0.3
+PROBE = 13
+"""Accesses to BAR0 until the dump begins."""
+DEV_LOG = 32_901
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sock"
+
+
+def attempt(vmcoredd: Run, path: Path) -> str:
+    """What a dump of the adapter at `path` fails with; nothing is written."""
+    output = path.with_name("vmcore")
+    result = vmcoredd("dump", "--socket", path, "-o", output, "--deadline", DEADLINE)
+    assert result.code == Exit.NO_DEVICE
+    assert not output.exists()
+    return one_line(result)
+
+
+def test_a_socket_that_is_absent_is_said_so(vmcoredd: Run, path: Path) -> None:
+    assert attempt(vmcoredd, path).endswith(f"cannot connect to {path}: No such file or directory")
+
+
+def test_a_socket_that_nobody_serves_is_said_so(vmcoredd: Run, path: Path) -> None:
+    with scripted_server(str(path), lambda peer: peer.accept_version()):
+        attempt(vmcoredd, path)
+    assert attempt(vmcoredd, path).endswith("Connection refused")
+
+
+def test_a_path_that_is_too_long_is_said_so(vmcoredd: Run, tmp_path: Path) -> None:
+    assert "107" in attempt(vmcoredd, tmp_path / ("x" * 120))
+
+
+def test_a_file_that_is_no_socket_is_said_so(vmcoredd: Run, path: Path) -> None:
+    path.write_text("a file")
+    assert "cannot connect" in attempt(vmcoredd, path)
+
+
+def silent(peer: Peer) -> None:
+    peer.receive()
+    peer.receive()
+
+
+def stranger(peer: Peer) -> None:
+    peer.receive()
+    peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def other_version(peer: Peer) -> None:
+    peer.answer(peer.receive(), struct.pack("<HH", 7, 0) + b"{}\0")
+
+
+def wrong_id(peer: Peer) -> None:
+    peer.accept_version()
+    asked = peer.receive()
+    peer.send(message(asked.command, asked.payload, id=asked.id ^ 0x55, flags=REPLY))
+
+
+def huge(peer: Peer) -> None:
+    peer.accept_version()
+    asked = peer.receive()
+    peer.send(message(asked.command, id=asked.id, flags=REPLY, size=0xFFFFFFFF))
+
+
+def tiny(peer: Peer) -> None:
+    peer.accept_version()
+    asked = peer.receive()
+    peer.send(message(asked.command, id=asked.id, flags=REPLY, size=3))
+
+
+def short_answer(peer: Peer) -> None:
+    peer.accept_version()
+    peer.answer(peer.receive(), b"12")
+
+
+def hangs_up(peer: Peer) -> None:
+    peer.accept_version()
+    peer.receive()
+
+
+def refuses(peer: Peer) -> None:
+    peer.accept_version()
+    while True:
+        peer.answer(peer.receive(), error=13)
+
+
+SERVERS: list[tuple[Callable[[Peer], None], str]] = [
+    (silent, "no answer within 0.3 s"),
+    (stranger, "the other end broke the protocol"),
+    (other_version, "version"),
+    (wrong_id, ""),
+    (huge, ""),
+    (tiny, ""),
+    (short_answer, ""),
+    (hangs_up, "the device is gone"),
+    (refuses, "-EACCES (Permission denied)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "says"), SERVERS, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_server_that_speaks_wrongly_is_given_up(
+    vmcoredd: Run, path: Path, script: Callable[[Peer], None], says: str
+) -> None:
+    with scripted_server(str(path), script):
+        assert says in attempt(vmcoredd, path)
+
+
+def all_zeros(peer: Peer) -> None:
+    """An honest server of a device that reads as zeros everywhere."""
+    peer.accept_version()
+    while True:
+        asked = peer.receive()
+        if asked.command == READ:
+            offset, region, count = ACCESS.unpack_from(asked.payload)
+            peer.answer(asked, ACCESS.pack(offset, region, count) + bytes(count))
+        elif asked.command == GET_REGION_INFO:
+            index = struct.unpack_from("<I", asked.payload, 8)[0]
+            peer.answer(asked, struct.pack("<IIIIQQ", 32, 3, index, 0, 1 << 20, 0))
+        elif asked.command == GET_INFO:
+            peer.answer(asked, struct.pack("<IIII", 16, 2, 9, 5))
+        elif not asked.flags & NO_REPLY:
+            peer.answer(asked, asked.payload[: ACCESS.size])
+
+
+def test_a_device_that_is_no_adapter_is_not_dumped(vmcoredd: Run, path: Path) -> None:
+    with scripted_server(str(path), all_zeros):
+        assert "vendor 0x0000: not a Chelsio adapter" in attempt(vmcoredd, path)
+
+
+@contextmanager
+def dying(path: Path, accesses: int) -> Iterator[subprocess.Popen[str]]:
+    """A server of a small T6 that is killed at an access."""
+    command = [sys.executable, "-m", "tests.support.dying_server", str(path), str(accesses)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def test_a_server_that_dies_in_the_probe_leaves_no_dump(vmcoredd: Run, path: Path) -> None:
+    with dying(path, PROBE - 1):
+        assert "the device is gone" in attempt(vmcoredd, path)
+
+
+def test_a_server_that_is_killed_leaves_what_was_collected(vmcoredd: Run, path: Path) -> None:
+    output = path.with_name("vmcore")
+    with dying(path, PROBE + DEV_LOG + 5000) as server:
+        result = vmcoredd("dump", "--socket", path, "-o", output, "--deadline", PATIENCE, "--json")
+        assert server.wait(PATIENCE) == -signal.SIGKILL
+    assert result.code == Exit.INCOMPLETE
+    assert "the device is gone" in one_line(result)
+    (adapter,) = result.json["adapters"]
+    assert adapter["complete"] is False
+    assert "the device is gone" in adapter["error"]
+    assert adapter["good"] >= 3
+    missing = {item["name"]: item["code"] for item in adapter["missing"]}
+    assert set(missing.values()) == {-5}
+    assert {"LE_TCAM", "EDC0", "MC0", "HMA"} <= missing.keys()
+
+
+def test_a_vmcore_of_a_server_that_was_killed_is_whole(vmcoredd: Run, path: Path) -> None:
+    output = path.with_name("vmcore")
+    with dying(path, PROBE + DEV_LOG + 5000):
+        vmcoredd("dump", "--socket", path, "-o", output, "--deadline", PATIENCE)
+    assert notes(output)[0] == ("LINUX", 0x700, NOTE_BYTES)
+    dump = dumps(output)[FIRST]
+    assert len(dump.entities) == 52
+    assert dump.decode("DEV_LOG").json()[0]["rows"]
+    assert "-5: -EIO" in dump.entity("MC0").status
+    with vmcore.Reader(output) as reader:
+        assert not reader.damage
+
+
+def test_an_adapter_beside_one_that_dies_is_dumped_whole(
+    vmcoredd: Run, small_card: Path, path: Path
+) -> None:
+    output = path.with_name("vmcore")
+    with dying(path, PROBE + DEV_LOG):
+        arguments = ["--socket", path, "--card", small_card, "-o", output, "--deadline", PATIENCE]
+        result = vmcoredd("dump", *arguments)
+    assert result.code == Exit.INCOMPLETE
+    first, second = dumps(output).values()
+    assert not first.entity("MC0").good
+    assert sum(entity.good for entity in second.entities) == 50
+
+
+def test_an_adapter_beside_one_that_is_absent_is_dumped(
+    vmcoredd: Run, small_card: Path, path: Path
+) -> None:
+    output = path.with_name("vmcore")
+    result = vmcoredd("dump", "--socket", path, "--card", small_card, "-o", output)
+    assert result.code == Exit.INCOMPLETE
+    assert "No such file or directory" in one_line(result)
+    assert list(dumps(output)) == ["cxgb4_0000:00:03.0"]

@@ -1,0 +1,187 @@
+"""`vmcoredd emulate`: an adapter on a socket, from its first line to its last."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from cliruns import PATIENCE, Run, emulated, ended, one_line, ready
+
+from vmcoredd import driver
+from vmcoredd.cli.failures import Exit
+
+CARD = ["--card", "t62100-cr"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "t6.sock"
+
+
+def stale(path: Path) -> None:
+    """A socket that nobody listens on any more."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+
+def test_a_line_of_json_says_that_clients_may_connect(path: Path) -> None:
+    with emulated(*CARD, "--seed", 7, "--socket", path) as process:
+        line = ready(process)
+        with driver.open(path) as adapter:
+            assert adapter.probed.product == "T62100-CR"
+    assert (line["event"], line["card"], line["seed"]) == ("ready", "t62100-cr", 7)
+    assert line["socket"] == str(path)
+    assert json.loads(line["qemu"][-1])["socket"] == {"type": "unix", "path": str(path)}
+
+
+def test_the_line_goes_to_the_descriptor_that_was_given(path: Path) -> None:
+    reading, writing = os.pipe()
+    options = {"pass_fds": [writing]}
+    with emulated(*CARD, "--socket", path, "--ready-fd", writing, **options) as process:
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            assert json.loads(pipe.read())["event"] == "ready"
+        assert ended(process, signal.SIGTERM).out == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_nothing_is_left_behind(path: Path, number: signal.Signals) -> None:
+    with emulated(*CARD, "--socket", path) as process:
+        ready(process)
+        result = ended(process, number)
+    assert result.code == Exit.OK
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_socket_of_a_server_that_is_gone_is_replaced(path: Path) -> None:
+    stale(path)
+    with emulated(*CARD, "--socket", path) as process:
+        ready(process)
+        with driver.open(path) as adapter:
+            assert adapter.probed.product == "T62100-CR"
+
+
+def test_a_socket_of_a_live_server_is_left_to_it(vmcoredd: Run, path: Path) -> None:
+    with emulated(*CARD, "--socket", path) as process:
+        ready(process)
+        refused = vmcoredd("emulate", *CARD, "--socket", path)
+        assert refused.code == Exit.FAILED
+        assert "another server listens there" in one_line(refused)
+        with driver.open(path) as adapter:
+            assert adapter.probed.product == "T62100-CR"
+
+
+def test_a_file_that_is_no_socket_is_not_replaced(vmcoredd: Run, path: Path) -> None:
+    path.write_text("precious")
+    refused = vmcoredd("emulate", *CARD, "--socket", path)
+    assert refused.code == Exit.FAILED
+    assert "no socket" in one_line(refused)
+    assert path.read_text() == "precious"
+
+
+def test_the_socket_is_its_owners_alone(path: Path) -> None:
+    with emulated(*CARD, "--socket", path) as process:
+        ready(process)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_mode_and_owner_of_the_socket_can_be_chosen(path: Path) -> None:
+    owner = os.geteuid()
+    with emulated(*CARD, "--socket", path, "--mode", "660", "--owner", owner) as process:
+        ready(process)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert path.stat().st_uid == owner
+
+
+def test_accesses_out_of_order_are_told_once_with_their_names(path: Path) -> None:
+    with emulated(*CARD, "--socket", path) as process:
+        ready(process)
+        with driver.open(path) as adapter:
+            for _ in range(3):
+                adapter.io.write(0x1943C, 0)
+            adapter.io.read(0)
+        result = ended(process, signal.SIGTERM)
+    assert result.err.count("PL_REV") == 1
+    assert "read-only" in result.err
+
+
+def test_a_fault_is_switched_on(path: Path) -> None:
+    arguments = ["--socket", path, "--fault", "device-gone"]
+    with emulated(*CARD, *arguments) as process:
+        ready(process)
+        with pytest.raises(driver.ProbeError, match="the adapter is gone"):
+            driver.open(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--card", "t9999-cr"], "t9999-cr: no such card; there are t520-cr, "),
+        ([*CARD, "--fault", "no-such"], "no fault no-such on a T6; there are "),
+        ([*CARD, "--mode", "999"], "999 is no octal file mode"),
+    ],
+    ids=["card", "fault", "mode"],
+)
+def test_what_does_not_exist_is_wrong_usage(
+    vmcoredd: Run, path: Path, arguments: list[str], says: str
+) -> None:
+    result = vmcoredd("emulate", "--socket", path, *arguments)
+    assert result.code == Exit.USAGE
+    assert says in result.err
+    assert "Traceback" not in result.err
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("socket_path", "says"),
+    [("x" * 120, "a socket's may have 107"), ("absent/t6.sock", "No such file or directory")],
+    ids=["too long", "no folder"],
+)
+def test_a_socket_that_cannot_be_made_is_refused(
+    vmcoredd: Run, tmp_path: Path, socket_path: str, says: str
+) -> None:
+    result = vmcoredd("emulate", *CARD, "--socket", tmp_path / socket_path)
+    assert result.code == Exit.FAILED
+    assert says in one_line(result)
+
+
+def test_a_user_that_does_not_exist_is_refused(vmcoredd: Run, path: Path) -> None:
+    result = vmcoredd("emulate", *CARD, "--socket", path, "--owner", "nobody-of-that-name")
+    assert result.code == Exit.FAILED
+    assert "there is no user nobody-of-that-name" in one_line(result)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("mc0 = 1", 'mc0 = "big"'), ":13: memory.mc0: must be a whole number"),
+        (("mc0 = 1", "mc0 = 5000"), ":13: memory.mc0: must be 0x0 to 0x400, not 0x1388"),
+        (("mc0 = 1", "mc9 = 1"), ":13: memory.mc9: unknown field; there are edc0, "),
+        (("[memory]", "[memories]"), ":10: memories: unknown section; there are card, "),
+        (("edc1 = 1", "edc1 = 2"), ":12: memory.edc1: the driver needs EDC0 and EDC1 of one size"),
+        (("device_id = 0x640d", ""), ":2: card.device_id: missing"),
+        (("mc0 = 1", "mc0 = "), ":13: Invalid value"),
+    ],
+    ids=["type", "limit", "field", "section", "rule", "missing", "syntax"],
+)
+def test_a_malformed_card_is_refused_with_file_line_and_field(
+    vmcoredd: Run, small_card: Path, path: Path, change: tuple[str, str], says: str
+) -> None:
+    toml = path.with_name("bad.toml")
+    toml.write_text(small_card.read_text().replace(*change))
+    result = vmcoredd("emulate", "--card", toml, "--socket", path)
+    assert result.code == Exit.USAGE
+    assert f"{toml}{says}" in one_line(result)
+
+
+def test_a_second_client_is_served_when_the_first_is_gone(path: Path) -> None:
+    with emulated(*CARD, "--socket", path) as process:
+        ready(process)
+        for _ in range(3):
+            with driver.open(path, deadline=PATIENCE) as adapter:
+                assert adapter.probed.product == "T62100-CR"

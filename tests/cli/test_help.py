@@ -1,0 +1,93 @@
+"""Help, versions, and what every command has in common."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from cliruns import Run, command
+
+import pyvfio_user
+from vmcoredd.cli.failures import MEANINGS, Exit
+
+COMMANDS = [
+    ["cards"],
+    ["emulate"],
+    ["dump"],
+    ["notes"],
+    ["show"],
+    ["extract"],
+    ["diff"],
+    ["demo"],
+    ["bench"],
+    ["guest", "kdump"],
+    ["guest", "shell"],
+    ["guest", "run"],
+    ["guest", "memory"],
+    ["cache", "list"],
+    ["cache", "clear"],
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_help_of_a_command_has_an_example(vmcoredd: Run, words: list[str]) -> None:
+    result = vmcoredd(*words, "--help")
+    assert result.code == Exit.OK
+    assert f"vmcoredd {' '.join(words)} " in result.out.split("Example", 1)[1] + " "
+
+
+def test_the_help_names_every_command(vmcoredd: Run) -> None:
+    shown = vmcoredd("--help").out
+    assert all(words[0] in shown for words in COMMANDS)
+
+
+def test_the_help_explains_every_exit_code(vmcoredd: Run) -> None:
+    shown = " ".join(vmcoredd("--help").out.split())
+    assert all(f"{code.value} {text}" in shown for code, text in MEANINGS.items())
+    assert set(MEANINGS) == set(Exit)
+
+
+def test_the_version_is_shown_with_the_librarys(vmcoredd: Run) -> None:
+    shown = vmcoredd("--version").out
+    assert shown.startswith("vmcoredd ")
+    assert pyvfio_user.library_version() in shown
+
+
+@pytest.mark.parametrize("words", [["dmup"], ["dump", "--sockte", "x"], ["show"], ["extract", "x"]])
+def test_wrong_usage_is_code_2_and_says_what_is_wrong(vmcoredd: Run, words: list[str]) -> None:
+    result = vmcoredd(*words)
+    assert result.code == Exit.USAGE
+    assert "Error" in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    "words", [["cards", "--faults"], ["cards", "--json"], ["cache", "list", "--json"]], ids=" ".join
+)
+def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str]) -> None:
+    assert unread(*words) == (Exit.OK, "")
+
+
+def test_a_failure_that_nobody_reads_of_is_one(tmp_path: Path) -> None:
+    code, said = unread("notes", tmp_path / "absent")
+    assert code == Exit.FAILED
+    assert "No such file" in said
+
+
+def unread(*arguments: object) -> tuple[int, str]:
+    """Exit code and stderr of a command whose output has no reader, from its beginning on."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with open(writer, "wb") as out:
+        done = subprocess.run(
+            command(*arguments),
+            env=buffered,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    return done.returncode, done.stderr

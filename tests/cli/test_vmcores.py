@@ -1,0 +1,310 @@
+"""`vmcoredd notes`, `show` and `extract`: what a vmcore holds, also of damaged ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from cliruns import Run, command, one_line, spawned
+
+from vmcoredd import cudbg, vmcore
+from vmcoredd.cli.failures import Exit
+
+NOTE_AT = 0x1000
+"""Where the first note begins: behind the ELF header's page."""
+PAYLOAD_AT = NOTE_AT + 64
+PAYLOAD_BYTES = 0x02000FC0
+ENTITY_HEADERS = PAYLOAD_AT + 56
+NAMES = ["cxgb4_0000:00:02.0", "cxgb4_0000:00:03.0"]
+
+
+def patch(path: Path, at: int, form: str, value: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(struct.pack(form, value))
+
+
+def entity_field(number: int, offset: int) -> int:
+    """Where a field of an entity's header stands in the file."""
+    return ENTITY_HEADERS + 52 * (number - 1) + offset
+
+
+# notes
+
+
+def test_notes_are_listed_device_dumps_first(vmcoredd: Run, made: Path) -> None:
+    result = vmcoredd("notes", made)
+    assert (result.code, result.err) == (Exit.OK, "")
+    rows = [line.split() for line in result.out.splitlines() if line.strip()[:1].isdigit()]
+    assert [row[0] for row in rows] == [str(i) for i in range(len(rows))]
+    for row, name, chip, good in zip(rows, NAMES, ("T6", "T5"), ("50", "48"), strict=False):
+        assert row[5] == "LINUX"
+        assert name in row
+        assert chip in row
+        assert good in row
+    assert {row[5] for row in rows[2:]} == {"CORE", "VMCOREINFO"}
+
+
+def test_notes_are_records_for_programs(vmcoredd: Run, made: Path) -> None:
+    record = vmcoredd("notes", made, "--json").json
+    first, second = record["notes"][:2]
+    assert record["damage"] == []
+    assert (first["offset"], first["size"], first["type"]) == (NOTE_AT, 0x02000FEC, 0x700)
+    assert (first["name"], first["adapter"], first["good"]) == (NAMES[0], "T6 rev 0", 50)
+    assert (second["adapter"], second["good"], second["failed"]) == ("T5 rev 1", 48, 4)
+
+
+@pytest.mark.parametrize("size", [0, 3, 63, 64, 100, 0x1000, 0x1040, 0x100000])
+def test_a_truncated_vmcore_is_read_as_far_as_it_goes(
+    vmcoredd: Run, copied: Path, size: int
+) -> None:
+    os.truncate(copied, size)
+    result = vmcoredd("notes", copied)
+    assert result.code == Exit.BAD_FILE
+    assert "Traceback" not in result.err
+    assert result.err.startswith(("vmcoredd: ", "damaged: "))
+
+
+@pytest.mark.parametrize("lie", [0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x02000FF0])
+def test_a_note_that_lies_about_its_size_is_said_to(vmcoredd: Run, copied: Path, lie: int) -> None:
+    patch(copied, NOTE_AT + 4, "<I", lie)
+    result = vmcoredd("notes", copied)
+    assert result.code == Exit.BAD_FILE
+    assert "damaged: " in result.err
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 4096, b"\x7fELF", b"KDUMP   " + b"\xff" * 8192], ids=len
+)
+@pytest.mark.parametrize("word", ["notes", "show"])
+def test_a_file_that_is_no_vmcore_is_refused_by_name(
+    vmcoredd: Run, tmp_path: Path, word: str, content: bytes
+) -> None:
+    path = tmp_path / "strange"
+    path.write_bytes(content)
+    result = vmcoredd(word, path)
+    assert result.code == Exit.BAD_FILE
+    assert one_line(result).startswith(f"vmcoredd: {path}: ")
+
+
+@pytest.mark.parametrize("word", ["notes", "show"])
+def test_a_folder_or_a_device_is_refused_and_an_absent_file_is_said_so(
+    vmcoredd: Run, tmp_path: Path, word: str
+) -> None:
+    for path in (tmp_path, Path("/dev/null")):
+        assert vmcoredd(word, path).code == Exit.BAD_FILE
+    result = vmcoredd(word, tmp_path / "absent")
+    assert result.code == Exit.FAILED
+    assert "No such file or directory" in one_line(result)
+
+
+# show
+
+
+def test_a_dump_is_listed_entity_by_entity(vmcoredd: Run, made: Path) -> None:
+    result = vmcoredd("show", made)
+    rows = [line.split() for line in result.out.splitlines() if line.strip()[:1].isdigit()]
+    assert result.code == Exit.OK
+    assert [row[1] for row in rows] == list(cudbg.ORDER.values())
+    assert sum(row[-1] == "good" for row in rows) == 50
+
+
+def test_the_second_dump_is_shown_by_its_index(vmcoredd: Run, made: Path) -> None:
+    assert vmcoredd("show", made, "--index", 1).out.startswith(f"{NAMES[1]}: T5 rev 1")
+
+
+@pytest.mark.parametrize("name", ["CLK", "clk"])
+def test_an_entity_is_shown_in_words(vmcoredd: Run, made: Path, name: str) -> None:
+    shown = vmcoredd("show", made, "--entity", name).out
+    assert shown.startswith("CLK (entity 46)\n")
+    assert "retransmit min" in shown
+
+
+def test_several_entities_are_shown_in_the_order_asked_for(vmcoredd: Run, made: Path) -> None:
+    shown = vmcoredd("show", made, "--entity", "VPD_DATA", "--entity", "CLK").out
+    assert shown.index("VPD_DATA (entity 58)") < shown.index("CLK (entity 46)")
+
+
+def test_everything_can_be_shown_at_once(made: Path) -> None:
+    done = spawned("show", made, "--entity", "all")
+    assert done.returncode == Exit.OK
+    for number, name in cudbg.ORDER.items():
+        assert f"{name} (entity {number})\n" in done.stdout
+    assert "not in the dump: -29: system error, sys_err -24" in done.stdout
+
+
+def test_an_entity_is_a_record_for_programs(vmcoredd: Run, made: Path) -> None:
+    record = vmcoredd("show", made, "--entity", "PATH_MTU", "--json").json
+    entities = {entity["name"]: entity for entity in record["entities"]}
+    assert len(entities) == 52
+    rows = entities["PATH_MTU"]["decoded"][0]["rows"]
+    assert [row["MTU in bytes"] for row in rows][-1] == 9600
+    assert "decoded" not in entities["CLK"]
+    assert (entities["HMA"]["code"], entities["HMA"]["sys_err"]) == (-29, -24)
+
+
+def test_everything_is_a_record_for_programs(made: Path) -> None:
+    done = spawned("show", made, "--index", 1, "--entity", "all", "--json")
+    entities = json.loads(done.stdout)["entities"]
+    assert {entity["name"] for entity in entities if entity["code"] == 0} == {
+        entity["name"] for entity in entities if "decoded" in entity
+    }
+
+
+def test_an_entitys_bytes_go_to_stdout(made: Path) -> None:
+    command_line = command("show", made, "--entity", "CCTRL", "--raw")
+    done = subprocess.run(command_line, capture_output=True, check=True)
+    with vmcore.Reader(made) as reader:
+        assert done.stdout == cudbg.Dump(bytes(reader.payload(0))).raw("CCTRL")
+
+
+def test_a_region_of_a_memory_is_shown_as_bytes(vmcoredd: Run, made: Path) -> None:
+    shown = vmcoredd("show", made, "--entity", "MC0", "--hexdump", "TCBs").out.splitlines()
+    (head,) = [i for i, line in enumerate(shown) if line.endswith("  TCBs")]
+    assert shown[head + 1].startswith(f"  {int(shown[head].split('-')[0], 16):08x}  ")
+    assert sum(len(line) > 60 for line in shown) > 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--entity", "RSSS"], Exit.USAGE, "RSSS is not in the dump"),
+        (["--index", "99"], Exit.USAGE, "no note 99: the file has"),
+        (["--index", "-1"], Exit.USAGE, "no note -1"),
+        (["--index", "2"], Exit.USAGE, "note 2 is no device dump but CORE NT_PRSTATUS"),
+        (["--raw"], Exit.USAGE, "--raw takes exactly one --entity"),
+        (["--entity", "HMA", "--raw"], Exit.USAGE, "HMA is not in the dump: -29: system error"),
+        (["--entity", "MC0", "--hexdump", "TCP"], Exit.USAGE, "no region TCP; there are MC0, TCBs"),
+        (["--entity", "CLK", "--hexdump", "TCBs"], Exit.USAGE, "--entity names no memory"),
+        (["--entity", "HMA"], Exit.INCOMPLETE, ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_not_there_is_said_so(
+    vmcoredd: Run, made: Path, arguments: list[str], code: Exit, says: str
+) -> None:
+    result = vmcoredd("show", made, *arguments)
+    assert result.code == code
+    assert says in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("number", "offset", "value", "name"),
+    [
+        (46, 4, 0xFFFFFF00, "CLK"),
+        (46, 8, 0x7FFFFFFF, "CLK"),
+        (46, 8, 8, "CLK"),
+        (46, 24, 0xFF, "CLK"),
+        (18, 8, 0x01FFFFFF, "EDC0"),
+        (56, 4, 0, "DUMP_CONTEXT"),
+    ],
+)
+def test_an_entity_that_lies_about_its_bytes_is_refused(
+    vmcoredd: Run, copied: Path, number: int, offset: int, value: int, name: str
+) -> None:
+    patch(copied, entity_field(number, offset), "<B" if offset == 24 else "<I", value)
+    result = vmcoredd("show", copied, "--entity", name)
+    assert result.code == Exit.BAD_FILE
+    assert name in one_line(result)
+    assert str(copied) in result.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--entity", "all"]], ids=" ".join)
+def test_entities_beside_one_that_lies_are_shown(
+    vmcoredd: Run, copied: Path, arguments: list[str]
+) -> None:
+    patch(copied, entity_field(46, 8), "<I", 0x7FFFFFFF)
+    result = vmcoredd("show", copied, *arguments)
+    assert result.code == Exit.BAD_FILE
+    assert one_line(result) == f"vmcoredd: {copied}: CLK: need 2147483647 bytes, have 33294796"
+    assert "LE_TCAM" in result.out
+
+
+def test_of_a_dump_that_ends_early_what_is_there_is_shown(vmcoredd: Run, copied: Path) -> None:
+    os.truncate(copied, PAYLOAD_AT + 200_000)
+    result = vmcoredd("show", copied, "--json")
+    states = {entity["name"]: entity["damage"] for entity in result.json["entities"]}
+    assert result.code == Exit.BAD_FILE
+    assert states["MBOX_LOG"] is None
+    assert states["HMA"] is None
+    assert states["MC0"].startswith("MC0: need ")
+
+
+def test_what_a_file_says_does_not_control_the_terminal(vmcoredd: Run, copied: Path) -> None:
+    with copied.open("r+b") as file:
+        file.seek(NOTE_AT + 20)
+        file.write(b"\x1b[2J[red]\x07evil".ljust(44, b"\0"))
+    for command_line in (["notes", copied], ["show", copied]):
+        shown = vmcoredd(*command_line).out
+        assert "\\x1b[2J[red]\\x07evil" in shown
+        assert "\x1b" not in shown
+
+
+def test_a_vmcore_without_device_dumps_has_nothing_to_show(vmcoredd: Run, copied: Path) -> None:
+    patch(copied, NOTE_AT + 8, "<I", 0x701)
+    patch(copied, NOTE_AT + 64 + PAYLOAD_BYTES + 8, "<I", 0x701)
+    result = vmcoredd("show", copied)
+    assert result.code == Exit.USAGE
+    assert "holds no device dump" in result.err
+
+
+def test_a_dump_of_another_drivers_is_left_alone(vmcoredd: Run, copied: Path) -> None:
+    patch(copied, PAYLOAD_AT, "<I", 0x12345678)
+    listed = vmcoredd("notes", copied, "--json").json["notes"][0]
+    assert (listed["name"], listed["adapter"]) == (NAMES[0], None)
+    result = vmcoredd("show", copied)
+    assert result.code == Exit.BAD_FILE
+    assert "not a cudbg dump" in one_line(result)
+
+
+# extract
+
+
+def test_a_payload_becomes_a_file(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dump.bin"
+    result = vmcoredd("extract", made, "--index", 1, "-o", output)
+    assert result.code == Exit.OK
+    assert output.stat().st_size == PAYLOAD_BYTES
+    assert repr(cudbg.Dump(output.read_bytes()).chip) == "T5"
+
+
+def test_of_a_payload_that_ends_early_the_rest_is_kept(
+    vmcoredd: Run, copied: Path, tmp_path: Path
+) -> None:
+    os.truncate(copied, PAYLOAD_AT + 5000)
+    output = tmp_path / "dump.bin"
+    result = vmcoredd("extract", copied, "-o", output)
+    assert result.code == Exit.INCOMPLETE
+    assert output.stat().st_size == 5000
+    assert f"the last {PAYLOAD_BYTES - 5000:,} bytes are missing" in result.err
+
+
+def test_an_extracted_file_is_not_overwritten(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dump.bin"
+    output.write_text("precious")
+    assert vmcoredd("extract", made, "-o", output).code == Exit.FAILED
+    assert output.read_text() == "precious"
+    assert vmcoredd("extract", made, "-o", output, "--force").code == Exit.OK
+    assert output.stat().st_size == PAYLOAD_BYTES
+
+
+def test_a_note_that_is_not_there_is_wrong_usage(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
+    result = vmcoredd("extract", made, "--index", 99, "-o", tmp_path / "dump.bin")
+    assert result.code == Exit.USAGE
+    assert "no note 99" in one_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+# diff
+
+
+def test_a_dump_is_equal_to_itself_and_differs_from_another(vmcoredd: Run, made: Path) -> None:
+    assert vmcoredd("diff", made, made).code == Exit.OK
+    result = vmcoredd("diff", made, made, "--other-index", 1)
+    assert result.code == Exit.INCOMPLETE
+    assert "CLK" not in result.out or "differ" in result.out

@@ -1,0 +1,118 @@
+"""CIM_IBQ_* and CIM_OBQ_*: the memory of the processor's queues."""
+
+from __future__ import annotations
+
+import pytest
+from carddump import CARDS, collect, collected, small
+from ramcard import RamCard
+from ramdump import codes, dumped, late, writes
+
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip.layout import u32s
+
+SELECT, SIZES = 0x7B48, 0x7B4C  # CIM_QUEUE_CONFIG_REF, _CTRL
+IBQ, IBQ_DATA, OBQ, OBQ_DATA = 0x7B60, 0x7B68, 0x7B64, 0x7B6C
+BUSY, ENABLE = 2, 1
+INBOUND = ("TP0", "TP1", "ULP", "SGE0", "SGE1", "NCSI")
+OUTBOUND = ("ULP0", "ULP1", "ULP2", "ULP3", "SGE", "NCSI", "RXQ0", "RXQ1")
+
+
+def queue_memory() -> RamCard:
+    """A word tells its address; an outbound queue n has n + 1 units at 16 n."""
+    card = RamCard()
+    for config, data in ((IBQ, IBQ_DATA), (OBQ, OBQ_DATA)):
+
+        def fetch(value: int, data: int = data) -> None:
+            if value & ENABLE:
+                card.put(data, value >> 16)
+
+        card.on_write[config] = fetch
+
+    def select(value: int) -> None:
+        assert value & 0x18 == 0x10
+        card.put(SIZES, (value % 8 + 1) << 24 | 16 * (value % 8) << 16)
+
+    card.on_write[SELECT] = select
+    return card
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_an_inbound_queue_has_512_words(number: int) -> None:
+    entity, blob = dumped(queue_memory(), T5, f"CIM_IBQ_{INBOUND[number]}")
+    assert u32s(blob) == tuple(range(512 * number, 512 * (number + 1)))
+    assert entity.counts.total == 1537
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_an_outbound_queue_is_as_large_and_where_its_configuration_says(number: int) -> None:
+    card = queue_memory()
+    card.on_write[SELECT](0x10 | number)
+    word = card.word(SIZES)
+    base, size = word >> 16 & 0x3F, word >> 24
+    entity, blob = dumped(card, T6, f"CIM_OBQ_{OUTBOUND[number]}")
+    assert u32s(blob) == tuple(64 * base + i for i in range(64 * size))
+    assert entity.counts.total == 4 + 3 * 64 * size + 1
+
+
+@pytest.mark.parametrize(("name", "config"), [("CIM_IBQ_TP0", IBQ), ("CIM_OBQ_SGE", OBQ)])
+def test_the_debug_port_is_left_at_zero(name: str, config: int) -> None:
+    card = queue_memory()
+    fetch, written = card.on_write[config], writes(card, config)
+    card.on_write[config] = lambda value: (written.append(value), fetch(value))[1]
+    dumped(card, T5, name)
+    assert written[-1] == 0
+
+
+def test_an_outbound_queue_may_be_busy_at_one_look() -> None:
+    card = queue_memory()
+    late(card, OBQ, BUSY, reads=1)
+    entity, blob = dumped(card, T5, "CIM_OBQ_ULP1")
+    assert u32s(blob)[:2] == (16 * 64, 16 * 64 + 1)
+    assert entity.counts.total == 4 + 3 * 64 * 2 + 1 + 1
+
+
+def test_an_outbound_queue_that_is_busy_at_two_looks_fails() -> None:
+    card = queue_memory()
+    late(card, OBQ, BUSY, reads=2)
+    entity, _ = dumped(card, T5, "CIM_OBQ_ULP1")
+    assert codes(entity) == (-29, -11, 0)
+    assert entity.counts.total == 4 + 3
+
+
+def test_an_inbound_queue_may_be_busy_for_long() -> None:
+    card = queue_memory()
+    late(card, IBQ, BUSY, reads=1000)
+    entity, blob = dumped(card, T5, "CIM_IBQ_ULP")
+    assert u32s(blob)[0] == 2 * 512
+    assert entity.counts.total == 1537 + 1000
+
+
+def test_an_outbound_queue_without_room_fails() -> None:
+    card = RamCard()
+    entity, _ = dumped(card, T6, "CIM_OBQ_NCSI")
+    assert codes(entity) == (-29, -29, 0)
+    assert entity.counts.total == 4 + 1
+
+
+@pytest.mark.parametrize("units", [1, 4])
+def test_a_cards_queues_are_as_large_as_its_profile_says(units: int) -> None:
+    made = collect(small(T6, queues={"obq_size": units}), entities=("CIM_OBQ_SGE",))
+    assert made.dump.size("CIM_OBQ_SGE") == 256 * units
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_what_a_queue_holds_is_what_its_state_says(chip: Chip) -> None:
+    made = collected(chip)
+    queues = made.card.state.cim_queues
+    for names, prefix, found in (
+        (INBOUND, "IBQ", queues.inbound),
+        (OUTBOUND, "OBQ", queues.outbound),
+    ):
+        for name, queue in zip(names, found, strict=True):
+            assert u32s(made.dump.raw(f"CIM_{prefix}_{name}")) == queue.content
+
+
+def test_rows_of_sixteen_bytes_are_shown_with_their_offset() -> None:
+    rows = collected(T5).table("CIM_IBQ_TP1")
+    assert [row["offset"] for row in rows] == list(range(0, 2048, 16))
+    assert len({row["+0"] for row in rows}) > 16

@@ -1,0 +1,140 @@
+"""DEV_LOG: where it is found, how it is read, what it says."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from carddump import rows
+from ramcard import RamCard
+from ramdump import codes, dumped
+
+from vmcoredd import cudbg
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip.devlog import Entry, Facility, Level
+from vmcoredd.chip.firmware import Command, Devlog
+from vmcoredd.cudbg.entities.dev_log import formatted
+from vmcoredd.cudbg.entity import units
+from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.hw.errors import DeviceError
+
+UNIT = units()[2]
+POINTER, WINDOW_BASE, WINDOW_OFFSET, EDC0_BAR = 0x30D8, 0x3068, 0x306C, 0x77C0
+WINDOW = 0x1B800
+SIZE = 32 * 1024
+
+
+def card(pointer: int) -> RamCard:
+    """A card whose memory is a pattern: each word is its own address."""
+    made = RamCard()
+    made.put(POINTER, pointer)
+    made.put(WINDOW_BASE, 0x1B801)
+    made.put(EDC0_BAR, 2)
+
+    def move(offset: int) -> None:
+        for word in range(0, 2048, 4):
+            made.put(WINDOW + word, (offset & ~0x7FF) + word)
+
+    made.on_write[WINDOW_OFFSET] = move
+    return made
+
+
+@pytest.mark.parametrize("chip", [T5, T6])
+def test_dev_log_is_read_word_by_word_through_window_0(chip: Chip) -> None:
+    entity, blob = dumped(card(0x00001000), chip, "DEV_LOG")
+    assert blob == b"".join(word.to_bytes(4, "little") for word in range(0x1000, 0x1000 + SIZE, 4))
+    moves = SIZE // 2048 + 1
+    assert (entity.counts.r32, entity.counts.w32) == (3 + SIZE // 4 + moves, moves)
+
+
+def test_dev_log_is_read_where_the_pointer_says() -> None:
+    _, blob = dumped(card(1 << 28 | 0x123450 | 1), T6, "DEV_LOG")
+    assert len(blob) == 2 * SIZE
+    assert int.from_bytes(blob[:4], "little") == (2 << 20) + 0x123450
+
+
+def test_dev_log_at_address_0_is_not_read() -> None:
+    entity, blob = dumped(card(1), T6, "DEV_LOG")
+    assert (entity.good, entity.counts.total, blob) == (True, 1, bytes(SIZE))
+
+
+def test_dev_log_is_asked_for_where_no_register_points_to_it() -> None:
+    asked: list[Command] = []
+
+    def firmware(command: Command) -> Command:
+        asked.append(command)
+        assert isinstance(command, Devlog)
+        return command.reply(memtype_devlog=0, memaddr16_devlog=0x100, memsize_devlog=512)
+
+    buffer = bytearray(8192)
+    cudbg.collect(
+        card(0).io(),
+        cudbg.Device(T6, 0),
+        memoryview(buffer),
+        compress="none",
+        entities=["DEV_LOG"],
+        firmware=firmware,
+    )
+    assert len(asked) == 1
+    assert len(cudbg.Dump(buffer).raw("DEV_LOG")) == 512
+    assert buffer[3800:3804] == (0x1000).to_bytes(4, "little")
+
+
+def test_dev_log_fails_with_what_the_mailbox_says() -> None:
+    def dead(command: Command) -> Command:
+        raise DeviceError(-errno.ETIMEDOUT, "mailbox")
+
+    buffer = bytearray(8192)
+    report = cudbg.collect(
+        card(0).io(), cudbg.Device(T6, 0), memoryview(buffer), entities=["DEV_LOG"], firmware=dead
+    )
+    assert codes(report.entities[0]) == (-29, -110, 0)
+
+
+def test_dev_log_fails_where_the_window_is_not_in_bar0() -> None:
+    for base in (0xFFFFFFFF, 0x80000 | 1):
+        unusable = card(0x1000)
+        unusable.put(WINDOW_BASE, base)
+        assert codes(dumped(unusable, T6, "DEV_LOG")[0]) == (-29, -errno.ENXIO, 0)
+
+
+def record(seqno: int, text: bytes = b"", *params: int, timestamp: int = 5) -> bytes:
+    entry = Entry(timestamp=timestamp, seqno=seqno, level=Level.ERR, facility=Facility.PORT)
+    entry.fmt = text.ljust(192, b"\0")
+    entry.params[: len(params)] = params
+    return bytes(entry)
+
+
+def test_dev_log_is_told_from_the_oldest_record_on() -> None:
+    log = record(8, b"second %d\n", 2) + record(9, timestamp=0) + record(7, b"first")
+    told = rows(UNIT.decode(log, T6))
+    assert [(row["seqno"], row["message"]) for row in told] == [(7, "first"), (8, "second 2")]
+    assert (told[0]["facility"], told[0]["level"], told[0]["time"]) == ("PORT", "ERR", 5)
+
+
+@pytest.mark.parametrize(
+    ("template", "params", "message"),
+    [
+        (b"%d %i %u", [0xFFFFFFFF, 1, 0xFFFFFFFF], "-1 1 4294967295"),
+        (b"%#x %08x %X %p", [255, 255, 255, 255], "0xff 000000ff FF 0xff"),
+        (b"100%% %c", [65], "100% A"),
+        (b"%lu %5d|%-5d|", [7, 1, 2], "7     1|2    |"),
+        (b"%d %d", [1], "1 %d"),
+        (b"%n %q", [1], "%n %q"),
+        (b"\xff%d\0%d", [3, 4], "\ufffd3"),
+    ],
+)
+def test_dev_log_formats_as_the_firmware_would(
+    template: bytes, params: list[int], message: str
+) -> None:
+    assert formatted(template, params) == message
+
+
+def test_dev_log_refuses_a_part_of_a_record() -> None:
+    with pytest.raises(FormatError, match="257"):
+        UNIT.decode(bytes(257), T6)
+
+
+@pytest.mark.parametrize("template", [b"%999999999d", b"%99999999999999999999d"])
+def test_dev_log_leaves_a_width_that_no_line_has_as_it_stands(template: bytes) -> None:
+    assert formatted(template, [1]) == template.decode()

@@ -1,0 +1,200 @@
+"""Taking dumps apart, sane and damaged ones."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ramcard import RamCard
+
+from vmcoredd import cudbg
+from vmcoredd.chip import T5, T6
+from vmcoredd.cudbg.blob import Blob
+from vmcoredd.cudbg.container import PIECE_BYTES
+from vmcoredd.cudbg.errors import CudbgError, FormatError
+
+NAMES = ["MBOX_LOG", "CIM_QCFG", "PATH_MTU", "CCTRL"]
+HEADERS = 3800
+
+
+def made(compress: str = "zlib", chip: object = T6) -> bytearray:
+    """A small dump of a card of zeros."""
+    buffer = bytearray(1 << 17)
+    device = cudbg.Device(chip, 1)  # type: ignore[arg-type]
+    cudbg.collect(RamCard().io(), device, memoryview(buffer), compress=compress, entities=NAMES)
+    return buffer
+
+
+DUMP = bytes(made()[:8192])
+RAW_DUMP = bytes(made("none"))
+
+
+def with_word(data: bytes, offset: int, value: int) -> bytes:
+    """`data` with another word at `offset`."""
+    changed = bytearray(data)
+    struct.pack_into("<I", changed, offset, value)
+    return bytes(changed)
+
+
+def entity_at(name: str) -> int:
+    """Where the header of an entity stands."""
+    return 56 + 52 * (cudbg.NUMBERS[name] - 1)
+
+
+def test_dump_lists_what_was_collected_in_the_kernels_order() -> None:
+    dump = cudbg.Dump(DUMP)
+    assert [entity.name for entity in dump.entities] == NAMES
+    assert all(entity.good for entity in dump.entities)
+
+
+@pytest.mark.parametrize("chip", [T5, T6])
+def test_dump_knows_chip_and_revision(chip: object) -> None:
+    dump = cudbg.Dump(made(chip=chip))
+    assert (dump.chip, dump.revision) == (chip, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dump_gives_the_same_bytes_from_either_kind(name: str) -> None:
+    compressed, raw = cudbg.Dump(DUMP), cudbg.Dump(RAW_DUMP)
+    assert compressed.raw(name) == raw.raw(name)
+    assert compressed.size(name) == len(raw.raw(name))
+
+
+def test_dump_decodes_an_entity() -> None:
+    assert cudbg.Dump(DUMP).decode("CIM_QCFG").json()[0]["table"] == "inbound queues"
+
+
+def test_dump_reads_a_buffer_that_is_longer_than_the_dump() -> None:
+    assert cudbg.Dump(RAW_DUMP + bytes(232)).size("PATH_MTU") == 32
+
+
+def test_dump_says_why_an_entity_is_missing() -> None:
+    failed = with_word(DUMP, entity_at("MBOX_LOG") + 12, -19 & 0xFFFFFFFF)
+    with pytest.raises(cudbg.NoSuchEntity, match="no room"):
+        cudbg.Dump(failed).raw("MBOX_LOG")
+    with pytest.raises(cudbg.NoSuchEntity, match="EDC0 is not in the dump"):
+        cudbg.Dump(DUMP).raw("EDC0")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "what"),
+    [
+        (b"", "dump header: need 56 bytes, have 0"),
+        (DUMP[:55], "dump header: need 56 bytes, have 55"),
+        (with_word(DUMP, 0, 1), "signature 0x1"),
+        (with_word(DUMP, 4, 55), "dump header"),
+        (with_word(DUMP, 4, 1 << 31), "dump header"),
+        (with_word(DUMP, 20, 0xFFFF), "65535 entity numbers"),
+    ],
+)
+def test_dump_refuses_what_does_not_begin_as_one(damaged: bytes, what: str) -> None:
+    with pytest.raises(FormatError, match=what):
+        cudbg.Dump(damaged)
+
+
+def test_dump_refuses_an_unknown_chip_and_an_unknown_compression() -> None:
+    strange = cudbg.Dump(with_word(DUMP, 20, 0x51400048))
+    with pytest.raises(FormatError, match="chip 0x40"):
+        _ = strange.chip
+    with pytest.raises(FormatError, match="compression 5"):
+        strange.raw("MBOX_LOG")
+
+
+def test_dump_refuses_data_beyond_its_end() -> None:
+    beyond = with_word(DUMP, entity_at("MBOX_LOG") + 4, 0x7FFFFFFF)
+    with pytest.raises(FormatError, match="MBOX_LOG: need"):
+        cudbg.Dump(beyond).raw("MBOX_LOG")
+
+
+def test_dump_takes_a_truncated_file_as_far_as_it_goes() -> None:
+    dump = cudbg.Dump(DUMP[: HEADERS + 600])
+    assert dump.raw("MBOX_LOG") == bytes(36864)
+    with pytest.raises(FormatError):
+        dump.raw("CIM_QCFG")
+
+
+def test_dump_lists_the_entities_whose_headers_are_there() -> None:
+    assert [entity.name for entity in cudbg.Dump(DUMP[:400]).entities] == ["CIM_QCFG"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "what"),
+    [
+        (0, 18, "begins with 18"),
+        (8, 0, "claims 0 bytes"),
+        (8, PIECE_BYTES + 1, "claims 64513"),
+        (8, 99, "need 99 bytes, have 100"),
+        (16, 1 << 30, "need 1073741824"),
+        (16, 10, "not the last"),
+        (284, 0, "piece at 0x0"),
+    ],
+)
+def test_dump_trusts_nothing_in_a_pieces_header(offset: int, value: int, what: str) -> None:
+    with pytest.raises(FormatError, match=what):
+        cudbg.Dump(with_word(DUMP, HEADERS + offset, value)).raw("MBOX_LOG")
+
+
+def test_blob_inflates_only_what_is_asked_for() -> None:
+    raw = bytes(i * 31 & 0xFF for i in range(3 * PIECE_BYTES + 7))
+    blob = Blob.of_zlib("x", memoryview(b"".join(packed(raw))))
+    assert len(blob) == len(raw)
+    assert blob[PIECE_BYTES - 2 : PIECE_BYTES + 2] == raw[PIECE_BYTES - 2 : PIECE_BYTES + 2]
+    assert blob[-5:] == raw[-5:]
+    assert blob[5:5] == b""
+    assert blob[:] == raw
+
+
+def packed(raw: bytes) -> Iterator[bytes]:
+    """Pieces with their headers."""
+    from vmcoredd.cudbg.placing import deflated
+
+    for at in range(0, len(raw), PIECE_BYTES):
+        piece = raw[at : at + PIECE_BYTES]
+        stream = deflated(memoryview(piece))
+        yield struct.pack("<I4xQQ256x", 17, len(piece), len(stream)) + stream
+
+
+def everything(data: bytes) -> None:
+    """Walks a dump to its last byte; only this package's errors may come."""
+    try:
+        dump = cudbg.Dump(data)
+        entities = dump.entities
+    except CudbgError:
+        return
+    for entity in entities:
+        try:
+            dump.raw(entity.name)
+            for part in dump.decode(entity.name):
+                part.json()
+        except CudbgError:
+            continue
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(DUMP) - 4), st.integers(0, 2**32 - 1)), max_size=6))
+def test_dump_with_wrong_words_gives_errors_only_of_its_own(words: list[tuple[int, int]]) -> None:
+    data = DUMP
+    for offset, value in words:
+        data = with_word(data, offset, value)
+    everything(data)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from([4, 8, 12, 16, 24]),
+    st.sampled_from(NAMES),
+    st.integers(0, 2**32 - 1) | st.integers(0, 9000),
+)
+def test_dump_with_lying_entity_headers_gives_errors_only_of_its_own(
+    field: int, name: str, value: int
+) -> None:
+    everything(with_word(RAW_DUMP, entity_at(name) + field, value))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=5000) | st.integers(0, len(DUMP)).map(lambda size: DUMP[:size]))
+def test_dump_of_any_bytes_gives_errors_only_of_its_own(data: bytes) -> None:
+    everything(data)

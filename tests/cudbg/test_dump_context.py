@@ -1,0 +1,173 @@
+"""DUMP_CONTEXT, collected from emulated cards whose queues are known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from carddump import CARDS, CardDump, collect
+
+from vmcoredd import cudbg, emu
+from vmcoredd.chip import T6, Chip
+from vmcoredd.chip.context import ContextType, fields
+from vmcoredd.cudbg.entities.dump_context import Record
+from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.emu.silicon.sge_contexts import QUEUES, Contexts
+from vmcoredd.hw.io import Counts
+
+CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
+PER_CONTEXT = 8
+"""Accesses: the command, the busy bit, six words."""
+FREE_LISTS = 1024
+SIZE = 32
+
+
+def card_of(chip: Chip, *faults: str, per_port: int = 4) -> emu.Card:
+    return emu.Card.load(CARDS[chip], 5, faults=faults, queues={"per_port": per_port}, strict=True)
+
+
+def dumped(card: emu.Card, *others: str, compress: str = "zlib") -> CardDump:
+    return collect(card, compress, entities=("DUMP_CONTEXT", *others))
+
+
+def records(found: CardDump) -> list[Record]:
+    blob = found.dump.raw("DUMP_CONTEXT")
+    return [Record.from_bytes(blob[at : at + SIZE]) for at in range(0, len(blob), SIZE)]
+
+
+def rows(found: CardDump, title: str) -> dict[int, dict[str, object]]:
+    table = next(p for p in found.dump.decode("DUMP_CONTEXT") if p.title == title)
+    return {row["queue"]: row for row in table.json()["rows"]}
+
+
+@cache
+def meminfo_accesses(chip: Chip) -> int:
+    return collect(card_of(chip), entities=("MEMINFO",)).entity("MEMINFO").counts.total
+
+
+@CHIPS
+@pytest.mark.parametrize("per_port", [1, 16])
+def test_every_queue_is_found_with_its_ring(chip: Chip, per_port: int) -> None:
+    card = card_of(chip, per_port=per_port)
+    found, queues = dumped(card), card.state.queues
+    ingress = rows(found, "ingress contexts")
+    assert ingress.keys() == {queue.id for queue in queues.ingress}
+    for queue in queues.ingress:
+        row = ingress[queue.id]
+        assert (row["BaseAddress"], row["QueueSize"], row["QueueEntrySize"]) == (
+            queue.address,
+            1024,
+            64,
+        )
+        assert (row["PIDX"], row["CIDX"]) == (queue.produced, queue.consumed)
+    egress = rows(found, "egress contexts")
+    assert egress.keys() == {queue.id for queue in queues.egress}
+    for sent in queues.egress:
+        row = egress[sent.id]
+        assert row["BaseAddress"] == sent.address
+        assert (row["kind"] == "free list") == (sent.flm is not None)
+
+
+@CHIPS
+def test_every_free_list_is_followed_by_its_congestion_context(chip: Chip) -> None:
+    card = card_of(chip)
+    dump = dumped(card)
+    found = [(r.cntxt_type, r.cntxt_id) for r in records(dump) if any(bytes(r))]
+    lists = [queue.flm for queue in card.state.queues.free_lists]
+    pairs = [(kind, flm) for flm in lists for kind in (ContextType.FLM, ContextType.CNM)]
+    assert found[-len(pairs) :] == pairs
+    shown = rows(dump, "free list contexts")
+    assert all(shown[queue.flm]["EQid"] == queue.id for queue in card.state.queues.free_lists)
+
+
+@CHIPS
+def test_it_makes_the_kernels_accesses(chip: Chip) -> None:
+    card = card_of(chip)
+    contexts = 2 * 256 + FREE_LISTS + len(card.state.queues.free_lists)
+    sizes = 2 * (meminfo_accesses(chip) + 1)
+    total = dumped(card).entity("DUMP_CONTEXT").counts.total
+    assert total == sizes + PER_CONTEXT * contexts
+
+
+@CHIPS
+def test_its_size_follows_from_the_regions_and_the_free_lists(chip: Chip) -> None:
+    card = card_of(chip)
+    regions = [card.state.memory_map[name].size for name in ("DBQ contexts", "IMSG contexts")]
+    expected = sum(size // 24 for size in regions) + FREE_LISTS
+    assert dumped(card).entity("DUMP_CONTEXT").raw_bytes == SIZE * expected
+
+
+@CHIPS
+def test_what_was_read_after_the_last_valid_context_stands_behind_it(chip: Chip) -> None:
+    card = card_of(chip)
+    table = card.model(Contexts).table
+    invalid = (1, 2, 3 & ~(1 << 25), 4, 5, 6)
+    table.fill((ContextType.FLM * QUEUES + FREE_LISTS - 1) * 6, invalid)
+    found = dumped(card)
+    kept = [record for record in records(found) if any(bytes(record))]
+    assert list(kept[-1].data) == list(invalid)
+    assert (kept[-1].cntxt_type, kept[-1].cntxt_id) == (0, 0)
+    assert rows(found, "egress contexts").keys() == {q.id for q in card.state.queues.egress}
+
+
+@CHIPS
+@pytest.mark.parametrize("last", [False, True])
+def test_the_last_context_read_leaves_its_marks(chip: Chip, last: bool) -> None:
+    card = card_of(chip)
+    if last:  # a free list in the very last place, so that its congestion context comes last
+        words = (0, 0, 1 << 25, 0, 0, 0)
+        card.model(Contexts).table.fill((ContextType.FLM * QUEUES + FREE_LISTS - 1) * 6, words)
+    dumped(card)
+    kind = ContextType.CNM if last else ContextType.FLM
+    expected = chip.r.SGE_CTXT_CMD.of(CtxtType=kind, QID=FREE_LISTS - 1)
+    assert card.read(chip.r.SGE_CTXT_CMD) == expected
+
+
+@CHIPS
+def test_while_the_command_stays_busy_nothing_is_stored(chip: Chip) -> None:
+    found = dumped(card_of(chip, "context-busy"), "CCTRL")
+    entity = found.entity("DUMP_CONTEXT")
+    assert (entity.code, entity.sys_err, entity.sys_warn) == (0, 0, 0)
+    assert not any(found.dump.raw("DUMP_CONTEXT"))
+    contexts = 2 * 256 + FREE_LISTS
+    assert entity.counts.total == 2 * (meminfo_accesses(chip) + 1) + 4 * contexts
+    assert found.entity("CCTRL").good
+
+
+@CHIPS
+def test_context_bases_at_zero_make_it_too_big_to_be_compressed(chip: Chip) -> None:
+    found = dumped(card_of(chip, "no-context-bases"), "CCTRL")
+    entity = found.entity("DUMP_CONTEXT")
+    assert (entity.code, entity.sys_err, entity.sys_warn) == (-19, 0, 0)
+    assert found.entity("CCTRL").good
+
+
+@CHIPS
+def test_what_is_too_big_to_be_compressed_fits_uncompressed(chip: Chip) -> None:
+    found = dumped(card_of(chip, "no-context-bases"), compress="none")
+    assert found.entity("DUMP_CONTEXT").raw_bytes > 4 << 20
+
+
+@CHIPS
+def test_without_memory_it_is_not_found(chip: Chip) -> None:
+    found = dumped(card_of(chip, "no-memory"), "CCTRL")
+    entity = found.entity("DUMP_CONTEXT")
+    assert (entity.code, entity.sys_err, entity.counts) == (-24, 0, Counts(r32=1))
+    assert found.entity("CCTRL").good
+
+
+@CHIPS
+def test_every_field_of_a_context_is_shown(chip: Chip) -> None:
+    card = card_of(chip)
+    table = next(p for p in dumped(card).dump.decode("DUMP_CONTEXT") if p.title == "every field")
+    queue = card.state.queues.events
+    shown = {row[2]: row[4] for row in table.rows if row[:2] == ["ingress", queue.id]}
+    assert shown["BaseAddress"] == f"{queue.address:#x}"
+    assert shown["QueueEntrySize"] == "64 bytes"
+    assert list(shown) == [field.name for field in fields(chip, ContextType.INGRESS)]
+
+
+def test_half_a_record_is_refused() -> None:
+    unit = cudbg.entity.units()[56]
+    with pytest.raises(FormatError, match="31 bytes are not records of 32"):
+        unit.decode(bytes(31), T6)

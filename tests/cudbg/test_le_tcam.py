@@ -1,0 +1,255 @@
+"""LE_TCAM, collected from emulated cards whose connections are known."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import pairwise
+
+import pytest
+from carddump import CARDS, CardDump, collect
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vmcoredd import emu
+from vmcoredd.chip import T6, Chip
+from vmcoredd.chip.le import RESPONSE_WORDS
+from vmcoredd.cudbg.entity import units
+from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.le_table import Header, Record
+from vmcoredd.emu.silicon.le import DebugPort
+from vmcoredd.emu.state.tids import Connection
+
+UNIT = units()[59]
+CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
+HASHING = pytest.mark.parametrize("hashing", [False, True], ids=["tcam only", "hash table"])
+PER_TID = 38
+"""Accesses: 17 words of zeros, command, start, busy bit, status, 17 words."""
+REGIONS, HASH_SIZE = 6, 1
+"""Registers read before."""
+ENTRY = [4 * i for i in range(RESPONSE_WORDS)]
+
+
+def card_of(chip: Chip, *, hashing: bool = False, **tables: int) -> emu.Card:
+    return emu.Card.load(CARDS[chip], 3, tables={"hash_filters": hashing, **tables}, strict=True)
+
+
+def dumped(card: emu.Card, *others: str) -> CardDump:
+    return collect(card, entities=("LE_TCAM", *others))
+
+
+@cache
+def seen(chip: Chip, *, hashing: bool = False) -> tuple[emu.Card, CardDump]:
+    """A card and its dump, for tests that only look at them."""
+    card = card_of(chip, hashing=hashing)
+    return card, dumped(card)
+
+
+def parsed(found: CardDump) -> tuple[Header, list[Record]]:
+    """The header and those records that were read."""
+    blob = found.dump.raw("LE_TCAM")
+    size = len(bytes(Record()))
+    header = Header.from_bytes(blob)
+    records = [Record.from_bytes(blob[at : at + size]) for at in range(24, len(blob), size)]
+    return header, [record for record in records if record.dbig_rsp_stat & 1]
+
+
+def rows(found: CardDump) -> dict[int, list[object]]:
+    """The decoder's rows by TID."""
+    table = next(part for part in found.dump.decode("LE_TCAM") if part.title == "entries in use")
+    return {row[0]: row[1:] for row in table.rows}
+
+
+def expected(connection: Connection) -> list[object]:
+    return [
+        str(ipaddress.ip_address(connection.local)),
+        connection.local_port,
+        str(ipaddress.ip_address(connection.remote)),
+        connection.remote_port,
+    ]
+
+
+@CHIPS
+@HASHING
+def test_every_connection_is_found_by_its_tid(chip: Chip, hashing: bool) -> None:
+    card = card_of(chip, hashing=hashing, connections=60)
+    connections = card.state.lookup.connections
+    found = rows(dumped(card))
+    assert len(connections) == 60
+    for connection in connections:
+        region = "hash" if connection.tid >= card.state.lookup.regions.hash_base else "active"
+        assert found[connection.tid][:5] == [region, *expected(connection)]
+
+
+@CHIPS
+def test_servers_filters_and_local_addresses_are_found_in_their_regions(chip: Chip) -> None:
+    card, dump = seen(chip)
+    lookup, found = card.state.lookup, rows(dump)
+    assert {found[server.tid][0] for server in lookup.servers} == {"server"}
+    filters = {"filter"} if chip is not T6 else {"filter", "high-priority filter"}
+    assert {found[item.tid][0] for item in lookup.filters} == filters
+    for tid, address in lookup.local_ipv6:
+        assert found[tid][:2] == ["CLIP", str(ipaddress.ip_address(address))]
+
+
+@CHIPS
+@HASHING
+def test_it_makes_the_kernels_accesses(chip: Chip, hashing: bool) -> None:
+    _, found = seen(chip, hashing=hashing)
+    header, records = parsed(found)
+    before = REGIONS + HASH_SIZE * hashing
+    assert found.entity("LE_TCAM").counts.total == before + PER_TID * len(records)
+    assert len(records) < header.max_tid
+
+
+@CHIPS
+def test_without_ipv6_every_tid_is_read(chip: Chip) -> None:
+    card = card_of(chip)
+    card.model(DebugPort).entries.words[:] = memoryview(bytes(4 * (1 << 16) * 17)).cast("I")
+    found = dumped(card)
+    header, records = parsed(found)
+    assert [record.tid for record in records] == list(range(header.max_tid))
+    facts = {5: 77_830, 6: 175_110}
+    assert found.entity("LE_TCAM").counts.total == facts[chip.version]
+
+
+def steps(found: CardDump) -> dict[int, int]:
+    """From each TID that was read to the next."""
+    _, records = parsed(found)
+    return {a.tid: b.tid - a.tid for a, b in pairwise(records)}
+
+
+def test_an_ipv6_entry_takes_two_tids_and_four_in_the_t6s_clip_table() -> None:
+    card, found = seen(T6)
+    wide = {c.tid for c in card.state.lookup.connections if c.is_ipv6}
+    local = {tid for tid, _ in card.state.lookup.local_ipv6}
+    assert wide
+    assert local
+    for tid, step in steps(found).items():
+        assert step == (4 if tid in local else 2 if tid in wide else 1)
+
+
+def test_the_driver_takes_a_t6s_hash_table_for_filters_and_reads_both_tids_of_ipv6() -> None:
+    card, found = seen(T6, hashing=True)
+    base = card.state.lookup.regions.hash_base
+    wide = [c.tid for c in card.state.lookup.connections if c.is_ipv6 and c.tid >= base]
+    assert wide
+    assert {steps(found)[tid] for tid in wide} == {1}
+
+
+@CHIPS
+def test_an_ipv6_connection_with_more_than_tcp_in_its_filter_tuple_is_read_twice(
+    chip: Chip,
+) -> None:
+    card = card_of(chip)
+    wide = next(c.tid for c in card.state.lookup.connections if c.is_ipv6)
+    card.model(DebugPort).entries.words[RESPONSE_WORDS * wide + 9] |= 2  # a port besides
+    _, records = parsed(dumped(card))
+    assert wide + 1 in {record.tid for record in records}
+
+
+@CHIPS
+def test_the_last_entry_read_leaves_its_marks(chip: Chip) -> None:
+    card, found = seen(chip)
+    _, records = parsed(found)
+    assert card.read(chip.r.LE_DB_DBGI_REQ_TCAM_CMD) == 4 << 20 | records[-1].tid
+    assert card.read(chip.r.LE_DB_DBGI_RSP_STATUS) == records[-1].dbig_rsp_stat
+    words = [card.read(chip.r.LE_DB_DBGI_RSP_DATA + offset) for offset in ENTRY]
+    assert words == list(records[-1].data)
+
+
+@CHIPS
+def test_a_busy_port_gives_an_empty_table_with_a_warning(chip: Chip) -> None:
+    card = card_of(chip)
+    card.fail("le-busy")
+    found = dumped(card, "CCTRL")
+    entity, blob = found.entity("LE_TCAM"), found.dump.raw("LE_TCAM")
+    assert (entity.code, entity.sys_err, entity.sys_warn) == (0, 0, -41)
+    assert Header.from_bytes(blob).max_tid == 0
+    first = Record.from_bytes(blob[24:])
+    assert (first.tid, first.dbig_cmd, first.dbig_conf, first.dbig_rsp_stat) == (0, 4 << 20, 5, 0)
+    assert not any(blob[24 + 16 :])
+    assert rows(found) == {}
+    assert found.entity("CCTRL").good
+
+
+@CHIPS
+def test_an_invalid_status_ends_the_table_there(chip: Chip) -> None:
+    card = card_of(chip)
+    card.fail("le-status")
+    end = card.state.lookup.regions.servers // 2
+    found = dumped(card, "CCTRL")
+    entity = found.entity("LE_TCAM")
+    header, records = parsed(found)
+    assert (entity.code, entity.sys_warn) == (0, -41)
+    assert header.max_tid == end
+    assert records[-1].tid in (end - 1, end - 2)
+    assert card.read(chip.r.LE_DB_DBGI_REQ_TCAM_CMD) == 4 << 20 | end
+    assert found.entity("CCTRL").good
+
+
+def hash_tids(card: emu.Card, tids: int) -> emu.Card:
+    """Makes the table so long."""
+    words, r = card.core.words, card.chip.r
+    words.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
+    words.set(r.LE_DB_HASH_CONFIG, tids - 3072 - 1536)
+    return card
+
+
+def test_the_largest_table_that_fits_is_dumped() -> None:
+    found = dumped(hash_tids(card_of(T6), 49_931))
+    header, _ = parsed(found)
+    assert found.entity("LE_TCAM").good
+    assert header.max_tid == 49_931
+    assert set(rows(found)) == set(rows(seen(T6)[1]))
+
+
+def test_one_more_does_not_fit() -> None:
+    entity = dumped(hash_tids(card_of(T6), 49_932)).entity("LE_TCAM")
+    assert (entity.code, entity.sys_err, entity.counts.total) == (-19, 0, REGIONS + HASH_SIZE)
+
+
+def one_at_a_time(card: emu.Card, header: Header) -> Iterator[int]:
+    """The TIDs that a driver reads which waits for each, looking at the entry itself."""
+    words = card.model(DebugPort).entries.words
+    tid = 0
+    while tid < header.max_tid:
+        yield tid
+        data = words[RESPONSE_WORDS * tid : RESPONSE_WORDS * (tid + 1)]
+        wide = tid % 2 == 0 and data[16] & 0x8000
+        if tid < header.server_start:
+            wide = wide and data[9] == 0x00C00000
+        elif tid < max(header.tid_hash_base, header.clip_start):
+            wide = False
+        in_clip = header.clip_start <= tid < header.clip_start + 1536
+        tid += (4 if in_clip else 2) if wide else 1
+
+
+@pytest.fixture(scope="module", params=[50, 1 << 13], ids=lambda ahead: f"{ahead} ahead")
+def empty(request: pytest.FixtureRequest) -> Iterator[emu.Card]:
+    """A card without entries; its table is read in parts of so many TIDs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vmcoredd.cudbg.le_table._AHEAD", request.param)
+        yield card_of(T6, connections=0, filters=0)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 4607), max_size=60), st.integers(2560, 3100))
+def test_entries_read_ahead_are_those_read_one_at_a_time(
+    empty: emu.Card, wide: Sequence[int], clip: int
+) -> None:
+    empty.core.words.set(T6.r.LE_DB_CLCAM_TID_BASE, clip)
+    words = empty.model(DebugPort).entries.words
+    words[:] = memoryview(bytes(4 * len(words))).cast("I")
+    for tid in wide:
+        words[RESPONSE_WORDS * tid + 16], words[RESPONSE_WORDS * tid + 9] = 0x8000, 0x00C00000
+    header, records = parsed(dumped(empty))
+    assert [record.tid for record in records] == list(one_at_a_time(empty, header))
+
+
+def test_a_table_that_claims_more_tids_than_it_has_is_refused() -> None:
+    header = Header(max_tid=3)
+    blob = bytes(header) + bytes(2 * 84)
+    with pytest.raises(FormatError, match="LE_TCAM: need 276 bytes, have 192"):
+        UNIT.decode(blob, T6)

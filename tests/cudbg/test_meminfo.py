@@ -1,0 +1,111 @@
+"""MEMINFO: memories, regions and holes from registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from carddump import rows
+from ramcard import RamCard
+from ramdump import codes, dumped
+
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.cudbg.entity import units
+from vmcoredd.cudbg.errors import FormatError
+
+UNIT = units()[44]
+MIB = 1 << 20
+
+
+def card(chip: Chip, **words: int) -> RamCard:
+    made = RamCard()
+    for name, value in words.items():
+        made.put(chip.r[name], value)
+    return made
+
+
+def decoded(made: RamCard, chip: Chip, title: str) -> list[dict[str, Any]]:
+    entity, blob = dumped(made, chip, "MEMINFO")
+    assert entity.good
+    return rows(UNIT.decode(blob, chip), title)
+
+
+def test_meminfo_lists_memories_by_address_in_mib() -> None:
+    made = card(
+        T6,
+        MA_TARGET_MEM_ENABLE=0b100111,
+        MA_EDRAM0_BAR=4 << 16 | 2,
+        MA_EDRAM1_BAR=2 << 16 | 2,
+        MA_EXT_MEMORY0_BAR=16 << 16 | 8,
+        MA_EXT_MEMORY1_BAR=0 << 16 | 1,
+    )
+    found = decoded(made, T6, "memories")
+    assert [(row["memory"], row["from"], row["size"]) for row in found] == [
+        ("HMA", 0, MIB),
+        ("EDC1", 2 * MIB, 2 * MIB),
+        ("EDC0", 4 * MIB, 2 * MIB),
+        ("MC", 16 * MIB, 8 * MIB),
+    ]
+
+
+def test_meminfo_of_a_t5_has_two_external_memories() -> None:
+    made = card(
+        T5,
+        MA_TARGET_MEM_ENABLE=0b10100,
+        MA_EXT_MEMORY0_BAR=1,
+        MA_EXT_MEMORY1_BAR=1 << 16 | 1,
+    )
+    assert [row["memory"] for row in decoded(made, T5, "memories")] == ["MC0", "MC1"]
+
+
+@pytest.mark.parametrize("chip", [T5, T6])
+def test_meminfo_without_any_memory_is_not_found(chip: Chip) -> None:
+    entity, _ = dumped(RamCard(), chip, "MEMINFO")
+    assert (codes(entity), entity.counts.total) == ((-29, -24, 0), 1)
+
+
+def test_meminfo_region_without_a_limit_ends_where_the_next_begins() -> None:
+    made = card(
+        T6,
+        MA_TARGET_MEM_ENABLE=1,
+        MA_EDRAM0_BAR=2,
+        SGE_DBQ_CTXT_BADDR=0x1000,
+        SGE_IMSG_CTXT_BADDR=0x8000,
+        TP_CMM_TCB_BASE=0x4000,
+    )
+    found = {row["region"]: row for row in decoded(made, T6, "regions")}
+    assert (found["DBQ contexts"]["from"], found["DBQ contexts"]["to"]) == (0x1000, 0x3FFF)
+    assert (found["TCBs"]["to"], found["IMSG contexts"]["to"]) == (0x7FFF, 2 * MIB - 1)
+
+
+def test_meminfo_payload_ends_with_its_pages() -> None:
+    made = card(
+        T6,
+        MA_TARGET_MEM_ENABLE=1,
+        MA_EDRAM0_BAR=2,
+        TP_PMM_TX_BASE=0x10000,
+        TP_PMM_TX_PAGE_SIZE=4096,
+        TP_PMM_TX_MAX_PAGE=1 << 30 | 3,
+    )
+    found = {row["region"]: row for row in decoded(made, T6, "regions")}
+    assert found["Tx payload"]["size"] == 3 * 4096
+
+
+def test_meminfo_hash_region_is_there_only_where_hashing_is_on() -> None:
+    words = {"MA_TARGET_MEM_ENABLE": 1, "MA_EDRAM0_BAR": 2}
+    off = decoded(card(T6, **words), T6, "regions")
+    assert "LE hash" not in {row["region"] for row in off}
+    on = card(T6, **words, LE_DB_CONFIG=1 << 20, LE_DB_HASH_TBL_BASE_ADDR=0x3000)
+    entity, blob = dumped(on, T6, "MEMINFO")
+    assert entity.counts.total == 1 + 1 + 16 + 2 + 18 + 2 + 16 + 6
+    assert {r["region"]: r["from"] for r in rows(UNIT.decode(blob, T6), "regions")}[
+        "LE hash"
+    ] == 0x3000
+
+
+@pytest.mark.parametrize("chip", [T5, T6])
+def test_meminfo_refuses_another_size_or_signature(chip: Chip) -> None:
+    with pytest.raises(FormatError, match="MEMINFO: need 560 bytes, have 559"):
+        UNIT.decode(bytes(559), chip)
+    with pytest.raises(FormatError, match="signature"):
+        UNIT.decode(bytes(560), chip)

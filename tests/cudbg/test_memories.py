@@ -1,0 +1,151 @@
+"""EDC0, EDC1, MC0, MC1, HMA on a card whose memory is a pattern."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from ramcard import RamCard
+from ramdump import codes
+
+from vmcoredd import cudbg
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.cudbg.container import PIECE_BYTES
+from vmcoredd.cudbg.decoded import Memory
+
+WINDOW_BASE, WINDOW_OFFSET, WINDOW = 0x3068, 0x306C, 0x1B800
+MIB = 1 << 20
+NAMES = ("EDC0", "EDC1", "MC0", "MC1", "HMA")
+
+
+class Card(RamCard):
+    """EDC0 and EDC1 of 1 MiB, MC0 of 2, MC1 or HMA of 1; each 8 bytes hold their own address."""
+
+    def __init__(self, chip: Chip, **words: int) -> None:
+        super().__init__()
+        regions = {"TP_PMM_TX_BASE": 0x7FFFFFFF, "TP_PMM_RX_BASE": 0x7FFFFFFF}
+        enable = 0b10111 if chip is T5 else 0b100111
+        memories = {
+            "MA_TARGET_MEM_ENABLE": enable,
+            "MA_EDRAM0_BAR": 1,
+            "MA_EDRAM1_BAR": 1 << 16 | 1,
+            "MA_EXT_MEMORY0_BAR": 2 << 16 | 2,
+            "MA_EXT_MEMORY1_BAR": 4 << 16 | 1,
+        }
+        for name, value in {**regions, **memories, **words}.items():
+            self.put(chip.r[name], value)
+        self.put(WINDOW_BASE, WINDOW >> 10 << 10 | 1)
+        self.on_write[WINDOW_OFFSET] = self._move
+
+    def _move(self, offset: int) -> None:
+        base = offset & ~0x7FF
+        for at in range(0, 2048, 8):
+            word = (base + at).to_bytes(8, "little")
+            self.memory[WINDOW + at : WINDOW + at + 8] = word
+
+
+def dumped(
+    card: Card, chip: Chip, *names: str, room: int = 8 * MIB
+) -> tuple[cudbg.Report, cudbg.Dump]:
+    buffer = bytearray(room)
+    report = cudbg.collect(
+        card.io(), cudbg.Device(chip, 0), memoryview(buffer), compress="none", entities=names
+    )
+    return report, cudbg.Dump(buffer)
+
+
+def pattern(start: int, size: int) -> bytes:
+    return b"".join(at.to_bytes(8, "little") for at in range(start, start + size, 8))
+
+
+@pytest.mark.parametrize(
+    ("chip", "name", "start", "size"),
+    [
+        (T6, "EDC0", 0, MIB),
+        (T6, "EDC1", MIB, MIB),
+        (T6, "MC0", 2 * MIB, 2 * MIB),
+        (T6, "HMA", 2 * MIB, MIB),  # shares its window addresses with MC
+        (T5, "MC0", 2 * MIB, 2 * MIB),
+        (T5, "MC1", 4 * MIB, MIB),
+    ],
+)
+def test_memory_is_read_where_the_window_shows_it(
+    chip: Chip, name: str, start: int, size: int
+) -> None:
+    _, dump = dumped(Card(chip), chip, name)
+    assert dump.raw(name) == pattern(start, size)
+
+
+@pytest.mark.parametrize(("chip", "name"), [(T6, "MC1"), (T5, "HMA")])
+def test_memory_the_chip_cannot_have_is_not_found(chip: Chip, name: str) -> None:
+    report, _ = dumped(Card(chip), chip, name)
+    assert codes(report.entities[0]) == (-29, -24, 0)
+
+
+def test_memory_of_a_mib_takes_the_kernels_accesses() -> None:
+    report, _ = dumped(Card(T6), T6, "EDC0")
+    counts = report.entities[0].counts
+    pieces, moves = 17, 528 + 1  # the last piece ends with the window, which moves once more
+    meminfo = 3 * (62 + 1)  # for the size and both payloads; HMA is one more
+    assert (counts.r64, counts.w32) == (MIB // 8, moves)
+    assert counts.r32 == meminfo + 2 * pieces + moves
+
+
+def test_memory_within_the_payload_is_not_read_and_stays_zero() -> None:
+    card = Card(
+        T6,
+        TP_PMM_TX_BASE=2 * MIB + 100,
+        TP_PMM_TX_PAGE_SIZE=PIECE_BYTES,
+        TP_PMM_TX_MAX_PAGE=5,
+    )
+    report, dump = dumped(card, T6, "MC0")
+    raw = dump.raw("MC0")
+    first, end = PIECE_BYTES, 5 * PIECE_BYTES
+    assert not any(raw[first:end])
+    assert raw[:first] == pattern(2 * MIB, first)
+    assert raw[end:] == pattern(2 * MIB + end, 2 * MIB - end)
+    assert report.entities[0].counts.r64 == (2 * MIB - 4 * PIECE_BYTES) // 8
+
+
+def test_memory_is_skipped_whole_where_the_payload_registers_are_zero() -> None:
+    zero = {"TP_PMM_TX_BASE": 0, "TP_PMM_RX_BASE": 0}
+    report, dump = dumped(Card(T6, **zero), T6, "EDC1")
+    assert not any(dump.raw("EDC1"))
+    assert report.entities[0].counts.r64 == 0
+
+
+def test_memory_that_does_not_fit_is_dropped_and_the_next_one_tried() -> None:
+    report, dump = dumped(Card(T6), T6, "EDC0", "MC0", "HMA", room=3800 + MIB + MIB)
+    edc0, mc0, hma = report.entities
+    assert (edc0.code, codes(mc0), hma.code) == (0, (-19, 0, 0), 0)
+    assert mc0.counts.r64 == MIB // PIECE_BYTES * PIECE_BYTES // 8
+    assert dump.raw("HMA") == pattern(2 * MIB, MIB)
+
+
+def test_memory_behind_an_unusable_window_is_a_system_error() -> None:
+    card = Card(T6)
+    card.put(WINDOW_BASE, 0xFFFFFFFF)
+    report, _ = dumped(card, T6, "EDC0")
+    assert codes(report.entities[0]) == (-29, -errno.ENXIO, 0)
+
+
+def test_memory_whose_window_goes_away_is_a_system_error() -> None:
+    card = Card(T6)
+    reads = iter([card.word(WINDOW_BASE)] * 5)
+    card.on_read[WINDOW_BASE] = lambda value: next(reads, 0xFFFFFFFF)
+    report, _ = dumped(card, T6, "EDC0")
+    assert codes(report.entities[0]) == (-29, -errno.ENXIO, 0)
+
+
+def test_memory_is_many_pieces_in_flight_but_few_waits() -> None:
+    card = Card(T6)
+    dumped(card, T6, "EDC0")
+    assert card.log.count(("r", WINDOW, 2048)) > 480
+    assert not [entry for entry in card.log if entry[0] == "r" and entry[2] > 2048]
+
+
+def test_memory_decodes_to_its_extent_and_its_bytes() -> None:
+    _, dump = dumped(Card(T6), T6, "EDC0")
+    memory = next(part for part in dump.decode("EDC0") if isinstance(part, Memory))
+    assert len(memory.data) == MIB
+    assert bytes(memory.data[8:16]) == (8).to_bytes(8, "little")

@@ -1,0 +1,61 @@
+"""REG_DUMP: every register that may be read, at its own offset."""
+
+from __future__ import annotations
+
+import pytest
+from carddump import CARDS, collect, collected, small
+from ramcard import RamCard
+from ramdump import dumped
+
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip.layout import u32s
+
+RANGES = {T5: (761, 14392, 0x51308), T6: (556, 10322, 0x51324)}
+"""Ranges, words, and the last one's offset."""
+LEFT_OUT = (0x1240, 0x1250, 0x1B000, 0x1B800, 0x1F240, 0x1F280)
+"""Queue bases, the function's own registers, the memory window, its mailbox."""
+
+
+def words_read(card: RamCard) -> list[int]:
+    """The offset of each word that was read, in that order."""
+    return [at for _, offset, size in card.log for at in range(offset, offset + size, 4)]
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_each_word_stands_at_its_own_offset_and_gaps_are_zero(chip: Chip) -> None:
+    card = RamCard()
+    for offset in range(0, 0x53000, 4):
+        card.put(offset, offset | 1)
+    _, blob = dumped(card, chip, "REG_DUMP")
+    words, read = u32s(blob), words_read(card)
+    assert len(blob) == 0x53000
+    assert [4 * i for i, word in enumerate(words) if word] == sorted(read)
+    assert all(words[offset // 4] == offset | 1 for offset in read)
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_registers_are_read_once_each_in_ascending_order(chip: Chip) -> None:
+    card = RamCard()
+    dumped(card, chip, "REG_DUMP")
+    read = words_read(card)
+    ranges, words, last = RANGES[chip]
+    assert read == sorted(set(read))
+    assert (len(read), read[-1], len(chip.ranges("reg_dump"))) == (words, last, ranges)
+    assert not set(LEFT_OUT) & set(read)
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_no_register_of_a_dump_is_without_a_name(chip: Chip) -> None:
+    rows = collected(chip).table("REG_DUMP")
+    assert [row["offset"] for row in rows if not row["register"]] == []
+    whoami = next(row for row in rows if row["register"] == "PL_WHOAMI")
+    assert whoami["fields"]["SourcePF"] == 4
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_reading_every_register_changes_what_no_other_entity_shows(chip: Chip) -> None:
+    others = ("ULPRX_LA", "CIM_QCFG", "RSS", "PM_STATS", "DUMP_CONTEXT", "TP_INDIRECT")
+    alone = collect(small(chip), entities=others)
+    behind = collect(small(chip), entities=("REG_DUMP", *others))
+    for name in others:
+        assert alone.dump.raw(name) == behind.dump.raw(name), name

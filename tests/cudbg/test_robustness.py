@@ -1,0 +1,118 @@
+"""Bytes that are not to be trusted: whatever a dump holds, its reader refuses it or shows it."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from carddump import CARDS, SMALL, collect, collected, walk
+
+from vmcoredd import cudbg, emu
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.cudbg.container import HEADERS_BYTES
+from vmcoredd.cudbg.entity import units
+from vmcoredd.cudbg.errors import CudbgError, FormatError
+
+ROUNDS = 12
+LARGE = 64 << 10
+"""Bytes of entities that take long to show."""
+NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+
+
+def mutated(data: bytes, random: Random, places: int) -> bytearray:
+    """Some words replaced by numbers that hurt, or by noise."""
+    result = bytearray(data)
+    for _ in range(places):
+        at = random.randrange(max(len(result) - 4, 1)) & ~3
+        value = random.choice((*NUMBERS, random.getrandbits(32)))
+        result[at : at + 4] = value.to_bytes(4, "little")
+    return result[: len(data)]
+
+
+def shown(number: int, blob: bytes, chip: Chip) -> bool:
+    """Whether a blob was decoded, and not refused; anything else raises."""
+    try:
+        for part in walk(units()[number].decode(blob, chip)):
+            part.json()
+    except FormatError:
+        return False
+    return True
+
+
+SIZED = [
+    (chip, number)
+    for number, unit in units().items()
+    for chip in unit.chips or CARDS
+    if number not in (18, 19, 20, 21, 68, 70)
+]
+
+
+@pytest.mark.parametrize(("chip", "number"), SIZED, ids=repr)
+def test_no_content_of_the_right_size_makes_a_decoder_fail(chip: Chip, number: int) -> None:
+    raw = collected(chip).dump.raw(units()[number].name)
+    random = Random(number)
+    for pattern in (b"\0", b"\xff", random.randbytes(64)):
+        shown(number, (pattern * len(raw))[: len(raw)], chip)
+    rounds = ROUNDS // 2 if len(raw) < LARGE else 1
+    for _ in range(rounds):
+        shown(number, bytes(mutated(raw, random, 16)), chip)
+        shown(number, bytes(mutated(raw[:64], random, 4)) + raw[64:], chip)
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_no_content_of_the_queues_makes_their_decoder_fail(chip: Chip) -> None:
+    random = Random(70)
+    head = bytes(collected(chip).dump.blob("QDESC")[:16])
+    assert shown(70, head + bytes(4096), chip)
+    for _ in range(ROUNDS):
+        shown(70, bytes(mutated(head + bytes(256), random, 3)), chip)
+
+
+@pytest.fixture(scope="module", params=[(T5, "zlib"), (T6, "zlib"), (T6, "none")], ids=str)
+def data(request: pytest.FixtureRequest) -> bytes:
+    """A dump without what is only large."""
+    chip, compress = request.param
+    names = tuple(set(cudbg.NUMBERS) - {"QDESC", "EDC0", "EDC1", "MC0", "LE_TCAM"})
+    made = collect(emu.Card.load(CARDS[chip], **SMALL), compress, names)
+    return bytes(made.data[: made.report.data_len])
+
+
+def read_all(data: bytes | bytearray) -> int:
+    """Takes a dump apart as far as it goes; how many entities were decoded."""
+    try:
+        dump = cudbg.Dump(data)
+        entities = dump.entities
+    except CudbgError:
+        return 0
+    return sum(_decoded(dump, entity.name) for entity in entities)
+
+
+def _decoded(dump: cudbg.Dump, name: str) -> bool:
+    try:
+        list(walk(dump.decode(name)))
+    except CudbgError:
+        return False
+    return True
+
+
+def test_a_dump_that_is_whole_is_decoded(data: bytes) -> None:
+    assert read_all(data) >= 42
+
+
+def test_a_dump_that_ends_anywhere_is_read_as_far_as_it_goes(data: bytes) -> None:
+    random = Random(1)
+    sizes = [0, 1, 55, 56, 57, 107, HEADERS_BYTES - 1, HEADERS_BYTES]
+    sizes += [random.randrange(len(data)) for _ in range(4)]
+    counts = [read_all(data[:size]) for size in sorted(sizes)]
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_a_dump_whose_headers_lie_is_refused_or_read(data: bytes, seed: int) -> None:
+    random = Random(seed)
+    read_all(bytes(mutated(data[:HEADERS_BYTES], random, 12)) + data[HEADERS_BYTES:])
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS // 2))
+def test_a_dump_whose_bytes_were_hit_is_refused_or_read(data: bytes, seed: int) -> None:
+    read_all(mutated(data, Random(seed), len(data) // 20_000))

@@ -1,0 +1,103 @@
+"""An adapter in this process: dumps, their equality, the callback for a registry of dumps."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from vmcoredd import cudbg, driver, emu
+from vmcoredd.vmcore import DeviceDumps
+
+SMALL = {"edc0": 1, "edc1": 1, "mc0": 1}
+
+
+def card(name: str = "t62100-cr", seed: int = 3) -> emu.Card:
+    return emu.Card.load(name, seed=seed, memory=SMALL)
+
+
+def dumped(loaded: emu.Card) -> bytes:
+    buffer = bytearray(cudbg.DUMP_SIZE)
+    with driver.open_card(loaded) as adapter:
+        adapter.collect(memoryview(buffer))
+    return bytes(buffer)
+
+
+@pytest.mark.parametrize("name", ["t62100-cr", "t520-cr"])
+def test_dumps_of_two_cards_of_one_seed_are_equal(name: str) -> None:
+    assert dumped(card(name)) == dumped(card(name))
+
+
+def test_dumps_of_one_restored_card_are_equal() -> None:
+    one = card()
+    before = one.snapshot()
+    first = dumped(one)
+    one.restore(before)
+    assert dumped(one) == first
+
+
+def test_dumps_of_cards_of_different_seeds_differ() -> None:
+    assert dumped(card(seed=1)) != dumped(card(seed=2))
+
+
+def test_device_dump_asks_for_the_kernels_size_and_fills_a_note() -> None:
+    dumps = DeviceDumps()
+    with driver.open_card(card()) as adapter:
+        size, fill = adapter.device_dump()
+        note = dumps.add_device_dump(driver.dump_name("0000:01:00.4"), size, fill)
+        report = adapter.report
+    assert size == 0x02000ED8
+    assert note.name == "cxgb4_0000:01:00.4"
+    assert report is not None
+    assert len(report.good) == 50
+    assert cudbg.Dump(note.payload).raw("CIM_QCFG")[0] == 0x60
+    del fill
+    dumps.close()
+
+
+def test_device_dump_takes_a_subset_and_tells_of_its_progress() -> None:
+    told: list[str] = []
+    with driver.open_card(card()) as adapter:
+        _, fill = adapter.device_dump(
+            entities=["CLK", "RSS"],
+            compress="none",
+            progress=lambda entity, place, total: told.append(entity.name),
+        )
+        buffer = bytearray(1 << 20)
+        fill(memoryview(buffer))
+    assert [entity.name for entity in cudbg.Dump(buffer).entities] == ["RSS", "CLK"]
+    assert told == ["RSS", "RSS", "CLK", "CLK"]
+
+
+def test_device_dump_without_room_for_its_headers_is_enomem() -> None:
+    with driver.open_card(card()) as adapter:
+        _, fill = adapter.device_dump()
+        with pytest.raises(OSError, match="3800") as refused:
+            fill(memoryview(bytearray(100)))
+    assert refused.value.errno == errno.ENOMEM
+
+
+def test_summary_says_what_the_card_is() -> None:
+    with driver.open_card(card("t520-cr")) as adapter:
+        summary = adapter.summary()
+    assert (summary.product, summary.chip, summary.model) == ("T520-CR", "T5", "T520-CR")
+    assert summary.firmware.count(".") == 3
+    assert len(summary.mac) == 12
+    assert dict(summary.memories) == {"EDC0": 1 << 20, "EDC1": 1 << 20, "MC0": 1 << 20}
+
+
+def test_summary_leaves_out_what_cannot_be_had() -> None:
+    broken = emu.Card.load("t62100-cr", memory=SMALL, faults=["no-memory"])
+    with driver.open_card(broken) as adapter:
+        assert adapter.summary().memories == ()
+
+
+def test_mailbox_log_of_commands_is_dumped() -> None:
+    from vmcoredd.chip.firmware import Devlog
+
+    buffer = bytearray(1 << 20)
+    with driver.open_card(card()) as adapter:
+        adapter.mailbox.call(Devlog(read=1))
+        adapter.collect(memoryview(buffer), entities=["MBOX_LOG"])
+    (table,) = cudbg.Dump(buffer).decode("MBOX_LOG").json()
+    assert [row["command"] for row in table["rows"]] == ["DEVLOG", "DEVLOG"]

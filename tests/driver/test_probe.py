@@ -1,0 +1,172 @@
+"""Bring-up on a card of plain memory: the kernel's order, and what stops it."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from ramcard import RamCard
+
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.driver.errors import ProbeError
+from vmcoredd.driver.probe import Probed, flash_bytes, probe
+from vmcoredd.hw.device import AdapterFlag
+from vmcoredd.hw.errors import DeadDevice
+from vmcoredd.hw.io import Counts
+
+WHOAMI, REV, SF_DATA, SF_OP = 0x19400, 0x1943C, 0x193F8, 0x193FC
+COMMAND, EXP = 0x04, 0x70
+FLASH_ID = 0x1740EF
+
+
+def bootable(device_id: int = 0x640D, whoami: int = 0x800) -> RamCard:
+    """A card that comes up."""
+    card = RamCard()
+    card.config[:4] = struct.pack("<HH", 0x1425, device_id)
+    card.config[0x34] = EXP
+    card.config[EXP] = 0x10
+    card.config[EXP + 0x08] = 1 << 4
+    card.config[EXP + 0x12] = 0x83
+    card.put(WHOAMI, whoami)
+    card.put(REV, 0x61)
+    card.on_write[SF_OP] = lambda value: shift(card, value)
+    return card
+
+
+def shift(card: RamCard, op: int) -> None:
+    """The flash: three bytes of id after the command."""
+    card.put(SF_OP, 0)
+    if op == 0x14:
+        card.put(SF_DATA, FLASH_ID)
+
+
+def probed(card: RamCard, slept: list[float] | None = None) -> Probed:
+    return probe(card.io(), sleep=(slept if slept is not None else []).append)
+
+
+def test_probe_makes_the_kernels_13_accesses_in_its_order() -> None:
+    card = bootable()
+    io = card.io()
+    probe(io)
+    assert card.log == [
+        ("r", WHOAMI, 4),
+        ("r", WHOAMI, 4),
+        ("r", REV, 4),
+        ("r", REV, 4),
+        ("r", SF_OP, 4),
+        ("w", SF_DATA, 4),
+        ("w", SF_OP, 4),
+        ("r", SF_OP, 4),
+        ("r", SF_OP, 4),
+        ("w", SF_OP, 4),
+        ("r", SF_OP, 4),
+        ("r", SF_DATA, 4),
+        ("w", SF_OP, 4),
+    ]
+    assert io.counts == Counts(r32=9, w32=4)
+
+
+@pytest.mark.parametrize(
+    ("device_id", "whoami", "chip", "product"),
+    [(0x640D, 0x800, T6, "T62100-CR"), (0x5401, 0x400, T5, "T520-CR")],
+)
+def test_probe_tells_the_generations_apart_by_the_device_id(
+    device_id: int, whoami: int, chip: Chip, product: str
+) -> None:
+    card = probed(bootable(device_id, whoami))
+    assert (card.device.chip, card.device.revision, card.product) == (chip, 1, product)
+    assert (card.device.pf, card.device.flash_bytes, card.link) == (4, 8 << 20, (3, 8))
+
+
+def test_probe_enables_memory_and_bus_mastering_and_sets_the_completion_timeout() -> None:
+    card = bootable()
+    probed(card)
+    assert struct.unpack_from("<H", card.config, COMMAND) == (0x6,)
+    assert struct.unpack_from("<H", card.config, EXP + 0x28) == (0xD,)
+
+
+def test_probe_notes_that_relaxed_ordering_is_off() -> None:
+    card = bootable()
+    assert probed(card).device.flags == AdapterFlag.DEV_ENABLED
+    card.config[EXP + 0x08] = 0
+    assert probed(card).device.flags == 0x402
+
+
+def test_probe_does_without_an_express_capability() -> None:
+    card = bootable()
+    card.config[0x34] = 0
+    assert probed(card).link is None
+
+
+def test_probe_gives_an_adapter_that_does_not_answer_half_a_second() -> None:
+    card, slept = bootable(), list[float]()
+    answers = iter([0xFFFFFFFF, 0x800, 0x800])
+    card.on_read[WHOAMI] = lambda value: next(answers)
+    probed(card, slept)
+    assert slept == [0.5]
+
+
+@pytest.mark.parametrize("word", [0xFFFFFFFF, 0xEEEEEEEE])
+def test_probe_gives_up_when_the_adapter_is_gone(word: int) -> None:
+    card = bootable(whoami=word)
+    with pytest.raises(ProbeError, match="t4_wait_dev_ready"):
+        probed(card)
+    assert len(card.log) == 2
+
+
+def test_probe_refuses_another_function() -> None:
+    with pytest.raises(ProbeError, match="function 0 is not"):
+        probed(bootable(whoami=0))
+
+
+def test_probe_refuses_another_generation() -> None:
+    with pytest.raises(ProbeError, match="0x4401"):
+        probed(bootable(0x4401))
+
+
+def test_probe_refuses_another_vendor() -> None:
+    card = bootable()
+    card.config[:2] = b"\x86\x80"
+    with pytest.raises(ProbeError, match="0x8086"):
+        probed(card)
+
+
+def test_probe_refuses_a_busy_flash() -> None:
+    card = bootable()
+    card.put(SF_OP, 1 << 31)
+    with pytest.raises(ProbeError, match="EBUSY"):
+        probed(card)
+    assert card.word(SF_OP) == 0
+
+
+def test_probe_gives_a_flash_that_does_not_answer_ten_reads() -> None:
+    card = bootable()
+    card.on_write[SF_OP] = lambda value: card.put(SF_OP, 1 << 31 if value else 0)
+    with pytest.raises(ProbeError, match="EAGAIN"):
+        probed(card)
+    assert card.log.count(("r", SF_OP, 4)) == 11
+
+
+def test_probe_reports_a_dead_transport_as_such() -> None:
+    card = bootable()
+    card.dies_after = 6
+    with pytest.raises(DeadDevice):
+        probed(card)
+
+
+@pytest.mark.parametrize(
+    ("flash_id", "size"),
+    [
+        (0x14BA20, 1 << 20),
+        (0x16BA20, 4 << 20),
+        (0x20BA20, 64 << 20),
+        (0x22BA20, 256 << 20),
+        (0x16609D, 32 << 20),
+        (0x1720C2, 8 << 20),
+        (0x1840EF, 16 << 20),
+        (0x150201, 4 << 20),
+        (0xFFFFFF, 4 << 20),
+    ],
+)
+def test_flash_sizes_are_those_the_driver_knows(flash_id: int, size: int) -> None:
+    assert flash_bytes(flash_id) == size

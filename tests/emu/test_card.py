@@ -1,0 +1,130 @@
+"""The card as a whole: seeds, snapshots, faults, time to build."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import time
+
+import pytest
+
+from vmcoredd.emu import Card, EmuError, faults, profiles
+from vmcoredd.emu.silicon import models
+
+
+def fingerprint(card: Card) -> str:
+    """All that can be read of a card, as one number."""
+    digest = hashlib.sha256()
+    for space in card.core.words.spaces:
+        digest.update(bytes(space.words))
+    for memory in card.memories:
+        digest.update(memory.memfd.view)
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("name", ["t520-cr", "t62100-cr"])
+def test_two_cards_of_one_seed_are_equal(name: str) -> None:
+    assert fingerprint(Card.load(name, seed=3)) == fingerprint(Card.load(name, seed=3))
+
+
+def test_cards_of_different_seeds_differ() -> None:
+    cards = [Card.load("t62100-cr", seed=seed) for seed in range(3)]
+    assert len({fingerprint(card) for card in cards}) == 3
+    assert len({card.state.identity.base_mac for card in cards}) == 3
+
+
+def test_the_bytes_of_a_seed_are_the_same_everywhere() -> None:
+    """Of a part of the state that nothing else depends on: a change here changes every card."""
+    card = Card.load("t62100-cr", seed=0)
+    assert card.state.identity.serial == "PT51136400"
+    assert card.state.identity.base_mac.hex() == "000743c890d0"
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_every_profile_is_built_quickly(name: str) -> None:
+    start = time.process_time()
+    Card.load(name)
+    assert time.process_time() - start < 1
+
+
+def test_cards_leave_nothing_behind() -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    Card.load("t62100-cr")
+    gc.collect()
+    before = open_files()
+    for _ in range(3):
+        Card.load("t62100-cr")
+        gc.collect()
+    assert open_files() <= before
+
+
+def test_a_restored_card_is_what_it_was() -> None:
+    card = Card.load("t62100-cr", seed=1)
+    r = card.chip.r
+    before, snapshot = fingerprint(card), card.snapshot()
+    card.write(r.PCIE_MEM_ACCESS_OFFSET, 0x12000)
+    card.bar_write(0, 0x1B800, b"overwrit")
+    card.write(r.TP_PIO_ADDR, 0x40)
+    card.write(r.TP_PIO_DATA, 0x11)
+    card.bar_write(2, 0x1000, b"doorbell")
+    card.write(r.SF_DATA, 0x9F)
+    card.write(r.SF_OP, 0x9)
+    card.config_access(4, b"\x06\x01")
+    card.fail("cim-host-busy")
+    card.read(r.CIM_PF_MAILBOX_CTRL[4])
+    assert fingerprint(card) != before
+    card.restore(snapshot)
+    assert fingerprint(card) == before
+    card.write(r.CIM_HOST_ACC_CTRL, 0x10)
+    assert not r.CIM_HOST_ACC_CTRL.get(card.read(r.CIM_HOST_ACC_CTRL), "HostBusy")
+
+
+def test_a_snapshot_can_be_restored_more_than_once() -> None:
+    card = Card.load("t520-cr")
+    before, snapshot = fingerprint(card), card.snapshot()
+    for _ in range(2):
+        card.memories.write(0, b"changed")
+        card.restore(snapshot)
+        assert fingerprint(card) == before
+
+
+def test_a_snapshot_fits_another_card_of_the_profile() -> None:
+    one, other = Card.load("t520-cr", seed=1), Card.load("t520-cr", seed=2)
+    other.restore(one.snapshot())
+    assert fingerprint(one) == fingerprint(other)
+
+
+def test_a_snapshot_of_another_profile_is_refused() -> None:
+    with pytest.raises(EmuError, match="the snapshot is not of a t62100-cr"):
+        Card.load("t62100-cr").restore(Card.load("t520-cr").snapshot())
+
+
+def test_an_unknown_fault_names_those_there_are() -> None:
+    with pytest.raises(EmuError, match=r"no fault broken on a T6; there are .*cim-host-busy"):
+        Card.load("t62100-cr", faults=["broken"])
+
+
+@pytest.mark.parametrize("name", faults())
+def test_every_fault_can_be_switched_on(name: str) -> None:
+    owner = next(kind for kind in models() if name in kind.faults())
+    profile = "t62100-cr" if any(chip.name == "t6" for chip in owner.chips) else "t520-cr"
+    Card.load(profile, faults=[name])
+
+
+def test_user_doorbells_and_vectors_are_memory() -> None:
+    card = Card.load("t62100-cr", strict=True)
+    card.bar_write(2, 0x40, bytes(range(64)))
+    assert card.bar_access(2, 0x40, 64) == bytes(range(64))
+    card.bar_write(4, 0x10, b"address!")
+    assert card.bar_access(4, 0x10, 8) == b"address!"
+
+
+def test_a_reset_leaves_a_fresh_card_as_it_is() -> None:
+    """QEMU resets the device when it starts; only the device log tells of it."""
+    one, other = Card.load("t62100-cr"), Card.load("t62100-cr")
+    other.reset()
+    for left, right in zip(one.core.words.spaces, other.core.words.spaces, strict=True):
+        assert bytes(left.words) == bytes(right.words), left.name

@@ -1,0 +1,205 @@
+"""The access core: shapes of accesses, kinds of words, runs of words, oddities."""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+import pytest
+from emucore import BAR0_BYTES, SCRATCH, R, core, read, refused, word, write
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmcoredd.emu.core import Core
+from vmcoredd.emu.oddity import Kind as Odd
+from vmcoredd.emu.oddity import Oddities, Oddity
+from vmcoredd.emu.space import Kind
+
+UNDESCRIBED = 0x4
+PLAIN, READ_ONLY, CLEAR = (int(r) for r in (R.SGE_CONTROL, R.PL_WHOAMI, R.PL_INT_CAUSE))
+
+
+def totals(machine: Core) -> dict[Odd, int]:
+    return dict(machine.oddities.totals)
+
+
+def test_a_plain_word_holds_what_is_written() -> None:
+    machine = core()
+    write(machine, PLAIN, 0x12345678)
+    assert read(machine, PLAIN) == bytes.fromhex("78563412")
+    assert not totals(machine)
+
+
+def test_a_register_starts_with_its_reset_value() -> None:
+    assert word(core(), int(R.SGE_CONTROL)) == R.SGE_CONTROL.reset != 0
+
+
+def test_a_read_only_word_refuses_writes_and_keeps_its_value() -> None:
+    machine = core()
+    assert refused(machine, READ_ONLY, 1) == errno.EPERM
+    assert word(machine, READ_ONLY) == R.PL_WHOAMI.reset
+    assert totals(machine) == {Odd.READ_ONLY: 1}
+
+
+def test_a_w1c_word_clears_the_bits_written_as_one() -> None:
+    machine = core()
+    machine.words.set(R.PL_INT_CAUSE, 0b1110)
+    write(machine, CLEAR, 0b0110)
+    assert word(machine, CLEAR) == 0b1000
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 5, 6, 7, 9])
+def test_only_whole_words_are_accepted(length: int) -> None:
+    machine = core()
+    assert refused(machine, PLAIN, length=length) == errno.EINVAL
+    assert totals(machine) == {Odd.SIZE: 1}
+
+
+@pytest.mark.parametrize("offset", [PLAIN + 1, PLAIN + 2, PLAIN + 3])
+def test_only_aligned_accesses_are_accepted(offset: int) -> None:
+    assert refused(core(), offset) == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [(BAR0_BYTES, 4), (BAR0_BYTES - 4, 8), (0, BAR0_BYTES + 4), (1 << 40, 4), (2**64 - 4, 8)],
+)
+def test_an_access_past_the_end_is_refused(offset: int, length: int) -> None:
+    assert refused(core(), offset, length=length) == errno.ERANGE
+
+
+def test_the_last_word_is_inside() -> None:
+    assert not refused(core(), BAR0_BYTES - 4)
+
+
+def test_eight_bytes_are_two_words_the_lower_first() -> None:
+    machine = core()
+    write(machine, int(R.SGE_FL_BUFFER_SIZE0), 1, 2)
+    assert word(machine, int(R.SGE_FL_BUFFER_SIZE0)) == 1
+    assert word(machine, int(R.SGE_FL_BUFFER_SIZE1)) == 2
+
+
+def test_accesses_are_counted_by_shape() -> None:
+    machine = core()
+    read(machine, SCRATCH, 4)
+    read(machine, SCRATCH, 8)
+    read(machine, SCRATCH, 4096)
+    write(machine, PLAIN, 1)
+    counts = machine.counts()
+    assert (counts["read4"], counts["read8"], counts["read_runs"]) == (1, 1, 1)
+    assert counts["read_run_words"] == 1024
+    assert counts["write4"] == 1
+
+
+def test_a_refused_access_is_not_counted() -> None:
+    machine = core()
+    refused(machine, 1)
+    assert not any(machine.counts().values())
+
+
+def test_a_run_stops_at_the_word_that_refuses() -> None:
+    machine = core()
+    machine.bar0.kinds[SCRATCH // 4 : SCRATCH // 4 + 4] = bytes([Kind.PLAIN] * 4)
+    machine.bar0.set_kind(SCRATCH // 4 + 2, Kind.READ_ONLY)
+    assert refused(machine, SCRATCH, 1, 2, 3, 4) == errno.EPERM
+    assert list(machine.bar0.words[SCRATCH // 4 : SCRATCH // 4 + 4]) == [1, 2, 0, 0]
+
+
+def test_an_undescribed_word_is_odd_to_read_and_to_write() -> None:
+    machine = core()
+    write(machine, UNDESCRIBED, 7)
+    assert word(machine, UNDESCRIBED) == 7
+    assert totals(machine) == {Odd.UNDESCRIBED: 2}
+
+
+def test_a_described_word_outside_of_dumps_is_odd_to_read() -> None:
+    machine = core()
+    machine.bar0.set_kind(SCRATCH // 4, Kind.UNMODELLED)
+    word(machine, SCRATCH)
+    assert totals(machine) == {Odd.UNMODELLED: 1}
+
+
+def test_a_word_of_register_dumps_may_be_read_but_is_odd_to_write() -> None:
+    machine = core()
+    word(machine, int(R.MPS_TRC_CFG))
+    assert not totals(machine)
+    write(machine, int(R.MPS_TRC_CFG), 1)
+    assert totals(machine) == {Odd.UNMODELLED: 1}
+
+
+def test_every_word_of_a_register_dump_may_be_read_in_strict_mode() -> None:
+    machine = core(strict=True)
+    for start, words in machine.words.chip.ranges("reg_dump"):
+        read(machine, start, words * 4)
+
+
+def test_a_strict_core_refuses_what_it_does_not_model() -> None:
+    machine = core(strict=True)
+    assert refused(machine, UNDESCRIBED) == errno.EIO
+    assert refused(machine, int(R.MPS_TRC_CFG), 1) == errno.EIO
+    assert word(machine, int(R.MPS_TRC_CFG)) == 0
+
+
+def test_an_oddity_is_logged_once_with_the_name(caplog: pytest.LogCaptureFixture) -> None:
+    machine = core()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            write(machine, int(R.MPS_TRC_CFG), 1)
+    assert [r.getMessage() for r in caplog.records] == [
+        "write of MPS_TRC_CFG (0x9800): unmodelled: the register has no behaviour here"
+    ]
+    assert list(machine.oddities.counts.values()) == [3]
+
+
+def test_oddities_that_are_told_apart_are_limited() -> None:
+    oddities = Oddities()
+    for number in range(Oddities.LIMIT + 10):
+        oddities.add(Oddity(Odd.SIZE, "read of", str(number)))
+    assert len(oddities.counts) == Oddities.LIMIT
+    assert oddities.totals[Odd.SIZE] == Oddities.LIMIT + 10
+
+
+def test_an_alias_is_another_place_of_the_same_word() -> None:
+    machine = core()
+    machine.bar0.set_kind(SCRATCH // 4, Kind.ALIAS, PLAIN // 4)
+    write(machine, SCRATCH, 5)
+    assert word(machine, PLAIN) == word(machine, SCRATCH) == 5
+
+
+def machine_of_all_kinds() -> Core:
+    """Words of every kind that tables alone make, one behind the other, from SCRATCH on."""
+    machine = core()
+    table = machine.words.table("table", rows=8)
+    table.fill(0, range(100, 108))
+    names = ("MPS_TRC_CFG", "MPS_TRC_RSS_HASH")
+    command, data = (R[name] for name in names)
+    kinds = [Kind.PLAIN, Kind.READ_ONLY, Kind.CLEAR, Kind.DUMPED, Kind.UNDESCRIBED]
+    first = SCRATCH // 4
+    for index, kind in enumerate(kinds * 6, first):
+        machine.bar0.set_kind(index, kind)
+        machine.bar0.words[index] = 0xFFFF0000 | index
+    machine.ports.index(command, data, table, mask=7)
+    for index in range(first + 30, first + 40):
+        machine.bar0.set_kind(index, Kind.ALIAS, int(data if index % 2 else command) // 4)
+    return machine
+
+
+@given(start=st.integers(0, 39), count=st.integers(1, 40))
+def test_a_run_of_reads_sees_what_single_reads_see(start: int, count: int) -> None:
+    one, many = machine_of_all_kinds(), machine_of_all_kinds()
+    count = min(count, 40 - start)
+    singles = b"".join(read(one, SCRATCH + 4 * (start + i)) for i in range(count))
+    assert read(many, SCRATCH + 4 * start, 4 * count) == singles
+
+
+@given(st.integers(0, 39), st.lists(st.integers(0, 0xFFFFFFFF), min_size=1, max_size=40))
+def test_a_run_of_writes_does_what_single_writes_do(start: int, words: list[int]) -> None:
+    one, many = machine_of_all_kinds(), machine_of_all_kinds()
+    words = words[: 40 - start]
+    first = next(
+        (e for i, w in enumerate(words) if (e := refused(one, SCRATCH + 4 * (start + i), w))), 0
+    )
+    assert refused(many, SCRATCH + 4 * start, *words) == first
+    assert bytes(one.bar0.words) == bytes(many.bar0.words)
+    assert bytes(one.words.space("table").words) == bytes(many.words.space("table").words)
+    assert one.oddities.counts == many.oddities.counts

@@ -1,0 +1,120 @@
+"""The mailbox: who owns it, how commands and answers pass, and firmware that misbehaves."""
+
+from __future__ import annotations
+
+import pytest
+from emumail import DRV, FW, VALID, Mailbox, Silent
+
+from vmcoredd.chip.firmware import Bye, Hello, Retval
+from vmcoredd.emu import Card
+from vmcoredd.emu.firmware import Firmware
+
+SHADOW = "CIM_PF_MAILBOX_CTRL_SHADOW_COPY"
+
+
+@pytest.fixture
+def card(strict_card: Card) -> Card:
+    return strict_card
+
+
+@pytest.fixture
+def mailbox(card: Card) -> Mailbox:
+    return Mailbox(card)
+
+
+def shadow(card: Card) -> int:
+    return card.read(card.chip.r[SHADOW][4])
+
+
+def test_reading_an_idle_mailbox_takes_it(card: Card, mailbox: Mailbox) -> None:
+    assert shadow(card) == 0
+    assert mailbox.owner() == DRV
+    assert shadow(card) == DRV
+
+
+def test_reading_the_shadow_does_not(card: Card, mailbox: Mailbox) -> None:
+    assert shadow(card) == shadow(card) == 0
+
+
+def test_mailboxes_of_functions_are_apart(card: Card) -> None:
+    assert Mailbox(card, pf=2).owner() == DRV
+    assert card.read(card.chip.r[SHADOW][4]) == 0
+
+
+def test_a_command_is_answered_and_given_back(card: Card, mailbox: Mailbox) -> None:
+    assert mailbox.owner() == DRV
+    mailbox.send(bytes(Hello(mbmaster=4, masterforce=1)))
+    assert card.read(mailbox.ctrl) == VALID | DRV
+    mailbox.receive()
+    assert shadow(card) == 0
+
+
+def test_flits_are_big_endian(card: Card, mailbox: Mailbox) -> None:
+    mailbox.send(bytes(Hello(mbmaster=4)))
+    assert card.read(mailbox.data, 8) >> 56 == Hello.OPCODE
+    assert card.read(mailbox.data + 4) >> 24 == Hello.OPCODE
+
+
+def test_eight_byte_and_four_byte_accesses_see_the_same(card: Card, mailbox: Mailbox) -> None:
+    data = bytes(Hello(mbmaster=4)).ljust(64, b"\0")
+    mailbox.owner()
+    for i in range(0, 64, 8):
+        low, high = data[i + 4 : i + 8], data[i : i + 4]
+        card.write(mailbox.data + i, int.from_bytes(low, "big"))
+        card.write(mailbox.data + i + 4, int.from_bytes(high, "big"))
+    card.write(mailbox.ctrl, VALID | FW)
+    assert Hello.from_bytes(mailbox.receive()).mbmaster == 4
+
+
+def test_the_function_sees_its_mailbox_in_its_own_view(card: Card, mailbox: Mailbox) -> None:
+    mailbox.owner()
+    assert card.read(card.chip.r.MYPF_CIM_PF_MAILBOX_CTRL) == DRV
+
+
+def test_a_dead_firmware_keeps_the_mailbox() -> None:
+    card = Card.load("t62100-cr", faults=["firmware-dead"])
+    mailbox = Mailbox(card)
+    with pytest.raises(Silent):
+        mailbox.ask(bytes(Bye()))
+    assert mailbox.owner() == FW
+
+
+def test_a_slow_firmware_answers_in_its_time() -> None:
+    card = Card.load("t62100-cr", faults=["firmware-slow"])
+    mailbox = Mailbox(card)
+    mailbox.do(Hello(mbmaster=4))
+    assert mailbox.looks == Firmware.PATIENCE
+
+
+def test_a_crashed_firmware_says_so(card: Card) -> None:
+    r = card.chip.r
+    assert not r.PCIE_FW.get(card.read(r.PCIE_FW), "ERR")
+    card.fail("firmware-error")
+    assert r.PCIE_FW.get(card.read(r.PCIE_FW), "ERR")
+    with pytest.raises(Silent):
+        Mailbox(card).ask(bytes(Bye()))
+
+
+def test_a_command_that_waits_is_kept_by_a_snapshot() -> None:
+    card = Card.load("t62100-cr", faults=["firmware-slow"])
+    mailbox = Mailbox(card)
+    mailbox.owner()
+    mailbox.send(bytes(Hello(mbmaster=4)))
+    snapshot = card.snapshot()
+    first = mailbox.receive()
+    card.restore(snapshot)
+    assert mailbox.receive() == first
+
+
+def test_an_unknown_command_is_refused_and_logged(card: Card, mailbox: Mailbox) -> None:
+    data = bytes((0x7F, 0x80, 0, 0, 0, 0, 0, 1)).ljust(64, b"\x55")
+    answer = mailbox.ask(data)
+    assert answer[6] == Retval.EINVAL
+    assert answer[:4] == bytes((0x7F, 0, 0, 0))
+    assert answer[8:] == data[8:]
+
+
+def test_a_reset_of_the_function_frees_its_mailbox(card: Card, mailbox: Mailbox) -> None:
+    mailbox.owner()
+    card.reset()
+    assert shadow(card) == 0

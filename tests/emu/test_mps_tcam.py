@@ -1,0 +1,98 @@
+"""The packet switch's table of MAC addresses, as the driver reads it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from vmcoredd import emu
+from vmcoredd.chip import T5, T6, Chip
+
+CARDS = {T5: "t520-cr", T6: "t62100-cr"}
+CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
+BITS = 0xFFFF_FFFF_FFFF
+
+
+@cache
+def seen(chip: Chip) -> emu.Card:
+    return emu.Card.load(CARDS[chip], 2, strict=True)
+
+
+def t5_entry(card: emu.Card, index: int) -> tuple[int, int]:
+    """Y and X."""
+    return card.read(0xF000 + 16 * index, 8), card.read(0xF008 + 16 * index, 8)
+
+
+def t6_entry(card: emu.Card, index: int, requester: int = 1) -> tuple[int, int]:
+    r = T6.r
+    found = []
+    for bit in (0, 1):
+        tcam, place = divmod(index, 256)
+        control = r.MPS_CLS_TCAM_DATA2_CTL.of(
+            CtlReqID=requester, CtlTcamSel=tcam, CtlTcamIndex=place, CtlXYBitSel=bit
+        )
+        card.write(r.MPS_CLS_TCAM_DATA2_CTL, control)
+        high = card.read(r[f"MPS_CLS_TCAM_RDATA1_REQ_ID{requester}"]) & 0xFFFF
+        found.append(high << 32 | card.read(r[f"MPS_CLS_TCAM_RDATA0_REQ_ID{requester}"]))
+    return found[0], found[1]
+
+
+def entry(card: emu.Card, index: int) -> tuple[int, int]:
+    return (t5_entry if card.chip is T5 else t6_entry)(card, index)
+
+
+@CHIPS
+def test_an_entry_matches_its_address_and_no_other(chip: Chip) -> None:
+    card = seen(chip)
+    for mac in card.state.macs.entries:
+        y, x = entry(card, mac.index)
+        assert y == int.from_bytes(mac.address, "big")
+        assert x == y ^ BITS
+
+
+@CHIPS
+@pytest.mark.parametrize("index", [100, 256, 511])
+def test_an_unused_entry_can_match_nothing(chip: Chip, index: int) -> None:
+    y, x = entry(seen(chip), index)
+    assert y & x
+
+
+def test_a_t6_answers_each_requester_in_words_of_its_own() -> None:
+    card = emu.Card.load("t62100-cr", 2, strict=True)
+    mine = t6_entry(card, 0, requester=1)
+    assert t6_entry(card, 1, requester=0) != mine
+    assert card.read(T6.r.MPS_CLS_TCAM_RDATA0_REQ_ID1) == mine[1] & 0xFFFFFFFF
+
+
+@CHIPS
+def test_the_ports_own_addresses_come_first_and_belong_to_pf4(chip: Chip) -> None:
+    card = seen(chip)
+    for port in range(2):
+        mac = card.state.macs.of_port(port)
+        assert (mac.index, mac.address) == (port, card.state.identity.mac(port))
+        action = chip.r.MPS_CLS_SRAM_L.decode(card.read(chip.r.MPS_CLS_SRAM_L[port]))
+        assert (action["Valid"], action["PF"], action["VF_Valid"]) == (1, 4, 0)
+        assert card.read(chip.r.MPS_CLS_SRAM_H[port]) & 0xF == 1 << port
+
+
+@CHIPS
+def test_the_map_of_an_entry_is_shown_when_it_is_asked_for(chip: Chip) -> None:
+    card = emu.Card.load(CARDS[chip], 2, strict=True)
+    control = chip.r.MPS_RPLC_MAP_CTL
+    for mac in card.state.macs.entries:
+        card.write(control, control.of(RD_WRN=1, ADDR=mac.index))
+        words = [card.read(chip.r.MPS_VF_RPLCT_MAP0 + 4 * i) for i in range(4)]
+        bits = sum(word << 32 * i for i, word in enumerate(words))
+        assert bits == sum(1 << vf for vf in mac.vfs)
+
+
+def test_a_t6_reads_as_zero_where_only_a_t5_has_maps() -> None:
+    card = seen(T6)
+    assert [card.read(T6.r[f"T5_MPS_VF_RPLCT_MAP{i}"]) for i in (2, 3)] == [0, 0]
+
+
+@CHIPS
+def test_no_address_stands_twice(chip: Chip) -> None:
+    addresses = [mac.address for mac in seen(chip).state.macs.entries]
+    assert len(addresses) == len(set(addresses))

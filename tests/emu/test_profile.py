@@ -1,0 +1,139 @@
+"""Profiles: what may stand in one, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from vmcoredd.chip import T5, T6
+from vmcoredd.emu import Card, ProfileError, profiles
+from vmcoredd.emu.profile import SECTIONS, load
+
+GOOD = """[card]
+title = "Mine"
+device_id = 0x6401
+
+[vpd]
+id = "T6225-CR"
+part = "110-1210-30"
+
+[memory]
+edc0 = 1
+edc1 = 1
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def complaint(folder: Path, text: str) -> str:
+    with pytest.raises(ProfileError) as caught:
+        load(write(folder, text))
+    return str(caught.value).replace(str(folder) + "/", "")
+
+
+def test_the_cards_that_come_with_the_package_are_all_usable() -> None:
+    assert {"t520-cr", "t580-cr", "t6225-cr", "t62100-cr"} <= set(profiles())
+    assert {load(name).chip for name in profiles()} == {T5, T6}
+
+
+def test_a_file_is_a_profile_too(tmp_path: Path) -> None:
+    profile = load(write(tmp_path, GOOD))
+    assert (profile.name, profile.card.title, profile.chip) == ("mine", "Mine", T6)
+    assert (profile.memory.edc0, profile.memory.mc0) == (1, 8)
+
+
+def test_a_card_can_be_made_of_a_file(tmp_path: Path) -> None:
+    assert Card.load(write(tmp_path, GOOD)).memories["edc1"].size == 1 << 20
+
+
+def test_overrides_replace_values() -> None:
+    assert Card.load("t62100-cr", memory={"mc0": 24}).memories["mc0"].size == 24 << 20
+    with pytest.raises(ProfileError, match=r"memory\.mc0: must be"):
+        Card.load("t62100-cr", memory={"mc0": -1})
+
+
+def test_an_unknown_card_names_those_there_are() -> None:
+    with pytest.raises(ProfileError, match=r"t9-cr: no such card; there are .*t62100-cr"):
+        load("t9-cr")
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="No such file"):
+        load(tmp_path / "none.toml")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ProfileError, match="not UTF-8"):
+        load(path)
+
+
+def test_malformed_toml_says_file_and_line(tmp_path: Path) -> None:
+    assert complaint(tmp_path, "[card]\ntitle = \n").startswith("mine.toml:2: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("0x6401", "0x4401", "mine.toml:3: card.device_id: must be 0x5000 to 0x6fff"),
+        ("0x6401", '"6401"', "mine.toml:3: card.device_id: must be a whole number"),
+        ("0x6401", "true", "mine.toml:3: card.device_id: must be a whole number"),
+        ('"Mine"', "7", "mine.toml:2: card.title: must be a string"),
+        ('"110-1210-30"', '"110-1210-30-40-50-60"', "mine.toml:7: vpd.part: must be at most 16"),
+        ("edc1 = 1", "edc1 = 2", "mine.toml:11: memory.edc1: the driver needs EDC0 and EDC1"),
+        ("edc1 = 1", "edc1 = 1\nmc1 = 1", "mine.toml:12: memory.mc1: a T6 has none"),
+        ("edc1 = 1", "edc1 = 1\nhma = 4", "mine.toml:12: memory.hma: host memory takes the place"),
+        ("edc1 = 1", "edc1 = 1\nmc9 = 4", "mine.toml:12: memory.mc9: unknown field; there are"),
+        ('part = "110-1210-30"', "", "mine.toml:5: vpd.part: missing"),
+        ("[memory]", "[memories]", "mine.toml:9: memories: unknown section; there are card"),
+        (
+            "[memory]",
+            "[ports]\ncount = 3\n[memory]",
+            "mine.toml:10: ports.count: a T6 has at most 2",
+        ),
+        ("[memory]", "[ports]\nspeed = 33\n[memory]", "mine.toml:10: ports.speed: no Ethernet"),
+        (
+            "[memory]",
+            '[ports]\ntype = "X"\n[memory]',
+            "mine.toml:10: ports.type: must be at most 12",
+        ),
+        (
+            "[memory]",
+            "[tables]\nhash_filters = 1\n[memory]",
+            "tables.hash_filters: must be true or",
+        ),
+        (
+            "[memory]",
+            "[tables]\nhash_tids = 3000\n[memory]",
+            "tables.hash_tids: must be a power of",
+        ),
+        (
+            "[memory]",
+            "[firmware]\ndevlog_kib = 33\n[memory]",
+            "devlog_kib: must be a multiple of 32",
+        ),
+        ("[memory]", '[firmware]\nversion = "1.2"\n[memory]', "firmware.version: must be at most"),
+    ],
+)
+def test_a_wrong_value_says_file_line_and_field(
+    tmp_path: Path, old: str, new: str, where: str
+) -> None:
+    assert where in complaint(tmp_path, GOOD.replace(old, new))
+
+
+def test_a_section_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    text = "memory = 3\n" + GOOD[: GOOD.index("[memory]")]
+    assert "mine.toml:1: memory: must be a table" in complaint(tmp_path, text)
+
+
+def test_every_field_has_limits() -> None:
+    for kind in SECTIONS.values():
+        for item in dataclasses.fields(kind):
+            assert item.metadata or item.type == "bool", item.name

@@ -1,0 +1,142 @@
+"""A card behind a socket: what a client sees, two at a time, and how serving ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyvfio_user import Client, Refused, Server, library_version
+from vmcoredd.chip.memory import MEMWIN0
+from vmcoredd.emu import Card
+from vmcoredd.emu.server import attach, serve
+
+pytestmark = pytest.mark.skipif(library_version() is None, reason="built without libvfio-user")
+
+CONFIG = 7
+SERVE = """
+import sys
+from vmcoredd.emu import Card
+from vmcoredd.emu.server import serve
+serve(Card.load("t520-cr"), sys.argv[1], ready=int(sys.argv[2]))
+print("ended")
+"""
+
+
+@pytest.fixture(scope="module")
+def card() -> Card:
+    return Card.load("t62100-cr", map_window=True)
+
+
+@pytest.fixture(scope="module")
+def path(card: Card, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a card that is served in a thread."""
+    socket = tmp_path_factory.mktemp("served") / "card.sock"
+    with Server(socket) as server:
+        attach(card, server)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        yield socket
+        server.stop()
+        thread.join()
+
+
+@pytest.fixture
+def client(path: Path) -> Iterator[Client]:
+    with Client(path) as client:
+        yield client
+
+
+def u32(client: Client, offset: int) -> int:
+    return int(struct.unpack("<I", client.region_read(0, offset, 4))[0])
+
+
+def test_a_client_sees_the_bars(card: Card, client: Client) -> None:
+    assert {i: client.regions[i].size for i in card.bars} == card.bars
+
+
+def test_a_client_sees_config_space(card: Card, client: Client) -> None:
+    assert client.region_read(CONFIG, 0, 64) == card.config[:64]
+    client.region_write(CONFIG, 4, b"\x06\x01")
+    assert card.config[4:6] == b"\x06\x01"
+
+
+def test_a_client_reads_registers_one_by_one_and_in_runs(card: Card, client: Client) -> None:
+    r = card.chip.r
+    assert u32(client, r.PL_WHOAMI) == r.PL_WHOAMI.reset
+    start, words = card.chip.ranges("reg_dump")[0]
+    assert client.region_read(0, start, 4 * words) == card.bar_access(0, start, 4 * words)
+
+
+def test_a_read_only_register_refuses_a_clients_write(card: Card, client: Client) -> None:
+    with pytest.raises(Refused) as caught:
+        client.region_write(0, card.chip.r.PL_WHOAMI, bytes(4))
+    assert caught.value.errno == errno.EPERM
+    assert u32(client, card.chip.r.PL_WHOAMI)
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0x80000, 4), (0x7FFFC, 8), (1, 4), (0, 2)])
+def test_a_clients_wrong_access_is_refused(client: Client, offset: int, length: int) -> None:
+    with pytest.raises(Refused):
+        client.region_read(0, offset, length)
+    assert client.region_read(0, 0x1008, 4)
+
+
+def test_a_client_maps_the_window(card: Card, client: Client) -> None:
+    offset = card.chip.r.PCIE_MEM_ACCESS_OFFSET
+    (area,) = client.regions[0].areas
+    with client.mmap(0, 0) as view:
+        place = MEMWIN0.base - area.offset
+        client.region_write(0, offset, (0x12004).to_bytes(4, "little"))
+        assert bytes(view[place : place + 64]) == card.memories.read(0x12000, 64)
+        view[place : place + 4] = b"mine"
+        client.region_write(0, offset, (0x13004).to_bytes(4, "little"))
+    assert card.memories.read(0x12000, 4) == b"mine"
+
+
+def test_a_reset_of_the_device_resets_the_function(card: Card, client: Client) -> None:
+    client.region_write(CONFIG, 4, b"\x06\x01")
+    client.reset()
+    assert card.config[4:6] == b"\0\0"
+
+
+def test_the_card_keeps_its_state_from_client_to_client(card: Card, path: Path) -> None:
+    control = card.chip.r.SGE_CONTROL
+    with Client(path) as one:
+        one.region_write(0, control, (7).to_bytes(4, "little"))
+    with Client(path) as other:
+        assert u32(other, control) == 7
+
+
+def test_serving_ends_with_the_signal_and_leaves_nothing(tmp_path: Path) -> None:
+    socket, (ready, write) = tmp_path / "card.sock", os.pipe()
+    command = [sys.executable, "-c", SERVE, str(socket), str(write)]
+    with subprocess.Popen(command, pass_fds=[write], stdout=subprocess.PIPE) as process:
+        os.close(write)
+        assert os.read(ready, 100) == b"ready\n"
+        with Client(socket) as client:
+            assert client.region_read(CONFIG, 0, 2) == bytes.fromhex("2514")
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=20)
+    os.close(ready)
+    assert (process.returncode, out) == (0, b"ended\n")
+    assert not socket.exists()
+
+
+def test_ready_is_called_when_a_client_may_connect(tmp_path: Path) -> None:
+    socket, seen = tmp_path / "card.sock", []
+
+    def ready() -> None:
+        seen.append(socket.is_socket())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serve(Card.load("t520-cr"), socket, ready=ready)
+    assert seen == [True]

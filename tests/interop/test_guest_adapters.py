@@ -1,0 +1,267 @@
+"""The unmodified Linux driver in a guest's crash kernel, on our cards: the judge of our dumps.
+
+One guest with a T6 and a T5 crashes once; most tests look at the vmcore that came of it.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from dataclasses import dataclass
+
+import pytest
+import readers
+import served
+from elftools.elf.elffile import ELFFile
+
+from vmcoredd import cudbg, driver, emu, vmcore
+from vmcoredd.cudbg.compare import Difference, compare
+from vmcoredd.qemu import kdump, live, script
+from vmcoredd.qemu.errors import PeerDied
+from vmcoredd.qemu.guest import Adapter
+from vmcoredd.qemu.parts import Options
+
+pytestmark = [pytest.mark.guest, pytest.mark.interop]
+
+CARDS = ("t62100-cr", "t520-cr")
+NAMES = ["cxgb4_0000:00:02.0", "cxgb4_0000:00:03.0"]
+NOTE_SIZE = 0x02000FEC  # n_descsz of a cxgb4 dump (vmcoredd_header and 32 MiB)
+BAD_BY_DESIGN = {
+    "t62100-cr": {"MC1", "HMA"},
+    "t520-cr": {"MC1", "MA_INDIRECT", "HMA_INDIRECT", "HMA"},
+}
+
+
+@dataclass
+class Crash:
+    """A run, and the cards with the state they were in before the crash kernel dumped them."""
+
+    report: kdump.Report
+    cards: list[emu.Card]
+    before: list[emu.Snapshot]
+    is_default_kernel: bool
+
+
+@pytest.fixture(scope="module")
+def crash(parts, tmp_path_factory, progress) -> Crash:
+    folder = tmp_path_factory.mktemp("adapters")
+    cards = [emu.Card.load(name, map_window=True) for name in CARDS]
+    before: list[emu.Snapshot] = []
+
+    def on_stage(stage: kdump.Stage) -> None:
+        if stage is kdump.Stage.CRASHED:
+            before.extend(card.snapshot() for card in cards)
+
+    with served.here(folder, cards) as adapters:
+        report = kdump.run(
+            adapters, folder / "vmcore", parts=parts, on_stage=on_stage, progress=progress
+        )
+    return Crash(report, cards, before, parts.kernel.release.startswith("6.1."))
+
+
+def same_words(one: cudbg.Dump, other: cudbg.Dump, name: str) -> bool:
+    """Do an entity's words differ in their order alone?
+
+    The driver sorts MEMINFO's regions by their base with the kernel's `sort`, which leaves equal
+    ones in another order since Linux 6.2 or later than it did in 6.1, which we follow.
+    """
+    blobs = (bytes(one.blob(name)[:]), bytes(other.blob(name)[:]))
+    return len({tuple(sorted(struct.iter_unpack("<I", blob))) for blob in blobs}) == 1
+
+
+# What the kernel wrote
+
+
+def test_every_adapter_has_its_dump(crash):
+    assert list(crash.report.device_dumps) == NAMES
+    assert crash.report.oops is None
+
+
+def test_readelf_shows_the_device_dumps_first(crash):
+    lines = [line.split() for line in readers.readelf(crash.report.vmcore, "-n")]
+    notes = [line[:2] for line in lines if len(line) > 1 and line[1].startswith("0x")]
+    assert notes[:2] == [["LINUX", f"{NOTE_SIZE:#010x}"]] * 2
+    assert [owner for owner, _ in notes[2:]] == ["CORE", "CORE", "VMCOREINFO"]
+
+
+def test_pyelftools_sees_their_type(crash):
+    with crash.report.vmcore.open("rb") as file:
+        note = next(ELFFile(file).iter_segments(type="PT_NOTE"))
+        kinds = [item["n_type"] for item in note.iter_notes()]
+    assert kinds[:2] == [0x700, 0x700]
+
+
+def test_crash_lists_and_extracts_them(crash, parts, tmp_path):
+    output = tmp_path / "dump"
+    said = readers.crash(parts.kernel.vmlinux, crash.report.vmcore, "dev -V", f"dev -v 0 {output}")
+    assert all(name in said for name in NAMES)
+    with vmcore.Reader(crash.report.vmcore) as reader:
+        assert output.read_bytes() == bytes(reader.payload(0))
+
+
+@pytest.mark.parametrize("form", ["-E", "-c"])
+def test_makedumpfile_keeps_them(crash, tmp_path, form):
+    output = tmp_path / "filtered"
+    readers.makedumpfile(crash.report.vmcore, output, form, "-d", "31")
+    with vmcore.Reader(output) as ours, vmcore.Reader(crash.report.vmcore) as kernels:
+        assert [note.name for note in ours.device_dumps] == NAMES
+        for index in range(len(NAMES)):
+            assert ours.payload(index) == kernels.payload(index)
+
+
+@pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
+def test_every_entity_is_good_but_those_the_card_has_not(crash, index):
+    with vmcore.Reader(crash.report.vmcore) as reader:
+        dump = cudbg.Dump(reader.payload(index))
+        bad = {entity.name for entity in dump.entities if not entity.good}
+        assert bad == BAD_BY_DESIGN[CARDS[index]]
+
+
+# Ours beside it
+
+
+@pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
+def test_our_dump_of_the_same_state_equals_the_kernels(crash, tmp_path, index):
+    card = crash.cards[index]
+    card.restore(crash.before[index])
+    with (
+        served.here(tmp_path, [card]) as (served_card,),
+        driver.open(served_card.socket) as adapter,
+    ):
+        size, fill = adapter.device_dump()
+        buffer = bytearray(size)
+        fill(memoryview(buffer))
+    with vmcore.Reader(crash.report.vmcore) as reader:
+        kernels = cudbg.Dump(reader.payload(index))
+        ours = cudbg.Dump(buffer)
+        found = list(compare(kernels, ours))
+    different = {item.name for item in found if isinstance(item, Difference)}
+    assert different <= {name for name in ("MEMINFO",) if same_words(kernels, ours, name)}
+    assert not (different and crash.is_default_kernel)
+    assert len(found) == len(kernels.entities)
+
+
+def test_crash_opens_our_dump_over_the_guests_own_core(crash, parts, tmp_path):
+    """The guest's vmcore without its dumps is what QEMU or another kernel would have given us."""
+    base = vmcore.ElfCore.open(crash.report.vmcore)
+    dumps = vmcore.DeviceDumps(base)
+    with driver.open_card(crash.cards[0]) as adapter:
+        dumps.add_device_dump("ours", *adapter.device_dump())
+    vmcore.write(tmp_path / "vmcore", dumps)
+    said = readers.crash(parts.kernel.vmlinux, tmp_path / "vmcore", "dev -V")
+    assert all(name in said for name in ["ours", *NAMES])
+
+
+@pytest.mark.parametrize("panic", [False, True], ids=["stopped", "panicked"])
+def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(parts, tmp_path, panic):
+    """QEMU holds the card's first socket; our driver comes through a second one."""
+    card = emu.Card.load("t6225-cr", map_window=True)
+    dumps: list[vmcore.DeviceDumps] = []
+
+    def dump_card() -> None:
+        dumps.append(vmcore.DeviceDumps(vmcore.ElfCore.open(tmp_path / "base")))
+        (tmp_path / "second").mkdir()
+        with (
+            served.here(tmp_path / "second", [card]) as (second,),
+            driver.open(second.socket) as adapter,
+        ):
+            dumps[0].add_device_dump(NAMES[0], *adapter.device_dump())
+
+    with served.here(tmp_path, [card]) as adapters:
+        live.run(
+            adapters,
+            tmp_path / "base",
+            panic=panic,
+            console=tmp_path / "console",
+            while_stopped=dump_card,
+            parts=parts,
+        )
+    vmcore.write(tmp_path / "vmcore", dumps[0])
+    said = readers.crash(
+        parts.kernel.vmlinux,
+        tmp_path / "vmcore",
+        "dev -V",
+        "dev -p",
+        options=[] if panic else ["--no_panic"],
+    )
+    assert NAMES[0] in said
+    assert "1425:6401" in said
+    readers.makedumpfile(tmp_path / "vmcore", tmp_path / "filtered", "-E", "-d", "31")
+    with vmcore.Reader(tmp_path / "filtered") as reader:
+        assert [note.name for note in reader.device_dumps] == [NAMES[0]]
+
+
+# The driver in a first kernel
+
+
+def test_the_first_kernels_driver_brings_its_interfaces_up_to_registration(parts, tmp_path):
+    path = tmp_path / "probe.sh"
+    path.write_text("#!/bin/sh\nfor i in eth0 eth1; do ethtool -i $i | head -4; done\n")
+    with served.here(tmp_path, [emu.Card.load("t62100-cr")]) as adapters:
+        result = script.run(adapters, path, driver=True, parts=parts, console=tmp_path / "console")
+    assert result.code == 0
+    assert result.output.count("driver: cxgb4") == 2
+    assert "firmware-version: 1." in result.output
+
+
+# The driver's oops
+
+
+def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(parts, tmp_path):
+    card = emu.Card.load("t6225-cr", map_window=True)
+    with served.here(tmp_path, [card]) as adapters:
+        report = kdump.run(
+            adapters,
+            tmp_path / "vmcore",
+            flow=kdump.Flow(remedy=False, notes_only=True),
+            parts=parts,
+        )
+    assert report.oops.startswith("BUG: kernel NULL pointer dereference, address: 00000000000000")
+    assert "cudbg_collect_sge_indirect" in report.console.read_text()
+    assert report.driver.code != 0
+    assert report.device_dumps == ()
+    assert report.vmcore.exists()
+
+
+# What goes wrong
+
+
+def test_a_crash_kernel_without_room_for_the_dump_is_told_by_the_kernel(parts, tmp_path):
+    card = emu.Card.load("t6225-cr", map_window=True)
+    with served.here(tmp_path, [card]) as adapters:
+        report = kdump.run(
+            adapters,
+            tmp_path / "vmcore",
+            flow=kdump.Flow(notes_only=True),
+            options=Options(crashkernel="56M"),
+            parts=parts,
+        )
+    assert report.device_dumps == ()
+    assert "Fail collecting vmcore device dump, err: -12" in report.console.read_text()
+
+
+def test_an_emulator_that_is_killed_in_mid_dump_ends_the_guest(parts, tmp_path):
+    with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
+
+        def on_stage(stage: kdump.Stage) -> None:
+            if stage is kdump.Stage.CRASHED:
+                killer.start()
+
+        killer = threading.Timer(1.0, process.kill)
+        with pytest.raises(PeerDied, match=r"the emulator of .*card\.sock ended under the guest"):
+            kdump.run([adapter], tmp_path / "vmcore", on_stage=on_stage, parts=parts)
+    assert not (tmp_path / "vmcore").exists()
+
+
+def test_a_connection_that_is_lost_ends_the_guest_too(parts, tmp_path):
+    """Nobody knows the process behind this socket; QEMU tells that its connection is gone."""
+    with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
+
+        def on_stage(stage: kdump.Stage) -> None:
+            if stage is kdump.Stage.CRASHED:
+                killer.start()
+
+        killer = threading.Timer(1.0, process.kill)
+        unwatched = Adapter(adapter.socket)
+        with pytest.raises(PeerDied, match="lost its connection"):
+            kdump.run([unwatched], tmp_path / "vmcore", on_stage=on_stage, parts=parts)

@@ -1,0 +1,247 @@
+"""Our dump beside the one that the kernel's own code makes of the same card: every byte, every
+status, as many accesses entity by entity, and the same registers left behind.
+
+By default a choice that shows each thing once; VMCOREDD_THOROUGH=1 runs every combination.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from pyvfio_user import Server
+from tests.interop.kernel_driver.build import build
+from tests.interop.kernel_driver.cards import emulated
+from tests.interop.kernel_driver.harness import Harness, RunError
+from tests.interop.kernel_driver.source import cache, kernel_source
+from vmcoredd import cudbg, emu
+from vmcoredd.driver.adapter import Adapter, Transport
+from vmcoredd.driver.errors import ProbeError
+from vmcoredd.driver.inproc import Inproc
+from vmcoredd.driver.socket import Socket
+from vmcoredd.emu.server import attach
+
+pytestmark = pytest.mark.interop
+
+THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
+SMALL = {"edc0": 2, "edc1": 2, "mc0": 1}
+"""MiB; less would change what no-context-bases does."""
+ONE_OF_EACH = ("t62100-cr", "t520-cr")
+NO_DUMP = ("device-gone", "flash-busy", "flash-hangs", "other-function")
+"""Faults that end the probe."""
+FAULTS = sorted(set(emu.faults()) - set(NO_DUMP))
+LATE = {
+    "CIM_HOST_ACC_CTRL": 4,
+    "CIM_OBQ_DBG_CFG": 1,
+    "CIM_IBQ_DBG_CFG": 20,
+    "TP_RSS_LKP_TABLE": 4,
+    "LE_DB_DBGI_CONFIG": 6,
+    "SGE_CTXT_CMD": 2,
+}
+"""Looks that the kernel allows a register to take (the third: a million)."""
+
+Counts = dict[str, tuple[int, int, int, int]]
+
+
+def profiles() -> list[Any]:
+    """Every profile as it is, and with the hash table in the other state."""
+    made = [pytest.param(name, {}, id=name) for name in emu.profiles()]
+    for name in ONE_OF_EACH:
+        tables = {"hash_filters": True, "connections": 200}
+        made.append(pytest.param(name, {"tables": tables}, id=f"{name}-hash"))
+    return made
+
+
+def chosen(cards: tuple[str, ...]) -> tuple[str, ...]:
+    """All of them, or the first."""
+    return cards if THOROUGH else cards[:1]
+
+
+@pytest.fixture(scope="session")
+def library(progress: Any) -> Path:
+    """The driver's code, built for user space."""
+    return build(kernel_source(progress=progress), cache(), progress)
+
+
+@contextmanager
+def in_process(card: emu.Card) -> Iterator[Transport]:
+    yield Inproc(card.bar0.access, card.config_access, owner=card)
+
+
+@contextmanager
+def over_a_socket(card: emu.Card) -> Iterator[Transport]:
+    """A vfio-user server in a thread, and a connection to it."""
+    with TemporaryDirectory() as folder, Server(path := Path(folder) / "sock") as server:
+        attach(card, server)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            yield Socket(path)
+        finally:
+            server.stop()
+            thread.join()
+
+
+Way = Callable[[emu.Card], Any]
+
+
+class Both:
+    """One state of a card, dumped by the kernel's code and by ours."""
+
+    def __init__(
+        self,
+        library: Path,
+        load: Callable[[], emu.Card],
+        compress: str = "zlib",
+        way: Way = in_process,
+    ) -> None:
+        self.cards = load(), load()
+        with Harness(library, emulated(self.cards[0])) as kernel:
+            kernel.probe()
+            self.theirs = bytes(kernel.collect(compress=compress == "zlib"))
+            counts = kernel.counts
+        self.their_counts = {
+            cudbg.ORDER[number]: (c.r32, c.w32, c.r64, c.w64)
+            for number, c in counts.items()
+            if c.accesses
+        }
+        self.ours, self.our_counts = dumped(self.cards[1], compress, way)
+
+    def check(self, *, but_counts_of: str = "") -> None:
+        """Statuses first: they say most."""
+        assert statuses(self.ours) == statuses(self.theirs)
+        assert list(different(self.ours, self.theirs)) == []
+        assert bytes(self.ours) == self.theirs
+        for counts in (self.our_counts, self.their_counts):
+            counts.pop(but_counts_of, None)
+        assert self.our_counts == self.their_counts
+        assert registers(self.cards[1]) == registers(self.cards[0])
+
+
+def dumped(
+    card: emu.Card, compress: str = "zlib", way: Way = in_process
+) -> tuple[bytearray, Counts]:
+    """Our dump, and our accesses; waits for a firmware pass at once, as in the kernel's code."""
+    data = bytearray(cudbg.DUMP_SIZE)
+    with way(card) as transport, Adapter(transport, sleep=lambda seconds: None) as adapter:
+        report = adapter.collect(memoryview(data), compress=compress)
+    counted = ((entity.name, entity.counts) for entity in report.entities if entity.counts.total)
+    return data, {name: (c.r32, c.w32, c.r64, c.w64) for name, c in counted}
+
+
+def statuses(data: bytes | bytearray) -> dict[str, tuple[int, int, int]]:
+    entities = cudbg.Dump(data).entities
+    return {entity.name: (entity.code, entity.sys_err, entity.sys_warn) for entity in entities}
+
+
+def different(one: bytes | bytearray, other: bytes | bytearray) -> Iterator[str]:
+    """Entities whose raw bytes differ."""
+    ours, theirs = cudbg.Dump(one), cudbg.Dump(other)
+    good = [entity.name for entity in theirs.entities if entity.good]
+    return (name for name in good if ours.raw(name) != theirs.raw(name))
+
+
+def registers(card: emu.Card) -> list[bytes]:
+    """BAR0 as it is, and every table behind an index port."""
+    state = card.snapshot()
+    return [bytes(memfd.view) for memfd in state.bars] + list(state.tables)
+
+
+def small(name: str, *faults: str, seed: int = 0) -> emu.Card:
+    return emu.Card.load(name, seed, faults=faults, strict=True, memory=SMALL)
+
+
+@pytest.mark.parametrize(("name", "overrides"), profiles())
+def test_a_dump_of_any_profile_is_the_kernels(
+    library: Path, name: str, overrides: dict[str, Any]
+) -> None:
+    Both(library, lambda: emu.Card.load(name, strict=True, **overrides)).check()
+
+
+@pytest.mark.parametrize("name", emu.profiles() if THOROUGH else ONE_OF_EACH)
+def test_a_dump_without_compression_is_the_kernels(library: Path, name: str) -> None:
+    Both(library, lambda: emu.Card.load(name, strict=True), "none").check()
+
+
+@pytest.mark.parametrize("seed", range(1, 10) if THOROUGH else (1, 2))
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_dump_of_any_seed_is_the_kernels(library: Path, name: str, seed: int) -> None:
+    Both(library, lambda: small(name, seed=seed)).check()
+
+
+@pytest.mark.parametrize("compress", ["zlib", "none"] if THOROUGH else ["zlib"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_dump_over_a_socket_is_the_kernels(library: Path, name: str, compress: str) -> None:
+    Both(library, lambda: emu.Card.load(name, strict=True), compress, over_a_socket).check()
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_card_that_is_restored_gives_the_kernels_dump_again(library: Path, name: str) -> None:
+    card = small(name)
+    saved = card.snapshot()
+    first, _ = dumped(card)
+    assert dumped(card)[0] != first  # REG_DUMP shows what the first dump left behind
+    card.restore(saved)
+    assert dumped(card)[0] == first
+    card.restore(saved)
+    with Harness(library, emulated(card)) as kernel:
+        kernel.probe()
+        assert kernel.collect() == first
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", chosen(ONE_OF_EACH))
+def test_a_dump_of_a_faulty_card_is_the_kernels(library: Path, name: str, fault: str) -> None:
+    # where its list ends early, LE_TCAM asks a second time for the entry that ended it
+    but = "LE_TCAM" if fault.startswith("le-") else ""
+    Both(library, lambda: small(name, fault)).check(but_counts_of=but)
+
+
+@pytest.mark.parametrize("fault", NO_DUMP)
+def test_a_card_that_the_kernel_does_not_dump_we_do_not_dump(library: Path, fault: str) -> None:
+    with (
+        Harness(library, emulated(small("t62100-cr", fault))) as kernel,
+        pytest.raises(RunError, match="no dump was offered"),
+    ):
+        kernel.probe()
+    with pytest.raises(ProbeError):
+        dumped(small("t62100-cr", fault))
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes"),
+    [
+        ("firmware-slow", (0, 0, 0)),
+        ("firmware-uninitialised", (0, 0, 0)),
+        ("firmware-error", (-29, -6, 0)),
+        ("firmware-dead", (-29, -110, 0)),
+        ("mailbox-taken", (-29, -16, 0)),
+    ],
+)
+def test_the_firmware_is_asked_for_its_log_as_the_kernel_asks(
+    library: Path, fault: str, codes: tuple[int, int, int]
+) -> None:
+    both = Both(library, lambda: small("t62100-cr", "no-devlog-pointer", fault))
+    both.check()
+    assert statuses(both.theirs)["DEV_LOG"] == codes
+
+
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("register", LATE if THOROUGH else ["LE_DB_DBGI_CONFIG"])
+@pytest.mark.parametrize("name", chosen(ONE_OF_EACH))
+def test_a_register_that_takes_its_time_is_waited_for_as_the_kernel_waits(
+    library: Path, name: str, register: str, more: int
+) -> None:
+    def load() -> emu.Card:
+        card = small(name)
+        card.core.ports.late(LATE[register] + more, card.chip.r[register])
+        return card
+
+    Both(library, load).check(but_counts_of="LE_TCAM" if more else "")

@@ -1,0 +1,129 @@
+"""Our client against libvfio-user's own sample servers, of the source our server links."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyvfio_user._client import ffi
+
+from pyvfio_user import Client, ConnectError, IrqIndex, Refused, RegionFlag
+from vmcoredd.debs import libvfio_user
+
+pytestmark = pytest.mark.interop
+PATIENCE = 10.0
+
+
+@contextlib.contextmanager
+def sample(name: str, path: Path) -> Iterator[Client]:
+    """A client of the sample server `name`."""
+    program = libvfio_user.sample(libvfio_user.obtain(), name)
+    with subprocess.Popen([program, path], stderr=subprocess.DEVNULL) as process:
+        try:
+            with connect(path, process) as client:
+                yield client
+        finally:
+            process.kill()
+
+
+def connect(path: Path, process: subprocess.Popen[bytes]) -> Client:
+    """Connect as soon as the server listens; it does not say when that is."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return Client(path, deadline=PATIENCE)
+        except ConnectError:
+            if time.monotonic() > end or process.poll() is not None:
+                raise
+            os.sched_yield()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Client]:
+    with sample("server", tmp_path / "socket") as client:
+        yield client
+
+
+@pytest.fixture
+def gpio(tmp_path: Path) -> Iterator[Client]:
+    with sample("gpio-pci-idio-16", tmp_path / "socket") as client:
+        yield client
+
+
+def test_the_server_sample_tells_its_identity(server: Client) -> None:
+    config = server.region_read(7, 0, 64)
+    assert config[:4] == b"\xad\xde\xef\xbe"
+    assert config[0x2C:0x30] == b"\xfe\xca\xbe\xba"
+
+
+def test_the_server_sample_s_regions_are_seen(server: Client) -> None:
+    sizes = [region.size for region in server.regions]
+    assert sizes[:3] == [8, 0x3000, 0]
+    assert RegionFlag.MMAP in server.regions[1].flags
+
+
+def test_the_server_sample_s_two_areas_are_mapped(server: Client) -> None:
+    one, other = server.regions[1].areas
+    assert [(area.offset, area.length) for area in (one, other)] == [(0, 0x1000), (0x2000, 0x1000)]
+    server.region_write(1, 0x2000, b"last page")
+    with server.mmap(1, 1) as mapped:
+        assert mapped[:9] == b"last page"
+    with server.mmap(1, 0) as mapped:
+        mapped[:10] = b"first page"
+    assert server.region_read(1, 0, 10) == b"first page"
+
+
+def test_the_server_sample_refuses_an_access_of_another_width(server: Client) -> None:
+    with pytest.raises(Refused) as caught:
+        server.region_read(0, 0, 4)
+    assert caught.value.errno == errno.EINVAL
+    assert len(server.region_read(0, 0, 8)) == 8
+
+
+def test_the_server_sample_takes_memory_interrupts_and_a_reset(server: Client) -> None:
+    fd = os.memfd_create("lent")
+    os.ftruncate(fd, 1 << 20)
+    server.dma_map(fd, 0x100000, 1 << 20)
+    os.close(fd)
+    os.close(server.irq_eventfd(0, IrqIndex.INTX))
+    server.irq_disable(IrqIndex.INTX)
+    server.reset()
+    server.dma_unmap(0x100000, 1 << 20)
+    with pytest.raises(Refused):
+        server.dma_unmap(0x100000, 1 << 20)
+
+
+def test_the_gpio_sample_counts_its_reads(gpio: Client) -> None:
+    pins = [gpio.region_read(2, 0, 1)[0] for _ in range(9)]
+    assert pins == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_pipelined_reads_of_the_gpio_sample_come_in_order(gpio: Client) -> None:
+    """More than the 557 unread replies at which this server stops reading."""
+    io = ffi.cast("struct io *", gpio.io(2))
+    into = ffi.new("uint32_t[]", 3000)
+    for at in range(3000):
+        assert io.read(io.cookie, 0, into + at, 4, 1) == 0
+    assert io.fence(io.cookie) == 0
+    assert [value & 0xFF for value in into] == [at // 3 % 256 for at in range(3000)]
+
+
+def test_posted_writes_to_the_gpio_sample_leave_the_connection_whole(gpio: Client) -> None:
+    for _ in range(5000):
+        gpio.region_write(2, 0, b"\1", posted=True)
+    assert gpio.region_read(2, 0, 1) == b"\0"
+    assert gpio.counters.sends < 100
+
+
+def test_the_gpio_sample_serves_the_next_client(tmp_path: Path) -> None:
+    with sample("gpio-pci-idio-16", tmp_path / "socket") as first:
+        first.region_read(2, 0, 1)
+        first.close()
+        with Client(tmp_path / "socket", deadline=PATIENCE) as second:
+            assert second.region_read(2, 0, 1) == b"\0"

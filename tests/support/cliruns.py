@@ -1,0 +1,95 @@
+"""Commands in processes of their own, and what came of them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+PATIENCE = 60.0
+SMALL_CARD = """
+[card]
+title = "T62100-CR"
+device_id = 0x640d
+
+[vpd]
+id = "T62100-CR"
+part = "110-1202-30"
+
+[memory]
+edc0 = 1
+edc1 = 1
+mc0 = 1
+
+[ports]
+speed = 100
+type = "CR4_QSFP"
+
+[flash]
+id = 0x1740ef
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+def command(*arguments: object) -> list[str]:
+    """The command in a process of its own."""
+    return [sys.executable, "-m", "vmcoredd", *map(str, arguments)]
+
+
+def spawned(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs it there to its end."""
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=PATIENCE, **options
+    )
+
+
+@contextmanager
+def emulated(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """`vmcoredd emulate` while it runs; killed if the test leaves it running."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command("emulate", *arguments), text=True, **pipes, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ready(process: subprocess.Popen[str]) -> Any:
+    """The JSON line of an emulator that a client may connect to."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals) -> Result:
+    """Ends it with a signal."""
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE)
+    return Result(process.returncode, out, err)
+
+
+def one_line(result: Result) -> str:
+    """The only line on stderr: an error that a user caused is nothing more."""
+    assert "Traceback" not in result.err
+    lines = [line for line in result.err.splitlines() if line.startswith("vmcoredd: ")]
+    assert len(lines) == 1, result.err
+    return lines[0]

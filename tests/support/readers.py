@@ -1,0 +1,53 @@
+"""Programs that read vmcores and that are not ours, from Debian's packages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmcoredd import debs
+
+SECONDS = 300
+# bookworm's crash does not find the tasks of bookworm's present kernel, trixie's not those of 7.3.
+SUITE = "forky" if os.environ.get("VMCOREDD_GUEST_KERNEL") == "newest" else "trixie"
+
+
+def _command(program: str) -> list[str]:
+    root = debs.binaries(["crash", "makedumpfile"], suites=(SUITE,), name="readers")
+    return debs.command(root, f"usr/bin/{program}")
+
+
+def crash(vmlinux: Path, core: Path, *commands: str, options: Sequence[str] = ()) -> str:
+    """What crash(8) prints for `commands`."""
+    script = "\n".join([*commands, "quit", ""])
+    done = subprocess.run(
+        [*_command("crash"), "-s", *options, vmlinux, core],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def makedumpfile(core: Path, output: Path, *options: str) -> None:
+    """Filter `core` into `output`."""
+    done = subprocess.run(
+        [*_command("makedumpfile"), *options, core, output],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def readelf(core: Path, *options: str) -> list[str]:
+    """The lines of readelf(1), each cut: it prints whole notes in hexadecimal."""
+    with subprocess.Popen(["readelf", "-W", *options, core], stdout=subprocess.PIPE) as program:
+        cut = ["cut", "-c1-90"]
+        done = subprocess.run(cut, stdin=program.stdout, capture_output=True, text=True)
+    assert program.returncode == 0
+    return done.stdout.splitlines()

@@ -1,0 +1,59 @@
+"""Telling files apart, and opening only what can be read as one."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from vmcore_files import Elf, kdump, prstatus
+
+from vmcoredd import vmcore
+from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.files import identify, open_for_reading
+
+
+@pytest.mark.parametrize(
+    ("data", "form"), [(bytes(Elf([prstatus()])), "elf"), (kdump(prstatus()), "kdump")]
+)
+def test_both_formats_are_known_by_their_first_bytes(tmp_path, data, form):
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    assert identify(open_for_reading(path)) == form
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "have an empty file"),
+        (b"not a core file at all", "have b'not a co' at its start"),
+        (b"\x7fEL", "have b'..ELF?' at its start|have b'.x7fEL' at its start"),
+        (b"makedumpfile\0\0\0\0" + bytes(100), "flattened format .makedumpfile -R rearranges it"),
+        (b"DISKDUMP" + bytes(100), "the old diskdump format"),
+        (b"\x1f\x8b\x08" + bytes(100), "a gzip file"),
+    ],
+)
+def test_what_is_no_vmcore_is_named(tmp_path, data, words):
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=words):
+        identify(open_for_reading(path))
+
+
+def test_an_executable_is_not_a_core_file():
+    with pytest.raises(FormatError, match=r"need type 4 \(core file\)"):
+        vmcore.Reader(sys.executable)
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "device"])
+def test_what_is_no_file_is_refused_without_waiting(tmp_path, kind):
+    path = {"directory": tmp_path, "pipe": tmp_path / "pipe", "device": "/dev/null"}[kind]
+    if kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(FormatError, match="need a regular file"):
+        vmcore.Reader(path)
+
+
+def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        vmcore.Reader(tmp_path / "none")
