@@ -24,6 +24,7 @@ test: .venv/ready-test check
 check: .venv/ready-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror $(filter-out chip/chip.h,$(shell git ls-files '*.c' '*.h'))
 	$(BIN)/mypy
 	cd pyvfio_user && ../$(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile

@@ -13,8 +13,8 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-int64_t load_reads(const struct io *io, uint64_t offset, void *into, uint32_t width, uint32_t count, uint64_t n,
-                   uint64_t depth)
+int64_t load_reads(const struct io *io, uint64_t offset, void *into, uint32_t width, uint32_t count,
+                   uint64_t n, uint64_t depth)
 {
     int64_t began = now_ns();
     int error = 0;

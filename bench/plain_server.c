@@ -1,5 +1,5 @@
-/* The plainest libvfio-user server: one region of 8 MiB (BAR 2) that does nothing with an access. What a card's
- * server costs beyond this is its own. */
+/* The plainest libvfio-user server: one region of 8 MiB (BAR 2) that does nothing with an access.
+ * What a card's server costs beyond this is its own. */
 #include <err.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* Pipelined where nothing has to be waited for, one access after the other where something has.
  *
- * Rows are sent ahead in batches: a poll is sent as a single read and looked at behind the fence. If one was
- * not true at once, its row is done again slowly, with attempts and delays, after the writes of the row before
- * it: so the registers stand as if nothing had been sent ahead. The first row is always done slowly: a device
- * that is stuck is noticed before anything is sent ahead. */
+ * Rows are sent ahead in batches: a poll is sent as a single read and looked at behind the fence.
+ * If one was not true at once, its row is done again slowly, with attempts and delays, after the
+ * writes of the row before it: so the registers stand as if nothing had been sent ahead. The first
+ * row is always done slowly: a device that is stuck is noticed before anything is sent ahead. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,17 +14,19 @@
 
 #include "vmcoredd/driver/engine.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "registers are used as they come off the bus");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "registers are used as they come off the bus");
 
 enum {
-    AHEAD_MOST = 1024,    /* rows sent ahead at most, */
-    AHEAD_AGAIN = 32,     /* and so many after a poll was late */
-    POLLED_MOST = 4096,   /* polls sent ahead at most */
-    SPIN_MOST_US = 100,   /* longer delays sleep */
-    PATIENCE = 4,         /* a poll may last this times attempts * delay, */
-    GRACE_MS = 1000,      /* and this besides */
+    AHEAD_MOST = 1024,  /* rows sent ahead at most, */
+    AHEAD_AGAIN = 32,   /* and so many after a poll was late */
+    POLLED_MOST = 4096, /* polls sent ahead at most */
+    SPIN_MOST_US = 100, /* longer delays sleep */
+    PATIENCE = 4,       /* a poll may last this times attempts * delay, */
+    GRACE_MS = 1000,    /* and this besides */
 };
-_Static_assert(sizeof(((struct engine *)0)->polled) == POLLED_MOST * sizeof(uint32_t), "room for each poll");
+_Static_assert(sizeof(((struct engine *)0)->polled) == POLLED_MOST * sizeof(uint32_t),
+               "room for each poll");
 
 /* Where the next kept value goes, and the next poll's. */
 struct cursor {
@@ -35,7 +37,8 @@ struct cursor {
 static uint32_t value_of(const struct engine_run *run, struct engine_value v, uint32_t row)
 {
     uint32_t fixed = v.base + v.stride * row;
-    return v.column < 0 ? fixed : fixed + run->rows[(size_t)row * run->n_columns + (uint32_t)v.column];
+    return v.column < 0 ? fixed
+                        : fixed + run->rows[(size_t)row * run->n_columns + (uint32_t)v.column];
 }
 
 static uint8_t *take(const struct engine_run *run, struct cursor *at, uint64_t bytes)
@@ -66,7 +69,8 @@ static void count_reads(struct engine *e, uint32_t width, uint32_t count)
 
 /* ---- one operation ---- */
 
-static int do_write(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row)
+static int do_write(struct engine *e, const struct engine_run *run, const struct engine_op *op,
+                    uint32_t row)
 {
     uint32_t value = value_of(run, op->value, row), offset = value_of(run, op->offset, row);
     uint32_t count = value_of(run, op->count, row), values[ENGINE_WRITE_MOST];
@@ -85,7 +89,8 @@ static int do_write(struct engine *e, const struct engine_run *run, const struct
     return count ? transport(e, e->io->write(e->io->cookie, offset, values, 4, count)) : 0;
 }
 
-static int read_each(struct engine *e, const struct engine_op *op, uint64_t offset, uint8_t *into, uint32_t count)
+static int read_each(struct engine *e, const struct engine_op *op, uint64_t offset, uint8_t *into,
+                     uint32_t count)
 {
     int result = 0;
     for (uint32_t i = 0; i < count && !result; i++) {
@@ -97,8 +102,8 @@ static int read_each(struct engine *e, const struct engine_op *op, uint64_t offs
     return transport(e, result);
 }
 
-static int do_read(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row,
-                   struct cursor *at)
+static int do_read(struct engine *e, const struct engine_run *run, const struct engine_op *op,
+                   uint32_t row, struct cursor *at)
 {
     uint32_t count = value_of(run, op->count, row), offset = value_of(run, op->offset, row);
     uint8_t *into = NULL;
@@ -131,9 +136,10 @@ static void delay(uint32_t us)
         ;
 }
 
-/* The kernel's t4_wait_op_done_val(), with a deadline besides: attempts are cheap for it, not over a socket.
- * `late` is set if the first read was not the last. */
-static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offset, uint32_t *value, int *late)
+/* The kernel's t4_wait_op_done_val(), with a deadline besides: attempts are cheap for it, not over
+ * a socket. `late` is set if the first read was not the last. */
+static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offset, uint32_t *value,
+                    int *late)
 {
     uint64_t nominal = (uint64_t)op->attempts * op->delay_us;
     uint64_t deadline = now_us() + PATIENCE * nominal + GRACE_MS * 1000ull;
@@ -150,8 +156,8 @@ static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offse
     }
 }
 
-static int do_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row,
-                   struct cursor *at, int *late)
+static int do_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op,
+                   uint32_t row, struct cursor *at, int *late)
 {
     uint8_t *into = (uint8_t *)&e->sink;
     uint32_t value = 0;
@@ -164,8 +170,8 @@ static int do_poll(struct engine *e, const struct engine_run *run, const struct 
     return result;
 }
 
-static int send_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op, uint32_t row,
-                     struct cursor *at)
+static int send_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op,
+                     uint32_t row, struct cursor *at)
 {
     uint8_t *into;
     if (!value_of(run, op->count, row))
@@ -177,7 +183,8 @@ static int send_poll(struct engine *e, const struct engine_run *run, const struc
     return transport(e, e->io->read(e->io->cookie, value_of(run, op->offset, row), into, 4, 1));
 }
 
-static int do_put(const struct engine_run *run, const struct engine_op *op, uint32_t row, struct cursor *at)
+static int do_put(const struct engine_run *run, const struct engine_op *op, uint32_t row,
+                  struct cursor *at)
 {
     uint32_t value = value_of(run, op->value, row);
     uint8_t *into = take(run, at, 4);
@@ -187,8 +194,10 @@ static int do_put(const struct engine_run *run, const struct engine_op *op, uint
     return 0;
 }
 
-/* A row's operations. With `late` its polls are waited for; without, they are sent and looked at later. */
-static int do_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at, int *late)
+/* A row's operations. With `late` its polls are waited for; without, they are sent and looked at
+ * later. */
+static int do_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at,
+                  int *late)
 {
     int result = 0;
     for (uint32_t i = 0; i < run->n_ops && !result; i++) {
@@ -219,7 +228,8 @@ static int next_row_slowly(struct engine *e, struct engine_run *run, int *late)
     return 0;
 }
 
-/* Registers back to where the row before run->row left them: its writes once more, each poll read once. */
+/* Registers back to where the row before run->row left them: its writes once more, each poll read
+ * once. */
 static int rewrite_row_before(struct engine *e, const struct engine_run *run)
 {
     struct engine_counts counts = e->counts;
@@ -237,8 +247,8 @@ static int rewrite_row_before(struct engine *e, const struct engine_run *run)
 
 /* ---- rows, ahead ---- */
 
-static int poll_was_true(const struct engine *e, const struct engine_run *run, const struct engine_op *op,
-                         struct cursor *at)
+static int poll_was_true(const struct engine *e, const struct engine_run *run,
+                         const struct engine_op *op, struct cursor *at)
 {
     uint32_t value;
     memcpy(&value, op->keep ? run->out + at->out : (const uint8_t *)&e->polled[at->polled++], 4);
@@ -246,10 +256,11 @@ static int poll_was_true(const struct engine *e, const struct engine_run *run, c
     return (value & op->mask) == op->wanted;
 }
 
-/* Walks over an operation that was answered and adds what it took to `counts`; 0 if it was a poll that was
- * not true at once. */
-static int op_was_true(const struct engine *e, const struct engine_run *run, const struct engine_op *op,
-                       uint32_t row, struct cursor *at, struct engine_counts *counts)
+/* Walks over an operation that was answered and adds what it took to `counts`; 0 if it was a poll
+ * that was not true at once. */
+static int op_was_true(const struct engine *e, const struct engine_run *run,
+                       const struct engine_op *op, uint32_t row, struct cursor *at,
+                       struct engine_counts *counts)
 {
     uint32_t count = value_of(run, op->count, row);
 
@@ -270,8 +281,8 @@ static int op_was_true(const struct engine *e, const struct engine_run *run, con
     }
 }
 
-static int row_was_true(const struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at,
-                        struct engine_counts *counts)
+static int row_was_true(const struct engine *e, const struct engine_run *run, uint32_t row,
+                        struct cursor *at, struct engine_counts *counts)
 {
     int was_true = 1;
 
@@ -295,8 +306,8 @@ static int send_rows(struct engine *e, const struct engine_run *run, uint32_t en
     return result ? result : fenced;
 }
 
-/* Completes up to `ahead` rows with one fence. 1: all of them; 0: those before the first with a poll that
- * was not true at once; or -errno. */
+/* Completes up to `ahead` rows with one fence. 1: all of them; 0: those before the first with a
+ * poll that was not true at once; or -errno. */
 static int rows_ahead(struct engine *e, struct engine_run *run, uint32_t ahead)
 {
     uint32_t end = run->n_rows - run->row > ahead ? run->row + ahead : run->n_rows;
@@ -325,7 +336,8 @@ static int valid_value(const struct engine_run *run, struct engine_value v)
 
 static int valid_op(const struct engine_run *run, const struct engine_op *op)
 {
-    int values = valid_value(run, op->offset) && valid_value(run, op->value) && valid_value(run, op->count);
+    int values =
+        valid_value(run, op->offset) && valid_value(run, op->value) && valid_value(run, op->count);
     if (op->kind == ENGINE_READ)
         return values && (op->width == 4 || op->width == 8) && (!op->step || op->step == op->width);
     if (op->kind == ENGINE_POLL)

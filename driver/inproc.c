@@ -14,7 +14,8 @@ static int access_now(void *cookie, uint64_t offset, void *data, uint32_t bytes,
     return inproc->error;
 }
 
-static int inproc_write(void *cookie, uint64_t offset, const void *data, uint32_t width, uint32_t count)
+static int inproc_write(void *cookie, uint64_t offset, const void *data, uint32_t width,
+                        uint32_t count)
 {
     return access_now(cookie, offset, (void *)(uintptr_t)data, width * count, 1);
 }

@@ -8,9 +8,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are kept as the
 /* The entry point has the shape that servers and transports call. */
 static const region_access entry __attribute__((unused)) = emu_access;
 
-/* A word without behaviour: `kind` is the oddity it is to touch it. Reads and writes reach the storage. */
-static int unknown_word(struct core *core, struct space *space, uint32_t index, enum oddity_kind kind,
-                        int is_write)
+/* A word without behaviour: `kind` is the oddity it is to touch it. Reads and writes reach the
+ * storage. */
+static int unknown_word(struct core *core, struct space *space, uint32_t index,
+                        enum oddity_kind kind, int is_write)
 {
     return emu_odd(core, kind, space, index, 1, is_write);
 }
@@ -109,8 +110,8 @@ int emu_word_write(struct core *core, struct space *space, uint32_t index, uint3
 }
 
 /* Words from `index` on, done in one step: how many, or -errno. */
-static int some_words(struct core *core, struct space *space, uint32_t index, uint32_t count, uint8_t *data,
-                      int is_write)
+static int some_words(struct core *core, struct space *space, uint32_t index, uint32_t count,
+                      uint8_t *data, int is_write)
 {
     uint32_t value;
     int rc;
@@ -127,8 +128,8 @@ static int some_words(struct core *core, struct space *space, uint32_t index, ui
     return rc ? rc : 1;
 }
 
-static int all_words(struct core *core, struct space *space, uint32_t index, uint32_t count, uint8_t *data,
-                     int is_write)
+static int all_words(struct core *core, struct space *space, uint32_t index, uint32_t count,
+                     uint8_t *data, int is_write)
 {
     while (count) {
         int done = some_words(core, space, index, count, data, is_write);
@@ -142,7 +143,8 @@ static int all_words(struct core *core, struct space *space, uint32_t index, uin
     return 0;
 }
 
-static int plain_words(struct space *space, uint32_t index, uint32_t count, void *data, int is_write)
+static int plain_words(struct space *space, uint32_t index, uint32_t count, void *data,
+                       int is_write)
 {
     if (is_write)
         memcpy(space->words + index, data, (size_t)count * 4);
@@ -151,7 +153,8 @@ static int plain_words(struct space *space, uint32_t index, uint32_t count, void
     return 0;
 }
 
-static int refuse_shape(struct core *core, struct space *space, uint64_t offset, uint32_t length, int is_write)
+static int refuse_shape(struct core *core, struct space *space, uint64_t offset, uint32_t length,
+                        int is_write)
 {
     const uint64_t size = (uint64_t)space->count * 4;
     const int outside = offset > size || length > size - offset;

@@ -1,9 +1,11 @@
-/* The access core of the emulated adapter: spaces of 32-bit words, a kind for each word, lookup ports that
- * lead from one space into another, and memory windows. Tables only: Python fills them, C follows them.
- * Words and offsets are little-endian; a space is indexed in words, whatever its offsets count. */
+/* The access core of the emulated adapter: spaces of 32-bit words, a kind for each word, lookup
+ * ports that lead from one space into another, and memory windows. Tables only: Python fills them,
+ * C follows them. Words and offsets are little-endian; a space is indexed in words, whatever its
+ * offsets count. */
 
 enum word_kind {
-    WORD_UNDESCRIBED, /* no table names it: reading and writing are oddities; it holds what was written */
+    WORD_UNDESCRIBED, /* no table names it: reading and writing are oddities; it holds what was
+                         written */
     WORD_UNMODELLED,  /* named, but nothing here says how it behaves: as above, another oddity */
     WORD_DUMPED,      /* the same, but part of every register dump: reading is in order */
     WORD_PLAIN,       /* holds what was written */
@@ -26,8 +28,8 @@ enum oddity_kind {
     ODD_UNDESCRIBED, /* a word that nothing names, or a row beyond its table */
 };
 
-/* An array of words. `kinds` may be NULL: all plain. `links` says which command, port, hook, window or word
- * a word of such a kind belongs to. `number` is the space's place in Python's list. */
+/* An array of words. `kinds` may be NULL: all plain. `links` says which command, port, hook, window
+ * or word a word of such a kind belongs to. `number` is the space's place in Python's list. */
 struct space {
     uint32_t *words;
     const uint8_t *kinds;
@@ -50,10 +52,11 @@ enum port_step {
     STEP_ON_COMMAND, /* so does the command itself, once it has fetched */
 };
 
-/* A lookup port. When its command word is written, and the value passes (value & when_mask) == when_value
- * (or, with `unless`, does not pass), one row of `table` is copied to the data words; with `store`, the
- * data words (their bits in `store_mask`) are copied to the row. A table with kinds of its own is accessed
- * through them. The first part is the one that steps; it wraps at its mask. */
+/* A lookup port. When its command word is written, and the value passes (value & when_mask) ==
+ * when_value (or, with `unless`, does not pass), one row of `table` is copied to the data words;
+ * with `store`, the data words (their bits in `store_mask`) are copied to the row. A table with
+ * kinds of its own is accessed through them. The first part is the one that steps; it wraps at its
+ * mask. */
 struct port {
     struct space *table;
     struct space *target;
@@ -70,9 +73,11 @@ struct port {
     int32_t next; /* the next port of the same command word, or -1 */
 };
 
-/* A word of kind WORD_COMMAND. Once its ports have run, the bits of `clear` read as 0 and those of `set` as
- * 1. A stuck one runs no port. With `late`, ports run only when the word was read so many times; until then
- * the bits of `done` read as what they are not afterwards, and a new command takes the old one's place. */
+/* A word of kind WORD_COMMAND. Once its ports have run, the bits of `clear` read as 0 and those of
+ * `set` as
+ * 1. A stuck one runs no port. With `late`, ports run only when the word was read so many times;
+ * until then the bits of `done` read as what they are not afterwards, and a new command takes the
+ * old one's place. */
 struct command {
     int32_t first;
     uint32_t clear;
@@ -83,8 +88,9 @@ struct command {
     uint32_t pending; /* reads until the ports run */
 };
 
-/* A memory window: `count` words of BAR0 from `first`. Where its page is mapped by the guest, `shadow` holds
- * what was last put there, so that a move can write back what the guest changed, and nothing else. */
+/* A memory window: `count` words of BAR0 from `first`. Where its page is mapped by the guest,
+ * `shadow` holds what was last put there, so that a move can write back what the guest changed, and
+ * nothing else. */
 struct window {
     uint32_t first;
     uint32_t count;
@@ -100,7 +106,8 @@ struct memory {
     uint32_t size;
 };
 
-/* Accesses by shape: 4 bytes, 8 bytes, and runs (any other number of words, counted in `run_words`). */
+/* Accesses by shape: 4 bytes, 8 bytes, and runs (any other number of words, counted in
+ * `run_words`). */
 struct access_counts {
     uint64_t read4, read8, read_runs, read_run_words;
     uint64_t write4, write8, write_runs, write_run_words;
@@ -110,7 +117,8 @@ struct core {
     void *handle; /* for the callbacks */
     int (*hook_read)(void *handle, uint32_t hook, uint32_t *value);
     int (*hook_write)(void *handle, uint32_t hook, uint32_t value);
-    int (*oddity)(void *handle, int kind, uint32_t space, uint64_t offset, uint32_t length, int is_write);
+    int (*oddity)(void *handle, int kind, uint32_t space, uint64_t offset, uint32_t length,
+                  int is_write);
     struct space *bar0;
     struct command *commands;
     struct port *ports;
@@ -125,14 +133,15 @@ struct region {
     struct space *space;
 };
 
-/* The one entry point of every BAR, for the server and in process: a `region_access` (pyvfio_user/io.h)
- * whose cookie is a `struct region`. Whole words only; a run of words is that many ascending 4-byte
- * accesses. -EINVAL: size or alignment; -ERANGE: past the end; -EPERM: a read-only word; -EFAULT: no
- * memory behind the window; -EIO: a hook failed; an oddity gives what the callback says. */
+/* The one entry point of every BAR, for the server and in process: a `region_access`
+ * (pyvfio_user/io.h) whose cookie is a `struct region`. Whole words only; a run of words is that
+ * many ascending 4-byte accesses. -EINVAL: size or alignment; -ERANGE: past the end; -EPERM: a
+ * read-only word; -EFAULT: no memory behind the window; -EIO: a hook failed; an oddity gives what
+ * the callback says. */
 int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write);
 
-/* Configuration space: what it holds can be read as it stands, but while `looks` count the reads until the
- * vital product data are there. Then, and for writes, Python is asked. */
+/* Configuration space: what it holds can be read as it stands, but while `looks` count the reads
+ * until the vital product data are there. Then, and for writes, Python is asked. */
 struct config {
     uint8_t *bytes;
     uint32_t size;
@@ -155,5 +164,6 @@ int emu_port_fetch(struct core *core, const struct port *port);
 /* Copies `length` bytes between `data` and adapter memory at `address`; -EFAULT where none is. */
 int emu_memory_copy(struct core *core, uint32_t address, void *data, uint32_t length, int is_write);
 
-/* A mapped window: takes what the guest changed into memory, then shows memory as it is at the offset. */
+/* A mapped window: takes what the guest changed into memory, then shows memory as it is at the
+ * offset. */
 void emu_window_sync(struct core *core, uint32_t window);

@@ -18,12 +18,13 @@ int emu_command_read(struct core *core, struct space *space, uint32_t index, uin
 int emu_data_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);
 int emu_data_write(struct core *core, struct space *space, uint32_t index, uint32_t value);
 
-/* Words of a window, from `index` on: at most `count`, all in one window. Returns how many, or -errno. */
-int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count, void *data,
-                    int is_write);
+/* Words of a window, from `index` on: at most `count`, all in one window. Returns how many, or
+ * -errno. */
+int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count,
+                    void *data, int is_write);
 
-static inline int emu_odd(struct core *core, enum oddity_kind kind, const struct space *space, uint64_t offset,
-                          uint32_t length, int is_write)
+static inline int emu_odd(struct core *core, enum oddity_kind kind, const struct space *space,
+                          uint64_t offset, uint32_t length, int is_write)
 {
     return core->oddity(core->handle, (int)kind, space->number, offset, length, is_write);
 }

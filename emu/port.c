@@ -2,7 +2,8 @@
 
 #include "vmcoredd/emu/internal.h"
 
-/* The first word of the row that the port's registers number; beyond any table if there is no such row. */
+/* The first word of the row that the port's registers number; beyond any table if there is no such
+ * row. */
 static uint32_t row_start(const struct port *port)
 {
     uint64_t row = 0;
@@ -44,7 +45,8 @@ static int port_store(struct core *core, const struct port *port)
     int rc = 0;
 
     for (uint32_t i = 0; i < port->width && !rc; i++)
-        rc = emu_word_write(core, port->table, to + i, port->target->words[port->first + i] & port->store_mask);
+        rc = emu_word_write(core, port->table, to + i,
+                            port->target->words[port->first + i] & port->store_mask);
     return rc;
 }
 
@@ -65,7 +67,8 @@ static int port_run(struct core *core, const struct port *port, uint32_t value)
     return rc;
 }
 
-static int command_run(struct core *core, const struct command *command, struct space *space, uint32_t index)
+static int command_run(struct core *core, const struct command *command, struct space *space,
+                       uint32_t index)
 {
     const uint32_t value = space->words[index];
     int rc = 0;

@@ -1,4 +1,5 @@
-/* Memory windows: an aperture of BAR0 through which adapter memory is read and written. See core.h. */
+/* Memory windows: an aperture of BAR0 through which adapter memory is read and written. See core.h.
+ */
 
 #include "vmcoredd/emu/internal.h"
 
@@ -43,7 +44,8 @@ static uint32_t window_address(const struct window *window)
 }
 
 /* A window that the guest has mapped: the words are what it sees. */
-static void shown_copy(struct space *space, uint32_t index, uint32_t count, void *data, int is_write)
+static void shown_copy(struct space *space, uint32_t index, uint32_t count, void *data,
+                       int is_write)
 {
     if (is_write)
         memcpy(space->words + index, data, (size_t)count * 4);
@@ -51,8 +53,8 @@ static void shown_copy(struct space *space, uint32_t index, uint32_t count, void
         memcpy(data, space->words + index, (size_t)count * 4);
 }
 
-int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count, void *data,
-                    int is_write)
+int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count,
+                    void *data, int is_write)
 {
     const struct window *window = &core->windows[space->links[index]];
     const uint32_t left = window->first + window->count - index;

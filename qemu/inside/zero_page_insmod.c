@@ -20,29 +20,29 @@
 
 static int failed(const char *doing)
 {
-	fprintf(stderr, "zero-page-insmod: %s: %s\n", doing, strerror(errno));
-	return 1;
+    fprintf(stderr, "zero-page-insmod: %s: %s\n", doing, strerror(errno));
+    return 1;
 }
 
 static int map_zero_page(void)
 {
-	const int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+    const int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
 
-	return mmap(NULL, PAGE, PROT_READ, flags, -1, 0) == MAP_FAILED ? -1 : 0;
+    return mmap(NULL, PAGE, PROT_READ, flags, -1, 0) == MAP_FAILED ? -1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: zero-page-insmod FILE [PARAMETERS]\n");
-		return 2;
-	}
-	if (map_zero_page() < 0)
-		return failed("mapping address 0");
-	int file = open(argv[1], O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		return failed(argv[1]);
-	if (syscall(SYS_finit_module, file, argc == 3 ? argv[2] : "", 0) < 0)
-		return failed("loading the module");
-	return 0;
+    if (argc < 2 || argc > 3) {
+        fprintf(stderr, "usage: zero-page-insmod FILE [PARAMETERS]\n");
+        return 2;
+    }
+    if (map_zero_page() < 0)
+        return failed("mapping address 0");
+    int file = open(argv[1], O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return failed(argv[1]);
+    if (syscall(SYS_finit_module, file, argc == 3 ? argv[2] : "", 0) < 0)
+        return failed("loading the module");
+    return 0;
 }

@@ -44,7 +44,8 @@ struct multi_write {
 
 enum {
     REQUEST = sizeof(struct header) + sizeof(struct access),
-    IN_FLIGHT = 4096, /* a server that cannot send for unread replies stops reading; see wait_writable() */
+    IN_FLIGHT =
+        4096, /* a server that cannot send for unread replies stops reading; see wait_writable() */
     SEND_MAX = 32768, /* one skb: what is sent at once arrives at once */
     MULTI_MAX = 200,  /* qemu, VFIO_USER_MULTI_MAX */
     RECEIVE_MAX = 65536,

@@ -49,7 +49,6 @@ static int io_fence(void *cookie)
 
 void client_io_init(struct client_io *io, struct client *client, uint32_t region)
 {
-    *io = (struct client_io){.io = {io, io_write, io_read, io_fence},
-                             .client = client,
-                             .region = region};
+    *io = (struct client_io){
+        .io = {io, io_write, io_read, io_fence}, .client = client, .region = region};
 }

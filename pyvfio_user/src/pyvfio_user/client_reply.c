@@ -56,7 +56,8 @@ static int granted(struct client *client, struct pending *pending, const struct 
 
 /* Begin the reply at `data`. Returns how much of it was consumed, 0 if `length` is too little
  * yet. */
-static int begin(struct client *client, const uint8_t *data, uint32_t length) {
+static int begin(struct client *client, const uint8_t *data, uint32_t length)
+{
     struct header reply;
     struct access access;
     struct pending *pending;

@@ -96,8 +96,9 @@ int server_irq(struct server *server, uint32_t vector)
 }
 
 /* process_vm_readv() reports what a plain copy would die of: a file that its owner has shrunk. */
-static ssize_t copy(const struct iovec *ours, const struct iovec *theirs, size_t count, bool
-is_write) {
+static ssize_t copy(const struct iovec *ours, const struct iovec *theirs, size_t count,
+                    bool is_write)
+{
     pid_t self = getpid();
 
     return is_write ? process_vm_writev(self, ours, 1, theirs, count, 0)

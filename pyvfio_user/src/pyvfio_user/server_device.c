@@ -27,11 +27,11 @@ static ssize_t access_region(vfu_ctx_t *ctx, int index, char *data, size_t lengt
     return -1;
 }
 
-#define ACCESS(index)                                                                             \
-    static ssize_t access_##index(vfu_ctx_t *ctx, char *data, size_t length, loff_t offset,       \
-                                  bool is_write)                                                  \
-    {                                                                                             \
-        return access_region(ctx, index, data, length, offset, is_write);                         \
+#define ACCESS(index)                                                                       \
+    static ssize_t access_##index(vfu_ctx_t *ctx, char *data, size_t length, loff_t offset, \
+                                  bool is_write)                                            \
+    {                                                                                       \
+        return access_region(ctx, index, data, length, offset, is_write);                   \
     }
 ACCESS(0)
 ACCESS(1)
@@ -115,8 +115,8 @@ static inline int call_2026(setup_dma_2026 *setup, vfu_ctx_t *ctx)
 static int setup_dma(vfu_ctx_t *ctx)
 {
     return _Generic(&vfu_setup_device_dma,
-                    setup_dma_2025 *: call_2025,
-                    setup_dma_2026 *: call_2026)(vfu_setup_device_dma, ctx);
+        setup_dma_2025 *: call_2025,
+        setup_dma_2026 *: call_2026)(vfu_setup_device_dma, ctx);
 }
 
 /* Setting up */

@@ -1,5 +1,5 @@
-/* The kernel configuration the driver is compiled with: what Kconfig would write for a small user-mode
- * kernel that can dump devices. One CPU, no preemption, no debugging. */
+/* The kernel configuration the driver is compiled with: what Kconfig would write for a small
+ * user-mode kernel that can dump devices. One CPU, no preemption, no debugging. */
 
 /* the user-mode architecture on x86-64 */
 #define CONFIG_UML 1

@@ -1,5 +1,5 @@
-/* Between the kernel's code in user space and whoever runs it. Goes to cdef() as it stands, so it holds
- * declarations only; pyvfio_user/io.h comes before it. */
+/* Between the kernel's code in user space and whoever runs it. Goes to cdef() as it stands, so it
+ * holds declarations only; pyvfio_user/io.h comes before it. */
 
 /* The card: three BARs and the configuration space, each behind one access function. */
 struct witness_region {
@@ -15,13 +15,14 @@ struct witness_card {
 
 /* What differs between one run and another. */
 struct witness_options {
-    int kdump;                /* the crash-recovery kernel: elfcorehdr= was given */
-    int stop_at_dump;         /* end the probe where the driver hands its dump to /proc/vmcore */
-    int port_without_device;  /* leave port[0] NULL while collecting, as affected kernels do: they oops */
-    int uncompressed;         /* refuse the driver its compression buffer, so it does without */
-    uint64_t refused_size;    /* an allocation of exactly so many bytes fails; 0: none does */
-    uint64_t access_budget;   /* accesses until a run is ended; 0: no limit */
-    int tracing;              /* record each access */
+    int kdump;               /* the crash-recovery kernel: elfcorehdr= was given */
+    int stop_at_dump;        /* end the probe where the driver hands its dump to /proc/vmcore */
+    int port_without_device; /* leave port[0] NULL while collecting, as affected kernels do: they
+                                oops */
+    int uncompressed;        /* refuse the driver its compression buffer, so it does without */
+    uint64_t refused_size;   /* an allocation of exactly so many bytes fails; 0: none does */
+    uint64_t access_budget;  /* accesses until a run is ended; 0: no limit */
+    int tracing;             /* record each access */
 };
 
 /* Accesses made while one entity was collected (index 0: outside of any). */
@@ -68,7 +69,8 @@ void witness_collect(void *buffer, const struct witness_options *options,
                      struct witness_outcome *outcome);
 void witness_set_up(int port, int up, const struct witness_options *options,
                     struct witness_outcome *outcome);
-/* ethtool -W and -w on the first port: `result` is how much `flag` may give, then the dump of so much. */
+/* ethtool -W and -w on the first port: `result` is how much `flag` may give, then the dump of so
+ * much. */
 void witness_ethtool_size(uint32_t flag, const struct witness_options *options,
                           struct witness_outcome *outcome);
 void witness_ethtool_dump(void *buffer, uint32_t size, const struct witness_options *options,

@@ -17,7 +17,8 @@ void witness_run(void (*step)(void *), void *argument, struct witness_outcome *o
 void witness_end_run(enum witness_end end, const char *format, ...)
     __attribute__((noreturn, format(printf, 2, 3)));
 void witness_missing(const char *name) __attribute__((noreturn));
-extern volatile int witness_in_device; /* inside the card's code: a fault there is not the driver's */
+extern volatile int
+    witness_in_device; /* inside the card's code: a fault there is not the driver's */
 
 /* memory.c */
 void *witness_allocate(size_t size, size_t align, int zeroed);

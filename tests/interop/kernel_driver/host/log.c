@@ -70,15 +70,15 @@ int _printk(const char *format, ...)
 }
 
 /* dev_err(), netdev_err() and the like differ in their first argument only. */
-#define MESSAGE(name)                                                                              \
-    void name(const void *device, const char *format, ...);                                        \
-    void name(const void *device, const char *format, ...)                                         \
-    {                                                                                              \
-        va_list arguments;                                                                         \
-        (void)device;                                                                              \
-        va_start(arguments, format);                                                               \
-        say(format, arguments);                                                                    \
-        va_end(arguments);                                                                         \
+#define MESSAGE(name)                                       \
+    void name(const void *device, const char *format, ...); \
+    void name(const void *device, const char *format, ...)  \
+    {                                                       \
+        va_list arguments;                                  \
+        (void)device;                                       \
+        va_start(arguments, format);                        \
+        say(format, arguments);                             \
+        va_end(arguments);                                  \
     }
 
 MESSAGE(_dev_alert)

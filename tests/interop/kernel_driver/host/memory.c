@@ -1,6 +1,6 @@
-/* The kernel's allocators over malloc. Every block is remembered, so that what an ended probe leaves
- * behind can be given back; memory the caller did not ask to be zeroed is filled with a pattern, so that
- * a driver that uses it unset is seen. */
+/* The kernel's allocators over malloc. Every block is remembered, so that what an ended probe
+ * leaves behind can be given back; memory the caller did not ask to be zeroed is filled with a
+ * pattern, so that a driver that uses it unset is seen. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,15 +68,16 @@ static void *by_flags(size_t size, unsigned int flags)
     return witness_allocate(size, size >= PAGE ? PAGE : LINE, (flags & witness_gfp_zero) != 0);
 }
 
-/* The kernel's names, up to 6.9 and since. Their types stand in linux/slab.h and linux/vmalloc.h, which
- * cannot be included here; a mismatch would be one of width, and the widths are those of x86-64. */
+/* The kernel's names, up to 6.9 and since. Their types stand in linux/slab.h and linux/vmalloc.h,
+ * which cannot be included here; a mismatch would be one of width, and the widths are those of
+ * x86-64. */
 char *kmalloc_caches[32 * 32];
 
-#define BY_SIZE_AND_FLAGS(name)                                                                    \
-    void *name(size_t size, unsigned int flags);                                                   \
-    void *name(size_t size, unsigned int flags)                                                    \
-    {                                                                                              \
-        return by_flags(size, flags);                                                              \
+#define BY_SIZE_AND_FLAGS(name)                  \
+    void *name(size_t size, unsigned int flags); \
+    void *name(size_t size, unsigned int flags)  \
+    {                                            \
+        return by_flags(size, flags);            \
     }
 
 BY_SIZE_AND_FLAGS(__kmalloc)
@@ -86,43 +87,43 @@ BY_SIZE_AND_FLAGS(__kvmalloc_node)
 BY_SIZE_AND_FLAGS(kmalloc_large)
 BY_SIZE_AND_FLAGS(__kmalloc_large)
 
-#define BY_CACHE(name)                                                                             \
-    void *name(void *cache, unsigned int flags, size_t size);                                      \
-    void *name(void *cache, unsigned int flags, size_t size)                                       \
-    {                                                                                              \
-        (void)cache;                                                                               \
-        return by_flags(size, flags);                                                              \
+#define BY_CACHE(name)                                        \
+    void *name(void *cache, unsigned int flags, size_t size); \
+    void *name(void *cache, unsigned int flags, size_t size)  \
+    {                                                         \
+        (void)cache;                                          \
+        return by_flags(size, flags);                         \
     }
 
 BY_CACHE(kmalloc_trace)
 BY_CACHE(__kmalloc_cache)
 
-#define BY_SIZE(name, zeroed)                                                                      \
-    void *name(unsigned long size);                                                                \
-    void *name(unsigned long size)                                                                 \
-    {                                                                                              \
-        return witness_allocate(size, PAGE, zeroed);                                               \
+#define BY_SIZE(name, zeroed)                        \
+    void *name(unsigned long size);                  \
+    void *name(unsigned long size)                   \
+    {                                                \
+        return witness_allocate(size, PAGE, zeroed); \
     }
 
 BY_SIZE(vmalloc, 0)
 BY_SIZE(vzalloc, 1)
 
-#define RELEASE(name)                                                                              \
-    void name(const void *pointer);                                                                \
-    void name(const void *pointer)                                                                 \
-    {                                                                                              \
-        witness_release(pointer);                                                                  \
+#define RELEASE(name)               \
+    void name(const void *pointer); \
+    void name(const void *pointer)  \
+    {                               \
+        witness_release(pointer);   \
     }
 
 RELEASE(kfree)
 RELEASE(kvfree)
 RELEASE(vfree)
 
-#define PAGES(name)                                                                                \
-    void *name(unsigned int flags, unsigned int order);                                            \
-    void *name(unsigned int flags, unsigned int order)                                             \
-    {                                                                                              \
-        return by_flags((size_t)PAGE << order, flags);                                             \
+#define PAGES(name)                                     \
+    void *name(unsigned int flags, unsigned int order); \
+    void *name(unsigned int flags, unsigned int order)  \
+    {                                                   \
+        return by_flags((size_t)PAGE << order, flags);  \
     }
 
 PAGES(__get_free_pages)

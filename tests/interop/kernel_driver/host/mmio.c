@@ -1,6 +1,6 @@
-/* readl() and friends: each becomes one call of the BAR's access function, is counted for the entity that
- * is being collected, and recorded when asked. BARs get addresses that no memory answers at, so an access
- * past the accessors is a fault. */
+/* readl() and friends: each becomes one call of the BAR's access function, is counted for the
+ * entity that is being collected, and recorded when asked. BARs get addresses that no memory
+ * answers at, so an access past the accessors is a fault. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -106,9 +106,12 @@ static int perform(const struct witness_region *region, int bar, uint64_t offset
     if (failed && !is_write)
         memset(data, 0xff, length);
     if (witness_options.tracing) {
-        struct witness_access access = {.offset = offset, .entity = (uint16_t)entity,
-                                        .bar = (uint8_t)bar, .width = (uint8_t)length,
-                                        .is_write = is_write != 0, .failed = failed != 0};
+        struct witness_access access = {.offset = offset,
+                                        .entity = (uint16_t)entity,
+                                        .bar = (uint8_t)bar,
+                                        .width = (uint8_t)length,
+                                        .is_write = is_write != 0,
+                                        .failed = failed != 0};
 
         memcpy(&access.value, data, length);
         record(access);
@@ -136,18 +139,18 @@ static void reach(const volatile void *address, void *data, uint32_t length, int
                     (unsigned long long)(uintptr_t)address);
 }
 
-#define ACCESSORS(suffix, type)                                                                    \
-    type __raw_read##suffix(const volatile void *address);                                         \
-    void __raw_write##suffix(type value, volatile void *address);                                  \
-    type __raw_read##suffix(const volatile void *address)                                          \
-    {                                                                                              \
-        type value = 0;                                                                            \
-        reach(address, &value, sizeof value, 0);                                                   \
-        return value;                                                                              \
-    }                                                                                              \
-    void __raw_write##suffix(type value, volatile void *address)                                   \
-    {                                                                                              \
-        reach(address, &value, sizeof value, 1);                                                   \
+#define ACCESSORS(suffix, type)                                   \
+    type __raw_read##suffix(const volatile void *address);        \
+    void __raw_write##suffix(type value, volatile void *address); \
+    type __raw_read##suffix(const volatile void *address)         \
+    {                                                             \
+        type value = 0;                                           \
+        reach(address, &value, sizeof value, 0);                  \
+        return value;                                             \
+    }                                                             \
+    void __raw_write##suffix(type value, volatile void *address)  \
+    {                                                             \
+        reach(address, &value, sizeof value, 1);                  \
     }
 
 ACCESSORS(b, uint8_t)

@@ -1,4 +1,5 @@
-/* Kernel objects of which only the address matters. Called with arguments, which nothing looks at. */
+/* Kernel objects of which only the address matters. Called with arguments, which nothing looks at.
+ */
 #include "host.h"
 
 static void *object(void)
@@ -6,11 +7,11 @@ static void *object(void)
     return witness_allocate(64, 64, 1);
 }
 
-#define OBJECT(name)                                                                               \
-    void *name(void);                                                                              \
-    void *name(void)                                                                               \
-    {                                                                                              \
-        return object();                                                                           \
+#define OBJECT(name)     \
+    void *name(void);    \
+    void *name(void)     \
+    {                    \
+        return object(); \
     }
 
 OBJECT(alloc_workqueue)

@@ -1,8 +1,8 @@
 /* Runs a step of the driver on a stack of its own and survives what would be an oops.
  *
- * The kernel finds the current task by masking the stack pointer, so its code needs a stack aligned to
- * the size it believes in: a thread with such a stack. A fault ends the step with siglongjmp() unless the
- * card's own code was running. */
+ * The kernel finds the current task by masking the stack pointer, so its code needs a stack aligned
+ * to the size it believes in: a thread with such a stack. A fault ends the step with siglongjmp()
+ * unless the card's own code was running. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -51,7 +51,8 @@ static void restore_handlers(void)
         sigaction(FAULTS[i], &previous[i], NULL);
 }
 
-/* A fault of anyone else's is given back: the old handler sees it when the instruction runs again. */
+/* A fault of anyone else's is given back: the old handler sees it when the instruction runs again.
+ */
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
     (void)context;
@@ -88,7 +89,8 @@ static void *aligned_stack(size_t size)
     static void *stack;
 
     if (!stack) {
-        char *area = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        char *area =
+            mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (area == MAP_FAILED)
             return NULL;
         stack = area + (size - (uintptr_t)area % size) % size;

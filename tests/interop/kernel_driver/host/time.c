@@ -1,5 +1,5 @@
-/* Time that passes only when the driver waits. A mailbox that never answers costs ten seconds of this
- * time and none of ours. */
+/* Time that passes only when the driver waits. A mailbox that never answers costs ten seconds of
+ * this time and none of ours. */
 #include <time.h>
 
 #include "host.h"

@@ -1,4 +1,5 @@
-/* Kernel-side shims: compiled with the kernel's own headers, so that every structure is the kernel's. */
+/* Kernel-side shims: compiled with the kernel's own headers, so that every structure is the
+ * kernel's. */
 #include <linux/types.h>
 #include <linux/pci.h>
 #include <linux/netdevice.h>

@@ -18,17 +18,17 @@ int signals_enabled;
 
 void witness_thread_info(void *stack_base, void *task)
 {
-	((struct thread_info *)stack_base)->task = task;
-	((struct task_struct *)task)->stack = stack_base;
+    ((struct thread_info *)stack_base)->task = task;
+    ((struct task_struct *)task)->stack = stack_base;
 }
 
 /* No firmware or configuration files: the card's own flash has to do. */
 int request_firmware(const struct firmware **firmware, const char *name, struct device *device)
 {
-	return -ENOENT;
+    return -ENOENT;
 }
 int request_firmware_direct(const struct firmware **firmware, const char *name,
-			    struct device *device)
+                            struct device *device)
 {
-	return -ENOENT;
+    return -ENOENT;
 }

@@ -1,4 +1,5 @@
-/* How each run of the driver begins: what the PCI core, the network stack and ethtool would call. */
+/* How each run of the driver begins: what the PCI core, the network stack and ethtool would call.
+ */
 #include <linux/ethtool.h>
 
 #include "kernel.h"
@@ -8,145 +9,144 @@ extern int init_module(void); /* the driver's module_init() */
 static struct pci_dev *device;
 
 struct run {
-	const struct witness_card *card;
-	struct net_device *port;
-	void *buffer;
-	u32 flag;
-	u32 size;
-	int result;
+    const struct witness_card *card;
+    struct net_device *port;
+    void *buffer;
+    u32 flag;
+    u32 size;
+    int result;
 };
 
 static void start(void (*step)(void *), struct run *run, const struct witness_options *options,
-		  struct witness_outcome *outcome)
+                  struct witness_outcome *outcome)
 {
-	witness_set_options(options);
-	witness_run(step, run, outcome);
-	outcome->result = run->result;
+    witness_set_options(options);
+    witness_run(step, run, outcome);
+    outcome->result = run->result;
 }
 
 static void probe(void *argument)
 {
-	struct run *run = argument;
-	const struct pci_device_id *id;
+    struct run *run = argument;
+    const struct pci_device_id *id;
 
-	witness_attach(run->card);
-	device = witness_pci_device(run->card);
-	run->result = init_module();
-	if (run->result || !device)
-		return;
-	id = witness_match(witness_driver->id_table, device);
-	run->result = id ? witness_driver->probe(device, id) : -ENODEV;
+    witness_attach(run->card);
+    device = witness_pci_device(run->card);
+    run->result = init_module();
+    if (run->result || !device)
+        return;
+    id = witness_match(witness_driver->id_table, device);
+    run->result = id ? witness_driver->probe(device, id) : -ENODEV;
 }
 
 void witness_probe(const struct witness_card *card, const struct witness_options *options,
-		   struct witness_outcome *outcome)
+                   struct witness_outcome *outcome)
 {
-	struct run run = { .card = card };
+    struct run run = {.card = card};
 
-	start(probe, &run, options, outcome);
+    start(probe, &run, options, outcome);
 }
 
 static void collect(void *argument)
 {
-	struct run *run = argument;
+    struct run *run = argument;
 
-	run->result = witness_dump_size() ? witness_collect_into(run->buffer) : -ENODEV;
+    run->result = witness_dump_size() ? witness_collect_into(run->buffer) : -ENODEV;
 }
 
 void witness_collect(void *buffer, const struct witness_options *options,
-		     struct witness_outcome *outcome)
+                     struct witness_outcome *outcome)
 {
-	struct run run = { .buffer = buffer };
+    struct run run = {.buffer = buffer};
 
-	start(collect, &run, options, outcome);
+    start(collect, &run, options, outcome);
 }
 
 /* As dev_open() does. */
 static void open(void *argument)
 {
-	struct run *run = argument;
+    struct run *run = argument;
 
-	set_bit(__LINK_STATE_START, &run->port->state);
-	run->result = run->port->netdev_ops->ndo_open(run->port);
-	if (run->result)
-		return;
-	run->port->flags |= IFF_UP;
-	run->port->netdev_ops->ndo_set_rx_mode(run->port);
+    set_bit(__LINK_STATE_START, &run->port->state);
+    run->result = run->port->netdev_ops->ndo_open(run->port);
+    if (run->result)
+        return;
+    run->port->flags |= IFF_UP;
+    run->port->netdev_ops->ndo_set_rx_mode(run->port);
 }
 
 static void close(void *argument)
 {
-	struct run *run = argument;
+    struct run *run = argument;
 
-	clear_bit(__LINK_STATE_START, &run->port->state);
-	run->result = run->port->netdev_ops->ndo_stop(run->port);
-	run->port->flags &= ~IFF_UP;
+    clear_bit(__LINK_STATE_START, &run->port->state);
+    run->result = run->port->netdev_ops->ndo_stop(run->port);
+    run->port->flags &= ~IFF_UP;
 }
 
 void witness_set_up(int port, int up, const struct witness_options *options,
-		    struct witness_outcome *outcome)
+                    struct witness_outcome *outcome)
 {
-	struct run run = { .port = witness_port(port) };
+    struct run run = {.port = witness_port(port)};
 
-	if (run.port)
-		start(up ? open : close, &run, options, outcome);
+    if (run.port)
+        start(up ? open : close, &run, options, outcome);
 }
 
 int witness_link(int port)
 {
-	return witness_port(port) && netif_carrier_ok(witness_port(port));
+    return witness_port(port) && netif_carrier_ok(witness_port(port));
 }
 
 /* ethtool -W: sets what shall be dumped and tells how long that may be. */
 static void set_dump(void *argument)
 {
-	struct run *run = argument;
-	struct ethtool_dump request = { .flag = run->flag };
-	const struct ethtool_ops *ops = run->port->ethtool_ops;
+    struct run *run = argument;
+    struct ethtool_dump request = {.flag = run->flag};
+    const struct ethtool_ops *ops = run->port->ethtool_ops;
 
-	run->result = ops->set_dump(run->port, &request) ?:
-		      ops->get_dump_flag(run->port, &request);
-	if (!run->result)
-		run->result = request.len;
+    run->result = ops->set_dump(run->port, &request) ?: ops->get_dump_flag(run->port, &request);
+    if (!run->result)
+        run->result = request.len;
 }
 
 /* ethtool -w */
 static void get_dump(void *argument)
 {
-	struct run *run = argument;
-	struct ethtool_dump request = { .len = run->size };
+    struct run *run = argument;
+    struct ethtool_dump request = {.len = run->size};
 
-	witness_follow(run->buffer);
-	run->result = run->port->ethtool_ops->get_dump_data(run->port, &request, run->buffer);
-	witness_follow(NULL);
+    witness_follow(run->buffer);
+    run->result = run->port->ethtool_ops->get_dump_data(run->port, &request, run->buffer);
+    witness_follow(NULL);
 }
 
 void witness_ethtool_size(uint32_t flag, const struct witness_options *options,
-			  struct witness_outcome *outcome)
+                          struct witness_outcome *outcome)
 {
-	struct run run = { .port = witness_port(0), .flag = flag };
+    struct run run = {.port = witness_port(0), .flag = flag};
 
-	if (run.port)
-		start(set_dump, &run, options, outcome);
+    if (run.port)
+        start(set_dump, &run, options, outcome);
 }
 
 void witness_ethtool_dump(void *buffer, uint32_t size, const struct witness_options *options,
-			  struct witness_outcome *outcome)
+                          struct witness_outcome *outcome)
 {
-	struct run run = { .port = witness_port(0), .buffer = buffer, .size = size };
+    struct run run = {.port = witness_port(0), .buffer = buffer, .size = size};
 
-	if (run.port)
-		start(get_dump, &run, options, outcome);
+    if (run.port)
+        start(get_dump, &run, options, outcome);
 }
 
 static void remove_device(void *argument)
 {
-	witness_driver->remove(device);
+    witness_driver->remove(device);
 }
 
 void witness_remove(const struct witness_options *options, struct witness_outcome *outcome)
 {
-	struct run run = { .result = 0 };
+    struct run run = {.result = 0};
 
-	start(remove_device, &run, options, outcome);
+    start(remove_device, &run, options, outcome);
 }

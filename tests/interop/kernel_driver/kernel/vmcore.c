@@ -1,9 +1,10 @@
 /* The kernel's side of the device dump.
  *
- * Between 5.12 and at least 6.18 the driver's collector of SGE_INDIRECT follows adapter->port[0], which
- * is NULL until the probe has gone much further: each real crash kernel oopses there, whatever the card
- * does. So while the driver collects for /proc/vmcore, port[0] points at a net_device of zeros here ("not
- * running"), which gives what a driver without that defect gives. `port_without_device` leaves it out. */
+ * Between 5.12 and at least 6.18 the driver's collector of SGE_INDIRECT follows adapter->port[0],
+ * which is NULL until the probe has gone much further: each real crash kernel oopses there,
+ * whatever the card does. So while the driver collects for /proc/vmcore, port[0] points at a
+ * net_device of zeros here ("not running"), which gives what a driver without that defect gives.
+ * `port_without_device` leaves it out. */
 #include <linux/crash_dump.h>
 
 #include "kernel.h"
@@ -24,81 +25,80 @@ static unsigned int entity_now;
  * afterwards, so the header that has newly got the one and not the other is being collected. */
 static int begins(const struct cudbg_entity_hdr *entity, u8 *known)
 {
-	int begun = !*known && entity->entity_type;
+    int begun = !*known && entity->entity_type;
 
-	*known |= begun;
-	return begun && !entity->size && !entity->hdr_flags;
+    *known |= begun;
+    return begun && !entity->size && !entity->hdr_flags;
 }
 
 unsigned int witness_entity(void)
 {
-	int number;
+    int number;
 
-	for (number = 1; collecting && number <= CUDBG_MAX_ENTITY; number++)
-		if (begins(cudbg_get_entity_hdr(collecting, number), &known[number]))
-			entity_now = number;
-	return entity_now;
+    for (number = 1; collecting && number <= CUDBG_MAX_ENTITY; number++)
+        if (begins(cudbg_get_entity_hdr(collecting, number), &known[number]))
+            entity_now = number;
+    return entity_now;
 }
 
 void witness_follow(void *buffer)
 {
-	memset(known, 0, sizeof(known));
-	entity_now = 0;
-	collecting = buffer;
+    memset(known, 0, sizeof(known));
+    entity_now = 0;
+    collecting = buffer;
 }
 
 void witness_set_options(const struct witness_options *options)
 {
-	witness_options = *options;
-	elfcorehdr_addr = options->kdump ? 0 : ELFCORE_ADDR_MAX;
-	if (options->uncompressed)
-		witness_options.refused_size = CUDBG_COMPRESS_BUFF_SIZE +
-					       cudbg_get_workspace_size();
-	witness_follow(NULL);
+    witness_options = *options;
+    elfcorehdr_addr = options->kdump ? 0 : ELFCORE_ADDR_MAX;
+    if (options->uncompressed)
+        witness_options.refused_size = CUDBG_COMPRESS_BUFF_SIZE + cudbg_get_workspace_size();
+    witness_follow(NULL);
 }
 
 static int collect(struct vmcoredd_data *data, void *buffer)
 {
-	static struct net_device not_running;
-	struct adapter *adapter = container_of(data, struct adapter, vmcoredd);
-	int lent = !adapter->port[0] && !witness_options.port_without_device;
-	int result;
+    static struct net_device not_running;
+    struct adapter *adapter = container_of(data, struct adapter, vmcoredd);
+    int lent = !adapter->port[0] && !witness_options.port_without_device;
+    int result;
 
-	if (lent)
-		adapter->port[0] = &not_running;
-	witness_follow(buffer);
-	result = data->vmcoredd_callback(data, buffer);
-	witness_follow(NULL);
-	if (lent)
-		adapter->port[0] = NULL;
-	return result;
+    if (lent)
+        adapter->port[0] = &not_running;
+    witness_follow(buffer);
+    result = data->vmcoredd_callback(data, buffer);
+    witness_follow(NULL);
+    if (lent)
+        adapter->port[0] = NULL;
+    return result;
 }
 
 int vmcore_add_device_dump(struct vmcoredd_data *data)
 {
-	dump = data;
-	if (witness_options.stop_at_dump)
-		witness_end_run(WITNESS_STOPPED, "%s", data->dump_name);
-	kept = witness_allocate(data->size, PAGE_SIZE, 1);
-	return kept ? collect(data, kept) : -ENOMEM;
+    dump = data;
+    if (witness_options.stop_at_dump)
+        witness_end_run(WITNESS_STOPPED, "%s", data->dump_name);
+    kept = witness_allocate(data->size, PAGE_SIZE, 1);
+    return kept ? collect(data, kept) : -ENOMEM;
 }
 
 int witness_collect_into(void *buffer)
 {
-	return collect(dump, buffer);
+    return collect(dump, buffer);
 }
 
 uint64_t witness_dump_size(void)
 {
-	return dump ? dump->size : 0;
+    return dump ? dump->size : 0;
 }
 
 const char *witness_dump_name(void)
 {
-	return dump ? dump->dump_name : "";
+    return dump ? dump->dump_name : "";
 }
 
 const void *witness_dump_data(void)
 {
-	return kept;
+    return kept;
 }
