@@ -17,11 +17,11 @@ from vmcoredd.emu.errors import EmuError, NoSuchFault
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.oddity import Oddities
 from vmcoredd.emu.profile import Profile
+from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.silicon import faults, models
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
 from vmcoredd.emu.snapshot import Snapshot
-from vmcoredd.emu.state import State
 
 T = TypeVar("T", bound=Model)
 
@@ -55,10 +55,10 @@ class Card:
     ) -> None:
         self.profile, self.seed, self.chip = profile, seed, profile.chip
         self.memories = Memories(self.chip.memory.types, vars(profile.memory))
-        self.state = State(profile, seed, self.memories)
+        self.scenario = Scenario(profile, seed, self.memories)
         self.core = Core(self.chip, BARS, strict=strict)
         self.core.attach(self.memories)
-        memory_image.fill(self.memories, self.state.memory_map, self.state.random("memory"))
+        memory_image.fill(self.memories, self.scenario.memory_map, self.scenario.random("memory"))
         self.models: list[Model] = [kind(self) for kind in models() if self.chip in kind.chips]
         self._wire()
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None

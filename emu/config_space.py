@@ -51,7 +51,7 @@ class ConfigSpace:
         self._memory, self._card = memory, card
         self._writable = bytearray(pci.CONFIG_BYTES)
         self._clears = bytearray(pci.CONFIG_BYTES)
-        self.vpd = bytearray(vpd_image(card.profile, card.state.identity))
+        self.vpd = bytearray(vpd_image(card.profile, card.scenario.identity))
         self.vpd_looks = 0
         """Reads of the VPD's flag until it says that an access is done."""
         self._handle = ffi.new_handle(self)
@@ -138,7 +138,7 @@ class ConfigSpace:
         head = pci.ExtCapHeader(id=ExtCap.ERR, version=2, next=dsn)
         self._memory[err : err + 4] = bytes(head)
         self._memory[dsn : dsn + 4] = bytes(pci.ExtCapHeader(id=ExtCap.DSN, version=1))
-        mac = self._card.state.identity.base_mac
+        mac = self._card.scenario.identity.base_mac
         serial = mac[:3] + SERIAL_OUI_FILL + mac[3:]
         self._memory[dsn + 4 : dsn + 12] = serial[::-1]
         for status in (ERR_UNCOR_STATUS, ERR_COR_STATUS):

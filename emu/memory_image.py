@@ -10,7 +10,7 @@ from array import array
 from random import Random
 
 from vmcoredd.emu.memory import Memories
-from vmcoredd.emu.state.memory_map import MemoryMap, Region
+from vmcoredd.emu.scenario.memory_map import MemoryMap, Region
 
 PAGE = 4096
 POOL_PAGES = 64

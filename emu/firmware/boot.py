@@ -9,7 +9,7 @@ from vmcoredd.chip.devlog import Facility
 from vmcoredd.chip.firmware import PortModule
 from vmcoredd.emu.firmware import links
 from vmcoredd.emu.flash import version
-from vmcoredd.emu.state.queues import PFS
+from vmcoredd.emu.scenario.queues import PFS
 
 if TYPE_CHECKING:
     from vmcoredd.emu.firmware.firmware import Firmware
@@ -21,7 +21,7 @@ STEP = 20_000
 
 def boot(firmware: Firmware) -> None:
     """Starts the firmware, and logs how."""
-    state, random = firmware.state, firmware.card.state.random("boot log")
+    state, random = firmware.state, firmware.card.scenario.random("boot log")
     state.links = links.initial(firmware.profile)
     second = firmware.profile.card.core_clock * 1000
     state.ticks = second
@@ -36,7 +36,7 @@ Record = tuple[Facility, str, *tuple[int, ...]]
 
 
 def _story(firmware: Firmware) -> Iterator[Record]:
-    profile, state = firmware.profile, firmware.card.state
+    profile, state = firmware.profile, firmware.card.scenario
     yield Facility.CORE, "firmware 0x%08x starting", version(profile.firmware.version)
     yield Facility.CORE, "core clock %u kHz", profile.card.core_clock
     for i, memory in enumerate(firmware.card.memories):

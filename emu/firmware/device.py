@@ -108,7 +108,7 @@ def pfvf(fw: Firmware, pf: int, ask: Pfvf) -> Command:
     """What a function may use; setting it is not offered."""
     if not ask.read:
         raise Refused(Retval.EPERM, "the configuration file alone provisions functions")
-    share = fw.card.state.queues.functions[ask.pfn]
+    share = fw.card.scenario.queues.functions[ask.pfn]
     return ask.reply(
         niqflint=share.ingress_count,
         niq=share.ingress_count,

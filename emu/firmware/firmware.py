@@ -37,7 +37,7 @@ class Firmware:
         self.card, self.words, self.r = card, card.core.words, card.chip.r
         self.profile, self.chip = card.profile, card.chip
         size = self.profile.firmware.devlog_kib * KIB
-        self.log = DeviceLog(card.memories, card.state.memory_map["uP RAM"], size)
+        self.log = DeviceLog(card.memories, card.scenario.memory_map["uP RAM"], size)
         self.state = FirmwareState()
         boot.boot(self)
         self.show()

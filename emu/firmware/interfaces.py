@@ -49,7 +49,7 @@ def vi(fw: Firmware, pf: int, ask: Vi) -> Command:
     if not ask.alloc or ask.portid >= fw.profile.ports.count:
         raise Refused(Retval.EINVAL, f"port {ask.portid}")
     viid = take(fw.state.interfaces, FIRST_VIID, VIIDS, "virtual interface")
-    mac = fw.card.state.identity.mac(ask.portid)
+    mac = fw.card.scenario.identity.mac(ask.portid)
     base = (viid - FIRST_VIID) * RSS_SIZE
     fw.state.interfaces[viid] = Interface(pf, ask.portid, mac, base)
     fw.note(Facility.VI, "PF%d: interface 0x%x on port %d", pf, viid, ask.portid)
@@ -80,7 +80,7 @@ def _place(fw: Firmware, viid: int, mac: bytes, index: int) -> int:
         del macs[found]
         return found
     if index in (MacIndex.ADD_MAC, MacIndex.ADD_PERSIST_MAC):
-        first = len(fw.card.state.macs.entries)
+        first = len(fw.card.scenario.macs.entries)
         index = take(macs, first, fw.chip.mps_tcam_entries - first, "MAC entry")
     elif index >= fw.chip.mps_tcam_entries:
         raise Refused(Retval.EINVAL, f"MAC entry {index}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, Entry, Facility, Level
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.emu.memory import Memories
-from vmcoredd.emu.state.memory_map import Region
+from vmcoredd.emu.scenario.memory_map import Region
 
 KIB = 1024
 ADDRESS_UNIT = 16

@@ -24,7 +24,7 @@ L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS, ETHOFLD_TIDS = 4096, 4096, 2, 2048
 
 def _config_buffer(fw: Firmware, y: int, z: int) -> int:
     """Where a driver may put a configuration file: memory type, address in 64 KiB."""
-    offset = fw.card.state.memory_map["uP RAM"].base - fw.card.memories["edc1"].base
+    offset = fw.card.scenario.memory_map["uP RAM"].base - fw.card.memories["edc1"].base
     return MemType.EDC1 << 8 | (offset + CONFIG_UNIT) // CONFIG_UNIT
 
 
@@ -56,7 +56,7 @@ def _high_priority(first: bool) -> Value:
     """High-priority filters stand in front of the connections; a T5 has none."""
 
     def value(fw: Firmware, y: int, z: int) -> int:
-        count = fw.card.state.lookup.regions.active
+        count = fw.card.scenario.lookup.regions.active
         if not count:
             raise Refused(Retval.EINVAL, "no filters of high priority")
         return 0 if first else count - 1
@@ -68,7 +68,7 @@ def _share(name: str, *, last: bool = False) -> Value:
     """The first or last id of the queues that the Linux driver's function may use."""
 
     def value(fw: Firmware, y: int, z: int) -> int:
-        share = fw.card.state.queues.unified
+        share = fw.card.scenario.queues.unified
         first: int = getattr(share, name)
         count: int = getattr(share, f"{name}_count")
         return first + count - 1 if last else first
@@ -102,10 +102,10 @@ DEVICE: dict[Dev, Value] = {
 FUNCTION: dict[Pf, Value] = {
     Pf.CLIP_START: _fixed(0),
     Pf.CLIP_END: _fixed(CLIP_ENTRIES - 1),
-    Pf.FILTER_START: lambda fw, y, z: fw.card.state.lookup.regions.filters,
-    Pf.FILTER_END: lambda fw, y, z: fw.card.state.lookup.regions.last_filter,
-    Pf.SERVER_START: lambda fw, y, z: fw.card.state.lookup.regions.servers,
-    Pf.SERVER_END: lambda fw, y, z: fw.card.state.lookup.regions.filters - 1,
+    Pf.FILTER_START: lambda fw, y, z: fw.card.scenario.lookup.regions.filters,
+    Pf.FILTER_END: lambda fw, y, z: fw.card.scenario.lookup.regions.last_filter,
+    Pf.SERVER_START: lambda fw, y, z: fw.card.scenario.lookup.regions.servers,
+    Pf.SERVER_END: lambda fw, y, z: fw.card.scenario.lookup.regions.filters - 1,
     Pf.L2T_START: _fixed(0),
     Pf.L2T_END: _fixed(L2T_ENTRIES - 1),
     Pf.IQFLINT_START: _share("ingress"),

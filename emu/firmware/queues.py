@@ -13,14 +13,14 @@ NO_QUEUE = 0xFFFF
 
 
 def _ingress(fw: Firmware, queue: Queue) -> int:
-    share = fw.card.state.queues.functions[queue.pf]
+    share = fw.card.scenario.queues.functions[queue.pf]
     number = take(fw.state.ingress, share.ingress, share.ingress_count, "ingress queue")
     fw.state.ingress[number] = queue
     return number
 
 
 def _egress(fw: Firmware, queue: Queue) -> int:
-    share = fw.card.state.queues.functions[queue.pf]
+    share = fw.card.scenario.queues.functions[queue.pf]
     number = take(fw.state.egress, share.egress, share.egress_count, "egress queue")
     fw.state.egress[number] = queue
     return number

@@ -11,7 +11,7 @@ new block edits no list. A model says what words there are and what they do:
             self.words.plain(self.r.TP_PC_CONFIG, 0x40000)
             self.ports.request(self.r.TP_MTU_TABLE, self.mtus, tag=0xFF000000, mask=0xFF,
                                shift=24, keep=0xFFFFFF)
-            self.mtus.fill(0, self.state.mtus)        # from the card's one consistent state
+            self.mtus.fill(0, self.scenario.mtus)        # from the card's one consistent state
 
         @writes("TP_CMM_TCB_BASE")                    # behaviour that no table can express
         def moved(self, element: int, value: int) -> int | None:
@@ -22,7 +22,7 @@ new block edits no list. A model says what words there are and what they do:
             self.mtus.fill(0, [0] * 16)
 
 What a model has: `self.card`, `self.chip` and `self.r` (its registers; a misspelt name is an
-error at once), `self.state` (emu/state: from profile and seed), `self.words` (emu/words.py),
+error at once), `self.scenario` (emu/scenario: from profile and seed), `self.words` (emu/words.py),
 `self.ports` (emu/ports.py), `self.core` (emu/core.py: hooks, windows), `self.memories`.
 
 Words. Before any model speaks, described registers are stored words: those of register dumps may

@@ -5,8 +5,8 @@ from __future__ import annotations
 from vmcoredd.chip import Register
 from vmcoredd.chip.cim import INBOUND_WORDS, OUTBOUND, QUEUE_UNIT_BYTES, THRESHOLD_UNIT, Queue
 from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.scenario.cim_queues import MEMORY_WORDS, CimQueue
 from vmcoredd.emu.silicon.model import Model, fault
-from vmcoredd.emu.state.cim_queues import MEMORY_WORDS, CimQueue
 
 CIM_WORDS = 0x5000 // 4
 """Up to behind the last address the driver asks for (T6: 0x4c74)."""
@@ -49,7 +49,7 @@ class Queues(Model):
         self.outbound = self.words.table("cim_obq", rows=MEMORY_WORDS)
 
     def wire(self) -> None:
-        r, queues = self.r, self.state.cim_queues
+        r, queues = self.r, self.scenario.cim_queues
         ref, ctrl = r.CIM_QUEUE_CONFIG_REF, r.CIM_QUEUE_CONFIG_CTRL
         for queue in (*queues.inbound, *queues.outbound):
             self.configs.words[self._select(queue.queue)] = self._config(queue)

@@ -28,7 +28,7 @@ class ProcessorLa(Model):
         return self.r.UP_UP_DBG_LA_CFG
 
     def wire(self) -> None:
-        random = self.state.random("cim_la")
+        random = self.scenario.random("cim_la")
         self.trace.fill(0, [random.getrandbits(32) for _ in range(POINTERS)])
         config = self.config
         self.ports.add(
@@ -67,12 +67,12 @@ class InterfaceLa(Model):
         self._connect(r.CIM_PI_LA_DEBUGDATA, self.traces["pi_la"], "PILADbgRdPtr")
         self._connect(r.CIM_PO_LA_MADEBUGDATA, self.traces["po_la_ma"], "POLADbgRdPtr")
         self._connect(r.CIM_PI_LA_MADEBUGDATA, self.traces["pi_la_ma"], "PILADbgRdPtr")
-        entry = 8 * self.state.random("cim_debugsts").randrange(LA_WORDS // 8)
+        entry = 8 * self.scenario.random("cim_debugsts").randrange(LA_WORDS // 8)
         status = r.CIM_DEBUGSTS
         self.words.read_only(status, status.of(POLADbgWrPtr=entry, PILADbgWrPtr=entry))
 
     def _connect(self, data: Register, trace: Space, pointer: str) -> None:
-        random = self.state.random(trace.name)
+        random = self.scenario.random(trace.name)
         trace.fill(0, [random.getrandbits(32) for _ in range(LA_WORDS)])
         config = self.r.CIM_DEBUGCFG
         self.ports.add(config, trace, Index.field(config, pointer), data)

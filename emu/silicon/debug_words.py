@@ -24,7 +24,7 @@ class DebugWords(Model):
         for ranges in self.groups:
             port, data = self.r[ranges[0].port], self.r[ranges[0].data]
             space = self.words.space(ranges[0].space)
-            random = self.state.random(space.name)
+            random = self.scenario.random(space.name)
             for index in (index for item in ranges for index in item.indices):
                 place = self.r.at(index, space.name)
                 width = sum(field.width for field in place.register.fields) if place else 0

@@ -69,7 +69,7 @@ class Model:
 
     def __init__(self, card: Card) -> None:
         self.card = card
-        self.core, self.state, self.memories = card.core, card.state, card.memories
+        self.core, self.scenario, self.memories = card.core, card.scenario, card.memories
         self.words, self.ports = card.core.words, card.core.ports
         self.chip, self.r = card.chip, card.chip.r
 

@@ -17,8 +17,8 @@ class PageTables(Model):
     """Four tables in the CIM's own address space; the last has an entry for each page."""
 
     def wire(self) -> None:
-        region, space = self.state.memory_map["uP RAM"], self.words.space("cim")
-        random = self.state.random("pbt")
+        region, space = self.scenario.memory_map["uP RAM"], self.words.space("cim")
+        random = self.scenario.random("pbt")
         pages = range(region.base, region.base + region.size, PAGE_BYTES)
         for table in PBT_TABLES[:-1]:
             chosen = [random.choice(pages) | IN_USE for _ in range(table.words)]

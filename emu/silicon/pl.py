@@ -18,7 +18,7 @@ class Pl(Model):
     def wire(self) -> None:
         r, words = self.r, self.words
         words.fields(r.PL_WHOAMI, SourcePF=PF)
-        words.read_only(r.PL_REV, r.PL_REV.of(Rev=self.state.profile.card.revision))
+        words.read_only(r.PL_REV, r.PL_REV.of(Rev=self.scenario.profile.card.revision))
         for register in (r.PL_INT_ENABLE, r.PL_PERR_ENABLE, r.PL_INT_MAP0, r.PL_PF_INT_ENABLE):
             words.plain(register)
         self._own_view()

@@ -53,7 +53,7 @@ class PayloadMemory(Model):
 
     def _fill(self, name: str, side: Side) -> None:
         """Counters that grow together: every command moves some hundreds of bytes."""
-        random = self.state.random(f"pm_{name}")
+        random = self.scenario.random(f"pm_{name}")
         for row in range(1, COUNTERS):
             count = random.randrange(1 << 16, 1 << 24)
             total = count * random.randrange(64, 1500)

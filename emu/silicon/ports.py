@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip.memory import PageCounts
+from vmcoredd.emu.scenario.traffic import Direction, PortTraffic
 from vmcoredd.emu.silicon.model import Model
-from vmcoredd.emu.state.traffic import Direction, PortTraffic
 
 SIZE_CLASSES = (
     "64B",
@@ -17,7 +17,7 @@ SIZE_CLASSES = (
     "1024B_1518B",
     "1519B_MAX",
 )
-"""The counters of emu.state.traffic.SIZES."""
+"""The counters of emu.scenario.traffic.SIZES."""
 PAGES = 256
 """Buffer pages of each group."""
 
@@ -26,18 +26,18 @@ class NetworkPorts(Model):
     """Registers of the packet switch (MPS) that tell of its ports."""
 
     def wire(self) -> None:
-        count = self.state.profile.ports.count
+        count = self.scenario.profile.ports.count
         register = self.r.MPS_CMN_CTL
         self.words.plain(register, register.of(NumPorts=(count - 1).bit_length()))
         for pages in (self.chip.memory.port_pages, self.chip.memory.loopback_pages):
             self._pages(pages)
-        for port, traffic in enumerate(self.state.traffic.ports):
+        for port, traffic in enumerate(self.scenario.traffic.ports):
             self._addresses(port)
             for name, value in _counters(traffic):
                 self._count(name, port, value)
 
     def _pages(self, pages: PageCounts) -> None:
-        random = self.state.random(pages.register)
+        random = self.scenario.random(pages.register)
         register = self.r[pages.register]
         space, first = self.words.where(register)
         for group in range(pages.words):
@@ -46,7 +46,7 @@ class NetworkPorts(Model):
 
     def _addresses(self, port: int) -> None:
         """The address the port sends pause frames from."""
-        mac = int.from_bytes(self.state.identity.mac(port), "big")
+        mac = int.from_bytes(self.scenario.identity.mac(port), "big")
         self.words.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, mac & 0xFFFFFFFF, port)
         self.words.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_H, mac >> 32, port)
 

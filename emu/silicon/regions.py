@@ -1,14 +1,14 @@
 """The registers that say where the regions of adapter memory lie, in whichever block they stand.
 
-MEMINFO reads them all; `emu.state.memory_map` is where the regions come from.
+MEMINFO reads them all; `emu.scenario.memory_map` is where the regions come from.
 """
 
 from __future__ import annotations
 
 from vmcoredd.chip.memory import REGIONS
 from vmcoredd.chip.memory import Region as Description
+from vmcoredd.emu.scenario.memory_map import Region
 from vmcoredd.emu.silicon.model import Model, fault
-from vmcoredd.emu.state.memory_map import Region
 
 FIRMWARE = {
     "uP RAM": ("CIM_SDRAM_BASE_ADDR", "CIM_SDRAM_ADDR_SIZE"),
@@ -30,7 +30,7 @@ class MemoryRegions(Model):
     """Bases, limits, and how much of what is free."""
 
     def wire(self) -> None:
-        regions = self.state.memory_map
+        regions = self.scenario.memory_map
         for description in REGIONS:
             if description.base:
                 self._place(description, regions[description.name])
@@ -59,12 +59,12 @@ class MemoryRegions(Model):
         fields = {description.max_page_field: count, channels: value}
         self.words.plain(maximum, maximum.of(**fields))
         register, field = FREE_PAGES[region.name]
-        used = self.state.random(region.name).randrange(count // 2 or 1)
+        used = self.scenario.random(region.name).randrange(count // 2 or 1)
         self.words.fields(self.r[register], **{field: count - used})
 
     def _pstructs(self, region: Region) -> None:
         count = region.size // PSTRUCT_BYTES
-        used = self.state.random("pstructs").randrange(count // 8 or 1)
+        used = self.scenario.random("pstructs").randrange(count // 8 or 1)
         self.words.plain(self.r.TP_CMM_MM_MAX_PSTRUCT, count)
         self.words.set(self.r.TP_FLM_FREE_PS_CNT, count - used)
 

@@ -87,7 +87,7 @@ class SerialFlash(Model):
     """SF_OP and SF_DATA."""
 
     def make(self) -> None:
-        profile = self.state.profile
+        profile = self.scenario.profile
         jedec = profile.flash.id
         size = flash_bytes(jedec) or ASSUMED_BYTES
         self.flash_chip = Chip(jedec, programmed(size, self.chip, profile.firmware))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from vmcoredd.chip.context import WORDS, ContextType, encode, fields
 from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Ingress
 from vmcoredd.emu.silicon.model import Model, fault
-from vmcoredd.emu.state.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Ingress
 
 QUEUES = 1 << 13
 """Contexts of each kind that the card has room for."""
@@ -42,7 +42,7 @@ class Contexts(Model):
         self._cache_pointers()
 
     def _contexts(self) -> Iterator[tuple[ContextType, int, tuple[int, ...]]]:
-        queues = self.state.queues
+        queues = self.scenario.queues
         for received in queues.ingress:
             yield ContextType.INGRESS, received.id, self._ingress(received)
         for sent in queues.egress:
@@ -104,7 +104,7 @@ class Contexts(Model):
     def _to_memory(self, kind: ContextType, queue: int, words: tuple[int, ...]) -> None:
         """In memory, each pair of words stands with its highest byte first (cudbg_lib.c swaps)."""
         if kind in IN_MEMORY:
-            region = self.state.memory_map[IN_MEMORY[kind]]
+            region = self.scenario.memory_map[IN_MEMORY[kind]]
             data = b"".join(word.to_bytes(4, "little") for word in words)
             swapped = b"".join(data[at : at + 8][::-1] for at in range(0, len(data), 8))
             if (queue + 1) * len(data) <= region.size:
@@ -112,8 +112,8 @@ class Contexts(Model):
 
     def _cache_pointers(self) -> None:
         """The next buffers of each free list, as the free list manager keeps them (assumed)."""
-        region, random = self.state.memory_map["FLM cache"], self.state.random("flm cache")
-        for queue in self.state.queues.free_lists:
+        region, random = self.scenario.memory_map["FLM cache"], self.scenario.random("flm cache")
+        for queue in self.scenario.queues.free_lists:
             buffers = (random.randrange(1 << 20, 1 << 24) << 12 for _ in range(CACHED_POINTERS))
             data = b"".join(address.to_bytes(BYTES_OF_POINTER, "big") for address in buffers)
             self.memories.write(region.base + (queue.flm or 0) * len(data), data)

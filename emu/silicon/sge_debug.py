@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vmcoredd.chip.sge import DEBUG_INDICES
 from vmcoredd.emu.ports import Index
+from vmcoredd.emu.scenario.queues import Function
 from vmcoredd.emu.silicon.model import Model
-from vmcoredd.emu.state.queues import Function
 
 
 class DebugWords(Model):
@@ -18,7 +18,7 @@ class DebugWords(Model):
         }
 
     def wire(self) -> None:
-        index, random = self.r.SGE_DEBUG_INDEX, self.state.random("sge debug")
+        index, random = self.r.SGE_DEBUG_INDEX, self.scenario.random("sge debug")
         for half, table in self.halves.items():
             self.ports.index(index, self.r[f"SGE_DEBUG_DATA_{half}"], table, DEBUG_INDICES - 1)
             for i in range(DEBUG_INDICES):
@@ -43,7 +43,7 @@ class QueueBases(Model):
         index, first = self.r.SGE_QBASE_INDEX, self.r.SGE_QBASE_MAP0
         rows = self.table.count // 4
         self.ports.add(index, self.table, Index(index, rows - 1), first, width=4)
-        for number, function in enumerate(self.state.queues.functions):
+        for number, function in enumerate(self.scenario.queues.functions):
             vf = function.vf
             row = number if vf is None else self.chip.sge.qbase_first_vf + vf
             self.table.fill(4 * row, self._maps(function))

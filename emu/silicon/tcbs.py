@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from vmcoredd.chip import tcb
+from vmcoredd.emu.scenario.tids import Connection, Filter
 from vmcoredd.emu.silicon.model import Model
-from vmcoredd.emu.state.tids import Connection, Filter
 
 HASH_ENTRY_BYTES = 64
 TUPLE_WORDS = 11
@@ -17,21 +17,21 @@ class ControlBlocks(Model):
     """A TCB for each connection and filter, as far as the region in memory goes."""
 
     def wire(self) -> None:
-        random = self.state.random("tcbs")
-        for connection in self.state.lookup.connections:
+        random = self.scenario.random("tcbs")
+        for connection in self.scenario.lookup.connections:
             self._put(connection.tid, self._connection(connection, random))
-        for item in self.state.lookup.filters:
+        for item in self.scenario.lookup.filters:
             self._put(item.tid, self._filter(item))
 
     def _put(self, tid: int, block: bytes) -> None:
-        region = self.state.memory_map["TCBs"]
+        region = self.scenario.memory_map["TCBs"]
         if (tid + 1) * tcb.BYTES <= region.size:
             self.memories.write(region.base + tid * tcb.BYTES, block)
 
     def _connection(self, connection: Connection, random: Random) -> bytes:
         """Somewhere in its sequence space, with up to 64 KiB on the way."""
         flying, window = random.randrange(1 << 16), random.randrange(1 << 14, 1 << 20)
-        queues = self.state.queues.received(connection.port)
+        queues = self.scenario.queues.received(connection.port)
         return tcb.encode(
             tcb.TCP,
             t_state=connection.state,
@@ -60,7 +60,7 @@ class ControlBlocks(Model):
         if item.queue is None:
             action = {"drop": 1}
         else:
-            queue = self.state.queues.received(item.port)[item.queue]
+            queue = self.scenario.queues.received(item.port)[item.queue]
             action = {"direct_steer": 1, "rss_info": queue.id}
         counts = {"packet_count": item.packets, "byte_count": item.octets}
         return tcb.encode(tcb.FILTER, non_offload=1, **action, **counts)
@@ -70,7 +70,7 @@ class HashTable(Model):
     """The entries of connections beyond the TCAM, as far as the region in memory goes."""
 
     def wire(self) -> None:
-        lookup, region = self.state.lookup, self.state.memory_map["LE hash"]
+        lookup, region = self.scenario.lookup, self.scenario.memory_map["LE hash"]
         for connection in lookup.connections:
             start = (connection.tid - lookup.regions.hash_base) * HASH_ENTRY_BYTES
             if 0 <= start <= region.size - HASH_ENTRY_BYTES:

@@ -51,7 +51,7 @@ class TpRegisters(Model):
                 self.words.fields(self.r[name], **fields)
 
     def _observe(self) -> None:
-        random = self.state.random("tp_pio")
+        random = self.scenario.random("tp_pio")
         for register in self._in(self.pio):
             if register.name.startswith(COUNTED):
                 mask = register.mask(*(field.name for field in register.fields)) or 0xFFFFFFFF
@@ -59,19 +59,19 @@ class TpRegisters(Model):
 
     def _keys(self) -> None:
         """The RSS key: ten words."""
-        random = self.state.random("rss key")
+        random = self.scenario.random("rss key")
         for number in range(10):
             self.words.set(self.r[f"TP_RSS_SECRET_KEY{number}"], random.getrandbits(32))
 
     def _schedule(self) -> None:
         """Rates and pauses of the modulation schedulers; two queues share a word."""
-        random = self.state.random("tp_tm_pio")
+        random = self.scenario.random("tp_tm_pio")
         for register in self._in(self.timers):
             self.words.set(register, random.choice((0, 0, random.getrandbits(32) & 0x0FFF0FFF)))
 
     def _count(self) -> None:
         """Counters: drops and errors per port, TCP segments."""
-        traffic = self.state.traffic
+        traffic = self.scenario.traffic
         for port, passed in enumerate(traffic.ports):
             self._mib(f"TP_MIB_MAC_IN_ERR_{port}", passed.received.errors)
             self._mib(f"TP_MIB_TNL_CNG_DROP_{port}", passed.received.drops)

@@ -22,7 +22,7 @@ class TpLa(Model):
         return self.r.TP_DBG_LA_CONFIG
 
     def wire(self) -> None:
-        random, config = self.state.random("tp_la"), self.config
+        random, config = self.scenario.random("tp_la"), self.config
         self.trace.fill(0, [random.getrandbits(32) for _ in range(2 * LA_ENTRIES)])
         pointer = Index.field(config, "DbgLaRptr")
         self.ports.add(config, self.trace, pointer, self.r.TP_DBG_LA_DATAL, width=2)

@@ -6,9 +6,9 @@ from vmcoredd.chip import Register
 from vmcoredd.chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, PACE_TABLE, RSS_REQUEST
 from vmcoredd.chip.tp import RequestTable as Layout
 from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.scenario import tcp
 from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.space import Space
-from vmcoredd.emu.state import tcp
 
 HALF_WORD = 0xFFFF
 INCREMENT_BITS = 13
@@ -44,7 +44,7 @@ class RequestTables(Model):
         self.mtus.fill(0, [mtu.of(MTUWidth=tcp.mtu_width(n), MTUValue=n) for n in tcp.MTUS])
         windows = range(CONGESTION_WINDOWS)
         self.increments.fill(0, [_row(mtu, window) for mtu in tcp.MTUS for window in windows])
-        random = self.state.random("pace")
+        random = self.scenario.random("pace")
         self.paces.fill(0, [random.choice((0, 50, 100, 500, 1000)) for _ in range(PACE_TABLE.rows)])
 
 
@@ -70,7 +70,7 @@ class RssTable(Model):
             self.table, self.rows, tag=RSS_REQUEST, mask=rows - 1, shift=shift, keep=queues
         )
         self.ports.done(self.table, set_=self.table.mask("LkpTblRowVld"))
-        entries = self.state.queues.rss_entries
+        entries = self.scenario.queues.rss_entries
         pairs = zip(entries[::2], entries[1::2], strict=True)
         self.rows.fill(0, [self.table.of(LkpTblQueue0=q, LkpTblQueue1=p) for q, p in pairs])
 
@@ -95,7 +95,7 @@ class RssVfs(Model):
 
     def _fill(self) -> None:
         """Hashing as the firmware leaves it: by addresses and ports, each function its own key."""
-        random, config = self.state.random("rss vf"), self.r.TP_RSS_VFH_CONFIG
+        random, config = self.scenario.random("rss vf"), self.r.TP_RSS_VFH_CONFIG
         for vf in range(self.chip.rss_vfs):
             hashing = config.of(
                 VFIP6FOURTUPEN=1, VFIP4FOURTUPEN=1, VFIP6TWOTUPEN=1, VFIP4TWOTUPEN=1

@@ -38,5 +38,5 @@ class Timers(Model):
 
     def _timer(self, register: Register, milliseconds: int, shift: int) -> None:
         """The core clock is in kHz."""
-        ticks = milliseconds * self.state.profile.card.core_clock >> shift
+        ticks = milliseconds * self.scenario.profile.card.core_clock >> shift
         self.words.plain(register, ticks)

@@ -17,7 +17,7 @@ class UlpRxLa(Model):
     def wire(self) -> None:
         r = self.r
         self.trace.fill(0, self._words())
-        wrptr = self.state.random("ulp_rx_la pointer").randrange(ULPRX_TRACE_WORDS)
+        wrptr = self.scenario.random("ulp_rx_la pointer").randrange(ULPRX_TRACE_WORDS)
         self.wrptr.fill(0, [wrptr] * ULPRX_TRACES)
         trace, word = Index(r.ULP_RX_LA_CTL, 7), Index(r.ULP_RX_LA_RDPTR, ULPRX_TRACE_WORDS - 1)
         rows = [word, trace._replace(scale=ULPRX_TRACE_WORDS)]
@@ -27,7 +27,7 @@ class UlpRxLa(Model):
 
     def _words(self) -> list[int]:
         """Trace after trace: PCMD low and high, type, message, four words of data (assumed)."""
-        random = self.state.random("ulp_rx_la")
+        random = self.scenario.random("ulp_rx_la")
         traces: list[list[int]] = [[] for _ in range(ULPRX_TRACES)]
         for _ in range(ULPRX_TRACE_WORDS):
             pcmd = random.randrange(1 << 40)

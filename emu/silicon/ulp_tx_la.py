@@ -19,7 +19,7 @@ class UlpTxLa(Model):
         ]
 
     def wire(self) -> None:
-        random = self.state.random("ulp_tx_la")
+        random = self.scenario.random("ulp_tx_la")
         for i, trace in enumerate(self.traces):
             trace.fill(0, [random.getrandbits(32) for _ in range(ULPTX_READS)])
             rdptr = self.r[f"ULP_TX_LA_RDPTR_{i}"]
@@ -33,7 +33,7 @@ class UlpTxAsicDebug(Model):
     """Each strobe latches the next of 128 sets of debug words (assumed: no source describes it)."""
 
     def make(self) -> None:
-        random = self.state.random("ulp_tx_asic_debug")
+        random = self.scenario.random("ulp_tx_asic_debug")
         self.sets = [
             [random.getrandbits(32) for _ in range(ASIC_WORDS)] for _ in range(ULPTX_ASIC_READS)
         ]

@@ -103,7 +103,7 @@ def test_a_cards_queues_are_as_large_as_its_profile_says(units: int) -> None:
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 def test_what_a_queue_holds_is_what_its_state_says(chip: Chip) -> None:
     made = collected(chip)
-    queues = made.card.state.cim_queues
+    queues = made.card.scenario.cim_queues
     for names, prefix, found in (
         (INBOUND, "IBQ", queues.inbound),
         (OUTBOUND, "OBQ", queues.outbound),

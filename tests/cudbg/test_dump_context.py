@@ -49,7 +49,7 @@ def meminfo_accesses(chip: Chip) -> int:
 @pytest.mark.parametrize("per_port", [1, 16])
 def test_every_queue_is_found_with_its_ring(chip: Chip, per_port: int) -> None:
     card = card_of(chip, per_port=per_port)
-    found, queues = dumped(card), card.state.queues
+    found, queues = dumped(card), card.scenario.queues
     ingress = rows(found, "ingress contexts")
     assert ingress.keys() == {queue.id for queue in queues.ingress}
     for queue in queues.ingress:
@@ -73,17 +73,17 @@ def test_every_free_list_is_followed_by_its_congestion_context(chip: Chip) -> No
     card = card_of(chip)
     dump = dumped(card)
     found = [(r.cntxt_type, r.cntxt_id) for r in records(dump) if any(bytes(r))]
-    lists = [queue.flm for queue in card.state.queues.free_lists]
+    lists = [queue.flm for queue in card.scenario.queues.free_lists]
     pairs = [(kind, flm) for flm in lists for kind in (ContextType.FLM, ContextType.CNM)]
     assert found[-len(pairs) :] == pairs
     shown = rows(dump, "free list contexts")
-    assert all(shown[queue.flm]["EQid"] == queue.id for queue in card.state.queues.free_lists)
+    assert all(shown[queue.flm]["EQid"] == queue.id for queue in card.scenario.queues.free_lists)
 
 
 @CHIPS
 def test_it_makes_the_kernels_accesses(chip: Chip) -> None:
     card = card_of(chip)
-    contexts = 2 * 256 + FREE_LISTS + len(card.state.queues.free_lists)
+    contexts = 2 * 256 + FREE_LISTS + len(card.scenario.queues.free_lists)
     sizes = 2 * (meminfo_accesses(chip) + 1)
     total = dumped(card).entity("DUMP_CONTEXT").counts.total
     assert total == sizes + PER_CONTEXT * contexts
@@ -92,7 +92,7 @@ def test_it_makes_the_kernels_accesses(chip: Chip) -> None:
 @CHIPS
 def test_its_size_follows_from_the_regions_and_the_free_lists(chip: Chip) -> None:
     card = card_of(chip)
-    regions = [card.state.memory_map[name].size for name in ("DBQ contexts", "IMSG contexts")]
+    regions = [card.scenario.memory_map[name].size for name in ("DBQ contexts", "IMSG contexts")]
     expected = sum(size // 24 for size in regions) + FREE_LISTS
     assert dumped(card).entity("DUMP_CONTEXT").raw_bytes == SIZE * expected
 
@@ -107,7 +107,7 @@ def test_what_was_read_after_the_last_valid_context_stands_behind_it(chip: Chip)
     kept = [record for record in records(found) if any(bytes(record))]
     assert list(kept[-1].data) == list(invalid)
     assert (kept[-1].cntxt_type, kept[-1].cntxt_id) == (0, 0)
-    assert rows(found, "egress contexts").keys() == {q.id for q in card.state.queues.egress}
+    assert rows(found, "egress contexts").keys() == {q.id for q in card.scenario.queues.egress}
 
 
 @CHIPS
@@ -160,7 +160,7 @@ def test_without_memory_it_is_not_found(chip: Chip) -> None:
 def test_every_field_of_a_context_is_shown(chip: Chip) -> None:
     card = card_of(chip)
     table = next(p for p in dumped(card).dump.decode("DUMP_CONTEXT") if p.title == "every field")
-    queue = card.state.queues.events
+    queue = card.scenario.queues.events
     shown = {row[2]: row[4] for row in table.rows if row[:2] == ["ingress", queue.id]}
     assert shown["BaseAddress"] == f"{queue.address:#x}"
     assert shown["QueueEntrySize"] == "64 bytes"

@@ -27,7 +27,7 @@ def test_a_region_is_where_the_card_has_it(chip: Chip) -> None:
     regions = {region.name: region for region in shown(made, "MC0").regions}
     start = made.card.memories["mc0"].base
     for name in ("TCBs", "Pstructs", "PBL region"):
-        expected = made.card.state.memory_map[name]
+        expected = made.card.scenario.memory_map[name]
         assert regions[name].start == expected.base - start
         assert regions[name].end == expected.base - start + expected.size
 

@@ -57,7 +57,7 @@ def test_a_row_that_is_not_valid_at_the_fifth_read_ends_the_entity() -> None:
 def test_each_port_has_a_slice_with_its_own_receive_queues(chip: Chip) -> None:
     made = collected(chip)
     table = [row[f"+{i}"] for row in made.table("RSS") for i in range(8)]
-    queues = made.card.state.queues
+    queues = made.card.scenario.queues
     for port in range(made.card.profile.ports.count):
         slice_ = table[128 * port : 128 * (port + 1)]
         assert set(slice_) == {queue.id for queue in queues.received(port)}

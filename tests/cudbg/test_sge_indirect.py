@@ -53,7 +53,7 @@ def test_a_t6_shows_where_each_functions_queues_begin() -> None:
     assert words[-1] == 256
     table = list(found.dump.decode("SGE_INDIRECT"))[-1].json()
     bases = {row["function"]: row for row in table["rows"]}
-    used = [function for function in card.state.queues.functions if function.egress_count]
+    used = [function for function in card.scenario.queues.functions if function.egress_count]
     assert list(bases) == [function.name for function in used]
     for function in used:
         assert bases[function.name]["egress 0 base"] == function.egress

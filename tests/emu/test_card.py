@@ -31,14 +31,14 @@ def test_two_cards_of_one_seed_are_equal(name: str) -> None:
 def test_cards_of_different_seeds_differ() -> None:
     cards = [Card.load("t62100-cr", seed=seed) for seed in range(3)]
     assert len({fingerprint(card) for card in cards}) == 3
-    assert len({card.state.identity.base_mac for card in cards}) == 3
+    assert len({card.scenario.identity.base_mac for card in cards}) == 3
 
 
 def test_the_bytes_of_a_seed_are_the_same_everywhere() -> None:
     """Of a part of the state that nothing else depends on: a change here changes every card."""
     card = Card.load("t62100-cr", seed=0)
-    assert card.state.identity.serial == "PT51136400"
-    assert card.state.identity.base_mac.hex() == "000743c890d0"
+    assert card.scenario.identity.serial == "PT51136400"
+    assert card.scenario.identity.base_mac.hex() == "000743c890d0"
 
 
 @pytest.mark.parametrize("name", profiles())

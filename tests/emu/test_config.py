@@ -100,7 +100,7 @@ def test_the_vpd_parses_as_the_driver_does(card: Card) -> None:
         at += 3 + size
     assert set(vpd.REQUIRED) <= set(fields)
     assert fields["PN"][1].strip() == b"110-1202-30"
-    assert bytes.fromhex(fields["NA"][1].decode()) == card.state.identity.base_mac
+    assert bytes.fromhex(fields["NA"][1].decode()) == card.scenario.identity.base_mac
     assert sum(image[: fields["RV"][0] + 1]) & 0xFF == 0
     assert image[end] == vpd.TAG_END
 

@@ -178,7 +178,7 @@ def test_parameters_have_the_values_of_the_profile(card: Card, mail: Mailbox) ->
     assert value(mail, Dev.PORTVEC) == 0b11
     assert value(mail, Dev.FWREV) == 0x011B0500
     assert value(mail, Pf.EQ_START) < value(mail, Pf.EQ_END)
-    assert value(mail, Pf.FILTER_START) == card.state.lookup.regions.filters
+    assert value(mail, Pf.FILTER_START) == card.scenario.lookup.regions.filters
 
 
 def test_the_filter_mode_is_that_of_the_register(card: Card, mail: Mailbox) -> None:
@@ -274,7 +274,7 @@ def test_a_link_is_not_set_to_what_the_port_cannot_do(mail: Mailbox) -> None:
 
 def test_an_interface_has_the_mac_of_its_port(card: Card, mail: Mailbox) -> None:
     answer = mail.do(Vi(alloc=1, exec=1, portid=1))
-    assert bytes(answer.mac) == card.state.identity.mac(1)
+    assert bytes(answer.mac) == card.scenario.identity.mac(1)
     assert answer.rsssize == 128
     mail.do(ViEnable(viid=answer.viid, ien=1, een=1))
     mail.do(ViRxmode(viid=answer.viid, mtu=9000, promiscen=1))
@@ -290,9 +290,9 @@ def test_addresses_get_entries_of_the_table(card: Card, mail: Mailbox) -> None:
     viid = mail.do(Vi(alloc=1, portid=0)).viid
     ask = ViMacExact(viid=viid)
     ask.exact[0].valid, ask.exact[0].idx = 1, MacIndex.ADD_PERSIST_MAC
-    ask.exact[0].macaddr[:] = list(card.state.identity.mac(0))
+    ask.exact[0].macaddr[:] = list(card.scenario.identity.mac(0))
     index = mail.do(ask).exact[0].idx
-    assert len(card.state.macs.entries) <= index < card.chip.mps_tcam_entries
+    assert len(card.scenario.macs.entries) <= index < card.chip.mps_tcam_entries
     ask.exact[0].idx = MacIndex.MAC_BASED_FREE
     assert mail.do(ask).exact[0].idx == index
     assert mail.call(ask).retval == Retval.ENOENT

@@ -10,7 +10,7 @@ import pytest
 from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.context import ContextType, fields
-from vmcoredd.emu.state.queues import Queues
+from vmcoredd.emu.scenario.queues import Queues
 
 CARDS = {T5: "t520-cr", T6: "t62100-cr"}
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
@@ -27,7 +27,7 @@ def seen(chip: Chip) -> emu.Card:
 
 
 def queues_of(card: emu.Card) -> Queues:
-    return card.state.queues
+    return card.scenario.queues
 
 
 def asked(card: emu.Card, kind: ContextType, queue: int) -> list[int]:
@@ -86,7 +86,7 @@ def test_a_queue_that_is_not_in_use_has_no_valid_context(chip: Chip) -> None:
 @CHIPS
 def test_contexts_are_in_memory_too_with_each_pair_of_words_reversed(chip: Chip) -> None:
     card = seen(chip)
-    base = card.state.memory_map["IMSG contexts"].base
+    base = card.scenario.memory_map["IMSG contexts"].base
     queue = queues_of(card).events.id
     words = asked(card, ContextType.INGRESS, queue)
     stored = card.memories.read(base + 24 * queue, 24)

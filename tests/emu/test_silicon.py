@@ -78,7 +78,7 @@ def test_host_memory_is_enabled_where_there_is_some() -> None:
 
 
 def test_every_region_lies_in_memory_and_apart_from_the_others(card: Card) -> None:
-    regions = sorted(card.state.memory_map, key=lambda region: region.base)
+    regions = sorted(card.scenario.memory_map, key=lambda region: region.base)
     for one, following in pairwise(regions):
         assert one.last < following.base
     assert regions[-1].last < card.memories.end
@@ -88,15 +88,15 @@ def test_every_region_lies_in_memory_and_apart_from_the_others(card: Card) -> No
 @pytest.mark.parametrize("edc", [1, 2, 8])
 def test_regions_fit_memories_of_any_size(edc: int, mc0: int) -> None:
     card = Card.load("t520-cr", memory={"edc0": edc, "edc1": edc, "mc0": mc0})
-    bases = [region.base for region in card.state.memory_map]
+    bases = [region.base for region in card.scenario.memory_map]
     assert len(set(bases)) == len(bases)
-    assert max(region.last for region in card.state.memory_map) < card.memories.end
+    assert max(region.last for region in card.scenario.memory_map) < card.memories.end
 
 
 def test_the_registers_say_where_regions_are(card: Card) -> None:
     for description in REGIONS:
         if description.base:
-            region = card.state.memory_map[description.name]
+            region = card.scenario.memory_map[description.name]
             assert card.read(card.chip.r[description.base]) == region.base
         if description.limit:
             assert card.read(card.chip.r[description.limit]) == region.last
@@ -108,7 +108,7 @@ def test_payload_regions_are_made_of_pages(card: Card) -> None:
         pages = r[f"TP_PMM_{side}_MAX_PAGE"]
         count = pages.get(card.read(pages), f"PM{side}MaxPage")
         size = card.read(r[f"TP_PMM_{side}_PAGE_SIZE"])
-        assert 0 < count * size <= card.state.memory_map[region].size
+        assert 0 < count * size <= card.scenario.memory_map[region].size
 
 
 def test_contexts_can_lose_their_bases() -> None:
@@ -123,18 +123,18 @@ def test_contexts_can_lose_their_bases() -> None:
 
 def test_queues_have_place_and_size(card: Card) -> None:
     ctrl = card.chip.r.CIM_QUEUE_CONFIG_CTRL
-    for queue in card.state.cim_queues.outbound:
+    for queue in card.scenario.cim_queues.outbound:
         config = select(card, "OBQSelect", queue.queue.number)
         assert ctrl.get(config, "QueSize") == card.profile.queues.obq_size
         assert ctrl.get(config, "QueBase") * QUEUE_UNIT_BYTES == queue.base
-    for queue in card.state.cim_queues.inbound:
+    for queue in card.scenario.cim_queues.inbound:
         config = select(card, "IBQSelect", queue.queue.number)
         assert ctrl.get(config, "QueSize") * QUEUE_UNIT_BYTES == 4 * INBOUND_WORDS
 
 
 def test_pointers_of_a_queue_agree_with_what_waits_in_it(card: Card) -> None:
     r = card.chip.r
-    for queue in card.state.cim_queues.inbound:
+    for queue in card.scenario.cim_queues.inbound:
         prefix, status = f"UP_IBQ_{queue.queue.number}", r.UP_IBQ_0_STATUS
         read, write = (cim(card, r[f"{prefix}_{end}"]) for end in ("RDADDR", "WRADDR"))
         free = status.get(cim(card, r[f"{prefix}_STATUS"]), "QueRemFlits") * 16
@@ -143,7 +143,7 @@ def test_pointers_of_a_queue_agree_with_what_waits_in_it(card: Card) -> None:
 
 def test_an_outbound_queue_says_where_it_writes(card: Card) -> None:
     real = card.chip.r.UP_OBQ_3_REALADDR
-    queue = card.state.cim_queues.outbound[3]
+    queue = card.scenario.cim_queues.outbound[3]
     assert queue.base <= cim(card, real) < queue.base + queue.size
 
 
@@ -152,7 +152,7 @@ def test_the_content_of_queues_is_read_word_by_word(card: Card) -> None:
     for direction, data in (("IBQ", INBOUND), ("OBQ", OUTBOUND)):
         config = r[f"CIM_{direction}_DBG_CFG"]
         name = direction.capitalize()
-        queues = card.state.cim_queues
+        queues = card.scenario.cim_queues
         queue = (queues.inbound if direction == "IBQ" else queues.outbound)[data[2].number]
         for i in (0, 1, queue.size // 4 - 1):
             address = queue.base // 4 + i
@@ -218,7 +218,7 @@ def test_every_index_the_driver_reads_is_there(card: Card) -> None:
 
 
 def test_counters_agree_with_the_traffic(card: Card) -> None:
-    r, traffic = card.chip.r, card.state.traffic
+    r, traffic = card.chip.r, card.scenario.traffic
     assert indexed(card, "tp_mib", r.TP_MIB_TCP_IN_SEG_LO) == traffic.tcp4.received & 0xFFFFFFFF
     assert indexed(card, "tp_mib", r.TP_MIB_TNL_CNG_DROP_1) == traffic.ports[1].received.drops
 

@@ -53,7 +53,7 @@ def test_mtus_ascend_and_windows_grow_less_the_larger_they_are(card: emu.Card) -
 
 @CARDS
 def test_a_row_of_the_rss_table_is_valid_and_holds_two_queues(card: emu.Card) -> None:
-    entries = card.state.queues.rss_entries
+    entries = card.scenario.queues.rss_entries
     word = ask(card, RSS, 0xFFF00001)
     assert word & VALID
     assert (word & 0x3FF, word >> 10 & 0x3FF) == tuple(entries[2:4])

@@ -7,8 +7,8 @@ from itertools import count
 from random import Random
 
 from vmcoredd.emu.profile import Profile
-from vmcoredd.emu.state.identity import Identity
-from vmcoredd.emu.state.queues import UNIFIED_PF, virtual_functions
+from vmcoredd.emu.scenario.identity import Identity
+from vmcoredd.emu.scenario.queues import UNIFIED_PF, virtual_functions
 
 GROUPS = (b"\xff" * 6, bytes.fromhex("333300000001"))
 """Broadcast and IPv6's all nodes: every running function receives them."""

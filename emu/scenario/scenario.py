@@ -8,16 +8,16 @@ from random import Random
 
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
-from vmcoredd.emu.state.cim_queues import CimQueues
-from vmcoredd.emu.state.identity import Identity
-from vmcoredd.emu.state.macs import Macs
-from vmcoredd.emu.state.memory_map import MemoryMap
-from vmcoredd.emu.state.queues import Queues
-from vmcoredd.emu.state.tids import Table
-from vmcoredd.emu.state.traffic import Traffic
+from vmcoredd.emu.scenario.cim_queues import CimQueues
+from vmcoredd.emu.scenario.identity import Identity
+from vmcoredd.emu.scenario.macs import Macs
+from vmcoredd.emu.scenario.memory_map import MemoryMap
+from vmcoredd.emu.scenario.queues import Queues
+from vmcoredd.emu.scenario.tids import Table
+from vmcoredd.emu.scenario.traffic import Traffic
 
 
-class State:
+class Scenario:
     """What is true of one card; a pure function of profile and seed."""
 
     def __init__(self, profile: Profile, seed: int, memories: Memories) -> None:

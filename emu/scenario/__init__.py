@@ -5,6 +5,6 @@ draws from its own stream of random numbers, so adding one part changes no other
 and seed give the same bytes on any machine.
 """
 
-from vmcoredd.emu.state.state import State
+from vmcoredd.emu.scenario.scenario import Scenario
 
-__all__ = ["State"]
+__all__ = ["Scenario"]
