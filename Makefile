@@ -5,13 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard *.py */*.[ch] pyvfio_user/*.py pyvfio_user/src/*/*.[ch] pyvfio_user/src/*/include/*/*.h)
 
-.PHONY: help demo test check test-kernels bench clean
+.PHONY: help demo test check test-long test-kernels bench clean
 
 help:
 	@echo "make demo          serve a T6 and a T5, probe, collect, write a vmcore, show it"
 	@echo "make test          everything the README promises, a guest's crash kernel included"
 	@echo "make check         the fast part: lint, types, unit and socket tests, sanitizers"
-	@echo "make test-kernels  the guest tests on newer kernels too"
+	@echo "make test-long     what takes long: every combination, and the guest on newer kernels"
+	@echo "make test-kernels  the guest tests on newer kernels"
 	@echo "make bench         measure; the plots go to docs/plots"
 	@echo "make clean         remove what was built here (the user's cache stays: vmcoredd cache clear)"
 
@@ -28,6 +29,9 @@ check: .venv/ready-test
 	$(BIN)/mypy
 	cd pyvfio_user && ../$(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
+
+test-long: .venv/ready-test test-kernels
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py
 
 test-kernels: .venv/ready-test
 	VMCOREDD_GUEST_KERNEL=6.12 $(BIN)/python -m pytest -m guest
@@ -57,5 +61,5 @@ bench: .venv/ready-test
 	@touch $@
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build *.egg-info pyvfio_user/build pyvfio_user/src/*.egg-info
 	find . -name '*.so' -not -path './.venv/*' -delete

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT, copy_checkout, tracked
 
 from cffi_build import WARNINGS
 
-ROOT = Path(__file__).resolve().parent.parent
 INTERFACE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 TESTS = {
     "driver": (".", "tests/driver", ("engine", "socket")),
@@ -26,13 +25,6 @@ TESTS = {
 """Of each room: the folder of its distribution, of its tests, and the tests that run its C."""
 
 
-def tracked(*patterns: str) -> list[str]:
-    """The files of this repository that match, relative to its root; links are not followed."""
-    command = ["git", "ls-files", *patterns]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
-
-
 def sources() -> list[Path]:
     """The C of our extensions and tools, without what cffi generates."""
     return [ROOT / name for name in tracked("*.c") if not name.startswith(("tests/", "qemu/"))]
@@ -42,9 +34,7 @@ def sources() -> list[Path]:
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a copy of the packages, their C built with sanitizers."""
     folder = tmp_path_factory.mktemp("sanitized")
-    for name in tracked():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
+    copy_checkout(folder)
     for distribution in (folder, folder / "pyvfio_user"):
         subprocess.run(
             [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"],

@@ -1,0 +1,208 @@
+"""sdist and wheel: built from a copy of the checkout, installed and used somewhere else."""
+
+from __future__ import annotations
+
+import email
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from checkout import ROOT, copy_checkout, tracked
+
+pytestmark = pytest.mark.interop
+OURS = ("pyvfio-user", "vmcoredd")
+FOLDERS = ("pyvfio_user", ".")
+COMPILED_FROM = re.compile(r"\.[ch]$")
+SHIPPED_C = {"vmcoredd/bench/plain_server.c", "vmcoredd/chip/chip.h"}
+"""C that an installed package reads: the rest is needed to build it, not to use it."""
+
+
+def run(*command: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs a command outside the checkout, with nothing of the checkout on Python's path."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=clean, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+@dataclass(frozen=True)
+class Built:
+    """One distribution's files."""
+
+    sdist: Path
+    wheel: Path
+
+    @property
+    def sdist_files(self) -> set[str]:
+        """Relative to the folder that the sdist unpacks."""
+        with tarfile.open(self.sdist) as archive:
+            return {name.partition("/")[2] for name in archive.getnames()}
+
+    @property
+    def wheel_files(self) -> set[str]:
+        return set(zipfile.ZipFile(self.wheel).namelist())
+
+    @property
+    def requires(self) -> list[str]:
+        """The requirements that the wheel declares."""
+        archive = zipfile.ZipFile(self.wheel)
+        (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        return email.message_from_bytes(archive.read(name)).get_all("Requires-Dist", [])
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git tracks: no build of this checkout's is in it."""
+    return copy_checkout(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="module")
+def built(checkout: Path) -> dict[str, Built]:
+    """Both distributions; each wheel is built from its sdist alone, unpacked elsewhere."""
+    found = {}
+    for name, folder in zip(OURS, FOLDERS, strict=True):
+        output = checkout.with_name(f"{checkout.name}-{name}")
+        run(sys.executable, "-m", "build", "--no-isolation", "-o", output, folder, cwd=checkout)
+        found[name] = Built(next(output.glob("*.tar.gz")), next(output.glob("*.whl")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def needs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site-packages of an environment with all that ours require, and none of ours."""
+    folder = tmp_path_factory.mktemp("needs")
+    projects = [tomllib.loads((ROOT / name / "pyproject.toml").read_text()) for name in FOLDERS]
+    required = {
+        requirement
+        for file in projects
+        for requirement in (
+            *file["build-system"]["requires"],
+            *file["project"]["dependencies"],
+            *file["project"]["optional-dependencies"].get("guest", ()),
+        )
+    }
+    venv.create(folder, with_pip=True)
+    run(folder / "bin/python", "-m", "pip", "install", "-q", *sorted(required), cwd=folder)
+    return site_of(folder)
+
+
+def site_of(folder: Path) -> Path:
+    """The site-packages of the virtual environment in `folder`."""
+    return Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+
+
+def install(folder: Path, needs: Path, *sources: str | Path, cwd: Path) -> Path:
+    """The Python of a new environment that has `needs` and installs `sources` without an index."""
+    venv.create(folder, with_pip=True)
+    first = f"import sys; sys.path.insert(0, {str(needs)!r})"
+    (site_of(folder) / "needs.pth").write_text(first)  # before the setuptools of the venv
+    python = folder / "bin/python"
+    alone = ["--no-index", "--no-build-isolation"]
+    run(python, "-m", "pip", "install", "-q", *alone, *sources, cwd=cwd)
+    return python
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory, built: dict[str, Built], needs: Path) -> Path:
+    """The Python of an environment with both wheels."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    return install(folder, needs, *(built[name].wheel for name in OURS), cwd=folder)
+
+
+def test_the_wheels_have_one_top_level_module_each(built: dict[str, Built]) -> None:
+    tops = {
+        name: {file.split("/")[0] for file in files.wheel_files if ".dist-info/" not in file}
+        for name, files in built.items()
+    }
+    assert tops == {"pyvfio-user": {"pyvfio_user"}, "vmcoredd": {"vmcoredd"}}
+
+
+def test_a_wheel_holds_every_file_of_its_package(built: dict[str, Built]) -> None:
+    rooms = [link.name for link in (ROOT / "vmcoredd").iterdir() if link.is_symlink()]
+    package = {f"vmcoredd/{name}" for name in tracked(*rooms)}
+    package |= {name for name in tracked("vmcoredd") if not (ROOT / name).is_symlink()}
+    used = {name for name in package if not COMPILED_FROM.search(name)} | SHIPPED_C
+    used |= {name for name in package if "/inside/" in name}  # compiled for the guest
+    compiled = {f"vmcoredd/{room}/_cffi.abi3.so" for room in ("bench", "driver", "emu")}
+    wheel = {name for name in built["vmcoredd"].wheel_files if ".dist-info/" not in name}
+    assert wheel == used | compiled
+    assert package <= built["vmcoredd"].sdist_files
+
+
+def test_an_sdist_holds_what_its_build_needs(built: dict[str, Built]) -> None:
+    for files in built.values():
+        assert {"cffi_build.py", "pyproject.toml", "README.md", "LICENSE"} <= files.sdist_files
+
+
+def test_neither_distribution_asks_an_index_for_the_other(built: dict[str, Built]) -> None:
+    for files in built.values():
+        assert not [need for need in files.requires if re.match("(?i)vmcoredd|pyvfio", need)]
+
+
+@pytest.mark.parametrize("origin", ["folders", "git"])
+def test_both_install_from_source_without_an_index(
+    needs: Path, checkout: Path, tmp_path: Path, origin: str
+) -> None:
+    sources = ["./pyvfio_user", "."]
+    if origin == "git":
+        commit = ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]
+        for command in (["init", "-q"], ["add", "-A"], commit):
+            run("git", *command, cwd=checkout)
+        url = f"git+file://{checkout}"
+        sources = [f"{url}#subdirectory=pyvfio_user", url]
+    python = install(tmp_path / "other", needs, *sources, cwd=checkout)
+    where = "import vmcoredd.emu, pyvfio_user as p; print(vmcoredd.__file__, p.library_version())"
+    said = run(python, "-c", where, cwd=tmp_path).stdout
+    assert said.startswith(str(tmp_path / "other"))
+
+
+def test_an_installed_wheel_serves_and_dumps(python: Path, tmp_path: Path) -> None:
+    command = python.with_name("vmcoredd")
+    socket = tmp_path / "sock"
+    serve = [str(command), "emulate", "--card", "t520-cr", "--socket", str(socket)]
+    with subprocess.Popen(serve, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            assert server.stdout.readline()
+            run(
+                command,
+                "dump",
+                "--socket",
+                socket,
+                "--card",
+                "t62100-cr",
+                "-o",
+                "out",
+                cwd=tmp_path,
+            )
+        finally:
+            server.terminate()
+    said = run(command, "notes", "out", cwd=tmp_path).stdout
+    assert said.count("cxgb4_0000:00:") == 2
+
+
+def test_the_version_is_the_distributions(python: Path, tmp_path: Path) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    said = run(python.with_name("vmcoredd"), "--version", cwd=tmp_path).stdout
+    assert said.startswith(f"vmcoredd {version}, ")
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.guest
+def test_an_installed_wheel_boots_a_guest(parts, python: Path, tmp_path: Path) -> None:
+    script = tmp_path / "probe.sh"
+    script.write_text("#!/bin/sh\nlspci\nexit 3\n")
+    command = [python.with_name("vmcoredd"), "guest", "run", "--card", "t520-cr"]
+    done = run(*command, "--script", script, cwd=tmp_path, code=3)
+    assert "1425:5401" in done.stdout
