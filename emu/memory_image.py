@@ -10,7 +10,7 @@ from array import array
 from random import Random
 
 from vmcoredd.emu.memory import Memories
-from vmcoredd.emu.scenario.memory_map import MemoryMap, Region
+from vmcoredd.emu.scenario.memory_map import MemoryMap, PlacedRegion
 
 PAGE = 4096
 POOL_PAGES = 64
@@ -53,7 +53,7 @@ def fill(memories: Memories, regions: MemoryMap, random: Random) -> None:
         elif region.name in USED:
             _use(memories, region, pool, random)
     for start, end in _unnamed(memories, regions):
-        _use(memories, Region("uP RAM", start, end - start), pool, random)
+        _use(memories, PlacedRegion("uP RAM", start, end - start), pool, random)
 
 
 def _page(random: Random) -> bytes:
@@ -64,7 +64,7 @@ def _page(random: Random) -> bytes:
     return "".join(lines).encode()[:PAGE]
 
 
-def _use(memories: Memories, region: Region, pool: list[bytes], random: Random) -> None:
+def _use(memories: Memories, region: PlacedRegion, pool: list[bytes], random: Random) -> None:
     count = region.size // PAGE
     used = USED[region.name] / 100
     pages = random.choices(range(POOL_PAGES), k=count)
@@ -75,7 +75,7 @@ def _use(memories: Memories, region: Region, pool: list[bytes], random: Random) 
             memories.write(address, address.to_bytes(8, "big") + pool[page][8:])
 
 
-def _free_list(region: Region, random: Random) -> bytes:
+def _free_list(region: PlacedRegion, random: Random) -> bytes:
     """Indices in the order in which pages came back, which is nearly ascending."""
     count, first = region.size // 8, random.randrange(1 << 12)
     indices = array("I", range(first, first + count))

@@ -1,13 +1,25 @@
 """The firmware: a model that answers mailbox commands, keeps a device log, and can fail.
 
-`Firmware.ask(pf, data)` takes the 64 bytes of a mailbox and gives the 64 bytes of the answer. What
-each command does stands in the module of its subject, in a function marked `@answers(Layout)` with
-the command's class of `chip.firmware`; it gives the answer (`ask.reply(...)`), or raises `Refused`
-with the return value that the driver shall see. A command without such a function is refused.
+`Firmware.execute(pf, data)` takes the 64 bytes of a mailbox and returns the 64 bytes of the reply.
+Each command is handled by a function marked `@answers(Layout)`, where Layout is the command's class
+in `chip.firmware`:
+
+    @answers(Bye)
+    def bye(fw: Firmware, pf: int, cmd: Bye) -> Command:
+        fw.free_function(pf)
+        return cmd.reply()                              # fields given here replace the command's
+
+The modules of this folder are discovered, so a new command edits no list: put its function into the
+module of its subject, named as in `chip/firmware/`, or into a new one. Raise `Refused(retval, why)`
+to refuse a command: the driver sees `retval`, and the refusal is logged. A command that no function
+answers is refused with EINVAL.
+
+A command's function has `fw.state` (what the firmware remembers), `fw.scenario` (what the crashed
+driver left), `fw.words` and `fw.r` (registers and tables), `fw.memories`, `fw.profile`, `fw.chip`,
+and `fw.note()`, which writes to the device log.
 """
 
-from vmcoredd.emu.firmware import device, interfaces, ldst, params, ports, queues, rss
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.state import Mode
 
-__all__ = ["Firmware", "Mode", "device", "interfaces", "ldst", "params", "ports", "queues", "rss"]
+__all__ = ["Firmware", "Mode"]

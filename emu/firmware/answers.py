@@ -1,19 +1,18 @@
-"""Binds commands to the functions that answer them."""
+"""The table of commands and the functions that answer them."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cache
+from typing import Any
 
 from vmcoredd.chip.firmware import Command, Retval
 from vmcoredd.emu.errors import EmuError, ModelError
 
-if TYPE_CHECKING:
-    from vmcoredd.emu.firmware.firmware import Firmware
-
-C = TypeVar("C", bound=Command)
-Answer = Callable[["Firmware", int, Any], Command]
-"""(firmware, physical function, command) -> the answer."""
+Answer = Callable[[Any, int, Any], Command]
+"""(`Firmware`, physical function, command) -> the reply."""
 
 _ANSWERS: dict[type[Command], Answer] = {}
 
@@ -27,7 +26,7 @@ class Refused(EmuError):
 
 
 def answers(*kinds: type[Command]) -> Callable[[Answer], Answer]:
-    """Makes a function answer commands of these layouts; ModelError if another does already."""
+    """Makes a function answer commands of these layouts; ModelError if another already does."""
 
     def bind(function: Answer) -> Answer:
         for kind in kinds:
@@ -39,9 +38,18 @@ def answers(*kinds: type[Command]) -> Callable[[Answer], Answer]:
     return bind
 
 
-def answer_of(command: Command) -> Answer:
-    """The function that answers; Refused if there is none."""
+def answer_to(command: Command) -> Answer:
+    """The function that answers `command`; Refused (EINVAL) if there is none."""
+    _discover()
     function = _ANSWERS.get(type(command))
     if function is None:
         raise Refused(Retval.EINVAL, f"{type(command).__name__} is not known")
     return function
+
+
+@cache
+def _discover() -> None:
+    """Imports every module of this folder, so that all functions are bound."""
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")

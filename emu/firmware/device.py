@@ -1,4 +1,4 @@
-"""Commands about the device: who is master, initialisation, capabilities, resources, clocks."""
+"""Commands about the device: master, initialisation, capabilities, resources, clocks."""
 
 from __future__ import annotations
 
@@ -23,60 +23,60 @@ from vmcoredd.chip.flash import START
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.log import ADDRESS_UNIT
-from vmcoredd.emu.firmware.resources import free_function
 from vmcoredd.emu.flash import version
+from vmcoredd.emu.scenario.queues import PFS
 
 CONFIG_UNIT = 64 * 1024
 ALL = 0xFF
-"""Access rights: everything."""
+"""All access rights."""
 
 
 @answers(Hello)
-def hello(fw: Firmware, pf: int, ask: Hello) -> Command:
-    """The first to ask becomes master, and one who insists."""
+def hello(fw: Firmware, pf: int, cmd: Hello) -> Command:
+    """Makes the function master if there is none, or if it insists."""
     state = fw.state
-    if ask.masterforce or (state.master is None and not ask.masterdis):
+    if cmd.masterforce or (state.master is None and not cmd.masterdis):
         state.master = pf
     fw.note(Facility.CORE, "PF%d: hello, master is PF%d", pf, state.master or 0)
-    return ask.reply(
+    return cmd.reply(
         err=0,
         init=int(state.initialised),
         masterdis=0,
         masterforce=0,
         mbmaster=state.master or 0,
-        mbasyncnot=ask.mbasyncnot,
+        mbasyncnot=cmd.mbasyncnot,
         fwrev=version(fw.profile.firmware.version),
     )
 
 
 @answers(Bye)
-def bye(fw: Firmware, pf: int, ask: Bye) -> Command:
-    """What the driver had is free again."""
+def bye(fw: Firmware, pf: int, cmd: Bye) -> Command:
+    """Frees everything the driver had."""
     fw.note(Facility.CORE, "PF%d: bye", pf)
-    fw.forget_function(pf)
-    return ask.reply()
+    fw.free_function(pf)
+    return cmd.reply()
 
 
 @answers(Reset)
-def reset(fw: Firmware, pf: int, ask: Reset) -> Command:
-    """The device has to be initialised again; the master stays."""
+def reset(fw: Firmware, pf: int, cmd: Reset) -> Command:
+    """Frees all resources; the device must be initialised again. The master stays."""
     _only_master(fw, pf)
-    for function in range(8):
-        free_function(fw.state, function)
+    for function in range(PFS):
+        fw.state.free_function(function)
     fw.state.initialised = fw.state.caps_agreed = False
-    fw.note(Facility.CORE, "PF%d: reset 0x%x", pf, ask.val)
-    return ask.reply()
+    fw.note(Facility.CORE, "PF%d: reset 0x%x", pf, cmd.val)
+    return cmd.reply()
 
 
 @answers(Initialize)
-def initialize(fw: Firmware, pf: int, ask: Initialize) -> Command:
-    """Only once capabilities are agreed on."""
+def initialize(fw: Firmware, pf: int, cmd: Initialize) -> Command:
+    """Initialises the device; refused until capabilities are agreed on."""
     _only_master(fw, pf)
     if not fw.state.caps_agreed:
         raise Refused(Retval.EINVAL, "no capabilities agreed on")
     fw.state.initialised = True
     fw.note(Facility.CORE, "PF%d: device initialised", pf)
-    return ask.reply()
+    return cmd.reply()
 
 
 def _only_master(fw: Firmware, pf: int) -> None:
@@ -85,17 +85,17 @@ def _only_master(fw: Firmware, pf: int) -> None:
 
 
 @answers(CapsConfig)
-def caps_config(fw: Firmware, pf: int, ask: CapsConfig) -> Command:
-    """Reading tells what the device can do, writing agrees on it."""
-    if ask.write:
+def caps_config(fw: Firmware, pf: int, cmd: CapsConfig) -> Command:
+    """A read returns what the device can do, a write agrees on it."""
+    if cmd.write:
         _only_master(fw, pf)
         fw.state.caps_agreed = True
-        return ask.reply()
-    if ask.cfvalid and ask.memtype_cf == MemType.FLASH:
-        _config_in_flash(ask.memaddr64k_cf * CONFIG_UNIT)
+        return cmd.reply()
+    if cmd.cfvalid and cmd.memtype_cf == MemType.FLASH:
+        _config_in_flash(cmd.memaddr64k_cf * CONFIG_UNIT)
     config = fw.profile.vpd.config_version
     caps = NicCaps.NIC | NicCaps.VM
-    return ask.reply(niccaps=caps, cfcsum=config, finiver=config, finicsum=config)
+    return cmd.reply(niccaps=caps, cfcsum=config, finiver=config, finicsum=config)
 
 
 def _config_in_flash(address: int) -> None:
@@ -104,12 +104,12 @@ def _config_in_flash(address: int) -> None:
 
 
 @answers(Pfvf)
-def pfvf(fw: Firmware, pf: int, ask: Pfvf) -> Command:
-    """What a function may use; setting it is not offered."""
-    if not ask.read:
-        raise Refused(Retval.EPERM, "the configuration file alone provisions functions")
-    share = fw.card.scenario.queues.functions[ask.pfn]
-    return ask.reply(
+def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> Command:
+    """Returns what a function may use; setting it is refused."""
+    if not cmd.read:
+        raise Refused(Retval.EPERM, "only the configuration file provisions functions")
+    share = fw.scenario.queues.functions[cmd.pfn]
+    return cmd.reply(
         niqflint=share.ingress_count,
         niq=share.ingress_count,
         neq=share.egress_count,
@@ -125,9 +125,9 @@ def pfvf(fw: Firmware, pf: int, ask: Pfvf) -> Command:
 
 
 @answers(Devlog)
-def devlog(fw: Firmware, pf: int, ask: Devlog) -> Command:
-    """Where the device log is."""
-    return ask.reply(
+def devlog(fw: Firmware, pf: int, cmd: Devlog) -> Command:
+    """Returns where the device log is."""
+    return cmd.reply(
         memtype_devlog=fw.log.memory.type.number,
         memaddr16_devlog=fw.log.offset // ADDRESS_UNIT,
         memsize_devlog=fw.log.size,
@@ -135,11 +135,11 @@ def devlog(fw: Firmware, pf: int, ask: Devlog) -> Command:
 
 
 @answers(Clip)
-def clip(fw: Firmware, pf: int, ask: Clip) -> Command:
-    """Local IPv6 addresses are counted: the last user frees one."""
-    address = ask.ip_hi.to_bytes(8, "big") + ask.ip_lo.to_bytes(8, "big")
+def clip(fw: Firmware, pf: int, cmd: Clip) -> Command:
+    """Adds or drops a user of a local IPv6 address; the last one frees it."""
+    address = cmd.ip_hi.to_bytes(8, "big") + cmd.ip_lo.to_bytes(8, "big")
     users = fw.state.local_ipv6
-    if ask.alloc:
+    if cmd.alloc:
         users[address] = users.get(address, 0) + 1
     elif address not in users:
         raise Refused(Retval.ENOENT, "no such local address")
@@ -147,26 +147,26 @@ def clip(fw: Firmware, pf: int, ask: Clip) -> Command:
         users[address] -= 1
         if not users[address]:
             del users[address]
-    return ask.reply()
+    return cmd.reply()
 
 
 @answers(PtpInit)
-def ptp_init(fw: Firmware, pf: int, ask: PtpInit) -> Command:
-    """Time stamps are accepted, but no frame carries one here."""
-    if ask.sc not in PtpSub._value2member_map_:
-        raise Refused(Retval.EINVAL, f"PTP sub-command {ask.sc:#x}")
-    return ask.reply()
+def ptp_init(fw: Firmware, pf: int, cmd: PtpInit) -> Command:
+    """Accepts time stamping, though no frame carries a time stamp here."""
+    if cmd.sc not in PtpSub._value2member_map_:
+        raise Refused(Retval.EINVAL, f"PTP sub-command {cmd.sc:#x}")
+    return cmd.reply()
 
 
 @answers(PtpTime)
-def ptp_time(fw: Firmware, pf: int, ask: PtpTime) -> Command:
-    """The clock stands still between commands: the model has no time of its own."""
-    if ask.sc == PtpSub.SET_TIME:
-        fw.state.clock = ask.tm
-    elif ask.sc in (PtpSub.ADJ_TIME, PtpSub.ADJ_FTIME):
-        fw.state.clock += -ask.tm if ask.sign else ask.tm
-    elif ask.sc == PtpSub.GET_TIME:
-        return ask.reply(tm=fw.state.clock)
-    elif ask.sc not in PtpSub._value2member_map_:
-        raise Refused(Retval.EINVAL, f"PTP sub-command {ask.sc:#x}")
-    return ask.reply()
+def ptp_time(fw: Firmware, pf: int, cmd: PtpTime) -> Command:
+    """Sets, adjusts or returns the clock, which no command but this one moves."""
+    if cmd.sc == PtpSub.SET_TIME:
+        fw.state.clock = cmd.tm
+    elif cmd.sc in (PtpSub.ADJ_TIME, PtpSub.ADJ_FTIME):
+        fw.state.clock += -cmd.tm if cmd.sign else cmd.tm
+    elif cmd.sc == PtpSub.GET_TIME:
+        return cmd.reply(tm=fw.state.clock)
+    elif cmd.sc not in PtpSub._value2member_map_:
+        raise Refused(Retval.EINVAL, f"PTP sub-command {cmd.sc:#x}")
+    return cmd.reply()

@@ -1,51 +1,61 @@
-"""The firmware itself: takes commands, answers them, and says in registers how it is."""
+"""The firmware itself: boots, executes commands, and shows its status in registers."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from vmcoredd.chip.devlog import DEVLOG_PF, Facility, Level
 from vmcoredd.chip.firmware import MAILBOX_BYTES, Command, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.emu.firmware import boot
-from vmcoredd.emu.firmware.answers import Refused, answer_of
-from vmcoredd.emu.firmware.log import ADDRESS_UNIT, KIB, DeviceLog
-from vmcoredd.emu.firmware.resources import free_function
-from vmcoredd.emu.firmware.state import FirmwareState, Mode
-
-if TYPE_CHECKING:
-    from vmcoredd.emu.card import Card
+from vmcoredd.emu.firmware.answers import Refused, answer_to
+from vmcoredd.emu.firmware.log import ADDRESS_UNIT, KIB, DeviceLog, boot_messages
+from vmcoredd.emu.firmware.state import FirmwareState, Link, Mode
+from vmcoredd.emu.memory import Memories
+from vmcoredd.emu.scenario import Scenario
+from vmcoredd.emu.words import Words
 
 EVAL_CRASH = 0
-"""PCIE_FW.EVAL: what went wrong, if ERR is set (t4fw_api.h, enum pcie_fw_eval)."""
+"""PCIE_FW.EVAL: the kind of error, if ERR is set (t4fw_api.h, enum pcie_fw_eval)."""
 TICKS_PER_COMMAND = 2500
-"""Core clock cycles that a command is said to take: 10 us at 250 MHz."""
-
+"""Core clock cycles that each command takes: 10 us at 250 MHz."""
+SECONDS_TO_BOOT = 3
+TICKS_PER_MESSAGE = 20_000
+"""Core clock cycles between two messages of the boot, at least; less than twice as many."""
 REQUEST = 1 << 23
-"""The bit of a command's first word that tells requests from answers."""
+"""The bit of a command's first word that distinguishes requests from replies."""
 
 
 class Firmware:
     """One card's firmware. `state` is what it remembers."""
 
-    PATIENCE: ClassVar[int] = 4
-    """Looks at the mailbox until a slow firmware has answered."""
+    SLOW_POLLS: ClassVar[int] = 4
+    """Polls of the mailbox that a slow firmware takes to answer."""
 
-    def __init__(self, card: Card) -> None:
-        self.card, self.words, self.r = card, card.core.words, card.chip.r
-        self.profile, self.chip = card.profile, card.chip
+    def __init__(self, words: Words, scenario: Scenario, memories: Memories) -> None:
+        self.words, self.scenario, self.memories = words, scenario, memories
+        self.profile, self.chip, self.r = scenario.profile, scenario.chip, scenario.chip.r
         size = self.profile.firmware.devlog_kib * KIB
-        self.log = DeviceLog(card.memories, card.scenario.memory_map["uP RAM"], size)
+        self.log = DeviceLog(memories, scenario.memory_map["uP RAM"], size)
         self.state = FirmwareState()
-        boot.boot(self)
+        self._boot()
         self.show()
 
-    # What it says of itself
+    def _boot(self) -> None:
+        ports = self.profile.ports
+        self.state.links = [Link.at(ports.speed) for _ in range(ports.count)]
+        random, second = self.scenario.random("boot log"), self.profile.card.core_clock * 1000
+        self.state.ticks = second
+        for facility, text, *operands in boot_messages(self.scenario, self.memories):
+            self.state.ticks += TICKS_PER_MESSAGE + random.randrange(TICKS_PER_MESSAGE)
+            self.note(facility, text, *operands)
+        self.state.ticks = second * SECONDS_TO_BOOT
+
+    # Status
 
     def show(self) -> None:
-        """Brings the registers in line: PCIE_FW, and where the device log is."""
+        """Updates the registers that show the firmware's status and where the device log is."""
         state = self.state
         self.words.fields(
             self.r.PCIE_FW,
@@ -63,31 +73,31 @@ class Firmware:
         self.words.set(self.r.PCIE_FW_PF, pointer if state.log_is_shown else 0, DEVLOG_PF)
 
     def set_mode(self, mode: Mode) -> None:
-        """From now on it is alive, slow, dead or in error."""
+        """Makes it alive, slow or dead, or crashes it."""
         self.state.mode = mode
         self.show()
 
     def note(
         self, facility: Facility, text: str, *operands: int, level: Level = Level.INFO
     ) -> None:
-        """Writes a record into the device log."""
+        """Writes a record to the device log; `text` is a printf format for `operands`."""
         state = self.state
         self.log.write(state.logged, state.ticks, level, facility, text, operands)
         state.logged += 1
 
     # Commands
 
-    def ask(self, pf: int, data: bytes) -> bytes:
-        """Answers one command; both are the mailbox's 64 bytes, first byte first."""
+    def execute(self, pf: int, data: bytes) -> bytes:
+        """Executes one command; it and the reply are the mailbox's 64 bytes, first byte first."""
         self.state.ticks += TICKS_PER_COMMAND
         command = command_of(data)
-        answer = self._refuse_unknown(data) if command is None else self._answer(pf, command)
+        reply = self._refuse_unknown(data) if command is None else self._answer(pf, command)
         self.show()
-        return answer + data[len(answer) : MAILBOX_BYTES]
+        return reply + data[len(reply) : MAILBOX_BYTES]
 
     def _answer(self, pf: int, command: Command) -> bytes:
         try:
-            return bytes(answer_of(command)(self, pf, command))
+            return bytes(answer_to(command)(self, pf, command))
         except Refused as refusal:
             self.note(
                 Facility.CORE,
@@ -106,20 +116,20 @@ class Firmware:
         header[6] = Retval.EINVAL
         return bytes(header)
 
-    def forget_function(self, pf: int) -> None:
-        """A function was reset, or its driver left: what it had is free again."""
-        free_function(self.state, pf)
+    def free_function(self, pf: int) -> None:
+        """Frees everything a function had: it was reset, or its driver left."""
+        self.state.free_function(pf)
         if self.state.master == pf:
             self.state.master = None
         self.note(Facility.FLR, "PF%d: resources freed", pf)
         self.show()
 
-    # State
+    # Snapshots
 
     def save(self) -> Any:
         """A copy of what it remembers."""
         return copy.deepcopy(self.state)
 
     def load(self, saved: Any) -> None:
-        """Takes back what `save()` gave."""
+        """Restores what `save()` returned."""
         self.state = copy.deepcopy(saved)

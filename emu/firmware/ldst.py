@@ -1,4 +1,4 @@
-"""LDST: registers that the firmware reads and writes on the driver's behalf."""
+"""LDST: registers and contexts that the firmware reads and writes for the driver."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vmcoredd.chip.context import WORDS, ContextType
 from vmcoredd.chip.firmware import Command, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
-from vmcoredd.emu.silicon.sge_contexts import QUEUES
+from vmcoredd.emu.scenario.queues import PFS
 
 SPACES = {
     LdstSpace.FIRMWARE: "bar0",
@@ -23,38 +23,39 @@ CONTEXTS = {
 
 
 @answers(LdstAddress)
-def address(fw: Firmware, pf: int, ask: LdstAddress) -> Command:
-    """A word of BAR0 by byte offset, or of the transport processor by index."""
-    space = fw.words.space(SPACES[LdstSpace(ask.addrspace)])
-    index, rest = divmod(ask.addr, space.unit)
-    if rest or index >= space.count:
-        raise Refused(Retval.EINVAL, f"{space.name} has no {ask.addr:#x}")
-    if ask.write:
-        space.words[index] = ask.val
-    return ask.reply(val=space.words[index])
+def address(fw: Firmware, pf: int, cmd: LdstAddress) -> Command:
+    """Reads or writes a word of BAR0 by byte offset, or of the transport processor by index."""
+    space = fw.words.space(SPACES[LdstSpace(cmd.addrspace)])
+    index, remainder = divmod(cmd.addr, space.unit)
+    if remainder or index >= space.count:
+        raise Refused(Retval.EINVAL, f"{space.name} has no {cmd.addr:#x}")
+    if cmd.write:
+        space.words[index] = cmd.val
+    return cmd.reply(val=space.words[index])
 
 
 @answers(LdstContext)
-def context(fw: Firmware, pf: int, ask: LdstContext) -> Command:
-    """A queue's context; there is no cache here that flushing would empty."""
-    if ask.ctxtflush:
-        return ask.reply()
-    table, kind = fw.words.space("sge_contexts"), CONTEXTS[LdstSpace(ask.addrspace)]
-    if ask.write or ask.physid >= QUEUES:
-        raise Refused(Retval.EINVAL, f"context {ask.physid}")
-    first = (kind * QUEUES + ask.physid) * WORDS
+def context(fw: Firmware, pf: int, cmd: LdstContext) -> Command:
+    """Returns a queue's context; a flush is accepted, but there is no cache to flush."""
+    if cmd.ctxtflush:
+        return cmd.reply()
+    table, kind = fw.words.space("sge_contexts"), CONTEXTS[LdstSpace(cmd.addrspace)]
+    queues = table.count // WORDS // len(ContextType)
+    if cmd.write or cmd.physid >= queues:
+        raise Refused(Retval.EINVAL, f"context {cmd.physid}")
+    first = (kind * queues + cmd.physid) * WORDS
     words = table.words[first : first + WORDS]
-    return ask.reply(**{f"ctxt_data{i}": word for i, word in enumerate(words)})
+    return cmd.reply(**{f"ctxt_data{i}": word for i, word in enumerate(words)})
 
 
 @answers(LdstPcie)
-def pcie(fw: Firmware, pf: int, ask: LdstPcie) -> Command:
-    """Words of a function's configuration space, from register `r` on."""
+def pcie(fw: Firmware, pf: int, cmd: LdstPcie) -> Command:
+    """Returns words of a function's configuration space, starting at register `r`."""
     space = fw.words.space("pcie_config")
-    first = ask.pcie_fn * (space.count // 8) + (ask.ext_r << 8 | ask.r) // 4
-    if ask.write or first + ask.naccess > space.count or ask.naccess > len(ask.data):
-        raise Refused(Retval.EINVAL, f"configuration register {ask.r:#x}")
-    answer = ask.reply()
-    for i in range(ask.naccess):
-        answer.data[i] = space.words[first + i]
-    return answer
+    first = cmd.pcie_fn * (space.count // PFS) + (cmd.ext_r << 8 | cmd.r) // 4
+    if cmd.write or first + cmd.naccess > space.count or cmd.naccess > len(cmd.data):
+        raise Refused(Retval.EINVAL, f"configuration register {cmd.r:#x}")
+    reply = cmd.reply()
+    for i in range(cmd.naccess):
+        reply.data[i] = space.words[first + i]
+    return reply

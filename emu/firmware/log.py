@@ -1,43 +1,46 @@
-"""The device log: a ring of records in adapter memory that the firmware writes as it works."""
+"""The device log, a ring of records in adapter memory, and what the firmware logs at boot."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, Entry, Facility, Level
+from vmcoredd.chip.firmware import PortModule
 from vmcoredd.chip.layout import sizeof
+from vmcoredd.emu.flash import version
 from vmcoredd.emu.memory import Memories
-from vmcoredd.emu.scenario.memory_map import Region
+from vmcoredd.emu.scenario import Scenario
+from vmcoredd.emu.scenario.memory_map import PlacedRegion
+from vmcoredd.emu.scenario.queues import PFS
 
 KIB = 1024
 ADDRESS_UNIT = 16
+"""Registers and commands count the log's address in units of this many bytes."""
 
 
 class DeviceLog:
-    """`size` bytes at the end of the firmware's own memory.
+    """The last `size` bytes of the firmware's own memory.
 
-    Where the next record goes follows from its sequence number, which counts from 0.
+    A record's sequence number, which counts from 0, determines its position.
     """
 
-    def __init__(self, memories: Memories, region: Region, size: int) -> None:
+    def __init__(self, memories: Memories, region: PlacedRegion, size: int) -> None:
         self._memories = memories
         self.size = min(size, region.size)
         self.address = region.base + region.size - self.size
         self.memory = next(m for m in memories if m.base <= self.address < m.end)
         self.entries = self.size // sizeof(Entry)
-        self.clear()
+        self._memories.write(self.address, bytes(self.size))
 
     @property
     def offset(self) -> int:
-        """Where it starts in its memory, as drivers are told."""
+        """Its byte offset in its memory."""
         return self.address - self.memory.base
 
     @property
     def units(self) -> int:
         """Its length in units of 128 records."""
         return self.entries // ENTRIES_UNIT
-
-    def clear(self) -> None:
-        """Empties all records."""
-        self._memories.write(self.address, bytes(self.size))
 
     def write(
         self,
@@ -48,10 +51,32 @@ class DeviceLog:
         text: str,
         operands: tuple[int, ...] = (),
     ) -> None:
-        """Puts record number `sequence` in its place. `text` is a printf format of `operands`."""
+        """Writes record number `sequence`. `text` is a printf format for `operands`."""
         record = Entry(timestamp=timestamp, seqno=sequence, level=level, facility=facility)
         record.fmt = text.encode().ljust(FORMAT_BYTES, b"\0")[:FORMAT_BYTES]
         for i, operand in enumerate(operands[:PARAMS]):
             record.params[i] = operand
-        place = self.address + sequence % self.entries * sizeof(Entry)
-        self._memories.write(place, bytes(record))
+        address = self.address + sequence % self.entries * sizeof(Entry)
+        self._memories.write(address, bytes(record))
+
+
+Message = tuple[Facility, str, *tuple[int, ...]]
+"""Facility, printf format, operands."""
+
+
+def boot_messages(scenario: Scenario, memories: Memories) -> Iterator[Message]:
+    """What the firmware logs before a driver speaks to it."""
+    profile = scenario.profile
+    yield Facility.CORE, "firmware 0x%08x starting", version(profile.firmware.version)
+    yield Facility.CORE, "core clock %u kHz", profile.card.core_clock
+    for i, memory in enumerate(memories):
+        yield Facility.HW, "memory %u: 0x%08x, %u KiB", i, memory.base, memory.size >> 10
+    for i, region in enumerate(scenario.memory_map):
+        yield Facility.RES, "region %u: 0x%08x, %u bytes", i, region.base, region.size
+    yield Facility.CF, "configuration file %u read from flash", profile.vpd.config_version
+    for pf, function in enumerate(scenario.queues.functions[:PFS]):
+        egress, ingress = function.egress_count, function.ingress_count
+        yield Facility.RES, "PF%u: %u egress queues, %u ingress queues", pf, egress, ingress
+    for port in range(profile.ports.count):
+        yield Facility.PORT, "port %u: module of type %u inserted", port, int(PortModule.SR)
+        yield Facility.PORT, "port %u: link up, %u Gbps", port, profile.ports.speed

@@ -1,4 +1,7 @@
-"""Parameters: what each is worth, which may be written. One that is unknown refuses them all."""
+"""Parameters: the value of each, and which may be written.
+
+A command that names an unknown parameter is refused as a whole.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,18 @@ from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.flash import version
 
 Value = Callable[[Firmware, int, int], int]
-"""(firmware, Y, Z) -> the parameter's value; Refused if these do not exist."""
+"""(firmware, Y, Z) -> the parameter's value; Refused if Y and Z select nothing."""
 
 CONFIG_UNIT = 64 * 1024
 TRAFFIC_CLASSES = 16
 TEMPERATURE, MILLIVOLTS, TOO_HOT = 52, 1020, 105
-"""Degrees Celsius, and the supply of the core."""
+"""Temperature and threshold in degrees Celsius; core voltage."""
 L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS, ETHOFLD_TIDS = 4096, 4096, 2, 2048
 
 
 def _config_buffer(fw: Firmware, y: int, z: int) -> int:
-    """Where a driver may put a configuration file: memory type, address in 64 KiB."""
-    offset = fw.card.scenario.memory_map["uP RAM"].base - fw.card.memories["edc1"].base
+    """Where a driver may put a configuration file: memory type, and address in units of 64 KiB."""
+    offset = fw.scenario.memory_map["uP RAM"].base - fw.memories["edc1"].base
     return MemType.EDC1 << 8 | (offset + CONFIG_UNIT) // CONFIG_UNIT
 
 
@@ -34,7 +37,7 @@ def _diagnosis(fw: Firmware, y: int, z: int) -> int:
 
 
 def _filter(fw: Firmware, y: int, z: int) -> int:
-    """What filters can match: the mode in the upper half, its mask in the lower."""
+    """The fields that filters can match: mode in the upper half, mask in the lower."""
     mode = fw.words.get(fw.r.TP_VLAN_PRI_MAP)
     return _choice({FilterSub.VNIC_MODE: 0, FilterSub.MODE_MASK: mode << 16 | mode}, y)
 
@@ -48,17 +51,17 @@ def _choice(values: Mapping[Any, int], y: int) -> int:
 def _hma_size(fw: Firmware, y: int, z: int) -> int:
     size = fw.profile.memory.hma
     if not size:
-        raise Refused(Retval.EINVAL, "no host memory is used")
+        raise Refused(Retval.EINVAL, "the card uses no host memory")
     return size
 
 
 def _high_priority(first: bool) -> Value:
-    """High-priority filters stand in front of the connections; a T5 has none."""
+    """The first or last TID of high-priority filters, which precede connections; T5 has none."""
 
     def value(fw: Firmware, y: int, z: int) -> int:
-        count = fw.card.scenario.lookup.regions.active
+        count = fw.scenario.lookup.regions.active
         if not count:
-            raise Refused(Retval.EINVAL, "no filters of high priority")
+            raise Refused(Retval.EINVAL, "no high-priority filters")
         return 0 if first else count - 1
 
     return value
@@ -68,7 +71,7 @@ def _share(name: str, *, last: bool = False) -> Value:
     """The first or last id of the queues that the Linux driver's function may use."""
 
     def value(fw: Firmware, y: int, z: int) -> int:
-        share = fw.card.scenario.queues.unified
+        share = fw.scenario.queues.unified
         first: int = getattr(share, name)
         count: int = getattr(share, f"{name}_count")
         return first + count - 1 if last else first
@@ -102,10 +105,10 @@ DEVICE: dict[Dev, Value] = {
 FUNCTION: dict[Pf, Value] = {
     Pf.CLIP_START: _fixed(0),
     Pf.CLIP_END: _fixed(CLIP_ENTRIES - 1),
-    Pf.FILTER_START: lambda fw, y, z: fw.card.scenario.lookup.regions.filters,
-    Pf.FILTER_END: lambda fw, y, z: fw.card.scenario.lookup.regions.last_filter,
-    Pf.SERVER_START: lambda fw, y, z: fw.card.scenario.lookup.regions.servers,
-    Pf.SERVER_END: lambda fw, y, z: fw.card.scenario.lookup.regions.filters - 1,
+    Pf.FILTER_START: lambda fw, y, z: fw.scenario.lookup.regions.filters,
+    Pf.FILTER_END: lambda fw, y, z: fw.scenario.lookup.regions.last_filter,
+    Pf.SERVER_START: lambda fw, y, z: fw.scenario.lookup.regions.servers,
+    Pf.SERVER_END: lambda fw, y, z: fw.scenario.lookup.regions.filters - 1,
     Pf.L2T_START: _fixed(0),
     Pf.L2T_END: _fixed(L2T_ENTRIES - 1),
     Pf.IQFLINT_START: _share("ingress"),
@@ -131,24 +134,24 @@ WRITABLE: dict[type[Any], set[Any]] = {
     Pf: {Pf.CPLFW4MSG_ENCAP, Pf.PORT_CAPS32, Pf.SCHEDCLASS_ETH},
     Dmaq: set(Dmaq),
 }
-"""What drivers may set; it is remembered, and otherwise has no effect here."""
+"""What drivers may set: remembered, without further effect."""
 
 
 @answers(Params)
-def params(fw: Firmware, pf: int, ask: Params) -> Command:
-    """All parameters of the command, or none."""
-    if ask.write:
-        _check_writable(fw, ask)
-        fw.state.settings.update((one.mnem, one.val) for one in ask.asked)
-        return ask.reply()
-    answer = ask.reply()
-    for one in answer.asked:
+def params(fw: Firmware, pf: int, cmd: Params) -> Command:
+    """Reads or writes all parameters of the command, or refuses them all."""
+    if cmd.write:
+        _check_writable(fw, cmd)
+        fw.state.settings.update((one.mnem, one.val) for one in cmd.asked)
+        return cmd.reply()
+    reply = cmd.reply()
+    for one in reply.asked:
         one.val = _value(fw, one.mnem)
-    return answer
+    return reply
 
 
-def _check_writable(fw: Firmware, ask: Params) -> None:
-    for one in ask.asked:
+def _check_writable(fw: Firmware, cmd: Params) -> None:
+    for one in cmd.asked:
         which, _, _ = param_of(one.mnem)
         if which not in WRITABLE.get(type(which), ()):
             raise _unknown(fw, one.mnem)

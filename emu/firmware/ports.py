@@ -1,4 +1,4 @@
-"""Commands about ports: what they are, and setting their links."""
+"""Commands about ports: their type, capabilities and links."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from vmcoredd.chip.firmware import (
     PortType,
     Retval,
 )
-from vmcoredd.emu.firmware import links
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.state import Link
 
 MTU = 9600
 IGNORED = PortCaps.MDIAUTO | PortCaps.MDISTRAIGHT | PortCaps.ANEG
-"""What the driver may ask of any port without effect."""
+"""Capabilities that the driver may request of any port, without effect."""
 SAME_NAME = tuple(name for name in PortCaps16.__members__ if name in PortCaps.__members__)
 
 
@@ -33,28 +32,30 @@ def _link(fw: Firmware, number: int) -> Link:
 
 
 @answers(PortInfo32)
-def info32(fw: Firmware, pf: int, ask: PortInfo32) -> Command:
-    """All of a port, in 32-bit capabilities."""
-    link, caps = _link(fw, ask.portid), int(links.capabilities(fw.profile))
-    return ask.reply(
+def info32(fw: Firmware, pf: int, cmd: PortInfo32) -> Command:
+    """Returns everything about a port, in 32-bit capabilities."""
+    link = _link(fw, cmd.portid)
+    caps = int(link.capabilities)
+    return cmd.reply(
         lstatus32=int(link.up),
         porttype32=PortType[fw.profile.ports.type],
         modtype32=PortModule.SR,
         mtu32=MTU,
-        linkattr32=links.attributes(fw.profile, link),
+        linkattr32=link.attributes,
         pcaps32=caps,
         acaps32=caps,
-        lpacaps32=int(links.speed(fw.profile)),
+        lpacaps32=int(link.speed),
     )
 
 
 @answers(PortInfo)
-def info(fw: Firmware, pf: int, ask: PortInfo) -> Command:
-    """The same for drivers that know 16-bit capabilities only."""
-    link, caps = _link(fw, ask.portid), _narrow(links.capabilities(fw.profile))
-    return ask.reply(
+def info(fw: Firmware, pf: int, cmd: PortInfo) -> Command:
+    """Returns the same for drivers that only know 16-bit capabilities."""
+    link = _link(fw, cmd.portid)
+    caps = _narrow(link.capabilities)
+    return cmd.reply(
         lstatus=int(link.up),
-        lspeed=_narrow(links.speed(fw.profile)),
+        lspeed=_narrow(link.speed),
         ptype=PortType[fw.profile.ports.type],
         modtype=PortModule.SR,
         pcap=caps,
@@ -64,26 +65,26 @@ def info(fw: Firmware, pf: int, ask: PortInfo) -> Command:
 
 
 @answers(PortL1Config32)
-def configure32(fw: Firmware, pf: int, ask: PortL1Config32) -> Command:
-    """Sets what the link shall be; it comes up if its speed is the port's."""
-    return _configure(fw, ask, ask.rcap32)
+def configure32(fw: Firmware, pf: int, cmd: PortL1Config32) -> Command:
+    """Configures a link, which comes up if its speed is requested."""
+    return _configure(fw, cmd, cmd.rcap32)
 
 
 @answers(PortL1Config)
-def configure(fw: Firmware, pf: int, ask: PortL1Config) -> Command:
-    """The same in 16-bit capabilities."""
-    return _configure(fw, ask, _widen(ask.rcap))
+def configure(fw: Firmware, pf: int, cmd: PortL1Config) -> Command:
+    """Configures a link in 16-bit capabilities."""
+    return _configure(fw, cmd, _widen(cmd.rcap))
 
 
-def _configure(fw: Firmware, ask: Command, wanted: int) -> Command:
-    port = ask.portid
+def _configure(fw: Firmware, cmd: Command, wanted: int) -> Command:
+    port = cmd.portid
     link = _link(fw, port)
-    if wanted & ~int(links.capabilities(fw.profile) | PortCaps.FORCE_PAUSE | IGNORED):
+    if wanted & ~int(link.capabilities | PortCaps.FORCE_PAUSE | IGNORED):
         raise Refused(Retval.EINVAL, f"port {port} cannot be set to {wanted:#x}")
     link.wanted = wanted
-    link.up = bool(wanted & links.speed(fw.profile))
+    link.up = bool(wanted & link.speed)
     fw.note(Facility.PORT, "port %d: set to 0x%08x, link %d", port, wanted, int(link.up))
-    return ask.reply()
+    return cmd.reply()
 
 
 def _narrow(caps: int) -> int:

@@ -1,9 +1,21 @@
-"""What the firmware remembers between commands; plain data, so that a snapshot can copy it."""
+"""What the firmware remembers between commands: queues, interfaces, links, settings.
+
+Plain data, so that a snapshot can copy it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum
+
+from vmcoredd.chip.firmware import PortCaps, Retval
+from vmcoredd.emu.firmware.answers import Refused
+
+FLOW_CONTROL = PortCaps.FC_RX | PortCaps.FC_TX | PortCaps.PAUSE_802_3 | PortCaps.ASM_DIR_802_3
+"""Without pause capabilities, the driver requests invalid ones (t4_hw.c, t4_link_acaps())."""
+FEC = PortCaps.FEC_RS | PortCaps.FEC_BASER_RS
+"""Forward error correction, which links below 25 Gb/s do not have."""
 
 
 class Mode(Enum):
@@ -11,11 +23,11 @@ class Mode(Enum):
 
     ALIVE = "alive"
     SLOW = "slow"
-    """It answers, but only after the driver has looked `Firmware.PATIENCE` times."""
+    """It answers when the driver has polled the mailbox `Firmware.SLOW_POLLS` times."""
     DEAD = "dead"
-    """It takes the mailbox and never gives it back."""
+    """It takes commands and never answers."""
     ERROR = "error"
-    """It has crashed: PCIE_FW says so."""
+    """It has crashed, and PCIE_FW shows it."""
 
 
 @dataclass
@@ -36,6 +48,7 @@ class Interface:
     port: int
     mac: bytes
     rss_base: int
+    """The first entry of its slice of the RSS table."""
     enabled: bool = False
     mtu: int = 1500
     promiscuous: bool = False
@@ -44,11 +57,32 @@ class Interface:
 
 @dataclass
 class Link:
-    """A port's link: what was asked for, and whether it is up."""
+    """A port's link."""
 
-    up: bool
+    speed: PortCaps
+    """The one speed it has."""
     wanted: int
     """PortCaps as the driver set them."""
+    up: bool = True
+
+    @classmethod
+    def at(cls, gigabits: int) -> Link:
+        """A link of that speed that is up, with pause frames both ways."""
+        speed = PortCaps[f"SPEED_{gigabits}G"]
+        return cls(speed, int(speed | PortCaps.FC_RX | PortCaps.FC_TX))
+
+    @property
+    def capabilities(self) -> PortCaps:
+        """What the port can do."""
+        caps = self.speed | FLOW_CONTROL
+        return caps | FEC if self.speed >= PortCaps.SPEED_25G else caps
+
+    @property
+    def attributes(self) -> int:
+        """The speed and pause frames in use; 0 if the link is down."""
+        if not self.up:
+            return 0
+        return self.speed | self.wanted & (PortCaps.FC_RX | PortCaps.FC_TX)
 
 
 @dataclass
@@ -59,21 +93,41 @@ class FirmwareState:
     initialised: bool = True
     master: int | None = None
     ticks: int = 0
-    """The firmware's clock, in core clock cycles; it moves with each command."""
+    """The firmware's clock, in core clock cycles; each command advances it."""
     logged: int = 0
-    """Records in the device log so far."""
+    """Records written to the device log so far."""
     log_is_shown: bool = True
-    """Whether PCIE_FW_PF says where the device log is."""
+    """Whether PCIE_FW_PF shows where the device log is."""
     caps_agreed: bool = True
     interfaces: dict[int, Interface] = field(default_factory=dict)
     ingress: dict[int, Queue] = field(default_factory=dict)
     egress: dict[int, Queue] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     macs: dict[int, tuple[int, bytes]] = field(default_factory=dict)
-    """Entries of the MAC table that drivers asked for: interface and address by index."""
+    """Entries of the MAC table that drivers requested: interface and address by index."""
     local_ipv6: dict[bytes, int] = field(default_factory=dict)
     """Users of each local address."""
     clock: int = 0
-    """The precision clock, in nanoseconds."""
+    """The PTP clock, in nanoseconds."""
     settings: dict[int, int] = field(default_factory=dict)
     """Parameters that drivers have written, by id."""
+
+    def free_macs(self, viid: int) -> None:
+        """Frees the MAC table entries of an interface."""
+        self.macs = {n: entry for n, entry in self.macs.items() if entry[0] != viid}
+
+    def free_function(self, pf: int) -> None:
+        """Frees everything that was allocated to a function."""
+        self.ingress = {n: queue for n, queue in self.ingress.items() if queue.pf != pf}
+        self.egress = {n: queue for n, queue in self.egress.items() if queue.pf != pf}
+        for viid in [viid for viid, item in self.interfaces.items() if item.pf == pf]:
+            del self.interfaces[viid]
+            self.free_macs(viid)
+
+
+def take(used: Container[int], first: int, count: int, what: str) -> int:
+    """The lowest free number of a range; Refused (ENOSPC) if none is left."""
+    for number in range(first, first + count):
+        if number not in used:
+            return number
+    raise Refused(Retval.ENOSPC, f"no {what} is free")

@@ -55,7 +55,7 @@ EXTERNAL = (
 
 
 @dataclass(frozen=True)
-class Region:
+class PlacedRegion:
     """`size` bytes at adapter address `base`."""
 
     name: str
@@ -71,13 +71,13 @@ class Region:
 class MemoryMap:
     """The regions by name, in order of their addresses."""
 
-    def __init__(self, regions: list[Region]) -> None:
+    def __init__(self, regions: list[PlacedRegion]) -> None:
         self._regions = {region.name: region for region in regions}
 
-    def __iter__(self) -> Iterator[Region]:
+    def __iter__(self) -> Iterator[PlacedRegion]:
         return iter(self._regions.values())
 
-    def __getitem__(self, name: str) -> Region:
+    def __getitem__(self, name: str) -> PlacedRegion:
         if name not in self._regions:
             raise ModelError(f"no memory region {name}; there are {', '.join(self._regions)}")
         return self._regions[name]
@@ -99,10 +99,10 @@ def _external(memories: Memories) -> Memory | None:
     return next((m for m in memories if m.name in ("mc0", "hma")), None)
 
 
-def _divide(shares: tuple[tuple[str, int], ...], base: int, size: int) -> list[Region]:
+def _divide(shares: tuple[tuple[str, int], ...], base: int, size: int) -> list[PlacedRegion]:
     regions = []
     for name, share in shares:
         length = max(size * share // SHARES // ALIGN * ALIGN, ALIGN)
-        regions.append(Region(name, base, length))
+        regions.append(PlacedRegion(name, base, length))
         base += length
     return regions

@@ -35,7 +35,7 @@ class Mailboxes(Model):
 
     def wire(self) -> None:
         r = self.r
-        self.firmware = Firmware(self.card)
+        self.firmware = Firmware(self.words, self.scenario, self.memories)
         for data in r.instances("CIM_PF_MAILBOX_DATA"):
             self.words.plain(data)
         self.words.plain(r.CIM_PF_HOST_INT_ENABLE)
@@ -62,7 +62,7 @@ class Mailboxes(Model):
             if mode is Mode.ALIVE:
                 self._answer(element)
             elif mode is Mode.SLOW:
-                self.waiting[element] = Firmware.PATIENCE
+                self.waiting[element] = Firmware.SLOW_POLLS
         return self.words.get(ctrl, element)
 
     def _control(self, pf: int, value: int) -> None:
@@ -72,7 +72,7 @@ class Mailboxes(Model):
     def _answer(self, pf: int) -> None:
         self.core.sync()
         data = self._data(pf)
-        data[:] = _turned(self.firmware.ask(pf, _turned(bytes(data))))
+        data[:] = _turned(self.firmware.execute(pf, _turned(bytes(data))))
         ctrl = self.r.CIM_PF_MAILBOX_CTRL
         self._control(pf, ctrl.of(MBMsgValid=1, MBOwner=Owner.DRV))
         self.core.sync()
@@ -87,7 +87,7 @@ class Mailboxes(Model):
         """The function's mailbox is idle, and the firmware takes back what the function had."""
         self.waiting.pop(PF, None)
         self._control(PF, 0)
-        self.firmware.forget_function(PF)
+        self.firmware.free_function(PF)
 
     def save(self) -> Any:
         return dict(self.waiting), self.firmware.save()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vmcoredd.chip.memory import REGIONS
 from vmcoredd.chip.memory import Region as Description
-from vmcoredd.emu.scenario.memory_map import Region
+from vmcoredd.emu.scenario.memory_map import PlacedRegion
 from vmcoredd.emu.silicon.model import Model, fault
 
 FIRMWARE = {
@@ -42,14 +42,14 @@ class MemoryRegions(Model):
         self._pstructs(regions["Pstructs"])
         self._doorbell_fifo(regions["DBVFIFO region"])
 
-    def _place(self, description: Description, region: Region) -> None:
+    def _place(self, description: Description, region: PlacedRegion) -> None:
         self.words.plain(self.r[description.base], region.base)
         if description.limit:
             self.words.plain(self.r[description.limit], region.last)
         if description.page_size:
             self._pages(description, region)
 
-    def _pages(self, description: Description, region: Region) -> None:
+    def _pages(self, description: Description, region: PlacedRegion) -> None:
         """The payload of one direction: pages, channels, and how many pages are free."""
         page = PAGE_BYTES[region.name]
         count = region.size // page
@@ -62,13 +62,13 @@ class MemoryRegions(Model):
         used = self.scenario.random(region.name).randrange(count // 2 or 1)
         self.words.fields(self.r[register], **{field: count - used})
 
-    def _pstructs(self, region: Region) -> None:
+    def _pstructs(self, region: PlacedRegion) -> None:
         count = region.size // PSTRUCT_BYTES
         used = self.scenario.random("pstructs").randrange(count // 8 or 1)
         self.words.plain(self.r.TP_CMM_MM_MAX_PSTRUCT, count)
         self.words.set(self.r.TP_FLM_FREE_PS_CNT, count - used)
 
-    def _doorbell_fifo(self, region: Region) -> None:
+    def _doorbell_fifo(self, region: PlacedRegion) -> None:
         register = self.r.SGE_DBVFIFO_SIZE
         size = register.field(self.chip.memory.vfifo_size)
         entries = min(region.size // DBVFIFO_UNIT, (1 << size.width) - 1)

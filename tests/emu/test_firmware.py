@@ -400,11 +400,11 @@ def test_the_log_fits_its_memory(kib: int, edc: int) -> None:
 @given(opcode=st.integers(0, 255), rest=st.binary(min_size=63, max_size=63))
 def test_any_bytes_are_answered(opcode: int, rest: bytes, card: Card) -> None:
     """One after the other on one card, whatever they do to it."""
-    answer = card.model(Mailboxes).firmware.ask(4, bytes((opcode,)) + rest)
+    answer = card.model(Mailboxes).firmware.execute(4, bytes((opcode,)) + rest)
     assert len(answer) == 64
     assert answer[0] == opcode
 
 
 def test_a_command_is_answered_by_one_function_only() -> None:
     with pytest.raises(ModelError, match="Hello is already answered"):
-        answers(Hello)(lambda firmware, pf, ask: ask)
+        answers(Hello)(lambda fw, pf, cmd: cmd)

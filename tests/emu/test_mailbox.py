@@ -83,7 +83,7 @@ def test_a_slow_firmware_answers_in_its_time() -> None:
     card = Card.load("t62100-cr", faults=["firmware-slow"])
     mailbox = Mailbox(card)
     mailbox.do(Hello(mbmaster=4))
-    assert mailbox.looks == Firmware.PATIENCE
+    assert mailbox.looks == Firmware.SLOW_POLLS
 
 
 def test_a_crashed_firmware_says_so(card: Card) -> None:
