@@ -10,7 +10,7 @@ from vmcoredd.chip import vpd
 from vmcoredd.chip.pci import PF
 from vmcoredd.emu.errors import EmuError
 from vmcoredd.emu.profile import Profile
-from vmcoredd.emu.scenario.identity import Identity
+from vmcoredd.emu.scenario.addresses import Identity
 
 VERSION_AT = vpd.virtual_address(vpd.VERSION_ADDRESS, PF) - vpd.BASE
 FILLER, VERSION = "V0", "V1"

@@ -59,7 +59,7 @@ def _high_priority(first: bool) -> Value:
     """The first or last TID of high-priority filters, which precede connections; T5 has none."""
 
     def value(fw: Firmware, y: int, z: int) -> int:
-        count = fw.scenario.lookup.regions.active
+        count = fw.scenario.tid_table.regions.active
         if not count:
             raise Refused(Retval.EINVAL, "no high-priority filters")
         return 0 if first else count - 1
@@ -105,10 +105,10 @@ DEVICE: dict[Dev, Value] = {
 FUNCTION: dict[Pf, Value] = {
     Pf.CLIP_START: _fixed(0),
     Pf.CLIP_END: _fixed(CLIP_ENTRIES - 1),
-    Pf.FILTER_START: lambda fw, y, z: fw.scenario.lookup.regions.filters,
-    Pf.FILTER_END: lambda fw, y, z: fw.scenario.lookup.regions.last_filter,
-    Pf.SERVER_START: lambda fw, y, z: fw.scenario.lookup.regions.servers,
-    Pf.SERVER_END: lambda fw, y, z: fw.scenario.lookup.regions.filters - 1,
+    Pf.FILTER_START: lambda fw, y, z: fw.scenario.tid_table.regions.filters,
+    Pf.FILTER_END: lambda fw, y, z: fw.scenario.tid_table.regions.last_filter,
+    Pf.SERVER_START: lambda fw, y, z: fw.scenario.tid_table.regions.servers,
+    Pf.SERVER_END: lambda fw, y, z: fw.scenario.tid_table.regions.filters - 1,
     Pf.L2T_START: _fixed(0),
     Pf.L2T_END: _fixed(L2T_ENTRIES - 1),
     Pf.IQFLINT_START: _share("ingress"),

@@ -1,8 +1,8 @@
-"""The one consistent state of a card, from its profile and seed.
+"""The scenario of a card: its setup and traffic at the moment the machine crashed.
 
-Registers, tables and memories are derived from it, so that they agree with each other. Every part
-draws from its own stream of random numbers, so adding one part changes no other; the same profile
-and seed give the same bytes on any machine.
+A pure function of profile and seed, with the same bytes on any machine. The silicon derives its
+registers, tables and memories from it, so that they agree with each other. Each part draws from its
+own stream of random numbers, so a new part changes no other.
 """
 
 from vmcoredd.emu.scenario.scenario import Scenario

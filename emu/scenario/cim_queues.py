@@ -1,7 +1,7 @@
 """The queues of the CIM, the firmware's processor: inbound from other blocks, outbound to them.
 
-Pointers and sizes are in bytes, from the queue's start; a flit is 16 bytes. Both memories hold
-16 KiB, which queues share in units of 256 bytes (t4_hw.c, t4_read_cimq_cfg()).
+Sizes are in bytes, pointers in bytes from the start of a queue; a flit is 16 bytes. Inbound and
+outbound queues each share 16 KiB of memory, in units of 256 bytes (t4_hw.c, t4_read_cimq_cfg()).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from vmcoredd.emu.profile import Profile
 FLIT = 16
 MEMORY_WORDS = 4096
 OPCODES = (0x0F, 0x05, 0x1D, 0x20, 0xC0)
-"""Of messages that pass through: CPL_TX_PKT_LSO, CPL_PASS_OPEN_REQ and others, as data."""
+"""Opcodes of the messages in the queues: CPL_TX_PKT_LSO, CPL_PASS_OPEN_REQ and others."""
 
 
 @dataclass(frozen=True)
 class CimQueue:
-    """One queue. `used` bytes from `read` on wait in it; `packets` went through it since reset."""
+    """One queue: `used` bytes wait at `read`; `packets` have passed since reset."""
 
     queue: Queue
     base: int
@@ -38,7 +38,7 @@ class CimQueue:
     used: int
     packets: int
     content: tuple[int, ...]
-    """All words of it, waiting or left over."""
+    """Its whole memory, whether words still wait or not."""
 
     @property
     def write(self) -> int:
@@ -47,20 +47,20 @@ class CimQueue:
 
     @property
     def free_flits(self) -> int:
-        """Flits that fit."""
+        """Flits for which there is room."""
         return (self.size - self.used) // FLIT
 
 
 @dataclass(frozen=True)
 class CimQueues:
-    """All of them, in the order of their numbers."""
+    """All queues, by number."""
 
     inbound: tuple[CimQueue, ...]
     outbound: tuple[CimQueue, ...]
 
     @classmethod
     def make(cls, profile: Profile, tids: Sequence[int], random: Random) -> CimQueues:
-        """Queues one behind the other, with what passed through them: messages about `tids`."""
+        """Contiguous queues that hold messages about `tids`."""
         size = profile.queues.obq_size * QUEUE_UNIT_BYTES
         return cls(
             tuple(_queue(each, 4 * INBOUND_WORDS, tids, random) for each in INBOUND),
@@ -83,7 +83,7 @@ def _queue(queue: Queue, size: int, tids: Sequence[int], random: Random) -> CimQ
 
 
 def _words(count: int, tids: Sequence[int], random: Random) -> list[int]:
-    """Messages of one to four flits: a word with opcode and TID, a sequence number, then data."""
+    """Messages of one to four flits: opcode and TID, a sequence number, then data."""
     words: list[int] = []
     while len(words) < count:
         flits = random.randrange(1, 5)

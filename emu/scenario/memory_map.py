@@ -1,8 +1,8 @@
-"""What the adapter's memory is divided into: the regions that MEMINFO finds in registers.
+"""The regions of adapter memory, whose bounds MEMINFO reads from registers.
 
-Real cards divide it as their firmware's configuration file says; the shares here are of our own
-making, but keep the driver's rules (cudbg_lib.c): contexts in order inside EDC0, payload only
-where there is room, no two regions of one base (sorting them would not be stable). Names are those
+On a real card the firmware's configuration file determines them. The shares here are assumed, but
+follow the driver's rules (cudbg_lib.c): contexts lie in order in EDC0, payload only where there is
+room, and no two regions have the same base (sorting them would not be stable). The names are those
 of `chip.memory.REGIONS`, and two for the firmware's own memory.
 """
 
@@ -17,7 +17,7 @@ from vmcoredd.emu.profile import Profile
 
 ALIGN = 0x1000
 SHARES = 64
-"""Shares are in this many parts of a memory."""
+"""A region's share of a memory is counted in 1/64ths."""
 
 ON_CHIP = (
     ("DBVFIFO region", 4),
@@ -32,7 +32,7 @@ ON_CHIP = (
     ("ULPTX state", 4),
     ("LE hash", 8),
 )
-"""In EDC0. The doorbell FIFO comes first because the driver takes its base shifted (BASEADDR_G)."""
+"""In EDC0. The doorbell FIFO is first because the driver shifts its base (BASEADDR_G)."""
 
 FIRMWARE = (("uP RAM", 40), ("uP Extmem2", 8))
 """In EDC1."""
@@ -51,7 +51,7 @@ EXTERNAL = (
     ("PBL region", 4),
     ("TXPBL region", 4),
 )
-"""In the first external memory; on a card without one, in what is left of EDC1."""
+"""In the first external memory; on a card without any, in the rest of EDC1."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class PlacedRegion:
 
     @property
     def last(self) -> int:
-        """The address of its last byte, as limit registers have it."""
+        """The address of its last byte, which limit registers hold."""
         return self.base + self.size - 1
 
 
 class MemoryMap:
-    """The regions by name, in order of their addresses."""
+    """The regions by name, in order of address."""
 
     def __init__(self, regions: list[PlacedRegion]) -> None:
         self._regions = {region.name: region for region in regions}
@@ -84,22 +84,22 @@ class MemoryMap:
 
     @classmethod
     def make(cls, profile: Profile, memories: Memories) -> MemoryMap:
-        """Divides the memories that the card has."""
+        """The regions of the memories that the card has."""
         edc1 = memories["edc1"]
-        regions = _divide(ON_CHIP, memories["edc0"].base, memories["edc0"].size)
-        firmware = _divide(FIRMWARE, edc1.base, edc1.size)
+        regions = _divided(ON_CHIP, memories["edc0"].base, memories["edc0"].size)
+        firmware = _divided(FIRMWARE, edc1.base, edc1.size)
         external = _external(memories)
         if external:
-            return cls(regions + firmware + _divide(EXTERNAL, external.base, external.size))
+            return cls(regions + firmware + _divided(EXTERNAL, external.base, external.size))
         rest = firmware[-1].base + firmware[-1].size
-        return cls(regions + firmware + _divide(EXTERNAL, rest, edc1.end - rest))
+        return cls(regions + firmware + _divided(EXTERNAL, rest, edc1.end - rest))
 
 
 def _external(memories: Memories) -> Memory | None:
     return next((m for m in memories if m.name in ("mc0", "hma")), None)
 
 
-def _divide(shares: tuple[tuple[str, int], ...], base: int, size: int) -> list[PlacedRegion]:
+def _divided(shares: tuple[tuple[str, int], ...], base: int, size: int) -> list[PlacedRegion]:
     regions = []
     for name, share in shares:
         length = max(size * share // SHARES // ALIGN * ALIGN, ALIGN)

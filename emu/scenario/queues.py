@@ -1,7 +1,7 @@
-"""The queues as the driver had them when the machine died, and how they are shared out.
+"""The driver's queues when the machine crashed, and each function's share of queue ids.
 
-Which function has which queues, Chelsio's configuration files say by number only; where each
-range begins is of our own making.
+Chelsio's configuration files give the number of queues of each function; where its range begins is
+assumed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from random import Random
 from vmcoredd.chip import Chip
 from vmcoredd.emu.profile import Profile
 
-INGRESS_ENTRIES, INGRESS_ENTRY_BYTES = 1024, 64
-EGRESS_UNITS, FREE_LIST_UNITS, CONTROL_UNITS = 1024, 72, 1024
-"""Sizes of rings, in units of 64 bytes (cxgb4_main.c, cfg_queues(), cxgb4_set_rspq_size())."""
+INGRESS_ENTRIES = EGRESS_ENTRIES = CONTROL_ENTRIES = 1024
+FREE_LIST_ENTRIES = 72
+"""Entries of each ring (cxgb4_main.c, cfg_queues(), cxgb4_set_rspq_size())."""
+ENTRY_BYTES = 64
 HOST_MEMORY = 1 << 32
-"""Rings lie above this bus address, a page or more each."""
+"""Rings start above this bus address; each takes whole pages."""
 PAGE = 4096
 FIRST_VECTOR = 1
 """MSI-X vector 0 is for everything but queues."""
 RSS_SLICE = 128
-"""Entries of the RSS table that an interface has; the first port's come first."""
+"""RSS table entries of an interface; the first port's come first."""
 PFS, VFS_PER_PF = 8, 16
 UNIFIED_PF = 4
 
@@ -35,8 +36,6 @@ class Ingress:
     id: int
     port: int | None
     """None: firmware events."""
-    free_list: int | None
-    """Its free list's egress id."""
     address: int
     produced: int
     consumed: int
@@ -49,24 +48,21 @@ class Egress:
     """A ring that the driver writes."""
 
     id: int
-    kind: str
-    """`tx`, `control` or `free list`."""
     port: int
-    units: int
+    entries: int
     address: int
     produced: int
     consumed: int
     flm: int | None = None
-    """The number of a free list's context in the free list manager."""
+    """Of a free list: its context in the free list manager."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function's share: first id and number of its egress and ingress queues."""
+    """A function's share: the first egress and ingress queue id, and how many it has."""
 
-    name: str
     vf: int | None
-    """None: a physical function."""
+    """None for a physical function."""
     egress: int
     egress_count: int
     ingress: int
@@ -75,11 +71,12 @@ class Function:
 
 @dataclass(frozen=True)
 class Queues:
-    """All queues of PF4, and every function's share."""
+    """All queues of PF4, and each function's share."""
 
     functions: tuple[Function, ...]
     """PF0 to PF7, then the virtual functions."""
     ingress: tuple[Ingress, ...]
+    """Firmware events first."""
     egress: tuple[Egress, ...]
 
     @property
@@ -88,30 +85,25 @@ class Queues:
         return self.functions[UNIFIED_PF]
 
     @property
-    def events(self) -> Ingress:
-        """The queue of firmware events."""
-        return self.ingress[0]
-
-    @property
     def free_lists(self) -> tuple[Egress, ...]:
-        """The free lists, by their numbers in the free list manager."""
+        """The free lists, by context number in the free list manager."""
         return tuple(queue for queue in self.egress if queue.flm is not None)
 
     def received(self, port: int) -> tuple[Ingress, ...]:
-        """The receive queues of a port, over which RSS spreads its packets."""
+        """The receive queues of a port, over which RSS distributes its packets."""
         return tuple(queue for queue in self.ingress if queue.port == port)
 
     @property
     def rss_entries(self) -> list[int]:
-        """The RSS table: in each port's slice, the ids of its receive queues in turn."""
+        """The RSS table: each port's slice cycles through the ids of its receive queues."""
         ports = dict.fromkeys(queue.port for queue in self.ingress if queue.port is not None)
         slices = (islice(cycle(self.received(port)), RSS_SLICE) for port in ports)
         return [queue.id for part in slices for queue in part]
 
     @classmethod
     def make(cls, profile: Profile, random: Random) -> Queues:
-        """A queue for firmware events; for each port, receive and transmit queues and one for
-        control, in the order in which the driver allocates them."""
+        """Queues in the order in which the driver allocates them: one for firmware events, and for
+        each port receive queues with a free list, transmit queues, and a control queue."""
         functions = tuple(_functions(profile.chip))
         rings = _Rings(random)
         ports = range(profile.ports.count)
@@ -119,72 +111,69 @@ class Queues:
         egress, ingress = functions[UNIFIED_PF].egress, functions[UNIFIED_PF].ingress
         lists = [rings.free_list(egress + i, i, port) for i, port in enumerate(sets)]
         egress += len(sets)
-        sent = [rings.egress(egress + i, "tx", port, EGRESS_UNITS) for i, port in enumerate(sets)]
+        sent = [rings.egress(egress + i, port, EGRESS_ENTRIES) for i, port in enumerate(sets)]
         egress += len(sets)
-        control = [rings.egress(egress + port, "control", port, CONTROL_UNITS) for port in ports]
-        events = rings.ingress(ingress, None, None)
-        received = [
-            rings.ingress(ingress + 1 + i, port, lists[i].id) for i, port in enumerate(sets)
-        ]
+        control = [rings.egress(egress + port, port, CONTROL_ENTRIES) for port in ports]
+        events = rings.ingress(ingress, None)
+        received = [rings.ingress(ingress + 1 + i, port) for i, port in enumerate(sets)]
         return cls(functions, (events, *received), (*lists, *sent, *control))
 
 
 def virtual_functions(chip: Chip, pf: int) -> range:
-    """The numbers of a function's virtual functions: an equal share of those the chip has."""
+    """The virtual functions of a physical one: an equal share of those the chip has."""
     first = chip.rss_vfs // PFS * pf
     return range(first, first + VFS_PER_PF)
 
 
 def _functions(chip: Chip) -> Iterator[Function]:
-    """PF0 to PF3 have a port each, PF4 all of them, PF5 and PF6 storage; PF7 has nothing."""
+    """PF0 to PF3 have a port each, PF4 all of them; PF5 and PF6 do storage; PF7 has no queues."""
     for pf in range(UNIFIED_PF):
-        yield Function(f"PF{pf}", None, 16 * pf, 16, 8 * pf, 8)
-    yield Function("PF4", None, 64, 256, 32, 218)
-    yield Function("PF5", None, 320, 64, 250, 34)
-    yield Function("PF6", None, 384, 66, 284, 34)
-    yield Function("PF7", None, 0, 0, 0, 0)
+        yield Function(None, 16 * pf, 16, 8 * pf, 8)
+    yield Function(None, 64, 256, 32, 218)
+    yield Function(None, 320, 64, 250, 34)
+    yield Function(None, 384, 66, 284, 34)
+    yield Function(None, 0, 0, 0, 0)
     vfs = [vf for pf in range(UNIFIED_PF) for vf in virtual_functions(chip, pf)]
     for i, vf in enumerate(vfs):
-        yield Function(f"VF{vf}", vf, 512 + 8 * i, 8, 512 + 8 * i, 8)
+        yield Function(vf, 512 + 8 * i, 8, 512 + 8 * i, 8)
 
 
 class _Rings:
-    """Makes rings, each in host memory of its own and somewhere on its way round."""
+    """Makes rings in host memory, each in use for a while: its indices have random values."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._address = HOST_MEMORY + random.randrange(1 << 16) * PAGE
         self._vector = FIRST_VECTOR
 
-    def ingress(self, number: int, port: int | None, free_list: int | None) -> Ingress:
-        place = self._random.randrange(INGRESS_ENTRIES)
+    def ingress(self, number: int, port: int | None) -> Ingress:
+        consumed = self._random.randrange(INGRESS_ENTRIES)
         waiting = self._random.choice((0, 0, 0, self._random.randrange(8)))
         self._vector += 1
         return Ingress(
             id=number,
             port=port,
-            free_list=free_list,
-            address=self._room(INGRESS_ENTRIES * INGRESS_ENTRY_BYTES),
-            produced=(place + waiting) % INGRESS_ENTRIES,
-            consumed=place,
+            address=self._room(INGRESS_ENTRIES * ENTRY_BYTES),
+            produced=(consumed + waiting) % INGRESS_ENTRIES,
+            consumed=consumed,
             generation=self._random.randrange(2),
             vector=self._vector - 1,
         )
 
-    def egress(self, number: int, kind: str, port: int, units: int) -> Egress:
-        place = self._random.randrange(units)
+    def egress(self, number: int, port: int, entries: int) -> Egress:
+        consumed = self._random.randrange(entries)
         waiting = self._random.choice((0, 0, 0, self._random.randrange(8)))
-        address = self._room((units + 1) * 64)  # a status page follows
-        return Egress(number, kind, port, units, address, (place + waiting) % units, place)
+        address = self._room((entries + 1) * ENTRY_BYTES)  # a status page follows
+        produced = (consumed + waiting) % entries
+        return Egress(number, port, entries, address, produced, consumed)
 
     def free_list(self, number: int, flm: int, port: int) -> Egress:
-        """Nearly full: the card has taken a few buffers since the driver last added some."""
-        place = self._random.randrange(FREE_LIST_UNITS)
+        """Nearly full: the card has taken a few buffers since the driver last refilled it."""
+        consumed = self._random.randrange(FREE_LIST_ENTRIES)
         taken = self._random.randrange(1, 8)
-        address = self._room((FREE_LIST_UNITS + 1) * 64)
-        produced = (place - taken) % FREE_LIST_UNITS
-        units = FREE_LIST_UNITS
-        return Egress(number, "free list", port, units, address, produced, place, flm)
+        address = self._room((FREE_LIST_ENTRIES + 1) * ENTRY_BYTES)
+        produced = (consumed - taken) % FREE_LIST_ENTRIES
+        return Egress(number, port, FREE_LIST_ENTRIES, address, produced, consumed, flm)
 
     def _room(self, size: int) -> int:
         address = self._address

@@ -1,8 +1,8 @@
-"""How the lookup engine's table is divided, and the connections, servers and filters in it.
+"""The lookup engine's table of TIDs: its regions, and the connections, servers and filters in it.
 
-The TCAM's entries come first, then those of the hash table in memory; on a T6, the TCAM of local
-IPv6 addresses (CLIP) is a third part behind them (as the driver's dump counts: assumed). The sizes
-of the regions are those that Chelsio's default configuration files ask for.
+The TCAM's entries come first, then those of the hash table in memory. On a T6, a third part
+follows: the TCAM of local IPv6 addresses, CLIP (assumed: the driver's dump counts so). The regions
+have the sizes of Chelsio's default configuration files.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from vmcoredd.chip.lookup import FILTER_TUPLE, LookupEntry, clip_words
 from vmcoredd.chip.tcb import TcpState
 from vmcoredd.emu.profile import Profile
 
-PORTS_OF_SERVERS = (22, 80, 443, 860, 2049, 3260, 4420)
+SERVER_PORTS = (22, 80, 443, 860, 2049, 3260, 4420)
 PROTOCOL_TCP = 6
 IPV6_NET = int(ipaddress.IPv6Address("2001:db8::"))
 IPV6_SHARE = 0.25
 SERVERS = FILTERS = 512
-"""Entries of their regions."""
+"""Sizes of their regions, in entries."""
 IPV6_TIDS = 2
-"""Entries of the TCAM that an IPv6 tuple takes, from an even one on."""
+"""TCAM entries that an IPv6 tuple takes; the first is even."""
 SPACING = 4
-"""From one server, filter or local address to the next; IPv6 takes so many in the T6's CLIP."""
+"""TIDs from one server, filter or local address to the next: what IPv6 takes in T6's CLIP."""
 
 
 @dataclass(frozen=True)
-class Regions:
-    """The first entry of each region of the table."""
+class TidRegions:
+    """The first TID of each region of the table."""
 
     active: int
-    """Connections; on a T6, filters of high priority stand before them."""
+    """Connections; on a T6, high-priority filters precede them."""
     servers: int
     filters: int
     routing: int
-    """Behind the last filter."""
+    """Follows the last filter."""
     clip: int
     hash_base: int
     hash_tids: int
-    """Entries of the hash table; 0 if there is none."""
+    """Entries of the hash table, 0 if there is none."""
 
     @property
     def last_filter(self) -> int:
-        """The last entry for filters."""
+        """The last TID for filters."""
         return self.filters + FILTERS - 1
 
     @classmethod
-    def make(cls, profile: Profile) -> Regions:
-        """The division of a card's table."""
+    def make(cls, profile: Profile) -> TidRegions:
+        """The regions of a card's table."""
         hash_tids = profile.tables.hash_tids if profile.tables.hash_filters else 0
         le = profile.chip.le
         if not le.clip_tids:
@@ -70,11 +70,11 @@ class Regions:
 
 @dataclass(frozen=True)
 class Connection:
-    """A connection that was open when the machine died. Addresses are packed, 4 or 16 bytes."""
+    """A connection that was open when the machine crashed. Addresses are packed, 4 or 16 bytes."""
 
     tid: int
     port: int
-    """The port of the card it runs over."""
+    """The Ethernet port that carries it."""
     local: bytes
     remote: bytes
     local_port: int
@@ -83,19 +83,19 @@ class Connection:
 
     @property
     def is_ipv6(self) -> bool:
-        """Whether the addresses are IPv6; such a connection takes two entries."""
+        """Whether it takes two entries because its addresses are IPv6."""
         return len(self.local) == 16
 
     @property
     def entry(self) -> LookupEntry:
-        """What the engine compares packets with: of the filter tuple, the protocol only."""
+        """What the engine matches: of the filter tuple, only the protocol."""
         tcp = filter_tuple(protocol=PROTOCOL_TCP)
         return LookupEntry(self.remote, self.local, self.remote_port, self.local_port, tcp)
 
 
 @dataclass(frozen=True)
 class Server:
-    """A listening port; its address is packed, all zero for any."""
+    """A listening TCP port; its address is packed, all zero for any."""
 
     tid: int
     local: bytes
@@ -103,47 +103,47 @@ class Server:
 
     @property
     def entry(self) -> LookupEntry:
-        """What the engine compares packets with."""
+        """What the engine matches."""
         tcp = filter_tuple(protocol=PROTOCOL_TCP)
         return LookupEntry(bytes(len(self.local)), self.local, 0, self.local_port, tcp)
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter: TCP to a local port is passed to a queue, or dropped (`queue` None)."""
+    """A filter that passes TCP to a local TCP port to a queue, or drops it (`queue` None)."""
 
     tid: int
     local_port: int
     port: int
-    """The port of the card on which packets come in."""
+    """The Ethernet port that packets arrive on."""
     queue: int | None
-    """The ordinal of a receive queue of that port."""
+    """An index into the receive queues of that port."""
     packets: int
     octets: int
-    """What it has counted."""
+    """Packets and bytes counted so far."""
 
     @property
     def entry(self) -> LookupEntry:
-        """What the engine compares packets with."""
+        """What the engine matches."""
         values = filter_tuple(protocol=PROTOCOL_TCP, port=self.port)
         return LookupEntry(bytes(4), bytes(4), 0, self.local_port, values)
 
 
 @dataclass(frozen=True)
-class Table:
-    """What is in the lookup engine's table; each kind sorted by TID."""
+class TidTable:
+    """The entries in use; each kind sorted by TID."""
 
-    regions: Regions
+    regions: TidRegions
     connections: tuple[Connection, ...]
     servers: tuple[Server, ...]
     filters: tuple[Filter, ...]
     local_ipv6: tuple[tuple[int, bytes], ...]
-    """Entries of the CLIP table: TID and address."""
+    """CLIP entries: TID and address."""
 
     @classmethod
-    def make(cls, profile: Profile, random: Random) -> Table:
-        """Connections of a storage and web server."""
-        regions = Regions.make(profile)
+    def make(cls, profile: Profile, random: Random) -> TidTable:
+        """The table of a storage and web server."""
+        regions = TidRegions.make(profile)
         tids = _tids(regions, profile.tables.connections, random)
         addresses = [_local_ipv6(port) for port in range(profile.ports.count)]
         return cls(
@@ -157,23 +157,23 @@ class Table:
         )
 
     def entries(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Every entry in use: TID, and the words that the engine shows."""
-        users: tuple[Connection | Server | Filter, ...]
-        users = (*self.connections, *self.servers, *self.filters)
-        for user in users:
-            yield user.tid, user.entry.words()
+        """TID and words of each entry in use."""
+        owners: tuple[Connection | Server | Filter, ...]
+        owners = (*self.connections, *self.servers, *self.filters)
+        for owner in owners:
+            yield owner.tid, owner.entry.words()
         for tid, address in self.local_ipv6:
             yield tid, clip_words(address)
 
 
 def filter_tuple(**values: int) -> int:
-    """A filter tuple of these fields; KeyError for one that it does not have."""
+    """A filter tuple with these fields; KeyError for an unknown one."""
     known = {field.name: field for field in FILTER_TUPLE}
     return sum(known[name].put(value) for name, value in values.items())
 
 
-def _tids(regions: Regions, count: int, random: Random) -> list[int]:
-    """Even ones, so that IPv6 has room; with a hash table, half of them are in it."""
+def _tids(regions: TidRegions, count: int, random: Random) -> list[int]:
+    """Even TIDs, so that IPv6 has room; half of them in the hash table if there is one."""
     in_tcam = range(regions.active, regions.servers, IPV6_TIDS)
     in_hash = range(regions.hash_base, regions.hash_base + regions.hash_tids, IPV6_TIDS)
     share = min(count // 2 if in_hash else count, len(in_tcam))
@@ -201,23 +201,23 @@ def _connection(tid: int, profile: Profile, random: Random) -> Connection:
         port=port,
         local=local,
         remote=remote,
-        local_port=random.choice(PORTS_OF_SERVERS),
+        local_port=random.choice(SERVER_PORTS),
         remote_port=random.randrange(32768, 61000),
         state=random.choice(states),
     )
 
 
-def _servers(regions: Regions) -> Iterator[Server]:
-    """Every port is served on any IPv4 address and, behind those, on any IPv6 address."""
-    wide = regions.servers + SPACING * len(PORTS_OF_SERVERS)
-    for i, port in enumerate(PORTS_OF_SERVERS):
+def _servers(regions: TidRegions) -> Iterator[Server]:
+    """Each TCP port is served on any IPv4 address, then each on any IPv6 address."""
+    ipv6 = regions.servers + SPACING * len(SERVER_PORTS)
+    for i, port in enumerate(SERVER_PORTS):
         yield Server(regions.servers + SPACING * i, bytes(4), port)
-    for i, port in enumerate(PORTS_OF_SERVERS):
-        yield Server(wide + SPACING * i, bytes(16), port)
+    for i, port in enumerate(SERVER_PORTS):
+        yield Server(ipv6 + SPACING * i, bytes(16), port)
 
 
-def _filters(regions: Regions, profile: Profile, random: Random) -> Iterator[Filter]:
-    """Some of high priority where there is a region for them, the rest in the ordinary one."""
+def _filters(regions: TidRegions, profile: Profile, random: Random) -> Iterator[Filter]:
+    """A quarter with high priority where there is a region for them, the rest without."""
     urgent = profile.tables.filters // 4 if regions.active else 0
     for i in range(profile.tables.filters):
         packets = random.randrange(1 << 20)

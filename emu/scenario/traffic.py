@@ -1,4 +1,4 @@
-"""What passed through the card's ports since its statistics were cleared."""
+"""The traffic that passed through the card's ports since its statistics were cleared."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from random import Random
 from vmcoredd.emu.profile import Profile
 
 SIZES = (64, 65, 128, 256, 512, 1024, 1519)
-"""The least frame of each size class that the MACs count (MPS_PORT_STAT_*_64B ... _1519B_MAX)."""
+"""Bytes of the smallest frame in each size class (MPS_PORT_STAT_*_64B ... _1519B_MAX)."""
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Frames one way through a port."""
+    """Frames in one direction through a port."""
 
     by_size: tuple[int, ...]
-    """Frames of each class of `SIZES`."""
+    """Frames in each class of `SIZES`."""
     octets: int
     multicast: int
     broadcast: int
@@ -31,13 +31,13 @@ class Direction:
 
     @property
     def unicast(self) -> int:
-        """Frames to one station."""
+        """Frames to a single station."""
         return self.frames - self.multicast - self.broadcast
 
 
 @dataclass(frozen=True)
 class PortTraffic:
-    """Both ways through one port."""
+    """Frames in both directions through a port."""
 
     received: Direction
     sent: Direction
@@ -45,7 +45,7 @@ class PortTraffic:
 
 @dataclass(frozen=True)
 class TcpTraffic:
-    """Segments of offloaded connections, IPv4 or IPv6."""
+    """Segments of offloaded connections, over IPv4 or IPv6."""
 
     received: int
     sent: int
@@ -55,7 +55,7 @@ class TcpTraffic:
 
 @dataclass(frozen=True)
 class Traffic:
-    """All ports, and what the transport processor made of it."""
+    """Frames of all ports, and TCP segments of the transport processor."""
 
     ports: tuple[PortTraffic, ...]
     tcp4: TcpTraffic
@@ -63,7 +63,7 @@ class Traffic:
 
     @classmethod
     def make(cls, profile: Profile, random: Random) -> Traffic:
-        """Traffic of a busy day: mostly small and full-sized frames, hardly an error."""
+        """A busy day's traffic: mostly small and full-sized frames, very few errors."""
         ports = [
             PortTraffic(_direction(random), _direction(random)) for _ in range(profile.ports.count)
         ]

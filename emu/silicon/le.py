@@ -36,7 +36,7 @@ class TableDivision(Model):
     """The first entry of each region, the hash table's size, and how many connections there are."""
 
     def wire(self) -> None:
-        r, lookup = self.r, self.scenario.lookup
+        r, lookup = self.r, self.scenario.tid_table
         for region, register in STARTS[self.chip.name].items():
             start = getattr(lookup.regions, region) * PER_TID[self.chip.name]
             self.words.plain(r[register], start)
@@ -90,7 +90,7 @@ class DebugPort(Model):
     def _fill(self) -> None:
         valid = self.r.LE_DB_DBGI_RSP_STATUS.of(DBGIRspValid=1)
         self.statuses.words[:] = memoryview(array("I", (tid << 12 | valid for tid in range(TIDS))))
-        for tid, words in self.scenario.lookup.entries():
+        for tid, words in self.scenario.tid_table.entries():
             self.entries.fill(RESPONSE_WORDS * tid, words)
 
     @fault("le-busy", "The debug port stays BUSY: LE_TCAM ends before it begins, partial (-41).")
@@ -100,6 +100,6 @@ class DebugPort(Model):
 
     @fault("le-status", "From half of the active region on, entries are invalid: partial (-41).")
     def lose_half(self) -> None:
-        first = self.scenario.lookup.regions.servers // 2
+        first = self.scenario.tid_table.regions.servers // 2
         for tid in range(first, TIDS):
             self.statuses.words[tid] = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmcoredd.chip import Register
 from vmcoredd.chip.mps import REPLICATION_WORDS
 from vmcoredd.emu.ports import Index, When
-from vmcoredd.emu.scenario.macs import Mac
+from vmcoredd.emu.scenario.addresses import Mac
 from vmcoredd.emu.silicon.model import Model
 
 ADDRESS = (1 << 48) - 1
@@ -30,7 +30,7 @@ class MappedTcam(Model):
             return
         for index in range(self.chip.mps_tcam_entries):
             self._put(index, UNUSED, UNUSED)
-        for mac in self.scenario.macs.entries:
+        for mac in self.scenario.mac_table.entries:
             self._put(mac.index, *pattern(mac))
 
     def _put(self, index: int, x: int, y: int) -> None:
@@ -65,7 +65,7 @@ class RequestedTcam(Model):
             self.ports.add(control, self.table, rows, answer, width=ANSWER_WORDS, when=asked)
         for index in range(self.chip.mps_tcam_entries):
             self._put(index, UNUSED, UNUSED)
-        for mac in self.scenario.macs.entries:
+        for mac in self.scenario.mac_table.entries:
             self._put(mac.index, *pattern(mac), mac.vni)
 
     def _put(self, index: int, x: int, y: int, vni: int | None = None) -> None:
@@ -102,7 +102,7 @@ class Classification(Model):
         ]
 
     def wire(self) -> None:
-        for mac in self.scenario.macs.entries:
+        for mac in self.scenario.mac_table.entries:
             self.words.set(self.r.MPS_CLS_SRAM_L, self._action(mac), mac.index)
             ports = self.r.MPS_CLS_SRAM_H.of(PortMap=mac.ports)
             self.words.set(self.r.MPS_CLS_SRAM_H, ports, mac.index)
@@ -131,7 +131,7 @@ class Classification(Model):
         control = self.r.MPS_RPLC_MAP_CTL
         entry = Index(control, self.chip.mps_tcam_entries - 1)
         asked = When.set(control, "RD_WRN")
-        last = max(mac.index for mac in self.scenario.macs.entries if mac.vfs)
+        last = max(mac.index for mac in self.scenario.mac_table.entries if mac.vfs)
         self.words.set(control, control.of(RD_WRN=1, ADDR=last))
         for table, data in zip(self.maps, self._registers(), strict=False):
             half = REPLICATION_WORDS // 2

@@ -58,7 +58,7 @@ class Contexts(Model):
             fields(self.chip, ContextType.EGRESS, free_list=free_list),
             Valid=1,
             BaseAddress=queue.address >> ADDRESS_UNIT_SHIFT,
-            QueueSize=queue.units,
+            QueueSize=queue.entries,
             PIDX=queue.produced,
             CIDX=queue.consumed,
             FID=UNIFIED_PF << FUNCTION_SHIFT,

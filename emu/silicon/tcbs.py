@@ -18,9 +18,9 @@ class ControlBlocks(Model):
 
     def wire(self) -> None:
         random = self.scenario.random("tcbs")
-        for connection in self.scenario.lookup.connections:
+        for connection in self.scenario.tid_table.connections:
             self._put(connection.tid, self._connection(connection, random))
-        for item in self.scenario.lookup.filters:
+        for item in self.scenario.tid_table.filters:
             self._put(item.tid, self._filter(item))
 
     def _put(self, tid: int, block: bytes) -> None:
@@ -70,7 +70,7 @@ class HashTable(Model):
     """The entries of connections beyond the TCAM, as far as the region in memory goes."""
 
     def wire(self) -> None:
-        lookup, region = self.scenario.lookup, self.scenario.memory_map["LE hash"]
+        lookup, region = self.scenario.tid_table, self.scenario.memory_map["LE hash"]
         for connection in lookup.connections:
             start = (connection.tid - lookup.regions.hash_base) * HASH_ENTRY_BYTES
             if 0 <= start <= region.size - HASH_ENTRY_BYTES:

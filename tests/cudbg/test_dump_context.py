@@ -160,7 +160,7 @@ def test_without_memory_it_is_not_found(chip: Chip) -> None:
 def test_every_field_of_a_context_is_shown(chip: Chip) -> None:
     card = card_of(chip)
     table = next(p for p in dumped(card).dump.decode("DUMP_CONTEXT") if p.title == "every field")
-    queue = card.scenario.queues.events
+    queue = card.scenario.queues.ingress[0]
     shown = {row[2]: row[4] for row in table.rows if row[:2] == ["ingress", queue.id]}
     assert shown["BaseAddress"] == f"{queue.address:#x}"
     assert shown["QueueEntrySize"] == "64 bytes"

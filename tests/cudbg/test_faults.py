@@ -156,7 +156,7 @@ def test_contexts_without_bases_are_too_many_to_compress(chip: Chip) -> None:
 @CHIPS
 def test_a_lookup_engine_that_fails_half_way_shows_what_came_before(chip: Chip) -> None:
     whole, half = healthy(chip), broken(chip, "le-status")
-    first = half.card.scenario.lookup.regions.servers // 2
+    first = half.card.scenario.tid_table.regions.servers // 2
     seen = rows(half.dump.decode("LE_TCAM"), "in use")
     assert seen == [row for row in whole.table("LE_TCAM", "in use") if row["TID"] < first]
     assert half.fields("LE_TCAM")["max_tid"] == first

@@ -74,18 +74,18 @@ def expected(connection: Connection) -> list[object]:
 @HASHING
 def test_every_connection_is_found_by_its_tid(chip: Chip, hashing: bool) -> None:
     card = card_of(chip, hashing=hashing, connections=60)
-    connections = card.scenario.lookup.connections
+    connections = card.scenario.tid_table.connections
     found = rows(dumped(card))
     assert len(connections) == 60
     for connection in connections:
-        region = "hash" if connection.tid >= card.scenario.lookup.regions.hash_base else "active"
+        region = "hash" if connection.tid >= card.scenario.tid_table.regions.hash_base else "active"
         assert found[connection.tid][:5] == [region, *expected(connection)]
 
 
 @CHIPS
 def test_servers_filters_and_local_addresses_are_found_in_their_regions(chip: Chip) -> None:
     card, dump = seen(chip)
-    lookup, found = card.scenario.lookup, rows(dump)
+    lookup, found = card.scenario.tid_table, rows(dump)
     assert {found[server.tid][0] for server in lookup.servers} == {"server"}
     filters = {"filter"} if chip is not T6 else {"filter", "high-priority filter"}
     assert {found[item.tid][0] for item in lookup.filters} == filters
@@ -122,8 +122,8 @@ def steps(found: CardDump) -> dict[int, int]:
 
 def test_an_ipv6_entry_takes_two_tids_and_four_in_the_t6s_clip_table() -> None:
     card, found = seen(T6)
-    wide = {c.tid for c in card.scenario.lookup.connections if c.is_ipv6}
-    local = {tid for tid, _ in card.scenario.lookup.local_ipv6}
+    wide = {c.tid for c in card.scenario.tid_table.connections if c.is_ipv6}
+    local = {tid for tid, _ in card.scenario.tid_table.local_ipv6}
     assert wide
     assert local
     for tid, step in steps(found).items():
@@ -132,8 +132,8 @@ def test_an_ipv6_entry_takes_two_tids_and_four_in_the_t6s_clip_table() -> None:
 
 def test_the_driver_takes_a_t6s_hash_table_for_filters_and_reads_both_tids_of_ipv6() -> None:
     card, found = seen(T6, hashing=True)
-    base = card.scenario.lookup.regions.hash_base
-    wide = [c.tid for c in card.scenario.lookup.connections if c.is_ipv6 and c.tid >= base]
+    base = card.scenario.tid_table.regions.hash_base
+    wide = [c.tid for c in card.scenario.tid_table.connections if c.is_ipv6 and c.tid >= base]
     assert wide
     assert {steps(found)[tid] for tid in wide} == {1}
 
@@ -143,7 +143,7 @@ def test_an_ipv6_connection_with_more_than_tcp_in_its_filter_tuple_is_read_twice
     chip: Chip,
 ) -> None:
     card = card_of(chip)
-    wide = next(c.tid for c in card.scenario.lookup.connections if c.is_ipv6)
+    wide = next(c.tid for c in card.scenario.tid_table.connections if c.is_ipv6)
     card.model(DebugPort).entries.words[RESPONSE_WORDS * wide + 9] |= 2  # a port besides
     _, records = parsed(dumped(card))
     assert wide + 1 in {record.tid for record in records}
@@ -178,7 +178,7 @@ def test_a_busy_port_gives_an_empty_table_with_a_warning(chip: Chip) -> None:
 def test_an_invalid_status_ends_the_table_there(chip: Chip) -> None:
     card = card_of(chip)
     card.fail("le-status")
-    end = card.scenario.lookup.regions.servers // 2
+    end = card.scenario.tid_table.regions.servers // 2
     found = dumped(card, "CCTRL")
     entity = found.entity("LE_TCAM")
     header, records = parsed(found)

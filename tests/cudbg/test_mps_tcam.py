@@ -45,7 +45,7 @@ def rows(found: CardDump) -> dict[int, dict[str, object]]:
 @CHIPS
 def test_every_address_is_found_in_its_entry(chip: Chip) -> None:
     card, dump = seen(chip)
-    macs, found = card.scenario.macs.entries, rows(dump)
+    macs, found = card.scenario.mac_table.entries, rows(dump)
     assert len(found) == len(macs)
     for mac in macs:
         row = found[mac.index]
@@ -58,7 +58,7 @@ def test_every_address_is_found_in_its_entry(chip: Chip) -> None:
 @CHIPS
 def test_it_makes_the_kernels_accesses(chip: Chip) -> None:
     card, dump = seen(chip)
-    macs, counts = card.scenario.macs.entries, dump.entity("MPS_TCAM").counts
+    macs, counts = card.scenario.mac_table.entries, dump.entity("MPS_TCAM").counts
     replicating = sum(1 for mac in macs if mac.vfs)
     tcam = 2 * ENTRIES if chip is T5 else 8 * ENTRIES
     assert replicating == 2
@@ -68,7 +68,7 @@ def test_it_makes_the_kernels_accesses(chip: Chip) -> None:
 @CHIPS
 def test_an_unused_entry_leaves_its_record_empty(chip: Chip) -> None:
     card, dump = seen(chip)
-    used = {mac.index for mac in card.scenario.macs.entries}
+    used = {mac.index for mac in card.scenario.mac_table.entries}
     for index, record in enumerate(records(dump)):
         assert bool(record.rplc_size) == (index in used)
         assert any(bytes(record)) == (index in used)
@@ -77,7 +77,7 @@ def test_an_unused_entry_leaves_its_record_empty(chip: Chip) -> None:
 def test_a_t5_shows_which_functions_get_copies() -> None:
     card, dump = seen(T5)
     found = rows(dump)
-    groups = [mac for mac in card.scenario.macs.entries if mac.vfs]
+    groups = [mac for mac in card.scenario.mac_table.entries if mac.vfs]
     assert groups[0].vfs == (0, 1, 16, 17, 32, 33, 48, 49)
     for mac in groups:
         assert found[mac.index]["replicated to VFs"] == "0-1 16-17 32-33 48-49"
@@ -85,14 +85,14 @@ def test_a_t5_shows_which_functions_get_copies() -> None:
 
 def test_on_a_t6_the_lower_words_are_read_where_a_t5_has_them() -> None:
     card, dump = seen(T6)
-    group = next(mac for mac in card.scenario.macs.entries if mac.vfs)
+    group = next(mac for mac in card.scenario.mac_table.entries if mac.vfs)
     assert group.vfs == (0, 1, 32, 33, 64, 65, 96, 97)
     assert list(records(dump)[group.index].rplc) == [3, 3, 0, 0, 0, 0, 0, 0]
 
 
 def test_a_t6_tells_addresses_inside_a_tunnel_apart() -> None:
     card, dump = seen(T6)
-    inside = next(mac for mac in card.scenario.macs.entries if mac.vni is not None)
+    inside = next(mac for mac in card.scenario.mac_table.entries if mac.vni is not None)
     row = rows(dump)[inside.index]
     assert row["lookup"] == "inner"
     assert row["VNI"] == inside.vni
@@ -101,7 +101,7 @@ def test_a_t6_tells_addresses_inside_a_tunnel_apart() -> None:
 
 def test_a_t6_stores_the_lookup_of_unused_entries_too() -> None:
     card = card_of(T6)
-    inside = next(mac for mac in card.scenario.macs.entries if mac.vni is not None)
+    inside = next(mac for mac in card.scenario.mac_table.entries if mac.vni is not None)
     table = card.model(RequestedTcam).table
     table.words[3 * (2 * inside.index + 1)] = 0xFFFFFFFF  # X has a bit of Y now
     record = records(dumped(card))[inside.index]

@@ -53,12 +53,16 @@ def test_a_t6_shows_where_each_functions_queues_begin() -> None:
     assert words[-1] == 256
     table = list(found.dump.decode("SGE_INDIRECT"))[-1].json()
     bases = {row["function"]: row for row in table["rows"]}
-    used = [function for function in card.scenario.queues.functions if function.egress_count]
-    assert list(bases) == [function.name for function in used]
-    for function in used:
-        assert bases[function.name]["egress 0 base"] == function.egress
-        assert bases[function.name]["ingress 0 base"] == function.ingress
-        assert bases[function.name]["egress 1 base"] is None
+    used = {
+        f"PF{i}" if function.vf is None else f"VF{function.vf}": function
+        for i, function in enumerate(card.scenario.queues.functions)
+        if function.egress_count
+    }
+    assert list(bases) == list(used)
+    for name, function in used.items():
+        assert bases[name]["egress 0 base"] == function.egress
+        assert bases[name]["ingress 0 base"] == function.ingress
+        assert bases[name]["egress 1 base"] is None
 
 
 @pytest.mark.parametrize(("chip", "accesses"), [(T5, 64), (T6, 1384)], ids=repr)

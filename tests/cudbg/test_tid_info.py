@@ -33,7 +33,7 @@ def word(found: CardDump, offset: int) -> int:
 @pytest.mark.parametrize("hashing", [False, True])
 def test_it_counts_the_connections_that_le_tcam_shows(chip: Chip, hashing: bool) -> None:
     card, found = dumped(chip, hashing=hashing)
-    connections = card.scenario.lookup.connections
+    connections = card.scenario.tid_table.connections
     ipv6 = sum(1 for connection in connections if connection.is_ipv6)
     assert word(found, IPV4) == len(connections) - ipv6
     assert word(found, IPV6) == ipv6

@@ -178,7 +178,7 @@ def test_parameters_have_the_values_of_the_profile(card: Card, mail: Mailbox) ->
     assert value(mail, Dev.PORTVEC) == 0b11
     assert value(mail, Dev.FWREV) == 0x011B0500
     assert value(mail, Pf.EQ_START) < value(mail, Pf.EQ_END)
-    assert value(mail, Pf.FILTER_START) == card.scenario.lookup.regions.filters
+    assert value(mail, Pf.FILTER_START) == card.scenario.tid_table.regions.filters
 
 
 def test_the_filter_mode_is_that_of_the_register(card: Card, mail: Mailbox) -> None:
@@ -292,7 +292,7 @@ def test_addresses_get_entries_of_the_table(card: Card, mail: Mailbox) -> None:
     ask.exact[0].valid, ask.exact[0].idx = 1, MacIndex.ADD_PERSIST_MAC
     ask.exact[0].macaddr[:] = list(card.scenario.identity.mac(0))
     index = mail.do(ask).exact[0].idx
-    assert len(card.scenario.macs.entries) <= index < card.chip.mps_tcam_entries
+    assert len(card.scenario.mac_table.entries) <= index < card.chip.mps_tcam_entries
     ask.exact[0].idx = MacIndex.MAC_BASED_FREE
     assert mail.do(ask).exact[0].idx == index
     assert mail.call(ask).retval == Retval.ENOENT

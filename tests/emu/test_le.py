@@ -45,7 +45,7 @@ def asked(card: emu.Card, tid: int) -> tuple[int, list[int]]:
 @CHIPS
 def test_the_debug_port_shows_connections_servers_and_filters(chip: Chip) -> None:
     card = hashing(chip)
-    lookup = card.scenario.lookup
+    lookup = card.scenario.tid_table
     for user in (*lookup.connections, *lookup.servers, *lookup.filters):
         status, words = asked(card, user.tid)
         assert (status & 1, status >> 12) == (1, user.tid)
@@ -55,15 +55,15 @@ def test_the_debug_port_shows_connections_servers_and_filters(chip: Chip) -> Non
 @CHIPS
 def test_the_debug_port_shows_local_ipv6_addresses(chip: Chip) -> None:
     card = seen(chip)
-    assert len(card.scenario.lookup.local_ipv6) == card.profile.ports.count
-    for tid, address in card.scenario.lookup.local_ipv6:
+    assert len(card.scenario.tid_table.local_ipv6) == card.profile.ports.count
+    for tid, address in card.scenario.tid_table.local_ipv6:
         assert clip_address(asked(card, tid)[1]) == address
 
 
 @CHIPS
 def test_an_entry_that_is_not_in_use_is_valid_and_zero(chip: Chip) -> None:
     card = seen(chip)
-    unused = card.scenario.lookup.regions.servers - 1
+    unused = card.scenario.tid_table.regions.servers - 1
     assert asked(card, unused) == (unused << 12 | 1, [0] * 17)
 
 
@@ -89,7 +89,7 @@ def test_a_busy_port_shows_busy_and_fetches_nothing(chip: Chip) -> None:
 @CHIPS
 def test_the_fault_of_the_status_begins_in_the_active_region(chip: Chip) -> None:
     card = card_of(chip, "le-status")
-    first = card.scenario.lookup.regions.servers // 2
+    first = card.scenario.tid_table.regions.servers // 2
     assert asked(card, first - 1)[0] & 1
     assert not asked(card, first)[0] & 1
 
@@ -99,7 +99,7 @@ def test_the_registers_say_where_regions_begin(chip: Chip) -> None:
     card = hashing(chip)
     scale = 4 if chip is T5 else 1
     for region, register in STARTS[chip.name].items():
-        value = getattr(card.scenario.lookup.regions, region)
+        value = getattr(card.scenario.tid_table.regions, region)
         assert card.read(chip.r[register]) == scale * value
 
 
@@ -111,7 +111,7 @@ def test_the_registers_say_how_large_the_hash_table_is(chip: Chip, on: bool) -> 
     assert chip.r.LE_DB_CONFIG.get(config, "HASHEN") == on
     size = chip.le.hash_tids(card.read(chip.r.LE_DB_HASH_CONFIG))
     assert size == (4096 if on else size)
-    regions = card.scenario.lookup.regions
+    regions = card.scenario.tid_table.regions
     base = regions.hash_base * (4 if chip is T5 else 1)
     most = chip.le.max_tid(config, card.read(chip.r.LE_DB_HASH_CONFIG), base)
     facts = {(T5, False): 2048, (T6, False): 4608, (T5, True): 8192 + 4096, (T6, True): 8704}
@@ -121,8 +121,8 @@ def test_the_registers_say_how_large_the_hash_table_is(chip: Chip, on: bool) -> 
 @CHIPS
 def test_users_are_counted_by_kind_and_in_the_tcam_apart(chip: Chip) -> None:
     card, r = hashing(chip), chip.r
-    connections = card.scenario.lookup.connections
-    in_tcam = [c for c in connections if c.tid < card.scenario.lookup.regions.hash_base]
+    connections = card.scenario.tid_table.connections
+    in_tcam = [c for c in connections if c.tid < card.scenario.tid_table.regions.hash_base]
     for suffix, users in (("", connections), ("_TCAM", in_tcam)):
         ipv6 = sum(1 for user in users if user.is_ipv6)
         assert card.read(r[f"LE_DB_ACT_CNT_IPV6{suffix}"]) == ipv6
@@ -134,7 +134,7 @@ def test_users_are_counted_by_kind_and_in_the_tcam_apart(chip: Chip) -> None:
 def test_every_connection_has_a_control_block_in_memory(chip: Chip) -> None:
     card = hashing(chip)
     base = card.scenario.memory_map["TCBs"].base
-    for connection in card.scenario.lookup.connections:
+    for connection in card.scenario.tid_table.connections:
         block = card.memories.read(base + connection.tid * tcb.BYTES, tcb.BYTES)
         fields = tcb.decode(tcb.TCP, block)
         assert fields["t_state"] == connection.state
@@ -147,8 +147,8 @@ def test_every_connection_has_a_control_block_in_memory(chip: Chip) -> None:
 def test_every_filter_counts_in_its_control_block(chip: Chip) -> None:
     card = seen(chip)
     base = card.scenario.memory_map["TCBs"].base
-    assert len(card.scenario.lookup.filters) == 8
-    for item in card.scenario.lookup.filters:
+    assert len(card.scenario.tid_table.filters) == 8
+    for item in card.scenario.tid_table.filters:
         at = base + item.tid * tcb.BYTES
         # where the driver looks for them: cxgb4_filter.c, get_filter_count()
         assert int.from_bytes(card.memories.read(at + 16, 8), "big") == item.octets
@@ -160,9 +160,12 @@ def test_every_filter_counts_in_its_control_block(chip: Chip) -> None:
 @CHIPS
 def test_connections_beyond_the_tcam_are_in_the_hash_table_in_memory(chip: Chip) -> None:
     card = hashing(chip)
-    base, first = card.scenario.memory_map["LE hash"].base, card.scenario.lookup.regions.hash_base
+    base, first = (
+        card.scenario.memory_map["LE hash"].base,
+        card.scenario.tid_table.regions.hash_base,
+    )
     found = 0
-    for connection in card.scenario.lookup.connections:
+    for connection in card.scenario.tid_table.connections:
         if connection.tid >= first:
             stored = card.memories.read(base + (connection.tid - first) * 64, 16)
             words = connection.entry.words()[:4]
@@ -173,7 +176,7 @@ def test_connections_beyond_the_tcam_are_in_the_hash_table_in_memory(chip: Chip)
 
 @CHIPS
 def test_tids_in_use_overlap_nowhere(chip: Chip) -> None:
-    lookup = hashing(chip).scenario.lookup
+    lookup = hashing(chip).scenario.tid_table
     taken: list[int] = []
     for user in (*lookup.connections, *lookup.servers):
         taken += range(user.tid, user.tid + (2 if len(user.local) == 16 else 1))
@@ -184,10 +187,10 @@ def test_tids_in_use_overlap_nowhere(chip: Chip) -> None:
 
 def test_a_seed_gives_the_same_connections_again_and_another_seed_others() -> None:
     one, again, other = (emu.Card.load("t520-cr", seed) for seed in (8, 8, 9))
-    assert one.scenario.lookup == again.scenario.lookup
-    assert one.scenario.lookup.connections != other.scenario.lookup.connections
+    assert one.scenario.tid_table == again.scenario.tid_table
+    assert one.scenario.tid_table.connections != other.scenario.tid_table.connections
 
 
 def test_a_card_can_be_full_of_connections() -> None:
     card = card_of(T5, connections=512)
-    assert len(card.scenario.lookup.connections) == 960 // 2
+    assert len(card.scenario.tid_table.connections) == 960 // 2

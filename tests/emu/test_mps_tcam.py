@@ -45,7 +45,7 @@ def entry(card: emu.Card, index: int) -> tuple[int, int]:
 @CHIPS
 def test_an_entry_matches_its_address_and_no_other(chip: Chip) -> None:
     card = seen(chip)
-    for mac in card.scenario.macs.entries:
+    for mac in card.scenario.mac_table.entries:
         y, x = entry(card, mac.index)
         assert y == int.from_bytes(mac.address, "big")
         assert x == y ^ BITS
@@ -69,7 +69,7 @@ def test_a_t6_answers_each_requester_in_words_of_its_own() -> None:
 def test_the_ports_own_addresses_come_first_and_belong_to_pf4(chip: Chip) -> None:
     card = seen(chip)
     for port in range(2):
-        mac = card.scenario.macs.of_port(port)
+        mac = card.scenario.mac_table.entries[port]
         assert (mac.index, mac.address) == (port, card.scenario.identity.mac(port))
         action = chip.r.MPS_CLS_SRAM_L.decode(card.read(chip.r.MPS_CLS_SRAM_L[port]))
         assert (action["Valid"], action["PF"], action["VF_Valid"]) == (1, 4, 0)
@@ -80,7 +80,7 @@ def test_the_ports_own_addresses_come_first_and_belong_to_pf4(chip: Chip) -> Non
 def test_the_map_of_an_entry_is_shown_when_it_is_asked_for(chip: Chip) -> None:
     card = emu.Card.load(CARDS[chip], 2, strict=True)
     control = chip.r.MPS_RPLC_MAP_CTL
-    for mac in card.scenario.macs.entries:
+    for mac in card.scenario.mac_table.entries:
         card.write(control, control.of(RD_WRN=1, ADDR=mac.index))
         words = [card.read(chip.r.MPS_VF_RPLCT_MAP0 + 4 * i) for i in range(4)]
         bits = sum(word << 32 * i for i, word in enumerate(words))
@@ -94,5 +94,5 @@ def test_a_t6_reads_as_zero_where_only_a_t5_has_maps() -> None:
 
 @CHIPS
 def test_no_address_stands_twice(chip: Chip) -> None:
-    addresses = [mac.address for mac in seen(chip).scenario.macs.entries]
+    addresses = [mac.address for mac in seen(chip).scenario.mac_table.entries]
     assert len(addresses) == len(set(addresses))

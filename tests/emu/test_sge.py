@@ -87,7 +87,7 @@ def test_a_queue_that_is_not_in_use_has_no_valid_context(chip: Chip) -> None:
 def test_contexts_are_in_memory_too_with_each_pair_of_words_reversed(chip: Chip) -> None:
     card = seen(chip)
     base = card.scenario.memory_map["IMSG contexts"].base
-    queue = queues_of(card).events.id
+    queue = queues_of(card).ingress[0].id
     words = asked(card, ContextType.INGRESS, queue)
     stored = card.memories.read(base + 24 * queue, 24)
     # what the driver makes of it: cudbg_lib.c, cudbg_collect_dump_context(), cpu_to_be64()
@@ -99,7 +99,7 @@ def test_contexts_are_in_memory_too_with_each_pair_of_words_reversed(chip: Chip)
 def test_a_command_that_stays_busy_fetches_nothing(chip: Chip) -> None:
     card = card_of(chip, "context-busy")
     register = chip.r.SGE_CTXT_CMD
-    queue = queues_of(card).events.id
+    queue = queues_of(card).ingress[0].id
     card.write(register, register.of(CtxtType=ContextType.INGRESS, QID=queue))
     assert card.read(register) & register.mask("Busy")
     assert not any(card.read(chip.r.SGE_CTXT_DATA0 + 4 * word) for word in range(6))
@@ -154,7 +154,7 @@ def test_shares_of_queues_do_not_overlap() -> None:
 def test_rings_in_host_memory_do_not_overlap() -> None:
     queues = queues_of(seen(T6))
     rings = [(queue.address, 1024 * 64) for queue in queues.ingress]
-    rings += [(queue.address, (queue.units + 1) * 64) for queue in queues.egress]
+    rings += [(queue.address, (queue.entries + 1) * 64) for queue in queues.egress]
     rings.sort()
     assert all(a + size <= b for (a, size), (b, _) in pairwise(rings))
 

@@ -1,4 +1,4 @@
-"""The MAC addresses that the packet switch knows, and who receives what is sent to them."""
+"""The card's serial number and MAC addresses, and the MAC table of the packet switch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,36 @@ from itertools import count
 from random import Random
 
 from vmcoredd.emu.profile import Profile
-from vmcoredd.emu.scenario.identity import Identity
 from vmcoredd.emu.scenario.queues import UNIFIED_PF, virtual_functions
 
+OUI = bytes.fromhex("000743")
+"""Chelsio Communications."""
 GROUPS = (b"\xff" * 6, bytes.fromhex("333300000001"))
-"""Broadcast and IPv6's all nodes: every running function receives them."""
+"""Broadcast and IPv6's all nodes, which every running function receives."""
 LLDP = bytes.fromhex("0180c200000e")
-RUNNING = 2
-"""Virtual functions that were running, of each function that has some."""
+RUNNING_VFS = 2
+"""Virtual functions in use, of each physical function that has any."""
 VXLAN_NETWORK = 0x2A17
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What is printed on the card's label."""
+
+    serial: str
+    base_mac: bytes
+    """The MAC of port 0; those of the other ports follow it."""
+
+    @classmethod
+    def make(cls, profile: Profile, random: Random) -> Identity:
+        """A label, with the profile's serial number if it has one."""
+        serial = profile.vpd.serial or f"PT{random.randrange(10**8):08}"
+        low = random.randrange(0x100000) << 4
+        return cls(serial, OUI + low.to_bytes(3, "big"))
+
+    def mac(self, port: int) -> bytes:
+        """The MAC of a port."""
+        return (int.from_bytes(self.base_mac, "big") + port).to_bytes(6, "big")
 
 
 @dataclass(frozen=True)
@@ -25,7 +46,7 @@ class Mac:
     index: int
     address: bytes
     ports: int
-    """A bit for each port on which it counts."""
+    """A bit for each port on which it applies."""
     pf: int = UNIFIED_PF
     vf: int | None = None
     vfs: tuple[int, ...] = ()
@@ -34,7 +55,7 @@ class Mac:
 
 
 @dataclass(frozen=True)
-class Macs:
+class MacTable:
     """All entries in use, by index."""
 
     entries: tuple[Mac, ...]
@@ -44,19 +65,18 @@ class Macs:
         return self.entries[port]
 
     @classmethod
-    def make(cls, profile: Profile, identity: Identity, random: Random) -> Macs:
-        """Ports, groups that everybody listens to, virtual functions, a tunnel (where one can be
-        told from its inside)."""
+    def make(cls, profile: Profile, identity: Identity, random: Random) -> MacTable:
+        """Ports, groups, virtual functions, and a tunnel if the chip can match inside one."""
         ports = range(profile.ports.count)
         owners = {
             vf: pf
             for pf in range(UNIFIED_PF)
-            for vf in virtual_functions(profile.chip, pf)[:RUNNING]
+            for vf in virtual_functions(profile.chip, pf)[:RUNNING_VFS]
         }
-        everywhere, index = (1 << len(ports)) - 1, count()
+        all_ports, index = (1 << len(ports)) - 1, count()
         found = [Mac(next(index), identity.mac(port), 1 << port) for port in ports]
-        found += [Mac(next(index), group, everywhere, vfs=tuple(owners)) for group in GROUPS]
-        found.append(Mac(next(index), LLDP, everywhere))
+        found += [Mac(next(index), group, all_ports, vfs=tuple(owners)) for group in GROUPS]
+        found.append(Mac(next(index), LLDP, all_ports))
         for vf, pf in owners.items():
             address = b"\x06" + identity.base_mac[1:4] + bytes((pf, vf))
             found.append(Mac(next(index), address, 1 << pf % len(ports), pf, vf))
