@@ -20,7 +20,7 @@ from vmcoredd.cli.commands import (
     notes,
     show,
 )
-from vmcoredd.cli.failures import MEANINGS, reported
+from vmcoredd.cli.exit_codes import MEANINGS, reported
 from vmcoredd.cli.output import out
 
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())

@@ -17,7 +17,7 @@ PLAIN_COLUMNS = 160
 
 
 class _Results(Console):
-    """Leaves it to `cli.failures` to end the command when its reader has seen enough."""
+    """Leaves it to `cli.exit_codes` to end the command when its reader has seen enough."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

@@ -19,9 +19,9 @@ if __name__ != "vmcoredd.debs":
 
 from .cache import Progress, build_once, cache_dir, locked
 from .errors import Unavailable
+from .mirrors import codename
 from .packages import binaries, manifest, source
 from .programs import command, inside
-from .sources import codename
 
 __all__ = [
     "Progress",

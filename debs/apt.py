@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .cache import Progress
 from .errors import Unavailable
-from .sources import Mirror
+from .mirrors import Mirror
 
 CONFIGURATION = """\
 #clear APT::Update::Post-Invoke;

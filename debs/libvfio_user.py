@@ -25,8 +25,8 @@ from pathlib import Path
 
 from .cache import Progress, build_once, cache_dir, silent
 from .errors import Unavailable
+from .mirrors import codename
 from .packages import binaries, manifest, source
-from .sources import codename
 
 SUITES = ("trixie", "forky")
 FOLDER = "subprojects/libvfio-user"

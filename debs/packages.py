@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import sources
+from . import mirrors
 from .apt import Apt, architecture
 from .cache import Progress, build_once, cache_dir, silent
 from .errors import Unavailable
@@ -84,7 +84,7 @@ def _build_root(
     lock: int,
 ) -> None:
     apt = Apt(work, lock, progress)
-    apt.update(sources.mirrors(), "deb", suites)
+    apt.update(mirrors.mirrors(), "deb", suites)
     archives = work / "archives"
     doing = f"downloading {' '.join(packages)}"
     if dependencies:
@@ -156,7 +156,7 @@ def _download_source(
         shutil.rmtree(archives, ignore_errors=True)
         try:
             (archives / "partial").mkdir(parents=True)
-            apt.update(sources.mirrors(), "deb-src", (suite,))
+            apt.update(mirrors.mirrors(), "deb-src", (suite,))
             apt.run(
                 f"downloading the source of {package} ({suite})",
                 "source",
@@ -169,7 +169,7 @@ def _download_source(
             reasons.append(f"{suite}: {error.why}")
         else:
             return _version(archives)
-    raise Unavailable(f"the source package {package}", "; ".join(reasons), sources.REMEDY)
+    raise Unavailable(f"the source package {package}", "; ".join(reasons), mirrors.REMEDY)
 
 
 def _version(archives: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vmcoredd import debs
 from vmcoredd.debs.cache import silent
-from vmcoredd.debs.sources import codename
+from vmcoredd.debs.mirrors import codename
 
 from .errors import GuestError
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from vmcoredd.cli.commands.dump import dump
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.output import err, out
 
 CARDS = ("t62100-cr", "t520-cr")

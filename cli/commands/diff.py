@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.commands.show import first_dump
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.output import emit_json, out
 
 if TYPE_CHECKING:

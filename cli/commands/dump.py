@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.commands.emulate import path_or_name
-from vmcoredd.cli.failures import Exit, about, failure_of
+from vmcoredd.cli.exit_codes import Exit, about, failure_of
 from vmcoredd.cli.output import emit_json, err, out, size, table
 from vmcoredd.cli.progress import collecting, copying
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmcoredd.cli.failures import Exit, about
+from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.output import err, out, size
 from vmcoredd.cli.progress import copying
 

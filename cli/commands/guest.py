@@ -14,7 +14,7 @@ import typer
 
 from vmcoredd.cli.commands.dump import collect_and_write, open_base, pci_names
 from vmcoredd.cli.commands.emulate import path_or_name
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.output import emit_json, err, out, table
 from vmcoredd.cli.progress import preparing, saying
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.failures import Exit, about
+from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.output import emit_json, err, size, table
 
 if TYPE_CHECKING:

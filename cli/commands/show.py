@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.commands.notes import adapter_name
-from vmcoredd.cli.failures import Exit, about
+from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.output import emit_json, err, out, size, table
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from cliruns import Result, Run
 
 import pyvfio_user
 from vmcoredd.bench.part import Part
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 
 GROUP = "one access"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cliruns import Run, one_line
 
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from cliruns import Run, emulated, one_line, ready, spawned
 from vmcorenotes import FIRST, NOTE_BYTES, SECOND, dumps, notes
 
 from vmcoredd import vmcore
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 
 FILE_LIMIT = 1 << 20
 

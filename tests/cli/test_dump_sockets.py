@@ -26,7 +26,7 @@ from vfio_peers import (
 from vmcorenotes import FIRST, NOTE_BYTES, dumps, notes
 
 from vmcoredd import vmcore
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 0.3

@@ -13,7 +13,7 @@ import pytest
 from cliruns import PATIENCE, Run, emulated, ended, one_line, ready
 
 from vmcoredd import driver
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 
 CARD = ["--card", "t62100-cr"]
 

@@ -10,7 +10,7 @@ import pytest
 from cliruns import Run, command
 
 import pyvfio_user
-from vmcoredd.cli.failures import MEANINGS, Exit
+from vmcoredd.cli.exit_codes import MEANINGS, Exit
 
 COMMANDS = [
     ["cards"],

@@ -12,7 +12,7 @@ import pytest
 from cliruns import Run, command, one_line, spawned
 
 from vmcoredd import cudbg, vmcore
-from vmcoredd.cli.failures import Exit
+from vmcoredd.cli.exit_codes import Exit
 
 NOTE_AT = 0x1000
 """Where the first note begins: behind the ELF header's page."""

@@ -14,7 +14,7 @@ import pytest
 from vmcoredd import debs
 from vmcoredd.debs import Unavailable
 from vmcoredd.debs.apt import architecture
-from vmcoredd.debs.sources import Mirror
+from vmcoredd.debs.mirrors import Mirror
 
 SUITE = "trixie"
 
@@ -96,7 +96,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
     """An archive that this machine's sources name, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     mirror = Mirror(f"copy:{tmp_path / 'archive'}", trusted="yes")
-    monkeypatch.setattr(debs.sources, "mirrors", lambda: [mirror])
+    monkeypatch.setattr(debs.mirrors, "mirrors", lambda: [mirror])
     return Archive(tmp_path / "archive")
 
 
@@ -176,7 +176,7 @@ def test_the_next_mirror_is_asked_when_one_does_not_answer(
     archive.publish()
     names = ("nothing there", "archive")
     several = [Mirror(f"copy:{tmp_path / name}".replace(" ", "-"), trusted="yes") for name in names]
-    monkeypatch.setattr(debs.sources, "mirrors", lambda: several)
+    monkeypatch.setattr(debs.mirrors, "mirrors", lambda: several)
     assert (debs.binaries(["tool"], suites=[SUITE], name="tool") / "usr/bin/tool").exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmcoredd.debs import Unavailable, codename
-from vmcoredd.debs.sources import Mirror, mirrors
+from vmcoredd.debs.mirrors import Mirror, mirrors
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 

@@ -44,7 +44,7 @@ class Mirror:
 
 
 @dataclass(frozen=True)
-class Entry:
+class AptSource:
     """One line or stanza of the machine's sources, as far as it matters here."""
 
     mirrors: tuple[Mirror, ...]
@@ -64,9 +64,9 @@ def mirrors(etc: Path = ETC) -> list[Mirror]:
     own = ROLLING | {codename(etc)}
     found = [
         mirror
-        for entry in entries(etc / "apt")
-        if own.intersection(entry.suites) and "main" in entry.components
-        for mirror in entry.mirrors
+        for source in apt_sources(etc / "apt")
+        if own.intersection(source.suites) and "main" in source.components
+        for mirror in source.mirrors
         if not mirror.uri.startswith("cdrom:")
     ]
     if not found:
@@ -85,7 +85,7 @@ def codename(etc: Path = ETC) -> str:
     return found[1] if found else ""
 
 
-def entries(apt: Path) -> Iterator[Entry]:
+def apt_sources(apt: Path) -> Iterator[AptSource]:
     """All enabled binary sources under `apt` (/etc/apt), in apt's own order."""
     files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
     for file in files:
@@ -98,7 +98,7 @@ def entries(apt: Path) -> Iterator[Entry]:
             yield from deb822(text)
 
 
-def one_line(text: str) -> Iterator[Entry]:
+def one_line(text: str) -> Iterator[AptSource]:
     """The entries of a file in one-line form: `deb [option=value ...] uri suite component ...`."""
     for line in text.splitlines():
         found = re.match(r"\s*deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<rest>[^#]+)", line)
@@ -110,10 +110,10 @@ def one_line(text: str) -> Iterator[Entry]:
         uri, *rest = found["rest"].split()
         if rest:
             mirror = Mirror(_copied(uri), options.get("signed-by"), options.get("trusted"))
-            yield Entry((mirror,), (rest[0],), tuple(rest[1:]))
+            yield AptSource((mirror,), (rest[0],), tuple(rest[1:]))
 
 
-def deb822(text: str) -> Iterator[Entry]:
+def deb822(text: str) -> Iterator[AptSource]:
     """The enabled entries of a file in deb822 form."""
     text = re.sub(r"(?m)^#.*\n?", "", text)
     for stanza in re.split(r"\n[ \t]*\n", text):
@@ -125,7 +125,7 @@ def deb822(text: str) -> Iterator[Entry]:
         if not enabled or "deb" not in fields.get("types", "").split():
             continue
         signed_by, trusted = fields.get("signed-by"), fields.get("trusted")
-        yield Entry(
+        yield AptSource(
             tuple(
                 Mirror(_copied(uri), signed_by, trusted) for uri in fields.get("uris", "").split()
             ),
