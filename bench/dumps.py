@@ -11,11 +11,12 @@ from pyvfio_user.connection import Counters
 
 from vmcoredd import cudbg
 from vmcoredd.bench.measure import timed
+from vmcoredd.chip.memory import MemoryId
 from vmcoredd.cudbg.collection import Report
 from vmcoredd.driver import Adapter
 from vmcoredd.driver.socket import Socket
 from vmcoredd.hw.io import Counts, Io
-from vmcoredd.hw.window import Memory, Window
+from vmcoredd.hw.window import Window
 
 SAMPLE = ("RSS_VF_CONF", "TP_INDIRECT", "PM_INDIRECT", "UP_CIM_INDIRECT", "CIM_QCFG", "RSS")
 """Entities that stand for all registers, where one access at a time is sampled."""
@@ -85,4 +86,4 @@ def sampled_read(path: Path) -> float:
 def _window(io: Io, opened: Adapter) -> float:
     window = Window(io, opened.chip, opened.probed.device)
     out = memoryview(bytearray(SAMPLE_BYTES))
-    return timed(lambda: window.read(Memory.EDC0, 0, out, 8))
+    return timed(lambda: window.read(MemoryId.EDC0, 0, out, 8))

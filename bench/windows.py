@@ -15,7 +15,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
 from vmcoredd.driver import Adapter
 from vmcoredd.driver.socket import Socket
-from vmcoredd.hw.io import Column, Io, Op, Read, Write
+from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 GROUP = "memory window"
 LARGE = (2, 0x60000, 128 << 10)
@@ -83,7 +83,7 @@ def _rate(read: Callable[[memoryview], object], size: int) -> Run:
 def _moves(chip: Chip, number: int) -> list[Op]:
     """The window to the row's position, and back again what was written, as the driver does."""
     offset = chip.r.PCIE_MEM_ACCESS_OFFSET[number]
-    return [Write(offset, Column(0)), Read(offset, keep=False)]
+    return [Write(offset, Cell(0)), Read(offset, keep=False)]
 
 
 def _pipelined(io: Io, chip: Chip, window: tuple[int, int, int], out: memoryview) -> None:

@@ -8,7 +8,7 @@ if __name__ != "vmcoredd.chip":
     raise ImportError("import vmcoredd.chip, not chip")
 
 from vmcoredd.chip.model import T5, T6, Chip, chip_of_device
-from vmcoredd.chip.register import BAR0, Field, Place, Register, UnknownRegister
+from vmcoredd.chip.register import BAR0, Field, Location, Register, UnknownRegister
 from vmcoredd.chip.table import Registers
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "T6",
     "Chip",
     "Field",
-    "Place",
+    "Location",
     "Register",
     "Registers",
     "UnknownRegister",

@@ -57,7 +57,7 @@ class Facility(IntEnum):
     CHNET = 0x34
 
 
-class Entry(BigStruct):
+class DevlogEntry(BigStruct):
     """One record (struct fw_devlog_e), 256 bytes: a printf format and its operands.
 
     The text is `fmt` up to its first zero byte, applied to `params`; a record whose `timestamp` is

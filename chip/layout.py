@@ -21,9 +21,11 @@ from typing import Any, ClassVar, Self
 from vmcoredd.chip.register import parse_fields
 
 __all__ = [
+    "U32_MASK",
+    "WORD_BYTES",
     "BigStruct",
-    "Entry",
-    "FormatError",
+    "FieldSpec",
+    "LayoutError",
     "LittleStruct",
     "column",
     "field_width",
@@ -43,6 +45,11 @@ __all__ = [
     "word",
 ]
 
+WORD_BYTES = 4
+"""A word: what registers hold, and what most of the adapter's tables are made of."""
+U32_MASK = 0xFFFFFFFF
+"""The low 32 bits, to which the kernel's u32 arithmetic wraps; all ones, too."""
+
 u8 = ctypes.c_uint8
 u16 = ctypes.c_uint16
 u32 = ctypes.c_uint32
@@ -55,7 +62,7 @@ _END_OF_WORD = (f"{_RESERVED}_end", u8 * 0)
 """Empty; without it ctypes may put the bits of a wider next word into this one."""
 
 
-class FormatError(ValueError):
+class LayoutError(ValueError):
     """Bytes that are not what they should be; `need` and `have` count bytes."""
 
     def __init__(self, what: str, need: int, have: int) -> None:
@@ -63,11 +70,11 @@ class FormatError(ValueError):
         super().__init__(f"{what}: need {need} bytes, have {have}")
 
 
-Entry = tuple[Any, ...]
+FieldSpec = tuple[Any, ...]
 """An entry of `_fields_`: name, type and, for a bit field, width."""
 
 
-def word(fields: str, ctype: type[Any] = u32) -> list[Entry]:
+def word(fields: str, ctype: type[Any] = u32) -> list[FieldSpec]:
     """One word cut into bit fields, `name:shift:width`, highest first; gaps are reserved.
 
     For big-endian structures, whose bit fields ctypes lays out from the top bit down;
@@ -76,13 +83,13 @@ def word(fields: str, ctype: type[Any] = u32) -> list[Entry]:
     return [*_cut(fields, ctype), _END_OF_WORD]
 
 
-def little_word(fields: str, ctype: type[Any] = u32) -> list[Entry]:
+def little_word(fields: str, ctype: type[Any] = u32) -> list[FieldSpec]:
     """The same for little-endian structures: ctypes lays their bit fields from bit 0 up."""
     return [*reversed(_cut(fields, ctype)), _END_OF_WORD]
 
 
-def _cut(fields: str, ctype: type[Any]) -> list[Entry]:
-    entries: list[Entry] = []
+def _cut(fields: str, ctype: type[Any]) -> list[FieldSpec]:
+    entries: list[FieldSpec] = []
     top = sizeof(ctype) * 8
     for field in parse_fields(fields):
         entries += _gap(ctype, field.shift + field.width, top)
@@ -91,7 +98,7 @@ def _cut(fields: str, ctype: type[Any]) -> list[Entry]:
     return entries + _gap(ctype, 0, top)
 
 
-def _gap(ctype: type[Any], low: int, high: int) -> list[Entry]:
+def _gap(ctype: type[Any], low: int, high: int) -> list[FieldSpec]:
     if high < low:
         raise ValueError(f"fields overlap at bit {high}, or do not go from high to low")
     return [(f"{_RESERVED}{low}", ctype, high - low)] if high > low else []
@@ -103,7 +110,7 @@ def field_width(descriptor: Any) -> int:
     return size >> 16 or size * 8
 
 
-def reserved(size: int) -> list[Entry]:
+def reserved(size: int) -> list[FieldSpec]:
     """`size` bytes without a meaning."""
     return [(f"{_RESERVED}_tail", u8 * size)]
 
@@ -147,15 +154,15 @@ class _Checked:
     def _items(self, name: str, values: Iterable[Any]) -> tuple[Any, ...]:
         items, need = tuple(values), self._arrays[name]._length_
         if len(items) != need:
-            raise FormatError(f"{type(self).__name__}.{name}", need, len(items))
+            raise LayoutError(f"{type(self).__name__}.{name}", need, len(items))
         return items
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
-        """A copy of the first bytes of `data`; FormatError if there are too few."""
+        """A copy of the first bytes of `data`; LayoutError if there are too few."""
         kind: Any = cls
         if len(data) < sizeof(kind):
-            raise FormatError(cls.__name__, sizeof(kind), len(data))
+            raise LayoutError(cls.__name__, sizeof(kind), len(data))
         made: Self = kind.from_buffer_copy(data)
         return made
 
@@ -200,7 +207,7 @@ def _is_array(ctype: type[Any]) -> bool:
     return issubclass(ctype, ctypes.Array)
 
 
-def _range(entry: Entry) -> tuple[int, int]:
+def _range(entry: FieldSpec) -> tuple[int, int]:
     bits = entry[2] if len(entry) > 2 else sizeof(entry[1]) * 8
     if entry[1](-1).value < 0:
         return -(1 << bits - 1), (1 << bits - 1) - 1
@@ -230,5 +237,5 @@ def u64s(data: bytes | bytearray | memoryview) -> tuple[int, ...]:
 
 def signed(word: int) -> int:
     """The low 32 bits as a signed number."""
-    word &= 0xFFFFFFFF
+    word &= U32_MASK
     return word - (1 << 32) if word >> 31 else word

@@ -16,7 +16,7 @@ MAX_POLLS = 7
 """How often the driver reads the busy bit before it gives up."""
 
 
-class Entry(IntEnum):
+class LeEntryType(IntEnum):
     """What a TID is (cudbg_entity.h, enum cudbg_le_entry_types)."""
 
     UNKNOWN = 0

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 MEGABYTE = 1 << 20
 """MA_*_BAR registers count base and size in this."""
 
 
+class MemoryId(IntEnum):
+    """The memories as the driver numbers them (cxgb4.h, MEM_EDC0 and so on)."""
+
+    EDC0 = 0
+    EDC1 = 1
+    MC0 = 2
+    MC1 = 3
+    HMA = 4
+
+
 class MemoryType(NamedTuple):
     """One memory. Registers and fields are given by name."""
 
     name: str
-    number: int
-    """What the driver calls it (cxgb4.h, MEM_EDC0 ...); also its rank in window addresses."""
+    number: MemoryId
+    """Also its rank in window addresses."""
     enable: str
     """The field of MA_TARGET_MEM_ENABLE that says it is there."""
     bar: str
@@ -28,16 +39,34 @@ class MemoryType(NamedTuple):
 MEMINFO_NAMES = ("EDC0", "EDC1", "MC", "MC0", "MC1", "HMA")
 """What MEMINFO's `idx` stands for (cxgb4_debugfs.c)."""
 
-EDC0 = MemoryType("EDC0", 0, "EDRAM0_ENABLE", "MA_EDRAM0_BAR", "EDRAM0_BASE", "EDRAM0_SIZE", 0)
-EDC1 = MemoryType("EDC1", 1, "EDRAM1_ENABLE", "MA_EDRAM1_BAR", "EDRAM1_BASE", "EDRAM1_SIZE", 1)
+EDC0 = MemoryType(
+    "EDC0", MemoryId.EDC0, "EDRAM0_ENABLE", "MA_EDRAM0_BAR", "EDRAM0_BASE", "EDRAM0_SIZE", 0
+)
+EDC1 = MemoryType(
+    "EDC1", MemoryId.EDC1, "EDRAM1_ENABLE", "MA_EDRAM1_BAR", "EDRAM1_BASE", "EDRAM1_SIZE", 1
+)
 MC = MemoryType(
-    "MC", 2, "EXT_MEM0_ENABLE", "MA_EXT_MEMORY0_BAR", "EXT_MEM0_BASE", "EXT_MEM0_SIZE", 2
+    "MC",
+    MemoryId.MC0,
+    "EXT_MEM0_ENABLE",
+    "MA_EXT_MEMORY0_BAR",
+    "EXT_MEM0_BASE",
+    "EXT_MEM0_SIZE",
+    2,
 )
 MC0 = MC._replace(name="MC0", meminfo_index=3)
 MC1 = MemoryType(
-    "MC1", 3, "EXT_MEM1_ENABLE", "MA_EXT_MEMORY1_BAR", "EXT_MEM1_BASE", "EXT_MEM1_SIZE", 4
+    "MC1",
+    MemoryId.MC1,
+    "EXT_MEM1_ENABLE",
+    "MA_EXT_MEMORY1_BAR",
+    "EXT_MEM1_BASE",
+    "EXT_MEM1_SIZE",
+    4,
 )
-HMA = MemoryType("HMA", 4, "HMA_MUX", "MA_EXT_MEMORY1_BAR", "EXT_MEM1_BASE", "EXT_MEM1_SIZE", 5)
+HMA = MemoryType(
+    "HMA", MemoryId.HMA, "HMA_MUX", "MA_EXT_MEMORY1_BAR", "EXT_MEM1_BASE", "EXT_MEM1_SIZE", 5
+)
 
 
 def window_address(number: int, edc_bytes: int, mc0_bytes: int) -> int:
@@ -45,14 +74,14 @@ def window_address(number: int, edc_bytes: int, mc0_bytes: int) -> int:
 
     The driver reckons with the size of EDC0 alone, and gives HMA the place of MC.
     """
-    if number == HMA.number:
+    if number == MemoryId.HMA:
         return 2 * edc_bytes
-    if number == MC1.number:
+    if number == MemoryId.MC1:
         return 2 * edc_bytes + mc0_bytes
     return number * edc_bytes
 
 
-class Window(NamedTuple):
+class MemoryWindow(NamedTuple):
     """A memory window: an element of PCIE_MEM_ACCESS_BASE_WIN and _OFFSET, and what it shows."""
 
     number: int
@@ -62,7 +91,7 @@ class Window(NamedTuple):
     """Bytes."""
 
 
-MEMWIN0 = Window(0, 0x1B800, 2048)
+MEMWIN0 = MemoryWindow(0, 0x1B800, 2048)
 """The one the driver uses (cxgb4.h, MEMWIN0_BASE; MEMWIN_NIC)."""
 WINDOW_BASE_SHIFT = 10
 """PCIEOfst of PCIE_MEM_ACCESS_BASE_WIN counts 1 << this bytes; Window is log2(bytes) less it."""
@@ -70,7 +99,7 @@ NO_WINDOW = 0xFFFFFFFF
 """What the driver takes for a window that is not there."""
 
 
-class Region(NamedTuple):
+class MemoryRegion(NamedTuple):
     """A part of the memories that MEMINFO names; registers by name, empty where there is none."""
 
     name: str
@@ -84,16 +113,16 @@ class Region(NamedTuple):
 
 
 REGIONS = (
-    Region("DBQ contexts", "SGE_DBQ_CTXT_BADDR"),
-    Region("IMSG contexts", "SGE_IMSG_CTXT_BADDR"),
-    Region("FLM cache", "SGE_FLM_CACHE_BADDR"),
-    Region("TCBs", "TP_CMM_TCB_BASE"),
-    Region("Pstructs", "TP_CMM_MM_BASE"),
-    Region("Timers", "TP_CMM_TIMER_BASE"),
-    Region("Rx FL", "TP_CMM_MM_RX_FLST_BASE"),
-    Region("Tx FL", "TP_CMM_MM_TX_FLST_BASE"),
-    Region("Pstruct FL", "TP_CMM_MM_PS_FLST_BASE"),
-    Region(
+    MemoryRegion("DBQ contexts", "SGE_DBQ_CTXT_BADDR"),
+    MemoryRegion("IMSG contexts", "SGE_IMSG_CTXT_BADDR"),
+    MemoryRegion("FLM cache", "SGE_FLM_CACHE_BADDR"),
+    MemoryRegion("TCBs", "TP_CMM_TCB_BASE"),
+    MemoryRegion("Pstructs", "TP_CMM_MM_BASE"),
+    MemoryRegion("Timers", "TP_CMM_TIMER_BASE"),
+    MemoryRegion("Rx FL", "TP_CMM_MM_RX_FLST_BASE"),
+    MemoryRegion("Tx FL", "TP_CMM_MM_TX_FLST_BASE"),
+    MemoryRegion("Pstruct FL", "TP_CMM_MM_PS_FLST_BASE"),
+    MemoryRegion(
         "Tx payload",
         "TP_PMM_TX_BASE",
         "",
@@ -101,7 +130,7 @@ REGIONS = (
         "TP_PMM_TX_MAX_PAGE",
         "PMTxMaxPage",
     ),
-    Region(
+    MemoryRegion(
         "Rx payload",
         "TP_PMM_RX_BASE",
         "",
@@ -109,19 +138,19 @@ REGIONS = (
         "TP_PMM_RX_MAX_PAGE",
         "PMRxMaxPage",
     ),
-    Region("LE hash", ""),
-    Region("iSCSI region", "ULP_RX_ISCSI_LLIMIT", "ULP_RX_ISCSI_ULIMIT"),
-    Region("TDDP region", "ULP_RX_TDDP_LLIMIT", "ULP_RX_TDDP_ULIMIT"),
-    Region("TPT region", "ULP_TX_TPT_LLIMIT", "ULP_TX_TPT_ULIMIT"),
-    Region("STAG region", "ULP_RX_STAG_LLIMIT", "ULP_RX_STAG_ULIMIT"),
-    Region("RQ region", "ULP_RX_RQ_LLIMIT", "ULP_RX_RQ_ULIMIT"),
-    Region("RQUDP region", "ULP_RX_RQUDP_LLIMIT", "ULP_RX_RQUDP_ULIMIT"),
-    Region("PBL region", "ULP_RX_PBL_LLIMIT", "ULP_RX_PBL_ULIMIT"),
-    Region("TXPBL region", "ULP_TX_PBL_LLIMIT", "ULP_TX_PBL_ULIMIT"),
-    Region("DBVFIFO region", "SGE_DBVFIFO_BADDR"),
-    Region("ULPRX state", "ULP_RX_CTX_BASE"),
-    Region("ULPTX state", "ULP_TX_ERR_TABLE_BASE"),
-    Region("On-chip queues", ""),
+    MemoryRegion("LE hash", ""),
+    MemoryRegion("iSCSI region", "ULP_RX_ISCSI_LLIMIT", "ULP_RX_ISCSI_ULIMIT"),
+    MemoryRegion("TDDP region", "ULP_RX_TDDP_LLIMIT", "ULP_RX_TDDP_ULIMIT"),
+    MemoryRegion("TPT region", "ULP_TX_TPT_LLIMIT", "ULP_TX_TPT_ULIMIT"),
+    MemoryRegion("STAG region", "ULP_RX_STAG_LLIMIT", "ULP_RX_STAG_ULIMIT"),
+    MemoryRegion("RQ region", "ULP_RX_RQ_LLIMIT", "ULP_RX_RQ_ULIMIT"),
+    MemoryRegion("RQUDP region", "ULP_RX_RQUDP_LLIMIT", "ULP_RX_RQUDP_ULIMIT"),
+    MemoryRegion("PBL region", "ULP_RX_PBL_LLIMIT", "ULP_RX_PBL_ULIMIT"),
+    MemoryRegion("TXPBL region", "ULP_TX_PBL_LLIMIT", "ULP_TX_PBL_ULIMIT"),
+    MemoryRegion("DBVFIFO region", "SGE_DBVFIFO_BADDR"),
+    MemoryRegion("ULPRX state", "ULP_RX_CTX_BASE"),
+    MemoryRegion("ULPTX state", "ULP_TX_ERR_TABLE_BASE"),
+    MemoryRegion("On-chip queues", ""),
 )
 """MEMINFO's regions in its order, which is also that of its reads (cudbg_entity.h, cudbg_region).
 
@@ -143,7 +172,7 @@ class PageCounts(NamedTuple):
     """Fields."""
 
 
-class Memory(NamedTuple):
+class MemorySystem(NamedTuple):
     """What differs by chip."""
 
     types: tuple[MemoryType, ...]
@@ -160,14 +189,14 @@ class Memory(NamedTuple):
         return {each.name: each for each in self.types}[name]
 
 
-T5 = Memory(
+T5 = MemorySystem(
     types=(EDC0, EDC1, MC0, MC1),
     vfifo_enable="VFIFO_Enable",
     vfifo_size="Size",
     port_pages=PageCounts("MPS_RX_PG_RSV0", 4, "USED", "ALLOC"),
     loopback_pages=PageCounts("MPS_RX_PG_RSV4", 4, "USED", "ALLOC"),
 )
-T6 = Memory(
+T6 = MemorySystem(
     types=(EDC0, EDC1, MC, HMA),
     vfifo_enable="",
     vfifo_size="DBVFIFO_SIZE",

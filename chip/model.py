@@ -16,7 +16,7 @@ from vmcoredd.chip.table import Registers
 if TYPE_CHECKING:
     from vmcoredd.chip.cim import Cim
     from vmcoredd.chip.le import Le
-    from vmcoredd.chip.memory import Memory
+    from vmcoredd.chip.memory import MemorySystem
     from vmcoredd.chip.mps import Mps
     from vmcoredd.chip.sge import Sge
     from vmcoredd.chip.tp import Tp
@@ -81,9 +81,9 @@ class Chip:
         return part
 
     @cached_property
-    def memory(self) -> Memory:
+    def memory(self) -> MemorySystem:
         """Memories and regions (chip/memory.py)."""
-        part: Memory = self._part("memory")
+        part: MemorySystem = self._part("memory")
         return part
 
     @cached_property

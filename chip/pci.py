@@ -50,7 +50,7 @@ PRODUCTS: dict[int, str] = {
 """Products of the card profiles. T5 names: t4_pci_id_tbl.h; T6 names: DPDK's copy of it."""
 
 
-class Command(IntEnum):
+class PciCommand(IntEnum):
     """PCI_COMMAND bits."""
 
     IO = 0x1

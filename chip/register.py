@@ -207,7 +207,7 @@ def _linux_fields() -> dict[tuple[str, str], str]:
     return {(row["register"], row["linux"]): row["field"] for row in rows if row["field"]}
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """What stands at an offset: a register and, for an array, which element."""
 
     register: Register

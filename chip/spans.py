@@ -20,9 +20,9 @@ class IndirectRange(NamedTuple):
 
     space: str
     """The space whose registers `Registers.at(index, space)` names."""
-    port: str
+    address_register: str
     """The register an index is written to."""
-    data: str
+    data_register: str
     """The register that shows the word."""
     first: int
     words: int
@@ -62,5 +62,5 @@ def _rows(name: str) -> list[list[str]]:
 
 
 def _indirect(row: list[str]) -> IndirectRange:
-    _, _, space, port, data, first, words, step = row
-    return IndirectRange(space, port, data, int(first, 16), int(words), int(step, 16))
+    _, _, space, address, data, first, words, step = row
+    return IndirectRange(space, address, data, int(first, 16), int(words), int(step, 16))

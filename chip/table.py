@@ -20,7 +20,7 @@ from functools import cached_property
 
 from vmcoredd.chip import csvfile
 from vmcoredd.chip.csvfile import Row
-from vmcoredd.chip.register import BAR0, Place, Register, UnknownRegister
+from vmcoredd.chip.register import BAR0, Location, Register, UnknownRegister
 
 _FOLDER = "registers"
 
@@ -132,13 +132,13 @@ class Registers:
     def _indices(self) -> dict[tuple[str, int], Row]:
         return {(row["space"], int(row["offset"], 16)): row for row in self._indirect.values()}
 
-    def at(self, offset: int, space: str = BAR0) -> Place | None:
+    def at(self, offset: int, space: str = BAR0) -> Location | None:
         """What stands at `offset` of a space, or None where nothing is described."""
         if space == BAR0:
             found = self._places.get(offset)
-            return Place(self._in_bar0(found[0]), found[1]) if found else None
+            return Location(self._in_bar0(found[0]), found[1]) if found else None
         row = self._indices.get((space, offset))
-        return Place(self._behind_port(row), 0) if row else None
+        return Location(self._behind_port(row), 0) if row else None
 
 
 def _elements(offset: str, count: str, stride: str) -> dict[int, tuple[str, int]]:

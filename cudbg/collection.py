@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.firmware import Command
+from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.container import HEADERS_BYTES, PIECE_BYTES, EntityHeader, entity_header_offset
 from vmcoredd.cudbg.entity import C, Entity, units
@@ -75,7 +75,7 @@ Progress = Callable[[Collected, int, int], None]
 among how many."""
 
 
-Firmware = Callable[[Command], Command]
+Firmware = Callable[[FwCommand], FwCommand]
 """Asks the firmware through the mailbox; raises DeviceError with the kernel's code."""
 
 
@@ -195,7 +195,7 @@ class _Collection:
         return unit
 
 
-def _no_firmware(command: Command) -> Command:
+def _no_firmware(command: FwCommand) -> FwCommand:
     raise DeviceError(-errno.ENXIO, f"no mailbox for {command!r}")
 
 

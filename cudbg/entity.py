@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.firmware import Command
+from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.chip.layout import LittleStruct, sizeof
 from vmcoredd.cudbg.decoded import Bytes, Decoded
 from vmcoredd.cudbg.errors import FormatError
@@ -94,7 +94,7 @@ class Entity:
         return layout.from_bytes(self.need(blob, sizeof(layout)))
 
 
-C = TypeVar("C", bound=Command)
+C = TypeVar("C", bound=FwCommand)
 E = TypeVar("E", bound=type[Entity])
 S = TypeVar("S", bound=LittleStruct)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from vmcoredd.chip import Chip
-from vmcoredd.hw.io import Column, Io, Op, Read, Write
+from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 
 @contextmanager
@@ -34,6 +34,6 @@ def read_pairs(
     io: Io, config: int, rows: Sequence[int], out: int, in_: int
 ) -> tuple[memoryview, memoryview]:
     """The words of each trace, one for each row."""
-    ops: list[Op] = [Write(config, Column()), Read(out), Read(in_)]
+    ops: list[Op] = [Write(config, Cell()), Read(out), Read(in_)]
     words = io.run(ops, rows).cast("I")
     return words[::2], words[1::2]

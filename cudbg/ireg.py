@@ -12,8 +12,7 @@ from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity
 from vmcoredd.cudbg.named import COLUMNS, named
 from vmcoredd.hw.errors import DeviceError
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io, Read, Write
+from vmcoredd.hw.io import Cell, Io, Read, Write
 
 
 class Record(LittleStruct):
@@ -29,7 +28,7 @@ class Record(LittleStruct):
 
     def describe(self, chip: Chip, item: IndirectRange) -> None:
         """Fills in all but the words."""
-        self.ireg_addr, self.ireg_data = chip.r[item.port], chip.r[item.data]
+        self.ireg_addr, self.ireg_data = chip.r[item.address_register], chip.r[item.data_register]
         self.ireg_local_offset, self.ireg_offset_range = item.first, item.words
 
 
@@ -63,7 +62,11 @@ class IregEntity(Entity):
         """The words of all ranges, one behind the other."""
         rows: list[tuple[int, int, int]] = []
         for item in ranges:
-            rows += zip(repeat(chip.r[item.port]), item.indices, repeat(chip.r[item.data]))
+            rows += zip(
+                repeat(chip.r[item.address_register]),
+                item.indices,
+                repeat(chip.r[item.data_register]),
+            )
         io.run([Write(Cell(0), Cell(1)), Read(Cell(2))], rows, words)
 
     def describe(self, chip: Chip, item: IndirectRange, record: Record) -> None:

@@ -15,10 +15,16 @@ from itertools import takewhile
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s
-from vmcoredd.chip.le import LE_MODE, MAX_POLLS, READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS, Entry
+from vmcoredd.chip.le import (
+    LE_MODE,
+    MAX_POLLS,
+    READ_COMMAND,
+    REQUEST_WORDS,
+    RESPONSE_WORDS,
+    LeEntryType,
+)
 from vmcoredd.cudbg.partial import run_rows
-from vmcoredd.hw.io import Check, Io, Op, Poll, Put, Read, Write
-from vmcoredd.hw.io import Column as Cell
+from vmcoredd.hw.io import Cell, Check, Io, Op, Poll, Put, Read, Write
 
 
 class Header(LittleStruct):
@@ -79,20 +85,20 @@ def read_header(io: Io, chip: Chip) -> Header:
     return header
 
 
-def _type(tid: int, header: Header) -> Entry:
+def _type(tid: int, header: Header) -> LeEntryType:
     """cudbg_get_le_type(). It does not heed that a T5's registers count quarters of TIDs, nor that
     a T6's CLIP table comes last, so that TIDs of the hash table seem to be filters."""
     for start, kind in (
-        (header.server_start, Entry.TCAM_CON),
-        (header.filter_start, Entry.TCAM_SERVER),
-        (header.clip_start, Entry.TCAM_FILTER),
-        (header.routing_start, Entry.TCAM_CLIP),
-        (header.tid_hash_base, Entry.TCAM_ROUTING),
-        (header.max_tid, Entry.HASH_CON),
+        (header.server_start, LeEntryType.TCAM_CON),
+        (header.filter_start, LeEntryType.TCAM_SERVER),
+        (header.clip_start, LeEntryType.TCAM_FILTER),
+        (header.routing_start, LeEntryType.TCAM_CLIP),
+        (header.tid_hash_base, LeEntryType.TCAM_ROUTING),
+        (header.max_tid, LeEntryType.HASH_CON),
     ):
         if tid < start:
             return kind
-    return Entry.INVALID_TID
+    return LeEntryType.INVALID_TID
 
 
 class TableReader:
@@ -177,8 +183,10 @@ class TableReader:
     def _width(self, tid: int) -> int:
         """How many TIDs an entry with the mark of IPv6 takes (cudbg_is_ipv6_entry())."""
         kind = _type(tid, self._header)
-        in_tcam = kind == Entry.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == _IPV6_IN_TCAM
-        if tid & 1 or not (in_tcam or kind == Entry.HASH_CON):
+        in_tcam = (
+            kind == LeEntryType.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == _IPV6_IN_TCAM
+        )
+        if tid & 1 or not (in_tcam or kind == LeEntryType.HASH_CON):
             return 1
         in_clip = 0 <= tid - self._header.clip_start < self._le.clip_tids
         return self._le.clip_step if in_clip else _PAIR

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import LittleStruct, signed, u32
+from vmcoredd.chip.layout import U32_MASK, LittleStruct, signed, u32
 from vmcoredd.chip.memory import HIDDEN, MEGABYTE, REGIONS, MemoryType
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.errors import Status
@@ -21,8 +21,6 @@ from vmcoredd.hw.io import Io
 
 HOLES = 3
 """What can follow the regions: ends of memories."""
-
-_WORD = 0xFFFFFFFF
 
 
 class Extent(LittleStruct):
@@ -169,9 +167,9 @@ def _meminfo(chip: Chip, words: _Words) -> bytes:
 
 def _memory(chip: Chip, kind: MemoryType, bar: int) -> Extent:
     register = chip.r[kind.bar]
-    base = register.get(bar, kind.base) * MEGABYTE & _WORD
+    base = register.get(bar, kind.base) * MEGABYTE & U32_MASK
     size = register.get(bar, kind.size) * MEGABYTE
-    return Extent(base=base, limit=base + size & _WORD, idx=kind.meminfo_index)
+    return Extent(base=base, limit=base + size & U32_MASK, idx=kind.meminfo_index)
 
 
 def _first_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> list[Extent]:
@@ -183,7 +181,7 @@ def _first_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> list[Ext
     for place, region in enumerate(_PAYLOADS, len(_BASES)):
         base, page, most = next(words), next(words), next(words)
         pages = chip.r[region.max_page].get(most, region.max_page_field)
-        mem[place].base, mem[place].limit = base, base - 1 + page * pages & _WORD
+        mem[place].base, mem[place].limit = base, base - 1 + page * pages & U32_MASK
     return _sorted(memories)
 
 
@@ -208,7 +206,7 @@ def _last_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> Iterator[
     fifo.idx = HIDDEN
     if fifo.limit:
         fifo.base = chip.r.SGE_DBVFIFO_BADDR.get(next(words), "BaseAddr")
-        fifo.limit = fifo.base + fifo.limit - 1 & _WORD
+        fifo.limit = fifo.base + fifo.limit - 1 & U32_MASK
     for place in range(_DOORBELL_FIFO + 1, _ON_CHIP_QUEUES):
         mem[place].base = next(words)
     mem[_ON_CHIP_QUEUES].idx = HIDDEN  # known only when the firmware was asked
@@ -238,9 +236,9 @@ def _page_registers(chip: Chip) -> list[int]:
 def _pages(words: Iterator[int], chip: Chip, into: Meminfo) -> None:
     """What stands behind the lists of memories and regions."""
     into.up_ram_lo, size = next(words), next(words)
-    into.up_ram_hi = size + into.up_ram_lo - 1 & _WORD
+    into.up_ram_hi = size + into.up_ram_lo - 1 & U32_MASK
     into.up_extmem2_lo, size = next(words), next(words)
-    into.up_extmem2_hi = size + into.up_extmem2_lo - 1 & _WORD
+    into.up_extmem2_hi = size + into.up_extmem2_lo - 1 & U32_MASK
     most = next(words)
     into.free_rx_cnt = sum(next(words) & _PAGES for _ in range(2))
     into.rx_pages_data = [most & _PAGES, next(words) >> 10, 2 if most >> 31 else 1]

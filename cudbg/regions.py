@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS, MemoryId
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.cudbg.meminfo import Extent, Meminfo
-from vmcoredd.hw.window import Memory
 
-_WORD = 0xFFFFFFFF
 _INDICES = {region.name: idx for idx, region in enumerate(REGIONS)}
 
 
@@ -26,9 +25,9 @@ class Span(NamedTuple):
     end: int
 
 
-def memory_of(info: Meminfo, chip: Chip, memory: Memory) -> Extent:
+def memory_of(info: Meminfo, chip: Chip, memory: MemoryId) -> Extent:
     """The memory's place; Status(-24) if it is not there (cudbg_meminfo_get_mem_index())."""
-    name = chip.memory.types[memory].name if memory <= Memory.MC0 else memory.name
+    name = chip.memory.types[memory].name if memory <= MemoryId.MC0 else memory.name
     memories: list[Extent] = info.avail[: info.avail_c]
     for extent in memories:
         if MEMINFO_NAMES[extent.idx] == name:
@@ -46,7 +45,7 @@ def span_of(info: Meminfo, memory: Extent, region: str) -> Span | None:
     if (base < memory.base and limit < memory.base) or base > memory.limit:
         return None
     start = 0 if base < memory.base else base - memory.base
-    end = memory.limit if limit > memory.limit else limit - memory.base & _WORD
+    end = memory.limit if limit > memory.limit else limit - memory.base & U32_MASK
     return Span(start, end)
 
 
@@ -62,4 +61,4 @@ def _limit(info: Meminfo, place: int) -> int:
     limit: int = info.mem[place].limit
     if limit:
         return limit
-    return info.mem[place + 1].base - 1 & _WORD if place + 1 < info.mem_c else _WORD
+    return info.mem[place + 1].base - 1 & U32_MASK if place + 1 < info.mem_c else U32_MASK

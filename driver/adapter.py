@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from vmcoredd import cudbg
 from vmcoredd.chip import Chip
-from vmcoredd.chip.firmware import Command
+from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.chip.memory import MEMINFO_NAMES
 from vmcoredd.chip.pci import Cap
 from vmcoredd.cudbg.collection import Progress, Report
@@ -167,7 +167,7 @@ class Adapter:
             memories=_or_none(self._memories) or (),
         )
 
-    def _ask(self, command: Command) -> Command:
+    def _ask(self, command: FwCommand) -> FwCommand:
         return self.mailbox.call(command)
 
     def _firmware_version(self) -> str:

@@ -11,8 +11,8 @@ from typing import Any, NoReturn, cast
 from vmcoredd.driver._cffi import ffi, lib
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import (
+    Cell,
     Check,
-    Column,
     Counts,
     Each,
     Number,
@@ -161,7 +161,7 @@ def _value(number: Number) -> tuple[int, int, int]:
     """base, stride, column"""
     if isinstance(number, Each):
         return number.first & 0xFFFFFFFF, number.step & 0xFFFFFFFF, -1
-    if isinstance(number, Column):
+    if isinstance(number, Cell):
         return number.plus & 0xFFFFFFFF, 0, number.index
     return number & 0xFFFFFFFF, 0, -1
 

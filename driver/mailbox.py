@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from typing import TypeVar
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.firmware import MAILBOX_BYTES, Command, Op
+from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, Op
 from vmcoredd.chip.layout import u64s
 from vmcoredd.driver.errors import MailboxError
 from vmcoredd.hw.device import MailboxEntry
@@ -24,7 +24,7 @@ _LOG_ENTRIES = 256  # T4_OS_LOG_MBOX_CMDS
 _WORDS = MAILBOX_BYTES // 8
 _PF0, _MY_PF = 0x1E000, 0x1B000  # t4_regs.h: registers of function 0, of one's own
 
-C = TypeVar("C", bound=Command)
+C = TypeVar("C", bound=FwCommand)
 
 
 class Mailbox:

@@ -20,7 +20,7 @@ from vmcoredd.chip.pci import (
     PRODUCTS,
     VENDOR_CHELSIO,
     Cap,
-    Command,
+    PciCommand,
 )
 from vmcoredd.driver.errors import ProbeError
 from vmcoredd.hw.device import AdapterFlag, Device
@@ -73,12 +73,12 @@ def probe(io: Io, sleep: Callable[[float], None] = time.sleep) -> Probed:
 
 def enable_device(io: Io) -> None:
     """pci_enable_device()"""
-    update_register(io.config, _COMMAND, clear=0, set_=Command.MEMORY)
+    update_register(io.config, _COMMAND, clear=0, set_=PciCommand.MEMORY)
 
 
 def set_master(io: Io) -> None:
     """pci_set_master()"""
-    update_register(io.config, _COMMAND, clear=0, set_=Command.MASTER)
+    update_register(io.config, _COMMAND, clear=0, set_=PciCommand.MASTER)
 
 
 def wait_dev_ready(io: Io, sleep: Callable[[float], None]) -> None:

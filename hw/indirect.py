@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import u32s
-from vmcoredd.hw.io import Check, Column, Io, Number, Op, Poll, Read, Write
+from vmcoredd.hw.io import Cell, Check, Io, Number, Op, Poll, Read, Write
 
 Group = tuple[int, int]
 """The address of a first word, and how many words."""
@@ -15,7 +15,7 @@ Group = tuple[int, int]
 
 def read_each(io: Io, registers: Sequence[int]) -> tuple[int, ...]:
     """Registers from here and there, none waited for."""
-    return u32s(io.run([Read(Column())], registers))
+    return u32s(io.run([Read(Cell())], registers))
 
 
 def cim_read(io: Io, chip: Chip, groups: Iterable[Group], out: memoryview) -> None:
@@ -26,8 +26,8 @@ def cim_read(io: Io, chip: Chip, groups: Iterable[Group], out: memoryview) -> No
     """
     rows = [(address + 4 * word, word == 0) for address, count in groups for word in range(count)]
     ops: list[Op] = [
-        _ready(chip, count=Column(1)),
-        *_access(chip, Column(0)),
+        _ready(chip, count=Cell(1)),
+        *_access(chip, Cell(0)),
         Read(chip.r.CIM_HOST_ACC_DATA),
     ]
     io.run(ops, rows, out)
@@ -65,4 +65,4 @@ def _access(chip: Chip, request: Number) -> list[Op]:
 def indexed_read(io: Io, index: int, data: int, groups: Iterable[Group], out: memoryview) -> None:
     """Words behind an index and a data register (t4_read_indirect() for each group)."""
     rows = [first + word for first, count in groups for word in range(count)]
-    io.run([Write(index, Column(0)), Read(data)], rows, out)
+    io.run([Write(index, Cell(0)), Read(data)], rows, out)

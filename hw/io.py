@@ -7,7 +7,7 @@ A *program* is a short list of operations that is done for each row of a table:
 
 Whoever runs it may send rows ahead of the answers; what comes out, and what stays in the registers,
 is as if every access had been waited for. Where an offset, a value or a count differs from row to
-row, it is an `Each` (an arithmetic series) or a `Column` (a column of the table).
+row, it is an `Each` (an arithmetic series) or a `Cell` (a column of the table).
 
 Values kept by `Read` (and by `Poll`/`Check` with `keep=True`), and those of `Put`, are stored one
 behind the other, little-endian, row after row.
@@ -33,14 +33,14 @@ class Each:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class Cell:
     """The cell in column `index` of the row, `plus` a constant."""
 
     index: int = 0
     plus: int = 0
 
 
-Number: TypeAlias = int | Each | Column
+Number: TypeAlias = int | Each | Cell
 """A constant, or what differs from row to row; 32 bits, wrapping."""
 
 
@@ -183,7 +183,7 @@ def number(value: Number, row: int, table: Sequence[Sequence[int]]) -> int:
     """`value` in that row."""
     if isinstance(value, Each):
         return (value.first + value.step * row) & 0xFFFFFFFF
-    if isinstance(value, Column):
+    if isinstance(value, Cell):
         return (table[row][value.index] + value.plus) & 0xFFFFFFFF
     return value
 

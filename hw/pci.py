@@ -6,7 +6,7 @@ import errno
 
 from vmcoredd.chip.pci import Cap
 from vmcoredd.hw.errors import DeviceError
-from vmcoredd.hw.io import Column, Poll, Read, Space, Write
+from vmcoredd.hw.io import Cell, Poll, Read, Space, Write
 
 _CAPABILITIES = 0x34
 _FIRST_CAPABILITY = 0x40
@@ -50,7 +50,7 @@ def read_vpd(config: Space, capability: int | None, address: int, size: int) -> 
     rows = [word << _ADDRESS_SHIFT for word in range(address & ~3, end, 4)]
     data = config.run(
         [
-            Write(capability, Column()),
+            Write(capability, Cell()),
             Poll(capability, _VPD_DONE, _VPD_DONE, _ATTEMPTS, _DELAY_US, -errno.ETIMEDOUT),
             Read(capability + 4),
         ],

@@ -48,7 +48,7 @@ from vmcoredd.chip.firmware.ldst import (
     LdstMpsReplication,
     LdstPcie,
 )
-from vmcoredd.chip.firmware.message import MAILBOX_BYTES, Command, command_of
+from vmcoredd.chip.firmware.message import MAILBOX_BYTES, FwCommand, command_of
 from vmcoredd.chip.firmware.params import Dev, Dmaq, Mnemonic, Param, Params, Pf, param, param_name
 from vmcoredd.chip.firmware.port import (
     Port,
@@ -75,7 +75,6 @@ __all__ = [
     "Bye",
     "CapsConfig",
     "Clip",
-    "Command",
     "DebugAssert",
     "DebugPrint",
     "Dev",
@@ -85,6 +84,7 @@ __all__ = [
     "EqEth",
     "EqOfld",
     "FirmwareHeader",
+    "FwCommand",
     "Hello",
     "Hma",
     "Initialize",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 
 from vmcoredd.chip.firmware.codes import Op
-from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, Command, header
+from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, FwCommand, header
 from vmcoredd.chip.layout import reserved, u8, u16, u32, u64, word
 
 
-class Hello(Command):
+class Hello(FwCommand):
     """Announce a driver; the answer says who is master, and whether the device is initialised."""
 
     OPCODE = Op.HELLO
@@ -23,21 +23,21 @@ class Hello(Command):
     )
 
 
-class Bye(Command):
+class Bye(FwCommand):
     """The driver leaves."""
 
     OPCODE = Op.BYE
     _fields_ = (*header(), *reserved(8))
 
 
-class Reset(Command):
+class Reset(FwCommand):
     """Reset the device (`val`: PL_RST's bits), or halt the firmware."""
 
     OPCODE = Op.RESET
     _fields_ = (*header(), ("val", u32), *word("halt:31:1"))
 
 
-class Initialize(Command):
+class Initialize(FwCommand):
     """Initialise the device with the capabilities agreed on."""
 
     OPCODE = Op.INITIALIZE
@@ -53,7 +53,7 @@ class NicCaps(IntFlag):
     ETHOFLD = 0x40
 
 
-class CapsConfig(Command):
+class CapsConfig(FwCommand):
     """What the device is to do, and the configuration file that says it."""
 
     OPCODE = Op.CAPS_CONFIG
@@ -77,7 +77,7 @@ class CapsConfig(Command):
     )
 
 
-class Pfvf(Command):
+class Pfvf(FwCommand):
     """Resources of a function: queues, virtual interfaces, exact filters, access rights."""
 
     OPCODE = Op.PFVF
@@ -93,7 +93,7 @@ class Pfvf(Command):
     )
 
 
-class Devlog(Command):
+class Devlog(FwCommand):
     """Where the device log lies: memory type, address / 16, and bytes."""
 
     OPCODE = Op.DEVLOG
@@ -107,7 +107,7 @@ class Devlog(Command):
     )
 
 
-class Hma(Command):
+class Hma(FwCommand):
     """Pages of host memory for the adapter; `soc` and `eoc` mark the first and last command."""
 
     OPCODE = Op.HMA
@@ -121,7 +121,7 @@ class Hma(Command):
     )
 
 
-class Clip(Command):
+class Clip(FwCommand):
     """Add or take away a local IPv6 address of the compressed-local-IP table."""
 
     OPCODE = Op.CLIP
@@ -143,19 +143,19 @@ class PtpSub(IntEnum):
     SET_TIME = 0x15
 
 
-class Ptp(Command):
+class Ptp(FwCommand):
     """The precision clock; `sc` is a PtpSub, whose operands `PtpInit` and `PtpTime` name."""
 
     OPCODE = Op.PTP
     _fields_ = (*header("portid:0:4"), ("sc", u8), ("operand", u8 * 15), *reserved(8))
 
     @classmethod
-    def variant(cls, data: bytes) -> type[Command]:
+    def variant(cls, data: bytes) -> type[FwCommand]:
         sub = cls.from_bytes(data).sc
         return PtpTime if sub >= PtpSub.ADJ_FREQ else PtpInit
 
 
-class PtpInit(Command):
+class PtpInit(FwCommand):
     """Time stamps of a transmit channel or of received frames (sub-codes below ADJ_FREQ)."""
 
     OPCODE = Op.PTP
@@ -170,7 +170,7 @@ class PtpInit(Command):
     )
 
 
-class PtpTime(Command):
+class PtpTime(FwCommand):
     """Adjust, read or set the clock; `tm` in nanoseconds, `ppb` parts per billion."""
 
     OPCODE = Op.PTP
@@ -185,7 +185,7 @@ class PtpTime(Command):
     )
 
 
-class DebugAssert(Command):
+class DebugAssert(FwCommand):
     """An assertion of the firmware that failed, put in place of an answer (type 0)."""
 
     OPCODE = Op.DEBUG
@@ -200,11 +200,11 @@ class DebugAssert(Command):
     )
 
     @classmethod
-    def variant(cls, data: bytes) -> type[Command]:
+    def variant(cls, data: bytes) -> type[FwCommand]:
         return DebugPrint if cls.from_bytes(data).type == 1 else cls
 
 
-class DebugPrint(Command):
+class DebugPrint(FwCommand):
     """A line of the firmware's debug output (type 1): index of its format, and four operands."""
 
     OPCODE = Op.DEBUG

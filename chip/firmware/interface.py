@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import IntEnum
 
 from vmcoredd.chip.firmware.codes import Op
-from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, OF_VI, Command, header
+from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, OF_VI, FwCommand, header
 from vmcoredd.chip.layout import BigStruct, reserved, u8, u16, u32, u64, word
 
 
-class Vi(Command):
+class Vi(FwCommand):
     """Allocate a virtual interface on a port; the answer has its id, MACs and RSS slice."""
 
     OPCODE = Op.VI
@@ -71,25 +71,25 @@ class VniMac(BigStruct):
     )
 
 
-class ViMac(Command):
+class ViMac(FwCommand):
     """The command with its operands as bytes; `entry_type` says which of the others it is."""
 
     OPCODE = Op.VI_MAC
     _fields_ = (*_MAC_HEADER, ("operand", u8 * 56))
 
     @classmethod
-    def variant(cls, data: bytes) -> type[Command]:
+    def variant(cls, data: bytes) -> type[FwCommand]:
         return VI_MAC_VARIANTS.get(cls.from_bytes(data).entry_type, cls)
 
 
-class ViMacExact(Command):
+class ViMacExact(FwCommand):
     """Up to seven exact MAC addresses."""
 
     OPCODE = Op.VI_MAC
     _fields_ = (*_MAC_HEADER, ("exact", ExactMac * 7))
 
 
-class ViMacHash(Command):
+class ViMacHash(FwCommand):
     """The 64-bit vector that inexact multicast or unicast addresses hash to."""
 
     OPCODE = Op.VI_MAC
@@ -100,7 +100,7 @@ class ViMacHash(Command):
     )
 
 
-class ViMacRaw(Command):
+class ViMacRaw(FwCommand):
     """A raw entry of the MPS TCAM: data and mask."""
 
     OPCODE = Op.VI_MAC
@@ -115,14 +115,14 @@ class ViMacRaw(Command):
     )
 
 
-class ViMacVni(Command):
+class ViMacVni(FwCommand):
     """Up to two MAC addresses within a virtual network."""
 
     OPCODE = Op.VI_MAC
     _fields_ = (*_MAC_HEADER, ("exact_vni", VniMac * 2), *reserved(8))
 
 
-VI_MAC_VARIANTS: dict[int, type[Command]] = {
+VI_MAC_VARIANTS: dict[int, type[FwCommand]] = {
     ViMacEntry.EXACTMAC: ViMacExact,
     ViMacEntry.HASHVEC: ViMacHash,
     ViMacEntry.RAW: ViMacRaw,
@@ -133,7 +133,7 @@ RXMODE_MTU_NO_CHANGE = 0xFFFF
 """ViRxmode.mtu: leave it as it is."""
 
 
-class ViRxmode(Command):
+class ViRxmode(FwCommand):
     """MTU and what else to receive; 3 in a two-bit field leaves it as it is."""
 
     OPCODE = Op.VI_RXMODE
@@ -144,7 +144,7 @@ class ViRxmode(Command):
     )
 
 
-class ViEnable(Command):
+class ViEnable(FwCommand):
     """Switch ingress and egress on or off, or blink the LED (`blinkdur` times)."""
 
     OPCODE = Op.VI_ENABLE
@@ -155,14 +155,14 @@ class ViEnable(Command):
     )
 
 
-class ViStats(Command):
+class ViStats(FwCommand):
     """Six counters of a virtual interface, from `ix` on."""
 
     OPCODE = Op.VI_STATS
     _fields_ = (*header(OF_VI), *word("nstats:12:3 ix:0:5", u16), *reserved(6), ("stat", u64 * 6))
 
 
-class AclMac(Command):
+class AclMac(FwCommand):
     """The MAC addresses a virtual function may send from."""
 
     OPCODE = Op.ACL_MAC
@@ -181,7 +181,7 @@ class AclMac(Command):
     )
 
 
-class AclVlan(Command):
+class AclVlan(FwCommand):
     """The VLANs a virtual function may use."""
 
     OPCODE = Op.ACL_VLAN

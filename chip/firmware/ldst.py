@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from vmcoredd.chip.firmware.codes import LdstSpace, Op
-from vmcoredd.chip.firmware.message import Command, header
+from vmcoredd.chip.firmware.message import FwCommand, header
 from vmcoredd.chip.layout import reserved, u8, u16, u32, u64, word
 
 _HEADER = header("addrspace:0:8")
 
 
-class Ldst(Command):
+class Ldst(FwCommand):
     """The command with its operands as bytes; `addrspace` says which of the others it is."""
 
     OPCODE = Op.LDST
     _fields_ = (*_HEADER, ("operand", u8 * 56))
 
     @classmethod
-    def variant(cls, data: bytes) -> type[Command]:
+    def variant(cls, data: bytes) -> type[FwCommand]:
         return VARIANTS.get(cls.from_bytes(data).addrspace, cls)
 
 
-class LdstAddress(Command):
+class LdstAddress(FwCommand):
     """A word by its address: FIRMWARE (a BAR0 register), TP_PIO, TP_TM_PIO, TP_MIB."""
 
     OPCODE = Op.LDST
     _fields_ = (*_HEADER, ("addr", u32), ("val", u32), *reserved(48))
 
 
-class LdstContext(Command):
+class LdstContext(FwCommand):
     """An SGE context: `physid` in; 256 bits out, word 0 last; `ctxtflush` empties the cache."""
 
     OPCODE = Op.LDST
@@ -40,7 +40,7 @@ class LdstContext(Command):
     )
 
 
-class LdstMdio(Command):
+class LdstMdio(FwCommand):
     """A register of a PHY: port address, device, register; value in `rval`."""
 
     OPCODE = Op.LDST
@@ -54,7 +54,7 @@ class LdstMdio(Command):
     )
 
 
-class LdstMpsReplication(Command):
+class LdstMpsReplication(FwCommand):
     """The replication map of an MPS TCAM entry: a bit per virtual function, 255 first."""
 
     OPCODE = Op.LDST
@@ -67,7 +67,7 @@ class LdstMpsReplication(Command):
     )
 
 
-class LdstMpsAttributes(Command):
+class LdstMpsAttributes(FwCommand):
     """Attributes and VLANs of a function in the MPS."""
 
     OPCODE = Op.LDST
@@ -81,7 +81,7 @@ class LdstMpsAttributes(Command):
     )
 
 
-class LdstFunction(Command):
+class LdstFunction(FwCommand):
     """Access rights of a function or virtual interface to a module."""
 
     OPCODE = Op.LDST
@@ -97,7 +97,7 @@ class LdstFunction(Command):
     )
 
 
-class LdstPcie(Command):
+class LdstPcie(FwCommand):
     """Configuration space of a function: `r` is the register, `naccess` how many dwords."""
 
     OPCODE = Op.LDST
@@ -114,7 +114,7 @@ class LdstPcie(Command):
     )
 
 
-class LdstI2c(Command):
+class LdstI2c(FwCommand):
     """Bytes of a transceiver module on I2C: port, device, offset, length (at most 48)."""
 
     OPCODE = Op.LDST
@@ -129,7 +129,7 @@ class LdstI2c(Command):
     )
 
 
-VARIANTS: dict[int, type[Command]] = {
+VARIANTS: dict[int, type[FwCommand]] = {
     LdstSpace.FIRMWARE: LdstAddress,
     LdstSpace.SGE_EGRC: LdstContext,
     LdstSpace.SGE_INGC: LdstContext,

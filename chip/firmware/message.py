@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 from vmcoredd.chip.firmware.codes import Op
-from vmcoredd.chip.layout import BigStruct, Entry, FormatError, sizeof, word
+from vmcoredd.chip.layout import BigStruct, FieldSpec, LayoutError, sizeof, word
 
 MAILBOX_BYTES = 64
 """Bytes of a mailbox: eight 64-bit words (t4_hw.h, MBOX_LEN)."""
 
-_COMMANDS: dict[int, type[Command]] = {}
+_COMMANDS: dict[int, type[FwCommand]] = {}
 
 
-def header(first: str = "", second: str = "") -> list[Entry]:
+def header(first: str = "", second: str = "") -> list[FieldSpec]:
     """The two words every command starts with, with a command's own fields in both.
 
     `first` may name bits 19..0 of word 0, `second` bits 31..16 of word 1.
@@ -29,7 +29,7 @@ OF_VI = "viid:0:12"
 ALLOC = "alloc:31:1 free:30:1"
 
 
-class Command(BigStruct):
+class FwCommand(BigStruct):
     """A mailbox command, as asked and as answered; 16 to 64 bytes, a multiple of 16.
 
     A subclass that names its `OPCODE` is found by `command_of()`. One command can have several
@@ -51,7 +51,7 @@ class Command(BigStruct):
             setattr(self, name, value)
 
     @classmethod
-    def variant(cls, data: bytes) -> type[Command]:
+    def variant(cls, data: bytes) -> type[FwCommand]:
         """The layout of this command that `data` has; a command with one layout needs no own."""
         return cls
 
@@ -69,17 +69,17 @@ class Header(BigStruct):
     _fields_ = tuple(header("low:0:20", "high:16:16"))
 
 
-def known_commands() -> list[type[Command]]:
+def known_commands() -> list[type[FwCommand]]:
     """Every command there is a class for; of one with several layouts, the base layout."""
     return list(_COMMANDS.values())
 
 
-def command_of(data: bytes) -> Command | None:
+def command_of(data: bytes) -> FwCommand | None:
     """The command in a mailbox, in its own class; None if the opcode (data[0]) is not known.
 
-    FormatError if `data` is shorter than the command's layout.
+    LayoutError if `data` is shorter than the command's layout.
     """
     if len(data) < sizeof(Header):
-        raise FormatError("mailbox command", sizeof(Header), len(data))
+        raise LayoutError("mailbox command", sizeof(Header), len(data))
     kind = _COMMANDS.get(data[0])
     return kind.variant(data).from_bytes(data) if kind else None

@@ -7,7 +7,7 @@ from enum import IntEnum, unique
 from typing import Self
 
 from vmcoredd.chip.firmware.codes import Op
-from vmcoredd.chip.firmware.message import OF_FUNCTION, Command, header
+from vmcoredd.chip.firmware.message import OF_FUNCTION, FwCommand, header
 from vmcoredd.chip.layout import BigStruct, u32
 
 PARAMS_PER_COMMAND = 7
@@ -202,7 +202,7 @@ class Param(BigStruct):
     _fields_ = (("mnem", u32), ("val", u32))
 
 
-class Params(Command):
+class Params(FwCommand):
     """Read or write up to seven parameters; one that is refused refuses the whole command."""
 
     OPCODE = Op.PARAMS

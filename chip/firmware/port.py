@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag, unique
 
 from vmcoredd.chip.firmware.codes import Op
-from vmcoredd.chip.firmware.message import Command, header
+from vmcoredd.chip.firmware.message import FwCommand, header
 from vmcoredd.chip.layout import reserved, u8, u16, u32, u64, word
 
 
@@ -149,32 +149,32 @@ class PortModule(IntEnum):
 _HEADER = header("portid:0:4", "action:16:16")
 
 
-class Port(Command):
+class Port(FwCommand):
     """The command with its operands as bytes; `action` says which of the others it is."""
 
     OPCODE = Op.PORT
     _fields_ = (*_HEADER, ("operand", u8 * 24))
 
     @classmethod
-    def variant(cls, data: bytes) -> type[Command]:
+    def variant(cls, data: bytes) -> type[FwCommand]:
         return VARIANTS.get(cls.from_bytes(data).action, cls)
 
 
-class PortL1Config(Command):
+class PortL1Config(FwCommand):
     """Set the link (PortCaps16): L1_CFG, before 32-bit capabilities."""
 
     OPCODE = Op.PORT
     _fields_ = (*_HEADER, ("rcap", u32), *reserved(20))
 
 
-class PortL1Config32(Command):
+class PortL1Config32(FwCommand):
     """Set the link (PortCaps): L1_CFG32."""
 
     OPCODE = Op.PORT
     _fields_ = (*_HEADER, ("rcap32", u32), *reserved(20))
 
 
-class PortInfo(Command):
+class PortInfo(FwCommand):
     """The port as it is: GET_PORT_INFO, before 32-bit capabilities."""
 
     OPCODE = Op.PORT
@@ -196,7 +196,7 @@ class PortInfo(Command):
     )
 
 
-class PortInfo32(Command):
+class PortInfo32(FwCommand):
     """The port as it is: GET_PORT_INFO32."""
 
     OPCODE = Op.PORT
@@ -214,7 +214,7 @@ class PortInfo32(Command):
     )
 
 
-VARIANTS: dict[int, type[Command]] = {
+VARIANTS: dict[int, type[FwCommand]] = {
     PortAction.L1_CFG: PortL1Config,
     PortAction.GET_PORT_INFO: PortInfo,
     PortAction.L1_CFG32: PortL1Config32,
@@ -222,7 +222,7 @@ VARIANTS: dict[int, type[Command]] = {
 }
 
 
-class PortStats(Command):
+class PortStats(FwCommand):
     """Six counters of a port, from `tx_ix` on."""
 
     OPCODE = Op.PORT_STATS

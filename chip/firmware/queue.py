@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from vmcoredd.chip.firmware.codes import Op
-from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, Command, header
-from vmcoredd.chip.layout import Entry, reserved, u16, u64, word
+from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, FwCommand, header
+from vmcoredd.chip.layout import FieldSpec, reserved, u16, u64, word
 
 _HEADER = header(OF_FUNCTION, f"{ALLOC} modify:29:1 eqstart:28:1 eqstop:27:1")
 
 
-def _free_list(n: int) -> list[Entry]:
+def _free_list(n: int) -> list[FieldSpec]:
     """Free list 0 or 1; list 0 shares its first word with flags of the ingress queue."""
     queue = (
         "iqns:31:1 iqro:30:1 iqflintiqhsen:28:2 iqflintcongen:27:1 iqflintiscsic:26:1 iqtype:24:2"
@@ -32,7 +32,7 @@ def _numbered(n: int, fields: str) -> str:
     return " ".join(f"fl{n}{field}" for field in fields.split())
 
 
-class Iq(Command):
+class Iq(FwCommand):
     """An ingress queue and up to two free lists; the answer has their ids."""
 
     OPCODE = Op.IQ
@@ -67,7 +67,7 @@ _EQ_SIZE = word(
 )
 
 
-class EqEth(Command):
+class EqEth(FwCommand):
     """An egress queue for Ethernet frames."""
 
     OPCODE = Op.EQ_ETH
@@ -84,7 +84,7 @@ class EqEth(Command):
     )
 
 
-class EqCtrl(Command):
+class EqCtrl(FwCommand):
     """An egress queue for control messages."""
 
     OPCODE = Op.EQ_CTRL
@@ -98,7 +98,7 @@ class EqCtrl(Command):
     )
 
 
-class EqOfld(Command):
+class EqOfld(FwCommand):
     """An egress queue for offloaded connections."""
 
     OPCODE = Op.EQ_OFLD

@@ -5,22 +5,22 @@ from __future__ import annotations
 from enum import IntEnum
 
 from vmcoredd.chip.firmware.codes import Op
-from vmcoredd.chip.firmware.message import OF_VI, Command, header
-from vmcoredd.chip.layout import Entry, reserved, u16, word
+from vmcoredd.chip.firmware.message import OF_VI, FwCommand, header
+from vmcoredd.chip.layout import FieldSpec, reserved, u16, word
 
 QUEUES_PER_COMMAND = 32
 
 
-def _queues() -> list[Entry]:
+def _queues() -> list[FieldSpec]:
     """Three 10-bit queue ids a word, the first on top; the last word has two."""
-    entries: list[Entry] = []
+    entries: list[FieldSpec] = []
     for first in range(0, QUEUES_PER_COMMAND, 3):
         here = range(first, min(first + 3, QUEUES_PER_COMMAND))
         entries += word(" ".join(f"iq{q}:{20 - 10 * (q - first)}:10" for q in here))
     return entries
 
 
-class RssIndTbl(Command):
+class RssIndTbl(FwCommand):
     """Write up to 32 queues of a virtual interface's slice of the table, from `startidx` on."""
 
     OPCODE = Op.RSS_IND_TBL
@@ -46,7 +46,7 @@ class RssGlbMode(IntEnum):
     BASICVIRTUAL = 1
 
 
-class RssGlbConfig(Command):
+class RssGlbConfig(FwCommand):
     """What the whole adapter hashes."""
 
     OPCODE = Op.RSS_GLB_CONFIG
@@ -61,7 +61,7 @@ class RssGlbConfig(Command):
     )
 
 
-class RssViConfig(Command):
+class RssViConfig(FwCommand):
     """What one virtual interface hashes, and its default queue."""
 
     OPCODE = Op.RSS_VI_CONFIG

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from vmcoredd.chip.firmware.codes import Op
-from vmcoredd.chip.firmware.message import Command, header
+from vmcoredd.chip.firmware.message import FwCommand, header
 from vmcoredd.chip.layout import reserved, u8, u16, u32
 
 SC_PARAMS = 1
 """Sched.sc: the operands are those of SchedParams (enum fw_sched_sc)."""
 
 
-class Sched(Command):
+class Sched(FwCommand):
     """Scheduler set-up; `sc` says which layout the operands have."""
 
     OPCODE = Op.SCHED
@@ -25,11 +25,11 @@ class Sched(Command):
     )
 
     @classmethod
-    def variant(cls, data: bytes) -> type[Command]:
+    def variant(cls, data: bytes) -> type[FwCommand]:
         return SchedParams if cls.from_bytes(data).sc == SC_PARAMS else cls
 
 
-class SchedParams(Command):
+class SchedParams(FwCommand):
     """Rates of one class of one channel; `min` and `max` in `unit` and `rate`."""
 
     OPCODE = Op.SCHED

@@ -21,7 +21,7 @@
 2. Single accesses are waited for: fine for a dozen. Registers are `chip.r.NAME`, fields
    `chip.r.NAME.get(word, "field")`, `.of(field=value)`, `.mask("field")`.
 3. Loops are programs (see `hw.io`), so that nothing waits that need not: `Each(first, step)` and
-   `Column(i)` are what differs from row to row. `out=` puts the words straight into an area, and
+   `Cell(i)` are what differs from row to row. `out=` puts the words straight into an area, and
    `Put(number)` a number between them, so that whole records come out.
    Polls and checks carry the kernel's attempts, delays and error.
 4. `self.parse(Layout, blob)` refuses any other size; `self.need(blob, n)` gives n raw bytes.

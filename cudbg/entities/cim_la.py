@@ -6,16 +6,14 @@ import errno
 from collections.abc import Iterator
 
 from vmcoredd.chip import Chip, Field
-from vmcoredd.chip.layout import u32s
+from vmcoredd.chip.layout import WORD_BYTES, u32s
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.indirect import cim_check_ops, cim_read_ops, cim_write_ops
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io, Op
+from vmcoredd.hw.io import Cell, Io, Op
 
 _READS = 2048  # params.cim_la_size (CIMLA_SIZE)
-_WORD = 4
 
 
 @entity(3, "CIM_LA")
@@ -23,12 +21,12 @@ class CimLa(Entity):
     """cudbg_collect_cim_la(): the configuration word, then the trace, oldest word first."""
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area = ctx.area(_WORD * (1 + chip.cim_la_words))
-        area[:_WORD] = io.run(_read_config(chip))
-        _read_trace(io, chip, area[_WORD : _WORD * (1 + _READS)])
+        area = ctx.area(WORD_BYTES * (1 + chip.cim_la_words))
+        area[:WORD_BYTES] = io.run(_read_config(chip))
+        _read_trace(io, chip, area[WORD_BYTES : WORD_BYTES * (1 + _READS)])
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        config, *words = u32s(self.need(blob, _WORD * (1 + chip.cim_la_words)))
+        config, *words = u32s(self.need(blob, WORD_BYTES * (1 + chip.cim_la_words)))
         register = chip.r.UP_UP_DBG_LA_CFG
         items = [Item(name, value) for name, value in register.decode(config).items()]
         only_pc = bool(register.get(config, "UpDbgLaCaptPCOnly"))

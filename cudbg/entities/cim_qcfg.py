@@ -7,8 +7,7 @@ from vmcoredd.chip.layout import LittleStruct, sizeof, u8, u16, u32, u32s
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.hw.indirect import cim_read
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io, Read, Write
+from vmcoredd.hw.io import Cell, Io, Read, Write
 
 _INBOUND = ("TP0", "TP1", "ULP", "SGE0", "SGE1", "NC-SI")
 _OUTBOUND = ("ULP0", "ULP1", "ULP2", "ULP3", "SGE", "NC-SI", "SGE0-RX", "SGE1-RX")

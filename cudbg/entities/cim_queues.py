@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from vmcoredd.chip import Chip, Register
 from vmcoredd.chip.cim import INBOUND_WORDS, QUEUE_UNIT_BYTES
-from vmcoredd.chip.layout import u32s
+from vmcoredd.chip.layout import WORD_BYTES, u32s
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.hw.io import Each, Io, Op, Poll, Read, Write
 
-_WORD = 4
 _ROW_WORDS = 4
 _INBOUND_ATTEMPTS = 1_000_000
 _OUTBOUND_ATTEMPTS = 2
@@ -45,7 +44,7 @@ class Inbound(Queue):
     """cudbg_read_cim_ibq()."""
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area, r = ctx.area(INBOUND_WORDS * _WORD), chip.r
+        area, r = ctx.area(INBOUND_WORDS * WORD_BYTES), chip.r
         config = r.CIM_IBQ_DBG_CFG
         address = config.field("IbqDbgAddr").put(self.queue * INBOUND_WORDS)
         requests = Each(address | config.of(IbqDbgEn=1), 1 << config.field("IbqDbgAddr").shift)
@@ -53,7 +52,7 @@ class Inbound(Queue):
         _read(io, config, requests, busy, r.CIM_IBQ_DBG_DATA, area)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        return super().decode(self.need(blob, INBOUND_WORDS * _WORD), chip)
+        return super().decode(self.need(blob, INBOUND_WORDS * WORD_BYTES), chip)
 
 
 @entity(12, "CIM_OBQ_ULP0", queue=0)
@@ -72,7 +71,7 @@ class Outbound(Queue):
         area, r = ctx.area(size), chip.r
         size, base = self._extent(io, chip)
         config = r.CIM_OBQ_DBG_CFG
-        address = config.field("ObqDbgAddr").put(base // _WORD)
+        address = config.field("ObqDbgAddr").put(base // WORD_BYTES)
         requests = Each(address | config.of(ObqDbgEn=1), 1 << config.field("ObqDbgAddr").shift)
         busy = Poll(config, config.mask("ObqDbgBusy"), 0, _OUTBOUND_ATTEMPTS, delay_us=1)
         _read(io, config, requests, busy, r.CIM_OBQ_DBG_DATA, area[:size])
@@ -93,5 +92,5 @@ def _read(
 ) -> None:
     """A request for each word, then none; after a failure the last request stays."""
     ops: list[Op] = [Write(config, requests), busy, Read(data)]
-    io.run(ops, len(out) // _WORD, out)
+    io.run(ops, len(out) // WORD_BYTES, out)
     io.write(config, 0)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.devlog import DEVLOG_PF, ENTRIES_UNIT, Entry, facility_name, level_name
+from vmcoredd.chip.devlog import DEVLOG_PF, ENTRIES_UNIT, DevlogEntry, facility_name, level_name
 from vmcoredd.chip.firmware import Devlog
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
@@ -14,7 +14,7 @@ from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.window import Window
 
-_ENTRY = sizeof(Entry)
+_ENTRY = sizeof(DevlogEntry)
 _UNIT = ENTRIES_UNIT * _ENTRY
 
 
@@ -50,7 +50,7 @@ def _where(io: Io, chip: Chip, ctx: Context) -> tuple[int, int, int]:
 def _rows(blob: Bytes) -> Iterator[list[Value]]:
     """Records that were ever written, the oldest first."""
     records = [
-        Entry.from_bytes(blob[at : at + _ENTRY])
+        DevlogEntry.from_bytes(blob[at : at + _ENTRY])
         for at in range(0, len(blob), _ENTRY)
         if any(blob[at : at + 8])
     ]

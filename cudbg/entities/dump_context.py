@@ -9,8 +9,8 @@ from itertools import chain
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.context import FREE_LIST_BIT, VALID_BIT, WORDS, ContextType, fields, units
-from vmcoredd.chip.layout import LittleStruct, sizeof, u32
-from vmcoredd.chip.memory import REGIONS
+from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32
+from vmcoredd.chip.memory import REGIONS, MemoryId
 from vmcoredd.chip.sge import BACK_DOOR_QUEUES, CONTEXT_BYTES, MAX_FREE_LISTS
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
@@ -19,11 +19,7 @@ from vmcoredd.cudbg.errors import FormatError, Status
 from vmcoredd.cudbg.meminfo import Meminfo, read_meminfo
 from vmcoredd.cudbg.partial import run_rows
 from vmcoredd.cudbg.regions import memory_of, span_of
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io, Op, Poll, Put, Read, Write
-from vmcoredd.hw.window import Memory
-
-_WORD = 0xFFFFFFFF
+from vmcoredd.hw.io import Cell, Io, Op, Poll, Put, Read, Write
 
 
 class Record(LittleStruct):
@@ -50,7 +46,7 @@ class DumpContext(Entity):
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         _sizes(io, chip)
         sizes = _sizes(io, chip)  # the kernel asks twice
-        size = sizeof(Record) * sum(sizes) & _WORD
+        size = sizeof(Record) * sum(sizes) & U32_MASK
         if size == 0 or size >> 31:
             raise Status(status.ENTITY_NOT_FOUND)
         area = ctx.area(size)
@@ -88,10 +84,10 @@ def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
 
 def _room(meminfo: Meminfo, chip: Chip, region: str) -> int:
     """Contexts in the first memory that has (a part of) the region; a default if none has."""
-    for memory in (Memory.EDC0, Memory.EDC1, Memory.MC0, Memory.MC1):
+    for memory in (MemoryId.EDC0, MemoryId.EDC1, MemoryId.MC0, MemoryId.MC1):
         with suppress(Status):  # a memory that is not there
             if span := span_of(meminfo, memory_of(meminfo, chip, memory), region):
-                return (span.end - span.start + 1 & _WORD) // CONTEXT_BYTES
+                return (span.end - span.start + 1 & U32_MASK) // CONTEXT_BYTES
     return BACK_DOOR_QUEUES * CONTEXT_BYTES
 
 

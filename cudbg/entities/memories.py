@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.memory import REGIONS
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.chip.memory import REGIONS, MemoryId
 from vmcoredd.cudbg.container import PIECE_BYTES
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Region
 from vmcoredd.cudbg.decoded import Memory as MemoryPart
@@ -16,24 +17,23 @@ from vmcoredd.cudbg.errors import FormatError, Status
 from vmcoredd.cudbg.meminfo import Extent, Meminfo, read_meminfo
 from vmcoredd.cudbg.regions import Span, memory_of, span_of
 from vmcoredd.hw.io import Io
-from vmcoredd.hw.window import Memory, Place, Window
+from vmcoredd.hw.window import View, Window
 
 _PAYLOADS = ("Tx payload", "Rx payload")
-_WORD = 0xFFFFFFFF
 
 
-@entity(18, "EDC0", memory=Memory.EDC0)
-@entity(19, "EDC1", memory=Memory.EDC1)
-@entity(20, "MC0", memory=Memory.MC0)
-@entity(21, "MC1", memory=Memory.MC1)
-@entity(68, "HMA", memory=Memory.HMA)
+@entity(18, "EDC0", memory=MemoryId.EDC0)
+@entity(19, "EDC1", memory=MemoryId.EDC1)
+@entity(20, "MC0", memory=MemoryId.MC0)
+@entity(21, "MC1", memory=MemoryId.MC1)
+@entity(68, "HMA", memory=MemoryId.HMA)
 class AdapterMemory(Entity):
     """cudbg_collect_mem_region(), cudbg_read_fw_mem().
 
     Packet data are left out: pieces wholly within a payload region are not read and stay zero.
     """
 
-    memory: Memory
+    memory: MemoryId
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         size = self._size(io, chip)
@@ -53,7 +53,7 @@ class AdapterMemory(Entity):
             extent = memory_of(info, chip, self.memory)
         except Status as missing:
             raise Status(missing.code, sys_err=missing.code) from missing
-        size: int = extent.limit - extent.base & _WORD
+        size: int = extent.limit - extent.base & U32_MASK
         return size
 
     def _payload(self, io: Io, chip: Chip, region: str) -> Span | None:
@@ -67,7 +67,7 @@ class AdapterMemory(Entity):
         span = span_of(info, extent, region)
         if span is None:
             return None
-        start = (span.start + PIECE_BYTES - 1 & _WORD) // PIECE_BYTES * PIECE_BYTES
+        start = (span.start + PIECE_BYTES - 1 & U32_MASK) // PIECE_BYTES * PIECE_BYTES
         return Span(start, span.end // PIECE_BYTES * PIECE_BYTES)
 
     explained_by = "MEMINFO"
@@ -103,19 +103,19 @@ def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Region]:
 class _Reader:
     """Reads pieces of a memory, each as the kernel would, many under way together."""
 
-    def __init__(self, window: Window, memory: Memory) -> None:
+    def __init__(self, window: Window, memory: MemoryId) -> None:
         self._window, self._memory = window, memory
-        self._place: Place | None = None
+        self._view: View | None = None
 
     def read(self, address: int, out: memoryview) -> None:
         """Fills `out`; it begins with a piece."""
-        known = self._place is not None
-        self._place = self._place or self._window.place(self._memory)
+        known = self._view is not None
+        self._view = self._view or self._window.view(self._memory)
         chunks = [
             (address + at, min(PIECE_BYTES, len(out) - at))
             for at in range(0, len(out), PIECE_BYTES)
         ]
-        self._window.read_chunks(self._place, chunks, out, width=8, known=known)
+        self._window.read_chunks(self._view, chunks, out, width=8, known=known)
 
 
 def _wanted(done: int, size: int, skip: list[Span]) -> Iterator[tuple[int, int]]:

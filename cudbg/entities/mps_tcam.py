@@ -9,8 +9,7 @@ from vmcoredd.chip.layout import LittleStruct, column, sizeof, u8, u16, u32, u32
 from vmcoredd.chip.mps import REPLICATION_WORDS
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io, Op, Read, Write
+from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 
 class Record(LittleStruct):

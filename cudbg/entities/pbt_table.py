@@ -8,8 +8,7 @@ from vmcoredd.chip.layout import u32s
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.hw.indirect import cim_read_ops
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io
+from vmcoredd.hw.io import Cell, Io
 
 _SIZE = 4 * sum(table.words for table in PBT_TABLES)
 

@@ -7,8 +7,7 @@ from vmcoredd.chip.layout import u32s
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.named import COLUMNS, named
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io, Op, Read, Write
+from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 _WORDS = 97  # CUDBG_NUM_PCIE_CONFIG_REGS; the ranges name fewer, the rest stay zero
 

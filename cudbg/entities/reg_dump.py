@@ -9,8 +9,7 @@ from vmcoredd.chip.layout import u32s
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.named import COLUMNS, named
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io, Read
+from vmcoredd.hw.io import Cell, Io, Read
 
 _SIZE = 332 * 1024  # T5_REGMAP_SIZE; T6 has the same
 

@@ -50,7 +50,13 @@ class SgeIndirect(Entity):
         area = ctx.area(sizeof(Layout))
         for item, record, words in records(area, chip.indirect(_DEBUG_WORDS)):
             record.describe(chip, item)
-            indexed_read(io, chip.r[item.port], chip.r[item.data], [(0, item.words)], words)
+            indexed_read(
+                io,
+                chip.r[item.address_register],
+                chip.r[item.data_register],
+                [(0, item.words)],
+                words,
+            )
         if chip.sge.qbase_functions:
             _queue_bases(io, chip, area)
 

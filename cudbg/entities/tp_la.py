@@ -15,8 +15,7 @@ from vmcoredd.chip.tp import (
 )
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item, Text
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.hw.io import Column as Cell
-from vmcoredd.hw.io import Io, Op, Read, Write
+from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 _INCOMPLETE = (1 << 64) - 1
 _CONTROL = 0xFFFF

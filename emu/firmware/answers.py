@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from vmcoredd.chip.firmware import Command, Retval
+from vmcoredd.chip.firmware import FwCommand, Retval
 from vmcoredd.emu.errors import EmuError, ModelError
 
-Answer = Callable[[Any, int, Any], Command]
+Answer = Callable[[Any, int, Any], FwCommand]
 """(`Firmware`, physical function, command) -> the reply."""
 
-_ANSWERS: dict[type[Command], Answer] = {}
+_ANSWERS: dict[type[FwCommand], Answer] = {}
 
 
 class Refused(EmuError):
@@ -25,7 +25,7 @@ class Refused(EmuError):
         self.retval = retval
 
 
-def answers(*kinds: type[Command]) -> Callable[[Answer], Answer]:
+def answers(*kinds: type[FwCommand]) -> Callable[[Answer], Answer]:
     """Makes a function answer commands of these layouts; ModelError if another already does."""
 
     def bind(function: Answer) -> Answer:
@@ -38,7 +38,7 @@ def answers(*kinds: type[Command]) -> Callable[[Answer], Answer]:
     return bind
 
 
-def answer_to(command: Command) -> Answer:
+def answer_to(command: FwCommand) -> Answer:
     """The function that answers `command`; Refused (EINVAL) if there is none."""
     _discover()
     function = _ANSWERS.get(type(command))

@@ -7,8 +7,8 @@ from vmcoredd.chip.firmware import (
     Bye,
     CapsConfig,
     Clip,
-    Command,
     Devlog,
+    FwCommand,
     Hello,
     Initialize,
     MemType,
@@ -32,7 +32,7 @@ ALL = 0xFF
 
 
 @answers(Hello)
-def hello(fw: Firmware, pf: int, cmd: Hello) -> Command:
+def hello(fw: Firmware, pf: int, cmd: Hello) -> FwCommand:
     """Makes the function master if there is none, or if it insists."""
     state = fw.state
     if cmd.masterforce or (state.master is None and not cmd.masterdis):
@@ -50,7 +50,7 @@ def hello(fw: Firmware, pf: int, cmd: Hello) -> Command:
 
 
 @answers(Bye)
-def bye(fw: Firmware, pf: int, cmd: Bye) -> Command:
+def bye(fw: Firmware, pf: int, cmd: Bye) -> FwCommand:
     """Frees everything the driver had."""
     fw.note(Facility.CORE, "PF%d: bye", pf)
     fw.free_function(pf)
@@ -58,7 +58,7 @@ def bye(fw: Firmware, pf: int, cmd: Bye) -> Command:
 
 
 @answers(Reset)
-def reset(fw: Firmware, pf: int, cmd: Reset) -> Command:
+def reset(fw: Firmware, pf: int, cmd: Reset) -> FwCommand:
     """Frees all resources; the device must be initialised again. The master stays."""
     _only_master(fw, pf)
     for function in range(PFS):
@@ -69,7 +69,7 @@ def reset(fw: Firmware, pf: int, cmd: Reset) -> Command:
 
 
 @answers(Initialize)
-def initialize(fw: Firmware, pf: int, cmd: Initialize) -> Command:
+def initialize(fw: Firmware, pf: int, cmd: Initialize) -> FwCommand:
     """Initialises the device; refused until capabilities are agreed on."""
     _only_master(fw, pf)
     if not fw.state.caps_agreed:
@@ -85,7 +85,7 @@ def _only_master(fw: Firmware, pf: int) -> None:
 
 
 @answers(CapsConfig)
-def caps_config(fw: Firmware, pf: int, cmd: CapsConfig) -> Command:
+def caps_config(fw: Firmware, pf: int, cmd: CapsConfig) -> FwCommand:
     """A read returns what the device can do, a write agrees on it."""
     if cmd.write:
         _only_master(fw, pf)
@@ -104,7 +104,7 @@ def _config_in_flash(address: int) -> None:
 
 
 @answers(Pfvf)
-def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> Command:
+def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> FwCommand:
     """Returns what a function may use; setting it is refused."""
     if not cmd.read:
         raise Refused(Retval.EPERM, "only the configuration file provisions functions")
@@ -125,7 +125,7 @@ def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> Command:
 
 
 @answers(Devlog)
-def devlog(fw: Firmware, pf: int, cmd: Devlog) -> Command:
+def devlog(fw: Firmware, pf: int, cmd: Devlog) -> FwCommand:
     """Returns where the device log is."""
     return cmd.reply(
         memtype_devlog=fw.log.memory.type.number,
@@ -135,7 +135,7 @@ def devlog(fw: Firmware, pf: int, cmd: Devlog) -> Command:
 
 
 @answers(Clip)
-def clip(fw: Firmware, pf: int, cmd: Clip) -> Command:
+def clip(fw: Firmware, pf: int, cmd: Clip) -> FwCommand:
     """Adds or drops a user of a local IPv6 address; the last one frees it."""
     address = cmd.ip_hi.to_bytes(8, "big") + cmd.ip_lo.to_bytes(8, "big")
     users = fw.state.local_ipv6
@@ -151,7 +151,7 @@ def clip(fw: Firmware, pf: int, cmd: Clip) -> Command:
 
 
 @answers(PtpInit)
-def ptp_init(fw: Firmware, pf: int, cmd: PtpInit) -> Command:
+def ptp_init(fw: Firmware, pf: int, cmd: PtpInit) -> FwCommand:
     """Accepts time stamping, though no frame carries a time stamp here."""
     if cmd.sc not in PtpSub._value2member_map_:
         raise Refused(Retval.EINVAL, f"PTP sub-command {cmd.sc:#x}")
@@ -159,7 +159,7 @@ def ptp_init(fw: Firmware, pf: int, cmd: PtpInit) -> Command:
 
 
 @answers(PtpTime)
-def ptp_time(fw: Firmware, pf: int, cmd: PtpTime) -> Command:
+def ptp_time(fw: Firmware, pf: int, cmd: PtpTime) -> FwCommand:
     """Sets, adjusts or returns the clock, which no command but this one moves."""
     if cmd.sc == PtpSub.SET_TIME:
         fw.state.clock = cmd.tm

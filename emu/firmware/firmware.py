@@ -6,7 +6,7 @@ import copy
 from typing import Any, ClassVar
 
 from vmcoredd.chip.devlog import DEVLOG_PF, Facility, Level
-from vmcoredd.chip.firmware import MAILBOX_BYTES, Command, Retval, command_of
+from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.emu.firmware.answers import Refused, answer_to
@@ -95,7 +95,7 @@ class Firmware:
         self.show()
         return reply + data[len(reply) : MAILBOX_BYTES]
 
-    def _answer(self, pf: int, command: Command) -> bytes:
+    def _answer(self, pf: int, command: FwCommand) -> bytes:
         try:
             return bytes(answer_to(command)(self, pf, command))
         except Refused as refusal:

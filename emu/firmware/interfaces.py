@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmcoredd.chip.devlog import Facility
 from vmcoredd.chip.firmware import (
-    Command,
+    FwCommand,
     Retval,
     Vi,
     ViEnable,
@@ -38,7 +38,7 @@ def interface(fw: Firmware, viid: int) -> Interface:
 
 
 @answers(Vi)
-def vi(fw: Firmware, pf: int, cmd: Vi) -> Command:
+def vi(fw: Firmware, pf: int, cmd: Vi) -> FwCommand:
     """Allocates an interface on a port, or frees one."""
     if cmd.free:
         interface(fw, cmd.viid)
@@ -56,7 +56,7 @@ def vi(fw: Firmware, pf: int, cmd: Vi) -> Command:
 
 
 @answers(ViMacExact)
-def mac_exact(fw: Firmware, pf: int, cmd: ViMacExact) -> Command:
+def mac_exact(fw: Firmware, pf: int, cmd: ViMacExact) -> FwCommand:
     """Adds, changes or frees addresses; the reply has the table index of each."""
     interface(fw, cmd.viid)
     if cmd.freemacs:
@@ -88,14 +88,14 @@ def _update_mac(fw: Firmware, viid: int, mac: bytes, index: int) -> int:
 
 
 @answers(ViMacHash, ViMacRaw, ViMacVni)
-def mac_other(fw: Firmware, pf: int, cmd: ViMacHash | ViMacRaw | ViMacVni) -> Command:
+def mac_other(fw: Firmware, pf: int, cmd: ViMacHash | ViMacRaw | ViMacVni) -> FwCommand:
     """Accepts hashed, raw and tunnelled addresses, which change nothing here."""
     interface(fw, cmd.viid)
     return cmd.reply()
 
 
 @answers(ViRxmode)
-def receive_mode(fw: Firmware, pf: int, cmd: ViRxmode) -> Command:
+def receive_mode(fw: Firmware, pf: int, cmd: ViRxmode) -> FwCommand:
     """Remembers the MTU and promiscuous mode."""
     found = interface(fw, cmd.viid)
     if cmd.mtu != RXMODE_MTU_NO_CHANGE:
@@ -106,7 +106,7 @@ def receive_mode(fw: Firmware, pf: int, cmd: ViRxmode) -> Command:
 
 
 @answers(ViEnable)
-def enable(fw: Firmware, pf: int, cmd: ViEnable) -> Command:
+def enable(fw: Firmware, pf: int, cmd: ViEnable) -> FwCommand:
     """Enables or disables an interface; blinking its LED is accepted."""
     found = interface(fw, cmd.viid)
     if not cmd.led:
@@ -116,7 +116,7 @@ def enable(fw: Firmware, pf: int, cmd: ViEnable) -> Command:
 
 
 @answers(ViStats)
-def statistics(fw: Firmware, pf: int, cmd: ViStats) -> Command:
+def statistics(fw: Firmware, pf: int, cmd: ViStats) -> FwCommand:
     """Returns zero counters: the interface has carried nothing."""
     interface(fw, cmd.viid)
     return cmd.reply()

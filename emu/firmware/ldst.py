@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmcoredd.chip.context import WORDS, ContextType
-from vmcoredd.chip.firmware import Command, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
+from vmcoredd.chip.firmware import FwCommand, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.scenario.queues import PFS
@@ -23,7 +23,7 @@ CONTEXTS = {
 
 
 @answers(LdstAddress)
-def address(fw: Firmware, pf: int, cmd: LdstAddress) -> Command:
+def address(fw: Firmware, pf: int, cmd: LdstAddress) -> FwCommand:
     """Reads or writes a word of BAR0 by byte offset, or of the transport processor by index."""
     space = fw.words.space(SPACES[LdstSpace(cmd.addrspace)])
     index, remainder = divmod(cmd.addr, space.unit)
@@ -35,7 +35,7 @@ def address(fw: Firmware, pf: int, cmd: LdstAddress) -> Command:
 
 
 @answers(LdstContext)
-def context(fw: Firmware, pf: int, cmd: LdstContext) -> Command:
+def context(fw: Firmware, pf: int, cmd: LdstContext) -> FwCommand:
     """Returns a queue's context; a flush is accepted, but there is no cache to flush."""
     if cmd.ctxtflush:
         return cmd.reply()
@@ -49,7 +49,7 @@ def context(fw: Firmware, pf: int, cmd: LdstContext) -> Command:
 
 
 @answers(LdstPcie)
-def pcie(fw: Firmware, pf: int, cmd: LdstPcie) -> Command:
+def pcie(fw: Firmware, pf: int, cmd: LdstPcie) -> FwCommand:
     """Returns words of a function's configuration space, starting at register `r`."""
     space = fw.words.space("pcie_config")
     first = cmd.pcie_fn * (space.count // PFS) + (cmd.ext_r << 8 | cmd.r) // 4

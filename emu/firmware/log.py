@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, Entry, Facility, Level
+from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, DevlogEntry, Facility, Level
 from vmcoredd.chip.firmware import PortModule
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.emu.flash import version
@@ -29,7 +29,7 @@ class DeviceLog:
         self.size = min(size, region.size)
         self.address = region.base + region.size - self.size
         self.memory = next(m for m in memories if m.base <= self.address < m.end)
-        self.entries = self.size // sizeof(Entry)
+        self.entries = self.size // sizeof(DevlogEntry)
         self._memories.write(self.address, bytes(self.size))
 
     @property
@@ -52,11 +52,11 @@ class DeviceLog:
         operands: tuple[int, ...] = (),
     ) -> None:
         """Writes record number `sequence`. `text` is a printf format for `operands`."""
-        record = Entry(timestamp=timestamp, seqno=sequence, level=level, facility=facility)
+        record = DevlogEntry(timestamp=timestamp, seqno=sequence, level=level, facility=facility)
         record.fmt = text.encode().ljust(FORMAT_BYTES, b"\0")[:FORMAT_BYTES]
         for i, operand in enumerate(operands[:PARAMS]):
             record.params[i] = operand
-        address = self.address + sequence % self.entries * sizeof(Entry)
+        address = self.address + sequence % self.entries * sizeof(DevlogEntry)
         self._memories.write(address, bytes(record))
 
 

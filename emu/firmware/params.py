@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vmcoredd.chip.devlog import Facility
-from vmcoredd.chip.firmware import Command, Dev, Dmaq, MemType, Params, Pf, Retval
+from vmcoredd.chip.firmware import Dev, Dmaq, FwCommand, MemType, Params, Pf, Retval
 from vmcoredd.chip.firmware.params import DiagSub, FilterSub, param_name, param_of
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
@@ -138,7 +138,7 @@ WRITABLE: dict[type[Any], set[Any]] = {
 
 
 @answers(Params)
-def params(fw: Firmware, pf: int, cmd: Params) -> Command:
+def params(fw: Firmware, pf: int, cmd: Params) -> FwCommand:
     """Reads or writes all parameters of the command, or refuses them all."""
     if cmd.write:
         _check_writable(fw, cmd)

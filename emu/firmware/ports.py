@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmcoredd.chip.devlog import Facility
 from vmcoredd.chip.firmware import (
-    Command,
+    FwCommand,
     PortCaps,
     PortCaps16,
     PortInfo,
@@ -32,7 +32,7 @@ def _link(fw: Firmware, number: int) -> Link:
 
 
 @answers(PortInfo32)
-def info32(fw: Firmware, pf: int, cmd: PortInfo32) -> Command:
+def info32(fw: Firmware, pf: int, cmd: PortInfo32) -> FwCommand:
     """Returns everything about a port, in 32-bit capabilities."""
     link = _link(fw, cmd.portid)
     caps = int(link.capabilities)
@@ -49,7 +49,7 @@ def info32(fw: Firmware, pf: int, cmd: PortInfo32) -> Command:
 
 
 @answers(PortInfo)
-def info(fw: Firmware, pf: int, cmd: PortInfo) -> Command:
+def info(fw: Firmware, pf: int, cmd: PortInfo) -> FwCommand:
     """Returns the same for drivers that only know 16-bit capabilities."""
     link = _link(fw, cmd.portid)
     caps = _narrow(link.capabilities)
@@ -65,18 +65,18 @@ def info(fw: Firmware, pf: int, cmd: PortInfo) -> Command:
 
 
 @answers(PortL1Config32)
-def configure32(fw: Firmware, pf: int, cmd: PortL1Config32) -> Command:
+def configure32(fw: Firmware, pf: int, cmd: PortL1Config32) -> FwCommand:
     """Configures a link, which comes up if its speed is requested."""
     return _configure(fw, cmd, cmd.rcap32)
 
 
 @answers(PortL1Config)
-def configure(fw: Firmware, pf: int, cmd: PortL1Config) -> Command:
+def configure(fw: Firmware, pf: int, cmd: PortL1Config) -> FwCommand:
     """Configures a link in 16-bit capabilities."""
     return _configure(fw, cmd, _widen(cmd.rcap))
 
 
-def _configure(fw: Firmware, cmd: Command, wanted: int) -> Command:
+def _configure(fw: Firmware, cmd: FwCommand, wanted: int) -> FwCommand:
     port = cmd.portid
     link = _link(fw, port)
     if wanted & ~int(link.capabilities | PortCaps.FORCE_PAUSE | IGNORED):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmcoredd.chip.firmware import Command, EqCtrl, EqEth, EqOfld, Iq, Retval
+from vmcoredd.chip.firmware import EqCtrl, EqEth, EqOfld, FwCommand, Iq, Retval
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.state import Queue, take
@@ -32,7 +32,7 @@ def _free(queues: dict[int, Queue], number: int) -> None:
 
 
 @answers(Iq)
-def iq(fw: Firmware, pf: int, cmd: Iq) -> Command:
+def iq(fw: Firmware, pf: int, cmd: Iq) -> FwCommand:
     """Allocates, starts, stops or frees an ingress queue and its free lists."""
     if cmd.free:
         return _free_iq(fw, cmd)
@@ -50,7 +50,7 @@ def _lists(cmd: Iq) -> list[tuple[int, int]]:
     return [(address, size) for address, size in lists if size]
 
 
-def _free_iq(fw: Firmware, cmd: Iq) -> Command:
+def _free_iq(fw: Firmware, cmd: Iq) -> FwCommand:
     _free(fw.state.ingress, cmd.iqid)
     for number in (cmd.fl0id, cmd.fl1id):
         if number != NO_QUEUE:
@@ -58,11 +58,11 @@ def _free_iq(fw: Firmware, cmd: Iq) -> Command:
     return cmd.reply()
 
 
-KINDS: dict[type[Command], str] = {EqEth: "eth", EqCtrl: "ctrl", EqOfld: "ofld"}
+KINDS: dict[type[FwCommand], str] = {EqEth: "eth", EqCtrl: "ctrl", EqOfld: "ofld"}
 
 
 @answers(EqEth, EqCtrl, EqOfld)
-def eq(fw: Firmware, pf: int, cmd: EqEth | EqCtrl | EqOfld) -> Command:
+def eq(fw: Firmware, pf: int, cmd: EqEth | EqCtrl | EqOfld) -> FwCommand:
     """Allocates or frees an egress queue; anything else is accepted."""
     if cmd.free:
         _free(fw.state.egress, cmd.eqid)

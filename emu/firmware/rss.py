@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from vmcoredd.chip.firmware import Command, Retval, RssGlbConfig, RssGlbMode, RssIndTbl, RssViConfig
+from vmcoredd.chip.firmware import (
+    FwCommand,
+    Retval,
+    RssGlbConfig,
+    RssGlbMode,
+    RssIndTbl,
+    RssViConfig,
+)
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.interfaces import interface
@@ -11,13 +18,13 @@ QUEUES_PER_ROW = 2
 
 
 @answers(RssGlbConfig)
-def global_config(fw: Firmware, pf: int, cmd: RssGlbConfig) -> Command:
+def global_config(fw: Firmware, pf: int, cmd: RssGlbConfig) -> FwCommand:
     """Returns that each interface has its own hashing."""
     return cmd.reply(mode=RssGlbMode.BASICVIRTUAL, tnlmapen=1, hashtoeplitz=1, tnlalllkp=1)
 
 
 @answers(RssViConfig)
-def vi_config(fw: Firmware, pf: int, cmd: RssViConfig) -> Command:
+def vi_config(fw: Firmware, pf: int, cmd: RssViConfig) -> FwCommand:
     """Remembers an interface's default queue; a read also returns what is hashed."""
     found = interface(fw, cmd.viid)
     if cmd.write:
@@ -28,7 +35,7 @@ def vi_config(fw: Firmware, pf: int, cmd: RssViConfig) -> Command:
 
 
 @answers(RssIndTbl)
-def indirection(fw: Firmware, pf: int, cmd: RssIndTbl) -> Command:
+def indirection(fw: Firmware, pf: int, cmd: RssIndTbl) -> FwCommand:
     """Writes queues to the interface's slice of the table."""
     found = interface(fw, cmd.viid)
     table, entry = fw.words.space("tp_rss_lkp_table"), fw.r.TP_RSS_LKP_TABLE

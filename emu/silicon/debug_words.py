@@ -22,7 +22,7 @@ class DebugWords(Model):
 
     def wire(self) -> None:
         for ranges in self.groups:
-            port, data = self.r[ranges[0].port], self.r[ranges[0].data]
+            port, data = self.r[ranges[0].address_register], self.r[ranges[0].data_register]
             space = self.words.space(ranges[0].space)
             random = self.scenario.random(space.name)
             for index in (index for item in ranges for index in item.indices):

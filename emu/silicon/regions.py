@@ -5,8 +5,7 @@ MEMINFO reads them all; `emu.scenario.memory_map` is where the regions come from
 
 from __future__ import annotations
 
-from vmcoredd.chip.memory import REGIONS
-from vmcoredd.chip.memory import Region as Description
+from vmcoredd.chip.memory import REGIONS, MemoryRegion
 from vmcoredd.emu.scenario.memory_map import PlacedRegion
 from vmcoredd.emu.silicon.model import Model, fault
 
@@ -42,14 +41,14 @@ class MemoryRegions(Model):
         self._pstructs(regions["Pstructs"])
         self._doorbell_fifo(regions["DBVFIFO region"])
 
-    def _place(self, description: Description, region: PlacedRegion) -> None:
+    def _place(self, description: MemoryRegion, region: PlacedRegion) -> None:
         self.words.plain(self.r[description.base], region.base)
         if description.limit:
             self.words.plain(self.r[description.limit], region.last)
         if description.page_size:
             self._pages(description, region)
 
-    def _pages(self, description: Description, region: PlacedRegion) -> None:
+    def _pages(self, description: MemoryRegion, region: PlacedRegion) -> None:
         """The payload of one direction: pages, channels, and how many pages are free."""
         page = PAGE_BYTES[region.name]
         count = region.size // page

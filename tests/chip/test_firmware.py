@@ -8,11 +8,11 @@ from vmcoredd.chip.firmware import (
     MAILBOX_BYTES,
     Bye,
     CapsConfig,
-    Command,
     DebugAssert,
     DebugPrint,
     Dev,
     Dmaq,
+    FwCommand,
     Hello,
     Ldst,
     LdstAddress,
@@ -36,7 +36,7 @@ from vmcoredd.chip.firmware import (
     param_name,
 )
 from vmcoredd.chip.firmware.message import known_commands
-from vmcoredd.chip.layout import FormatError, sizeof
+from vmcoredd.chip.layout import LayoutError, sizeof
 
 
 def test_a_request_carries_opcode_length_and_the_request_bit() -> None:
@@ -59,21 +59,21 @@ def test_an_answer_is_the_request_with_a_return_value() -> None:
 
 def test_an_unknown_opcode_is_none_and_half_a_command_is_refused() -> None:
     assert command_of(bytes([0x77]) + bytes(63)) is None
-    with pytest.raises(FormatError, match="mailbox command: need 8 bytes, have 7"):
+    with pytest.raises(LayoutError, match="mailbox command: need 8 bytes, have 7"):
         command_of(bytes(7))
-    with pytest.raises(FormatError, match="CapsConfig: need 48 bytes, have 47"):
+    with pytest.raises(LayoutError, match="CapsConfig: need 48 bytes, have 47"):
         command_of(bytes(CapsConfig())[:47])
 
 
 @pytest.mark.parametrize("kind", known_commands(), ids=lambda kind: kind.__name__)
-def test_a_command_fits_the_mailbox_in_units_of_16_bytes(kind: type[Command]) -> None:
+def test_a_command_fits_the_mailbox_in_units_of_16_bytes(kind: type[FwCommand]) -> None:
     assert sizeof(kind) % 16 == 0
     assert 16 <= sizeof(kind) <= MAILBOX_BYTES
     assert kind().len16 * 16 == sizeof(kind)
 
 
 @pytest.mark.parametrize("kind", known_commands(), ids=lambda kind: kind.__name__)
-def test_a_command_that_is_sent_is_understood_as_its_own_class(kind: type[Command]) -> None:
+def test_a_command_that_is_sent_is_understood_as_its_own_class(kind: type[FwCommand]) -> None:
     sent = kind()
     found = command_of(bytes(sent).ljust(MAILBOX_BYTES, b"\0"))
     assert found is not None
@@ -98,7 +98,9 @@ def test_a_command_that_is_sent_is_understood_as_its_own_class(kind: type[Comman
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_the_operands_say_which_layout_a_command_has(sent: Command, kind: type[Command]) -> None:
+def test_the_operands_say_which_layout_a_command_has(
+    sent: FwCommand, kind: type[FwCommand]
+) -> None:
     assert type(command_of(bytes(sent))) is kind
 
 

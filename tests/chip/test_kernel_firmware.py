@@ -155,7 +155,7 @@ MEMBERS: dict[str, tuple[type[Any], ...]] = {
     "fw_hma_cmd": (firmware.Hma,),
     "fw_debug_cmd": VARIANTS["DEBUG"],
     "fw_devlog_cmd": (firmware.Devlog,),
-    "fw_devlog_e": (devlog.Entry,),
+    "fw_devlog_e": (devlog.DevlogEntry,),
     "fw_hdr": (firmware.FirmwareHeader,),
 }
 

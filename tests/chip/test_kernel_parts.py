@@ -157,7 +157,7 @@ def test_lookup_engine_sizes_are_those_of_cudbg_entity(driver, entity) -> None:
     size = regs.fields["HASHTIDSIZE"]
     assert (size.shift, size.width) == (T5.le.hash_tids_shift, T5.le.hash_tids_mask.bit_length())
     types = enum(driver / "cudbg_entity.h", "cudbg_le_entry_types")
-    assert {f"LE_ET_{each.name}": each.value for each in le.Entry} == types
+    assert {f"LE_ET_{each.name}": each.value for each in le.LeEntryType} == types
 
 
 def test_the_clock_registers_are_those_of_cudbg_lib_in_its_order(driver) -> None:

@@ -150,7 +150,12 @@ def test_indirect_ranges_are_those_of_cudbg_lib(driver, chip, group) -> None:
     if group == "ma":
         table += rows(driver / "cudbg_lib.c", "t6_ma_ireg_array2")
     ours = [
-        (int(chip.r[each.port]), int(chip.r[each.data]), each.first, each.words)
+        (
+            int(chip.r[each.address_register]),
+            int(chip.r[each.data_register]),
+            each.first,
+            each.words,
+        )
         for each in chip.indirect(group)
     ]
     assert ours == [row[:4] for row in table]

@@ -6,7 +6,7 @@ import pytest
 
 from vmcoredd.chip.layout import (
     BigStruct,
-    FormatError,
+    LayoutError,
     LittleStruct,
     i32,
     little_word,
@@ -66,14 +66,14 @@ def test_an_unknown_field_is_refused_with_the_nearest_names() -> None:
 def test_bytes_are_read_back_and_too_few_are_refused() -> None:
     made = Big(top=1, mac=b"\0\x07\x43abc", wide=7)
     assert bytes(Big.from_bytes(bytes(made) + b"more")) == bytes(made)
-    with pytest.raises(FormatError, match=f"Big: need {sizeof(Big)} bytes, have 3") as caught:
+    with pytest.raises(LayoutError, match=f"Big: need {sizeof(Big)} bytes, have 3") as caught:
         Big.from_bytes(b"abc")
     assert (caught.value.need, caught.value.have) == (sizeof(Big), 3)
 
 
 def test_an_array_takes_its_own_number_of_values() -> None:
     assert bytes(Big(mac=range(6)).mac) == bytes(range(6))
-    with pytest.raises(FormatError, match=r"Big\.mac: need 6 bytes, have 5"):
+    with pytest.raises(LayoutError, match=r"Big\.mac: need 6 bytes, have 5"):
         Big(mac=b"12345")
 
 
@@ -106,5 +106,5 @@ def test_an_array_takes_as_many_values_as_it_has_in_either_byte_order(base) -> N
     assert bytes(made) == b"".join(
         n.to_bytes(4, "big" if base is BigStruct else "little") for n in (1, 2)
     )
-    with pytest.raises(FormatError, match="need 2 bytes, have 3"):
+    with pytest.raises(LayoutError, match="need 2 bytes, have 3"):
         made.words = (1, 2, 3)

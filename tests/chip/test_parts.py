@@ -63,8 +63,8 @@ def test_every_field_a_memory_names_is_described(chip) -> None:
 def test_an_indirect_record_has_at_most_32_words_behind_ports_that_are_there(chip, group) -> None:
     for record in chip.indirect(group):
         assert len(record.indices) == record.words <= 32
-        assert chip.r[record.port].access == "index"
-        assert chip.r[record.data].access == "data"
+        assert chip.r[record.address_register].access == "index"
+        assert chip.r[record.data_register].access == "data"
 
 
 def test_an_unknown_group_is_refused() -> None:
@@ -200,7 +200,7 @@ def test_capabilities_do_not_overlap_where_we_put_them() -> None:
 
 
 def test_a_log_record_has_256_bytes_and_names() -> None:
-    assert sizeof(devlog.Entry) == 256
+    assert sizeof(devlog.DevlogEntry) == 256
     assert devlog.level_name(2) == "ERR"
     assert devlog.facility_name(0x18) == "PORT"
     assert devlog.level_name(9) == devlog.facility_name(1 << 7) == "UNKNOWN"

@@ -11,8 +11,8 @@ from ramdump import codes, dumped
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
-from vmcoredd.chip.devlog import Entry, Facility, Level
-from vmcoredd.chip.firmware import Command, Devlog
+from vmcoredd.chip.devlog import DevlogEntry, Facility, Level
+from vmcoredd.chip.firmware import Devlog, FwCommand
 from vmcoredd.cudbg.entities.dev_log import formatted
 from vmcoredd.cudbg.entity import units
 from vmcoredd.cudbg.errors import FormatError
@@ -59,9 +59,9 @@ def test_dev_log_at_address_0_is_not_read() -> None:
 
 
 def test_dev_log_is_asked_for_where_no_register_points_to_it() -> None:
-    asked: list[Command] = []
+    asked: list[FwCommand] = []
 
-    def firmware(command: Command) -> Command:
+    def firmware(command: FwCommand) -> FwCommand:
         asked.append(command)
         assert isinstance(command, Devlog)
         return command.reply(memtype_devlog=0, memaddr16_devlog=0x100, memsize_devlog=512)
@@ -81,7 +81,7 @@ def test_dev_log_is_asked_for_where_no_register_points_to_it() -> None:
 
 
 def test_dev_log_fails_with_what_the_mailbox_says() -> None:
-    def dead(command: Command) -> Command:
+    def dead(command: FwCommand) -> FwCommand:
         raise DeviceError(-errno.ETIMEDOUT, "mailbox")
 
     buffer = bytearray(8192)
@@ -99,7 +99,7 @@ def test_dev_log_fails_where_the_window_is_not_in_bar0() -> None:
 
 
 def record(seqno: int, text: bytes = b"", *params: int, timestamp: int = 5) -> bytes:
-    entry = Entry(timestamp=timestamp, seqno=seqno, level=Level.ERR, facility=Facility.PORT)
+    entry = DevlogEntry(timestamp=timestamp, seqno=seqno, level=Level.ERR, facility=Facility.PORT)
     entry.fmt = text.ljust(192, b"\0")
     entry.params[: len(params)] = params
     return bytes(entry)

@@ -12,7 +12,7 @@ from ramcard import RamCard
 from vmcoredd.chip.layout import u32s
 from vmcoredd.driver.engine import EngineIo
 from vmcoredd.hw.errors import DeadDevice, DeviceError
-from vmcoredd.hw.io import Check, Column, Counts, Each, Op, Poll, Put, Read, SingleIo, Write
+from vmcoredd.hw.io import Cell, Check, Counts, Each, Op, Poll, Put, Read, SingleIo, Write
 
 INDEX, DATA, BUSY, FIFO, PLAIN = 0x100, 0x104, 0x108, 0x10C, 0x200
 
@@ -57,7 +57,7 @@ class Reference(SingleIo):
 def indexed(attempts: int = 3, error: int = -errno.EAGAIN, *, keep: bool = False) -> list[Op]:
     """Select a row, wait until it is there, read it."""
     poll = Poll(BUSY, 0xFF, 0, attempts, 0, error, keep)
-    return [Write(INDEX, Column(0)), poll, Read(DATA)]
+    return [Write(INDEX, Cell(0)), poll, Read(DATA)]
 
 
 def outcome(io: EngineIo | Reference, ops: list[Op], rows: object) -> tuple[object, ...]:
@@ -103,7 +103,7 @@ def test_engine_writes_a_run_one_by_one_when_told_to() -> None:
 
 def test_engine_writes_nothing_where_the_count_is_0() -> None:
     card = IndexCard()
-    card.io().run([Write(PLAIN, 7, count=Column(0))], rows=[0, 1])
+    card.io().run([Write(PLAIN, 7, count=Cell(0))], rows=[0, 1])
     assert card.log == [("w", PLAIN, 4)]
 
 
@@ -113,7 +113,7 @@ def test_engine_refuses_a_run_that_is_too_long_to_be_written_at_once() -> None:
 
 
 def test_engine_puts_numbers_between_what_was_read() -> None:
-    ops = [Put(Column(0, 5)), *indexed(), Put(9)]
+    ops = [Put(Cell(0, 5)), *indexed(), Put(9)]
     assert u32s(IndexCard().io().run(ops, rows=[1, 2])) == (6, 3, 9, 7, 6, 9)
 
 
@@ -133,7 +133,7 @@ def test_engine_reads_eight_bytes_at_a_time() -> None:
 
 
 def test_engine_drops_eight_bytes_without_harm_to_the_polls() -> None:
-    ops = [Write(INDEX, Column(0)), Poll(BUSY, 0xFF, 0, 1), Read(PLAIN, width=8, keep=False)]
+    ops = [Write(INDEX, Cell(0)), Poll(BUSY, 0xFF, 0, 1), Read(PLAIN, width=8, keep=False)]
     card = IndexCard()
     card.put(PLAIN, 0xFFFFFFFF)
     card.put(PLAIN + 4, 0xFFFFFFFF)
@@ -180,7 +180,7 @@ def test_engine_zeroes_what_rows_behind_the_failing_one_had_given() -> None:
 def test_engine_stops_at_a_check_before_what_follows_it() -> None:
     card = RamCard(0x1000)
     card.on_read[BUSY] = lambda value: int(card.word(INDEX) >= 49)
-    ops = [Check(BUSY, 1, 0, error=-errno.EBUSY), Write(INDEX, Column(0)), Read(DATA)]
+    ops = [Check(BUSY, 1, 0, error=-errno.EBUSY), Write(INDEX, Cell(0)), Read(DATA)]
     with pytest.raises(DeviceError) as busy:
         card.io().run(ops, range(1000))
     assert (busy.value.code, busy.value.rows, card.word(INDEX)) == (-errno.EBUSY, 50, 49)
@@ -217,12 +217,12 @@ def test_engine_refuses_output_that_is_too_small() -> None:
 
 def test_engine_refuses_a_column_that_the_table_has_not() -> None:
     with pytest.raises(ValueError, match="malformed"):
-        IndexCard().io().run([Read(Column(1))], rows=[3])
+        IndexCard().io().run([Read(Cell(1))], rows=[3])
 
 
 def test_engine_refuses_rows_of_different_lengths() -> None:
     with pytest.raises(ValueError, match="different lengths"):
-        IndexCard().io().run([Read(Column(0))], rows=[(4, 8), (4,)])
+        IndexCard().io().run([Read(Cell(0))], rows=[(4, 8), (4,)])
 
 
 @settings(max_examples=60, deadline=None)
@@ -242,7 +242,7 @@ def test_engine_does_what_single_accesses_do(
     keep: bool,
     pipelined: bool,
 ) -> None:
-    record = [Put(Column(0, 7)), Write(PLAIN, Each(3), count=2)]
+    record = [Put(Cell(0, 7)), Write(PLAIN, Each(3), count=2)]
     ops = [*record, *indexed(attempts, error, keep=keep)]
     fast, slow = IndexCard(late), IndexCard(late)
     engine, reference = fast.io(pipelined=pipelined), Reference(slow)

@@ -8,18 +8,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmcoredd.chip import devlog as layout
-from vmcoredd.chip.devlog import DEVLOG_PF, Entry
+from vmcoredd.chip.devlog import DEVLOG_PF, DevlogEntry
 from vmcoredd.chip.firmware import (
     Bye,
     CapsConfig,
     Clip,
-    Command,
     Dev,
     Devlog,
     Dmaq,
     EqCtrl,
     EqEth,
     EqOfld,
+    FwCommand,
     Hello,
     Initialize,
     Iq,
@@ -69,15 +69,15 @@ def value(mail: Mailbox, which: Dev | Pf, y: int = 0) -> int:
     return int(mail.do(Params.reading([param(which, y)])).param[0].val)
 
 
-def log(card: Card) -> list[Entry]:
+def log(card: Card) -> list[DevlogEntry]:
     """The records in the device log, oldest first, found as the driver finds them."""
     pointer = card.chip.r.PCIE_FW_PF
     word = card.read(pointer[DEVLOG_PF])
     count = (pointer.get(word, "NENTRIES128") + 1) * layout.ENTRIES_UNIT
     memory = next(m for m in card.memories if m.type.number == pointer.get(word, "MEMTYPE"))
     start = memory.base + pointer.get(word, "ADDR16") * 16
-    data = card.memories.read(start, count * sizeof(Entry))
-    found = [Entry.from_bytes(data[i:]) for i in range(0, len(data), sizeof(Entry))]
+    data = card.memories.read(start, count * sizeof(DevlogEntry))
+    found = [DevlogEntry.from_bytes(data[i:]) for i in range(0, len(data), sizeof(DevlogEntry))]
     return sorted((e for e in found if e.timestamp), key=lambda e: e.seqno)
 
 
@@ -134,7 +134,7 @@ def test_the_device_is_initialised_again_after_a_reset(card: Card, mail: Mailbox
 
 
 @pytest.mark.parametrize("command", [Reset(val=3), Initialize(), CapsConfig(write=1)])
-def test_only_the_master_may(mail: Mailbox, command: Command) -> None:
+def test_only_the_master_may(mail: Mailbox, command: FwCommand) -> None:
     assert mail.call(command).retval == Retval.EPERM
 
 
@@ -368,7 +368,7 @@ def test_commands_are_logged_as_they_come(card: Card, mail: Mailbox) -> None:
 
 def test_the_log_is_a_ring(card: Card, mail: Mailbox) -> None:
     before = len(log(card))
-    entries = card.profile.firmware.devlog_kib * 1024 // sizeof(Entry)
+    entries = card.profile.firmware.devlog_kib * 1024 // sizeof(DevlogEntry)
     firmware = card.model(Mailboxes).firmware
     while firmware.state.logged < entries + 5:
         mail.call(Pfvf(write=1))

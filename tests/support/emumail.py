@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from vmcoredd.chip.firmware import MAILBOX_BYTES, Command
+from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand
 from vmcoredd.chip.pci import PF
 from vmcoredd.emu import Card
 
-C = TypeVar("C", bound=Command)
+C = TypeVar("C", bound=FwCommand)
 FW, DRV, VALID = 1, 2, 8
 
 
