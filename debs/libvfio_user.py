@@ -1,14 +1,14 @@
 """libvfio-user as a static library, for the extension that links it and for its own sample servers.
 
-Debian does not package it, but the source package of QEMU carries its whole source. It is looked
-for in this order:
+It is compiled here, in a few seconds with the C compiler alone, because the extension also needs
+its private headers: an installed library has none, so neither a prefix nor pkg-config helps. The
+source tree comes from
 
-1. the folder `$LIBVFIO_USER_PREFIX` (`include/` and `lib*/libvfio-user.a` below it);
-2. the prefix that pkg-config names;
-3. QEMU's source package, compiled here in a few seconds with the C compiler alone.
+1. the folder `$LIBVFIO_USER_PREFIX`, a checkout of libvfio-user;
+2. Debian's source package of QEMU, which carries the whole of it (Debian does not package it).
 
-Its one dependency, json-c, is taken from the system if its development files are installed, else
-from the Debian package, unpacked in the cache folder.
+Its one dependency, json-c, comes from the system if its development files are installed, else from
+the Debian package, unpacked in the cache folder.
 """
 
 from __future__ import annotations
@@ -32,76 +32,89 @@ SUITES = ("trixie", "forky")
 FOLDER = "subprojects/libvfio-user"
 WRAP = "subprojects/libvfio-user.wrap"
 CFLAGS = ("-O2", "-g", "-fPIC", "-std=gnu99", "-D_GNU_SOURCE", "-fvisibility=hidden", "-w")
+PRIVATE = "lib/tran.h"
+"""The header of `struct transport_ops`, which no installation has."""
 REMEDY = (
-    "Set LIBVFIO_USER_PREFIX to a folder with include/libvfio-user.h and lib/libvfio-user.a, "
-    "or make a Debian mirror reachable, and build again"
+    f"Set LIBVFIO_USER_PREFIX to a source tree of libvfio-user (a folder with {PRIVATE}; an "
+    "installed library is not enough), or make a Debian mirror reachable, and build again"
 )
 
 
 @dataclass(frozen=True)
 class Library:
-    """What a compiler needs to link libvfio-user, and what people want to know of it."""
+    """What a compiler needs to link libvfio-user, and where it came from."""
 
     include_dirs: tuple[Path, ...]
     archives: tuple[Path, ...]
     version: str  # upstream's, as far as it is known
-    origin: str  # the Debian source package and its version, or the prefix
-    source: Path | None = None  # the source tree, where there is one
+    origin: str  # the Debian source package and its version, or the folder
+    source: Path  # the source tree
+
+    @property
+    def private_include_dirs(self) -> tuple[Path, ...]:
+        """The folders with the library's public and private headers."""
+        return (*self.include_dirs, self.source / "lib")
 
 
 def obtain(flags: Sequence[str] = (), progress: Progress = silent) -> Library:
-    """The library, built if need be; `flags` (sanitizers) are for the compiler.
+    """Builds the library if need be; `flags` (sanitizers) are for the compiler.
 
     Raises Unavailable.
     """
-    given = os.environ.get("LIBVFIO_USER_PREFIX") or _pkg_config("--variable=prefix")
+    given = os.environ.get("LIBVFIO_USER_PREFIX")
     if given:
-        return _from_prefix(Path(given), progress)
+        return _from_folder(Path(given), tuple(flags), progress)
     return _from_debian(tuple(flags), progress)
 
 
 def sample(library: Library, name: str, progress: Progress = silent) -> Path:
     """The program `samples/<name>.c` of the library's source, built. Raises Unavailable."""
-    if library.source is None:
-        raise Unavailable(f"the sample {name}", f"{library.origin} has no source", REMEDY)
-    tree = library.source
     key = _key("sample", name, library.archives)
-    build = functools.partial(_build_sample, library, tree, name)
+    build = functools.partial(_build_sample, library, name)
     return build_once(cache_dir() / "libvfio-user" / f"{name}-{key}", build, progress) / name
 
 
-def _from_prefix(prefix: Path, progress: Progress) -> Library:
-    archives = sorted(prefix.glob("lib*/libvfio-user.a")) + sorted(
-        prefix.glob("lib*/*/libvfio-user.a")
-    )
-    if not archives or not (prefix / "include/libvfio-user.h").exists():
-        raise Unavailable(f"libvfio-user in {prefix}", "it has no static library there", REMEDY)
-    headers, json_c = _json_c(progress)
-    version = _pkg_config("--modversion") or "unknown"
-    return Library((prefix / "include", headers), (archives[0], json_c), version, str(prefix))
+def _from_folder(tree: Path, flags: tuple[str, ...], progress: Progress) -> Library:
+    if not (tree / PRIVATE).exists():
+        raise Unavailable(f"libvfio-user in {tree}", f"it has no {PRIVATE}", REMEDY)
+    text = [file.read_bytes() for file in sorted(tree.glob("lib/*.[ch]"))]
+    return _built(tree.resolve(), _upstream(tree), str(tree), text, flags, progress)
 
 
 def _from_debian(flags: tuple[str, ...], progress: Progress) -> Library:
     root = source("qemu", suites=SUITES, only=[FOLDER, WRAP], progress=progress)
-    tree = root / FOLDER
+    version = f"{_upstream(root / FOLDER)} ({_commit(root / WRAP)})"
+    origin = f"Debian qemu {manifest(root)['qemu']}"
+    return _built(root / FOLDER, version, origin, root, flags, progress)
+
+
+def _built(
+    tree: Path,
+    version: str,
+    origin: str,
+    identity: object,
+    flags: tuple[str, ...],
+    progress: Progress,
+) -> Library:
+    """The library in `tree`, compiled once for each `identity` of the source."""
     headers, json_c = _json_c(progress)
-    key = _key("library", root, headers, flags)
+    key = _key("library", identity, headers, flags)
     build = functools.partial(_build, tree, headers, flags)
-    built = build_once(cache_dir() / "libvfio-user" / f"lib-{key}", build, progress)
-    return Library(
-        (tree / "include", headers),
-        (built / "libvfio-user.a", json_c),
-        _version(tree, root / WRAP),
-        f"Debian qemu {manifest(root)['qemu']}",
-        tree,
-    )
+    folder = build_once(cache_dir() / "libvfio-user" / f"lib-{key}", build, progress)
+    archives = (folder / "libvfio-user.a", json_c)
+    return Library((tree / "include", headers), archives, version, origin, tree)
 
 
-def _version(tree: Path, wrap: Path) -> str:
-    """The project's version and the commit that QEMU took, such as `0.0.1 (0b28d205572c)`."""
+def _upstream(tree: Path) -> str:
+    """The project's version, such as `0.0.1`."""
     version = re.search(r"version: '([^']+)'", (tree / "meson.build").read_text())
+    return version[1] if version else "unknown"
+
+
+def _commit(wrap: Path) -> str:
+    """The commit that QEMU took, such as `0b28d205572c`."""
     commit = re.search(r"(?m)^revision = (\w{12})", wrap.read_text())
-    return f"{version[1] if version else 'unknown'} ({commit[1] if commit else 'unknown'})"
+    return commit[1] if commit else "unknown"
 
 
 def _build(tree: Path, headers: Path, flags: tuple[str, ...], work: Path, _lock: int) -> None:
@@ -113,15 +126,15 @@ def _build(tree: Path, headers: Path, flags: tuple[str, ...], work: Path, _lock:
     _run(["ar", "rcs", "libvfio-user.a", *objects], work / "result")
 
 
-def _build_sample(library: Library, tree: Path, name: str, work: Path, _lock: int) -> None:
-    includes = [f"-I{folder}" for folder in (*library.include_dirs, tree / "lib")]
+def _build_sample(library: Library, name: str, work: Path, _lock: int) -> None:
+    includes = [f"-I{folder}" for folder in library.private_include_dirs]
     archives = [str(archive) for archive in library.archives]
-    file = str(tree / "samples" / f"{name}.c")
+    file = str(library.source / "samples" / f"{name}.c")
     _run([*_compiler(), *CFLAGS, *includes, "-o", name, file, *archives], work / "result")
 
 
 def _json_c(progress: Progress) -> tuple[Path, Path]:
-    """The folder with json.h, and the static library: both of this machine's own suite."""
+    """The folder with json.h, and the static library, both from this machine's own suite."""
     archive = Path(_run([*_compiler(), "-print-file-name=libjson-c.a"]).strip())
     for headers in (Path("/usr/include/json-c"), Path("/usr/local/include/json-c")):
         if archive.is_absolute() and (headers / "json.h").exists():
@@ -136,22 +149,12 @@ def _json_c(progress: Progress) -> tuple[Path, Path]:
     return root / "usr/include/json-c", next(root.glob("usr/lib/*/libjson-c.a"))
 
 
-def _pkg_config(question: str) -> str:
-    try:
-        done = subprocess.run(
-            ["pkg-config", question, "libvfio-user"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def _compiler() -> list[str]:
     return shlex.split(os.environ.get("CC", "cc"))
 
 
 def _run(command: list[str], cwd: Path | None = None) -> str:
-    """What a compiler's program printed. Raises Unavailable with its complaint."""
+    """Runs a compiler or archiver and returns its output. Raises Unavailable with its complaint."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     except OSError as error:

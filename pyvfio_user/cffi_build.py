@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cffi import FFI
@@ -25,26 +26,26 @@ def _extension(
     headers: list[str],
     sources: list[str],
     *,
-    callbacks: str = "",
-    include_dirs: list[str] | None = None,
-    link: list[str] | None = None,
-    macros: dict[str, str] | None = None,
+    declarations: str = "",
+    definitions: str = "",
+    include_dirs: Sequence[Path] = (),
+    link: Sequence[str] = (),
 ) -> FFI:
     """One extension: `headers` are both declared to Python and included by the compiler."""
     sanitize = SANITIZE if os.environ.get("VMCOREDD_SANITIZE") else []
     folders = [HERE / "src", HERE / PACKAGE / "include"]
     builder = FFI()
-    builder.cdef(_declarations(headers, folders) + callbacks)
+    builder.cdef(_declarations(headers, folders) + declarations)
     builder.set_source(
         module,
         "#include <stdint.h>\n#include <stddef.h>\n"
-        + "".join(f'#include "{header}"\n' for header in headers),
+        + "".join(f'#include "{header}"\n' for header in headers)
+        + definitions,
         sources=[f"{PACKAGE}/{source}" for source in sources],
-        include_dirs=[*map(str, folders), *(include_dirs or [])],
-        define_macros=[*(macros or {}).items()],
+        include_dirs=[str(folder) for folder in (*folders, *include_dirs)],
         depends=[str(path.relative_to(HERE)) for path in sorted(HERE.glob("src/**/*.h"))],
         extra_compile_args=[*OPTIMISE, *sanitize],
-        extra_link_args=[*sanitize, *(link or [])],
+        extra_link_args=[*sanitize, *link],
     )
     return builder
 
@@ -62,13 +63,28 @@ client = _extension(
     ["client.c", "client_io.c", "client_reply.c", "client_socket.c"],
 )
 
+ORIGIN = """
+    const char *const server_library;      /* libvfio-user's version and origin, or NULL */
+    const char *const server_unavailable;  /* why this build cannot serve, or NULL */
+"""
+CALLBACKS = """
+    extern "Python" int server_on_access(void *cookie, uint64_t offset, void *data,
+                                         uint32_t length, int is_write);
+    extern "Python" int server_on_reset(void *handle, int reason);
+    extern "Python" void server_on_dma_map(void *handle, uint64_t address, uint64_t size,
+                                           int writable, int mapped);
+    extern "Python" void server_on_dma_unmap(void *handle, uint64_t address, uint64_t size,
+                                             int writable, int mapped);
+    extern "Python" void server_on_log(void *handle, int level, const char *message);
+"""
+
 
 def server() -> FFI:
-    """With libvfio-user linked in; where it cannot be had, a stub that says why not.
+    """With libvfio-user linked in; without the library, a stub that says why.
 
     A function, because obtaining the library may take a download.
     """
-    sys.path.insert(0, str(HERE))  # `vmcoredd` here is a link, or in an sdist the part of it needed
+    sys.path.insert(0, str(HERE))  # `vmcoredd` here is a link, in an sdist the part that we need
     from vmcoredd.debs import Unavailable, libvfio_user
 
     sanitize = SANITIZE if os.environ.get("VMCOREDD_SANITIZE") else []
@@ -77,39 +93,35 @@ def server() -> FFI:
     except Unavailable as reason:
         return _extension(
             "pyvfio_user._server",
-            ["pyvfio_user/server_library.h"],
-            ["server_library.c"],
-            macros={"UNAVAILABLE": json.dumps(f"built without libvfio-user: {reason}")},
+            [],
+            [],
+            declarations=ORIGIN,
+            definitions=_origin(unavailable=f"built without libvfio-user: {reason}"),
         )
-    system_calls = ["accept", "recv", "recvmsg", "sendmsg"]
     return _extension(
         "pyvfio_user._server",
-        ["pyvfio_user/io.h", "pyvfio_user/server.h", "pyvfio_user/server_library.h"],
+        ["pyvfio_user/io.h", "pyvfio_user/host.h", "pyvfio_user/server.h"],
         [
             "server.c",
             "server_check.c",
-            "server_device.c",
-            "server_library.c",
+            "server_host.c",
+            "server_loop.c",
             "server_socket.c",
-            "server_stream.c",
+            "server_transport.c",
         ],
-        include_dirs=[str(folder) for folder in library.include_dirs],
-        link=[
-            *(str(archive) for archive in library.archives),
-            *(f"-Wl,--wrap={name}" for name in system_calls),
-            "-Wl,--exclude-libs,ALL",
-        ],
-        macros={"LIBRARY": json.dumps(f"{library.version}, {library.origin}")},
-        callbacks="""
-            extern "Python" int server_on_access(void *cookie, uint64_t offset, void *data,
-                                                 uint32_t length, int is_write);
-            extern "Python" int server_on_reset(void *handle, int reason);
-            extern "Python" void server_on_dma_map(void *handle, uint64_t address, uint64_t size,
-                                                   int writable, int mapped);
-            extern "Python" void server_on_dma_unmap(void *handle, uint64_t address, uint64_t size,
-                                                     int writable, int mapped);
-            extern "Python" void server_on_log(void *handle, int level, const char *message);
-        """,
+        declarations=ORIGIN + CALLBACKS,
+        definitions=_origin(library=f"{library.version}, {library.origin}"),
+        include_dirs=library.private_include_dirs,
+        link=[*map(str, library.archives), "-Wl,--exclude-libs,ALL"],
+    )
+
+
+def _origin(library: str | None = None, unavailable: str | None = None) -> str:
+    """C definitions of what `ORIGIN` declares."""
+    texts = {"server_library": library, "server_unavailable": unavailable}
+    return "".join(
+        f"static const char *const {name} = {json.dumps(text) if text else 'NULL'};\n"
+        for name, text in texts.items()
     )
 
 
@@ -117,7 +129,7 @@ _said: set[str] = set()
 
 
 def _say(what: str, _fraction: float | None) -> None:
-    """A line for each thing that obtaining the library does."""
+    """Prints each step of obtaining the library once."""
     if what not in _said:
         _said.add(what)
         print(f"libvfio-user: {what}", file=sys.stderr)

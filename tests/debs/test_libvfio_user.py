@@ -6,47 +6,66 @@ from pathlib import Path
 
 import pytest
 
-from vmcoredd.debs import Unavailable, libvfio_user
+from vmcoredd.debs import Unavailable, cache_dir, libvfio_user
 
 
 @pytest.fixture
 def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LIBVFIO_USER_PREFIX", str(tmp_path))
-    (tmp_path / "include").mkdir()
-    (tmp_path / "include/libvfio-user.h").write_text("")
-    return tmp_path
+    """A folder for a source tree. What is compiled goes to a cache of the test's own."""
+    packages = cache_dir() / "debs"  # json-c, unless the system has it
+    packages.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache/vmcoredd").mkdir(parents=True)
+    (tmp_path / "cache/vmcoredd/debs").symlink_to(packages)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    monkeypatch.setenv("LIBVFIO_USER_PREFIX", str(tree))
+    return tree
 
 
-@pytest.mark.parametrize("folder", ["lib", "lib64", "lib/x86_64-linux-gnu"])
-def test_a_prefix_that_is_named_is_taken(prefix: Path, folder: str) -> None:
-    (prefix / folder).mkdir(parents=True)
-    (prefix / folder / "libvfio-user.a").write_text("")
+def make_tree(folder: Path) -> None:
+    """The smallest source tree: one function."""
+    for name in ("include", "lib"):
+        (folder / name).mkdir()
+    (folder / "meson.build").write_text("project('libvfio-user', 'c', version: '1.2.3')\n")
+    (folder / "include/libvfio-user.h").write_text("int vfu(void);\n")
+    (folder / "lib/tran.h").write_text("")
+    (folder / "lib/vfu.c").write_text('#include "libvfio-user.h"\nint vfu(void) { return 1; }\n')
+
+
+def test_a_source_tree_that_is_named_is_compiled(prefix: Path) -> None:
+    make_tree(prefix)
     library = libvfio_user.obtain()
-    assert library.archives[0] == prefix / folder / "libvfio-user.a"
+    assert library.archives[0].name == "libvfio-user.a"
+    assert library.archives[0].exists()
     assert library.include_dirs[0] == prefix / "include"
-    assert library.origin == str(prefix)
+    assert prefix / "lib" in library.private_include_dirs
+    assert (library.version, library.origin) == ("1.2.3", str(prefix))
 
 
-def test_a_prefix_without_a_static_library_is_an_error(prefix: Path) -> None:
-    (prefix / "lib").mkdir()
-    (prefix / "lib/libvfio-user.so").write_text("")
-    with pytest.raises(Unavailable, match=r"no static library") as caught:
-        libvfio_user.obtain()
-    assert "LIBVFIO_USER_PREFIX" in caught.value.remedy
+def test_a_source_tree_that_changes_is_compiled_again(prefix: Path) -> None:
+    make_tree(prefix)
+    before = libvfio_user.obtain().archives[0]
+    assert libvfio_user.obtain().archives[0] == before
+    (prefix / "lib/vfu.c").write_text("int vfu(void) { return 2; }\n")
+    assert libvfio_user.obtain().archives[0] != before
 
 
-def test_a_prefix_has_no_samples(prefix: Path) -> None:
+def test_an_installed_library_is_not_enough(prefix: Path) -> None:
+    (prefix / "include").mkdir()
+    (prefix / "include/libvfio-user.h").write_text("")
     (prefix / "lib").mkdir()
     (prefix / "lib/libvfio-user.a").write_text("")
-    with pytest.raises(Unavailable, match=r"no source"):
-        libvfio_user.sample(libvfio_user.obtain(), "server")
+    with pytest.raises(Unavailable, match=r"no lib/tran.h") as caught:
+        libvfio_user.obtain()
+    assert "LIBVFIO_USER_PREFIX to a source tree" in caught.value.remedy
+    assert "installed library is not enough" in caught.value.remedy
 
 
 def test_a_compiler_that_is_not_there_is_an_error(
     prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (prefix / "lib").mkdir()
-    (prefix / "lib/libvfio-user.a").write_text("")
+    make_tree(prefix)
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(Unavailable, match=r"no-such-compiler"):
         libvfio_user.obtain()

@@ -75,7 +75,7 @@ def _report(_kind: object, error: BaseException, _at: object) -> None:
     logger.error("a callback failed", exc_info=error)
 
 
-if lib.server_library():
+if lib.server_library:
 
     @ffi.def_extern(error=-errno.EIO, onerror=_refuse)  # type: ignore[untyped-decorator]
     def server_on_access(cookie: Any, offset: int, data: Any, length: int, is_write: int) -> int:

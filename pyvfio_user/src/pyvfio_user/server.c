@@ -1,135 +1,222 @@
-/* Serving one client after another, and what the device does on its own: interrupts and DMA. */
+/* Creates, configures and destroys a server: a libvfio-user context and its device. */
 
-#define _GNU_SOURCE
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "pyvfio_user/server_internal.h"
 
-enum { DRAIN_MAX = 65536 }; /* messages that may still be queued when a client is cut off */
+enum { CAPABILITY_MAX = 256 };
 
-static int attach(struct server *server)
+/* Regions: libvfio-user passes neither the region's index nor a cookie to a callback, so each
+ * region needs a function. */
+
+static ssize_t access_region(vfu_ctx_t *ctx, int index, char *data, size_t length, loff_t offset,
+                             bool is_write)
 {
-    if (vfu_attach_ctx(server->ctx) == 0) {
-        server->attached = true;
-        return SERVER_CLIENT;
+    struct server *server = vfu_get_private(ctx);
+    int error = server->regions[index].access(server->regions[index].cookie, (uint64_t)offset, data,
+                                              (uint32_t)length, is_write);
+
+    if (error == 0)
+        return (ssize_t)length;
+    errno = error < 0 && error >= -4095 ? -error : EIO;
+    return -1;
+}
+
+#define ACCESS(index)                                                                       \
+    static ssize_t access_##index(vfu_ctx_t *ctx, char *data, size_t length, loff_t offset, \
+                                  bool is_write)                                            \
+    {                                                                                       \
+        return access_region(ctx, index, data, length, offset, is_write);                   \
     }
-    bool interrupted = errno == EINTR;
-    server_forget_connection(server);
-    return interrupted ? SERVER_INTERRUPTED : SERVER_TURNED_AWAY;
+ACCESS(0)
+ACCESS(1)
+ACCESS(2)
+ACCESS(3)
+ACCESS(4)
+ACCESS(5)
+ACCESS(6)
+ACCESS(7)
+ACCESS(8)
+static vfu_region_access_cb_t *const region_callbacks[] = {
+    access_0, access_1, access_2, access_3, access_4, access_5, access_6, access_7, access_8,
+};
+_Static_assert(sizeof(region_callbacks) / sizeof(*region_callbacks) == REGIONS, "one per region");
+
+/* The other callbacks */
+
+static void on_log(vfu_ctx_t *ctx, int level, const char *message)
+{
+    struct server *server = vfu_get_private(ctx);
+
+    if (server->callbacks.log && !server->quiet)
+        server->callbacks.log(server->callbacks.handle, level, message);
 }
 
-/* Cut the client off and have the library notice: it reads what is still queued first. */
-static void drop(struct server *server)
+static int on_reset(vfu_ctx_t *ctx, vfu_reset_type_t reason)
 {
-    server_disconnect(server);
-    for (int left = DRAIN_MAX; left; left--)
-        if (vfu_run_ctx(server->ctx) < 0 && errno == ENOTCONN)
-            return;
-}
+    struct server *server = vfu_get_private(ctx);
 
-static int serve(struct server *server)
-{
-    int done = vfu_run_ctx(server->ctx);
-
-    server->quiet = false;
-    if (done >= 0 || (errno == EINTR && !server->stopping))
-        return SERVER_INTERRUPTED;
-    if (errno != ENOTCONN)
-        drop(server);
-    server_forget_connection(server);
-    server->attached = false;
-    return SERVER_GONE;
-}
-
-int server_run(struct server *server)
-{
-    int event = SERVER_STOPPED;
-
-    pthread_mutex_lock(&server->busy);
-    serving = server;
-    if (server->attached)
-        event = serve(server);
-    else if (!server->stopping)
-        event = attach(server);
-    serving = NULL;
-    pthread_mutex_unlock(&server->busy);
-    return event;
-}
-
-void server_stop(struct server *server)
-{
-    server->stopping = true;
-    eventfd_write(server->stop_event, 1);
-    server_disconnect(server);
-}
-
-/* What the device does on its own */
-
-/* Returns whether the lock was taken: callbacks run with it held. */
-static bool enter(struct server *server)
-{
-    if (serving == server)
-        return false;
-    pthread_mutex_lock(&server->busy);
-    return true;
-}
-
-static void leave(struct server *server, bool entered)
-{
-    if (entered)
-        pthread_mutex_unlock(&server->busy);
-}
-
-int server_irq(struct server *server, uint32_t vector)
-{
-    bool entered = enter(server);
-
-    server->quiet = true; /* the library reports a vector nobody listens to as an error */
-    int error = vfu_irq_trigger(server->ctx, vector) < 0 ? -errno : 0;
-    server->quiet = false;
-    leave(server, entered);
-    return error;
-}
-
-/* process_vm_readv() reports what a plain copy would die of: a file that its owner has shrunk. */
-static ssize_t copy(const struct iovec *ours, const struct iovec *theirs, size_t count,
-                    bool is_write)
-{
-    pid_t self = getpid();
-
-    return is_write ? process_vm_writev(self, ours, 1, theirs, count, 0)
-                    : process_vm_readv(self, ours, 1, theirs, count, 0);
-}
-
-static int transfer(struct server *server, uint64_t address, void *data, uint64_t length,
-                    bool is_write)
-{
-    struct iovec theirs[DMA_PARTS];
-    struct iovec ours = {data, length};
-
-    int count = vfu_addr_to_sgl(server->ctx, (vfu_dma_addr_t)(uintptr_t)address, length,
-                                server->parts, DMA_PARTS, is_write ? PROT_WRITE : PROT_READ);
-    if (count <= 0)
-        return count == -1 ? -errno : -E2BIG;
-    if (vfu_sgl_get(server->ctx, server->parts, theirs, (size_t)count, 0) < 0)
-        return -errno;
-    ssize_t done = copy(&ours, theirs, (size_t)count, is_write);
-    int error = done < 0 ? -errno : 0;
-    vfu_sgl_put(server->ctx, server->parts, theirs, (size_t)count);
-    return !error && (uint64_t)done < length ? -EFAULT : error;
-}
-
-int server_dma(struct server *server, uint64_t address, void *data, uint64_t length, int is_write)
-{
-    if (length == 0)
+    if (!server->callbacks.reset)
         return 0;
-    bool entered = enter(server);
-    int error = transfer(server, address, data, length, is_write != 0);
+    int error = server->callbacks.reset(server->callbacks.handle, (int)reason);
+    if (error == 0)
+        return 0;
+    errno = -error;
+    return -1;
+}
 
-    leave(server, entered);
-    return error;
+static void report_dma(struct server *server, const vfu_dma_info_t *info,
+                       void (*report)(void *, uint64_t, uint64_t, int, int))
+{
+    if (report)
+        report(server->callbacks.handle, (uint64_t)(uintptr_t)info->iova.iov_base,
+               info->iova.iov_len, (info->prot & PROT_WRITE) != 0, info->vaddr != NULL);
+}
+
+static void on_dma_map(vfu_ctx_t *ctx, vfu_dma_info_t *info)
+{
+    struct server *server = vfu_get_private(ctx);
+
+    report_dma(server, info, server->callbacks.dma_map);
+}
+
+static void on_dma_unmap(vfu_ctx_t *ctx, vfu_dma_info_t *info)
+{
+    struct server *server = vfu_get_private(ctx);
+
+    report_dma(server, info, server->callbacks.dma_unmap);
+}
+
+/* vfu_setup_device_dma() got a parameter in 2026; its declaration tells which it is. */
+typedef int setup_dma_2025(vfu_ctx_t *, vfu_dma_register_cb_t *, vfu_dma_unregister_cb_t *);
+typedef int setup_dma_2026(vfu_ctx_t *, size_t, vfu_dma_register_cb_t *, vfu_dma_unregister_cb_t *);
+
+static inline int call_2025(setup_dma_2025 *setup, vfu_ctx_t *ctx)
+{
+    return setup(ctx, on_dma_map, on_dma_unmap);
+}
+
+static inline int call_2026(setup_dma_2026 *setup, vfu_ctx_t *ctx)
+{
+    return setup(ctx, 4096, on_dma_map, on_dma_unmap);
+}
+
+static int setup_dma(vfu_ctx_t *ctx)
+{
+    return _Generic(&vfu_setup_device_dma,
+        setup_dma_2025 *: call_2025,
+        setup_dma_2026 *: call_2026)(vfu_setup_device_dma, ctx);
+}
+
+/* Setting up */
+
+static int set_up_context(struct server *server, const char *path, int log_level)
+{
+    server->stop_event = eventfd(0, EFD_CLOEXEC);
+    server->parts = calloc(DMA_PARTS, dma_sg_size());
+    if (server->stop_event < 0 || !server->parts)
+        return -errno;
+    /* the flag: vfu_run_ctx() handles one message and returns */
+    server->ctx =
+        vfu_create_ctx(VFU_TRANS_SOCK, path, LIBVFIO_USER_FLAG_ATTACH_NB, server, VFU_DEV_TYPE_PCI);
+    if (!server->ctx)
+        return -errno;
+    server_set_transport(server);
+    if (vfu_setup_log(server->ctx, on_log, log_level) < 0 ||
+        vfu_pci_init(server->ctx, VFU_PCI_TYPE_EXPRESS, PCI_HEADER_TYPE_NORMAL, 0) < 0 ||
+        vfu_setup_device_reset_cb(server->ctx, on_reset) < 0 || setup_dma(server->ctx) < 0)
+        return -errno;
+    return 0;
+}
+
+struct server *server_create(const char *path, const struct server_callbacks *callbacks,
+                             uint32_t deadline_ms, uint32_t spin_us, int log_level, int *error)
+{
+    struct server *server = calloc(1, sizeof(*server));
+
+    if (!server) {
+        *error = -ENOMEM;
+        return NULL;
+    }
+    server->callbacks = *callbacks;
+    server->deadline_ms = deadline_ms;
+    server->spin_us = spin_us;
+    server->connection = -1;
+    server_init_host(server);
+    pthread_mutex_init(&server->busy, NULL);
+    pthread_mutex_init(&server->connection_lock, NULL);
+    *error = set_up_context(server, path, log_level);
+    if (*error) {
+        server_destroy(server);
+        return NULL;
+    }
+    return server;
+}
+
+void server_destroy(struct server *server)
+{
+    server->callbacks = (struct server_callbacks){0}; /* destroying the context resets the device */
+    vfu_destroy_ctx(server->ctx);
+    if (server->stop_event >= 0)
+        close(server->stop_event);
+    pthread_mutex_destroy(&server->busy);
+    pthread_mutex_destroy(&server->connection_lock);
+    free(server->parts);
+    free(server);
+}
+
+int server_add_region(struct server *server, int index, const struct server_region *region)
+{
+    struct iovec area = {(void *)(uintptr_t)region->area_offset, region->area_length};
+    bool mapped = region->area_length != 0;
+
+    if (index < 0 || index >= REGIONS || region->size > UINT32_MAX) /* the library has 32 bits */
+        return -EINVAL;
+    server->regions[index].access = region->access;
+    server->regions[index].cookie = region->cookie;
+    if (index == VFU_PCI_DEV_CFG_REGION_IDX)
+        server->config_callback = (region->flags & VFU_REGION_FLAG_ALWAYS_CB) != 0;
+    if (vfu_setup_region(server->ctx, index, region->size, region_callbacks[index], region->flags,
+                         mapped ? &area : NULL, mapped, mapped ? region->fd : -1,
+                         region->fd_offset) < 0)
+        return -errno;
+    return 0;
+}
+
+uint8_t *server_config_space(struct server *server)
+{
+    return (uint8_t *)vfu_pci_get_config_space(server->ctx);
+}
+
+int server_add_capability(struct server *server, uint32_t position, int flags, const void *data,
+                          uint32_t length)
+{
+    uint8_t whole[CAPABILITY_MAX] = {
+        0}; /* the library copies the full size of the capability's kind */
+
+    if (position == 0 || length < 4 || length > sizeof(whole))
+        return -EINVAL;
+    memcpy(whole, data, length);
+    ssize_t placed = vfu_pci_add_capability(server->ctx, position, flags, whole);
+    return placed < 0 ? -errno : (int)placed;
+}
+
+int server_set_irqs(struct server *server, int index, uint32_t count)
+{
+    if (index < 0 || index >= VFU_DEV_NUM_IRQS)
+        return -EINVAL;
+    if (vfu_setup_device_nr_irqs(server->ctx, (enum vfu_dev_irq_type)index, count) < 0)
+        return -errno;
+    return 0;
+}
+
+int server_realize(struct server *server)
+{
+    return vfu_realize_ctx(server->ctx) < 0 ? -errno : 0;
 }

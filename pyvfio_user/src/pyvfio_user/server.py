@@ -62,9 +62,8 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         deadline: float = 5.0,
         spin: float = SPIN,
     ) -> None:
-        reason = lib.server_unavailable()
-        if reason:
-            raise ServerUnavailable(ffi.string(reason).decode())
+        if lib.server_unavailable:
+            raise ServerUnavailable(ffi.string(lib.server_unavailable).decode())
         self.path = os.fspath(path)
         self._file = os.path.abspath(path)  # may be too long to bind, not to remove
         self._handle = ffi.new_handle(self)
@@ -227,6 +226,10 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
             done = lib.server_dma(self._live(), address, buffer, len(buffer), True)
         self._check(done, f"DMA write of {len(data)} bytes at {address:#x}")
 
+    def host(self) -> int:
+        """The address of a `struct host` (host.h) for a device's C code, valid until `close`."""
+        return int(ffi.cast("uintptr_t", lib.server_host(self._live())))
+
     def _add_region(
         self,
         index: int,
@@ -296,7 +299,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
 
 def library_version() -> str | None:
     """libvfio-user's version and where it came from; None in a build without it."""
-    text = lib.server_library()
+    text = lib.server_library
     return ffi.string(text).decode() if text else None
 
 

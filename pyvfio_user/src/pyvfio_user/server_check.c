@@ -1,12 +1,12 @@
-/* Messages that libvfio-user, as of the copy in QEMU 10, does not check well enough. They are
- * answered with EINVAL before it sees them. */
+/* Messages that libvfio-user (the copy in QEMU 10) does not check well enough. The transport
+ * refuses them with EINVAL before the library sees them. */
 
 #include <string.h>
 #include <sys/mman.h>
 
 #include "pyvfio_user/server_internal.h"
 
-/* irq.c: start + count overflows, and the loop that forgets eventfds runs over the array's end. */
+/* irq.c: start + count overflows, and the loop that closes eventfds runs past the array. */
 static bool irqs_overflow(const void *payload, size_t length)
 {
     struct vfio_irq_set set;
@@ -17,7 +17,7 @@ static bool irqs_overflow(const void *payload, size_t length)
     return (uint64_t)set.start + set.count > UINT32_MAX;
 }
 
-/* dma.c: mapping what is mapped loses the new descriptor; mapping nothing closes it twice. */
+/* dma.c: mapping a mapped address leaks the new descriptor; mapping 0 bytes closes it twice. */
 static bool map_is_harmful(struct server *server, const void *payload, size_t length)
 {
     struct vfio_user_dma_map map;
@@ -31,7 +31,7 @@ static bool map_is_harmful(struct server *server, const void *payload, size_t le
     return vfu_addr_to_sgl(server->ctx, address, 1, server->parts, 1, PROT_NONE) > 0;
 }
 
-/* libvfio-user.c: the flags are read before the length is looked at. */
+/* libvfio-user.c: it reads the flags before it checks the length. */
 static bool unmap_is_short(const void *payload, size_t length)
 {
     struct vfio_user_dma_unmap unmap;
@@ -43,7 +43,8 @@ static bool unmap_is_short(const void *payload, size_t length)
            length < sizeof(unmap) + sizeof(struct vfio_user_bitmap);
 }
 
-/* How many bytes pci.c reads of a write at `offset` of the header, whatever came. */
+/* The number of bytes that pci.c reads for a write at `offset` of the header, whatever the length.
+ */
 static uint32_t header_register_size(uint64_t offset)
 {
     if (offset == PCI_COMMAND)
@@ -53,8 +54,8 @@ static uint32_t header_register_size(uint64_t offset)
     return 1;
 }
 
-/* pci_caps.c copies a long write over its stack; pci.c reads more than a short one has. PCI
- * itself knows writes of 1, 2 or 4 bytes, aligned. */
+/* pci_caps.c overflows its stack with a long write; pci.c reads past the end of a short one. PCI
+ * itself has aligned writes of 1, 2 or 4 bytes only. */
 static bool config_write_is_harmful(const void *payload, size_t length)
 {
     struct vfio_user_region_access access;

@@ -1,4 +1,12 @@
-/* What the server's C files share. Not for Python. */
+/* What the server's C files share. Not for Python. Each file calls only those below it:
+ *
+ *   server.c            creates, configures and destroys a server
+ *   server_host.c       interrupts and DMA
+ *   server_loop.c       serves one client after another
+ *   server_transport.c  messages: what libvfio-user reads and replies
+ *   server_check.c      messages that libvfio-user must not see
+ *   server_socket.c     bytes: the connection, and every wait
+ */
 #ifndef PYVFIO_USER_SERVER_INTERNAL_H
 #define PYVFIO_USER_SERVER_INTERNAL_H
 
@@ -10,6 +18,7 @@
 #include <sys/socket.h>
 
 #include "libvfio-user.h"
+#include "pyvfio_user/host.h"
 #include "pyvfio_user/io.h"
 #include "pyvfio_user/server.h"
 
@@ -20,14 +29,13 @@ enum {
     FDS_MAX = 16,
 };
 
-/* What has arrived and was not asked for yet, and what was replied and not sent yet. */
+/* Received bytes that are not processed yet, and replies that are not sent yet. */
 struct stream {
     uint32_t in_start, in_end;
     uint32_t out_length;
     uint32_t delayed; /* replies in `out` */
     uint32_t fd_count;
-    int fds[FDS_MAX];               /* of the last message in `in` */
-    struct vfio_user_header header; /* of the message whose payload comes next */
+    int fds[FDS_MAX]; /* of the last message in `in` */
     uint8_t in[STREAM_MAX];
     uint8_t out[STREAM_MAX];
 };
@@ -35,55 +43,47 @@ struct stream {
 struct server {
     vfu_ctx_t *ctx;
     struct server_callbacks callbacks;
+    struct host host;
     struct {
         region_access access;
         void *cookie;
     } regions[REGIONS];
-    bool config_callback; /* the whole config space is the callback's */
+    bool config_callback; /* a callback serves the whole config space */
     bool attached;
-    bool quiet; /* the library is about to report what is no error */
+    bool quiet; /* suppresses a library message about something that is not an error */
     uint32_t deadline_ms;
     uint32_t spin_us;
     dma_sg_t *parts;
 
     pthread_mutex_t busy; /* held by the serving thread, except while it waits for a message */
 
-    pthread_mutex_t stopping_lock;
+    pthread_mutex_t connection_lock; /* lets server_stop() shut the connection down */
     atomic_bool stopping;
     int stop_event;
-    int connection; /* a duplicate of the client's, so that its number stays ours; or -1 */
+    int connection; /* the client's socket, or -1 */
 
     struct stream stream;
 };
 
-/* The server that runs in this thread. */
-extern _Thread_local struct server *serving;
+/* server_host.c */
+void server_init_host(struct server *server);
 
-/* The system calls proper (ld's --wrap), and what libvfio-user calls instead. */
-int __real_accept(int fd, struct sockaddr *address, socklen_t *length);
-int __wrap_accept(int fd, struct sockaddr *address, socklen_t *length);
-ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
-ssize_t __real_recv(int fd, void *into, size_t length, int flags);
-ssize_t __wrap_recv(int fd, void *into, size_t length, int flags);
-ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
-ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+/* server_loop.c: does this thread serve `server`? */
+bool server_is_mine(const struct server *server);
 
-/* server_socket.c */
-void server_disconnect(struct server *server);
-void server_forget_connection(struct server *server);
-ssize_t server_receive_first(struct server *server, int fd, struct msghdr *message);
-bool server_receive_rest(struct server *server, int fd, void *into, size_t length);
-bool server_send(struct server *server, int fd, struct msghdr *message);
-
-/* server_stream.c */
-void server_clear_stream(struct server *server);
+/* server_transport.c */
+void server_set_transport(struct server *server);
 
 /* server_check.c */
 bool server_message_is_harmful(struct server *server, const struct vfio_user_header *header,
                                const void *payload, size_t length);
 
-/* server_device.c */
-void server_log(struct server *server, int level, const char *message);
+/* server_socket.c */
+int server_accept(struct server *server, int listener);
+void server_disconnect(struct server *server);
+void server_close_connection(struct server *server);
+ssize_t server_receive_first(struct server *server, struct msghdr *message);
+bool server_receive_rest(struct server *server, void *into, size_t length);
+bool server_send(struct server *server, struct msghdr *message);
 
 #endif

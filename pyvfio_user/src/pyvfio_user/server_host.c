@@ -1,0 +1,100 @@
+/* Interrupts and DMA: what the device does of its own accord (host.h). */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "pyvfio_user/server_internal.h"
+
+/* Returns whether it took the lock: the serving thread, in a callback, already holds it. */
+static bool enter(struct server *server)
+{
+    if (server_is_mine(server))
+        return false;
+    pthread_mutex_lock(&server->busy);
+    return true;
+}
+
+static void leave(struct server *server, bool entered)
+{
+    if (entered)
+        pthread_mutex_unlock(&server->busy);
+}
+
+int server_irq(struct server *server, uint32_t vector)
+{
+    bool entered = enter(server);
+
+    server->quiet = true; /* the library logs an error for a vector without an eventfd */
+    int error = vfu_irq_trigger(server->ctx, vector) < 0 ? -errno : 0;
+    server->quiet = false;
+    leave(server, entered);
+    return error;
+}
+
+/* If the file's owner has truncated it, process_vm_readv() returns an error where memcpy() would
+ * raise SIGBUS. */
+static ssize_t copy(const struct iovec *ours, const struct iovec *theirs, size_t count,
+                    bool is_write)
+{
+    pid_t self = getpid();
+
+    return is_write ? process_vm_writev(self, ours, 1, theirs, count, 0)
+                    : process_vm_readv(self, ours, 1, theirs, count, 0);
+}
+
+static int transfer(struct server *server, uint64_t address, void *data, uint64_t length,
+                    bool is_write)
+{
+    struct iovec theirs[DMA_PARTS];
+    struct iovec ours = {data, length};
+
+    int count = vfu_addr_to_sgl(server->ctx, (vfu_dma_addr_t)(uintptr_t)address, length,
+                                server->parts, DMA_PARTS, is_write ? PROT_WRITE : PROT_READ);
+    if (count <= 0)
+        return count == -1 ? -errno : -E2BIG;
+    if (vfu_sgl_get(server->ctx, server->parts, theirs, (size_t)count, 0) < 0)
+        return -errno;
+    ssize_t done = copy(&ours, theirs, (size_t)count, is_write);
+    int error = done < 0 ? -errno : 0;
+    vfu_sgl_put(server->ctx, server->parts, theirs, (size_t)count);
+    return !error && (uint64_t)done < length ? -EFAULT : error;
+}
+
+int server_dma(struct server *server, uint64_t address, void *data, uint64_t length, int is_write)
+{
+    if (length == 0)
+        return 0;
+    bool entered = enter(server);
+    int error = transfer(server, address, data, length, is_write != 0);
+
+    leave(server, entered);
+    return error;
+}
+
+static int host_irq(void *cookie, uint32_t vector)
+{
+    return server_irq(cookie, vector);
+}
+
+static int host_dma_read(void *cookie, uint64_t address, void *into, uint64_t length)
+{
+    return server_dma(cookie, address, into, length, false);
+}
+
+static int host_dma_write(void *cookie, uint64_t address, const void *data, uint64_t length)
+{
+    return server_dma(cookie, address, (void *)(uintptr_t)data, length, true);
+}
+
+void server_init_host(struct server *server)
+{
+    server->host = (struct host){server, host_irq, host_dma_read, host_dma_write};
+}
+
+const struct host *server_host(const struct server *server)
+{
+    return &server->host;
+}
