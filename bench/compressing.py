@@ -7,26 +7,25 @@ from collections.abc import Sequence
 from vmcoredd import cudbg
 from vmcoredd.bench.dumps import buffer
 from vmcoredd.cudbg.collection import GROUP_BYTES
-from vmcoredd.cudbg.placing import Placer
-from vmcoredd.cudbg.sinks import Compressing
+from vmcoredd.cudbg.dump_writer import Compressing, DumpWriter
 
 MEMORIES = ("EDC0", "EDC1", "MC0", "MC1", "HMA")
 """Entities that come last, and are most of what there is to compress."""
 
 
-def compression_alone(raw: memoryview, names: Sequence[str] = tuple(cudbg.NUMBERS)) -> int:
-    """Compresses these entities of an uncompressed dump; returns how long the result is."""
+def compression_alone(raw: memoryview, names: Sequence[str] | None = None) -> int:
+    """Compresses these entities (or all) of an uncompressed dump; returns the resulting size."""
     made = cudbg.Dump(raw)
-    placer = Placer(buffer(), cudbg.DUMP_SIZE, made.header.chip_ver, compress=True)
-    sink = Compressing(placer)
+    writer = DumpWriter(buffer(), cudbg.DUMP_SIZE, made.header.chip_ver, compress=True)
+    sink = Compressing(writer)
     for entity in made.entities:
-        if not entity.good or entity.name not in names:
+        if not entity.good or (names is not None and entity.name not in names):
             continue
         sink.begin(entity.number)
         _commit(sink, made.raw(entity.name))
         sink.end(0, 0, 0)
     sink.finish()
-    return placer.offset
+    return writer.offset
 
 
 def _commit(sink: Compressing, data: bytes | memoryview) -> None:

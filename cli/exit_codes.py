@@ -60,7 +60,7 @@ FAILURES = (
     Failure("vmcoredd.vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists them"),
     Failure("vmcoredd.vmcore.errors", "OutputExists", Exit.FAILED, "--force replaces it"),
     Failure("vmcoredd.vmcore.errors", "VmcoreError", Exit.FAILED),
-    Failure("vmcoredd.cudbg.errors", "FormatError", Exit.BAD_FILE),
+    Failure("vmcoredd.cudbg.errors", "DumpFormatError", Exit.BAD_FILE),
     Failure("vmcoredd.cudbg", "UnknownEntity", Exit.USAGE),
     Failure(
         "vmcoredd.cudbg", "NoSuchEntity", Exit.USAGE, "`vmcoredd show FILE` lists the entities"

@@ -10,8 +10,8 @@ from vmcoredd.cudbg.decoded import (
     Column,
     Decoded,
     Fields,
-    Memory,
-    Region,
+    Hexdump,
+    Section,
     Table,
     Text,
     Value,
@@ -73,7 +73,7 @@ def _text(part: Text) -> None:
         out.print(visible(line), markup=False)
 
 
-def _memory(part: Memory, hexdump: str | None) -> None:
+def _memory(part: Hexdump, hexdump: str | None) -> None:
     _heading(f"{part.title}: {size(len(part.data))}")
     for region in part.regions:
         length = size(region.end - region.start)
@@ -83,7 +83,7 @@ def _memory(part: Memory, hexdump: str | None) -> None:
             _hexdump(part.data, region)
 
 
-def _hexdump(data: Bytes, region: Region) -> None:
+def _hexdump(data: Bytes, region: Section) -> None:
     """Rows of 16 bytes; rows equal to the one before are folded into a `*`."""
     before, folded = b"", False
     for at in range(region.start, region.end, ROW_BYTES):

@@ -10,15 +10,12 @@ from vmcoredd.cudbg.collection import Collected, Report, TooSmall, UnknownEntity
 from vmcoredd.cudbg.container import DUMP_SIZE
 from vmcoredd.cudbg.decoded import Decoded
 from vmcoredd.cudbg.dump import Dump, DumpEntity, NoSuchEntity, is_dump
-from vmcoredd.cudbg.errors import CudbgError, FormatError, Status
-from vmcoredd.cudbg.order import NUMBERS, ORDER
+from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, Status
 from vmcoredd.hw.device import Device, MailboxEntry
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 
 __all__ = [
     "DUMP_SIZE",
-    "NUMBERS",
-    "ORDER",
     "Collected",
     "CudbgError",
     "DeadDevice",
@@ -27,7 +24,7 @@ __all__ = [
     "DeviceError",
     "Dump",
     "DumpEntity",
-    "FormatError",
+    "DumpFormatError",
     "MailboxEntry",
     "NoSuchEntity",
     "Report",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from vmcoredd.cudbg.container import PIECE_BYTES, PIECE_HEADER_BYTES, ZLIB_PIECE_ID, PieceHeader
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.errors import DumpFormatError
 
 
 class _Piece(NamedTuple):
@@ -26,7 +26,7 @@ class Blob:
 
     @classmethod
     def of_zlib(cls, name: str, data: memoryview) -> Blob:
-        """From an entity's data in a compressed dump; FormatError if they are not pieces."""
+        """From an entity's data in a compressed dump; DumpFormatError if they are not pieces."""
         return cls(name, list(_walk(name, data)))
 
     def __len__(self) -> int:
@@ -56,13 +56,13 @@ def _walk(name: str, data: memoryview) -> Iterator[_Piece]:
     size = PIECE_BYTES
     while offset < len(data):
         if size != PIECE_BYTES:
-            raise FormatError(f"{name}: a piece of {size} bytes is not the last")
+            raise DumpFormatError(f"{name}: a piece of {size} bytes is not the last")
         header = _piece_header(name, data[offset : offset + PIECE_HEADER_BYTES])
         offset += PIECE_HEADER_BYTES
         size = header.decompress_size
         packed = data[offset : offset + header.compress_size]
         if len(packed) < header.compress_size:
-            raise FormatError(f"{name}: piece at {start:#x}", header.compress_size, len(packed))
+            raise DumpFormatError(f"{name}: piece at {start:#x}", header.compress_size, len(packed))
         yield _Piece(start, size, packed)
         offset += header.compress_size
         start += size
@@ -70,12 +70,14 @@ def _walk(name: str, data: memoryview) -> Iterator[_Piece]:
 
 def _piece_header(name: str, data: memoryview) -> PieceHeader:
     if len(data) < PIECE_HEADER_BYTES:
-        raise FormatError(f"{name}: header of a piece", PIECE_HEADER_BYTES, len(data))
+        raise DumpFormatError(f"{name}: header of a piece", PIECE_HEADER_BYTES, len(data))
     header = PieceHeader.from_bytes(data)
     if header.compress_id != ZLIB_PIECE_ID:
-        raise FormatError(f"{name}: a piece begins with {header.compress_id}, not {ZLIB_PIECE_ID}")
+        raise DumpFormatError(
+            f"{name}: a piece begins with {header.compress_id}, not {ZLIB_PIECE_ID}"
+        )
     if not 0 < header.decompress_size <= PIECE_BYTES:
-        raise FormatError(f"{name}: a piece claims {header.decompress_size} bytes")
+        raise DumpFormatError(f"{name}: a piece claims {header.decompress_size} bytes")
     return header
 
 
@@ -84,7 +86,7 @@ def _inflate(name: str, piece: _Piece) -> bytes:
     try:
         raw = unpacker.decompress(piece.packed, piece.size + 1)
     except zlib.error as error:
-        raise FormatError(f"{name}: piece at {piece.start:#x}: {error}") from error
+        raise DumpFormatError(f"{name}: piece at {piece.start:#x}: {error}") from error
     if len(raw) != piece.size or not unpacker.eof:
-        raise FormatError(f"{name}: piece at {piece.start:#x}", piece.size, len(raw))
+        raise DumpFormatError(f"{name}: piece at {piece.start:#x}", piece.size, len(raw))
     return raw

@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from vmcoredd.chip import Chip
 from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.container import HEADERS_BYTES, PIECE_BYTES, EntityHeader, entity_header_offset
-from vmcoredd.cudbg.entity import C, Entity, units
+from vmcoredd.cudbg.dump_writer import Compressing, Direct, DumpWriter, Sink
+from vmcoredd.cudbg.entity import C, Entity
+from vmcoredd.cudbg.entity import entities as known_entities
 from vmcoredd.cudbg.errors import CudbgError, Status
-from vmcoredd.cudbg.order import NUMBERS, ORDER
-from vmcoredd.cudbg.placing import Placer
-from vmcoredd.cudbg.sinks import Compressing, Direct, Sink
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import Counts, Io
@@ -107,22 +105,21 @@ def collect(
     """
     if compress not in ("zlib", "none"):
         raise ValueError(f"compress is zlib or none, not {compress!r}")
-    numbers = _numbers(entities)
+    chosen = _chosen(entities)
     limit = len(buffer) if limit is None else min(limit, len(buffer))
     if limit < HEADERS_BYTES:
         raise TooSmall(f"a dump needs {HEADERS_BYTES} bytes for its headers, there are {limit}")
-    placer = Placer(buffer, limit, device.code, compress == "zlib")
-    sink: Sink = Compressing(placer) if compress == "zlib" else Direct(placer)
-    return _Collection(io, device, sink, firmware, progress).run(numbers, buffer)
+    writer = DumpWriter(buffer, limit, device.code, compress == "zlib")
+    sink: Sink = Compressing(writer) if compress == "zlib" else Direct(writer)
+    return _Collection(io, device, sink, firmware, progress).run(chosen, buffer)
 
 
-def _numbers(entities: Iterable[str] | None) -> list[int]:
-    if entities is None:
-        return list(ORDER)
-    wanted = set(entities)
-    if unknown := sorted(wanted - NUMBERS.keys()):
+def _chosen(names: Iterable[str] | None) -> list[Entity]:
+    known = known_entities()
+    wanted = known.keys() if names is None else set(names)
+    if unknown := sorted(wanted - known.keys()):
         raise UnknownEntity(f"no entity is called {', '.join(unknown)}")
-    return [number for number, name in ORDER.items() if name in wanted]
+    return [entity for name, entity in known.items() if name in wanted]
 
 
 class _Collection:
@@ -141,58 +138,54 @@ class _Collection:
         self._progress = progress or (lambda entity, place, total: None)
         self._report = Report()
 
-    def run(self, numbers: list[int], buffer: memoryview) -> Report:
+    def run(self, chosen: list[Entity], buffer: memoryview) -> Report:
         started = time.monotonic()
         try:
-            for place, number in enumerate(numbers):
-                self._entity(Collected(number, ORDER[number]), place, len(numbers))
+            for position, entity in enumerate(chosen):
+                self._entity(entity, position, len(chosen))
         finally:
             self._sink.finish()
-        for entity in self._report.entities:
-            at = entity_header_offset(entity.number)
+        for collected in self._report.entities:
+            at = entity_header_offset(collected.number)
             header = EntityHeader.from_bytes(buffer[at:])
-            entity.code, entity.size = header.hdr_flags, header.size
-            self._report.data_len += entity.size
+            collected.code, collected.size = header.hdr_flags, header.size
+            self._report.data_len += collected.size
         self._report.seconds = time.monotonic() - started
         return self._report
 
-    def _entity(self, entity: Collected, place: int, total: int) -> None:
-        self._report.entities.append(entity)
-        self._progress(entity, place, total)
+    def _entity(self, entity: Entity, position: int, total: int) -> None:
+        collected = Collected(entity.number, entity.name)
+        self._report.entities.append(collected)
+        self._progress(collected, position, total)
         started, before = time.monotonic(), self._io.counts
         self._sink.begin(entity.number)
-        context = _Context(self._device, self._sink, entity, self._firmware)
-        context.tell = lambda: self._progress(entity, place, total)
-        self._attempt(context, entity)
-        self._sink.end(entity.code, entity.sys_err, entity.sys_warn)
-        entity.seconds, entity.counts = time.monotonic() - started, self._io.counts - before
-        self._progress(entity, place, total)
+        context = _Context(self._device, self._sink, collected, self._firmware)
+        context.tell = lambda: self._progress(collected, position, total)
+        self._attempt(entity, context, collected)
+        self._sink.end(collected.code, collected.sys_err, collected.sys_warn)
+        collected.seconds = time.monotonic() - started
+        collected.counts = self._io.counts - before
+        self._progress(collected, position, total)
 
-    def _attempt(self, context: _Context, entity: Collected) -> None:
-        """Collects; whatever goes wrong with the device or the room is noted in `entity`."""
+    def _attempt(self, entity: Entity, context: _Context, collected: Collected) -> None:
+        """Collects an entity; notes a failure of the device or a lack of space in `collected`."""
+        chip = self._device.chip
         try:
             if self._report.dead:
                 raise Status(-errno.EIO)
-            self._unit(entity.number).collect(self._io, self._device.chip, context)
+            if entity.chips is not None and chip not in entity.chips:
+                raise Status(status.ENTITY_NOT_FOUND)
+            entity.collect(self._io, chip, context)
             context.commit()
         except Status as failure:
-            entity.code, entity.sys_err = failure.code, failure.sys_err
+            collected.code, collected.sys_err = failure.code, failure.sys_err
         except DeadDevice as death:
-            entity.code = -errno.EIO
+            collected.code = -errno.EIO
             self._report.dead = str(death)
         except DeviceError as error:
-            entity.code = entity.sys_err = error.code
-        except MemoryError:  # as where one of the kernel's collectors gets none
-            entity.code = -errno.ENOMEM
-
-    def _unit(self, number: int) -> Entity:
-        unit = units().get(number)
-        if unit is None:
-            raise Status(status.NOT_IMPLEMENTED)
-        chips: Iterable[Chip] | None = unit.chips
-        if chips is not None and self._device.chip not in chips:
-            raise Status(status.ENTITY_NOT_FOUND)
-        return unit
+            collected.code = collected.sys_err = error.code
+        except MemoryError:  # the kernel's collectors fail like this when an allocation fails
+            collected.code = -errno.ENOMEM
 
 
 def _no_firmware(command: FwCommand) -> FwCommand:

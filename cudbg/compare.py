@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Memory, Table, Text, shown
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Hexdump, Table, Text, shown
 from vmcoredd.cudbg.dump import Dump, DumpEntity
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.errors import DumpFormatError
 
 _PIECE = 1 << 16
 
@@ -63,13 +63,13 @@ def in_words(a: Dump, b: Dump, name: str, limit: int) -> list[str]:
     try:
         one, other = a.decode(name), b.decode(name)
         return list(islice(_lines(one, other), limit))
-    except FormatError as error:
+    except DumpFormatError as error:
         return [f"not decoded: {error}"]
 
 
 def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
     for left, right in zip(one, other, strict=False):
-        if isinstance(left, Memory) and isinstance(right, Memory):
+        if isinstance(left, Hexdump) and isinstance(right, Hexdump):
             yield from _memory_lines(left, right)
             continue
         before, after = dict(_values(left)), dict(_values(right))
@@ -79,7 +79,7 @@ def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
                 yield f"{', '.join(place)}: {values}"
 
 
-def _memory_lines(left: Memory, right: Memory) -> Iterator[str]:
+def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
     for region in left.regions:
         size = region.end - region.start
         one = left.data[region.start : region.end]
@@ -88,7 +88,7 @@ def _memory_lines(left: Memory, right: Memory) -> Iterator[str]:
             yield f"{left.title}, {region.name} ({size} bytes at {region.start:#x}) differs"
 
 
-def _values(part: Table | Fields | Text | Memory) -> Iterator[tuple[tuple[str, ...], str]]:
+def _values(part: Table | Fields | Text | Hexdump) -> Iterator[tuple[tuple[str, ...], str]]:
     """Every value of a part as it is shown, with its place in words.
 
     A row's place is its number, and its first cell where that is no value but a label.

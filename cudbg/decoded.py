@@ -95,7 +95,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class Section:
     """A part of a memory: `start` to `end` (exclusive), bytes from the memory's beginning."""
 
     name: str
@@ -104,11 +104,11 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Memory:
+class Hexdump:
     """Bytes of a memory, shown by region, dumped on request only."""
 
     title: str
-    regions: Sequence[Region]
+    regions: Sequence[Section]
     data: Bytes = field(repr=False)
 
     def json(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Memory:
         return {"memory": self.title, "size": len(self.data), "regions": regions}
 
 
-Part: TypeAlias = Table | Fields | Text | Memory
+Part: TypeAlias = Table | Fields | Text | Hexdump
 
 
 @dataclass(frozen=True)

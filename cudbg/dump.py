@@ -5,7 +5,7 @@
     dump.decode("CIM_QCFG")
 
 Nothing in a dump is trusted: sizes and offsets are checked against the buffer before use, and what
-does not hold raises `FormatError`. Buffers may be longer than the dump (notes are padded).
+does not hold raises `DumpFormatError`. Buffers may be longer than the dump (notes are padded).
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from vmcoredd.cudbg.container import (
     Header,
 )
 from vmcoredd.cudbg.decoded import Bytes, Decoded
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import CudbgError, FormatError
-from vmcoredd.cudbg.order import NUMBERS, ORDER
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
 
 _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""
@@ -74,35 +73,37 @@ def is_dump(data: memoryview | bytes | bytearray) -> bool:
 
 
 class Dump:
-    """A dump in `data`, any buffer of bytes; FormatError if it does not begin as one."""
+    """A dump in `data`, any buffer of bytes; DumpFormatError if it does not begin as one."""
 
     def __init__(self, data: memoryview | bytes | bytearray) -> None:
         self._data = memoryview(data).cast("B")
         if len(self._data) < HEADER_BYTES:
-            raise FormatError("dump header", HEADER_BYTES, len(self._data))
+            raise DumpFormatError("dump header", HEADER_BYTES, len(self._data))
         self.header = Header.from_bytes(self._data)
         if self.header.signature != SIGNATURE:
-            raise FormatError(f"not a cudbg dump: signature {self.header.signature:#x}")
+            raise DumpFormatError(f"not a cudbg dump: signature {self.header.signature:#x}")
         if not HEADER_BYTES <= self.header.hdr_len <= len(self._data):
-            raise FormatError("dump header", self.header.hdr_len, len(self._data))
+            raise DumpFormatError("dump header", self.header.hdr_len, len(self._data))
         if self.header.max_entities > _ENTITIES_MOST:
-            raise FormatError(f"dump of {self.header.max_entities} entity numbers")
+            raise DumpFormatError(f"dump of {self.header.max_entities} entity numbers")
 
     @property
     def compressed(self) -> bool:
-        """Whether the data are in zlib pieces; FormatError for an unknown kind."""
+        """Whether the data are in zlib pieces; DumpFormatError for an unknown kind."""
         kind = self.header.compress_type
         if kind not in (COMPRESSION_NONE, COMPRESSION_ZLIB):
-            raise FormatError(f"unknown compression {kind}")
+            raise DumpFormatError(f"unknown compression {kind}")
         return kind == COMPRESSION_ZLIB
 
     @cached_property
     def chip(self) -> Chip:
-        """The chip generation; FormatError if it is none that is known."""
+        """The chip generation; DumpFormatError if it is none that is known."""
         try:
             return chip_of_device(self.header.chip_ver >> 4 << 12)
         except ValueError as error:
-            raise FormatError(f"chip {self.header.chip_ver:#x}: neither a T5 nor a T6") from error
+            raise DumpFormatError(
+                f"chip {self.header.chip_ver:#x}: neither a T5 nor a T6"
+            ) from error
 
     @property
     def revision(self) -> int:
@@ -112,9 +113,11 @@ class Dump:
     @cached_property
     def entities(self) -> tuple[DumpEntity, ...]:
         """Those that were collected or tried: in the kernel's order, unknown numbers behind."""
-        found = {n: self._entity(n) for n in range(1, self.header.max_entities + 1)}
-        order = [*(n for n in ORDER if n in found), *(n for n in found if n not in ORDER)]
-        return tuple(entity for n in order if (entity := found[n]))
+        names = {known.number: known.name for known in entities().values()}
+        numbers = range(1, self.header.max_entities + 1)
+        order = [*(n for n in names if n in numbers), *(n for n in numbers if n not in names)]
+        found = (self._entity(number, names.get(number, f"entity {number}")) for number in order)
+        return tuple(entity for entity in found if entity)
 
     def entity(self, name: str) -> DumpEntity:
         """The entity of that name, in the dump or not; NoSuchEntity if it was not even tried."""
@@ -132,7 +135,7 @@ class Dump:
         entity = self._good(name)
         data = self._data[entity.start : entity.start + entity.size]
         if len(data) < entity.size or entity.padding > min(3, entity.size):
-            raise FormatError(name, entity.size, len(data))
+            raise DumpFormatError(name, entity.size, len(data))
         data = data[: entity.size - entity.padding]
         return Blob.of_zlib(name, data) if self.compressed else data
 
@@ -143,14 +146,14 @@ class Dump:
     def decode(self, name: str) -> Decoded:
         """An entity in words; NoSuchEntity if there is no decoder for it either."""
         blob = self.blob(name)
-        unit = units().get(NUMBERS.get(name, 0))
-        if unit is None:
+        entity = entities().get(name)
+        if entity is None:
             raise NoSuchEntity(f"{name} has no decoder")
-        if unit.chips is not None and self.chip not in unit.chips:
-            raise FormatError(f"{name}: a {self.chip!r} has none")
-        if unit.explained_by in self._names:
-            return unit.decode_with(blob, self.blob(unit.explained_by), self.chip)
-        return unit.decode(blob, self.chip)
+        if entity.chips is not None and self.chip not in entity.chips:
+            raise DumpFormatError(f"{name}: a {self.chip!r} has none")
+        if entity.explained_by in self._names:
+            return entity.decode_with(blob, self.blob(entity.explained_by), self.chip)
+        return entity.decode(blob, self.chip)
 
     @cached_property
     def _names(self) -> set[str]:
@@ -163,7 +166,7 @@ class Dump:
             raise NoSuchEntity(f"{name} is not in the dump: {entity.status}")
         return entity
 
-    def _entity(self, number: int) -> DumpEntity | None:
+    def _entity(self, number: int, name: str) -> DumpEntity | None:
         """From its header; None if nothing was ever written there, or the file ends before it."""
         at = self.header.hdr_len + (number - 1) * ENTITY_HEADER_BYTES
         if at + ENTITY_HEADER_BYTES > len(self._data):
@@ -173,7 +176,7 @@ class Dump:
             return None
         return DumpEntity(
             number=number,
-            name=ORDER.get(number, f"entity {number}"),
+            name=name,
             start=header.start_offset,
             size=header.size,
             padding=header.num_pad,

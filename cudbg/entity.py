@@ -5,19 +5,36 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.chip.layout import LittleStruct, sizeof
+from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Decoded
-from vmcoredd.cudbg.errors import FormatError
-from vmcoredd.cudbg.order import ORDER
+from vmcoredd.cudbg.errors import DumpFormatError, Status
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.io import Io
 
-_units: dict[int, Entity] = {}
+_registered: dict[str, Entity] = {}
+
+
+class Stage(IntEnum):
+    """When an entity is collected; within a stage, entities follow their numbers.
+
+    This is the order of cxgb4_collect_hw_dump[] and cxgb4_collect_mem_dump[] (cxgb4_cudbg.c).
+    """
+
+    DRIVER = 0
+    """What the driver itself holds in the host's memory."""
+    FIRMWARE = 1
+    """The firmware's log, before the dump disturbs it."""
+    HARDWARE = 2
+    """Registers, tables and queues."""
+    MEMORIES = 3
+    """Whole memories: last, because they may fill the dump."""
 
 
 class Context(Protocol):
@@ -54,6 +71,7 @@ class Entity:
 
     chips: ClassVar[Sequence[Chip] | None] = None
     """The chips that have it; None: all. On others its status is -24."""
+    stage: ClassVar[Stage] = Stage.HARDWARE
     explained_by: ClassVar[str] = ""
     """Another entity, which says more of this one's bytes: see `decode_with`."""
 
@@ -68,10 +86,10 @@ class Entity:
         A DeviceError that escapes becomes the entity's `sys_err` (and its code -29); a Status says
         anything else.
         """
-        raise NotImplementedError
+        raise Status(status.NOT_IMPLEMENTED)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        """The raw bytes in words; FormatError if they cannot be this entity's."""
+        """The raw bytes in words; DumpFormatError if they cannot be this entity's."""
         raise NotImplementedError
 
     def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
@@ -81,13 +99,13 @@ class Entity:
     def need(self, blob: Bytes, size: int) -> memoryview:
         """All of `blob`, which must be exactly `size` bytes."""
         if len(blob) != size:
-            raise FormatError(self.name, size, len(blob))
+            raise DumpFormatError(self.name, size, len(blob))
         return memoryview(blob[0:size])
 
     def need_records(self, blob: Bytes, size: int) -> None:
         """`blob` must be one or more records of `size` bytes."""
         if not len(blob) or len(blob) % size:
-            raise FormatError(f"{self.name}: {len(blob)} bytes are not records of {size}")
+            raise DumpFormatError(f"{self.name}: {len(blob)} bytes are not records of {size}")
 
     def parse(self, layout: type[S], blob: Bytes) -> S:
         """`blob` as a structure of exactly its size."""
@@ -100,23 +118,24 @@ S = TypeVar("S", bound=LittleStruct)
 
 
 def entity(number: int, name: str, **parameters: Any) -> Callable[[E], E]:
-    """Registers a class as entity `number`; may stand several times above one class."""
-    if ORDER.get(number) != name:
-        raise ValueError(f"entity {number} is {ORDER.get(number)}, not {name}")
+    """Registers a class as entity `number`; one class may be registered several times."""
 
-    def register(unit: E) -> E:
-        if number in _units:
-            raise ValueError(f"entity {number} {name} stands twice")
-        _units[number] = unit(number, name, parameters)
-        return unit
+    def register(kind: E) -> E:
+        for known in _registered.values():
+            if number == known.number or name == known.name:
+                raise ValueError(f"entity {number} {name}: {known.number} {known.name} exists")
+        _registered[name] = kind(number, name, parameters)
+        return kind
 
     return register
 
 
 @cache
-def units() -> dict[int, Entity]:
-    """Every entity that has a unit, by number: all modules of `cudbg.entities` are looked at."""
+def entities() -> dict[str, Entity]:
+    """Every entity by name, in the order of collection; imports all modules of
+    `cudbg.entities`."""
     package = importlib.import_module("vmcoredd.cudbg.entities")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"vmcoredd.cudbg.entities.{module.name}")
-    return _units
+    in_order = sorted(_registered.values(), key=lambda entity: (entity.stage, entity.number))
+    return {entity.name: entity for entity in in_order}

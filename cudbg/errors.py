@@ -7,7 +7,7 @@ class CudbgError(Exception):
     """Every error of this package."""
 
 
-class FormatError(CudbgError):
+class DumpFormatError(CudbgError):
     """A dump (or a part of one) that is not what it claims to be."""
 
     def __init__(self, what: str, need: int | None = None, have: int | None = None) -> None:

@@ -23,7 +23,7 @@ from vmcoredd.chip.le import (
     RESPONSE_WORDS,
     LeEntryType,
 )
-from vmcoredd.cudbg.partial import run_rows
+from vmcoredd.hw.indirect import run_rows
 from vmcoredd.hw.io import Cell, Check, Io, Op, Poll, Put, Read, Write
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmcoredd.chip.layout import LittleStruct, u16, u32
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.errors import DumpFormatError
 
 _SIGNATURE = 0xCCEDB001  # CUDBG_ENTITY_SIGNATURE
 
@@ -18,10 +18,10 @@ class VersionHeader(LittleStruct):
         self.signature, self.revision, self.size = _SIGNATURE, revision, size
 
     def check(self, name: str, revision: int, size: int) -> None:
-        """FormatError if it heads something else."""
+        """DumpFormatError if it heads something else."""
         if self.signature != _SIGNATURE:
-            raise FormatError(f"{name}: signature {self.signature:#x}, not {_SIGNATURE:#x}")
+            raise DumpFormatError(f"{name}: signature {self.signature:#x}, not {_SIGNATURE:#x}")
         if self.revision != revision:
-            raise FormatError(f"{name}: revision {self.revision}, known is {revision}")
+            raise DumpFormatError(f"{name}: revision {self.revision}, known is {revision}")
         if self.size != size:
-            raise FormatError(f"{name}, behind its header", size, self.size)
+            raise DumpFormatError(f"{name}, behind its header", size, self.size)

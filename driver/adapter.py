@@ -15,7 +15,7 @@ from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.chip.memory import MEMINFO_NAMES
 from vmcoredd.chip.pci import Cap
 from vmcoredd.cudbg.collection import Progress, Report
-from vmcoredd.cudbg.entity import units
+from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.cudbg.meminfo import Meminfo, read_meminfo
 from vmcoredd.driver.mailbox import Mailbox
@@ -78,7 +78,7 @@ class Adapter:
         self._transport = transport
         self.io = io or transport.io()
         self.probed: Probed = probe(self.io, sleep)
-        units()  # all modules are there before the first dump begins
+        entities()  # imports their modules before the first dump begins
         self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf, sleep)
         self.report: Report | None = None
         """Of the last dump."""

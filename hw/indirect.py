@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import u32s
+from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import Cell, Check, Io, Number, Op, Poll, Read, Write
 
 Group = tuple[int, int]
@@ -16,6 +17,20 @@ Group = tuple[int, int]
 def read_each(io: Io, registers: Sequence[int]) -> tuple[int, ...]:
     """Registers from here and there, none waited for."""
     return u32s(io.run([Read(Cell())], registers))
+
+
+def run_rows(io: Io, ops: Sequence[Op], rows: Sequence[int], out: memoryview) -> int:
+    """Runs rows until a poll or check fails; returns how many completed.
+
+    `out` holds what the completed rows kept.
+    """
+    try:
+        io.run(ops, rows, out)
+    except DeadDevice:
+        raise
+    except DeviceError as error:
+        return error.rows
+    return len(rows)
 
 
 def cim_read(io: Io, chip: Chip, groups: Iterable[Group], out: memoryview) -> None:

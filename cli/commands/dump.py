@@ -182,10 +182,11 @@ def _requests(
     entities: list[str] | None,
 ) -> list[Request]:
     from vmcoredd import cudbg
+    from vmcoredd.cudbg.entity import entities as known_entities
     from vmcoredd.driver.crash import Request
 
     wanted = [item.upper() for item in entities or []] or None
-    if unknown := set(wanted or ()) - cudbg.NUMBERS.keys():
+    if unknown := set(wanted or ()) - known_entities().keys():
         raise cudbg.UnknownEntity(f"no entity is called {', '.join(sorted(unknown))}")
     return [
         Request(name, str(source), opener, compress, wanted)

@@ -74,7 +74,7 @@ def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
     try:
         dump = cudbg.Dump(payload)
         adapter, compression = adapter_name(dump), "zlib" if dump.compressed else "none"
-    except cudbg.FormatError as error:
+    except cudbg.DumpFormatError as error:
         return {"damage": str(error)}
     good = sum(entity.good for entity in dump.entities)
     failed = len(dump.entities) - good

@@ -82,7 +82,7 @@ class _Damage:
 
         try:
             yield
-        except cudbg.FormatError as error:
+        except cudbg.DumpFormatError as error:
             self.found[name] = str(error)
 
     def report(self, path: Path) -> None:
@@ -118,10 +118,10 @@ def _names(dump: cudbg.Dump, asked: list[str]) -> list[str]:
 
 def _check_region(dump: cudbg.Dump, names: list[str], region: str) -> None:
     """BadParameter unless a memory among the named entities has that region."""
-    from vmcoredd.cudbg.decoded import Memory
+    from vmcoredd.cudbg.decoded import Hexdump
 
     good = (name for name in names if dump.entity(name).good)
-    memories = (part for name in good for part in dump.decode(name) if isinstance(part, Memory))
+    memories = (part for name in good for part in dump.decode(name) if isinstance(part, Hexdump))
     regions = [item.name for memory in memories for item in memory.regions]
     if region not in regions:
         known = f"there are {', '.join(regions)}" if regions else "--entity names no memory"

@@ -10,7 +10,7 @@ from vmcoredd.chip.devlog import DEVLOG_PF, ENTRIES_UNIT, DevlogEntry, facility_
 from vmcoredd.chip.firmware import Devlog
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.window import Window
 
@@ -21,6 +21,8 @@ _UNIT = ENTRIES_UNIT * _ENTRY
 @entity(2, "DEV_LOG")
 class DevLog(Entity):
     """cudbg_collect_fw_devlog(); the firmware is asked only if no register tells where it is."""
+
+    stage = Stage.FIRMWARE
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         memory, start, size = _where(io, chip, ctx)

@@ -15,10 +15,10 @@ from vmcoredd.chip.sge import BACK_DOOR_QUEUES, CONTEXT_BYTES, MAX_FREE_LISTS
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import FormatError, Status
+from vmcoredd.cudbg.errors import DumpFormatError, Status
 from vmcoredd.cudbg.meminfo import Meminfo, read_meminfo
-from vmcoredd.cudbg.partial import run_rows
 from vmcoredd.cudbg.regions import memory_of, span_of
+from vmcoredd.hw.indirect import run_rows
 from vmcoredd.hw.io import Cell, Io, Op, Poll, Put, Read, Write
 
 
@@ -58,7 +58,7 @@ class DumpContext(Entity):
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         if not len(blob) or len(blob) % _RECORD:
-            raise FormatError(f"{self.name}: {len(blob)} bytes are not records of {_RECORD}")
+            raise DumpFormatError(f"{self.name}: {len(blob)} bytes are not records of {_RECORD}")
         tables = [_table(kind, chip, blob) for kind in ContextType]
         rows = Lazy(lambda: _every_field(chip, blob))
         return Decoded([*tables, Table("every field", _FIELD_COLUMNS, rows)])

@@ -11,7 +11,7 @@ from vmcoredd.chip.lookup import FILTER_TUPLE, LookupEntry, clip_address
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
 from vmcoredd.hw.io import Io
 
@@ -35,10 +35,10 @@ class LeTcam(Entity):
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         size = sizeof(Header)
         if len(blob) < size or (len(blob) - size) % RECORD_BYTES:
-            raise FormatError(f"{self.name}: {len(blob)} bytes are not a header and records")
+            raise DumpFormatError(f"{self.name}: {len(blob)} bytes are not a header and records")
         header = Header.from_bytes(blob[:size])
         if header.max_tid > (len(blob) - size) // RECORD_BYTES:
-            raise FormatError(self.name, size + RECORD_BYTES * header.max_tid, len(blob))
+            raise DumpFormatError(self.name, size + RECORD_BYTES * header.max_tid, len(blob))
         return Decoded(_parts(blob, header, chip))
 
 

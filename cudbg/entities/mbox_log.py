@@ -9,15 +9,15 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.firmware import Op
 from vmcoredd.chip.layout import LittleStruct, i16, sizeof, u32, u64
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.hw.io import Io
 
-_ENTRIES = 256  # T4_OS_LOG_MBOX_CMDS
+_RECORDS = 256  # T4_OS_LOG_MBOX_CMDS
 _WORDS = 8
 _HIGH = 32
 
 
-class Entry(LittleStruct):
+class MailboxRecord(LittleStruct):
     """struct cudbg_mbox_log: struct mbox_cmd, and its words once more as halves."""
 
     _fields_ = (
@@ -35,11 +35,13 @@ class Entry(LittleStruct):
 class MboxLog(Entity):
     """cudbg_collect_mbox_log(); memory only, and empty in a crash kernel, which is yet to talk."""
 
+    stage = Stage.DRIVER
+
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area = ctx.area(_ENTRIES * sizeof(Entry))
-        used = [entry for entry in ctx.device.mailbox_log if entry.timestamp][-_ENTRIES:]
+        area = ctx.area(_RECORDS * sizeof(MailboxRecord))
+        used = [entry for entry in ctx.device.mailbox_log if entry.timestamp][-_RECORDS:]
         for place, entry in enumerate(used):
-            record = Entry.from_buffer(area, place * sizeof(Entry))
+            record = MailboxRecord.from_buffer(area, place * sizeof(MailboxRecord))
             record.cmd = entry.words
             record.timestamp, record.seqno = entry.timestamp, entry.seqno
             record.access, record.execute = entry.access, entry.execute
@@ -47,13 +49,15 @@ class MboxLog(Entity):
             record.lo = [word & 0xFFFFFFFF for word in entry.words]
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        entries = (Entry * _ENTRIES).from_buffer_copy(self.need(blob, _ENTRIES * sizeof(Entry)))
+        entries = (MailboxRecord * _RECORDS).from_buffer_copy(
+            self.need(blob, _RECORDS * sizeof(MailboxRecord))
+        )
         columns = [Column("seqno", "d"), Column("time", "d"), Column("command")]
         columns += [Column("access ms", "d"), Column("execute ms", "d"), Column("words")]
         return Decoded([Table("mailbox commands", columns, list(_rows(entries)))])
 
 
-def _rows(entries: ctypes.Array[Entry]) -> Iterator[list[Value]]:
+def _rows(entries: ctypes.Array[MailboxRecord]) -> Iterator[list[Value]]:
     for entry in entries:
         if not entry.timestamp:
             continue

@@ -9,7 +9,7 @@ from vmcoredd.chip.layout import LittleStruct, sizeof
 from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import FormatError, Status
+from vmcoredd.cudbg.errors import DumpFormatError, Status
 from vmcoredd.cudbg.meminfo import Extent, Meminfo, read_meminfo
 from vmcoredd.cudbg.versioned import VersionHeader
 from vmcoredd.hw.io import Io
@@ -40,16 +40,16 @@ class MeminfoEntity(Entity):
 
 
 def meminfo_of(blob: Bytes) -> Meminfo:
-    """The memory map that MEMINFO's bytes are; FormatError if they are none."""
+    """The memory map that MEMINFO's bytes are; DumpFormatError if they are none."""
     if len(blob) != sizeof(Layout):
-        raise FormatError("MEMINFO", sizeof(Layout), len(blob))
+        raise DumpFormatError("MEMINFO", sizeof(Layout), len(blob))
     layout = Layout.from_bytes(blob[0 : sizeof(Layout)])
     layout.version.check("MEMINFO", _REVISION, sizeof(Meminfo))
     info: Meminfo = layout.info
     if info.avail_c > len(info.avail) or info.mem_c > len(info.mem):
-        raise FormatError(f"MEMINFO: {info.avail_c} memories, {info.mem_c} regions")
+        raise DumpFormatError(f"MEMINFO: {info.avail_c} memories, {info.mem_c} regions")
     if any(extent.idx >= len(MEMINFO_NAMES) for extent in info.avail[: info.avail_c]):
-        raise FormatError("MEMINFO: a memory without a name")
+        raise DumpFormatError("MEMINFO: a memory without a name")
     return info
 
 

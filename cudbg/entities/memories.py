@@ -9,11 +9,10 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.memory import REGIONS, MemoryId
 from vmcoredd.cudbg.container import PIECE_BYTES
-from vmcoredd.cudbg.decoded import Bytes, Decoded, Region
-from vmcoredd.cudbg.decoded import Memory as MemoryPart
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Hexdump, Section
 from vmcoredd.cudbg.entities.meminfo import meminfo_of
-from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import FormatError, Status
+from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
+from vmcoredd.cudbg.errors import DumpFormatError, Status
 from vmcoredd.cudbg.meminfo import Extent, Meminfo, read_meminfo
 from vmcoredd.cudbg.regions import Span, memory_of, span_of
 from vmcoredd.hw.io import Io
@@ -33,6 +32,7 @@ class AdapterMemory(Entity):
     Packet data are left out: pieces wholly within a payload region are not read and stay zero.
     """
 
+    stage = Stage.MEMORIES
     memory: MemoryId
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
@@ -73,31 +73,31 @@ class AdapterMemory(Entity):
     explained_by = "MEMINFO"
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        return Decoded([MemoryPart(self.name, [Region(self.name, 0, len(blob))], blob)])
+        return Decoded([Hexdump(self.name, [Section(self.name, 0, len(blob))], blob)])
 
     def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
         try:
             info = meminfo_of(explanation)
             extent = memory_of(info, chip, self.memory)
-        except (FormatError, Status):
+        except (DumpFormatError, Status):
             return self.decode(blob, chip)
-        whole = Region(self.name, 0, len(blob))
+        whole = Section(self.name, 0, len(blob))
         named = sorted(_regions(info, extent, len(blob)), key=lambda region: region.start)
-        return Decoded([MemoryPart(self.name, [whole, *named], blob)])
+        return Decoded([Hexdump(self.name, [whole, *named], blob)])
 
 
-def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Region]:
+def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Section]:
     """The parts of a memory that have names."""
     for region in REGIONS:
         span = span_of(info, extent, region.name)
         if span and span.start < size:
-            yield Region(region.name, span.start, min(span.end + 1, size))
+            yield Section(region.name, span.start, min(span.end + 1, size))
     for name, first, last in (
         ("processor RAM", info.up_ram_lo, info.up_ram_hi),
         ("processor external memory", info.up_extmem2_lo, info.up_extmem2_hi),
     ):
         if extent.base <= first <= last < extent.base + size:
-            yield Region(name, first - extent.base, last + 1 - extent.base)
+            yield Section(name, first - extent.base, last + 1 - extent.base)
 
 
 class _Reader:

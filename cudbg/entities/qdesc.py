@@ -13,8 +13,8 @@ from vmcoredd.chip.layout import LittleStruct, sizeof, u32
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.container import DUMP_BYTES, PIECE_BYTES
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import FormatError, Status
+from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
+from vmcoredd.cudbg.errors import DumpFormatError, Status
 from vmcoredd.cudbg.versioned import VersionHeader
 from vmcoredd.hw.io import Io
 
@@ -83,6 +83,8 @@ class Qdesc(Entity):
     piece at hand exists, so that cannot happen.
     """
 
+    stage = Stage.DRIVER
+
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         head = Header(qdesc_entry_size=sizeof(Queue))
         head.version.set(_REVISION, sizeof(Header) - sizeof(VersionHeader))
@@ -96,11 +98,11 @@ class Qdesc(Entity):
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         if len(blob) < sizeof(Header):
-            raise FormatError(self.name, sizeof(Header), len(blob))
+            raise DumpFormatError(self.name, sizeof(Header), len(blob))
         head = Header.from_bytes(blob[: sizeof(Header)])
         head.version.check(self.name, _REVISION, sizeof(Header) - sizeof(VersionHeader))
         if head.qdesc_entry_size < sizeof(Queue):
-            raise FormatError(
+            raise DumpFormatError(
                 f"{self.name}: header of a queue", sizeof(Queue), head.qdesc_entry_size
             )
         list(_queues(self.name, blob, head))
@@ -114,10 +116,12 @@ def _queues(name: str, blob: Bytes, head: Header) -> Iterator[list[Value]]:
     for _ in range(head.num_queues):
         end = at + head.qdesc_entry_size
         if end > len(blob):
-            raise FormatError(f"{name}: queue at {at:#x}", head.qdesc_entry_size, len(blob) - at)
+            raise DumpFormatError(
+                f"{name}: queue at {at:#x}", head.qdesc_entry_size, len(blob) - at
+            )
         queue = Queue.from_bytes(blob[at:end])
         if end + queue.data_size > len(blob):
-            raise FormatError(f"{name}: queue at {at:#x}", queue.data_size, len(blob) - end)
+            raise DumpFormatError(f"{name}: queue at {at:#x}", queue.data_size, len(blob) - end)
         kind = _TYPES[queue.qtype] if queue.qtype < len(_TYPES) else f"type {queue.qtype}"
         shape: list[Value] = [queue.num_desc, queue.desc_size, queue.data_size]
         yield [at, queue.qid, kind, *shape]

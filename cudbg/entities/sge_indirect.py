@@ -8,7 +8,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.ireg import Record, records
 from vmcoredd.hw.indirect import indexed_read
 from vmcoredd.hw.io import Each, Io, Read, Write
@@ -70,7 +70,7 @@ class SgeIndirect(Entity):
         if not chip.sge.qbase_functions or not layout.qbase.reg_addr:
             return Decoded(tables)
         if layout.qbase.vfcount > _VFS:
-            raise FormatError(f"{self.name}: {layout.qbase.vfcount} virtual functions")
+            raise DumpFormatError(f"{self.name}: {layout.qbase.vfcount} virtual functions")
         columns = [Column("function"), *(Column(name, "d") for name in _BASE_COLUMNS)]
         rows = Lazy(lambda: _bases(chip, layout.qbase))
         return Decoded([*tables, Table("queue bases", columns, rows)])

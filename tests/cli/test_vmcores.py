@@ -13,6 +13,7 @@ from cliruns import Run, command, one_line, spawned
 
 from vmcoredd import cudbg, vmcore
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cudbg.entity import entities
 
 NOTE_AT = 0x1000
 """Where the first note begins: behind the ELF header's page."""
@@ -109,7 +110,7 @@ def test_a_dump_is_listed_entity_by_entity(vmcoredd: Run, made: Path) -> None:
     result = vmcoredd("show", made)
     rows = [line.split() for line in result.out.splitlines() if line.strip()[:1].isdigit()]
     assert result.code == Exit.OK
-    assert [row[1] for row in rows] == list(cudbg.ORDER.values())
+    assert [row[1] for row in rows] == list(entities())
     assert sum(row[-1] == "good" for row in rows) == 50
 
 
@@ -132,8 +133,8 @@ def test_several_entities_are_shown_in_the_order_asked_for(vmcoredd: Run, made: 
 def test_everything_can_be_shown_at_once(made: Path) -> None:
     done = spawned("show", made, "--entity", "all")
     assert done.returncode == Exit.OK
-    for number, name in cudbg.ORDER.items():
-        assert f"{name} (entity {number})\n" in done.stdout
+    for entity in entities().values():
+        assert f"{entity.name} (entity {entity.number})\n" in done.stdout
     assert "not in the dump: -29: system error, sys_err -24" in done.stdout
 
 

@@ -7,11 +7,11 @@ from ramcard import RamCard
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T6
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.hw.io import Counts
 
-UNIT = units()[5]
+ENTITY = entities()["CIM_QCFG"]
 
 
 def collected(card: RamCard) -> tuple[cudbg.Collected, bytes]:
@@ -49,5 +49,5 @@ def test_cim_qcfg_leaves_the_port_alone_when_it_is_busy() -> None:
 
 
 def test_cim_qcfg_refuses_a_short_blob() -> None:
-    with pytest.raises(FormatError, match="CIM_QCFG: need 360 bytes, have 359"):
-        UNIT.decode(bytes(359), T6)
+    with pytest.raises(DumpFormatError, match="CIM_QCFG: need 360 bytes, have 359"):
+        ENTITY.decode(bytes(359), T6)

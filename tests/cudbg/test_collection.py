@@ -20,14 +20,15 @@ from ramcard import RamCard
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg import collection as loop
-from vmcoredd.cudbg import sinks, status
+from vmcoredd.cudbg import dump_writer, status
 from vmcoredd.cudbg.container import HEADERS_BYTES, PIECE_BYTES
-from vmcoredd.cudbg.entity import Context, Entity
+from vmcoredd.cudbg.entity import Context, Entity, entities
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import Io
 
 DEVICE = cudbg.Device(T6, 0)
+NUMBERS = {name: entity.number for name, entity in entities().items()}
 ENTITY_HEADER = struct.Struct("<IIIiIIBB2sI20s")
 Collect = Callable[[Context], None]
 
@@ -45,10 +46,11 @@ class Made(Entity):
 def make(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Collect]], None]:
     """Puts entities in the place of the real ones."""
 
-    def put(entities: dict[str, Collect]) -> None:
-        numbers = {cudbg.NUMBERS[name]: name for name in entities}
-        units = {n: Made(n, name, {"do": entities[name]}) for n, name in numbers.items()}
-        monkeypatch.setattr(loop, "units", lambda: units)
+    def put(collectors: dict[str, Collect]) -> None:
+        made = entities() | {name: Entity(number, name, {}) for name, number in NUMBERS.items()}
+        for name, do in collectors.items():
+            made[name] = Made(NUMBERS[name], name, {"do": do})
+        monkeypatch.setattr(loop, "known_entities", lambda: made)
 
     return put
 
@@ -87,9 +89,9 @@ def dump(
 
 def header(buffer: bytearray, name: str) -> tuple[Any, ...]:
     """start, size, hdr_flags, sys_warn, sys_err, num_pad of an entity."""
-    at = 56 + 52 * (cudbg.NUMBERS[name] - 1)
+    at = 56 + 52 * (NUMBERS[name] - 1)
     fields = ENTITY_HEADER.unpack_from(buffer, at)
-    assert fields[0] == cudbg.NUMBERS[name]
+    assert fields[0] == NUMBERS[name]
     return fields[1:7]
 
 
@@ -139,10 +141,10 @@ def test_collect_tries_all_52_and_leaves_other_headers_zero(make: Any) -> None:
     report, buffer = dump()
     assert len(report.entities) == 52
     numbers = {struct.unpack_from("<I", buffer, 56 + 52 * i)[0] for i in range(72)}
-    assert numbers == {0, *cudbg.ORDER}
+    assert numbers == {0, *NUMBERS.values()}
 
 
-def test_collect_marks_entities_without_a_unit_as_not_implemented(make: Any) -> None:
+def test_collect_marks_entities_without_a_collector_as_not_implemented(make: Any) -> None:
     make({})
     _, buffer = dump()
     assert header(buffer, "EDC0") == (3800, 0, -28, 0, 0, 0)
@@ -269,13 +271,13 @@ def test_collect_keeps_what_it_has_when_the_device_dies(make: Any) -> None:
     report, buffer = dump()
     assert header(buffer, "MBOX_LOG")[:3] == (3800, 8, 0)
     assert header(buffer, "DEV_LOG") == (3808, 0, -5, 0, 0, 0)
-    assert {header(buffer, name)[2] for name in list(cudbg.NUMBERS)[2:]} == {-5}
+    assert {header(buffer, name)[2] for name in list(NUMBERS)[2:]} == {-5}
     assert "0x30d8" in report.dead
 
 
 def test_collect_does_not_wait_for_compression(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     next_one_began = threading.Event()
-    deflate = sinks.deflated
+    deflate = dump_writer.deflated
 
     def waiting(piece: memoryview) -> bytes:
         assert next_one_began.wait(10)
@@ -285,7 +287,7 @@ def test_collect_does_not_wait_for_compression(make: Any, monkeypatch: pytest.Mo
         ctx.area(4)
         next_one_began.set()
 
-    monkeypatch.setattr(sinks, "deflated", waiting)
+    monkeypatch.setattr(dump_writer, "deflated", waiting)
     make({"MBOX_LOG": filled(1000), "DEV_LOG": second})
     report, _ = dump(compress="zlib", entities=["MBOX_LOG", "DEV_LOG"])
     assert len(report.good) == 2
@@ -297,7 +299,7 @@ def test_collect_raises_a_mistake_in_the_compressing_thread(
     def broken(piece: memoryview) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sinks, "deflated", broken)
+    monkeypatch.setattr(dump_writer, "deflated", broken)
     make({"MBOX_LOG": filled(1000)})
     with pytest.raises(ZeroDivisionError):
         dump(compress="zlib")
@@ -412,7 +414,7 @@ def one_after_the_other(sizes: list[list[int]], limit: int) -> bytes:
 def test_collect_fills_the_last_bytes_as_if_compression_were_waited_for(
     sizes: list[list[int]], room: int
 ) -> None:
-    names = list(cudbg.NUMBERS)[: len(sizes)]
+    names = list(NUMBERS)[: len(sizes)]
     room &= ~3  # as the kernel's own limit: else the last padding would reach beyond it
 
     def taking(number: int, areas: list[int]) -> Collect:
@@ -423,10 +425,9 @@ def test_collect_fills_the_last_bytes_as_if_compression_were_waited_for(
         return do
 
     made = {
-        cudbg.NUMBERS[name]: Made(cudbg.NUMBERS[name], name, {"do": taking(i, sizes[i])})
-        for i, name in enumerate(names)
+        name: Made(NUMBERS[name], name, {"do": taking(i, sizes[i])}) for i, name in enumerate(names)
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "units", lambda: made)
+        patch.setattr(loop, "known_entities", lambda: made)
         _, buffer = dump(size=HEADERS_BYTES + room, compress="zlib", entities=names)
     assert bytes(buffer[HEADERS_BYTES:]) == one_after_the_other(sizes, HEADERS_BYTES + room)

@@ -11,8 +11,8 @@ from carddump import CARDS, collected, walk
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg import status
-from vmcoredd.cudbg.entity import Entity, units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import Entity, entities
+from vmcoredd.cudbg.errors import DumpFormatError
 
 FACTS = {
     "MBOX_LOG": ((36864, 0), (36864, 0)),
@@ -82,30 +82,26 @@ FAILED = {
 }
 """By design: the chip or the card has none."""
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
-UNITS = {unit.name: unit for unit in units().values()}
+ENTITIES = entities()
 
 
 SIZED = [
     (chip, name)
     for name in FACTS
-    for chip in UNITS[name].chips or CARDS
+    for chip in ENTITIES[name].chips or CARDS
     if name not in (*MEMORIES, "QDESC")
 ]
 """What has a size that says whether it is whole."""
 
 
-def decoded(unit: Entity, blob: bytes, chip: Chip) -> int:
+def decoded(entity: Entity, blob: bytes, chip: Chip) -> int:
     """Walks all that a blob says; the number of parts."""
-    return len(list(walk(unit.decode(blob, chip))))
+    return len(list(walk(entity.decode(blob, chip))))
 
 
 def test_the_52_entities_are_listed_in_the_kernels_order() -> None:
-    assert list(cudbg.ORDER.values()) == list(FACTS)
+    assert list(ENTITIES) == list(FACTS)
     assert len(FACTS) == 52
-
-
-def test_every_entity_has_a_unit_and_no_unit_is_left_over() -> None:
-    assert units().keys() == cudbg.ORDER.keys()
 
 
 @CHIPS
@@ -167,15 +163,15 @@ def test_everything_in_a_dump_is_decoded(chip: Chip, name: str) -> None:
 def test_a_decoder_refuses_a_blob_that_is_too_short_or_too_long(chip: Chip, name: str) -> None:
     blob = collected(chip).dump.raw(name)
     for wrong in (blob[:-1], blob + b"\0", blob[:1], b""):
-        with pytest.raises(FormatError, match=f"^{name}"):
-            decoded(UNITS[name], wrong, chip)
+        with pytest.raises(DumpFormatError, match=f"^{name}"):
+            decoded(ENTITIES[name], wrong, chip)
 
 
 @pytest.mark.parametrize("name", ["MA_INDIRECT", "HMA_INDIRECT"])
 def test_an_entity_that_a_chip_lacks_is_not_decoded_for_it(name: str) -> None:
     data = bytearray(collected(T6).data)
     data[CHIP_VERSION] = 0x50
-    with pytest.raises(FormatError, match=f"{name}: a T5 has none"):
+    with pytest.raises(DumpFormatError, match=f"{name}: a T5 has none"):
         cudbg.Dump(data).decode(name)
 
 
@@ -183,7 +179,7 @@ def test_an_entity_that_a_chip_lacks_is_not_decoded_for_it(name: str) -> None:
 @pytest.mark.parametrize("name", MEMORIES)
 @pytest.mark.parametrize("size", [0, 1, 65536])
 def test_a_memory_is_shown_whatever_its_size(chip: Chip, name: str, size: int) -> None:
-    (memory,) = UNITS[name].decode(bytes(size), chip)
+    (memory,) = ENTITIES[name].decode(bytes(size), chip)
     assert len(memory.data) == size
 
 
@@ -191,11 +187,11 @@ def test_a_memory_is_shown_whatever_its_size(chip: Chip, name: str, size: int) -
 @pytest.mark.parametrize("size", [16, 17, 65536])
 def test_queue_descriptors_end_where_the_dump_was_full(chip: Chip, size: int) -> None:
     blob = collected(chip).dump.blob("QDESC")[:size]
-    assert decoded(UNITS["QDESC"], bytes(blob), chip) == 2
+    assert decoded(ENTITIES["QDESC"], bytes(blob), chip) == 2
 
 
 @CHIPS
 @pytest.mark.parametrize("size", [0, 15])
 def test_queue_descriptors_without_their_header_are_refused(chip: Chip, size: int) -> None:
-    with pytest.raises(FormatError, match=f"QDESC: need 16 bytes, have {size}"):
-        decoded(UNITS["QDESC"], bytes(size), chip)
+    with pytest.raises(DumpFormatError, match=f"QDESC: need 16 bytes, have {size}"):
+        decoded(ENTITIES["QDESC"], bytes(size), chip)

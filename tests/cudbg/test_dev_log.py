@@ -14,11 +14,11 @@ from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.devlog import DevlogEntry, Facility, Level
 from vmcoredd.chip.firmware import Devlog, FwCommand
 from vmcoredd.cudbg.entities.dev_log import formatted
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.hw.errors import DeviceError
 
-UNIT = units()[2]
+ENTITY = entities()["DEV_LOG"]
 POINTER, WINDOW_BASE, WINDOW_OFFSET, EDC0_BAR = 0x30D8, 0x3068, 0x306C, 0x77C0
 WINDOW = 0x1B800
 SIZE = 32 * 1024
@@ -107,7 +107,7 @@ def record(seqno: int, text: bytes = b"", *params: int, timestamp: int = 5) -> b
 
 def test_dev_log_is_told_from_the_oldest_record_on() -> None:
     log = record(8, b"second %d\n", 2) + record(9, timestamp=0) + record(7, b"first")
-    told = rows(UNIT.decode(log, T6))
+    told = rows(ENTITY.decode(log, T6))
     assert [(row["seqno"], row["message"]) for row in told] == [(7, "first"), (8, "second 2")]
     assert (told[0]["facility"], told[0]["level"], told[0]["time"]) == ("PORT", "ERR", 5)
 
@@ -131,8 +131,8 @@ def test_dev_log_formats_as_the_firmware_would(
 
 
 def test_dev_log_refuses_a_part_of_a_record() -> None:
-    with pytest.raises(FormatError, match="257"):
-        UNIT.decode(bytes(257), T6)
+    with pytest.raises(DumpFormatError, match="257"):
+        ENTITY.decode(bytes(257), T6)
 
 
 @pytest.mark.parametrize("template", [b"%999999999d", b"%99999999999999999999d"])

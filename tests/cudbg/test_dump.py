@@ -14,7 +14,8 @@ from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6
 from vmcoredd.cudbg.blob import Blob
 from vmcoredd.cudbg.container import PIECE_BYTES
-from vmcoredd.cudbg.errors import CudbgError, FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
 
 NAMES = ["MBOX_LOG", "CIM_QCFG", "PATH_MTU", "CCTRL"]
 HEADERS = 3800
@@ -41,7 +42,7 @@ def with_word(data: bytes, offset: int, value: int) -> bytes:
 
 def entity_at(name: str) -> int:
     """Where the header of an entity stands."""
-    return 56 + 52 * (cudbg.NUMBERS[name] - 1)
+    return 56 + 52 * (entities()[name].number - 1)
 
 
 def test_dump_lists_what_was_collected_in_the_kernels_order() -> None:
@@ -91,28 +92,28 @@ def test_dump_says_why_an_entity_is_missing() -> None:
     ],
 )
 def test_dump_refuses_what_does_not_begin_as_one(damaged: bytes, what: str) -> None:
-    with pytest.raises(FormatError, match=what):
+    with pytest.raises(DumpFormatError, match=what):
         cudbg.Dump(damaged)
 
 
 def test_dump_refuses_an_unknown_chip_and_an_unknown_compression() -> None:
     strange = cudbg.Dump(with_word(DUMP, 20, 0x51400048))
-    with pytest.raises(FormatError, match="chip 0x40"):
+    with pytest.raises(DumpFormatError, match="chip 0x40"):
         _ = strange.chip
-    with pytest.raises(FormatError, match="compression 5"):
+    with pytest.raises(DumpFormatError, match="compression 5"):
         strange.raw("MBOX_LOG")
 
 
 def test_dump_refuses_data_beyond_its_end() -> None:
     beyond = with_word(DUMP, entity_at("MBOX_LOG") + 4, 0x7FFFFFFF)
-    with pytest.raises(FormatError, match="MBOX_LOG: need"):
+    with pytest.raises(DumpFormatError, match="MBOX_LOG: need"):
         cudbg.Dump(beyond).raw("MBOX_LOG")
 
 
 def test_dump_takes_a_truncated_file_as_far_as_it_goes() -> None:
     dump = cudbg.Dump(DUMP[: HEADERS + 600])
     assert dump.raw("MBOX_LOG") == bytes(36864)
-    with pytest.raises(FormatError):
+    with pytest.raises(DumpFormatError):
         dump.raw("CIM_QCFG")
 
 
@@ -133,7 +134,7 @@ def test_dump_lists_the_entities_whose_headers_are_there() -> None:
     ],
 )
 def test_dump_trusts_nothing_in_a_pieces_header(offset: int, value: int, what: str) -> None:
-    with pytest.raises(FormatError, match=what):
+    with pytest.raises(DumpFormatError, match=what):
         cudbg.Dump(with_word(DUMP, HEADERS + offset, value)).raw("MBOX_LOG")
 
 
@@ -149,7 +150,7 @@ def test_blob_inflates_only_what_is_asked_for() -> None:
 
 def packed(raw: bytes) -> Iterator[bytes]:
     """Pieces with their headers."""
-    from vmcoredd.cudbg.placing import deflated
+    from vmcoredd.cudbg.dump_writer import deflated
 
     for at in range(0, len(raw), PIECE_BYTES):
         piece = raw[at : at + PIECE_BYTES]

@@ -7,11 +7,12 @@ from functools import cache
 import pytest
 from carddump import CARDS, CardDump, collect
 
-from vmcoredd import cudbg, emu
+from vmcoredd import emu
 from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.context import ContextType, fields
 from vmcoredd.cudbg.entities.dump_context import Record
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.emu.silicon.sge_contexts import QUEUES, Contexts
 from vmcoredd.hw.io import Counts
 
@@ -168,6 +169,6 @@ def test_every_field_of_a_context_is_shown(chip: Chip) -> None:
 
 
 def test_half_a_record_is_refused() -> None:
-    unit = cudbg.entity.units()[56]
-    with pytest.raises(FormatError, match="31 bytes are not records of 32"):
-        unit.decode(bytes(31), T6)
+    entity = entities()["DUMP_CONTEXT"]
+    with pytest.raises(DumpFormatError, match="31 bytes are not records of 32"):
+        entity.decode(bytes(31), T6)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from vmcoredd import emu
 from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.le import RESPONSE_WORDS
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.le_table import Header, Record
 from vmcoredd.emu.scenario.tids import Connection
 from vmcoredd.emu.silicon.le import DebugPort
 
-UNIT = units()[59]
+ENTITY = entities()["LE_TCAM"]
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
 HASHING = pytest.mark.parametrize("hashing", [False, True], ids=["tcam only", "hash table"])
 PER_TID = 38
@@ -251,5 +251,5 @@ def test_entries_read_ahead_are_those_read_one_at_a_time(
 def test_a_table_that_claims_more_tids_than_it_has_is_refused() -> None:
     header = Header(max_tid=3)
     blob = bytes(header) + bytes(2 * 84)
-    with pytest.raises(FormatError, match="LE_TCAM: need 276 bytes, have 192"):
-        UNIT.decode(blob, T6)
+    with pytest.raises(DumpFormatError, match="LE_TCAM: need 276 bytes, have 192"):
+        ENTITY.decode(blob, T6)

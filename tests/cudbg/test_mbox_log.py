@@ -11,11 +11,11 @@ from ramdump import dumped
 
 from vmcoredd.chip import T6
 from vmcoredd.chip.firmware import Op
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.hw.device import MailboxEntry
 
-UNIT = units()[66]
+ENTITY = entities()["MBOX_LOG"]
 HELLO = MailboxEntry((Op.HELLO << 56 | 5, 2, 3, 4, 5, 6, 7, 8), 1000, 7, access=-2, execute=12)
 
 
@@ -42,7 +42,7 @@ def test_mbox_log_leaves_unused_entries_out_and_keeps_the_last_256() -> None:
 
 def test_mbox_log_decodes_the_commands_that_there_are() -> None:
     _, blob = dumped(RamCard(16), T6, "MBOX_LOG", mailbox_log=[HELLO])
-    (row,) = rows(UNIT.decode(blob, T6))
+    (row,) = rows(ENTITY.decode(blob, T6))
     assert (row["seqno"], row["command"], row["access ms"], row["execute ms"]) == (
         7,
         "HELLO",
@@ -53,5 +53,5 @@ def test_mbox_log_decodes_the_commands_that_there_are() -> None:
 
 @pytest.mark.parametrize("size", [36863, 36865])
 def test_mbox_log_refuses_another_size(size: int) -> None:
-    with pytest.raises(FormatError, match="MBOX_LOG: need 36864"):
-        UNIT.decode(bytes(size), T6)
+    with pytest.raises(DumpFormatError, match="MBOX_LOG: need 36864"):
+        ENTITY.decode(bytes(size), T6)

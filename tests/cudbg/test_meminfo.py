@@ -10,10 +10,10 @@ from ramcard import RamCard
 from ramdump import codes, dumped
 
 from vmcoredd.chip import T5, T6, Chip
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 
-UNIT = units()[44]
+ENTITY = entities()["MEMINFO"]
 MIB = 1 << 20
 
 
@@ -27,7 +27,7 @@ def card(chip: Chip, **words: int) -> RamCard:
 def decoded(made: RamCard, chip: Chip, title: str) -> list[dict[str, Any]]:
     entity, blob = dumped(made, chip, "MEMINFO")
     assert entity.good
-    return rows(UNIT.decode(blob, chip), title)
+    return rows(ENTITY.decode(blob, chip), title)
 
 
 def test_meminfo_lists_memories_by_address_in_mib() -> None:
@@ -98,14 +98,14 @@ def test_meminfo_hash_region_is_there_only_where_hashing_is_on() -> None:
     on = card(T6, **words, LE_DB_CONFIG=1 << 20, LE_DB_HASH_TBL_BASE_ADDR=0x3000)
     entity, blob = dumped(on, T6, "MEMINFO")
     assert entity.counts.total == 1 + 1 + 16 + 2 + 18 + 2 + 16 + 6
-    assert {r["region"]: r["from"] for r in rows(UNIT.decode(blob, T6), "regions")}[
+    assert {r["region"]: r["from"] for r in rows(ENTITY.decode(blob, T6), "regions")}[
         "LE hash"
     ] == 0x3000
 
 
 @pytest.mark.parametrize("chip", [T5, T6])
 def test_meminfo_refuses_another_size_or_signature(chip: Chip) -> None:
-    with pytest.raises(FormatError, match="MEMINFO: need 560 bytes, have 559"):
-        UNIT.decode(bytes(559), chip)
-    with pytest.raises(FormatError, match="signature"):
-        UNIT.decode(bytes(560), chip)
+    with pytest.raises(DumpFormatError, match="MEMINFO: need 560 bytes, have 559"):
+        ENTITY.decode(bytes(559), chip)
+    with pytest.raises(DumpFormatError, match="signature"):
+        ENTITY.decode(bytes(560), chip)

@@ -11,7 +11,7 @@ from ramdump import codes
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.container import PIECE_BYTES
-from vmcoredd.cudbg.decoded import Memory
+from vmcoredd.cudbg.decoded import Hexdump
 
 WINDOW_BASE, WINDOW_OFFSET, WINDOW = 0x3068, 0x306C, 0x1B800
 MIB = 1 << 20
@@ -146,6 +146,6 @@ def test_memory_is_many_pieces_in_flight_but_few_waits() -> None:
 
 def test_memory_decodes_to_its_extent_and_its_bytes() -> None:
     _, dump = dumped(Card(T6), T6, "EDC0")
-    memory = next(part for part in dump.decode("EDC0") if isinstance(part, Memory))
+    memory = next(part for part in dump.decode("EDC0") if isinstance(part, Hexdump))
     assert len(memory.data) == MIB
     assert bytes(memory.data[8:16]) == (8).to_bytes(8, "little")

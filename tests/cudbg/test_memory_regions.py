@@ -6,18 +6,18 @@ import pytest
 from carddump import CARDS, CardDump, collect, collected, small
 
 from vmcoredd.chip import T6, Chip
-from vmcoredd.cudbg.decoded import Memory
+from vmcoredd.cudbg.decoded import Hexdump
 from vmcoredd.cudbg.entities.meminfo import meminfo_of
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 
 MEMORIES_AT, REGIONS_AT = 8 + 0x174, 8 + 0x178
 """Where MEMINFO counts them."""
 
 
-def shown(made: CardDump, name: str) -> Memory:
+def shown(made: CardDump, name: str) -> Hexdump:
     (memory,) = made.dump.decode(name)
-    assert isinstance(memory, Memory)
+    assert isinstance(memory, Hexdump)
     return memory
 
 
@@ -56,7 +56,7 @@ def test_without_meminfo_a_memory_is_one_region() -> None:
 def test_a_map_that_lies_is_refused_and_the_memory_shown_without_it(at: int) -> None:
     blob = bytearray(collected(T6).dump.raw("MEMINFO"))
     blob[at] = 200
-    with pytest.raises(FormatError, match="MEMINFO: "):
+    with pytest.raises(DumpFormatError, match="MEMINFO: "):
         meminfo_of(bytes(blob))
-    (memory,) = units()[18].decode_with(bytes(4096), bytes(blob), T6)
+    (memory,) = entities()["EDC0"].decode_with(bytes(4096), bytes(blob), T6)
     assert [region.name for region in memory.regions] == ["EDC0"]

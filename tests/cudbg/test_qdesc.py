@@ -10,10 +10,10 @@ from carddump import collect, collected
 
 from vmcoredd import emu
 from vmcoredd.chip import T6
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 
-UNIT = units()[70]
+ENTITY = entities()["QDESC"]
 HEAD = struct.Struct("<IHHII")
 QUEUE = struct.Struct("<5I")
 SIGNATURE = 0xCCEDB001
@@ -60,7 +60,7 @@ def test_compressing_it_never_holds_all_of_it() -> None:
 
 
 def test_queues_are_shown_with_their_types() -> None:
-    table = list(UNIT.decode(blob((1, 64, 64, 4), (23, 65, 8, 16), (99, 1, 8, 1)), T6))[1]
+    table = list(ENTITY.decode(blob((1, 64, 64, 4), (23, 65, 8, 16), (99, 1, 8, 1)), T6))[1]
     assert [list(row) for row in table.rows] == [
         [16, 64, "NIC tx", 4, 64, 256],
         [292, 65, "Ethernet offload free list", 16, 8, 128],
@@ -70,15 +70,15 @@ def test_queues_are_shown_with_their_types() -> None:
 
 @pytest.mark.parametrize("end", [17, 35, 100])
 def test_queues_that_end_too_early_are_refused(end: int) -> None:
-    with pytest.raises(FormatError, match="QDESC: queue at 0x10: need"):
-        UNIT.decode(blob((1, 64, 64, 4))[:end], T6)
+    with pytest.raises(DumpFormatError, match="QDESC: queue at 0x10: need"):
+        ENTITY.decode(blob((1, 64, 64, 4))[:end], T6)
 
 
 def test_a_header_of_a_queue_that_is_too_small_is_refused() -> None:
-    with pytest.raises(FormatError, match="QDESC: header of a queue: need 20 bytes, have 0"):
-        UNIT.decode(blob(entry_size=0), T6)
+    with pytest.raises(DumpFormatError, match="QDESC: header of a queue: need 20 bytes, have 0"):
+        ENTITY.decode(blob(entry_size=0), T6)
 
 
 def test_another_signature_is_refused() -> None:
-    with pytest.raises(FormatError, match="QDESC: signature 0x0"):
-        UNIT.decode(bytes(16), T6)
+    with pytest.raises(DumpFormatError, match="QDESC: signature 0x0"):
+        ENTITY.decode(bytes(16), T6)

@@ -10,11 +10,11 @@ from carddump import CARDS, CardDump, collect
 
 from vmcoredd import emu
 from vmcoredd.chip import T6, Chip
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
-UNIT = units()[54]
+ENTITY = entities()["TID_INFO"]
 FLAGS, CONFIG, IPV4, IPV6 = 0x40, 0x44, 0x48, 0x4C
 
 
@@ -61,5 +61,5 @@ def test_the_configuration_is_shown_bit_by_bit(chip: Chip) -> None:
 
 def test_another_revision_is_refused() -> None:
     blob = bytes.fromhex("01b0edcc 0200 9400") + bytes(148)
-    with pytest.raises(FormatError, match="TID_INFO: revision 2, known is 1"):
-        UNIT.decode(blob, T6)
+    with pytest.raises(DumpFormatError, match="TID_INFO: revision 2, known is 1"):
+        ENTITY.decode(blob, T6)

@@ -9,8 +9,8 @@ from ramdump import dumped, writes
 
 from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.layout import u32s
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 
 FIRST, STRIDE, INSTANCES, READS = 0x8EC0, 0x10, 11, 512  # ULP_TX_LA_RDPTR_0
 STROBE, DEBUG, PM_RX_CFG = 0x8F70, 0x8F74, 0x8FC0
@@ -85,5 +85,5 @@ def test_instances_words_and_debug_words_are_shown(chip: Chip) -> None:
 def test_another_revision_is_refused() -> None:
     blob = bytearray(collected(T6).dump.raw("ULPTX_LA"))
     blob[4] = 2
-    with pytest.raises(FormatError, match="ULPTX_LA: revision 2, known is 1"):
-        units()[62].decode(bytes(blob), T6)
+    with pytest.raises(DumpFormatError, match="ULPTX_LA: revision 2, known is 1"):
+        entities()["ULPTX_LA"].decode(bytes(blob), T6)

@@ -11,10 +11,10 @@ from ramdump import codes, dumped
 
 from vmcoredd.chip import T6
 from vmcoredd.cudbg.decoded import Fields
-from vmcoredd.cudbg.entity import units
-from vmcoredd.cudbg.errors import FormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
 
-UNIT = units()[58]
+ENTITY = entities()["VPD_DATA"]
 CAP = 0xD0
 SF_DATA, SF_OP, SPARE2 = 0x193F8, 0x193FC, 0x5BFC
 VERSION_AT = 0x4C7
@@ -179,7 +179,7 @@ def test_vpd_data_refuses_a_version_that_is_no_number(digits: bytes) -> None:
 
 def test_vpd_data_decodes_to_the_cards_names() -> None:
     _, blob = dumped(Card(), T6, "VPD_DATA")
-    (part,) = UNIT.decode(blob, T6)
+    (part,) = ENTITY.decode(blob, T6)
     assert isinstance(part, Fields)
     values = {item.name: item.value for item in part.items}
     assert (values["model"], values["serial number"], values["firmware"]) == (
@@ -190,5 +190,5 @@ def test_vpd_data_decodes_to_the_cards_names() -> None:
 
 
 def test_vpd_data_refuses_another_size() -> None:
-    with pytest.raises(FormatError, match="VPD_DATA: need 88 bytes, have 87"):
-        UNIT.decode(bytes(87), T6)
+    with pytest.raises(DumpFormatError, match="VPD_DATA: need 88 bytes, have 87"):
+        ENTITY.decode(bytes(87), T6)

@@ -22,6 +22,7 @@ from tests.interop.kernel_driver.cards import emulated
 from tests.interop.kernel_driver.harness import Harness, RunError
 from tests.interop.kernel_driver.source import cache, kernel_source
 from vmcoredd import cudbg, emu
+from vmcoredd.cudbg.entity import entities
 from vmcoredd.driver.adapter import Adapter, Transport
 from vmcoredd.driver.errors import ProbeError
 from vmcoredd.driver.inproc import Inproc
@@ -107,8 +108,9 @@ class Both:
             kernel.probe()
             self.theirs = bytes(kernel.collect(compress=compress == "zlib"))
             counts = kernel.counts
+        names = {entity.number: entity.name for entity in entities().values()}
         self.their_counts = {
-            cudbg.ORDER[number]: (c.r32, c.w32, c.r64, c.w64)
+            names[number]: (c.r32, c.w32, c.r64, c.w64)
             for number, c in counts.items()
             if c.accesses
         }

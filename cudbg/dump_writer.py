@@ -1,0 +1,292 @@
+"""Bytes into the dump: where the next ones go, what fits, and what each entity's header says.
+
+The arithmetic is the kernel's (cudbg_common.c, cudbg_zlib.c, cxgb4_cudbg_collect_entity()).
+Only what the kernel writes is written: what a failed entity leaves behind stays until it is
+overwritten, also in the reserved words of a piece's header.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import NamedTuple, Protocol
+
+from vmcoredd.cudbg import status
+from vmcoredd.cudbg.container import (
+    COMPRESSION_NONE,
+    COMPRESSION_ZLIB,
+    DUMP_TYPE_MINI,
+    ENTITY_HEADER_BYTES,
+    HEADER_BYTES,
+    HEADERS_BYTES,
+    MAX_ENTITY,
+    PIECE_BYTES,
+    PIECE_HEADER_BYTES,
+    SIGNATURE,
+    VERSION,
+    ZLIB_PIECE_ID,
+    EntityHeader,
+    Header,
+    PieceHeader,
+    entity_header_offset,
+)
+from vmcoredd.cudbg.errors import Status
+
+_WINDOW_BITS = 12  # cudbg_zlib.h
+_MEMORY_LEVEL = 4
+_ZEROS = bytes(PIECE_BYTES)
+_COMPRESS_BUFFER = 4 << 20
+"""A collector may ask for no more at once, if its data are to be compressed
+(CUDBG_COMPRESS_BUFF_SIZE)."""
+_BACKLOG = 4 << 20
+"""Bytes that may wait for compression."""
+_THREADS_MOST = 8
+
+
+class DumpWriter:
+    """A dump under construction in `buffer`, of which `limit` bytes may be used."""
+
+    def __init__(self, buffer: memoryview, limit: int, chip_code: int, compress: bool) -> None:
+        self.buffer, self.limit = buffer, limit
+        self.offset = HEADERS_BYTES
+        kind = COMPRESSION_ZLIB if compress else COMPRESSION_NONE
+        self._header = Header.from_buffer(buffer[:HEADER_BYTES])
+        self._header.signature = SIGNATURE
+        self._header.hdr_len = HEADER_BYTES
+        self._header.major_ver, self._header.minor_ver = VERSION
+        self._header.max_entities = MAX_ENTITY
+        self._header.chip_ver = chip_code
+        self._header.types = DUMP_TYPE_MINI | kind << 4
+        self._header.data_len = HEADERS_BYTES
+        self._entity = EntityHeader()
+
+    def begin(self, number: int) -> None:
+        """The data of entity `number` begin here."""
+        at = entity_header_offset(number)
+        self._entity = EntityHeader.from_buffer(self.buffer[at : at + ENTITY_HEADER_BYTES])
+        self._entity.entity_type = number
+        self._entity.start_offset = self.offset
+
+    def end(self, code: int, sys_err: int, sys_warn: int) -> None:
+        """The entity is complete, or failed: then the next one begins where it began."""
+        entity = self._entity
+        if code:
+            self.offset = entity.start_offset
+        else:
+            entity.num_pad = -(self.offset - entity.start_offset) % 4
+            self.put(bytes(entity.num_pad))
+            entity.size = self.offset - entity.start_offset
+            self._header.data_len += entity.size
+        entity.hdr_flags = status.SYSTEM_ERROR if sys_err else code
+        entity.sys_err, entity.sys_warn = sys_err & 0xFFFFFFFF, sys_warn & 0xFFFFFFFF
+
+    def put(self, data: bytes) -> None:
+        """`data`, as far as there is room."""
+        end = min(self.offset + len(data), len(self.buffer))
+        self.buffer[self.offset : end] = data[: end - self.offset]
+        self.offset = end
+
+    def put_piece(self, size: int, stream: bytes) -> None:
+        """A piece of `size` bytes as its compressed `stream`; Status(-19) or (-29) when the dump is
+        full."""
+        end = self.offset + PIECE_HEADER_BYTES
+        if end > self.limit:
+            raise Status(status.NO_MEM)
+        header = PieceHeader.from_buffer(self.buffer[self.offset : end])
+        header.compress_id = ZLIB_PIECE_ID
+        self.offset = end
+        self.put(stream[: self.limit - end])
+        if len(stream) > self.limit - end:
+            raise Status(status.SYSTEM_ERROR)
+        header.compress_size, header.decompress_size = len(stream), size
+
+
+def pieces_of(size: int) -> list[tuple[int, int]]:
+    """Where the pieces of `size` bytes begin and end: each is compressed by itself."""
+    return [(at, min(at + PIECE_BYTES, size)) for at in range(0, size, PIECE_BYTES)]
+
+
+def deflated(piece: memoryview) -> bytes:
+    """One piece as a zlib stream, with the kernel's parameters."""
+    raw = bytes(piece)
+    return deflated_zeros(PIECE_BYTES) if raw == _ZEROS else _deflate(raw)
+
+
+def most_deflated(size: int) -> int:
+    """What `size` bytes can become at most, headers of their pieces included: zlib's own bound for
+    these parameters (deflateBound() where the defaults are not used), taken once per piece."""
+    pieces = -(-size // PIECE_BYTES)
+    return size + (size >> 3) + (size >> 6) + pieces * (PIECE_HEADER_BYTES + 24)
+
+
+@cache
+def deflated_zeros(size: int) -> bytes:
+    """So many zeros as a stream: most pieces of a young card's memory are zeros."""
+    return _deflate(bytes(size))
+
+
+def _deflate(piece: bytes) -> bytes:
+    packer = zlib.compressobj(
+        zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL
+    )
+    return packer.compress(piece) + packer.flush()
+
+
+class Sink(Protocol):
+    """Takes the entities one after the other, each in areas."""
+
+    def begin(self, number: int) -> None:
+        """The next entity."""
+
+    def fits(self, size: int) -> bool:
+        """Whether areas of `size` bytes in all are sure to be granted and written."""
+
+    def area(self, size: int) -> memoryview:
+        """The kernel's cudbg_get_buff(): Status(-19) if there is no room."""
+
+    def zeros(self, size: int) -> None:
+        """An area of zeros, granted and filled."""
+
+    def commit(self, area: memoryview) -> None:
+        """The area is filled: the kernel's cudbg_write_and_release_buff()."""
+
+    def end(self, code: int, sys_err: int, sys_warn: int) -> None:
+        """The entity is complete (code 0), or failed."""
+
+    def finish(self) -> None:
+        """Waits until everything is in its place."""
+
+
+class Direct:
+    """Uncompressed: areas are parts of the dump itself, with what happens to stand there."""
+
+    def __init__(self, writer: DumpWriter) -> None:
+        self._writer = writer
+        self._touched = self._granted = writer.offset  # what lies behind is as zero as it came
+        self.begin, self.end = writer.begin, writer.end
+
+    def fits(self, size: int) -> bool:
+        """As `Sink`."""
+        return self._writer.offset + size <= self._writer.limit
+
+    def area(self, size: int) -> memoryview:
+        """As `Sink`."""
+        if not self.fits(size):
+            raise Status(status.NO_MEM)
+        end = self._writer.offset + size
+        self._touched, self._granted = self._granted, max(self._granted, end)
+        return self._writer.buffer[self._writer.offset : end]
+
+    def zeros(self, size: int) -> None:
+        """As `Sink`."""
+        area = self.area(size)
+        touched = min(max(self._touched - self._writer.offset, 0), size)
+        area[:touched] = bytes(touched)
+        self.commit(area)
+
+    def commit(self, area: memoryview) -> None:
+        """As `Sink`."""
+        self._writer.offset += len(area)
+
+    def finish(self) -> None:
+        """As `Sink`."""
+
+
+class _Job(NamedTuple):
+    """What is put into the dump when its turn comes: `do` waits for what `waits_for` gives."""
+
+    do: Callable[[], None]
+    size: int = 0
+    waits_for: Sequence[Future[bytes]] = ()
+
+
+class Compressing:
+    """Areas are zeroed memory. Threads deflate their pieces, as many as there are cpus; streams are
+    put into the dump in order, whenever the collector comes by and they are ready."""
+
+    def __init__(self, writer: DumpWriter) -> None:
+        self._writer = writer
+        self._jobs: deque[_Job] = deque()
+        self._backlog = 0  # bytes waiting for compression, the ones in work included
+        self._ceiling = 0  # what they may become at most
+        threads = min(len(os.sched_getaffinity(0)), _THREADS_MOST)
+        self._deflating = ThreadPoolExecutor(threads, "deflate")
+
+    def begin(self, number: int) -> None:
+        """As `Sink`."""
+        self._queue(_Job(lambda: self._writer.begin(number)))
+
+    def fits(self, size: int) -> bool:
+        """As `Sink`."""
+        return self._highest() + most_deflated(size) <= self._writer.limit
+
+    def area(self, size: int) -> memoryview:
+        """As `Sink`."""
+        self._grant(size)
+        return memoryview(bytearray(size))
+
+    def commit(self, area: memoryview) -> None:
+        """As `Sink`."""
+        pieces = [area[start:end] for start, end in pieces_of(len(area))]
+        self._place(len(area), [self._deflating.submit(deflated, piece) for piece in pieces])
+
+    def zeros(self, size: int) -> None:
+        """As `Sink`."""
+        self._grant(size)
+        self._place(size, [])
+
+    def end(self, code: int, sys_err: int, sys_warn: int) -> None:
+        """As `Sink`."""
+        self._queue(_Job(lambda: self._writer.end(code, sys_err, sys_warn)))
+
+    def finish(self) -> None:
+        """As `Sink`."""
+        with self._deflating:
+            self._drain()
+
+    def _grant(self, size: int) -> None:
+        if self._highest() + size > self._writer.limit:
+            self._drain()
+        if size > _COMPRESS_BUFFER or self._writer.offset + size > self._writer.limit:
+            raise Status(status.NO_MEM)
+        while self._backlog and self._backlog + size > _BACKLOG:
+            self._next()
+
+    def _place(self, size: int, streams: Sequence[Future[bytes]]) -> None:
+        """The streams of `size` bytes (zeros, if there are none): at once, if they may not fit."""
+
+        def place() -> None:
+            for i, (start, end) in enumerate(pieces_of(size)):
+                stream = streams[i].result() if streams else deflated_zeros(end - start)
+                self._writer.put_piece(end - start, stream)
+
+        if self.fits(size):
+            self._queue(_Job(place, size, streams))
+        else:
+            self._drain()
+            place()
+
+    def _highest(self) -> int:
+        """The dump cannot become longer than this with all that waits."""
+        return self._writer.offset + self._ceiling
+
+    def _queue(self, job: _Job) -> None:
+        self._jobs.append(job)
+        self._backlog += job.size
+        self._ceiling += most_deflated(job.size)
+        while self._jobs and all(stream.done() for stream in self._jobs[0].waits_for):
+            self._next()
+
+    def _drain(self) -> None:
+        while self._jobs:
+            self._next()
+
+    def _next(self) -> None:
+        job = self._jobs.popleft()
+        job.do()
+        self._backlog -= job.size
+        self._ceiling -= most_deflated(job.size)
