@@ -21,7 +21,7 @@ from vmcoredd.bench.serving import CardServer, serving
 from vmcoredd.qemu import kdump
 from vmcoredd.qemu.guest import Adapter
 from vmcoredd.qemu.kdump import Flow, Stage
-from vmcoredd.qemu.parts import Options, Parts, obtain
+from vmcoredd.qemu.prepare import Options, Prepared, prepare
 
 GROUP = "guest"
 EDC_MIB = 4
@@ -45,17 +45,17 @@ TRAPPED = (Way("all trapped, plain server", False, 0.0), Way("all trapped", Fals
 
 def measure(rounds: int, say: Say) -> Iterator[Row]:
     """Minutes: six dumps for each placement and round."""
-    parts = obtain()
+    prepared = prepare()
     first = frozenset(sorted(os.sched_getaffinity(0))[:1])
-    yield from _placed(parts, "free", None, rounds, say)
-    yield from _placed(parts, "pinned to one cpu", first, rounds, say)
+    yield from _placed(prepared, "free", None, rounds, say)
+    yield from _placed(prepared, "pinned to one cpu", first, rounds, say)
 
 
 def _placed(
-    parts: Parts, name: str, cpus: frozenset[int] | None, rounds: int, say: Say
+    prepared: Prepared, name: str, cpus: frozenset[int] | None, rounds: int, say: Say
 ) -> Iterator[Row]:
     runs = {
-        (way, mc0): partial(_collect, parts, way, mc0, cpus, say)
+        (way, mc0): partial(_collect, prepared, way, mc0, cpus, say)
         for mc0 in (SMALL, LARGE)
         for way in (MAPPED, *TRAPPED)
     }
@@ -80,7 +80,9 @@ def _each(large: Series, small: Series) -> Series:
     return Series(tuple((a - b) / (LARGE - SMALL) for a, b in pairs))
 
 
-def _collect(parts: Parts, way: Way, mc0: int, cpus: frozenset[int] | None, say: Say) -> float:
+def _collect(
+    prepared: Prepared, way: Way, mc0: int, cpus: frozenset[int] | None, say: Say
+) -> float:
     """Seconds that the crash kernel's driver takes."""
     memory = {"memory": {"mc0": mc0}}
     server = CardServer(overrides=memory, map_window=way.map_window, spin=way.spin, cpus=cpus)
@@ -90,7 +92,7 @@ def _collect(parts: Parts, way: Way, mc0: int, cpus: frozenset[int] | None, say:
             Path(folder) / "vmcore",
             flow=Flow(notes_only=True),
             options=Options(affinity=cpus),
-            parts=parts,
+            prepared=prepared,
         )
     seconds = report.seconds[Stage.DUMPED] - report.seconds[Stage.CRASHED]
     say(f"guest, {way.name}, MC0 {mc0} MiB: {seconds:.1f} s")

@@ -17,7 +17,7 @@ stopped.
 if __name__ != "vmcoredd.debs":
     raise ImportError("import vmcoredd.debs, not debs")
 
-from .cache import Progress, build_once, cache_dir, locked
+from .cache import Progress, build_once, cache_dir, silent
 from .errors import Unavailable
 from .mirrors import codename
 from .packages import binaries, manifest, source
@@ -32,7 +32,7 @@ __all__ = [
     "codename",
     "command",
     "inside",
-    "locked",
     "manifest",
+    "silent",
     "source",
 ]

@@ -1,9 +1,9 @@
-"""Guests: QEMU, their kernels and initramfs, and the crash that they go through."""
+"""Guests under QEMU: their kernel and initramfs, their crash, and what they run."""
 
 if __name__ != "vmcoredd.qemu":
-    # In a checkout this folder also answers to `qemu`, the name of the packages of QEMU's own:
-    # whoever asks for that gets those packages (`qemu.qmp`), which share a namespace and so have
-    # no `__init__.py`, and none of the modules here or in another checkout.
+    # In a checkout, `import qemu` finds this folder, but `qemu` is the namespace of QEMU's own
+    # packages, such as `qemu.qmp`, which has no `__init__.py`. Point it there, and at no folder
+    # with an `__init__.py`: neither this one nor another checkout's.
     from pathlib import Path
     from pkgutil import extend_path
 

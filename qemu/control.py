@@ -1,4 +1,4 @@
-"""The line between the host and a guest's `init`, and the watch on who must stay alive."""
+"""The control line between the host and a guest's `init`, and the processes a guest needs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 
 from .errors import GuestTimeout, RunError
 
-TICK = 0.25  # seconds between two calls of a wait's `tick`
+TICK = 0.25  # seconds between calls of `on_tick` during a wait
 
 Death = Callable[[], RunError]
 
 
 class ControlLine:
-    """Our end of the line. A wait ends with a line, at its deadline, or when a process ends.
+    """The host's end. A wait ends with a line, at its deadline, or when a watched process ends.
 
-    `console` is the log that the errors show.
+    Errors quote the end of `console`, the guest's log.
     """
 
     def __init__(self, end: socket.socket, console: Path) -> None:
@@ -34,7 +34,7 @@ class ControlLine:
         self._selector.register(end, selectors.EVENT_READ, None)
 
     def watch(self, pid: int, death: Death) -> None:
-        """From now on a wait raises `death()` as soon as process `pid` has ended."""
+        """Makes every wait raise `death()` once process `pid` has ended."""
         try:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -43,14 +43,16 @@ class ControlLine:
         self._selector.register(descriptor, selectors.EVENT_READ, death)
 
     def send(self, line: str) -> None:
-        """Send a line. That the guest is gone is told by the next wait, with the reason."""
+        """Sends a line. If the guest is gone, the next wait says so and why."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._end.sendall(line.encode() + b"\n")
 
-    def next_line(self, what: str, seconds: float, tick: Callable[[], None] = lambda: None) -> str:
-        """The guest's next line; `tick` is called now and then. `what` is waited for.
+    def next_line(
+        self, what: str, seconds: float, on_tick: Callable[[], None] = lambda: None
+    ) -> str:
+        """The guest's next line; `what` names it in errors. Calls `on_tick` every TICK or sooner.
 
-        Raises GuestTimeout, RunError when the guest reports a failure, and what `watch` was given.
+        Raises GuestTimeout, RunError if the guest reports a failure, and the errors of `watch`.
         """
         deadline = time.monotonic() + seconds
         while not self._lines:
@@ -59,14 +61,14 @@ class ControlLine:
                 raise GuestTimeout(what, seconds, self._console)
             for key, _ in self._selector.select(min(left, TICK)):
                 self._react(key.data)
-            tick()
+            on_tick()
         line = self._lines.popleft()
         if line.startswith("failed "):
-            raise RunError(f"the guest says: {line.removeprefix('failed ')}", self._console)
+            raise RunError(f"the guest reports: {line.removeprefix('failed ')}", self._console)
         return line
 
     def close(self) -> None:
-        """Stop watching, and close our end."""
+        """Stops watching and closes the host's end."""
         self._cleanup.close()
         self._end.close()
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a guest. Every error that concerns one carries the tail of its log."""
+"""Errors about guests. Those of a guest or a build quote the end of its log."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ TAIL_LINES = 15
 
 
 class GuestError(Exception):
-    """The root of all errors of this package."""
+    """The base of all errors of this package."""
 
 
 class QemuUnusable(GuestError):
-    """There is no QEMU that can do what we need, why, and what a person can do about it."""
+    """No QEMU can run our guests; says why."""
 
 
 class BuildError(GuestError):
-    """A step in making the guest's kernel or initramfs failed; its output is in `log`."""
+    """A step in building the guest's kernel or initramfs failed; `log` has its output."""
 
     def __init__(self, step: str, log: Path) -> None:
         super().__init__(f"{step} failed\nThe end of {log}:\n{tail(log)}")
@@ -24,7 +24,7 @@ class BuildError(GuestError):
 
 
 class RunError(GuestError):
-    """Something went wrong in a guest that was running; its serial console is in `log`."""
+    """Something went wrong in a running guest; `log` says what, usually its serial console."""
 
     def __init__(self, reason: str, log: Path) -> None:
         super().__init__(f"{reason}\nThe end of {log}:\n{tail(log)}")
@@ -33,33 +33,33 @@ class RunError(GuestError):
 
 
 class GuestTimeout(RunError):
-    """Something that was waited for did not happen in time."""
+    """An expected event did not happen in time."""
 
     def __init__(self, what: str, seconds: float, log: Path) -> None:
-        super().__init__(f"waited {seconds:g} s in vain for {what}", log)
+        super().__init__(f"waited {seconds:g} s for {what}", log)
         self.what = what
 
 
 class GuestDied(RunError):
-    """QEMU ended, or the guest's kernel panicked, while something was waited for."""
+    """QEMU exited, or the guest's kernel panicked, during a wait."""
 
 
 class PeerDied(RunError):
-    """A process the guest depends on (an adapter's emulator) ended under it."""
+    """A process that the guest needs, such as an adapter's emulator, has ended."""
 
 
 class CommandFailed(RunError):
-    """A command in the guest ended with another exit code than 0."""
+    """A command in the guest exited with a code other than 0."""
 
     def __init__(self, command: str, code: int, output: str, log: Path) -> None:
-        said = output.strip() or "(nothing)"
-        super().__init__(f"`{command}` ended with {code} in the guest and said: {said}", log)
+        printed = output.strip() or "(nothing)"
+        super().__init__(f"`{command}` exited with {code} in the guest and printed: {printed}", log)
         self.code = code
         self.output = output
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, for a message; says so when there are none."""
+    """The last lines of a log, for a message; says so if there are none."""
     try:
         text = log.read_bytes()[-lines * 300 :].decode(errors="replace")
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""A guest that runs: started, spoken to, and ended for certain.
+"""A running guest: starts it, runs commands in it, and always ends it.
 
-The host speaks with the guest's `init` over the second serial port (see `inside/init`); what
-commands print, and files, come through a folder that both share. Every wait has a deadline, and
-ends at once when QEMU ends or when a process ends that the guest depends on.
+The host sends commands to the guest's `init` over the second serial port (see `inside/init`).
+Output and files pass through a folder that host and guest share. Every wait has a deadline, and
+ends early if QEMU exits or if a process exits that the guest needs.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from .arguments import Ends, Machine, arguments
 from .control import ControlLine
 from .errors import CommandFailed, GuestDied, GuestTimeout, PeerDied, RunError, tail
-from .machine import Qemu
 from .monitor import Monitor
+from .program import HostEnds, Machine, Qemu, arguments
 
 Role = Literal["first", "crash"]
 SECONDS_TO_END = 5.0
 LOST = (b"failed to read header", b"Unable to write to socket")
-"""What QEMU says when an adapter's server is gone; the guest then reads all ones, for ever."""
+"""What QEMU logs when an adapter's server is gone; every read in the guest is then all ones."""
 PANIC = re.compile(rb"Kernel panic - not syncing: ([^\r\n]*)")
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter on a vfio-user socket; with `pid` and `log` of the process that serves it."""
+    """An adapter on a vfio-user socket, and the process that serves it: its `pid` and `log`."""
 
     socket: Path
     pid: int | None = None
@@ -44,18 +43,18 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Result:
-    """How a command in the guest ended, and what it printed."""
+    """The exit code and output of a command in the guest."""
 
     code: int
     output: str
 
 
 class Guest:
-    """A guest on `machine`, from entering the context until leaving it.
+    """A guest on `machine` that runs while the context is open.
 
     `folder` is an empty folder for its files; `share` in it is the guest's /share. The serial
-    console is logged to `console`. QEMU ends with the thread that entered the context, at the
-    latest, where it can (10.2 and newer). With `affinity` it runs on these cpus alone.
+    console is logged to `console`. QEMU 10.2 and newer also exits if the thread that entered the
+    context ends. `affinity` restricts QEMU to these CPUs.
 
     Methods that wait raise GuestTimeout, GuestDied, PeerDied, RunError.
     """
@@ -80,7 +79,7 @@ class Guest:
         self._extra_monitor = extra_monitor
         self._log = folder / "qemu.log"
         self._number = 0
-        self._kernel_began = 0  # where in the console, in bytes
+        self._kernel_began = 0  # offset in the console log, in bytes
 
     def __enter__(self) -> Self:
         self._prepare_share()
@@ -118,11 +117,11 @@ class Guest:
         return monitor
 
     def wait_for_kernel(self, role: Role, seconds: float) -> None:
-        """Wait until the first kernel, or the crash kernel, takes commands."""
+        """Waits until the first kernel, or the crash kernel, accepts commands."""
         what = f"the guest's {role} kernel to start"
         line = self._control.next_line(what, seconds, self._check_connections)
         if line != f"ready {role}":
-            raise RunError(f"waiting for {what}, the guest said {line!r}", self.console)
+            raise RunError(f"waiting for {what}, the guest sent {line!r}", self.console)
 
     def run(
         self,
@@ -132,23 +131,23 @@ class Guest:
         check: bool = True,
         on_output: Callable[[str], None] = lambda text: None,
     ) -> Result:
-        """Run a line of shell in the guest. `on_output` is given what it prints, as it prints.
+        """Runs a line of shell in the guest. `on_output` receives its output as it is printed.
 
-        Raises CommandFailed if it fails, unless `check` is off.
+        Raises CommandFailed if it fails and `check` is set.
         """
         number = self._send(command)
         path = self.share / f"output.{number}"
         appended = _appended(path, on_output)
 
-        def look() -> None:
+        def poll() -> None:
             self._check_connections()
             next(appended)
 
-        line = self._control.next_line(f"`{command}` in the guest", seconds, look)
-        look()
+        line = self._control.next_line(f"`{command}` in the guest", seconds, poll)
+        poll()
         words = line.split()
         if words[:2] != ["exit", str(number)]:
-            raise RunError(f"running `{command}`, the guest said {line!r}", self.console)
+            raise RunError(f"running `{command}`, the guest sent {line!r}", self.console)
         result = Result(int(words[2]), path.read_text(errors="replace"))
         path.unlink()
         if check and result.code:
@@ -156,19 +155,19 @@ class Guest:
         return result
 
     def panic(self) -> None:
-        """Crash the present kernel; does not wait for what follows."""
+        """Crashes the running kernel and returns at once."""
         self._kernel_began = self.console.stat().st_size
         self._send("panic")
 
     def wait_for_end(self, what: str, seconds: float | None = None) -> int:
-        """Wait until QEMU ends by itself; its exit code."""
+        """Waits until QEMU exits by itself; returns its exit code."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired as error:
             raise GuestTimeout(what, error.timeout, self.console) from error
 
     def panicked(self) -> str | None:
-        """What the kernel panicked about that runs since the last `panic`, by its console."""
+        """The reason of the kernel's last panic since `panic` was called, from its console."""
         with self.console.open("rb") as file:
             file.seek(self._kernel_began)
             found = PANIC.findall(file.read())
@@ -181,7 +180,7 @@ class Guest:
 
     def _start(self, control: socket.socket, monitor: socket.socket) -> subprocess.Popen[bytes]:
         descriptors = control.fileno(), monitor.fileno()
-        ends = Ends(*descriptors, self.share, self.console, self._extra_monitor)
+        ends = HostEnds(*descriptors, self.share, self.console, self._extra_monitor)
         sockets = [adapter.socket for adapter in self._adapters]
         command = [*self._qemu.command, *arguments(self._machine, ends, sockets)]
         if self._qemu.ends_with_parent:
@@ -208,25 +207,25 @@ class Guest:
 
     def _check_connections(self) -> None:
         with self._log.open("rb") as file:
-            said = file.read(1 << 16)
-        if any(words in said for words in LOST):
+            logged = file.read(1 << 16)
+        if any(message in logged for message in LOST):
             raise PeerDied("QEMU lost its connection to an adapter", self._log)
 
     def _peer_death(self, adapter: Adapter) -> RunError:
-        reason = f"the emulator of {adapter.socket} ended under the guest"
+        reason = f"the emulator of {adapter.socket} ended while the guest was running"
         return PeerDied(reason, adapter.log or self.console)
 
     def _death(self) -> RunError:
-        """Why QEMU ended: its guest panicked, or what it said itself."""
+        """Why QEMU exited: its guest panicked, or what it logged itself."""
         code = self._process.wait()
         panic = self.console.exists() and self.panicked()
         if panic:
             return GuestDied(f"the guest's kernel panicked: {panic}", self.console)
-        reason = f"QEMU ended with exit code {code} and said:\n{tail(self._log)}\n"
+        reason = f"QEMU exited with code {code} and printed:\n{tail(self._log)}\n"
         return GuestDied(reason, self.console)
 
     def _end(self) -> None:
-        """QEMU closes its connections when asked to end; what does not end is killed."""
+        """Asks QEMU to exit, so that it closes its connections, and kills it if it does not."""
         self._process.terminate()
         try:
             self._process.wait(SECONDS_TO_END)
@@ -236,7 +235,7 @@ class Guest:
 
 
 def _appended(path: Path, on_output: Callable[[str], None]) -> Iterator[None]:
-    """At each step, hand on what was appended to the file since the step before."""
+    """At each step, passes on what was appended to the file since the previous one."""
     offset = 0
     while True:
         if path.exists():
@@ -258,7 +257,7 @@ def _socket_pair(cleanup: contextlib.ExitStack) -> tuple[socket.socket, socket.s
 
 @contextlib.contextmanager
 def _on_cpus(cpus: frozenset[int] | None) -> Iterator[None]:
-    """A process that is started in this context runs on `cpus`."""
+    """Processes started in this context run on `cpus`."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus or before)
     try:

@@ -1,20 +1,24 @@
 """The guest's initramfs: busybox, kexec and ethtool from Debian, our scripts, the driver's modules.
 
 One archive serves the first kernel and the crash kernel. It is kept in the user's cache.
+
+It is a cpio archive in the kernel's format `newc` (Documentation: initramfs buffer format), and
+deterministic: equal contents give equal bytes. Members are sorted, owned by root and dated 1970;
+their folders are added.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import stat
 import subprocess
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from vmcoredd import debs
-from vmcoredd.debs.cache import build_once, silent
 
-from . import cpio
 from .errors import BuildError
 from .kernel import Kernel
 
@@ -27,23 +31,26 @@ TOOLS = {"zero-page-insmod": "zero_page_insmod.c", "save-vmcore": "save_vmcore.c
 DRIVER = "cxgb4"
 LOADER = "lib64/ld-linux-x86-64.so.2"
 COMPILE = ("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-static")
+MAGIC = b"070701"
+TRAILER = "TRAILER!!!"
+ALIGNMENT = 4
 
 
-def initramfs(kernel: Kernel, progress: debs.Progress = silent) -> Path:
-    """The archive for guests that run `kernel`, made if it was not before.
+def build_initramfs(kernel: Kernel, progress: debs.Progress = debs.silent) -> Path:
+    """The archive for guests that run `kernel`, built unless it is in the cache.
 
     Raises BuildError and debs.Unavailable.
     """
     root = debs.binaries(PACKAGES, suites=(SUITE,), name="initramfs", progress=progress)
 
     def build(work: Path, _lock: int) -> None:
-        progress("making the guest's initramfs", None)
-        entries = _entries(root, kernel, work)
-        (work / "result" / "initramfs").write_bytes(cpio.archive(entries))
+        progress("building the guest's initramfs", None)
+        members = _members(root, kernel, work)
+        (work / "result" / "initramfs").write_bytes(archive(members))
 
     key = _key(debs.manifest(root), kernel)
     target = debs.cache_dir() / "guest" / f"initramfs-{kernel.release}-{key}"
-    return build_once(target, build, progress) / "initramfs"
+    return debs.build_once(target, build, progress) / "initramfs"
 
 
 def _key(packages: dict[str, str], kernel: Kernel) -> str:
@@ -53,20 +60,75 @@ def _key(packages: dict[str, str], kernel: Kernel) -> str:
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
 
 
-def _entries(root: Path, kernel: Kernel, work: Path) -> dict[str, cpio.Entry]:
-    entries = {"init": _program(INSIDE / "init"), "bin/busybox": _program(root / "usr/bin/busybox")}
-    entries |= {f"bin/{name}": _program(INSIDE / name) for name in SCRIPTS}
-    entries |= {f"bin/{name}": _compiled(source, work) for name, source in TOOLS.items()}
-    entries |= _dynamic(root)
-    return entries | _modules(kernel.modules, work)
+# The archive
 
 
-def _program(path: Path) -> cpio.Entry:
-    return cpio.file(path.read_bytes(), 0o755)
+@dataclass(frozen=True)
+class Member:
+    """One inode of the archive: its mode with the type bits, and its content."""
+
+    mode: int
+    content: bytes = b""
+
+
+def file(content: bytes, mode: int = 0o644) -> Member:
+    """A regular file."""
+    return Member(stat.S_IFREG | mode, content)
+
+
+def archive(members: Mapping[str, Member]) -> bytes:
+    """A cpio archive of `members`, keyed by absolute path without the leading `/`."""
+    named = dict.fromkeys(_folders(members), Member(stat.S_IFDIR | 0o755)) | dict(members)
+    records = [
+        _record(inode, name, member)
+        for inode, (name, member) in enumerate(sorted(named.items()), 1)
+    ]
+    return b"".join([*records, _record(0, TRAILER, Member(0))])
+
+
+def _folders(names: Mapping[str, Member]) -> Iterator[str]:
+    for name in names:
+        for parent in PurePosixPath(name).parents:
+            if parent != PurePosixPath("."):
+                yield str(parent)
+
+
+def _record(inode: int, name: str, member: Member) -> bytes:
+    """Header (13 fields of 8 hex digits), name and content, each padded to 4 bytes."""
+    path = name.encode() + b"\0"
+    links = 2 if stat.S_ISDIR(member.mode) else 1
+    owner, group, mtime = 0, 0, 0
+    device = (0, 0, 0, 0)
+    checksum = 0
+    fields = (
+        *(inode, member.mode, owner, group, links, mtime, len(member.content)),
+        *(*device, len(path), checksum),
+    )
+    header = MAGIC + b"".join(b"%08X" % field for field in fields)
+    return _padded(header + path) + _padded(member.content)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % ALIGNMENT)
+
+
+# Its contents
+
+
+def _members(root: Path, kernel: Kernel, work: Path) -> dict[str, Member]:
+    members = {"init": _program(INSIDE / "init"), "bin/busybox": _program(root / "usr/bin/busybox")}
+    members |= {f"bin/{name}": _program(INSIDE / name) for name in SCRIPTS}
+    members |= {f"bin/{name}": _compiled(source, work) for name, source in TOOLS.items()}
+    members |= _dynamic(root)
+    return members | _modules(kernel.modules, work)
+
+
+def _program(path: Path) -> Member:
+    return file(path.read_bytes(), 0o755)
 
 
 def _run(command: Iterable[str | Path], work: Path) -> bytes:
-    """A command's standard output. Raises BuildError with what it said."""
+    """A command's standard output. Raises BuildError with everything it printed."""
     done = subprocess.run([*command], capture_output=True)
     if done.returncode:
         log = work / "initramfs.log"
@@ -75,50 +137,50 @@ def _run(command: Iterable[str | Path], work: Path) -> bytes:
     return done.stdout
 
 
-def _compiled(source: str, work: Path) -> cpio.Entry:
-    """One of our C programs, static: the guest's libraries are not those of this machine."""
+def _compiled(source: str, work: Path) -> Member:
+    """One of our C programs, linked statically: the guest does not have the host's libraries."""
     path = work / source.removesuffix(".c")
     _run((*COMPILE, "-s", "-o", path, INSIDE / source), work)
     return _program(path)
 
 
-def _dynamic(root: Path) -> dict[str, cpio.Entry]:
-    """Debian's programs, and the libraries they need."""
+def _dynamic(root: Path) -> dict[str, Member]:
+    """Debian's programs and the libraries they need."""
     programs = {name: debs.inside(root, name) for name in PROGRAMS}
-    entries = {name: _program(path) for name, path in programs.items()}
-    entries[LOADER] = _program(debs.inside(root, LOADER))
+    members = {name: _program(path) for name, path in programs.items()}
+    members[LOADER] = _program(debs.inside(root, LOADER))
     waiting = [*programs.values()]
     while waiting:
         for library in _needed(waiting.pop()):
-            if f"lib/{library}" not in entries:
+            if f"lib/{library}" not in members:
                 path = debs.inside(root, f"usr/lib/x86_64-linux-gnu/{library}")
-                entries[f"lib/{library}"] = _program(path)
+                members[f"lib/{library}"] = _program(path)
                 waiting.append(path)
-    return entries
+    return members
 
 
 def _needed(program: Path) -> list[str]:
-    """The libraries an ELF file asks for (DT_NEEDED)."""
+    """The libraries an ELF file needs (DT_NEEDED)."""
     done = subprocess.run(["readelf", "-d", program], check=True, capture_output=True, text=True)
     return re.findall(r"\(NEEDED\).*\[(.+)\]", done.stdout)
 
 
-def _modules(modules: dict[str, Path], work: Path) -> dict[str, cpio.Entry]:
-    """The driver and what it depends on, without debug information, and the order to load them."""
+def _modules(modules: dict[str, Path], work: Path) -> dict[str, Member]:
+    """The driver and its dependencies, without debug information, and the order to load them in."""
     order = load_order(DRIVER, {name: path.read_bytes() for name, path in modules.items()})
-    entries = {"lib/modules/order": cpio.file("".join(f"{name}\n" for name in order).encode())}
+    members = {"lib/modules/order": file("".join(f"{name}\n" for name in order).encode())}
     for name in order:
         stripped = work / f"{name}.ko"
         _run(("objcopy", "--strip-debug", modules[name], stripped), work)
-        entries[f"lib/modules/{name}.ko"] = cpio.file(stripped.read_bytes())
-    return entries
+        members[f"lib/modules/{name}.ko"] = file(stripped.read_bytes())
+    return members
 
 
 def load_order(module: str, modules: dict[str, bytes]) -> list[str]:
-    """`module` and the modules it depends on, each behind its own dependencies.
+    """`module` and the modules it depends on, each after its own dependencies.
 
-    A module's dependencies stand in its `.modinfo` section as `depends=a,b`. What is not among
-    `modules` is part of the kernel's image.
+    A module lists its dependencies in its `.modinfo` section as `depends=a,b`. All of them must be
+    among `modules`.
     """
     found = re.search(rb"\0depends=([^\0]*)\0", modules[module])
     depends = [name for name in found[1].decode().split(",") if name] if found else []

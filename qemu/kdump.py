@@ -1,7 +1,7 @@
-"""A guest that crashes: its crash kernel's /proc/vmcore, brought home.
+"""Crashes a guest and brings its crash kernel's /proc/vmcore to the host.
 
-The first kernel boots with memory kept for a crash kernel, loads that, and panics. The crash
-kernel loads the unmodified driver, which dumps its adapters, and copies /proc/vmcore to the host.
+The first kernel reserves memory for a crash kernel, loads that, and panics. The crash kernel loads
+the unmodified driver, which dumps its adapters, and copies /proc/vmcore to the host.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from enum import Enum
 from pathlib import Path
 
 from vmcoredd import debs, vmcore
-from vmcoredd.debs.cache import silent
 
 from .errors import CommandFailed, GuestDied, GuestTimeout, RunError
 from .guest import Adapter, Guest, Result
-from .parts import DEFAULTS, Options, Parts, folder_beside, obtain
+from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare
 
 
 class Stage(Enum):
-    """The points of a run at which its caller may act; the guest waits meanwhile."""
+    """The stages of a run. The guest waits while its caller acts on one."""
 
     BOOTED = "the first kernel is up"
     PROBED = "the first kernel's driver has probed the adapters"
@@ -38,7 +37,7 @@ OnStage = Callable[[Stage], None]
 
 @dataclass(frozen=True)
 class Deadlines:
-    """How long each step may take, in seconds. Under TCG a dump takes a minute and more."""
+    """How long each step may take, in seconds. Under TCG a dump takes more than a minute."""
 
     boot: float = 120.0
     arm: float = 120.0
@@ -48,12 +47,12 @@ class Deadlines:
 
 @dataclass(frozen=True)
 class Flow:
-    """What happens in the guest besides the crash.
+    """What the guest does besides crashing.
 
-    `first_driver`: the first kernel loads the driver too. `remedy`: the crash kernel's driver is
-    loaded from a process with a page of zeros at address 0 (docs/guest.md); without it the driver
-    of Linux 5.12 and later oopses and there is no device dump. `notes_only`: bring home the ELF
-    header and the notes, without the memory.
+    `first_driver`: the first kernel loads the driver too. `remedy`: the process that loads the
+    crash kernel's driver has a page of zeros at address 0 (docs/guest.md); without it the driver of
+    Linux 5.12 and later oopses and there is no device dump. `notes_only`: save the ELF header and
+    the notes, without the memory.
     """
 
     first_driver: bool = False
@@ -63,10 +62,10 @@ class Flow:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a run.
+    """The outcome of a run.
 
-    `oops`: the kernel's line about it, if there was one. `driver`: how loading it in the crash
-    kernel ended. `seconds`: when each stage was reached, since the start.
+    `oops`: the kernel's line about one, if it oopsed. `driver`: the result of loading the driver
+    in the crash kernel. `seconds`: the time from the start to each stage.
     """
 
     vmcore: Path
@@ -77,8 +76,8 @@ class Report:
     seconds: dict[Stage, float]
 
 
-PLAIN = Flow()
-PATIENT = Deadlines()
+DEFAULT_FLOW = Flow()
+DEFAULT_DEADLINES = Deadlines()
 OOPS = re.compile(r"BUG: kernel NULL pointer dereference[^\r\n]*")
 
 
@@ -86,27 +85,27 @@ def run(
     adapters: Sequence[Adapter],
     output: Path,
     *,
-    flow: Flow = PLAIN,
+    flow: Flow = DEFAULT_FLOW,
     options: Options = DEFAULTS,
-    deadlines: Deadlines = PATIENT,
+    deadlines: Deadlines = DEFAULT_DEADLINES,
     force: bool = False,
     console: Path | None = None,
     on_stage: OnStage = lambda stage: None,
-    progress: debs.Progress = silent,
-    parts: Parts | None = None,
+    progress: debs.Progress = debs.silent,
+    prepared: Prepared | None = None,
 ) -> Report:
-    """Crash a guest with `adapters` attached, and write its /proc/vmcore to `output`.
+    """Crashes a guest with `adapters` attached and writes its /proc/vmcore to `output`.
 
-    `console` is where the serial console is logged: by default `output` with `.console` added. It
-    is kept whatever happens.
+    The serial console is logged to `console`, by default `output` with `.console` added. The log is
+    kept even if the run fails.
 
     Raises GuestError, debs.Unavailable; vmcore.OutputExists and its kin for an unfit `output`.
     """
     target = Path(vmcore.check_output(output, force=force))
-    parts = parts or obtain(options.kernel, progress)
+    prepared = prepared or prepare(options.kernel, progress)
     console = console or target.with_name(f"{target.name}.console")
     with folder_beside(target) as folder:
-        with parts.guest(options, folder, console, adapters) as guest:
+        with prepared.guest(options, folder, console, adapters) as guest:
             steps = _Steps(guest, options, flow, deadlines, len(adapters), on_stage, progress)
             steps.first_kernel()
             steps.crash()
@@ -144,7 +143,7 @@ class _Steps:
             self.reached(Stage.PROBED)
 
     def crash(self) -> None:
-        """Arm the crash kernel and panic. One that dies is short of memory, as a rule."""
+        """Loads the crash kernel and panics. If it fails, it is usually short of memory."""
         try:
             self.guest.run("arm-crash-kernel", self.deadlines.arm)
             self.reached(Stage.ARMED)
@@ -152,8 +151,9 @@ class _Steps:
             self.guest.panic()
             self.guest.wait_for_kernel("crash", self.deadlines.boot)
         except (CommandFailed, GuestDied, GuestTimeout) as error:
-            doubt = f"no crash kernel with crashkernel={self.options.crashkernel}, which may be "
-            raise RunError(f"{doubt}too small: {error.reason}", self.guest.console) from error
+            setting = f"crashkernel={self.options.crashkernel}"
+            reason = f"no crash kernel with {setting}, which may be too small: {error.reason}"
+            raise RunError(reason, self.guest.console) from error
         self.reached(Stage.CRASHED)
 
     def dump(self) -> Result:
@@ -165,7 +165,7 @@ class _Steps:
 
     def save(self) -> Path:
         doing = "copying /proc/vmcore"
-        words = "--notes-only " if self.flow.notes_only else ""
+        option = "--notes-only " if self.flow.notes_only else ""
 
         def show(text: str) -> None:
             percents = re.findall(r"(\d+)%", text)
@@ -173,7 +173,7 @@ class _Steps:
                 self.progress(doing, int(percents[-1]) / 100)
 
         self.progress(doing, None)
-        self.guest.run(f"save-vmcore {words}/share/vmcore", self.deadlines.save, on_output=show)
+        self.guest.run(f"save-vmcore {option}/share/vmcore", self.deadlines.save, on_output=show)
         self.reached(Stage.SAVED)
         return self.guest.share / "vmcore"
 

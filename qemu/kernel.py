@@ -1,7 +1,7 @@
 """The guest's kernel: built once from Debian's source package, then kept in the user's cache.
 
-Debian's own kernels leave CONFIG_PROC_VMCORE_DEVICE_DUMP off. The configuration is `kernel.config`
-beside this file. The driver's source is not touched.
+Debian's own kernels leave CONFIG_PROC_VMCORE_DEVICE_DUMP off. Our configuration is `kernel.config`
+beside this file. The driver's source is not changed.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmcoredd import debs
-from vmcoredd.debs.cache import build_once, silent
 
-from . import sources
 from .errors import BuildError, GuestError
-from .toolbox import Toolbox, check_installed, toolbox
+from .kernel_tools import BuildTools, build_tools, check_installed
 
+SUITES = {"6.1": "bookworm", "6.12": "trixie", "newest": "trixie-backports"}
+DEFAULT_KERNEL = "6.1"
 CONFIG = Path(__file__).with_name("kernel.config")
-FORMAT = 1  # of what is kept; another number makes every kernel anew
-NEEDED_BYTES = 3 << 30  # the tree with its objects, before it is deleted
-RETIRED = "# What newer kernels do without\n"  # in CONFIG; below it a drop is no error
-STEPS = 1500  # lines that `make` prints, about: for the progress alone
+FORMAT = 1  # of the folder in the cache; a new number rebuilds every kernel
+NEEDED_BYTES = 3 << 30  # for the source tree and its objects, until they are deleted
+RETIRED = "# What newer kernels do without\n"  # in CONFIG; options below it may be missing
+STEPS = 1500  # about how many lines `make` prints; only for progress
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A built kernel, in one folder of the cache."""
+    """A built kernel: a folder in the cache."""
 
     folder: Path
 
     @property
     def image(self) -> Path:
-        """What boots: a bzImage."""
+        """The bootable image, a bzImage."""
         return self.folder / "bzImage"
 
     @property
@@ -48,46 +48,84 @@ class Kernel:
 
     @property
     def release(self) -> str:
-        """What `uname -r` says in the guest."""
+        """What `uname -r` prints in the guest."""
         return (self.folder / "release").read_text().strip()
 
     @property
     def modules(self) -> dict[str, Path]:
-        """Each module's file, with its debug information, by the module's name."""
+        """Each module's file, with debug information, by module name."""
         found = sorted((self.folder / "modules").glob("*.ko"))
         return {path.stem: path for path in found}
 
 
-def kernel(name: str = sources.DEFAULT, progress: debs.Progress = silent) -> Kernel:
-    """The kernel `name` (a key of sources.SUITES), built if it was not before: about five minutes.
+@dataclass(frozen=True)
+class KernelSource:
+    """A kernel's source as Debian ships it: one archive in a binary package."""
+
+    version: str  # of the package, such as 6.1.176-1
+    archive: Path
+
+
+def kernel_source(
+    name: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent
+) -> KernelSource:
+    """The source of kernel `name` (a key of SUITES), downloaded once and kept in the cache.
+
+    Raises debs.Unavailable, and GuestError for an unknown name.
+    """
+    if name not in SUITES:
+        raise GuestError(f"no kernel {name!r}: choose one of {', '.join(SUITES)}")
+    suite = SUITES[name]
+    if name == "newest":
+        name = _newest(suite, progress)
+    package = f"linux-source-{name}"
+    root = _unpacked(package, suite, progress)
+    archive = debs.inside(root, f"usr/src/{package}.tar.xz")
+    return KernelSource(debs.manifest(root)[package], archive)
+
+
+def _newest(suite: str, progress: debs.Progress) -> str:
+    """The suite's kernel, such as 7.3: the version of the empty package `linux-source`."""
+    version = debs.manifest(_unpacked("linux-source", suite, progress))["linux-source"]
+    return ".".join(version.split(".")[:2])
+
+
+def _unpacked(package: str, suite: str, progress: debs.Progress) -> Path:
+    return debs.binaries(
+        [package], suites=(suite,), name=package, dependencies=False, progress=progress
+    )
+
+
+def build_kernel(name: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent) -> Kernel:
+    """The kernel `name` (a key of SUITES), built unless it is in the cache: about five minutes.
 
     Raises GuestError, BuildError, debs.Unavailable.
     """
     if platform.machine() != "x86_64":
         raise GuestError(f"guests need an x86_64 machine; this is {platform.machine()}")
     check_installed()
-    source = sources.source(name, progress)
+    source = kernel_source(name, progress)
     target = debs.cache_dir() / "guest" / f"kernel-{source.version}-{_key(source)}"
-    return Kernel(build_once(target, functools.partial(_build, source, progress), progress))
+    return Kernel(debs.build_once(target, functools.partial(_build, source, progress), progress))
 
 
 @dataclass(frozen=True)
 class Build:
-    """One build under way: where, with what, and how to tell how far it is."""
+    """A build in progress: its folders, its tools, and where it reports progress."""
 
     tree: Path
     result: Path
     log: Path
-    tools: Toolbox
+    tools: BuildTools
     lock: int
     progress: debs.Progress
 
     def make(self, doing: str, *targets: str, steps: int = 0) -> None:
-        """`make targets` in the tree. Raises BuildError."""
+        """Runs `make targets` in the tree. Raises BuildError."""
         self.run(doing, "make", f"-j{_jobs()}", *self.tools.arguments, *targets, steps=steps)
 
     def run(self, doing: str, *command: str, steps: int = 0) -> None:
-        """A command in the tree, its output in the log, each of its lines a step."""
+        """Runs a command in the tree and logs its output; each line counts as a step."""
         self.progress(doing, 0.0 if steps else None)
         with (
             self.log.open("ab") as log,
@@ -110,20 +148,20 @@ class Build:
             raise BuildError(doing, self.log)
 
 
-def _key(source: sources.Source) -> str:
+def _key(source: KernelSource) -> str:
     compiler = subprocess.run(["gcc", "--version"], check=True, capture_output=True).stdout
     inputs = (FORMAT, sorted(_options(CONFIG.read_text())), source.version, compiler)
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
 
 
-def _build(source: sources.Source, progress: debs.Progress, work: Path, lock: int) -> None:
+def _build(source: KernelSource, progress: debs.Progress, work: Path, lock: int) -> None:
     _check_disk(work)
     tree = work / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir()
     log = work / "build.log"
     log.unlink(missing_ok=True)
-    build = Build(tree, work / "result", log, toolbox(work / "tools", progress), lock, progress)
+    build = Build(tree, work / "result", log, build_tools(work / "tools", progress), lock, progress)
     name = f"linux {source.version}"
     unpack = ("tar", "-x", "--strip-components=1", "-I", "xz -T0", "-f", str(source.archive))
     build.run(f"unpacking {name}", *unpack)
@@ -137,13 +175,13 @@ def _check_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise GuestError(
-            f"building a kernel needs {NEEDED_BYTES >> 30} GiB in {folder} for a while, "
-            f"and {free >> 20} MiB are free. Set XDG_CACHE_HOME to another disk"
+            f"building a kernel temporarily needs {NEEDED_BYTES >> 30} GiB in {folder}, "
+            f"but only {free >> 20} MiB are free. Set XDG_CACHE_HOME to another disk"
         )
 
 
 def _check_config(made: Path, log: Path) -> None:
-    """Kconfig drops what it does not know or whose dependencies fail, and says nothing."""
+    """Kconfig silently drops options that it does not know or whose dependencies fail."""
     has = set(made.read_text().splitlines())
     required, _, _ = CONFIG.read_text().partition(RETIRED)
     dropped = [line for line in _options(required) if line not in has]
@@ -157,7 +195,7 @@ def _options(text: str) -> list[str]:
 
 
 def _keep(build: Build) -> None:
-    """bzImage, vmlinux and the modules; the tree is deleted."""
+    """Moves bzImage, vmlinux and the modules out of the tree, which is then deleted."""
     (build.result / "modules").mkdir()
     for module in build.tree.rglob("*.ko"):
         module.rename(build.result / "modules" / module.name)

@@ -1,21 +1,35 @@
-"""A guest whose memory is taken from outside, running or panicked, and its adapters with it."""
+"""A guest's memory taken from outside, through QEMU, without kdump.
+
+QEMU writes an ELF core with the guest's vmcoreinfo, which serves as a base for device dumps
+(`vmcoredd dump --base`). It places the program headers where makedumpfile does not look for them;
+`vmcore.write` corrects that when it adds device dumps.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
+import os
+import select
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vmcoredd import debs
-from vmcoredd.debs.cache import silent
+from vmcoredd import debs, vmcore
 
-from . import livedump
-from .arguments import OnPanic
-from .errors import GuestTimeout
+from .errors import GuestError, GuestTimeout
 from .guest import Adapter
-from .kdump import PATIENT, Deadlines
-from .parts import DEFAULTS, Options, Parts, obtain
+from .kdump import DEFAULT_DEADLINES, Deadlines
+from .monitor import Monitor, MonitorTimeout
+from .prepare import DEFAULTS, Options, Prepared, prepare
+from .program import OnPanic
+
+CHUNK = 1 << 20
+HOLE = 1 << 16  # zeros of this size become a hole in the file
+ZEROS = memoryview(bytes(HOLE))
+DOING = "QEMU writes the guest's memory"
 
 
 def run(
@@ -25,26 +39,26 @@ def run(
     panic: bool = False,
     driver: bool = False,
     options: Options = DEFAULTS,
-    deadlines: Deadlines = PATIENT,
+    deadlines: Deadlines = DEFAULT_DEADLINES,
     force: bool = False,
     console: Path,
     while_stopped: Callable[[], None] = lambda: None,
-    progress: debs.Progress = silent,
-    parts: Parts | None = None,
+    progress: debs.Progress = debs.silent,
+    prepared: Prepared | None = None,
 ) -> None:
-    """Boot a guest with `adapters`, load its `driver` or not, let it `panic` or not, and stop it.
+    """Boots a guest with `adapters`, stops it, and writes its memory to `base`, an ELF core.
 
-    Its memory is written to `base`, an ELF core. Then `while_stopped` is called: nobody touches the
-    adapters meanwhile, so that their emulator can be asked for a dump through another socket, or
-    directly. The guest ends afterwards.
+    The guest loads the `driver` first if asked, and then panics if asked. `while_stopped` is called
+    after its memory is written: nobody accesses the adapters then, so they can be dumped through a
+    second socket or in the emulator itself. The guest ends afterwards.
 
     Raises GuestError, debs.Unavailable; vmcore.OutputExists and its kin for an unfit `base`.
     """
-    parts = parts or obtain(options.kernel, progress)
+    prepared = prepared or prepare(options.kernel, progress)
     options = dataclasses.replace(options, crashkernel="", on_panic=OnPanic.PAUSE)
     with (
         tempfile.TemporaryDirectory(prefix="guest-") as folder,
-        parts.guest(options, Path(folder), console, adapters) as guest,
+        prepared.guest(options, Path(folder), console, adapters) as guest,
     ):
         progress("booting the guest", None)
         guest.wait_for_kernel("first", deadlines.boot)
@@ -56,5 +70,82 @@ def run(
             if guest.monitor.event("GUEST_PANICKED", deadlines.boot) is None:
                 raise GuestTimeout("the guest to panic", deadlines.boot, console)
         guest.monitor.execute("stop")
-        livedump.dump(guest.monitor, base, seconds=deadlines.save, force=force, progress=progress)
+        dump_memory(guest.monitor, base, seconds=deadlines.save, force=force, progress=progress)
         while_stopped()
+
+
+def dump_memory(
+    monitor: Monitor | Path,
+    output: Path,
+    *,
+    seconds: float = 600.0,
+    force: bool = False,
+    progress: debs.Progress = debs.silent,
+) -> None:
+    """Writes the memory of the guest behind `monitor`, or behind its socket's path, to `output`.
+
+    A running guest is paused meanwhile. QEMU writes into a pipe; zeros become holes.
+
+    Raises MonitorError, GuestError; vmcore.OutputExists and its kin for an unfit `output`.
+    """
+    if isinstance(monitor, Path):
+        with contextlib.closing(Monitor(monitor)) as session:
+            return dump_memory(session, output, seconds=seconds, force=force, progress=progress)
+    deadline = time.monotonic() + seconds
+    with vmcore.Output(output, force=force) as out:
+        pipe = _begin(monitor)
+        try:
+            size = _copy(pipe, out, monitor.execute("query-dump")["total"], deadline, progress)
+        finally:
+            os.close(pipe)
+        os.ftruncate(out, size)
+        _check_completed(monitor)
+    return None
+
+
+def _begin(monitor: Monitor) -> int:
+    """Has QEMU write the memory into a pipe; returns the pipe's reading end."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, CHUNK)
+        monitor.give_descriptor("memory", writer)
+        monitor.execute(
+            "dump-guest-memory", {"paging": False, "protocol": "fd:memory", "detach": True}
+        )
+    except GuestError:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    return reader
+
+
+def _copy(pipe: int, out: int, total: int, deadline: float, progress: debs.Progress) -> int:
+    """Copies everything from the pipe; returns the number of bytes."""
+    size = 0
+    while True:
+        if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
+            raise MonitorTimeout(f"{DOING}: not done in time, {size} bytes so far")
+        data = os.read(pipe, CHUNK)
+        if not data:
+            return size
+        _write_sparse(out, data, size)
+        size += len(data)
+        progress(DOING, min(size / max(total, 1), 1.0))
+
+
+def _write_sparse(out: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    for at in range(0, len(data), HOLE):
+        piece = view[at : at + HOLE]
+        if piece != ZEROS[: len(piece)]:
+            os.pwrite(out, piece, offset + at)
+
+
+def _check_completed(monitor: Monitor) -> None:
+    """QEMU closes the pipe when it is done, but also when it fails."""
+    if monitor.event("DUMP_COMPLETED", 30.0) is None:
+        raise MonitorTimeout(f"{DOING}: it does not report completion")
+    state = monitor.execute("query-dump")
+    if state["status"] != "completed":
+        raise GuestError(f"{DOING}: it failed ({state['status']})")

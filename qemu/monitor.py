@@ -1,4 +1,4 @@
-"""QEMU's monitor (QMP), for code that is not asynchronous: each call has its deadline."""
+"""QEMU's monitor (QMP) for synchronous code: each call has a deadline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class MonitorError(GuestError):
-    """QEMU's monitor refused a command, or did not answer."""
+    """QEMU's monitor refused a command or did not answer."""
 
 
 class MonitorTimeout(MonitorError):
@@ -24,9 +24,9 @@ class MonitorTimeout(MonitorError):
 
 
 class Monitor:
-    """A session with the monitor behind a connected socket, or behind the path of one.
+    """A session with the monitor behind a connected socket, or behind a socket's path.
 
-    Raises MonitorError when nobody answers there within `seconds`.
+    Raises MonitorError if it does not answer within `seconds`.
     """
 
     def __init__(self, address: socket.socket | Path, seconds: float = 30.0) -> None:
@@ -34,9 +34,9 @@ class Monitor:
         self._client = QMPClient()
         self._events = EventListener()
         self._client.register_listener(self._events)
-        where = str(address) if isinstance(address, Path) else address
+        target = str(address) if isinstance(address, Path) else address
         try:
-            self._wait("the monitor's greeting", self._client.connect(where), seconds)
+            self._wait("the monitor's greeting", self._client.connect(target), seconds)
         except MonitorError:
             self._loop.close()
             raise
@@ -48,7 +48,7 @@ class Monitor:
         return self._wait(command, self._client.execute(command, {**(arguments or {})}), seconds)
 
     def give_descriptor(self, name: str, descriptor: int) -> None:
-        """Hand QEMU a copy of a file descriptor, which commands then know as `fd:name`."""
+        """Passes a file descriptor to QEMU, whose commands then accept it as `fd:name`."""
 
         async def give() -> None:
             self._client.send_fd_scm(descriptor)
@@ -57,7 +57,7 @@ class Monitor:
         self._wait("getfd", give(), 30.0)
 
     def event(self, name: str, seconds: float) -> Message | None:
-        """The next event called `name`; other events are dropped. None when none comes in time."""
+        """The next event called `name`, or None after `seconds`. Drops other events."""
 
         async def find() -> Message:
             async for event in self._events:
@@ -71,13 +71,13 @@ class Monitor:
             return None
 
     def close(self) -> None:
-        """End the session; QEMU goes on."""
+        """Ends the session; QEMU keeps running."""
         if self._loop.is_closed():
             return
         try:
             self._loop.run_until_complete(asyncio.wait_for(self._client.disconnect(), 5.0))
         except (QMPError, OSError, TimeoutError, EOFError):
-            pass  # it is gone already, and so is the session
+            pass  # QEMU is gone, and the session with it
         finally:
             self._loop.close()
 

@@ -20,7 +20,7 @@ from vmcoredd.cli.progress import preparing, saying
 
 if TYPE_CHECKING:
     from vmcoredd import emu
-    from vmcoredd.qemu.parts import Options
+    from vmcoredd.qemu.prepare import Options
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -111,19 +111,18 @@ def shell(
     ] = None,
 ) -> None:
     """A shell in a guest, on this terminal; `poweroff` or ^A x ends it."""
-    from vmcoredd.qemu import shell as flow
+    from vmcoredd.qemu.prepare import prepare
+    from vmcoredd.qemu.session import run_shell
 
     with serving(card, seed, map_window) as (adapters, _):
         with preparing() as progress:
-            from vmcoredd.qemu.parts import obtain
-
-            parts = obtain(kernel, progress)
-        code = flow.run(
+            prepared = prepare(kernel, progress)
+        code = run_shell(
             adapters,
             options=_options(kernel, memory),
             console=console,
             monitor=monitor,
-            parts=parts,
+            prepared=prepared,
         )
     if code:
         raise typer.Exit(Exit.FAILED)
@@ -144,10 +143,10 @@ def run(
     ),
 ) -> None:
     """Run a script in a guest; its output and its exit code are this command's."""
-    from vmcoredd.qemu import script as flow
+    from vmcoredd.qemu.session import run_script
 
     with serving(card, seed, map_window) as (adapters, _), preparing() as progress:
-        result = flow.run(
+        result = run_script(
             adapters,
             script,
             options=_options(kernel, memory),
@@ -211,10 +210,10 @@ def memory(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing vmcore.")] = False,
 ) -> None:
     """Write a running or panicked guest's memory as a vmcore, a base for `vmcoredd dump --base`."""
-    from vmcoredd.qemu import livedump
+    from vmcoredd.qemu.live import dump_memory
 
     with preparing() as progress:
-        livedump.dump(monitor, output, force=force, progress=progress)
+        dump_memory(monitor, output, force=force, progress=progress)
     out.print(f"{output}: use it with `vmcoredd dump --base {output}`", markup=False)
 
 
@@ -249,6 +248,6 @@ def _end(server: Any, thread: threading.Thread) -> None:
 
 
 def _options(kernel: str, memory: str, crashkernel: str = "256M") -> Options:
-    from vmcoredd.qemu.parts import Options
+    from vmcoredd.qemu.prepare import Options
 
     return Options(kernel=kernel, memory=memory, crashkernel=crashkernel)

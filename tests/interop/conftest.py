@@ -1,4 +1,4 @@
-"""What the tests with guests share: the parts of a guest, made once, and their progress shown."""
+"""Shared by the tests with guests: what a guest needs, prepared once, and a progress display."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from vmcoredd.qemu.parts import Parts, obtain
-from vmcoredd.qemu.sources import DEFAULT
+from vmcoredd.qemu.kernel import DEFAULT_KERNEL
+from vmcoredd.qemu.prepare import Prepared, prepare
 
 
 @pytest.fixture(scope="session")
 def progress(request: pytest.FixtureRequest) -> Callable[[str, float | None], None]:
-    """Shows what takes long, past pytest's capturing: each tenth of each step."""
+    """Shows slow steps in spite of pytest's capturing: every tenth of each step."""
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
     shown: set[tuple[str, int | None]] = set()
 
@@ -27,6 +27,6 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str, float | None], No
 
 
 @pytest.fixture(scope="session")
-def parts(progress) -> Parts:
+def prepared(progress) -> Prepared:
     """QEMU, the initramfs, and the kernel: the default one, or $VMCOREDD_GUEST_KERNEL."""
-    return obtain(os.environ.get("VMCOREDD_GUEST_KERNEL", DEFAULT), progress)
+    return prepare(os.environ.get("VMCOREDD_GUEST_KERNEL", DEFAULT_KERNEL), progress)

@@ -16,10 +16,10 @@ from elftools.elf.elffile import ELFFile
 
 from vmcoredd import cudbg, driver, emu, vmcore
 from vmcoredd.cudbg.compare import Difference, compare
-from vmcoredd.qemu import kdump, live, script
+from vmcoredd.qemu import kdump, live, session
 from vmcoredd.qemu.errors import PeerDied
 from vmcoredd.qemu.guest import Adapter
-from vmcoredd.qemu.parts import Options
+from vmcoredd.qemu.prepare import Options
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
@@ -43,7 +43,7 @@ class Crash:
 
 
 @pytest.fixture(scope="module")
-def crash(parts, tmp_path_factory, progress) -> Crash:
+def crash(prepared, tmp_path_factory, progress) -> Crash:
     folder = tmp_path_factory.mktemp("adapters")
     cards = [emu.Card.load(name, map_window=True) for name in CARDS]
     before: list[emu.Snapshot] = []
@@ -54,9 +54,9 @@ def crash(parts, tmp_path_factory, progress) -> Crash:
 
     with served.here(folder, cards) as adapters:
         report = kdump.run(
-            adapters, folder / "vmcore", parts=parts, on_stage=on_stage, progress=progress
+            adapters, folder / "vmcore", prepared=prepared, on_stage=on_stage, progress=progress
         )
-    return Crash(report, cards, before, parts.kernel.release.startswith("6.1."))
+    return Crash(report, cards, before, prepared.kernel.release.startswith("6.1."))
 
 
 def same_words(one: cudbg.Dump, other: cudbg.Dump, name: str) -> bool:
@@ -91,9 +91,11 @@ def test_pyelftools_sees_their_type(crash):
     assert kinds[:2] == [0x700, 0x700]
 
 
-def test_crash_lists_and_extracts_them(crash, parts, tmp_path):
+def test_crash_lists_and_extracts_them(crash, prepared, tmp_path):
     output = tmp_path / "dump"
-    said = readers.crash(parts.kernel.vmlinux, crash.report.vmcore, "dev -V", f"dev -v 0 {output}")
+    said = readers.crash(
+        prepared.kernel.vmlinux, crash.report.vmcore, "dev -V", f"dev -v 0 {output}"
+    )
     assert all(name in said for name in NAMES)
     with vmcore.Reader(crash.report.vmcore) as reader:
         assert output.read_bytes() == bytes(reader.payload(0))
@@ -141,19 +143,19 @@ def test_our_dump_of_the_same_state_equals_the_kernels(crash, tmp_path, index):
     assert len(found) == len(kernels.entities)
 
 
-def test_crash_opens_our_dump_over_the_guests_own_core(crash, parts, tmp_path):
+def test_crash_opens_our_dump_over_the_guests_own_core(crash, prepared, tmp_path):
     """The guest's vmcore without its dumps is what QEMU or another kernel would have given us."""
     base = vmcore.ElfCore.open(crash.report.vmcore)
     dumps = vmcore.DeviceDumps(base)
     with driver.open_card(crash.cards[0]) as adapter:
         dumps.add_device_dump("ours", *adapter.device_dump())
     vmcore.write(tmp_path / "vmcore", dumps)
-    said = readers.crash(parts.kernel.vmlinux, tmp_path / "vmcore", "dev -V")
+    said = readers.crash(prepared.kernel.vmlinux, tmp_path / "vmcore", "dev -V")
     assert all(name in said for name in ["ours", *NAMES])
 
 
 @pytest.mark.parametrize("panic", [False, True], ids=["stopped", "panicked"])
-def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(parts, tmp_path, panic):
+def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(prepared, tmp_path, panic):
     """QEMU holds the card's first socket; our driver comes through a second one."""
     card = emu.Card.load("t6225-cr", map_window=True)
     dumps: list[vmcore.DeviceDumps] = []
@@ -174,11 +176,11 @@ def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(parts, tmp
             panic=panic,
             console=tmp_path / "console",
             while_stopped=dump_card,
-            parts=parts,
+            prepared=prepared,
         )
     vmcore.write(tmp_path / "vmcore", dumps[0])
     said = readers.crash(
-        parts.kernel.vmlinux,
+        prepared.kernel.vmlinux,
         tmp_path / "vmcore",
         "dev -V",
         "dev -p",
@@ -194,11 +196,13 @@ def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(parts, tmp
 # The driver in a first kernel
 
 
-def test_the_first_kernels_driver_brings_its_interfaces_up_to_registration(parts, tmp_path):
+def test_the_first_kernels_driver_brings_its_interfaces_up_to_registration(prepared, tmp_path):
     path = tmp_path / "probe.sh"
     path.write_text("#!/bin/sh\nfor i in eth0 eth1; do ethtool -i $i | head -4; done\n")
     with served.here(tmp_path, [emu.Card.load("t62100-cr")]) as adapters:
-        result = script.run(adapters, path, driver=True, parts=parts, console=tmp_path / "console")
+        result = session.run_script(
+            adapters, path, driver=True, prepared=prepared, console=tmp_path / "console"
+        )
     assert result.code == 0
     assert result.output.count("driver: cxgb4") == 2
     assert "firmware-version: 1." in result.output
@@ -207,14 +211,14 @@ def test_the_first_kernels_driver_brings_its_interfaces_up_to_registration(parts
 # The driver's oops
 
 
-def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(parts, tmp_path):
+def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(prepared, tmp_path):
     card = emu.Card.load("t6225-cr", map_window=True)
     with served.here(tmp_path, [card]) as adapters:
         report = kdump.run(
             adapters,
             tmp_path / "vmcore",
             flow=kdump.Flow(remedy=False, notes_only=True),
-            parts=parts,
+            prepared=prepared,
         )
     assert report.oops.startswith("BUG: kernel NULL pointer dereference, address: 00000000000000")
     assert "cudbg_collect_sge_indirect" in report.console.read_text()
@@ -226,7 +230,7 @@ def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(parts, tmp_pa
 # What goes wrong
 
 
-def test_a_crash_kernel_without_room_for_the_dump_is_told_by_the_kernel(parts, tmp_path):
+def test_a_crash_kernel_without_room_for_the_dump_is_told_by_the_kernel(prepared, tmp_path):
     card = emu.Card.load("t6225-cr", map_window=True)
     with served.here(tmp_path, [card]) as adapters:
         report = kdump.run(
@@ -234,13 +238,13 @@ def test_a_crash_kernel_without_room_for_the_dump_is_told_by_the_kernel(parts, t
             tmp_path / "vmcore",
             flow=kdump.Flow(notes_only=True),
             options=Options(crashkernel="56M"),
-            parts=parts,
+            prepared=prepared,
         )
     assert report.device_dumps == ()
     assert "Fail collecting vmcore device dump, err: -12" in report.console.read_text()
 
 
-def test_an_emulator_that_is_killed_in_mid_dump_ends_the_guest(parts, tmp_path):
+def test_an_emulator_that_is_killed_in_mid_dump_ends_the_guest(prepared, tmp_path):
     with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
 
         def on_stage(stage: kdump.Stage) -> None:
@@ -248,12 +252,14 @@ def test_an_emulator_that_is_killed_in_mid_dump_ends_the_guest(parts, tmp_path):
                 killer.start()
 
         killer = threading.Timer(1.0, process.kill)
-        with pytest.raises(PeerDied, match=r"the emulator of .*card\.sock ended under the guest"):
-            kdump.run([adapter], tmp_path / "vmcore", on_stage=on_stage, parts=parts)
+        with pytest.raises(
+            PeerDied, match=r"the emulator of .*card\.sock ended while the guest was running"
+        ):
+            kdump.run([adapter], tmp_path / "vmcore", on_stage=on_stage, prepared=prepared)
     assert not (tmp_path / "vmcore").exists()
 
 
-def test_a_connection_that_is_lost_ends_the_guest_too(parts, tmp_path):
+def test_a_connection_that_is_lost_ends_the_guest_too(prepared, tmp_path):
     """Nobody knows the process behind this socket; QEMU tells that its connection is gone."""
     with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
 
@@ -264,4 +270,4 @@ def test_a_connection_that_is_lost_ends_the_guest_too(parts, tmp_path):
         killer = threading.Timer(1.0, process.kill)
         unwatched = Adapter(adapter.socket)
         with pytest.raises(PeerDied, match="lost its connection"):
-            kdump.run([unwatched], tmp_path / "vmcore", on_stage=on_stage, parts=parts)
+            kdump.run([unwatched], tmp_path / "vmcore", on_stage=on_stage, prepared=prepared)

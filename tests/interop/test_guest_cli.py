@@ -19,7 +19,7 @@ def vmcoredd(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
-def test_live_adds_the_adapters_dump_to_the_memory_of_a_panicked_guest(parts, tmp_path: Path):
+def test_live_adds_the_adapters_dump_to_the_memory_of_a_panicked_guest(prepared, tmp_path: Path):
     output = tmp_path / "vmcore"
     done = vmcoredd("live", "--card", "t62100-cr", "--panic", "-o", str(output), "--json")
     assert done.returncode == 0, done.stderr
@@ -32,7 +32,7 @@ def test_live_adds_the_adapters_dump_to_the_memory_of_a_panicked_guest(parts, tm
     assert "VMCOREINFO" in owners
 
 
-def test_run_gives_the_scripts_output_and_exit_code(parts, tmp_path: Path):
+def test_run_gives_the_scripts_output_and_exit_code(prepared, tmp_path: Path):
     script = tmp_path / "probe.sh"
     script.write_text("#!/bin/sh\nlspci\nexit 3\n")
     console = str(tmp_path / "console")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vmcoredd.qemu import sources
+from vmcoredd.qemu.kernel import kernel_source
 
 pytestmark = pytest.mark.interop
 
@@ -16,7 +16,7 @@ FILE = "drivers/net/ethernet/chelsio/cxgb4/cudbg_lib.c"
 
 
 def test_the_patch_applies_to_the_guests_kernel(tmp_path, progress):
-    archive = sources.source(progress=progress).archive
+    archive = kernel_source(progress=progress).archive
     member = f"{archive.name.removesuffix('.tar.xz')}/{FILE}"
     unpack = ["tar", "-x", "-f", archive, "--strip-components=1", "--occurrence=1", member]
     subprocess.run(unpack, cwd=tmp_path, check=True)

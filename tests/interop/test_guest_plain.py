@@ -16,11 +16,11 @@ import readers
 from elftools.elf.elffile import ELFFile
 
 from vmcoredd import vmcore
-from vmcoredd.qemu import kdump, livedump, script
-from vmcoredd.qemu.arguments import OnPanic
+from vmcoredd.qemu import kdump, live, session
 from vmcoredd.qemu.errors import GuestDied, GuestTimeout, RunError
 from vmcoredd.qemu.guest import Adapter
-from vmcoredd.qemu.parts import Options
+from vmcoredd.qemu.prepare import Options
+from vmcoredd.qemu.program import OnPanic
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
@@ -29,9 +29,9 @@ NO_CRASH_KERNEL = Options(crashkernel="")
 
 
 @contextlib.contextmanager
-def booted(parts, folder: Path, options: Options = NO_CRASH_KERNEL, adapters=()):
+def booted(prepared, folder: Path, options: Options = NO_CRASH_KERNEL, adapters=()):
     """A guest whose first kernel takes commands; afterwards its QEMU is gone."""
-    with parts.guest(options, folder, folder / "console", adapters) as guest:
+    with prepared.guest(options, folder, folder / "console", adapters) as guest:
         guest.wait_for_kernel("first", BOOT)
         yield guest
     assert not alive(guest.pid)
@@ -46,27 +46,29 @@ def alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def crashed(parts, tmp_path_factory, progress) -> kdump.Report:
+def crashed(prepared, tmp_path_factory, progress) -> kdump.Report:
     """A whole run, its stages recorded."""
     output = tmp_path_factory.mktemp("plain") / "vmcore"
-    return kdump.run([], output, parts=parts, progress=progress)
+    return kdump.run([], output, prepared=prepared, progress=progress)
 
 
 # Scripts
 
 
-def test_a_scripts_output_and_exit_code_come_home(parts, tmp_path):
+def test_a_scripts_output_and_exit_code_come_home(prepared, tmp_path):
     path = tmp_path / "probe.sh"
     path.write_text("#!/bin/sh\nuname -r\necho wrong >&2\nexit 7\n")
     heard: list[str] = []
-    result = script.run([], path, parts=parts, console=tmp_path / "console", on_output=heard.append)
-    assert (result.code, result.output) == (7, f"{parts.kernel.release}\nwrong\n")
+    result = session.run_script(
+        [], path, prepared=prepared, console=tmp_path / "console", on_output=heard.append
+    )
+    assert (result.code, result.output) == (7, f"{prepared.kernel.release}\nwrong\n")
     assert "".join(heard) == result.output
     assert "Linux version" in (tmp_path / "console").read_text()
 
 
-def test_a_guest_has_the_programs_a_person_needs(parts, tmp_path):
-    with booted(parts, tmp_path) as guest:
+def test_a_guest_has_the_programs_a_person_needs(prepared, tmp_path):
+    with booted(prepared, tmp_path) as guest:
         for command in ("ethtool --version", "kexec --version", "lspci", "devmem 0 32"):
             guest.run(command, 30)
 
@@ -74,10 +76,12 @@ def test_a_guest_has_the_programs_a_person_needs(parts, tmp_path):
 @contextlib.contextmanager
 def shell(console: Path):
     """A guest's shell in a process of its own, when it has said its prompt."""
-    program = (
-        "import pathlib\nfrom vmcoredd.qemu import shell\nshell.run([], console=pathlib.Path(%r))\n"
-    )
-    command = [sys.executable, "-c", program % str(console)]
+    program = f"""
+import pathlib
+from vmcoredd.qemu.session import run_shell
+run_shell([], console=pathlib.Path({str(console)!r}))
+"""
+    command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         deadline = threading.Timer(BOOT, process.kill)
         deadline.start()
@@ -88,7 +92,7 @@ def shell(console: Path):
         deadline.cancel()
 
 
-def test_a_shell_has_the_callers_input_and_output(parts, tmp_path):
+def test_a_shell_has_the_callers_input_and_output(prepared, tmp_path):
     with shell(tmp_path / "console") as process:
         output, _ = process.communicate(b"echo $((6 * 7))1\nexit\n", BOOT)
     assert process.returncode == 0
@@ -96,14 +100,14 @@ def test_a_shell_has_the_callers_input_and_output(parts, tmp_path):
     assert "421" in (tmp_path / "console").read_text()
 
 
-def test_control_a_x_ends_a_shells_guest(parts, tmp_path):
+def test_control_a_x_ends_a_shells_guest(prepared, tmp_path):
     with shell(tmp_path / "console") as process:
         process.communicate(b"sleep 1000\n\x01x", BOOT)
     assert process.returncode == 0
 
 
-def test_a_guest_does_not_outlive_a_killed_host(parts, tmp_path):
-    assert parts.qemu.ends_with_parent
+def test_a_guest_does_not_outlive_a_killed_host(prepared, tmp_path):
+    assert prepared.qemu.ends_with_parent
     with shell(tmp_path / "console") as process:
         (qemu,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         with open(os.pidfd_open(int(qemu))) as ended:
@@ -132,8 +136,8 @@ def test_pyelftools_reads_it_too(crashed):
     assert set(kinds[1:]) == {"PT_LOAD"}
 
 
-def test_crash_finds_the_panic_and_its_process(crashed, parts):
-    said = readers.crash(parts.kernel.vmlinux, crashed.vmcore, "sys", "bt", "ps", "dev -V")
+def test_crash_finds_the_panic_and_its_process(crashed, prepared):
+    said = readers.crash(prepared.kernel.vmlinux, crashed.vmcore, "sys", "bt", "ps", "dev -V")
     assert "sysrq triggered crash" in said
     assert 'COMMAND: "panic"' in said
     assert len([line for line in said.splitlines() if line.endswith("init")]) > 1
@@ -154,8 +158,8 @@ def test_the_core_is_sparse(crashed):
     assert status.st_blocks * 512 < status.st_size / 2
 
 
-def test_notes_alone_have_no_memory_and_all_addresses(parts, tmp_path):
-    report = kdump.run([], tmp_path / "notes", flow=kdump.Flow(notes_only=True), parts=parts)
+def test_notes_alone_have_no_memory_and_all_addresses(prepared, tmp_path):
+    report = kdump.run([], tmp_path / "notes", flow=kdump.Flow(notes_only=True), prepared=prepared)
     assert report.vmcore.stat().st_size < 1 << 20
     with report.vmcore.open("rb") as file:
         note, *loads = ELFFile(file).iter_segments()
@@ -167,18 +171,18 @@ def test_notes_alone_have_no_memory_and_all_addresses(parts, tmp_path):
 
 
 @pytest.mark.parametrize("panicked", [False, True])
-def test_crash_reads_what_qemu_wrote_and_we_mended(parts, tmp_path, panicked):
+def test_crash_reads_what_qemu_wrote_and_we_mended(prepared, tmp_path, panicked):
     options = dataclasses.replace(NO_CRASH_KERNEL, on_panic=OnPanic.PAUSE)
-    with booted(parts, tmp_path, options) as guest:
+    with booted(prepared, tmp_path, options) as guest:
         if panicked:
             guest.panic()
             assert guest.monitor.event("GUEST_PANICKED", 60)
-        livedump.dump(guest.monitor, tmp_path / "base")
+        live.dump_memory(guest.monitor, tmp_path / "base")
     dumps = vmcore.DeviceDumps(vmcore.ElfCore.open(tmp_path / "base"))
     dumps.add_device_dump("probe_0000:00:02.0", 4096, lambda payload: None)
     vmcore.write(tmp_path / "vmcore", dumps)
     said = readers.crash(
-        parts.kernel.vmlinux,
+        prepared.kernel.vmlinux,
         tmp_path / "vmcore",
         "sys",
         "dev -V",
@@ -192,35 +196,35 @@ def test_crash_reads_what_qemu_wrote_and_we_mended(parts, tmp_path, panicked):
 # What goes wrong
 
 
-def test_a_command_that_hangs_ends_at_its_deadline(parts, tmp_path):
-    with booted(parts, tmp_path) as guest, pytest.raises(GuestTimeout, match="`sleep 1000`"):
+def test_a_command_that_hangs_ends_at_its_deadline(prepared, tmp_path):
+    with booted(prepared, tmp_path) as guest, pytest.raises(GuestTimeout, match="`sleep 1000`"):
         guest.run("sleep 1000", 1.0)
 
 
-def test_an_early_panic_is_told_with_the_kernels_reason(parts, tmp_path):
-    options = Options(words="rdinit=/none")
+def test_an_early_panic_is_told_with_the_kernels_reason(prepared, tmp_path):
+    options = Options(kernel_arguments="rdinit=/none")
     with pytest.raises(GuestDied, match="panicked: No working init found"):
-        kdump.run([], tmp_path / "vmcore", options=options, parts=parts)
+        kdump.run([], tmp_path / "vmcore", options=options, prepared=prepared)
     assert not (tmp_path / "vmcore").exists()
     assert (tmp_path / "vmcore.console").exists()
 
 
 @pytest.mark.parametrize("crashkernel", ["16M", "28M"])
-def test_too_little_memory_for_the_crash_kernel_is_told(parts, tmp_path, crashkernel):
+def test_too_little_memory_for_the_crash_kernel_is_told(prepared, tmp_path, crashkernel):
     options = Options(crashkernel=crashkernel)
     deadlines = kdump.Deadlines(boot=60.0)
     with pytest.raises(RunError, match=f"crashkernel={crashkernel}, which may be too small"):
-        kdump.run([], tmp_path / "vmcore", options=options, deadlines=deadlines, parts=parts)
+        kdump.run([], tmp_path / "vmcore", options=options, deadlines=deadlines, prepared=prepared)
 
 
-def test_an_adapter_that_nobody_serves_is_told_in_qemus_words(parts, tmp_path):
+def test_an_adapter_that_nobody_serves_is_told_in_qemus_words(prepared, tmp_path):
     with (
         pytest.raises(GuestDied, match="No such file or directory"),
-        booted(parts, tmp_path, adapters=[Adapter(tmp_path / "none.sock")]),
+        booted(prepared, tmp_path, adapters=[Adapter(tmp_path / "none.sock")]),
     ):
         pytest.fail("the guest started")
 
 
-def test_a_crash_inside_a_command_is_told(parts, tmp_path):
-    with booted(parts, tmp_path) as guest, pytest.raises(GuestDied, match="sysrq triggered"):
+def test_a_crash_inside_a_command_is_told(prepared, tmp_path):
+    with booted(prepared, tmp_path) as guest, pytest.raises(GuestDied, match="sysrq triggered"):
         guest.run("panic", 60.0)

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from vmcoredd.debs.cache import silent
-from vmcoredd.qemu import toolbox
+from vmcoredd import debs
+from vmcoredd.qemu import kernel_tools
 
 pytestmark = pytest.mark.interop
 
@@ -22,8 +22,8 @@ int main(void) { return elf_version(EV_CURRENT) == EV_NONE; }
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory) -> toolbox.Toolbox:
-    return toolbox._private(tmp_path_factory.mktemp("tools"), dict(os.environ), silent)
+def tools(tmp_path_factory) -> kernel_tools.BuildTools:
+    return kernel_tools._private(tmp_path_factory.mktemp("tools"), dict(os.environ), debs.silent)
 
 
 def run(tools, folder, *command: str, text: str = "") -> str:

@@ -200,7 +200,7 @@ def test_the_version_is_the_distributions(python: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.guest
-def test_an_installed_wheel_boots_a_guest(parts, python: Path, tmp_path: Path) -> None:
+def test_an_installed_wheel_boots_a_guest(prepared, python: Path, tmp_path: Path) -> None:
     script = tmp_path / "probe.sh"
     script.write_text("#!/bin/sh\nlspci\nexit 3\n")
     command = [python.with_name("vmcoredd"), "guest", "run", "--card", "t520-cr"]

@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from pyvfio_user import Area, DmaRegion, ResetReason, Server, pci
-from vmcoredd.qemu.arguments import adapter
-from vmcoredd.qemu.machine import Qemu, qemu
+from vmcoredd.qemu.program import Qemu, adapter, find_qemu
 
 pytestmark = pytest.mark.interop
 PATIENCE = 60.0
@@ -124,7 +123,7 @@ class Card:
 
 @pytest.fixture(scope="module")
 def program(progress: Callable[[str, float | None], None]) -> Qemu:
-    return qemu(progress)
+    return find_qemu(progress)
 
 
 @pytest.fixture

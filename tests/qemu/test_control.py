@@ -1,4 +1,4 @@
-"""The control line, with a socket pair for the serial port and real processes to watch."""
+"""The control line, with a socket pair as the serial port and real processes to watch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def line(console: Path) -> Iterator[tuple[ControlLine, socket.socket]]:
         control.close()
 
 
-def test_lines_come_one_by_one_however_they_arrive(line):
+def test_lines_are_returned_one_by_one_however_they_arrive(line):
     control, guest = line
     guest.sendall(b"ready fi")
     guest.sendall(b"rst\r\nexit 1 0\n")
@@ -37,13 +37,13 @@ def test_lines_come_one_by_one_however_they_arrive(line):
     assert control.next_line("b", 5) == "exit 1 0"
 
 
-def test_a_wait_ends_at_its_deadline_and_says_what_for(line):
+def test_a_wait_ends_at_its_deadline_and_names_what_it_waited_for(line):
     control, _ = line
-    with pytest.raises(GuestTimeout, match=r"0\.01 s in vain for the moon(.|\n)*last words"):
+    with pytest.raises(GuestTimeout, match=r"0\.01 s for the moon(.|\n)*last words"):
         control.next_line("the moon", 0.01)
 
 
-def test_a_wait_calls_its_tick(line):
+def test_a_wait_calls_on_tick(line):
     control, guest = line
     guest.sendall(b"one\n")
     ticks: list[None] = []
@@ -51,10 +51,10 @@ def test_a_wait_calls_its_tick(line):
     assert ticks
 
 
-def test_a_failure_that_the_guest_reports_is_raised(line):
+def test_a_failure_reported_by_the_guest_is_raised(line):
     control, guest = line
     guest.sendall(b"failed no folder\n")
-    with pytest.raises(RunError, match="the guest says: no folder"):
+    with pytest.raises(RunError, match="the guest reports: no folder"):
         control.next_line("anything", 5)
 
 
@@ -75,7 +75,7 @@ def test_a_process_that_has_ended_cannot_be_watched(line, console):
         control.watch(process.pid, lambda: PeerDied("it is gone", console))
 
 
-def test_sending_to_a_guest_that_is_gone_is_left_to_the_wait(line):
+def test_sending_to_a_guest_that_is_gone_raises_nothing(line):
     control, guest = line
     guest.close()
     control.send("1 true")

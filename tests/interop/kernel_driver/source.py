@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vmcoredd import debs
 from vmcoredd.debs.cache import build_once, silent
-from vmcoredd.qemu import sources
+from vmcoredd.qemu import kernel
 
 VARIABLE = "VMCOREDD_KERNEL_SOURCE"
 #: The parts of a kernel source that a build of the driver reads.
@@ -31,7 +31,7 @@ def cache() -> Path:
     return debs.cache_dir() / "kernel-driver"
 
 
-def kernel_source(name: str = sources.DEFAULT, progress: debs.Progress = silent) -> Path:
+def kernel_source(name: str = kernel.DEFAULT_KERNEL, progress: debs.Progress = silent) -> Path:
     """An unpacked source of kernel `name` (6.1, 6.12), or what $VMCOREDD_KERNEL_SOURCE names.
 
     The package is the one guests are built from: downloaded once, 140 MB. Unpacking takes a quarter
@@ -40,7 +40,7 @@ def kernel_source(name: str = sources.DEFAULT, progress: debs.Progress = silent)
     chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen)
-    found = sources.source(name, progress)
+    found = kernel.kernel_source(name, progress)
 
     def unpack(work: Path, lock: int) -> None:
         progress("unpacking the driver's source", None)

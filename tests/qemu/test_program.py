@@ -1,4 +1,4 @@
-"""QEMU's command line for a guest."""
+"""Finding a QEMU that can run guests, and its command line. QEMUs that cannot are small scripts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from vmcoredd.qemu.arguments import Ends, Machine, OnPanic, adapter, arguments, command_line
-from vmcoredd.qemu.errors import GuestError
+from vmcoredd.qemu.errors import GuestError, QemuUnusable
+from vmcoredd.qemu.program import (
+    HostEnds,
+    Machine,
+    OnPanic,
+    adapter,
+    arguments,
+    kernel_command_line,
+    probe,
+)
 
 MACHINE = Machine(Path("bzImage"), Path("initramfs"))
-ENDS = Ends(control=5, monitor=6, share=Path("/run/share"), console=Path("console.log"))
+ENDS = HostEnds(control=5, monitor=6, share=Path("/run/share"), console=Path("console.log"))
 
 
 def following(words: list[str], option: str) -> list[str]:
@@ -53,28 +61,69 @@ def test_the_second_serial_port_is_the_control_line():
     assert "socket,id=control,fd=5" in following(words, "-chardev")
 
 
-def test_commas_in_paths_do_not_begin_an_option():
+def test_commas_in_paths_do_not_start_an_option():
     ends = replace(ENDS, share=Path("/run/a,b"))
     assert any("path=/run/a,,b,sec" in word for word in arguments(MACHINE, ends, []))
 
 
-def test_a_shell_has_the_terminal_and_is_logged():
+def test_a_shell_gets_the_terminal_and_is_logged():
     words = arguments(replace(MACHINE, shell=True), ENDS, [])
     assert "stdio,mux=on,signal=off,logfile=console.log,id=console" in following(words, "-chardev")
     assert "guest.shell" in following(words, "-append")[0].split()
 
 
-def test_a_panicked_guest_ends_unless_it_shall_pause():
+def test_a_panic_ends_the_guest_unless_it_is_to_pause():
     paused = replace(MACHINE, on_panic=OnPanic.PAUSE)
-    assert "panic=1" in command_line(MACHINE).split()
-    assert "panic=0" in command_line(paused).split()
+    assert "panic=1" in kernel_command_line(MACHINE).split()
+    assert "panic=0" in kernel_command_line(paused).split()
     assert following(arguments(paused, ENDS, []), "-action") == ["reboot=shutdown,panic=pause"]
 
 
-def test_without_crashkernel_no_memory_is_kept():
-    assert "crashkernel" not in command_line(replace(MACHINE, crashkernel=""))
+def test_without_crashkernel_no_memory_is_reserved():
+    assert "crashkernel" not in kernel_command_line(replace(MACHINE, crashkernel=""))
 
 
 def test_an_extra_monitor_is_a_socket():
     words = arguments(MACHINE, replace(ENDS, extra_monitor=Path("/run/qmp")), [])
     assert following(words, "-qmp") == ["chardev:monitor", "unix:/run/qmp,server=on,wait=off"]
+
+
+def fake(folder: Path, version: str, devices: str, code: int = 0) -> tuple[str]:
+    path = folder / "qemu-system-x86_64"
+    path.write_text(
+        "#!/bin/sh\n"
+        f'case "$1" in --version) echo "{version}";; -device) echo \'{devices}\';; esac\n'
+        f"exit {code}\n"
+    )
+    path.chmod(0o755)
+    return (str(path),)
+
+
+def test_a_qemu_with_the_device_is_accepted(tmp_path):
+    found = probe(fake(tmp_path, "QEMU emulator version 10.1.0", 'name "vfio-user-pci", bus PCI'))
+    assert found.version == "10.1.0"
+    assert not found.ends_with_parent
+
+
+def test_an_old_qemu_is_refused_with_the_version_needed(tmp_path):
+    command = fake(tmp_path, "QEMU emulator version 7.2.15", 'name "vfio-pci", bus PCI')
+    with pytest.raises(QemuUnusable, match=r"7\.2\.15 has no vfio-user-pci: 10\.1 or newer"):
+        probe(command)
+
+
+def test_a_qemu_that_does_not_start_is_refused_with_its_error(tmp_path):
+    path = tmp_path / "qemu"
+    path.write_text("#!/bin/sh\necho libpixman is missing >&2\nexit 127\n")
+    path.chmod(0o755)
+    with pytest.raises(QemuUnusable, match="libpixman is missing"):
+        probe((str(path),))
+
+
+def test_a_missing_qemu_is_refused(tmp_path):
+    with pytest.raises(QemuUnusable, match="does not respond"):
+        probe((str(tmp_path / "none"),))
+
+
+def test_another_program_of_that_name_is_refused(tmp_path):
+    with pytest.raises(QemuUnusable, match="does not report its version"):
+        probe(fake(tmp_path, "hello", ""))

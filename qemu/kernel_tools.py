@@ -1,4 +1,4 @@
-"""What a kernel build needs of the machine; what is missing comes from Debian, privately."""
+"""The tools of a kernel build. Debian supplies missing ones, unpacked in the cache."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmcoredd import debs
-from vmcoredd.debs.cache import silent
-from vmcoredd.debs.mirrors import codename
 
 from .errors import GuestError
 
 INSTALLED = {"gcc": "gcc", "ld": "binutils", "make": "make", "tar": "tar", "xz": "xz-utils"}
-"""Programs that must be on the machine, and the Debian package of each."""
+"""Programs that must be installed, and the Debian package of each."""
 
 PRIVATE = {"flex": "flex", "bison": "bison", "m4": "m4", "bc": "bc"}
-"""Programs that may also be unpacked privately."""
+"""Programs that can be unpacked privately instead, and the Debian package of each."""
 
 FOREIGN = ("ARCH", "CROSS_COMPILE", "LOCALVERSION", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
 """Variables of the caller's environment that would change a build."""
 
 
 @dataclass(frozen=True)
-class Toolbox:
+class BuildTools:
     """The environment and the extra `make` arguments of a kernel build."""
 
     environment: dict[str, str]
@@ -34,14 +32,14 @@ class Toolbox:
 
 
 def check_installed() -> None:
-    """Raises GuestError when something is missing that only an installation gives."""
+    """Raises GuestError if a program is missing that we cannot unpack privately."""
     missing = [package for program, package in INSTALLED.items() if not shutil.which(program)]
     if missing:
-        raise GuestError(f"a guest's kernel is built with: apt-get install {' '.join(missing)}")
+        raise GuestError(f"building a guest's kernel needs: apt-get install {' '.join(missing)}")
 
 
-def toolbox(folder: Path, progress: debs.Progress = silent) -> Toolbox:
-    """The machine's own tools; wrappers for what it lacks are written into `folder`.
+def build_tools(folder: Path, progress: debs.Progress = debs.silent) -> BuildTools:
+    """The installed tools; wrappers for missing ones are written into `folder`.
 
     Raises debs.Unavailable.
     """
@@ -49,7 +47,7 @@ def toolbox(folder: Path, progress: debs.Progress = silent) -> Toolbox:
     environment |= {"LC_ALL": "C", "KBUILD_BUILD_USER": "vmcoredd", "KBUILD_BUILD_HOST": "vmcoredd"}
     environment["KBUILD_BUILD_TIMESTAMP"] = "1970-01-01 00:00:00 UTC"
     if all(shutil.which(program) for program in PRIVATE) and _has_libelf():
-        return Toolbox(environment)
+        return BuildTools(environment)
     return _private(folder, environment, progress)
 
 
@@ -60,10 +58,12 @@ def _has_libelf() -> bool:
     return done.returncode == 0
 
 
-def _private(folder: Path, environment: dict[str, str], progress: debs.Progress) -> Toolbox:
-    """flex, bison, bc and libelf from the machine's own suite, in a private root."""
+def _private(folder: Path, environment: dict[str, str], progress: debs.Progress) -> BuildTools:
+    """flex, bison, bc and libelf from the host's own Debian suite, in a private root."""
     packages = [*PRIVATE.values(), "libelf-dev"]
-    root = debs.binaries(packages, suites=(codename(),), name="kernel-tools", progress=progress)
+    root = debs.binaries(
+        packages, suites=(debs.codename(),), name="kernel-tools", progress=progress
+    )
     for program in PRIVATE:
         _write_wrapper(folder / "bin" / program, debs.command(root, f"usr/bin/{program}"))
     library = _link_libelf(root, folder / "lib")
@@ -72,7 +72,7 @@ def _private(folder: Path, environment: dict[str, str], progress: debs.Progress)
         "BISON_PKGDATADIR": str(root / "usr/share/bison"),
         "M4": str(folder / "bin" / "m4"),
     }
-    return Toolbox(
+    return BuildTools(
         environment,
         (
             f"LIBELF_FLAGS=-I{root / 'usr/include'}",
@@ -88,7 +88,7 @@ def _write_wrapper(path: Path, command: list[str]) -> None:
 
 
 def _link_libelf(root: Path, folder: Path) -> Path:
-    """A folder with libelf alone: the root's other libraries must not reach the machine's tools."""
+    """A folder with libelf alone: the host's tools must not load the root's other libraries."""
     folder.mkdir(parents=True, exist_ok=True)
     found = next((root / "usr/lib").glob("*-linux-gnu/libelf.so.1")).resolve()
     for name in ("libelf.so", "libelf.so.1"):

@@ -1,0 +1,134 @@
+"""Prepares what every guest needs, once: QEMU, its accelerator, a kernel and an initramfs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmcoredd import debs
+
+from .errors import RunError
+from .guest import Adapter, Guest
+from .initramfs import build_initramfs
+from .kernel import DEFAULT_KERNEL, Kernel, build_kernel
+from .program import Machine, OnPanic, Qemu, find_qemu
+
+KVM = Path("/dev/kvm")
+KVM_BOOT_SECONDS = 10.0
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose about a guest.
+
+    `memory` and `crashkernel` are given as to QEMU and the kernel (1G, 256M). `kernel_arguments`
+    are added to the kernel's command line. `affinity`: the CPUs QEMU may run on, None for all.
+    """
+
+    kernel: str = DEFAULT_KERNEL
+    memory: str = "1G"
+    cpus: int = 2
+    crashkernel: str = "256M"
+    kernel_arguments: str = ""
+    on_panic: OnPanic = OnPanic.END
+    affinity: frozenset[int] | None = None
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """QEMU, a kernel, an initramfs for that kernel, and the accelerator that works here."""
+
+    qemu: Qemu
+    kernel: Kernel
+    initramfs: Path
+    accelerator: str = "tcg"
+
+    def guest(
+        self,
+        options: Options,
+        folder: Path,
+        console: Path,
+        adapters: Sequence[Adapter] = (),
+        *,
+        shell: bool = False,
+        extra_monitor: Path | None = None,
+    ) -> Guest:
+        """A guest with these `options`; see Guest for the other arguments."""
+        machine = Machine(
+            self.kernel.image,
+            self.initramfs,
+            memory=options.memory,
+            cpus=options.cpus,
+            crashkernel=options.crashkernel,
+            kernel_arguments=options.kernel_arguments,
+            on_panic=options.on_panic,
+            accelerator=self.accelerator,
+            shell=shell,
+        )
+        return Guest(
+            self.qemu,
+            machine,
+            folder,
+            console,
+            adapters,
+            affinity=options.affinity,
+            extra_monitor=extra_monitor,
+        )
+
+
+def prepare(kernel: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent) -> Prepared:
+    """Everything a guest needs, from the cache. The first call downloads and builds for minutes.
+
+    Raises GuestError and debs.Unavailable.
+    """
+    qemu = find_qemu(progress)
+    built = build_kernel(kernel, progress)
+    archive = build_initramfs(built, progress)
+    return Prepared(qemu, built, archive, choose_accelerator(qemu, built, archive, progress))
+
+
+def choose_accelerator(
+    qemu: Qemu, kernel: Kernel, initramfs: Path, progress: debs.Progress = debs.silent
+) -> str:
+    """`kvm` if a guest boots under it, else `tcg`, QEMU's own translator.
+
+    /dev/kvm may exist and open while no guest makes progress (nested virtualisation), so a guest
+    is booted under a deadline. The result holds until the host boots again.
+    """
+    if not os.access(KVM, os.R_OK | os.W_OK):
+        return "tcg"
+    key = hashlib.sha256(repr((BOOT_ID.read_text(), qemu.command)).encode()).hexdigest()[:12]
+    verdict = debs.cache_dir() / "guest" / f"accelerator-{key}"
+    if not verdict.exists():
+        progress("checking whether a guest boots under KVM", None)
+        machine = Machine(kernel.image, initramfs, accelerator="kvm")
+        verdict.write_text("kvm" if _boots(qemu, machine, KVM_BOOT_SECONDS) else "tcg")
+    return verdict.read_text()
+
+
+def _boots(qemu: Qemu, machine: Machine, seconds: float) -> bool:
+    """Does a guest on `machine` accept commands within `seconds`?"""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            with Guest(qemu, machine, folder, folder / "console.log") as guest:
+                guest.wait_for_kernel("first", seconds)
+        except RunError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def folder_beside(output: Path) -> Iterator[Path]:
+    """A folder on the file system of `output`, so that a file in it can be renamed to `output`."""
+    with tempfile.TemporaryDirectory(prefix=".guest-", dir=output.absolute().parent) as name:
+        yield Path(name)

@@ -1,0 +1,189 @@
+"""The QEMU that runs guests: where the program comes from, and its command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from vmcoredd import debs
+
+from .errors import GuestError, QemuUnusable
+
+PROGRAM = "qemu-system-x86_64"
+DEVICE = "vfio-user-pci"  # since QEMU 10.1
+SUITES = ("trixie", "trixie-backports")
+PROBE_SECONDS = 60.0
+CONSOLE = ("earlycon=uart8250,io,0x3f8,115200", "console=ttyS0")  # from the kernel's first line on
+FIRST_SLOT = 2  # of the root bus; the host bridge and, on some machines, a display come before it
+LAST_SLOT = 0x1C
+PANIC_SLOT = 0x1D
+SHARE_SLOT = 0x1E
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """A QEMU that has vfio-user-pci: the start of its command line, and its version.
+
+    `ends_with_parent`: it can be told to exit with the thread that started it.
+    """
+
+    command: tuple[str, ...]
+    version: str
+    ends_with_parent: bool = False
+
+
+class OnPanic(Enum):
+    """What QEMU does when the guest's kernel panics and no crash kernel is loaded."""
+
+    END = "END"  # exits
+    PAUSE = "PAUSE"  # stops the guest, so that its memory can be read
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The guest's virtual machine, and how its first kernel is started."""
+
+    image: Path
+    initramfs: Path
+    memory: str = "1G"
+    cpus: int = 2
+    crashkernel: str = "256M"
+    kernel_arguments: str = ""  # added to the kernel's command line
+    on_panic: OnPanic = OnPanic.END
+    accelerator: str = "tcg"
+    shell: bool = False
+
+
+@dataclass(frozen=True)
+class HostEnds:
+    """The host's side of a guest: two sockets that QEMU inherits (descriptors), and paths."""
+
+    control: int
+    monitor: int
+    share: Path
+    console: Path
+    extra_monitor: Path | None = None
+
+
+def find_qemu(progress: debs.Progress = debs.silent) -> Qemu:
+    """The installed QEMU if it is new enough, else Debian's backport, unpacked in the cache.
+
+    Raises QemuUnusable, and debs.Unavailable if the backport cannot be downloaded either.
+    """
+    installed = shutil.which(PROGRAM)
+    if installed:
+        try:
+            return probe((installed,))
+        except QemuUnusable as error:
+            progress(f"{error}; using a private copy of QEMU", None)
+    root = debs.binaries(["qemu-system-x86"], suites=SUITES, name="qemu", progress=progress)
+    data = [str(root / "usr/share" / name) for name in ("qemu", "seabios")]
+    command = debs.command(root, f"usr/bin/{PROGRAM}")
+    return probe((*command, *(word for folder in data for word in ("-L", folder))))
+
+
+def probe(command: tuple[str, ...]) -> Qemu:
+    """Finds out what a QEMU can do. Raises QemuUnusable."""
+    output = _run(*command, "--version")
+    version = re.search(r"version (\S+)", output)
+    if not version:
+        raise QemuUnusable(f"{command[-1]} does not report its version: {output[:200]!r}")
+    if f'name "{DEVICE}"' not in _run(*command, "-device", "help"):
+        raise QemuUnusable(f"QEMU {version[1]} has no {DEVICE}: 10.1 or newer is needed")
+    ends_with_parent = "exit-with-parent" in _run(*command, "-run-with", "help", check=False)
+    return Qemu(command, version[1], ends_with_parent)
+
+
+def _run(*command: str, check: bool = True) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise QemuUnusable(f"QEMU does not respond: {error}") from error
+    if check and done.returncode:
+        raise QemuUnusable(f"QEMU does not start: {done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> list[str]:
+    """QEMU's arguments; `adapters` are vfio-user sockets.
+
+    Raises GuestError if there are more adapters than free slots.
+    """
+    if len(adapters) > LAST_SLOT - FIRST_SLOT + 1:
+        raise GuestError(f"{len(adapters)} adapters do not fit on the guest's root bus")
+    return [
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        *("-machine", "q35,memory-backend=memory", "-accel", machine.accelerator),
+        *("-cpu", "max,-smap", "-smp", str(machine.cpus), "-m", machine.memory),
+        *("-object", f"memory-backend-memfd,id=memory,size={machine.memory},share=on"),
+        *("-kernel", str(machine.image), "-initrd", str(machine.initramfs)),
+        *("-append", kernel_command_line(machine)),
+        *_panic(machine.on_panic),
+        *_serial_ports_and_monitors(machine, ends),
+        *_share(ends.share),
+        *("-device", "vmcoreinfo"),
+        *(word for slot, path in enumerate(adapters) for word in ("-device", adapter(slot, path))),
+    ]
+
+
+def kernel_command_line(machine: Machine) -> str:
+    """The first kernel's command line.
+
+    To debug a boot: `kernel_arguments="ignore_loglevel initcall_debug"`.
+    """
+    crash = [f"crashkernel={machine.crashkernel}"] if machine.crashkernel else []
+    panic = "panic=1" if machine.on_panic is OnPanic.END else "panic=0"
+    shell = ["guest.shell"] if machine.shell else []
+    return " ".join([*CONSOLE, panic, *crash, *shell, *machine.kernel_arguments.split()])
+
+
+def adapter(index: int, socket: Path) -> str:
+    """The `-device` argument that attaches the adapter served on `socket`."""
+    return json.dumps(
+        {
+            "driver": DEVICE,
+            "id": f"adapter{index}",
+            "addr": f"{FIRST_SLOT + index:02x}.0",
+            "socket": {"type": "unix", "path": str(socket)},
+        }
+    )
+
+
+def _panic(on_panic: OnPanic) -> list[str]:
+    device = ["-device", f"pvpanic-pci,addr={PANIC_SLOT:x}"]
+    if on_panic is OnPanic.PAUSE:
+        return [*device, "-action", "reboot=shutdown,panic=pause"]
+    return [*device, "-action", "reboot=shutdown,panic=none"]
+
+
+def _serial_ports_and_monitors(machine: Machine, ends: HostEnds) -> list[str]:
+    log = _escaped(ends.console)
+    console = f"file,path={log}"
+    if machine.shell:
+        console = f"stdio,mux=on,signal=off,logfile={log}"
+    extra = ends.extra_monitor
+    return [
+        *("-chardev", f"{console},id=console", "-serial", "chardev:console"),
+        *("-chardev", f"socket,id=control,fd={ends.control}", "-serial", "chardev:control"),
+        *("-chardev", f"socket,id=monitor,fd={ends.monitor}"),
+        *("-qmp", "chardev:monitor"),
+        *(("-qmp", f"unix:{_escaped(extra)},server=on,wait=off") if extra else ()),
+    ]
+
+
+def _share(folder: Path) -> list[str]:
+    return [
+        *("-fsdev", f"local,id=share,path={_escaped(folder)},security_model=mapped-file"),
+        *("-device", f"virtio-9p-pci,fsdev=share,mount_tag=share,addr={SHARE_SLOT:x}"),
+    ]
+
+
+def _escaped(path: Path) -> str:
+    """Doubles commas: a single one would start QEMU's next option."""
+    return str(path).replace(",", ",,")
