@@ -1,17 +1,27 @@
-"""CIM: the host's access to the firmware processor's registers, and the CIM's queues."""
+"""CIM: host access to the firmware processor's registers, its queues, and its page tables."""
 
 from __future__ import annotations
 
 from vmcoredd.chip import Register
-from vmcoredd.chip.cim import INBOUND_WORDS, OUTBOUND, QUEUE_UNIT_BYTES, THRESHOLD_UNIT, Queue
+from vmcoredd.chip.cim import (
+    INBOUND_WORDS,
+    OUTBOUND,
+    PBT_TABLES,
+    QUEUE_UNIT_BYTES,
+    THRESHOLD_UNIT,
+    Queue,
+)
 from vmcoredd.emu.ports import Index, When
 from vmcoredd.emu.scenario.cim_queues import MEMORY_WORDS, CimQueue
 from vmcoredd.emu.silicon.model import Model, fault
 
 CIM_WORDS = 0x5000 // 4
-"""Up to behind the last address the driver asks for (T6: 0x4c74)."""
+"""The CIM's address space, past the last address that the driver reads (T6: 0x4c74)."""
 SELECTORS = 32
 """Values of CIM_QUEUE_CONFIG_REF."""
+PAGE_BYTES = 4096
+PAGE_IN_USE = 1
+"""The bit of a page table's entry that marks it as used (assumed)."""
 
 
 class HostAccess(Model):
@@ -23,10 +33,9 @@ class HostAccess(Model):
     def wire(self) -> None:
         ctrl, data = self.r.CIM_HOST_ACC_CTRL, self.r.CIM_HOST_ACC_DATA
         address = Index(ctrl, ctrl.field("HostAddr").mask >> 2, 2)
-        self.ports.add(ctrl, self.space, address, data, when=When.clear(ctrl, "HostWrite"))
-        self.ports.add(
-            ctrl, self.space, address, data, when=When.set(ctrl, "HostWrite"), store=True
-        )
+        read, write = When.clear(ctrl, "HostWrite"), When.set(ctrl, "HostWrite")
+        self.ports.add(ctrl, self.space, address, data, when=read)
+        self.ports.add(ctrl, self.space, address, data, when=write, store=True)
         self.ports.done(ctrl, clear=ctrl.mask("HostBusy"))
 
     @fault("cim-host-busy", "HOSTBUSY stays set: CIM_LA, CIM_QCFG, UP_CIM_INDIRECT, PBT fail.")
@@ -34,14 +43,14 @@ class HostAccess(Model):
         ctrl = self.r.CIM_HOST_ACC_CTRL
         self.ports.stick(ctrl, set_=ctrl.mask("HostBusy"))
 
-    @fault("cim-host-hangs", "HOSTBUSY is set by the first access and stays: -11, then -16.")
+    @fault("cim-host-hangs", "The first access sets HOSTBUSY for good: -11, then -16.")
     def hang(self) -> None:
         ctrl = self.r.CIM_HOST_ACC_CTRL
         self.ports.stick(ctrl, set_=ctrl.mask("HostBusy"), now=False)
 
 
 class Queues(Model):
-    """Configuration and content of the queues."""
+    """Configuration, pointers and content of the queues."""
 
     def make(self) -> None:
         self.configs = self.words.table("cim_queue_config", rows=SELECTORS)
@@ -76,7 +85,7 @@ class Queues(Model):
         )
 
     def _pointers(self, prefix: str, queue: CimQueue) -> None:
-        """The registers of a queue, and their shadows where the chip has them."""
+        """Sets a queue's registers, and their shadows if the chip has them."""
         for name in (prefix, f"{prefix}_SHADOW"):
             if f"{name}_RDADDR" in self.r:
                 read, write = self.r[f"{name}_RDADDR"], self.r[f"{name}_WRADDR"]
@@ -87,7 +96,7 @@ class Queues(Model):
                 self.words.fields(packets, QueEOPCnt=queue.packets, QueSOPCnt=queue.packets)
 
     def _outbound_address(self, queue: CimQueue) -> None:
-        """REALADDR: where in the outbound memory the next flit goes."""
+        """Sets REALADDR: where the next flit goes in the outbound memory."""
         number = queue.queue.number
         for name in (f"UP_OBQ_{number}", f"UP_OBQ_{number}_SHADOW"):
             if f"{name}_REALADDR" in self.r:
@@ -117,3 +126,22 @@ class Queues(Model):
         size = self.r.CIM_QUEUE_CONFIG_CTRL.mask("QueSize")
         for queue in OUTBOUND:
             self.configs.words[self._select(queue)] &= ~size
+
+
+class PageTables(Model):
+    """Four tables in the CIM's address space that map the processor's pages to adapter memory.
+
+    No source describes an entry: here it is a page's address in adapter memory, with a bit that
+    marks it as used (assumed). The last table has an entry for each page.
+    """
+
+    def wire(self) -> None:
+        region, space = self.scenario.memory_map["uP RAM"], self.words.space("cim")
+        random = self.scenario.random("pbt")
+        pages = range(region.base, region.base + region.size, PAGE_BYTES)
+        for table in PBT_TABLES[:-1]:
+            chosen = [random.choice(pages) | PAGE_IN_USE for _ in range(table.words)]
+            space.fill(space.index(table.address), chosen)
+        table = PBT_TABLES[-1]
+        mapped = [page | PAGE_IN_USE for page in pages[: table.words]]
+        space.fill(space.index(table.address), mapped)

@@ -1,18 +1,21 @@
-"""LE: the lookup engine's table, how it is divided, and the debug port that shows its entries."""
+"""LE: the lookup engine's table, and what its entries have in adapter memory."""
 
 from __future__ import annotations
 
 from array import array
+from random import Random
 
+from vmcoredd.chip import tcb
 from vmcoredd.chip.le import READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS
 from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.scenario.tids import Connection, Filter
 from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.space import Kind
 
 TIDS = 1 << 16
-"""Entries that the debug port can show; the driver's dump has room for 49,931 (raw: for more)."""
+"""Entries behind the debug interface; the driver's dump has room for 49,931 (raw: for more)."""
 PER_TID = {"t5": 4, "t6": 1}
-"""What the registers that say where a region begins count (cxgb4_main.c)."""
+"""What the registers with a region's first TID count for each (cxgb4_main.c)."""
 STARTS = {
     "t5": {
         "servers": "LE_DB_SERVER_INDEX",
@@ -29,38 +32,41 @@ STARTS = {
         "hash_base": "LE_DB_TID_HASHBASE",
     },
 }
-"""Where each region of the table starts, by the names of emu.scenario.tids.Regions."""
+"""The register with the first TID of each region of emu.scenario.tids.TidRegions."""
+HASH_ENTRY_BYTES = 64
+TUPLE_WORDS = 11
+"""An entry of the hash table in memory: the tuple, then the flags (assumed)."""
 
 
-class TableDivision(Model):
-    """The first entry of each region, the hash table's size, and how many connections there are."""
+class TableRegions(Model):
+    """The first TID of each region, the hash table's size, and the number of connections."""
 
     def wire(self) -> None:
-        r, lookup = self.r, self.scenario.tid_table
+        r, table = self.r, self.scenario.tid_table
         for region, register in STARTS[self.chip.name].items():
-            start = getattr(lookup.regions, region) * PER_TID[self.chip.name]
+            start = getattr(table.regions, region) * PER_TID[self.chip.name]
             self.words.plain(r[register], start)
-        hashing = int(lookup.regions.hash_tids > 0)
+        hashing = int(table.regions.hash_tids > 0)
         self.words.plain(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=hashing))
-        self.words.plain(r.LE_DB_HASH_CONFIG, self._hash_config(lookup.regions.hash_tids))
-        in_tcam = [c for c in lookup.connections if c.tid < lookup.regions.hash_base]
-        for suffix, connections in (("", lookup.connections), ("_TCAM", in_tcam)):
+        self.words.plain(r.LE_DB_HASH_CONFIG, self._hash_config(table.regions.hash_tids))
+        in_tcam = [c for c in table.connections if c.tid < table.regions.hash_base]
+        for suffix, connections in (("", table.connections), ("_TCAM", in_tcam)):
             ipv6 = sum(connection.is_ipv6 for connection in connections)
             self.words.set(r[f"LE_DB_ACT_CNT_IPV4{suffix}"], len(connections) - ipv6)
             self.words.set(r[f"LE_DB_ACT_CNT_IPV6{suffix}"], ipv6)
 
     def _hash_config(self, tids: int) -> int:
-        """T5 has the logarithm of the table's entries, T6 their number in the low 20 bits."""
+        """T5 has the logarithm of the table's size, T6 the size in the low 20 bits."""
         config = self.r.LE_DB_HASH_CONFIG
         if "HASHTIDSIZE" in config.decode(0):
             return config.of(HASHTIDSIZE=max(tids.bit_length() - 1, 0))
         return config.reset | tids
 
 
-class DebugPort(Model):
-    """A TID in one register, a start bit in another: status and 17 words of its entry.
+class DebugInterface(Model):
+    """A TID in one register and a start bit in another fetch the status and 17 words of an entry.
 
-    An entry that is not in use is valid, and zero.
+    Unused entries are valid and zero.
     """
 
     def make(self) -> None:
@@ -81,7 +87,7 @@ class DebugPort(Model):
         self._fill()
 
     def _request_words(self) -> None:
-        """A T6 has fewer than the driver writes; the rest are words that do nothing."""
+        """T6 has fewer than the driver writes; writes to the others have no effect."""
         first = self.r.LE_DB_DBGI_REQ_DATA
         space, index = self.words.where(first)
         for word in range(REQUEST_WORDS):
@@ -93,13 +99,82 @@ class DebugPort(Model):
         for tid, words in self.scenario.tid_table.entries():
             self.entries.fill(RESPONSE_WORDS * tid, words)
 
-    @fault("le-busy", "The debug port stays BUSY: LE_TCAM ends before it begins, partial (-41).")
+    @fault("le-busy", "The debug interface stays BUSY: LE_TCAM is partial (-41), with no entry.")
     def stay_busy(self) -> None:
         config = self.r.LE_DB_DBGI_CONFIG
         self.ports.stick(config, set_=config.mask("DBGICMDBUSY"))
 
-    @fault("le-status", "From half of the active region on, entries are invalid: partial (-41).")
+    @fault(
+        "le-status", "Half of the active region, and all that follows, is invalid: partial (-41)."
+    )
     def lose_half(self) -> None:
         first = self.scenario.tid_table.regions.servers // 2
         for tid in range(first, TIDS):
             self.statuses.words[tid] = 0
+
+
+class ControlBlocks(Model):
+    """A TCB for each connection and filter whose TID the memory region has room for."""
+
+    def wire(self) -> None:
+        random = self.scenario.random("tcbs")
+        for connection in self.scenario.tid_table.connections:
+            self._store(connection.tid, self._connection(connection, random))
+        for item in self.scenario.tid_table.filters:
+            self._store(item.tid, self._filter(item))
+
+    def _store(self, tid: int, block: bytes) -> None:
+        region = self.scenario.memory_map["TCBs"]
+        if (tid + 1) * tcb.BYTES <= region.size:
+            self.memories.write(region.base + tid * tcb.BYTES, block)
+
+    def _connection(self, connection: Connection, random: Random) -> bytes:
+        """Random sequence numbers, with up to 64 KiB in flight."""
+        in_flight, window = random.randrange(1 << 16), random.randrange(1 << 14, 1 << 20)
+        queues = self.scenario.queues.received(connection.port)
+        return tcb.encode(
+            tcb.TCP,
+            t_state=connection.state,
+            ip_version=int(connection.is_ipv6),
+            l2t_ix=connection.port,
+            smac_sel=connection.port,
+            rss_info=random.choice(queues).id,
+            active_open=0,
+            nagle=1,
+            recv_tstmp=1,
+            recv_scale=1,
+            snd_scale=7,
+            rcv_scale=7,
+            tx_max=random.getrandbits(32),
+            snd_una_raw=in_flight,
+            snd_cwnd=window,
+            snd_ssthresh=window,
+            rcv_nxt=random.getrandbits(32),
+            rcv_wnd=window,
+            t_srtt=random.randrange(1, 1 << 12),
+            timestamp=random.getrandbits(32),
+        )
+
+    def _filter(self, item: Filter) -> bytes:
+        """A filter's action and counters."""
+        if item.queue is None:
+            action = {"drop": 1}
+        else:
+            queue = self.scenario.queues.received(item.port)[item.queue]
+            action = {"direct_steer": 1, "rss_info": queue.id}
+        counts = {"packet_count": item.packets, "byte_count": item.octets}
+        return tcb.encode(tcb.FILTER, non_offload=1, **action, **counts)
+
+
+class HashTable(Model):
+    """The hash table in memory: connections beyond the TCAM for which it has room."""
+
+    def wire(self) -> None:
+        table, region = self.scenario.tid_table, self.scenario.memory_map["LE hash"]
+        for connection in table.connections:
+            start = (connection.tid - table.regions.hash_base) * HASH_ENTRY_BYTES
+            if 0 <= start <= region.size - HASH_ENTRY_BYTES:
+                *words, flags = connection.entry.words()
+                stored = (*words[:TUPLE_WORDS], flags)
+                data = b"".join(word.to_bytes(4, "little") for word in stored)
+                self.memories.write(region.base + start, data)

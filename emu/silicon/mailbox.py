@@ -1,9 +1,9 @@
-"""The mailboxes: one for each physical function, through which drivers talk to the firmware.
+"""The mailboxes, one for each physical function, through which drivers talk to the firmware.
 
-Reading the control register of an idle mailbox takes it; writing it with MBMsgValid and the
-firmware as owner hands the command over; the firmware's answer comes back the same way. The data
-registers hold big-endian 64-bit words, which the bus shows as little-endian ones (t4_hw.c,
-t4_wr_mbox_meat_timeout()).
+Reading the control register of an idle mailbox claims it for the driver. Writing it with MBMsgValid
+and the firmware as owner sends the command in the data registers; the firmware gives the mailbox
+back with its reply. The data registers hold big-endian 64-bit words, which the bus shows as
+little-endian ones (t4_hw.c, t4_wr_mbox_meat_timeout()).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vmcoredd.chip.pci import PF
 from vmcoredd.emu.firmware import Firmware, Mode
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
-FLIT = 8
+FLIT_BYTES = 8
 
 
 class Owner(IntEnum):
@@ -31,7 +31,8 @@ class Mailboxes(Model):
     """Control and data registers of all functions, and the firmware behind them."""
 
     def make(self) -> None:
-        self.waiting: dict[int, int] = {}
+        self.delayed: dict[int, int] = {}
+        """Polls until a slow firmware replies, by function."""
 
     def wire(self) -> None:
         r = self.r
@@ -41,38 +42,38 @@ class Mailboxes(Model):
         self.words.plain(r.CIM_PF_HOST_INT_ENABLE)
 
     @reads("CIM_PF_MAILBOX_CTRL")
-    def look(self, element: int, stored: int) -> int:
-        """Takes an idle mailbox; a slow firmware answers in its time."""
+    def poll(self, element: int, stored: int) -> int:
+        """Claims an idle mailbox; a slow firmware replies after some polls."""
         ctrl = self.r.CIM_PF_MAILBOX_CTRL
         if ctrl.get(stored, "MBOwner") == Owner.NONE:
             self._control(element, ctrl.of(MBOwner=Owner.DRV))
-        if element in self.waiting:
-            self.waiting[element] -= 1
-            if not self.waiting[element]:
-                del self.waiting[element]
-                self._answer(element)
+        if element in self.delayed:
+            self.delayed[element] -= 1
+            if not self.delayed[element]:
+                del self.delayed[element]
+                self._execute(element)
         return self.words.get(ctrl, element)
 
     @writes("CIM_PF_MAILBOX_CTRL")
-    def hand_over(self, element: int, value: int) -> int:
-        """Gives the mailbox to the firmware, or back."""
+    def send(self, element: int, value: int) -> int:
+        """Gives the mailbox to the firmware with a command, or releases it."""
         self._control(element, value)
         ctrl, mode = self.r.CIM_PF_MAILBOX_CTRL, self.firmware.state.mode
         if ctrl.get(value, "MBMsgValid") and ctrl.get(value, "MBOwner") == Owner.FW:
             if mode is Mode.ALIVE:
-                self._answer(element)
+                self._execute(element)
             elif mode is Mode.SLOW:
-                self.waiting[element] = Firmware.SLOW_POLLS
+                self.delayed[element] = Firmware.SLOW_POLLS
         return self.words.get(ctrl, element)
 
     def _control(self, pf: int, value: int) -> None:
         self.words.set(self.r.CIM_PF_MAILBOX_CTRL, value, pf)
         self.words.set(self.r.CIM_PF_MAILBOX_CTRL_SHADOW_COPY, value, pf)
 
-    def _answer(self, pf: int) -> None:
+    def _execute(self, pf: int) -> None:
         self.core.sync()
         data = self._data(pf)
-        data[:] = _turned(self.firmware.execute(pf, _turned(bytes(data))))
+        data[:] = _swapped(self.firmware.execute(pf, _swapped(bytes(data))))
         ctrl = self.r.CIM_PF_MAILBOX_CTRL
         self._control(pf, ctrl.of(MBMsgValid=1, MBOwner=Owner.DRV))
         self.core.sync()
@@ -84,46 +85,46 @@ class Mailboxes(Model):
         return words.cast("B")
 
     def reset(self) -> None:
-        """The function's mailbox is idle, and the firmware takes back what the function had."""
-        self.waiting.pop(PF, None)
+        """Makes the function's mailbox idle, and frees what the firmware allocated to it."""
+        self.delayed.pop(PF, None)
         self._control(PF, 0)
         self.firmware.free_function(PF)
 
     def save(self) -> Any:
-        return dict(self.waiting), self.firmware.save()
+        return dict(self.delayed), self.firmware.save()
 
     def load(self, saved: Any) -> None:
-        waiting, firmware = saved
-        self.waiting = dict(waiting)
+        delayed, firmware = saved
+        self.delayed = dict(delayed)
         self.firmware.load(firmware)
 
-    @fault("mailbox-taken", "The firmware keeps the mailbox to itself: -EBUSY for every command.")
-    def keep(self) -> None:
+    @fault("mailbox-taken", "The firmware owns the mailbox and keeps it: -EBUSY for every command.")
+    def withhold(self) -> None:
         self._control(PF, self.r.CIM_PF_MAILBOX_CTRL.of(MBOwner=Owner.FW))
 
-    @fault("firmware-dead", "The firmware takes commands and never answers: 10 s time-outs.")
+    @fault("firmware-dead", "The firmware takes commands and never replies: 10 s time-outs.")
     def die(self) -> None:
         self.firmware.set_mode(Mode.DEAD)
 
-    @fault("firmware-slow", "The firmware answers only after some looks at the mailbox.")
+    @fault("firmware-slow", "The firmware replies only after some polls of the mailbox.")
     def be_slow(self) -> None:
         self.firmware.set_mode(Mode.SLOW)
 
-    @fault("firmware-error", "The firmware has crashed and says so in PCIE_FW: -ENXIO at once.")
+    @fault("firmware-error", "The firmware has crashed, as PCIE_FW shows: -ENXIO at once.")
     def crash(self) -> None:
         self.firmware.set_mode(Mode.ERROR)
 
-    @fault("firmware-uninitialised", "The firmware wants to be initialised by the driver.")
-    def forget(self) -> None:
+    @fault("firmware-uninitialised", "The driver has to initialise the firmware.")
+    def uninitialise(self) -> None:
         self.firmware.state.initialised = self.firmware.state.caps_agreed = False
         self.firmware.show()
 
-    @fault("no-devlog-pointer", "PCIE_FW_PF[7] is 0: DEV_LOG asks the firmware where its log is.")
+    @fault("no-devlog-pointer", "PCIE_FW_PF[7] is 0: DEV_LOG asks the firmware where the log is.")
     def lose_log(self) -> None:
         self.firmware.state.log_is_shown = False
         self.firmware.show()
 
 
-def _turned(data: bytes) -> bytes:
-    """Each 64-bit word with its bytes the other way round."""
-    return b"".join(data[i : i + FLIT][::-1] for i in range(0, len(data), FLIT))
+def _swapped(data: bytes) -> bytes:
+    """The data with the bytes of each 64-bit word reversed."""
+    return b"".join(data[i : i + FLIT_BYTES][::-1] for i in range(0, len(data), FLIT_BYTES))

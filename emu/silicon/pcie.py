@@ -1,4 +1,4 @@
-"""PCIE: memory windows, the back door to configuration space, and what firmware says there."""
+"""PCIE: memory windows, and configuration space through BAR0 with its vital product data."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vmcoredd.chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BY
 from vmcoredd.emu.config_space import ConfigSpace
 from vmcoredd.emu.core import WINDOWS, Window
 from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.scenario.queues import PFS
 from vmcoredd.emu.silicon.model import Model, fault, writes
 
-FUNCTIONS = 8
 FOREVER = (1 << 64) - 1
-"""Looks at a flag: as many as C can count."""
+"""Polls: as many as C can count."""
 
 
 class Page(NamedTuple):
-    """A page of BAR0 that clients may map: it lies at its own offset in the file `fd`."""
+    """A page of BAR0 that clients may map, at the same offset in the file `fd`."""
 
     fd: int
     offset: int
@@ -39,7 +39,7 @@ class MemoryWindows(Model):
         self.place()
 
     def map_page(self) -> Page:
-        """From now on clients may map the page of window 0, which therefore stays in its place."""
+        """Lets clients map the page of window 0, which stays where it is from now on."""
         self.mapped = True
         self.core.map_window(MEMWIN0.number, self.r.PCIE_MEM_ACCESS_OFFSET)
         offset = MEMWIN0.base // mmap.PAGESIZE * mmap.PAGESIZE
@@ -56,12 +56,12 @@ class MemoryWindows(Model):
         return value
 
     def place(self) -> None:
-        """Puts the windows where their base registers say."""
+        """Moves all windows to where their base registers say."""
         windows = [self._window(number) for number in range(WINDOWS)]
         self.core.place_windows(windows, self.r.PCIE_MEM_ACCESS_OFFSET)
 
     def _window(self, number: int) -> Window | None:
-        """A window that was never set up (0) or whose base is not in BAR0 is nowhere."""
+        """A window of BAR0; None if it was not set up (0) or is not in BAR0."""
         base = self.r.PCIE_MEM_ACCESS_BASE_WIN
         word = self.words.get(base, number)
         if not word or base.get(word, "BIR"):
@@ -73,17 +73,20 @@ class MemoryWindows(Model):
     def load(self, saved: None) -> None:
         self.place()
 
-    @fault("window-unusable", "Memory window 0's base reads as all ones: nothing behind it.")
+    @fault(
+        "window-unusable",
+        "The base of memory window 0 reads as all ones: the driver cannot use it.",
+    )
     def lose_window(self) -> None:
         self.words.set(self.r.PCIE_MEM_ACCESS_BASE_WIN, 0xFFFFFFFF)
         self.place()
 
 
 class ConfigBackDoor(Model):
-    """Every function's configuration space, by request through BAR0; only one function is there."""
+    """Each function's configuration space, read through BAR0; only one function is present."""
 
     def make(self) -> None:
-        self.space = self.words.table("pcie_config", rows=FUNCTIONS, width=CONFIG_BYTES // 4)
+        self.space = self.words.table("pcie_config", rows=PFS, width=CONFIG_BYTES // 4)
         self.space.fill(0, [0xFFFFFFFF] * self.space.count)
         self.config = ConfigSpace(self.space, PF * CONFIG_BYTES // 4, self.card)
 
@@ -99,7 +102,7 @@ class ConfigBackDoor(Model):
         )
 
     def reset(self) -> None:
-        """Configuration space is as it was at power-on."""
+        """Configuration space has its power-on values again."""
         self.config.reset()
 
     def save(self) -> object:
@@ -108,15 +111,17 @@ class ConfigBackDoor(Model):
     def load(self, saved: object) -> None:
         self.config.load(saved)
 
-    @fault("vpd-silent", "The VPD capability never has its data ready: VPD_DATA times out.")
+    @fault("vpd-silent", "The VPD capability never has data ready: VPD_DATA times out.")
     def silence_vpd(self) -> None:
         self.config.vpd_looks = FOREVER
 
-    @fault("vpd-slow", "The VPD capability has its data ready at the second look: nothing fails.")
+    @fault("vpd-slow", "The VPD capability has data ready at the second poll: nothing fails.")
     def slow_vpd(self) -> None:
         self.config.vpd_looks = 1
 
-    @fault("no-vpd", "There is no VPD capability: VPD_DATA fails with -19, as without room.")
+    @fault(
+        "no-vpd", "There is no VPD capability: VPD_DATA fails with -19, as if there were no room."
+    )
     def hide_vpd(self) -> None:
         self.config.lose_vpd()
 
@@ -124,7 +129,7 @@ class ConfigBackDoor(Model):
     def spoil_vpd(self) -> None:
         self.config.vpd[BASE + LARGE_TAG_BYTES] ^= 0x01
 
-    @fault("vpd-no-version", "There are no digits where the VPD's version stands: it fails (-22).")
+    @fault("vpd-no-version", "The VPD's version has no digits: VPD_DATA fails with -22.")
     def lose_vpd_version(self) -> None:
         at = virtual_address(VERSION_ADDRESS, PF)
         self.config.vpd[at : at + VERSION_BYTES] = b"xx"

@@ -1,4 +1,4 @@
-"""PL: who the function is, the card's interrupts, and the function's view of its own registers."""
+"""PL: identity of the function, interrupts of the card, and a function's view of its registers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.space import Kind
 
 OWN_VIEW = 0x1B000
-"""Where a function sees its own registers (t4_regs.h, MYPF_BASE) ..."""
+"""Where each function sees its own registers (t4_regs.h, MYPF_BASE)."""
 PF_VIEW, PF_STRIDE = 0x1E000, 0x400
-"""... and where those of each function lie (PF_BASE, PF_STRIDE)."""
+"""Where every function sees those of all functions (t4_regs.h, PF_BASE, PF_STRIDE)."""
 
 
 class Pl(Model):
@@ -28,10 +28,13 @@ class Pl(Model):
         for index in range(PF_STRIDE // 4):
             self.core.bar0.set_kind(OWN_VIEW // 4 + index, Kind.ALIAS, first + index)
 
-    @fault("other-function", "PL_WHOAMI names PF 0: the driver leaves the card alone, no dump.")
+    @fault(
+        "other-function",
+        "PL_WHOAMI names PF 0: the driver leaves the card alone, so there is no dump.",
+    )
     def be_another_function(self) -> None:
         self.words.fields(self.r.PL_WHOAMI, SourcePF=0)
 
-    @fault("device-gone", "PL_WHOAMI reads as all ones, as from an empty slot: the probe fails.")
+    @fault("device-gone", "PL_WHOAMI reads as all ones, like an empty slot: the probe fails.")
     def be_gone(self) -> None:
         self.words.set(self.r.PL_WHOAMI, 0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""PM: the payload memory's managers, receive and transmit: counters, and debug words by index."""
+"""PM: the payload memory managers, for receive and transmit: counters, and indirect debug words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from vmcoredd.emu.space import Space
 
 SIDES = ("RX", "TX")
 DEBUG_WORDS = 0x10040
-"""PMDbgAddr goes up to 0x1003d."""
+"""Past the last PMDbgAddr, 0x1003d."""
 COUNTERS = 8
-"""Values of STAT_CONFIG: 0 clears, 1 and on select."""
+"""Values of STAT_CONFIG: 0 clears, the others select a counter."""
 
 
 class Side(NamedTuple):
@@ -24,7 +24,7 @@ class Side(NamedTuple):
 
 
 class PayloadMemory(Model):
-    """STAT_CONFIG selects a counter, DBG_CTRL a debug word; two of these are its total."""
+    """STAT_CONFIG selects a counter, DBG_CTRL a debug word; two debug words hold a total."""
 
     def make(self) -> None:
         self.sides = {side: self._make_side(f"pm_{side.lower()}") for side in SIDES}
@@ -52,14 +52,14 @@ class PayloadMemory(Model):
         self.ports.index(ctrl, r[f"PM_{name}_DBG_DATA"], side.debug, mask=address.mask)
 
     def _fill(self, name: str, side: Side) -> None:
-        """Counters that grow together: every command moves some hundreds of bytes."""
+        """Counters that agree: each command moves some hundreds of bytes on average."""
         random = self.scenario.random(f"pm_{name}")
         for row in range(1, COUNTERS):
             count = random.randrange(1 << 16, 1 << 24)
             total = count * random.randrange(64, 1500)
             side.counts.fill(row, [count])
             side.totals.fill(2 * row, [total >> 32, total & 0xFFFFFFFF])
-        for place in self.r:
-            if place.space == side.debug.name:
-                width = sum(field.width for field in place.fields) or 32
-                self.words.set(place, random.getrandbits(32) & (1 << width) - 1)
+        for register in self.r:
+            if register.space == side.debug.name:
+                width = sum(field.width for field in register.fields) or 32
+                self.words.set(register, random.getrandbits(32) & (1 << width) - 1)

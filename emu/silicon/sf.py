@@ -1,7 +1,7 @@
 """SF: the serial flash controller, which shifts bytes between SF_DATA and the flash chip.
 
-Bytes go out of, and come into, the lowest byte of SF_DATA first. A transfer without CONT deselects
-the chip, which is when it carries out a programming or erase command.
+The lowest byte of SF_DATA is transferred first, in both directions. A transfer without CONT
+deselects the chip, which then executes a program or erase command.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 ADDRESS_BYTES = 3
 HEAD_BYTES = 1 + ADDRESS_BYTES + 1
-"""In front of the data of a fast read: opcode, address, and one dummy byte."""
+"""What precedes the data of a fast read: opcode, address, and one dummy byte."""
 STATUS_WRITE_ENABLED = 0x02
 FOREVER = 1 << 64
-"""Looks at a busy bit."""
+"""Polls."""
 LONGEST = 1 + ADDRESS_BYTES + PAGE_BYTES
-"""Bytes of the longest command: a page to program."""
+"""Bytes of the longest command, which programs a page."""
 
 
-class Chip:
-    """The flash chip: takes a command byte by byte while selected, and answers."""
+class FlashChip:
+    """The flash chip, which receives a command byte by byte while it is selected."""
 
     def __init__(self, jedec: int, flash: Flash) -> None:
         self.jedec, self.flash = jedec, flash
-        self.sent = bytearray()
-        self.answered = 0
+        self.received = bytearray()
+        self.shifted_out = 0
         self.write_enabled = False
 
-    def take(self, data: bytes) -> None:
-        """Bytes shifted into the chip; more than the longest command are dropped."""
-        self.sent += data[: LONGEST - len(self.sent)]
+    def shift_in(self, data: bytes) -> None:
+        """Shifts bytes in; those past the longest command are dropped."""
+        self.received += data[: LONGEST - len(self.received)]
 
-    def give(self, count: int) -> bytes:
-        """Bytes shifted out of the chip."""
-        start = self.answered
-        self.answered += count
-        return self._answer(start, count)
+    def shift_out(self, count: int) -> bytes:
+        """Shifts bytes out."""
+        start = self.shifted_out
+        self.shifted_out += count
+        return self._reply(start, count)
 
     def deselect(self) -> None:
-        """The command is complete."""
-        self._carry_out(bytes(self.sent))
-        self.sent.clear()
-        self.answered = 0
+        """Executes the command, which is complete."""
+        self._execute(bytes(self.received))
+        self.received.clear()
+        self.shifted_out = 0
 
-    def _answer(self, start: int, count: int) -> bytes:
-        command = self.sent[0] if self.sent else 0
+    def _reply(self, start: int, count: int) -> bytes:
+        command = self.received[0] if self.received else 0
         if command == Opcode.READ_ID:
             return self.jedec.to_bytes(3 + start + count, "little")[start : start + count]
         if command == Opcode.READ_STATUS:
@@ -58,14 +58,14 @@ class Chip:
         return b"\xff" * count
 
     def _data(self, start: int, count: int) -> bytes:
-        """Data of a fast read; its dummy byte may be shifted out of the chip or into it."""
-        address = int.from_bytes(self.sent[1 : 1 + ADDRESS_BYTES], "big")
-        missing = max(HEAD_BYTES - len(self.sent), 0)
+        """Data of a fast read, whose dummy byte may be shifted in either direction."""
+        address = int.from_bytes(self.received[1 : 1 + ADDRESS_BYTES], "big")
+        missing = max(HEAD_BYTES - len(self.received), 0)
         dummies = min(max(missing - start, 0), count)
         data = self.flash.read(address + start + dummies - missing, count - dummies)
         return b"\xff" * dummies + data
 
-    def _carry_out(self, command: bytes) -> None:
+    def _execute(self, command: bytes) -> None:
         code = command[0] if command else 0
         if code in (Opcode.WRITE_ENABLE, Opcode.WRITE_DISABLE):
             self.write_enabled = code == Opcode.WRITE_ENABLE
@@ -90,15 +90,15 @@ class SerialFlash(Model):
         profile = self.scenario.profile
         jedec = profile.flash.id
         size = flash_bytes(jedec) or ASSUMED_BYTES
-        self.flash_chip = Chip(jedec, programmed(size, self.chip, profile.firmware))
-        self.looks = self.busy = 0
+        self.flash_chip = FlashChip(jedec, programmed(size, self.chip, profile.firmware))
+        self.busy_polls = self.busy = 0
 
     def wire(self) -> None:
         self.words.plain(self.r.SF_DATA, 0)
 
     @reads("SF_OP")
     def state_of(self, element: int, stored: int) -> int:
-        """Busy for as many looks as are left."""
+        """Reads as busy for as many polls as are left."""
         if not self.busy:
             return stored
         self.busy -= 1
@@ -106,38 +106,39 @@ class SerialFlash(Model):
 
     @writes("SF_OP")
     def operate(self, element: int, value: int) -> int:
+        """Shifts one to four bytes in or out."""
         op, data = self.r.SF_OP, self.r.SF_DATA
         count = op.get(value, "ByteCnt") + 1
         if op.get(value, "Op"):
-            self.flash_chip.take(self.words.get(data).to_bytes(4, "little")[:count])
+            self.flash_chip.shift_in(self.words.get(data).to_bytes(4, "little")[:count])
         elif value:
-            self.words.set(data, int.from_bytes(self.flash_chip.give(count), "little"))
+            self.words.set(data, int.from_bytes(self.flash_chip.shift_out(count), "little"))
         if not op.get(value, "Cont"):
             self.flash_chip.deselect()
         if value:
-            self.busy = self.busy or self.looks
+            self.busy = self.busy or self.busy_polls
         return value & ~op.mask("Busy")
 
     def save(self) -> Any:
         chip = self.flash_chip
-        waits = self.looks, self.busy
-        return waits, bytes(chip.sent), chip.answered, chip.write_enabled, chip.flash.save()
+        polls = self.busy_polls, self.busy
+        return polls, bytes(chip.received), chip.shifted_out, chip.write_enabled, chip.flash.save()
 
     def load(self, saved: Any) -> None:
         chip = self.flash_chip
-        waits, sent, chip.answered, chip.write_enabled, flash = saved
-        self.looks, self.busy = waits
-        chip.sent = bytearray(sent)
+        polls, received, chip.shifted_out, chip.write_enabled, flash = saved
+        self.busy_polls, self.busy = polls
+        chip.received = bytearray(received)
         chip.flash.load(flash)
 
     @fault("flash-busy", "SF_OP stays BUSY: probe fails with -EBUSY, VPD_DATA too.")
     def stay_busy(self) -> None:
         self.busy = FOREVER
 
-    @fault("flash-hangs", "SF_OP stays BUSY once it was used: probe fails with -EAGAIN.")
+    @fault("flash-hangs", "SF_OP stays BUSY after its first use: probe fails with -EAGAIN.")
     def hang(self) -> None:
-        self.looks = FOREVER
+        self.busy_polls = FOREVER
 
-    @fault("flash-slow", "SF_OP is BUSY at nine looks after each operation: nothing fails.")
+    @fault("flash-slow", "SF_OP is BUSY for nine polls after each operation: nothing fails.")
     def be_slow(self) -> None:
-        self.looks = POLLS - 1
+        self.busy_polls = POLLS - 1

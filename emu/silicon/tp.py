@@ -1,4 +1,4 @@
-"""TP: the transport processor's registers behind index ports, and its counters."""
+"""TP, the transport processor: indirect registers, counters, and TCP's timers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.space import Space
 
 PIO_WORDS, TM_PIO_WORDS, MIB_WORDS = 0x900, 0x10, 0x80
-"""Up to behind the last index the driver reads."""
+"""Sizes of the spaces, past the last index that the driver reads."""
 
 CONFIGURED = {
     "TP_ETHER_TYPE_VL": {"CQFCTYPE": 0x8808, "VLANTYPE": 0x8100},
@@ -15,10 +15,24 @@ CONFIGURED = {
     "TP_VXLAN_HEADER": {"VXLANPORT": 4789},
     "TP_VLAN_PRI_MAP": {"PROTOCOL": 1, "PORT": 1, "VLAN": 1, "FCOE": 1},
 }
-"""Fields that firmware sets, by register (assumed: values of the standards; the last says what
-filters can match). A T5 lacks some."""
+"""Fields that firmware sets, by register (assumed: values from the standards; the last one holds
+what filters can match). T5 lacks some."""
 COUNTED = ("TP_DBG_", "TP_MIB_DEBUG")
-"""Registers of space tp_pio that show the hardware at work: whatever it left there."""
+"""Registers of space tp_pio that the hardware updates: random values."""
+TIMER_SHIFT, TIMESTAMP_SHIFT, DELAYED_ACK_SHIFT = 14, 12, 8
+"""Logarithms of a tick's core clock cycles (assumed)."""
+MILLISECONDS = {
+    "TP_RXT_MIN": 200,
+    "TP_RXT_MAX": 60_000,
+    "TP_PERS_MIN": 500,
+    "TP_PERS_MAX": 60_000,
+    "TP_KEEP_IDLE": 7_200_000,
+    "TP_KEEP_INTVL": 75_000,
+    "TP_INIT_SRTT": 1_000,
+    "TP_FINWAIT2_TIMER": 60_000,
+}
+"""Timers that count ticks of TIMER_SHIFT (assumed: the values of usual TCP stacks)."""
+DELAYED_ACK_MILLISECONDS = 40
 
 
 class TpRegisters(Model):
@@ -35,22 +49,22 @@ class TpRegisters(Model):
         self.ports.index(r.TP_TM_PIO_ADDR, r.TP_TM_PIO_DATA, self.timers)
         self.ports.index(r.TP_MIB_INDEX, r.TP_MIB_DATA, self.mib)
         self._configure()
-        self._observe()
+        self._fill_debug()
         self._keys()
         self._schedule()
         self._count()
 
     def _in(self, space: Space) -> list[Register]:
-        """The registers that are described there."""
-        places = (self.r.at(index, space.name) for index in range(space.count))
-        return [place.register for place in places if place]
+        """The described registers of a space."""
+        found = (self.r.at(index, space.name) for index in range(space.count))
+        return [each.register for each in found if each]
 
     def _configure(self) -> None:
         for name, fields in CONFIGURED.items():
             if name in self.r:
                 self.words.fields(self.r[name], **fields)
 
-    def _observe(self) -> None:
+    def _fill_debug(self) -> None:
         random = self.scenario.random("tp_pio")
         for register in self._in(self.pio):
             if register.name.startswith(COUNTED):
@@ -64,13 +78,13 @@ class TpRegisters(Model):
             self.words.set(self.r[f"TP_RSS_SECRET_KEY{number}"], random.getrandbits(32))
 
     def _schedule(self) -> None:
-        """Rates and pauses of the modulation schedulers; two queues share a word."""
+        """Rates and intervals of the modulation schedulers; two queues share a word."""
         random = self.scenario.random("tp_tm_pio")
         for register in self._in(self.timers):
             self.words.set(register, random.choice((0, 0, random.getrandbits(32) & 0x0FFF0FFF)))
 
     def _count(self) -> None:
-        """Counters: drops and errors per port, TCP segments."""
+        """Counters: drops and errors of each port, TCP segments."""
         traffic = self.scenario.traffic
         for port, passed in enumerate(traffic.ports):
             self._mib(f"TP_MIB_MAC_IN_ERR_{port}", passed.received.errors)
@@ -89,3 +103,24 @@ class TpRegisters(Model):
     def _mib64(self, name: str, value: int) -> None:
         self._mib(f"{name}_HI", value >> 32)
         self._mib(f"{name}_LO", value)
+
+
+class Timers(Model):
+    """TCP's timers, which firmware sets from the core clock; a driver may change them."""
+
+    def wire(self) -> None:
+        resolution = self.r.TP_TIMER_RESOLUTION
+        word = resolution.of(
+            TimerResolution=TIMER_SHIFT,
+            TimestampResolution=TIMESTAMP_SHIFT,
+            DelayedACKResolution=DELAYED_ACK_SHIFT,
+        )
+        self.words.plain(resolution, word)
+        for name, milliseconds in MILLISECONDS.items():
+            self._timer(self.r[name], milliseconds, TIMER_SHIFT)
+        self._timer(self.r.TP_DACK_TIMER, DELAYED_ACK_MILLISECONDS, DELAYED_ACK_SHIFT)
+
+    def _timer(self, register: Register, milliseconds: int, shift: int) -> None:
+        """The core clock is in kHz."""
+        ticks = milliseconds * self.scenario.profile.card.core_clock >> shift
+        self.words.plain(register, ticks)

@@ -1,4 +1,8 @@
-"""TP's tables behind one address each: MTUs, congestion control, pacing, RSS."""
+"""TP's tables, each behind one register: MTUs, congestion control, pacing, RSS.
+
+MTUs and congestion control have the values that the driver loads (t4_hw.c, init_cong_ctrl() and
+t4_load_mtus(); cxgb4_main.c, the default MTUs).
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,35 @@ from vmcoredd.chip import Register
 from vmcoredd.chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, PACE_TABLE, RSS_REQUEST
 from vmcoredd.chip.tp import RequestTable as Layout
 from vmcoredd.emu.ports import Index, When
-from vmcoredd.emu.scenario import tcp
 from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.space import Space
 
 HALF_WORD = 0xFFFF
 INCREMENT_BITS = 13
-"""A congestion control row: beta above, increment below."""
+"""A congestion control row holds beta above the increment."""
+MTUS = (88, 256, 512, 576, 808, 1024, 1280, 1488, 1500, 2002, 2048, 4096, 4352, 8192, 9000, 9600)
+# fmt: off
+PACKETS = (
+    2, 6, 10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 896, 1281, 1792, 2560, 3584,
+    5120, 7168, 10240, 14336, 20480, 28672, 40960, 57344, 81920, 114688, 163840, 229376,
+)
+"""Average packets in each window."""
+ALPHA = (
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 14, 17, 21, 25, 30, 35, 45, 60, 80, 100,
+    200, 300, 400, 500,
+)
+"""Growth of each window."""
+BETA = (
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 6, 6, 7, 7,
+)
+"""Shrinkage of each window, as a logarithm."""
+# fmt: on
+HEADERS_BYTES = 40
+MIN_INCREMENT = 2
 
 
 class RequestTables(Model):
-    """Writing all ones above a row asks for it; anything else above stores it."""
+    """Writing a row with all ones above it reads the row; other values above it are stored."""
 
     def make(self) -> None:
         self.mtus = self._table(MTU_TABLE)
@@ -41,26 +63,37 @@ class RequestTables(Model):
 
     def _fill(self) -> None:
         mtu = self.r.TP_MTU_TABLE
-        self.mtus.fill(0, [mtu.of(MTUWidth=tcp.mtu_width(n), MTUValue=n) for n in tcp.MTUS])
+        self.mtus.fill(0, [mtu.of(MTUWidth=_mtu_width(n), MTUValue=n) for n in MTUS])
         windows = range(CONGESTION_WINDOWS)
-        self.increments.fill(0, [_row(mtu, window) for mtu in tcp.MTUS for window in windows])
+        self.increments.fill(0, [_row(mtu, window) for mtu in MTUS for window in windows])
         random = self.scenario.random("pace")
         self.paces.fill(0, [random.choice((0, 50, 100, 500, 1000)) for _ in range(PACE_TABLE.rows)])
 
 
+def _mtu_width(mtu: int) -> int:
+    """The logarithm of an MTU, rounded."""
+    log2 = mtu.bit_length()
+    return log2 if mtu & (1 << log2 >> 2) else log2 - 1
+
+
+def _increment(mtu: int, window: int) -> int:
+    """The additive increment of a window, in bytes."""
+    return max((mtu - HEADERS_BYTES) * ALPHA[window] // PACKETS[window], MIN_INCREMENT)
+
+
 def _row(mtu: int, window: int) -> int:
-    return tcp.BETA[window] << INCREMENT_BITS | tcp.increment(mtu, window)
+    return BETA[window] << INCREMENT_BITS | _increment(mtu, window)
 
 
 class RssTable(Model):
-    """Two queue ids in each row; a row that is read says that it is valid."""
+    """Two queue ids in each row; a row that was read has its valid bit set."""
 
     def make(self) -> None:
         self.rows = self.words.table("tp_rss_lkp_table", rows=self.chip.rss_rows)
 
     @property
     def table(self) -> Register:
-        """The register that the table stands behind."""
+        """The register that gives access to the table."""
         return self.r.TP_RSS_LKP_TABLE
 
     def wire(self) -> None:
@@ -80,7 +113,7 @@ class RssTable(Model):
 
 
 class RssVfs(Model):
-    """A request in CONFIG_VRT copies a virtual function's two words to registers of tp_pio."""
+    """A command in CONFIG_VRT copies a virtual function's two words from or to space tp_pio."""
 
     def make(self) -> None:
         self.vfs = self.words.table("tp_rss_vfs", rows=self.chip.rss_vfs, width=2)
@@ -94,7 +127,7 @@ class RssVfs(Model):
         self.ports.add(request, self.vfs, vf, words, width=2, when=write, store=True)
 
     def _fill(self) -> None:
-        """Hashing as the firmware leaves it: by addresses and ports, each function its own key."""
+        """Hashing by addresses and ports, each function with its own key, as firmware leaves it."""
         random, config = self.scenario.random("rss vf"), self.r.TP_RSS_VFH_CONFIG
         for vf in range(self.chip.rss_vfs):
             hashing = config.of(

@@ -13,7 +13,7 @@ from vmcoredd.chip.context import ContextType, fields
 from vmcoredd.cudbg.entities.dump_context import Record
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
-from vmcoredd.emu.silicon.sge_contexts import QUEUES, Contexts
+from vmcoredd.emu.silicon.sge import QUEUES, Contexts
 from vmcoredd.hw.io import Counts
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)

@@ -19,7 +19,7 @@ from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.le_table import Header, Record
 from vmcoredd.emu.scenario.tids import Connection
-from vmcoredd.emu.silicon.le import DebugPort
+from vmcoredd.emu.silicon.le import DebugInterface
 
 ENTITY = entities()["LE_TCAM"]
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
@@ -106,7 +106,7 @@ def test_it_makes_the_kernels_accesses(chip: Chip, hashing: bool) -> None:
 @CHIPS
 def test_without_ipv6_every_tid_is_read(chip: Chip) -> None:
     card = card_of(chip)
-    card.model(DebugPort).entries.words[:] = memoryview(bytes(4 * (1 << 16) * 17)).cast("I")
+    card.model(DebugInterface).entries.words[:] = memoryview(bytes(4 * (1 << 16) * 17)).cast("I")
     found = dumped(card)
     header, records = parsed(found)
     assert [record.tid for record in records] == list(range(header.max_tid))
@@ -144,7 +144,7 @@ def test_an_ipv6_connection_with_more_than_tcp_in_its_filter_tuple_is_read_twice
 ) -> None:
     card = card_of(chip)
     wide = next(c.tid for c in card.scenario.tid_table.connections if c.is_ipv6)
-    card.model(DebugPort).entries.words[RESPONSE_WORDS * wide + 9] |= 2  # a port besides
+    card.model(DebugInterface).entries.words[RESPONSE_WORDS * wide + 9] |= 2  # a port besides
     _, records = parsed(dumped(card))
     assert wide + 1 in {record.tid for record in records}
 
@@ -212,7 +212,7 @@ def test_one_more_does_not_fit() -> None:
 
 def one_at_a_time(card: emu.Card, header: Header) -> Iterator[int]:
     """The TIDs that a driver reads which waits for each, looking at the entry itself."""
-    words = card.model(DebugPort).entries.words
+    words = card.model(DebugInterface).entries.words
     tid = 0
     while tid < header.max_tid:
         yield tid
@@ -240,7 +240,7 @@ def test_entries_read_ahead_are_those_read_one_at_a_time(
     empty: emu.Card, wide: Sequence[int], clip: int
 ) -> None:
     empty.core.words.set(T6.r.LE_DB_CLCAM_TID_BASE, clip)
-    words = empty.model(DebugPort).entries.words
+    words = empty.model(DebugInterface).entries.words
     words[:] = memoryview(bytes(4 * len(words))).cast("I")
     for tid in wide:
         words[RESPONSE_WORDS * tid + 16], words[RESPONSE_WORDS * tid + 9] = 0x8000, 0x00C00000

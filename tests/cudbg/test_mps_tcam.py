@@ -10,7 +10,7 @@ from carddump import CARDS, CardDump, collect
 from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.entities.mps_tcam import Record
-from vmcoredd.emu.silicon.mps_tcam import RequestedTcam
+from vmcoredd.emu.silicon.mps import RequestedTcam
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
 SIZE = 88

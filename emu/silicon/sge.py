@@ -1,30 +1,32 @@
-"""SGE: the contexts of all queues, behind a command register and in adapter memory."""
+"""SGE: the contexts of all queues, its debug words, and the queue bases of each function."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from vmcoredd.chip.context import WORDS, ContextType, encode, fields
+from vmcoredd.chip.sge import DEBUG_INDICES
 from vmcoredd.emu.ports import Index, When
-from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Ingress
+from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Function, Ingress
 from vmcoredd.emu.silicon.model import Model, fault
 
 QUEUES = 1 << 13
-"""Contexts of each kind that the card has room for."""
-ADDRESS_UNIT_SHIFT = 9
+"""Contexts of each kind in the table."""
+ADDRESS_SHIFT = 9
+"""BaseAddress counts units of 512 bytes."""
 FUNCTION_SHIFT = 8
-"""FID: a function, and below it a virtual one (assumed)."""
-FLUSH_AT = 3
+"""FID holds the physical function above the virtual one (assumed)."""
+FLUSH_THRESHOLD = 3
 IN_MEMORY = {ContextType.EGRESS: "DBQ contexts", ContextType.INGRESS: "IMSG contexts"}
-BYTES_OF_POINTER = 8
+POINTER_BYTES = 8
 CACHED_POINTERS = 8
 CONGESTION_BY_CHANNEL = 2
 CHANNEL_SHIFT = 2
-"""CngTPMode, and where in CngChMap a channel's bit stands (sge.c, t4_sge_alloc_rxq())."""
+"""CngTPMode, and CngChMap bits per channel (sge.c, t4_sge_alloc_rxq())."""
 
 
 class Contexts(Model):
-    """A type and a queue's number in SGE_CTXT_CMD, six words in SGE_CTXT_DATA0 and on."""
+    """A type and a queue id in SGE_CTXT_CMD, a context of six words from SGE_CTXT_DATA0 on."""
 
     def make(self) -> None:
         self.table = self.words.table("sge_contexts", rows=len(ContextType) * QUEUES, width=WORDS)
@@ -57,13 +59,13 @@ class Contexts(Model):
         return encode(
             fields(self.chip, ContextType.EGRESS, free_list=free_list),
             Valid=1,
-            BaseAddress=queue.address >> ADDRESS_UNIT_SHIFT,
+            BaseAddress=queue.address >> ADDRESS_SHIFT,
             QueueSize=queue.entries,
             PIDX=queue.produced,
             CIDX=queue.consumed,
             FID=UNIFIED_PF << FUNCTION_SHIFT,
             HostFCMode=0 if free_list else 1,
-            CIDXFlushThresh=FLUSH_AT,
+            CIDXFlushThresh=FLUSH_THRESHOLD,
             FetchRO=1,
             **kind,
         )
@@ -72,7 +74,7 @@ class Contexts(Model):
         return encode(
             fields(self.chip, ContextType.INGRESS),
             Queue_Valid=1,
-            BaseAddress=queue.address >> ADDRESS_UNIT_SHIFT,
+            BaseAddress=queue.address >> ADDRESS_SHIFT,
             QueueSize=INGRESS_ENTRIES >> 4,
             QueueEntrySize=2,
             PIDX=queue.produced,
@@ -102,7 +104,7 @@ class Contexts(Model):
         return encode(layout, CngTPMode=CONGESTION_BY_CHANNEL, CngChMap=channel)
 
     def _to_memory(self, kind: ContextType, queue: int, words: tuple[int, ...]) -> None:
-        """In memory, each pair of words stands with its highest byte first (cudbg_lib.c swaps)."""
+        """Stores each pair of words with its highest byte first (cudbg_lib.c swaps them back)."""
         if kind in IN_MEMORY:
             region = self.scenario.memory_map[IN_MEMORY[kind]]
             data = b"".join(word.to_bytes(4, "little") for word in words)
@@ -111,14 +113,66 @@ class Contexts(Model):
                 self.memories.write(region.base + queue * len(data), swapped)
 
     def _cache_pointers(self) -> None:
-        """The next buffers of each free list, as the free list manager keeps them (assumed)."""
+        """Stores the next buffers of each free list, as the free list manager does (assumed)."""
         region, random = self.scenario.memory_map["FLM cache"], self.scenario.random("flm cache")
         for queue in self.scenario.queues.free_lists:
             buffers = (random.randrange(1 << 20, 1 << 24) << 12 for _ in range(CACHED_POINTERS))
-            data = b"".join(address.to_bytes(BYTES_OF_POINTER, "big") for address in buffers)
+            data = b"".join(address.to_bytes(POINTER_BYTES, "big") for address in buffers)
             self.memories.write(region.base + (queue.flm or 0) * len(data), data)
 
     @fault("context-busy", "SGE_CTXT_CMD stays BUSY: DUMP_CONTEXT is good, and holds nothing.")
     def stay_busy(self) -> None:
         command = self.r.SGE_CTXT_CMD
         self.ports.stick(command, set_=command.mask("Busy"))
+
+
+class SgeDebugWords(Model):
+    """Two words behind an index; some of them have registers of their own, too."""
+
+    def make(self) -> None:
+        self.halves = {
+            half: self.words.table(f"sge_debug_{half.lower()}", rows=DEBUG_INDICES)
+            for half in ("HIGH", "LOW")
+        }
+
+    def wire(self) -> None:
+        index, random = self.r.SGE_DEBUG_INDEX, self.scenario.random("sge debug")
+        for half, table in self.halves.items():
+            self.ports.index(index, self.r[f"SGE_DEBUG_DATA_{half}"], table, DEBUG_INDICES - 1)
+            for i in range(DEBUG_INDICES):
+                name = f"SGE_DEBUG_DATA_{half}_INDEX_{i}"
+                if name in self.r:
+                    register = self.r[name]
+                    mask = register.mask(*(field.name for field in register.fields))
+                    table.words[i] = random.getrandbits(32) & mask
+                    self.words.set(register, table.words[i])
+
+
+class QueueBases(Model):
+    """T6: a function in SGE_QBASE_INDEX, its queues in SGE_QBASE_MAP0 to 3."""
+
+    def make(self) -> None:
+        if functions := self.chip.sge.qbase_functions:
+            self.table = self.words.table("sge_qbase", rows=1 << functions.bit_length(), width=4)
+
+    def wire(self) -> None:
+        if not self.chip.sge.qbase_functions:
+            return
+        index, first = self.r.SGE_QBASE_INDEX, self.r.SGE_QBASE_MAP0
+        rows = self.table.count // 4
+        self.ports.add(index, self.table, Index(index, rows - 1), first, width=4)
+        for number, function in enumerate(self.scenario.queues.functions):
+            vf = function.vf
+            row = number if vf is None else self.chip.sge.qbase_first_vf + vf
+            self.table.fill(4 * row, self._maps(function))
+
+    def _maps(self, function: Function) -> tuple[int, int, int, int]:
+        """Sizes are logarithms, rounded up (assumed); only the first of two ranges is used."""
+        egress, ingress = function.egress_count, function.ingress_count
+        if not egress:
+            return 0, 0, 0, 0
+        sizes = self.r.SGE_QBASE_MAP0.of(
+            Egress0_Size=(egress - 1).bit_length(), Ingress0_Size=(ingress - 1).bit_length()
+        )
+        bases = self.r.SGE_QBASE_MAP3.of(Ingress0_Base=function.ingress)
+        return sizes, function.egress, 0, bases

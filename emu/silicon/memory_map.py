@@ -1,11 +1,12 @@
-"""The registers that say where the regions of adapter memory lie, in whichever block they stand.
+"""The registers that tell which memories there are, and where their regions lie.
 
-MEMINFO reads them all; `emu.scenario.memory_map` is where the regions come from.
+MEMINFO reads them all, in whichever block they are: MA has the memories, SGE, TP, CIM, ULP and LE
+each have the bounds of their own regions. `emu.scenario.memory_map` defines the regions.
 """
 
 from __future__ import annotations
 
-from vmcoredd.chip.memory import REGIONS, MemoryRegion
+from vmcoredd.chip.memory import MEGABYTE, REGIONS, MemoryRegion
 from vmcoredd.emu.scenario.memory_map import PlacedRegion
 from vmcoredd.emu.silicon.model import Model, fault
 
@@ -13,26 +14,56 @@ FIRMWARE = {
     "uP RAM": ("CIM_SDRAM_BASE_ADDR", "CIM_SDRAM_ADDR_SIZE"),
     "uP Extmem2": ("CIM_EXTMEM2_BASE_ADDR", "CIM_EXTMEM2_ADDR_SIZE"),
 }
-"""The processor's own memory: base and size."""
+"""Registers with base and size of the processor's own memory."""
 PAGE_BYTES = {"Tx payload": 16 * 1024, "Rx payload": 64 * 1024}
 CHANNELS = {"Tx payload": ("PMTxNumChn", 1), "Rx payload": ("PMRxNumChn", 0)}
-"""Field and value of the MAX_PAGE registers: two channels to send, one to receive."""
+"""Field and value in the MAX_PAGE registers: two channels for transmit, one for receive."""
 FREE_PAGES = {
     "Tx payload": ("TP_FLM_FREE_TX_CNT", "FreeTxPageCount"),
     "Rx payload": ("TP_FLM_FREE_RX_CNT", "FreeRxPageCount"),
 }
 PSTRUCT_BYTES = 64
-DBVFIFO_UNIT = 4
+DOORBELL_BYTES = 4
+
+
+class MemoryArbiter(Model):
+    """MA: enable bits, bases and sizes of the memories."""
+
+    def wire(self) -> None:
+        register = self.r.MA_TARGET_MEM_ENABLE
+        self.words.plain(register, register.mask(*(m.type.enable for m in self.memories)))
+        for memory in self.memories:
+            bar, kind = self.r[memory.type.bar], memory.type
+            base, size = memory.base // MEGABYTE, memory.size // MEGABYTE
+            self.words.plain(bar, bar.of(**{kind.base: base, kind.size: size}))
+
+    def _disable(self, name: str) -> None:
+        if name in self.memories:
+            register = self.r.MA_TARGET_MEM_ENABLE
+            bit = register.mask(self.memories[name].type.enable)
+            self.words.set(register, self.words.get(register) & ~bit)
+
+    @fault("no-memory", "No memory is enabled: MEMINFO, DUMP_CONTEXT and all memories fail.")
+    def disable_all(self) -> None:
+        self.words.set(self.r.MA_TARGET_MEM_ENABLE, 0)
+
+    @fault("no-edc1", "EDC1 is not enabled: the entity fails with -24.")
+    def disable_edc1(self) -> None:
+        self._disable("edc1")
+
+    @fault("no-mc0", "MC0 is not enabled: the entity fails with -24.")
+    def disable_mc0(self) -> None:
+        self._disable("mc0")
 
 
 class MemoryRegions(Model):
-    """Bases, limits, and how much of what is free."""
+    """Bases, limits, and free pages of the regions."""
 
     def wire(self) -> None:
         regions = self.scenario.memory_map
         for description in REGIONS:
             if description.base:
-                self._place(description, regions[description.name])
+                self._describe(description, regions[description.name])
         for name, (base, size) in FIRMWARE.items():
             self.words.plain(self.r[base], regions[name].base)
             self.words.plain(self.r[size], regions[name].size)
@@ -41,7 +72,7 @@ class MemoryRegions(Model):
         self._pstructs(regions["Pstructs"])
         self._doorbell_fifo(regions["DBVFIFO region"])
 
-    def _place(self, description: MemoryRegion, region: PlacedRegion) -> None:
+    def _describe(self, description: MemoryRegion, region: PlacedRegion) -> None:
         self.words.plain(self.r[description.base], region.base)
         if description.limit:
             self.words.plain(self.r[description.limit], region.last)
@@ -49,7 +80,7 @@ class MemoryRegions(Model):
             self._pages(description, region)
 
     def _pages(self, description: MemoryRegion, region: PlacedRegion) -> None:
-        """The payload of one direction: pages, channels, and how many pages are free."""
+        """One direction's payload: page size, pages, channels, and free pages."""
         page = PAGE_BYTES[region.name]
         count = region.size // page
         channels, value = CHANNELS[region.name]
@@ -70,7 +101,7 @@ class MemoryRegions(Model):
     def _doorbell_fifo(self, region: PlacedRegion) -> None:
         register = self.r.SGE_DBVFIFO_SIZE
         size = register.field(self.chip.memory.vfifo_size)
-        entries = min(region.size // DBVFIFO_UNIT, (1 << size.width) - 1)
+        entries = min(region.size // DOORBELL_BYTES, (1 << size.width) - 1)
         self.words.plain(register, size.put(entries))
 
     @fault("no-context-bases", "The SGE's context bases are 0: DUMP_CONTEXT is too big (-19).")

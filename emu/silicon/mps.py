@@ -1,29 +1,45 @@
-"""MPS: the TCAM of MAC addresses, what each entry does, and the replication maps."""
+"""MPS, the packet switch: its TCAM of MAC addresses, and the buffers and counters of its ports."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vmcoredd.chip import Register
+from vmcoredd.chip.memory import PageCounts
 from vmcoredd.chip.mps import REPLICATION_WORDS
 from vmcoredd.emu.ports import Index, When
 from vmcoredd.emu.scenario.addresses import Mac
+from vmcoredd.emu.scenario.traffic import Direction, PortTraffic
 from vmcoredd.emu.silicon.model import Model
 
 ADDRESS = (1 << 48) - 1
 UNUSED = ADDRESS
-"""X and Y of an entry that can match nothing."""
+"""X and Y of an entry that matches nothing."""
 OUTER, INNER = 0, 1
 PRIORITIES = range(4)
-ANSWER_WORDS = 3
+ENTRY_WORDS = 3
+SIZE_CLASSES = (
+    "64B",
+    "65B_127B",
+    "128B_255B",
+    "256B_511B",
+    "512B_1023B",
+    "1024B_1518B",
+    "1519B_MAX",
+)
+"""Counters for the classes of emu.scenario.traffic.SIZES."""
+PAGES = 256
+"""Buffer pages in each group."""
 
 
 def pattern(mac: Mac) -> tuple[int, int]:
-    """X and Y that match an address exactly: the bits that must be 0, and those that must be 1."""
+    """X and Y of an exact match: the bits that must be 0, and those that must be 1."""
     y = int.from_bytes(mac.address, "big")
     return ~y & ADDRESS, y
 
 
 class MappedTcam(Model):
-    """A T5's: 64 bits of Y and of X for each entry, plain memory."""
+    """A T5's TCAM: registers that hold 64 bits of Y and of X for each entry."""
 
     def wire(self) -> None:
         if self.chip.mps.tcam_by_request:
@@ -41,12 +57,12 @@ class MappedTcam(Model):
 
 
 class RequestedTcam(Model):
-    """A T6's: a request in DATA2_CTL, answered in the three words of the requester it names."""
+    """A T6's TCAM: a request in DATA2_CTL fetches an entry to the three words of its requester."""
 
     def make(self) -> None:
         if self.chip.mps.tcam_by_request:
             rows = 2 * self.chip.mps_tcam_entries
-            self.table = self.words.table("mps_tcam", rows=rows, width=ANSWER_WORDS)
+            self.table = self.words.table("mps_tcam", rows=rows, width=ENTRY_WORDS)
 
     def wire(self) -> None:
         if not self.chip.mps.tcam_by_request:
@@ -58,26 +74,24 @@ class RequestedTcam(Model):
             Index.field(control, "CtlTcamSel", 2 * entries),
             Index.field(control, "CtlXYBitSel"),
         ]
-        kept = control.mask("CtlCmdType", "CtlReqID")
+        fixed = control.mask("CtlCmdType", "CtlReqID")
         for requester in (0, 1):
-            asked = When(kept, control.of(CtlReqID=requester))
-            answer = r[f"MPS_CLS_TCAM_RDATA0_REQ_ID{requester}"]
-            self.ports.add(control, self.table, rows, answer, width=ANSWER_WORDS, when=asked)
+            request = When(fixed, control.of(CtlReqID=requester))
+            data = r[f"MPS_CLS_TCAM_RDATA0_REQ_ID{requester}"]
+            self.ports.add(control, self.table, rows, data, width=ENTRY_WORDS, when=request)
         for index in range(self.chip.mps_tcam_entries):
             self._put(index, UNUSED, UNUSED)
         for mac in self.scenario.mac_table.entries:
             self._put(mac.index, *pattern(mac), mac.vni)
 
     def _put(self, index: int, x: int, y: int, vni: int | None = None) -> None:
-        """Y, then X. Inside a tunnel, the network stands where a VLAN would, and counts in full."""
+        """Stores Y, then X; inside a tunnel, all bits of the VNI match in place of the VLAN's."""
         networks = (0, 0) if vni is None else (vni, ~vni & 0xFFFFFF)
         lookup = OUTER if vni is None else INNER
         for half, (address, network) in enumerate(zip((y, x), networks, strict=True)):
-            self.table.fill(
-                ANSWER_WORDS * (2 * index + half), self._answer(address, network, lookup)
-            )
+            self.table.fill(ENTRY_WORDS * (2 * index + half), self._words(address, network, lookup))
 
-    def _answer(self, address: int, network: int, lookup: int) -> tuple[int, int, int]:
+    def _words(self, address: int, network: int, lookup: int) -> tuple[int, int, int]:
         r = self.r
         high, low = divmod(network, 1 << 16)
         data1 = r.MPS_CLS_TCAM_RDATA1_REQ_ID1.of(VIDL=low, DMACH=address >> 32)
@@ -88,10 +102,10 @@ class RequestedTcam(Model):
 
 
 class Classification(Model):
-    """What happens to packets that match an entry, and which virtual functions get copies.
+    """Who receives packets that match an entry, and which virtual functions get copies.
 
-    MPS_RPLC_MAP_CTL asks for the map of one entry. The driver's dump does not ask: it sees the one
-    that the firmware asked for last.
+    MPS_RPLC_MAP_CTL fetches the map of one entry. The driver's dump does not write it, so it reads
+    the map that the firmware fetched last.
     """
 
     def make(self) -> None:
@@ -130,16 +144,69 @@ class Classification(Model):
     def _ports(self) -> None:
         control = self.r.MPS_RPLC_MAP_CTL
         entry = Index(control, self.chip.mps_tcam_entries - 1)
-        asked = When.set(control, "RD_WRN")
+        read = When.set(control, "RD_WRN")
         last = max(mac.index for mac in self.scenario.mac_table.entries if mac.vfs)
         self.words.set(control, control.of(RD_WRN=1, ADDR=last))
         for table, data in zip(self.maps, self._registers(), strict=False):
             half = REPLICATION_WORDS // 2
-            self.ports.add(control, table, entry, data, width=half, when=asked)
+            self.ports.add(control, table, entry, data, width=half, when=read)
             space, first = self.words.where(data)
             space.fill(first, table.words[half * last : half * (last + 1)])
 
     def _registers(self) -> list[Register]:
-        """The first of each row of four map registers that the chip has."""
+        """The first of each group of four map registers; T5 has one group."""
         names = ("MPS_VF_RPLCT_MAP0", "MPS_VF_RPLCT_MAP4")
         return [self.r[name] for name in names if name in self.r]
+
+
+class PortStatistics(Model):
+    """The number of ports, their buffer pages, pause addresses and counters."""
+
+    def wire(self) -> None:
+        count = self.scenario.profile.ports.count
+        register = self.r.MPS_CMN_CTL
+        self.words.plain(register, register.of(NumPorts=(count - 1).bit_length()))
+        for pages in (self.chip.memory.port_pages, self.chip.memory.loopback_pages):
+            self._pages(pages)
+        for port, traffic in enumerate(self.scenario.traffic.ports):
+            self._addresses(port)
+            for name, value in _counters(traffic):
+                self._count(name, port, value)
+
+    def _pages(self, pages: PageCounts) -> None:
+        random = self.scenario.random(pages.register)
+        register = self.r[pages.register]
+        space, first = self.words.where(register)
+        for group in range(pages.words):
+            used = {pages.used: random.randrange(PAGES // 8), pages.allocated: PAGES}
+            space.words[first + group] = register.of(**used)
+
+    def _addresses(self, port: int) -> None:
+        """Sets the source address of the pause frames that a port sends."""
+        mac = int.from_bytes(self.scenario.identity.mac(port), "big")
+        self.words.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, mac & 0xFFFFFFFF, port)
+        self.words.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_H, mac >> 32, port)
+
+    def _count(self, name: str, port: int, value: int) -> None:
+        """Sets a 64-bit counter, which is two registers."""
+        self.words.set(self.r[f"MPS_PORT_STAT_{name}_L"], value & 0xFFFFFFFF, port)
+        self.words.set(self.r[f"MPS_PORT_STAT_{name}_H"], value >> 32, port)
+
+
+def _counters(traffic: PortTraffic) -> Iterator[tuple[str, int]]:
+    yield from _both("TX_PORT", traffic.sent)
+    yield "TX_PORT_ERROR", traffic.sent.errors
+    yield "TX_PORT_DROP", traffic.sent.drops
+    yield from _both("RX_PORT", traffic.received)
+    yield "RX_PORT_CRC_ERROR", traffic.received.errors
+
+
+def _both(prefix: str, way: Direction) -> Iterator[tuple[str, int]]:
+    yield f"{prefix}_BYTES", way.octets
+    yield f"{prefix}_FRAMES", way.frames
+    yield f"{prefix}_BCAST", way.broadcast
+    yield f"{prefix}_MCAST", way.multicast
+    yield f"{prefix}_UCAST", way.unicast
+    yield f"{prefix}_PAUSE", way.pauses
+    for size, frames in zip(SIZE_CLASSES, way.by_size, strict=True):
+        yield f"{prefix}_{size}", frames

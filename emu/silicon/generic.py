@@ -1,0 +1,59 @@
+"""Models that belong to no one block: stored registers, debug words, and delayed commands."""
+
+from __future__ import annotations
+
+from vmcoredd.emu.silicon.model import Model, fault
+
+STORED = (
+    "SGE_STAT_CFG",
+    "SGE_INT_ENABLE3",
+    "SGE_CONTROL2",
+    "ULP_RX_TDDP_PSZ",
+    "DBG_GPIO_EN",
+    "MPS_T5_TRC_RSS_CONTROL",
+    "MAC_PORT_CFG",
+)
+"""Bring-up and shutdown write these to enable interrupts and set modes (cxgb4_main.c, sge.c,
+t4_hw.c)."""
+DEBUG_GROUPS = ("pcie_pdbg", "pcie_cdbg", "ma", "hma")
+"""Names for `chip.indirect()`; each group has one address/data pair and one space."""
+
+
+class StoredRegisters(Model):
+    """Registers that drivers write, with no effect that the host can see."""
+
+    def wire(self) -> None:
+        for name in STORED:
+            self.words.plain(self.r[name])
+
+
+class DebugWords(Model):
+    """Debug words of PCIE, MA and HMA behind an index: a random value in each described field.
+
+    They show what the silicon is doing at one moment; the driver depends on none of them.
+    """
+
+    def make(self) -> None:
+        self.groups = [ranges for group in DEBUG_GROUPS if (ranges := self.chip.indirect(group))]
+        for ranges in self.groups:
+            last = max(item.indices[-1] for item in ranges)
+            self.words.table(ranges[0].space, rows=1 << last.bit_length())
+
+    def wire(self) -> None:
+        for ranges in self.groups:
+            address, data = self.r[ranges[0].address_register], self.r[ranges[0].data_register]
+            space = self.words.space(ranges[0].space)
+            random = self.scenario.random(space.name)
+            for index in (index for item in ranges for index in item.indices):
+                found = self.r.at(index, space.name)
+                width = sum(field.width for field in found.register.fields) if found else 0
+                space.words[index] = random.getrandbits(width or 32)
+            self.ports.index(address, data, space, mask=space.count - 1)
+
+
+class Delays(Model):
+    """All registers that show whether a command is done."""
+
+    @fault("busy-once", "Each command is busy for one poll: more accesses, the same dump.")
+    def delay(self) -> None:
+        self.ports.late(1)
