@@ -60,7 +60,7 @@ def _declarations(headers: list[str], folders: list[Path]) -> str:
 client = _extension(
     "pyvfio_user._client",
     ["pyvfio_user/io.h", "pyvfio_user/client.h"],
-    ["client.c", "client_io.c", "client_reply.c", "client_socket.c"],
+    ["client.c", "client_io.c", "client_message.c", "client_socket.c"],
 )
 
 ORIGIN = """
@@ -107,6 +107,7 @@ def server() -> FFI:
             "server_host.c",
             "server_loop.c",
             "server_socket.c",
+            "server_stream.c",
             "server_transport.c",
         ],
         declarations=ORIGIN + CALLBACKS,

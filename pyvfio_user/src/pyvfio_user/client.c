@@ -1,21 +1,14 @@
-/* Requests: composed in one buffer, sent together, waited for together. */
+/* Creates and destroys a client; sends requests together, waits for their replies together, and
+ * keeps the limits between them. */
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
+#include <unistd.h>
 
 #include "pyvfio_user/client_internal.h"
 
-_Static_assert(sizeof(struct multi_write) == 24, "qemu, VFIOUserWROne");
-_Static_assert(sizeof(struct header) + 8 + MULTI_MAX * sizeof(struct multi_write) <= SEND_MAX,
-               "a full REGION_WRITE_MULTI fits one send");
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian");
-
 struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us)
 {
-    struct timeval deadline = {deadline_ms / 1000, deadline_ms % 1000 * 1000};
     struct client *client = calloc(1, sizeof(*client));
 
     if (!client)
@@ -25,8 +18,7 @@ struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us)
     client->spin_us = spin_us;
     client->max_transfer = SEND_MAX - REQUEST;
     client->multi_at = NO_MULTI;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)) < 0)
-        client->error = -errno;
+    client->error = client_set_deadline(client);
     return client;
 }
 
@@ -51,26 +43,74 @@ const struct client_counters *client_counters(const struct client *client)
     return &client->counters;
 }
 
-/* The first reason stays: what fails afterwards fails because of it. */
-int client_fail(struct client *client, int error)
+/* The connection is lost. The first error stays: later ones follow from it. */
+static int fail(struct client *client, int error)
 {
     if (!client->error)
         client->error = error;
     return client->error;
 }
 
-int client_flush(struct client *client)
-{
-    uint32_t length = client->out_length;
+/* Sending and waiting */
 
-    if (client->error)
-        return client->error;
-    client->out_length = 0;
-    client->multi_at = NO_MULTI;
-    return client_send(client, client->out, length, NULL, 0);
+/* Receives and handles what has arrived; if nothing has and `wait` is set, waits for it. */
+static int receive(struct client *client, bool wait)
+{
+    uint32_t before = client->in_flight;
+    struct iovec parts[2];
+
+    int done = client_receive_some(client, parts, client_receive_parts(client, parts), wait);
+    if (done == 0)
+        return 0;
+    if (done > 0)
+        done = client_parse(client, (uint32_t)done);
+    if (done < 0)
+        return fail(client, done);
+    if (client->in_flight == before)
+        return client_is_overdue(client) ? fail(client, -ETIMEDOUT) : 0;
+    client_note_progress(client);
+    return 0;
 }
 
-/* Send what is composed and wait until at most `most` requests are unanswered. */
+/* The socket is full. Waits until it is not, and takes in replies meanwhile: a server that blocks
+ * on sending them does not read. */
+static int make_way(struct client *client)
+{
+    int readable = client_wait_writable(client, client->in_flight != 0);
+
+    if (readable < 0)
+        return fail(client, readable);
+    return readable ? receive(client, false) : 0;
+}
+
+/* Sends everything in `out`; `fds` go with the first byte. */
+static int send_all(struct client *client, const int *fds, uint32_t fd_count)
+{
+    uint32_t length = client->out_length;
+    uint32_t sent = 0;
+    int error = 0;
+
+    client->out_length = 0;
+    client->multi_at = NO_MULTI;
+    client_note_progress(client);
+    while (!error && sent < length) {
+        int done = client_send_some(client, client->out + sent, length - sent, fds,
+                                    sent == 0 ? fd_count : 0);
+        if (done < 0)
+            return fail(client, done);
+        sent += (uint32_t)done;
+        if (done == 0)
+            error = make_way(client);
+    }
+    return error;
+}
+
+int client_flush(struct client *client)
+{
+    return client->error ? client->error : send_all(client, NULL, 0);
+}
+
+/* Sends what is composed and waits until at most `most` requests lack a reply. */
 int client_wait(struct client *client, uint32_t most)
 {
     int error = client_flush(client);
@@ -78,13 +118,13 @@ int client_wait(struct client *client, uint32_t most)
     if (error || client->in_flight <= most)
         return error;
     client->counters.round_trips++;
-    client->progress_at = client_now();
+    client_note_progress(client);
     while (!error && client->in_flight > most)
-        error = client_receive(client, true);
+        error = receive(client, true);
     return error;
 }
 
-/* Room for `length` more bytes of requests. */
+/* Makes room for `length` more bytes of requests. */
 static int make_room(struct client *client, uint32_t length)
 {
     if (client->error)
@@ -92,108 +132,41 @@ static int make_room(struct client *client, uint32_t length)
     return client->out_length + length > SEND_MAX ? client_flush(client) : 0;
 }
 
-static uint8_t *append(struct client *client, const void *data, uint32_t length)
-{
-    uint8_t *place = client->out + client->out_length;
+/* Region accesses */
 
-    memcpy(place, data, length);
-    client->out_length += length;
-    return place;
-}
-
-static void append_header(struct client *client, uint16_t id, uint16_t command, uint32_t size,
-                          uint32_t flags)
-{
-    struct header header = {.id = id, .command = command, .size = size, .flags = flags};
-
-    client->multi_at = NO_MULTI;
-    append(client, &header, sizeof(header));
-    client->counters.messages++;
-}
-
-/* A slot for one more request. With all in use, half of the replies are awaited at once: that
- * leaves the server work to do meanwhile. */
-static int take_slot(struct client *client, const struct pending *request, uint16_t *id)
+/* Makes a slot for one more request. If all are in use, waits for half of the replies: that leaves
+ * the server work to do meanwhile. */
+static int make_slot(struct client *client, struct pending **slot)
 {
     int error = 0;
 
     if (client->in_flight == IN_FLIGHT)
         error = client_wait(client, IN_FLIGHT / 2);
-    struct pending *slot = &client->pending[client->next_id % IN_FLIGHT];
-    if (!error && slot->command) /* a server may answer out of order */
+    if (!error && !client_next_slot(client)) /* a server may answer out of order */
         error = client_wait(client, 0);
-    if (error)
-        return error;
-    *id = client->next_id++;
-    *slot = *request;
-    slot->id = *id;
-    client->in_flight++;
-    return 0;
+    *slot = client_next_slot(client);
+    return error;
 }
 
-/* One request that is answered; `data` for a write. */
-static int request(struct client *client, const struct pending *pending, const void *data)
+static int request(struct client *client, const struct pending *request, const void *data)
 {
-    uint32_t size = REQUEST + (data ? pending->count : 0);
-    struct access access = {pending->offset, pending->region, pending->count};
-    uint16_t id;
+    struct pending *slot;
 
-    int error = take_slot(client, pending, &id);
-    if (error)
-        return error;
-    error = make_room(client, size);
-    if (error)
-        return error;
-    append_header(client, id, pending->command, size, 0);
-    append(client, &access, sizeof(access));
-    if (data)
-        append(client, data, pending->count);
-    return 0;
-}
-
-/* A few bytes, posted, in the open REGION_WRITE_MULTI or in a new one. */
-static int post_multi(struct client *client, const struct access *access, const void *data)
-{
-    struct multi_write one = {.access = *access};
-    struct header header;
-    uint64_t count = 0;
-
-    memcpy(one.data, data, access->count);
-    int error = make_room(client, sizeof(header) + sizeof(count) + sizeof(one));
-    if (error)
-        return error;
-    if (client->multi_at == NO_MULTI) {
-        uint32_t at = client->out_length;
-        append_header(client, 0, REGION_WRITE_MULTI, sizeof(header) + sizeof(count), FLAG_NO_REPLY);
-        append(client, &count, sizeof(count));
-        client->multi_at = at;
-    }
-    uint8_t *multi = client->out + client->multi_at;
-    memcpy(&header, multi, sizeof(header));
-    memcpy(&count, multi + sizeof(header), sizeof(count));
-    header.size += (uint32_t)sizeof(one);
-    count++;
-    memcpy(multi, &header, sizeof(header));
-    memcpy(multi + sizeof(header), &count, sizeof(count));
-    append(client, &one, sizeof(one));
-    if (count == MULTI_MAX)
-        client->multi_at = NO_MULTI;
-    return 0;
+    int error = make_slot(client, &slot);
+    if (!error)
+        error = make_room(client, REQUEST + (data ? request->count : 0));
+    if (!error)
+        client_compose_request(client, slot, request, data);
+    return error;
 }
 
 static int post(struct client *client, const struct access *access, const void *data)
 {
-    uint32_t size = REQUEST + access->count;
+    int error = make_room(client, client_post_size(client, access));
 
-    if (client->write_multi && access->count <= 8)
-        return post_multi(client, access, data);
-    int error = make_room(client, size);
-    if (error)
-        return error;
-    append_header(client, 0, REGION_WRITE, size, FLAG_NO_REPLY);
-    append(client, access, sizeof(*access));
-    append(client, data, access->count);
-    return 0;
+    if (!error)
+        client_compose_post(client, access, data);
+    return error;
 }
 
 static uint32_t minimum(uint64_t a, uint64_t b)
@@ -201,7 +174,7 @@ static uint32_t minimum(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-/* The largest piece of a transfer: within the limit, and no element of `width` bytes cut in two. */
+/* The largest piece of a transfer that is within the limit and cuts no element of `width` bytes. */
 static uint32_t piece(uint32_t limit, uint32_t width)
 {
     return limit < width ? limit : limit - limit % width;
@@ -275,27 +248,49 @@ int client_region_post(struct client *client, uint32_t region, uint64_t offset, 
     return client_post(client, region, offset, data, length, 1);
 }
 
+/* Other commands */
+
+static int receive_reply(struct client *client, uint16_t id, uint16_t command, void *reply,
+                         uint32_t capacity, int *fds, uint32_t *fd_count, uint32_t room)
+{
+    struct header header;
+
+    int error = client_receive_exactly(client, &header, sizeof(header), fds, fd_count, room);
+    if (error)
+        return fail(client, error);
+    int length = client_parse_call(&header, id, command, capacity);
+    if (length < 0)
+        return fail(client, length);
+    error = client_receive_exactly(client, reply, (uint32_t)length, fds, fd_count, room);
+    if (error)
+        return fail(client, error);
+    return header.flags & FLAG_ERROR ? -(int)header.error : length;
+}
+
 int client_call(struct client *client, uint16_t command, const void *payload, uint32_t length,
                 const int *fds, uint32_t fd_count, void *reply, uint32_t capacity, int *reply_fds,
                 uint32_t *reply_fd_count)
 {
-    uint16_t id = client->next_id;
+    uint32_t room = *reply_fd_count;
 
+    *reply_fd_count = 0;
     if (length > SEND_MAX - sizeof(struct header))
         return -EMSGSIZE;
-    int error = client_wait(client, 0); /* leaves the buffer of requests empty */
+    if (fd_count > MAX_FDS)
+        return -EINVAL;
+    int error = client_wait(client, 0); /* leaves `out` empty */
     if (error)
         return error;
-    if (client->in_length) /* nobody asked for this */
-        return client_fail(client, -EPROTO);
-    client->next_id++;
-    append_header(client, id, command, (uint32_t)sizeof(struct header) + length, 0);
-    append(client, payload, length);
-    uint32_t size = client->out_length;
-    client->out_length = 0;
+    if (client->in_length) /* a reply to no request */
+        return fail(client, -EPROTO);
+    uint16_t id = client_compose_call(client, command, payload, length);
     client->counters.round_trips++;
-    error = client_send(client, client->out, size, fds, fd_count);
+    error = send_all(client, fds, fd_count);
     if (error)
         return error;
-    return client_receive_call(client, id, command, reply, capacity, reply_fds, reply_fd_count);
+    int result =
+        receive_reply(client, id, command, reply, capacity, reply_fds, reply_fd_count, room);
+    while (result < 0 && *reply_fd_count)
+        close(reply_fds[--*reply_fd_count]);
+    return result;
 }

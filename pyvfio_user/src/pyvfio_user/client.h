@@ -1,12 +1,11 @@
 /* The client's core: requests, replies and the limits between them. All functions return 0 (or a
- * length) or -errno. Two kinds of error: the server refused one request (its errno), or the
- * connection is lost for good, which client_failed() tells: -EIO the peer is dead, -ETIMEDOUT it
- * is silent, -EPROTO it broke the protocol. One thread at a time may use a client. */
+ * length) or -errno. There are two kinds of error: the server refuses one request (its errno), or
+ * the connection is lost for good, which client_failed() tells: -EIO the server is dead, -ETIMEDOUT
+ * it is silent, -EPROTO it breaks the protocol. Only one thread at a time may use a client. */
 
 struct client;
 
-/* What went over the socket so far. A round trip is counted each time somebody waits for
- * replies. */
+/* What has gone over the socket so far. Each wait for replies counts as one round trip. */
 struct client_counters {
     uint64_t messages;
     uint64_t sends;
@@ -15,37 +14,39 @@ struct client_counters {
     uint64_t bytes_received;
 };
 
-/* `fd` is a connected stream socket and stays the caller's; `deadline_ms` bounds every silence.
- * NULL: no memory. Before it sleeps, a wait looks for replies for `spin_us` microseconds. */
+/* `fd` is a connected stream socket and stays the caller's. The server may be silent for
+ * `deadline_ms` while a reply is due. Before it sleeps, a wait polls for replies for `spin_us`
+ * microseconds. NULL: no memory. */
 struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us);
 void client_destroy(struct client *client);
 
-/* What the server announced: bytes per region access, and whether it knows REGION_WRITE_MULTI. */
+/* Sets the server's limits: bytes per region access, and whether it knows REGION_WRITE_MULTI. */
 void client_set_limits(struct client *client, uint32_t max_transfer, int write_multi);
 
 /* 0, or why the connection is lost. */
 int client_failed(const struct client *client);
 const struct client_counters *client_counters(const struct client *client);
 
-/* One command with `fds` attached, and its reply: returns the payload's length, at most
- * `capacity`. *reply_fd_count holds the room for descriptors and receives their number. */
+/* Sends one command with `fds` and waits for its reply. Returns the payload's length, at most
+ * `capacity`. *reply_fd_count is the room for descriptors on entry and their number on return. */
 int client_call(struct client *client, uint16_t command, const void *payload, uint32_t length,
                 const int *fds, uint32_t fd_count, void *reply, uint32_t capacity, int *reply_fds,
                 uint32_t *reply_fd_count);
 
-/* `length` bytes of a region, in as many requests as the limits ask for; waits for the answers. */
+/* Access `length` bytes of a region, in as many requests as the limits require, and wait for the
+ * replies. */
 int client_region_read(struct client *client, uint32_t region, uint64_t offset, void *into,
                        uint64_t length);
 int client_region_write(struct client *client, uint32_t region, uint64_t offset, const void *data,
                         uint64_t length);
 
-/* Posted: nobody learns whether the server liked it. Sent with the next flush or wait at the
- * latest. */
+/* Posts a write: the server sends no reply, so a refusal goes unnoticed. The next flush or wait
+ * sends it at the latest. */
 int client_region_post(struct client *client, uint32_t region, uint64_t offset, const void *data,
                        uint64_t length);
 int client_flush(struct client *client);
 
-/* A `struct io` (io.h) over one region. Its error is sticky, a refusal included. */
+/* A `struct io` (io.h) over one region. Its first error, a refusal included, is final. */
 struct client_io {
     struct io io;
     struct client *client;

@@ -1,10 +1,17 @@
-/* What the client's C files share. Not for Python. */
+/* What the client's C files share. Not for Python. Each file calls only those below it:
+ *
+ *   client_io.c       a region as a `struct io`
+ *   client.c          requests, their replies, and the limits between them
+ *   client_message.c  messages: composes and parses them, touches no socket
+ *   client_socket.c   bytes: sends, receives and waits, knows no message
+ */
 #ifndef PYVFIO_USER_CLIENT_INTERNAL_H
 #define PYVFIO_USER_CLIENT_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "pyvfio_user/io.h"
 #include "pyvfio_user/client.h"
@@ -44,17 +51,17 @@ struct multi_write {
 
 enum {
     REQUEST = sizeof(struct header) + sizeof(struct access),
-    IN_FLIGHT =
-        4096, /* a server that cannot send for unread replies stops reading; see wait_writable() */
-    SEND_MAX = 32768, /* one skb: what is sent at once arrives at once */
+    IN_FLIGHT = 4096, /* a server that blocks on our unread replies stops reading: see make_way() */
+    SEND_MAX = 32768, /* one skb: what is sent together arrives together */
     MULTI_MAX = 200,  /* qemu, VFIO_USER_MULTI_MAX */
     RECEIVE_MAX = 65536,
+    MAX_FDS = 16,
 };
 
 /* A request that waits for its reply. `command` 0: a free slot. */
 struct pending {
     uint8_t *into; /* NULL for a write */
-    int *status;   /* receives -errno if the server refuses; stays as it is otherwise */
+    int *status;   /* receives -errno if the server refuses, else keeps its value */
     uint64_t offset;
     uint32_t region;
     uint32_t count;
@@ -63,44 +70,33 @@ struct pending {
 };
 
 struct client {
-    int fd;
-    int error;
-    uint32_t deadline_ms;
-    uint32_t spin_us;
+    int error; /* why the connection is lost */
     uint32_t max_transfer;
     bool write_multi;
+    struct client_counters counters;
 
+    /* client_socket.c */
+    int fd;
+    uint32_t deadline_ms;
+    uint32_t spin_us;
+    uint64_t progress_at; /* ns; when a wait began or the last reply was complete */
+
+    /* client_message.c, sending */
     uint16_t next_id;
     uint32_t in_flight;
     struct pending pending[IN_FLIGHT]; /* by id modulo IN_FLIGHT */
-
     uint32_t out_length;
-    uint32_t multi_at; /* where in `out` an open REGION_WRITE_MULTI begins; NO_MULTI: nowhere */
+    uint32_t multi_at; /* offset in `out` of an open REGION_WRITE_MULTI, or NO_MULTI */
+    uint8_t out[SEND_MAX];
 
-    struct pending *current; /* the reply whose payload is being received */
+    /* client_message.c, receiving */
+    struct pending *current; /* the request whose reply's payload is being received */
     uint32_t payload_left;
     uint32_t in_length;
-    uint64_t progress_at; /* ns; when a wait began or its last reply was complete */
-
-    struct client_counters counters;
-    uint8_t out[SEND_MAX];
     uint8_t in[RECEIVE_MAX];
 };
 
 #define NO_MULTI UINT32_MAX
-
-int client_fail(struct client *client, int error);
-uint64_t client_now(void);
-
-/* client_socket.c */
-int client_send(struct client *client, const void *data, uint32_t length, const int *fds,
-                uint32_t fd_count);
-int client_receive(struct client *client, bool wait);
-int client_receive_call(struct client *client, uint16_t id, uint16_t command, void *reply,
-                        uint32_t capacity, int *fds, uint32_t *fd_count);
-
-/* client_reply.c */
-int client_parse(struct client *client);
 
 /* client.c */
 int client_wait(struct client *client, uint32_t most);
@@ -108,5 +104,28 @@ int client_start_read(struct client *client, uint32_t region, uint64_t offset, v
                       uint64_t length, uint32_t width, int *status);
 int client_post(struct client *client, uint32_t region, uint64_t offset, const void *data,
                 uint64_t length, uint32_t width);
+
+/* client_message.c */
+struct pending *client_next_slot(struct client *client);
+void client_compose_request(struct client *client, struct pending *slot,
+                            const struct pending *request, const void *data);
+uint32_t client_post_size(const struct client *client, const struct access *access);
+void client_compose_post(struct client *client, const struct access *access, const void *data);
+uint16_t client_compose_call(struct client *client, uint16_t command, const void *payload,
+                             uint32_t length);
+size_t client_receive_parts(struct client *client, struct iovec *parts);
+int client_parse(struct client *client, uint32_t received);
+int client_parse_call(const struct header *reply, uint16_t id, uint16_t command, uint32_t capacity);
+
+/* client_socket.c */
+int client_set_deadline(struct client *client);
+void client_note_progress(struct client *client);
+bool client_is_overdue(const struct client *client);
+int client_send_some(struct client *client, const void *data, uint32_t length, const int *fds,
+                     uint32_t fd_count);
+int client_wait_writable(struct client *client, bool or_readable);
+int client_receive_some(struct client *client, struct iovec *parts, size_t count, bool wait);
+int client_receive_exactly(struct client *client, void *into, uint32_t length, int *fds,
+                           uint32_t *fd_count, uint32_t room);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "pyvfio_user/client_internal.h"
 
-/* The error of this io: a refusal sticks here, the loss of the connection in the client. */
+/* Keeps the first error of this io: a refusal. The client keeps the loss of the connection. */
 static int settle(struct client_io *io, int error)
 {
     if (error && !io->error)

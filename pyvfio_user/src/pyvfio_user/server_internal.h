@@ -5,7 +5,8 @@
  *   server_loop.c       serves one client after another
  *   server_transport.c  messages: what libvfio-user reads and replies
  *   server_check.c      messages that libvfio-user must not see
- *   server_socket.c     bytes: the connection, and every wait
+ *   server_stream.c     bytes, buffered in both directions
+ *   server_socket.c     the connection, and every wait
  */
 #ifndef PYVFIO_USER_SERVER_INTERNAL_H
 #define PYVFIO_USER_SERVER_INTERNAL_H
@@ -16,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "libvfio-user.h"
 #include "pyvfio_user/host.h"
@@ -77,6 +79,15 @@ void server_set_transport(struct server *server);
 /* server_check.c */
 bool server_message_is_harmful(struct server *server, const struct vfio_user_header *header,
                                const void *payload, size_t length);
+
+/* server_stream.c */
+void server_clear_stream(struct server *server);
+int server_fill(struct server *server);
+bool server_take(struct server *server, void *into, size_t length);
+size_t server_take_fds(struct server *server, const struct vfio_user_header *header, int *fds);
+bool server_send_reply(struct server *server, struct iovec *parts, size_t count);
+bool server_send_reply_with_fds(struct server *server, struct iovec *parts, size_t count,
+                                const int *fds, size_t fd_count);
 
 /* server_socket.c */
 int server_accept(struct server *server, int listener);
