@@ -1,9 +1,24 @@
-"""LE: the lookup engine's table of TIDs and where its parts begin (cudbg_lib.c, le_tcam)."""
+"""LE: the lookup engine, which finds the connection, server or filter a packet belongs to.
+
+The table of TIDs, its regions and how it is read are in cudbg_lib.c (le_tcam) and cxgb4_main.c.
+
+An entry is 17 words, as LE_DB_DBGI_RSP_DATA shows them. From the driver's source: bit 15 of the
+last word marks IPv6; words 3 and 4 of an IPv4 entry are the filter tuple (t4_hw.c reads its hash
+mask there); word 9 of an IPv6 connection in the TCAM is the low half of the filter tuple, because
+cudbg_is_ipv6_entry() compares it with protocol 6, so the addresses and ports fill words 0 to 8.
+The order of addresses and ports in the tuple is that of Chelsio's messages, lowest word last:
+assumed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
+
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.chip.register import parse_fields
 
 REQUEST_WORDS = 17
 RESPONSE_WORDS = 17
@@ -14,6 +29,8 @@ LE_MODE = 1
 """DBGICMDMODE of LE_DB_DBGI_CONFIG: the engine's own TIDs."""
 MAX_POLLS = 7
 """How often the driver reads the busy bit before it gives up."""
+IPV6_TIDS = 2
+"""TIDs of an IPv6 entry outside the CLIP TCAM (see `Le.clip_step`)."""
 
 
 class LeEntryType(IntEnum):
@@ -30,39 +47,54 @@ class LeEntryType(IntEnum):
 
 
 class Le(NamedTuple):
-    """What differs by chip. Registers are given by name."""
+    """The differences between the chips. Registers are given by name."""
 
     filter_start: str
     server_start: str
     clip_start: str
     routing_start: str
     hash_base: str
-    """The first TID of the hash region, as LE_TCAM reads it."""
+    """The registers LE_TCAM reads for the start of each region."""
+    regions: Mapping[str, str]
+    """The regions of the TID table in order, each with the register that holds its first TID.
+
+    The empty name marks a region that starts at TID 0. On T6, LE_TCAM reads the start of the active
+    region as that of the routing region, which T6 does not have.
+    """
+    start_step: int
+    """What the start registers count in a TID: T5's count quarters (cxgb4_main.c)."""
     hash_region: tuple[str, str]
-    """What MEMINFO reads for the hash table's memory if hashing is on: TID base, address."""
+    """The registers MEMINFO reads for the hash table's memory if hashing is on: TID base, address."""
     tcam_tids: int
     """TIDs of the TCAM with hashing off."""
     tcam_tids_compressed: int
     """The same with ASLIPCOMPEN of LE_DB_CONFIG set."""
     compression: int
-    """The bit of LE_DB_CONFIG that the driver takes for ASLIPCOMPEN (T6 has another there)."""
+    """The bit of LE_DB_CONFIG that the driver takes for ASLIPCOMPEN (T6 has another field there)."""
     hash_tids_mask: int
-    """The bits of LE_DB_HASH_CONFIG that say how many hash TIDs there are ..."""
+    """The bits of LE_DB_HASH_CONFIG, after the shift, that give the number of hash TIDs ..."""
     hash_tids_shift: int
     hash_tids_log2: bool
     """... as a logarithm, or as the number itself."""
     clip_tids: int
-    """TIDs of the separate CLIP TCAM; they come on top."""
+    """TIDs of the separate CLIP TCAM, added to the others."""
     clip_step: int
-    """TIDs of an IPv6 entry within the CLIP TCAM's range (elsewhere 2)."""
+    """TIDs of an IPv6 entry in the CLIP TCAM (elsewhere IPV6_TIDS)."""
 
     def hash_tids(self, hash_config: int) -> int:
-        """The number of hash TIDs that a value of LE_DB_HASH_CONFIG says."""
+        """Returns the number of hash TIDs that a value of LE_DB_HASH_CONFIG stands for."""
         value = hash_config >> self.hash_tids_shift & self.hash_tids_mask
         return 1 << value if self.hash_tids_log2 else value
 
+    def hash_config(self, tids: int) -> int:
+        """Returns the bits of LE_DB_HASH_CONFIG for `tids` hash TIDs (rounded down to a power of
+        two where the register holds a logarithm)."""
+        value = max(tids.bit_length() - 1, 0) if self.hash_tids_log2 else tids
+        return (value & self.hash_tids_mask) << self.hash_tids_shift
+
     def max_tid(self, config: int, hash_config: int, hash_base: int) -> int:
-        """TIDs there are, from LE_DB_CONFIG (`HASHEN` is bit 20), LE_DB_HASH_CONFIG, the base."""
+        """Returns the number of TIDs, given LE_DB_CONFIG (`HASHEN` is bit 20), LE_DB_HASH_CONFIG
+        and the first hash TID."""
         if config >> 20 & 1:
             return self.hash_tids(hash_config) + hash_base + self.clip_tids
         compressed = config >> self.compression & 1
@@ -78,6 +110,15 @@ _SAME = {
 T5 = Le(
     **_SAME,
     clip_start="LE_DB_CLIP_TABLE_INDEX",
+    regions={
+        "active": "",
+        "server": "LE_DB_SERVER_INDEX",
+        "filter": "LE_DB_FILTER_TABLE_INDEX",
+        "CLIP": "LE_DB_CLIP_TABLE_INDEX",
+        "routing": "LE_DB_ROUTING_TABLE_INDEX",
+        "hash": "LE_DB_TID_HASHBASE",
+    },
+    start_step=4,
     hash_region=("LE_DB_TID_HASHBASE", "LE_DB_HASH_TID_BASE"),
     tcam_tids=2048,
     tcam_tids_compressed=2048,
@@ -91,6 +132,15 @@ T5 = Le(
 T6 = Le(
     **_SAME,
     clip_start="LE_DB_CLCAM_TID_BASE",
+    regions={
+        "high-priority filter": "",
+        "active": "LE_DB_ACTIVE_TABLE_START_INDEX",
+        "server": "LE_DB_SRVR_START_INDEX",
+        "filter": "LE_DB_NORM_FILT_TABLE_START_INDEX",
+        "hash": "LE_DB_TID_HASHBASE",
+        "CLIP": "LE_DB_CLCAM_TID_BASE",
+    },
+    start_step=1,
     hash_region=("LE_DB_HASH_TID_BASE", "LE_DB_HASH_TBL_BASE_ADDR"),
     tcam_tids=3072,
     tcam_tids_compressed=6144,
@@ -101,3 +151,74 @@ T6 = Le(
     clip_tids=1536,
     clip_step=4,
 )
+
+IPV6_MARK = 0x8000
+"""In the last word of an entry: it is an IPv6 entry."""
+IPV6_IN_TCAM = 0x00C00000
+"""Word 9 of a TCAM connection must also have this value for the driver to take it for IPv6: it is
+the filter tuple of TCP in the default filter mode (cudbg_is_ipv6_entry())."""
+_FLAGS = RESPONSE_WORDS - 1
+
+FILTER_TUPLE = parse_fields(
+    "fragmentation:32:1 mpshittype:29:3 protocol:21:8 vlan:4:17 port:1:3 fcoe:0:1"
+)
+"""The filter tuple in the filter mode of Chelsio's default configuration files."""
+
+
+@dataclass(frozen=True)
+class LookupEntry:
+    """The tuple of an entry. Both addresses are packed, 4 or 16 bytes, highest byte first."""
+
+    foreign: bytes
+    local: bytes
+    foreign_port: int = 0
+    local_port: int = 0
+    filter_tuple: int = 0
+    """See FILTER_TUPLE."""
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the addresses are IPv6."""
+        return len(self.local) == 16
+
+    def words(self) -> tuple[int, ...]:
+        """Returns the 17 words of the entry."""
+        ports = self.local_port << 16 | self.foreign_port
+        halves = [self.filter_tuple & U32_MASK, self.filter_tuple >> 32]
+        found = [*_address_words(self.foreign), *_address_words(self.local), ports, *halves]
+        found += [0] * (_FLAGS - len(found))
+        return (*found, IPV6_MARK if self.is_ipv6 else 0)
+
+    @classmethod
+    def of_words(cls, words: Sequence[int]) -> LookupEntry:
+        """Returns the entry in these 17 words."""
+        size = 4 if words[_FLAGS] & IPV6_MARK else 1
+        ports, low, high = words[2 * size : 2 * size + 3]
+        return cls(
+            foreign=_address(words[:size]),
+            local=_address(words[size : 2 * size]),
+            foreign_port=ports & 0xFFFF,
+            local_port=ports >> 16,
+            filter_tuple=high << 32 | low,
+        )
+
+
+def clip_words(address: bytes) -> tuple[int, ...]:
+    """Returns the CLIP entry (compressed local addresses) of a packed IPv6 address: 17 words."""
+    found = _address_words(address)
+    return (*found, *[0] * (_FLAGS - len(found)), IPV6_MARK)
+
+
+def clip_address(words: Sequence[int]) -> bytes:
+    """Returns the packed IPv6 address of a CLIP entry."""
+    return _address(words[:4])
+
+
+def _address_words(address: bytes) -> list[int]:
+    """Returns the words of an address; the first one holds its last bytes."""
+    starts = range(0, len(address), 4)
+    return [int.from_bytes(address[at : at + 4], "big") for at in starts][::-1]
+
+
+def _address(words: Sequence[int]) -> bytes:
+    return b"".join(word.to_bytes(4, "big") for word in reversed(words))

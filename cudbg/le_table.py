@@ -16,6 +16,9 @@ from itertools import takewhile
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s
 from vmcoredd.chip.le import (
+    IPV6_IN_TCAM,
+    IPV6_MARK,
+    IPV6_TIDS,
     LE_MODE,
     MAX_POLLS,
     READ_COMMAND,
@@ -59,12 +62,6 @@ _READ_FROM = Record.dbig_rsp_stat.offset
 _DATA = Record.data.offset // 4
 """The first word of the data."""
 _COMMAND = READ_COMMAND << 20  # DBGICMD
-_PAIR = 2
-"""TIDs of an IPv6 entry, outside of the CLIP TCAM."""
-_IPV6 = 0x8000
-_IPV6_IN_TCAM = 0x00C00000
-"""What word 9 of a connection in the TCAM must be besides, for the driver to take it for IPv6:
-the filter tuple of TCP (in the default filter mode)."""
 _AHEAD = 1 << 13
 """TIDs that are read ahead at most."""
 
@@ -172,9 +169,9 @@ class TableReader:
         end = clip + self._le.clip_tids
         firsts: list[int] = []
         for low, high, origin, every in (
-            (0, clip, 0, _PAIR),
+            (0, clip, 0, IPV6_TIDS),
             (clip, end, clip, step),
-            (end, tids.stop, 0, _PAIR),
+            (end, tids.stop, 0, IPV6_TIDS),
         ):
             start = max(tids.start, low)
             firsts += range(start + (origin - start) % every, min(tids.stop, high), every)
@@ -184,12 +181,12 @@ class TableReader:
         """How many TIDs an entry with the mark of IPv6 takes (cudbg_is_ipv6_entry())."""
         kind = _type(tid, self._header)
         in_tcam = (
-            kind == LeEntryType.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == _IPV6_IN_TCAM
+            kind == LeEntryType.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == IPV6_IN_TCAM
         )
         if tid & 1 or not (in_tcam or kind == LeEntryType.HASH_CON):
             return 1
         in_clip = 0 <= tid - self._header.clip_start < self._le.clip_tids
-        return self._le.clip_step if in_clip else _PAIR
+        return self._le.clip_step if in_clip else IPV6_TIDS
 
     def _read_many(self, tids: Sequence[int]) -> int:
         """Reads entries; the first that failed, or the end of the table."""
@@ -220,5 +217,5 @@ class TableReader:
         records = (record for (record,) in struct.iter_unpack(f"{RECORD_BYTES}s", data))
         self._found |= zip(tids, records, strict=True)
         marks = data.cast("I")[_DATA + 16 :: _RECORD_WORDS].tolist()
-        marked = [tid for tid, mark in zip(tids, marks, strict=True) if mark & _IPV6]
+        marked = [tid for tid, mark in zip(tids, marks, strict=True) if mark & IPV6_MARK]
         self._wide |= {tid: width for tid in marked if (width := self._width(tid)) > 1}

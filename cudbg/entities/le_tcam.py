@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.chip.lookup import FILTER_TUPLE, LookupEntry, clip_address
+from vmcoredd.chip.le import FILTER_TUPLE, LookupEntry, clip_address
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
@@ -42,28 +42,6 @@ class LeTcam(Entity):
         return Decoded(_parts(blob, header, chip))
 
 
-_REGIONS = {
-    "t5": {
-        "active": None,
-        "server": "server_start",
-        "filter": "filter_start",
-        "CLIP": "clip_start",
-        "routing": "routing_start",
-        "hash": "tid_hash_base",
-    },
-    "t6": {
-        "high-priority filter": None,
-        "active": "routing_start",
-        "server": "server_start",
-        "filter": "filter_start",
-        "hash": "tid_hash_base",
-        "CLIP": "clip_start",
-    },
-}
-"""Regions in their order, and where the header says that they begin. On a T6 the register that
-LE_TCAM reads for the routing region is that of the active one."""
-_PER_TID = {"t5": 4, "t6": 1}
-"""What the starts count."""
 _COLUMNS = (
     Column("TID", "d"),
     Column("region"),
@@ -86,15 +64,28 @@ def _parts(blob: Bytes, header: Header, chip: Chip) -> list[Fields | Table]:
 
 
 def _entries(blob: Bytes, header: Header, chip: Chip) -> Iterator[list[Value]]:
-    names = _REGIONS[chip.name]
-    starts = [
-        getattr(header, name) // _PER_TID[chip.name] if name else 0 for name in names.values()
-    ]
-    regions = sorted(zip(starts, names, strict=True), key=lambda region: region[0])
+    regions = _regions(header, chip)
     for record in _records(blob):
         if any(record.data):
             region = [name for start, name in regions if start <= record.tid][-1]
             yield [record.tid, region, *_entry(list(record.data), region)]
+
+
+def _regions(header: Header, chip: Chip) -> list[tuple[int, str]]:
+    """The first TID and the name of each region, by TID; the header has the start registers."""
+    le, r = chip.le, chip.r
+    shown = {
+        r[le.filter_start]: header.filter_start,
+        r[le.server_start]: header.server_start,
+        r[le.clip_start]: header.clip_start,
+        r[le.routing_start]: header.routing_start,
+        r[le.hash_base]: header.tid_hash_base,
+    }
+    starts = [
+        (shown[r[register]] // le.start_step if register else 0, name)
+        for name, register in le.regions.items()
+    ]
+    return sorted(starts, key=lambda region: region[0])
 
 
 def _records(blob: Bytes) -> Iterator[Record]:

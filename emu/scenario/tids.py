@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from vmcoredd.chip.lookup import FILTER_TUPLE, LookupEntry, clip_words
+from vmcoredd.chip.le import FILTER_TUPLE, IPV6_TIDS, LookupEntry, clip_words
 from vmcoredd.chip.tcb import TcpState
 from vmcoredd.emu.profile import Profile
 
@@ -22,8 +22,6 @@ IPV6_NET = int(ipaddress.IPv6Address("2001:db8::"))
 IPV6_SHARE = 0.25
 SERVERS = FILTERS = 512
 """Sizes of their regions, in entries."""
-IPV6_TIDS = 2
-"""TCAM entries that an IPv6 tuple takes; the first is even."""
 SPACING = 4
 """TIDs from one server, filter or local address to the next: what IPv6 takes in T6's CLIP."""
 

@@ -14,25 +14,15 @@ from vmcoredd.emu.space import Kind
 
 TIDS = 1 << 16
 """Entries behind the debug interface; the driver's dump has room for 49,931 (raw: for more)."""
-PER_TID = {"t5": 4, "t6": 1}
-"""What the registers with a region's first TID count for each (cxgb4_main.c)."""
 STARTS = {
-    "t5": {
-        "servers": "LE_DB_SERVER_INDEX",
-        "filters": "LE_DB_FILTER_TABLE_INDEX",
-        "clip": "LE_DB_CLIP_TABLE_INDEX",
-        "routing": "LE_DB_ROUTING_TABLE_INDEX",
-        "hash_base": "LE_DB_TID_HASHBASE",
-    },
-    "t6": {
-        "active": "LE_DB_ACTIVE_TABLE_START_INDEX",
-        "servers": "LE_DB_SRVR_START_INDEX",
-        "filters": "LE_DB_NORM_FILT_TABLE_START_INDEX",
-        "clip": "LE_DB_CLCAM_TID_BASE",
-        "hash_base": "LE_DB_TID_HASHBASE",
-    },
+    "active": "active",
+    "server": "servers",
+    "filter": "filters",
+    "CLIP": "clip",
+    "routing": "routing",
+    "hash": "hash_base",
 }
-"""The register with the first TID of each region of emu.scenario.tids.TidRegions."""
+"""For each region in `chip.le.regions`, its attribute of emu.scenario.tids.TidRegions."""
 HASH_ENTRY_BYTES = 64
 TUPLE_WORDS = 11
 """An entry of the hash table in memory: the tuple, then the flags (assumed)."""
@@ -43,24 +33,19 @@ class TableRegions(Model):
 
     def wire(self) -> None:
         r, table = self.r, self.scenario.tid_table
-        for region, register in STARTS[self.chip.name].items():
-            start = getattr(table.regions, region) * PER_TID[self.chip.name]
-            self.words.plain(r[register], start)
+        for region, register in self.chip.le.regions.items():
+            if register:
+                first = getattr(table.regions, STARTS[region])
+                self.words.plain(r[register], first * self.chip.le.start_step)
         hashing = int(table.regions.hash_tids > 0)
         self.words.plain(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=hashing))
-        self.words.plain(r.LE_DB_HASH_CONFIG, self._hash_config(table.regions.hash_tids))
+        hash_tids = self.chip.le.hash_config(table.regions.hash_tids)
+        self.words.plain(r.LE_DB_HASH_CONFIG, r.LE_DB_HASH_CONFIG.reset | hash_tids)
         in_tcam = [c for c in table.connections if c.tid < table.regions.hash_base]
         for suffix, connections in (("", table.connections), ("_TCAM", in_tcam)):
             ipv6 = sum(connection.is_ipv6 for connection in connections)
             self.words.set(r[f"LE_DB_ACT_CNT_IPV4{suffix}"], len(connections) - ipv6)
             self.words.set(r[f"LE_DB_ACT_CNT_IPV6{suffix}"], ipv6)
-
-    def _hash_config(self, tids: int) -> int:
-        """T5 has the logarithm of the table's size, T6 the size in the low 20 bits."""
-        config = self.r.LE_DB_HASH_CONFIG
-        if "HASHTIDSIZE" in config.decode(0):
-            return config.of(HASHTIDSIZE=max(tids.bit_length() - 1, 0))
-        return config.reset | tids
 
 
 class DebugInterface(Model):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmcoredd.chip import tcb
-from vmcoredd.chip.lookup import FILTER_TUPLE, LookupEntry, clip_address, clip_words
+from vmcoredd.chip.le import FILTER_TUPLE, LookupEntry, clip_address, clip_words
 
 PORTS = st.integers(0, 0xFFFF)
 TUPLES = st.integers(0, (1 << 64) - 1)
