@@ -1,9 +1,11 @@
-"""The serial flash: how its id is read, which sizes ids mean, and what lies where (t4_hw.h)."""
+"""The serial flash: its commands, which sizes ids stand for, and what is stored where (t4_hw.h)."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 from typing import NamedTuple
+
+from vmcoredd.chip.layout import BigStruct, LittleStruct, u8, u16, u32, word
 
 SECTOR_BYTES = 64 << 10
 PAGE_BYTES = 256
@@ -22,12 +24,12 @@ class Opcode(IntEnum):
     ERASE_SECTOR = 0xD8
 
 
-POLLS = 10
-"""How often the driver reads SF_OP's busy bit, 5 us apart (SF_ATTEMPTS)."""
+POLLS, POLL_DELAY_US = 10, 5
+"""How often, and how far apart, the driver reads SF_OP's busy bit (SF_ATTEMPTS)."""
 
 
 class Manufacturer(IntEnum):
-    """[7:0] of an id."""
+    """Bits [7:0] of an id."""
 
     MICRON = 0x20
     ISSI = 0x9D
@@ -47,22 +49,21 @@ _SIZES: dict[int, dict[int, int]] = {
     Manufacturer.WINBOND: {0x17: 8 * MEGABYTE, 0x18: 16 * MEGABYTE},
 }
 SPANSION_4M = 0x150201
-"""An id that is known as a whole."""
-ASSUMED_BYTES = 4 * MEGABYTE
-"""What the driver takes an unknown part for."""
-MINIMUM_BYTES = 2 * MEGABYTE
-"""With less, the driver warns (FLASH_MIN_SIZE)."""
+"""An id that the driver compares as a whole."""
+UNKNOWN_BYTES = 4 * MEGABYTE
+"""The size the driver assumes for an unknown id."""
 
 
-def flash_bytes(flash_id: int) -> int | None:
-    """The size of a part by its 24-bit id (manufacturer [7:0], density [23:16]); None: unknown."""
+def flash_bytes(flash_id: int) -> int:
+    """Returns the size of a part from its 24-bit id (manufacturer [7:0], density [23:16]), as
+    t4_get_flash_params() does; UNKNOWN_BYTES for an id it does not know."""
     if flash_id == SPANSION_4M:
         return 4 * MEGABYTE
-    return _SIZES.get(flash_id & 0xFF, {}).get(flash_id >> 16 & 0xFF)
+    return _SIZES.get(flash_id & 0xFF, {}).get(flash_id >> 16 & 0xFF, UNKNOWN_BYTES)
 
 
 class Part(NamedTuple):
-    """A part of the flash; bytes from its start."""
+    """A part of the flash; `start` and `size` in bytes."""
 
     name: str
     start: int
@@ -83,8 +84,41 @@ LAYOUT = (
     _part("FCOE_CRASH", 30, 1),
     _part("CFG", 31, 1),
 )
-"""What lies where (FLASH_*_START_SEC, FLASH_*_NSECS)."""
+"""The parts in order (FLASH_*_START_SEC, FLASH_*_NSECS)."""
 START: dict[str, int] = {part.name: part.start for part in LAYOUT}
-FW_VERSION_OFFSET = 4
-TP_VERSION_OFFSET = 8
-"""Words of FirmwareHeader the driver reads one by one; they stand highest byte first."""
+
+
+class FirmwareHeader(BigStruct):
+    """The 128 bytes in front of a firmware image (struct fw_hdr); `len512` counts 512 bytes."""
+
+    _fields_ = (
+        ("ver", u8),
+        ("chip", u8),
+        ("len512", u16),
+        *word("major:24:8 minor:16:8 micro:8:8 build:0:8"),
+        ("tp_microcode_ver", u32),
+        ("intfver_nic", u8),
+        ("intfver_vnic", u8),
+        ("intfver_ofld", u8),
+        ("intfver_ri", u8),
+        ("intfver_iscsipdu", u8),
+        ("intfver_iscsi", u8),
+        ("intfver_fcoepdu", u8),
+        ("intfver_fcoe", u8),
+        ("reserved2", u32),
+        ("reserved3", u32),
+        ("reserved4", u32),
+        ("flags", u32),
+        ("reserved6", u32 * 23),
+    )
+
+
+FIRMWARE_VERSION = START["FW"] + 4
+"""The address of the firmware's version: major, minor, micro and build, a byte each, highest first
+(FirmwareHeader.major and so on)."""
+
+
+class BootHeader(LittleStruct):
+    """The start of a PCI option ROM as the driver reads it (t4_hw.c, t4_get_exprom_version())."""
+
+    _fields_ = (("hdr_arr", u8 * 16), ("version", u8 * 4))

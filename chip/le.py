@@ -64,13 +64,13 @@ class Le(NamedTuple):
     start_step: int
     """What the start registers count in a TID: T5's count quarters (cxgb4_main.c)."""
     hash_region: tuple[str, str]
-    """The registers MEMINFO reads for the hash table's memory if hashing is on: TID base, address."""
+    """TID base and address of the hash table: MEMINFO reads them if hashing is on."""
     tcam_tids: int
     """TIDs of the TCAM with hashing off."""
     tcam_tids_compressed: int
     """The same with ASLIPCOMPEN of LE_DB_CONFIG set."""
     compression: int
-    """The bit of LE_DB_CONFIG that the driver takes for ASLIPCOMPEN (T6 has another field there)."""
+    """The bit of LE_DB_CONFIG the driver takes for ASLIPCOMPEN (T6 has another field there)."""
     hash_tids_mask: int
     """The bits of LE_DB_HASH_CONFIG, after the shift, that give the number of hash TIDs ..."""
     hash_tids_shift: int

@@ -18,6 +18,19 @@ PF = 4
 """The physical function the driver takes (cxgb4.h, adap->pf; others it leaves alone)."""
 
 
+PF_BASE, PF_STRIDE = 0x1E000, 0x400
+"""The registers of each function in BAR0 (t4_regs.h)."""
+MYPF_BASE = 0x1B000
+"""The function's own view of its registers, whichever function it is (t4_regs.h)."""
+WHOAMI = 0x19400
+"""PL_WHOAMI of both chips, for a driver that does not know yet which of them it has."""
+
+
+def own_view(register: int) -> int:
+    """Returns the offset at which a function sees its own copy of a register of function 0."""
+    return register - PF_BASE + MYPF_BASE
+
+
 class Bar(IntEnum):
     """The memory regions; each is 64 bits wide and takes two BAR registers."""
 

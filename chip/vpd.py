@@ -1,40 +1,34 @@
-"""Vital product data: the EEPROM's layout, and the keywords the driver needs (t4_hw.c)."""
+"""Vital product data (VPD): the layout of the EEPROM, and what the driver keeps of it (t4_hw.c)."""
 
 from __future__ import annotations
 
-BASE = 0x400
-"""Where the adapter's data begin, if an identifier string does; early cards had them at 0."""
+BASE, OLD_BASE = 0x400, 0
+"""The data start at BASE if an identifier is there; on early cards they start at OLD_BASE."""
 READ_BYTES = 1024
-"""What the driver reads and parses from there on."""
+"""The bytes that the driver reads and parses from there on."""
 WINDOW_BYTES = 2048
-"""What the PCI core lets be read (drivers/pci/vpd.c, quirk_chelsio_extend_vpd())."""
+"""The bytes that the PCI core lets anyone read (drivers/pci/vpd.c, quirk_chelsio_extend_vpd())."""
+POLLS, POLL_DELAY_US = 125, 1000
+"""How often, and how far apart, the capability's flag is read (pci_vpd_wait(): 125 ms)."""
 EEPROM_BYTES = 17408
+COMMON_BYTES = 1024
 FUNCTION_BYTES = 1024
-"""The EEPROM, and each physical function's own part of it."""
+"""The EEPROM, the part at its start that all functions share, and each function's own part."""
 
 TAG_ID_STRING = 0x82
 TAG_READ_ONLY = 0x90
-TAG_READ_WRITE = 0x91
 TAG_END = 0x78
-"""Large tags are followed by a 16-bit length, lowest byte first; the end tag stands alone."""
+TAG_LARGE = 0x80
+"""A tag with this bit has a 16-bit length behind it, lowest byte first; the end tag has none."""
 LARGE_TAG_BYTES = 3
 KEYWORD_BYTES = 3
-"""A keyword: two letters and a length."""
-
-KEYWORDS = {
-    "EC": "engineering change",
-    "SN": "serial number",
-    "PN": "part number",
-    "NA": "base MAC address in 12 hex digits",
-    "RV": "checksum and room",
-}
-"""Those of Chelsio's cards; the driver needs SN, PN, NA and RV."""
-REQUIRED = ("SN", "PN", "NA", "RV")
+"""A keyword's head: two letters and a length."""
 ID_BYTES = 16
 SN_BYTES = 24
 PN_BYTES = 16
 NA_BYTES = 12
-"""What the driver keeps of each; blanks around are cut off."""
+"""The bytes the driver keeps of the identifier, serial number, part number and base MAC address (12
+hex digits), without blanks around them."""
 
 VERSION_ADDRESS = 0x18C7
 """Physical EEPROM address of the VPD's version, two decimal digits (CUDBG_VPD_VER_ADDR)."""
@@ -42,15 +36,13 @@ VERSION_BYTES = 2
 
 
 def virtual_address(physical: int, pf: int) -> int:
-    """Where a physical EEPROM address stands for a function (t4_hw.c, t4_eeprom_ptov()).
-
-    ValueError beyond the EEPROM.
-    """
+    """Returns the address at which function `pf` sees a physical EEPROM address
+    (t4_eeprom_ptov()). Raises ValueError beyond the EEPROM."""
     own = pf * FUNCTION_BYTES
-    if physical < 1024:
+    if physical < COMMON_BYTES:
         return physical + (31 << 10)
-    if physical < 1024 + own:
-        return 31744 - own + physical - 1024
+    if physical < COMMON_BYTES + own:
+        return (31 << 10) - own + physical - COMMON_BYTES
     if physical < EEPROM_BYTES:
-        return physical - 1024 - own
+        return physical - COMMON_BYTES - own
     raise ValueError(f"EEPROM address {physical:#x}: it has {EEPROM_BYTES} bytes")

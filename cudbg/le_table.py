@@ -180,9 +180,7 @@ class TableReader:
     def _width(self, tid: int) -> int:
         """How many TIDs an entry with the mark of IPv6 takes (cudbg_is_ipv6_entry())."""
         kind = _type(tid, self._header)
-        in_tcam = (
-            kind == LeEntryType.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == IPV6_IN_TCAM
-        )
+        in_tcam = kind == LeEntryType.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == IPV6_IN_TCAM
         if tid & 1 or not (in_tcam or kind == LeEntryType.HASH_CON):
             return 1
         in_clip = 0 <= tid - self._header.clip_start < self._le.clip_tids

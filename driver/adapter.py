@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from vmcoredd import cudbg
 from vmcoredd.chip import Chip
 from vmcoredd.chip.firmware import FwCommand
+from vmcoredd.chip.flash import FIRMWARE_VERSION
 from vmcoredd.chip.memory import MEMINFO_NAMES
 from vmcoredd.chip.pci import Cap
 from vmcoredd.cudbg.collection import Progress, Report
@@ -21,12 +22,10 @@ from vmcoredd.cudbg.meminfo import Meminfo, read_meminfo
 from vmcoredd.driver.mailbox import Mailbox
 from vmcoredd.driver.probe import Probed, probe
 from vmcoredd.hw.errors import DeviceError
-from vmcoredd.hw.flash import FIRMWARE_START, Flash
+from vmcoredd.hw.flash import Flash
 from vmcoredd.hw.io import Io
-from vmcoredd.hw.pci import find_capability
-from vmcoredd.hw.vpd import card_vpd, text
+from vmcoredd.hw.pci import card_vpd, find_capability, text
 
-_FW_VERSION = 4  # struct fw_hdr
 DRIVER_NAME = "cxgb4"
 
 Callback = Callable[[memoryview], None]
@@ -173,7 +172,7 @@ class Adapter:
     def _firmware_version(self) -> str:
         flash = Flash(self.io, self.chip)
         size = self.probed.device.flash_bytes
-        word = flash.read_word(FIRMWARE_START + _FW_VERSION, size)
+        word = flash.read_word(FIRMWARE_VERSION, size)
         return ".".join(str(part) for part in word.to_bytes(4, "big"))
 
     def _memories(self) -> tuple[tuple[str, int], ...]:

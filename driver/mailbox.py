@@ -10,19 +10,18 @@ from itertools import chain, repeat
 from typing import TypeVar
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, Op
+from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, MailboxOwner, Op
 from vmcoredd.chip.layout import u64s
+from vmcoredd.chip.pci import own_view
 from vmcoredd.driver.errors import MailboxError
 from vmcoredd.hw.device import MailboxEntry
 from vmcoredd.hw.io import Io
 
-_OWNER_NONE, _OWNER_FW, _OWNER_DRV = 0, 1, 2
 _TIMEOUT_MS = 10_000  # FW_CMD_MAX_TIMEOUT
 _DELAYS_MS = (1, 1, 3, 5, 10, 10, 20, 50, 100, 200)  # the last one repeats
 _OWNER_READS = 3  # further reads of a mailbox that belongs to nobody
 _LOG_ENTRIES = 256  # T4_OS_LOG_MBOX_CMDS
 _WORDS = MAILBOX_BYTES // 8
-_PF0, _MY_PF = 0x1E000, 0x1B000  # t4_regs.h: registers of function 0, of one's own
 
 C = TypeVar("C", bound=FwCommand)
 
@@ -66,13 +65,13 @@ class Mailbox:
         """Takes the mailbox: reading it while it is nobody's grants it."""
         if self._firmware_failed():
             raise self._failure(name, command, errno.ENXIO, ": firmware error")
-        owner = _OWNER_NONE
+        owner: int = MailboxOwner.NONE
         for _ in range(1 + _OWNER_READS):
             owner = self._ctrl.get(self._io.read(self._ctrl_at), "MBOwner")
-            if owner != _OWNER_NONE:
+            if owner != MailboxOwner.NONE:
                 break
-        if owner != _OWNER_DRV:
-            code = errno.EBUSY if owner == _OWNER_FW else errno.ETIMEDOUT
+        if owner != MailboxOwner.DRV:
+            code = errno.EBUSY if owner == MailboxOwner.FW else errno.ETIMEDOUT
             raise self._failure(name, command, code, ": mailbox is not to be had")
 
     def _send(self, command: bytes) -> None:
@@ -80,7 +79,7 @@ class Mailbox:
         for at in range(0, len(command), 8):
             word = int.from_bytes(command[at : at + 8], "big")
             self._io.write(self._data_at + at, word, width=8)
-        self._io.write(self._ctrl_at, self._ctrl.of(MBMsgValid=1, MBOwner=_OWNER_FW))
+        self._io.write(self._ctrl_at, self._ctrl.of(MBMsgValid=1, MBOwner=MailboxOwner.FW))
         self._io.read(self._ctrl_at)
 
     def _reply(self, name: str, command: bytes) -> bytes:
@@ -96,7 +95,7 @@ class Mailbox:
             self._sleep(delay / 1000)
             waited += delay
             word = self._io.read(self._ctrl_at)
-            if self._ctrl.get(word, "MBOwner") != _OWNER_DRV:
+            if self._ctrl.get(word, "MBOwner") != MailboxOwner.DRV:
                 continue
             if self._ctrl.get(word, "MBMsgValid"):
                 return self._take(waited)
@@ -139,7 +138,7 @@ def stop_adapter(io: Io, chip: Chip, pf: int) -> None:
     (t4_shutdown_adapter(); before the firmware is asked, one port is assumed)."""
     r = chip.r
     who = r.PL_WHOAMI.get(io.read(r.PL_WHOAMI), "SourcePF")
-    io.write(r.PL_PF_INT_ENABLE - _PF0 + _MY_PF, 0)
+    io.write(own_view(r.PL_PF_INT_ENABLE), 0)
     _clear(io, r.PL_INT_MAP0, 1 << who)
     io.write(r.DBG_GPIO_EN, 0)
     port = r.MAC_PORT_CFG

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmcoredd.chip import Chip, chip_of_device
+from vmcoredd.chip.flash import flash_bytes
 from vmcoredd.chip.pci import (
     COMP_TIMEOUT_17S_64S,
     EXP_DEVCTL,
@@ -19,6 +20,7 @@ from vmcoredd.chip.pci import (
     PF,
     PRODUCTS,
     VENDOR_CHELSIO,
+    WHOAMI,
     Cap,
     PciCommand,
 )
@@ -34,8 +36,6 @@ _NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # a dead adapter's answer; CIM_PF_NOACCES
 _RETRY_SECONDS = 0.5
 _RELAX_EN = 1 << 4  # PCI_EXP_DEVCTL_RELAX_EN
 _COMP_TIMEOUT = 0xF  # PCI_EXP_DEVCTL2_COMP_TIMEOUT
-_FLASH_UNKNOWN = 4 << 20
-_SPANSION_4M = 0x150201
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,16 @@ def set_master(io: Io) -> None:
 
 def wait_dev_ready(io: Io, sleep: Callable[[float], None]) -> None:
     """t4_wait_dev_ready(); the register is where it is on either chip."""
-    if io.read(_WHOAMI) not in _NO_ACCESS:
+    if io.read(WHOAMI) not in _NO_ACCESS:
         return
     sleep(_RETRY_SECONDS)
-    if (word := io.read(_WHOAMI)) in _NO_ACCESS:
+    if (word := io.read(WHOAMI)) in _NO_ACCESS:
         raise ProbeError("t4_wait_dev_ready", f"PL_WHOAMI is {word:#x}: the adapter is gone")
 
 
 def identify(io: Io) -> tuple[Chip, int]:
     """Chip and function (init_one(), t4_get_chip_type())."""
-    whoami = io.read(_WHOAMI)
+    whoami = io.read(WHOAMI)
     device_id = read_device_id(io)
     try:
         chip = chip_of_device(device_id)
@@ -142,27 +142,8 @@ def identify_flash(io: Io, chip: Chip) -> int:
         raise ProbeError("t4_get_flash_params", str(error)) from error
 
 
-_DENSITIES = {
-    0x20: {0x14 + n: 1 << 20 + n for n in range(6)} | {0x20 + n: 1 << 26 + n for n in range(3)},
-    0x9D: {0x16: 1 << 25, 0x17: 1 << 26},
-    0xC2: {0x17: 1 << 23, 0x18: 1 << 24},
-    0xEF: {0x17: 1 << 23, 0x18: 1 << 24},
-}
-"""Bytes by manufacturer (Micron, ISSI, Macronix, Winbond) and density (t4_get_flash_params())."""
-
-
-def flash_bytes(flash_id: int) -> int:
-    """The size of a flash; an unknown one is taken for the smallest there is."""
-    if flash_id == _SPANSION_4M:
-        return 4 << 20
-    return _DENSITIES.get(flash_id & 0xFF, {}).get(flash_id >> 16 & 0xFF, _FLASH_UNKNOWN)
-
-
 def set_completion_timeout(io: Io) -> None:
     """The last thing t4_prep_adapter() does."""
     capability = find_capability(io.config, Cap.EXP)
     if capability is not None:
         update_register(io.config, capability + EXP_DEVCTL2, _COMP_TIMEOUT, COMP_TIMEOUT_17S_64S)
-
-
-_WHOAMI = 0x19400  # PL_WHOAMI, before it is known which chip this is

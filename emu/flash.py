@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.firmware import BootHeader, FirmwareHeader
-from vmcoredd.chip.flash import SECTOR_BYTES, START
+from vmcoredd.chip.flash import SECTOR_BYTES, START, BootHeader, FirmwareHeader
 from vmcoredd.emu.profile import Firmware
 
 IMAGE_UNIT, IMAGE_BYTES = 512, 0x60000

@@ -23,7 +23,6 @@ from vmcoredd.chip.firmware.device import (
     PtpTime,
     Reset,
 )
-from vmcoredd.chip.firmware.image import BootHeader, FirmwareHeader
 from vmcoredd.chip.firmware.interface import (
     AclMac,
     AclVlan,
@@ -48,7 +47,7 @@ from vmcoredd.chip.firmware.ldst import (
     LdstMpsReplication,
     LdstPcie,
 )
-from vmcoredd.chip.firmware.message import MAILBOX_BYTES, FwCommand, command_of
+from vmcoredd.chip.firmware.message import MAILBOX_BYTES, FwCommand, MailboxOwner, command_of
 from vmcoredd.chip.firmware.params import Dev, Dmaq, Mnemonic, Param, Params, Pf, param, param_name
 from vmcoredd.chip.firmware.port import (
     Port,
@@ -71,7 +70,6 @@ __all__ = [
     "MAILBOX_BYTES",
     "AclMac",
     "AclVlan",
-    "BootHeader",
     "Bye",
     "CapsConfig",
     "Clip",
@@ -83,7 +81,6 @@ __all__ = [
     "EqCtrl",
     "EqEth",
     "EqOfld",
-    "FirmwareHeader",
     "FwCommand",
     "Hello",
     "Hma",
@@ -99,6 +96,7 @@ __all__ = [
     "LdstMpsReplication",
     "LdstPcie",
     "LdstSpace",
+    "MailboxOwner",
     "MemType",
     "Mnemonic",
     "Op",

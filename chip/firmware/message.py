@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any, ClassVar, Self
 
 from vmcoredd.chip.firmware.codes import Op
@@ -9,6 +10,15 @@ from vmcoredd.chip.layout import BigStruct, FieldSpec, LayoutError, sizeof, word
 
 MAILBOX_BYTES = 64
 """Bytes of a mailbox: eight 64-bit words (t4_hw.h, MBOX_LEN)."""
+
+
+class MailboxOwner(IntEnum):
+    """CIM_PF_MAILBOX_CTRL.MBOwner (t4_regs.h, MBOX_OWNER_*)."""
+
+    NONE = 0
+    FW = 1
+    DRV = 2
+
 
 _COMMANDS: dict[int, type[FwCommand]] = {}
 

@@ -6,21 +6,17 @@ import errno
 import re
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.flash import FIRMWARE_VERSION
 from vmcoredd.chip.layout import LittleStruct, sizeof, u8, u16, u32
 from vmcoredd.chip.pci import Cap
+from vmcoredd.chip.vpd import VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.hw.errors import DeadDevice, DeviceError
-from vmcoredd.hw.flash import FIRMWARE_START, Flash
+from vmcoredd.hw.flash import Flash
 from vmcoredd.hw.io import Io
-from vmcoredd.hw.pci import find_capability, read_vpd
-from vmcoredd.hw.vpd import card_vpd, text
-
-_VERSION_AT = 0x18C7  # CUDBG_VPD_VER_ADDR, of the EEPROM
-_VERSION_BYTES = 2
-_OWN_BYTES = 1024  # of the EEPROM, for each function, behind the first 1024
-_FW_VERSION = 4  # struct fw_hdr
+from vmcoredd.hw.pci import card_vpd, find_capability, read_vpd, text
 
 
 class Layout(LittleStruct):
@@ -55,10 +51,9 @@ class VpdData(Entity):
     def _collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         capability = find_capability(io.config, Cap.VPD)
         vpd = card_vpd(io.config, capability)
-        version = Flash(io, chip).read_word(FIRMWARE_START + _FW_VERSION, ctx.device.flash_bytes)
-        # seen through PCI, the functions' own parts come last (t4_eeprom_ptov())
-        address = _VERSION_AT - 1024 - ctx.device.pf * _OWN_BYTES
-        number = _unsigned(read_vpd(io.config, capability, address, _VERSION_BYTES))
+        version = Flash(io, chip).read_word(FIRMWARE_VERSION, ctx.device.flash_bytes)
+        address = virtual_address(VERSION_ADDRESS, ctx.device.pf)
+        number = _unsigned(read_vpd(io.config, capability, address, VERSION_BYTES))
         layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
         layout.sn, layout.bn, layout.na, layout.mn = vpd.serial, vpd.part, vpd.mac, vpd.id
         layout.scfg_vers = io.read(chip.r.PCIE_STATIC_SPARE2)

@@ -8,23 +8,14 @@ little-endian ones (t4_hw.c, t4_wr_mbox_meat_timeout()).
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
-from vmcoredd.chip.firmware import MAILBOX_BYTES
+from vmcoredd.chip.firmware import MAILBOX_BYTES, MailboxOwner
 from vmcoredd.chip.pci import PF
 from vmcoredd.emu.firmware import Firmware, Mode
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 FLIT_BYTES = 8
-
-
-class Owner(IntEnum):
-    """CIM_PF_MAILBOX_CTRL.MBOwner (t4_regs.h, MBOX_OWNER_*)."""
-
-    NONE = 0
-    FW = 1
-    DRV = 2
 
 
 class Mailboxes(Model):
@@ -45,8 +36,8 @@ class Mailboxes(Model):
     def poll(self, element: int, stored: int) -> int:
         """Claims an idle mailbox; a slow firmware replies after some polls."""
         ctrl = self.r.CIM_PF_MAILBOX_CTRL
-        if ctrl.get(stored, "MBOwner") == Owner.NONE:
-            self._control(element, ctrl.of(MBOwner=Owner.DRV))
+        if ctrl.get(stored, "MBOwner") == MailboxOwner.NONE:
+            self._control(element, ctrl.of(MBOwner=MailboxOwner.DRV))
         if element in self.delayed:
             self.delayed[element] -= 1
             if not self.delayed[element]:
@@ -59,7 +50,7 @@ class Mailboxes(Model):
         """Gives the mailbox to the firmware with a command, or releases it."""
         self._control(element, value)
         ctrl, mode = self.r.CIM_PF_MAILBOX_CTRL, self.firmware.state.mode
-        if ctrl.get(value, "MBMsgValid") and ctrl.get(value, "MBOwner") == Owner.FW:
+        if ctrl.get(value, "MBMsgValid") and ctrl.get(value, "MBOwner") == MailboxOwner.FW:
             if mode is Mode.ALIVE:
                 self._execute(element)
             elif mode is Mode.SLOW:
@@ -75,7 +66,7 @@ class Mailboxes(Model):
         data = self._data(pf)
         data[:] = _swapped(self.firmware.execute(pf, _swapped(bytes(data))))
         ctrl = self.r.CIM_PF_MAILBOX_CTRL
-        self._control(pf, ctrl.of(MBMsgValid=1, MBOwner=Owner.DRV))
+        self._control(pf, ctrl.of(MBMsgValid=1, MBOwner=MailboxOwner.DRV))
         self.core.sync()
 
     def _data(self, pf: int) -> memoryview:
@@ -100,7 +91,7 @@ class Mailboxes(Model):
 
     @fault("mailbox-taken", "The firmware owns the mailbox and keeps it: -EBUSY for every command.")
     def withhold(self) -> None:
-        self._control(PF, self.r.CIM_PF_MAILBOX_CTRL.of(MBOwner=Owner.FW))
+        self._control(PF, self.r.CIM_PF_MAILBOX_CTRL.of(MBOwner=MailboxOwner.FW))
 
     @fault("firmware-dead", "The firmware takes commands and never replies: 10 s time-outs.")
     def die(self) -> None:

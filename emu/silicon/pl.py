@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from vmcoredd.chip.pci import PF
+from vmcoredd.chip.pci import MYPF_BASE, PF, PF_BASE, PF_STRIDE
 from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.space import Kind
-
-OWN_VIEW = 0x1B000
-"""Where each function sees its own registers (t4_regs.h, MYPF_BASE)."""
-PF_VIEW, PF_STRIDE = 0x1E000, 0x400
-"""Where every function sees those of all functions (t4_regs.h, PF_BASE, PF_STRIDE)."""
 
 
 class Pl(Model):
@@ -24,9 +19,9 @@ class Pl(Model):
         self._own_view()
 
     def _own_view(self) -> None:
-        first = (PF_VIEW + PF * PF_STRIDE) // 4
+        first = (PF_BASE + PF * PF_STRIDE) // 4
         for index in range(PF_STRIDE // 4):
-            self.core.bar0.set_kind(OWN_VIEW // 4 + index, Kind.ALIAS, first + index)
+            self.core.bar0.set_kind(MYPF_BASE // 4 + index, Kind.ALIAS, first + index)
 
     @fault(
         "other-function",

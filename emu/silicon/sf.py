@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmcoredd.chip.flash import ASSUMED_BYTES, PAGE_BYTES, POLLS, Opcode, flash_bytes
+from vmcoredd.chip.flash import PAGE_BYTES, POLLS, Opcode, flash_bytes
 from vmcoredd.emu.flash import Flash, programmed
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
@@ -89,7 +89,7 @@ class SerialFlash(Model):
     def make(self) -> None:
         profile = self.scenario.profile
         jedec = profile.flash.id
-        size = flash_bytes(jedec) or ASSUMED_BYTES
+        size = flash_bytes(jedec)
         self.flash_chip = FlashChip(jedec, programmed(size, self.chip, profile.firmware))
         self.busy_polls = self.busy = 0
 

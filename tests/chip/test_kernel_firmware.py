@@ -10,7 +10,7 @@ import pytest
 from kernel_headers import DRIVER, Header, enum, enum_of, header, struct
 
 from tests.interop.kernel_driver.source import kernel_source
-from vmcoredd.chip import devlog, firmware
+from vmcoredd.chip import devlog, firmware, flash
 from vmcoredd.chip.firmware import codes, device, interface, ldst, message, params, port, rss
 from vmcoredd.chip.layout import field_width, sizeof
 
@@ -156,7 +156,7 @@ MEMBERS: dict[str, tuple[type[Any], ...]] = {
     "fw_debug_cmd": VARIANTS["DEBUG"],
     "fw_devlog_cmd": (firmware.Devlog,),
     "fw_devlog_e": (devlog.DevlogEntry,),
-    "fw_hdr": (firmware.FirmwareHeader,),
+    "fw_hdr": (flash.FirmwareHeader,),
 }
 
 

@@ -169,7 +169,7 @@ def test_flash_parts_are_known_by_their_id_and_others_are_not() -> None:
     assert flash.flash_bytes(0x16BA20) == 4 << 20
     assert flash.flash_bytes(0x1740EF) == 8 << 20
     assert flash.flash_bytes(0x150201) == 4 << 20
-    assert flash.flash_bytes(0x1740AA) is None
+    assert flash.flash_bytes(0x1740AA) == flash.UNKNOWN_BYTES
     assert flash.START["FW"] == 0x80000
     assert flash.START["CFG"] == 0x1F0000
 

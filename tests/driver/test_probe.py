@@ -8,8 +8,9 @@ import pytest
 from ramcard import RamCard
 
 from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip.flash import flash_bytes
 from vmcoredd.driver.errors import ProbeError
-from vmcoredd.driver.probe import Probed, flash_bytes, probe
+from vmcoredd.driver.probe import Probed, probe
 from vmcoredd.hw.device import AdapterFlag
 from vmcoredd.hw.errors import DeadDevice
 from vmcoredd.hw.io import Counts

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmcoredd.chip.firmware import BootHeader, FirmwareHeader
-from vmcoredd.chip.flash import START, Opcode
+from vmcoredd.chip.flash import START, BootHeader, FirmwareHeader, Opcode
 from vmcoredd.emu import Card
 from vmcoredd.emu.flash import Flash, version, word_swapped
 
