@@ -5,7 +5,7 @@ Each command is handled by a function marked `@answers(Layout)`, where Layout is
 in `chip.firmware`:
 
     @answers(Bye)
-    def bye(fw: Firmware, pf: int, cmd: Bye) -> Command:
+    def bye(fw: Firmware, pf: int, cmd: Bye) -> FwCommand:
         fw.free_function(pf)
         return cmd.reply()                              # fields given here replace the command's
 

@@ -1,6 +1,8 @@
-"""The firmware's answers: device, parameters, resources, ports, registers, and what it refuses."""
+"""The firmware's commands: device, parameters, queues, ports, interfaces, registers; its log."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from emumail import Mailbox
@@ -50,8 +52,8 @@ from vmcoredd.chip.firmware.device import PtpSub
 from vmcoredd.chip.firmware.interface import MacIndex
 from vmcoredd.chip.firmware.params import FilterSub
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.emu import Card, ModelError
-from vmcoredd.emu.firmware.answers import answers
+from vmcoredd.emu import Card, ModelError, firmware
+from vmcoredd.emu.firmware.answers import answer_to, answers
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 
 
@@ -70,7 +72,7 @@ def value(mail: Mailbox, which: Dev | Pf, y: int = 0) -> int:
 
 
 def log(card: Card) -> list[DevlogEntry]:
-    """The records in the device log, oldest first, found as the driver finds them."""
+    """The records of the device log, oldest first, found as the driver finds them."""
     pointer = card.chip.r.PCIE_FW_PF
     word = card.read(pointer[DEVLOG_PF])
     count = (pointer.get(word, "NENTRIES128") + 1) * layout.ENTRIES_UNIT
@@ -91,14 +93,14 @@ def texts(card: Card) -> list[str]:
 # The device
 
 
-def test_hello_makes_the_first_one_master(card: Card, mail: Mailbox) -> None:
-    answer = mail.do(Hello(mbmaster=0xF))
-    assert (answer.err, answer.init, answer.mbmaster) == (0, 1, 4)
+def test_the_first_hello_makes_its_function_master(card: Card, mail: Mailbox) -> None:
+    reply = mail.do(Hello(mbmaster=0xF))
+    assert (reply.err, reply.init, reply.mbmaster) == (0, 1, 4)
     fw = card.chip.r.PCIE_FW
     assert (fw.get(card.read(fw), "MASTER_VLD"), fw.get(card.read(fw), "MASTER")) == (1, 4)
 
 
-def test_hello_of_a_second_driver_names_the_master(card: Card, mail: Mailbox) -> None:
+def test_a_second_drivers_hello_returns_the_master(card: Card, mail: Mailbox) -> None:
     mail.do(Hello(mbmaster=0xF))
     assert Mailbox(card, pf=2).do(Hello(mbmaster=0xF)).mbmaster == 4
 
@@ -121,7 +123,7 @@ def test_bye_frees_what_the_driver_had(card: Card, mail: Mailbox) -> None:
     assert mail.do(Iq(alloc=1, iqsize=1024)).iqid == first
 
 
-def test_the_device_is_initialised_again_after_a_reset(card: Card, mail: Mailbox) -> None:
+def test_the_device_must_be_initialised_after_a_reset(card: Card, mail: Mailbox) -> None:
     fw = card.chip.r.PCIE_FW
     mail.do(Hello(mbmaster=0xF))
     mail.do(Reset(val=3))
@@ -134,28 +136,28 @@ def test_the_device_is_initialised_again_after_a_reset(card: Card, mail: Mailbox
 
 
 @pytest.mark.parametrize("command", [Reset(val=3), Initialize(), CapsConfig(write=1)])
-def test_only_the_master_may(mail: Mailbox, command: FwCommand) -> None:
+def test_only_the_master_may_change_the_device(mail: Mailbox, command: FwCommand) -> None:
     assert mail.call(command).retval == Retval.EPERM
 
 
-def test_a_configuration_file_elsewhere_is_not_there(mail: Mailbox) -> None:
-    ask = CapsConfig(read=1, cfvalid=1, memtype_cf=MemType.FLASH, memaddr64k_cf=1)
-    assert mail.call(ask).retval == Retval.ENOENT
+def test_a_configuration_file_at_another_address_is_not_found(mail: Mailbox) -> None:
+    command = CapsConfig(read=1, cfvalid=1, memtype_cf=MemType.FLASH, memaddr64k_cf=1)
+    assert mail.call(command).retval == Retval.ENOENT
 
 
-def test_a_card_can_wait_for_its_driver_to_initialise_it() -> None:
+def test_a_card_can_need_its_driver_to_initialise_it() -> None:
     card = Card.load("t62100-cr", faults=["firmware-uninitialised"])
     assert Mailbox(card).do(Hello(mbmaster=0xF)).init == 0
 
 
-def test_a_function_learns_its_resources(card: Card, mail: Mailbox) -> None:
-    answer = mail.do(Pfvf(read=1, pfn=4))
-    assert (answer.niqflint, answer.neq) == (218, 256)
-    assert answer.pmask == 0b11
+def test_a_function_can_read_its_resources(card: Card, mail: Mailbox) -> None:
+    reply = mail.do(Pfvf(read=1, pfn=4))
+    assert (reply.niqflint, reply.neq) == (218, 256)
+    assert reply.pmask == 0b11
     assert mail.call(Pfvf(write=1, pfn=4)).retval == Retval.EPERM
 
 
-def test_local_ipv6_addresses_are_counted(mail: Mailbox) -> None:
+def test_users_of_a_local_ipv6_address_are_counted(mail: Mailbox) -> None:
     address = {"ip_hi": 0x20010DB8 << 32, "ip_lo": 1}
     mail.do(Clip(alloc=1, **address))
     mail.do(Clip(alloc=1, **address))
@@ -164,7 +166,7 @@ def test_local_ipv6_addresses_are_counted(mail: Mailbox) -> None:
     assert mail.call(Clip(free=1, **address)).retval == Retval.ENOENT
 
 
-def test_the_precision_clock_is_set_and_read(mail: Mailbox) -> None:
+def test_the_ptp_clock_is_set_adjusted_and_read(mail: Mailbox) -> None:
     mail.do(PtpTime(sc=PtpSub.SET_TIME, tm=1000))
     mail.do(PtpTime(sc=PtpSub.ADJ_TIME, tm=10, sign=1))
     assert mail.do(PtpTime(sc=PtpSub.GET_TIME)).tm == 990
@@ -181,30 +183,30 @@ def test_parameters_have_the_values_of_the_profile(card: Card, mail: Mailbox) ->
     assert value(mail, Pf.FILTER_START) == card.scenario.tid_table.regions.filters
 
 
-def test_the_filter_mode_is_that_of_the_register(card: Card, mail: Mailbox) -> None:
+def test_the_filter_mode_is_the_registers(card: Card, mail: Mailbox) -> None:
     mode = card.core.words.get(card.chip.r.TP_VLAN_PRI_MAP)
     assert value(mail, Dev.FILTER, FilterSub.MODE_MASK) == mode << 16 | mode != 0
 
 
-def test_one_unknown_parameter_refuses_them_all(mail: Mailbox) -> None:
-    answer = mail.call(Params.reading([param(Dev.CCLK), 0x01990000]))
-    assert answer.retval == Retval.EINVAL
-    assert answer.param[0].val == 0
+def test_one_unknown_parameter_refuses_the_whole_command(mail: Mailbox) -> None:
+    reply = mail.call(Params.reading([param(Dev.CCLK), 0x01990000]))
+    assert reply.retval == Retval.EINVAL
+    assert reply.param[0].val == 0
 
 
-def test_a_parameter_that_is_not_for_drivers_to_set_is_refused(mail: Mailbox) -> None:
+def test_only_some_parameters_are_writable(mail: Mailbox) -> None:
     assert mail.call(Params.writing([(param(Dev.CCLK), 1)])).retval == Retval.EINVAL
     mail.do(Params.writing([(param(Pf.CPLFW4MSG_ENCAP), 1)]))
     mail.do(Params.writing([(param(Dmaq.CONM_CTXT, z=3), 1)]))
 
 
-def test_a_t5_has_no_filters_of_high_priority(mail: Mailbox) -> None:
+def test_a_t5_has_no_high_priority_filters(mail: Mailbox) -> None:
     value(mail, Pf.HPFILTER_END)
     t5 = Mailbox(Card.load("t520-cr"))
     assert t5.call(Params.reading([param(Pf.HPFILTER_END)])).retval == Retval.EINVAL
 
 
-def test_host_memory_is_asked_for_where_the_card_uses_it(mail: Mailbox) -> None:
+def test_only_a_card_that_uses_host_memory_has_a_size_for_it(mail: Mailbox) -> None:
     assert mail.call(Params.reading([param(Dev.HMA_SIZE)])).retval == Retval.EINVAL
     assert value(Mailbox(Card.load("t6225-so-cr")), Dev.HMA_SIZE) == 8
 
@@ -213,7 +215,7 @@ def test_host_memory_is_asked_for_where_the_card_uses_it(mail: Mailbox) -> None:
 
 
 @pytest.mark.parametrize("kind", [EqEth, EqCtrl, EqOfld])
-def test_egress_queues_are_given_and_taken_back(
+def test_egress_queues_are_allocated_and_freed(
     mail: Mailbox, kind: type[EqEth | EqCtrl | EqOfld]
 ) -> None:
     first, second = (mail.do(kind(alloc=1, eqsize=64)).eqid for _ in range(2))
@@ -224,13 +226,13 @@ def test_egress_queues_are_given_and_taken_back(
     assert mail.do(kind(alloc=1, eqsize=64)).eqid == first
 
 
-def test_an_ingress_queue_comes_with_its_free_list(mail: Mailbox) -> None:
-    answer = mail.do(Iq(alloc=1, iqsize=1024, fl0size=72))
-    assert answer.iqid == answer.physiqid < 1024
-    assert answer.fl0id >= value(mail, Pf.EQ_START)
-    assert answer.fl1id == 0xFFFF
-    mail.do(Iq(free=1, iqid=answer.iqid, fl0id=answer.fl0id, fl1id=0xFFFF))
-    assert mail.call(Iq(free=1, iqid=answer.iqid, fl0id=0xFFFF, fl1id=0xFFFF)).retval
+def test_an_ingress_queue_is_allocated_with_its_free_list(mail: Mailbox) -> None:
+    reply = mail.do(Iq(alloc=1, iqsize=1024, fl0size=72))
+    assert reply.iqid == reply.physiqid < 1024
+    assert reply.fl0id >= value(mail, Pf.EQ_START)
+    assert reply.fl1id == 0xFFFF
+    mail.do(Iq(free=1, iqid=reply.iqid, fl0id=reply.fl0id, fl1id=0xFFFF))
+    assert mail.call(Iq(free=1, iqid=reply.iqid, fl0id=0xFFFF, fl1id=0xFFFF)).retval
 
 
 def test_queues_run_out(mail: Mailbox) -> None:
@@ -244,61 +246,61 @@ def test_queues_run_out(mail: Mailbox) -> None:
 
 
 def test_a_port_is_up_at_its_speed(mail: Mailbox) -> None:
-    answer = mail.do(PortInfo32(read=1, portid=1, action=PortAction.GET_PORT_INFO32))
-    assert answer.lstatus32
-    assert answer.linkattr32 & PortCaps.SPEED_100G
-    assert answer.pcaps32 & 0x70000 == 0x70000
+    reply = mail.do(PortInfo32(read=1, portid=1, action=PortAction.GET_PORT_INFO32))
+    assert reply.lstatus32
+    assert reply.linkattr32 & PortCaps.SPEED_100G
+    assert reply.pcaps32 & 0x70000 == 0x70000
 
 
-def test_a_port_says_the_same_in_the_old_capabilities(mail: Mailbox) -> None:
-    answer = mail.do(PortInfo(read=1, portid=0, action=PortAction.GET_PORT_INFO))
-    assert (answer.lstatus, answer.lspeed) == (1, 0x20)
+def test_a_port_reports_the_same_in_16_bit_capabilities(mail: Mailbox) -> None:
+    reply = mail.do(PortInfo(read=1, portid=0, action=PortAction.GET_PORT_INFO))
+    assert (reply.lstatus, reply.lspeed) == (1, 0x20)
 
 
-def test_a_port_that_is_not_there_is_refused(mail: Mailbox) -> None:
-    ask = PortInfo32(read=1, portid=2, action=PortAction.GET_PORT_INFO32)
-    assert mail.call(ask).retval == Retval.EINVAL
+def test_an_absent_port_is_refused(mail: Mailbox) -> None:
+    command = PortInfo32(read=1, portid=2, action=PortAction.GET_PORT_INFO32)
+    assert mail.call(command).retval == Retval.EINVAL
 
 
 def test_a_link_goes_down_without_its_speed(mail: Mailbox) -> None:
     mail.do(PortL1Config32(exec=1, action=PortAction.L1_CFG32, rcap32=int(PortCaps.FC_RX)))
-    ask = PortInfo32(read=1, action=PortAction.GET_PORT_INFO32)
-    assert mail.do(ask).lstatus32 == 0
+    command = PortInfo32(read=1, action=PortAction.GET_PORT_INFO32)
+    assert mail.do(command).lstatus32 == 0
 
 
-def test_a_link_is_not_set_to_what_the_port_cannot_do(mail: Mailbox) -> None:
+def test_a_link_cannot_be_set_to_what_its_port_lacks(mail: Mailbox) -> None:
     rcap = int(PortCaps.SPEED_400G)
-    ask = PortL1Config32(exec=1, action=PortAction.L1_CFG32, rcap32=rcap)
-    assert mail.call(ask).retval == Retval.EINVAL
+    command = PortL1Config32(exec=1, action=PortAction.L1_CFG32, rcap32=rcap)
+    assert mail.call(command).retval == Retval.EINVAL
 
 
 def test_an_interface_has_the_mac_of_its_port(card: Card, mail: Mailbox) -> None:
-    answer = mail.do(Vi(alloc=1, exec=1, portid=1))
-    assert bytes(answer.mac) == card.scenario.identity.mac(1)
-    assert answer.rsssize == 128
-    mail.do(ViEnable(viid=answer.viid, ien=1, een=1))
-    mail.do(ViRxmode(viid=answer.viid, mtu=9000, promiscen=1))
-    mail.do(Vi(free=1, viid=answer.viid))
-    assert mail.call(ViEnable(viid=answer.viid)).retval == Retval.EINVAL
+    reply = mail.do(Vi(alloc=1, exec=1, portid=1))
+    assert bytes(reply.mac) == card.scenario.identity.mac(1)
+    assert reply.rsssize == 128
+    mail.do(ViEnable(viid=reply.viid, ien=1, een=1))
+    mail.do(ViRxmode(viid=reply.viid, mtu=9000, promiscen=1))
+    mail.do(Vi(free=1, viid=reply.viid))
+    assert mail.call(ViEnable(viid=reply.viid)).retval == Retval.EINVAL
 
 
-def test_an_interface_on_no_port_is_refused(mail: Mailbox) -> None:
+def test_an_interface_needs_a_port(mail: Mailbox) -> None:
     assert mail.call(Vi(alloc=1, portid=7)).retval == Retval.EINVAL
 
 
-def test_addresses_get_entries_of_the_table(card: Card, mail: Mailbox) -> None:
+def test_mac_addresses_get_table_entries(card: Card, mail: Mailbox) -> None:
     viid = mail.do(Vi(alloc=1, portid=0)).viid
-    ask = ViMacExact(viid=viid)
-    ask.exact[0].valid, ask.exact[0].idx = 1, MacIndex.ADD_PERSIST_MAC
-    ask.exact[0].macaddr[:] = list(card.scenario.identity.mac(0))
-    index = mail.do(ask).exact[0].idx
+    command = ViMacExact(viid=viid)
+    command.exact[0].valid, command.exact[0].idx = 1, MacIndex.ADD_PERSIST_MAC
+    command.exact[0].macaddr[:] = list(card.scenario.identity.mac(0))
+    index = mail.do(command).exact[0].idx
     assert len(card.scenario.mac_table.entries) <= index < card.chip.mps_tcam_entries
-    ask.exact[0].idx = MacIndex.MAC_BASED_FREE
-    assert mail.do(ask).exact[0].idx == index
-    assert mail.call(ask).retval == Retval.ENOENT
+    command.exact[0].idx = MacIndex.MAC_BASED_FREE
+    assert mail.do(command).exact[0].idx == index
+    assert mail.call(command).retval == Retval.ENOENT
 
 
-def test_an_interface_spreads_packets_over_its_queues(card: Card, mail: Mailbox) -> None:
+def test_an_interface_distributes_packets_over_its_queues(card: Card, mail: Mailbox) -> None:
     viid = mail.do(Vi(alloc=1, portid=0)).viid
     mail.do(RssIndTbl(viid=viid, niqid=3, startidx=0, iq0=33, iq1=34, iq2=35))
     lookup = card.chip.r.TP_RSS_LKP_TABLE
@@ -316,48 +318,48 @@ def test_an_interface_spreads_packets_over_its_queues(card: Card, mail: Mailbox)
 def test_registers_of_the_transport_processor_are_read_and_written(
     card: Card, mail: Mailbox
 ) -> None:
-    ask = LdstAddress(addrspace=LdstSpace.TP_PIO, read=1, addr=card.chip.r.TP_VLAN_PRI_MAP)
-    assert mail.do(ask).val == card.core.words.get(card.chip.r.TP_VLAN_PRI_MAP)
+    command = LdstAddress(addrspace=LdstSpace.TP_PIO, read=1, addr=card.chip.r.TP_VLAN_PRI_MAP)
+    assert mail.do(command).val == card.core.words.get(card.chip.r.TP_VLAN_PRI_MAP)
     mail.do(LdstAddress(addrspace=LdstSpace.TP_PIO, write=1, addr=0x40, val=77))
     card.write(card.chip.r.TP_PIO_ADDR, 0x40)
     assert card.read(card.chip.r.TP_PIO_DATA) == 77
 
 
-def test_registers_that_are_not_there_are_refused(mail: Mailbox) -> None:
+def test_absent_registers_are_refused(mail: Mailbox) -> None:
     for space, address in ((LdstSpace.TP_MIB, 0x10000), (LdstSpace.FIRMWARE, 3)):
-        ask = LdstAddress(addrspace=space, read=1, addr=address)
-        assert mail.call(ask).retval == Retval.EINVAL
+        command = LdstAddress(addrspace=space, read=1, addr=address)
+        assert mail.call(command).retval == Retval.EINVAL
 
 
 def test_configuration_space_is_read_through_the_firmware(card: Card, mail: Mailbox) -> None:
-    ask = LdstPcie(addrspace=LdstSpace.FUNC_PCIE, read=1, pcie_fn=4, r=0, naccess=2)
-    answer = mail.do(ask)
-    assert answer.data[0] == int.from_bytes(card.config[:4], "little")
-    ask.r, ask.ext_r, ask.pcie_fn = 0xFC, 0xF, 7
-    assert mail.call(ask).retval == Retval.EINVAL
+    command = LdstPcie(addrspace=LdstSpace.FUNC_PCIE, read=1, pcie_fn=4, r=0, naccess=2)
+    reply = mail.do(command)
+    assert reply.data[0] == int.from_bytes(card.config[:4], "little")
+    command.r, command.ext_r, command.pcie_fn = 0xFC, 0xF, 7
+    assert mail.call(command).retval == Retval.EINVAL
 
 
 # The device log
 
 
-def test_the_log_is_where_the_register_and_the_command_say(card: Card, mail: Mailbox) -> None:
-    answer = mail.do(Devlog(read=1))
+def test_register_and_command_agree_where_the_log_is(card: Card, mail: Mailbox) -> None:
+    reply = mail.do(Devlog(read=1))
     pointer = card.chip.r.PCIE_FW_PF
     word = card.read(pointer[DEVLOG_PF])
-    assert answer.memaddr16_devlog == pointer.get(word, "ADDR16")
-    assert answer.memsize_devlog == card.profile.firmware.devlog_kib * 1024
+    assert reply.memaddr16_devlog == pointer.get(word, "ADDR16")
+    assert reply.memsize_devlog == card.profile.firmware.devlog_kib * 1024
 
 
-def test_the_log_tells_how_the_firmware_started(card: Card) -> None:
-    said = texts(card)
-    assert said[0] == "firmware 0x011b0500 starting"
-    assert "port 1: link up, 100 Gbps" in said
-    assert [entry.seqno for entry in log(card)] == list(range(len(said)))
+def test_the_log_begins_with_the_boot(card: Card) -> None:
+    messages = texts(card)
+    assert messages[0] == "firmware 0x011b0500 starting"
+    assert "port 1: link up, 100 Gbps" in messages
+    assert [entry.seqno for entry in log(card)] == list(range(len(messages)))
     times = [entry.timestamp for entry in log(card)]
     assert times == sorted(times)
 
 
-def test_commands_are_logged_as_they_come(card: Card, mail: Mailbox) -> None:
+def test_commands_are_logged_in_order(card: Card, mail: Mailbox) -> None:
     mail.do(Hello(mbmaster=0xF))
     mail.call(Pfvf(write=1))
     assert texts(card)[-2:] == [
@@ -377,7 +379,7 @@ def test_the_log_is_a_ring(card: Card, mail: Mailbox) -> None:
     assert records[0].seqno == 5
 
 
-def test_without_a_pointer_the_log_is_still_there() -> None:
+def test_a_log_without_a_pointer_is_still_there() -> None:
     card = Card.load("t62100-cr", faults=["no-devlog-pointer"])
     assert card.read(card.chip.r.PCIE_FW_PF[DEVLOG_PF]) == 0
     assert Mailbox(card).do(Devlog(read=1)).memsize_devlog
@@ -391,20 +393,28 @@ def test_the_log_fits_its_memory(kib: int, edc: int) -> None:
     assert len(log(card)) == card.model(Mailboxes).firmware.state.logged
 
 
-# Whatever is asked
+# Any command
 
 
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(opcode=st.integers(0, 255), rest=st.binary(min_size=63, max_size=63))
-def test_any_bytes_are_answered(opcode: int, rest: bytes, card: Card) -> None:
-    """One after the other on one card, whatever they do to it."""
-    answer = card.model(Mailboxes).firmware.execute(4, bytes((opcode,)) + rest)
-    assert len(answer) == 64
-    assert answer[0] == opcode
+def test_any_bytes_get_a_reply(opcode: int, rest: bytes, card: Card) -> None:
+    """All on one card, one by one, whatever they do to it."""
+    reply = card.model(Mailboxes).firmware.execute(4, bytes((opcode,)) + rest)
+    assert len(reply) == 64
+    assert reply[0] == opcode
 
 
-def test_a_command_is_answered_by_one_function_only() -> None:
+def test_commands_are_discovered_in_every_module_that_answers_some() -> None:
+    folder = Path(firmware.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py") if "\n@answers(" in path.read_text()}
+    commands = (Hello(), Vi(), LdstPcie(), Params(), PortInfo(), Iq(), RssIndTbl())
+    found = {answer_to(command).__module__.rpartition(".")[2] for command in commands}
+    assert found == modules
+
+
+def test_only_one_function_answers_a_command() -> None:
     with pytest.raises(ModelError, match="Hello is already answered"):
         answers(Hello)(lambda fw, pf, cmd: cmd)

@@ -1,9 +1,9 @@
-"""The mailbox: who owns it, how commands and answers pass, and firmware that misbehaves."""
+"""The mailbox: ownership, commands and replies, and firmware that misbehaves."""
 
 from __future__ import annotations
 
 import pytest
-from emumail import DRV, FW, VALID, Mailbox, Silent
+from emumail import DRV, FW, VALID, Mailbox, NoReply
 
 from vmcoredd.chip.firmware import Bye, Hello, Retval
 from vmcoredd.emu import Card
@@ -26,22 +26,22 @@ def shadow(card: Card) -> int:
     return card.read(card.chip.r[SHADOW][4])
 
 
-def test_reading_an_idle_mailbox_takes_it(card: Card, mailbox: Mailbox) -> None:
+def test_reading_an_idle_mailbox_claims_it(card: Card, mailbox: Mailbox) -> None:
     assert shadow(card) == 0
     assert mailbox.owner() == DRV
     assert shadow(card) == DRV
 
 
-def test_reading_the_shadow_does_not(card: Card, mailbox: Mailbox) -> None:
+def test_reading_the_shadow_claims_nothing(card: Card, mailbox: Mailbox) -> None:
     assert shadow(card) == shadow(card) == 0
 
 
-def test_mailboxes_of_functions_are_apart(card: Card) -> None:
+def test_each_function_has_its_own_mailbox(card: Card) -> None:
     assert Mailbox(card, pf=2).owner() == DRV
     assert card.read(card.chip.r[SHADOW][4]) == 0
 
 
-def test_a_command_is_answered_and_given_back(card: Card, mailbox: Mailbox) -> None:
+def test_the_mailbox_comes_back_with_a_reply(card: Card, mailbox: Mailbox) -> None:
     assert mailbox.owner() == DRV
     mailbox.send(bytes(Hello(mbmaster=4, masterforce=1)))
     assert card.read(mailbox.ctrl) == VALID | DRV
@@ -55,7 +55,7 @@ def test_flits_are_big_endian(card: Card, mailbox: Mailbox) -> None:
     assert card.read(mailbox.data + 4) >> 24 == Hello.OPCODE
 
 
-def test_eight_byte_and_four_byte_accesses_see_the_same(card: Card, mailbox: Mailbox) -> None:
+def test_accesses_of_eight_and_four_bytes_see_the_same_data(card: Card, mailbox: Mailbox) -> None:
     data = bytes(Hello(mbmaster=4)).ljust(64, b"\0")
     mailbox.owner()
     for i in range(0, 64, 8):
@@ -66,7 +66,7 @@ def test_eight_byte_and_four_byte_accesses_see_the_same(card: Card, mailbox: Mai
     assert Hello.from_bytes(mailbox.receive()).mbmaster == 4
 
 
-def test_the_function_sees_its_mailbox_in_its_own_view(card: Card, mailbox: Mailbox) -> None:
+def test_a_function_sees_its_mailbox_among_its_own_registers(card: Card, mailbox: Mailbox) -> None:
     mailbox.owner()
     assert card.read(card.chip.r.MYPF_CIM_PF_MAILBOX_CTRL) == DRV
 
@@ -74,28 +74,28 @@ def test_the_function_sees_its_mailbox_in_its_own_view(card: Card, mailbox: Mail
 def test_a_dead_firmware_keeps_the_mailbox() -> None:
     card = Card.load("t62100-cr", faults=["firmware-dead"])
     mailbox = Mailbox(card)
-    with pytest.raises(Silent):
-        mailbox.ask(bytes(Bye()))
+    with pytest.raises(NoReply):
+        mailbox.exchange(bytes(Bye()))
     assert mailbox.owner() == FW
 
 
-def test_a_slow_firmware_answers_in_its_time() -> None:
+def test_a_slow_firmware_replies_after_some_polls() -> None:
     card = Card.load("t62100-cr", faults=["firmware-slow"])
     mailbox = Mailbox(card)
     mailbox.do(Hello(mbmaster=4))
-    assert mailbox.looks == Firmware.SLOW_POLLS
+    assert mailbox.polls == Firmware.SLOW_POLLS
 
 
-def test_a_crashed_firmware_says_so(card: Card) -> None:
+def test_a_crashed_firmware_shows_it_in_pcie_fw(card: Card) -> None:
     r = card.chip.r
     assert not r.PCIE_FW.get(card.read(r.PCIE_FW), "ERR")
     card.fail("firmware-error")
     assert r.PCIE_FW.get(card.read(r.PCIE_FW), "ERR")
-    with pytest.raises(Silent):
-        Mailbox(card).ask(bytes(Bye()))
+    with pytest.raises(NoReply):
+        Mailbox(card).exchange(bytes(Bye()))
 
 
-def test_a_command_that_waits_is_kept_by_a_snapshot() -> None:
+def test_a_snapshot_includes_a_pending_command() -> None:
     card = Card.load("t62100-cr", faults=["firmware-slow"])
     mailbox = Mailbox(card)
     mailbox.owner()
@@ -108,13 +108,13 @@ def test_a_command_that_waits_is_kept_by_a_snapshot() -> None:
 
 def test_an_unknown_command_is_refused_and_logged(card: Card, mailbox: Mailbox) -> None:
     data = bytes((0x7F, 0x80, 0, 0, 0, 0, 0, 1)).ljust(64, b"\x55")
-    answer = mailbox.ask(data)
-    assert answer[6] == Retval.EINVAL
-    assert answer[:4] == bytes((0x7F, 0, 0, 0))
-    assert answer[8:] == data[8:]
+    reply = mailbox.exchange(data)
+    assert reply[6] == Retval.EINVAL
+    assert reply[:4] == bytes((0x7F, 0, 0, 0))
+    assert reply[8:] == data[8:]
 
 
-def test_a_reset_of_the_function_frees_its_mailbox(card: Card, mailbox: Mailbox) -> None:
+def test_a_function_reset_frees_its_mailbox(card: Card, mailbox: Mailbox) -> None:
     mailbox.owner()
     card.reset()
     assert shadow(card) == 0
