@@ -55,13 +55,13 @@ driver = _extension(
 emu = _extension(
     "emu",
     ["vmcoredd/emu/core.h"],
-    ["config.c", "core.c", "port.c", "window.c"],
+    ["config.c", "core.c", "lookup.c", "window.c"],
     callbacks="""
         extern "Python" int emu_on_read(void *handle, uint32_t hook, uint32_t *value);
         extern "Python" int emu_on_write(void *handle, uint32_t hook, uint32_t value);
         extern "Python" int emu_on_config(void *handle, uint64_t offset, void *data,
                                           uint32_t length, int is_write);
-        extern "Python" int emu_on_oddity(void *handle, int kind, uint32_t space, uint64_t offset,
+        extern "Python" int emu_on_log(void *handle, int kind, uint32_t space, uint64_t offset,
                                           uint32_t length, int is_write);
     """,
 )

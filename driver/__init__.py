@@ -62,7 +62,7 @@ def open_card(card: Card, *, trace: Callable[[str], None] | None = None) -> Adap
     """An emulated card in this process; ProbeError."""
     from vmcoredd.driver.inproc import Inproc
 
-    return _adapter(Inproc(card.bar0.access, card.config_access, owner=card), trace)
+    return _adapter(Inproc(card.bar0.access, card), trace)
 
 
 def _adapter(transport: Transport, trace: Callable[[str], None] | None) -> Adapter:

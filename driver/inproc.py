@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from vmcoredd.driver._cffi import ffi, lib
 from vmcoredd.driver.engine import EngineIo
 from vmcoredd.hw.io import SingleIo
 
-ConfigAccess = Callable[[int, int | bytes], bytes]
-"""Takes an offset, and a number of bytes to read or the bytes to write."""
+
+class CardConfig(Protocol):
+    """A card with a configuration space."""
+
+    def config_read(self, offset: int, length: int) -> bytes:
+        """Returns `length` bytes."""
+
+    def config_write(self, offset: int, data: bytes) -> None:
+        """Writes bytes."""
 
 
 class Inproc:
-    """Reaches BAR0 through `access`, a `region_access` and its cookie, both as integers."""
+    """Reaches BAR0 through `access`, a `region_access` and its cookie, both as integers.
 
-    def __init__(self, access: tuple[int, int], config: ConfigAccess, *, owner: object) -> None:
+    `card` has the configuration space, and is kept alive: the cookie points into it.
+    """
+
+    def __init__(self, access: tuple[int, int], card: CardConfig) -> None:
         self._inproc = ffi.new("struct inproc *")
         lib.inproc_init(self._inproc, *access)
-        self._config = _ConfigSpace(config)
-        self._owner = owner
+        self._config = _ConfigSpace(card)
 
     def io(self, *, pipelined: bool = True) -> EngineIo:
         """Registers and configuration space."""
@@ -33,11 +42,11 @@ class Inproc:
 class _ConfigSpace(SingleIo):
     """Configuration space behind a Python function; nobody waits for it, so it needs no C."""
 
-    def __init__(self, access: ConfigAccess) -> None:
-        self._access = access
+    def __init__(self, card: CardConfig) -> None:
+        self._card = card
 
     def read(self, offset: int, width: int = 4) -> int:
-        return int.from_bytes(self._access(offset, width), "little")
+        return int.from_bytes(self._card.config_read(offset, width), "little")
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        self._access(offset, value.to_bytes(width, "little"))
+        self._card.config_write(offset, value.to_bytes(width, "little"))

@@ -7,9 +7,9 @@ one; `profiles()` lists the cards there are, `faults()` what can be made to fail
 if __name__ != "vmcoredd.emu":
     raise ImportError("import vmcoredd.emu, not emu")
 
+from vmcoredd.emu.access_log import LoggedAccess
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.errors import AccessError, EmuError, ModelError, ProfileError
-from vmcoredd.emu.oddity import Oddity
 from vmcoredd.emu.profile import Profile, profiles
 from vmcoredd.emu.silicon import faults
 from vmcoredd.emu.snapshot import Snapshot
@@ -18,8 +18,8 @@ __all__ = [
     "AccessError",
     "Card",
     "EmuError",
+    "LoggedAccess",
     "ModelError",
-    "Oddity",
     "Profile",
     "ProfileError",
     "Snapshot",

@@ -11,11 +11,11 @@ from vmcoredd.chip.pci import CONFIG_BYTES, REGISTERS_BYTES, Bar
 from vmcoredd.emu import memory_image
 from vmcoredd.emu import profile as profiles
 from vmcoredd.emu._cffi import ffi
+from vmcoredd.emu.access_log import AccessLog
 from vmcoredd.emu.config_space import ConfigSpace
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.errors import EmuError, NoSuchFault
 from vmcoredd.emu.memory import Memories
-from vmcoredd.emu.oddity import Oddities
 from vmcoredd.emu.profile import Profile
 from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.silicon import faults, models
@@ -59,8 +59,13 @@ class Card:
         self.core = Core(self.chip, BARS, strict=strict)
         self.core.attach(self.memories)
         memory_image.fill(self.memories, self.scenario.memory_map, self.scenario.random("memory"))
-        self.models: list[Model] = [kind(self) for kind in models() if self.chip in kind.chips]
+        self.models: list[Model] = [
+            kind(self.core, self.scenario, self.memories)
+            for kind in models()
+            if self.chip in kind.chips
+        ]
         self._wire()
+        self.config_space.on_reset = self.reset
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
         for name in faults:
             self.fail(name)
@@ -132,7 +137,7 @@ class Card:
         """MSI-X table and pending bits."""
         return BarAccess(self.core, Bar.MSIX)
 
-    def bar_access(self, bar: int, offset: int, length: int) -> bytes:
+    def bar_read(self, bar: int, offset: int, length: int) -> bytes:
         """Reads `length` bytes of a BAR, little-endian; AccessError if refused."""
         data = ffi.new("uint8_t[]", length)
         self.core.access(bar, offset, data, length, write=False)
@@ -144,19 +149,19 @@ class Card:
 
     def read(self, offset: int, width: int = 4) -> int:
         """One register of BAR0."""
-        return int.from_bytes(self.bar_access(0, offset, width), "little")
+        return int.from_bytes(self.bar_read(0, offset, width), "little")
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
         """Writes one register of BAR0."""
         self.bar_write(0, offset, value.to_bytes(width, "little"))
 
-    def config_access(self, offset: int, data: bytes | int) -> bytes:
-        """Writes `data` to configuration space, or reads as many bytes; AccessError if refused."""
-        space = self.config_space
-        if isinstance(data, int):
-            return bytes(space.read(offset, data))
-        space.write(offset, bytes(data))
-        return b""
+    def config_read(self, offset: int, length: int) -> bytes:
+        """Reads `length` bytes of configuration space; AccessError if refused."""
+        return self.config_space.read(offset, length)
+
+    def config_write(self, offset: int, data: bytes) -> None:
+        """Writes configuration space; AccessError if refused."""
+        self.config_space.write(offset, data)
 
     @cached_property
     def config_space(self) -> ConfigSpace:
@@ -166,7 +171,7 @@ class Card:
     @property
     def config(self) -> bytes:
         """Configuration space as it is."""
-        return self.config_access(0, CONFIG_BYTES)
+        return self.config_read(0, CONFIG_BYTES)
 
     @property
     def accesses(self) -> dict[str, int]:
@@ -174,9 +179,9 @@ class Card:
         return self.core.counts()
 
     @property
-    def oddities(self) -> Oddities:
-        """Accesses that were out of order."""
-        return self.core.oddities
+    def access_log(self) -> AccessLog:
+        """Guest errors, and accesses to unimplemented or undescribed words."""
+        return self.core.access_log
 
     # The whole
 

@@ -11,7 +11,7 @@ int emu_config_access(void *cookie, uint64_t offset, void *data, uint32_t length
 
     if (!length || offset > config->size || length > config->size - offset)
         return -EINVAL;
-    if (is_write || config->looks)
+    if (is_write || config->polls)
         return config->access(config->handle, offset, data, length, is_write);
     memcpy(data, config->bytes + offset, length);
     return 0;

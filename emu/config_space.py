@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import struct
+from collections.abc import Callable, Mapping
 from ctypes import sizeof
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,9 @@ from vmcoredd.emu.errors import AccessError
 from vmcoredd.emu.vpd import vpd_image
 
 if TYPE_CHECKING:
-    from vmcoredd.emu.card import Card
-    from vmcoredd.emu.space import Space
+    from vmcoredd.emu import profile
+    from vmcoredd.emu.scenario import Scenario
+    from vmcoredd.emu.spaces import Space
 
 log = logging.getLogger("emu")
 
@@ -46,31 +48,35 @@ SERIAL_OUI_FILL = b"\xff\xfe"
 class ConfigSpace:
     """4 KiB of configuration space, which live in the words of `space` from `first` on."""
 
-    def __init__(self, space: Space, first: int, card: Card) -> None:
+    def __init__(
+        self, space: Space, first: int, scenario: Scenario, bars: Mapping[int, int]
+    ) -> None:
         memory = memoryview(space.words)[first : first + pci.CONFIG_BYTES // 4].cast("B")
-        self._memory, self._card = memory, card
+        self._memory = memory
+        self.on_reset: Callable[[], None] = lambda: None
+        """Called when the guest asks for a function level reset."""
         self._writable = bytearray(pci.CONFIG_BYTES)
         self._clears = bytearray(pci.CONFIG_BYTES)
-        self.vpd = bytearray(vpd_image(card.profile, card.scenario.identity))
-        self.vpd_looks = 0
+        self.vpd = bytearray(vpd_image(scenario.profile, scenario.identity))
+        self.vpd_polls = 0
         """Reads of the VPD's flag until it says that an access is done."""
         self._handle = ffi.new_handle(self)
         self._c = ffi.new("struct config *")
         self._c.bytes, self._c.size = ffi.cast("uint8_t *", space.pointer(first)), len(memory)
         self._c.handle, self._c.access = self._handle, lib.emu_on_config
-        self._fill()
+        self._fill(scenario, bars)
         self._initial = bytes(memory)
 
     # Content
 
-    def _fill(self) -> None:
+    def _fill(self, scenario: Scenario, bars: Mapping[int, int]) -> None:
         self._memory[:] = bytes(pci.CONFIG_BYTES)
-        self._header()
+        self._header(scenario.profile.card, bars)
         self._capability(Cap.PM, pci.PmCap(id=Cap.PM, next=pci.CAP_AT[Cap.EXP], version=3))
         self._capability(Cap.EXP, self._express())
         self._capability(Cap.MSIX, self._msix())
         self._capability(Cap.VPD, pci.VpdCap(id=Cap.VPD))
-        self._extended()
+        self._extended(scenario.identity.base_mac)
         self._allow(COMMAND, COMMAND_BITS, 2)
         self._allow(LINE, 0xFF, 1)
         self._allow(pci.CAP_AT[Cap.PM] + PM_CSR, PM_BITS, 2)
@@ -80,8 +86,7 @@ class ConfigSpace:
         self._allow(pci.CAP_AT[Cap.MSIX] + MSIX_CTRL, MSIX_BITS, 2)
         self._allow(pci.CAP_AT[Cap.VPD] + VPD_DATA, 0xFFFFFFFF, 4)
 
-    def _header(self) -> None:
-        card = self._card.profile.card
+    def _header(self, card: profile.Identity, bars: Mapping[int, int]) -> None:
         header = pci.ConfigHeader(
             vendor=pci.VENDOR_CHELSIO,
             device=card.device_id,
@@ -93,7 +98,7 @@ class ConfigSpace:
             capability_list=pci.CAP_AT[Cap.PM],
             interrupt_pin=1,
         )
-        for bar, size in self._card.bars.items():
+        for bar, size in bars.items():
             flags = int(pci.BarFlag.MEM_TYPE_64)
             flags |= int(pci.BarFlag.MEM_PREFETCH) if bar == Bar.DOORBELLS else 0
             header.bar[bar] = flags
@@ -133,12 +138,11 @@ class ConfigSpace:
             pba_offset=PBA_OFFSET // 8,
         )
 
-    def _extended(self) -> None:
+    def _extended(self, mac: bytes) -> None:
         err, dsn = pci.EXT_CAP_AT[ExtCap.ERR], pci.EXT_CAP_AT[ExtCap.DSN]
         head = pci.ExtCapHeader(id=ExtCap.ERR, version=2, next=dsn)
         self._memory[err : err + 4] = bytes(head)
         self._memory[dsn : dsn + 4] = bytes(pci.ExtCapHeader(id=ExtCap.DSN, version=1))
-        mac = self._card.scenario.identity.base_mac
         serial = mac[:3] + SERIAL_OUI_FILL + mac[3:]
         self._memory[dsn + 4 : dsn + 12] = serial[::-1]
         for status in (ERR_UNCOR_STATUS, ERR_COR_STATUS):
@@ -160,9 +164,9 @@ class ConfigSpace:
         """`length` bytes; AccessError past the end."""
         self._check(offset, length, "read")
         data = bytes(self._memory[offset : offset + length])
-        if self._c.looks and _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
-            self._c.looks -= 1
-            if not self._c.looks:
+        if self._c.polls and _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
+            self._c.polls -= 1
+            if not self._c.polls:
                 self._vpd_finish()
         return data
 
@@ -180,7 +184,7 @@ class ConfigSpace:
         if _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
             self._vpd_access(offset, data)
         if _covers(offset, data, FLR_AT) and data[FLR_AT - offset] & FLR_BIT:
-            self._card.reset()
+            self.on_reset()
 
     def _check(self, offset: int, length: int, verb: str) -> None:
         if offset < 0 or length <= 0 or offset + length > pci.CONFIG_BYTES:
@@ -190,8 +194,8 @@ class ConfigSpace:
         """The address was written: the access begins, and is done at once unless looks are left."""
         at = VPD_AT + VPD_ADDRESS
         self._memory[at : at + 2] = data[max(at - offset, 0) : at - offset + 2]
-        self._c.looks = self.vpd_looks
-        if not self._c.looks:
+        self._c.polls = self.vpd_polls
+        if not self._c.polls:
             self._vpd_finish()
 
     def _vpd_finish(self) -> None:
@@ -221,11 +225,11 @@ class ConfigSpace:
 
     def save(self) -> Any:
         """What is not in the words: the VPD."""
-        return bytes(self.vpd), self.vpd_looks, self._c.looks
+        return bytes(self.vpd), self.vpd_polls, self._c.polls
 
     def load(self, saved: Any) -> None:
         """Takes back what `save()` gave."""
-        vpd, self.vpd_looks, self._c.looks = saved
+        vpd, self.vpd_polls, self._c.polls = saved
         self.vpd[:] = vpd
 
 

@@ -10,10 +10,10 @@ static const region_access entry __attribute__((unused)) = emu_access;
 
 /* A word without behaviour: `kind` is the oddity it is to touch it. Reads and writes reach the
  * storage. */
-static int unknown_word(struct core *core, struct space *space, uint32_t index,
-                        enum oddity_kind kind, int is_write)
+static int unknown_word(struct core *core, struct space *space, uint32_t index, enum log_kind kind,
+                        int is_write)
 {
-    return emu_odd(core, kind, space, index, 1, is_write);
+    return emu_log_access(core, kind, space, index, 1, is_write);
 }
 
 static int hook_read(struct core *core, struct space *space, uint32_t index, uint32_t *value)
@@ -26,15 +26,15 @@ int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32
 {
     *value = 0;
     if (index >= space->count)
-        return unknown_word(core, space, index, ODD_UNDESCRIBED, 0);
+        return unknown_word(core, space, index, LOG_UNDESCRIBED, 0);
     *value = space->words[index];
     if (!space->kinds)
         return 0;
     switch ((enum word_kind)space->kinds[index]) {
     case WORD_UNDESCRIBED:
-        return unknown_word(core, space, index, ODD_UNDESCRIBED, 0);
-    case WORD_UNMODELLED:
-        return unknown_word(core, space, index, ODD_UNMODELLED, 0);
+        return unknown_word(core, space, index, LOG_UNDESCRIBED, 0);
+    case WORD_UNIMPLEMENTED:
+        return unknown_word(core, space, index, LOG_UNIMPLEMENTED, 0);
     case WORD_COMMAND:
         return emu_command_read(core, space, index, value);
     case WORD_DATA:
@@ -59,7 +59,7 @@ static int store(struct space *space, uint32_t index, uint32_t value)
 }
 
 static int store_unknown(struct core *core, struct space *space, uint32_t index, uint32_t value,
-                         enum oddity_kind kind)
+                         enum log_kind kind)
 {
     int rc = unknown_word(core, space, index, kind, 1);
     return rc ? rc : store(space, index, value);
@@ -75,17 +75,17 @@ static int offset_write(struct core *core, struct space *space, uint32_t index, 
 int emu_word_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
 {
     if (index >= space->count)
-        return unknown_word(core, space, index, ODD_UNDESCRIBED, 1);
+        return unknown_word(core, space, index, LOG_UNDESCRIBED, 1);
     if (!space->kinds)
         return store(space, index, value);
     switch ((enum word_kind)space->kinds[index]) {
     case WORD_UNDESCRIBED:
-        return store_unknown(core, space, index, value, ODD_UNDESCRIBED);
-    case WORD_UNMODELLED:
+        return store_unknown(core, space, index, value, LOG_UNDESCRIBED);
+    case WORD_UNIMPLEMENTED:
     case WORD_DUMPED:
-        return store_unknown(core, space, index, value, ODD_UNMODELLED);
+        return store_unknown(core, space, index, value, LOG_UNIMPLEMENTED);
     case WORD_READ_ONLY:
-        return unknown_word(core, space, index, ODD_READ_ONLY, 1);
+        return unknown_word(core, space, index, LOG_GUEST_READ_ONLY, 1);
     case WORD_CLEAR:
         return store(space, index, space->words[index] & ~value);
     case WORD_COMMAND:
@@ -162,7 +162,7 @@ static int refuse_shape(struct core *core, struct space *space, uint64_t offset,
 
     if (!outside && length && offset % 4 == 0 && length % 4 == 0)
         return 0;
-    rc = emu_odd(core, ODD_SIZE, space, offset, length, is_write);
+    rc = emu_log_access(core, LOG_GUEST_SIZE, space, offset, length, is_write);
     if (rc)
         return rc;
     return outside ? -ERANGE : -EINVAL;

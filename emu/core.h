@@ -4,32 +4,33 @@
  * offsets count. */
 
 enum word_kind {
-    WORD_UNDESCRIBED, /* no table names it: reading and writing are oddities; it holds what was
-                         written */
-    WORD_UNMODELLED,  /* named, but nothing here says how it behaves: as above, another oddity */
-    WORD_DUMPED,      /* the same, but part of every register dump: reading is in order */
-    WORD_PLAIN,       /* holds what was written */
-    WORD_READ_ONLY,   /* a write is refused */
-    WORD_CLEAR,       /* a bit written as 1 is cleared */
-    WORD_COMMAND,     /* a write runs the lookup ports that are bound to it */
-    WORD_DATA,        /* shows a port's row; a write stores into it, a read may advance it */
-    WORD_HOOK,        /* Python is asked, for reads and for writes */
-    WORD_HOOK_WRITE,  /* Python is asked for writes; a read sees the word */
-    WORD_WINDOW,      /* shows adapter memory */
-    WORD_OFFSET,      /* moves a window */
-    WORD_ALIAS,       /* another place of the word its link names */
+    WORD_UNDESCRIBED,   /* no table names it: reading and writing are oddities; it holds what was
+                           written */
+    WORD_UNIMPLEMENTED, /* named, but nothing here says how it behaves: as above, another oddity */
+    WORD_DUMPED,        /* the same, but part of every register dump: reading is in order */
+    WORD_PLAIN,         /* holds what was written */
+    WORD_READ_ONLY,     /* a write is refused */
+    WORD_CLEAR,         /* a bit written as 1 is cleared */
+    WORD_COMMAND,       /* a write runs the lookup ports that are bound to it */
+    WORD_DATA,          /* shows a port's row; a write stores into it, a read may advance it */
+    WORD_HOOK,          /* Python is asked, for reads and for writes */
+    WORD_HOOK_WRITE,    /* Python is asked for writes; a read sees the word */
+    WORD_WINDOW,        /* shows adapter memory */
+    WORD_OFFSET,        /* moves a window */
+    WORD_ALIAS,         /* another place of the word its link names */
 };
 
-enum oddity_kind {
-    ODD_SIZE,        /* not whole aligned words, or past the end of the region */
-    ODD_READ_ONLY,   /* a write to a word that cannot be written */
-    ODD_MEMORY,      /* a window shows an address where no memory is */
-    ODD_UNMODELLED,  /* a word that is named but has no behaviour */
-    ODD_UNDESCRIBED, /* a word that nothing names, or a row beyond its table */
+enum log_kind {
+    LOG_GUEST_SIZE,      /* not whole aligned words, or past the end of the region */
+    LOG_GUEST_READ_ONLY, /* a write to a word that cannot be written */
+    LOG_GUEST_MEMORY,    /* a window shows an address where no memory is */
+    LOG_UNIMPLEMENTED,   /* a word that is named but has no behaviour */
+    LOG_UNDESCRIBED,     /* a word that nothing names, or a row beyond its table */
 };
 
-/* An array of words. `kinds` may be NULL: all plain. `links` says which command, port, hook, window
- * or word a word of such a kind belongs to. `number` is the space's place in Python's list. */
+/* An array of words. `kinds` may be NULL: all plain. `links` says which command, lookup, hook,
+ * window or word a word of such a kind belongs to. `number` is the space's place in Python's list.
+ */
 struct space {
     uint32_t *words;
     const uint8_t *kinds;
@@ -46,7 +47,7 @@ struct row_part {
     uint32_t scale;
 };
 
-enum port_step {
+enum lookup_step {
     STEP_NEVER,
     STEP_ON_READ,    /* reading the last data word moves on to the next row */
     STEP_ON_COMMAND, /* so does the command itself, once it has fetched */
@@ -57,7 +58,7 @@ enum port_step {
  * with `store`, the data words (their bits in `store_mask`) are copied to the row. A table with
  * kinds of its own is accessed through them. The first part is the one that steps; it wraps at its
  * mask. */
-struct port {
+struct lookup {
     struct space *table;
     struct space *target;
     struct row_part parts[3];
@@ -75,16 +76,16 @@ struct port {
 
 /* A word of kind WORD_COMMAND. Once its ports have run, the bits of `clear` read as 0 and those of
  * `set` as
- * 1. A stuck one runs no port. With `late`, ports run only when the word was read so many times;
+ * 1. A hung one runs no port. With `delay`, ports run only when the word was read so many times;
  * until then the bits of `done` read as what they are not afterwards, and a new command takes the
  * old one's place. */
 struct command {
     int32_t first;
     uint32_t clear;
     uint32_t set;
-    uint32_t stuck;
+    uint32_t hung;
     uint32_t done;
-    uint32_t late;
+    uint32_t delay;
     uint32_t pending; /* reads until the ports run */
 };
 
@@ -117,11 +118,11 @@ struct core {
     void *handle; /* for the callbacks */
     int (*hook_read)(void *handle, uint32_t hook, uint32_t *value);
     int (*hook_write)(void *handle, uint32_t hook, uint32_t value);
-    int (*oddity)(void *handle, int kind, uint32_t space, uint64_t offset, uint32_t length,
-                  int is_write);
+    int (*log_access)(void *handle, int kind, uint32_t space, uint64_t offset, uint32_t length,
+                      int is_write);
     struct space *bar0;
     struct command *commands;
-    struct port *ports;
+    struct lookup *lookups;
     struct window windows[8];
     struct memory memories[5];
     struct access_counts counts;
@@ -140,12 +141,12 @@ struct region {
  * the callback says. */
 int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write);
 
-/* Configuration space: what it holds can be read as it stands, but while `looks` count the reads
+/* Configuration space: what it holds can be read as it stands, but while `polls` count the reads
  * until the vital product data are there. Then, and for writes, Python is asked. */
 struct config {
     uint8_t *bytes;
     uint32_t size;
-    uint64_t looks;
+    uint64_t polls;
     void *handle;
     int (*access)(void *handle, uint64_t offset, void *data, uint32_t length, int is_write);
 };
@@ -159,7 +160,7 @@ int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32
 int emu_word_write(struct core *core, struct space *space, uint32_t index, uint32_t value);
 
 /* Copies a port's present row to its data words, without a command. */
-int emu_port_fetch(struct core *core, const struct port *port);
+int emu_lookup_fetch(struct core *core, const struct lookup *lookup);
 
 /* Copies `length` bytes between `data` and adapter memory at `address`; -EFAULT where none is. */
 int emu_memory_copy(struct core *core, uint32_t address, void *data, uint32_t length, int is_write);

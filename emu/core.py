@@ -1,6 +1,6 @@
-"""The access core: the C core's tables as Python sets them up, its hooks, windows and oddities.
+"""The access core: the C core's tables as Python sets them up, its hooks, windows and access log.
 
-Silicon models describe words with `core.words`, lookup ports with `core.ports`, and behaviour that
+Silicon models describe words with `core.spaces`, lookups with `core.lookups`, and behaviour that
 only Python can express with `core.hook()`. core.h has the exact rules of an access.
 """
 
@@ -14,15 +14,11 @@ from typing import Any, NamedTuple
 
 from vmcoredd.chip import Chip, Register
 from vmcoredd.emu._cffi import ffi, lib
-from vmcoredd.emu.decode import Names, described
+from vmcoredd.emu.access_log import AccessLog, LoggedAccess, LogKind, Names
 from vmcoredd.emu.errors import AccessError, ModelError
-from vmcoredd.emu.memfd import Memfd
-from vmcoredd.emu.memory import Memories
-from vmcoredd.emu.oddity import Kind as OddityKind
-from vmcoredd.emu.oddity import Oddities, Oddity
-from vmcoredd.emu.ports import Ports
-from vmcoredd.emu.space import Kind, Space
-from vmcoredd.emu.words import Words
+from vmcoredd.emu.lookup import Lookups
+from vmcoredd.emu.memory import Memfd, Memories
+from vmcoredd.emu.spaces import Space, Spaces, WordKind, described
 
 log = logging.getLogger("emu")
 
@@ -56,9 +52,10 @@ class Core:
     """The tables of one card, and the C core that follows them."""
 
     def __init__(self, chip: Chip, bars: dict[int, int], *, strict: bool = False) -> None:
-        self.words = Words(chip)
-        self.ports = Ports(self.words)
-        self.oddities = Oddities(strict=strict)
+        self.bars = bars
+        self.spaces = Spaces(chip)
+        self.lookups = Lookups(self.spaces)
+        self.access_log = AccessLog(strict=strict)
         self.failure: BaseException | None = None
         self.memfds = {bar: Memfd(f"bar{bar}", size) for bar, size in bars.items()}
         self.c: Any = ffi.new("struct core *")
@@ -69,7 +66,7 @@ class Core:
         self._keep: list[Any] = []
         self._connect()
         self.regions = {bar: self._region(bar) for bar in bars}
-        self.bar0 = self.words.space("bar0")
+        self.bar0 = self.spaces.space("bar0")
         self.bar0.kinds[:], resets = described(chip, self.bar0.count)
         for index, value in resets:
             self.bar0.words[index] = value
@@ -78,14 +75,14 @@ class Core:
         self.c.handle = self._handle
         self.c.hook_read = lib.emu_on_read
         self.c.hook_write = lib.emu_on_write
-        self.c.oddity = lib.emu_on_oddity
-        self.c.ports = self.ports.ports
-        self.c.commands = self.ports.commands
+        self.c.log_access = lib.emu_on_log
+        self.c.lookups = self.lookups.entries
+        self.c.commands = self.lookups.commands
 
     def _region(self, bar: int) -> Any:
         memfd = self.memfds[bar]
-        space = self.words.add(
-            f"bar{bar}", memfd.size // 4, unit=4, kinds=bar == 0, memory=memfd.map
+        space = self.spaces.add(
+            f"bar{bar}", memfd.size // 4, stride=4, kinds=bar == 0, memory=memfd.map
         )
         if bar == 0:
             self.c.bar0 = space.c
@@ -124,10 +121,10 @@ class Core:
     ) -> None:
         """Asks Python about accesses to a register; ModelError if it already has a behaviour."""
         for element in range(register.count) if elements is None else elements:
-            space, index = self.words.where(register, element)
-            if space.kinds[index] > Kind.CLEAR:
+            space, index = self.spaces.where(register, element)
+            if space.kinds[index] > WordKind.CLEAR:
                 raise ModelError(f"{register.name} already has a behaviour")
-            kind = Kind.HOOK if read else Kind.HOOK_WRITE
+            kind = WordKind.HOOK if read else WordKind.HOOK_WRITE
             space.set_kind(index, kind, len(self._hooks))
             self._hooks.append(Hook(register, element, space, index, read, write))
 
@@ -140,7 +137,7 @@ class Core:
         """A hooked word was written: 0, or -errno."""
         hook = self._hooks[number]
         if hook.write is None:
-            return self.on_oddity(OddityKind.READ_ONLY, hook.space.number, hook.word, 1, True)
+            return self.log_access(LogKind.GUEST_READ_ONLY, hook.space.number, hook.word, 1, True)
         stored = hook.write(hook.element, value)
         hook.space.words[hook.word] = value if stored is None else stored
         return 0
@@ -149,27 +146,27 @@ class Core:
         """The name of the register behind a hook, for messages."""
         return self._hooks[number].register.name
 
-    # Oddities
+    # AccessLog
 
-    def on_oddity(self, kind: int, number: int, offset: int, length: int, is_write: bool) -> int:
-        """Counts an odd access: 0 if it goes on, or -errno."""
-        space = self.words.spaces[number]
-        if kind == OddityKind.SIZE:
+    def log_access(self, kind: int, number: int, offset: int, length: int, is_write: bool) -> int:
+        """Logs an access. Returns 0 if it may go on, else -errno."""
+        space = self.spaces.all[number]
+        if kind == LogKind.GUEST_SIZE:
             place = f"{space.name} {offset:#x}, {length} bytes"
-        elif kind == OddityKind.MEMORY:
+        elif kind == LogKind.GUEST_MEMORY:
             place = f"adapter memory {offset:#x}"
         else:
             place = self._names.of(space, offset)
         verb = "write of" if is_write else "read of"
-        code = self.oddities.add(Oddity(OddityKind(kind), verb, place))
-        return -errno.EPERM if kind == OddityKind.READ_ONLY else code
+        code = self.access_log.add(LoggedAccess(LogKind(kind), verb, place))
+        return -errno.EPERM if kind == LogKind.GUEST_READ_ONLY else code
 
     def fetch_all(self) -> None:
         """Lets every lookup port show its present row, as after a command."""
-        for number in range(self.ports.count):
-            port = self.ports.ports + number
-            if not port.store and not port.when_mask:
-                lib.emu_port_fetch(self.c, port)
+        for number in range(self.lookups.count):
+            lookup = self.lookups.entries + number
+            if not lookup.store and not lookup.when_mask:
+                lib.emu_lookup_fetch(self.c, lookup)
 
     # Memory and its windows
 
@@ -185,7 +182,7 @@ class Core:
         self._lift_windows()
         for number, window in enumerate(windows):
             slot = self.c.windows[number]
-            space, index = self.words.where(offsets, number)
+            space, index = self.spaces.where(offsets, number)
             slot.offset = space.pointer(index)
             slot.count = 0
             if window:
@@ -200,7 +197,7 @@ class Core:
         self._overlaid.append((first, bytes(bar0.kinds[first:end]), links))
         slot.first, slot.count = first, count
         for index in range(first, end):
-            bar0.set_kind(index, Kind.WINDOW, number)
+            bar0.set_kind(index, WordKind.WINDOW, number)
 
     def _lift_windows(self) -> None:
         while self._overlaid:
@@ -215,8 +212,8 @@ class Core:
         shadow = ffi.new("uint8_t[]", slot.count * 4)
         self._keep.append(shadow)
         slot.shadow, slot.shown = shadow, 0
-        space, index = self.words.where(offsets, number)
-        space.set_kind(index, Kind.OFFSET, number)
+        space, index = self.spaces.where(offsets, number)
+        space.set_kind(index, WordKind.OFFSET, number)
         self.sync()
 
     def show(self) -> None:
@@ -259,9 +256,7 @@ def emu_on_write(handle: Any, number: int, value: int) -> int:
 
 
 @ffi.def_extern(error=-errno.EIO, onerror=_report)
-def emu_on_oddity(
-    handle: Any, kind: int, space: int, offset: int, length: int, is_write: int
-) -> int:
-    """C met an access that is out of order."""
+def emu_on_log(handle: Any, kind: int, space: int, offset: int, length: int, is_write: int) -> int:
+    """C met an access that belongs in the log."""
     core = ffi.from_handle(handle)
-    return int(core.on_oddity(kind, space, offset, length, bool(is_write)))
+    return int(core.log_access(kind, space, offset, length, bool(is_write)))

@@ -23,10 +23,10 @@ int emu_data_write(struct core *core, struct space *space, uint32_t index, uint3
 int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count,
                     void *data, int is_write);
 
-static inline int emu_odd(struct core *core, enum oddity_kind kind, const struct space *space,
-                          uint64_t offset, uint32_t length, int is_write)
+static inline int emu_log_access(struct core *core, enum log_kind kind, const struct space *space,
+                                 uint64_t offset, uint32_t length, int is_write)
 {
-    return core->oddity(core->handle, (int)kind, space->number, offset, length, is_write);
+    return core->log_access(core->handle, (int)kind, space->number, offset, length, is_write);
 }
 
 #endif

@@ -1,24 +1,66 @@
-"""The adapter's memories and where they lie in the adapter's address space.
+"""The adapter's memories: their content, and their addresses on the adapter.
 
-EDC0, EDC1, MC0 and MC1 lie one behind the other from address 0 (the driver computes window
-addresses from their sizes: t4_hw.c, t4_memory_rw_init()); host memory given to the adapter (HMA)
-takes MC's place behind the EDCs, so a card has either.
+EDC0, EDC1, MC0 and MC1 are contiguous from address 0: the driver computes window addresses from
+their sizes (t4_hw.c, t4_memory_rw_init()). Host memory given to the adapter (HMA) follows the EDCs
+in place of MC, so a card has one or the other.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 
 from vmcoredd.chip.memory import MEGABYTE, MemoryType
 from vmcoredd.emu.errors import ModelError
-from vmcoredd.emu.memfd import Memfd
 
 NAMES = ("edc0", "edc1", "mc0", "mc1", "hma")
-"""What profiles call the memories, by the driver's numbers of them."""
+"""The memories' names in profiles, in the order of the driver's numbers."""
+
+
+class Memfd:
+    """Sparse memory of `size` bytes (a multiple of the page size); reads as 0 until written.
+
+    It can be shared with clients through `fd`, and is copied without touching its holes; `view`
+    maps it. `close()` closes the descriptor, as does the end of the object.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size = name, size
+        self.fd = os.memfd_create(f"emu:{name}")
+        os.ftruncate(self.fd, size)
+        self.map = mmap.mmap(self.fd, size)
+        self.close = weakref.finalize(self, os.close, self.fd)
+        self.view = memoryview(self.map)
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """Yields (offset, length) of each part that has ever been written."""
+        offset = 0
+        while True:
+            try:
+                start = os.lseek(self.fd, offset, os.SEEK_DATA)
+            except OSError:
+                return
+            offset = os.lseek(self.fd, start, os.SEEK_HOLE)
+            yield start, offset - start
+
+    def copy(self) -> Memfd:
+        """Returns a sparse copy."""
+        twin = Memfd(self.name, self.size)
+        for start, length in self.extents():
+            twin.view[start : start + length] = self.view[start : start + length]
+        return twin
+
+    def assign(self, other: Memfd) -> None:
+        """Takes over the content of `other`, which has the same size; holes stay holes."""
+        self.map.madvise(mmap.MADV_REMOVE)
+        for start, length in other.extents():
+            self.view[start : start + length] = other.view[start : start + length]
 
 
 class Memory:
-    """One memory: `size` bytes at adapter address `base`; `type` says what the chip knows of it."""
+    """One memory: `size` bytes from adapter address `base`; `type` is the chip's description."""
 
     def __init__(self, kind: MemoryType, base: int, size: int) -> None:
         self.type, self.base, self.size = kind, base, size
@@ -27,15 +69,15 @@ class Memory:
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
+        """The first address past it."""
         return self.base + self.size
 
 
 class Memories:
-    """Those a card has, by name and by address."""
+    """A card's memories, by name and by address."""
 
     def __init__(self, kinds: Iterable[MemoryType], sizes: Mapping[str, int]) -> None:
-        """`sizes` in MiB, by name; those of 0 MiB are absent."""
+        """`sizes` are in MiB, by name; a memory of 0 MiB is absent."""
         self._by_name: dict[str, Memory] = {}
         base = 0
         for kind in kinds:
@@ -54,12 +96,12 @@ class Memories:
         return self._by_name[name]
 
     def read(self, address: int, length: int) -> bytes:
-        """`length` bytes at an adapter address; ModelError where no memory is."""
+        """Returns `length` bytes at an adapter address; ModelError if there is no memory."""
         parts = self._parts(address, length)
         return b"".join(memory.memfd.view[at : at + n] for memory, at, n in parts)
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
-        """Puts `data` at an adapter address; ModelError where no memory is."""
+        """Writes `data` at an adapter address; ModelError if there is no memory."""
         done = 0
         for memory, at, n in self._parts(address, len(data)):
             memory.memfd.view[at : at + n] = data[done : done + n]

@@ -77,7 +77,7 @@ class Firmware:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemorySizes:
     """`[memory]`: sizes in MiB; 0 where there is none."""
 
     edc0: int = number(2, 1, 64)
@@ -132,7 +132,7 @@ class Profile:
     card: Identity
     vpd: Vpd
     firmware: Firmware
-    memory: Memory
+    memory: MemorySizes
     ports: PortSet
     tables: Tables
     queues: Queues
@@ -148,7 +148,7 @@ SECTIONS: dict[str, type[Any]] = {
     "card": Identity,
     "vpd": Vpd,
     "firmware": Firmware,
-    "memory": Memory,
+    "memory": MemorySizes,
     "ports": PortSet,
     "tables": Tables,
     "queues": Queues,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmcoredd.emu.errors import EmuError
-from vmcoredd.emu.memfd import Memfd
-from vmcoredd.emu.space import Space
+from vmcoredd.emu.memory import Memfd
+from vmcoredd.emu.spaces import Space
 
 if TYPE_CHECKING:
     from vmcoredd.emu.card import Card
@@ -34,7 +34,7 @@ class Snapshot:
         return cls(
             _layout(card),
             tuple(bytes(space.words) for space in _tables(card)),
-            card.core.ports.save(),
+            card.core.lookups.save(),
             tuple(memfd.copy() for memfd in card.core.memfds.values()),
             tuple(memory.memfd.copy() for memory in card.memories),
             tuple(model.save() for model in card.models),
@@ -46,7 +46,7 @@ class Snapshot:
             raise EmuError(f"the snapshot is not of a {card.profile.name}")
         for space, words in zip(_tables(card), self.tables, strict=True):
             space.words[:] = memoryview(words).cast("I")
-        card.core.ports.load(self.commands)
+        card.core.lookups.load(self.commands)
         for memfd, saved in zip(card.core.memfds.values(), self.bars, strict=True):
             memfd.assign(saved)
         for memory, saved in zip(card.memories, self.memories, strict=True):
@@ -57,9 +57,9 @@ class Snapshot:
 
 
 def _tables(card: Card) -> list[Space]:
-    return [space for space in card.core.words.spaces if not space.name.startswith("bar")]
+    return [space for space in card.core.spaces.all if not space.name.startswith("bar")]
 
 
 def _layout(card: Card) -> tuple[tuple[str, int], ...]:
-    spaces = [(space.name, space.count) for space in card.core.words.spaces]
+    spaces = [(space.name, space.count) for space in card.core.spaces.all]
     return (*spaces, *((memory.name, memory.size) for memory in card.memories))

@@ -68,7 +68,7 @@ int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint
     }
     if (!emu_memory_copy(core, address, data, count * 4, is_write))
         return (int)count;
-    rc = emu_odd(core, ODD_MEMORY, space, address, count * 4, is_write);
+    rc = emu_log_access(core, LOG_GUEST_MEMORY, space, address, count * 4, is_write);
     return rc ? rc : -EFAULT;
 }
 
@@ -98,7 +98,7 @@ void emu_window_sync(struct core *core, uint32_t number)
     write_back(core, window, page);
     window->shown = window_address(window);
     if (emu_memory_copy(core, window->shown, window->shadow, size, 0)) {
-        (void)emu_odd(core, ODD_MEMORY, core->bar0, window->shown, size, 0);
+        (void)emu_log_access(core, LOG_GUEST_MEMORY, core->bar0, window->shown, size, 0);
         memset(window->shadow, 0xff, size);
     }
     memcpy(page, window->shadow, size);

@@ -15,7 +15,7 @@ to refuse a command: the driver sees `retval`, and the refusal is logged. A comm
 answers is refused with EINVAL.
 
 A command's function has `fw.state` (what the firmware remembers), `fw.scenario` (what the crashed
-driver left), `fw.words` and `fw.r` (registers and tables), `fw.memories`, `fw.profile`, `fw.chip`,
+driver left), `fw.spaces` and `fw.r` (registers and tables), `fw.memories`, `fw.profile`, `fw.chip`,
 and `fw.note()`, which writes to the device log.
 """
 

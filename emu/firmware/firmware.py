@@ -14,7 +14,7 @@ from vmcoredd.emu.firmware.log import ADDRESS_UNIT, KIB, DeviceLog, boot_message
 from vmcoredd.emu.firmware.state import FirmwareState, Link, Mode
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.scenario import Scenario
-from vmcoredd.emu.words import Words
+from vmcoredd.emu.spaces import Spaces
 
 EVAL_CRASH = 0
 """PCIE_FW.EVAL: the kind of error, if ERR is set (t4fw_api.h, enum pcie_fw_eval)."""
@@ -33,8 +33,8 @@ class Firmware:
     SLOW_POLLS: ClassVar[int] = 4
     """Polls of the mailbox that a slow firmware takes to answer."""
 
-    def __init__(self, words: Words, scenario: Scenario, memories: Memories) -> None:
-        self.words, self.scenario, self.memories = words, scenario, memories
+    def __init__(self, spaces: Spaces, scenario: Scenario, memories: Memories) -> None:
+        self.spaces, self.scenario, self.memories = spaces, scenario, memories
         self.profile, self.chip, self.r = scenario.profile, scenario.chip, scenario.chip.r
         size = self.profile.firmware.devlog_kib * KIB
         self.log = DeviceLog(memories, scenario.memory_map["uP RAM"], size)
@@ -57,7 +57,7 @@ class Firmware:
     def show(self) -> None:
         """Updates the registers that show the firmware's status and where the device log is."""
         state = self.state
-        self.words.fields(
+        self.spaces.fields(
             self.r.PCIE_FW,
             ERR=int(state.mode is Mode.ERROR),
             EVAL=EVAL_CRASH,
@@ -70,7 +70,7 @@ class Firmware:
             ADDR16=self.log.offset // ADDRESS_UNIT,
             MEMTYPE=self.log.memory.type.number,
         )
-        self.words.set(self.r.PCIE_FW_PF, pointer if state.log_is_shown else 0, DEVLOG_PF)
+        self.spaces.set(self.r.PCIE_FW_PF, pointer if state.log_is_shown else 0, DEVLOG_PF)
 
     def set_mode(self, mode: Mode) -> None:
         """Makes it alive, slow or dead, or crashes it."""

@@ -25,8 +25,8 @@ CONTEXTS = {
 @answers(LdstAddress)
 def address(fw: Firmware, pf: int, cmd: LdstAddress) -> FwCommand:
     """Reads or writes a word of BAR0 by byte offset, or of the transport processor by index."""
-    space = fw.words.space(SPACES[LdstSpace(cmd.addrspace)])
-    index, remainder = divmod(cmd.addr, space.unit)
+    space = fw.spaces.space(SPACES[LdstSpace(cmd.addrspace)])
+    index, remainder = divmod(cmd.addr, space.stride)
     if remainder or index >= space.count:
         raise Refused(Retval.EINVAL, f"{space.name} has no {cmd.addr:#x}")
     if cmd.write:
@@ -39,7 +39,7 @@ def context(fw: Firmware, pf: int, cmd: LdstContext) -> FwCommand:
     """Returns a queue's context; a flush is accepted, but there is no cache to flush."""
     if cmd.ctxtflush:
         return cmd.reply()
-    table, kind = fw.words.space("sge_contexts"), CONTEXTS[LdstSpace(cmd.addrspace)]
+    table, kind = fw.spaces.space("sge_contexts"), CONTEXTS[LdstSpace(cmd.addrspace)]
     queues = table.count // WORDS // len(ContextType)
     if cmd.write or cmd.physid >= queues:
         raise Refused(Retval.EINVAL, f"context {cmd.physid}")
@@ -51,7 +51,7 @@ def context(fw: Firmware, pf: int, cmd: LdstContext) -> FwCommand:
 @answers(LdstPcie)
 def pcie(fw: Firmware, pf: int, cmd: LdstPcie) -> FwCommand:
     """Returns words of a function's configuration space, starting at register `r`."""
-    space = fw.words.space("pcie_config")
+    space = fw.spaces.space("pcie_config")
     first = cmd.pcie_fn * (space.count // PFS) + (cmd.ext_r << 8 | cmd.r) // 4
     if cmd.write or first + cmd.naccess > space.count or cmd.naccess > len(cmd.data):
         raise Refused(Retval.EINVAL, f"configuration register {cmd.r:#x}")

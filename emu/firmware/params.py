@@ -38,7 +38,7 @@ def _diagnosis(fw: Firmware, y: int, z: int) -> int:
 
 def _filter(fw: Firmware, y: int, z: int) -> int:
     """The fields that filters can match: mode in the upper half, mask in the lower."""
-    mode = fw.words.get(fw.r.TP_VLAN_PRI_MAP)
+    mode = fw.spaces.get(fw.r.TP_VLAN_PRI_MAP)
     return _choice({FilterSub.VNIC_MODE: 0, FilterSub.MODE_MASK: mode << 16 | mode}, y)
 
 

@@ -38,7 +38,7 @@ def vi_config(fw: Firmware, pf: int, cmd: RssViConfig) -> FwCommand:
 def indirection(fw: Firmware, pf: int, cmd: RssIndTbl) -> FwCommand:
     """Writes queues to the interface's slice of the table."""
     found = interface(fw, cmd.viid)
-    table, entry = fw.words.space("tp_rss_lkp_table"), fw.r.TP_RSS_LKP_TABLE
+    table, entry = fw.spaces.space("tp_rss_lkp_table"), fw.r.TP_RSS_LKP_TABLE
     for number, queue in enumerate(cmd.queues, found.rss_base + cmd.startidx):
         row, which = divmod(number, QUEUES_PER_ROW)
         if row >= table.count:

@@ -5,11 +5,11 @@ new block edits no list. A model says what words there are and what they do:
 
     class Mtu(Model):
         def make(self) -> None:                       # tables and spaces, before any wiring
-            self.mtus = self.words.table("tp_mtu", rows=16)
+            self.mtus = self.spaces.table("tp_mtu", rows=16)
 
-        def wire(self) -> None:                       # words, ports: all spaces exist now
-            self.words.plain(self.r.TP_PC_CONFIG, 0x40000)
-            self.ports.request(self.r.TP_MTU_TABLE, self.mtus, tag=0xFF000000, mask=0xFF,
+        def wire(self) -> None:                       # words, lookups: all spaces exist now
+            self.spaces.plain(self.r.TP_PC_CONFIG, 0x40000)
+            self.lookups.request(self.r.TP_MTU_TABLE, self.mtus, tag=0xFF000000, mask=0xFF,
                                shift=24, keep=0xFFFFFF)
             self.mtus.fill(0, self.scenario.mtus)        # from the card's one consistent state
 
@@ -21,21 +21,21 @@ new block edits no list. A model says what words there are and what they do:
         def lose_mtus(self) -> None:
             self.mtus.fill(0, [0] * 16)
 
-What a model has: `self.card`, `self.chip` and `self.r` (its registers; a misspelt name is an
-error at once), `self.scenario` (emu/scenario: from profile and seed), `self.words` (emu/words.py),
-`self.ports` (emu/ports.py), `self.core` (emu/core.py: hooks, windows), `self.memories`.
+What a model has: `self.chip` and `self.r` (its registers; a misspelt name is an error at once),
+`self.scenario` (emu/scenario: from profile and seed), `self.spaces` (emu/spaces.py),
+`self.lookups` (emu/lookup.py), `self.core` (emu/core.py: hooks, windows), `self.memories`.
 
 Words. Before any model speaks, described registers are stored words: those of register dumps may
-be read, a write is an "unmodelled" oddity; the rest are oddities both ways. A model claims what
-it means with `words.plain`, `words.read_only`, `words.write_to_clear`, each with values. Plain
-`words.set()` only gives a value, and is the right call for what hardware counts or reports.
+be read, a write is logged as unimplemented; the rest are logged both ways. A model claims what it
+means with `spaces.plain`, `spaces.read_only`, `spaces.write_to_clear`, each with values. Plain
+`spaces.set()` only gives a value, and is the right call for what hardware counts or reports.
 
-Ports. `ports.add()` is the general lookup port, `ports.index()` the address/data pair,
-`ports.request()` a table asked and answered at one address; `ports.done()` clears busy bits;
-`ports.stick()` makes a command register ignore commands, `ports.late()` carry them out later (both
-for faults). Tables are made with
-`words.table(name, rows, width)`; `Space.words` is a memoryview of 32-bit words that C works on,
-`Space.fill(first, values)` puts words in. `words.registers()` makes a space with kinds, in
+Lookups. `lookups.add()` is the general lookup, `lookups.index()` the address/data pair,
+`lookups.request()` a table asked and answered at one address; `lookups.done()` clears busy bits;
+`lookups.hang()` makes a command register ignore commands, `lookups.delay()` carry them out later
+(both for faults). Tables are made with
+`spaces.table(name, rows, width)`; `Space.words` is a memoryview of 32-bit words that C works on,
+`Space.fill(first, values)` puts words in. `spaces.registers()` makes a space with kinds, in
 which ports and hooks can be bound as in BAR0 (the CIM's address space is one). A data word shows
 the row of the last command, so fill tables in `wire()`: when all models are wired, every port
 fetches its present row once.

@@ -11,7 +11,7 @@ from vmcoredd.chip.cim import (
     THRESHOLD_UNIT,
     Queue,
 )
-from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.cim_queues import MEMORY_WORDS, CimQueue
 from vmcoredd.emu.silicon.model import Model, fault
 
@@ -28,34 +28,34 @@ class HostAccess(Model):
     """Space `cim`: an address in HOST_ACC_CTRL, a word in HOST_ACC_DATA."""
 
     def make(self) -> None:
-        self.space = self.words.registers("cim", CIM_WORDS)
+        self.space = self.spaces.registers("cim", CIM_WORDS)
 
     def wire(self) -> None:
         ctrl, data = self.r.CIM_HOST_ACC_CTRL, self.r.CIM_HOST_ACC_DATA
         address = Index(ctrl, ctrl.field("HostAddr").mask >> 2, 2)
         read, write = When.clear(ctrl, "HostWrite"), When.set(ctrl, "HostWrite")
-        self.ports.add(ctrl, self.space, address, data, when=read)
-        self.ports.add(ctrl, self.space, address, data, when=write, store=True)
-        self.ports.done(ctrl, clear=ctrl.mask("HostBusy"))
+        self.lookups.add(ctrl, self.space, address, data, when=read)
+        self.lookups.add(ctrl, self.space, address, data, when=write, store=True)
+        self.lookups.done(ctrl, clear=ctrl.mask("HostBusy"))
 
     @fault("cim-host-busy", "HOSTBUSY stays set: CIM_LA, CIM_QCFG, UP_CIM_INDIRECT, PBT fail.")
     def stay_busy(self) -> None:
         ctrl = self.r.CIM_HOST_ACC_CTRL
-        self.ports.stick(ctrl, set_=ctrl.mask("HostBusy"))
+        self.lookups.hang(ctrl, set_=ctrl.mask("HostBusy"))
 
     @fault("cim-host-hangs", "The first access sets HOSTBUSY for good: -11, then -16.")
     def hang(self) -> None:
         ctrl = self.r.CIM_HOST_ACC_CTRL
-        self.ports.stick(ctrl, set_=ctrl.mask("HostBusy"), now=False)
+        self.lookups.hang(ctrl, set_=ctrl.mask("HostBusy"), now=False)
 
 
 class Queues(Model):
     """Configuration, pointers and content of the queues."""
 
     def make(self) -> None:
-        self.configs = self.words.table("cim_queue_config", rows=SELECTORS)
-        self.inbound = self.words.table("cim_ibq", rows=MEMORY_WORDS)
-        self.outbound = self.words.table("cim_obq", rows=MEMORY_WORDS)
+        self.configs = self.spaces.table("cim_queue_config", rows=SELECTORS)
+        self.inbound = self.spaces.table("cim_ibq", rows=MEMORY_WORDS)
+        self.outbound = self.spaces.table("cim_obq", rows=MEMORY_WORDS)
 
     def wire(self) -> None:
         r, queues = self.r, self.scenario.cim_queues
@@ -69,7 +69,7 @@ class Queues(Model):
             self.outbound.fill(queue.base // 4, queue.content)
             self._pointers(f"UP_OBQ_{queue.queue.number}", queue)
             self._outbound_address(queue)
-        self.ports.index(ref, ctrl, self.configs, SELECTORS - 1)
+        self.lookups.index(ref, ctrl, self.configs, SELECTORS - 1)
         self._debug(r.CIM_IBQ_DBG_CFG, r.CIM_IBQ_DBG_DATA, "IbqDbg")
         self._debug(r.CIM_OBQ_DBG_CFG, r.CIM_OBQ_DBG_DATA, "ObqDbg")
 
@@ -90,36 +90,36 @@ class Queues(Model):
             if f"{name}_RDADDR" in self.r:
                 read, write = self.r[f"{name}_RDADDR"], self.r[f"{name}_WRADDR"]
                 status, packets = self.r[f"{name}_STATUS"], self.r[f"{name}_PKTCNT"]
-                self.words.set(read, queue.read)
-                self.words.set(write, queue.write)
-                self.words.fields(status, QueRemFlits=queue.free_flits)
-                self.words.fields(packets, QueEOPCnt=queue.packets, QueSOPCnt=queue.packets)
+                self.spaces.set(read, queue.read)
+                self.spaces.set(write, queue.write)
+                self.spaces.fields(status, QueRemFlits=queue.free_flits)
+                self.spaces.fields(packets, QueEOPCnt=queue.packets, QueSOPCnt=queue.packets)
 
     def _outbound_address(self, queue: CimQueue) -> None:
         """Sets REALADDR: where the next flit goes in the outbound memory."""
         number = queue.queue.number
         for name in (f"UP_OBQ_{number}", f"UP_OBQ_{number}_SHADOW"):
             if f"{name}_REALADDR" in self.r:
-                self.words.set(self.r[f"{name}_REALADDR"], queue.base + queue.write)
+                self.spaces.set(self.r[f"{name}_REALADDR"], queue.base + queue.write)
                 config = self.r[f"{name}_CONFIG"]
                 size, base = queue.size // QUEUE_UNIT_BYTES, queue.base // QUEUE_UNIT_BYTES
-                self.words.fields(config, QueSize=size, QueBase=base)
+                self.spaces.fields(config, QueSize=size, QueBase=base)
 
     def _debug(self, config: Register, data: Register, prefix: str) -> None:
         memory = self.inbound if prefix == "IbqDbg" else self.outbound
         when = When.set(config, f"{prefix}En")
-        self.ports.add(config, memory, Index.field(config, f"{prefix}Addr"), data, when=when)
-        self.ports.done(config, clear=config.mask(f"{prefix}Busy"))
+        self.lookups.add(config, memory, Index.field(config, f"{prefix}Addr"), data, when=when)
+        self.lookups.done(config, clear=config.mask(f"{prefix}Busy"))
 
     @fault("cim-ibq-busy", "IBQ debug access stays BUSY: six entities fail after 10^6 reads each.")
     def keep_inbound_busy(self) -> None:
         config = self.r.CIM_IBQ_DBG_CFG
-        self.ports.stick(config, set_=config.mask("IbqDbgBusy"))
+        self.lookups.hang(config, set_=config.mask("IbqDbgBusy"))
 
     @fault("cim-obq-busy", "OBQ debug access stays BUSY: eight entities fail with -11.")
     def keep_outbound_busy(self) -> None:
         config = self.r.CIM_OBQ_DBG_CFG
-        self.ports.stick(config, set_=config.mask("ObqDbgBusy"))
+        self.lookups.hang(config, set_=config.mask("ObqDbgBusy"))
 
     @fault("cim-obq-empty", "The outbound queues have size 0: eight entities fail.")
     def lose_outbound(self) -> None:
@@ -136,7 +136,7 @@ class PageTables(Model):
     """
 
     def wire(self) -> None:
-        region, space = self.scenario.memory_map["uP RAM"], self.words.space("cim")
+        region, space = self.scenario.memory_map["uP RAM"], self.spaces.space("cim")
         random = self.scenario.random("pbt")
         pages = range(region.base, region.base + region.size, PAGE_BYTES)
         for table in PBT_TABLES[:-1]:

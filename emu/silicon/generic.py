@@ -24,7 +24,7 @@ class StoredRegisters(Model):
 
     def wire(self) -> None:
         for name in STORED:
-            self.words.plain(self.r[name])
+            self.spaces.plain(self.r[name])
 
 
 class DebugWords(Model):
@@ -37,18 +37,18 @@ class DebugWords(Model):
         self.groups = [ranges for group in DEBUG_GROUPS if (ranges := self.chip.indirect(group))]
         for ranges in self.groups:
             last = max(item.indices[-1] for item in ranges)
-            self.words.table(ranges[0].space, rows=1 << last.bit_length())
+            self.spaces.table(ranges[0].space, rows=1 << last.bit_length())
 
     def wire(self) -> None:
         for ranges in self.groups:
             address, data = self.r[ranges[0].address_register], self.r[ranges[0].data_register]
-            space = self.words.space(ranges[0].space)
+            space = self.spaces.space(ranges[0].space)
             random = self.scenario.random(space.name)
             for index in (index for item in ranges for index in item.indices):
                 found = self.r.at(index, space.name)
                 width = sum(field.width for field in found.register.fields) if found else 0
                 space.words[index] = random.getrandbits(width or 32)
-            self.ports.index(address, data, space, mask=space.count - 1)
+            self.lookups.index(address, data, space, mask=space.count - 1)
 
 
 class Delays(Model):
@@ -56,4 +56,4 @@ class Delays(Model):
 
     @fault("busy-once", "Each command is busy for one poll: more accesses, the same dump.")
     def delay(self) -> None:
-        self.ports.late(1)
+        self.lookups.delay(1)

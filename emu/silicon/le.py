@@ -7,10 +7,10 @@ from random import Random
 
 from vmcoredd.chip import tcb
 from vmcoredd.chip.le import READ_COMMAND, REQUEST_WORDS, RESPONSE_WORDS
-from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.tids import Connection, Filter
 from vmcoredd.emu.silicon.model import Model, fault
-from vmcoredd.emu.space import Kind
+from vmcoredd.emu.spaces import WordKind
 
 TIDS = 1 << 16
 """Entries behind the debug interface; the driver's dump has room for 49,931 (raw: for more)."""
@@ -36,16 +36,16 @@ class TableRegions(Model):
         for region, register in self.chip.le.regions.items():
             if register:
                 first = getattr(table.regions, STARTS[region])
-                self.words.plain(r[register], first * self.chip.le.start_step)
+                self.spaces.plain(r[register], first * self.chip.le.start_step)
         hashing = int(table.regions.hash_tids > 0)
-        self.words.plain(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=hashing))
+        self.spaces.plain(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=hashing))
         hash_tids = self.chip.le.hash_config(table.regions.hash_tids)
-        self.words.plain(r.LE_DB_HASH_CONFIG, r.LE_DB_HASH_CONFIG.reset | hash_tids)
+        self.spaces.plain(r.LE_DB_HASH_CONFIG, r.LE_DB_HASH_CONFIG.reset | hash_tids)
         in_tcam = [c for c in table.connections if c.tid < table.regions.hash_base]
         for suffix, connections in (("", table.connections), ("_TCAM", in_tcam)):
             ipv6 = sum(connection.is_ipv6 for connection in connections)
-            self.words.set(r[f"LE_DB_ACT_CNT_IPV4{suffix}"], len(connections) - ipv6)
-            self.words.set(r[f"LE_DB_ACT_CNT_IPV6{suffix}"], ipv6)
+            self.spaces.set(r[f"LE_DB_ACT_CNT_IPV4{suffix}"], len(connections) - ipv6)
+            self.spaces.set(r[f"LE_DB_ACT_CNT_IPV6{suffix}"], ipv6)
 
 
 class DebugInterface(Model):
@@ -55,28 +55,28 @@ class DebugInterface(Model):
     """
 
     def make(self) -> None:
-        self.statuses = self.words.table("le_status", rows=TIDS)
-        self.entries = self.words.table("le_entries", rows=TIDS, width=RESPONSE_WORDS)
+        self.statuses = self.spaces.table("le_status", rows=TIDS)
+        self.entries = self.spaces.table("le_entries", rows=TIDS, width=RESPONSE_WORDS)
 
     def wire(self) -> None:
         r = self.r
         command, config = r.LE_DB_DBGI_REQ_TCAM_CMD, r.LE_DB_DBGI_CONFIG
         self._request_words()
-        self.words.plain(command, command.of(DBGICMD=READ_COMMAND))
+        self.spaces.plain(command, command.of(DBGICMD=READ_COMMAND))
         start, tid = When.set(config, "DBGICMDSTRT"), Index(command, command.fields[-1].mask)
-        self.ports.add(config, self.statuses, tid, r.LE_DB_DBGI_RSP_STATUS, when=start)
-        self.ports.add(
+        self.lookups.add(config, self.statuses, tid, r.LE_DB_DBGI_RSP_STATUS, when=start)
+        self.lookups.add(
             config, self.entries, tid, r.LE_DB_DBGI_RSP_DATA, width=RESPONSE_WORDS, when=start
         )
-        self.ports.done(config, clear=config.mask("DBGICMDBUSY"))
+        self.lookups.done(config, clear=config.mask("DBGICMDBUSY"))
         self._fill()
 
     def _request_words(self) -> None:
         """T6 has fewer than the driver writes; writes to the others have no effect."""
         first = self.r.LE_DB_DBGI_REQ_DATA
-        space, index = self.words.where(first)
+        space, index = self.spaces.where(first)
         for word in range(REQUEST_WORDS):
-            space.set_kind(index + word, Kind.PLAIN)
+            space.set_kind(index + word, WordKind.PLAIN)
 
     def _fill(self) -> None:
         valid = self.r.LE_DB_DBGI_RSP_STATUS.of(DBGIRspValid=1)
@@ -87,7 +87,7 @@ class DebugInterface(Model):
     @fault("le-busy", "The debug interface stays BUSY: LE_TCAM is partial (-41), with no entry.")
     def stay_busy(self) -> None:
         config = self.r.LE_DB_DBGI_CONFIG
-        self.ports.stick(config, set_=config.mask("DBGICMDBUSY"))
+        self.lookups.hang(config, set_=config.mask("DBGICMDBUSY"))
 
     @fault(
         "le-status", "Half of the active region, and all that follows, is invalid: partial (-41)."

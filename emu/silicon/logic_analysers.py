@@ -11,9 +11,9 @@ from vmcoredd.chip.tp import (
     ULPTX_INSTANCES,
     ULPTX_READS,
 )
-from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.silicon.model import Model, fault, writes
-from vmcoredd.emu.space import Space
+from vmcoredd.emu.spaces import Space
 
 CIM_POINTERS = 1 << 12
 """Values of UpDbgLaRdPtr."""
@@ -31,7 +31,7 @@ class CimProcessorLa(Model):
     """
 
     def make(self) -> None:
-        self.trace = self.words.table("cim_la", rows=CIM_POINTERS)
+        self.trace = self.spaces.table("cim_la", rows=CIM_POINTERS)
 
     @property
     def config(self) -> Register:
@@ -42,7 +42,7 @@ class CimProcessorLa(Model):
         random = self.scenario.random("cim_la")
         self.trace.fill(0, [random.getrandbits(32) for _ in range(CIM_POINTERS)])
         config = self.config
-        self.ports.add(
+        self.lookups.add(
             config,
             self.trace,
             Index.field(config, "UpDbgLaRdPtr"),
@@ -51,18 +51,18 @@ class CimProcessorLa(Model):
         )
         rows = CIM_POINTERS >> 4
         pointer = config.of(UpDbgLaWrPtr=random.randrange(rows) << 4)
-        self.ports.reads_as(config, clear=config.mask("UpDbgLaRdEn", "UpDbgLaWrPtr"))
-        self.ports.reads_as(config, set_=pointer)
-        self.words.set(config, pointer)
+        self.lookups.reads_as(config, clear=config.mask("UpDbgLaRdEn", "UpDbgLaWrPtr"))
+        self.lookups.reads_as(config, set_=pointer)
+        self.spaces.set(config, pointer)
 
     @fault("cim-la-hangs", "The processor's logic analyser never fetches a word: CIM_LA fails.")
     def hang(self) -> None:
-        self.ports.stick(self.config, set_=self.config.mask("UpDbgLaRdEn"), now=False)
+        self.lookups.hang(self.config, set_=self.config.mask("UpDbgLaRdEn"), now=False)
 
     @fault("cim-la-runs", "The processor's logic analyser runs: the dump stops and restarts it.")
     def run(self) -> None:
-        word = self.words.get(self.config)
-        self.words.set(self.config, word | self.config.mask("UpDbgLaEn"))
+        word = self.spaces.get(self.config)
+        self.spaces.set(self.config, word | self.config.mask("UpDbgLaEn"))
 
 
 class CimInterfaceLa(Model):
@@ -71,7 +71,7 @@ class CimInterfaceLa(Model):
     def make(self) -> None:
         names = ("po_la", "pi_la", "po_la_ma", "pi_la_ma")
         self.traces = {
-            name: self.words.table(f"cim_{name}", rows=CIM_INTERFACE_WORDS) for name in names
+            name: self.spaces.table(f"cim_{name}", rows=CIM_INTERFACE_WORDS) for name in names
         }
 
     def wire(self) -> None:
@@ -82,20 +82,20 @@ class CimInterfaceLa(Model):
         self._connect(r.CIM_PI_LA_MADEBUGDATA, self.traces["pi_la_ma"], "PILADbgRdPtr")
         entry = 8 * self.scenario.random("cim_debugsts").randrange(CIM_INTERFACE_WORDS // 8)
         status = r.CIM_DEBUGSTS
-        self.words.read_only(status, status.of(POLADbgWrPtr=entry, PILADbgWrPtr=entry))
+        self.spaces.read_only(status, status.of(POLADbgWrPtr=entry, PILADbgWrPtr=entry))
 
     def _connect(self, data: Register, trace: Space, pointer: str) -> None:
         random = self.scenario.random(trace.name)
         trace.fill(0, [random.getrandbits(32) for _ in range(CIM_INTERFACE_WORDS)])
         config = self.r.CIM_DEBUGCFG
-        self.ports.add(config, trace, Index.field(config, pointer), data)
+        self.lookups.add(config, trace, Index.field(config, pointer), data)
 
     @fault(
         "cim-interface-la-runs", "The interface analysers run: the dump stops and restarts them."
     )
     def run(self) -> None:
         config = self.r.CIM_DEBUGCFG
-        self.words.set(config, self.words.get(config) | config.mask("LADbgEn"))
+        self.spaces.set(config, self.spaces.get(config) | config.mask("LADbgEn"))
 
 
 class TpLa(Model):
@@ -105,7 +105,7 @@ class TpLa(Model):
     """
 
     def make(self) -> None:
-        self.trace = self.words.table("tp_la", rows=LA_ENTRIES, width=2)
+        self.trace = self.spaces.table("tp_la", rows=LA_ENTRIES, width=2)
 
     @property
     def config(self) -> Register:
@@ -116,23 +116,23 @@ class TpLa(Model):
         random, config = self.scenario.random("tp_la"), self.config
         self.trace.fill(0, [random.getrandbits(32) for _ in range(2 * LA_ENTRIES)])
         row = Index.field(config, "DbgLaRptr")
-        self.ports.add(config, self.trace, row, self.r.TP_DBG_LA_DATAL, width=2)
+        self.lookups.add(config, self.trace, row, self.r.TP_DBG_LA_DATAL, width=2)
         pointer = config.of(DbgLaWptr=random.randrange(LA_ENTRIES), DbgLaWhlf=1)
-        self.ports.reads_as(config, clear=config.mask("DbgLaWptr", "DbgLaWhlf"))
-        self.ports.reads_as(config, set_=pointer)
-        self.words.set(config, pointer | config.of(DbgLaMode=TP_MODE_SINGLE))
+        self.lookups.reads_as(config, clear=config.mask("DbgLaWptr", "DbgLaWhlf"))
+        self.lookups.reads_as(config, set_=pointer)
+        self.spaces.set(config, pointer | config.of(DbgLaMode=TP_MODE_SINGLE))
 
     @fault("tp-la-runs", "TP's logic analyser runs: the dump stops and restarts it.")
     def run(self) -> None:
-        self.words.set(self.config, self.words.get(self.config) | self.config.mask("DbgLaEnable"))
+        self.spaces.set(self.config, self.spaces.get(self.config) | self.config.mask("DbgLaEnable"))
 
 
 class UlpRxLa(Model):
     """Eight traces of 512 words. CTL selects a trace, RDPTR a word; reading RDDATA advances it."""
 
     def make(self) -> None:
-        self.trace = self.words.table("ulp_rx_la", rows=ULPRX_TRACES * ULPRX_TRACE_WORDS)
-        self.wrptr = self.words.table("ulp_rx_la_wrptr", rows=ULPRX_TRACES)
+        self.trace = self.spaces.table("ulp_rx_la", rows=ULPRX_TRACES * ULPRX_TRACE_WORDS)
+        self.wrptr = self.spaces.table("ulp_rx_la_wrptr", rows=ULPRX_TRACES)
 
     def wire(self) -> None:
         r = self.r
@@ -141,9 +141,9 @@ class UlpRxLa(Model):
         self.wrptr.fill(0, [wrptr] * ULPRX_TRACES)
         trace, word = Index(r.ULP_RX_LA_CTL, 7), Index(r.ULP_RX_LA_RDPTR, ULPRX_TRACE_WORDS - 1)
         rows = [word, trace._replace(scale=ULPRX_TRACE_WORDS)]
-        self.ports.add(r.ULP_RX_LA_CTL, self.wrptr, trace, r.ULP_RX_LA_WRPTR)
-        self.ports.add(r.ULP_RX_LA_CTL, self.trace, rows, r.ULP_RX_LA_RDDATA)
-        self.ports.add(r.ULP_RX_LA_RDPTR, self.trace, rows, r.ULP_RX_LA_RDDATA, step="read")
+        self.lookups.add(r.ULP_RX_LA_CTL, self.wrptr, trace, r.ULP_RX_LA_WRPTR)
+        self.lookups.add(r.ULP_RX_LA_CTL, self.trace, rows, r.ULP_RX_LA_RDDATA)
+        self.lookups.add(r.ULP_RX_LA_RDPTR, self.trace, rows, r.ULP_RX_LA_RDDATA, step="read")
 
     def _words(self) -> list[int]:
         """The traces one by one: PCMD low and high, type, message, four of data (assumed)."""
@@ -163,7 +163,7 @@ class UlpTxLa(Model):
 
     def make(self) -> None:
         self.traces = [
-            self.words.table(f"ulp_tx_la_{i}", rows=ULPTX_READS) for i in range(ULPTX_INSTANCES)
+            self.spaces.table(f"ulp_tx_la_{i}", rows=ULPTX_READS) for i in range(ULPTX_INSTANCES)
         ]
 
     def wire(self) -> None:
@@ -171,10 +171,10 @@ class UlpTxLa(Model):
         for i, trace in enumerate(self.traces):
             trace.fill(0, [random.getrandbits(32) for _ in range(ULPTX_READS)])
             rdptr = self.r[f"ULP_TX_LA_RDPTR_{i}"]
-            self.words.read_only(self.r[f"ULP_TX_LA_WRPTR_{i}"], random.randrange(ULPTX_READS))
-            self.words.set(rdptr, random.randrange(ULPTX_READS))
+            self.spaces.read_only(self.r[f"ULP_TX_LA_WRPTR_{i}"], random.randrange(ULPTX_READS))
+            self.spaces.set(rdptr, random.randrange(ULPTX_READS))
             data = self.r[f"ULP_TX_LA_RDDATA_{i}"]
-            self.ports.add(rdptr, trace, Index(rdptr, ULPTX_READS - 1), data, step="read")
+            self.lookups.add(rdptr, trace, Index(rdptr, ULPTX_READS - 1), data, step="read")
 
 
 class UlpTxAsicDebug(Model):
@@ -193,7 +193,7 @@ class UlpTxAsicDebug(Model):
         """Latches a set if bit 0 is written as 1."""
         if value & ASIC_STROBE:
             for register, word in zip(self.shown, self.sets[self.next], strict=True):
-                self.words.set(register, word)
+                self.spaces.set(register, word)
             self.next = (self.next + 1) % ULPTX_ASIC_READS
         return None
 

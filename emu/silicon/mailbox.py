@@ -27,10 +27,10 @@ class Mailboxes(Model):
 
     def wire(self) -> None:
         r = self.r
-        self.firmware = Firmware(self.words, self.scenario, self.memories)
+        self.firmware = Firmware(self.spaces, self.scenario, self.memories)
         for data in r.instances("CIM_PF_MAILBOX_DATA"):
-            self.words.plain(data)
-        self.words.plain(r.CIM_PF_HOST_INT_ENABLE)
+            self.spaces.plain(data)
+        self.spaces.plain(r.CIM_PF_HOST_INT_ENABLE)
 
     @reads("CIM_PF_MAILBOX_CTRL")
     def poll(self, element: int, stored: int) -> int:
@@ -43,7 +43,7 @@ class Mailboxes(Model):
             if not self.delayed[element]:
                 del self.delayed[element]
                 self._execute(element)
-        return self.words.get(ctrl, element)
+        return self.spaces.get(ctrl, element)
 
     @writes("CIM_PF_MAILBOX_CTRL")
     def send(self, element: int, value: int) -> int:
@@ -55,11 +55,11 @@ class Mailboxes(Model):
                 self._execute(element)
             elif mode is Mode.SLOW:
                 self.delayed[element] = Firmware.SLOW_POLLS
-        return self.words.get(ctrl, element)
+        return self.spaces.get(ctrl, element)
 
     def _control(self, pf: int, value: int) -> None:
-        self.words.set(self.r.CIM_PF_MAILBOX_CTRL, value, pf)
-        self.words.set(self.r.CIM_PF_MAILBOX_CTRL_SHADOW_COPY, value, pf)
+        self.spaces.set(self.r.CIM_PF_MAILBOX_CTRL, value, pf)
+        self.spaces.set(self.r.CIM_PF_MAILBOX_CTRL_SHADOW_COPY, value, pf)
 
     def _execute(self, pf: int) -> None:
         self.core.sync()

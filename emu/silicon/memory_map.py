@@ -31,21 +31,21 @@ class MemoryArbiter(Model):
 
     def wire(self) -> None:
         register = self.r.MA_TARGET_MEM_ENABLE
-        self.words.plain(register, register.mask(*(m.type.enable for m in self.memories)))
+        self.spaces.plain(register, register.mask(*(m.type.enable for m in self.memories)))
         for memory in self.memories:
             bar, kind = self.r[memory.type.bar], memory.type
             base, size = memory.base // MEGABYTE, memory.size // MEGABYTE
-            self.words.plain(bar, bar.of(**{kind.base: base, kind.size: size}))
+            self.spaces.plain(bar, bar.of(**{kind.base: base, kind.size: size}))
 
     def _disable(self, name: str) -> None:
         if name in self.memories:
             register = self.r.MA_TARGET_MEM_ENABLE
             bit = register.mask(self.memories[name].type.enable)
-            self.words.set(register, self.words.get(register) & ~bit)
+            self.spaces.set(register, self.spaces.get(register) & ~bit)
 
     @fault("no-memory", "No memory is enabled: MEMINFO, DUMP_CONTEXT and all memories fail.")
     def disable_all(self) -> None:
-        self.words.set(self.r.MA_TARGET_MEM_ENABLE, 0)
+        self.spaces.set(self.r.MA_TARGET_MEM_ENABLE, 0)
 
     @fault("no-edc1", "EDC1 is not enabled: the entity fails with -24.")
     def disable_edc1(self) -> None:
@@ -65,17 +65,17 @@ class MemoryRegions(Model):
             if description.base:
                 self._describe(description, regions[description.name])
         for name, (base, size) in FIRMWARE.items():
-            self.words.plain(self.r[base], regions[name].base)
-            self.words.plain(self.r[size], regions[name].size)
+            self.spaces.plain(self.r[base], regions[name].base)
+            self.spaces.plain(self.r[size], regions[name].size)
         _, hash_address = self.chip.le.hash_region
-        self.words.plain(self.r[hash_address], regions["LE hash"].base)
+        self.spaces.plain(self.r[hash_address], regions["LE hash"].base)
         self._pstructs(regions["Pstructs"])
         self._doorbell_fifo(regions["DBVFIFO region"])
 
     def _describe(self, description: MemoryRegion, region: PlacedRegion) -> None:
-        self.words.plain(self.r[description.base], region.base)
+        self.spaces.plain(self.r[description.base], region.base)
         if description.limit:
-            self.words.plain(self.r[description.limit], region.last)
+            self.spaces.plain(self.r[description.limit], region.last)
         if description.page_size:
             self._pages(description, region)
 
@@ -85,32 +85,32 @@ class MemoryRegions(Model):
         count = region.size // page
         channels, value = CHANNELS[region.name]
         maximum = self.r[description.max_page]
-        self.words.plain(self.r[description.page_size], page)
+        self.spaces.plain(self.r[description.page_size], page)
         fields = {description.max_page_field: count, channels: value}
-        self.words.plain(maximum, maximum.of(**fields))
+        self.spaces.plain(maximum, maximum.of(**fields))
         register, field = FREE_PAGES[region.name]
         used = self.scenario.random(region.name).randrange(count // 2 or 1)
-        self.words.fields(self.r[register], **{field: count - used})
+        self.spaces.fields(self.r[register], **{field: count - used})
 
     def _pstructs(self, region: PlacedRegion) -> None:
         count = region.size // PSTRUCT_BYTES
         used = self.scenario.random("pstructs").randrange(count // 8 or 1)
-        self.words.plain(self.r.TP_CMM_MM_MAX_PSTRUCT, count)
-        self.words.set(self.r.TP_FLM_FREE_PS_CNT, count - used)
+        self.spaces.plain(self.r.TP_CMM_MM_MAX_PSTRUCT, count)
+        self.spaces.set(self.r.TP_FLM_FREE_PS_CNT, count - used)
 
     def _doorbell_fifo(self, region: PlacedRegion) -> None:
         register = self.r.SGE_DBVFIFO_SIZE
         size = register.field(self.chip.memory.vfifo_size)
         entries = min(region.size // DOORBELL_BYTES, (1 << size.width) - 1)
-        self.words.plain(register, size.put(entries))
+        self.spaces.plain(register, size.put(entries))
 
     @fault("no-context-bases", "The SGE's context bases are 0: DUMP_CONTEXT is too big (-19).")
     def lose_contexts(self) -> None:
-        self.words.set(self.r.SGE_DBQ_CTXT_BADDR, 0)
-        self.words.set(self.r.SGE_IMSG_CTXT_BADDR, 0)
+        self.spaces.set(self.r.SGE_DBQ_CTXT_BADDR, 0)
+        self.spaces.set(self.r.SGE_IMSG_CTXT_BADDR, 0)
 
     @fault("no-payload-regions", "The payload regions are empty: the driver skips most memory.")
     def lose_payload(self) -> None:
         for side in ("TX", "RX"):
             for name in ("BASE", "PAGE_SIZE", "MAX_PAGE"):
-                self.words.set(self.r[f"TP_PMM_{side}_{name}"], 0)
+                self.spaces.set(self.r[f"TP_PMM_{side}_{name}"], 0)

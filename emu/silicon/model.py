@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 from vmcoredd.chip import T5, T6, Chip
 
 if TYPE_CHECKING:
-    from vmcoredd.emu.card import Card
+    from vmcoredd.emu.core import Core
+    from vmcoredd.emu.memory import Memories
+    from vmcoredd.emu.scenario import Scenario
 
 CHIPS = (T5, T6)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,17 +69,16 @@ class Model:
     chips: ClassVar[tuple[Chip, ...]] = CHIPS
     """The chips that have it."""
 
-    def __init__(self, card: Card) -> None:
-        self.card = card
-        self.core, self.scenario, self.memories = card.core, card.scenario, card.memories
-        self.words, self.ports = card.core.words, card.core.ports
-        self.chip, self.r = card.chip, card.chip.r
+    def __init__(self, core: Core, scenario: Scenario, memories: Memories) -> None:
+        self.core, self.scenario, self.memories = core, scenario, memories
+        self.spaces, self.lookups = core.spaces, core.lookups
+        self.chip, self.r = core.spaces.chip, core.spaces.r
 
     def make(self) -> None:
         """Makes the model's tables and spaces."""
 
     def wire(self) -> None:
-        """Describes words and ports; every model's spaces exist by now."""
+        """Describes words and lookups; every model's spaces exist by now."""
 
     def reset(self) -> None:
         """The function was reset (FLR, or a new client's DEVICE_RESET)."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmcoredd.chip import Register
 from vmcoredd.chip.memory import PageCounts
 from vmcoredd.chip.mps import REPLICATION_WORDS
-from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.addresses import Mac
 from vmcoredd.emu.scenario.traffic import Direction, PortTraffic
 from vmcoredd.emu.silicon.model import Model
@@ -52,8 +52,8 @@ class MappedTcam(Model):
     def _put(self, index: int, x: int, y: int) -> None:
         r = self.r
         for half, value in (("Y", y), ("X", x)):
-            self.words.set(r[f"MPS_CLS_TCAM_{half}_L"], value & 0xFFFFFFFF, index)
-            self.words.set(r[f"MPS_CLS_TCAM_{half}_H"], value >> 32, index)
+            self.spaces.set(r[f"MPS_CLS_TCAM_{half}_L"], value & 0xFFFFFFFF, index)
+            self.spaces.set(r[f"MPS_CLS_TCAM_{half}_H"], value >> 32, index)
 
 
 class RequestedTcam(Model):
@@ -62,7 +62,7 @@ class RequestedTcam(Model):
     def make(self) -> None:
         if self.chip.mps.tcam_by_request:
             rows = 2 * self.chip.mps_tcam_entries
-            self.table = self.words.table("mps_tcam", rows=rows, width=ENTRY_WORDS)
+            self.table = self.spaces.table("mps_tcam", rows=rows, width=ENTRY_WORDS)
 
     def wire(self) -> None:
         if not self.chip.mps.tcam_by_request:
@@ -78,7 +78,7 @@ class RequestedTcam(Model):
         for requester in (0, 1):
             request = When(fixed, control.of(CtlReqID=requester))
             data = r[f"MPS_CLS_TCAM_RDATA0_REQ_ID{requester}"]
-            self.ports.add(control, self.table, rows, data, width=ENTRY_WORDS, when=request)
+            self.lookups.add(control, self.table, rows, data, width=ENTRY_WORDS, when=request)
         for index in range(self.chip.mps_tcam_entries):
             self._put(index, UNUSED, UNUSED)
         for mac in self.scenario.mac_table.entries:
@@ -112,14 +112,14 @@ class Classification(Model):
         rows = self.chip.mps_tcam_entries
         half = REPLICATION_WORDS // 2
         self.maps = [
-            self.words.table(f"mps_replication_{i}", rows=rows, width=half) for i in (0, 1)
+            self.spaces.table(f"mps_replication_{i}", rows=rows, width=half) for i in (0, 1)
         ]
 
     def wire(self) -> None:
         for mac in self.scenario.mac_table.entries:
-            self.words.set(self.r.MPS_CLS_SRAM_L, self._action(mac), mac.index)
+            self.spaces.set(self.r.MPS_CLS_SRAM_L, self._action(mac), mac.index)
             ports = self.r.MPS_CLS_SRAM_H.of(PortMap=mac.ports)
-            self.words.set(self.r.MPS_CLS_SRAM_H, ports, mac.index)
+            self.spaces.set(self.r.MPS_CLS_SRAM_H, ports, mac.index)
             self._replicate(mac)
         self._ports()
 
@@ -146,11 +146,11 @@ class Classification(Model):
         entry = Index(control, self.chip.mps_tcam_entries - 1)
         read = When.set(control, "RD_WRN")
         last = max(mac.index for mac in self.scenario.mac_table.entries if mac.vfs)
-        self.words.set(control, control.of(RD_WRN=1, ADDR=last))
+        self.spaces.set(control, control.of(RD_WRN=1, ADDR=last))
         for table, data in zip(self.maps, self._registers(), strict=False):
             half = REPLICATION_WORDS // 2
-            self.ports.add(control, table, entry, data, width=half, when=read)
-            space, first = self.words.where(data)
+            self.lookups.add(control, table, entry, data, width=half, when=read)
+            space, first = self.spaces.where(data)
             space.fill(first, table.words[half * last : half * (last + 1)])
 
     def _registers(self) -> list[Register]:
@@ -165,7 +165,7 @@ class PortStatistics(Model):
     def wire(self) -> None:
         count = self.scenario.profile.ports.count
         register = self.r.MPS_CMN_CTL
-        self.words.plain(register, register.of(NumPorts=(count - 1).bit_length()))
+        self.spaces.plain(register, register.of(NumPorts=(count - 1).bit_length()))
         for pages in (self.chip.memory.port_pages, self.chip.memory.loopback_pages):
             self._pages(pages)
         for port, traffic in enumerate(self.scenario.traffic.ports):
@@ -176,7 +176,7 @@ class PortStatistics(Model):
     def _pages(self, pages: PageCounts) -> None:
         random = self.scenario.random(pages.register)
         register = self.r[pages.register]
-        space, first = self.words.where(register)
+        space, first = self.spaces.where(register)
         for group in range(pages.words):
             used = {pages.used: random.randrange(PAGES // 8), pages.allocated: PAGES}
             space.words[first + group] = register.of(**used)
@@ -184,13 +184,13 @@ class PortStatistics(Model):
     def _addresses(self, port: int) -> None:
         """Sets the source address of the pause frames that a port sends."""
         mac = int.from_bytes(self.scenario.identity.mac(port), "big")
-        self.words.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, mac & 0xFFFFFFFF, port)
-        self.words.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_H, mac >> 32, port)
+        self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, mac & 0xFFFFFFFF, port)
+        self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_H, mac >> 32, port)
 
     def _count(self, name: str, port: int, value: int) -> None:
         """Sets a 64-bit counter, which is two registers."""
-        self.words.set(self.r[f"MPS_PORT_STAT_{name}_L"], value & 0xFFFFFFFF, port)
-        self.words.set(self.r[f"MPS_PORT_STAT_{name}_H"], value >> 32, port)
+        self.spaces.set(self.r[f"MPS_PORT_STAT_{name}_L"], value & 0xFFFFFFFF, port)
+        self.spaces.set(self.r[f"MPS_PORT_STAT_{name}_H"], value >> 32, port)
 
 
 def _counters(traffic: PortTraffic) -> Iterator[tuple[str, int]]:

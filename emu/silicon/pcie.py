@@ -10,7 +10,7 @@ from vmcoredd.chip.pci import CONFIG_BYTES, PF, Bar
 from vmcoredd.chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.emu.config_space import ConfigSpace
 from vmcoredd.emu.core import WINDOWS, Window
-from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.queues import PFS
 from vmcoredd.emu.silicon.model import Model, fault, writes
 
@@ -34,8 +34,8 @@ class MemoryWindows(Model):
 
     def wire(self) -> None:
         base = self.r.PCIE_MEM_ACCESS_BASE_WIN
-        self.words.plain(self.r.PCIE_MEM_ACCESS_OFFSET, PF)
-        self.words.plain(base, base.reset)
+        self.spaces.plain(self.r.PCIE_MEM_ACCESS_OFFSET, PF)
+        self.spaces.plain(base, base.reset)
         self.place()
 
     def map_page(self) -> Page:
@@ -50,8 +50,8 @@ class MemoryWindows(Model):
         """Moves a window of BAR0."""
         base = self.r.PCIE_MEM_ACCESS_BASE_WIN
         if self.mapped and element == MEMWIN0.number:
-            return self.words.get(base, element)
-        self.words.set(base, value, element)
+            return self.spaces.get(base, element)
+        self.spaces.set(base, value, element)
         self.place()
         return value
 
@@ -63,7 +63,7 @@ class MemoryWindows(Model):
     def _window(self, number: int) -> Window | None:
         """A window of BAR0; None if it was not set up (0) or is not in BAR0."""
         base = self.r.PCIE_MEM_ACCESS_BASE_WIN
-        word = self.words.get(base, number)
+        word = self.spaces.get(base, number)
         if not word or base.get(word, "BIR"):
             return None
         return Window(
@@ -78,7 +78,7 @@ class MemoryWindows(Model):
         "The base of memory window 0 reads as all ones: the driver cannot use it.",
     )
     def lose_window(self) -> None:
-        self.words.set(self.r.PCIE_MEM_ACCESS_BASE_WIN, 0xFFFFFFFF)
+        self.spaces.set(self.r.PCIE_MEM_ACCESS_BASE_WIN, 0xFFFFFFFF)
         self.place()
 
 
@@ -86,14 +86,14 @@ class ConfigBackDoor(Model):
     """Each function's configuration space, read through BAR0; only one function is present."""
 
     def make(self) -> None:
-        self.space = self.words.table("pcie_config", rows=PFS, width=CONFIG_BYTES // 4)
+        self.space = self.spaces.table("pcie_config", rows=PFS, width=CONFIG_BYTES // 4)
         self.space.fill(0, [0xFFFFFFFF] * self.space.count)
-        self.config = ConfigSpace(self.space, PF * CONFIG_BYTES // 4, self.card)
+        self.config = ConfigSpace(self.space, PF * CONFIG_BYTES // 4, self.scenario, self.core.bars)
 
     def wire(self) -> None:
         request = self.r.PCIE_CFG_SPACE_REQ
         registers = CONFIG_BYTES // 4
-        self.ports.add(
+        self.lookups.add(
             request,
             self.space,
             [Index(request, registers - 1, 2), Index.field(request, "PF", scale=registers)],
@@ -113,11 +113,11 @@ class ConfigBackDoor(Model):
 
     @fault("vpd-silent", "The VPD capability never has data ready: VPD_DATA times out.")
     def silence_vpd(self) -> None:
-        self.config.vpd_looks = FOREVER
+        self.config.vpd_polls = FOREVER
 
     @fault("vpd-slow", "The VPD capability has data ready at the second poll: nothing fails.")
     def slow_vpd(self) -> None:
-        self.config.vpd_looks = 1
+        self.config.vpd_polls = 1
 
     @fault(
         "no-vpd", "There is no VPD capability: VPD_DATA fails with -19, as if there were no room."

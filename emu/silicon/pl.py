@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from vmcoredd.chip.pci import MYPF_BASE, PF, PF_BASE, PF_STRIDE
 from vmcoredd.emu.silicon.model import Model, fault
-from vmcoredd.emu.space import Kind
+from vmcoredd.emu.spaces import WordKind
 
 
 class Pl(Model):
     """Identity and interrupt registers."""
 
     def wire(self) -> None:
-        r, words = self.r, self.words
-        words.fields(r.PL_WHOAMI, SourcePF=PF)
-        words.read_only(r.PL_REV, r.PL_REV.of(Rev=self.scenario.profile.card.revision))
+        r, spaces = self.r, self.spaces
+        spaces.fields(r.PL_WHOAMI, SourcePF=PF)
+        spaces.read_only(r.PL_REV, r.PL_REV.of(Rev=self.scenario.profile.card.revision))
         for register in (r.PL_INT_ENABLE, r.PL_PERR_ENABLE, r.PL_INT_MAP0, r.PL_PF_INT_ENABLE):
-            words.plain(register)
+            spaces.plain(register)
         self._own_view()
 
     def _own_view(self) -> None:
         first = (PF_BASE + PF * PF_STRIDE) // 4
         for index in range(PF_STRIDE // 4):
-            self.core.bar0.set_kind(MYPF_BASE // 4 + index, Kind.ALIAS, first + index)
+            self.core.bar0.set_kind(MYPF_BASE // 4 + index, WordKind.ALIAS, first + index)
 
     @fault(
         "other-function",
         "PL_WHOAMI names PF 0: the driver leaves the card alone, so there is no dump.",
     )
     def be_another_function(self) -> None:
-        self.words.fields(self.r.PL_WHOAMI, SourcePF=0)
+        self.spaces.fields(self.r.PL_WHOAMI, SourcePF=0)
 
     @fault("device-gone", "PL_WHOAMI reads as all ones, like an empty slot: the probe fails.")
     def be_gone(self) -> None:
-        self.words.set(self.r.PL_WHOAMI, 0xFFFFFFFF)
+        self.spaces.set(self.r.PL_WHOAMI, 0xFFFFFFFF)

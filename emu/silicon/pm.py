@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vmcoredd.emu.ports import Index
+from vmcoredd.emu.lookup import Index
 from vmcoredd.emu.silicon.model import Model
-from vmcoredd.emu.space import Space
+from vmcoredd.emu.spaces import Space
 
 SIDES = ("RX", "TX")
 DEBUG_WORDS = 0x10040
@@ -31,9 +31,9 @@ class PayloadMemory(Model):
 
     def _make_side(self, name: str) -> Side:
         return Side(
-            self.words.registers(f"{name}_dbg", DEBUG_WORDS, unit=1),
-            self.words.table(f"{name}_stat_count", rows=COUNTERS),
-            self.words.table(f"{name}_stat_total", rows=COUNTERS, width=2),
+            self.spaces.registers(f"{name}_dbg", DEBUG_WORDS, stride=1),
+            self.spaces.table(f"{name}_stat_count", rows=COUNTERS),
+            self.spaces.table(f"{name}_stat_total", rows=COUNTERS, width=2),
         )
 
     def wire(self) -> None:
@@ -45,11 +45,11 @@ class PayloadMemory(Model):
         r = self.r
         config, ctrl = r[f"PM_{name}_STAT_CONFIG"], r[f"PM_{name}_DBG_CTRL"]
         selected = Index(config, COUNTERS - 1)
-        self.ports.add(config, side.counts, selected, r[f"PM_{name}_STAT_COUNT"])
+        self.lookups.add(config, side.counts, selected, r[f"PM_{name}_STAT_COUNT"])
         msb = r[f"PM_{name}_DBG_STAT_MSB"]
-        self.ports.add(config, side.totals, selected, msb, width=2)
+        self.lookups.add(config, side.totals, selected, msb, width=2)
         address = ctrl.field("PMDbgAddr")
-        self.ports.index(ctrl, r[f"PM_{name}_DBG_DATA"], side.debug, mask=address.mask)
+        self.lookups.index(ctrl, r[f"PM_{name}_DBG_DATA"], side.debug, mask=address.mask)
 
     def _fill(self, name: str, side: Side) -> None:
         """Counters that agree: each command moves some hundreds of bytes on average."""
@@ -62,4 +62,4 @@ class PayloadMemory(Model):
         for register in self.r:
             if register.space == side.debug.name:
                 width = sum(field.width for field in register.fields) or 32
-                self.words.set(register, random.getrandbits(32) & (1 << width) - 1)
+                self.spaces.set(register, random.getrandbits(32) & (1 << width) - 1)

@@ -94,7 +94,7 @@ class SerialFlash(Model):
         self.busy_polls = self.busy = 0
 
     def wire(self) -> None:
-        self.words.plain(self.r.SF_DATA, 0)
+        self.spaces.plain(self.r.SF_DATA, 0)
 
     @reads("SF_OP")
     def state_of(self, element: int, stored: int) -> int:
@@ -110,9 +110,9 @@ class SerialFlash(Model):
         op, data = self.r.SF_OP, self.r.SF_DATA
         count = op.get(value, "ByteCnt") + 1
         if op.get(value, "Op"):
-            self.flash_chip.shift_in(self.words.get(data).to_bytes(4, "little")[:count])
+            self.flash_chip.shift_in(self.spaces.get(data).to_bytes(4, "little")[:count])
         elif value:
-            self.words.set(data, int.from_bytes(self.flash_chip.shift_out(count), "little"))
+            self.spaces.set(data, int.from_bytes(self.flash_chip.shift_out(count), "little"))
         if not op.get(value, "Cont"):
             self.flash_chip.deselect()
         if value:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmcoredd.chip.context import WORDS, ContextType, encode, fields
 from vmcoredd.chip.sge import DEBUG_INDICES
-from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Function, Ingress
 from vmcoredd.emu.silicon.model import Model, fault
 
@@ -29,15 +29,15 @@ class Contexts(Model):
     """A type and a queue id in SGE_CTXT_CMD, a context of six words from SGE_CTXT_DATA0 on."""
 
     def make(self) -> None:
-        self.table = self.words.table("sge_contexts", rows=len(ContextType) * QUEUES, width=WORDS)
+        self.table = self.spaces.table("sge_contexts", rows=len(ContextType) * QUEUES, width=WORDS)
 
     def wire(self) -> None:
         command = self.r.SGE_CTXT_CMD
         rows = [Index.field(command, "CtxtType", QUEUES), Index(command, QUEUES - 1)]
         read = When.clear(command, "Opcode")
-        self.ports.add(command, self.table, rows, self.r.SGE_CTXT_DATA0, width=WORDS, when=read)
-        self.ports.done(command, clear=command.mask("Busy"))
-        self.words.plain(self.r.SGE_FLM_CFG, self.r.SGE_FLM_CFG.reset)
+        self.lookups.add(command, self.table, rows, self.r.SGE_CTXT_DATA0, width=WORDS, when=read)
+        self.lookups.done(command, clear=command.mask("Busy"))
+        self.spaces.plain(self.r.SGE_FLM_CFG, self.r.SGE_FLM_CFG.reset)
         for kind, queue, words in self._contexts():
             self.table.fill((kind * QUEUES + queue) * WORDS, words)
             self._to_memory(kind, queue, words)
@@ -123,7 +123,7 @@ class Contexts(Model):
     @fault("context-busy", "SGE_CTXT_CMD stays BUSY: DUMP_CONTEXT is good, and holds nothing.")
     def stay_busy(self) -> None:
         command = self.r.SGE_CTXT_CMD
-        self.ports.stick(command, set_=command.mask("Busy"))
+        self.lookups.hang(command, set_=command.mask("Busy"))
 
 
 class SgeDebugWords(Model):
@@ -131,21 +131,21 @@ class SgeDebugWords(Model):
 
     def make(self) -> None:
         self.halves = {
-            half: self.words.table(f"sge_debug_{half.lower()}", rows=DEBUG_INDICES)
+            half: self.spaces.table(f"sge_debug_{half.lower()}", rows=DEBUG_INDICES)
             for half in ("HIGH", "LOW")
         }
 
     def wire(self) -> None:
         index, random = self.r.SGE_DEBUG_INDEX, self.scenario.random("sge debug")
         for half, table in self.halves.items():
-            self.ports.index(index, self.r[f"SGE_DEBUG_DATA_{half}"], table, DEBUG_INDICES - 1)
+            self.lookups.index(index, self.r[f"SGE_DEBUG_DATA_{half}"], table, DEBUG_INDICES - 1)
             for i in range(DEBUG_INDICES):
                 name = f"SGE_DEBUG_DATA_{half}_INDEX_{i}"
                 if name in self.r:
                     register = self.r[name]
                     mask = register.mask(*(field.name for field in register.fields))
                     table.words[i] = random.getrandbits(32) & mask
-                    self.words.set(register, table.words[i])
+                    self.spaces.set(register, table.words[i])
 
 
 class QueueBases(Model):
@@ -153,14 +153,14 @@ class QueueBases(Model):
 
     def make(self) -> None:
         if functions := self.chip.sge.qbase_functions:
-            self.table = self.words.table("sge_qbase", rows=1 << functions.bit_length(), width=4)
+            self.table = self.spaces.table("sge_qbase", rows=1 << functions.bit_length(), width=4)
 
     def wire(self) -> None:
         if not self.chip.sge.qbase_functions:
             return
         index, first = self.r.SGE_QBASE_INDEX, self.r.SGE_QBASE_MAP0
         rows = self.table.count // 4
-        self.ports.add(index, self.table, Index(index, rows - 1), first, width=4)
+        self.lookups.add(index, self.table, Index(index, rows - 1), first, width=4)
         for number, function in enumerate(self.scenario.queues.functions):
             vf = function.vf
             row = number if vf is None else self.chip.sge.qbase_first_vf + vf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmcoredd.chip import Register
 from vmcoredd.emu.silicon.model import Model
-from vmcoredd.emu.space import Space
+from vmcoredd.emu.spaces import Space
 
 PIO_WORDS, TM_PIO_WORDS, MIB_WORDS = 0x900, 0x10, 0x80
 """Sizes of the spaces, past the last index that the driver reads."""
@@ -39,15 +39,15 @@ class TpRegisters(Model):
     """Spaces `tp_pio`, `tp_tm_pio` and `tp_mib`: an index in one register, the word in another."""
 
     def make(self) -> None:
-        self.pio = self.words.table("tp_pio", rows=PIO_WORDS)
-        self.timers = self.words.table("tp_tm_pio", rows=TM_PIO_WORDS)
-        self.mib = self.words.table("tp_mib", rows=MIB_WORDS)
+        self.pio = self.spaces.table("tp_pio", rows=PIO_WORDS)
+        self.timers = self.spaces.table("tp_tm_pio", rows=TM_PIO_WORDS)
+        self.mib = self.spaces.table("tp_mib", rows=MIB_WORDS)
 
     def wire(self) -> None:
         r = self.r
-        self.ports.index(r.TP_PIO_ADDR, r.TP_PIO_DATA, self.pio)
-        self.ports.index(r.TP_TM_PIO_ADDR, r.TP_TM_PIO_DATA, self.timers)
-        self.ports.index(r.TP_MIB_INDEX, r.TP_MIB_DATA, self.mib)
+        self.lookups.index(r.TP_PIO_ADDR, r.TP_PIO_DATA, self.pio)
+        self.lookups.index(r.TP_TM_PIO_ADDR, r.TP_TM_PIO_DATA, self.timers)
+        self.lookups.index(r.TP_MIB_INDEX, r.TP_MIB_DATA, self.mib)
         self._configure()
         self._fill_debug()
         self._keys()
@@ -62,26 +62,26 @@ class TpRegisters(Model):
     def _configure(self) -> None:
         for name, fields in CONFIGURED.items():
             if name in self.r:
-                self.words.fields(self.r[name], **fields)
+                self.spaces.fields(self.r[name], **fields)
 
     def _fill_debug(self) -> None:
         random = self.scenario.random("tp_pio")
         for register in self._in(self.pio):
             if register.name.startswith(COUNTED):
                 mask = register.mask(*(field.name for field in register.fields)) or 0xFFFFFFFF
-                self.words.set(register, random.getrandbits(32) & random.getrandbits(32) & mask)
+                self.spaces.set(register, random.getrandbits(32) & random.getrandbits(32) & mask)
 
     def _keys(self) -> None:
         """The RSS key: ten words."""
         random = self.scenario.random("rss key")
         for number in range(10):
-            self.words.set(self.r[f"TP_RSS_SECRET_KEY{number}"], random.getrandbits(32))
+            self.spaces.set(self.r[f"TP_RSS_SECRET_KEY{number}"], random.getrandbits(32))
 
     def _schedule(self) -> None:
         """Rates and intervals of the modulation schedulers; two queues share a word."""
         random = self.scenario.random("tp_tm_pio")
         for register in self._in(self.timers):
-            self.words.set(register, random.choice((0, 0, random.getrandbits(32) & 0x0FFF0FFF)))
+            self.spaces.set(register, random.choice((0, 0, random.getrandbits(32) & 0x0FFF0FFF)))
 
     def _count(self) -> None:
         """Counters: drops and errors of each port, TCP segments."""
@@ -98,7 +98,7 @@ class TpRegisters(Model):
             self._mib64(f"TP_MIB_TCP_{version}RXT_SEG", tcp.resent)
 
     def _mib(self, name: str, value: int) -> None:
-        self.words.set(self.r[name], value & 0xFFFFFFFF)
+        self.spaces.set(self.r[name], value & 0xFFFFFFFF)
 
     def _mib64(self, name: str, value: int) -> None:
         self._mib(f"{name}_HI", value >> 32)
@@ -115,7 +115,7 @@ class Timers(Model):
             TimestampResolution=TIMESTAMP_SHIFT,
             DelayedACKResolution=DELAYED_ACK_SHIFT,
         )
-        self.words.plain(resolution, word)
+        self.spaces.plain(resolution, word)
         for name, milliseconds in MILLISECONDS.items():
             self._timer(self.r[name], milliseconds, TIMER_SHIFT)
         self._timer(self.r.TP_DACK_TIMER, DELAYED_ACK_MILLISECONDS, DELAYED_ACK_SHIFT)
@@ -123,4 +123,4 @@ class Timers(Model):
     def _timer(self, register: Register, milliseconds: int, shift: int) -> None:
         """The core clock is in kHz."""
         ticks = milliseconds * self.scenario.profile.card.core_clock >> shift
-        self.words.plain(register, ticks)
+        self.spaces.plain(register, ticks)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from vmcoredd.chip import Register
 from vmcoredd.chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, PACE_TABLE, RSS_REQUEST
 from vmcoredd.chip.tp import RequestTable as Layout
-from vmcoredd.emu.ports import Index, When
+from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.silicon.model import Model, fault
-from vmcoredd.emu.space import Space
+from vmcoredd.emu.spaces import Space
 
 HALF_WORD = 0xFFFF
 INCREMENT_BITS = 13
@@ -46,7 +46,7 @@ class RequestTables(Model):
         self.paces = self._table(PACE_TABLE)
 
     def _table(self, layout: Layout) -> Space:
-        return self.words.table(layout.register.lower(), rows=layout.rows)
+        return self.spaces.table(layout.register.lower(), rows=layout.rows)
 
     def wire(self) -> None:
         mtu = self.r.TP_MTU_TABLE
@@ -59,7 +59,7 @@ class RequestTables(Model):
     def _request(self, layout: Layout, table: Space, *, shift: int, keep: int) -> None:
         register, mask = self.r[layout.register], layout.rows - 1
         tag = layout.prefix
-        self.ports.request(register, table, tag=tag, mask=mask, shift=shift, keep=keep)
+        self.lookups.request(register, table, tag=tag, mask=mask, shift=shift, keep=keep)
 
     def _fill(self) -> None:
         mtu = self.r.TP_MTU_TABLE
@@ -89,7 +89,7 @@ class RssTable(Model):
     """Two queue ids in each row; a row that was read has its valid bit set."""
 
     def make(self) -> None:
-        self.rows = self.words.table("tp_rss_lkp_table", rows=self.chip.rss_rows)
+        self.rows = self.spaces.table("tp_rss_lkp_table", rows=self.chip.rss_rows)
 
     @property
     def table(self) -> Register:
@@ -99,32 +99,32 @@ class RssTable(Model):
     def wire(self) -> None:
         queues = self.table.mask("LkpTblQueue1", "LkpTblQueue0")
         rows, shift = self.rows.count, self.table.field("LkpTblRowIdx").shift
-        self.ports.request(
+        self.lookups.request(
             self.table, self.rows, tag=RSS_REQUEST, mask=rows - 1, shift=shift, keep=queues
         )
-        self.ports.done(self.table, set_=self.table.mask("LkpTblRowVld"))
+        self.lookups.done(self.table, set_=self.table.mask("LkpTblRowVld"))
         entries = self.scenario.queues.rss_entries
         pairs = zip(entries[::2], entries[1::2], strict=True)
         self.rows.fill(0, [self.table.of(LkpTblQueue0=q, LkpTblQueue1=p) for q, p in pairs])
 
     @fault("rss-row-not-valid", "The RSS table never says that a row is valid.")
     def invalid(self) -> None:
-        self.ports.stick(self.table, clear=self.table.mask("LkpTblRowVld"))
+        self.lookups.hang(self.table, clear=self.table.mask("LkpTblRowVld"))
 
 
 class RssVfs(Model):
     """A command in CONFIG_VRT copies a virtual function's two words from or to space tp_pio."""
 
     def make(self) -> None:
-        self.vfs = self.words.table("tp_rss_vfs", rows=self.chip.rss_vfs, width=2)
+        self.vfs = self.spaces.table("tp_rss_vfs", rows=self.chip.rss_vfs, width=2)
 
     def wire(self) -> None:
         request, words = self.r.TP_RSS_CONFIG_VRT, self.r.TP_RSS_VFL_CONFIG
         self._fill()
         vf = Index.field(request, "VfWrAddr")
         read, write = When.set(request, "VfRdEn"), When.set(request, "VfWrEn")
-        self.ports.add(request, self.vfs, vf, words, width=2, when=read)
-        self.ports.add(request, self.vfs, vf, words, width=2, when=write, store=True)
+        self.lookups.add(request, self.vfs, vf, words, width=2, when=read)
+        self.lookups.add(request, self.vfs, vf, words, width=2, when=write, store=True)
 
     def _fill(self) -> None:
         """Hashing by addresses and ports, each function with its own key, as firmware leaves it."""

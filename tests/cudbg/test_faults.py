@@ -216,7 +216,7 @@ LATE = {
 def test_a_register_may_take_as_long_as_the_kernel_waits(chip: Chip, register: str) -> None:
     most, _ = LATE[register]
     late = small(chip)
-    late.core.ports.late(most, chip.r[register])
+    late.core.lookups.delay(most, chip.r[register])
     assert changed(healthy(chip), collect(late, "none")) == {}
 
 
@@ -225,5 +225,5 @@ def test_a_register_may_take_as_long_as_the_kernel_waits(chip: Chip, register: s
 def test_a_register_that_takes_one_look_longer_is_given_up(chip: Chip, register: str) -> None:
     most, hit = LATE[register]
     late = small(chip)
-    late.core.ports.late(most + 1, chip.r[register])
+    late.core.lookups.delay(most + 1, chip.r[register])
     assert changed(healthy(chip), collect(late, "none")) == hit

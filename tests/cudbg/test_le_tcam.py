@@ -191,9 +191,9 @@ def test_an_invalid_status_ends_the_table_there(chip: Chip) -> None:
 
 def hash_tids(card: emu.Card, tids: int) -> emu.Card:
     """Makes the table so long."""
-    words, r = card.core.words, card.chip.r
-    words.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
-    words.set(r.LE_DB_HASH_CONFIG, tids - 3072 - 1536)
+    spaces, r = card.core.spaces, card.chip.r
+    spaces.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
+    spaces.set(r.LE_DB_HASH_CONFIG, tids - 3072 - 1536)
     return card
 
 
@@ -239,7 +239,7 @@ def empty(request: pytest.FixtureRequest) -> Iterator[emu.Card]:
 def test_entries_read_ahead_are_those_read_one_at_a_time(
     empty: emu.Card, wide: Sequence[int], clip: int
 ) -> None:
-    empty.core.words.set(T6.r.LE_DB_CLCAM_TID_BASE, clip)
+    empty.core.spaces.set(T6.r.LE_DB_CLCAM_TID_BASE, clip)
     words = empty.model(DebugInterface).entries.words
     words[:] = memoryview(bytes(4 * len(words))).cast("I")
     for tid in wide:

@@ -28,7 +28,7 @@ def test_debug_words_are_those_of_the_registers_that_show_them(chip: Chip) -> No
         for i in range(16):
             name = f"SGE_DEBUG_DATA_{half}_INDEX_{i}"
             if name in chip.r:
-                assert words[start + i] == card.core.words.get(chip.r[name])
+                assert words[start + i] == card.core.spaces.get(chip.r[name])
 
 
 @CHIPS

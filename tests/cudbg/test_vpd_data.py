@@ -52,13 +52,12 @@ class Card(RamCard):
         self.put(SPARE2, 0xABCD)
         self.on_write[SF_OP] = self._shift
 
-    def config_access(self, offset: int, data: int | bytes) -> bytes:
-        result = super().config_access(offset, data)
-        if offset == CAP and not isinstance(data, int) and self.fetches:
+    def config_write(self, offset: int, data: bytes) -> None:
+        super().config_write(offset, data)
+        if offset == CAP and self.fetches:
             address = int.from_bytes(self.config[CAP + 2 : CAP + 4], "little")
             self.config[CAP + 3] |= 0x80
             self.config[CAP + 4 : CAP + 8] = self.vpd[address : address + 4]
-        return result
 
     def _shift(self, op: int) -> None:
         self.put(SF_OP, 0)

@@ -102,7 +102,7 @@ def access(offset, data, is_write):
     if is_write:
         card.bar_write(0, offset, bytes(data))
     else:
-        data[:] = card.bar_access(0, offset, len(data))
+        data[:] = card.bar_read(0, offset, len(data))
 
 with Server(sys.argv[1]) as server:
     attach(card, server)

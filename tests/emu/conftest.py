@@ -21,4 +21,4 @@ def strict_card(made: tuple[Card, Snapshot]) -> Iterator[Card]:
     card, fresh = made
     yield card
     card.restore(fresh)
-    card.oddities.clear()
+    card.access_log.clear()

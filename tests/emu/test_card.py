@@ -16,7 +16,7 @@ from vmcoredd.emu.silicon import models
 def fingerprint(card: Card) -> str:
     """All that can be read of a card, as one number."""
     digest = hashlib.sha256()
-    for space in card.core.words.spaces:
+    for space in card.core.spaces.all:
         digest.update(bytes(space.words))
     for memory in card.memories:
         digest.update(memory.memfd.view)
@@ -72,7 +72,7 @@ def test_a_restored_card_is_what_it_was() -> None:
     card.bar_write(2, 0x1000, b"doorbell")
     card.write(r.SF_DATA, 0x9F)
     card.write(r.SF_OP, 0x9)
-    card.config_access(4, b"\x06\x01")
+    card.config_write(4, b"\x06\x01")
     card.fail("cim-host-busy")
     card.read(r.CIM_PF_MAILBOX_CTRL[4])
     assert fingerprint(card) != before
@@ -117,14 +117,14 @@ def test_every_fault_can_be_switched_on(name: str) -> None:
 def test_user_doorbells_and_vectors_are_memory() -> None:
     card = Card.load("t62100-cr", strict=True)
     card.bar_write(2, 0x40, bytes(range(64)))
-    assert card.bar_access(2, 0x40, 64) == bytes(range(64))
+    assert card.bar_read(2, 0x40, 64) == bytes(range(64))
     card.bar_write(4, 0x10, b"address!")
-    assert card.bar_access(4, 0x10, 8) == b"address!"
+    assert card.bar_read(4, 0x10, 8) == b"address!"
 
 
 def test_a_reset_leaves_a_fresh_card_as_it_is() -> None:
     """QEMU resets the device when it starts; only the device log tells of it."""
     one, other = Card.load("t62100-cr"), Card.load("t62100-cr")
     other.reset()
-    for left, right in zip(one.core.words.spaces, other.core.words.spaces, strict=True):
+    for left, right in zip(one.core.spaces.all, other.core.spaces.all, strict=True):
         assert bytes(left.words) == bytes(right.words), left.name

@@ -1,4 +1,4 @@
-"""The access core: shapes of accesses, kinds of words, runs of words, oddities."""
+"""The access core: shapes of accesses, kinds of words, runs of words, access_log."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from emucore import BAR0_BYTES, SCRATCH, R, core, read, refused, word, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmcoredd.emu.access_log import AccessLog, LoggedAccess, LogKind
 from vmcoredd.emu.core import Core
-from vmcoredd.emu.oddity import Kind as Odd
-from vmcoredd.emu.oddity import Oddities, Oddity
-from vmcoredd.emu.space import Kind
+from vmcoredd.emu.spaces import WordKind
 
 UNDESCRIBED = 0x4
 PLAIN, READ_ONLY, CLEAR = (int(r) for r in (R.SGE_CONTROL, R.PL_WHOAMI, R.PL_INT_CAUSE))
 
 
-def totals(machine: Core) -> dict[Odd, int]:
-    return dict(machine.oddities.totals)
+def totals(machine: Core) -> dict[LogKind, int]:
+    return dict(machine.access_log.totals)
 
 
 def test_a_plain_word_holds_what_is_written() -> None:
@@ -38,12 +37,12 @@ def test_a_read_only_word_refuses_writes_and_keeps_its_value() -> None:
     machine = core()
     assert refused(machine, READ_ONLY, 1) == errno.EPERM
     assert word(machine, READ_ONLY) == R.PL_WHOAMI.reset
-    assert totals(machine) == {Odd.READ_ONLY: 1}
+    assert totals(machine) == {LogKind.GUEST_READ_ONLY: 1}
 
 
 def test_a_w1c_word_clears_the_bits_written_as_one() -> None:
     machine = core()
-    machine.words.set(R.PL_INT_CAUSE, 0b1110)
+    machine.spaces.set(R.PL_INT_CAUSE, 0b1110)
     write(machine, CLEAR, 0b0110)
     assert word(machine, CLEAR) == 0b1000
 
@@ -52,7 +51,7 @@ def test_a_w1c_word_clears_the_bits_written_as_one() -> None:
 def test_only_whole_words_are_accepted(length: int) -> None:
     machine = core()
     assert refused(machine, PLAIN, length=length) == errno.EINVAL
-    assert totals(machine) == {Odd.SIZE: 1}
+    assert totals(machine) == {LogKind.GUEST_SIZE: 1}
 
 
 @pytest.mark.parametrize("offset", [PLAIN + 1, PLAIN + 2, PLAIN + 3])
@@ -99,8 +98,8 @@ def test_a_refused_access_is_not_counted() -> None:
 
 def test_a_run_stops_at_the_word_that_refuses() -> None:
     machine = core()
-    machine.bar0.kinds[SCRATCH // 4 : SCRATCH // 4 + 4] = bytes([Kind.PLAIN] * 4)
-    machine.bar0.set_kind(SCRATCH // 4 + 2, Kind.READ_ONLY)
+    machine.bar0.kinds[SCRATCH // 4 : SCRATCH // 4 + 4] = bytes([WordKind.PLAIN] * 4)
+    machine.bar0.set_kind(SCRATCH // 4 + 2, WordKind.READ_ONLY)
     assert refused(machine, SCRATCH, 1, 2, 3, 4) == errno.EPERM
     assert list(machine.bar0.words[SCRATCH // 4 : SCRATCH // 4 + 4]) == [1, 2, 0, 0]
 
@@ -109,14 +108,14 @@ def test_an_undescribed_word_is_odd_to_read_and_to_write() -> None:
     machine = core()
     write(machine, UNDESCRIBED, 7)
     assert word(machine, UNDESCRIBED) == 7
-    assert totals(machine) == {Odd.UNDESCRIBED: 2}
+    assert totals(machine) == {LogKind.UNDESCRIBED: 2}
 
 
 def test_a_described_word_outside_of_dumps_is_odd_to_read() -> None:
     machine = core()
-    machine.bar0.set_kind(SCRATCH // 4, Kind.UNMODELLED)
+    machine.bar0.set_kind(SCRATCH // 4, WordKind.UNIMPLEMENTED)
     word(machine, SCRATCH)
-    assert totals(machine) == {Odd.UNMODELLED: 1}
+    assert totals(machine) == {LogKind.UNIMPLEMENTED: 1}
 
 
 def test_a_word_of_register_dumps_may_be_read_but_is_odd_to_write() -> None:
@@ -124,12 +123,12 @@ def test_a_word_of_register_dumps_may_be_read_but_is_odd_to_write() -> None:
     word(machine, int(R.MPS_TRC_CFG))
     assert not totals(machine)
     write(machine, int(R.MPS_TRC_CFG), 1)
-    assert totals(machine) == {Odd.UNMODELLED: 1}
+    assert totals(machine) == {LogKind.UNIMPLEMENTED: 1}
 
 
 def test_every_word_of_a_register_dump_may_be_read_in_strict_mode() -> None:
     machine = core(strict=True)
-    for start, words in machine.words.chip.ranges("reg_dump"):
+    for start, words in machine.spaces.chip.ranges("reg_dump"):
         read(machine, start, words * 4)
 
 
@@ -146,22 +145,22 @@ def test_an_oddity_is_logged_once_with_the_name(caplog: pytest.LogCaptureFixture
         for _ in range(3):
             write(machine, int(R.MPS_TRC_CFG), 1)
     assert [r.getMessage() for r in caplog.records] == [
-        "write of MPS_TRC_CFG (0x9800): unmodelled: the register has no behaviour here"
+        "write of MPS_TRC_CFG (0x9800): unimplemented: the register has no behaviour here"
     ]
-    assert list(machine.oddities.counts.values()) == [3]
+    assert list(machine.access_log.counts.values()) == [3]
 
 
 def test_oddities_that_are_told_apart_are_limited() -> None:
-    oddities = Oddities()
-    for number in range(Oddities.LIMIT + 10):
-        oddities.add(Oddity(Odd.SIZE, "read of", str(number)))
-    assert len(oddities.counts) == Oddities.LIMIT
-    assert oddities.totals[Odd.SIZE] == Oddities.LIMIT + 10
+    access_log = AccessLog()
+    for number in range(AccessLog.LIMIT + 10):
+        access_log.add(LoggedAccess(LogKind.GUEST_SIZE, "read of", str(number)))
+    assert len(access_log.counts) == AccessLog.LIMIT
+    assert access_log.totals[LogKind.GUEST_SIZE] == AccessLog.LIMIT + 10
 
 
 def test_an_alias_is_another_place_of_the_same_word() -> None:
     machine = core()
-    machine.bar0.set_kind(SCRATCH // 4, Kind.ALIAS, PLAIN // 4)
+    machine.bar0.set_kind(SCRATCH // 4, WordKind.ALIAS, PLAIN // 4)
     write(machine, SCRATCH, 5)
     assert word(machine, PLAIN) == word(machine, SCRATCH) == 5
 
@@ -169,18 +168,24 @@ def test_an_alias_is_another_place_of_the_same_word() -> None:
 def machine_of_all_kinds() -> Core:
     """Words of every kind that tables alone make, one behind the other, from SCRATCH on."""
     machine = core()
-    table = machine.words.table("table", rows=8)
+    table = machine.spaces.table("table", rows=8)
     table.fill(0, range(100, 108))
     names = ("MPS_TRC_CFG", "MPS_TRC_RSS_HASH")
     command, data = (R[name] for name in names)
-    kinds = [Kind.PLAIN, Kind.READ_ONLY, Kind.CLEAR, Kind.DUMPED, Kind.UNDESCRIBED]
+    kinds = [
+        WordKind.PLAIN,
+        WordKind.READ_ONLY,
+        WordKind.CLEAR,
+        WordKind.DUMPED,
+        WordKind.UNDESCRIBED,
+    ]
     first = SCRATCH // 4
     for index, kind in enumerate(kinds * 6, first):
         machine.bar0.set_kind(index, kind)
         machine.bar0.words[index] = 0xFFFF0000 | index
-    machine.ports.index(command, data, table, mask=7)
+    machine.lookups.index(command, data, table, mask=7)
     for index in range(first + 30, first + 40):
-        machine.bar0.set_kind(index, Kind.ALIAS, int(data if index % 2 else command) // 4)
+        machine.bar0.set_kind(index, WordKind.ALIAS, int(data if index % 2 else command) // 4)
     return machine
 
 
@@ -201,5 +206,5 @@ def test_a_run_of_writes_does_what_single_writes_do(start: int, words: list[int]
     )
     assert refused(many, SCRATCH + 4 * start, *words) == first
     assert bytes(one.bar0.words) == bytes(many.bar0.words)
-    assert bytes(one.words.space("table").words) == bytes(many.words.space("table").words)
-    assert one.oddities.counts == many.oddities.counts
+    assert bytes(one.spaces.space("table").words) == bytes(many.spaces.space("table").words)
+    assert one.access_log.counts == many.access_log.counts

@@ -184,7 +184,7 @@ def test_parameters_have_the_values_of_the_profile(card: Card, mail: Mailbox) ->
 
 
 def test_the_filter_mode_is_the_registers(card: Card, mail: Mailbox) -> None:
-    mode = card.core.words.get(card.chip.r.TP_VLAN_PRI_MAP)
+    mode = card.core.spaces.get(card.chip.r.TP_VLAN_PRI_MAP)
     assert value(mail, Dev.FILTER, FilterSub.MODE_MASK) == mode << 16 | mode != 0
 
 
@@ -319,7 +319,7 @@ def test_registers_of_the_transport_processor_are_read_and_written(
     card: Card, mail: Mailbox
 ) -> None:
     command = LdstAddress(addrspace=LdstSpace.TP_PIO, read=1, addr=card.chip.r.TP_VLAN_PRI_MAP)
-    assert mail.do(command).val == card.core.words.get(card.chip.r.TP_VLAN_PRI_MAP)
+    assert mail.do(command).val == card.core.spaces.get(card.chip.r.TP_VLAN_PRI_MAP)
     mail.do(LdstAddress(addrspace=LdstSpace.TP_PIO, write=1, addr=0x40, val=77))
     card.write(card.chip.r.TP_PIO_ADDR, 0x40)
     assert card.read(card.chip.r.TP_PIO_DATA) == 77

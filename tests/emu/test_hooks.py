@@ -9,8 +9,8 @@ import pytest
 from emucore import R, core, read, refused, word, write
 
 from vmcoredd.chip import UnknownRegister
+from vmcoredd.emu.access_log import LogKind
 from vmcoredd.emu.errors import AccessError, ModelError
-from vmcoredd.emu.oddity import Kind as Odd
 from vmcoredd.emu.silicon import Model, fault, faults, models, reads, writes
 
 REGISTER, ARRAY = R.MPS_TRC_CFG, R.MPS_TRC_FILTER0_MATCH
@@ -18,7 +18,7 @@ REGISTER, ARRAY = R.MPS_TRC_CFG, R.MPS_TRC_FILTER0_MATCH
 
 def test_a_read_hook_says_what_is_read() -> None:
     machine = core()
-    machine.words.set(REGISTER, 40)
+    machine.spaces.set(REGISTER, 40)
     machine.hook(REGISTER, read=lambda element, stored: stored + 2)
     assert word(machine, REGISTER) == 42
 
@@ -27,7 +27,7 @@ def test_a_read_hook_alone_makes_the_word_read_only() -> None:
     machine = core()
     machine.hook(REGISTER, read=lambda element, stored: stored)
     assert refused(machine, REGISTER, 1) == errno.EPERM
-    assert machine.oddities.totals == {Odd.READ_ONLY: 1}
+    assert machine.access_log.totals == {LogKind.GUEST_READ_ONLY: 1}
 
 
 def test_a_write_hook_says_what_is_stored() -> None:

@@ -73,7 +73,7 @@ def test_a_client_reads_registers_one_by_one_and_in_runs(card: Card, client: Cli
     r = card.chip.r
     assert u32(client, r.PL_WHOAMI) == r.PL_WHOAMI.reset
     start, words = card.chip.ranges("reg_dump")[0]
-    assert client.region_read(0, start, 4 * words) == card.bar_access(0, start, 4 * words)
+    assert client.region_read(0, start, 4 * words) == card.bar_read(0, start, 4 * words)
 
 
 def test_a_read_only_register_refuses_a_clients_write(card: Card, client: Client) -> None:

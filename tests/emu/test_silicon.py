@@ -9,7 +9,7 @@ import pytest
 from vmcoredd.chip.cim import INBOUND, INBOUND_WORDS, OUTBOUND, QUEUE_UNIT_BYTES
 from vmcoredd.chip.memory import HMA, REGIONS
 from vmcoredd.emu import Card
-from vmcoredd.emu.oddity import Kind as Odd
+from vmcoredd.emu.access_log import LogKind
 
 
 @pytest.fixture(scope="module", params=["t520-cr", "t62100-cr"])
@@ -173,7 +173,7 @@ def test_an_address_beyond_the_processors_space_is_odd() -> None:
     card = Card.load("t62100-cr")
     card.write(card.chip.r.CIM_HOST_ACC_CTRL, 0xFFFC)
     assert card.read(card.chip.r.CIM_HOST_ACC_DATA) == 0
-    assert card.oddities.totals == {Odd.UNDESCRIBED: 1}
+    assert card.access_log.totals == {LogKind.UNDESCRIBED: 1}
 
 
 @pytest.mark.parametrize(

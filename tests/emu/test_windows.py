@@ -9,7 +9,7 @@ import pytest
 
 from vmcoredd.chip.memory import MEMWIN0
 from vmcoredd.emu import AccessError, Card, ModelError
-from vmcoredd.emu.oddity import Kind as Odd
+from vmcoredd.emu.access_log import LogKind
 
 BASE, SIZE = MEMWIN0.base, MEMWIN0.aperture
 PF = 4
@@ -30,14 +30,14 @@ def test_the_window_is_where_every_driver_expects_it(card: Card) -> None:
 
 def test_the_window_shows_memory_at_its_offset(card: Card) -> None:
     move(card, 0x12000)
-    assert card.bar_access(0, BASE, SIZE) == card.memories.read(0x12000, SIZE)
+    assert card.bar_read(0, BASE, SIZE) == card.memories.read(0x12000, SIZE)
     assert card.read(BASE + 8, 8) == int.from_bytes(card.memories.read(0x12008, 8), "little")
 
 
 def test_the_function_number_does_not_move_the_window(card: Card) -> None:
     card.memories.write(0x12000, b"abcd")
     move(card, 0x12000)
-    assert card.bar_access(0, BASE, 4) == b"abcd"
+    assert card.bar_read(0, BASE, 4) == b"abcd"
 
 
 def test_writes_through_the_window_reach_memory(card: Card) -> None:
@@ -49,7 +49,7 @@ def test_writes_through_the_window_reach_memory(card: Card) -> None:
 def test_the_window_goes_on_from_one_memory_into_the_next(card: Card) -> None:
     card.memories.write(0x1FFFFC, b"abcdefgh")
     move(card, 0x1FF800)
-    assert card.bar_access(0, BASE + SIZE - 4, 4) == b"abcd"
+    assert card.bar_read(0, BASE + SIZE - 4, 4) == b"abcd"
     assert card.memories.read(0x1FFFFC, 8) == b"abcdefgh"
 
 
@@ -58,7 +58,7 @@ def test_a_window_over_no_memory_is_a_guest_error(card: Card) -> None:
     with pytest.raises(AccessError) as caught:
         card.read(BASE)
     assert caught.value.errno == errno.EFAULT
-    assert card.oddities.totals == {Odd.MEMORY: 1}
+    assert card.access_log.totals == {LogKind.GUEST_MEMORY: 1}
 
 
 def test_a_run_goes_from_registers_into_the_window_and_back() -> None:
@@ -66,7 +66,7 @@ def test_a_run_goes_from_registers_into_the_window_and_back() -> None:
     card.memories.write(0, b"first")
     card.memories.write(SIZE - 4, b"last")
     move(card, 0)
-    seen = card.bar_access(0, BASE - 8, SIZE + 16)
+    seen = card.bar_read(0, BASE - 8, SIZE + 16)
     assert (seen[8:13], seen[SIZE + 4 : SIZE + 8]) == (b"first", b"last")
 
 
@@ -75,8 +75,8 @@ def test_another_window_can_be_placed_and_moved(card: Card) -> None:
     card.memories.write(0x300000, b"hereitis")
     card.write(r.PCIE_MEM_ACCESS_BASE_WIN[3], 0x28000 | 5)
     card.write(r.PCIE_MEM_ACCESS_OFFSET[3], 0x300000 | PF)
-    assert card.bar_access(0, 0x28000, 8) == b"hereitis"
-    assert card.bar_access(0, 0x28000, 0x8000) == card.memories.read(0x300000, 0x8000)
+    assert card.bar_read(0, 0x28000, 8) == b"hereitis"
+    assert card.bar_read(0, 0x28000, 0x8000) == card.memories.read(0x300000, 0x8000)
 
 
 def test_a_window_that_moves_away_gives_the_words_back(card: Card) -> None:
@@ -99,7 +99,7 @@ def test_without_a_window_base_there_is_no_window() -> None:
     card = Card.load("t520-cr", faults=["window-unusable"])
     assert card.read(card.chip.r.PCIE_MEM_ACCESS_BASE_WIN) == 0xFFFFFFFF
     card.memories.write(0, b"abcd")
-    assert card.bar_access(0, BASE, 4) == bytes(4)
+    assert card.bar_read(0, BASE, 4) == bytes(4)
 
 
 def test_memories_lie_one_behind_the_other() -> None:
@@ -177,7 +177,7 @@ def test_a_mapped_window_can_also_be_accessed(mapped: tuple[Card, memoryview]) -
     card, view = mapped
     move(card, 0x12000)
     card.bar_write(0, BASE + 4, b"abcd")
-    assert bytes(view[4:8]) == b"abcd" == card.bar_access(0, BASE + 4, 4)
+    assert bytes(view[4:8]) == b"abcd" == card.bar_read(0, BASE + 4, 4)
     move(card, 0)
     assert card.memories.read(0x12004, 4) == b"abcd"
 
@@ -193,7 +193,7 @@ def test_a_mapped_window_over_no_memory_reads_as_ones(mapped: tuple[Card, memory
     card, view = mapped
     move(card, card.memories.end)
     assert bytes(view) == b"\xff" * SIZE
-    assert card.oddities.totals == {Odd.MEMORY: 1}
+    assert card.access_log.totals == {LogKind.GUEST_MEMORY: 1}
 
 
 def test_a_snapshot_takes_what_a_client_changed_with_it(mapped: tuple[Card, memoryview]) -> None:

@@ -73,7 +73,7 @@ def library(progress: Any) -> Path:
 
 @contextmanager
 def in_process(card: emu.Card) -> Iterator[Transport]:
-    yield Inproc(card.bar0.access, card.config_access, owner=card)
+    yield Inproc(card.bar0.access, card)
 
 
 @contextmanager
@@ -243,7 +243,7 @@ def test_a_register_that_takes_its_time_is_waited_for_as_the_kernel_waits(
 ) -> None:
     def load() -> emu.Card:
         card = small(name)
-        card.core.ports.late(LATE[register] + more, card.chip.r[register])
+        card.core.lookups.delay(LATE[register] + more, card.chip.r[register])
         return card
 
     Both(library, load).check(but_counts_of="LE_TCAM" if more else "")

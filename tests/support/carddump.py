@@ -87,7 +87,7 @@ def collected(chip: Chip, compress: str = "zlib") -> CardDump:
 
 def collect(card: emu.Card, compress: str = "zlib", entities: tuple[str, ...] = ()) -> CardDump:
     """A dump of `card`, in process; its firmware is not really waited for."""
-    io = Inproc(card.bar0.access, card.config_access, owner=card).io()
+    io = Inproc(card.bar0.access, card).io()
     device = cudbg.Device(card.chip, card.profile.card.revision)
     mailbox = Mailbox(io, card.chip, device.pf, sleep=lambda seconds: None)
     buffer = bytearray(cudbg.DUMP_SIZE)

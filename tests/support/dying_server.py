@@ -24,13 +24,13 @@ def main(path: str, last: int) -> None:
         if is_write:
             card.bar_write(BAR0, offset, bytes(data))
         else:
-            data[:] = card.bar_access(BAR0, offset, len(data))
+            data[:] = card.bar_read(BAR0, offset, len(data))
 
     def config(offset: int, data: memoryview, is_write: bool) -> None:
         if is_write:
-            card.config_access(offset, bytes(data))
+            card.config_write(offset, bytes(data))
         else:
-            data[:] = card.config_access(offset, len(data))
+            data[:] = card.config_read(offset, len(data))
 
     with Server(path) as server:
         server.config_space(card.config[:64], config)

@@ -37,14 +37,15 @@ class RamCard:
 
     def io(self, *, pipelined: bool = True) -> EngineIo:
         """A way to it, through the engine."""
-        return Inproc(self.access, self.config_access, owner=self).io(pipelined=pipelined)
+        return Inproc(self.access, self).io(pipelined=pipelined)
 
-    def config_access(self, offset: int, data: int | bytes) -> bytes:
-        """Reads `data` bytes, or writes it."""
-        if isinstance(data, int):
-            return bytes(self.config[offset : offset + data])
+    def config_read(self, offset: int, length: int) -> bytes:
+        """Reads configuration space."""
+        return bytes(self.config[offset : offset + length])
+
+    def config_write(self, offset: int, data: bytes) -> None:
+        """Writes configuration space."""
         self.config[offset : offset + len(data)] = data
-        return b""
 
     def word(self, offset: int) -> int:
         """The word there, no hook asked."""

@@ -20,8 +20,8 @@ def emulated(card: Any) -> Card:
 
     def config_access(offset: int, length: int, data: bytes | None) -> bytes | None:
         if data is None:
-            return bytes(card.config_access(offset, length))
-        card.config_access(offset, data)
+            return bytes(card.config_read(offset, length))
+        card.config_write(offset, data)
         return None
 
     bars = {

@@ -24,7 +24,7 @@ def by_kernel(library: Path, card: Card, *, compress: bool = True) -> tuple[byte
 
 
 def by_us(card: Any, *, compress: bool = True) -> tuple[bytearray, Accesses]:
-    """The dump our driver makes of an `emu.Card`, or of what has its `bar0` and `config_access`."""
+    """The dump our driver makes of an `emu.Card`, or of what has its `bar0` and `config_*`."""
     data = bytearray(cudbg.DUMP_SIZE)
     with driver.open_card(card) as adapter:
         report = adapter.collect(memoryview(data), compress="zlib" if compress else "none")

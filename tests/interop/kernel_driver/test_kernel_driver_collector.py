@@ -46,15 +46,15 @@ def recorded(card: RamCard) -> Sequence:
 def facade(card: RamCard) -> Any:
     """The card as our driver takes one."""
 
-    def config_access(offset: int, what: int | bytes) -> bytes:
-        if isinstance(what, int):
-            return card.config_access(offset, what, None) or b""
-        card.config_access(offset, len(what), bytes(what))
-        return b""
+    def config_read(offset: int, length: int) -> bytes:
+        return card.config_access(offset, length, None) or b""
+
+    def config_write(offset: int, data: bytes) -> None:
+        card.config_access(offset, len(data), data)
 
     region = PythonRegion(card.bar0_access)
     bar0 = SimpleNamespace(access=region.native, region=region)
-    return SimpleNamespace(bar0=bar0, config_access=config_access)
+    return SimpleNamespace(bar0=bar0, config_read=config_read, config_write=config_write)
 
 
 @pytest.mark.parametrize("compress", [True, False], ids=["zlib", "raw"])

@@ -42,7 +42,7 @@ def test_the_kernels_driver_brings_a_card_up_and_lets_it_go(library: Path, name:
         for port in range(witness.ports):
             assert witness.interface_down(port) == 0
         witness.remove()
-    assert not card.oddities.totals
+    assert not card.access_log.totals
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -61,7 +61,7 @@ def test_a_crash_kernel_takes_over_the_card_that_its_predecessor_left_running(
         found = dump.read(capturing.payload)
     failed = {number for number, entity in found.entities.items() if not entity.good}
     assert failed <= {MC1, MA_INDIRECT, HMA_INDIRECT, HMA}
-    assert not card.oddities.totals
+    assert not card.access_log.totals
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_ethtool_dumps_a_running_card_by_way_of_its_firmware(library: Path, name
         found = dump.read(witness.ethtool_dump())
     failed = {number for number, entity in found.entities.items() if not entity.good}
     assert failed <= {MC1, MA_INDIRECT, HMA_INDIRECT, HMA}
-    assert not card.oddities.totals
+    assert not card.access_log.totals

@@ -31,20 +31,20 @@ TABLES: dict[str, dict[str, Any]] = {
 
 def compressed_addresses(card: emu.Card) -> None:
     """A T6 has twice the TIDs then."""
-    card.core.words.set(card.chip.r.LE_DB_CONFIG, 1 << 17)
+    card.core.spaces.set(card.chip.r.LE_DB_CONFIG, 1 << 17)
 
 
 def largest_table(card: emu.Card) -> None:
     """What the kernel can still compress without spoiling it, in TIDs."""
     r = card.chip.r
-    card.core.words.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
-    card.core.words.set(r.LE_DB_HASH_CONFIG, 49_568 - 3072 - 1536)
+    card.core.spaces.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
+    card.core.spaces.set(r.LE_DB_HASH_CONFIG, 49_568 - 3072 - 1536)
 
 
 def too_large_a_table(card: emu.Card) -> None:
     r = card.chip.r
-    card.core.words.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
-    card.core.words.set(r.LE_DB_HASH_CONFIG, 49_932 - 3072 - 1536)
+    card.core.spaces.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
+    card.core.spaces.set(r.LE_DB_HASH_CONFIG, 49_932 - 3072 - 1536)
 
 
 def assert_alike(library: Path, one: emu.Card, other: emu.Card) -> None:

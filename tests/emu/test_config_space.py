@@ -21,11 +21,11 @@ def card(strict_card: Card) -> Card:
 
 
 def u16(card: Card, offset: int) -> int:
-    return int(struct.unpack("<H", card.config_access(offset, 2))[0])
+    return int(struct.unpack("<H", card.config_read(offset, 2))[0])
 
 
 def u32(card: Card, offset: int) -> int:
-    return int(struct.unpack("<I", card.config_access(offset, 4))[0])
+    return int(struct.unpack("<I", card.config_read(offset, 4))[0])
 
 
 def capabilities(card: Card) -> Iterator[tuple[int, int]]:
@@ -36,9 +36,9 @@ def capabilities(card: Card) -> Iterator[tuple[int, int]]:
 
 
 def read_vpd(card: Card, address: int) -> bytes:
-    card.config_access(VPD + 2, struct.pack("<H", address))
+    card.config_write(VPD + 2, struct.pack("<H", address))
     assert u16(card, VPD + 2) == address | 0x8000
-    return card.config_access(VPD + 4, 4)
+    return card.config_read(VPD + 4, 4)
 
 
 def test_the_header_says_which_card_it_is(card: Card) -> None:
@@ -63,14 +63,14 @@ def test_the_extended_capabilities_end(card: Card) -> None:
 
 def test_sizes_of_bars_are_found_as_the_specification_says(card: Card) -> None:
     for bar, size in card.bars.items():
-        card.config_access(0x10 + 4 * bar, b"\xff" * 8)
-        found = int.from_bytes(card.config_access(0x10 + 4 * bar, 8), "little")
+        card.config_write(0x10 + 4 * bar, b"\xff" * 8)
+        found = int.from_bytes(card.config_read(0x10 + 4 * bar, 8), "little")
         assert -(found & ~0xF) & (1 << 64) - 1 == size
         assert found & 0x7 == 0x4
 
 
 def test_only_the_bits_that_may_change_do(card: Card) -> None:
-    card.config_access(0, b"\xff" * 64)
+    card.config_write(0, b"\xff" * 64)
     assert card.config[:4] == bytes.fromhex("25140d64")
     assert u16(card, 4) == 0x0547
     assert card.config[0x3C] == 0xFF
@@ -79,9 +79,9 @@ def test_only_the_bits_that_may_change_do(card: Card) -> None:
 @pytest.mark.parametrize(("offset", "length"), [(4096, 1), (4094, 4), (-1, 1), (0, 0)])
 def test_an_access_past_the_end_is_refused(card: Card, offset: int, length: int) -> None:
     with pytest.raises(AccessError):
-        card.config_access(offset, length)
+        card.config_read(offset, length)
     with pytest.raises(AccessError):
-        card.config_access(offset, bytes(length))
+        card.config_write(offset, bytes(length))
 
 
 def test_the_vpd_parses_as_the_driver_does(card: Card) -> None:
@@ -114,8 +114,8 @@ def test_the_vpd_version_stands_where_it_is_looked_for(card: Card) -> None:
 def test_the_vpd_can_be_written_and_is_kept_by_snapshots(card: Card) -> None:
     snapshot = card.snapshot()
     before = read_vpd(card, 0x40)
-    card.config_access(VPD + 4, b"new!")
-    card.config_access(VPD + 2, struct.pack("<H", 0x8040))
+    card.config_write(VPD + 4, b"new!")
+    card.config_write(VPD + 2, struct.pack("<H", 0x8040))
     assert u16(card, VPD + 2) == 0x0040
     assert read_vpd(card, 0x40) == b"new!"
     card.restore(snapshot)
@@ -128,13 +128,13 @@ def test_vpd_beyond_the_window_reads_as_ones(card: Card) -> None:
 
 def test_a_vpd_that_does_not_answer_keeps_its_flag() -> None:
     card = Card.load("t62100-cr", faults=["vpd-silent"])
-    card.config_access(VPD + 2, struct.pack("<H", 0x400))
+    card.config_write(VPD + 2, struct.pack("<H", 0x400))
     assert u16(card, VPD + 2) == 0x400
 
 
 def test_the_back_door_shows_the_same_words(card: Card) -> None:
     request, data = card.chip.r.PCIE_CFG_SPACE_REQ, card.chip.r.PCIE_CFG_SPACE_DATA
-    card.config_access(4, b"\x06\x01")
+    card.config_write(4, b"\x06\x01")
     for register in (0, 4, 0x70, 0x100):
         word = request.of(Enable=1, PF=pci.PF) | register
         card.write(request, word)
@@ -148,8 +148,8 @@ def test_no_other_function_is_behind_the_back_door(card: Card) -> None:
 
 
 def test_a_function_level_reset_undoes_what_was_written(card: Card) -> None:
-    card.config_access(4, b"\x06\x01")
-    card.config_access(DEVCTL, struct.pack("<H", u16(card, DEVCTL) | 0x8000))
+    card.config_write(4, b"\x06\x01")
+    card.config_write(DEVCTL, struct.pack("<H", u16(card, DEVCTL) | 0x8000))
     assert u16(card, 4) == 0
     assert not u16(card, DEVCTL) & 0x8000
 

@@ -22,7 +22,7 @@ def card(*faults: str) -> emu.Card:
 
 def late(reads: int, *registers: str) -> emu.Card:
     made = card()
-    made.core.ports.late(reads, *(made.chip.r[name] for name in registers))
+    made.core.lookups.delay(reads, *(made.chip.r[name] for name in registers))
     return made
 
 
@@ -133,10 +133,10 @@ def test_a_mailbox_that_the_firmware_keeps_is_never_granted() -> None:
 def test_the_vpd_is_ready_at_the_second_look() -> None:
     slow, quick = card("vpd-slow"), card()
     for one in (slow, quick):
-        one.config_access(VPD + 2, (0x400).to_bytes(2, "little"))
-    flags = [slow.config_access(VPD + 3, 1)[0] >> 7 for _ in range(3)]
+        one.config_write(VPD + 2, (0x400).to_bytes(2, "little"))
+    flags = [slow.config_read(VPD + 3, 1)[0] >> 7 for _ in range(3)]
     assert flags == [0, 1, 1]
-    assert slow.config_access(VPD + 4, 4) == quick.config_access(VPD + 4, 4)
+    assert slow.config_read(VPD + 4, 4) == quick.config_read(VPD + 4, 4)
 
 
 def test_a_card_without_vpd_has_one_capability_less() -> None:

@@ -1,7 +1,7 @@
-"""Lookup ports: the one mechanism behind nearly all indirect silicon (port.c follows it).
+"""Lookups: the one mechanism behind nearly all indirect silicon (lookup.c follows it).
 
 Writing a command register copies a row of a table to data registers. What differs between the
-chip's many ports is data: which bits of which registers number the row, which writes are
+chip's many lookups is data: which bits of which registers number the row, which writes are
 commands, whether data flows to the row or from it, and whether reading moves on.
 """
 
@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 from vmcoredd.chip import Register
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.errors import ModelError
-from vmcoredd.emu.space import Kind, Space
-from vmcoredd.emu.words import Words
+from vmcoredd.emu.spaces import Space, Spaces, WordKind
 
 ALL_ONES = 0xFFFFFFFF
-MAX_PORTS = 256
+MAX_LOOKUPS = 256
 MAX_COMMANDS = 256
 MAX_PARTS = 3
 STEPS = {"": lib.STEP_NEVER, "read": lib.STEP_ON_READ, "command": lib.STEP_ON_COMMAND}
@@ -61,12 +60,12 @@ ALWAYS = When()
 Rows = Index | Sequence[Index]
 
 
-class Ports:
-    """The lookup ports of one card."""
+class Lookups:
+    """The lookups of one card."""
 
-    def __init__(self, words: Words) -> None:
-        self._words = words
-        self.ports = ffi.new("struct port[]", MAX_PORTS)
+    def __init__(self, spaces: Spaces) -> None:
+        self._spaces = spaces
+        self.entries = ffi.new("struct lookup[]", MAX_LOOKUPS)
         self.commands = ffi.new("struct command[]", MAX_COMMANDS)
         self.count = 0
         self._numbers: dict[tuple[int, int], int] = {}
@@ -84,24 +83,24 @@ class Ports:
         store_mask: int = ALL_ONES,
         step: str = "",
     ) -> None:
-        """Binds a port to the register `command`; several may share one, and run in this order.
+        """Binds a lookup to the register `command`; several may share one, and run in this order.
 
         A write of `command` that passes `when` copies the row of `table` that `rows` number to
         `width` words from `data` on (`command` itself by default); with `store`, the other way,
         bits of `store_mask` only. `step` moves the first of `rows` on, wrapping at its mask:
         "read" after each read of the last data word, "command" after each command.
         """
-        port = self._new_port(table, width)
-        port.when_mask, port.when_value, port.unless = when.mask, when.match, int(when.unless)
-        port.store, port.store_mask, port.step = int(store), store_mask, STEPS[step]
-        self._rows(port, [rows] if isinstance(rows, Index) else rows)
-        self._data(port, data or command, through=step == "read")
-        self._bind(port, command, table)
+        lookup = self._new_lookup(table, width)
+        lookup.when_mask, lookup.when_value, lookup.unless = when.mask, when.match, int(when.unless)
+        lookup.store, lookup.store_mask, lookup.step = int(store), store_mask, STEPS[step]
+        self._rows(lookup, [rows] if isinstance(rows, Index) else rows)
+        self._data(lookup, data or command, through=step == "read")
+        self._bind(lookup, command, table)
 
     def index(self, address: Register, data: Register, table: Space, mask: int = ALL_ONES) -> None:
         """Write an index to `address`, read and write the word of `table` at `data`."""
         self.add(address, table, Index(address, mask), data)
-        self._data(self.ports[self.count - 1], data, through=True)
+        self._data(self.entries[self.count - 1], data, through=True)
 
     def request(
         self, register: Register, table: Space, *, tag: int, mask: int, shift: int, keep: int
@@ -132,7 +131,7 @@ class Ports:
         self.reads_as(command, clear=clear, set_=set_)
         self.commands[self._command(command)].done |= clear | set_
 
-    def late(self, reads: int, *commands: Register) -> None:
+    def delay(self, reads: int, *commands: Register) -> None:
         """Commands are carried out only when their register was read so many times.
 
         All that say whether they were, if none is named. Until then a register says that they
@@ -141,17 +140,17 @@ class Ports:
         """
         chosen = [self._command(command) for command in commands] or range(len(self._numbers))
         for entry in (self.commands[number] for number in chosen):
-            entry.late = reads if entry.done else 0
+            entry.delay = reads if entry.done else 0
 
-    def stick(self, command: Register, *, clear: int = 0, set_: int = 0, now: bool = True) -> None:
+    def hang(self, command: Register, *, clear: int = 0, set_: int = 0, now: bool = True) -> None:
         """A fault: commands are ignored from now on, and the register shows these bits.
 
         `now`: it shows them at once, not only behind the next command.
         """
         entry = self.commands[self._command(command)]
-        entry.stuck, entry.clear, entry.set = 1, (entry.clear | clear) & ~set_, set_
+        entry.hung, entry.clear, entry.set = 1, (entry.clear | clear) & ~set_, set_
         if now:
-            space, index = self._words.where(command)
+            space, index = self._spaces.where(command)
             space.words[index] = (space.words[index] & ~clear) | set_
 
     def save(self) -> bytes:
@@ -162,54 +161,54 @@ class Ports:
         """Takes back what `save()` gave."""
         ffi.buffer(self.commands)[:] = saved
 
-    def _new_port(self, table: Space, width: int) -> Any:
-        if self.count == MAX_PORTS:
-            raise ModelError(f"more than {MAX_PORTS} lookup ports")
-        port = self.ports[self.count]
+    def _new_lookup(self, table: Space, width: int) -> Any:
+        if self.count == MAX_LOOKUPS:
+            raise ModelError(f"more than {MAX_LOOKUPS} lookups")
+        lookup = self.entries[self.count]
         self.count += 1
-        port.table, port.width, port.next = table.c, width, -1
-        return port
+        lookup.table, lookup.width, lookup.next = table.c, width, -1
+        return lookup
 
-    def _rows(self, port: Any, rows: Sequence[Index]) -> None:
+    def _rows(self, lookup: Any, rows: Sequence[Index]) -> None:
         if not 0 < len(rows) <= MAX_PARTS:
             raise ModelError(f"a row number has 1 to {MAX_PARTS} parts, not {len(rows)}")
-        port.part_count = len(rows)
-        for part, index in zip(port.parts, rows, strict=False):
-            space, word = self._words.where(index.register)
+        lookup.part_count = len(rows)
+        for part, index in zip(lookup.parts, rows, strict=False):
+            space, word = self._spaces.where(index.register)
             part.word, part.mask = space.pointer(word), index.mask
             part.shift, part.scale = index.shift, index.scale
 
-    def _data(self, port: Any, data: Register, *, through: bool) -> None:
-        space, first = self._words.where(data)
-        port.target, port.first = space.c, first
-        for word in range(first, first + port.width):
-            space.index(word * space.unit)
-            if space.kinds and space.kinds[word] <= Kind.DUMPED:
-                space.set_kind(word, Kind.PLAIN)
+    def _data(self, lookup: Any, data: Register, *, through: bool) -> None:
+        space, first = self._spaces.where(data)
+        lookup.target, lookup.first = space.c, first
+        for word in range(first, first + lookup.width):
+            space.index(word * space.stride)
+            if space.kinds and space.kinds[word] <= WordKind.DUMPED:
+                space.set_kind(word, WordKind.PLAIN)
             if through:
-                space.set_kind(word, Kind.DATA, self.count - 1)
+                space.set_kind(word, WordKind.DATA, self.count - 1)
 
-    def _bind(self, port: Any, command: Register, table: Space) -> None:
-        space, _ = self._words.where(command)
+    def _bind(self, lookup: Any, command: Register, table: Space) -> None:
+        space, _ = self._spaces.where(command)
         if table.number <= space.number:
             raise ModelError(f"{command.name}: {table.name} must be made after {space.name}")
         entry = self.commands[self._command(command)]
         if entry.first < 0:
             entry.first = self.count - 1
             return
-        last = self.ports[entry.first]
+        last = self.entries[entry.first]
         while last.next >= 0:
-            last = self.ports[last.next]
+            last = self.entries[last.next]
         last.next = self.count - 1
 
     def _command(self, register: Register) -> int:
         """The number of the register's entry in `commands`; makes one if there is none."""
-        space, index = self._words.where(register)
+        space, index = self._spaces.where(register)
         key = (space.number, index)
         if key not in self._numbers:
             if len(self._numbers) == MAX_COMMANDS:
                 raise ModelError(f"more than {MAX_COMMANDS} command registers")
             self._numbers[key] = len(self._numbers)
             self.commands[self._numbers[key]].first = -1
-            space.set_kind(index, Kind.COMMAND, self._numbers[key])
+            space.set_kind(index, WordKind.COMMAND, self._numbers[key])
         return self._numbers[key]

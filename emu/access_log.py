@@ -1,0 +1,99 @@
+"""The log of accesses that a guest should not make, or that nothing here implements.
+
+Each distinct access is logged once and counted. Guest errors (size or alignment, a write to a
+read-only word, a window over no memory) are always refused. Accesses to unimplemented and
+undescribed words reach plain storage, unless the card is strict: then they are refused too.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from enum import IntEnum
+
+from vmcoredd.chip import Chip
+from vmcoredd.emu.spaces import Space
+
+log = logging.getLogger("emu")
+
+
+class LogKind(IntEnum):
+    """`enum log_kind` of core.h, in the same order."""
+
+    GUEST_SIZE = 0
+    GUEST_READ_ONLY = 1
+    GUEST_MEMORY = 2
+    UNIMPLEMENTED = 3
+    UNDESCRIBED = 4
+
+    @property
+    def meaning(self) -> str:
+        """The kind as text."""
+        return _MEANINGS[self]
+
+    @property
+    def is_guest_error(self) -> bool:
+        """Whether the guest did something that no card accepts."""
+        return self < LogKind.UNIMPLEMENTED
+
+
+_MEANINGS = {
+    LogKind.GUEST_SIZE: "guest error: not whole aligned words inside the region",
+    LogKind.GUEST_READ_ONLY: "guest error: the register is read-only",
+    LogKind.GUEST_MEMORY: "guest error: no adapter memory there",
+    LogKind.UNIMPLEMENTED: "unimplemented: the register has no behaviour here",
+    LogKind.UNDESCRIBED: "undescribed: no table names the register",
+}
+
+
+@dataclass(frozen=True)
+class LoggedAccess:
+    """One kind of access to one `location`, which is the decoded name of the word or memory."""
+
+    kind: LogKind
+    verb: str
+    location: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.location}: {self.kind.meaning}"
+
+
+class AccessLog:
+    """All such accesses to one card: `counts[LoggedAccess]`, and `totals[LogKind]`."""
+
+    LIMIT = 4096
+    """How many different accesses are counted separately; more appear only in the totals."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+        self.counts: Counter[LoggedAccess] = Counter()
+        self.totals: Counter[LogKind] = Counter()
+
+    def add(self, access: LoggedAccess) -> int:
+        """Counts an access. Returns 0 if it may go on, else -errno."""
+        self.totals[access.kind] += 1
+        if access in self.counts or len(self.counts) < self.LIMIT:
+            self.counts[access] += 1
+            if self.counts[access] == 1:
+                log.warning("%s", access)
+        return -errno.EIO if self.strict and not access.kind.is_guest_error else 0
+
+    def clear(self) -> None:
+        """Empties the log."""
+        self.counts.clear()
+        self.totals.clear()
+
+
+class Names:
+    """Names of words, for messages."""
+
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
+
+    def of(self, space: Space, index: int) -> str:
+        """Returns the name of a word, with its offset."""
+        offset = index * space.stride
+        register = self._chip.r.at(offset, space.name)
+        return f"{register} ({offset:#x})" if register else f"{space.name} {offset:#x}"
