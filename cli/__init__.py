@@ -1,4 +1,4 @@
-"""The command `vmcoredd`, and all that is printed for people."""
+"""The command `vmcoredd`: its sub-commands, its output and its exit codes."""
 
 if __name__ != "vmcoredd.cli":
     raise ImportError("import vmcoredd.cli, not cli")

@@ -1,6 +1,6 @@
-"""Exit codes, and every error that a user can cause as one line that says what to do.
+"""Exit codes, and how errors become one line on stderr and an exit code.
 
-Rooms raise their own errors; only here are they turned into words on stderr and a code.
+Rooms raise their own errors; only this module reports them to the user.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STDOUT = 1
 
 
 class Exit(IntEnum):
-    """What the exit code of `vmcoredd` says."""
+    """The exit codes of `vmcoredd`."""
 
     OK = 0
     FAILED = 1
@@ -34,17 +34,17 @@ class Exit(IntEnum):
 MEANINGS = {
     Exit.OK: "done",
     Exit.FAILED: "failed: the output exists, the disk is full, ...",
-    Exit.USAGE: "the command line, a name or a profile is wrong",
-    Exit.BAD_FILE: "the input file is damaged or is not what it should be",
-    Exit.NO_DEVICE: "no adapter answered as one must",
-    Exit.INCOMPLETE: "done, but not all is there (or, for diff, not all is equal)",
-    Exit.UNAVAILABLE: "something this machine lacks, and what to do about it",
-    Exit.INTERRUPTED: "stopped by ^C",
+    Exit.USAGE: "wrong usage: an option, a name or a card's TOML file",
+    Exit.BAD_FILE: "the input file is damaged or of the wrong kind",
+    Exit.NO_DEVICE: "no adapter responded correctly",
+    Exit.INCOMPLETE: "done, but something is missing (diff: something differs)",
+    Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
+    Exit.INTERRUPTED: "interrupted by ^C",
 }
 
 
 class Failure(NamedTuple):
-    """How one class of error is reported."""
+    """How errors of one class are reported."""
 
     module: str
     name: str
@@ -57,8 +57,10 @@ FAILURES = (
     Failure("vmcoredd.bench.serving", "ServerFailed", Exit.FAILED),
     Failure("vmcoredd.bench.commands", "CommandFailed", Exit.FAILED),
     Failure("vmcoredd.vmcore.errors", "FormatError", Exit.BAD_FILE),
-    Failure("vmcoredd.vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists them"),
-    Failure("vmcoredd.vmcore.errors", "OutputExists", Exit.FAILED, "--force replaces it"),
+    Failure(
+        "vmcoredd.vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists the notes"
+    ),
+    Failure("vmcoredd.vmcore.errors", "OutputExists", Exit.FAILED, "use --force to replace it"),
     Failure("vmcoredd.vmcore.errors", "VmcoreError", Exit.FAILED),
     Failure("vmcoredd.cudbg.errors", "DumpFormatError", Exit.BAD_FILE),
     Failure("vmcoredd.cudbg", "UnknownEntity", Exit.USAGE),
@@ -67,9 +69,7 @@ FAILURES = (
     ),
     Failure("vmcoredd.cudbg.errors", "CudbgError", Exit.NO_DEVICE),
     Failure("vmcoredd.hw.errors", "DeviceError", Exit.NO_DEVICE),
-    Failure(
-        "vmcoredd.emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the profiles"
-    ),
+    Failure("vmcoredd.emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the cards"),
     Failure("vmcoredd.emu.errors", "NoSuchFault", Exit.USAGE),
     Failure("vmcoredd.emu.errors", "EmuError", Exit.FAILED),
     Failure("vmcoredd.driver.errors", "DriverError", Exit.NO_DEVICE),
@@ -79,11 +79,11 @@ FAILURES = (
     Failure("vmcoredd.debs.errors", "Unavailable", Exit.UNAVAILABLE),
     Failure("vmcoredd.qemu.errors", "GuestError", Exit.FAILED),
 )
-"""Looked up in this order; a room that was never imported cannot have raised anything."""
+"""The first match counts. A room that was not imported cannot have raised anything."""
 
 
 def failure_of(error: BaseException) -> Failure | None:
-    """How `error` is reported, or None if it is a bug of ours, which shows its traceback."""
+    """How to report `error`, or None for a bug of ours, which gets a traceback."""
     for failure in FAILURES:
         kind = getattr(sys.modules.get(failure.module), failure.name, None)
         if kind is not None and isinstance(error, kind):
@@ -95,7 +95,7 @@ def failure_of(error: BaseException) -> Failure | None:
 
 @contextmanager
 def about(path: Path) -> Iterator[None]:
-    """What is found to be wrong with the content of a file in here is reported with its name."""
+    """Errors about a file's content that are raised in this context name the file `path`."""
     try:
         yield
     except Exception as error:
@@ -105,16 +105,16 @@ def about(path: Path) -> Iterator[None]:
         raise
 
 
-def _place(error: Exception) -> str:
-    """The file that an error is about, as `about` noted it."""
+def _file(error: Exception) -> str:
+    """The file noted by `about`, as a prefix for the message."""
     return "".join(f"{note}: " for note in getattr(error, "__notes__", [])[:1])
 
 
 def reported(main: Callable[[], None]) -> int:
-    """Runs `main`; its errors become a line on stderr and an exit code."""
+    """Runs `main` and reports its errors. Returns the exit code."""
     code = _code_of(main)
     try:
-        sys.stdout.flush()  # else Python does at its end, and has an exit code of its own
+        sys.stdout.flush()  # else Python flushes at exit, and fails with an exit code of its own
     except BrokenPipeError:
         _pipe_closed()
     return code
@@ -130,14 +130,14 @@ def _code_of(main: Callable[[], None]) -> int:
     except BrokenPipeError:
         return _pipe_closed()
     except SystemExit as end:
-        if sys.stdout is not stdout:  # click found it closed, and put something silent there
+        if sys.stdout is not stdout:  # the option parser found stdout closed, and silenced it
             return _pipe_closed()
         return int(end.code or Exit.OK)
     except Exception as error:
         failure = failure_of(error)
         if failure is None:
             raise
-        err.print(visible(f"vmcoredd: {_place(error)}{error}"), markup=False)
+        err.print(visible(f"vmcoredd: {_file(error)}{error}"), markup=False)
         if failure.hint:
             err.print(failure.hint, markup=False)
         return failure.code
@@ -145,6 +145,6 @@ def _code_of(main: Callable[[], None]) -> int:
 
 
 def _pipe_closed() -> int:
-    """Whoever read our output has seen enough (`| head`); that is no failure."""
+    """The reader of our output closed it (`| head`), which is not a failure."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     return Exit.OK

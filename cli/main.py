@@ -1,4 +1,4 @@
-"""`vmcoredd`: the command. One module per sub-command stands in `cli/commands/`."""
+"""`vmcoredd`: the command. Each sub-command is a module of its name in `cli/commands/`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ EPILOG = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEA
 
 app = typer.Typer(
     name="vmcoredd",
-    help="The open laboratory for crash-time device dumps.",
+    help="Emulate Chelsio T5/T6 adapters, and make and read crash-time device dumps.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -39,8 +38,8 @@ for module in (cards, emulate, dump, notes, show, extract, diff, guest, demo, be
 app.add_typer(cache.app, name="cache")
 
 
-def _version(asked: bool) -> None:
-    if not asked:
+def _version(wanted: bool) -> None:
+    if not wanted:
         return
     from importlib.metadata import version
 
@@ -54,12 +53,14 @@ def _version(asked: bool) -> None:
 def vmcoredd(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the versions."),
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the versions and exit."
+        ),
     ] = False,
 ) -> None:
-    """The open laboratory for crash-time device dumps."""
+    """Emulate Chelsio T5/T6 adapters, and make and read crash-time device dumps."""
 
 
 def main() -> None:
-    """The entry point: runs the command and exits with a code that means something."""
-    sys.exit(reported(app))
+    """The entry point: runs the command and exits with one of `exit_codes.Exit`."""
+    sys.exit(reported(lambda: app(prog_name="vmcoredd")))

@@ -1,23 +1,27 @@
-"""How the command speaks: tables with units for people, JSON for programs, progress on stderr."""
+"""Output: tables for people and JSON for programs on stdout; messages and progress on stderr."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from vmcoredd.cudbg import Collected
+
 PLAIN_COLUMNS = 160
-"""Of tables that go into a file or a pipe."""
+"""The width of tables that are written to a file or a pipe."""
 
 
 class _Results(Console):
-    """Leaves it to `cli.exit_codes` to end the command when its reader has seen enough."""
+    """Lets `cli.exit_codes` end the command when the reader closes the pipe."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -29,13 +33,13 @@ out = _Results(
     soft_wrap=True,
     width=None if sys.stdout.isatty() else PLAIN_COLUMNS,
 )
-"""Results. Plain text when it is not a terminal."""
+"""For results. Plain text unless stdout is a terminal."""
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
-"""Progress, warnings and errors."""
+"""For progress, warnings and errors."""
 
 
 def emit_json(value: Any) -> None:
-    """One JSON document on stdout; bytes are shown as hex."""
+    """Prints one JSON document; bytes are written in hex."""
     json.dump(value, sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
 
@@ -47,7 +51,7 @@ def _plain(value: object) -> object:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table; a column whose cells are all numbers is set flush right."""
+    """Prints a table. Columns of numbers are aligned right."""
     grid = Table(box=SIMPLE_HEAD, title_justify="left", title_style="bold")
     grid.title = cell(title) if title else None
     for i, column in enumerate(columns):
@@ -59,7 +63,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def cell(value: object) -> str:
-    """A table's cell as text, with its brackets shown and not taken for markup."""
+    """A cell's text; brackets in it are not markup."""
     if isinstance(value, float):
         return f"{value:,.3g}"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -68,17 +72,81 @@ def cell(value: object) -> str:
 
 
 def visible(text: str) -> str:
-    """Text out of a file, which may show anything but must not control the terminal."""
+    """Text from a file with control characters escaped: it must not control the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def size(count: int) -> str:
-    """A number of bytes for people, in binary units: `32.0 MiB`."""
+    """A number of bytes in binary units: `32.0 MiB`."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     raise AssertionError("unreachable")
+
+
+# Progress bars: on stderr, and only on a terminal
+
+Advance = Callable[[int, int], None]
+"""Called with the bytes done and the total."""
+
+
+@contextmanager
+def copying(what: str) -> Iterator[Advance]:
+    """A progress bar that counts bytes."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+    with Progress(
+        *columns, TransferSpeedColumn(), console=err, disable=not err.is_terminal
+    ) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def preparing() -> Iterator[Callable[[str, float | None], None]]:
+    """A progress bar for downloads and builds: the current step and its fraction, if known."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+        task = bars.add_task("preparing", total=None)
+
+        def show(what: str, fraction: float | None) -> None:
+            known = None if fraction is None else 1.0
+            bars.update(task, description=what, total=known, completed=fraction or 0)
+
+        yield show
+
+
+@contextmanager
+def collecting(adapters: Sequence[str]) -> Iterator[Callable[[int, Collected, int, int], None]]:
+    """A progress bar for each adapter: counts entities and names the one being collected."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=err, disable=not err.is_terminal) as bars:
+        tasks = [bars.add_task(adapter, total=None) for adapter in adapters]
+
+        def show(index: int, entity: Collected, number: int, total: int) -> None:
+            done = number + 1 if entity.seconds else number
+            what = f"{adapters[index]} {entity.name}"
+            bars.update(tasks[index], completed=done, total=total, description=what)
+
+        yield show
+
+
+def step_lines() -> Callable[[str, float | None], None]:
+    """Prints a line for each step, where a bar would disturb."""
+    printed: list[str] = []
+
+    def show(what: str, _fraction: float | None) -> None:
+        if printed[-1:] != [what]:
+            printed.append(what)
+            err.print(what, markup=False)
+
+    return show

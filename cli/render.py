@@ -1,4 +1,4 @@
-"""A decoded entity on a terminal: tables, named values, text, memories by region."""
+"""Prints a decoded entity: tables, named values, text, and memories section by section."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROW_BYTES = 16
 
 
 def show(decoded: Decoded, *, hexdump: str | None = None) -> None:
-    """Prints every part; of memories the region `hexdump` as bytes, otherwise only a map."""
+    """Prints every part. Of a memory, prints its map, and the bytes of the section `hexdump`."""
     for part in decoded:
         if isinstance(part, Table):
             _table(part)
@@ -40,7 +40,7 @@ def _heading(title: str) -> None:
 
 
 def _table(part: Table) -> None:
-    """Columns as wide as their widest cell; a dump has tables too long for a fancier grid."""
+    """Columns are as wide as their widest cell. Tables are too long for anything fancier."""
     _heading(part.title)
     columns = list(part.columns)
     rows = [[_shown(v, c.form) for c, v in zip(columns, row, strict=True)] for row in part.rows]
@@ -84,7 +84,7 @@ def _memory(part: Hexdump, hexdump: str | None) -> None:
 
 
 def _hexdump(data: Bytes, region: Section) -> None:
-    """Rows of 16 bytes; rows equal to the one before are folded into a `*`."""
+    """Rows of 16 bytes; `*` replaces rows equal to the previous one."""
     before, folded = b"", False
     for at in range(region.start, region.end, ROW_BYTES):
         row = bytes(data[at : min(at + ROW_BYTES, region.end)])

@@ -1,4 +1,4 @@
-"""One module per sub-command, named as it is. Each has `register(app)`.
+"""Each sub-command is a module of its name with a function `register(app)`.
 
-Rooms are imported inside the commands, so that each costs only the memory and the time it needs.
+Commands import other rooms when they run, so that each uses only the memory and time it needs.
 """

@@ -1,4 +1,4 @@
-"""`vmcoredd bench`: how fast it all is, as ratios measured in one run."""
+"""`vmcoredd bench`: measures speed, as ratios within one run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.bench.part import Part
-from vmcoredd.cli.output import emit_json, err, out, table
-from vmcoredd.cli.progress import preparing
+from vmcoredd.cli.options import Json
+from vmcoredd.cli.output import emit_json, err, out, preparing, table
 
 if TYPE_CHECKING:
     from vmcoredd.bench.measure import Series
@@ -29,26 +29,28 @@ def register(app: typer.Typer) -> None:
 def bench(
     full: Annotated[
         bool,
-        typer.Option("--full/--quick", help="Measure whole what --quick samples; takes long."),
+        typer.Option("--full/--quick", help="Measure everything; --quick takes samples."),
     ] = False,
     guest: Annotated[
         bool | None,
-        typer.Option("--guest/--no-guest", help="The guest too; with --full by default."),
+        typer.Option(
+            "--guest/--no-guest", help="Measure in a guest too (the default with --full)."
+        ),
     ] = None,
     part: Annotated[
         list[Part] | None,
-        typer.Option("--part", help="Only this part; may be given several times."),
+        typer.Option("--part", help="Measure only this part; repeatable."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help=f"A folder for plots, {RESULTS}, {TABLES}."),
+        typer.Option("--output", "-o", help=f"A folder for plots, {RESULTS} and {TABLES}."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json: Json = False,
 ) -> None:
-    """Measure dumps, accesses, files and many adapters; every figure is a ratio of this run.
+    """Measure dumps, accesses, files and many adapters, as ratios within this run.
 
-    Compared runs take turns; a figure is the median of several, its spread the lowest and the
-    highest. Other work on the machine shows in the spread.
+    Runs that are compared alternate. A figure is the median of several runs; its spread is the
+    lowest and the highest. Other load on the machine widens the spread.
     """
     from vmcoredd.bench import machine, plots
     from vmcoredd.bench.suite import Wanted, run
@@ -70,7 +72,7 @@ def bench(
 
 
 def _record(results: Results, machine: dict[str, object], full: bool) -> dict[str, Any]:
-    """The whole run for programs; units stand beside the figures."""
+    """The whole run for programs; each figure has its unit."""
     curves = {
         plot: {
             name: {str(at): series.values for at, series in curve.items()}
@@ -111,7 +113,7 @@ def _show(results: Results, machine: dict[str, object]) -> None:
 
 
 def _markdown(results: Results, record: dict[str, Any]) -> str:
-    """The same tables as a page."""
+    """The same tables in Markdown."""
     form = "full" if record["full"] else "quick"
     lines = ["# One run of `vmcoredd bench`", "", f"{_machine(record['machine'])}; {form} form."]
     for group, rows in _groups(results):
@@ -142,5 +144,5 @@ def _spread(series: Series) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits, and never an exponent of ten."""
+    """Three significant digits, never with an exponent."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

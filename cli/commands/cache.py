@@ -1,20 +1,20 @@
-"""`vmcoredd cache`: what was downloaded and built, and how to be rid of it."""
+"""`vmcoredd cache`: lists and removes what was downloaded and built."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out, size, table
 
-app = typer.Typer(no_args_is_help=True, help="What was downloaded and built for this user.")
+app = typer.Typer(no_args_is_help=True, help="List or remove what was downloaded and built.")
 
 
 @app.command("list", epilog="Example: `vmcoredd cache list`")
-def list_(json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """List what the cache folder holds, with sizes."""
+def list_(json: Json = False) -> None:
+    """List the contents of the cache folder with their sizes."""
     from vmcoredd import debs
 
     folder = debs.cache_dir()
@@ -23,12 +23,12 @@ def list_(json: Annotated[bool, typer.Option("--json", help="For programs.")] = 
         emit_json({"folder": str(folder), "entries": [{"name": n, "size": s} for n, s in rows]})
         return
     table(str(folder), ("entry", "size"), [(name, size(count)) for name, count in rows])
-    out.print(f"{size(sum(count for _, count in rows))} in all")
+    out.print(f"{size(sum(count for _, count in rows))} in total")
 
 
 @app.command(epilog="Example: `vmcoredd cache clear`")
 def clear() -> None:
-    """Remove everything in the cache folder; the next command that needs it makes it anew."""
+    """Empty the cache folder. Commands download and build what they need again."""
     import shutil
 
     from vmcoredd import debs
@@ -45,6 +45,6 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    """Bytes that the files at or below `path` take on the disk."""
+    """Bytes on the disk of all files at or below `path`."""
     files = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
     return sum(file.lstat().st_blocks * 512 for file in files)

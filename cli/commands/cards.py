@@ -1,4 +1,4 @@
-"""`vmcoredd cards`: the card profiles there are."""
+"""`vmcoredd cards`: lists the cards that can be emulated, and their faults."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out, table
 
 if TYPE_CHECKING:
@@ -18,12 +19,10 @@ def register(app: typer.Typer) -> None:
 
 
 def cards(
-    faults: Annotated[
-        bool, typer.Option("--faults", help="List what a card can be made to do wrong instead.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    faults: Annotated[bool, typer.Option("--faults", help="List faults instead of cards.")] = False,
+    json: Json = False,
 ) -> None:
-    """List the card profiles, or the faults an emulated card can be given."""
+    """List the cards that can be emulated, or their faults."""
     from vmcoredd import emu
     from vmcoredd.emu.profile import load
 
@@ -36,7 +35,7 @@ def cards(
         return
     columns = ("name", "card", "chip", "device id", "ports", "memories in MiB")
     table("", columns, [tuple(row[column] for column in _KEYS) for row in rows])
-    out.print("`vmcoredd emulate --card NAME` serves one; --card also takes a TOML file of yours.")
+    out.print("`vmcoredd emulate --card NAME` serves one; --card also accepts your own TOML file.")
 
 
 _KEYS = ("name", "title", "chip", "device_id", "ports", "memory")
@@ -58,4 +57,4 @@ def _faults(rows: list[dict[str, str]], json: bool) -> None:
     if json:
         emit_json(rows)
         return
-    table("", ("fault", "what happens"), [(row["name"], row["meaning"]) for row in rows])
+    table("", ("fault", "effect"), [(row["name"], row["meaning"]) for row in rows])

@@ -1,4 +1,4 @@
-"""`vmcoredd demo`: the main job from one end to the other, in a minute."""
+"""`vmcoredd demo`: the whole process in under a minute."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from vmcoredd.cli.commands.dump import dump
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli.options import OutputVmcore
 from vmcoredd.cli.output import err, out
 
 CARDS = ("t62100-cr", "t520-cr")
@@ -29,13 +29,11 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")] = Path(
-        "vmcore.out"
-    ),
+    output: OutputVmcore = Path("vmcore.out"),
 ) -> None:
-    """Serve a T6 and a T5, probe both, dump them into a vmcore, and show what readelf says of it.
+    """Serve a T6 and a T5, dump both into a vmcore, and show its notes with readelf.
 
-    The adapters are emulated in processes of their own; an existing output is replaced.
+    Each adapter is emulated in its own process. An existing output file is replaced.
     """
     with tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder, ExitStack() as servers:
         sockets = [Path(folder) / f"{card}.sock" for card in CARDS]
@@ -47,12 +45,12 @@ def demo(
         dump(output=output, socket=sockets, force=True)
     out.print(f"$ readelf -n {output} | cut -c-{READELF_COLUMNS}", style="bold")
     _readelf(output)
-    out.print(f"\n`vmcoredd show {output}` says what the first dump holds.", markup=False)
+    out.print(f"\n`vmcoredd show {output}` shows the contents of the first dump.", markup=False)
 
 
 @contextmanager
 def emulated(card: str, socket: Path) -> Iterator[None]:
-    """An adapter served by a process of its own, which has said that it is ready."""
+    """An adapter served by its own process, once it is ready."""
     command = [sys.executable, "-m", "vmcoredd", "emulate", "--card", card, "--socket", str(socket)]
     log = socket.with_suffix(".log")
     with (
@@ -71,7 +69,7 @@ def emulated(card: str, socket: Path) -> Iterator[None]:
 
 
 def _readelf(vmcore: Path) -> None:
-    """readelf prints every byte of a note that it does not know: its lines are cut."""
+    """Cuts readelf's lines: it prints every byte of a note of unknown type."""
     command = ["readelf", "--notes", "--wide", str(vmcore)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

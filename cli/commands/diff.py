@@ -1,4 +1,4 @@
-"""`vmcoredd diff`: two device dumps, entity by entity."""
+"""`vmcoredd diff`: compares two device dumps, entity by entity."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from vmcoredd.cli.commands.show import first_dump
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from vmcoredd.cudbg.compare import Difference
 
 EXAMPLES = """Examples: `vmcoredd diff kernel.vmcore ours.vmcore`;
-`vmcoredd diff a.vmcore a.vmcore --index 0 --other-index 1` - two dumps of one file"""
+`vmcoredd diff a.vmcore a.vmcore --index 0 --other-index 1` - two dumps in one file"""
 
 
 def register(app: typer.Typer) -> None:
@@ -26,15 +27,21 @@ def register(app: typer.Typer) -> None:
 
 def diff(
     a: Annotated[Path, typer.Argument(metavar="A", help="A vmcore.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another, or the same.")],
-    index: Annotated[int | None, typer.Option(help="Which note of A; the first dump.")] = None,
-    other_index: Annotated[int | None, typer.Option(help="Which note of B.")] = None,
-    lines: Annotated[int, typer.Option(help="Most lines of decoded differences an entity.")] = 10,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another vmcore, or the same.")],
+    index: Annotated[
+        int | None, typer.Option(help="Index of A's note; the first device dump by default.")
+    ] = None,
+    other_index: Annotated[
+        int | None, typer.Option(help="Index of B's note; the first device dump by default.")
+    ] = None,
+    lines: Annotated[
+        int, typer.Option(help="Show at most this many decoded differences per entity.")
+    ] = 10,
+    json: Json = False,
 ) -> None:
-    """Compare two device dumps: equal, or where they differ, decoded.
+    """Compare two device dumps and show the differences, decoded.
 
-    What they hold is compared, not how it was compressed. The exit code is 5 if they differ.
+    Compares the contents, not their compression. The exit code is 5 if they differ.
     """
     from vmcoredd import cudbg, vmcore
     from vmcoredd.cudbg.compare import Difference, compare

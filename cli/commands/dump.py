@@ -1,4 +1,4 @@
-"""`vmcoredd dump`: adapters into a vmcore, as a crash kernel does it."""
+"""`vmcoredd dump`: dumps adapters into a vmcore, as a crash kernel does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.commands.emulate import path_or_name
 from vmcoredd.cli.exit_codes import Exit, about, failure_of
-from vmcoredd.cli.output import emit_json, err, out, size, table
-from vmcoredd.cli.progress import collecting, copying
+from vmcoredd.cli.options import (
+    CollectedEntities,
+    Compression,
+    Force,
+    Json,
+    OptionalCards,
+    OutputVmcore,
+    Seed,
+    path_or_name,
+)
+from vmcoredd.cli.output import collecting, copying, emit_json, err, out, size, table
 
 if TYPE_CHECKING:
     from vmcoredd import vmcore
@@ -19,10 +27,10 @@ if TYPE_CHECKING:
     from vmcoredd.driver.crash import Outcome, Request
 
 EXAMPLES = """Examples: `vmcoredd dump --socket /run/t6.sock --socket /run/t5.sock -o vmcore`;
-`vmcoredd dump --card t520-cr -o vmcore` - no server: the emulated adapter in this process;
+`vmcoredd dump --card t520-cr -o vmcore` - emulates the adapter itself, without a server;
 `vmcoredd dump --socket /run/t6.sock --base /var/crash/vmcore -o vmcore`"""
 FIRST_SLOT = 2
-"""Where QEMU's root bus puts the first adapter: 00:02.0."""
+"""The slot of the first adapter on QEMU's root bus: 00:02.0."""
 
 
 def register(app: typer.Typer) -> None:
@@ -31,36 +39,32 @@ def register(app: typer.Typer) -> None:
 
 
 def dump(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")],
+    output: OutputVmcore,
     socket: Annotated[
-        list[Path] | None, typer.Option(help="An adapter behind a vfio-user socket; repeatable.")
+        list[Path] | None, typer.Option(help="The vfio-user socket of an adapter; repeatable.")
     ] = None,
-    card: Annotated[
-        list[str] | None, typer.Option(help="An emulated adapter in this process; repeatable.")
-    ] = None,
+    card: OptionalCards = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="The dumps' names, in order; cxgb4_0000:00:02.0 and on by default."),
+        typer.Option(help="A dump's name (default: cxgb4_0000:00:02.0 and so on); repeatable."),
     ] = None,
     base: Annotated[
-        Path | None, typer.Option(help="A vmcore to add the dumps to; a small one by default.")
+        Path | None, typer.Option(help="The vmcore to add the dumps to; a minimal one by default.")
     ] = None,
-    compress: Annotated[str, typer.Option(help="zlib or none.")] = "zlib",
-    entity: Annotated[
-        list[str] | None, typer.Option(help="Only this entity; may be repeated.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the cards in this process.")] = 0,
-    deadline: Annotated[float, typer.Option(help="Seconds to wait for a server's answer.")] = 5.0,
+    compress: Compression = "zlib",
+    entity: CollectedEntities = None,
+    seed: Seed = 0,
+    deadline: Annotated[float, typer.Option(help="Seconds to wait for a server's reply.")] = 5.0,
     trace: Annotated[
         bool, typer.Option("--trace", help="Print every register access, decoded, on stderr.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing vmcore.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
-    """Probe adapters, dump each into its note, and write a vmcore.
+    """Probe adapters, dump each into its own note, and write a vmcore.
 
-    An adapter that dies half way keeps what was collected; what is missing, and why, is in the
-    dump, in the summary, and in the exit code (5).
+    If an adapter dies during its dump, what was collected is kept. The dump and the summary record
+    what is missing and why; the exit code is then 5.
     """
     from vmcoredd import vmcore
 
@@ -83,7 +87,7 @@ def collect_and_write(
     force: bool,
     json: bool,
 ) -> None:
-    """Dumps the adapters, writes the vmcore, and reports."""
+    """Dumps the adapters, writes the vmcore, and reports the outcome."""
     from vmcoredd import vmcore
     from vmcoredd.driver.crash import dump_all
 
@@ -99,15 +103,15 @@ def collect_and_write(
 
 
 def report(outcomes: list[Outcome], output: Path, total: int, *, json: bool) -> None:
-    """What came of it, for people or for programs, and the exit code that says so."""
+    """Prints the outcome for people or for programs; raises typer.Exit unless all is there."""
     records = [_record(outcome) for outcome in outcomes]
     if json:
         emit_json({"output": str(output) if total else None, "size": total, "adapters": records})
     elif total:
-        summary(records)
+        print_summary(records)
         out.print(f"{output}: {size(total)}, {_dumps(records)}", markup=False)
     for outcome in outcomes:
-        _complain(outcome)
+        _print_error(outcome)
     if not total:
         first = next(outcome.error for outcome in outcomes if outcome.error)
         failure = failure_of(first)
@@ -116,11 +120,11 @@ def report(outcomes: list[Outcome], output: Path, total: int, *, json: bool) -> 
         raise typer.Exit(Exit.INCOMPLETE)
 
 
-def summary(records: list[dict[str, Any]]) -> None:
-    """The table of adapters, and of each the entities that are not in its dump."""
+def print_summary(records: list[dict[str, Any]]) -> None:
+    """Prints a table of the adapters, and the entities missing from each dump."""
     made = [record for record in records if record["good"] is not None]
     columns = ["device dump", *(record["name"] for record in made)]
-    table("", columns, [(title, *map(say, made)) for title, say in _LINES])
+    table("", columns, [(title, *map(value, made)) for title, value in _ROWS])
     for record in made:
         for missing in record["missing"]:
             line = f"{record['name']}: {missing['name']} is not in the dump: {missing['reason']}"
@@ -131,7 +135,7 @@ def _memories(record: dict[str, Any]) -> str:
     return ", ".join(f"{name} {size(count)}" for name, count in record["memories"].items())
 
 
-_LINES: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
+_ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("adapter", lambda record: record["adapter"] or ""),
     ("chip", lambda record: record["chip"] or ""),
     ("serial number", lambda record: record["serial"] or ""),
@@ -142,12 +146,12 @@ _LINES: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("bytes", lambda record: record["bytes"]),
     ("seconds", lambda record: f"{record['seconds']:.2f}"),
 )
-"""What the summary says of each adapter."""
+"""The rows of the summary: title, and value for an adapter."""
 
 
 def _check(sources: list[Any], compress: str) -> None:
     if not sources:
-        raise typer.BadParameter("name at least one --socket or --card")
+        raise typer.BadParameter("give at least one --socket or --card")
     if compress not in ("zlib", "none"):
         raise typer.BadParameter(f"{compress} is neither zlib nor none", param_hint="--compress")
 
@@ -160,7 +164,7 @@ def open_base(path: Path) -> vmcore.ElfCore:
 
 
 def pci_names(given: list[str], count: int) -> list[str]:
-    """The dumps' names: those given, then as QEMU's root bus numbers adapters."""
+    """The dumps' names: those given, then names for the next slots of QEMU's root bus."""
     from vmcoredd.driver import dump_name
     from vmcoredd.vmcore.elf import VMCOREDD_MAX_NAME_BYTES
 
@@ -198,7 +202,7 @@ def _socket(path: Path, deadline: float, trace: bool) -> Any:
     def open_adapter() -> Adapter:
         from vmcoredd import driver
 
-        return driver.open(path, deadline=deadline, trace=_say if trace else None)
+        return driver.open(path, deadline=deadline, trace=_print_trace if trace else None)
 
     return open_adapter
 
@@ -211,27 +215,27 @@ def _card(profile: str, seed: int, trace: bool) -> Any:
     def open_adapter() -> Adapter:
         from vmcoredd import driver
 
-        return driver.open_card(card, trace=_say if trace else None)
+        return driver.open_card(card, trace=_print_trace if trace else None)
 
     return open_adapter
 
 
-def _say(line: str) -> None:
+def _print_trace(line: str) -> None:
     err.print(line, markup=False)
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:
-    """One adapter for programs; numbers are bytes and seconds."""
-    told, made = outcome.summary, outcome.report
+    """One adapter as a record for programs; sizes in bytes, times in seconds."""
+    summary, made = outcome.summary, outcome.report
     return {
         "name": outcome.request.name,
         "source": outcome.request.source,
-        "adapter": (told.model or told.product) if told else None,
-        "chip": f"{told.chip} rev {told.revision}" if told else None,
-        "serial": told.serial if told else None,
-        "mac": told.mac if told else None,
-        "firmware": told.firmware if told else None,
-        "memories": dict(told.memories) if told else {},
+        "adapter": (summary.model or summary.product) if summary else None,
+        "chip": f"{summary.chip} rev {summary.revision}" if summary else None,
+        "serial": summary.serial if summary else None,
+        "mac": summary.mac if summary else None,
+        "firmware": summary.firmware if summary else None,
+        "memories": dict(summary.memories) if summary else {},
         "good": len(made.good) if made else None,
         "failed": len(made.failed) if made else None,
         "missing": [_missing(entity) for entity in made.failed] if made else [],
@@ -257,7 +261,7 @@ def _missing(entity: Any) -> dict[str, Any]:
     }
 
 
-def _complain(outcome: Outcome) -> None:
+def _print_error(outcome: Outcome) -> None:
     if outcome.error:
         err.print(f"vmcoredd: {outcome.request.source}: {outcome.error}", markup=False)
     elif outcome.report and outcome.report.dead:

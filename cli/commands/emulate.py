@@ -1,4 +1,4 @@
-"""`vmcoredd emulate`: an adapter on a vfio-user socket."""
+"""`vmcoredd emulate`: serves an adapter on a vfio-user socket."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vmcoredd.cli.options import Card, Faults, Seed, path_or_name
 from vmcoredd.cli.output import err
 
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
@@ -22,34 +23,33 @@ def register(app: typer.Typer) -> None:
 
 
 def emulate(
-    card: Annotated[str, typer.Option(help="A profile's name, or a TOML file.")],
-    socket: Annotated[Path, typer.Option(help="Where to listen; a stale socket is replaced.")],
-    seed: Annotated[
-        int, typer.Option(help="Which card of this kind; equal seeds, equal cards.")
-    ] = 0,
-    fault: Annotated[
-        list[str] | None, typer.Option(help="Break something (`vmcoredd cards --faults`).")
-    ] = None,
+    card: Card,
+    socket: Annotated[Path, typer.Option(help="The socket to listen on; a stale one is replaced.")],
+    seed: Seed = 0,
+    fault: Faults = None,
     map_window: Annotated[
         bool,
         typer.Option(
             "--map-window",
-            help="Let clients map the memory window: faster dumps in guests, no interfaces.",
+            help="Let clients map the memory window: faster dumps in guests, but no interfaces.",
         ),
     ] = False,
-    mode: Annotated[str, typer.Option(help="The socket's mode, octal.")] = "600",
-    owner: Annotated[str | None, typer.Option(help="The socket's owner, a name or number.")] = None,
+    mode: Annotated[str, typer.Option(help="The socket's file mode, in octal.")] = "600",
+    owner: Annotated[
+        str | None, typer.Option(help="The socket's owner, by name or number.")
+    ] = None,
     deadline: Annotated[
-        float, typer.Option(help="Seconds a client may be silent half way through a message.")
+        float, typer.Option(help="Seconds to wait for the rest of a client's message.")
     ] = 5.0,
     ready_fd: Annotated[
-        int | None, typer.Option(help="Write the JSON line to this descriptor, not to stdout.")
+        int | None,
+        typer.Option(help="Write the JSON line to this file descriptor instead of stdout."),
     ] = None,
 ) -> None:
     """Serve an emulated adapter until SIGTERM or ^C.
 
-    When a client may connect, one line of JSON is written, with the arguments that attach the
-    adapter to a QEMU guest. What clients do that is out of order is logged on stderr.
+    Prints a line of JSON when clients can connect, with the arguments that attach the adapter to a
+    QEMU guest. Logs invalid accesses and unimplemented registers on stderr.
     """
     import logging
 
@@ -67,7 +67,7 @@ def emulate(
 
 
 def qemu_arguments(socket: Path) -> list[str]:
-    """What attaches the adapter at `socket` to a guest; guest memory must be shared."""
+    """QEMU's arguments that attach the adapter at `socket` to a guest, whose memory is shared."""
     device = {
         "driver": "vfio-user-pci",
         "socket": {"type": "unix", "path": os.path.abspath(socket)},
@@ -94,12 +94,7 @@ def _announce(card: str, seed: int, socket: Path, ready_fd: int | None) -> None:
         os.write(ready_fd, text.encode())
         os.close(ready_fd)
     if sys.stderr.isatty():
-        err.print(f"serving {card} at {path}; ^C ends it", markup=False)
-
-
-def path_or_name(card: str) -> str | Path:
-    """A card as it was given: a TOML file if it looks like one, else a name."""
-    return Path(card) if card.endswith(".toml") or "/" in card else card
+        err.print(f"serving {card} on {path}; press ^C to stop", markup=False)
 
 
 def _octal(mode: str) -> int:
@@ -108,5 +103,5 @@ def _octal(mode: str) -> int:
     except ValueError:
         value = -1
     if not 0 <= value <= 0o777:
-        raise typer.BadParameter(f"{mode} is no octal file mode", param_hint="--mode")
+        raise typer.BadParameter(f"{mode} is not an octal file mode", param_hint="--mode")
     return value

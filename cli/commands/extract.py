@@ -1,4 +1,4 @@
-"""`vmcoredd extract`: a device dump out of a vmcore, as a file of its own."""
+"""`vmcoredd extract`: copies a device dump from a vmcore to a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from vmcoredd.cli.exit_codes import Exit, about
-from vmcoredd.cli.output import err, out, size
-from vmcoredd.cli.progress import copying
+from vmcoredd.cli.options import Force, InputVmcore
+from vmcoredd.cli.output import copying, err, out, size
 
 
 def register(app: typer.Typer) -> None:
@@ -18,14 +18,14 @@ def register(app: typer.Typer) -> None:
 
 
 def extract(
-    path: Annotated[Path, typer.Argument(metavar="VMCORE", help="The vmcore to read.")],
+    path: InputVmcore,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    index: Annotated[int, typer.Option(help="Which note, as `vmcoredd notes` counts them.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    index: Annotated[int, typer.Option(help="The note's index (`vmcoredd notes`).")] = 0,
+    force: Force = False,
 ) -> None:
-    """Write a note's payload: of a device dump, what stands behind its 64-byte note header.
+    """Write a note's payload to a file: for a device dump, what follows its 64-byte note header.
 
-    If the file ends within the payload, what there is is written, and the exit code is 5.
+    If the vmcore ends within the payload, writes what is there; the exit code is then 5.
     """
     from vmcoredd import vmcore
 

@@ -1,4 +1,4 @@
-"""`vmcoredd guest`: emulated adapters in a guest under QEMU."""
+"""`vmcoredd guest`: runs a QEMU guest with emulated adapters attached."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.commands.dump import collect_and_write, open_base, pci_names
-from vmcoredd.cli.commands.emulate import path_or_name
 from vmcoredd.cli.exit_codes import Exit
-from vmcoredd.cli.output import emit_json, err, out, table
-from vmcoredd.cli.progress import preparing, saying
+from vmcoredd.cli.options import Cards, Force, Json, Kernel, OutputVmcore, Seed, path_or_name
+from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table
 
 if TYPE_CHECKING:
     from vmcoredd import emu
@@ -24,15 +23,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="A guest under QEMU with emulated adapters and the unmodified Linux driver.",
+    help="Run a QEMU guest with emulated adapters and the unmodified Linux driver.",
 )
 
-Card = Annotated[list[str], typer.Option("--card", help="An adapter to attach; repeatable.")]
-Seed = Annotated[int, typer.Option(help="Of the cards.")]
-Kernel = Annotated[str, typer.Option(help="The guest's kernel: 6.1 or newer (docs/guest.md).")]
-Memory = Annotated[str, typer.Option(help="The guest's memory.")]
+Memory = Annotated[str, typer.Option(metavar="SIZE", help="The guest's memory.")]
+Console = Annotated[Path, typer.Option(help="The log of the guest's serial console.")]
+Driver = Annotated[bool, typer.Option("--driver", help="Load cxgb4 in the guest first.")]
 MapWindow = Annotated[
-    bool, typer.Option("--map-window/--no-map-window", help="Map the memory window into the guest.")
+    bool,
+    typer.Option(
+        "--map-window/--no-map-window",
+        help="Let the guest map the memory window: faster dumps, but no interfaces.",
+    ),
 ]
 
 
@@ -43,27 +45,29 @@ def register(parent: typer.Typer) -> None:
 
 @app.command(epilog="Example: `vmcoredd guest kdump --card t62100-cr --card t520-cr -o vmcore`")
 def kdump(
-    card: Card,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The vmcore to bring home.")],
+    card: Cards,
+    output: OutputVmcore,
     seed: Seed = 0,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
-    crashkernel: Annotated[str, typer.Option(help="Memory of the crash kernel.")] = "256M",
+    crashkernel: Annotated[
+        str, typer.Option(metavar="SIZE", help="Memory reserved for the crash kernel.")
+    ] = "256M",
     map_window: MapWindow = True,
     notes_only: Annotated[
-        bool, typer.Option("--notes-only", help="Without the guest's memory.")
+        bool, typer.Option("--notes-only", help="Save the notes without the guest's memory.")
     ] = False,
     remedy: Annotated[
         bool,
         typer.Option("--remedy/--no-remedy", help="Work around the driver's oops (docs/guest.md)."),
     ] = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing vmcore.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
-    """Boot a guest, let it panic, and bring its crash kernel's /proc/vmcore home.
+    """Boot a guest, crash it, and save its crash kernel's /proc/vmcore.
 
-    The first time, QEMU and the guest's kernel are downloaded and built, which takes minutes. The
-    serial console is kept beside the output. Exit code 5 if an adapter's dump is missing.
+    The first run downloads QEMU and builds the guest's kernel, which takes minutes. The log of the
+    serial console is kept beside the output. The exit code is 5 if an adapter's dump is missing.
     """
     from vmcoredd.qemu import kdump as flow
 
@@ -88,7 +92,7 @@ def kdump(
             }
         )
     else:
-        table("", ("stage", "after s"), list(seconds.items()))
+        table("", ("stage", "seconds"), list(seconds.items()))
         out.print(f"{report.vmcore}: {', '.join(report.device_dumps) or 'no device dump'}")
     if report.oops:
         err.print(f"the guest's driver oopsed: {report.oops}", markup=False)
@@ -98,19 +102,17 @@ def kdump(
 
 @app.command(epilog="Example: `vmcoredd guest shell --card t62100-cr`")
 def shell(
-    card: Card,
+    card: Cards,
     seed: Seed = 0,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
     map_window: MapWindow = False,
-    console: Annotated[Path, typer.Option(help="Where the console is logged.")] = Path(
-        "guest.console"
-    ),
+    console: Console = Path("guest.console"),
     monitor: Annotated[
-        Path | None, typer.Option(help="A socket for QEMU's monitor (for `guest memory`).")
+        Path | None, typer.Option(help="Create a socket for QEMU's monitor (see `guest memory`).")
     ] = None,
 ) -> None:
-    """A shell in a guest, on this terminal; `poweroff` or ^A x ends it."""
+    """Open a shell in a guest on this terminal; `exit` or ^A x ends it."""
     from vmcoredd.qemu.prepare import prepare
     from vmcoredd.qemu.session import run_shell
 
@@ -130,19 +132,17 @@ def shell(
 
 @app.command(epilog="Example: `vmcoredd guest run --card t62100-cr --script probe.sh --driver`")
 def run(
-    card: Card,
-    script: Annotated[Path, typer.Option(help="A program or script to run in the guest.")],
+    card: Cards,
+    script: Annotated[Path, typer.Option(help="The script or program to run in the guest.")],
     seed: Seed = 0,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
     map_window: MapWindow = False,
-    driver: Annotated[bool, typer.Option("--driver", help="Load cxgb4 before.")] = False,
-    seconds: Annotated[float, typer.Option(help="How long the script may take.")] = 900.0,
-    console: Annotated[Path, typer.Option(help="Where the console is logged.")] = Path(
-        "guest.console"
-    ),
+    driver: Driver = False,
+    seconds: Annotated[float, typer.Option(help="Time limit of the script.")] = 900.0,
+    console: Console = Path("guest.console"),
 ) -> None:
-    """Run a script in a guest; its output and its exit code are this command's."""
+    """Run a script in a guest; its output and exit code become this command's."""
     from vmcoredd.qemu.session import run_script
 
     with serving(card, seed, map_window) as (adapters, _), preparing() as progress:
@@ -161,19 +161,20 @@ def run(
 
 @app.command(epilog="Example: `vmcoredd guest live --card t62100-cr --panic -o vmcore`")
 def live(
-    card: Card,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")],
-    panic: Annotated[bool, typer.Option("--panic", help="Let the guest panic before.")] = False,
-    driver: Annotated[bool, typer.Option("--driver", help="Load cxgb4 in the guest.")] = False,
+    card: Cards,
+    output: OutputVmcore,
+    panic: Annotated[bool, typer.Option("--panic", help="Panic the guest first.")] = False,
+    driver: Driver = False,
     seed: Seed = 0,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing vmcore.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
-    """Stop a guest, take its memory through QEMU, and its adapters from outside, without kdump.
+    """Dump a stopped guest's memory and adapters from outside, without kdump.
 
-    The adapters are dumped by our driver, in the emulator itself, while QEMU holds their sockets.
+    QEMU writes the guest's memory. Our driver dumps the adapters within the emulator, because QEMU
+    occupies their sockets.
     """
     from vmcoredd import vmcore
     from vmcoredd.driver import open_card
@@ -188,7 +189,7 @@ def live(
             for name, source, adapter in zip(pci_names([], len(card)), card, cards, strict=True)
         ]
 
-        def take() -> None:
+        def dump_adapters() -> None:
             collect_and_write(requests, output, open_base(base), force=force, json=json)
 
         flow.run(
@@ -198,30 +199,30 @@ def live(
             driver=driver,
             options=_options(kernel, memory),
             console=output.with_name(f"{output.name}.console"),
-            while_stopped=take,
-            progress=saying(),
+            while_stopped=dump_adapters,
+            progress=step_lines(),
         )
 
 
 @app.command(epilog="Example: `vmcoredd guest memory --monitor /run/qmp.sock -o base.vmcore`")
 def memory(
     monitor: Annotated[Path, typer.Option(help="The socket of QEMU's monitor (QMP).")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing vmcore.")] = False,
+    output: OutputVmcore,
+    force: Force = False,
 ) -> None:
-    """Write a running or panicked guest's memory as a vmcore, a base for `vmcoredd dump --base`."""
+    """Write the memory of a running or panicked guest as a vmcore, for `vmcoredd dump --base`."""
     from vmcoredd.qemu.live import dump_memory
 
     with preparing() as progress:
         dump_memory(monitor, output, force=force, progress=progress)
-    out.print(f"{output}: use it with `vmcoredd dump --base {output}`", markup=False)
+    out.print(f"{output}: add device dumps with `vmcoredd dump --base {output}`", markup=False)
 
 
 @contextmanager
 def serving(
     cards: Sequence[str], seed: int, map_window: bool
 ) -> Iterator[tuple[list[Any], list[emu.Card]]]:
-    """Each card on a socket, served by a thread of this process, and the cards themselves."""
+    """Serves each card on a socket by a thread; gives the adapters and the cards."""
     from pyvfio_user import Server
     from vmcoredd import emu
     from vmcoredd.emu.server import attach

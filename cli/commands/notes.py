@@ -1,4 +1,4 @@
-"""`vmcoredd notes`: what a vmcore holds."""
+"""`vmcoredd notes`: lists the notes of a vmcore."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.exit_codes import Exit, about
+from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, err, size, table
 
 if TYPE_CHECKING:
@@ -20,13 +21,16 @@ def register(app: typer.Typer) -> None:
 
 
 def notes(
-    path: Annotated[Path, typer.Argument(metavar="VMCORE", help="ELF, or makedumpfile's format.")],
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="VMCORE", help="The vmcore to read: ELF or makedumpfile's format."),
+    ],
+    json: Json = False,
 ) -> None:
-    """List the notes of a vmcore, device dumps with adapter and entities.
+    """List the notes of a vmcore, and the adapter and entities of each device dump.
 
-    Reads a few kilobytes, however large the file is. A damaged file is read as far as it goes;
-    what is wrong with it is said on stderr, and the exit code is 3.
+    Reads only a few kilobytes of the file. Lists a damaged file as far as possible, with the damage
+    on stderr; the exit code is then 3.
     """
     from vmcoredd import vmcore
 
@@ -45,7 +49,7 @@ def notes(
 
 
 def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
-    """One note as a record: what ELF says, and for a device dump of ours what its header says."""
+    """One note as a record: its ELF fields and, for a cudbg dump, its header's fields."""
     record: dict[str, Any] = {
         "index": note.index,
         "offset": note.offset,
@@ -65,7 +69,7 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
 
 
 def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
-    """What the dump's own header tells; a payload of another driver's is left unsaid."""
+    """The fields of a cudbg dump's header; none for another driver's payload."""
     from vmcoredd import cudbg
 
     payload = reader.payload(index, partial=True)

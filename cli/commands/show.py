@@ -1,4 +1,4 @@
-"""`vmcoredd show`: a device dump in words."""
+"""`vmcoredd show`: decodes a device dump."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import typer
 
 from vmcoredd.cli.commands.notes import adapter_name
 from vmcoredd.cli.exit_codes import Exit, about
+from vmcoredd.cli.options import InputVmcore, Json, ShownEntities
 from vmcoredd.cli.output import emit_json, err, out, size, table
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
 
-EXAMPLES = """Examples: `vmcoredd show vmcore` - what is in the dump;
-`vmcoredd show vmcore --entity DEV_LOG --entity CIM_QCFG` - two entities in words;
-`vmcoredd show vmcore --entity all --json` - everything, for programs;
+EXAMPLES = """Examples: `vmcoredd show vmcore` - list the entities;
+`vmcoredd show vmcore --entity DEV_LOG --entity CIM_QCFG` - decode two of them;
+`vmcoredd show vmcore --entity all --json` - decode everything, for programs;
 `vmcoredd show vmcore --entity MC0 --hexdump TCBs` - a region of a memory;
 `vmcoredd show vmcore --entity REG_DUMP --raw > reg_dump.bin`"""
-
-
 _PIECE = 1 << 20
 
 
@@ -32,22 +31,22 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    path: Annotated[Path, typer.Argument(metavar="VMCORE", help="The vmcore to read.")],
+    path: InputVmcore,
     index: Annotated[
-        int | None, typer.Option(help="Which note; the first device dump if not given.")
+        int | None, typer.Option(help="The note's index; the first device dump by default.")
     ] = None,
-    entity: Annotated[
-        list[str] | None, typer.Option(help="An entity's name, or all; may be repeated.")
-    ] = None,
+    entity: ShownEntities = None,
     hexdump: Annotated[
-        str | None, typer.Option(metavar="REGION", help="Show this region of a memory as bytes.")
+        str | None, typer.Option(metavar="REGION", help="Print this region of a memory in hex.")
     ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Write the entity's bytes to stdout.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write the entity's raw bytes to stdout.")
+    ] = False,
+    json: Json = False,
 ) -> None:
-    """Show a device dump: its entities as a list, or the named ones in words.
+    """List the entities of a device dump, or decode some.
 
-    An entity that is damaged is left out; what is wrong is said on stderr, and the exit code is 3.
+    Skips a damaged entity and describes the damage on stderr; the exit code is then 3.
     """
     from vmcoredd import cudbg, vmcore
 
@@ -70,14 +69,14 @@ def show(
 
 
 class _Damage:
-    """What is wrong with entities, by name."""
+    """The damage of entities, by name."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """Notes what is wrong with the entity that is looked at in here, and goes on."""
+        """Records damage of the entity that this context reads, and continues."""
         from vmcoredd import cudbg
 
         try:
@@ -86,7 +85,7 @@ class _Damage:
             self.found[name] = str(error)
 
     def report(self, path: Path) -> None:
-        """Says it, and ends the command with the code for it."""
+        """Prints the damage, if any, and ends the command."""
         for line in self.found.values():
             err.print(f"vmcoredd: {path}: {line}", markup=False)
         if self.found:
@@ -94,7 +93,7 @@ class _Damage:
 
 
 def first_dump(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
-    """Note `index`, or the first device dump; BadParameter if there is none."""
+    """Note `index`, or the first device dump. Raises BadParameter if there is none."""
     if index is not None:
         return _device_dump(reader, index)
     if not reader.device_dumps:
@@ -105,19 +104,19 @@ def first_dump(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
 def _device_dump(reader: vmcore.Reader, index: int) -> vmcore.Note:
     note = reader.note(index)
     if not note.is_device_dump:
-        what = f"note {index} is no device dump but {note.owner} {note.type_name}"
-        raise typer.BadParameter(f"{what}; `vmcoredd notes` lists them", param_hint="--index")
+        what = f"note {index} is not a device dump but {note.owner} {note.type_name}"
+        raise typer.BadParameter(f"{what}; `vmcoredd notes` lists the notes", param_hint="--index")
     return note
 
 
-def _names(dump: cudbg.Dump, asked: list[str]) -> list[str]:
-    if "all" in asked:
+def _names(dump: cudbg.Dump, wanted: list[str]) -> list[str]:
+    if "all" in wanted:
         return [entity.name for entity in dump.entities]
-    return [dump.entity(name.upper()).name for name in asked]
+    return [dump.entity(name.upper()).name for name in wanted]
 
 
 def _check_region(dump: cudbg.Dump, names: list[str], region: str) -> None:
-    """BadParameter unless a memory among the named entities has that region."""
+    """Raises BadParameter unless a memory among the named entities has that region."""
     from vmcoredd.cudbg.decoded import Hexdump
 
     good = (name for name in names if dump.entity(name).good)
@@ -166,13 +165,13 @@ def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
 
 
 def _records(dump: cudbg.Dump, names: Iterable[str], damage: _Damage) -> list[dict[str, Any]]:
-    """Every entity's status; those that were named with what they say."""
+    """The status of every entity, and the decoded contents of those in `names`."""
     wanted = set(names)
     return [_record(dump, entity, entity.name in wanted, damage) for entity in dump.entities]
 
 
 def _record(
-    dump: cudbg.Dump, entity: cudbg.DumpEntity, said: bool, damage: _Damage
+    dump: cudbg.Dump, entity: cudbg.DumpEntity, decode: bool, damage: _Damage
 ) -> dict[str, Any]:
     record: dict[str, Any] = {
         "number": entity.number,
@@ -187,7 +186,7 @@ def _record(
     if entity.good:
         with damage.of(entity.name):
             record["raw_size"] = dump.size(entity.name)
-            if said:
+            if decode:
                 record["decoded"] = dump.decode(entity.name).json()
     return record | {"damage": damage.found.get(entity.name)}
 

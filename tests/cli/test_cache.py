@@ -30,7 +30,7 @@ def test_entries_are_listed_with_what_they_take(vmcoredd: Run, folder: Path) -> 
     assert 1 << 16 <= sizes["debs"] < 1 << 17
     shown = vmcoredd("cache", "list").out
     assert "kernel" in shown
-    assert "in all" in shown
+    assert "in total" in shown
 
 
 def test_everything_is_removed_and_nothing_beside_it(vmcoredd: Run, folder: Path) -> None:

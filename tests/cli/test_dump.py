@@ -222,7 +222,7 @@ def test_what_stood_there_is_kept_when_the_disk_is_full(small_card: Path, output
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "name at least one --socket or --card"),
+        ([], "give at least one --socket or --card"),
         (["--card", "t9999-cr"], "t9999-cr: no such card; there are t520-cr, "),
         (["--card", "absent.toml"], "absent.toml: No such file or directory"),
         (["--card", "t520-cr", "--compress", "lzma"], "lzma is neither zlib nor none"),

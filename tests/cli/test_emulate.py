@@ -123,7 +123,7 @@ def test_a_fault_is_switched_on(path: Path) -> None:
     [
         (["--card", "t9999-cr"], "t9999-cr: no such card; there are t520-cr, "),
         ([*CARD, "--fault", "no-such"], "no fault no-such on a T6; there are "),
-        ([*CARD, "--mode", "999"], "999 is no octal file mode"),
+        ([*CARD, "--mode", "999"], "999 is not an octal file mode"),
     ],
     ids=["card", "fault", "mode"],
 )
