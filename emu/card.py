@@ -59,11 +59,7 @@ class Card:
         self.core = Core(self.chip, BARS, strict=strict)
         self.core.attach(self.memories)
         memory_image.fill(self.memories, self.scenario.memory_map, self.scenario.random("memory"))
-        self.models: list[Model] = [
-            kind(self.core, self.scenario, self.memories)
-            for kind in models()
-            if self.chip in kind.chips
-        ]
+        self.models = [kind(self.core, self.scenario, self.memories) for kind in models()]
         self._wire()
         self.config_space.on_reset = self.reset
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
@@ -192,8 +188,10 @@ class Card:
 
     def snapshot(self) -> Snapshot:
         """The card's whole state; memories are copied sparsely."""
-        return Snapshot.take(self)
+        return Snapshot.take(self.core, self.memories, self.models)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Puts the card back into a state it (or a card of the same profile) was in."""
-        snapshot.put(self)
+        if not snapshot.fits(self.core, self.memories):
+            raise EmuError(f"the snapshot is not of a {self.profile.name}")
+        snapshot.put(self.core, self.memories, self.models)

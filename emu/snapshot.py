@@ -5,15 +5,14 @@ Which words have which behaviour is not part of it: that is the same for every c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vmcoredd.emu.errors import EmuError
-from vmcoredd.emu.memory import Memfd
+from vmcoredd.emu.core import Core
+from vmcoredd.emu.memory import Memfd, Memories
+from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.spaces import Space
-
-if TYPE_CHECKING:
-    from vmcoredd.emu.card import Card
 
 
 @dataclass(frozen=True)
@@ -28,38 +27,40 @@ class Snapshot:
     models: tuple[Any, ...]
 
     @classmethod
-    def take(cls, card: Card) -> Snapshot:
-        """The state of a card; memories are copied sparsely."""
-        card.core.sync()
+    def take(cls, core: Core, memories: Memories, models: Sequence[Model]) -> Snapshot:
+        """Copies the state of a card, sparsely where memory is unused."""
+        core.sync()
         return cls(
-            _layout(card),
-            tuple(bytes(space.words) for space in _tables(card)),
-            card.core.lookups.save(),
-            tuple(memfd.copy() for memfd in card.core.memfds.values()),
-            tuple(memory.memfd.copy() for memory in card.memories),
-            tuple(model.save() for model in card.models),
+            _layout(core, memories),
+            tuple(bytes(space.words) for space in _tables(core)),
+            core.lookups.save(),
+            tuple(memfd.copy() for memfd in core.memfds.values()),
+            tuple(memory.memfd.copy() for memory in memories),
+            tuple(model.save() for model in models),
         )
 
-    def put(self, card: Card) -> None:
-        """Gives a card this state; EmuError if its profile is another."""
-        if self.layout != _layout(card):
-            raise EmuError(f"the snapshot is not of a {card.profile.name}")
-        for space, words in zip(_tables(card), self.tables, strict=True):
+    def fits(self, core: Core, memories: Memories) -> bool:
+        """Whether a card has the spaces and memories of this one."""
+        return self.layout == _layout(core, memories)
+
+    def put(self, core: Core, memories: Memories, models: Sequence[Model]) -> None:
+        """Restores this state on a card that it fits."""
+        for space, words in zip(_tables(core), self.tables, strict=True):
             space.words[:] = memoryview(words).cast("I")
-        card.core.lookups.load(self.commands)
-        for memfd, saved in zip(card.core.memfds.values(), self.bars, strict=True):
+        core.lookups.load(self.commands)
+        for memfd, saved in zip(core.memfds.values(), self.bars, strict=True):
             memfd.assign(saved)
-        for memory, saved in zip(card.memories, self.memories, strict=True):
-            memory.memfd.assign(saved)
-        for model, kept in zip(card.models, self.models, strict=True):
+        for memory, copied in zip(memories, self.memories, strict=True):
+            memory.memfd.assign(copied)
+        for model, kept in zip(models, self.models, strict=True):
             model.load(kept)
-        card.core.show()
+        core.show()
 
 
-def _tables(card: Card) -> list[Space]:
-    return [space for space in card.core.spaces.all if not space.name.startswith("bar")]
+def _tables(core: Core) -> list[Space]:
+    return [space for space in core.spaces.all if not space.name.startswith("bar")]
 
 
-def _layout(card: Card) -> tuple[tuple[str, int], ...]:
-    spaces = [(space.name, space.count) for space in card.core.spaces.all]
-    return (*spaces, *((memory.name, memory.size) for memory in card.memories))
+def _layout(core: Core, memories: Memories) -> tuple[tuple[str, int], ...]:
+    spaces = [(space.name, space.count) for space in core.spaces.all]
+    return (*spaces, *((memory.name, memory.size) for memory in memories))

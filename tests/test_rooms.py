@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Collection
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,48 @@ def test_a_room_imports_only_what_stands_below_it(room: str) -> None:
         if ((name := str(path.relative_to(ROOT))), other) not in EXCEPTIONS
     ]
     assert wrong == []
+
+
+def modules_of(room: str) -> dict[str, Path]:
+    """The modules of a room by name; a package is the module of its `__init__.py`."""
+    paths = sorted(folder(room).rglob("*.py"))
+    base = folder(room) if room == "pyvfio_user" else ROOT
+    prefix = "" if room == "pyvfio_user" else "vmcoredd."
+    names = (".".join(path.relative_to(base).with_suffix("").parts) for path in paths)
+    return {prefix + n.removesuffix(".__init__"): p for n, p in zip(names, paths, strict=True)}
+
+
+def imported(path: Path, known: Collection[str]) -> set[str]:
+    """The known modules that a module imports, wherever in it the import is."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in known else node.module for name in full}
+    return names & set(known)
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_no_modules_of_a_room_import_each_other_in_a_circle(room: str) -> None:
+    modules = modules_of(room)
+    graph = {name: imported(path, modules) - {name} for name, path in modules.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_the_firmware_knows_no_silicon() -> None:
+    modules = modules_of("emu")
+    wrong = {
+        name: known
+        for name, path in modules.items()
+        if name.startswith("vmcoredd.emu.firmware")
+        and (known := [m for m in imported(path, modules) if m.startswith("vmcoredd.emu.silicon")])
+    }
+    assert wrong == {}
 
 
 def test_every_exception_is_still_needed() -> None:

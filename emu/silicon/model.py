@@ -1,30 +1,29 @@
-"""What the models of all blocks have in common; the package's docstring says how to write one."""
+"""The base class of all models; the docstring of the package says how to write one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip import T5, T6
 
 if TYPE_CHECKING:
     from vmcoredd.emu.core import Core
     from vmcoredd.emu.memory import Memories
     from vmcoredd.emu.scenario import Scenario
 
-CHIPS = (T5, T6)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Binding(NamedTuple):
-    """A method that is a hook of these registers."""
+    """Marks a method as a hook of these registers."""
 
     registers: tuple[str, ...]
     verb: str
 
 
 class Fault(NamedTuple):
-    """A switch that breaks something, and what then happens, in one line."""
+    """A switch that breaks something; `meaning` says in one line what then happens."""
 
     name: str
     meaning: str
@@ -32,12 +31,12 @@ class Fault(NamedTuple):
 
 
 def reads(*registers: str) -> Callable[[F], F]:
-    """Makes a method (element, stored) -> word answer reads of these registers."""
+    """Makes a method handle reads of these registers: (element, stored) -> the word to read."""
     return _binds(registers, "read")
 
 
 def writes(*registers: str) -> Callable[[F], F]:
-    """Makes a method (element, value) -> word to store or None receive writes of them."""
+    """Makes a method handle writes: (element, value) -> the word to store, or None for `value`."""
     return _binds(registers, "write")
 
 
@@ -54,7 +53,7 @@ def _binds(registers: tuple[str, ...], verb: str) -> Callable[[F], F]:
 
 
 def fault(name: str, meaning: str) -> Callable[[F], F]:
-    """Makes a method the switch of a fault."""
+    """Makes a method the switch for a fault."""
 
     def mark(method: F) -> F:
         vars(method)["fault"] = Fault(name, meaning, method.__name__)
@@ -66,9 +65,6 @@ def fault(name: str, meaning: str) -> Callable[[F], F]:
 class Model:
     """One block of silicon, or a part of one."""
 
-    chips: ClassVar[tuple[Chip, ...]] = CHIPS
-    """The chips that have it."""
-
     def __init__(self, core: Core, scenario: Scenario, memories: Memories) -> None:
         self.core, self.scenario, self.memories = core, scenario, memories
         self.spaces, self.lookups = core.spaces, core.lookups
@@ -78,20 +74,20 @@ class Model:
         """Makes the model's tables and spaces."""
 
     def wire(self) -> None:
-        """Describes words and lookups; every model's spaces exist by now."""
+        """Declares words and lookups; the spaces of all models exist now."""
 
     def reset(self) -> None:
-        """The function was reset (FLR, or a new client's DEVICE_RESET)."""
+        """Resets what a function reset does (FLR, or a new client's DEVICE_RESET)."""
 
     def save(self) -> Any:
-        """State that no word, table or memory holds; something immutable."""
+        """Returns state that no word, table or memory holds; it must be immutable."""
         return None
 
     def load(self, saved: Any) -> None:
-        """Takes back what `save()` gave."""
+        """Restores what `save()` returned."""
 
     def bind(self) -> None:
-        """Binds the methods that are hooks. Registers that this chip lacks are left out."""
+        """Binds the methods that are hooks, except for registers that this chip lacks."""
         for name in self._hooked():
             read, write = self._method(name, "read"), self._method(name, "write")
             self.core.hook(self.r[name], read, write)
@@ -114,6 +110,6 @@ class Model:
 
     @classmethod
     def faults(cls) -> dict[str, Fault]:
-        """The switches this model declares, by name."""
+        """The faults this model declares, by name."""
         marked = (getattr(getattr(cls, name), "fault", None) for name in dir(cls))
         return {item.name: item for item in marked if item is not None}
