@@ -1,4 +1,4 @@
-"""What the tests of servers and clients share."""
+"""Fixtures for servers and clients."""
 
 from __future__ import annotations
 

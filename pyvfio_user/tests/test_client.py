@@ -1,4 +1,4 @@
-"""A client against servers that are ours to script: honest, lying, silent, dying."""
+"""A client against scripted servers: honest, lying, silent, dying."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def connected(path: str, script: Script, deadline: float = 10) -> Iterator[Clien
 # Making a connection
 
 
-def test_a_server_that_is_not_there_is_an_error(path: str) -> None:
+def test_a_missing_server_is_an_error(path: str) -> None:
     with pytest.raises(ConnectError, match=r"No such file") as caught:
         Client(path)
     assert caught.value.errno == errno.ENOENT
 
 
-def test_a_socket_that_nobody_listens_to_is_an_error(path: str) -> None:
+def test_a_socket_without_a_listener_is_an_error(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(path)
     with pytest.raises(ConnectError, match=r"refused") as caught:
@@ -66,12 +66,12 @@ def test_a_socket_that_nobody_listens_to_is_an_error(path: str) -> None:
     assert caught.value.errno == errno.ECONNREFUSED
 
 
-def test_a_path_too_long_is_an_error_with_both_numbers() -> None:
+def test_too_long_a_path_is_an_error_with_both_lengths() -> None:
     with pytest.raises(ConnectError, match=r"has 200 bytes, a socket's may have 107"):
         Client("x" * 200)
 
 
-def test_a_server_whose_queue_is_full_is_waited_for_and_given_up(path: str) -> None:
+def test_connecting_to_a_full_queue_times_out(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as busy, contextlib.ExitStack() as others:
         busy.bind(path)
         busy.listen(0)
@@ -80,7 +80,7 @@ def test_a_server_whose_queue_is_full_is_waited_for_and_given_up(path: str) -> N
             Client(path, deadline=0.1)
 
 
-def test_a_server_that_never_answers_is_given_up(path: str) -> None:
+def test_a_server_that_never_replies_times_out(path: str) -> None:
     with (
         scripted_server(path, lambda peer: peer.is_cut_off() or None),
         pytest.raises(Timeout, match=r"VERSION: no answer within 0\.3 s") as caught,
@@ -89,7 +89,7 @@ def test_a_server_that_never_answers_is_given_up(path: str) -> None:
     assert caught.value.errno == errno.ETIMEDOUT
 
 
-def test_a_server_that_hangs_up_is_dead(path: str) -> None:
+def test_a_server_that_hangs_up_has_died(path: str) -> None:
     with (
         scripted_server(path, lambda peer: peer.receive() and None),
         pytest.raises(PeerDied) as caught,
@@ -99,7 +99,7 @@ def test_a_server_that_hangs_up_is_dead(path: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64])
-def test_a_server_that_speaks_another_protocol_is_found_out(path: str, answer: bytes) -> None:
+def test_a_server_that_speaks_another_protocol_breaks_ours(path: str, answer: bytes) -> None:
     def script(peer: Peer) -> None:
         peer.receive()
         peer.send(answer)
@@ -112,7 +112,7 @@ def test_a_server_that_speaks_another_protocol_is_found_out(path: str, answer: b
 @pytest.mark.parametrize(
     "payload", [b"", struct.pack("<HH", 1, 0), struct.pack("<HH", 0, 1) + b"{\0"]
 )
-def test_a_version_that_makes_no_sense_is_found_out(path: str, payload: bytes) -> None:
+def test_a_malformed_version_breaks_the_protocol(path: str, payload: bytes) -> None:
     with (
         scripted_server(path, lambda peer: peer.answer(peer.receive(), payload)),
         pytest.raises(ProtocolError, match=r"version|VERSION"),
@@ -120,7 +120,7 @@ def test_a_version_that_makes_no_sense_is_found_out(path: str, payload: bytes) -
         Client(path)
 
 
-def test_a_refused_version_is_told(path: str) -> None:
+def test_a_refused_version_is_a_refusal(path: str) -> None:
     with (
         scripted_server(path, lambda peer: peer.answer(peer.receive(), error=errno.EINVAL)),
         pytest.raises(Refused, match=r"VERSION: refused, EINVAL"),
@@ -128,7 +128,7 @@ def test_a_refused_version_is_told(path: str) -> None:
         Client(path)
 
 
-def test_a_client_announces_what_it_takes(path: str) -> None:
+def test_a_client_announces_its_limits(path: str) -> None:
     asked: list[Message] = []
     with scripted_server(path, lambda peer: asked.append(peer.accept_version())):
         Client(path).close()
@@ -145,16 +145,16 @@ def test_a_closed_client_says_so(path: str) -> None:
             client.region_read(0, 0, 4)
 
 
-# Region reads: what an answer must be
+# Region reads: what a reply must be
 
 
 def answered(path: str, answer: Callable[[Peer, Message], None], deadline: float = 10) -> bytes:
-    """What a client reads (4 bytes at 8 of region 0) if its request is answered like that."""
+    """What a client reads (4 bytes at 8 of region 0) if `answer` answers its request."""
     with connected(path, lambda peer: answer(peer, peer.receive()), deadline) as client:
         return client.region_read(0, 8, 4)
 
 
-def test_a_read_repeats_its_request_in_the_answer(path: str) -> None:
+def test_a_reply_to_a_read_repeats_the_request(path: str) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         assert (asked.command, asked.flags, read_request(asked)) == (READ, 0, (8, 0, 4))
         peer.answer(asked, asked.payload + b"data")
@@ -162,7 +162,7 @@ def test_a_read_repeats_its_request_in_the_answer(path: str) -> None:
     assert answered(path, answer) == b"data"
 
 
-def test_an_answer_in_pieces_is_put_together(path: str) -> None:
+def test_a_reply_in_pieces_is_assembled(path: str) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         whole = message(READ, asked.payload + b"data", id=asked.id, flags=REPLY)
         for at in range(len(whole)):
@@ -186,7 +186,7 @@ def test_a_refusal_may_have_any_payload_that_fits(path: str, payload: bytes) -> 
 
 
 def lie(**changes: int) -> Callable[[Peer, Message], None]:
-    """An answer that is right but for what `changes` names."""
+    """A reply that is correct except for `changes`."""
 
     def answer(peer: Peer, asked: Message) -> None:
         offset, region, count = read_request(asked)
@@ -236,13 +236,13 @@ def lie(**changes: int) -> Callable[[Peer, Message], None]:
     ],
     ids=str,
 )
-def test_an_answer_that_is_wrong_ends_the_connection(path: str, changes: dict[str, int]) -> None:
+def test_a_wrong_reply_ends_the_connection(path: str, changes: dict[str, int]) -> None:
     with pytest.raises(ProtocolError) as caught:
         answered(path, lie(**changes))
     assert caught.value.errno == errno.EPROTO
 
 
-def test_an_answer_that_nobody_asked_for_ends_the_connection(path: str) -> None:
+def test_a_reply_to_no_request_ends_the_connection(path: str) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         peer.send(2 * message(READ, asked.payload + b"data", id=asked.id, flags=REPLY))
 
@@ -250,7 +250,7 @@ def test_an_answer_that_nobody_asked_for_ends_the_connection(path: str) -> None:
         answered(path, answer)
 
 
-def test_half_an_answer_too_many_ends_the_connection_at_the_next_call(path: str) -> None:
+def test_bytes_after_the_last_reply_end_the_connection_at_the_next_call(path: str) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         peer.send(message(READ, asked.payload + b"data", id=asked.id, flags=REPLY) + b"abc")
         peer.is_cut_off()
@@ -261,13 +261,13 @@ def test_half_an_answer_too_many_ends_the_connection_at_the_next_call(path: str)
             client.reset()
 
 
-def test_a_server_that_falls_silent_is_given_up(path: str) -> None:
+def test_a_server_that_falls_silent_times_out(path: str) -> None:
     with pytest.raises(Timeout, match=r"read at 0x8 of region 0"):
         answered(path, lambda peer, asked: peer.is_cut_off() or None, DEADLINE)
 
 
 @pytest.mark.parametrize("sent", [1, 16, 20, 32, 34])
-def test_a_server_that_falls_silent_half_way_is_given_up(path: str, sent: int) -> None:
+def test_a_server_that_falls_silent_within_a_reply_times_out(path: str, sent: int) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         whole = message(READ, asked.payload + b"data", id=asked.id, flags=REPLY)
         peer.send(whole[:sent])
@@ -277,7 +277,7 @@ def test_a_server_that_falls_silent_half_way_is_given_up(path: str, sent: int) -
         answered(path, answer, DEADLINE)
 
 
-def test_a_server_that_drips_is_given_up(path: str) -> None:
+def test_a_server_that_drips_times_out(path: str) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         asked = peer.receive()
         peer.send(message(READ, asked.payload, id=asked.id, flags=REPLY, size=32 + 1000))
@@ -295,7 +295,7 @@ def test_a_server_that_drips_is_given_up(path: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [0, 1, 16, 34])
-def test_a_server_that_dies_half_way_is_dead(path: str, sent: int) -> None:
+def test_a_server_that_dies_within_a_reply_has_died(path: str, sent: int) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         peer.send(message(READ, asked.payload + b"data", id=asked.id, flags=REPLY)[:sent])
 
@@ -303,7 +303,7 @@ def test_a_server_that_dies_half_way_is_dead(path: str, sent: int) -> None:
         answered(path, answer)
 
 
-def test_the_first_reason_stays(path: str) -> None:
+def test_the_first_error_stays(path: str) -> None:
     with connected(path, lambda peer: lie(id=9)(peer, peer.receive())) as client:
         for _ in range(2):
             with pytest.raises(ProtocolError):
@@ -312,7 +312,7 @@ def test_the_first_reason_stays(path: str) -> None:
             client.reset()
 
 
-def test_descriptors_in_an_answer_to_a_read_are_not_kept(path: str) -> None:
+def test_descriptors_in_a_reply_to_a_read_are_not_kept(path: str) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         peer.answer(asked, asked.payload + b"data", fds=[0, 1, 2])
         peer.is_cut_off()
@@ -326,7 +326,7 @@ def test_descriptors_in_an_answer_to_a_read_are_not_kept(path: str) -> None:
 # Long transfers and many requests
 
 
-def test_a_long_read_is_split_at_the_server_s_limit(path: str) -> None:
+def test_a_long_read_is_split_at_the_servers_limit(path: str) -> None:
     memory = bytearray(os.urandom(100000))
     text = b'{"capabilities":{"max_data_xfer_size":1000}}\0'
     with (
@@ -339,7 +339,7 @@ def test_a_long_read_is_split_at_the_server_s_limit(path: str) -> None:
         assert client.counters.round_trips - before.round_trips == 1
 
 
-def test_a_long_write_is_split_at_what_arrives_in_one_piece(path: str) -> None:
+def test_a_long_write_is_split_at_the_size_that_arrives_in_one_piece(path: str) -> None:
     memory = bytearray(100000)
     data = os.urandom(100000)
     with scripted_server(path, lambda peer: serve_memory(peer, memory)), Client(path) as client:
@@ -348,7 +348,7 @@ def test_a_long_write_is_split_at_what_arrives_in_one_piece(path: str) -> None:
     assert memory == data
 
 
-def test_many_requests_are_never_more_than_a_server_takes(path: str) -> None:
+def test_two_thousand_requests_in_flight_are_all_answered(path: str) -> None:
     memory = bytearray(os.urandom(2000))
     text = b'{"capabilities":{"max_data_xfer_size":1}}\0'
     with (
@@ -358,21 +358,21 @@ def test_many_requests_are_never_more_than_a_server_takes(path: str) -> None:
         assert client.region_read(0, 0, 2000) == memory
 
 
-def test_answers_may_come_in_another_order(path: str) -> None:
+def test_replies_may_come_in_another_order(path: str) -> None:
     memory = os.urandom(256)
 
     def script(peer: Peer) -> None:
         peer.accept_version(b'{"capabilities":{"max_data_xfer_size":1}}\0')
         asked = [peer.receive() for _ in range(256)]
         for one in reversed(asked):
-            place = read_request(one)[0]
-            peer.answer(one, one.payload + memory[place : place + 1])
+            at = read_request(one)[0]
+            peer.answer(one, one.payload + memory[at : at + 1])
 
     with scripted_server(path, script), Client(path) as client:
         assert client.region_read(0, 0, 256) == memory
 
 
-def test_one_refusal_among_many_answers_is_told(path: str) -> None:
+def test_one_refusal_among_many_replies_is_raised(path: str) -> None:
     def script(peer: Peer) -> None:
         peer.accept_version(b'{"capabilities":{"max_data_xfer_size":4}}\0')
         for at in range(5):
@@ -386,7 +386,7 @@ def test_one_refusal_among_many_answers_is_told(path: str) -> None:
         assert client.region_read(0, 0, 4) == b"data"
 
 
-def test_posted_writes_ask_for_no_answer_and_share_a_send(path: str) -> None:
+def test_posted_writes_want_no_reply_and_share_a_send(path: str) -> None:
     got: list[Message] = []
 
     def script(peer: Peer) -> None:
@@ -407,7 +407,7 @@ def read_offset(asked: Message) -> int:
     return int(ACCESS.unpack_from(asked.payload)[0])
 
 
-def test_a_server_that_does_not_read_is_given_up(path: str) -> None:
+def test_a_server_that_does_not_read_times_out(path: str) -> None:
     done = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -420,8 +420,8 @@ def test_a_server_that_does_not_read_is_given_up(path: str) -> None:
         done.set()
 
 
-def test_a_server_that_sends_before_it_reads_is_no_deadlock(path: str) -> None:
-    """Answers fill the socket while requests do: both ends would wait for the other to read."""
+def test_a_server_that_sends_before_it_reads_causes_no_deadlock(path: str) -> None:
+    """Requests and replies both fill the socket: each end would wait for the other to read."""
     memory = bytearray(os.urandom(1 << 20))
 
     def script(peer: Peer) -> None:
@@ -437,7 +437,7 @@ def test_a_server_that_sends_before_it_reads_is_no_deadlock(path: str) -> None:
 # Commands
 
 
-def test_a_call_waits_for_reads_under_way(path: str) -> None:
+def test_a_call_sends_posted_writes_first(path: str) -> None:
     def script(peer: Peer) -> None:
         asked = peer.receive()
         assert asked.command == WRITE
@@ -450,15 +450,15 @@ def test_a_call_waits_for_reads_under_way(path: str) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", bytes(15), struct.pack("<IIII", 16, 3, 1 << 20, 5)])
-def test_a_device_info_that_makes_no_sense_is_found_out(path: str, payload: bytes) -> None:
+def test_a_malformed_device_info_breaks_the_protocol(path: str, payload: bytes) -> None:
     with (
         connected(path, lambda peer: peer.answer(peer.receive(), payload)) as client,
         pytest.raises(ProtocolError),
     ):
-        client.device_info  # noqa: B018 - asking is the point
+        client.device_info  # noqa: B018 - the access is the point
 
 
-def test_a_reply_larger_than_any_makes_sense_is_found_out(path: str) -> None:
+def test_a_reply_of_absurd_size_breaks_the_protocol(path: str) -> None:
     def script(peer: Peer) -> None:
         asked = peer.receive()
         peer.send(message(GET_INFO, id=asked.id, flags=REPLY, size=1 << 31))
@@ -468,7 +468,7 @@ def test_a_reply_larger_than_any_makes_sense_is_found_out(path: str) -> None:
         client.device_info  # noqa: B018
 
 
-def test_region_info_is_asked_for_again_when_it_did_not_fit(path: str) -> None:
+def test_region_info_that_does_not_fit_is_requested_again(path: str) -> None:
     sizes = []
     areas = struct.pack("<HHIII", 1, 1, 0, 1, 0) + struct.pack("<QQ", 0x1000, 0x1000)
 
@@ -491,7 +491,7 @@ def test_region_info_is_asked_for_again_when_it_did_not_fit(path: str) -> None:
     assert sizes == [32, 64]
 
 
-def test_an_area_past_its_file_s_end_is_not_mapped(path: str) -> None:
+def test_an_area_past_the_end_of_its_file_is_not_mapped(path: str) -> None:
     file = os.memfd_create("short")
 
     def script(peer: Peer) -> None:
@@ -504,7 +504,7 @@ def test_an_area_past_its_file_s_end_is_not_mapped(path: str) -> None:
     os.close(file)
 
 
-def test_descriptors_go_along_with_the_command(path: str) -> None:
+def test_descriptors_travel_with_the_command(path: str) -> None:
     got: list[Message] = []
 
     def script(peer: Peer) -> None:
@@ -530,7 +530,7 @@ def test_descriptors_of_a_refused_command_are_closed(path: str) -> None:
         assert len(os.listdir("/proc/self/fd")) <= before
 
 
-def test_a_server_that_asks_for_dma_by_message_is_cut_off(path: str) -> None:
+def test_a_server_that_requests_dma_by_message_is_cut_off(path: str) -> None:
     def script(peer: Peer) -> None:
         peer.receive()
         peer.send(message(11, struct.pack("<QQ", 0, 4)))

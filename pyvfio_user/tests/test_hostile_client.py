@@ -1,4 +1,4 @@
-"""Clients that break the protocol: they are answered or cut off, and the next client is served."""
+"""Clients that break the protocol: the server refuses or cuts them off and serves the next."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ READ_FOUR = ACCESS.pack(0, 0, 4)
 
 
 def descriptors(peer: Peer) -> int:
-    """How many this process has open once the server is through with all that `peer` asked."""
+    """How many this process has open once the server has handled all requests of `peer`."""
     assert peer.ask(READ, READ_FOUR).error == 0
     return len(os.listdir("/proc/self/fd"))
 
@@ -51,18 +51,18 @@ def peer(device: Device) -> Iterator[Peer]:
         yield peer
 
 
-def test_a_client_that_says_nothing_is_cut_off(device: Device) -> None:
+def test_a_silent_client_is_cut_off(device: Device) -> None:
     with raw_client(device.path) as peer:
         assert peer.is_cut_off()
 
 
-def test_a_client_that_says_half_a_version_is_cut_off(
+def test_a_client_that_sends_half_a_version_is_cut_off(
     device: Device, caplog: pytest.LogCaptureFixture
 ) -> None:
     with raw_client(device.path) as peer:
         peer.send(message(VERSION, b"\0\0", size=100))
         assert peer.is_cut_off()
-    assert "half way through a message" in caplog.text
+    assert "in the middle of a message" in caplog.text
 
 
 def test_a_client_that_speaks_another_protocol_is_cut_off(device: Device) -> None:
@@ -76,15 +76,15 @@ def test_a_client_silent_within_a_header_is_cut_off(peer: Peer) -> None:
     assert peer.is_cut_off()
 
 
-def test_a_client_silent_behind_a_header_is_cut_off(
+def test_a_client_silent_after_a_header_is_cut_off(
     peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer.send(message(READ, b"", size=32))
     assert peer.is_cut_off()
-    assert "half way through a message" in caplog.text
+    assert "in the middle of a message" in caplog.text
 
 
-def test_a_client_that_leaves_half_way_is_no_trouble(peer: Peer) -> None:
+def test_a_client_may_leave_in_the_middle_of_a_message(peer: Peer) -> None:
     peer.send(message(WRITE, ACCESS.pack(0, 0, 1 << 19) + b"x" * 100, size=(1 << 19) + 32))
 
 
@@ -108,18 +108,20 @@ def test_a_message_of_a_huge_size_is_refused_without_its_payload(peer: Peer, siz
     assert peer.ask(READ, READ_FOUR).error == 0
 
 
-def test_a_reply_to_nothing_is_refused(peer: Peer) -> None:
+def test_a_reply_to_no_request_is_refused(peer: Peer) -> None:
     assert peer.ask(READ, flags=1).flags & ERROR
 
 
 @pytest.mark.parametrize("command", range(1, 20))
 @pytest.mark.parametrize("length", [1, 4, 8, 16, 20, 24, 31])
-def test_short_payloads_of_all_commands_are_survived(peer: Peer, command: int, length: int) -> None:
+def test_the_server_survives_short_payloads_of_all_commands(
+    peer: Peer, command: int, length: int
+) -> None:
     peer.ask(command, b"\xff" * length)
     assert peer.ask(READ, READ_FOUR).error == 0
 
 
-def test_replies_that_the_client_does_not_read_end_in_a_cut(device: Device) -> None:
+def test_a_client_that_does_not_read_its_replies_is_cut_off(device: Device) -> None:
     with raw_client(device.path) as peer:
         peer.negotiate()
         asked = message(READ, ACCESS.pack(0, 0, 0x10000)) * 10000
@@ -127,7 +129,7 @@ def test_replies_that_the_client_does_not_read_end_in_a_cut(device: Device) -> N
             peer.send(asked)
 
 
-def test_descriptors_that_nobody_asked_for_are_closed(peer: Peer) -> None:
+def test_unexpected_descriptors_are_closed(peer: Peer) -> None:
     before = descriptors(peer)
     for _ in range(20):
         peer.send(message(GET_INFO, struct.pack("<IIII", 16, 0, 0, 0)), [0, 1, 2])
@@ -135,7 +137,7 @@ def test_descriptors_that_nobody_asked_for_are_closed(peer: Peer) -> None:
     assert descriptors(peer) == before
 
 
-def test_more_descriptors_than_a_message_may_have_end_in_a_cut(device: Device) -> None:
+def test_a_client_that_sends_too_many_descriptors_is_cut_off(device: Device) -> None:
     counts = []
     for count in (17, 100) * 3:
         with raw_client(device.path) as peer:
@@ -147,7 +149,7 @@ def test_more_descriptors_than_a_message_may_have_end_in_a_cut(device: Device) -
     assert len(set(counts)) == 1
 
 
-def test_descriptors_for_interrupts_that_are_not_there_are_closed(peer: Peer) -> None:
+def test_descriptors_for_missing_interrupts_are_closed(peer: Peer) -> None:
     before = descriptors(peer)
     asked = struct.pack("<IIIII", 20, 0x24, 2, 7, 3)
     for _ in range(20):
@@ -167,7 +169,7 @@ def test_memory_that_cannot_be_mapped_is_refused_and_its_descriptor_closed(peer:
         assert descriptors(peer) == before
 
 
-def test_garbage_of_all_kinds_is_survived(device: Device) -> None:
+def test_the_server_survives_garbage_of_all_kinds(device: Device) -> None:
     generator = random.Random(7)
     for _ in range(40):
         with raw_client(device.path) as peer:

@@ -54,14 +54,14 @@ def io(client: Client) -> Io:
     return Io(client.io(0))
 
 
-def test_a_read_is_there_after_the_fence(io: Io, device: Device) -> None:
+def test_a_read_is_complete_after_the_fence(io: Io, device: Device) -> None:
     device.memory[16:20] = b"word"
     into = bytearray(4)
     assert (io.read(16, into), io.fence()) == (0, 0)
     assert into == b"word"
 
 
-def test_a_write_has_happened_when_a_later_read_is_fenced(io: Io) -> None:
+def test_a_write_has_taken_effect_when_a_later_read_is_fenced(io: Io) -> None:
     into = bytearray(4)
     assert (io.write(16, b"word"), io.read(16, into), io.fence()) == (0, 0, 0)
     assert into == b"word"
@@ -78,7 +78,7 @@ def test_written_data_may_be_reused_at_once(io: Io, device: Device) -> None:
 
 
 @pytest.mark.parametrize("width", [4, 8])
-def test_a_run_of_any_length_is_one_wait(io: Io, client: Client, width: int) -> None:
+def test_a_run_of_any_length_needs_one_wait(io: Io, client: Client, width: int) -> None:
     data = os.urandom(SIZE)
     into = bytearray(SIZE)
     before = client.counters.round_trips
@@ -87,7 +87,7 @@ def test_a_run_of_any_length_is_one_wait(io: Io, client: Client, width: int) -> 
     assert client.counters.round_trips - before == 1
 
 
-def test_a_thousand_reads_are_few_sends_and_few_waits(io: Io, client: Client) -> None:
+def test_a_thousand_reads_need_few_sends_and_few_waits(io: Io, client: Client) -> None:
     into = [bytearray(4) for _ in range(1000)]
     before = client.counters
     for at, buffer in enumerate(into):
@@ -99,7 +99,7 @@ def test_a_thousand_reads_are_few_sends_and_few_waits(io: Io, client: Client) ->
     assert after.round_trips - before.round_trips < 12
 
 
-def test_a_thousand_writes_wait_for_nothing(io: Io, client: Client, device: Device) -> None:
+def test_a_thousand_writes_do_not_wait(io: Io, client: Client, device: Device) -> None:
     before = client.counters.round_trips
     for at in range(1000):
         assert io.write(4 * at, struct.pack("<I", at)) == 0
@@ -108,13 +108,13 @@ def test_a_thousand_writes_wait_for_nothing(io: Io, client: Client, device: Devi
     assert client.region_read(0, 0, 4000) == struct.pack("<1000I", *range(1000))
 
 
-def test_a_fence_with_nothing_under_way_is_no_message(io: Io, client: Client) -> None:
+def test_a_fence_with_nothing_in_flight_sends_no_message(io: Io, client: Client) -> None:
     before = client.counters
     assert io.fence() == 0
     assert client.counters == before
 
 
-def test_a_refused_read_is_the_io_s_error_from_then_on(io: Io, client: Client) -> None:
+def test_all_calls_return_the_error_of_a_refused_read(io: Io, client: Client) -> None:
     into = bytearray(4)
     assert io.read(SIZE, into) == 0
     assert io.fence() == -errno.EINVAL
@@ -122,18 +122,18 @@ def test_a_refused_read_is_the_io_s_error_from_then_on(io: Io, client: Client) -
     assert client.region_read(0, 0, 4) == bytes(4)
 
 
-def test_a_refused_write_is_not_told(io: Io) -> None:
+def test_a_refused_write_goes_unnoticed(io: Io) -> None:
     assert (io.write(SIZE, b"word"), io.fence()) == (0, 0)
 
 
 @pytest.mark.parametrize("width", [0, 1, 2, 3, 16])
-def test_a_width_that_the_contract_does_not_know_is_an_error(client: Client, width: int) -> None:
+def test_an_unsupported_width_is_an_error(client: Client, width: int) -> None:
     raw = ffi.cast("struct io *", client.io(0))
     into = ffi.new("uint8_t[16]")
     assert raw.read(raw.cookie, 0, into, width, 1) == -errno.EINVAL
 
 
-def test_the_ios_of_two_regions_have_their_own_errors(
+def test_the_ios_of_two_regions_have_separate_errors(
     make_device: Callable[[], Device],
 ) -> None:
     device = make_device()
@@ -157,20 +157,20 @@ def test_the_ios_of_two_regions_have_their_own_errors(
         max_size=60,
     )
 )
-def test_any_order_of_accesses_is_as_memory_would_have_it(
+def test_accesses_in_any_order_behave_as_memory(
     device: Device, io: Io, steps: list[tuple[bool, int, int, int]]
 ) -> None:
     model = bytearray(SIZE)
     assert io.read(0, model) == io.fence() == 0
     reads: list[tuple[bytearray, bytes]] = []
     for number, (is_write, word, count, width) in enumerate(steps):
-        place = slice(word * 8, word * 8 + count * width)
+        span = slice(word * 8, word * 8 + count * width)
         if is_write:
-            model[place] = bytes([number % 256]) * (count * width)
-            assert io.write(place.start, bytes(model[place]), width) == 0
+            model[span] = bytes([number % 256]) * (count * width)
+            assert io.write(span.start, bytes(model[span]), width) == 0
         else:
-            reads.append((bytearray(count * width), bytes(model[place])))
-            assert io.read(place.start, reads[-1][0], width) == 0
+            reads.append((bytearray(count * width), bytes(model[span])))
+            assert io.read(span.start, reads[-1][0], width) == 0
     assert io.fence() == 0
     assert all(into == expected for into, expected in reads)
 
@@ -202,7 +202,7 @@ def test_a_silent_server_is_etimedout(path: str) -> None:
         assert io.fence() == -errno.ETIMEDOUT
 
 
-def test_a_server_that_dies_among_many_reads_leaves_those_that_were_answered(path: str) -> None:
+def test_reads_answered_before_the_server_died_are_kept(path: str) -> None:
     def script(peer: Peer) -> None:
         for _ in range(10):
             asked = peer.receive()
@@ -259,7 +259,7 @@ def received(path: str, expected: int, calls: Callable[[Io], None], text: bytes)
 MULTIPLE = b'{"capabilities":{"write_multiple":true}}\0'
 
 
-def test_small_writes_share_a_message_where_the_server_announces_it(path: str) -> None:
+def test_small_writes_share_a_message_if_the_server_supports_it(path: str) -> None:
     def calls(io: Io) -> None:
         io.write(0, b"four")
         io.write(8, b"eightbyt", 8)
@@ -269,12 +269,12 @@ def test_small_writes_share_a_message_where_the_server_announces_it(path: str) -
     assert writes_of(asked) == [(0, 0, b"four"), (8, 0, b"eightbyt")]
 
 
-def test_small_writes_are_messages_of_their_own_elsewhere(path: str) -> None:
+def test_small_writes_are_separate_messages_otherwise(path: str) -> None:
     got = received(path, 2, lambda io: [io.write(at, b"four") for at in (0, 4)] and None, b"")
     assert [asked.command for asked in got] == [WRITE, WRITE]
 
 
-def test_a_shared_message_holds_200_writes_at_most(path: str) -> None:
+def test_a_shared_message_holds_at_most_200_writes(path: str) -> None:
     def calls(io: Io) -> None:
         for at in range(450):
             io.write(4 * at, b"four")

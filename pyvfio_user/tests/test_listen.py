@@ -1,4 +1,4 @@
-"""The file of a server's socket, and how a server ends."""
+"""A server's socket file, and how a server ends."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ with pyvfio_user.Server(sys.argv[1]) as server:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         server.run()
 """
-"""The signal comes to another thread, so that the server's wait goes on: as if it had come a moment
-before the wait."""
+"""Another thread gets the signal, so the server's wait continues, as if the signal had arrived just
+before it."""
 
 
-def test_a_signal_that_comes_just_before_the_wait_for_a_client_is_not_lost(path: str) -> None:
+def test_a_signal_just_before_the_wait_for_a_client_is_not_lost(path: str) -> None:
     done = subprocess.run([sys.executable, "-c", UNSEEN, path], timeout=20, check=False)
     assert done.returncode == 0
 
 
-def test_a_socket_s_mode_is_private_unless_told(path: str) -> None:
+def test_a_socket_is_private_by_default(path: str) -> None:
     with Server(path):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
-def test_a_socket_s_mode_is_as_told(path: str) -> None:
+def test_a_socket_has_the_mode_that_is_given(path: str) -> None:
     with Server(path, mode=0o660):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
 
 
-def test_a_socket_s_owner_is_as_told(path: str) -> None:
+def test_a_socket_has_the_owner_that_is_given(path: str) -> None:
     with Server(path, owner=os.getuid()):
         assert os.stat(path).st_uid == os.getuid()
 
 
-def test_an_owner_that_nobody_knows_is_refused(path: str) -> None:
+def test_an_unknown_owner_is_refused(path: str) -> None:
     with pytest.raises(ListenError, match=r"no user"):
         Server(path, owner="nobody-has-this-name")
     assert not os.path.exists(path)
@@ -79,7 +79,7 @@ def test_the_socket_is_gone_after_close(path: str) -> None:
     assert not os.path.exists(path)
 
 
-def test_close_leaves_what_replaced_its_socket(path: str) -> None:
+def test_close_keeps_a_file_that_replaced_its_socket(path: str) -> None:
     server = Server(path)
     os.unlink(path)
     Path(path).write_text("mine")
@@ -94,7 +94,7 @@ def test_a_stale_socket_is_replaced(path: str) -> None:
         assert stat.S_ISSOCK(os.stat(path).st_mode)
 
 
-def test_a_live_server_s_socket_is_respected(path: str) -> None:
+def test_the_socket_of_a_live_server_is_respected(path: str) -> None:
     with Server(path):
         with pytest.raises(ListenError, match=r"another server"):
             Server(path)
@@ -108,13 +108,13 @@ def test_a_file_that_is_no_socket_is_respected(path: str) -> None:
     assert Path(path).read_text() == "mine"
 
 
-def test_a_path_too_long_for_a_socket_is_refused_with_both_numbers(tmp_path: Path) -> None:
+def test_too_long_a_path_is_refused_with_both_lengths(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 120)
     with pytest.raises(ListenError, match=r"has \d+ bytes, a socket's may have 107"):
         Server(long)
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ListenError, match=r"No such file"):
         Server(tmp_path / "none" / "socket")
 
@@ -125,7 +125,7 @@ def test_clients_may_connect_before_run(path: str) -> None:
         server.region(0, 4096, lambda offset, data, is_write: None)
 
 
-def test_stop_ends_run_that_waits_for_a_client(path: str) -> None:
+def test_stop_ends_a_run_that_waits_for_a_client(path: str) -> None:
     with Server(path) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -167,7 +167,7 @@ def test_a_closed_server_says_so(path: str) -> None:
         server.irq(0)
 
 
-def test_a_relative_path_may_stand_in_a_folder_with_a_long_name(
+def test_a_relative_path_may_be_in_a_folder_with_a_long_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / ("x" * 120)

@@ -11,7 +11,7 @@ def space() -> bytearray:
     return bytearray(pci.header(0x1425, 0x6407, device_class=0x020000)).ljust(4096, b"\0")
 
 
-def test_the_header_holds_the_device_s_identity() -> None:
+def test_the_header_holds_the_devices_identity() -> None:
     header = pci.header(
         0x1425, 0x6407, subsystem=(0x1425, 1), device_class=0x123456, revision=7, interrupt_pin=1
     )
@@ -22,7 +22,7 @@ def test_the_header_holds_the_device_s_identity() -> None:
     assert header[0x3D] == 1
 
 
-def test_capabilities_have_their_sizes() -> None:
+def test_capabilities_have_the_sizes_that_pci_defines() -> None:
     sizes = [
         len(pci.power_management()),
         len(pci.express()),
@@ -32,7 +32,7 @@ def test_capabilities_have_their_sizes() -> None:
     assert sizes == [8, 60, 12, 8]
 
 
-def test_msix_names_bar_and_offset_of_its_tables() -> None:
+def test_msix_holds_bar_and_offset_of_its_tables() -> None:
     assert pci.msix(8, (4, 0x800), (2, 0x1000))[2:] == b"\x07\0\x04\x08\0\0\x02\x10\0\0"
 
 
@@ -53,14 +53,14 @@ def test_linked_capabilities_form_a_list() -> None:
 
 
 @pytest.mark.parametrize("position", [0x3C, 0x42, 0xFC])
-def test_a_capability_stands_aligned_behind_the_header(position: int) -> None:
-    with pytest.raises(ValueError, match=r"can stand at"):
+def test_a_capability_must_be_aligned_and_after_the_header(position: int) -> None:
+    with pytest.raises(ValueError, match=r"does not fit at"):
         pci.link(space(), position, pci.vital_product_data())
 
 
-def test_a_list_that_goes_round_is_no_place_for_a_capability() -> None:
+def test_no_capability_is_added_to_a_list_that_loops() -> None:
     config = space()
     config[0x34] = 0x40
     config[0x41] = 0x40
-    with pytest.raises(ValueError, match=r"circle"):
+    with pytest.raises(ValueError, match=r"loop"):
         pci.link(config, 0x50, pci.vital_product_data())

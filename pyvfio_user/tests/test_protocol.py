@@ -1,4 +1,4 @@
-"""Messages that Python takes apart."""
+"""Messages that Python parses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyvfio_user.device import Area
 from pyvfio_user.protocol import Capabilities
 
-from pyvfio_user import device, protocol
+from pyvfio_user import device
 
 
 def version(text: bytes, major: int = 0, minor: int = 1) -> bytes:
@@ -29,8 +29,8 @@ def region_info(
 
 
 def sparse(*areas: tuple[int, int], count: int | None = None, following: int = 0) -> bytes:
-    told = len(areas) if count is None else count
-    head = struct.pack("<HHIII", 1, 1, following, told, 0)
+    claimed = len(areas) if count is None else count
+    head = struct.pack("<HHIII", 1, 1, following, claimed, 0)
     return head + b"".join(struct.pack("<QQ", *area) for area in areas)
 
 
@@ -68,12 +68,12 @@ def test_a_version_without_capabilities_means_the_defaults() -> None:
         offer(max_msg_fds=1.5),
     ],
 )
-def test_a_version_that_makes_no_sense_is_an_error(payload: bytes) -> None:
+def test_a_malformed_version_is_an_error(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Capabilities.parse(payload)
 
 
-def test_sparse_areas_are_found_behind_another_capability() -> None:
+def test_sparse_areas_are_found_after_another_capability() -> None:
     other = struct.pack("<HHI", 9, 1, 40)
     info = region_info(flags=15, cap_offset=32) + other + sparse((0x1000, 0x1000))
     region = device.parse_region(0, info, [5])
@@ -92,7 +92,7 @@ def test_one_descriptor_may_serve_all_areas() -> None:
     assert [area.fd for area in device.parse_region(0, info, [5]).areas] == [5, 5]
 
 
-def test_a_region_without_sparse_areas_is_mapped_whole() -> None:
+def test_a_region_without_sparse_areas_is_mapped_as_a_whole() -> None:
     assert device.parse_region(0, region_info(), [5]).areas == (Area(5, 0, 0, 0x8000),)
 
 
@@ -118,15 +118,15 @@ def test_a_region_without_descriptors_cannot_be_mapped() -> None:
         (region_info(flags=15, cap_offset=32) + sparse((0, 0x1000)), [5, 6]),
     ],
 )
-def test_a_region_info_that_lies_is_an_error(info: bytes, fds: list[int]) -> None:
+def test_an_inconsistent_region_info_is_an_error(info: bytes, fds: list[int]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         device.parse_region(0, info, fds)
 
 
 @given(st.binary(max_size=200), st.integers(0, 250))
-def test_capabilities_of_any_bytes_end(info: bytes, cap_offset: int) -> None:
+def test_parsing_capabilities_terminates_for_any_bytes(info: bytes, cap_offset: int) -> None:
     try:
-        areas = protocol.sparse_areas(info, cap_offset)
+        areas = device.sparse_areas(info, cap_offset)
     except ValueError:
         return
     assert len(areas) <= len(info)

@@ -1,4 +1,4 @@
-"""A served device, protocol command by protocol command; refusals stand beside successes."""
+"""A served device, command by command, with its refusals."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def peer(device: Device) -> Iterator[Peer]:
         yield peer
 
 
-def test_the_library_names_its_version_and_its_origin() -> None:
+def test_the_library_has_a_version_and_an_origin() -> None:
     assert library_version()
 
 
 # VERSION
 
 
-def test_version_is_answered_with_the_server_s_limits(client: Client) -> None:
+def test_the_reply_to_a_version_has_the_servers_limits(client: Client) -> None:
     assert client.capabilities.max_transfer == 1 << 20
     assert (client.capabilities.major, client.capabilities.minor) == (0, 1)
 
@@ -87,7 +87,7 @@ def test_version_is_answered_with_the_server_s_limits(client: Client) -> None:
     "payload",
     [struct.pack("<HH", 1, 0), struct.pack("<HH", 0, 1) + b"{", b"\0\0", b"x" * 100],
 )
-def test_a_version_that_makes_no_sense_is_refused(device: Device, payload: bytes) -> None:
+def test_a_malformed_version_is_refused(device: Device, payload: bytes) -> None:
     with raw_client(device.path) as peer:
         assert peer.ask(VERSION, payload).flags & ERROR
         assert peer.is_cut_off()
@@ -107,12 +107,12 @@ def test_device_info_counts_regions_and_interrupt_indexes(client: Client) -> Non
     assert client.device_info.regions >= 9
 
 
-def test_device_info_of_a_short_request_is_refused(peer: Peer) -> None:
+def test_a_short_request_for_device_info_is_refused(peer: Peer) -> None:
     reply = peer.ask(GET_INFO, struct.pack("<I", 16))
     assert (reply.flags, reply.error) == (REPLY | ERROR, errno.EINVAL)
 
 
-def test_region_info_gives_size_and_rights(client: Client) -> None:
+def test_region_info_has_size_and_rights(client: Client) -> None:
     region = client.regions[0]
     assert (region.size, region.areas) == (SIZE, ())
     assert region.flags == RegionFlag.READ | RegionFlag.WRITE
@@ -120,7 +120,7 @@ def test_region_info_gives_size_and_rights(client: Client) -> None:
     assert client.regions[1].size == 0
 
 
-def test_region_info_of_a_region_that_is_not_there_is_refused(peer: Peer) -> None:
+def test_info_of_a_missing_region_is_refused(peer: Peer) -> None:
     reply = peer.ask(GET_REGION_INFO, struct.pack("<IIIIQQ", 32, 0, 99, 0, 0, 0))
     assert reply.error == errno.EINVAL
 
@@ -129,12 +129,12 @@ def test_irq_info_counts_the_vectors(client: Client) -> None:
     assert [irq.count for irq in client.irqs] == [0, 0, 8, 1, 1]
 
 
-def test_irq_info_of_an_index_that_is_not_there_is_refused(peer: Peer) -> None:
+def test_info_of_a_missing_interrupt_index_is_refused(peer: Peer) -> None:
     reply = peer.ask(GET_IRQ_INFO, struct.pack("<IIII", 16, 0, 9, 0))
     assert reply.error == errno.EINVAL
 
 
-def test_region_io_fds_of_a_region_without_any_are_none(peer: Peer) -> None:
+def test_a_region_has_no_io_fds(peer: Peer) -> None:
     reply = peer.ask(GET_REGION_IO_FDS, struct.pack("<IIII", 4096, 0, 0, 0))
     assert struct.unpack("<IIII", reply.payload)[3] == 0
 
@@ -157,29 +157,31 @@ def test_a_posted_write_takes_effect_before_the_next_read(client: Client) -> Non
 @pytest.mark.parametrize(
     ("offset", "length"), [(SIZE, 1), (SIZE - 3, 4), ((1 << 64) - 4, 8), (1 << 63, 4)]
 )
-def test_a_read_past_the_region_s_end_is_refused(client: Client, offset: int, length: int) -> None:
+def test_a_read_past_the_end_of_the_region_is_refused(
+    client: Client, offset: int, length: int
+) -> None:
     with refused(errno.EINVAL):
         client.region_read(0, offset, length)
     assert client.region_read(0, 0, 1) == b"\0"
 
 
-def test_a_write_past_the_region_s_end_is_refused(client: Client) -> None:
+def test_a_write_past_the_end_of_the_region_is_refused(client: Client) -> None:
     with refused(errno.EINVAL):
         client.region_write(0, SIZE - 1, b"ab")
 
 
-def test_a_region_that_is_not_there_is_refused(client: Client) -> None:
+def test_an_access_to_a_missing_region_is_refused(client: Client) -> None:
     with refused(errno.EINVAL):
         client.region_read(99, 0, 4)
     with refused(errno.EINVAL):
         client.region_read(1, 0, 4)
 
 
-def test_a_write_whose_count_is_not_its_data_s_is_refused(peer: Peer) -> None:
+def test_a_write_whose_count_differs_from_its_data_is_refused(peer: Peer) -> None:
     assert peer.ask(WRITE, ACCESS.pack(0, 0, 8) + b"four").error == errno.EINVAL
 
 
-def test_a_read_of_more_than_the_server_s_limit_is_refused(peer: Peer) -> None:
+def test_a_read_beyond_the_servers_limit_is_refused(peer: Peer) -> None:
     assert peer.ask(READ, ACCESS.pack(0, 0, (1 << 20) + 1)).error == errno.EINVAL
 
 
@@ -201,7 +203,7 @@ def test_requests_and_posted_writes_may_share_a_send(peer: Peer, device: Device)
     assert [peer.receive().payload[16:] for _ in range(2)] == [b"\0", b"x"]
 
 
-def test_a_message_in_pieces_is_put_together(peer: Peer, device: Device) -> None:
+def test_a_message_in_pieces_is_assembled(peer: Peer, device: Device) -> None:
     device.memory[0:4] = b"abcd"
     whole = struct.pack("<HHIII", 3, READ, 32, 0, 0) + ACCESS.pack(0, 0, 4)
     for at in range(len(whole)):
@@ -209,14 +211,14 @@ def test_a_message_in_pieces_is_put_together(peer: Peer, device: Device) -> None
     assert peer.receive().payload[16:] == b"abcd"
 
 
-def test_a_write_larger_than_the_server_s_buffer_arrives_whole(peer: Peer, device: Device) -> None:
+def test_a_write_larger_than_the_servers_buffer_arrives_whole(peer: Peer, device: Device) -> None:
     data = bytes(at % 253 for at in range(SIZE))
     peer.send(struct.pack("<HHIII", 3, WRITE, 32 + SIZE, 0, 0) + ACCESS.pack(0, 0, SIZE) + data)
     assert peer.receive().error == 0
     assert device.memory == data
 
 
-def test_an_oserror_of_a_callback_is_the_client_s_refusal(
+def test_an_oserror_in_a_callback_refuses_the_request_with_its_errno(
     make_device: Callable[[], Device],
 ) -> None:
     def access(offset: int, data: memoryview, is_write: bool) -> None:
@@ -228,7 +230,7 @@ def test_an_oserror_of_a_callback_is_the_client_s_refusal(
         client.region_read(0, 0, 4)
 
 
-def test_a_callback_s_mistake_is_an_error_and_never_a_zero(
+def test_a_bug_in_a_callback_is_an_error_and_never_a_zero(
     make_device: Callable[[], Device], caplog: pytest.LogCaptureFixture
 ) -> None:
     def access(offset: int, data: memoryview, is_write: bool) -> None:
@@ -244,7 +246,7 @@ def test_a_callback_s_mistake_is_an_error_and_never_a_zero(
     assert "a callback failed" in caplog.text
 
 
-def test_the_memory_of_an_access_is_valid_during_the_call_alone(
+def test_the_data_of_an_access_is_valid_only_during_the_call(
     make_device: Callable[[], Device],
 ) -> None:
     kept = []
@@ -298,8 +300,8 @@ def test_a_mapped_area_is_shared_memory(make_device: Callable[[], Device]) -> No
         area = Area(fd, 0x3000, 0x3000, 0x1000)
         device.server.region(0, SIZE, device.access, bits64=True, mmap=area)
         with device.serving(), Client(device.path) as client:
-            (told,) = client.regions[0].areas
-            assert (told.fd_offset, told.offset, told.length) == (0x3000, 0x3000, 0x1000)
+            (area,) = client.regions[0].areas
+            assert (area.fd_offset, area.offset, area.length) == (0x3000, 0x3000, 0x1000)
             with client.mmap(0) as mapped:
                 mapped[0:5] = b"hello"
             assert os.pread(fd, 5, 0x3000) == b"hello"
@@ -363,7 +365,7 @@ def test_the_command_register_can_be_written(client: Client) -> None:
     ("offset", "data"),
     [(4, b"\x06"), (5, b"\0\0"), (0x10, b"\xff"), (0x40, bytes(64)), (0x90, b"abc")],
 )
-def test_a_config_write_that_pci_does_not_know_is_refused(
+def test_a_config_write_that_pci_does_not_have_is_refused(
     client: Client, offset: int, data: bytes
 ) -> None:
     with refused(errno.EINVAL):
@@ -382,7 +384,7 @@ def test_a_device_may_serve_the_whole_config_space(make_device: Callable[[], Dev
 # DEVICE_SET_IRQS
 
 
-def test_an_interrupt_reaches_the_client_s_eventfd(device: Device, client: Client) -> None:
+def test_an_interrupt_reaches_the_clients_eventfd(device: Device, client: Client) -> None:
     fd = client.irq_eventfd(3)
     try:
         assert device.server.irq(3)
@@ -391,12 +393,12 @@ def test_an_interrupt_reaches_the_client_s_eventfd(device: Device, client: Clien
         os.close(fd)
 
 
-def test_an_interrupt_that_nobody_listens_to_is_told(device: Device, client: Client) -> None:
+def test_an_interrupt_without_a_listener_returns_false(device: Device, client: Client) -> None:
     assert client.irqs
     assert not device.server.irq(2)
 
 
-def test_a_vector_that_is_not_there_is_refused(device: Device, client: Client) -> None:
+def test_a_missing_vector_is_refused(device: Device, client: Client) -> None:
     with refused(errno.EINVAL):
         client.irq_eventfd(8)
     with refused(errno.EINVAL):
@@ -436,7 +438,7 @@ def test_interrupts_out_of_range_are_refused(peer: Peer, start: int, count: int)
 # DMA_MAP, DMA_UNMAP
 
 
-def test_lent_memory_is_told_read_written_and_taken_back(device: Device, client: Client) -> None:
+def test_shared_memory_is_mapped_read_written_and_unmapped(device: Device, client: Client) -> None:
     with memory_file(0x2000) as fd:
         os.pwrite(fd, b"from the client", 0x1010)
         client.dma_map(fd, 0x100000, 0x1000, offset=0x1000)
@@ -444,11 +446,11 @@ def test_lent_memory_is_told_read_written_and_taken_back(device: Device, client:
         device.server.dma_write(0x100020, b"from the device")
         assert os.pread(fd, 15, 0x1020) == b"from the device"
         client.dma_unmap(0x100000, 0x1000)
-    lent = DmaRegion(0x100000, 0x1000, True, True)
-    assert device.events == [lent, lent]
+    region = DmaRegion(0x100000, 0x1000, True, True)
+    assert device.events == [region, region]
 
 
-def test_dma_crosses_from_one_lent_piece_to_the_next(device: Device, client: Client) -> None:
+def test_dma_crosses_from_one_region_of_memory_to_the_next(device: Device, client: Client) -> None:
     with memory_file(0x1000) as one, memory_file(0x1000) as other:
         client.dma_map(one, 0x1000, 0x1000)
         client.dma_map(other, 0x2000, 0x1000)
@@ -456,7 +458,7 @@ def test_dma_crosses_from_one_lent_piece_to_the_next(device: Device, client: Cli
         assert (os.pread(one, 4, 0xFFC), os.pread(other, 4, 0)) == (b"1234", b"5678")
 
 
-def test_dma_outside_lent_memory_is_refused(device: Device, client: Client) -> None:
+def test_dma_outside_shared_memory_is_refused(device: Device, client: Client) -> None:
     with memory_file(0x1000) as fd:
         client.dma_map(fd, 0x1000, 0x1000)
     with refused(errno.ENOENT):
@@ -465,7 +467,7 @@ def test_dma_outside_lent_memory_is_refused(device: Device, client: Client) -> N
         device.server.dma_read(0x1FFC, 8)
 
 
-def test_dma_to_memory_lent_for_reading_is_refused(device: Device, client: Client) -> None:
+def test_a_dma_write_to_read_only_memory_is_refused(device: Device, client: Client) -> None:
     with memory_file(0x1000) as fd:
         client.dma_map(fd, 0x1000, 0x1000, flags=DmaFlag.READ)
     with refused(errno.EACCES):
@@ -473,7 +475,7 @@ def test_dma_to_memory_lent_for_reading_is_refused(device: Device, client: Clien
     assert device.server.dma_read(0x1000, 4) == bytes(4)
 
 
-def test_a_client_that_shrinks_its_memory_does_not_kill_the_server(
+def test_a_client_that_truncates_its_memory_does_not_kill_the_server(
     device: Device, client: Client
 ) -> None:
     with memory_file(0x1000) as fd:
@@ -485,24 +487,24 @@ def test_a_client_that_shrinks_its_memory_does_not_kill_the_server(
         device.server.dma_write(0x1000, b"four")
 
 
-def test_memory_lent_twice_is_refused(device: Device, client: Client) -> None:
+def test_mapping_memory_twice_is_refused(device: Device, client: Client) -> None:
     with memory_file(0x1000) as fd:
         client.dma_map(fd, 0x1000, 0x1000)
         with refused(errno.EINVAL):
             client.dma_map(fd, 0x1000, 0x1000)
 
 
-def test_memory_of_no_size_is_refused(client: Client) -> None:
+def test_mapping_no_memory_is_refused(client: Client) -> None:
     with memory_file(0x1000) as fd, refused(errno.EINVAL):
         client.dma_map(fd, 0x1000, 0)
 
 
-def test_taking_back_what_was_not_lent_is_refused(client: Client) -> None:
+def test_unmapping_what_is_not_mapped_is_refused(client: Client) -> None:
     with refused(errno.ENOENT):
         client.dma_unmap(0x1000, 0x1000)
 
 
-def test_a_client_that_leaves_takes_its_memory_along(device: Device) -> None:
+def test_the_memory_of_a_client_that_leaves_is_unmapped(device: Device) -> None:
     with Client(device.path) as client, memory_file(0x1000) as fd:
         client.dma_map(fd, 0x1000, 0x1000)
     assert device.clients_gone.acquire(timeout=10)
@@ -518,7 +520,7 @@ def test_a_reset_reaches_the_device(device: Device, client: Client) -> None:
     assert device.events == [ResetReason.DEVICE]
 
 
-def test_a_reset_that_the_device_refuses_is_refused(make_device: Callable[[], Device]) -> None:
+def test_a_device_may_refuse_a_reset(make_device: Callable[[], Device]) -> None:
     def refuse(reason: ResetReason) -> None:
         raise OSError(errno.EBUSY, "not now")
 
@@ -534,12 +536,12 @@ def test_a_client_that_leaves_resets_the_device(device: Device) -> None:
     assert device.events == [ResetReason.LOST_CONNECTION]
 
 
-def test_dirty_pages_are_not_kept(peer: Peer) -> None:
+def test_dirty_pages_are_not_tracked(peer: Peer) -> None:
     assert peer.ask(DIRTY_PAGES, struct.pack("<II", 8, 1)).error == errno.ENOTSUP
 
 
 @pytest.mark.parametrize("command", [0, WRITE_MULTI, 99, 0xFFFF])
-def test_a_command_that_the_library_does_not_know_is_refused(peer: Peer, command: int) -> None:
+def test_an_unknown_command_is_refused(peer: Peer, command: int) -> None:
     assert peer.ask(command, bytes(16)).error == errno.EINVAL
     assert peer.ask(RESET).error == 0
 
@@ -547,7 +549,7 @@ def test_a_command_that_the_library_does_not_know_is_refused(peer: Peer, command
 # One client after another
 
 
-def test_the_next_client_is_served_when_one_is_gone(device: Device) -> None:
+def test_clients_are_served_one_after_another(device: Device) -> None:
     for count in range(3):
         with Client(device.path) as client:
             client.region_write(0, 0, bytes([count]))
@@ -562,7 +564,7 @@ def test_stop_ends_the_connection_of_an_idle_client(device: Device) -> None:
         assert peer.is_cut_off()
 
 
-def test_other_threads_may_raise_interrupts_while_a_client_is_busy(
+def test_another_thread_may_raise_interrupts_while_a_client_is_busy(
     device: Device, client: Client
 ) -> None:
     fd = client.irq_eventfd(0)

@@ -1,4 +1,4 @@
-"""A build without libvfio-user: clients work, servers say what is missing."""
+"""A build without libvfio-user: clients work, and servers say what is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print(pyvfio_user.Client(sys.argv[1]).region_read(0, 0, 4))
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the distribution, built where the library cannot be had."""
+    """A copy of the distribution, built without the library."""
     copy = tmp_path_factory.mktemp("build") / "pyvfio_user"
     shutil.copytree(HERE, copy, ignore=shutil.ignore_patterns("*.so", "build", ".*"))
     environment = os.environ | {"LIBVFIO_USER_PREFIX": str(copy / "nothing here")}

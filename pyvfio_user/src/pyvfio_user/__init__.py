@@ -1,8 +1,8 @@
-"""libvfio-user for Python: devices served to, and reached by, other processes over a socket.
+"""libvfio-user for Python: serve a PCI device on a socket, or use one that another process serves.
 
 `Client` speaks the protocol itself and needs no library. `Server` wraps libvfio-user, which is
 linked in statically when this package is built; in a build without it, making a `Server` raises
-`ServerUnavailable`. Both know nothing of any particular device.
+`ServerUnavailable`. Neither knows any particular device.
 """
 
 from pathlib import Path
@@ -58,5 +58,5 @@ __all__ = [
 
 
 def get_include() -> str:
-    """The folder for a compiler's `-I`: extensions `#include "pyvfio_user/io.h"` from it."""
+    """The folder for a compiler's `-I`, with the headers that other extensions may include."""
     return str(Path(__file__).with_name("include"))

@@ -1,7 +1,7 @@
-"""What a server asks of its device: the callbacks' types, and the way from C to them.
+"""A device's callbacks: their types, and the functions through which C calls them.
 
-An exception never becomes a success: cffi's own answer to one is 0, so every function that C calls
-has `error=` and `onerror=`.
+An exception must not become a success. cffi returns 0 for one, so every function that C calls has
+`error=` and `onerror=`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ logger = logging.getLogger("pyvfio_user.server")
 LEVELS = [logging.CRITICAL] * 3 + [logging.ERROR, logging.WARNING] + [logging.INFO] * 2
 
 Access = Callable[[int, memoryview, bool], None]
-"""access(offset, data, is_write): fill `data` for a read, take it for a write.
+"""access(offset, data, is_write): fills `data` for a read, stores it for a write.
 
-An OSError refuses the access with its errno. `data` is valid during the call.
+An OSError refuses the access with its errno. `data` is valid only during the call.
 """
 
 
@@ -34,7 +34,7 @@ class NativeAccess:
 
 
 class ResetReason(enum.IntEnum):
-    """VFU_RESET_*: the client asked for it, it is gone, or it wrote to the PCIe capability."""
+    """VFU_RESET_*: the client requested it, disconnected, or wrote to the PCIe capability."""
 
     DEVICE = 0
     LOST_CONNECTION = 1
@@ -43,7 +43,7 @@ class ResetReason(enum.IntEnum):
 
 @dataclass(frozen=True)
 class DmaRegion:
-    """Memory that the client lends, at `address`. Not `mapped`: it cannot be reached."""
+    """Client memory at `address` that the device may access. If not `mapped`, it cannot."""
 
     address: int
     size: int
@@ -52,7 +52,7 @@ class DmaRegion:
 
 
 class Callbacks:
-    """What a device may want to know. Set before `Server.run`; called in its thread."""
+    """The device's optional callbacks. Set them before `Server.run`, which calls them."""
 
     path: str
     on_client: Callable[[], None] | None = None
@@ -63,7 +63,7 @@ class Callbacks:
 
 
 def _refuse(_kind: object, error: BaseException, _at: object) -> int:
-    """What a callback's exception is to the client: an OSError is meant, others are mistakes."""
+    """Turns a callback's exception into -errno: an OSError is intended, any other is a bug."""
     if isinstance(error, OSError) and error.errno:
         return -error.errno
     logger.error("a callback failed", exc_info=error)
@@ -71,7 +71,7 @@ def _refuse(_kind: object, error: BaseException, _at: object) -> int:
 
 
 def _report(_kind: object, error: BaseException, _at: object) -> None:
-    """The same where the client waits for no answer."""
+    """Logs a callback's exception where no reply can carry an error."""
     logger.error("a callback failed", exc_info=error)
 
 

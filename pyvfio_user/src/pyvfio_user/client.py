@@ -1,15 +1,15 @@
-"""A vfio-user client: it reaches a device's regions, interrupts and DMA over a server's socket.
+"""A vfio-user client: accesses a device's regions, interrupts and DMA over a server's socket.
 
     with Client("/run/card.sock", deadline=5.0) as client:
         word = client.region_read(0, 0x1000, 4)
         client.region_write(0, 0x1000, b"\\1\\0\\0\\0")
         io = client.io(0)        # the address of a `struct io` (io.h) for C code
 
-Requests are pipelined: a long transfer is split at the server's limit and all parts are under way
-at once, posted writes are collected and sent together. C code over `client.io(region)` gets the
-same for accesses of its own. One thread at a time may use a client.
+Requests are pipelined: a long transfer is split at the server's limit and all its parts are in
+flight together; posted writes are collected and sent together. C code gets the same through
+`client.io(region)`. Only one thread at a time may use a client.
 
-What the server answers is checked in every field, and every silence is bounded by `deadline`.
+The client checks every field of a reply, and waits at most `deadline` for one.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ COUNT_MAX = 256  # regions or interrupt indexes of a device
 class Client(contextlib.AbstractContextManager["Client"]):
     """A connection to the server at `path`.
 
-    `deadline`: seconds that the server may be silent while an answer is due. `spin`: seconds to
-    look for an answer, yielding the cpu, before sleeping; with a server that does the same a
-    round trip between two cpus takes a seventh of the time.
+    `deadline`: seconds that the server may be silent while a reply is due. `spin`: seconds to poll
+    for a reply, yielding the cpu, before sleeping; if the server does the same, a round trip
+    between two cpus takes a seventh of the time.
 
-    Every method raises ConnectionLost when the connection is lost, Refused when the server refuses
-    the request; making a client also ConnectError.
+    Every method raises ConnectionLost if the connection is lost, and Refused if the server refuses
+    the request. The constructor also raises ConnectError.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
         self.close()
 
     def close(self) -> None:
-        """End the connection. Addresses that `io` gave are no longer valid."""
+        """Ends the connection. Addresses that `io` returned become invalid."""
         self._connection.close()
         self._ios.clear()
         while self._fds:
@@ -61,22 +61,22 @@ class Client(contextlib.AbstractContextManager["Client"]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the server announced."""
+        """The server's capabilities."""
         return self._connection.capabilities
 
     @property
     def counters(self) -> Counters:
-        """What went over the socket so far."""
+        """What has gone over the socket so far."""
         return self._connection.counters
 
     # The device
 
     @functools.cached_property
     def device_info(self) -> DeviceInfo:
-        """What the device says of itself."""
+        """The device's flags and sizes."""
         layout = protocol.DEVICE_INFO
-        ask = layout.pack(layout.size, 0, 0, 0)
-        reply = self._connection.ask(Command.DEVICE_GET_INFO, ask, layout.size)
+        request = layout.pack(layout.size, 0, 0, 0)
+        reply = self._connection.request(Command.DEVICE_GET_INFO, request, layout.size)
         _, flags, regions, irqs = layout.unpack_from(reply)
         if max(regions, irqs) > COUNT_MAX:
             raise ProtocolError("device info", f"{regions} regions and {irqs} interrupt indexes")
@@ -93,19 +93,19 @@ class Client(contextlib.AbstractContextManager["Client"]):
         return tuple(self._irq(index) for index in range(self.device_info.irqs))
 
     def reset(self) -> None:
-        """Reset the device."""
-        self._connection.ask(Command.DEVICE_RESET)
+        """Resets the device."""
+        self._connection.request(Command.DEVICE_RESET)
 
     # Regions
 
     def region_read(self, region: int, offset: int, length: int) -> bytes:
-        """`length` bytes at `offset` of a region."""
+        """Returns `length` bytes at `offset` of a region."""
         data = bytearray(length)
         self.region_read_into(region, offset, data)
         return bytes(data)
 
     def region_read_into(self, region: int, offset: int, into: bytearray | memoryview) -> None:
-        """Fill a writable buffer with what stands at `offset` of a region."""
+        """Fills a writable buffer from `offset` of a region."""
         core = self._connection.core
         with ffi.from_buffer(into, require_writable=True) as buffer:
             done = lib.client_region_read(core, region, offset, buffer, len(buffer))
@@ -119,10 +119,10 @@ class Client(contextlib.AbstractContextManager["Client"]):
         *,
         posted: bool = False,
     ) -> None:
-        """Write `data` at `offset` of a region.
+        """Writes `data` at `offset` of a region.
 
-        Posted writes wait for nothing, and nobody learns whether the server liked them. They are
-        sent with the next request that waits, or with `flush`, and take effect in order.
+        A posted write does not wait, and a refusal goes unnoticed. It is sent with the next
+        request that waits, or by `flush`. Writes take effect in order.
         """
         write = lib.client_region_post if posted else lib.client_region_write
         core = self._connection.core
@@ -131,19 +131,19 @@ class Client(contextlib.AbstractContextManager["Client"]):
         self._connection.check(done, f"write at {offset:#x} of region {region}")
 
     def flush(self) -> None:
-        """Hand all posted writes to the socket."""
+        """Sends all posted writes."""
         self._connection.check(lib.client_flush(self._connection.core), "posted writes")
 
     def mmap(self, region: int, area: int = 0, *, writable: bool = True) -> mmap.mmap:
-        """Map an area of a region. Raises IndexError where there is none.
+        """Maps an area of a region. Raises IndexError if there is no such area.
 
-        The memory is the server's: one that shrinks the file afterwards makes an access a SIGBUS.
+        The memory is the server's: if the server truncates the file, an access raises SIGBUS.
         """
-        place = self.regions[region].areas[area]
+        wanted = self.regions[region].areas[area]
         access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         try:
             return mmap.mmap(
-                place.fd, place.length, mmap.MAP_SHARED, access, offset=place.fd_offset
+                wanted.fd, wanted.length, mmap.MAP_SHARED, access, offset=wanted.fd_offset
             )
         except (OSError, ValueError, OverflowError) as error:
             raise ProtocolError(f"area {area} of region {region}", str(error)) from error
@@ -151,8 +151,8 @@ class Client(contextlib.AbstractContextManager["Client"]):
     def io(self, region: int) -> int:
         """The address of a `struct io` (io.h) over a region, valid until `close`.
 
-        Its writes are posted, its reads split; a fence waits for them. A refused read is an error
-        of the io, as is a lost connection; both stick.
+        Its writes are posted and its reads split; a fence waits for them. After a refused read or
+        a lost connection, all its functions return that error.
         """
         core = self._connection.core
         if region not in self._ios:
@@ -164,12 +164,12 @@ class Client(contextlib.AbstractContextManager["Client"]):
     # Interrupts
 
     def irq_eventfds(self, index: int, fds: Sequence[int], start: int = 0) -> None:
-        """Have the device signal vectors `start` and up of an interrupt index on these eventfds."""
+        """Has the device signal vectors from `start` on of an interrupt index on these eventfds."""
         flags = IrqSet.DATA_EVENTFD | IrqSet.ACTION_TRIGGER
         self._set_irqs(flags, index, start, fds)
 
     def irq_eventfd(self, vector: int, index: int = IrqIndex.MSIX) -> int:
-        """A new eventfd that the device signals for `vector`. The caller closes it."""
+        """Returns a new eventfd that the device signals for `vector`. The caller closes it."""
         fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         try:
             self.irq_eventfds(index, [fd], vector)
@@ -179,7 +179,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
         return fd
 
     def irq_disable(self, index: int) -> None:
-        """Have the device forget all eventfds of an interrupt index."""
+        """Detaches all eventfds from an interrupt index."""
         self._set_irqs(IrqSet.DATA_NONE | IrqSet.ACTION_TRIGGER, index, 0, ())
 
     # DMA
@@ -193,14 +193,14 @@ class Client(contextlib.AbstractContextManager["Client"]):
         offset: int = 0,
         flags: DmaFlag = DmaFlag.READ | DmaFlag.WRITE,
     ) -> None:
-        """Lend the device `size` bytes of a file at `offset`; it sees them at `address`."""
-        ask = protocol.DMA_MAP.pack(protocol.DMA_MAP.size, flags, offset, address, size)
-        self._connection.ask(Command.DMA_MAP, ask, fds=[fd])
+        """Shares `size` bytes of a file at `offset` with the device, at its `address`."""
+        request = protocol.DMA_MAP.pack(protocol.DMA_MAP.size, flags, offset, address, size)
+        self._connection.request(Command.DMA_MAP, request, fds=[fd])
 
     def dma_unmap(self, address: int, size: int) -> None:
-        """Take back what `dma_map` lent."""
-        ask = protocol.DMA_UNMAP.pack(protocol.DMA_UNMAP.size, 0, address, size)
-        self._connection.ask(Command.DMA_UNMAP, ask)
+        """Ends the sharing that `dma_map` began."""
+        request = protocol.DMA_UNMAP.pack(protocol.DMA_UNMAP.size, 0, address, size)
+        self._connection.request(Command.DMA_UNMAP, request)
 
     def _region(self, index: int) -> Region:
         reply, fds = self._region_info(index, protocol.REGION_INFO.size)
@@ -213,20 +213,20 @@ class Client(contextlib.AbstractContextManager["Client"]):
             raise ProtocolError(f"info of region {index}", str(error)) from error
 
     def _region_info(self, index: int, size: int) -> tuple[bytes, list[int]]:
-        ask = protocol.REGION_INFO.pack(size, 0, index, 0, 0, 0)
-        reply, fds = self._connection.call(Command.DEVICE_GET_REGION_INFO, ask)
+        request = protocol.REGION_INFO.pack(size, 0, index, 0, 0, 0)
+        reply, fds = self._connection.call(Command.DEVICE_GET_REGION_INFO, request)
         self._fds += fds
         return reply, fds
 
     def _irq(self, index: int) -> Irq:
         layout = protocol.IRQ_INFO
-        ask = layout.pack(layout.size, 0, index, 0)
-        reply = self._connection.ask(Command.DEVICE_GET_IRQ_INFO, ask, layout.size)
-        _, flags, told, count = layout.unpack_from(reply)
-        if told != index:
-            raise ProtocolError(f"info of interrupt {index}", f"it is about {told}")
+        request = layout.pack(layout.size, 0, index, 0)
+        reply = self._connection.request(Command.DEVICE_GET_IRQ_INFO, request, layout.size)
+        _, flags, replied, count = layout.unpack_from(reply)
+        if replied != index:
+            raise ProtocolError(f"info of interrupt {index}", f"it describes {replied}")
         return Irq(index, flags, count)
 
     def _set_irqs(self, flags: int, index: int, start: int, fds: Sequence[int]) -> None:
-        ask = protocol.IRQ_SET.pack(protocol.IRQ_SET.size, flags, index, start, len(fds))
-        self._connection.ask(Command.DEVICE_SET_IRQS, ask, fds=fds)
+        request = protocol.IRQ_SET.pack(protocol.IRQ_SET.size, flags, index, start, len(fds))
+        self._connection.request(Command.DEVICE_SET_IRQS, request, fds=fds)

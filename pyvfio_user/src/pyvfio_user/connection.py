@@ -15,12 +15,12 @@ from ._client import ffi, lib
 from .errors import ConnectError, ConnectionLost, PeerDied, ProtocolError, Refused, Timeout
 from .protocol import Capabilities, Command
 
-REPLY_MAX = 65536  # bytes of a reply that is no region's data
+REPLY_MAX = 65536  # bytes of a reply, region reads excepted
 
 
 @dataclass(frozen=True)
 class Counters:
-    """What went over the socket so far. A round trip is one wait for replies, however many."""
+    """What has gone over the socket so far. A round trip is one wait, for any number of replies."""
 
     messages: int
     sends: int
@@ -30,7 +30,7 @@ class Counters:
 
 
 class Connection:
-    """A connection to the server at `path`, its version negotiated."""
+    """A connection to the server at `path`, with the version negotiated."""
 
     def __init__(self, path: str, deadline: float, spin: float) -> None:
         self.path = path
@@ -59,23 +59,23 @@ class Connection:
 
     @property
     def counters(self) -> Counters:
-        """What went over the socket so far."""
+        """What has gone over the socket so far."""
         counts = lib.client_counters(self.core)
         return Counters(*(getattr(counts, field.name) for field in fields(Counters)))
 
     def close(self) -> None:
-        """End it. Twice does no harm."""
+        """Ends the connection. May be called twice."""
         if self._core:
             lib.client_destroy(self._core)
             self._core = ffi.NULL
         self._socket.close()
 
-    def ask(
+    def request(
         self, command: Command, payload: bytes = b"", least: int = 0, fds: Sequence[int] = ()
     ) -> bytes:
-        """A command whose reply has at least `least` bytes and no descriptors."""
-        reply, unasked = self.call(command, payload, fds)
-        for fd in unasked:
+        """Sends a command whose reply has at least `least` bytes and no descriptors."""
+        reply, unexpected = self.call(command, payload, fds)
+        for fd in unexpected:
             os.close(fd)
         if len(reply) < least:
             raise ProtocolError(command.name, f"a reply of {len(reply)} bytes, needs {least}")
@@ -84,7 +84,7 @@ class Connection:
     def call(
         self, command: Command, payload: bytes, fds: Sequence[int] = ()
     ) -> tuple[bytes, list[int]]:
-        """A command and its reply, each with descriptors; the reply's are the caller's."""
+        """Sends a command; returns its reply. The caller owns the reply's descriptors."""
         reply = ffi.new("uint8_t[]", REPLY_MAX)
         reply_fds = ffi.new("int[]", protocol.MAX_FDS)
         count = ffi.new("uint32_t *", protocol.MAX_FDS)
@@ -104,7 +104,7 @@ class Connection:
         return bytes(ffi.buffer(reply, done)), list(reply_fds[0 : count[0]])
 
     def check(self, done: int, what: str) -> None:
-        """Raise what a negative `done` of the core means, `what` being under way."""
+        """Raises the exception for a negative `done` of the core, which was doing `what`."""
         if done >= 0:
             return
         lost = -lib.client_failed(self._core)
@@ -120,7 +120,7 @@ class Connection:
 
     def _negotiate(self) -> Capabilities:
         ours = Capabilities(max_fds=protocol.MAX_FDS, write_multiple=True)
-        reply = self.ask(Command.VERSION, ours.message())
+        reply = self.request(Command.VERSION, ours.message())
         try:
             return Capabilities.parse(reply)
         except ValueError as error:
@@ -134,7 +134,7 @@ def _connect(path: str, deadline: float) -> socket.socket:
         raise ConnectError(path, why, errno.ENAMETOOLONG)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # a server's queue may be full; Python's own timeout would not wait for it
+        # the server's queue may be full; with Python's own timeout connect() would not wait
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(deadline))
         connection.connect(path)
     except BlockingIOError as error:

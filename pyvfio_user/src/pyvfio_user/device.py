@@ -1,4 +1,4 @@
-"""What a server says of its device: regions, the parts of them that can be mapped, interrupts."""
+"""What a server tells about its device: regions, their mappable areas, interrupts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .protocol import RegionFlag
 
 @dataclass(frozen=True)
 class Area:
-    """The part of a region that can be mapped: `length` bytes at `offset` of the region.
+    """A part of a region that can be mapped: `length` bytes at `offset` of the region.
 
-    They stand at `fd_offset` of a file. All three are multiples of the page size.
+    They are at `fd_offset` of a file. All three are multiples of the page size.
     """
 
     fd: int
@@ -35,7 +35,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Irq:
-    """An interrupt index (see IrqIndex), VFIO_IRQ_INFO_* flags, and how many vectors it has."""
+    """An interrupt index (see IrqIndex), its VFIO_IRQ_INFO_* flags, and its number of vectors."""
 
     index: int
     flags: int
@@ -44,7 +44,7 @@ class Irq:
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """VFIO_DEVICE_FLAGS_* and how many regions and interrupt indexes there are."""
+    """VFIO_DEVICE_FLAGS_*, and the numbers of regions and interrupt indexes."""
 
     flags: int
     regions: int
@@ -52,23 +52,23 @@ class DeviceInfo:
 
 
 def parse_region(index: int, reply: bytes, fds: Sequence[int]) -> Region:
-    """The region that a DEVICE_GET_REGION_INFO reply describes. Raises ValueError for nonsense."""
+    """Parses a DEVICE_GET_REGION_INFO reply. Raises ValueError if it is malformed."""
     if len(reply) < protocol.REGION_INFO.size:
         raise ValueError(f"{len(reply)} bytes, needs {protocol.REGION_INFO.size}")
-    _, flags, told, cap_offset, size, offset = protocol.REGION_INFO.unpack_from(reply)
-    if told != index:
-        raise ValueError(f"it is about region {told}")
-    areas = protocol.sparse_areas(reply, cap_offset if flags & RegionFlag.CAPS else 0)
+    _, flags, replied, cap_offset, size, offset = protocol.REGION_INFO.unpack_from(reply)
+    if replied != index:
+        raise ValueError(f"it describes region {replied}")
+    areas = sparse_areas(reply, cap_offset if flags & RegionFlag.CAPS else 0)
     if not areas and flags & RegionFlag.MMAP and fds:
         areas = [(0, size)]
     known = RegionFlag.READ | RegionFlag.WRITE | RegionFlag.MMAP | RegionFlag.CAPS
-    return Region(index, size, RegionFlag(flags) & known, _place(areas, fds, size, offset))
+    return Region(index, size, RegionFlag(flags) & known, _assign_files(areas, fds, size, offset))
 
 
-def _place(
+def _assign_files(
     areas: list[tuple[int, int]], fds: Sequence[int], size: int, offset: int
 ) -> tuple[Area, ...]:
-    """Where in which file each area lies. Servers send a descriptor for each, or one for all."""
+    """Assigns a file to each area. Servers send one descriptor for each, or one for all."""
     if areas and len(fds) not in (1, len(areas)):
         raise ValueError(f"{len(fds)} descriptors for {len(areas)} mmap areas")
     for start, length in areas:
@@ -78,3 +78,31 @@ def _place(
         Area(fds[at % len(fds)], (offset + start) % (1 << 64), start, length)
         for at, (start, length) in enumerate(areas)
     )
+
+
+def sparse_areas(info: bytes, cap_offset: int) -> list[tuple[int, int]]:
+    """Offset and size of each area in a region info's capabilities.
+
+    `info` is the whole reply, `cap_offset` the offset of its first capability. Raises ValueError
+    if the capabilities leave the reply or form a loop.
+    """
+    areas: list[tuple[int, int]] = []
+    seen = 0
+    while cap_offset:
+        if cap_offset <= seen or cap_offset + protocol.CAPABILITY.size > len(info):
+            raise ValueError(f"a capability at {cap_offset} of {len(info)} bytes")
+        identity, _, following = protocol.CAPABILITY.unpack_from(info, cap_offset)
+        if identity == protocol.CAPABILITY_SPARSE_MMAP:
+            areas += _areas(info, cap_offset + protocol.CAPABILITY.size)
+        seen, cap_offset = cap_offset, following
+    return areas
+
+
+def _areas(info: bytes, at: int) -> list[tuple[int, int]]:
+    if at + protocol.SPARSE_MMAP.size > len(info):
+        raise ValueError("a sparse mmap capability is cut off")
+    count, _ = protocol.SPARSE_MMAP.unpack_from(info, at)
+    at += protocol.SPARSE_MMAP.size
+    if count * protocol.AREA.size > len(info) - at:
+        raise ValueError(f"{count} mmap areas do not fit the reply")
+    return list(protocol.AREA.iter_unpack(info[at : at + count * protocol.AREA.size]))

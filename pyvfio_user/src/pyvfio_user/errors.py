@@ -1,13 +1,13 @@
 """What can go wrong between a vfio-user client and a server.
 
 VfioUserError
-  ConnectError        no connection came about: absent, refused, path too long
-  ConnectionLost      the connection is of no more use
-    PeerDied          the other end is gone                     errno EIO
+  ConnectError        could not connect: no such path, refused, path too long
+  ConnectionLost      the connection can no longer be used
+    PeerDied          the other end closed it                   errno EIO
     Timeout           the other end was silent for too long     errno ETIMEDOUT
     ProtocolError     the other end broke the protocol          errno EPROTO
   Refused             the other end refused one request (its errno); the connection lives on
-  ListenError         a server's socket could not be made: path in use, too long, not permitted
+  ListenError         could not create a server's socket: path in use, too long, not permitted
   ServerUnavailable   this build has no libvfio-user
 """
 
@@ -18,13 +18,13 @@ import os
 
 
 class VfioUserError(Exception):
-    """The root of the tree. `errno` is the number that a C caller sees."""
+    """The root of the tree. `errno` is what a C caller sees."""
 
     errno = errno.EIO
 
 
 class ConnectError(VfioUserError):
-    """No connection to a server came about."""
+    """Could not connect to a server."""
 
     def __init__(self, path: str, why: str, number: int = errno.EIO) -> None:
         super().__init__(f"cannot connect to {path}: {why}")
@@ -32,7 +32,7 @@ class ConnectError(VfioUserError):
 
 
 class ConnectionLost(VfioUserError):
-    """The connection is of no more use; `what` was going on."""
+    """The connection can no longer be used; it was lost during `what`."""
 
     why = "the connection is lost"
 
@@ -58,7 +58,7 @@ class Timeout(ConnectionLost):
 
 
 class ProtocolError(ConnectionLost):
-    """The other end sent what the protocol does not allow."""
+    """The other end broke the protocol."""
 
     errno = errno.EPROTO
     why = "the other end broke the protocol"
@@ -75,7 +75,7 @@ class Refused(VfioUserError):
 
 
 class ListenError(VfioUserError):
-    """A server's socket could not be made."""
+    """Could not create a server's socket."""
 
     def __init__(self, path: str, why: str, number: int = errno.EIO) -> None:
         super().__init__(f"cannot listen on {path}: {why}")

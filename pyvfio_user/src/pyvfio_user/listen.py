@@ -1,4 +1,4 @@
-"""A server's socket file: a stale one is replaced, a live one respected, none left behind."""
+"""A server's socket file: replaces a stale one, respects a live one, leaves none behind."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .protocol import PATH_MAX
 
 @contextlib.contextmanager
 def prepared(path: str, mode: int, owner: str | int | None) -> Iterator[None]:
-    """Around the bind() of a socket at `path`: nothing stands there, mode and owner get set.
+    """Surrounds the bind() of a socket at `path`: removes a stale one, sets mode and owner.
 
-    `owner` is a user's name or number. Other servers wait for their turn meanwhile.
+    `owner` is a user's name or number. A lock makes other servers wait.
 
     Raises ListenError.
     """
@@ -45,13 +45,13 @@ def prepared(path: str, mode: int, owner: str | int | None) -> Iterator[None]:
 
 
 def identity(path: str) -> tuple[int, int]:
-    """Which file stands at `path`."""
+    """Device and inode of the file at `path`."""
     at = os.lstat(path)
     return at.st_dev, at.st_ino
 
 
 def remove(path: str, made: tuple[int, int]) -> None:
-    """Remove the socket at `path` if it still is the one that was `made`."""
+    """Removes the socket at `path` if it is still the one with identity `made`."""
     with contextlib.suppress(FileNotFoundError):
         if identity(path) == made:
             os.unlink(path)
@@ -86,7 +86,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(at.st_mode):
-        raise ListenError(path, "something that is no socket stands there", errno.EEXIST)
+        raise ListenError(path, "it exists and is no socket", errno.EEXIST)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         refusal = probe.connect_ex(path)

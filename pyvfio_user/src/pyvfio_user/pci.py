@@ -1,7 +1,7 @@
 """PCI configuration space: the header's fields and the capabilities a device may show.
 
-The functions return a capability's bytes as they stand in config space; the byte that names the
-next capability is left to whoever places it. Sources: linux/pci_regs.h and the PCI specifications.
+The functions return a capability's bytes as config space holds them. Its "next" byte is 0: the
+function that places it sets that. Sources: linux/pci_regs.h and the PCI specifications.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def header(
     revision: int = 0,
     interrupt_pin: int = 0,
 ) -> bytes:
-    """A type 0 header, 64 bytes. `device_class` has 24 bits; `subsystem` is vendor and device."""
+    """A type 0 header, 64 bytes. `device_class`: 24 bits; `subsystem`: vendor and device."""
     space = bytearray(HEADER_SIZE)
     struct.pack_into("<HH", space, 0x00, vendor, device)
     struct.pack_into("<I", space, 0x08, device_class << 8 | revision)
@@ -75,28 +75,28 @@ def msix(vectors: int, table: tuple[int, int], pba: tuple[int, int]) -> bytes:
             raise ValueError(f"BAR {bar} offset {offset:#x} cannot hold an MSI-X table")
     return struct.pack(
         "<BBHII", 0x11, 0, vectors - 1, table[1] | table[0], pba[1] | pba[0]
-    )  # the offsets' low three bits name the BAR
+    )  # the low three bits of an offset are the BAR
 
 
 def vital_product_data() -> bytes:
-    """A VPD capability, idle. 8 bytes. What it reads and writes is the device's to serve."""
+    """A VPD capability, idle. 8 bytes. The device serves its reads and writes."""
     return struct.pack("<BBHI", 0x03, 0, 0, 0)
 
 
 def link(space: bytearray | memoryview, position: int, capability: bytes) -> None:
-    """Put a capability at `position` and at the end of the list. Raises ValueError."""
+    """Puts a capability at `position` and at the end of the list. Raises ValueError."""
     if position % 4 or position < HEADER_SIZE or position + len(capability) > 256:
-        raise ValueError(f"no capability of {len(capability)} bytes can stand at {position:#x}")
-    place = CAPABILITY_POINTER
+        raise ValueError(f"a capability of {len(capability)} bytes does not fit at {position:#x}")
+    pointer = CAPABILITY_POINTER
     for _ in range(256 // 4):
-        if space[place] == 0:
+        if space[pointer] == 0:
             break
-        place = space[place] + 1
+        pointer = space[pointer] + 1
     else:
-        raise ValueError("the list of capabilities goes round in a circle")
+        raise ValueError("the list of capabilities is a loop")
     space[position : position + len(capability)] = capability
     space[position + 1] = 0
-    space[place] = position
+    space[pointer] = position
     space[STATUS] |= STATUS_CAPABILITIES
 
 

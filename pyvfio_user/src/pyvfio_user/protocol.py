@@ -1,7 +1,7 @@
-"""The vfio-user protocol's messages, as far as both ends need them in Python.
+"""The vfio-user protocol in Python: numbers, layouts of messages, and the version's negotiation.
 
-Everything is little-endian and packed. Sources: libvfio-user's docs/vfio-user.rst and, for what
-that takes over, linux/vfio.h.
+Everything is little-endian and packed. Sources: libvfio-user's docs/vfio-user.rst and, for what it
+takes from VFIO, linux/vfio.h.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import struct
 from dataclasses import dataclass
 
 MAJOR, MINOR = 0, 1
-MAX_TRANSFER = 1 << 20  # max_data_xfer_size where a peer names none
-MAX_FDS = 8  # descriptors in one message that we take
-SPIN = 200e-6  # seconds that either end looks for the next message before it sleeps, unless told
-PATH_MAX = 107  # bytes of a unix socket's path (unix(7)), its NUL aside
+MAX_TRANSFER = 1 << 20  # max_data_xfer_size of a peer that names none
+MAX_FDS = 8  # descriptors that we accept in one message
+SPIN = 200e-6  # default seconds that either end polls for the next message before it sleeps
+PATH_MAX = 107  # bytes of a unix socket's path (unix(7)), without its NUL
 
 VERSION = struct.Struct("<HH")
 DEVICE_INFO = struct.Struct("<IIII")  # argsz, flags, regions, irqs
 REGION_INFO = struct.Struct("<IIIIQQ")  # argsz, flags, index, cap_offset, size, offset
 CAPABILITY = struct.Struct("<HHI")  # id, version, next
-SPARSE_MMAP = struct.Struct("<II")  # areas, reserved; behind a CAPABILITY
+SPARSE_MMAP = struct.Struct("<II")  # areas, reserved; follows a CAPABILITY
 AREA = struct.Struct("<QQ")  # offset, size
 IRQ_INFO = struct.Struct("<IIII")  # argsz, flags, index, count
 IRQ_SET = struct.Struct("<IIIII")  # argsz, flags, index, start, count
@@ -32,7 +32,7 @@ CAPABILITY_SPARSE_MMAP = 1  # VFIO_REGION_INFO_CAP_SPARSE_MMAP
 
 
 class Command(enum.IntEnum):
-    """The number of each message."""
+    """The numbers of the commands."""
 
     VERSION = 1
     DMA_MAP = 2
@@ -87,7 +87,7 @@ class DmaFlag(enum.IntFlag):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a peer announced in its VERSION message."""
+    """What a peer announces in its VERSION message."""
 
     major: int = MAJOR
     minor: int = MINOR
@@ -107,7 +107,7 @@ class Capabilities:
 
     @classmethod
     def parse(cls, payload: bytes) -> Capabilities:
-        """Read a VERSION message's payload. Raises ValueError for one that makes no sense."""
+        """Parses a VERSION message's payload. Raises ValueError if it is malformed."""
         if len(payload) < VERSION.size:
             raise ValueError(f"the version message has {len(payload)} bytes, needs {VERSION.size}")
         major, minor = VERSION.unpack_from(payload)
@@ -124,7 +124,7 @@ class Capabilities:
 
 
 def _offer(text: bytes) -> dict[str, object]:
-    """The `capabilities` of the JSON behind a version; all of it is optional."""
+    """The `capabilities` in the JSON that follows a version; all of it is optional."""
     if not text:
         return {}
     if text[-1]:
@@ -132,7 +132,7 @@ def _offer(text: bytes) -> dict[str, object]:
     try:
         document = json.loads(text[:-1])
     except RecursionError as error:
-        raise ValueError("the version's JSON is nested too deep") from error
+        raise ValueError("the version's JSON is nested too deeply") from error
     offer = document.get("capabilities", {}) if isinstance(document, dict) else None
     if not isinstance(offer, dict):
         raise ValueError("the version's JSON holds no capabilities")
@@ -144,31 +144,3 @@ def _number(offer: dict[str, object], name: str, default: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 32:
         raise ValueError(f"{name} is {value!r}")
     return value
-
-
-def sparse_areas(info: bytes, cap_offset: int) -> list[tuple[int, int]]:
-    """Offset and size of each mappable area that a region info's capabilities name.
-
-    `info` is the whole reply, `cap_offset` what it says of its first capability. Raises ValueError
-    for capabilities that leave the reply or go round in a circle.
-    """
-    areas: list[tuple[int, int]] = []
-    seen = 0
-    while cap_offset:
-        if cap_offset <= seen or cap_offset + CAPABILITY.size > len(info):
-            raise ValueError(f"a capability at {cap_offset} of {len(info)} bytes")
-        identity, _, following = CAPABILITY.unpack_from(info, cap_offset)
-        if identity == CAPABILITY_SPARSE_MMAP:
-            areas += _areas(info, cap_offset + CAPABILITY.size)
-        seen, cap_offset = cap_offset, following
-    return areas
-
-
-def _areas(info: bytes, at: int) -> list[tuple[int, int]]:
-    if at + SPARSE_MMAP.size > len(info):
-        raise ValueError("a sparse mmap capability is cut off")
-    count, _ = SPARSE_MMAP.unpack_from(info, at)
-    at += SPARSE_MMAP.size
-    if count * AREA.size > len(info) - at:
-        raise ValueError(f"{count} mmap areas do not fit the reply")
-    return list(AREA.iter_unpack(info[at : at + count * AREA.size]))

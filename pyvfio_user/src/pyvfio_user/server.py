@@ -1,4 +1,4 @@
-"""A vfio-user server: a PCI device that other processes, QEMU among them, attach through a socket.
+"""A vfio-user server: a PCI device that other processes, such as QEMU, attach through a socket.
 
     with Server("/run/card.sock") as server:
         server.config_space(pci.header(0x1425, 0x6407))
@@ -7,15 +7,15 @@
         with server.stopped_by(signal.SIGTERM):
             server.run()                 # one client after another
 
-A region's accesses go to a Python function, or to a native one (`NativeAccess`, io.h's
-`region_access`): then neither Python nor its lock is touched on the way from the socket and back.
+A region's accesses go to a Python function or to a native one (`NativeAccess`, io.h's
+`region_access`), which runs without Python's lock.
 
-The library, libvfio-user, serves one client at a time and trusts it a good deal. Here a client
-that is silent half way through a message is cut off after `deadline`, what it garbles is answered
-with an error and logged (logger `pyvfio_user.server`), and the next client is served.
+The server serves one client at a time. It cuts off a client that is silent for `deadline` in the
+middle of a message, refuses malformed messages and logs them (logger `pyvfio_user.server`), and
+then serves the next client.
 
-Do not ask the client for anything in a callback: DMA memory is mapped, so `dma_read` and
-`dma_write` are copies; memory that the client lent without a descriptor cannot be reached.
+`dma_read` and `dma_write` copy from and to mapped memory. They cannot access memory that the client
+shares without a descriptor.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ VFU_READ, VFU_WRITE, VFU_MEM, VFU_ALWAYS_CB = 1, 2, 4, 8  # VFU_REGION_FLAG_*
 
 
 class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
-    """A device on a socket at `path`, which clients may connect to as soon as this returns.
+    """A device on a socket at `path`. Clients may connect as soon as the constructor returns.
 
     `mode` and `owner` (a user's name or number) are the socket's. `deadline`: seconds that a client
-    may be silent half way through a message. `spin`: seconds to look for the next message, yielding
+    may be silent in the middle of a message. `spin`: seconds to poll for the next message, yielding
     the cpu, before sleeping (see Client).
 
-    Set the callbacks before `run`; they run in its thread. An exception in one is logged, and the
-    client's request is refused.
+    Set the callbacks before `run`; they run in its thread. If one raises an exception, the server
+    logs it and refuses the client's request.
 
     Raises ListenError, ServerUnavailable.
     """
@@ -65,7 +65,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         if lib.server_unavailable:
             raise ServerUnavailable(ffi.string(lib.server_unavailable).decode())
         self.path = os.fspath(path)
-        self._file = os.path.abspath(path)  # may be too long to bind, not to remove
+        self._file = os.path.abspath(path)  # may be too long for bind(), but not for unlink()
         self._handle = ffi.new_handle(self)
         self._regions: dict[int, Any] = {}
         self._bars: dict[int, int] = {}
@@ -109,7 +109,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self.close()
 
     def close(self) -> None:
-        """End it all; nothing is left behind. Not while `run` is running."""
+        """Destroys the server and its socket. Must not be called during `run`."""
         if self._server:
             listen.remove(self._file, self._made)
             lib.server_destroy(self._server)
@@ -128,21 +128,21 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         prefetch: bool = False,
         mmap: Area | None = None,
     ) -> None:
-        """Add a region, such as a BAR (index 0 to 5), of up to 4 GiB - 1.
+        """Adds a region, such as a BAR (index 0 to 5), of up to 4 GiB - 1.
 
-        `memory`: not I/O ports. `bits64`: a 64-bit BAR, which takes the next index too. `mmap`: the
-        one area (QEMU takes no more) that clients may map. Its file is an image of the region, so
-        `fd_offset` is at least `offset`; a sparse memfd has holes for free.
+        `memory`: false for I/O space. `bits64`: a 64-bit BAR, which occupies the next index too.
+        `mmap`: the one area (QEMU supports no more) that clients may map. Its file is an image of
+        the region, so `fd_offset` is at least `offset`; in a sparse memfd, holes are free.
         """
         self._add_region(index, size, access, VFU_MEM if memory else 0, mmap)
         if index < pci.BARS:
             self._bars[index] = pci.bar_flags(memory=memory, bits64=bits64, prefetch=prefetch)
 
     def config_space(self, initial: bytes, access: Access | NativeAccess | None = None) -> None:
-        """Set config space's first bytes, and perhaps a function for all its 4096 bytes.
+        """Sets the first bytes of config space and, optionally, a function for all its 4096 bytes.
 
-        Without `access` the library serves the header and the capabilities that it knows, with its
-        limits: refused are writes that are not aligned, or narrower than the register.
+        Without `access`, the library serves the header and the capabilities that it knows. It
+        refuses writes that are unaligned or narrower than the register.
         """
         self._config()[: len(initial)] = initial
         if access is not None:
@@ -151,11 +151,11 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
             self._add_region(CONFIG, pci.CONFIG_SIZE, self._read_config, 0, None)
 
     def capability(self, position: int, data: bytes) -> None:
-        """Add a capability (see `pci`) at `position` of config space.
+        """Adds a capability (see `pci`) at `position` of config space.
 
-        The library serves PM, PCIe, MSI-X and vendor-specific ones. Others, such as VPD, are linked
-        in by hand and read-only here: a device that serves them uses `config_space(access=...)`.
-        Add those last.
+        The library serves PM, PCIe, MSI-X and vendor-specific ones. Others, such as VPD, are only
+        linked into the list and are read-only: a device that serves them uses
+        `config_space(access=...)`. Add those last.
         """
         if data[0] not in pci.LIBRARY_CAPABILITIES:
             pci.link(self._config(), position, data)
@@ -164,34 +164,34 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._check(placed, f"capability {data[0]:#x} at {position:#x}")
 
     def irqs(self, *, intx: int = 0, msi: int = 0, msix: int = 0) -> None:
-        """How many interrupt vectors of each kind the device has."""
+        """Sets the number of interrupt vectors of each kind."""
         for index, count in ((IrqIndex.INTX, intx), (IrqIndex.MSI, msi), (IrqIndex.MSIX, msix)):
             self._check(lib.server_set_irqs(self._live(), index, count), f"{count} interrupts")
 
     # Serving
 
     def run(self) -> None:
-        """Serve one client after another until `stop`."""
+        """Serves one client after another until `stop`."""
         self._realize()
         while (event := lib.server_run(self._live())) != lib.SERVER_STOPPED:
             if event == lib.SERVER_CLIENT:
                 logger.info("a client is attached to %s", self.path)
-                self._tell(self.on_client)
+                self._call(self.on_client)
             elif event == lib.SERVER_GONE:
                 logger.info("the client of %s is gone", self.path)
-                self._tell(self.on_client_gone)
+                self._call(self.on_client_gone)
             elif event == lib.SERVER_TURNED_AWAY:
                 logger.warning("a client of %s was turned away", self.path)
 
     def stop(self) -> None:
-        """Have `run` return soon, or at once if it comes later; from any thread."""
+        """Makes `run` return soon, or at once if it is called later. Any thread may call this."""
         lib.server_stop(self._live())
 
     @contextlib.contextmanager
     def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
-        """In this context the signals mean `stop`; afterwards, what they meant before.
+        """In this context the signals mean `stop`; afterwards their old handlers are back.
 
-        For the main thread. A program that says when it is ready says so in here.
+        For the main thread. A program that reports that it is ready should do so in here.
         """
 
         def stop(_number: int, _frame: FrameType | None) -> None:
@@ -205,7 +205,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
                 signal.signal(number, handler)
 
     def irq(self, vector: int) -> bool:
-        """Signal an interrupt; from any thread. False: the client does not listen to this one."""
+        """Signals an interrupt. Returns False if the client has not enabled it. For any thread."""
         done = lib.server_irq(self._live(), vector)
         if done == -errno.ENOENT:
             return False
@@ -213,7 +213,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         return True
 
     def dma_read(self, address: int, length: int) -> bytes:
-        """Bytes of the client's memory; from any thread. Raises Refused."""
+        """Reads the client's memory. Raises Refused. Any thread may call this."""
         data = bytearray(length)
         with ffi.from_buffer(data, require_writable=True) as buffer:
             done = lib.server_dma(self._live(), address, buffer, length, False)
@@ -221,7 +221,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         return bytes(data)
 
     def dma_write(self, address: int, data: bytes | bytearray | memoryview) -> None:
-        """Write to the client's memory; from any thread. Raises Refused."""
+        """Writes to the client's memory. Raises Refused. Any thread may call this."""
         with ffi.from_buffer(data) as buffer:
             done = lib.server_dma(self._live(), address, buffer, len(buffer), True)
         self._check(done, f"DMA write of {len(data)} bytes at {address:#x}")
@@ -266,12 +266,12 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         return memoryview(ffi.buffer(space, pci.CONFIG_SIZE)).cast("B")
 
     def _read_config(self, offset: int, data: memoryview, is_write: bool) -> None:
-        """Config space outside the header and the library's capabilities: read-only."""
+        """Serves config space outside the header and the library's capabilities: read-only."""
         if not is_write:
             data[:] = self._config()[offset : offset + len(data)]
 
     def _realize(self) -> None:
-        """Finish the device. The library marks BARs it does not know as I/O ports: set all anew."""
+        """Completes the device. Sets all BARs: the library marks those it does not know as I/O."""
         if self._realized:
             return
         self._check(lib.server_realize(self._live()), "the device")
@@ -282,7 +282,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._realized = True
 
     @staticmethod
-    def _tell(callback: Callable[[], None] | None) -> None:
+    def _call(callback: Callable[[], None] | None) -> None:
         if callback:
             callback()
 
@@ -298,7 +298,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
 
 
 def library_version() -> str | None:
-    """libvfio-user's version and where it came from; None in a build without it."""
+    """libvfio-user's version and origin; None in a build without it."""
     text = lib.server_library
     return ffi.string(text).decode() if text else None
 

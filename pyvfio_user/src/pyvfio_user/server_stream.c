@@ -100,7 +100,7 @@ bool server_take(struct server *server, void *into, size_t length)
         return true;
     if (flush(server) && server_receive_rest(server, (char *)into + have, length - have))
         return true;
-    give_up(server, "a client left or fell silent half way through a message");
+    give_up(server, "a client left or fell silent in the middle of a message");
     return false;
 }
 

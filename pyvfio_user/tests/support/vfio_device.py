@@ -14,7 +14,7 @@ DEADLINE = 0.3
 
 
 class Device:
-    """A region of plain memory at index 0, and what happened to the device."""
+    """A region of plain memory at index 0, and the events of the device."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -29,11 +29,11 @@ class Device:
         self.server.on_client_gone = self.clients_gone.release
 
     def access(self, offset: int, data: memoryview, is_write: bool) -> None:
-        place = slice(offset, offset + len(data))
+        span = slice(offset, offset + len(data))
         if is_write:
-            self.memory[place] = data
+            self.memory[span] = data
         else:
-            data[:] = self.memory[place]
+            data[:] = self.memory[span]
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[Device]:

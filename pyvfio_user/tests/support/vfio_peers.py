@@ -1,6 +1,6 @@
-"""Peers of a vfio-user connection that are ours to script: they write what a test tells them.
+"""Scripted peers of a vfio-user connection: they send what a test wants.
 
-They have a protocol of their own, typed anew from libvfio-user's docs/vfio-user.rst.
+Their protocol is typed from libvfio-user's docs/vfio-user.rst and shares nothing with the package.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def message(
     size: int | None = None,
 ) -> bytes:
     """A message, with a `size` in its header that may lie."""
-    told = HEADER.size + len(payload) if size is None else size
-    return HEADER.pack(id, command, told, flags, error) + payload
+    claimed = HEADER.size + len(payload) if size is None else size
+    return HEADER.pack(id, command, claimed, flags, error) + payload
 
 
 class Peer:
@@ -87,18 +87,18 @@ class Peer:
         self.send(message(to.command, payload, id=to.id, flags=flags, error=error), fds)
 
     def negotiate(self) -> Message:
-        """A client's part of it."""
+        """Negotiates the version as a client."""
         text = b'{"capabilities":{"max_msg_fds":8}}\0'
         return self.ask(VERSION, struct.pack("<HH", 0, 1) + text)
 
     def accept_version(self, text: bytes = b"") -> Message:
-        """A server's part of it."""
+        """Negotiates the version as a server."""
         asked = self.receive()
         self.answer(asked, struct.pack("<HH", 0, 1) + text)
         return asked
 
     def is_cut_off(self) -> bool:
-        """Has the other end ended the connection, or does it within the peers' patience?"""
+        """Does the other end end the connection within the peers' patience?"""
         try:
             while self.socket.recv(65536):
                 pass
@@ -111,7 +111,7 @@ class Peer:
 
 @contextlib.contextmanager
 def raw_client(path: str) -> Iterator[Peer]:
-    """A connection to the server at `path`, before any version."""
+    """A connection to the server at `path`, without a negotiated version."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(path)
         yield Peer(connection)
@@ -119,7 +119,7 @@ def raw_client(path: str) -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def scripted_server(path: str, script: Callable[[Peer], None]) -> Iterator[None]:
-    """A server at `path` that takes one client and does with it what `script` says."""
+    """A server at `path` that accepts one client and runs `script` with it."""
     failures: list[BaseException] = []
 
     def serve() -> None:
@@ -128,7 +128,7 @@ def scripted_server(path: str, script: Callable[[Peer], None]) -> Iterator[None]
             with connection:
                 script(Peer(connection))
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            pass  # the client had enough of it
+            pass  # the client hung up
         except BaseException as error:  # noqa: BLE001 - the test's thread reports it
             failures.append(error)
 
@@ -153,17 +153,17 @@ def read_request(asked: Message) -> tuple[int, int, int]:
 
 
 def serve_memory(peer: Peer, memory: bytearray, text: bytes = b"") -> None:
-    """A plain honest server: one region of memory, until the client leaves."""
+    """Serves one region of memory, honestly, until the client leaves."""
     peer.accept_version(text)
     with contextlib.suppress(EOFError):
         while True:
             asked = peer.receive()
             offset, region, count = ACCESS.unpack_from(asked.payload)
-            place = slice(offset, offset + count)
+            span = slice(offset, offset + count)
             access = ACCESS.pack(offset, region, count)
             if asked.command == READ:
-                peer.answer(asked, access + memory[place])
+                peer.answer(asked, access + memory[span])
             elif asked.command == WRITE:
-                memory[place] = asked.payload[ACCESS.size :]
+                memory[span] = asked.payload[ACCESS.size :]
                 if not asked.flags & NO_REPLY:
                     peer.answer(asked, access)
