@@ -1,6 +1,6 @@
 """What a Chelsio T5 or T6 is: data, described once, for emulator, driver, decoder and C alike.
 
-`T5` and `T6` are records of the same shape. Code asks the record (`chip.rss_rows`), never which
+`T5` and `T6` are records of the same shape. Code asks the record (`chip.tp.rss_rows`), never which
 chip it is.
 """
 

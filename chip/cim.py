@@ -48,8 +48,6 @@ PIF_LA_WORDS = 6
 """Words of an entry of the PIF logic analyser; two pointers apart lies the next entry."""
 MA_LA_ENTRIES = 64
 MA_LA_WORDS = 5
-LA_POINTERS_IN_ROW = 16
-"""CIM_LA's read pointer counts rows of this; not each pointer of a row need have a word."""
 
 
 class Table(NamedTuple):
@@ -72,6 +70,8 @@ PBT_TABLES = (
 class Cim(NamedTuple):
     """What differs by chip."""
 
+    la_words: int
+    """Words of CIM_LA after its configuration word (cudbg_collect_cim_la())."""
     la_row_words: int
     """Pointers of a row of the logic analyser that have a word; the others are skipped."""
     la_line_words: int
@@ -86,6 +86,7 @@ class Cim(NamedTuple):
 
 # Positions: cxgb4_debugfs.c, cim_la_show() and its three variants.
 T5 = Cim(
+    la_words=2048,
     la_row_words=16,
     la_line_words=8,
     la_high_word_first=True,
@@ -99,6 +100,7 @@ T5 = Cim(
     ),
 )
 T6 = Cim(
+    la_words=2050,
     la_row_words=10,
     la_line_words=10,
     la_high_word_first=False,

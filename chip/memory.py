@@ -96,7 +96,7 @@ MEMWIN0 = MemoryWindow(0, 0x1B800, 2048)
 WINDOW_BASE_SHIFT = 10
 """PCIEOfst of PCIE_MEM_ACCESS_BASE_WIN counts 1 << this bytes; Window is log2(bytes) less it."""
 NO_WINDOW = 0xFFFFFFFF
-"""What the driver takes for a window that is not there."""
+"""The value of PCIE_MEM_ACCESS_BASE_WIN that means to the driver that there is no window."""
 
 
 class MemoryRegion(NamedTuple):
@@ -183,6 +183,8 @@ class MemorySystem(NamedTuple):
     """The field of SGE_DBVFIFO_SIZE, in units of 4 bytes."""
     port_pages: PageCounts
     loopback_pages: PageCounts
+    pm_stats: int
+    """Counters of PM_RX_STAT and of PM_TX_STAT (arch.pm_stats_cnt)."""
 
     def type(self, name: str) -> MemoryType:
         """The memory of that name; KeyError if the chip cannot have it."""
@@ -195,6 +197,7 @@ T5 = MemorySystem(
     vfifo_size="Size",
     port_pages=PageCounts("MPS_RX_PG_RSV0", 4, "USED", "ALLOC"),
     loopback_pages=PageCounts("MPS_RX_PG_RSV4", 4, "USED", "ALLOC"),
+    pm_stats=5,
 )
 T6 = MemorySystem(
     types=(EDC0, EDC1, MC, HMA),
@@ -202,4 +205,5 @@ T6 = MemorySystem(
     vfifo_size="DBVFIFO_SIZE",
     port_pages=PageCounts("MPS_RX_MAC_BG_PG_CNT0", 4, "MAC_USED", "MAC_ALLOC"),
     loopback_pages=PageCounts("MPS_RX_LPBK_BG_PG_CNT0", 2, "LPBK_USED", "LPBK_ALLOC"),
+    pm_stats=7,
 )

@@ -1,7 +1,7 @@
 """The chip generations as records of data: a difference is a value here, not an `if` elsewhere.
 
 What belongs to one part of the chip is described in that part's file and hangs on the record by
-its name: `chip.cim.la_row_words`, `chip.le.clip_start`, `chip.memory.types`.
+its name: `chip.cim.la_words`, `chip.tp.rss_rows`, `chip.memory.types`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vmcoredd.chip.spans import IndirectRange, Range, indirect_ranges, word_ranges
+from vmcoredd.chip.csvtables import IndirectRange, Range, indirect_ranges, word_ranges
 from vmcoredd.chip.table import Registers
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ class Chip:
         *,
         firmware_code: int,
         max_ports: int,
-        cim_la_words: int,
-        rss_rows: int,
-        rss_vfs: int,
-        pm_stats: int,
-        mps_tcam_entries: int,
     ) -> None:
         self.name = name
         """`t5` or `t6`."""
@@ -46,18 +41,6 @@ class Chip:
         """FirmwareHeader.chip of an image for it (t4fw_api.h, enum fw_hdr_chip)."""
         self.max_ports = max_ports
         """MAC ports with a register region."""
-        self.cim_la_words = cim_la_words
-        """Words of CIM_LA behind its configuration word (cudbg_collect_cim_la())."""
-        self.rss_rows = rss_rows
-        """Rows of TP_RSS_LKP_TABLE, two queues each."""
-        self.rss_vfs = rss_vfs
-        """Virtual functions with an RSS configuration (arch.vfcount)."""
-        self.pm_stats = pm_stats
-        """Counters of PM_RX_STAT and of PM_TX_STAT (arch.pm_stats_cnt)."""
-        self.mps_tcam_entries = mps_tcam_entries
-        """Entries of the MPS classification TCAM (arch.mps_tcam_size)."""
-        self.register_map_bytes = 332 * 1024
-        """What REG_DUMP spans (cxgb4_ethtool.c, T5_REGMAP_SIZE; T6 has the same)."""
 
     @cached_property
     def r(self) -> Registers:
@@ -125,22 +108,12 @@ T5 = Chip(
     5,
     firmware_code=1,
     max_ports=4,
-    cim_la_words=2048,
-    rss_rows=1024,
-    rss_vfs=128,
-    pm_stats=5,
-    mps_tcam_entries=512,
 )
 T6 = Chip(
     "t6",
     6,
     firmware_code=2,
     max_ports=2,
-    cim_la_words=2050,
-    rss_rows=2048,
-    rss_vfs=256,
-    pm_stats=7,
-    mps_tcam_entries=512,
 )
 CHIPS = (T5, T6)
 

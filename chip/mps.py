@@ -11,6 +11,8 @@ REPLICATION_WORDS = 8
 class Mps(NamedTuple):
     """What differs by chip."""
 
+    tcam_entries: int
+    """Entries of the classification TCAM (arch.mps_tcam_size)."""
     replication_vfs: int
     """Virtual functions of a replication map (arch.mps_rplc_size)."""
     replication_reads: tuple[str, ...]
@@ -27,12 +29,14 @@ class Mps(NamedTuple):
 
 _LOW = ("MPS_VF_RPLCT_MAP3", "MPS_VF_RPLCT_MAP2", "MPS_VF_RPLCT_MAP1", "MPS_VF_RPLCT_MAP0")
 T5 = Mps(
+    tcam_entries=512,
     replication_vfs=128,
     replication_reads=(*_LOW, *_LOW),
     tcam_by_request=False,
     entries_per_tcam=512,
 )
 T6 = Mps(
+    tcam_entries=512,
     replication_vfs=256,
     replication_reads=(
         "MPS_VF_RPLCT_MAP7",

@@ -212,10 +212,6 @@ class MsixCap(LittleStruct):
     )
 
 
-MSIX_ENTRY_BYTES = 16
-"""Address (64 bits), data, and vector control (bit 0: masked)."""
-
-
 class VpdCap(LittleStruct):
     """Vital product data: write an address with `flag` 0; the data is there when it reads 1."""
 

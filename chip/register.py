@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from typing import NamedTuple
 
-from vmcoredd.chip import csvfile
+from vmcoredd.chip import csvtables
 
 BAR0 = "bar0"
 """The space a plain access to BAR0 reaches; every other is reached through an index port."""
@@ -203,7 +203,7 @@ class Register(int):
 @cache
 def _linux_fields() -> dict[tuple[str, str], str]:
     """For a register and Linux's name of a field, Chelsio's name, where they are not the same."""
-    rows = csvfile.rows("registers", "linux_fields")
+    rows = csvtables.rows("registers", "linux_fields")
     return {(row["register"], row["linux"]): row["field"] for row in rows if row["field"]}
 
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-from vmcoredd.chip import csvfile
-from vmcoredd.chip.csvfile import Row
+from vmcoredd.chip import csvtables
+from vmcoredd.chip.csvtables import Row
 from vmcoredd.chip.register import BAR0, Location, Register, UnknownRegister
 
 _FOLDER = "registers"
@@ -32,14 +32,14 @@ class Registers:
         self._chip = chip
         self._made: dict[tuple[str, str], Register] = {}
         self._named: dict[str, tuple[Register, ...]] = {}
-        overlay = [row for row in csvfile.rows(_FOLDER, "linux") if chip in row["chips"].split()]
+        overlay = [row for row in csvtables.rows(_FOLDER, "linux") if chip in row["chips"].split()]
         self._aliases = {row["register"]: row for row in overlay if row["alias"]}
         self._overlay = {row["offset"]: row for row in overlay if not row["alias"]}
 
     @cached_property
     def _lines(self) -> dict[str, str]:
         """The lines of the chip's own table by offset; they are split when asked for."""
-        return {line.split(",", 1)[0]: line for line in csvfile.lines(_FOLDER, self._chip)[1:]}
+        return {line.split(",", 1)[0]: line for line in csvtables.lines(_FOLDER, self._chip)[1:]}
 
     @cached_property
     def _offsets(self) -> dict[str, list[str]]:
@@ -55,7 +55,7 @@ class Registers:
     @cached_property
     def _indirect(self) -> dict[str, Row]:
         """The registers behind index ports, by name."""
-        return {row["register"]: row for row in csvfile.rows(_FOLDER, f"indirect_{self._chip}")}
+        return {row["register"]: row for row in csvtables.rows(_FOLDER, f"indirect_{self._chip}")}
 
     def _in_bar0(self, offset: str) -> Register:
         if (BAR0, offset) not in self._made:

@@ -99,7 +99,11 @@ class Tp(NamedTuple):
 
     channels: int
     """arch.nchan."""
+    rss_rows: int
+    """Rows of TP_RSS_LKP_TABLE, two queues each."""
+    rss_vfs: int
+    """Virtual functions with an RSS configuration (arch.vfcount)."""
 
 
-T5 = Tp(channels=4)
-T6 = Tp(channels=2)
+T5 = Tp(channels=4, rss_rows=1024, rss_vfs=128)
+T6 = Tp(channels=2, rss_rows=2048, rss_vfs=256)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.csvtables import IndirectRange
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32
-from vmcoredd.chip.spans import IndirectRange
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity
 from vmcoredd.cudbg.named import COLUMNS, named

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.flash import UNKNOWN_BYTES
+from vmcoredd.chip.pci import PF, REGISTERS_BYTES
 
 
 class AdapterFlag(IntFlag):
@@ -37,9 +39,9 @@ class Device:
 
     chip: Chip
     revision: int
-    pf: int = 4
-    bar0_bytes: int = 0x80000
-    flash_bytes: int = 4 << 20
+    pf: int = PF
+    bar0_bytes: int = REGISTERS_BYTES
+    flash_bytes: int = UNKNOWN_BYTES
     flags: AdapterFlag = AdapterFlag.DEV_ENABLED
     """What the driver's bring-up noted."""
     cclk_khz: int = 50_000

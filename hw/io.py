@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, cast
 
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.hw.errors import DeviceError
 
 
@@ -182,9 +183,9 @@ def table_of(rows: Rows) -> tuple[int, Sequence[Sequence[int]]]:
 def number(value: Number, row: int, table: Sequence[Sequence[int]]) -> int:
     """`value` in that row."""
     if isinstance(value, Each):
-        return (value.first + value.step * row) & 0xFFFFFFFF
+        return (value.first + value.step * row) & U32_MASK
     if isinstance(value, Cell):
-        return (table[row][value.index] + value.plus) & 0xFFFFFFFF
+        return (table[row][value.index] + value.plus) & U32_MASK
     return value
 
 

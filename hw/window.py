@@ -14,13 +14,11 @@ from itertools import repeat
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.chip.memory import MEGABYTE, MemoryId, window_address
+from vmcoredd.chip.memory import MEGABYTE, NO_WINDOW, WINDOW_BASE_SHIFT, MemoryId, window_address
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.errors import DeviceError
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Cell, Check, Io, Op, Read, Write
-
-_DEAD = 0xFFFFFFFF  # what a read of an adapter that is gone gives
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,9 @@ class Window:
     def _view(self, start: int, found: list[tuple[int, int]]) -> View:
         window = self._r.PCIE_MEM_ACCESS_BASE_WIN
         word = found[-1][1]
-        aperture = 1 << (window.get(word, "Window") + 10 & 31)
-        base = window.get(word, "PCIEOfst") << 10 & U32_MASK
-        if word == _DEAD or base + aperture > self._device.bar0_bytes:
+        aperture = 1 << (window.get(word, "Window") + WINDOW_BASE_SHIFT & 31)
+        base = window.get(word, "PCIEOfst") << WINDOW_BASE_SHIFT & U32_MASK
+        if word == NO_WINDOW or base + aperture > self._device.bar0_bytes:
             raise DeviceError(-errno.ENXIO, f"memory window 0 is {word:#x}")
         return View(start, base, aperture, found)
 

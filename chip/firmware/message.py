@@ -79,11 +79,6 @@ class Header(BigStruct):
     _fields_ = tuple(header("low:0:20", "high:16:16"))
 
 
-def known_commands() -> list[type[FwCommand]]:
-    """Every command there is a class for; of one with several layouts, the base layout."""
-    return list(_COMMANDS.values())
-
-
 def command_of(data: bytes) -> FwCommand | None:
     """The command in a mailbox, in its own class; None if the opcode (data[0]) is not known.
 

@@ -156,13 +156,6 @@ class FilterSub(IntEnum):
     MODE_MASK = 1
 
 
-class FwcacheSub(IntEnum):
-    """Y of Dev.FWCACHE (enum fw_params_param_dev_fwcache)."""
-
-    FLUSH = 0
-    FLUSHINV = 1
-
-
 _MNEMONICS: dict[type[IntEnum], Mnemonic] = {
     Dev: Mnemonic.DEV,
     Pf: Mnemonic.PFVF,

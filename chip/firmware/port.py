@@ -85,20 +85,6 @@ class PortCaps(IntFlag):
     FORCE_PAUSE = 0x10000000
 
 
-SPEED_MBPS: dict[PortCaps, int] = {
-    PortCaps.SPEED_100M: 100,
-    PortCaps.SPEED_1G: 1_000,
-    PortCaps.SPEED_10G: 10_000,
-    PortCaps.SPEED_25G: 25_000,
-    PortCaps.SPEED_40G: 40_000,
-    PortCaps.SPEED_50G: 50_000,
-    PortCaps.SPEED_100G: 100_000,
-    PortCaps.SPEED_200G: 200_000,
-    PortCaps.SPEED_400G: 400_000,
-}
-"""The speed, in Mbit/s, of each speed capability."""
-
-
 @unique
 class PortType(IntEnum):
     """What kind of port it is (enum fw_port_type)."""

@@ -21,12 +21,12 @@ class CimLa(Entity):
     """cudbg_collect_cim_la(): the configuration word, then the trace, oldest word first."""
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area = ctx.area(WORD_BYTES * (1 + chip.cim_la_words))
+        area = ctx.area(WORD_BYTES * (1 + chip.cim.la_words))
         area[:WORD_BYTES] = io.run(_read_config(chip))
         _read_trace(io, chip, area[WORD_BYTES : WORD_BYTES * (1 + _READS)])
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        config, *words = u32s(self.need(blob, WORD_BYTES * (1 + chip.cim_la_words)))
+        config, *words = u32s(self.need(blob, WORD_BYTES * (1 + chip.cim.la_words)))
         register = chip.r.UP_UP_DBG_LA_CFG
         items = [Item(name, value) for name, value in register.decode(config).items()]
         only_pc = bool(register.get(config, "UpDbgLaCaptPCOnly"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u64
+from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32, u64
+from vmcoredd.chip.tp import CLOCK_REGISTERS
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item
 from vmcoredd.cudbg.entity import Context, Entity, entity
@@ -11,7 +12,6 @@ from vmcoredd.cudbg.errors import Status
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Io
 
-_U32 = 0xFFFFFFFF
 _PS_PER_US = 1_000_000
 
 
@@ -35,17 +35,8 @@ class Layout(LittleStruct):
     )
 
 
-_TIMERS = (
-    ("retransmit_min", "TP_RXT_MIN"),
-    ("retransmit_max", "TP_RXT_MAX"),
-    ("persist_timer_min", "TP_PERS_MIN"),
-    ("persist_timer_max", "TP_PERS_MAX"),
-    ("keepalive_idle_timer", "TP_KEEP_IDLE"),
-    ("keepalive_interval", "TP_KEEP_INTVL"),
-    ("initial_srtt", "TP_INIT_SRTT"),
-    ("finwait2_timer", "TP_FINWAIT2_TIMER"),
-)
-"""In the order in which the driver reads them."""
+_TIMERS = dict(zip(Layout.names(), CLOCK_REGISTERS[2:], strict=False))
+"""The register of each of the layout's timers in microseconds."""
 
 
 @entity(46, "CLK")
@@ -60,19 +51,18 @@ class Clk(Entity):
             raise Status(status.CCLK_NOT_DEFINED)
         layout, r = Layout.from_buffer(ctx.area(sizeof(Layout))), chip.r
         layout.cclk_ps = 1_000_000_000 // ctx.device.cclk_khz
-        registers = ["TP_TIMER_RESOLUTION", "TP_DACK_TIMER", *(name for _, name in _TIMERS)]
-        layout.res, dack_timer, *timers = read_each(io, [r[name] for name in registers])
+        layout.res, dack_timer, *timers = read_each(io, [r[name] for name in CLOCK_REGISTERS])
         layout.tre = r.TP_TIMER_RESOLUTION.get(layout.res, "TimerResolution")
         layout.dack_re = r.TP_TIMER_RESOLUTION.get(layout.res, "DelayedACKResolution")
         dack = _tick_us(layout.cclk_ps, layout.dack_re) * dack_timer
-        layout.dack_timer = dack & _U32
+        layout.dack_timer = dack & U32_MASK
         tick = _tick_us(layout.cclk_ps, layout.tre)
-        for (name, register), word in zip(_TIMERS, timers, strict=True):
+        for (name, register), word in zip(_TIMERS.items(), timers, strict=True):
             setattr(layout, name, tick * _timer(word, chip, register))
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(Layout, blob)
-        timers = [Item(name.replace("_", " "), getattr(layout, name), "us") for name, _ in _TIMERS]
+        timers = [Item(name.replace("_", " "), getattr(layout, name), "us") for name in _TIMERS]
         return Decoded(
             [
                 Fields(
@@ -92,7 +82,7 @@ class Clk(Entity):
 
 def _tick_us(cclk_ps: int, resolution: int) -> int:
     """A timer's tick: 2^resolution cycles; 32-bit arithmetic, as the driver's (x86 shifts)."""
-    return (cclk_ps << (resolution & 31) & _U32) // _PS_PER_US
+    return (cclk_ps << (resolution & 31) & U32_MASK) // _PS_PER_US
 
 
 def _timer(word: int, chip: Chip, register: str) -> int:

@@ -8,10 +8,17 @@ from contextlib import suppress
 from itertools import chain
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.context import FREE_LIST_BIT, VALID_BIT, WORDS, ContextType, fields, units
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32
 from vmcoredd.chip.memory import REGIONS, MemoryId
-from vmcoredd.chip.sge import BACK_DOOR_QUEUES, CONTEXT_BYTES, MAX_FREE_LISTS
+from vmcoredd.chip.sge import (
+    BACK_DOOR_QUEUES,
+    CONTEXT_BYTES,
+    CONTEXT_WORDS,
+    FREE_LIST_BIT,
+    MAX_FREE_LISTS,
+    VALID_BIT,
+    ContextType,
+)
 from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
@@ -25,7 +32,7 @@ from vmcoredd.hw.io import Cell, Io, Op, Poll, Put, Read, Write
 class Record(LittleStruct):
     """struct cudbg_ch_cntxt."""
 
-    _fields_ = (("cntxt_type", u32), ("cntxt_id", u32), ("data", u32 * WORDS))
+    _fields_ = (("cntxt_type", u32), ("cntxt_id", u32), ("data", u32 * CONTEXT_WORDS))
 
 
 _RECORD = sizeof(Record)
@@ -98,7 +105,7 @@ def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[
         Write(command, Cell(plus=command.of(CtxtType=kind))),
         Poll(command, command.mask("Busy"), 0, attempts=3, delay_us=1),
         *(Put(kind), Put(Cell())),
-        Read(chip.r.SGE_CTXT_DATA0, count=WORDS),
+        Read(chip.r.SGE_CTXT_DATA0, count=CONTEXT_WORDS),
     ]
     found: list[_Read] = []
     while len(found) < len(queues):
@@ -220,7 +227,7 @@ def _decoded(chip: Chip, record: Record) -> Iterator[tuple[str, int, int, str]]:
     """Name, value, value in its unit, and unit of every field."""
     kind, number = ContextType(record.cntxt_type), int.from_bytes(bytes(record.data), "little")
     free_list = bool(number >> FREE_LIST_BIT & 1)
-    scales = units(chip, kind, free_list=free_list)
-    for field in fields(chip, kind, free_list=free_list):
+    scales = chip.sge.context_units(kind, free_list=free_list)
+    for field in chip.sge.context_fields(kind, free_list=free_list):
         value, unit = field.get(number), scales.get(field.name)
         yield field.name, value, unit.scaled(value) if unit else value, unit.name if unit else ""

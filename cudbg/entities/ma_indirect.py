@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmcoredd.chip import T6, Chip
-from vmcoredd.chip.spans import IndirectRange
+from vmcoredd.chip.csvtables import IndirectRange
 from vmcoredd.cudbg.entity import entity
 from vmcoredd.cudbg.ireg import IregEntity, Record
 

@@ -52,7 +52,7 @@ class MpsTcam(Entity):
     """
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area = ctx.area(chip.mps_tcam_entries * sizeof(Record))
+        area = ctx.area(chip.mps.tcam_entries * sizeof(Record))
         if chip.mps.tcam_by_request:
             used = _by_request(io, chip, area)
         else:
@@ -61,12 +61,12 @@ class MpsTcam(Entity):
         _classification(io, chip, used, records)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        size = chip.mps_tcam_entries * sizeof(Record)
+        size = chip.mps.tcam_entries * sizeof(Record)
         data = self.need(blob, size)
         rows = Lazy(lambda: (_row(record, chip) for record in _used(data)))
         used = sum(1 for _ in _used(data))
         counts = [Item("used", used, form="d")]
-        counts.append(Item("unused", chip.mps_tcam_entries - used, form="d"))
+        counts.append(Item("unused", chip.mps.tcam_entries - used, form="d"))
         table = Table("MAC addresses", _columns(chip), rows)
         return Decoded([Fields("entries", counts), table])
 
@@ -86,7 +86,7 @@ def _store(area: memoryview, xs: Sequence[int], ys: Sequence[int]) -> list[int]:
 
 def _by_address(io: Io, chip: Chip, area: memoryview) -> list[int]:
     """The used entries of a TCAM that is plain memory: Y and X in turn, 64 bits each."""
-    words = u64s(io.read_run(chip.r.MPS_CLS_TCAM_Y_L, 2 * chip.mps_tcam_entries, width=8))
+    words = u64s(io.read_run(chip.r.MPS_CLS_TCAM_Y_L, 2 * chip.mps.tcam_entries, width=8))
     return _store(area, words[1::2], words[::2])
 
 
@@ -107,7 +107,7 @@ def _by_request(io: Io, chip: Chip, area: memoryview) -> list[int]:
 
 def _requests(chip: Chip) -> list[int]:
     control = chip.r.MPS_CLS_TCAM_DATA2_CTL
-    index, entries = control.field("CtlTcamIndex"), range(chip.mps_tcam_entries)
+    index, entries = control.field("CtlTcamIndex"), range(chip.mps.tcam_entries)
     first = range(0, len(entries), chip.mps.entries_per_tcam)
     tcams = [control.of(CtlReqID=1, CtlTcamSel=number) for number in range(len(first))]
     return [

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import u32s
+from vmcoredd.chip.pci import CONFIG_DUMP_WORDS
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.named import COLUMNS, named
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
-
-_WORDS = 97  # CUDBG_NUM_PCIE_CONFIG_REGS; the ranges name fewer, the rest stay zero
 
 
 @entity(55, "PCIE_CONFIG")
@@ -17,7 +16,7 @@ class PcieConfig(Entity):
     """cudbg_collect_pcie_config()."""
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area, r = ctx.area(4 * _WORDS), chip.r
+        area, r = ctx.area(4 * CONFIG_DUMP_WORDS), chip.r
         request = r.PCIE_CFG_SPACE_REQ
         base = request.of(Enable=1, PF=ctx.device.pf)
         offsets = _offsets(chip)
@@ -29,7 +28,7 @@ class PcieConfig(Entity):
         io.run(ops, offsets, area[: 4 * len(offsets)])
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        words = u32s(self.need(blob, 4 * _WORDS))
+        words = u32s(self.need(blob, 4 * CONFIG_DUMP_WORDS))
         rows = [
             [offset, *named(chip, offset, word, "pcie_config")]
             for offset, word in zip(_offsets(chip), words, strict=False)

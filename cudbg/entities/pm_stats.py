@@ -40,8 +40,8 @@ class PmStats(Entity):
         rx = zip(_RX_NAMES, layout.rx_cnt, layout.rx_cyc, strict=True)
         return Decoded(
             [
-                Table("transmit", columns, [list(row) for row in tx][: chip.pm_stats]),
-                Table("receive", columns, [list(row) for row in rx][: chip.pm_stats]),
+                Table("transmit", columns, [list(row) for row in tx][: chip.memory.pm_stats]),
+                Table("receive", columns, [list(row) for row in rx][: chip.memory.pm_stats]),
             ]
         )
 
@@ -72,7 +72,7 @@ def _read(
         Write(ctrl, msb + 1),
         Read(data),
     ]
-    words = u32s(io.run(ops, chip.pm_stats))
+    words = u32s(io.run(ops, chip.memory.pm_stats))
     cycles = [high << 32 | low for high, low in zip(words[1::3], words[2::3], strict=True)]
-    unused = [0] * (_COUNTERS - chip.pm_stats)
+    unused = [0] * (_COUNTERS - chip.memory.pm_stats)
     return [*words[0::3], *unused], [*cycles, *unused]

@@ -22,7 +22,7 @@ class RssVfConf(Entity):
     """
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area, r = ctx.area(_RECORD * chip.rss_vfs), chip.r
+        area, r = ctx.area(_RECORD * chip.tp.rss_vfs), chip.r
         request = r.TP_RSS_CONFIG_VRT
         base = io.read(request)
         base &= ~request.mask("VfRdRg", "VfWrEn", "KeyWrEn", "VfWrAddr")
@@ -36,10 +36,10 @@ class RssVfConf(Entity):
         ]
         further: list[Op] = [Read(request, keep=False), Write(request, Each(base + step, step))]
         io.run([Write(request, base), *load], out=area[:_RECORD])
-        io.run([*further, *load], chip.rss_vfs - 1, area[_RECORD:])
+        io.run([*further, *load], chip.tp.rss_vfs - 1, area[_RECORD:])
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        words = u32s(self.need(blob, _RECORD * chip.rss_vfs))
+        words = u32s(self.need(blob, _RECORD * chip.tp.rss_vfs))
         names = [field.name for field in chip.r.TP_RSS_VFH_CONFIG.fields]
         columns = [Column("VF", "d"), Column("KEYSCRAMBLE", "x8")]
         columns += [Column(name, "d") for name in names]

@@ -84,7 +84,7 @@ def _queue_bases(io: Io, chip: Chip, area: memoryview) -> None:
     functions = chip.sge.qbase_functions  # PFs, then VFs: so they are indexed, and so stored
     place = area[first : first + 4 * _MAPS * functions]
     io.run([Write(chip.r.SGE_QBASE_INDEX, Each(0)), *(Read(m) for m in maps)], functions, place)
-    qbase.vfcount = chip.rss_vfs
+    qbase.vfcount = chip.tp.rss_vfs
 
 
 def _debug(chip: Chip, half: str, record: Record) -> list[list[Value]]:

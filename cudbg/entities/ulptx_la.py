@@ -6,14 +6,20 @@ from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s
-from vmcoredd.chip.tp import ULPTX_ASIC_READS, ULPTX_INSTANCES, ULPTX_READS, ULPTX_STRIDE
+from vmcoredd.chip.tp import (
+    ULPTX_ASIC_READS,
+    ULPTX_ASIC_REGISTERS,
+    ULPTX_INSTANCES,
+    ULPTX_READS,
+    ULPTX_STRIDE,
+)
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.versioned import VersionHeader
 from vmcoredd.hw.io import Each, Io, Op, Read, Write
 
 _REVISION = 1
-_ASIC_WORDS = 6  # CUDBG_NUM_ULPTX_ASIC
+_ASIC_WORDS = len(ULPTX_ASIC_REGISTERS) - 1  # CUDBG_NUM_ULPTX_ASIC
 
 
 class Trace(LittleStruct):
@@ -72,11 +78,11 @@ def _read_instances(io: Io, chip: Chip, trace: Trace) -> None:
 
 
 def _read_asic(io: Io, chip: Chip, trace: Trace) -> None:
-    r = chip.r
+    r, (strobe, *debug, last) = chip.r, ULPTX_ASIC_REGISTERS  # all but the last are adjacent
     ops: list[Op] = [
-        Write(r.ULP_TX_ASIC_DEBUG_CTRL, 1),
-        Read(r.ULP_TX_ASIC_DEBUG_CTRL, 1 + 5),  # and ULP_TX_ASIC_DEBUG_0 to _4 behind it
-        Read(r.PM_RX_CFG),
+        Write(r[strobe], 1),
+        Read(r[strobe], 1 + len(debug)),
+        Read(r[last]),
     ]
     words = u32s(io.run(ops, ULPTX_ASIC_READS))
     kept = 1 + _ASIC_WORDS

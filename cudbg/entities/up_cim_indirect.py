@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.spans import IndirectRange
+from vmcoredd.chip.csvtables import IndirectRange
 from vmcoredd.cudbg.entity import Context, entity
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.cudbg.ireg import IregEntity

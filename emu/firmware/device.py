@@ -117,7 +117,7 @@ def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> FwCommand:
         cmask=0xF,
         tc=16,
         nvi=32,
-        nexactf=fw.chip.mps_tcam_entries // 4,
+        nexactf=fw.chip.mps.tcam_entries // 4,
         r_caps=ALL,
         wx_caps=ALL,
         nethctrl=share.egress_count,

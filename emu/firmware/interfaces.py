@@ -80,8 +80,8 @@ def _update_mac(fw: Firmware, viid: int, mac: bytes, index: int) -> int:
         return found
     if index in (MacIndex.ADD_MAC, MacIndex.ADD_PERSIST_MAC):
         first = len(fw.scenario.mac_table.entries)
-        index = take(macs, first, fw.chip.mps_tcam_entries - first, "MAC entry")
-    elif index >= fw.chip.mps_tcam_entries:
+        index = take(macs, first, fw.chip.mps.tcam_entries - first, "MAC entry")
+    elif index >= fw.chip.mps.tcam_entries:
         raise Refused(Retval.EINVAL, f"MAC entry {index}")
     macs[index] = (viid, mac)
     return index

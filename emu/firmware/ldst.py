@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmcoredd.chip.context import WORDS, ContextType
 from vmcoredd.chip.firmware import FwCommand, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
+from vmcoredd.chip.sge import CONTEXT_WORDS, ContextType
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.scenario.queues import PFS
@@ -40,11 +40,11 @@ def context(fw: Firmware, pf: int, cmd: LdstContext) -> FwCommand:
     if cmd.ctxtflush:
         return cmd.reply()
     table, kind = fw.spaces.space("sge_contexts"), CONTEXTS[LdstSpace(cmd.addrspace)]
-    queues = table.count // WORDS // len(ContextType)
+    queues = table.count // CONTEXT_WORDS // len(ContextType)
     if cmd.write or cmd.physid >= queues:
         raise Refused(Retval.EINVAL, f"context {cmd.physid}")
-    first = (kind * queues + cmd.physid) * WORDS
-    words = table.words[first : first + WORDS]
+    first = (kind * queues + cmd.physid) * CONTEXT_WORDS
+    words = table.words[first : first + CONTEXT_WORDS]
     return cmd.reply(**{f"ctxt_data{i}": word for i, word in enumerate(words)})
 
 

@@ -121,8 +121,8 @@ FUNCTION: dict[Pf, Value] = {
     Pf.ETHOFLD_END: _fixed(ETHOFLD_TIDS - 1),
     Pf.HPFILTER_START: _high_priority(first=True),
     Pf.HPFILTER_END: _high_priority(first=False),
-    Pf.RAWF_START: lambda fw, y, z: fw.chip.mps_tcam_entries - RAW_MACS,
-    Pf.RAWF_END: lambda fw, y, z: fw.chip.mps_tcam_entries - 1,
+    Pf.RAWF_START: lambda fw, y, z: fw.chip.mps.tcam_entries - RAW_MACS,
+    Pf.RAWF_END: lambda fw, y, z: fw.chip.mps.tcam_entries - 1,
 }
 WRITABLE: dict[type[Any], set[Any]] = {
     Dev: {

@@ -121,7 +121,7 @@ class Queues:
 
 def virtual_functions(chip: Chip, pf: int) -> range:
     """The virtual functions of a physical one: an equal share of those the chip has."""
-    first = chip.rss_vfs // PFS * pf
+    first = chip.tp.rss_vfs // PFS * pf
     return range(first, first + VFS_PER_PF)
 
 

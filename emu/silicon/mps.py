@@ -44,7 +44,7 @@ class MappedTcam(Model):
     def wire(self) -> None:
         if self.chip.mps.tcam_by_request:
             return
-        for index in range(self.chip.mps_tcam_entries):
+        for index in range(self.chip.mps.tcam_entries):
             self._put(index, UNUSED, UNUSED)
         for mac in self.scenario.mac_table.entries:
             self._put(mac.index, *pattern(mac))
@@ -61,7 +61,7 @@ class RequestedTcam(Model):
 
     def make(self) -> None:
         if self.chip.mps.tcam_by_request:
-            rows = 2 * self.chip.mps_tcam_entries
+            rows = 2 * self.chip.mps.tcam_entries
             self.table = self.spaces.table("mps_tcam", rows=rows, width=ENTRY_WORDS)
 
     def wire(self) -> None:
@@ -79,7 +79,7 @@ class RequestedTcam(Model):
             request = When(fixed, control.of(CtlReqID=requester))
             data = r[f"MPS_CLS_TCAM_RDATA0_REQ_ID{requester}"]
             self.lookups.add(control, self.table, rows, data, width=ENTRY_WORDS, when=request)
-        for index in range(self.chip.mps_tcam_entries):
+        for index in range(self.chip.mps.tcam_entries):
             self._put(index, UNUSED, UNUSED)
         for mac in self.scenario.mac_table.entries:
             self._put(mac.index, *pattern(mac), mac.vni)
@@ -109,7 +109,7 @@ class Classification(Model):
     """
 
     def make(self) -> None:
-        rows = self.chip.mps_tcam_entries
+        rows = self.chip.mps.tcam_entries
         half = REPLICATION_WORDS // 2
         self.maps = [
             self.spaces.table(f"mps_replication_{i}", rows=rows, width=half) for i in (0, 1)
@@ -143,7 +143,7 @@ class Classification(Model):
 
     def _ports(self) -> None:
         control = self.r.MPS_RPLC_MAP_CTL
-        entry = Index(control, self.chip.mps_tcam_entries - 1)
+        entry = Index(control, self.chip.mps.tcam_entries - 1)
         read = When.set(control, "RD_WRN")
         last = max(mac.index for mac in self.scenario.mac_table.entries if mac.vfs)
         self.spaces.set(control, control.of(RD_WRN=1, ADDR=last))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from typing import NamedTuple
 
-from vmcoredd.chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
+from vmcoredd.chip.memory import MEMWIN0, NO_WINDOW, WINDOW_BASE_SHIFT
 from vmcoredd.chip.pci import CONFIG_BYTES, PF, Bar
 from vmcoredd.chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.emu.config_space import ConfigSpace
@@ -78,7 +78,7 @@ class MemoryWindows(Model):
         "The base of memory window 0 reads as all ones: the driver cannot use it.",
     )
     def lose_window(self) -> None:
-        self.spaces.set(self.r.PCIE_MEM_ACCESS_BASE_WIN, 0xFFFFFFFF)
+        self.spaces.set(self.r.PCIE_MEM_ACCESS_BASE_WIN, NO_WINDOW)
         self.place()
 
 

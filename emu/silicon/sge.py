@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmcoredd.chip.context import WORDS, ContextType, encode, fields
-from vmcoredd.chip.sge import DEBUG_INDICES
+from vmcoredd.chip.sge import CONTEXT_WORDS, DEBUG_INDICES, ContextType, encode_context
 from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Function, Ingress
 from vmcoredd.emu.silicon.model import Model, fault
@@ -29,17 +28,21 @@ class Contexts(Model):
     """A type and a queue id in SGE_CTXT_CMD, a context of six words from SGE_CTXT_DATA0 on."""
 
     def make(self) -> None:
-        self.table = self.spaces.table("sge_contexts", rows=len(ContextType) * QUEUES, width=WORDS)
+        self.table = self.spaces.table(
+            "sge_contexts", rows=len(ContextType) * QUEUES, width=CONTEXT_WORDS
+        )
 
     def wire(self) -> None:
         command = self.r.SGE_CTXT_CMD
         rows = [Index.field(command, "CtxtType", QUEUES), Index(command, QUEUES - 1)]
         read = When.clear(command, "Opcode")
-        self.lookups.add(command, self.table, rows, self.r.SGE_CTXT_DATA0, width=WORDS, when=read)
+        self.lookups.add(
+            command, self.table, rows, self.r.SGE_CTXT_DATA0, width=CONTEXT_WORDS, when=read
+        )
         self.lookups.done(command, clear=command.mask("Busy"))
         self.spaces.plain(self.r.SGE_FLM_CFG, self.r.SGE_FLM_CFG.reset)
         for kind, queue, words in self._contexts():
-            self.table.fill((kind * QUEUES + queue) * WORDS, words)
+            self.table.fill((kind * QUEUES + queue) * CONTEXT_WORDS, words)
             self._to_memory(kind, queue, words)
         self._cache_pointers()
 
@@ -56,8 +59,8 @@ class Contexts(Model):
     def _egress(self, queue: Egress) -> tuple[int, ...]:
         free_list = queue.flm is not None
         kind = {"QueueType": 1, "FLMcontextID": queue.flm or 0} if free_list else {}
-        return encode(
-            fields(self.chip, ContextType.EGRESS, free_list=free_list),
+        return encode_context(
+            self.chip.sge.context_fields(ContextType.EGRESS, free_list=free_list),
             Valid=1,
             BaseAddress=queue.address >> ADDRESS_SHIFT,
             QueueSize=queue.entries,
@@ -71,8 +74,8 @@ class Contexts(Model):
         )
 
     def _ingress(self, queue: Ingress) -> tuple[int, ...]:
-        return encode(
-            fields(self.chip, ContextType.INGRESS),
+        return encode_context(
+            self.chip.sge.context_fields(ContextType.INGRESS),
             Queue_Valid=1,
             BaseAddress=queue.address >> ADDRESS_SHIFT,
             QueueSize=INGRESS_ENTRIES >> 4,
@@ -88,8 +91,8 @@ class Contexts(Model):
         )
 
     def _free_list(self, queue: Egress) -> tuple[int, ...]:
-        return encode(
-            fields(self.chip, ContextType.FLM),
+        return encode_context(
+            self.chip.sge.context_fields(ContextType.FLM),
             Valid=1,
             EQid=queue.id,
             PIDX=queue.produced,
@@ -100,8 +103,8 @@ class Contexts(Model):
 
     def _congestion(self, queue: Egress) -> tuple[int, ...]:
         channel = 1 << (queue.port << CHANNEL_SHIFT)
-        layout = fields(self.chip, ContextType.CNM)
-        return encode(layout, CngTPMode=CONGESTION_BY_CHANNEL, CngChMap=channel)
+        layout = self.chip.sge.context_fields(ContextType.CNM)
+        return encode_context(layout, CngTPMode=CONGESTION_BY_CHANNEL, CngChMap=channel)
 
     def _to_memory(self, kind: ContextType, queue: int, words: tuple[int, ...]) -> None:
         """Stores each pair of words with its highest byte first (cudbg_lib.c swaps them back)."""

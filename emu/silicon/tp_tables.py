@@ -89,7 +89,7 @@ class RssTable(Model):
     """Two queue ids in each row; a row that was read has its valid bit set."""
 
     def make(self) -> None:
-        self.rows = self.spaces.table("tp_rss_lkp_table", rows=self.chip.rss_rows)
+        self.rows = self.spaces.table("tp_rss_lkp_table", rows=self.chip.tp.rss_rows)
 
     @property
     def table(self) -> Register:
@@ -116,7 +116,7 @@ class RssVfs(Model):
     """A command in CONFIG_VRT copies a virtual function's two words from or to space tp_pio."""
 
     def make(self) -> None:
-        self.vfs = self.spaces.table("tp_rss_vfs", rows=self.chip.rss_vfs, width=2)
+        self.vfs = self.spaces.table("tp_rss_vfs", rows=self.chip.tp.rss_vfs, width=2)
 
     def wire(self) -> None:
         request, words = self.r.TP_RSS_CONFIG_VRT, self.r.TP_RSS_VFL_CONFIG
@@ -129,7 +129,7 @@ class RssVfs(Model):
     def _fill(self) -> None:
         """Hashing by addresses and ports, each function with its own key, as firmware leaves it."""
         random, config = self.scenario.random("rss vf"), self.r.TP_RSS_VFH_CONFIG
-        for vf in range(self.chip.rss_vfs):
+        for vf in range(self.chip.tp.rss_vfs):
             hashing = config.of(
                 VFIP6FOURTUPEN=1, VFIP4FOURTUPEN=1, VFIP6TWOTUPEN=1, VFIP4TWOTUPEN=1
             )

@@ -201,7 +201,6 @@ ENUMS = {
     "fw_params_param_dmaq": (params.Dmaq, r"FW_PARAMS_PARAM_DMAQ_(\w+)"),
     "fw_params_param_dev_diag": (params.DiagSub, r"FW_PARAM_DEV_DIAG_(\w+)"),
     "fw_params_param_dev_filter": (params.FilterSub, r"FW_PARAM_DEV_FILTER_(\w+)"),
-    "fw_params_param_dev_fwcache": (params.FwcacheSub, r"FW_PARAM_DEV_FWCACHE_(\w+)"),
     "fw_port_action": (port.PortAction, r"FW_PORT_ACTION_(\w+)"),
     "fw_ptp_subop": (device.PtpSub, r"FW_PTP_SC_(\w+)"),
     "fw_vi_mac_entry_types": (interface.ViMacEntry, r"FW_VI_MAC_TYPE_(\w+)"),

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from chip_facts import CHIPS
 
-from vmcoredd.chip import BAR0, T5, T6, UnknownRegister, csvfile
+from vmcoredd.chip import BAR0, T5, T6, UnknownRegister, csvtables
 from vmcoredd.chip.register import ACCESS, SOURCES
 
-REGISTERS = Path(csvfile.__file__).parent / "registers"
+REGISTERS = Path(csvtables.__file__).parent / "registers"
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
@@ -55,7 +55,9 @@ def test_a_name_in_two_spaces_would_be_two_registers(chip) -> None:
 
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
 def test_linux_names_a_register_once(chip) -> None:
-    rows = [row for row in csvfile.rows("registers", "linux") if chip.name in row["chips"].split()]
+    rows = [
+        row for row in csvtables.rows("registers", "linux") if chip.name in row["chips"].split()
+    ]
     instances = {register.name for register in chip.r if len(chip.r.instances(register.name)) > 1}
     names = Counter(row["register"] for row in rows)
     assert {name for name, count in names.items() if count > 1} <= instances

@@ -9,7 +9,7 @@ from carddump import CARDS, CardDump, collect
 
 from vmcoredd import emu
 from vmcoredd.chip import T6, Chip
-from vmcoredd.chip.context import ContextType, fields
+from vmcoredd.chip.sge import ContextType
 from vmcoredd.cudbg.entities.dump_context import Record
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
@@ -165,7 +165,7 @@ def test_every_field_of_a_context_is_shown(chip: Chip) -> None:
     shown = {row[2]: row[4] for row in table.rows if row[:2] == ["ingress", queue.id]}
     assert shown["BaseAddress"] == f"{queue.address:#x}"
     assert shown["QueueEntrySize"] == "64 bytes"
-    assert list(shown) == [field.name for field in fields(chip, ContextType.INGRESS)]
+    assert list(shown) == [field.name for field in chip.sge.context_fields(ContextType.INGRESS)]
 
 
 def test_half_a_record_is_refused() -> None:

@@ -41,5 +41,5 @@ def test_counters_are_selected_from_one_and_the_rest_is_zero(chip: Chip, counter
 @pytest.mark.parametrize("way", ["transmit", "receive"])
 def test_a_card_shows_what_it_counted(chip: Chip, way: str) -> None:
     rows = collected(chip).table("PM_STATS", way)
-    assert len(rows) == chip.pm_stats
+    assert len(rows) == chip.memory.pm_stats
     assert all(row["bytes or cycles"] >= 64 * row["count"] > 0 for row in rows)

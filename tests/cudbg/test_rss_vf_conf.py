@@ -32,12 +32,12 @@ def test_a_request_reads_and_keeps_what_is_no_request(chip: Chip) -> None:
     card.put(REQUEST, others | READ_RIGHT | WRITE_ENABLE | KEY_WRITE_ENABLE | INDEX[chip])
     requests = writes(card, REQUEST)
     dumped(card, chip, "RSS_VF_CONF")
-    assert requests == [others | READ_ENABLE | vf << 8 for vf in range(chip.rss_vfs)]
+    assert requests == [others | READ_ENABLE | vf << 8 for vf in range(chip.tp.rss_vfs)]
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 def test_functions_hash_by_addresses_and_ports(chip: Chip) -> None:
     rows = collected(chip).table("RSS_VF_CONF")
-    assert [row["VF"] for row in rows] == list(range(chip.rss_vfs))
+    assert [row["VF"] for row in rows] == list(range(chip.tp.rss_vfs))
     assert all(row["VFIP4FOURTUPEN"] and row["VFIP6FOURTUPEN"] for row in rows)
-    assert len({row["KEYSCRAMBLE"] for row in rows}) > chip.rss_vfs // 2
+    assert len({row["KEYSCRAMBLE"] for row in rows}) > chip.tp.rss_vfs // 2

@@ -34,7 +34,7 @@ def count(card: emu.Card, side: str, counter: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("side", PM)
 def test_a_counter_is_selected_from_one_on_with_its_total(card: emu.Card, side: str) -> None:
-    counts = [count(card, side, counter) for counter in range(1, card.chip.pm_stats + 1)]
+    counts = [count(card, side, counter) for counter in range(1, card.chip.memory.pm_stats + 1)]
     assert all(total >= 64 * value > 0 for value, total in counts)
     assert count(card, side, 1) == counts[0]
     assert count(card, side, 0) == (0, 0)

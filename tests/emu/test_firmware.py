@@ -294,7 +294,7 @@ def test_mac_addresses_get_table_entries(card: Card, mail: Mailbox) -> None:
     command.exact[0].valid, command.exact[0].idx = 1, MacIndex.ADD_PERSIST_MAC
     command.exact[0].macaddr[:] = list(card.scenario.identity.mac(0))
     index = mail.do(command).exact[0].idx
-    assert len(card.scenario.mac_table.entries) <= index < card.chip.mps_tcam_entries
+    assert len(card.scenario.mac_table.entries) <= index < card.chip.mps.tcam_entries
     command.exact[0].idx = MacIndex.MAC_BASED_FREE
     assert mail.do(command).exact[0].idx == index
     assert mail.call(command).retval == Retval.ENOENT

@@ -9,7 +9,7 @@ import pytest
 
 from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
-from vmcoredd.chip.context import ContextType, fields
+from vmcoredd.chip.sge import ContextType
 from vmcoredd.emu.scenario.queues import Queues
 
 CARDS = {T5: "t520-cr", T6: "t62100-cr"}
@@ -41,7 +41,7 @@ def asked(card: emu.Card, kind: ContextType, queue: int) -> list[int]:
 def decoded(card: emu.Card, kind: ContextType, queue: int, **how: bool) -> dict[str, int]:
     words = asked(card, kind, queue)
     number = sum(word << 32 * i for i, word in enumerate(words))
-    return {field.name: field.get(number) for field in fields(card.chip, kind, **how)}
+    return {field.name: field.get(number) for field in card.chip.sge.context_fields(kind, **how)}
 
 
 @CHIPS

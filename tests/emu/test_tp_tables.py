@@ -61,7 +61,7 @@ def test_a_row_of_the_rss_table_is_valid_and_holds_two_queues(card: emu.Card) ->
 
 @CARDS
 def test_the_rss_table_is_written_two_queues_at_a_time(card: emu.Card) -> None:
-    row = card.chip.rss_rows - 1
+    row = card.chip.tp.rss_rows - 1
     card.write(RSS, row << 20 | 7 << 10 | 5)
     assert ask(card, RSS, 0xFFF00000 | row) & 0xFFFFF == 7 << 10 | 5
 
@@ -105,8 +105,8 @@ def test_the_clock_of_the_timers_reaches_from_a_delayed_ack_to_two_hours(card: e
 
 
 def test_a_t5_has_half_a_t6s_rows_and_functions() -> None:
-    assert (T5.rss_rows, T5.rss_vfs) == (1024, 128)
-    assert (T6.rss_rows, T6.rss_vfs) == (2048, 256)
+    assert (T5.tp.rss_rows, T5.tp.rss_vfs) == (1024, 128)
+    assert (T6.tp.rss_rows, T6.tp.rss_vfs) == (2048, 256)
 
 
 def test_a_row_that_is_never_valid_keeps_its_request() -> None:

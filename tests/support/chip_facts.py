@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmcoredd.chip import T5, T6, Chip
-from vmcoredd.chip.csvfile import Row, rows
+from vmcoredd.chip.csvtables import Row, rows
 
 CHIPS = (T5, T6)
 
