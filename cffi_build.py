@@ -55,7 +55,7 @@ driver = _extension(
 emu = _extension(
     "emu",
     ["vmcoredd/emu/core.h"],
-    ["config.c", "core.c", "lookup.c", "window.c"],
+    ["core.c", "lookup.c", "window.c"],
     callbacks="""
         extern "Python" int emu_on_read(void *handle, uint32_t hook, uint32_t *value);
         extern "Python" int emu_on_write(void *handle, uint32_t hook, uint32_t value);

@@ -1,17 +1,27 @@
-/* The entry point of every BAR, and what each kind of word does. See core.h. */
+/* The entry points of the BARs and of configuration space, and what each kind of word does. The
+ * rules are in core.h. */
 
-#include "vmcoredd/emu/internal.h"
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "vmcoredd/emu/core.h"
 #include "pyvfio_user/io.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are kept as the bus carries them");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are stored in bus order");
 
-/* The entry point has the shape that servers and transports call. */
-static const region_access entry __attribute__((unused)) = emu_access;
+/* Servers and transports call the entry points through this type. */
+static const region_access entries[] __attribute__((unused)) = {emu_access, emu_config_access};
 
-/* A word without behaviour: `kind` is the oddity it is to touch it. Reads and writes reach the
- * storage. */
-static int unknown_word(struct core *core, struct space *space, uint32_t index, enum log_kind kind,
-                        int is_write)
+int emu_log_access(struct core *core, enum log_kind kind, const struct space *space,
+                   uint64_t offset, uint32_t length, int is_write)
+{
+    return core->log_access(core->handle, (int)kind, space->number, offset, length, is_write);
+}
+
+static int log_word(struct core *core, const struct space *space, uint32_t index,
+                    enum log_kind kind, int is_write)
 {
     return emu_log_access(core, kind, space, index, 1, is_write);
 }
@@ -26,15 +36,15 @@ int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32
 {
     *value = 0;
     if (index >= space->count)
-        return unknown_word(core, space, index, LOG_UNDESCRIBED, 0);
+        return log_word(core, space, index, LOG_UNDESCRIBED, 0);
     *value = space->words[index];
     if (!space->kinds)
         return 0;
     switch ((enum word_kind)space->kinds[index]) {
     case WORD_UNDESCRIBED:
-        return unknown_word(core, space, index, LOG_UNDESCRIBED, 0);
+        return log_word(core, space, index, LOG_UNDESCRIBED, 0);
     case WORD_UNIMPLEMENTED:
-        return unknown_word(core, space, index, LOG_UNIMPLEMENTED, 0);
+        return log_word(core, space, index, LOG_UNIMPLEMENTED, 0);
     case WORD_COMMAND:
         return emu_command_read(core, space, index, value);
     case WORD_DATA:
@@ -58,10 +68,10 @@ static int store(struct space *space, uint32_t index, uint32_t value)
     return 0;
 }
 
-static int store_unknown(struct core *core, struct space *space, uint32_t index, uint32_t value,
+static int log_and_store(struct core *core, struct space *space, uint32_t index, uint32_t value,
                          enum log_kind kind)
 {
-    int rc = unknown_word(core, space, index, kind, 1);
+    int rc = log_word(core, space, index, kind, 1);
     return rc ? rc : store(space, index, value);
 }
 
@@ -75,17 +85,17 @@ static int offset_write(struct core *core, struct space *space, uint32_t index, 
 int emu_word_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
 {
     if (index >= space->count)
-        return unknown_word(core, space, index, LOG_UNDESCRIBED, 1);
+        return log_word(core, space, index, LOG_UNDESCRIBED, 1);
     if (!space->kinds)
         return store(space, index, value);
     switch ((enum word_kind)space->kinds[index]) {
     case WORD_UNDESCRIBED:
-        return store_unknown(core, space, index, value, LOG_UNDESCRIBED);
+        return log_and_store(core, space, index, value, LOG_UNDESCRIBED);
     case WORD_UNIMPLEMENTED:
     case WORD_DUMPED:
-        return store_unknown(core, space, index, value, LOG_UNIMPLEMENTED);
+        return log_and_store(core, space, index, value, LOG_UNIMPLEMENTED);
     case WORD_READ_ONLY:
-        return unknown_word(core, space, index, LOG_GUEST_READ_ONLY, 1);
+        return log_word(core, space, index, LOG_GUEST_READ_ONLY, 1);
     case WORD_CLEAR:
         return store(space, index, space->words[index] & ~value);
     case WORD_COMMAND:
@@ -109,7 +119,8 @@ int emu_word_write(struct core *core, struct space *space, uint32_t index, uint3
     return store(space, index, value);
 }
 
-/* Words from `index` on, done in one step: how many, or -errno. */
+/* Accesses one word, or as much of a window as `count` allows. Returns the number of words, or
+ * -errno. */
 static int some_words(struct core *core, struct space *space, uint32_t index, uint32_t count,
                       uint8_t *data, int is_write)
 {
@@ -193,4 +204,16 @@ int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int i
         return plain_words(space, index, length / 4, data, is_write);
     count_access(&region->core->counts, length, is_write);
     return all_words(region->core, space, index, length / 4, data, is_write);
+}
+
+int emu_config_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write)
+{
+    const struct config *config = cookie;
+
+    if (!length || offset > config->size || length > config->size - offset)
+        return -EINVAL;
+    if (is_write || config->polls)
+        return config->access(config->handle, offset, data, length, is_write);
+    memcpy(data, config->bytes + offset, length);
+    return 0;
 }

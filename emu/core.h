@@ -1,36 +1,35 @@
-/* The access core of the emulated adapter: spaces of 32-bit words, a kind for each word, lookup
- * ports that lead from one space into another, and memory windows. Tables only: Python fills them,
- * C follows them. Words and offsets are little-endian; a space is indexed in words, whatever its
- * offsets count. */
+/* The access core of the emulated adapter: spaces of 32-bit words, the kind of each word, lookups
+ * that lead from one space into another, and memory windows. Python fills these tables; the C code
+ * only follows them. Words and offsets are little-endian. A space is indexed by word, whether its
+ * offsets count bytes or words. */
 
 enum word_kind {
-    WORD_UNDESCRIBED,   /* no table names it: reading and writing are oddities; it holds what was
-                           written */
-    WORD_UNIMPLEMENTED, /* named, but nothing here says how it behaves: as above, another oddity */
-    WORD_DUMPED,        /* the same, but part of every register dump: reading is in order */
+    WORD_UNDESCRIBED,   /* in no register table: an access is logged, a write is stored */
+    WORD_UNIMPLEMENTED, /* in a table, but without behaviour here: likewise, logged as such */
+    WORD_DUMPED,        /* likewise, but part of a register dump: only writes are logged */
     WORD_PLAIN,         /* holds what was written */
-    WORD_READ_ONLY,     /* a write is refused */
-    WORD_CLEAR,         /* a bit written as 1 is cleared */
-    WORD_COMMAND,       /* a write runs the lookup ports that are bound to it */
-    WORD_DATA,          /* shows a port's row; a write stores into it, a read may advance it */
-    WORD_HOOK,          /* Python is asked, for reads and for writes */
-    WORD_HOOK_WRITE,    /* Python is asked for writes; a read sees the word */
+    WORD_READ_ONLY,     /* refuses writes */
+    WORD_CLEAR,         /* writing a bit as 1 clears it */
+    WORD_COMMAND,       /* a write runs the lookups that are bound to it */
+    WORD_DATA,          /* shows a lookup's row; a write goes to the row, a read may step it */
+    WORD_HOOK,          /* Python handles reads and writes */
+    WORD_HOOK_WRITE,    /* Python handles writes; a read returns the stored word */
     WORD_WINDOW,        /* shows adapter memory */
     WORD_OFFSET,        /* moves a window */
-    WORD_ALIAS,         /* another place of the word its link names */
+    WORD_ALIAS,         /* the same word as the one it links to */
 };
 
 enum log_kind {
     LOG_GUEST_SIZE,      /* not whole aligned words, or past the end of the region */
-    LOG_GUEST_READ_ONLY, /* a write to a word that cannot be written */
-    LOG_GUEST_MEMORY,    /* a window shows an address where no memory is */
-    LOG_UNIMPLEMENTED,   /* a word that is named but has no behaviour */
-    LOG_UNDESCRIBED,     /* a word that nothing names, or a row beyond its table */
+    LOG_GUEST_READ_ONLY, /* a write to a read-only word */
+    LOG_GUEST_MEMORY,    /* a window points at an address without memory */
+    LOG_UNIMPLEMENTED,   /* a word that is in a table but has no behaviour */
+    LOG_UNDESCRIBED,     /* a word in no table, or a row beyond its table */
 };
 
-/* An array of words. `kinds` may be NULL: all plain. `links` says which command, lookup, hook,
- * window or word a word of such a kind belongs to. `number` is the space's place in Python's list.
- */
+/* An array of words. If `kinds` is NULL, all are plain. `links` holds the number of the command,
+ * lookup, hook, window or word that a word's kind refers to. `number` is the space's index in
+ * Python's list. */
 struct space {
     uint32_t *words;
     const uint8_t *kinds;
@@ -39,7 +38,7 @@ struct space {
     uint32_t number;
 };
 
-/* Part of a row's number: ((word >> shift) & mask) * scale. */
+/* Part of a row number: ((word >> shift) & mask) * scale. */
 struct row_part {
     uint32_t *word;
     uint32_t shift;
@@ -49,15 +48,14 @@ struct row_part {
 
 enum lookup_step {
     STEP_NEVER,
-    STEP_ON_READ,    /* reading the last data word moves on to the next row */
-    STEP_ON_COMMAND, /* so does the command itself, once it has fetched */
+    STEP_ON_READ,    /* reading the last data word steps to the next row */
+    STEP_ON_COMMAND, /* the command steps once it has fetched */
 };
 
-/* A lookup port. When its command word is written, and the value passes (value & when_mask) ==
- * when_value (or, with `unless`, does not pass), one row of `table` is copied to the data words;
- * with `store`, the data words (their bits in `store_mask`) are copied to the row. A table with
- * kinds of its own is accessed through them. The first part is the one that steps; it wraps at its
- * mask. */
+/* A lookup. A write to its command word runs it if (value & when_mask) == when_value or, with
+ * `unless`, if not. It copies one row of `table` to the data words; with `store`, it copies the
+ * data words (their bits in `store_mask`) to the row. If the table's words have kinds, the copy
+ * accesses them as a guest would. `parts[0]` is the one that steps; it wraps at its mask. */
 struct lookup {
     struct space *table;
     struct space *target;
@@ -71,14 +69,13 @@ struct lookup {
     uint32_t store;
     uint32_t store_mask;
     uint32_t step;
-    int32_t next; /* the next port of the same command word, or -1 */
+    int32_t next; /* the next lookup of the same command word, or -1 */
 };
 
-/* A word of kind WORD_COMMAND. Once its ports have run, the bits of `clear` read as 0 and those of
- * `set` as
- * 1. A hung one runs no port. With `delay`, ports run only when the word was read so many times;
- * until then the bits of `done` read as what they are not afterwards, and a new command takes the
- * old one's place. */
+/* A word of kind WORD_COMMAND. After its lookups have run, it shows the bits of `clear` as 0 and
+ * those of `set` as 1. A hung command runs no lookup. With `delay`, the lookups run only after that
+ * many reads of the word; until then it shows the bits of `done` inverted, and a new command
+ * replaces the pending one. */
 struct command {
     int32_t first;
     uint32_t clear;
@@ -86,29 +83,29 @@ struct command {
     uint32_t hung;
     uint32_t done;
     uint32_t delay;
-    uint32_t pending; /* reads until the ports run */
+    uint32_t pending; /* reads left until the lookups run */
 };
 
-/* A memory window: `count` words of BAR0 from `first`. Where its page is mapped by the guest,
- * `shadow` holds what was last put there, so that a move can write back what the guest changed, and
- * nothing else. */
+/* A memory window: `count` words of BAR0 from `first`. If the guest maps its page, `shadow` is a
+ * copy of what the core last put there, so that moving the window writes back only the bytes that
+ * the guest has changed. */
 struct window {
     uint32_t first;
     uint32_t count;
     uint32_t *offset;
-    uint32_t shown; /* the address that the mapped words show */
+    uint32_t shown; /* the adapter address that the mapped words show */
     uint8_t *shadow;
 };
 
-/* One adapter memory at its place in the adapter's address space. */
+/* One adapter memory, at its address on the adapter. */
 struct memory {
     uint8_t *bytes;
     uint32_t base;
     uint32_t size;
 };
 
-/* Accesses by shape: 4 bytes, 8 bytes, and runs (any other number of words, counted in
- * `run_words`). */
+/* Accesses by size: 4 bytes, 8 bytes, and runs (any other number of words, summed in
+ * `*_run_words`). */
 struct access_counts {
     uint64_t read4, read8, read_runs, read_run_words;
     uint64_t write4, write8, write_runs, write_run_words;
@@ -128,21 +125,23 @@ struct core {
     struct access_counts counts;
 };
 
-/* The cookie of one BAR. */
+/* Entry points (core.c) */
+
+/* The cookie of a BAR. */
 struct region {
     struct core *core;
     struct space *space;
 };
 
-/* The one entry point of every BAR, for the server and in process: a `region_access`
+/* The entry point of every BAR, for the server and in process: a `region_access`
  * (pyvfio_user/io.h) whose cookie is a `struct region`. Whole words only; a run of words is that
  * many ascending 4-byte accesses. -EINVAL: size or alignment; -ERANGE: past the end; -EPERM: a
- * read-only word; -EFAULT: no memory behind the window; -EIO: a hook failed; an oddity gives what
- * the callback says. */
+ * read-only word; -EFAULT: no memory behind the window; -EIO: a hook failed. If the access is
+ * logged, the callback's result decides. */
 int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write);
 
-/* Configuration space: what it holds can be read as it stands, but while `polls` count the reads
- * until the vital product data are there. Then, and for writes, Python is asked. */
+/* Configuration space. Reads return its bytes, except while `polls` (the reads left until vital
+ * product data are ready) is not 0: then Python handles them, as it does all writes. */
 struct config {
     uint8_t *bytes;
     uint32_t size;
@@ -151,20 +150,41 @@ struct config {
     int (*access)(void *handle, uint64_t offset, void *data, uint32_t length, int is_write);
 };
 
-/* Its entry point: a `region_access` whose cookie is a `struct config`; any length at any offset.
- * -EINVAL: past the end; -EIO: Python failed. */
+/* The entry point of configuration space: a `region_access` whose cookie is a `struct config`; any
+ * length at any offset. -EINVAL: past the end; -EIO: Python failed. */
 int emu_config_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write);
 
-/* One word, as an access from inside: no counting. */
+/* Accesses a single word from inside the card: not counted. */
 int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);
 int emu_word_write(struct core *core, struct space *space, uint32_t index, uint32_t value);
 
-/* Copies a port's present row to its data words, without a command. */
+/* Logs an access: 0 if it may go on, else -errno. */
+int emu_log_access(struct core *core, enum log_kind kind, const struct space *space,
+                   uint64_t offset, uint32_t length, int is_write);
+
+/* Lookups (lookup.c) */
+
+/* Accesses a command word. A write runs its lookups, now or after enough reads. */
+int emu_command_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);
+int emu_command_write(struct core *core, struct space *space, uint32_t index, uint32_t value);
+
+/* Accesses a data word of a lookup that stores or steps. */
+int emu_data_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);
+int emu_data_write(struct core *core, struct space *space, uint32_t index, uint32_t value);
+
+/* Copies a lookup's current row to its data words, without a command. */
 int emu_lookup_fetch(struct core *core, const struct lookup *lookup);
 
-/* Copies `length` bytes between `data` and adapter memory at `address`; -EFAULT where none is. */
+/* Memory and its windows (window.c) */
+
+/* Copies `length` bytes between `data` and adapter memory at `address`; -EFAULT where there is no
+ * memory. */
 int emu_memory_copy(struct core *core, uint32_t address, void *data, uint32_t length, int is_write);
 
-/* A mapped window: takes what the guest changed into memory, then shows memory as it is at the
- * offset. */
+/* Copies up to `count` words of the window that `index` belongs to. Returns how many, or -errno. */
+int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count,
+                    void *data, int is_write);
+
+/* Synchronises a mapped window: stores in memory what the guest has changed, then shows memory at
+ * the current offset. */
 void emu_window_sync(struct core *core, uint32_t window);

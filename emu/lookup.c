@@ -1,9 +1,14 @@
-/* Lookup ports: a command word selects a row of a table, data words show it. See core.h. */
+/* Lookups: a command word selects a row of a table, and data words show it. See core.h. */
 
-#include "vmcoredd/emu/internal.h"
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
-/* The first word of the row that the port's registers number; beyond any table if there is no such
- * row. */
+#include "vmcoredd/emu/core.h"
+
+/* Returns the index of the first word of the lookup's current row; past the table's end if the
+ * table has no such row. */
 static uint32_t row_start(const struct lookup *lookup)
 {
     uint64_t row = 0;
@@ -16,7 +21,7 @@ static uint32_t row_start(const struct lookup *lookup)
     return row < lookup->table->count ? (uint32_t)row * lookup->width : lookup->table->count;
 }
 
-/* Moves the first part on to the next row. */
+/* Steps the first part to the next row. */
 static void lookup_step(const struct lookup *lookup)
 {
     const struct row_part *part = &lookup->parts[0];
@@ -80,7 +85,7 @@ static int command_run(struct core *core, const struct command *command, struct 
     return rc;
 }
 
-/* Whether any port takes `value` for a command. */
+/* Whether `value` is a command for any of the lookups. */
 static int command_accepts(const struct core *core, const struct command *command, uint32_t value)
 {
     for (int32_t i = command->first; i >= 0; i = core->lookups[i].next)

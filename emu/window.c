@@ -1,7 +1,12 @@
-/* Memory windows: an aperture of BAR0 through which adapter memory is read and written. See core.h.
- */
+/* Memory windows: apertures in BAR0 through which a guest reads and writes adapter memory. See
+ * core.h. */
 
-#include "vmcoredd/emu/internal.h"
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "vmcoredd/emu/core.h"
 
 static const struct memory *memory_at(const struct core *core, uint32_t address)
 {
@@ -37,15 +42,15 @@ int emu_memory_copy(struct core *core, uint32_t address, void *data, uint32_t le
     return 0;
 }
 
-/* The window's offset register, without the function number in its low bits. */
+/* Returns the window's offset register without the function number in its low bits. */
 static uint32_t window_address(const struct window *window)
 {
     return *window->offset & ~(window->count * 4 - 1);
 }
 
-/* A window that the guest has mapped: the words are what it sees. */
-static void shown_copy(struct space *space, uint32_t index, uint32_t count, void *data,
-                       int is_write)
+/* For a window that the guest maps: its words in BAR0 are what the guest sees. */
+static void mapped_copy(struct space *space, uint32_t index, uint32_t count, void *data,
+                        int is_write)
 {
     if (is_write)
         memcpy(space->words + index, data, (size_t)count * 4);
@@ -63,7 +68,7 @@ int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint
 
     count = count < left ? count : left;
     if (window->shadow) {
-        shown_copy(space, index, count, data, is_write);
+        mapped_copy(space, index, count, data, is_write);
         return (int)count;
     }
     if (!emu_memory_copy(core, address, data, count * 4, is_write))
@@ -72,7 +77,7 @@ int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint
     return rc ? rc : -EFAULT;
 }
 
-/* Takes the bytes that the guest changed into memory. */
+/* Stores in memory the bytes that the guest has changed. */
 static void write_back(struct core *core, const struct window *window, const uint8_t *page)
 {
     const uint32_t size = window->count * 4;
