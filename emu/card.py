@@ -57,7 +57,7 @@ class Card:
         self.memories = Memories(self.chip.memory.types, vars(profile.memory))
         self.scenario = Scenario(profile, seed, self.memories)
         self.core = Core(self.chip, BARS, strict=strict)
-        self.core.attach(self.memories)
+        self.core.windows.attach(self.memories)
         memory_image.fill(self.memories, self.scenario.memory_map, self.scenario.random("memory"))
         self.models = [kind(self.core, self.scenario, self.memories) for kind in models()]
         self._wire()

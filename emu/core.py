@@ -1,4 +1,4 @@
-"""The access core: the C core's tables as Python sets them up, its hooks, windows and access log.
+"""The access core: sets up the C core's tables for one card, and serves its callbacks.
 
 Silicon models describe words with `core.spaces`, lookups with `core.lookups`, and behaviour that
 only Python can express with `core.hook()`. core.h has the exact rules of an access.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -17,21 +17,20 @@ from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.access_log import AccessLog, LoggedAccess, LogKind, Names
 from vmcoredd.emu.errors import AccessError, ModelError
 from vmcoredd.emu.lookup import Lookups
-from vmcoredd.emu.memory import Memfd, Memories
+from vmcoredd.emu.memory import Memfd
 from vmcoredd.emu.spaces import Space, Spaces, WordKind, described
+from vmcoredd.emu.window import Windows
 
 log = logging.getLogger("emu")
 
-WINDOWS = 8
-
 ReadHook = Callable[[int, int], int]
-"""(element, stored word) -> the word that is read."""
+"""(element, stored word) -> the word that the reader gets."""
 WriteHook = Callable[[int, int], "int | None"]
-"""(element, written word) -> the word to store, or None: what was written."""
+"""(element, written word) -> the word to store; None stores the written word."""
 
 
 class Hook(NamedTuple):
-    """What Python does when a word is accessed."""
+    """The Python functions that handle accesses to one word."""
 
     register: Register
     element: int
@@ -41,17 +40,10 @@ class Hook(NamedTuple):
     write: WriteHook | None
 
 
-class Window(NamedTuple):
-    """Where a memory window lies in BAR0: byte offset, and a power of two of bytes."""
-
-    offset: int
-    size: int
-
-
 class Core:
-    """The tables of one card, and the C core that follows them."""
+    """The tables of one card, and the C core that follows them; `bars` are the BARs' sizes."""
 
-    def __init__(self, chip: Chip, bars: dict[int, int], *, strict: bool = False) -> None:
+    def __init__(self, chip: Chip, bars: Mapping[int, int], *, strict: bool = False) -> None:
         self.bars = bars
         self.spaces = Spaces(chip)
         self.lookups = Lookups(self.spaces)
@@ -62,14 +54,13 @@ class Core:
         self._names = Names(chip)
         self._handle = ffi.new_handle(self)
         self._hooks: list[Hook] = []
-        self._overlaid: list[tuple[int, bytes, bytes]] = []
-        self._keep: list[Any] = []
         self._connect()
         self.regions = {bar: self._region(bar) for bar in bars}
         self.bar0 = self.spaces.space("bar0")
         self.bar0.kinds[:], resets = described(chip, self.bar0.count)
         for index, value in resets:
             self.bar0.words[index] = value
+        self.windows = Windows(self.c, self.spaces)
 
     def _connect(self) -> None:
         self.c.handle = self._handle
@@ -93,12 +84,12 @@ class Core:
     # Accesses
 
     def native(self, bar: int) -> tuple[int, int]:
-        """The entry point of a BAR as integers: a `region_access` and its cookie."""
+        """Returns a BAR's entry point as integers: a `region_access` and its cookie."""
         function = ffi.addressof(lib, "emu_access")
         return int(ffi.cast("intptr_t", function)), int(ffi.cast("intptr_t", self.regions[bar]))
 
     def access(self, bar: int, offset: int, data: Any, length: int, *, write: bool) -> None:
-        """One access through the entry point; AccessError if it is refused."""
+        """Makes one access through the entry point; AccessError if it is refused."""
         self.failure = None
         code = lib.emu_access(self.regions[bar], offset, data, length, int(write))
         if code:
@@ -106,9 +97,16 @@ class Core:
             raise AccessError(-code, f"bar{bar}", offset, length, verb) from self.failure
 
     def counts(self) -> dict[str, int]:
-        """Accesses to BAR0 so far, by shape (`struct access_counts`)."""
+        """Returns the number of accesses to BAR0 so far, by size (`struct access_counts`)."""
         counts = self.c.counts
         return {name: getattr(counts, name) for name, _ in ffi.typeof(counts).fields}
+
+    def fetch_all(self) -> None:
+        """Makes every lookup show its current row, as after a command."""
+        for number in range(self.lookups.count):
+            lookup = self.lookups.entries + number
+            if not lookup.store and not lookup.when_mask:
+                lib.emu_lookup_fetch(self.c, lookup)
 
     # Hooks
 
@@ -119,7 +117,7 @@ class Core:
         write: WriteHook | None = None,
         elements: Sequence[int] | None = None,
     ) -> None:
-        """Asks Python about accesses to a register; ModelError if it already has a behaviour."""
+        """Lets Python handle accesses to a register; ModelError if it already has a behaviour."""
         for element in range(register.count) if elements is None else elements:
             space, index = self.spaces.where(register, element)
             if space.kinds[index] > WordKind.CLEAR:
@@ -128,110 +126,45 @@ class Core:
             space.set_kind(index, kind, len(self._hooks))
             self._hooks.append(Hook(register, element, space, index, read, write))
 
-    def on_read(self, number: int, stored: int) -> int:
-        """What a read of a hooked word sees."""
+    def read_hooked(self, number: int, stored: int) -> int:
+        """Handles a read: returns the word that the reader gets."""
         hook = self._hooks[number]
         return hook.read(hook.element, stored) if hook.read else stored
 
-    def on_write(self, number: int, value: int) -> int:
-        """A hooked word was written: 0, or -errno."""
+    def write_hooked(self, number: int, value: int) -> int:
+        """Handles a write: returns 0 or -errno."""
         hook = self._hooks[number]
         if hook.write is None:
-            return self.log_access(LogKind.GUEST_READ_ONLY, hook.space.number, hook.word, 1, True)
+            kind = LogKind.GUEST_READ_ONLY
+            return self.log_access(kind, hook.space.number, hook.word, 1, is_write=True)
         stored = hook.write(hook.element, value)
         hook.space.words[hook.word] = value if stored is None else stored
         return 0
 
     def hook_name(self, number: int) -> str:
-        """The name of the register behind a hook, for messages."""
+        """Returns the name of a hooked register, for messages."""
         return self._hooks[number].register.name
 
-    # AccessLog
+    # The access log
 
-    def log_access(self, kind: int, number: int, offset: int, length: int, is_write: bool) -> int:
+    def log_access(
+        self, kind: int, number: int, offset: int, length: int, *, is_write: bool
+    ) -> int:
         """Logs an access. Returns 0 if it may go on, else -errno."""
         space = self.spaces.all[number]
         if kind == LogKind.GUEST_SIZE:
-            place = f"{space.name} {offset:#x}, {length} bytes"
+            location = f"{space.name} {offset:#x}, {length} bytes"
         elif kind == LogKind.GUEST_MEMORY:
-            place = f"adapter memory {offset:#x}"
+            location = f"adapter memory {offset:#x}"
         else:
-            place = self._names.of(space, offset)
+            location = self._names.of(space, offset)
         verb = "write of" if is_write else "read of"
-        code = self.access_log.add(LoggedAccess(LogKind(kind), verb, place))
+        code = self.access_log.add(LoggedAccess(LogKind(kind), verb, location))
         return -errno.EPERM if kind == LogKind.GUEST_READ_ONLY else code
-
-    def fetch_all(self) -> None:
-        """Lets every lookup port show its present row, as after a command."""
-        for number in range(self.lookups.count):
-            lookup = self.lookups.entries + number
-            if not lookup.store and not lookup.when_mask:
-                lib.emu_lookup_fetch(self.c, lookup)
-
-    # Memory and its windows
-
-    def attach(self, memories: Memories) -> None:
-        """Gives the windows the adapter's memories to look at."""
-        for slot, memory in zip(self.c.memories, memories, strict=False):
-            buffer = ffi.from_buffer(memory.memfd.map)
-            self._keep.append(buffer)
-            slot.bytes, slot.base, slot.size = buffer, memory.base, memory.size
-
-    def place_windows(self, windows: Sequence[Window | None], offsets: Register) -> None:
-        """Puts the windows where their base registers say; `offsets` are what moves them."""
-        self._lift_windows()
-        for number, window in enumerate(windows):
-            slot = self.c.windows[number]
-            space, index = self.spaces.where(offsets, number)
-            slot.offset = space.pointer(index)
-            slot.count = 0
-            if window:
-                self._lay_window(number, slot, window)
-
-    def _lay_window(self, number: int, slot: Any, window: Window) -> None:
-        first, count = window.offset // 4, window.size // 4
-        bar0, end = self.bar0, window.offset // 4 + window.size // 4
-        if end > bar0.count or count & (count - 1):
-            return
-        links = bar0.links[first:end].tobytes()
-        self._overlaid.append((first, bytes(bar0.kinds[first:end]), links))
-        slot.first, slot.count = first, count
-        for index in range(first, end):
-            bar0.set_kind(index, WordKind.WINDOW, number)
-
-    def _lift_windows(self) -> None:
-        while self._overlaid:
-            first, kinds, links = self._overlaid.pop()
-            end = first + len(kinds)
-            self.bar0.kinds[first:end] = kinds
-            self.bar0.links[first:end] = memoryview(links).cast("H")
-
-    def map_window(self, number: int, offsets: Register) -> None:
-        """From now on a guest may have window `number` mapped: see `emu_window_sync()`."""
-        slot = self.c.windows[number]
-        shadow = ffi.new("uint8_t[]", slot.count * 4)
-        self._keep.append(shadow)
-        slot.shadow, slot.shown = shadow, 0
-        space, index = self.spaces.where(offsets, number)
-        space.set_kind(index, WordKind.OFFSET, number)
-        self.sync()
-
-    def show(self) -> None:
-        """Puts adapter memory into mapped windows, whatever was there."""
-        for slot in self.c.windows:
-            if slot.shadow:
-                words = ffi.cast("uint8_t *", self.bar0.pointer(slot.first))
-                ffi.memmove(slot.shadow, words, slot.count * 4)
-        self.sync()
-
-    def sync(self) -> None:
-        """Brings mapped windows and adapter memory together, both ways."""
-        for number in range(WINDOWS):
-            lib.emu_window_sync(self.c, number)
 
 
 def _report(_kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A hook failed: the access is answered with EIO; keep and log why."""
+    """Keeps and logs the reason why a hook failed; the access itself fails with EIO."""
     local = trace.tb_frame.f_locals if trace else {}
     core = local.get("core")
     if core is not None:
@@ -242,21 +175,21 @@ def _report(_kind: type[BaseException], error: BaseException, trace: TracebackTy
 
 @ffi.def_extern(error=-errno.EIO, onerror=_report)
 def emu_on_read(handle: Any, number: int, value: Any) -> int:
-    """C asks what a hooked word reads as."""
+    """C calls this for a read of a hooked word; `value` holds the stored word."""
     core = ffi.from_handle(handle)
-    value[0] = core.on_read(number, value[0])
+    value[0] = core.read_hooked(number, value[0])
     return 0
 
 
 @ffi.def_extern(error=-errno.EIO, onerror=_report)
 def emu_on_write(handle: Any, number: int, value: int) -> int:
-    """C says that a hooked word was written."""
+    """C calls this for a write of a hooked word."""
     core = ffi.from_handle(handle)
-    return int(core.on_write(number, value))
+    return int(core.write_hooked(number, value))
 
 
 @ffi.def_extern(error=-errno.EIO, onerror=_report)
 def emu_on_log(handle: Any, kind: int, space: int, offset: int, length: int, is_write: int) -> int:
-    """C met an access that belongs in the log."""
+    """C calls this for an access that belongs in the log."""
     core = ffi.from_handle(handle)
-    return int(core.log_access(kind, space, offset, length, bool(is_write)))
+    return int(core.log_access(kind, space, offset, length, is_write=bool(is_write)))

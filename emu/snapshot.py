@@ -29,7 +29,7 @@ class Snapshot:
     @classmethod
     def take(cls, core: Core, memories: Memories, models: Sequence[Model]) -> Snapshot:
         """Copies the state of a card, sparsely where memory is unused."""
-        core.sync()
+        core.windows.sync()
         return cls(
             _layout(core, memories),
             tuple(bytes(space.words) for space in _tables(core)),
@@ -54,7 +54,7 @@ class Snapshot:
             memory.memfd.assign(copied)
         for model, kept in zip(models, self.models, strict=True):
             model.load(kept)
-        core.show()
+        core.windows.show()
 
 
 def _tables(core: Core) -> list[Space]:

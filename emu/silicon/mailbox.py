@@ -62,12 +62,12 @@ class Mailboxes(Model):
         self.spaces.set(self.r.CIM_PF_MAILBOX_CTRL_SHADOW_COPY, value, pf)
 
     def _execute(self, pf: int) -> None:
-        self.core.sync()
+        self.core.windows.sync()
         data = self._data(pf)
         data[:] = _swapped(self.firmware.execute(pf, _swapped(bytes(data))))
         ctrl = self.r.CIM_PF_MAILBOX_CTRL
         self._control(pf, ctrl.of(MBMsgValid=1, MBOwner=MailboxOwner.DRV))
-        self.core.sync()
+        self.core.windows.sync()
 
     def _data(self, pf: int) -> memoryview:
         register = self.r.instances("CIM_PF_MAILBOX_DATA")[pf]

@@ -9,10 +9,10 @@ from vmcoredd.chip.memory import MEMWIN0, NO_WINDOW, WINDOW_BASE_SHIFT
 from vmcoredd.chip.pci import CONFIG_BYTES, PF, Bar
 from vmcoredd.chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.emu.config_space import ConfigSpace
-from vmcoredd.emu.core import WINDOWS, Window
 from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.queues import PFS
 from vmcoredd.emu.silicon.model import Model, fault, writes
+from vmcoredd.emu.window import WINDOWS, Window
 
 FOREVER = (1 << 64) - 1
 """Polls: as many as C can count."""
@@ -41,7 +41,7 @@ class MemoryWindows(Model):
     def map_page(self) -> Page:
         """Lets clients map the page of window 0, which stays where it is from now on."""
         self.mapped = True
-        self.core.map_window(MEMWIN0.number, self.r.PCIE_MEM_ACCESS_OFFSET)
+        self.core.windows.map(MEMWIN0.number, self.r.PCIE_MEM_ACCESS_OFFSET)
         offset = MEMWIN0.base // mmap.PAGESIZE * mmap.PAGESIZE
         return Page(self.core.memfds[Bar.REGISTERS].fd, offset, mmap.PAGESIZE)
 
@@ -58,7 +58,7 @@ class MemoryWindows(Model):
     def place(self) -> None:
         """Moves all windows to where their base registers say."""
         windows = [self._window(number) for number in range(WINDOWS)]
-        self.core.place_windows(windows, self.r.PCIE_MEM_ACCESS_OFFSET)
+        self.core.windows.place(windows, self.r.PCIE_MEM_ACCESS_OFFSET)
 
     def _window(self, number: int) -> Window | None:
         """A window of BAR0; None if it was not set up (0) or is not in BAR0."""
