@@ -1,17 +1,16 @@
-"""Debian packages without touching the system.
+"""Debian packages, unpacked in the user's cache folder instead of installed.
 
-Binary packages with their dependencies are unpacked into a private root folder, source packages
-into a folder, both under the user's cache folder. No root rights, nothing installed. The mirror
-and its keys are those of the machine's own apt sources.
+Binary packages and their dependencies are unpacked into a private root folder, source packages
+into a folder of their own. Root is not needed. The mirror and its keys are those of the machine's
+own apt sources.
 
     root = debs.binaries(["qemu-system-x86"], suites=("trixie", "trixie-backports"), name="qemu")
     subprocess.run([*debs.command(root, "usr/bin/qemu-system-x86_64"), "--version"])
 
     tree = debs.source("qemu", suites=("trixie",), only=["subprojects/libvfio-user"])
 
-A folder that is there is complete: it is filled under another name and renamed. Two processes that
-want the same one do not disturb each other. A download that was interrupted goes on where it
-stopped.
+A folder that exists is complete: it is filled under another name, then renamed. Two processes can
+request the same folder at the same time. An interrupted download is resumed.
 """
 
 if __name__ != "vmcoredd.debs":

@@ -1,8 +1,8 @@
-"""apt-get with a configuration of our own, which changes nothing of the machine.
+"""apt-get with its own configuration, which leaves the machine unchanged.
 
-Lists, cache and state live in one private folder. The dpkg status there is empty, so nothing
-counts as installed and every dependency is fetched. The machine's own apt.conf stays in force
-underneath (a proxy may stand there), without its hooks. Root is not needed.
+Lists, cache and state are kept in one private folder. Its dpkg status is empty, so that no package
+counts as installed and every dependency is downloaded. The machine's own apt.conf still applies
+underneath (it may name a proxy), but without its hooks. Root is not needed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Acquire::https::Timeout "30";
 
 
 class Apt:
-    """apt-get with all that it keeps in the folder `home`."""
+    """apt-get with all its files in the folder `home`."""
 
     def __init__(self, home: Path, lock: int, progress: Progress) -> None:
         if not shutil.which("apt-get"):
@@ -61,15 +61,15 @@ class Apt:
         (home / "apt.conf").write_text(CONFIGURATION.format(home=home, architecture=architecture()))
 
     def update(self, candidates: Iterable[Mirror], kind: str, suites: tuple[str, ...]) -> Mirror:
-        """Fetch the lists of `suites` from the first of `candidates` that serves them.
+        """Downloads the package lists of `suites` from the first of `candidates` that serves them.
 
-        `kind` is `deb` or `deb-src`. Returns the mirror. Raises Unavailable when none does.
+        `kind` is `deb` or `deb-src`. Returns that mirror. Raises Unavailable if there is none.
         """
         reasons = []
         for mirror in candidates:
             (self.home / "apt.sources").write_text(mirror.stanza(kind, suites))
             try:
-                self.run(f"reading the package lists of {' '.join(suites)}", "update")
+                self.run(f"downloading the package lists of {' '.join(suites)}", "update")
                 self._check_origin()
             except Unavailable as error:
                 reasons.append(f"{mirror.uri}: {error.why}")
@@ -78,7 +78,7 @@ class Apt:
         raise Unavailable(f"Debian {' '.join(suites)}", "; ".join(reasons), NETWORK)
 
     def run(self, doing: str, *arguments: str, cwd: Path | None = None) -> str:
-        """`apt-get arguments`; returns what it printed. Raises Unavailable with apt's reason."""
+        """Runs `apt-get arguments`; returns its output. Raises Unavailable with apt's reason."""
         reader, writer = os.pipe()
         command = ["apt-get", "-q", "-y", "-c", str(self.home / "apt.conf")]
         with (
@@ -99,13 +99,13 @@ class Apt:
                     self._report(doing, line)
             process.wait()
             log.seek(0)
-            said = log.read()
+            output = log.read()
         if process.returncode:
-            raise Unavailable(doing, _reason(said), NETWORK)
-        return said
+            raise Unavailable(doing, _reason(output), NETWORK)
+        return output
 
     def _report(self, doing: str, line: str) -> None:
-        """One line of apt's status descriptor: `dlstatus:<n>:<percent>:<text>`."""
+        """Passes on progress from apt's status line `dlstatus:<n>:<percent>:<text>`."""
         words = line.split(":", 3)
         if words[0] == "dlstatus" and len(words) == 4:
             self._progress(doing, float(words[2]) / 100)
@@ -117,11 +117,11 @@ class Apt:
                 raise Unavailable(release.name, "that archive is not Debian's", NETWORK)
 
 
-NETWORK = "Check the network and the apt sources of this machine (apt-get update)"
+NETWORK = "Check the network and this machine's apt sources (apt-get update)"
 
 
 def architecture() -> str:
-    """dpkg's name of this machine's architecture, such as `amd64`."""
+    """dpkg's name for this machine's architecture, such as `amd64`."""
     if not shutil.which("dpkg"):
         raise Unavailable("dpkg", "it is not installed", "This needs a Debian machine")
     done = subprocess.run(
@@ -130,8 +130,8 @@ def architecture() -> str:
     return done.stdout.strip()
 
 
-def _reason(said: str) -> str:
-    """apt's own first error, or the end of what it said."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _reason(output: str) -> str:
+    """apt's first error, or the last line of its output."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line[2:].strip() for line in lines if line.startswith("E:")]
-    return (errors or lines[-1:] or ["apt-get failed and said nothing"])[0].rstrip(".")
+    return (errors or lines[-1:] or ["apt-get failed without a message"])[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""The project's cache folder, and folders in it that are either complete or not there."""
+"""The project's cache folder, and the folders in it, which are either complete or absent."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Progress = Callable[[str, float | None], None]
-"""Called with what is being done and how far it is (0 to 1, or None where nobody can tell)."""
+"""Called with the current step and its fraction done (0 to 1, or None if unknown)."""
 
 
 def cache_dir() -> Path:
-    """The user's cache folder of this project: `vmcoredd` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """This project's cache folder: `vmcoredd` in `$XDG_CACHE_HOME` or `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "vmcoredd"
 
 
 def silent(_what: str, _fraction: float | None) -> None:
-    """The progress callback of those who do not want one."""
+    """A progress callback that does nothing."""
 
 
 @contextlib.contextmanager
 def locked(path: Path, progress: Progress = silent) -> Iterator[int]:
-    """Hold the lock file `path`; it ends with the process, however that ends. Gives its descriptor.
+    """Holds the lock file `path` and gives its descriptor. The end of the process releases it.
 
-    A child that inherits the descriptor holds the lock with us, so that it cannot work on behind
-    our back.
+    A child that inherits the descriptor also holds the lock, so that it cannot outlive the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -43,11 +42,10 @@ def locked(path: Path, progress: Progress = silent) -> Iterator[int]:
 def build_once(
     target: Path, build: Callable[[Path, int], None], progress: Progress = silent
 ) -> Path:
-    """`target`, built if it is not there. Returns `target`.
+    """Builds the folder `target` unless it exists. Returns `target`.
 
-    `build(work, lock)` fills `work/result`; only when it returned does that become `target`, in
-    one rename. What a killed process left in `work` stays for the next attempt to use. `lock` is
-    for children to inherit.
+    `build(work, lock)` fills `work/result`, which is renamed to `target` afterwards. Files that a
+    killed process left in `work` stay there for the next attempt. Children should inherit `lock`.
     """
     if target.is_dir():
         return target

@@ -1,10 +1,10 @@
-"""What can go wrong here."""
+"""The error of this package."""
 
 from __future__ import annotations
 
 
 class Unavailable(Exception):
-    """Something that cannot be had on this machine, why, and what a person can do about it."""
+    """Something is not available on this machine: what, why, and the user's remedy."""
 
     def __init__(self, what: str, why: str, remedy: str) -> None:
         super().__init__(f"{what}: {why}. {remedy}")

@@ -1,9 +1,10 @@
-"""Install what this machine lacks, for one purpose: `python3 -m vmcoredd.debs.install build|test`.
+"""Installs what this machine lacks to build or test: `python3 -m vmcoredd.debs.install build|test`.
 
-Nothing is asked of the package manager as long as everything needed is there, however it came to be
-there: each need is a probe (a command, a C header, a Python module), and only a probe that fails
-names a Debian package. Packages are installed as root or through sudo; without either, the command
-to run is printed and the exit code is 1. Runs on a bare python3: standard library only.
+Each need is a probe (for a command, a C header, a Python module). Only a probe that fails names a
+Debian package; if none fails, the package manager is not used. Packages are installed as root or
+through sudo. Without either, prints the command to run; the exit code is then 1.
+
+Runs on a bare python3: standard library only.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ Probe = Callable[[], bool]
 
 
 def command(name: str) -> Probe:
-    """Is there a program of that name?"""
+    """Is a program of that name installed?"""
     return lambda: (
         shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
     )
 
 
 def header(name: str) -> Probe:
-    """Does a C program find that header in the system's folders?"""
-    places = (Path("/usr/include"), *Path("/usr/include").glob("*-linux-gnu"))
-    return lambda: any((place / name).exists() for place in places)
+    """Is that C header in the system's include folders?"""
+    folders = (Path("/usr/include"), *Path("/usr/include").glob("*-linux-gnu"))
+    return lambda: any((folder / name).exists() for folder in folders)
 
 
 def module(name: str) -> Probe:
@@ -39,7 +40,7 @@ def module(name: str) -> Probe:
 
 
 def python_header() -> bool:
-    """Can an extension be compiled for this very Python?"""
+    """Can extensions be compiled for this Python?"""
     return (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()
 
 
@@ -70,7 +71,7 @@ def missing(purpose: str) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Install what is missing; 0 when everything needed is there afterwards."""
+    """Installs what is missing. Returns 0 if nothing is missing afterwards."""
     if len(argv) != 1 or argv[0] not in PURPOSES:
         print("usage: python3 -m vmcoredd.debs.install build|test", file=sys.stderr)
         return 2

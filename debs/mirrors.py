@@ -1,7 +1,7 @@
-"""The Debian mirror this machine uses, read from its own apt sources.
+"""Finds this machine's Debian mirrors in its apt sources.
 
-Both forms are understood, one-line and deb822 (sources.list(5)), in `/etc/apt/sources.list` and in
-`/etc/apt/sources.list.d`. No address of a mirror is written down here.
+Reads both formats, one-line and deb822 (sources.list(5)), in `/etc/apt/sources.list` and in
+`/etc/apt/sources.list.d`. This file itself contains no mirror's address.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ REMEDY = "Name a Debian mirror in /etc/apt/sources.list.d (sources.list(5))"
 
 @dataclass(frozen=True)
 class Mirror:
-    """One archive: its address, and how apt is told to trust it."""
+    """A package archive: its address, and why apt trusts it."""
 
     uri: str
-    signed_by: str | None = None  # a keyring's path or fingerprints, or a whole armoured key
+    signed_by: str | None = None  # a keyring's path, fingerprints, or a whole armoured key
     trusted: str | None = None
 
     def stanza(self, kind: str, suites: tuple[str, ...]) -> str:
-        """The deb822 text for `suites`, component main; `kind` is deb or deb-src."""
+        """The deb822 stanza for `suites`, component main; `kind` is deb or deb-src."""
         lines = [
             f"Types: {kind}",
             f"URIs: {self.uri}",
@@ -45,7 +45,7 @@ class Mirror:
 
 @dataclass(frozen=True)
 class AptSource:
-    """One line or stanza of the machine's sources, as far as it matters here."""
+    """One line or stanza of the machine's apt sources, without the fields not used here."""
 
     mirrors: tuple[Mirror, ...]
     suites: tuple[str, ...]
@@ -53,13 +53,13 @@ class AptSource:
 
 
 def mirrors(etc: Path = ETC) -> list[Mirror]:
-    """The mirrors that may serve Debian itself, the likeliest first, each once.
+    """The mirrors that may serve Debian itself, likeliest first, without duplicates.
 
-    An entry counts when it is a binary source of this machine's own suite, component main. A third
-    party may bear the suite's name too, so entries that trust Debian's archive keyring come first;
-    whether a mirror really is Debian's is seen from its Release file.
+    These are the binary sources of this machine's own suite, component main. A third party's
+    archive may use the suite's name too, so sources that trust Debian's archive keyring come first.
+    Only a mirror's Release file shows whether it is Debian's (`Apt.update` checks it).
 
-    Raises Unavailable when the machine names none.
+    Raises Unavailable if the machine has none.
     """
     own = ROLLING | {codename(etc)}
     found = [
@@ -76,7 +76,7 @@ def mirrors(etc: Path = ETC) -> list[Mirror]:
 
 
 def codename(etc: Path = ETC) -> str:
-    """The suite of `/etc/os-release`, such as `bookworm`; empty where it names none."""
+    """The suite in `/etc/os-release`, such as `bookworm`; empty if it names none."""
     try:
         text = (etc / "os-release").read_text()
     except FileNotFoundError:
@@ -86,7 +86,7 @@ def codename(etc: Path = ETC) -> str:
 
 
 def apt_sources(apt: Path) -> Iterator[AptSource]:
-    """All enabled binary sources under `apt` (/etc/apt), in apt's own order."""
+    """All enabled binary sources under `apt` (/etc/apt), in apt's order."""
     files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
     for file in files:
         if not file.is_file():
@@ -99,7 +99,7 @@ def apt_sources(apt: Path) -> Iterator[AptSource]:
 
 
 def one_line(text: str) -> Iterator[AptSource]:
-    """The entries of a file in one-line form: `deb [option=value ...] uri suite component ...`."""
+    """The sources of a file in one-line format: `deb [option=value ...] uri suite components`."""
     for line in text.splitlines():
         found = re.match(r"\s*deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<rest>[^#]+)", line)
         if not found:
@@ -114,7 +114,7 @@ def one_line(text: str) -> Iterator[AptSource]:
 
 
 def deb822(text: str) -> Iterator[AptSource]:
-    """The enabled entries of a file in deb822 form."""
+    """The enabled sources of a file in deb822 format."""
     text = re.sub(r"(?m)^#.*\n?", "", text)
     for stanza in re.split(r"\n[ \t]*\n", text):
         fields = {
@@ -135,5 +135,5 @@ def deb822(text: str) -> Iterator[AptSource]:
 
 
 def _copied(uri: str) -> str:
-    """`uri`, but with packages copied where apt would leave them in their place (`file:`)."""
+    """`uri` with `copy:` for `file:`, because apt would leave the packages where they are."""
     return f"copy:{uri.removeprefix('file:')}" if uri.startswith("file:") else uri

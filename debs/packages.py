@@ -1,4 +1,4 @@
-"""Source and binary packages of Debian, unpacked in the cache folder."""
+"""Debian's binary and source packages, unpacked in the cache folder."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ def binaries(
     dependencies: bool = True,
     progress: Progress = silent,
 ) -> Path:
-    """A private root folder with `packages` and all they depend on, unpacked.
+    """A private root folder with `packages` and their dependencies, unpacked.
 
-    Without `dependencies` it holds just `packages`. Nothing is installed and no maintainer script
+    Without `dependencies` it holds only `packages`. Nothing is installed and no maintainer script
     runs. `suites` are used together; a package comes from the last suite that has it (`("trixie",
-    "trixie-backports")`: backports first). The folder is kept, keyed by the inputs, and is
-    complete whenever it is there. `name` makes its path readable. `manifest(root)` tells the
-    versions.
+    "trixie-backports")`: backports first). The folder is cached under a key of these arguments.
+    `name` makes its path readable. `manifest(root)` returns the versions.
 
     Raises Unavailable.
     """
@@ -54,9 +53,9 @@ def source(
 ) -> Path:
     """The upstream source of a Debian source package, unpacked.
 
-    It comes from the first of `suites` that has it. `only` are folders or files of the source:
-    nothing outside it is unpacked (all paths stay as they are). Debian's patches are not applied.
-    Needs no dpkg-source. apt has verified every file's checksum against the signed archive.
+    It comes from the first of `suites` that has it. With `only`, unpacks just these folders or
+    files of the source, at their usual paths. Debian's patches are not applied and dpkg-source is
+    not needed. apt verifies every file's checksum against the signed archive.
 
     Raises Unavailable.
     """
@@ -95,7 +94,7 @@ def _build_root(
 
 
 def _unpack_all(archives: list[Path], root: Path, progress: Progress) -> None:
-    """Unpack `archives` over each other, with the merged /usr of every Debian since bookworm."""
+    """Unpacks `archives` over each other, with /usr merged as in Debian since bookworm."""
     for link, target in MERGED.items():
         (root / target).mkdir(parents=True, exist_ok=True)
         (root / link).symlink_to(target)
@@ -110,7 +109,7 @@ def _unpack_all(archives: list[Path], root: Path, progress: Progress) -> None:
 
 
 def _unpack(archive: Path, root: Path) -> None:
-    """Add a package's files. `dpkg-deb -x` would make folders of the merged /usr's links."""
+    """Adds a package's files. `dpkg-deb -x` would replace the links of a merged /usr."""
     tar = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(root)]
     with subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE
@@ -138,7 +137,7 @@ def _build_source(
         _unpack_source(archive, result, below, only)
     for name in only:
         if not (result / name).exists():
-            raise Unavailable(f"{name} of {package} {version}", "the source has none", OTHER)
+            raise Unavailable(f"{name} of {package} {version}", "it is not in the source", OTHER)
     (result / MANIFEST).write_text(json.dumps({package: version}))
 
 
@@ -148,7 +147,10 @@ OTHER = "Another suite may have it"
 def _download_source(
     package: str, suites: tuple[str, ...], progress: Progress, work: Path, lock: int
 ) -> str:
-    """Download the package from the first suite that has it, into `work/archives`; its version."""
+    """Downloads the package to `work/archives` from the first suite that has it.
+
+    Returns its version.
+    """
     apt = Apt(work, lock, progress)
     reasons = []
     archives = work / "archives"
@@ -179,7 +181,7 @@ def _version(archives: Path) -> str:
 
 
 def _originals(archives: Path, package: str) -> Iterator[tuple[Path, str]]:
-    """Upstream's archives and where each belongs: at the top, or in its component's folder."""
+    """Upstream's archives and the folder of each: the top (""), or its component's."""
     for archive in sorted(archives.glob(f"{package}_*.orig*.tar.*")):
         if archive.suffix != ".asc":
             found = re.search(r"\.orig-([\w-]+)\.tar\.", archive.name)
@@ -187,10 +189,10 @@ def _originals(archives: Path, package: str) -> Iterator[tuple[Path, str]]:
 
 
 def _unpack_source(archive: Path, result: Path, below: str, only: tuple[str, ...]) -> None:
-    """Unpack into `below` of `result`: no top folder, nothing outside `only`.
+    """Unpacks into `below` in `result`, without the archive's top folder and what is not in `only`.
 
-    The members are filtered where Python can (3.11.4 and later); the archive's checksum is
-    Debian's in any case.
+    Python 3.11.4 and later also filter unsafe members; in any case the archive's checksum is
+    Debian's.
     """
     with tarfile.open(archive) as tar:
         for member in tar:

@@ -1,4 +1,4 @@
-"""Starting a program that lies in a private root folder, with that folder's own libraries."""
+"""Runs programs of a private root folder with that folder's own libraries."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PT_INTERP = 3
 
 
 def command(root: Path, program: str) -> list[str]:
-    """The beginning of an argument list that runs `root/program` with the root's own loader.
+    """The start of an argument list that runs `root/program` with the root's own loader.
 
-    Neither root rights nor a chroot are needed. A program that looks for its data beside its
-    executable sees the loader's place (`/proc/self/exe`), so tell such a program where they are
-    (QEMU: `-L root/usr/share/qemu`).
+    Needs neither root nor a chroot. A program that looks for data beside its executable finds the
+    loader instead (`/proc/self/exe`); pass such a program its folders (QEMU: `-L
+    root/usr/share/qemu`).
 
-    Raises Unavailable when the program or its loader is not in `root`.
+    Raises Unavailable if the program or its loader is not in `root`.
     """
     path = inside(root, program)
     loader = inside(root, _interpreter(path))
@@ -27,7 +27,10 @@ def command(root: Path, program: str) -> list[str]:
 
 
 def inside(root: Path, name: str) -> Path:
-    """`name` as it would be seen with `root` as `/`: links are followed without leaving it."""
+    """The path of `name` with `root` as `/`: links are resolved within `root`.
+
+    Raises Unavailable if there is none.
+    """
     parts = [*reversed(Path(name).parts)]
     path = root
     for _ in range(256):
@@ -43,12 +46,12 @@ def inside(root: Path, name: str) -> Path:
         else:
             path = path / part
     if parts or not path.exists():
-        raise Unavailable(name, f"{root} does not hold it", "Clear the cache and try again")
+        raise Unavailable(name, f"it is not in {root}", "Clear the cache and try again")
     return path
 
 
 def _interpreter(program: Path) -> str:
-    """The loader an ELF64 program asks for (its PT_INTERP segment)."""
+    """The loader that an ELF64 program requests (its PT_INTERP segment)."""
     with program.open("rb") as file:
         header = file.read(64)
         if header[:5] != b"\x7fELF\x02" or len(header) < 64:
@@ -65,7 +68,7 @@ def _interpreter(program: Path) -> str:
 
 
 def _library_folders(first: Path) -> list[Path]:
-    """The loader's folder and those below it with libraries, which no ld.so.conf names."""
+    """The loader's folder and its subfolders with libraries; the loader reads no ld.so.conf."""
     return [
         first,
         *sorted(

@@ -1,9 +1,9 @@
 /*
  * save-vmcore [--notes-only] FILE: copy /proc/vmcore.
  *
- * Pages of zeros become holes. With --notes-only the copy ends behind the note segment, and the
- * memory segments are marked as absent (p_filesz 0), as makedumpfile marks what it leaves out.
- * Progress is printed in percent. /proc/vmcore is mapped, because reading maps every page anew.
+ * Pages of zeros become holes. With --notes-only the copy ends after the note segment, and the
+ * memory segments are marked as absent (p_filesz 0), as makedumpfile marks excluded memory.
+ * Progress is printed in percent. /proc/vmcore is mapped, because a read would map each page again.
  */
 
 #define _GNU_SOURCE
@@ -57,7 +57,7 @@ static void put(int out, const char *data, size_t length, off_t offset)
     }
 }
 
-/* The pages of `window` that are not zeros, in runs of at most one buffer. */
+/* Writes the pages of `window` that are not zeros, in runs of at most one buffer. */
 static void put_sparse(int out, const char *window, size_t length, off_t offset)
 {
     size_t at = 0;
@@ -106,7 +106,7 @@ static bool is_core(const Elf64_Ehdr *header)
            header->e_phentsize == sizeof(Elf64_Phdr);
 }
 
-/* The end of the note segment, in whole pages; `headers` is where the program headers are put. */
+/* Reads the program headers into `headers`. Returns the page-aligned end of the note segment. */
 static off_t read_headers(int in, Elf64_Ehdr *header, Elf64_Phdr **headers)
 {
     check(pread(in, header, sizeof(*header), 0) == sizeof(*header), "reading /proc/vmcore");

@@ -2,9 +2,9 @@
  * zero-page-insmod FILE [PARAMETERS]: load a kernel module from a process that has a page of zeros
  * mapped at address 0.
  *
- * A PCI driver is probed in the context of the process that loads it. When it then follows a null
- * pointer for reading, it reads zeros instead of faulting. This needs vm.mmap_min_addr = 0 and a
- * cpu without SMAP (supervisor-mode access prevention).
+ * A PCI driver is probed in the context of the process that loads it. If the driver then reads
+ * through a null pointer, it reads zeros instead of faulting. This needs vm.mmap_min_addr = 0 and a
+ * CPU without SMAP (supervisor-mode access prevention).
  */
 
 #include <errno.h>

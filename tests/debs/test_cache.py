@@ -1,4 +1,4 @@
-"""Folders that are complete or not there."""
+"""Folders that are complete or absent."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from vmcoredd.debs import build_once, cache_dir
 
 
-def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_is_in_xdg_cache_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_dir() == tmp_path / "vmcoredd"
 
 
-def test_the_cache_is_in_the_home_folder_otherwise(
+def test_the_cache_is_in_the_home_folder_by_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
@@ -42,12 +42,12 @@ def test_a_folder_is_built_once(tmp_path: Path) -> None:
     assert len(built) == 1
 
 
-def test_nothing_but_the_folder_and_its_lock_stays(tmp_path: Path) -> None:
+def test_only_the_folder_and_its_lock_remain(tmp_path: Path) -> None:
     build_once(tmp_path / "folder", fill)
     assert sorted(os.listdir(tmp_path)) == [".folder.lock", "folder"]
 
 
-def test_a_build_that_failed_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_failed_build_leaves_no_folder(tmp_path: Path) -> None:
     def fail(work: Path, _lock: int) -> None:
         (work / "result" / "half").write_text("half")
         raise OSError("disk full")
@@ -58,21 +58,21 @@ def test_a_build_that_failed_leaves_no_folder(tmp_path: Path) -> None:
     assert os.listdir(build_once(tmp_path / "folder", fill)) == ["file"]
 
 
-def test_what_a_failed_build_fetched_is_there_for_the_next(tmp_path: Path) -> None:
+def test_the_next_build_can_use_what_a_failed_one_downloaded(tmp_path: Path) -> None:
     def fail(work: Path, _lock: int) -> None:
         (work / "download").write_text("fetched")
         raise OSError("no network")
 
-    def go_on(work: Path, lock: int) -> None:
+    def resume(work: Path, lock: int) -> None:
         assert (work / "download").read_text() == "fetched"
         fill(work, lock)
 
     with pytest.raises(OSError, match=r"no network"):
         build_once(tmp_path / "folder", fail)
-    build_once(tmp_path / "folder", go_on)
+    build_once(tmp_path / "folder", resume)
 
 
-def stop_half_way(folder: Path) -> None:
+def die_half_way(folder: Path) -> None:
     def build(work: Path, _lock: int) -> None:
         (work / "result" / "half").write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -82,7 +82,7 @@ def stop_half_way(folder: Path) -> None:
 
 def test_a_killed_build_leaves_no_folder_and_no_lock(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(
-        target=stop_half_way, args=(tmp_path / "folder",)
+        target=die_half_way, args=(tmp_path / "folder",)
     )
     process.start()
     process.join(30)
@@ -91,9 +91,9 @@ def test_a_killed_build_leaves_no_folder_and_no_lock(tmp_path: Path) -> None:
     assert os.listdir(build_once(tmp_path / "folder", fill)) == ["file"]
 
 
-def test_two_that_want_the_same_folder_build_it_once(tmp_path: Path) -> None:
+def test_two_threads_that_request_a_folder_build_it_once(tmp_path: Path) -> None:
     building, waiting = threading.Event(), threading.Event()
-    built, said = [], []
+    built, reported = [], []
 
     def build(work: Path, lock: int) -> None:
         built.append(work)
@@ -102,7 +102,7 @@ def test_two_that_want_the_same_folder_build_it_once(tmp_path: Path) -> None:
         fill(work, lock)
 
     def progress(what: str, _fraction: float | None) -> None:
-        said.append(what)
+        reported.append(what)
         waiting.set()
 
     first = threading.Thread(target=build_once, args=(tmp_path / "folder", build))
@@ -111,4 +111,4 @@ def test_two_that_want_the_same_folder_build_it_once(tmp_path: Path) -> None:
     assert (build_once(tmp_path / "folder", build, progress) / "file").exists()
     first.join()
     assert len(built) == 1
-    assert "waiting for another process" in said[0]
+    assert "waiting for another process" in reported[0]

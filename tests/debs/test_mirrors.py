@@ -1,4 +1,4 @@
-"""The machine's apt sources, in both forms."""
+"""The machine's apt sources, in both formats."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ def write(etc: Path, name: str, text: str) -> None:
     (etc / "apt" / name).write_text(text)
 
 
-def test_the_machine_s_suite_is_read(etc: Path) -> None:
+def test_the_machines_suite_is_read(etc: Path) -> None:
     assert codename(etc) == "bookworm"
 
 
-def test_a_machine_may_have_no_suite(etc: Path) -> None:
+def test_a_machine_may_name_no_suite(etc: Path) -> None:
     (etc / "os-release").unlink()
     assert codename(etc) == ""
 
 
-def test_the_one_line_form_is_read(etc: Path) -> None:
+def test_the_one_line_format_is_read(etc: Path) -> None:
     write(etc, "sources.list", "deb http://mirror/debian bookworm main contrib # ours\n")
     assert mirrors(etc) == [Mirror("http://mirror/debian")]
 
 
-def test_options_of_the_one_line_form_are_kept(etc: Path) -> None:
+def test_options_of_the_one_line_format_are_kept(etc: Path) -> None:
     line = f"deb [ arch=amd64 signed-by={KEYRING} trusted=yes ] http://mirror/debian bookworm main"
     write(etc, "sources.list.d/debian.list", line)
     assert mirrors(etc) == [Mirror("http://mirror/debian", KEYRING, "yes")]
 
 
-def test_the_deb822_form_is_read_with_comments_inside(etc: Path) -> None:
+def test_the_deb822_format_is_read_with_comments_inside(etc: Path) -> None:
     write(
         etc,
         "sources.list.d/debian.sources",
@@ -66,7 +66,7 @@ Components: main
     ]
 
 
-def test_a_key_written_into_the_source_goes_along(etc: Path) -> None:
+def test_an_embedded_key_is_passed_on(etc: Path) -> None:
     write(
         etc,
         "sources.list.d/debian.sources",
@@ -92,13 +92,13 @@ def test_a_key_written_into_the_source_goes_along(etc: Path) -> None:
         "",
     ],
 )
-def test_what_is_no_source_of_the_machine_s_suite_does_not_count(etc: Path, text: str) -> None:
+def test_other_lines_are_not_sources_of_the_machines_suite(etc: Path, text: str) -> None:
     write(etc, "sources.list", text)
     with pytest.raises(Unavailable, match=r"no apt source"):
         mirrors(etc)
 
 
-def test_a_disabled_source_does_not_count(etc: Path) -> None:
+def test_a_disabled_source_is_ignored(etc: Path) -> None:
     write(
         etc,
         "sources.list.d/debian.sources",
@@ -108,7 +108,7 @@ def test_a_disabled_source_does_not_count(etc: Path) -> None:
         mirrors(etc)
 
 
-def test_files_of_other_names_are_not_read(etc: Path) -> None:
+def test_files_with_other_suffixes_are_not_read(etc: Path) -> None:
     write(etc, "sources.list.d/debian.list.disabled", "deb http://mirror/debian bookworm main")
     with pytest.raises(Unavailable):
         mirrors(etc)
@@ -119,7 +119,7 @@ def test_a_machine_without_apt_sources_is_an_error(tmp_path: Path) -> None:
         mirrors(tmp_path)
 
 
-def test_sources_that_trust_debian_s_keyring_come_first(etc: Path) -> None:
+def test_sources_that_trust_debians_keyring_come_first(etc: Path) -> None:
     write(etc, "sources.list", "deb http://third-party/debian bookworm main\n")
     write(
         etc,
@@ -132,7 +132,7 @@ def test_sources_that_trust_debian_s_keyring_come_first(etc: Path) -> None:
     ]
 
 
-def test_a_mirror_named_twice_is_one(etc: Path) -> None:
+def test_a_mirror_named_twice_is_returned_once(etc: Path) -> None:
     write(etc, "sources.list", 2 * "deb http://mirror/debian bookworm main\n")
     assert len(mirrors(etc)) == 1
 

@@ -1,4 +1,4 @@
-"""Packages from an archive: a small one on this disk, which apt itself reads."""
+"""Packages from a small archive on this disk, which apt itself reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUITE = "trixie"
 
 
 class Archive:
-    """A Debian archive under construction, one suite with component main."""
+    """A Debian archive to be filled and published: one suite, component main."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -29,7 +29,7 @@ class Archive:
         (root / "pool").mkdir(parents=True)
 
     def add(self, name: str, version: str, files: dict[str, str], depends: str = "") -> Path:
-        """A binary package whose files hold the given text."""
+        """Adds a binary package with files of the given text."""
         tree = self.root / "trees" / name
         control = f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
         control += "Maintainer: nobody <nobody@example.org>\nDescription: a test\n"
@@ -45,7 +45,7 @@ class Archive:
         return deb
 
     def add_source(self, name: str, version: str, files: dict[str, str]) -> Path:
-        """A source package (3.0) whose upstream archive holds the given text."""
+        """Adds a source package (3.0) whose upstream archive has files of the given text."""
         upstream = version.split(":")[-1].rsplit("-", 1)[0]
         original = self.root / "pool" / f"{name}_{upstream}.orig.tar.xz"
         with tarfile.open(original, "w:xz") as tar:
@@ -63,7 +63,7 @@ class Archive:
         return original
 
     def publish(self, origin: str = "Debian") -> None:
-        """Write the indexes and the Release file."""
+        """Writes the indexes and the Release file."""
         base = self.root / "dists" / SUITE
         indexes = {
             f"main/binary-{architecture()}/Packages": self.packages,
@@ -93,7 +93,7 @@ def describe(path: Path, name: str) -> str:
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
-    """An archive that this machine's sources name, and an empty cache."""
+    """An archive that this machine uses as its mirror, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     mirror = Mirror(f"copy:{tmp_path / 'archive'}", trusted="yes")
     monkeypatch.setattr(debs.mirrors, "mirrors", lambda: [mirror])
@@ -105,32 +105,32 @@ def test_a_package_and_its_dependencies_are_unpacked(archive: Archive) -> None:
     archive.add("library", "1.5", {"usr/lib/library": "code"})
     archive.add("unrelated", "1", {"usr/bin/unrelated": ""})
     archive.publish()
-    said: list[str] = []
+    steps: list[str] = []
     root = debs.binaries(
-        ["tool"], suites=[SUITE], name="tools", progress=lambda what, _: said.append(what)
+        ["tool"], suites=[SUITE], name="tools", progress=lambda what, _: steps.append(what)
     )
     assert (root / "bin/tool").read_text() == "program"
     assert (root / "lib/library").read_text() == "code"
     assert not (root / "usr/bin/unrelated").exists()
     assert debs.manifest(root) == {"tool": "1:2.0-1", "library": "1.5"}
-    assert {"downloading tool", "unpacking"} <= set(said)
+    assert {"downloading tool", "unpacking"} <= set(steps)
 
 
-def test_dependencies_are_left_out_when_told(archive: Archive) -> None:
+def test_dependencies_can_be_left_out(archive: Archive) -> None:
     archive.add("tool", "1", {"usr/bin/tool": ""}, depends="library")
     archive.publish()
     root = debs.binaries(["tool"], suites=[SUITE], name="tool", dependencies=False)
     assert list(debs.manifest(root)) == ["tool"]
 
 
-def test_files_below_unmerged_folders_land_in_usr(archive: Archive) -> None:
+def test_files_in_unmerged_folders_are_moved_to_usr(archive: Archive) -> None:
     archive.add("old", "1", {"lib/old": "kept together"})
     archive.publish()
     root = debs.binaries(["old"], suites=[SUITE], name="old")
     assert (root / "usr/lib/old").read_text() == "kept together"
 
 
-def test_a_root_is_kept(archive: Archive) -> None:
+def test_a_root_is_built_once(archive: Archive) -> None:
     archive.add("tool", "1", {"usr/bin/tool": ""})
     archive.publish()
     root = debs.binaries(["tool"], suites=[SUITE], name="tool")
@@ -141,14 +141,14 @@ def test_a_root_is_kept(archive: Archive) -> None:
     assert sorted(os.listdir(root.parent)) == [f".{root.name}.lock", root.name]
 
 
-def test_a_package_that_nobody_has_is_an_error(archive: Archive) -> None:
+def test_an_unknown_package_is_an_error(archive: Archive) -> None:
     archive.add("tool", "1", {"usr/bin/tool": ""})
     archive.publish()
     with pytest.raises(Unavailable, match=r"Unable to locate package nothing"):
         debs.binaries(["nothing"], suites=[SUITE], name="nothing")
 
 
-def test_a_package_that_was_changed_is_not_unpacked(archive: Archive) -> None:
+def test_a_modified_package_is_not_unpacked(archive: Archive) -> None:
     deb = archive.add("tool", "1", {"usr/bin/tool": ""})
     archive.publish()
     deb.write_bytes(deb.read_bytes()[:-1] + b"x")
@@ -156,7 +156,7 @@ def test_a_package_that_was_changed_is_not_unpacked(archive: Archive) -> None:
         debs.binaries(["tool"], suites=[SUITE], name="tool")
 
 
-def test_an_archive_that_is_not_debian_s_is_not_used(archive: Archive) -> None:
+def test_an_archive_of_another_origin_is_refused(archive: Archive) -> None:
     archive.add("tool", "1", {"usr/bin/tool": ""})
     archive.publish(origin="Someone else")
     with pytest.raises(Unavailable, match=r"not Debian's"):
@@ -169,7 +169,7 @@ def test_an_archive_without_the_suite_is_an_error(archive: Archive) -> None:
         debs.binaries(["tool"], suites=["sid"], name="tool")
 
 
-def test_the_next_mirror_is_asked_when_one_does_not_answer(
+def test_the_next_mirror_is_tried_if_one_fails(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive.add("tool", "1", {"usr/bin/tool": ""})
@@ -189,7 +189,7 @@ def test_a_source_package_is_unpacked(archive: Archive) -> None:
     assert debs.manifest(root) == {"tree": "1:2.0+ds-1"}
 
 
-def test_parts_of_a_source_package_are_unpacked_alone(archive: Archive) -> None:
+def test_parts_of_a_source_package_can_be_unpacked_alone(archive: Archive) -> None:
     files = {"README": "", "part/file": "in part", "partial": "", "other/part/file": ""}
     archive.add_source("tree", "1-1", files)
     archive.publish()
@@ -197,27 +197,27 @@ def test_parts_of_a_source_package_are_unpacked_alone(archive: Archive) -> None:
     assert [str(path.relative_to(root)) for path in root.rglob("*/*")] == ["part/file"]
 
 
-def test_a_part_that_the_source_has_not_is_an_error(archive: Archive) -> None:
+def test_a_part_that_is_not_in_the_source_is_an_error(archive: Archive) -> None:
     archive.add_source("tree", "1-1", {"README": ""})
     archive.publish()
     with pytest.raises(Unavailable, match=r"none of tree 1-1"):
         debs.source("tree", suites=[SUITE], only=["none"])
 
 
-def test_the_next_suite_is_asked_for_a_source(archive: Archive) -> None:
+def test_the_next_suite_is_tried_for_a_source(archive: Archive) -> None:
     archive.add_source("tree", "1-1", {"README": ""})
     archive.publish()
     assert (debs.source("tree", suites=["sid", SUITE]) / "README").exists()
 
 
-def test_a_source_that_no_suite_has_is_an_error_with_each_reason(archive: Archive) -> None:
+def test_a_source_in_no_suite_is_an_error_with_every_reason(archive: Archive) -> None:
     archive.add_source("tree", "1-1", {"README": ""})
     archive.publish()
     with pytest.raises(Unavailable, match=r"sid: .*; trixie: Unable to find a source package"):
         debs.source("nothing", suites=["sid", SUITE])
 
 
-def test_a_source_that_was_changed_is_not_unpacked(archive: Archive) -> None:
+def test_a_modified_source_is_not_unpacked(archive: Archive) -> None:
     original = archive.add_source("tree", "1-1", {"README": ""})
     archive.publish()
     original.write_bytes(original.read_bytes()[:-1] + b"x")

@@ -1,4 +1,4 @@
-"""Programs of a private root, started with its own loader."""
+"""Programs of a private root, run with its own loader."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ def root(tmp_path: Path) -> Path:
 
 
 def add_program(root: Path, name: str) -> None:
-    """A program of this machine, with all the libraries it needs and nothing else."""
+    """Copies a program of this machine with the libraries it needs and nothing else."""
     program = Path(shutil.which(name) or name)
     shutil.copy(program, root / "usr/bin" / name)
     needed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     for library in re.findall(r"(/\S+)", needed):
-        place = root / "usr/lib64" / Path(library).name
-        shutil.copy(library, place)
+        shutil.copy(library, root / "usr/lib64" / Path(library).name)
 
 
-def test_a_program_runs_with_the_root_s_loader_and_libraries(root: Path) -> None:
+def test_a_program_runs_with_the_roots_loader_and_libraries(root: Path) -> None:
     add_program(root, "true")
     prefix = command(root, "usr/bin/true")
     assert prefix[0].startswith(str(root))
@@ -47,7 +46,7 @@ def test_arguments_follow_the_command(root: Path) -> None:
     assert done.stdout == "one two\n"
 
 
-def test_a_program_that_is_not_there_is_an_error(root: Path) -> None:
+def test_a_missing_program_is_an_error(root: Path) -> None:
     with pytest.raises(Unavailable, match=r"usr/bin/none"):
         command(root, "usr/bin/none")
 
@@ -60,7 +59,7 @@ def test_a_program_without_its_loader_is_an_error(root: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"#!/bin/sh\n", b"", b"\x7fELF\x01" + bytes(100)])
-def test_what_is_no_elf64_program_is_an_error(root: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_elf64_program_is_an_error(root: Path, content: bytes) -> None:
     (root / "usr/bin/script").write_bytes(content)
     with pytest.raises(Unavailable, match=r"not a 64-bit ELF"):
         command(root, "usr/bin/script")
@@ -76,14 +75,14 @@ def test_links_cannot_climb_out_of_the_root(root: Path) -> None:
     assert inside(root, "usr/bin/up") == root / "usr/bin"
 
 
-def test_links_that_go_round_are_an_error(root: Path) -> None:
+def test_circular_links_are_an_error(root: Path) -> None:
     (root / "usr/bin/one").symlink_to("other")
     (root / "usr/bin/other").symlink_to("one")
     with pytest.raises(Unavailable):
         inside(root, "usr/bin/one")
 
 
-def test_the_folders_of_libraries_are_searched(root: Path) -> None:
+def test_subfolders_with_libraries_are_searched(root: Path) -> None:
     add_program(root, "true")
     (root / "usr/lib64/blas").mkdir()
     (root / "usr/lib64/blas/libblas.so.3").write_text("")
