@@ -45,11 +45,11 @@ class MappedTcam(Model):
         if self.chip.mps.tcam_by_request:
             return
         for index in range(self.chip.mps.tcam_entries):
-            self._put(index, UNUSED, UNUSED)
+            self._store(index, UNUSED, UNUSED)
         for mac in self.scenario.mac_table.entries:
-            self._put(mac.index, *pattern(mac))
+            self._store(mac.index, *pattern(mac))
 
-    def _put(self, index: int, x: int, y: int) -> None:
+    def _store(self, index: int, x: int, y: int) -> None:
         r = self.r
         for half, value in (("Y", y), ("X", x)):
             self.spaces.set(r[f"MPS_CLS_TCAM_{half}_L"], value & 0xFFFFFFFF, index)
@@ -80,11 +80,11 @@ class RequestedTcam(Model):
             data = r[f"MPS_CLS_TCAM_RDATA0_REQ_ID{requester}"]
             self.lookups.add(control, self.table, rows, data, width=ENTRY_WORDS, when=request)
         for index in range(self.chip.mps.tcam_entries):
-            self._put(index, UNUSED, UNUSED)
+            self._store(index, UNUSED, UNUSED)
         for mac in self.scenario.mac_table.entries:
-            self._put(mac.index, *pattern(mac), mac.vni)
+            self._store(mac.index, *pattern(mac), mac.vni)
 
-    def _put(self, index: int, x: int, y: int, vni: int | None = None) -> None:
+    def _store(self, index: int, x: int, y: int, vni: int | None = None) -> None:
         """Stores Y, then X; inside a tunnel, all bits of the VNI match in place of the VLAN's."""
         networks = (0, 0) if vni is None else (vni, ~vni & 0xFFFFFF)
         lookup = OUTER if vni is None else INNER
@@ -121,7 +121,7 @@ class Classification(Model):
             ports = self.r.MPS_CLS_SRAM_H.of(PortMap=mac.ports)
             self.spaces.set(self.r.MPS_CLS_SRAM_H, ports, mac.index)
             self._replicate(mac)
-        self._ports()
+        self._connect()
 
     def _action(self, mac: Mac) -> int:
         priorities = {f"Priority{i}": 0 for i in PRIORITIES}
@@ -141,7 +141,7 @@ class Classification(Model):
         for table, part in zip(self.maps, (words[:half], words[half:]), strict=True):
             table.fill(half * mac.index, part)
 
-    def _ports(self) -> None:
+    def _connect(self) -> None:
         control = self.r.MPS_RPLC_MAP_CTL
         entry = Index(control, self.chip.mps.tcam_entries - 1)
         read = When.set(control, "RD_WRN")
@@ -194,19 +194,19 @@ class PortStatistics(Model):
 
 
 def _counters(traffic: PortTraffic) -> Iterator[tuple[str, int]]:
-    yield from _both("TX_PORT", traffic.sent)
+    yield from _frames("TX_PORT", traffic.sent)
     yield "TX_PORT_ERROR", traffic.sent.errors
     yield "TX_PORT_DROP", traffic.sent.drops
-    yield from _both("RX_PORT", traffic.received)
+    yield from _frames("RX_PORT", traffic.received)
     yield "RX_PORT_CRC_ERROR", traffic.received.errors
 
 
-def _both(prefix: str, way: Direction) -> Iterator[tuple[str, int]]:
+def _frames(prefix: str, way: Direction) -> Iterator[tuple[str, int]]:
     yield f"{prefix}_BYTES", way.octets
     yield f"{prefix}_FRAMES", way.frames
     yield f"{prefix}_BCAST", way.broadcast
     yield f"{prefix}_MCAST", way.multicast
     yield f"{prefix}_UCAST", way.unicast
     yield f"{prefix}_PAUSE", way.pauses
-    for size, frames in zip(SIZE_CLASSES, way.by_size, strict=True):
-        yield f"{prefix}_{size}", frames
+    for size, count in zip(SIZE_CLASSES, way.by_size, strict=True):
+        yield f"{prefix}_{size}", count

@@ -15,7 +15,7 @@ from vmcoredd.emu.silicon.model import Model, fault, writes
 from vmcoredd.emu.window import WINDOWS, Window
 
 FOREVER = (1 << 64) - 1
-"""Polls: as many as C can count."""
+"""The most polls that C can count."""
 
 
 class Page(NamedTuple):
@@ -102,7 +102,7 @@ class ConfigBackDoor(Model):
         )
 
     def reset(self) -> None:
-        """Configuration space has its power-on values again."""
+        """Restores the power-on values of configuration space."""
         self.config.reset()
 
     def save(self) -> object:

@@ -17,7 +17,7 @@ HEAD_BYTES = 1 + ADDRESS_BYTES + 1
 """What precedes the data of a fast read: opcode, address, and one dummy byte."""
 STATUS_WRITE_ENABLED = 0x02
 FOREVER = 1 << 64
-"""Polls."""
+"""Polls that never end."""
 LONGEST = 1 + ADDRESS_BYTES + PAGE_BYTES
 """Bytes of the longest command, which programs a page."""
 
@@ -97,7 +97,7 @@ class SerialFlash(Model):
         self.spaces.plain(self.r.SF_DATA, 0)
 
     @reads("SF_OP")
-    def state_of(self, element: int, stored: int) -> int:
+    def poll(self, element: int, stored: int) -> int:
         """Reads as busy for as many polls as are left."""
         if not self.busy:
             return stored
