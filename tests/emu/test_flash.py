@@ -1,4 +1,4 @@
-"""The serial flash: its controller, its chip's commands, and what is programmed into it."""
+"""SF and the flash chip: the controller, the chip's commands, and its programmed content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def card(strict_card: Card) -> Card:
 
 
 def out(card: Card, value: int, count: int, more: int = CONT) -> None:
-    """Shifts bytes out of SF_DATA, the lowest first."""
+    """Shifts bytes out of SF_DATA, lowest byte first."""
     card.write(card.chip.r.SF_DATA, value)
     card.write(card.chip.r.SF_OP, OUT | more | count - 1 << 1)
     assert not card.read(card.chip.r.SF_OP) & BUSY
@@ -30,7 +30,7 @@ def into(card: Card, count: int, more: int = CONT) -> int:
 
 
 def read_words(card: Card, address: int, count: int) -> list[int]:
-    """As the driver does (t4_hw.c, t4_read_flash())."""
+    """Reads words like the driver (t4_hw.c, t4_read_flash())."""
     out(card, int.from_bytes(address.to_bytes(3, "big"), "little") << 8 | Opcode.READ_DATA_FAST, 4)
     into(card, 1)
     words = [into(card, 4, CONT if i < count - 1 else LOCK) for i in range(count)]
@@ -44,13 +44,13 @@ def test_the_id_is_shifted_out_manufacturer_first(card: Card) -> None:
     card.write(card.chip.r.SF_OP, 0)
 
 
-def test_the_firmware_version_is_where_the_driver_looks(card: Card) -> None:
+def test_the_firmware_version_is_where_the_driver_reads_it(card: Card) -> None:
     assert read_words(card, START["FW"] + 4, 1) == [version("1.27.5.0")]
     assert read_words(card, START["FW"] + 8, 1) == [version("0.1.4.9")]
     assert read_words(card, START["FWBOOTSTRAP"] + 4, 1) == [version("1.0.0.0")]
 
 
-def test_the_firmware_header_is_big_endian_in_words(card: Card) -> None:
+def test_the_firmware_header_is_stored_in_big_endian_words(card: Card) -> None:
     words = read_words(card, START["FW"], 32)
     header = FirmwareHeader.from_bytes(b"".join(word.to_bytes(4, "big") for word in words))
     assert (header.chip, header.major, header.minor) == (card.chip.firmware_code, 1, 27)
@@ -65,20 +65,20 @@ def test_the_boot_rom_header_is_plain_bytes(card: Card) -> None:
 
 def test_a_sector_can_be_erased_and_a_page_programmed(card: Card) -> None:
     address = START["CFG"]
-    place = int.from_bytes(address.to_bytes(3, "big"), "little") << 8
+    address_bytes = int.from_bytes(address.to_bytes(3, "big"), "little") << 8
     out(card, Opcode.WRITE_ENABLE, 1, 0)
-    out(card, place | Opcode.PROGRAM_PAGE, 4)
+    out(card, address_bytes | Opcode.PROGRAM_PAGE, 4)
     out(card, 0x44332211, 4, 0)
     assert read_words(card, address, 1) == [0x44332211]
     out(card, Opcode.WRITE_ENABLE, 1, 0)
-    out(card, place | Opcode.ERASE_SECTOR, 4, 0)
+    out(card, address_bytes | Opcode.ERASE_SECTOR, 4, 0)
     assert read_words(card, address, 1) == [0xFFFFFFFF]
 
 
 def test_nothing_is_programmed_without_write_enable(card: Card) -> None:
     address = START["CFG"]
-    place = int.from_bytes(address.to_bytes(3, "big"), "little") << 8
-    out(card, place | Opcode.PROGRAM_PAGE, 4)
+    address_bytes = int.from_bytes(address.to_bytes(3, "big"), "little") << 8
+    out(card, address_bytes | Opcode.PROGRAM_PAGE, 4)
     out(card, 0, 4, 0)
     assert read_words(card, address, 1) == [0xFFFFFFFF]
 
@@ -90,19 +90,19 @@ def test_the_status_says_whether_writing_is_enabled(card: Card) -> None:
         assert into(card, 1, LOCK) == expected
 
 
-def test_an_unknown_command_is_answered_with_ones(card: Card) -> None:
+def test_an_unknown_command_reads_as_ones(card: Card) -> None:
     out(card, 0x77, 1)
     assert into(card, 4, LOCK) == 0xFFFFFFFF
 
 
-def test_a_command_that_is_too_long_does_no_harm(card: Card) -> None:
+def test_a_command_that_is_too_long_is_harmless(card: Card) -> None:
     for _ in range(200):
         out(card, 0, 4)
     card.write(card.chip.r.SF_OP, 0)
     assert read_words(card, START["FW"] + 4, 1) == [version("1.27.5.0")]
 
 
-def test_a_busy_flash_stays_busy() -> None:
+def test_a_fault_keeps_the_flash_busy() -> None:
     card = Card.load("t62100-cr", faults=["flash-busy"])
     assert card.read(card.chip.r.SF_OP) & BUSY
 

@@ -1,4 +1,4 @@
-"""The lookup engine: its debug port, its registers, and what its entries have in memory."""
+"""LE: its debug interface, its registers, and what its entries have in adapter memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def card_of(chip: Chip, *faults: str, **tables: int | bool) -> emu.Card:
 
 @cache
 def seen(chip: Chip) -> emu.Card:
-    """For tests that only look at it."""
+    """For tests that do not change it."""
     return card_of(chip)
 
 
@@ -30,8 +30,8 @@ def hashing(chip: Chip) -> emu.Card:
     return card_of(chip, hash_filters=True, connections=40)
 
 
-def asked(card: emu.Card, tid: int) -> tuple[int, list[int]]:
-    """Status and words of an entry, as the driver asks for them."""
+def entry_of(card: emu.Card, tid: int) -> tuple[int, list[int]]:
+    """Reads status and words of an entry like the driver."""
     r = card.chip.r
     for word in range(17):
         card.write(r.LE_DB_DBGI_REQ_DATA + 4 * word, 0)
@@ -43,28 +43,28 @@ def asked(card: emu.Card, tid: int) -> tuple[int, list[int]]:
 
 
 @CHIPS
-def test_the_debug_port_shows_connections_servers_and_filters(chip: Chip) -> None:
+def test_the_table_holds_connections_servers_and_filters(chip: Chip) -> None:
     card = hashing(chip)
-    lookup = card.scenario.tid_table
-    for user in (*lookup.connections, *lookup.servers, *lookup.filters):
-        status, words = asked(card, user.tid)
+    table = card.scenario.tid_table
+    for user in (*table.connections, *table.servers, *table.filters):
+        status, words = entry_of(card, user.tid)
         assert (status & 1, status >> 12) == (1, user.tid)
         assert LookupEntry.of_words(words) == user.entry
 
 
 @CHIPS
-def test_the_debug_port_shows_local_ipv6_addresses(chip: Chip) -> None:
+def test_the_table_holds_local_ipv6_addresses(chip: Chip) -> None:
     card = seen(chip)
     assert len(card.scenario.tid_table.local_ipv6) == card.profile.ports.count
     for tid, address in card.scenario.tid_table.local_ipv6:
-        assert clip_address(asked(card, tid)[1]) == address
+        assert clip_address(entry_of(card, tid)[1]) == address
 
 
 @CHIPS
-def test_an_entry_that_is_not_in_use_is_valid_and_zero(chip: Chip) -> None:
+def test_an_unused_entry_is_valid_and_zero(chip: Chip) -> None:
     card = seen(chip)
     unused = card.scenario.tid_table.regions.servers - 1
-    assert asked(card, unused) == (unused << 12 | 1, [0] * 17)
+    assert entry_of(card, unused) == (unused << 12 | 1, [0] * 17)
 
 
 @CHIPS
@@ -77,7 +77,7 @@ def test_nothing_happens_without_the_start_bit(chip: Chip) -> None:
 
 
 @CHIPS
-def test_a_busy_port_shows_busy_and_fetches_nothing(chip: Chip) -> None:
+def test_a_busy_interface_fetches_nothing(chip: Chip) -> None:
     card = card_of(chip, "le-busy")
     before = card.read(chip.r.LE_DB_DBGI_RSP_STATUS)
     card.write(chip.r.LE_DB_DBGI_REQ_TCAM_CMD, 4 << 20 | 100)
@@ -87,15 +87,15 @@ def test_a_busy_port_shows_busy_and_fetches_nothing(chip: Chip) -> None:
 
 
 @CHIPS
-def test_the_fault_of_the_status_begins_in_the_active_region(chip: Chip) -> None:
+def test_a_fault_invalidates_entries_from_the_middle_of_the_active_region(chip: Chip) -> None:
     card = card_of(chip, "le-status")
     first = card.scenario.tid_table.regions.servers // 2
-    assert asked(card, first - 1)[0] & 1
-    assert not asked(card, first)[0] & 1
+    assert entry_of(card, first - 1)[0] & 1
+    assert not entry_of(card, first)[0] & 1
 
 
 @CHIPS
-def test_the_registers_say_where_regions_begin(chip: Chip) -> None:
+def test_registers_hold_the_first_tid_of_each_region(chip: Chip) -> None:
     card = hashing(chip)
     scale = 4 if chip is T5 else 1
     for region, register in chip.le.regions.items():
@@ -106,7 +106,7 @@ def test_the_registers_say_where_regions_begin(chip: Chip) -> None:
 
 @CHIPS
 @pytest.mark.parametrize("on", [False, True])
-def test_the_registers_say_how_large_the_hash_table_is(chip: Chip, on: bool) -> None:
+def test_registers_hold_the_size_of_the_hash_table(chip: Chip, on: bool) -> None:
     card = hashing(chip) if on else seen(chip)
     config = card.read(chip.r.LE_DB_CONFIG)
     assert chip.r.LE_DB_CONFIG.get(config, "HASHEN") == on
@@ -120,7 +120,7 @@ def test_the_registers_say_how_large_the_hash_table_is(chip: Chip, on: bool) -> 
 
 
 @CHIPS
-def test_users_are_counted_by_kind_and_in_the_tcam_apart(chip: Chip) -> None:
+def test_connections_are_counted_by_ip_version_and_those_in_the_tcam_again(chip: Chip) -> None:
     card, r = hashing(chip), chip.r
     connections = card.scenario.tid_table.connections
     in_tcam = [c for c in connections if c.tid < card.scenario.tid_table.regions.hash_base]
@@ -132,7 +132,7 @@ def test_users_are_counted_by_kind_and_in_the_tcam_apart(chip: Chip) -> None:
 
 
 @CHIPS
-def test_every_connection_has_a_control_block_in_memory(chip: Chip) -> None:
+def test_every_connection_has_a_tcb_in_memory(chip: Chip) -> None:
     card = hashing(chip)
     base = card.scenario.memory_map["TCBs"].base
     for connection in card.scenario.tid_table.connections:
@@ -145,13 +145,13 @@ def test_every_connection_has_a_control_block_in_memory(chip: Chip) -> None:
 
 
 @CHIPS
-def test_every_filter_counts_in_its_control_block(chip: Chip) -> None:
+def test_every_filter_has_its_counters_in_its_tcb(chip: Chip) -> None:
     card = seen(chip)
     base = card.scenario.memory_map["TCBs"].base
     assert len(card.scenario.tid_table.filters) == 8
     for item in card.scenario.tid_table.filters:
         at = base + item.tid * tcb.BYTES
-        # where the driver looks for them: cxgb4_filter.c, get_filter_count()
+        # The driver reads them here: cxgb4_filter.c, get_filter_count()
         assert int.from_bytes(card.memories.read(at + 16, 8), "big") == item.octets
         assert int.from_bytes(card.memories.read(at + 24, 4), "big") == item.packets
         fields = tcb.decode(tcb.FILTER, card.memories.read(at, tcb.BYTES))
@@ -176,17 +176,17 @@ def test_connections_beyond_the_tcam_are_in_the_hash_table_in_memory(chip: Chip)
 
 
 @CHIPS
-def test_tids_in_use_overlap_nowhere(chip: Chip) -> None:
-    lookup = hashing(chip).scenario.tid_table
+def test_tids_in_use_do_not_overlap(chip: Chip) -> None:
+    table = hashing(chip).scenario.tid_table
     taken: list[int] = []
-    for user in (*lookup.connections, *lookup.servers):
+    for user in (*table.connections, *table.servers):
         taken += range(user.tid, user.tid + (2 if len(user.local) == 16 else 1))
-    taken += [item.tid for item in lookup.filters]
-    taken += [tid + i for tid, _ in lookup.local_ipv6 for i in range(4)]
+    taken += [item.tid for item in table.filters]
+    taken += [tid + i for tid, _ in table.local_ipv6 for i in range(4)]
     assert len(taken) == len(set(taken))
 
 
-def test_a_seed_gives_the_same_connections_again_and_another_seed_others() -> None:
+def test_the_same_seed_has_the_same_connections_and_another_seed_others() -> None:
     one, again, other = (emu.Card.load("t520-cr", seed) for seed in (8, 8, 9))
     assert one.scenario.tid_table == again.scenario.tid_table
     assert one.scenario.tid_table.connections != other.scenario.tid_table.connections

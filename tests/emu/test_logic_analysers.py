@@ -1,4 +1,4 @@
-"""Logic analysers: of the processor and its interfaces, of TP, of ULP RX and TX."""
+"""The logic analysers of CIM, TP, ULP_RX and ULP_TX."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cim_word(card: emu.Card, pointer: int) -> int:
     return cim_read(card, LA_DATA)
 
 
-def test_the_processors_trace_is_fetched_by_its_pointer(card: emu.Card) -> None:
+def test_a_read_pointer_fetches_a_word_of_the_processors_trace(card: emu.Card) -> None:
     words = [cim_word(card, pointer) for pointer in (0, 1, 0xFFF)]
     assert len(set(words)) == 3
     assert words == [cim_word(card, pointer) for pointer in (0, 1, 0xFFF)]
@@ -49,13 +49,13 @@ def test_a_pointer_without_read_enable_fetches_nothing(card: emu.Card) -> None:
     assert cim_read(card, LA_DATA) == word
 
 
-def test_no_write_moves_the_write_pointer(card: emu.Card) -> None:
+def test_no_write_moves_the_processors_write_pointer(card: emu.Card) -> None:
     pointer = cim_read(card, LA_CONFIG) >> 16 & 0xFFF
     cim_write(card, LA_CONFIG, 0xFFFFFFFF)
     assert cim_read(card, LA_CONFIG) >> 16 & 0xFFF == pointer
 
 
-def test_an_interface_shows_the_words_at_both_read_pointers(card: emu.Card) -> None:
+def test_each_interface_shows_the_word_at_its_read_pointer(card: emu.Card) -> None:
     def pair(out: int, in_: int) -> tuple[int, int]:
         card.write(DEBUG_CONFIG, out << 23 | in_ << 14)
         return card.read(OUT), card.read(IN)
@@ -65,12 +65,12 @@ def test_an_interface_shows_the_words_at_both_read_pointers(card: emu.Card) -> N
     assert pair(2, 2) == (second[0], first[1])
 
 
-def test_an_interfaces_oldest_entries_begin_at_multiples_of_eight(card: emu.Card) -> None:
+def test_an_interfaces_write_pointer_is_a_multiple_of_8(card: emu.Card) -> None:
     status = card.read(DEBUG_STATUS)
     assert (status >> 16 & 0x1FF) % 8 == (status & 0x1FF) % 8 == 0
 
 
-def test_tps_trace_is_64_bits_at_the_read_pointer_as_often_as_it_is_read(card: emu.Card) -> None:
+def test_tps_read_pointer_selects_64_bits_that_reads_do_not_change(card: emu.Card) -> None:
     def word(pointer: int) -> int:
         card.write(TP_CONFIG, pointer)
         return card.read(TP_DATA, 8)
@@ -80,14 +80,14 @@ def test_tps_trace_is_64_bits_at_the_read_pointer_as_often_as_it_is_read(card: e
     assert card.read(TP_DATA) | card.read(TP_DATA + 4) << 32 == word(1)
 
 
-def test_tps_write_pointer_is_the_hardwares(card: emu.Card) -> None:
+def test_no_write_moves_tps_write_pointer(card: emu.Card) -> None:
     before = card.read(TP_CONFIG) >> 16 & 0xFF
     card.write(TP_CONFIG, 0x00FF0005)
     assert card.read(TP_CONFIG) >> 16 & 0xFF == before
     assert card.read(TP_CONFIG) & 0x7F == 5
 
 
-def test_reading_a_word_of_ulp_rx_moves_its_pointer_on_and_round(card: emu.Card) -> None:
+def test_reading_a_word_of_ulp_rx_advances_its_pointer_which_wraps(card: emu.Card) -> None:
     card.write(RX_SELECT, 3)
     card.write(RX_POINTER, 510)
     words = [card.read(RX_DATA) for _ in range(514)]
@@ -95,7 +95,7 @@ def test_reading_a_word_of_ulp_rx_moves_its_pointer_on_and_round(card: emu.Card)
     assert card.read(RX_POINTER) == (510 + 514) % 512
 
 
-def test_each_trace_of_ulp_rx_is_another_and_has_its_write_pointer(card: emu.Card) -> None:
+def test_ulp_rx_has_eight_traces_with_write_pointers(card: emu.Card) -> None:
     first = []
     for trace in range(8):
         card.write(RX_SELECT, trace)
@@ -105,7 +105,7 @@ def test_each_trace_of_ulp_rx_is_another_and_has_its_write_pointer(card: emu.Car
     assert len(set(first)) == 8
 
 
-def test_a_second_look_at_ulp_rx_sees_the_same(card: emu.Card) -> None:
+def test_ulp_rx_shows_the_same_trace_twice(card: emu.Card) -> None:
     def trace() -> list[int]:
         card.write(RX_SELECT, 0)
         card.write(RX_POINTER, card.read(RX_WRITE))
@@ -115,7 +115,7 @@ def test_a_second_look_at_ulp_rx_sees_the_same(card: emu.Card) -> None:
 
 
 @pytest.mark.parametrize("instance", [0, 10])
-def test_reading_a_word_of_ulp_tx_moves_the_instances_pointer(
+def test_reading_a_word_of_ulp_tx_advances_the_instances_pointer(
     card: emu.Card, instance: int
 ) -> None:
     at = STRIDE * instance
@@ -126,13 +126,13 @@ def test_reading_a_word_of_ulp_tx_moves_the_instances_pointer(
     assert card.read(TX_WRITE + at) < 512
 
 
-def test_the_pointers_of_ulp_tx_move_one_by_one(card: emu.Card) -> None:
+def test_each_pointer_of_ulp_tx_moves_by_itself(card: emu.Card) -> None:
     others = [card.read(TX_POINTER + STRIDE * i) for i in range(1, 11)]
     card.read(TX_DATA)
     assert [card.read(TX_POINTER + STRIDE * i) for i in range(1, 11)] == others
 
 
-def test_a_strobe_latches_the_next_debug_words_and_a_zero_does_not(card: emu.Card) -> None:
+def test_writing_1_latches_the_next_debug_words_and_0_does_not(card: emu.Card) -> None:
     def words() -> list[int]:
         return [card.read(DEBUG + 4 * i) for i in range(5)]
 
@@ -144,7 +144,7 @@ def test_a_strobe_latches_the_next_debug_words_and_a_zero_does_not(card: emu.Car
     assert words() != first
 
 
-def test_after_128_strobes_the_debug_words_begin_anew(card: emu.Card) -> None:
+def test_debug_words_repeat_after_128_strobes(card: emu.Card) -> None:
     card.write(STROBE, 1)
     first = card.read(DEBUG)
     for _ in range(128):
@@ -152,7 +152,7 @@ def test_after_128_strobes_the_debug_words_begin_anew(card: emu.Card) -> None:
     assert card.read(DEBUG) == first
 
 
-def test_a_strobes_count_is_part_of_a_snapshot(card: emu.Card) -> None:
+def test_a_snapshot_includes_the_count_of_strobes(card: emu.Card) -> None:
     saved = card.snapshot()
     card.write(STROBE, 1)
     first = card.read(DEBUG)
@@ -161,7 +161,7 @@ def test_a_strobes_count_is_part_of_a_snapshot(card: emu.Card) -> None:
     assert card.read(DEBUG) == first
 
 
-def test_analysers_run_where_a_fault_says_so() -> None:
+def test_faults_make_analysers_run() -> None:
     faults = ["cim-la-runs", "cim-interface-la-runs", "tp-la-runs"]
     card = emu.Card.load("t62100-cr", strict=True, faults=faults)
     assert cim_read(card, LA_CONFIG) & ENABLE
@@ -169,7 +169,7 @@ def test_analysers_run_where_a_fault_says_so() -> None:
     assert card.read(TP_CONFIG) & TP_ENABLE
 
 
-def test_a_processor_that_hangs_never_fetches_a_word_of_its_trace() -> None:
+def test_a_hung_analyser_never_fetches_a_word() -> None:
     card = emu.Card.load("t62100-cr", strict=True, faults=["cim-la-hangs"])
     cim_write(card, LA_CONFIG, 7 << 2 | READ_ENABLE)
     assert cim_read(card, LA_CONFIG) & READ_ENABLE

@@ -1,4 +1,4 @@
-"""The scatter-gather engine: contexts, debug words, queue bases; and the queues they tell of."""
+"""SGE: contexts, debug words and queue bases; and the queues of the scenario."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def card_of(chip: Chip, *faults: str) -> emu.Card:
 
 @cache
 def seen(chip: Chip) -> emu.Card:
-    """For tests that only look at it."""
+    """For tests that do not change it."""
     return card_of(chip)
 
 
@@ -30,8 +30,8 @@ def queues_of(card: emu.Card) -> Queues:
     return card.scenario.queues
 
 
-def asked(card: emu.Card, kind: ContextType, queue: int) -> list[int]:
-    """A context's words, as the driver asks for them."""
+def context_words(card: emu.Card, kind: ContextType, queue: int) -> list[int]:
+    """Reads a context's words like the driver."""
     r = card.chip.r
     card.write(r.SGE_CTXT_CMD, r.SGE_CTXT_CMD.of(CtxtType=kind, QID=queue))
     assert not card.read(r.SGE_CTXT_CMD) & r.SGE_CTXT_CMD.mask("Busy")
@@ -39,13 +39,13 @@ def asked(card: emu.Card, kind: ContextType, queue: int) -> list[int]:
 
 
 def decoded(card: emu.Card, kind: ContextType, queue: int, **how: bool) -> dict[str, int]:
-    words = asked(card, kind, queue)
+    words = context_words(card, kind, queue)
     number = sum(word << 32 * i for i, word in enumerate(words))
     return {field.name: field.get(number) for field in card.chip.sge.context_fields(kind, **how)}
 
 
 @CHIPS
-def test_contexts_say_where_each_ring_is_and_how_full(chip: Chip) -> None:
+def test_contexts_show_the_rings_addresses_and_indices(chip: Chip) -> None:
     card = seen(chip)
     for queue in queues_of(card).ingress:
         context = decoded(card, ContextType.INGRESS, queue.id)
@@ -60,7 +60,7 @@ def test_contexts_say_where_each_ring_is_and_how_full(chip: Chip) -> None:
 
 
 @CHIPS
-def test_a_free_list_and_its_manager_name_each_other(chip: Chip) -> None:
+def test_egress_and_flm_contexts_of_a_free_list_refer_to_each_other(chip: Chip) -> None:
     card = seen(chip)
     for queue in queues_of(card).free_lists:
         context = decoded(card, ContextType.EGRESS, queue.id, free_list=True)
@@ -69,7 +69,7 @@ def test_a_free_list_and_its_manager_name_each_other(chip: Chip) -> None:
 
 
 @CHIPS
-def test_congestion_counts_on_the_channel_of_the_queues_port(chip: Chip) -> None:
+def test_congestion_applies_to_the_channel_of_the_queues_port(chip: Chip) -> None:
     card = seen(chip)
     for queue in queues_of(card).free_lists:
         context = decoded(card, ContextType.CNM, queue.flm or 0)
@@ -77,22 +77,22 @@ def test_congestion_counts_on_the_channel_of_the_queues_port(chip: Chip) -> None
 
 
 @CHIPS
-def test_a_queue_that_is_not_in_use_has_no_valid_context(chip: Chip) -> None:
+def test_an_unused_queue_has_no_context(chip: Chip) -> None:
     card = seen(chip)
     for kind in (ContextType.EGRESS, ContextType.INGRESS, ContextType.FLM):
-        assert not any(asked(card, kind, 200))
+        assert not any(context_words(card, kind, 200))
 
 
 @CHIPS
-def test_contexts_are_in_memory_too_with_each_pair_of_words_reversed(chip: Chip) -> None:
+def test_contexts_are_also_in_memory_with_each_pair_of_words_reversed(chip: Chip) -> None:
     card = seen(chip)
     base = card.scenario.memory_map["IMSG contexts"].base
     queue = queues_of(card).ingress[0].id
-    words = asked(card, ContextType.INGRESS, queue)
+    words = context_words(card, ContextType.INGRESS, queue)
     stored = card.memories.read(base + 24 * queue, 24)
-    # what the driver makes of it: cudbg_lib.c, cudbg_collect_dump_context(), cpu_to_be64()
-    turned = b"".join(stored[at : at + 8][::-1] for at in (0, 8, 16))
-    assert turned == b"".join(word.to_bytes(4, "little") for word in words)
+    # The driver reverses them: cudbg_lib.c, cudbg_collect_dump_context(), cpu_to_be64()
+    reversed_back = b"".join(stored[at : at + 8][::-1] for at in (0, 8, 16))
+    assert reversed_back == b"".join(word.to_bytes(4, "little") for word in words)
 
 
 @CHIPS
@@ -106,7 +106,7 @@ def test_a_command_that_stays_busy_fetches_nothing(chip: Chip) -> None:
 
 
 @CHIPS
-def test_debug_words_stand_behind_an_index_and_in_registers_of_their_own(chip: Chip) -> None:
+def test_debug_words_are_behind_an_index_and_in_registers(chip: Chip) -> None:
     card, r = card_of(chip), chip.r
     for half in ("HIGH", "LOW"):
         for i in range(16):
@@ -116,7 +116,7 @@ def test_debug_words_stand_behind_an_index_and_in_registers_of_their_own(chip: C
                 assert card.read(r[f"SGE_DEBUG_DATA_{half}"]) == card.read(r[name])
 
 
-def test_a_t6_maps_every_functions_queues() -> None:
+def test_a_t6_has_queue_bases_for_every_function() -> None:
     card, r = card_of(T6), T6.r
     for number, function in enumerate(queues_of(card).functions):
         card.write(r.SGE_QBASE_INDEX, number if function.vf is None else 8 + function.vf)
@@ -126,7 +126,7 @@ def test_a_t6_maps_every_functions_queues() -> None:
 
 
 @CHIPS
-def test_the_queues_of_pf4_lie_in_its_share_and_in_what_a_dump_reads(chip: Chip) -> None:
+def test_pf4s_queues_are_in_its_share_and_in_what_a_dump_reads(chip: Chip) -> None:
     name = {T5: "t580-cr", T6: "t62100-cr"}[chip]
     card = emu.Card.load(name, queues={"per_port": 16})
     queues = queues_of(card)
@@ -160,7 +160,7 @@ def test_rings_in_host_memory_do_not_overlap() -> None:
 
 
 @CHIPS
-def test_rss_spreads_packets_over_the_ports_receive_queues(chip: Chip) -> None:
+def test_rss_distributes_packets_over_a_ports_receive_queues(chip: Chip) -> None:
     card, table = card_of(chip), chip.r.TP_RSS_LKP_TABLE
     for port in range(2):
         found = set()
