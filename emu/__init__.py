@@ -1,7 +1,7 @@
 """An emulated Chelsio T5/T6 adapter, in process or behind a vfio-user socket.
 
-card = Card.load("t62100-cr", seed=1): BARs, config space, firmware, memories. `emu.server` serves
-one; `profiles()` lists the cards there are, `faults()` what can be made to fail.
+`Card.load("t62100-cr", seed=1)` makes a card with BARs, config space, firmware and memories, and
+`emu.server` serves it. `profiles()` lists the available cards, `faults()` the faults to inject.
 """
 
 if __name__ != "vmcoredd.emu":

@@ -1,4 +1,4 @@
-"""The compiled access core; its declarations are core.h and, in cffi_build.py, the callbacks."""
+"""The compiled access core, declared in core.h; cffi_build.py declares the callbacks."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""An adapter: its parts wired together. Knows no socket, no thread and no clock."""
+"""An emulated adapter: wires its parts together. It has no sockets, threads or clocks."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class BarAccess:
 
     @property
     def access(self) -> tuple[int, int]:
-        """The C entry point: addresses of a `region_access` function and of its cookie."""
+        """The C entry point as integers: a `region_access` function and its cookie."""
         return self._core.native(self.number)
 
 
 class Card:
-    """One emulated adapter; not for use by several threads at once."""
+    """One emulated adapter; use it from one thread at a time."""
 
     def __init__(
         self,
@@ -77,12 +77,12 @@ class Card:
         map_window: bool = False,
         **overrides: dict[str, Any],
     ) -> Card:
-        """A card of a profile (its name, or a TOML file's path).
+        """Returns a card of a profile, given by name or as the path of a TOML file.
 
-        `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` turns accesses
-        without a modelled behaviour into errors. `map_window` lets clients map the page of the
-        memory window: fast, but what they write to the registers of that page (doorbells,
-        interrupts) is not seen. ProfileError, EmuError.
+        `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` refuses accesses
+        to words without behaviour. `map_window` lets clients map the page of the memory window:
+        that is fast, but the card does not see what they write to the registers of that page
+        (doorbells, interrupts). Raises ProfileError or EmuError.
         """
         profile = profiles.load(name, overrides)
         return cls(profile, seed=seed, faults=faults, strict=strict, map_window=map_window)
@@ -96,14 +96,14 @@ class Card:
         self.core.fetch_all()
 
     def model(self, kind: type[T]) -> T:
-        """The card's model of this class; EmuError if it has none."""
+        """Returns the card's model of this class; EmuError if it has none."""
         for model in self.models:
             if isinstance(model, kind):
                 return model
         raise EmuError(f"{self.profile.name} has no {kind.__name__}")
 
     def fail(self, name: str) -> None:
-        """Switches a fault on (`emu.faults()` lists them); NoSuchFault if there is none such."""
+        """Switches a fault on; `emu.faults()` lists them. NoSuchFault if there is none."""
         for model in self.models:
             if name in model.faults():
                 getattr(model, model.faults()[name].method)()
@@ -125,7 +125,7 @@ class Card:
 
     @property
     def bar2(self) -> BarAccess:
-        """User doorbells."""
+        """User doorbells; a write is stored and has no other effect."""
         return BarAccess(self.core, Bar.DOORBELLS)
 
     @property
@@ -134,7 +134,7 @@ class Card:
         return BarAccess(self.core, Bar.MSIX)
 
     def bar_read(self, bar: int, offset: int, length: int) -> bytes:
-        """Reads `length` bytes of a BAR, little-endian; AccessError if refused."""
+        """Returns `length` bytes of a BAR, little-endian; AccessError if refused."""
         data = ffi.new("uint8_t[]", length)
         self.core.access(bar, offset, data, length, write=False)
         return bytes(ffi.buffer(data))
@@ -144,15 +144,15 @@ class Card:
         self.core.access(bar, offset, ffi.from_buffer(data), len(data), write=True)
 
     def read(self, offset: int, width: int = 4) -> int:
-        """One register of BAR0."""
+        """Returns a register of BAR0."""
         return int.from_bytes(self.bar_read(0, offset, width), "little")
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        """Writes one register of BAR0."""
+        """Writes a register of BAR0."""
         self.bar_write(0, offset, value.to_bytes(width, "little"))
 
     def config_read(self, offset: int, length: int) -> bytes:
-        """Reads `length` bytes of configuration space; AccessError if refused."""
+        """Returns `length` bytes of configuration space; AccessError if refused."""
         return self.config_space.read(offset, length)
 
     def config_write(self, offset: int, data: bytes) -> None:
@@ -166,12 +166,12 @@ class Card:
 
     @property
     def config(self) -> bytes:
-        """Configuration space as it is."""
+        """All of configuration space."""
         return self.config_read(0, CONFIG_BYTES)
 
     @property
     def accesses(self) -> dict[str, int]:
-        """Accesses to BAR0 so far, by shape."""
+        """Accesses to BAR0 so far, by size."""
         return self.core.counts()
 
     @property
@@ -179,10 +179,10 @@ class Card:
         """Guest errors, and accesses to unimplemented or undescribed words."""
         return self.core.access_log
 
-    # The whole
+    # The whole card
 
     def reset(self) -> None:
-        """Resets the function, as FLR does: queues and mailboxes, not memories or firmware."""
+        """Resets the function as FLR does: queues and mailboxes, but not memories or firmware."""
         for model in self.models:
             model.reset()
 

@@ -1,6 +1,6 @@
-"""The function's PCI configuration space: header, capabilities, and what may be written where.
+"""The function's PCI configuration space: header, capabilities, writable bits, VPD.
 
-All accesses are little-endian and of any length; what a write may change is a mask of bits.
+All accesses are little-endian and may have any length; a mask says which bits a write changes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LNKCTL = 0x10
 VPD_AT = pci.CAP_AT[Cap.VPD]
 VPD_ADDRESS, VPD_DATA, VPD_FLAG = 2, 4, 0x8000
 FLR_AT, FLR_BIT = pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL + 1, 0x80
-"""The upper byte of DEVCTL, and its bit that asks for a function level reset."""
+"""The upper byte of DEVCTL, and the bit in it that starts a function level reset."""
 MSIX_VECTORS = 128
 PBA_OFFSET = 0x1000
 ERR_UNCOR_STATUS, ERR_COR_STATUS = 0x04, 0x10
@@ -46,7 +46,7 @@ SERIAL_OUI_FILL = b"\xff\xfe"
 
 
 class ConfigSpace:
-    """4 KiB of configuration space, which live in the words of `space` from `first` on."""
+    """4 KiB of configuration space, stored in the words of `space` from `first` on."""
 
     def __init__(
         self, space: Space, first: int, scenario: Scenario, bars: Mapping[int, int]
@@ -54,12 +54,12 @@ class ConfigSpace:
         memory = memoryview(space.words)[first : first + pci.CONFIG_BYTES // 4].cast("B")
         self._memory = memory
         self.on_reset: Callable[[], None] = lambda: None
-        """Called when the guest asks for a function level reset."""
+        """Called for a function level reset."""
         self._writable = bytearray(pci.CONFIG_BYTES)
         self._clears = bytearray(pci.CONFIG_BYTES)
         self.vpd = bytearray(vpd_image(scenario.profile, scenario.identity))
         self.vpd_polls = 0
-        """Reads of the VPD's flag until it says that an access is done."""
+        """How many reads of the VPD flag show an access as unfinished."""
         self._handle = ffi.new_handle(self)
         self._c = ffi.new("struct config *")
         self._c.bytes, self._c.size = ffi.cast("uint8_t *", space.pointer(first)), len(memory)
@@ -86,7 +86,7 @@ class ConfigSpace:
         self._allow(pci.CAP_AT[Cap.MSIX] + MSIX_CTRL, MSIX_BITS, 2)
         self._allow(pci.CAP_AT[Cap.VPD] + VPD_DATA, 0xFFFFFFFF, 4)
 
-    def _header(self, card: profile.Identity, bars: Mapping[int, int]) -> None:
+    def _header(self, card: profile.CardInfo, bars: Mapping[int, int]) -> None:
         header = pci.ConfigHeader(
             vendor=pci.VENDOR_CHELSIO,
             device=card.device_id,
@@ -156,12 +156,12 @@ class ConfigSpace:
 
     @property
     def native(self) -> tuple[int, int]:
-        """The entry point as integers: a `region_access` and its cookie."""
+        """The C entry point as integers: a `region_access` and its cookie."""
         function = ffi.addressof(lib, "emu_config_access")
         return int(ffi.cast("intptr_t", function)), int(ffi.cast("intptr_t", self._c))
 
     def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes; AccessError past the end."""
+        """Returns `length` bytes; AccessError past the end."""
         self._check(offset, length, "read")
         data = bytes(self._memory[offset : offset + length])
         if self._c.polls and _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
@@ -171,7 +171,7 @@ class ConfigSpace:
         return data
 
     def write(self, offset: int, data: bytes) -> None:
-        """Writes what may be written; AccessError past the end."""
+        """Writes the bits that are writable; AccessError past the end."""
         self._check(offset, len(data), "write")
         touched = slice(offset, offset + len(data))
         old, mask, clears = (
@@ -188,10 +188,10 @@ class ConfigSpace:
 
     def _check(self, offset: int, length: int, verb: str) -> None:
         if offset < 0 or length <= 0 or offset + length > pci.CONFIG_BYTES:
-            raise AccessError(22, "config", offset, length, verb)
+            raise AccessError(errno.EINVAL, "config", offset, length, verb)
 
     def _vpd_access(self, offset: int, data: bytes) -> None:
-        """The address was written: the access begins, and is done at once unless looks are left."""
+        """Starts a VPD access; it finishes at once unless it takes some polls."""
         at = VPD_AT + VPD_ADDRESS
         self._memory[at : at + 2] = data[max(at - offset, 0) : at - offset + 2]
         self._c.polls = self.vpd_polls
@@ -199,42 +199,42 @@ class ConfigSpace:
             self._vpd_finish()
 
     def _vpd_finish(self) -> None:
-        """Fetches the data, or takes it, and turns the flag over."""
+        """Reads or writes the VPD word, and inverts the flag."""
         at = VPD_AT + VPD_ADDRESS
         (address,) = struct.unpack_from("<H", self._memory, at)
-        place = address & ~VPD_FLAG & ~3
+        start = address & ~VPD_FLAG & ~3
         if address & VPD_FLAG:
-            self.vpd[place : place + 4] = self._memory[at + 2 : at + 6]
+            self.vpd[start : start + 4] = self._memory[at + 2 : at + 6]
         else:
-            self._memory[at + 2 : at + 6] = self._vpd_word(place)
+            self._memory[at + 2 : at + 6] = self._vpd_word(start)
         struct.pack_into("<H", self._memory, at, address ^ VPD_FLAG)
 
     def lose_vpd(self) -> None:
-        """From now on the VPD capability has no id, after a reset either: nobody finds it."""
+        """Removes the VPD capability's id, also for after a reset, so that nobody finds it."""
         self._memory[VPD_AT] = 0
         self._initial = self._initial[:VPD_AT] + b"\0" + self._initial[VPD_AT + 1 :]
 
-    def _vpd_word(self, place: int) -> bytes:
-        return bytes(self.vpd[place : place + 4]) if place < WINDOW_BYTES else b"\xff" * 4
+    def _vpd_word(self, start: int) -> bytes:
+        return bytes(self.vpd[start : start + 4]) if start < WINDOW_BYTES else b"\xff" * 4
 
     # State
 
     def reset(self) -> None:
-        """As after a function level reset."""
+        """Restores the values after a function level reset."""
         self._memory[:] = self._initial
 
     def save(self) -> Any:
-        """What is not in the words: the VPD."""
+        """Returns the state that is not in the words: the VPD."""
         return bytes(self.vpd), self.vpd_polls, self._c.polls
 
     def load(self, saved: Any) -> None:
-        """Takes back what `save()` gave."""
+        """Restores what `save()` returned."""
         vpd, self.vpd_polls, self._c.polls = saved
         self.vpd[:] = vpd
 
 
 def _refuse(_kind: type[BaseException], error: BaseException, _at: TracebackType | None) -> int:
-    """An access is refused with its errno; anything else is a mistake, and answered with EIO."""
+    """Returns the errno of a refused access; any other exception is logged and becomes EIO."""
     if isinstance(error, AccessError) and error.errno:
         return -error.errno
     log.error("configuration space: %s", error, exc_info=error)
@@ -243,7 +243,7 @@ def _refuse(_kind: type[BaseException], error: BaseException, _at: TracebackType
 
 @ffi.def_extern(error=-errno.EIO, onerror=_refuse)
 def emu_on_config(handle: Any, offset: int, data: Any, length: int, is_write: int) -> int:
-    """C asks for an access that does more than to read what is there."""
+    """C calls this for writes, and for reads that have side effects."""
     space, view = ffi.from_handle(handle), ffi.buffer(data, length)
     if is_write:
         space.write(offset, bytes(view))

@@ -1,4 +1,4 @@
-"""What can go wrong with an emulated card, as a tree under `EmuError`."""
+"""The errors of an emulated card, a tree under `EmuError`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import os
 
 
 class EmuError(Exception):
-    """Anything this package refuses."""
+    """The base of all errors in this room."""
 
 
 class ProfileError(EmuError):
-    """A card's profile is not usable: says the file, the line where known, and the field."""
+    """A profile cannot be used; names the file, the field, and the line if known."""
 
     def __init__(self, path: str, what: str, *, line: int = 0, field: str = "") -> None:
-        place = f"{path}:{line}" if line else path
-        super().__init__(f"{place}: {field}: {what}" if field else f"{place}: {what}")
+        location = f"{path}:{line}" if line else path
+        super().__init__(f"{location}: {field}: {what}" if field else f"{location}: {what}")
         self.path, self.line, self.field = path, line, field
 
 
 class NoSuchFault(EmuError):
-    """A card was to be given a fault that it cannot have."""
+    """The card cannot have the fault that was asked for."""
 
 
 class ModelError(EmuError):
-    """A silicon model wires something that does not fit the chip or the core."""
+    """A silicon model declares something that does not fit the chip or the core."""
 
 
 class AccessError(EmuError, OSError):
-    """The card answered an access with an error (`errno` says which)."""
+    """The card refused an access; `errno` says why."""
 
     def __init__(self, code: int, region: str, offset: int, length: int, verb: str) -> None:
         text = f"{verb} of {length} bytes at {region} {offset:#x}: {os.strerror(code)}"

@@ -1,8 +1,8 @@
-"""Lookups: the one mechanism behind nearly all indirect silicon (lookup.c follows it).
+"""Lookups: the one mechanism behind nearly all indirect silicon (lookup.c follows these tables).
 
-Writing a command register copies a row of a table to data registers. What differs between the
-chip's many lookups is data: which bits of which registers number the row, which writes are
-commands, whether data flows to the row or from it, and whether reading moves on.
+Writing a command register copies a row of a table to data registers. The chip's many lookups
+differ only in data: which bits of which registers form the row number, which writes are commands,
+whether data moves to the row or from it, and whether a read steps to the next row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEPS = {"": lib.STEP_NEVER, "read": lib.STEP_ON_READ, "command": lib.STEP_ON_CO
 
 
 class Index(NamedTuple):
-    """Part of a row's number: `((word of register >> shift) & mask) * scale`."""
+    """Part of a row number: `((register's word >> shift) & mask) * scale`."""
 
     register: Register
     mask: int = ALL_ONES
@@ -32,13 +32,13 @@ class Index(NamedTuple):
 
     @classmethod
     def field(cls, register: Register, name: str, scale: int = 1) -> Index:
-        """The part that a field of the register holds."""
+        """Returns the part held by a field of the register."""
         field = register.field(name)
         return cls(register, (1 << field.width) - 1, field.shift, scale)
 
 
 class When(NamedTuple):
-    """A write is a command if `(value & mask) == match`; with `unless`, if it is not."""
+    """A write is a command if `(value & mask) == match`; with `unless`, if not."""
 
     mask: int = 0
     match: int = 0
@@ -46,13 +46,13 @@ class When(NamedTuple):
 
     @classmethod
     def set(cls, register: Register, *names: str) -> When:
-        """When all these bits are written as 1."""
+        """A write is a command if it has all these bits as 1."""
         mask = register.mask(*names)
         return cls(mask, mask)
 
     @classmethod
     def clear(cls, register: Register, *names: str) -> When:
-        """When all these bits are written as 0."""
+        """A write is a command if it has all these bits as 0."""
         return cls(register.mask(*names), 0)
 
 
@@ -83,12 +83,13 @@ class Lookups:
         store_mask: int = ALL_ONES,
         step: str = "",
     ) -> None:
-        """Binds a lookup to the register `command`; several may share one, and run in this order.
+        """Binds a lookup to the register `command`.
 
-        A write of `command` that passes `when` copies the row of `table` that `rows` number to
-        `width` words from `data` on (`command` itself by default); with `store`, the other way,
-        bits of `store_mask` only. `step` moves the first of `rows` on, wrapping at its mask:
-        "read" after each read of the last data word, "command" after each command.
+        A write to `command` that passes `when` copies the row of `table` numbered by `rows` to
+        `width` words from `data` on (`command` itself by default). With `store` it copies the
+        other way, and only the bits of `store_mask`. `step` increments the first of `rows`, which
+        wraps at its mask: "read" does so after each read of the last data word, "command" after
+        each command. Lookups of the same command run in the order in which they were added.
         """
         lookup = self._new_lookup(table, width)
         lookup.when_mask, lookup.when_value, lookup.unless = when.mask, when.match, int(when.unless)
@@ -98,54 +99,54 @@ class Lookups:
         self._bind(lookup, command, table)
 
     def index(self, address: Register, data: Register, table: Space, mask: int = ALL_ONES) -> None:
-        """Write an index to `address`, read and write the word of `table` at `data`."""
+        """Makes an address/data pair: `data` is the word of `table` at the index in `address`."""
         self.add(address, table, Index(address, mask), data)
         self._data(self.entries[self.count - 1], data, through=True)
 
     def request(
         self, register: Register, table: Space, *, tag: int, mask: int, shift: int, keep: int
     ) -> None:
-        """A table behind one address: `tag | row` asks for a row, which then reads there.
+        """Puts a table behind one register: after a write of `tag | row`, the row reads there.
 
-        Anything else writes the bits of `keep` to row `value >> shift`.
+        Any other write stores the bits of `keep` in row `value >> shift`.
         """
-        asked = When(tag, tag)
-        self.add(register, table, Index(register, mask), when=asked)
+        requested = When(tag, tag)
+        self.add(register, table, Index(register, mask), when=requested)
         self.add(
             register,
             table,
             Index(register, mask, shift),
-            when=asked._replace(unless=True),
+            when=requested._replace(unless=True),
             store=True,
             store_mask=keep,
         )
 
     def reads_as(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
-        """Bits that a command register shows as 0 or 1 after any command."""
+        """Sets the bits that a command register shows as 0 or as 1 after each command."""
         entry = self.commands[self._command(command)]
         entry.clear |= clear
         entry.set = (entry.set | set_) & ~clear
 
     def done(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
-        """The same for bits that tell whether a command has been carried out: busy, or valid."""
+        """The same for bits that show whether a command has finished, such as busy or valid."""
         self.reads_as(command, clear=clear, set_=set_)
         self.commands[self._command(command)].done |= clear | set_
 
     def delay(self, reads: int, *commands: Register) -> None:
-        """Commands are carried out only when their register was read so many times.
+        """Delays commands until their register has been read `reads` times.
 
-        All that say whether they were, if none is named. Until then a register says that they
-        were not, data registers show what they showed; a new command takes an unfinished one's
-        place.
+        Applies to all commands with `done()` bits if none is named. Until then the register shows
+        the command as unfinished, and data registers keep their values; a new command replaces
+        the unfinished one.
         """
         chosen = [self._command(command) for command in commands] or range(len(self._numbers))
         for entry in (self.commands[number] for number in chosen):
             entry.delay = reads if entry.done else 0
 
     def hang(self, command: Register, *, clear: int = 0, set_: int = 0, now: bool = True) -> None:
-        """A fault: commands are ignored from now on, and the register shows these bits.
+        """A fault: the register ignores commands from now on, and shows these bits.
 
-        `now`: it shows them at once, not only behind the next command.
+        It shows them at once, or with `now=False` only after the next command.
         """
         entry = self.commands[self._command(command)]
         entry.hung, entry.clear, entry.set = 1, (entry.clear | clear) & ~set_, set_
@@ -154,11 +155,11 @@ class Lookups:
             space.words[index] = (space.words[index] & ~clear) | set_
 
     def save(self) -> bytes:
-        """The state of the command registers: what faults changed."""
+        """Returns the state of the command registers, with what faults have changed."""
         return bytes(ffi.buffer(self.commands))
 
     def load(self, saved: bytes) -> None:
-        """Takes back what `save()` gave."""
+        """Restores what `save()` returned."""
         ffi.buffer(self.commands)[:] = saved
 
     def _new_lookup(self, table: Space, width: int) -> Any:
@@ -202,7 +203,7 @@ class Lookups:
         last.next = self.count - 1
 
     def _command(self, register: Register) -> int:
-        """The number of the register's entry in `commands`; makes one if there is none."""
+        """Returns the index of the register's entry in `commands`; adds one if there is none."""
         space, index = self._spaces.where(register)
         key = (space.number, index)
         if key not in self._numbers:

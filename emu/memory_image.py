@@ -1,7 +1,7 @@
-"""What the adapter's memories hold before any model writes its own part: the traffic's leavings.
+"""The content that past traffic has left in the adapter's memories.
 
-Regions that a model fills (contexts, connection control blocks, the hash table) stay empty here;
-pages that were never used stay holes.
+Regions that a model fills (contexts, connection control blocks, the hash table) stay empty here.
+Pages that were never used stay holes.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ USED = {
     "uP RAM": 70,
     "uP Extmem2": 40,
 }
-"""Percent of each region's pages that were used."""
+"""The percentage of each region's pages that has been used."""
 LISTS = ("Rx FL", "Tx FL", "Pstruct FL")
-"""Free lists: indices of free pages, one a word."""
+"""Free lists: indices of free pages, one per word."""
 REQUESTS = (
     "GET /{n:x}/index.html HTTP/1.1\r\nHost: www.example.com\r\nConnection: keep-alive\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {n}\r\n\r\n",
     "INSERT INTO measurements VALUES ({n}, 'sensor-{n:04x}', {n}.25);\n",
 )
-"""What payload looks like."""
+"""Templates of payload."""
 
 
 def fill(memories: Memories, regions: MemoryMap, random: Random) -> None:
-    """Puts content into all memories; the random numbers say what was used, and by what."""
+    """Fills all memories; the random numbers decide which pages are used, and for what."""
     pool = [_page(random) for _ in range(POOL_PAGES)]
     for region in regions:
         if region.name in LISTS:
@@ -57,7 +57,7 @@ def fill(memories: Memories, regions: MemoryMap, random: Random) -> None:
 
 
 def _page(random: Random) -> bytes:
-    """A page of requests and answers, or of bytes that no one could compress."""
+    """Returns a page of requests and replies, or of incompressible bytes."""
     if random.random() < 0.5:
         return random.randbytes(PAGE)
     lines = [random.choice(REQUESTS).format(n=random.randrange(1 << 16)) for _ in range(PAGE // 32)]
@@ -76,7 +76,7 @@ def _use(memories: Memories, region: PlacedRegion, pool: list[bytes], random: Ra
 
 
 def _free_list(region: PlacedRegion, random: Random) -> bytes:
-    """Indices in the order in which pages came back, which is nearly ascending."""
+    """Returns indices in the order in which pages were freed: nearly ascending."""
     count, first = region.size // 8, random.randrange(1 << 12)
     indices = array("I", range(first, first + count))
     indices[::4], indices[2::4] = indices[2::4], indices[::4]
@@ -85,7 +85,7 @@ def _free_list(region: PlacedRegion, random: Random) -> bytes:
 
 
 def _unnamed(memories: Memories, regions: MemoryMap) -> list[tuple[int, int]]:
-    """The parts of memory that no region covers."""
+    """Returns (start, end) of the parts of memory that no region covers."""
     gaps, end = [], 0
     for region in sorted(regions, key=lambda region: region.base):
         if region.base > end:

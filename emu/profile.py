@@ -1,7 +1,8 @@
-"""Cards as TOML profiles: what may stand in one, checked with file, line and field.
+"""Cards as TOML profiles: their sections, fields and limits.
 
-Profiles that come with the package lie in `emu/cards/`. A table of the file is a section class
-here, a key a field of it; both are checked for names, types and limits.
+`emu/cards/` holds the profiles that come with the package. Each section of a file is a class here,
+and each key one of its fields. Names, types and limits are checked; an error names the file, the
+line and the field.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 
 
 def number(default: int | None, low: int, high: int) -> Any:
-    """A whole number from `low` to `high`; a default of None: the profile must give it."""
+    """Declares a whole number from `low` to `high`; with a default of None it is required."""
     limits = {"low": low, "high": high}
     if default is None:
         return field(metadata=limits)
@@ -34,7 +35,7 @@ def number(default: int | None, low: int, high: int) -> Any:
 
 
 def text(default: str | None, longest: int, pattern: str = r"[ -~]*") -> Any:
-    """ASCII text of at most `longest` characters that matches `pattern`."""
+    """Declares ASCII text of at most `longest` characters that matches `pattern`."""
     limits = {"longest": longest, "pattern": pattern}
     if default is None:
         return field(metadata=limits)
@@ -42,8 +43,8 @@ def text(default: str | None, longest: int, pattern: str = r"[ -~]*") -> Any:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """`[card]`: what the card is."""
+class CardInfo:
+    """`[card]`: the identity of the card."""
 
     title: str = text(None, 40)
     device_id: int = number(None, 0x5000, 0x6FFF)
@@ -54,20 +55,20 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Vpd:
-    """`[vpd]`: vital product data; what the driver copies of them is as long as the limits."""
+class VpdInfo:
+    """`[vpd]`: vital product data; the driver copies as many characters as the limits allow."""
 
     id: str = text(None, 16)
     part: str = text(None, 16)
     serial: str = text("", 24)
-    """Empty: made from the seed."""
+    """If empty, the seed determines it."""
     config_version: int = number(1, 0, 0xFFFF_FFFF)
     version: int = number(12, 0, 99)
 
 
 @dataclass(frozen=True)
-class Firmware:
-    """`[firmware]`: versions, and how the device log is sized."""
+class FirmwareInfo:
+    """`[firmware]`: versions, and the size of the device log."""
 
     version: str = text("1.27.5.0", 15, VERSION.pattern)
     bootstrap: str = text("1.0.0.0", 15, VERSION.pattern)
@@ -78,7 +79,7 @@ class Firmware:
 
 @dataclass(frozen=True)
 class MemorySizes:
-    """`[memory]`: sizes in MiB; 0 where there is none."""
+    """`[memory]`: sizes in MiB; 0 if the card lacks the memory."""
 
     edc0: int = number(2, 1, 64)
     edc1: int = number(2, 1, 64)
@@ -88,29 +89,29 @@ class MemorySizes:
 
 
 @dataclass(frozen=True)
-class PortSet:
+class PortInfo:
     """`[ports]`: `speed` in Gb/s."""
 
     count: int = number(2, 1, 4)
     speed: int = number(10, 1, 100)
     type: str = text("SFP", 12, "|".join(PortType.__members__))
-    """A name of chip.firmware.PortType."""
+    """The name of a member of chip.firmware.PortType."""
 
 
 @dataclass(frozen=True)
-class Tables:
-    """`[tables]`: how many entries tables have, and what is in use."""
+class TableInfo:
+    """`[tables]`: the number of table entries, and of those in use."""
 
     hash_filters: bool = False
-    """Whether connections are looked up in a hash table in memory, besides the TCAM."""
+    """Whether connections are also looked up in a hash table in memory, besides the TCAM."""
     hash_tids: int = number(4096, 1024, 32768)
     connections: int = number(24, 0, 512)
     filters: int = number(8, 0, 64)
 
 
 @dataclass(frozen=True)
-class Queues:
-    """`[queues]`: queue sets of each port, as the driver had them when the machine died."""
+class QueueInfo:
+    """`[queues]`: queue sets per port, as set up by the driver before the machine crashed."""
 
     per_port: int = number(4, 1, 16)
     obq_size: int = number(8, 1, 8)
@@ -118,7 +119,7 @@ class Queues:
 
 
 @dataclass(frozen=True)
-class Flash:
+class FlashInfo:
     """`[flash]`: the serial flash's JEDEC id (manufacturer in the lowest byte)."""
 
     id: int = number(0x16BA20, 1, 0xFFFFFF)
@@ -126,17 +127,17 @@ class Flash:
 
 @dataclass(frozen=True)
 class Profile:
-    """One card."""
+    """The profile of one card."""
 
     name: str
-    card: Identity
-    vpd: Vpd
-    firmware: Firmware
+    card: CardInfo
+    vpd: VpdInfo
+    firmware: FirmwareInfo
     memory: MemorySizes
-    ports: PortSet
-    tables: Tables
-    queues: Queues
-    flash: Flash
+    ports: PortInfo
+    tables: TableInfo
+    queues: QueueInfo
+    flash: FlashInfo
 
     @property
     def chip(self) -> Chip:
@@ -145,28 +146,28 @@ class Profile:
 
 
 SECTIONS: dict[str, type[Any]] = {
-    "card": Identity,
-    "vpd": Vpd,
-    "firmware": Firmware,
+    "card": CardInfo,
+    "vpd": VpdInfo,
+    "firmware": FirmwareInfo,
     "memory": MemorySizes,
-    "ports": PortSet,
-    "tables": Tables,
-    "queues": Queues,
-    "flash": Flash,
+    "ports": PortInfo,
+    "tables": TableInfo,
+    "queues": QueueInfo,
+    "flash": FlashInfo,
 }
 
 
 def profiles() -> list[str]:
-    """The names of the profiles that come with the package."""
+    """Returns the names of the profiles that come with the package."""
     cards = (files("vmcoredd.emu") / "cards").iterdir()
     return sorted(card.name.removesuffix(".toml") for card in cards if card.name.endswith(".toml"))
 
 
 def load(name: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Profile:
-    """A profile by name, or by the path of a TOML file.
+    """Returns a profile, given by name or as the path of a TOML file.
 
     `overrides` replace values of the file, section by section: `{"memory": {"mc0": 24}}`.
-    ProfileError for anything that is not a usable card.
+    Raises ProfileError if this is not a usable card.
     """
     source = _source(name)
     return _Reader(str(source), _read(source)).profile(Path(source.name).stem, overrides or {})
@@ -190,15 +191,15 @@ def _read(source: Traversable) -> str:
 
 
 class _Reader:
-    """Turns one file's text into a Profile; knows the line of each field."""
+    """Turns the text of a file into a Profile, and finds the line of each field for errors."""
 
     def __init__(self, path: str, content: str) -> None:
         self._path, self._lines = path, content.splitlines()
         try:
             self._tree = tomllib.loads(content)
         except tomllib.TOMLDecodeError as error:
-            place = re.search(r"at line (\d+)", str(error))
-            line = int(place[1]) if place else len(self._lines)
+            found = re.search(r"at line (\d+)", str(error))
+            line = int(found[1]) if found else len(self._lines)
             raise ProfileError(path, str(error), line=line) from error
 
     def profile(self, name: str, overrides: Mapping[str, Mapping[str, Any]]) -> Profile:
@@ -230,7 +231,7 @@ class _Reader:
         return kind(**values)
 
     def _check(self, profile: Profile) -> None:
-        """What no field can say alone."""
+        """Checks the rules that involve several fields."""
         memory, chip = profile.memory, profile.chip
         if memory.edc0 != memory.edc1:
             raise self._error("the driver needs EDC0 and EDC1 of one size", "memory", "edc1")
@@ -245,7 +246,7 @@ class _Reader:
         if profile.ports.count > chip.max_ports:
             raise self._error(f"a {chip} has at most {chip.max_ports}", "ports", "count")
         if f"SPEED_{profile.ports.speed}G" not in PortCaps.__members__:
-            raise self._error("no Ethernet speed", "ports", "speed")
+            raise self._error("not an Ethernet speed", "ports", "speed")
         if profile.firmware.devlog_kib % 32:
             raise self._error("must be a multiple of 32", "firmware", "devlog_kib")
         if profile.tables.hash_tids & (profile.tables.hash_tids - 1):
@@ -256,7 +257,7 @@ class _Reader:
         return ProfileError(self._path, what, line=self._line(section, key), field=where)
 
     def _line(self, section: str, key: str) -> int:
-        """The line of a key, else of its section, else 0."""
+        """Returns the line of a key, else of its section, else 0."""
         found, current = 0, ""
         for line, content in enumerate(self._lines, 1):
             if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", content):
@@ -270,7 +271,7 @@ class _Reader:
 
 
 def _problem(item: dataclasses.Field[Any], value: Any) -> str:
-    """What is wrong with a value, or nothing."""
+    """Returns what is wrong with a value, or an empty string."""
     limits = item.metadata
     if "low" in limits:
         if type(value) is not int:

@@ -1,4 +1,4 @@
-"""Serves a card on a vfio-user socket, for QEMU or for a driver outside of any guest."""
+"""Serves a card on a vfio-user socket, for QEMU or for a driver without a guest."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def serve(
     deadline: float = 5.0,
     spin: float = SPIN,
 ) -> None:
-    """Serves one client after another until SIGTERM or SIGINT; nothing is left behind.
+    """Serves one client after another until SIGTERM or SIGINT, then removes the socket.
 
-    `ready` is called, or a line is written to it as a descriptor (which is then closed), once a
-    client may connect. The other arguments are those of `pyvfio_user.Server`, and so are the
-    errors: ServerUnavailable, ListenError. In another thread than the main one, signals do not
-    end it; use `attach()` and `Server.stop()` there.
+    Once a client can connect, `ready` is called; if it is a descriptor, a line is written to it
+    and it is closed. The other arguments are those of `pyvfio_user.Server`, and so are the
+    errors: ServerUnavailable, ListenError. Signals end it only in the main thread; in another
+    thread use `attach()` and `Server.stop()`.
     """
     with Server(path, mode, owner, deadline, spin) as server:
         attach(card, server)
@@ -42,7 +42,7 @@ def serve(
 
 
 def attach(card: Card, server: Server) -> None:
-    """Makes `server` show `card`: its BARs through their C entry point, config space, resets."""
+    """Makes `server` serve `card`: BARs and config space through their C entry points, resets."""
 
     def reset(reason: ResetReason) -> None:
         if reason is not ResetReason.LOST_CONNECTION:
@@ -63,7 +63,7 @@ def attach(card: Card, server: Server) -> None:
 
 
 def _area(card: Card) -> Area | None:
-    """The page of the memory window, if the card lets clients map it."""
+    """Returns the page of the memory window if the card lets clients map it."""
     page = card.window_page
     return Area(page.fd, page.offset, page.offset, page.size) if page else None
 

@@ -1,6 +1,6 @@
-"""The whole state of a card, kept aside: words, BARs, memories, and what models keep themselves.
+"""A copy of a card's whole state: words, BARs, memories, and what models keep in Python.
 
-Which words have which behaviour is not part of it: that is the same for every card of a profile.
+The kinds of words are not part of it: they are the same for all cards of a profile.
 """
 
 from __future__ import annotations

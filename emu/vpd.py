@@ -1,7 +1,7 @@
-"""The vital product data as they stand in the card's EEPROM, in the 2 KiB that PCI shows.
+"""Vital product data: the content of the card's EEPROM, as far as PCI shows it (2 KiB).
 
-The driver looks at 0x400 first (t4_hw.c, t4_get_raw_vpd_params()): an identifier string there
-starts the data of T5 and T6. What stands there stands at 0 as well, for others.
+On T5 and T6 the data start with an identifier string at 0x400, where the driver reads first
+(t4_hw.c, t4_get_raw_vpd_params()). A copy is at 0, for other software.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from vmcoredd.emu.scenario.addresses import Identity
 
 VERSION_AT = vpd.virtual_address(vpd.VERSION_ADDRESS, PF) - vpd.BASE
 FILLER, VERSION = "V0", "V1"
-"""Vendor's keywords: blanks up to where the version's two digits must stand, and they (assumed)."""
+"""Vendor keywords (assumed): blanks as a filler, and the two digits of the version."""
 
 
 def vpd_image(profile: Profile, identity: Identity) -> bytes:
-    """The whole 2 KiB."""
+    """Returns the whole 2 KiB."""
     data = _resources(profile, identity).ljust(vpd.READ_BYTES, b"\0")
     return (data + data).ljust(vpd.WINDOW_BYTES, b"\xff")
 
@@ -45,16 +45,15 @@ def _resources(profile: Profile, identity: Identity) -> bytes:
 
 
 def _filler(up_to: int) -> bytes:
-    """A vendor keyword so long that the next keyword's content starts at `up_to`."""
+    """Returns a vendor keyword that makes the next keyword's content start at `up_to`."""
     blanks = up_to - 2 * vpd.KEYWORD_BYTES
     if not 0 <= blanks < 0x100:
         raise EmuError("vital product data: no room for the version")
     return _keyword(FILLER, b" " * blanks)
 
 
-def _resource(tag: int, content: bytes, of_later: int = 0) -> bytes:
-    """A large resource; `of_later` bytes of its content follow by other hands."""
-    return bytes([tag]) + (len(content) + of_later).to_bytes(2, "little") + content
+def _resource(tag: int, content: bytes) -> bytes:
+    return bytes([tag]) + len(content).to_bytes(2, "little") + content
 
 
 def _keyword(name: str, content: bytes) -> bytes:

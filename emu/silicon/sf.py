@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmcoredd.chip.flash import PAGE_BYTES, POLLS, Opcode, flash_bytes
-from vmcoredd.emu.flash import Flash, programmed
+from vmcoredd.emu.flash import FlashMemory, programmed
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 ADDRESS_BYTES = 3
@@ -25,7 +25,7 @@ LONGEST = 1 + ADDRESS_BYTES + PAGE_BYTES
 class FlashChip:
     """The flash chip, which receives a command byte by byte while it is selected."""
 
-    def __init__(self, jedec: int, flash: Flash) -> None:
+    def __init__(self, jedec: int, flash: FlashMemory) -> None:
         self.jedec, self.flash = jedec, flash
         self.received = bytearray()
         self.shifted_out = 0

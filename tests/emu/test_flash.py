@@ -6,7 +6,7 @@ import pytest
 
 from vmcoredd.chip.flash import START, BootHeader, FirmwareHeader, Opcode
 from vmcoredd.emu import Card
-from vmcoredd.emu.flash import Flash, version, word_swapped
+from vmcoredd.emu.flash import FlashMemory, version, word_swapped
 
 LOCK, CONT, OUT = 0x10, 0x8, 0x1
 BUSY = 1 << 31
@@ -108,14 +108,14 @@ def test_a_fault_keeps_the_flash_busy() -> None:
 
 
 def test_programming_only_clears_bits() -> None:
-    flash = Flash(1 << 20)
+    flash = FlashMemory(1 << 20)
     flash.program(0, b"\x0f")
     flash.program(0, b"\xf1")
     assert flash.read(0, 2) == b"\x01\xff"
 
 
 def test_addresses_wrap_at_the_end() -> None:
-    flash = Flash(1 << 20)
+    flash = FlashMemory(1 << 20)
     flash.program((1 << 20) - 1, b"ab")
     assert flash.read((1 << 20) - 1, 2) == b"ab"
     assert flash.read(0, 1) == b"b"

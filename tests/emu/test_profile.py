@@ -98,7 +98,7 @@ def test_malformed_toml_says_file_and_line(tmp_path: Path) -> None:
             "[ports]\ncount = 3\n[memory]",
             "mine.toml:10: ports.count: a T6 has at most 2",
         ),
-        ("[memory]", "[ports]\nspeed = 33\n[memory]", "mine.toml:10: ports.speed: no Ethernet"),
+        ("[memory]", "[ports]\nspeed = 33\n[memory]", "mine.toml:10: ports.speed: not an Ethernet"),
         (
             "[memory]",
             '[ports]\ntype = "X"\n[memory]',
