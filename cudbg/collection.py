@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from vmcoredd.chip.firmware import FwCommand
-from vmcoredd.cudbg import status
 from vmcoredd.cudbg.container import HEADERS_BYTES, PIECE_BYTES, EntityHeader, entity_header_offset
 from vmcoredd.cudbg.dump_writer import Compressing, Direct, DumpWriter, Sink
 from vmcoredd.cudbg.entity import C, Entity
 from vmcoredd.cudbg.entity import entities as known_entities
-from vmcoredd.cudbg.errors import CudbgError, Status
+from vmcoredd.cudbg.errors import Code, CudbgError, Status
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import Counts, Io
@@ -174,7 +173,7 @@ class _Collection:
             if self._report.dead:
                 raise Status(-errno.EIO)
             if entity.chips is not None and chip not in entity.chips:
-                raise Status(status.ENTITY_NOT_FOUND)
+                raise Status(Code.ENTITY_NOT_FOUND)
             entity.collect(self._io, chip, context)
             context.commit()
         except Status as failure:

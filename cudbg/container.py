@@ -1,20 +1,22 @@
 """The layout of a dump: one header, one header per entity number, then the entities' data.
 
-All numbers have their lowest byte first. Source: cudbg_lib_common.h, cudbg_zlib.h.
+All numbers are little-endian. Source: cudbg_lib_common.h, cudbg_zlib.h.
 """
 
 from __future__ import annotations
 
 from vmcoredd.chip.layout import LittleStruct, i32, sizeof, u8, u16, u32, u64
+from vmcoredd.cudbg.errors import DumpFormatError
 
 SIGNATURE = 67856866
+ENTITY_SIGNATURE = 0xCCEDB001  # CUDBG_ENTITY_SIGNATURE
 VERSION = (1, 14)
 MAX_ENTITY = 72
 DUMP_TYPE_MINI = 1
 COMPRESSION_NONE = 1
 COMPRESSION_ZLIB = 2
 PIECE_BYTES = 64512
-"""Data are compressed, and memories read, in pieces of this size (CUDBG_CHUNK_SIZE)."""
+"""Data are compressed, and memories are read, in pieces of this size (CUDBG_CHUNK_SIZE)."""
 ZLIB_PIECE_ID = 17
 DUMP_BYTES = 32 << 20
 """Room for data in a crash-time dump (CUDBG_DUMP_BUFF_SIZE)."""
@@ -38,7 +40,7 @@ class Header(LittleStruct):
 
     @property
     def compress_type(self) -> int:
-        """COMPRESSION_NONE or COMPRESSION_ZLIB, if the dump is sane."""
+        """COMPRESSION_NONE or COMPRESSION_ZLIB in a valid dump."""
         types: int = self.types
         return types >> 4
 
@@ -62,7 +64,7 @@ class EntityHeader(LittleStruct):
 
 
 class PieceHeader(LittleStruct):
-    """struct cudbg_compress_hdr; the kernel leaves everything but three members as it was."""
+    """struct cudbg_compress_hdr; the kernel writes three members only."""
 
     _fields_ = (
         ("compress_id", u32),
@@ -73,17 +75,41 @@ class PieceHeader(LittleStruct):
     )
 
 
+class VersionHeader(LittleStruct):
+    """struct cudbg_ver_hdr, which begins entities that have had several layouts.
+
+    `size` counts the bytes after it.
+    """
+
+    _fields_ = (("signature", u32), ("revision", u16), ("size", u16))
+
+    def set(self, revision: int, size: int) -> None:
+        """Fills it in."""
+        self.signature, self.revision, self.size = ENTITY_SIGNATURE, revision, size
+
+    def check(self, name: str, revision: int, size: int) -> None:
+        """Raises DumpFormatError unless it announces this revision and size of entity `name`."""
+        if self.signature != ENTITY_SIGNATURE:
+            raise DumpFormatError(
+                f"{name}: signature {self.signature:#x}, not {ENTITY_SIGNATURE:#x}"
+            )
+        if self.revision != revision:
+            raise DumpFormatError(f"{name}: revision {self.revision}, known is {revision}")
+        if self.size != size:
+            raise DumpFormatError(f"{name}, behind its header", size, self.size)
+
+
 HEADER_BYTES = sizeof(Header)
 ENTITY_HEADER_BYTES = sizeof(EntityHeader)
 PIECE_HEADER_BYTES = sizeof(PieceHeader)
 HEADERS_BYTES = HEADER_BYTES + MAX_ENTITY * ENTITY_HEADER_BYTES
-"""Where the first entity's data begin."""
+"""The offset of the first entity's data."""
 DUMP_SIZE = HEADERS_BYTES + DUMP_BYTES
-"""The size asked for at crash time (cxgb4_cudbg_vmcore_add_dump())."""
+"""The size the driver requests at crash time (cxgb4_cudbg_vmcore_add_dump())."""
 
 
 def entity_header_offset(number: int) -> int:
-    """Where the header of entity `number` (from 1) stands."""
+    """The offset of the header of entity `number` (from 1)."""
     if not 1 <= number <= MAX_ENTITY:
         raise ValueError(f"entity {number}: there are 1 to {MAX_ENTITY}")
     return HEADER_BYTES + (number - 1) * ENTITY_HEADER_BYTES

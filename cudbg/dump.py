@@ -15,7 +15,6 @@ from functools import cached_property
 
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.layout import signed
-from vmcoredd.cudbg import status
 from vmcoredd.cudbg.blob import Blob
 from vmcoredd.cudbg.container import (
     COMPRESSION_NONE,
@@ -28,7 +27,7 @@ from vmcoredd.cudbg.container import (
 )
 from vmcoredd.cudbg.decoded import Bytes, Decoded
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
+from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, describe
 
 _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""
@@ -61,7 +60,7 @@ class DumpEntity:
     @property
     def status(self) -> str:
         """The code in words."""
-        words = status.describe(self.code)
+        words = describe(self.code)
         words += f", sys_err {self.sys_err}" if self.sys_err else ""
         return words + (f", sys_warn {self.sys_warn}" if self.sys_warn else "")
 

@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import NamedTuple, Protocol
 
-from vmcoredd.cudbg import status
 from vmcoredd.cudbg.container import (
     COMPRESSION_NONE,
     COMPRESSION_ZLIB,
@@ -34,7 +33,7 @@ from vmcoredd.cudbg.container import (
     PieceHeader,
     entity_header_offset,
 )
-from vmcoredd.cudbg.errors import Status
+from vmcoredd.cudbg.errors import Code, Status
 
 _WINDOW_BITS = 12  # cudbg_zlib.h
 _MEMORY_LEVEL = 4
@@ -81,7 +80,7 @@ class DumpWriter:
             self.put(bytes(entity.num_pad))
             entity.size = self.offset - entity.start_offset
             self._header.data_len += entity.size
-        entity.hdr_flags = status.SYSTEM_ERROR if sys_err else code
+        entity.hdr_flags = Code.SYSTEM_ERROR if sys_err else code
         entity.sys_err, entity.sys_warn = sys_err & 0xFFFFFFFF, sys_warn & 0xFFFFFFFF
 
     def put(self, data: bytes) -> None:
@@ -95,13 +94,13 @@ class DumpWriter:
         full."""
         end = self.offset + PIECE_HEADER_BYTES
         if end > self.limit:
-            raise Status(status.NO_MEM)
+            raise Status(Code.NO_MEM)
         header = PieceHeader.from_buffer(self.buffer[self.offset : end])
         header.compress_id = ZLIB_PIECE_ID
         self.offset = end
         self.put(stream[: self.limit - end])
         if len(stream) > self.limit - end:
-            raise Status(status.SYSTEM_ERROR)
+            raise Status(Code.SYSTEM_ERROR)
         header.compress_size, header.decompress_size = len(stream), size
 
 
@@ -176,7 +175,7 @@ class Direct:
     def area(self, size: int) -> memoryview:
         """As `Sink`."""
         if not self.fits(size):
-            raise Status(status.NO_MEM)
+            raise Status(Code.NO_MEM)
         end = self._writer.offset + size
         self._touched, self._granted = self._granted, max(self._granted, end)
         return self._writer.buffer[self._writer.offset : end]
@@ -252,7 +251,7 @@ class Compressing:
         if self._highest() + size > self._writer.limit:
             self._drain()
         if size > _COMPRESS_BUFFER or self._writer.offset + size > self._writer.limit:
-            raise Status(status.NO_MEM)
+            raise Status(Code.NO_MEM)
         while self._backlog and self._backlog + size > _BACKLOG:
             self._next()
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from functools import cache
-from typing import Any, ClassVar, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
-from vmcoredd.chip import Chip
+from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.chip.layout import LittleStruct, sizeof
-from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Decoded
-from vmcoredd.cudbg.errors import DumpFormatError, Status
+from vmcoredd.cudbg.errors import Code, DumpFormatError, Status
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.io import Io
 
@@ -63,6 +63,15 @@ class Context(Protocol):
         """A command to the firmware and its reply; DeviceError if there is none, or an error."""
 
 
+Measured: TypeAlias = int | Mapping[Chip, int] | None
+"""A number, the same for both chips or one for each; None: it depends on the card."""
+
+
+def per_chip(*, t5: int, t6: int) -> Mapping[Chip, int]:
+    """Different numbers for the two chips."""
+    return MappingProxyType({T5: t5, T6: t6})
+
+
 class Entity:
     """One entity: number, name, layout, how it is collected, how it is decoded.
 
@@ -72,6 +81,10 @@ class Entity:
     chips: ClassVar[Sequence[Chip] | None] = None
     """The chips that have it; None: all. On others its status is -24."""
     stage: ClassVar[Stage] = Stage.HARDWARE
+    raw_bytes: ClassVar[Measured]
+    """Its size; every entity declares it, and `accesses`. The tests compare both."""
+    accesses: ClassVar[Measured]
+    """How many register accesses the kernel's driver makes for it."""
     explained_by: ClassVar[str] = ""
     """Another entity, which says more of this one's bytes: see `decode_with`."""
 
@@ -86,7 +99,7 @@ class Entity:
         A DeviceError that escapes becomes the entity's `sys_err` (and its code -29); a Status says
         anything else.
         """
-        raise Status(status.NOT_IMPLEMENTED)
+        raise Status(Code.NOT_IMPLEMENTED)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         """The raw bytes in words; DumpFormatError if they cannot be this entity's."""

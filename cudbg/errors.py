@@ -1,14 +1,46 @@
-"""What can go wrong with a dump: one tree, each error with its place."""
+"""What can go wrong with a dump, and the status codes that a dump itself holds."""
 
 from __future__ import annotations
 
+from enum import IntEnum
+
+from vmcoredd.hw.errors import errno_name
+
+
+class Code(IntEnum):
+    """Status codes of cudbg itself (cudbg_if.h); an entity's status may also be an errno."""
+
+    NO_MEM = -19
+    ENTITY_NOT_FOUND = -24
+    NOT_IMPLEMENTED = -28
+    SYSTEM_ERROR = -29
+    CCLK_NOT_DEFINED = -32
+    PARTIAL_DATA = -41
+
+
+_MEANINGS: dict[int, str] = {
+    Code.NO_MEM: "no room left in the dump (or no such device)",
+    Code.ENTITY_NOT_FOUND: "this adapter has none",
+    Code.NOT_IMPLEMENTED: "not implemented (or no space left)",
+    Code.SYSTEM_ERROR: "system error",
+    Code.CCLK_NOT_DEFINED: "core clock unknown",
+    Code.PARTIAL_DATA: "partial data",
+}
+
+
+def describe(code: int) -> str:
+    """A status in words: `-19: no room left in the dump (or no such device)`."""
+    if code == 0:
+        return "good"
+    return f"{code}: {_MEANINGS.get(code) or errno_name(code)}"
+
 
 class CudbgError(Exception):
-    """Every error of this package."""
+    """The base of this package's errors."""
 
 
 class DumpFormatError(CudbgError):
-    """A dump (or a part of one) that is not what it claims to be."""
+    """A dump, or a part of one, has the wrong size or impossible content."""
 
     def __init__(self, what: str, need: int | None = None, have: int | None = None) -> None:
         self.what, self.need, self.have = what, need, have
@@ -17,11 +49,11 @@ class DumpFormatError(CudbgError):
 
 
 class Status(CudbgError):
-    """How a collector fails: the code of its header, and the `sys_err` beside it.
+    """The failure of a collector: the status in the entity's header, and its `sys_err`.
 
-    A `sys_err` other than 0 makes the code -29 in the header, as in the kernel.
+    Like the kernel, the header holds -29 for any `sys_err` other than 0.
     """
 
     def __init__(self, code: int, sys_err: int = 0) -> None:
-        self.code, self.sys_err = code, sys_err
-        super().__init__(f"status {code}, sys_err {sys_err}")
+        self.code, self.sys_err = int(code), int(sys_err)
+        super().__init__(f"status {self.code}, sys_err {self.sys_err}")

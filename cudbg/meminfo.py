@@ -1,62 +1,27 @@
-"""The adapter's memories and the regions in them, as registers tell (cudbg_fill_meminfo()).
+"""Reads the adapter's memories and their regions from registers (cudbg_fill_meminfo()).
 
-Several entities need this, and each reads all of it anew, as the kernel does.
+Several entities need them, and like in the kernel each reads all of them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import U32_MASK, LittleStruct, signed, u32
+from vmcoredd.chip.layout import U32_MASK, signed
 from vmcoredd.chip.memory import HIDDEN, MEGABYTE, REGIONS, MemoryType
-from vmcoredd.cudbg import status
-from vmcoredd.cudbg.errors import Status
-from vmcoredd.cudbg.heapsort import heapsort
+from vmcoredd.cudbg.errors import Code, Status
+from vmcoredd.cudbg.memory_map import Extent, Meminfo
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Io
 
-HOLES = 3
-"""What can follow the regions: ends of memories."""
-
-
-class Extent(LittleStruct):
-    """struct cudbg_mem_desc. A memory's `limit` is its end; a region's, its last byte."""
-
-    _fields_ = (("base", u32), ("limit", u32), ("idx", u32))
-
-
-class Meminfo(LittleStruct):
-    """struct cudbg_meminfo."""
-
-    _fields_ = (
-        ("avail", Extent * 4),
-        ("mem", Extent * (len(REGIONS) + HOLES)),
-        ("avail_c", u32),
-        ("mem_c", u32),
-        ("up_ram_lo", u32),
-        ("up_ram_hi", u32),
-        ("up_extmem2_lo", u32),
-        ("up_extmem2_hi", u32),
-        ("rx_pages_data", u32 * 3),
-        ("tx_pages_data", u32 * 4),
-        ("p_structs", u32),
-        ("reserved", u32 * 12),
-        ("port_used", u32 * 4),
-        ("port_alloc", u32 * 4),
-        ("loopback_used", u32 * 4),
-        ("loopback_alloc", u32 * 4),
-        ("p_structs_free_cnt", u32),
-        ("free_rx_cnt", u32),
-        ("free_tx_cnt", u32),
-    )
-
+T = TypeVar("T")
 
 _PAGES = 0x1FFFFF
-"""The field of counts of free pages."""
+"""The field that counts free pages."""
 _BASES = REGIONS[:9]
 """Each ends where the next one begins."""
 _PAYLOADS = REGIONS[9:11]
@@ -68,7 +33,7 @@ _ON_CHIP_QUEUES = 23
 
 
 class _Words(NamedTuple):
-    """The registers as they were read, in the kernel's order."""
+    """The values of the registers, in the kernel's order."""
 
     enable: int
     first: tuple[int, ...]
@@ -80,15 +45,15 @@ class _Words(NamedTuple):
 
 
 def read_meminfo(io: Io, chip: Chip, into: Meminfo) -> None:
-    """Fills `into`, all of it but what is reserved. Status(-24) if no memory is enabled."""
+    """Fills `into`, except its reserved words. Status(-24) if no memory is enabled."""
     made, reserved = _meminfo(chip, _read_words(io, chip)), Meminfo.reserved
-    view, behind = memoryview(into).cast("B"), reserved.offset + reserved.size
+    view, end = memoryview(into).cast("B"), reserved.offset + reserved.size
     view[: reserved.offset] = made[: reserved.offset]
-    view[behind:] = made[behind:]
+    view[end:] = made[end:]
 
 
 def _kinds(chip: Chip, enable: int) -> list[MemoryType]:
-    """The memories that are there."""
+    """The memories that are enabled."""
     register = chip.r.MA_TARGET_MEM_ENABLE
     return [kind for kind in chip.memory.types if register.get(enable, kind.enable)]
 
@@ -98,7 +63,7 @@ def _read_words(io: Io, chip: Chip) -> _Words:
     enable = io.read(chip.r.MA_TARGET_MEM_ENABLE)
     kinds = _kinds(chip, enable)
     if not kinds:
-        raise Status(status.ENTITY_NOT_FOUND)
+        raise Status(Code.ENTITY_NOT_FOUND)
     first = read_each(io, [*(chip.r[kind.bar] for kind in kinds), *registers.first])
     ulp = read_each(io, [*registers.hash_region * _hashing(chip, first), *registers.ulp])
     fifo = [chip.r.SGE_DBVFIFO_BADDR] * bool(_fifo_bytes(chip, ulp))
@@ -106,7 +71,7 @@ def _read_words(io: Io, chip: Chip) -> _Words:
 
 
 class _Registers(NamedTuple):
-    """What is read of every card, in order; see `_Words`."""
+    """Registers that are read on every card, in order; see `_Words`."""
 
     first: list[int]
     hash_region: list[int]
@@ -116,7 +81,7 @@ class _Registers(NamedTuple):
     @classmethod
     @cache
     def of(cls, chip: Chip) -> _Registers:
-        """Those of a chip."""
+        """The registers of a chip."""
         r = chip.r
         bases = [r[region.base] for region in _BASES]
         payloads = [
@@ -140,7 +105,7 @@ def _hashing(chip: Chip, first: Sequence[int]) -> bool:
 
 
 def _fifo_bytes(chip: Chip, ulp: Sequence[int]) -> int:
-    """Of the doorbell FIFO in memory; 0 where there is none."""
+    """The size of the doorbell FIFO in memory; 0 without one."""
     r, (size, control), switch = chip.r, ulp[-2:], chip.memory.vfifo_enable
     if switch and not r.SGE_CONTROL2.get(control, switch):
         return 0
@@ -149,7 +114,7 @@ def _fifo_bytes(chip: Chip, ulp: Sequence[int]) -> int:
 
 @lru_cache(maxsize=4)
 def _meminfo(chip: Chip, words: _Words) -> bytes:
-    """What the registers mean. Nearly always they say what they said the time before."""
+    """The values decoded. They rarely change between entities, so the last results are kept."""
     made = Meminfo()
     made.mem = [Extent(idx=idx) for idx in range(len(made.mem))]
     memories = _first_regions(chip, words, made.mem)
@@ -158,8 +123,8 @@ def _meminfo(chip: Chip, words: _Words) -> bytes:
     _ulp_regions(chip, words, made.mem)
     _pages(_last_regions(chip, words, made.mem), chip, made)
     holes = _holes(memories)
-    for place, base in enumerate(holes, len(REGIONS)):
-        made.mem[place].base = base
+    for i, base in enumerate(holes, len(REGIONS)):
+        made.mem[i].base = base
     made.mem_c = len(REGIONS) + len(holes)
     made.mem[: made.mem_c] = _sorted(made.mem[: made.mem_c])
     return bytes(made)
@@ -173,54 +138,54 @@ def _memory(chip: Chip, kind: MemoryType, bar: int) -> Extent:
 
 
 def _first_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> list[Extent]:
-    """The memories by address; and the regions up to the LE's."""
+    """The memories, by address; fills in the regions before the LE's."""
     words = iter(found.first)
     memories = [_memory(chip, kind, next(words)) for kind in _kinds(chip, found.enable)]
-    for place in range(len(_BASES)):
-        mem[place].base = next(words)
-    for place, region in enumerate(_PAYLOADS, len(_BASES)):
+    for i in range(len(_BASES)):
+        mem[i].base = next(words)
+    for i, region in enumerate(_PAYLOADS, len(_BASES)):
         base, page, most = next(words), next(words), next(words)
         pages = chip.r[region.max_page].get(most, region.max_page_field)
-        mem[place].base, mem[place].limit = base, base - 1 + page * pages & U32_MASK
+        mem[i].base, mem[i].limit = base, base - 1 + page * pages & U32_MASK
     return _sorted(memories)
 
 
 def _ulp_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> None:
-    """Regions from the LE's hash to the doorbell FIFO, whose base is yet to come."""
+    """The regions from the LE's hash to the doorbell FIFO, whose base comes later."""
     words = iter(found.ulp)
     if _hashing(chip, found.first):
         mem[_LE_HASH].base = [next(words) for _ in chip.le.hash_region][1]
     else:
         mem[_LE_HASH].idx = HIDDEN
-    for place in range(_LE_HASH + 1, _DOORBELL_FIFO):
-        mem[place].base, mem[place].limit = next(words), next(words)
+    for i in range(_LE_HASH + 1, _DOORBELL_FIFO):
+        mem[i].base, mem[i].limit = next(words), next(words)
     mem[_DOORBELL_FIFO].limit = _fifo_bytes(chip, found.ulp)
 
 
 def _last_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> Iterator[int]:
-    """The doorbell FIFO and what follows it; the words behind those of the regions.
+    """The doorbell FIFO and the regions after it. Returns the words after those of the regions.
 
-    The FIFO is hidden even where there is one: so the kernel's driver leaves it.
+    The FIFO stays hidden even where it exists, as in the kernel's driver.
     """
     words, fifo = iter(found.last), mem[_DOORBELL_FIFO]
     fifo.idx = HIDDEN
     if fifo.limit:
         fifo.base = chip.r.SGE_DBVFIFO_BADDR.get(next(words), "BaseAddr")
         fifo.limit = fifo.base + fifo.limit - 1 & U32_MASK
-    for place in range(_DOORBELL_FIFO + 1, _ON_CHIP_QUEUES):
-        mem[place].base = next(words)
-    mem[_ON_CHIP_QUEUES].idx = HIDDEN  # known only when the firmware was asked
+    for i in range(_DOORBELL_FIFO + 1, _ON_CHIP_QUEUES):
+        mem[i].base = next(words)
+    mem[_ON_CHIP_QUEUES].idx = HIDDEN  # known only after the firmware was asked
     return words
 
 
 def _holes(memories: Sequence[Extent]) -> list[int]:
-    """Where memory ends, unless another one begins there."""
+    """The ends of memories, except where another memory begins."""
     ends = [m.limit for m, next_one in pairwise(memories) if m.limit < next_one.base]
     return ends + ([memories[-1].limit] if memories[-1].limit else [])
 
 
 def _page_registers(chip: Chip) -> list[int]:
-    """What `_pages` takes, in the order in which it is read."""
+    """The registers that `_pages` decodes, in the order of reading."""
     r, port, loopback = chip.r, chip.memory.port_pages, chip.memory.loopback_pages
     return [
         *(r.CIM_SDRAM_BASE_ADDR, r.CIM_SDRAM_ADDR_SIZE),
@@ -234,7 +199,7 @@ def _page_registers(chip: Chip) -> list[int]:
 
 
 def _pages(words: Iterator[int], chip: Chip, into: Meminfo) -> None:
-    """What stands behind the lists of memories and regions."""
+    """Fills in what follows the lists of memories and regions."""
     into.up_ram_lo, size = next(words), next(words)
     into.up_ram_hi = size + into.up_ram_lo - 1 & U32_MASK
     into.up_extmem2_lo, size = next(words), next(words)
@@ -262,6 +227,37 @@ def _scaled(page: int) -> tuple[int, int]:
 
 
 def _sorted(extents: Iterable[Extent]) -> list[Extent]:
-    """By base as the kernel compares: the sign of a 32-bit difference."""
+    """Sorted by base, compared like the kernel does: by the sign of a 32-bit difference."""
     copies = [Extent.from_bytes(bytes(extent)) for extent in extents]
     return heapsort(copies, lambda a, b: signed(a.base - b.base))
+
+
+def heapsort(items: Sequence[T], compare: Callable[[T, T], int]) -> list[T]:
+    """`items` in ascending order; `compare(a, b)` is negative, 0 or positive.
+
+    This is the bottom-up heapsort of lib/sort.c. It is not stable, and regions often begin at the
+    same address, so its order of equal elements shows in the dump.
+    """
+    heap = list(items)
+    for root in range(len(heap) // 2 - 1, -1, -1):
+        _sift(heap, root, len(heap), compare)
+    for end in range(len(heap) - 1, 0, -1):
+        heap[0], heap[end] = heap[end], heap[0]
+        _sift(heap, 0, end, compare)
+    return heap
+
+
+def _sift(heap: list[T], root: int, end: int, compare: Callable[[T, T], int]) -> None:
+    """Moves heap[root] down to a leaf along the larger children, then back up to its position."""
+    path = [root]
+    while (child := 2 * path[-1] + 1) < end:
+        sibling = child + 1
+        if sibling < end and compare(heap[child], heap[sibling]) < 0:
+            child = sibling
+        path.append(child)
+    while len(path) > 1 and compare(heap[root], heap[path[-1]]) >= 0:
+        path.pop()
+    moved = heap[root]
+    for above, below in pairwise(path):
+        heap[above] = heap[below]
+    heap[path[-1]] = moved

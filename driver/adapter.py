@@ -18,7 +18,8 @@ from vmcoredd.chip.pci import Cap
 from vmcoredd.cudbg.collection import Progress, Report
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import Status
-from vmcoredd.cudbg.meminfo import Meminfo, read_meminfo
+from vmcoredd.cudbg.meminfo import read_meminfo
+from vmcoredd.cudbg.memory_map import Meminfo
 from vmcoredd.driver.mailbox import Mailbox
 from vmcoredd.driver.probe import Probed, probe
 from vmcoredd.hw.errors import DeviceError

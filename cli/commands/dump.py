@@ -247,11 +247,11 @@ def _record(outcome: Outcome) -> dict[str, Any]:
 
 
 def _missing(entity: Any) -> dict[str, Any]:
-    from vmcoredd.cudbg import status
+    from vmcoredd.cudbg.errors import describe
 
-    reason = status.describe(entity.code)
+    reason = describe(entity.code)
     if entity.sys_err:
-        reason += f", {status.describe(entity.sys_err)}"
+        reason += f", {describe(entity.sys_err)}"
     return {
         "number": entity.number,
         "name": entity.name,

@@ -1,24 +1,33 @@
-"""CIM_LA: the logic analyser of the embedded processor: what it last executed."""
+"""CIM_LA, CIM_MA_LA, CIM_PIF_LA: the logic analysers of the embedded processor (CIM)."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from vmcoredd.chip import Chip, Field
-from vmcoredd.chip.layout import WORD_BYTES, u32s
+from vmcoredd.chip.cim import MA_LA_ENTRIES, MA_LA_WORDS, PIF_LA_ENTRIES, PIF_LA_WORDS
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32, u32s
+from vmcoredd.chip.register import parse_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.indirect import cim_check_ops, cim_read_ops, cim_write_ops
-from vmcoredd.hw.io import Cell, Io, Op
+from vmcoredd.hw.io import Cell, Io, Op, Read, Write
+
+# CIM_LA: the processor's instructions
 
 _READS = 2048  # params.cim_la_size (CIMLA_SIZE)
 
 
 @entity(3, "CIM_LA")
 class CimLa(Entity):
-    """cudbg_collect_cim_la(): the configuration word, then the trace, oldest word first."""
+    """What the processor last executed: the configuration word, then the trace, oldest word first
+    (cudbg_collect_cim_la())."""
+
+    raw_bytes = per_chip(t5=8196, t6=8204)
+    accesses = 24588
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area = ctx.area(WORD_BYTES * (1 + chip.cim.la_words))
@@ -31,21 +40,19 @@ class CimLa(Entity):
         items = [Item(name, value) for name, value in register.decode(config).items()]
         only_pc = bool(register.get(config, "UpDbgLaCaptPCOnly"))
         entries = chip.cim.la_program_counters[::-1] if only_pc else (chip.cim.la_line,)
-        columns = [Column(field.name, f"x{(field.width + 3) // 4}") for field in entries[0]]
-        rows = Lazy(lambda: _rows(words, chip, entries))
-        return Decoded([Fields(register.name, items), Table("trace, oldest first", columns, rows)])
+        rows = Lazy(lambda: _trace_rows(words, chip, entries))
+        trace = Table("trace, oldest first", _columns(entries[0]), rows)
+        return Decoded([Fields(register.name, items), trace])
 
 
-def _rows(
+def _trace_rows(
     words: list[int], chip: Chip, entries: tuple[tuple[Field, ...], ...]
 ) -> Iterator[list[Value]]:
-    """Lines as one number each; what the driver did not read is left out."""
+    """The fields of every line that the driver read completely."""
     size = chip.cim.la_line_words
     for at in range(0, _READS // size * size, size):
         line = words[at : at + size]
-        if chip.cim.la_high_word_first:
-            line = line[::-1]
-        number = sum(word << 32 * i for i, word in enumerate(line))
+        number = _number(line[::-1] if chip.cim.la_high_word_first else line)
         for fields in entries:
             yield [field.get(number) for field in fields]
 
@@ -55,7 +62,7 @@ def _read_config(chip: Chip) -> list[Op]:
 
 
 def _read_trace(io: Io, chip: Chip, out: memoryview) -> None:
-    """Stops the analyser if it runs, reads from the write pointer on, starts it again
+    """Stops a running analyser, reads from the write pointer on, and restarts the analyser
     (t4_cim_read_la())."""
     register = chip.r.UP_UP_DBG_LA_CFG
     (config,) = u32s(io.run(_read_config(chip)))
@@ -64,7 +71,7 @@ def _read_trace(io: Io, chip: Chip, out: memoryview) -> None:
         io.run(cim_write_ops(chip, register, 0))
     try:
         (stopped,) = u32s(io.run(_read_config(chip)))
-        io.run(_read_word(chip), _pointers(chip, register.get(stopped, "UpDbgLaWrPtr")), out)
+        io.run(_read_word(chip), _requests(chip, register.get(stopped, "UpDbgLaWrPtr")), out)
     except DeadDevice:
         raise
     except DeviceError:
@@ -81,18 +88,21 @@ def _restart(io: Io, chip: Chip, config: int) -> None:
 
 
 def _read_word(chip: Chip) -> list[Op]:
-    """Ask for a word by its pointer, see that it was fetched, read it."""
-    register, r = chip.r.UP_UP_DBG_LA_CFG, chip.r
+    """Requests a word by its pointer, checks that it was fetched, and reads it."""
+    register = chip.r.UP_UP_DBG_LA_CFG
     enable = register.mask("UpDbgLaRdEn")
     return [
         *cim_write_ops(chip, register, Cell()),
         *cim_check_ops(chip, register, enable, -errno.ETIMEDOUT),
-        *cim_read_ops(chip, r.UP_UP_DBG_LA_DATA),
+        *cim_read_ops(chip, chip.r.UP_UP_DBG_LA_DATA),
     ]
 
 
-def _pointers(chip: Chip, first: int) -> list[int]:
-    """What is written for each word; a row of sixteen pointers may have fewer words."""
+def _requests(chip: Chip, first: int) -> list[int]:
+    """The configuration word that requests each word of the trace.
+
+    A row has sixteen pointers, but may have fewer words.
+    """
     register = chip.r.UP_UP_DBG_LA_CFG
     field, enable = register.field("UpDbgLaRdPtr"), register.mask("UpDbgLaRdEn")
     most, last = field.mask >> field.shift, chip.cim.la_row_words - 1
@@ -102,3 +112,137 @@ def _pointers(chip: Chip, first: int) -> list[int]:
         pointer = (pointer | 0xF) + 1 if pointer & 0xF >= last else pointer + 1
         pointer &= most
     return requests
+
+
+# CIM_MA_LA and CIM_PIF_LA: the processor's interfaces, out (PO) and in (PI)
+
+_ENTRY_POINTERS = 8
+_MA_WORDS = MA_LA_ENTRIES * MA_LA_WORDS
+_MA_BYTES = 2 * _MA_WORDS * WORD_BYTES
+_PIF_WORDS = PIF_LA_ENTRIES * PIF_LA_WORDS
+# Positions: cxgb4_debugfs.c, cim_pif_la_show(); an entry's first word is its lowest.
+_REQUEST = parse_fields("Cntl:182:8 ID:176:6 DataBE:160:16 Addr:128:32 Data:0:128")
+_RESPONSE = parse_fields("Cntl:134:8 ID:128:6 Data:0:128")
+
+
+@entity(4, "CIM_MA_LA")
+class CimMaLa(Entity):
+    """The processor's memory requests and the responses (cudbg_collect_cim_ma_la()).
+
+    The driver mistakes words for bytes: it stores responses from byte 320 on, inside the requests,
+    and the requests that it reads later overwrite most of them. 320 requests and the last 80
+    responses remain; the rest is zero.
+    """
+
+    raw_bytes = _MA_BYTES
+    accesses = 962
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area, r = ctx.area(_MA_BYTES).cast("I"), chip.r
+        pointers = [
+            _ENTRY_POINTERS * i + j for i in range(MA_LA_ENTRIES) for j in range(MA_LA_WORDS)
+        ]
+        rows = _pointer_rows(chip, pointers, pointers)
+        with _frozen(io, chip):
+            data = r.CIM_PO_LA_MADEBUGDATA, r.CIM_PI_LA_MADEBUGDATA
+            requests, responses = _read_pairs(io, r.CIM_DEBUGCFG, rows, *data)
+        area[_MA_WORDS // 4 : _MA_WORDS // 4 + _MA_WORDS] = responses
+        area[:_MA_WORDS] = requests
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        words = u32s(self.need(blob, _MA_BYTES))
+        starts = range(0, _MA_WORDS, MA_LA_WORDS)
+        requests = [[_number(words[i : i + MA_LA_WORDS])] for i in starts]
+        kept = words[_MA_WORDS : _MA_WORDS + _MA_WORDS // 4]
+        responses = list(enumerate(kept, _MA_WORDS - len(kept)))
+        columns = [Column("word", "d"), Column("value", "x8")]
+        return Decoded(
+            [
+                Table("requests", [Column("request", "x34")], requests),
+                Table("the last responses", columns, responses),
+            ]
+        )
+
+
+class PifLayout(LittleStruct):
+    """struct cudbg_cim_pif_la with its data."""
+
+    _fields_ = (("size", u32), ("req", u32 * _PIF_WORDS), ("rsp", u32 * _PIF_WORDS))
+
+
+@entity(45, "CIM_PIF_LA")
+class CimPifLa(Entity):
+    """What the processor exchanged with the other blocks (cudbg_collect_cim_pif_la())."""
+
+    raw_bytes = sizeof(PifLayout)
+    accesses = 1155
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        layout, r = PifLayout.from_buffer(ctx.area(sizeof(PifLayout))), chip.r
+        layout.size = PIF_LA_ENTRIES
+        with _frozen(io, chip):
+            status = io.read(r.CIM_DEBUGSTS)
+            out = _pif_pointers(r.CIM_DEBUGSTS.get(status, "POLADbgWrPtr"))
+            in_ = _pif_pointers(r.CIM_DEBUGSTS.get(status, "PILADbgWrPtr"))
+            rows = _pointer_rows(chip, out, in_)
+            data = r.CIM_PO_LA_DEBUGDATA, r.CIM_PI_LA_DEBUGDATA
+            layout.req, layout.rsp = _read_pairs(io, r.CIM_DEBUGCFG, rows, *data)
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(PifLayout, blob)
+        return Decoded(
+            [
+                _pif_table("requests, oldest first", layout.req, _REQUEST),
+                _pif_table("responses, oldest first", layout.rsp, _RESPONSE),
+            ]
+        )
+
+
+def _pif_pointers(first: int) -> list[int]:
+    """The six words of each entry of eight pointers; only the start of an entry wraps."""
+    entries = [(first + _ENTRY_POINTERS * i) & 0x1FF for i in range(PIF_LA_ENTRIES)]
+    return [entry + word for entry in entries for word in range(PIF_LA_WORDS)]
+
+
+def _pif_table(title: str, words: Sequence[int], fields: tuple[Field, ...]) -> Table:
+    numbers = [_number(words[at : at + PIF_LA_WORDS]) for at in range(0, _PIF_WORDS, PIF_LA_WORDS)]
+    return Table(title, _columns(fields), [[field.get(n) for field in fields] for n in numbers])
+
+
+@contextmanager
+def _frozen(io: Io, chip: Chip) -> Iterator[None]:
+    """Stops running analysers; then writes their configuration back, running or not."""
+    config = chip.r.CIM_DEBUGCFG
+    word = io.read(config)
+    if word & config.mask("LADbgEn"):
+        io.write(config, word ^ config.mask("LADbgEn"))
+    yield
+    io.write(config, word)
+
+
+def _pointer_rows(chip: Chip, out: Sequence[int], in_: Sequence[int]) -> list[int]:
+    """The values of CIM_DEBUGCFG that select each pair of read pointers.
+
+    The driver does not cut a pointer that exceeds nine bits; neither does this.
+    """
+    config = chip.r.CIM_DEBUGCFG
+    po, pi = config.field("POLADbgRdPtr").shift, config.field("PILADbgRdPtr").shift
+    return [(p << po | q << pi) & U32_MASK for p, q in zip(out, in_, strict=True)]
+
+
+def _read_pairs(
+    io: Io, config: int, rows: Sequence[int], out: int, in_: int
+) -> tuple[memoryview, memoryview]:
+    """The words of both traces, one per row."""
+    ops: list[Op] = [Write(config, Cell()), Read(out), Read(in_)]
+    words = io.run(ops, rows).cast("I")
+    return words[::2], words[1::2]
+
+
+def _columns(fields: Sequence[Field]) -> list[Column]:
+    return [Column(field.name, f"x{(field.width + 3) // 4}") for field in fields]
+
+
+def _number(words: Sequence[int]) -> int:
+    """Words as one number, the first the lowest (cim_ma_la_show())."""
+    return sum(word << 32 * i for i, word in enumerate(words))

@@ -1,36 +1,125 @@
-"""CIM_IBQ_* and CIM_OBQ_*: what stands in the queues to and from the embedded processor."""
+"""CIM_QCFG, CIM_IBQ_*, CIM_OBQ_*, PBT_TABLE: the embedded processor's queues and tables."""
 
 from __future__ import annotations
 
 from vmcoredd.chip import Chip, Register
-from vmcoredd.chip.cim import INBOUND_WORDS, QUEUE_UNIT_BYTES
-from vmcoredd.chip.layout import WORD_BYTES, u32s
-from vmcoredd.cudbg import status
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
+from vmcoredd.chip.cim import (
+    INBOUND,
+    INBOUND_WORDS,
+    OBQ_REAL_WORDS,
+    OUTBOUND,
+    PBT_TABLES,
+    QUEUE_UNIT_BYTES,
+    STATUS_WORDS,
+    THRESHOLD_UNIT,
+)
+from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u8, u16, u32, u32s
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import Status
-from vmcoredd.hw.io import Each, Io, Op, Poll, Read, Write
+from vmcoredd.cudbg.errors import Code, Status
+from vmcoredd.hw.indirect import cim_read, cim_read_ops
+from vmcoredd.hw.io import Cell, Each, Io, Op, Poll, Read, Write
+
+# CIM_QCFG: how the queues are laid out and filled
+
+_QUEUES = (*INBOUND, *OUTBOUND)
+
+
+class QueueLayout(LittleStruct):
+    """struct cudbg_cim_qcfg: sizes and bases in bytes, inbound queues first."""
+
+    _fields_ = (
+        ("chip", u8),
+        ("base", u16 * len(_QUEUES)),
+        ("size", u16 * len(_QUEUES)),
+        ("thres", u16 * len(INBOUND)),
+        ("obq_wr", u32 * (OBQ_REAL_WORDS * len(OUTBOUND))),
+        ("stat", u32 * (STATUS_WORDS * len(_QUEUES))),
+    )
+
+
+@entity(5, "CIM_QCFG")
+class CimQcfg(Entity):
+    """The configuration and state of all queues (cudbg_collect_cim_qcfg())."""
+
+    raw_bytes = sizeof(QueueLayout)
+    accesses = 246
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area = ctx.area(sizeof(QueueLayout))
+        layout = QueueLayout.from_buffer(area)
+        layout.chip = ctx.device.code
+        pointers = area[QueueLayout.stat.offset :]
+        cim_read(io, chip, [(chip.r.UP_IBQ_0_RDADDR, STATUS_WORDS * len(_QUEUES))], pointers)
+        written = area[QueueLayout.obq_wr.offset : QueueLayout.stat.offset]
+        cim_read(io, chip, [(chip.r.UP_OBQ_0_REALADDR, OBQ_REAL_WORDS * len(OUTBOUND))], written)
+        words = _read_configuration(io, chip)  # t4_read_cimq_cfg()
+        ctrl, inbound = chip.r.CIM_QUEUE_CONFIG_CTRL, words[: len(INBOUND)]
+        layout.base = [ctrl.get(word, "QueBase") * QUEUE_UNIT_BYTES for word in words]
+        layout.size = [ctrl.get(word, "QueSize") * QUEUE_UNIT_BYTES for word in words]
+        layout.thres = [ctrl.get(word, "QueFullThrsh") * THRESHOLD_UNIT for word in inbound]
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(QueueLayout, blob)
+        columns = [Column("queue"), *(Column(name, "d") for name in _COLUMNS)]
+        inbound = [_inbound(layout, i) for i in range(len(INBOUND))]
+        outbound = [_outbound(layout, i) for i in range(len(OUTBOUND))]
+        return Decoded(
+            [
+                Table("inbound queues", columns, inbound),
+                Table("outbound queues", columns, outbound),
+            ]
+        )
+
+
+def _read_configuration(io: Io, chip: Chip) -> tuple[int, ...]:
+    select = chip.r.CIM_QUEUE_CONFIG_REF
+    rows = [select.of(QueNumSelect=queue.number, **{queue.select: 1}) for queue in _QUEUES]
+    return u32s(io.run([Write(select, Cell()), Read(chip.r.CIM_QUEUE_CONFIG_CTRL)], rows))
+
+
+_COLUMNS = ("base", "size", "threshold", "read", "write", "packets begun", "ended", "free bytes")
+
+
+def _inbound(layout: QueueLayout, i: int) -> list[Value]:
+    read, write, free, packets = layout.stat[STATUS_WORDS * i : STATUS_WORDS * (i + 1)]
+    shape = [layout.base[i], layout.size[i], layout.thres[i]]
+    return [INBOUND[i].name, *shape, read & 0x1FFF, write & 0x1FFF, *_filling(free, packets)]
+
+
+def _outbound(layout: QueueLayout, queue: int) -> list[Value]:
+    i = len(INBOUND) + queue
+    read, _, free, packets = layout.stat[STATUS_WORDS * i : STATUS_WORDS * (i + 1)]
+    write = layout.obq_wr[OBQ_REAL_WORDS * queue] - layout.base[i]
+    shape = [layout.base[i], layout.size[i], None]
+    return [OUTBOUND[queue].name, *shape, read & 0x3FFF, write, *_filling(free, packets)]
+
+
+def _filling(free: int, packets: int) -> list[int]:
+    """Packets begun and ended, free bytes (QUESOPCNT, QUEEOPCNT, QUEREMFLITS: t4_regs.h)."""
+    return [packets & 0xFFF, packets >> 16 & 0xFFF, (free & 0x7FF) * 16]
+
+
+# CIM_IBQ_*, CIM_OBQ_*: the contents of the queues
 
 _ROW_WORDS = 4
+_INBOUND_BYTES = INBOUND_WORDS * WORD_BYTES
 _INBOUND_ATTEMPTS = 1_000_000
 _OUTBOUND_ATTEMPTS = 2
 
 
-class Queue(Entity):
-    """A queue's memory, read word by word."""
+class QueueMemory(Entity):
+    """The memory of one queue, read word by word."""
 
     queue: int
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         self.need_records(blob, QUEUE_UNIT_BYTES)
         words = u32s(blob[0 : len(blob)])
-        columns = [
-            Column("offset", "x4"),
-            *(Column(f"+{4 * i:x}", "x8") for i in range(_ROW_WORDS)),
-        ]
-        rows = Lazy(
-            lambda: ([4 * i, *words[i : i + _ROW_WORDS]] for i in range(0, len(words), _ROW_WORDS))
-        )
+        columns = [Column("offset", "x4")]
+        columns += [Column(f"+{WORD_BYTES * i:x}", "x8") for i in range(_ROW_WORDS)]
+        starts = range(0, len(words), _ROW_WORDS)
+        rows = Lazy(lambda: ([WORD_BYTES * i, *words[i : i + _ROW_WORDS]] for i in starts))
         return Decoded([Table("queue memory", columns, rows)])
 
 
@@ -40,19 +129,22 @@ class Queue(Entity):
 @entity(9, "CIM_IBQ_SGE0", queue=3)
 @entity(10, "CIM_IBQ_SGE1", queue=4)
 @entity(11, "CIM_IBQ_NCSI", queue=5)
-class Inbound(Queue):
-    """cudbg_read_cim_ibq()."""
+class InboundQueue(QueueMemory):
+    """A queue to the processor (cudbg_read_cim_ibq())."""
+
+    raw_bytes = _INBOUND_BYTES
+    accesses = 1537
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area, r = ctx.area(INBOUND_WORDS * WORD_BYTES), chip.r
+        area, r = ctx.area(_INBOUND_BYTES), chip.r
         config = r.CIM_IBQ_DBG_CFG
         address = config.field("IbqDbgAddr").put(self.queue * INBOUND_WORDS)
         requests = Each(address | config.of(IbqDbgEn=1), 1 << config.field("IbqDbgAddr").shift)
         busy = Poll(config, config.mask("IbqDbgBusy"), 0, _INBOUND_ATTEMPTS, delay_us=1)
-        _read(io, config, requests, busy, r.CIM_IBQ_DBG_DATA, area)
+        _read_memory(io, config, requests, busy, r.CIM_IBQ_DBG_DATA, area)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        return super().decode(self.need(blob, INBOUND_WORDS * WORD_BYTES), chip)
+        return super().decode(self.need(blob, _INBOUND_BYTES), chip)
 
 
 @entity(12, "CIM_OBQ_ULP0", queue=0)
@@ -63,8 +155,14 @@ class Inbound(Queue):
 @entity(17, "CIM_OBQ_NCSI", queue=5)
 @entity(47, "CIM_OBQ_RXQ0", queue=6)
 @entity(48, "CIM_OBQ_RXQ1", queue=7)
-class Outbound(Queue):
-    """cudbg_read_cim_obq(): the configuration is read for the size, and again for the place."""
+class OutboundQueue(QueueMemory):
+    """A queue from the processor (cudbg_read_cim_obq()).
+
+    The driver reads the configuration once for the size, and once more for the base.
+    """
+
+    raw_bytes = None
+    accesses = None
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         size, _ = self._extent(io, chip)
@@ -74,12 +172,12 @@ class Outbound(Queue):
         address = config.field("ObqDbgAddr").put(base // WORD_BYTES)
         requests = Each(address | config.of(ObqDbgEn=1), 1 << config.field("ObqDbgAddr").shift)
         busy = Poll(config, config.mask("ObqDbgBusy"), 0, _OUTBOUND_ATTEMPTS, delay_us=1)
-        _read(io, config, requests, busy, r.CIM_OBQ_DBG_DATA, area[:size])
+        _read_memory(io, config, requests, busy, r.CIM_OBQ_DBG_DATA, area[:size])
         if not size:
-            raise Status(status.SYSTEM_ERROR, sys_err=status.SYSTEM_ERROR)
+            raise Status(Code.SYSTEM_ERROR, sys_err=Code.SYSTEM_ERROR)
 
     def _extent(self, io: Io, chip: Chip) -> tuple[int, int]:
-        """Size and base of the queue in bytes."""
+        """The queue's size and base in bytes."""
         ref, ctrl = chip.r.CIM_QUEUE_CONFIG_REF, chip.r.CIM_QUEUE_CONFIG_CTRL
         io.write(ref, ref.of(OBQSelect=1, QueNumSelect=self.queue))
         word = io.read(ctrl)
@@ -87,10 +185,41 @@ class Outbound(Queue):
         return size * QUEUE_UNIT_BYTES, base * QUEUE_UNIT_BYTES
 
 
-def _read(
+def _read_memory(
     io: Io, config: Register, requests: Each, busy: Poll, data: Register, out: memoryview
 ) -> None:
-    """A request for each word, then none; after a failure the last request stays."""
+    """Requests every word, then clears the request; after a failure the last request remains."""
     ops: list[Op] = [Write(config, requests), busy, Read(data)]
     io.run(ops, len(out) // WORD_BYTES, out)
     io.write(config, 0)
+
+
+# PBT_TABLE: the page and function tables
+
+_PBT_ADDRESSES = [t.address + WORD_BYTES * i for t in PBT_TABLES for i in range(t.words)]
+_PBT_BYTES = WORD_BYTES * len(_PBT_ADDRESSES)
+
+
+@entity(65, "PBT_TABLE")
+class PbtTable(Entity):
+    """Four tables in the processor's address space (cudbg_collect_pbt_tables())."""
+
+    raw_bytes = _PBT_BYTES
+    accesses = 2176
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        io.run(cim_read_ops(chip, Cell()), _PBT_ADDRESSES, ctx.area(_PBT_BYTES))
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        words = u32s(self.need(blob, _PBT_BYTES))
+        columns = [Column("table"), Column("entry", "d")]
+        columns += [Column("address", "x4"), Column("value", "x8")]
+        return Decoded([Table("entries", columns, Lazy(lambda: _pbt_rows(words)))])
+
+
+def _pbt_rows(words: tuple[int, ...]) -> list[list[Value]]:
+    entries = [(table.name, i) for table in PBT_TABLES for i in range(table.words)]
+    return [
+        [*entry, address, word]
+        for entry, address, word in zip(entries, _PBT_ADDRESSES, words, strict=True)
+    ]

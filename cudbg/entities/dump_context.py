@@ -19,12 +19,11 @@ from vmcoredd.chip.sge import (
     VALID_BIT,
     ContextType,
 )
-from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import DumpFormatError, Status
-from vmcoredd.cudbg.meminfo import Meminfo, read_meminfo
-from vmcoredd.cudbg.regions import memory_of, span_of
+from vmcoredd.cudbg.errors import Code, DumpFormatError, Status
+from vmcoredd.cudbg.meminfo import read_meminfo
+from vmcoredd.cudbg.memory_map import Meminfo, memory_of, span_of
 from vmcoredd.hw.indirect import run_rows
 from vmcoredd.hw.io import Cell, Io, Op, Poll, Put, Read, Write
 
@@ -55,7 +54,7 @@ class DumpContext(Entity):
         sizes = _sizes(io, chip)  # the kernel asks twice
         size = sizeof(Record) * sum(sizes) & U32_MASK
         if size == 0 or size >> 31:
-            raise Status(status.ENTITY_NOT_FOUND)
+            raise Status(Code.ENTITY_NOT_FOUND)
         area = ctx.area(size)
         free_lists = sizes[-1]
         egress = _read(io, chip, ContextType.EGRESS, range(BACK_DOOR_QUEUES))

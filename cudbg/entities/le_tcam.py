@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.le import FILTER_TUPLE, LookupEntry, clip_address
-from vmcoredd.cudbg import status
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.errors import Code, DumpFormatError
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
 from vmcoredd.hw.io import Io
 
@@ -29,7 +28,7 @@ class LeTcam(Entity):
         end = TableReader(io, chip, header).read(area[sizeof(Header) :])
         if end < header.max_tid:
             header.max_tid = end
-            ctx.warn(status.PARTIAL_DATA)
+            ctx.warn(Code.PARTIAL_DATA)
         area[: sizeof(Header)] = bytes(header)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof
 from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
+from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import DumpFormatError, Status
-from vmcoredd.cudbg.meminfo import Extent, Meminfo, read_meminfo
-from vmcoredd.cudbg.versioned import VersionHeader
+from vmcoredd.cudbg.meminfo import read_meminfo
+from vmcoredd.cudbg.memory_map import Extent, Meminfo
 from vmcoredd.hw.io import Io
 
 _REVISION = 1

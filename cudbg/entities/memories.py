@@ -13,8 +13,8 @@ from vmcoredd.cudbg.decoded import Bytes, Decoded, Hexdump, Section
 from vmcoredd.cudbg.entities.meminfo import meminfo_of
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.cudbg.errors import DumpFormatError, Status
-from vmcoredd.cudbg.meminfo import Extent, Meminfo, read_meminfo
-from vmcoredd.cudbg.regions import Span, memory_of, span_of
+from vmcoredd.cudbg.meminfo import read_meminfo
+from vmcoredd.cudbg.memory_map import Extent, Meminfo, Span, memory_of, span_of
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.window import View, Window
 

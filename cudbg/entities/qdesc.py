@@ -10,12 +10,10 @@ from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32
-from vmcoredd.cudbg import status
-from vmcoredd.cudbg.container import DUMP_BYTES, PIECE_BYTES
+from vmcoredd.cudbg.container import DUMP_BYTES, PIECE_BYTES, VersionHeader
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
-from vmcoredd.cudbg.errors import DumpFormatError, Status
-from vmcoredd.cudbg.versioned import VersionHeader
+from vmcoredd.cudbg.errors import Code, DumpFormatError, Status
 from vmcoredd.hw.io import Io
 
 _REVISION = 1
@@ -93,7 +91,7 @@ class Qdesc(Entity):
                 area[:] = bytes(head).ljust(PIECE_BYTES, b"\0")
             ctx.zeros(DUMP_BYTES - PIECE_BYTES)
         except Status:
-            ctx.warn(status.PARTIAL_DATA)
+            ctx.warn(Code.PARTIAL_DATA)
             raise
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:

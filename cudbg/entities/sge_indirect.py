@@ -1,4 +1,4 @@
-"""SGE_INDIRECT: debug words of the scatter-gather engine, and where functions' queues begin."""
+"""SGE_INDIRECT: debug words of the scatter-gather engine, and the functions' queue bases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.entities.indirect import Record, records
+from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.cudbg.errors import DumpFormatError
-from vmcoredd.cudbg.ireg import Record, records
 from vmcoredd.hw.indirect import indexed_read
 from vmcoredd.hw.io import Each, Io, Read, Write
 
@@ -20,7 +20,7 @@ _MAPS = 4
 
 
 class QueueBases(LittleStruct):
-    """struct sge_qbase_reg_field: four map words for each function."""
+    """struct sge_qbase_reg_field: four map words per function."""
 
     _fields_ = (
         ("reg_addr", u32),
@@ -32,7 +32,7 @@ class QueueBases(LittleStruct):
 
 
 class Layout(LittleStruct):
-    """What is stored on both chips; a T5 leaves the queue bases zero."""
+    """The layout of both chips; a T5 leaves the queue bases zero."""
 
     _fields_ = (("debug", Record * 2), ("qbase", QueueBases))
 
@@ -41,10 +41,13 @@ class Layout(LittleStruct):
 class SgeIndirect(Entity):
     """cudbg_collect_sge_indirect(), with no interface running.
 
-    The kernel leaves the queue bases out where an interface is up. Since 5.12 it looks that up
-    through net devices that do not exist in a crash kernel, and faults; this is what drivers
-    without that defect collect.
+    The kernel omits the queue bases while an interface is up. Since 5.12 it checks that through
+    net devices that do not exist in a crash kernel, and faults; this is what drivers without that
+    defect collect.
     """
+
+    raw_bytes = sizeof(Layout)
+    accesses = per_chip(t5=64, t6=1384)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area = ctx.area(sizeof(Layout))
@@ -81,9 +84,9 @@ def _queue_bases(io: Io, chip: Chip, area: memoryview) -> None:
     maps = [chip.r[f"SGE_QBASE_MAP{i}"] for i in range(_MAPS)]
     qbase.reg_addr, qbase.reg_data = chip.r.SGE_QBASE_INDEX, maps
     first = Layout.qbase.offset + QueueBases.pf_data_value.offset
-    functions = chip.sge.qbase_functions  # PFs, then VFs: so they are indexed, and so stored
-    place = area[first : first + 4 * _MAPS * functions]
-    io.run([Write(chip.r.SGE_QBASE_INDEX, Each(0)), *(Read(m) for m in maps)], functions, place)
+    functions = chip.sge.qbase_functions  # indexed and stored in this order: PFs, then VFs
+    room = area[first : first + 4 * _MAPS * functions]
+    io.run([Write(chip.r.SGE_QBASE_INDEX, Each(0)), *(Read(m) for m in maps)], functions, room)
     qbase.vfcount = chip.tp.rss_vfs
 
 
@@ -108,7 +111,7 @@ _BASE_COLUMNS = (
 
 
 def _bases(chip: Chip, qbase: QueueBases) -> Iterator[list[Value]]:
-    """Functions that have queues; sizes are logarithms in the register (assumed)."""
+    """Functions that have queues; the register holds sizes as logarithms (assumed)."""
     for function in range(_PFS + qbase.vfcount):
         values = qbase.pf_data_value if function < _PFS else qbase.vf_data_value
         first = _MAPS * (function if function < _PFS else function - _PFS)

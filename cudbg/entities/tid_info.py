@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.versioned import VersionHeader
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Io
 

@@ -20,10 +20,10 @@ from ramcard import RamCard
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg import collection as loop
-from vmcoredd.cudbg import dump_writer, status
+from vmcoredd.cudbg import dump_writer
 from vmcoredd.cudbg.container import HEADERS_BYTES, PIECE_BYTES
 from vmcoredd.cudbg.entity import Context, Entity, entities
-from vmcoredd.cudbg.errors import Status
+from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import Io
 
@@ -195,7 +195,7 @@ def test_collect_goes_on_behind_an_entity_for_which_there_is_no_memory(make: Any
 def test_collect_keeps_a_warning_beside_good_data(make: Any) -> None:
     def do(ctx: Context) -> None:
         ctx.area(4)
-        ctx.warn(status.PARTIAL_DATA)
+        ctx.warn(Code.PARTIAL_DATA)
 
     make({"LE_TCAM": do})
     _, buffer = dump()

@@ -10,9 +10,8 @@ from carddump import CARDS, collected, walk
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
-from vmcoredd.cudbg import status
 from vmcoredd.cudbg.entity import Entity, entities
-from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.errors import Code, DumpFormatError
 
 FACTS = {
     "MBOX_LOG": ((36864, 0), (36864, 0)),
@@ -72,10 +71,10 @@ CHIP_VERSION = 0x16
 """Where a dump's header says which chip it is of."""
 MEMORIES = ("EDC0", "EDC1", "MC0", "MC1", "HMA")
 ABSENT, NOT_FOUND = (
-    (status.SYSTEM_ERROR, status.ENTITY_NOT_FOUND, 0),
-    (status.ENTITY_NOT_FOUND, 0, 0),
+    (Code.SYSTEM_ERROR, Code.ENTITY_NOT_FOUND, 0),
+    (Code.ENTITY_NOT_FOUND, 0, 0),
 )
-NO_ROOM = (status.NO_MEM, 0, status.PARTIAL_DATA)
+NO_ROOM = (Code.NO_MEM, 0, Code.PARTIAL_DATA)
 FAILED = {
     T5: {"MC1": ABSENT, "MA_INDIRECT": NOT_FOUND, "HMA_INDIRECT": NOT_FOUND, "HMA": ABSENT},
     T6: {"MC1": ABSENT, "HMA": ABSENT},

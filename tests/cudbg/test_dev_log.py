@@ -13,7 +13,7 @@ from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.devlog import DevlogEntry, Facility, Level
 from vmcoredd.chip.firmware import Devlog, FwCommand
-from vmcoredd.cudbg.entities.dev_log import formatted
+from vmcoredd.cudbg.entities.firmware_logs import formatted
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.hw.errors import DeviceError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmcoredd.cudbg.heapsort import heapsort
+from vmcoredd.cudbg.meminfo import heapsort
 
 
 def by_key(a: tuple[int, int], b: tuple[int, int]) -> int:

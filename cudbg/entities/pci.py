@@ -1,4 +1,4 @@
-"""VPD_DATA: the card's serial and part numbers, its name and address, and what versions it runs."""
+"""PCIE_CONFIG, VPD_DATA: the PCI function's configuration space and vital product data."""
 
 from __future__ import annotations
 
@@ -7,19 +7,62 @@ import re
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.flash import FIRMWARE_VERSION
-from vmcoredd.chip.layout import LittleStruct, sizeof, u8, u16, u32
-from vmcoredd.chip.pci import Cap
+from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u8, u16, u32, u32s
+from vmcoredd.chip.pci import CONFIG_DUMP_WORDS, Cap
 from vmcoredd.chip.vpd import VERSION_ADDRESS, VERSION_BYTES, virtual_address
-from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table
+from vmcoredd.cudbg.entities.reg_dump import REGISTER_COLUMNS, register_cells
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.flash import Flash
-from vmcoredd.hw.io import Io
+from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 from vmcoredd.hw.pci import card_vpd, find_capability, read_vpd, text
 
+# PCIE_CONFIG
 
-class Layout(LittleStruct):
+_CONFIG_BYTES = CONFIG_DUMP_WORDS * WORD_BYTES
+
+
+@entity(55, "PCIE_CONFIG")
+class PcieConfig(Entity):
+    """The configuration space, read through the adapter's registers
+    (cudbg_collect_pcie_config())."""
+
+    raw_bytes = _CONFIG_BYTES
+    accesses = 273
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area, r = ctx.area(_CONFIG_BYTES), chip.r
+        request = r.PCIE_CFG_SPACE_REQ
+        base = request.of(Enable=1, PF=ctx.device.pf)
+        offsets = _config_offsets(chip)
+        ops: list[Op] = [
+            Write(request, Cell(plus=base)),
+            Read(r.PCIE_CFG_SPACE_DATA),
+            Write(request, 0),
+        ]
+        io.run(ops, offsets, area[: WORD_BYTES * len(offsets)])
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        words = u32s(self.need(blob, _CONFIG_BYTES))
+        rows = [
+            [offset, *register_cells(chip, offset, word, "pcie_config")]
+            for offset, word in zip(_config_offsets(chip), words, strict=False)
+        ]
+        columns = [Column("offset", "x3"), *REGISTER_COLUMNS]
+        return Decoded([Table("configuration space", columns, rows)])
+
+
+def _config_offsets(chip: Chip) -> list[int]:
+    ranges = chip.ranges("pcie_config")
+    return [start + WORD_BYTES * i for start, words in ranges for i in range(words)]
+
+
+# VPD_DATA
+
+
+class VpdLayout(LittleStruct):
     """struct cudbg_vpd_data."""
 
     _fields_ = (
@@ -38,7 +81,11 @@ class Layout(LittleStruct):
 
 @entity(58, "VPD_DATA")
 class VpdData(Entity):
-    """cudbg_collect_vpd_data(); its failures have the kernel's plain codes, and no `sys_err`."""
+    """The card's serial and part numbers, its name and address, and its versions
+    (cudbg_collect_vpd_data()). A failure is the kernel's plain code, without `sys_err`."""
+
+    raw_bytes = sizeof(VpdLayout)
+    accesses = 14
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         try:
@@ -54,7 +101,7 @@ class VpdData(Entity):
         version = Flash(io, chip).read_word(FIRMWARE_VERSION, ctx.device.flash_bytes)
         address = virtual_address(VERSION_ADDRESS, ctx.device.pf)
         number = _unsigned(read_vpd(io.config, capability, address, VERSION_BYTES))
-        layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
+        layout = VpdLayout.from_buffer(ctx.area(sizeof(VpdLayout)))
         layout.sn, layout.bn, layout.na, layout.mn = vpd.serial, vpd.part, vpd.mac, vpd.id
         layout.scfg_vers = io.read(chip.r.PCIE_STATIC_SPARE2)
         layout.vpd_vers = number
@@ -62,7 +109,7 @@ class VpdData(Entity):
         layout.fw_micro, layout.fw_build = version >> 8 & 0xFF, version & 0xFF
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        layout = self.parse(Layout, blob)
+        layout = self.parse(VpdLayout, blob)
         firmware = (layout.fw_major, layout.fw_minor, layout.fw_micro, layout.fw_build)
         items = [
             Item("model", text(bytes(layout.mn))),
@@ -80,7 +127,7 @@ _NUMBER = re.compile(rb"\+?(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))\n?\Z"
 
 
 def _unsigned(digits: bytes) -> int:
-    """A number in C's notation (kstrtouint()); DeviceError -EINVAL if it is none."""
+    """A number in C's notation (kstrtouint()); DeviceError(-EINVAL) if it is not one."""
     match = _NUMBER.match(digits.split(b"\0", 1)[0])
     if not match:
         raise DeviceError(-errno.EINVAL, f"VPD version {digits!r}")

@@ -1,0 +1,191 @@
+"""TP_INDIRECT, PCIE_INDIRECT, PM_INDIRECT, MA_INDIRECT, UP_CIM_INDIRECT, HMA_INDIRECT: registers
+that are read through an index register. SGE_INDIRECT has a layout and a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+
+from vmcoredd.chip import T6, Chip
+from vmcoredd.chip.csvtables import IndirectRange
+from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entities.reg_dump import REGISTER_COLUMNS, register_cells
+from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
+from vmcoredd.cudbg.errors import Status
+from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.indirect import Group, cim_read
+from vmcoredd.hw.io import Cell, Io, Read, Write
+
+
+class Record(LittleStruct):
+    """struct ireg_buf: up to 32 words, and how they were read."""
+
+    _fields_ = (
+        ("ireg_addr", u32),
+        ("ireg_data", u32),
+        ("ireg_local_offset", u32),
+        ("ireg_offset_range", u32),
+        ("outbuf", u32 * 32),
+    )
+
+    def describe(self, chip: Chip, item: IndirectRange) -> None:
+        """Fills in everything but the words."""
+        self.ireg_addr, self.ireg_data = chip.r[item.address_register], chip.r[item.data_register]
+        self.ireg_local_offset, self.ireg_offset_range = item.first, item.words
+
+
+def records(
+    area: memoryview, ranges: Sequence[IndirectRange]
+) -> Iterator[tuple[IndirectRange, Record, memoryview]]:
+    """Each range with its record in `area`, and the bytes of the record's words."""
+    for i, item in enumerate(ranges):
+        start = i * sizeof(Record)
+        first = start + Record.outbuf.offset
+        yield item, Record.from_buffer(area, start), area[first : first + WORD_BYTES * item.words]
+
+
+class IndirectEntity(Entity):
+    """An entity of such records; `groups` are the ranges (`chip.indirect`) they hold."""
+
+    groups: Sequence[str]
+    unused = 0
+    """Records that the kernel allocates and leaves zero."""
+
+    def ranges(self, chip: Chip) -> list[IndirectRange]:
+        """The ranges, in the order of their records."""
+        return [item for group in self.groups for item in chip.indirect(group)]
+
+    def size(self, chip: Chip) -> int:
+        """Bytes of the entity."""
+        return sizeof(Record) * (len(self.ranges(chip)) + self.unused)
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        """Reads every range through its index register (t4_read_indirect()), in one program."""
+        area, ranges = ctx.area(self.size(chip)), self.ranges(chip)
+        words = memoryview(bytearray(WORD_BYTES * sum(item.words for item in ranges)))
+        try:
+            self.read(io, chip, ranges, words)
+        except DeviceError as error:
+            self._fill(chip, area, words[: error.used])
+            raise
+        self._fill(chip, area, words)
+
+    def read(self, io: Io, chip: Chip, ranges: Sequence[IndirectRange], words: memoryview) -> None:
+        """Reads the words of all ranges, in order."""
+        rows: list[tuple[int, int, int]] = []
+        for item in ranges:
+            address, data = chip.r[item.address_register], chip.r[item.data_register]
+            rows += zip(repeat(address), item.indices, repeat(data))
+        io.run([Write(Cell(0), Cell(1)), Read(Cell(2))], rows, words)
+
+    def describe(self, chip: Chip, item: IndirectRange, record: Record) -> None:
+        """Fills in a record, except its words."""
+        record.describe(chip, item)
+
+    def _fill(self, chip: Chip, area: memoryview, words: memoryview) -> None:
+        """Fills in records as far as `words` go, including one that a failure cut short."""
+        for item, record, room in records(area, self.ranges(chip)):
+            self.describe(chip, item, record)
+            room[: len(words)] = words[: len(room)]
+            if len(words) < len(room):
+                return
+            words = words[len(room) :]
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        """One table: every word with its name and fields."""
+        data = bytes(self.need(blob, self.size(chip)))
+        rows = Lazy(lambda: _rows(data, self.ranges(chip), chip))
+        return Decoded([Table("registers", _COLUMNS, rows)])
+
+
+_COLUMNS = (Column("space"), Column("index", "x5"), *REGISTER_COLUMNS)
+
+
+def _rows(data: bytes, ranges: Sequence[IndirectRange], chip: Chip) -> Iterator[list[Value]]:
+    for item, record, _ in records(memoryview(bytearray(data)), ranges):
+        for index, word in zip(item.indices, record.outbuf, strict=False):
+            yield [item.space, index, *register_cells(chip, index, word, item.space)]
+
+
+@entity(36, "TP_INDIRECT", groups=("tp_pio", "tp_tm_pio", "tp_mib"))
+class TpIndirect(IndirectEntity):
+    """The transport processor's registers (cudbg_collect_tp_indirect())."""
+
+    raw_bytes = per_chip(t5=3024, t6=2736)
+    accesses = per_chip(t5=490, t6=508)
+
+
+@entity(50, "PCIE_INDIRECT", groups=("pcie_pdbg", "pcie_cdbg"))
+class PcieIndirect(IndirectEntity):
+    """Debug words of the PCI Express interface (cudbg_collect_pcie_indirect()).
+
+    The driver allocates twice as many records as its first table has; the sixth stays zero.
+    """
+
+    raw_bytes = 864
+    accesses = 272
+    unused = 1
+
+
+@entity(51, "PM_INDIRECT", groups=("pm_rx", "pm_tx"))
+class PmIndirect(IndirectEntity):
+    """Debug words of the payload memory's managers (cudbg_collect_pm_indirect())."""
+
+    raw_bytes = 576
+    accesses = 212
+
+
+@entity(61, "MA_INDIRECT", groups=("ma",))
+class MaIndirect(IndirectEntity):
+    """The memory arbiter's registers (cudbg_collect_ma_indirect()).
+
+    The driver allocates twice as many records as its first table has; the sixth stays zero. For
+    words that are not consecutive, it stores the index after the last one, and a count of 0.
+    """
+
+    chips = (T6,)
+    raw_bytes = 864
+    accesses = 206
+    unused = 1
+
+    def describe(self, chip: Chip, item: IndirectRange, record: Record) -> None:
+        super().describe(chip, item, record)
+        if item.step > 1:
+            record.ireg_local_offset, record.ireg_offset_range = item.indices.stop, 0
+
+
+@entity(64, "UP_CIM_INDIRECT", groups=("up_cim",))
+class UpCimIndirect(IndirectEntity):
+    """The embedded processor's registers (cudbg_collect_up_cim_indirect()); `sys_err` stays 0 when
+    reading them fails."""
+
+    raw_bytes = per_chip(t5=1872, t6=3168)
+    accesses = per_chip(t5=751, t6=1099)
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        try:
+            super().collect(io, chip, ctx)
+        except DeadDevice:
+            raise
+        except DeviceError as error:
+            raise Status(error.code) from error
+
+    def read(self, io: Io, chip: Chip, ranges: Sequence[IndirectRange], words: memoryview) -> None:
+        """Reads consecutive words as a group, others one by one (t4_cim_read())."""
+        groups: list[Group] = []
+        for item in ranges:
+            if item.step == WORD_BYTES:
+                groups.append((item.first, item.words))
+            else:
+                groups += [(address, 1) for address in item.indices]
+        cim_read(io, chip, groups, words)
+
+
+@entity(67, "HMA_INDIRECT", groups=("hma",))
+class HmaIndirect(IndirectEntity):
+    """The host memory agent's registers (cudbg_collect_hma_indirect())."""
+
+    chips = (T6,)
+    raw_bytes = 144
+    accesses = 64

@@ -1,0 +1,155 @@
+"""RSS, RSS_VF_CONF, PATH_MTU, CCTRL: tables of the transport processor (TP)."""
+
+from __future__ import annotations
+
+import errno
+from array import array
+from collections.abc import Iterator
+
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import LittleStruct, sizeof, u16, u16s, u32s
+from vmcoredd.chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, MTUS, RSS_REQUEST
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
+from vmcoredd.hw.io import Each, Io, Op, Poll, Read, Write
+
+# RSS
+
+_RSS_ATTEMPTS = 5
+_QUEUES_PER_ROW = 2
+_RSS_COLUMNS = 8
+
+
+@entity(22, "RSS")
+class Rss(Entity):
+    """The table that spreads received packets over queues: 16-bit queue ids, two per row of the
+    chip's table (cudbg_collect_rss())."""
+
+    raw_bytes = per_chip(t5=4096, t6=8192)
+    accesses = per_chip(t5=2048, t6=4096)
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area = ctx.area(2 * _QUEUES_PER_ROW * chip.tp.rss_rows).cast("H")
+        table = chip.r.TP_RSS_LKP_TABLE
+        valid = table.mask("LkpTblRowVld")
+        ops: list[Op] = [
+            Write(table, Each(RSS_REQUEST)),
+            Poll(table, valid, valid, _RSS_ATTEMPTS, error=-errno.EAGAIN, keep=True),
+        ]
+        words = u32s(io.run(ops, chip.tp.rss_rows))
+        for i in range(_QUEUES_PER_ROW):
+            queue = table.field(f"LkpTblQueue{i}")
+            area[i::_QUEUES_PER_ROW] = memoryview(array("H", queue.get_each(words)))
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        queues = u16s(self.need(blob, 2 * _QUEUES_PER_ROW * chip.tp.rss_rows))
+        columns = [Column("entry", "d"), *(Column(f"+{i}", "d") for i in range(_RSS_COLUMNS))]
+        starts = range(0, len(queues), _RSS_COLUMNS)
+        rows = Lazy(lambda: ([at, *queues[at : at + _RSS_COLUMNS]] for at in starts))
+        return Decoded([Table("queue ids", columns, rows)])
+
+
+# RSS_VF_CONF
+
+_VF_RECORD = 8  # struct cudbg_rss_vf_conf: VFL, then VFH
+
+
+@entity(25, "RSS_VF_CONF")
+class RssVfConf(Entity):
+    """How each virtual function's packets are hashed (cudbg_collect_rss_vf_config()).
+
+    The driver reads TP_RSS_CONFIG_VRT before each request and writes it back with another index;
+    nothing else in it changes, so the first word read serves for all requests.
+    """
+
+    raw_bytes = per_chip(t5=1024, t6=2048)
+    accesses = per_chip(t5=768, t6=1536)
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        area, r = ctx.area(_VF_RECORD * chip.tp.rss_vfs), chip.r
+        request = r.TP_RSS_CONFIG_VRT
+        base = io.read(request)
+        base &= ~request.mask("VfRdRg", "VfWrEn", "KeyWrEn", "VfWrAddr")
+        base |= request.of(VfRdEn=1)
+        step = request.of(VfWrAddr=1)
+        load: list[Op] = [
+            Write(r.TP_PIO_ADDR, r.TP_RSS_VFL_CONFIG),
+            Read(r.TP_PIO_DATA),
+            Write(r.TP_PIO_ADDR, r.TP_RSS_VFH_CONFIG),
+            Read(r.TP_PIO_DATA),
+        ]
+        further: list[Op] = [Read(request, keep=False), Write(request, Each(base + step, step))]
+        io.run([Write(request, base), *load], out=area[:_VF_RECORD])
+        io.run([*further, *load], chip.tp.rss_vfs - 1, area[_VF_RECORD:])
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        words = u32s(self.need(blob, _VF_RECORD * chip.tp.rss_vfs))
+        names = [field.name for field in chip.r.TP_RSS_VFH_CONFIG.fields]
+        columns = [Column("VF", "d"), Column("KEYSCRAMBLE", "x8")]
+        columns += [Column(name, "d") for name in names]
+        return Decoded([Table("virtual functions", columns, Lazy(lambda: _vf_rows(words, chip)))])
+
+
+def _vf_rows(words: tuple[int, ...], chip: Chip) -> Iterator[list[Value]]:
+    for vf, (vfl, vfh) in enumerate(zip(words[::2], words[1::2], strict=True)):
+        yield [vf, vfl, *chip.r.TP_RSS_VFH_CONFIG.decode(vfh).values()]
+
+
+# PATH_MTU
+
+
+class MtuLayout(LittleStruct):
+    """The table, in bytes."""
+
+    _fields_ = (("mtus", u16 * MTUS),)
+
+
+@entity(27, "PATH_MTU")
+class PathMtu(Entity):
+    """The sixteen MTUs that connections choose from (cudbg_collect_path_mtu())."""
+
+    raw_bytes = sizeof(MtuLayout)
+    accesses = 32
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        layout = MtuLayout.from_buffer(ctx.area(sizeof(MtuLayout)))
+        table = chip.r.TP_MTU_TABLE
+        words = u32s(io.run([Write(table, Each(MTU_TABLE.prefix)), Read(table)], MTUS))
+        layout.mtus = [table.get(word, "MTUValue") for word in words]
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(MtuLayout, blob)
+        columns = [Column("entry", "d"), Column("MTU in bytes", "d")]
+        return Decoded([Table("path MTUs", columns, list(enumerate(layout.mtus)))])
+
+
+# CCTRL
+
+_INCREMENT = 0x1FFF
+
+
+class CctrlLayout(LittleStruct):
+    """Increments, grouped by MTU."""
+
+    _fields_ = (("incr", u16 * CCTRL_TABLE.rows),)
+
+
+@entity(60, "CCTRL")
+class Cctrl(Entity):
+    """The congestion control table: additive increments by MTU and window
+    (cudbg_collect_cctrl())."""
+
+    raw_bytes = sizeof(CctrlLayout)
+    accesses = 1024
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        layout = CctrlLayout.from_buffer(ctx.area(sizeof(CctrlLayout)))
+        table = chip.r.TP_CCTRL_TABLE
+        ops: list[Op] = [Write(table, Each(CCTRL_TABLE.prefix)), Read(table)]
+        layout.incr = [word & _INCREMENT for word in u32s(io.run(ops, CCTRL_TABLE.rows))]
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        layout = self.parse(CctrlLayout, blob)
+        columns = [Column("window", "d"), *(Column(f"MTU {i}", "d") for i in range(MTUS))]
+        rows = [[i, *layout.incr[i::CONGESTION_WINDOWS]] for i in range(CONGESTION_WINDOWS)]
+        return Decoded([Table("increments", columns, rows)])
