@@ -1,4 +1,4 @@
-"""The command as users run it, in this process; and vmcores that it made."""
+"""The command as users run it, but in this process, and vmcores made by it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def vmcoredd(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["vmcoredd", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "500")  # what typer says of wrong usage stays on a line
+        monkeypatch.setenv("COLUMNS", "500")  # typer's error messages stay on one line
         capfd.readouterr()
         with pytest.raises(SystemExit) as end:
             main()
@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, small_card: Path) -> Path:
 
 @pytest.fixture
 def copied(made: Path, tmp_path: Path) -> Path:
-    """The same vmcore, to damage."""
+    """A copy of that vmcore, to be damaged."""
     path = tmp_path / "copied"
     shutil.copyfile(made, path)
     return path

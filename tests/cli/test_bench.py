@@ -1,4 +1,4 @@
-"""`vmcoredd bench`, one part of it: how it tells what it measured."""
+"""`vmcoredd bench`: how it reports one part."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_part_is_measured_alone_and_written_as_plots_tables_and_values(
     assert {line.count("|") for line in tables} == {9}
 
 
-def test_a_part_that_there_is_not_is_refused(vmcoredd: Run) -> None:
+def test_an_unknown_part_is_refused(vmcoredd: Run) -> None:
     result = vmcoredd("bench", "--part", "everything")
     assert result.code == Exit.USAGE
     assert "'everything'" in result.err

@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def test_entries_are_listed_with_what_they_take(vmcoredd: Run, folder: Path) -> None:
+def test_entries_are_listed_with_their_sizes(vmcoredd: Run, folder: Path) -> None:
     record = vmcoredd("cache", "list", "--json").json
     sizes = {entry["name"]: entry["size"] for entry in record["entries"]}
     assert record["folder"] == str(folder)
@@ -33,7 +33,7 @@ def test_entries_are_listed_with_what_they_take(vmcoredd: Run, folder: Path) -> 
     assert "in total" in shown
 
 
-def test_everything_is_removed_and_nothing_beside_it(vmcoredd: Run, folder: Path) -> None:
+def test_clearing_removes_the_entries_and_nothing_else(vmcoredd: Run, folder: Path) -> None:
     other = folder.with_name("other")
     other.write_text("precious")
     result = vmcoredd("cache", "clear")
@@ -50,8 +50,8 @@ def test_an_empty_cache_is_listed_and_cleared(
     assert vmcoredd("cache", "clear").out.startswith("freed 0 B")
 
 
-def test_a_cache_that_cannot_be_removed_is_said_so(vmcoredd: Run, folder: Path) -> None:
-    """A file in the folder's place: not even root can remove its entries."""
+def test_a_cache_that_cannot_be_removed_is_reported(vmcoredd: Run, folder: Path) -> None:
+    """A symbolic link in place of the folder: not even root can remove its entries."""
     other = folder.with_name("elsewhere")
     folder.rename(other)
     folder.symlink_to(other)

@@ -7,7 +7,7 @@ from cliruns import Run
 from vmcoredd import emu
 
 
-def test_cards_are_listed_with_what_they_are(vmcoredd: Run) -> None:
+def test_cards_are_listed_with_chip_ports_and_memory(vmcoredd: Run) -> None:
     lines = vmcoredd("cards").out.splitlines()
     for name in emu.profiles():
         assert any(line.split()[:1] == [name] for line in lines), name
@@ -22,7 +22,7 @@ def test_cards_are_records_for_programs(vmcoredd: Run) -> None:
     assert records["t520-cr"]["device_id"] == "0x5401"
 
 
-def test_faults_are_listed_with_what_happens(vmcoredd: Run) -> None:
+def test_faults_are_listed_with_their_effect(vmcoredd: Run) -> None:
     shown = vmcoredd("cards", "--faults").out
     for fault in emu.faults().values():
         (line,) = [line for line in shown.splitlines() if line.split()[:1] == [fault.name]]

@@ -35,7 +35,7 @@ def served(tmp_path: Path, small_card: Path) -> Iterator[list[Path]]:
         yield paths
 
 
-def test_adapters_behind_two_sockets_become_two_notes(
+def test_adapters_on_two_sockets_become_two_notes(
     vmcoredd: Run, served: list[Path], output: Path
 ) -> None:
     result = vmcoredd("dump", "--socket", served[0], "--socket", served[1], "-o", output)
@@ -52,7 +52,7 @@ def test_adapters_behind_two_sockets_become_two_notes(
     assert {owner for owner, _, _ in others} == {"CORE", "VMCOREINFO"}
 
 
-def test_a_card_in_process_gives_the_dump_that_a_socket_gives(
+def test_a_card_in_this_process_gives_the_same_dump_as_over_a_socket(
     vmcoredd: Run, served: list[Path], small_card: Path, output: Path
 ) -> None:
     other = output.with_name("other")
@@ -61,7 +61,7 @@ def test_a_card_in_process_gives_the_dump_that_a_socket_gives(
     assert output.read_bytes() == other.read_bytes()
 
 
-def test_the_summary_says_what_was_dumped_and_what_was_not(
+def test_the_summary_says_what_is_in_the_dump_and_what_is_missing(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
     shown = vmcoredd("dump", "--card", small_card, "-o", output).out
@@ -87,7 +87,7 @@ def test_the_summary_is_a_record_for_programs(
     }
 
 
-def test_dumps_are_named_as_asked_and_then_by_slot(
+def test_dumps_have_the_given_names_and_then_names_by_slot(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
     cards = ["--card", small_card, "--card", small_card]
@@ -95,7 +95,7 @@ def test_dumps_are_named_as_asked_and_then_by_slot(
     assert list(dumps(output)) == ["mine", SECOND]
 
 
-def test_a_name_may_fill_its_place_in_the_note(
+def test_a_name_may_fill_its_field_in_the_note(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
     vmcoredd("dump", "--card", small_card, "--name", "n" * 44, "-o", output)
@@ -114,7 +114,7 @@ def test_seeds_make_different_cards_of_one_profile(
     assert len(serials) == 2
 
 
-def test_without_compression_qdesc_has_no_room(
+def test_without_compression_qdesc_does_not_fit(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
     result = vmcoredd("dump", "--card", small_card, "--compress", "none", "-o", output)
@@ -124,7 +124,7 @@ def test_without_compression_qdesc_has_no_room(
     assert dump.entity("QDESC").code == -19
 
 
-def test_only_the_entities_that_were_asked_for_are_collected(
+def test_only_the_named_entities_are_collected(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
     vmcoredd("dump", "--card", small_card, "--entity", "clk", "--entity", "RSS", "-o", output)
@@ -132,14 +132,14 @@ def test_only_the_entities_that_were_asked_for_are_collected(
     assert [entity.name for entity in dump.entities] == ["RSS", "CLK"]
 
 
-def test_every_access_is_told_with_its_register(
+def test_every_access_is_traced_with_its_register(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
     arguments = ["--card", small_card, "--entity", "PATH_MTU", "--trace", "-o", output]
-    told = vmcoredd("dump", *arguments).err.splitlines()
-    assert told[0].startswith("R config 0x004")
-    assert any(line.startswith("R 0x19400 PL_WHOAMI = 0x00000800 SourcePF=4") for line in told)
-    requests = [line for line in told if line.startswith("W 0x07de4 TP_MTU_TABLE = 0xff0000")]
+    traced = vmcoredd("dump", *arguments).err.splitlines()
+    assert traced[0].startswith("R config 0x004")
+    assert any(line.startswith("R 0x19400 PL_WHOAMI = 0x00000800 SourcePF=4") for line in traced)
+    requests = [line for line in traced if line.startswith("W 0x07de4 TP_MTU_TABLE = 0xff0000")]
     assert len(requests) == 16
 
 
@@ -177,7 +177,7 @@ def test_an_output_that_exists_is_replaced_when_forced(
     [("absent/vmcore", "No such file or directory"), ("", "is not a regular file")],
     ids=["no folder", "a folder"],
 )
-def test_an_output_that_cannot_be_is_refused_before_anything_is_done(
+def test_an_impossible_output_is_refused_before_anything_else_happens(
     vmcoredd: Run, tmp_path: Path, name: str, says: str
 ) -> None:
     result = vmcoredd("dump", "--card", "t9999-cr", "--socket", "absent", "-o", tmp_path / name)
@@ -187,18 +187,18 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_done(
     assert says in one_line(result)
 
 
-def test_an_output_in_a_folder_that_takes_no_files_is_refused(
+def test_an_output_in_a_read_only_folder_is_refused(
     vmcoredd: Run, small_card: Path, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o555)
-    folder = Path("/sys") if os.geteuid() == 0 else tmp_path  # root may write to the other
+    folder = Path("/sys") if os.geteuid() == 0 else tmp_path  # root could write to tmp_path
     result = vmcoredd("dump", "--card", small_card, "-o", folder / "vmcore")
     assert result.code == Exit.FAILED
     assert "Permission denied" in one_line(result)
     assert not (folder / "vmcore").exists()
 
 
-def test_nothing_is_left_when_the_disk_is_full(small_card: Path, output: Path) -> None:
+def test_nothing_is_left_behind_when_the_disk_is_full(small_card: Path, output: Path) -> None:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
 
@@ -208,7 +208,7 @@ def test_nothing_is_left_when_the_disk_is_full(small_card: Path, output: Path) -
     assert list(output.parent.iterdir()) == []
 
 
-def test_what_stood_there_is_kept_when_the_disk_is_full(small_card: Path, output: Path) -> None:
+def test_the_old_output_is_kept_when_the_disk_is_full(small_card: Path, output: Path) -> None:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
 
@@ -252,7 +252,7 @@ def test_wrong_usage_is_refused_and_writes_nothing(
     ],
     ids=["empty", "text", "zeros"],
 )
-def test_a_base_that_is_no_vmcore_is_refused(
+def test_a_base_that_is_not_a_vmcore_is_refused(
     vmcoredd: Run, small_card: Path, output: Path, content: bytes, says: str
 ) -> None:
     base = output.with_name("base")
@@ -264,7 +264,7 @@ def test_a_base_that_is_no_vmcore_is_refused(
     assert not output.exists()
 
 
-def test_a_base_that_ends_early_is_refused_and_nothing_is_left(
+def test_a_truncated_base_is_refused_and_nothing_is_left_behind(
     vmcoredd: Run, small_card: Path, copied: Path, output: Path
 ) -> None:
     os.truncate(copied, 1 << 20)

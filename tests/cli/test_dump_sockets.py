@@ -1,4 +1,4 @@
-"""`vmcoredd dump` and servers that are not as they should be."""
+"""`vmcoredd dump` with servers that are absent, misbehave or die."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from vmcoredd.cli.exit_codes import Exit
 ROOT = Path(__file__).parents[2]
 DEADLINE = 0.3
 PROBE = 13
-"""Accesses to BAR0 until the dump begins."""
+"""Accesses to BAR0 before the dump begins."""
 DEV_LOG = 32_901
 
 
@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def attempt(vmcoredd: Run, path: Path) -> str:
-    """What a dump of the adapter at `path` fails with; nothing is written."""
+    """The error of a dump of the adapter at `path`, which fails and writes nothing."""
     output = path.with_name("vmcore")
     result = vmcoredd("dump", "--socket", path, "-o", output, "--deadline", DEADLINE)
     assert result.code == Exit.NO_DEVICE
@@ -49,21 +49,21 @@ def attempt(vmcoredd: Run, path: Path) -> str:
     return one_line(result)
 
 
-def test_a_socket_that_is_absent_is_said_so(vmcoredd: Run, path: Path) -> None:
+def test_an_absent_socket_is_reported(vmcoredd: Run, path: Path) -> None:
     assert attempt(vmcoredd, path).endswith(f"cannot connect to {path}: No such file or directory")
 
 
-def test_a_socket_that_nobody_serves_is_said_so(vmcoredd: Run, path: Path) -> None:
+def test_a_socket_that_nobody_serves_is_reported(vmcoredd: Run, path: Path) -> None:
     with scripted_server(str(path), lambda peer: peer.accept_version()):
         attempt(vmcoredd, path)
     assert attempt(vmcoredd, path).endswith("Connection refused")
 
 
-def test_a_path_that_is_too_long_is_said_so(vmcoredd: Run, tmp_path: Path) -> None:
+def test_a_path_that_is_too_long_is_reported(vmcoredd: Run, tmp_path: Path) -> None:
     assert "107" in attempt(vmcoredd, tmp_path / ("x" * 120))
 
 
-def test_a_file_that_is_no_socket_is_said_so(vmcoredd: Run, path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_reported(vmcoredd: Run, path: Path) -> None:
     path.write_text("a file")
     assert "cannot connect" in attempt(vmcoredd, path)
 
@@ -132,7 +132,7 @@ SERVERS: list[tuple[Callable[[Peer], None], str]] = [
 @pytest.mark.parametrize(
     ("script", "says"), SERVERS, ids=lambda value: getattr(value, "__name__", "")
 )
-def test_a_server_that_speaks_wrongly_is_given_up(
+def test_a_server_that_breaks_the_protocol_is_abandoned(
     vmcoredd: Run, path: Path, script: Callable[[Peer], None], says: str
 ) -> None:
     with scripted_server(str(path), script):
@@ -140,7 +140,7 @@ def test_a_server_that_speaks_wrongly_is_given_up(
 
 
 def all_zeros(peer: Peer) -> None:
-    """An honest server of a device that reads as zeros everywhere."""
+    """A correct server of a device that reads as zeros everywhere."""
     peer.accept_version()
     while True:
         asked = peer.receive()
@@ -156,7 +156,7 @@ def all_zeros(peer: Peer) -> None:
             peer.answer(asked, asked.payload[: ACCESS.size])
 
 
-def test_a_device_that_is_no_adapter_is_not_dumped(vmcoredd: Run, path: Path) -> None:
+def test_a_device_that_is_not_an_adapter_is_not_dumped(vmcoredd: Run, path: Path) -> None:
     with scripted_server(str(path), all_zeros):
         assert "vendor 0x0000: not a Chelsio adapter" in attempt(vmcoredd, path)
 
@@ -179,7 +179,7 @@ def test_a_server_that_dies_in_the_probe_leaves_no_dump(vmcoredd: Run, path: Pat
         assert "the device is gone" in attempt(vmcoredd, path)
 
 
-def test_a_server_that_is_killed_leaves_what_was_collected(vmcoredd: Run, path: Path) -> None:
+def test_after_a_server_is_killed_what_was_collected_is_kept(vmcoredd: Run, path: Path) -> None:
     output = path.with_name("vmcore")
     with dying(path, PROBE + DEV_LOG + 5000) as server:
         result = vmcoredd("dump", "--socket", path, "-o", output, "--deadline", PATIENCE, "--json")
@@ -195,7 +195,7 @@ def test_a_server_that_is_killed_leaves_what_was_collected(vmcoredd: Run, path: 
     assert {"LE_TCAM", "EDC0", "MC0", "HMA"} <= missing.keys()
 
 
-def test_a_vmcore_of_a_server_that_was_killed_is_whole(vmcoredd: Run, path: Path) -> None:
+def test_the_vmcore_of_a_killed_server_is_well_formed(vmcoredd: Run, path: Path) -> None:
     output = path.with_name("vmcore")
     with dying(path, PROBE + DEV_LOG + 5000):
         vmcoredd("dump", "--socket", path, "-o", output, "--deadline", PATIENCE)
@@ -208,7 +208,7 @@ def test_a_vmcore_of_a_server_that_was_killed_is_whole(vmcoredd: Run, path: Path
         assert not reader.damage
 
 
-def test_an_adapter_beside_one_that_dies_is_dumped_whole(
+def test_an_adapter_beside_one_that_dies_is_dumped_completely(
     vmcoredd: Run, small_card: Path, path: Path
 ) -> None:
     output = path.with_name("vmcore")

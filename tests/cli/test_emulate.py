@@ -1,4 +1,4 @@
-"""`vmcoredd emulate`: an adapter on a socket, from its first line to its last."""
+"""`vmcoredd emulate`: an adapter on a socket, from start to end."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def stale(path: Path) -> None:
-    """A socket that nobody listens on any more."""
+    """Leaves a socket that nobody listens on."""
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
 
 
-def test_a_line_of_json_says_that_clients_may_connect(path: Path) -> None:
+def test_a_line_of_json_says_that_clients_can_connect(path: Path) -> None:
     with emulated(*CARD, "--seed", 7, "--socket", path) as process:
         line = ready(process)
         with driver.open(path) as adapter:
@@ -39,7 +39,7 @@ def test_a_line_of_json_says_that_clients_may_connect(path: Path) -> None:
     assert json.loads(line["qemu"][-1])["socket"] == {"type": "unix", "path": str(path)}
 
 
-def test_the_line_goes_to_the_descriptor_that_was_given(path: Path) -> None:
+def test_the_line_goes_to_the_given_descriptor(path: Path) -> None:
     reading, writing = os.pipe()
     options = {"pass_fds": [writing]}
     with emulated(*CARD, "--socket", path, "--ready-fd", writing, **options) as process:
@@ -50,7 +50,7 @@ def test_the_line_goes_to_the_descriptor_that_was_given(path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_nothing_is_left_behind(path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_it_and_leaves_nothing_behind(path: Path, number: signal.Signals) -> None:
     with emulated(*CARD, "--socket", path) as process:
         ready(process)
         result = ended(process, number)
@@ -58,7 +58,7 @@ def test_a_signal_ends_it_and_nothing_is_left_behind(path: Path, number: signal.
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_socket_of_a_server_that_is_gone_is_replaced(path: Path) -> None:
+def test_a_stale_socket_is_replaced(path: Path) -> None:
     stale(path)
     with emulated(*CARD, "--socket", path) as process:
         ready(process)
@@ -66,7 +66,7 @@ def test_a_socket_of_a_server_that_is_gone_is_replaced(path: Path) -> None:
             assert adapter.probed.product == "T62100-CR"
 
 
-def test_a_socket_of_a_live_server_is_left_to_it(vmcoredd: Run, path: Path) -> None:
+def test_the_socket_of_a_running_server_is_not_taken(vmcoredd: Run, path: Path) -> None:
     with emulated(*CARD, "--socket", path) as process:
         ready(process)
         refused = vmcoredd("emulate", *CARD, "--socket", path)
@@ -76,7 +76,7 @@ def test_a_socket_of_a_live_server_is_left_to_it(vmcoredd: Run, path: Path) -> N
             assert adapter.probed.product == "T62100-CR"
 
 
-def test_a_file_that_is_no_socket_is_not_replaced(vmcoredd: Run, path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_not_replaced(vmcoredd: Run, path: Path) -> None:
     path.write_text("precious")
     refused = vmcoredd("emulate", *CARD, "--socket", path)
     assert refused.code == Exit.FAILED
@@ -84,13 +84,13 @@ def test_a_file_that_is_no_socket_is_not_replaced(vmcoredd: Run, path: Path) -> 
     assert path.read_text() == "precious"
 
 
-def test_the_socket_is_its_owners_alone(path: Path) -> None:
+def test_only_the_owner_can_use_the_socket(path: Path) -> None:
     with emulated(*CARD, "--socket", path) as process:
         ready(process)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_mode_and_owner_of_the_socket_can_be_chosen(path: Path) -> None:
+def test_the_sockets_mode_and_owner_can_be_chosen(path: Path) -> None:
     owner = os.geteuid()
     with emulated(*CARD, "--socket", path, "--mode", "660", "--owner", owner) as process:
         ready(process)
@@ -98,7 +98,7 @@ def test_mode_and_owner_of_the_socket_can_be_chosen(path: Path) -> None:
         assert path.stat().st_uid == owner
 
 
-def test_accesses_out_of_order_are_told_once_with_their_names(path: Path) -> None:
+def test_invalid_accesses_are_logged_once_by_register_name(path: Path) -> None:
     with emulated(*CARD, "--socket", path) as process:
         ready(process)
         with driver.open(path) as adapter:
@@ -127,7 +127,7 @@ def test_a_fault_is_switched_on(path: Path) -> None:
     ],
     ids=["card", "fault", "mode"],
 )
-def test_what_does_not_exist_is_wrong_usage(
+def test_unknown_values_are_wrong_usage(
     vmcoredd: Run, path: Path, arguments: list[str], says: str
 ) -> None:
     result = vmcoredd("emulate", "--socket", path, *arguments)
@@ -142,7 +142,7 @@ def test_what_does_not_exist_is_wrong_usage(
     [("x" * 120, "a socket's may have 107"), ("absent/t6.sock", "No such file or directory")],
     ids=["too long", "no folder"],
 )
-def test_a_socket_that_cannot_be_made_is_refused(
+def test_a_socket_that_cannot_be_created_is_refused(
     vmcoredd: Run, tmp_path: Path, socket_path: str, says: str
 ) -> None:
     result = vmcoredd("emulate", *CARD, "--socket", tmp_path / socket_path)
@@ -150,7 +150,7 @@ def test_a_socket_that_cannot_be_made_is_refused(
     assert says in one_line(result)
 
 
-def test_a_user_that_does_not_exist_is_refused(vmcoredd: Run, path: Path) -> None:
+def test_an_unknown_owner_is_refused(vmcoredd: Run, path: Path) -> None:
     result = vmcoredd("emulate", *CARD, "--socket", path, "--owner", "nobody-of-that-name")
     assert result.code == Exit.FAILED
     assert "there is no user nobody-of-that-name" in one_line(result)
@@ -179,7 +179,7 @@ def test_a_malformed_card_is_refused_with_file_line_and_field(
     assert f"{toml}{says}" in one_line(result)
 
 
-def test_a_second_client_is_served_when_the_first_is_gone(path: Path) -> None:
+def test_clients_are_served_one_after_another(path: Path) -> None:
     with emulated(*CARD, "--socket", path) as process:
         ready(process)
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""Help, versions, and what every command has in common."""
+"""Help, versions, and what all commands have in common."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_the_help_explains_every_exit_code(vmcoredd: Run) -> None:
     assert set(MEANINGS) == set(Exit)
 
 
-def test_the_version_is_shown_with_the_librarys(vmcoredd: Run) -> None:
+def test_the_version_is_shown_with_libvfio_users(vmcoredd: Run) -> None:
     shown = vmcoredd("--version").out
     assert shown.startswith("vmcoredd ")
     assert pyvfio_user.library_version() in shown
 
 
 @pytest.mark.parametrize("words", [["dmup"], ["dump", "--sockte", "x"], ["show"], ["extract", "x"]])
-def test_wrong_usage_is_code_2_and_says_what_is_wrong(vmcoredd: Run, words: list[str]) -> None:
+def test_wrong_usage_is_code_2_with_an_error_message(vmcoredd: Run, words: list[str]) -> None:
     result = vmcoredd(*words)
     assert result.code == Exit.USAGE
     assert "Error" in result.err
@@ -66,18 +66,18 @@ def test_wrong_usage_is_code_2_and_says_what_is_wrong(vmcoredd: Run, words: list
 @pytest.mark.parametrize(
     "words", [["cards", "--faults"], ["cards", "--json"], ["cache", "list", "--json"]], ids=" ".join
 )
-def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str]) -> None:
+def test_a_closed_pipe_is_not_a_failure(words: list[str]) -> None:
     assert unread(*words) == (Exit.OK, "")
 
 
-def test_a_failure_that_nobody_reads_of_is_one(tmp_path: Path) -> None:
-    code, said = unread("notes", tmp_path / "absent")
+def test_a_failure_with_a_closed_pipe_is_still_a_failure(tmp_path: Path) -> None:
+    code, err = unread("notes", tmp_path / "absent")
     assert code == Exit.FAILED
-    assert "No such file" in said
+    assert "No such file" in err
 
 
 def unread(*arguments: object) -> tuple[int, str]:
-    """Exit code and stderr of a command whose output has no reader, from its beginning on."""
+    """Exit code and stderr of a command whose output has no reader from the start."""
     reader, writer = os.pipe()
     os.close(reader)
     buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}

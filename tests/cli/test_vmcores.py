@@ -1,4 +1,4 @@
-"""`vmcoredd notes`, `show` and `extract`: what a vmcore holds, also of damaged ones."""
+"""`vmcoredd notes`, `show`, `extract` and `diff`, also on damaged vmcores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cudbg.entity import entities
 
 NOTE_AT = 0x1000
-"""Where the first note begins: behind the ELF header's page."""
+"""The first note's offset: after the ELF header's page."""
 PAYLOAD_AT = NOTE_AT + 64
 PAYLOAD_BYTES = 0x02000FC0
 ENTITY_HEADERS = PAYLOAD_AT + 56
@@ -30,7 +30,7 @@ def patch(path: Path, at: int, form: str, value: int) -> None:
 
 
 def entity_field(number: int, offset: int) -> int:
-    """Where a field of an entity's header stands in the file."""
+    """The offset in the file of a field of an entity's header."""
     return ENTITY_HEADERS + 52 * (number - 1) + offset
 
 
@@ -60,9 +60,7 @@ def test_notes_are_records_for_programs(vmcoredd: Run, made: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3, 63, 64, 100, 0x1000, 0x1040, 0x100000])
-def test_a_truncated_vmcore_is_read_as_far_as_it_goes(
-    vmcoredd: Run, copied: Path, size: int
-) -> None:
+def test_a_truncated_vmcore_is_read_to_its_end(vmcoredd: Run, copied: Path, size: int) -> None:
     os.truncate(copied, size)
     result = vmcoredd("notes", copied)
     assert result.code == Exit.BAD_FILE
@@ -71,7 +69,7 @@ def test_a_truncated_vmcore_is_read_as_far_as_it_goes(
 
 
 @pytest.mark.parametrize("lie", [0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x02000FF0])
-def test_a_note_that_lies_about_its_size_is_said_to(vmcoredd: Run, copied: Path, lie: int) -> None:
+def test_a_note_with_a_false_size_is_reported(vmcoredd: Run, copied: Path, lie: int) -> None:
     patch(copied, NOTE_AT + 4, "<I", lie)
     result = vmcoredd("notes", copied)
     assert result.code == Exit.BAD_FILE
@@ -82,7 +80,7 @@ def test_a_note_that_lies_about_its_size_is_said_to(vmcoredd: Run, copied: Path,
     "content", [b"", b"\0" * 4096, b"\x7fELF", b"KDUMP   " + b"\xff" * 8192], ids=len
 )
 @pytest.mark.parametrize("word", ["notes", "show"])
-def test_a_file_that_is_no_vmcore_is_refused_by_name(
+def test_a_file_that_is_not_a_vmcore_is_refused_by_name(
     vmcoredd: Run, tmp_path: Path, word: str, content: bytes
 ) -> None:
     path = tmp_path / "strange"
@@ -93,7 +91,7 @@ def test_a_file_that_is_no_vmcore_is_refused_by_name(
 
 
 @pytest.mark.parametrize("word", ["notes", "show"])
-def test_a_folder_or_a_device_is_refused_and_an_absent_file_is_said_so(
+def test_a_folder_or_a_device_is_refused_and_an_absent_file_is_reported(
     vmcoredd: Run, tmp_path: Path, word: str
 ) -> None:
     for path in (tmp_path, Path("/dev/null")):
@@ -119,13 +117,13 @@ def test_the_second_dump_is_shown_by_its_index(vmcoredd: Run, made: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["CLK", "clk"])
-def test_an_entity_is_shown_in_words(vmcoredd: Run, made: Path, name: str) -> None:
+def test_an_entity_is_decoded(vmcoredd: Run, made: Path, name: str) -> None:
     shown = vmcoredd("show", made, "--entity", name).out
     assert shown.startswith("CLK (entity 46)\n")
     assert "retransmit min" in shown
 
 
-def test_several_entities_are_shown_in_the_order_asked_for(vmcoredd: Run, made: Path) -> None:
+def test_several_entities_are_shown_in_the_order_given(vmcoredd: Run, made: Path) -> None:
     shown = vmcoredd("show", made, "--entity", "VPD_DATA", "--entity", "CLK").out
     assert shown.index("VPD_DATA (entity 58)") < shown.index("CLK (entity 46)")
 
@@ -185,7 +183,7 @@ def test_a_region_of_a_memory_is_shown_as_bytes(vmcoredd: Run, made: Path) -> No
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_not_there_is_said_so(
+def test_what_is_not_in_the_dump_is_refused(
     vmcoredd: Run, made: Path, arguments: list[str], code: Exit, says: str
 ) -> None:
     result = vmcoredd("show", made, *arguments)
@@ -205,7 +203,7 @@ def test_what_is_not_there_is_said_so(
         (56, 4, 0, "DUMP_CONTEXT"),
     ],
 )
-def test_an_entity_that_lies_about_its_bytes_is_refused(
+def test_an_entity_with_a_false_size_or_offset_is_refused(
     vmcoredd: Run, copied: Path, number: int, offset: int, value: int, name: str
 ) -> None:
     patch(copied, entity_field(number, offset), "<B" if offset == 24 else "<I", value)
@@ -216,7 +214,7 @@ def test_an_entity_that_lies_about_its_bytes_is_refused(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["--entity", "all"]], ids=" ".join)
-def test_entities_beside_one_that_lies_are_shown(
+def test_entities_beside_a_damaged_one_are_shown(
     vmcoredd: Run, copied: Path, arguments: list[str]
 ) -> None:
     patch(copied, entity_field(46, 8), "<I", 0x7FFFFFFF)
@@ -226,7 +224,7 @@ def test_entities_beside_one_that_lies_are_shown(
     assert "LE_TCAM" in result.out
 
 
-def test_of_a_dump_that_ends_early_what_is_there_is_shown(vmcoredd: Run, copied: Path) -> None:
+def test_the_rest_of_a_truncated_dump_is_shown(vmcoredd: Run, copied: Path) -> None:
     os.truncate(copied, PAYLOAD_AT + 200_000)
     result = vmcoredd("show", copied, "--json")
     states = {entity["name"]: entity["damage"] for entity in result.json["entities"]}
@@ -236,7 +234,7 @@ def test_of_a_dump_that_ends_early_what_is_there_is_shown(vmcoredd: Run, copied:
     assert states["MC0"].startswith("MC0: need ")
 
 
-def test_what_a_file_says_does_not_control_the_terminal(vmcoredd: Run, copied: Path) -> None:
+def test_text_from_a_file_does_not_control_the_terminal(vmcoredd: Run, copied: Path) -> None:
     with copied.open("r+b") as file:
         file.seek(NOTE_AT + 20)
         file.write(b"\x1b[2J[red]\x07evil".ljust(44, b"\0"))
@@ -254,7 +252,7 @@ def test_a_vmcore_without_device_dumps_has_nothing_to_show(vmcoredd: Run, copied
     assert "holds no device dump" in result.err
 
 
-def test_a_dump_of_another_drivers_is_left_alone(vmcoredd: Run, copied: Path) -> None:
+def test_another_drivers_dump_is_not_decoded(vmcoredd: Run, copied: Path) -> None:
     patch(copied, PAYLOAD_AT, "<I", 0x12345678)
     listed = vmcoredd("notes", copied, "--json").json["notes"][0]
     assert (listed["name"], listed["adapter"]) == (NAMES[0], None)
@@ -274,7 +272,7 @@ def test_a_payload_becomes_a_file(vmcoredd: Run, made: Path, tmp_path: Path) -> 
     assert repr(cudbg.Dump(output.read_bytes()).chip) == "T5"
 
 
-def test_of_a_payload_that_ends_early_the_rest_is_kept(
+def test_the_rest_of_a_truncated_payload_is_extracted(
     vmcoredd: Run, copied: Path, tmp_path: Path
 ) -> None:
     os.truncate(copied, PAYLOAD_AT + 5000)
@@ -294,7 +292,7 @@ def test_an_extracted_file_is_not_overwritten(vmcoredd: Run, made: Path, tmp_pat
     assert output.stat().st_size == PAYLOAD_BYTES
 
 
-def test_a_note_that_is_not_there_is_wrong_usage(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
+def test_an_unknown_note_is_wrong_usage(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
     result = vmcoredd("extract", made, "--index", 99, "-o", tmp_path / "dump.bin")
     assert result.code == Exit.USAGE
     assert "no note 99" in one_line(result)

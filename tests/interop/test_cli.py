@@ -1,4 +1,4 @@
-"""What the command writes, as readelf(1) reads it."""
+"""The command's output, as readelf(1) reads it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def vmcoredd(*arguments: object) -> int:
 
 @contextmanager
 def dying(path: Path) -> Iterator[None]:
-    """A server that is killed in the middle of a dump."""
+    """A server that dies in the middle of a dump."""
     command = [sys.executable, "-m", "tests.support.dying_server", str(path), str(SOME_ACCESSES)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdout is not None
@@ -36,7 +36,7 @@ def dying(path: Path) -> Iterator[None]:
             server.kill()
 
 
-def test_a_vmcore_of_a_server_that_was_killed_is_one(tmp_path: Path) -> None:
+def test_readelf_reads_the_vmcore_of_a_killed_server(tmp_path: Path) -> None:
     output = tmp_path / "vmcore"
     with dying(tmp_path / "sock"):
         assert vmcoredd("dump", "--socket", tmp_path / "sock", "-o", output) == 5

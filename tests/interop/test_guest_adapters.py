@@ -1,6 +1,6 @@
-"""The unmodified Linux driver in a guest's crash kernel, on our cards: the judge of our dumps.
+"""The unmodified Linux driver in a guest's crash kernel, on our cards: the reference for our dumps.
 
-One guest with a T6 and a T5 crashes once; most tests look at the vmcore that came of it.
+One guest with a T6 and a T5 crashes once; most tests examine the resulting vmcore.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BAD_BY_DESIGN = {
 
 @dataclass
 class Crash:
-    """A run, and the cards with the state they were in before the crash kernel dumped them."""
+    """A run, its cards, and their state just before the crash kernel dumped them."""
 
     report: kdump.Report
     cards: list[emu.Card]
@@ -60,10 +60,10 @@ def crash(prepared, tmp_path_factory, progress) -> Crash:
 
 
 def same_words(one: cudbg.Dump, other: cudbg.Dump, name: str) -> bool:
-    """Do an entity's words differ in their order alone?
+    """Do an entity's words differ only in their order?
 
-    The driver sorts MEMINFO's regions by their base with the kernel's `sort`, which leaves equal
-    ones in another order since Linux 6.2 or later than it did in 6.1, which we follow.
+    The driver sorts MEMINFO's regions by base with the kernel's `sort`. We follow Linux 6.1; since
+    6.2 or later, `sort` leaves equal elements in another order.
     """
     blobs = (bytes(one.blob(name)[:]), bytes(other.blob(name)[:]))
     return len({tuple(sorted(struct.iter_unpack("<I", blob))) for blob in blobs}) == 1
@@ -112,7 +112,7 @@ def test_makedumpfile_keeps_them(crash, tmp_path, form):
 
 
 @pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
-def test_every_entity_is_good_but_those_the_card_has_not(crash, index):
+def test_every_entity_is_good_except_those_the_card_lacks(crash, index):
     with vmcore.Reader(crash.report.vmcore) as reader:
         dump = cudbg.Dump(reader.payload(index))
         bad = {entity.name for entity in dump.entities if not entity.good}
@@ -144,7 +144,7 @@ def test_our_dump_of_the_same_state_equals_the_kernels(crash, tmp_path, index):
 
 
 def test_crash_opens_our_dump_over_the_guests_own_core(crash, prepared, tmp_path):
-    """The guest's vmcore without its dumps is what QEMU or another kernel would have given us."""
+    """As a base, the guest's vmcore is like one from QEMU or another kernel."""
     base = vmcore.ElfCore.open(crash.report.vmcore)
     dumps = vmcore.DeviceDumps(base)
     with driver.open_card(crash.cards[0]) as adapter:
@@ -155,8 +155,8 @@ def test_crash_opens_our_dump_over_the_guests_own_core(crash, prepared, tmp_path
 
 
 @pytest.mark.parametrize("panic", [False, True], ids=["stopped", "panicked"])
-def test_a_base_taken_by_qemu_and_our_dump_from_outside_make_a_vmcore(prepared, tmp_path, panic):
-    """QEMU holds the card's first socket; our driver comes through a second one."""
+def test_a_base_from_qemu_and_our_dump_from_outside_make_a_vmcore(prepared, tmp_path, panic):
+    """QEMU occupies the card's first socket; our driver uses a second one."""
     card = emu.Card.load("t6225-cr", map_window=True)
     dumps: list[vmcore.DeviceDumps] = []
 
@@ -230,7 +230,7 @@ def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(prepared, tmp
 # What goes wrong
 
 
-def test_a_crash_kernel_without_room_for_the_dump_is_told_by_the_kernel(prepared, tmp_path):
+def test_the_kernel_reports_that_the_dump_does_not_fit_in_its_memory(prepared, tmp_path):
     card = emu.Card.load("t6225-cr", map_window=True)
     with served.here(tmp_path, [card]) as adapters:
         report = kdump.run(
@@ -244,7 +244,7 @@ def test_a_crash_kernel_without_room_for_the_dump_is_told_by_the_kernel(prepared
     assert "Fail collecting vmcore device dump, err: -12" in report.console.read_text()
 
 
-def test_an_emulator_that_is_killed_in_mid_dump_ends_the_guest(prepared, tmp_path):
+def test_an_emulator_killed_during_the_dump_ends_the_guest(prepared, tmp_path):
     with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
 
         def on_stage(stage: kdump.Stage) -> None:
@@ -259,8 +259,8 @@ def test_an_emulator_that_is_killed_in_mid_dump_ends_the_guest(prepared, tmp_pat
     assert not (tmp_path / "vmcore").exists()
 
 
-def test_a_connection_that_is_lost_ends_the_guest_too(prepared, tmp_path):
-    """Nobody knows the process behind this socket; QEMU tells that its connection is gone."""
+def test_a_lost_connection_ends_the_guest(prepared, tmp_path):
+    """The server's process is not watched here; QEMU logs that its connection is gone."""
     with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
 
         def on_stage(stage: kdump.Stage) -> None:

@@ -1,4 +1,4 @@
-"""The guest's commands as a user runs them."""
+"""`vmcoredd guest` as a user runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def vmcoredd(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
-def test_live_adds_the_adapters_dump_to_the_memory_of_a_panicked_guest(prepared, tmp_path: Path):
+def test_live_adds_the_adapters_dump_to_a_panicked_guests_memory(prepared, tmp_path: Path):
     output = tmp_path / "vmcore"
     done = vmcoredd("live", "--card", "t62100-cr", "--panic", "-o", str(output), "--json")
     assert done.returncode == 0, done.stderr
@@ -32,7 +32,7 @@ def test_live_adds_the_adapters_dump_to_the_memory_of_a_panicked_guest(prepared,
     assert "VMCOREINFO" in owners
 
 
-def test_run_gives_the_scripts_output_and_exit_code(prepared, tmp_path: Path):
+def test_run_returns_the_scripts_output_and_exit_code(prepared, tmp_path: Path):
     script = tmp_path / "probe.sh"
     script.write_text("#!/bin/sh\nlspci\nexit 3\n")
     console = str(tmp_path / "console")
@@ -41,7 +41,7 @@ def test_run_gives_the_scripts_output_and_exit_code(prepared, tmp_path: Path):
     assert "1425:5401" in done.stdout
 
 
-def test_an_unknown_card_is_refused_before_anything_is_booted(tmp_path: Path):
+def test_an_unknown_card_is_refused_before_a_guest_boots(tmp_path: Path):
     done = vmcoredd("kdump", "--card", "nope", "-o", str(tmp_path / "vmcore"))
     assert done.returncode == 2
     assert "no such card" in done.stderr

@@ -1,4 +1,4 @@
-"""Our patch of the driver, against the source that the guests' kernel is built from."""
+"""Our patch of the driver applies to the source of the guests' kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests without an adapter: they boot, obey, crash, and their /proc/vmcore comes home."""
+"""Guests without an adapter: they boot, run commands and crash; the host gets /proc/vmcore."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_CRASH_KERNEL = Options(crashkernel="")
 
 @contextlib.contextmanager
 def booted(prepared, folder: Path, options: Options = NO_CRASH_KERNEL, adapters=()):
-    """A guest whose first kernel takes commands; afterwards its QEMU is gone."""
+    """A guest whose first kernel accepts commands. Its QEMU is gone afterwards."""
     with prepared.guest(options, folder, folder / "console", adapters) as guest:
         guest.wait_for_kernel("first", BOOT)
         yield guest
@@ -47,7 +47,7 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def crashed(prepared, tmp_path_factory, progress) -> kdump.Report:
-    """A whole run, its stages recorded."""
+    """A complete run."""
     output = tmp_path_factory.mktemp("plain") / "vmcore"
     return kdump.run([], output, prepared=prepared, progress=progress)
 
@@ -55,19 +55,19 @@ def crashed(prepared, tmp_path_factory, progress) -> kdump.Report:
 # Scripts
 
 
-def test_a_scripts_output_and_exit_code_come_home(prepared, tmp_path):
+def test_a_scripts_output_and_exit_code_are_returned(prepared, tmp_path):
     path = tmp_path / "probe.sh"
     path.write_text("#!/bin/sh\nuname -r\necho wrong >&2\nexit 7\n")
-    heard: list[str] = []
+    printed: list[str] = []
     result = session.run_script(
-        [], path, prepared=prepared, console=tmp_path / "console", on_output=heard.append
+        [], path, prepared=prepared, console=tmp_path / "console", on_output=printed.append
     )
     assert (result.code, result.output) == (7, f"{prepared.kernel.release}\nwrong\n")
-    assert "".join(heard) == result.output
+    assert "".join(printed) == result.output
     assert "Linux version" in (tmp_path / "console").read_text()
 
 
-def test_a_guest_has_the_programs_a_person_needs(prepared, tmp_path):
+def test_a_guest_has_the_programs_users_need(prepared, tmp_path):
     with booted(prepared, tmp_path) as guest:
         for command in ("ethtool --version", "kexec --version", "lspci", "devmem 0 32"):
             guest.run(command, 30)
@@ -75,7 +75,7 @@ def test_a_guest_has_the_programs_a_person_needs(prepared, tmp_path):
 
 @contextlib.contextmanager
 def shell(console: Path):
-    """A guest's shell in a process of its own, when it has said its prompt."""
+    """A guest's shell in its own process, once it has printed its prompt."""
     program = f"""
 import pathlib
 from vmcoredd.qemu.session import run_shell
@@ -92,7 +92,7 @@ run_shell([], console=pathlib.Path({str(console)!r}))
         deadline.cancel()
 
 
-def test_a_shell_has_the_callers_input_and_output(prepared, tmp_path):
+def test_a_shell_uses_the_callers_input_and_output(prepared, tmp_path):
     with shell(tmp_path / "console") as process:
         output, _ = process.communicate(b"echo $((6 * 7))1\nexit\n", BOOT)
     assert process.returncode == 0
@@ -118,7 +118,7 @@ def test_a_guest_does_not_outlive_a_killed_host(prepared, tmp_path):
 # A crash
 
 
-def test_a_run_passes_its_stages_in_order(crashed):
+def test_a_run_reaches_its_stages_in_order(crashed):
     assert list(crashed.seconds) == [
         stage for stage in kdump.Stage if stage is not kdump.Stage.PROBED
     ]
@@ -137,11 +137,11 @@ def test_pyelftools_reads_it_too(crashed):
 
 
 def test_crash_finds_the_panic_and_its_process(crashed, prepared):
-    said = readers.crash(prepared.kernel.vmlinux, crashed.vmcore, "sys", "bt", "ps", "dev -V")
-    assert "sysrq triggered crash" in said
-    assert 'COMMAND: "panic"' in said
-    assert len([line for line in said.splitlines() if line.endswith("init")]) > 1
-    assert "no device dumps" in said
+    output = readers.crash(prepared.kernel.vmlinux, crashed.vmcore, "sys", "bt", "ps", "dev -V")
+    assert "sysrq triggered crash" in output
+    assert 'COMMAND: "panic"' in output
+    assert len([line for line in output.splitlines() if line.endswith("init")]) > 1
+    assert "no device dumps" in output
 
 
 @pytest.mark.parametrize("form", ["-E", "-c"])
@@ -158,7 +158,7 @@ def test_the_core_is_sparse(crashed):
     assert status.st_blocks * 512 < status.st_size / 2
 
 
-def test_notes_alone_have_no_memory_and_all_addresses(prepared, tmp_path):
+def test_a_core_of_notes_only_keeps_the_memorys_addresses(prepared, tmp_path):
     report = kdump.run([], tmp_path / "notes", flow=kdump.Flow(notes_only=True), prepared=prepared)
     assert report.vmcore.stat().st_size < 1 << 20
     with report.vmcore.open("rb") as file:
@@ -171,7 +171,7 @@ def test_notes_alone_have_no_memory_and_all_addresses(prepared, tmp_path):
 
 
 @pytest.mark.parametrize("panicked", [False, True])
-def test_crash_reads_what_qemu_wrote_and_we_mended(prepared, tmp_path, panicked):
+def test_crash_reads_the_core_that_qemu_wrote_and_we_corrected(prepared, tmp_path, panicked):
     options = dataclasses.replace(NO_CRASH_KERNEL, on_panic=OnPanic.PAUSE)
     with booted(prepared, tmp_path, options) as guest:
         if panicked:
@@ -181,15 +181,15 @@ def test_crash_reads_what_qemu_wrote_and_we_mended(prepared, tmp_path, panicked)
     dumps = vmcore.DeviceDumps(vmcore.ElfCore.open(tmp_path / "base"))
     dumps.add_device_dump("probe_0000:00:02.0", 4096, lambda payload: None)
     vmcore.write(tmp_path / "vmcore", dumps)
-    said = readers.crash(
+    output = readers.crash(
         prepared.kernel.vmlinux,
         tmp_path / "vmcore",
         "sys",
         "dev -V",
         options=[] if panicked else ["--no_panic"],
     )
-    assert "probe_0000:00:02.0" in said
-    assert ("sysrq triggered crash" in said) == panicked
+    assert "probe_0000:00:02.0" in output
+    assert ("sysrq triggered crash" in output) == panicked
     readers.makedumpfile(tmp_path / "vmcore", tmp_path / "filtered", "-E", "-d", "31")
 
 
@@ -201,7 +201,7 @@ def test_a_command_that_hangs_ends_at_its_deadline(prepared, tmp_path):
         guest.run("sleep 1000", 1.0)
 
 
-def test_an_early_panic_is_told_with_the_kernels_reason(prepared, tmp_path):
+def test_an_early_panic_is_reported_with_the_kernels_reason(prepared, tmp_path):
     options = Options(kernel_arguments="rdinit=/none")
     with pytest.raises(GuestDied, match="panicked: No working init found"):
         kdump.run([], tmp_path / "vmcore", options=options, prepared=prepared)
@@ -210,14 +210,14 @@ def test_an_early_panic_is_told_with_the_kernels_reason(prepared, tmp_path):
 
 
 @pytest.mark.parametrize("crashkernel", ["16M", "28M"])
-def test_too_little_memory_for_the_crash_kernel_is_told(prepared, tmp_path, crashkernel):
+def test_too_little_memory_for_the_crash_kernel_is_reported(prepared, tmp_path, crashkernel):
     options = Options(crashkernel=crashkernel)
     deadlines = kdump.Deadlines(boot=60.0)
     with pytest.raises(RunError, match=f"crashkernel={crashkernel}, which may be too small"):
         kdump.run([], tmp_path / "vmcore", options=options, deadlines=deadlines, prepared=prepared)
 
 
-def test_an_adapter_that_nobody_serves_is_told_in_qemus_words(prepared, tmp_path):
+def test_an_adapter_that_nobody_serves_is_reported_with_qemus_error(prepared, tmp_path):
     with (
         pytest.raises(GuestDied, match="No such file or directory"),
         booted(prepared, tmp_path, adapters=[Adapter(tmp_path / "none.sock")]),
@@ -225,6 +225,6 @@ def test_an_adapter_that_nobody_serves_is_told_in_qemus_words(prepared, tmp_path
         pytest.fail("the guest started")
 
 
-def test_a_crash_inside_a_command_is_told(prepared, tmp_path):
+def test_a_crash_during_a_command_is_reported(prepared, tmp_path):
     with booted(prepared, tmp_path) as guest, pytest.raises(GuestDied, match="sysrq triggered"):
         guest.run("panic", 60.0)

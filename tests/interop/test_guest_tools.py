@@ -1,4 +1,4 @@
-"""The tools of a kernel build, unpacked privately, on a machine that may have them or not."""
+"""The tools of a kernel build, unpacked privately even if the machine has them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_bc_calculates(tools, tmp_path):
     assert run(tools, tmp_path, "bc", "-q", text="6*7\n") == "42\n"
 
 
-def test_libelf_is_found_when_compiling_linking_and_running(tools, tmp_path):
+def test_programs_compile_link_and_run_with_libelf(tools, tmp_path):
     (tmp_path / "program.c").write_text(PROGRAM)
     flags = dict(argument.split("=", 1) for argument in tools.arguments)
     words = [flags["LIBELF_FLAGS"], "-o", "program", "program.c", flags["LIBELF_LIBS"]]

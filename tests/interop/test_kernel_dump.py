@@ -1,7 +1,7 @@
-"""Our dump beside the one that the kernel's own code makes of the same card: every byte, every
-status, as many accesses entity by entity, and the same registers left behind.
+"""Our dump and the one that the kernel's own code makes of the same card are equal: every byte and
+status, the number of accesses of each entity, and the registers afterwards.
 
-By default a choice that shows each thing once; VMCOREDD_THOROUGH=1 runs every combination.
+By default, a selection covers each case once; VMCOREDD_THOROUGH=1 runs every combination.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.interop
 
 THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 SMALL = {"edc0": 2, "edc1": 2, "mc0": 1}
-"""MiB; less would change what no-context-bases does."""
+"""MiB; less would change the effect of no-context-bases."""
 ONE_OF_EACH = ("t62100-cr", "t520-cr")
 NO_DUMP = ("device-gone", "flash-busy", "flash-hangs", "other-function")
-"""Faults that end the probe."""
+"""Faults that make the probe fail."""
 FAULTS = sorted(set(emu.faults()) - set(NO_DUMP))
-LATE = {
+POLLS = {
     "CIM_HOST_ACC_CTRL": 4,
     "CIM_OBQ_DBG_CFG": 1,
     "CIM_IBQ_DBG_CFG": 20,
@@ -46,13 +46,13 @@ LATE = {
     "LE_DB_DBGI_CONFIG": 6,
     "SGE_CTXT_CMD": 2,
 }
-"""Looks that the kernel allows a register to take (the third: a million)."""
+"""The most polls the kernel makes of each register (of the third: a million, 20 are enough)."""
 
 Counts = dict[str, tuple[int, int, int, int]]
 
 
 def profiles() -> list[Any]:
-    """Every profile as it is, and with the hash table in the other state."""
+    """Every profile unchanged, and one of each chip with its hash table in the other state."""
     made = [pytest.param(name, {}, id=name) for name in emu.profiles()]
     for name in ONE_OF_EACH:
         tables = {"hash_filters": True, "connections": 200}
@@ -61,7 +61,7 @@ def profiles() -> list[Any]:
 
 
 def chosen(cards: tuple[str, ...]) -> tuple[str, ...]:
-    """All of them, or the first."""
+    """All cards if thorough, else the first."""
     return cards if THOROUGH else cards[:1]
 
 
@@ -94,7 +94,7 @@ Way = Callable[[emu.Card], Any]
 
 
 class Both:
-    """One state of a card, dumped by the kernel's code and by ours."""
+    """Two equal cards, one dumped by the kernel's code and one by ours."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Both:
         self.ours, self.our_counts = dumped(self.cards[1], compress, way)
 
     def check(self, *, but_counts_of: str = "") -> None:
-        """Statuses first: they say most."""
+        """Compares statuses first: they explain most differences."""
         assert statuses(self.ours) == statuses(self.theirs)
         assert list(different(self.ours, self.theirs)) == []
         assert bytes(self.ours) == self.theirs
@@ -130,7 +130,7 @@ class Both:
 def dumped(
     card: emu.Card, compress: str = "zlib", way: Way = in_process
 ) -> tuple[bytearray, Counts]:
-    """Our dump, and our accesses; waits for a firmware pass at once, as in the kernel's code."""
+    """Our dump and its accesses. Waits for the firmware take no time, as in the kernel's code."""
     data = bytearray(cudbg.DUMP_SIZE)
     with way(card) as transport, Adapter(transport, sleep=lambda seconds: None) as adapter:
         report = adapter.collect(memoryview(data), compress=compress)
@@ -151,7 +151,7 @@ def different(one: bytes | bytearray, other: bytes | bytearray) -> Iterator[str]
 
 
 def registers(card: emu.Card) -> list[bytes]:
-    """BAR0 as it is, and every table behind an index port."""
+    """BAR0 and every table behind a lookup."""
     state = card.snapshot()
     return [bytes(memfd.view) for memfd in state.bars] + list(state.tables)
 
@@ -161,35 +161,35 @@ def small(name: str, *faults: str, seed: int = 0) -> emu.Card:
 
 
 @pytest.mark.parametrize(("name", "overrides"), profiles())
-def test_a_dump_of_any_profile_is_the_kernels(
+def test_a_dump_of_any_profile_equals_the_kernels(
     library: Path, name: str, overrides: dict[str, Any]
 ) -> None:
     Both(library, lambda: emu.Card.load(name, strict=True, **overrides)).check()
 
 
 @pytest.mark.parametrize("name", emu.profiles() if THOROUGH else ONE_OF_EACH)
-def test_a_dump_without_compression_is_the_kernels(library: Path, name: str) -> None:
+def test_a_dump_without_compression_equals_the_kernels(library: Path, name: str) -> None:
     Both(library, lambda: emu.Card.load(name, strict=True), "none").check()
 
 
 @pytest.mark.parametrize("seed", range(1, 10) if THOROUGH else (1, 2))
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_dump_of_any_seed_is_the_kernels(library: Path, name: str, seed: int) -> None:
+def test_a_dump_of_any_seed_equals_the_kernels(library: Path, name: str, seed: int) -> None:
     Both(library, lambda: small(name, seed=seed)).check()
 
 
 @pytest.mark.parametrize("compress", ["zlib", "none"] if THOROUGH else ["zlib"])
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_dump_over_a_socket_is_the_kernels(library: Path, name: str, compress: str) -> None:
+def test_a_dump_over_a_socket_equals_the_kernels(library: Path, name: str, compress: str) -> None:
     Both(library, lambda: emu.Card.load(name, strict=True), compress, over_a_socket).check()
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_card_that_is_restored_gives_the_kernels_dump_again(library: Path, name: str) -> None:
+def test_a_restored_card_gives_the_kernels_dump_again(library: Path, name: str) -> None:
     card = small(name)
     saved = card.snapshot()
     first, _ = dumped(card)
-    assert dumped(card)[0] != first  # REG_DUMP shows what the first dump left behind
+    assert dumped(card)[0] != first  # REG_DUMP shows traces of the first dump
     card.restore(saved)
     assert dumped(card)[0] == first
     card.restore(saved)
@@ -200,14 +200,14 @@ def test_a_card_that_is_restored_gives_the_kernels_dump_again(library: Path, nam
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", chosen(ONE_OF_EACH))
-def test_a_dump_of_a_faulty_card_is_the_kernels(library: Path, name: str, fault: str) -> None:
-    # where its list ends early, LE_TCAM asks a second time for the entry that ended it
+def test_a_dump_of_a_faulty_card_equals_the_kernels(library: Path, name: str, fault: str) -> None:
+    # where its list ends early, LE_TCAM requests the entry that ended it a second time
     but = "LE_TCAM" if fault.startswith("le-") else ""
     Both(library, lambda: small(name, fault)).check(but_counts_of=but)
 
 
 @pytest.mark.parametrize("fault", NO_DUMP)
-def test_a_card_that_the_kernel_does_not_dump_we_do_not_dump(library: Path, fault: str) -> None:
+def test_we_do_not_dump_a_card_that_the_kernel_does_not_dump(library: Path, fault: str) -> None:
     with (
         Harness(library, emulated(small("t62100-cr", fault))) as kernel,
         pytest.raises(RunError, match="no dump was offered"),
@@ -227,7 +227,7 @@ def test_a_card_that_the_kernel_does_not_dump_we_do_not_dump(library: Path, faul
         ("mailbox-taken", (-29, -16, 0)),
     ],
 )
-def test_the_firmware_is_asked_for_its_log_as_the_kernel_asks(
+def test_we_query_the_firmware_for_its_log_as_the_kernel_does(
     library: Path, fault: str, codes: tuple[int, int, int]
 ) -> None:
     both = Both(library, lambda: small("t62100-cr", "no-devlog-pointer", fault))
@@ -236,14 +236,14 @@ def test_the_firmware_is_asked_for_its_log_as_the_kernel_asks(
 
 
 @pytest.mark.parametrize("more", [0, 1])
-@pytest.mark.parametrize("register", LATE if THOROUGH else ["LE_DB_DBGI_CONFIG"])
+@pytest.mark.parametrize("register", POLLS if THOROUGH else ["LE_DB_DBGI_CONFIG"])
 @pytest.mark.parametrize("name", chosen(ONE_OF_EACH))
-def test_a_register_that_takes_its_time_is_waited_for_as_the_kernel_waits(
+def test_we_wait_for_a_slow_register_as_the_kernel_does(
     library: Path, name: str, register: str, more: int
 ) -> None:
     def load() -> emu.Card:
         card = small(name)
-        card.core.lookups.delay(LATE[register] + more, card.chip.r[register])
+        card.core.lookups.delay(POLLS[register] + more, card.chip.r[register])
         return card
 
     Both(library, load).check(but_counts_of="LE_TCAM" if more else "")

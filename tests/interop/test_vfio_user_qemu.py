@@ -1,4 +1,4 @@
-"""QEMU as the client of our server: it attaches the device, and a guest's accesses arrive.
+"""QEMU as a client of our server: it attaches the device and forwards a guest's accesses.
 
 No guest runs: qtest makes a guest's accesses one by one, so that each has a known cause.
 """
@@ -29,7 +29,7 @@ RAM = 64 << 20
 
 
 class Machine:
-    """A QEMU without a guest, at the other end of qtest's lines."""
+    """A QEMU without a guest, controlled through qtest."""
 
     def __init__(self, program: Qemu, path: str) -> None:
         self._process = subprocess.Popen(
@@ -50,7 +50,7 @@ class Machine:
         self._watch.start()
 
     def ask(self, command: str) -> int:
-        """What QEMU answers to a qtest command."""
+        """QEMU's reply to a qtest command."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(command + "\n")
@@ -88,7 +88,7 @@ class Machine:
 
 
 class Card:
-    """A device like an adapter: a 64-bit BAR0 of 512 KiB whose words are their own offsets."""
+    """A device like an adapter: a 64-bit BAR0 of 512 KiB whose words read as their offsets."""
 
     def __init__(self, path: str) -> None:
         self.writes: list[tuple[int, bytes]] = []
@@ -139,7 +139,7 @@ def card(tmp_path: Path) -> Iterator[Card]:
 
 @pytest.fixture
 def machine(program: Qemu, card: Card) -> Iterator[Machine]:
-    """A QEMU that has attached the card, with its BAR0 at a known address."""
+    """A QEMU with the card attached and its BAR0 at a known address."""
     machine = Machine(program, card.server.path)
     try:
         machine.config_write(0x10, BAR0)
@@ -155,7 +155,7 @@ def test_qemu_attaches_and_enumerates_the_device(machine: Machine) -> None:
     assert machine.config_read(8) >> 16 == 0x0200
 
 
-def test_qemu_sees_the_bar_s_size_and_kind(machine: Machine) -> None:
+def test_qemu_sees_the_bars_size_and_kind(machine: Machine) -> None:
     machine.config_write(0x10, 0xFFFFFFFF)
     assert machine.config_read(0x10) == 0xFFFFFFFF & ~(SIZE - 1) | 4
 
@@ -169,18 +169,18 @@ def test_qemu_finds_the_capabilities(machine: Machine) -> None:
     assert found == [0x01, 0x10, 0x11, 0x03]
 
 
-def test_a_guest_s_read_reaches_the_device(machine: Machine) -> None:
+def test_a_guests_read_reaches_the_device(machine: Machine) -> None:
     assert machine.read(BAR0 + 0x19400) == 0x19400
     assert machine.read(BAR0 + SIZE - 4) == SIZE - 4
 
 
-def test_a_guest_s_write_reaches_the_device(machine: Machine, card: Card) -> None:
+def test_a_guests_write_reaches_the_device(machine: Machine, card: Card) -> None:
     machine.write(BAR0 + 0x100, 0x12345678)
     assert machine.read(BAR0) == 0
     assert card.writes == [(0x100, b"\x78\x56\x34\x12")]
 
 
-def test_a_guest_s_access_to_the_mapped_page_is_memory(machine: Machine, card: Card) -> None:
+def test_a_guests_access_to_the_mapped_page_goes_to_memory(machine: Machine, card: Card) -> None:
     machine.write(BAR0 + WINDOW.offset + 8, 0xCAFE)
     assert os.pread(card.window, 2, WINDOW.fd_offset + 8) == b"\xfe\xca"
     os.pwrite(card.window, b"\x01\x02\x03\x04", WINDOW.fd_offset)
@@ -188,7 +188,7 @@ def test_a_guest_s_access_to_the_mapped_page_is_memory(machine: Machine, card: C
     assert card.writes == []
 
 
-def test_a_guest_s_memory_is_lent_to_the_device(machine: Machine, card: Card) -> None:
+def test_the_device_can_access_a_guests_memory(machine: Machine, card: Card) -> None:
     machine.write(0x1000, 0xDEADBEEF)
     assert card.server.dma_read(0x1000, 4) == b"\xef\xbe\xad\xde"
     card.server.dma_write(0x2000, b"\x01\0\0\0")
@@ -196,11 +196,11 @@ def test_a_guest_s_memory_is_lent_to_the_device(machine: Machine, card: Card) ->
     assert any(isinstance(event, DmaRegion) and event.mapped for event in card.events)
 
 
-def test_qemu_resets_the_device_when_it_starts(machine: Machine, card: Card) -> None:
+def test_qemu_resets_the_device_at_start(machine: Machine, card: Card) -> None:
     assert ResetReason.DEVICE in card.events
 
 
-def test_the_next_qemu_is_served_when_one_was_killed(
+def test_after_a_qemu_is_killed_the_next_is_served(
     machine: Machine, program: Qemu, card: Card
 ) -> None:
     machine.end()

@@ -1,4 +1,4 @@
-"""Our client against libvfio-user's own sample servers, of the source our server links."""
+"""Our client with libvfio-user's own sample servers, built from the source our server links."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sample(name: str, path: Path) -> Iterator[Client]:
 
 
 def connect(path: Path, process: subprocess.Popen[bytes]) -> Client:
-    """Connect as soon as the server listens; it does not say when that is."""
+    """Connects as soon as the server listens, which it does not announce."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
@@ -56,19 +56,19 @@ def gpio(tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
-def test_the_server_sample_tells_its_identity(server: Client) -> None:
+def test_the_server_sample_reports_its_ids(server: Client) -> None:
     config = server.region_read(7, 0, 64)
     assert config[:4] == b"\xad\xde\xef\xbe"
     assert config[0x2C:0x30] == b"\xfe\xca\xbe\xba"
 
 
-def test_the_server_sample_s_regions_are_seen(server: Client) -> None:
+def test_the_server_samples_regions_are_listed(server: Client) -> None:
     sizes = [region.size for region in server.regions]
     assert sizes[:3] == [8, 0x3000, 0]
     assert RegionFlag.MMAP in server.regions[1].flags
 
 
-def test_the_server_sample_s_two_areas_are_mapped(server: Client) -> None:
+def test_the_server_samples_two_areas_can_be_mapped(server: Client) -> None:
     one, other = server.regions[1].areas
     assert [(area.offset, area.length) for area in (one, other)] == [(0, 0x1000), (0x2000, 0x1000)]
     server.region_write(1, 0x2000, b"last page")
@@ -86,7 +86,7 @@ def test_the_server_sample_refuses_an_access_of_another_width(server: Client) ->
     assert len(server.region_read(0, 0, 8)) == 8
 
 
-def test_the_server_sample_takes_memory_interrupts_and_a_reset(server: Client) -> None:
+def test_the_server_sample_accepts_memory_interrupts_and_a_reset(server: Client) -> None:
     fd = os.memfd_create("lent")
     os.ftruncate(fd, 1 << 20)
     server.dma_map(fd, 0x100000, 1 << 20)
@@ -104,7 +104,7 @@ def test_the_gpio_sample_counts_its_reads(gpio: Client) -> None:
     assert pins == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
-def test_pipelined_reads_of_the_gpio_sample_come_in_order(gpio: Client) -> None:
+def test_pipelined_reads_of_the_gpio_sample_arrive_in_order(gpio: Client) -> None:
     """More than the 557 unread replies at which this server stops reading."""
     io = ffi.cast("struct io *", gpio.io(2))
     into = ffi.new("uint32_t[]", 3000)
@@ -114,7 +114,7 @@ def test_pipelined_reads_of_the_gpio_sample_come_in_order(gpio: Client) -> None:
     assert [value & 0xFF for value in into] == [at // 3 % 256 for at in range(3000)]
 
 
-def test_posted_writes_to_the_gpio_sample_leave_the_connection_whole(gpio: Client) -> None:
+def test_posted_writes_to_the_gpio_sample_keep_the_connection_intact(gpio: Client) -> None:
     for _ in range(5000):
         gpio.region_write(2, 0, b"\1", posted=True)
     assert gpio.region_read(2, 0, 1) == b"\0"

@@ -1,4 +1,4 @@
-"""What programs that are not ours say of the vmcores we write, and we of theirs."""
+"""Other programs read the vmcores we write, and we read theirs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vmcoredd import debs, vmcore
 
 pytestmark = pytest.mark.interop
 
-CXGB4 = 0x2000ED8  # what the cxgb4 driver asks for
+CXGB4 = 0x2000ED8  # the size that the cxgb4 driver requests
 SEED = """\
   LINUX                0x02000fec\tUnknown note type: (0x00000700)
   LINUX                0x02000fec\tUnknown note type: (0x00000700)
@@ -31,7 +31,7 @@ PAYLOAD = bytes(range(256)) * 20
 
 
 def readelf(option, path):
-    """The lines of `readelf`, each cut: it prints every byte of a note in hexadecimal."""
+    """The lines of `readelf`, cut: it prints every byte of a note in hexadecimal."""
     if shutil.which("readelf") is None:
         pytest.fail("readelf is missing: install binutils")
     with subprocess.Popen(["readelf", option, path], stdout=subprocess.PIPE) as program:
@@ -48,7 +48,7 @@ def filled(payload):
 
 @pytest.fixture(scope="module")
 def two_dumps(tmp_path_factory):
-    """A vmcore of the default context with two dumps of 32 MiB."""
+    """A vmcore with the default base and two dumps of 32 MiB."""
     path = tmp_path_factory.mktemp("two") / "vmcore"
     dumps = vmcore.DeviceDumps()
     for name in ("cxgb4_0000:00:02.0", "cxgb4_0000:00:03.0"):
@@ -59,7 +59,7 @@ def two_dumps(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def makedumpfile():
-    """Runs Debian's makedumpfile with these arguments; what it said."""
+    """Runs Debian's makedumpfile with the given arguments."""
     root = debs.binaries(["makedumpfile"], suites=("bookworm",), name="makedumpfile")
     program = debs.command(root, "usr/bin/makedumpfile")
 
@@ -72,7 +72,7 @@ def makedumpfile():
     return run
 
 
-def test_readelf_shows_what_the_patch_series_showed(two_dumps):
+def test_readelf_shows_the_same_as_in_the_patch_series(two_dumps):
     said = readelf("--notes", two_dumps)
     assert "Displaying notes found at file offset 0x00001000 with length 0x040032c0:" in said
     rows = [f"{line.rstrip()}\n" for line in said.splitlines() if re.match(r"  [A-Z]", line)]
@@ -114,22 +114,18 @@ def test_pyelftools_reads_all_notes_of_the_default_context(tmp_path):
 
 
 @pytest.mark.parametrize("options", [("-d", "0"), ("-c", "-d", "1"), ("-c", "-d", "31")])
-def test_makedumpfiles_kdump_format_keeps_the_dumps_and_we_read_them(
-    two_dumps, tmp_path, makedumpfile, options
-):
+def test_we_read_dumps_from_makedumpfiles_kdump_format(two_dumps, tmp_path, makedumpfile, options):
     makedumpfile(*options, two_dumps, tmp_path / "kdump")
     same_notes(two_dumps, tmp_path / "kdump", "kdump")
 
 
 @pytest.mark.parametrize("level", ["1", "31"])
-def test_makedumpfiles_elf_format_keeps_the_dumps_and_we_read_them(
-    two_dumps, tmp_path, makedumpfile, level
-):
+def test_we_read_dumps_from_makedumpfiles_elf_format(two_dumps, tmp_path, makedumpfile, level):
     makedumpfile("-E", "-d", level, two_dumps, tmp_path / "elf")
     same_notes(two_dumps, tmp_path / "elf", "elf")
 
 
-def test_makedumpfiles_elf_format_can_be_a_base_and_be_read_by_it_again(
+def test_makedumpfiles_elf_format_can_be_a_base_and_makedumpfile_reads_the_result(
     two_dumps, tmp_path, makedumpfile
 ):
     makedumpfile("-E", "-d", "1", two_dumps, tmp_path / "base")
@@ -142,7 +138,7 @@ def test_makedumpfiles_elf_format_can_be_a_base_and_be_read_by_it_again(
     assert names == ["third", "cxgb4_0000:00:02.0", "cxgb4_0000:00:03.0"]
 
 
-def test_makedumpfiles_flattened_format_is_named_as_what_it_is(two_dumps, tmp_path):
+def test_makedumpfiles_flattened_format_is_refused_by_name(two_dumps, tmp_path):
     root = debs.binaries(["makedumpfile"], suites=("bookworm",), name="makedumpfile")
     program = debs.command(root, "usr/bin/makedumpfile")
     with (tmp_path / "flat").open("wb") as flat:
@@ -154,7 +150,7 @@ def test_makedumpfiles_flattened_format_is_named_as_what_it_is(two_dumps, tmp_pa
 
 
 def same_notes(ours, theirs, form):
-    """Both files have the same notes, and their payloads are the same bytes."""
+    """Asserts that both files have the same notes with the same payloads."""
     with vmcore.Reader(ours) as one, vmcore.Reader(theirs) as two:
         assert two.format == form
         assert [(n.owner, n.type, n.size, n.name) for n in one.notes] == [

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, and what came of them."""
+"""Runs `vmcoredd` in its own process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ id = 0x1740ef
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended, and what it said."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -52,12 +52,12 @@ Run = Callable[..., Result]
 
 
 def command(*arguments: object) -> list[str]:
-    """The command in a process of its own."""
+    """The command line for `vmcoredd` in its own process."""
     return [sys.executable, "-m", "vmcoredd", *map(str, arguments)]
 
 
 def spawned(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs it there to its end."""
+    """Runs the command to its end."""
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, timeout=PATIENCE, **options
     )
@@ -65,7 +65,7 @@ def spawned(*arguments: object, **options: Any) -> subprocess.CompletedProcess[s
 
 @contextmanager
 def emulated(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """`vmcoredd emulate` while it runs; killed if the test leaves it running."""
+    """`vmcoredd emulate` while the context is open; killed at its end."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command("emulate", *arguments), text=True, **pipes, **options) as process:
         try:
@@ -75,20 +75,20 @@ def emulated(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[st
 
 
 def ready(process: subprocess.Popen[str]) -> Any:
-    """The JSON line of an emulator that a client may connect to."""
+    """Waits until clients can connect; returns the emulator's JSON line."""
     assert process.stdout is not None
     return json.loads(process.stdout.readline())
 
 
 def ended(process: subprocess.Popen[str], number: signal.Signals) -> Result:
-    """Ends it with a signal."""
+    """Ends the process with a signal."""
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     return Result(process.returncode, out, err)
 
 
 def one_line(result: Result) -> str:
-    """The only line on stderr: an error that a user caused is nothing more."""
+    """The only line on stderr: users' errors take one line, without a traceback."""
     assert "Traceback" not in result.err
     lines = [line for line in result.err.splitlines() if line.startswith("vmcoredd: ")]
     assert len(lines) == 1, result.err

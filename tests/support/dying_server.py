@@ -1,4 +1,4 @@
-"""Serves a card on a socket and is killed at its Nth access to BAR0: `dying_server.py SOCKET N`."""
+"""Serves a card on a socket and kills itself after N accesses: `dying_server.py SOCKET N`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that read vmcores and that are not ours, from Debian's packages."""
+"""Other people's programs that read vmcores, from Debian's packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from vmcoredd import debs
 
 SECONDS = 300
-# bookworm's crash does not find the tasks of bookworm's present kernel, trixie's not those of 7.3.
+# bookworm's crash does not find the tasks of bookworm's current kernel, nor trixie's those of 7.3.
 SUITE = "forky" if os.environ.get("VMCOREDD_GUEST_KERNEL") == "newest" else "trixie"
 
 
@@ -20,7 +20,7 @@ def _command(program: str) -> list[str]:
 
 
 def crash(vmlinux: Path, core: Path, *commands: str, options: Sequence[str] = ()) -> str:
-    """What crash(8) prints for `commands`."""
+    """The output of crash(8) for `commands`."""
     script = "\n".join([*commands, "quit", ""])
     done = subprocess.run(
         [*_command("crash"), "-s", *options, vmlinux, core],
@@ -34,7 +34,7 @@ def crash(vmlinux: Path, core: Path, *commands: str, options: Sequence[str] = ()
 
 
 def makedumpfile(core: Path, output: Path, *options: str) -> None:
-    """Filter `core` into `output`."""
+    """Filters `core` into `output`."""
     done = subprocess.run(
         [*_command("makedumpfile"), *options, core, output],
         capture_output=True,
@@ -45,7 +45,7 @@ def makedumpfile(core: Path, output: Path, *options: str) -> None:
 
 
 def readelf(core: Path, *options: str) -> list[str]:
-    """The lines of readelf(1), each cut: it prints whole notes in hexadecimal."""
+    """The lines of readelf(1), cut: it prints whole notes in hexadecimal."""
     with subprocess.Popen(["readelf", "-W", *options, core], stdout=subprocess.PIPE) as program:
         cut = ["cut", "-c1-90"]
         done = subprocess.run(cut, stdin=program.stdout, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Emulated cards on sockets, served by threads of this process or by processes of their own."""
+"""Serves emulated cards on sockets, by threads of this process or by other processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmcoredd.qemu.guest import Adapter
 
 @contextlib.contextmanager
 def here(folder: Path, cards: Sequence[emu.Card]) -> Iterator[list[Adapter]]:
-    """Each card on a socket of its own, as long as the context lasts."""
+    """Serves each card on its own socket while the context is open."""
     with contextlib.ExitStack() as servers:
         adapters = []
         for number, card in enumerate(cards):
@@ -34,7 +34,7 @@ def here(folder: Path, cards: Sequence[emu.Card]) -> Iterator[list[Adapter]]:
 
 @contextlib.contextmanager
 def elsewhere(folder: Path, card: str, *options: str) -> Iterator[tuple[Adapter, subprocess.Popen]]:
-    """A card served by `vmcoredd emulate` in a process of its own; the process is ended after."""
+    """Serves a card by `vmcoredd emulate` in another process while the context is open."""
     socket, log = folder / "card.sock", folder / "emulate.log"
     command = [sys.executable, "-m", "vmcoredd", "emulate", "--card", card, "--socket", str(socket)]
     with (
