@@ -15,7 +15,7 @@ from cffi_build import WARNINGS
 INTERFACE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 TESTS = {
     "driver": (".", "tests/driver", ("engine", "socket")),
-    "emu": (".", "tests/emu", ("core", "ports", "hooks", "windows", "mailbox")),
+    "emu": (".", "tests/emu", ("core", "lookup", "hooks", "windows", "mailbox")),
     "pyvfio_user": (
         "pyvfio_user",
         "tests",
