@@ -192,6 +192,19 @@ def test_an_installed_wheel_serves_and_dumps(python: Path, tmp_path: Path) -> No
     assert said.count("cxgb4_0000:00:") == 2
 
 
+def test_pyvfio_user_passes_its_tests_without_the_rest(
+    built: dict[str, Built], needs: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(built["pyvfio-user"].sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    python = install(tmp_path / "alone", needs, source, cwd=tmp_path)
+    project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+    tests = project["optional-dependencies"]["test"]
+    run(python, "-m", "pip", "install", "-q", *tests, cwd=tmp_path)
+    assert " passed" in run(python, "-m", "pytest", "-q", cwd=source).stdout
+
+
 def test_the_version_is_the_distributions(python: Path, tmp_path: Path) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     said = run(python.with_name("vmcoredd"), "--version", cwd=tmp_path).stdout
