@@ -56,7 +56,7 @@ FAILURES = (
     Failure("vmcoredd.bench.plots", "NoPlots", Exit.UNAVAILABLE),
     Failure("vmcoredd.bench.serving", "ServerFailed", Exit.FAILED),
     Failure("vmcoredd.bench.commands", "CommandFailed", Exit.FAILED),
-    Failure("vmcoredd.vmcore.errors", "FormatError", Exit.BAD_FILE),
+    Failure("vmcoredd.vmcore.errors", "VmcoreFormatError", Exit.BAD_FILE),
     Failure(
         "vmcoredd.vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists the notes"
     ),

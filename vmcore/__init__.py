@@ -17,11 +17,11 @@ from vmcoredd.vmcore.devicedumps import DeviceDump, DeviceDumps
 from vmcoredd.vmcore.errors import (
     CallbackFailed,
     DumpRefused,
-    FormatError,
     NoSuchNote,
     OutputExists,
     OutputUnsuitable,
     VmcoreError,
+    VmcoreFormatError,
 )
 from vmcoredd.vmcore.notes import Note
 from vmcoredd.vmcore.output import Output, check_output
@@ -35,7 +35,6 @@ __all__ = [
     "DeviceDumps",
     "DumpRefused",
     "ElfCore",
-    "FormatError",
     "Load",
     "NoSuchNote",
     "Note",
@@ -46,6 +45,7 @@ __all__ = [
     "Reader",
     "VmcoreError",
     "VmcoreFile",
+    "VmcoreFormatError",
     "check_output",
     "default_core",
     "write",

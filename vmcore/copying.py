@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Set
 
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
 
@@ -63,7 +63,7 @@ class Copier:
     def copy(self, fd: int, offset: int, size: int, to: int) -> None:
         """`size` bytes at `offset` of `fd` to offset `to` of the output, whose holes read zero.
 
-        `FormatError` if the source ends before; `OSError` as the system calls give it.
+        `VmcoreFormatError` if the source ends before; `OSError` as the system calls give it.
         """
         for start, end in data_runs(fd, offset, offset + size):
             self._run(fd, start, end, to - offset)
@@ -71,14 +71,14 @@ class Copier:
         have = os.lseek(fd, 0, os.SEEK_END)
         if have < offset + size:
             what = "the file, which became shorter while it was copied"
-            raise FormatError(what, offset + size, have)
+            raise VmcoreFormatError(what, offset + size, have)
 
     def _run(self, fd: int, start: int, end: int, shift: int) -> None:
         for way in (self._ranged, self._sent):
             start = self._by(way, fd, start, end, shift, _REFUSED)
         start = self._by(self._bounced, fd, start, end, shift)
         if start < end:
-            raise FormatError("the file, which ended while it was copied", end, start)
+            raise VmcoreFormatError("the file, which ended while it was copied", end, start)
 
     def _by(
         self,

@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 from vmcoredd.vmcore.elf import EM_X86_64, PT_LOAD, PT_NOTE, Layout, round_up
 from vmcoredd.vmcore.elffile import ElfHeaders, read_some
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.extents import Extent, Source
 from vmcoredd.vmcore.files import identify, open_for_reading
 from vmcoredd.vmcore.notes import HEADER, MAX_NOTES
@@ -68,9 +68,9 @@ class ElfCore:
     def open(cls, path: str | os.PathLike[str]) -> ElfCore:
         """The ELF vmcore at `path`: /proc/vmcore, a copy, makedumpfile's or QEMU's ELF output.
 
-        Every segment must lie within the file. `FormatError` where it does not, or where the file
-        is no ELF core file; `OSError` where it cannot be read. The file is only read, and stays
-        open until `close()`.
+        The file is opened read-only and stays open until `close()`. Raises `VmcoreFormatError` if
+        it is not an ELF core file or a segment extends beyond its end, `OSError` if it cannot be
+        read.
         """
         file = os.fdopen(open_for_reading(path), "rb", buffering=0)
         try:
@@ -100,7 +100,7 @@ class ElfCore:
 def _from_file(file: IO[bytes]) -> ElfCore:
     fd = file.fileno()
     if identify(fd) != "elf":
-        raise FormatError("the base", "an ELF core file", "a kdump file")
+        raise VmcoreFormatError("the base", "an ELF core file", "a kdump file")
     headers = ElfHeaders(fd)
     file_size = os.lseek(fd, 0, os.SEEK_END)
     loads, notes = [], []
@@ -121,13 +121,17 @@ def _from_file(file: IO[bytes]) -> ElfCore:
 def _check_segment(phdr: Any, index: int, file_size: int, layout: Layout) -> None:
     what = f"program header {index}'s data"
     if phdr.p_offset + phdr.p_filesz > file_size:
-        raise FormatError(what, phdr.p_offset + phdr.p_filesz, file_size)
+        raise VmcoreFormatError(what, phdr.p_offset + phdr.p_filesz, file_size)
     if phdr.p_type != PT_LOAD:
         return
     if phdr.p_filesz > phdr.p_memsz:
-        raise FormatError(what, f"at most its memory, {phdr.p_memsz} bytes", f"{phdr.p_filesz}")
+        raise VmcoreFormatError(
+            what, f"at most its memory, {phdr.p_memsz} bytes", f"{phdr.p_filesz}"
+        )
     if phdr.p_paddr + phdr.p_memsz > 1 << layout.bits:
-        raise FormatError(what, f"{layout.bits}-bit addresses", f"{phdr.p_memsz} bytes of memory")
+        raise VmcoreFormatError(
+            what, f"{layout.bits}-bit addresses", f"{phdr.p_memsz} bytes of memory"
+        )
 
 
 def _load(phdr: Any, file: Source) -> Load:

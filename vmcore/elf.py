@@ -12,7 +12,7 @@ from ctypes import BigEndianStructure, LittleEndianStructure, c_char, c_uint16, 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 
 ByteOrder = Literal["little", "big"]
 Structure = LittleEndianStructure | BigEndianStructure
@@ -160,11 +160,11 @@ DUMP_HEADER_SIZE = ctypes.sizeof(ELF64.dump_header)  # 64: the payload of a devi
 
 
 def layout_of(ident: bytes) -> Layout:
-    """The layout that the first six bytes of e_ident ask for, or `FormatError`."""
+    """The layout that the first six bytes of e_ident ask for, or `VmcoreFormatError`."""
     layout = _LAYOUTS.get((ident[4], ident[5]))
     if layout is None:
         have = f"class {ident[4]}, data {ident[5]}"
-        raise FormatError("ELF header", "class 1 or 2, data 1 or 2", have)
+        raise VmcoreFormatError("ELF header", "class 1 or 2, data 1 or 2", have)
     return layout
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmcoredd.vmcore.elf import ET_CORE, MAGIC, PN_XNUM, Layout, Structure, layout_of
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 
 SLICE = 1024  # program headers read at once
 MAX_PROGRAM_HEADERS = 1 << 20  # the kernel has a 16-bit count
@@ -25,29 +25,29 @@ def read_some(fd: int, offset: int, size: int) -> bytes:
 
 
 def read_exactly(fd: int, offset: int, size: int, what: str) -> bytes:
-    """`size` bytes at `offset`; `FormatError` where the file ends before."""
+    """`size` bytes at `offset`; `VmcoreFormatError` where the file ends before."""
     data = read_some(fd, offset, size)
     if len(data) < size:
-        raise FormatError(what, size, len(data))
+        raise VmcoreFormatError(what, size, len(data))
     return data
 
 
 def read_structure(fd: int, offset: int, kind: type[Structure], what: str) -> Any:
-    """One structure at `offset`; `FormatError` where the file ends before."""
+    """One structure at `offset`; `VmcoreFormatError` where the file ends before."""
     return kind.from_buffer_copy(read_exactly(fd, offset, ctypes.sizeof(kind), what))
 
 
 class ElfHeaders:
     """The ELF header of the core file behind `fd`; its program headers are read as asked for.
 
-    `FormatError` if it is no ELF core file or its header is cut short or does not add up.
+    `VmcoreFormatError` if it is no ELF core file or its header is cut short or does not add up.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         ident = read_exactly(fd, 0, 16, "ELF header")
         if not ident.startswith(MAGIC):
-            raise FormatError("ELF header", f"magic {MAGIC!r}", repr(ident[:4]))
+            raise VmcoreFormatError("ELF header", f"magic {MAGIC!r}", repr(ident[:4]))
         self.layout: Layout = layout_of(ident)
         self.ehdr = read_structure(fd, 0, self.layout.ehdr, "ELF header")
         self._check()
@@ -56,21 +56,23 @@ class ElfHeaders:
     def _check(self) -> None:
         if self.ehdr.e_type != ET_CORE:
             have = f"type {self.ehdr.e_type}"
-            raise FormatError("ELF header", f"type {ET_CORE} (core file)", have)
+            raise VmcoreFormatError("ELF header", f"type {ET_CORE} (core file)", have)
         size = ctypes.sizeof(self.layout.phdr)
         if self.ehdr.e_phentsize != size and self.ehdr.e_phnum:
-            raise FormatError("ELF program header entry", size, self.ehdr.e_phentsize)
+            raise VmcoreFormatError("ELF program header entry", size, self.ehdr.e_phentsize)
 
     def _program_headers(self) -> int:
         if self.ehdr.e_phnum != PN_XNUM:
             return int(self.ehdr.e_phnum)
         if not self.ehdr.e_shoff:
-            raise FormatError("ELF header", "section 0, which counts the program headers", "none")
+            raise VmcoreFormatError(
+                "ELF header", "section 0, which counts the program headers", "none"
+            )
         what = "ELF section header 0"
         return int(read_structure(self._fd, self.ehdr.e_shoff, self.layout.shdr, what).sh_info)
 
     def __iter__(self) -> Iterator[Any]:
-        """Every program header, in order; `FormatError` where the file ends before the table."""
+        """Yields every program header in order; `VmcoreFormatError` if the table is cut short."""
         size = ctypes.sizeof(self.layout.phdr)
         total = min(self.count, MAX_PROGRAM_HEADERS)
         for first in range(0, total, SLICE):
@@ -81,6 +83,6 @@ class ElfHeaders:
                 yield self.layout.phdr.from_buffer_copy(data, index * size)
             if len(data) < count * size:
                 have = first * size + len(data)
-                raise FormatError("ELF program headers", self.count * size, have)
+                raise VmcoreFormatError("ELF program headers", self.count * size, have)
         if total < self.count:
-            raise FormatError("ELF program headers", f"at most {total}", f"{self.count}")
+            raise VmcoreFormatError("ELF program headers", f"at most {total}", f"{self.count}")

@@ -12,7 +12,7 @@ class VmcoreError(Exception):
     """Root of this package's own errors."""
 
 
-class FormatError(VmcoreError):
+class VmcoreFormatError(VmcoreError):
     """A file is not what it says it is.
 
     `what` names the part of the file; `need` and `have` are byte counts, or words where the

@@ -7,7 +7,7 @@ import stat
 from typing import Literal
 
 from vmcoredd.vmcore.elf import MAGIC
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.kdump import SIGNATURE
 
 Format = Literal["elf", "kdump"]
@@ -23,21 +23,21 @@ _OTHERS = {
 
 
 def open_for_reading(path: str | os.PathLike[str]) -> int:
-    """A descriptor of the file at `path`, which must be one that can be mapped and searched.
+    """Opens the file at `path` and returns its descriptor.
 
-    `FormatError` for a directory, a pipe or a terminal (it does not wait for one's other end);
-    `OSError` as `os.open`.
+    Raises `VmcoreFormatError` if it is neither a regular file nor a block device (opening a pipe
+    does not wait for its writer), `OSError` as `os.open` does.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     mode = os.fstat(fd).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
         os.close(fd)
-        raise FormatError("vmcore", "a regular file", f"one of mode {stat.filemode(mode)}")
+        raise VmcoreFormatError("vmcore", "a regular file", f"one of mode {stat.filemode(mode)}")
     return fd
 
 
 def identify(fd: int) -> Format:
-    """Which of the formats the file has by its first bytes; `FormatError` for any other."""
+    """Which of the formats the file has by its first bytes; `VmcoreFormatError` for any other."""
     magic = os.pread(fd, 16, 0)
     if magic.startswith(MAGIC):
         return "elf"
@@ -45,4 +45,4 @@ def identify(fd: int) -> Format:
         return "kdump"
     other = next((words for start, words in _OTHERS.items() if magic.startswith(start)), None)
     have = other or (f"{magic[:8]!r} at its start" if magic else "an empty file")
-    raise FormatError("vmcore", "an ELF core file or a kdump file", have)
+    raise VmcoreFormatError("vmcore", "an ELF core file or a kdump file", have)

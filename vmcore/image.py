@@ -25,7 +25,7 @@ from vmcoredd.vmcore.elf import (
     PT_NOTE,
     round_up,
 )
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.extents import Extent
 from vmcoredd.vmcore.memory import MemoryFile
 
@@ -72,7 +72,7 @@ class Image:
         """Make room for `dumps`: they are all that were added, in their order.
 
         The 32-bit fields of an ELF32 header take the low 32 bits of what does not fit, as in the
-        kernel; a `stored` image that long is refused with `FormatError`.
+        kernel; a `stored` image that long is refused with `VmcoreFormatError`.
         """
         dumps_size = sum(dump.size for dump in dumps)
         note = self._phdrs[0]
@@ -86,7 +86,7 @@ class Image:
         extents += self._memory(memory_start)
         if self._stored and extents[-1].end >= 1 << self.base.layout.bits:
             limit = f"at most {(1 << self.base.layout.bits) - 1} bytes"
-            raise FormatError("ELF32 vmcore", limit, f"{extents[-1].end} bytes")
+            raise VmcoreFormatError("ELF32 vmcore", limit, f"{extents[-1].end} bytes")
         self.extents = extents
 
     def _fill_elf_header(self, section: int) -> None:

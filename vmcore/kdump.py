@@ -24,7 +24,7 @@ from vmcoredd.vmcore.elf import (
     in_both_orders,
 )
 from vmcoredd.vmcore.elffile import read_structure
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.notes import NoteSegment
 
 SIGNATURE = b"KDUMP   "
@@ -94,20 +94,21 @@ _KINDS = [
 
 
 def note_segment(fd: int) -> tuple[NoteSegment, Layout]:
-    """Where the notes of the kdump file behind `fd` lie, and the layout of their headers.
+    """Returns the location of the notes in the kdump file `fd`, and the layout of their headers.
 
-    `FormatError` if the header is cut short, makes no sense, or is older than the notes in it.
+    Raises `VmcoreFormatError` if the header is truncated or invalid, or if its version is too old
+    to have notes.
     """
     kind, header = _recognise(fd)
     if header.header_version < FIRST_VERSION_WITH_NOTES:
         need = f"version {FIRST_VERSION_WITH_NOTES} for a file with notes"
-        raise FormatError(HEADER, need, f"version {header.header_version}")
+        raise VmcoreFormatError(HEADER, need, f"version {header.header_version}")
     structure = kind.sub_header
     if kind.layout is ELF32 and header.machine.startswith(b"i"):
         structure = SubHeader386
     sub = read_structure(fd, header.block_size, structure, "kdump sub-header")
     if sub.offset_note < 0:
-        raise FormatError("kdump sub-header", "an offset of the notes", str(sub.offset_note))
+        raise VmcoreFormatError("kdump sub-header", "an offset of the notes", str(sub.offset_note))
     return NoteSegment(int(sub.offset_note), int(sub.size_note)), kind.layout
 
 
@@ -118,4 +119,4 @@ def _recognise(fd: int) -> tuple[_Kind, Any]:
         is_block = 512 <= size <= MAX_BLOCK_SIZE and size & (size - 1) == 0
         if is_block and 0 < header.header_version <= MAX_VERSION:
             return kind, header
-    raise FormatError(HEADER, "a block size that is a power of two", "none in any byte order")
+    raise VmcoreFormatError(HEADER, "a block size that is a power of two", "none in any byte order")

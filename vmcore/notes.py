@@ -14,7 +14,7 @@ from vmcoredd.vmcore.elf import (
     round_up,
 )
 from vmcoredd.vmcore.elffile import read_some
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 
 MAX_NOTES = (
     1 << 16
@@ -98,7 +98,7 @@ class NoteWalk:
         self._index = first_index
         self._next = segment.offset
         self._end = segment.offset + segment.size
-        self.damage: list[FormatError] = []
+        self.damage: list[VmcoreFormatError] = []
 
     def __iter__(self) -> Iterator[Note]:
         while self._next < self._end:
@@ -115,7 +115,7 @@ class NoteWalk:
         return self._end - self._next
 
     def _report(self, what: str, need: int | str, have: int | str) -> None:
-        self.damage.append(FormatError(what, need, have))
+        self.damage.append(VmcoreFormatError(what, need, have))
 
     def _read(self, size: int) -> Note | None:
         """The note at `_next`, which moves on; None where the walk ends."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 from vmcoredd.vmcore.copying import Copier
 from vmcoredd.vmcore.elf import PT_LOAD, PT_NOTE, Layout
 from vmcoredd.vmcore.elffile import ElfHeaders
-from vmcoredd.vmcore.errors import FormatError, NoSuchNote
+from vmcoredd.vmcore.errors import NoSuchNote, VmcoreFormatError
 from vmcoredd.vmcore.files import Format, identify, open_for_reading
 from vmcoredd.vmcore.kdump import note_segment
 from vmcoredd.vmcore.notes import MAX_NOTES, Note, NoteSegment, NoteWalk
@@ -27,9 +27,9 @@ class Reader:
     (it would have to be walked whole). Needs neither a vmlinux nor memory: notes are found by
     their headers, and time and memory do not depend on the file's size.
 
-    `FormatError` if it is no vmcore, `OSError` if it cannot be read. A file that is damaged further
-    on is read as far as it goes, and `damage` tells what is wrong with it. A payload is mapped: a
-    file must not be shortened while someone looks at one.
+    Raises `VmcoreFormatError` if the file is not a vmcore, `OSError` if it cannot be read. If the
+    file is damaged further on, as much as possible is read, and `damage` lists the problems.
+    Payloads are mapped, so do not truncate the file while a payload is in use.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -37,7 +37,7 @@ class Reader:
         self._fd = open_for_reading(path)
         try:
             self.file_size = os.lseek(self._fd, 0, os.SEEK_END)
-            self._damage: list[FormatError] = []
+            self._damage: list[VmcoreFormatError] = []
             self.format: Format = identify(self._fd)
             self.layout, segments = self._segments()
             self._notes = tuple(self._walk(segments))
@@ -56,7 +56,7 @@ class Reader:
         return tuple(note for note in self._notes if note.is_device_dump)
 
     @property
-    def damage(self) -> tuple[FormatError, ...]:
+    def damage(self) -> tuple[VmcoreFormatError, ...]:
         """What is wrong with the file, in the order in which it was found."""
         return tuple(self._damage)
 
@@ -67,10 +67,10 @@ class Reader:
         return self._notes[index]
 
     def payload(self, index: int, *, partial: bool = False) -> memoryview:
-        """The payload of note `index`, mapped: a read-only view of bytes.
+        """Maps the payload of note `index` and returns a read-only view of its bytes.
 
-        `NoSuchNote` for an index that is none; `FormatError` if the file has not all of it, unless
-        `partial` asks for what there is.
+        Raises `NoSuchNote` for an invalid index, `VmcoreFormatError` if the payload is truncated;
+        with `partial`, returns the bytes that are present instead.
         """
         note = self._present(index, partial)
         if not note.present:
@@ -126,7 +126,7 @@ class Reader:
     def _present(self, index: int, partial: bool) -> Note:
         note = self.note(index)
         if not note.is_complete and not partial:
-            raise FormatError(f"note {index}'s payload", note.payload_size, note.present)
+            raise VmcoreFormatError(f"note {index}'s payload", note.payload_size, note.present)
         return note
 
     def _segments(self) -> tuple[Layout, list[NoteSegment]]:
@@ -146,10 +146,10 @@ class Reader:
                     end = max(end, int(phdr.p_offset + phdr.p_filesz))
                 if phdr.p_type == PT_NOTE:
                     _add_segment(segments, phdr)
-        except FormatError as error:
+        except VmcoreFormatError as error:
             self._damage.append(error)
         if end > self.file_size:
-            self._damage.append(FormatError("file with its segments", end, self.file_size))
+            self._damage.append(VmcoreFormatError("file with its segments", end, self.file_size))
         return segments
 
     def _walk(self, segments: list[NoteSegment]) -> Iterator[Note]:
@@ -166,6 +166,6 @@ class Reader:
 
 def _add_segment(segments: list[NoteSegment], phdr: Any) -> None:
     if len(segments) == MAX_NOTE_SEGMENTS:
-        raise FormatError("note segments", f"at most {MAX_NOTE_SEGMENTS}", "more")
+        raise VmcoreFormatError("note segments", f"at most {MAX_NOTE_SEGMENTS}", "more")
     align = 8 if phdr.p_align == 8 else 4
     segments.append(NoteSegment(int(phdr.p_offset), int(phdr.p_filesz), align))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from vmcoredd.vmcore.copying import Copier
 from vmcoredd.vmcore.core import ElfCore
 from vmcoredd.vmcore.devicedumps import DeviceDumps
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.image import Image
 from vmcoredd.vmcore.output import Output
 
@@ -31,10 +31,10 @@ def write(
     holes, and pages of a dump that were never touched become holes. `progress(done, total)` hears
     bytes of the output, holes included.
 
-    The file appears under its name when it is complete, readable by its owner only; what stood
-    there is replaced with `force`. Raises `OutputExists`, `OutputUnsuitable`; `FormatError` if the
-    base ends early, has another byte order than the dumps, or grows beyond what ELF32 can say;
-    `OSError` as the system gives it (ENOSPC, EACCES, ...).
+    The file appears under its name once it is complete, readable only by its owner; `force`
+    replaces an existing file. Raises `OutputExists`, `OutputUnsuitable`; `VmcoreFormatError` if the
+    base is truncated, its byte order differs from the dumps', or the result is too large for ELF32;
+    `OSError` from the system calls (ENOSPC, EACCES, ...).
     """
     image = _image(dumps, base)
     total = image.size
@@ -58,7 +58,7 @@ def _image(dumps: DeviceDumps, base: ElfCore | None) -> Image:
     context = base if base is not None else dumps.base
     have, need = context.layout.order, dumps.base.layout.order
     if have != need:
-        raise FormatError("the base", f"{need}-endian as the device dumps", f"{have}-endian")
+        raise VmcoreFormatError("the base", f"{need}-endian as the device dumps", f"{have}-endian")
     image = Image(context, stored=True)
     image.update(dumps.dumps)
     return image

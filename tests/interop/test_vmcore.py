@@ -145,7 +145,7 @@ def test_makedumpfiles_flattened_format_is_refused_by_name(two_dumps, tmp_path):
         subprocess.run(
             [*program, "-F", "-d", "1", two_dumps], stdout=flat, stderr=subprocess.PIPE, check=True
         )
-    with pytest.raises(vmcore.FormatError, match="makedumpfile -R"):
+    with pytest.raises(vmcore.VmcoreFormatError, match="makedumpfile -R"):
         vmcore.Reader(tmp_path / "flat")
 
 

@@ -9,7 +9,7 @@ import pytest
 from vmcore_files import refused_with
 
 from vmcoredd.vmcore.copying import BLOCK, Copier, data_runs
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 
 MIB = 1 << 20
 
@@ -77,7 +77,7 @@ def test_holes_stay_holes(files, way):
 def test_a_source_that_ends_early_is_a_format_error(files, way):
     source, out = files
     os.truncate(source, 10 * MIB)
-    with pytest.raises(FormatError, match="need 16777216 bytes, have 10485760 bytes"):
+    with pytest.raises(VmcoreFormatError, match="need 16777216 bytes, have 10485760 bytes"):
         Copier(out, lambda at: None).copy(source, 0, 16 * MIB, 0)
 
 

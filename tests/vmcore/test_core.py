@@ -9,7 +9,7 @@ import pytest
 from vmcore_files import PAGE, Elf, Load, dump_note, kdump, note, prstatus, vmcoreinfo
 
 from vmcoredd import vmcore
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 
 
 @pytest.fixture
@@ -70,9 +70,11 @@ def test_other_program_headers_are_left_out(opened):
 
 def test_a_base_that_is_cut_short_is_refused_with_what_is_missing(opened):
     whole = bytes(Elf([prstatus()], [Load(0, bytes(2 * PAGE))]))
-    with pytest.raises(FormatError, match="program header 1's data: need 16384 bytes, have 12288"):
+    with pytest.raises(
+        VmcoreFormatError, match="program header 1's data: need 16384 bytes, have 12288"
+    ):
         opened(whole[:-PAGE])
-    with pytest.raises(FormatError, match="ELF program headers"):
+    with pytest.raises(VmcoreFormatError, match="ELF program headers"):
         opened(whole[:100])
 
 
@@ -87,19 +89,21 @@ def test_a_base_that_is_cut_short_is_refused_with_what_is_missing(opened):
 def test_sizes_that_lie_are_refused(opened, field, value, words):
     data = bytearray(bytes(Elf(loads=[Load(0, bytes(100))]))) + bytes(100)
     struct.pack_into("<Q", data, 64 + field, value)
-    with pytest.raises(FormatError, match=words):
+    with pytest.raises(VmcoreFormatError, match=words):
         opened(data)
 
 
 def test_a_kdump_file_cannot_be_a_base(opened):
-    with pytest.raises(FormatError, match="the base: need an ELF core file, have a kdump file"):
+    with pytest.raises(
+        VmcoreFormatError, match="the base: need an ELF core file, have a kdump file"
+    ):
         opened(kdump(prstatus()))
 
 
 def test_what_is_no_vmcore_cannot_be_a_base(opened, tmp_path):
-    with pytest.raises(FormatError, match="have b'junk' at its start"):
+    with pytest.raises(VmcoreFormatError, match="have b'junk' at its start"):
         opened(b"junk")
-    with pytest.raises(FormatError, match="need a regular file"):
+    with pytest.raises(VmcoreFormatError, match="need a regular file"):
         vmcore.ElfCore.open(tmp_path)
     with pytest.raises(FileNotFoundError):
         vmcore.ElfCore.open(tmp_path / "none")
@@ -107,7 +111,7 @@ def test_what_is_no_vmcore_cannot_be_a_base(opened, tmp_path):
 
 def test_a_refused_base_is_closed(opened):
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(FormatError):
+    with pytest.raises(VmcoreFormatError):
         opened(b"junk")
     assert len(os.listdir("/proc/self/fd")) == before
 

@@ -7,7 +7,7 @@ import ctypes
 import pytest
 
 from vmcoredd.vmcore import elf
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_ident_leads_back_to_its_layout():
 
 @pytest.mark.parametrize("ident", [b"\x7fELF\0\1", b"\x7fELF\3\1", b"\x7fELF\2\0", b"\x7fELF\2\3"])
 def test_an_unknown_class_or_byte_order_is_refused(ident):
-    with pytest.raises(FormatError, match="need class 1 or 2, data 1 or 2, have class"):
+    with pytest.raises(VmcoreFormatError, match="need class 1 or 2, data 1 or 2, have class"):
         elf.layout_of(ident)
 
 

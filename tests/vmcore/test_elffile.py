@@ -8,7 +8,7 @@ import pytest
 from vmcore_files import Elf, Load, prstatus
 
 from vmcoredd.vmcore.elffile import ElfHeaders, read_some
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.memory import MemoryFile
 
 
@@ -47,17 +47,19 @@ def test_more_program_headers_than_e_phnum_holds_are_read():
 def test_a_count_in_a_section_that_is_not_there_is_refused():
     made = bytearray(bytes(Elf([prstatus()])))
     struct.pack_into("<H", made, 56, 0xFFFF)
-    with pytest.raises(FormatError, match="section 0, which counts the program headers, have none"):
+    with pytest.raises(
+        VmcoreFormatError, match="section 0, which counts the program headers, have none"
+    ):
         headers(bytes(made))
     struct.pack_into("<Q", made, 40, 1 << 63)
-    with pytest.raises(FormatError, match="ELF section header 0: need 64 bytes, have 0"):
+    with pytest.raises(VmcoreFormatError, match="ELF section header 0: need 64 bytes, have 0"):
         headers(bytes(made))
 
 
 def test_a_table_that_the_file_cuts_gives_what_there_is_and_then_the_damage():
     made = bytes(Elf(loads=[Load(n << 12, b"") for n in range(5)]))[: 64 + 2 * 56 + 10]
     seen = []
-    with pytest.raises(FormatError, match="ELF program headers: need 280 bytes, have 122"):
+    with pytest.raises(VmcoreFormatError, match="ELF program headers: need 280 bytes, have 122"):
         seen += [phdr.p_paddr for phdr in headers(made)]
     found = iter(headers(made))
     assert [next(found).p_paddr, next(found).p_paddr] == [0, 0x1000]
@@ -67,7 +69,7 @@ def test_a_count_that_lies_ends_at_the_files_end():
     made = bytearray(bytes(Elf(loads=[Load(0, b"")], xnum=True)))
     struct.pack_into("<I", made, 64 + 56 + 44, 0xFFFFFFFF)
     found = iter(headers(bytes(made)))
-    with pytest.raises(FormatError, match="ELF program headers: need 240518168520 bytes"):
+    with pytest.raises(VmcoreFormatError, match="ELF program headers: need 240518168520 bytes"):
         list(found)
 
 
@@ -83,13 +85,13 @@ def test_a_count_that_lies_ends_at_the_files_end():
 def test_what_is_no_core_file_is_refused(offset, shape, value, words):
     made = bytearray(bytes(Elf([prstatus()])))
     struct.pack_into(shape, made, offset, value)
-    with pytest.raises(FormatError, match=words):
+    with pytest.raises(VmcoreFormatError, match=words):
         headers(bytes(made))
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 63])
 def test_a_header_cut_short_is_refused(size):
-    with pytest.raises(FormatError, match=f"ELF header: need (16|64) bytes, have {size}"):
+    with pytest.raises(VmcoreFormatError, match=f"ELF header: need (16|64) bytes, have {size}"):
         headers(bytes(Elf([prstatus()]))[:size])
 
 

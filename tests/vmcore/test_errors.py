@@ -10,9 +10,9 @@ from vmcoredd.vmcore import errors
 
 
 def test_sizes_are_told_in_bytes_and_words_as_they_are():
-    assert str(errors.FormatError("note 3", 44, 12)) == "note 3: need 44 bytes, have 12 bytes"
+    assert str(errors.VmcoreFormatError("note 3", 44, 12)) == "note 3: need 44 bytes, have 12 bytes"
     assert (
-        str(errors.FormatError("file", "an ELF file", "junk"))
+        str(errors.VmcoreFormatError("file", "an ELF file", "junk"))
         == "file: need an ELF file, have junk"
     )
 

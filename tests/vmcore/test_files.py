@@ -9,7 +9,7 @@ import pytest
 from vmcore_files import Elf, kdump, prstatus
 
 from vmcoredd import vmcore
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.files import identify, open_for_reading
 
 
@@ -36,12 +36,12 @@ def test_both_formats_are_known_by_their_first_bytes(tmp_path, data, form):
 def test_what_is_no_vmcore_is_named(tmp_path, data, words):
     path = tmp_path / "file"
     path.write_bytes(data)
-    with pytest.raises(FormatError, match=words):
+    with pytest.raises(VmcoreFormatError, match=words):
         identify(open_for_reading(path))
 
 
 def test_an_executable_is_not_a_core_file():
-    with pytest.raises(FormatError, match=r"need type 4 \(core file\)"):
+    with pytest.raises(VmcoreFormatError, match=r"need type 4 \(core file\)"):
         vmcore.Reader(sys.executable)
 
 
@@ -50,7 +50,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path, kind):
     path = {"directory": tmp_path, "pipe": tmp_path / "pipe", "device": "/dev/null"}[kind]
     if kind == "pipe":
         os.mkfifo(path)
-    with pytest.raises(FormatError, match="need a regular file"):
+    with pytest.raises(VmcoreFormatError, match="need a regular file"):
         vmcore.Reader(path)
 
 

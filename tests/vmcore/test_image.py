@@ -8,7 +8,7 @@ import pytest
 
 from vmcoredd import vmcore
 from vmcoredd.vmcore.elf import ELF32, ELF64, PAGE_SIZE
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.image import Image
 
 PHDR64 = struct.Struct("<IIQQQQQQ")  # type flags offset vaddr paddr filesz memsz align
@@ -141,5 +141,5 @@ def test_elf32_fields_take_the_low_32_bits_as_the_kernels_do():
 
 def test_an_elf32_file_that_long_is_not_written():
     image = Image(core([], 0, ELF32), stored=True)
-    with pytest.raises(FormatError, match="ELF32 vmcore: need at most 4294967295 bytes"):
+    with pytest.raises(VmcoreFormatError, match="ELF32 vmcore: need at most 4294967295 bytes"):
         image.update([Sized(1 << 32)])

@@ -8,7 +8,7 @@ import pytest
 from vmcore_files import PAGE, dump_note, kdump, prstatus
 
 from vmcoredd import vmcore
-from vmcoredd.vmcore.errors import FormatError
+from vmcoredd.vmcore.errors import VmcoreFormatError
 
 
 def read(tmp_path, data):
@@ -41,7 +41,7 @@ def test_blocks_of_64_kib_are_read(tmp_path):
 
 
 def test_a_file_from_before_there_were_notes_in_it_is_refused(tmp_path):
-    with pytest.raises(FormatError, match="version 4 for a file with notes, have version 3"):
+    with pytest.raises(VmcoreFormatError, match="version 4 for a file with notes, have version 3"):
         read(tmp_path, kdump(prstatus(), version=3))
 
 
@@ -49,15 +49,15 @@ def test_a_file_from_before_there_were_notes_in_it_is_refused(tmp_path):
 def test_a_block_size_that_is_none_is_refused(tmp_path, block):
     made = bytearray(kdump(prstatus()))
     struct.pack_into("<i", made, 428, block)
-    with pytest.raises(FormatError, match="a block size that is a power of two"):
+    with pytest.raises(VmcoreFormatError, match="a block size that is a power of two"):
         read(tmp_path, bytes(made))
 
 
 def test_a_file_that_ends_within_its_headers_is_refused(tmp_path):
     made = kdump(prstatus())
-    with pytest.raises(FormatError, match="kdump header: need 440 bytes, have 100"):
+    with pytest.raises(VmcoreFormatError, match="kdump header: need 440 bytes, have 100"):
         read(tmp_path, made[:100])
-    with pytest.raises(FormatError, match="kdump sub-header: need 64 bytes, have 30"):
+    with pytest.raises(VmcoreFormatError, match="kdump sub-header: need 64 bytes, have 30"):
         read(tmp_path, made[: PAGE + 30])
 
 
@@ -75,7 +75,7 @@ def test_offsets_that_lie_are_reported(tmp_path):
         struct.pack_into("<q", made, PAGE + 48, offset)
         assert read(tmp_path, bytes(made)).damage
     struct.pack_into("<q", made, PAGE + 48, -1)
-    with pytest.raises(FormatError, match="an offset of the notes, have -1"):
+    with pytest.raises(VmcoreFormatError, match="an offset of the notes, have -1"):
         read(tmp_path, bytes(made))
 
 

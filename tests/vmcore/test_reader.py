@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vmcore_files import PAGE, Elf, Load, dump_note, kdump, limited, note, prstatus, vmcoreinfo
 
 from vmcoredd import vmcore
-from vmcoredd.vmcore.errors import FormatError, NoSuchNote, OutputExists
+from vmcoredd.vmcore.errors import NoSuchNote, OutputExists, VmcoreFormatError
 
 PAYLOAD = bytes(range(256)) * 40
 NOTES = dump_note(b"card0", PAYLOAD) + dump_note(b"card1", b"x" * 64) + prstatus()
@@ -129,9 +129,9 @@ def test_a_file_cut_within_a_dump_lists_it_and_gives_what_there_is_only_when_ask
         "file with its segments: need 14884 bytes, have 5160 bytes",
         "note 0 (LINUX): need 10284 bytes, have 1044 bytes",
     ]
-    with pytest.raises(FormatError, match="note 0's payload: need 10240 bytes, have 1000"):
+    with pytest.raises(VmcoreFormatError, match="note 0's payload: need 10240 bytes, have 1000"):
         reader.payload(0)
-    with pytest.raises(FormatError):
+    with pytest.raises(VmcoreFormatError):
         reader.extract(0, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert reader.payload(0, partial=True) == PAYLOAD[:1000]
@@ -165,7 +165,7 @@ def test_a_refused_file_is_closed(tmp_path):
     path.write_bytes(b"junk")
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
-        with pytest.raises(FormatError):
+        with pytest.raises(VmcoreFormatError):
             vmcore.Reader(path)
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -194,11 +194,11 @@ _MUTATIONS = st.lists(
 
 
 def read_it_all(path):
-    """Look at everything a reader shows; only `FormatError` may stop it."""
+    """Look at everything a reader shows; only `VmcoreFormatError` may stop it."""
     try:
         with vmcore.Reader(path) as reader:
             look_at_everything(reader)
-    except FormatError as error:
+    except VmcoreFormatError as error:
         if not str(error).isprintable():
             raise
 

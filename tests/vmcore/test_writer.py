@@ -25,7 +25,7 @@ from vmcore_files import (
 )
 
 from vmcoredd import vmcore
-from vmcoredd.vmcore.errors import FormatError, OutputExists, OutputUnsuitable
+from vmcoredd.vmcore.errors import OutputExists, OutputUnsuitable, VmcoreFormatError
 
 MIB = 1 << 20
 MEMORY = bytes(range(256)) * 64
@@ -140,7 +140,7 @@ def test_a_base_given_to_write_stands_in_for_the_dumps_own(tmp_path, base_of):
 
 
 def test_a_base_of_the_other_byte_order_is_refused(tmp_path, base_of):
-    with pytest.raises(FormatError, match="need little-endian as the device dumps, have big"):
+    with pytest.raises(VmcoreFormatError, match="need little-endian as the device dumps, have big"):
         vmcore.write(tmp_path / "out", registry(), base=base_of(Elf([prstatus(">")], order=">")))
 
 
@@ -226,7 +226,7 @@ def test_any_base_is_refused_with_formaterror_or_gives_a_vmcore(tmp_path, base_o
         dumps = registry(base, a=b"dump")
         vmcore.ProcVmcore(dumps).open().pread(3 * PAGE, 0)
         vmcore.write(tmp_path / "out", dumps, force=True)
-    except FormatError as error:
+    except VmcoreFormatError as error:
         assert str(error)  # noqa: PT017 - either outcome is right
         return
     with vmcore.Reader(tmp_path / "out") as reader:
@@ -255,7 +255,7 @@ def test_a_directory_or_device_as_output_is_refused(tmp_path):
 def test_a_base_that_shrinks_while_it_is_copied_leaves_no_output(tmp_path, base_of):
     base = base_of(Elf(NOTES, [Load(0, MEMORY * 64)]))
     os.truncate(tmp_path / "base", 3 * PAGE)
-    with pytest.raises(FormatError, match="became shorter"):
+    with pytest.raises(VmcoreFormatError, match="became shorter"):
         vmcore.write(tmp_path / "out", registry(base, a=b"dump"))
     assert os.listdir(tmp_path) == ["base"]
 
