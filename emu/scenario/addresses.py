@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
+from vmcoredd.chip.pci import PF
 from vmcoredd.emu.profile import Profile
-from vmcoredd.emu.scenario.queues import UNIFIED_PF, virtual_functions
+from vmcoredd.emu.scenario.queues import virtual_functions
 
 OUI = bytes.fromhex("000743")
 """Chelsio Communications."""
@@ -47,7 +48,7 @@ class Mac:
     address: bytes
     ports: int
     """A bit for each port on which it applies."""
-    pf: int = UNIFIED_PF
+    pf: int = PF
     vf: int | None = None
     vfs: tuple[int, ...] = ()
     vni: int | None = None
@@ -69,9 +70,7 @@ class MacTable:
         """Ports, groups, virtual functions, and a tunnel if the chip can match inside one."""
         ports = range(profile.ports.count)
         owners = {
-            vf: pf
-            for pf in range(UNIFIED_PF)
-            for vf in virtual_functions(profile.chip, pf)[:RUNNING_VFS]
+            vf: pf for pf in range(PF) for vf in virtual_functions(profile.chip, pf)[:RUNNING_VFS]
         }
         all_ports, index = (1 << len(ports)) - 1, count()
         found = [Mac(next(index), identity.mac(port), 1 << port) for port in ports]

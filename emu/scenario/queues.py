@@ -12,6 +12,7 @@ from itertools import cycle, islice
 from random import Random
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.pci import PF
 from vmcoredd.emu.profile import Profile
 
 INGRESS_ENTRIES = EGRESS_ENTRIES = CONTROL_ENTRIES = 1024
@@ -26,7 +27,6 @@ FIRST_VECTOR = 1
 RSS_SLICE = 128
 """RSS table entries of an interface; the first port's come first."""
 PFS, VFS_PER_PF = 8, 16
-UNIFIED_PF = 4
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Queues:
     @property
     def unified(self) -> Function:
         """The share of PF4, which the Linux driver runs on."""
-        return self.functions[UNIFIED_PF]
+        return self.functions[PF]
 
     @property
     def free_lists(self) -> tuple[Egress, ...]:
@@ -108,7 +108,7 @@ class Queues:
         rings = _Rings(random)
         ports = range(profile.ports.count)
         sets = [port for port in ports for _ in range(profile.queues.per_port)]
-        egress, ingress = functions[UNIFIED_PF].egress, functions[UNIFIED_PF].ingress
+        egress, ingress = functions[PF].egress, functions[PF].ingress
         lists = [rings.free_list(egress + i, i, port) for i, port in enumerate(sets)]
         egress += len(sets)
         sent = [rings.egress(egress + i, port, EGRESS_ENTRIES) for i, port in enumerate(sets)]
@@ -127,13 +127,13 @@ def virtual_functions(chip: Chip, pf: int) -> range:
 
 def _functions(chip: Chip) -> Iterator[Function]:
     """PF0 to PF3 have a port each, PF4 all of them; PF5 and PF6 do storage; PF7 has no queues."""
-    for pf in range(UNIFIED_PF):
+    for pf in range(PF):
         yield Function(None, 16 * pf, 16, 8 * pf, 8)
-    yield Function(None, 64, 256, 32, 218)
-    yield Function(None, 320, 64, 250, 34)
-    yield Function(None, 384, 66, 284, 34)
-    yield Function(None, 0, 0, 0, 0)
-    vfs = [vf for pf in range(UNIFIED_PF) for vf in virtual_functions(chip, pf)]
+    yield Function(None, 64, 256, 32, 218)  # PF4
+    yield Function(None, 320, 64, 250, 34)  # PF5
+    yield Function(None, 384, 66, 284, 34)  # PF6
+    yield Function(None, 0, 0, 0, 0)  # PF7
+    vfs = [vf for pf in range(PF) for vf in virtual_functions(chip, pf)]
     for i, vf in enumerate(vfs):
         yield Function(vf, 512 + 8 * i, 8, 512 + 8 * i, 8)
 

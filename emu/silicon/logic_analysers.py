@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmcoredd.chip import Register
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.tp import (
     LA_ENTRIES,
     ULPRX_TRACE_WORDS,
@@ -151,7 +152,7 @@ class UlpRxLa(Model):
         traces: list[list[int]] = [[] for _ in range(ULPRX_TRACES)]
         for _ in range(ULPRX_TRACE_WORDS):
             pcmd = random.randrange(1 << 40)
-            words = [pcmd & 0xFFFFFFFF, pcmd >> 32, random.randrange(16), random.getrandbits(24)]
+            words = [pcmd & U32_MASK, pcmd >> 32, random.randrange(16), random.getrandbits(24)]
             words += [random.getrandbits(32) for _ in range(4)]
             for trace, value in zip(traces, words, strict=True):
                 trace.append(value)

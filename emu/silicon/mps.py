@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip import Register
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.memory import PageCounts
 from vmcoredd.chip.mps import REPLICATION_WORDS
 from vmcoredd.emu.lookup import Index, When
@@ -52,7 +53,7 @@ class MappedTcam(Model):
     def _store(self, index: int, x: int, y: int) -> None:
         r = self.r
         for half, value in (("Y", y), ("X", x)):
-            self.spaces.set(r[f"MPS_CLS_TCAM_{half}_L"], value & 0xFFFFFFFF, index)
+            self.spaces.set(r[f"MPS_CLS_TCAM_{half}_L"], value & U32_MASK, index)
             self.spaces.set(r[f"MPS_CLS_TCAM_{half}_H"], value >> 32, index)
 
 
@@ -98,7 +99,7 @@ class RequestedTcam(Model):
         data2 = r.MPS_CLS_TCAM_RDATA2_REQ_ID1.of(
             DataLkpType=lookup, DataVIDH2=high >> 7, DataVIDH1=high & 0x7F
         )
-        return address & 0xFFFFFFFF, data1, data2
+        return address & U32_MASK, data1, data2
 
 
 class Classification(Model):
@@ -136,7 +137,7 @@ class Classification(Model):
 
     def _replicate(self, mac: Mac) -> None:
         bits = sum(1 << vf for vf in mac.vfs)
-        words = [bits >> 32 * i & 0xFFFFFFFF for i in range(REPLICATION_WORDS)]
+        words = [bits >> 32 * i & U32_MASK for i in range(REPLICATION_WORDS)]
         half = REPLICATION_WORDS // 2
         for table, part in zip(self.maps, (words[:half], words[half:]), strict=True):
             table.fill(half * mac.index, part)
@@ -184,12 +185,12 @@ class PortStatistics(Model):
     def _addresses(self, port: int) -> None:
         """Sets the source address of the pause frames that a port sends."""
         mac = int.from_bytes(self.scenario.identity.mac(port), "big")
-        self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, mac & 0xFFFFFFFF, port)
+        self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, mac & U32_MASK, port)
         self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_H, mac >> 32, port)
 
     def _count(self, name: str, port: int, value: int) -> None:
         """Sets a 64-bit counter, which is two registers."""
-        self.spaces.set(self.r[f"MPS_PORT_STAT_{name}_L"], value & 0xFFFFFFFF, port)
+        self.spaces.set(self.r[f"MPS_PORT_STAT_{name}_L"], value & U32_MASK, port)
         self.spaces.set(self.r[f"MPS_PORT_STAT_{name}_H"], value >> 32, port)
 
 

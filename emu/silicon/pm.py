@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.emu.lookup import Index
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.spaces import Space
@@ -58,7 +59,7 @@ class PayloadMemory(Model):
             count = random.randrange(1 << 16, 1 << 24)
             total = count * random.randrange(64, 1500)
             side.counts.fill(row, [count])
-            side.totals.fill(2 * row, [total >> 32, total & 0xFFFFFFFF])
+            side.totals.fill(2 * row, [total >> 32, total & U32_MASK])
         for register in self.r:
             if register.space == side.debug.name:
                 width = sum(field.width for field in register.fields) or 32

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmcoredd.chip.pci import PF
 from vmcoredd.chip.sge import CONTEXT_WORDS, DEBUG_INDICES, ContextType, encode_context
 from vmcoredd.emu.lookup import Index, When
-from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, UNIFIED_PF, Egress, Function, Ingress
+from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, Egress, Function, Ingress
 from vmcoredd.emu.silicon.model import Model, fault
 
 QUEUES = 1 << 13
@@ -66,7 +67,7 @@ class Contexts(Model):
             QueueSize=queue.entries,
             PIDX=queue.produced,
             CIDX=queue.consumed,
-            FID=UNIFIED_PF << FUNCTION_SHIFT,
+            FID=PF << FUNCTION_SHIFT,
             HostFCMode=0 if free_list else 1,
             CIDXFlushThresh=FLUSH_THRESHOLD,
             FetchRO=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmcoredd.chip import Register
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.spaces import Space
 
@@ -68,7 +69,7 @@ class TpRegisters(Model):
         random = self.scenario.random("tp_pio")
         for register in self._in(self.pio):
             if register.name.startswith(COUNTED):
-                mask = register.mask(*(field.name for field in register.fields)) or 0xFFFFFFFF
+                mask = register.mask(*(field.name for field in register.fields)) or U32_MASK
                 self.spaces.set(register, random.getrandbits(32) & random.getrandbits(32) & mask)
 
     def _keys(self) -> None:
@@ -98,7 +99,7 @@ class TpRegisters(Model):
             self._mib64(f"TP_MIB_TCP_{version}RXT_SEG", tcp.resent)
 
     def _mib(self, name: str, value: int) -> None:
-        self.spaces.set(self.r[name], value & 0xFFFFFFFF)
+        self.spaces.set(self.r[name], value & U32_MASK)
 
     def _mib64(self, name: str, value: int) -> None:
         self._mib(f"{name}_HI", value >> 32)
