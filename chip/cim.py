@@ -1,4 +1,4 @@
-"""CIM: the embedded processor's queues, logic analysers and tables (t4_hw.h, cudbg_entity.h)."""
+"""CIM: queues, logic analysers and tables of the embedded processor (t4_hw.h, cudbg_entity.h)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from vmcoredd.chip.register import Field, parse_fields
 
 
 class Queue(NamedTuple):
-    """A queue of the processor: inbound ones carry to it, outbound ones from it."""
+    """A queue to the processor (inbound) or from it (outbound)."""
 
     name: str
-    """As the driver's debugfs calls it."""
+    """The name in the driver's debugfs."""
     number: int
-    """QUENUMSELECT of CIM_QUEUE_CONFIG_REF; of IBQSELECT or OBQSELECT as the direction is."""
+    """QUENUMSELECT of CIM_QUEUE_CONFIG_REF, within its direction."""
     outbound: bool
 
     @property
@@ -33,19 +33,19 @@ OUTBOUND = tuple(
     )
 )
 INBOUND_WORDS = 512
-"""Words of an inbound queue, and the distance of two in CIM_IBQ_DBG_CFG's address."""
+"""Words of an inbound queue; also from one queue to the next in CIM_IBQ_DBG_CFG's address."""
 QUEUE_UNIT_BYTES = 256
-"""CIM_QUEUE_CONFIG_CTRL counts size and base of a queue in this; also 64 words of OBQ address."""
+"""The unit of a queue's size and base in CIM_QUEUE_CONFIG_CTRL."""
 THRESHOLD_UNIT = 8
-"""It counts the full threshold of a queue in this many flits (t4_hw.c, t4_read_cimq_cfg())."""
+"""The unit of a queue's full threshold there, in flits (t4_hw.c, t4_read_cimq_cfg())."""
 STATUS_WORDS = 4
-"""Words of status of each queue from UP_IBQ_0_RDADDR on: read and write address, flits, packets."""
+"""Status words of each queue, from UP_IBQ_0_RDADDR on: read and write address, flits, packets."""
 OBQ_REAL_WORDS = 2
 """Words of each outbound queue from UP_OBQ_0_REALADDR on."""
 
 PIF_LA_ENTRIES = 64
 PIF_LA_WORDS = 6
-"""Words of an entry of the PIF logic analyser; two pointers apart lies the next entry."""
+"""Words of an entry of the PIF logic analyser; its pointer advances by two for each entry."""
 MA_LA_ENTRIES = 64
 MA_LA_WORDS = 5
 
@@ -64,24 +64,24 @@ PBT_TABLES = (
     Table("lrf_table", 0x3000, 8),
     Table("pbt_data", 0x3800, 512),
 )
-"""What PBT_TABLE holds, in order (cudbg_entity.h)."""
+"""The contents of PBT_TABLE, in order (cudbg_entity.h)."""
 
 
 class Cim(NamedTuple):
-    """What differs by chip."""
+    """The differences between the chips."""
 
     la_words: int
     """Words of CIM_LA after its configuration word (cudbg_collect_cim_la())."""
     la_row_words: int
-    """Pointers of a row of the logic analyser that have a word; the others are skipped."""
+    """Words in a row of 16 pointers of the logic analyser; the driver skips the other pointers."""
     la_line_words: int
-    """Words that belong together when the logic analyser is shown (cxgb4_debugfs.c)."""
+    """Words of a line of the logic analyser (cxgb4_debugfs.c)."""
     la_high_word_first: bool
-    """Whether a line's first word is its highest."""
+    """Whether the first word of a line is the highest."""
     la_line: tuple[Field, ...]
-    """The fields of a line, as one number."""
+    """The fields of a line, taken as one number."""
     la_program_counters: tuple[tuple[Field, ...], ...]
-    """The fields of a line's entries when only program counters are captured, oldest last."""
+    """The entries of a line that captures only program counters, oldest last."""
 
 
 # Positions: cxgb4_debugfs.c, cim_la_show() and its three variants.

@@ -1,7 +1,7 @@
 """`python -m vmcoredd.chip.generate [--check]`: what is made from the tables, for C and for people.
 
-Writes `chip/chip.h`, `docs/registers.md` and `docs/registers-indirect.md`; with `--check` it writes
-nothing, names those that are not as they should be, and exits with 1 if there are any.
+Writes `chip/chip.h`, `docs/registers.md`, `docs/registers-indirect.md` and `docs/t5-vs-t6.md`. With
+`--check` it writes nothing, names the stale files, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from vmcoredd.chip import BAR0, T5, T6, Chip, Register
+from vmcoredd.chip import BAR0, T5, T6, Chip, Register, differences
 from vmcoredd.chip import register as vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,10 +129,19 @@ def _fields(each: Register) -> str:
     )
 
 
+def differences_page() -> str:
+    """The differences between the chips, by block."""
+    return (
+        "\n".join(["# T5 and T6", "", NOTE.replace("registers/", ""), "", *differences.page()])
+        + "\n"
+    )
+
+
 GENERATED = {
     ROOT / "chip" / "chip.h": header,
     ROOT / "docs" / "registers.md": page,
     ROOT / "docs" / "registers-indirect.md": indirect_page,
+    ROOT / "docs" / "t5-vs-t6.md": differences_page,
 }
 
 

@@ -1,6 +1,4 @@
-"""LE: the lookup engine, which finds the connection, server or filter a packet belongs to.
-
-The table of TIDs, its regions and how it is read are in cudbg_lib.c (le_tcam) and cxgb4_main.c.
+"""LE: the lookup engine, which finds the connection, server or filter of a packet (cudbg_lib.c).
 
 An entry is 17 words, as LE_DB_DBGI_RSP_DATA shows them. From the driver's source: bit 15 of the
 last word marks IPv6; words 3 and 4 of an IPv4 entry are the filter tuple (t4_hw.c reads its hash
@@ -54,15 +52,15 @@ class Le(NamedTuple):
     clip_start: str
     routing_start: str
     hash_base: str
-    """The registers LE_TCAM reads for the start of each region."""
+    """The register LE_TCAM reads for the start of this region."""
     regions: Mapping[str, str]
-    """The regions of the TID table in order, each with the register that holds its first TID.
+    """The register with the first TID of each region of the TID table, in order.
 
-    The empty name marks a region that starts at TID 0. On T6, LE_TCAM reads the start of the active
+    An empty name marks a region that starts at TID 0. On T6, LE_TCAM reads the start of the active
     region as that of the routing region, which T6 does not have.
     """
     start_step: int
-    """What the start registers count in a TID: T5's count quarters (cxgb4_main.c)."""
+    """By how much a start register grows with each TID; T5's count quarters (cxgb4_main.c)."""
     hash_region: tuple[str, str]
     """TID base and address of the hash table: MEMINFO reads them if hashing is on."""
     tcam_tids: int
@@ -71,15 +69,16 @@ class Le(NamedTuple):
     """The same with ASLIPCOMPEN of LE_DB_CONFIG set."""
     compression: int
     """The bit of LE_DB_CONFIG the driver takes for ASLIPCOMPEN (T6 has another field there)."""
-    hash_tids_mask: int
-    """The bits of LE_DB_HASH_CONFIG, after the shift, that give the number of hash TIDs ..."""
     hash_tids_shift: int
+    """The lowest bit in LE_DB_HASH_CONFIG of the number of hash TIDs."""
+    hash_tids_mask: int
+    """The mask of that number, once shifted down."""
     hash_tids_log2: bool
-    """... as a logarithm, or as the number itself."""
+    """Whether that number is a logarithm to base 2."""
     clip_tids: int
     """TIDs of the separate CLIP TCAM, added to the others."""
     clip_step: int
-    """TIDs of an IPv6 entry in the CLIP TCAM (elsewhere IPV6_TIDS)."""
+    """TIDs of an IPv6 entry in the CLIP TCAM; elsewhere there are IPV6_TIDS."""
 
     def hash_tids(self, hash_config: int) -> int:
         """Returns the number of hash TIDs that a value of LE_DB_HASH_CONFIG stands for."""

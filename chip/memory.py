@@ -1,4 +1,4 @@
-"""The adapter's memories, the windows on them, and the regions firmware makes in them."""
+"""Memories, windows on them, and the regions the firmware makes in them (cudbg_lib.c, cxgb4.h)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 MEGABYTE = 1 << 20
-"""MA_*_BAR registers count base and size in this."""
+"""The unit of base and size in the MA_*_BAR registers."""
 
 
 class MemoryId(IntEnum):
@@ -24,20 +24,20 @@ class MemoryType(NamedTuple):
 
     name: str
     number: MemoryId
-    """Also its rank in window addresses."""
+    """The driver's number of it; also its rank in window addresses."""
     enable: str
-    """The field of MA_TARGET_MEM_ENABLE that says it is there."""
+    """The field of MA_TARGET_MEM_ENABLE that is set if the memory is there."""
     bar: str
     """The register with its base and size."""
     base: str
     size: str
-    """The fields of it."""
+    """The fields of that register."""
     meminfo_index: int
     """`idx` of the memory in MEMINFO (cudbg_entity.h, EDC0_FLAG ...)."""
 
 
 MEMINFO_NAMES = ("EDC0", "EDC1", "MC", "MC0", "MC1", "HMA")
-"""What MEMINFO's `idx` stands for (cxgb4_debugfs.c)."""
+"""The memories by `idx` of MEMINFO (cxgb4_debugfs.c)."""
 
 EDC0 = MemoryType(
     "EDC0", MemoryId.EDC0, "EDRAM0_ENABLE", "MA_EDRAM0_BAR", "EDRAM0_BASE", "EDRAM0_SIZE", 0
@@ -70,9 +70,9 @@ HMA = MemoryType(
 
 
 def window_address(number: int, edc_bytes: int, mc0_bytes: int) -> int:
-    """Where a memory begins for a memory window (t4_hw.c, t4_memory_rw_init()).
+    """Returns the start of a memory in window addresses (t4_hw.c, t4_memory_rw_init()).
 
-    The driver reckons with the size of EDC0 alone, and gives HMA the place of MC.
+    The driver uses the size of EDC0 for both EDCs, and places HMA where MC is.
     """
     if number == MemoryId.HMA:
         return 2 * edc_bytes
@@ -82,7 +82,7 @@ def window_address(number: int, edc_bytes: int, mc0_bytes: int) -> int:
 
 
 class MemoryWindow(NamedTuple):
-    """A memory window: an element of PCIE_MEM_ACCESS_BASE_WIN and _OFFSET, and what it shows."""
+    """A memory window: an element of PCIE_MEM_ACCESS_BASE_WIN and _OFFSET."""
 
     number: int
     base: int
@@ -92,24 +92,24 @@ class MemoryWindow(NamedTuple):
 
 
 MEMWIN0 = MemoryWindow(0, 0x1B800, 2048)
-"""The one the driver uses (cxgb4.h, MEMWIN0_BASE; MEMWIN_NIC)."""
+"""The window the driver uses (cxgb4.h, MEMWIN0_BASE; MEMWIN_NIC)."""
 WINDOW_BASE_SHIFT = 10
-"""PCIEOfst of PCIE_MEM_ACCESS_BASE_WIN counts 1 << this bytes; Window is log2(bytes) less it."""
+"""PCIEOfst of PCIE_MEM_ACCESS_BASE_WIN counts 1 << 10 bytes; Window is log2(bytes) - 10."""
 NO_WINDOW = 0xFFFFFFFF
 """The value of PCIE_MEM_ACCESS_BASE_WIN that means to the driver that there is no window."""
 
 
 class MemoryRegion(NamedTuple):
-    """A part of the memories that MEMINFO names; registers by name, empty where there is none."""
+    """A part of the memories that MEMINFO names. Registers are given by name, or empty."""
 
     name: str
     base: str
     limit: str = ""
-    """The register that bounds it. Where it is empty, the next region does."""
+    """The register with its last address. If empty, the region ends where the next one begins."""
     page_size: str = ""
     max_page: str = ""
     max_page_field: str = ""
-    """Regions of pages: base + page size x number of pages - 1 bounds them."""
+    """Of a region of pages, which ends at base + page size x number of pages - 1."""
 
 
 REGIONS = (
@@ -152,17 +152,17 @@ REGIONS = (
     MemoryRegion("ULPTX state", "ULP_TX_ERR_TABLE_BASE"),
     MemoryRegion("On-chip queues", ""),
 )
-"""MEMINFO's regions in its order, which is also that of its reads (cudbg_entity.h, cudbg_region).
+"""MEMINFO's regions, in the order in which it reads and shows them (cudbg_entity.h, cudbg_region).
 
-LE hash is read if LE_DB_CONFIG.HASHEN is set (`chip.le.hash_region`); DBVFIFO has its size in
+LE hash is read if LE_DB_CONFIG.HASHEN is set (`chip.le.hash_region`); the size of DBVFIFO is in
 SGE_DBVFIFO_SIZE; on-chip queues come from the firmware, not from a register.
 """
 HIDDEN = len(REGIONS)
-"""`idx` of a region that is not there, or of a hole (T5 and T6 alike)."""
+"""`idx` of a region that does not exist, or of a hole (T5 and T6 alike)."""
 
 
 class PageCounts(NamedTuple):
-    """Buffers of the MPS: used and allocated pages of each buffer group."""
+    """Buffers of the MPS: the pages of each buffer group that are used and allocated."""
 
     register: str
     words: int
@@ -173,21 +173,23 @@ class PageCounts(NamedTuple):
 
 
 class MemorySystem(NamedTuple):
-    """What differs by chip."""
+    """The differences between the chips."""
 
     types: tuple[MemoryType, ...]
-    """Those there can be, in the order in which MEMINFO looks for them."""
+    """The memories the chip can have, in the order in which MEMINFO looks for them."""
     vfifo_enable: str
-    """The field of SGE_CONTROL2 that says the doorbell FIFO is on; empty: it always is."""
+    """The field of SGE_CONTROL2 that enables the doorbell FIFO; empty if it is always on."""
     vfifo_size: str
     """The field of SGE_DBVFIFO_SIZE, in units of 4 bytes."""
     port_pages: PageCounts
+    """Pages of the ports."""
     loopback_pages: PageCounts
+    """Pages of the loopback channels."""
     pm_stats: int
     """Counters of PM_RX_STAT and of PM_TX_STAT (arch.pm_stats_cnt)."""
 
     def type(self, name: str) -> MemoryType:
-        """The memory of that name; KeyError if the chip cannot have it."""
+        """Returns the memory called `name`. Raises KeyError if the chip cannot have it."""
         return {each.name: each for each in self.types}[name]
 
 

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from vmcoredd.chip.sge import Sge
     from vmcoredd.chip.tp import Tp
 
+INDIRECT_GROUPS = (
+    *("tp_pio", "tp_tm_pio", "tp_mib", "sge_debug", "pcie_pdbg", "pcie_cdbg"),
+    *("pm_rx", "pm_tx", "ma", "up_cim", "hma"),
+)
+"""The groups of `Chip.indirect()`: one, two or three make up an entity."""
+
 
 class Chip:
     """One generation. Sizes are in the unit their name says; tables count entries."""
@@ -94,8 +100,8 @@ class Chip:
     def indirect(self, group: str) -> tuple[IndirectRange, ...]:
         """The records an entity reads behind an index port, in its order.
 
-        Empty where the chip has none of them; ValueError for an unknown group. Groups: tp_pio
-        tp_tm_pio tp_mib sge_debug pcie_pdbg pcie_cdbg pm_rx pm_tx ma up_cim hma.
+        Empty if the chip has none of them. Raises ValueError for a group that is not one of
+        INDIRECT_GROUPS.
         """
         return indirect_ranges(group, self.name)
 

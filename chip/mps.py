@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import NamedTuple
 
 REPLICATION_WORDS = 8
-"""Words of a replication map in MPS_TCAM: a bit for each virtual function."""
+"""Words of a replication map in MPS_TCAM, with a bit for each virtual function."""
 
 
 class Mps(NamedTuple):
-    """What differs by chip."""
+    """The differences between the chips."""
 
     tcam_entries: int
     """Entries of the classification TCAM (arch.mps_tcam_size)."""
     replication_vfs: int
     """Virtual functions of a replication map (arch.mps_rplc_size)."""
     replication_reads: tuple[str, ...]
-    """The registers the driver reads for a map by the back door, in its order.
+    """The registers the driver reads for a map without the firmware, highest functions first.
 
-    That is from the word of the highest functions down. T5 has four, and they are read twice. On
-    T6 the lower four are read where T5 has them, which is not where T6 has them.
+    T5 has four registers, which the driver reads twice. For the lower four of T6 it uses T5's
+    offsets, which are wrong for T6.
     """
     tcam_by_request: bool
-    """Reading an entry takes two requests to MPS_CLS_TCAM_DATA2_CTL; else it is plain memory."""
+    """Whether an entry is read by two requests to MPS_CLS_TCAM_DATA2_CTL; if not, as memory."""
     entries_per_tcam: int
-    """Entries that CtlTcamIndex counts before CtlTcamSel goes to the next TCAM."""
+    """Entries of one TCAM, which CtlTcamIndex counts; CtlTcamSel selects the TCAM."""
 
 
 _LOW = ("MPS_VF_RPLCT_MAP3", "MPS_VF_RPLCT_MAP2", "MPS_VF_RPLCT_MAP1", "MPS_VF_RPLCT_MAP0")

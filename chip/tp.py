@@ -1,4 +1,4 @@
-"""TP: the transport processor's tables, how a row of them is asked for, and its analysers."""
+"""TP: tables and logic analyser of the transport processor; the analysers of ULP_RX and ULP_TX."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vmcoredd.chip.register import parse_fields
 
 
 class RequestTable(NamedTuple):
-    """A table behind a `request` register: write `prefix | row`, read the row there."""
+    """A table behind a `request` register: write `prefix | row`, then read the row there."""
 
     register: str
     prefix: int
-    """What the upper bits of a request hold; with anything else the write stores a row."""
+    """The upper bits of a request; a write with other upper bits stores a row."""
     rows: int
 
 
@@ -24,7 +24,7 @@ CCTRL_TABLE = RequestTable("TP_CCTRL_TABLE", 0xFFFF0000, MTUS * CONGESTION_WINDO
 """Row: MTU index << 5 | window."""
 PACE_TABLE = RequestTable("TP_PACE_TABLE", 0xFFFF0000, SCHEDULERS)
 RSS_REQUEST = 0xFFF00000
-"""Upper bits of a request to TP_RSS_LKP_TABLE; the chip says how many rows (`rss_rows`)."""
+"""Upper bits of a request to TP_RSS_LKP_TABLE, which has `rss_rows` rows."""
 LA_ENTRIES = 128
 """64-bit entries of TP's logic analyser."""
 LA_FIELDS = parse_fields(
@@ -46,7 +46,7 @@ LA_PACKET_FIELDS = parse_fields(
     "RxPstructsFull:8:2 EpcmdDvld:7:1 EpcmdFlush:6:1 EpcmdTrimPrefix:5:1 EpcmdTrimPostfix:4:1 "
     "ERssIp4Pkt:3:1 ERssIp6Pkt:2:1 ERssTcpUdpPkt:1:1 ERssFceFipPkt:0:1"
 )
-"""Fields of a pair's second word when packets are traced."""
+"""Fields of the second word of a pair when packets are traced."""
 LA_TUNNEL_FIELDS = parse_fields(
     "CplCmdIn:56:8 MpsVfVld:55:1 MpsPf:52:3 MpsVf:44:8 SynIn:43:1 AckIn:42:1 FinIn:41:1 "
     "RstIn:40:1 DataIn:39:1 DataInVld:38:1 PadIn:37:1 RxBufEmpty:36:1 RxDdp:35:1 "
@@ -59,10 +59,10 @@ LA_TUNNEL_FIELDS = parse_fields(
 )
 """The same for a tunnelled packet."""
 LA_TUNNEL_PACKET = 1 << 17
-"""In a pair's first word: the packet is tunnelled (TunnelPkt)."""
+"""The bit of a pair's first word that marks a tunnelled packet (TunnelPkt)."""
 ULPRX_TRACES = 8
 ULPRX_TRACE_WORDS = 512
-"""The logic analyser of ULP_RX: traces, and words of each."""
+"""The logic analyser of ULP_RX: traces, and words of a trace."""
 ULPTX_INSTANCES = 11
 ULPTX_STRIDE = 0x10
 ULPTX_READS = 512
@@ -80,7 +80,7 @@ CLOCK_REGISTERS = (
     "TP_INIT_SRTT",
     "TP_FINWAIT2_TIMER",
 )
-"""What CLK reads, in order (cudbg_collect_clk_info())."""
+"""The registers CLK reads, in order (cudbg_collect_clk_info())."""
 ULPTX_ASIC_REGISTERS = (
     "ULP_TX_ASIC_DEBUG_CTRL",
     "ULP_TX_ASIC_DEBUG_0",
@@ -90,15 +90,15 @@ ULPTX_ASIC_REGISTERS = (
     "ULP_TX_ASIC_DEBUG_4",
     "PM_RX_CFG",
 )
-"""What ULPTX_LA reads after each strobe. The last is an oddity of the driver: it reads
-PM_RX_BASE_ADDR, the start of another block, as the sixth debug word."""
+"""The registers ULPTX_LA reads after each write to the first. The last is a mistake of the driver:
+it reads PM_RX_BASE_ADDR, the start of another block, as the sixth debug word."""
 
 
 class Tp(NamedTuple):
-    """What differs by chip."""
+    """The differences between the chips."""
 
     channels: int
-    """arch.nchan."""
+    """Channels (arch.nchan)."""
     rss_rows: int
     """Rows of TP_RSS_LKP_TABLE, two queues each."""
     rss_vfs: int

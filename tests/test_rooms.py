@@ -1,4 +1,4 @@
-"""The rules between the rooms: who may import whom, and where a generation may be asked for."""
+"""The rules between the rooms: who may import whom."""
 
 import ast
 import subprocess
@@ -127,23 +127,3 @@ def python_at_the_root(code: str) -> subprocess.CompletedProcess[str]:
     """What Python says of `code` where the rooms' folders are."""
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def test_no_code_asks_which_generation_a_chip_is() -> None:
-    places = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for room in ("emu", "cudbg", "driver", "cli")
-        for path in sorted((ROOT / room).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Compare)
-        and any(
-            (isinstance(side, ast.Name) and side.id in ("T5", "T6"))
-            or (
-                isinstance(side, ast.Attribute)
-                and side.attr == "version"
-                and "chip" in ast.dump(side)
-            )
-            for side in (node.left, *node.comparators)
-        )
-    ]
-    assert places == [], "a difference between the chips is data in chip/"

@@ -1,0 +1,130 @@
+"""Numbers of registers, and what differs between the chips, are in chip/ and nowhere else."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chip_facts import CHIPS
+
+from vmcoredd.chip import BAR0, pci
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("hw", "cudbg", "emu", "driver", "cli", "bench")
+"""The rooms that deal with the chip, besides chip/ itself."""
+FIRST = 0x1000
+"""Lower numbers are too common to tell an offset from something else."""
+NOT_OFFSETS = {
+    ("emu/profile.py", 0x5000): "a PCI device id",
+    ("emu/silicon/cim.py", 0x5000): "bytes of the CIM's address space",
+    ("emu/silicon/pm.py", 0x10040): "an index behind PM_TX_DBG_CTRL",
+}
+"""Hexadecimal numbers that happen to be the offset of a register, too."""
+CHIP_WORDS = {"t5", "t6", "T5", "T6"}
+
+
+def sources(*kinds: str) -> list[Path]:
+    found = (path for room in ROOMS for kind in kinds for path in (ROOT / room).rglob(f"*.{kind}"))
+    return sorted(path for path in found if not path.name.startswith("_cffi"))
+
+
+@pytest.fixture(scope="module")
+def offsets() -> set[int]:
+    """The offsets in BAR0 of every word that is described, of both chips."""
+    return {
+        int(register) + register.stride * i
+        for chip in CHIPS
+        for register in chip.r
+        if register.space == BAR0
+        for i in range(register.count)
+    }
+
+
+def hexadecimals(path: Path) -> list[str]:
+    """The hexadecimal numbers in code, and not in Python's comments and strings."""
+    found = [path.read_text()]
+    if path.suffix == ".py":
+        with tokenize.open(path) as file:
+            tokens = tokenize.generate_tokens(file.readline)
+            found = [token.string for token in tokens if token.type == tokenize.NUMBER]
+    return [number for text in found for number in re.findall(r"\b0[xX][0-9a-fA-F_]+\b", text)]
+
+
+def test_no_room_but_chip_writes_a_registers_offset_as_a_number(offsets) -> None:
+    wrong = []
+    for path in sources("py", "c", "h"):
+        name = str(path.relative_to(ROOT))
+        for literal in hexadecimals(path):
+            number = int(literal, 16)
+            if number >= FIRST and number in offsets and (name, number) not in NOT_OFFSETS:
+                wrong.append(f"{name}: {literal}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("name", "number"), NOT_OFFSETS)
+def test_every_exception_is_still_needed(name: str, number: int) -> None:
+    assert number in {int(literal, 16) for literal in hexadecimals(ROOT / name)}
+
+
+def chip_word(node: ast.expr | None) -> bool:
+    """Whether an expression is T5, "t6", chip.name, self.chip.version and the like."""
+    if isinstance(node, ast.Constant):
+        return node.value in CHIP_WORDS
+    if isinstance(node, ast.Name):
+        return node.id in CHIP_WORDS
+    if isinstance(node, ast.Attribute):
+        owner = node.value
+        named = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+        return node.attr in ("name", "version") and named == "chip"
+    return False
+
+
+def choices(tree: ast.AST) -> Iterator[ast.AST]:
+    """Where code chooses by chip: comparisons, subscripts, and the keys of dictionaries."""
+    for node in ast.walk(tree):
+        if (
+            (isinstance(node, ast.Compare) and any(map(chip_word, (node.left, *node.comparators))))
+            or (isinstance(node, ast.Dict) and any(map(chip_word, node.keys)))
+            or (isinstance(node, ast.Subscript) and chip_word(node.slice))
+            or (isinstance(node, ast.MatchValue) and chip_word(node.value))
+        ):
+            yield node
+
+
+def test_no_room_but_chip_chooses_by_the_name_of_a_chip() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"  # type: ignore[attr-defined]
+        for path in sources("py")
+        for node in choices(ast.parse(path.read_text()))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = {'t5': 1}",
+        "x = {T5: 1}",
+        "if chip is T6: pass",
+        "if chip.name == 'x': pass",
+        "x = table[self.chip.name]",
+        "if self.chip.version >= 6: pass",
+        "match c:\n case 't5': pass",
+    ],
+)
+def test_a_choice_by_chip_is_found(code: str) -> None:
+    assert list(choices(ast.parse(code)))
+
+
+def test_a_driver_that_does_not_know_its_chip_reads_whoami_at_the_offset_of_both() -> None:
+    assert [int(chip.r.PL_WHOAMI) for chip in CHIPS] == [pci.WHOAMI, pci.WHOAMI]
+
+
+def test_a_function_sees_its_own_registers_where_the_tables_have_them() -> None:
+    for chip in CHIPS:
+        assert pci.own_view(chip.r.SGE_PF_KDOORBELL) == int(chip.r.MYPF_SGE_PF_KDOORBELL)
+        assert chip.r.SGE_PF_KDOORBELL.stride in (0, pci.PF_STRIDE)
