@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import tokenize
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,16 +82,23 @@ def chip_word(node: ast.expr | None) -> bool:
     return False
 
 
-def choices(tree: ast.AST) -> Iterator[ast.AST]:
-    """Where code chooses by chip: comparisons, subscripts, and the keys of dictionaries."""
-    for node in ast.walk(tree):
-        if (
-            (isinstance(node, ast.Compare) and any(map(chip_word, (node.left, *node.comparators))))
-            or (isinstance(node, ast.Dict) and any(map(chip_word, node.keys)))
-            or (isinstance(node, ast.Subscript) and chip_word(node.slice))
-            or (isinstance(node, ast.MatchValue) and chip_word(node.value))
-        ):
-            yield node
+def operands(node: ast.AST) -> list[ast.expr | None]:
+    """What a comparison, a dictionary, a subscript or a case chooses by."""
+    match node:
+        case ast.Compare():
+            return [node.left, *node.comparators]
+        case ast.Dict():
+            return [*node.keys]
+        case ast.Subscript():
+            return [node.slice]
+        case ast.MatchValue():
+            return [node.value]
+    return []
+
+
+def choices(tree: ast.AST) -> list[ast.AST]:
+    """Where code chooses by chip."""
+    return [node for node in ast.walk(tree) if any(map(chip_word, operands(node)))]
 
 
 def test_no_room_but_chip_chooses_by_the_name_of_a_chip() -> None:
@@ -117,7 +123,7 @@ def test_no_room_but_chip_chooses_by_the_name_of_a_chip() -> None:
     ],
 )
 def test_a_choice_by_chip_is_found(code: str) -> None:
-    assert list(choices(ast.parse(code)))
+    assert choices(ast.parse(code))
 
 
 def test_a_driver_that_does_not_know_its_chip_reads_whoami_at_the_offset_of_both() -> None:
