@@ -1,4 +1,4 @@
-"""A strict card that tests may change: each gets it as it was made."""
+"""A strict card that tests may change: each test gets it in its initial state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmcoredd.emu import Card, Snapshot
 
 @pytest.fixture(scope="session")
 def made() -> tuple[Card, Snapshot]:
-    """The card, and how it was when it was made."""
+    """The card, and a snapshot of its initial state."""
     card = Card.load("t62100-cr", strict=True)
     return card, card.snapshot()
 

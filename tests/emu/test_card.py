@@ -1,4 +1,4 @@
-"""The card as a whole: seeds, snapshots, faults, time to build."""
+"""The card as a whole: seeds, snapshots, faults, resets, build time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vmcoredd.emu import Card, EmuError, faults, profiles
 
 
 def fingerprint(card: Card) -> str:
-    """All that can be read of a card, as one number."""
+    """Returns a digest of all words and memories of a card."""
     digest = hashlib.sha256()
     for space in card.core.spaces.all:
         digest.update(bytes(space.words))
@@ -23,31 +23,31 @@ def fingerprint(card: Card) -> str:
 
 
 @pytest.mark.parametrize("name", ["t520-cr", "t62100-cr"])
-def test_two_cards_of_one_seed_are_equal(name: str) -> None:
+def test_two_cards_with_the_same_seed_are_equal(name: str) -> None:
     assert fingerprint(Card.load(name, seed=3)) == fingerprint(Card.load(name, seed=3))
 
 
-def test_cards_of_different_seeds_differ() -> None:
+def test_cards_with_different_seeds_differ() -> None:
     cards = [Card.load("t62100-cr", seed=seed) for seed in range(3)]
     assert len({fingerprint(card) for card in cards}) == 3
     assert len({card.scenario.identity.base_mac for card in cards}) == 3
 
 
-def test_the_bytes_of_a_seed_are_the_same_everywhere() -> None:
-    """Of a part of the state that nothing else depends on: a change here changes every card."""
+def test_a_seed_gives_the_same_bytes_everywhere() -> None:
+    """Checks a part that depends on the seed alone: if it changes, every card changes."""
     card = Card.load("t62100-cr", seed=0)
     assert card.scenario.identity.serial == "PT51136400"
     assert card.scenario.identity.base_mac.hex() == "000743c890d0"
 
 
 @pytest.mark.parametrize("name", profiles())
-def test_every_profile_is_built_quickly(name: str) -> None:
+def test_a_card_is_built_in_under_a_second(name: str) -> None:
     start = time.process_time()
     Card.load(name)
     assert time.process_time() - start < 1
 
 
-def test_cards_leave_nothing_behind() -> None:
+def test_cards_close_their_files() -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
@@ -60,7 +60,7 @@ def test_cards_leave_nothing_behind() -> None:
     assert open_files() <= before
 
 
-def test_a_restored_card_is_what_it_was() -> None:
+def test_a_restored_card_equals_the_original() -> None:
     card = Card.load("t62100-cr", seed=1)
     r = card.chip.r
     before, snapshot = fingerprint(card), card.snapshot()
@@ -101,7 +101,7 @@ def test_a_snapshot_of_another_profile_is_refused() -> None:
         Card.load("t62100-cr").restore(Card.load("t520-cr").snapshot())
 
 
-def test_an_unknown_fault_names_those_there_are() -> None:
+def test_an_unknown_fault_is_refused_with_a_list_of_faults() -> None:
     with pytest.raises(EmuError, match=r"no fault broken on a T6; there are .*cim-host-busy"):
         Card.load("t62100-cr", faults=["broken"])
 
@@ -111,7 +111,7 @@ def test_every_fault_can_be_switched_on(name: str) -> None:
     Card.load("t62100-cr", faults=[name])
 
 
-def test_user_doorbells_and_vectors_are_memory() -> None:
+def test_a_guest_can_read_back_doorbells_and_vectors() -> None:
     card = Card.load("t62100-cr", strict=True)
     card.bar_write(2, 0x40, bytes(range(64)))
     assert card.bar_read(2, 0x40, 64) == bytes(range(64))
@@ -119,8 +119,8 @@ def test_user_doorbells_and_vectors_are_memory() -> None:
     assert card.bar_read(4, 0x10, 8) == b"address!"
 
 
-def test_a_reset_leaves_a_fresh_card_as_it_is() -> None:
-    """QEMU resets the device when it starts; only the device log tells of it."""
+def test_a_reset_does_not_change_a_fresh_card() -> None:
+    """QEMU resets the device when it starts; only the device log records it."""
     one, other = Card.load("t62100-cr"), Card.load("t62100-cr")
     other.reset()
     for left, right in zip(one.core.spaces.all, other.core.spaces.all, strict=True):

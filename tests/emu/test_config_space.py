@@ -1,4 +1,4 @@
-"""PCI configuration space: header, capabilities, what may be written, VPD, resets."""
+"""PCI configuration space: header, capabilities, writable bits, VPD, resets."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def read_vpd(card: Card, address: int) -> bytes:
     return card.config_read(VPD + 4, 4)
 
 
-def test_the_header_says_which_card_it_is(card: Card) -> None:
+def test_the_header_identifies_the_card(card: Card) -> None:
     assert card.config[:4] == bytes.fromhex("25140d64")
     assert card.config[9:12] == bytes.fromhex("000002")
 
 
-def test_the_capabilities_stand_where_pcie_config_reads_them(card: Card) -> None:
+def test_capabilities_are_where_pcie_config_reads_them(card: Card) -> None:
     assert list(capabilities(card)) == [
         (Cap.PM, 0x40),
         (Cap.EXP, 0x70),
@@ -55,13 +55,13 @@ def test_the_capabilities_stand_where_pcie_config_reads_them(card: Card) -> None
     ]
 
 
-def test_the_extended_capabilities_end(card: Card) -> None:
+def test_the_list_of_extended_capabilities_ends(card: Card) -> None:
     first = u32(card, 0x100)
     assert (first & 0xFFFF, first >> 20) == (ExtCap.ERR, pci.EXT_CAP_AT[ExtCap.DSN])
     assert u32(card, first >> 20) >> 20 == 0
 
 
-def test_sizes_of_bars_are_found_as_the_specification_says(card: Card) -> None:
+def test_bar_sizes_can_be_probed(card: Card) -> None:
     for bar, size in card.bars.items():
         card.config_write(0x10 + 4 * bar, b"\xff" * 8)
         found = int.from_bytes(card.config_read(0x10 + 4 * bar, 8), "little")
@@ -69,7 +69,7 @@ def test_sizes_of_bars_are_found_as_the_specification_says(card: Card) -> None:
         assert found & 0x7 == 0x4
 
 
-def test_only_the_bits_that_may_change_do(card: Card) -> None:
+def test_only_writable_bits_change(card: Card) -> None:
     card.config_write(0, b"\xff" * 64)
     assert card.config[:4] == bytes.fromhex("25140d64")
     assert u16(card, 4) == 0x0547
@@ -105,13 +105,13 @@ def test_the_vpd_parses_as_the_driver_does(card: Card) -> None:
     assert image[end] == vpd.TAG_END
 
 
-def test_the_vpd_version_stands_where_it_is_looked_for(card: Card) -> None:
+def test_the_vpd_version_is_where_the_driver_reads_it(card: Card) -> None:
     at = vpd.virtual_address(vpd.VERSION_ADDRESS, pci.PF)
     aligned = b"".join(read_vpd(card, at // 4 * 4 + i) for i in (0, 4))
     assert aligned[at % 4 : at % 4 + 2] == b"12"
 
 
-def test_the_vpd_can_be_written_and_is_kept_by_snapshots(card: Card) -> None:
+def test_the_vpd_can_be_written_and_is_part_of_snapshots(card: Card) -> None:
     snapshot = card.snapshot()
     before = read_vpd(card, 0x40)
     card.config_write(VPD + 4, b"new!")
@@ -122,17 +122,17 @@ def test_the_vpd_can_be_written_and_is_kept_by_snapshots(card: Card) -> None:
     assert read_vpd(card, 0x40) == before
 
 
-def test_vpd_beyond_the_window_reads_as_ones(card: Card) -> None:
+def test_vpd_past_the_window_reads_as_all_ones(card: Card) -> None:
     assert read_vpd(card, 0x7FFC & ~3) == b"\xff" * 4
 
 
-def test_a_vpd_that_does_not_answer_keeps_its_flag() -> None:
+def test_a_silent_vpd_never_sets_its_flag() -> None:
     card = Card.load("t62100-cr", faults=["vpd-silent"])
     card.config_write(VPD + 2, struct.pack("<H", 0x400))
     assert u16(card, VPD + 2) == 0x400
 
 
-def test_the_back_door_shows_the_same_words(card: Card) -> None:
+def test_configuration_space_reads_the_same_through_bar0(card: Card) -> None:
     request, data = card.chip.r.PCIE_CFG_SPACE_REQ, card.chip.r.PCIE_CFG_SPACE_DATA
     card.config_write(4, b"\x06\x01")
     for register in (0, 4, 0x70, 0x100):
@@ -141,13 +141,13 @@ def test_the_back_door_shows_the_same_words(card: Card) -> None:
         assert card.read(data) == u32(card, register)
 
 
-def test_no_other_function_is_behind_the_back_door(card: Card) -> None:
+def test_other_functions_read_as_all_ones_through_bar0(card: Card) -> None:
     request, data = card.chip.r.PCIE_CFG_SPACE_REQ, card.chip.r.PCIE_CFG_SPACE_DATA
     card.write(request, request.of(Enable=1, PF=0))
     assert card.read(data) == 0xFFFFFFFF
 
 
-def test_a_function_level_reset_undoes_what_was_written(card: Card) -> None:
+def test_a_function_level_reset_undoes_writes(card: Card) -> None:
     card.config_write(4, b"\x06\x01")
     card.config_write(DEVCTL, struct.pack("<H", u16(card, DEVCTL) | 0x8000))
     assert u16(card, 4) == 0

@@ -1,4 +1,4 @@
-"""The access core: shapes of accesses, kinds of words, runs of words, access_log."""
+"""The access core: sizes of accesses, kinds of words, runs of words, the access log."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_a_w1c_word_clears_the_bits_written_as_one() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 5, 6, 7, 9])
-def test_only_whole_words_are_accepted(length: int) -> None:
+def test_only_whole_words_can_be_accessed(length: int) -> None:
     machine = core()
     assert refused(machine, PLAIN, length=length) == errno.EINVAL
     assert totals(machine) == {LogKind.GUEST_SIZE: 1}
 
 
 @pytest.mark.parametrize("offset", [PLAIN + 1, PLAIN + 2, PLAIN + 3])
-def test_only_aligned_accesses_are_accepted(offset: int) -> None:
+def test_an_unaligned_access_is_refused(offset: int) -> None:
     assert refused(core(), offset) == errno.EINVAL
 
 
@@ -67,18 +67,18 @@ def test_an_access_past_the_end_is_refused(offset: int, length: int) -> None:
     assert refused(core(), offset, length=length) == errno.ERANGE
 
 
-def test_the_last_word_is_inside() -> None:
+def test_the_last_word_can_be_accessed() -> None:
     assert not refused(core(), BAR0_BYTES - 4)
 
 
-def test_eight_bytes_are_two_words_the_lower_first() -> None:
+def test_eight_bytes_are_two_words_lower_word_first() -> None:
     machine = core()
     write(machine, int(R.SGE_FL_BUFFER_SIZE0), 1, 2)
     assert word(machine, int(R.SGE_FL_BUFFER_SIZE0)) == 1
     assert word(machine, int(R.SGE_FL_BUFFER_SIZE1)) == 2
 
 
-def test_accesses_are_counted_by_shape() -> None:
+def test_accesses_are_counted_by_size() -> None:
     machine = core()
     read(machine, SCRATCH, 4)
     read(machine, SCRATCH, 8)
@@ -96,7 +96,7 @@ def test_a_refused_access_is_not_counted() -> None:
     assert not any(machine.counts().values())
 
 
-def test_a_run_stops_at_the_word_that_refuses() -> None:
+def test_a_run_stops_at_the_first_refused_word() -> None:
     machine = core()
     machine.bar0.kinds[SCRATCH // 4 : SCRATCH // 4 + 4] = bytes([WordKind.PLAIN] * 4)
     machine.bar0.set_kind(SCRATCH // 4 + 2, WordKind.READ_ONLY)
@@ -104,21 +104,21 @@ def test_a_run_stops_at_the_word_that_refuses() -> None:
     assert list(machine.bar0.words[SCRATCH // 4 : SCRATCH // 4 + 4]) == [1, 2, 0, 0]
 
 
-def test_an_undescribed_word_is_odd_to_read_and_to_write() -> None:
+def test_reads_and_writes_of_an_undescribed_word_are_logged() -> None:
     machine = core()
     write(machine, UNDESCRIBED, 7)
     assert word(machine, UNDESCRIBED) == 7
     assert totals(machine) == {LogKind.UNDESCRIBED: 2}
 
 
-def test_a_described_word_outside_of_dumps_is_odd_to_read() -> None:
+def test_a_read_of_an_unimplemented_word_is_logged() -> None:
     machine = core()
     machine.bar0.set_kind(SCRATCH // 4, WordKind.UNIMPLEMENTED)
     word(machine, SCRATCH)
     assert totals(machine) == {LogKind.UNIMPLEMENTED: 1}
 
 
-def test_a_word_of_register_dumps_may_be_read_but_is_odd_to_write() -> None:
+def test_a_word_of_a_register_dump_can_be_read_but_its_writes_are_logged() -> None:
     machine = core()
     word(machine, int(R.MPS_TRC_CFG))
     assert not totals(machine)
@@ -126,20 +126,20 @@ def test_a_word_of_register_dumps_may_be_read_but_is_odd_to_write() -> None:
     assert totals(machine) == {LogKind.UNIMPLEMENTED: 1}
 
 
-def test_every_word_of_a_register_dump_may_be_read_in_strict_mode() -> None:
+def test_a_strict_core_allows_reads_of_every_word_of_a_register_dump() -> None:
     machine = core(strict=True)
     for start, words in machine.spaces.chip.ranges("reg_dump"):
         read(machine, start, words * 4)
 
 
-def test_a_strict_core_refuses_what_it_does_not_model() -> None:
+def test_a_strict_core_refuses_words_without_behaviour() -> None:
     machine = core(strict=True)
     assert refused(machine, UNDESCRIBED) == errno.EIO
     assert refused(machine, int(R.MPS_TRC_CFG), 1) == errno.EIO
     assert word(machine, int(R.MPS_TRC_CFG)) == 0
 
 
-def test_an_oddity_is_logged_once_with_the_name(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_access_is_logged_once_with_the_registers_name(caplog: pytest.LogCaptureFixture) -> None:
     machine = core()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -150,7 +150,7 @@ def test_an_oddity_is_logged_once_with_the_name(caplog: pytest.LogCaptureFixture
     assert list(machine.access_log.counts.values()) == [3]
 
 
-def test_oddities_that_are_told_apart_are_limited() -> None:
+def test_the_access_log_holds_a_limited_number_of_accesses() -> None:
     access_log = AccessLog()
     for number in range(AccessLog.LIMIT + 10):
         access_log.add(LoggedAccess(LogKind.GUEST_SIZE, "read of", str(number)))
@@ -158,7 +158,7 @@ def test_oddities_that_are_told_apart_are_limited() -> None:
     assert access_log.totals[LogKind.GUEST_SIZE] == AccessLog.LIMIT + 10
 
 
-def test_an_alias_is_another_place_of_the_same_word() -> None:
+def test_an_alias_is_the_same_word_at_another_address() -> None:
     machine = core()
     machine.bar0.set_kind(SCRATCH // 4, WordKind.ALIAS, PLAIN // 4)
     write(machine, SCRATCH, 5)
@@ -166,7 +166,7 @@ def test_an_alias_is_another_place_of_the_same_word() -> None:
 
 
 def machine_of_all_kinds() -> Core:
-    """Words of every kind that tables alone make, one behind the other, from SCRATCH on."""
+    """A core with words of every kind that needs no Python, from SCRATCH on."""
     machine = core()
     table = machine.spaces.table("table", rows=8)
     table.fill(0, range(100, 108))
@@ -190,7 +190,7 @@ def machine_of_all_kinds() -> Core:
 
 
 @given(start=st.integers(0, 39), count=st.integers(1, 40))
-def test_a_run_of_reads_sees_what_single_reads_see(start: int, count: int) -> None:
+def test_a_run_of_reads_returns_what_single_reads_return(start: int, count: int) -> None:
     one, many = machine_of_all_kinds(), machine_of_all_kinds()
     count = min(count, 40 - start)
     singles = b"".join(read(one, SCRATCH + 4 * (start + i)) for i in range(count))

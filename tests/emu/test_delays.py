@@ -1,4 +1,4 @@
-"""Silicon that takes its time: busy, or not valid, for some looks; then as if it had been quick."""
+"""Slow silicon: busy, or not valid, for some polls, and then as if it had been fast."""
 
 from __future__ import annotations
 
@@ -11,126 +11,126 @@ HOST, HOST_DATA, HOST_BUSY, HOST_WRITE = 0x7B50, 0x7B54, 1 << 17, 1 << 16
 RSS, RSS_ROW, RSS_VALID = 0x7DEC, 0xFFF00001, 1 << 31
 SF_OP, SF_DATA, BUSY, READ_ID = 0x193FC, 0x193F8, 1 << 31, 0x9F
 VPD = 0xD0
-"""Of configuration space."""
+"""The capability's offset in configuration space."""
 SCRATCH = 0x3FFC
-"""An address of the processor's tables."""
+"""An address in the processor's tables."""
 
 
 def card(*faults: str) -> emu.Card:
     return emu.Card.load("t62100-cr", strict=True, faults=faults, memory=SMALL)
 
 
-def late(reads: int, *registers: str) -> emu.Card:
+def delayed(reads: int, *registers: str) -> emu.Card:
     made = card()
     made.core.lookups.delay(reads, *(made.chip.r[name] for name in registers))
     return made
 
 
-def looks(card: emu.Card, register: int, mask: int, wanted: int) -> int:
-    """Reads until a register shows what is waited for."""
+def polls(card: emu.Card, register: int, mask: int, wanted: int) -> int:
+    """Returns how many reads it takes until a register's masked bits equal `wanted`."""
     for count in range(1, 100):
         if card.read(register) & mask == wanted:
             return count
-    raise AssertionError(f"{register:#x} never came true")
+    raise AssertionError(f"{register:#x} never became {wanted:#x}")
 
 
 @pytest.mark.parametrize("reads", [0, 1, 4])
-def test_a_command_is_busy_for_so_many_looks(reads: int) -> None:
-    slow, quick = late(reads, "CIM_HOST_ACC_CTRL"), card()
+def test_a_delayed_command_is_busy_for_that_many_polls(reads: int) -> None:
+    slow, quick = delayed(reads, "CIM_HOST_ACC_CTRL"), card()
     for one in (slow, quick):
         one.write(HOST, 0x100)
-    assert looks(slow, HOST, HOST_BUSY, 0) == reads + 1
+    assert polls(slow, HOST, HOST_BUSY, 0) == reads + 1
     assert slow.read(HOST_DATA) == quick.read(HOST_DATA)
 
 
-def test_until_then_the_data_are_those_of_the_command_before() -> None:
-    slow = late(2, "CIM_HOST_ACC_CTRL")
+def test_data_stay_the_same_until_a_delayed_command_finishes() -> None:
+    slow = delayed(2, "CIM_HOST_ACC_CTRL")
     before = slow.read(HOST_DATA)
     slow.write(HOST_DATA, before)
     slow.write(HOST, 0x2804)
     assert slow.read(HOST_DATA) == before
-    looks(slow, HOST, HOST_BUSY, 0)
+    polls(slow, HOST, HOST_BUSY, 0)
     assert slow.read(HOST_DATA) != before
 
 
-def test_a_store_happens_when_it_is_done() -> None:
-    slow = late(1, "CIM_HOST_ACC_CTRL")
+def test_a_delayed_store_finishes() -> None:
+    slow = delayed(1, "CIM_HOST_ACC_CTRL")
     slow.write(HOST_DATA, 0x12345678)
     slow.write(HOST, SCRATCH | HOST_WRITE)
-    looks(slow, HOST, HOST_BUSY, 0)
+    polls(slow, HOST, HOST_BUSY, 0)
     slow.write(HOST_DATA, 0)
     slow.write(HOST, SCRATCH)
-    looks(slow, HOST, HOST_BUSY, 0)
+    polls(slow, HOST, HOST_BUSY, 0)
     assert slow.read(HOST_DATA) == 0x12345678
 
 
-def test_a_row_is_not_valid_for_so_many_looks() -> None:
-    slow, quick = late(3, "TP_RSS_LKP_TABLE"), card()
+def test_a_delayed_row_is_not_valid_for_that_many_polls() -> None:
+    slow, quick = delayed(3, "TP_RSS_LKP_TABLE"), card()
     for one in (slow, quick):
         one.write(RSS, RSS_ROW)
-    assert looks(slow, RSS, RSS_VALID, RSS_VALID) == 4
+    assert polls(slow, RSS, RSS_VALID, RSS_VALID) == 4
     assert slow.read(RSS) == quick.read(RSS)
 
 
-def test_a_new_command_takes_an_unfinished_ones_place() -> None:
-    slow, quick = late(2, "TP_RSS_LKP_TABLE"), card()
+def test_a_new_command_replaces_an_unfinished_one() -> None:
+    slow, quick = delayed(2, "TP_RSS_LKP_TABLE"), card()
     slow.write(RSS, RSS_ROW)
     slow.read(RSS)
     for one in (slow, quick):
         one.write(RSS, RSS_ROW + 1)
-    assert looks(slow, RSS, RSS_VALID, RSS_VALID) == 3
+    assert polls(slow, RSS, RSS_VALID, RSS_VALID) == 3
     assert slow.read(RSS) == quick.read(RSS)
 
 
-def test_what_is_no_command_is_not_waited_for() -> None:
-    slow = late(5, "CIM_OBQ_DBG_CFG")
+def test_a_write_that_is_not_a_command_is_not_delayed() -> None:
+    slow = delayed(5, "CIM_OBQ_DBG_CFG")
     slow.write(0x7B64, 0)
     assert slow.read(0x7B64) == 0
 
 
-def test_only_registers_that_tell_can_be_late() -> None:
+def test_commands_without_a_status_bit_are_not_delayed() -> None:
     slow, quick = card("busy-once"), card()
     for one in (slow, quick):
         one.write(0x7E40, 0x20)
     assert slow.read(0x7E44) == quick.read(0x7E44)
 
 
-def test_what_is_under_way_is_part_of_a_snapshot() -> None:
-    slow = late(3, "TP_RSS_LKP_TABLE")
+def test_an_unfinished_command_is_part_of_a_snapshot() -> None:
+    slow = delayed(3, "TP_RSS_LKP_TABLE")
     slow.write(RSS, RSS_ROW)
     slow.read(RSS)
     saved = slow.snapshot()
-    assert looks(slow, RSS, RSS_VALID, RSS_VALID) == 3
+    assert polls(slow, RSS, RSS_VALID, RSS_VALID) == 3
     slow.restore(saved)
-    assert looks(slow, RSS, RSS_VALID, RSS_VALID) == 3
+    assert polls(slow, RSS, RSS_VALID, RSS_VALID) == 3
 
 
-def test_the_flash_is_busy_at_nine_looks_after_each_operation() -> None:
+def test_a_slow_flash_is_busy_for_nine_polls_after_each_operation() -> None:
     slow = card("flash-slow")
     assert slow.read(SF_OP) & BUSY == 0
     slow.write(SF_DATA, READ_ID)
     slow.write(SF_OP, 0x9)
-    assert looks(slow, SF_OP, BUSY, 0) == 10
+    assert polls(slow, SF_OP, BUSY, 0) == 10
     slow.write(SF_OP, 0x14)
-    assert looks(slow, SF_OP, BUSY, 0) == 10
+    assert polls(slow, SF_OP, BUSY, 0) == 10
     assert slow.read(SF_DATA) == slow.profile.flash.id
     slow.write(SF_OP, 0)
     assert slow.read(SF_OP) & BUSY == 0
 
 
-def test_a_flash_that_hangs_is_idle_until_it_is_used() -> None:
+def test_a_hung_flash_is_idle_until_its_first_operation() -> None:
     hanging = card("flash-hangs")
     assert hanging.read(SF_OP) & BUSY == 0
     hanging.write(SF_OP, 0x9)
     assert all(hanging.read(SF_OP) & BUSY for _ in range(100))
 
 
-def test_a_mailbox_that_the_firmware_keeps_is_never_granted() -> None:
+def test_a_mailbox_that_the_firmware_owns_is_never_granted() -> None:
     kept = card("mailbox-taken")
     assert {kept.read(0x1F280) & 3 for _ in range(10)} == {1}
 
 
-def test_the_vpd_is_ready_at_the_second_look() -> None:
+def test_a_slow_vpd_is_ready_at_the_second_poll() -> None:
     slow, quick = card("vpd-slow"), card()
     for one in (slow, quick):
         one.config_write(VPD + 2, (0x400).to_bytes(2, "little"))
@@ -139,6 +139,6 @@ def test_the_vpd_is_ready_at_the_second_look() -> None:
     assert slow.config_read(VPD + 4, 4) == quick.config_read(VPD + 4, 4)
 
 
-def test_a_card_without_vpd_has_one_capability_less() -> None:
+def test_a_card_without_vpd_lacks_the_capability() -> None:
     assert card().config[VPD] == 0x03
     assert card("no-vpd").config[VPD] == 0

@@ -1,4 +1,4 @@
-"""Hooks: behaviour in Python, and that its mistakes never look like success."""
+"""Hooks: registers whose behaviour is in Python. A hook that fails never looks like success."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from vmcoredd.emu.silicon import Model, fault, faults, models, reads, writes
 REGISTER, ARRAY = R.MPS_TRC_CFG, R.MPS_TRC_FILTER0_MATCH
 
 
-def test_a_read_hook_says_what_is_read() -> None:
+def test_a_read_hook_determines_the_value_read() -> None:
     machine = core()
     machine.spaces.set(REGISTER, 40)
     machine.hook(REGISTER, read=lambda element, stored: stored + 2)
     assert word(machine, REGISTER) == 42
 
 
-def test_a_read_hook_alone_makes_the_word_read_only() -> None:
+def test_a_word_with_only_a_read_hook_is_read_only() -> None:
     machine = core()
     machine.hook(REGISTER, read=lambda element, stored: stored)
     assert refused(machine, REGISTER, 1) == errno.EPERM
     assert machine.access_log.totals == {LogKind.GUEST_READ_ONLY: 1}
 
 
-def test_a_write_hook_says_what_is_stored() -> None:
+def test_a_write_hook_determines_the_stored_value() -> None:
     machine = core()
     machine.hook(REGISTER, write=lambda element, value: value & 0xF0)
     write(machine, REGISTER, 0xFF)
     assert word(machine, REGISTER) == 0xF0
 
 
-def test_a_write_hook_that_gives_nothing_stores_what_was_written() -> None:
+def test_a_write_hook_that_returns_none_stores_the_written_value() -> None:
     machine = core()
     machine.hook(REGISTER, write=lambda element, value: None)
     write(machine, REGISTER, 0xFF)
     assert word(machine, REGISTER) == 0xFF
 
 
-def test_a_hook_of_an_array_learns_the_element() -> None:
+def test_a_hook_of_an_array_gets_the_element() -> None:
     machine, seen = core(), []
     machine.hook(ARRAY, read=lambda element, stored: element)
     machine.hook(R.MPS_TRC_FILTER0_DONT_CARE, write=lambda element, value: seen.append(element))
@@ -53,7 +53,7 @@ def test_a_hook_of_an_array_learns_the_element() -> None:
     assert seen == [2]
 
 
-def test_an_exception_in_a_hook_is_an_error_of_the_access(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_a_read_hook_fails_the_access(caplog: pytest.LogCaptureFixture) -> None:
     machine = core()
 
     def broken(element: int, stored: int) -> int:
@@ -67,7 +67,7 @@ def test_an_exception_in_a_hook_is_an_error_of_the_access(caplog: pytest.LogCapt
     assert "MPS_TRC_CFG: KeyError failed: 'no such row'" in caplog.text
 
 
-def test_an_exception_in_a_write_hook_is_an_error_too() -> None:
+def test_an_exception_in_a_write_hook_fails_the_access() -> None:
     machine = core()
 
     def broken(element: int, value: int) -> int:
@@ -78,13 +78,13 @@ def test_an_exception_in_a_write_hook_is_an_error_too() -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 1 << 32, None, "7"])
-def test_a_hook_that_gives_no_word_is_an_error(value: object) -> None:
+def test_a_hook_that_does_not_return_a_word_fails_the_access(value: object) -> None:
     machine = core()
     machine.hook(REGISTER, read=lambda element, stored: value)  # type: ignore[arg-type,return-value]
     assert refused(machine, REGISTER) == errno.EIO
 
 
-def test_a_run_reports_the_hook_that_failed_in_its_middle() -> None:
+def test_a_run_fails_if_a_hook_in_it_fails() -> None:
     machine = core()
 
     def broken(element: int, stored: int) -> int:
@@ -94,7 +94,7 @@ def test_a_run_reports_the_hook_that_failed_in_its_middle() -> None:
     assert refused(machine, int(ARRAY) - 8, length=16) == errno.EIO
 
 
-def test_a_word_with_a_behaviour_cannot_get_another() -> None:
+def test_a_word_cannot_have_two_behaviours() -> None:
     machine = core()
     machine.hook(REGISTER, read=lambda element, stored: stored)
     with pytest.raises(ModelError, match="MPS_TRC_CFG already has a behaviour"):
@@ -102,7 +102,7 @@ def test_a_word_with_a_behaviour_cannot_get_another() -> None:
 
 
 @pytest.mark.parametrize("decorator", [reads, writes])
-def test_a_misspelt_register_fails_where_the_class_is_made(decorator: object) -> None:
+def test_a_misspelt_register_fails_when_the_class_is_defined(decorator: object) -> None:
     with pytest.raises(UnknownRegister, match=r"did you mean .*SGE_CONTROL"):
 
         class Misspelt(Model):
@@ -111,7 +111,7 @@ def test_a_misspelt_register_fails_where_the_class_is_made(decorator: object) ->
                 return value
 
 
-def test_a_register_of_either_chip_can_be_hooked() -> None:
+def test_a_register_that_only_one_chip_has_can_be_hooked() -> None:
     class Both(Model):
         @writes("SGE_DBFIFO_STATUS2", "LE_DB_CLCAM_TID_BASE")
         def hook(self, element: int, value: int) -> int:
@@ -120,7 +120,7 @@ def test_a_register_of_either_chip_can_be_hooked() -> None:
     assert [name for name, _ in Both._bindings()] == ["hook"]
 
 
-def test_a_fault_is_declared_beside_what_it_breaks() -> None:
+def test_a_model_declares_its_faults() -> None:
     class Breakable(Model):
         @fault("broken", "Nothing works.")
         def break_it(self) -> None: ...
@@ -129,7 +129,7 @@ def test_a_fault_is_declared_beside_what_it_breaks() -> None:
     assert Breakable.faults()["broken"].method == "break_it"
 
 
-def test_fault_names_are_unique_and_explained() -> None:
+def test_fault_names_are_unique_and_have_a_meaning() -> None:
     names = [name for kind in models() for name in kind.faults()]
     assert len(names) == len(set(names)) == len(faults())
     assert all(

@@ -1,4 +1,4 @@
-"""Lookup ports: indices, requests, strobes, rows that move on, and what must be refused."""
+"""Lookups: indices, requests, commands, stepping, and definitions that are refused."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from vmcoredd.emu.lookup import MAX_PARTS, Index, When
 from vmcoredd.emu.spaces import Space
 
 COMMAND, DATA, OTHER = R.MPS_TRC_FILTER0_DONT_CARE, R.MPS_TRC_FILTER1_MATCH, R.MPS_TRC_CFG
-"""Two arrays of words, and a third register, which no model here means anything by."""
+"""Two arrays and a register that no model here uses."""
 
 
 def machine(rows: int = 16, width: int = 1) -> tuple[Core, Space]:
-    """A core and a table whose words count up from 1000."""
+    """Returns a core, and a table whose words count up from 1000."""
     made = core()
     table = made.spaces.table("rows", rows, width)
     table.fill(0, range(1000, 1000 + rows * width))
     return made, table
 
 
-def test_an_index_selects_the_word_that_data_shows() -> None:
+def test_data_shows_the_word_at_the_index() -> None:
     made, table = machine()
     made.lookups.index(COMMAND, DATA, table)
     write(made, COMMAND, 5)
@@ -31,7 +31,7 @@ def test_an_index_selects_the_word_that_data_shows() -> None:
     assert word(made, COMMAND) == 5
 
 
-def test_data_written_through_an_index_goes_to_the_table() -> None:
+def test_data_written_at_an_index_is_stored_in_the_table() -> None:
     made, table = machine()
     made.lookups.index(COMMAND, DATA, table)
     write(made, COMMAND, 5)
@@ -40,7 +40,7 @@ def test_data_written_through_an_index_goes_to_the_table() -> None:
     assert word(made, DATA) == 77
 
 
-def test_a_row_beyond_the_table_reads_as_zero_and_is_odd() -> None:
+def test_a_row_past_the_table_reads_as_zero_and_is_logged() -> None:
     made, table = machine()
     made.lookups.index(COMMAND, DATA, table)
     write(made, COMMAND, 16)
@@ -50,7 +50,7 @@ def test_a_row_beyond_the_table_reads_as_zero_and_is_odd() -> None:
     assert made.access_log.totals == {LogKind.UNDESCRIBED: 2}
 
 
-def test_a_row_beyond_the_table_is_refused_by_a_strict_core() -> None:
+def test_a_strict_core_refuses_a_row_past_the_table() -> None:
     made, table = machine()
     made.access_log.strict = True
     made.lookups.index(COMMAND, DATA, table)
@@ -64,7 +64,7 @@ def test_a_wide_row_appears_in_consecutive_words() -> None:
     assert read(made, DATA, 12) == b"".join(n.to_bytes(4, "little") for n in (1006, 1007, 1008))
 
 
-def test_a_row_number_may_have_parts_of_several_registers() -> None:
+def test_a_row_number_can_combine_several_registers() -> None:
     made, table = machine()
     made.spaces.plain(OTHER, 0)
     parts = [Index(COMMAND, 3), Index(OTHER, 3, shift=8, scale=4)]
@@ -74,7 +74,7 @@ def test_a_row_number_may_have_parts_of_several_registers() -> None:
     assert word(made, DATA) == 1011
 
 
-def test_a_write_that_is_no_command_fetches_nothing() -> None:
+def test_a_write_that_is_not_a_command_fetches_nothing() -> None:
     made, table = machine()
     made.lookups.add(COMMAND, table, Index(COMMAND, 15), DATA, when=When(0x100, 0x100))
     write(made, COMMAND, 3)
@@ -98,14 +98,14 @@ def test_a_store_command_copies_data_to_the_row() -> None:
     assert word(made, DATA) == 0x34
 
 
-def test_a_request_is_answered_at_its_own_address() -> None:
+def test_a_requested_row_reads_at_the_request_register() -> None:
     made, table = machine()
     made.lookups.request(COMMAND, table, tag=0xFF000000, mask=0xF, shift=24, keep=0xFFFF)
     write(made, COMMAND, 0xFF000009)
     assert word(made, COMMAND) == 1009
 
 
-def test_any_other_write_of_a_request_register_stores() -> None:
+def test_any_other_write_to_a_request_register_stores() -> None:
     made, table = machine()
     made.lookups.request(COMMAND, table, tag=0xFF000000, mask=0xF, shift=24, keep=0xFFFF)
     write(made, COMMAND, 0x03_12_ABCD)
@@ -114,7 +114,7 @@ def test_any_other_write_of_a_request_register_stores() -> None:
     assert word(made, COMMAND) == 0xABCD
 
 
-def test_reading_moves_on_and_wraps() -> None:
+def test_reading_steps_and_wraps() -> None:
     made, table = machine(rows=4)
     made.lookups.add(COMMAND, table, Index(COMMAND, 3), DATA, step="read")
     write(made, COMMAND, 2)
@@ -122,7 +122,7 @@ def test_reading_moves_on_and_wraps() -> None:
     assert word(made, COMMAND) == 3
 
 
-def test_a_run_that_reads_a_moving_word_moves_it_once() -> None:
+def test_a_run_steps_once_when_it_reads_the_data_word() -> None:
     made, table = machine(rows=4)
     made.lookups.add(COMMAND, table, Index(COMMAND, 3), DATA, step="read")
     write(made, COMMAND, 0)
@@ -130,7 +130,7 @@ def test_a_run_that_reads_a_moving_word_moves_it_once() -> None:
     assert word(made, DATA) == 1001
 
 
-def test_a_command_moves_on() -> None:
+def test_a_command_steps() -> None:
     made, table = machine(rows=4)
     made.spaces.plain(OTHER, 3)
     made.lookups.add(COMMAND, table, Index(OTHER, 3), DATA, step="command")
@@ -141,7 +141,7 @@ def test_a_command_moves_on() -> None:
     assert seen == [1003, 1000, 1001]
 
 
-def test_several_ports_of_one_command_run_in_order() -> None:
+def test_lookups_of_one_command_run_in_order() -> None:
     made, table = machine()
     pointers = made.spaces.table("pointers", rows=16)
     pointers.fill(0, range(15, -1, -1))
@@ -151,7 +151,7 @@ def test_several_ports_of_one_command_run_in_order() -> None:
     assert word(made, DATA) == 1011
 
 
-def test_a_port_inside_a_space_is_reached_through_a_port() -> None:
+def test_a_lookup_can_reach_a_lookup_in_another_space() -> None:
     made = core()
     inner = made.spaces.registers("cim", 0x200)
     table = made.spaces.table("la", rows=8)
@@ -171,7 +171,7 @@ def test_a_port_inside_a_space_is_reached_through_a_port() -> None:
     assert word(made, word_) == 56
 
 
-def test_busy_bits_read_as_clear_behind_a_command() -> None:
+def test_busy_bits_read_as_clear_after_a_command() -> None:
     made, table = machine()
     made.lookups.index(COMMAND, DATA, table, mask=15)
     made.lookups.reads_as(COMMAND, clear=0x80000000, set_=0x100)
@@ -179,7 +179,7 @@ def test_busy_bits_read_as_clear_behind_a_command() -> None:
     assert word(made, COMMAND) == 0x103
 
 
-def test_a_stuck_command_keeps_the_row_that_was_shown() -> None:
+def test_a_hung_command_keeps_showing_the_old_row() -> None:
     made, table = machine()
     made.lookups.index(COMMAND, DATA, table, mask=15)
     write(made, COMMAND, 3)
@@ -190,7 +190,7 @@ def test_a_stuck_command_keeps_the_row_that_was_shown() -> None:
     assert word(made, DATA) == 1003
 
 
-def test_a_table_made_before_the_space_of_its_command_is_refused() -> None:
+def test_a_table_made_before_its_commands_space_is_refused() -> None:
     made = core()
     made.spaces.table("early", rows=4)
     made.spaces.registers("cim", 0x200)
@@ -199,7 +199,7 @@ def test_a_table_made_before_the_space_of_its_command_is_refused() -> None:
         made.lookups.add(cfg, made.spaces.space("early"), Index(cfg, 3))
 
 
-def test_a_row_number_of_no_part_or_too_many_is_refused() -> None:
+def test_a_row_number_of_no_or_too_many_parts_is_refused() -> None:
     made, table = machine()
     for count in (0, MAX_PARTS + 1):
         with pytest.raises(ModelError, match="1 to 3 parts"):
@@ -210,18 +210,18 @@ def test_data_past_the_end_of_a_space_is_refused() -> None:
     made = core()
     made.spaces.registers("cim", 0x144 // 4 + 1)
     cfg, data = R.UP_UP_DBG_LA_CFG, R.UP_UP_DBG_LA_DATA
-    late = made.spaces.table("late", rows=1, width=2)
+    wide = made.spaces.table("wide", rows=1, width=2)
     with pytest.raises(ModelError, match="cim has no word at 0x148"):
-        made.lookups.add(cfg, late, Index(cfg, 0), data, width=2)
+        made.lookups.add(cfg, wide, Index(cfg, 0), data, width=2)
 
 
-def test_two_spaces_of_one_name_are_refused() -> None:
+def test_two_spaces_with_one_name_are_refused() -> None:
     made, _ = machine()
     with pytest.raises(ModelError, match="two spaces called rows"):
         made.spaces.table("rows", 1)
 
 
-def test_a_row_number_that_would_wrap_is_beyond_the_table() -> None:
+def test_a_row_number_that_would_wrap_is_past_the_table() -> None:
     made, table = machine(rows=8, width=2)
     made.lookups.add(COMMAND, table, Index(COMMAND), DATA, width=2)
     write(made, COMMAND, 0x80000001)

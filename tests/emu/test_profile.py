@@ -1,4 +1,4 @@
-"""Profiles: what may stand in one, and what is said of one that is wrong."""
+"""Profiles: their fields and limits, and the messages about wrong ones."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def complaint(folder: Path, text: str) -> str:
     return str(caught.value).replace(str(folder) + "/", "")
 
 
-def test_the_cards_that_come_with_the_package_are_all_usable() -> None:
+def test_all_bundled_profiles_are_valid() -> None:
     assert {"t520-cr", "t580-cr", "t6225-cr", "t62100-cr"} <= set(profiles())
     assert {load(name).chip for name in profiles()} == {T5, T6}
 
 
-def test_a_file_is_a_profile_too(tmp_path: Path) -> None:
+def test_a_profile_can_be_a_file(tmp_path: Path) -> None:
     profile = load(write(tmp_path, GOOD))
     assert (profile.name, profile.card.title, profile.chip) == ("mine", "Mine", T6)
     assert (profile.memory.edc0, profile.memory.mc0) == (1, 8)
 
 
-def test_a_card_can_be_made_of_a_file(tmp_path: Path) -> None:
+def test_a_card_can_be_loaded_from_a_file(tmp_path: Path) -> None:
     assert Card.load(write(tmp_path, GOOD)).memories["edc1"].size == 1 << 20
 
 
@@ -58,24 +58,24 @@ def test_overrides_replace_values() -> None:
         Card.load("t62100-cr", memory={"mc0": -1})
 
 
-def test_an_unknown_card_names_those_there_are() -> None:
+def test_an_unknown_card_is_refused_with_a_list_of_cards() -> None:
     with pytest.raises(ProfileError, match=r"t9-cr: no such card; there are .*t62100-cr"):
         load("t9-cr")
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="No such file"):
         load(tmp_path / "none.toml")
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ProfileError, match="not UTF-8"):
         load(path)
 
 
-def test_malformed_toml_says_file_and_line(tmp_path: Path) -> None:
+def test_an_error_in_the_toml_names_file_and_line(tmp_path: Path) -> None:
     assert complaint(tmp_path, "[card]\ntitle = \n").startswith("mine.toml:2: ")
 
 
@@ -122,13 +122,13 @@ def test_malformed_toml_says_file_and_line(tmp_path: Path) -> None:
         ("[memory]", '[firmware]\nversion = "1.2"\n[memory]', "firmware.version: must be at most"),
     ],
 )
-def test_a_wrong_value_says_file_line_and_field(
+def test_a_wrong_value_is_reported_with_file_line_and_field(
     tmp_path: Path, old: str, new: str, where: str
 ) -> None:
     assert where in complaint(tmp_path, GOOD.replace(old, new))
 
 
-def test_a_section_that_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_a_section_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
     text = "memory = 3\n" + GOOD[: GOOD.index("[memory]")]
     assert "mine.toml:1: memory: must be a table" in complaint(tmp_path, text)
 

@@ -1,4 +1,4 @@
-"""A card behind a socket: what a client sees, two at a time, and how serving ends."""
+"""A card behind a socket: what a client sees, and how serving ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def card() -> Card:
 
 @pytest.fixture(scope="module")
 def path(card: Card, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The socket of a card that is served in a thread."""
+    """The socket of a card that a thread serves."""
     socket = tmp_path_factory.mktemp("served") / "card.sock"
     with Server(socket) as server:
         attach(card, server)
@@ -59,24 +59,24 @@ def u32(client: Client, offset: int) -> int:
     return int(struct.unpack("<I", client.region_read(0, offset, 4))[0])
 
 
-def test_a_client_sees_the_bars(card: Card, client: Client) -> None:
+def test_a_client_sees_the_sizes_of_the_bars(card: Card, client: Client) -> None:
     assert {i: client.regions[i].size for i in card.bars} == card.bars
 
 
-def test_a_client_sees_config_space(card: Card, client: Client) -> None:
+def test_a_client_reads_and_writes_config_space(card: Card, client: Client) -> None:
     assert client.region_read(CONFIG, 0, 64) == card.config[:64]
     client.region_write(CONFIG, 4, b"\x06\x01")
     assert card.config[4:6] == b"\x06\x01"
 
 
-def test_a_client_reads_registers_one_by_one_and_in_runs(card: Card, client: Client) -> None:
+def test_a_client_reads_single_registers_and_runs(card: Card, client: Client) -> None:
     r = card.chip.r
     assert u32(client, r.PL_WHOAMI) == r.PL_WHOAMI.reset
     start, words = card.chip.ranges("reg_dump")[0]
     assert client.region_read(0, start, 4 * words) == card.bar_read(0, start, 4 * words)
 
 
-def test_a_read_only_register_refuses_a_clients_write(card: Card, client: Client) -> None:
+def test_a_clients_write_to_a_read_only_register_is_refused(card: Card, client: Client) -> None:
     with pytest.raises(Refused) as caught:
         client.region_write(0, card.chip.r.PL_WHOAMI, bytes(4))
     assert caught.value.errno == errno.EPERM
@@ -84,7 +84,7 @@ def test_a_read_only_register_refuses_a_clients_write(card: Card, client: Client
 
 
 @pytest.mark.parametrize(("offset", "length"), [(0x80000, 4), (0x7FFFC, 8), (1, 4), (0, 2)])
-def test_a_clients_wrong_access_is_refused(client: Client, offset: int, length: int) -> None:
+def test_a_clients_invalid_access_is_refused(client: Client, offset: int, length: int) -> None:
     with pytest.raises(Refused):
         client.region_read(0, offset, length)
     assert client.region_read(0, 0x1008, 4)
@@ -94,21 +94,21 @@ def test_a_client_maps_the_window(card: Card, client: Client) -> None:
     offset = card.chip.r.PCIE_MEM_ACCESS_OFFSET
     (area,) = client.regions[0].areas
     with client.mmap(0, 0) as view:
-        place = MEMWIN0.base - area.offset
+        start = MEMWIN0.base - area.offset
         client.region_write(0, offset, (0x12004).to_bytes(4, "little"))
-        assert bytes(view[place : place + 64]) == card.memories.read(0x12000, 64)
-        view[place : place + 4] = b"mine"
+        assert bytes(view[start : start + 64]) == card.memories.read(0x12000, 64)
+        view[start : start + 4] = b"mine"
         client.region_write(0, offset, (0x13004).to_bytes(4, "little"))
     assert card.memories.read(0x12000, 4) == b"mine"
 
 
-def test_a_reset_of_the_device_resets_the_function(card: Card, client: Client) -> None:
+def test_a_device_reset_resets_the_function(card: Card, client: Client) -> None:
     client.region_write(CONFIG, 4, b"\x06\x01")
     client.reset()
     assert card.config[4:6] == b"\0\0"
 
 
-def test_the_card_keeps_its_state_from_client_to_client(card: Card, path: Path) -> None:
+def test_a_card_keeps_its_state_between_clients(card: Card, path: Path) -> None:
     control = card.chip.r.SGE_CONTROL
     with Client(path) as one:
         one.region_write(0, control, (7).to_bytes(4, "little"))
@@ -116,7 +116,7 @@ def test_the_card_keeps_its_state_from_client_to_client(card: Card, path: Path) 
         assert u32(other, control) == 7
 
 
-def test_serving_ends_with_the_signal_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_signal_ends_serving_and_removes_the_socket(tmp_path: Path) -> None:
     socket, (ready, write) = tmp_path / "card.sock", os.pipe()
     command = [sys.executable, "-c", SERVE, str(socket), str(write)]
     with subprocess.Popen(command, pass_fds=[write], stdout=subprocess.PIPE) as process:
@@ -131,7 +131,7 @@ def test_serving_ends_with_the_signal_and_leaves_nothing(tmp_path: Path) -> None
     assert not socket.exists()
 
 
-def test_ready_is_called_when_a_client_may_connect(tmp_path: Path) -> None:
+def test_ready_is_called_once_a_client_can_connect(tmp_path: Path) -> None:
     socket, seen = tmp_path / "card.sock", []
 
     def ready() -> None:

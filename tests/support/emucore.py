@@ -1,4 +1,4 @@
-"""What the emulator's tests share: a core without a card, and how to access it."""
+"""A core without a card, and functions that access it, for the emulator's tests."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from vmcoredd.emu.errors import AccessError
 BAR0_BYTES = 0x80000
 R = T6.r
 SCRATCH = int(R.PCIE_FID_VFID)
-"""Offset of 2048 words in a row that a test may do with as it likes."""
+"""Offset of 2048 consecutive words that tests may use freely."""
 
 
 def core(*, strict: bool = False) -> Core:
-    """A T6's words as the tables describe them, and no silicon at all."""
+    """Returns a core with a T6's words as the tables describe them, and no silicon."""
     return Core(T6, {0: BAR0_BYTES}, strict=strict)
 
 
 def read(core: Core, offset: int, length: int = 4) -> bytes:
-    """One access."""
+    """Reads bytes in one access."""
     data = ffi.new("uint8_t[]", max(length, 1))
     core.access(0, offset, data, length, write=False)
     return bytes(ffi.buffer(data, length))
 
 
 def word(core: Core, offset: int) -> int:
-    """One register, read."""
+    """Reads a register."""
     return int.from_bytes(read(core, offset), "little")
 
 
 def write(core: Core, offset: int, *words: int) -> None:
-    """One access of as many words."""
+    """Writes words in one access."""
     data = b"".join(value.to_bytes(4, "little") for value in words)
     core.access(0, offset, ffi.from_buffer(data), len(data), write=True)
 
 
 def refused(core: Core, offset: int, *words: int, length: int = 4) -> int:
-    """The errno that a write of these words, or a read of this length, is answered with."""
+    """Returns the errno of a write of these words or a read of this length; 0 on success."""
     try:
         write(core, offset, *words) if words else read(core, offset, length)
     except AccessError as error:

@@ -1,4 +1,4 @@
-"""Memory windows and adapter memory: reading, writing, moving, mapping, and what is not there."""
+"""Memory windows and adapter memory: access, moves, mapping, and missing memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def move(card: Card, address: int) -> None:
     card.write(card.chip.r.PCIE_MEM_ACCESS_OFFSET, address | PF)
 
 
-def test_the_window_is_where_every_driver_expects_it(card: Card) -> None:
+def test_window_0_is_where_drivers_expect_it(card: Card) -> None:
     assert card.read(card.chip.r.PCIE_MEM_ACCESS_BASE_WIN) == 0x0001B801
 
 
@@ -46,7 +46,7 @@ def test_writes_through_the_window_reach_memory(card: Card) -> None:
     assert card.memories.read(0x200010, 8) == b"01234567"
 
 
-def test_the_window_goes_on_from_one_memory_into_the_next(card: Card) -> None:
+def test_the_window_continues_from_one_memory_into_the_next(card: Card) -> None:
     card.memories.write(0x1FFFFC, b"abcdefgh")
     move(card, 0x1FF800)
     assert card.bar_read(0, BASE + SIZE - 4, 4) == b"abcd"
@@ -61,7 +61,7 @@ def test_a_window_over_no_memory_is_a_guest_error(card: Card) -> None:
     assert card.access_log.totals == {LogKind.GUEST_MEMORY: 1}
 
 
-def test_a_run_goes_from_registers_into_the_window_and_back() -> None:
+def test_a_run_can_cross_from_registers_into_the_window_and_out_again() -> None:
     card = Card.load("t62100-cr")
     card.memories.write(0, b"first")
     card.memories.write(SIZE - 4, b"last")
@@ -79,7 +79,7 @@ def test_another_window_can_be_placed_and_moved(card: Card) -> None:
     assert card.bar_read(0, 0x28000, 0x8000) == card.memories.read(0x300000, 0x8000)
 
 
-def test_a_window_that_moves_away_gives_the_words_back(card: Card) -> None:
+def test_words_under_a_window_return_when_it_moves_away(card: Card) -> None:
     r = card.chip.r
     before = card.core.bar0.kinds[:]
     card.write(r.PCIE_MEM_ACCESS_BASE_WIN[3], 0x28000 | 5)
@@ -87,7 +87,7 @@ def test_a_window_that_moves_away_gives_the_words_back(card: Card) -> None:
     assert card.core.bar0.kinds == before
 
 
-def test_a_window_that_does_not_fit_is_nowhere(card: Card) -> None:
+def test_a_window_that_does_not_fit_is_ignored(card: Card) -> None:
     r = card.chip.r
     before = card.core.bar0.kinds[:]
     for base in (0x7FC00 | 5, 0xFFFFFFFF, 0x28000 | 0xFF):
@@ -102,18 +102,18 @@ def test_without_a_window_base_there_is_no_window() -> None:
     assert card.bar_read(0, BASE, 4) == bytes(4)
 
 
-def test_memories_lie_one_behind_the_other() -> None:
+def test_memories_are_contiguous() -> None:
     card = Card.load("t580-mc1")
-    places = [(m.name, m.base >> 20, m.size >> 20) for m in card.memories]
-    assert places == [("edc0", 0, 2), ("edc1", 2, 2), ("mc0", 4, 4), ("mc1", 8, 4)]
+    found = [(m.name, m.base >> 20, m.size >> 20) for m in card.memories]
+    assert found == [("edc0", 0, 2), ("edc1", 2, 2), ("mc0", 4, 4), ("mc1", 8, 4)]
 
 
-def test_host_memory_takes_the_place_of_mc() -> None:
+def test_host_memory_replaces_mc() -> None:
     card = Card.load("t6225-so-cr")
     assert (card.memories["hma"].base, "mc0" in card.memories) == (4 << 20, False)
 
 
-def test_the_registers_say_where_memories_are(card: Card) -> None:
+def test_registers_hold_the_addresses_of_the_memories(card: Card) -> None:
     r = card.chip.r
     assert card.read(r.MA_TARGET_MEM_ENABLE) == 0b111
     assert card.read(r.MA_EDRAM1_BAR) == 2 << 16 | 2
@@ -127,7 +127,7 @@ def test_memory_beyond_the_end_cannot_be_read_or_written(card: Card) -> None:
         card.memories.write(card.memories.end, b"x")
 
 
-def test_memory_is_not_trivial(card: Card) -> None:
+def test_memory_holds_varied_content_and_holes(card: Card) -> None:
     for memory in card.memories:
         pages = [bytes(memory.memfd.view[i : i + 4096]) for i in range(0, memory.size, 4096)]
         used = [page for page in pages if any(page)]
@@ -137,7 +137,7 @@ def test_memory_is_not_trivial(card: Card) -> None:
 
 @pytest.fixture
 def mapped() -> tuple[Card, memoryview]:
-    """A card whose window page is mapped, and the page as a client has it."""
+    """A card whose window page is mapped, and the window as a client sees it."""
     card = Card.load("t62100-cr", strict=True, map_window=True)
     page = card.window_page
     assert page is not None
@@ -152,7 +152,7 @@ def test_a_mapped_window_shows_memory_when_moved(mapped: tuple[Card, memoryview]
         assert bytes(view) == card.memories.read(address, SIZE)
 
 
-def test_what_a_client_changes_in_a_mapped_window_reaches_memory(
+def test_a_clients_changes_in_a_mapped_window_reach_memory(
     mapped: tuple[Card, memoryview],
 ) -> None:
     card, view = mapped
@@ -162,7 +162,7 @@ def test_what_a_client_changes_in_a_mapped_window_reaches_memory(
     assert card.memories.read(0x12005, 3) == b"new"
 
 
-def test_only_what_a_client_changed_is_written_back(mapped: tuple[Card, memoryview]) -> None:
+def test_only_bytes_that_a_client_changed_are_written_back(mapped: tuple[Card, memoryview]) -> None:
     card, view = mapped
     move(card, 0x12000)
     card.memories.write(0x12100, b"firmware")
@@ -173,7 +173,7 @@ def test_only_what_a_client_changed_is_written_back(mapped: tuple[Card, memoryvi
     assert bytes(view[0:3]) == b"new"
 
 
-def test_a_mapped_window_can_also_be_accessed(mapped: tuple[Card, memoryview]) -> None:
+def test_a_mapped_window_also_accepts_accesses(mapped: tuple[Card, memoryview]) -> None:
     card, view = mapped
     move(card, 0x12000)
     card.bar_write(0, BASE + 4, b"abcd")
@@ -182,21 +182,21 @@ def test_a_mapped_window_can_also_be_accessed(mapped: tuple[Card, memoryview]) -
     assert card.memories.read(0x12004, 4) == b"abcd"
 
 
-def test_a_mapped_window_stays_in_its_place(mapped: tuple[Card, memoryview]) -> None:
+def test_a_mapped_window_cannot_be_placed_elsewhere(mapped: tuple[Card, memoryview]) -> None:
     card, _ = mapped
     base = card.chip.r.PCIE_MEM_ACCESS_BASE_WIN
     card.write(base, 0x28005)
     assert card.read(base) == base.reset
 
 
-def test_a_mapped_window_over_no_memory_reads_as_ones(mapped: tuple[Card, memoryview]) -> None:
+def test_a_mapped_window_over_no_memory_reads_as_all_ones(mapped: tuple[Card, memoryview]) -> None:
     card, view = mapped
     move(card, card.memories.end)
     assert bytes(view) == b"\xff" * SIZE
     assert card.access_log.totals == {LogKind.GUEST_MEMORY: 1}
 
 
-def test_a_snapshot_takes_what_a_client_changed_with_it(mapped: tuple[Card, memoryview]) -> None:
+def test_a_snapshot_includes_a_clients_changes(mapped: tuple[Card, memoryview]) -> None:
     card, view = mapped
     move(card, 0x12000)
     view[0:3] = b"new"
