@@ -1,4 +1,7 @@
-"""Prints a decoded entity: tables, named values, text, and memories section by section."""
+"""Prints a decoded entity: tables, named values, text, and memories section by section.
+
+Only `show` uses this, and imports it only to decode, because it needs the dump's room.
+"""
 
 from __future__ import annotations
 

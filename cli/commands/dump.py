@@ -72,7 +72,7 @@ def dump(
     _check(sources, compress)
     openers = [_socket(path, deadline, trace) for path in socket or []]
     openers += [_card(profile, seed, trace) for profile in card or []]
-    names = pci_names(name or [], len(sources))
+    names = dump_names(name or [], len(sources))
     vmcore.check_output(output, force=force)
     context = open_base(base) if base else None
     requests = _requests(names, sources, openers, compress, entity)
@@ -103,7 +103,7 @@ def collect_and_write(
 
 
 def report(outcomes: list[Outcome], output: Path, total: int, *, json: bool) -> None:
-    """Prints the outcome for people or for programs; raises typer.Exit unless all is there."""
+    """Prints the outcome. Raises typer.Exit with the exit code unless every dump is complete."""
     records = [_record(outcome) for outcome in outcomes]
     if json:
         emit_json({"output": str(output) if total else None, "size": total, "adapters": records})
@@ -163,7 +163,7 @@ def open_base(path: Path) -> vmcore.ElfCore:
         return vmcore.ElfCore.open(path)
 
 
-def pci_names(given: list[str], count: int) -> list[str]:
+def dump_names(given: list[str], count: int) -> list[str]:
     """The dumps' names: those given, then names for the next slots of QEMU's root bus."""
     from vmcoredd.driver import dump_name
     from vmcoredd.vmcore.elf import VMCOREDD_MAX_NAME_BYTES

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.commands.dump import collect_and_write, open_base, pci_names
+from vmcoredd.cli.commands.dump import collect_and_write, dump_names, open_base
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.options import Cards, Force, Json, Kernel, OutputVmcore, Seed, path_or_name
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table
@@ -186,7 +186,7 @@ def live(
         base = Path(folder) / "base"
         requests = [
             Request(name, source, functools.partial(open_card, adapter))
-            for name, source, adapter in zip(pci_names([], len(card)), card, cards, strict=True)
+            for name, source, adapter in zip(dump_names([], len(card)), card, cards, strict=True)
         ]
 
         def dump_adapters() -> None:

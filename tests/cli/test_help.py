@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from cliruns import Run, command
 
 import pyvfio_user
-from vmcoredd.cli.exit_codes import MEANINGS, Exit
+from vmcoredd.cli.exit_codes import FAILURES, MEANINGS, Exit, Failure
 
 COMMANDS = [
     ["cards"],
@@ -47,6 +48,12 @@ def test_the_help_explains_every_exit_code(vmcoredd: Run) -> None:
     shown = " ".join(vmcoredd("--help").out.split())
     assert all(f"{code.value} {text}" in shown for code, text in MEANINGS.items())
     assert set(MEANINGS) == set(Exit)
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+def test_every_error_with_an_exit_code_exists(failure: Failure) -> None:
+    kind = getattr(importlib.import_module(failure.module), failure.name)
+    assert issubclass(kind, Exception)
 
 
 def test_the_version_is_shown_with_libvfio_users(vmcoredd: Run) -> None:
