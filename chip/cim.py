@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from vmcoredd.chip.register import Field, parse_fields
 
+HOST_POLLS, HOST_POLL_DELAY_US = 5, 2
+"""How often, and how far apart, the driver reads HostBusy (t4_hw.c, t4_cim_read())."""
+
 
 class Queue(NamedTuple):
     """A queue to the processor (inbound) or from it (outbound)."""

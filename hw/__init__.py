@@ -1,4 +1,18 @@
-"""How software reaches a Chelsio adapter: registers and what is behind them, over any `Io`."""
+"""How software reaches a Chelsio adapter, over any transport: registers, and what is behind them.
+
+| file | what it reaches |
+|---|---|
+| `io.py` | registers: single accesses, and programs that a transport may pipeline |
+| `indirect.py` | registers behind an address register and a data register, the CIM's too |
+| `window.py` | adapter memory, through memory window 0 |
+| `flash.py` | the serial flash |
+| `pci.py` | PCI capabilities and vital product data |
+| `device.py` | what the driver knows of an adapter once it has probed it |
+| `errors.py` | what can fail: DeviceError, with the kernel's -errno; DeadDevice |
+
+Everything takes an `Io`; `driver` implements it for each transport, the tests for a card in RAM.
+The numbers are those of `chip/`.
+"""
 
 if __name__ != "vmcoredd.hw":
     raise ImportError("import vmcoredd.hw, not hw")

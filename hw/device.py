@@ -1,4 +1,4 @@
-"""What the driver's software knows of an adapter when it dumps it."""
+"""What the driver knows about an adapter when it dumps it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmcoredd.chip.pci import PF, REGISTERS_BYTES
 
 
 class AdapterFlag(IntFlag):
-    """Of the driver's adapter, as TID_INFO shows them (cxgb4.h, CXGB4_DEV_ENABLED and so on)."""
+    """Flags of the driver's adapter, shown by TID_INFO (cxgb4.h, CXGB4_DEV_ENABLED and so on)."""
 
     DEV_ENABLED = 1 << 1
     ROOT_NO_RELAXED_ORDERING = 1 << 10
@@ -20,7 +20,7 @@ class AdapterFlag(IntFlag):
 
 @dataclass(frozen=True)
 class MailboxEntry:
-    """One command or reply of the mailbox log (struct mbox_cmd)."""
+    """A command or reply in the mailbox log (struct mbox_cmd)."""
 
     words: tuple[int, ...]
     """Eight 64-bit words."""
@@ -28,14 +28,14 @@ class MailboxEntry:
     """In jiffies; 0 marks an unused entry."""
     seqno: int
     access: int
-    """Milliseconds until the mailbox was ours, or -errno."""
+    """Milliseconds until the driver owned the mailbox, or -errno."""
     execute: int
-    """Milliseconds until the firmware answered, or -errno."""
+    """Milliseconds until the firmware replied, or -errno."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """An adapter after t4_prep_adapter(): firmware has not been spoken to."""
+    """An adapter after t4_prep_adapter(), before the first command to the firmware."""
 
     chip: Chip
     revision: int
@@ -43,12 +43,12 @@ class Device:
     bar0_bytes: int = REGISTERS_BYTES
     flash_bytes: int = UNKNOWN_BYTES
     flags: AdapterFlag = AdapterFlag.DEV_ENABLED
-    """What the driver's bring-up noted."""
+    """Set by the driver's bring-up."""
     cclk_khz: int = 50_000
-    """The core clock, a constant until the firmware is asked (t4_prep_adapter())."""
+    """The core clock that t4_prep_adapter() assumes; only the firmware knows the real one."""
     mailbox_log: Sequence[MailboxEntry] = ()
 
     @property
     def code(self) -> int:
-        """Chip and revision in one byte: 0x60 for the first T6 (CHELSIO_CHIP_CODE())."""
+        """Chip and revision in one byte (CHELSIO_CHIP_CODE()); 0x60 is the first T6."""
         return self.chip.version << 4 | self.revision

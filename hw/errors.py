@@ -1,4 +1,4 @@
-"""What can go wrong at the registers: one tree, each error with the kernel's -errno."""
+"""Errors of register accesses, each with the kernel's -errno."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 
 
 class DeviceError(Exception):
-    """The device answered, but not as it must; `code` is the kernel's (-errno).
+    """The device did something unexpected; `code` is the -errno of the kernel's code.
 
-    `rows` and `used` tell how many rows of the program were completed, and the bytes they gave.
+    `rows` counts the rows of the program that were completed, `used` the bytes they kept.
     """
 
     def __init__(self, code: int, what: str, *, rows: int = 0, used: int = 0) -> None:
@@ -18,7 +18,7 @@ class DeviceError(Exception):
 
 
 class DeadDevice(DeviceError):
-    """The way to the device is gone; no later access will succeed either."""
+    """The device can no longer be reached; all later accesses fail too."""
 
     def __init__(self, code: int, what: str, *, rows: int = 0, used: int = 0) -> None:
         super().__init__(code, what, rows=rows, used=used)
@@ -33,6 +33,6 @@ _DEATHS = {
 
 
 def errno_name(code: int) -> str:
-    """`-EAGAIN (Resource temporarily unavailable)` for -11."""
+    """Returns `-EAGAIN (Resource temporarily unavailable)` for -11."""
     name = errno.errorcode.get(-code)
     return f"-{name} ({os.strerror(-code)})" if name else str(code)

@@ -1,16 +1,16 @@
-"""How the dump reaches registers: single accesses, and programs.
+"""Register accesses: single ones, and programs.
 
-A *program* is a short list of operations that is done for each row of a table:
+A *program* is a short list of operations, executed for each row of a table:
 
     # TP_PIO registers 0x20..0x3b, through an index and a data register
     io.run([Write(r.TP_PIO_ADDR, Each(0x20)), Read(r.TP_PIO_DATA)], rows=28)
 
-Whoever runs it may send rows ahead of the answers; what comes out, and what stays in the registers,
-is as if every access had been waited for. Where an offset, a value or a count differs from row to
-row, it is an `Each` (an arithmetic series) or a `Cell` (a column of the table).
+A transport may send many accesses before it has the first reply; the values read and the registers
+left behind are the same as if it had waited for each access. An offset, value or count that differs
+between rows is an `Each` (an arithmetic series) or a `Cell` (a column of the table).
 
-Values kept by `Read` (and by `Poll`/`Check` with `keep=True`), and those of `Put`, are stored one
-behind the other, little-endian, row after row.
+The values of `Read`, of `Poll` and `Check` with `keep=True`, and of `Put` are stored one after the
+other, little-endian, row by row.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vmcoredd.hw.errors import DeviceError
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """`first + step * row`."""
+    """The number `first + step * row`."""
 
     first: int
     step: int = 1
@@ -35,14 +35,14 @@ class Each:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The cell in column `index` of the row, `plus` a constant."""
+    """The number in column `index` of the row, `plus` a constant."""
 
     index: int = 0
     plus: int = 0
 
 
 Number: TypeAlias = int | Each | Cell
-"""A constant, or what differs from row to row; 32 bits, wrapping."""
+"""A constant, or a number that differs between rows; 32 bits, wrapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """Read until `value & mask == wanted`: at most `attempts` times, `delay_us` between them.
+    """Read until `value & mask == wanted`, at most `attempts` times, `delay_us` apart.
 
-    Then the program fails with `error` (-errno), or goes on, if that is 0. The kernel's
-    t4_wait_op_done_val(). With `keep`, the last value read is stored.
+    After the last attempt the program fails with `error` (-errno), or continues if that is 0. The
+    kernel's t4_wait_op_done_val(). With `keep`, the last value is stored.
     """
 
     offset: Number
@@ -90,7 +90,7 @@ class Poll:
 class Check:
     """Read once; the program fails with `error` unless `value & mask == wanted`.
 
-    `count` 0 leaves it out of a row.
+    A `count` of 0 skips it in this row.
     """
 
     offset: Number
@@ -103,19 +103,19 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Store the 4-byte `value`, without an access: what a record says besides what was read."""
+    """Store the 4-byte `value` without an access: a part of a record that is not read."""
 
     value: Number
 
 
 Op: TypeAlias = Write | Read | Poll | Check | Put
 Rows: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]]
-"""How many rows; or the table: a number per row, or a tuple of numbers per row."""
+"""The number of rows, or the table: a number or a tuple of numbers per row."""
 
 
 @dataclass
 class Counts:
-    """Accesses to BAR0 as the kernel's driver would have made them, by width."""
+    """Counts of the accesses to BAR0 that the kernel's driver would have made, by width in bits."""
 
     r32: int = 0
     w32: int = 0
@@ -139,32 +139,32 @@ class Counts:
 class Space(Protocol):
     """Registers at offsets: BAR0, or configuration space.
 
-    Failures raise `DeviceError`, with the -errno the kernel's code has for it; `DeadDevice` when
-    the transport itself failed.
+    Failures raise `DeviceError` with the -errno of the kernel's code; `DeadDevice` if the transport
+    itself failed.
     """
 
     def read(self, offset: int, width: int = 4) -> int:
-        """One register of 4 or 8 bytes."""
+        """Returns one register of 4 or 8 bytes."""
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        """One register of 4 or 8 bytes; posted, as on PCIe."""
+        """Writes one register of 4 or 8 bytes; posted, as on PCIe."""
 
     def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
-        """`count` registers at ascending offsets."""
+        """Returns `count` registers at ascending offsets."""
 
     def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
-        """Runs a program; returns what it kept, which is a part of `out` if that was given.
+        """Runs a program; returns the values it kept, which are a part of `out` if that is given.
 
-        Raises `DeviceError` with `.rows` and `.used`: what was completed before it failed.
+        Raises `DeviceError`; its `.rows` and `.used` count what completed before the failure.
         """
 
 
 class Io(Space, Protocol):
-    """One adapter: BAR0, and configuration space beside it."""
+    """One adapter: BAR0, and its configuration space."""
 
     @property
     def counts(self) -> Counts:
-        """The accesses so far (a copy; may be asked from another thread, to show progress)."""
+        """The accesses so far (a copy; another thread may read it to show progress)."""
 
     @property
     def config(self) -> Space:
@@ -172,7 +172,7 @@ class Io(Space, Protocol):
 
 
 def table_of(rows: Rows) -> tuple[int, Sequence[Sequence[int]]]:
-    """The number of rows, and the table (empty if there is none)."""
+    """Returns the number of rows, and the table (empty if there is none)."""
     if isinstance(rows, int):
         return rows, ()
     if rows and isinstance(rows[0], int):
@@ -181,7 +181,7 @@ def table_of(rows: Rows) -> tuple[int, Sequence[Sequence[int]]]:
 
 
 def number(value: Number, row: int, table: Sequence[Sequence[int]]) -> int:
-    """`value` in that row."""
+    """Returns `value` in this row."""
     if isinstance(value, Each):
         return (value.first + value.step * row) & U32_MASK
     if isinstance(value, Cell):
@@ -190,7 +190,7 @@ def number(value: Number, row: int, table: Sequence[Sequence[int]]) -> int:
 
 
 def kept_bytes(ops: Sequence[Op], rows: Rows) -> int:
-    """How many bytes a program keeps."""
+    """Returns the number of bytes that a program keeps."""
     n, table = table_of(rows)
     total = 0
     for op in ops:
@@ -210,23 +210,25 @@ def _sum(count: Number, rows: int, table: Sequence[Sequence[int]]) -> int:
 
 
 class SingleIo:
-    """Runs programs one access after the other, each waited for: the kernel's way, and the
-    reference for every faster one. A subclass gives `read` and `write`."""
+    """Runs programs one access at a time, as the kernel does: the reference for faster transports.
+
+    A subclass implements `read` and `write`.
+    """
 
     def read(self, offset: int, width: int = 4) -> int:
-        """One register of 4 or 8 bytes."""
+        """Returns one register of 4 or 8 bytes."""
         raise NotImplementedError
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        """One register of 4 or 8 bytes."""
+        """Writes one register of 4 or 8 bytes."""
         raise NotImplementedError
 
     def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
-        """`count` registers at ascending offsets."""
+        """Returns `count` registers at ascending offsets."""
         return bytes(self.run([Read(offset, count, width)]))
 
     def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
-        """As `Io.run`."""
+        """See `Space.run`."""
         n, table = table_of(rows)
         kept = bytearray()
         for row in range(n):

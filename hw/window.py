@@ -1,8 +1,8 @@
 """Adapter memory through memory window 0 of BAR0.
 
-The window shows `aperture` bytes of the adapter's memory; where they lie in BAR0, and how many, the
-window's base register tells, which nobody has programmed since the first kernel. Source:
-t4_memory_rw_init(), t4_memory_update_win(), t4_memory_rw() (t4_hw.c), cudbg_memory_read().
+The window shows `aperture` bytes of adapter memory. Its base register holds the aperture and the
+offset of the window in BAR0, as the first kernel left them. Sources: t4_memory_rw_init(),
+t4_memory_update_win() and t4_memory_rw() in t4_hw.c; cudbg_memory_read().
 """
 
 from __future__ import annotations
@@ -23,25 +23,29 @@ from vmcoredd.hw.io import Cell, Check, Io, Op, Read, Write
 
 @dataclass(frozen=True)
 class View:
-    """Where a kind of memory is seen; what was read for it is what later chunks must read too."""
+    """A memory as the window shows it. Each later chunk must find the same registers."""
 
     start: int
-    """Of that memory in the adapter's address space."""
+    """The start of the memory in window addresses."""
     base: int
-    """Of the window in BAR0."""
+    """The offset of the window in BAR0."""
     aperture: int
+    """Bytes of the window."""
     read: Sequence[tuple[int, int]]
-    """Registers and what they held, in the order in which they are read for each chunk."""
+    """Registers with their values, in the order in which the driver reads them for each chunk."""
 
 
 class Window:
-    """Window 0 of an adapter. Every method is one `t4_memory_rw()` or several in a row."""
+    """Window 0 of an adapter. Each method does what one or more calls of t4_memory_rw() do."""
 
     def __init__(self, io: Io, chip: Chip, device: Device) -> None:
         self._io, self._r, self._device = io, chip.r, device
 
     def view(self, memory: int) -> View:
-        """Reads where `memory` is seen. DeviceError -ENXIO if the window is not in BAR0."""
+        """Reads the registers that locate `memory`.
+
+        Raises DeviceError -ENXIO if the window is not in BAR0.
+        """
         edc, mc = self._r.MA_EDRAM0_BAR, self._r.MA_EXT_MEMORY0_BAR
         registers = [edc, *[mc] * (memory == MemoryId.MC1), self._r.PCIE_MEM_ACCESS_BASE_WIN]
         found = dict(zip(registers, read_each(self._io, registers), strict=True))
@@ -60,7 +64,7 @@ class Window:
         return View(start, base, aperture, found)
 
     def read(self, memory: int, address: int, out: memoryview, width: int) -> None:
-        """Fills `out` from `address` of `memory`, `width` (4 or 8) bytes at a time."""
+        """Fills `out` from `address` in `memory` on, `width` (4 or 8) bytes at a time."""
         self.read_chunks(self.view(memory), [(address, len(out))], out, width, known=False)
 
     def read_chunks(
@@ -72,11 +76,11 @@ class Window:
         *,
         known: bool,
     ) -> None:
-        """Chunks (address, bytes) into `out`, one behind the other, all under way together.
+        """Reads chunks (address, bytes) into `out`, adjacent, in one program.
 
-        The kernel reads `view` anew for each. That is done here too, but for the first chunk
-        behind `view()` (`known` false); if it changed, nothing makes sense any more: DeviceError
-        -ENXIO.
+        The kernel reads the registers of `view` for each chunk, and so does this; `known` is false
+        if view() has just read them for the first chunk. Raises DeviceError -ENXIO if one has
+        changed.
         """
         rows = []
         for address, size in chunks:
@@ -98,9 +102,12 @@ class Window:
 def _moves(
     view: View, address: int, size: int, width: int, pf: int, *, again: bool
 ) -> list[tuple[int, int, int, int]]:
-    """Each position of the window: whether `view` is read before, the position with the function
-    in its low bits, where in BAR0 to read, and how many values. After a chunk that ends with the
-    window, it is moved once more."""
+    """Returns a row for each position of the window.
+
+    A row is: whether to read the registers of `view` first, the position with the function in its
+    low bits, the offset in BAR0 to read, and the number of values. A chunk that ends with the
+    window moves the window once more.
+    """
     if not size:
         return []
     start, aperture = address + view.start & U32_MASK, view.aperture
