@@ -1,4 +1,4 @@
-"""The base of an entity, its registration, and what its collector is given."""
+"""The base class of entities, their registration, and what a collector gets."""
 
 from __future__ import annotations
 
@@ -38,29 +38,31 @@ class Stage(IntEnum):
 
 
 class Context(Protocol):
-    """What a collector is given besides the registers."""
+    """What a collector gets besides the registers."""
 
     device: Device
 
     def area(self, size: int) -> memoryview:
-        """Room for the next `size` bytes, zeroed; Status(-19) if the dump has not that much left.
+        """The next `size` bytes of the dump, zeroed; Status(-19) if it has too little room left.
 
-        What is put there is written out when the collector returns, or asks for the next area.
-        The kernel's cudbg_get_buff(): its place among the register accesses matters.
+        They are written when the collector returns or requests the next area. This is the kernel's
+        cudbg_get_buff(): its position among the register accesses matters.
         """
 
     def pieces(self, size: int) -> Iterator[memoryview]:
-        """`size` bytes in pieces of 64,512, for memories: an area for each, or for several that
-        surely fit. Each comes when the one before has been filled."""
+        """`size` bytes of a memory in areas of one or more pieces of 64,512 bytes.
+
+        Fill each area before requesting the next; several pieces come as one if they surely fit.
+        """
 
     def zeros(self, size: int) -> None:
-        """`size` zeros in such pieces."""
+        """Adds `size` zeros in such pieces."""
 
     def warn(self, sys_warn: int) -> None:
         """Sets the `sys_warn` of the entity's header."""
 
     def ask(self, command: C) -> C:
-        """A command to the firmware and its reply; DeviceError if there is none, or an error."""
+        """Sends a command to the firmware and returns the reply; DeviceError if it fails."""
 
 
 Measured: TypeAlias = int | Mapping[Chip, int] | None
@@ -72,21 +74,26 @@ def per_chip(*, t5: int, t6: int) -> Mapping[Chip, int]:
     return MappingProxyType({T5: t5, T6: t6})
 
 
-class Entity:
-    """One entity: number, name, layout, how it is collected, how it is decoded.
+def measured(value: Measured, chip: Chip) -> int | None:
+    """The number for one chip."""
+    return value[chip] if isinstance(value, Mapping) else value
 
-    `parameters` of the decorator become attributes, so that one class may serve several entities.
+
+class Entity:
+    """One entity: its number, name and layout, how it is collected and decoded.
+
+    One class may serve several entities: the decorator's `parameters` become attributes.
     """
 
     chips: ClassVar[Sequence[Chip] | None] = None
     """The chips that have it; None: all. On others its status is -24."""
     stage: ClassVar[Stage] = Stage.HARDWARE
     raw_bytes: ClassVar[Measured]
-    """Its size; every entity declares it, and `accesses`. The tests compare both."""
+    """Its size. Every entity declares this and `accesses`; the tests compare both with a dump."""
     accesses: ClassVar[Measured]
-    """How many register accesses the kernel's driver makes for it."""
+    """The register accesses that the kernel's driver makes for it, counted on plain registers."""
     explained_by: ClassVar[str] = ""
-    """Another entity, which says more of this one's bytes: see `decode_with`."""
+    """Another entity that helps to decode this one: see `decode_with`."""
 
     def __init__(self, number: int, name: str, parameters: dict[str, Any]) -> None:
         self.number, self.name = number, name
@@ -96,32 +103,32 @@ class Entity:
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         """Reads the device and fills areas, in the kernel's order of accesses.
 
-        A DeviceError that escapes becomes the entity's `sys_err` (and its code -29); a Status says
-        anything else.
+        An uncaught DeviceError becomes the entity's `sys_err` (with the code -29); a Status
+        expresses any other failure.
         """
         raise Status(Code.NOT_IMPLEMENTED)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        """The raw bytes in words; DumpFormatError if they cannot be this entity's."""
+        """Decodes the raw bytes; DumpFormatError if they cannot be this entity's."""
         raise NotImplementedError
 
     def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
-        """As `decode`, where the dump holds `explained_by`, too."""
+        """Decodes the raw bytes with the help of those of `explained_by`."""
         raise NotImplementedError
 
     def need(self, blob: Bytes, size: int) -> memoryview:
-        """All of `blob`, which must be exactly `size` bytes."""
+        """All of `blob`; DumpFormatError unless it has exactly `size` bytes."""
         if len(blob) != size:
             raise DumpFormatError(self.name, size, len(blob))
         return memoryview(blob[0:size])
 
     def need_records(self, blob: Bytes, size: int) -> None:
-        """`blob` must be one or more records of `size` bytes."""
+        """DumpFormatError unless `blob` is one or more records of `size` bytes."""
         if not len(blob) or len(blob) % size:
             raise DumpFormatError(f"{self.name}: {len(blob)} bytes are not records of {size}")
 
     def parse(self, layout: type[S], blob: Bytes) -> S:
-        """`blob` as a structure of exactly its size."""
+        """`blob` as a structure; DumpFormatError if the sizes differ."""
         return layout.from_bytes(self.need(blob, sizeof(layout)))
 
 

@@ -23,8 +23,10 @@ _READS = 2048  # params.cim_la_size (CIMLA_SIZE)
 
 @entity(3, "CIM_LA")
 class CimLa(Entity):
-    """What the processor last executed: the configuration word, then the trace, oldest word first
-    (cudbg_collect_cim_la())."""
+    """What the embedded processor last executed (cudbg_collect_cim_la()).
+
+    The configuration word, then the trace, oldest word first.
+    """
 
     raw_bytes = per_chip(t5=8196, t6=8204)
     accesses = 24588
@@ -127,7 +129,7 @@ _RESPONSE = parse_fields("Cntl:134:8 ID:128:6 Data:0:128")
 
 @entity(4, "CIM_MA_LA")
 class CimMaLa(Entity):
-    """The processor's memory requests and the responses (cudbg_collect_cim_ma_la()).
+    """The embedded processor's memory requests, and the responses (cudbg_collect_cim_ma_la()).
 
     The driver mistakes words for bytes: it stores responses from byte 320 on, inside the requests,
     and the requests that it reads later overwrite most of them. 320 requests and the last 80
@@ -172,7 +174,7 @@ class PifLayout(LittleStruct):
 
 @entity(45, "CIM_PIF_LA")
 class CimPifLa(Entity):
-    """What the processor exchanged with the other blocks (cudbg_collect_cim_pif_la())."""
+    """What the embedded processor exchanged with other blocks (cudbg_collect_cim_pif_la())."""
 
     raw_bytes = sizeof(PifLayout)
     accesses = 1155

@@ -40,7 +40,7 @@ class QueueLayout(LittleStruct):
 
 @entity(5, "CIM_QCFG")
 class CimQcfg(Entity):
-    """The configuration and state of all queues (cudbg_collect_cim_qcfg())."""
+    """Configuration and state of the embedded processor's queues (cudbg_collect_cim_qcfg())."""
 
     raw_bytes = sizeof(QueueLayout)
     accesses = 246
@@ -130,7 +130,7 @@ class QueueMemory(Entity):
 @entity(10, "CIM_IBQ_SGE1", queue=4)
 @entity(11, "CIM_IBQ_NCSI", queue=5)
 class InboundQueue(QueueMemory):
-    """A queue to the processor (cudbg_read_cim_ibq())."""
+    """The contents of a queue to the embedded processor (cudbg_read_cim_ibq())."""
 
     raw_bytes = _INBOUND_BYTES
     accesses = 1537
@@ -156,7 +156,7 @@ class InboundQueue(QueueMemory):
 @entity(47, "CIM_OBQ_RXQ0", queue=6)
 @entity(48, "CIM_OBQ_RXQ1", queue=7)
 class OutboundQueue(QueueMemory):
-    """A queue from the processor (cudbg_read_cim_obq()).
+    """The contents of a queue from the embedded processor (cudbg_read_cim_obq()).
 
     The driver reads the configuration once for the size, and once more for the base.
     """
@@ -202,7 +202,7 @@ _PBT_BYTES = WORD_BYTES * len(_PBT_ADDRESSES)
 
 @entity(65, "PBT_TABLE")
 class PbtTable(Entity):
-    """Four tables in the processor's address space (cudbg_collect_pbt_tables())."""
+    """The embedded processor's page and function tables (cudbg_collect_pbt_tables())."""
 
     raw_bytes = _PBT_BYTES
     accesses = 2176

@@ -1,4 +1,4 @@
-"""DUMP_CONTEXT: what the scatter-gather engine knows of each queue that is in use."""
+"""DUMP_CONTEXT: the scatter-gather engine's context of each queue in use."""
 
 from __future__ import annotations
 
@@ -36,22 +36,25 @@ class Record(LittleStruct):
 
 _RECORD = sizeof(Record)
 _HEAD = struct.Struct("<II")
-"""Type and number of a context, which stand before its data."""
+"""Type and number of a context, before its data."""
 
 
 @entity(56, "DUMP_CONTEXT")
 class DumpContext(Entity):
-    """cudbg_collect_dump_context() of a driver that has no firmware to ask.
+    """The scatter-gather engine's contexts of queues in use (cudbg_collect_dump_context() of a
+    driver that cannot ask the firmware).
 
-    The room is as large as the context regions in memory make it, but 256 egress and 256 ingress
-    contexts are read, and every free list. A context for which the command register stays busy is
-    passed over in silence. Behind the last record stands the data of what was read after it, if
-    that was no valid context.
+    The size follows from the context regions in memory, but only 256 egress and 256 ingress
+    contexts are read, and every free list. A context is skipped without an error if the command
+    register stays busy. Data of an invalid context that was read last remain after the last record.
     """
+
+    raw_bytes = None
+    accesses = None
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         _sizes(io, chip)
-        sizes = _sizes(io, chip)  # the kernel asks twice
+        sizes = _sizes(io, chip)  # the kernel computes them twice
         size = sizeof(Record) * sum(sizes) & U32_MASK
         if size == 0 or size >> 31:
             raise Status(Code.ENTITY_NOT_FOUND)
@@ -73,12 +76,11 @@ class DumpContext(Entity):
 # Collecting
 
 _Read = tuple[memoryview, bool]
-"""A record as it was read, and whether it is valid; it ends before the data if the command register
-stayed busy."""
+"""A record, and whether it is valid. It has no data if the command register stayed busy."""
 
 
 def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
-    """How many egress, ingress and free list contexts the regions have room for
+    """The number of egress, ingress and free list contexts that the regions can hold
     (cudbg_get_ctxt_region_info(), cudbg_dump_context_size())."""
     meminfo = Meminfo()
     read_meminfo(io, chip, meminfo)
@@ -89,9 +91,9 @@ def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
 
 
 def _room(meminfo: Meminfo, chip: Chip, region: str) -> int:
-    """Contexts in the first memory that has (a part of) the region; a default if none has."""
+    """Contexts in the first memory that holds a part of the region; a default if none does."""
     for memory in (MemoryId.EDC0, MemoryId.EDC1, MemoryId.MC0, MemoryId.MC1):
-        with suppress(Status):  # a memory that is not there
+        with suppress(Status):  # an absent memory
             if span := span_of(meminfo, memory_of(meminfo, chip, memory), region):
                 return (span.end - span.start + 1 & U32_MASK) // CONTEXT_BYTES
     return BACK_DOOR_QUEUES * CONTEXT_BYTES
@@ -120,8 +122,8 @@ def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[
 def _read_free_lists(io: Io, chip: Chip, count: int) -> list[_Read]:
     """Free lists, each valid one followed by its congestion context.
 
-    They are read apart, because which of the latter are wanted is known only then; and the last
-    one last, so that the registers are left as if each had been read in its turn.
+    Congestion contexts are read second, because only valid lists need one. The last list is read
+    last, so that the registers end up as if each had been read in turn.
     """
     lists = _read_some_free_lists(io, chip, range(count - 1))
     return lists + _read_some_free_lists(io, chip, range(count - 1, count))
@@ -136,8 +138,8 @@ def _read_some_free_lists(io: Io, chip: Chip, queues: range) -> list[_Read]:
 
 
 def _valid(kind: int, records: memoryview) -> list[bool]:
-    """Whether the data of each record are those of a context that is in use. Congestion contexts
-    have no such bit: they are read for valid free lists."""
+    """Whether each record's data belong to a context in use. Congestion contexts have no valid bit;
+    they are read for valid free lists only."""
     if kind == ContextType.CNM:
         return [True] * (len(records) // _RECORD)
     byte, bit = divmod(VALID_BIT[ContextType(kind)], 8)
@@ -145,9 +147,9 @@ def _valid(kind: int, records: memoryview) -> list[bool]:
 
 
 def _store(contexts: Iterable[_Read], area: memoryview) -> None:
-    """Each is read into the next record, which is kept if what it holds is valid: also if that is
-    what was read before, because the register stayed busy."""
-    at, invalid = 0, area[:0]  # what stands behind the record's head by now
+    """Stores contexts like the kernel: it reads each into the next record, and keeps the record if
+    its content is valid, even an earlier one's that remains because the register stayed busy."""
+    at, invalid = 0, area[:0]  # the data in the next record so far
     for context, valid in contexts:
         if at == len(area):
             return
@@ -191,7 +193,7 @@ _FIELD_COLUMNS = (
 
 
 def _records(blob: Bytes) -> Iterator[Record]:
-    """Those that hold a context; what may stand behind the last one is none."""
+    """The records that hold a context; leftovers after the last one are skipped."""
     for at in range(0, len(blob), _RECORD):
         data = memoryview(blob[at : at + _RECORD])
         record = Record.from_bytes(data)
@@ -223,7 +225,7 @@ def _every_field(chip: Chip, blob: Bytes) -> Iterator[list[Value]]:
 
 
 def _decoded(chip: Chip, record: Record) -> Iterator[tuple[str, int, int, str]]:
-    """Name, value, value in its unit, and unit of every field."""
+    """The name, value, scaled value and unit of every field."""
     kind, number = ContextType(record.cntxt_type), int.from_bytes(bytes(record.data), "little")
     free_list = bool(number >> FREE_LIST_BIT & 1)
     scales = chip.sge.context_units(kind, free_list=free_list)

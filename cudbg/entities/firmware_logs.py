@@ -41,8 +41,10 @@ _LOG_BYTES = _RECORDS * sizeof(MailboxRecord)
 
 @entity(66, "MBOX_LOG")
 class MboxLog(Entity):
-    """The last commands to the firmware and its replies, from the driver's memory
-    (cudbg_collect_mbox_log()). Empty in a crash kernel, which has sent none yet."""
+    """The last commands to the firmware and its replies (cudbg_collect_mbox_log()).
+
+    The driver keeps them in its own memory; a crash kernel has sent none yet.
+    """
 
     stage = Stage.DRIVER
     raw_bytes = _LOG_BYTES

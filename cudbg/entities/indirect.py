@@ -157,8 +157,10 @@ class MaIndirect(IndirectEntity):
 
 @entity(64, "UP_CIM_INDIRECT", groups=("up_cim",))
 class UpCimIndirect(IndirectEntity):
-    """The embedded processor's registers (cudbg_collect_up_cim_indirect()); `sys_err` stays 0 when
-    reading them fails."""
+    """The embedded processor's registers (cudbg_collect_up_cim_indirect()).
+
+    A failure leaves `sys_err` 0.
+    """
 
     raw_bytes = per_chip(t5=1872, t6=3168)
     accesses = per_chip(t5=751, t6=1099)

@@ -17,10 +17,14 @@ from vmcoredd.hw.io import Io
 
 @entity(59, "LE_TCAM")
 class LeTcam(Entity):
-    """cudbg_collect_le_tcam(). A TID that cannot be read ends the list; that is a warning only.
+    """Connections, servers, filters and local addresses (cudbg_collect_le_tcam()).
 
-    Of more than 49,568 TIDs the kernel's compression overwrites the last ones; here they are whole.
+    A TID that cannot be read ends the list with a warning. With more than 49,568 TIDs, the kernel's
+    compression overwrites the last ones; this does not.
     """
+
+    raw_bytes = None
+    accesses = None
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         header = read_header(io, chip)

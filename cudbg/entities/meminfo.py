@@ -1,4 +1,4 @@
-"""MEMINFO: which memories the adapter has, what they are used for, and how full they are."""
+"""MEMINFO: the adapter's memories, their regions, and how full they are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmcoredd.chip.layout import LittleStruct, sizeof
 from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
 from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.cudbg.errors import DumpFormatError, Status
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Extent, Meminfo
@@ -26,7 +26,11 @@ class Layout(LittleStruct):
 
 @entity(44, "MEMINFO")
 class MeminfoEntity(Entity):
-    """cudbg_collect_meminfo()."""
+    """The memory map and its usage (cudbg_collect_meminfo())."""
+
+    raw_bytes = sizeof(Layout)
+    accesses = per_chip(t5=65, t6=63)
+    """One fewer on a card without a doorbell FIFO in memory."""
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
@@ -41,7 +45,7 @@ class MeminfoEntity(Entity):
 
 
 def meminfo_of(blob: Bytes) -> Meminfo:
-    """The memory map that MEMINFO's bytes are; DumpFormatError if they are none."""
+    """The memory map in MEMINFO's bytes; DumpFormatError if they cannot hold one."""
     if len(blob) != sizeof(Layout):
         raise DumpFormatError("MEMINFO", sizeof(Layout), len(blob))
     layout = Layout.from_bytes(blob[0 : sizeof(Layout)])
@@ -69,7 +73,7 @@ def _memory(extent: Extent) -> list[Value]:
 
 
 def _regions(info: Meminfo) -> Iterator[list[Value]]:
-    """Those that are there; one without a limit goes up to the next."""
+    """The visible regions; one without a limit extends to the next."""
     count: int = info.mem_c
     for i, extent in enumerate(info.mem[:count]):
         if extent.idx >= len(REGIONS):

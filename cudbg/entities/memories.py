@@ -27,12 +27,14 @@ _PAYLOADS = ("Tx payload", "Rx payload")
 @entity(21, "MC1", memory=MemoryId.MC1)
 @entity(68, "HMA", memory=MemoryId.HMA)
 class AdapterMemory(Entity):
-    """cudbg_collect_mem_region(), cudbg_read_fw_mem().
+    """A whole memory of the adapter (cudbg_collect_mem_region(), cudbg_read_fw_mem()).
 
-    Packet data are left out: pieces wholly within a payload region are not read and stay zero.
+    Packet data are left out: pieces within a payload region are not read and stay zero.
     """
 
     stage = Stage.MEMORIES
+    raw_bytes = None
+    accesses = None
     memory: MemoryId
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
@@ -46,7 +48,7 @@ class AdapterMemory(Entity):
             done += len(area)
 
     def _size(self, io: Io, chip: Chip) -> int:
-        """cudbg_mem_region_size(); Status with `sys_err` -24 if there is no such memory."""
+        """Its size (cudbg_mem_region_size()); Status with `sys_err` -24 if it is absent."""
         info = Meminfo()
         try:
             read_meminfo(io, chip, info)
@@ -57,7 +59,7 @@ class AdapterMemory(Entity):
         return size
 
     def _payload(self, io: Io, chip: Chip, region: str) -> Span | None:
-        """Where pieces need not be read (cudbg_get_payload_range()), in whole pieces."""
+        """The payload region (cudbg_get_payload_range()), rounded to whole pieces inside it."""
         info = Meminfo()
         read_meminfo(io, chip, info)
         try:
@@ -87,7 +89,7 @@ class AdapterMemory(Entity):
 
 
 def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Section]:
-    """The parts of a memory that have names."""
+    """The named parts of a memory."""
     for region in REGIONS:
         span = span_of(info, extent, region.name)
         if span and span.start < size:
@@ -101,14 +103,14 @@ def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Section]:
 
 
 class _Reader:
-    """Reads pieces of a memory, each as the kernel would, many under way together."""
+    """Reads pieces of a memory like the kernel, but pipelined."""
 
     def __init__(self, window: Window, memory: MemoryId) -> None:
         self._window, self._memory = window, memory
         self._view: View | None = None
 
     def read(self, address: int, out: memoryview) -> None:
-        """Fills `out`; it begins with a piece."""
+        """Fills `out`, which begins at a piece boundary."""
         known = self._view is not None
         self._view = self._view or self._window.view(self._memory)
         chunks = [
@@ -119,7 +121,7 @@ class _Reader:
 
 
 def _wanted(done: int, size: int, skip: list[Span]) -> Iterator[tuple[int, int]]:
-    """The parts of an area that have to be read; the area begins `done` bytes into the memory."""
+    """The parts of an area to read; the area begins `done` bytes into the memory."""
 
     def skipped(at: int) -> bool:
         end = done + min(at + PIECE_BYTES, size)

@@ -1,4 +1,4 @@
-"""MPS_TCAM: the MAC addresses the packet switch knows, and who receives what is sent to them."""
+"""MPS_TCAM: the MAC addresses that the packet switch knows, and the functions they belong to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 
 class Record(LittleStruct):
-    """struct cudbg_mps_tcam. Flags are their bits as they stand in the register, or 0."""
+    """struct cudbg_mps_tcam. A flag is its bit in the register, or 0."""
 
     _fields_ = (
         ("mask", u64),
@@ -43,13 +43,17 @@ _OUTER, _EITHER = 0, 3
 
 @entity(57, "MPS_TCAM")
 class MpsTcam(Entity):
-    """cudbg_collect_mps_tcam() of a driver that has no firmware to ask.
+    """MAC addresses and the functions they belong to (cudbg_collect_mps_tcam() of a driver that
+    cannot ask the firmware).
 
-    An entry whose X and Y have a bit in common matches nothing: it is unused, and its record stays
-    nearly empty. The registers that show a replication map are read without saying for which
-    entry, so every entry that replicates shows the same one. And on a T6 the lower four words are
-    read where a T5 has them: what is stored there as functions 0 to 63 are the chip's 64 to 127.
+    An entry whose X and Y share a bit matches nothing: it is unused, and its record stays nearly
+    empty. The driver reads the replication registers without selecting an entry, so all entries
+    that replicate show the same map. On a T6 it reads the lower four words at their T5 addresses:
+    what it stores as functions 0 to 63 are the chip's 64 to 127.
     """
+
+    raw_bytes = 45056
+    accesses = None
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area = ctx.area(chip.mps.tcam_entries * sizeof(Record))
@@ -75,7 +79,8 @@ class MpsTcam(Entity):
 
 
 def _store(area: memoryview, xs: Sequence[int], ys: Sequence[int]) -> list[int]:
-    """Which entries are used; stores their masks and addresses (cudbg_tcamxy2valmask())."""
+    """Stores the masks and addresses of used entries, and returns their indices
+    (cudbg_tcamxy2valmask())."""
     used = [idx for idx, (x, y) in enumerate(zip(xs, ys, strict=True)) if not x & y]
     for idx in used:
         record = Record.from_buffer(area, idx * sizeof(Record))
@@ -85,13 +90,13 @@ def _store(area: memoryview, xs: Sequence[int], ys: Sequence[int]) -> list[int]:
 
 
 def _by_address(io: Io, chip: Chip, area: memoryview) -> list[int]:
-    """The used entries of a TCAM that is plain memory: Y and X in turn, 64 bits each."""
+    """The used entries of a TCAM in plain memory: Y and X in turn, 64 bits each."""
     words = u64s(io.read_run(chip.r.MPS_CLS_TCAM_Y_L, 2 * chip.mps.tcam_entries, width=8))
     return _store(area, words[1::2], words[::2])
 
 
 def _by_request(io: Io, chip: Chip, area: memoryview) -> list[int]:
-    """The used entries of a TCAM behind a control register: Y, then X of each, three words."""
+    """The used entries of a TCAM behind a control register: three words of Y, then of X."""
     r, control = chip.r, chip.r.MPS_CLS_TCAM_DATA2_CTL
     answer = [Read(r[f"MPS_CLS_TCAM_RDATA{i}_REQ_ID1"]) for i in (1, 0, 2)]
     x_bit = control.of(CtlXYBitSel=1)
@@ -118,11 +123,11 @@ def _requests(chip: Chip) -> list[int]:
 
 
 _Lookups = tuple[Sequence[int], Sequence[int]]
-"""Words 1 and 2 of each entry's Y or X: what else it looks at."""
+"""Words 1 and 2 of each entry's Y or X: what else it compares."""
 
 
 def _store_lookups(chip: Chip, area: memoryview, y: _Lookups, x: _Lookups) -> None:
-    """What is stored of used and unused entries alike."""
+    """Stores what used and unused entries have alike."""
     data1, data2 = chip.r.MPS_CLS_TCAM_RDATA1_REQ_ID1, chip.r.MPS_CLS_TCAM_RDATA2_REQ_ID1
     kinds, vlan = data2.field("DataLkpType").get_each(y[1]), data1.field("VIDL")
     valid, hit = data2.mask("DataVIDH2"), data2.mask("DataDipHit")
@@ -142,7 +147,7 @@ def _store_lookups(chip: Chip, area: memoryview, y: _Lookups, x: _Lookups) -> No
 
 
 def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[Record]) -> None:
-    """What happens to packets that match."""
+    """Reads what happens to matching packets."""
     sram = chip.r.MPS_CLS_SRAM_L
     rows = [sram[idx] for idx in used]
     words = u32s(io.run([Read(Cell(), count=2)], rows))
@@ -157,7 +162,7 @@ def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[R
 
 
 def _replication(io: Io, chip: Chip, records: Sequence[Record]) -> None:
-    """The replication map, once for each entry; its highest word is read first."""
+    """Reads the replication map once per entry, highest word first."""
     reads = [Read(chip.r[name]) for name in chip.mps.replication_reads]
     words = u32s(io.run(reads, len(records)))
     kept = REPLICATION_WORDS if chip.mps.replication_vfs > 32 * _LOW_WORDS else _LOW_WORDS

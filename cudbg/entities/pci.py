@@ -26,8 +26,7 @@ _CONFIG_BYTES = CONFIG_DUMP_WORDS * WORD_BYTES
 
 @entity(55, "PCIE_CONFIG")
 class PcieConfig(Entity):
-    """The configuration space, read through the adapter's registers
-    (cudbg_collect_pcie_config())."""
+    """The PCI configuration space, read through registers (cudbg_collect_pcie_config())."""
 
     raw_bytes = _CONFIG_BYTES
     accesses = 273

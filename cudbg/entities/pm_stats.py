@@ -1,11 +1,11 @@
-"""PM_STATS: what the payload memory's managers have read and written."""
+"""PM_STATS: how much the payload memory's managers have read and written."""
 
 from __future__ import annotations
 
 from vmcoredd.chip import Chip, Register
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s, u64
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table
-from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.hw.io import Each, Io, Op, Read, Write
 
 _COUNTERS = 7  # T6_PM_NSTATS; a T5 fills the first five
@@ -24,7 +24,10 @@ class Layout(LittleStruct):
 
 @entity(30, "PM_STATS")
 class PmStats(Entity):
-    """cudbg_collect_pm_stats()."""
+    """Counters of the payload memory's managers (cudbg_collect_pm_stats())."""
+
+    raw_bytes = sizeof(Layout)
+    accesses = per_chip(t5=60, t6=84)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         layout, r = Layout.from_buffer(ctx.area(sizeof(Layout))), chip.r
@@ -46,7 +49,7 @@ class PmStats(Entity):
         )
 
 
-# pm_stats_show(): the sixth is not shown by the driver, the last two are a T6's.
+# pm_stats_show(); the driver does not show the sixth, and only a T6 has the last two.
 _TX_NAMES = (
     "reads (bytes)",
     "writes bypassing memory (bytes)",
@@ -62,7 +65,7 @@ _RX_NAMES = (*_TX_NAMES[:3], "flushes (bytes)", *_TX_NAMES[4:])
 def _read(
     io: Io, chip: Chip, registers: tuple[Register, ...], msb: Register
 ) -> tuple[list[int], list[int]]:
-    """Counts, and the 64-bit values beside them (t4_pmtx_get_stats(), t4_pmrx_get_stats())."""
+    """Counts, and their 64-bit values (t4_pmtx_get_stats(), t4_pmrx_get_stats())."""
     config, count, ctrl, data = registers
     ops: list[Op] = [
         Write(config, Each(1)),

@@ -1,7 +1,7 @@
-"""QDESC: the descriptors of the driver's own queues, as they lie in host memory.
+"""QDESC: the descriptors of the driver's own queues, copied from host memory.
 
 A crash kernel has just probed the adapter and has no queues: 16 bytes of header, then zeros up to
-32 MiB. A dump taken from a running driver has entries behind the header.
+32 MiB. In a dump of a running driver, entries follow the header.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REVISION = 1
 
 
 class Header(LittleStruct):
-    """struct cudbg_qdesc_info, behind its version."""
+    """The version, then struct cudbg_qdesc_info."""
 
     _fields_ = (("version", VersionHeader), ("qdesc_entry_size", u32), ("num_queues", u32))
 
@@ -75,13 +75,15 @@ _COLUMNS = (
 
 @entity(70, "QDESC")
 class Qdesc(Entity):
-    """cudbg_collect_qdesc(), for a driver without queues.
+    """Descriptors of the driver's queues (cudbg_collect_qdesc() of a driver without queues).
 
-    The kernel gathers all of it in memory first and fails with -12 if it has none; here only the
-    piece at hand exists, so that cannot happen.
+    The kernel gathers everything in memory first, and fails with -12 if it gets none. This holds
+    one piece at a time, so it cannot fail that way.
     """
 
     stage = Stage.DRIVER
+    raw_bytes = DUMP_BYTES
+    accesses = 0
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         head = Header(qdesc_entry_size=sizeof(Queue))

@@ -16,7 +16,10 @@ _SIZE = 332 * 1024  # T5_REGMAP_SIZE; T6 has the same
 
 @entity(1, "REG_DUMP")
 class RegDump(Entity):
-    """The buffer is indexed by register offset; gaps are zero (cudbg_collect_reg_dump())."""
+    """Every register that can be read safely (cudbg_collect_reg_dump()).
+
+    The buffer is indexed by register offset; gaps are zero.
+    """
 
     raw_bytes = _SIZE
     accesses = per_chip(t5=14392, t6=10322)

@@ -39,7 +39,8 @@ class Layout(LittleStruct):
 
 @entity(37, "SGE_INDIRECT")
 class SgeIndirect(Entity):
-    """cudbg_collect_sge_indirect(), with no interface running.
+    """Debug words of the scatter-gather engine, and the functions' queue bases
+    (cudbg_collect_sge_indirect(), with no interface running).
 
     The kernel omits the queue bases while an interface is up. Since 5.12 it checks that through
     net devices that do not exist in a crash kernel, and faults; this is what drivers without that

@@ -1,4 +1,4 @@
-"""TID_INFO: which connection, server and filter ids there are, and how many are in use."""
+"""TID_INFO: the ranges of connection, server and filter ids, and how many are in use."""
 
 from __future__ import annotations
 
@@ -68,8 +68,14 @@ _MEANINGS = {
 
 @entity(54, "TID_INFO")
 class TidInfo(Entity):
-    """cudbg_collect_tid(). The ranges are the driver's, and zero before it has asked the firmware:
-    what a crash kernel sees are the LE's configuration and its two counts."""
+    """Ranges of connection, server and filter ids, and how many are in use (cudbg_collect_tid()).
+
+    The driver's ranges are zero before it has asked the firmware, so a crash kernel sees only the
+    LE's configuration and its two counts.
+    """
+
+    raw_bytes = sizeof(Layout)
+    accesses = 3
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         layout = Layout.from_buffer(ctx.area(sizeof(Layout)))

@@ -22,8 +22,10 @@ _RSS_COLUMNS = 8
 
 @entity(22, "RSS")
 class Rss(Entity):
-    """The table that spreads received packets over queues: 16-bit queue ids, two per row of the
-    chip's table (cudbg_collect_rss())."""
+    """The table that spreads received packets over queues (cudbg_collect_rss()).
+
+    16-bit queue ids, two per row of the chip's table.
+    """
 
     raw_bytes = per_chip(t5=4096, t6=8192)
     accesses = per_chip(t5=2048, t6=4096)

@@ -111,7 +111,7 @@ class UlprxLayout(LittleStruct):
 
 @entity(41, "ULPRX_LA")
 class UlprxLa(Entity):
-    """Eight traces of the receive side (cudbg_collect_ulprx_la())."""
+    """Eight traces of ULP's receive side (cudbg_collect_ulprx_la())."""
 
     raw_bytes = sizeof(UlprxLayout)
     accesses = 4120
@@ -173,7 +173,7 @@ class UlptxLayout(LittleStruct):
 
 @entity(62, "ULPTX_LA")
 class UlptxLa(Entity):
-    """Eleven traces of the transmit side, and its debug words (cudbg_collect_ulptx_la()).
+    """Eleven traces of ULP's transmit side, and its debug words (cudbg_collect_ulptx_la()).
 
     The sixth "ASIC" word belongs to another block: the driver reads PM_RX_CFG there, a register of
     the payload memory's receive side, which it calls PM_RX_BASE_ADDR.

@@ -7,6 +7,7 @@ By default, a selection covers each case once; VMCOREDD_THOROUGH=1 runs every co
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,9 +67,15 @@ def chosen(cards: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def library(progress: Any) -> Path:
+def kernel(progress: Any) -> Path:
+    """The kernel's source."""
+    return kernel_source(progress=progress)
+
+
+@pytest.fixture(scope="session")
+def library(kernel: Path, progress: Any) -> Path:
     """The driver's code, built for user space."""
-    return build(kernel_source(progress=progress), cache(), progress)
+    return build(kernel, cache(), progress)
 
 
 @contextmanager
@@ -158,6 +165,22 @@ def registers(card: emu.Card) -> list[bytes]:
 
 def small(name: str, *faults: str, seed: int = 0) -> emu.Card:
     return emu.Card.load(name, seed, faults=faults, strict=True, memory=SMALL)
+
+
+def test_entities_have_the_kernels_numbers_names_and_order(kernel: Path) -> None:
+    source = kernel / "drivers/net/ethernet/chelsio/cxgb4"
+    numbers = dict(re.findall(r"\bCUDBG_(\w+) = (\d+)", (source / "cudbg_if.h").read_text()))
+    tables = dict(
+        re.findall(
+            r"cxgb4_collect_(hw|mem)_dump\[\] = \{(.*?)\n\};",
+            (source / "cxgb4_cudbg.c").read_text(),
+            re.DOTALL,
+        )
+    )
+    order = re.findall(r"\{ CUDBG_(\w+),", tables["hw"] + tables["mem"])
+    ours = [(entity.name, entity.number) for entity in entities().values()]
+    assert ours == [(name, int(numbers[name])) for name in order]
+    assert len(ours) == 52
 
 
 @pytest.mark.parametrize(("name", "overrides"), profiles())
