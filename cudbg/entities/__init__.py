@@ -41,9 +41,9 @@ A new entity is a class in one of these files or in a new one; no list names it:
 2. Single accesses wait for the device: fine for a dozen. Registers are `chip.r.NAME`, fields
    `chip.r.NAME.get(word, "field")`, `.of(field=value)`, `.mask("field")`.
 3. Loops are programs (see `hw.io`), which wait only where they must. `Each(first, step)` and
-   `Cell(i)` are values that differ from row to row. `out=` puts the words straight into an area, and
-   `Put(number)` a number between them, which makes whole records. Polls and checks take the kernel's
-   attempts, delays and error.
+   `Cell(i)` are values that differ from row to row. `out=` puts the words straight into an area,
+   and `Put(number)` a number between them, which makes whole records. Polls and checks take the
+   kernel's attempts, delays and error.
 4. `self.parse(Layout, blob)` refuses any other size; `self.need(blob, n)` returns n raw bytes.
    Layouts are `chip.layout.LittleStruct`. A decoder returns parts of `cudbg.decoded`.
 
