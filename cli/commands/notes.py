@@ -77,7 +77,7 @@ def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
         return {}
     try:
         dump = cudbg.Dump(payload)
-        adapter, compression = adapter_name(dump), "zlib" if dump.compressed else "none"
+        adapter, compression = adapter_name(dump), compression_name(dump)
     except cudbg.DumpFormatError as error:
         return {"damage": str(error)}
     good = sum(entity.good for entity in dump.entities)
@@ -88,6 +88,11 @@ def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
 def adapter_name(dump: cudbg.Dump) -> str:
     """Chip and revision: `T6 rev 0`."""
     return f"{dump.chip!r} rev {dump.revision}"
+
+
+def compression_name(dump: cudbg.Dump) -> str:
+    """`zlib` or `none`."""
+    return "zlib" if dump.compressed else "none"
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.commands.notes import adapter_name
+from vmcoredd.cli.commands.notes import adapter_name, compression_name
 from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.options import InputVmcore, Json, ShownEntities
 from vmcoredd.cli.output import emit_json, err, out, size, table
@@ -160,7 +160,7 @@ def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
         "index": note.index,
         "name": note.name,
         "adapter": adapter_name(dump),
-        "compression": "zlib" if dump.compressed else "none",
+        "compression": compression_name(dump),
     }
 
 
@@ -193,8 +193,7 @@ def _record(
 
 def _list(note: vmcore.Note, dump: cudbg.Dump, damage: _Damage) -> None:
     rows = [_row(dump, entity, damage) for entity in dump.entities]
-    compression = "zlib" if dump.compressed else "none"
-    title = f"{note.name}: {adapter_name(dump)}, compression {compression}"
+    title = f"{note.name}: {adapter_name(dump)}, compression {compression_name(dump)}"
     table(title, ("#", "entity", "raw", "in the dump", "status"), rows)
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import signal
 import struct
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cliruns import PATIENCE, Run, one_line
+from cliruns import PATIENCE, Run, dying, one_line
 from vfio_peers import (
     ACCESS,
     GET_INFO,
@@ -28,7 +25,6 @@ from vmcorenotes import FIRST, NOTE_BYTES, dumps, notes
 from vmcoredd import vmcore
 from vmcoredd.cli.exit_codes import Exit
 
-ROOT = Path(__file__).parents[2]
 DEADLINE = 0.3
 PROBE = 13
 """Accesses to BAR0 before the dump begins."""
@@ -159,19 +155,6 @@ def all_zeros(peer: Peer) -> None:
 def test_a_device_that_is_not_an_adapter_is_not_dumped(vmcoredd: Run, path: Path) -> None:
     with scripted_server(str(path), all_zeros):
         assert "vendor 0x0000: not a Chelsio adapter" in attempt(vmcoredd, path)
-
-
-@contextmanager
-def dying(path: Path, accesses: int) -> Iterator[subprocess.Popen[str]]:
-    """A server of a small T6 that is killed at an access."""
-    command = [sys.executable, "-m", "tests.support.dying_server", str(path), str(accesses)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
-        try:
-            yield server
-        finally:
-            server.kill()
 
 
 def test_a_server_that_dies_in_the_probe_leaves_no_dump(vmcoredd: Run, path: Path) -> None:

@@ -1,47 +1,62 @@
-"""The command's output, as readelf(1) reads it."""
+"""The command with programs that are not ours: readelf(1), and Linux in a guest."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
 from pathlib import Path
 
 import pytest
+from cliruns import dying, spawned
 from readers import readelf
+
+from vmcoredd import vmcore
+from vmcoredd.cli.exit_codes import Exit
 
 pytestmark = pytest.mark.interop
 
-ROOT = Path(__file__).parents[2]
 SOME_ACCESSES = 40_000
 """More than the device log takes, and fewer than a whole dump."""
-
-
-def vmcoredd(*arguments: object) -> int:
-    command = [sys.executable, "-m", "vmcoredd", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
-
-
-@contextmanager
-def dying(path: Path) -> Iterator[None]:
-    """A server that dies in the middle of a dump."""
-    command = [sys.executable, "-m", "tests.support.dying_server", str(path), str(SOME_ACCESSES)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
-        try:
-            yield
-        finally:
-            server.kill()
+GUEST_SECONDS = 600.0
 
 
 def test_readelf_reads_the_vmcore_of_a_killed_server(tmp_path: Path) -> None:
     output = tmp_path / "vmcore"
-    with dying(tmp_path / "sock"):
-        assert vmcoredd("dump", "--socket", tmp_path / "sock", "-o", output) == 5
+    with dying(tmp_path / "sock", SOME_ACCESSES):
+        done = spawned("dump", "--socket", tmp_path / "sock", "-o", output)
+    assert done.returncode == Exit.INCOMPLETE
     lines = [line.split() for line in readelf(output, "-n")]
     notes = [words[:2] for words in lines if words[:1] in (["LINUX"], ["CORE"])]
     assert notes[0] == ["LINUX", "0x02000fec"]
     assert ["CORE", "0x00000150"] in notes
     assert "CORE" in readelf(output, "-h")[7]
+
+
+@pytest.mark.guest
+def test_live_adds_the_adapters_dump_to_a_panicked_guests_memory(prepared, tmp_path: Path) -> None:
+    output = tmp_path / "vmcore"
+    arguments = ["--card", "t62100-cr", "--panic", "-o", output, "--json"]
+    done = spawned("guest", "live", *arguments, timeout=GUEST_SECONDS)
+    assert done.returncode == Exit.OK, done.stderr
+    (adapter,) = json.loads(done.stdout)["adapters"]
+    assert (adapter["good"], adapter["failed"]) == (50, 2)
+    with vmcore.Reader(output) as reader:
+        owners = [note.owner for note in reader.notes]
+        assert reader.damage == ()
+    assert owners[0] == "LINUX"
+    assert "VMCOREINFO" in owners
+
+
+@pytest.mark.guest
+def test_run_returns_the_scripts_output_and_exit_code(prepared, tmp_path: Path) -> None:
+    script = tmp_path / "probe.sh"
+    script.write_text("#!/bin/sh\nlspci\nexit 3\n")
+    arguments = ["--card", "t520-cr", "--script", script, "--console", tmp_path / "console"]
+    done = spawned("guest", "run", *arguments, timeout=GUEST_SECONDS)
+    assert done.returncode == 3, done.stderr
+    assert "1425:5401" in done.stdout
+
+
+def test_an_unknown_card_is_refused_before_a_guest_boots(tmp_path: Path) -> None:
+    done = spawned("guest", "kdump", "--card", "nope", "-o", tmp_path / "vmcore")
+    assert done.returncode == Exit.USAGE
+    assert "no such card" in done.stderr

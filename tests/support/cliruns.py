@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 SMALL_CARD = """
 [card]
@@ -58,9 +60,8 @@ def command(*arguments: object) -> list[str]:
 
 def spawned(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end."""
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=PATIENCE, **options
-    )
+    options = {"timeout": PATIENCE} | options
+    return subprocess.run(command(*arguments), capture_output=True, text=True, **options)
 
 
 @contextmanager
@@ -72,6 +73,19 @@ def emulated(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[st
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def dying(path: Path, accesses: int) -> Iterator[subprocess.Popen[str]]:
+    """A server of a card on the socket `path` that is killed after that many accesses to BAR0."""
+    words = [sys.executable, "-m", "tests.support.dying_server", str(path), str(accesses)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 def ready(process: subprocess.Popen[str]) -> Any:

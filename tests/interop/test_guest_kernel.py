@@ -1,18 +1,22 @@
-"""The tools of a kernel build, unpacked privately even if the machine has them."""
+"""The guests' kernel: the tools that build it, unpacked privately, and our patch of its driver."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from vmcoredd import debs
 from vmcoredd.qemu import kernel_tools
+from vmcoredd.qemu.kernel import kernel_source
 
 pytestmark = pytest.mark.interop
 
+PATCH = next((Path(__file__).resolve().parents[2] / "docs").glob("0001-*.patch"))
+FILE = "drivers/net/ethernet/chelsio/cxgb4/cudbg_lib.c"
 GRAMMAR = "%%\nstart: 'a';\n%%\n"
 SCANNER = "%option noyywrap\n%%\na return 1;\n%%\n"
 PROGRAM = """\
@@ -57,3 +61,12 @@ def test_programs_compile_link_and_run_with_libelf(tools, tmp_path):
     run(tools, tmp_path, "gcc", *shlex.split(" ".join(words)))
     assert "/tools" in run(tools, tmp_path, "ldd", "./program")
     run(tools, tmp_path, "./program")
+
+
+def test_the_patch_applies_to_the_guests_kernel(tmp_path, progress):
+    archive = kernel_source(progress=progress).archive
+    member = f"{archive.name.removesuffix('.tar.xz')}/{FILE}"
+    unpack = ["tar", "-x", "-f", archive, "--strip-components=1", "--occurrence=1", member]
+    subprocess.run(unpack, cwd=tmp_path, check=True)
+    subprocess.run(["git", "apply", PATCH], cwd=tmp_path, check=True)
+    assert "padap->port[i] && netif_running(padap->port[i])" in (tmp_path / FILE).read_text()
