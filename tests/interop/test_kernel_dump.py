@@ -233,7 +233,7 @@ def test_a_dump_of_a_faulty_card_equals_the_kernels(library: Path, name: str, fa
 def test_we_do_not_dump_a_card_that_the_kernel_does_not_dump(library: Path, fault: str) -> None:
     with (
         Harness(library, emulated(small("t62100-cr", fault))) as kernel,
-        pytest.raises(RunError, match="no dump was offered"),
+        pytest.raises(RunError, match="no dump was registered"),
     ):
         kernel.probe()
     with pytest.raises(ProbeError):

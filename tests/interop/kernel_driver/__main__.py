@@ -1,11 +1,11 @@
-"""Dumps a card with the kernel's own code and prints it, entity by entity.
+"""Dumps a card with the kernel's own code and prints every entity.
 
     python -m tests.interop.kernel_driver t62100-cr --out kernel.bin
     python -m tests.interop.kernel_driver t62100-cr --raw --compare ours.bin
     python -m tests.interop.kernel_driver t62100-cr --fault cim-host-busy
     python -m tests.interop.kernel_driver t62100-cr --bring-up
 
-Ends with 1 when the dump of --compare differs or the probe fails, 2 for other errors.
+Exits with 1 if the dump of --compare differs or the probe fails, with 2 for other errors.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vmcoredd import debs
 
 from . import cards, dump
 from .build import BuildError, build
+from .comparison import differences
 from .harness import ACCESS_BUDGET, Counts, Harness, Options, RunError
 from .source import cache, kernel_source
 
@@ -32,18 +33,18 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="kernel_driver", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("card", help="a profile of the emulator, or ram-t5, ram-t6")
-    add("--seed", type=int, default=0, help="of the emulated card")
-    add("--fault", action="append", default=[], help="switch this fault of the card on")
-    add("--raw", action="store_true", help="refuse the driver its compression buffer")
-    add("--out", type=Path, help="write the dump there")
-    add("--compare", type=Path, metavar="DUMP", help="say where this dump differs")
-    add("--trace", type=Path, metavar="FILE", help="write each access there, one a line")
+    add("card", help="a profile of the emulator, ram-t5 or ram-t6")
+    add("--seed", type=int, default=0, help="seed of the emulated card")
+    add("--fault", action="append", default=[], help="switch on this fault of the card")
+    add("--raw", action="store_true", help="make the allocation of the compression buffer fail")
+    add("--out", type=Path, help="write the dump to this file")
+    add("--compare", type=Path, metavar="DUMP", help="show how this dump differs")
+    add("--trace", type=Path, metavar="FILE", help="write one line per access to this file")
     add("--bring-up", action="store_true", help="run the whole probe instead of a dump")
-    add("--kdump", action="store_true", help="with --bring-up: as a crash kernel does")
-    add("--oops", action="store_true", help="leave the driver's defect as it is (it oopses)")
-    add("--budget", type=int, default=ACCESS_BUDGET, help="accesses until a run is ended")
-    add("--kernel", default="6.1", help="which kernel's driver: 6.1 or 6.12")
+    add("--kdump", action="store_true", help="with --bring-up: probe as a crash kernel does")
+    add("--oops", action="store_true", help="leave the driver's defect alone: it oopses")
+    add("--budget", type=int, default=ACCESS_BUDGET, help="maximum number of accesses in a run")
+    add("--kernel", default="6.1", help="the driver of kernel 6.1 or 6.12")
     return parser.parse_args()
 
 
@@ -71,7 +72,7 @@ def main() -> int:
 def _bring_up(driver: Harness, arguments: argparse.Namespace, _: dict[int, str]) -> int:
     result = driver.bring_up(kdump=arguments.kdump)
     print(driver.log, end="")
-    print(f"probe gave {result}, {driver.ports} interfaces, {driver.counts[0]}")
+    print(f"probe returned {result}, {driver.ports} interfaces, {driver.counts[0]}")
     return 1 if result or not driver.ports else 0
 
 
@@ -84,7 +85,7 @@ def _dump(driver: Harness, arguments: argparse.Namespace, names: dict[int, str])
     _print(found, driver, names)
     if not arguments.compare:
         return 0
-    wrong = dump.differences(found, dump.read(arguments.compare.read_bytes()))
+    wrong = differences(found, dump.read(arguments.compare.read_bytes()))
     for number, what in wrong.items():
         print(f"differs: {number} {names.get(number)}: {what}")
     print(f"{len(wrong)} of {len(found.entities)} entities differ")
@@ -117,11 +118,11 @@ def _print(found: dump.Dump, driver: Harness, names: dict[int, str]) -> None:
 def _write_trace(path: Path, driver: Harness) -> None:
     with path.open("w") as file:
         for access in driver.trace:
-            place = "cfg" if access.bar == 255 else f"bar{access.bar}"
+            region = "cfg" if access.bar == 255 else f"bar{access.bar}"
             kind = "W" if access.is_write else "R"
             refused = " refused" if access.failed else ""
             file.write(
-                f"{access.entity} {place} {kind}{8 * access.width} {access.offset:#x} "
+                f"{access.entity} {region} {kind}{8 * access.width} {access.offset:#x} "
                 f"{access.value:#x}{refused}\n"
             )
 

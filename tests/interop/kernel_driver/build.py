@@ -1,13 +1,13 @@
 """Builds the driver's own code, unmodified, into a shared library for user space.
 
-The kernel's files are read from an unpacked kernel source and compiled against the kernel's own
-headers, as its user-mode architecture (ARCH=um) sees them: there `readl()` and its kin are ordinary
-functions, nothing needs a privilege, and no assembly stands in the way. `config.h` answers for
-Kconfig, so no configured tree is needed and nothing is written into the source: a C compiler does.
+The files of an unpacked kernel source are compiled against the kernel's own headers for the
+user-mode architecture (ARCH=um), where `readl()` and the like are ordinary functions and nothing
+needs privileges or assembly. `config.h` replaces Kconfig, so a C compiler is enough: the tree is
+neither configured nor written to.
 
-What the driver needs from the rest of the kernel is ours: `host/` (memory, time, log, accesses) and
-`kernel/` (PCI, net devices, /proc/vmcore). A kernel function that neither has becomes a stub that
-ends the run with its name. The result is for testing on this machine; it is not distributed.
+We provide the rest of the kernel that the driver needs: `host/` (memory, time, log, accesses) and
+`kernel/` (PCI, net devices, /proc/vmcore). Any other kernel function becomes a stub that ends the
+run and names itself. The library is for tests on this machine; it is not distributed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ INTERFACE = Path(pyvfio_user.get_include())
 INCLUDES = [f"-I{INTERFACE}", f"-I{ROOT}"]
 DRIVER = "drivers/net/ethernet/chelsio/cxgb4"
 
-#: Kernel library code whose results show in a dump, or that the driver cannot be run without.
+#: Kernel library code that affects a dump, or without which the driver does not run.
 KERNEL_FILES = shlex.split(
     "drivers/pci/access drivers/pci/vpd lib/zlib_deflate/deflate lib/zlib_deflate/deftree "
     "lib/sort lib/kstrtox lib/string lib/string_helpers lib/ctype lib/hexdump lib/find_bit "
     "lib/bitmap lib/hweight lib/bitrev lib/scatterlist"
 )
-#: Headers that a kernel build generates and whose content nothing here uses.
+#: Headers that a kernel build generates; nothing here uses their content.
 EMPTY_HEADERS = (
     "include/generated/timeconst.h",
     "arch/asm/unistd_64.h",
@@ -59,18 +59,18 @@ LIBRARY = "cxgb4.so"
 
 
 class BuildError(Exception):
-    """The driver's code could not be built; the text is the tool's own."""
+    """The driver could not be built; the text is the tool's."""
 
 
 def build(kernel: Path, cache: Path, progress: Progress = silent) -> Path:
-    """The shared library for the kernel source unpacked at `kernel`.
+    """Returns the shared library for the kernel source unpacked at `kernel`.
 
-    It is kept in a folder of `cache` that is named after everything it was made from, so a second
-    call only hashes. Takes about half a minute on two cores. Raises BuildError.
+    Building takes about half a minute on two cores. The library is kept in a folder of `cache`
+    named by a digest of all inputs, so a second call only hashes. Raises BuildError.
     """
     progress("building the kernel's driver", None)
     if not (kernel / DRIVER / "cudbg_lib.c").is_file():
-        raise BuildError(f"{kernel} holds no {DRIVER}: not an unpacked kernel source")
+        raise BuildError(f"{kernel} has no {DRIVER}: not an unpacked kernel source")
 
     def make(work: Path, _lock: int) -> None:
         with tempfile.TemporaryDirectory(dir=work) as scratch:
@@ -81,7 +81,7 @@ def build(kernel: Path, cache: Path, progress: Progress = silent) -> Path:
 
 
 def _key(kernel: Path) -> str:
-    """A digest of all inputs: the kernel's version and files, ours, the compiler."""
+    """Returns a digest of all inputs: the kernel's version and files, ours, the compiler."""
     digest = hashlib.sha256(_run("cc", "--version"))
     ours = [
         HERE / "build.py",
@@ -114,7 +114,7 @@ def _make(kernel: Path, scratch: Path) -> None:
 
 
 def _driver_files(kernel: Path) -> list[Path]:
-    """What the driver's own Makefile lists, for our configuration."""
+    """Returns the files that the driver's Makefile lists for our configuration."""
     text = (kernel / DRIVER / "Makefile").read_text().replace("\\\n", " ")
     chosen = set(re.findall(r"#define (CONFIG_\w+) 1", (HERE / "config.h").read_text()))
     stems = [
@@ -129,7 +129,7 @@ def _driver_files(kernel: Path) -> list[Path]:
 
 
 def _includes(kernel: Path, scratch: Path) -> list[str]:
-    """The search path of a user-mode build; `asm/` headers it lacks are the generic ones."""
+    """Returns the include path of a user-mode build, generic `asm/` headers last."""
     folders = [
         kernel / "arch/um/include",
         scratch / "arch",
@@ -154,7 +154,7 @@ def _includes(kernel: Path, scratch: Path) -> list[str]:
 
 
 def _generate_headers(kernel: Path, scratch: Path, flags: list[str]) -> None:
-    """What `make prepare` would generate, as far as the driver's files include it."""
+    """Generates the headers of `make prepare` that the driver's files include."""
     generated = scratch / "include/generated"
     for folder in (generated / "uapi/linux", scratch / "arch/asm", scratch / "generic/uapi"):
         folder.mkdir(parents=True)
@@ -176,7 +176,7 @@ def _generate_headers(kernel: Path, scratch: Path, flags: list[str]) -> None:
 
 
 def _user_constants(kernel: Path, scratch: Path) -> str:
-    """The host's own register layout, as the user-mode architecture asks for it."""
+    """Returns the host's register layout, which the user-mode architecture needs."""
     shared = [kernel / "arch/um/include/shared", kernel / "arch/x86/um/shared", scratch / "include"]
     flags = ["-D__KERNEL__", "-D__UM_HOST__", *(f"-I{folder}" for folder in shared)]
     flags += ["-idirafter", str(kernel / "include"), "-w"]
@@ -184,7 +184,7 @@ def _user_constants(kernel: Path, scratch: Path) -> str:
 
 
 def _constants(arguments: list[str]) -> str:
-    """`#define` lines from a file of offsets: it marks each as `->NAME value` in its assembly."""
+    """Returns `#define` lines for the offsets that a file marks `->NAME value` in its assembly."""
     assembly = _run("cc", "-S", "-o", "-", *arguments).decode()
     found = re.findall(r'\.ascii\s+"->(\w+) [$#]?(-?\d+)', assembly)
     return "".join(f"#define {name} {value}\n" for name, value in found)
@@ -196,9 +196,9 @@ def _compile(scratch: Path, name: str, source: Path, flags: Iterable[str]) -> Pa
 
 
 def _stubs(scratch: Path, objects: list[Path]) -> Path:
-    """An object that defines what is still missing: calling one of these ends the run.
+    """Compiles a stub for each undefined function. Calling one ends the run.
 
-    Those that `granted.txt` lists return 0 instead.
+    Functions in `granted.txt` return 0 instead.
     """
     probe = scratch / "probe.so"
     _run("cc", "-shared", "-o", str(probe), *map(str, objects), "-pthread")
@@ -213,7 +213,7 @@ def _stubs(scratch: Path, objects: list[Path]) -> Path:
 
 
 def _stub(name: str, granted: set[str], defined: set[str]) -> str:
-    plain = name.removesuffix("_noprof")  # which allocating functions bear since 6.10
+    plain = name.removesuffix("_noprof")  # allocators have it since 6.10
     if plain in granted:
         return f"long {name}(void) {{ return 0; }}\n"
     if plain in defined:

@@ -1,5 +1,5 @@
-/* The kernel configuration the driver is compiled with: what Kconfig would write for a small
- * user-mode kernel that can dump devices. One CPU, no preemption, no debugging. */
+/* The kernel configuration for the driver, as Kconfig would generate it for a small user-mode
+ * kernel with device dumps: one CPU, no preemption, no debugging. */
 
 /* the user-mode architecture on x86-64 */
 #define CONFIG_UML 1
@@ -14,7 +14,7 @@
 #define CONFIG_3_LEVEL_PGTABLES 1
 #define CONFIG_NR_CPUS 1
 #define CONFIG_HZ 250
-#define CONFIG_KERNEL_STACK_ORDER 10 /* 4 MiB: the card's code runs on this stack, too */
+#define CONFIG_KERNEL_STACK_ORDER 10 /* 4 MiB: the card's code also runs on this stack */
 #define CONFIG_ILLEGAL_POINTER_VALUE 0xdead000000000000
 #define CONFIG_BASE_SMALL 0
 #define CONFIG_TINY_RCU 1
@@ -26,7 +26,7 @@
 #define CONFIG_SYSFS 1
 #define CONFIG_CC_HAS_INT128 1
 
-/* accesses: readl() is a function, which is where the card is reached */
+/* accesses: readl() is a function, so it can call the card */
 #define CONFIG_HAS_IOMEM 1
 #define CONFIG_INDIRECT_IOMEM 1
 #define CONFIG_GENERIC_IOMAP 1
@@ -39,7 +39,7 @@
 #define CONFIG_PCI_QUIRKS 1 /* one of them gives the card's VPD its length */
 #define CONFIG_GENERIC_HARDIRQS 1
 
-/* what is tested */
+/* the code under test */
 #define CONFIG_CRASH_DUMP 1
 #define CONFIG_PROC_VMCORE 1
 #define CONFIG_PROC_VMCORE_DEVICE_DUMP 1
@@ -48,7 +48,7 @@
 #define CONFIG_FW_LOADER 1
 #define CONFIG_MDIO 1
 
-/* networking, as far as distributions have it and the driver looks at it */
+/* networking that distributions enable and the driver checks for */
 #define CONFIG_NET 1
 #define CONFIG_INET 1
 #define CONFIG_IPV6 1

@@ -1,4 +1,4 @@
-"""The kernel's driver, built once for all tests that run it."""
+"""Builds the kernel's driver once for all tests that run it."""
 
 from __future__ import annotations
 

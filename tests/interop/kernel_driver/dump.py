@@ -1,7 +1,7 @@
-"""A reader of cudbg dumps that shares nothing with the package `cudbg`: the tests' second opinion.
+"""Reads cudbg dumps. It shares nothing with `vmcoredd.cudbg`: the tests' second opinion.
 
 The layout is that of `struct cudbg_hdr`, `struct cudbg_entity_hdr` (cudbg_if.h, cudbg_lib_common.h)
-and `struct cudbg_compress_hdr` (cudbg_zlib.h), all in little-endian order.
+and `struct cudbg_compress_hdr` (cudbg_zlib.h), all little-endian.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ STATUS = {
 
 
 class DumpError(Exception):
-    """The bytes are no dump, or a damaged one."""
+    """The bytes are not a dump, or the dump is damaged."""
 
 
 @dataclass(frozen=True)
 class Entity:
-    """One entity's header, and what it holds: `raw` is inflated and without its padding."""
+    """One entity's header and data; `raw` is inflated and has no padding."""
 
     number: int
     start: int
@@ -54,7 +54,7 @@ class Entity:
 
     @property
     def codes(self) -> tuple[int, int, int]:
-        """hdr_flags, sys_err, sys_warn."""
+        """Returns (hdr_flags, sys_err, sys_warn)."""
         return self.flags, self.sys_err, self.sys_warn
 
     @property
@@ -64,7 +64,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class Dump:
-    """A whole dump. `entities` in the order they were collected, by number."""
+    """A whole dump; `entities`, by number, are in the order of collection."""
 
     chip: int
     compression: int
@@ -73,7 +73,7 @@ class Dump:
 
 
 def read(data: bytes | bytearray | memoryview) -> Dump:
-    """Reads a dump from its first byte on; what follows its length is ignored. Raises DumpError."""
+    """Parses a dump; bytes past its length are ignored. Raises DumpError."""
     view = memoryview(data)
     if len(view) < HEADER.size:
         raise DumpError(f"{len(view)} bytes hold no dump")
@@ -82,14 +82,14 @@ def read(data: bytes | bytearray | memoryview) -> Dump:
         raise DumpError(f"signature {signature:#x}, not {SIGNATURE:#x}")
     if not size + highest * ENTITY.size <= length <= len(view):
         raise DumpError(f"length {length} does not fit {highest} entities and {len(view)} bytes")
-    places = (size + index * ENTITY.size for index in range(highest))
-    found = [entity for place in places if (entity := _entity(view, place, kind >> 4))]
+    headers = (size + index * ENTITY.size for index in range(highest))
+    found = [entity for at in headers if (entity := _entity(view, at, kind >> 4))]
     found.sort(key=lambda entity: (entity.start, entity.size))
     return Dump(chip, kind >> 4, length, {entity.number: entity for entity in found})
 
 
-def _entity(view: memoryview, place: int, compression: int) -> Entity | None:
-    number, start, size, flags, warn, err, padding, _, _ = ENTITY.unpack_from(view, place)
+def _entity(view: memoryview, offset: int, compression: int) -> Entity | None:
+    number, start, size, flags, warn, err, padding, _, _ = ENTITY.unpack_from(view, offset)
     if not number:
         return None
     if start + size > len(view) or padding > size:
@@ -100,46 +100,23 @@ def _entity(view: memoryview, place: int, compression: int) -> Entity | None:
 
 
 def _inflate(stored: memoryview, number: int) -> Iterator[bytes]:
-    place = 0
-    while place < len(stored):
-        if len(stored) - place < PIECE.size:
-            raise DumpError(f"entity {number}: half a compression header at {place}")
-        mark, plain, packed = PIECE.unpack_from(stored, place)
-        place += PIECE.size
-        if mark != ZLIB_PIECE or packed > len(stored) - place:
-            raise DumpError(f"entity {number}: no compressed piece before {place}")
-        piece = zlib.decompress(stored[place : place + packed])
+    offset = 0
+    while offset < len(stored):
+        if len(stored) - offset < PIECE.size:
+            raise DumpError(f"entity {number}: truncated compression header at {offset}")
+        mark, plain, packed = PIECE.unpack_from(stored, offset)
+        offset += PIECE.size
+        if mark != ZLIB_PIECE or packed > len(stored) - offset:
+            raise DumpError(f"entity {number}: no compressed piece before {offset}")
+        piece = zlib.decompress(stored[offset : offset + packed])
         if len(piece) != plain:
-            raise DumpError(f"entity {number}: {len(piece)} bytes inflated, {plain} promised")
+            raise DumpError(f"entity {number}: {len(piece)} bytes inflated, {plain} expected")
         yield piece
-        place += packed
+        offset += packed
 
 
 def names(kernel: Path) -> dict[int, str]:
-    """The entities' names by number, from the kernel's own header."""
+    """Returns the entities' names by number, from the kernel's own header."""
     text = (kernel / "drivers/net/ethernet/chelsio/cxgb4/cudbg_if.h").read_text()
     found = re.findall(r"(?m)^\s*CUDBG_(\w+)\s*=\s*(\d+),?$", text)
     return {int(number): name for name, number in found}
-
-
-def differences(ours: Dump, theirs: Dump) -> dict[int, str]:
-    """Where two dumps differ, entity by entity: contents and codes. Empty when they agree."""
-    found = {}
-    for number in sorted(ours.entities.keys() | theirs.entities.keys()):
-        one, other = ours.entities.get(number), theirs.entities.get(number)
-        if one is None or other is None:
-            found[number] = "only in the " + ("second" if one is None else "first")
-        elif one.codes != other.codes:
-            found[number] = f"codes {one.codes} and {other.codes}"
-        elif one.raw != other.raw:
-            found[number] = _difference(one.raw, other.raw)
-    return found
-
-
-def _difference(one: bytes, other: bytes) -> str:
-    if len(one) != len(other):
-        return f"{len(one)} and {len(other)} bytes"
-    places = [place for place in range(len(one)) if one[place] != other[place]]
-    first = places[0] & ~3
-    shown = f"{one[first : first + 4].hex()} and {other[first : first + 4].hex()}"
-    return f"{len(places)} of {len(one)} bytes, first at {first:#x}: {shown}"

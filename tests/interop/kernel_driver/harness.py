@@ -7,9 +7,9 @@
         data = driver.collect(compress=True)
         driver.counts[5].r32
 
-The card's regions are reached through `region_access` (pyvfio_user/io.h), or through a Python
-function. What stands in for the rest of the kernel, and for the one defect of the driver that stops
-every real crash kernel, is said in `kernel/vmcore.c`.
+Each region of the card is accessed through a `region_access` (pyvfio_user/io.h) or a Python
+function. `kernel/vmcore.c` describes the one defect of the driver that stops every real crash
+kernel, and how it is avoided here.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .regions import Card, PythonRegion, Region, ffi
+from .cards import Card, PythonRegion, Region, ffi
 
-#: No run of a sane driver on a sane card comes near: a card of 256 MiB takes 34 million.
+#: A healthy run stays far below: a card of 256 MiB takes 34 million.
 ACCESS_BUDGET = 100_000_000
 #: Flags of an ethtool dump (cxgb4_cudbg.h).
 DUMP_MEMORY, DUMP_HARDWARE, DUMP_FLASH = 1, 2, 4
@@ -30,23 +30,23 @@ DUMP_ALL = DUMP_MEMORY | DUMP_HARDWARE
 
 
 class RunError(Exception):
-    """The driver did not come back from a run."""
+    """A run of the driver did not return."""
 
 
 class Oops(RunError):
-    """It did what would have been an oops in a kernel."""
+    """It would have oopsed in a kernel."""
 
 
 class Missing(RunError):
-    """It called a kernel function that the harness does not have."""
+    """It called a kernel function that the harness lacks."""
 
 
 class Budget(RunError):
-    """It made more accesses than allowed."""
+    """It made too many accesses."""
 
 
 class Counts(NamedTuple):
-    """Accesses of 4 and 8 bytes to BARs, others, those to configuration space, and delays."""
+    """Accesses to BARs, of 4, 8 and other sizes, and to configuration space; delays."""
 
     r32: int = 0
     w32: int = 0
@@ -64,7 +64,7 @@ class Counts(NamedTuple):
 
 
 class Access(NamedTuple):
-    """One recorded access; `bar` is 255 for configuration space, `entity` 0 outside of any."""
+    """One recorded access; `bar` is 255 for configuration space, `entity` 0 outside entities."""
 
     entity: int
     bar: int
@@ -77,7 +77,7 @@ class Access(NamedTuple):
 
 @dataclass(frozen=True)
 class Options:
-    """What differs between runs; see `struct witness_options` in witness.h."""
+    """Options of a run; see `struct witness_options` in witness.h."""
 
     port_without_device: bool = False
     refused_size: int = 0
@@ -90,9 +90,9 @@ ENDS = {2: Oops, 3: Missing, 4: Budget}
 
 @dataclass
 class Harness:
-    """One load of the driver's module and one probe of one card.
+    """Loads the driver's module once, for one probe of one card.
 
-    The driver keeps its state in variables of the module, so each harness loads a copy of its own.
+    The driver keeps state in variables of the module, so each harness loads its own copy.
     """
 
     library: Path
@@ -115,7 +115,7 @@ class Harness:
         self.close()
 
     def close(self) -> None:
-        """Frees what the driver still holds and unloads it."""
+        """Frees what the driver has allocated, and unloads it."""
         if self._copy >= 0:
             self._c.witness_free()
             ffi.dlclose(self._c)
@@ -123,19 +123,19 @@ class Harness:
             self._copy = -1
 
     def probe(self) -> None:
-        """Runs the probe as a crash kernel does, up to where the driver hands over its dump.
+        """Probes as a crash kernel does, up to where the driver registers its dump.
 
-        Raises RunError when it does not come that far: the text holds the driver's messages.
+        Raises RunError, with the driver's messages, if it does not get there.
         """
         outcome = self._run("witness_probe", self._card, kdump=True, stop_at_dump=True)
         if outcome.end != 1:
-            raise RunError(f"no dump was offered: probe gave {outcome.result}\n{self.log}")
+            raise RunError(f"no dump was registered: probe returned {outcome.result}\n{self.log}")
 
     def collect(self, *, compress: bool = True) -> bytearray:
-        """What the driver's callback leaves in the buffer /proc/vmcore would give it.
+        """Runs the driver's callback and returns its buffer, as /proc/vmcore would hold it.
 
-        May be called again; the card is then in the state the last dump left. Raises OSError with
-        the callback's error, RunError.
+        Later calls find the card as the last dump left it. Raises OSError with the callback's
+        error, RunError.
         """
         buffer = bytearray(self._c.witness_dump_size())
         self._c.witness_clear_counts()
@@ -145,18 +145,18 @@ class Harness:
         return buffer
 
     def bring_up(self, *, kdump: bool = False) -> int:
-        """Runs the whole probe, with the dump in its place if `kdump`, and returns what it gave.
+        """Runs the whole probe, including the dump if `kdump`, and returns its result.
 
-        Interfaces come up to register_netdev(); see `ports` and `payload`.
+        Interfaces get as far as register_netdev(); see `ports` and `payload`.
         """
         return int(self._run("witness_probe", self._card, kdump=kdump).result)
 
     def interface_up(self, port: int) -> int:
-        """Brings the interface of `port` up and returns the driver's error, 0 for none."""
+        """Brings up the interface of `port`; returns 0 or the driver's error."""
         return int(self._run("witness_set_up", port, 1).result)
 
     def interface_down(self, port: int) -> int:
-        """Takes it down again."""
+        """Takes down the interface of `port`; returns 0 or the driver's error."""
         return int(self._run("witness_set_up", port, 0).result)
 
     def has_carrier(self, port: int) -> bool:
@@ -164,7 +164,7 @@ class Harness:
         return bool(self._c.witness_link(port))
 
     def ethtool_dump(self, flag: int = DUMP_ALL) -> bytearray:
-        """What `ethtool -w` gives of a running card: the same entities, by way of its firmware.
+        """Returns what `ethtool -w` gives: the same entities, read through the firmware.
 
         `flag`: DUMP_MEMORY, DUMP_HARDWARE, DUMP_FLASH. Raises OSError, RunError.
         """
@@ -182,12 +182,12 @@ class Harness:
 
     @property
     def ports(self) -> int:
-        """Network interfaces that the probe registered."""
+        """The number of network interfaces that the probe registered."""
         return int(self._c.witness_ports())
 
     @property
     def payload(self) -> bytes:
-        """The dump made within `bring_up(kdump=True)`."""
+        """The dump that `bring_up(kdump=True)` made."""
         data, size = self._c.witness_dump_data(), self._c.witness_dump_size()
         return bytes(ffi.buffer(data, size)) if data else b""
 
@@ -197,7 +197,7 @@ class Harness:
 
     @property
     def counts(self) -> dict[int, Counts]:
-        """Accesses since the last call of `collect`, or since the start, by entity (0: none)."""
+        """Accesses by entity (0: none), since the last `collect` or since the start."""
         table = self._c.witness_counts()
         found = {}
         for number in range(128):
@@ -209,7 +209,7 @@ class Harness:
 
     @property
     def trace(self) -> list[Access]:
-        """The accesses since then, when `options.tracing`."""
+        """The same accesses in order, if `options.tracing`."""
         length = ffi.new("uint64_t *")
         records = self._c.witness_trace(length)
         return [
@@ -219,11 +219,11 @@ class Harness:
 
     @property
     def log(self) -> str:
-        """What the driver printed."""
+        """The driver's messages."""
         return _text(self._c.witness_log())
 
     def _run(self, function: str, *arguments: Any, **chosen: bool) -> Any:
-        """Calls `function` of the library with options and an outcome behind the arguments."""
+        """Calls a function of the library with arguments, options and an outcome."""
         options = ffi.new("struct witness_options *", {**vars(self.options), **chosen})
         outcome: Any = ffi.new("struct witness_outcome *")
         getattr(self._c, function)(*arguments, options, outcome)
@@ -250,7 +250,7 @@ def _text(pointer: Any) -> str:
 
 
 def _load(library: Path) -> tuple[Any, int]:
-    """A private copy: the dynamic loader takes files with one inode for one library."""
+    """Loads a copy: the dynamic loader loads files with the same inode only once."""
     copy = os.memfd_create(library.name)
     os.sendfile(copy, (source := os.open(library, os.O_RDONLY)), 0, library.stat().st_size)
     os.close(source)

@@ -1,7 +1,7 @@
-"""The least card that the driver dumps: plain memory, with the registers that must answer.
+"""The simplest card that the driver can dump: plain memory, and the few registers that must react.
 
-It shows what the harness measures when nothing else is at hand. Every busy bit is clear at once,
-the firmware is dead, and the registers that a dump selects with a write give fixed data.
+It needs no emulator. Busy bits clear at once, the firmware is dead, and indirect registers return
+fixed data.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import struct
 from collections.abc import Callable
 from functools import partial
 
-from .regions import Card, Region
+from .cards import Card, Region
 
 BAR0_SIZE = 0x80000
 WORDS = {
     0x19400: {5: 0x400, 6: 0x800},  # PL_WHOAMI: PF4
     0x1943C: {5: 1, 6: 0},  # PL_REV
     0x30D8: {5: 0x30100000, 6: 0x30100000},  # PCIE_FW_PF[7]: device log, 128 KiB at 16 MiB
-    0x30B8: {5: 0x80000000, 6: 0x80000000},  # PCIE_FW: in error, so nobody waits for it
+    0x30B8: {5: 0x80000000, 6: 0x80000000},  # PCIE_FW: error, so the driver does not wait
     0x3068: {5: 0x0001B801, 6: 0x0001B801},  # PCIE_MEM_ACCESS_BASE_WIN: 2 KiB at 0x1b800
     0x19D94: {5: 1, 6: 1},  # LE_DB_DBGI_RSP_STATUS: valid
     0x7B4C: {5: 8 << 24, 6: 8 << 24},  # CIM_QUEUE_CONFIG_CTRL: each queue 8 * 256 bytes
-    0x1084: {5: 0x10000, 6: 0x10000},  # context bases in EDC0: egress, ingress, freelist cache
+    0x1084: {5: 0x10000, 6: 0x10000},  # context bases in EDC0: egress, ingress, free list cache
     0x1088: {5: 0x28000, 6: 0x28000},
     0x108C: {5: 0x40000, 6: 0x40000},
     0x7D20: {5: 0x60000, 6: 0x60000},  # payload regions of one 4 KiB page each
@@ -38,11 +38,11 @@ CIM_HOST_CTRL, CIM_HOST_DATA = 0x7B50, 0x7B54
 UP_UP_DBG_LA_CFG, RDEN = 0x140, 0x2
 CIM_HOST_WRITE = 1 << 16
 RSS_LKP, ROW_VALID = 0x7DEC, 1 << 31
-SELF_CLEARING = (0x7B60, 0x7B64, 0x11FC, 0x19CF0)  # whatever was asked is done at once
+SELF_CLEARING = (0x7B60, 0x7B64, 0x11FC, 0x19CF0)  # commands complete at once
 VPD_FLAG = 1 << 15
 CAP_VPD, CAP_PCIE = 0x40, 0x70
 RELAXED_ORDERING = 1 << 4
-#: Words that stay zero on a card of noise: busy bits, hash tables, memories that are not there.
+#: Words that stay zero on a card of noise: busy bits, hash tables, absent memories.
 QUIET = (
     SF_DATA, SF_OP, CIM_HOST_CTRL, CIM_HOST_DATA, *SELF_CLEARING,
     0x19C04, 0x7808, 0x1090,
@@ -50,9 +50,9 @@ QUIET = (
 
 
 class RamCard:
-    """A T5 or T6 (`generation` 5 or 6) of plain words. `edc` and `mc` are sizes in MiB.
+    """A T5 or T6 (`generation` 5 or 6). `edc` and `mc` are sizes in MiB.
 
-    With a `seed`, each word that decides neither how much is dumped nor whether it can is noise.
+    With a `seed`, words are noise unless they determine what can be dumped, or how much.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RamCard:
             RSS_LKP: lambda _: self.put(RSS_LKP, ROW_VALID),
             **{offset: partial(self._done, offset) for offset in SELF_CLEARING},
         }
-        self._place_memories(edc, mc)
+        self._set_memories(edc, mc)
         struct.pack_into("<HH", self.config, 0, 0x1425, {5: 0x540D, 6: 0x640D}[generation])
         self.config[0x06] = 0x10  # there are capabilities
         self.config[0x34] = CAP_VPD
@@ -82,7 +82,7 @@ class RamCard:
 
     @property
     def card(self) -> Card:
-        """What a harness takes."""
+        """The card as a harness takes it."""
         return Card(
             bar0=Region(self.bar0_access, BAR0_SIZE),
             config=Region(self.config_access, len(self.config)),
@@ -116,7 +116,7 @@ class RamCard:
         self.cim = {address: noise.getrandbits(32) for address in range(0, 0x5000, 4)}
         self.cim[UP_UP_DBG_LA_CFG] &= ~RDEN
 
-    def _place_memories(self, edc: int, mc: int) -> None:
+    def _set_memories(self, edc: int, mc: int) -> None:
         self.put(0x77D8, (3 if edc else 0) | (4 if mc else 0))
         self.put(0x77C0, edc)
         self.put(0x77C4, edc << 16 | edc)
@@ -140,7 +140,7 @@ class RamCard:
 
 
 def _vpd_image() -> bytes:
-    """2 KiB with a VPD at 0x400; what the driver wants to find at 0x4c7 is two digits."""
+    """Returns 2 KiB with the VPD at 0x400; the driver expects two digits at 0x4c7."""
     identifier = b"Plain memory"
     fields = b"".join(
         keyword + bytes([len(value)]) + value

@@ -1,7 +1,7 @@
-"""The least firmware that the driver's whole probe accepts, on a card of plain memory.
+"""The simplest firmware that the driver's whole probe accepts, on a card of plain memory.
 
-It says yes to every command of its table, gives each query a fixed value, and refuses what it does
-not know, as firmware does. Layouts are those of t4fw_api.h; words are big-endian.
+It accepts the commands in its table, answers each query with a fixed value, and refuses unknown
+commands, as firmware does. Layouts are those of t4fw_api.h; words are big-endian.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import itertools
 import struct
 from collections.abc import Callable
 
+from .cards import Card, Region
 from .ram_card import BAR0_SIZE, RamCard
-from .regions import Card, Region
 
 MAILBOX, CONTROL = 0x1F240, 0x1F280
 OWNED_BY_DRIVER, VALID = 2, 8
@@ -20,10 +20,10 @@ LDST, RESET, HELLO, BYE, CAPS, PARAMS, PFVF = 0x01, 0x03, 0x04, 0x05, 0x07, 0x08
 IQ, EQ_ETH, EQ_CTRL = 0x10, 0x12, 0x13
 VI, VI_MAC, VI_RXMODE, VI_ENABLE, PORT = 0x14, 0x15, 0x16, 0x17, 0x1B
 RSS_TABLE, RSS_VI, PTP = 0x20, 0x23, 0x3E
-#: Commands that need no answer but yes.
-YES = {LDST, RESET, BYE, CAPS, VI_MAC, VI_RXMODE, VI_ENABLE, RSS_TABLE, RSS_VI, PTP}
+#: Commands that are accepted without data.
+ACCEPTED = {LDST, RESET, BYE, CAPS, VI_MAC, VI_RXMODE, VI_ENABLE, RSS_TABLE, RSS_VI, PTP}
 DEV, QUEUES, QUEUE = 1, 2, 4
-#: (mnemonic, X): value, of the parameters that have one.
+#: Values of parameters, by (mnemonic, X).
 VALUES = {
     (DEV, 0x00): 250_000,  # core clock, kHz
     (DEV, 0x01): 3,  # ports, a bit each
@@ -48,11 +48,11 @@ VALUES = {
     (QUEUES, 0x33): 15,
     (QUEUES, 0x3A): 1,  # 32-bit port capabilities
 }
-#: What the SGE holds once firmware has set it up for pages of 4 KiB.
+#: SGE registers as firmware sets them for pages of 4 KiB.
 SGE = {
     0x1008: 0x00040800,
     0x100C: 0x22222222,
-    0x1010: 0x33333333,  # eight queues a page of BAR2
+    0x1010: 0x33333333,  # eight queues per page of BAR2
     0x10F4: 0x33333333,
     0x1044: 4096,
     0x1048: 65536,
@@ -66,7 +66,7 @@ Words = list[int]
 
 
 class RamFirmware:
-    """A RamCard whose mailbox answers. `commands` is what it was asked, by opcode."""
+    """A RamCard whose mailbox answers. `commands` are the opcodes it received."""
 
     def __init__(self, generation: int) -> None:
         self.ram = RamCard(generation)
@@ -83,7 +83,7 @@ class RamFirmware:
             EQ_CTRL: self._egress_queue,
             PORT: self._port,
             VI: self._interface,
-            **{opcode: lambda words: 0 for opcode in YES},
+            **{opcode: lambda words: 0 for opcode in ACCEPTED},
         }
         self.ram.writes[CONTROL] = self._control
         self.ram.put(CONTROL, OWNED_BY_DRIVER)
@@ -119,13 +119,13 @@ class RamFirmware:
         return 0
 
     def _params(self, words: Words) -> int:
-        for place in range(2, 16, 2):
-            key = (words[place] >> 24, words[place] >> 16 & 0xFF)
-            if not words[place]:
+        for index in range(2, 16, 2):
+            key = (words[index] >> 24, words[index] >> 16 & 0xFF)
+            if not words[index]:
                 break
             if key not in VALUES and key[0] != QUEUE:
                 return EINVAL
-            words[place + 1] = VALUES.get(key, 0)
+            words[index + 1] = VALUES.get(key, 0)
         return 0
 
     def _pfvf(self, words: Words) -> int:

@@ -1,4 +1,4 @@
-"""Where the driver's files come from: the distribution's kernel source, unpacked as needed."""
+"""Unpacks the parts of the distribution's kernel source that a build of the driver needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmcoredd.debs.cache import build_once, silent
 from vmcoredd.qemu import kernel
 
 VARIABLE = "VMCOREDD_KERNEL_SOURCE"
-#: The parts of a kernel source that a build of the driver reads.
+#: The files and folders that a build reads.
 PARTS = (
     "Makefile",
     "include",
@@ -27,15 +27,15 @@ PARTS = (
 
 
 def cache() -> Path:
-    """The folder of what this harness keeps: sources and libraries."""
+    """The folder in which sources and libraries are kept."""
     return debs.cache_dir() / "kernel-driver"
 
 
 def kernel_source(name: str = kernel.DEFAULT_KERNEL, progress: debs.Progress = silent) -> Path:
-    """An unpacked source of kernel `name` (6.1, 6.12), or what $VMCOREDD_KERNEL_SOURCE names.
+    """Returns an unpacked source of kernel `name` (6.1, 6.12), or $VMCOREDD_KERNEL_SOURCE.
 
-    The package is the one guests are built from: downloaded once, 140 MB. Unpacking takes a quarter
-    of a minute, once. Raises debs.Unavailable.
+    Guests are built from the same package. The first call downloads it (140 MB) and unpacks it
+    (15 seconds). Raises debs.Unavailable.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:

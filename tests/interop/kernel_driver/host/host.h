@@ -1,4 +1,4 @@
-/* The machine under the kernel's code: plain user-space C, which knows no kernel structure. */
+/* The machine below the kernel's code: plain user-space C that knows no kernel structures. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +17,7 @@ void witness_run(void (*step)(void *), void *argument, struct witness_outcome *o
 void witness_end_run(enum witness_end end, const char *format, ...)
     __attribute__((noreturn, format(printf, 2, 3)));
 void witness_missing(const char *name) __attribute__((noreturn));
-extern volatile int
-    witness_in_device; /* inside the card's code: a fault there is not the driver's */
+extern volatile int witness_in_device; /* in the card's code, where a fault is not the driver's */
 
 /* memory.c */
 void *witness_allocate(size_t size, size_t align, int zeroed);
@@ -36,9 +35,9 @@ void witness_pass(uint64_t microseconds);
 /* log.c */
 void witness_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* kernel/vmcore.c: the entity that is being collected, 0 when none is */
+/* kernel/vmcore.c: the entity being collected; 0: none */
 unsigned int witness_entity(void);
-/* kernel/machine.c */
+/* kernel/runs.c */
 extern const unsigned int witness_gfp_zero;
 extern const size_t witness_task_size, witness_thread_size;
 void witness_thread_info(void *stack_base, void *task);

@@ -1,4 +1,4 @@
-/* What the driver prints, kept as text. libc formats it: the kernel's own %p extensions come out as
+/* Keeps the driver's messages. libc formats them, so the kernel's %p extensions print as
  * addresses. */
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ static void append(const char *text, size_t length)
     log_.text[log_.used] = '\0';
 }
 
-/* A kernel message begins with the byte SOH and a level. */
+/* A kernel message may start with the byte SOH and a level. */
 static void say(const char *format, va_list arguments)
 {
     char line[1024];
@@ -69,7 +69,7 @@ int _printk(const char *format, ...)
     return 0;
 }
 
-/* dev_err(), netdev_err() and the like differ in their first argument only. */
+/* dev_err(), netdev_err() and the like differ only in their first argument. */
 #define MESSAGE(name)                                       \
     void name(const void *device, const char *format, ...); \
     void name(const void *device, const char *format, ...)  \
@@ -112,4 +112,10 @@ char *kasprintf(unsigned int flags, const char *format, ...)
     va_end(arguments);
     copy = witness_allocate(strlen(text) + 1, 1, 1);
     return copy ? strcpy(copy, text) : NULL;
+}
+
+int ___ratelimit(void);
+int ___ratelimit(void)
+{
+    return 1; /* never suppress a message */
 }

@@ -1,6 +1,6 @@
-/* The kernel's allocators over malloc. Every block is remembered, so that what an ended probe
- * leaves behind can be given back; memory the caller did not ask to be zeroed is filled with a
- * pattern, so that a driver that uses it unset is seen. */
+/* The kernel's allocators, on top of malloc. A list of all blocks lets witness_free() free what a
+ * run that ended early leaks. Memory that is not zeroed on request is filled with a pattern, which
+ * exposes a driver that uses it uninitialised. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static struct block *block_of(const void *pointer)
     return (struct block *)((uintptr_t)pointer - sizeof(struct block));
 }
 
-/* calloc() leaves large blocks untouched until they are used, so zeroed ones come from it. */
+/* Zeroed blocks come from calloc(), which does not touch large ones. */
 void *witness_allocate(size_t size, size_t align, int zeroed)
 {
     size_t room = align < LINE ? LINE : align;
@@ -34,7 +34,7 @@ void *witness_allocate(size_t size, size_t align, int zeroed)
     base = zeroed ? calloc(1, size + 2 * room) : malloc(size + 2 * room);
     if (!base)
         return NULL;
-    start = base + room; /* the block's record stands right before it */
+    start = base + room; /* the record precedes the block */
     start += (room - (uintptr_t)start % room) % room;
     if (!zeroed)
         memset(start, PATTERN, size);
@@ -49,7 +49,7 @@ void witness_release(const void *pointer)
 {
     struct block *block;
 
-    if ((uintptr_t)pointer <= 16) /* NULL and the kernel's "zero bytes" */
+    if ((uintptr_t)pointer <= 16) /* NULL, or the kernel's ZERO_SIZE_PTR */
         return;
     block = block_of(pointer);
     block->previous->next = block->next;
@@ -68,9 +68,9 @@ static void *by_flags(size_t size, unsigned int flags)
     return witness_allocate(size, size >= PAGE ? PAGE : LINE, (flags & witness_gfp_zero) != 0);
 }
 
-/* The kernel's names, up to 6.9 and since. Their types stand in linux/slab.h and linux/vmalloc.h,
- * which cannot be included here; a mismatch would be one of width, and the widths are those of
- * x86-64. */
+/* The kernel's names, both before and since 6.10. Their prototypes are in linux/slab.h and
+ * linux/vmalloc.h, which cannot be included here. Only widths could differ, and these are the
+ * widths of x86-64. */
 char *kmalloc_caches[32 * 32];
 
 #define BY_SIZE_AND_FLAGS(name)                  \
@@ -81,7 +81,7 @@ char *kmalloc_caches[32 * 32];
     }
 
 BY_SIZE_AND_FLAGS(__kmalloc)
-BY_SIZE_AND_FLAGS(__kmalloc_node) /* each with a node behind, and there is but one */
+BY_SIZE_AND_FLAGS(__kmalloc_node) /* these also take a node; there is only one */
 BY_SIZE_AND_FLAGS(kvmalloc_node)
 BY_SIZE_AND_FLAGS(__kvmalloc_node)
 BY_SIZE_AND_FLAGS(kmalloc_large)
@@ -137,3 +137,17 @@ void *kmemdup(const void *source, size_t size, unsigned int flags)
 
     return copy ? memcpy(copy, source, size) : NULL;
 }
+
+/* Kernel objects of which only the address matters. The driver calls these with arguments, which
+ * are ignored. */
+#define OBJECT(name)                        \
+    void *name(void);                       \
+    void *name(void)                        \
+    {                                       \
+        return witness_allocate(64, 64, 1); \
+    }
+
+OBJECT(alloc_workqueue)
+OBJECT(ptp_clock_register) /* granted, so that the driver goes on to tell the firmware about it */
+OBJECT(thermal_zone_device_register)
+OBJECT(thermal_zone_device_register_with_trips)

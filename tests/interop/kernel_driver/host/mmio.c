@@ -1,6 +1,6 @@
-/* readl() and friends: each becomes one call of the BAR's access function, is counted for the
- * entity that is being collected, and recorded when asked. BARs get addresses that no memory
- * answers at, so an access past the accessors is a fault. */
+/* readl() and friends: each makes one call of the BAR's access function, is counted for the entity
+ * being collected, and is recorded if requested. BARs are mapped without access rights, so a
+ * direct access faults. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -86,7 +86,7 @@ static void count(struct witness_counts *now, int bar, uint32_t length, int is_w
         now->other++;
 }
 
-/* One access to one region. What the card refuses reads as all ones. */
+/* One access to one region. A refused read returns all ones. */
 static int perform(const struct witness_region *region, int bar, uint64_t offset, void *data,
                    uint32_t length, int is_write)
 {
@@ -102,7 +102,8 @@ static int perform(const struct witness_region *region, int bar, uint64_t offset
     failed = region->access ? region->access(region->cookie, offset, data, length, is_write) : -1;
     witness_in_device = 0;
     if (failed == WITNESS_NO_CARD)
-        witness_end_run(WITNESS_GAVE_UP, "the card gave up at 0x%llx", (unsigned long long)offset);
+        witness_end_run(WITNESS_GAVE_UP, "the card's code failed at 0x%llx",
+                        (unsigned long long)offset);
     if (failed && !is_write)
         memset(data, 0xff, length);
     if (witness_options.tracing) {
@@ -158,7 +159,7 @@ ACCESSORS(w, uint16_t)
 ACCESSORS(l, uint32_t)
 ACCESSORS(q, uint64_t)
 
-/* Physical addresses of BARs are the addresses they are mapped at. */
+/* A BAR's physical address is the address it is mapped at. */
 void *ioremap(uint64_t physical, size_t size);
 
 void *ioremap(uint64_t physical, size_t size)

@@ -1,8 +1,8 @@
-/* Runs a step of the driver on a stack of its own and survives what would be an oops.
+/* Runs a step of the driver in its own thread, and survives what would be an oops.
  *
- * The kernel finds the current task by masking the stack pointer, so its code needs a stack aligned
- * to the size it believes in: a thread with such a stack. A fault ends the step with siglongjmp()
- * unless the card's own code was running. */
+ * The kernel finds the current task by masking the stack pointer, so the thread's stack is aligned
+ * to THREAD_SIZE. A fault ends the step with siglongjmp(), unless it happened in the card's code.
+ */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -42,7 +42,7 @@ void witness_end_run(enum witness_end end, const char *format, ...)
 
 void witness_missing(const char *name)
 {
-    witness_end_run(WITNESS_MISSING, "%s() is not here", name);
+    witness_end_run(WITNESS_MISSING, "%s() is not implemented", name);
 }
 
 static void restore_handlers(void)
@@ -51,8 +51,7 @@ static void restore_handlers(void)
         sigaction(FAULTS[i], &previous[i], NULL);
 }
 
-/* A fault of anyone else's is given back: the old handler sees it when the instruction runs again.
- */
+/* Leaves other faults to the previous handler, which gets them when the instruction is retried. */
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
     (void)context;
@@ -83,7 +82,7 @@ static void *on_own_stack(void *unused)
     return unused;
 }
 
-/* A stack of `size` bytes at a multiple of `size`, kept for all runs. */
+/* Returns a stack of `size` bytes, aligned to `size`; all runs share it. */
 static void *aligned_stack(size_t size)
 {
     static void *stack;

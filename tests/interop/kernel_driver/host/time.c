@@ -1,5 +1,5 @@
-/* Time that passes only when the driver waits. A mailbox that never answers costs ten seconds of
- * this time and none of ours. */
+/* Time passes only when the driver waits, and waiting takes no real time: a mailbox that never
+ * replies costs ten seconds here and none on the wall clock. */
 #include <time.h>
 
 #include "host.h"

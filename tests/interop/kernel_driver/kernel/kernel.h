@@ -1,5 +1,5 @@
-/* Kernel-side shims: compiled with the kernel's own headers, so that every structure is the
- * kernel's. */
+/* Shims on the kernel's side. They are compiled with the kernel's headers and use its structures.
+ */
 #include <linux/types.h>
 #include <linux/pci.h>
 #include <linux/netdevice.h>
@@ -24,10 +24,10 @@ void witness_say(const char *format, ...) __printf(1, 2);
 /* pci.c */
 struct pci_dev *witness_pci_device(const struct witness_card *card);
 const struct pci_device_id *witness_match(const struct pci_device_id *table, struct pci_dev *dev);
-extern struct pci_driver *witness_driver; /* what the module registered */
+extern struct pci_driver *witness_driver; /* registered by the module */
 /* net.c */
 struct net_device *witness_port(int port);
 /* vmcore.c */
 void witness_set_options(const struct witness_options *options);
-void witness_follow(void *buffer); /* attribute accesses to the entities of the dump there */
+void witness_follow(void *buffer); /* attributes accesses to the entities of the dump in `buffer` */
 int witness_collect_into(void *buffer);

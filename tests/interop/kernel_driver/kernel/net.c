@@ -1,4 +1,4 @@
-/* Network devices as far as a probe needs them: allocated, registered, never carrying a packet. */
+/* Network devices as far as a probe needs them. They carry no packets. */
 #include <linux/etherdevice.h>
 
 #include "kernel.h"

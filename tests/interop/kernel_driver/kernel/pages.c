@@ -1,5 +1,5 @@
-/* Pages for receive buffers. There is no memory map: a page is an object of its own, which knows
- * the memory it stands for, and the bus address of memory is its address. */
+/* Pages for receive buffers. There is no memory map: each page is an object that points to its
+ * memory, and the bus address of memory is its virtual address. */
 #include <linux/dma-mapping.h>
 #include <linux/gfp.h>
 #include <linux/page_ref.h>

@@ -1,9 +1,9 @@
-/* One PCI function behind the card's configuration space. The core's own access.c and vpd.c do the
- * accesses, the VPD protocol and its quirks; this is what they stand on. */
+/* One PCI function with the card's configuration space. The kernel's access.c and vpd.c make the
+ * accesses and handle VPD and its quirks; this file provides what they need. */
 #include "kernel.h"
 #include "drivers/pci/pci.h"
 
-/* The driver's function is PF4 of its slot, so that is what its dump's name ends in. */
+/* The driver's function is PF4, so the name of its dump ends in .4. */
 #define WITNESS_SLOT "0000:01:00.4"
 #define WITNESS_DEVFN PCI_DEVFN(0, 4)
 #define WITNESS_VECTORS 64
@@ -141,7 +141,7 @@ void __iomem *pci_ioremap_bar(struct pci_dev *dev, int number)
     return ioremap(pci_resource_start(dev, number), pci_resource_len(dev, number));
 }
 
-/* Vectors are granted; interrupts never come. */
+/* Grants vectors; interrupts never arrive. */
 int pci_enable_msix_range(struct pci_dev *dev, struct msix_entry *entries, int least, int most)
 {
     int i, granted = min(most, WITNESS_VECTORS);

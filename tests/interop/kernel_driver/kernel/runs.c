@@ -1,8 +1,42 @@
-/* How each run of the driver begins: what the PCI core, the network stack and ethtool would call.
- */
+/* How each run of the driver begins: the calls that the PCI core, the network stack and ethtool
+ * would make, and the state that the kernel's code expects. */
 #include <linux/ethtool.h>
+#include <linux/firmware.h>
+#include <linux/module.h>
+#include <linux/sched.h>
 
 #include "kernel.h"
+
+/* What the kernel's inline functions refer to. */
+const unsigned int witness_gfp_zero = (__force unsigned int)__GFP_ZERO;
+const size_t witness_task_size = sizeof(struct task_struct);
+const size_t witness_thread_size = THREAD_SIZE;
+
+struct module __this_module;
+const struct kernel_param_ops param_ops_int;
+unsigned long uml_physmem, task_size;
+struct page *mem_map;
+struct workqueue_struct *system_wq;
+int signals_enabled;
+
+void witness_thread_info(void *stack_base, void *task)
+{
+    ((struct thread_info *)stack_base)->task = task;
+    ((struct task_struct *)task)->stack = stack_base;
+}
+
+/* There are no firmware or configuration files: the driver uses the card's own flash. */
+int request_firmware(const struct firmware **firmware, const char *name, struct device *device)
+{
+    return -ENOENT;
+}
+int request_firmware_direct(const struct firmware **firmware, const char *name,
+                            struct device *device)
+{
+    return -ENOENT;
+}
+
+/* The runs */
 
 extern int init_module(void); /* the driver's module_init() */
 
@@ -62,7 +96,7 @@ void witness_collect(void *buffer, const struct witness_options *options,
     start(collect, &run, options, outcome);
 }
 
-/* As dev_open() does. */
+/* As dev_open(). */
 static void open(void *argument)
 {
     struct run *run = argument;
@@ -98,7 +132,7 @@ int witness_link(int port)
     return witness_port(port) && netif_carrier_ok(witness_port(port));
 }
 
-/* ethtool -W: sets what shall be dumped and tells how long that may be. */
+/* ethtool -W: selects what to dump; the result is the maximum size. */
 static void set_dump(void *argument)
 {
     struct run *run = argument;

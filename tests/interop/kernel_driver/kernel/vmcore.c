@@ -1,10 +1,10 @@
 /* The kernel's side of the device dump.
  *
- * Between 5.12 and at least 6.18 the driver's collector of SGE_INDIRECT follows adapter->port[0],
- * which is NULL until the probe has gone much further: each real crash kernel oopses there,
- * whatever the card does. So while the driver collects for /proc/vmcore, port[0] points at a
- * net_device of zeros here ("not running"), which gives what a driver without that defect gives.
- * `port_without_device` leaves it out. */
+ * From 5.12 to at least 6.18, the collector of SGE_INDIRECT dereferences adapter->port[0], which is
+ * NULL until much later in the probe. Every real crash kernel oopses there, whatever the card does.
+ * So while the driver collects for /proc/vmcore, port[0] points to a zeroed net_device ("not
+ * running"): the result is that of a driver without the defect. `port_without_device` disables
+ * this. */
 #include <linux/crash_dump.h>
 
 #include "kernel.h"
@@ -16,13 +16,13 @@
 unsigned long long elfcorehdr_addr = ELFCORE_ADDR_MAX;
 
 static struct vmcoredd_data *dump;
-static void *kept; /* the payload made within a whole probe */
+static void *kept; /* the payload collected during a whole probe */
 static void *collecting;
 static u8 known[CUDBG_MAX_ENTITY + 1];
 static unsigned int entity_now;
 
-/* The driver fills an entity's type in before it calls the collector and its size or its error
- * afterwards, so the header that has newly got the one and not the other is being collected. */
+/* The driver sets an entity's type before it calls the collector, and its size or error after. So
+ * an entity is being collected if its header has a new type, but no size or error yet. */
 static int begins(const struct cudbg_entity_hdr *entity, u8 *known)
 {
     int begun = !*known && entity->entity_type;

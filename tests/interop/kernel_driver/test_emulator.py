@@ -1,6 +1,6 @@
-"""The kernel's own driver on our emulated cards: a whole probe, interfaces, the next kernel.
+"""The kernel's driver on our emulated cards: a whole probe, interfaces, the next kernel.
 
-That its dump of them is ours to the byte, tests/interop/test_interop_kernel_dump.py says.
+tests/interop/test_kernel_dump.py compares its dumps of them with ours.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import pytest
 
 from tests.interop.kernel_driver import dump
 from tests.interop.kernel_driver.cards import emulated
+from tests.interop.kernel_driver.comparison import assert_alike, by_kernel
 from tests.interop.kernel_driver.harness import Harness
-from tests.interop.kernel_driver.sides import assert_alike, by_kernel
 from vmcoredd import emu
 
 pytestmark = pytest.mark.interop
@@ -26,7 +26,7 @@ def load(name: str) -> emu.Card:
 
 
 def small(name: str, *faults: str) -> emu.Card:
-    """The same with little memory: the rest of a dump does not change, and it takes less time."""
+    """Loads a card with little memory, which saves time and changes nothing else in a dump."""
     return emu.Card.load(name, seed=1, faults=faults, strict=True, memory={"mc0": 1})
 
 
@@ -46,9 +46,7 @@ def test_the_kernels_driver_brings_a_card_up_and_lets_it_go(library: Path, name:
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_a_crash_kernel_takes_over_the_card_that_its_predecessor_left_running(
-    library: Path, name: str
-) -> None:
+def test_a_crash_kernel_takes_over_a_card_that_was_left_running(library: Path, name: str) -> None:
     card = small(name)
     with (
         Harness(library, emulated(card)) as crashed,
@@ -73,7 +71,9 @@ def test_a_crash_kernel_takes_over_the_card_that_its_predecessor_left_running(
         ("firmware-dead", -16),
     ],
 )
-def test_a_probe_ends_as_the_firmwares_state_has_it(library: Path, fault: str, result: int) -> None:
+def test_the_state_of_the_firmware_decides_how_a_probe_ends(
+    library: Path, fault: str, result: int
+) -> None:
     with Harness(library, emulated(small("t62100-cr", fault))) as witness:
         assert witness.bring_up() == result
 
@@ -87,7 +87,7 @@ def test_a_crash_kernels_whole_probe_keeps_the_dump(library: Path, name: str) ->
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_ethtool_dumps_a_running_card_by_way_of_its_firmware(library: Path, name: str) -> None:
+def test_ethtool_dumps_a_running_card_through_its_firmware(library: Path, name: str) -> None:
     card = small(name)
     with Harness(library, emulated(card)) as witness:
         witness.bring_up()

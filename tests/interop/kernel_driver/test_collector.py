@@ -1,7 +1,7 @@
-"""Our collector beside the kernel's, on the same card: the same bytes by the same accesses.
+"""Our collector against the kernel's on the same card: the same bytes by the same accesses.
 
-The cards here are plain memory, bare or full of noise, so that neither the emulator nor what it has
-in common with our driver is part of the judgement.
+The cards are plain memory, zero or noise, so neither the emulator nor the code it shares with our
+driver can hide an error.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.interop.kernel_driver.cards import PythonRegion
+from tests.interop.kernel_driver.comparison import assert_alike, by_kernel, by_us
 from tests.interop.kernel_driver.ram_card import RamCard
-from tests.interop.kernel_driver.regions import PythonRegion
-from tests.interop.kernel_driver.sides import assert_alike, by_kernel, by_us
 
 pytestmark = pytest.mark.interop
 
@@ -28,15 +28,15 @@ def card_of(generation: int, seed: int | None) -> RamCard:
 
 
 def recorded(card: RamCard) -> Sequence:
-    """Counts each access to BAR0 from now on, by 32-bit words: direction, offset, value."""
+    """Counts later accesses to BAR0 by direction, offset and value of each 32-bit word."""
     seen: Sequence = Counter()
     inner = card.bar0_access
 
     def access(offset: int, length: int, data: bytes | None) -> bytes | None:
         answer = inner(offset, length, data)
         words = data if data is not None else answer or b""
-        for at in range(0, length, 4):
-            seen[data is not None, offset + at, words[at : at + 4]] += 1
+        for word in range(0, length, 4):
+            seen[data is not None, offset + word, words[word : word + 4]] += 1
         return answer
 
     card.bar0_access = access  # type: ignore[method-assign]
@@ -44,7 +44,7 @@ def recorded(card: RamCard) -> Sequence:
 
 
 def facade(card: RamCard) -> Any:
-    """The card as our driver takes one."""
+    """Returns the card as our driver takes it."""
 
     def config_read(offset: int, length: int) -> bytes:
         return card.config_access(offset, length, None) or b""

@@ -1,7 +1,6 @@
-"""The lookup engine, queues and MAC addresses as the kernel's code sees them, beside ours.
+"""Entities of the lookup engine, queues and MAC addresses: the kernel's dump against ours.
 
-What makes these entities differ from card to card: hash table on and off, few and many
-connections, few and many queues, tables of other sizes.
+They differ from card to card by hash table, number of connections and queues, and table sizes.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ TABLES: dict[str, dict[str, Any]] = {
 
 
 def compressed_addresses(card: emu.Card) -> None:
-    """A T6 has twice the TIDs then."""
+    """Doubles the TIDs of a T6."""
     card.core.spaces.set(card.chip.r.LE_DB_CONFIG, 1 << 17)
 
 
 def largest_table(card: emu.Card) -> None:
-    """What the kernel can still compress without spoiling it, in TIDs."""
+    """Sets the largest number of TIDs that the kernel can compress without spoiling them."""
     r = card.chip.r
     card.core.spaces.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
     card.core.spaces.set(r.LE_DB_HASH_CONFIG, 49_568 - 3072 - 1536)
@@ -48,7 +47,7 @@ def too_large_a_table(card: emu.Card) -> None:
 
 
 def assert_alike(library: Path, one: emu.Card, other: emu.Card) -> None:
-    """Same bytes, same codes, by as many accesses."""
+    """The same bytes and codes, by the same number of accesses."""
     with Harness(library, emulated(one)) as witness:
         witness.probe()
         theirs, counts = dump.read(witness.collect()), witness.counts
@@ -70,7 +69,7 @@ def load(name: str, seed: int, **overrides: dict[str, Any]) -> emu.Card:
 @pytest.mark.parametrize("seed", [4, 5])
 @pytest.mark.parametrize("tables", TABLES)
 @pytest.mark.parametrize("name", CARDS)
-def test_they_are_the_kernels_whatever_is_in_them(
+def test_these_entities_equal_the_kernels_whatever_they_hold(
     library: Path, name: str, tables: str, seed: int
 ) -> None:
     overrides = TABLES[tables]

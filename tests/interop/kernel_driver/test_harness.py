@@ -1,4 +1,4 @@
-"""The witness itself: it measures what the driver does, and survives what the driver does not."""
+"""Tests of the harness: it measures what the driver does, and survives what the driver does not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.interop.kernel_driver import dump
 from tests.interop.kernel_driver.build import BuildError, build
+from tests.interop.kernel_driver.comparison import differences
 from tests.interop.kernel_driver.harness import Budget, Harness, Oops, Options, RunError
 from tests.interop.kernel_driver.ram_card import RamCard
 from tests.interop.kernel_driver.ram_firmware import PTP, VI_ENABLE, RamFirmware
@@ -16,8 +17,8 @@ from tests.interop.kernel_driver.ram_firmware import PTP, VI_ENABLE, RamFirmware
 pytestmark = pytest.mark.interop
 
 SGE_INDIRECT, DUMP_CONTEXT, QDESC, DEV_LOG = 37, 56, 70, 2
-#: (generation, EDC MiB each, MC MiB): r32, w32, r64, good entities. Measured by others before this
-#: harness existed, with an independent one.
+#: (generation, EDC MiB each, MC MiB): r32, w32, r64, good entities. Others measured these with an
+#: independent harness, before this one existed.
 MEASURED = {
     (5, 0, 0): (134_922, 58_920, 1_152, 43),
     (5, 2, 8): (153_300, 66_797, 1_574_016, 48),
@@ -34,7 +35,7 @@ def t6(library: Path) -> Iterator[Harness]:
 
 
 @pytest.mark.parametrize("memory", MEASURED, ids=str)
-def test_the_driver_makes_the_accesses_it_was_measured_to_make(
+def test_the_driver_makes_as_many_accesses_as_were_measured(
     library: Path, memory: tuple[int, int, int]
 ) -> None:
     generation, edc, mc = memory
@@ -76,7 +77,7 @@ def test_without_its_buffer_the_driver_does_not_compress(library: Path) -> None:
     packed, plain = (dump.read(dumped(library, compress=way)) for way in (True, False))
     assert (packed.compression, plain.compression) == (dump.ZLIB, dump.NONE)
     assert plain.entities[QDESC].codes == (-19, 0, -41)
-    assert set(dump.differences(packed, plain)) == {QDESC}
+    assert set(differences(packed, plain)) == {QDESC}
 
 
 def test_two_fresh_cards_give_one_dump(library: Path) -> None:
@@ -85,10 +86,10 @@ def test_two_fresh_cards_give_one_dump(library: Path) -> None:
 
 def test_a_second_dump_shows_what_the_first_left_behind(t6: Harness) -> None:
     first, second = (dump.read(t6.collect()) for _ in range(2))
-    assert 1 in dump.differences(first, second)
+    assert 1 in differences(first, second)
 
 
-def test_as_it_stands_the_driver_oopses_at_the_state_of_a_missing_port(library: Path) -> None:
+def test_the_unmended_driver_oopses_at_the_state_of_a_missing_port(library: Path) -> None:
     options = Options(port_without_device=True)
     with Harness(library, RamCard(6).card, options) as driver:
         driver.probe()
@@ -96,7 +97,7 @@ def test_as_it_stands_the_driver_oopses_at_the_state_of_a_missing_port(library: 
             driver.collect()
 
 
-def test_a_driver_without_room_for_descriptors_loses_only_those(library: Path) -> None:
+def test_a_driver_without_memory_for_descriptors_loses_only_those(library: Path) -> None:
     with Harness(library, RamCard(6).card, Options(refused_size=32 << 20)) as driver:
         driver.probe()
         found = dump.read(driver.collect())
@@ -108,7 +109,7 @@ def test_a_card_that_is_not_ready_gets_no_dump(library: Path) -> None:
     card = RamCard(6)
     card.put(0x19400, 0xFFFFFFFF)
     with Harness(library, card.card) as driver:
-        with pytest.raises(RunError, match="probe gave -5"):
+        with pytest.raises(RunError, match="probe returned -5"):
             driver.probe()
         assert driver.counts[0].delay_us >= 500_000
 
@@ -116,11 +117,11 @@ def test_a_card_that_is_not_ready_gets_no_dump(library: Path) -> None:
 def test_a_card_whose_flash_is_busy_gets_no_dump(library: Path) -> None:
     card = RamCard(6)
     card.put(0x193FC, 1 << 31)
-    with Harness(library, card.card) as driver, pytest.raises(RunError, match="probe gave -16"):
+    with Harness(library, card.card) as driver, pytest.raises(RunError, match="probe returned -16"):
         driver.probe()
 
 
-def test_a_queue_that_stays_busy_fails_its_entities_in_no_time(library: Path) -> None:
+def test_a_queue_that_stays_busy_fails_its_entities_at_once(library: Path) -> None:
     card = RamCard(6)
     card.writes[0x7B64] = lambda value: card.put(0x7B64, value | 2)  # CIM_OBQ_DBG_CFG
     with Harness(library, card.card) as driver:
@@ -142,7 +143,7 @@ def test_a_run_ends_when_its_accesses_are_used_up(library: Path) -> None:
             driver.collect()
 
 
-def test_a_card_that_refuses_an_access_reads_as_ones(library: Path) -> None:
+def test_a_refused_read_returns_all_ones(library: Path) -> None:
     card = RamCard(6)
     whole = card.bar0_access
 
@@ -159,7 +160,7 @@ def test_a_card_that_refuses_an_access_reads_as_ones(library: Path) -> None:
     assert refused == {(0x7D90, 0xFFFFFFFF)}
 
 
-def test_an_error_in_a_cards_python_ends_the_run_and_is_raised(library: Path) -> None:
+def test_an_exception_in_a_cards_python_ends_the_run_and_is_raised(library: Path) -> None:
     card = RamCard(6)
     card.writes[0x7DEC] = lambda value: [][value]
     with Harness(library, card.card) as driver:
@@ -187,7 +188,7 @@ def test_a_trace_holds_each_access_in_order(library: Path) -> None:
 
 
 @pytest.mark.parametrize(("generation", "commands"), [(5, 33), (6, 36)])
-def test_a_whole_probe_takes_the_commands_it_was_measured_to_take(
+def test_a_whole_probe_takes_as_many_commands_as_were_measured(
     library: Path, generation: int, commands: int
 ) -> None:
     firmware = RamFirmware(generation)
@@ -220,7 +221,7 @@ def test_interfaces_come_up_and_go_down(library: Path) -> None:
     assert firmware.commands.count(VI_ENABLE) == 2
 
 
-def test_ethtool_dumps_a_running_card_by_way_of_its_firmware(library: Path) -> None:
+def test_ethtool_dumps_a_running_card_through_its_firmware(library: Path) -> None:
     firmware = RamFirmware(6)
     with Harness(library, firmware.card) as driver:
         driver.bring_up()
