@@ -14,7 +14,7 @@ from vmcoredd.bench.measure import timed
 from vmcoredd.chip.memory import MemoryId
 from vmcoredd.cudbg.collection import Report
 from vmcoredd.driver import Adapter
-from vmcoredd.driver.socket import Socket
+from vmcoredd.driver.transports import Socket
 from vmcoredd.hw.io import Counts, Io
 from vmcoredd.hw.window import Window
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from vmcoredd.bench.dumps import buffer
 from vmcoredd.bench.load import Link
 from vmcoredd.driver import Adapter
-from vmcoredd.driver.socket import Socket
+from vmcoredd.driver.transports import Socket
 from vmcoredd.hw.io import Counts, Io, Number, Op, Put, Read, Rows, Space, Write, number, table_of
 
 

@@ -14,7 +14,7 @@ from vmcoredd.bench.serving import CardServer, serving
 from vmcoredd.chip import Chip
 from vmcoredd.chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
 from vmcoredd.driver import Adapter
-from vmcoredd.driver.socket import Socket
+from vmcoredd.driver.transports import Socket
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 GROUP = "memory window"

@@ -5,7 +5,7 @@
         dumps.add_device_dump(driver.dump_name("0000:01:00.4"), size, fill)
         print(adapter.report, adapter.summary())
 
-The rest of the package never learns which transport it has.
+`open` connects to a vfio-user server; `open_card` uses a card in this process.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ if __name__ != "vmcoredd.driver":
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from vmcoredd.driver.adapter import Adapter, Summary, Transport, dump_name
+from vmcoredd.driver.adapter import Adapter, Summary, dump_name
 from vmcoredd.driver.errors import DriverError, MailboxError, ProbeError
-
-if TYPE_CHECKING:
-    from vmcoredd.emu import Card
+from vmcoredd.driver.transports import Inproc, LocalCard, Socket, Transport
 
 __all__ = [
     "Adapter",
     "DriverError",
+    "LocalCard",
     "MailboxError",
     "ProbeError",
     "Summary",
@@ -42,15 +40,14 @@ def open(
     spin: float | None = None,
     trace: Callable[[str], None] | None = None,
 ) -> Adapter:
-    """The adapter that a vfio-user server offers at `path`. `deadline` and `spin` (None: the
-    default) are those of `pyvfio_user.Client`.
+    """Connects to the vfio-user server at `path` and probes the adapter that it serves.
 
-    ProbeError, DeadDevice, and `pyvfio_user`'s errors if there is no such server.
+    `deadline` and `spin` are in seconds, as for `pyvfio_user.Client` (`spin=None`: its default).
+    `trace` receives one line per access, and then nothing is pipelined. Raises `ProbeError` if the
+    adapter does not come up, `DeadDevice` if the connection fails during the probe, and
+    `pyvfio_user.VfioUserError` if the connection cannot be made.
     """
-    from pyvfio_user import SPIN
-    from vmcoredd.driver.socket import Socket
-
-    transport = Socket(path, deadline, SPIN if spin is None else spin)
+    transport = Socket(path, deadline) if spin is None else Socket(path, deadline, spin)
     try:
         return _adapter(transport, trace)
     except BaseException:
@@ -58,11 +55,9 @@ def open(
         raise
 
 
-def open_card(card: Card, *, trace: Callable[[str], None] | None = None) -> Adapter:
-    """An emulated card in this process; ProbeError."""
-    from vmcoredd.driver.inproc import Inproc
-
-    return _adapter(Inproc(card.bar0.access, card), trace)
+def open_card(card: LocalCard, *, trace: Callable[[str], None] | None = None) -> Adapter:
+    """Probes a card in this process, such as `emu.Card`; raises `ProbeError` as `open` does."""
+    return _adapter(Inproc(card), trace)
 
 
 def _adapter(transport: Transport, trace: Callable[[str], None] | None) -> Adapter:

@@ -1,4 +1,4 @@
-"""An adapter that was brought up: dumps it, and says what it is."""
+"""A probed adapter: collects its dump and describes the card."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from vmcoredd import cudbg
 from vmcoredd.chip import Chip
@@ -22,6 +22,7 @@ from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Meminfo
 from vmcoredd.driver.mailbox import Mailbox
 from vmcoredd.driver.probe import Probed, probe
+from vmcoredd.driver.transports import Transport
 from vmcoredd.hw.errors import DeviceError
 from vmcoredd.hw.flash import Flash
 from vmcoredd.hw.io import Io
@@ -33,19 +34,9 @@ Callback = Callable[[memoryview], None]
 T = TypeVar("T")
 
 
-class Transport(Protocol):
-    """A way to a card."""
-
-    def io(self, *, pipelined: bool = True) -> Io:
-        """Registers and configuration space."""
-
-    def close(self) -> None:
-        """Ends it."""
-
-
 @dataclass(frozen=True)
 class Summary:
-    """What the card says of itself; what it does not say is empty."""
+    """A description of the card; fields that the card does not report are empty."""
 
     product: str
     chip: str
@@ -55,17 +46,17 @@ class Summary:
     part: str
     mac: str
     firmware: str
-    """The version in the flash."""
+    """The version in the flash, as `1.27.5.0`."""
     memories: tuple[tuple[str, int], ...]
-    """Name and bytes, by address."""
+    """Name and size in bytes, in order of address."""
 
 
 class Adapter:
-    """An adapter behind a transport, probed when this is made.
+    """An adapter behind a transport; creating the object probes it.
 
-    Until `collect` was called nothing is touched that the kernel's driver does not touch before
-    its dump; `summary` is for afterwards. `io` replaces the transport's (to trace it); `sleep`
-    takes seconds.
+    Before the dump, the adapter sees only the accesses that the kernel's driver makes; call
+    `summary` after `collect`. `io` replaces the transport's own (for tracing); `sleep` takes
+    seconds. Raises `ProbeError` if the adapter does not come up.
     """
 
     def __init__(
@@ -81,7 +72,7 @@ class Adapter:
         entities()  # imports their modules before the first dump begins
         self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf, sleep)
         self.report: Report | None = None
-        """Of the last dump."""
+        """The report of the last dump; None before the first."""
 
     @property
     def chip(self) -> Chip:
@@ -100,7 +91,7 @@ class Adapter:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection to the card."""
+        """Closes the connection to the card."""
         self._transport.close()
 
     def collect(
@@ -112,7 +103,7 @@ class Adapter:
         limit: int | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Dumps the adapter; see `cudbg.collect`."""
+        """Dumps the adapter into `buffer` and returns the report; see `cudbg.collect`."""
         self.report = cudbg.collect(
             self.io,
             replace(self.probed.device, mailbox_log=self.mailbox.log),
@@ -120,7 +111,7 @@ class Adapter:
             compress=compress,
             entities=entities,
             limit=limit,
-            firmware=self._ask,
+            firmware=self._call,
             progress=progress,
         )
         return self.report
@@ -132,9 +123,11 @@ class Adapter:
         entities: Iterable[str] | None = None,
         progress: Progress | None = None,
     ) -> tuple[int, Callback]:
-        """Size and callback for a registry of device dumps (cxgb4_cudbg_vmcore_add_dump()).
+        """Returns a size in bytes and a callback, as `vmcore.DeviceDumps.add_device_dump` takes
+        them (cxgb4_cudbg_vmcore_add_dump()).
 
-        The callback raises OSError ENOMEM if the buffer does not even hold the headers.
+        The callback fills the buffer that it is given and sets `report`. It raises OSError ENOMEM
+        if the buffer is too small even for the dump's headers.
         """
 
         def fill(buffer: memoryview) -> None:
@@ -152,7 +145,7 @@ class Adapter:
         return cudbg.DUMP_SIZE, fill
 
     def summary(self) -> Summary:
-        """Asks the card; only after the dump, which must not show it."""
+        """Reads the card's description. Call it after the dump, which would show its accesses."""
         vpd = _or_none(lambda: card_vpd(self.io.config, find_capability(self.io.config, Cap.VPD)))
         version = _or_none(self._firmware_version)
         return Summary(
@@ -167,7 +160,7 @@ class Adapter:
             memories=_or_none(self._memories) or (),
         )
 
-    def _ask(self, command: FwCommand) -> FwCommand:
+    def _call(self, command: FwCommand) -> FwCommand:
         return self.mailbox.call(command)
 
     def _firmware_version(self) -> str:
@@ -183,13 +176,13 @@ class Adapter:
 
 
 def dump_name(pci_name: str) -> str:
-    """The name under which the kernel's driver registers a dump: `cxgb4_0000:01:00.4`."""
+    """Returns the name that the kernel's driver gives a dump, such as `cxgb4_0000:01:00.4`."""
     return f"{DRIVER_NAME}_{pci_name}"
 
 
-def _or_none(ask: Callable[[], T]) -> T | None:
-    """What cannot be had is left out."""
+def _or_none(read: Callable[[], T]) -> T | None:
+    """Returns None if the card does not provide the value."""
     try:
-        return ask()
+        return read()
     except (DeviceError, Status):
         return None

@@ -1,9 +1,11 @@
-/* Pipelined where nothing has to be waited for, one access after the other where something has.
+/* Runs register programs: sends rows ahead in batches, and falls back to one access at a time where
+ * a poll has to wait.
  *
- * Rows are sent ahead in batches: a poll is sent as a single read and looked at behind the fence.
- * If one was not true at once, its row is done again slowly, with attempts and delays, after the
- * writes of the row before it: so the registers stand as if nothing had been sent ahead. The first
- * row is always done slowly: a device that is stuck is noticed before anything is sent ahead. */
+ * In a batch a poll is sent as a single read, and its value is checked after the fence. If a value
+ * fails the check, the engine repeats the writes of the row before, then runs the failed row one
+ * access at a time, with attempts and delays: the registers end up as if nothing had been sent
+ * ahead. The first row of a program with polls always runs that way, so a hung device is noticed
+ * before anything is sent ahead. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,20 +17,20 @@
 #include "vmcoredd/driver/engine.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "registers are used as they come off the bus");
+               "register values are copied without conversion");
 
 enum {
-    AHEAD_MOST = 1024,  /* rows sent ahead at most, */
-    AHEAD_AGAIN = 32,   /* and so many after a poll was late */
-    POLLED_MOST = 4096, /* polls sent ahead at most */
+    AHEAD_MOST = 1024,  /* rows in a batch at most */
+    AHEAD_AGAIN = 32,   /* rows in the first batch after a delayed poll; the growth of the next */
+    POLLED_MOST = 4096, /* polls in a batch at most */
     SPIN_MOST_US = 100, /* longer delays sleep */
-    PATIENCE = 4,       /* a poll may last this times attempts * delay, */
-    GRACE_MS = 1000,    /* and this besides */
+    PATIENCE = 4,       /* a poll may take PATIENCE * attempts * delay, */
+    GRACE_MS = 1000,    /* plus this */
 };
 _Static_assert(sizeof(((struct engine *)0)->polled) == POLLED_MOST * sizeof(uint32_t),
                "room for each poll");
 
-/* Where the next kept value goes, and the next poll's. */
+/* Positions of the next kept value in the output, and of the next poll in engine.polled. */
 struct cursor {
     uint64_t out;
     uint32_t polled;
@@ -45,12 +47,13 @@ static uint8_t *take(const struct engine_run *run, struct cursor *at, uint64_t b
 {
     if (bytes > run->out_size - at->out)
         return NULL;
-    uint8_t *place = run->out + at->out;
+    uint8_t *start = run->out + at->out;
     at->out += bytes;
-    return place;
+    return start;
 }
 
-static int transport(struct engine *e, int result)
+/* Records the transport's first error; every later call returns it. */
+static int latch(struct engine *e, int result)
 {
     if (result < 0 && !e->dead)
         e->dead = result;
@@ -59,7 +62,7 @@ static int transport(struct engine *e, int result)
 
 static int fence(struct engine *e)
 {
-    return transport(e, e->io->fence(e->io->cookie));
+    return latch(e, e->io->fence(e->io->cookie));
 }
 
 static void count_reads(struct engine *e, uint32_t width, uint32_t count)
@@ -82,11 +85,11 @@ static int do_write(struct engine *e, const struct engine_run *run, const struct
     if (!e->pipelined) {
         for (uint32_t i = 0; i < count && !result; i++)
             result = e->io->write(e->io->cookie, offset + 4 * i, &value, 4, 1);
-        return transport(e, result);
+        return latch(e, result);
     }
     for (uint32_t i = 0; i < count; i++)
         values[i] = value;
-    return count ? transport(e, e->io->write(e->io->cookie, offset, values, 4, count)) : 0;
+    return count ? latch(e, e->io->write(e->io->cookie, offset, values, 4, count)) : 0;
 }
 
 static int read_each(struct engine *e, const struct engine_op *op, uint64_t offset, uint8_t *into,
@@ -94,12 +97,12 @@ static int read_each(struct engine *e, const struct engine_op *op, uint64_t offs
 {
     int result = 0;
     for (uint32_t i = 0; i < count && !result; i++) {
-        uint8_t *place = into ? into + (uint64_t)i * op->width : (uint8_t *)&e->sink;
-        result = e->io->read(e->io->cookie, offset + (uint64_t)i * op->step, place, op->width, 1);
+        uint8_t *next = into ? into + (uint64_t)i * op->width : (uint8_t *)&e->sink;
+        result = e->io->read(e->io->cookie, offset + (uint64_t)i * op->step, next, op->width, 1);
         if (!result && !e->pipelined)
             result = e->io->fence(e->io->cookie);
     }
-    return transport(e, result);
+    return latch(e, result);
 }
 
 static int do_read(struct engine *e, const struct engine_run *run, const struct engine_op *op,
@@ -114,7 +117,7 @@ static int do_read(struct engine *e, const struct engine_run *run, const struct 
     count_reads(e, op->width, count);
     if (!into || !op->step || !e->pipelined)
         return read_each(e, op, offset, into, count);
-    return transport(e, e->io->read(e->io->cookie, offset, into, op->width, count));
+    return latch(e, e->io->read(e->io->cookie, offset, into, op->width, count));
 }
 
 static uint64_t now_us(void)
@@ -124,7 +127,7 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* Sleeping takes 50 us at least, so short delays spin, as the kernel's udelay() does. */
+/* A sleep takes at least 50 us, so short delays spin, as the kernel's udelay() does. */
 static void delay(uint32_t us)
 {
     if (us > SPIN_MOST_US) {
@@ -136,15 +139,15 @@ static void delay(uint32_t us)
         ;
 }
 
-/* The kernel's t4_wait_op_done_val(), with a deadline besides: attempts are cheap for it, not over
- * a socket. `late` is set if the first read was not the last. */
+/* The kernel's t4_wait_op_done_val(), plus a deadline: over a socket an attempt may take long. Sets
+ * `delayed` if the first read was not enough. */
 static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offset, uint32_t *value,
-                    int *late)
+                    int *delayed)
 {
     uint64_t nominal = (uint64_t)op->attempts * op->delay_us;
     uint64_t deadline = now_us() + PATIENCE * nominal + GRACE_MS * 1000ull;
-    for (uint32_t left = op->attempts;; *late = 1) {
-        int result = transport(e, e->io->read(e->io->cookie, offset, value, 4, 1));
+    for (uint32_t left = op->attempts;; *delayed = 1) {
+        int result = latch(e, e->io->read(e->io->cookie, offset, value, 4, 1));
         if (!result)
             result = fence(e);
         e->counts.r32++;
@@ -157,7 +160,7 @@ static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offse
 }
 
 static int do_poll(struct engine *e, const struct engine_run *run, const struct engine_op *op,
-                   uint32_t row, struct cursor *at, int *late)
+                   uint32_t row, struct cursor *at, int *delayed)
 {
     uint8_t *into = (uint8_t *)&e->sink;
     uint32_t value = 0;
@@ -165,7 +168,7 @@ static int do_poll(struct engine *e, const struct engine_run *run, const struct 
         return 0;
     if (op->keep && !(into = take(run, at, 4)))
         return -EOVERFLOW;
-    int result = wait_for(e, op, value_of(run, op->offset, row), &value, late);
+    int result = wait_for(e, op, value_of(run, op->offset, row), &value, delayed);
     memcpy(into, &value, 4);
     return result;
 }
@@ -180,7 +183,7 @@ static int send_poll(struct engine *e, const struct engine_run *run, const struc
     if (!into)
         return -EOVERFLOW;
     e->counts.r32++;
-    return transport(e, e->io->read(e->io->cookie, value_of(run, op->offset, row), into, 4, 1));
+    return latch(e, e->io->read(e->io->cookie, value_of(run, op->offset, row), into, 4, 1));
 }
 
 static int do_put(const struct engine_run *run, const struct engine_op *op, uint32_t row,
@@ -194,10 +197,10 @@ static int do_put(const struct engine_run *run, const struct engine_op *op, uint
     return 0;
 }
 
-/* A row's operations. With `late` its polls are waited for; without, they are sent and looked at
- * later. */
+/* Runs a row's operations. Waits for its polls if `delayed` is given; without it, sends them to be
+ * checked later. */
 static int do_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at,
-                  int *late)
+                  int *delayed)
 {
     int result = 0;
     for (uint32_t i = 0; i < run->n_ops && !result; i++) {
@@ -209,18 +212,19 @@ static int do_row(struct engine *e, const struct engine_run *run, uint32_t row, 
         else if (op->kind == ENGINE_PUT)
             result = do_put(run, op, row, at);
         else
-            result = late ? do_poll(e, run, op, row, at, late) : send_poll(e, run, op, row, at);
+            result =
+                delayed ? do_poll(e, run, op, row, at, delayed) : send_poll(e, run, op, row, at);
     }
     return result;
 }
 
-/* ---- rows, slowly ---- */
+/* ---- rows, one access at a time ---- */
 
-/* The row at hand; completes it or fails. What it reads behind its last poll may come later. */
-static int next_row_slowly(struct engine *e, struct engine_run *run, int *late)
+/* Completes the current row, or fails. Values read after its last poll may arrive later. */
+static int run_next_row(struct engine *e, struct engine_run *run, int *delayed)
 {
     struct cursor at = {run->used, 0};
-    int result = do_row(e, run, run->row, &at, late);
+    int result = do_row(e, run, run->row, &at, delayed);
     if (result)
         return result;
     run->row++;
@@ -228,8 +232,8 @@ static int next_row_slowly(struct engine *e, struct engine_run *run, int *late)
     return 0;
 }
 
-/* Registers back to where the row before run->row left them: its writes once more, each poll read
- * once. */
+/* Restores the registers to their state after the row before run->row: repeats its writes, and
+ * reads each poll once. */
 static int rewrite_row_before(struct engine *e, const struct engine_run *run)
 {
     struct engine_counts counts = e->counts;
@@ -241,14 +245,14 @@ static int rewrite_row_before(struct engine *e, const struct engine_run *run)
         else if (op->kind == ENGINE_POLL)
             result = read_each(e, op, value_of(run, op->offset, run->row - 1), NULL, 1);
     }
-    e->counts = counts; /* the row was counted when it was done */
+    e->counts = counts; /* the row was counted when it ran */
     return result ? result : fence(e);
 }
 
-/* ---- rows, ahead ---- */
+/* ---- rows, sent ahead ---- */
 
-static int poll_was_true(const struct engine *e, const struct engine_run *run,
-                         const struct engine_op *op, struct cursor *at)
+static int poll_passed(const struct engine *e, const struct engine_run *run,
+                       const struct engine_op *op, struct cursor *at)
 {
     uint32_t value;
     memcpy(&value, op->keep ? run->out + at->out : (const uint8_t *)&e->polled[at->polled++], 4);
@@ -256,11 +260,11 @@ static int poll_was_true(const struct engine *e, const struct engine_run *run,
     return (value & op->mask) == op->wanted;
 }
 
-/* Walks over an operation that was answered and adds what it took to `counts`; 0 if it was a poll
- * that was not true at once. */
-static int op_was_true(const struct engine *e, const struct engine_run *run,
-                       const struct engine_op *op, uint32_t row, struct cursor *at,
-                       struct engine_counts *counts)
+/* Advances past a completed operation and adds its accesses to `counts`. Returns 0 if it is a poll
+ * whose first value fails the check. */
+static int op_passed(const struct engine *e, const struct engine_run *run,
+                     const struct engine_op *op, uint32_t row, struct cursor *at,
+                     struct engine_counts *counts)
 {
     uint32_t count = value_of(run, op->count, row);
 
@@ -277,21 +281,21 @@ static int op_was_true(const struct engine *e, const struct engine_run *run,
         return 1;
     default:
         counts->r32 += count;
-        return !count || poll_was_true(e, run, op, at);
+        return !count || poll_passed(e, run, op, at);
     }
 }
 
-static int row_was_true(const struct engine *e, const struct engine_run *run, uint32_t row,
-                        struct cursor *at, struct engine_counts *counts)
+static int row_passed(const struct engine *e, const struct engine_run *run, uint32_t row,
+                      struct cursor *at, struct engine_counts *counts)
 {
-    int was_true = 1;
+    int passed = 1;
 
-    for (uint32_t i = 0; i < run->n_ops && was_true; i++)
-        was_true = op_was_true(e, run, &run->ops[i], row, at, counts);
-    return was_true;
+    for (uint32_t i = 0; i < run->n_ops && passed; i++)
+        passed = op_passed(e, run, &run->ops[i], row, at, counts);
+    return passed;
 }
 
-/* Sends rows up to `end` and waits for their answers; *sent is where their output ends. */
+/* Sends the rows before `end` and waits for their values; *sent is the end of their output. */
 static int send_rows(struct engine *e, const struct engine_run *run, uint32_t end, uint64_t *sent)
 {
     struct engine_counts counts = e->counts;
@@ -306,8 +310,8 @@ static int send_rows(struct engine *e, const struct engine_run *run, uint32_t en
     return result ? result : fenced;
 }
 
-/* Completes up to `ahead` rows with one fence. 1: all of them; 0: those before the first with a
- * poll that was not true at once; or -errno. */
+/* Completes up to `ahead` rows with one fence. Returns 1 if all are complete, 0 if only those
+ * before the first row with a delayed poll are, or -errno. */
 static int rows_ahead(struct engine *e, struct engine_run *run, uint32_t ahead)
 {
     uint32_t end = run->n_rows - run->row > ahead ? run->row + ahead : run->n_rows;
@@ -317,7 +321,7 @@ static int rows_ahead(struct engine *e, struct engine_run *run, uint32_t ahead)
 
     for (; !result && run->row < end; run->row++) {
         struct engine_counts counts = e->counts;
-        if (!row_was_true(e, run, run->row, &at, &counts)) {
+        if (!row_passed(e, run, run->row, &at, &counts)) {
             memset(run->out + run->used, 0, sent - run->used);
             return 0;
         }
@@ -365,7 +369,7 @@ static int run_rows(struct engine *e, struct engine_run *run, uint32_t polls)
     int result = 0;
 
     while (run->row < run->n_rows && result >= 0) {
-        int late = 0;
+        int delayed = 0;
         if (ahead) {
             result = rows_ahead(e, run, ahead);
             ahead = next = less(most, result == 1 ? ahead * AHEAD_AGAIN : AHEAD_AGAIN);
@@ -374,11 +378,11 @@ static int run_rows(struct engine *e, struct engine_run *run, uint32_t polls)
                 ahead = 0;
             }
         } else {
-            result = next_row_slowly(e, run, &late);
-            ahead = late ? 0 : next;
+            result = run_next_row(e, run, &delayed);
+            ahead = delayed ? 0 : next;
         }
     }
-    int fenced = fence(e); /* nothing may arrive any more once this has returned */
+    int fenced = fence(e); /* nothing may arrive after the return */
     return result < 0 ? result : fenced;
 }
 
@@ -401,7 +405,7 @@ int engine_read(struct engine *engine, uint64_t offset, void *into, uint32_t wid
         return engine->dead;
     count_reads(engine, width, count);
     int result = engine->io->read(engine->io->cookie, offset, into, width, count);
-    return transport(engine, result) ? engine->dead : fence(engine);
+    return latch(engine, result) ? engine->dead : fence(engine);
 }
 
 int engine_write(struct engine *engine, uint64_t offset, const void *data, uint32_t width)
@@ -409,5 +413,5 @@ int engine_write(struct engine *engine, uint64_t offset, const void *data, uint3
     if (engine->dead)
         return engine->dead;
     *(width == 8 ? &engine->counts.w64 : &engine->counts.w32) += 1;
-    return transport(engine, engine->io->write(engine->io->cookie, offset, data, width, 1));
+    return latch(engine, engine->io->write(engine->io->cookie, offset, data, width, 1));
 }

@@ -1,5 +1,5 @@
-/* Register programs: short lists of operations, repeated for each row of a table, over a `struct
- * io`. Everything that touches the hardware thousands of times is one such program. */
+/* Register programs over a `struct io`: short lists of operations, repeated for each row of a
+ * table. Anything that accesses the hardware thousands of times is such a program. */
 
 enum { ENGINE_WRITE_MOST = 64 };
 enum engine_kind { ENGINE_WRITE = 1, ENGINE_READ = 2, ENGINE_POLL = 3, ENGINE_PUT = 4 };
@@ -13,13 +13,19 @@ struct engine_value {
 };
 
 /* One operation.
- *   WRITE  `value`, 4 bytes, to `count` registers at ascending offsets, at most ENGINE_WRITE_MOST.
- *   READ   `count` values of `width` (4 or 8) bytes; `step` bytes lie between them: width (a run)
- * or 0 (the same register again and again). Those with `keep` go to the output, in order. POLL
- * `offset` (4 bytes) until (value & mask) == wanted: at most `attempts` reads, `delay_us` between
- *          them. Then -> `error` (-errno; 0: go on as if nothing were). attempts = 1 is a mere
- * check. With `keep` the last value read goes to the output. Count 0: not in this row. PUT `value`,
- * 4 bytes, goes to the output; no access: what a record says besides what was read. */
+ *
+ * WRITE  Writes `value`, 4 bytes, to `count` registers at ascending offsets, at most
+ *        ENGINE_WRITE_MOST.
+ *
+ * READ   Reads `count` values of `width` (4 or 8) bytes, `step` bytes apart: `width` for a run of
+ *        registers, 0 for the same register again. With `keep`, appends them to the output.
+ *
+ * POLL   Reads `offset`, 4 bytes, until (value & mask) == wanted: at most `attempts` times, with
+ *        `delay_us` between them. Then fails with `error` (-errno), or continues if that is 0.
+ *        attempts = 1 is a check. With `keep`, appends the last value to the output. A count of 0
+ *        skips the operation in this row.
+ *
+ * PUT    Appends `value`, 4 bytes, to the output without an access. */
 struct engine_op {
     enum engine_kind kind;
     uint32_t width;
@@ -35,8 +41,8 @@ struct engine_op {
     int32_t error;
 };
 
-/* Accesses as a driver without pipelining makes them: a run of n registers counts n. What was read
- * ahead in vain is not counted. */
+/* Accesses as a driver without pipelining makes them: a run of n registers counts n, and discarded
+ * reads do not count. */
 struct engine_counts {
     uint64_t r32;
     uint64_t w32;
@@ -47,10 +53,10 @@ struct engine_counts {
 struct engine {
     const struct io *io;
     struct engine_counts counts;
-    int32_t dead;          /* the transport's first error, -errno: it never recovers */
-    uint32_t pipelined;    /* 0: every read is waited for, as the kernel does */
-    uint64_t sink;         /* what is read to be dropped */
-    uint32_t polled[4096]; /* what the polls read that were sent ahead */
+    int32_t dead;          /* the transport's first error, -errno; permanent */
+    uint32_t pipelined;    /* 0: wait for every read, as the kernel does */
+    uint64_t sink;         /* takes values that are not kept */
+    uint32_t polled[4096]; /* values of the polls in a batch */
 };
 
 struct engine_run {
@@ -61,17 +67,17 @@ struct engine_run {
     uint32_t n_rows;
     uint8_t *out;
     uint64_t out_size;
-    uint32_t row;  /* result: rows completed; the one that failed, if one did */
-    uint64_t used; /* result: bytes of output those rows gave */
+    uint32_t row;  /* result: rows completed, hence the index of the row that failed */
+    uint64_t used; /* result: bytes of output of those rows */
 };
 
-/* Runs the whole program. 0, or -errno: that of the POLL that failed at run->row, of the transport
- * (then engine->dead is set), -EINVAL for a malformed program, -EOVERFLOW if `out` is too small. On
- * failure the registers stand as if rows had been done one by one up to the failing one, and what
- * later rows had put into the output is zeroed. */
+/* Runs a whole program. Returns 0, or -errno: the error of the POLL that failed in run->row, or of
+ * the transport (and sets engine->dead), -EINVAL for a malformed program, -EOVERFLOW if `out` is
+ * too small. After a failure the registers are as if the rows had run one by one up to the failed
+ * one, and any output of later rows is zeroed. */
 int engine_run(struct engine *engine, struct engine_run *run);
 
-/* Single accesses, waited for; `count` of `width` (4 or 8) bytes at ascending offsets. 0 or -errno.
- */
+/* Single accesses; the read waits for its values, the write is posted. `count` values of `width` (4
+ * or 8) bytes at ascending offsets. Return 0 or -errno. */
 int engine_read(struct engine *engine, uint64_t offset, void *into, uint32_t width, uint32_t count);
 int engine_write(struct engine *engine, uint64_t offset, const void *data, uint32_t width);

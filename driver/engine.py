@@ -1,4 +1,4 @@
-"""An `Io` whose programs run in C, over any transport's `struct io`."""
+"""An `Io` that runs register programs in C, over any transport's `struct io`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from vmcoredd.hw.io import (
 class EngineSpace:
     """Registers behind the `struct io` at address `io`; see `hw.io.Space`.
 
-    `pipelined=False` makes every access as the kernel does, one after the other: the measure that
-    the pipelined way is held against. `owner` keeps the `struct io` alive.
+    `pipelined=False` waits for each read before the next access, as the kernel does; pipelined
+    runs give the same bytes and counts. `owner` keeps the `struct io` alive.
     """
 
     def __init__(self, io: int, *, owner: object, pipelined: bool = True) -> None:
@@ -42,29 +42,32 @@ class EngineSpace:
 
     @property
     def counts(self) -> Counts:
-        """The accesses so far, as the kernel would have made them."""
+        """The accesses so far, as the kernel would have made them (a copy)."""
         counts = self._engine.counts
         return Counts(counts.r32, counts.w32, counts.r64, counts.w64)
 
     def read(self, offset: int, width: int = 4) -> int:
-        """One register of 4 or 8 bytes."""
+        """Returns a register of 4 or 8 bytes."""
         self._single[0] = 0
         if result := lib.engine_read(self._engine, offset, self._single, width, 1):
             self._raise(result, f"read of {offset:#x}")
         return int(self._single[0])
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        """One register of 4 or 8 bytes; posted."""
+        """Writes a register of 4 or 8 bytes; posted."""
         self._single[0] = value
         if result := lib.engine_write(self._engine, offset, self._single, width):
             self._raise(result, f"write to {offset:#x}")
 
     def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
-        """`count` registers at ascending offsets."""
+        """Returns `count` registers at ascending offsets, little-endian."""
         return bytes(self.run([Read(offset, count, width)]))
 
     def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
-        """Runs a program; see `hw.io.Space.run`."""
+        """Runs a program; see `hw.io.Space.run`.
+
+        Raises ValueError if the program is malformed or `out` is too small.
+        """
         if out is None:
             out = memoryview(bytearray(kept_bytes(ops, rows)))
         run, keep_alive = _lower(ops, rows)
@@ -81,7 +84,7 @@ class EngineSpace:
 
     def _raise(self, result: int, what: str, *, rows: int = 0, used: int = 0) -> NoReturn:
         if result == -errno.EOVERFLOW:
-            raise ValueError(f"{what}: there is not enough room for the output")
+            raise ValueError(f"{what}: the output buffer is too small")
         if result == -errno.EINVAL and not self._engine.dead:
             raise ValueError(f"{what}: malformed program")
         kind = DeadDevice if self._engine.dead else DeviceError
@@ -89,7 +92,7 @@ class EngineSpace:
 
 
 class EngineIo(EngineSpace):
-    """BAR0 behind a `struct io`, and configuration space beside it; see `hw.io.Io`."""
+    """BAR0 behind a `struct io`, and configuration space; see `hw.io.Io`."""
 
     def __init__(self, io: int, config: Space, *, owner: object, pipelined: bool = True) -> None:
         super().__init__(io, owner=owner, pipelined=pipelined)
@@ -97,7 +100,7 @@ class EngineIo(EngineSpace):
 
 
 def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
-    """The program as C sees it, and what must live as long."""
+    """Returns the program as C structures, and the objects that they point into."""
     n = rows if isinstance(rows, int) else len(rows)
     lowered = ffi.new("struct engine_op[]", [_lower_op(op) for op in ops])
     columns, cells = _cells(rows)
@@ -112,8 +115,7 @@ def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
 
 
 def _cells(rows: Rows) -> tuple[int, array[int]]:
-    """How many columns the table has, and its cells row by row; values are those of registers,
-    modulo 2^32."""
+    """Returns the number of columns and the cells row by row, modulo 2^32."""
     if isinstance(rows, int) or not rows:
         return 0, array("I")
     if isinstance(rows[0], int):

@@ -1,4 +1,4 @@
-"""What can go wrong in the driver; what goes wrong at the registers is `cudbg.errors`."""
+"""Errors of the driver; those of register accesses are in `hw.errors`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from vmcoredd.hw.errors import DeviceError
 
 
 class DriverError(Exception):
-    """Every error of this package that is not a device's."""
+    """Base of the driver's errors, except those that are `DeviceError`s."""
 
 
 class ProbeError(DriverError):
-    """The adapter could not be brought up; `step` names the kernel's function that failed."""
+    """The adapter does not come up; `step` names the kernel function of the failed step."""
 
     def __init__(self, step: str, why: str) -> None:
         self.step, self.why = step, why
@@ -18,7 +18,7 @@ class ProbeError(DriverError):
 
 
 class MailboxError(DeviceError):
-    """A command that the firmware refused, or did not answer; `retval` is an errno."""
+    """The firmware refused or did not answer command `op`; `retval` is a positive errno."""
 
     def __init__(self, op: str, retval: int, what: str = "") -> None:
         self.op, self.retval = op, retval

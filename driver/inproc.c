@@ -1,4 +1,4 @@
-/* Accesses are calls, so nothing is ever in flight. */
+/* The in-process transport: every access is a function call, so a fence has nothing to wait for. */
 #include <stddef.h>
 #include <stdint.h>
 

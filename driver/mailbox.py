@@ -1,4 +1,4 @@
-"""Commands to the firmware through the function's mailbox (t4_wr_mbox_meat_timeout())."""
+"""Firmware commands through a function's mailbox (t4_wr_mbox_meat_timeout())."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vmcoredd.hw.io import Io
 
 _TIMEOUT_MS = 10_000  # FW_CMD_MAX_TIMEOUT
 _DELAYS_MS = (1, 1, 3, 5, 10, 10, 20, 50, 100, 200)  # the last one repeats
-_OWNER_READS = 3  # further reads of a mailbox that belongs to nobody
+_OWNER_RETRIES = 3  # more reads if nobody owns the mailbox
 _LOG_ENTRIES = 256  # T4_OS_LOG_MBOX_CMDS
 _WORDS = MAILBOX_BYTES // 8
 
@@ -27,28 +27,29 @@ C = TypeVar("C", bound=FwCommand)
 
 
 class Mailbox:
-    """One function's mailbox. `sleep` takes seconds."""
+    """The mailbox of physical function `pf`. `sleep` takes seconds."""
 
     def __init__(
         self, io: Io, chip: Chip, pf: int, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._io, self._chip, self._pf, self._sleep = io, chip, pf, sleep
         self._ctrl = chip.r.CIM_PF_MAILBOX_CTRL
-        self._ctrl_at = self._ctrl[pf]
-        self._data_at = int(chip.r.instances("CIM_PF_MAILBOX_DATA")[pf])
+        self._ctrl_offset = self._ctrl[pf]
+        self._data_offset = int(chip.r.instances("CIM_PF_MAILBOX_DATA")[pf])
         self._log: deque[MailboxEntry] = deque(maxlen=_LOG_ENTRIES)
         self._seqno = 0
 
     @property
     def log(self) -> tuple[MailboxEntry, ...]:
-        """The last commands and replies, the oldest first."""
+        """The last 256 commands and replies, oldest first."""
         return tuple(self._log)
 
     def call(self, command: C) -> C:
-        """Sends a command and waits for its reply.
+        """Sends a command, waits up to 10 s for the reply, and returns it.
 
-        MailboxError with the firmware's own code, or ENXIO (it is in error), EBUSY (it owns the
-        mailbox), ETIMEDOUT.
+        Raises `MailboxError` with the firmware's error code, or with ENXIO (the firmware reports a
+        fatal error), EBUSY (the firmware owns the mailbox), EIO (the firmware failed an assertion)
+        or ETIMEDOUT. `DeadDevice` if the transport fails.
         """
         name = _name(bytes(command)[0])
         self._own(name, bytes(command))
@@ -62,28 +63,28 @@ class Mailbox:
         return type(command).from_bytes(reply)
 
     def _own(self, name: str, command: bytes) -> None:
-        """Takes the mailbox: reading it while it is nobody's grants it."""
+        """Takes ownership: reading the control register of an unowned mailbox grants it."""
         if self._firmware_failed():
             raise self._failure(name, command, errno.ENXIO, ": firmware error")
         owner: int = MailboxOwner.NONE
-        for _ in range(1 + _OWNER_READS):
-            owner = self._ctrl.get(self._io.read(self._ctrl_at), "MBOwner")
+        for _ in range(1 + _OWNER_RETRIES):
+            owner = self._ctrl.get(self._io.read(self._ctrl_offset), "MBOwner")
             if owner != MailboxOwner.NONE:
                 break
         if owner != MailboxOwner.DRV:
             code = errno.EBUSY if owner == MailboxOwner.FW else errno.ETIMEDOUT
-            raise self._failure(name, command, code, ": mailbox is not to be had")
+            raise self._failure(name, command, code, ": the mailbox is not available")
 
     def _send(self, command: bytes) -> None:
         self._record(command, 0)
-        for at in range(0, len(command), 8):
-            word = int.from_bytes(command[at : at + 8], "big")
-            self._io.write(self._data_at + at, word, width=8)
-        self._io.write(self._ctrl_at, self._ctrl.of(MBMsgValid=1, MBOwner=MailboxOwner.FW))
-        self._io.read(self._ctrl_at)
+        for start in range(0, len(command), 8):
+            word = int.from_bytes(command[start : start + 8], "big")
+            self._io.write(self._data_offset + start, word, width=8)
+        self._io.write(self._ctrl_offset, self._ctrl.of(MBMsgValid=1, MBOwner=MailboxOwner.FW))
+        self._io.read(self._ctrl_offset)
 
     def _reply(self, name: str, command: bytes) -> bytes:
-        """Waits until the mailbox is ours again and holds a message."""
+        """Waits until the driver owns the mailbox again and it holds a message."""
         waited = 0
         delays = chain(_DELAYS_MS, repeat(_DELAYS_MS[-1]))
         while True:
@@ -94,22 +95,22 @@ class Mailbox:
             delay = next(delays)
             self._sleep(delay / 1000)
             waited += delay
-            word = self._io.read(self._ctrl_at)
+            word = self._io.read(self._ctrl_offset)
             if self._ctrl.get(word, "MBOwner") != MailboxOwner.DRV:
                 continue
             if self._ctrl.get(word, "MBMsgValid"):
                 return self._take(waited)
-            self._io.write(self._ctrl_at, 0)
+            self._io.write(self._ctrl_offset, 0)
 
     def _take(self, waited: int) -> bytes:
-        words = u64s(self._io.read_run(self._data_at, _WORDS, width=8))
+        words = u64s(self._io.read_run(self._data_offset, _WORDS, width=8))
         reply = b"".join(word.to_bytes(8, "big") for word in words)
-        self._io.write(self._ctrl_at, 0)
+        self._io.write(self._ctrl_offset, 0)
         self._record(reply, waited)
         return reply
 
     def _stop(self, name: str, command: bytes, code: int, why: str) -> None:
-        """The command was sent and is lost: the driver stops the adapter (t4_fatal_err())."""
+        """Stops the adapter, as the kernel does when a command gets no reply (t4_fatal_err())."""
         failure = self._failure(name, command, code, why)
         self._firmware_failed()  # t4_report_fw_error()
         stop_adapter(self._io, self._chip, self._pf)
@@ -126,7 +127,7 @@ class Mailbox:
     def _record(self, message: bytes, execute: int) -> None:
         """t4_record_mbox()"""
         padded = message.ljust(MAILBOX_BYTES, b"\0")
-        words = (padded[at : at + 8] for at in range(0, MAILBOX_BYTES, 8))
+        words = (padded[start : start + 8] for start in range(0, MAILBOX_BYTES, 8))
         numbers = tuple(int.from_bytes(word, "big") for word in words)
         now = max(1, time.monotonic_ns() // 1_000_000)
         self._log.append(MailboxEntry(numbers, now, self._seqno, access=0, execute=execute))
@@ -134,8 +135,8 @@ class Mailbox:
 
 
 def stop_adapter(io: Io, chip: Chip, pf: int) -> None:
-    """Interrupts, LEDs, the port's signal and the scatter-gather engine off
-    (t4_shutdown_adapter(); before the firmware is asked, one port is assumed)."""
+    """Switches off interrupts, LEDs, the port's signal and the scatter-gather engine
+    (t4_shutdown_adapter(); the kernel assumes one port until the firmware reports more)."""
     r = chip.r
     who = r.PL_WHOAMI.get(io.read(r.PL_WHOAMI), "SourcePF")
     io.write(own_view(r.PL_PF_INT_ENABLE), 0)

@@ -1,7 +1,7 @@
-"""Brings an adapter up in the order of the kernel's init_one(), as far as to the dump.
+"""Probes an adapter in the order of the kernel's init_one(), up to the point of the dump.
 
-Each step is one small function that names its kernel function. Firmware is not spoken to: what the
-dump shows must be what the crash left. Thirteen accesses to BAR0 (a busy flash aside).
+Each step is a small function whose docstring names the kernel's. No step talks to the firmware,
+since the dump must show what the crash left. Takes 13 accesses to BAR0, unless the flash is busy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vmcoredd.hw.io import Io
 from vmcoredd.hw.pci import find_capability, update_register
 
 _ID, _COMMAND = 0x00, 0x04
-_NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # a dead adapter's answer; CIM_PF_NOACCESS
+_NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # what a dead adapter returns; CIM_PF_NOACCESS
 _RETRY_SECONDS = 0.5
 _RELAX_EN = 1 << 4  # PCI_EXP_DEVCTL_RELAX_EN
 _COMP_TIMEOUT = 0xF  # PCI_EXP_DEVCTL2_COMP_TIMEOUT
@@ -40,23 +40,26 @@ _COMP_TIMEOUT = 0xF  # PCI_EXP_DEVCTL2_COMP_TIMEOUT
 
 @dataclass(frozen=True)
 class Probed:
-    """An adapter that is ready to be dumped."""
+    """An adapter that is ready for its dump."""
 
     device: Device
     device_id: int
     flash_id: int
     link: tuple[int, int] | None
-    """Speed (generation) and width of the PCIe link."""
+    """Generation and width (lanes) of the PCIe link; None without an Express capability."""
 
     @property
     def product(self) -> str:
-        """The card's name, or its device id."""
+        """The card's product name, or its device id if that is unknown."""
         product = self.device_id & 0xF0FF
         return PRODUCTS.get(product, f"device {self.device_id:#06x}")
 
 
 def probe(io: Io, sleep: Callable[[float], None] = time.sleep) -> Probed:
-    """Brings an adapter up; ProbeError, or DeadDevice if the way to it is lost."""
+    """Probes an adapter; `sleep` takes seconds.
+
+    Raises `ProbeError` if a step fails, `DeadDevice` if the transport fails.
+    """
     enable_device(io)
     wait_dev_ready(io, sleep)
     chip, pf = identify(io)
@@ -82,7 +85,7 @@ def set_master(io: Io) -> None:
 
 
 def wait_dev_ready(io: Io, sleep: Callable[[float], None]) -> None:
-    """t4_wait_dev_ready(); the register is where it is on either chip."""
+    """t4_wait_dev_ready(); PL_WHOAMI has the same address on both chips."""
     if io.read(WHOAMI) not in _NO_ACCESS:
         return
     sleep(_RETRY_SECONDS)
@@ -91,7 +94,7 @@ def wait_dev_ready(io: Io, sleep: Callable[[float], None]) -> None:
 
 
 def identify(io: Io) -> tuple[Chip, int]:
-    """Chip and function (init_one(), t4_get_chip_type())."""
+    """Returns the chip and the function number (init_one(), t4_get_chip_type())."""
     whoami = io.read(WHOAMI)
     device_id = read_device_id(io)
     try:
@@ -101,12 +104,12 @@ def identify(io: Io) -> tuple[Chip, int]:
     io.read(chip.r.PL_REV)
     pf = chip.r.PL_WHOAMI.get(whoami, "SourcePF")
     if pf != PF:
-        raise ProbeError("init_one", f"function {pf} is not the driver's; that is {PF}")
+        raise ProbeError("init_one", f"function {pf} is not the driver's, which is {PF}")
     return chip, pf
 
 
 def read_device_id(io: Io) -> int:
-    """The device id, of this vendor."""
+    """Returns the device id; `ProbeError` for another vendor (cxgb4_pci_tbl)."""
     word = io.config.read(_ID)
     vendor, device_id = word & 0xFFFF, word >> 16
     if vendor != VENDOR_CHELSIO:
@@ -115,8 +118,8 @@ def read_device_id(io: Io) -> int:
 
 
 def relaxed_ordering(io: Io) -> AdapterFlag:
-    """Flags of an enabled device; one says that it must not reorder (init_one(),
-    pcie_relaxed_ordering_enabled())."""
+    """Returns the flags of an enabled device: ROOT_NO_RELAXED_ORDERING is set if relaxed ordering
+    is off (init_one(), pcie_relaxed_ordering_enabled())."""
     capability = find_capability(io.config, Cap.EXP)
     if capability is not None and io.config.read(capability + EXP_DEVCTL) & _RELAX_EN:
         return AdapterFlag.DEV_ENABLED
@@ -124,7 +127,7 @@ def relaxed_ordering(io: Io) -> AdapterFlag:
 
 
 def pci_mode(io: Io) -> tuple[int, int] | None:
-    """Speed and width of the link (get_pci_mode())."""
+    """Returns generation and width of the link (get_pci_mode())."""
     capability = find_capability(io.config, Cap.EXP)
     if capability is None:
         return None
@@ -133,7 +136,7 @@ def pci_mode(io: Io) -> tuple[int, int] | None:
 
 
 def identify_flash(io: Io, chip: Chip) -> int:
-    """t4_get_flash_params(): a flash that is busy means that there will be no dump."""
+    """Returns the flash's JEDEC id (t4_get_flash_params()); `ProbeError` if the flash is busy."""
     try:
         return Flash(io, chip).identify()
     except DeadDevice:
@@ -143,7 +146,7 @@ def identify_flash(io: Io, chip: Chip) -> int:
 
 
 def set_completion_timeout(io: Io) -> None:
-    """The last thing t4_prep_adapter() does."""
+    """The last step of t4_prep_adapter()."""
     capability = find_capability(io.config, Cap.EXP)
     if capability is not None:
         update_register(io.config, capability + EXP_DEVCTL2, _COMP_TIMEOUT, COMP_TIMEOUT_17S_64S)

@@ -1,4 +1,4 @@
-"""What a driver does to a card, one line per access, in the names of the registers."""
+"""Traces a driver's accesses, one line each, with the names of registers and fields."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Out = Callable[[str], None]
 
 
 class Traced(SingleIo):
-    """An `Io` that tells `out` each access and then makes it, one after the other.
+    """An `Io` that makes one access at a time and passes `out` a line for each.
 
         R 0x07b50 CIM_HOST_ACC_CTRL = 0x00010140 HostWrite=1 HostAddr=0x140
 
-    Fields that are 0 are left out. The chip is asked from configuration space at the first access.
+    Fields that are 0 are omitted. The first access reads the device id to identify the chip.
     """
 
     def __init__(self, io: Io, out: Out) -> None:
@@ -25,52 +25,52 @@ class Traced(SingleIo):
 
     @property
     def counts(self) -> Counts:
-        """The accesses so far."""
+        """The accesses to BAR0 so far."""
         return self._io.counts
 
     def read(self, offset: int, width: int = 4) -> int:
-        """One register of 4 or 8 bytes."""
+        """Returns a register of 4 or 8 bytes."""
         value = self._io.read(offset, width)
-        self._tell("R", offset, value, width)
+        self._print("R", offset, value, width)
         return value
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        """One register of 4 or 8 bytes."""
-        self._tell("W", offset, value, width)
+        """Writes a register of 4 or 8 bytes."""
+        self._print("W", offset, value, width)
         self._io.write(offset, value, width)
 
-    def _tell(self, kind: str, offset: int, value: int, width: int) -> None:
+    def _print(self, kind: str, offset: int, value: int, width: int) -> None:
         if self._chip is None:
             self._chip = chip_of_device(self._io.config.read(0) >> 16)
-        place = self._chip.r.at(offset)
+        found = self._chip.r.at(offset)
         name, fields = "", ""
-        if place:
-            name = f" {place}"
-            decoded = place.register.decode(value) if width == 4 else {}
+        if found:
+            name = f" {found}"
+            decoded = found.register.decode(value) if width == 4 else {}
             fields = "".join(f" {field}={_short(n)}" for field, n in decoded.items() if n)
         self._out(f"{kind} {offset:#07x}{name} = {value:#0{2 * width + 2}x}{fields}")
 
 
 class TracedConfig(SingleIo):
-    """The same for configuration space, whose words have no names here."""
+    """The same for configuration space, whose words are shown without names."""
 
     def __init__(self, config: Space, out: Out) -> None:
         self._config, self._out = config, out
 
     def read(self, offset: int, width: int = 4) -> int:
-        """One word."""
+        """Returns a word."""
         value = self._config.read(offset, width)
         self._out(f"R config {offset:#05x} = {value:#010x}")
         return value
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        """One word."""
+        """Writes a word."""
         self._out(f"W config {offset:#05x} = {value:#010x}")
         self._config.write(offset, value, width)
 
 
 def traced(io: Io, out: Out = print) -> Traced:
-    """`io` with every access told to `out`."""
+    """Returns `io` wrapped so that `out` receives a line for each access."""
     return Traced(io, out)
 
 

@@ -22,9 +22,6 @@ ALLOWED = {
     "qemu": {"chip", "cudbg", "debs", "driver", "emu", "hw", "pyvfio_user", "vmcore"},
 }
 """What each room may import of ours; `cli` and `bench` stand on top and may import all."""
-EXCEPTIONS = {
-    ("driver/__init__.py", "emu"): "the type of what the in-process transport is given",
-}
 ROOMS = {*ALLOWED, "cli", "bench"}
 
 
@@ -52,10 +49,9 @@ def ours(name: str) -> bool:
 @pytest.mark.parametrize("room", sorted(ALLOWED))
 def test_a_room_imports_only_what_stands_below_it(room: str) -> None:
     wrong = [
-        f"{name} imports {other}"
+        f"{path.relative_to(ROOT)} imports {other}"
         for path in sorted(folder(room).rglob("*.py"))
         for other in imports(path) - ALLOWED[room] - {room}
-        if ((name := str(path.relative_to(ROOT))), other) not in EXCEPTIONS
     ]
     assert wrong == []
 
@@ -100,11 +96,6 @@ def test_the_firmware_knows_no_silicon() -> None:
         and (known := [m for m in imported(path, modules) if m.startswith("vmcoredd.emu.silicon")])
     }
     assert wrong == {}
-
-
-def test_every_exception_is_still_needed() -> None:
-    for name, other in EXCEPTIONS:
-        assert other in imports(ROOT / name), f"{name} no longer imports {other}"
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS - {"pyvfio_user", "qemu"}))

@@ -24,7 +24,7 @@ from vmcoredd.cli.output import collecting, copying, emit_json, err, out, size, 
 if TYPE_CHECKING:
     from vmcoredd import vmcore
     from vmcoredd.driver.adapter import Adapter
-    from vmcoredd.driver.crash import Outcome, Request
+    from vmcoredd.driver.dump_all import Outcome, Request
 
 EXAMPLES = """Examples: `vmcoredd dump --socket /run/t6.sock --socket /run/t5.sock -o vmcore`;
 `vmcoredd dump --card t520-cr -o vmcore` - emulates the adapter itself, without a server;
@@ -89,7 +89,7 @@ def collect_and_write(
 ) -> None:
     """Dumps the adapters, writes the vmcore, and reports the outcome."""
     from vmcoredd import vmcore
-    from vmcoredd.driver.crash import dump_all
+    from vmcoredd.driver.dump_all import dump_all
 
     dumps = vmcore.DeviceDumps(context)
     with collecting([request.source for request in requests]) as progress:
@@ -187,7 +187,7 @@ def _requests(
 ) -> list[Request]:
     from vmcoredd import cudbg
     from vmcoredd.cudbg.entity import entities as known_entities
-    from vmcoredd.driver.crash import Request
+    from vmcoredd.driver.dump_all import Request
 
     wanted = [item.upper() for item in entities or []] or None
     if unknown := set(wanted or ()) - known_entities().keys():

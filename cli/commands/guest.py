@@ -178,7 +178,7 @@ def live(
     """
     from vmcoredd import vmcore
     from vmcoredd.driver import open_card
-    from vmcoredd.driver.crash import Request
+    from vmcoredd.driver.dump_all import Request
     from vmcoredd.qemu import live as flow
 
     vmcore.check_output(output, force=force)

@@ -80,7 +80,7 @@ NO_DUMP = {
     "device-gone": "t4_wait_dev_ready: PL_WHOAMI is 0xffffffff: the adapter is gone",
     "flash-busy": "t4_get_flash_params: .*-EBUSY",
     "flash-hangs": "t4_get_flash_params: .*-EAGAIN",
-    "other-function": "init_one: function 0 is not the driver's; that is 4",
+    "other-function": "init_one: function 0 is not the driver's, which is 4",
 }
 """What the driver's bring-up says of those that leave no dump."""
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)

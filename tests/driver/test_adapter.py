@@ -1,4 +1,4 @@
-"""An adapter in this process: dumps, their equality, the callback for a registry of dumps."""
+"""An adapter in this process: its dumps, the callback for the registry, and the summary."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_dumps_of_cards_of_different_seeds_differ() -> None:
     assert dumped(card(seed=1)) != dumped(card(seed=2))
 
 
-def test_device_dump_asks_for_the_kernels_size_and_fills_a_note() -> None:
+def test_device_dump_has_the_kernels_size_and_fills_a_note() -> None:
     dumps = DeviceDumps()
     with driver.open_card(card()) as adapter:
         size, fill = adapter.device_dump()
@@ -55,18 +55,18 @@ def test_device_dump_asks_for_the_kernels_size_and_fills_a_note() -> None:
     dumps.close()
 
 
-def test_device_dump_takes_a_subset_and_tells_of_its_progress() -> None:
-    told: list[str] = []
+def test_device_dump_takes_a_subset_and_reports_progress() -> None:
+    reported: list[str] = []
     with driver.open_card(card()) as adapter:
         _, fill = adapter.device_dump(
             entities=["CLK", "RSS"],
             compress="none",
-            progress=lambda entity, place, total: told.append(entity.name),
+            progress=lambda entity, number, total: reported.append(entity.name),
         )
         buffer = bytearray(1 << 20)
         fill(memoryview(buffer))
     assert [entity.name for entity in cudbg.Dump(buffer).entities] == ["RSS", "CLK"]
-    assert told == ["RSS", "RSS", "CLK", "CLK"]
+    assert reported == ["RSS", "RSS", "CLK", "CLK"]
 
 
 def test_device_dump_without_room_for_its_headers_is_enomem() -> None:
@@ -77,7 +77,7 @@ def test_device_dump_without_room_for_its_headers_is_enomem() -> None:
     assert refused.value.errno == errno.ENOMEM
 
 
-def test_summary_says_what_the_card_is() -> None:
+def test_summary_describes_the_card() -> None:
     with driver.open_card(card("t520-cr")) as adapter:
         summary = adapter.summary()
     assert (summary.product, summary.chip, summary.model) == ("T520-CR", "T5", "T520-CR")
@@ -86,13 +86,13 @@ def test_summary_says_what_the_card_is() -> None:
     assert dict(summary.memories) == {"EDC0": 1 << 20, "EDC1": 1 << 20, "MC0": 1 << 20}
 
 
-def test_summary_leaves_out_what_cannot_be_had() -> None:
+def test_summary_omits_memories_that_the_card_does_not_have() -> None:
     broken = emu.Card.load("t62100-cr", memory=SMALL, faults=["no-memory"])
     with driver.open_card(broken) as adapter:
         assert adapter.summary().memories == ()
 
 
-def test_mailbox_log_of_commands_is_dumped() -> None:
+def test_dump_includes_the_mailbox_log() -> None:
     from vmcoredd.chip.firmware import Devlog
 
     buffer = bytearray(1 << 20)

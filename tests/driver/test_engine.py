@@ -1,4 +1,4 @@
-"""The engine against the reference (`SingleIo`), on cards of plain memory with an index port."""
+"""The engine against the reference (`SingleIo`), on a card of memory with an index register."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ INDEX, DATA, BUSY, FIFO, PLAIN = 0x100, 0x104, 0x108, 0x10C, 0x200
 
 
 class IndexCard(RamCard):
-    """DATA shows three times INDEX; BUSY is 0 except for `late` reads after certain indices."""
+    """DATA shows three times INDEX; BUSY stays 1 for `delays[index]` reads after that index."""
 
-    def __init__(self, late: dict[int, int] | None = None) -> None:
+    def __init__(self, delays: dict[int, int] | None = None) -> None:
         super().__init__(0x1000)
-        self.late = dict(late or {})
+        self.delays = dict(delays or {})
         self.waits = 0
         self.on_write[INDEX] = self._index
         self.on_read[BUSY] = self._busy
@@ -30,7 +30,7 @@ class IndexCard(RamCard):
 
     def _index(self, value: int) -> None:
         self.put(DATA, value * 3 & 0xFFFFFFFF)
-        self.waits = self.late.get(value, 0)
+        self.waits = self.delays.get(value, 0)
 
     def _busy(self, value: int) -> int:
         self.waits -= self.waits > 0
@@ -38,7 +38,7 @@ class IndexCard(RamCard):
 
 
 class Reference(SingleIo):
-    """One access after the other, straight to the card's memory and hooks."""
+    """One access at a time, directly to the card's memory and hooks."""
 
     def __init__(self, card: RamCard) -> None:
         self.card = card
@@ -55,13 +55,13 @@ class Reference(SingleIo):
 
 
 def indexed(attempts: int = 3, error: int = -errno.EAGAIN, *, keep: bool = False) -> list[Op]:
-    """Select a row, wait until it is there, read it."""
+    """Selects a row, waits for it and reads it."""
     poll = Poll(BUSY, 0xFF, 0, attempts, 0, error, keep)
     return [Write(INDEX, Cell(0)), poll, Read(DATA)]
 
 
 def outcome(io: EngineIo | Reference, ops: list[Op], rows: object) -> tuple[object, ...]:
-    """What a program gives or how it fails."""
+    """The output of a program, or how it fails."""
     out = memoryview(bytearray(1 << 20))
     try:
         return ("good", bytes(io.run(ops, rows, out)))  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def outcome(io: EngineIo | Reference, ops: list[Op], rows: object) -> tuple[obje
         return (error.code, error.rows, bytes(out[: error.used]))
 
 
-def test_engine_reads_through_an_index_port() -> None:
+def test_engine_reads_through_an_index_register() -> None:
     kept = IndexCard().io().run([Write(INDEX, Each(5)), Read(DATA)], rows=3)
     assert u32s(kept) == (15, 18, 21)
 
@@ -80,7 +80,7 @@ def test_engine_reads_a_run_of_registers_at_once() -> None:
     assert card.log == [("r", PLAIN, 256)]
 
 
-def test_engine_reads_an_advancing_register_again_and_again() -> None:
+def test_engine_reads_an_advancing_register_repeatedly() -> None:
     card = IndexCard()
     assert u32s(card.io().run([Read(FIFO, count=4, again=True)])) == (1, 2, 3, 4)
     assert card.log == [("r", FIFO, 4)] * 4
@@ -95,7 +95,7 @@ def test_engine_writes_a_run_of_registers_at_once() -> None:
     assert io.counts == Counts(w32=6)
 
 
-def test_engine_writes_a_run_one_by_one_when_told_to() -> None:
+def test_engine_without_pipelining_writes_a_run_one_by_one() -> None:
     card = IndexCard()
     card.io(pipelined=False).run([Write(PLAIN, 7, count=3)])
     assert card.log == [("w", PLAIN + 4 * i, 4) for i in range(3)]
@@ -107,17 +107,17 @@ def test_engine_writes_nothing_where_the_count_is_0() -> None:
     assert card.log == [("w", PLAIN, 4)]
 
 
-def test_engine_refuses_a_run_that_is_too_long_to_be_written_at_once() -> None:
+def test_engine_refuses_to_write_a_run_that_is_too_long() -> None:
     with pytest.raises(ValueError, match="malformed"):
         IndexCard().io().run([Write(PLAIN, 7, count=65)])
 
 
-def test_engine_puts_numbers_between_what_was_read() -> None:
+def test_engine_puts_numbers_between_values_read() -> None:
     ops = [Put(Cell(0, 5)), *indexed(), Put(9)]
     assert u32s(IndexCard().io().run(ops, rows=[1, 2])) == (6, 3, 9, 7, 6, 9)
 
 
-def test_engine_drops_what_is_not_kept() -> None:
+def test_engine_drops_values_that_are_not_kept() -> None:
     kept = IndexCard().io().run([Read(FIFO, keep=False), Read(FIFO)], rows=2)
     assert u32s(kept) == (2, 4)
 
@@ -132,7 +132,7 @@ def test_engine_reads_eight_bytes_at_a_time() -> None:
     assert io.counts == Counts(r64=5)
 
 
-def test_engine_drops_eight_bytes_without_harm_to_the_polls() -> None:
+def test_engine_drops_eight_bytes_without_overwriting_polled_values() -> None:
     ops = [Write(INDEX, Cell(0)), Poll(BUSY, 0xFF, 0, 1), Read(PLAIN, width=8, keep=False)]
     card = IndexCard()
     card.put(PLAIN, 0xFFFFFFFF)
@@ -142,42 +142,42 @@ def test_engine_drops_eight_bytes_without_harm_to_the_polls() -> None:
     assert io.counts == Counts(r32=100, w32=100, r64=100)
 
 
-def test_engine_sends_the_first_row_alone_when_something_may_be_stuck() -> None:
-    card = IndexCard(late={0: 99})
-    with pytest.raises(DeviceError) as stuck:
+def test_engine_sends_the_first_row_of_a_program_with_polls_alone() -> None:
+    card = IndexCard(delays={0: 99})
+    with pytest.raises(DeviceError) as hung:
         card.io().run(indexed(), range(2000))
-    assert (stuck.value.code, stuck.value.rows) == (-errno.EAGAIN, 0)
+    assert (hung.value.code, hung.value.rows) == (-errno.EAGAIN, 0)
     assert card.log == [("w", INDEX, 4), *[("r", BUSY, 4)] * 3]
 
 
-def test_engine_waits_for_a_poll_that_is_late() -> None:
-    io = IndexCard(late={700: 3}).io()
+def test_engine_waits_for_a_delayed_poll() -> None:
+    io = IndexCard(delays={700: 3}).io()
     kept = io.run(indexed(), range(1500))
     assert u32s(kept) == tuple(3 * row for row in range(1500))
     assert io.counts == Counts(r32=3000 + 2, w32=1500)
 
 
-def test_engine_leaves_the_registers_as_the_kernel_would_where_a_poll_never_comes_true() -> None:
-    card = IndexCard(late={700: 9})
-    with pytest.raises(DeviceError) as stuck:
+def test_engine_leaves_the_registers_as_the_kernel_does_when_a_poll_times_out() -> None:
+    card = IndexCard(delays={700: 9})
+    with pytest.raises(DeviceError) as hung:
         card.io().run(indexed(), range(1500))
-    assert (stuck.value.rows, card.word(INDEX), card.word(DATA)) == (700, 700, 2100)
+    assert (hung.value.rows, card.word(INDEX), card.word(DATA)) == (700, 700, 2100)
 
 
-def test_engine_goes_on_where_the_kernel_ignores_a_timeout() -> None:
-    kept = IndexCard(late={2: 99}).io().run(indexed(error=0), range(4))
+def test_engine_continues_where_the_kernel_ignores_a_timeout() -> None:
+    kept = IndexCard(delays={2: 99}).io().run(indexed(error=0), range(4))
     assert u32s(kept) == (0, 3, 6, 9)
 
 
-def test_engine_zeroes_what_rows_behind_the_failing_one_had_given() -> None:
+def test_engine_zeroes_the_output_of_rows_after_the_failed_one() -> None:
     out = memoryview(bytearray(4000))
-    with pytest.raises(DeviceError) as stuck:
-        IndexCard(late={40: 9}).io().run(indexed(), range(1000), out)
-    assert stuck.value.used == 160
+    with pytest.raises(DeviceError) as hung:
+        IndexCard(delays={40: 9}).io().run(indexed(), range(1000), out)
+    assert hung.value.used == 160
     assert not any(out[160:])
 
 
-def test_engine_stops_at_a_check_before_what_follows_it() -> None:
+def test_engine_stops_at_a_failed_check() -> None:
     card = RamCard(0x1000)
     card.on_read[BUSY] = lambda value: int(card.word(INDEX) >= 49)
     ops = [Check(BUSY, 1, 0, error=-errno.EBUSY), Write(INDEX, Cell(0)), Read(DATA)]
@@ -192,14 +192,14 @@ def test_engine_does_nothing_for_a_table_without_rows() -> None:
     assert card.log == []
 
 
-def test_engine_makes_one_access_at_a_time_when_told_to() -> None:
+def test_engine_without_pipelining_makes_one_access_at_a_time() -> None:
     card = IndexCard()
     io = card.io(pipelined=False)
     assert len(io.run([Read(PLAIN, count=8, width=8), *indexed()], rows=[(1,)])) == 68
     assert [entry[2] for entry in card.log] == [8] * 8 + [4] * 3
 
 
-def test_engine_reports_a_dead_card_and_touches_it_no_more() -> None:
+def test_engine_reports_a_dead_card_and_stops_accessing_it() -> None:
     card = IndexCard()
     io = card.io()
     card.dies_after = 10
@@ -211,11 +211,11 @@ def test_engine_reports_a_dead_card_and_touches_it_no_more() -> None:
 
 
 def test_engine_refuses_output_that_is_too_small() -> None:
-    with pytest.raises(ValueError, match="output"):
+    with pytest.raises(ValueError, match="output buffer is too small"):
         IndexCard().io().run([Read(DATA)], rows=3, out=memoryview(bytearray(11)))
 
 
-def test_engine_refuses_a_column_that_the_table_has_not() -> None:
+def test_engine_refuses_a_column_outside_the_table() -> None:
     with pytest.raises(ValueError, match="malformed"):
         IndexCard().io().run([Read(Cell(1))], rows=[3])
 
@@ -228,7 +228,7 @@ def test_engine_refuses_rows_of_different_lengths() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(st.integers(0, 90), min_size=1, max_size=150),
-    late=st.dictionaries(st.integers(0, 90), st.integers(1, 5), max_size=4),
+    delays=st.dictionaries(st.integers(0, 90), st.integers(1, 5), max_size=4),
     attempts=st.integers(1, 4),
     error=st.sampled_from([0, -errno.EAGAIN]),
     keep=st.booleans(),
@@ -236,7 +236,7 @@ def test_engine_refuses_rows_of_different_lengths() -> None:
 )
 def test_engine_does_what_single_accesses_do(
     rows: list[int],
-    late: dict[int, int],
+    delays: dict[int, int],
     attempts: int,
     error: int,
     keep: bool,
@@ -244,7 +244,7 @@ def test_engine_does_what_single_accesses_do(
 ) -> None:
     record = [Put(Cell(0, 7)), Write(PLAIN, Each(3), count=2)]
     ops = [*record, *indexed(attempts, error, keep=keep)]
-    fast, slow = IndexCard(late), IndexCard(late)
+    fast, slow = IndexCard(delays), IndexCard(delays)
     engine, reference = fast.io(pipelined=pipelined), Reference(slow)
     assert outcome(engine, ops, rows) == outcome(reference, ops, rows)
     assert engine.counts == reference.counts

@@ -1,4 +1,4 @@
-"""Bring-up on a card of plain memory: the kernel's order, and what stops it."""
+"""Probing a card of plain memory: the kernel's order of accesses, and each failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLASH_ID = 0x1740EF
 
 
 def bootable(device_id: int = 0x640D, whoami: int = 0x800) -> RamCard:
-    """A card that comes up."""
+    """A card that can be probed."""
     card = RamCard()
     card.config[:4] = struct.pack("<HH", 0x1425, device_id)
     card.config[0x34] = EXP
@@ -35,7 +35,7 @@ def bootable(device_id: int = 0x640D, whoami: int = 0x800) -> RamCard:
 
 
 def shift(card: RamCard, op: int) -> None:
-    """The flash: three bytes of id after the command."""
+    """The flash: clears the busy bit, and shifts in the three bytes of its id."""
     card.put(SF_OP, 0)
     if op == 0x14:
         card.put(SF_DATA, FLASH_ID)
@@ -71,7 +71,7 @@ def test_probe_makes_the_kernels_13_accesses_in_its_order() -> None:
     ("device_id", "whoami", "chip", "product"),
     [(0x640D, 0x800, T6, "T62100-CR"), (0x5401, 0x400, T5, "T520-CR")],
 )
-def test_probe_tells_the_generations_apart_by_the_device_id(
+def test_probe_identifies_the_chip_by_the_device_id(
     device_id: int, whoami: int, chip: Chip, product: str
 ) -> None:
     card = probed(bootable(device_id, whoami))
@@ -86,20 +86,20 @@ def test_probe_enables_memory_and_bus_mastering_and_sets_the_completion_timeout(
     assert struct.unpack_from("<H", card.config, EXP + 0x28) == (0xD,)
 
 
-def test_probe_notes_that_relaxed_ordering_is_off() -> None:
+def test_probe_records_that_relaxed_ordering_is_off() -> None:
     card = bootable()
     assert probed(card).device.flags == AdapterFlag.DEV_ENABLED
     card.config[EXP + 0x08] = 0
     assert probed(card).device.flags == 0x402
 
 
-def test_probe_does_without_an_express_capability() -> None:
+def test_probe_works_without_an_express_capability() -> None:
     card = bootable()
     card.config[0x34] = 0
     assert probed(card).link is None
 
 
-def test_probe_gives_an_adapter_that_does_not_answer_half_a_second() -> None:
+def test_probe_retries_a_silent_adapter_after_half_a_second() -> None:
     card, slept = bootable(), list[float]()
     answers = iter([0xFFFFFFFF, 0x800, 0x800])
     card.on_read[WHOAMI] = lambda value: next(answers)
@@ -108,7 +108,7 @@ def test_probe_gives_an_adapter_that_does_not_answer_half_a_second() -> None:
 
 
 @pytest.mark.parametrize("word", [0xFFFFFFFF, 0xEEEEEEEE])
-def test_probe_gives_up_when_the_adapter_is_gone(word: int) -> None:
+def test_probe_fails_if_the_adapter_is_gone(word: int) -> None:
     card = bootable(whoami=word)
     with pytest.raises(ProbeError, match="t4_wait_dev_ready"):
         probed(card)
@@ -140,7 +140,7 @@ def test_probe_refuses_a_busy_flash() -> None:
     assert card.word(SF_OP) == 0
 
 
-def test_probe_gives_a_flash_that_does_not_answer_ten_reads() -> None:
+def test_probe_polls_a_silent_flash_ten_times() -> None:
     card = bootable()
     card.on_write[SF_OP] = lambda value: card.put(SF_OP, 1 << 31 if value else 0)
     with pytest.raises(ProbeError, match="EAGAIN"):
@@ -148,7 +148,7 @@ def test_probe_gives_a_flash_that_does_not_answer_ten_reads() -> None:
     assert card.log.count(("r", SF_OP, 4)) == 11
 
 
-def test_probe_reports_a_dead_transport_as_such() -> None:
+def test_probe_of_a_dead_transport_is_a_dead_device() -> None:
     card = bootable()
     card.dies_after = 6
     with pytest.raises(DeadDevice):
@@ -169,5 +169,5 @@ def test_probe_reports_a_dead_transport_as_such() -> None:
         (0xFFFFFF, 4 << 20),
     ],
 )
-def test_flash_sizes_are_those_the_driver_knows(flash_id: int, size: int) -> None:
+def test_flash_sizes_are_those_of_the_kernels_driver(flash_id: int, size: int) -> None:
     assert flash_bytes(flash_id) == size

@@ -1,4 +1,4 @@
-"""What `traced` tells of accesses."""
+"""The lines that `traced` prints for accesses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def card() -> RamCard:
     return made
 
 
-def test_trace_names_registers_and_the_fields_that_are_not_zero() -> None:
+def test_trace_names_registers_and_nonzero_fields() -> None:
     lines: list[str] = []
     io = traced(card().io(), lines.append)
     io.write(T6.r.CIM_HOST_ACC_CTRL, 0x10140)
@@ -35,7 +35,7 @@ def test_trace_names_elements_of_arrays() -> None:
     assert lines[0].startswith("R 0x030d8 PCIE_FW_PF[7] = 0x00000000")
 
 
-def test_trace_shows_an_undescribed_offset_bare() -> None:
+def test_trace_shows_no_name_for_an_undescribed_offset() -> None:
     lines: list[str] = []
     traced(card().io(), lines.append).read(0x10, 8)
     assert lines == ["R 0x00010 = 0x0000000000000000"]

@@ -24,10 +24,9 @@ from tests.interop.kernel_driver.harness import Harness, RunError
 from tests.interop.kernel_driver.source import cache, kernel_source
 from vmcoredd import cudbg, emu
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.driver.adapter import Adapter, Transport
+from vmcoredd.driver.adapter import Adapter
 from vmcoredd.driver.errors import ProbeError
-from vmcoredd.driver.inproc import Inproc
-from vmcoredd.driver.socket import Socket
+from vmcoredd.driver.transports import Inproc, Socket, Transport
 from vmcoredd.emu.server import attach
 
 pytestmark = pytest.mark.interop
@@ -80,7 +79,7 @@ def library(kernel: Path, progress: Any) -> Path:
 
 @contextmanager
 def in_process(card: emu.Card) -> Iterator[Transport]:
-    yield Inproc(card.bar0.access, card)
+    yield Inproc(card)
 
 
 @contextmanager

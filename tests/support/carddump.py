@@ -10,8 +10,8 @@ from typing import Any
 from vmcoredd import cudbg, emu
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.decoded import Decoded, Fields, Part, Table, Text
-from vmcoredd.driver.inproc import Inproc
 from vmcoredd.driver.mailbox import Mailbox
+from vmcoredd.driver.transports import Inproc
 
 CARDS = {T5: "t520-cr", T6: "t62100-cr"}
 SMALL: dict[str, dict[str, Any]] = {"memory": {"edc0": 1, "edc1": 1, "mc0": 1}}
@@ -87,7 +87,7 @@ def collected(chip: Chip, compress: str = "zlib") -> CardDump:
 
 def collect(card: emu.Card, compress: str = "zlib", entities: tuple[str, ...] = ()) -> CardDump:
     """A dump of `card`, in process; its firmware is not really waited for."""
-    io = Inproc(card.bar0.access, card).io()
+    io = Inproc(card).io()
     device = cudbg.Device(card.chip, card.profile.card.revision)
     mailbox = Mailbox(io, card.chip, device.pf, sleep=lambda seconds: None)
     buffer = bytearray(cudbg.DUMP_SIZE)

@@ -1,4 +1,4 @@
-"""A card that is plain memory, with hooks where a test wants silicon: behind a real `struct io`."""
+"""A card of plain memory behind a real `struct io`, with hooks where a test needs silicon."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 from vmcoredd.driver._cffi import ffi
 from vmcoredd.driver.engine import EngineIo
-from vmcoredd.driver.inproc import Inproc
+from vmcoredd.driver.transports import Inproc
 
 OnRead = Callable[[int], int]
 OnWrite = Callable[[int], None]
 
 
 class RamCard:
-    """BAR0 as words. `on_read[offset]` gives a value, `on_write[offset]` takes one.
+    """BAR0 as words; `on_read[offset]` returns the value to read, `on_write[offset]` takes one.
 
-    `log` lists accesses as ("r"|"w", offset, bytes) in the order they arrived. After `dies_after`
-    of them every access fails.
+    `log` lists the accesses as ("r"|"w", offset, bytes) in order. After `dies_after` of them, every
+    access fails.
     """
 
     def __init__(self, size: int = 0x80000) -> None:
@@ -32,12 +32,17 @@ class RamCard:
 
     @property
     def access(self) -> tuple[int, int]:
-        """Function and cookie, as a card has them."""
+        """A `region_access` function and its cookie, as integers."""
         return int(ffi.cast("uintptr_t", self._access)), 0
 
+    @property
+    def bar0(self) -> RamCard:
+        """BAR0 is all that the card has."""
+        return self
+
     def io(self, *, pipelined: bool = True) -> EngineIo:
-        """A way to it, through the engine."""
-        return Inproc(self.access, self).io(pipelined=pipelined)
+        """Returns the engine's `Io` for this card."""
+        return Inproc(self).io(pipelined=pipelined)
 
     def config_read(self, offset: int, length: int) -> bytes:
         """Reads configuration space."""
@@ -48,11 +53,11 @@ class RamCard:
         self.config[offset : offset + len(data)] = data
 
     def word(self, offset: int) -> int:
-        """The word there, no hook asked."""
+        """Returns a word without calling its hook."""
         return int.from_bytes(self.memory[offset : offset + 4], "little")
 
     def put(self, offset: int, value: int) -> None:
-        """Sets a word."""
+        """Sets a word without calling its hook."""
         self.memory[offset : offset + 4] = value.to_bytes(4, "little")
 
     def _accessed(self, cookie: object, offset: int, data: object, length: int, write: int) -> int:

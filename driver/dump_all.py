@@ -1,7 +1,7 @@
-"""What a crash kernel does with several adapters: probe each, and add its dump to the registry.
+"""Dumps several adapters at once, as a crash kernel does: probes each and registers its dump.
 
-All are dumped at once, each in a thread of its own; the dumps stand in the registry in the order in
-which the adapters were named, as they would after probing one by one.
+Each adapter has its own thread. The registry lists the dumps in the order of the requests, as if
+the adapters had been probed one after the other.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from vmcoredd.hw.errors import DeviceError
 from vmcoredd.vmcore import DeviceDumps, VmcoreError
 
 Progress = Callable[[int, Collected, int, int], None]
-"""The adapter's place, then as `cudbg.collection.Progress`."""
+"""The adapter's index, then the arguments of `cudbg.collection.Progress`."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """An adapter to dump: the name of its dump, and how to reach it."""
+    """An adapter to dump: the name for its dump, and how to open it."""
 
     name: str
     source: str
-    """What it is called in messages: a socket's path, or a card's name."""
+    """Its name in messages: a socket's path or a card's name."""
     open: Callable[[], Adapter]
     compress: str = "zlib"
     entities: Sequence[str] | None = None
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass
 class Outcome:
-    """How it went. Without a report there is no dump, and `error` says why."""
+    """The result for one adapter. If `report` is None there is no dump, and `error` says why."""
 
     request: Request
     summary: Summary | None = None
@@ -49,7 +49,10 @@ class Outcome:
 def dump_all(
     requests: Sequence[Request], dumps: DeviceDumps, progress: Progress | None = None
 ) -> list[Outcome]:
-    """Dumps every adapter into `dumps`; an adapter that fails keeps no other from being dumped."""
+    """Dumps every adapter into `dumps` and returns the outcomes in the order of the requests.
+
+    An adapter that fails does not affect the others.
+    """
     outcomes = [Outcome(request) for request in requests]
     with ThreadPoolExecutor(max_workers=len(outcomes)) as pool:
         work = [pool.submit(_dump, i, outcomes, dumps, progress) for i in range(len(outcomes))]
@@ -59,13 +62,13 @@ def dump_all(
 
 
 def _dump(
-    place: int, outcomes: list[Outcome], dumps: DeviceDumps, progress: Progress | None
+    index: int, outcomes: list[Outcome], dumps: DeviceDumps, progress: Progress | None
 ) -> None:
-    outcome = outcomes[place]
+    outcome = outcomes[index]
     request = outcome.request
     try:
         with request.open() as adapter:
-            _add(adapter, place, outcomes, dumps, progress)
+            _add(adapter, index, outcomes, dumps, progress)
             outcome.report = adapter.report
             outcome.summary = adapter.summary()
     except (CudbgError, DeviceError, DriverError, VfioUserError, VmcoreError, OSError) as error:
@@ -76,25 +79,25 @@ def _dump(
 
 def _add(
     adapter: Adapter,
-    place: int,
+    index: int,
     outcomes: list[Outcome],
     dumps: DeviceDumps,
     progress: Progress | None,
 ) -> None:
-    """Registers the dump when all before it are registered, or have failed."""
-    request = outcomes[place].request
+    """Registers the dump once every earlier adapter is registered or has failed."""
+    request = outcomes[index].request
 
-    def tell(entity: Collected, number: int, total: int) -> None:
+    def report_progress(entity: Collected, number: int, total: int) -> None:
         if progress:
-            progress(place, entity, number, total)
+            progress(index, entity, number, total)
 
     size, fill = adapter.device_dump(
-        compress=request.compress, entities=request.entities, progress=tell
+        compress=request.compress, entities=request.entities, progress=report_progress
     )
 
     def fill_in_turn(buffer: memoryview) -> None:
         fill(buffer)
-        for earlier in outcomes[:place]:
+        for earlier in outcomes[:index]:
             earlier.finished.wait()
 
     dumps.add_device_dump(request.name, size, fill_in_turn)

@@ -1,4 +1,4 @@
-"""Dumps over a vfio-user socket: the same bytes, few waits, and a server that goes away."""
+"""Dumps over a vfio-user socket: the same bytes as in process, few waits, and a dying server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from pyvfio_user import ConnectError, Server
 from vmcoredd import cudbg, driver, emu
 from vmcoredd.driver.adapter import Adapter
-from vmcoredd.driver.socket import Socket
+from vmcoredd.driver.transports import Socket
 from vmcoredd.emu.server import attach
 from vmcoredd.hw.errors import DeadDevice
 
@@ -25,7 +25,7 @@ SMALL = {"edc0": 1, "edc1": 1, "mc0": 2}
 
 @contextmanager
 def served(card: emu.Card, path: Path) -> Iterator[None]:
-    """The card on a socket, from a thread of this process."""
+    """Serves the card on a socket from a thread of this process."""
     with Server(path) as server:
         attach(card, server)
         thread = threading.Thread(target=server.run)
@@ -45,7 +45,9 @@ def dumped(adapter: Adapter, compress: str = "zlib") -> tuple[cudbg.Report, byte
 
 @pytest.mark.parametrize("compress", ["zlib", "none"])
 @pytest.mark.parametrize("name", ["t62100-cr", "t520-cr"])
-def test_dump_over_a_socket_is_the_one_in_process(tmp_path: Path, name: str, compress: str) -> None:
+def test_dump_over_a_socket_equals_that_in_process(
+    tmp_path: Path, name: str, compress: str
+) -> None:
     with driver.open_card(emu.Card.load(name, memory=SMALL)) as adapter:
         _, expected = dumped(adapter, compress)
     with (
@@ -58,7 +60,7 @@ def test_dump_over_a_socket_is_the_one_in_process(tmp_path: Path, name: str, com
     assert data == expected
 
 
-def test_dump_over_a_socket_waits_little(tmp_path: Path) -> None:
+def test_dump_over_a_socket_takes_few_round_trips(tmp_path: Path) -> None:
     card = emu.Card.load("t62100-cr", memory=SMALL)
     with served(card, tmp_path / "card"):
         transport = Socket(tmp_path / "card")
@@ -114,7 +116,7 @@ with Server(sys.argv[1]) as server:
 
 @contextmanager
 def dying_server(path: Path, accesses: int, how: str) -> Iterator[subprocess.Popen[str]]:
-    """A server that exits, or falls silent, at that access to BAR0."""
+    """Runs a server that exits or goes silent after `accesses` accesses to BAR0."""
     command = [sys.executable, "-c", DYING, str(path), str(accesses), how]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
@@ -128,8 +130,8 @@ def dying_server(path: Path, accesses: int, how: str) -> Iterator[subprocess.Pop
             server.send_signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("how", ["exit", "fall silent"])
-def test_dump_keeps_what_it_has_when_the_server_is_gone(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("how", ["exit", "go silent"])
+def test_dump_keeps_the_entities_collected_before_the_server_died(tmp_path: Path, how: str) -> None:
     path = tmp_path / "card"
     with (
         dying_server(path, 20_000, how),
@@ -152,11 +154,11 @@ def test_dump_keeps_what_it_has_when_the_server_is_gone(tmp_path: Path, how: str
     assert [dump.raw(name) for name in good] == [cudbg.Dump(expected).raw(name) for name in good]
 
 
-def test_probe_of_a_server_that_dies_says_so(tmp_path: Path) -> None:
+def test_probe_of_a_dying_server_is_a_dead_device(tmp_path: Path) -> None:
     with dying_server(tmp_path / "card", 5, "exit"), pytest.raises(DeadDevice):
         driver.open(tmp_path / "card")
 
 
-def test_open_refuses_a_socket_that_is_not_there(tmp_path: Path) -> None:
+def test_open_without_a_server_is_a_connect_error(tmp_path: Path) -> None:
     with pytest.raises(ConnectError):
         driver.open(tmp_path / "nothing")
