@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from emumail import Mailbox
 
 from vmcoredd.emu import Card, Snapshot
 
@@ -22,3 +23,9 @@ def strict_card(made: tuple[Card, Snapshot]) -> Iterator[Card]:
     yield card
     card.restore(fresh)
     card.access_log.clear()
+
+
+@pytest.fixture
+def mail(strict_card: Card) -> Mailbox:
+    """The mailbox of the strict card's driver."""
+    return Mailbox(strict_card)

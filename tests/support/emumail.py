@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand
+from vmcoredd.chip.firmware import MAILBOX_BYTES, Dev, FwCommand, Params, Pf, param
 from vmcoredd.chip.pci import PF
 from vmcoredd.emu import Card
 
@@ -60,3 +60,7 @@ class Mailbox:
         reply = self.call(command)
         assert reply.retval == 0, f"{command}: {reply.retval}"
         return reply
+
+    def parameter(self, which: Dev | Pf, y: int = 0) -> int:
+        """Reads a parameter."""
+        return int(self.do(Params.reading([param(which, y)])).param[0].val)

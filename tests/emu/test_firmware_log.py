@@ -1,0 +1,88 @@
+"""The firmware's device log: where it is, and what is in it."""
+
+from __future__ import annotations
+
+import pytest
+from emumail import Mailbox
+
+from vmcoredd.chip import devlog as layout
+from vmcoredd.chip.devlog import DEVLOG_PF, DevlogEntry
+from vmcoredd.chip.firmware import Devlog, Hello, Pfvf, Retval
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.emu import Card
+from vmcoredd.emu.silicon.mailbox import Mailboxes
+
+
+@pytest.fixture
+def card(strict_card: Card) -> Card:
+    return strict_card
+
+
+def log(card: Card) -> list[DevlogEntry]:
+    """The records of the device log, oldest first, found as the driver finds them."""
+    pointer = card.chip.r.PCIE_FW_PF
+    word = card.read(pointer[DEVLOG_PF])
+    count = (pointer.get(word, "NENTRIES128") + 1) * layout.ENTRIES_UNIT
+    memory = next(m for m in card.memories if m.type.number == pointer.get(word, "MEMTYPE"))
+    start = memory.base + pointer.get(word, "ADDR16") * 16
+    data = card.memories.read(start, count * sizeof(DevlogEntry))
+    found = [DevlogEntry.from_bytes(data[i:]) for i in range(0, len(data), sizeof(DevlogEntry))]
+    return sorted((e for e in found if e.timestamp), key=lambda e: e.seqno)
+
+
+def texts(card: Card) -> list[str]:
+    return [
+        bytes(e.fmt).split(b"\0")[0].decode() % tuple(e.params[: bytes(e.fmt).count(b"%")])
+        for e in log(card)
+    ]
+
+
+def test_register_and_command_agree_where_the_log_is(card: Card, mail: Mailbox) -> None:
+    reply = mail.do(Devlog(read=1))
+    pointer = card.chip.r.PCIE_FW_PF
+    word = card.read(pointer[DEVLOG_PF])
+    assert reply.memaddr16_devlog == pointer.get(word, "ADDR16")
+    assert reply.memsize_devlog == card.profile.firmware.devlog_kib * 1024
+
+
+def test_the_log_begins_with_the_boot(card: Card) -> None:
+    messages = texts(card)
+    assert messages[0] == "firmware 0x011b0500 starting"
+    assert "port 1: link up, 100 Gbps" in messages
+    assert [entry.seqno for entry in log(card)] == list(range(len(messages)))
+    times = [entry.timestamp for entry in log(card)]
+    assert times == sorted(times)
+
+
+def test_commands_are_logged_in_order(card: Card, mail: Mailbox) -> None:
+    mail.do(Hello(mbmaster=0xF))
+    mail.call(Pfvf(write=1))
+    assert texts(card)[-2:] == [
+        "PF4: hello, master is PF4",
+        f"PF4: command 0x09 refused, return value {Retval.EPERM:d}",
+    ]
+
+
+def test_the_log_is_a_ring(card: Card, mail: Mailbox) -> None:
+    before = len(log(card))
+    entries = card.profile.firmware.devlog_kib * 1024 // sizeof(DevlogEntry)
+    firmware = card.model(Mailboxes).firmware
+    while firmware.state.logged < entries + 5:
+        mail.call(Pfvf(write=1))
+    records = log(card)
+    assert before < len(records) == entries
+    assert records[0].seqno == 5
+
+
+def test_a_log_without_a_pointer_is_still_there() -> None:
+    card = Card.load("t62100-cr", faults=["no-devlog-pointer"])
+    assert card.read(card.chip.r.PCIE_FW_PF[DEVLOG_PF]) == 0
+    assert Mailbox(card).do(Devlog(read=1)).memsize_devlog
+
+
+@pytest.mark.parametrize("kib", [32, 128, 512])
+@pytest.mark.parametrize("edc", [1, 2])
+def test_the_log_fits_its_memory(kib: int, edc: int) -> None:
+    memory = {"edc0": edc, "edc1": edc, "mc0": 0}
+    card = Card.load("t520-cr", firmware={"devlog_kib": kib}, memory=memory)
+    assert len(log(card)) == card.model(Mailboxes).firmware.state.logged
