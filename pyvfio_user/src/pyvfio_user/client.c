@@ -136,33 +136,34 @@ static int make_room(struct client *client, uint32_t length)
 
 /* Makes a slot for one more request. If all are in use, waits for half of the replies: that leaves
  * the server work to do meanwhile. */
-static int make_slot(struct client *client, struct pending **slot)
+static int make_slot(struct client *client)
 {
     int error = 0;
 
     if (client->in_flight == IN_FLIGHT)
         error = client_wait(client, IN_FLIGHT / 2);
-    if (!error && !client_next_slot(client)) /* a server may answer out of order */
+    if (!error && client_next_slot(client)->command) /* a server may answer out of order */
         error = client_wait(client, 0);
-    *slot = client_next_slot(client);
     return error;
 }
 
 static int request(struct client *client, const struct pending *request, const void *data)
 {
-    struct pending *slot;
+    int error = make_slot(client);
 
-    int error = make_slot(client, &slot);
     if (!error)
         error = make_room(client, REQUEST + (data ? request->count : 0));
     if (!error)
-        client_compose_request(client, slot, request, data);
+        client_compose_request(client, request, data);
     return error;
 }
 
 static int post(struct client *client, const struct access *access, const void *data)
 {
-    int error = make_room(client, client_post_size(client, access));
+    uint32_t size = client_fits_multi(client, access->count)
+                        ? MULTI_REQUEST + (uint32_t)sizeof(struct multi_write)
+                        : REQUEST + access->count;
+    int error = make_room(client, size);
 
     if (!error)
         client_compose_post(client, access, data);

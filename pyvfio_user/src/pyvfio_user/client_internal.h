@@ -51,6 +51,7 @@ struct multi_write {
 
 enum {
     REQUEST = sizeof(struct header) + sizeof(struct access),
+    MULTI_REQUEST = sizeof(struct header) + sizeof(uint64_t), /* and its multi_writes */
     IN_FLIGHT = 4096, /* a server that blocks on our unread replies stops reading: see make_way() */
     SEND_MAX = 32768, /* one skb: what is sent together arrives together */
     MULTI_MAX = 200,  /* qemu, VFIO_USER_MULTI_MAX */
@@ -87,16 +88,29 @@ struct client {
     struct pending pending[IN_FLIGHT]; /* by id modulo IN_FLIGHT */
     uint32_t out_length;
     uint32_t multi_at; /* offset in `out` of an open REGION_WRITE_MULTI, or NO_MULTI */
-    uint8_t out[SEND_MAX];
 
     /* client_message.c, receiving */
     struct pending *current; /* the request whose reply's payload is being received */
     uint32_t payload_left;
     uint32_t in_length;
-    uint8_t in[RECEIVE_MAX];
+
+    _Alignas(16) uint8_t out[SEND_MAX];
+    _Alignas(16) uint8_t in[RECEIVE_MAX];
 };
 
 #define NO_MULTI UINT32_MAX
+
+/* Can a posted write of `count` bytes share a REGION_WRITE_MULTI? */
+static inline bool client_fits_multi(const struct client *client, uint32_t count)
+{
+    return client->write_multi && count <= sizeof((struct multi_write){0}.data);
+}
+
+/* Where the next request waits for its reply; free if its `command` is 0. */
+static inline struct pending *client_next_slot(struct client *client)
+{
+    return &client->pending[client->next_id % IN_FLIGHT];
+}
 
 /* client.c */
 int client_wait(struct client *client, uint32_t most);
@@ -106,10 +120,7 @@ int client_post(struct client *client, uint32_t region, uint64_t offset, const v
                 uint64_t length, uint32_t width);
 
 /* client_message.c */
-struct pending *client_next_slot(struct client *client);
-void client_compose_request(struct client *client, struct pending *slot,
-                            const struct pending *request, const void *data);
-uint32_t client_post_size(const struct client *client, const struct access *access);
+void client_compose_request(struct client *client, const struct pending *request, const void *data);
 void client_compose_post(struct client *client, const struct access *access, const void *data);
 uint16_t client_compose_call(struct client *client, uint16_t command, const void *payload,
                              uint32_t length);

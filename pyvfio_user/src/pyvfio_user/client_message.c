@@ -9,7 +9,7 @@
 _Static_assert(sizeof(struct header) == 16, "vfio-user header");
 _Static_assert(sizeof(struct access) == 16, "vfio-user region access");
 _Static_assert(sizeof(struct multi_write) == 24, "qemu, VFIOUserWROne");
-_Static_assert(sizeof(struct header) + 8 + MULTI_MAX * sizeof(struct multi_write) <= SEND_MAX,
+_Static_assert(MULTI_REQUEST + MULTI_MAX * sizeof(struct multi_write) <= SEND_MAX,
                "a full REGION_WRITE_MULTI fits one send");
 _Static_assert(REQUEST + 8 <= RECEIVE_MAX, "a small reply fits the buffer");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian");
@@ -32,20 +32,12 @@ static void append_header(struct client *client, uint16_t id, uint16_t command, 
     client->counters.messages++;
 }
 
-/* The slot for the next request, or NULL if the reply it waits for is still due. */
-struct pending *client_next_slot(struct client *client)
-{
-    struct pending *slot = &client->pending[client->next_id % IN_FLIGHT];
-
-    return slot->command ? NULL : slot;
-}
-
-/* A request that the server answers; `data` for a write. */
-void client_compose_request(struct client *client, struct pending *slot,
-                            const struct pending *request, const void *data)
+/* A request that the server answers, in the next slot, which is free; `data` for a write. */
+void client_compose_request(struct client *client, const struct pending *request, const void *data)
 {
     uint32_t size = REQUEST + (data ? request->count : 0);
     struct access access = {request->offset, request->region, request->count};
+    struct pending *slot = client_next_slot(client);
 
     *slot = *request;
     slot->id = client->next_id++;
@@ -66,7 +58,7 @@ static void post_multi(struct client *client, const struct access *access, const
     memcpy(one.data, data, access->count);
     if (client->multi_at == NO_MULTI) {
         uint32_t at = client->out_length;
-        append_header(client, 0, REGION_WRITE_MULTI, sizeof(header) + sizeof(count), FLAG_NO_REPLY);
+        append_header(client, 0, REGION_WRITE_MULTI, MULTI_REQUEST, FLAG_NO_REPLY);
         append(client, &count, sizeof(count));
         client->multi_at = at;
     }
@@ -82,22 +74,10 @@ static void post_multi(struct client *client, const struct access *access, const
         client->multi_at = NO_MULTI;
 }
 
-static bool fits_multi(const struct client *client, const struct access *access)
-{
-    return client->write_multi && access->count <= sizeof((struct multi_write){0}.data);
-}
-
-/* The room in `out` that a posted write needs. */
-uint32_t client_post_size(const struct client *client, const struct access *access)
-{
-    if (fits_multi(client, access))
-        return sizeof(struct header) + sizeof(uint64_t) + sizeof(struct multi_write);
-    return REQUEST + access->count;
-}
-
+/* A posted write. */
 void client_compose_post(struct client *client, const struct access *access, const void *data)
 {
-    if (fits_multi(client, access)) {
+    if (client_fits_multi(client, access->count)) {
         post_multi(client, access, data);
         return;
     }
