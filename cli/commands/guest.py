@@ -139,7 +139,9 @@ def run(
     memory: Memory = "1G",
     map_window: MapWindow = False,
     driver: Driver = False,
-    seconds: Annotated[float, typer.Option(help="Time limit of the script.")] = 900.0,
+    seconds: Annotated[
+        float, typer.Option(help="The time limit of the script, in seconds.")
+    ] = 900.0,
     console: Console = Path("guest.console"),
 ) -> None:
     """Run a script in a guest; its output and exit code become this command's."""

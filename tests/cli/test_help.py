@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ COMMANDS = [
     ["guest", "kdump"],
     ["guest", "shell"],
     ["guest", "run"],
+    ["guest", "live"],
     ["guest", "memory"],
     ["cache", "list"],
     ["cache", "clear"],
@@ -37,6 +40,16 @@ def test_the_help_of_a_command_has_an_example(vmcoredd: Run, words: list[str]) -
     result = vmcoredd(*words, "--help")
     assert result.code == Exit.OK
     assert f"vmcoredd {' '.join(words)} " in result.out.split("Example", 1)[1] + " "
+
+
+def test_the_command_starts_without_importing_other_rooms() -> None:
+    program = """
+import sys
+import vmcoredd.cli.main
+print({name.split(".")[1] for name in sys.modules if name.startswith("vmcoredd.")})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ast.literal_eval(done.stdout) == {"bench", "cli"}  # bench: the names of its parts
 
 
 def test_the_help_names_every_command(vmcoredd: Run) -> None:
