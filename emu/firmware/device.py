@@ -27,6 +27,7 @@ from vmcoredd.emu.flash import version
 from vmcoredd.emu.scenario.queues import PFS
 
 CONFIG_UNIT = 64 * 1024
+"""The address of a configuration file is counted in these."""
 ALL = 0xFF
 """All access rights."""
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from vmcoredd.chip.devlog import DEVLOG_PF, Facility, Level
 from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
-from vmcoredd.chip.layout import sizeof
 from vmcoredd.emu.firmware.answers import Refused, answer_to
 from vmcoredd.emu.firmware.log import ADDRESS_UNIT, KIB, DeviceLog, boot_messages
 from vmcoredd.emu.firmware.state import FirmwareState, Link, Mode
@@ -23,8 +22,6 @@ TICKS_PER_COMMAND = 2500
 SECONDS_TO_BOOT = 3
 TICKS_PER_MESSAGE = 20_000
 """Core clock cycles between two messages of the boot, at least; less than twice as many."""
-REQUEST = 1 << 23
-"""The bit of a command's first word that distinguishes requests from replies."""
 
 
 class Firmware:
@@ -111,9 +108,8 @@ class Firmware:
 
     def _refuse_unknown(self, data: bytes) -> bytes:
         self.note(Facility.CORE, "unknown command 0x%02x", data[0], level=Level.ERR)
-        header = bytearray(data[: sizeof(Header)])
-        header[0:4] = (int.from_bytes(header[0:4], "big") & ~REQUEST).to_bytes(4, "big")
-        header[6] = Retval.EINVAL
+        header = Header.from_bytes(data)
+        header.request, header.retval = 0, Retval.EINVAL
         return bytes(header)
 
     def free_function(self, pf: int) -> None:

@@ -12,13 +12,13 @@ from vmcoredd.chip.devlog import Facility
 from vmcoredd.chip.firmware import Dev, Dmaq, FwCommand, MemType, Params, Pf, Retval
 from vmcoredd.chip.firmware.params import DiagSub, FilterSub, param_name, param_of
 from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.device import CONFIG_UNIT
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.flash import version
 
 Value = Callable[[Firmware, int, int], int]
 """(firmware, Y, Z) -> the parameter's value; Refused if Y and Z select nothing."""
 
-CONFIG_UNIT = 64 * 1024
 TRAFFIC_CLASSES = 16
 TEMPERATURE, MILLIVOLTS, TOO_HOT = 52, 1020, 105
 """Temperature and threshold in degrees Celsius; core voltage."""
