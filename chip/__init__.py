@@ -1,7 +1,15 @@
-"""What a Chelsio T5 or T6 is: data, described once, for emulator, driver, decoder and C alike.
+"""Chelsio's T5 and T6 as data, described once, for emulator, driver, decoder and C.
 
-`T5` and `T6` are records of the same shape. Code asks the record (`chip.tp.rss_rows`), never which
-chip it is.
+`T5` and `T6` are records of the same shape: code uses `chip.tp.rss_rows` and never compares chips.
+
+| question | file |
+|---|---|
+| what registers exist, and what are their fields? | `registers/*.csv`, read by `table.py` |
+| what does an access to a register do? | `register.py`, column `access` |
+| which registers does a dump read? | `ranges/*.csv`, read by `csvtables.py` |
+| how big is a table; how do T5 and T6 differ? | a file per block: `cim.py`, `le.py`, ... |
+| what is in the flash, the VPD, configuration space? | `flash.py`, `vpd.py`, `pci.py` |
+| what does a firmware command look like? | `firmware/` |
 """
 
 if __name__ != "vmcoredd.chip":

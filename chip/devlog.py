@@ -9,9 +9,9 @@ from vmcoredd.chip.layout import BigStruct, u8, u16, u32, u64
 FORMAT_BYTES = 192
 PARAMS = 8
 ENTRIES_UNIT = 128
-"""PCIE_FW_PF[7].NENTRIES128 counts this many records, less one unit."""
+"""Records that PCIE_FW_PF[7].NENTRIES128 counts as one; its value is one less."""
 DEVLOG_PF = 7
-"""The element of PCIE_FW_PF that says where the log is (PCIE_FW_PF_DEVLOG)."""
+"""The element of PCIE_FW_PF that locates the log (PCIE_FW_PF_DEVLOG)."""
 
 
 @unique
@@ -28,7 +28,7 @@ class Level(IntEnum):
 
 @unique
 class Facility(IntEnum):
-    """enum fw_devlog_facility: the part of the firmware that speaks."""
+    """enum fw_devlog_facility: the part of the firmware that wrote the record."""
 
     CORE = 0x00
     CF = 0x01
@@ -58,10 +58,10 @@ class Facility(IntEnum):
 
 
 class DevlogEntry(BigStruct):
-    """One record (struct fw_devlog_e), 256 bytes: a printf format and its operands.
+    """A record (struct fw_devlog_e), 256 bytes: a printf format and its operands.
 
-    The text is `fmt` up to its first zero byte, applied to `params`; a record whose `timestamp` is
-    0 is empty. The oldest record of the ring has the lowest `seqno`.
+    The text is `fmt`, up to its first zero byte, applied to `params`. A record is empty if its
+    `timestamp` is 0. The oldest record of the ring has the lowest `seqno`.
     """
 
     _fields_ = (
@@ -77,10 +77,10 @@ class DevlogEntry(BigStruct):
 
 
 def level_name(level: int) -> str:
-    """`ERR`, or UNKNOWN for a level without a name (as the driver's debugfs shows it)."""
+    """Returns a name such as `ERR`, or UNKNOWN, as the driver's debugfs shows it."""
     return Level(level).name if level in Level._value2member_map_ else "UNKNOWN"
 
 
 def facility_name(facility: int) -> str:
-    """`PORT`, or UNKNOWN for a facility without a name."""
+    """Returns a name such as `PORT`, or UNKNOWN."""
     return Facility(facility).name if facility in Facility._value2member_map_ else "UNKNOWN"

@@ -1,10 +1,10 @@
-"""Layouts of memory as ctypes structures that refuse what plain ctypes lets pass.
+"""Layouts of memory, as ctypes structures with checks.
 
-A value that does not fit its field, a misspelt field and a buffer of the wrong size are errors
-here; ctypes truncates, invents an attribute, and reads what there is.
+A value that does not fit its field, a misspelt field and a buffer of the wrong size are errors.
+Plain ctypes truncates the value, adds an attribute, or accepts the buffer.
 
-Fields narrower than a word are written as the register tables write them,
-`name:shift:width` (see `chip.register`), so a layout reads like the header it comes from:
+Fields narrower than a word are written as in the register tables, `name:shift:width` (see
+`chip.register`), so that a layout reads like the header it comes from:
 
     class HelloWords(BigStruct):
         _fields_ = (*word("err:31:1 mbmaster:24:4"), ("fwrev", u32))
@@ -46,9 +46,9 @@ __all__ = [
 ]
 
 WORD_BYTES = 4
-"""A word: what registers hold, and what most of the adapter's tables are made of."""
+"""The size of a register."""
 U32_MASK = 0xFFFFFFFF
-"""The low 32 bits, to which the kernel's u32 arithmetic wraps; all ones, too."""
+"""The low 32 bits: what the kernel's u32 arithmetic keeps."""
 
 u8 = ctypes.c_uint8
 u16 = ctypes.c_uint16
@@ -59,11 +59,11 @@ i32 = ctypes.c_int32
 
 _RESERVED = "_reserved"
 _END_OF_WORD = (f"{_RESERVED}_end", u8 * 0)
-"""Empty; without it ctypes may put the bits of a wider next word into this one."""
+"""Empty; it keeps ctypes from putting bits of a wider next word into this one."""
 
 
 class LayoutError(ValueError):
-    """Bytes that are not what they should be; `need` and `have` count bytes."""
+    """Bytes of the wrong number; `need` and `have` count them."""
 
     def __init__(self, what: str, need: int, have: int) -> None:
         self.what, self.need, self.have = what, need, have
@@ -71,20 +71,20 @@ class LayoutError(ValueError):
 
 
 FieldSpec = tuple[Any, ...]
-"""An entry of `_fields_`: name, type and, for a bit field, width."""
+"""An element of `_fields_`: name, type and, for a bit field, width."""
 
 
 def word(fields: str, ctype: type[Any] = u32) -> list[FieldSpec]:
-    """One word cut into bit fields, `name:shift:width`, highest first; gaps are reserved.
+    """Returns the bit fields of one word, given as `name:shift:width`, highest first.
 
-    For big-endian structures, whose bit fields ctypes lays out from the top bit down;
-    `little_word` is for the others.
+    Gaps become reserved fields. For big-endian structures, whose bit fields ctypes lays out from
+    the top bit down; for the others see `little_word`.
     """
     return [*_cut(fields, ctype), _END_OF_WORD]
 
 
 def little_word(fields: str, ctype: type[Any] = u32) -> list[FieldSpec]:
-    """The same for little-endian structures: ctypes lays their bit fields from bit 0 up."""
+    """The same for little-endian structures, whose bit fields ctypes lays out from bit 0 up."""
     return [*reversed(_cut(fields, ctype)), _END_OF_WORD]
 
 
@@ -105,18 +105,18 @@ def _gap(ctype: type[Any], low: int, high: int) -> list[FieldSpec]:
 
 
 def field_width(descriptor: Any) -> int:
-    """The bits of a field, from its ctypes descriptor (`type(struct).name`)."""
+    """Returns the width in bits of a field, from its ctypes descriptor (`type(struct).name`)."""
     size: int = descriptor.size
     return size >> 16 or size * 8
 
 
 def reserved(size: int) -> list[FieldSpec]:
-    """`size` bytes without a meaning."""
+    """Returns a field of `size` reserved bytes."""
     return [(f"{_RESERVED}_tail", u8 * size)]
 
 
 class _Checked:
-    """The refusals, for both byte orders."""
+    """The checks, for both byte orders."""
 
     _fields_: ClassVar[Any]
     _ranges: ClassVar[dict[str, tuple[int, int]]] = {}
@@ -159,7 +159,7 @@ class _Checked:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
-        """A copy of the first bytes of `data`; LayoutError if there are too few."""
+        """Copies the first bytes of `data`. Raises LayoutError if there are too few."""
         kind: Any = cls
         if len(data) < sizeof(kind):
             raise LayoutError(cls.__name__, sizeof(kind), len(data))
@@ -168,11 +168,11 @@ class _Checked:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The fields' names in order, reserved ones left out."""
+        """The names of the fields in order, without reserved ones."""
         return cls._names
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Field names with values, in order, reserved ones left out."""
+        """The names and values of the fields in order, without reserved ones."""
         return ((name, getattr(self, name)) for name in self._names)
 
     def __repr__(self) -> str:
@@ -184,19 +184,19 @@ _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 def column(records: memoryview, layout: type[LittleStruct], name: str) -> memoryview:
-    """The unsigned field `name` of each of the `records`, which are bytes, one `layout` behind the
-    other: to be read and set by their number. ValueError for a value that does not fit."""
+    """Returns a view of the unsigned field `name` in each of the `records`, adjacent structures of
+    `layout`; assigning to an element raises ValueError if the value does not fit."""
     field: Any = getattr(layout, name)
     form: Any = _FORMATS[field.size]
     return records.cast(form)[field.offset // field.size :: sizeof(layout) // field.size]
 
 
 class BigStruct(_Checked, ctypes.BigEndianStructure):
-    """A checked layout whose numbers have their highest byte first (the firmware's)."""
+    """A checked layout of big-endian numbers, such as the firmware's."""
 
 
 class LittleStruct(_Checked, ctypes.LittleEndianStructure):
-    """A checked layout whose numbers have their lowest byte first (the host's, in a dump)."""
+    """A checked layout of little-endian numbers, such as the host's in a dump."""
 
 
 def _is_number(ctype: type[Any]) -> bool:
@@ -221,21 +221,21 @@ def _short(value: Any) -> str:
 
 
 def u16s(data: bytes | bytearray | memoryview) -> tuple[int, ...]:
-    """The 16-bit words of `data`."""
+    """Returns the little-endian 16-bit words of `data`."""
     return struct.unpack(f"<{len(data) // 2}H", data)
 
 
 def u32s(data: bytes | bytearray | memoryview) -> tuple[int, ...]:
-    """The 32-bit words of `data`."""
+    """Returns the little-endian 32-bit words of `data`."""
     return struct.unpack(f"<{len(data) // 4}I", data)
 
 
 def u64s(data: bytes | bytearray | memoryview) -> tuple[int, ...]:
-    """The 64-bit words of `data`."""
+    """Returns the little-endian 64-bit words of `data`."""
     return struct.unpack(f"<{len(data) // 8}Q", data)
 
 
 def signed(word: int) -> int:
-    """The low 32 bits as a signed number."""
+    """Returns the low 32 bits as a signed number."""
     word &= U32_MASK
     return word - (1 << 32) if word >> 31 else word

@@ -1,7 +1,7 @@
-"""The chip generations as records of data: a difference is a value here, not an `if` elsewhere.
+"""The two chips as records: a difference is a value here, not an `if` in other code.
 
-What belongs to one part of the chip is described in that part's file and hangs on the record by
-its name: `chip.cim.la_words`, `chip.tp.rss_rows`, `chip.memory.types`.
+Each block of the chip has its own file, with a T5 and a T6 record, and is an attribute here:
+`chip.cim.la_words`, `chip.tp.rss_rows`, `chip.memory.types`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INDIRECT_GROUPS = (
 
 
 class Chip:
-    """One generation. Sizes are in the unit their name says; tables count entries."""
+    """One of the chips. Names of sizes contain the unit; table sizes are in entries."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Chip:
         return Registers(self.name)
 
     def _part(self, module: str) -> Any:
-        """The chip's record in a part's file, loaded when asked for: programs start sooner."""
+        """Returns the chip's record of a block, imported on first use for a faster start."""
         return getattr(import_module(f"vmcoredd.chip.{module}"), self.name.upper())
 
     @cached_property
@@ -94,11 +94,11 @@ class Chip:
         return part
 
     def ranges(self, table: str) -> tuple[Range, ...]:
-        """The rows of `chip/ranges/<table>`: `reg_dump`, `pcie_config`. Offsets in bytes."""
+        """Returns the rows of `chip/ranges/<table>` (`reg_dump`, `pcie_config`), in bytes."""
         return word_ranges(table, self.name)
 
     def indirect(self, group: str) -> tuple[IndirectRange, ...]:
-        """The records an entity reads behind an index port, in its order.
+        """Returns the indirect registers of a group, in the order of the dump.
 
         Empty if the chip has none of them. Raises ValueError for a group that is not one of
         INDIRECT_GROUPS.
@@ -125,7 +125,7 @@ CHIPS = (T5, T6)
 
 
 def chip_of_device(device_id: int) -> Chip:
-    """The generation of a PCI device id (its top nibble); ValueError for any other."""
+    """Returns the chip of a PCI device id, from its top nibble. Raises ValueError for any other."""
     for chip in CHIPS:
         if device_id >> 12 == chip.version:
             return chip

@@ -15,7 +15,7 @@ CONFIG_BYTES = 4096
 """Configuration space of a PCIe function."""
 
 PF = 4
-"""The physical function the driver takes (cxgb4.h, adap->pf; others it leaves alone)."""
+"""The physical function that the driver uses (cxgb4.h, adap->pf)."""
 
 
 PF_BASE, PF_STRIDE = 0x1E000, 0x400
@@ -32,7 +32,7 @@ def own_view(register: int) -> int:
 
 
 class Bar(IntEnum):
-    """The memory regions; each is 64 bits wide and takes two BAR registers."""
+    """The BARs; each is 64 bits wide and takes two registers."""
 
     REGISTERS = 0
     """Registers and memory windows."""
@@ -43,11 +43,11 @@ class Bar(IntEnum):
 
 
 REGISTERS_BYTES = 0x80000
-"""Least power of two that holds the register map (cxgb4_ethtool.c: T5_REGMAP_SIZE, 0x53000)."""
+"""The smallest power of two that holds the register map (cxgb4_ethtool.c, T5_REGMAP_SIZE)."""
 
 
 def device_id(product: int, pf: int = PF) -> int:
-    """The id of a function of a product (0xVFPP: generation, function, product)."""
+    """Returns the device id of a function of a product (0xVFPP: chip, function, product)."""
     return product | (pf if pf >= PF else 0) << 8
 
 
@@ -109,10 +109,10 @@ CAP_AT: dict[Cap, int] = {
     Cap.MSIX: 0xB0,
     Cap.VPD: 0xD0,
 }
-"""Where the capabilities stand; assumed from the ranges PCIE_CONFIG reads (cudbg_entity.h)."""
+"""Offsets of the capabilities; assumed from the ranges PCIE_CONFIG reads (cudbg_entity.h)."""
 
 EXT_CAP_AT: dict[ExtCap, int] = {ExtCap.ERR: 0x100, ExtCap.DSN: 0x140}
-"""Where the extended capabilities stand; assumed likewise."""
+"""Offsets of the extended capabilities; assumed likewise."""
 
 
 class ConfigHeader(LittleStruct):
@@ -187,7 +187,7 @@ class ExpressCap(LittleStruct):
 EXP_DEVCTL = 0x08
 EXP_LNKSTA = 0x12
 EXP_DEVCTL2 = 0x28
-"""Registers of the capability the driver touches (PCI_EXP_*), from its start."""
+"""Offsets of the registers of the capability that the driver accesses (PCI_EXP_*)."""
 COMP_TIMEOUT_17S_64S = 0xD
 """The completion timeout the driver sets (t4_hw.c, set_pcie_completion_timeout())."""
 
@@ -201,7 +201,7 @@ class LinkSpeed(IntEnum):
 
 
 class MsixCap(LittleStruct):
-    """MSI-X: `table_size` is the number of vectors less one; offsets count 8 bytes."""
+    """MSI-X: `table_size` is the number of vectors minus one; offsets count 8 bytes."""
 
     _fields_ = (
         ("id", u8),
@@ -213,7 +213,7 @@ class MsixCap(LittleStruct):
 
 
 class VpdCap(LittleStruct):
-    """Vital product data: write an address with `flag` 0; the data is there when it reads 1."""
+    """Vital product data: write an address with `flag` 0; once `flag` is 1, `data` is valid."""
 
     _fields_ = (
         ("id", u8),
@@ -230,4 +230,5 @@ class ExtCapHeader(LittleStruct):
 
 
 CONFIG_DUMP_WORDS = 97
-"""Words of PCIE_CONFIG; `chip.ranges("pcie_config")` says which are read, the rest stay 0."""
+"""Words of PCIE_CONFIG (CUDBG_NUM_PCIE_CONFIG_REGS). The driver reads those in the ranges of
+`chip.ranges("pcie_config")`; the rest stay 0."""

@@ -1,35 +1,35 @@
-"""A register: its offset, its fields, how it behaves when accessed, and who says so.
+"""A register: its offset, its fields, the effect of an access, and the source of each fact.
 
-A `Register` is its own offset: `io.read(chip.r.PL_WHOAMI)` needs no conversion. The tables it
-comes from are described in `chip.table`.
+A `Register` is an int, its offset, so that `io.read(chip.r.PL_WHOAMI)` needs no conversion. The
+tables are described in `chip.table`.
 
 `access` is one of:
 
-| access | what an access does |
+| access | effect |
 |---|---|
-| `rw` | plain storage (the default, also where nothing is known) |
-| `ro` | the hardware writes it; a write is an error of the driver |
-| `wo` | writing acts; reading tells nothing |
+| `rw` | plain storage (the default, and where the effect is unknown) |
+| `ro` | only the hardware writes it; a write is a bug of the driver |
+| `wo` | a write takes effect; reading it means nothing |
 | `w1c` | the hardware sets bits; writing a 1 clears the bit |
-| `rs` | reading has a side effect: it takes a mailbox, or moves on to the next word |
-| `index` | selects what the `data` registers beside it show; reading it back has no effect |
-| `data` | shows what an `index` register selects; reading has no side effect |
-| `request` | write what is wanted, then read the answer at the same address |
-| `strobe` | writing starts an operation; status bits read back |
-| `window` | a piece of the adapter's memory |
+| `rs` | a read has a side effect: it takes a mailbox, or advances to the next word |
+| `index` | selects what its `data` registers show; reading it has no effect |
+| `data` | shows what an `index` register selects; reading it has no side effect |
+| `request` | write a request, then read the reply from the same register |
+| `strobe` | a write starts an operation; reading shows its status |
+| `window` | a window on adapter memory |
 
-`source` says where name, offset and fields are from, and `reset_source` the value after reset:
+`source` is the source of name, offset and fields; `reset_source` that of the value after reset:
 
 | source | |
 |---|---|
 | `reg_defs` | Chelsio's register database, as FreeBSD's cxgbetool carries it |
 | `t4_regs.h` | Linux, drivers/net/ethernet/chelsio/cxgb4/t4_regs.h |
-| `t4_hw.c`, `cxgb4_main.c`, `cudbg_lib.c` | Linux, a number in the driver's code |
+| `t4_hw.c`, `cxgb4_main.c`, `cudbg_lib.c` | Linux, a number in the code of the driver |
 | `cxgbe` | Chelsio's full t4_regs.h, as FreeBSD's cxgbe driver carries it |
 | `cudbg_view` | the tables of Chelsio's dump viewer |
 | `fw_cfg` | Chelsio's firmware configuration files, as FreeBSD carries them |
-| `published` | dumps and logs of real cards that others published |
-| `assumed` | nobody says so; we do |
+| `published` | published dumps and logs of real cards |
+| `assumed` | no source; an assumption of this project |
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from typing import NamedTuple
 from vmcoredd.chip import csvtables
 
 BAR0 = "bar0"
-"""The space a plain access to BAR0 reaches; every other is reached through an index port."""
+"""The space of plain accesses to BAR0. The registers of other spaces are indirect."""
 
 
 class UnknownRegister(LookupError, AttributeError):
-    """No register (or field) of that name on this chip; the message offers the nearest names."""
+    """No register or field has that name; the message suggests some that exist."""
 
     def __init__(self, name: str, where: str, known: list[str]) -> None:
         import difflib  # only a mistake needs it; loading it costs every start
@@ -65,27 +65,27 @@ class Field(NamedTuple):
 
     @property
     def mask(self) -> int:
-        """The field's bits in place."""
+        """The bits of the field in its word."""
         return ((1 << self.width) - 1) << self.shift
 
     def get(self, word: int) -> int:
-        """The field's value in `word`."""
+        """Returns the value of the field in `word`."""
         return word >> self.shift & (1 << self.width) - 1
 
     def get_each(self, words: Iterable[int]) -> list[int]:
-        """The field's value in each of `words`."""
+        """Returns the value of the field in each of `words`."""
         shift, ones = self.shift, (1 << self.width) - 1
         return [word >> shift & ones for word in words]
 
     def put(self, value: int) -> int:
-        """`value` in place; ValueError if it does not fit."""
+        """Returns `value` shifted to the field. Raises ValueError if it does not fit."""
         if not 0 <= value < 1 << self.width:
             raise ValueError(f"{self.name}: {value:#x} does not fit {self.width} bits")
         return value << self.shift
 
 
 def parse_fields(text: str) -> tuple[Field, ...]:
-    """The fields of a table's cell: `name:shift:width`, separated by blanks, highest first."""
+    """Parses fields as in the tables: `name:shift:width`, separated by spaces, highest first."""
     parts = (item.rsplit(":", 2) for item in text.split())
     return tuple(Field(name, int(shift), int(width)) for name, shift, width in parts)
 
@@ -106,7 +106,7 @@ ACCESS = ("rw", "ro", "wo", "w1c", "rs", "index", "data", "request", "strobe", "
 
 
 class Register(int):
-    """One register, or an array of them; as an integer, the offset (of the first) in its space.
+    """A register or an array of registers; as an int, the offset of the first one in its space.
 
     Offsets are in bytes, except in the indirect spaces whose index counts words.
     """
@@ -115,24 +115,24 @@ class Register(int):
     chelsio_name: str
     """Chelsio's name where Linux has another, else the same."""
     alias: str
-    """The register this is another name of, else empty."""
+    """The register of which this is a second name, else empty."""
     block: str
     space: str
     count: int
     stride: int
     access: str
     reset: int
-    """The value after reset; of an array, that of element 0 (the others are 0)."""
+    """The value after reset; in an array, of element 0 (the others are 0)."""
     source: str
     reset_source: str
     note: str
     row: Mapping[str, str]
-    """The rows it was made from, as one."""
+    """The rows of the tables it was made from, merged."""
     _fields: str
 
     @classmethod
     def of_rows(cls, base: Mapping[str, str], over: Mapping[str, str]) -> Register:
-        """From a row of the chip's own table and the row laid over it; either may be empty."""
+        """Makes a register of a row of the chip's table and an overriding row; one may be empty."""
         row = {**base, **{key: value for key, value in over.items() if value}}
         get = row.get
         self = cls(int(get("offset", "0"), 16))
@@ -154,11 +154,11 @@ class Register(int):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """The register's fields, highest first; empty where the whole word is one value."""
+        """The fields, highest first; empty if the whole word is one value."""
         return parse_fields(self._fields)
 
     def field(self, name: str) -> Field:
-        """The field called `name` by Chelsio or Linux, in whatever case."""
+        """Returns a field by its name in Chelsio's database or in Linux, in any case."""
         found = self._by_name.get(name.lower())
         if found is None:
             chelsio = _linux_fields().get((self.name, name.upper()), "")
@@ -172,26 +172,26 @@ class Register(int):
         return {field.name.lower(): field for field in self.fields}
 
     def of(self, **values: int) -> int:
-        """The word with these fields set and all others 0."""
+        """Returns the word with these fields set and all others 0."""
         word = 0
         for name, value in values.items():
             word |= self.field(name).put(value)
         return word
 
     def get(self, word: int, name: str) -> int:
-        """The value of field `name` in `word`."""
+        """Returns the value of field `name` in `word`."""
         return self.field(name).get(word)
 
     def mask(self, *names: str) -> int:
-        """The bits of these fields in place."""
+        """Returns the bits of these fields."""
         return sum(self.field(name).mask for name in names)
 
     def decode(self, word: int) -> dict[str, int]:
-        """Every field of `word`, highest first."""
+        """Returns the value of every field in `word`, highest first."""
         return {field.name: field.get(word) for field in self.fields}
 
     def __getitem__(self, index: int) -> int:
-        """The offset of element `index` of the array."""
+        """Returns the offset of element `index` of the array."""
         if not 0 <= index < self.count:
             raise IndexError(f"{self.name}[{index}]: it has {self.count} elements")
         return int(self) + index * self.stride
@@ -202,13 +202,13 @@ class Register(int):
 
 @cache
 def _linux_fields() -> dict[tuple[str, str], str]:
-    """For a register and Linux's name of a field, Chelsio's name, where they are not the same."""
+    """Returns Chelsio's name of a field by register and Linux's name, where the names differ."""
     rows = csvtables.rows("registers", "linux_fields")
     return {(row["register"], row["linux"]): row["field"] for row in rows if row["field"]}
 
 
 class Location(NamedTuple):
-    """What stands at an offset: a register and, for an array, which element."""
+    """What an offset belongs to: a register and, in an array, the element."""
 
     register: Register
     element: int

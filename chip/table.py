@@ -1,16 +1,16 @@
-"""The registers of one chip, read from the tables in `chip/registers/` when first asked for.
+"""The registers of one chip, read from the tables in `chip/registers/` on first use.
 
-| file | what it says |
+| file | contents |
 |---|---|
 | `t5.csv`, `t6.csv` | every register of BAR0 by Chelsio's name, arrays in one row |
-| `linux.csv` | over those: Linux's names, aliases, access, reset values, and what the others lack |
-| `indirect_t5.csv`, `indirect_t6.csv` | registers reached through an index port, by space |
-| `linux_fields.csv` | Linux's names of fields that Chelsio calls otherwise |
+| `linux.csv` | what overrides or completes them: Linux's names, aliases, access, reset values |
+| `indirect_t5.csv`, `indirect_t6.csv` | indirect registers, by space |
+| `linux_fields.csv` | Linux's names of fields, where Chelsio's differ |
 | `linux_absent.csv` | Linux's registers that a chip does not have, and why |
 
-A row of `linux.csv` is laid over the register at its offset, and stands alone where there is none.
-Two names stand for one word of one chip only where a row says so: `alias` names the register it is
-another name of. `tests/chip` checks that.
+A row of `linux.csv` overrides the register at its offset, or adds one if there is none. A word has
+two names on one chip only if a row declares it: `alias` names the register that has the other name.
+`tests/chip` checks that.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Registers:
 
     @cached_property
     def _lines(self) -> dict[str, str]:
-        """The lines of the chip's own table by offset; they are split when asked for."""
+        """The lines of the chip's table by offset; they are split on use."""
         return {line.split(",", 1)[0]: line for line in csvtables.lines(_FOLDER, self._chip)[1:]}
 
     @cached_property
     def _offsets(self) -> dict[str, list[str]]:
-        """For each name of BAR0, Chelsio's and Linux's, the offsets where it stands."""
+        """The offsets of each name in BAR0, Chelsio's or Linux's."""
         found: dict[str, list[str]] = {}
         for offset, line in self._lines.items():
             found.setdefault(line.split(",", 2)[1], []).append(offset)
@@ -54,7 +54,7 @@ class Registers:
 
     @cached_property
     def _indirect(self) -> dict[str, Row]:
-        """The registers behind index ports, by name."""
+        """The rows of indirect registers, by name."""
         return {row["register"]: row for row in csvtables.rows(_FOLDER, f"indirect_{self._chip}")}
 
     def _in_bar0(self, offset: str) -> Register:
@@ -64,7 +64,7 @@ class Registers:
             self._made[BAR0, offset] = Register.of_rows(base, self._overlay.get(offset, {}))
         return self._made[BAR0, offset]
 
-    def _behind_port(self, row: Row) -> Register:
+    def _indirect_register(self, row: Row) -> Register:
         key = row["space"], row["offset"]
         if key not in self._made:
             self._made[key] = Register.of_rows({}, row)
@@ -77,7 +77,7 @@ class Registers:
         return self._made[key]
 
     def instances(self, name: str) -> tuple[Register, ...]:
-        """All registers of that name: one, or one per function, port or memory; by offset."""
+        """Returns the registers of that name by offset: one, or one a function, port or memory."""
         if name not in self._named:
             self._named[name] = self._find(name)
         return self._named[name]
@@ -88,38 +88,41 @@ class Registers:
         if name in self._offsets:
             return tuple(self._in_bar0(offset) for offset in self._offsets[name])
         if name in self._indirect:
-            return (self._behind_port(self._indirect[name]),)
+            return (self._indirect_register(self._indirect[name]),)
         known = [*self._offsets, *self._aliases, *self._indirect]
         raise UnknownRegister(name, self._chip, known)
 
     def __getitem__(self, name: str) -> Register:
-        """The register of that name, Linux's or Chelsio's; the first of several instances."""
+        """Returns the register of that name, Linux's or Chelsio's; the first of several instances.
+
+        Raises UnknownRegister.
+        """
         return self.instances(name)[0]
 
     def __getattr__(self, name: str) -> Register:
         if name.startswith("_"):
             raise AttributeError(name)
-        found = self.__dict__[name] = self[name]  # from now on it is an attribute
+        found = self.__dict__[name] = self[name]  # the next access is a plain attribute
         return found
 
     def __contains__(self, name: str) -> bool:
         return name in self._offsets or name in self._aliases or name in self._indirect
 
     def __iter__(self) -> Iterator[Register]:
-        """Those of BAR0 by offset, then those behind index ports; aliases are left out."""
+        """Iterates over BAR0 by offset, then over indirect registers; without aliases."""
         for offset in sorted({*self._lines, *self._overlay}):
             yield self._in_bar0(offset)
         for row in self._indirect.values():
-            yield self._behind_port(row)
+            yield self._indirect_register(row)
 
     @property
     def aliases(self) -> tuple[Register, ...]:
-        """The second names, declared as such; they stand in no other listing."""
+        """The second names; iteration leaves them out."""
         return tuple(self._alias(row) for row in self._aliases.values())
 
     @cached_property
     def _places(self) -> dict[int, tuple[str, int]]:
-        """Every described word of BAR0: the offset of its register, and which element it is."""
+        """The register (by offset) and element of every described word of BAR0."""
         found: dict[int, tuple[str, int]] = {}
         for offset, row in self._overlay.items():
             found.update(_elements(offset, row["count"], row["stride"]))
@@ -133,12 +136,12 @@ class Registers:
         return {(row["space"], int(row["offset"], 16)): row for row in self._indirect.values()}
 
     def at(self, offset: int, space: str = BAR0) -> Location | None:
-        """What stands at `offset` of a space, or None where nothing is described."""
+        """Returns the register at `offset` in a space, or None if none is described there."""
         if space == BAR0:
             found = self._places.get(offset)
             return Location(self._in_bar0(found[0]), found[1]) if found else None
         row = self._indices.get((space, offset))
-        return Location(self._behind_port(row), 0) if row else None
+        return Location(self._indirect_register(row), 0) if row else None
 
 
 def _elements(offset: str, count: str, stride: str) -> dict[int, tuple[str, int]]:

@@ -1,6 +1,6 @@
 """Connection control blocks (TCBs) in adapter memory: 128 bytes for each TID.
 
-A TCB is one number of 1024 bits. In memory its eight parts of 128 bits stand lowest first, each
+A TCB is one number of 1024 bits. Memory holds its eight parts of 128 bits, the lowest first, each
 with its highest byte first. Fields are given as `name:shift:width` (see `chip.register`). Source:
 t4_tcb.h (Linux), and the tables of FreeBSD's cxgbetool for those that Linux lacks; the order in
 memory follows from cxgb4_filter.c (get_filter_count()) and from cxgbetool.
@@ -24,12 +24,12 @@ TCP = parse_fields(
     "ip_version:90:1 recv_sack:86:1 recv_tstmp:85:1 recv_scale:84:1 active_open:66:1 nagle:39:1 "
     "keepalive:35:1 smac_sel:24:8 l2t_ix:12:12 ulp_raw:4:8 ulp_type:0:4"
 )
-"""A connection; `*_raw` are distances below `tx_max`."""
+"""The fields of a connection; `*_raw` are distances below `tx_max`."""
 FILTER = parse_fields(
     "byte_count:192:64 packet_count:160:32 rss_info:96:10 ip_version:90:1 direct_steer:55:1 "
     "drop:54:1 non_offload:33:1 smac_sel:24:8 l2t_ix:12:12"
 )
-"""A filter, with what it has counted."""
+"""The fields of a filter, with its counters."""
 
 
 class TcpState(IntEnum):
@@ -49,7 +49,7 @@ class TcpState(IntEnum):
 
 
 def encode(fields: tuple[Field, ...], **values: int) -> bytes:
-    """A TCB as it stands in memory; KeyError for a field it has not."""
+    """Returns the 128 bytes of a TCB in memory. Raises KeyError for a field it does not have."""
     known = {field.name: field for field in fields}
     number = 0
     for name, value in values.items():
@@ -59,7 +59,7 @@ def encode(fields: tuple[Field, ...], **values: int) -> bytes:
 
 
 def decode(fields: tuple[Field, ...], block: bytes | memoryview) -> dict[str, int]:
-    """The fields of a TCB as it stands in memory (128 bytes)."""
+    """Returns the fields of a TCB in memory (128 bytes)."""
     parts = (bytes(block[at : at + _PART])[::-1] for at in range(0, BYTES, _PART))
     number = int.from_bytes(b"".join(parts), "little")
     return {field.name: field.get(number) for field in fields}

@@ -1,9 +1,9 @@
-"""The firmware's side of the mailbox: commands, parameters, codes, and its image in the flash.
+"""The firmware's mailbox: commands, parameters, and codes.
 
-Both ends use the same classes: `bytes(Hello(mbmaster=4))` is what the driver writes,
-`command_of(data)` what the firmware understands, `Hello.from_bytes(data)` what the driver reads
-back. Layouts and numbers are those of t4fw_api.h; a field has the name of its macro there, in lower
-case and without the command's prefix (FW_HELLO_CMD_MBMASTER is `Hello.mbmaster`).
+Driver and firmware use the same classes: the driver writes `bytes(Hello(mbmaster=4))`, the firmware
+parses it with `command_of(data)`, and the driver parses the reply with `Hello.from_bytes(data)`.
+Layouts and numbers are those of t4fw_api.h. A field has the name of its macro there, in lower case
+and without the command's prefix: FW_HELLO_CMD_MBMASTER is `Hello.mbmaster`.
 """
 
 from vmcoredd.chip.firmware.codes import LdstSpace, MemType, Op, Retval
@@ -62,9 +62,8 @@ from vmcoredd.chip.firmware.port import (
     PortStats,
     PortType,
 )
-from vmcoredd.chip.firmware.queue import EqCtrl, EqEth, EqOfld, Iq
+from vmcoredd.chip.firmware.queue import EqCtrl, EqEth, EqOfld, Iq, Sched, SchedParams
 from vmcoredd.chip.firmware.rss import RssGlbConfig, RssGlbMode, RssIndTbl, RssViConfig
-from vmcoredd.chip.firmware.sched import Sched, SchedParams
 
 __all__ = [
     "MAILBOX_BYTES",

@@ -91,7 +91,7 @@ class Retval(IntEnum):
 
 @unique
 class LdstSpace(IntEnum):
-    """enum fw_ldst_addrspc: what an LDST command loads from or stores to."""
+    """enum fw_ldst_addrspc: the space an LDST command loads from or stores to."""
 
     FIRMWARE = 0x01
     SGE_EGRC = 0x08
@@ -110,7 +110,7 @@ class LdstSpace(IntEnum):
 
 @unique
 class MemType(IntEnum):
-    """enum fw_memtype_cf: where a configuration file, a device log and so on lie."""
+    """enum fw_memtype_cf: the memory that holds a configuration file, a device log and so on."""
 
     EDC0 = 0
     EDC1 = 1

@@ -1,4 +1,4 @@
-"""Commands about the adapter as a whole: master of the device, its capabilities, log and clocks."""
+"""Commands for the adapter as a whole: its master, capabilities, log and clocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vmcoredd.chip.layout import reserved, u8, u16, u32, u64, word
 
 
 class Hello(FwCommand):
-    """Announce a driver; the answer says who is master, and whether the device is initialised."""
+    """Announce a driver. The reply names the master and says whether the device is initialised."""
 
     OPCODE = Op.HELLO
     _fields_ = (
@@ -24,7 +24,7 @@ class Hello(FwCommand):
 
 
 class Bye(FwCommand):
-    """The driver leaves."""
+    """Sign the driver off."""
 
     OPCODE = Op.BYE
     _fields_ = (*header(), *reserved(8))
@@ -38,7 +38,7 @@ class Reset(FwCommand):
 
 
 class Initialize(FwCommand):
-    """Initialise the device with the capabilities agreed on."""
+    """Initialise the device with the capabilities that CAPS_CONFIG set."""
 
     OPCODE = Op.INITIALIZE
     _fields_ = (*header(), *reserved(8))
@@ -54,7 +54,7 @@ class NicCaps(IntFlag):
 
 
 class CapsConfig(FwCommand):
-    """What the device is to do, and the configuration file that says it."""
+    """Read or write the capabilities of the device, and the configuration file they come from."""
 
     OPCODE = Op.CAPS_CONFIG
     _fields_ = (
@@ -94,7 +94,7 @@ class Pfvf(FwCommand):
 
 
 class Devlog(FwCommand):
-    """Where the device log lies: memory type, address / 16, and bytes."""
+    """Locate the device log: memory type, address / 16, and size in bytes."""
 
     OPCODE = Op.DEVLOG
     _fields_ = (
@@ -122,7 +122,7 @@ class Hma(FwCommand):
 
 
 class Clip(FwCommand):
-    """Add or take away a local IPv6 address of the compressed-local-IP table."""
+    """Add or remove a local IPv6 address in the compressed local IP (CLIP) table."""
 
     OPCODE = Op.CLIP
     _fields_ = (*header("", ALLOC), ("ip_hi", u64), ("ip_lo", u64), *reserved(8))
@@ -144,7 +144,7 @@ class PtpSub(IntEnum):
 
 
 class Ptp(FwCommand):
-    """The precision clock; `sc` is a PtpSub, whose operands `PtpInit` and `PtpTime` name."""
+    """The precision clock. `sc` is a PtpSub; `PtpInit` and `PtpTime` name its operands."""
 
     OPCODE = Op.PTP
     _fields_ = (*header("portid:0:4"), ("sc", u8), ("operand", u8 * 15), *reserved(8))
@@ -186,7 +186,7 @@ class PtpTime(FwCommand):
 
 
 class DebugAssert(FwCommand):
-    """An assertion of the firmware that failed, put in place of an answer (type 0)."""
+    """A failed assertion of the firmware, which takes the place of a reply (type 0)."""
 
     OPCODE = Op.DEBUG
     _fields_ = (
@@ -205,7 +205,7 @@ class DebugAssert(FwCommand):
 
 
 class DebugPrint(FwCommand):
-    """A line of the firmware's debug output (type 1): index of its format, and four operands."""
+    """A line of the firmware's debug output (type 1): the index of its format and four operands."""
 
     OPCODE = Op.DEBUG
     _fields_ = (

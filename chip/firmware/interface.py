@@ -10,7 +10,7 @@ from vmcoredd.chip.layout import BigStruct, reserved, u8, u16, u32, u64, word
 
 
 class Vi(FwCommand):
-    """Allocate a virtual interface on a port; the answer has its id, MACs and RSS slice."""
+    """Allocate a virtual interface on a port. The reply has its id, MAC addresses and RSS slice."""
 
     OPCODE = Op.VI
     _fields_ = (
@@ -31,7 +31,7 @@ class Vi(FwCommand):
 
 
 class ViMacEntry(IntEnum):
-    """What a VI_MAC command carries (enum fw_vi_mac_entry_types)."""
+    """The kinds of VI_MAC command (enum fw_vi_mac_entry_types)."""
 
     EXACTMAC = 0
     HASHVEC = 1
@@ -40,7 +40,7 @@ class ViMacEntry(IntEnum):
 
 
 class MacIndex(IntEnum):
-    """Values of `idx` that are not an entry: what to do instead."""
+    """Values of `idx` that ask for something other than an entry."""
 
     ADD_MAC = 0x3FF
     ADD_PERSIST_MAC = 0x3FE
@@ -72,7 +72,7 @@ class VniMac(BigStruct):
 
 
 class ViMac(FwCommand):
-    """The command with its operands as bytes; `entry_type` says which of the others it is."""
+    """The command with its operands as bytes; `entry_type` selects one of the layouts below."""
 
     OPCODE = Op.VI_MAC
     _fields_ = (*_MAC_HEADER, ("operand", u8 * 56))
@@ -90,7 +90,7 @@ class ViMacExact(FwCommand):
 
 
 class ViMacHash(FwCommand):
-    """The 64-bit vector that inexact multicast or unicast addresses hash to."""
+    """The 64-bit hash vector of inexact multicast or unicast addresses."""
 
     OPCODE = Op.VI_MAC
     _fields_ = (
@@ -130,11 +130,11 @@ VI_MAC_VARIANTS: dict[int, type[FwCommand]] = {
 }
 
 RXMODE_MTU_NO_CHANGE = 0xFFFF
-"""ViRxmode.mtu: leave it as it is."""
+"""ViRxmode.mtu: keep the MTU."""
 
 
 class ViRxmode(FwCommand):
-    """MTU and what else to receive; 3 in a two-bit field leaves it as it is."""
+    """Set the MTU and the receive filters; 3 in a two-bit field keeps its setting."""
 
     OPCODE = Op.VI_RXMODE
     _fields_ = (

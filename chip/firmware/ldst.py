@@ -1,4 +1,4 @@
-"""LDST: load or store a register of a space only the firmware reaches, or a queue context."""
+"""LDST: load or store a register that only the firmware can reach, or a queue context."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HEADER = header("addrspace:0:8")
 
 
 class Ldst(FwCommand):
-    """The command with its operands as bytes; `addrspace` says which of the others it is."""
+    """The command with its operands as bytes; `addrspace` selects one of the layouts below."""
 
     OPCODE = Op.LDST
     _fields_ = (*_HEADER, ("operand", u8 * 56))
@@ -21,14 +21,14 @@ class Ldst(FwCommand):
 
 
 class LdstAddress(FwCommand):
-    """A word by its address: FIRMWARE (a BAR0 register), TP_PIO, TP_TM_PIO, TP_MIB."""
+    """A word at an address in FIRMWARE (a BAR0 register), TP_PIO, TP_TM_PIO or TP_MIB."""
 
     OPCODE = Op.LDST
     _fields_ = (*_HEADER, ("addr", u32), ("val", u32), *reserved(48))
 
 
 class LdstContext(FwCommand):
-    """An SGE context: `physid` in; 256 bits out, word 0 last; `ctxtflush` empties the cache."""
+    """The SGE context of queue `physid`, word 0 last; `ctxtflush` flushes the cache."""
 
     OPCODE = Op.LDST
     _fields_ = (
@@ -55,7 +55,7 @@ class LdstMdio(FwCommand):
 
 
 class LdstMpsReplication(FwCommand):
-    """The replication map of an MPS TCAM entry: a bit per virtual function, 255 first."""
+    """The replication map of an MPS TCAM entry: a bit for each virtual function, 255 first."""
 
     OPCODE = Op.LDST
     _fields_ = (
@@ -98,7 +98,7 @@ class LdstFunction(FwCommand):
 
 
 class LdstPcie(FwCommand):
-    """Configuration space of a function: `r` is the register, `naccess` how many dwords."""
+    """Configuration space of a function: `r` is the register, `naccess` the number of words."""
 
     OPCODE = Op.LDST
     _fields_ = (
@@ -144,4 +144,4 @@ VARIANTS: dict[int, type[FwCommand]] = {
     LdstSpace.FUNC_PCIE: LdstPcie,
     LdstSpace.I2C: LdstI2c,
 }
-"""Which layout an address space takes. MPS has two; the driver asks for replication only."""
+"""The layout of each address space. MPS has two; the driver only reads replication maps."""

@@ -1,4 +1,4 @@
-"""What all mailbox commands share: the two words in front, and the way to find the class."""
+"""The base of all mailbox commands: their first two words, and how to find the class of one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COMMANDS: dict[int, type[FwCommand]] = {}
 
 
 def header(first: str = "", second: str = "") -> list[FieldSpec]:
-    """The two words every command starts with, with a command's own fields in both.
+    """Returns the two words that start every command, with the command's own fields in both.
 
     `first` may name bits 19..0 of word 0, `second` bits 31..16 of word 1.
     """
@@ -33,14 +33,14 @@ def header(first: str = "", second: str = "") -> list[FieldSpec]:
 
 
 OF_FUNCTION = "pfn:8:3 vfn:0:8"
-"""The function a command is about: physical, and virtual (0: the physical one itself)."""
+"""The function of a command: physical, and virtual (0: the physical function itself)."""
 OF_VI = "viid:0:12"
-"""The virtual interface a command is about."""
+"""The virtual interface of a command."""
 ALLOC = "alloc:31:1 free:30:1"
 
 
 class FwCommand(BigStruct):
-    """A mailbox command, as asked and as answered; 16 to 64 bytes, a multiple of 16.
+    """A mailbox command, request or reply; 16 to 64 bytes, a multiple of 16.
 
     A subclass that names its `OPCODE` is found by `command_of()`. One command can have several
     layouts (LDST, PORT, ...): the one declared first then picks one of them in `variant()`.
@@ -54,7 +54,7 @@ class FwCommand(BigStruct):
             _COMMANDS.setdefault(cls.OPCODE, cls)
 
     def __init__(self, **values: Any) -> None:
-        """A request (REQUEST, opcode and length set) with these fields; all others are 0."""
+        """Makes a request (REQUEST, opcode and length set) with these fields; all others are 0."""
         super().__init__()
         defaults = {"op": self.OPCODE, "request": 1, "len16": sizeof(type(self)) // 16}
         for name, value in {**defaults, **values}.items():
@@ -62,11 +62,11 @@ class FwCommand(BigStruct):
 
     @classmethod
     def variant(cls, data: bytes) -> type[FwCommand]:
-        """The layout of this command that `data` has; a command with one layout needs no own."""
+        """Returns the class of `data`, a command of this opcode, if there are several."""
         return cls
 
     def reply(self, retval: int = 0, **values: Any) -> Self:
-        """The answer: what was asked, without REQUEST, with `retval` and these fields set."""
+        """Returns the reply: a copy without REQUEST, with `retval` and these fields set."""
         answer = type(self).from_bytes(bytes(self))
         for name, value in {"request": 0, "retval": retval, **values}.items():
             setattr(answer, name, value)
@@ -74,15 +74,15 @@ class FwCommand(BigStruct):
 
 
 class Header(BigStruct):
-    """The two words in front of any command, known or not."""
+    """The first two words of any command, known or unknown."""
 
     _fields_ = tuple(header("low:0:20", "high:16:16"))
 
 
 def command_of(data: bytes) -> FwCommand | None:
-    """The command in a mailbox, in its own class; None if the opcode (data[0]) is not known.
+    """Returns the command in a mailbox, in its own class; None if the opcode (data[0]) is unknown.
 
-    LayoutError if `data` is shorter than the command's layout.
+    Raises LayoutError if `data` is shorter than the command.
     """
     if len(data) < sizeof(Header):
         raise LayoutError("mailbox command", sizeof(Header), len(data))

@@ -15,7 +15,7 @@ PARAMS_PER_COMMAND = 7
 
 @unique
 class Mnemonic(IntEnum):
-    """enum fw_params_mnem: what a parameter belongs to."""
+    """enum fw_params_mnem: the owner of a parameter."""
 
     DEV = 1
     PFVF = 2
@@ -164,14 +164,14 @@ _MNEMONICS: dict[type[IntEnum], Mnemonic] = {
 
 
 def param(which: Dev | Pf | Dmaq, y: int = 0, z: int = 0) -> int:
-    """The id of a parameter: mnemonic [31:24], X (`which`) [23:16], Y [15:8], Z [7:0]."""
+    """Returns the id of a parameter: mnemonic [31:24], X (`which`) [23:16], Y [15:8], Z [7:0]."""
     if not (0 <= y < 256 and 0 <= z < 256):
         raise ValueError(f"{which.name}: Y {y:#x} and Z {z:#x} are bytes")
     return _MNEMONICS[type(which)] << 24 | which << 16 | y << 8 | z
 
 
 def param_of(param_id: int) -> tuple[Dev | Pf | Dmaq | None, int, int]:
-    """A parameter's id taken apart: which one (None if not known), Y, Z."""
+    """Splits the id of a parameter: which one (None if unknown), Y, Z."""
     y, z = param_id >> 8 & 0xFF, param_id & 0xFF
     for kind, mnemonic in _MNEMONICS.items():
         if param_id >> 24 == mnemonic and param_id >> 16 & 0xFF in kind._value2member_map_:
@@ -180,7 +180,7 @@ def param_of(param_id: int) -> tuple[Dev | Pf | Dmaq | None, int, int]:
 
 
 def param_name(param_id: int) -> str:
-    """`DEV.CCLK`, `DEV.DIAG[y=2]`, `DMAQ.CONM_CTXT[y=4 z=1]`; the number if it has no name."""
+    """Returns `DEV.CCLK`, `DEV.DIAG[y=2]` or the like; the number if it has no name."""
     which, y, z = param_of(param_id)
     if which is None:
         return f"{param_id:#010x}"
@@ -196,19 +196,19 @@ class Param(BigStruct):
 
 
 class Params(FwCommand):
-    """Read or write up to seven parameters; one that is refused refuses the whole command."""
+    """Read or write up to seven parameters. If the firmware refuses one, it refuses them all."""
 
     OPCODE = Op.PARAMS
     _fields_ = (*header(OF_FUNCTION), ("param", Param * PARAMS_PER_COMMAND))
 
     @classmethod
     def reading(cls, ids: Iterable[int], **values: int) -> Self:
-        """A request for the values of these parameters."""
+        """Makes a request for the values of these parameters."""
         return cls._filled(((one, 0) for one in ids), read=1, **values)
 
     @classmethod
     def writing(cls, pairs: Iterable[tuple[int, int]], **values: int) -> Self:
-        """A request to set these parameters, given as (id, value)."""
+        """Makes a request to set these parameters, given as (id, value)."""
         return cls._filled(pairs, write=1, **values)
 
     @classmethod
@@ -216,13 +216,13 @@ class Params(FwCommand):
         made, wanted = cls(**values), tuple(pairs)
         if len(wanted) > PARAMS_PER_COMMAND:
             raise ValueError(f"{len(wanted)} parameters: a command holds {PARAMS_PER_COMMAND}")
-        for place, (mnem, val) in zip(made.param, wanted, strict=False):
-            place.mnem, place.val = mnem, val
+        for one, (mnem, val) in zip(made.param, wanted, strict=False):
+            one.mnem, one.val = mnem, val
         return made
 
     @property
     def asked(self) -> tuple[Param, ...]:
-        """The parameters asked for: those up to the first id that is 0. They can be set."""
+        """The parameters of the request, up to the first id 0; they can be assigned to."""
         ids = [one.mnem for one in self.param]
         count = ids.index(0) if 0 in ids else len(ids)
         return tuple(self.param[i] for i in range(count))

@@ -1,4 +1,4 @@
-"""Ports: link, capabilities, transceiver, statistics."""
+"""Ethernet ports: link, capabilities, transceiver, statistics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmcoredd.chip.layout import reserved, u8, u16, u32, u64, word
 
 @unique
 class PortAction(IntEnum):
-    """Port.action (enum fw_port_action), those a driver of a dump or an interface asks for."""
+    """Port.action (enum fw_port_action)."""
 
     L1_CFG = 0x0001
     L2_CFG = 0x0002
@@ -87,7 +87,7 @@ class PortCaps(IntFlag):
 
 @unique
 class PortType(IntEnum):
-    """What kind of port it is (enum fw_port_type)."""
+    """Kinds of port (enum fw_port_type)."""
 
     FIBER_XFI = 0
     FIBER_XAUI = 1
@@ -117,7 +117,7 @@ class PortType(IntEnum):
 
 @unique
 class PortModule(IntEnum):
-    """What is plugged in (enum fw_port_module_type)."""
+    """Kinds of transceiver module (enum fw_port_module_type)."""
 
     NA = 0
     LR = 1
@@ -136,7 +136,7 @@ _HEADER = header("portid:0:4", "action:16:16")
 
 
 class Port(FwCommand):
-    """The command with its operands as bytes; `action` says which of the others it is."""
+    """The command with its operands as bytes; `action` selects one of the layouts below."""
 
     OPCODE = Op.PORT
     _fields_ = (*_HEADER, ("operand", u8 * 24))
@@ -161,7 +161,7 @@ class PortL1Config32(FwCommand):
 
 
 class PortInfo(FwCommand):
-    """The port as it is: GET_PORT_INFO, before 32-bit capabilities."""
+    """Read the state of the port: GET_PORT_INFO, before 32-bit capabilities."""
 
     OPCODE = Op.PORT
     _fields_ = (
@@ -183,7 +183,7 @@ class PortInfo(FwCommand):
 
 
 class PortInfo32(FwCommand):
-    """The port as it is: GET_PORT_INFO32."""
+    """Read the state of the port: GET_PORT_INFO32."""
 
     OPCODE = Op.PORT
     _fields_ = (

@@ -1,10 +1,10 @@
-"""Queues: ingress queues with their free lists, and egress queues of three kinds."""
+"""Queues: ingress queues with free lists, three kinds of egress queues, and traffic classes."""
 
 from __future__ import annotations
 
 from vmcoredd.chip.firmware.codes import Op
 from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, FwCommand, header
-from vmcoredd.chip.layout import FieldSpec, reserved, u16, u64, word
+from vmcoredd.chip.layout import FieldSpec, reserved, u8, u16, u32, u64, word
 
 _HEADER = header(OF_FUNCTION, f"{ALLOC} modify:29:1 eqstart:28:1 eqstop:27:1")
 
@@ -33,7 +33,7 @@ def _numbered(n: int, fields: str) -> str:
 
 
 class Iq(FwCommand):
-    """An ingress queue and up to two free lists; the answer has their ids."""
+    """An ingress queue and up to two free lists. The reply has their ids."""
 
     OPCODE = Op.IQ
     _fields_ = (
@@ -109,4 +109,50 @@ class EqOfld(FwCommand):
         *_EQ_FETCH,
         *_EQ_SIZE,
         ("eqaddr", u64),
+    )
+
+
+SC_PARAMS = 1
+"""The value of Sched.sc for the layout of SchedParams (enum fw_sched_sc)."""
+
+
+class Sched(FwCommand):
+    """Set up a traffic scheduler; `sc` selects the layout of the operands."""
+
+    OPCODE = Op.SCHED
+    _fields_ = (
+        *header(),
+        ("sc", u8),
+        ("type", u8),
+        ("minmaxen", u8),
+        ("r3", u8 * 5),
+        ("nclasses", u8 * 4),
+        *reserved(12),
+    )
+
+    @classmethod
+    def variant(cls, data: bytes) -> type[FwCommand]:
+        return SchedParams if cls.from_bytes(data).sc == SC_PARAMS else cls
+
+
+class SchedParams(FwCommand):
+    """Rates of one class of one channel; `min` and `max` in `unit` and `rate`."""
+
+    OPCODE = Op.SCHED
+    _fields_ = (
+        *header(),
+        ("sc", u8),
+        ("type", u8),
+        ("level", u8),
+        ("mode", u8),
+        ("unit", u8),
+        ("rate", u8),
+        ("ch", u8),
+        ("cl", u8),
+        ("min", u32),
+        ("max", u32),
+        ("weight", u16),
+        ("pktsize", u16),
+        ("burstsize", u16),
+        *reserved(2),
     )

@@ -1,4 +1,4 @@
-"""Receive-side scaling: the table of queues, and what of a frame is hashed."""
+"""Receive-side scaling (RSS): the table of queues, and the parts of a frame that are hashed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUEUES_PER_COMMAND = 32
 
 
 def _queues() -> list[FieldSpec]:
-    """Three 10-bit queue ids a word, the first on top; the last word has two."""
+    """Returns words of three 10-bit queue ids, the first on top; the last word has two."""
     entries: list[FieldSpec] = []
     for first in range(0, QUEUES_PER_COMMAND, 3):
         here = range(first, min(first + 3, QUEUES_PER_COMMAND))
@@ -21,7 +21,7 @@ def _queues() -> list[FieldSpec]:
 
 
 class RssIndTbl(FwCommand):
-    """Write up to 32 queues of a virtual interface's slice of the table, from `startidx` on."""
+    """Write up to 32 entries of a virtual interface's slice of the table, from `startidx` on."""
 
     OPCODE = Op.RSS_IND_TBL
     _fields_ = (
@@ -47,7 +47,7 @@ class RssGlbMode(IntEnum):
 
 
 class RssGlbConfig(FwCommand):
-    """What the whole adapter hashes."""
+    """Set what the adapter hashes."""
 
     OPCODE = Op.RSS_GLB_CONFIG
     _fields_ = (
@@ -62,7 +62,7 @@ class RssGlbConfig(FwCommand):
 
 
 class RssViConfig(FwCommand):
-    """What one virtual interface hashes, and its default queue."""
+    """Set what a virtual interface hashes, and its default queue."""
 
     OPCODE = Op.RSS_VI_CONFIG
     _fields_ = (

@@ -85,7 +85,7 @@ NAMELESS = {
     "ma": {T5: 0, T6: 1},
     "up_cim": {T5: 6, T6: 6},
 }
-"""Words behind index ports that no header names."""
+"""Indirect registers that no header names."""
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group != "sge_debug"])
