@@ -53,7 +53,7 @@ class Memfd:
         return twin
 
     def assign(self, other: Memfd) -> None:
-        """Takes over the content of `other`, which has the same size; holes stay holes."""
+        """Copies the content and the holes of `other`, which has the same size."""
         self.map.madvise(mmap.MADV_REMOVE)
         for start, length in other.extents():
             self.view[start : start + length] = other.view[start : start + length]
