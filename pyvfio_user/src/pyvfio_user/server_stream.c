@@ -58,8 +58,8 @@ static bool keep_fds(struct stream *stream, struct msghdr *message)
     return !(message->msg_flags & MSG_CTRUNC);
 }
 
-/* Fills the buffer if it is empty, waiting if nothing has arrived. Returns 0 or an errno; ENOMSG:
- * the client is gone. */
+/* Fills the empty buffer, waiting if nothing has arrived. Returns 0 or an errno; ENOMSG: the client
+ * is gone. */
 int server_fill(struct server *server)
 {
     struct stream *stream = &server->stream;
@@ -70,8 +70,6 @@ int server_fill(struct server *server)
                              .msg_control = control,
                              .msg_controllen = sizeof(control)};
 
-    if (stream->in_start != stream->in_end)
-        return 0;
     close_fds(stream);
     if (!flush(server))
         return ENOMSG;

@@ -24,13 +24,14 @@ static int get_request_header(vfu_ctx_t *ctx, struct vfio_user_header *header, i
                               size_t *fd_count)
 {
     struct server *server = ctx->pvt;
-    int error = server_fill(server);
+    struct stream *stream = &server->stream;
+    int error = stream->in_start == stream->in_end ? server_fill(server) : 0;
 
     if (!error && !server_take(server, header, sizeof(*header)))
         error = ENOMSG;
     if (error)
         return ERROR_INT(error);
-    *fd_count = server_take_fds(server, header, fds);
+    *fd_count = stream->fd_count ? server_take_fds(server, header, fds) : 0;
     return 0;
 }
 
