@@ -155,7 +155,7 @@ class Guest:
         return result
 
     def panic(self) -> None:
-        """Crashes the running kernel and returns at once."""
+        """Crashes the running kernel and returns immediately."""
         self._kernel_began = self.console.stat().st_size
         self._send("panic")
 

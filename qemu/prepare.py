@@ -1,4 +1,4 @@
-"""Prepares what every guest needs, once: QEMU, its accelerator, a kernel and an initramfs."""
+"""Prepares what guests need: QEMU, its accelerator, a kernel, an initramfs, and served adapters."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmcoredd import debs
 
@@ -17,6 +19,9 @@ from .guest import Adapter, Guest
 from .initramfs import build_initramfs
 from .kernel import DEFAULT_KERNEL, Kernel, build_kernel
 from .program import Machine, OnPanic, Qemu, find_qemu
+
+if TYPE_CHECKING:
+    from vmcoredd import emu
 
 KVM = Path("/dev/kvm")
 KVM_BOOT_SECONDS = 10.0
@@ -125,6 +130,25 @@ def _boots(qemu: Qemu, machine: Machine, seconds: float) -> bool:
         except RunError:
             return False
     return True
+
+
+@contextlib.contextmanager
+def serve_cards(cards: Sequence[emu.Card], folder: Path) -> Iterator[list[Adapter]]:
+    """Serves each card on its own socket in `folder`, by a thread, while the context is open."""
+    from pyvfio_user import Server
+    from vmcoredd.emu.server import attach
+
+    with contextlib.ExitStack() as servers:
+        adapters = []
+        for number, card in enumerate(cards):
+            server = servers.enter_context(Server(folder / f"{number}.sock"))
+            attach(card, server)
+            thread = threading.Thread(target=server.run, name=f"card {number}")
+            thread.start()
+            servers.callback(thread.join)
+            servers.callback(server.stop)
+            adapters.append(Adapter(folder / f"{number}.sock"))
+        yield adapters
 
 
 @contextlib.contextmanager

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +18,7 @@ from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, tabl
 
 if TYPE_CHECKING:
     from vmcoredd import emu
+    from vmcoredd.qemu.guest import Adapter
     from vmcoredd.qemu.prepare import Options
 
 app = typer.Typer(
@@ -223,31 +223,20 @@ def memory(
 @contextmanager
 def serving(
     cards: Sequence[str], seed: int, map_window: bool
-) -> Iterator[tuple[list[Any], list[emu.Card]]]:
-    """Serves each card on a socket by a thread; gives the adapters and the cards."""
-    from pyvfio_user import Server
+) -> Iterator[tuple[list[Adapter], list[emu.Card]]]:
+    """Emulates and serves each card; gives the adapters and the cards."""
     from vmcoredd import emu
-    from vmcoredd.emu.server import attach
-    from vmcoredd.qemu.guest import Adapter
+    from vmcoredd.qemu.prepare import serve_cards
 
-    with tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder, ExitStack() as servers:
-        adapters, loaded = [], []
-        for number, name in enumerate(cards):
-            card = emu.Card.load(path_or_name(name), seed + number, map_window=map_window)
-            socket = Path(folder) / f"{number}.sock"
-            server = servers.enter_context(Server(socket))
-            attach(card, server)
-            thread = threading.Thread(target=server.run, name=f"serve {name}")
-            thread.start()
-            servers.callback(_end, server, thread)
-            adapters.append(Adapter(socket))
-            loaded.append(card)
+    loaded = [
+        emu.Card.load(path_or_name(name), seed + number, map_window=map_window)
+        for number, name in enumerate(cards)
+    ]
+    with (
+        tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder,
+        serve_cards(loaded, Path(folder)) as adapters,
+    ):
         yield adapters, loaded
-
-
-def _end(server: Any, thread: threading.Thread) -> None:
-    server.stop()
-    thread.join()
 
 
 def _options(kernel: str, memory: str, crashkernel: str = "256M") -> Options:

@@ -1,4 +1,4 @@
-"""Shell completion, as bash asks for it and as its script works."""
+"""Shell completion: the protocol that the shells' scripts use, and bash with its script."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from vmcoredd.qemu.kernel import SUITES
 def completions(line: str, shell: str = "bash") -> list[str]:
     """What the command proposes for the last word of `line`, as its completion script calls it."""
     words = line.split(" ")
-    asked = {
+    variables = {
         "_VMCOREDD_COMPLETE": f"complete_{shell}",
         "COMP_WORDS": " ".join(words),
         "COMP_CWORD": str(len(words) - 1),
         "_TYPER_COMPLETE_ARGS": line,
     }
     done = subprocess.run(
-        command(), env={**os.environ, **asked}, capture_output=True, text=True, check=False
+        command(), env={**os.environ, **variables}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split("\n")[:-1] if done.stdout.strip() else []
@@ -70,9 +70,9 @@ def test_kernels_and_compressions_are_completed() -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_to_install_is_shown_for_the_command(shell: str, tmp_path: Path) -> None:
     """Started as a module, as here, the command is still called vmcoredd."""
-    asked = {"_VMCOREDD_COMPLETE": f"source_{shell}"}
+    variables = {"_VMCOREDD_COMPLETE": f"source_{shell}"}
     done = subprocess.run(
-        command(), env={**os.environ, **asked}, capture_output=True, text=True, check=True
+        command(), env={**os.environ, **variables}, capture_output=True, text=True, check=True
     )
     assert "_VMCOREDD_COMPLETE" in done.stdout
     assert "vmcoredd" in done.stdout

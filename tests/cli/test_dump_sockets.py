@@ -80,20 +80,20 @@ def other_version(peer: Peer) -> None:
 
 def wrong_id(peer: Peer) -> None:
     peer.accept_version()
-    asked = peer.receive()
-    peer.send(message(asked.command, asked.payload, id=asked.id ^ 0x55, flags=REPLY))
+    request = peer.receive()
+    peer.send(message(request.command, request.payload, id=request.id ^ 0x55, flags=REPLY))
 
 
 def huge(peer: Peer) -> None:
     peer.accept_version()
-    asked = peer.receive()
-    peer.send(message(asked.command, id=asked.id, flags=REPLY, size=0xFFFFFFFF))
+    request = peer.receive()
+    peer.send(message(request.command, id=request.id, flags=REPLY, size=0xFFFFFFFF))
 
 
 def tiny(peer: Peer) -> None:
     peer.accept_version()
-    asked = peer.receive()
-    peer.send(message(asked.command, id=asked.id, flags=REPLY, size=3))
+    request = peer.receive()
+    peer.send(message(request.command, id=request.id, flags=REPLY, size=3))
 
 
 def short_answer(peer: Peer) -> None:
@@ -139,17 +139,17 @@ def all_zeros(peer: Peer) -> None:
     """A correct server of a device that reads as zeros everywhere."""
     peer.accept_version()
     while True:
-        asked = peer.receive()
-        if asked.command == READ:
-            offset, region, count = ACCESS.unpack_from(asked.payload)
-            peer.answer(asked, ACCESS.pack(offset, region, count) + bytes(count))
-        elif asked.command == GET_REGION_INFO:
-            index = struct.unpack_from("<I", asked.payload, 8)[0]
-            peer.answer(asked, struct.pack("<IIIIQQ", 32, 3, index, 0, 1 << 20, 0))
-        elif asked.command == GET_INFO:
-            peer.answer(asked, struct.pack("<IIII", 16, 2, 9, 5))
-        elif not asked.flags & NO_REPLY:
-            peer.answer(asked, asked.payload[: ACCESS.size])
+        request = peer.receive()
+        if request.command == READ:
+            offset, region, count = ACCESS.unpack_from(request.payload)
+            peer.answer(request, ACCESS.pack(offset, region, count) + bytes(count))
+        elif request.command == GET_REGION_INFO:
+            index = struct.unpack_from("<I", request.payload, 8)[0]
+            peer.answer(request, struct.pack("<IIIIQQ", 32, 3, index, 0, 1 << 20, 0))
+        elif request.command == GET_INFO:
+            peer.answer(request, struct.pack("<IIII", 16, 2, 9, 5))
+        elif not request.flags & NO_REPLY:
+            peer.answer(request, request.payload[: ACCESS.size])
 
 
 def test_a_device_that_is_not_an_adapter_is_not_dumped(vmcoredd: Run, path: Path) -> None:

@@ -5,13 +5,17 @@ One guest with a T6 and a T5 crashes once; most tests examine the resulting vmco
 
 from __future__ import annotations
 
+import contextlib
 import struct
+import subprocess
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import readers
-import served
+from cliruns import emulated
 from elftools.elf.elffile import ELFFile
 
 from vmcoredd import cudbg, driver, emu, vmcore
@@ -19,7 +23,7 @@ from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.qemu import kdump, live, session
 from vmcoredd.qemu.errors import PeerDied
 from vmcoredd.qemu.guest import Adapter
-from vmcoredd.qemu.prepare import Options
+from vmcoredd.qemu.prepare import Options, serve_cards
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
@@ -52,11 +56,21 @@ def crash(prepared, tmp_path_factory, progress) -> Crash:
         if stage is kdump.Stage.CRASHED:
             before.extend(card.snapshot() for card in cards)
 
-    with served.here(folder, cards) as adapters:
+    with serve_cards(cards, folder) as adapters:
         report = kdump.run(
             adapters, folder / "vmcore", prepared=prepared, on_stage=on_stage, progress=progress
         )
     return Crash(report, cards, before, prepared.kernel.release.startswith("6.1."))
+
+
+@contextlib.contextmanager
+def served_apart(folder: Path, card: str) -> Iterator[tuple[Adapter, subprocess.Popen]]:
+    """Serves a card by `vmcoredd emulate` in another process while the context is open."""
+    socket, log = folder / "card.sock", folder / "emulate.log"
+    arguments = ["--card", card, "--socket", socket]
+    with log.open("w") as errors, emulated(*arguments, stderr=errors) as process:
+        assert process.stdout.readline(), log.read_text()
+        yield Adapter(socket, process.pid, log), process
 
 
 def same_words(one: cudbg.Dump, other: cudbg.Dump, name: str) -> bool:
@@ -127,7 +141,7 @@ def test_our_dump_of_the_same_state_equals_the_kernels(crash, tmp_path, index):
     card = crash.cards[index]
     card.restore(crash.before[index])
     with (
-        served.here(tmp_path, [card]) as (served_card,),
+        serve_cards([card], tmp_path) as (served_card,),
         driver.open(served_card.socket) as adapter,
     ):
         size, fill = adapter.device_dump()
@@ -164,12 +178,12 @@ def test_a_base_from_qemu_and_our_dump_from_outside_make_a_vmcore(prepared, tmp_
         dumps.append(vmcore.DeviceDumps(vmcore.ElfCore.open(tmp_path / "base")))
         (tmp_path / "second").mkdir()
         with (
-            served.here(tmp_path / "second", [card]) as (second,),
+            serve_cards([card], tmp_path / "second") as (second,),
             driver.open(second.socket) as adapter,
         ):
             dumps[0].add_device_dump(NAMES[0], *adapter.device_dump())
 
-    with served.here(tmp_path, [card]) as adapters:
+    with serve_cards([card], tmp_path) as adapters:
         live.run(
             adapters,
             tmp_path / "base",
@@ -199,7 +213,7 @@ def test_a_base_from_qemu_and_our_dump_from_outside_make_a_vmcore(prepared, tmp_
 def test_the_first_kernels_driver_brings_its_interfaces_up_to_registration(prepared, tmp_path):
     path = tmp_path / "probe.sh"
     path.write_text("#!/bin/sh\nfor i in eth0 eth1; do ethtool -i $i | head -4; done\n")
-    with served.here(tmp_path, [emu.Card.load("t62100-cr")]) as adapters:
+    with serve_cards([emu.Card.load("t62100-cr")], tmp_path) as adapters:
         result = session.run_script(
             adapters, path, driver=True, prepared=prepared, console=tmp_path / "console"
         )
@@ -213,7 +227,7 @@ def test_the_first_kernels_driver_brings_its_interfaces_up_to_registration(prepa
 
 def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(prepared, tmp_path):
     card = emu.Card.load("t6225-cr", map_window=True)
-    with served.here(tmp_path, [card]) as adapters:
+    with serve_cards([card], tmp_path) as adapters:
         report = kdump.run(
             adapters,
             tmp_path / "vmcore",
@@ -232,7 +246,7 @@ def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(prepared, tmp
 
 def test_the_kernel_reports_that_the_dump_does_not_fit_in_its_memory(prepared, tmp_path):
     card = emu.Card.load("t6225-cr", map_window=True)
-    with served.here(tmp_path, [card]) as adapters:
+    with serve_cards([card], tmp_path) as adapters:
         report = kdump.run(
             adapters,
             tmp_path / "vmcore",
@@ -245,7 +259,7 @@ def test_the_kernel_reports_that_the_dump_does_not_fit_in_its_memory(prepared, t
 
 
 def test_an_emulator_killed_during_the_dump_ends_the_guest(prepared, tmp_path):
-    with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
+    with served_apart(tmp_path, "t6225-cr") as (adapter, process):
 
         def on_stage(stage: kdump.Stage) -> None:
             if stage is kdump.Stage.CRASHED:
@@ -261,7 +275,7 @@ def test_an_emulator_killed_during_the_dump_ends_the_guest(prepared, tmp_path):
 
 def test_a_lost_connection_ends_the_guest(prepared, tmp_path):
     """The server's process is not watched here; QEMU logs that its connection is gone."""
-    with served.elsewhere(tmp_path, "t6225-cr") as (adapter, process):
+    with served_apart(tmp_path, "t6225-cr") as (adapter, process):
 
         def on_stage(stage: kdump.Stage) -> None:
             if stage is kdump.Stage.CRASHED:

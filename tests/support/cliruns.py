@@ -67,8 +67,8 @@ def spawned(*arguments: object, **options: Any) -> subprocess.CompletedProcess[s
 @contextmanager
 def emulated(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """`vmcoredd emulate` while the context is open; killed at its end."""
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command("emulate", *arguments), text=True, **pipes, **options) as process:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    with subprocess.Popen(command("emulate", *arguments), text=True, **options) as process:
         try:
             yield process
         finally:
