@@ -1,4 +1,20 @@
-"""What is measured, how, and the plots: `vmcoredd bench`. Every figure is a ratio of one run."""
+"""The benchmark, `vmcoredd bench`: measurements and plots. Each figure is a ratio within one run.
+
+Each part has a module; `suite` runs them, `processes` and `machine` say where, `measure` how.
+"""
 
 if __name__ != "vmcoredd.bench":
     raise ImportError("import vmcoredd.bench, not bench")
+
+from enum import StrEnum
+
+
+class Part(StrEnum):
+    """The parts that can be measured alone. Each start of the command imports only this module."""
+
+    DUMP = "dump"
+    WINDOWS = "windows"
+    ACCESS = "access"
+    FILES = "files"
+    SCALE = "scale"
+    GUEST = "guest"

@@ -1,4 +1,4 @@
-"""One access: ours against a plain server's, waited for against many under way."""
+"""Single accesses: our server against a plain one, and one at a time against many in flight."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from contextlib import ExitStack
 from pyvfio_user import SPIN, Client
 from vmcoredd.bench.load import Load
 from vmcoredd.bench.machine import Placement, on_cpus, placements
-from vmcoredd.bench.measure import Run, Series, interleave
-from vmcoredd.bench.plain import plain_server
-from vmcoredd.bench.results import Row, Target
-from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.bench.measure import Row, Run, Series, Target, interleave
+from vmcoredd.bench.processes import CardServer, plain_server, serving
 
 GROUP = "one access"
 SINGLE, MANY = 1_000, 50_000
-"""Accesses of one measurement: waited for, and under way together."""
+"""Accesses per measurement: waited for one by one, and many in flight."""
 AS_PLAIN = Target(1.05, at_least=False)
 PIPELINED = {"two cpus": Target(10), "one cpu": Target(1.5)}
 DEPTHS = tuple(1 << power for power in range(13))
 
 
 def measure(rounds: int) -> Iterator[Row]:
-    """For both placements; nobody spins, but in the rows that say so."""
+    """Measures each placement. Clients and servers spin only in rows that say so."""
     for placement in placements():
         yield from _placed(placement, rounds)
 
@@ -70,7 +68,7 @@ def _rows(placement: Placement, took: dict[str, Series]) -> Iterator[Row]:
 
 
 def depths(rounds: int) -> dict[str, dict[int, Series]]:
-    """Accesses a second by how many are under way, for each placement, spinning or not."""
+    """Returns accesses per second by number in flight, by placement and spin."""
     curves = {}
     for placement in placements():
         for spin, how in ((0.0, "sleeping"), (SPIN, "spinning")):

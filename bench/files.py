@@ -1,4 +1,4 @@
-"""Writing a vmcore against `cp`, listing its notes, decoding a dump, and memory for all that."""
+"""Files and memory: writing a vmcore, listing its notes, decoding a dump, dumping."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vmcoredd import cudbg, emu, vmcore
-from vmcoredd.bench.commands import vmcoredd
 from vmcoredd.bench.dumps import buffer
-from vmcoredd.bench.measure import Run, Series, interleave, timed
-from vmcoredd.bench.results import Row, Target
-from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.bench.measure import Row, Run, Series, Target, interleave, timed
+from vmcoredd.bench.processes import CardServer, serving, vmcoredd
 from vmcoredd.driver import dump_name, open_card
 
 GROUP = "files and memory"
@@ -22,15 +20,15 @@ MIB = 1 << 20
 QUICK_MIB, FULL_MIB = 1024, 4096
 PAGE = 4096
 NOTES_MIB = 64
-"""`notes` may take as much."""
+"""Target for the peak memory of `vmcoredd notes`."""
 SPARE_MIB = 48
-"""What a dumping process may take besides its note buffers."""
+"""Target for the peak memory of `vmcoredd dump`, note buffers excluded."""
 WITHIN = Target(1.0, at_least=False)
 AS_CP = Target(1.2, at_least=False)
 
 
 def measure(rounds: int, *, full: bool) -> Iterator[Row]:
-    """Needs three times the base's size on the disk of the current folder."""
+    """Needs three times the size of the base file in the current folder."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=".") as name:
         folder = Path(name)
         yield from _writing(folder, rounds, FULL_MIB if full else QUICK_MIB)
@@ -87,7 +85,7 @@ def _notes(large: Path, small: Path, rounds: int, mib: int) -> Iterator[Row]:
 
 
 def _decoding(rounds: int) -> Iterator[Row]:
-    """Every row of every entity, against collecting them in process."""
+    """Decodes every row of every entity, against collecting them in process."""
     raw = buffer()
     with open_card(emu.Card.load("t62100-cr")) as adapter:
         runs: dict[str, Run] = {
@@ -101,13 +99,13 @@ def _decoding(rounds: int) -> Iterator[Row]:
 
 
 def decode_all(raw: memoryview) -> int:
-    """Decodes all of a dump to what `--json` shows; returns how many parts there are."""
+    """Decodes a whole dump to the form of `--json` and returns the number of parts."""
     made = cudbg.Dump(raw)
     return sum(len(made.decode(entity.name).json()) for entity in made.entities if entity.good)
 
 
 def _memory(output: Path, rounds: int) -> Iterator[Row]:
-    """Peak of `vmcoredd dump` over the socket, less its note buffer."""
+    """Measures the peak memory of `vmcoredd dump` over a socket, note buffer excluded."""
     note = (cudbg.DUMP_SIZE + PAGE) / MIB
     with serving(CardServer(overrides={"memory": {"mc0": 24}})) as path:
         for compress in ("none", "zlib"):
@@ -120,7 +118,7 @@ def _memory(output: Path, rounds: int) -> Iterator[Row]:
 
 
 def write_base(path: Path, mib: int) -> None:
-    """A vmcore of one segment of `mib` MiB, none of it a hole."""
+    """Writes a vmcore with one segment of `mib` MiB and no holes."""
     note = struct.pack("<III8s", 5, 0, 1, b"CORE")
     ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     header = struct.pack("<16sHHIQQQIHHHHHH", ident, 4, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)

@@ -1,10 +1,10 @@
-"""The floor of a dump over a socket, for a driver that keeps the kernel's order.
+"""The floor: a lower bound on the time of a dump over a socket that keeps the kernel's order.
 
-Messages that the order makes unavoidable at the cost of a pipelined one, plus the bytes at the rate
-of bulk reads, plus the dependent waits at the round trip, all measured on the same socket. A run of
-registers that are read is one message, and a write is one. Our driver goes further: it writes a run
-of registers with one message, too. The same sum over the messages that it does send is the stricter
-measure, and is reported beside the floor.
+It is the sum of the unavoidable messages at the cost of a pipelined message, the bytes at the rate
+of bulk reads, and the dependent waits at the cost of a round trip, all measured on the same socket.
+Reading a run of registers is one message, each write is one. Our driver also writes a run of
+registers with one message; the same sum over the messages that it really sends is the stricter
+bound and is reported as well.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from vmcoredd.hw.io import Counts, Io, Number, Op, Put, Read, Rows, Space, Write
 
 @dataclass
 class Unavoidable:
-    """What a dump cannot do without."""
+    """The messages, bytes and waits that a dump needs."""
 
     reads: int = 0
-    """Messages that are answered: a run of registers is one."""
+    """Read messages: a run of registers is one."""
     writes: int = 0
-    """Registers that are written; posted."""
+    """Posted writes of one register."""
     write_runs: int = 0
-    """The same where a run of registers is one message."""
+    """Posted writes if a run of registers is one message."""
     read_bytes: int = 0
     waits: int = 0
-    """Times that the collector looks at values before it goes on."""
+    """How often the collector needs values before it can continue."""
 
     def floor(self, link: Link) -> float:
-        """Seconds on that link, a message for each write."""
+        """Returns seconds on that link, with one message per register written."""
         return self._seconds(link, self.writes)
 
     def sent(self, link: Link) -> float:
-        """Seconds on that link for the messages that our driver sends."""
+        """Returns seconds on that link for the messages that our driver sends."""
         return self._seconds(link, self.write_runs)
 
     def _seconds(self, link: Link, writes: int) -> float:
@@ -48,7 +48,7 @@ class Unavoidable:
 
 
 class Counting:
-    """A `hw.io.Space` that counts what its programs need, and has another one run them."""
+    """A `hw.io.Space` that counts what programs need and passes them to another space."""
 
     def __init__(self, space: Space, found: Unavoidable) -> None:
         self._space, self._found = space, found
@@ -96,7 +96,7 @@ class Counting:
 
 
 class CountingIo(Counting):
-    """A `hw.io.Io` of that kind: configuration space is counted as well."""
+    """The same for a `hw.io.Io`, configuration space included."""
 
     def __init__(self, io: Io, found: Unavoidable) -> None:
         super().__init__(io, found)
@@ -110,7 +110,7 @@ class CountingIo(Counting):
 
 
 def unavoidable(path: Path) -> Unavoidable:
-    """Counts in one dump of the adapter at `path`; what its probing needs is left out."""
+    """Dumps the adapter at `path` and returns what the dump needs, the probe excluded."""
     found = Unavoidable()
     transport = Socket(path)
     with Adapter(transport, CountingIo(transport.io(), found)) as opened:

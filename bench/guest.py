@@ -1,8 +1,8 @@
-"""The unmodified driver's collection in a guest's crash kernel: window page mapped, or trapped.
+"""The unmodified Linux driver in a guest's crash kernel, with its memory window mapped or trapped.
 
-What is timed is the loading of the driver in the crash kernel, which probes and dumps; QEMU and
-the server run where the scheduler puts them ("free"), or together on one cpu ("pinned"). Trapped
-twice: by a server that spins as ours does, and by one that sleeps, as libvfio-user's do.
+Times the loading of the driver in the crash kernel, which probes and dumps. QEMU and the server run
+on any cpu ("free") or together on one ("pinned"). Trapped accesses are measured with a server that
+spins, as ours does, and with one that sleeps, as plain libvfio-user servers do.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from pyvfio_user import SPIN
-from vmcoredd.bench.measure import Series, interleave
-from vmcoredd.bench.results import Row, Target
-from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.bench.measure import Row, Series, Target, interleave
+from vmcoredd.bench.processes import CardServer, serving
 from vmcoredd.qemu import kdump
 from vmcoredd.qemu.guest import Adapter
 from vmcoredd.qemu.kdump import Flow, Stage
@@ -44,7 +43,7 @@ TRAPPED = (Way("all trapped, plain server", False, 0.0), Way("all trapped", Fals
 
 
 def measure(rounds: int, say: Say) -> Iterator[Row]:
-    """Minutes: six dumps for each placement and round."""
+    """Takes minutes: six dumps per placement and round."""
     prepared = prepare()
     first = frozenset(sorted(os.sched_getaffinity(0))[:1])
     yield from _placed(prepared, "free", None, rounds, say)
@@ -75,7 +74,7 @@ def _row(what: str, way: Way, mapped: Series, trapped: Series, target: Target | 
 
 
 def _each(large: Series, small: Series) -> Series:
-    """Seconds per MiB that `large` has more."""
+    """Returns seconds per additional MiB of `large`."""
     pairs = zip(large.values, small.values, strict=True)
     return Series(tuple((a - b) / (LARGE - SMALL) for a, b in pairs))
 
@@ -83,7 +82,7 @@ def _each(large: Series, small: Series) -> Series:
 def _collect(
     prepared: Prepared, way: Way, mc0: int, cpus: frozenset[int] | None, say: Say
 ) -> float:
-    """Seconds that the crash kernel's driver takes."""
+    """Runs a guest and returns the seconds that the driver takes in the crash kernel."""
     memory = {"memory": {"mc0": mc0}}
     server = CardServer(overrides=memory, map_window=way.map_window, spin=way.spin, cpus=cpus)
     with serving(server) as path, tempfile.TemporaryDirectory(prefix="vmcoredd-bench-") as folder:

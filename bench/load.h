@@ -1,10 +1,9 @@
-/* Plain loads on a `struct io`: what a link does when nobody has to think. Both return nanoseconds,
- * or -errno. */
+/* Plain loads on a `struct io`. Return nanoseconds, or -errno. */
 
-/* `n` reads of `count` values of `width` bytes at `offset` into `into`, of which at most `depth`
- * are under way together. */
+/* Makes `n` reads of `count` values of `width` bytes at `offset` into `into`, with at most `depth`
+ * in flight. */
 int64_t load_reads(const struct io *io, uint64_t offset, void *into, uint32_t width, uint32_t count,
                    uint64_t n, uint64_t depth);
 
-/* `n` posted writes of 4 bytes, and one read that shows they have happened. */
+/* Makes `n` posted writes of 4 bytes, and one read to be sure that they are done. */
 int64_t load_writes(const struct io *io, uint64_t offset, uint64_t n);

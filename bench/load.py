@@ -1,4 +1,4 @@
-"""What the link itself does: reads and writes of a card's plainest memory, as fast as C asks."""
+"""Loads on a link: reads and writes of a card's doorbell BAR, issued from C without pause."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vmcoredd.bench._cffi import ffi, lib
 from vmcoredd.chip.pci import Bar
 
 BULK_BYTES = 32 << 10
-"""Of one bulk read."""
+"""Size of a bulk read."""
 UNBOUNDED = 1 << 62
-"""Depth: wait only at the end."""
+"""A depth: wait only at the end."""
 
 
 class Load:
-    """Loads on one region of a client; all methods return seconds for each access."""
+    """Loads on one region of a client; all methods return seconds per access."""
 
     def __init__(self, client: Client, region: int = Bar.DOORBELLS) -> None:
         self._io = ffi.cast("struct io *", client.io(region))
@@ -30,44 +30,46 @@ class Load:
     def reads(
         self, n: int, *, depth: int = UNBOUNDED, bytes_each: int = 4, offset: int = 0
     ) -> float:
-        """Reads of `bytes_each` (4, or a multiple of 8 up to `BULK_BYTES`), `depth` under way."""
+        """Makes `n` reads at `offset`, at most `depth` in flight, of `bytes_each` bytes each: 4, or
+        a multiple of 8 up to `BULK_BYTES`.
+        """
         width = 4 if bytes_each == 4 else 8
         count = bytes_each // width
         return _each(lib.load_reads(self._io, offset, self._into, width, count, n, depth), n)
 
     def writes(self, n: int, *, offset: int = 0) -> float:
-        """Posted writes of 4 bytes."""
+        """Makes `n` posted writes of 4 bytes."""
         return _each(lib.load_writes(self._io, offset, n), n)
 
 
 @contextmanager
 def load(path: Path, *, spin: float, region: int = Bar.DOORBELLS) -> Iterator[Load]:
-    """Loads on a region of the server at `path`."""
+    """Connects to the server at `path`."""
     with Client(path, spin=spin) as client:
         yield Load(client, region)
 
 
 @dataclass(frozen=True)
 class Link:
-    """What messages and bytes cost on a socket, in seconds."""
+    """The cost of messages and bytes on a socket, in seconds."""
 
     read: float
     """A pipelined read of 4 bytes."""
     write: float
     """A posted write of 4 bytes."""
     byte: float
-    """In bulk reads."""
+    """A byte in bulk reads."""
     round_trip: float
     """A read of 4 bytes that is waited for."""
 
 
 def median_link(links: Sequence[Link]) -> Link:
-    """Each cost's median."""
+    """Returns the median of each cost."""
     return Link(*map(statistics.median, zip(*map(astuple, links), strict=True)))
 
 
 def link(path: Path, *, spin: float, n: int = 20_000) -> Link:
-    """Measures a link once."""
+    """Measures the link to the server at `path` once."""
     with load(path, spin=spin) as loads:
         return Link(
             read=loads.reads(n),

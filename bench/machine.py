@@ -1,4 +1,4 @@
-"""The machine that measures: its cpus, and who runs on which."""
+"""The machine: its cpus, and which process runs on which."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Placement:
 
 
 def placements() -> tuple[Placement, ...]:
-    """Client and server on a cpu each (where there are two), and both on one."""
+    """Returns: client and server on separate cpus (if there are two), and both on one."""
     cpus = sorted(os.sched_getaffinity(0))
     first = frozenset(cpus[:1])
     one = Placement("one cpu", first, first)
@@ -31,14 +31,14 @@ def placements() -> tuple[Placement, ...]:
 
 
 def anywhere() -> Placement:
-    """Client and server share all cpus, as they do where nobody says anything."""
+    """Returns the default placement: client and server share all cpus."""
     cpus = frozenset(os.sched_getaffinity(0))
     return Placement("no placement", cpus, cpus)
 
 
 @contextlib.contextmanager
 def on_cpus(cpus: frozenset[int]) -> Iterator[None]:
-    """This thread, and those that it starts, on `cpus`."""
+    """Runs this thread, and threads and processes that it starts, on `cpus`."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus)
     try:
@@ -48,7 +48,7 @@ def on_cpus(cpus: frozenset[int]) -> Iterator[None]:
 
 
 def describe() -> dict[str, object]:
-    """What a reader must know of the machine to compare figures."""
+    """Describes the machine, for readers who compare figures."""
     return {
         "processor": _processor(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -59,7 +59,7 @@ def describe() -> dict[str, object]:
 
 
 def children_seconds() -> float:
-    """Cpu seconds of this process's children: those that run, and those that were waited for."""
+    """Returns the cpu seconds of this process's running and finished children."""
     running = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     schedules = [file for pid in running for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
     alive = sum(int(file.read_text().split()[0]) for file in schedules) / 1e9

@@ -1,16 +1,19 @@
-"""Measuring on a machine that has other things to do: compared runs take turns, medians count."""
+"""How figures are measured: compared runs take turns, and the medians of their ratios count.
+
+That keeps ratios meaningful on a machine with other load, which absolute times are not.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 K = TypeVar("K")
 Run = Callable[[], float]
-"""Does the work once; returns what it took, in seconds or in whatever is compared."""
+"""Does the work once; returns seconds, or another measure that is compared."""
 
 
 @dataclass(frozen=True)
@@ -21,32 +24,32 @@ class Series:
 
     @property
     def median(self) -> float:
-        """The figure."""
+        """The median."""
         return statistics.median(self.values)
 
     @property
     def low(self) -> float:
-        """The lowest; `high` is the highest: that is the spread."""
+        """The lowest value; `low` and `high` are the spread."""
         return min(self.values)
 
     @property
     def high(self) -> float:
-        """The highest."""
+        """The highest value."""
         return max(self.values)
 
     def scaled(self, factor: float) -> Series:
-        """Each value times `factor`."""
+        """Returns each value times `factor`."""
         return Series(tuple(value * factor for value in self.values))
 
     def over(self, other: Series) -> Series:
-        """The ratios to `other`, round by round; both were measured in the same rounds."""
+        """Returns the ratios to `other`, round by round. ValueError if the rounds differ."""
         if len(self.values) != len(other.values):
             raise ValueError(f"{len(self.values)} rounds against {len(other.values)}")
         return Series(tuple(a / b for a, b in zip(self.values, other.values, strict=True)))
 
 
 def interleave(runs: Mapping[K, Run], rounds: int, *, warm: bool = True) -> dict[K, Series]:
-    """Each of `runs` once per round, in turn; with `warm` one more round before, not counted."""
+    """Runs each of `runs` once per round, in turn; `warm` adds an uncounted first round."""
     taken: dict[K, list[float]] = {name: [] for name in runs}
     for number in range(rounds + warm):
         for name, run in runs.items():
@@ -57,12 +60,86 @@ def interleave(runs: Mapping[K, Run], rounds: int, *, warm: bool = True) -> dict
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes."""
+    """Returns the seconds that `work` takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def total(parts: Sequence[Series]) -> Series:
-    """The sums, round by round."""
+    """Returns the sums, round by round."""
     return Series(tuple(map(sum, zip(*(part.values for part in parts), strict=True))))
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound for a ratio: a minimum, or with `at_least=False` a maximum."""
+
+    value: float
+    at_least: bool = True
+
+    def met(self, ratio: Series) -> bool:
+        """Whether the median is within the bound."""
+        return ratio.median >= self.value if self.at_least else ratio.median <= self.value
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.value:g}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: `figure` in `unit`, and its `ratio` to `against`."""
+
+    group: str
+    what: str
+    figure: Series
+    unit: str
+    ratio: Series | None = None
+    against: str = ""
+    target: Target | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """`met` or `not met`; empty without a target."""
+        if self.target is None or self.ratio is None:
+            return ""
+        return "met" if self.target.met(self.ratio) else "not met"
+
+    def record(self) -> dict[str, Any]:
+        """Returns the row for JSON."""
+        return {
+            "group": self.group,
+            "what": self.what,
+            "unit": self.unit,
+            "figure": _series(self.figure),
+            "ratio": _series(self.ratio) if self.ratio else None,
+            "against": self.against,
+            "target": str(self.target) if self.target else None,
+            "verdict": self.verdict or None,
+            "note": self.note,
+        }
+
+
+@dataclass
+class Results:
+    """The rows of a run, and the curves to plot."""
+
+    rows: list[Row] = field(default_factory=list)
+    curves: dict[str, Any] = field(default_factory=dict)
+    """By the name of the plot; see `bench.plots`."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Parts that did not run, and why."""
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Adds rows."""
+        self.rows += rows
+
+
+def _series(series: Series) -> dict[str, Any]:
+    return {
+        "median": series.median,
+        "low": series.low,
+        "high": series.high,
+        "values": series.values,
+    }

@@ -1,5 +1,5 @@
-/* The plainest libvfio-user server: one region of 8 MiB (BAR 2) that does nothing with an access.
- * What a card's server costs beyond this is its own. */
+/* A minimal libvfio-user server: one region of 8 MiB (BAR 2) that ignores every access. The
+ * difference to a card's server is the emulator's own cost. */
 #include <err.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 enum { REGION_BYTES = 8 << 20 };
 
-static ssize_t nothing(vfu_ctx_t *ctx, char *data, size_t length, loff_t offset, bool is_write)
+static ssize_t ignore(vfu_ctx_t *ctx, char *data, size_t length, loff_t offset, bool is_write)
 {
     (void)ctx, (void)data, (void)offset, (void)is_write;
     return (ssize_t)length;
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
     if (!ctx)
         err(EXIT_FAILURE, "%s", argv[1]);
     check(vfu_pci_init(ctx, VFU_PCI_TYPE_EXPRESS, PCI_HEADER_TYPE_NORMAL, 0), "pci");
-    check(vfu_setup_region(ctx, VFU_PCI_DEV_BAR2_REGION_IDX, REGION_BYTES, nothing,
+    check(vfu_setup_region(ctx, VFU_PCI_DEV_BAR2_REGION_IDX, REGION_BYTES, ignore,
                            VFU_REGION_FLAG_RW | VFU_REGION_FLAG_MEM, NULL, 0, -1, 0),
           "region");
     check(vfu_realize_ctx(ctx), "realize");

@@ -1,4 +1,4 @@
-"""The plots, as SVG files. matplotlib is in the optional group `bench`."""
+"""Plots, as SVG files. They need matplotlib, from the optional group `bench`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmcoredd.bench.measure import Series
-from vmcoredd.bench.results import Results
+from vmcoredd.bench.measure import Results, Series
 
 Curves = Mapping[str, Mapping[Any, Series]]
 REMEDY = "matplotlib is missing: `pip install 'vmcoredd[bench]'`, or leave out --output"
 
 
 class NoPlots(Exception):
-    """matplotlib is not installed; the message says what to do."""
+    """matplotlib is not installed; the message says how to install it."""
 
 
 def check() -> None:
-    """Raises NoPlots where nothing could be drawn."""
+    """Raises `NoPlots` if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -26,13 +25,13 @@ def check() -> None:
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
-    """Draws what was measured; returns the files. NoPlots."""
+    """Draws all curves into `folder` and returns the files. Raises `NoPlots`."""
     check()
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {
-        "depth": (_depth, "Reads of 4 bytes by how many are under way"),
+        "depth": (_depth, "Reads of 4 bytes by number in flight"),
         "windows": (_windows, "Reading adapter memory through a window"),
-        "entities": (_entities, "Each entity's rate over the socket"),
+        "entities": (_entities, "Rate of each entity over the socket"),
         "dump": (_ratios, "A complete dump: times faster than one access at a time"),
     }
     files = []
@@ -64,31 +63,31 @@ def _depth(figure: Any, axes: Any, curves: Curves) -> None:
         axes.plot(list(curve), [series.median for series in curve.values()], "o-", label=name)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set_xlabel("under way together")
-    axes.set_ylabel("accesses a second")
+    axes.set_xlabel("in flight")
+    axes.set_ylabel("accesses per second")
 
 
 def _windows(figure: Any, axes: Any, curves: Curves) -> None:
-    _bars(figure, axes, curves, "MiB a second", 0.35)
+    _bars(figure, axes, curves, "MiB per second", 0.35)
 
 
 def _entities(figure: Any, axes: Any, curves: Curves) -> None:
-    _bars(figure, axes, curves, "accesses a second", 0.18)
+    _bars(figure, axes, curves, "accesses per second", 0.18)
 
 
 def _ratios(figure: Any, axes: Any, curves: Curves) -> None:
     _bars(figure, axes, curves, "times", 0.35)
-    axes.set_xlim(left=1)  # as fast as that
+    axes.set_xlim(left=1)
 
 
 def _bars(figure: Any, axes: Any, curves: Curves, what: str, inches: float) -> None:
-    """Bars side by side, with the spread."""
+    """Draws horizontal bars, grouped by name, with the spread."""
     names = list(dict.fromkeys(name for curve in curves.values() for name in curve))
     figure.set_size_inches(8, 1.5 + inches * len(names) * max(1, len(curves)) * 0.6)
     height = 0.8 / len(curves)
-    for place, (label, curve) in enumerate(curves.items()):
+    for index, (label, curve) in enumerate(curves.items()):
         series = [curve[name] for name in names if name in curve]
-        at = [i + place * height for i, name in enumerate(names) if name in curve]
+        at = [i + index * height for i, name in enumerate(names) if name in curve]
         spread = [
             [one.median - one.low for one in series],
             [one.high - one.median for one in series],

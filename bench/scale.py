@@ -1,4 +1,4 @@
-"""Many adapters dumped at once by one command: time and memory."""
+"""Scale: one command that dumps many adapters at once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmcoredd.bench.commands import vmcoredd
 from vmcoredd.bench.machine import children_seconds
-from vmcoredd.bench.measure import Series
-from vmcoredd.bench.results import Row
-from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.bench.measure import Row, Series
+from vmcoredd.bench.processes import CardServer, serving, vmcoredd
 
 GROUP = "scale"
 COUNTS = (1, 2, 4, 8, 16)
@@ -21,16 +19,16 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Took:
-    """One command's dump of several adapters."""
+    """A command that dumped several adapters."""
 
     seconds: float
     peak_mib: float
     cpus: float
-    """Kept busy on the average, by the command and the adapters' servers."""
+    """Cpus busy on average, with the command and the servers."""
 
 
 def measure(rounds: int) -> Iterator[Row]:
-    """Seconds and memory for each adapter, against one adapter alone, and how busy the cpus are."""
+    """Measures time and memory per adapter, against a single adapter, and how busy the cpus are."""
     took = _measured(rounds)
     seconds = {count: _series(took[count], lambda one: one.seconds) for count in COUNTS}
     peaks = {count: _series(took[count], lambda one: one.peak_mib) for count in COUNTS}

@@ -1,4 +1,4 @@
-"""A complete dump over the socket: against one access at a time, and against the floor."""
+"""A complete dump over a socket: against one access at a time, and against the floor."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any
 
 from pyvfio_user import SPIN
 from vmcoredd import emu
-from vmcoredd.bench.compressing import MEMORIES, compression_alone
-from vmcoredd.bench.dumps import buffer, dump, reads, sampled_read
+from vmcoredd.bench.dumps import MEMORIES, buffer, compression_alone, dump, reads, sampled_read
 from vmcoredd.bench.floor import Unavoidable, unavoidable
 from vmcoredd.bench.load import Link, link
 from vmcoredd.bench.machine import Placement, anywhere, on_cpus, placements
-from vmcoredd.bench.measure import Run, Series, interleave, timed, total
-from vmcoredd.bench.results import Row, Target
-from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.bench.measure import Row, Run, Series, Target, interleave, timed, total
+from vmcoredd.bench.processes import CardServer, serving
 from vmcoredd.driver import open_card
 
 GROUP = "dump over the socket"
@@ -29,7 +27,7 @@ OVERLAP = Target(1.2, at_least=False)
 
 @dataclass(frozen=True)
 class Variant:
-    """A card, and what is special about it."""
+    """A card and its profile."""
 
     name: str
     card: str = "t62100-cr"
@@ -39,7 +37,7 @@ class Variant:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """What replaces values of the card's profile."""
+        """Values that replace those of the card's profile."""
         return {"memory": {"mc0": self.mc0}} | (LARGE_LE if self.large_le else {})
 
 
@@ -52,10 +50,9 @@ VARIANTS = (
 
 
 def measure(rounds: int, *, full: bool) -> Iterator[Row]:
-    """Each variant with client and server on two cpus, and on one; compression and the
-    same dump in process beside.
+    """Measures each variant in each placement, and compression.
 
-    Unless `full`, one access at a time is sampled, and its time for all accesses computed.
+    Unless `full`, one access at a time is sampled and scaled to the reads of the whole dump.
     """
     for placement in placements():
         for variant in VARIANTS:
@@ -88,7 +85,7 @@ def _variant(variant: Variant, placement: Placement, rounds: int, full: bool) ->
 
 
 def _one_at_a_time(path: Path, accesses: int, full: bool) -> Run:
-    """A whole dump takes minutes, so there is one for all rounds."""
+    """A whole dump takes a minute, so all rounds share one."""
     if full:
         return cache(lambda: dump(path, pipelined=False).seconds)
     return lambda: sampled_read(path) * accesses
@@ -149,7 +146,7 @@ def _rows(
 
 
 def _compressed(placement: Placement, rounds: int) -> Iterator[Row]:
-    """zlib beside none; compression takes as many threads as the client has cpus."""
+    """Measures zlib against none; compression uses as many threads as the client has cpus."""
     server = CardServer(spin=SPIN, cpus=placement.server)
     with serving(server) as path, on_cpus(placement.client):
         raw, registers = buffer(), list[float]()
@@ -189,7 +186,7 @@ def _compressed(placement: Placement, rounds: int) -> Iterator[Row]:
 
 
 def speedups(rows: Iterable[Row]) -> dict[str, dict[str, Series]]:
-    """By placement and variant: how many times faster than one access at a time."""
+    """Returns how many times faster than one access at a time, by placement and variant."""
     found: dict[str, dict[str, Series]] = {}
     for placement in placements():
         for variant in VARIANTS:

@@ -1,4 +1,4 @@
-"""The whole benchmark, part by part, in one go."""
+"""Runs the benchmark, part by part."""
 
 from __future__ import annotations
 
@@ -6,44 +6,42 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmcoredd.bench import access, entities, files, guest, scale, socket_dump, windows
-from vmcoredd.bench.part import Part
-from vmcoredd.bench.results import Results, Row
+from vmcoredd.bench import Part, access, dumps, files, guest, scale, socket_dump, windows
+from vmcoredd.bench.measure import Results, Row
 from vmcoredd.debs import Unavailable
 from vmcoredd.qemu.errors import GuestError
 
 Say = Callable[[str], None]
 QUICK_ROUNDS, FULL_ROUNDS = 3, 5
 GUEST_ROUNDS = 2
-"""Of the full form: each boots twelve guests, and takes a quarter of an hour."""
+"""In the full form; each boots twelve guests and takes a quarter of an hour."""
 ACCESS_ROUNDS = 15
-"""Of single accesses, which take milliseconds."""
+"""For single accesses, which take milliseconds."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to run. `full` measures what `quick` samples."""
+    """What to run. `full` measures what the quick form samples."""
 
     full: bool = False
     parts: Collection[Part] = tuple(Part)
 
     @property
     def rounds(self) -> int:
-        """Of each measurement."""
+        """Rounds of each measurement."""
         return FULL_ROUNDS if self.full else QUICK_ROUNDS
 
 
 @dataclass(frozen=True)
 class _Measurement:
-    """A part's rows, and the curves that are drawn of it, by plot."""
+    """The rows of a part, and its curves by plot."""
 
     rows: Callable[[], Iterable[Row]]
     curves: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 def run(wanted: Wanted, say: Say) -> Results:
-    """The parts wanted, in one go; those for which something is missing are left out, and the
-    results say so."""
+    """Runs the parts wanted. Skips parts whose prerequisites are missing, and records why."""
     results = Results()
     for part, measurement in _measurements(wanted, results, say).items():
         if part not in wanted.parts:
@@ -64,7 +62,7 @@ def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Mea
         Part.DUMP: _Measurement(
             lambda: socket_dump.measure(rounds, full=full),
             {
-                "entities": lambda: entities.rates(rounds),
+                "entities": lambda: dumps.entity_rates(rounds),
                 "dump": lambda: socket_dump.speedups(results.rows),
             },
         ),

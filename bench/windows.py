@@ -1,4 +1,4 @@
-"""Ways to read adapter memory through a memory window, side by side."""
+"""Ways to read adapter memory through a memory window."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from functools import partial
 
 from pyvfio_user import SPIN
 from vmcoredd.bench.machine import on_cpus, placements
-from vmcoredd.bench.measure import Run, Series, interleave, timed
-from vmcoredd.bench.results import Row
-from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.bench.measure import Row, Run, Series, interleave, timed
+from vmcoredd.bench.processes import CardServer, serving
 from vmcoredd.chip import Chip
 from vmcoredd.chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
 from vmcoredd.driver import Adapter
@@ -19,16 +18,16 @@ from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 GROUP = "memory window"
 LARGE = (2, 0x60000, 128 << 10)
-"""The largest window that the driver sets up on these chips: its number, base and bytes."""
+"""The largest window that the Linux driver sets up on these chips: number, base, bytes."""
 TRAPPED_BYTES = 16 << 10
-"""Read one access at a time."""
+"""Bytes read one access at a time."""
 BULK_BYTES = 2 << 20
 MIB = 1 << 20
 _TRAPPED = "trapped, 8 bytes at a time"
 
 
 def measure(rounds: int) -> Iterator[Row]:
-    """MiB a second of EDC memory, each way, against one access at a time."""
+    """Measures MiB per second of EDC memory, against one access at a time."""
     for name, took in rates(rounds).items():
         trapped = took[_TRAPPED]
         against = f"{_TRAPPED}, {trapped.median:.2f} MiB/s"
@@ -38,7 +37,7 @@ def measure(rounds: int) -> Iterator[Row]:
 
 
 def rates(rounds: int) -> dict[str, dict[str, Series]]:
-    """MiB a second by placement and way."""
+    """Returns MiB per second by placement and way."""
     found = {}
     for placement in placements():
         with ExitStack() as stack:
@@ -75,13 +74,13 @@ def _ways(plain: Socket, mapped: Socket) -> dict[str, Run]:
 
 
 def _rate(read: Callable[[memoryview], object], size: int) -> Run:
-    """MiB a second of reading `size` bytes."""
+    """Returns a run that reads `size` bytes and returns MiB per second."""
     out = memoryview(bytearray(size))
     return lambda: size / MIB / timed(lambda: read(out))
 
 
 def _moves(chip: Chip, number: int) -> list[Op]:
-    """The window to the row's position, and back again what was written, as the driver does."""
+    """Moves the window to the row's address and reads it back, as the Linux driver does."""
     offset = chip.r.PCIE_MEM_ACCESS_OFFSET[number]
     return [Write(offset, Cell(0)), Read(offset, keep=False)]
 
@@ -94,7 +93,7 @@ def _pipelined(io: Io, chip: Chip, window: tuple[int, int, int], out: memoryview
 
 
 def _mapped(io: Io, chip: Chip, page: memoryview, out: memoryview) -> None:
-    """Each position is a round trip, and a copy."""
+    """Reads through the mapped page: a round trip and a copy for each address."""
     ops = _moves(chip, MEMWIN0.number)
     for address in range(0, len(out), len(page)):
         io.run(ops, [(address,)])

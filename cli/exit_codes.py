@@ -54,8 +54,8 @@ class Failure(NamedTuple):
 
 FAILURES = (
     Failure("vmcoredd.bench.plots", "NoPlots", Exit.UNAVAILABLE),
-    Failure("vmcoredd.bench.serving", "ServerFailed", Exit.FAILED),
-    Failure("vmcoredd.bench.commands", "CommandFailed", Exit.FAILED),
+    Failure("vmcoredd.bench.processes", "ServerFailed", Exit.FAILED),
+    Failure("vmcoredd.bench.processes", "CommandFailed", Exit.FAILED),
     Failure("vmcoredd.vmcore.errors", "VmcoreFormatError", Exit.BAD_FILE),
     Failure(
         "vmcoredd.vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists the notes"

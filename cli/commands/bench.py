@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.bench.part import Part
+from vmcoredd.bench import Part
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, err, out, preparing, table
 
 if TYPE_CHECKING:
-    from vmcoredd.bench.measure import Series
-    from vmcoredd.bench.results import Results, Row
+    from vmcoredd.bench.measure import Results, Row, Series
 
 EXAMPLES = """Examples: `vmcoredd bench`; `vmcoredd bench --part dump`;
 `vmcoredd bench --full -o docs/plots`"""

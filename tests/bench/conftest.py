@@ -1,4 +1,4 @@
-"""Cards behind sockets, as the benchmark serves them."""
+"""Cards on sockets, served as in the benchmark."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import pyvfio_user
-from vmcoredd.bench.serving import CardServer, serving
+from vmcoredd.bench.processes import CardServer, serving
 
 
 @pytest.fixture(scope="session", params=["t62100-cr", "t520-cr"])
 def served(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """The socket of a card of each generation."""
+    """The socket of a card of each chip."""
     if pyvfio_user.library_version() is None:
         pytest.skip("built without libvfio-user")
     with serving(CardServer(request.param)) as path:

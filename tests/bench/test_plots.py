@@ -1,3 +1,5 @@
+"""Plots, and the message without matplotlib."""
+
 from __future__ import annotations
 
 import sys
@@ -6,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmcoredd.bench import plots
-from vmcoredd.bench.measure import Series
-from vmcoredd.bench.results import Results
+from vmcoredd.bench.measure import Results, Series
 
 CURVE = {"one cpu": {"a": Series((1.0, 2.0)), "b": Series((3.0, 4.0))}}
 DEPTHS = {"one cpu": {1: Series((1.0, 2.0)), 2: Series((3.0, 4.0))}}
@@ -21,7 +22,7 @@ def test_every_curve_becomes_a_plot(tmp_path: Path) -> None:
     assert all(path.read_text().rstrip().endswith("</svg>") for path in files)
 
 
-def test_without_matplotlib_it_says_what_to_install(
+def test_without_matplotlib_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -9,7 +9,7 @@ import pytest
 from cliruns import Result, Run
 
 import pyvfio_user
-from vmcoredd.bench.part import Part
+from vmcoredd.bench import Part
 from vmcoredd.cli.exit_codes import Exit
 
 GROUP = "one access"

@@ -1,4 +1,4 @@
-"""The deterministic counts behind the speed of a dump. Times are for the benchmark."""
+"""The deterministic counts behind the speed of a dump; times are left to the benchmark."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def needs(served: Path, made: Made) -> Unavoidable:
     return unavoidable(served)
 
 
-def test_a_dump_sends_no_message_that_the_kernels_order_does_not_need(
+def test_a_dump_sends_only_messages_that_the_kernels_order_requires(
     made: Made, needs: Unavoidable
 ) -> None:
     assert made.sent.messages == needs.reads + needs.write_runs
 
 
-def test_a_dump_waits_only_where_it_looks_at_values_and_when_a_loop_begins(
+def test_a_dump_waits_only_where_it_needs_values_and_when_a_loop_begins(
     made: Made, needs: Unavoidable
 ) -> None:
     assert made.sent.round_trips < 2 * needs.waits
@@ -44,7 +44,7 @@ def test_hundreds_of_messages_share_a_send(made: Made) -> None:
     assert made.sent.messages / made.sent.sends > 100
 
 
-def test_messages_are_a_ninth_of_the_accesses_that_the_kernel_makes(made: Made) -> None:
+def test_a_dump_sends_a_ninth_as_many_messages_as_the_kernel_makes_accesses(made: Made) -> None:
     assert made.sent.messages * 9 < made.counts.total
 
 
@@ -59,20 +59,18 @@ def test_one_access_at_a_time_makes_the_same_accesses() -> None:
     assert counts[0] == counts[1]
 
 
-def test_what_is_received_is_data_and_a_header_for_each_read(
-    made: Made, needs: Unavoidable
-) -> None:
+def test_a_dump_receives_only_data_and_a_header_per_read(made: Made, needs: Unavoidable) -> None:
     assert made.sent.bytes_received == needs.read_bytes + 32 * needs.reads
 
 
-def test_what_is_sent_is_a_header_for_each_message_and_what_is_written(
+def test_a_dump_sends_only_a_header_per_message_and_the_values_written(
     made: Made, needs: Unavoidable
 ) -> None:
     assert made.sent.bytes_sent == 32 * (needs.reads + needs.write_runs) + 4 * needs.writes
 
 
 @pytest.mark.parametrize(("compress", "limit"), [("none", 4 * MIB), ("zlib", 8 * MIB)])
-def test_memory_goes_into_the_dump_without_a_copy_of_it(compress: str, limit: int) -> None:
+def test_a_dump_does_not_copy_memory_on_its_way_into_the_buffer(compress: str, limit: int) -> None:
     with open_card(emu.Card.load("t62100-cr")) as adapter:
         into = buffer()
         tracemalloc.start()
@@ -85,7 +83,7 @@ def test_memory_goes_into_the_dump_without_a_copy_of_it(compress: str, limit: in
 
 
 @pytest.mark.parametrize("depth", [1, 7, 64])
-def test_a_load_of_some_depth_waits_that_much_less(served: Path, depth: int) -> None:
+def test_a_load_waits_once_per_depth_reads(served: Path, depth: int) -> None:
     with Client(served) as client:
         load, before = Load(client), client.counters
         load.reads(448, depth=depth)
@@ -94,7 +92,7 @@ def test_a_load_of_some_depth_waits_that_much_less(served: Path, depth: int) -> 
     assert after.round_trips - before.round_trips == 448 // depth
 
 
-def test_posted_writes_are_waited_for_once(served: Path) -> None:
+def test_posted_writes_wait_once(served: Path) -> None:
     with Client(served) as client:
         load, before = Load(client), client.counters
         load.writes(1000)

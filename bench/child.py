@@ -1,0 +1,46 @@
+"""The child processes of the benchmark: `python -m vmcoredd.bench.child serve|peak ...`.
+
+    serve JSON            serves a card; prints `ready` once clients can connect
+    peak FILE ARGUMENTS   runs `vmcoredd ARGUMENTS` and writes the peak of its memory to FILE
+
+The peak is the kernel's VmHWM of the process, in bytes. It counts all resident pages, including
+those of memfds (the note buffers) and mapped files, but not the file cache. The process imports
+nothing that the command does not, which is why this is a module of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+
+def serve(argument: str) -> None:
+    """Serves a card; `argument` is the JSON of a `bench.processes.CardServer` and its `path`."""
+    from vmcoredd.emu import Card
+    from vmcoredd.emu.server import serve
+
+    options = json.loads(argument)
+    if options["cpus"]:
+        os.sched_setaffinity(0, options["cpus"])
+    card = Card.load(options["card"], map_window=options["map_window"], **options["overrides"])
+    serve(card, options["path"], ready=1, spin=options["spin"])
+
+
+def peak(file: str) -> None:
+    """Runs the command with the remaining arguments; its exit code becomes the process's."""
+    from vmcoredd.cli.main import main as command
+
+    try:
+        command()
+    finally:
+        status = Path("/proc/self/status").read_text()
+        found = re.search(r"(?m)^VmHWM:\s+(\d+) kB$", status)
+        Path(file).write_text(json.dumps(int(found[1]) * 1024 if found else 0))
+
+
+if __name__ == "__main__":
+    role, argument = sys.argv.pop(1), sys.argv.pop(1)
+    {"serve": serve, "peak": peak}[role](argument)

@@ -1,0 +1,146 @@
+"""Programs in processes of their own: card servers, a plain C server, the `vmcoredd` command."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyvfio_user import SPIN
+from vmcoredd import debs
+from vmcoredd.bench.measure import timed
+from vmcoredd.debs import libvfio_user
+
+TIMEOUT = 30.0
+"""Seconds that a server may take to exit."""
+CHILD = (sys.executable, "-m", "vmcoredd.bench.child")
+PLAIN_SOURCE = Path(__file__).with_name("plain_server.c")
+PLAIN_FLAGS = ("-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+
+
+class ServerFailed(Exception):
+    """A server did not start, or did not exit; the message includes its output."""
+
+
+class CommandFailed(Exception):
+    """A `vmcoredd` command failed; the message includes its output."""
+
+
+@dataclass(frozen=True)
+class CardServer:
+    """A server's card and options; `overrides` replace values of the card's profile."""
+
+    card: str = "t62100-cr"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    map_window: bool = False
+    spin: float = SPIN
+    """Seconds."""
+    cpus: frozenset[int] | None = None
+    """None: all."""
+
+
+@contextlib.contextmanager
+def serving(server: CardServer) -> Iterator[Path]:
+    """Runs a card's server, and yields its socket once it is ready. Raises `ServerFailed`."""
+    options = asdict(server) | {"cpus": sorted(server.cpus or ())}
+    with _folder() as folder:
+        path = folder / "card.sock"
+        argument = json.dumps(options | {"path": str(path)})
+        with _running([*CHILD, "serve", argument], folder / "log"):
+            yield path
+
+
+@contextlib.contextmanager
+def plain_server(cpus: frozenset[int]) -> Iterator[Path]:
+    """Compiles and runs a plain C server over the same libvfio-user, and yields its socket.
+
+    Raises `debs.Unavailable` without a compiler or the library, `ServerFailed` as `serving`.
+    """
+    with _folder() as folder:
+        program, path = _build(folder), folder / "plain.sock"
+        with _running([str(program), str(path)], folder / "log") as server:
+            os.sched_setaffinity(server.pid, cpus)
+            yield path
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command."""
+
+    seconds: float
+    peak: int
+    """Peak of its resident memory in bytes; see `bench.child`."""
+    output: str
+
+
+def vmcoredd(*arguments: str) -> Ran:
+    """Runs `vmcoredd arguments`. Raises `CommandFailed` if it exits with an error."""
+    done: subprocess.CompletedProcess[str] | None = None
+    with tempfile.NamedTemporaryFile() as file:
+
+        def run() -> None:
+            nonlocal done
+            command = [*CHILD, "peak", file.name, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+        seconds = timed(run)
+        if done is None or done.returncode:
+            raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {done.stderr if done else ''}")
+        return Ran(seconds, json.loads(Path(file.name).read_text()), done.stdout)
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]]:
+    """Runs a program that prints a line when it is ready and exits on SIGTERM."""
+    with (
+        log.open("w") as messages,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, text=True) as program,
+    ):
+        try:
+            if program.stdout is None or not program.stdout.readline():
+                raise ServerFailed(f"{command[0]} did not start: {log.read_text().strip()}")
+            yield program
+        finally:
+            program.send_signal(signal.SIGTERM)
+            _wait(program)
+
+
+def _wait(program: subprocess.Popen[str]) -> None:
+    try:
+        program.wait(TIMEOUT)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        raise ServerFailed(f"process {program.pid} did not exit in {TIMEOUT:g} s") from None
+
+
+def _build(folder: Path) -> Path:
+    library, program = libvfio_user.obtain(), folder / "plain_server"
+    includes = [f"-isystem{include}" for include in library.include_dirs]
+    archives = [str(archive) for archive in library.archives]
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    sources = [str(PLAIN_SOURCE), *archives]
+    command = [*compiler, *PLAIN_FLAGS, *includes, "-o", str(program), *sources]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        why = "it is not installed"
+        raise debs.Unavailable(command[0], why, "Install gcc and binutils") from error
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.strip()
+        raise debs.Unavailable(PLAIN_SOURCE.name, reason, libvfio_user.REMEDY) from error
+    return program
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vmcoredd-bench-") as name:
+        yield Path(name)
