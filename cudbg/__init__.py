@@ -1,6 +1,6 @@
-"""The dump of a Chelsio adapter as its Linux driver makes it: collecting, taking apart, decoding.
+"""The dump that Linux's driver makes of a Chelsio adapter: collecting, parsing, decoding.
 
-Knows registers through an `Io` and nothing of how that reaches them, nor of ELF.
+Reaches registers through an `Io`, whatever its transport, and knows nothing of ELF.
 """
 
 if __name__ != "vmcoredd.cudbg":

@@ -1,4 +1,4 @@
-"""An entity's raw bytes, inflated piece by piece as they are asked for."""
+"""An entity's raw bytes, inflated piece by piece on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Piece(NamedTuple):
 
 
 class Blob:
-    """Bytes of known length; a slice inflates only the pieces that it touches."""
+    """Bytes of known length; a slice inflates only the pieces it overlaps."""
 
     def __init__(self, name: str, pieces: list[_Piece]) -> None:
         self.name = name
@@ -26,18 +26,18 @@ class Blob:
 
     @classmethod
     def of_zlib(cls, name: str, data: memoryview) -> Blob:
-        """From an entity's data in a compressed dump; DumpFormatError if they are not pieces."""
+        """The data of an entity in a compressed dump; DumpFormatError if they are not pieces."""
         return cls(name, list(_walk(name, data)))
 
     def __len__(self) -> int:
         last = self._pieces[-1] if self._pieces else _Piece(0, 0, memoryview(b""))
         return last.start + last.size
 
-    def __getitem__(self, place: slice) -> bytes:
-        """Bytes from `place.start` to `place.stop`, as slices of bytes go; no steps."""
-        start, stop, step = place.indices(len(self))
+    def __getitem__(self, part: slice) -> bytes:
+        """Bytes from `part.start` to `part.stop`, like a slice of bytes; without a step."""
+        start, stop, step = part.indices(len(self))
         if step != 1:
-            raise ValueError("a Blob has no steps")
+            raise ValueError("a slice of a Blob has no step")
         parts = []
         for index in range(start // PIECE_BYTES, -(-stop // PIECE_BYTES)):
             piece = self._pieces[index]
@@ -51,7 +51,7 @@ class Blob:
 
 
 def _walk(name: str, data: memoryview) -> Iterator[_Piece]:
-    """The pieces that stand one behind the other; only the last may be short."""
+    """Consecutive pieces; only the last may be short."""
     offset = start = 0
     size = PIECE_BYTES
     while offset < len(data):

@@ -1,4 +1,4 @@
-"""The one loop that makes a dump: every entity in turn, log the error and go on.
+"""The loop that makes a dump: it collects every entity in turn, and continues after an error.
 
 Source of the rules: cxgb4_cudbg_collect() and cxgb4_cudbg_collect_entity() (cxgb4_cudbg.c).
 """
@@ -21,12 +21,12 @@ from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import Counts, Io
 
 GROUP_BYTES = 16 * PIECE_BYTES
-"""Pieces of a memory that are asked for together, when they surely fit."""
+"""Pieces of a memory that are handed out together if they surely fit."""
 
 
 @dataclass
 class Collected:
-    """How one entity went; `code`, `sys_err`, `sys_warn` and `size` stand in its header too."""
+    """The result of one entity; its header holds `code`, `sys_err`, `sys_warn` and `size`, too."""
 
     number: int
     name: str
@@ -41,43 +41,43 @@ class Collected:
 
     @property
     def good(self) -> bool:
-        """Whether its data are in the dump."""
+        """Whether the dump has its data."""
         return self.code == 0
 
 
 @dataclass
 class Report:
-    """How a dump went."""
+    """The results of a dump."""
 
     entities: list[Collected] = field(default_factory=list)
     data_len: int = HEADERS_BYTES
-    """Bytes of the dump, headers included."""
+    """Bytes of the dump, including headers."""
     seconds: float = 0.0
     dead: str = ""
-    """Why the device could not be reached any more; empty if it could."""
+    """Why the device became unreachable; empty if it did not."""
 
     @property
     def good(self) -> list[Collected]:
-        """Those that are in the dump."""
+        """Entities that are in the dump."""
         return [entity for entity in self.entities if entity.good]
 
     @property
     def failed(self) -> list[Collected]:
-        """Those that are not."""
+        """Entities that are not."""
         return [entity for entity in self.entities if not entity.good]
 
 
 Progress = Callable[[Collected, int, int], None]
-"""Told of an entity when it begins, after each group of pieces, and when it ends; with its place
-among how many."""
+"""Called with an entity, its position and the number of entities: when the entity begins, after
+each group of pieces, and when it ends."""
 
 
 Firmware = Callable[[FwCommand], FwCommand]
-"""Asks the firmware through the mailbox; raises DeviceError with the kernel's code."""
+"""Sends a command through the mailbox; raises DeviceError with the kernel's code."""
 
 
 class TooSmall(CudbgError):
-    """The buffer cannot even hold the headers (the kernel's -ENOMEM)."""
+    """The buffer cannot hold the headers (the kernel's -ENOMEM)."""
 
 
 class UnknownEntity(CudbgError):
@@ -95,12 +95,11 @@ def collect(
     firmware: Firmware | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Dumps an adapter into `buffer` (zeroed), of which at most `limit` bytes are used.
+    """Dumps an adapter into `buffer` (zeroed), using at most `limit` bytes.
 
-    `compress` is `zlib` or `none`; `entities` names a subset, taken in the kernel's order;
-    `firmware` is asked where registers do not tell enough. Only a buffer that is too small, an
-    unknown name or a mistake in a collector raises; whatever the device does ends up in the dump
-    and in the report.
+    `compress` is `zlib` or `none`; `entities` names a subset, collected in the kernel's order;
+    `firmware` provides what registers do not. Raises only if the buffer is too small, a name is
+    unknown, or a collector has a bug; device failures are recorded in the dump and the report.
     """
     if compress not in ("zlib", "none"):
         raise ValueError(f"compress is zlib or none, not {compress!r}")
@@ -122,7 +121,7 @@ def _chosen(names: Iterable[str] | None) -> list[Entity]:
 
 
 class _Collection:
-    """One dump in the making."""
+    """One dump under construction."""
 
     def __init__(
         self,
@@ -211,7 +210,7 @@ class _Context:
             yield self.area(group)
 
     def _groups(self, size: int) -> Iterator[int]:
-        """Bytes of pieces that surely fit together, or of one; what was handed out is written."""
+        """Sizes of pieces that surely fit together, or of one; first writes what was handed out."""
         while size:
             self.commit()
             group = min(size, GROUP_BYTES)
@@ -234,7 +233,7 @@ class _Context:
         return type(command).from_bytes(bytes(reply))
 
     def commit(self) -> None:
-        """Writes out the area that was handed out last."""
+        """Writes the area that was handed out last."""
         area, self._open = self._open, None
         if area is not None:
             self._entity.raw_bytes += len(area)

@@ -1,4 +1,4 @@
-"""Two dumps, entity by entity: equal, or where they differ, in bytes and in words."""
+"""Compares two dumps entity by entity, as bytes and decoded."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Difference:
 
     name: str
     what: str
-    """In a few words; with byte offsets where the data differ."""
+    """A short description, with a byte offset if the data differ."""
     differing_bytes: int = 0
 
 
 def compare(a: Dump, b: Dump) -> Iterator[Difference | str]:
-    """For each entity of either dump: its name if it is equal in both, else the difference."""
+    """Yields for each entity of either dump its name if both are equal, else the difference."""
     others = {entity.name: entity for entity in b.entities}
     for entity in a.entities:
         yield _compare(a, b, entity, others.pop(entity.name, None)) or entity.name
@@ -49,9 +49,9 @@ def _compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
     for at in range(0, len(one), _PIECE):
         left, right = bytes(one[at : at + _PIECE]), bytes(other[at : at + _PIECE])
         if left != right:
-            places = [i for i in range(len(left)) if left[i] != right[i]]
-            first = at + places[0] if first < 0 else first
-            count += len(places)
+            offsets = [i for i in range(len(left)) if left[i] != right[i]]
+            first = at + offsets[0] if first < 0 else first
+            count += len(offsets)
     if not count:
         return None
     what = f"{count} of {len(one)} bytes, first at {first:#x}"
@@ -59,7 +59,7 @@ def _compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
 
 
 def in_words(a: Dump, b: Dump, name: str, limit: int) -> list[str]:
-    """At most `limit` lines that say what differs once both are decoded: `place: a -> b`."""
+    """At most `limit` lines with the decoded values that differ: `location: a -> b`."""
     try:
         one, other = a.decode(name), b.decode(name)
         return list(islice(_lines(one, other), limit))
@@ -73,10 +73,10 @@ def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
             yield from _memory_lines(left, right)
             continue
         before, after = dict(_values(left)), dict(_values(right))
-        for place in [*before, *(place for place in after if place not in before)]:
-            if before.get(place) != after.get(place):
-                values = f"{before.get(place, 'nothing')} -> {after.get(place, 'nothing')}"
-                yield f"{', '.join(place)}: {values}"
+        for location in before | after:
+            if before.get(location) != after.get(location):
+                values = f"{before.get(location, 'nothing')} -> {after.get(location, 'nothing')}"
+                yield f"{', '.join(location)}: {values}"
 
 
 def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
@@ -89,9 +89,9 @@ def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
 
 
 def _values(part: Table | Fields | Text | Hexdump) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every value of a part as it is shown, with its place in words.
+    """Every value of a part as it is shown, with its location.
 
-    A row's place is its number, and its first cell where that is no value but a label.
+    A row's location is its number, and its first cells if they are labels.
     """
     if isinstance(part, Fields):
         for item in part.items:

@@ -1,8 +1,8 @@
-"""What a decoder gives: neutral parts that a command line renders and JSON holds.
+"""What a decoder returns: parts that a command can render, or write as JSON.
 
     Decoded([Fields("CIM LA", [Field("configuration", 0x10001)]), Table("entries", [...], rows)])
 
-Numbers stay numbers; how wide and in which base they are shown is the column's `form`.
+Numbers stay numbers; a column's `form` gives their width and base.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 Value: TypeAlias = int | str | bool | float | Mapping[str, int] | None
-"""Of a cell or an item; a mapping holds a register's fields."""
+"""The value of a cell or an item; a mapping holds a register's fields."""
 
 
 def shown(value: Value, form: str) -> str:
-    """A value as its form says: `x8` hexadecimal with 8 digits, otherwise as it is."""
+    """A value in its form: `x8` is hexadecimal with 8 digits; other forms leave it unchanged."""
     if value is None:
         return ""
     if isinstance(value, Mapping):
@@ -27,18 +27,18 @@ def shown(value: Value, form: str) -> str:
 
 
 class Bytes(Protocol):
-    """Bytes that need not all be in memory: a memoryview, or an entity of a compressed dump."""
+    """Bytes that may be outside of memory: a memoryview, or an entity of a compressed dump."""
 
     def __len__(self) -> int:
-        """How many."""
+        """Their number."""
 
-    def __getitem__(self, place: slice) -> bytes | memoryview:
+    def __getitem__(self, part: slice) -> bytes | memoryview:
         """Some of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name, and how its numbers are shown (`x8`: hex, 8 digits; `d`; empty: text)."""
+    """A column: its name, and the form of its numbers (`x8`: hex, 8 digits; `d`; empty: text)."""
 
     name: str
     form: str = ""
@@ -46,7 +46,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of equal length. `rows` may be lazy: it can be walked again and again."""
+    """Rows of equal length. `rows` can be iterated repeatedly, and may be lazy."""
 
     title: str
     columns: Sequence[Column]
@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A named value; `meaning` explains it, in words or with a unit."""
+    """A named value; `meaning` explains it, or is its unit."""
 
     name: str
     value: Value
@@ -96,7 +96,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a memory: `start` to `end` (exclusive), bytes from the memory's beginning."""
+    """A named part of a memory, from byte `start` to `end` (exclusive)."""
 
     name: str
     start: int
@@ -105,7 +105,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Hexdump:
-    """Bytes of a memory, shown by region, dumped on request only."""
+    """Bytes of a memory with its regions; shown as bytes on request only."""
 
     title: str
     regions: Sequence[Section]
@@ -122,7 +122,7 @@ Part: TypeAlias = Table | Fields | Text | Hexdump
 
 @dataclass(frozen=True)
 class Decoded:
-    """All that an entity says."""
+    """The parts of a decoded entity."""
 
     parts: Sequence[Part]
 
@@ -140,7 +140,7 @@ def _item_json(item: Item) -> dict[str, Value]:
 
 
 class Lazy(Iterable[Any]):
-    """An iterable that begins anew each time it is walked: `Lazy(lambda: rows_of(blob))`."""
+    """An iterable that starts over each time it is iterated: `Lazy(lambda: rows_of(blob))`."""
 
     def __init__(self, walk: Any) -> None:
         self._walk = walk

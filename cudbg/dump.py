@@ -1,11 +1,11 @@
-"""Takes a dump apart: its header, its entities, their raw bytes, and what those say.
+"""Parses a dump: its header, its entities, their raw bytes, and their decoded content.
 
     dump = Dump(memoryview(note_payload))
     for entity in dump.entities: ...
     dump.decode("CIM_QCFG")
 
-Nothing in a dump is trusted: sizes and offsets are checked against the buffer before use, and what
-does not hold raises `DumpFormatError`. Buffers may be longer than the dump (notes are padded).
+Nothing in a dump is trusted: sizes and offsets are checked against the buffer before use, and a
+wrong one raises `DumpFormatError`. Buffers may be longer than the dump (notes are padded).
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class NoSuchEntity(CudbgError):
 
 @dataclass(frozen=True)
 class DumpEntity:
-    """What the header of one entity says."""
+    """The contents of one entity's header."""
 
     number: int
     name: str
     start: int
     size: int
-    """Bytes in the dump from `start`, padding included."""
+    """Bytes from `start` on, including padding."""
     padding: int
     code: int
-    """0, or why there are no data."""
+    """0, or the reason for having no data."""
     sys_err: int
     sys_warn: int
 
@@ -66,13 +66,13 @@ class DumpEntity:
 
 
 def is_dump(data: memoryview | bytes | bytearray) -> bool:
-    """Whether `data` begins as a dump of this kind; a note may hold another driver's."""
+    """Whether `data` begins like a dump of this kind; a note may hold another driver's."""
     start = bytes(data[:4])
     return len(start) == 4 and int.from_bytes(start, "little") == SIGNATURE
 
 
 class Dump:
-    """A dump in `data`, any buffer of bytes; DumpFormatError if it does not begin as one."""
+    """A dump in `data`, any buffer of bytes; DumpFormatError if it does not begin like one."""
 
     def __init__(self, data: memoryview | bytes | bytearray) -> None:
         self._data = memoryview(data).cast("B")
@@ -88,7 +88,7 @@ class Dump:
 
     @property
     def compressed(self) -> bool:
-        """Whether the data are in zlib pieces; DumpFormatError for an unknown kind."""
+        """Whether the data are in zlib pieces; DumpFormatError if the compression is unknown."""
         kind = self.header.compress_type
         if kind not in (COMPRESSION_NONE, COMPRESSION_ZLIB):
             raise DumpFormatError(f"unknown compression {kind}")
@@ -96,7 +96,7 @@ class Dump:
 
     @cached_property
     def chip(self) -> Chip:
-        """The chip generation; DumpFormatError if it is none that is known."""
+        """The chip generation; DumpFormatError if it is unknown."""
         try:
             return chip_of_device(self.header.chip_ver >> 4 << 12)
         except ValueError as error:
@@ -111,7 +111,7 @@ class Dump:
 
     @cached_property
     def entities(self) -> tuple[DumpEntity, ...]:
-        """Those that were collected or tried: in the kernel's order, unknown numbers behind."""
+        """Entities that were attempted, in the kernel's order; unknown numbers come last."""
         names = {known.number: known.name for known in entities().values()}
         numbers = range(1, self.header.max_entities + 1)
         order = [*(n for n in names if n in numbers), *(n for n in numbers if n not in names)]
@@ -119,18 +119,18 @@ class Dump:
         return tuple(entity for entity in found if entity)
 
     def entity(self, name: str) -> DumpEntity:
-        """The entity of that name, in the dump or not; NoSuchEntity if it was not even tried."""
+        """The entity of that name, failed or not; NoSuchEntity if it was not attempted."""
         for entity in self.entities:
             if entity.name == name:
                 return entity
         raise NoSuchEntity(f"{name} is not in the dump")
 
     def size(self, name: str) -> int:
-        """Raw bytes of an entity."""
+        """The number of raw bytes of an entity."""
         return len(self.blob(name))
 
     def blob(self, name: str) -> Bytes:
-        """An entity's raw bytes, inflated as they are asked for."""
+        """An entity's raw bytes, inflated on demand."""
         entity = self._good(name)
         data = self._data[entity.start : entity.start + entity.size]
         if len(data) < entity.size or entity.padding > min(3, entity.size):
@@ -143,7 +143,7 @@ class Dump:
         return bytes(self.blob(name)[:])
 
     def decode(self, name: str) -> Decoded:
-        """An entity in words; NoSuchEntity if there is no decoder for it either."""
+        """Decodes an entity; NoSuchEntity if it is missing or has no decoder."""
         blob = self.blob(name)
         entity = entities().get(name)
         if entity is None:
@@ -156,7 +156,7 @@ class Dump:
 
     @cached_property
     def _names(self) -> set[str]:
-        """Entities that have data."""
+        """The names of entities that have data."""
         return {entity.name for entity in self.entities if entity.good}
 
     def _good(self, name: str) -> DumpEntity:
@@ -166,7 +166,7 @@ class Dump:
         return entity
 
     def _entity(self, number: int, name: str) -> DumpEntity | None:
-        """From its header; None if nothing was ever written there, or the file ends before it."""
+        """Reads its header; None if it was never written, or the file ends before it."""
         at = self.header.hdr_len + (number - 1) * ENTITY_HEADER_BYTES
         if at + ENTITY_HEADER_BYTES > len(self._data):
             return None

@@ -1,8 +1,13 @@
-"""Bytes into the dump: where the next ones go, what fits, and what each entity's header says.
+"""Writes the dump: headers, offsets and limits, and the threads that compress.
 
-The arithmetic is the kernel's (cudbg_common.c, cudbg_zlib.c, cxgb4_cudbg_collect_entity()).
-Only what the kernel writes is written: what a failed entity leaves behind stays until it is
-overwritten, also in the reserved words of a piece's header.
+The arithmetic is the kernel's (cudbg_common.c, cudbg_zlib.c, cxgb4_cudbg_collect_entity()), and so
+is every byte: data of a failed entity remain until overwritten, even in the reserved words of a
+piece's header.
+
+Compression must not wait for collection, nor collection for compression. So a collector that
+requests an area gets an answer at once whenever the answer is certain, even if earlier data are
+still uncompressed. It waits only when the dump is nearly full, where the kernel's answer depends on
+how well those data compress.
 """
 
 from __future__ import annotations
@@ -39,7 +44,7 @@ _WINDOW_BITS = 12  # cudbg_zlib.h
 _MEMORY_LEVEL = 4
 _ZEROS = bytes(PIECE_BYTES)
 _COMPRESS_BUFFER = 4 << 20
-"""A collector may ask for no more at once, if its data are to be compressed
+"""The largest area that a collector can get if its data are to be compressed
 (CUDBG_COMPRESS_BUFF_SIZE)."""
 _BACKLOG = 4 << 20
 """Bytes that may wait for compression."""
@@ -47,7 +52,7 @@ _THREADS_MOST = 8
 
 
 class DumpWriter:
-    """A dump under construction in `buffer`, of which `limit` bytes may be used."""
+    """A dump under construction in the first `limit` bytes of `buffer`."""
 
     def __init__(self, buffer: memoryview, limit: int, chip_code: int, compress: bool) -> None:
         self.buffer, self.limit = buffer, limit
@@ -64,14 +69,14 @@ class DumpWriter:
         self._entity = EntityHeader()
 
     def begin(self, number: int) -> None:
-        """The data of entity `number` begin here."""
+        """Begins the data of entity `number`."""
         at = entity_header_offset(number)
         self._entity = EntityHeader.from_buffer(self.buffer[at : at + ENTITY_HEADER_BYTES])
         self._entity.entity_type = number
         self._entity.start_offset = self.offset
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
-        """The entity is complete, or failed: then the next one begins where it began."""
+        """Completes the entity; if it failed, the next one begins where it began."""
         entity = self._entity
         if code:
             self.offset = entity.start_offset
@@ -84,14 +89,13 @@ class DumpWriter:
         entity.sys_err, entity.sys_warn = sys_err & 0xFFFFFFFF, sys_warn & 0xFFFFFFFF
 
     def put(self, data: bytes) -> None:
-        """`data`, as far as there is room."""
+        """Writes as much of `data` as fits."""
         end = min(self.offset + len(data), len(self.buffer))
         self.buffer[self.offset : end] = data[: end - self.offset]
         self.offset = end
 
     def put_piece(self, size: int, stream: bytes) -> None:
-        """A piece of `size` bytes as its compressed `stream`; Status(-19) or (-29) when the dump is
-        full."""
+        """Writes a piece of `size` bytes as compressed `stream`; Status(-19) or (-29) if full."""
         end = self.offset + PIECE_HEADER_BYTES
         if end > self.limit:
             raise Status(Code.NO_MEM)
@@ -105,7 +109,7 @@ class DumpWriter:
 
 
 def pieces_of(size: int) -> list[tuple[int, int]]:
-    """Where the pieces of `size` bytes begin and end: each is compressed by itself."""
+    """Start and end of each piece of `size` bytes; pieces are compressed separately."""
     return [(at, min(at + PIECE_BYTES, size)) for at in range(0, size, PIECE_BYTES)]
 
 
@@ -116,15 +120,15 @@ def deflated(piece: memoryview) -> bytes:
 
 
 def most_deflated(size: int) -> int:
-    """What `size` bytes can become at most, headers of their pieces included: zlib's own bound for
-    these parameters (deflateBound() where the defaults are not used), taken once per piece."""
+    """The maximum size of `size` bytes when compressed, including the headers of pieces: zlib's
+    bound for these parameters (deflateBound() without the defaults), once per piece."""
     pieces = -(-size // PIECE_BYTES)
     return size + (size >> 3) + (size >> 6) + pieces * (PIECE_HEADER_BYTES + 24)
 
 
 @cache
 def deflated_zeros(size: int) -> bytes:
-    """So many zeros as a stream: most pieces of a young card's memory are zeros."""
+    """`size` zeros as a stream; most pieces of a young card's memory are zeros."""
     return _deflate(bytes(size))
 
 
@@ -136,36 +140,36 @@ def _deflate(piece: bytes) -> bytes:
 
 
 class Sink(Protocol):
-    """Takes the entities one after the other, each in areas."""
+    """Takes entities one by one, each in areas."""
 
     def begin(self, number: int) -> None:
-        """The next entity."""
+        """Begins the next entity."""
 
     def fits(self, size: int) -> bool:
-        """Whether areas of `size` bytes in all are sure to be granted and written."""
+        """Whether areas of `size` bytes in total will surely be granted and written."""
 
     def area(self, size: int) -> memoryview:
-        """The kernel's cudbg_get_buff(): Status(-19) if there is no room."""
+        """An area to fill, like the kernel's cudbg_get_buff(); Status(-19) if there is no room."""
 
     def zeros(self, size: int) -> None:
-        """An area of zeros, granted and filled."""
+        """Adds an area of zeros."""
 
     def commit(self, area: memoryview) -> None:
-        """The area is filled: the kernel's cudbg_write_and_release_buff()."""
+        """Writes a filled area, like the kernel's cudbg_write_and_release_buff()."""
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
-        """The entity is complete (code 0), or failed."""
+        """Completes the entity (code 0), or fails it."""
 
     def finish(self) -> None:
-        """Waits until everything is in its place."""
+        """Waits until everything is written."""
 
 
 class Direct:
-    """Uncompressed: areas are parts of the dump itself, with what happens to stand there."""
+    """Uncompressed: areas are parts of the dump itself, with whatever bytes it has there."""
 
     def __init__(self, writer: DumpWriter) -> None:
         self._writer = writer
-        self._touched = self._granted = writer.offset  # what lies behind is as zero as it came
+        self._touched = self._granted = writer.offset  # beyond these, the buffer is still zero
         self.begin, self.end = writer.begin, writer.end
 
     def fits(self, size: int) -> bool:
@@ -196,7 +200,7 @@ class Direct:
 
 
 class _Job(NamedTuple):
-    """What is put into the dump when its turn comes: `do` waits for what `waits_for` gives."""
+    """A step of writing: `do` needs the results of `waits_for`."""
 
     do: Callable[[], None]
     size: int = 0
@@ -204,14 +208,14 @@ class _Job(NamedTuple):
 
 
 class Compressing:
-    """Areas are zeroed memory. Threads deflate their pieces, as many as there are cpus; streams are
-    put into the dump in order, whenever the collector comes by and they are ready."""
+    """Areas are zeroed memory. One thread per CPU deflates their pieces. Each call of the collector
+    writes the streams that are ready, in order."""
 
     def __init__(self, writer: DumpWriter) -> None:
         self._writer = writer
         self._jobs: deque[_Job] = deque()
-        self._backlog = 0  # bytes waiting for compression, the ones in work included
-        self._ceiling = 0  # what they may become at most
+        self._backlog = 0  # bytes not yet written, including those being compressed
+        self._ceiling = 0  # their maximum size once compressed
         threads = min(len(os.sched_getaffinity(0)), _THREADS_MOST)
         self._deflating = ThreadPoolExecutor(threads, "deflate")
 
@@ -231,12 +235,12 @@ class Compressing:
     def commit(self, area: memoryview) -> None:
         """As `Sink`."""
         pieces = [area[start:end] for start, end in pieces_of(len(area))]
-        self._place(len(area), [self._deflating.submit(deflated, piece) for piece in pieces])
+        self._write(len(area), [self._deflating.submit(deflated, piece) for piece in pieces])
 
     def zeros(self, size: int) -> None:
         """As `Sink`."""
         self._grant(size)
-        self._place(size, [])
+        self._write(size, [])
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
         """As `Sink`."""
@@ -255,22 +259,22 @@ class Compressing:
         while self._backlog and self._backlog + size > _BACKLOG:
             self._next()
 
-    def _place(self, size: int, streams: Sequence[Future[bytes]]) -> None:
-        """The streams of `size` bytes (zeros, if there are none): at once, if they may not fit."""
+    def _write(self, size: int, streams: Sequence[Future[bytes]]) -> None:
+        """Writes the streams of `size` bytes (or zeros), at once if they may not fit."""
 
-        def place() -> None:
+        def write() -> None:
             for i, (start, end) in enumerate(pieces_of(size)):
                 stream = streams[i].result() if streams else deflated_zeros(end - start)
                 self._writer.put_piece(end - start, stream)
 
         if self.fits(size):
-            self._queue(_Job(place, size, streams))
+            self._queue(_Job(write, size, streams))
         else:
             self._drain()
-            place()
+            write()
 
     def _highest(self) -> int:
-        """The dump cannot become longer than this with all that waits."""
+        """The greatest offset that the dump can have once all jobs are done."""
         return self._writer.offset + self._ceiling
 
     def _queue(self, job: _Job) -> None:

@@ -1,9 +1,9 @@
 """The lookup engine's table, read through its debug port (cudbg_collect_le_tcam()).
 
-An IPv6 entry takes several TIDs, of which the kernel reads the first only; so which TIDs it reads
-depends on what it has read. That would be a wait for each. But entries begin at even TIDs (in the
-T6's CLIP TCAM, at every fourth): those are read ahead, then what lies between and is no part of
-one. What is still missing when the table is walked as the kernel walks it, is read by itself.
+An IPv6 entry takes several TIDs, of which the kernel reads only the first, so which TID it reads
+next depends on the entry before: a wait for each. But entries begin at even TIDs (in the T6's CLIP
+TCAM, at every fourth). So those are read ahead, then the TIDs between that belong to no entry. Any
+TID still missing when the table is traversed in the kernel's order is read by itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vmcoredd.hw.io import Cell, Check, Io, Op, Poll, Put, Read, Write
 
 
 class Header(LittleStruct):
-    """struct cudbg_tcam: where the regions begin, as the registers say."""
+    """struct cudbg_tcam: the starts of the regions, as in the registers."""
 
     _fields_ = (
         ("filter_start", u32),
@@ -58,12 +58,12 @@ class Record(LittleStruct):
 RECORD_BYTES = sizeof(Record)
 _RECORD_WORDS = RECORD_BYTES // 4
 _READ_FROM = Record.dbig_rsp_stat.offset
-"""What is read of a record, status and data, begins here."""
+"""The offset of a record's first member that is read: status, then data."""
 _DATA = Record.data.offset // 4
 """The first word of the data."""
 _COMMAND = READ_COMMAND << 20  # DBGICMD
 _AHEAD = 1 << 13
-"""TIDs that are read ahead at most."""
+"""The most TIDs that are read ahead."""
 
 
 def read_header(io: Io, chip: Chip) -> Header:
@@ -83,8 +83,8 @@ def read_header(io: Io, chip: Chip) -> Header:
 
 
 def _type(tid: int, header: Header) -> LeEntryType:
-    """cudbg_get_le_type(). It does not heed that a T5's registers count quarters of TIDs, nor that
-    a T6's CLIP table comes last, so that TIDs of the hash table seem to be filters."""
+    """cudbg_get_le_type(). It ignores that a T5's registers count quarters of TIDs, and that a
+    T6's CLIP table comes last, so TIDs of the hash table seem to be filters."""
     for start, kind in (
         (header.server_start, LeEntryType.TCAM_CON),
         (header.filter_start, LeEntryType.TCAM_SERVER),
@@ -99,7 +99,7 @@ def _type(tid: int, header: Header) -> LeEntryType:
 
 
 class TableReader:
-    """Reads the whole table; `header` says how long it is."""
+    """Reads the whole table, whose length is in `header`."""
 
     def __init__(self, io: Io, chip: Chip, header: Header) -> None:
         self._io, self._r, self._le, self._header = io, chip.r, chip.le, header
@@ -116,9 +116,9 @@ class TableReader:
         self._idle = Poll(config, busy, 0, MAX_POLLS, error=-errno.EBUSY)
 
     def read(self, records: memoryview) -> int:
-        """Fills `records`; returns the TID at which the list ends."""
+        """Fills `records`; returns the TID where the list ends."""
         most: int = self._header.max_tid
-        last = max(most - self._le.clip_step, 0)  # apart: what is read last leaves its marks
+        last = max(most - self._le.clip_step, 0)  # read last, because registers keep it
         tid = out = 0
         while tid < most:
             tids = range(tid, min(tid + _AHEAD, last if tid < last else most))
@@ -133,8 +133,8 @@ class TableReader:
         return most
 
     def _walk(self, tids: range) -> tuple[list[bytes], int, bytes | None]:
-        """The records that the kernel reads, the TID behind them, and what is known of that one
-        if it cannot be read."""
+        """The records that the kernel reads, the TID after them, and the incomplete record of that
+        TID if reading it fails."""
         covered = self._covered()
         visited = [tid for tid in tids if tid not in covered]
         kept = list(takewhile(bool, (self._found.get(tid, b"") for tid in visited)))
@@ -148,7 +148,7 @@ class TableReader:
         return kept, last + self._wide.get(last, 1), None
 
     def _covered(self) -> set[int]:
-        """TIDs that belong to entries at hand which begin before them."""
+        """TIDs inside entries that have been read."""
         covered: set[int] = set()
         for tid, width in sorted(self._wide.items()):
             if tid not in covered:
@@ -156,7 +156,7 @@ class TableReader:
         return covered
 
     def _read_ahead(self, tids: range) -> None:
-        """Where entries begin; then, up to the first that failed, what they do not cover."""
+        """Reads TIDs where entries begin; then, up to the first failure, those in no entry."""
         self._found, self._wide = {}, {}
         firsts = self._firsts(tids)
         end = self._read_many(firsts)
@@ -164,7 +164,7 @@ class TableReader:
         self._read_many(sorted(between.difference(firsts, self._covered())))
 
     def _firsts(self, tids: range) -> list[int]:
-        """The TIDs where entries begin: before the CLIP TCAM, in it, and behind it."""
+        """The TIDs where entries begin: before, in and after the CLIP TCAM."""
         clip, step = self._header.clip_start, self._le.clip_step
         end = clip + self._le.clip_tids
         firsts: list[int] = []
@@ -178,7 +178,7 @@ class TableReader:
         return firsts
 
     def _width(self, tid: int) -> int:
-        """How many TIDs an entry with the mark of IPv6 takes (cudbg_is_ipv6_entry())."""
+        """The TIDs of an entry that is marked as IPv6 (cudbg_is_ipv6_entry())."""
         kind = _type(tid, self._header)
         in_tcam = kind == LeEntryType.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == IPV6_IN_TCAM
         if tid & 1 or not (in_tcam or kind == LeEntryType.HASH_CON):
@@ -187,7 +187,7 @@ class TableReader:
         return self._le.clip_step if in_clip else IPV6_TIDS
 
     def _read_many(self, tids: Sequence[int]) -> int:
-        """Reads entries; the first that failed, or the end of the table."""
+        """Reads entries; returns the first that failed, or the end of the table."""
         data = memoryview(bytearray(RECORD_BYTES * len(tids)))
         known: list[Op] = [Put(Cell()), Put(Cell(plus=_COMMAND)), Put(self._start)]
         valid = Check(self._r.LE_DB_DBGI_RSP_STATUS, 1, 1, error=-errno.EIO, keep=True)
@@ -198,10 +198,10 @@ class TableReader:
         return tids[failed] if failed < len(tids) else self._header.max_tid
 
     def _read_one(self, tid: int) -> bytes:
-        """Reads one entry in steps; if it fails, the record holds what is known by then."""
+        """Reads one entry step by step; after a failure, the record is incomplete."""
         record = struct.pack("<III", tid, _COMMAND | tid, self._start)
         if run_rows(self._io, [*self._request, self._idle], [tid], memoryview(bytearray())) == 0:
-            self._io.read(self._r.LE_DB_DBGI_CONFIG)  # which is too late, whatever it says
+            self._io.read(self._r.LE_DB_DBGI_CONFIG)  # as the kernel does, too late to matter
             return record.ljust(RECORD_BYTES, b"\0")
         record += self._io.read_run(self._r.LE_DB_DBGI_RSP_STATUS, 1)
         if not record[_READ_FROM] & 1:
@@ -211,7 +211,7 @@ class TableReader:
         return record
 
     def _keep(self, tids: Sequence[int], data: memoryview) -> None:
-        """Takes in valid records, one behind the other."""
+        """Stores consecutive valid records."""
         records = (record for (record,) in struct.iter_unpack(f"{RECORD_BYTES}s", data))
         self._found |= zip(tids, records, strict=True)
         marks = data.cast("I")[_DATA + 16 :: _RECORD_WORDS].tolist()

@@ -1,4 +1,4 @@
-"""LE_TCAM: every entry of the lookup engine: connections, servers, filters, local addresses."""
+"""LE_TCAM: the lookup engine's entries: connections, servers, filters, local addresses."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _regions(header: Header, chip: Chip) -> list[tuple[int, str]]:
 
 
 def _records(blob: Bytes) -> Iterator[Record]:
-    """Those that were read; behind them stand zeros for TIDs that other entries covered."""
+    """The records that were read; zeros for TIDs inside other entries follow them."""
     for at in range(sizeof(Header), len(blob), RECORD_BYTES):
         record = Record.from_bytes(blob[at : at + RECORD_BYTES])
         if not record.dbig_rsp_stat & 1:
@@ -115,11 +115,11 @@ def _entry(words: list[int], region: str) -> list[Value]:
 
 
 def _filter_tuple(value: int) -> str:
-    """In words, if the filter mode is that of the default configuration."""
+    """Decodes a tuple of the default filter mode."""
     values = ((field.name, field.get(value)) for field in FILTER_TUPLE)
     return " ".join(f"{name}={number:#x}" for name, number in values if number)
 
 
 def _address(packed: bytes) -> str:
-    """An address as one writes it; all zero matches any."""
+    """An address in the usual notation; all zero matches any."""
     return str(ipaddress.ip_address(packed))
