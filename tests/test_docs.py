@@ -17,9 +17,10 @@ PAGES = ("README.md", "CONTRIBUTING.md", "pyvfio_user/README.md", "docs/*.md", "
 INCLUDE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 FOREIGN = ("drivers/", "fs/", "include/", "lib/", "subprojects/")
 """How paths of the kernel and of libvfio-user begin."""
-COMING = {"docs/t5-vs-t6.md", "tests/test_readme.py"}
+COMING = {"tests/test_readme.py"}
 """Named in README before they are here."""
 FILE = re.compile(r"(?<![\w./*<>-])[\w.-]+(?:/[\w.-]+)+\.(?:py|c|h|md|csv|toml|config|svg|patch)\b")
+BARE = re.compile(r"`([\w-]+\.(?:py|c|h|toml|config))`")
 FOLDER = re.compile(r"`((?:[\w.-]+/)+)`")
 MODULE = re.compile(r"\bvmcoredd(?:\.[a-z]\w*)+")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -76,6 +77,12 @@ def test_the_functions_that_the_page_of_architecture_names_exist() -> None:
     names = sorted(set(FUNCTION.findall(text)))
     assert len(names) > 10
     assert [n for n in names if not re.search(rf"(def |[\w*] \*?){n}\(", code)] == []
+
+
+def test_the_files_that_it_names_without_their_folder_exist() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    known = {path.name for path in tracked()}
+    assert sorted(set(BARE.findall(text)) - known) == []
 
 
 def test_the_diagram_of_the_rooms_has_the_arrows_that_imports_may_take() -> None:

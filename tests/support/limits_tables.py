@@ -28,7 +28,7 @@ COLUMNS = (ACTS, {WordKind.PLAIN}, {WordKind.READ_ONLY}, {WordKind.DUMPED})
 
 
 def written(page: str) -> str:
-    """The page with its tables made anew."""
+    """Returns the page with its tables regenerated."""
     for name, rows in TABLES.items():
         lines = "\n".join(rows())
         section = re.compile(rf"<!-- {name} -->\n.*?<!-- end -->", re.DOTALL)
@@ -40,7 +40,7 @@ def written(page: str) -> str:
 
 
 def cards() -> Iterator[str]:
-    """Each profile that comes with the package."""
+    """The profiles that come with the package."""
     yield _head("card", "chip", "Ethernet ports", "memory, MiB")
     for name in sorted(profiles()):
         profile = load(name)
@@ -51,14 +51,14 @@ def cards() -> Iterator[str]:
 
 
 def faults() -> Iterator[str]:
-    """Each fault, in the order of the silicon's files."""
+    """All faults, in the order of the silicon's files."""
     yield _head("fault", "what it does")
     for fault in silicon.faults().values():
         yield _row(f"`{fault.name}`", fault.meaning)
 
 
 def words() -> Iterator[str]:
-    """How many words of BAR0 behave how, by block: T5 / T6."""
+    """The number of words of BAR0 with each kind of behaviour, by block: T5 / T6."""
     yield _head("block", "acts", "stores", "read-only", "reset value only", "unimplemented")
     by_chip = [_blocks("t580-cr"), _blocks("t62100-cr")]
     for block in sorted({name for blocks in by_chip for name in blocks}):
@@ -81,13 +81,13 @@ def _blocks(card_name: str) -> dict[str, Counter[WordKind]]:
 
 
 def _block(register: str) -> str:
-    """The block of a register, from its name; a chip's name in front does not count."""
+    """Returns the block in a register's name, which may start with the chip's name."""
     parts = register.removeprefix("T5_").removeprefix("T6_").split("_")
     return "_".join(parts[:2]) if parts[0] in ("ULP", "PM") else parts[0]
 
 
 def answered() -> Iterator[str]:
-    """The commands that the firmware's model answers, and what it does with each."""
+    """The commands that the firmware's model answers."""
     yield _head("opcode", "command", "what the model does")
     found = [(command, function) for command in _commands() if (function := _answer(command))]
     for command, function in sorted(found, key=lambda pair: (pair[0].OPCODE, _line(pair[1]))):
@@ -96,14 +96,14 @@ def answered() -> Iterator[str]:
 
 
 def refused() -> Iterator[str]:
-    """The commands that it refuses though their layout is described, and opcodes without one."""
-    commands = _commands()
-    names = [f"`{c.__name__}`" for c in commands if "variant" not in vars(c) and not _answer(c)]
+    """The commands that it refuses. DEBUG is what firmware sends to drivers."""
+    commands = [command for command in _commands() if command.OPCODE is not Op.DEBUG]
+    specific = [command for command in commands if "variant" not in vars(command)]
+    names = [f"`{command.__name__}`" for command in specific if not _answer(command)]
     described = {command.OPCODE for command in commands}
-    opcodes = [f"`{op.name}`" for op in Op if op not in described]
-    yield f"Described, not answered: {', '.join(sorted(names))}."
-    yield ""
-    yield f"Named, not described: {', '.join(opcodes)}."
+    opcodes = [f"`{op.name}`" for op in Op if op not in described and op is not Op.DEBUG]
+    yield f"- layout known: {', '.join(sorted(names))}"
+    yield f"- only the opcode known: {', '.join(opcodes)}"
 
 
 def parameters() -> Iterator[str]:
@@ -116,7 +116,7 @@ def parameters() -> Iterator[str]:
 
 
 def _commands() -> list[type[FwCommand]]:
-    """All layouts, by opcode and name."""
+    """Returns all layouts, by opcode and name."""
     found, kinds = [], list(FwCommand.__subclasses__())
     while kinds:
         kind = kinds.pop()
