@@ -1,26 +1,33 @@
-"""What a chip's parts name is there: registers, fields, sizes; and helpers refuse what is wrong."""
+"""The chip by block: the names it uses exist, its codecs agree, and wrong values are refused."""
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from chip_facts import CHIPS
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vmcoredd.chip import T5, T6, chip_of_device, cim, devlog, flash, le, memory, pci, tp, vpd
+from vmcoredd.chip import (
+    T5,
+    T6,
+    Chip,
+    chip_of_device,
+    cim,
+    devlog,
+    flash,
+    le,
+    memory,
+    pci,
+    tcb,
+    tp,
+    vpd,
+)
 from vmcoredd.chip.layout import sizeof
-
-GROUPS = [
-    "tp_pio",
-    "tp_tm_pio",
-    "tp_mib",
-    "sge_debug",
-    "pcie_pdbg",
-    "pcie_cdbg",
-    "pm_rx",
-    "pm_tx",
-    "ma",
-    "up_cim",
-    "hma",
-]
+from vmcoredd.chip.le import FILTER_TUPLE, LookupEntry, clip_address, clip_words
+from vmcoredd.chip.model import INDIRECT_GROUPS
+from vmcoredd.chip.sge import CONTEXT_WORDS, VALID_BIT, ContextType, encode_context
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
@@ -58,7 +65,7 @@ def test_every_field_a_memory_names_is_described(chip) -> None:
         chip.r[pages.register].field(pages.allocated)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", INDIRECT_GROUPS)
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
 def test_an_indirect_record_has_at_most_32_words_behind_ports_that_are_there(chip, group) -> None:
     for record in chip.indirect(group):
@@ -88,7 +95,7 @@ NAMELESS = {
 """Indirect registers that no header names."""
 
 
-@pytest.mark.parametrize("group", [group for group in GROUPS if group != "sge_debug"])
+@pytest.mark.parametrize("group", [group for group in INDIRECT_GROUPS if group != "sge_debug"])
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
 def test_words_behind_index_ports_have_names_but_for_the_known_few(chip, group) -> None:
     nameless = [
@@ -204,3 +211,100 @@ def test_a_log_record_has_256_bytes_and_names() -> None:
     assert devlog.level_name(2) == "ERR"
     assert devlog.facility_name(0x18) == "PORT"
     assert devlog.level_name(9) == devlog.facility_name(1 << 7) == "UNKNOWN"
+
+
+# Queue contexts
+
+
+ALL = [(chip, kind, False) for chip in (T5, T6) for kind in ContextType]
+ALL += [(chip, ContextType.EGRESS, True) for chip in (T5, T6)]
+
+
+@pytest.mark.parametrize(("chip", "kind", "free_list"), ALL, ids=str)
+def test_fields_fit_a_context_and_do_not_overlap(
+    chip: Chip, kind: ContextType, free_list: bool
+) -> None:
+    top = 32 * CONTEXT_WORDS
+    for field in chip.sge.context_fields(kind, free_list=free_list):
+        assert field.shift + field.width <= top
+        top = field.shift
+
+
+@pytest.mark.parametrize("chip", [T5, T6], ids=repr)
+@pytest.mark.parametrize("kind", VALID_BIT)
+def test_the_valid_bit_is_the_one_that_the_driver_looks_at(chip: Chip, kind: ContextType) -> None:
+    name = "Queue_Valid" if kind == ContextType.INGRESS else "Valid"
+    words = encode_context(chip.sge.context_fields(kind), **{name: 1})
+    assert sum(word << 32 * i for i, word in enumerate(words)) == 1 << VALID_BIT[kind]
+
+
+def test_units_scale_values() -> None:
+    ingress = T6.sge.context_units(ContextType.INGRESS)
+    assert ingress["QueueEntrySize"].scaled(2) == 64
+    assert ingress["QueueSize"].scaled(64) == 1024
+    assert ingress["BaseAddress"].scaled(0x800000) == 1 << 32
+
+
+def test_a_field_that_a_context_has_not_is_refused() -> None:
+    with pytest.raises(KeyError, match="SP_NS"):
+        encode_context(T5.sge.context_fields(ContextType.INGRESS), SP_NS=1)
+
+
+def test_a_value_too_large_for_its_field_is_refused() -> None:
+    with pytest.raises(ValueError, match="EQid: 0x20000 does not fit 17 bits"):
+        encode_context(T5.sge.context_fields(ContextType.FLM), EQid=1 << 17)
+
+
+# Entries of the lookup engine
+
+
+PORTS = st.integers(0, 0xFFFF)
+TUPLES = st.integers(0, (1 << 64) - 1)
+
+
+def addresses(version: int) -> st.SearchStrategy[bytes]:
+    return st.ip_addresses(v=version).map(lambda address: address.packed)
+
+
+@given(st.sampled_from([4, 6]).flatmap(lambda v: st.tuples(addresses(v), addresses(v))), TUPLES)
+def test_an_entry_is_read_as_it_was_written(pair: tuple[bytes, bytes], value: int) -> None:
+    entry = LookupEntry(pair[0], pair[1], 40000, 80, value)
+    words = entry.words()
+    assert len(words) == 17
+    assert LookupEntry.of_words(words) == entry
+
+
+def test_an_ipv6_connection_is_what_the_driver_takes_for_one() -> None:
+    one, two = (ipaddress.ip_address(text).packed for text in ("2001:db8::1", "2001:db8::2"))
+    protocol = next(field for field in FILTER_TUPLE if field.name == "protocol")
+    words = LookupEntry(one, two, 1, 2, protocol.put(6)).words()
+    assert words[16] & 0x8000
+    assert words[9] == 0x00C00000
+
+
+def test_the_filter_tuple_of_an_ipv4_entry_is_where_the_driver_reads_its_mask() -> None:
+    words = LookupEntry(bytes(4), bytes(4), filter_tuple=0x1_2345_6789).words()
+    assert words[3:5] == (0x23456789, 1)
+    assert not words[16]
+
+
+@given(addresses(6))
+def test_a_local_address_is_read_as_it_was_written(address: bytes) -> None:
+    assert clip_address(clip_words(address)) == address
+
+
+@pytest.mark.parametrize("layout", [tcb.TCP, tcb.FILTER], ids=["tcp", "filter"])
+def test_fields_of_a_control_block_do_not_overlap(layout: tuple[tcb.Field, ...]) -> None:
+    top = 8 * tcb.BYTES
+    for field in layout:
+        assert field.shift + field.width <= top
+        top = field.shift
+
+
+@given(state=st.sampled_from(tcb.TcpState), window=st.integers(0, (1 << 28) - 1))
+def test_a_control_block_is_read_as_it_was_written(state: tcb.TcpState, window: int) -> None:
+    block = tcb.encode(tcb.TCP, t_state=state, rcv_wnd=window)
+    assert len(block) == 128
+    fields = tcb.decode(tcb.TCP, block)
+    assert (fields["t_state"], fields["rcv_wnd"]) == (state, window)
+    assert sum(fields.values()) == state + window
