@@ -10,6 +10,8 @@ FORMAT_BYTES = 192
 PARAMS = 8
 ENTRIES_UNIT = 128
 """Records that PCIE_FW_PF[7].NENTRIES128 counts as one; its value is one less."""
+ADDRESS_UNIT = 16
+"""Registers and commands count the log's address in units of this many bytes (ADDR16)."""
 DEVLOG_PF = 7
 """The element of PCIE_FW_PF that locates the log (PCIE_FW_PF_DEVLOG)."""
 

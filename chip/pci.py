@@ -16,8 +16,8 @@ CONFIG_BYTES = 4096
 
 PF = 4
 """The physical function that the driver uses (cxgb4.h, adap->pf)."""
-
-
+PFS = 8
+"""Physical functions, PF0 to PF7 (t4fw_api.h: PCIE_FW_MASTER has three bits)."""
 PF_BASE, PF_STRIDE = 0x1E000, 0x400
 """The registers of each function in BAR0 (t4_regs.h)."""
 MYPF_BASE = 0x1B000

@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.devlog import DEVLOG_PF, ENTRIES_UNIT, DevlogEntry, facility_name, level_name
+from vmcoredd.chip.devlog import (
+    ADDRESS_UNIT,
+    DEVLOG_PF,
+    ENTRIES_UNIT,
+    DevlogEntry,
+    facility_name,
+    level_name,
+)
 from vmcoredd.chip.firmware import Devlog, Op
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, i16, sizeof, u32, u64
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
@@ -113,9 +120,9 @@ def _location(io: Io, chip: Chip, ctx: Context) -> tuple[int, int, int]:
     word = io.read(pointer[DEVLOG_PF])
     if word:
         size = (pointer.get(word, "NENTRIES128") + 1) * ENTRIES_UNIT * _ENTRY_BYTES
-        return pointer.get(word, "MEMTYPE"), pointer.get(word, "ADDR16") << 4, size
+        return pointer.get(word, "MEMTYPE"), pointer.get(word, "ADDR16") * ADDRESS_UNIT, size
     reply = ctx.ask(Devlog(read=1))
-    start = reply.memaddr16_devlog << 4
+    start = reply.memaddr16_devlog * ADDRESS_UNIT
     return reply.memtype_devlog, start, reply.memsize_devlog
 
 

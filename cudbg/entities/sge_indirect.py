@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.pci import PFS
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entities.indirect import Record, records
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
@@ -14,7 +15,6 @@ from vmcoredd.hw.indirect import indexed_read
 from vmcoredd.hw.io import Each, Io, Read, Write
 
 _DEBUG_WORDS = "sge_debug"
-_PFS = 8
 _VFS = 256
 _MAPS = 4
 
@@ -25,7 +25,7 @@ class QueueBases(LittleStruct):
     _fields_ = (
         ("reg_addr", u32),
         ("reg_data", u32 * _MAPS),
-        ("pf_data_value", u32 * (_PFS * _MAPS)),
+        ("pf_data_value", u32 * (PFS * _MAPS)),
         ("vf_data_value", u32 * (_VFS * _MAPS)),
         ("vfcount", u32),
     )
@@ -113,12 +113,12 @@ _BASE_COLUMNS = (
 
 def _bases(chip: Chip, qbase: QueueBases) -> Iterator[list[Value]]:
     """Functions that have queues; the register holds sizes as logarithms (assumed)."""
-    for function in range(_PFS + qbase.vfcount):
-        values = qbase.pf_data_value if function < _PFS else qbase.vf_data_value
-        first = _MAPS * (function if function < _PFS else function - _PFS)
+    for function in range(PFS + qbase.vfcount):
+        values = qbase.pf_data_value if function < PFS else qbase.vf_data_value
+        first = _MAPS * (function if function < PFS else function - PFS)
         maps = values[first : first + _MAPS]
         if any(maps):
-            name = f"PF{function}" if function < _PFS else f"VF{function - _PFS}"
+            name = f"PF{function}" if function < PFS else f"VF{function - PFS}"
             yield [name, *_ranges(chip, maps)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmcoredd.chip.devlog import Facility
+from vmcoredd.chip.devlog import ADDRESS_UNIT, Facility
 from vmcoredd.chip.firmware import (
     Bye,
     CapsConfig,
@@ -20,11 +20,10 @@ from vmcoredd.chip.firmware import (
 )
 from vmcoredd.chip.firmware.device import NicCaps, PtpSub
 from vmcoredd.chip.flash import START
+from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
-from vmcoredd.emu.firmware.log import ADDRESS_UNIT
 from vmcoredd.emu.flash import version
-from vmcoredd.emu.scenario.queues import PFS
 
 CONFIG_UNIT = 64 * 1024
 """The address of a configuration file is counted in these."""

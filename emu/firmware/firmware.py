@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any, ClassVar
 
-from vmcoredd.chip.devlog import DEVLOG_PF, Facility, Level
+from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
 from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
 from vmcoredd.emu.firmware.answers import Refused, answer_to
-from vmcoredd.emu.firmware.log import ADDRESS_UNIT, KIB, DeviceLog, boot_messages
+from vmcoredd.emu.firmware.log import KIB, DeviceLog, boot_messages
 from vmcoredd.emu.firmware.state import FirmwareState, Link, Mode
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.scenario import Scenario

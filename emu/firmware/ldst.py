@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vmcoredd.chip.firmware import FwCommand, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
+from vmcoredd.chip.pci import PFS
 from vmcoredd.chip.sge import CONTEXT_WORDS, ContextType
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
-from vmcoredd.emu.scenario.queues import PFS
 
 SPACES = {
     LdstSpace.FIRMWARE: "bar0",

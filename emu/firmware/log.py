@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, DevlogEntry, Facility, Level
 from vmcoredd.chip.firmware import PortModule
 from vmcoredd.chip.layout import sizeof
+from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.flash import version
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.scenario.memory_map import PlacedRegion
-from vmcoredd.emu.scenario.queues import PFS
 
 KIB = 1024
-ADDRESS_UNIT = 16
-"""Registers and commands count the log's address in units of this many bytes."""
 
 
 class DeviceLog:

@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from random import Random
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.pci import PF
+from vmcoredd.chip.pci import PF, PFS
 from vmcoredd.emu.profile import Profile
 
 INGRESS_ENTRIES = EGRESS_ENTRIES = CONTROL_ENTRIES = 1024
@@ -26,7 +26,7 @@ FIRST_VECTOR = 1
 """MSI-X vector 0 is for everything but queues."""
 RSS_SLICE = 128
 """RSS table entries of an interface; the first port's come first."""
-PFS, VFS_PER_PF = 8, 16
+VFS_PER_PF = 16
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ import mmap
 from typing import NamedTuple
 
 from vmcoredd.chip.memory import MEMWIN0, NO_WINDOW, WINDOW_BASE_SHIFT
-from vmcoredd.chip.pci import CONFIG_BYTES, PF, Bar
+from vmcoredd.chip.pci import CONFIG_BYTES, PF, PFS, Bar
 from vmcoredd.chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.emu.config_space import ConfigSpace
 from vmcoredd.emu.lookup import Index, When
-from vmcoredd.emu.scenario.queues import PFS
 from vmcoredd.emu.silicon.model import Model, fault, writes
 from vmcoredd.emu.window import WINDOWS, Window
 
