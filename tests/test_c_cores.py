@@ -14,8 +14,8 @@ from cffi_build import WARNINGS
 
 INTERFACE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 TESTS = {
-    "driver": (".", "tests/driver", ("engine", "socket")),
-    "emu": (".", "tests/emu", ("core", "lookup", "hooks", "windows", "mailbox")),
+    "driver": (".", "tests/driver", ("engine", "transports")),
+    "emu": (".", "tests/emu", ("core", "lookup", "hooks", "window", "mailbox")),
     "pyvfio_user": (
         "pyvfio_user",
         "tests",
