@@ -26,7 +26,7 @@ DEFAULT_KERNEL = "6.1"
 CONFIG = Path(__file__).with_name("kernel.config")
 FORMAT = 1  # of the folder in the cache; a new number rebuilds every kernel
 NEEDED_BYTES = 3 << 30  # for the source tree and its objects, until they are deleted
-RETIRED = "# What newer kernels do without\n"  # in CONFIG; options below it may be missing
+RETIRED = "# Options that newer kernels no longer have\n"  # in CONFIG; later ones may be missing
 STEPS = 1500  # about how many lines `make` prints; only for progress
 
 

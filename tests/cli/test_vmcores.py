@@ -224,7 +224,7 @@ def test_entities_beside_a_damaged_one_are_shown(
     assert "LE_TCAM" in result.out
 
 
-def test_the_rest_of_a_truncated_dump_is_shown(vmcoredd: Run, copied: Path) -> None:
+def test_what_remains_of_a_truncated_dump_is_shown(vmcoredd: Run, copied: Path) -> None:
     os.truncate(copied, PAYLOAD_AT + 200_000)
     result = vmcoredd("show", copied, "--json")
     states = {entity["name"]: entity["damage"] for entity in result.json["entities"]}
@@ -272,7 +272,7 @@ def test_a_payload_becomes_a_file(vmcoredd: Run, made: Path, tmp_path: Path) -> 
     assert repr(cudbg.Dump(output.read_bytes()).chip) == "T5"
 
 
-def test_the_rest_of_a_truncated_payload_is_extracted(
+def test_what_remains_of_a_truncated_payload_is_extracted(
     vmcoredd: Run, copied: Path, tmp_path: Path
 ) -> None:
     os.truncate(copied, PAYLOAD_AT + 5000)
