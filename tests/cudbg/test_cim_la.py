@@ -1,17 +1,19 @@
-"""CIM_LA: the processor's logic analyser, behind a port behind a port."""
+"""CIM_LA, CIM_MA_LA, CIM_PIF_LA: the embedded processor's logic analysers."""
 
 from __future__ import annotations
 
 import pytest
 from carddump import CARDS, collected
 from ramcard import RamCard
-from ramdump import CIM_BUSY, CIM_CTRL, CIM_DATA, codes, dumped
+from ramdump import CIM_BUSY, CIM_CTRL, CIM_DATA, codes, dumped, writes
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s
 
-CONFIG, DATA = 0x140, 0x144  # UP_UP_DBG_LA_CFG, _DATA
-ENABLE, READ_ENABLE = 1, 2
+# CIM_LA
+
+LA_CONFIG, DATA = 0x140, 0x144  # UP_UP_DBG_LA_CFG, _DATA
+LA_ENABLE, READ_ENABLE = 1, 2
 WRITE = 1 << 16
 
 
@@ -26,14 +28,14 @@ class Analyser(RamCard):
         self.on_write[CIM_CTRL] = self.answer
 
     def answer(self, request: int) -> None:
-        if request == CONFIG | WRITE:
+        if request == LA_CONFIG | WRITE:
             self.configure(self.word(CIM_DATA))
-        words = {CONFIG: self.config | self.pointer << 16, DATA: self.data}
+        words = {LA_CONFIG: self.config | self.pointer << 16, DATA: self.data}
         self.put(CIM_DATA, words[request & 0xFFF])
 
     def configure(self, value: int) -> None:
         self.configured.append(value)
-        self.config = value & (ENABLE | (READ_ENABLE if self.hangs else 0))
+        self.config = value & (LA_ENABLE | (READ_ENABLE if self.hangs else 0))
         self.data = 0x1000 + (value >> 2 & 0xFFF)
 
 
@@ -61,11 +63,11 @@ def test_a_t6_reads_ten_pointers_of_each_sixteen_and_leaves_two_words_zero() -> 
 
 
 def test_a_running_analyser_is_stopped_and_started_as_it_was() -> None:
-    card = Analyser(0, ENABLE)
+    card = Analyser(0, LA_ENABLE)
     entity, blob = dumped(card, T5, "CIM_LA")
     assert card.configured[0] == 0
-    assert card.configured[-1] == ENABLE
-    assert u32s(blob[:4]) == (ENABLE,)
+    assert card.configured[-1] == LA_ENABLE
+    assert u32s(blob[:4]) == (LA_ENABLE,)
     assert entity.good
 
 
@@ -78,9 +80,9 @@ def test_a_word_that_is_never_fetched_ends_the_entity() -> None:
 
 
 def test_an_analyser_that_fails_is_started_again() -> None:
-    card = Analyser(0, ENABLE, hangs=True)
+    card = Analyser(0, LA_ENABLE, hangs=True)
     assert codes(dumped(card, T6, "CIM_LA")[0]) == (-29, -110, 0)
-    assert card.configured[-1] == ENABLE
+    assert card.configured[-1] == LA_ENABLE
 
 
 def test_a_busy_processor_is_left_alone() -> None:
@@ -112,3 +114,77 @@ def test_a_line_of_the_trace_is_shown_as_what_the_processor_did(chip: Chip, word
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 def test_the_configuration_comes_first(chip: Chip) -> None:
     assert "UpDbgLaEn" in collected(chip).fields("CIM_LA")
+
+
+# CIM_MA_LA, CIM_PIF_LA: the interfaces, out and in
+
+INTERFACE_LA_CONFIG, STATUS = 0x7B70, 0x7B74  # CIM_DEBUGCFG, CIM_DEBUGSTS
+OUT, IN, MEMORY_OUT, MEMORY_IN = 0x7B78, 0x7B7C, 0x7B80, 0x7B84
+INTERFACE_LA_ENABLE = 1 << 12
+REQUEST, RESPONSE = 1 << 16, 2 << 16
+NAMES = ["CIM_MA_LA", "CIM_PIF_LA"]
+
+
+def analysers(flags: int = 0, out: int = 0, in_: int = 0) -> RamCard:
+    """A word of either trace tells its pointer; the write pointers are `out` and `in_`."""
+    card = RamCard()
+    card.put(INTERFACE_LA_CONFIG, flags)
+    card.put(STATUS, out << 16 | in_)
+
+    def select(value: int) -> None:
+        for outgoing, incoming in ((OUT, IN), (MEMORY_OUT, MEMORY_IN)):
+            card.put(outgoing, REQUEST | value >> 23)
+            card.put(incoming, RESPONSE | value >> 14 & 0x1FF)
+
+    card.on_write[INTERFACE_LA_CONFIG] = select
+    return card
+
+
+def test_requests_to_memory_overwrite_all_but_the_last_80_responses() -> None:
+    entity, blob = dumped(analysers(), T5, "CIM_MA_LA")
+    pointers = [8 * entry + word for entry in range(64) for word in range(5)]
+    words = u32s(blob)
+    assert words[:320] == tuple(REQUEST | pointer for pointer in pointers)
+    assert words[320:400] == tuple(RESPONSE | pointer for pointer in pointers[240:])
+    assert words[400:] == (0,) * 240
+    assert entity.counts.total == 962
+
+
+def test_what_passed_the_interface_begins_at_the_write_pointers() -> None:
+    entity, blob = dumped(analysers(out=0x1F8, in_=8), T6, "CIM_PIF_LA")
+    words = u32s(blob)
+    assert words[0] == 64
+    out = [(0x1F8 + 8 * entry) % 512 + word for entry in range(64) for word in range(6)]
+    in_ = [(8 + 8 * entry) % 512 + word for entry in range(64) for word in range(6)]
+    assert words[1:385] == tuple(REQUEST | pointer for pointer in out)
+    assert words[385:] == tuple(RESPONSE | pointer for pointer in in_)
+    assert entity.counts.total == 1155
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_analysers_that_run_are_stopped_and_started_as_they_were(name: str) -> None:
+    card = analysers(INTERFACE_LA_ENABLE | 1)
+    written = writes(card, INTERFACE_LA_CONFIG)
+    entity, _ = dumped(card, T6, name)
+    assert (written[0], written[-1]) == (1, INTERFACE_LA_ENABLE | 1)
+    assert entity.good
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_analysers_that_rest_get_their_pointers_back(name: str) -> None:
+    card = analysers(1)
+    written = writes(card, INTERFACE_LA_CONFIG)
+    dumped(card, T6, name)
+    assert written[-1] == 1
+    assert not any(value & INTERFACE_LA_ENABLE for value in written)
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_entries_are_shown_as_what_was_asked_and_answered(chip: Chip) -> None:
+    made = collected(chip)
+    words = u32s(made.dump.raw("CIM_PIF_LA"))
+    requests = made.table("CIM_PIF_LA", "requests")
+    assert len(requests) == len(made.table("CIM_PIF_LA", "responses")) == 64
+    assert requests[0]["Addr"] == words[5]
+    assert len(made.table("CIM_MA_LA", "requests")) == 64
+    assert len(made.table("CIM_MA_LA", "responses")) == 80

@@ -1,14 +1,64 @@
-"""CIM_IBQ_* and CIM_OBQ_*: the memory of the processor's queues."""
+"""CIM_QCFG, CIM_IBQ_*, CIM_OBQ_*, PBT_TABLE: the embedded processor's queues and tables."""
 
 from __future__ import annotations
 
 import pytest
 from carddump import CARDS, collect, collected, small
 from ramcard import RamCard
-from ramdump import codes, dumped, late, writes
+from ramdump import CIM_BUSY, CIM_CTRL, cim, codes, dumped, late, writes
 
+from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.hw.io import Counts
+
+# CIM_QCFG
+
+ENTITY = entities()["CIM_QCFG"]
+
+
+def qcfg_collected(card: RamCard) -> tuple[cudbg.Collected, bytes]:
+    """The entity's report and its raw bytes."""
+    buffer = bytearray(8192)
+    report = cudbg.collect(
+        card.io(), cudbg.Device(T6, 0), memoryview(buffer), entities=["CIM_QCFG"], compress="none"
+    )
+    return report.entities[0], bytes(buffer[3800:4160])
+
+
+def test_cim_qcfg_scales_base_size_and_threshold_to_bytes() -> None:
+    card = RamCard()
+    card.put(T6.r.CIM_QUEUE_CONFIG_CTRL, 0x3F << 24 | 0x11 << 16 | 0x1FF)
+    entity, blob = qcfg_collected(card)
+    assert entity.good
+    assert blob[0] == 0x60
+    assert int.from_bytes(blob[2:4], "little") == 0x11 * 256
+    assert int.from_bytes(blob[30:32], "little") == 0x3F * 256
+    assert int.from_bytes(blob[58:60], "little") == 0x1FF * 8
+
+
+def test_cim_qcfg_makes_the_kernels_246_accesses() -> None:
+    entity, _ = qcfg_collected(RamCard())
+    assert entity.counts == Counts(r32=160, w32=86)
+
+
+def test_cim_qcfg_leaves_the_port_alone_when_it_is_busy() -> None:
+    card = RamCard()
+    ctrl = T6.r.CIM_HOST_ACC_CTRL
+    card.put(ctrl, ctrl.mask("HostBusy"))
+    entity, _ = qcfg_collected(card)
+    assert (entity.code, entity.sys_err) == (-29, -16)
+    assert card.log == [("r", int(ctrl), 4)]
+
+
+def test_cim_qcfg_refuses_a_short_blob() -> None:
+    with pytest.raises(DumpFormatError, match="CIM_QCFG: need 360 bytes, have 359"):
+        ENTITY.decode(bytes(359), T6)
+
+
+# CIM_IBQ_*, CIM_OBQ_*
 
 SELECT, SIZES = 0x7B48, 0x7B4C  # CIM_QUEUE_CONFIG_REF, _CTRL
 IBQ, IBQ_DATA, OBQ, OBQ_DATA = 0x7B60, 0x7B68, 0x7B64, 0x7B6C
@@ -116,3 +166,30 @@ def test_rows_of_sixteen_bytes_are_shown_with_their_offset() -> None:
     rows = collected(T5).table("CIM_IBQ_TP1")
     assert [row["offset"] for row in rows] == list(range(0, 2048, 16))
     assert len({row["+0"] for row in rows}) > 16
+
+
+# PBT_TABLE
+
+TABLES = ((0x2800, 8), (0x2840, 16), (0x3000, 8), (0x3800, 512))
+
+
+def test_the_tables_stand_one_behind_the_other_each_word_by_itself() -> None:
+    card = RamCard()
+    cim(card).update((address, address) for address in range(0, 0x5000, 4))
+    entity, blob = dumped(card, T6, "PBT_TABLE")
+    addresses = [start + 4 * i for start, words in TABLES for i in range(words)]
+    assert u32s(blob) == tuple(addresses)
+    assert entity.counts.total == 4 * 544
+
+
+def test_a_busy_processor_fails_it() -> None:
+    card = RamCard()
+    card.put(CIM_CTRL, CIM_BUSY)
+    assert codes(dumped(card, T5, "PBT_TABLE")[0]) == (-29, -16, 0)
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_every_word_is_shown_with_its_table(chip: Chip) -> None:
+    rows = collected(chip).table("PBT_TABLE")
+    assert [row["table"] for row in rows[:9]] == ["pbt_dynamic"] * 8 + ["pbt_static"]
+    assert rows[-1]["address"] == 0x3800 + 4 * 511

@@ -1,8 +1,9 @@
-"""DEV_LOG: where it is found, how it is read, what it says."""
+"""MBOX_LOG, DEV_LOG: the driver's log of commands, and the firmware's own log."""
 
 from __future__ import annotations
 
 import errno
+import struct
 
 import pytest
 from carddump import rows
@@ -12,13 +13,60 @@ from ramdump import codes, dumped
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.devlog import DevlogEntry, Facility, Level
-from vmcoredd.chip.firmware import Devlog, FwCommand
+from vmcoredd.chip.firmware import Devlog, FwCommand, Op
 from vmcoredd.cudbg.entities.firmware_logs import formatted
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.hw.device import MailboxEntry
 from vmcoredd.hw.errors import DeviceError
 
-ENTITY = entities()["DEV_LOG"]
+# MBOX_LOG
+
+MBOX_LOG_ENTITY = entities()["MBOX_LOG"]
+HELLO = MailboxEntry((Op.HELLO << 56 | 5, 2, 3, 4, 5, 6, 7, 8), 1000, 7, access=-2, execute=12)
+
+
+def test_mbox_log_is_empty_before_the_first_command() -> None:
+    entity, blob = dumped(RamCard(16), T6, "MBOX_LOG")
+    assert (entity.counts.total, blob) == (0, bytes(256 * 144))
+
+
+def test_mbox_log_holds_a_command_with_its_words_once_more_as_halves() -> None:
+    _, blob = dumped(RamCard(16), T6, "MBOX_LOG", mailbox_log=[HELLO])
+    assert struct.unpack_from("<8QQIhh", blob) == (*HELLO.words, 1000, 7, -2, 12)
+    assert struct.unpack_from("<8I", blob, 80) == (Op.HELLO << 24, 0, 0, 0, 0, 0, 0, 0)
+    assert struct.unpack_from("<8I", blob, 112) == (5, 2, 3, 4, 5, 6, 7, 8)
+    assert not any(blob[144:])
+
+
+def test_mbox_log_leaves_unused_entries_out_and_keeps_the_last_256() -> None:
+    unused = MailboxEntry((0,) * 8, 0, 0, 0, 0)
+    many = [MailboxEntry((0,) * 8, 1, seqno, 0, 0) for seqno in range(300)]
+    _, blob = dumped(RamCard(16), T6, "MBOX_LOG", mailbox_log=[unused, *many])
+    seqnos = [struct.unpack_from("<I", blob, 144 * i + 72)[0] for i in range(256)]
+    assert seqnos == list(range(44, 300))
+
+
+def test_mbox_log_decodes_the_commands_that_there_are() -> None:
+    _, blob = dumped(RamCard(16), T6, "MBOX_LOG", mailbox_log=[HELLO])
+    (row,) = rows(MBOX_LOG_ENTITY.decode(blob, T6))
+    assert (row["seqno"], row["command"], row["access ms"], row["execute ms"]) == (
+        7,
+        "HELLO",
+        -2,
+        12,
+    )
+
+
+@pytest.mark.parametrize("size", [36863, 36865])
+def test_mbox_log_refuses_another_size(size: int) -> None:
+    with pytest.raises(DumpFormatError, match="MBOX_LOG: need 36864"):
+        MBOX_LOG_ENTITY.decode(bytes(size), T6)
+
+
+# DEV_LOG
+
+DEV_LOG_ENTITY = entities()["DEV_LOG"]
 POINTER, WINDOW_BASE, WINDOW_OFFSET, EDC0_BAR = 0x30D8, 0x3068, 0x306C, 0x77C0
 WINDOW = 0x1B800
 SIZE = 32 * 1024
@@ -107,7 +155,7 @@ def record(seqno: int, text: bytes = b"", *params: int, timestamp: int = 5) -> b
 
 def test_dev_log_is_told_from_the_oldest_record_on() -> None:
     log = record(8, b"second %d\n", 2) + record(9, timestamp=0) + record(7, b"first")
-    told = rows(ENTITY.decode(log, T6))
+    told = rows(DEV_LOG_ENTITY.decode(log, T6))
     assert [(row["seqno"], row["message"]) for row in told] == [(7, "first"), (8, "second 2")]
     assert (told[0]["facility"], told[0]["level"], told[0]["time"]) == ("PORT", "ERR", 5)
 
@@ -132,7 +180,7 @@ def test_dev_log_formats_as_the_firmware_would(
 
 def test_dev_log_refuses_a_part_of_a_record() -> None:
     with pytest.raises(DumpFormatError, match="257"):
-        ENTITY.decode(bytes(257), T6)
+        DEV_LOG_ENTITY.decode(bytes(257), T6)
 
 
 @pytest.mark.parametrize("template", [b"%999999999d", b"%99999999999999999999d"])
