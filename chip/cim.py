@@ -52,6 +52,9 @@ PIF_LA_WORDS = 6
 MA_LA_ENTRIES = 64
 MA_LA_WORDS = 5
 
+LA_READS = 2048
+"""Words that the driver reads of CIM_LA (CIMLA_SIZE), whatever the chip's lines."""
+
 
 class Table(NamedTuple):
     """A table in the processor's address space."""

@@ -188,8 +188,11 @@ EXP_DEVCTL = 0x08
 EXP_LNKSTA = 0x12
 EXP_DEVCTL2 = 0x28
 """Offsets of the registers of the capability that the driver accesses (PCI_EXP_*)."""
-COMP_TIMEOUT_17S_64S = 0xD
-"""The completion timeout the driver sets (t4_hw.c, set_pcie_completion_timeout())."""
+RELAX_EN = 1 << 4
+"""The bit of DEVCTL that allows relaxed ordering (PCI_EXP_DEVCTL_RELAX_EN)."""
+COMP_TIMEOUT_MASK, COMP_TIMEOUT_17S_64S = 0xF, 0xD
+"""The completion timeout in DEVCTL2, and what the driver sets it to (t4_hw.c,
+set_pcie_completion_timeout())."""
 
 
 class LinkSpeed(IntEnum):

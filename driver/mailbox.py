@@ -14,13 +14,12 @@ from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, MailboxOwner, Op
 from vmcoredd.chip.layout import u64s
 from vmcoredd.chip.pci import own_view
 from vmcoredd.driver.errors import MailboxError
-from vmcoredd.hw.device import MailboxEntry
+from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES, MailboxEntry
 from vmcoredd.hw.io import Io
 
 _TIMEOUT_MS = 10_000  # FW_CMD_MAX_TIMEOUT
 _DELAYS_MS = (1, 1, 3, 5, 10, 10, 20, 50, 100, 200)  # the last one repeats
 _OWNER_RETRIES = 3  # more reads if nobody owns the mailbox
-_LOG_ENTRIES = 256  # T4_OS_LOG_MBOX_CMDS
 _WORDS = MAILBOX_BYTES // 8
 
 C = TypeVar("C", bound=FwCommand)
@@ -36,7 +35,7 @@ class Mailbox:
         self._ctrl = chip.r.CIM_PF_MAILBOX_CTRL
         self._ctrl_offset = self._ctrl[pf]
         self._data_offset = int(chip.r.instances("CIM_PF_MAILBOX_DATA")[pf])
-        self._log: deque[MailboxEntry] = deque(maxlen=_LOG_ENTRIES)
+        self._log: deque[MailboxEntry] = deque(maxlen=MAILBOX_LOG_ENTRIES)
         self._seqno = 0
 
     @property

@@ -14,14 +14,17 @@ from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.flash import flash_bytes
 from vmcoredd.chip.pci import (
     COMP_TIMEOUT_17S_64S,
+    COMP_TIMEOUT_MASK,
     EXP_DEVCTL,
     EXP_DEVCTL2,
     EXP_LNKSTA,
     PF,
     PRODUCTS,
+    RELAX_EN,
     VENDOR_CHELSIO,
     WHOAMI,
     Cap,
+    ConfigHeader,
     PciCommand,
 )
 from vmcoredd.driver.errors import ProbeError
@@ -31,11 +34,9 @@ from vmcoredd.hw.flash import Flash
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.pci import find_capability, update_register
 
-_ID, _COMMAND = 0x00, 0x04
+_ID, _COMMAND = ConfigHeader.vendor.offset, ConfigHeader.command.offset
 _NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # what a dead adapter returns; CIM_PF_NOACCESS
 _RETRY_SECONDS = 0.5
-_RELAX_EN = 1 << 4  # PCI_EXP_DEVCTL_RELAX_EN
-_COMP_TIMEOUT = 0xF  # PCI_EXP_DEVCTL2_COMP_TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def relaxed_ordering(io: Io) -> AdapterFlag:
     """Returns the flags of an enabled device: ROOT_NO_RELAXED_ORDERING is set if relaxed ordering
     is off (init_one(), pcie_relaxed_ordering_enabled())."""
     capability = find_capability(io.config, Cap.EXP)
-    if capability is not None and io.config.read(capability + EXP_DEVCTL) & _RELAX_EN:
+    if capability is not None and io.config.read(capability + EXP_DEVCTL) & RELAX_EN:
         return AdapterFlag.DEV_ENABLED
     return AdapterFlag.DEV_ENABLED | AdapterFlag.ROOT_NO_RELAXED_ORDERING
 
@@ -149,4 +150,6 @@ def set_completion_timeout(io: Io) -> None:
     """The last step of t4_prep_adapter()."""
     capability = find_capability(io.config, Cap.EXP)
     if capability is not None:
-        update_register(io.config, capability + EXP_DEVCTL2, _COMP_TIMEOUT, COMP_TIMEOUT_17S_64S)
+        update_register(
+            io.config, capability + EXP_DEVCTL2, COMP_TIMEOUT_MASK, COMP_TIMEOUT_17S_64S
+        )

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("emu")
 
-COMMAND, STATUS, BARS, LINE = 0x04, 0x06, 0x10, 0x3C
+COMMAND, STATUS = pci.ConfigHeader.command.offset, pci.ConfigHeader.status.offset
+BARS, LINE = pci.ConfigHeader.bar.offset, pci.ConfigHeader.interrupt_line.offset
 COMMAND_BITS = 0x0547
 """IO, memory, master, parity, SERR, INTx disable."""
 MSIX_CTRL, MSIX_BITS = 2, 0xC000

@@ -18,6 +18,10 @@ class AdapterFlag(IntFlag):
     ROOT_NO_RELAXED_ORDERING = 1 << 10
 
 
+MAILBOX_LOG_ENTRIES = 256
+"""The entries the mailbox log holds (T4_OS_LOG_MBOX_CMDS)."""
+
+
 @dataclass(frozen=True)
 class MailboxEntry:
     """A command or reply in the mailbox log (struct mbox_cmd)."""

@@ -9,12 +9,13 @@ import errno
 from dataclasses import dataclass
 
 from vmcoredd.chip import vpd
-from vmcoredd.chip.pci import Cap
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.chip.pci import Cap, ConfigHeader
 from vmcoredd.hw.errors import DeviceError
 from vmcoredd.hw.io import Cell, Poll, Read, Space, Write
 
-_CAPABILITIES = 0x34
-_FIRST_CAPABILITY = 0x40
+_CAPABILITIES = ConfigHeader.capability_list.offset
+_FIRST_CAPABILITY = sizeof(ConfigHeader)
 _CONFIG_BYTES = 256
 _MAX_CAPABILITIES = 48
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from vmcoredd.chip import Chip, Field
-from vmcoredd.chip.cim import MA_LA_ENTRIES, MA_LA_WORDS, PIF_LA_ENTRIES, PIF_LA_WORDS
+from vmcoredd.chip.cim import LA_READS, MA_LA_ENTRIES, MA_LA_WORDS, PIF_LA_ENTRIES, PIF_LA_WORDS
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32, u32s
 from vmcoredd.chip.register import parse_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
@@ -17,8 +17,6 @@ from vmcoredd.hw.indirect import cim_check_ops, cim_read_ops, cim_write_ops
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 # CIM_LA: the processor's instructions
-
-_READS = 2048  # params.cim_la_size (CIMLA_SIZE)
 
 
 @entity(3, "CIM_LA")
@@ -34,7 +32,7 @@ class CimLa(Entity):
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area = ctx.area(WORD_BYTES * (1 + chip.cim.la_words))
         area[:WORD_BYTES] = io.run(_read_config(chip))
-        _read_trace(io, chip, area[WORD_BYTES : WORD_BYTES * (1 + _READS)])
+        _read_trace(io, chip, area[WORD_BYTES : WORD_BYTES * (1 + LA_READS)])
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         config, *words = u32s(self.need(blob, WORD_BYTES * (1 + chip.cim.la_words)))
@@ -52,7 +50,7 @@ def _trace_rows(
 ) -> Iterator[list[Value]]:
     """The fields of every line that the driver read completely."""
     size = chip.cim.la_line_words
-    for at in range(0, _READS // size * size, size):
+    for at in range(0, LA_READS // size * size, size):
         line = words[at : at + size]
         number = _number(line[::-1] if chip.cim.la_high_word_first else line)
         for fields in entries:
@@ -109,7 +107,7 @@ def _requests(chip: Chip, first: int) -> list[int]:
     field, enable = register.field("UpDbgLaRdPtr"), register.mask("UpDbgLaRdEn")
     most, last = field.mask >> field.shift, chip.cim.la_row_words - 1
     pointer, requests = first, []
-    for _ in range(_READS):
+    for _ in range(LA_READS):
         requests.append(pointer << field.shift | enable)
         pointer = (pointer | 0xF) + 1 if pointer & 0xF >= last else pointer + 1
         pointer &= most

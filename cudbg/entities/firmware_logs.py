@@ -19,12 +19,12 @@ from vmcoredd.chip.firmware import Devlog, Op
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, i16, sizeof, u32, u64
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
+from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.window import Window
 
 # MBOX_LOG
 
-_RECORDS = 256  # T4_OS_LOG_MBOX_CMDS
 _WORDS = 8
 _HIGH = 32
 
@@ -43,7 +43,7 @@ class MailboxRecord(LittleStruct):
     )
 
 
-_LOG_BYTES = _RECORDS * sizeof(MailboxRecord)
+_LOG_BYTES = MAILBOX_LOG_ENTRIES * sizeof(MailboxRecord)
 
 
 @entity(66, "MBOX_LOG")
@@ -59,7 +59,7 @@ class MboxLog(Entity):
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area = ctx.area(_LOG_BYTES)
-        used = [entry for entry in ctx.device.mailbox_log if entry.timestamp][-_RECORDS:]
+        used = [entry for entry in ctx.device.mailbox_log if entry.timestamp][-MAILBOX_LOG_ENTRIES:]
         for i, entry in enumerate(used):
             record = MailboxRecord.from_buffer(area, i * sizeof(MailboxRecord))
             record.cmd = entry.words
@@ -69,7 +69,9 @@ class MboxLog(Entity):
             record.lo = [word & U32_MASK for word in entry.words]
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        records = (MailboxRecord * _RECORDS).from_buffer_copy(self.need(blob, _LOG_BYTES))
+        records = (MailboxRecord * MAILBOX_LOG_ENTRIES).from_buffer_copy(
+            self.need(blob, _LOG_BYTES)
+        )
         columns = [Column("seqno", "d"), Column("time", "d"), Column("command")]
         columns += [Column("access ms", "d"), Column("execute ms", "d"), Column("words")]
         return Decoded([Table("mailbox commands", columns, list(_mailbox_rows(records)))])

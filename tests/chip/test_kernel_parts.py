@@ -74,6 +74,7 @@ def test_sizes_of_tables_are_those_of_t4_hw(hw) -> None:
     assert (hw["CIM_NUM_IBQ"], hw["CIM_NUM_OBQ_T5"]) == (len(cim.INBOUND), len(cim.OUTBOUND))
     assert 4 * hw["CIM_IBQ_SIZE"] == cim.INBOUND_WORDS
     assert (hw["CIM_PIFLA_SIZE"], hw["CIM_MALA_SIZE"]) == (cim.PIF_LA_ENTRIES, cim.MA_LA_ENTRIES)
+    assert hw["CIMLA_SIZE"] == cim.LA_READS
     assert T5.cim.la_words == hw["CIMLA_SIZE"] // 8 * 8
     assert T6.cim.la_words == (hw["CIMLA_SIZE"] // 10 + 1) * 10
     assert hw["SGE_CTXT_SIZE"] == sge.CONTEXT_BYTES
