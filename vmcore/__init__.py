@@ -1,11 +1,11 @@
-"""Device dumps in crash dumps: the kernel's registry of them, the files, and their reader.
+"""Device dumps in crash dumps: the kernel's registry, the vmcore files, and their reader.
 
     dumps = DeviceDumps()                                    # or DeviceDumps(ElfCore.open(base))
     dumps.add_device_dump("cxgb4_0000:00:02.0", size, fill)  # fill(payload: memoryview)
     write("vmcore", dumps)
     Reader("vmcore").notes
 
-Knows the kernel's side only: nothing here depends on what a dump holds.
+This is the kernel's side only: nothing here depends on the content of a dump.
 """
 
 if __name__ != "vmcoredd.vmcore":

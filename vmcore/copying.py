@@ -1,4 +1,4 @@
-"""Bytes from one descriptor to another inside the kernel, holes kept as holes."""
+"""Copies bytes between file descriptors inside the kernel; holes stay holes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from vmcoredd.vmcore.errors import VmcoreFormatError
 
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
 
-CHUNK = 64 << 20  # bytes asked of the kernel at once: progress is told this often
-BLOCK = 128 << 10  # output begins one in large folios of the page cache, which is faster
+CHUNK = 64 << 20  # bytes per system call, and so between reports of progress
+BLOCK = 128 << 10  # copies that start at a block use large folios of the page cache
 _REFUSED = {
     errno.EXDEV,
     errno.EINVAL,
@@ -24,9 +24,10 @@ _REFUSED = {
 
 
 def data_runs(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The (start, end) of each run of data in [start, end) of the file; the rest is holes.
+    """Yields (start, end) of each run of data in [start, end) of the file; the rest is holes.
 
-    All of it is data where the file system does not tell, and nothing behind the file's end.
+    All of the range is data if the file system does not report holes; past the file's end there is
+    none.
     """
     while start < end:
         try:
@@ -44,15 +45,15 @@ def data_runs(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _piece(to: int) -> int:
-    """How much is asked for at offset `to` of the output: first up to the next block."""
+    """Returns the size of the copy at offset `to` of the output: first up to the next block."""
     return CHUNK if to % BLOCK == 0 else BLOCK - to % BLOCK
 
 
 class Copier:
-    """Copies into the descriptor `out`; `advance(offset)` hears how far the output has come.
+    """Copies into the descriptor `out`; calls `advance(offset)` with the progress of the output.
 
-    Each source is copied by the first way that does not refuse it: copy_file_range (shares blocks
-    where a file system can), sendfile (memory to file), and at last through a small buffer of ours.
+    Each source is copied by the first method that accepts it: copy_file_range (which shares blocks
+    if the file system can), sendfile (memory to file), or a small buffer in this process.
     """
 
     def __init__(self, out: int, advance: Callable[[int], None]) -> None:
@@ -61,9 +62,10 @@ class Copier:
         self._buffer = memoryview(bytearray(BLOCK))
 
     def copy(self, fd: int, offset: int, size: int, to: int) -> None:
-        """`size` bytes at `offset` of `fd` to offset `to` of the output, whose holes read zero.
+        """Copies `size` bytes at `offset` of `fd` to offset `to` of the output, where holes of the
+        source are left out (and so read as zeros).
 
-        `VmcoreFormatError` if the source ends before; `OSError` as the system calls give it.
+        Raises `VmcoreFormatError` if the source is too short, `OSError` from the system calls.
         """
         for start, end in data_runs(fd, offset, offset + size):
             self._run(fd, start, end, to - offset)
@@ -89,7 +91,7 @@ class Copier:
         shift: int,
         refusals: Set[int] = frozenset(),
     ) -> int:
-        """Copy on from `start` by `way`; where it got to: `end`, or where it gave no more."""
+        """Copies from `start` by `way`; returns `end`, or the offset at which `way` stopped."""
         while start < end:
             try:
                 done = way(fd, start, min(_piece(start + shift), end - start), start + shift)

@@ -1,4 +1,4 @@
-"""The crash context: what the first kernel left, to which device dumps are added."""
+"""The crash context: the core file of the crashed kernel, to which device dumps are added."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vmcoredd.vmcore.notes import HEADER, MAX_NOTES
 class Load:
     """A PT_LOAD: `memsz` bytes of memory at physical `paddr`, mapped at `vaddr`.
 
-    The first `filesz` bytes are those of `source` from `offset` on, the rest is zero or was left
-    out. All in bytes; flags and align as in the program header.
+    The first `filesz` bytes come from `source` at `offset`; the rest is zero or was not dumped.
+    Sizes and addresses are in bytes; flags and align are as in the program header.
     """
 
     paddr: int
@@ -35,11 +35,10 @@ class Load:
 
 
 class ElfCore:
-    """An ELF core file's content without its file: machine, notes and memory.
+    """The content of an ELF core file: machine, notes and memory.
 
-    `notes` are extents whose `start` is their place in the merged note segment; `notes_size` is
-    that segment's length. Of the program headers only PT_LOAD and PT_NOTE are kept: no reader of
-    vmcores looks at others.
+    `notes` are extents whose `start` is an offset in the merged note segment of `notes_size` bytes.
+    Of the program headers only PT_LOAD and PT_NOTE are kept: readers of vmcores ignore all others.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class ElfCore:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> ElfCore:
-        """The ELF vmcore at `path`: /proc/vmcore, a copy, makedumpfile's or QEMU's ELF output.
+        """Opens the ELF vmcore at `path`: /proc/vmcore, a copy, or ELF from makedumpfile or QEMU.
 
         The file is opened read-only and stays open until `close()`. Raises `VmcoreFormatError` if
         it is not an ELF core file or a segment extends beyond its end, `OSError` if it cannot be
@@ -148,10 +147,10 @@ def _load(phdr: Any, file: Source) -> Load:
 
 
 def _real_size(fd: int, offset: int, size: int, layout: Layout) -> int:
-    """The bytes that notes fill in a segment of `size` bytes: up to one without a name.
+    """Returns the bytes of a segment of `size` bytes that hold notes: those before a nameless note.
 
-    A note that does not fit is dropped with what follows it (update_note_header_size_elf64() of
-    fs/proc/vmcore.c; it looks at p_memsz, which a core file may have as 0).
+    A note that does not fit is dropped with everything after it (update_note_header_size_elf64() of
+    fs/proc/vmcore.c, which uses p_memsz; in a core file that may be 0).
     """
     used = 0
     for _ in range(MAX_NOTES):

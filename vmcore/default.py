@@ -1,4 +1,4 @@
-"""The crash context that stands in where no base vmcore is given."""
+"""The default crash context, for use without a base vmcore."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from ctypes import LittleEndianStructure, c_int16, c_int32, c_int64, c_uint32, c
 
 from vmcoredd.vmcore.core import ElfCore, Load
 from vmcoredd.vmcore.elf import ELF64, PF_R, PF_W, PF_X, round_up
-from vmcoredd.vmcore.memory import MemoryFile
+from vmcoredd.vmcore.extents import MemoryFile
 from vmcoredd.vmcore.vmcoreinfo import DIRECT_MAP, KERNEL_MAP, RELEASE, SYMBOLS, TEXT, vmcoreinfo
 
 PROCESSORS = 8
 NT_PRSTATUS = 1
 VMEMMAP = 0xFFFFEA0000000000  # __VMEMMAP_BASE_L4
-LOW_MEMORY = (0x1000, 0x9F000)  # what a PC's firmware leaves below 640 KiB
+LOW_MEMORY = (0x1000, 0x9F000)  # free below 640 KiB on a PC
 LARGE_PAGE = 2 << 20
 KERNEL = TEXT - KERNEL_MAP  # physical: the kernel in its large page, then one of page structures
 PAGES = KERNEL + LARGE_PAGE
@@ -49,14 +49,14 @@ class Prstatus(LittleEndianStructure):
 
 
 def default_core() -> ElfCore:
-    """A made-up crashed machine: x86_64, eight processors, Linux 4.17 without KASLR.
+    """Returns a fictitious crashed machine: x86_64, eight processors, Linux 4.17 without KASLR.
 
     Its notes are those that the patch series "kernel: add support to collect hardware logs in crash
     recovery kernel" (v8, 2018) shows: eight CORE NT_PRSTATUS of 0x150 bytes and a VMCOREINFO of
     0x785, 0x12c0 bytes in all. Memory is 632 KiB of zeros below 640 KiB and the kernel's 4 MiB at
-    16 MiB, of which only what readers ask for first is not zero: the utsname, page tables, the node
+    16 MiB. Those are zero except for what readers need first: the utsname, page tables, the node
     map and one section of the memory map. GNU readelf and pyelftools read it, and makedumpfile
-    filters it. crash cannot open it: there is no vmlinux of this kernel, and none of its tasks.
+    filters it. crash cannot open it, since there is no vmlinux for it, and it has no tasks.
     """
     notes = _merged_notes()
     kernel = _kernel()
@@ -84,14 +84,14 @@ def _merged_notes() -> MemoryFile:
 
 
 def _note(owner: bytes, number: int, desc: bytes) -> bytes:
-    """One ELF note; owner with its NUL, both parts padded to four bytes."""
+    """Returns an ELF note: the owner with its NUL, both parts padded to four bytes."""
     name = owner + b"\0"
     header = struct.pack("<III", len(name), len(desc), number)
     return header + b"".join(part.ljust(round_up(len(part), 4), b"\0") for part in (name, desc))
 
 
 def _prstatus(cpu: int) -> Prstatus:
-    """A processor that idled: halted in kernel text, interrupts on, no system call under way."""
+    """Returns an idle processor: halted in kernel text, interrupts on, not in a system call."""
     status = Prstatus(pr_pid=0, rip=TEXT + 0x10000, eflags=0x246, cs=0x10, ss=0x18)
     status.rsp = DIRECT_MAP + (cpu + 1) * 0x4000
     status.orig_rax = -1

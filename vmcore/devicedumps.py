@@ -19,8 +19,8 @@ from vmcoredd.vmcore.elf import (
     round_up,
 )
 from vmcoredd.vmcore.errors import CallbackFailed, DumpRefused
+from vmcoredd.vmcore.extents import MemoryFile
 from vmcoredd.vmcore.image import Image
-from vmcoredd.vmcore.memory import MemoryFile
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +33,15 @@ _U32 = (1 << 32) - 1
 class DeviceDump:
     """One device dump: a note, header included, in a buffer of whole pages.
 
-    `size` is the buffer's length, `buffer` the note from its first byte on (64 bytes of header),
-    `payload` what the driver was given: as many bytes as it had asked for.
+    `size` is the buffer's length in bytes. `buffer` is the whole note, starting with its 64-byte
+    header; `payload` is the part that the driver fills, of the size that it requested.
     """
 
-    def __init__(self, name: str, memory: MemoryFile, asked: int) -> None:
+    def __init__(self, name: str, memory: MemoryFile, requested: int) -> None:
         self.name = name
         self.size = memory.size
         self._memory = memory
-        self._asked = asked
+        self._requested = requested
 
     @property
     def buffer(self) -> memoryview:
@@ -49,7 +49,7 @@ class DeviceDump:
 
     @property
     def payload(self) -> memoryview:
-        return self._memory.view[DUMP_HEADER_SIZE : DUMP_HEADER_SIZE + self._asked]
+        return self._memory.view[DUMP_HEADER_SIZE : DUMP_HEADER_SIZE + self._requested]
 
     def fileno(self) -> int:
         return self._memory.fileno()
@@ -59,11 +59,11 @@ class DeviceDump:
 
 
 class DeviceDumps:
-    """The device dumps added to one crash context, and the vmcore that they make with it.
+    """The device dumps added to a crash context; together they make a vmcore.
 
-    `base` is the crash context (the default one if None). `enabled=False` is the crash kernel
-    booted with `novmcoredd`, `built_in=False` one without CONFIG_PROC_VMCORE_DEVICE_DUMP. The
-    arithmetic is that of a 64-bit crash kernel; the note headers are in the base's byte order.
+    `base` is the crash context (None: the default one). `enabled=False` behaves as a crash kernel
+    booted with `novmcoredd`, `built_in=False` as one without CONFIG_PROC_VMCORE_DEVICE_DUMP. Sizes
+    are computed as in a 64-bit crash kernel; note headers have the base's byte order.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class DeviceDumps:
         self.image = Image(self.base)
         self._enabled = enabled
         self._built_in = built_in
-        self._said_disabled = False
+        self._logged_disabled = False
         self._dumps: list[DeviceDump] = []
         self._lock = threading.Lock()
 
@@ -85,16 +85,16 @@ class DeviceDumps:
     def add_device_dump(
         self, name: str | bytes, size: int, callback: Callback | None
     ) -> DeviceDump:
-        """Let `callback` fill a buffer of `size` bytes, and add it as the device dump `name`.
+        """Has `callback` fill a buffer of `size` bytes, and adds it as device dump `name`.
 
-        The buffer is zero and costs only what is touched. There is no upper limit but that of the
-        kernel's types: `size` is 32 bits, `name` 44 bytes (filled to the last it has no NUL).
-        n_descsz is 32 bits as well, and overflows beyond a size of 0xffffffc0, as in the kernel.
+        The buffer is zero, and pages that are never written use no memory. The only limits are
+        those of the kernel's types: `size` has 32 bits, `name` 44 bytes (one of 44 has no NUL).
+        n_descsz has 32 bits too and overflows for sizes above 0xffffffc0, as in the kernel.
 
-        Raises `DumpRefused`: EOPNOTSUPP without the kernel option, EINVAL when disabled or for an
-        empty name, no callback, no size or one that the types do not hold, ENOMEM without memory.
-        A callback's exception comes through unchanged, what it returned (if not 0 or None) as
-        `CallbackFailed`; in both cases its buffer is freed. Safe to call from several threads.
+        Raises `DumpRefused`: EOPNOTSUPP without the kernel option; EINVAL if disabled, for an empty
+        name, a missing callback, a zero size, or values that the types cannot hold; ENOMEM if there
+        is no memory. Passes on a callback's exception; raises `CallbackFailed` if it returns
+        anything but 0 or None. In both cases the buffer is freed. Safe to call from any thread.
         """
         raw = self._check(name, size, callback)
         memory = _allocate(round_up(DUMP_HEADER_SIZE + size, PAGE_SIZE))
@@ -111,7 +111,7 @@ class DeviceDumps:
         return dump
 
     def close(self) -> None:
-        """Free every dump (vmcore_cleanup())."""
+        """Frees every dump (vmcore_cleanup())."""
         with self._lock:
             dumps, self._dumps = self._dumps, []
             self.image.update([])
@@ -119,28 +119,28 @@ class DeviceDumps:
             dump.close()
 
     def _check(self, name: str | bytes, size: int, callback: Callback | None) -> bytes:
-        """The name as it goes into the note, if the kernel would begin to collect."""
+        """Returns the bytes of the name, if the kernel accepts the arguments."""
         if not self._built_in:
             raise DumpRefused(errno.EOPNOTSUPP, "the kernel was built without device dumps")
         if not self._enabled:
-            self._say_disabled()
+            self._log_disabled()
             raise DumpRefused(errno.EINVAL, "device dumps are disabled (novmcoredd)")
         raw = name.encode() if isinstance(name, str) else name
         if not raw or raw.startswith(b"\0"):
             raise DumpRefused(errno.EINVAL, "the dump has no name")
         if len(raw) > VMCOREDD_MAX_NAME_BYTES:
-            why = f"a name of {len(raw)} bytes, {VMCOREDD_MAX_NAME_BYTES} is the most"
+            why = f"a name of {len(raw)} bytes, {VMCOREDD_MAX_NAME_BYTES} is the limit"
             raise DumpRefused(errno.EINVAL, why)
         if callback is None:
             raise DumpRefused(errno.EINVAL, "the dump has no callback")
         if not 0 < size <= _U32:
-            raise DumpRefused(errno.EINVAL, f"a size of {size} bytes, 1 to {_U32} is possible")
+            raise DumpRefused(errno.EINVAL, f"a size of {size} bytes, not 1 to {_U32}")
         return raw
 
-    def _say_disabled(self) -> None:
-        if not self._said_disabled:
+    def _log_disabled(self) -> None:
+        if not self._logged_disabled:
             log.error("Device dump is disabled")
-        self._said_disabled = True
+        self._logged_disabled = True
 
     def _write_header(self, memory: MemoryFile, name: bytes) -> None:
         header: Any = self.base.layout.dump_header()

@@ -25,7 +25,7 @@ EV_CURRENT = 1
 ET_CORE = 4
 EM_X86_64 = 62
 PT_LOAD, PT_NOTE = 1, 4
-PN_XNUM = 0xFFFF  # e_phnum does not hold the count: sh_info of section 0 does
+PN_XNUM = 0xFFFF  # e_phnum is too small for the count, which is sh_info of section 0
 PF_X, PF_W, PF_R = 1, 2, 4
 
 NT_VMCOREDD = 0x700
@@ -100,7 +100,7 @@ _VMCOREDD: Fields = [
 
 
 def in_both_orders(name: str, fields: Fields) -> dict[ByteOrder, type[Structure]]:
-    """The structure `name` of these fields, naturally aligned, little and big endian."""
+    """Returns the structure `name` with these fields, naturally aligned, in both byte orders."""
     return {
         "little": type(name, (LittleEndianStructure,), {"_fields_": fields}),
         "big": type(f"{name}BE", (BigEndianStructure,), {"_fields_": fields}),
@@ -156,11 +156,13 @@ _LAYOUTS = {
     (ELFCLASS32, ELFDATA2MSB): ELF32_BE,
 }
 
-DUMP_HEADER_SIZE = ctypes.sizeof(ELF64.dump_header)  # 64: the payload of a device dump stands here
+DUMP_HEADER_SIZE = ctypes.sizeof(
+    ELF64.dump_header
+)  # 64: offset of a device dump's payload in its note
 
 
 def layout_of(ident: bytes) -> Layout:
-    """The layout that the first six bytes of e_ident ask for, or `VmcoreFormatError`."""
+    """Returns the layout for the first six bytes of e_ident, or raises `VmcoreFormatError`."""
     layout = _LAYOUTS.get((ident[4], ident[5]))
     if layout is None:
         have = f"class {ident[4]}, data {ident[5]}"
@@ -168,11 +170,11 @@ def layout_of(ident: bytes) -> Layout:
     return layout
 
 
-def round_up(value: int, unit: int) -> int:
-    """The smallest multiple of `unit` not below `value`."""
-    return -(-value // unit) * unit
+def round_up(value: int, step: int) -> int:
+    """Returns the smallest multiple of `step` not below `value`."""
+    return -(-value // step) * step
 
 
-def round_down(value: int, unit: int) -> int:
-    """The largest multiple of `unit` not above `value`."""
-    return value // unit * unit
+def round_down(value: int, step: int) -> int:
+    """Returns the largest multiple of `step` not above `value`."""
+    return value // step * step

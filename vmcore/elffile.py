@@ -1,8 +1,8 @@
-"""The headers of an ELF core file, read without trusting them.
+"""Reads the headers of an ELF core file without trusting them.
 
-Nothing is allocated by a size that the file states: the program headers are read in slices, and
-the table may lie anywhere (QEMU puts it behind its section header) and be longer than e_phnum can
-say (PN_XNUM: the count is sh_info of section 0).
+No allocation depends on a size from the file: program headers are read in slices. Their table may
+be anywhere (QEMU puts it after a section header) and longer than e_phnum can express (PN_XNUM: the
+count is sh_info of section 0).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MAX_PROGRAM_HEADERS = 1 << 20  # the kernel has a 16-bit count
 
 
 def read_some(fd: int, offset: int, size: int) -> bytes:
-    """Up to `size` bytes at `offset`, which may be any number a file can state."""
+    """Returns up to `size` bytes at `offset`, which may be any number that a file can contain."""
     return os.pread(fd, size, offset) if offset + size < 1 << 63 else b""
 
 
 def read_exactly(fd: int, offset: int, size: int, what: str) -> bytes:
-    """`size` bytes at `offset`; `VmcoreFormatError` where the file ends before."""
+    """Returns `size` bytes at `offset`; `VmcoreFormatError` if the file is too short."""
     data = read_some(fd, offset, size)
     if len(data) < size:
         raise VmcoreFormatError(what, size, len(data))
@@ -33,14 +33,14 @@ def read_exactly(fd: int, offset: int, size: int, what: str) -> bytes:
 
 
 def read_structure(fd: int, offset: int, kind: type[Structure], what: str) -> Any:
-    """One structure at `offset`; `VmcoreFormatError` where the file ends before."""
+    """Returns a structure at `offset`; `VmcoreFormatError` if the file is too short."""
     return kind.from_buffer_copy(read_exactly(fd, offset, ctypes.sizeof(kind), what))
 
 
 class ElfHeaders:
-    """The ELF header of the core file behind `fd`; its program headers are read as asked for.
+    """The ELF header of the core file `fd`; iterating reads its program headers.
 
-    `VmcoreFormatError` if it is no ELF core file or its header is cut short or does not add up.
+    Raises `VmcoreFormatError` if it is not an ELF core file or its header is truncated or invalid.
     """
 
     def __init__(self, fd: int) -> None:

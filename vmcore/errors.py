@@ -1,6 +1,6 @@
-"""What can go wrong in this package, as one tree under `VmcoreError`.
+"""Errors of this package, a tree under `VmcoreError`.
 
-An error of the operating system (no such file, disk full) stays the `OSError` that it is.
+Errors of the operating system (no such file, disk full) are raised as `OSError`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import os
 
 
 class VmcoreError(Exception):
-    """Root of this package's own errors."""
+    """Base of this package's errors."""
 
 
 class VmcoreFormatError(VmcoreError):
-    """A file is not what it says it is.
+    """A file is truncated, invalid, or of an unsupported format.
 
-    `what` names the part of the file; `need` and `have` are byte counts, or words where the
-    difference is not one of size.
+    `what` names the part of the file; `need` and `have` are byte counts, or text if the problem is
+    not one of size.
     """
 
     def __init__(self, what: str, need: int | str, have: int | str) -> None:
@@ -49,15 +49,15 @@ class CallbackFailed(VmcoreError):
 
 
 class OutputExists(VmcoreError, FileExistsError):
-    """The output is there already, and replacing it was not asked for."""
+    """The output exists already, and `force` was not given."""
 
 
 class OutputUnsuitable(VmcoreError):
-    """The output's name is taken by something that is not a regular file."""
+    """The output exists and is not a regular file."""
 
 
 class NoSuchNote(VmcoreError, IndexError):
-    """A note's index that the file does not have."""
+    """The file has no note with this index."""
 
     def __init__(self, index: int, count: int) -> None:
         super().__init__(index, count)

@@ -1,4 +1,4 @@
-"""Opening a file that may be anything, and saying what it is."""
+"""Opens a file that may be anything, and identifies its format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmcoredd.vmcore.kdump import SIGNATURE
 
 Format = Literal["elf", "kdump"]
 
-# What is often met in a vmcore's place, and what to do about it.
+# Files that are often mistaken for vmcores, and how to convert them.
 _OTHERS = {
     b"makedumpfile\0": "makedumpfile's flattened format (makedumpfile -R rearranges it)",
     b"DISKDUMP": "the old diskdump format",
@@ -37,7 +37,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> int:
 
 
 def identify(fd: int) -> Format:
-    """Which of the formats the file has by its first bytes; `VmcoreFormatError` for any other."""
+    """Identifies the format by the first bytes; raises `VmcoreFormatError` for an unknown one."""
     magic = os.pread(fd, 16, 0)
     if magic.startswith(MAGIC):
         return "elf"

@@ -1,12 +1,12 @@
-"""Where everything stands in a vmcore: the arithmetic of fs/proc/vmcore.c, once.
+"""The layout of a vmcore: the offsets and sizes that fs/proc/vmcore.c computes.
 
     [ELF header and program headers, to a page]
     [device dumps, in the order they were added, each a multiple of a page]
     [the notes of the crash context merged into one run, to a page]
     [memory of each PT_LOAD, from page to page]
 
-The merged PT_NOTE comes first among the program headers and its p_offset is the size of the header
-pages, so a dump that is added moves all that follows it and the dumps come first among the notes.
+The merged PT_NOTE is the first program header, and its p_offset is the size of the header pages. So
+the dumps are the first notes, and adding a dump moves everything after the dumps.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ from vmcoredd.vmcore.elf import (
     round_up,
 )
 from vmcoredd.vmcore.errors import VmcoreFormatError
-from vmcoredd.vmcore.extents import Extent
-from vmcoredd.vmcore.memory import MemoryFile
+from vmcoredd.vmcore.extents import Extent, MemoryFile
 
 
 class Dump(Protocol):
-    """A device dump: `size` bytes with a descriptor."""
+    """A device dump: `size` bytes with a file descriptor."""
 
     @property
     def size(self) -> int: ...
@@ -42,9 +41,9 @@ class Dump(Protocol):
 class Image:
     """A vmcore made of a crash context and device dumps, as a list of extents.
 
-    As the kernel's, a segment is as long as its memory (p_memsz); `stored` makes it as long as what
-    the context's file holds of it (p_filesz), for a file that is to be written. The header pages
-    are rewritten in place when a dump is added, as the kernel rewrites its own.
+    A segment has the length of its memory (p_memsz), as in the kernel; with `stored`, the length of
+    the data in the context's file (p_filesz), for a file to be written. Adding a dump rewrites the
+    header pages in place, as in the kernel.
     """
 
     def __init__(self, base: ElfCore, *, stored: bool = False) -> None:
@@ -69,10 +68,10 @@ class Image:
         return self.extents[-1].end
 
     def update(self, dumps: Sequence[Dump]) -> None:
-        """Make room for `dumps`: they are all that were added, in their order.
+        """Recomputes the layout for `dumps`, which are all dumps in the order of their addition.
 
-        The 32-bit fields of an ELF32 header take the low 32 bits of what does not fit, as in the
-        kernel; a `stored` image that long is refused with `VmcoreFormatError`.
+        Values that are too large for an ELF32 header are truncated to 32 bits, as in the kernel; a
+        `stored` image of that size raises `VmcoreFormatError`.
         """
         dumps_size = sum(dump.size for dump in dumps)
         note = self._phdrs[0]
@@ -130,7 +129,7 @@ class Image:
 
 
 def _chunk(load: Load, start: int, end: int) -> Iterator[Extent]:
-    """The pages [start, end) of one PT_LOAD: its bytes, and zeros around them."""
+    """Yields the pages [start, end) of a PT_LOAD: its data, with zeros around them."""
     first = start + load.paddr % PAGE_SIZE
     last = min(first + load.filesz, end)
     before, after = Extent(start, first - start), Extent(last, end - last)

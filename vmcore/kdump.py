@@ -1,10 +1,10 @@
-"""makedumpfile's kdump-compressed format, as far as its notes: they lie in it as one plain run.
+"""Finds the notes in makedumpfile's kdump-compressed format, where they are one uncompressed run.
 
-The file starts with `struct disk_dump_header`; one block further stands `struct kdump_sub_header`,
-which from header version 4 on says where the run of notes is (offset_note, size_note). Source:
-makedumpfile's IMPLEMENTATION text and diskdump_mod.h. Integers are the dumped machine's, and so is
-the padding of `struct timeval` and `unsigned long`: both are recognised by the header version,
-which is small, and the block size, which is a power of two of at least 512.
+The file starts with `struct disk_dump_header`. One block later comes `struct kdump_sub_header`,
+which locates the notes since header version 4 (offset_note, size_note). Source: makedumpfile's
+IMPLEMENTATION text and diskdump_mod.h. Byte order, and the sizes of `struct timeval` and `unsigned
+long`, are those of the dumped machine. They are recognised by the header version, which is small,
+and the block size, which is a power of two and at least 512.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ SUB_HEADER32 = in_both_orders("SubHeader32", _sub_header(c_uint32))  # arm, ppc:
 
 
 class SubHeader386(LittleEndianStructure):
-    """`struct kdump_sub_header` of an i386, on which off_t is aligned to 4 bytes."""
+    """`struct kdump_sub_header` on i386, where off_t is aligned to 4 bytes."""
 
     _pack_ = 4
     _fields_ = _sub_header(c_uint32)

@@ -1,4 +1,4 @@
-"""ELF notes: what they are called, and a walk over a note segment that believes nothing."""
+"""ELF notes: their types, and a walk over a note segment that trusts nothing in it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from vmcoredd.vmcore.errors import VmcoreFormatError
 
 MAX_NOTES = (
     1 << 16
-)  # a kernel writes one per processor (8192 at most), one per adapter and one more
-MAX_OWNER = 256  # bytes of an owner's name that are looked at
+)  # a kernel writes one per processor (at most 8192), one per adapter, and VMCOREINFO
+MAX_OWNER = 256  # bytes of an owner's name that are read
 HEADER = 12  # sizeof(Elf64_Nhdr)
 _HEAD = HEADER + MAX_OWNER + 8 + VMCOREDD_MAX_NAME_BYTES  # read of a note, padding included
 
-# include/uapi/linux/elf.h; the owner tells which of two equal numbers is meant.
+# include/uapi/linux/elf.h; a number's meaning depends on the owner.
 _TYPES = {
     ("CORE", 1): "NT_PRSTATUS",
     ("CORE", 2): "NT_PRFPREG",
@@ -49,12 +49,12 @@ class NoteSegment:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One note of a file; offsets count from the file's start, sizes are bytes.
+    """One note of a file; offsets are from the start of the file, sizes in bytes.
 
-    `offset` is that of the note's header and `size` its n_descsz. `name` is the device dump's
-    (None for any other note) and `payload_offset`, `payload_size` say where its data lie: behind
-    the 44 bytes of that name; for another note they are the descriptor. `present` is how much of
-    the payload the file really has.
+    `offset` is that of the note's header and `size` its n_descsz. `name` is the name of a device
+    dump, or None for any other note. `payload_offset` and `payload_size` locate the data of a
+    device dump, after its 44-byte name, or the descriptor of another note. `present` is the number
+    of payload bytes that the file really has.
     """
 
     index: int
@@ -77,15 +77,15 @@ class Note:
 
     @property
     def type_name(self) -> str:
-        """The type in words, as `NT_VMCOREDD`, or its number where it has none."""
+        """The type's name, such as `NT_VMCOREDD`, or its number in hexadecimal if it has none."""
         return _TYPES.get((self.owner, self.type), f"0x{self.type:08x}")
 
 
 class NoteWalk:
-    """The notes of one segment, each read by its header alone (a few hundred bytes).
+    """The notes of one segment; reads only their headers (a few hundred bytes each).
 
-    `damage` collects what was found wrong; the walk goes on as long as the next note's place is
-    known. Zeros behind the last note are padding, as in the kernel's own buffers.
+    `damage` collects the problems found; the walk continues as long as the next note's offset is
+    known. Zeros after the last note are padding, as in the kernel's own buffers.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class NoteWalk:
         self.damage.append(VmcoreFormatError(what, need, have))
 
     def _read(self, size: int) -> Note | None:
-        """The note at `_next`, which moves on; None where the walk ends."""
+        """Reads the note at `_next` and advances; None at the end of the walk."""
         head = read_some(self._fd, self._next, size)
         if len(head) >= min(HEADER, size) and not any(head[:HEADER]):
             return None
@@ -160,7 +160,7 @@ class NoteWalk:
     def _dump_name(
         self, number: int, owner: str, descsz: int, desc: bytes, what: str
     ) -> tuple[str | None, int]:
-        """A device dump's name and the bytes it takes; (None, 0) for any other note."""
+        """Returns a device dump's name and its size in bytes; (None, 0) for any other note."""
         if number != NT_VMCOREDD or owner != VMCOREDD_NOTE_NAME.decode():
             return None, 0
         if descsz < VMCOREDD_MAX_NAME_BYTES:
@@ -170,6 +170,6 @@ class NoteWalk:
 
 
 def _text(raw: bytes) -> str:
-    """A NUL-terminated name, with what a terminal should not be sent written as escapes."""
+    """Decodes a NUL-terminated name, with unprintable characters as escapes."""
     text = raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

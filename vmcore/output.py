@@ -1,8 +1,8 @@
-"""An output file that appears under its name complete, or not at all.
+"""An output file that appears under its name only when it is complete.
 
-It is written without a name (O_TMPFILE), so that even a killed process leaves nothing behind; on
-file systems that cannot do that, under a temporary name in the same directory, which is removed on
-every failure that leaves us time to. The data are not flushed to the disk.
+It is written without a name (O_TMPFILE), so even a killed process leaves nothing behind. On file
+systems without O_TMPFILE it has a temporary name in the same directory, which is removed after any
+failure except a kill. The data are not flushed to disk.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from types import TracebackType
 
 from vmcoredd.vmcore.errors import OutputExists, OutputUnsuitable
 
-MODE = 0o600  # crash memory is nobody else's business; makedumpfile chooses the same
+MODE = 0o600  # crash memory is private; the same as makedumpfile's
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 
 
 def check_output(path: str | os.PathLike[str], *, force: bool = False) -> str:
-    """The real path behind `path` if an output may be written there.
+    """Returns the real path of `path` if an output may be written there.
 
-    Raises `OutputExists` (unless `force`), `OutputUnsuitable` for what is no regular file, and
-    `OSError` where the directory is missing or cannot be written to.
+    Raises `OutputExists` (unless `force`), `OutputUnsuitable` if it is not a regular file, and
+    `OSError` if the directory does not exist or is not writable.
     """
     target = os.path.realpath(path)
     directory = os.path.dirname(target)
@@ -43,10 +43,10 @@ def check_output(path: str | os.PathLike[str], *, force: bool = False) -> str:
 
 
 class Output:
-    """A context whose value is a descriptor to write to; leaving it well publishes the file.
+    """A context manager that returns a file descriptor; a normal exit publishes the file.
 
-    Leaving it by an exception leaves what stood at `path` untouched. Raises as `check_output`, also
-    when another process has taken the name meanwhile.
+    After an exception an existing file at `path` is unchanged. Raises as `check_output` does, also
+    if another process creates the file in the meantime.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -120,7 +120,7 @@ class Output:
         self._temporary = None
 
     def _link(self, name: str) -> None:
-        """Give the file `name`, which must be free."""
+        """Gives the file the name `name`, which must not exist."""
         if self._temporary is None:
             os.link(self._nameless, name, dst_dir_fd=self._directory)
             return

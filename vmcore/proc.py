@@ -1,4 +1,4 @@
-"""/proc/vmcore: the file that the crash kernel shows (fs/proc/vmcore.c, Linux 6.1)."""
+"""/proc/vmcore, the file that the crash kernel provides (fs/proc/vmcore.c, Linux 6.1)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 
 from vmcoredd.vmcore.devicedumps import DeviceDumps
 from vmcoredd.vmcore.elf import PAGE_SIZE, round_up
-from vmcoredd.vmcore.extents import within
-from vmcoredd.vmcore.mapping import map_extents
+from vmcoredd.vmcore.extents import map_extents, within
 
 
 class ProcVmcore:
-    """The entry in /proc: its size, and files opened from it."""
+    """The entry in /proc: its size, and `open`."""
 
     mode = 0o400
 
@@ -24,7 +23,7 @@ class ProcVmcore:
 
     @property
     def size(self) -> int:
-        """Bytes of the file, a multiple of a page; it grows with every dump that is added."""
+        """The file's size in bytes, a multiple of a page; it grows with every dump."""
         return self._dumps.image.size
 
     def open(self) -> VmcoreFile:
@@ -34,9 +33,9 @@ class ProcVmcore:
 class VmcoreFile(io.RawIOBase):
     """/proc/vmcore, opened for reading.
 
-    Nothing holds the file still: a dump that is added moves all that lies behind the headers, and
-    a reader goes on at its old offset in the new file. Only the size that `fstat` tells and from
-    which SEEK_END counts stays as it was when the file was opened (the inode's i_size).
+    The file may change while it is open: adding a dump moves everything after the dumps, and a
+    reader continues at its old offset in the new file. Only the size that `fstat` and SEEK_END use
+    stays that at the time of opening (the inode's i_size).
     """
 
     def __init__(self, dumps: DeviceDumps) -> None:
@@ -51,22 +50,22 @@ class VmcoreFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read on at the file's offset, across headers, dumps, notes and memory; 0 at the end.
+        """Reads at the file's offset, across all its parts; returns 0 at the end.
 
-        `OSError` EFAULT where the memory of the crash context cannot be read.
+        Raises `OSError` EFAULT if the memory of the crash context cannot be read.
         """
         done = self.pread_into(memoryview(buffer).cast("B"), self._position)
         self._position += done
         return done
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Up to `size` bytes at `offset`; errors as `readinto`, EINVAL for an offset below 0."""
+        """Returns up to `size` bytes at `offset`; errors as `readinto`, or EINVAL below 0."""
         available = max(0, min(size, self._dumps.image.size - offset))
         data = bytearray(available)
         return bytes(data[: self.pread_into(memoryview(data), offset)])
 
     def pread_into(self, view: memoryview, offset: int) -> int:
-        """Fill `view` (bytes) from `offset` on; the number of bytes there were."""
+        """Fills `view` (bytes) from `offset`; returns the number of bytes read."""
         if offset < 0:
             raise _refusal(errno.EINVAL)
         done = 0
@@ -79,7 +78,7 @@ class VmcoreFile(io.RawIOBase):
         return done
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the file's offset, also beyond its end. `OSError` EINVAL for one below 0."""
+        """Sets the file's offset, possibly past its end; `OSError` EINVAL if it is negative."""
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.stat_size}
         if whence not in start or start[whence] + offset < 0:
             raise _refusal(errno.EINVAL)
@@ -87,14 +86,14 @@ class VmcoreFile(io.RawIOBase):
         return self._position
 
     def mmap(self, length: int, offset: int = 0, prot: int = mmap.PROT_READ) -> memoryview:
-        """Map `length` bytes at `offset`, a multiple of a page; the view is read-only.
+        """Maps `length` bytes at `offset`, a multiple of a page, and returns a read-only view.
 
-        It shows the pages themselves: header pages change when a dump is added, and the other
-        pages stay those of the same dump, notes or memory, though their offset in the file moves.
+        The view shows the pages themselves: header pages change when a dump is added; other pages
+        remain those of the same dump, notes or memory, though their offset in the file changes.
 
-        `OSError` EINVAL for no length, an offset within a page or a range beyond the file's end;
-        EPERM for a writable or executable mapping, checked after the range; EAGAIN where a part
-        cannot be mapped, which leaves nothing mapped (makedumpfile then reads instead).
+        Raises `OSError`: EINVAL for a length of 0, an unaligned offset or a range past the end of
+        the file; EPERM for a writable or executable mapping, checked after the range; EAGAIN if a
+        part cannot be mapped, in which case nothing is (makedumpfile then reads instead).
         """
         if length <= 0 or offset < 0 or offset % PAGE_SIZE:
             raise _refusal(errno.EINVAL)

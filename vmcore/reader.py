@@ -1,4 +1,4 @@
-"""Reading the notes of a vmcore, whatever its size and state."""
+"""Reads the notes of a vmcore of any size, even if it is damaged."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MAX_NOTE_SEGMENTS = 1 << 14  # kexec-tools makes one per processor; the kernel m
 class Reader:
     """The notes of the vmcore at `path`: ELF, or makedumpfile's kdump-compressed format.
 
-    ELF64 and ELF32, either byte order; /proc/vmcore itself too. The flattened format is not read
-    (it would have to be walked whole). Needs neither a vmlinux nor memory: notes are found by
-    their headers, and time and memory do not depend on the file's size.
+    Supports ELF64 and ELF32 in both byte orders, and /proc/vmcore itself; not the flattened format,
+    which would have to be read in full. Needs no vmlinux. Only note headers are read, so time and
+    memory do not depend on the file's size.
 
     Raises `VmcoreFormatError` if the file is not a vmcore, `OSError` if it cannot be read. If the
     file is damaged further on, as much as possible is read, and `damage` lists the problems.
@@ -47,21 +47,21 @@ class Reader:
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """Every note, in the file's order."""
+        """All notes, in the order of the file."""
         return self._notes
 
     @property
     def device_dumps(self) -> tuple[Note, ...]:
-        """The notes that hold device dumps."""
+        """The notes that are device dumps."""
         return tuple(note for note in self._notes if note.is_device_dump)
 
     @property
     def damage(self) -> tuple[VmcoreFormatError, ...]:
-        """What is wrong with the file, in the order in which it was found."""
+        """The problems of the file, in the order of their discovery."""
         return tuple(self._damage)
 
     def note(self, index: int) -> Note:
-        """Note `index`; `NoSuchNote` for an index that is none."""
+        """Returns note `index`; raises `NoSuchNote` for an invalid index."""
         if not 0 <= index < len(self._notes):
             raise NoSuchNote(index, len(self._notes))
         return self._notes[index]
@@ -90,9 +90,9 @@ class Reader:
         partial: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> int:
-        """Write the payload of note `index` to the file `out`; the bytes written.
+        """Writes the payload of note `index` to the file `out`; returns the number of bytes.
 
-        Errors as `payload` and `write`; `progress(done, total)` counts bytes.
+        Raises as `payload` and `write` do; `progress(done, total)` counts bytes.
         """
         note = self._present(index, partial)
 
@@ -107,7 +107,7 @@ class Reader:
         return note.present
 
     def close(self) -> None:
-        """Close the file; views of payloads stay valid."""
+        """Closes the file; payload views remain valid."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -137,7 +137,7 @@ class Reader:
         return headers.layout, self._elf_segments(headers)
 
     def _elf_segments(self, headers: ElfHeaders) -> list[NoteSegment]:
-        """The PT_NOTEs; the file's end is held against the place of every segment."""
+        """Returns the PT_NOTEs, and checks that no segment extends past the end of the file."""
         segments: list[NoteSegment] = []
         end = 0
         try:

@@ -1,14 +1,14 @@
-"""The VMCOREINFO text of the default crash context: what kernel/crash_core.c of 4.17 saves.
+"""The VMCOREINFO text of the default crash context, as kernel/crash_core.c of 4.17 writes it.
 
-The names and their order are that kernel's on x86_64 with SPARSEMEM_EXTREME; the values are those
-of a made-up build of it, and agree with the memory that `vmcore.default` makes.
+Names and order are that kernel's on x86_64 with SPARSEMEM_EXTREME. The values are those of a
+fictitious build and agree with the memory that `vmcore.default` creates.
 """
 
 from __future__ import annotations
 
 RELEASE = "4.17.0-rc3-vmcoredd"
 
-TEXT = 0xFFFFFFFF81000000  # KERNEL_MAP + 16 MiB, where x86_64 is linked to
+TEXT = 0xFFFFFFFF81000000  # KERNEL_MAP + 16 MiB, the link address on x86_64
 DIRECT_MAP = 0xFFFF888000000000  # __PAGE_OFFSET_BASE_L4
 KERNEL_MAP = 0xFFFFFFFF80000000  # __START_KERNEL_map
 SYMBOLS = {
@@ -17,7 +17,7 @@ SYMBOLS = {
     "swapper_pg_dir": TEXT + 0x102000,
     "_stext": TEXT,
     "vmap_area_list": TEXT + 0x101400,
-    "mem_section": DIRECT_MAP + 0x1108000,  # the array itself: it is allocated at boot
+    "mem_section": DIRECT_MAP + 0x1108000,  # the address of the array, which is allocated at boot
     "log_buf": TEXT + 0x101900,
     "log_buf_len": TEXT + 0x101908,
     "log_first_idx": TEXT + 0x10190C,
@@ -100,7 +100,7 @@ CRASHTIME=1525254436
 
 
 def vmcoreinfo() -> bytes:
-    """The text, one `KEY=value` a line, as the note's descriptor holds it."""
+    """Returns the text, the note's descriptor: one `KEY=value` per line."""
     lines = (_symbol(line) for line in _LINES.format(release=RELEASE).split())
     return "".join(f"{line}\n" for line in lines).encode()
 

@@ -1,4 +1,4 @@
-"""Writing a vmcore file."""
+"""Writes a vmcore file."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def write(
     force: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Write the vmcore that `dumps` make with their crash context, or with `base`; its size.
+    """Writes a vmcore of `dumps` and their crash context, or `base`; returns its size in bytes.
 
-    The program headers stand right behind the ELF header, data begin on page boundaries and there
-    are no sections (but the one that counts more than 65534 program headers). Segments hold what
-    the base's file holds (p_filesz). Nothing passes through this process's memory; holes stay
-    holes, and pages of a dump that were never touched become holes. `progress(done, total)` hears
-    bytes of the output, holes included.
+    The program headers follow the ELF header, data begin on page boundaries, and there are no
+    sections (except the one that counts more than 65534 program headers). Segments contain what
+    the base's file contains (p_filesz). The data do not pass through this process's memory; holes
+    stay holes, and pages of a dump that were never written become holes. `progress(done, total)`
+    counts bytes of the output, holes included.
 
     The file appears under its name once it is complete, readable only by its owner; `force`
     replaces an existing file. Raises `OutputExists`, `OutputUnsuitable`; `VmcoreFormatError` if the
@@ -54,7 +54,7 @@ def write(
 
 
 def _image(dumps: DeviceDumps, base: ElfCore | None) -> Image:
-    """The file's image: of the dumps there are now, and with what the base's file holds."""
+    """Returns the image of the file: the current dumps and the data of the base's file."""
     context = base if base is not None else dumps.base
     have, need = context.layout.order, dumps.base.layout.order
     if have != need:

@@ -1,6 +1,6 @@
-"""Core files made by `struct.pack` alone: an opinion of their layout that is not the package's.
+"""Core files made with `struct.pack`, independently of the package's own layouts.
 
-And what several tests need besides: an errno that is expected, a limit that is set for a while.
+Also helpers for several tests: an expected errno, and a temporary resource limit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the command wrote, as our reader and pyelftools see it."""
+"""The notes in a vmcore, as read by our reader and by pyelftools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copying: every way the kernel offers, holes, and sources that end early."""
+"""Copying: every method of the kernel, holes, and truncated sources."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def way(request, monkeypatch):
 
 
 @pytest.mark.parametrize("place", [1017, 1000], ids=["same place in a page", "askew"])
-def test_bytes_arrive_where_they_should(files, way, place):
+def test_bytes_are_copied_to_their_offset(files, way, place):
     source, out = files
     told = []
     Copier(out, told.append).copy(source, 3 * MIB + 1017, 6 * MIB, place)
@@ -74,7 +74,7 @@ def test_holes_stay_holes(files, way):
     assert os.fstat(out).st_blocks * 512 <= 5 * MIB
 
 
-def test_a_source_that_ends_early_is_a_format_error(files, way):
+def test_a_truncated_source_is_a_format_error(files, way):
     source, out = files
     os.truncate(source, 10 * MIB)
     with pytest.raises(VmcoreFormatError, match="need 16777216 bytes, have 10485760 bytes"):
@@ -82,7 +82,7 @@ def test_a_source_that_ends_early_is_a_format_error(files, way):
 
 
 @pytest.mark.parametrize("name", ["copy_file_range", "sendfile"])
-def test_an_error_that_is_no_refusal_comes_through(files, name, monkeypatch):
+def test_an_error_that_is_not_a_refusal_is_raised(files, name, monkeypatch):
     source, out = files
     monkeypatch.setattr(os, "copy_file_range", refuse(errno.EXDEV))
     monkeypatch.setattr(os, name, refuse(errno.ENOSPC))
@@ -90,7 +90,7 @@ def test_an_error_that_is_no_refusal_comes_through(files, name, monkeypatch):
         Copier(out, lambda at: None).copy(source, 0, MIB, 0)
 
 
-def test_an_error_of_the_last_way_comes_through_whatever_it_is(files, monkeypatch):
+def test_any_error_of_the_last_method_is_raised(files, monkeypatch):
     source, out = files
     for name in ("copy_file_range", "sendfile", "preadv"):
         monkeypatch.setattr(os, name, refuse(errno.EINVAL))
@@ -98,7 +98,7 @@ def test_an_error_of_the_last_way_comes_through_whatever_it_is(files, monkeypatc
         Copier(out, lambda at: None).copy(source, 0, MIB, 0)
 
 
-def test_a_refusal_half_way_goes_on_with_the_next_way(files, monkeypatch):
+def test_a_refusal_in_the_middle_continues_with_the_next_method(files, monkeypatch):
     source, out = files
     real, calls = os.copy_file_range, []
 
@@ -116,7 +116,7 @@ def test_a_refusal_half_way_goes_on_with_the_next_way(files, monkeypatch):
     assert os.pread(out, MIB, 0) == os.pread(source, MIB, 0)
 
 
-def test_nothing_of_the_data_passes_through_the_process(files, monkeypatch):
+def test_the_data_do_not_pass_through_the_process(files, monkeypatch):
     source, out = files
     for name in ("pread", "preadv", "read"):
         monkeypatch.setattr(os, name, refuse(errno.EIO))
@@ -124,7 +124,7 @@ def test_nothing_of_the_data_passes_through_the_process(files, monkeypatch):
 
 
 @pytest.mark.parametrize("place", [0, 8192, 3 * BLOCK + 4096])
-def test_all_but_the_first_piece_begin_at_a_block_of_the_output(files, place, monkeypatch):
+def test_all_pieces_but_the_first_begin_at_a_block_of_the_output(files, place, monkeypatch):
     source, out = files
     real, starts = os.copy_file_range, []
 
@@ -139,19 +139,19 @@ def test_all_but_the_first_piece_begin_at_a_block_of_the_output(files, place, mo
     assert not any(at % BLOCK for at in starts[1:])
 
 
-def test_runs_of_data_are_told_from_holes(files):
+def test_runs_of_data_are_distinguished_from_holes(files):
     runs = list(data_runs(files[0], 512, 16 * MIB))
     assert runs == [(512, MIB), *((at, at + MIB) for at in range(4 * MIB, 16 * MIB, 4 * MIB))]
     assert list(data_runs(files[0], 2 * MIB, 3 * MIB)) == []
     assert list(data_runs(files[0], 4 * MIB + 5, 4 * MIB + 9)) == [(4 * MIB + 5, 4 * MIB + 9)]
 
 
-def test_where_holes_are_not_told_all_is_data(files, monkeypatch):
+def test_without_reported_holes_everything_is_data(files, monkeypatch):
     monkeypatch.setattr(os, "lseek", refuse(errno.EINVAL))
     assert list(data_runs(files[0], 5, 16 * MIB)) == [(5, 16 * MIB)]
 
 
-def test_short_reads_and_writes_are_gone_on_with(files, monkeypatch):
+def test_short_reads_and_writes_are_continued(files, monkeypatch):
     source, out = files
     for name in ("copy_file_range", "sendfile"):
         monkeypatch.setattr(os, name, refuse(errno.EXDEV))

@@ -1,4 +1,4 @@
-"""The crash context taken from a file."""
+"""The crash context read from a file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_memory_is_described_not_read(opened):
         assert os.pread(load.source.fileno(), 3, load.offset) == b"abc"
 
 
-def test_notes_of_every_segment_are_one_run(opened):
+def test_notes_of_all_segments_are_merged(opened):
     with opened(Elf([prstatus() + bytes(100), vmcoreinfo()])) as core:
         assert core.notes_size == len(prstatus() + vmcoreinfo())
         assert [extent.start for extent in core.notes] == [0, len(prstatus())]
@@ -57,18 +57,18 @@ def test_notes_of_every_segment_are_one_run(opened):
         (b"", 0),
     ],
 )
-def test_a_note_without_name_or_room_ends_them_as_in_the_kernel(opened, segment, kept):
+def test_a_note_without_name_or_room_ends_the_notes_as_in_the_kernel(opened, segment, kept):
     with opened(Elf([segment])) as core:
         assert core.notes_size == kept
 
 
-def test_other_program_headers_are_left_out(opened):
+def test_other_program_headers_are_ignored(opened):
     stack = (0x6474E551, 1 << 60, 0, 0)  # PT_GNU_STACK, with an offset that would be refused
     with opened(Elf([prstatus()], [Load(0, b"x")], others=[stack])) as core:
         assert (len(core.loads), core.notes_size) == (1, 356)
 
 
-def test_a_base_that_is_cut_short_is_refused_with_what_is_missing(opened):
+def test_a_truncated_base_is_refused_and_the_missing_part_named(opened):
     whole = bytes(Elf([prstatus()], [Load(0, bytes(2 * PAGE))]))
     with pytest.raises(
         VmcoreFormatError, match="program header 1's data: need 16384 bytes, have 12288"
@@ -86,7 +86,7 @@ def test_a_base_that_is_cut_short_is_refused_with_what_is_missing(opened):
         (8, (1 << 64) - 10, "program header 0's data: need 18446744073709551706 bytes"),
     ],
 )
-def test_sizes_that_lie_are_refused(opened, field, value, words):
+def test_impossible_sizes_are_refused(opened, field, value, words):
     data = bytearray(bytes(Elf(loads=[Load(0, bytes(100))]))) + bytes(100)
     struct.pack_into("<Q", data, 64 + field, value)
     with pytest.raises(VmcoreFormatError, match=words):
@@ -100,7 +100,7 @@ def test_a_kdump_file_cannot_be_a_base(opened):
         opened(kdump(prstatus()))
 
 
-def test_what_is_no_vmcore_cannot_be_a_base(opened, tmp_path):
+def test_another_file_cannot_be_a_base(opened, tmp_path):
     with pytest.raises(VmcoreFormatError, match="have b'junk' at its start"):
         opened(b"junk")
     with pytest.raises(VmcoreFormatError, match="need a regular file"):
@@ -109,14 +109,14 @@ def test_what_is_no_vmcore_cannot_be_a_base(opened, tmp_path):
         vmcore.ElfCore.open(tmp_path / "none")
 
 
-def test_a_refused_base_is_closed(opened):
+def test_opening_a_refused_base_leaves_no_descriptor(opened):
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(VmcoreFormatError):
         opened(b"junk")
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_closed_base_is_closed(opened):
+def test_close_closes_the_base(opened):
     before = len(os.listdir("/proc/self/fd"))
     core = opened(Elf([prstatus()]))
     core.close()

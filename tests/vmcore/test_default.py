@@ -1,4 +1,4 @@
-"""The embedded crash context."""
+"""The default crash context."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_prstatus_has_the_layout_of_x86_64():
     assert Prstatus.pr_fpvalid.offset == 328
 
 
-def test_every_processor_stood_in_kernel_text():
+def test_every_processor_was_in_kernel_text():
     data = contents(default_core())
     for cpu in range(PROCESSORS):
         at = 0x1000 + cpu * 0x164 + 20
@@ -43,13 +43,13 @@ def test_vmcoreinfo_is_0x785_bytes_of_lines_with_values():
     assert all(line.count(b"=") == 1 for line in text.splitlines())
 
 
-def test_vmcoreinfos_release_stands_in_memory_where_it_says():
+def test_the_release_is_in_memory_at_the_address_in_vmcoreinfo():
     data = contents(default_core())
     utsname = Image(default_core()).extents[-2].start + SYMBOLS["init_uts_ns"] - TEXT + 4
     assert data[utsname + 2 * 65 :].split(b"\0")[0] == RELEASE.encode()
 
 
-def test_it_costs_a_few_pages_of_memory():
+def test_it_uses_a_few_pages_of_memory():
     import os
 
     core = default_core()

@@ -46,7 +46,7 @@ def test_header_and_payload_are_rounded_up_to_pages(dumps, asked, buffer):
     assert struct.unpack_from("<I", dump.buffer, 4) == (buffer - 20,)
 
 
-def test_the_callback_gets_the_size_asked_for_all_zero_and_writable(dumps):
+def test_the_callback_gets_a_zeroed_writable_buffer_of_the_requested_size(dumps):
     seen = []
 
     def fill(payload):
@@ -74,7 +74,7 @@ def test_the_header_is_written_before_the_callback_runs(dumps):
     registry.close()
 
 
-def test_only_touched_pages_cost_memory(dumps):
+def test_only_written_pages_use_memory(dumps):
     def touch(payload):
         payload[0] = payload[-1] = 1
 
@@ -95,7 +95,7 @@ def test_only_touched_pages_cost_memory(dumps):
         ("n" * 45, 1, nothing),
     ],
 )
-def test_what_the_kernel_cannot_take_is_einval(dumps, name, size, callback):
+def test_arguments_that_the_kernel_refuses_are_einval(dumps, name, size, callback):
     with pytest.raises(DumpRefused) as refusal:
         dumps.add_device_dump(name, size, callback)
     assert refusal.value.errno == errno.EINVAL
@@ -122,7 +122,7 @@ def test_the_last_size_that_n_descsz_can_hold_and_the_first_that_overflows_it(du
     assert struct.unpack_from("<I", over.buffer, 4) == (0xFEC,)
 
 
-def test_novmcoredd_is_einval_and_said_once(caplog):
+def test_novmcoredd_is_einval_and_logged_once(caplog):
     registry = vmcore.DeviceDumps(enabled=False)
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
@@ -137,7 +137,7 @@ def test_novmcoredd_is_checked_before_the_arguments():
         vmcore.DeviceDumps(enabled=False).add_device_dump("", 0, None)
 
 
-def test_a_kernel_without_the_option_says_eopnotsupp_whatever_else():
+def test_a_kernel_without_the_option_returns_eopnotsupp_first():
     with pytest.raises(DumpRefused) as refusal:
         vmcore.DeviceDumps(enabled=False, built_in=False).add_device_dump("", 0, None)
     assert refusal.value.errno == errno.EOPNOTSUPP
@@ -150,14 +150,14 @@ def test_no_memory_is_enomem_and_adds_nothing(dumps):
 
 
 @pytest.mark.parametrize("code", [-5, -110, 1])
-def test_what_a_callback_returns_is_handed_on_unchanged(dumps, code):
+def test_a_callbacks_return_value_is_passed_on_unchanged(dumps, code):
     with pytest.raises(CallbackFailed) as failure:
         dumps.add_device_dump("d", 1, lambda payload: code)
     assert failure.value.returned == code
     assert dumps.dumps == ()
 
 
-def test_what_a_callback_raises_is_the_same_object(dumps):
+def test_a_callbacks_exception_is_passed_on_unchanged(dumps):
     error = OSError(errno.EIO, "the device is gone")
 
     def fail(payload):
@@ -177,7 +177,7 @@ def test_a_failed_callbacks_buffer_is_freed(dumps):
     assert len(os.listdir("/proc/self/fd")) == open_files
 
 
-def test_a_callback_that_keeps_its_view_and_fails_harms_nobody(dumps):
+def test_a_failing_callback_may_keep_its_view(dumps):
     kept = []
 
     def fail(payload):
@@ -190,7 +190,7 @@ def test_a_callback_that_keeps_its_view_and_fails_harms_nobody(dumps):
     assert kept[0][0] == 1
 
 
-def test_dumps_stand_in_the_order_in_which_their_callbacks_returned(dumps):
+def test_dumps_are_in_the_order_in_which_their_callbacks_returned(dumps):
     first_may_go = threading.Event()
 
     def slow(payload):
@@ -204,7 +204,7 @@ def test_dumps_stand_in_the_order_in_which_their_callbacks_returned(dumps):
     assert [dump.name for dump in dumps.dumps] == ["quick", "slow"]
 
 
-def test_sixteen_dumps_at_once_are_all_there(dumps):
+def test_sixteen_concurrent_dumps_are_all_added(dumps):
     def fill(number):
         dumps.add_device_dump(f"d{number}", 4096, lambda payload: payload.__setitem__(0, number))
 
@@ -219,7 +219,7 @@ def test_sixteen_dumps_at_once_are_all_there(dumps):
     assert dumps.image.extents[16].end == dumps.image.headers_size + 16 * 8192
 
 
-def test_a_dump_survives_the_driver_that_made_it(dumps):
+def test_a_dump_outlives_its_driver(dumps):
     class Driver:
         def collect(self, payload):
             payload[:4] = b"dump"

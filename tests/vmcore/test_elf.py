@@ -24,12 +24,12 @@ def test_every_structure_has_the_size_of_the_abi(layout, sizes):
     assert tuple(map(ctypes.sizeof, structures)) == sizes
 
 
-def test_a_device_dumps_payload_begins_64_bytes_into_its_note():
+def test_a_device_dumps_payload_begins_at_byte_64_of_its_note():
     header = elf.ELF64.dump_header
     assert (header.name.offset, header.dump_name.offset, elf.DUMP_HEADER_SIZE) == (12, 20, 64)
 
 
-def test_ident_leads_back_to_its_layout():
+def test_ident_maps_back_to_its_layout():
     for layout in (elf.ELF64, elf.ELF32, elf.ELF64_BE, elf.ELF32_BE):
         assert elf.layout_of(layout.ident) is layout
 
@@ -40,6 +40,6 @@ def test_an_unknown_class_or_byte_order_is_refused(ident):
         elf.layout_of(ident)
 
 
-def test_rounding_keeps_what_is_round_already():
+def test_rounding_keeps_multiples():
     assert [elf.round_up(n, 4) for n in (0, 1, 4, 5)] == [0, 4, 4, 8]
     assert [elf.round_down(n, 4) for n in (0, 3, 4, 7)] == [0, 0, 4, 4]

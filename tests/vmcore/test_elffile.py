@@ -1,4 +1,4 @@
-"""ELF headers and program headers, wherever they are and however many."""
+"""ELF headers and program headers, at any offset and in any number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmcore_files import Elf, Load, prstatus
 
 from vmcoredd.vmcore.elffile import ElfHeaders, read_some
 from vmcoredd.vmcore.errors import VmcoreFormatError
-from vmcoredd.vmcore.memory import MemoryFile
+from vmcoredd.vmcore.extents import MemoryFile
 
 
 def headers(data):
@@ -44,7 +44,7 @@ def test_more_program_headers_than_e_phnum_holds_are_read():
     assert sum(1 for _ in found) == 70_000
 
 
-def test_a_count_in_a_section_that_is_not_there_is_refused():
+def test_a_count_in_a_missing_section_is_refused():
     made = bytearray(bytes(Elf([prstatus()])))
     struct.pack_into("<H", made, 56, 0xFFFF)
     with pytest.raises(
@@ -56,7 +56,7 @@ def test_a_count_in_a_section_that_is_not_there_is_refused():
         headers(bytes(made))
 
 
-def test_a_table_that_the_file_cuts_gives_what_there_is_and_then_the_damage():
+def test_a_truncated_table_yields_its_headers_and_then_the_error():
     made = bytes(Elf(loads=[Load(n << 12, b"") for n in range(5)]))[: 64 + 2 * 56 + 10]
     seen = []
     with pytest.raises(VmcoreFormatError, match="ELF program headers: need 280 bytes, have 122"):
@@ -65,7 +65,7 @@ def test_a_table_that_the_file_cuts_gives_what_there_is_and_then_the_damage():
     assert [next(found).p_paddr, next(found).p_paddr] == [0, 0x1000]
 
 
-def test_a_count_that_lies_ends_at_the_files_end():
+def test_an_excessive_count_ends_at_the_end_of_the_file():
     made = bytearray(bytes(Elf(loads=[Load(0, b"")], xnum=True)))
     struct.pack_into("<I", made, 64 + 56 + 44, 0xFFFFFFFF)
     found = iter(headers(bytes(made)))
@@ -82,7 +82,7 @@ def test_a_count_that_lies_ends_at_the_files_end():
         (54, "<H", 32, "ELF program header entry: need 56 bytes, have 32 bytes"),
     ],
 )
-def test_what_is_no_core_file_is_refused(offset, shape, value, words):
+def test_a_file_that_is_not_a_core_file_is_refused(offset, shape, value, words):
     made = bytearray(bytes(Elf([prstatus()])))
     struct.pack_into(shape, made, offset, value)
     with pytest.raises(VmcoreFormatError, match=words):
@@ -90,12 +90,12 @@ def test_what_is_no_core_file_is_refused(offset, shape, value, words):
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 63])
-def test_a_header_cut_short_is_refused(size):
+def test_a_truncated_header_is_refused(size):
     with pytest.raises(VmcoreFormatError, match=f"ELF header: need (16|64) bytes, have {size}"):
         headers(bytes(Elf([prstatus()]))[:size])
 
 
-def test_a_place_no_file_can_have_reads_as_its_end():
+def test_an_impossible_offset_reads_as_the_end_of_the_file():
     file = MemoryFile("m", 10)
     for offset in (1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1):
         assert read_some(file.fileno(), offset, 100) == b""

@@ -1,4 +1,4 @@
-"""The errors' tree, and what they say."""
+"""The tree of errors, and their messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from vmcoredd.vmcore import errors
 
 
-def test_sizes_are_told_in_bytes_and_words_as_they_are():
+def test_sizes_are_shown_in_bytes_and_text_as_it_is():
     assert str(errors.VmcoreFormatError("note 3", 44, 12)) == "note 3: need 44 bytes, have 12 bytes"
     assert (
         str(errors.VmcoreFormatError("file", "an ELF file", "junk"))
@@ -33,7 +33,7 @@ def test_a_refusal_is_an_oserror_with_the_kernels_errno_and_the_reason():
         (errors.OutputUnsuitable("out is not a regular file"), errors.VmcoreError),
     ],
 )
-def test_every_error_is_a_vmcoreerror_and_what_python_would_call_it(error, builtin):
+def test_every_error_is_a_vmcoreerror_and_the_matching_builtin(error, builtin):
     assert isinstance(error, errors.VmcoreError)
     assert isinstance(error, builtin)
 

@@ -1,4 +1,4 @@
-"""Telling files apart, and opening only what can be read as one."""
+"""Identifying files, and opening only those that can be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmcoredd.vmcore.files import identify, open_for_reading
 @pytest.mark.parametrize(
     ("data", "form"), [(bytes(Elf([prstatus()])), "elf"), (kdump(prstatus()), "kdump")]
 )
-def test_both_formats_are_known_by_their_first_bytes(tmp_path, data, form):
+def test_both_formats_are_identified_by_their_first_bytes(tmp_path, data, form):
     path = tmp_path / "file"
     path.write_bytes(data)
     assert identify(open_for_reading(path)) == form
@@ -33,7 +33,7 @@ def test_both_formats_are_known_by_their_first_bytes(tmp_path, data, form):
         (b"\x1f\x8b\x08" + bytes(100), "a gzip file"),
     ],
 )
-def test_what_is_no_vmcore_is_named(tmp_path, data, words):
+def test_another_format_is_named(tmp_path, data, words):
     path = tmp_path / "file"
     path.write_bytes(data)
     with pytest.raises(VmcoreFormatError, match=words):
@@ -46,7 +46,7 @@ def test_an_executable_is_not_a_core_file():
 
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "device"])
-def test_what_is_no_file_is_refused_without_waiting(tmp_path, kind):
+def test_a_directory_or_pipe_is_refused_without_waiting(tmp_path, kind):
     path = {"directory": tmp_path, "pipe": tmp_path / "pipe", "device": "/dev/null"}[kind]
     if kind == "pipe":
         os.mkfifo(path)
@@ -54,6 +54,6 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path, kind):
         vmcore.Reader(path)
 
 
-def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
+def test_a_missing_file_raises_the_systems_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         vmcore.Reader(tmp_path / "none")

@@ -44,7 +44,7 @@ def test_the_seeds_note_segment_is_two_dumps_and_the_default_notes():
     assert note == (4, 0, 0x1000, 0, 0, 0x40032C0, 0x40032C0, 0)
 
 
-def test_memory_follows_the_page_rounded_notes_and_keeps_its_place_in_a_page():
+def test_memory_follows_the_page_rounded_notes_and_keeps_its_offset_in_a_page():
     image = Image(core([(0x1000234, 7, 0x1000, 0x1000), (0x3000, 7, 0x10, 0x10)], 100))
     assert [phdr[2] for phdr in phdrs(image, 3)] == [0x1000, 0x2234, 0x4000]
     assert image.size == 0x5000
@@ -79,7 +79,7 @@ def test_a_context_without_notes_and_memory_is_a_header_page():
     assert phdrs(image, 1) == [(4, 0, 0x1000, 0, 0, 0, 0, 0)]
 
 
-def test_addresses_flags_and_sizes_of_memory_are_left_alone():
+def test_addresses_flags_and_sizes_of_memory_are_unchanged():
     load = vmcore.Load(0x1000, 0xFFFF888000001000, 0x2000, 0x1800, None, flags=5, align=0x1000)
     image = Image(vmcore.ElfCore(ELF64, [], [load]))
     assert phdrs(image, 2)[1] == (1, 5, 0x1000, 0xFFFF888000001000, 0x1000, 0x1800, 0x2000, 0x1000)
@@ -99,7 +99,7 @@ def test_a_segment_of_no_memory_takes_its_page_unless_it_begins_one():
     assert Image(core([(0x1234, 7, 0, 0)])).size == 0x2000
 
 
-def test_extents_leave_no_gap_and_none_is_empty():
+def test_extents_have_no_gaps_and_none_is_empty():
     image = Image(core([(0x1000234, 7, 0x1234, 0x34), (0x5000, 7, 0x3000, 0x3000)], 100))
     image.update([Sized(4096)])
     assert all(extent.size > 0 for extent in image.extents)
@@ -122,7 +122,7 @@ def test_more_program_headers_than_e_phnum_holds_are_counted_in_section_0():
     assert struct.unpack_from("<I", header, shoff + 44) == (0x10000,)
 
 
-def test_elf32_headers_say_the_same_in_32_bits():
+def test_elf32_headers_have_the_same_values():
     image = Image(core([(0x100234, 7, 0x1000, 0x1000)], 100, ELF32))
     image.update([Sized(0x2001000)])
     header = image.extents[0].source.view
@@ -139,7 +139,7 @@ def test_elf32_fields_take_the_low_32_bits_as_the_kernels_do():
     assert image.size == (1 << 32) + 0x2000
 
 
-def test_an_elf32_file_that_long_is_not_written():
+def test_an_elf32_file_above_4_gib_is_refused():
     image = Image(core([], 0, ELF32), stored=True)
     with pytest.raises(VmcoreFormatError, match="ELF32 vmcore: need at most 4294967295 bytes"):
         image.update([Sized(1 << 32)])

@@ -22,7 +22,7 @@ def read(tmp_path, data):
 @pytest.mark.parametrize(
     ("bits", "machine"), [(64, b"x86_64"), (64, b"aarch64"), (32, b"i686"), (32, b"armv7l")]
 )
-def test_the_notes_are_found_where_the_sub_header_says(tmp_path, bits, machine, version, order):
+def test_the_sub_header_locates_the_notes(tmp_path, bits, machine, version, order):
     if machine == b"i686" and order == ">":
         return  # no such machine
     notes = dump_note(b"card", b"payload.", order) + prstatus(order)
@@ -40,13 +40,13 @@ def test_blocks_of_64_kib_are_read(tmp_path):
     assert len(read(tmp_path, made).notes) == 1
 
 
-def test_a_file_from_before_there_were_notes_in_it_is_refused(tmp_path):
+def test_a_version_without_notes_is_refused(tmp_path):
     with pytest.raises(VmcoreFormatError, match="version 4 for a file with notes, have version 3"):
         read(tmp_path, kdump(prstatus(), version=3))
 
 
 @pytest.mark.parametrize("block", [0, -4096, 1000, 1 << 21, 0x7FFFFFFF])
-def test_a_block_size_that_is_none_is_refused(tmp_path, block):
+def test_an_invalid_block_size_is_refused(tmp_path, block):
     made = bytearray(kdump(prstatus()))
     struct.pack_into("<i", made, 428, block)
     with pytest.raises(VmcoreFormatError, match="a block size that is a power of two"):
@@ -61,7 +61,7 @@ def test_a_file_that_ends_within_its_headers_is_refused(tmp_path):
         read(tmp_path, made[: PAGE + 30])
 
 
-def test_notes_behind_the_files_end_are_reported(tmp_path):
+def test_notes_past_the_end_of_the_file_are_reported(tmp_path):
     reader = read(tmp_path, kdump(prstatus(), size=10_000))
     assert len(reader.notes) == 1
     assert [str(error) for error in reader.damage] == [
@@ -69,7 +69,7 @@ def test_notes_behind_the_files_end_are_reported(tmp_path):
     ]
 
 
-def test_offsets_that_lie_are_reported(tmp_path):
+def test_impossible_offsets_are_reported(tmp_path):
     made = bytearray(kdump(prstatus()))
     for offset in (1 << 62, (1 << 63) - 1):
         struct.pack_into("<q", made, PAGE + 48, offset)
@@ -79,7 +79,7 @@ def test_offsets_that_lie_are_reported(tmp_path):
         read(tmp_path, bytes(made))
 
 
-def test_a_size_that_lies_is_reported_and_allocates_nothing(tmp_path):
+def test_an_impossible_size_is_reported_and_allocates_nothing(tmp_path):
     reader = read(tmp_path, kdump(prstatus(), size=(1 << 64) - 1))
     assert len(reader.notes) == 1
     assert reader.damage

@@ -1,4 +1,4 @@
-"""Note segments: what a walk finds, and what it makes of lies."""
+"""Walks over note segments, valid and invalid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmcore_files import dump_note, note, prstatus, vmcoreinfo
 
 from vmcoredd.vmcore import notes as module
 from vmcoredd.vmcore.elf import ELF64, ELF64_BE
-from vmcoredd.vmcore.memory import MemoryFile
+from vmcoredd.vmcore.extents import MemoryFile
 from vmcoredd.vmcore.notes import NoteSegment, NoteWalk
 
 
@@ -23,7 +23,7 @@ def walk(data, size=None, layout=ELF64, align=4):
     return found, [str(error) for error in walker.damage]
 
 
-def test_a_walk_tells_place_owner_type_and_size():
+def test_a_walk_yields_offset_owner_type_and_size():
     found, damage = walk(prstatus() + vmcoreinfo(b"A=1\n"))
     assert damage == []
     assert [(n.index, n.offset, n.size, n.owner, n.type) for n in found] == [
@@ -33,7 +33,7 @@ def test_a_walk_tells_place_owner_type_and_size():
     assert (found[1].payload_offset, found[1].payload_size, found[1].name) == (356 + 24, 4, None)
 
 
-def test_a_device_dumps_payload_lies_behind_its_name():
+def test_a_device_dumps_payload_follows_its_name():
     found, damage = walk(dump_note(b"cxgb4_0000:00:02.0", b"data" * 8))
     assert damage == []
     only = found[0]
@@ -45,7 +45,7 @@ def test_a_dump_name_that_fills_its_field_has_no_nul():
     assert walk(dump_note(b"n" * 44, b"data"))[0][0].name == "n" * 44
 
 
-def test_a_name_cannot_send_a_terminal_anything():
+def test_a_name_is_escaped_for_terminals():
     assert walk(dump_note(b"\x1b[2Jevil\n\xff", b""))[0][0].name == "\\x1b[2Jevil\\n\\xff"
 
 
@@ -60,7 +60,7 @@ def test_a_name_cannot_send_a_terminal_anything():
         (b"QEMU", 0, "0x00000000"),
     ],
 )
-def test_a_type_has_a_name_where_its_owner_gives_it_one(owner, number, name):
+def test_a_types_name_depends_on_its_owner(owner, number, name):
     assert walk(note(owner, number, bytes(64)))[0][0].type_name == name
 
 
@@ -69,7 +69,7 @@ def test_type_0x700_of_another_owner_is_no_device_dump():
     assert (found[0].is_device_dump, damage) == (False, [])
 
 
-def test_zeros_behind_the_last_note_are_padding():
+def test_zeros_after_the_last_note_are_padding():
     found, damage = walk(prstatus() + bytes(500))
     assert (len(found), damage) == (1, [])
     assert walk(prstatus() + bytes(7)) == (found, [])
@@ -94,7 +94,7 @@ def test_notes_padded_to_eight_bytes_are_read():
     assert damage == []
 
 
-def test_a_descriptor_longer_than_its_segment_is_listed_with_what_there_is():
+def test_a_descriptor_longer_than_its_segment_is_listed_as_incomplete():
     data = struct.pack("<III8s44s", 8, 0xFFFFFFF0, 0x700, b"LINUX", b"big") + b"abcdefgh"
     found, damage = walk(prstatus() + data)
     assert (found[1].name, found[1].size, found[1].present) == ("big", 0xFFFFFFF0, 8)
@@ -102,14 +102,14 @@ def test_a_descriptor_longer_than_its_segment_is_listed_with_what_there_is():
     assert damage == ["note 1 (LINUX): need 4294967280 bytes, have 52 bytes"]
 
 
-def test_a_file_that_ends_within_a_note_is_listed_with_what_there_is():
+def test_a_note_at_a_truncated_end_is_listed_as_incomplete():
     data = dump_note(b"d", b"x" * 1000)
     found, damage = walk(data[:164], size=len(data))
     assert (found[0].payload_size, found[0].present) == (1000, 100)
     assert damage == ["note 0 (LINUX): need 1044 bytes, have 144 bytes"]
 
 
-def test_a_file_that_ends_within_a_header_says_so():
+def test_a_file_that_ends_within_a_header_is_reported():
     found, damage = walk((prstatus() * 2)[:360], size=712)
     assert len(found) == 1
     assert damage == ["note 1's header: need 12 bytes, have 4 bytes"]
@@ -120,7 +120,7 @@ def test_a_file_that_ends_within_padding_is_not_another_note():
     assert (len(found), damage) == (1, [])
 
 
-def test_a_segment_that_ends_within_a_header_says_so():
+def test_a_segment_that_ends_within_a_header_is_reported():
     found, damage = walk(prstatus() + b"\1\2\3\4\5")
     assert len(found) == 1
     assert damage == ["note 1's header: need 12 bytes, have 5 bytes"]
@@ -138,7 +138,7 @@ def test_a_device_dump_too_short_for_its_name_is_listed_without_one():
     assert damage == ["note 0's device dump name: need 44 bytes, have 43 bytes"]
 
 
-def test_a_long_owner_is_cut_and_the_next_note_is_found():
+def test_a_long_owner_is_truncated_and_the_next_note_is_found():
     found, damage = walk(note(b"o" * 1000, 1, b"") + prstatus())
     assert [len(n.owner) for n in found] == [module.MAX_OWNER, 4]
     assert damage == []
@@ -150,7 +150,7 @@ def test_there_is_no_limit_of_64_dumps():
     assert damage == []
 
 
-def test_a_segment_of_nothing_but_tiny_notes_ends_some_time(monkeypatch):
+def test_the_number_of_notes_is_limited(monkeypatch):
     monkeypatch.setattr(module, "MAX_NOTES", 10)
     found, damage = walk(note(b"X", 1, b"") * 11)
     assert len(found) == 10

@@ -1,4 +1,4 @@
-"""Output that is complete or not there."""
+"""Output files appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_while_it_is_written_the_directory_shows_at_most_a_hidden_name(tmp_path,
         assert len(os.listdir(tmp_path)) == (way == "named")
 
 
-def test_it_is_readable_by_its_owner_only(tmp_path, way):
+def test_only_its_owner_can_read_it(tmp_path, way):
     put(tmp_path / "out", b"")
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o600
 
@@ -68,7 +68,7 @@ def test_a_failure_leaves_nothing(tmp_path, way):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_failure_leaves_what_was_there(tmp_path, way):
+def test_a_failure_leaves_an_existing_file_unchanged(tmp_path, way):
     (tmp_path / "out").write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):
         put_half(tmp_path / "out", KeyboardInterrupt(), force=True)
@@ -97,7 +97,7 @@ def test_force_needs_no_existing_file(tmp_path, way):
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, way):
+def test_a_file_created_in_the_meantime_is_not_overwritten(tmp_path, way):
     output = Output(tmp_path / "out")
     os.write(output.__enter__(), b"ours")
     (tmp_path / "out").write_bytes(b"theirs")
@@ -116,7 +116,7 @@ def test_a_file_system_without_links_gets_the_file_by_its_name(tmp_path, way, mo
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_through_a_symbolic_link_its_target_is_replaced(tmp_path, way):
+def test_the_target_of_a_symbolic_link_is_replaced(tmp_path, way):
     (tmp_path / "real").write_bytes(b"old")
     (tmp_path / "link").symlink_to("real")
     put(tmp_path / "link", b"new", force=True)
@@ -130,7 +130,7 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path, way):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_what_is_no_regular_file_is_never_replaced(tmp_path, force):
+def test_anything_but_a_regular_file_is_never_replaced(tmp_path, force):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, "/dev/null"):
         with pytest.raises(OutputUnsuitable, match="is not a regular file"):
@@ -138,19 +138,19 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path, force):
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
-def test_a_directory_that_is_not_there_is_the_systems_error(tmp_path):
+def test_a_missing_directory_raises_the_systems_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         check_output(tmp_path / "none" / "out")
 
 
-def test_a_directory_that_may_not_be_written_is_refused_at_once(tmp_path, monkeypatch):
+def test_a_read_only_directory_is_refused_at_once(tmp_path, monkeypatch):
     """`access` is asked, since the tests may run as root, who may write anywhere."""
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError):
         check_output(tmp_path / "out")
 
 
-def test_nothing_is_left_open(tmp_path, way):
+def test_no_descriptor_is_left_open(tmp_path, way):
     before = len(os.listdir("/proc/self/fd"))
     put(tmp_path / "out", b"data")
     with pytest.raises(OutputExists):

@@ -1,4 +1,4 @@
-"""/proc/vmcore: reads, maps, offsets and errors as the crash kernel gives them."""
+"""/proc/vmcore: reads, maps, offsets and errors as in the crash kernel."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_read_crosses_every_boundary(dumps):
     assert b"".join(file.pread(999, at) for at in range(0, len(whole), 999)) == whole
 
 
-def test_a_read_stops_at_the_end_and_behind_it_gives_nothing(dumps):
+def test_a_read_stops_at_the_end_of_the_file(dumps):
     proc = vmcore.ProcVmcore(dumps)
     file = proc.open()
     assert len(file.pread(100, proc.size - 7)) == 7
@@ -84,7 +84,7 @@ def test_reading_moves_the_offset(dumps):
     assert file.read(2) == b"LF"
 
 
-def test_memory_keeps_its_offset_within_a_page_and_zeros_stand_for_what_is_not_there(dumps):
+def test_memory_keeps_its_offset_within_a_page_and_missing_bytes_are_zeros(dumps):
     file = vmcore.ProcVmcore(dumps).open()
     start = int.from_bytes(file.pread(8, 64 + 2 * 56 + 8), "little")
     assert start % PAGE == 0x10
@@ -92,7 +92,7 @@ def test_memory_keeps_its_offset_within_a_page_and_zeros_stand_for_what_is_not_t
     assert file.pread(0x2000 - 12, start + 12) == bytes(0x2000 - 12)
 
 
-def test_the_size_grows_with_a_dump_and_an_open_file_still_tells_the_old_one(dumps):
+def test_the_size_grows_with_a_dump_but_not_that_of_an_open_file(dumps):
     proc = vmcore.ProcVmcore(dumps)
     file = proc.open()
     before = proc.size
@@ -162,7 +162,7 @@ def test_a_map_is_read_only(dumps):
         view[0] = 0
 
 
-def test_a_mapped_page_stays_that_of_its_dump_and_header_pages_follow(dumps):
+def test_a_mapped_page_stays_that_of_its_dump_and_header_pages_change(dumps):
     first = add(dumps, "a", 1)
     view = vmcore.ProcVmcore(dumps).open().mmap(3 * PAGE)
     notes = bytes(view[2 * PAGE :])
@@ -191,7 +191,7 @@ def test_a_writable_or_executable_map_is_eperm(dumps, prot):
 
 
 @pytest.mark.parametrize(("length", "offset"), [(0, 0), (-1, 0), (PAGE, 1), (PAGE, -PAGE)])
-def test_a_map_of_nothing_or_at_no_page_is_einval(dumps, length, offset):
+def test_an_empty_or_unaligned_map_is_einval(dumps, length, offset):
     with refused_with(errno.EINVAL):
         vmcore.ProcVmcore(dumps).open().mmap(length, offset)
 
@@ -212,7 +212,7 @@ def test_a_map_beyond_the_old_end_is_possible_once_a_dump_is_added(dumps):
     assert len(file.mmap(PAGE, end)) == PAGE
 
 
-def test_memory_that_lies_askew_in_its_file_is_eagain_and_can_still_be_read(tmp_path):
+def test_memory_unaligned_in_its_file_is_eagain_but_can_be_read(tmp_path):
     """makedumpfile then falls back to read, as it does on a kernel that cannot map."""
     path = tmp_path / "askew"
     path.write_bytes(bytes(Elf(loads=[Load(0x100000, MEMORY)], align=8)))
@@ -238,7 +238,7 @@ def test_a_failed_map_leaves_nothing_mapped(tmp_path):
         assert len(maps().splitlines()) <= before + 2
 
 
-def test_a_mapping_goes_when_its_last_view_goes(dumps):
+def test_a_mapping_ends_with_its_last_view(dumps):
     add(dumps, "a", 1)
     file = vmcore.ProcVmcore(dumps).open()
 
@@ -252,7 +252,7 @@ def test_a_mapping_goes_when_its_last_view_goes(dumps):
     assert maps().count("vmcoredd") == before
 
 
-def test_elf32_shows_the_same_things(tmp_path):
+def test_elf32_files_have_the_same_content(tmp_path):
     path = tmp_path / "base"
     path.write_bytes(bytes(Elf(notes=[prstatus()], loads=[Load(0x100000, MEMORY)], bits=32)))
     with vmcore.ElfCore.open(path) as core:
@@ -263,7 +263,7 @@ def test_elf32_shows_the_same_things(tmp_path):
         assert proc.open().read()[PAGE:] == b"".join(parts)
 
 
-def test_the_entry_is_for_its_owner_only(dumps):
+def test_only_its_owner_can_read_the_entry(dumps):
     assert vmcore.ProcVmcore(dumps).mode == 0o400
 
 

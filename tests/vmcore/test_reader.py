@@ -1,4 +1,4 @@
-"""The reader: whole files, damaged files, and what it costs."""
+"""The reader: complete files, damaged files, and its costs."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def test_notes_of_several_segments_are_numbered_on(made):
     ]
 
 
-def test_a_table_behind_other_things_is_found_as_qemu_writes_it(made):
+def test_qemus_program_headers_after_a_section_header_are_found(made):
     reader = made(Elf([NOTES], [Load(0, b"m")], phoff=192, xnum=True, align=1))
     assert [n.name for n in reader.notes] == ["card0", "card1", None]
 
 
-def test_a_segment_aligned_to_eight_bytes_is_read_so(made):
+def test_a_segment_aligned_to_eight_bytes_is_read(made):
     notes = note(b"GNU", 5, b"abcd", align=8) + note(b"GNU", 5, b"efgh", align=8)
     assert [made(Elf([notes], note_align=8)).payload(i) for i in (0, 1)] == [b"abcd", b"efgh"]
 
 
-def test_a_payload_is_what_the_dump_held(made):
+def test_a_payload_is_the_content_of_the_dump(made):
     reader = made(Elf([NOTES]))
     assert reader.payload(0) == PAYLOAD
     assert reader.payload(1) == b"x" * 64
@@ -90,7 +90,7 @@ def test_an_empty_payload_is_empty(made):
 
 
 @pytest.mark.parametrize("index", [-1, 3, 1 << 40])
-def test_an_index_that_is_none_is_refused(made, index):
+def test_an_invalid_index_is_refused(made, index):
     with pytest.raises(NoSuchNote, match=f"no note {index}: the file has 3"):
         made(Elf([NOTES])).payload(index)
 
@@ -122,7 +122,7 @@ def test_extract_of_an_empty_payload_makes_an_empty_file(made, tmp_path):
 # Damage.
 
 
-def test_a_file_cut_within_a_dump_lists_it_and_gives_what_there_is_only_when_asked(made, tmp_path):
+def test_a_file_truncated_within_a_dump_lists_it_and_returns_it_only_as_partial(made, tmp_path):
     reader = made(bytes(Elf([NOTES]))[: PAGE + 64 + 1000])
     assert [(n.name, n.payload_size, n.present) for n in reader.notes] == [("card0", 10240, 1000)]
     assert [str(error) for error in reader.damage] == [
@@ -138,20 +138,20 @@ def test_a_file_cut_within_a_dump_lists_it_and_gives_what_there_is_only_when_ask
     assert reader.extract(0, tmp_path / "out", partial=True) == 1000
 
 
-def test_a_file_cut_within_memory_still_has_its_notes(made):
+def test_a_file_truncated_within_memory_still_has_its_notes(made):
     reader = made(bytes(Elf([NOTES], [Load(0, bytes(3 * PAGE))]))[:-PAGE])
     assert len(reader.notes) == 3
     assert reader.payload(0) == PAYLOAD
     assert [error.what for error in reader.damage] == ["file with its segments"]
 
 
-def test_a_file_cut_within_its_program_headers_lists_what_it_can(made):
+def test_a_file_truncated_within_its_program_headers_lists_the_others(made):
     whole = bytes(Elf([], [Load(0, b"")] * 4, align=1))
     reader = made(whole[: 64 + 3 * 56])
     assert [error.what for error in reader.damage] == ["ELF program headers"]
 
 
-def test_a_lying_note_size_is_reported_and_bounded_by_the_segment(made):
+def test_an_impossible_note_size_is_reported_and_limited_by_the_segment(made):
     data = bytearray(bytes(Elf([NOTES, prstatus()])))
     struct.pack_into("<I", data, PAGE + 4, 0xFFFFFFFF)
     reader = made(data)
@@ -160,7 +160,7 @@ def test_a_lying_note_size_is_reported_and_bounded_by_the_segment(made):
     assert len(reader.payload(0, partial=True)) == len(NOTES) - 64
 
 
-def test_a_refused_file_is_closed(tmp_path):
+def test_opening_a_refused_file_leaves_no_descriptor(tmp_path):
     path = tmp_path / "junk"
     path.write_bytes(b"junk")
     before = len(os.listdir("/proc/self/fd"))
@@ -170,7 +170,7 @@ def test_a_refused_file_is_closed(tmp_path):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_note_segments_without_end_are_cut_off(made):
+def test_the_number_of_note_segments_is_limited(made):
     """Each a header in the file: the list of them ends, and says so."""
     data = Elf([b""] * ((1 << 14) + 1), align=1)
     assert [error.what for error in made(data).damage] == ["note segments"]
@@ -193,17 +193,17 @@ _MUTATIONS = st.lists(
 )
 
 
-def read_it_all(path):
+def read_all(path):
     """Look at everything a reader shows; only `VmcoreFormatError` may stop it."""
     try:
         with vmcore.Reader(path) as reader:
-            look_at_everything(reader)
+            access_everything(reader)
     except VmcoreFormatError as error:
         if not str(error).isprintable():
             raise
 
 
-def look_at_everything(reader):
+def access_everything(reader):
     for entry in reader.notes:
         assert 0 <= entry.present <= entry.payload_size
         view = reader.payload(entry.index, partial=True)
@@ -223,22 +223,22 @@ def look_at_everything(reader):
     mutations=_MUTATIONS,
     end=st.one_of(st.none(), st.integers(0, 16_000)),
 )
-def test_no_file_makes_the_reader_fail_but_by_formaterror(tmp_path, sample, mutations, end):
+def test_any_damaged_file_is_read_or_raises_a_format_error(tmp_path, sample, mutations, end):
     data = bytearray(sample)
     for at, value in mutations:
         if at < len(data):
             data[at : at + len(value)] = value[: len(data) - at]
     path = tmp_path / "mutated"
     path.write_bytes(bytes(data[:end]))
-    read_it_all(path)
+    read_all(path)
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=300), start=st.sampled_from([b"\x7fELF\2\1\1", b"KDUMP   ", b""]))
-def test_junk_behind_a_good_beginning_makes_no_other_error(tmp_path_factory, data, start):
+def test_junk_after_a_valid_start_raises_no_other_error(tmp_path_factory, data, start):
     path = tmp_path_factory.getbasetemp() / "junk"
     path.write_bytes(start + data)
-    read_it_all(path)
+    read_all(path)
 
 
 # Cost.
@@ -301,5 +301,5 @@ def test_a_note_that_claims_4_gib_is_not_allocated(tmp_path):
     assert len(reader.damage) >= 2
 
 
-def test_a_payload_that_begins_within_a_page_is_mapped(made):
+def test_a_payload_within_a_page_is_mapped(made):
     assert made(Elf([prstatus() + NOTES], align=1)).payload(1) == PAYLOAD

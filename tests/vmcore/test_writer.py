@@ -1,4 +1,4 @@
-"""Writing whole files, with and without a base."""
+"""Writing complete files, with and without a base."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def memory(data, header):
 
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_base_and_dumps_come_together_in_every_class_and_byte_order(tmp_path, base_of, bits, order):
+def test_base_and_dumps_are_merged_in_every_class_and_byte_order(tmp_path, base_of, bits, order):
     loads = [Load(0x100000, MEMORY), Load(0x200010, b"partial", memsz=0x3000, vaddr=0x7000)]
     base = base_of(Elf([prstatus(order), vmcoreinfo(order=order)], loads, bits, order))
     vmcore.write(tmp_path / "out", registry(base, a=b"first", b=b"second"))
@@ -96,7 +96,7 @@ def test_base_and_dumps_come_together_in_every_class_and_byte_order(tmp_path, ba
     assert (headers[2]["paddr"], headers[2]["memsz"]) == (0x200010, 0x3000)
 
 
-def test_a_file_written_is_the_same_as_a_copy_of_proc_vmcore(tmp_path, base_of):
+def test_a_written_file_equals_a_copy_of_proc_vmcore(tmp_path, base_of):
     dumps = registry(base_of(Elf(NOTES, [Load(0x100000, MEMORY)])), a=b"x" * 9000)
     size = vmcore.write(tmp_path / "out", dumps)
     proc = vmcore.ProcVmcore(dumps)
@@ -104,7 +104,7 @@ def test_a_file_written_is_the_same_as_a_copy_of_proc_vmcore(tmp_path, base_of):
     assert size == proc.size
 
 
-def test_qemus_core_with_its_table_elsewhere_is_mended(tmp_path, base_of):
+def test_qemus_core_gets_its_table_after_the_elf_header(tmp_path, base_of):
     """Table at 192 behind a section header, data on no page boundary: as dump-guest-memory."""
     loads = [Load(0, MEMORY), Load(0x100000000, MEMORY[::-1])]
     base = base_of(Elf([prstatus()], loads, phoff=192, xnum=True, align=1))
@@ -133,7 +133,7 @@ def test_a_vmcore_can_be_the_base_of_the_next(tmp_path):
     assert vmcore.Reader(tmp_path / "two").payload(1)[:5] == b"first"
 
 
-def test_a_base_given_to_write_stands_in_for_the_dumps_own(tmp_path, base_of):
+def test_a_base_given_to_write_replaces_that_of_the_dumps(tmp_path, base_of):
     dumps = registry(a=b"dump")
     vmcore.write(tmp_path / "out", dumps, base=base_of(Elf([prstatus()])))
     assert [n.owner for n in vmcore.Reader(tmp_path / "out").notes] == ["LINUX", "CORE"]
@@ -144,7 +144,7 @@ def test_a_base_of_the_other_byte_order_is_refused(tmp_path, base_of):
         vmcore.write(tmp_path / "out", registry(), base=base_of(Elf([prstatus(">")], order=">")))
 
 
-def test_a_base_may_be_replaced_by_what_is_made_of_it(tmp_path, base_of):
+def test_the_output_may_replace_its_base(tmp_path, base_of):
     base = base_of(Elf(NOTES, [Load(0x100000, MEMORY)]))
     vmcore.write(tmp_path / "base", registry(base, a=b"dump"), force=True)
     data = (tmp_path / "base").read_bytes()
@@ -185,7 +185,7 @@ def test_a_sparse_base_stays_sparse(tmp_path):
         assert os.pread(file.fileno(), 3, out.stat().st_size - 3) == b"end"
 
 
-def test_progress_only_grows_and_ends_at_the_size(tmp_path, base_of):
+def test_progress_grows_up_to_the_size(tmp_path, base_of):
     told = []
     dumps = registry(base_of(Elf(NOTES, [Load(0, MEMORY)])), a=b"dump")
     size = vmcore.write(tmp_path / "out", dumps, progress=lambda *at: told.append(at))
@@ -217,7 +217,7 @@ _BASE = bytes(Elf([prstatus()], [Load(0x1000, b"x" * 5000), Load(1 << 33, b"y")]
     changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=8),
     end=st.one_of(st.none(), st.integers(0, len(_BASE))),
 )
-def test_any_base_is_refused_with_formaterror_or_gives_a_vmcore(tmp_path, base_of, changes, end):
+def test_any_base_makes_a_vmcore_or_raises_a_format_error(tmp_path, base_of, changes, end):
     data = bytearray(_BASE)
     for at, value in changes:
         data[at] = value
@@ -294,7 +294,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path):
     assert (done.stdout, done.stderr) == ("ENOSPC []\n", "")
 
 
-def test_interrupted_it_leaves_nothing(tmp_path):
+def test_an_interrupt_leaves_nothing(tmp_path):
     def interrupt(done, total):
         raise KeyboardInterrupt
 
