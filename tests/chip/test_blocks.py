@@ -67,7 +67,7 @@ def test_every_field_a_memory_names_is_described(chip) -> None:
 
 @pytest.mark.parametrize("group", INDIRECT_GROUPS)
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
-def test_an_indirect_record_has_at_most_32_words_behind_ports_that_are_there(chip, group) -> None:
+def test_an_indirect_record_has_at_most_32_words_and_registers_that_exist(chip, group) -> None:
     for record in chip.indirect(group):
         assert len(record.indices) == record.words <= 32
         assert chip.r[record.address_register].access == "index"
@@ -97,7 +97,7 @@ NAMELESS = {
 
 @pytest.mark.parametrize("group", [group for group in INDIRECT_GROUPS if group != "sge_debug"])
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
-def test_words_behind_index_ports_have_names_but_for_the_known_few(chip, group) -> None:
+def test_all_indirect_registers_but_a_known_few_have_names(chip, group) -> None:
     nameless = [
         index
         for record in chip.indirect(group)
@@ -107,7 +107,7 @@ def test_words_behind_index_ports_have_names_but_for_the_known_few(chip, group) 
     assert len(nameless) == NAMELESS.get(group, {}).get(chip, 0)
 
 
-def test_a_words_list_says_how_many_words_a_dump_reads() -> None:
+def test_the_ranges_have_the_number_of_words_a_dump_reads() -> None:
     assert [sum(words for _, words in chip.ranges("reg_dump")) for chip in CHIPS] == [14392, 10322]
     assert [sum(words for _, words in chip.ranges("pcie_config")) for chip in CHIPS] == [91, 91]
 
@@ -140,13 +140,13 @@ def test_the_number_of_tids_follows_from_the_configuration(
     assert chip.le.max_tid(config, hash_config, hash_base) == tids
 
 
-def test_hashing_and_compression_are_the_bits_of_the_description() -> None:
+def test_hashing_and_compression_are_the_described_bits() -> None:
     assert T5.r.LE_DB_CONFIG.mask("HASHEN", "ASLIPCOMPEN") == 1 << 20 | 1 << T5.le.compression
     assert T6.r.LE_DB_CONFIG.mask("HASHEN") == 1 << 20
     assert T6.r.LE_DB_DBGI_CONFIG.get(0x5, "DBGICMDMODE") == le.LE_MODE
 
 
-def test_memories_lie_one_behind_the_other_for_a_window() -> None:
+def test_memories_are_adjacent_in_window_addresses() -> None:
     size = 2 << 20
     numbers = {each.name: each.number for chip in CHIPS for each in chip.memory.types}
     at = {name: memory.window_address(n, size, 3 * size) for name, n in numbers.items()}
@@ -172,7 +172,7 @@ def test_cim_queues_are_selected_by_direction_and_number() -> None:
     assert cim.INBOUND[3].name == "SGE0"
 
 
-def test_flash_parts_are_known_by_their_id_and_others_are_not() -> None:
+def test_flash_sizes_follow_from_the_id_and_unknown_ones_are_assumed() -> None:
     assert flash.flash_bytes(0x16BA20) == 4 << 20
     assert flash.flash_bytes(0x1740EF) == 8 << 20
     assert flash.flash_bytes(0x150201) == 4 << 20
@@ -181,7 +181,7 @@ def test_flash_parts_are_known_by_their_id_and_others_are_not() -> None:
     assert flash.START["CFG"] == 0x1F0000
 
 
-def test_the_vpds_version_stands_at_0x4c7_for_function_4() -> None:
+def test_the_version_of_the_vpd_is_at_0x4c7_for_function_4() -> None:
     assert vpd.virtual_address(vpd.VERSION_ADDRESS, 4) == 0x4C7
     assert vpd.virtual_address(0, 4) == 31 << 10
     with pytest.raises(ValueError, match="EEPROM address 0x4400"):
@@ -195,7 +195,7 @@ def test_configuration_space_layouts_have_the_sizes_of_the_standard() -> None:
     assert pci.ExpressCap.lnkctl.offset + 2 == pci.EXP_LNKSTA
 
 
-def test_capabilities_do_not_overlap_where_we_put_them() -> None:
+def test_capabilities_do_not_overlap() -> None:
     sizes = {
         pci.Cap.PM: sizeof(pci.PmCap),
         pci.Cap.EXP: sizeof(pci.ExpressCap),
@@ -232,7 +232,7 @@ def test_fields_fit_a_context_and_do_not_overlap(
 
 @pytest.mark.parametrize("chip", [T5, T6], ids=repr)
 @pytest.mark.parametrize("kind", VALID_BIT)
-def test_the_valid_bit_is_the_one_that_the_driver_looks_at(chip: Chip, kind: ContextType) -> None:
+def test_the_valid_bit_is_the_one_the_driver_tests(chip: Chip, kind: ContextType) -> None:
     name = "Queue_Valid" if kind == ContextType.INGRESS else "Valid"
     words = encode_context(chip.sge.context_fields(kind), **{name: 1})
     assert sum(word << 32 * i for i, word in enumerate(words)) == 1 << VALID_BIT[kind]
@@ -245,7 +245,7 @@ def test_units_scale_values() -> None:
     assert ingress["BaseAddress"].scaled(0x800000) == 1 << 32
 
 
-def test_a_field_that_a_context_has_not_is_refused() -> None:
+def test_a_field_that_a_context_lacks_is_refused() -> None:
     with pytest.raises(KeyError, match="SP_NS"):
         encode_context(T5.sge.context_fields(ContextType.INGRESS), SP_NS=1)
 
@@ -267,14 +267,14 @@ def addresses(version: int) -> st.SearchStrategy[bytes]:
 
 
 @given(st.sampled_from([4, 6]).flatmap(lambda v: st.tuples(addresses(v), addresses(v))), TUPLES)
-def test_an_entry_is_read_as_it_was_written(pair: tuple[bytes, bytes], value: int) -> None:
+def test_an_entry_reads_back_as_written(pair: tuple[bytes, bytes], value: int) -> None:
     entry = LookupEntry(pair[0], pair[1], 40000, 80, value)
     words = entry.words()
     assert len(words) == 17
     assert LookupEntry.of_words(words) == entry
 
 
-def test_an_ipv6_connection_is_what_the_driver_takes_for_one() -> None:
+def test_the_driver_recognises_an_ipv6_connection() -> None:
     one, two = (ipaddress.ip_address(text).packed for text in ("2001:db8::1", "2001:db8::2"))
     protocol = next(field for field in FILTER_TUPLE if field.name == "protocol")
     words = LookupEntry(one, two, 1, 2, protocol.put(6)).words()
@@ -289,7 +289,7 @@ def test_the_filter_tuple_of_an_ipv4_entry_is_where_the_driver_reads_its_mask() 
 
 
 @given(addresses(6))
-def test_a_local_address_is_read_as_it_was_written(address: bytes) -> None:
+def test_a_local_address_reads_back_as_written(address: bytes) -> None:
     assert clip_address(clip_words(address)) == address
 
 
@@ -302,7 +302,7 @@ def test_fields_of_a_control_block_do_not_overlap(layout: tuple[tcb.Field, ...])
 
 
 @given(state=st.sampled_from(tcb.TcpState), window=st.integers(0, (1 << 28) - 1))
-def test_a_control_block_is_read_as_it_was_written(state: tcb.TcpState, window: int) -> None:
+def test_a_control_block_reads_back_as_written(state: tcb.TcpState, window: int) -> None:
     block = tcb.encode(tcb.TCP, t_state=state, rcv_wnd=window)
     assert len(block) == 128
     fields = tcb.decode(tcb.TCP, block)

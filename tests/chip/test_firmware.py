@@ -1,4 +1,4 @@
-"""Mailbox messages: what the driver asks with, the firmware answers with."""
+"""Mailbox messages: driver and firmware read each other's commands and replies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from vmcoredd.chip.firmware import (
 from vmcoredd.chip.layout import LayoutError, sizeof
 
 COMMANDS = {kind.OPCODE: kind for kind in reversed(FwCommand.__subclasses__())}.values()
-"""Every command; of one with several layouts, the first, which picks the others."""
+"""Every command; of one with several layouts, the first, which selects the others."""
 
 
 def test_a_request_carries_opcode_length_and_the_request_bit() -> None:
@@ -53,7 +53,7 @@ def test_the_kernels_own_hello_is_understood() -> None:
     assert (hello.masterforce, hello.mbmaster, hello.mbasyncnot, hello.clearinit) == (1, 4, 4, 1)
 
 
-def test_an_answer_is_the_request_with_a_return_value() -> None:
+def test_a_reply_is_the_request_with_a_return_value() -> None:
     answer = Bye(write=1).reply(Retval.EBUSY)
     assert (answer.op, answer.request, answer.retval) == (Op.BYE, 0, 16)
     assert bytes(answer)[6] == 16
@@ -100,13 +100,13 @@ def test_a_command_that_is_sent_is_understood_as_its_own_class(kind: type[FwComm
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_the_operands_say_which_layout_a_command_has(
+def test_the_operands_select_the_layout_of_a_command(
     sent: FwCommand, kind: type[FwCommand]
 ) -> None:
     assert type(command_of(bytes(sent))) is kind
 
 
-def test_parameters_are_asked_for_by_name_and_answered_in_place() -> None:
+def test_parameters_are_requested_by_name_and_answered_in_place() -> None:
     ask = Params.reading([param(Dev.CCLK), param(Pf.EQ_START)], pfn=4)
     heard = Params.from_bytes(bytes(ask))
     assert [param_name(each.mnem) for each in heard.asked] == ["DEV.CCLK", "PFVF.EQ_START"]
@@ -121,7 +121,7 @@ def test_seven_parameters_fit_a_command_and_eight_do_not() -> None:
         Params.writing([(param(Dev.CCLK), 1)] * 8)
 
 
-def test_a_parameters_name_tells_its_operands_and_an_unknown_one_is_a_number() -> None:
+def test_a_parameters_name_has_its_operands_and_an_unknown_one_is_a_number() -> None:
     assert param(Dev.DIAG, 2) == 0x01110200
     assert param_name(0x01110200) == "DEV.DIAG[y=2]"
     assert param_name(param(Dmaq.CONM_CTXT, 4, 1)) == "DMAQ.CONM_CTXT[y=4 z=1]"
@@ -130,18 +130,18 @@ def test_a_parameters_name_tells_its_operands_and_an_unknown_one_is_a_number() -
         param(Dev.DIAG, 256)
 
 
-def test_linux_odd_number_for_rq_start_is_kept() -> None:
+def test_rq_start_keeps_the_unusual_number_of_linux() -> None:
     assert (Pf.RQ_START, Pf.RQ_END) == (0x1F, 0x10)
 
 
-def test_the_mac_of_a_virtual_interface_stands_in_bytes_10_to_15() -> None:
+def test_the_mac_address_of_a_virtual_interface_is_in_bytes_10_to_15() -> None:
     vi = Vi(mac=bytes.fromhex("000743abcdef"), rsssize=128, viid=0x123)
     assert bytes(vi)[10:16].hex() == "000743abcdef"
     assert bytes(vi)[8:10] == bytes.fromhex("0123")
     assert bytes(vi)[24:26] == bytes([0, 128])
 
 
-def test_queues_of_a_slice_stand_three_to_a_word() -> None:
+def test_a_word_of_a_slice_holds_three_queues() -> None:
     table = RssIndTbl(niqid=4, iq0=1, iq1=2, iq2=3, iq3=1023)
     assert bytes(table)[16:24] == bytes.fromhex("00100803 3ff00000")
     assert table.queues == [1, 2, 3, 1023]

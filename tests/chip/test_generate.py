@@ -1,4 +1,4 @@
-"""What is generated is checked in as it is made, and C takes it."""
+"""The generated files are up to date, and C accepts the header."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HEADER = generate.ROOT / "chip" / "chip.h"
 
 
 @pytest.mark.parametrize("path", generate.GENERATED, ids=lambda path: path.name)
-def test_a_generated_file_is_checked_in_as_it_is_made(path) -> None:
+def test_a_generated_file_is_up_to_date(path) -> None:
     assert path.read_text() == generate.GENERATED[path](), "run python -m vmcoredd.chip.generate"
 
 
-def test_the_command_says_what_is_stale_and_writes_nothing(tmp_path, monkeypatch, capsys) -> None:
+def test_check_lists_stale_files_and_writes_nothing(tmp_path, monkeypatch, capsys) -> None:
     path = tmp_path / "chip.h"
     path.write_text("old")
     monkeypatch.setattr(generate, "GENERATED", {path: generate.header})
@@ -65,7 +65,7 @@ def test_a_compiler_finds_the_header_equal_to_t4_regs(tmp_path: Path) -> None:
     assert len(both) > 50
 
 
-def test_the_page_of_differences_has_each_blocks_and_what_only_t6_has() -> None:
+def test_the_page_of_differences_lists_blocks_and_what_only_t6_has() -> None:
     page = generate.differences_page()
     assert "| `rss_rows`: Rows of TP_RSS_LKP_TABLE, two queues each | 1024 | 2048 |" in page
     assert "EDC0, EDC1, MC0, MC1 | EDC0, EDC1, MC, HMA" in page

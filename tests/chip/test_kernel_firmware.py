@@ -1,4 +1,4 @@
-"""Our firmware messages beside Linux's own: layouts, fields and numbers of t4fw_api.h."""
+"""The firmware messages compared with Linux's: layouts, fields and numbers of t4fw_api.h."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COMMANDS: dict[str, type[Any]] = {
     "RSS_GLB_CONFIG": firmware.RssGlbConfig,
     "RSS_VI_CONFIG": firmware.RssViConfig,
 }
-"""Commands with one layout, or one that all their fields are in, by the stem of their macros."""
+"""Commands with one layout, or one that has all their fields, by the stem of their macros."""
 
 VARIANTS: dict[str, tuple[type[Any], ...]] = {
     "LDST": tuple({*ldst.VARIANTS.values(), ldst.LdstMpsAttributes}),
@@ -66,7 +66,7 @@ UNUSED = {
     "RSS_IND_TBL_CMD_IQ1",
     "RSS_IND_TBL_CMD_IQ2",
 }
-"""Macros that name no field of ours, or name three of them at once."""
+"""Macros that name none of our fields, or three of them at once."""
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def api(path) -> Header:
 
 
 def shift(kind: type[Any], name: str) -> int:
-    """Where a bit field ends in its word, from the bottom (ctypes says so in `size`)."""
+    """Returns the lowest bit of a bit field in its word (from ctypes' `size`)."""
     descriptor = getattr(kind, name)
     return int(descriptor.size & 0xFFFF) if descriptor.size >> 16 else 0
 
@@ -173,7 +173,7 @@ def test_a_layout_has_the_size_of_its_struct(path, name) -> None:
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_members_with_a_name_of_their_own_stand_where_they_stand_in_the_struct(path, name) -> None:
+def test_members_we_renamed_have_the_offsets_of_the_struct(path, name) -> None:
     wrong = []
     members = struct(path, name)
     for member, (at, size) in members.items():

@@ -1,4 +1,4 @@
-"""What we say of the chip's parts beside the driver's own numbers, tables and names."""
+"""The blocks of the chip compared with the numbers, tables and names of Linux's driver."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def entity(driver) -> dict[str, int]:
 
 
 def arch(driver: Path, chip: Chip) -> dict[str, str]:
-    """What t4_prep_adapter() sets for a chip: `arch.name = expression`."""
+    """Returns what t4_prep_adapter() sets for a chip: `arch.name = expression`."""
     code = text(driver / "t4_hw.c")
     case = re.search(
         rf"case CHELSIO_{chip.name.upper()}:\s*adapter->params.chip(.*?)break;", code, re.S
@@ -231,7 +231,7 @@ def test_the_configuration_dump_has_the_words_of_cudbg_entity(entity) -> None:
     assert entity["CUDBG_NUM_PCIE_CONFIG_REGS"] == pci.CONFIG_DUMP_WORDS
 
 
-def test_the_back_door_reads_the_replication_maps_that_we_say(driver) -> None:
+def test_the_replication_maps_read_without_the_firmware_are_the_drivers(driver) -> None:
     code = text(driver / "cudbg_lib.c")
     body = re.search(r"static void cudbg_mps_rpl_backdoor\(.*?\n\}", code, re.S)
     assert body

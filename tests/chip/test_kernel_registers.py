@@ -1,4 +1,4 @@
-"""Our registers beside Linux's own: t4_regs.h, the ranges of a register dump, cudbg's tables."""
+"""The registers compared with Linux's: t4_regs.h, the ranges of a register dump, cudbg's tables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def place(name: str, address: int) -> int:
     return address if address >= 0x1000 else address + next(bases, 0)
 
 
-def test_the_regions_begin_where_t4_regs_says(t4_regs) -> None:
+def test_the_regions_begin_at_the_offsets_of_t4_regs(t4_regs) -> None:
     assert t4_regs.numbers["PF0_BASE"] == PF_BASE
     assert t4_regs.numbers["T5_PORT0_BASE"] == PORT_BASE
 
@@ -58,7 +58,7 @@ def test_every_register_of_t4_regs_is_described_or_declared_absent(t4_regs, chip
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
-def test_what_is_declared_absent_is(t4_regs, chip) -> None:
+def test_registers_declared_absent_are_absent(t4_regs, chip) -> None:
     present = [
         name
         for name in absent(chip)
@@ -177,7 +177,7 @@ def test_steps_of_indirect_ranges_are_those_of_the_loops(driver, t4_regs) -> Non
     }
 
 
-def test_configuration_space_is_read_where_cudbg_lib_reads_it(driver) -> None:
+def test_configuration_space_is_read_at_the_offsets_of_cudbg_lib(driver) -> None:
     listed = rows(driver / "cudbg_lib.c", "t5_pcie_config_array")
     ours = [(start, start + 4 * words - 4) for start, words in T6.ranges("pcie_config")]
     assert ours == listed

@@ -1,4 +1,4 @@
-"""Layouts refuse what plain ctypes lets pass."""
+"""Layouts refuse what plain ctypes accepts."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_a_value_out_of_range_is_refused() -> None:
         made.signed = 1 << 31
 
 
-def test_an_unknown_field_is_refused_with_the_nearest_names() -> None:
+def test_an_unknown_field_is_refused_with_suggestions() -> None:
     with pytest.raises(AttributeError, match="Big has no field midle; did you mean middle"):
         Big(midle=1)
 
 
-def test_bytes_are_read_back_and_too_few_are_refused() -> None:
+def test_bytes_read_back_and_too_few_are_refused() -> None:
     made = Big(top=1, mac=b"\0\x07\x43abc", wide=7)
     assert bytes(Big.from_bytes(bytes(made) + b"more")) == bytes(made)
     with pytest.raises(LayoutError, match=f"Big: need {sizeof(Big)} bytes, have 3") as caught:
@@ -71,7 +71,7 @@ def test_bytes_are_read_back_and_too_few_are_refused() -> None:
     assert (caught.value.need, caught.value.have) == (sizeof(Big), 3)
 
 
-def test_an_array_takes_its_own_number_of_values() -> None:
+def test_an_array_takes_exactly_its_number_of_values() -> None:
     assert bytes(Big(mac=range(6)).mac) == bytes(range(6))
     with pytest.raises(LayoutError, match=r"Big\.mac: need 6 bytes, have 5"):
         Big(mac=b"12345")

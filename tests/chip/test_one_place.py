@@ -24,7 +24,7 @@ NOT_OFFSETS = {
 }
 """Hexadecimal numbers that happen to be the offset of a register, too."""
 MEASURED = "cudbg/entity.py"
-"""Pairs a measured number with each chip: what an entity takes, not what a chip is."""
+"""Pairs each chip with a number measured for an entity of the dump, not a fact about the chip."""
 CHIP_WORDS = {"t5", "t6", "T5", "T6"}
 
 
@@ -35,7 +35,7 @@ def sources(*kinds: str) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def offsets() -> set[int]:
-    """The offsets in BAR0 of every word that is described, of both chips."""
+    """The offsets in BAR0 of every described word of both chips."""
     return {
         int(register) + register.stride * i
         for chip in CHIPS
@@ -46,7 +46,7 @@ def offsets() -> set[int]:
 
 
 def hexadecimals(path: Path) -> list[str]:
-    """The hexadecimal numbers in code, and not in Python's comments and strings."""
+    """Returns the hexadecimal numbers in code, without Python's comments and strings."""
     found = [path.read_text()]
     if path.suffix == ".py":
         with tokenize.open(path) as file:
@@ -85,7 +85,7 @@ def chip_word(node: ast.expr | None) -> bool:
 
 
 def operands(node: ast.AST) -> list[ast.expr | None]:
-    """What a comparison, a dictionary, a subscript or a case chooses by."""
+    """Returns what a comparison, a dictionary, a subscript or a case chooses by."""
     match node:
         case ast.Compare():
             return [node.left, *node.comparators]
@@ -99,7 +99,7 @@ def operands(node: ast.AST) -> list[ast.expr | None]:
 
 
 def choices(tree: ast.AST) -> list[ast.AST]:
-    """Where code chooses by chip."""
+    """Returns the nodes that choose by chip."""
     return [node for node in ast.walk(tree) if any(map(chip_word, operands(node)))]
 
 

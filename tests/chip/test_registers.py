@@ -23,18 +23,18 @@ def test_a_register_is_its_offset() -> None:
     assert T6.r.PL_WHOAMI == 0x19400
 
 
-def test_the_same_field_stands_where_each_chip_has_it() -> None:
+def test_a_field_can_be_at_different_bits_on_the_two_chips() -> None:
     assert T5.r.PL_WHOAMI.of(SourcePF=4) == 0x400
     assert T6.r.PL_WHOAMI.of(SourcePF=4) == 0x800
 
 
-def test_a_field_is_found_in_whatever_case() -> None:
+def test_a_field_is_found_in_any_case() -> None:
     assert CTRL.of(MBOWNER=2, mbmsgvalid=1) == 0xA
     assert CTRL.get(0xA, "MBOwner") == 2
     assert CTRL.mask("MBOWNER", "MBMSGVALID") == 0xB
 
 
-def test_a_field_that_chelsio_calls_otherwise_is_found_by_linux_name() -> None:
+def test_a_field_is_found_by_linuxs_name_where_chelsios_differs() -> None:
     assert T6.r.CIM_QUEUE_CONFIG_CTRL.get(8 << 24, "CIMQSIZE") == 8
     assert T5.r.SF_OP.mask("SF_BUSY") == 1 << 31
 
@@ -46,12 +46,12 @@ def test_a_value_that_does_not_fit_is_refused() -> None:
         CTRL.of(MBOwner=-1)
 
 
-def test_a_misspelt_field_is_refused_with_the_nearest_names() -> None:
+def test_a_misspelt_field_is_refused_with_suggestions() -> None:
     with pytest.raises(UnknownRegister, match="has no MBOWNR; did you mean MBOwner"):
         CTRL.get(0, "MBOWNR")
 
 
-def test_an_array_refuses_an_element_it_has_not() -> None:
+def test_an_array_refuses_an_element_beyond_its_end() -> None:
     window = T6.r.PCIE_MEM_ACCESS_BASE_WIN
     assert window[7] == 0x3068 + 7 * 8
     with pytest.raises(IndexError, match="it has 8 elements"):
@@ -90,7 +90,7 @@ def test_every_word_of_a_register_dump_has_a_name(chip) -> None:
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
-def test_no_two_registers_have_a_word_of_a_space_in_common(chip) -> None:
+def test_no_two_registers_share_a_word(chip) -> None:
     words = Counter(
         (register.space, register[i]) for register in chip.r for i in range(register.count)
     )
@@ -98,7 +98,7 @@ def test_no_two_registers_have_a_word_of_a_space_in_common(chip) -> None:
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
-def test_a_second_name_is_declared_and_stands_where_the_first_stands(chip) -> None:
+def test_a_second_name_is_declared_and_has_the_offset_of_the_first(chip) -> None:
     for alias in chip.r.aliases:
         first = chip.r[alias.alias]
         assert int(alias) in {first[i] for i in range(first.count)}, alias
@@ -145,13 +145,13 @@ def test_access_and_sources_are_words_of_the_vocabulary(chip) -> None:
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
-def test_a_reset_value_says_where_it_is_from_and_fits_a_word(chip) -> None:
+def test_a_reset_value_has_a_source_and_fits_a_word(chip) -> None:
     for register in chip.r:
         assert 0 <= register.reset < 1 << 32, register
         assert bool(register.reset) <= bool(register.reset_source), register
 
 
-def test_what_is_assumed_is_found_by_one_grep() -> None:
+def test_one_grep_finds_all_assumptions() -> None:
     lines = (REGISTERS / "linux.csv").read_text().splitlines()
     assumed = {line.split(",")[0] for line in lines if re.search(r",assumed,", line)}
     ours = {
@@ -172,14 +172,14 @@ def test_no_table_has_a_quote_or_a_blank_line() -> None:
         assert text.endswith("\n"), path
 
 
-def test_a_misspelt_register_fails_with_the_nearest_names() -> None:
+def test_a_misspelt_register_is_refused_with_suggestions() -> None:
     with pytest.raises(UnknownRegister, match=r"t6 has no PL_WHOMAI; did you mean PL_WHOAMI"):
         T6.r["PL_WHOMAI"]
     with pytest.raises(AttributeError, match="PL_WHOAMI"):
         T6.r.PL_WHOMAI  # noqa: B018
 
 
-def test_a_register_of_the_other_chip_is_not_there() -> None:
+def test_a_register_of_the_other_chip_is_refused() -> None:
     assert "SGE_QBASE_INDEX" in T6.r
     assert "SGE_QBASE_INDEX" not in T5.r
 
@@ -190,13 +190,13 @@ def test_linux_and_chelsio_names_find_the_same_register() -> None:
     assert T6.r.at(0x8FD0).register.name == "PM_RX_DBG_CTRL"
 
 
-def test_t6_has_its_own_replication_maps_and_those_linux_takes_for_them() -> None:
+def test_t6_has_its_own_replication_maps_and_the_ones_linux_mistakes_for_them() -> None:
     assert int(T6.r.MPS_VF_RPLCT_MAP0) == 0x11114
     assert int(T6.r.T5_MPS_VF_RPLCT_MAP0) == int(T5.r.MPS_VF_RPLCT_MAP0) == 0x1111C
     assert T6.r.T5_MPS_VF_RPLCT_MAP0.alias == "MPS_VF_RPLCT_MAP2"
 
 
-def test_the_first_register_costs_no_module_that_starts_slowly() -> None:
+def test_the_first_register_imports_no_slow_module() -> None:
     code = "import sys; from vmcoredd.chip import T6; T6.r.PL_WHOAMI; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert {"csv", "ctypes", "dataclasses", "difflib", "inspect", "pathlib"}.isdisjoint(
@@ -204,7 +204,7 @@ def test_the_first_register_costs_no_module_that_starts_slowly() -> None:
     )
 
 
-def test_a_name_of_several_instances_gives_the_first_and_all() -> None:
+def test_a_name_with_several_instances_gives_the_first_and_all() -> None:
     mailboxes = T6.r.instances("CIM_PF_MAILBOX_DATA")
     assert [int(each) for each in mailboxes] == [0x1E240 + pf * 0x400 for pf in range(8)]
     assert T6.r.CIM_PF_MAILBOX_DATA is mailboxes[0]
@@ -216,7 +216,7 @@ def test_a_word_within_an_array_is_found_with_its_element() -> None:
     assert T6.r.at(0x19401) is None
 
 
-def test_a_word_behind_an_index_port_is_found_in_its_space() -> None:
+def test_an_indirect_register_is_found_in_its_space() -> None:
     assert str(T5.r.at(0x3A, "tp_pio")) == "TP_RSS_VFL_CONFIG"
     assert T5.r.at(0x3A) is None
     assert T5.r.UP_UP_DBG_LA_CFG.space == "cim"

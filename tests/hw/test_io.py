@@ -39,14 +39,14 @@ def test_a_write_goes_to_count_registers_and_a_count_of_0_skips() -> None:
     assert space.log == [("w", 0x10, 7), ("w", 0x14, 7)]
 
 
-def test_a_poll_reads_until_the_value_is_there_and_no_longer() -> None:
+def test_a_poll_stops_at_the_first_match() -> None:
     space, values = RamSpace(), iter((1, 1, 0))
     space.on_read[0] = lambda: next(values)
     assert u32s(space.run([Poll(0, 1, 0, attempts=5, keep=True)])) == (0,)
     assert len(space.log) == 3
 
 
-def test_a_failed_program_says_which_rows_are_complete_and_keeps_them() -> None:
+def test_a_failed_program_keeps_complete_rows_and_counts_them() -> None:
     space = RamSpace({0x10: 1})
     ops: list[Op] = [Check(Cell(), 1, 1, -errno.EBUSY), Read(Cell())]
     out = memoryview(bytearray(8))

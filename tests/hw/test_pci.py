@@ -25,14 +25,14 @@ def capabilities(*chain: tuple[int, Cap], loop: bool = False) -> RamSpace:
     return space
 
 
-def test_a_capability_is_found_in_the_chain_or_it_is_not() -> None:
+def test_a_capability_is_found_if_it_is_in_the_chain() -> None:
     space = capabilities((0x40, Cap.PM), (0x70, Cap.EXP))
     assert find_capability(space, Cap.EXP) == 0x70
     assert find_capability(space, Cap.VPD) is None
     assert find_capability(capabilities(), Cap.PM) is None
 
 
-def test_a_chain_that_never_ends_is_not_followed_for_ever() -> None:
+def test_a_circular_chain_of_capabilities_ends_the_search() -> None:
     assert find_capability(capabilities((0x40, Cap.PM), loop=True), Cap.VPD) is None
 
 

@@ -1,4 +1,4 @@
-"""What tests of the chip share: both generations, and what the tables declare."""
+"""Shared by tests of the chip: both chips, and what the tables declare."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CHIPS = (T5, T6)
 
 
 def absent(chip: Chip) -> dict[str, str]:
-    """Linux's registers that the chip does not have, with the reason."""
+    """Returns Linux's registers that the chip lacks, with the reason."""
     return {
         row["register"]: row["note"]
         for row in rows("registers", "linux_absent")
@@ -18,5 +18,5 @@ def absent(chip: Chip) -> dict[str, str]:
 
 
 def linux_fields() -> dict[str, Row]:
-    """Linux's fields that Chelsio calls otherwise, or that T5 and T6 do not have."""
+    """Returns Linux's fields whose Chelsio names differ, or that T5 and T6 lack."""
     return {row["linux"]: row for row in rows("registers", "linux_fields")}
