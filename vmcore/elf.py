@@ -156,9 +156,7 @@ _LAYOUTS = {
     (ELFCLASS32, ELFDATA2MSB): ELF32_BE,
 }
 
-DUMP_HEADER_SIZE = ctypes.sizeof(
-    ELF64.dump_header
-)  # 64: offset of a device dump's payload in its note
+DUMP_HEADER_SIZE = ctypes.sizeof(ELF64.dump_header)  # 64: a dump's payload begins here
 
 
 def layout_of(ident: bytes) -> Layout:
