@@ -1,4 +1,4 @@
-"""The serial flash: its commands, which sizes ids stand for, and what is stored where (t4_hw.h)."""
+"""The serial flash: its commands, the sizes of known parts, and its layout (t4_hw.h)."""
 
 from __future__ import annotations
 

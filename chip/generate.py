@@ -32,12 +32,12 @@ def described(chip: Chip) -> list[Register]:
     ]
 
 
-def place(each: Register) -> tuple[object, ...]:
+def one_line(each: Register) -> tuple[object, ...]:
     """What registers of both chips must share for one line of C."""
     return int(each), each.name
 
 
-def meaning(each: Register) -> tuple[object, ...]:
+def one_row(each: Register) -> tuple[object, ...]:
     """What registers of both chips must share for one row of a page."""
     return int(each), each.name, each.fields, each.count, each.access, each.reset
 
@@ -56,7 +56,7 @@ def header() -> str:
         [each for each in described(chip) if each.access in ACTING and each is chip.r[each.name]]
         for chip in CHIPS
     )
-    lines = [line for pair in pairs(acting, place) for line in _defines(*pair)]
+    lines = [line for pair in pairs(acting, one_line) for line in _defines(*pair)]
     return "\n".join([f"/* {NOTE} */", "", *lines]) + "\n"
 
 
@@ -75,8 +75,8 @@ def _defines(t5: Register | None, t6: Register | None) -> Iterator[str]:
 def page() -> str:
     """Returns the page of registers of BAR0, by block: named by Linux, or not plain storage."""
     rows = [
-        (first.block, f"| {first.name} | {_places(t5, t6)} | {_row(first)} |")
-        for t5, t6 in pairs(map(described, CHIPS), meaning)
+        (first.block, f"| {first.name} | {_offsets(t5, t6)} | {_row(first)} |")
+        for t5, t6 in pairs(map(described, CHIPS), one_row)
         for first in (t5 or t6,)
         if first is not None
     ]
@@ -88,8 +88,8 @@ def indirect_page() -> str:
     """Returns the page of indirect registers, by space."""
     both = ([each for each in chip.r if each.space != BAR0] for chip in CHIPS)
     rows = [
-        (first.space, f"| {first.name} | {_places(t5, t6)} | {_fields(first)} | {first.source} |")
-        for t5, t6 in pairs(both, meaning)
+        (first.space, f"| {first.name} | {_offsets(t5, t6)} | {_fields(first)} | {first.source} |")
+        for t5, t6 in pairs(both, one_row)
         for first in (t5 or t6,)
         if first is not None
     ]
@@ -105,11 +105,11 @@ def _page(title: str, text: str, head: str, rows: list[tuple[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _places(t5: Register | None, t6: Register | None) -> str:
-    return " | ".join("" if each is None else _place(each) for each in (t5, t6))
+def _offsets(t5: Register | None, t6: Register | None) -> str:
+    return " | ".join("" if each is None else _offset(each) for each in (t5, t6))
 
 
-def _place(each: Register) -> str:
+def _offset(each: Register) -> str:
     array = f" x{each.count} +{each.stride:#x}" if each.count > 1 else ""
     return f"{int(each):#x}{array}"
 

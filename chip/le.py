@@ -81,7 +81,7 @@ class Le(NamedTuple):
     """TIDs of an IPv6 entry in the CLIP TCAM; elsewhere there are IPV6_TIDS."""
 
     def hash_tids(self, hash_config: int) -> int:
-        """Returns the number of hash TIDs that a value of LE_DB_HASH_CONFIG stands for."""
+        """Returns the number of hash TIDs in a value of LE_DB_HASH_CONFIG."""
         value = hash_config >> self.hash_tids_shift & self.hash_tids_mask
         return 1 << value if self.hash_tids_log2 else value
 

@@ -129,8 +129,8 @@ class Sge(NamedTuple):
     """Free-list doorbells set Priority and Type of SGE_PF_KDOORBELL (arch.sge_fl_db)."""
 
     def context_fields(self, kind: ContextType, *, free_list: bool = False) -> tuple[Field, ...]:
-        """Returns the fields of a context, highest first; a free list's egress context has fields
-        of its own."""
+        """Returns the fields of a context, highest first; the egress context of a free list has
+        different ones."""
         return _FREE_LIST if kind == ContextType.EGRESS and free_list else self.contexts[kind]
 
     def context_units(self, kind: ContextType, *, free_list: bool = False) -> Mapping[str, Unit]:

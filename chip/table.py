@@ -77,7 +77,7 @@ class Registers:
         return self._made[key]
 
     def instances(self, name: str) -> tuple[Register, ...]:
-        """Returns the registers of that name by offset: one, or one a function, port or memory."""
+        """Returns the registers of that name by offset: one, or one per function or memory."""
         if name not in self._named:
             self._named[name] = self._find(name)
         return self._named[name]

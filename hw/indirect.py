@@ -1,4 +1,4 @@
-"""Indirect registers: behind an address and a data register, or behind the CIM's host access port.
+"""Indirect registers: behind an address and a data register, or behind the CIM's host access.
 
 Also the two ways to run a program that several entities share: one read per row, and until a row
 fails.
