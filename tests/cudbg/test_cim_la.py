@@ -18,7 +18,7 @@ WRITE = 1 << 16
 
 
 class Analyser(RamCard):
-    """Word p of the trace is p + 0x1000; the write pointer stands at `pointer`."""
+    """Word p of the trace is p + 0x1000; the write pointer is `pointer`."""
 
     def __init__(self, pointer: int, flags: int = 0, *, hangs: bool = False) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def test_a_t6_reads_ten_pointers_of_each_sixteen_and_leaves_two_words_zero() -> 
     assert entity.counts.total == 24588
 
 
-def test_a_running_analyser_is_stopped_and_started_as_it_was() -> None:
+def test_a_running_cim_analyser_is_stopped_and_restarted() -> None:
     card = Analyser(0, LA_ENABLE)
     entity, blob = dumped(card, T5, "CIM_LA")
     assert card.configured[0] == 0
@@ -79,7 +79,7 @@ def test_a_word_that_is_never_fetched_ends_the_entity() -> None:
     assert requested(card) == [0]
 
 
-def test_an_analyser_that_fails_is_started_again() -> None:
+def test_an_analyser_that_fails_is_restarted() -> None:
     card = Analyser(0, LA_ENABLE, hangs=True)
     assert codes(dumped(card, T6, "CIM_LA")[0]) == (-29, -110, 0)
     assert card.configured[-1] == LA_ENABLE
@@ -92,7 +92,7 @@ def test_a_busy_processor_is_left_alone() -> None:
     assert card.log == [("r", CIM_CTRL, 4)]
 
 
-def test_a_processor_that_hangs_is_looked_at_five_times() -> None:
+def test_a_processor_that_hangs_is_polled_five_times() -> None:
     card = RamCard()
     card.on_write[CIM_CTRL] = lambda request: card.put(CIM_CTRL, request | CIM_BUSY)
     entity, _ = dumped(card, T5, "CIM_LA")
@@ -101,7 +101,7 @@ def test_a_processor_that_hangs_is_looked_at_five_times() -> None:
 
 
 @pytest.mark.parametrize(("chip", "words"), [(T5, 8), (T6, 10)], ids=repr)
-def test_a_line_of_the_trace_is_shown_as_what_the_processor_did(chip: Chip, words: int) -> None:
+def test_a_line_of_the_trace_is_decoded(chip: Chip, words: int) -> None:
     made = collected(chip)
     rows, trace = made.table("CIM_LA", "trace"), u32s(made.dump.raw("CIM_LA"))[1:]
     assert len(rows) == 2048 // words
@@ -126,7 +126,7 @@ NAMES = ["CIM_MA_LA", "CIM_PIF_LA"]
 
 
 def analysers(flags: int = 0, out: int = 0, in_: int = 0) -> RamCard:
-    """A word of either trace tells its pointer; the write pointers are `out` and `in_`."""
+    """A word of either trace holds its pointer; the write pointers are `out` and `in_`."""
     card = RamCard()
     card.put(INTERFACE_LA_CONFIG, flags)
     card.put(STATUS, out << 16 | in_)
@@ -150,7 +150,7 @@ def test_requests_to_memory_overwrite_all_but_the_last_80_responses() -> None:
     assert entity.counts.total == 962
 
 
-def test_what_passed_the_interface_begins_at_the_write_pointers() -> None:
+def test_the_interface_traces_begin_at_the_write_pointers() -> None:
     entity, blob = dumped(analysers(out=0x1F8, in_=8), T6, "CIM_PIF_LA")
     words = u32s(blob)
     assert words[0] == 64
@@ -162,7 +162,7 @@ def test_what_passed_the_interface_begins_at_the_write_pointers() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_analysers_that_run_are_stopped_and_started_as_they_were(name: str) -> None:
+def test_running_analysers_are_stopped_and_restarted(name: str) -> None:
     card = analysers(INTERFACE_LA_ENABLE | 1)
     written = writes(card, INTERFACE_LA_CONFIG)
     entity, _ = dumped(card, T6, name)
@@ -171,7 +171,7 @@ def test_analysers_that_run_are_stopped_and_started_as_they_were(name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_analysers_that_rest_get_their_pointers_back(name: str) -> None:
+def test_stopped_analysers_get_their_pointers_back(name: str) -> None:
     card = analysers(1)
     written = writes(card, INTERFACE_LA_CONFIG)
     dumped(card, T6, name)
@@ -180,7 +180,7 @@ def test_analysers_that_rest_get_their_pointers_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_entries_are_shown_as_what_was_asked_and_answered(chip: Chip) -> None:
+def test_entries_are_shown_as_requests_and_responses(chip: Chip) -> None:
     made = collected(chip)
     words = u32s(made.dump.raw("CIM_PIF_LA"))
     requests = made.table("CIM_PIF_LA", "requests")

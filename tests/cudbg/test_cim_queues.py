@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from carddump import CARDS, collect, collected, small
 from ramcard import RamCard
-from ramdump import CIM_BUSY, CIM_CTRL, cim, codes, dumped, late, writes
+from ramdump import CIM_BUSY, CIM_CTRL, cim, codes, delayed, dumped, writes
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
@@ -44,7 +44,7 @@ def test_cim_qcfg_makes_the_kernels_246_accesses() -> None:
     assert entity.counts == Counts(r32=160, w32=86)
 
 
-def test_cim_qcfg_leaves_the_port_alone_when_it_is_busy() -> None:
+def test_cim_qcfg_does_not_touch_a_busy_processor() -> None:
     card = RamCard()
     ctrl = T6.r.CIM_HOST_ACC_CTRL
     card.put(ctrl, ctrl.mask("HostBusy"))
@@ -68,7 +68,7 @@ OUTBOUND = ("ULP0", "ULP1", "ULP2", "ULP3", "SGE", "NCSI", "RXQ0", "RXQ1")
 
 
 def queue_memory() -> RamCard:
-    """A word tells its address; an outbound queue n has n + 1 units at 16 n."""
+    """A word holds its address; an outbound queue n has n + 1 units at 16 n."""
     card = RamCard()
     for config, data in ((IBQ, IBQ_DATA), (OBQ, OBQ_DATA)):
 
@@ -94,7 +94,7 @@ def test_an_inbound_queue_has_512_words(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_an_outbound_queue_is_as_large_and_where_its_configuration_says(number: int) -> None:
+def test_the_configuration_gives_an_outbound_queues_size_and_base(number: int) -> None:
     card = queue_memory()
     card.on_write[SELECT](0x10 | number)
     word = card.word(SIZES)
@@ -105,7 +105,7 @@ def test_an_outbound_queue_is_as_large_and_where_its_configuration_says(number: 
 
 
 @pytest.mark.parametrize(("name", "config"), [("CIM_IBQ_TP0", IBQ), ("CIM_OBQ_SGE", OBQ)])
-def test_the_debug_port_is_left_at_zero(name: str, config: int) -> None:
+def test_the_debug_register_is_left_at_zero(name: str, config: int) -> None:
     card = queue_memory()
     fetch, written = card.on_write[config], writes(card, config)
     card.on_write[config] = lambda value: (written.append(value), fetch(value))[1]
@@ -113,17 +113,17 @@ def test_the_debug_port_is_left_at_zero(name: str, config: int) -> None:
     assert written[-1] == 0
 
 
-def test_an_outbound_queue_may_be_busy_at_one_look() -> None:
+def test_an_outbound_queue_may_be_busy_at_one_poll() -> None:
     card = queue_memory()
-    late(card, OBQ, BUSY, reads=1)
+    delayed(card, OBQ, BUSY, reads=1)
     entity, blob = dumped(card, T5, "CIM_OBQ_ULP1")
     assert u32s(blob)[:2] == (16 * 64, 16 * 64 + 1)
     assert entity.counts.total == 4 + 3 * 64 * 2 + 1 + 1
 
 
-def test_an_outbound_queue_that_is_busy_at_two_looks_fails() -> None:
+def test_an_outbound_queue_that_is_busy_at_two_polls_fails() -> None:
     card = queue_memory()
-    late(card, OBQ, BUSY, reads=2)
+    delayed(card, OBQ, BUSY, reads=2)
     entity, _ = dumped(card, T5, "CIM_OBQ_ULP1")
     assert codes(entity) == (-29, -11, 0)
     assert entity.counts.total == 4 + 3
@@ -131,7 +131,7 @@ def test_an_outbound_queue_that_is_busy_at_two_looks_fails() -> None:
 
 def test_an_inbound_queue_may_be_busy_for_long() -> None:
     card = queue_memory()
-    late(card, IBQ, BUSY, reads=1000)
+    delayed(card, IBQ, BUSY, reads=1000)
     entity, blob = dumped(card, T5, "CIM_IBQ_ULP")
     assert u32s(blob)[0] == 2 * 512
     assert entity.counts.total == 1537 + 1000
@@ -145,13 +145,13 @@ def test_an_outbound_queue_without_room_fails() -> None:
 
 
 @pytest.mark.parametrize("units", [1, 4])
-def test_a_cards_queues_are_as_large_as_its_profile_says(units: int) -> None:
+def test_the_profile_gives_the_size_of_a_cards_queues(units: int) -> None:
     made = collect(small(T6, queues={"obq_size": units}), entities=("CIM_OBQ_SGE",))
     assert made.dump.size("CIM_OBQ_SGE") == 256 * units
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_what_a_queue_holds_is_what_its_state_says(chip: Chip) -> None:
+def test_a_queue_holds_what_its_scenario_put_there(chip: Chip) -> None:
     made = collected(chip)
     queues = made.card.scenario.cim_queues
     for names, prefix, found in (
@@ -173,7 +173,7 @@ def test_rows_of_sixteen_bytes_are_shown_with_their_offset() -> None:
 TABLES = ((0x2800, 8), (0x2840, 16), (0x3000, 8), (0x3800, 512))
 
 
-def test_the_tables_stand_one_behind_the_other_each_word_by_itself() -> None:
+def test_the_tables_are_adjacent_and_read_word_by_word() -> None:
     card = RamCard()
     cim(card).update((address, address) for address in range(0, 0x5000, 4))
     entity, blob = dumped(card, T6, "PBT_TABLE")

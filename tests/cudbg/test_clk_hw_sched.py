@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from carddump import CARDS, collected
 from ramcard import RamCard
-from ramdump import answers, codes, dumped, index_port, writes
+from ramdump import answers, codes, dumped, indexed, writes
 
 from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.layout import u32s, u64s
@@ -81,17 +81,17 @@ def test_rate_and_gap_of_two_schedulers_share_a_word() -> None:
     assert entity.counts.total == 50
 
 
-def test_a_rate_is_bytes_each_so_many_cycles_of_50_mhz() -> None:
+def test_a_rate_is_bytes_per_number_of_50_mhz_cycles() -> None:
     card = RamCard()
     words = {8: 250 << 24 | 50 << 16 | 125 << 8 | 50, 7: 125 << 8}
-    index_port(card, TM_ADDR, TM_DATA, lambda index: words.get(index, 0))
+    indexed(card, TM_ADDR, TM_DATA, lambda index: words.get(index, 0))
     kbps = u32s(dumped(card, T6, "HW_SCHED")[1])[:8]
     assert kbps == (1_000_000, 2_000_000, 0, 0, 0, 0, 0, 0)
 
 
 def test_a_gap_is_in_tenths_of_nanoseconds() -> None:
     card = RamCard()
-    index_port(card, TM_ADDR, TM_DATA, lambda index: 0x0002_0001 if index == 3 else 0)
+    indexed(card, TM_ADDR, TM_DATA, lambda index: 0x0002_0001 if index == 3 else 0)
     assert u32s(dumped(card, T6, "HW_SCHED")[1])[8:10] == (200, 400)
 
 

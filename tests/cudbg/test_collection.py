@@ -34,7 +34,7 @@ Collect = Callable[[Context], None]
 
 
 class Made(Entity):
-    """An entity that does what a test says."""
+    """An entity that does what the test wants."""
 
     do: Collect
 
@@ -44,7 +44,7 @@ class Made(Entity):
 
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Collect]], None]:
-    """Puts entities in the place of the real ones."""
+    """Replaces the collectors of all entities."""
 
     def put(collectors: dict[str, Collect]) -> None:
         made = entities() | {name: Entity(number, name, {}) for name, number in NUMBERS.items()}
@@ -66,7 +66,7 @@ def filled(*sizes: int, byte: int = 0x5A) -> Collect:
 
 
 def failing(error: Exception, written: int = 0) -> Collect:
-    """Fails after it has written something."""
+    """Fails after writing something."""
 
     def do(ctx: Context) -> None:
         if written:
@@ -120,7 +120,7 @@ def test_collect_says_in_the_header_that_it_compresses(make: Any) -> None:
     assert dump(compress="zlib")[1][0x17] == 0x21
 
 
-def test_collect_begins_behind_72_entity_headers_and_pads_to_words(make: Any) -> None:
+def test_collect_begins_after_72_entity_headers_and_pads_to_words(make: Any) -> None:
     make({"MBOX_LOG": filled(5), "DEV_LOG": filled(8), "REG_DUMP": filled(3)})
     report, buffer = dump(entities=["MBOX_LOG", "DEV_LOG", "REG_DUMP"])
     assert header(buffer, "MBOX_LOG") == (3800, 8, 0, 0, 0, 3)
@@ -136,10 +136,10 @@ def test_collect_takes_entities_in_the_kernels_order(make: Any) -> None:
     assert [entity.name for entity in report.entities] == ["MBOX_LOG", "EDC0"]
 
 
-def test_collect_tries_all_52_and_leaves_other_headers_zero(make: Any) -> None:
+def test_collect_tries_all_entities_and_leaves_other_headers_zero(make: Any) -> None:
     make({})
     report, buffer = dump()
-    assert len(report.entities) == 52
+    assert len(report.entities) == len(NUMBERS)
     numbers = {struct.unpack_from("<I", buffer, 56 + 52 * i)[0] for i in range(72)}
     assert numbers == {0, *NUMBERS.values()}
 
@@ -167,7 +167,7 @@ def test_collect_rewinds_a_failed_entity(make: Any, compress: str) -> None:
     assert header(buffer, "DEV_LOG")[0] == 3800
 
 
-def test_collect_leaves_what_a_failed_entity_wrote_until_it_is_overwritten(make: Any) -> None:
+def test_collect_keeps_data_of_a_failed_entity_until_they_are_overwritten(make: Any) -> None:
     make({"MBOX_LOG": failing(Status(-110), 12), "DEV_LOG": filled(8)})
     _, buffer = dump(entities=["MBOX_LOG", "DEV_LOG"])
     assert buffer[3800:3816] == b"Z" * 8 + b"\xee" * 4 + b"\0" * 4
@@ -185,7 +185,7 @@ def test_collect_keeps_the_plain_code_where_there_is_no_sys_err(make: Any) -> No
     assert header(buffer, "MBOX_LOG") == (3800, 0, -22, 0, 0, 0)
 
 
-def test_collect_goes_on_behind_an_entity_for_which_there_is_no_memory(make: Any) -> None:
+def test_collect_continues_after_an_entity_that_gets_no_memory(make: Any) -> None:
     make({"QDESC": failing(MemoryError(), 100), "CCTRL": filled(8)})
     _, buffer = dump()
     assert header(buffer, "QDESC") == (3800, 0, -12, 0, 0, 0)
@@ -202,7 +202,7 @@ def test_collect_keeps_a_warning_beside_good_data(make: Any) -> None:
     assert header(buffer, "LE_TCAM") == (3800, 4, 0, 0xFFFFFFD7, 0, 0)
 
 
-def test_collect_drops_what_does_not_fit_and_goes_on(make: Any) -> None:
+def test_collect_drops_what_does_not_fit_and_continues(make: Any) -> None:
     make({"MBOX_LOG": filled(100, 100), "DEV_LOG": filled(150)})
     _, buffer = dump(size=HEADERS_BYTES + 199)
     assert header(buffer, "MBOX_LOG") == (3800, 0, -19, 0, 0, 0)
@@ -361,14 +361,14 @@ def test_collect_refuses_an_unknown_compression() -> None:
 
 
 def noise(size: int, seed: int) -> bytes:
-    """Bytes of which about half can be compressed away."""
+    """Bytes that compress to about half."""
     return b"".join(
         bytes([(seed * 31 + i * i * 7) & 0xFF]) * (1 + (i + seed) % 5) for i in range(size)
     )[:size]
 
 
 def one_after_the_other(sizes: list[list[int]], limit: int) -> bytes:
-    """What the kernel would write, by the rules alone: no threads, nothing asked in advance."""
+    """What the kernel would write, computed step by step: no threads, no early answers."""
     buffer, offset = bytearray(limit + 3), HEADERS_BYTES
     for number, areas in enumerate(sizes):
         start, good = offset, True

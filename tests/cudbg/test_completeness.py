@@ -23,11 +23,11 @@ OF_THE_CARDS = {
     "EDC1": {T5: (2 << 20, None), T6: (2 << 20, None)},
     "MC0": {T5: (8 << 20, None), T6: (8 << 20, None)},
 }
-"""Bytes and accesses; None where the entity's own test says more."""
+"""Bytes and accesses; None where the entity's own test checks them."""
 UNMEASURED = {"DUMP_CONTEXT", "MC1", "HMA"}
 """Their size depends on the card's queues, or the cards have none."""
 CHIP_VERSION = 0x16
-"""Where a dump's header says which chip it is of."""
+"""The offset of the chip in a dump's header."""
 MEMORIES = ("EDC0", "EDC1", "MC0", "MC1", "HMA")
 ABSENT = (Code.SYSTEM_ERROR, Code.ENTITY_NOT_FOUND, 0)
 NOT_FOUND = (Code.ENTITY_NOT_FOUND, 0, 0)
@@ -45,11 +45,11 @@ SIZED = [
     for chip in ENTITIES[name].chips or CARDS
     if name not in (*MEMORIES, "QDESC")
 ]
-"""What has a size that says whether it is whole."""
+"""Entities with a fixed size."""
 
 
 def decoded(entity: Entity, blob: bytes, chip: Chip) -> int:
-    """Walks all that a blob says; the number of parts."""
+    """Decodes a blob completely, and returns the number of parts."""
     return len(list(walk(entity.decode(blob, chip))))
 
 
@@ -88,7 +88,7 @@ def test_a_zlib_dump_has_the_kernels_failures_and_no_other(chip: Chip) -> None:
 
 
 @CHIPS
-def test_a_raw_dump_has_no_room_for_qdesc_besides(chip: Chip) -> None:
+def test_a_raw_dump_also_has_no_room_for_qdesc(chip: Chip) -> None:
     made = collected(chip, "none")
     failed = {entity.name: made.codes(entity.name) for entity in made.report.failed}
     assert failed == FAILED[chip] | {"QDESC": NO_ROOM}
@@ -103,7 +103,7 @@ def test_a_raw_dump_and_a_zlib_dump_say_the_same(chip: Chip) -> None:
 
 
 @CHIPS
-def test_the_report_says_of_every_entity_what_its_header_says(chip: Chip) -> None:
+def test_the_report_and_the_header_of_every_entity_agree(chip: Chip) -> None:
     made = collected(chip)
     for entity in made.report.entities:
         assert made.codes(entity.name) == (entity.code, entity.sys_err, entity.sys_warn)

@@ -34,14 +34,14 @@ RAW_DUMP = bytes(made("none"))
 
 
 def with_word(data: bytes, offset: int, value: int) -> bytes:
-    """`data` with another word at `offset`."""
+    """`data` with `word` at `offset`."""
     changed = bytearray(data)
     struct.pack_into("<I", changed, offset, value)
     return bytes(changed)
 
 
 def entity_at(name: str) -> int:
-    """Where the header of an entity stands."""
+    """The offset of an entity's header."""
     return 56 + 52 * (entities()[name].number - 1)
 
 
@@ -91,7 +91,7 @@ def test_dump_says_why_an_entity_is_missing() -> None:
         (with_word(DUMP, 20, 0xFFFF), "65535 entity numbers"),
     ],
 )
-def test_dump_refuses_what_does_not_begin_as_one(damaged: bytes, what: str) -> None:
+def test_dump_refuses_what_does_not_begin_like_one(damaged: bytes, what: str) -> None:
     with pytest.raises(DumpFormatError, match=what):
         cudbg.Dump(damaged)
 
@@ -138,7 +138,7 @@ def test_dump_trusts_nothing_in_a_pieces_header(offset: int, value: int, what: s
         cudbg.Dump(with_word(DUMP, HEADERS + offset, value)).raw("MBOX_LOG")
 
 
-def test_blob_inflates_only_what_is_asked_for() -> None:
+def test_blob_inflates_only_what_is_requested() -> None:
     raw = bytes(i * 31 & 0xFF for i in range(3 * PIECE_BYTES + 7))
     blob = Blob.of_zlib("x", memoryview(b"".join(packed(raw))))
     assert len(blob) == len(raw)
@@ -159,7 +159,7 @@ def packed(raw: bytes) -> Iterator[bytes]:
 
 
 def everything(data: bytes) -> None:
-    """Walks a dump to its last byte; only this package's errors may come."""
+    """Reads a dump to its last byte; only this package's errors may occur."""
     try:
         dump = cudbg.Dump(data)
         entities = dump.entities

@@ -99,7 +99,7 @@ def test_its_size_follows_from_the_regions_and_the_free_lists(chip: Chip) -> Non
 
 
 @CHIPS
-def test_what_was_read_after_the_last_valid_context_stands_behind_it(chip: Chip) -> None:
+def test_an_invalid_context_read_last_remains_after_the_last_valid_one(chip: Chip) -> None:
     card = card_of(chip)
     table = card.model(Contexts).table
     invalid = (1, 2, 3 & ~(1 << 25), 4, 5, 6)
@@ -144,7 +144,7 @@ def test_context_bases_at_zero_make_it_too_big_to_be_compressed(chip: Chip) -> N
 
 
 @CHIPS
-def test_what_is_too_big_to_be_compressed_fits_uncompressed(chip: Chip) -> None:
+def test_a_table_too_large_to_compress_fits_uncompressed(chip: Chip) -> None:
     found = dumped(card_of(chip, "no-context-bases"), compress="none")
     assert found.entity("DUMP_CONTEXT").raw_bytes > 4 << 20
 

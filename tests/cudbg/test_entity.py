@@ -28,7 +28,7 @@ class NewMemory(Entity):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is forgotten afterwards."""
+    """Forgets what a test registers."""
     entities()
     monkeypatch.setattr(module, "_registered", dict(module._registered))
 

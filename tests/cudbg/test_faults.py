@@ -23,11 +23,11 @@ OUTBOUND = [f"CIM_OBQ_{name}" for name in ("ULP0", "ULP1", "ULP2", "ULP3", "SGE"
 OUTBOUND += ["CIM_OBQ_RXQ0", "CIM_OBQ_RXQ1"]
 MEMORIES = ["EDC0", "EDC1", "MC0"]
 LA_CONFIG = {"CIM_QCFG": GOOD, "UP_CIM_INDIRECT": GOOD}
-"""These show the configuration of the processor's analyser, too."""
+"""Entities that also show the configuration of the processor's analyser."""
 
 
 def host(error: int) -> dict[str, Codes]:
-    """What the processor's port fails: all say why in sys_err but one."""
+    """The entities that fail with the processor: all but one hold the error in sys_err."""
     failed = dict.fromkeys(["CIM_LA", "CIM_QCFG", "PBT_TABLE"], (-29, error, 0))
     return failed | {"UP_CIM_INDIRECT": (error, 0, 0)}
 
@@ -71,18 +71,18 @@ HIT: dict[str, dict[str, Codes]] = {
     "vpd-slow": {},
     "window-unusable": dict.fromkeys(["DEV_LOG", *MEMORIES], (-29, -6, 0)),
 }
-"""What each fault hits: the entities whose status or content it changes, with their status.
+"""The entities whose status or content each fault changes, with their status.
 
-Besides, REG_DUMP shows the registers that a fault changed."""
+REG_DUMP, too, shows the registers that a fault changed."""
 SLOW = "cim-ibq-busy"
-"""Six million looks: a test of its own looks at one queue, the interop tests at all."""
+"""It takes six million polls; a test here polls one queue, the interop tests all."""
 NO_DUMP = {
     "device-gone": "t4_wait_dev_ready: PL_WHOAMI is 0xffffffff: the adapter is gone",
     "flash-busy": "t4_get_flash_params: .*-EBUSY",
     "flash-hangs": "t4_get_flash_params: .*-EAGAIN",
     "other-function": "init_one: function 0 is not the driver's, which is 4",
 }
-"""What the driver's bring-up says of those that leave no dump."""
+"""The error of the driver's bring-up for faults that prevent a dump."""
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
 
 
@@ -92,12 +92,12 @@ def healthy(chip: Chip) -> CardDump:
 
 
 def broken(chip: Chip, *faults: str) -> CardDump:
-    """Without compression, which has no part in this and takes most of the time."""
+    """Without compression, which takes most of the time and does not matter here."""
     return collect(small(chip, *faults), "none")
 
 
 def changed(one: CardDump, other: CardDump) -> dict[str, Codes]:
-    """The entities of `other` that have another status, or another content."""
+    """The entities of `other` whose status or content differs."""
 
     def state(made: CardDump, name: str) -> Any:
         codes = made.codes(name)
@@ -113,7 +113,7 @@ def test_every_fault_has_its_codes_here() -> None:
 
 @CHIPS
 @pytest.mark.parametrize("fault", HIT)
-def test_a_fault_hits_what_it_says_and_nothing_else(chip: Chip, fault: str) -> None:
+def test_a_fault_affects_only_its_own_entities(chip: Chip, fault: str) -> None:
     hit = changed(healthy(chip), broken(chip, fault))
     hit.pop("REG_DUMP", None)
     assert hit == HIT[fault]
@@ -170,7 +170,7 @@ def test_a_lookup_engine_that_is_busy_shows_nothing(chip: Chip) -> None:
 
 
 @CHIPS
-def test_contexts_behind_a_busy_register_are_what_stood_there(chip: Chip) -> None:
+def test_a_busy_context_register_leaves_the_previous_content(chip: Chip) -> None:
     made = broken(chip, "context-busy")
     assert not any(made.dump.raw("DUMP_CONTEXT"))
 
@@ -182,7 +182,7 @@ def test_without_payload_regions_nearly_all_memory_is_left_out(chip: Chip) -> No
     assert made.entity("MC0").counts.r64 == 0
 
 
-def test_a_queue_that_stays_busy_is_given_up_after_a_million_looks() -> None:
+def test_a_queue_that_stays_busy_fails_after_a_million_polls() -> None:
     made = collect(small(T6, SLOW), entities=("CIM_IBQ_TP0", "CIM_OBQ_ULP0"))
     assert made.codes("CIM_IBQ_TP0") == (-29, -11, 0)
     assert made.entity("CIM_IBQ_TP0").counts.r32 == 1_000_000
@@ -194,36 +194,36 @@ def test_a_queue_that_stays_busy_is_given_up_after_a_million_looks() -> None:
     ("fault", "register", "running"),
     [("cim-interface-la-runs", 0x7B70, 1 << 12), ("tp-la-runs", 0x7ED4, 1 << 12)],
 )
-def test_an_analyser_that_ran_runs_again_behind_the_dump(
+def test_an_analyser_that_ran_runs_again_after_the_dump(
     chip: Chip, fault: str, register: int, running: int
 ) -> None:
     card = collect(small(chip, fault), entities=("CIM_MA_LA", "CIM_PIF_LA", "TP_LA")).card
     assert card.read(register) & running
 
 
-LATE = {
+DELAYS = {
     "CIM_HOST_ACC_CTRL": (4, host(-11)),
     "CIM_OBQ_DBG_CFG": (1, dict.fromkeys(OUTBOUND, (-29, -11, 0))),
     "TP_RSS_LKP_TABLE": (4, {"RSS": (-29, -11, 0)}),
     "LE_DB_DBGI_CONFIG": (6, {"LE_TCAM": PARTIAL}),
     "SGE_CTXT_CMD": (2, {"DUMP_CONTEXT": GOOD}),
 }
-"""Looks that a register may take at most, and what becomes of one look more."""
+"""The polls that a register may take, and the failure if it takes one more."""
 
 
 @CHIPS
-@pytest.mark.parametrize("register", LATE)
+@pytest.mark.parametrize("register", DELAYS)
 def test_a_register_may_take_as_long_as_the_kernel_waits(chip: Chip, register: str) -> None:
-    most, _ = LATE[register]
-    late = small(chip)
-    late.core.lookups.delay(most, chip.r[register])
-    assert changed(healthy(chip), collect(late, "none")) == {}
+    most, _ = DELAYS[register]
+    delayed = small(chip)
+    delayed.core.lookups.delay(most, chip.r[register])
+    assert changed(healthy(chip), collect(delayed, "none")) == {}
 
 
 @CHIPS
-@pytest.mark.parametrize("register", LATE)
-def test_a_register_that_takes_one_look_longer_is_given_up(chip: Chip, register: str) -> None:
-    most, hit = LATE[register]
-    late = small(chip)
-    late.core.lookups.delay(most + 1, chip.r[register])
-    assert changed(healthy(chip), collect(late, "none")) == hit
+@pytest.mark.parametrize("register", DELAYS)
+def test_a_register_that_takes_one_poll_too_many_fails(chip: Chip, register: str) -> None:
+    most, hit = DELAYS[register]
+    delayed = small(chip)
+    delayed.core.lookups.delay(most + 1, chip.r[register])
+    assert changed(healthy(chip), collect(delayed, "none")) == hit

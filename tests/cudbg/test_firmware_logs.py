@@ -47,7 +47,7 @@ def test_mbox_log_leaves_unused_entries_out_and_keeps_the_last_256() -> None:
     assert seqnos == list(range(44, 300))
 
 
-def test_mbox_log_decodes_the_commands_that_there_are() -> None:
+def test_mbox_log_decodes_its_commands() -> None:
     _, blob = dumped(RamCard(16), T6, "MBOX_LOG", mailbox_log=[HELLO])
     (row,) = rows(MBOX_LOG_ENTITY.decode(blob, T6))
     assert (row["seqno"], row["command"], row["access ms"], row["execute ms"]) == (
@@ -73,7 +73,7 @@ SIZE = 32 * 1024
 
 
 def card(pointer: int) -> RamCard:
-    """A card whose memory is a pattern: each word is its own address."""
+    """A card whose memory holds its own address in each word."""
     made = RamCard()
     made.put(POINTER, pointer)
     made.put(WINDOW_BASE, 0x1B801)
@@ -95,7 +95,7 @@ def test_dev_log_is_read_word_by_word_through_window_0(chip: Chip) -> None:
     assert (entity.counts.r32, entity.counts.w32) == (3 + SIZE // 4 + moves, moves)
 
 
-def test_dev_log_is_read_where_the_pointer_says() -> None:
+def test_dev_log_is_read_at_the_pointer() -> None:
     _, blob = dumped(card(1 << 28 | 0x123450 | 1), T6, "DEV_LOG")
     assert len(blob) == 2 * SIZE
     assert int.from_bytes(blob[:4], "little") == (2 << 20) + 0x123450
@@ -106,7 +106,7 @@ def test_dev_log_at_address_0_is_not_read() -> None:
     assert (entity.good, entity.counts.total, blob) == (True, 1, bytes(SIZE))
 
 
-def test_dev_log_is_asked_for_where_no_register_points_to_it() -> None:
+def test_the_firmware_is_asked_for_dev_log_if_no_register_points_to_it() -> None:
     asked: list[FwCommand] = []
 
     def firmware(command: FwCommand) -> FwCommand:
@@ -128,7 +128,7 @@ def test_dev_log_is_asked_for_where_no_register_points_to_it() -> None:
     assert buffer[3800:3804] == (0x1000).to_bytes(4, "little")
 
 
-def test_dev_log_fails_with_what_the_mailbox_says() -> None:
+def test_dev_log_fails_with_the_mailboxs_error() -> None:
     def dead(command: FwCommand) -> FwCommand:
         raise DeviceError(-errno.ETIMEDOUT, "mailbox")
 
@@ -139,7 +139,7 @@ def test_dev_log_fails_with_what_the_mailbox_says() -> None:
     assert codes(report.entities[0]) == (-29, -110, 0)
 
 
-def test_dev_log_fails_where_the_window_is_not_in_bar0() -> None:
+def test_dev_log_fails_if_the_window_is_not_in_bar0() -> None:
     for base in (0xFFFFFFFF, 0x80000 | 1):
         unusable = card(0x1000)
         unusable.put(WINDOW_BASE, base)
@@ -153,7 +153,7 @@ def record(seqno: int, text: bytes = b"", *params: int, timestamp: int = 5) -> b
     return bytes(entry)
 
 
-def test_dev_log_is_told_from_the_oldest_record_on() -> None:
+def test_dev_log_begins_with_the_oldest_record() -> None:
     log = record(8, b"second %d\n", 2) + record(9, timestamp=0) + record(7, b"first")
     told = rows(DEV_LOG_ENTITY.decode(log, T6))
     assert [(row["seqno"], row["message"]) for row in told] == [(7, "first"), (8, "second 2")]
@@ -184,5 +184,5 @@ def test_dev_log_refuses_a_part_of_a_record() -> None:
 
 
 @pytest.mark.parametrize("template", [b"%999999999d", b"%99999999999999999999d"])
-def test_dev_log_leaves_a_width_that_no_line_has_as_it_stands(template: bytes) -> None:
+def test_dev_log_leaves_an_absurd_width_unchanged(template: bytes) -> None:
     assert formatted(template, [1]) == template.decode()

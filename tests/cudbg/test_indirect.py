@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from carddump import CARDS, collected
 from ramcard import RamCard
-from ramdump import CIM_BUSY, CIM_CTRL, CIM_DATA, cim, codes, dumped, index_port
+from ramdump import CIM_BUSY, CIM_CTRL, CIM_DATA, cim, codes, dumped, indexed
 
 from vmcoredd.chip import T5, T6, Chip
 
@@ -20,7 +20,7 @@ MA, HMA, CIM = (0x78F8, 0x78FC), (0x51320, 0x51324), (CIM_CTRL, CIM_DATA)
 
 
 class Words(NamedTuple):
-    """One record: index and data register, first index, words, distance of indices."""
+    """One record: index and data register, first index, words, stride of the indices."""
 
     port: tuple[int, int]
     first: int
@@ -75,10 +75,10 @@ FACTS = {
 
 
 def ported_card() -> RamCard:
-    """A word behind any port tells the port and the index."""
+    """A word behind any index register holds the register and the index."""
     card = RamCard()
     for port in (TP_PIO, TM_PIO, MIB, PDBG, CDBG, PM_RX, PM_TX, MA, HMA):
-        index_port(card, *port, lambda index, port=port: Words(port, 0, 0).value(index))
+        indexed(card, *port, lambda index, port=port: Words(port, 0, 0).value(index))
     space = cim(card)
     space.update((address, Words(CIM, 0, 0).value(address)) for address in range(0, 0x5000, 4))
     return card
@@ -100,7 +100,7 @@ def test_pcie_has_five_records_and_an_empty_one() -> None:
     assert records(blob) == [*(item.record() for item in expected), (0,) * 36]
 
 
-def test_the_arbiters_scattered_words_are_in_records_that_tell_their_end() -> None:
+def test_records_of_the_arbiters_scattered_words_hold_their_end() -> None:
     found = records(dumped(ported_card(), T6, "MA_INDIRECT")[1])
     plain = words(MA, (0xA000, 23), (0xA400, 30), (0xA800, 20))
     assert found[:3] == [item.record() for item in plain]
@@ -113,7 +113,7 @@ def test_the_arbiters_scattered_words_are_in_records_that_tell_their_end() -> No
 
 
 @pytest.mark.parametrize("name", ["MA_INDIRECT", "HMA_INDIRECT"])
-def test_a_t5_has_neither_and_is_not_asked(name: str) -> None:
+def test_a_t5_has_neither_and_is_not_accessed(name: str) -> None:
     card = RamCard()
     entity, blob = dumped(card, T5, name)
     assert codes(entity) == (-24, 0, 0)
@@ -126,7 +126,7 @@ def test_a_busy_processor_fails_up_cim_with_the_plain_code() -> None:
     assert codes(dumped(card, T6, "UP_CIM_INDIRECT")[0]) == (-16, 0, 0)
 
 
-def test_a_processor_that_hangs_fails_up_cim_after_five_looks() -> None:
+def test_a_processor_that_hangs_fails_up_cim_after_five_polls() -> None:
     card = RamCard()
     card.on_write[CIM_CTRL] = lambda request: card.put(CIM_CTRL, request | CIM_BUSY)
     entity, _ = dumped(card, T5, "UP_CIM_INDIRECT")

@@ -41,7 +41,7 @@ def dumped(card: emu.Card, *others: str) -> CardDump:
 
 @cache
 def seen(chip: Chip, *, hashing: bool = False) -> tuple[emu.Card, CardDump]:
-    """A card and its dump, for tests that only look at them."""
+    """A card and its dump, for tests that only read them."""
     card = card_of(chip, hashing=hashing)
     return card, dumped(card)
 
@@ -115,7 +115,7 @@ def test_without_ipv6_every_tid_is_read(chip: Chip) -> None:
 
 
 def steps(found: CardDump) -> dict[int, int]:
-    """From each TID that was read to the next."""
+    """The distance from each TID that was read to the next."""
     _, records = parsed(found)
     return {a.tid: b.tid - a.tid for a, b in pairwise(records)}
 
@@ -160,7 +160,7 @@ def test_the_last_entry_read_leaves_its_marks(chip: Chip) -> None:
 
 
 @CHIPS
-def test_a_busy_port_gives_an_empty_table_with_a_warning(chip: Chip) -> None:
+def test_a_busy_debug_register_gives_an_empty_table_with_a_warning(chip: Chip) -> None:
     card = card_of(chip)
     card.fail("le-busy")
     found = dumped(card, "CCTRL")
@@ -190,7 +190,7 @@ def test_an_invalid_status_ends_the_table_there(chip: Chip) -> None:
 
 
 def hash_tids(card: emu.Card, tids: int) -> emu.Card:
-    """Makes the table so long."""
+    """Sets the table's length."""
     spaces, r = card.core.spaces, card.chip.r
     spaces.set(r.LE_DB_CONFIG, r.LE_DB_CONFIG.of(HASHEN=1))
     spaces.set(r.LE_DB_HASH_CONFIG, tids - 3072 - 1536)

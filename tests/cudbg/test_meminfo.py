@@ -96,7 +96,7 @@ def test_meminfo_payload_ends_with_its_pages() -> None:
     assert found["Tx payload"]["size"] == 3 * 4096
 
 
-def test_meminfo_hash_region_is_there_only_where_hashing_is_on() -> None:
+def test_meminfo_has_a_hash_region_only_if_hashing_is_on() -> None:
     words = {"MA_TARGET_MEM_ENABLE": 1, "MA_EDRAM0_BAR": 2}
     off = decoded(card(T6, **words), T6, "regions")
     assert "LE hash" not in {row["region"] for row in off}

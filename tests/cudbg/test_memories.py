@@ -113,14 +113,14 @@ def test_memory_within_the_payload_is_not_read_and_stays_zero() -> None:
     assert report.entities[0].counts.r64 == (2 * MIB - 4 * PIECE_BYTES) // 8
 
 
-def test_memory_is_skipped_whole_where_the_payload_registers_are_zero() -> None:
+def test_memory_is_skipped_entirely_if_the_payload_registers_are_zero() -> None:
     zero = {"TP_PMM_TX_BASE": 0, "TP_PMM_RX_BASE": 0}
     report, dump = dumped(Card(T6, **zero), T6, "EDC1")
     assert not any(dump.raw("EDC1"))
     assert report.entities[0].counts.r64 == 0
 
 
-def test_memory_that_does_not_fit_is_dropped_and_the_next_one_tried() -> None:
+def test_memory_that_does_not_fit_is_dropped_and_the_next_is_tried() -> None:
     report, dump = dumped(Card(T6), T6, "EDC0", "MC0", "HMA", room=3800 + MIB + MIB)
     edc0, mc0, hma = report.entities
     assert (edc0.code, codes(mc0), hma.code) == (0, (-19, 0, 0), 0)
@@ -160,7 +160,7 @@ def test_memory_decodes_to_its_extent_and_its_bytes() -> None:
 # Regions
 
 MEMORIES_AT, REGIONS_AT = 8 + 0x174, 8 + 0x178
-"""Where MEMINFO counts them."""
+"""The offsets of MEMINFO's counts."""
 
 
 def shown(made: CardDump, name: str) -> Hexdump:
@@ -182,7 +182,7 @@ def test_a_region_is_where_the_card_has_it(chip: Chip) -> None:
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 @pytest.mark.parametrize("name", ["EDC0", "EDC1", "MC0"])
-def test_the_whole_comes_first_and_no_region_leaves_it(chip: Chip, name: str) -> None:
+def test_the_whole_memory_comes_first_and_contains_every_region(chip: Chip, name: str) -> None:
     memory = shown(collected(chip), name)
     whole, *regions = memory.regions
     assert (whole.name, whole.start, whole.end) == (name, 0, len(memory.data))
@@ -201,7 +201,7 @@ def test_without_meminfo_a_memory_is_one_region() -> None:
 
 
 @pytest.mark.parametrize("at", [MEMORIES_AT, REGIONS_AT])
-def test_a_map_that_lies_is_refused_and_the_memory_shown_without_it(at: int) -> None:
+def test_an_impossible_map_is_refused_and_the_memory_is_shown_without_it(at: int) -> None:
     blob = bytearray(collected(T6).dump.raw("MEMINFO"))
     blob[at] = 200
     with pytest.raises(DumpFormatError, match="MEMINFO: "):

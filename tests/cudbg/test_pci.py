@@ -30,7 +30,7 @@ OFFSETS = [offset for first, last in RANGES for offset in range(first, last + 4,
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_91_words_of_function_4_are_asked_for_and_each_request_is_withdrawn(chip: Chip) -> None:
+def test_91_words_of_function_4_are_requested_and_each_request_is_cleared(chip: Chip) -> None:
     card, seen = RamCard(), []
 
     def request(value: int) -> None:
@@ -72,7 +72,7 @@ def keyword(name: bytes, content: bytes) -> bytes:
 
 
 def image(name: bytes = b"Card", *fields: bytes, checksum: int = 0, base: int = 0x400) -> bytearray:
-    """2 KiB of vital product data with a right (or wrong) checksum at `base`."""
+    """2 KiB of vital product data at `base`, with a right or wrong checksum."""
     fields = fields or (keyword(b"PN", b"P1"), keyword(b"SN", b"S1"), keyword(b"NA", b"0007430000"))
     content = b"".join(fields) + b"RV\x01"
     head = resource(0x82, name) + bytes([0x90]) + (len(content) + 1).to_bytes(2, "little") + content
@@ -136,7 +136,7 @@ def test_vpd_data_makes_14_accesses() -> None:
     assert (entity.counts.r32, entity.counts.w32) == (9, 5)
 
 
-def test_vpd_data_cuts_texts_and_ends_only_the_first_blank_behind_them() -> None:
+def test_vpd_data_cuts_texts_and_replaces_only_the_first_blank_after_them() -> None:
     fields = (
         keyword(b"PN", b"part   "),
         keyword(b"SN", b"s" * 30),
@@ -149,7 +149,7 @@ def test_vpd_data_cuts_texts_and_ends_only_the_first_blank_behind_them() -> None
     assert found["mn"][:4] == b"\0  \0"
 
 
-def test_vpd_data_of_an_early_card_stand_at_0() -> None:
+def test_vpd_data_of_an_early_card_begin_at_0() -> None:
     assert collected(Card(image(b"Old", base=0)))["mn"][:4] == b"Old\0"
 
 
@@ -199,21 +199,21 @@ def test_vpd_data_fails_with_the_plain_code(spoil: Callable[[Card], None], code:
     ],
     ids=["nothing", "wrong checksum", "no part number", "no serial number"],
 )
-def test_vpd_data_refuses_vital_product_data_that_are_not_whole(vpd: bytearray, code: int) -> None:
+def test_vpd_data_refuses_incomplete_vital_product_data(vpd: bytearray, code: int) -> None:
     assert codes(dumped(Card(vpd), T6, "VPD_DATA")[0]) == (code, 0, 0)
 
 
 @pytest.mark.parametrize(
     ("digits", "number"), [(b"07", 7), (b"0\0", 0), (b"9\n", 9), (b"+5", 5), (b"17", 17)]
 )
-def test_vpd_data_takes_the_version_as_c_writes_numbers(digits: bytes, number: int) -> None:
+def test_vpd_data_accepts_the_version_in_cs_notation(digits: bytes, number: int) -> None:
     vpd = image()
     vpd[VERSION_AT : VERSION_AT + 2] = digits
     assert int.from_bytes(collected(Card(vpd))["rest"][12:16], "little") == number
 
 
 @pytest.mark.parametrize("digits", [b"08", b"-1", b" 1", b"0x", b"1 ", b"\0\0"])
-def test_vpd_data_refuses_a_version_that_is_no_number(digits: bytes) -> None:
+def test_vpd_data_refuses_a_version_that_is_not_a_number(digits: bytes) -> None:
     vpd = image()
     vpd[VERSION_AT : VERSION_AT + 2] = digits
     assert codes(dumped(Card(vpd), T6, "VPD_DATA")[0]) == (-errno.EINVAL, 0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from carddump import CARDS, collected
 from ramcard import RamCard
-from ramdump import dumped, index_port
+from ramdump import dumped, indexed
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s, u64s
@@ -18,12 +18,12 @@ def counting_card() -> RamCard:
     """Counter n is 100 n, its total n in the upper word and -n in the lower."""
     card = RamCard()
     for config, count, control, data, word in (TX, RX):
-        index_port(card, config, count, lambda n: 100 * n)
+        indexed(card, config, count, lambda n: 100 * n)
 
         def total(index: int, config: int = config, word: int = word) -> int:
             return {word: card.word(config), word + 1: -card.word(config) & 0xFFFFFFFF}[index]
 
-        index_port(card, control, data, total)
+        indexed(card, control, data, total)
     return card
 
 

@@ -38,7 +38,7 @@ def test_it_is_a_header_and_zeros_and_compresses_as_the_kernels_does() -> None:
     assert entity.counts.total == 0
 
 
-def test_uncompressed_it_does_not_fit_behind_another_entity() -> None:
+def test_uncompressed_it_does_not_fit_after_another_entity() -> None:
     card = emu.Card.load("t62100-cr", strict=True)
     found = collect(card, "none", entities=("MBOX_LOG", "QDESC", "CCTRL"))
     entity = found.entity("QDESC")

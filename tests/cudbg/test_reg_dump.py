@@ -22,7 +22,7 @@ def words_read(card: RamCard) -> list[int]:
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_each_word_stands_at_its_own_offset_and_gaps_are_zero(chip: Chip) -> None:
+def test_each_word_is_at_its_own_offset_and_gaps_are_zero(chip: Chip) -> None:
     card = RamCard()
     for offset in range(0, 0x53000, 4):
         card.put(offset, offset | 1)
@@ -45,7 +45,7 @@ def test_registers_are_read_once_each_in_ascending_order(chip: Chip) -> None:
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_no_register_of_a_dump_is_without_a_name(chip: Chip) -> None:
+def test_every_register_of_a_dump_has_a_name(chip: Chip) -> None:
     rows = collected(chip).table("REG_DUMP")
     assert [row["offset"] for row in rows if not row["register"]] == []
     whoami = next(row for row in rows if row["register"] == "PL_WHOAMI")
@@ -53,7 +53,7 @@ def test_no_register_of_a_dump_is_without_a_name(chip: Chip) -> None:
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_reading_every_register_changes_what_no_other_entity_shows(chip: Chip) -> None:
+def test_reading_every_register_changes_no_other_entity(chip: Chip) -> None:
     others = ("ULPRX_LA", "CIM_QCFG", "RSS", "PM_STATS", "DUMP_CONTEXT", "TP_INDIRECT")
     alone = collect(small(chip), entities=others)
     behind = collect(small(chip), entities=("REG_DUMP", *others))

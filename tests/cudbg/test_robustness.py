@@ -20,7 +20,7 @@ NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFF
 
 
 def mutated(data: bytes, random: Random, places: int) -> bytearray:
-    """Some words replaced by numbers that hurt, or by noise."""
+    """Replaces some words by extreme numbers or noise."""
     result = bytearray(data)
     for _ in range(places):
         at = random.randrange(max(len(result) - 4, 1)) & ~3
@@ -48,7 +48,7 @@ SIZED = [
 
 
 @pytest.mark.parametrize(("chip", "name"), SIZED, ids=repr)
-def test_no_content_of_the_right_size_makes_a_decoder_fail(chip: Chip, name: str) -> None:
+def test_no_content_of_the_right_size_crashes_a_decoder(chip: Chip, name: str) -> None:
     raw = collected(chip).dump.raw(name)
     random = Random(entities()[name].number)
     for pattern in (b"\0", b"\xff", random.randbytes(64)):
@@ -60,7 +60,7 @@ def test_no_content_of_the_right_size_makes_a_decoder_fail(chip: Chip, name: str
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_no_content_of_the_queues_makes_their_decoder_fail(chip: Chip) -> None:
+def test_no_content_of_qdesc_crashes_its_decoder(chip: Chip) -> None:
     random = Random(70)
     head = bytes(collected(chip).dump.blob("QDESC")[:16])
     assert shown("QDESC", head + bytes(4096), chip)
@@ -70,7 +70,7 @@ def test_no_content_of_the_queues_makes_their_decoder_fail(chip: Chip) -> None:
 
 @pytest.fixture(scope="module", params=[(T5, "zlib"), (T6, "zlib"), (T6, "none")], ids=str)
 def data(request: pytest.FixtureRequest) -> bytes:
-    """A dump without what is only large."""
+    """A dump without the large entities."""
     chip, compress = request.param
     names = tuple(set(entities()) - {"QDESC", "EDC0", "EDC1", "MC0", "LE_TCAM"})
     made = collect(emu.Card.load(CARDS[chip], **SMALL), compress, names)
@@ -78,7 +78,7 @@ def data(request: pytest.FixtureRequest) -> bytes:
 
 
 def read_all(data: bytes | bytearray) -> int:
-    """Takes a dump apart as far as it goes; how many entities were decoded."""
+    """Reads a dump as far as possible; returns how many entities were decoded."""
     try:
         dump = cudbg.Dump(data)
         entities = dump.entities
@@ -95,11 +95,11 @@ def _decoded(dump: cudbg.Dump, name: str) -> bool:
     return True
 
 
-def test_a_dump_that_is_whole_is_decoded(data: bytes) -> None:
+def test_a_complete_dump_is_decoded(data: bytes) -> None:
     assert read_all(data) >= 42
 
 
-def test_a_dump_that_ends_anywhere_is_read_as_far_as_it_goes(data: bytes) -> None:
+def test_a_truncated_dump_is_read_as_far_as_possible(data: bytes) -> None:
     random = Random(1)
     sizes = [0, 1, 55, 56, 57, 107, HEADERS_BYTES - 1, HEADERS_BYTES]
     sizes += [random.randrange(len(data)) for _ in range(4)]
@@ -108,11 +108,11 @@ def test_a_dump_that_ends_anywhere_is_read_as_far_as_it_goes(data: bytes) -> Non
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_a_dump_whose_headers_lie_is_refused_or_read(data: bytes, seed: int) -> None:
+def test_a_dump_with_corrupt_headers_is_refused_or_read(data: bytes, seed: int) -> None:
     random = Random(seed)
     read_all(bytes(mutated(data[:HEADERS_BYTES], random, 12)) + data[HEADERS_BYTES:])
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS // 2))
-def test_a_dump_whose_bytes_were_hit_is_refused_or_read(data: bytes, seed: int) -> None:
+def test_a_dump_with_corrupt_bytes_is_refused_or_read(data: bytes, seed: int) -> None:
     read_all(mutated(data, Random(seed), len(data) // 20_000))

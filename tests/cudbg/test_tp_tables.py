@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from carddump import CARDS, collected
 from ramcard import RamCard
-from ramdump import answers, codes, dumped, index_port, writes
+from ramdump import answers, codes, dumped, indexed, writes
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u16s, u32s
@@ -17,7 +17,7 @@ POLLS = 5
 
 
 def rss_card(late_reads: int = 0) -> RamCard:
-    """Row i holds queues i and i + 1; a row is valid after so many reads that it is not."""
+    """Row i holds queues i and i + 1; a row becomes valid after `late_reads` reads."""
     card, left = RamCard(), 0
 
     def request(value: int) -> int:
@@ -74,16 +74,16 @@ INDEX = {T5: 0x7F00, T6: 0xFF00}
 
 
 @pytest.mark.parametrize(("chip", "vfs"), [(T5, 128), (T6, 256)], ids=repr)
-def test_every_function_is_asked_for_its_two_words(chip: Chip, vfs: int) -> None:
+def test_two_words_are_read_for_every_function(chip: Chip, vfs: int) -> None:
     card = RamCard()
-    index_port(card, PIO_ADDR, PIO_DATA, lambda i: (card.word(REQUEST) & INDEX[chip]) + i)
+    indexed(card, PIO_ADDR, PIO_DATA, lambda i: (card.word(REQUEST) & INDEX[chip]) + i)
     entity, blob = dumped(card, chip, "RSS_VF_CONF")
     assert u32s(blob) == tuple((vf << 8) + word for vf in range(vfs) for word in (VFL, VFH))
     assert entity.counts.total == 6 * vfs
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_a_request_reads_and_keeps_what_is_no_request(chip: Chip) -> None:
+def test_a_request_preserves_the_other_bits(chip: Chip) -> None:
     card = RamCard()
     others = 0x6000000F
     card.put(REQUEST, others | READ_RIGHT | WRITE_ENABLE | KEY_WRITE_ENABLE | INDEX[chip])
@@ -105,7 +105,7 @@ def test_functions_hash_by_addresses_and_ports(chip: Chip) -> None:
 PATH_MTU_TABLE = 0x7DE4  # TP_MTU_TABLE
 
 
-def test_rows_are_asked_for_by_all_ones_above_their_number() -> None:
+def test_a_row_is_requested_with_all_ones_above_its_number() -> None:
     card = RamCard()
     requests = writes(card, PATH_MTU_TABLE)
     entity, _ = dumped(card, T6, "PATH_MTU")
@@ -131,7 +131,7 @@ def test_a_card_has_the_mtus_that_the_driver_sets(chip: Chip) -> None:
 CCTRL_TABLE = 0x7DDC  # TP_CCTRL_TABLE
 
 
-def test_rows_are_asked_for_by_mtu_and_window() -> None:
+def test_rows_are_requested_by_mtu_and_window() -> None:
     card = RamCard()
     requests = writes(card, CCTRL_TABLE)
     entity, _ = dumped(card, T5, "CCTRL")
@@ -146,7 +146,7 @@ def test_an_increment_is_the_low_thirteen_bits_of_its_row() -> None:
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_a_window_grows_by_more_where_the_mtu_is_larger(chip: Chip) -> None:
+def test_a_larger_mtu_has_a_larger_increment(chip: Chip) -> None:
     rows = collected(chip).table("CCTRL")
     assert [row["window"] for row in rows] == list(range(32))
     assert all(row["MTU 0"] <= row["MTU 15"] for row in rows)

@@ -20,7 +20,7 @@ ALL_ONES = (1 << 64) - 1
 
 
 def analyser(mode: int, pointer: int, flags: int = COMPLETE) -> tuple[RamCard, list[int]]:
-    """A card, and what is written to its configuration; word i of the trace is i << 32 | i."""
+    """A card, and the values written to its configuration; word i of the trace is i << 32 | i."""
     card, hardware = RamCard(), flags & COMPLETE | pointer << 16
     card.put(CONFIG, flags | mode << 14 | pointer << 16)
     written = writes(card, CONFIG)
@@ -48,7 +48,7 @@ def test_the_trace_begins_at_the_write_pointer_and_wraps() -> None:
 
 
 @pytest.mark.parametrize("mode", [2, 3])
-def test_a_pair_that_is_half_written_is_left_out(mode: int) -> None:
+def test_a_half_written_pair_is_left_out(mode: int) -> None:
     card, _ = analyser(mode, pointer=10, flags=0)
     _, blob = dumped(card, T6, "TP_LA")
     assert trace(blob)[:-1] == (*range(11, 128), *range(10))
@@ -60,7 +60,7 @@ def test_single_words_are_never_half_written() -> None:
     assert trace(dumped(card, T6, "TP_LA")[1])[0] == 10
 
 
-def test_an_analyser_that_runs_is_stopped_and_started_again() -> None:
+def test_a_running_analyser_is_stopped_and_restarted() -> None:
     card, written = analyser(mode=1, pointer=0, flags=COMPLETE | ENABLE)
     entity, _ = dumped(card, T6, "TP_LA")
     control = 1 << 14
@@ -68,14 +68,14 @@ def test_an_analyser_that_runs_is_stopped_and_started_again() -> None:
     assert entity.counts.total == 259 + 2
 
 
-def test_an_analyser_that_rests_is_left_at_its_last_word() -> None:
+def test_a_stopped_analyser_is_left_at_its_last_word() -> None:
     card, written = analyser(mode=0, pointer=0)
     dumped(card, T6, "TP_LA")
     assert written[-1] == 127
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
-def test_a_trace_is_shown_a_line_a_word(chip: Chip) -> None:
+def test_a_trace_is_shown_with_one_line_per_word(chip: Chip) -> None:
     made = collected(chip)
     (text,) = [part for part in made.dump.decode("TP_LA").json() if "text" in part]
     words = u64s(made.dump.raw("TP_LA")[8:])
@@ -89,7 +89,7 @@ SELECT, READ_POINTER, WRITE_POINTER, ULPRX_LA_DATA = 0x1923C, 0x19240, 0x19248, 
 
 
 def tracing_card(oldest: int) -> RamCard:
-    """Word w of trace t is t << 16 | w; reading a word moves the read pointer on."""
+    """Word w of trace t is t << 16 | w; reading a word advances the read pointer."""
     card = RamCard()
     card.on_write[SELECT] = lambda trace: card.put(WRITE_POINTER, (oldest + trace) % 512)
 
@@ -112,7 +112,7 @@ def test_every_trace_begins_at_its_own_write_pointer() -> None:
     assert entity.counts.total == 4120
 
 
-def test_a_word_is_read_no_oftener_than_it_is_stored() -> None:
+def test_each_word_is_read_only_once() -> None:
     card = tracing_card(0)
     dumped(card, T5, "ULPRX_LA")
     assert card.log.count(("r", ULPRX_LA_DATA, 4)) == 8 * 512
@@ -141,12 +141,12 @@ def body(blob: bytes) -> tuple[int, ...]:
 
 
 def counting(card: RamCard, register: int, first: int) -> None:
-    """Every read gives the next number."""
+    """Every read returns the next number."""
     numbers = iter(range(first, 1 << 32))
     card.on_read[register] = lambda stored: next(numbers)
 
 
-def test_of_every_instance_pointers_and_513_words_are_read() -> None:
+def test_pointers_and_513_words_of_every_instance_are_read() -> None:
     card = RamCard()
     for i in range(INSTANCES):
         card.put(FIRST + STRIDE * i, 100 + i)
@@ -163,7 +163,7 @@ def test_of_every_instance_pointers_and_513_words_are_read() -> None:
     assert entity.counts.total == 6689
 
 
-def test_each_strobe_gives_seven_words_the_last_of_another_block() -> None:
+def test_each_strobe_gives_seven_words_and_the_last_is_another_blocks() -> None:
     card, strobes = RamCard(), 0
 
     def latch(value: int) -> None:
@@ -180,7 +180,7 @@ def test_each_strobe_gives_seven_words_the_last_of_another_block() -> None:
     assert words[ASIC + 6 * 127 : ASIC + 6 * 128 - 1] == tuple(0x8000 | i for i in range(5))
 
 
-def test_the_strobe_is_nothing_but_a_one() -> None:
+def test_the_strobe_is_a_plain_one() -> None:
     card = RamCard()
     strobes = writes(card, STROBE)
     dumped(card, T6, "ULPTX_LA")

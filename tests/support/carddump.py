@@ -1,4 +1,4 @@
-"""Dumps of emulated cards: made once for all tests that only look at them, and what they say."""
+"""Dumps of emulated cards, made once for all tests that only read them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class CardDump:
 
     @cached_property
     def dump(self) -> cudbg.Dump:
-        """The dump as its reader sees it."""
+        """The parsed dump."""
         return cudbg.Dump(self.data)
 
     def entity(self, name: str) -> cudbg.Collected:
-        """How one entity went."""
+        """The result of one entity."""
         return next(entity for entity in self.report.entities if entity.name == name)
 
     def codes(self, name: str) -> Codes:
@@ -65,7 +65,7 @@ def rows(decoded: Decoded, title: str = "") -> list[dict[str, Any]]:
 
 
 def walk(decoded: Decoded) -> Iterator[Part]:
-    """The parts of a decoded entity, each walked to its end: what is lazy happens now."""
+    """The parts of a decoded entity, each read to its end, so that lazy parts are computed."""
     for part in decoded:
         for _ in _content(part):
             pass
@@ -86,7 +86,7 @@ def collected(chip: Chip, compress: str = "zlib") -> CardDump:
 
 
 def collect(card: emu.Card, compress: str = "zlib", entities: tuple[str, ...] = ()) -> CardDump:
-    """A dump of `card`, in process; its firmware is not really waited for."""
+    """A dump of `card` in process; waits for the firmware take no time."""
     io = Inproc(card).io()
     device = cudbg.Device(card.chip, card.profile.card.revision)
     mailbox = Mailbox(io, card.chip, device.pf, sleep=lambda seconds: None)

@@ -1,4 +1,4 @@
-"""One entity of a card of plain memory, and the silicon that some of them need."""
+"""Dumps one entity of a card of plain memory; and silicon that some entities need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CIM_WRITE, CIM_BUSY = 1 << 16, 1 << 17
 def dumped(
     card: RamCard, chip: Chip, name: str, *, room: int = 1 << 20, **device: Any
 ) -> tuple[cudbg.Collected, bytes]:
-    """How the entity went, and its raw bytes; `device` says what the driver knows."""
+    """The entity's result and its raw bytes; `device` sets what the driver knows."""
     buffer = bytearray(room)
     report = cudbg.collect(
         card.io(),
@@ -37,7 +37,7 @@ def codes(entity: cudbg.Collected) -> tuple[int, int, int]:
 
 
 def writes(card: RamCard, *registers: int) -> list[int]:
-    """The values that are written to registers from now on."""
+    """The values written to `registers` from now on."""
     seen: list[int] = []
     for register in registers:
         card.on_write[register] = seen.append
@@ -45,18 +45,18 @@ def writes(card: RamCard, *registers: int) -> list[int]:
 
 
 def answers(card: RamCard, register: int, row: Callable[[int], int], at: int | None = None) -> None:
-    """A write of `register` shows `row(value)` at `at`, or in its own place."""
-    place = register if at is None else at
-    card.on_write[register] = lambda value: card.put(place, row(value))
+    """A write to `register` puts `row(value)` at `at`, or into the register itself."""
+    target = register if at is None else at
+    card.on_write[register] = lambda value: card.put(target, row(value))
 
 
-def index_port(card: RamCard, index: int, data: int, word: Callable[[int], int]) -> None:
-    """A word for each index."""
+def indexed(card: RamCard, index: int, data: int, word: Callable[[int], int]) -> None:
+    """`data` shows `word(index)` for each index that is written."""
     answers(card, index, word, data)
 
 
 def cim(card: RamCard) -> dict[int, int]:
-    """The processor's own address space, behind a port that is never busy."""
+    """The embedded processor's address space, never busy."""
     space: dict[int, int] = {}
 
     def access(request: int) -> None:
@@ -71,8 +71,8 @@ def cim(card: RamCard) -> dict[int, int]:
     return space
 
 
-def late(card: RamCard, register: int, bits: int, reads: int) -> None:
-    """`register` shows `bits` at that many reads in a row, then no more."""
+def delayed(card: RamCard, register: int, bits: int, reads: int) -> None:
+    """`register` shows `bits` for `reads` reads, then no more."""
     left = reads
 
     def read(stored: int) -> int:
