@@ -133,7 +133,7 @@ class _Collection:
     ) -> None:
         self._io, self._device, self._sink = io, device, sink
         self._firmware = firmware or _no_firmware
-        self._progress = progress or (lambda entity, place, total: None)
+        self._progress = progress or (lambda entity, position, total: None)
         self._report = Report()
 
     def run(self, chosen: list[Entity], buffer: memoryview) -> Report:

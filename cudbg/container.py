@@ -96,7 +96,7 @@ class VersionHeader(LittleStruct):
         if self.revision != revision:
             raise DumpFormatError(f"{name}: revision {self.revision}, known is {revision}")
         if self.size != size:
-            raise DumpFormatError(f"{name}, behind its header", size, self.size)
+            raise DumpFormatError(f"{name}, after its header", size, self.size)
 
 
 HEADER_BYTES = sizeof(Header)
