@@ -1,8 +1,8 @@
-"""The log of accesses that a guest should not make, or that nothing here implements.
+"""The log of guest errors and of accesses to words that have no behaviour here.
 
 Each distinct access is logged once and counted. Guest errors (size or alignment, a write to a
-read-only word, a window over no memory) are always refused. Accesses to unimplemented and
-undescribed words reach plain storage, unless the card is strict: then they are refused too.
+read-only word, a window at an address without memory) are always refused. Accesses to
+unimplemented and undescribed words go to plain storage; a strict card refuses them too.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class LogKind(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """The kind as text."""
+        """A description of the kind, for messages."""
         return _MEANINGS[self]
 
     @property
     def is_guest_error(self) -> bool:
-        """Whether the guest did something that no card accepts."""
+        """Whether the card refuses such an access even if it is not strict."""
         return self < LogKind.UNIMPLEMENTED
 
 
@@ -50,7 +50,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class LoggedAccess:
-    """One kind of access to one `location`, which is the decoded name of the word or memory."""
+    """One kind of access to one `location`, the name of a word or of memory."""
 
     kind: LogKind
     verb: str
@@ -61,10 +61,10 @@ class LoggedAccess:
 
 
 class AccessLog:
-    """All such accesses to one card: `counts[LoggedAccess]`, and `totals[LogKind]`."""
+    """The log of one card: `counts[LoggedAccess]`, and `totals[LogKind]`."""
 
     LIMIT = 4096
-    """How many different accesses are counted separately; more appear only in the totals."""
+    """The most accesses that are counted separately; any others appear only in the totals."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict

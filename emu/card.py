@@ -1,4 +1,4 @@
-"""An emulated adapter: wires its parts together. It has no sockets, threads or clocks."""
+"""An emulated adapter, connected from its parts. It uses no sockets, threads or clocks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Card:
         map_window: bool = False,
         **overrides: dict[str, Any],
     ) -> Card:
-        """Returns a card of a profile, given by name or as the path of a TOML file.
+        """Builds a card from a profile, which is a name or the path of a TOML file.
 
         `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` refuses accesses
         to words without behaviour. `map_window` lets clients map the page of the memory window:
@@ -191,7 +191,7 @@ class Card:
         return Snapshot.take(self.core, self.memories, self.models)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Puts the card back into a state it (or a card of the same profile) was in."""
+        """Restores a snapshot of this card or of another card with the same profile."""
         if not snapshot.fits(self.core, self.memories):
             raise EmuError(f"the snapshot is not of a {self.profile.name}")
         snapshot.put(self.core, self.memories, self.models)

@@ -60,7 +60,7 @@ class ConfigSpace:
         self._clears = bytearray(pci.CONFIG_BYTES)
         self.vpd = bytearray(vpd_image(scenario.profile, scenario.identity))
         self.vpd_polls = 0
-        """How many reads of the VPD flag show an access as unfinished."""
+        """The number of reads of the VPD flag that show an access as unfinished."""
         self._handle = ffi.new_handle(self)
         self._c = ffi.new("struct config *")
         self._c.bytes, self._c.size = ffi.cast("uint8_t *", space.pointer(first)), len(memory)
@@ -172,7 +172,7 @@ class ConfigSpace:
         return data
 
     def write(self, offset: int, data: bytes) -> None:
-        """Writes the bits that are writable; AccessError past the end."""
+        """Writes the writable bits; AccessError past the end."""
         self._check(offset, len(data), "write")
         touched = slice(offset, offset + len(data))
         old, mask, clears = (
@@ -192,7 +192,7 @@ class ConfigSpace:
             raise AccessError(errno.EINVAL, "config", offset, length, verb)
 
     def _vpd_access(self, offset: int, data: bytes) -> None:
-        """Starts a VPD access; it finishes at once unless it takes some polls."""
+        """Starts a VPD access, which finishes at once if `vpd_polls` is 0."""
         at = VPD_AT + VPD_ADDRESS
         self._memory[at : at + 2] = data[max(at - offset, 0) : at - offset + 2]
         self._c.polls = self.vpd_polls
@@ -211,7 +211,7 @@ class ConfigSpace:
         struct.pack_into("<H", self._memory, at, address ^ VPD_FLAG)
 
     def lose_vpd(self) -> None:
-        """Removes the VPD capability's id, also for after a reset, so that nobody finds it."""
+        """Removes the VPD capability's id for good, resets included: no driver finds it."""
         self._memory[VPD_AT] = 0
         self._initial = self._initial[:VPD_AT] + b"\0" + self._initial[VPD_AT + 1 :]
 
@@ -254,5 +254,5 @@ def emu_on_config(handle: Any, offset: int, data: Any, length: int, is_write: in
 
 
 def _covers(offset: int, data: bytes, at: int) -> bool:
-    """Whether an access of `data` at `offset` has a byte at `at`."""
+    """Returns whether an access of `data` at `offset` covers the byte at `at`."""
     return offset <= at < offset + len(data)

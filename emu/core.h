@@ -1,7 +1,7 @@
 /* The access core of the emulated adapter: spaces of 32-bit words, the kind of each word, lookups
  * that lead from one space into another, and memory windows. Python fills these tables; the C code
- * only follows them. Words and offsets are little-endian. A space is indexed by word, whether its
- * offsets count bytes or words. */
+ * only interprets them. Words and offsets are little-endian. A space is indexed by word, whether
+ * its offsets count bytes or words. */
 
 enum word_kind {
     WORD_UNDESCRIBED,   /* in no register table: an access is logged, a write is stored */

@@ -41,7 +41,7 @@ class Hook(NamedTuple):
 
 
 class Core:
-    """The tables of one card, and the C core that follows them; `bars` are the BARs' sizes."""
+    """The tables of one card, and the C core that interprets them; `bars` are the BARs' sizes."""
 
     def __init__(self, chip: Chip, bars: Mapping[int, int], *, strict: bool = False) -> None:
         self.bars = bars
@@ -164,7 +164,7 @@ class Core:
 
 
 def _report(_kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Keeps and logs the reason why a hook failed; the access itself fails with EIO."""
+    """Records and logs why a hook failed; the access itself fails with EIO."""
     local = trace.tb_frame.f_locals if trace else {}
     core = local.get("core")
     if core is not None:

@@ -1,4 +1,4 @@
-"""The errors of an emulated card, a tree under `EmuError`."""
+"""The errors of an emulated card, all derived from `EmuError`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ProfileError(EmuError):
 
 
 class NoSuchFault(EmuError):
-    """The card cannot have the fault that was asked for."""
+    """The card has no fault of this name."""
 
 
 class ModelError(EmuError):

@@ -1,4 +1,4 @@
-"""Lookups: the one mechanism behind nearly all indirect silicon (lookup.c follows these tables).
+"""Lookups, the mechanism of nearly all indirect registers (lookup.c interprets these tables).
 
 Writing a command register copies a row of a table to data registers. The chip's many lookups
 differ only in data: which bits of which registers form the row number, which writes are commands,
@@ -46,13 +46,13 @@ class When(NamedTuple):
 
     @classmethod
     def set(cls, register: Register, *names: str) -> When:
-        """A write is a command if it has all these bits as 1."""
+        """A write is a command if all these bits are 1."""
         mask = register.mask(*names)
         return cls(mask, mask)
 
     @classmethod
     def clear(cls, register: Register, *names: str) -> When:
-        """A write is a command if it has all these bits as 0."""
+        """A write is a command if all these bits are 0."""
         return cls(register.mask(*names), 0)
 
 
@@ -106,7 +106,7 @@ class Lookups:
     def request(
         self, register: Register, table: Space, *, tag: int, mask: int, shift: int, keep: int
     ) -> None:
-        """Puts a table behind one register: after a write of `tag | row`, the row reads there.
+        """Puts a table behind one register: after a write of `tag | row`, a read returns the row.
 
         Any other write stores the bits of `keep` in row `value >> shift`.
         """
@@ -128,7 +128,7 @@ class Lookups:
         entry.set = (entry.set | set_) & ~clear
 
     def done(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
-        """The same for bits that show whether a command has finished, such as busy or valid."""
+        """Does so for bits that show whether a command has finished, such as busy or valid."""
         self.reads_as(command, clear=clear, set_=set_)
         self.commands[self._command(command)].done |= clear | set_
 
@@ -155,7 +155,7 @@ class Lookups:
             space.words[index] = (space.words[index] & ~clear) | set_
 
     def save(self) -> bytes:
-        """Returns the state of the command registers, with what faults have changed."""
+        """Returns the state of the command registers, including the changes that faults made."""
         return bytes(ffi.buffer(self.commands))
 
     def load(self, saved: bytes) -> None:

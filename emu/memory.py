@@ -22,8 +22,8 @@ NAMES = ("edc0", "edc1", "mc0", "mc1", "hma")
 class Memfd:
     """Sparse memory of `size` bytes (a multiple of the page size); reads as 0 until written.
 
-    It can be shared with clients through `fd`, and is copied without touching its holes; `view`
-    maps it. `close()` closes the descriptor, as does the end of the object.
+    `fd` shares it with clients; `view` maps it here. Copies leave its holes alone. The descriptor
+    is closed by `close()`, or with the object.
     """
 
     def __init__(self, name: str, size: int) -> None:

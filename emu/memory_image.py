@@ -1,4 +1,4 @@
-"""The content that past traffic has left in the adapter's memories.
+"""The content that past traffic left in the adapter's memories.
 
 Regions that a model fills (contexts, connection control blocks, the hash table) stay empty here.
 Pages that were never used stay holes.
@@ -41,7 +41,7 @@ REQUESTS = (
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {n}\r\n\r\n",
     "INSERT INTO measurements VALUES ({n}, 'sensor-{n:04x}', {n}.25);\n",
 )
-"""Templates of payload."""
+"""Payload templates."""
 
 
 def fill(memories: Memories, regions: MemoryMap, random: Random) -> None:

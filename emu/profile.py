@@ -167,7 +167,7 @@ def load(name: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = N
     """Returns a profile, given by name or as the path of a TOML file.
 
     `overrides` replace values of the file, section by section: `{"memory": {"mc0": 24}}`.
-    Raises ProfileError if this is not a usable card.
+    Raises ProfileError if the result is not a usable card.
     """
     source = _source(name)
     return _Reader(str(source), _read(source)).profile(Path(source.name).stem, overrides or {})

@@ -28,10 +28,10 @@ def serve(
 ) -> None:
     """Serves one client after another until SIGTERM or SIGINT, then removes the socket.
 
-    Once a client can connect, `ready` is called; if it is a descriptor, a line is written to it
-    and it is closed. The other arguments are those of `pyvfio_user.Server`, and so are the
-    errors: ServerUnavailable, ListenError. Signals end it only in the main thread; in another
-    thread use `attach()` and `Server.stop()`.
+    When clients can connect, it calls `ready`, or writes a line to it and closes it if `ready` is
+    a descriptor. The other arguments and the errors (ServerUnavailable, ListenError) are those of
+    `pyvfio_user.Server`. Signals work only in the main thread; in another thread use `attach()`
+    and `Server.stop()`.
     """
     with Server(path, mode, owner, deadline, spin) as server:
         attach(card, server)

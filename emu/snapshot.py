@@ -1,6 +1,6 @@
-"""A copy of a card's whole state: words, BARs, memories, and what models keep in Python.
+"""A copy of a card's whole state: words, BARs, memories, and the models' own state in Python.
 
-The kinds of words are not part of it: they are the same for all cards of a profile.
+It leaves out the kinds of words, which are the same for all cards of a profile.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Snapshot:
         )
 
     def fits(self, core: Core, memories: Memories) -> bool:
-        """Whether a card has the spaces and memories of this one."""
+        """Returns whether a card has the same spaces and memories."""
         return self.layout == _layout(core, memories)
 
     def put(self, core: Core, memories: Memories, models: Sequence[Model]) -> None:

@@ -1,4 +1,4 @@
-"""Vital product data: the content of the card's EEPROM, as far as PCI shows it (2 KiB).
+"""Vital product data: the 2 KiB of the card's EEPROM that PCI shows.
 
 On T5 and T6 the data start with an identifier string at 0x400, where the driver reads first
 (t4_hw.c, t4_get_raw_vpd_params()). A copy is at 0, for other software.

@@ -1,4 +1,4 @@
-"""Memory windows: apertures in BAR0 that show adapter memory (window.c follows these tables)."""
+"""Memory windows: apertures in BAR0 that show adapter memory (window.c interprets these tables)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WINDOWS = 8
 
 
 class Window(NamedTuple):
-    """A window in BAR0: its byte offset, and its size, which is a power of two of bytes."""
+    """A window in BAR0: its byte offset, and its size in bytes, a power of two."""
 
     offset: int
     size: int
@@ -59,7 +59,7 @@ class Windows:
             bar0.set_kind(index, WordKind.WINDOW, number)
 
     def _uncover(self) -> None:
-        """Gives the words under the windows their own kinds again, last window first."""
+        """Restores the kinds of the words under the windows, last window first."""
         while self._covered:
             first, kinds, links = self._covered.pop()
             end = first + len(kinds)
@@ -77,7 +77,7 @@ class Windows:
         self.sync()
 
     def show(self) -> None:
-        """Shows adapter memory in mapped windows, and discards what was there."""
+        """Shows adapter memory in mapped windows, and discards their previous content."""
         for slot in self._c.windows:
             if slot.shadow:
                 words = ffi.cast("uint8_t *", self._bar0.pointer(slot.first))

@@ -19,7 +19,7 @@ class AdapterFlag(IntFlag):
 
 
 MAILBOX_LOG_ENTRIES = 256
-"""The entries the mailbox log holds (T4_OS_LOG_MBOX_CMDS)."""
+"""The number of entries in the mailbox log (T4_OS_LOG_MBOX_CMDS)."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 class DeviceError(Exception):
     """The device did something unexpected; `code` is the -errno of the kernel's code.
 
-    `rows` counts the rows of the program that were completed, `used` the bytes they kept.
+    `rows` counts the program's completed rows, `used` the bytes that they kept.
     """
 
     def __init__(self, code: int, what: str, *, rows: int = 0, used: int = 0) -> None:

@@ -1,7 +1,7 @@
 """Indirect registers: behind an address and a data register, or behind the CIM's host access.
 
-Also the two ways to run a program that several entities share: one read per row, and until a row
-fails.
+Several entities share two ways to run a program, which are here too: one read per row, and rows
+until one fails.
 """
 
 from __future__ import annotations

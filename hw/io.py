@@ -74,7 +74,7 @@ class Poll:
     """Read until `value & mask == wanted`, at most `attempts` times, `delay_us` apart.
 
     After the last attempt the program fails with `error` (-errno), or continues if that is 0. The
-    kernel's t4_wait_op_done_val(). With `keep`, the last value is stored.
+    kernel does this in t4_wait_op_done_val(). With `keep`, the last value is stored.
     """
 
     offset: Number
@@ -153,7 +153,7 @@ class Space(Protocol):
         """Returns `count` registers at ascending offsets."""
 
     def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
-        """Runs a program; returns the values it kept, which are a part of `out` if that is given.
+        """Runs a program; returns the values it kept, as a part of `out` if that is given.
 
         Raises `DeviceError`; its `.rows` and `.used` count what completed before the failure.
         """

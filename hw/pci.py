@@ -1,6 +1,6 @@
 """PCI configuration space: capabilities, and the vital product data (VPD) behind one of them.
 
-Sources: drivers/pci/vpd.c for reading the VPD, t4_hw.c (t4_get_raw_vpd_params()) for parsing them.
+Sources: drivers/pci/vpd.c for reading the VPD, t4_hw.c (t4_get_raw_vpd_params()) for parsing it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _VPD_ADDRESS_SHIFT = 16
 
 
 def read_vpd(config: Space, capability: int | None, address: int, size: int) -> bytes:
-    """Returns `size` bytes of the VPD from `address` on, fewer at their end (pci_read_vpd()).
+    """Returns `size` bytes of the VPD from `address` on, fewer at its end (pci_read_vpd()).
 
     Raises DeviceError -ENODEV if there is no capability, -ETIMEDOUT if the adapter does not fetch
     a word.

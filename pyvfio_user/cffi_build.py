@@ -31,7 +31,7 @@ def _extension(
     include_dirs: Sequence[Path] = (),
     link: Sequence[str] = (),
 ) -> FFI:
-    """One extension: `headers` are both declared to Python and included by the compiler."""
+    """Returns an extension; its `headers` are both declared to Python and compiled."""
     sanitize = SANITIZE if os.environ.get("VMCOREDD_SANITIZE") else []
     folders = [HERE / "src", HERE / PACKAGE / "include"]
     builder = FFI()
@@ -51,7 +51,7 @@ def _extension(
 
 
 def _declarations(headers: list[str], folders: list[Path]) -> str:
-    """The headers' text without #include lines, as `cdef()` wants it."""
+    """Returns the headers' text for `cdef()`, without #include lines."""
     paths = [next(f / name for f in folders if (f / name).exists()) for name in headers]
     text = "\n".join(path.read_text() for path in paths)
     return re.sub(r"(?m)^#include.*$", "", text)
@@ -80,9 +80,9 @@ CALLBACKS = """
 
 
 def server() -> FFI:
-    """With libvfio-user linked in; without the library, a stub that says why.
+    """Returns the extension with libvfio-user linked in or, without the library, a stub.
 
-    A function, because obtaining the library may take a download.
+    This is a function because obtaining the library may take a download.
     """
     sys.path.insert(0, str(HERE))  # `vmcoredd` here is a link, in an sdist the part that we need
     from vmcoredd.debs import Unavailable, libvfio_user
@@ -118,7 +118,7 @@ def server() -> FFI:
 
 
 def _origin(library: str | None = None, unavailable: str | None = None) -> str:
-    """C definitions of what `ORIGIN` declares."""
+    """Returns the C definitions for `ORIGIN`."""
     texts = {"server_library": library, "server_unavailable": unavailable}
     return "".join(
         f"static const char *const {name} = {json.dumps(text) if text else 'NULL'};\n"

@@ -9,9 +9,9 @@ in `chip.firmware`:
         fw.free_function(pf)
         return cmd.reply()                              # fields given here replace the command's
 
-The modules of this folder are discovered, so a new command edits no list: put its function into the
+The modules of this folder are discovered, so no list of commands exists. Put a function into the
 module of its subject, named as in `chip/firmware/`, or into a new one. Raise `Refused(retval, why)`
-to refuse a command: the driver sees `retval`, and the refusal is logged. A command that no function
+to refuse a command. The driver gets `retval`, and the refusal is logged. A command that no function
 answers is refused with EINVAL.
 
 A command's function has `fw.state` (what the firmware remembers), `fw.scenario` (what the crashed

@@ -18,7 +18,7 @@ _ANSWERS: dict[type[FwCommand], Answer] = {}
 
 
 class Refused(EmuError):
-    """The firmware refuses a command; the driver sees `retval`."""
+    """The firmware refuses a command; the driver gets `retval`."""
 
     def __init__(self, retval: Retval, why: str) -> None:
         super().__init__(f"{retval.name}: {why}")
@@ -26,7 +26,7 @@ class Refused(EmuError):
 
 
 def answers(*kinds: type[FwCommand]) -> Callable[[Answer], Answer]:
-    """Makes a function answer commands of these layouts; ModelError if another already does."""
+    """Makes a function answer commands of these layouts; ModelError if one is already answered."""
 
     def bind(function: Answer) -> Answer:
         for kind in kinds:
@@ -39,7 +39,7 @@ def answers(*kinds: type[FwCommand]) -> Callable[[Answer], Answer]:
 
 
 def answer_to(command: FwCommand) -> Answer:
-    """The function that answers `command`; Refused (EINVAL) if there is none."""
+    """Returns the function that answers `command`; Refused (EINVAL) if there is none."""
     _discover()
     function = _ANSWERS.get(type(command))
     if function is None:
@@ -49,7 +49,7 @@ def answer_to(command: FwCommand) -> Answer:
 
 @cache
 def _discover() -> None:
-    """Imports every module of this folder, so that all functions are bound."""
+    """Imports every module of this folder, which binds their functions."""
     package = __name__.rpartition(".")[0]
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")

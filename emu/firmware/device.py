@@ -26,14 +26,14 @@ from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.flash import version
 
 CONFIG_UNIT = 64 * 1024
-"""The address of a configuration file is counted in these."""
+"""Bytes per unit of a configuration file's address."""
 ALL = 0xFF
 """All access rights."""
 
 
 @answers(Hello)
 def hello(fw: Firmware, pf: int, cmd: Hello) -> FwCommand:
-    """Makes the function master if there is none, or if it insists."""
+    """Makes the function master if there is none yet, or if the command forces it."""
     state = fw.state
     if cmd.masterforce or (state.master is None and not cmd.masterdis):
         state.master = pf
@@ -51,7 +51,7 @@ def hello(fw: Firmware, pf: int, cmd: Hello) -> FwCommand:
 
 @answers(Bye)
 def bye(fw: Firmware, pf: int, cmd: Bye) -> FwCommand:
-    """Frees everything the driver had."""
+    """Frees everything that the driver allocated."""
     fw.note(Facility.CORE, "PF%d: bye", pf)
     fw.free_function(pf)
     return cmd.reply()
@@ -86,7 +86,7 @@ def _only_master(fw: Firmware, pf: int) -> None:
 
 @answers(CapsConfig)
 def caps_config(fw: Firmware, pf: int, cmd: CapsConfig) -> FwCommand:
-    """A read returns what the device can do, a write agrees on it."""
+    """Reads the device's capabilities, or agrees on them."""
     if cmd.write:
         _only_master(fw, pf)
         fw.state.caps_agreed = True
@@ -152,7 +152,7 @@ def clip(fw: Firmware, pf: int, cmd: Clip) -> FwCommand:
 
 @answers(PtpInit)
 def ptp_init(fw: Firmware, pf: int, cmd: PtpInit) -> FwCommand:
-    """Accepts time stamping, though no frame carries a time stamp here."""
+    """Accepts time stamping, but no frame gets a time stamp here."""
     if cmd.sc not in PtpSub._value2member_map_:
         raise Refused(Retval.EINVAL, f"PTP sub-command {cmd.sc:#x}")
     return cmd.reply()
@@ -160,7 +160,7 @@ def ptp_init(fw: Firmware, pf: int, cmd: PtpInit) -> FwCommand:
 
 @answers(PtpTime)
 def ptp_time(fw: Firmware, pf: int, cmd: PtpTime) -> FwCommand:
-    """Sets, adjusts or returns the clock, which no command but this one moves."""
+    """Sets, adjusts or returns the clock, which only this command moves."""
     if cmd.sc == PtpSub.SET_TIME:
         fw.state.clock = cmd.tm
     elif cmd.sc in (PtpSub.ADJ_TIME, PtpSub.ADJ_FTIME):

@@ -21,14 +21,14 @@ TICKS_PER_COMMAND = 2500
 """Core clock cycles that each command takes: 10 us at 250 MHz."""
 SECONDS_TO_BOOT = 3
 TICKS_PER_MESSAGE = 20_000
-"""Core clock cycles between two messages of the boot, at least; less than twice as many."""
+"""Least core clock cycles between two boot messages; a gap is always less than twice this."""
 
 
 class Firmware:
-    """One card's firmware. `state` is what it remembers."""
+    """One card's firmware. `state` persists from one command to the next."""
 
     SLOW_POLLS: ClassVar[int] = 4
-    """Polls of the mailbox that a slow firmware takes to answer."""
+    """Polls of the mailbox before a slow firmware answers."""
 
     def __init__(self, spaces: Spaces, scenario: Scenario, memories: Memories) -> None:
         self.spaces, self.scenario, self.memories = spaces, scenario, memories
@@ -52,7 +52,7 @@ class Firmware:
     # Status
 
     def show(self) -> None:
-        """Updates the registers that show the firmware's status and where the device log is."""
+        """Updates the registers that show the firmware's status and the device log's location."""
         state = self.state
         self.spaces.fields(
             self.r.PCIE_FW,
@@ -70,7 +70,7 @@ class Firmware:
         self.spaces.set(self.r.PCIE_FW_PF, pointer if state.log_is_shown else 0, DEVLOG_PF)
 
     def set_mode(self, mode: Mode) -> None:
-        """Makes it alive, slow or dead, or crashes it."""
+        """Makes the firmware alive, slow or dead, or crashes it."""
         self.state.mode = mode
         self.show()
 
@@ -85,7 +85,7 @@ class Firmware:
     # Commands
 
     def execute(self, pf: int, data: bytes) -> bytes:
-        """Executes one command; it and the reply are the mailbox's 64 bytes, first byte first."""
+        """Executes a command. It and the reply are the mailbox's 64 bytes, first byte first."""
         self.state.ticks += TICKS_PER_COMMAND
         command = command_of(data)
         reply = self._refuse_unknown(data) if command is None else self._answer(pf, command)
@@ -123,7 +123,7 @@ class Firmware:
     # Snapshots
 
     def save(self) -> Any:
-        """A copy of what it remembers."""
+        """Returns a copy of the state."""
         return copy.deepcopy(self.state)
 
     def load(self, saved: Any) -> None:

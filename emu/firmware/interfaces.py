@@ -26,11 +26,11 @@ FIRST_VIID, VIIDS = 0x240, 64
 VIN_MASK = 0x7F
 """The low bits of an interface's id are its number within its function (cxgb4.h, FW_VIID_VIN)."""
 UNCHANGED = 3
-"""The value of a two-bit field of the receive mode that changes nothing."""
+"""The value that leaves a two-bit field of the receive mode unchanged."""
 
 
 def interface(fw: Firmware, viid: int) -> Interface:
-    """An allocated interface; Refused (EINVAL) if there is none with this id."""
+    """Returns the interface with this id; Refused (EINVAL) if it is not allocated."""
     found = fw.state.interfaces.get(viid)
     if found is None:
         raise Refused(Retval.EINVAL, f"no virtual interface {viid:#x}")
@@ -70,7 +70,7 @@ def mac_exact(fw: Firmware, pf: int, cmd: ViMacExact) -> FwCommand:
 
 
 def _update_mac(fw: Firmware, viid: int, mac: bytes, index: int) -> int:
-    """The index of the entry that an address was written to, or freed from."""
+    """Returns the index of the entry that was written or freed."""
     macs = fw.state.macs
     if index == MacIndex.MAC_BASED_FREE:
         found = next((n for n, entry in macs.items() if entry == (viid, mac)), None)
@@ -89,7 +89,7 @@ def _update_mac(fw: Firmware, viid: int, mac: bytes, index: int) -> int:
 
 @answers(ViMacHash, ViMacRaw, ViMacVni)
 def mac_other(fw: Firmware, pf: int, cmd: ViMacHash | ViMacRaw | ViMacVni) -> FwCommand:
-    """Accepts hashed, raw and tunnelled addresses, which change nothing here."""
+    """Accepts hashed, raw and tunnelled addresses, which have no effect here."""
     interface(fw, cmd.viid)
     return cmd.reply()
 
@@ -117,6 +117,6 @@ def enable(fw: Firmware, pf: int, cmd: ViEnable) -> FwCommand:
 
 @answers(ViStats)
 def statistics(fw: Firmware, pf: int, cmd: ViStats) -> FwCommand:
-    """Returns zero counters: the interface has carried nothing."""
+    """Returns zero counters: the interface has carried no traffic."""
     interface(fw, cmd.viid)
     return cmd.reply()

@@ -63,7 +63,7 @@ Message = tuple[Facility, str, *tuple[int, ...]]
 
 
 def boot_messages(scenario: Scenario, memories: Memories) -> Iterator[Message]:
-    """What the firmware logs before a driver speaks to it."""
+    """Yields the messages that the firmware logs before the first command."""
     profile = scenario.profile
     yield Facility.CORE, "firmware 0x%08x starting", version(profile.firmware.version)
     yield Facility.CORE, "core clock %u kHz", profile.card.core_clock

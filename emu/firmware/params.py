@@ -1,4 +1,4 @@
-"""Parameters: the value of each, and which may be written.
+"""Parameters: their values, and which of them a driver may write.
 
 A command that names an unknown parameter is refused as a whole.
 """
@@ -134,7 +134,7 @@ WRITABLE: dict[type[Any], set[Any]] = {
     Pf: {Pf.CPLFW4MSG_ENCAP, Pf.PORT_CAPS32, Pf.SCHEDCLASS_ETH},
     Dmaq: set(Dmaq),
 }
-"""What drivers may set: remembered, without further effect."""
+"""Parameters that drivers may set; the value is stored and has no other effect."""
 
 
 @answers(Params)

@@ -21,7 +21,7 @@ from vmcoredd.emu.firmware.state import Link
 
 MTU = 9600
 IGNORED = PortCaps.MDIAUTO | PortCaps.MDISTRAIGHT | PortCaps.ANEG
-"""Capabilities that the driver may request of any port, without effect."""
+"""Capabilities that the driver may request on any port, without effect."""
 SAME_NAME = tuple(name for name in PortCaps16.__members__ if name in PortCaps.__members__)
 
 
@@ -50,7 +50,7 @@ def info32(fw: Firmware, pf: int, cmd: PortInfo32) -> FwCommand:
 
 @answers(PortInfo)
 def info(fw: Firmware, pf: int, cmd: PortInfo) -> FwCommand:
-    """Returns the same for drivers that only know 16-bit capabilities."""
+    """Returns the same in 16-bit capabilities, for drivers that know only those."""
     link = _link(fw, cmd.portid)
     caps = _narrow(link.capabilities)
     return cmd.reply(

@@ -8,7 +8,7 @@ from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.state import Queue, take
 
 NO_QUEUE = 0xFFFF
-"""The id that means no free list."""
+"""The id for "no free list"."""
 
 
 def _ingress(fw: Firmware, queue: Queue) -> int:

@@ -19,7 +19,7 @@ QUEUES_PER_ROW = 2
 
 @answers(RssGlbConfig)
 def global_config(fw: Firmware, pf: int, cmd: RssGlbConfig) -> FwCommand:
-    """Returns that each interface has its own hashing."""
+    """Reports that each interface has its own hashing."""
     return cmd.reply(mode=RssGlbMode.BASICVIRTUAL, tnlmapen=1, hashtoeplitz=1, tnlalllkp=1)
 
 

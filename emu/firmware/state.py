@@ -1,6 +1,6 @@
-"""What the firmware remembers between commands: queues, interfaces, links, settings.
+"""The firmware's state between commands: queues, interfaces, links, settings.
 
-Plain data, so that a snapshot can copy it.
+It is plain data, which a snapshot can copy.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ FEC = PortCaps.FEC_RS | PortCaps.FEC_BASER_RS
 
 
 class Mode(Enum):
-    """How the firmware behaves."""
+    """How the firmware responds to commands."""
 
     ALIVE = "alive"
     SLOW = "slow"
-    """It answers when the driver has polled the mailbox `Firmware.SLOW_POLLS` times."""
+    """Replies once the driver has polled the mailbox `Firmware.SLOW_POLLS` times."""
     DEAD = "dead"
-    """It takes commands and never answers."""
+    """Takes commands and never replies."""
     ERROR = "error"
-    """It has crashed, and PCIE_FW shows it."""
+    """Has crashed, and PCIE_FW shows it."""
 
 
 @dataclass
@@ -60,20 +60,20 @@ class Link:
     """A port's link."""
 
     speed: PortCaps
-    """The one speed it has."""
+    """Its only speed."""
     wanted: int
     """PortCaps as the driver set them."""
     up: bool = True
 
     @classmethod
     def at(cls, gigabits: int) -> Link:
-        """A link of that speed that is up, with pause frames both ways."""
+        """Returns a link at that speed that is up, with pause frames in both directions."""
         speed = PortCaps[f"SPEED_{gigabits}G"]
         return cls(speed, int(speed | PortCaps.FC_RX | PortCaps.FC_TX))
 
     @property
     def capabilities(self) -> PortCaps:
-        """What the port can do."""
+        """The port's capabilities."""
         caps = self.speed | FLOW_CONTROL
         return caps | FEC if self.speed >= PortCaps.SPEED_25G else caps
 
@@ -126,7 +126,7 @@ class FirmwareState:
 
 
 def take(used: Container[int], first: int, count: int, what: str) -> int:
-    """The lowest free number of a range; Refused (ENOSPC) if none is left."""
+    """Returns the lowest free number of a range; Refused (ENOSPC) if none is left."""
     for number in range(first, first + count):
         if number not in used:
             return number

@@ -13,16 +13,16 @@ from vmcoredd.emu.scenario.queues import virtual_functions
 OUI = bytes.fromhex("000743")
 """Chelsio Communications."""
 GROUPS = (b"\xff" * 6, bytes.fromhex("333300000001"))
-"""Broadcast and IPv6's all nodes, which every running function receives."""
+"""The broadcast and IPv6 all-nodes addresses, which every running function receives."""
 LLDP = bytes.fromhex("0180c200000e")
 RUNNING_VFS = 2
-"""Virtual functions in use, of each physical function that has any."""
+"""Virtual functions in use per physical function that has any."""
 VXLAN_NETWORK = 0x2A17
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What is printed on the card's label."""
+    """The identity on the card's label."""
 
     serial: str
     base_mac: bytes
@@ -30,7 +30,7 @@ class Identity:
 
     @classmethod
     def make(cls, profile: Profile, random: Random) -> Identity:
-        """A label, with the profile's serial number if it has one."""
+        """Returns a label, with the profile's serial number if it has one."""
         serial = profile.vpd.serial or f"PT{random.randrange(10**8):08}"
         low = random.randrange(0x100000) << 4
         return cls(serial, OUI + low.to_bytes(3, "big"))
@@ -47,7 +47,7 @@ class Mac:
     index: int
     address: bytes
     ports: int
-    """A bit for each port on which it applies."""
+    """One bit per port on which the entry applies."""
     pf: int = PF
     vf: int | None = None
     vfs: tuple[int, ...] = ()

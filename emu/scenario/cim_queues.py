@@ -38,7 +38,7 @@ class CimQueue:
     used: int
     packets: int
     content: tuple[int, ...]
-    """Its whole memory, whether words still wait or not."""
+    """Its whole memory, including words that were already read."""
 
     @property
     def write(self) -> int:
@@ -47,7 +47,7 @@ class CimQueue:
 
     @property
     def free_flits(self) -> int:
-        """Flits for which there is room."""
+        """The number of free flits."""
         return (self.size - self.used) // FLIT
 
 

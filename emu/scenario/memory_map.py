@@ -3,7 +3,7 @@
 On a real card the firmware's configuration file determines them. The shares here are assumed, but
 follow the driver's rules (cudbg_lib.c): contexts lie in order in EDC0, payload only where there is
 room, and no two regions have the same base (sorting them would not be stable). The names are those
-of `chip.memory.REGIONS`, and two for the firmware's own memory.
+of `chip.memory.REGIONS`, plus two for the firmware's own memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vmcoredd.emu.profile import Profile
 
 ALIGN = 0x1000
 SHARES = 64
-"""A region's share of a memory is counted in 1/64ths."""
+"""A region's share of a memory is in 1/64ths."""
 
 ON_CHIP = (
     ("DBVFIFO region", 4),

@@ -1,6 +1,6 @@
 """The driver's queues when the machine crashed, and each function's share of queue ids.
 
-Chelsio's configuration files give the number of queues of each function; where its range begins is
+Chelsio's configuration files give the number of queues of each function; the start of its range is
 assumed.
 """
 
@@ -120,7 +120,7 @@ class Queues:
 
 
 def virtual_functions(chip: Chip, pf: int) -> range:
-    """The virtual functions of a physical one: an equal share of those the chip has."""
+    """Returns the virtual functions of a physical function: an equal share of the chip's."""
     first = chip.tp.rss_vfs // PFS * pf
     return range(first, first + VFS_PER_PF)
 
@@ -139,7 +139,7 @@ def _functions(chip: Chip) -> Iterator[Function]:
 
 
 class _Rings:
-    """Makes rings in host memory, each in use for a while: its indices have random values."""
+    """Makes rings in host memory, with random indices: each has been in use for a while."""
 
     def __init__(self, random: Random) -> None:
         self._random = random

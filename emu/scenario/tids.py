@@ -1,8 +1,8 @@
 """The lookup engine's table of TIDs: its regions, and the connections, servers and filters in it.
 
 The TCAM's entries come first, then those of the hash table in memory. On a T6, a third part
-follows: the TCAM of local IPv6 addresses, CLIP (assumed: the driver's dump counts so). The regions
-have the sizes of Chelsio's default configuration files.
+follows: the TCAM of local IPv6 addresses, CLIP (assumed: the driver's dump counts that way). The
+regions have the sizes of Chelsio's default configuration files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IPV6_SHARE = 0.25
 SERVERS = FILTERS = 512
 """Sizes of their regions, in entries."""
 SPACING = 4
-"""TIDs from one server, filter or local address to the next: what IPv6 takes in T6's CLIP."""
+"""TIDs from one server, filter or local address to the next, as IPv6 needs in T6's CLIP."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter that passes TCP to a local TCP port to a queue, or drops it (`queue` None)."""
+    """A filter on a local TCP port: sends its packets to a queue, or drops them (`queue` None)."""
 
     tid: int
     local_port: int
@@ -215,7 +215,7 @@ def _servers(regions: TidRegions) -> Iterator[Server]:
 
 
 def _filters(regions: TidRegions, profile: Profile, random: Random) -> Iterator[Filter]:
-    """A quarter with high priority where there is a region for them, the rest without."""
+    """Yields filters; a quarter have high priority if the card has a region for such filters."""
     urgent = profile.tables.filters // 4 if regions.active else 0
     for i in range(profile.tables.filters):
         packets = random.randrange(1 << 20)

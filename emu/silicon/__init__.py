@@ -1,7 +1,7 @@
 """The adapter's silicon: one file per block, with the models of that block.
 
-A file defines subclasses of `Model`. Every module of this folder is discovered, so a new block
-edits no list. A model declares words and what they do:
+A file defines subclasses of `Model`. Every module of this folder is discovered, so no list
+of blocks exists. A model declares words and what they do:
 
     class Mtu(Model):
         def make(self) -> None:                     # tables and spaces, before any wiring

@@ -1,4 +1,4 @@
-"""Models that belong to no one block: stored registers, debug words, and delayed commands."""
+"""Models that belong to no single block: stored registers, debug words, and delayed commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LE: the lookup engine's table, and what its entries have in adapter memory."""
+"""LE: the lookup engine's table, and its entries' data in adapter memory."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class DebugInterface(Model):
         self._fill()
 
     def _request_words(self) -> None:
-        """T6 has fewer than the driver writes; writes to the others have no effect."""
+        """Declares the words that the driver writes; those that a T6 lacks have no effect."""
         first = self.r.LE_DB_DBGI_REQ_DATA
         space, index = self.spaces.where(first)
         for word in range(REQUEST_WORDS):

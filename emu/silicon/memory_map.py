@@ -1,7 +1,7 @@
-"""The registers that tell which memories there are, and where their regions lie.
+"""The registers that describe the memories and their regions.
 
-MEMINFO reads them all, in whichever block they are: MA has the memories, SGE, TP, CIM, ULP and LE
-each have the bounds of their own regions. `emu.scenario.memory_map` defines the regions.
+MEMINFO reads them all. MA describes the memories; SGE, TP, CIM, ULP and LE hold the bounds of
+their own regions. `emu.scenario.memory_map` defines the regions.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Binding(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A switch that breaks something; `meaning` says in one line what then happens."""
+    """A switch that breaks something; `meaning` describes the effect in one line."""
 
     name: str
     meaning: str
@@ -74,10 +74,10 @@ class Model:
         """Makes the model's tables and spaces."""
 
     def wire(self) -> None:
-        """Declares words and lookups; the spaces of all models exist now."""
+        """Declares words and lookups; the spaces of all models exist by now."""
 
     def reset(self) -> None:
-        """Resets what a function reset does (FLR, or a new client's DEVICE_RESET)."""
+        """Handles a function reset (FLR, or a new client's DEVICE_RESET)."""
 
     def save(self) -> Any:
         """Returns state that no word, table or memory holds; it must be immutable."""

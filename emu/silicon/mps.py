@@ -103,7 +103,7 @@ class RequestedTcam(Model):
 
 
 class Classification(Model):
-    """Who receives packets that match an entry, and which virtual functions get copies.
+    """Which function receives packets that match an entry, and which virtual functions get copies.
 
     MPS_RPLC_MAP_CTL fetches the map of one entry. The driver's dump does not write it, so it reads
     the map that the firmware fetched last.

@@ -38,7 +38,7 @@ class MemoryWindows(Model):
         self.place()
 
     def map_page(self) -> Page:
-        """Lets clients map the page of window 0, which stays where it is from now on."""
+        """Lets clients map the page of window 0, which can no longer be placed elsewhere."""
         self.mapped = True
         self.core.windows.map(MEMWIN0.number, self.r.PCIE_MEM_ACCESS_OFFSET)
         offset = MEMWIN0.base // mmap.PAGESIZE * mmap.PAGESIZE
@@ -55,7 +55,7 @@ class MemoryWindows(Model):
         return value
 
     def place(self) -> None:
-        """Moves all windows to where their base registers say."""
+        """Moves all windows to the offsets in their base registers."""
         windows = [self._window(number) for number in range(WINDOWS)]
         self.core.windows.place(windows, self.r.PCIE_MEM_ACCESS_OFFSET)
 

@@ -14,7 +14,7 @@ from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 ADDRESS_BYTES = 3
 HEAD_BYTES = 1 + ADDRESS_BYTES + 1
-"""What precedes the data of a fast read: opcode, address, and one dummy byte."""
+"""Bytes before the data of a fast read: opcode, address, and one dummy byte."""
 STATUS_WRITE_ENABLED = 0x02
 FOREVER = 1 << 64
 """Polls that never end."""
@@ -42,7 +42,7 @@ class FlashChip:
         return self._reply(start, count)
 
     def deselect(self) -> None:
-        """Executes the command, which is complete."""
+        """Executes the complete command."""
         self._execute(bytes(self.received))
         self.received.clear()
         self.shifted_out = 0
@@ -98,7 +98,7 @@ class SerialFlash(Model):
 
     @reads("SF_OP")
     def poll(self, element: int, stored: int) -> int:
-        """Reads as busy for as many polls as are left."""
+        """Reads as busy while any polls are left."""
         if not self.busy:
             return stored
         self.busy -= 1

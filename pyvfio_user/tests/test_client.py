@@ -1,4 +1,4 @@
-"""A client against scripted servers: honest, lying, silent, dying."""
+"""A client against scripted servers: correct, faulty, silent, dying."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_socket_without_a_listener_is_an_error(path: str) -> None:
     assert caught.value.errno == errno.ECONNREFUSED
 
 
-def test_too_long_a_path_is_an_error_with_both_lengths() -> None:
+def test_a_path_that_is_too_long_is_an_error_with_both_lengths() -> None:
     with pytest.raises(ConnectError, match=r"has 200 bytes, a socket's may have 107"):
         Client("x" * 200)
 
@@ -89,7 +89,7 @@ def test_a_server_that_never_replies_times_out(path: str) -> None:
     assert caught.value.errno == errno.ETIMEDOUT
 
 
-def test_a_server_that_hangs_up_has_died(path: str) -> None:
+def test_a_server_that_hangs_up_counts_as_dead(path: str) -> None:
     with (
         scripted_server(path, lambda peer: peer.receive() and None),
         pytest.raises(PeerDied) as caught,
@@ -137,7 +137,7 @@ def test_a_client_announces_its_limits(path: str) -> None:
     assert asked[0].payload.endswith(b"\0")
 
 
-def test_a_closed_client_says_so(path: str) -> None:
+def test_a_closed_client_refuses_calls(path: str) -> None:
     with connected(path, lambda peer: None) as client:
         client.close()
         client.close()
@@ -149,7 +149,7 @@ def test_a_closed_client_says_so(path: str) -> None:
 
 
 def answered(path: str, answer: Callable[[Peer, Message], None], deadline: float = 10) -> bytes:
-    """What a client reads (4 bytes at 8 of region 0) if `answer` answers its request."""
+    """Returns the 4 bytes that a client reads at 8 of region 0 if `answer` answers its request."""
     with connected(path, lambda peer: answer(peer, peer.receive()), deadline) as client:
         return client.region_read(0, 8, 4)
 
@@ -277,7 +277,7 @@ def test_a_server_that_falls_silent_within_a_reply_times_out(path: str, sent: in
         answered(path, answer, DEADLINE)
 
 
-def test_a_server_that_drips_times_out(path: str) -> None:
+def test_a_server_that_sends_too_slowly_times_out(path: str) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         asked = peer.receive()
         peer.send(message(READ, asked.payload, id=asked.id, flags=REPLY, size=32 + 1000))
@@ -295,7 +295,7 @@ def test_a_server_that_drips_times_out(path: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [0, 1, 16, 34])
-def test_a_server_that_dies_within_a_reply_has_died(path: str, sent: int) -> None:
+def test_a_server_that_dies_within_a_reply_is_reported_as_dead(path: str, sent: int) -> None:
     def answer(peer: Peer, asked: Message) -> None:
         peer.send(message(READ, asked.payload + b"data", id=asked.id, flags=REPLY)[:sent])
 
@@ -303,7 +303,7 @@ def test_a_server_that_dies_within_a_reply_has_died(path: str, sent: int) -> Non
         answered(path, answer)
 
 
-def test_the_first_error_stays(path: str) -> None:
+def test_the_first_error_is_kept(path: str) -> None:
     with connected(path, lambda peer: lie(id=9)(peer, peer.receive())) as client:
         for _ in range(2):
             with pytest.raises(ProtocolError):
@@ -386,7 +386,7 @@ def test_one_refusal_among_many_replies_is_raised(path: str) -> None:
         assert client.region_read(0, 0, 4) == b"data"
 
 
-def test_posted_writes_want_no_reply_and_share_a_send(path: str) -> None:
+def test_posted_writes_request_no_reply_and_share_a_send(path: str) -> None:
     got: list[Message] = []
 
     def script(peer: Peer) -> None:

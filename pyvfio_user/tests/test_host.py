@@ -1,4 +1,4 @@
-"""A device in C, compiled with nothing but the interface that the package declares."""
+"""A device in C, compiled against only the headers that the package publishes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def client(
 
 @pytest.fixture
 def memory(client: pyvfio_user.Client) -> Iterator[mmap.mmap]:
-    """A page that the client lends the device at `MEMORY`."""
+    """A page that the client shares with the device at `MEMORY`."""
     fd = os.memfd_create("memory")
     os.ftruncate(fd, mmap.PAGESIZE)
     client.dma_map(fd, MEMORY, mmap.PAGESIZE)
@@ -126,11 +126,11 @@ def test_a_device_in_c_reaches_the_hosts_memory_and_interrupts_it(
     os.close(fd)
 
 
-def test_a_device_in_c_learns_that_there_is_no_memory(client: pyvfio_user.Client) -> None:
+def test_a_device_in_c_gets_an_error_for_missing_memory(client: pyvfio_user.Client) -> None:
     assert increment(client, MEMORY) == -errno.ENOENT
 
 
-def test_a_device_in_c_learns_that_nobody_listens_to_its_interrupt(
+def test_a_device_in_c_gets_an_error_for_an_interrupt_without_a_listener(
     client: pyvfio_user.Client, memory: mmap.mmap
 ) -> None:
     assert increment(client, MEMORY) == -errno.ENOENT

@@ -31,7 +31,7 @@ READ_FOUR = ACCESS.pack(0, 0, 4)
 
 
 def descriptors(peer: Peer) -> int:
-    """How many this process has open once the server has handled all requests of `peer`."""
+    """Returns how many this process has open once the server has handled all requests of `peer`."""
     assert peer.ask(READ, READ_FOUR).error == 0
     return len(os.listdir("/proc/self/fd"))
 

@@ -216,7 +216,7 @@ def test_reads_answered_before_the_server_died_are_kept(path: str) -> None:
         assert not any(any(buffer) for buffer in into[10:])
 
 
-def test_a_lying_server_is_eproto(path: str) -> None:
+def test_a_server_that_breaks_the_protocol_is_eproto(path: str) -> None:
     def script(peer: Peer) -> None:
         asked = peer.receive()
         peer.send(message(READ, ACCESS.pack(99, 0, 4) + b"data", id=asked.id, flags=REPLY))

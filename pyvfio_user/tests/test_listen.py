@@ -1,4 +1,4 @@
-"""A server's socket file, and how a server ends."""
+"""A server's socket file, and the end of a server."""
 
 from __future__ import annotations
 
@@ -94,21 +94,21 @@ def test_a_stale_socket_is_replaced(path: str) -> None:
         assert stat.S_ISSOCK(os.stat(path).st_mode)
 
 
-def test_the_socket_of_a_live_server_is_respected(path: str) -> None:
+def test_the_socket_of_a_live_server_is_kept(path: str) -> None:
     with Server(path):
         with pytest.raises(ListenError, match=r"another server"):
             Server(path)
         assert os.path.exists(path)
 
 
-def test_a_file_that_is_no_socket_is_respected(path: str) -> None:
+def test_a_file_that_is_not_a_socket_is_kept(path: str) -> None:
     Path(path).write_text("mine")
     with pytest.raises(ListenError, match=r"no socket"):
         Server(path)
     assert Path(path).read_text() == "mine"
 
 
-def test_too_long_a_path_is_refused_with_both_lengths(tmp_path: Path) -> None:
+def test_a_path_that_is_too_long_is_refused_with_both_lengths(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 120)
     with pytest.raises(ListenError, match=r"has \d+ bytes, a socket's may have 107"):
         Server(long)
@@ -142,7 +142,7 @@ def test_stop_before_run_ends_it_at_once(path: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("attached", [False, True])
-def test_a_signal_ends_a_server_and_leaves_nothing(
+def test_a_signal_ends_a_server_and_leaves_no_files(
     path: str, number: signal.Signals, attached: bool
 ) -> None:
     with subprocess.Popen(
@@ -159,7 +159,7 @@ def test_a_signal_ends_a_server_and_leaves_nothing(
     assert not os.path.exists(path)
 
 
-def test_a_closed_server_says_so(path: str) -> None:
+def test_a_closed_server_refuses_calls(path: str) -> None:
     server = Server(path)
     server.close()
     server.close()

@@ -1,4 +1,4 @@
-"""A strict card that tests may change: each test gets it in its initial state."""
+"""A strict card that tests may change; it is restored for each test."""
 
 from __future__ import annotations
 

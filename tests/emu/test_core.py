@@ -166,7 +166,7 @@ def test_an_alias_is_the_same_word_at_another_address() -> None:
 
 
 def machine_of_all_kinds() -> Core:
-    """A core with words of every kind that needs no Python, from SCRATCH on."""
+    """Returns a core with a word of every kind that needs no Python, from SCRATCH on."""
     machine = core()
     table = machine.spaces.table("table", rows=8)
     table.fill(0, range(100, 108))

@@ -1,4 +1,4 @@
-"""Slow silicon: busy, or not valid, for some polls, and then as if it had been fast."""
+"""Slow silicon: busy or not valid for some polls, then the same result as from fast silicon."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_delayed_command_is_busy_for_that_many_polls(reads: int) -> None:
     assert slow.read(HOST_DATA) == quick.read(HOST_DATA)
 
 
-def test_data_stay_the_same_until_a_delayed_command_finishes() -> None:
+def test_data_stays_the_same_until_a_delayed_command_finishes() -> None:
     slow = delayed(2, "CIM_HOST_ACC_CTRL")
     before = slow.read(HOST_DATA)
     slow.write(HOST_DATA, before)

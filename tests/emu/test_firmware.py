@@ -1,4 +1,4 @@
-"""The firmware's commands about the device and its parameters; and any command at all."""
+"""The firmware's commands about the device and its parameters, and commands of random bytes."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_only_a_card_that_uses_host_memory_has_a_size_for_it(mail: Mailbox) -> N
 )
 @given(opcode=st.integers(0, 255), rest=st.binary(min_size=63, max_size=63))
 def test_any_bytes_get_a_reply(opcode: int, rest: bytes, card: Card) -> None:
-    """All on one card, one by one, whatever they do to it."""
+    """Executes them one after another on one card, with all their effects."""
     reply = card.model(Mailboxes).firmware.execute(4, bytes((opcode,)) + rest)
     assert len(reply) == 64
     assert reply[0] == opcode

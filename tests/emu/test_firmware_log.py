@@ -1,4 +1,4 @@
-"""The firmware's device log: where it is, and what is in it."""
+"""The firmware's device log: its location and its records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def card(strict_card: Card) -> Card:
 
 
 def log(card: Card) -> list[DevlogEntry]:
-    """The records of the device log, oldest first, found as the driver finds them."""
+    """Returns the records of the device log, oldest first, located the way the driver does."""
     pointer = card.chip.r.PCIE_FW_PF
     word = card.read(pointer[DEVLOG_PF])
     count = (pointer.get(word, "NENTRIES128") + 1) * layout.ENTRIES_UNIT
@@ -37,7 +37,7 @@ def texts(card: Card) -> list[str]:
     ]
 
 
-def test_register_and_command_agree_where_the_log_is(card: Card, mail: Mailbox) -> None:
+def test_register_and_command_agree_on_the_location_of_the_log(card: Card, mail: Mailbox) -> None:
     reply = mail.do(Devlog(read=1))
     pointer = card.chip.r.PCIE_FW_PF
     word = card.read(pointer[DEVLOG_PF])

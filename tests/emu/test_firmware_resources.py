@@ -1,4 +1,4 @@
-"""What the firmware allocates and sets: queues, ports, interfaces, RSS; registers through it."""
+"""Resources of the firmware: queues, ports, interfaces, RSS; registers read through it."""
 
 from __future__ import annotations
 

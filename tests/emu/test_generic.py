@@ -81,7 +81,7 @@ def test_only_a_t6_has_debug_words_of_ma_and_hma() -> None:
     assert not T5.indirect("ma") + T5.indirect("hma")
 
 
-def test_another_seed_has_other_counters() -> None:
+def test_another_seed_gives_other_counters() -> None:
     one, other = (emu.Card.load("t520-cr", seed=seed) for seed in (1, 2))
     assert count(one, "RX", 1) != count(other, "RX", 1)
     assert count(one, "RX", 1) == count(emu.Card.load("t520-cr", seed=1), "RX", 1)

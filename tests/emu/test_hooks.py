@@ -1,4 +1,4 @@
-"""Hooks: registers whose behaviour is in Python. A hook that fails never looks like success."""
+"""Hooks: registers whose behaviour is in Python. A hook that fails always fails the access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LE: its debug interface, its registers, and what its entries have in adapter memory."""
+"""LE: its debug interface, its registers, and its entries' data in adapter memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def card_of(chip: Chip, *faults: str, **tables: int | bool) -> emu.Card:
 
 @cache
 def seen(chip: Chip) -> emu.Card:
-    """For tests that do not change it."""
+    """A shared card, for tests that do not change it."""
     return card_of(chip)
 
 

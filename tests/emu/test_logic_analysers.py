@@ -126,7 +126,7 @@ def test_reading_a_word_of_ulp_tx_advances_the_instances_pointer(
     assert card.read(TX_WRITE + at) < 512
 
 
-def test_each_pointer_of_ulp_tx_moves_by_itself(card: emu.Card) -> None:
+def test_the_pointers_of_ulp_tx_move_independently(card: emu.Card) -> None:
     others = [card.read(TX_POINTER + STRIDE * i) for i in range(1, 11)]
     card.read(TX_DATA)
     assert [card.read(TX_POINTER + STRIDE * i) for i in range(1, 11)] == others

@@ -1,4 +1,4 @@
-"""The registers that tell which memories there are, and where their regions lie."""
+"""The registers that describe the memories and their regions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A card behind a socket: what a client sees, and how serving ends."""
+"""A card behind a socket: its behaviour towards clients, and the end of serving."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def card() -> Card:
 
 @pytest.fixture(scope="module")
 def path(card: Card, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The socket of a card that a thread serves."""
+    """The socket of a card that is served by a thread."""
     socket = tmp_path_factory.mktemp("served") / "card.sock"
     with Server(socket) as server:
         attach(card, server)

@@ -1,4 +1,4 @@
-"""SGE: contexts, debug words and queue bases; and the queues of the scenario."""
+"""SGE: contexts, debug words, queue bases, and the queues of the scenario."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def card_of(chip: Chip, *faults: str) -> emu.Card:
 
 @cache
 def seen(chip: Chip) -> emu.Card:
-    """For tests that do not change it."""
+    """A shared card, for tests that do not change it."""
     return card_of(chip)
 
 

@@ -58,5 +58,5 @@ __all__ = [
 
 
 def get_include() -> str:
-    """The folder for a compiler's `-I`, with the headers that other extensions may include."""
+    """Returns the folder for a compiler's `-I`, with the headers for other extensions."""
     return str(Path(__file__).with_name("include"))

@@ -1,7 +1,7 @@
 """A device's callbacks: their types, and the functions through which C calls them.
 
-An exception must not become a success. cffi returns 0 for one, so every function that C calls has
-`error=` and `onerror=`.
+An exception must not become a success. After one, cffi returns 0 by default, so every function that
+C calls has `error=` and `onerror=`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ResetReason(enum.IntEnum):
 
 @dataclass(frozen=True)
 class DmaRegion:
-    """Client memory at `address` that the device may access. If not `mapped`, it cannot."""
+    """Client memory at `address` for the device, which can access it only if it is `mapped`."""
 
     address: int
     size: int

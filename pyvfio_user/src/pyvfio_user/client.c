@@ -43,7 +43,7 @@ const struct client_counters *client_counters(const struct client *client)
     return &client->counters;
 }
 
-/* The connection is lost. The first error stays: later ones follow from it. */
+/* Records that the connection is lost. Keeps the first error, since later ones follow from it. */
 static int fail(struct client *client, int error)
 {
     if (!client->error)
@@ -72,8 +72,8 @@ static int receive(struct client *client, bool wait)
     return 0;
 }
 
-/* The socket is full. Waits until it is not, and takes in replies meanwhile: a server that blocks
- * on sending them does not read. */
+/* Waits until a full socket takes bytes again, and receives replies meanwhile: a server that
+ * blocks on sending them does not read. */
 static int make_way(struct client *client)
 {
     int readable = client_wait_writable(client, client->in_flight != 0);
@@ -110,7 +110,7 @@ int client_flush(struct client *client)
     return client->error ? client->error : send_all(client, NULL, 0);
 }
 
-/* Sends what is composed and waits until at most `most` requests lack a reply. */
+/* Sends all composed requests and waits until at most `most` of them lack a reply. */
 int client_wait(struct client *client, uint32_t most)
 {
     int error = client_flush(client);
@@ -134,8 +134,8 @@ static int make_room(struct client *client, uint32_t length)
 
 /* Region accesses */
 
-/* Makes a slot for one more request. If all are in use, waits for half of the replies: that leaves
- * the server work to do meanwhile. */
+/* Frees a slot for one more request. If all are in use, waits for half of the replies, so that
+ * the server still has work meanwhile. */
 static int make_slot(struct client *client)
 {
     int error = 0;
@@ -175,7 +175,8 @@ static uint32_t minimum(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-/* The largest piece of a transfer that is within the limit and cuts no element of `width` bytes. */
+/* Returns the largest piece of a transfer within the limit that splits no element of `width`
+ * bytes. */
 static uint32_t piece(uint32_t limit, uint32_t width)
 {
     return limit < width ? limit : limit - limit % width;

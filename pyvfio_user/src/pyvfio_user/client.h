@@ -1,11 +1,12 @@
 /* The client's core: requests, replies and the limits between them. All functions return 0 (or a
- * length) or -errno. There are two kinds of error: the server refuses one request (its errno), or
- * the connection is lost for good, which client_failed() tells: -EIO the server is dead, -ETIMEDOUT
- * it is silent, -EPROTO it breaks the protocol. Only one thread at a time may use a client. */
+ * length) or -errno. An error is of one of two kinds: the server refuses one request (its errno),
+ * or the connection is lost for good. Then client_failed() returns -EIO if the server is dead,
+ * -ETIMEDOUT if it is silent, and -EPROTO if it breaks the protocol. Only one thread at a time may
+ * use a client. */
 
 struct client;
 
-/* What has gone over the socket so far. Each wait for replies counts as one round trip. */
+/* Counts of the traffic so far. Each wait for replies counts as one round trip. */
 struct client_counters {
     uint64_t messages;
     uint64_t sends;
@@ -14,16 +15,16 @@ struct client_counters {
     uint64_t bytes_received;
 };
 
-/* `fd` is a connected stream socket and stays the caller's. The server may be silent for
+/* `fd` is a connected stream socket, which the caller still owns. The server may be silent for
  * `deadline_ms` while a reply is due. Before it sleeps, a wait polls for replies for `spin_us`
- * microseconds. NULL: no memory. */
+ * microseconds. Returns NULL if memory runs out. */
 struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us);
 void client_destroy(struct client *client);
 
 /* Sets the server's limits: bytes per region access, and whether it knows REGION_WRITE_MULTI. */
 void client_set_limits(struct client *client, uint32_t max_transfer, int write_multi);
 
-/* 0, or why the connection is lost. */
+/* Returns 0, or the -errno that says why the connection is lost. */
 int client_failed(const struct client *client);
 const struct client_counters *client_counters(const struct client *client);
 
@@ -40,8 +41,8 @@ int client_region_read(struct client *client, uint32_t region, uint64_t offset, 
 int client_region_write(struct client *client, uint32_t region, uint64_t offset, const void *data,
                         uint64_t length);
 
-/* Posts a write: the server sends no reply, so a refusal goes unnoticed. The next flush or wait
- * sends it at the latest. */
+/* Posts a write: the server sends no reply, so a refusal goes unnoticed. The write is sent no later
+ * than the next flush or wait. */
 int client_region_post(struct client *client, uint32_t region, uint64_t offset, const void *data,
                        uint64_t length);
 int client_flush(struct client *client);

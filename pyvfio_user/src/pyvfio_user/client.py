@@ -5,8 +5,8 @@
         client.region_write(0, 0x1000, b"\\1\\0\\0\\0")
         io = client.io(0)        # the address of a `struct io` (io.h) for C code
 
-Requests are pipelined: a long transfer is split at the server's limit and all its parts are in
-flight together; posted writes are collected and sent together. C code gets the same through
+Requests are pipelined: a long transfer is split at the server's limit, and all its parts are in
+flight together; posted writes are collected and sent together. C code does the same through
 `client.io(region)`. Only one thread at a time may use a client.
 
 The client checks every field of a reply, and waits at most `deadline` for one.
@@ -66,7 +66,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
 
     @property
     def counters(self) -> Counters:
-        """What has gone over the socket so far."""
+        """Counts of the traffic so far."""
         return self._connection.counters
 
     # The device
@@ -164,7 +164,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
     # Interrupts
 
     def irq_eventfds(self, index: int, fds: Sequence[int], start: int = 0) -> None:
-        """Has the device signal vectors from `start` on of an interrupt index on these eventfds."""
+        """Makes the device signal these eventfds for an index's vectors from `start` on."""
         flags = IrqSet.DATA_EVENTFD | IrqSet.ACTION_TRIGGER
         self._set_irqs(flags, index, start, fds)
 

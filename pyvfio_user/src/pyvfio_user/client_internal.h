@@ -1,4 +1,5 @@
-/* What the client's C files share. Not for Python. Each file calls only those below it:
+/* Declarations that the client's C files share, not for Python. Each file calls only those below
+ * it:
  *
  *   client_io.c       a region as a `struct io`
  *   client.c          requests, their replies, and the limits between them
@@ -106,7 +107,7 @@ static inline bool client_fits_multi(const struct client *client, uint32_t count
     return client->write_multi && count <= sizeof((struct multi_write){0}.data);
 }
 
-/* Where the next request waits for its reply; free if its `command` is 0. */
+/* Returns the slot in which the next request waits for its reply; it is free if `command` is 0. */
 static inline struct pending *client_next_slot(struct client *client)
 {
     return &client->pending[client->next_id % IN_FLIGHT];

@@ -4,7 +4,7 @@
 
 #include "pyvfio_user/client_internal.h"
 
-/* Keeps the first error of this io: a refusal. The client keeps the loss of the connection. */
+/* Keeps the first error of this io, such as a refusal. The client keeps a lost connection. */
 static int settle(struct client_io *io, int error)
 {
     if (error && !io->error)

@@ -1,5 +1,5 @@
-/* Messages: requests are composed in one buffer; replies are matched with their requests, checked
- * in every field, and their data copied to where the request wants it. */
+/* Messages. Requests are composed in one buffer. A reply is matched with its request and checked
+ * in every field, and its data are copied to the request's destination. */
 
 #include <errno.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static void append_header(struct client *client, uint16_t id, uint16_t command, 
     client->counters.messages++;
 }
 
-/* A request that the server answers, in the next slot, which is free; `data` for a write. */
+/* Composes a request that the server answers; the next slot is free. A write has `data`. */
 void client_compose_request(struct client *client, const struct pending *request, const void *data)
 {
     uint32_t size = REQUEST + (data ? request->count : 0);
@@ -48,7 +48,7 @@ void client_compose_request(struct client *client, const struct pending *request
         append(client, data, request->count);
 }
 
-/* A few bytes, posted, in the open REGION_WRITE_MULTI or in a new one. */
+/* Posts a few bytes in the open REGION_WRITE_MULTI, or in a new one. */
 static void post_multi(struct client *client, const struct access *access, const void *data)
 {
     struct multi_write one = {.access = *access};
@@ -74,7 +74,7 @@ static void post_multi(struct client *client, const struct access *access, const
         client->multi_at = NO_MULTI;
 }
 
-/* A posted write. */
+/* Composes a posted write. */
 void client_compose_post(struct client *client, const struct access *access, const void *data)
 {
     if (client_fits_multi(client, access->count)) {
@@ -86,7 +86,7 @@ void client_compose_post(struct client *client, const struct access *access, con
     append(client, data, access->count);
 }
 
-/* Any other command. Returns its id. */
+/* Composes any other command. Returns its id. */
 uint16_t client_compose_call(struct client *client, uint16_t command, const void *payload,
                              uint32_t length)
 {
@@ -99,7 +99,7 @@ uint16_t client_compose_call(struct client *client, uint16_t command, const void
 
 /* Parsing */
 
-/* The request that `reply` answers, or NULL. */
+/* Returns the request that `reply` answers, or NULL. */
 static struct pending *find(struct client *client, const struct header *reply)
 {
     struct pending *pending = &client->pending[reply->id % IN_FLIGHT];
@@ -110,7 +110,7 @@ static struct pending *find(struct client *client, const struct header *reply)
     return pending;
 }
 
-/* An error reply: some servers send it with the payload of success, some without. */
+/* Begins an error reply, which some servers send with the payload of a success, some without. */
 static int refused(struct client *client, struct pending *pending, const struct header *reply)
 {
     if (reply->size > REQUEST + pending->count || reply->error == 0 || reply->error > 4095)
@@ -123,7 +123,7 @@ static int refused(struct client *client, struct pending *pending, const struct 
     return (int)sizeof(*reply);
 }
 
-/* A reply that grants the request must repeat it. */
+/* Begins a reply that grants the request, which it must repeat. */
 static int granted(struct client *client, struct pending *pending, const struct header *reply,
                    const struct access *access)
 {
@@ -137,7 +137,7 @@ static int granted(struct client *client, struct pending *pending, const struct 
     return REQUEST;
 }
 
-/* Begins the reply at `data`. Returns how many bytes it consumed; 0 if `length` is too short. */
+/* Begins the reply at `data`. Returns the number of bytes used; 0 if `length` is too short. */
 static int begin(struct client *client, const uint8_t *data, uint32_t length)
 {
     struct header reply;
@@ -179,7 +179,7 @@ static void complete(struct client *client)
     client->in_flight--;
 }
 
-/* Handles what is in `in`; an incomplete header is moved to its beginning. */
+/* Handles the content of `in`; moves an incomplete header to the beginning. */
 static int parse_buffer(struct client *client)
 {
     uint32_t at = 0;
@@ -208,8 +208,8 @@ static uint32_t direct_length(const struct client *client)
     return client->current && client->current->into ? client->payload_left : 0;
 }
 
-/* Fills `parts` (2) with where the next bytes go: the rest of a payload straight to its
- * destination, then the buffer. Returns how many parts there are. */
+/* Fills `parts` (2) with the destinations of the next bytes: the rest of a payload goes straight
+ * to the request's destination, all else to the buffer. Returns the number of parts. */
 size_t client_receive_parts(struct client *client, struct iovec *parts)
 {
     uint32_t direct = direct_length(client);
@@ -222,8 +222,8 @@ size_t client_receive_parts(struct client *client, struct iovec *parts)
     return count;
 }
 
-/* Handles `received` bytes that have arrived in those parts. -EPROTO: the server breaks the
- * protocol. */
+/* Handles `received` bytes that have arrived in those parts. Returns -EPROTO if the server breaks
+ * the protocol. */
 int client_parse(struct client *client, uint32_t received)
 {
     uint32_t direct = direct_length(client);
@@ -237,7 +237,7 @@ int client_parse(struct client *client, uint32_t received)
     return parse_buffer(client);
 }
 
-/* Checks a call's reply, and returns how long its payload is. */
+/* Checks a call's reply. Returns the length of its payload, or -EPROTO. */
 int client_parse_call(const struct header *reply, uint16_t id, uint16_t command, uint32_t capacity)
 {
     if ((reply->flags & FLAG_TYPE_MASK) != FLAG_REPLY || reply->id != id ||

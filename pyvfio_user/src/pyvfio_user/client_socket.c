@@ -1,5 +1,5 @@
-/* The client's socket: bytes and descriptors, with bounded waits. Functions return -errno when the
- * connection is lost: -EIO the server is dead, -ETIMEDOUT it is silent. */
+/* The client's socket: bytes and descriptors, with bounded waits. When the connection is lost,
+ * functions return -EIO (the server is dead) or -ETIMEDOUT (it is silent). */
 
 #include <errno.h>
 #include <poll.h>
@@ -20,7 +20,7 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Bounds each receive that waits. */
+/* Limits how long a receive waits. */
 int client_set_deadline(struct client *client)
 {
     struct timeval deadline = {client->deadline_ms / 1000, client->deadline_ms % 1000 * 1000};
@@ -29,7 +29,7 @@ int client_set_deadline(struct client *client)
                                                                                         : 0;
 }
 
-/* The deadline counts from here. */
+/* Restarts the deadline. */
 void client_note_progress(struct client *client)
 {
     client->progress_at = now_ns();
@@ -40,7 +40,7 @@ bool client_is_overdue(const struct client *client)
     return now_ns() - client->progress_at > client->deadline_ms * UINT64_C(1000000);
 }
 
-/* The error of the system call that failed. */
+/* Returns the error for a system call that has just failed. */
 static int failure(void)
 {
     return errno == EAGAIN || errno == EWOULDBLOCK ? -ETIMEDOUT : -EIO;
@@ -60,7 +60,7 @@ static void attach(struct msghdr *message, void *control, const int *fds, uint32
 }
 
 /* Sends as many bytes as the socket takes, and up to MAX_FDS descriptors with the first. Returns
- * how many bytes. */
+ * the number of bytes. */
 int client_send_some(struct client *client, const void *data, uint32_t length, const int *fds,
                      uint32_t fd_count)
 {
@@ -78,7 +78,7 @@ int client_send_some(struct client *client, const void *data, uint32_t length, c
     return (int)done;
 }
 
-/* Waits until the socket takes bytes, or has some if `or_readable`. Returns whether it has. */
+/* Waits until the socket takes bytes or, with `or_readable`, has some. Returns whether it has. */
 int client_wait_writable(struct client *client, bool or_readable)
 {
     struct pollfd poller = {.fd = client->fd, .events = POLLOUT};
@@ -123,8 +123,8 @@ static int receive(struct client *client, struct msghdr *message, bool wait)
     return (int)done;
 }
 
-/* Receives what has arrived; if nothing has and `wait` is set, waits for it. Returns how many
- * bytes; 0: none, or a signal came. */
+/* Receives the bytes that have arrived; with `wait`, waits if none have. Returns their number; 0
+ * if none came, or a signal did. */
 int client_receive_some(struct client *client, struct iovec *parts, size_t count, bool wait)
 {
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};

@@ -20,7 +20,7 @@ REPLY_MAX = 65536  # bytes of a reply, region reads excepted
 
 @dataclass(frozen=True)
 class Counters:
-    """What has gone over the socket so far. A round trip is one wait, for any number of replies."""
+    """Counts of the traffic so far. A round trip is one wait, for any number of replies."""
 
     messages: int
     sends: int
@@ -59,7 +59,7 @@ class Connection:
 
     @property
     def counters(self) -> Counters:
-        """What has gone over the socket so far."""
+        """Counts of the traffic so far."""
         counts = lib.client_counters(self.core)
         return Counters(*(getattr(counts, field.name) for field in fields(Counters)))
 
@@ -104,7 +104,7 @@ class Connection:
         return bytes(ffi.buffer(reply, done)), list(reply_fds[0 : count[0]])
 
     def check(self, done: int, what: str) -> None:
-        """Raises the exception for a negative `done` of the core, which was doing `what`."""
+        """Raises the exception for an error `done` from the core; `what` names the operation."""
         if done >= 0:
             return
         lost = -lib.client_failed(self._core)

@@ -1,4 +1,4 @@
-"""What a server tells about its device: regions, their mappable areas, interrupts."""
+"""A server's description of its device: regions, their mappable areas, interrupts."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _assign_files(
 
 
 def sparse_areas(info: bytes, cap_offset: int) -> list[tuple[int, int]]:
-    """Offset and size of each area in a region info's capabilities.
+    """Returns offset and size of each area in the capabilities of a region info.
 
     `info` is the whole reply, `cap_offset` the offset of its first capability. Raises ValueError
     if the capabilities leave the reply or form a loop.

@@ -1,4 +1,4 @@
-"""What can go wrong between a vfio-user client and a server.
+"""The errors of vfio-user clients and servers.
 
 VfioUserError
   ConnectError        could not connect: no such path, refused, path too long

@@ -18,7 +18,7 @@ from .protocol import PATH_MAX
 
 @contextlib.contextmanager
 def prepared(path: str, mode: int, owner: str | int | None) -> Iterator[None]:
-    """Surrounds the bind() of a socket at `path`: removes a stale one, sets mode and owner.
+    """Wraps the bind() of a socket at `path`: removes a stale one, sets mode and owner.
 
     `owner` is a user's name or number. A lock makes other servers wait.
 
@@ -45,7 +45,7 @@ def prepared(path: str, mode: int, owner: str | int | None) -> Iterator[None]:
 
 
 def identity(path: str) -> tuple[int, int]:
-    """Device and inode of the file at `path`."""
+    """Returns device and inode of the file at `path`."""
     at = os.lstat(path)
     return at.st_dev, at.st_ino
 

@@ -1,4 +1,4 @@
-"""The vfio-user protocol in Python: numbers, layouts of messages, and the version's negotiation.
+"""The vfio-user protocol in Python: numbers, message layouts, and version negotiation.
 
 Everything is little-endian and packed. Sources: libvfio-user's docs/vfio-user.rst and, for what it
 takes from VFIO, linux/vfio.h.

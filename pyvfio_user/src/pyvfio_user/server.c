@@ -93,7 +93,7 @@ static void on_dma_unmap(vfu_ctx_t *ctx, vfu_dma_info_t *info)
     report_dma(server, info, server->callbacks.dma_unmap);
 }
 
-/* vfu_setup_device_dma() got a parameter in 2026; its declaration tells which it is. */
+/* vfu_setup_device_dma() got a parameter in 2026; its declaration shows which version this is. */
 typedef int setup_dma_2025(vfu_ctx_t *, vfu_dma_register_cb_t *, vfu_dma_unregister_cb_t *);
 typedef int setup_dma_2026(vfu_ctx_t *, size_t, vfu_dma_register_cb_t *, vfu_dma_unregister_cb_t *);
 

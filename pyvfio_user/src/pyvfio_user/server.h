@@ -1,12 +1,12 @@
-/* The server's core: libvfio-user, and what it leaves to its users. All functions return 0 or
- * -errno unless they say otherwise.
+/* The server's core: libvfio-user, and the tasks that it leaves to its users. All functions return
+ * 0 or -errno unless they say otherwise.
  *
  * The library is not thread-safe. One thread runs the server and holds a lock, except while it
  * waits for a message. So any thread, and any callback, may call server_irq() and server_dma(). */
 
 struct server;
 
-/* What happens to the device. `handle` is passed through. A function may be NULL. */
+/* Functions that are called on events of the device, with `handle`. Any of them may be NULL. */
 struct server_callbacks {
     void *handle;
     int (*reset)(void *handle, int reason); /* 0 or -errno */
@@ -17,7 +17,7 @@ struct server_callbacks {
 
 /* Creates a server that listens on `path`. It cuts off a client that is silent for `deadline_ms` in
  * the middle of a message. Before it sleeps, it polls for a message for `spin_us` microseconds.
- * Copies the callbacks. NULL: see *error. */
+ * Copies the callbacks. Returns NULL on failure, with the reason in *error. */
 struct server *server_create(const char *path, const struct server_callbacks *callbacks,
                              uint32_t deadline_ms, uint32_t spin_us, int log_level, int *error);
 void server_destroy(struct server *server);
@@ -67,5 +67,5 @@ void server_stop(struct server *server);
 int server_irq(struct server *server, uint32_t vector);
 int server_dma(struct server *server, uint64_t address, void *data, uint64_t length, int is_write);
 
-/* The same as a table, valid until server_destroy(). */
+/* Returns these functions as a table, valid until server_destroy(). */
 const struct host *server_host(const struct server *server);

@@ -189,9 +189,9 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
 
     @contextlib.contextmanager
     def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
-        """In this context the signals mean `stop`; afterwards their old handlers are back.
+        """Within this context, the signals call `stop`; the old handlers are restored afterwards.
 
-        For the main thread. A program that reports that it is ready should do so in here.
+        Use it in the main thread. A program that reports that it is ready should do so inside.
         """
 
         def stop(_number: int, _frame: FrameType | None) -> None:
@@ -205,7 +205,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
                 signal.signal(number, handler)
 
     def irq(self, vector: int) -> bool:
-        """Signals an interrupt. Returns False if the client has not enabled it. For any thread."""
+        """Signals an interrupt. Any thread may call this. Returns False if it is not enabled."""
         done = lib.server_irq(self._live(), vector)
         if done == -errno.ENOENT:
             return False
@@ -298,7 +298,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
 
 
 def library_version() -> str | None:
-    """libvfio-user's version and origin; None in a build without it."""
+    """Returns libvfio-user's version and origin; None in a build without it."""
     text = lib.server_library
     return ffi.string(text).decode() if text else None
 

@@ -1,4 +1,4 @@
-/* Interrupts and DMA: what the device does of its own accord (host.h). */
+/* Interrupts and DMA, which the device initiates (host.h). */
 
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* What the server's C files share. Not for Python. Each file calls only those below it:
+/* Declarations that the server's C files share, not for Python. Each file calls only those below
+ * it:
  *
  *   server.c            creates, configures and destroys a server
  *   server_host.c       interrupts and DMA

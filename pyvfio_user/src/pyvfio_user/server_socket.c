@@ -1,6 +1,6 @@
-/* The client's connection, and every wait of the server: for a client, for a message, for the rest
- * of one, for a client that does not read. Each wait has a deadline, or ends now and then so that
- * the caller can handle signals and a stop. */
+/* The client's connection, and every wait of the server: for a client, for a message or the rest
+ * of one, and for a client that does not read. Each wait has a deadline, or ends regularly so
+ * that the caller can handle signals and a stop. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -137,8 +137,8 @@ static ssize_t wait_for_message(struct server *server, struct msghdr *message)
     return done;
 }
 
-/* Receives the beginning of a message. -1 with EAGAIN: none came, handle signals and try again;
- * with ETIMEDOUT: the client does not send its version. */
+/* Receives the beginning of a message. -1 with EAGAIN: none came; handle signals and try again.
+ * -1 with ETIMEDOUT: the client has not sent its version. */
 ssize_t server_receive_first(struct server *server, struct msghdr *message)
 {
     uint64_t negotiation_ends = server->attached ? 0 : deadline(server);
@@ -186,7 +186,7 @@ static bool advance(struct msghdr *message, size_t length)
 }
 
 /* Sends all of `message`, which it modifies. If the client does not read, waits for SO_SNDTIMEO.
- * Returns false with errno. */
+ * Returns false with errno on failure. */
 bool server_send(struct server *server, struct msghdr *message)
 {
     bool more = true;

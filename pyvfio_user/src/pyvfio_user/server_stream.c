@@ -8,7 +8,7 @@
 
 #include "pyvfio_user/server_internal.h"
 
-enum { DELAYED_MAX = 32 }; /* replies: the client should have something to do meanwhile */
+enum { DELAYED_MAX = 32 }; /* replies; more would leave the client without work */
 
 static void close_fds(struct stream *stream)
 {
@@ -16,7 +16,7 @@ static void close_fds(struct stream *stream)
         close(stream->fds[--stream->fd_count]);
 }
 
-/* A client's unprocessed bytes and unsent replies end with its connection. */
+/* Drops a client's unprocessed bytes and unsent replies, which end with its connection. */
 void server_clear_stream(struct server *server)
 {
     struct stream *stream = &server->stream;
@@ -58,8 +58,8 @@ static bool keep_fds(struct stream *stream, struct msghdr *message)
     return !(message->msg_flags & MSG_CTRUNC);
 }
 
-/* Fills the empty buffer, waiting if nothing has arrived. Returns 0 or an errno; ENOMSG: the client
- * is gone. */
+/* Fills the empty buffer, waiting if nothing has arrived. Returns 0 or an errno: ENOMSG if the
+ * client is gone. */
 int server_fill(struct server *server)
 {
     struct stream *stream = &server->stream;
@@ -85,7 +85,7 @@ int server_fill(struct server *server)
 }
 
 /* Copies the next `length` bytes from the buffer, then from the socket. Returns false if they do
- * not come: then the connection has ended. */
+ * not arrive, which has ended the connection. */
 bool server_take(struct server *server, void *into, size_t length)
 {
     struct stream *stream = &server->stream;
@@ -102,8 +102,8 @@ bool server_take(struct server *server, void *into, size_t length)
     return false;
 }
 
-/* Moves the descriptors of the message that `header` begins to `fds` (FDS_MAX). Returns how many
- * there are. */
+/* Moves the descriptors of the message that `header` begins to `fds` (FDS_MAX). Returns
+ * their number. */
 size_t server_take_fds(struct server *server, const struct vfio_user_header *header, int *fds)
 {
     struct stream *stream = &server->stream;
@@ -117,7 +117,7 @@ size_t server_take_fds(struct server *server, const struct vfio_user_header *hea
     return count;
 }
 
-/* Has the whole next message arrived, so that its reply can be sent together with this one? */
+/* Returns whether the whole next message has arrived: its reply can be sent with this one. */
 static bool more_to_reply(const struct stream *stream)
 {
     size_t have = stream->in_end - stream->in_start;
@@ -161,8 +161,8 @@ bool server_send_reply(struct server *server, struct iovec *parts, size_t count)
     return server_send(server, &message);
 }
 
-/* The same with up to FDS_MAX descriptors. They travel with the first byte, so the delayed replies
- * are sent before. */
+/* Sends a reply with up to FDS_MAX descriptors. They travel with the first byte, so the delayed
+ * replies are sent first. */
 bool server_send_reply_with_fds(struct server *server, struct iovec *parts, size_t count,
                                 const int *fds, size_t fd_count)
 {

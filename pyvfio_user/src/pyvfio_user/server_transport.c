@@ -1,9 +1,9 @@
-/* Our transport for libvfio-user: what its `struct transport_ops` (lib/tran.h) asks of a socket.
+/* Our transport for libvfio-user, an implementation of its `struct transport_ops` (lib/tran.h).
  *
- * The library's own transport makes three system calls for each request, waits for ever for the
+ * The library's own transport makes three system calls for each request, waits forever for the
  * rest of a message, loses a client whose header arrives in two pieces, and leaks descriptors if
- * there are too many. Ours sits on a buffered stream with deadlines (server_stream.c). It leaves
- * the listening socket to the library's. */
+ * there are too many. Ours sits on a buffered stream with deadlines (server_stream.c). The
+ * library's transport still owns the listening socket. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static int recv_body(vfu_ctx_t *ctx, vfu_msg_t *message)
     return ERROR_INT(error);
 }
 
-/* A whole message: the library uses this only for the client's version. */
+/* Receives a whole message. The library uses this only for the client's version. */
 static int recv_msg(vfu_ctx_t *ctx, vfu_msg_t *message)
 {
     struct vfio_user_header *header = &message->hdr;
@@ -86,7 +86,7 @@ static struct vfio_user_header reply_header(const vfu_msg_t *message, size_t siz
                                      .error_no = (uint32_t)error};
 }
 
-/* The library frees the data after this. ECONNRESET: it resets the device and detaches. */
+/* The library frees the data afterwards. On ECONNRESET it resets the device and detaches. */
 static int reply(vfu_ctx_t *ctx, vfu_msg_t *message, int error)
 {
     struct server *server = ctx->pvt;
@@ -144,7 +144,7 @@ static void fini(vfu_ctx_t *ctx)
     tran_sock_ops.fini(ctx);
 }
 
-/* Requests of the server, which only DMA to memory without a descriptor would need. */
+/* Sends a request to the client. Only DMA to memory without a descriptor would need that. */
 static int send_msg(vfu_ctx_t *ctx, uint16_t id, enum vfio_user_command command, void *data,
                     size_t length, struct vfio_user_header *header, void *into, size_t room)
 {
@@ -165,7 +165,7 @@ static struct transport_ops transport = {
     .fini = fini,
 };
 
-/* Right after vfu_create_ctx(), which has made the library's transport listen. */
+/* Call it right after vfu_create_ctx(), which makes the library's transport listen. */
 void server_set_transport(struct server *server)
 {
     server->ctx->tran = &transport;

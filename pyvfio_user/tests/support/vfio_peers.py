@@ -1,6 +1,6 @@
-"""Scripted peers of a vfio-user connection: they send what a test wants.
+"""Scripted peers of a vfio-user connection, which send whatever a test needs.
 
-Their protocol is typed from libvfio-user's docs/vfio-user.rst and shares nothing with the package.
+Their protocol follows libvfio-user's docs/vfio-user.rst and shares nothing with the package.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def message(
     error: int = 0,
     size: int | None = None,
 ) -> bytes:
-    """A message, with a `size` in its header that may lie."""
+    """A message; the `size` in its header may be wrong."""
     claimed = HEADER.size + len(payload) if size is None else size
     return HEADER.pack(id, command, claimed, flags, error) + payload
 
@@ -70,7 +70,7 @@ class Peer:
         return data
 
     def receive(self) -> Message:
-        """The next message. Raises EOFError when the other end is gone."""
+        """Returns the next message. Raises EOFError when the other end is gone."""
         fds: list[int] = []
         identity, command, size, flags, error = HEADER.unpack(self._exactly(HEADER.size, fds))
         payload = self._exactly(size - HEADER.size, fds)
@@ -98,7 +98,7 @@ class Peer:
         return asked
 
     def is_cut_off(self) -> bool:
-        """Does the other end end the connection within the peers' patience?"""
+        """Returns whether the other end closes the connection before the peers' deadline."""
         try:
             while self.socket.recv(65536):
                 pass
@@ -153,7 +153,7 @@ def read_request(asked: Message) -> tuple[int, int, int]:
 
 
 def serve_memory(peer: Peer, memory: bytearray, text: bytes = b"") -> None:
-    """Serves one region of memory, honestly, until the client leaves."""
+    """Serves one region of memory correctly until the client leaves."""
     peer.accept_version(text)
     with contextlib.suppress(EOFError):
         while True:

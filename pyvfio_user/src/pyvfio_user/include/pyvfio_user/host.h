@@ -1,7 +1,8 @@
-/* How a device's C code reaches the machine it is plugged into: interrupts and memory. Like io.h it
- * goes to cdef(), so it holds declarations only. `Server.host` returns the address of one. */
+/* How a device's C code reaches the machine it is plugged into: interrupts and memory. Like io.h,
+ * this file goes to cdef(), so it holds declarations only. `Server.host` returns the address of a
+ * `struct host`. */
 
-/* What a host gives: what PCIe gives a device. Any thread may call these, and so may a
+/* The services that a device gets from its host over PCIe. Any thread may call these, and so may a
  * region_access function. All return 0 or -errno. */
 struct host {
     void *cookie;
