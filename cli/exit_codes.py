@@ -81,6 +81,13 @@ FAILURES = (
 )
 """The first match counts. A room that was not imported cannot have raised anything."""
 
+NO_PYVFIO_USER = Failure(
+    "builtins",
+    "ModuleNotFoundError",
+    Exit.UNAVAILABLE,
+    "pyvfio-user is a distribution of its own: pip install ./pyvfio_user from the same source",
+)
+
 
 def failure_of(error: BaseException) -> Failure | None:
     """How to report `error`, or None for a bug of ours, which gets a traceback."""
@@ -88,6 +95,8 @@ def failure_of(error: BaseException) -> Failure | None:
         kind = getattr(sys.modules.get(failure.module), failure.name, None)
         if kind is not None and isinstance(error, kind):
             return failure
+    if isinstance(error, ModuleNotFoundError) and error.name == "pyvfio_user":
+        return NO_PYVFIO_USER
     if isinstance(error, OSError):
         return Failure("builtins", "OSError", Exit.FAILED)
     return None

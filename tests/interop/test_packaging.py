@@ -205,6 +205,18 @@ def test_pyvfio_user_passes_its_tests_without_the_rest(
     assert " passed" in run(python, "-m", "pytest", "-q", cwd=source).stdout
 
 
+def test_without_pyvfio_user_the_command_says_what_to_install(
+    built: dict[str, Built], needs: Path, tmp_path: Path
+) -> None:
+    python = install(tmp_path / "alone", needs, built["vmcoredd"].wheel, cwd=tmp_path)
+    command = python.with_name("vmcoredd")
+    assert "t62100-cr" in run(command, "cards", cwd=tmp_path).stdout
+    serve = ["emulate", "--card", "t62100-cr", "--socket", tmp_path / "sock"]
+    done = run(command, *serve, cwd=tmp_path, code=6)
+    assert "pip install ./pyvfio_user" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_version_is_the_distributions(python: Path, tmp_path: Path) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     said = run(python.with_name("vmcoredd"), "--version", cwd=tmp_path).stdout
