@@ -187,7 +187,7 @@ class Card:
             model.reset()
 
     def snapshot(self) -> Snapshot:
-        """The card's whole state; memories are copied sparsely."""
+        """Returns a copy of the card's whole state, sparse where memory is unused."""
         return Snapshot.take(self.core, self.memories, self.models)
 
     def restore(self, snapshot: Snapshot) -> None:

@@ -190,6 +190,6 @@ def emu_on_write(handle: Any, number: int, value: int) -> int:
 
 @ffi.def_extern(error=-errno.EIO, onerror=_report)
 def emu_on_log(handle: Any, kind: int, space: int, offset: int, length: int, is_write: int) -> int:
-    """C calls this for an access that belongs in the log."""
+    """C calls this for each access to log."""
     core = ffi.from_handle(handle)
     return int(core.log_access(kind, space, offset, length, is_write=bool(is_write)))

@@ -86,10 +86,10 @@ class Lookups:
         """Binds a lookup to the register `command`.
 
         A write to `command` that passes `when` copies the row of `table` numbered by `rows` to
-        `width` words from `data` on (`command` itself by default). With `store` it copies the
-        other way, and only the bits of `store_mask`. `step` increments the first of `rows`, which
-        wraps at its mask: "read" does so after each read of the last data word, "command" after
-        each command. Lookups of the same command run in the order in which they were added.
+        `width` words from `data` on (`command` itself by default). With `store` it copies in the
+        other direction, and only the bits of `store_mask`. `step` increments the first of `rows`,
+        which wraps at its mask: "read" does so after each read of the last data word, "command"
+        after each command. Lookups of the same command run in the order in which they were added.
         """
         lookup = self._new_lookup(table, width)
         lookup.when_mask, lookup.when_value, lookup.unless = when.mask, when.match, int(when.unless)
@@ -144,7 +144,7 @@ class Lookups:
             entry.delay = reads if entry.done else 0
 
     def hang(self, command: Register, *, clear: int = 0, set_: int = 0, now: bool = True) -> None:
-        """A fault: the register ignores commands from now on, and shows these bits.
+        """Makes a register ignore commands from now on and show these bits, for a fault.
 
         It shows them at once, or with `now=False` only after the next command.
         """

@@ -45,7 +45,7 @@ REQUESTS = (
 
 
 def fill(memories: Memories, regions: MemoryMap, random: Random) -> None:
-    """Fills all memories; the random numbers decide which pages are used, and for what."""
+    """Fills all memories; random numbers decide the pages in use and their content."""
     pool = [_page(random) for _ in range(POOL_PAGES)]
     for region in regions:
         if region.name in LISTS:

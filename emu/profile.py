@@ -271,7 +271,7 @@ class _Reader:
 
 
 def _problem(item: dataclasses.Field[Any], value: Any) -> str:
-    """Returns what is wrong with a value, or an empty string."""
+    """Returns the reason why a value is wrong, or an empty string."""
     limits = item.metadata
     if "low" in limits:
         if type(value) is not int:

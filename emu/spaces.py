@@ -184,7 +184,7 @@ class Spaces:
 
 @cache
 def described(chip: Chip, count: int) -> tuple[bytes, tuple[tuple[int, int], ...]]:
-    """Returns what the register tables say about BAR0: each word's kind, and (index, reset value).
+    """Returns the register tables' facts about BAR0: each word's kind, and (index, reset value).
 
     A register with a reset value counts as plain storage unless its access column says otherwise.
     """

@@ -1,6 +1,6 @@
-"""How software reaches a Chelsio adapter, over any transport: registers, and what is behind them.
+"""How software reaches a Chelsio adapter, over any transport: registers, memories and flash.
 
-| file | what it reaches |
+| file | content |
 |---|---|
 | `io.py` | registers: single accesses, and programs that a transport may pipeline |
 | `indirect.py` | registers behind an address and a data register, and those of the CIM |

@@ -36,7 +36,7 @@ class View:
 
 
 class Window:
-    """Window 0 of an adapter. Each method does what one or more calls of t4_memory_rw() do."""
+    """Window 0 of an adapter. Each method makes the accesses of some t4_memory_rw() calls."""
 
     def __init__(self, io: Io, chip: Chip, device: Device) -> None:
         self._io, self._r, self._device = io, chip.r, device

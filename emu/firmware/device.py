@@ -105,7 +105,7 @@ def _config_in_flash(address: int) -> None:
 
 @answers(Pfvf)
 def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> FwCommand:
-    """Returns what a function may use; setting it is refused."""
+    """Returns the resources that a function may use; setting them is refused."""
     if not cmd.read:
         raise Refused(Retval.EPERM, "only the configuration file provisions functions")
     share = fw.scenario.queues.functions[cmd.pfn]
@@ -126,7 +126,7 @@ def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> FwCommand:
 
 @answers(Devlog)
 def devlog(fw: Firmware, pf: int, cmd: Devlog) -> FwCommand:
-    """Returns where the device log is."""
+    """Returns the location of the device log."""
     return cmd.reply(
         memtype_devlog=fw.log.memory.type.number,
         memaddr16_devlog=fw.log.offset // ADDRESS_UNIT,

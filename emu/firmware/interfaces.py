@@ -96,7 +96,7 @@ def mac_other(fw: Firmware, pf: int, cmd: ViMacHash | ViMacRaw | ViMacVni) -> Fw
 
 @answers(ViRxmode)
 def receive_mode(fw: Firmware, pf: int, cmd: ViRxmode) -> FwCommand:
-    """Remembers the MTU and promiscuous mode."""
+    """Stores the MTU and promiscuous mode."""
     found = interface(fw, cmd.viid)
     if cmd.mtu != RXMODE_MTU_NO_CHANGE:
         found.mtu = cmd.mtu

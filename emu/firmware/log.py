@@ -1,4 +1,4 @@
-"""The device log, a ring of records in adapter memory, and what the firmware logs at boot."""
+"""The device log, a ring of records in adapter memory, and the firmware's messages at boot."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS, ETHOFLD_TIDS = 4096, 4096, 2, 2048
 
 
 def _config_buffer(fw: Firmware, y: int, z: int) -> int:
-    """Where a driver may put a configuration file: memory type, and address in units of 64 KiB."""
+    """Returns the place for a configuration file: memory type, and address in units of 64 KiB."""
     offset = fw.scenario.memory_map["uP RAM"].base - fw.memories["edc1"].base
     return MemType.EDC1 << 8 | (offset + CONFIG_UNIT) // CONFIG_UNIT
 
@@ -37,7 +37,7 @@ def _diagnosis(fw: Firmware, y: int, z: int) -> int:
 
 
 def _filter(fw: Firmware, y: int, z: int) -> int:
-    """The fields that filters can match: mode in the upper half, mask in the lower."""
+    """Returns the fields that filters can match: mode in the upper half, mask in the lower."""
     mode = fw.spaces.get(fw.r.TP_VLAN_PRI_MAP)
     return _choice({FilterSub.VNIC_MODE: 0, FilterSub.MODE_MASK: mode << 16 | mode}, y)
 
@@ -56,7 +56,7 @@ def _hma_size(fw: Firmware, y: int, z: int) -> int:
 
 
 def _high_priority(first: bool) -> Value:
-    """The first or last TID of high-priority filters, which precede connections; T5 has none."""
+    """Returns the first or last TID of high-priority filters, before connections; T5 has none."""
 
     def value(fw: Firmware, y: int, z: int) -> int:
         count = fw.scenario.tid_table.regions.active
@@ -68,7 +68,7 @@ def _high_priority(first: bool) -> Value:
 
 
 def _share(name: str, *, last: bool = False) -> Value:
-    """The first or last id of the queues that the Linux driver's function may use."""
+    """Returns the first or last id of the queues that the Linux driver's function may use."""
 
     def value(fw: Firmware, y: int, z: int) -> int:
         share = fw.scenario.queues.unified

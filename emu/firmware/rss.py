@@ -25,7 +25,7 @@ def global_config(fw: Firmware, pf: int, cmd: RssGlbConfig) -> FwCommand:
 
 @answers(RssViConfig)
 def vi_config(fw: Firmware, pf: int, cmd: RssViConfig) -> FwCommand:
-    """Remembers an interface's default queue; a read also returns what is hashed."""
+    """Stores an interface's default queue; a read also returns the hashed fields."""
     found = interface(fw, cmd.viid)
     if cmd.write:
         found.default_queue = cmd.defaultq

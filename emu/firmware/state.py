@@ -97,7 +97,7 @@ class FirmwareState:
     logged: int = 0
     """Records written to the device log so far."""
     log_is_shown: bool = True
-    """Whether PCIE_FW_PF shows where the device log is."""
+    """Whether PCIE_FW_PF shows the location of the device log."""
     caps_agreed: bool = True
     interfaces: dict[int, Interface] = field(default_factory=dict)
     ingress: dict[int, Queue] = field(default_factory=dict)

@@ -36,7 +36,7 @@ class Identity:
         return cls(serial, OUI + low.to_bytes(3, "big"))
 
     def mac(self, port: int) -> bytes:
-        """The MAC of a port."""
+        """Returns the MAC of a port."""
         return (int.from_bytes(self.base_mac, "big") + port).to_bytes(6, "big")
 
 
@@ -62,12 +62,12 @@ class MacTable:
     entries: tuple[Mac, ...]
 
     def of_port(self, port: int) -> Mac:
-        """The entry of a port's own address; these come first."""
+        """Returns the entry of a port's own address; these entries come first."""
         return self.entries[port]
 
     @classmethod
     def make(cls, profile: Profile, identity: Identity, random: Random) -> MacTable:
-        """Ports, groups, virtual functions, and a tunnel if the chip can match inside one."""
+        """Makes entries: ports, groups, virtual functions, and one in a tunnel if the chip can."""
         ports = range(profile.ports.count)
         owners = {
             vf: pf for pf in range(PF) for vf in virtual_functions(profile.chip, pf)[:RUNNING_VFS]

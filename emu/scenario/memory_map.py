@@ -84,7 +84,7 @@ class MemoryMap:
 
     @classmethod
     def make(cls, profile: Profile, memories: Memories) -> MemoryMap:
-        """The regions of the memories that the card has."""
+        """Places the regions in the memories that the card has."""
         edc1 = memories["edc1"]
         regions = _divided(ON_CHIP, memories["edc0"].base, memories["edc0"].size)
         firmware = _divided(FIRMWARE, edc1.base, edc1.size)

@@ -90,7 +90,7 @@ class Queues:
         return tuple(queue for queue in self.egress if queue.flm is not None)
 
     def received(self, port: int) -> tuple[Ingress, ...]:
-        """The receive queues of a port, over which RSS distributes its packets."""
+        """Returns the receive queues of a port, over which RSS distributes its packets."""
         return tuple(queue for queue in self.ingress if queue.port == port)
 
     @property
@@ -126,7 +126,7 @@ def virtual_functions(chip: Chip, pf: int) -> range:
 
 
 def _functions(chip: Chip) -> Iterator[Function]:
-    """PF0 to PF3 have a port each, PF4 all of them; PF5 and PF6 do storage; PF7 has no queues."""
+    """Yields PF0 to PF3 (a port each), PF4 (all ports), PF5 and PF6 (storage), PF7 (no queues)."""
     for pf in range(PF):
         yield Function(None, 16 * pf, 16, 8 * pf, 8)
     yield Function(None, 64, 256, 32, 218)  # PF4
@@ -168,7 +168,7 @@ class _Rings:
         return Egress(number, port, entries, address, produced, consumed)
 
     def free_list(self, number: int, flm: int, port: int) -> Egress:
-        """Nearly full: the card has taken a few buffers since the driver last refilled it."""
+        """Makes a nearly full list: the card has taken a few buffers since the last refill."""
         consumed = self._random.randrange(FREE_LIST_ENTRIES)
         taken = self._random.randrange(1, 8)
         address = self._room((FREE_LIST_ENTRIES + 1) * ENTRY_BYTES)

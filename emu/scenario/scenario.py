@@ -24,7 +24,7 @@ class Scenario:
         self.chip = profile.chip
 
     def random(self, part: str) -> Random:
-        """The stream of random numbers for one part; its name is part of the seed."""
+        """Returns the random numbers for one part, whose name is part of the seed."""
         text = f"{self.profile.name}/{self.seed}/{part}"
         return Random(hashlib.sha256(text.encode()).digest())
 

@@ -48,7 +48,7 @@ class TidRegions:
 
     @classmethod
     def make(cls, profile: Profile) -> TidRegions:
-        """The regions of a card's table."""
+        """Returns the regions of a card's table."""
         hash_tids = profile.tables.hash_tids if profile.tables.hash_filters else 0
         le = profile.chip.le
         if not le.clip_tids:
@@ -140,7 +140,7 @@ class TidTable:
 
     @classmethod
     def make(cls, profile: Profile, random: Random) -> TidTable:
-        """The table of a storage and web server."""
+        """Makes the table of a storage and web server."""
         regions = TidRegions.make(profile)
         tids = _tids(regions, profile.tables.connections, random)
         addresses = [_local_ipv6(port) for port in range(profile.ports.count)]
@@ -155,7 +155,7 @@ class TidTable:
         )
 
     def entries(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """TID and words of each entry in use."""
+        """Yields TID and words of each entry in use."""
         owners: tuple[Connection | Server | Filter, ...]
         owners = (*self.connections, *self.servers, *self.filters)
         for owner in owners:
@@ -165,13 +165,13 @@ class TidTable:
 
 
 def filter_tuple(**values: int) -> int:
-    """A filter tuple with these fields; KeyError for an unknown one."""
+    """Returns a filter tuple with these fields; KeyError for an unknown one."""
     known = {field.name: field for field in FILTER_TUPLE}
     return sum(known[name].put(value) for name, value in values.items())
 
 
 def _tids(regions: TidRegions, count: int, random: Random) -> list[int]:
-    """Even TIDs, so that IPv6 has room; half of them in the hash table if there is one."""
+    """Returns even TIDs, since IPv6 needs two; half are in the hash table if there is one."""
     in_tcam = range(regions.active, regions.servers, IPV6_TIDS)
     in_hash = range(regions.hash_base, regions.hash_base + regions.hash_tids, IPV6_TIDS)
     share = min(count // 2 if in_hash else count, len(in_tcam))
@@ -206,7 +206,7 @@ def _connection(tid: int, profile: Profile, random: Random) -> Connection:
 
 
 def _servers(regions: TidRegions) -> Iterator[Server]:
-    """Each TCP port is served on any IPv4 address, then each on any IPv6 address."""
+    """Yields a server for each TCP port on any IPv4 address, then for each on any IPv6 address."""
     ipv6 = regions.servers + SPACING * len(SERVER_PORTS)
     for i, port in enumerate(SERVER_PORTS):
         yield Server(regions.servers + SPACING * i, bytes(4), port)

@@ -63,7 +63,7 @@ class Traffic:
 
     @classmethod
     def make(cls, profile: Profile, random: Random) -> Traffic:
-        """A busy day's traffic: mostly small and full-sized frames, very few errors."""
+        """Makes a busy day's traffic: mostly small and full-sized frames, very few errors."""
         ports = [
             PortTraffic(_direction(random), _direction(random)) for _ in range(profile.ports.count)
         ]

@@ -63,7 +63,7 @@ __all__ = ["Fault", "Model", "fault", "faults", "models", "reads", "writes"]
 
 @cache
 def models() -> tuple[type[Model], ...]:
-    """Every model of this folder, in order of file name and definition."""
+    """Returns every model of this folder, in order of file name and definition."""
     found: list[type[Model]] = []
     for module in pkgutil.iter_modules(__path__):
         loaded = importlib.import_module(f"{__name__}.{module.name}")
@@ -80,5 +80,5 @@ def models() -> tuple[type[Model], ...]:
 
 @cache
 def faults() -> dict[str, Fault]:
-    """Every fault of every model, by name."""
+    """Returns every fault of every model, by name."""
     return {name: item for kind in models() for name, item in kind.faults().items()}

@@ -96,7 +96,7 @@ class Queues(Model):
                 self.spaces.fields(packets, QueEOPCnt=queue.packets, QueSOPCnt=queue.packets)
 
     def _outbound_address(self, queue: CimQueue) -> None:
-        """Sets REALADDR: where the next flit goes in the outbound memory."""
+        """Sets REALADDR, the position of the next flit in the outbound memory."""
         number = queue.queue.number
         for name in (f"UP_OBQ_{number}", f"UP_OBQ_{number}_SHADOW"):
             if f"{name}_REALADDR" in self.r:

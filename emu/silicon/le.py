@@ -114,7 +114,7 @@ class ControlBlocks(Model):
             self.memories.write(region.base + tid * tcb.BYTES, block)
 
     def _connection(self, connection: Connection, random: Random) -> bytes:
-        """Random sequence numbers, with up to 64 KiB in flight."""
+        """Returns a TCB with random sequence numbers, and up to 64 KiB in flight."""
         in_flight, window = random.randrange(1 << 16), random.randrange(1 << 14, 1 << 20)
         queues = self.scenario.queues.received(connection.port)
         return tcb.encode(
@@ -141,7 +141,7 @@ class ControlBlocks(Model):
         )
 
     def _filter(self, item: Filter) -> bytes:
-        """A filter's action and counters."""
+        """Returns a TCB with a filter's action and counters."""
         if item.queue is None:
             action = {"drop": 1}
         else:

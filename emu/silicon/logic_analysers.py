@@ -147,7 +147,7 @@ class UlpRxLa(Model):
         self.lookups.add(r.ULP_RX_LA_RDPTR, self.trace, rows, r.ULP_RX_LA_RDDATA, step="read")
 
     def _words(self) -> list[int]:
-        """The traces one by one: PCMD low and high, type, message, four of data (assumed)."""
+        """Returns the traces in order: PCMD low and high, type, message, four of data (assumed)."""
         random = self.scenario.random("ulp_rx_la")
         traces: list[list[int]] = [[] for _ in range(ULPRX_TRACES)]
         for _ in range(ULPRX_TRACE_WORDS):
@@ -199,7 +199,7 @@ class UlpTxAsicDebug(Model):
         return None
 
     def save(self) -> int:
-        """The number of the next set."""
+        """Returns the number of the next set."""
         return self.next
 
     def load(self, saved: int) -> None:

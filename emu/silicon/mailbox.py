@@ -117,5 +117,5 @@ class Mailboxes(Model):
 
 
 def _swapped(data: bytes) -> bytes:
-    """The data with the bytes of each 64-bit word reversed."""
+    """Returns the data with the bytes of each 64-bit word reversed."""
     return b"".join(data[i : i + FLIT_BYTES][::-1] for i in range(0, len(data), FLIT_BYTES))

@@ -80,7 +80,7 @@ class MemoryRegions(Model):
             self._pages(description, region)
 
     def _pages(self, description: MemoryRegion, region: PlacedRegion) -> None:
-        """One direction's payload: page size, pages, channels, and free pages."""
+        """Sets one direction's payload: page size, pages, channels, and free pages."""
         page = PAGE_BYTES[region.name]
         count = region.size // page
         channels, value = CHANNELS[region.name]

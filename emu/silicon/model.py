@@ -110,6 +110,6 @@ class Model:
 
     @classmethod
     def faults(cls) -> dict[str, Fault]:
-        """The faults this model declares, by name."""
+        """Returns the faults that this model declares, by name."""
         marked = (getattr(getattr(cls, name), "fault", None) for name in dir(cls))
         return {item.name: item for item in marked if item is not None}

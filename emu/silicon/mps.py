@@ -34,7 +34,7 @@ PAGES = 256
 
 
 def pattern(mac: Mac) -> tuple[int, int]:
-    """X and Y of an exact match: the bits that must be 0, and those that must be 1."""
+    """Returns X and Y of an exact match: the bits that must be 0 and the bits that must be 1."""
     y = int.from_bytes(mac.address, "big")
     return ~y & ADDRESS, y
 
@@ -155,7 +155,7 @@ class Classification(Model):
             space.fill(first, table.words[half * last : half * (last + 1)])
 
     def _registers(self) -> list[Register]:
-        """The first of each group of four map registers; T5 has one group."""
+        """Returns the first of each group of four map registers; T5 has one group."""
         names = ("MPS_VF_RPLCT_MAP0", "MPS_VF_RPLCT_MAP4")
         return [self.r[name] for name in names if name in self.r]
 
@@ -189,7 +189,7 @@ class PortStatistics(Model):
         self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_H, mac >> 32, port)
 
     def _count(self, name: str, port: int, value: int) -> None:
-        """Sets a 64-bit counter, which is two registers."""
+        """Sets a 64-bit counter, which occupies two registers."""
         self.spaces.set(self.r[f"MPS_PORT_STAT_{name}_L"], value & U32_MASK, port)
         self.spaces.set(self.r[f"MPS_PORT_STAT_{name}_H"], value >> 32, port)
 

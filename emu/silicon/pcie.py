@@ -60,7 +60,7 @@ class MemoryWindows(Model):
         self.core.windows.place(windows, self.r.PCIE_MEM_ACCESS_OFFSET)
 
     def _window(self, number: int) -> Window | None:
-        """A window of BAR0; None if it was not set up (0) or is not in BAR0."""
+        """Returns a window of BAR0; None if it was not set up (0) or is not in BAR0."""
         base = self.r.PCIE_MEM_ACCESS_BASE_WIN
         word = self.spaces.get(base, number)
         if not word or base.get(word, "BIR"):

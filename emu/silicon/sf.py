@@ -58,7 +58,7 @@ class FlashChip:
         return b"\xff" * count
 
     def _data(self, start: int, count: int) -> bytes:
-        """Data of a fast read, whose dummy byte may be shifted in either direction."""
+        """Returns the data of a fast read, whose dummy byte may be shifted in either direction."""
         address = int.from_bytes(self.received[1 : 1 + ADDRESS_BYTES], "big")
         missing = max(HEAD_BYTES - len(self.received), 0)
         dummies = min(max(missing - start, 0), count)

@@ -131,7 +131,7 @@ class Contexts(Model):
 
 
 class SgeDebugWords(Model):
-    """Two words behind an index; some of them have registers of their own, too."""
+    """Two words behind an index; some of them also have a register each."""
 
     def make(self) -> None:
         self.halves = {

@@ -17,11 +17,11 @@ CONFIGURED = {
     "TP_VLAN_PRI_MAP": {"PROTOCOL": 1, "PORT": 1, "VLAN": 1, "FCOE": 1},
 }
 """Fields that firmware sets, by register (assumed: values from the standards; the last one holds
-what filters can match). T5 lacks some."""
+the fields that filters can match). T5 lacks some."""
 COUNTED = ("TP_DBG_", "TP_MIB_DEBUG")
 """Registers of space tp_pio that the hardware updates: random values."""
 TIMER_SHIFT, TIMESTAMP_SHIFT, DELAYED_ACK_SHIFT = 14, 12, 8
-"""Logarithms of a tick's core clock cycles (assumed)."""
+"""Core clock cycles per tick, as logarithms (assumed)."""
 MILLISECONDS = {
     "TP_RXT_MIN": 200,
     "TP_RXT_MAX": 60_000,
@@ -56,7 +56,7 @@ class TpRegisters(Model):
         self._count()
 
     def _in(self, space: Space) -> list[Register]:
-        """The described registers of a space."""
+        """Returns the described registers of a space."""
         found = (self.r.at(index, space.name) for index in range(space.count))
         return [each.register for each in found if each]
 
@@ -73,7 +73,7 @@ class TpRegisters(Model):
                 self.spaces.set(register, random.getrandbits(32) & random.getrandbits(32) & mask)
 
     def _keys(self) -> None:
-        """The RSS key: ten words."""
+        """Sets the RSS key, ten words."""
         random = self.scenario.random("rss key")
         for number in range(10):
             self.spaces.set(self.r[f"TP_RSS_SECRET_KEY{number}"], random.getrandbits(32))
@@ -85,7 +85,7 @@ class TpRegisters(Model):
             self.spaces.set(register, random.choice((0, 0, random.getrandbits(32) & 0x0FFF0FFF)))
 
     def _count(self) -> None:
-        """Counters: drops and errors of each port, TCP segments."""
+        """Sets the counters: drops and errors of each port, TCP segments."""
         traffic = self.scenario.traffic
         for port, passed in enumerate(traffic.ports):
             self._mib(f"TP_MIB_MAC_IN_ERR_{port}", passed.received.errors)

@@ -31,7 +31,7 @@ ALPHA = (
 BETA = (
     0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 6, 6, 7, 7,
 )
-"""Shrinkage of each window, as a logarithm."""
+"""Decrease of each window, as a logarithm."""
 # fmt: on
 HEADERS_BYTES = 40
 MIN_INCREMENT = 2
@@ -71,13 +71,13 @@ class RequestTables(Model):
 
 
 def _mtu_width(mtu: int) -> int:
-    """The logarithm of an MTU, rounded."""
+    """Returns the logarithm of an MTU, rounded."""
     log2 = mtu.bit_length()
     return log2 if mtu & (1 << log2 >> 2) else log2 - 1
 
 
 def _increment(mtu: int, window: int) -> int:
-    """The additive increment of a window, in bytes."""
+    """Returns the additive increment of a window, in bytes."""
     return max((mtu - HEADERS_BYTES) * ALPHA[window] // PACKETS[window], MIN_INCREMENT)
 
 
@@ -127,7 +127,7 @@ class RssVfs(Model):
         self.lookups.add(request, self.vfs, vf, words, width=2, when=write, store=True)
 
     def _fill(self) -> None:
-        """Hashing by addresses and ports, each function with its own key, as firmware leaves it."""
+        """Sets hashing by addresses and ports with a key per function, as firmware leaves it."""
         random, config = self.scenario.random("rss vf"), self.r.TP_RSS_VFH_CONFIG
         for vf in range(self.chip.tp.rss_vfs):
             hashing = config.of(

@@ -145,7 +145,7 @@ def test_a_closed_client_refuses_calls(path: str) -> None:
             client.region_read(0, 0, 4)
 
 
-# Region reads: what a reply must be
+# Region reads, and wrong replies to them
 
 
 def answered(path: str, answer: Callable[[Peer, Message], None], deadline: float = 10) -> bytes:
@@ -186,7 +186,7 @@ def test_a_refusal_may_have_any_payload_that_fits(path: str, payload: bytes) -> 
 
 
 def lie(**changes: int) -> Callable[[Peer, Message], None]:
-    """A reply that is correct except for `changes`."""
+    """Returns a reply that is correct except for `changes`."""
 
     def answer(peer: Peer, asked: Message) -> None:
         offset, region, count = read_request(asked)

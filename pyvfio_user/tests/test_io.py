@@ -233,7 +233,7 @@ def test_a_server_that_breaks_the_protocol_is_eproto(path: str) -> None:
 
 
 def writes_of(asked: Message) -> list[tuple[int, int, bytes]]:
-    """Offset, region and data of each write in a REGION_WRITE_MULTI."""
+    """Returns offset, region and data of each write in a REGION_WRITE_MULTI."""
     (count,) = struct.unpack_from("<Q", asked.payload)
     assert len(asked.payload) == 8 + 24 * count
     found = []

@@ -1,4 +1,4 @@
-"""A build without libvfio-user: clients work, and servers say what is missing."""
+"""A build without libvfio-user: clients work, and a server names the missing library."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_a_guest_can_read_back_doorbells_and_vectors() -> None:
 
 
 def test_a_reset_does_not_change_a_fresh_card() -> None:
-    """QEMU resets the device when it starts; only the device log records it."""
+    """QEMU resets the device when it starts; only the device log shows the reset."""
     one, other = Card.load("t62100-cr"), Card.load("t62100-cr")
     other.reset()
     for left, right in zip(one.core.spaces.all, other.core.spaces.all, strict=True):

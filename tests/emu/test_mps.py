@@ -20,7 +20,7 @@ def seen(chip: Chip) -> emu.Card:
 
 
 def t5_entry(card: emu.Card, index: int) -> tuple[int, int]:
-    """Y and X."""
+    """Returns Y and X."""
     return card.read(0xF000 + 16 * index, 8), card.read(0xF008 + 16 * index, 8)
 
 

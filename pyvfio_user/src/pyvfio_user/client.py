@@ -149,7 +149,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
             raise ProtocolError(f"area {area} of region {region}", str(error)) from error
 
     def io(self, region: int) -> int:
-        """The address of a `struct io` (io.h) over a region, valid until `close`.
+        """Returns the address of a `struct io` (io.h) over a region, valid until `close`.
 
         Its writes are posted and its reads split; a fence waits for them. After a refused read or
         a lost connection, all its functions return that error.

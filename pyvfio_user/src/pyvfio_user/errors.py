@@ -18,7 +18,7 @@ import os
 
 
 class VfioUserError(Exception):
-    """The root of the tree. `errno` is what a C caller sees."""
+    """The base of all errors. `errno` is the number that a C caller gets."""
 
     errno = errno.EIO
 

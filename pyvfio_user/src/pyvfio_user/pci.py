@@ -29,7 +29,7 @@ def header(
     revision: int = 0,
     interrupt_pin: int = 0,
 ) -> bytes:
-    """A type 0 header, 64 bytes. `device_class`: 24 bits; `subsystem`: vendor and device."""
+    """Returns a type 0 header, 64 bytes. `device_class`: 24 bits; `subsystem`: vendor, device."""
     space = bytearray(HEADER_SIZE)
     struct.pack_into("<HH", space, 0x00, vendor, device)
     struct.pack_into("<I", space, 0x08, device_class << 8 | revision)
@@ -39,12 +39,12 @@ def header(
 
 
 def power_management() -> bytes:
-    """A PM capability, version 3, without PME. 8 bytes."""
+    """Returns a PM capability, version 3, without PME. 8 bytes."""
     return struct.pack("<BBHHBB", 0x01, 0, 0x0003, 0x0008, 0, 0)
 
 
 def express(*, max_payload: int = 0, link_speed: int = 3, link_width: int = 8) -> bytes:
-    """A PCI Express endpoint's capability, version 2. 60 bytes.
+    """Returns a PCI Express endpoint's capability, version 2. 60 bytes.
 
     `max_payload`: 0 for 128 bytes, 1 for 256 and so on; `link_speed`: 3 for 8 GT/s.
     """
@@ -64,9 +64,9 @@ def express(*, max_payload: int = 0, link_speed: int = 3, link_width: int = 8) -
 
 
 def msix(vectors: int, table: tuple[int, int], pba: tuple[int, int]) -> bytes:
-    """An MSI-X capability. `table` and `pba`: BAR and offset in bytes, a multiple of 8. 12 bytes.
+    """Returns an MSI-X capability, 12 bytes.
 
-    Raises ValueError.
+    `table` and `pba`: BAR and offset in bytes, a multiple of 8. Raises ValueError.
     """
     if not 0 < vectors <= 2048:
         raise ValueError(f"MSI-X has 1 to 2048 vectors, not {vectors}")
@@ -79,7 +79,7 @@ def msix(vectors: int, table: tuple[int, int], pba: tuple[int, int]) -> bytes:
 
 
 def vital_product_data() -> bytes:
-    """A VPD capability, idle. 8 bytes. The device serves its reads and writes."""
+    """Returns an idle VPD capability, 8 bytes. The device serves its reads and writes."""
     return struct.pack("<BBHI", 0x03, 0, 0, 0)
 
 
@@ -101,7 +101,7 @@ def link(space: bytearray | memoryview, position: int, capability: bytes) -> Non
 
 
 def bar_flags(*, memory: bool, bits64: bool, prefetch: bool) -> int:
-    """The low bits of a BAR."""
+    """Returns the low bits of a BAR."""
     if not memory:
         return 1
     return (BAR_64_BITS if bits64 else 0) | (BAR_PREFETCH if prefetch else 0)

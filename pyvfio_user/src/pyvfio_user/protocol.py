@@ -1,7 +1,7 @@
 """The vfio-user protocol in Python: numbers, message layouts, and version negotiation.
 
-Everything is little-endian and packed. Sources: libvfio-user's docs/vfio-user.rst and, for what it
-takes from VFIO, linux/vfio.h.
+Everything is little-endian and packed. Sources: libvfio-user's docs/vfio-user.rst and, for the
+parts that come from VFIO, linux/vfio.h.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Capabilities:
     write_multiple: bool = False
 
     def message(self) -> bytes:
-        """The VERSION message's payload."""
+        """Returns the VERSION message's payload."""
         offer = {
             "max_msg_fds": self.max_fds,
             "max_data_xfer_size": self.max_transfer,
@@ -124,7 +124,7 @@ class Capabilities:
 
 
 def _offer(text: bytes) -> dict[str, object]:
-    """The `capabilities` in the JSON that follows a version; all of it is optional."""
+    """Returns the `capabilities` in the JSON after a version, where everything is optional."""
     if not text:
         return {}
     if text[-1]:

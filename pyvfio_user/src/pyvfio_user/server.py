@@ -227,7 +227,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._check(done, f"DMA write of {len(data)} bytes at {address:#x}")
 
     def host(self) -> int:
-        """The address of a `struct host` (host.h) for a device's C code, valid until `close`."""
+        """Returns the address of a `struct host` (host.h) for C code, valid until `close`."""
         return int(ffi.cast("uintptr_t", lib.server_host(self._live())))
 
     def _add_region(

@@ -40,7 +40,7 @@ def message(
     error: int = 0,
     size: int | None = None,
 ) -> bytes:
-    """A message; the `size` in its header may be wrong."""
+    """Returns a message; the `size` in its header may be wrong."""
     claimed = HEADER.size + len(payload) if size is None else size
     return HEADER.pack(id, command, claimed, flags, error) + payload
 
@@ -147,7 +147,7 @@ def scripted_server(path: str, script: Callable[[Peer], None]) -> Iterator[None]
 
 
 def read_request(asked: Message) -> tuple[int, int, int]:
-    """A region read's offset, region and count."""
+    """Returns a region read's offset, region and count."""
     offset, region, count = ACCESS.unpack(asked.payload)
     return offset, region, count
 
