@@ -14,9 +14,9 @@ module of its subject, named as in `chip/firmware/`, or into a new one. Raise `R
 to refuse a command. The driver gets `retval`, and the refusal is logged. A command that no function
 answers is refused with EINVAL.
 
-A command's function has `fw.state` (what the firmware remembers), `fw.scenario` (what the crashed
-driver left), `fw.spaces` and `fw.r` (registers and tables), `fw.memories`, `fw.profile`, `fw.chip`,
-and `fw.note()`, which writes to the device log.
+A command's function has `fw.state` (the firmware's state), `fw.scenario` (the state that the
+crashed driver left), `fw.spaces` and `fw.r` (registers and tables), `fw.memories`, `fw.profile`,
+`fw.chip`, and `fw.note()`, which writes to the device log.
 """
 
 from vmcoredd.emu.firmware.firmware import Firmware

@@ -26,7 +26,7 @@ L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS, ETHOFLD_TIDS = 4096, 4096, 2, 2048
 
 
 def _config_buffer(fw: Firmware, y: int, z: int) -> int:
-    """Returns the place for a configuration file: memory type, and address in units of 64 KiB."""
+    """Returns the location for a configuration file: memory type, and address in 64 KiB units."""
     offset = fw.scenario.memory_map["uP RAM"].base - fw.memories["edc1"].base
     return MemType.EDC1 << 8 | (offset + CONFIG_UNIT) // CONFIG_UNIT
 

@@ -22,14 +22,15 @@ of blocks exists. A model declares words and what they do:
             self.mtus.fill(0, [0] * 16)
 
 A model has `self.chip` and its registers `self.r` (a misspelt name is an error at once),
-`self.scenario` (emu/scenario: what the crashed driver left), `self.spaces` (emu/spaces.py),
-`self.lookups` (emu/lookup.py), `self.core` (emu/core.py: hooks and windows) and `self.memories`.
+`self.scenario` (emu/scenario: the state that the crashed driver left), `self.spaces`
+(emu/spaces.py), `self.lookups` (emu/lookup.py), `self.core` (emu/core.py: hooks and windows)
+and `self.memories`.
 
 Words. Before any model is wired, every described register is a stored word, and accesses to it are
 logged as unimplemented; those in register dumps may be read without a log entry. A model declares
 the words it implements with `spaces.plain()`, `spaces.read_only()` or `spaces.write_to_clear()`,
-each with values. `spaces.set()` only stores a value, which is right for what hardware counts or
-reports.
+each with values. `spaces.set()` only stores a value, which suits the counts and states that
+hardware reports.
 
 Lookups. `lookups.add()` is the general lookup, `lookups.index()` an address/data pair,
 `lookups.request()` a table that is requested and read at one address. `lookups.done()` clears busy

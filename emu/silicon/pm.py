@@ -53,7 +53,7 @@ class PayloadMemory(Model):
         self.lookups.index(ctrl, r[f"PM_{name}_DBG_DATA"], side.debug, mask=address.mask)
 
     def _fill(self, name: str, side: Side) -> None:
-        """Counters that agree: each command moves some hundreds of bytes on average."""
+        """Sets consistent counters: each command moves some hundreds of bytes on average."""
         random = self.scenario.random(f"pm_{name}")
         for row in range(1, COUNTERS):
             count = random.randrange(1 << 16, 1 << 24)

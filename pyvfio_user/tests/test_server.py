@@ -365,7 +365,7 @@ def test_the_command_register_can_be_written(client: Client) -> None:
     ("offset", "data"),
     [(4, b"\x06"), (5, b"\0\0"), (0x10, b"\xff"), (0x40, bytes(64)), (0x90, b"abc")],
 )
-def test_a_config_write_that_pci_does_not_have_is_refused(
+def test_a_config_write_that_pci_does_not_allow_is_refused(
     client: Client, offset: int, data: bytes
 ) -> None:
     with refused(errno.EINVAL):

@@ -47,7 +47,7 @@ def test_a_card_is_built_in_under_a_second(name: str) -> None:
     assert time.process_time() - start < 1
 
 
-def test_cards_close_their_files() -> None:
+def test_a_card_closes_its_files() -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 

@@ -84,7 +84,7 @@ def test_an_access_past_the_end_is_refused(card: Card, offset: int, length: int)
         card.config_write(offset, bytes(length))
 
 
-def test_the_vpd_parses_as_the_driver_does(card: Card) -> None:
+def test_the_vpd_can_be_parsed_the_way_the_driver_does(card: Card) -> None:
     image = b"".join(read_vpd(card, a) for a in range(vpd.BASE, vpd.WINDOW_BYTES, 4))
     assert image[0] == vpd.TAG_ID_STRING
     length = int.from_bytes(image[1:3], "little")

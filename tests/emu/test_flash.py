@@ -75,7 +75,7 @@ def test_a_sector_can_be_erased_and_a_page_programmed(card: Card) -> None:
     assert read_words(card, address, 1) == [0xFFFFFFFF]
 
 
-def test_nothing_is_programmed_without_write_enable(card: Card) -> None:
+def test_programming_needs_write_enable(card: Card) -> None:
     address = START["CFG"]
     address_bytes = int.from_bytes(address.to_bytes(3, "big"), "little") << 8
     out(card, address_bytes | Opcode.PROGRAM_PAGE, 4)

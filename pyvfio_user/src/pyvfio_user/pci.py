@@ -1,7 +1,7 @@
 """PCI configuration space: the header's fields and the capabilities a device may show.
 
-The functions return a capability's bytes as config space holds them. Its "next" byte is 0;
-the function that places the capability sets it. Sources: linux/pci_regs.h, the PCI specifications.
+A capability's function returns its bytes in config space. The "next" byte is 0; the function that
+places the capability sets it. Sources: linux/pci_regs.h, the PCI specifications.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
                 logger.warning("a client of %s was turned away", self.path)
 
     def stop(self) -> None:
-        """Makes `run` return soon, or at once if it is called later. Any thread may call this."""
+        """Makes `run` return soon; a later `run` returns at once. Any thread may call this."""
         lib.server_stop(self._live())
 
     @contextlib.contextmanager
@@ -205,7 +205,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
                 signal.signal(number, handler)
 
     def irq(self, vector: int) -> bool:
-        """Signals an interrupt. Any thread may call this. Returns False if it is not enabled."""
+        """Signals an interrupt. False if the client has not enabled it. For any thread."""
         done = lib.server_irq(self._live(), vector)
         if done == -errno.ENOENT:
             return False
@@ -271,7 +271,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
             data[:] = self._config()[offset : offset + len(data)]
 
     def _realize(self) -> None:
-        """Completes the device. Sets all BARs: the library marks those it does not know as I/O."""
+        """Completes the device. Sets all BARs, since the library marks unknown ones as I/O."""
         if self._realized:
             return
         self._check(lib.server_realize(self._live()), "the device")
