@@ -1,6 +1,6 @@
-"""Chelsio's T5 and T6 as data, described once, for emulator, driver, decoder and C.
+"""Chelsio's T5 and T6 as data: one description for the emulator, driver, decoders and C.
 
-`T5` and `T6` are records of the same shape: code uses `chip.tp.rss_rows` and never compares chips.
+`T5` and `T6` have the same attributes, so code reads `chip.tp.rss_rows` and never compares chips.
 
 | question | file |
 |---|---|

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from vmcoredd.chip.register import Field, parse_fields
 
 HOST_POLLS, HOST_POLL_DELAY_US = 5, 2
-"""How often, and how far apart, the driver reads HostBusy (t4_hw.c, t4_cim_read())."""
+"""How many times the driver reads HostBusy, and the delay between reads (t4_cim_read())."""
 
 
 class Queue(NamedTuple):
@@ -36,15 +36,15 @@ OUTBOUND = tuple(
     )
 )
 INBOUND_WORDS = 512
-"""Words of an inbound queue; also from one queue to the next in CIM_IBQ_DBG_CFG's address."""
+"""Words per inbound queue; in CIM_IBQ_DBG_CFG, also the distance between two queues."""
 QUEUE_UNIT_BYTES = 256
 """The unit of a queue's size and base in CIM_QUEUE_CONFIG_CTRL."""
 THRESHOLD_UNIT = 8
-"""The unit of a queue's full threshold there, in flits (t4_hw.c, t4_read_cimq_cfg())."""
+"""The unit of a queue's full threshold in that register: a flit (t4_hw.c, t4_read_cimq_cfg())."""
 STATUS_WORDS = 4
-"""Status words of each queue, from UP_IBQ_0_RDADDR on: read and write address, flits, packets."""
+"""Status words per queue, from UP_IBQ_0_RDADDR on: read and write address, flits, packets."""
 OBQ_REAL_WORDS = 2
-"""Words of each outbound queue from UP_OBQ_0_REALADDR on."""
+"""Words per outbound queue, from UP_OBQ_0_REALADDR on."""
 
 PIF_LA_ENTRIES = 64
 PIF_LA_WORDS = 6
@@ -53,7 +53,7 @@ MA_LA_ENTRIES = 64
 MA_LA_WORDS = 5
 
 LA_READS = 2048
-"""Words that the driver reads of CIM_LA (CIMLA_SIZE), whatever the chip's lines."""
+"""Words of CIM_LA that the driver reads, however long the chip's lines are (CIMLA_SIZE)."""
 
 
 class Table(NamedTuple):

@@ -26,14 +26,14 @@ def lines(folder: str, name: str) -> list[str]:
 
 
 def rows(folder: str, name: str) -> list[Row]:
-    """Returns the rows of a table, each a dictionary by column."""
+    """Returns the rows of a table, as dictionaries keyed by column."""
     head, *body = lines(folder, name)
     columns = head.split(",")
     return [dict(zip(columns, line.split(","), strict=True)) for line in body]
 
 
 class Range(NamedTuple):
-    """Consecutive words: the offset of the first in bytes, and their number."""
+    """Consecutive words: the byte offset of the first one, and their number."""
 
     start: int
     words: int
@@ -43,25 +43,25 @@ class IndirectRange(NamedTuple):
     """Indirect registers: one record of an entity such as TP_INDIRECT."""
 
     space: str
-    """The space whose registers `Registers.at(index, space)` names."""
+    """The space in which `Registers.at(index, space)` finds the registers."""
     address_register: str
     """The register to write an index to."""
     data_register: str
-    """The register that then shows the word."""
+    """The register to read the word from."""
     first: int
     words: int
     step: int
-    """The difference of two indices; the CIM's are byte addresses."""
+    """The difference between successive indices; the CIM's indices are byte addresses."""
 
     @property
     def indices(self) -> range:
-        """The indices in the order in which the driver reads them."""
+        """The indices, in the order in which the driver reads them."""
         return range(self.first, self.first + self.words * self.step, self.step)
 
 
 @cache
 def word_ranges(table: str, chip: str) -> tuple[Range, ...]:
-    """Returns the rows (first, last) of `<table>_<chip>.csv`, or of `<table>.csv` where all chips
+    """Returns the rows (first, last) of `<table>_<chip>.csv`, or of `<table>.csv` if the chips
     share it."""
     own = f"{table}_{chip}"
     cells = _cells(own if exists("ranges", own) else table)

@@ -9,9 +9,9 @@ from vmcoredd.chip.layout import BigStruct, u8, u16, u32, u64
 FORMAT_BYTES = 192
 PARAMS = 8
 ENTRIES_UNIT = 128
-"""Records that PCIE_FW_PF[7].NENTRIES128 counts as one; its value is one less."""
+"""PCIE_FW_PF[7].NENTRIES128 holds the number of records in units of this many, minus one."""
 ADDRESS_UNIT = 16
-"""Registers and commands count the log's address in units of this many bytes (ADDR16)."""
+"""The unit of the log's address in registers and commands, in bytes (ADDR16)."""
 DEVLOG_PF = 7
 """The element of PCIE_FW_PF that locates the log (PCIE_FW_PF_DEVLOG)."""
 

@@ -23,8 +23,8 @@ BLOCKS = {
     "tp": "TP: the transport processor",
 }
 """The files with a T5 and a T6 record, and their headings."""
-_INTRO = """What T6 has that T5 lacks, and the reverse: sizes and behaviour by block, then
-registers. Facts that both chips share are not listed. `-` means that the chip does not have it."""
+_INTRO = """This page lists how T5 and T6 differ: sizes and behaviour by block, then registers. It
+omits the facts that both chips share. `-` means that the chip does not have it."""
 
 
 class Difference(NamedTuple):
@@ -68,7 +68,7 @@ def _chips() -> Iterator[Difference]:
 
 
 def _records(module: ModuleType) -> Iterator[Difference]:
-    """The differing attributes of a block's two records."""
+    """Yields the attributes in which a block's two records differ."""
     where = f"chip/{module.__name__.rpartition('.')[2]}.py"
     general = _SOURCE.search((module.__doc__ or "").partition("\n")[0])
     for name, doc in _docs(module, type(module.T5).__name__).items():
@@ -84,7 +84,7 @@ def _records(module: ModuleType) -> Iterator[Difference]:
 
 def _docs(module: ModuleType, name: str) -> dict[str, str]:
     """Returns the attributes of a class with the docstrings that follow them in the source; an
-    attribute without one shares that of the next."""
+    attribute without a docstring shares the next one."""
     tree = ast.parse(inspect.getsource(module))
     found = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == name)
     names: list[str] = []
@@ -124,14 +124,14 @@ def _sentence(doc: str) -> str:
 
 
 def _source(doc: str, where: str, general: str) -> str:
-    """Returns the file of a fact and the source its docstring ends with, or a general one."""
+    """Returns the file of a fact, and the source that its docstring ends with or a general one."""
     said = _SOURCE.search(doc)
     source = said[1] if said and re.search(r"[._]\w", said[1]) else general
     return f"{where}: {source}" if source else where
 
 
 def _differing(t5: object, t6: object) -> Iterator[tuple[str, str, str]]:
-    """Key (of a mapping, else empty) and both values, in words, where they differ."""
+    """Yields the key (empty outside a mapping) and both values as text, where they differ."""
     if isinstance(t5, Mapping) and isinstance(t6, Mapping):
         for key in dict.fromkeys((*t5, *t6)):
             for _, left, right in _differing(t5.get(key), t6.get(key)):
@@ -141,7 +141,7 @@ def _differing(t5: object, t6: object) -> Iterator[tuple[str, str, str]]:
 
 
 def _words(value: object, other: object) -> str:
-    """A value for a reader; of fields and other series of records, those the other chip lacks."""
+    """Returns a value as text; of a series of fields, only those that the other chip lacks."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Field):
@@ -158,7 +158,7 @@ def _words(value: object, other: object) -> str:
 
 
 def _dump() -> Iterator[Difference]:
-    """Registers and indirect registers that a dump reads, where the numbers differ."""
+    """Yields how many registers and indirect registers a dump reads, where the numbers differ."""
     for table in ("reg_dump",):
         t5, t6 = (
             f"{sum(words for _, words in ranges)} words in {len(ranges)} ranges"
@@ -178,7 +178,7 @@ def _indirect(chip: Chip, group: str) -> str:
 
 
 def _by_name(chip: Chip) -> dict[tuple[str, str], Register]:
-    """The registers of a chip by space and name; of several with one name, the first."""
+    """Returns a chip's registers by space and name; if several share a name, the first."""
     found: dict[tuple[str, str], Register] = {}
     for register in chip.r:
         found.setdefault((register.space, register.name), register)
@@ -186,7 +186,7 @@ def _by_name(chip: Chip) -> dict[tuple[str, str], Register]:
 
 
 def _register_counts() -> list[str]:
-    """Counts names by block of BAR0 and by indirect space: shared, own, with other fields."""
+    """Counts names in each block and indirect space: shared, on one chip, with different fields."""
     t5, t6 = _by_name(T5), _by_name(T6)
     counts: dict[str, list[int]] = {}
     for key in {*t5, *t6}:
@@ -196,7 +196,7 @@ def _register_counts() -> list[str]:
         row[0 if left and right else 1 if left else 2] += 1
         row[3] += bool(left and right and left.fields != right.fields)
     head = [
-        "| block | both | only T5 | only T6 | both, with other fields |",
+        "| block | both | only T5 | only T6 | both, with different fields |",
         "|---|---|---|---|---|",
     ]
     return head + [
@@ -221,7 +221,7 @@ def _own(chip: Chip, other: Chip) -> list[str]:
 
 
 def _moved() -> list[str]:
-    """Registers of BAR0 that have one name and two offsets."""
+    """Returns the registers of BAR0 whose offset differs between the chips."""
     t5, t6 = _by_name(T5), _by_name(T6)
     lines = ["| register | T5 | T6 | source |", "|---|---|---|---|"]
     for key in sorted(t5.keys() & t6.keys()):

@@ -25,7 +25,7 @@ class Opcode(IntEnum):
 
 
 POLLS, POLL_DELAY_US = 10, 5
-"""How often, and how far apart, the driver reads SF_OP's busy bit (SF_ATTEMPTS)."""
+"""How many times the driver reads SF_OP's busy bit, and the delay between reads (SF_ATTEMPTS)."""
 
 
 class Manufacturer(IntEnum):
@@ -56,7 +56,7 @@ UNKNOWN_BYTES = 4 * MEGABYTE
 
 def flash_bytes(flash_id: int) -> int:
     """Returns the size of a part from its 24-bit id (manufacturer [7:0], density [23:16]), as
-    t4_get_flash_params() does; UNKNOWN_BYTES for an id it does not know."""
+    t4_get_flash_params() does; UNKNOWN_BYTES for an unknown id."""
     if flash_id == SPANSION_4M:
         return 4 * MEGABYTE
     return _SIZES.get(flash_id & 0xFF, {}).get(flash_id >> 16 & 0xFF, UNKNOWN_BYTES)

@@ -1,4 +1,4 @@
-"""`python -m vmcoredd.chip.generate [--check]`: files generated from the tables, for C and people.
+"""`python -m vmcoredd.chip.generate [--check]`: generates C and pages from the tables.
 
 Writes `chip/chip.h`, `docs/registers.md`, `docs/registers-indirect.md` and `docs/t5-vs-t6.md`. With
 `--check` it writes nothing, names the stale files, and exits with 1 if there are any.
@@ -24,7 +24,7 @@ Pair = tuple[Register | None, Register | None]
 
 
 def described(chip: Chip) -> list[Register]:
-    """Returns the registers of BAR0 that Linux names or that are not plain storage; no aliases."""
+    """Returns BAR0's registers, except aliases, that Linux names or that are not plain storage."""
     return [
         each
         for each in chip.r
@@ -33,25 +33,25 @@ def described(chip: Chip) -> list[Register]:
 
 
 def one_line(each: Register) -> tuple[object, ...]:
-    """What registers of both chips must share for one line of C."""
+    """Returns what registers of both chips must have in common to share a line of C."""
     return int(each), each.name
 
 
 def one_row(each: Register) -> tuple[object, ...]:
-    """What registers of both chips must share for one row of a page."""
+    """Returns what registers of both chips must have in common to share a row of a page."""
     return int(each), each.name, each.fields, each.count, each.access, each.reset
 
 
 def pairs(
     registers: Iterable[list[Register]], same: Callable[[Register], tuple[object, ...]]
 ) -> list[Pair]:
-    """Returns the registers of both chips by offset, as pairs where they are the same."""
+    """Returns the registers of both chips by offset, paired where they are the same."""
     t5, t6 = ({same(each): each for each in chip} for chip in registers)
     return [(t5.get(key), t6.get(key)) for key in sorted({*t5, *t6})]
 
 
 def header() -> str:
-    """Returns registers with acting accesses, and the masks of their fields, for C and cdef()."""
+    """Returns a C header, which cdef() also takes: registers in ACTING and their fields' masks."""
     acting = (
         [each for each in described(chip) if each.access in ACTING and each is chip.r[each.name]]
         for chip in CHIPS
@@ -73,7 +73,7 @@ def _defines(t5: Register | None, t6: Register | None) -> Iterator[str]:
 
 
 def page() -> str:
-    """Returns the page of registers of BAR0, by block: named by Linux, or not plain storage."""
+    """Returns the page of the `described` registers of BAR0, by block."""
     rows = [
         (first.block, f"| {first.name} | {_offsets(t5, t6)} | {_row(first)} |")
         for t5, t6 in pairs(map(described, CHIPS), one_row)
@@ -94,7 +94,7 @@ def indirect_page() -> str:
         if first is not None
     ]
     head = "| register | T5 | T6 | fields | from |\n|---|---|---|---|---|"
-    text = "Words behind an address register. The indices of the CIM and of PCI are byte addresses."
+    text = "Words behind an address register. The CIM's and PCI's indices are byte addresses."
     return _page("Indirect registers", text, head, rows)
 
 

@@ -4,7 +4,7 @@ A value that does not fit its field, a misspelt field and a buffer of the wrong 
 Plain ctypes truncates the value, adds an attribute, or accepts the buffer.
 
 Fields narrower than a word are written as in the register tables, `name:shift:width` (see
-`chip.register`), so that a layout reads like the header it comes from:
+`chip.register`), and a layout reads like the header it comes from:
 
     class HelloWords(BigStruct):
         _fields_ = (*word("err:31:1 mbmaster:24:4"), ("fwrev", u32))
@@ -48,7 +48,7 @@ __all__ = [
 WORD_BYTES = 4
 """The size of a register."""
 U32_MASK = 0xFFFFFFFF
-"""The low 32 bits: what the kernel's u32 arithmetic keeps."""
+"""The low 32 bits, which the kernel's u32 arithmetic keeps."""
 
 u8 = ctypes.c_uint8
 u16 = ctypes.c_uint16
@@ -59,11 +59,11 @@ i32 = ctypes.c_int32
 
 _RESERVED = "_reserved"
 _END_OF_WORD = (f"{_RESERVED}_end", u8 * 0)
-"""Empty; it keeps ctypes from putting bits of a wider next word into this one."""
+"""Empty; it keeps ctypes from packing bits of a wider following word into this one."""
 
 
 class LayoutError(ValueError):
-    """Bytes of the wrong number; `need` and `have` count them."""
+    """A buffer has the wrong size; `need` and `have` are in bytes."""
 
     def __init__(self, what: str, need: int, have: int) -> None:
         self.what, self.need, self.have = what, need, have
@@ -77,14 +77,14 @@ FieldSpec = tuple[Any, ...]
 def word(fields: str, ctype: type[Any] = u32) -> list[FieldSpec]:
     """Returns the bit fields of one word, given as `name:shift:width`, highest first.
 
-    Gaps become reserved fields. For big-endian structures, whose bit fields ctypes lays out from
-    the top bit down; for the others see `little_word`.
+    Gaps become reserved fields. This is for big-endian structures, whose bit fields ctypes lays
+    out from the top bit down; for little-endian ones, see `little_word`.
     """
     return [*_cut(fields, ctype), _END_OF_WORD]
 
 
 def little_word(fields: str, ctype: type[Any] = u32) -> list[FieldSpec]:
-    """The same for little-endian structures, whose bit fields ctypes lays out from bit 0 up."""
+    """As `word`, for little-endian structures: ctypes lays out their bit fields from bit 0 up."""
     return [*reversed(_cut(fields, ctype)), _END_OF_WORD]
 
 
@@ -145,7 +145,7 @@ class _Checked:
         super().__setattr__(name, value)
 
     def _unknown(self, name: str) -> AttributeError:
-        import difflib  # only a mistake needs it; loading it costs every start
+        import difflib  # only errors need it, and importing it is slow
 
         near = difflib.get_close_matches(name, self._names, n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""

@@ -4,8 +4,8 @@ An entry is 17 words, as LE_DB_DBGI_RSP_DATA shows them. From the driver's sourc
 last word marks IPv6; words 3 and 4 of an IPv4 entry are the filter tuple (t4_hw.c reads its hash
 mask there); word 9 of an IPv6 connection in the TCAM is the low half of the filter tuple, because
 cudbg_is_ipv6_entry() compares it with protocol 6, so the addresses and ports fill words 0 to 8.
-The order of addresses and ports in the tuple is that of Chelsio's messages, lowest word last:
-assumed.
+The order of addresses and ports in the tuple is assumed to be that of Chelsio's messages, lowest
+word last.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ READ_COMMAND = 4
 LE_MODE = 1
 """DBGICMDMODE of LE_DB_DBGI_CONFIG: the engine's own TIDs."""
 MAX_POLLS = 7
-"""How often the driver reads the busy bit before it gives up."""
+"""How many times the driver reads the busy bit before it gives up."""
 IPV6_TIDS = 2
 """TIDs of an IPv6 entry outside the CLIP TCAM (see `Le.clip_step`)."""
 
 
 class LeEntryType(IntEnum):
-    """What a TID is (cudbg_entity.h, enum cudbg_le_entry_types)."""
+    """The kinds of TID (cudbg_entity.h, enum cudbg_le_entry_types)."""
 
     UNKNOWN = 0
     TCAM_CON = 1
@@ -60,21 +60,21 @@ class Le(NamedTuple):
     region as that of the routing region, which T6 does not have.
     """
     start_step: int
-    """By how much a start register grows with each TID; T5's count quarters (cxgb4_main.c)."""
+    """The increase of a start register per TID; T5's registers count quarters (cxgb4_main.c)."""
     hash_region: tuple[str, str]
     """TID base and address of the hash table: MEMINFO reads them if hashing is on."""
     tcam_tids: int
     """TIDs of the TCAM with hashing off."""
     tcam_tids_compressed: int
-    """The same with ASLIPCOMPEN of LE_DB_CONFIG set."""
+    """TIDs of the TCAM with hashing off and ASLIPCOMPEN of LE_DB_CONFIG set."""
     compression: int
     """The bit of LE_DB_CONFIG the driver takes for ASLIPCOMPEN (T6 has another field there)."""
     hash_tids_shift: int
     """The lowest bit in LE_DB_HASH_CONFIG of the number of hash TIDs."""
     hash_tids_mask: int
-    """The mask of that number, once shifted down."""
+    """The mask of the number of hash TIDs, once shifted down."""
     hash_tids_log2: bool
-    """Whether that number is a logarithm to base 2."""
+    """Whether the number of hash TIDs is stored as a logarithm to base 2."""
     clip_tids: int
     """TIDs of the separate CLIP TCAM, added to the others."""
     clip_step: int
@@ -152,10 +152,10 @@ T6 = Le(
 )
 
 IPV6_MARK = 0x8000
-"""In the last word of an entry: it is an IPv6 entry."""
+"""The bit of an entry's last word that marks IPv6."""
 IPV6_IN_TCAM = 0x00C00000
-"""Word 9 of a TCAM connection must also have this value for the driver to take it for IPv6: it is
-the filter tuple of TCP in the default filter mode (cudbg_is_ipv6_entry())."""
+"""The driver takes a TCAM connection for IPv6 only if word 9 also has this value: the filter tuple
+of TCP in the default filter mode (cudbg_is_ipv6_entry())."""
 _FLAGS = RESPONSE_WORDS - 1
 
 FILTER_TUPLE = parse_fields(

@@ -1,4 +1,4 @@
-"""Memories, windows on them, and the regions the firmware makes in them (cudbg_lib.c, cxgb4.h)."""
+"""Memories, memory windows, and the regions that the firmware sets up (cudbg_lib.c, cxgb4.h)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class MemoryType(NamedTuple):
 
     name: str
     number: MemoryId
-    """The driver's number of it; also its rank in window addresses."""
+    """The driver's number for the memory; also its rank in window addresses."""
     enable: str
-    """The field of MA_TARGET_MEM_ENABLE that is set if the memory is there."""
+    """The field of MA_TARGET_MEM_ENABLE that is set if the memory exists."""
     bar: str
     """The register with its base and size."""
     base: str
@@ -96,11 +96,11 @@ MEMWIN0 = MemoryWindow(0, 0x1B800, 2048)
 WINDOW_BASE_SHIFT = 10
 """PCIEOfst of PCIE_MEM_ACCESS_BASE_WIN counts 1 << 10 bytes; Window is log2(bytes) - 10."""
 NO_WINDOW = 0xFFFFFFFF
-"""The value of PCIE_MEM_ACCESS_BASE_WIN that means to the driver that there is no window."""
+"""The driver takes this value of PCIE_MEM_ACCESS_BASE_WIN to mean that there is no window."""
 
 
 class MemoryRegion(NamedTuple):
-    """A part of the memories that MEMINFO names. Registers are given by name, or empty."""
+    """A region of the memories that MEMINFO names. A register that does not exist is empty."""
 
     name: str
     base: str
@@ -109,7 +109,7 @@ class MemoryRegion(NamedTuple):
     page_size: str = ""
     max_page: str = ""
     max_page_field: str = ""
-    """Of a region of pages, which ends at base + page size x number of pages - 1."""
+    """For a region of pages, which ends at base + page size x number of pages - 1."""
 
 
 REGIONS = (
@@ -176,7 +176,7 @@ class MemorySystem(NamedTuple):
     """The differences between the chips."""
 
     types: tuple[MemoryType, ...]
-    """The memories the chip can have, in the order in which MEMINFO looks for them."""
+    """The memories the chip can have, in the order in which MEMINFO checks them."""
     vfifo_enable: str
     """The field of SGE_CONTROL2 that enables the doorbell FIFO; empty if it is always on."""
     vfifo_size: str

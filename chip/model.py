@@ -54,7 +54,7 @@ class Chip:
         return Registers(self.name)
 
     def _part(self, module: str) -> Any:
-        """Returns the chip's record of a block, imported on first use for a faster start."""
+        """Returns the chip's record of a block, imported on first use to speed up the start."""
         return getattr(import_module(f"vmcoredd.chip.{module}"), self.name.upper())
 
     @cached_property

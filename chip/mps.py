@@ -22,7 +22,7 @@ class Mps(NamedTuple):
     offsets, which are wrong for T6.
     """
     tcam_by_request: bool
-    """Whether an entry is read by two requests to MPS_CLS_TCAM_DATA2_CTL; if not, as memory."""
+    """Whether an entry is read by two requests to MPS_CLS_TCAM_DATA2_CTL; otherwise, as memory."""
     entries_per_tcam: int
     """Entries of one TCAM, which CtlTcamIndex counts; CtlTcamSel selects the TCAM."""
 

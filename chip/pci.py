@@ -21,9 +21,9 @@ PFS = 8
 PF_BASE, PF_STRIDE = 0x1E000, 0x400
 """The registers of each function in BAR0 (t4_regs.h)."""
 MYPF_BASE = 0x1B000
-"""The function's own view of its registers, whichever function it is (t4_regs.h)."""
+"""The offset at which every function sees its own registers (t4_regs.h)."""
 WHOAMI = 0x19400
-"""PL_WHOAMI of both chips, for a driver that does not know yet which of them it has."""
+"""PL_WHOAMI on both chips, for a driver that does not know the chip yet."""
 
 
 def own_view(register: int) -> int:

@@ -7,9 +7,9 @@ tables are described in `chip.table`.
 
 | access | effect |
 |---|---|
-| `rw` | plain storage (the default, and where the effect is unknown) |
-| `ro` | only the hardware writes it; a write is a bug of the driver |
-| `wo` | a write takes effect; reading it means nothing |
+| `rw` | plain storage (the default, also used where the effect is unknown) |
+| `ro` | only the hardware writes it; a write is a driver bug |
+| `wo` | a write takes effect; the value read has no meaning |
 | `w1c` | the hardware sets bits; writing a 1 clears the bit |
 | `rs` | a read has a side effect: it takes a mailbox, or advances to the next word |
 | `index` | selects what its `data` registers show; reading it has no effect |
@@ -18,7 +18,7 @@ tables are described in `chip.table`.
 | `strobe` | a write starts an operation; reading shows its status |
 | `window` | a window on adapter memory |
 
-`source` is the source of name, offset and fields; `reset_source` that of the value after reset:
+`source` is the source of the name, offset and fields; `reset_source`, of the value after reset:
 
 | source | |
 |---|---|
@@ -45,10 +45,10 @@ BAR0 = "bar0"
 
 
 class UnknownRegister(LookupError, AttributeError):
-    """No register or field has that name; the message suggests some that exist."""
+    """No register or field has that name; the message suggests similar ones."""
 
     def __init__(self, name: str, where: str, known: list[str]) -> None:
-        import difflib  # only a mistake needs it; loading it costs every start
+        import difflib  # only errors need it, and importing it is slow
 
         spelt = {other.lower(): other for other in known}
         near = [spelt[match] for match in difflib.get_close_matches(name.lower(), spelt, n=3)]
@@ -113,9 +113,9 @@ class Register(int):
 
     name: str
     chelsio_name: str
-    """Chelsio's name where Linux has another, else the same."""
+    """Chelsio's name, which may differ from Linux's."""
     alias: str
-    """The register of which this is a second name, else empty."""
+    """The register that this is a second name for; empty if it is not an alias."""
     block: str
     space: str
     count: int
@@ -127,12 +127,12 @@ class Register(int):
     reset_source: str
     note: str
     row: Mapping[str, str]
-    """The rows of the tables it was made from, merged."""
+    """The table rows that it was made from, merged."""
     _fields: str
 
     @classmethod
     def of_rows(cls, base: Mapping[str, str], over: Mapping[str, str]) -> Register:
-        """Makes a register of a row of the chip's table and an overriding row; one may be empty."""
+        """Makes a register from the chip's row and an overriding row; one may be empty."""
         row = {**base, **{key: value for key, value in over.items() if value}}
         get = row.get
         self = cls(int(get("offset", "0"), 16))
@@ -158,7 +158,7 @@ class Register(int):
         return parse_fields(self._fields)
 
     def field(self, name: str) -> Field:
-        """Returns a field by its name in Chelsio's database or in Linux, in any case."""
+        """Returns a field by its name in Chelsio's database or in Linux, ignoring case."""
         found = self._by_name.get(name.lower())
         if found is None:
             chelsio = _linux_fields().get((self.name, name.upper()), "")
@@ -202,13 +202,13 @@ class Register(int):
 
 @cache
 def _linux_fields() -> dict[tuple[str, str], str]:
-    """Returns Chelsio's name of a field by register and Linux's name, where the names differ."""
+    """Returns Chelsio's field names by register and Linux's field name, where they differ."""
     rows = csvtables.rows("registers", "linux_fields")
     return {(row["register"], row["linux"]): row["field"] for row in rows if row["field"]}
 
 
 class Location(NamedTuple):
-    """What an offset belongs to: a register and, in an array, the element."""
+    """The register at an offset and, in an array, the element."""
 
     register: Register
     element: int

@@ -1,6 +1,6 @@
 """SGE: queue contexts, doorbells and debug registers (t4_hw.h, cudbg_lib.c).
 
-A context is the state of one queue: a number of 192 bits, its first word the lowest. Fields are
+A context is the state of one queue: a 192-bit number whose first word is the lowest. Fields are
 given as `name:shift:width` (see `chip.register`). Names, positions and units of fields are those of
 the tables that FreeBSD's cxgbetool carries for T5 and T6.
 """
@@ -41,7 +41,7 @@ FREE_LIST_BIT = 1
 
 
 class Unit(NamedTuple):
-    """The unit of a field: `value << shift` of it, or `1 << value << shift` for a logarithm."""
+    """A field's unit; a value counts `value << shift`, or `1 << value << shift` if logarithmic."""
 
     name: str
     shift: int = 0

@@ -2,8 +2,8 @@
 
 | file | contents |
 |---|---|
-| `t5.csv`, `t6.csv` | every register of BAR0 by Chelsio's name, arrays in one row |
-| `linux.csv` | what overrides or completes them: Linux's names, aliases, access, reset values |
+| `t5.csv`, `t6.csv` | every register of BAR0, by Chelsio's name; an array is one row |
+| `linux.csv` | overrides and additions: Linux's names, aliases, access, reset values |
 | `indirect_t5.csv`, `indirect_t6.csv` | indirect registers, by space |
 | `linux_fields.csv` | Linux's names of fields, where Chelsio's differ |
 | `linux_absent.csv` | Linux's registers that a chip does not have, and why |
@@ -77,7 +77,7 @@ class Registers:
         return self._made[key]
 
     def instances(self, name: str) -> tuple[Register, ...]:
-        """Returns the registers of that name by offset: one, or one per function or memory."""
+        """Returns the registers of that name, by offset: one, or one per function or memory."""
         if name not in self._named:
             self._named[name] = self._find(name)
         return self._named[name]
@@ -109,7 +109,7 @@ class Registers:
         return name in self._offsets or name in self._aliases or name in self._indirect
 
     def __iter__(self) -> Iterator[Register]:
-        """Iterates over BAR0 by offset, then over indirect registers; without aliases."""
+        """Iterates over BAR0 by offset, then over indirect registers; skips aliases."""
         for offset in sorted({*self._lines, *self._overlay}):
             yield self._in_bar0(offset)
         for row in self._indirect.values():
@@ -117,7 +117,7 @@ class Registers:
 
     @property
     def aliases(self) -> tuple[Register, ...]:
-        """The second names; iteration leaves them out."""
+        """The aliases, which iteration skips."""
         return tuple(self._alias(row) for row in self._aliases.values())
 
     @cached_property

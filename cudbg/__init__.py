@@ -1,6 +1,6 @@
 """The dump that Linux's driver makes of a Chelsio adapter: collecting, parsing, decoding.
 
-Reaches registers through an `Io`, whatever its transport, and knows nothing of ELF.
+Accesses registers through an `Io`, over any transport, and knows nothing about ELF.
 """
 
 if __name__ != "vmcoredd.cudbg":

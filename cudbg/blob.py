@@ -26,7 +26,7 @@ class Blob:
 
     @classmethod
     def of_zlib(cls, name: str, data: memoryview) -> Blob:
-        """The data of an entity in a compressed dump; DumpFormatError if they are not pieces."""
+        """Wraps an entity of a compressed dump; raises DumpFormatError if it is not pieces."""
         return cls(name, list(_walk(name, data)))
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class Blob:
         return last.start + last.size
 
     def __getitem__(self, part: slice) -> bytes:
-        """Bytes from `part.start` to `part.stop`, like a slice of bytes; without a step."""
+        """Returns the bytes from `part.start` to `part.stop`; a step raises ValueError."""
         start, stop, step = part.indices(len(self))
         if step != 1:
             raise ValueError("a slice of a Blob has no step")
@@ -51,7 +51,7 @@ class Blob:
 
 
 def _walk(name: str, data: memoryview) -> Iterator[_Piece]:
-    """Consecutive pieces; only the last may be short."""
+    """Yields the consecutive pieces, of which only the last may be short."""
     offset = start = 0
     size = PIECE_BYTES
     while offset < len(data):

@@ -21,12 +21,12 @@ from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import Counts, Io
 
 GROUP_BYTES = 16 * PIECE_BYTES
-"""Pieces of a memory that are handed out together if they surely fit."""
+"""Pieces of a memory are handed out in groups of this size if they are certain to fit."""
 
 
 @dataclass
 class Collected:
-    """The result of one entity; its header holds `code`, `sys_err`, `sys_warn` and `size`, too."""
+    """The result of one entity; its header also holds `code`, `sys_err`, `sys_warn` and `size`."""
 
     number: int
     name: str
@@ -166,7 +166,7 @@ class _Collection:
         self._progress(collected, position, total)
 
     def _attempt(self, entity: Entity, context: _Context, collected: Collected) -> None:
-        """Collects an entity; notes a failure of the device or a lack of space in `collected`."""
+        """Collects an entity; records a device failure or a lack of space in `collected`."""
         chip = self._device.chip
         try:
             if self._report.dead:
@@ -182,7 +182,7 @@ class _Collection:
             self._report.dead = str(death)
         except DeviceError as error:
             collected.code = collected.sys_err = error.code
-        except MemoryError:  # the kernel's collectors fail like this when an allocation fails
+        except MemoryError:  # the kernel's collectors fail in this way if an allocation fails
             collected.code = -errno.ENOMEM
 
 
@@ -210,7 +210,7 @@ class _Context:
             yield self.area(group)
 
     def _groups(self, size: int) -> Iterator[int]:
-        """Sizes of pieces that surely fit together, or of one; first writes what was handed out."""
+        """Yields sizes of pieces that certainly fit together, or of one; first writes the area."""
         while size:
             self.commit()
             group = min(size, GROUP_BYTES)

@@ -24,7 +24,7 @@ class Difference:
 
 
 def compare(a: Dump, b: Dump) -> Iterator[Difference | str]:
-    """Yields for each entity of either dump its name if both are equal, else the difference."""
+    """Yields, for each entity of either dump, its name if both are equal, else the difference."""
     others = {entity.name: entity for entity in b.entities}
     for entity in a.entities:
         yield _compare(a, b, entity, others.pop(entity.name, None)) or entity.name
@@ -59,7 +59,7 @@ def _compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
 
 
 def in_words(a: Dump, b: Dump, name: str, limit: int) -> list[str]:
-    """At most `limit` lines with the decoded values that differ: `location: a -> b`."""
+    """Returns at most `limit` lines with decoded values that differ: `location: a -> b`."""
     try:
         one, other = a.decode(name), b.decode(name)
         return list(islice(_lines(one, other), limit))
@@ -89,7 +89,7 @@ def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
 
 
 def _values(part: Table | Fields | Text | Hexdump) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every value of a part as it is shown, with its location.
+    """Yields every value of a part as it is shown, with its location.
 
     A row's location is its number, and its first cells if they are labels.
     """

@@ -64,7 +64,7 @@ class EntityHeader(LittleStruct):
 
 
 class PieceHeader(LittleStruct):
-    """struct cudbg_compress_hdr; the kernel writes three members only."""
+    """struct cudbg_compress_hdr; the kernel writes only three of the members."""
 
     _fields_ = (
         ("compress_id", u32),

@@ -1,4 +1,4 @@
-"""What a decoder returns: parts that a command can render, or write as JSON.
+"""The result of a decoder: parts that a command can render, or write as JSON.
 
     Decoded([Fields("CIM LA", [Field("configuration", 0x10001)]), Table("entries", [...], rows)])
 
@@ -16,7 +16,7 @@ Value: TypeAlias = int | str | bool | float | Mapping[str, int] | None
 
 
 def shown(value: Value, form: str) -> str:
-    """A value in its form: `x8` is hexadecimal with 8 digits; other forms leave it unchanged."""
+    """Formats a value: `x8` gives 8 hexadecimal digits; other forms leave it unchanged."""
     if value is None:
         return ""
     if isinstance(value, Mapping):
@@ -30,10 +30,10 @@ class Bytes(Protocol):
     """Bytes that may be outside of memory: a memoryview, or an entity of a compressed dump."""
 
     def __len__(self) -> int:
-        """Their number."""
+        """Returns how many there are."""
 
     def __getitem__(self, part: slice) -> bytes | memoryview:
-        """Some of them."""
+        """Returns a slice of them."""
 
 
 @dataclass(frozen=True, slots=True)

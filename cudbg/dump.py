@@ -48,7 +48,7 @@ class DumpEntity:
     """Bytes from `start` on, including padding."""
     padding: int
     code: int
-    """0, or the reason for having no data."""
+    """0, or the reason why the entity has no data."""
     sys_err: int
     sys_warn: int
 
@@ -66,13 +66,13 @@ class DumpEntity:
 
 
 def is_dump(data: memoryview | bytes | bytearray) -> bool:
-    """Whether `data` begins like a dump of this kind; a note may hold another driver's."""
+    """Whether `data` begins like a dump of this kind; a note may hold another driver's dump."""
     start = bytes(data[:4])
     return len(start) == 4 and int.from_bytes(start, "little") == SIGNATURE
 
 
 class Dump:
-    """A dump in `data`, any buffer of bytes; DumpFormatError if it does not begin like one."""
+    """A dump in `data`, any buffer of bytes; raises DumpFormatError if it has no dump's header."""
 
     def __init__(self, data: memoryview | bytes | bytearray) -> None:
         self._data = memoryview(data).cast("B")
@@ -88,7 +88,7 @@ class Dump:
 
     @property
     def compressed(self) -> bool:
-        """Whether the data are in zlib pieces; DumpFormatError if the compression is unknown."""
+        """Whether the data are zlib pieces; raises DumpFormatError for an unknown compression."""
         kind = self.header.compress_type
         if kind not in (COMPRESSION_NONE, COMPRESSION_ZLIB):
             raise DumpFormatError(f"unknown compression {kind}")
@@ -96,7 +96,7 @@ class Dump:
 
     @cached_property
     def chip(self) -> Chip:
-        """The chip generation; DumpFormatError if it is unknown."""
+        """The chip generation; raises DumpFormatError if it is unknown."""
         try:
             return chip_of_device(self.header.chip_ver >> 4 << 12)
         except ValueError as error:
@@ -119,7 +119,7 @@ class Dump:
         return tuple(entity for entity in found if entity)
 
     def entity(self, name: str) -> DumpEntity:
-        """The entity of that name, failed or not; NoSuchEntity if it was not attempted."""
+        """The entity of that name, failed or not; raises NoSuchEntity if it was not attempted."""
         for entity in self.entities:
             if entity.name == name:
                 return entity
@@ -143,7 +143,7 @@ class Dump:
         return bytes(self.blob(name)[:])
 
     def decode(self, name: str) -> Decoded:
-        """Decodes an entity; NoSuchEntity if it is missing or has no decoder."""
+        """Decodes an entity; raises NoSuchEntity if it is missing or has no decoder."""
         blob = self.blob(name)
         entity = entities().get(name)
         if entity is None:

@@ -1,13 +1,13 @@
 """Writes the dump: headers, offsets and limits, and the threads that compress.
 
-The arithmetic is the kernel's (cudbg_common.c, cudbg_zlib.c, cxgb4_cudbg_collect_entity()), and so
-is every byte: data of a failed entity remain until overwritten, even in the reserved words of a
-piece's header.
+The arithmetic is the kernel's (cudbg_common.c, cudbg_zlib.c, cxgb4_cudbg_collect_entity()), and
+every byte is the same. For example, data of a failed entity remain until they are overwritten, even
+in the reserved words of a piece's header.
 
-Compression must not wait for collection, nor collection for compression. So a collector that
-requests an area gets an answer at once whenever the answer is certain, even if earlier data are
-still uncompressed. It waits only when the dump is nearly full, where the kernel's answer depends on
-how well those data compress.
+Compression must not wait for collection, nor collection for compression. So a request for an area
+is granted or refused at once whenever the result is certain, even if earlier data are still
+uncompressed. The collector waits only when the dump is nearly full, because the kernel's result
+then depends on how well those data compress.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class DumpWriter:
         self._entity.start_offset = self.offset
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
-        """Completes the entity; if it failed, the next one begins where it began."""
+        """Completes the entity; if it failed, the next one starts at the same offset."""
         entity = self._entity
         if code:
             self.offset = entity.start_offset
@@ -128,7 +128,7 @@ def most_deflated(size: int) -> int:
 
 @cache
 def deflated_zeros(size: int) -> bytes:
-    """`size` zeros as a stream; most pieces of a young card's memory are zeros."""
+    """Returns `size` zeros as a stream; most pieces of a new card's memory are zeros."""
     return _deflate(bytes(size))
 
 
@@ -146,10 +146,10 @@ class Sink(Protocol):
         """Begins the next entity."""
 
     def fits(self, size: int) -> bool:
-        """Whether areas of `size` bytes in total will surely be granted and written."""
+        """Whether areas of `size` bytes in total are certain to be granted and written."""
 
     def area(self, size: int) -> memoryview:
-        """An area to fill, like the kernel's cudbg_get_buff(); Status(-19) if there is no room."""
+        """An area to fill, like cudbg_get_buff(); raises Status(-19) if there is no room."""
 
     def zeros(self, size: int) -> None:
         """Adds an area of zeros."""
@@ -165,7 +165,7 @@ class Sink(Protocol):
 
 
 class Direct:
-    """Uncompressed: areas are parts of the dump itself, with whatever bytes it has there."""
+    """Writes uncompressed data: areas are parts of the dump and show the bytes already there."""
 
     def __init__(self, writer: DumpWriter) -> None:
         self._writer = writer
@@ -173,11 +173,11 @@ class Direct:
         self.begin, self.end = writer.begin, writer.end
 
     def fits(self, size: int) -> bool:
-        """As `Sink`."""
+        """See `Sink`."""
         return self._writer.offset + size <= self._writer.limit
 
     def area(self, size: int) -> memoryview:
-        """As `Sink`."""
+        """See `Sink`."""
         if not self.fits(size):
             raise Status(Code.NO_MEM)
         end = self._writer.offset + size
@@ -185,18 +185,18 @@ class Direct:
         return self._writer.buffer[self._writer.offset : end]
 
     def zeros(self, size: int) -> None:
-        """As `Sink`."""
+        """See `Sink`."""
         area = self.area(size)
         touched = min(max(self._touched - self._writer.offset, 0), size)
         area[:touched] = bytes(touched)
         self.commit(area)
 
     def commit(self, area: memoryview) -> None:
-        """As `Sink`."""
+        """See `Sink`."""
         self._writer.offset += len(area)
 
     def finish(self) -> None:
-        """As `Sink`."""
+        """See `Sink`."""
 
 
 class _Job(NamedTuple):
@@ -208,8 +208,8 @@ class _Job(NamedTuple):
 
 
 class Compressing:
-    """Areas are zeroed memory. One thread per CPU deflates their pieces. Each call of the collector
-    writes the streams that are ready, in order."""
+    """Writes compressed data. Areas are zeroed memory, and one thread per CPU deflates their
+    pieces. Each call of the collector writes the streams that are ready, in order."""
 
     def __init__(self, writer: DumpWriter) -> None:
         self._writer = writer
@@ -220,34 +220,34 @@ class Compressing:
         self._deflating = ThreadPoolExecutor(threads, "deflate")
 
     def begin(self, number: int) -> None:
-        """As `Sink`."""
+        """See `Sink`."""
         self._queue(_Job(lambda: self._writer.begin(number)))
 
     def fits(self, size: int) -> bool:
-        """As `Sink`."""
+        """See `Sink`."""
         return self._highest() + most_deflated(size) <= self._writer.limit
 
     def area(self, size: int) -> memoryview:
-        """As `Sink`."""
+        """See `Sink`."""
         self._grant(size)
         return memoryview(bytearray(size))
 
     def commit(self, area: memoryview) -> None:
-        """As `Sink`."""
+        """See `Sink`."""
         pieces = [area[start:end] for start, end in pieces_of(len(area))]
         self._write(len(area), [self._deflating.submit(deflated, piece) for piece in pieces])
 
     def zeros(self, size: int) -> None:
-        """As `Sink`."""
+        """See `Sink`."""
         self._grant(size)
         self._write(size, [])
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
-        """As `Sink`."""
+        """See `Sink`."""
         self._queue(_Job(lambda: self._writer.end(code, sys_err, sys_warn)))
 
     def finish(self) -> None:
-        """As `Sink`."""
+        """See `Sink`."""
         with self._deflating:
             self._drain()
 

@@ -1,4 +1,4 @@
-"""The base class of entities, their registration, and what a collector gets."""
+"""The base class of entities, their registration, and the collectors' context."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stage(IntEnum):
     """
 
     DRIVER = 0
-    """What the driver itself holds in the host's memory."""
+    """Data that the driver keeps in the host's memory."""
     FIRMWARE = 1
     """The firmware's log, before the dump disturbs it."""
     HARDWARE = 2
@@ -38,12 +38,12 @@ class Stage(IntEnum):
 
 
 class Context(Protocol):
-    """What a collector gets besides the registers."""
+    """Everything that a collector gets besides the registers."""
 
     device: Device
 
     def area(self, size: int) -> memoryview:
-        """The next `size` bytes of the dump, zeroed; Status(-19) if it has too little room left.
+        """The next `size` bytes of the dump, zeroed; raises Status(-19) if it has too little room.
 
         They are written when the collector returns or requests the next area. This is the kernel's
         cudbg_get_buff(): its position among the register accesses matters.
@@ -52,7 +52,7 @@ class Context(Protocol):
     def pieces(self, size: int) -> Iterator[memoryview]:
         """`size` bytes of a memory in areas of one or more pieces of 64,512 bytes.
 
-        Fill each area before requesting the next; several pieces come as one if they surely fit.
+        Fill each area before requesting the next; several come as one if they certainly fit.
         """
 
     def zeros(self, size: int) -> None:
@@ -62,11 +62,11 @@ class Context(Protocol):
         """Sets the `sys_warn` of the entity's header."""
 
     def ask(self, command: C) -> C:
-        """Sends a command to the firmware and returns the reply; DeviceError if it fails."""
+        """Sends a command to the firmware and returns the reply; raises DeviceError if it fails."""
 
 
 Measured: TypeAlias = int | Mapping[Chip, int] | None
-"""A number, the same for both chips or one for each; None: it depends on the card."""
+"""A number for both chips, or one for each; None if it depends on the card."""
 
 
 def per_chip(*, t5: int, t6: int) -> Mapping[Chip, int]:
@@ -86,7 +86,7 @@ class Entity:
     """
 
     chips: ClassVar[Sequence[Chip] | None] = None
-    """The chips that have it; None: all. On others its status is -24."""
+    """The chips that have the entity; None means all. On other chips, its status is -24."""
     stage: ClassVar[Stage] = Stage.HARDWARE
     raw_bytes: ClassVar[Measured]
     """Its size. Every entity declares this and `accesses`; the tests compare both with a dump."""
@@ -109,7 +109,7 @@ class Entity:
         raise Status(Code.NOT_IMPLEMENTED)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        """Decodes the raw bytes; DumpFormatError if they cannot be this entity's."""
+        """Decodes the raw bytes; raises DumpFormatError if they cannot be this entity's."""
         raise NotImplementedError
 
     def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
@@ -117,18 +117,18 @@ class Entity:
         raise NotImplementedError
 
     def need(self, blob: Bytes, size: int) -> memoryview:
-        """All of `blob`; DumpFormatError unless it has exactly `size` bytes."""
+        """All of `blob`; raises DumpFormatError unless it has exactly `size` bytes."""
         if len(blob) != size:
             raise DumpFormatError(self.name, size, len(blob))
         return memoryview(blob[0:size])
 
     def need_records(self, blob: Bytes, size: int) -> None:
-        """DumpFormatError unless `blob` is one or more records of `size` bytes."""
+        """Raises DumpFormatError unless `blob` is one or more records of `size` bytes."""
         if not len(blob) or len(blob) % size:
             raise DumpFormatError(f"{self.name}: {len(blob)} bytes are not records of {size}")
 
     def parse(self, layout: type[S], blob: Bytes) -> S:
-        """`blob` as a structure; DumpFormatError if the sizes differ."""
+        """`blob` as a structure; raises DumpFormatError if the sizes differ."""
         return layout.from_bytes(self.need(blob, sizeof(layout)))
 
 

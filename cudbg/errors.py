@@ -1,4 +1,4 @@
-"""What can go wrong with a dump, and the status codes that a dump itself holds."""
+"""The errors of this package, and the status codes in a dump."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DumpFormatError(CudbgError):
 class Status(CudbgError):
     """The failure of a collector: the status in the entity's header, and its `sys_err`.
 
-    Like the kernel, the header holds -29 for any `sys_err` other than 0.
+    As in the kernel, the header holds -29 for any `sys_err` other than 0.
     """
 
     def __init__(self, code: int, sys_err: int = 0) -> None:

@@ -1,9 +1,10 @@
 """The lookup engine's table, read through its debug port (cudbg_collect_le_tcam()).
 
-An IPv6 entry takes several TIDs, of which the kernel reads only the first, so which TID it reads
-next depends on the entry before: a wait for each. But entries begin at even TIDs (in the T6's CLIP
-TCAM, at every fourth). So those are read ahead, then the TIDs between that belong to no entry. Any
-TID still missing when the table is traversed in the kernel's order is read by itself.
+An IPv6 entry takes several TIDs, and the kernel reads only the first of them. The TID that it reads
+next therefore depends on the previous entry, so it waits for each entry. But entries begin at even
+TIDs (in the T6's CLIP TCAM, at every fourth). `TableReader` reads those ahead, then the TIDs in
+between that belong to no entry. Finally it goes through the table in the kernel's order and reads
+any missing TID by itself.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Record(LittleStruct):
 RECORD_BYTES = sizeof(Record)
 _RECORD_WORDS = RECORD_BYTES // 4
 _READ_FROM = Record.dbig_rsp_stat.offset
-"""The offset of a record's first member that is read: status, then data."""
+"""The offset of the first member of a record that is read: the status, before the data."""
 _DATA = Record.data.offset // 4
 """The first word of the data."""
 _COMMAND = READ_COMMAND << 20  # DBGICMD
@@ -84,7 +85,7 @@ def read_header(io: Io, chip: Chip) -> Header:
 
 def _type(tid: int, header: Header) -> LeEntryType:
     """cudbg_get_le_type(). It ignores that a T5's registers count quarters of TIDs, and that a
-    T6's CLIP table comes last, so TIDs of the hash table seem to be filters."""
+    T6's CLIP table comes last, so TIDs of the hash table look like filters."""
     for start, kind in (
         (header.server_start, LeEntryType.TCAM_CON),
         (header.filter_start, LeEntryType.TCAM_SERVER),
@@ -118,7 +119,7 @@ class TableReader:
     def read(self, records: memoryview) -> int:
         """Fills `records`; returns the TID where the list ends."""
         most: int = self._header.max_tid
-        last = max(most - self._le.clip_step, 0)  # read last, because registers keep it
+        last = max(most - self._le.clip_step, 0)  # read last, because the registers keep it
         tid = out = 0
         while tid < most:
             tids = range(tid, min(tid + _AHEAD, last if tid < last else most))
@@ -133,8 +134,8 @@ class TableReader:
         return most
 
     def _walk(self, tids: range) -> tuple[list[bytes], int, bytes | None]:
-        """The records that the kernel reads, the TID after them, and the incomplete record of that
-        TID if reading it fails."""
+        """Returns the records that the kernel reads, the TID after them, and the incomplete record
+        of that TID if reading it fails."""
         covered = self._covered()
         visited = [tid for tid in tids if tid not in covered]
         kept = list(takewhile(bool, (self._found.get(tid, b"") for tid in visited)))
@@ -201,7 +202,7 @@ class TableReader:
         """Reads one entry step by step; after a failure, the record is incomplete."""
         record = struct.pack("<III", tid, _COMMAND | tid, self._start)
         if run_rows(self._io, [*self._request, self._idle], [tid], memoryview(bytearray())) == 0:
-            self._io.read(self._r.LE_DB_DBGI_CONFIG)  # as the kernel does, too late to matter
+            self._io.read(self._r.LE_DB_DBGI_CONFIG)  # the kernel does this too, too late to matter
             return record.ljust(RECORD_BYTES, b"\0")
         record += self._io.read_run(self._r.LE_DB_DBGI_RSP_STATUS, 1)
         if not record[_READ_FROM] & 1:

@@ -1,6 +1,6 @@
 """Reads the adapter's memories and their regions from registers (cudbg_fill_meminfo()).
 
-Several entities need them, and like in the kernel each reads all of them again.
+Several entities need them and, as in the kernel, each one reads all of them again.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _fifo_bytes(chip: Chip, ulp: Sequence[int]) -> int:
 
 @lru_cache(maxsize=4)
 def _meminfo(chip: Chip, words: _Words) -> bytes:
-    """The values decoded. They rarely change between entities, so the last results are kept."""
+    """Decodes the values. They rarely change between entities, so the last results are kept."""
     made = Meminfo()
     made.mem = [Extent(idx=idx) for idx in range(len(made.mem))]
     memories = _first_regions(chip, words, made.mem)
@@ -174,7 +174,7 @@ def _last_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> Iterator[
         fifo.limit = fifo.base + fifo.limit - 1 & U32_MASK
     for i in range(_DOORBELL_FIFO + 1, _ON_CHIP_QUEUES):
         mem[i].base = next(words)
-    mem[_ON_CHIP_QUEUES].idx = HIDDEN  # known only after the firmware was asked
+    mem[_ON_CHIP_QUEUES].idx = HIDDEN  # known only once the firmware has been asked
     return words
 
 
@@ -227,7 +227,7 @@ def _scaled(page: int) -> tuple[int, int]:
 
 
 def _sorted(extents: Iterable[Extent]) -> list[Extent]:
-    """Sorted by base, compared like the kernel does: by the sign of a 32-bit difference."""
+    """Sorted by base, compared as in the kernel, by the sign of a 32-bit difference."""
     copies = [Extent.from_bytes(bytes(extent)) for extent in extents]
     return heapsort(copies, lambda a, b: signed(a.base - b.base))
 

@@ -1,7 +1,7 @@
 """The adapter's memories and their regions: the layout of MEMINFO, and lookups in it.
 
-The kernel's arithmetic is reproduced with its error: a region that reaches beyond its memory ends,
-relative to the memory's start, at the memory's absolute end.
+The kernel's arithmetic is reproduced, including its error: if a region extends beyond its memory,
+its end relative to the memory's start is set to the memory's absolute end.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Span(NamedTuple):
 
 
 def memory_of(info: Meminfo, chip: Chip, memory: MemoryId) -> Extent:
-    """The memory's extent; Status(-24) if it is absent (cudbg_meminfo_get_mem_index())."""
+    """The memory's extent; raises Status(-24) if it is absent (cudbg_meminfo_get_mem_index())."""
     name = chip.memory.types[memory].name if memory <= MemoryId.MC0 else memory.name
     memories: list[Extent] = info.avail[: info.avail_c]
     for extent in memories:

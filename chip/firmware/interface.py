@@ -40,7 +40,7 @@ class ViMacEntry(IntEnum):
 
 
 class MacIndex(IntEnum):
-    """Values of `idx` that ask for something other than an entry."""
+    """Values of `idx` that request something other than an entry."""
 
     ADD_MAC = 0x3FF
     ADD_PERSIST_MAC = 0x3FE

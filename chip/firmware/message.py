@@ -1,4 +1,4 @@
-"""The base of all mailbox commands: their first two words, and how to find the class of one."""
+"""The base of all mailbox commands: their first two words, and the search for a command's class."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FwCommand(BigStruct):
     """A mailbox command, request or reply; 16 to 64 bytes, a multiple of 16.
 
     A subclass that names its `OPCODE` is found by `command_of()`. One command can have several
-    layouts (LDST, PORT, ...): the one declared first then picks one of them in `variant()`.
+    layouts (LDST, PORT, ...): the one declared first selects another in `variant()`.
     """
 
     OPCODE: ClassVar[Op]

@@ -87,7 +87,7 @@ class Pf(IntEnum):
     ISCSI_END = 0x0C
     STAG_START = 0x0D
     STAG_END = 0x0E
-    RQ_START = 0x1F  # so in t4fw_api.h, though its neighbours are 0x0e and 0x10
+    RQ_START = 0x1F  # t4fw_api.h says so, although its neighbours are 0x0e and 0x10
     RQ_END = 0x10
     PBL_START = 0x11
     PBL_END = 0x12

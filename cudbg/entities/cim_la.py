@@ -21,7 +21,7 @@ from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
 @entity(3, "CIM_LA")
 class CimLa(Entity):
-    """What the embedded processor last executed (cudbg_collect_cim_la()).
+    """The embedded processor's latest instructions (cudbg_collect_cim_la()).
 
     The configuration word, then the trace, oldest word first.
     """
@@ -172,7 +172,8 @@ class PifLayout(LittleStruct):
 
 @entity(45, "CIM_PIF_LA")
 class CimPifLa(Entity):
-    """What the embedded processor exchanged with other blocks (cudbg_collect_cim_pif_la())."""
+    """The embedded processor's requests to other blocks, and the responses
+    (cudbg_collect_cim_pif_la())."""
 
     raw_bytes = sizeof(PifLayout)
     accesses = 1155
@@ -211,7 +212,7 @@ def _pif_table(title: str, words: Sequence[int], fields: tuple[Field, ...]) -> T
 
 @contextmanager
 def _frozen(io: Io, chip: Chip) -> Iterator[None]:
-    """Stops running analysers; then writes their configuration back, running or not."""
+    """Stops running analysers; afterwards writes their configuration back, running or not."""
     config = chip.r.CIM_DEBUGCFG
     word = io.read(config)
     if word & config.mask("LADbgEn"):
@@ -223,7 +224,7 @@ def _frozen(io: Io, chip: Chip) -> Iterator[None]:
 def _pointer_rows(chip: Chip, out: Sequence[int], in_: Sequence[int]) -> list[int]:
     """The values of CIM_DEBUGCFG that select each pair of read pointers.
 
-    The driver does not cut a pointer that exceeds nine bits; neither does this.
+    The driver does not truncate a pointer that exceeds nine bits; neither does this function.
     """
     config = chip.r.CIM_DEBUGCFG
     po, pi = config.field("POLADbgRdPtr").shift, config.field("PILADbgRdPtr").shift
@@ -244,5 +245,5 @@ def _columns(fields: Sequence[Field]) -> list[Column]:
 
 
 def _number(words: Sequence[int]) -> int:
-    """Words as one number, the first the lowest (cim_ma_la_show())."""
+    """Combines words into one number, the first word lowest (cim_ma_la_show())."""
     return sum(word << 32 * i for i, word in enumerate(words))

@@ -1,4 +1,4 @@
-"""CLK, HW_SCHED: what depends on the core clock: TCP's timers and the transmit schedulers.
+"""CLK, HW_SCHED: TCP's timers and the transmit schedulers, which depend on the core clock.
 
 Both use the clock that the driver assumes before it has asked the firmware (50 MHz).
 """
@@ -85,7 +85,7 @@ def _tick_us(cclk_ps: int, resolution: int) -> int:
 
 
 def _timer(word: int, chip: Chip, register: str) -> int:
-    """TP_INIT_SRTT holds two numbers, the others one."""
+    """Returns a timer's number; TP_INIT_SRTT holds two of them, the other registers one."""
     return chip.r.TP_INIT_SRTT.get(word, "InitSrtt") if register == "TP_INIT_SRTT" else word
 
 

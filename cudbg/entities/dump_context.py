@@ -44,9 +44,10 @@ class DumpContext(Entity):
     """The scatter-gather engine's contexts of queues in use (cudbg_collect_dump_context() of a
     driver that cannot ask the firmware).
 
-    The size follows from the context regions in memory, but only 256 egress and 256 ingress
-    contexts are read, and every free list. A context is skipped without an error if the command
-    register stays busy. Data of an invalid context that was read last remain after the last record.
+    The size follows from the context regions in memory, but the driver reads only 256 egress
+    contexts, 256 ingress contexts and every free list. It skips a context without an error if the
+    command register stays busy. If the context read last is invalid, its data remain after the last
+    record.
     """
 
     raw_bytes = None
@@ -123,7 +124,7 @@ def _read_free_lists(io: Io, chip: Chip, count: int) -> list[_Read]:
     """Free lists, each valid one followed by its congestion context.
 
     Congestion contexts are read second, because only valid lists need one. The last list is read
-    last, so that the registers end up as if each had been read in turn.
+    last, which leaves the registers as if each list had been read in turn.
     """
     lists = _read_some_free_lists(io, chip, range(count - 1))
     return lists + _read_some_free_lists(io, chip, range(count - 1, count))
@@ -147,8 +148,9 @@ def _valid(kind: int, records: memoryview) -> list[bool]:
 
 
 def _store(contexts: Iterable[_Read], area: memoryview) -> None:
-    """Stores contexts like the kernel: it reads each into the next record, and keeps the record if
-    its content is valid, even an earlier one's that remains because the register stayed busy."""
+    """Stores contexts as the kernel does. It reads each one into the next record, and keeps the
+    record if its content is valid, even if an earlier context left it there because the register
+    stayed busy."""
     at, invalid = 0, area[:0]  # the data in the next record so far
     for context, valid in contexts:
         if at == len(area):

@@ -1,5 +1,5 @@
 """TP_INDIRECT, PCIE_INDIRECT, PM_INDIRECT, MA_INDIRECT, UP_CIM_INDIRECT, HMA_INDIRECT: registers
-that are read through an index register. SGE_INDIRECT has a layout and a file of its own."""
+that are read through an index register. SGE_INDIRECT has its own layout and file."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class IndirectEntity(Entity):
         record.describe(chip, item)
 
     def _fill(self, chip: Chip, area: memoryview, words: memoryview) -> None:
-        """Fills in records as far as `words` go, including one that a failure cut short."""
+        """Fills in as many records as `words` allow, including one that a failure cut short."""
         for item, record, room in records(area, self.ranges(chip)):
             self.describe(chip, item, record)
             room[: len(words)] = words[: len(room)]

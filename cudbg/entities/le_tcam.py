@@ -20,7 +20,7 @@ class LeTcam(Entity):
     """Connections, servers, filters and local addresses (cudbg_collect_le_tcam()).
 
     A TID that cannot be read ends the list with a warning. With more than 49,568 TIDs, the kernel's
-    compression overwrites the last ones; this does not.
+    compression overwrites the last ones; this collector does not.
     """
 
     raw_bytes = None

@@ -45,7 +45,7 @@ class MeminfoEntity(Entity):
 
 
 def meminfo_of(blob: Bytes) -> Meminfo:
-    """The memory map in MEMINFO's bytes; DumpFormatError if they cannot hold one."""
+    """The memory map in MEMINFO's bytes; raises DumpFormatError if they cannot hold one."""
     if len(blob) != sizeof(Layout):
         raise DumpFormatError("MEMINFO", sizeof(Layout), len(blob))
     layout = Layout.from_bytes(blob[0 : sizeof(Layout)])

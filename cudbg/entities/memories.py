@@ -1,4 +1,4 @@
-"""EDC0, EDC1, MC0, MC1, HMA: the adapter's memories, whole."""
+"""EDC0, EDC1, MC0, MC1, HMA: the complete contents of the adapter's memories."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Section]:
 
 
 class _Reader:
-    """Reads pieces of a memory like the kernel, but pipelined."""
+    """Reads pieces of a memory as the kernel does, but pipelined."""
 
     def __init__(self, window: Window, memory: MemoryId) -> None:
         self._window, self._memory = window, memory

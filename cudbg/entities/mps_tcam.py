@@ -49,7 +49,7 @@ class MpsTcam(Entity):
     An entry whose X and Y share a bit matches nothing: it is unused, and its record stays nearly
     empty. The driver reads the replication registers without selecting an entry, so all entries
     that replicate show the same map. On a T6 it reads the lower four words at their T5 addresses:
-    what it stores as functions 0 to 63 are the chip's 64 to 127.
+    the functions that it stores as 0 to 63 are the chip's 64 to 127.
     """
 
     raw_bytes = 45056
@@ -123,11 +123,11 @@ def _requests(chip: Chip) -> list[int]:
 
 
 _Lookups = tuple[Sequence[int], Sequence[int]]
-"""Words 1 and 2 of each entry's Y or X: what else it compares."""
+"""Words 1 and 2 of each entry's Y or X, with the other criteria of a match."""
 
 
 def _store_lookups(chip: Chip, area: memoryview, y: _Lookups, x: _Lookups) -> None:
-    """Stores what used and unused entries have alike."""
+    """Stores the members that used and unused entries share."""
     data1, data2 = chip.r.MPS_CLS_TCAM_RDATA1_REQ_ID1, chip.r.MPS_CLS_TCAM_RDATA2_REQ_ID1
     kinds, vlan = data2.field("DataLkpType").get_each(y[1]), data1.field("VIDL")
     valid, hit = data2.mask("DataVIDH2"), data2.mask("DataDipHit")
@@ -147,7 +147,7 @@ def _store_lookups(chip: Chip, area: memoryview, y: _Lookups, x: _Lookups) -> No
 
 
 def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[Record]) -> None:
-    """Reads what happens to matching packets."""
+    """Reads how matching packets are handled."""
     sram = chip.r.MPS_CLS_SRAM_L
     rows = [sram[idx] for idx in used]
     words = u32s(io.run([Read(Cell(), count=2)], rows))

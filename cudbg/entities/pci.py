@@ -81,7 +81,7 @@ class VpdLayout(LittleStruct):
 @entity(58, "VPD_DATA")
 class VpdData(Entity):
     """The card's serial and part numbers, its name and address, and its versions
-    (cudbg_collect_vpd_data()). A failure is the kernel's plain code, without `sys_err`."""
+    (cudbg_collect_vpd_data()). A failure has the kernel's plain code, and no `sys_err`."""
 
     raw_bytes = sizeof(VpdLayout)
     accesses = 14
@@ -126,7 +126,7 @@ _NUMBER = re.compile(rb"\+?(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))\n?\Z"
 
 
 def _unsigned(digits: bytes) -> int:
-    """A number in C's notation (kstrtouint()); DeviceError(-EINVAL) if it is not one."""
+    """A number in C's notation (kstrtouint()); raises DeviceError(-EINVAL) if it is not one."""
     match = _NUMBER.match(digits.split(b"\0", 1)[0])
     if not match:
         raise DeviceError(-errno.EINVAL, f"VPD version {digits!r}")

@@ -1,4 +1,4 @@
-"""PM_STATS: how much the payload memory's managers have read and written."""
+"""PM_STATS: the reads and writes that the payload memory's managers have counted."""
 
 from __future__ import annotations
 

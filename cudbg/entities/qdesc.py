@@ -77,8 +77,8 @@ _COLUMNS = (
 class Qdesc(Entity):
     """Descriptors of the driver's queues (cudbg_collect_qdesc() of a driver without queues).
 
-    The kernel gathers everything in memory first, and fails with -12 if it gets none. This holds
-    one piece at a time, so it cannot fail that way.
+    The kernel gathers everything in memory first, and fails with -12 if it cannot allocate it. This
+    collector holds one piece at a time, so it cannot fail in that way.
     """
 
     stage = Stage.DRIVER

@@ -42,9 +42,9 @@ class SgeIndirect(Entity):
     """Debug words of the scatter-gather engine, and the functions' queue bases
     (cudbg_collect_sge_indirect(), with no interface running).
 
-    The kernel omits the queue bases while an interface is up. Since 5.12 it checks that through
-    net devices that do not exist in a crash kernel, and faults; this is what drivers without that
-    defect collect.
+    The kernel omits the queue bases while an interface is up. Since 5.12 it checks this through
+    net devices that do not exist in a crash kernel, and faults. This collector reads what a driver
+    without that defect reads.
     """
 
     raw_bytes = sizeof(Layout)

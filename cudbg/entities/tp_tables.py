@@ -61,7 +61,7 @@ class RssVfConf(Entity):
     """How each virtual function's packets are hashed (cudbg_collect_rss_vf_config()).
 
     The driver reads TP_RSS_CONFIG_VRT before each request and writes it back with another index;
-    nothing else in it changes, so the first word read serves for all requests.
+    nothing else in it changes, so the first word read is used for all requests.
     """
 
     raw_bytes = per_chip(t5=1024, t6=2048)

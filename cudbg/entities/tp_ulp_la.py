@@ -94,7 +94,7 @@ def _tp_lines(words: Sequence[int], mode: int) -> Iterator[str]:
 
 
 def _tp_fields(before: int, i: int, mode: int) -> tuple[Field, ...]:
-    """The fields of word `i`; in packet mode, a pair's first word tells those of its second."""
+    """The fields of word `i`; in packet mode, a pair's first word selects those of its second."""
     if mode != _PACKETS or i % 2 == 0:
         return LA_FIELDS
     return LA_TUNNEL_FIELDS if before & LA_TUNNEL_PACKET else LA_PACKET_FIELDS
