@@ -65,7 +65,7 @@ def test_a_compiler_finds_the_header_equal_to_t4_regs(tmp_path: Path) -> None:
     assert len(both) > 50
 
 
-def test_the_page_of_differences_lists_blocks_and_what_only_t6_has() -> None:
+def test_the_page_of_differences_lists_blocks_and_registers_of_t6_only() -> None:
     page = generate.differences_page()
     assert "| `rss_rows`: Rows of TP_RSS_LKP_TABLE, two queues each | 1024 | 2048 |" in page
     assert "EDC0, EDC1, MC0, MC1 | EDC0, EDC1, MC, HMA" in page

@@ -39,7 +39,7 @@ COMMANDS: dict[str, type[Any]] = {
     "RSS_GLB_CONFIG": firmware.RssGlbConfig,
     "RSS_VI_CONFIG": firmware.RssViConfig,
 }
-"""Commands with one layout, or one that has all their fields, by the stem of their macros."""
+"""Commands with one layout, or with one that has all fields, by the stem of their macros."""
 
 VARIANTS: dict[str, tuple[type[Any], ...]] = {
     "LDST": tuple({*ldst.VARIANTS.values(), ldst.LdstMpsAttributes}),
@@ -180,7 +180,7 @@ def test_members_we_renamed_have_the_offsets_of_the_struct(path, name) -> None:
         own = member.rpartition(".")[2]
         whole = not any(other.startswith(f"{member}.") for other in members)
         if not whole or re.fullmatch(r"r\d*(_lo)?", own) or member.startswith(NOT_LAID_OUT):
-            continue  # a struct within, reserved, or of a layout that we have not
+            continue  # a nested struct, reserved, or part of a layout that we lack
         places = {
             (getattr(kind, own).offset, field_width(getattr(kind, own)) // 8)
             for kind in MEMBERS[name]

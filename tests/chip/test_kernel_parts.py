@@ -38,7 +38,7 @@ def entity(driver) -> dict[str, int]:
 
 
 def arch(driver: Path, chip: Chip) -> dict[str, str]:
-    """Returns what t4_prep_adapter() sets for a chip: `arch.name = expression`."""
+    """Returns the values that t4_prep_adapter() sets for a chip: `arch.name = expression`."""
     code = text(driver / "t4_hw.c")
     case = re.search(
         rf"case CHELSIO_{chip.name.upper()}:\s*adapter->params.chip(.*?)break;", code, re.S

@@ -96,7 +96,7 @@ def test_a_subclass_appends_its_fields() -> None:
 
 
 @pytest.mark.parametrize("base", [BigStruct, LittleStruct])
-def test_an_array_takes_as_many_values_as_it_has_in_either_byte_order(base) -> None:
+def test_an_array_checks_its_number_of_values_in_either_byte_order(base) -> None:
     class Words(base):
         _fields_ = (("words", u32 * 2),)
 

@@ -1,4 +1,4 @@
-"""Numbers of registers, and what differs between the chips, are in chip/ and nowhere else."""
+"""Only chip/ holds register numbers and the differences between the chips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_OFFSETS = {
     ("emu/silicon/cim.py", 0x5000): "bytes of the CIM's address space",
     ("emu/silicon/pm.py", 0x10040): "an index behind PM_TX_DBG_CTRL",
 }
-"""Hexadecimal numbers that happen to be the offset of a register, too."""
+"""Hexadecimal numbers that are also the offset of a register by coincidence."""
 MEASURED = "cudbg/entity.py"
 """Pairs each chip with a number measured for an entity of the dump, not a fact about the chip."""
 CHIP_WORDS = {"t5", "t6", "T5", "T6"}
@@ -85,7 +85,7 @@ def chip_word(node: ast.expr | None) -> bool:
 
 
 def operands(node: ast.AST) -> list[ast.expr | None]:
-    """Returns what a comparison, a dictionary, a subscript or a case chooses by."""
+    """Returns the operands by which a comparison, dictionary, subscript or case chooses."""
     match node:
         case ast.Compare():
             return [node.left, *node.comparators]

@@ -1,4 +1,4 @@
-"""Registers: names, fields and offsets, and the rules that the tables keep."""
+"""Registers: names, fields and offsets, and the rules that the tables follow."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_reset_value_has_a_source_and_fits_a_word(chip) -> None:
         assert bool(register.reset) <= bool(register.reset_source), register
 
 
-def test_one_grep_finds_all_assumptions() -> None:
+def test_a_single_grep_finds_all_assumptions() -> None:
     lines = (REGISTERS / "linux.csv").read_text().splitlines()
     assumed = {line.split(",")[0] for line in lines if re.search(r",assumed,", line)}
     ours = {

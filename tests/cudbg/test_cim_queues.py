@@ -44,7 +44,7 @@ def test_cim_qcfg_makes_the_kernels_246_accesses() -> None:
     assert entity.counts == Counts(r32=160, w32=86)
 
 
-def test_cim_qcfg_does_not_touch_a_busy_processor() -> None:
+def test_cim_qcfg_does_not_access_a_busy_processor() -> None:
     card = RamCard()
     ctrl = T6.r.CIM_HOST_ACC_CTRL
     card.put(ctrl, ctrl.mask("HostBusy"))
@@ -68,7 +68,7 @@ OUTBOUND = ("ULP0", "ULP1", "ULP2", "ULP3", "SGE", "NCSI", "RXQ0", "RXQ1")
 
 
 def queue_memory() -> RamCard:
-    """A word holds its address; an outbound queue n has n + 1 units at 16 n."""
+    """A word holds its address; outbound queue n has n + 1 units, from unit 16 n on."""
     card = RamCard()
     for config, data in ((IBQ, IBQ_DATA), (OBQ, OBQ_DATA)):
 
@@ -129,7 +129,7 @@ def test_an_outbound_queue_that_is_busy_at_two_polls_fails() -> None:
     assert entity.counts.total == 4 + 3
 
 
-def test_an_inbound_queue_may_be_busy_for_long() -> None:
+def test_an_inbound_queue_may_stay_busy_for_long() -> None:
     card = queue_memory()
     delayed(card, IBQ, BUSY, reads=1000)
     entity, blob = dumped(card, T5, "CIM_IBQ_ULP")
@@ -137,7 +137,7 @@ def test_an_inbound_queue_may_be_busy_for_long() -> None:
     assert entity.counts.total == 1537 + 1000
 
 
-def test_an_outbound_queue_without_room_fails() -> None:
+def test_an_outbound_queue_of_size_zero_fails() -> None:
     card = RamCard()
     entity, _ = dumped(card, T6, "CIM_OBQ_NCSI")
     assert codes(entity) == (-29, -29, 0)

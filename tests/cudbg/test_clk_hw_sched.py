@@ -39,7 +39,7 @@ def test_registers_are_read_in_the_kernels_order() -> None:
     assert [offset for _, offset, _ in card.log] == [RESOLUTION, DACK, *TIMERS]
 
 
-def test_the_initial_round_trip_time_is_half_a_register() -> None:
+def test_the_initial_round_trip_time_is_half_of_a_register() -> None:
     card = clock_card()
     card.put(0x7DB0, 0xFFFF0007)
     assert u64s(dumped(card, T6, "CLK")[1][48:56]) == (7 * TICK_US,)
@@ -51,7 +51,7 @@ def test_timers_have_more_than_32_bits() -> None:
     assert u64s(dumped(card, T6, "CLK")[1][8:16]) == (0xFFFFFFFF * TICK_US,)
 
 
-def test_clk_without_a_core_clock_nothing_is_read() -> None:
+def test_clk_reads_nothing_without_a_core_clock() -> None:
     card = RamCard()
     entity, _ = dumped(card, T6, "CLK", cclk_khz=0)
     assert codes(entity) == (-32, 0, 0)
@@ -81,7 +81,7 @@ def test_rate_and_gap_of_two_schedulers_share_a_word() -> None:
     assert entity.counts.total == 50
 
 
-def test_a_rate_is_bytes_per_number_of_50_mhz_cycles() -> None:
+def test_a_rate_follows_from_bytes_and_50_mhz_cycles_per_tick() -> None:
     card = RamCard()
     words = {8: 250 << 24 | 50 << 16 | 125 << 8 | 50, 7: 125 << 8}
     indexed(card, TM_ADDR, TM_DATA, lambda index: words.get(index, 0))
@@ -104,7 +104,7 @@ def test_pace_mode_and_map_follow() -> None:
     assert words[16:] == (0, 1, 2, 3, 4, 5, 6, 7, 0xA5, 0xE4)
 
 
-def test_hw_sched_without_a_core_clock_nothing_is_read() -> None:
+def test_hw_sched_reads_nothing_without_a_core_clock() -> None:
     card = RamCard()
     entity, _ = dumped(card, T6, "HW_SCHED", cclk_khz=0)
     assert codes(entity) == (-32, 0, 0)

@@ -1,4 +1,4 @@
-"""The one loop: order, padding, rewinding, statuses and limits, with small entities made for it."""
+"""The collection loop: order, padding, rewinding, statuses and limits, with small test entities."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Collect = Callable[[Context], None]
 
 
 class Made(Entity):
-    """An entity that does what the test wants."""
+    """An entity whose collector the test supplies."""
 
     do: Collect
 
@@ -56,7 +56,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Collect]], None
 
 
 def filled(*sizes: int, byte: int = 0x5A) -> Collect:
-    """Areas of these sizes, filled."""
+    """Returns a collector that fills areas of these sizes."""
 
     def do(ctx: Context) -> None:
         for size in sizes:
@@ -66,7 +66,7 @@ def filled(*sizes: int, byte: int = 0x5A) -> Collect:
 
 
 def failing(error: Exception, written: int = 0) -> Collect:
-    """Fails after writing something."""
+    """Returns a collector that fails after writing `written` bytes."""
 
     def do(ctx: Context) -> None:
         if written:
@@ -80,7 +80,7 @@ def failing(error: Exception, written: int = 0) -> Collect:
 def dump(
     size: int = 1 << 20, compress: str = "none", **options: Any
 ) -> tuple[cudbg.Report, bytearray]:
-    """A dump of a card of zeros."""
+    """Dumps a card of zeros."""
     buffer = bytearray(size)
     io = RamCard(0x1000).io()
     report = cudbg.collect(io, DEVICE, memoryview(buffer), compress=compress, **options)
@@ -115,7 +115,7 @@ def test_collect_writes_the_kernels_header(make: Any) -> None:
     )  # fmt: skip
 
 
-def test_collect_says_in_the_header_that_it_compresses(make: Any) -> None:
+def test_collect_records_compression_in_the_header(make: Any) -> None:
     make({})
     assert dump(compress="zlib")[1][0x17] == 0x21
 
@@ -150,7 +150,7 @@ def test_collect_marks_entities_without_a_collector_as_not_implemented(make: Any
     assert header(buffer, "EDC0") == (3800, 0, -28, 0, 0, 0)
 
 
-def test_collect_marks_entities_the_chip_has_not_as_not_found(
+def test_collect_marks_entities_that_the_chip_lacks_as_not_found(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make({"MA_INDIRECT": filled(4)})
@@ -185,7 +185,7 @@ def test_collect_keeps_the_plain_code_where_there_is_no_sys_err(make: Any) -> No
     assert header(buffer, "MBOX_LOG") == (3800, 0, -22, 0, 0, 0)
 
 
-def test_collect_continues_after_an_entity_that_gets_no_memory(make: Any) -> None:
+def test_collect_continues_after_an_allocation_fails(make: Any) -> None:
     make({"QDESC": failing(MemoryError(), 100), "CCTRL": filled(8)})
     _, buffer = dump()
     assert header(buffer, "QDESC") == (3800, 0, -12, 0, 0, 0)
@@ -202,7 +202,7 @@ def test_collect_keeps_a_warning_beside_good_data(make: Any) -> None:
     assert header(buffer, "LE_TCAM") == (3800, 4, 0, 0xFFFFFFD7, 0, 0)
 
 
-def test_collect_drops_what_does_not_fit_and_continues(make: Any) -> None:
+def test_collect_drops_entities_that_do_not_fit_and_continues(make: Any) -> None:
     make({"MBOX_LOG": filled(100, 100), "DEV_LOG": filled(150)})
     _, buffer = dump(size=HEADERS_BYTES + 199)
     assert header(buffer, "MBOX_LOG") == (3800, 0, -19, 0, 0, 0)
@@ -260,7 +260,7 @@ def test_collect_reports_no_room_when_a_pieces_header_does_not_fit(make: Any) ->
     assert header(buffer, "MBOX_LOG")[1:5] == (0, -19, 0, 0)
 
 
-def test_collect_keeps_what_it_has_when_the_device_dies(make: Any) -> None:
+def test_collect_keeps_earlier_entities_when_the_device_dies(make: Any) -> None:
     make(
         {
             "MBOX_LOG": filled(8),
@@ -293,7 +293,7 @@ def test_collect_does_not_wait_for_compression(make: Any, monkeypatch: pytest.Mo
     assert len(report.good) == 2
 
 
-def test_collect_raises_a_mistake_in_the_compressing_thread(
+def test_collect_raises_errors_of_the_compressing_thread(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(piece: memoryview) -> bytes:
@@ -306,7 +306,7 @@ def test_collect_raises_a_mistake_in_the_compressing_thread(
 
 
 @pytest.mark.parametrize("compress", ["none", "zlib"])
-def test_collect_stores_zeros_over_what_a_failed_entity_left(make: Any, compress: str) -> None:
+def test_collect_stores_zeros_over_the_data_of_a_failed_entity(make: Any, compress: str) -> None:
     size = 20 * PIECE_BYTES + 5
     make(
         {
@@ -322,7 +322,7 @@ def test_collect_stores_zeros_over_what_a_failed_entity_left(make: Any, compress
     assert {entity.name: entity.raw_bytes for entity in report.good} == {"DEV_LOG": size}
 
 
-def test_collect_touches_no_memory_for_zeros_that_are_there(make: Any) -> None:
+def test_collect_does_not_touch_memory_that_is_already_zero(make: Any) -> None:
     def fill(ctx: Context) -> None:
         ctx.area(1000)[:] = b"\x5a" * 1000
         ctx.zeros(8 << 20)
@@ -335,7 +335,7 @@ def test_collect_touches_no_memory_for_zeros_that_are_there(make: Any) -> None:
     assert faults * mmap.PAGESIZE < 4 << 20
 
 
-def test_collect_tells_of_each_entity_when_it_begins_and_ends(make: Any) -> None:
+def test_collect_reports_the_begin_and_end_of_each_entity(make: Any) -> None:
     seen: list[tuple[str, int, int]] = []
     make({"MBOX_LOG": filled(4)})
     dump(
@@ -361,14 +361,14 @@ def test_collect_refuses_an_unknown_compression() -> None:
 
 
 def noise(size: int, seed: int) -> bytes:
-    """Bytes that compress to about half."""
+    """Returns bytes that compress to about half."""
     return b"".join(
         bytes([(seed * 31 + i * i * 7) & 0xFF]) * (1 + (i + seed) % 5) for i in range(size)
     )[:size]
 
 
 def one_after_the_other(sizes: list[list[int]], limit: int) -> bytes:
-    """What the kernel would write, computed step by step: no threads, no early answers."""
+    """Returns the kernel's dump, computed step by step: no threads, no early decisions."""
     buffer, offset = bytearray(limit + 3), HEADERS_BYTES
     for number, areas in enumerate(sizes):
         start, good = offset, True
@@ -411,11 +411,11 @@ def one_after_the_other(sizes: list[list[int]], limit: int) -> bytes:
     ),
     room=st.integers(0, 12_000) | st.integers(0, 200_000),
 )
-def test_collect_fills_the_last_bytes_as_if_compression_were_waited_for(
+def test_collect_fills_the_last_bytes_as_if_it_waited_for_compression(
     sizes: list[list[int]], room: int
 ) -> None:
     names = list(NUMBERS)[: len(sizes)]
-    room &= ~3  # as the kernel's own limit: else the last padding would reach beyond it
+    room &= ~3  # like the kernel's limit; otherwise the last padding would exceed it
 
     def taking(number: int, areas: list[int]) -> Collect:
         def do(ctx: Context) -> None:

@@ -1,7 +1,7 @@
 """Every entity of a crash-time dump, T5 and T6: order, size, accesses, decoder, refusals.
 
 Each entity's class declares its size and the accesses of the kernel's driver; docs/dump-entities.md
-shows them all. What depends on the card is given here, for the cards of these tests.
+shows them all. This file holds the values that depend on the card, for the cards of these tests.
 """
 
 import pytest
@@ -66,7 +66,7 @@ def test_an_entity_declares_its_size_and_its_accesses(name: str) -> None:
 
 @CHIPS
 @pytest.mark.parametrize("name", ENTITIES)
-def test_an_entity_has_the_size_and_the_accesses_of_the_kernels(chip: Chip, name: str) -> None:
+def test_an_entity_has_the_kernels_size_and_accesses(chip: Chip, name: str) -> None:
     entity, made = ENTITIES[name], collected(chip).entity(name)
     if name in FAILED[chip]:
         assert (made.good, made.raw_bytes) == (False, 0)
@@ -80,7 +80,7 @@ def test_an_entity_has_the_size_and_the_accesses_of_the_kernels(chip: Chip, name
 
 
 @CHIPS
-def test_a_zlib_dump_has_the_kernels_failures_and_no_other(chip: Chip) -> None:
+def test_a_zlib_dump_has_exactly_the_kernels_failures(chip: Chip) -> None:
     made = collected(chip)
     assert {entity.name: made.codes(entity.name) for entity in made.report.failed} == FAILED[chip]
     assert len(made.report.good) == len(ENTITIES) - len(FAILED[chip])
@@ -96,7 +96,7 @@ def test_a_raw_dump_also_has_no_room_for_qdesc(chip: Chip) -> None:
 
 
 @CHIPS
-def test_a_raw_dump_and_a_zlib_dump_say_the_same(chip: Chip) -> None:
+def test_a_raw_dump_and_a_zlib_dump_have_the_same_content(chip: Chip) -> None:
     packed, plain = collected(chip), collected(chip, "none")
     for entity in plain.report.good:
         assert plain.dump.raw(entity.name) == packed.dump.raw(entity.name), entity.name

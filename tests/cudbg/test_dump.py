@@ -1,4 +1,4 @@
-"""Taking dumps apart, sane and damaged ones."""
+"""Parsing dumps, both sound and damaged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RAW_DUMP = bytes(made("none"))
 
 
 def with_word(data: bytes, offset: int, value: int) -> bytes:
-    """`data` with `word` at `offset`."""
+    """Returns `data` with `value` as the word at `offset`."""
     changed = bytearray(data)
     struct.pack_into("<I", changed, offset, value)
     return bytes(changed)
@@ -58,7 +58,7 @@ def test_dump_knows_chip_and_revision(chip: object) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_dump_gives_the_same_bytes_from_either_kind(name: str) -> None:
+def test_dump_returns_the_same_bytes_compressed_or_not(name: str) -> None:
     compressed, raw = cudbg.Dump(DUMP), cudbg.Dump(RAW_DUMP)
     assert compressed.raw(name) == raw.raw(name)
     assert compressed.size(name) == len(raw.raw(name))
@@ -72,7 +72,7 @@ def test_dump_reads_a_buffer_that_is_longer_than_the_dump() -> None:
     assert cudbg.Dump(RAW_DUMP + bytes(232)).size("PATH_MTU") == 32
 
 
-def test_dump_says_why_an_entity_is_missing() -> None:
+def test_dump_reports_why_an_entity_is_missing() -> None:
     failed = with_word(DUMP, entity_at("MBOX_LOG") + 12, -19 & 0xFFFFFFFF)
     with pytest.raises(cudbg.NoSuchEntity, match="no room"):
         cudbg.Dump(failed).raw("MBOX_LOG")
@@ -91,7 +91,7 @@ def test_dump_says_why_an_entity_is_missing() -> None:
         (with_word(DUMP, 20, 0xFFFF), "65535 entity numbers"),
     ],
 )
-def test_dump_refuses_what_does_not_begin_like_one(damaged: bytes, what: str) -> None:
+def test_dump_refuses_data_without_its_header(damaged: bytes, what: str) -> None:
     with pytest.raises(DumpFormatError, match=what):
         cudbg.Dump(damaged)
 
@@ -110,14 +110,14 @@ def test_dump_refuses_data_beyond_its_end() -> None:
         cudbg.Dump(beyond).raw("MBOX_LOG")
 
 
-def test_dump_takes_a_truncated_file_as_far_as_it_goes() -> None:
+def test_dump_reads_a_truncated_file_as_far_as_it_goes() -> None:
     dump = cudbg.Dump(DUMP[: HEADERS + 600])
     assert dump.raw("MBOX_LOG") == bytes(36864)
     with pytest.raises(DumpFormatError):
         dump.raw("CIM_QCFG")
 
 
-def test_dump_lists_the_entities_whose_headers_are_there() -> None:
+def test_dump_lists_the_entities_whose_headers_exist() -> None:
     assert [entity.name for entity in cudbg.Dump(DUMP[:400]).entities] == ["CIM_QCFG"]
 
 
@@ -133,7 +133,7 @@ def test_dump_lists_the_entities_whose_headers_are_there() -> None:
         (284, 0, "piece at 0x0"),
     ],
 )
-def test_dump_trusts_nothing_in_a_pieces_header(offset: int, value: int, what: str) -> None:
+def test_dump_checks_every_number_in_a_pieces_header(offset: int, value: int, what: str) -> None:
     with pytest.raises(DumpFormatError, match=what):
         cudbg.Dump(with_word(DUMP, HEADERS + offset, value)).raw("MBOX_LOG")
 
@@ -176,7 +176,7 @@ def everything(data: bytes) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(DUMP) - 4), st.integers(0, 2**32 - 1)), max_size=6))
-def test_dump_with_wrong_words_gives_errors_only_of_its_own(words: list[tuple[int, int]]) -> None:
+def test_dump_with_wrong_words_raises_only_its_own_errors(words: list[tuple[int, int]]) -> None:
     data = DUMP
     for offset, value in words:
         data = with_word(data, offset, value)
@@ -189,7 +189,7 @@ def test_dump_with_wrong_words_gives_errors_only_of_its_own(words: list[tuple[in
     st.sampled_from(NAMES),
     st.integers(0, 2**32 - 1) | st.integers(0, 9000),
 )
-def test_dump_with_lying_entity_headers_gives_errors_only_of_its_own(
+def test_dump_with_false_entity_headers_raises_only_its_own_errors(
     field: int, name: str, value: int
 ) -> None:
     everything(with_word(RAW_DUMP, entity_at(name) + field, value))
@@ -197,5 +197,5 @@ def test_dump_with_lying_entity_headers_gives_errors_only_of_its_own(
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=5000) | st.integers(0, len(DUMP)).map(lambda size: DUMP[:size]))
-def test_dump_of_any_bytes_gives_errors_only_of_its_own(data: bytes) -> None:
+def test_dump_of_any_bytes_raises_only_its_own_errors(data: bytes) -> None:
     everything(data)

@@ -113,9 +113,9 @@ def test_an_invalid_context_read_last_remains_after_the_last_valid_one(chip: Chi
 
 @CHIPS
 @pytest.mark.parametrize("last", [False, True])
-def test_the_last_context_read_leaves_its_marks(chip: Chip, last: bool) -> None:
+def test_the_registers_keep_the_last_context_read(chip: Chip, last: bool) -> None:
     card = card_of(chip)
-    if last:  # a free list in the very last place, so that its congestion context comes last
+    if last:  # a free list at the very end, so its congestion context is read last
         words = (0, 0, 1 << 25, 0, 0, 0)
         card.model(Contexts).table.fill((ContextType.FLM * QUEUES + FREE_LISTS - 1) * 6, words)
     dumped(card)
@@ -125,7 +125,7 @@ def test_the_last_context_read_leaves_its_marks(chip: Chip, last: bool) -> None:
 
 
 @CHIPS
-def test_while_the_command_stays_busy_nothing_is_stored(chip: Chip) -> None:
+def test_nothing_is_stored_while_the_command_stays_busy(chip: Chip) -> None:
     found = dumped(card_of(chip, "context-busy"), "CCTRL")
     entity = found.entity("DUMP_CONTEXT")
     assert (entity.code, entity.sys_err, entity.sys_warn) == (0, 0, 0)

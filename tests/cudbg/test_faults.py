@@ -1,7 +1,7 @@
-"""Every fault that a card can be given: the kernel's codes for what it hits, and nothing else hit.
+"""Every fault of a card gives the kernel's codes for the entities it affects, and no others.
 
-The codes are those of the kernel's driver (which the interop tests ask again). A fault is a switch
-of the emulator (`emu.faults()`); a card without any is what all others are compared with.
+The codes are those of the kernel's driver, which the interop tests check again. A fault is a switch
+of the emulator (`emu.faults()`). All faulty cards are compared with one that has no fault.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ HIT: dict[str, dict[str, Codes]] = {
 }
 """The entities whose status or content each fault changes, with their status.
 
-REG_DUMP, too, shows the registers that a fault changed."""
+REG_DUMP also shows the registers that a fault changes."""
 SLOW = "cim-ibq-busy"
-"""It takes six million polls; a test here polls one queue, the interop tests all."""
+"""The fault takes six million polls; a test here polls one queue, the interop tests all six."""
 NO_DUMP = {
     "device-gone": "t4_wait_dev_ready: PL_WHOAMI is 0xffffffff: the adapter is gone",
     "flash-busy": "t4_get_flash_params: .*-EBUSY",
@@ -92,7 +92,7 @@ def healthy(chip: Chip) -> CardDump:
 
 
 def broken(chip: Chip, *faults: str) -> CardDump:
-    """Without compression, which takes most of the time and does not matter here."""
+    """Dumps a faulty card without compression, which is slow and does not matter here."""
     return collect(small(chip, *faults), "none")
 
 
@@ -136,7 +136,7 @@ def test_a_card_that_cannot_be_brought_up_says_which_step_failed(fault: str) -> 
     ],
 )
 @CHIPS
-def test_without_a_pointer_the_log_is_as_good_as_the_firmware(
+def test_without_a_pointer_the_log_depends_on_the_firmware(
     chip: Chip, fault: str, codes: Codes
 ) -> None:
     made = broken(chip, "no-devlog-pointer", fault)
@@ -154,7 +154,7 @@ def test_contexts_without_bases_are_too_many_to_compress(chip: Chip) -> None:
 
 
 @CHIPS
-def test_a_lookup_engine_that_fails_half_way_shows_what_came_before(chip: Chip) -> None:
+def test_a_lookup_engine_that_fails_half_way_shows_the_earlier_entries(chip: Chip) -> None:
     whole, half = healthy(chip), broken(chip, "le-status")
     first = half.card.scenario.tid_table.regions.servers // 2
     seen = rows(half.dump.decode("LE_TCAM"), "in use")

@@ -31,7 +31,7 @@ def test_mbox_log_is_empty_before_the_first_command() -> None:
     assert (entity.counts.total, blob) == (0, bytes(256 * 144))
 
 
-def test_mbox_log_holds_a_command_with_its_words_once_more_as_halves() -> None:
+def test_mbox_log_holds_a_commands_words_and_again_their_halves() -> None:
     _, blob = dumped(RamCard(16), T6, "MBOX_LOG", mailbox_log=[HELLO])
     assert struct.unpack_from("<8QQIhh", blob) == (*HELLO.words, 1000, 7, -2, 12)
     assert struct.unpack_from("<8I", blob, 80) == (Op.HELLO << 24, 0, 0, 0, 0, 0, 0, 0)
@@ -106,7 +106,7 @@ def test_dev_log_at_address_0_is_not_read() -> None:
     assert (entity.good, entity.counts.total, blob) == (True, 1, bytes(SIZE))
 
 
-def test_the_firmware_is_asked_for_dev_log_if_no_register_points_to_it() -> None:
+def test_dev_log_asks_the_firmware_if_no_register_points_to_the_log() -> None:
     asked: list[FwCommand] = []
 
     def firmware(command: FwCommand) -> FwCommand:

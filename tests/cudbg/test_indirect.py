@@ -1,4 +1,4 @@
-"""TP, PCIE, PM, MA, HMA, UP_CIM_INDIRECT: records of words behind index ports."""
+"""TP, PCIE, PM, MA, HMA, UP_CIM_INDIRECT: records of words behind index registers."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ FACTS = {
 
 
 def ported_card() -> RamCard:
-    """A word behind any index register holds the register and the index."""
+    """A card whose words behind an index register hold that register and the index."""
     card = RamCard()
     for port in (TP_PIO, TM_PIO, MIB, PDBG, CDBG, PM_RX, PM_TX, MA, HMA):
         indexed(card, *port, lambda index, port=port: Words(port, 0, 0).value(index))
@@ -89,7 +89,7 @@ def records(blob: bytes) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize(("name", "chip"), FACTS, ids=repr)
-def test_every_record_says_how_it_was_read_and_holds_its_words(name: str, chip: Chip) -> None:
+def test_every_record_describes_how_it_was_read_and_holds_its_words(name: str, chip: Chip) -> None:
     _, blob = dumped(ported_card(), chip, name)
     assert records(blob) == [item.record() for item in FACTS[name, chip]]
 
@@ -113,7 +113,7 @@ def test_records_of_the_arbiters_scattered_words_hold_their_end() -> None:
 
 
 @pytest.mark.parametrize("name", ["MA_INDIRECT", "HMA_INDIRECT"])
-def test_a_t5_has_neither_and_is_not_accessed(name: str) -> None:
+def test_a_t5_lacks_both_entities_and_is_not_accessed(name: str) -> None:
     card = RamCard()
     entity, blob = dumped(card, T5, name)
     assert codes(entity) == (-24, 0, 0)

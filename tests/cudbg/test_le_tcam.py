@@ -47,7 +47,7 @@ def seen(chip: Chip, *, hashing: bool = False) -> tuple[emu.Card, CardDump]:
 
 
 def parsed(found: CardDump) -> tuple[Header, list[Record]]:
-    """The header and those records that were read."""
+    """Returns the header and the records that were read."""
     blob = found.dump.raw("LE_TCAM")
     size = len(bytes(Record()))
     header = Header.from_bytes(blob)
@@ -95,7 +95,7 @@ def test_servers_filters_and_local_addresses_are_found_in_their_regions(chip: Ch
 
 @CHIPS
 @HASHING
-def test_it_makes_the_kernels_accesses(chip: Chip, hashing: bool) -> None:
+def test_le_tcam_makes_the_kernels_accesses(chip: Chip, hashing: bool) -> None:
     _, found = seen(chip, hashing=hashing)
     header, records = parsed(found)
     before = REGIONS + HASH_SIZE * hashing
@@ -144,13 +144,13 @@ def test_an_ipv6_connection_with_more_than_tcp_in_its_filter_tuple_is_read_twice
 ) -> None:
     card = card_of(chip)
     wide = next(c.tid for c in card.scenario.tid_table.connections if c.is_ipv6)
-    card.model(DebugInterface).entries.words[RESPONSE_WORDS * wide + 9] |= 2  # a port besides
+    card.model(DebugInterface).entries.words[RESPONSE_WORDS * wide + 9] |= 2  # also a port
     _, records = parsed(dumped(card))
     assert wide + 1 in {record.tid for record in records}
 
 
 @CHIPS
-def test_the_last_entry_read_leaves_its_marks(chip: Chip) -> None:
+def test_the_registers_keep_the_last_entry_read(chip: Chip) -> None:
     card, found = seen(chip)
     _, records = parsed(found)
     assert card.read(chip.r.LE_DB_DBGI_REQ_TCAM_CMD) == 4 << 20 | records[-1].tid
@@ -205,13 +205,13 @@ def test_the_largest_table_that_fits_is_dumped() -> None:
     assert set(rows(found)) == set(rows(seen(T6)[1]))
 
 
-def test_one_more_does_not_fit() -> None:
+def test_a_table_with_one_more_tid_does_not_fit() -> None:
     entity = dumped(hash_tids(card_of(T6), 49_932)).entity("LE_TCAM")
     assert (entity.code, entity.sys_err, entity.counts.total) == (-19, 0, REGIONS + HASH_SIZE)
 
 
 def one_at_a_time(card: emu.Card, header: Header) -> Iterator[int]:
-    """The TIDs that a driver reads which waits for each, looking at the entry itself."""
+    """Yields the TIDs that a driver reads if it waits for each and examines the entry itself."""
     words = card.model(DebugInterface).entries.words
     tid = 0
     while tid < header.max_tid:
@@ -228,7 +228,7 @@ def one_at_a_time(card: emu.Card, header: Header) -> Iterator[int]:
 
 @pytest.fixture(scope="module", params=[50, 1 << 13], ids=lambda ahead: f"{ahead} ahead")
 def empty(request: pytest.FixtureRequest) -> Iterator[emu.Card]:
-    """A card without entries; its table is read in parts of so many TIDs."""
+    """A card without entries; its table is read in parts of `request.param` TIDs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vmcoredd.cudbg.le_table._AHEAD", request.param)
         yield card_of(T6, connections=0, filters=0)

@@ -53,7 +53,7 @@ def test_meminfo_lists_memories_by_address_in_mib() -> None:
     ]
 
 
-def test_meminfo_of_a_t5_has_two_external_memories() -> None:
+def test_meminfo_lists_two_external_memories_of_a_t5() -> None:
     made = card(
         T5,
         MA_TARGET_MEM_ENABLE=0b10100,
@@ -129,7 +129,7 @@ def test_heapsort_sorts(keys: list[int]) -> None:
 
 
 def test_heapsort_leaves_equal_elements_in_the_kernels_order() -> None:
-    # as lib/sort.c (6.1) leaves six elements of which four are equal
+    # the order in which lib/sort.c (6.1) leaves six elements, four of them equal
     items = [(0, 0), (0, 1), (1, 2), (0, 3), (0, 4), (2, 5)]
     assert heapsort(items, by_key) == [(0, 1), (0, 0), (0, 3), (0, 4), (1, 2), (2, 5)]
 

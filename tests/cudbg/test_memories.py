@@ -70,7 +70,7 @@ def pattern(start: int, size: int) -> bytes:
         (T6, "EDC0", 0, MIB),
         (T6, "EDC1", MIB, MIB),
         (T6, "MC0", 2 * MIB, 2 * MIB),
-        (T6, "HMA", 2 * MIB, MIB),  # shares its window addresses with MC
+        (T6, "HMA", 2 * MIB, MIB),  # has the same window addresses as MC
         (T5, "MC0", 2 * MIB, 2 * MIB),
         (T5, "MC1", 4 * MIB, MIB),
     ],
@@ -91,7 +91,7 @@ def test_memory_the_chip_cannot_have_is_not_found(chip: Chip, name: str) -> None
 def test_memory_of_a_mib_takes_the_kernels_accesses() -> None:
     report, _ = dumped(Card(T6), T6, "EDC0")
     counts = report.entities[0].counts
-    pieces, moves = 17, 528 + 1  # the last piece ends with the window, which moves once more
+    pieces, moves = 17, 528 + 1  # the last piece ends with the window, so it moves once more
     meminfo = 3 * (62 + 1)  # for the size and both payloads; HMA is one more
     assert (counts.r64, counts.w32) == (MIB // 8, moves)
     assert counts.r32 == meminfo + 2 * pieces + moves
@@ -135,7 +135,7 @@ def test_memory_behind_an_unusable_window_is_a_system_error() -> None:
     assert codes(report.entities[0]) == (-29, -errno.ENXIO, 0)
 
 
-def test_memory_whose_window_goes_away_is_a_system_error() -> None:
+def test_memory_whose_window_disappears_is_a_system_error() -> None:
     card = Card(T6)
     reads = iter([card.word(WINDOW_BASE)] * 5)
     card.on_read[WINDOW_BASE] = lambda value: next(reads, 0xFFFFFFFF)
@@ -143,7 +143,7 @@ def test_memory_whose_window_goes_away_is_a_system_error() -> None:
     assert codes(report.entities[0]) == (-29, -errno.ENXIO, 0)
 
 
-def test_memory_is_many_pieces_in_flight_but_few_waits() -> None:
+def test_memory_has_many_pieces_in_flight_and_few_waits() -> None:
     card = Card(T6)
     dumped(card, T6, "EDC0")
     assert card.log.count(("r", WINDOW, 2048)) > 480

@@ -56,7 +56,7 @@ def test_every_address_is_found_in_its_entry(chip: Chip) -> None:
 
 
 @CHIPS
-def test_it_makes_the_kernels_accesses(chip: Chip) -> None:
+def test_mps_tcam_makes_the_kernels_accesses(chip: Chip) -> None:
     card, dump = seen(chip)
     macs, counts = card.scenario.mac_table.entries, dump.entity("MPS_TCAM").counts
     replicating = sum(1 for mac in macs if mac.vfs)
@@ -90,7 +90,7 @@ def test_on_a_t6_the_lower_words_are_read_where_a_t5_has_them() -> None:
     assert list(records(dump)[group.index].rplc) == [3, 3, 0, 0, 0, 0, 0, 0]
 
 
-def test_a_t6_tells_addresses_inside_a_tunnel_apart() -> None:
+def test_a_t6_distinguishes_addresses_inside_a_tunnel() -> None:
     card, dump = seen(T6)
     inside = next(mac for mac in card.scenario.mac_table.entries if mac.vni is not None)
     row = rows(dump)[inside.index]
@@ -103,7 +103,7 @@ def test_a_t6_stores_the_lookup_of_unused_entries_too() -> None:
     card = card_of(T6)
     inside = next(mac for mac in card.scenario.mac_table.entries if mac.vni is not None)
     table = card.model(RequestedTcam).table
-    table.words[3 * (2 * inside.index + 1)] = 0xFFFFFFFF  # X has a bit of Y now
+    table.words[3 * (2 * inside.index + 1)] = 0xFFFFFFFF  # X now shares a bit with Y
     record = records(dumped(card))[inside.index]
     assert record.vniy == inside.vni
     assert (record.rplc_size, record.mask, record.cls_lo) == (0, 0, 0)

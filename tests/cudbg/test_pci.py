@@ -72,7 +72,7 @@ def keyword(name: bytes, content: bytes) -> bytes:
 
 
 def image(name: bytes = b"Card", *fields: bytes, checksum: int = 0, base: int = 0x400) -> bytearray:
-    """2 KiB of vital product data at `base`, with a right or wrong checksum."""
+    """2 KiB of vital product data at `base`, with a correct or incorrect checksum."""
     fields = fields or (keyword(b"PN", b"P1"), keyword(b"SN", b"S1"), keyword(b"NA", b"0007430000"))
     content = b"".join(fields) + b"RV\x01"
     head = resource(0x82, name) + bytes([0x90]) + (len(content) + 1).to_bytes(2, "little") + content
@@ -149,7 +149,7 @@ def test_vpd_data_cuts_texts_and_replaces_only_the_first_blank_after_them() -> N
     assert found["mn"][:4] == b"\0  \0"
 
 
-def test_vpd_data_of_an_early_card_begin_at_0() -> None:
+def test_vpd_data_of_an_early_card_start_at_0() -> None:
     assert collected(Card(image(b"Old", base=0)))["mn"][:4] == b"Old\0"
 
 

@@ -28,7 +28,7 @@ def counting_card() -> RamCard:
 
 
 @pytest.mark.parametrize(("chip", "counters"), [(T5, 5), (T6, 7)], ids=repr)
-def test_counters_are_selected_from_one_and_the_rest_is_zero(chip: Chip, counters: int) -> None:
+def test_counter_selection_starts_at_one_and_the_rest_is_zero(chip: Chip, counters: int) -> None:
     entity, blob = dumped(counting_card(), chip, "PM_STATS")
     numbers = [*range(1, counters + 1), *[0] * (7 - counters)]
     assert u32s(blob[:56]) == (*(100 * n for n in numbers), *(100 * n for n in numbers))
@@ -39,7 +39,7 @@ def test_counters_are_selected_from_one_and_the_rest_is_zero(chip: Chip, counter
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 @pytest.mark.parametrize("way", ["transmit", "receive"])
-def test_a_card_shows_what_it_counted(chip: Chip, way: str) -> None:
+def test_a_card_shows_its_counters(chip: Chip, way: str) -> None:
     rows = collected(chip).table("PM_STATS", way)
     assert len(rows) == chip.memory.pm_stats
     assert all(row["bytes or cycles"] >= 64 * row["count"] > 0 for row in rows)

@@ -1,4 +1,4 @@
-"""QDESC: nearly nothing, 32 MiB of it; and what a running driver's dump would hold."""
+"""QDESC: 32 MiB that are nearly all zeros; also the entries of a running driver's dump."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_uncompressed_it_does_not_fit_after_another_entity() -> None:
 
 def test_compressing_it_never_holds_all_of_it() -> None:
     card = emu.Card.load("t62100-cr", strict=True)
-    collect(card, entities=("CCTRL",))  # whatever is loaded once
+    collect(card, entities=("CCTRL",))  # loads everything that is loaded only once
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0] + (32 << 20)  # the dump's own buffer

@@ -1,4 +1,4 @@
-"""Bytes that are not to be trusted: whatever a dump holds, its reader refuses it or shows it."""
+"""Untrusted bytes: the reader refuses or shows any content of a dump."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_debug_words_are_those_of_the_registers_that_show_them(chip: Chip) -> No
 
 
 @CHIPS
-def test_records_say_how_their_words_were_read(chip: Chip) -> None:
+def test_records_describe_how_their_words_were_read(chip: Chip) -> None:
     _, found = dumped(chip)
     words = u32s(found.dump.raw("SGE_INDIRECT"))
     assert words[:4] == (0x10CC, 0x10D0, 0, 16)
@@ -66,6 +66,6 @@ def test_a_t6_shows_where_each_functions_queues_begin() -> None:
 
 
 @pytest.mark.parametrize(("chip", "accesses"), [(T5, 64), (T6, 1384)], ids=repr)
-def test_it_makes_the_kernels_accesses(chip: Chip, accesses: int) -> None:
+def test_sge_indirect_makes_the_kernels_accesses(chip: Chip, accesses: int) -> None:
     _, found = dumped(chip)
     assert found.entity("SGE_INDIRECT").counts.total == accesses

@@ -31,7 +31,7 @@ def word(found: CardDump, offset: int) -> int:
 
 @CHIPS
 @pytest.mark.parametrize("hashing", [False, True])
-def test_it_counts_the_connections_that_le_tcam_shows(chip: Chip, hashing: bool) -> None:
+def test_tid_info_counts_the_connections_that_le_tcam_shows(chip: Chip, hashing: bool) -> None:
     card, found = dumped(chip, hashing=hashing)
     connections = card.scenario.tid_table.connections
     ipv6 = sum(1 for connection in connections if connection.is_ipv6)
@@ -42,7 +42,7 @@ def test_it_counts_the_connections_that_le_tcam_shows(chip: Chip, hashing: bool)
 
 
 @CHIPS
-def test_what_only_the_firmware_knows_is_zero(chip: Chip) -> None:
+def test_ranges_that_only_the_firmware_knows_are_zero(chip: Chip) -> None:
     _, found = dumped(chip)
     raw = found.dump.raw("TID_INFO")
     assert raw[:8] == bytes.fromhex("01b0edcc 0100 9400")

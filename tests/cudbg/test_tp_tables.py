@@ -74,7 +74,7 @@ INDEX = {T5: 0x7F00, T6: 0xFF00}
 
 
 @pytest.mark.parametrize(("chip", "vfs"), [(T5, 128), (T6, 256)], ids=repr)
-def test_two_words_are_read_for_every_function(chip: Chip, vfs: int) -> None:
+def test_rss_vf_conf_has_two_words_for_every_function(chip: Chip, vfs: int) -> None:
     card = RamCard()
     indexed(card, PIO_ADDR, PIO_DATA, lambda i: (card.word(REQUEST) & INDEX[chip]) + i)
     entity, blob = dumped(card, chip, "RSS_VF_CONF")

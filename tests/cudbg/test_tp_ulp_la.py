@@ -20,7 +20,7 @@ ALL_ONES = (1 << 64) - 1
 
 
 def analyser(mode: int, pointer: int, flags: int = COMPLETE) -> tuple[RamCard, list[int]]:
-    """A card, and the values written to its configuration; word i of the trace is i << 32 | i."""
+    """A card and the values written to its configuration. Word i of the trace is i << 32 | i."""
     card, hardware = RamCard(), flags & COMPLETE | pointer << 16
     card.put(CONFIG, flags | mode << 14 | pointer << 16)
     written = writes(card, CONFIG)
@@ -180,7 +180,7 @@ def test_each_strobe_gives_seven_words_and_the_last_is_another_blocks() -> None:
     assert words[ASIC + 6 * 127 : ASIC + 6 * 128 - 1] == tuple(0x8000 | i for i in range(5))
 
 
-def test_the_strobe_is_a_plain_one() -> None:
+def test_the_strobe_writes_the_value_1() -> None:
     card = RamCard()
     strobes = writes(card, STROBE)
     dumped(card, T6, "ULPTX_LA")
