@@ -7,7 +7,7 @@ from typing import NamedTuple
 from vmcoredd.chip.register import Field, parse_fields
 
 HOST_POLLS, HOST_POLL_DELAY_US = 5, 2
-"""How many times the driver reads HostBusy, and the delay between reads (t4_cim_read())."""
+"""How many times, and how far apart, the driver reads HostBusy (t4_hw.c, t4_cim_read())."""
 
 
 class Queue(NamedTuple):

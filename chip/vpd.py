@@ -9,7 +9,7 @@ READ_BYTES = 1024
 WINDOW_BYTES = 2048
 """The bytes that the PCI core makes readable (drivers/pci/vpd.c, quirk_chelsio_extend_vpd())."""
 POLLS, POLL_DELAY_US = 125, 1000
-"""How many times the capability's flag is read, and the delay (pci_vpd_wait(): 125 ms)."""
+"""How many times the capability's flag is read, and the interval (pci_vpd_wait(): 125 ms)."""
 EEPROM_BYTES = 17408
 COMMON_BYTES = 1024
 FUNCTION_BYTES = 1024

@@ -109,7 +109,7 @@ DUMP_SIZE = HEADERS_BYTES + DUMP_BYTES
 
 
 def entity_header_offset(number: int) -> int:
-    """The offset of the header of entity `number` (from 1)."""
+    """Returns the offset of the header of entity `number` (from 1)."""
     if not 1 <= number <= MAX_ENTITY:
         raise ValueError(f"entity {number}: there are 1 to {MAX_ENTITY}")
     return HEADER_BYTES + (number - 1) * ENTITY_HEADER_BYTES

@@ -53,7 +53,7 @@ class Table:
     rows: Iterable[Sequence[Value]]
 
     def json(self) -> dict[str, Any]:
-        """As plain lists and dicts."""
+        """Returns plain lists and dicts."""
         names = [column.name for column in self.columns]
         rows = [dict(zip(names, row, strict=True)) for row in self.rows]
         return {"table": self.title, "rows": rows}
@@ -77,7 +77,7 @@ class Fields:
     items: Sequence[Item]
 
     def json(self) -> dict[str, Any]:
-        """As plain lists and dicts."""
+        """Returns plain lists and dicts."""
         values = [_item_json(item) for item in self.items]
         return {"fields": self.title, "values": values}
 
@@ -90,7 +90,7 @@ class Text:
     lines: Iterable[str]
 
     def json(self) -> dict[str, Any]:
-        """As plain lists and dicts."""
+        """Returns plain lists and dicts."""
         return {"text": self.title, "lines": list(self.lines)}
 
 
@@ -112,7 +112,7 @@ class Hexdump:
     data: Bytes = field(repr=False)
 
     def json(self) -> dict[str, Any]:
-        """As plain lists and dicts, without the bytes."""
+        """Returns plain lists and dicts, without the bytes."""
         regions = [{"name": r.name, "start": r.start, "end": r.end} for r in self.regions]
         return {"memory": self.title, "size": len(self.data), "regions": regions}
 
@@ -130,7 +130,7 @@ class Decoded:
         return iter(self.parts)
 
     def json(self) -> list[dict[str, Any]]:
-        """As plain lists and dicts."""
+        """Returns plain lists and dicts."""
         return [part.json() for part in self.parts]
 
 

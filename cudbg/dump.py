@@ -119,18 +119,18 @@ class Dump:
         return tuple(entity for entity in found if entity)
 
     def entity(self, name: str) -> DumpEntity:
-        """The entity of that name, failed or not; raises NoSuchEntity if it was not attempted."""
+        """Returns the entity, failed or not; raises NoSuchEntity if it was not attempted."""
         for entity in self.entities:
             if entity.name == name:
                 return entity
         raise NoSuchEntity(f"{name} is not in the dump")
 
     def size(self, name: str) -> int:
-        """The number of raw bytes of an entity."""
+        """Returns the number of raw bytes of an entity."""
         return len(self.blob(name))
 
     def blob(self, name: str) -> Bytes:
-        """An entity's raw bytes, inflated on demand."""
+        """Returns an entity's raw bytes, inflated on demand."""
         entity = self._good(name)
         data = self._data[entity.start : entity.start + entity.size]
         if len(data) < entity.size or entity.padding > min(3, entity.size):
@@ -139,7 +139,7 @@ class Dump:
         return Blob.of_zlib(name, data) if self.compressed else data
 
     def raw(self, name: str) -> bytes:
-        """All of an entity's raw bytes."""
+        """Returns all of an entity's raw bytes."""
         return bytes(self.blob(name)[:])
 
     def decode(self, name: str) -> Decoded:

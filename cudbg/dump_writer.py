@@ -109,18 +109,18 @@ class DumpWriter:
 
 
 def pieces_of(size: int) -> list[tuple[int, int]]:
-    """Start and end of each piece of `size` bytes; pieces are compressed separately."""
+    """Returns start and end of each piece of `size` bytes; pieces are compressed separately."""
     return [(at, min(at + PIECE_BYTES, size)) for at in range(0, size, PIECE_BYTES)]
 
 
 def deflated(piece: memoryview) -> bytes:
-    """One piece as a zlib stream, with the kernel's parameters."""
+    """Returns one piece as a zlib stream, made with the kernel's parameters."""
     raw = bytes(piece)
     return deflated_zeros(PIECE_BYTES) if raw == _ZEROS else _deflate(raw)
 
 
 def most_deflated(size: int) -> int:
-    """The maximum size of `size` bytes when compressed, including the headers of pieces: zlib's
+    """Returns the maximum compressed size of `size` bytes, including the headers of pieces: zlib's
     bound for these parameters (deflateBound() without the defaults), once per piece."""
     pieces = -(-size // PIECE_BYTES)
     return size + (size >> 3) + (size >> 6) + pieces * (PIECE_HEADER_BYTES + 24)
@@ -149,13 +149,13 @@ class Sink(Protocol):
         """Whether areas of `size` bytes in total are certain to be granted and written."""
 
     def area(self, size: int) -> memoryview:
-        """An area to fill, like cudbg_get_buff(); raises Status(-19) if there is no room."""
+        """Grants an area to fill (cudbg_get_buff()); raises Status(-19) if there is no room."""
 
     def zeros(self, size: int) -> None:
         """Adds an area of zeros."""
 
     def commit(self, area: memoryview) -> None:
-        """Writes a filled area, like the kernel's cudbg_write_and_release_buff()."""
+        """Writes a filled area (cudbg_write_and_release_buff())."""
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
         """Completes the entity (code 0), or fails it."""
@@ -274,7 +274,7 @@ class Compressing:
             write()
 
     def _highest(self) -> int:
-        """The greatest offset that the dump can have once all jobs are done."""
+        """Returns the greatest offset that the dump can have once all jobs are done."""
         return self._writer.offset + self._ceiling
 
     def _queue(self, job: _Job) -> None:

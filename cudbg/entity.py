@@ -43,14 +43,14 @@ class Context(Protocol):
     device: Device
 
     def area(self, size: int) -> memoryview:
-        """The next `size` bytes of the dump, zeroed; raises Status(-19) if it has too little room.
+        """Returns the next `size` bytes of the dump, zeroed; raises Status(-19) if they do not fit.
 
         They are written when the collector returns or requests the next area. This is the kernel's
         cudbg_get_buff(): its position among the register accesses matters.
         """
 
     def pieces(self, size: int) -> Iterator[memoryview]:
-        """`size` bytes of a memory in areas of one or more pieces of 64,512 bytes.
+        """Yields `size` bytes of a memory, in areas of one or more pieces of 64,512 bytes.
 
         Fill each area before requesting the next; several come as one if they certainly fit.
         """
@@ -70,12 +70,12 @@ Measured: TypeAlias = int | Mapping[Chip, int] | None
 
 
 def per_chip(*, t5: int, t6: int) -> Mapping[Chip, int]:
-    """Different numbers for the two chips."""
+    """Makes a `Measured` of different numbers for the two chips."""
     return MappingProxyType({T5: t5, T6: t6})
 
 
 def measured(value: Measured, chip: Chip) -> int | None:
-    """The number for one chip."""
+    """Returns the number for one chip."""
     return value[chip] if isinstance(value, Mapping) else value
 
 
@@ -117,7 +117,7 @@ class Entity:
         raise NotImplementedError
 
     def need(self, blob: Bytes, size: int) -> memoryview:
-        """All of `blob`; raises DumpFormatError unless it has exactly `size` bytes."""
+        """Returns all of `blob`; raises DumpFormatError unless it has exactly `size` bytes."""
         if len(blob) != size:
             raise DumpFormatError(self.name, size, len(blob))
         return memoryview(blob[0:size])
@@ -128,7 +128,7 @@ class Entity:
             raise DumpFormatError(f"{self.name}: {len(blob)} bytes are not records of {size}")
 
     def parse(self, layout: type[S], blob: Bytes) -> S:
-        """`blob` as a structure; raises DumpFormatError if the sizes differ."""
+        """Returns `blob` as a structure; raises DumpFormatError if the sizes differ."""
         return layout.from_bytes(self.need(blob, sizeof(layout)))
 
 
@@ -152,7 +152,7 @@ def entity(number: int, name: str, **parameters: Any) -> Callable[[E], E]:
 
 @cache
 def entities() -> dict[str, Entity]:
-    """Every entity by name, in the order of collection; imports all modules of
+    """Returns every entity by name, in the order of collection; imports all modules of
     `cudbg.entities`."""
     package = importlib.import_module("vmcoredd.cudbg.entities")
     for module in pkgutil.iter_modules(package.__path__):

@@ -29,7 +29,7 @@ _MEANINGS: dict[int, str] = {
 
 
 def describe(code: int) -> str:
-    """A status in words: `-19: no room left in the dump (or no such device)`."""
+    """Returns a status in words: `-19: no room left in the dump (or no such device)`."""
     if code == 0:
         return "good"
     return f"{code}: {_MEANINGS.get(code) or errno_name(code)}"

@@ -25,7 +25,7 @@ number depends on the card; an empty cell, that the chip has no such entity.
 
 
 def page() -> str:
-    """The page's text."""
+    """Returns the page's text."""
     rows = ("| " + " | ".join(_cells(entity)) + " |\n" for entity in entities().values())
     return _HEAD + "".join(rows)
 
@@ -41,7 +41,7 @@ def _cells(entity: Entity) -> Iterator[str]:
 
 
 def _summary(entity: Entity) -> str:
-    """The first sentence of the class's docstring, without the kernel's function."""
+    """Returns the first sentence of the class's docstring, without the kernel's function."""
     sentence = " ".join((inspect.getdoc(type(entity)) or "").split())
     return sentence.partition(" (cudbg_")[0].partition(". ")[0].rstrip(".")
 

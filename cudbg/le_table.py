@@ -68,7 +68,7 @@ _AHEAD = 1 << 13
 
 
 def read_header(io: Io, chip: Chip) -> Header:
-    """cudbg_fill_le_tcam_info()"""
+    """Reads the starts of the regions (cudbg_fill_le_tcam_info())."""
     le, r = chip.le, chip.r
     header = Header()
     header.tid_hash_base = io.read(r[le.hash_base])
@@ -84,8 +84,8 @@ def read_header(io: Io, chip: Chip) -> Header:
 
 
 def _type(tid: int, header: Header) -> LeEntryType:
-    """cudbg_get_le_type(). It ignores that a T5's registers count quarters of TIDs, and that a
-    T6's CLIP table comes last, so TIDs of the hash table look like filters."""
+    """Returns the type as cudbg_get_le_type() does. It ignores that a T5's registers count quarters
+    of TIDs, and that a T6's CLIP table comes last, so TIDs of the hash table look like filters."""
     for start, kind in (
         (header.server_start, LeEntryType.TCAM_CON),
         (header.filter_start, LeEntryType.TCAM_SERVER),
@@ -149,7 +149,7 @@ class TableReader:
         return kept, last + self._wide.get(last, 1), None
 
     def _covered(self) -> set[int]:
-        """TIDs inside entries that have been read."""
+        """Returns the TIDs inside entries that have been read."""
         covered: set[int] = set()
         for tid, width in sorted(self._wide.items()):
             if tid not in covered:
@@ -165,7 +165,7 @@ class TableReader:
         self._read_many(sorted(between.difference(firsts, self._covered())))
 
     def _firsts(self, tids: range) -> list[int]:
-        """The TIDs where entries begin: before, in and after the CLIP TCAM."""
+        """Returns the TIDs where entries begin: before, in and after the CLIP TCAM."""
         clip, step = self._header.clip_start, self._le.clip_step
         end = clip + self._le.clip_tids
         firsts: list[int] = []
@@ -179,7 +179,7 @@ class TableReader:
         return firsts
 
     def _width(self, tid: int) -> int:
-        """The TIDs of an entry that is marked as IPv6 (cudbg_is_ipv6_entry())."""
+        """Returns the number of TIDs of an entry marked as IPv6 (cudbg_is_ipv6_entry())."""
         kind = _type(tid, self._header)
         in_tcam = kind == LeEntryType.TCAM_CON and u32s(self._found[tid])[_DATA + 9] == IPV6_IN_TCAM
         if tid & 1 or not (in_tcam or kind == LeEntryType.HASH_CON):

@@ -53,7 +53,7 @@ def read_meminfo(io: Io, chip: Chip, into: Meminfo) -> None:
 
 
 def _kinds(chip: Chip, enable: int) -> list[MemoryType]:
-    """The memories that are enabled."""
+    """Returns the memories that are enabled."""
     register = chip.r.MA_TARGET_MEM_ENABLE
     return [kind for kind in chip.memory.types if register.get(enable, kind.enable)]
 
@@ -81,7 +81,7 @@ class _Registers(NamedTuple):
     @classmethod
     @cache
     def of(cls, chip: Chip) -> _Registers:
-        """The registers of a chip."""
+        """Returns the registers of a chip."""
         r = chip.r
         bases = [r[region.base] for region in _BASES]
         payloads = [
@@ -105,7 +105,7 @@ def _hashing(chip: Chip, first: Sequence[int]) -> bool:
 
 
 def _fifo_bytes(chip: Chip, ulp: Sequence[int]) -> int:
-    """The size of the doorbell FIFO in memory; 0 without one."""
+    """Returns the size of the doorbell FIFO in memory; 0 without one."""
     r, (size, control), switch = chip.r, ulp[-2:], chip.memory.vfifo_enable
     if switch and not r.SGE_CONTROL2.get(control, switch):
         return 0
@@ -138,7 +138,7 @@ def _memory(chip: Chip, kind: MemoryType, bar: int) -> Extent:
 
 
 def _first_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> list[Extent]:
-    """The memories, by address; fills in the regions before the LE's."""
+    """Returns the memories, by address; fills in the regions before the LE's."""
     words = iter(found.first)
     memories = [_memory(chip, kind, next(words)) for kind in _kinds(chip, found.enable)]
     for i in range(len(_BASES)):
@@ -163,7 +163,7 @@ def _ulp_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> None:
 
 
 def _last_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> Iterator[int]:
-    """The doorbell FIFO and the regions after it. Returns the words after those of the regions.
+    """Fills in the doorbell FIFO and the regions after it. Returns the words that follow theirs.
 
     The FIFO stays hidden even where it exists, as in the kernel's driver.
     """
@@ -179,13 +179,13 @@ def _last_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> Iterator[
 
 
 def _holes(memories: Sequence[Extent]) -> list[int]:
-    """The ends of memories, except where another memory begins."""
+    """Returns the ends of memories, except where another memory begins."""
     ends = [m.limit for m, next_one in pairwise(memories) if m.limit < next_one.base]
     return ends + ([memories[-1].limit] if memories[-1].limit else [])
 
 
 def _page_registers(chip: Chip) -> list[int]:
-    """The registers that `_pages` decodes, in the order of reading."""
+    """Returns the registers that `_pages` decodes, in the order of reading."""
     r, port, loopback = chip.r, chip.memory.port_pages, chip.memory.loopback_pages
     return [
         *(r.CIM_SDRAM_BASE_ADDR, r.CIM_SDRAM_ADDR_SIZE),
@@ -199,7 +199,7 @@ def _page_registers(chip: Chip) -> list[int]:
 
 
 def _pages(words: Iterator[int], chip: Chip, into: Meminfo) -> None:
-    """Fills in what follows the lists of memories and regions."""
+    """Fills in the members after the lists of memories and regions."""
     into.up_ram_lo, size = next(words), next(words)
     into.up_ram_hi = size + into.up_ram_lo - 1 & U32_MASK
     into.up_extmem2_lo, size = next(words), next(words)
@@ -222,18 +222,18 @@ def _pages(words: Iterator[int], chip: Chip, into: Meminfo) -> None:
 
 
 def _scaled(page: int) -> tuple[int, int]:
-    """A page size as a number and its unit, the letter K or M."""
+    """Returns a page size as a number and its unit, the letter K or M."""
     return (page >> 20, ord("M")) if page >= MEGABYTE else (page >> 10, ord("K"))
 
 
 def _sorted(extents: Iterable[Extent]) -> list[Extent]:
-    """Sorted by base, compared as in the kernel, by the sign of a 32-bit difference."""
+    """Sorts by base, comparing as the kernel does: by the sign of a 32-bit difference."""
     copies = [Extent.from_bytes(bytes(extent)) for extent in extents]
     return heapsort(copies, lambda a, b: signed(a.base - b.base))
 
 
 def heapsort(items: Sequence[T], compare: Callable[[T, T], int]) -> list[T]:
-    """`items` in ascending order; `compare(a, b)` is negative, 0 or positive.
+    """Returns `items` in ascending order; `compare(a, b)` is negative, 0 or positive.
 
     This is the bottom-up heapsort of lib/sort.c. It is not stable, and regions often begin at the
     same address, so its order of equal elements shows in the dump.

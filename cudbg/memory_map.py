@@ -60,7 +60,7 @@ class Span(NamedTuple):
 
 
 def memory_of(info: Meminfo, chip: Chip, memory: MemoryId) -> Extent:
-    """The memory's extent; raises Status(-24) if it is absent (cudbg_meminfo_get_mem_index())."""
+    """Returns a memory's extent; raises Status(-24) if absent (cudbg_meminfo_get_mem_index())."""
     name = chip.memory.types[memory].name if memory <= MemoryId.MC0 else memory.name
     memories: list[Extent] = info.avail[: info.avail_c]
     for extent in memories:
@@ -70,7 +70,7 @@ def memory_of(info: Meminfo, chip: Chip, memory: MemoryId) -> Extent:
 
 
 def span_of(info: Meminfo, memory: Extent, region: str) -> Span | None:
-    """The part of `region` that lies in `memory`; None if none does (cudbg_get_mem_region(),
+    """Returns the part of `region` in `memory`; None if there is none (cudbg_get_mem_region(),
     cudbg_get_mem_relative())."""
     position = _position_of(info, _INDICES[region])
     if position is None:
@@ -91,7 +91,7 @@ def _position_of(info: Meminfo, idx: int) -> int | None:
 
 
 def _limit(info: Meminfo, position: int) -> int:
-    """The last byte of a region; without a stored limit, it ends where the next one begins."""
+    """Returns a region's last byte; without a stored limit, it ends where the next one begins."""
     limit: int = info.mem[position].limit
     if limit:
         return limit

@@ -48,7 +48,7 @@ class CimLa(Entity):
 def _trace_rows(
     words: list[int], chip: Chip, entries: tuple[tuple[Field, ...], ...]
 ) -> Iterator[list[Value]]:
-    """The fields of every line that the driver read completely."""
+    """Yields the fields of every line that the driver read completely."""
     size = chip.cim.la_line_words
     for at in range(0, LA_READS // size * size, size):
         line = words[at : at + size]
@@ -99,7 +99,7 @@ def _read_word(chip: Chip) -> list[Op]:
 
 
 def _requests(chip: Chip, first: int) -> list[int]:
-    """The configuration word that requests each word of the trace.
+    """Returns the configuration word that requests each word of the trace.
 
     A row has sixteen pointers, but may have fewer words.
     """
@@ -200,7 +200,7 @@ class CimPifLa(Entity):
 
 
 def _pif_pointers(first: int) -> list[int]:
-    """The six words of each entry of eight pointers; only the start of an entry wraps."""
+    """Returns the six words of each entry of eight pointers; only the start of an entry wraps."""
     entries = [(first + _ENTRY_POINTERS * i) & 0x1FF for i in range(PIF_LA_ENTRIES)]
     return [entry + word for entry in entries for word in range(PIF_LA_WORDS)]
 
@@ -222,7 +222,7 @@ def _frozen(io: Io, chip: Chip) -> Iterator[None]:
 
 
 def _pointer_rows(chip: Chip, out: Sequence[int], in_: Sequence[int]) -> list[int]:
-    """The values of CIM_DEBUGCFG that select each pair of read pointers.
+    """Returns the values of CIM_DEBUGCFG that select each pair of read pointers.
 
     The driver does not truncate a pointer that exceeds nine bits; neither does this function.
     """
@@ -234,7 +234,7 @@ def _pointer_rows(chip: Chip, out: Sequence[int], in_: Sequence[int]) -> list[in
 def _read_pairs(
     io: Io, config: int, rows: Sequence[int], out: int, in_: int
 ) -> tuple[memoryview, memoryview]:
-    """The words of both traces, one per row."""
+    """Returns the words of both traces, one per row."""
     ops: list[Op] = [Write(config, Cell()), Read(out), Read(in_)]
     words = io.run(ops, rows).cast("I")
     return words[::2], words[1::2]

@@ -177,7 +177,7 @@ class OutboundQueue(QueueMemory):
             raise Status(Code.SYSTEM_ERROR, sys_err=Code.SYSTEM_ERROR)
 
     def _extent(self, io: Io, chip: Chip) -> tuple[int, int]:
-        """The queue's size and base in bytes."""
+        """Returns the queue's size and base in bytes."""
         ref, ctrl = chip.r.CIM_QUEUE_CONFIG_REF, chip.r.CIM_QUEUE_CONFIG_CTRL
         io.write(ref, ref.of(OBQSelect=1, QueNumSelect=self.queue))
         word = io.read(ctrl)

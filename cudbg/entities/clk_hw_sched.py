@@ -80,7 +80,7 @@ class Clk(Entity):
 
 
 def _tick_us(cclk_ps: int, resolution: int) -> int:
-    """A timer's tick: 2^resolution cycles, in the driver's 32-bit arithmetic (x86 shifts)."""
+    """A timer's tick, 2^resolution cycles, in the driver's 32-bit arithmetic (x86 shifts)."""
     return (cclk_ps << (resolution & 31) & U32_MASK) // _PS_PER_US
 
 
@@ -137,7 +137,7 @@ class HwSched(Entity):
 
 
 def _read_schedulers(io: Io, chip: Chip) -> tuple[list[int], list[int]]:
-    """Each scheduler's half of its rate word, and of its gap word (t4_get_tx_sched())."""
+    """Returns each scheduler's half of its rate word, and of its gap word (t4_get_tx_sched())."""
     r = chip.r
     ops: list[Op] = []
     for scheduler in range(SCHEDULERS):
@@ -149,7 +149,7 @@ def _read_schedulers(io: Io, chip: Chip) -> tuple[list[int], list[int]]:
 
 
 def _kbps(rate: int, cclk: int) -> int:
-    """A rate in kbit/s from bytes and cycles per tick, in the driver's 32-bit arithmetic."""
+    """Converts bytes and cycles per tick to kbit/s, in the driver's 32-bit arithmetic."""
     byte_count, cycles = rate >> 8, rate & 0xFF
     if not cycles:
         return 0
@@ -157,7 +157,7 @@ def _kbps(rate: int, cclk: int) -> int:
 
 
 def _sched_rows(layout: SchedLayout) -> Iterator[list[Value]]:
-    """Mode bit: 0 class, 1 flow. Map: two bits of channel per scheduler (sched_show())."""
+    """Yields a row per scheduler. Mode bit: 0 class, 1 flow. Map: two bits each (sched_show())."""
     for i in range(SCHEDULERS):
         mode = "flow" if layout.mode >> i & 1 else "class"
         channel = layout.map >> 2 * i & 3

@@ -81,7 +81,7 @@ _Read = tuple[memoryview, bool]
 
 
 def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
-    """The number of egress, ingress and free list contexts that the regions can hold
+    """Returns the number of egress, ingress and free list contexts that the regions can hold
     (cudbg_get_ctxt_region_info(), cudbg_dump_context_size())."""
     meminfo = Meminfo()
     read_meminfo(io, chip, meminfo)
@@ -92,7 +92,7 @@ def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
 
 
 def _room(meminfo: Meminfo, chip: Chip, region: str) -> int:
-    """Contexts in the first memory that holds a part of the region; a default if none does."""
+    """Returns how many contexts fit the first memory's part of the region, or else a default."""
     for memory in (MemoryId.EDC0, MemoryId.EDC1, MemoryId.MC0, MemoryId.MC1):
         with suppress(Status):  # an absent memory
             if span := span_of(meminfo, memory_of(meminfo, chip, memory), region):
@@ -101,7 +101,7 @@ def _room(meminfo: Meminfo, chip: Chip, region: str) -> int:
 
 
 def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[_Read]:
-    """Contexts through the command register, in order (t4_sge_ctxt_rd_bd() for each)."""
+    """Reads contexts through the command register, in order (t4_sge_ctxt_rd_bd() for each)."""
     command = chip.r.SGE_CTXT_CMD
     ops: list[Op] = [
         Write(command, Cell(plus=command.of(CtxtType=kind))),
@@ -121,7 +121,7 @@ def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[
 
 
 def _read_free_lists(io: Io, chip: Chip, count: int) -> list[_Read]:
-    """Free lists, each valid one followed by its congestion context.
+    """Reads free lists, each valid one followed by its congestion context.
 
     Congestion contexts are read second, because only valid lists need one. The last list is read
     last, which leaves the registers as if each list had been read in turn.
@@ -195,7 +195,7 @@ _FIELD_COLUMNS = (
 
 
 def _records(blob: Bytes) -> Iterator[Record]:
-    """The records that hold a context; leftovers after the last one are skipped."""
+    """Yields the records that hold a context; leftovers after the last one are skipped."""
     for at in range(0, len(blob), _RECORD):
         data = memoryview(blob[at : at + _RECORD])
         record = Record.from_bytes(data)
@@ -227,7 +227,7 @@ def _every_field(chip: Chip, blob: Bytes) -> Iterator[list[Value]]:
 
 
 def _decoded(chip: Chip, record: Record) -> Iterator[tuple[str, int, int, str]]:
-    """The name, value, scaled value and unit of every field."""
+    """Yields the name, value, scaled value and unit of every field."""
     kind, number = ContextType(record.cntxt_type), int.from_bytes(bytes(record.data), "little")
     free_list = bool(number >> FREE_LIST_BIT & 1)
     scales = chip.sge.context_units(kind, free_list=free_list)

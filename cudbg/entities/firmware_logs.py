@@ -117,7 +117,7 @@ class DevLog(Entity):
 
 
 def _location(io: Io, chip: Chip, ctx: Context) -> tuple[int, int, int]:
-    """The log's memory, first byte and size (t4_init_devlog_params())."""
+    """Returns the log's memory, first byte and size (t4_init_devlog_params())."""
     pointer = chip.r.PCIE_FW_PF
     word = io.read(pointer[DEVLOG_PF])
     if word:
@@ -129,7 +129,7 @@ def _location(io: Io, chip: Chip, ctx: Context) -> tuple[int, int, int]:
 
 
 def _log_rows(blob: Bytes) -> Iterator[list[Value]]:
-    """Records that have been written, oldest first."""
+    """Yields the records that have been written, oldest first."""
     records = [
         DevlogEntry.from_bytes(blob[at : at + _ENTRY_BYTES])
         for at in range(0, len(blob), _ENTRY_BYTES)
@@ -145,8 +145,8 @@ _DIRECTIVE = re.compile(r"%([-+ #0]*)(\d{0,3})(?:\.\d+)?(?:hh|h|ll|l|z)?([diuxXo
 
 
 def formatted(template: bytes, params: list[int]) -> str:
-    """The firmware's printf() with up to eight 32-bit numbers; a directive without a number stays
-    unchanged."""
+    """Formats up to eight 32-bit numbers as the firmware's printf() does. A directive without a
+    number stays unchanged."""
     numbers = iter(params)
 
     def one(match: re.Match[str]) -> str:

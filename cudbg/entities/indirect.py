@@ -38,7 +38,7 @@ class Record(LittleStruct):
 def records(
     area: memoryview, ranges: Sequence[IndirectRange]
 ) -> Iterator[tuple[IndirectRange, Record, memoryview]]:
-    """Each range with its record in `area`, and the bytes of the record's words."""
+    """Yields each range with its record in `area`, and the bytes of the record's words."""
     for i, item in enumerate(ranges):
         start = i * sizeof(Record)
         first = start + Record.outbuf.offset
@@ -53,11 +53,11 @@ class IndirectEntity(Entity):
     """Records that the kernel allocates and leaves zero."""
 
     def ranges(self, chip: Chip) -> list[IndirectRange]:
-        """The ranges, in the order of their records."""
+        """Returns the ranges, in the order of their records."""
         return [item for group in self.groups for item in chip.indirect(group)]
 
     def size(self, chip: Chip) -> int:
-        """Bytes of the entity."""
+        """Returns the entity's size in bytes."""
         return sizeof(Record) * (len(self.ranges(chip)) + self.unused)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
@@ -93,7 +93,7 @@ class IndirectEntity(Entity):
             words = words[len(room) :]
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        """One table: every word with its name and fields."""
+        """Decodes one table: every word with its name and fields."""
         data = bytes(self.need(blob, self.size(chip)))
         rows = Lazy(lambda: _rows(data, self.ranges(chip), chip))
         return Decoded([Table("registers", _COLUMNS, rows)])

@@ -75,7 +75,7 @@ def _entries(blob: Bytes, header: Header, chip: Chip) -> Iterator[list[Value]]:
 
 
 def _regions(header: Header, chip: Chip) -> list[tuple[int, str]]:
-    """The first TID and the name of each region, by TID; the header has the start registers."""
+    """Returns each region's first TID and name, by TID; the header has the start registers."""
     le, r = chip.le, chip.r
     shown = {
         r[le.filter_start]: header.filter_start,
@@ -92,7 +92,7 @@ def _regions(header: Header, chip: Chip) -> list[tuple[int, str]]:
 
 
 def _records(blob: Bytes) -> Iterator[Record]:
-    """The records that were read; zeros for TIDs inside other entries follow them."""
+    """Yields the records that were read; zeros for TIDs inside other entries follow them."""
     for at in range(sizeof(Header), len(blob), RECORD_BYTES):
         record = Record.from_bytes(blob[at : at + RECORD_BYTES])
         if not record.dbig_rsp_stat & 1:
@@ -121,5 +121,5 @@ def _filter_tuple(value: int) -> str:
 
 
 def _address(packed: bytes) -> str:
-    """An address in the usual notation; all zero matches any."""
+    """Returns an address in the usual notation; all zero matches any."""
     return str(ipaddress.ip_address(packed))

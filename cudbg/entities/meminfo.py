@@ -45,7 +45,7 @@ class MeminfoEntity(Entity):
 
 
 def meminfo_of(blob: Bytes) -> Meminfo:
-    """The memory map in MEMINFO's bytes; raises DumpFormatError if they cannot hold one."""
+    """Returns the memory map in MEMINFO's bytes; raises DumpFormatError if they cannot hold one."""
     if len(blob) != sizeof(Layout):
         raise DumpFormatError("MEMINFO", sizeof(Layout), len(blob))
     layout = Layout.from_bytes(blob[0 : sizeof(Layout)])
@@ -73,7 +73,7 @@ def _memory(extent: Extent) -> list[Value]:
 
 
 def _regions(info: Meminfo) -> Iterator[list[Value]]:
-    """The visible regions; one without a limit extends to the next."""
+    """Yields the visible regions; one without a limit extends to the next."""
     count: int = info.mem_c
     for i, extent in enumerate(info.mem[:count]):
         if extent.idx >= len(REGIONS):

@@ -48,7 +48,7 @@ class AdapterMemory(Entity):
             done += len(area)
 
     def _size(self, io: Io, chip: Chip) -> int:
-        """Its size (cudbg_mem_region_size()); Status with `sys_err` -24 if it is absent."""
+        """The size (cudbg_mem_region_size()); raises Status with `sys_err` -24 if it is absent."""
         info = Meminfo()
         try:
             read_meminfo(io, chip, info)
@@ -59,7 +59,7 @@ class AdapterMemory(Entity):
         return size
 
     def _payload(self, io: Io, chip: Chip, region: str) -> Span | None:
-        """The payload region (cudbg_get_payload_range()), rounded to whole pieces inside it."""
+        """Returns the payload region (cudbg_get_payload_range()), shrunk to whole pieces."""
         info = Meminfo()
         read_meminfo(io, chip, info)
         try:
@@ -89,7 +89,7 @@ class AdapterMemory(Entity):
 
 
 def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Section]:
-    """The named parts of a memory."""
+    """Yields the named parts of a memory."""
     for region in REGIONS:
         span = span_of(info, extent, region.name)
         if span and span.start < size:
@@ -121,7 +121,7 @@ class _Reader:
 
 
 def _wanted(done: int, size: int, skip: list[Span]) -> Iterator[tuple[int, int]]:
-    """The parts of an area to read; the area begins `done` bytes into the memory."""
+    """Yields the parts of an area to read; the area begins `done` bytes into the memory."""
 
     def skipped(at: int) -> bool:
         end = done + min(at + PIECE_BYTES, size)

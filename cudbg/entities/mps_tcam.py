@@ -90,13 +90,13 @@ def _store(area: memoryview, xs: Sequence[int], ys: Sequence[int]) -> list[int]:
 
 
 def _by_address(io: Io, chip: Chip, area: memoryview) -> list[int]:
-    """The used entries of a TCAM in plain memory: Y and X in turn, 64 bits each."""
+    """Returns the used entries of a TCAM in plain memory: Y and X in turn, 64 bits each."""
     words = u64s(io.read_run(chip.r.MPS_CLS_TCAM_Y_L, 2 * chip.mps.tcam_entries, width=8))
     return _store(area, words[1::2], words[::2])
 
 
 def _by_request(io: Io, chip: Chip, area: memoryview) -> list[int]:
-    """The used entries of a TCAM behind a control register: three words of Y, then of X."""
+    """Returns the used entries of a TCAM behind a control register: three words of Y, then of X."""
     r, control = chip.r, chip.r.MPS_CLS_TCAM_DATA2_CTL
     answer = [Read(r[f"MPS_CLS_TCAM_RDATA{i}_REQ_ID1"]) for i in (1, 0, 2)]
     x_bit = control.of(CtlXYBitSel=1)
@@ -147,7 +147,7 @@ def _store_lookups(chip: Chip, area: memoryview, y: _Lookups, x: _Lookups) -> No
 
 
 def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[Record]) -> None:
-    """Reads how matching packets are handled."""
+    """Reads the actions for matching packets."""
     sram = chip.r.MPS_CLS_SRAM_L
     rows = [sram[idx] for idx in used]
     words = u32s(io.run([Read(Cell(), count=2)], rows))
@@ -216,7 +216,7 @@ def _lookup(record: Record) -> list[Value]:
 
 
 def _functions(record: Record) -> str:
-    """The virtual functions of a map: `0-3 8`."""
+    """Returns the virtual functions of a map: `0-3 8`."""
     bits = sum(word << 32 * i for i, word in enumerate(record.rplc))
     spans: list[list[int]] = []
     for function in (i for i in range(32 * REPLICATION_WORDS) if bits >> i & 1):

@@ -126,7 +126,7 @@ _NUMBER = re.compile(rb"\+?(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))\n?\Z"
 
 
 def _unsigned(digits: bytes) -> int:
-    """A number in C's notation (kstrtouint()); raises DeviceError(-EINVAL) if it is not one."""
+    """Parses a number in C's notation (kstrtouint()); raises DeviceError(-EINVAL) for others."""
     match = _NUMBER.match(digits.split(b"\0", 1)[0])
     if not match:
         raise DeviceError(-errno.EINVAL, f"VPD version {digits!r}")

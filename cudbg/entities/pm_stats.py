@@ -65,7 +65,7 @@ _RX_NAMES = (*_TX_NAMES[:3], "flushes (bytes)", *_TX_NAMES[4:])
 def _read(
     io: Io, chip: Chip, registers: tuple[Register, ...], msb: Register
 ) -> tuple[list[int], list[int]]:
-    """Counts, and their 64-bit values (t4_pmtx_get_stats(), t4_pmrx_get_stats())."""
+    """Reads counts and their 64-bit values (t4_pmtx_get_stats(), t4_pmrx_get_stats())."""
     config, count, ctrl, data = registers
     ops: list[Op] = [
         Write(config, Each(1)),

@@ -53,7 +53,7 @@ REGISTER_COLUMNS = (Column("register"), Column("value", "x8"), Column("fields"))
 
 
 def register_cells(chip: Chip, offset: int, word: int, space: str = BAR0) -> list[Value]:
-    """The name of the register at `offset` of a space, its word, and its fields."""
+    """Returns the name of the register at `offset` of a space, its word, and its fields."""
     found = chip.r.at(offset, space)
     if found is None:
         return ["", word, {}]

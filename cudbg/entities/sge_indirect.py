@@ -112,7 +112,7 @@ _BASE_COLUMNS = (
 
 
 def _bases(chip: Chip, qbase: QueueBases) -> Iterator[list[Value]]:
-    """Functions that have queues; the register holds sizes as logarithms (assumed)."""
+    """Yields the functions that have queues; registers hold sizes as logarithms (assumed)."""
     for function in range(PFS + qbase.vfcount):
         values = qbase.pf_data_value if function < PFS else qbase.vf_data_value
         first = _MAPS * (function if function < PFS else function - PFS)

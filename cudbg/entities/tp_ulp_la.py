@@ -68,7 +68,7 @@ class TpLa(Entity):
 
 
 def _read_tp(io: Io, chip: Chip, stopped: int) -> Sequence[int]:
-    """All words from the write pointer on; the last may be incomplete."""
+    """Returns all words from the write pointer on; the last may be incomplete."""
     config = chip.r.TP_DBG_LA_CONFIG
     half = config.get(stopped, "DbgLaMode") >= _PAIRS and not config.get(stopped, "DbgLaWhlf")
     first = config.get(stopped, "DbgLaWptr") + half
@@ -84,7 +84,7 @@ def _tp_requests(config: Register, first: int, control: int) -> list[int]:
 
 
 def _tp_lines(words: Sequence[int], mode: int) -> Iterator[str]:
-    """One line per word, with all its fields (cxgb4_debugfs.c, tp_la_show())."""
+    """Yields one line per word, with all its fields (cxgb4_debugfs.c, tp_la_show())."""
     for i, word in enumerate(words):
         if word == _INCOMPLETE and i == len(words) - 1:
             return
@@ -131,7 +131,7 @@ class UlprxLa(Entity):
 
 
 def _read_ulprx(io: Io, chip: Chip, trace: int) -> memoryview:
-    """One trace from the write pointer on, which is its oldest word (t4_ulprx_read_la())."""
+    """Reads a trace from the write pointer on, where its oldest word is (t4_ulprx_read_la())."""
     r = chip.r
     io.write(r.ULP_RX_LA_CTL, trace)
     io.write(r.ULP_RX_LA_RDPTR, io.read(r.ULP_RX_LA_WRPTR))
@@ -139,7 +139,7 @@ def _read_ulprx(io: Io, chip: Chip, trace: int) -> memoryview:
 
 
 def _ulprx_rows(layout: UlprxLayout) -> Iterator[list[Value]]:
-    """Two words of PCMD, one of type, one of message, four of data (ulprx_la_show())."""
+    """Yields two words of PCMD, one of type, one of message, four of data (ulprx_la_show())."""
     for at in range(0, len(layout.data), ULPRX_TRACES):
         pcmd_lo, pcmd_hi, kind, message, *data = layout.data[at : at + ULPRX_TRACES]
         payload = sum(word << 32 * i for i, word in enumerate(data))

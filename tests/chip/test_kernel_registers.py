@@ -32,7 +32,7 @@ def t4_regs(driver) -> Header:
 
 
 def place(name: str, address: int) -> int:
-    """The address in BAR0 of a macro that may be relative to a region."""
+    """Returns the address in BAR0 of a macro that may be relative to a region."""
     bases = (base for pattern, base in BASES.items() if re.match(pattern, name))
     return address if address >= 0x1000 else address + next(bases, 0)
 

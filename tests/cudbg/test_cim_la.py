@@ -126,7 +126,7 @@ NAMES = ["CIM_MA_LA", "CIM_PIF_LA"]
 
 
 def analysers(flags: int = 0, out: int = 0, in_: int = 0) -> RamCard:
-    """A word of either trace holds its pointer; the write pointers are `out` and `in_`."""
+    """Returns a card whose trace words hold their pointers; the write pointers are given."""
     card = RamCard()
     card.put(INTERFACE_LA_CONFIG, flags)
     card.put(STATUS, out << 16 | in_)

@@ -20,7 +20,7 @@ ENTITY = entities()["CIM_QCFG"]
 
 
 def qcfg_collected(card: RamCard) -> tuple[cudbg.Collected, bytes]:
-    """The entity's report and its raw bytes."""
+    """Returns the entity's report and its raw bytes."""
     buffer = bytearray(8192)
     report = cudbg.collect(
         card.io(), cudbg.Device(T6, 0), memoryview(buffer), entities=["CIM_QCFG"], compress="none"
@@ -68,7 +68,7 @@ OUTBOUND = ("ULP0", "ULP1", "ULP2", "ULP3", "SGE", "NCSI", "RXQ0", "RXQ1")
 
 
 def queue_memory() -> RamCard:
-    """A word holds its address; outbound queue n has n + 1 units, from unit 16 n on."""
+    """Makes words that hold their address; outbound queue n has n + 1 units from unit 16 n on."""
     card = RamCard()
     for config, data in ((IBQ, IBQ_DATA), (OBQ, OBQ_DATA)):
 

@@ -88,7 +88,7 @@ def dump(
 
 
 def header(buffer: bytearray, name: str) -> tuple[Any, ...]:
-    """start, size, hdr_flags, sys_warn, sys_err, num_pad of an entity."""
+    """Returns start, size, hdr_flags, sys_warn, sys_err and num_pad of an entity."""
     at = 56 + 52 * (NUMBERS[name] - 1)
     fields = ENTITY_HEADER.unpack_from(buffer, at)
     assert fields[0] == NUMBERS[name]
@@ -96,7 +96,7 @@ def header(buffer: bytearray, name: str) -> tuple[Any, ...]:
 
 
 def inflated(data: bytes) -> list[bytes]:
-    """The pieces of an entity's data."""
+    """Returns the pieces of an entity's data."""
     pieces = []
     while len(data) > 3:
         ident, raw, packed = struct.unpack_from("<I4xQQ", data)

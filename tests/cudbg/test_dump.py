@@ -22,7 +22,7 @@ HEADERS = 3800
 
 
 def made(compress: str = "zlib", chip: object = T6) -> bytearray:
-    """A small dump of a card of zeros."""
+    """Returns a small dump of a card of zeros."""
     buffer = bytearray(1 << 17)
     device = cudbg.Device(chip, 1)  # type: ignore[arg-type]
     cudbg.collect(RamCard().io(), device, memoryview(buffer), compress=compress, entities=NAMES)
@@ -41,7 +41,7 @@ def with_word(data: bytes, offset: int, value: int) -> bytes:
 
 
 def entity_at(name: str) -> int:
-    """The offset of an entity's header."""
+    """Returns the offset of an entity's header."""
     return 56 + 52 * (entities()[name].number - 1)
 
 
@@ -149,7 +149,7 @@ def test_blob_inflates_only_what_is_requested() -> None:
 
 
 def packed(raw: bytes) -> Iterator[bytes]:
-    """Pieces with their headers."""
+    """Yields pieces with their headers."""
     from vmcoredd.cudbg.dump_writer import deflated
 
     for at in range(0, len(raw), PIECE_BYTES):

@@ -27,7 +27,7 @@ LA_CONFIG = {"CIM_QCFG": GOOD, "UP_CIM_INDIRECT": GOOD}
 
 
 def host(error: int) -> dict[str, Codes]:
-    """The entities that fail with the processor: all but one hold the error in sys_err."""
+    """Returns the entities that fail with the processor: all but one hold the error in sys_err."""
     failed = dict.fromkeys(["CIM_LA", "CIM_QCFG", "PBT_TABLE"], (-29, error, 0))
     return failed | {"UP_CIM_INDIRECT": (error, 0, 0)}
 
@@ -97,7 +97,7 @@ def broken(chip: Chip, *faults: str) -> CardDump:
 
 
 def changed(one: CardDump, other: CardDump) -> dict[str, Codes]:
-    """The entities of `other` whose status or content differs."""
+    """Returns the entities of `other` whose status or content differs."""
 
     def state(made: CardDump, name: str) -> Any:
         codes = made.codes(name)

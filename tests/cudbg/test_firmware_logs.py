@@ -73,7 +73,7 @@ SIZE = 32 * 1024
 
 
 def card(pointer: int) -> RamCard:
-    """A card whose memory holds its own address in each word."""
+    """Returns a card whose memory holds its own address in each word."""
     made = RamCard()
     made.put(POINTER, pointer)
     made.put(WINDOW_BASE, 0x1B801)

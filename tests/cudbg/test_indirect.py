@@ -75,7 +75,7 @@ FACTS = {
 
 
 def ported_card() -> RamCard:
-    """A card whose words behind an index register hold that register and the index."""
+    """Returns a card whose words behind an index register hold that register and the index."""
     card = RamCard()
     for port in (TP_PIO, TM_PIO, MIB, PDBG, CDBG, PM_RX, PM_TX, MA, HMA):
         indexed(card, *port, lambda index, port=port: Words(port, 0, 0).value(index))

@@ -41,7 +41,7 @@ def dumped(card: emu.Card, *others: str) -> CardDump:
 
 @cache
 def seen(chip: Chip, *, hashing: bool = False) -> tuple[emu.Card, CardDump]:
-    """A card and its dump, for tests that only read them."""
+    """Returns a card and its dump, for tests that only read them."""
     card = card_of(chip, hashing=hashing)
     return card, dumped(card)
 
@@ -56,7 +56,7 @@ def parsed(found: CardDump) -> tuple[Header, list[Record]]:
 
 
 def rows(found: CardDump) -> dict[int, list[object]]:
-    """The decoder's rows by TID."""
+    """Returns the decoder's rows by TID."""
     table = next(part for part in found.dump.decode("LE_TCAM") if part.title == "entries in use")
     return {row[0]: row[1:] for row in table.rows}
 
@@ -115,7 +115,7 @@ def test_without_ipv6_every_tid_is_read(chip: Chip) -> None:
 
 
 def steps(found: CardDump) -> dict[int, int]:
-    """The distance from each TID that was read to the next."""
+    """Returns the distance from each TID that was read to the next."""
     _, records = parsed(found)
     return {a.tid: b.tid - a.tid for a, b in pairwise(records)}
 

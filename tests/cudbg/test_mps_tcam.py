@@ -27,7 +27,7 @@ def dumped(card: emu.Card) -> CardDump:
 
 @cache
 def seen(chip: Chip) -> tuple[emu.Card, CardDump]:
-    """A card and its dump, for tests that only read them."""
+    """Returns a card and its dump, for tests that only read them."""
     card = card_of(chip)
     return card, dumped(card)
 

@@ -72,7 +72,7 @@ def keyword(name: bytes, content: bytes) -> bytes:
 
 
 def image(name: bytes = b"Card", *fields: bytes, checksum: int = 0, base: int = 0x400) -> bytearray:
-    """2 KiB of vital product data at `base`, with a correct or incorrect checksum."""
+    """Returns 2 KiB of vital product data at `base`; the checksum is off by `checksum`."""
     fields = fields or (keyword(b"PN", b"P1"), keyword(b"SN", b"S1"), keyword(b"NA", b"0007430000"))
     content = b"".join(fields) + b"RV\x01"
     head = resource(0x82, name) + bytes([0x90]) + (len(content) + 1).to_bytes(2, "little") + content

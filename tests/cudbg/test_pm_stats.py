@@ -15,7 +15,7 @@ RX = (0x8FC8, 0x8FCC, 0x8FD0, 0x8FD4, 0x10013)
 
 
 def counting_card() -> RamCard:
-    """Counter n is 100 n, its total n in the upper word and -n in the lower."""
+    """Counter n is 100 n; its total has n in the upper word and -n in the lower."""
     card = RamCard()
     for config, count, control, data, word in (TX, RX):
         indexed(card, config, count, lambda n: 100 * n)

@@ -20,7 +20,7 @@ SIGNATURE = 0xCCEDB001
 
 
 def blob(*queues: tuple[int, int, int, int], entry_size: int = 20) -> bytes:
-    """Queues as (type, id, bytes of a descriptor, descriptors)."""
+    """Makes a blob of queues given as (type, id, bytes of a descriptor, descriptors)."""
     data = HEAD.pack(SIGNATURE, 1, 8, entry_size, len(queues))
     for kind, qid, size, count in queues:
         data += QUEUE.pack(size * count, kind, qid, size, count) + bytes(size * count)

@@ -17,7 +17,7 @@ LEFT_OUT = (0x1240, 0x1250, 0x1B000, 0x1B800, 0x1F240, 0x1F280)
 
 
 def words_read(card: RamCard) -> list[int]:
-    """The offset of each word that was read, in that order."""
+    """Returns the offset of each word that was read, in that order."""
     return [at for _, offset, size in card.log for at in range(offset, offset + size, 4)]
 
 
