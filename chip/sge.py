@@ -41,7 +41,7 @@ FREE_LIST_BIT = 1
 
 
 class Unit(NamedTuple):
-    """A field's unit; a value counts `value << shift`, or `1 << value << shift` if logarithmic."""
+    """A field's unit. A value is `value << shift` of it; a logarithm is `1 << value << shift`."""
 
     name: str
     shift: int = 0

@@ -38,8 +38,8 @@ A new entity is a class in one of these files or in a new one; no list names it:
 1. `ctx.area(n)` returns `n` zeroed bytes of the dump. Call it where the kernel's collector calls
    cudbg_get_buff(): its position among the register accesses matters. Fill the area and return.
    A collector may take several areas in turn; memories use `for piece in ctx.pieces(n)`.
-2. Single accesses wait for the device: fine for a dozen. Registers are `chip.r.NAME`, fields
-   `chip.r.NAME.get(word, "field")`, `.of(field=value)`, `.mask("field")`.
+2. Single accesses wait for the device, which is fine for a dozen. Registers are `chip.r.NAME`,
+   fields `chip.r.NAME.get(word, "field")`, `.of(field=value)`, `.mask("field")`.
 3. Loops are programs (see `hw.io`), which wait only where they must. `Each(first, step)` and
    `Cell(i)` are values that differ from row to row. `out=` puts the words straight into an area,
    and `Put(number)` a number between them, which makes whole records. Polls and checks take the

@@ -96,7 +96,7 @@ def _outbound(layout: QueueLayout, queue: int) -> list[Value]:
 
 
 def _filling(free: int, packets: int) -> list[int]:
-    """Packets begun and ended, free bytes (QUESOPCNT, QUEEOPCNT, QUEREMFLITS: t4_regs.h)."""
+    """Returns packets begun, ended, free bytes (QUESOPCNT, QUEEOPCNT, QUEREMFLITS: t4_regs.h)."""
     return [packets & 0xFFF, packets >> 16 & 0xFFF, (free & 0x7FF) * 16]
 
 

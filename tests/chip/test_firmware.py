@@ -38,7 +38,7 @@ from vmcoredd.chip.firmware import (
 from vmcoredd.chip.layout import LayoutError, sizeof
 
 COMMANDS = {kind.OPCODE: kind for kind in reversed(FwCommand.__subclasses__())}.values()
-"""Every command; of one with several layouts, the first, which selects the others."""
+"""Every command; if it has several layouts, the first one, which selects the others."""
 
 
 def test_a_request_carries_opcode_length_and_the_request_bit() -> None:
@@ -59,7 +59,7 @@ def test_a_reply_is_the_request_with_a_return_value() -> None:
     assert bytes(answer)[6] == 16
 
 
-def test_an_unknown_opcode_is_none_and_half_a_command_is_refused() -> None:
+def test_an_unknown_opcode_gives_none_and_half_a_command_is_refused() -> None:
     assert command_of(bytes([0x77]) + bytes(63)) is None
     with pytest.raises(LayoutError, match="mailbox command: need 8 bytes, have 7"):
         command_of(bytes(7))

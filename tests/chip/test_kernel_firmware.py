@@ -1,4 +1,4 @@
-"""The firmware messages compared with Linux's: layouts, fields and numbers of t4fw_api.h."""
+"""Compares the firmware messages with the layouts, fields and numbers of Linux's t4fw_api.h."""
 
 from __future__ import annotations
 

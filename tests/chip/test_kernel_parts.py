@@ -1,4 +1,4 @@
-"""The blocks of the chip compared with the numbers, tables and names of Linux's driver."""
+"""Compares the blocks of the chip with the numbers, tables and names of Linux's driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registers compared with Linux's: t4_regs.h, the ranges of a register dump, cudbg's tables."""
+"""Compares the registers with Linux's: t4_regs.h, ranges of a register dump, cudbg's tables."""
 
 from __future__ import annotations
 

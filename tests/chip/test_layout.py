@@ -1,4 +1,4 @@
-"""Layouts refuse what plain ctypes accepts."""
+"""Layouts refuse mistakes that plain ctypes accepts."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("hw", "cudbg", "emu", "driver", "cli", "bench")
 """The rooms that deal with the chip, besides chip/ itself."""
 FIRST = 0x1000
-"""Lower numbers are too common to tell an offset from something else."""
+"""Lower numbers are too common to distinguish an offset from another number."""
 NOT_OFFSETS = {
     ("emu/profile.py", 0x5000): "a PCI device id",
     ("emu/silicon/cim.py", 0x5000): "bytes of the CIM's address space",

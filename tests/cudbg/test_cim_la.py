@@ -71,7 +71,7 @@ def test_a_running_cim_analyser_is_stopped_and_restarted() -> None:
     assert entity.good
 
 
-def test_a_word_that_is_never_fetched_ends_the_entity() -> None:
+def test_a_word_that_is_never_fetched_fails_the_entity() -> None:
     card = Analyser(0, hangs=True)
     entity, _ = dumped(card, T6, "CIM_LA")
     assert codes(entity) == (-29, -110, 0)

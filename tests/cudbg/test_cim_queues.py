@@ -182,7 +182,7 @@ def test_the_tables_are_adjacent_and_read_word_by_word() -> None:
     assert entity.counts.total == 4 * 544
 
 
-def test_a_busy_processor_fails_it() -> None:
+def test_pbt_table_fails_if_the_processor_is_busy() -> None:
     card = RamCard()
     card.put(CIM_CTRL, CIM_BUSY)
     assert codes(dumped(card, T5, "PBT_TABLE")[0]) == (-29, -16, 0)

@@ -82,7 +82,7 @@ def test_every_free_list_is_followed_by_its_congestion_context(chip: Chip) -> No
 
 
 @CHIPS
-def test_it_makes_the_kernels_accesses(chip: Chip) -> None:
+def test_dump_context_makes_the_kernels_accesses(chip: Chip) -> None:
     card = card_of(chip)
     contexts = 2 * 256 + FREE_LISTS + len(card.scenario.queues.free_lists)
     sizes = 2 * (meminfo_accesses(chip) + 1)
@@ -91,7 +91,7 @@ def test_it_makes_the_kernels_accesses(chip: Chip) -> None:
 
 
 @CHIPS
-def test_its_size_follows_from_the_regions_and_the_free_lists(chip: Chip) -> None:
+def test_the_size_follows_from_the_regions_and_the_free_lists(chip: Chip) -> None:
     card = card_of(chip)
     regions = [card.scenario.memory_map[name].size for name in ("DBQ contexts", "IMSG contexts")]
     expected = sum(size // 24 for size in regions) + FREE_LISTS
@@ -136,7 +136,7 @@ def test_nothing_is_stored_while_the_command_stays_busy(chip: Chip) -> None:
 
 
 @CHIPS
-def test_context_bases_at_zero_make_it_too_big_to_be_compressed(chip: Chip) -> None:
+def test_context_bases_at_zero_make_the_entity_too_big_to_compress(chip: Chip) -> None:
     found = dumped(card_of(chip, "no-context-bases"), "CCTRL")
     entity = found.entity("DUMP_CONTEXT")
     assert (entity.code, entity.sys_err, entity.sys_warn) == (-19, 0, 0)
@@ -150,7 +150,7 @@ def test_a_table_too_large_to_compress_fits_uncompressed(chip: Chip) -> None:
 
 
 @CHIPS
-def test_without_memory_it_is_not_found(chip: Chip) -> None:
+def test_dump_context_is_not_found_without_memory(chip: Chip) -> None:
     found = dumped(card_of(chip, "no-memory"), "CCTRL")
     entity = found.entity("DUMP_CONTEXT")
     assert (entity.code, entity.sys_err, entity.counts) == (-24, 0, Counts(r32=1))

@@ -27,7 +27,7 @@ def blob(*queues: tuple[int, int, int, int], entry_size: int = 20) -> bytes:
     return data + bytes(64)
 
 
-def test_it_is_a_header_and_zeros_and_compresses_as_the_kernels_does() -> None:
+def test_qdesc_is_a_header_and_zeros_and_compresses_like_the_kernels() -> None:
     found = collected(T6)
     entity = found.entity("QDESC")
     raw = found.dump.blob("QDESC")
@@ -38,7 +38,7 @@ def test_it_is_a_header_and_zeros_and_compresses_as_the_kernels_does() -> None:
     assert entity.counts.total == 0
 
 
-def test_uncompressed_it_does_not_fit_after_another_entity() -> None:
+def test_uncompressed_qdesc_does_not_fit_after_another_entity() -> None:
     card = emu.Card.load("t62100-cr", strict=True)
     found = collect(card, "none", entities=("MBOX_LOG", "QDESC", "CCTRL"))
     entity = found.entity("QDESC")
@@ -46,7 +46,7 @@ def test_uncompressed_it_does_not_fit_after_another_entity() -> None:
     assert found.entity("CCTRL").good
 
 
-def test_compressing_it_never_holds_all_of_it() -> None:
+def test_compression_never_holds_all_of_qdesc() -> None:
     card = emu.Card.load("t62100-cr", strict=True)
     collect(card, entities=("CCTRL",))  # loads everything that is loaded only once
     tracemalloc.start()
