@@ -4,8 +4,8 @@
     peak FILE ARGUMENTS   runs `vmcoredd ARGUMENTS` and writes the peak of its memory to FILE
 
 The peak is the kernel's VmHWM of the process, in bytes. It counts all resident pages, including
-those of memfds (the note buffers) and mapped files, but not the file cache. The process imports
-nothing that the command does not, which is why this is a module of its own.
+those of memfds (the note buffers) and mapped files, but not the file cache. This is a separate
+module because the process must import nothing that the command does not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Programs in processes of their own: card servers, a plain C server, the `vmcoredd` command."""
+"""Programs in separate processes: card servers, a plain C server, the `vmcoredd` command."""
 
 from __future__ import annotations
 

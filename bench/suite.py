@@ -21,7 +21,7 @@ ACCESS_ROUNDS = 15
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to run. `full` measures what the quick form samples."""
+    """The choice of measurements. `full` measures completely where the quick form samples."""
 
     full: bool = False
     parts: Collection[Part] = tuple(Part)

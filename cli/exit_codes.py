@@ -79,7 +79,7 @@ FAILURES = (
     Failure("vmcoredd.debs.errors", "Unavailable", Exit.UNAVAILABLE),
     Failure("vmcoredd.qemu.errors", "GuestError", Exit.FAILED),
 )
-"""The first match counts. A room that was not imported cannot have raised anything."""
+"""The first match applies. A room that was not imported cannot have raised an error."""
 
 NO_PYVFIO_USER = Failure(
     "builtins",
@@ -104,7 +104,7 @@ def failure_of(error: BaseException) -> Failure | None:
 
 @contextmanager
 def about(path: Path) -> Iterator[None]:
-    """Errors about a file's content that are raised in this context name the file `path`."""
+    """Adds `path` to errors about a file's content that are raised in this context."""
     try:
         yield
     except Exception as error:
@@ -154,6 +154,6 @@ def _code_of(main: Callable[[], None]) -> int:
 
 
 def _pipe_closed() -> int:
-    """The reader of our output closed it (`| head`), which is not a failure."""
+    """Handles a reader that closed our output (`| head`), which is not a failure."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     return Exit.OK

@@ -72,7 +72,7 @@ def cell(value: object) -> str:
 
 
 def visible(text: str) -> str:
-    """Text from a file with control characters escaped: it must not control the terminal."""
+    """Escapes control characters in text from a file, which must not control the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
@@ -141,7 +141,7 @@ def collecting(adapters: Sequence[str]) -> Iterator[Callable[[int, Collected, in
 
 
 def step_lines() -> Callable[[str, float | None], None]:
-    """Prints a line for each step, where a bar would disturb."""
+    """Prints a line for each step, where a progress bar would interfere with other output."""
     printed: list[str] = []
 
     def show(what: str, _fraction: float | None) -> None:

@@ -25,7 +25,7 @@ ROW_BYTES = 16
 
 
 def show(decoded: Decoded, *, hexdump: str | None = None) -> None:
-    """Prints every part. Of a memory, prints its map, and the bytes of the section `hexdump`."""
+    """Prints every part. For a memory, prints its map and the bytes of the section `hexdump`."""
     for part in decoded:
         if isinstance(part, Table):
             _table(part)

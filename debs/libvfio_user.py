@@ -1,11 +1,11 @@
 """libvfio-user as a static library, for the extension that links it and for its own sample servers.
 
 It is compiled here, in a few seconds with the C compiler alone, because the extension also needs
-its private headers: an installed library has none, so neither a prefix nor pkg-config helps. The
+its private headers. An installed library has none, so neither a prefix nor pkg-config helps. The
 source tree comes from
 
 1. the folder `$LIBVFIO_USER_PREFIX`, a checkout of libvfio-user;
-2. Debian's source package of QEMU, which carries the whole of it (Debian does not package it).
+2. Debian's source package of QEMU, which includes all of it (Debian does not package it).
 
 Its one dependency, json-c, comes from the system if its development files are installed, else from
 the Debian package, unpacked in the cache folder.
@@ -42,11 +42,11 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Library:
-    """What a compiler needs to link libvfio-user, and where it came from."""
+    """The paths that a compiler needs to link libvfio-user, and the origin of its source."""
 
     include_dirs: tuple[Path, ...]
     archives: tuple[Path, ...]
-    version: str  # upstream's, as far as it is known
+    version: str  # upstream's, as far as known
     origin: str  # the Debian source package and its version, or the folder
     source: Path  # the source tree
 

@@ -14,9 +14,8 @@ PT_INTERP = 3
 def command(root: Path, program: str) -> list[str]:
     """The start of an argument list that runs `root/program` with the root's own loader.
 
-    Needs neither root nor a chroot. A program that looks for data beside its executable finds the
-    loader instead (`/proc/self/exe`); pass such a program its folders (QEMU: `-L
-    root/usr/share/qemu`).
+    Needs neither root nor a chroot. A program that uses `/proc/self/exe` to find its data
+    finds the loader instead. Pass such a program its folders (QEMU: `-L root/usr/share/qemu`).
 
     Raises Unavailable if the program or its loader is not in `root`.
     """

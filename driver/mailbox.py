@@ -19,7 +19,7 @@ from vmcoredd.hw.io import Io
 
 _TIMEOUT_MS = 10_000  # FW_CMD_MAX_TIMEOUT
 _DELAYS_MS = (1, 1, 3, 5, 10, 10, 20, 50, 100, 200)  # the last one repeats
-_OWNER_RETRIES = 3  # more reads if nobody owns the mailbox
+_OWNER_RETRIES = 3  # extra reads while the mailbox has no owner
 _WORDS = MAILBOX_BYTES // 8
 
 C = TypeVar("C", bound=FwCommand)

@@ -1,4 +1,4 @@
-"""Transports: the ways to a card.
+"""Transports: how the driver reaches a card.
 
 A transport is a class with the two methods of `Transport`. `io()` returns an `EngineIo` over the
 transport's `struct io`, so the rest of the package never learns which transport it uses. To add
@@ -20,7 +20,7 @@ _BAR0, _CONFIG = 0, 7  # VFIO's region indexes
 
 
 class Transport(Protocol):
-    """A way to one card."""
+    """A connection to one card."""
 
     def io(self, *, pipelined: bool = True) -> Io:
         """Returns access to registers and configuration space."""

@@ -47,7 +47,7 @@ class Deadlines:
 
 @dataclass(frozen=True)
 class Flow:
-    """What the guest does besides crashing.
+    """Optional steps of a run.
 
     `first_driver`: the first kernel loads the driver too. `remedy`: the process that loads the
     crash kernel's driver has a page of zeros at address 0 (docs/guest.md); without it the driver of

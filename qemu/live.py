@@ -49,10 +49,10 @@ def run(
     """Boots a guest with `adapters`, stops it, and writes its memory to `base`, an ELF core.
 
     The guest loads the `driver` first if asked, and then panics if asked. `while_stopped` is called
-    after its memory is written: nobody accesses the adapters then, so they can be dumped through a
-    second socket or in the emulator itself. The guest ends afterwards.
+    after its memory is written. The guest does not access the adapters then, so they can be dumped
+    through a second socket or in the emulator itself. The guest ends afterwards.
 
-    Raises GuestError, debs.Unavailable; vmcore.OutputExists and its kin for an unfit `base`.
+    Raises GuestError, debs.Unavailable; vmcore.OutputExists and similar errors for a bad `base`.
     """
     prepared = prepared or prepare(options.kernel, progress)
     options = dataclasses.replace(options, crashkernel="", on_panic=OnPanic.PAUSE)

@@ -44,7 +44,7 @@ class Monitor:
     def execute(
         self, command: str, arguments: Mapping[str, object] | None = None, seconds: float = 30.0
     ) -> Any:
-        """The answer to a command. Raises MonitorError."""
+        """Executes a command and returns QEMU's reply. Raises MonitorError."""
         return self._wait(command, self._client.execute(command, {**(arguments or {})}), seconds)
 
     def give_descriptor(self, name: str, descriptor: int) -> None:

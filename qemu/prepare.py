@@ -30,7 +30,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose about a guest.
+    """The options of a guest that a user may choose.
 
     `memory` and `crashkernel` are given as to QEMU and the kernel (1G, 256M). `kernel_arguments`
     are added to the kernel's command line. `affinity`: the CPUs QEMU may run on, None for all.

@@ -82,7 +82,7 @@ def run_shell(
 
 @contextlib.contextmanager
 def _terminal_restored() -> Iterator[None]:
-    """QEMU switches the terminal to raw mode; if killed, it would leave it so."""
+    """QEMU puts the terminal in raw mode, and would leave it there if killed."""
     if not sys.stdin.isatty():
         yield
         return

@@ -128,7 +128,7 @@ def map_extents(extents: Iterable[Extent], start: int, size: int) -> memoryview:
     """Maps `size` bytes (whole pages) of a file from `start`; `extents` are exactly those bytes.
 
     Whole pages are mapped from their source and show later changes to it. Pages that a source fills
-    in part are copied, with zeros around the data. The mapping lasts as long as a view of it.
+    in part are copied, with zeros around the data. The mapping lasts until its last view ends.
 
     Raises `OSError` if a source cannot be mapped; EINVAL if its data have another offset within a
     page than in the file.

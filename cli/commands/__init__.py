@@ -1,4 +1,4 @@
 """Each sub-command is a module of its name with a function `register(app)`.
 
-Commands import other rooms when they run, so that each uses only the memory and time it needs.
+Commands import other rooms when they run, so each spends only the memory and time it needs.
 """

@@ -23,7 +23,7 @@ def extract(
     index: Annotated[int, typer.Option(help="The note's index (`vmcoredd notes`).")] = 0,
     force: Force = False,
 ) -> None:
-    """Write a note's payload to a file: for a device dump, what follows its 64-byte note header.
+    """Write a note's payload to a file. A device dump's payload excludes its 64-byte note header.
 
     If the vmcore ends within the payload, writes what is there; the exit code is then 5.
     """
