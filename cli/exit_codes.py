@@ -1,4 +1,4 @@
-"""Exit codes, and how errors become one line on stderr and an exit code.
+"""Reports an error as one line on stderr and an exit code.
 
 Rooms raise their own errors; only this module reports them to the user.
 """
@@ -85,12 +85,12 @@ NO_PYVFIO_USER = Failure(
     "builtins",
     "ModuleNotFoundError",
     Exit.UNAVAILABLE,
-    "pyvfio-user is a distribution of its own: pip install ./pyvfio_user from the same source",
+    "pyvfio-user is a separate distribution: pip install ./pyvfio_user from the same source",
 )
 
 
 def failure_of(error: BaseException) -> Failure | None:
-    """How to report `error`, or None for a bug of ours, which gets a traceback."""
+    """Returns how to report `error`; None for a bug in this program, which gets a traceback."""
     for failure in FAILURES:
         kind = getattr(sys.modules.get(failure.module), failure.name, None)
         if kind is not None and isinstance(error, kind):
@@ -115,7 +115,7 @@ def about(path: Path) -> Iterator[None]:
 
 
 def _file(error: Exception) -> str:
-    """The file noted by `about`, as a prefix for the message."""
+    """Returns the file that `about` added, as a prefix for the message."""
     return "".join(f"{note}: " for note in getattr(error, "__notes__", [])[:1])
 
 
@@ -123,7 +123,7 @@ def reported(main: Callable[[], None]) -> int:
     """Runs `main` and reports its errors. Returns the exit code."""
     code = _code_of(main)
     try:
-        sys.stdout.flush()  # else Python flushes at exit, and fails with an exit code of its own
+        sys.stdout.flush()  # else Python flushes at exit and, if that fails, exits with 120
     except BrokenPipeError:
         _pipe_closed()
     return code
@@ -139,7 +139,7 @@ def _code_of(main: Callable[[], None]) -> int:
     except BrokenPipeError:
         return _pipe_closed()
     except SystemExit as end:
-        if sys.stdout is not stdout:  # the option parser found stdout closed, and silenced it
+        if sys.stdout is not stdout:  # the option parser replaced stdout because it was closed
             return _pipe_closed()
         return int(end.code or Exit.OK)
     except Exception as error:
@@ -154,6 +154,6 @@ def _code_of(main: Callable[[], None]) -> int:
 
 
 def _pipe_closed() -> int:
-    """Handles a reader that closed our output (`| head`), which is not a failure."""
+    """Handles a reader that closed the pipe (`| head`), which is not a failure."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     return Exit.OK

@@ -1,4 +1,4 @@
-"""`vmcoredd`: the command. Each sub-command is a module of its name in `cli/commands/`."""
+"""`vmcoredd`: the command. Each sub-command has its module in `cli/commands/`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Options that several commands share, and the values the shell completes for them.
 
-A completion runs at every press of the Tab key: it imports a room only when it needs its names.
+A completion runs at every press of the Tab key, so it imports a room only for that room's names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 Completions = list[tuple[str, str]]
-"""Values, each with an explanation, which zsh and fish show."""
+"""Values and their explanations, which zsh and fish show."""
 
 
 def _cards(incomplete: str) -> list[str]:
@@ -70,13 +70,15 @@ OptionalCards = Annotated[
         autocompletion=_cards,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Which card of the model; equal seeds give equal cards.")]
+Seed = Annotated[
+    int, typer.Option(help="Selects a card of the model; equal seeds give equal cards.")
+]
 Faults = Annotated[
     list[str] | None,
     typer.Option(
         "--fault",
         metavar="FAULT",
-        help="Break something (`vmcoredd cards --faults` lists what); repeatable.",
+        help="Inject a fault (`vmcoredd cards --faults` lists them); repeatable.",
         autocompletion=_faults,
     ),
 ]
@@ -115,5 +117,5 @@ Kernel = Annotated[
 
 
 def path_or_name(card: str) -> str | Path:
-    """A card as given to --card: a TOML file if it looks like a path, else a name."""
+    """Returns the value of --card as a path if it looks like one (a TOML file), else as a name."""
     return Path(card) if card.endswith(".toml") or "/" in card else card

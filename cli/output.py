@@ -39,7 +39,7 @@ err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def emit_json(value: Any) -> None:
-    """Prints one JSON document; bytes are written in hex."""
+    """Prints `value` as one JSON document, bytes in hex."""
     json.dump(value, sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
 
@@ -51,7 +51,7 @@ def _plain(value: object) -> object:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table. Columns of numbers are aligned right."""
+    """Prints a table. Numbers are aligned right."""
     grid = Table(box=SIMPLE_HEAD, title_justify="left", title_style="bold")
     grid.title = cell(title) if title else None
     for i, column in enumerate(columns):
@@ -63,7 +63,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def cell(value: object) -> str:
-    """A cell's text; brackets in it are not markup."""
+    """Returns a cell's text, escaped so that Rich prints its brackets."""
     if isinstance(value, float):
         return f"{value:,.3g}"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -72,14 +72,14 @@ def cell(value: object) -> str:
 
 
 def visible(text: str) -> str:
-    """Escapes control characters in text from a file, which must not control the terminal."""
+    """Escapes the control characters in text from a file, to protect the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def size(count: int) -> str:
-    """A number of bytes in binary units: `32.0 MiB`."""
+    """Returns a number of bytes in binary units: `32.0 MiB`."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":
@@ -96,7 +96,7 @@ Advance = Callable[[int, int], None]
 
 @contextmanager
 def copying(what: str) -> Iterator[Advance]:
-    """A progress bar that counts bytes."""
+    """Shows a progress bar that counts bytes."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
@@ -109,7 +109,7 @@ def copying(what: str) -> Iterator[Advance]:
 
 @contextmanager
 def preparing() -> Iterator[Callable[[str, float | None], None]]:
-    """A progress bar for downloads and builds: the current step and its fraction, if known."""
+    """Shows the current step of downloads and builds, and its progress if known."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -125,7 +125,7 @@ def preparing() -> Iterator[Callable[[str, float | None], None]]:
 
 @contextmanager
 def collecting(adapters: Sequence[str]) -> Iterator[Callable[[int, Collected, int, int], None]]:
-    """A progress bar for each adapter: counts entities and names the one being collected."""
+    """Shows a progress bar for each adapter, with the entity being collected."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -1,6 +1,6 @@
 """Prints a decoded entity: tables, named values, text, and memories section by section.
 
-Only `show` uses this, and imports it only to decode, because it needs the dump's room.
+Only `show` uses this module, and imports it only to decode, because it imports `cudbg`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _heading(title: str) -> None:
 
 
 def _table(part: Table) -> None:
-    """Columns are as wide as their widest cell. Tables are too long for anything fancier."""
+    """Prints plain columns, each as wide as its widest cell; the tables are too long for Rich."""
     _heading(part.title)
     columns = list(part.columns)
     rows = [[_shown(v, c.form) for c, v in zip(columns, row, strict=True)] for row in part.rows]

@@ -1,4 +1,4 @@
-"""Each sub-command is a module of its name with a function `register(app)`.
+"""The sub-commands: each module has a function `register(app)`, which adds its command.
 
-Commands import other rooms when they run, so each spends only the memory and time it needs.
+Commands import other rooms when they run, so each takes only the memory and time it needs.
 """

@@ -1,4 +1,4 @@
-"""`vmcoredd bench`: measures speed, as ratios within one run."""
+"""`vmcoredd bench`: measures speed as ratios within one run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def bench(
     full: Annotated[
         bool,
-        typer.Option("--full/--quick", help="Measure everything; --quick takes samples."),
+        typer.Option("--full/--quick", help="Measure everything, or only samples."),
     ] = False,
     guest: Annotated[
         bool | None,
@@ -48,8 +48,8 @@ def bench(
 ) -> None:
     """Measure dumps, accesses, files and many adapters, as ratios within this run.
 
-    Runs that are compared alternate. A figure is the median of several runs; its spread is the
-    lowest and the highest. Other load on the machine widens the spread.
+    Alternates the runs that it compares. A figure is the median of several runs; its spread is
+    from the lowest to the highest. Other load on the machine widens the spread.
     """
     from vmcoredd.bench import machine, plots
     from vmcoredd.bench.suite import Wanted, run
@@ -71,7 +71,7 @@ def bench(
 
 
 def _record(results: Results, machine: dict[str, object], full: bool) -> dict[str, Any]:
-    """The whole run for programs; each figure has its unit."""
+    """Returns the whole run for programs; each figure has its unit."""
     curves = {
         plot: {
             name: {str(at): series.values for at, series in curve.items()}
@@ -112,7 +112,7 @@ def _show(results: Results, machine: dict[str, object]) -> None:
 
 
 def _markdown(results: Results, record: dict[str, Any]) -> str:
-    """The same tables in Markdown."""
+    """Returns the same tables in Markdown."""
     form = "full" if record["full"] else "quick"
     lines = ["# One run of `vmcoredd bench`", "", f"{_machine(record['machine'])}; {form} form."]
     for group, rows in _groups(results):
@@ -143,5 +143,5 @@ def _spread(series: Series) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, never with an exponent."""
+    """Formats three significant digits, never with an exponent."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

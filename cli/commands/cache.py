@@ -1,4 +1,4 @@
-"""`vmcoredd cache`: lists and removes what was downloaded and built."""
+"""`vmcoredd cache`: lists or removes downloads and builds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out, size, table
 
-app = typer.Typer(no_args_is_help=True, help="List or remove what was downloaded and built.")
+app = typer.Typer(no_args_is_help=True, help="List or remove downloads and builds.")
 
 
 @app.command("list", epilog="Example: `vmcoredd cache list`")
@@ -28,7 +28,7 @@ def list_(json: Json = False) -> None:
 
 @app.command(epilog="Example: `vmcoredd cache clear`")
 def clear() -> None:
-    """Empty the cache folder. Commands download and build what they need again."""
+    """Empty the cache folder. Commands repeat the downloads and builds that they need."""
     import shutil
 
     from vmcoredd import debs
@@ -45,6 +45,6 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    """Bytes on the disk of all files at or below `path`."""
+    """Returns the bytes on disk of all files at or below `path`."""
     files = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
     return sum(file.lstat().st_blocks * 512 for file in files)

@@ -1,4 +1,4 @@
-"""`vmcoredd demo`: the whole process in under a minute."""
+"""`vmcoredd demo`: shows the whole process in under a minute."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def demo(
 
 @contextmanager
 def emulated(card: str, socket: Path) -> Iterator[None]:
-    """An adapter served by its own process, once it is ready."""
+    """Serves an adapter from its own process; the context starts when it is ready."""
     command = [sys.executable, "-m", "vmcoredd", "emulate", "--card", card, "--socket", str(socket)]
     log = socket.with_suffix(".log")
     with (
@@ -69,7 +69,7 @@ def emulated(card: str, socket: Path) -> Iterator[None]:
 
 
 def _readelf(vmcore: Path) -> None:
-    """Cuts readelf's lines: it prints every byte of a note of unknown type."""
+    """Prints readelf's output with lines cut: it prints every byte of a note of unknown type."""
     command = ["readelf", "--notes", "--wide", str(vmcore)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

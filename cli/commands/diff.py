@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from vmcoredd import cudbg
     from vmcoredd.cudbg.compare import Difference
 
-EXAMPLES = """Examples: `vmcoredd diff kernel.vmcore ours.vmcore`;
-`vmcoredd diff a.vmcore a.vmcore --index 0 --other-index 1` - two dumps in one file"""
+EXAMPLES = """Examples: `vmcoredd diff before.vmcore after.vmcore`;
+`vmcoredd diff a.vmcore a.vmcore --index 0 --other-index 1` - two dumps of one file"""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def diff(
     a: Annotated[Path, typer.Argument(metavar="A", help="A vmcore.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another vmcore, or the same.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another vmcore, or the same one.")],
     index: Annotated[
         int | None, typer.Option(help="Index of A's note; the first device dump by default.")
     ] = None,
@@ -35,7 +35,7 @@ def diff(
         int | None, typer.Option(help="Index of B's note; the first device dump by default.")
     ] = None,
     lines: Annotated[
-        int, typer.Option(help="Show at most this many decoded differences per entity.")
+        int, typer.Option(help="The maximum of decoded differences to show per entity.")
     ] = 10,
     json: Json = False,
 ) -> None:

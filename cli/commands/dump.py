@@ -49,7 +49,7 @@ def dump(
         typer.Option(help="A dump's name (default: cxgb4_0000:00:02.0 and so on); repeatable."),
     ] = None,
     base: Annotated[
-        Path | None, typer.Option(help="The vmcore to add the dumps to; a minimal one by default.")
+        Path | None, typer.Option(help="The vmcore to add the dumps to (default: a minimal one).")
     ] = None,
     compress: Compression = "zlib",
     entity: CollectedEntities = None,
@@ -63,8 +63,8 @@ def dump(
 ) -> None:
     """Probe adapters, dump each into its own note, and write a vmcore.
 
-    If an adapter dies during its dump, what was collected is kept. The dump and the summary record
-    what is missing and why; the exit code is then 5.
+    If an adapter dies during its dump, keeps the entities collected so far. The dump and the
+    summary then list the missing ones, with reasons, and the exit code is 5.
     """
     from vmcoredd import vmcore
 
@@ -164,7 +164,7 @@ def open_base(path: Path) -> vmcore.ElfCore:
 
 
 def dump_names(given: list[str], count: int) -> list[str]:
-    """The dumps' names: those given, then names for the next slots of QEMU's root bus."""
+    """Returns the given names, then names for the next slots of QEMU's root bus."""
     from vmcoredd.driver import dump_name
     from vmcoredd.vmcore.elf import VMCOREDD_MAX_NAME_BYTES
 
@@ -225,7 +225,7 @@ def _print_trace(line: str) -> None:
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:
-    """One adapter as a record for programs; sizes in bytes, times in seconds."""
+    """Returns one adapter as a record for programs; sizes in bytes, times in seconds."""
     summary, made = outcome.summary, outcome.report
     return {
         "name": outcome.request.name,

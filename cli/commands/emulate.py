@@ -24,14 +24,14 @@ def register(app: typer.Typer) -> None:
 
 def emulate(
     card: Card,
-    socket: Annotated[Path, typer.Option(help="The socket to listen on; a stale one is replaced.")],
+    socket: Annotated[Path, typer.Option(help="The socket to listen on; replaces a stale one.")],
     seed: Seed = 0,
     fault: Faults = None,
     map_window: Annotated[
         bool,
         typer.Option(
             "--map-window",
-            help="Let clients map the memory window: faster dumps in guests, but no interfaces.",
+            help="Let clients map the memory window: faster guest dumps, no network interfaces.",
         ),
     ] = False,
     mode: Annotated[str, typer.Option(help="The socket's file mode, in octal.")] = "600",
@@ -67,7 +67,7 @@ def emulate(
 
 
 def qemu_arguments(socket: Path) -> list[str]:
-    """QEMU's arguments that attach the adapter at `socket` to a guest, whose memory is shared."""
+    """Returns QEMU's arguments to attach the adapter at `socket` to a guest with shared memory."""
     device = {
         "driver": "vfio-user-pci",
         "socket": {"type": "unix", "path": os.path.abspath(socket)},

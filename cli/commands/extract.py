@@ -25,7 +25,7 @@ def extract(
 ) -> None:
     """Write a note's payload to a file. A device dump's payload excludes its 64-byte note header.
 
-    If the vmcore ends within the payload, writes what is there; the exit code is then 5.
+    If the vmcore ends within the payload, writes the part before the end; the exit code is then 5.
     """
     from vmcoredd import vmcore
 

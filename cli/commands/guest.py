@@ -27,13 +27,13 @@ app = typer.Typer(
 )
 
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="The guest's memory.")]
-Console = Annotated[Path, typer.Option(help="The log of the guest's serial console.")]
+Console = Annotated[Path, typer.Option(help="The file for the log of the guest's serial console.")]
 Driver = Annotated[bool, typer.Option("--driver", help="Load cxgb4 in the guest first.")]
 MapWindow = Annotated[
     bool,
     typer.Option(
         "--map-window/--no-map-window",
-        help="Let the guest map the memory window: faster dumps, but no interfaces.",
+        help="Let the guest map the memory window: faster dumps, no network interfaces.",
     ),
 ]
 
@@ -139,12 +139,10 @@ def run(
     memory: Memory = "1G",
     map_window: MapWindow = False,
     driver: Driver = False,
-    seconds: Annotated[
-        float, typer.Option(help="The time limit of the script, in seconds.")
-    ] = 900.0,
+    seconds: Annotated[float, typer.Option(help="The script's time limit in seconds.")] = 900.0,
     console: Console = Path("guest.console"),
 ) -> None:
-    """Run a script in a guest; its output and exit code become this command's."""
+    """Run a script in a guest, and pass on its output and exit code."""
     from vmcoredd.qemu.session import run_script
 
     with serving(card, seed, map_window) as (adapters, _), preparing() as progress:
@@ -175,8 +173,8 @@ def live(
 ) -> None:
     """Dump a stopped guest's memory and adapters from outside, without kdump.
 
-    QEMU writes the guest's memory. Our driver dumps the adapters within the emulator, because QEMU
-    occupies their sockets.
+    QEMU writes the guest's memory. The user-space driver dumps the adapters inside the emulator,
+    because QEMU occupies their sockets.
     """
     from vmcoredd import vmcore
     from vmcoredd.driver import open_card
@@ -224,7 +222,7 @@ def memory(
 def serving(
     cards: Sequence[str], seed: int, map_window: bool
 ) -> Iterator[tuple[list[Adapter], list[emu.Card]]]:
-    """Emulates and serves each card; gives the adapters and the cards."""
+    """Emulates and serves each card; yields the adapters and the cards."""
     from vmcoredd import emu
     from vmcoredd.qemu.prepare import serve_cards
 

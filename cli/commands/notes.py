@@ -49,7 +49,7 @@ def notes(
 
 
 def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
-    """One note as a record: its ELF fields and, for a cudbg dump, its header's fields."""
+    """Returns a note as a record: its ELF fields and, for a cudbg dump, its header's fields."""
     record: dict[str, Any] = {
         "index": note.index,
         "offset": note.offset,
@@ -69,7 +69,7 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
 
 
 def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
-    """The fields of a cudbg dump's header; none for another driver's payload."""
+    """Returns the fields of a cudbg dump's header; none for another driver's payload."""
     from vmcoredd import cudbg
 
     payload = reader.payload(index, partial=True)
@@ -86,12 +86,12 @@ def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
 
 
 def adapter_name(dump: cudbg.Dump) -> str:
-    """Chip and revision: `T6 rev 0`."""
+    """Returns chip and revision: `T6 rev 0`."""
     return f"{dump.chip!r} rev {dump.revision}"
 
 
 def compression_name(dump: cudbg.Dump) -> str:
-    """`zlib` or `none`."""
+    """Returns `zlib` or `none`."""
     return "zlib" if dump.compressed else "none"
 
 

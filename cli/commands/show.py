@@ -76,7 +76,7 @@ class _Damage:
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """Records damage of the entity that this context reads, and continues."""
+        """Records damage that the context finds in entity `name`, and continues."""
         from vmcoredd import cudbg
 
         try:
@@ -93,7 +93,7 @@ class _Damage:
 
 
 def first_dump(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
-    """Note `index`, or the first device dump. Raises BadParameter if there is none."""
+    """Returns note `index`, or the first device dump. Raises BadParameter if there is none."""
     if index is not None:
         return _device_dump(reader, index)
     if not reader.device_dumps:
@@ -165,7 +165,7 @@ def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
 
 
 def _records(dump: cudbg.Dump, names: Iterable[str], damage: _Damage) -> list[dict[str, Any]]:
-    """The status of every entity, and the decoded contents of those in `names`."""
+    """Returns the status of every entity, and the decoded contents of those in `names`."""
     wanted = set(names)
     return [_record(dump, entity, entity.name in wanted, damage) for entity in dump.entities]
 
