@@ -1,6 +1,7 @@
 """The benchmark, `vmcoredd bench`: measurements and plots. Each figure is a ratio within one run.
 
-Each part has a module; `suite` runs them, `processes` and `machine` say where, `measure` how.
+Each part has a module. `suite` runs the parts, `processes` and `machine` place them on CPUs, and
+`measure` times them.
 """
 
 if __name__ != "vmcoredd.bench":

@@ -1,4 +1,4 @@
-"""Single accesses: our server against a plain one, and one at a time against many in flight."""
+"""Single accesses: a card's server against a plain one, one at a time against many in flight."""
 
 from __future__ import annotations
 

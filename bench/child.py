@@ -30,7 +30,7 @@ def serve(argument: str) -> None:
 
 
 def peak(file: str) -> None:
-    """Runs the command with the remaining arguments; its exit code becomes the process's."""
+    """Runs the command with the remaining arguments, and exits with its exit code."""
     from vmcoredd.cli.main import main as command
 
     try:

@@ -37,7 +37,7 @@ class Made:
     seconds: float
     report: Report
     counts: Counts
-    """Accesses as the kernel makes them."""
+    """The accesses, counted as the kernel makes them."""
     sent: Counters
     """The traffic on the socket."""
 
@@ -75,7 +75,7 @@ def dump(
 
 
 def reads(counts: Counts) -> int:
-    """Returns the number of reads: one access at a time waits for those, not for posted writes."""
+    """Returns the number of reads. One access at a time waits for reads, not for posted writes."""
     return counts.r32 + counts.r64
 
 

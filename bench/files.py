@@ -28,7 +28,7 @@ AS_CP = Target(1.2, at_least=False)
 
 
 def measure(rounds: int, *, full: bool) -> Iterator[Row]:
-    """Needs three times the size of the base file in the current folder."""
+    """Measures files and memory. Needs three times the base file's size in the current folder."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=".") as name:
         folder = Path(name)
         yield from _writing(folder, rounds, FULL_MIB if full else QUICK_MIB)

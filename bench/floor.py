@@ -2,9 +2,9 @@
 
 It is the sum of the unavoidable messages at the cost of a pipelined message, the bytes at the rate
 of bulk reads, and the dependent waits at the cost of a round trip, all measured on the same socket.
-Reading a run of registers is one message, each write is one. Our driver also writes a run of
-registers with one message; the same sum over the messages that it really sends is the stricter
-bound and is reported as well.
+Reading a run of registers is one message, each write is one. The user-space driver writes a
+run of registers with one message, so the sum over its actual messages is a stricter bound, which is
+reported too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Unavoidable:
         return self._seconds(link, self.writes)
 
     def sent(self, link: Link) -> float:
-        """Returns seconds on that link for the messages that our driver sends."""
+        """Returns seconds on that link for the messages that the driver sends."""
         return self._seconds(link, self.write_runs)
 
     def _seconds(self, link: Link, writes: int) -> float:
@@ -48,7 +48,7 @@ class Unavoidable:
 
 
 class Counting:
-    """A `hw.io.Space` that counts what programs need and passes them to another space."""
+    """A `hw.io.Space` that counts the needs of programs and passes them to another space."""
 
     def __init__(self, space: Space, found: Unavoidable) -> None:
         self._space, self._found = space, found
@@ -96,7 +96,7 @@ class Counting:
 
 
 class CountingIo(Counting):
-    """The same for a `hw.io.Io`, configuration space included."""
+    """A `hw.io.Io` that counts, configuration space included."""
 
     def __init__(self, io: Io, found: Unavoidable) -> None:
         super().__init__(io, found)
@@ -110,7 +110,7 @@ class CountingIo(Counting):
 
 
 def unavoidable(path: Path) -> Unavoidable:
-    """Dumps the adapter at `path` and returns what the dump needs, the probe excluded."""
+    """Dumps the adapter at `path` and returns the dump's needs, without the probe's."""
     found = Unavoidable()
     transport = Socket(path)
     with Adapter(transport, CountingIo(transport.io(), found)) as opened:

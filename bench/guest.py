@@ -1,8 +1,8 @@
 """The unmodified Linux driver in a guest's crash kernel, with its memory window mapped or trapped.
 
 Times the loading of the driver in the crash kernel, which probes and dumps. QEMU and the server run
-on any cpu ("free") or together on one ("pinned"). Trapped accesses are measured with a server that
-spins, as ours does, and with one that sleeps, as plain libvfio-user servers do.
+on any CPU ("free") or together on one ("pinned"). Trapped accesses are measured with a server that
+spins, as the card's server does, and with one that sleeps, as plain libvfio-user servers do.
 """
 
 from __future__ import annotations

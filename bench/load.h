@@ -5,5 +5,5 @@
 int64_t load_reads(const struct io *io, uint64_t offset, void *into, uint32_t width, uint32_t count,
                    uint64_t n, uint64_t depth);
 
-/* Makes `n` posted writes of 4 bytes, and one read to be sure that they are done. */
+/* Makes `n` posted writes of 4 bytes, then waits for one read, which completes after them. */
 int64_t load_writes(const struct io *io, uint64_t offset, uint64_t n);

@@ -1,4 +1,4 @@
-"""The machine: its cpus, and which process runs on which."""
+"""The machine: its CPUs, and the placement of processes on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Placement:
-    """The cpus of the client (this process) and of the server."""
+    """The CPUs of the client (this process) and of the server."""
 
     name: str
     client: frozenset[int]
@@ -21,7 +21,7 @@ class Placement:
 
 
 def placements() -> tuple[Placement, ...]:
-    """Returns: client and server on separate cpus (if there are two), and both on one."""
+    """Returns the placements: client and server on separate CPUs, if there are two, and on one."""
     cpus = sorted(os.sched_getaffinity(0))
     first = frozenset(cpus[:1])
     one = Placement("one cpu", first, first)
@@ -31,7 +31,7 @@ def placements() -> tuple[Placement, ...]:
 
 
 def anywhere() -> Placement:
-    """Returns the default placement: client and server share all cpus."""
+    """Returns the default placement: client and server share all CPUs."""
     cpus = frozenset(os.sched_getaffinity(0))
     return Placement("no placement", cpus, cpus)
 
@@ -59,7 +59,7 @@ def describe() -> dict[str, object]:
 
 
 def children_seconds() -> float:
-    """Returns the cpu seconds of this process's running and finished children."""
+    """Returns the CPU seconds of this process's running and finished children."""
     running = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     schedules = [file for pid in running for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
     alive = sum(int(file.read_text().split()[0]) for file in schedules) / 1e9

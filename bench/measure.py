@@ -1,6 +1,6 @@
-"""How figures are measured: compared runs take turns, and the medians of their ratios count.
+"""Measures figures: compared runs take turns, and the medians of their ratios count.
 
-That keeps ratios meaningful on a machine with other load, which absolute times are not.
+So ratios stay meaningful under other load on the machine, unlike absolute times.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 K = TypeVar("K")
 Run = Callable[[], float]
-"""Does the work once; returns seconds, or another measure that is compared."""
+"""Does the work once; returns seconds, or another measure to compare."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One thing measured several times."""
+    """Repeated measurements of one figure."""
 
     values: tuple[float, ...]
 
@@ -42,7 +42,7 @@ class Series:
         return Series(tuple(value * factor for value in self.values))
 
     def over(self, other: Series) -> Series:
-        """Returns the ratios to `other`, round by round. ValueError if the rounds differ."""
+        """Returns the ratios to `other`, round by round. Raises ValueError if the rounds differ."""
         if len(self.values) != len(other.values):
             raise ValueError(f"{len(self.values)} rounds against {len(other.values)}")
         return Series(tuple(a / b for a, b in zip(self.values, other.values, strict=True)))
@@ -79,7 +79,7 @@ class Target:
     at_least: bool = True
 
     def met(self, ratio: Series) -> bool:
-        """Whether the median is within the bound."""
+        """True if the median is within the bound."""
         return ratio.median >= self.value if self.at_least else ratio.median <= self.value
 
     def __str__(self) -> str:
@@ -127,9 +127,9 @@ class Results:
 
     rows: list[Row] = field(default_factory=list)
     curves: dict[str, Any] = field(default_factory=dict)
-    """By the name of the plot; see `bench.plots`."""
+    """Keyed by the plot's name; see `bench.plots`."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Parts that did not run, and why."""
+    """Parts that did not run, with the reasons."""
 
     def add(self, rows: Iterable[Row]) -> None:
         """Adds rows."""

@@ -1,5 +1,5 @@
-/* A minimal libvfio-user server: one region of 8 MiB (BAR 2) that ignores every access. The
- * difference to a card's server is the emulator's own cost. */
+/* A minimal libvfio-user server: one region of 8 MiB (BAR 2) that ignores every access. A
+ * card's server costs more than this one by the cost of the emulator. */
 #include <err.h>
 #include <errno.h>
 #include <stdio.h>

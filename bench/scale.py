@@ -24,11 +24,11 @@ class Took:
     seconds: float
     peak_mib: float
     cpus: float
-    """Cpus busy on average, with the command and the servers."""
+    """The average of busy CPUs, over the command and the servers."""
 
 
 def measure(rounds: int) -> Iterator[Row]:
-    """Measures time and memory per adapter, against a single adapter, and how busy the cpus are."""
+    """Measures time and memory per adapter, against a single adapter, and the load of the CPUs."""
     took = _measured(rounds)
     seconds = {count: _series(took[count], lambda one: one.seconds) for count in COUNTS}
     peaks = {count: _series(took[count], lambda one: one.peak_mib) for count in COUNTS}

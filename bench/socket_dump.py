@@ -85,7 +85,7 @@ def _variant(variant: Variant, placement: Placement, rounds: int, full: bool) ->
 
 
 def _one_at_a_time(path: Path, accesses: int, full: bool) -> Run:
-    """A whole dump takes a minute, so all rounds share one."""
+    """Measures one access at a time, once for all rounds: a whole dump takes a minute."""
     if full:
         return cache(lambda: dump(path, pipelined=False).seconds)
     return lambda: sampled_read(path) * accesses
@@ -146,7 +146,7 @@ def _rows(
 
 
 def _compressed(placement: Placement, rounds: int) -> Iterator[Row]:
-    """Measures zlib against none; compression uses as many threads as the client has cpus."""
+    """Measures zlib against none; compression uses as many threads as the client has CPUs."""
     server = CardServer(spin=SPIN, cpus=placement.server)
     with serving(server) as path, on_cpus(placement.client):
         raw, registers = buffer(), list[float]()

@@ -14,14 +14,14 @@ from vmcoredd.qemu.errors import GuestError
 Say = Callable[[str], None]
 QUICK_ROUNDS, FULL_ROUNDS = 3, 5
 GUEST_ROUNDS = 2
-"""In the full form; each boots twelve guests and takes a quarter of an hour."""
+"""Guest rounds in the full form; each boots twelve guests and takes a quarter of an hour."""
 ACCESS_ROUNDS = 15
 """For single accesses, which take milliseconds."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The choice of measurements. `full` measures completely where the quick form samples."""
+    """The choice of measurements. `full` measures the whole of what the quick form samples."""
 
     full: bool = False
     parts: Collection[Part] = tuple(Part)

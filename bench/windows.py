@@ -93,7 +93,7 @@ def _pipelined(io: Io, chip: Chip, window: tuple[int, int, int], out: memoryview
 
 
 def _mapped(io: Io, chip: Chip, page: memoryview, out: memoryview) -> None:
-    """Reads through the mapped page: a round trip and a copy for each address."""
+    """Reads through the mapped page, with a round trip and a copy for each address."""
     ops = _moves(chip, MEMWIN0.number)
     for address in range(0, len(out), len(page)):
         io.run(ops, [(address,)])

@@ -123,10 +123,10 @@ class Adapter:
         entities: Iterable[str] | None = None,
         progress: Progress | None = None,
     ) -> tuple[int, Callback]:
-        """Returns a size in bytes and a callback, as `vmcore.DeviceDumps.add_device_dump` takes
-        them (cxgb4_cudbg_vmcore_add_dump()).
+        """Returns a size in bytes and a callback for `vmcore.DeviceDumps.add_device_dump`
+        (cxgb4_cudbg_vmcore_add_dump()).
 
-        The callback fills the buffer that it is given and sets `report`. It raises OSError ENOMEM
+        The callback fills its buffer and sets `report`. It raises OSError ENOMEM
         if the buffer is too small even for the dump's headers.
         """
 
@@ -145,7 +145,7 @@ class Adapter:
         return cudbg.DUMP_SIZE, fill
 
     def summary(self) -> Summary:
-        """Reads the card's description. Call it after the dump, which would show its accesses."""
+        """Reads the card's description. Call it after the dump, which would show these accesses."""
         vpd = _or_none(lambda: card_vpd(self.io.config, find_capability(self.io.config, Cap.VPD)))
         version = _or_none(self._firmware_version)
         return Summary(

@@ -21,7 +21,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 
 enum {
     AHEAD_MOST = 1024,  /* rows in a batch at most */
-    AHEAD_AGAIN = 32,   /* rows in the first batch after a delayed poll; the growth of the next */
+    AHEAD_AGAIN = 32,   /* rows in the first batch after a delayed poll; factor for the next */
     POLLED_MOST = 4096, /* polls in a batch at most */
     SPIN_MOST_US = 100, /* longer delays sleep */
     PATIENCE = 4,       /* a poll may take PATIENCE * attempts * delay, */
@@ -139,8 +139,8 @@ static void delay(uint32_t us)
         ;
 }
 
-/* The kernel's t4_wait_op_done_val(), plus a deadline: over a socket an attempt may take long. Sets
- * `delayed` if the first read was not enough. */
+/* Polls as the kernel's t4_wait_op_done_val() does, with a deadline in addition, since an attempt
+ * over a socket may take long. Sets *delayed if the first read fails the check. */
 static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offset, uint32_t *value,
                     int *delayed)
 {
@@ -197,8 +197,8 @@ static int do_put(const struct engine_run *run, const struct engine_op *op, uint
     return 0;
 }
 
-/* Runs a row's operations. Waits for its polls if `delayed` is given; without it, sends them to be
- * checked later. */
+/* Runs a row's operations. Waits for its polls if `delayed` is given, else sends them for a later
+ * check. */
 static int do_row(struct engine *e, const struct engine_run *run, uint32_t row, struct cursor *at,
                   int *delayed)
 {
@@ -261,7 +261,7 @@ static int poll_passed(const struct engine *e, const struct engine_run *run,
 }
 
 /* Advances past a completed operation and adds its accesses to `counts`. Returns 0 if it is a poll
- * whose first value fails the check. */
+ * and its first value fails the check. */
 static int op_passed(const struct engine *e, const struct engine_run *run,
                      const struct engine_op *op, uint32_t row, struct cursor *at,
                      struct engine_counts *counts)
@@ -295,7 +295,7 @@ static int row_passed(const struct engine *e, const struct engine_run *run, uint
     return passed;
 }
 
-/* Sends the rows before `end` and waits for their values; *sent is the end of their output. */
+/* Sends the rows before `end` and waits for their values. Sets *sent to the end of their output. */
 static int send_rows(struct engine *e, const struct engine_run *run, uint32_t end, uint64_t *sent)
 {
     struct engine_counts counts = e->counts;
@@ -310,8 +310,8 @@ static int send_rows(struct engine *e, const struct engine_run *run, uint32_t en
     return result ? result : fenced;
 }
 
-/* Completes up to `ahead` rows with one fence. Returns 1 if all are complete, 0 if only those
- * before the first row with a delayed poll are, or -errno. */
+/* Completes up to `ahead` rows with one fence. Returns 1 if all are complete, 0 if a poll was
+ * delayed (the rows before it are complete), or -errno. */
 static int rows_ahead(struct engine *e, struct engine_run *run, uint32_t ahead)
 {
     uint32_t end = run->n_rows - run->row > ahead ? run->row + ahead : run->n_rows;

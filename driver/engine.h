@@ -41,7 +41,7 @@ struct engine_op {
     int32_t error;
 };
 
-/* Accesses as a driver without pipelining makes them: a run of n registers counts n, and discarded
+/* The accesses that a driver without pipelining makes: a run of n registers counts n, and discarded
  * reads do not count. */
 struct engine_counts {
     uint64_t r32;
@@ -55,7 +55,7 @@ struct engine {
     struct engine_counts counts;
     int32_t dead;          /* the transport's first error, -errno; permanent */
     uint32_t pipelined;    /* 0: wait for every read, as the kernel does */
-    uint64_t sink;         /* takes values that are not kept */
+    uint64_t sink;         /* receives values that are not kept */
     uint32_t polled[4096]; /* values of the polls in a batch */
 };
 
@@ -71,13 +71,13 @@ struct engine_run {
     uint64_t used; /* result: bytes of output of those rows */
 };
 
-/* Runs a whole program. Returns 0, or -errno: the error of the POLL that failed in run->row, or of
- * the transport (and sets engine->dead), -EINVAL for a malformed program, -EOVERFLOW if `out` is
- * too small. After a failure the registers are as if the rows had run one by one up to the failed
- * one, and any output of later rows is zeroed. */
+/* Runs a whole program. Returns 0 or -errno: the error of the POLL that failed in run->row; the
+ * transport's error, which also sets engine->dead; -EINVAL for a malformed program; -EOVERFLOW if
+ * `out` is too small. After a failure the registers are as if the rows had run one by one up to the
+ * failed one, and any output of later rows is zeroed. */
 int engine_run(struct engine *engine, struct engine_run *run);
 
-/* Single accesses; the read waits for its values, the write is posted. `count` values of `width` (4
- * or 8) bytes at ascending offsets. Return 0 or -errno. */
+/* Single accesses. engine_read() waits for `count` values of `width` (4 or 8) bytes at ascending
+ * offsets; engine_write() posts one value. Both return 0 or -errno. */
 int engine_read(struct engine *engine, uint64_t offset, void *into, uint32_t width, uint32_t count);
 int engine_write(struct engine *engine, uint64_t offset, const void *data, uint32_t width);

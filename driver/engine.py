@@ -160,7 +160,7 @@ def _lower_op(op: Op) -> dict[str, object]:
 
 
 def _value(number: Number) -> tuple[int, int, int]:
-    """base, stride, column"""
+    """Returns the base, stride and column of a `struct engine_value`."""
     if isinstance(number, Each):
         return number.first & 0xFFFFFFFF, number.step & 0xFFFFFFFF, -1
     if isinstance(number, Cell):

@@ -10,7 +10,7 @@ class DriverError(Exception):
 
 
 class ProbeError(DriverError):
-    """The adapter does not come up; `step` names the kernel function of the failed step."""
+    """The probe failed; `step` names the kernel function of the failed step."""
 
     def __init__(self, step: str, why: str) -> None:
         self.step, self.why = step, why

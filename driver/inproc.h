@@ -3,7 +3,7 @@ struct inproc {
     struct io io;
     region_access access;
     void *cookie;
-    int32_t error; /* of the first access that failed, -errno; permanent */
+    int32_t error; /* the error (-errno) of the first failed access; permanent */
 };
 
 /* Initialises `inproc`. `access` and `cookie` come from another extension, as integers. */

@@ -48,7 +48,7 @@ class Mailbox:
 
         Raises `MailboxError` with the firmware's error code, or with ENXIO (the firmware reports a
         fatal error), EBUSY (the firmware owns the mailbox), EIO (the firmware failed an assertion)
-        or ETIMEDOUT. `DeadDevice` if the transport fails.
+        or ETIMEDOUT. Raises `DeadDevice` if the transport fails.
         """
         name = _name(bytes(command)[0])
         self._own(name, bytes(command))
@@ -124,7 +124,7 @@ class Mailbox:
         return MailboxError(name, code, why)
 
     def _record(self, message: bytes, execute: int) -> None:
-        """t4_record_mbox()"""
+        """Logs a command or reply, as t4_record_mbox()."""
         padded = message.ljust(MAILBOX_BYTES, b"\0")
         words = (padded[start : start + 8] for start in range(0, MAILBOX_BYTES, 8))
         numbers = tuple(int.from_bytes(word, "big") for word in words)
@@ -134,8 +134,11 @@ class Mailbox:
 
 
 def stop_adapter(io: Io, chip: Chip, pf: int) -> None:
-    """Switches off interrupts, LEDs, the port's signal and the scatter-gather engine
-    (t4_shutdown_adapter(); the kernel assumes one port until the firmware reports more)."""
+    """Switches off interrupts, LEDs, the port's signal and the scatter-gather engine.
+
+    Does what t4_shutdown_adapter() does for one port, the kernel's assumption until the firmware
+    reports more.
+    """
     r = chip.r
     who = r.PL_WHOAMI.get(io.read(r.PL_WHOAMI), "SourcePF")
     io.write(own_view(r.PL_PF_INT_ENABLE), 0)
@@ -147,7 +150,7 @@ def stop_adapter(io: Io, chip: Chip, pf: int) -> None:
 
 
 def _clear(io: Io, offset: int, bits: int) -> None:
-    """t4_set_reg_field()"""
+    """Clears `bits` of a register and reads it back, as t4_set_reg_field()."""
     io.write(offset, io.read(offset) & ~bits)
     io.read(offset)
 

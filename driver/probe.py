@@ -35,7 +35,7 @@ from vmcoredd.hw.io import Io
 from vmcoredd.hw.pci import find_capability, update_register
 
 _ID, _COMMAND = ConfigHeader.vendor.offset, ConfigHeader.command.offset
-_NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # what a dead adapter returns; CIM_PF_NOACCESS
+_NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # a dead adapter's value; CIM_PF_NOACCESS
 _RETRY_SECONDS = 0.5
 
 
@@ -59,7 +59,7 @@ class Probed:
 def probe(io: Io, sleep: Callable[[float], None] = time.sleep) -> Probed:
     """Probes an adapter; `sleep` takes seconds.
 
-    Raises `ProbeError` if a step fails, `DeadDevice` if the transport fails.
+    Raises `ProbeError` if a step fails, or `DeadDevice` if the transport fails.
     """
     enable_device(io)
     wait_dev_ready(io, sleep)
@@ -76,17 +76,17 @@ def probe(io: Io, sleep: Callable[[float], None] = time.sleep) -> Probed:
 
 
 def enable_device(io: Io) -> None:
-    """pci_enable_device()"""
+    """Enables memory accesses, as pci_enable_device()."""
     update_register(io.config, _COMMAND, clear=0, set_=PciCommand.MEMORY)
 
 
 def set_master(io: Io) -> None:
-    """pci_set_master()"""
+    """Enables bus mastering, as pci_set_master()."""
     update_register(io.config, _COMMAND, clear=0, set_=PciCommand.MASTER)
 
 
 def wait_dev_ready(io: Io, sleep: Callable[[float], None]) -> None:
-    """t4_wait_dev_ready(); PL_WHOAMI has the same address on both chips."""
+    """Waits for the adapter (t4_wait_dev_ready()). PL_WHOAMI has one address for both chips."""
     if io.read(WHOAMI) not in _NO_ACCESS:
         return
     sleep(_RETRY_SECONDS)
@@ -110,7 +110,7 @@ def identify(io: Io) -> tuple[Chip, int]:
 
 
 def read_device_id(io: Io) -> int:
-    """Returns the device id; `ProbeError` for another vendor (cxgb4_pci_tbl)."""
+    """Returns the device id. Raises `ProbeError` for another vendor (cxgb4_pci_tbl)."""
     word = io.config.read(_ID)
     vendor, device_id = word & 0xFFFF, word >> 16
     if vendor != VENDOR_CHELSIO:
@@ -137,7 +137,7 @@ def pci_mode(io: Io) -> tuple[int, int] | None:
 
 
 def identify_flash(io: Io, chip: Chip) -> int:
-    """Returns the flash's JEDEC id (t4_get_flash_params()); `ProbeError` if the flash is busy."""
+    """Returns the flash's JEDEC id (t4_get_flash_params()). Raises `ProbeError` if it is busy."""
     try:
         return Flash(io, chip).identify()
     except DeadDevice:
@@ -147,7 +147,7 @@ def identify_flash(io: Io, chip: Chip) -> int:
 
 
 def set_completion_timeout(io: Io) -> None:
-    """The last step of t4_prep_adapter()."""
+    """Sets the PCIe completion timeout, the last step of t4_prep_adapter()."""
     capability = find_capability(io.config, Cap.EXP)
     if capability is not None:
         update_register(

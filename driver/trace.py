@@ -52,7 +52,7 @@ class Traced(SingleIo):
 
 
 class TracedConfig(SingleIo):
-    """The same for configuration space, whose words are shown without names."""
+    """A `Space` that traces configuration space, without names."""
 
     def __init__(self, config: Space, out: Out) -> None:
         self._config, self._out = config, out

@@ -10,7 +10,7 @@ from vmcoredd.vmcore.errors import VmcoreFormatError
 
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
 
-CHUNK = 64 << 20  # bytes per system call, and so between reports of progress
+CHUNK = 64 << 20  # bytes per system call, hence between reports of progress
 BLOCK = 128 << 10  # copies that start at a block use large folios of the page cache
 _REFUSED = {
     errno.EXDEV,
@@ -26,8 +26,8 @@ _REFUSED = {
 def data_runs(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yields (start, end) of each run of data in [start, end) of the file; the rest is holes.
 
-    All of the range is data if the file system does not report holes; past the file's end there is
-    none.
+    The whole range is data if the file system does not report holes. There is none past the file's
+    end.
     """
     while start < end:
         try:
@@ -62,8 +62,8 @@ class Copier:
         self._buffer = memoryview(bytearray(BLOCK))
 
     def copy(self, fd: int, offset: int, size: int, to: int) -> None:
-        """Copies `size` bytes at `offset` of `fd` to offset `to` of the output, where holes of the
-        source are left out (and so read as zeros).
+        """Copies `size` bytes at `offset` of `fd` to offset `to` of the output. Leaves out holes of
+        the source, which therefore read as zeros.
 
         Raises `VmcoreFormatError` if the source is too short, `OSError` from the system calls.
         """

@@ -54,7 +54,7 @@ def default_core() -> ElfCore:
     Its notes are those that the patch series "kernel: add support to collect hardware logs in crash
     recovery kernel" (v8, 2018) shows: eight CORE NT_PRSTATUS of 0x150 bytes and a VMCOREINFO of
     0x785, 0x12c0 bytes in all. Memory is 632 KiB of zeros below 640 KiB and the kernel's 4 MiB at
-    16 MiB. Those are zero except for what readers need first: the utsname, page tables, the node
+    16 MiB. Those are zero except for a reader's first needs: the utsname, page tables, the node
     map and one section of the memory map. GNU readelf and pyelftools read it, and makedumpfile
     filters it. crash cannot open it, since there is no vmlinux for it, and it has no tasks.
     """
@@ -99,7 +99,7 @@ def _prstatus(cpu: int) -> Prstatus:
 
 
 def _kernel() -> MemoryFile:
-    """The kernel's memory from TEXT on: untouched but for what `default_core` names."""
+    """Returns the kernel's memory from TEXT on: zeros, except for the structures in it."""
     memory = MemoryFile("kernel", 2 * LARGE_PAGE)
 
     def poke(address: int, data: bytes) -> None:
@@ -114,7 +114,7 @@ def _kernel() -> MemoryFile:
 
 
 def _page_tables() -> list[tuple[int, int]]:
-    """(address, entry): the direct map's first GiB, the kernel and the page structures, mapped."""
+    """Returns (address, entry) to map the direct map's first GiB, kernel and page structures."""
     top = SYMBOLS["init_top_pgt"]
     direct, level3, level2, map3, map2 = (top + page * 0x1000 for page in range(1, 6))
     return [
@@ -130,7 +130,7 @@ def _page_tables() -> list[tuple[int, int]]:
 
 
 def _memory_map() -> list[tuple[int, int]]:
-    """(address, word): the first root of sections, and in it the section of all our memory."""
+    """Returns (address, word) of the first root of sections, and of this memory's section."""
     roots = SYMBOLS["mem_section"] - DIRECT_MAP + KERNEL_MAP
     sections = roots + 0x4000
     return [

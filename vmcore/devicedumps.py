@@ -85,10 +85,10 @@ class DeviceDumps:
     def add_device_dump(
         self, name: str | bytes, size: int, callback: Callback | None
     ) -> DeviceDump:
-        """Has `callback` fill a buffer of `size` bytes, and adds it as device dump `name`.
+        """Lets `callback` fill a buffer of `size` bytes, and adds it as device dump `name`.
 
         The buffer is zero, and pages that are never written use no memory. The only limits are
-        those of the kernel's types: `size` has 32 bits, `name` 44 bytes (one of 44 has no NUL).
+        those of the kernel's types: `size` has 32 bits, `name` 44 bytes (a name of 44 has no NUL).
         n_descsz has 32 bits too and overflows for sizes above 0xffffffc0, as in the kernel.
 
         Raises `DumpRefused`: EOPNOTSUPP without the kernel option; EINVAL if disabled, for an empty

@@ -30,7 +30,7 @@ class VmcoreFormatError(VmcoreError):
 
 
 class DumpRefused(VmcoreError, OSError):
-    """A device dump was not added; `errno` is what the kernel would have returned, positive."""
+    """A device dump was not added; `errno` is the kernel's error, positive."""
 
     def __init__(self, errno: int, why: str) -> None:
         super().__init__(errno, f"{os.strerror(errno)}: {why}")

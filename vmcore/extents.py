@@ -1,4 +1,4 @@
-"""A file as a list of extents: which bytes come from where.
+"""A file as a list of extents, each with the source of its bytes.
 
 /proc/vmcore is such a list: its headers, dumps, notes and memory are in different locations and
 appear as one file. Reading, mapping and writing it all use the same list. `MemoryFile` is the
@@ -130,8 +130,8 @@ def map_extents(extents: Iterable[Extent], start: int, size: int) -> memoryview:
     Whole pages are mapped from their source and show later changes to it. Pages that a source fills
     in part are copied, with zeros around the data. The mapping lasts until its last view ends.
 
-    Raises `OSError` if a source cannot be mapped; EINVAL if its data have another offset within a
-    page than in the file.
+    Raises `OSError` if a source cannot be mapped; EINVAL if its data are at a different offset
+    within a page than in the file.
     """
     anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
     address = _map(None, size, mmap.PROT_READ | mmap.PROT_WRITE, anonymous, -1, 0)

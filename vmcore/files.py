@@ -1,4 +1,4 @@
-"""Opens a file that may be anything, and identifies its format."""
+"""Opens an untrusted file and identifies its format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the notes in makedumpfile's kdump-compressed format, where they are one uncompressed run.
+"""Finds the notes, an uncompressed run, in makedumpfile's kdump-compressed format.
 
 The file starts with `struct disk_dump_header`. One block later comes `struct kdump_sub_header`,
 which locates the notes since header version 4 (offset_note, size_note). Source: makedumpfile's

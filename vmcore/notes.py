@@ -1,4 +1,4 @@
-"""ELF notes: their types, and a walk over a note segment that trusts nothing in it."""
+"""ELF notes: their types, and a walk over an untrusted note segment."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Note:
     `offset` is that of the note's header and `size` its n_descsz. `name` is the name of a device
     dump, or None for any other note. `payload_offset` and `payload_size` locate the data of a
     device dump, after its 44-byte name, or the descriptor of another note. `present` is the number
-    of payload bytes that the file really has.
+    of payload bytes that the file contains.
     """
 
     index: int

@@ -35,7 +35,7 @@ class VmcoreFile(io.RawIOBase):
 
     The file may change while it is open: adding a dump moves everything after the dumps, and a
     reader continues at its old offset in the new file. Only the size that `fstat` and SEEK_END use
-    stays that at the time of opening (the inode's i_size).
+    stays as it was at the time of opening (the inode's i_size).
     """
 
     def __init__(self, dumps: DeviceDumps) -> None:
@@ -93,7 +93,7 @@ class VmcoreFile(io.RawIOBase):
 
         Raises `OSError`: EINVAL for a length of 0, an unaligned offset or a range past the end of
         the file; EPERM for a writable or executable mapping, checked after the range; EAGAIN if a
-        part cannot be mapped, in which case nothing is (makedumpfile then reads instead).
+        part cannot be mapped; then nothing is mapped, and makedumpfile reads instead.
         """
         if length <= 0 or offset < 0 or offset % PAGE_SIZE:
             raise _refusal(errno.EINVAL)

@@ -26,8 +26,8 @@ def write(
     """Writes a vmcore of `dumps` and their crash context, or `base`; returns its size in bytes.
 
     The program headers follow the ELF header, data begin on page boundaries, and there are no
-    sections (except the one that counts more than 65534 program headers). Segments contain what
-    the base's file contains (p_filesz). The data do not pass through this process's memory; holes
+    sections (except the one that counts more than 65534 program headers). Segments contain the
+    data in the base's file (p_filesz). The data do not pass through this process's memory; holes
     stay holes, and pages of a dump that were never written become holes. `progress(done, total)`
     counts bytes of the output, holes included.
 

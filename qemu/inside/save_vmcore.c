@@ -2,8 +2,8 @@
  * save-vmcore [--notes-only] FILE: copy /proc/vmcore.
  *
  * Pages of zeros become holes. With --notes-only the copy ends after the note segment, and the
- * memory segments are marked as absent (p_filesz 0), as makedumpfile marks excluded memory.
- * Progress is printed in percent. /proc/vmcore is mapped, because a read would map each page again.
+ * memory segments are marked absent (p_filesz 0), as makedumpfile marks excluded memory.
+ * Prints its progress in percent. Maps /proc/vmcore, because a read would map each page again.
  */
 
 #define _GNU_SOURCE
