@@ -1,8 +1,8 @@
 """Debian packages, unpacked in the user's cache folder instead of installed.
 
 Binary packages and their dependencies are unpacked into a private root folder, source packages
-into a folder of their own. Root is not needed. The mirror and its keys are those of the machine's
-own apt sources.
+into a separate folder. Root is not needed. The mirror and its keys come from the machine's apt
+sources.
 
     root = debs.binaries(["qemu-system-x86"], suites=("trixie", "trixie-backports"), name="qemu")
     subprocess.run([*debs.command(root, "usr/bin/qemu-system-x86_64"), "--version"])

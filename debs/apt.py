@@ -1,6 +1,6 @@
-"""apt-get with its own configuration, which leaves the machine unchanged.
+"""Runs apt-get with a private configuration, which leaves the machine unchanged.
 
-Lists, cache and state are kept in one private folder. Its dpkg status is empty, so that no package
+Lists, cache and state are kept in one private folder. Its dpkg status is empty, so no package
 counts as installed and every dependency is downloaded. The machine's own apt.conf still applies
 underneath (it may name a proxy), but without its hooks. Root is not needed.
 """
@@ -131,7 +131,7 @@ def architecture() -> str:
 
 
 def _reason(output: str) -> str:
-    """apt's first error, or the last line of its output."""
+    """Returns apt's first error, or the last line of its output."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line[2:].strip() for line in lines if line.startswith("E:")]
     return (errors or lines[-1:] or ["apt-get failed without a message"])[0].rstrip(".")

@@ -14,7 +14,7 @@ Progress = Callable[[str, float | None], None]
 
 
 def cache_dir() -> Path:
-    """This project's cache folder: `vmcoredd` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Returns this project's cache folder: `vmcoredd` in `$XDG_CACHE_HOME` or `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "vmcoredd"
 
@@ -25,9 +25,9 @@ def silent(_what: str, _fraction: float | None) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, progress: Progress = silent) -> Iterator[int]:
-    """Holds the lock file `path` and gives its descriptor. The end of the process releases it.
+    """Holds the lock file `path` and yields its descriptor. The end of the process releases it.
 
-    A child that inherits the descriptor also holds the lock, so that it cannot outlive the lock.
+    A child that inherits the descriptor also holds the lock, and so cannot outlive it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Unavailable(Exception):
-    """Something is not available on this machine: what, why, and the user's remedy."""
+    """This machine lacks something; the message names it, the reason, and the user's remedy."""
 
     def __init__(self, what: str, why: str, remedy: str) -> None:
         super().__init__(f"{what}: {why}. {remedy}")

@@ -1,4 +1,4 @@
-"""Installs what this machine lacks to build or test: `python3 -m vmcoredd.debs.install build|test`.
+"""Installs packages to build or test: `python3 -m vmcoredd.debs.install build|test`.
 
 Each need is a probe (for a command, a C header, a Python module). Only a probe that fails names a
 Debian package; if none fails, the package manager is not used. Packages are installed as root or
@@ -22,25 +22,25 @@ Probe = Callable[[], bool]
 
 
 def command(name: str) -> Probe:
-    """Is a program of that name installed?"""
+    """Returns True if a program of that name is installed."""
     return lambda: (
         shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
     )
 
 
 def header(name: str) -> Probe:
-    """Is that C header in the system's include folders?"""
+    """Returns True if that C header is in the system's include folders."""
     folders = (Path("/usr/include"), *Path("/usr/include").glob("*-linux-gnu"))
     return lambda: any((folder / name).exists() for folder in folders)
 
 
 def module(name: str) -> Probe:
-    """Can this Python import that module?"""
+    """Returns True if this Python can import that module."""
     return lambda: importlib.util.find_spec(name) is not None
 
 
 def python_header() -> bool:
-    """Can extensions be compiled for this Python?"""
+    """Returns True if extensions can be compiled for this Python."""
     return (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()
 
 
@@ -66,12 +66,12 @@ PURPOSES = {"build": BUILD, "test": TEST}
 
 
 def missing(purpose: str) -> list[str]:
-    """The Debian packages whose probes fail, for `build` or `test`."""
+    """Returns the Debian packages whose probes fail, for `build` or `test`."""
     return [package for package, probe in PURPOSES[purpose].items() if not probe()]
 
 
 def main(argv: list[str]) -> int:
-    """Installs what is missing. Returns 0 if nothing is missing afterwards."""
+    """Installs the missing packages. Returns 0 if nothing is missing afterwards."""
     if len(argv) != 1 or argv[0] not in PURPOSES:
         print("usage: python3 -m vmcoredd.debs.install build|test", file=sys.stderr)
         return 2

@@ -52,12 +52,12 @@ class Library:
 
     @property
     def private_include_dirs(self) -> tuple[Path, ...]:
-        """The folders with the library's public and private headers."""
+        """Returns the folders with the library's public and private headers."""
         return (*self.include_dirs, self.source / "lib")
 
 
 def obtain(flags: Sequence[str] = (), progress: Progress = silent) -> Library:
-    """Builds the library if need be; `flags` (sanitizers) are for the compiler.
+    """Builds the library if necessary; `flags` (sanitizers) are for the compiler.
 
     Raises Unavailable.
     """
@@ -68,7 +68,7 @@ def obtain(flags: Sequence[str] = (), progress: Progress = silent) -> Library:
 
 
 def sample(library: Library, name: str, progress: Progress = silent) -> Path:
-    """The program `samples/<name>.c` of the library's source, built. Raises Unavailable."""
+    """Builds the program `samples/<name>.c` of the library's source. Raises Unavailable."""
     key = _key("sample", name, library.archives)
     build = functools.partial(_build_sample, library, name)
     return build_once(cache_dir() / "libvfio-user" / f"{name}-{key}", build, progress) / name
@@ -96,7 +96,7 @@ def _built(
     flags: tuple[str, ...],
     progress: Progress,
 ) -> Library:
-    """The library in `tree`, compiled once for each `identity` of the source."""
+    """Returns the library in `tree`, compiled once for each `identity` of the source."""
     headers, json_c = _json_c(progress)
     key = _key("library", identity, headers, flags)
     build = functools.partial(_build, tree, headers, flags)
@@ -106,19 +106,19 @@ def _built(
 
 
 def _upstream(tree: Path) -> str:
-    """The project's version, such as `0.0.1`."""
+    """Returns the project's version, such as `0.0.1`."""
     version = re.search(r"version: '([^']+)'", (tree / "meson.build").read_text())
     return version[1] if version else "unknown"
 
 
 def _commit(wrap: Path) -> str:
-    """The commit that QEMU took, such as `0b28d205572c`."""
+    """Returns the commit that QEMU includes, such as `0b28d205572c`."""
     commit = re.search(r"(?m)^revision = (\w{12})", wrap.read_text())
     return commit[1] if commit else "unknown"
 
 
 def _build(tree: Path, headers: Path, flags: tuple[str, ...], work: Path, _lock: int) -> None:
-    """Compile lib/*.c as its meson.build does, without tests and without the pipe transport."""
+    """Compiles lib/*.c as its meson.build does, without tests and without the pipe transport."""
     sources = [file for file in sorted((tree / "lib").glob("*.c")) if file.name != "tran_pipe.c"]
     includes = [f"-I{tree / 'include'}", f"-I{headers}"]
     _run([*_compiler(), *CFLAGS, *flags, *includes, "-c", *map(str, sources)], work / "result")
@@ -134,7 +134,7 @@ def _build_sample(library: Library, name: str, work: Path, _lock: int) -> None:
 
 
 def _json_c(progress: Progress) -> tuple[Path, Path]:
-    """The folder with json.h, and the static library, both from this machine's own suite."""
+    """Returns json.h's folder and the static library, both from this machine's suite."""
     archive = Path(_run([*_compiler(), "-print-file-name=libjson-c.a"]).strip())
     for headers in (Path("/usr/include/json-c"), Path("/usr/local/include/json-c")):
         if archive.is_absolute() and (headers / "json.h").exists():
@@ -154,7 +154,7 @@ def _compiler() -> list[str]:
 
 
 def _run(command: list[str], cwd: Path | None = None) -> str:
-    """Runs a compiler or archiver and returns its output. Raises Unavailable with its complaint."""
+    """Runs a compiler or archiver and returns its output. Raises Unavailable with its errors."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     except OSError as error:

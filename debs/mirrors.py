@@ -28,7 +28,7 @@ class Mirror:
     trusted: str | None = None
 
     def stanza(self, kind: str, suites: tuple[str, ...]) -> str:
-        """The deb822 stanza for `suites`, component main; `kind` is deb or deb-src."""
+        """Returns the deb822 stanza for `suites`, component main; `kind` is deb or deb-src."""
         lines = [
             f"Types: {kind}",
             f"URIs: {self.uri}",
@@ -53,7 +53,7 @@ class AptSource:
 
 
 def mirrors(etc: Path = ETC) -> list[Mirror]:
-    """The mirrors that may serve Debian itself, likeliest first, without duplicates.
+    """Returns the mirrors that may serve Debian itself, likeliest first, without duplicates.
 
     These are the binary sources of this machine's own suite, component main. A third party's
     archive may use the suite's name too, so sources that trust Debian's archive keyring come first.
@@ -76,7 +76,7 @@ def mirrors(etc: Path = ETC) -> list[Mirror]:
 
 
 def codename(etc: Path = ETC) -> str:
-    """The suite in `/etc/os-release`, such as `bookworm`; empty if it names none."""
+    """Returns the suite in `/etc/os-release`, such as `bookworm`; empty if it names none."""
     try:
         text = (etc / "os-release").read_text()
     except FileNotFoundError:
@@ -86,7 +86,7 @@ def codename(etc: Path = ETC) -> str:
 
 
 def apt_sources(apt: Path) -> Iterator[AptSource]:
-    """All enabled binary sources under `apt` (/etc/apt), in apt's order."""
+    """Returns all enabled binary sources under `apt` (/etc/apt), in apt's order."""
     files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
     for file in files:
         if not file.is_file():
@@ -99,7 +99,7 @@ def apt_sources(apt: Path) -> Iterator[AptSource]:
 
 
 def one_line(text: str) -> Iterator[AptSource]:
-    """The sources of a file in one-line format: `deb [option=value ...] uri suite components`."""
+    """Parses a file in one-line format: `deb [option=value ...] uri suite components`."""
     for line in text.splitlines():
         found = re.match(r"\s*deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<rest>[^#]+)", line)
         if not found:
@@ -114,7 +114,7 @@ def one_line(text: str) -> Iterator[AptSource]:
 
 
 def deb822(text: str) -> Iterator[AptSource]:
-    """The enabled sources of a file in deb822 format."""
+    """Returns the enabled sources of a file in deb822 format."""
     text = re.sub(r"(?m)^#.*\n?", "", text)
     for stanza in re.split(r"\n[ \t]*\n", text):
         fields = {
@@ -135,5 +135,5 @@ def deb822(text: str) -> Iterator[AptSource]:
 
 
 def _copied(uri: str) -> str:
-    """`uri` with `copy:` for `file:`, because apt would leave the packages where they are."""
+    """Returns `uri` with `copy:` for `file:`, whose packages apt would not copy to its cache."""
     return f"copy:{uri.removeprefix('file:')}" if uri.startswith("file:") else uri

@@ -29,7 +29,7 @@ def binaries(
     dependencies: bool = True,
     progress: Progress = silent,
 ) -> Path:
-    """A private root folder with `packages` and their dependencies, unpacked.
+    """Returns a private root folder with `packages` and their dependencies, unpacked.
 
     Without `dependencies` it holds only `packages`. Nothing is installed and no maintainer script
     runs. `suites` are used together; a package comes from the last suite that has it (`("trixie",
@@ -51,7 +51,7 @@ def source(
     only: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Path:
-    """The upstream source of a Debian source package, unpacked.
+    """Returns the upstream source of a Debian source package, unpacked.
 
     It comes from the first of `suites` that has it. With `only`, unpacks just these folders or
     files of the source, at their usual paths. Debian's patches are not applied and dpkg-source is
@@ -65,7 +65,7 @@ def source(
 
 
 def manifest(folder: Path) -> dict[str, str]:
-    """The version of each package that `binaries` or `source` unpacked into `folder`."""
+    """Returns the version of each package that `binaries` or `source` unpacked into `folder`."""
     versions: dict[str, str] = json.loads((folder / MANIFEST).read_text())
     return versions
 
@@ -181,7 +181,7 @@ def _version(archives: Path) -> str:
 
 
 def _originals(archives: Path, package: str) -> Iterator[tuple[Path, str]]:
-    """Upstream's archives and the folder of each: the top (""), or its component's."""
+    """Returns upstream's archives with the folder of each: the top (""), or its component's."""
     for archive in sorted(archives.glob(f"{package}_*.orig*.tar.*")):
         if archive.suffix != ".asc":
             found = re.search(r"\.orig-([\w-]+)\.tar\.", archive.name)
@@ -189,7 +189,7 @@ def _originals(archives: Path, package: str) -> Iterator[tuple[Path, str]]:
 
 
 def _unpack_source(archive: Path, result: Path, below: str, only: tuple[str, ...]) -> None:
-    """Unpacks into `below` in `result`, without the archive's top folder and what is not in `only`.
+    """Unpacks the members in `only` into `below` in `result`, without the archive's top folder.
 
     Python 3.11.4 and later also filter unsafe members; in any case the archive's checksum is
     Debian's.

@@ -12,7 +12,7 @@ PT_INTERP = 3
 
 
 def command(root: Path, program: str) -> list[str]:
-    """The start of an argument list that runs `root/program` with the root's own loader.
+    """Returns the start of an argument list that runs `root/program` with the root's loader.
 
     Needs neither root nor a chroot. A program that uses `/proc/self/exe` to find its data
     finds the loader instead. Pass such a program its folders (QEMU: `-L root/usr/share/qemu`).
@@ -26,7 +26,7 @@ def command(root: Path, program: str) -> list[str]:
 
 
 def inside(root: Path, name: str) -> Path:
-    """The path of `name` with `root` as `/`: links are resolved within `root`.
+    """Returns the path of `name` with `root` as `/`, its links resolved within `root`.
 
     Raises Unavailable if there is none.
     """
@@ -50,7 +50,7 @@ def inside(root: Path, name: str) -> Path:
 
 
 def _interpreter(program: Path) -> str:
-    """The loader that an ELF64 program requests (its PT_INTERP segment)."""
+    """Returns the loader that an ELF64 program requests (its PT_INTERP segment)."""
     with program.open("rb") as file:
         header = file.read(64)
         if header[:5] != b"\x7fELF\x02" or len(header) < 64:
@@ -67,7 +67,7 @@ def _interpreter(program: Path) -> str:
 
 
 def _library_folders(first: Path) -> list[Path]:
-    """The loader's folder and its subfolders with libraries; the loader reads no ld.so.conf."""
+    """Returns the loader's folder and its subfolders with libraries; it reads no ld.so.conf."""
     return [
         first,
         *sorted(

@@ -1,4 +1,4 @@
-"""Guests under QEMU: their kernel and initramfs, their crash, and what they run."""
+"""Guests under QEMU: builds their kernel and initramfs, runs programs in them, and crashes them."""
 
 if __name__ != "vmcoredd.qemu":
     # In a checkout, `import qemu` finds this folder, but `qemu` is the namespace of QEMU's own

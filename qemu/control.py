@@ -19,7 +19,7 @@ Death = Callable[[], RunError]
 
 
 class ControlLine:
-    """The host's end. A wait ends with a line, at its deadline, or when a watched process ends.
+    """The host's end. A line, the deadline, or the end of a watched process ends a wait.
 
     Errors quote the end of `console`, the guest's log.
     """
@@ -43,14 +43,16 @@ class ControlLine:
         self._selector.register(descriptor, selectors.EVENT_READ, death)
 
     def send(self, line: str) -> None:
-        """Sends a line. If the guest is gone, the next wait says so and why."""
+        """Sends a line. If the guest is gone, the next wait raises the reason."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._end.sendall(line.encode() + b"\n")
 
     def next_line(
         self, what: str, seconds: float, on_tick: Callable[[], None] = lambda: None
     ) -> str:
-        """The guest's next line; `what` names it in errors. Calls `on_tick` every TICK or sooner.
+        """Returns the guest's next line, which errors call `what`.
+
+        Calls `on_tick` every TICK or sooner.
 
         Raises GuestTimeout, RunError if the guest reports a failure, and the errors of `watch`.
         """

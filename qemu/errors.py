@@ -12,7 +12,7 @@ class GuestError(Exception):
 
 
 class QemuUnusable(GuestError):
-    """No QEMU can run our guests; says why."""
+    """No QEMU can run these guests; the message has the reason."""
 
 
 class BuildError(GuestError):
@@ -24,7 +24,7 @@ class BuildError(GuestError):
 
 
 class RunError(GuestError):
-    """Something went wrong in a running guest; `log` says what, usually its serial console."""
+    """A running guest failed; `log` has the details, usually its serial console."""
 
     def __init__(self, reason: str, log: Path) -> None:
         super().__init__(f"{reason}\nThe end of {log}:\n{tail(log)}")
@@ -59,7 +59,7 @@ class CommandFailed(RunError):
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, for a message; says so if there are none."""
+    """Returns the last lines of a log for a message, or a text that says there are none."""
     try:
         text = log.read_bytes()[-lines * 300 :].decode(errors="replace")
     except FileNotFoundError:

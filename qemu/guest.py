@@ -1,4 +1,4 @@
-"""A running guest: starts it, runs commands in it, and always ends it.
+"""A running guest: starts it, runs commands in it, and ends it in every case.
 
 The host sends commands to the guest's `init` over the second serial port (see `inside/init`).
 Output and files pass through a folder that host and guest share. Every wait has a deadline, and
@@ -28,7 +28,7 @@ from .program import HostEnds, Machine, Qemu, arguments
 Role = Literal["first", "crash"]
 SECONDS_TO_END = 5.0
 LOST = (b"failed to read header", b"Unable to write to socket")
-"""What QEMU logs when an adapter's server is gone; every read in the guest is then all ones."""
+"""QEMU logs this when an adapter's server is gone; the guest's reads then return all ones."""
 PANIC = re.compile(rb"Kernel panic - not syncing: ([^\r\n]*)")
 
 
@@ -167,7 +167,7 @@ class Guest:
             raise GuestTimeout(what, error.timeout, self.console) from error
 
     def panicked(self) -> str | None:
-        """The reason of the kernel's last panic since `panic` was called, from its console."""
+        """Returns the reason of the last panic since `panic` was called, from the console."""
         with self.console.open("rb") as file:
             file.seek(self._kernel_began)
             found = PANIC.findall(file.read())
@@ -216,7 +216,7 @@ class Guest:
         return PeerDied(reason, adapter.log or self.console)
 
     def _death(self) -> RunError:
-        """Why QEMU exited: its guest panicked, or what it logged itself."""
+        """Returns why QEMU exited: its guest's panic, or QEMU's own log."""
         code = self._process.wait()
         panic = self.console.exists() and self.panicked()
         if panic:
@@ -235,7 +235,7 @@ class Guest:
 
 
 def _appended(path: Path, on_output: Callable[[str], None]) -> Iterator[None]:
-    """At each step, passes on what was appended to the file since the previous one."""
+    """Passes on, at each step, the text appended to the file since the previous step."""
     offset = 0
     while True:
         if path.exists():
@@ -257,7 +257,7 @@ def _socket_pair(cleanup: contextlib.ExitStack) -> tuple[socket.socket, socket.s
 
 @contextlib.contextmanager
 def _on_cpus(cpus: frozenset[int] | None) -> Iterator[None]:
-    """Processes started in this context run on `cpus`."""
+    """Runs the processes started in this context on `cpus`."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus or before)
     try:

@@ -1,4 +1,4 @@
-"""The guest's initramfs: busybox, kexec and ethtool from Debian, our scripts, the driver's modules.
+"""The guest's initramfs: Debian's busybox, kexec and ethtool, `inside/`, the driver's modules.
 
 One archive serves the first kernel and the crash kernel. It is kept in the user's cache.
 
@@ -37,7 +37,7 @@ ALIGNMENT = 4
 
 
 def build_initramfs(kernel: Kernel, progress: debs.Progress = debs.silent) -> Path:
-    """The archive for guests that run `kernel`, built unless it is in the cache.
+    """Returns the archive for guests that run `kernel`; builds it unless it is in the cache.
 
     Raises BuildError and debs.Unavailable.
     """
@@ -72,12 +72,12 @@ class Member:
 
 
 def file(content: bytes, mode: int = 0o644) -> Member:
-    """A regular file."""
+    """Returns a regular file."""
     return Member(stat.S_IFREG | mode, content)
 
 
 def archive(members: Mapping[str, Member]) -> bytes:
-    """A cpio archive of `members`, keyed by absolute path without the leading `/`."""
+    """Returns a cpio archive of `members`, keyed by absolute path without the leading `/`."""
     named = dict.fromkeys(_folders(members), Member(stat.S_IFDIR | 0o755)) | dict(members)
     records = [
         _record(inode, name, member)
@@ -94,7 +94,7 @@ def _folders(names: Mapping[str, Member]) -> Iterator[str]:
 
 
 def _record(inode: int, name: str, member: Member) -> bytes:
-    """Header (13 fields of 8 hex digits), name and content, each padded to 4 bytes."""
+    """Returns header (13 fields of 8 hex digits), name and content, each padded to 4 bytes."""
     path = name.encode() + b"\0"
     links = 2 if stat.S_ISDIR(member.mode) else 1
     owner, group, mtime = 0, 0, 0
@@ -128,7 +128,7 @@ def _program(path: Path) -> Member:
 
 
 def _run(command: Iterable[str | Path], work: Path) -> bytes:
-    """A command's standard output. Raises BuildError with everything it printed."""
+    """Returns a command's standard output. Raises BuildError with all its output."""
     done = subprocess.run([*command], capture_output=True)
     if done.returncode:
         log = work / "initramfs.log"
@@ -138,14 +138,14 @@ def _run(command: Iterable[str | Path], work: Path) -> bytes:
 
 
 def _compiled(source: str, work: Path) -> Member:
-    """One of our C programs, linked statically: the guest does not have the host's libraries."""
+    """Compiles a program of `inside/`, statically: the guest does not have the host's libraries."""
     path = work / source.removesuffix(".c")
     _run((*COMPILE, "-s", "-o", path, INSIDE / source), work)
     return _program(path)
 
 
 def _dynamic(root: Path) -> dict[str, Member]:
-    """Debian's programs and the libraries they need."""
+    """Returns Debian's programs and the libraries they need."""
     programs = {name: debs.inside(root, name) for name in PROGRAMS}
     members = {name: _program(path) for name, path in programs.items()}
     members[LOADER] = _program(debs.inside(root, LOADER))
@@ -160,13 +160,13 @@ def _dynamic(root: Path) -> dict[str, Member]:
 
 
 def _needed(program: Path) -> list[str]:
-    """The libraries an ELF file needs (DT_NEEDED)."""
+    """Returns the libraries an ELF file needs (DT_NEEDED)."""
     done = subprocess.run(["readelf", "-d", program], check=True, capture_output=True, text=True)
     return re.findall(r"\(NEEDED\).*\[(.+)\]", done.stdout)
 
 
 def _modules(modules: dict[str, Path], work: Path) -> dict[str, Member]:
-    """The driver and its dependencies, without debug information, and the order to load them in."""
+    """Returns the driver and its dependencies, without debug information, and their load order."""
     order = load_order(DRIVER, {name: path.read_bytes() for name, path in modules.items()})
     members = {"lib/modules/order": file("".join(f"{name}\n" for name in order).encode())}
     for name in order:
@@ -177,7 +177,7 @@ def _modules(modules: dict[str, Path], work: Path) -> dict[str, Member]:
 
 
 def load_order(module: str, modules: dict[str, bytes]) -> list[str]:
-    """`module` and the modules it depends on, each after its own dependencies.
+    """Returns `module` and the modules it depends on, each after its own dependencies.
 
     A module lists its dependencies in its `.modinfo` section as `depends=a,b`. All of them must be
     among `modules`.

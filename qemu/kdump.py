@@ -22,7 +22,7 @@ from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare
 
 
 class Stage(Enum):
-    """The stages of a run. The guest waits while its caller acts on one."""
+    """The stages of a run. The guest waits while the caller acts on a stage."""
 
     BOOTED = "the first kernel is up"
     PROBED = "the first kernel's driver has probed the adapters"
@@ -64,8 +64,8 @@ class Flow:
 class Report:
     """The outcome of a run.
 
-    `oops`: the kernel's line about one, if it oopsed. `driver`: the result of loading the driver
-    in the crash kernel. `seconds`: the time from the start to each stage.
+    `oops`: the kernel's line about its oops, if there was one. `driver`: the result of loading the
+    driver in the crash kernel. `seconds`: the time from the start to each stage.
     """
 
     vmcore: Path
@@ -99,7 +99,7 @@ def run(
     The serial console is logged to `console`, by default `output` with `.console` added. The log is
     kept even if the run fails.
 
-    Raises GuestError, debs.Unavailable; vmcore.OutputExists and its kin for an unfit `output`.
+    Raises GuestError, debs.Unavailable; vmcore.OutputExists and similar errors for a bad `output`.
     """
     target = Path(vmcore.check_output(output, force=force))
     prepared = prepared or prepare(options.kernel, progress)
@@ -143,7 +143,7 @@ class _Steps:
             self.reached(Stage.PROBED)
 
     def crash(self) -> None:
-        """Loads the crash kernel and panics. If it fails, it is usually short of memory."""
+        """Loads the crash kernel and panics. A failure usually means too little memory for it."""
         try:
             self.guest.run("arm-crash-kernel", self.deadlines.arm)
             self.reached(Stage.ARMED)

@@ -1,7 +1,7 @@
 """The guest's kernel: built once from Debian's source package, then kept in the user's cache.
 
-Debian's own kernels leave CONFIG_PROC_VMCORE_DEVICE_DUMP off. Our configuration is `kernel.config`
-beside this file. The driver's source is not changed.
+Debian's own kernels leave CONFIG_PROC_VMCORE_DEVICE_DUMP off. `kernel.config` beside this file
+is the guest's configuration. The driver's source is not changed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Kernel:
 
     @property
     def release(self) -> str:
-        """What `uname -r` prints in the guest."""
+        """The guest's release, as `uname -r` prints it."""
         return (self.folder / "release").read_text().strip()
 
     @property
@@ -69,7 +69,7 @@ class KernelSource:
 def kernel_source(
     name: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent
 ) -> KernelSource:
-    """The source of kernel `name` (a key of SUITES), downloaded once and kept in the cache.
+    """Returns the source of kernel `name` (a key of SUITES), downloaded once, then cached.
 
     Raises debs.Unavailable, and GuestError for an unknown name.
     """
@@ -85,7 +85,7 @@ def kernel_source(
 
 
 def _newest(suite: str, progress: debs.Progress) -> str:
-    """The suite's kernel, such as 7.3: the version of the empty package `linux-source`."""
+    """Returns the suite's kernel, such as 7.3: the version of the empty package `linux-source`."""
     version = debs.manifest(_unpacked("linux-source", suite, progress))["linux-source"]
     return ".".join(version.split(".")[:2])
 
@@ -97,7 +97,7 @@ def _unpacked(package: str, suite: str, progress: debs.Progress) -> Path:
 
 
 def build_kernel(name: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent) -> Kernel:
-    """The kernel `name` (a key of SUITES), built unless it is in the cache: about five minutes.
+    """Returns kernel `name` (a key of SUITES). Builds it, in five minutes, unless it is cached.
 
     Raises GuestError, BuildError, debs.Unavailable.
     """
@@ -181,7 +181,7 @@ def _check_disk(folder: Path) -> None:
 
 
 def _check_config(made: Path, log: Path) -> None:
-    """Kconfig silently drops options that it does not know or whose dependencies fail."""
+    """Checks that no option is lost: Kconfig silently drops unknown ones and unmet dependencies."""
     has = set(made.read_text().splitlines())
     required, _, _ = CONFIG.read_text().partition(RETIRED)
     dropped = [line for line in _options(required) if line not in has]

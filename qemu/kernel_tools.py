@@ -32,14 +32,14 @@ class BuildTools:
 
 
 def check_installed() -> None:
-    """Raises GuestError if a program is missing that we cannot unpack privately."""
+    """Raises GuestError if a missing program cannot be unpacked privately."""
     missing = [package for program, package in INSTALLED.items() if not shutil.which(program)]
     if missing:
         raise GuestError(f"building a guest's kernel needs: apt-get install {' '.join(missing)}")
 
 
 def build_tools(folder: Path, progress: debs.Progress = debs.silent) -> BuildTools:
-    """The installed tools; wrappers for missing ones are written into `folder`.
+    """Returns the installed tools, and writes wrappers for missing ones into `folder`.
 
     Raises debs.Unavailable.
     """
@@ -59,7 +59,7 @@ def _has_libelf() -> bool:
 
 
 def _private(folder: Path, environment: dict[str, str], progress: debs.Progress) -> BuildTools:
-    """flex, bison, bc and libelf from the host's own Debian suite, in a private root."""
+    """Returns a private root with flex, bison, bc and libelf from the host's own Debian suite."""
     packages = [*PRIVATE.values(), "libelf-dev"]
     root = debs.binaries(
         packages, suites=(debs.codename(),), name="kernel-tools", progress=progress
@@ -88,7 +88,7 @@ def _write_wrapper(path: Path, command: list[str]) -> None:
 
 
 def _link_libelf(root: Path, folder: Path) -> Path:
-    """A folder with libelf alone: the host's tools must not load the root's other libraries."""
+    """Links libelf alone into a folder: the host's tools must not load the root's others."""
     folder.mkdir(parents=True, exist_ok=True)
     found = next((root / "usr/lib").glob("*-linux-gnu/libelf.so.1")).resolve()
     for name in ("libelf.so", "libelf.so.1"):

@@ -1,4 +1,4 @@
-"""A guest's memory taken from outside, through QEMU, without kdump.
+"""Saves a guest's memory from outside, through QEMU, without kdump.
 
 QEMU writes an ELF core with the guest's vmcoreinfo, which serves as a base for device dumps
 (`vmcoredd dump --base`). It places the program headers where makedumpfile does not look for them;
@@ -86,7 +86,7 @@ def dump_memory(
 
     A running guest is paused meanwhile. QEMU writes into a pipe; zeros become holes.
 
-    Raises MonitorError, GuestError; vmcore.OutputExists and its kin for an unfit `output`.
+    Raises MonitorError, GuestError; vmcore.OutputExists and similar errors for a bad `output`.
     """
     if isinstance(monitor, Path):
         with contextlib.closing(Monitor(monitor)) as session:
@@ -104,7 +104,7 @@ def dump_memory(
 
 
 def _begin(monitor: Monitor) -> int:
-    """Has QEMU write the memory into a pipe; returns the pipe's reading end."""
+    """Lets QEMU write the memory into a pipe; returns the pipe's reading end."""
     reader, writer = os.pipe()
     try:
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, CHUNK)
@@ -143,7 +143,7 @@ def _write_sparse(out: int, data: bytes, offset: int) -> None:
 
 
 def _check_completed(monitor: Monitor) -> None:
-    """QEMU closes the pipe when it is done, but also when it fails."""
+    """Raises if the dump failed: QEMU closes the pipe in either case."""
     if monitor.event("DUMP_COMPLETED", 30.0) is None:
         raise MonitorTimeout(f"{DOING}: it does not report completion")
     state = monitor.execute("query-dump")

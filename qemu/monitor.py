@@ -57,7 +57,7 @@ class Monitor:
         self._wait("getfd", give(), 30.0)
 
     def event(self, name: str, seconds: float) -> Message | None:
-        """The next event called `name`, or None after `seconds`. Drops other events."""
+        """Returns the next event called `name`, or None after `seconds`. Drops other events."""
 
         async def find() -> Message:
             async for event in self._events:

@@ -30,7 +30,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a guest that a user may choose.
+    """The user's options for a guest.
 
     `memory` and `crashkernel` are given as to QEMU and the kernel (1G, 256M). `kernel_arguments`
     are added to the kernel's command line. `affinity`: the CPUs QEMU may run on, None for all.
@@ -67,7 +67,7 @@ class Prepared:
         shell: bool = False,
         extra_monitor: Path | None = None,
     ) -> Guest:
-        """A guest with these `options`; see Guest for the other arguments."""
+        """Returns a guest with these `options`; see Guest for the other arguments."""
         machine = Machine(
             self.kernel.image,
             self.initramfs,
@@ -91,7 +91,7 @@ class Prepared:
 
 
 def prepare(kernel: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent) -> Prepared:
-    """Everything a guest needs, from the cache. The first call downloads and builds for minutes.
+    """Returns a guest's needs from the cache. The first call downloads and builds for minutes.
 
     Raises GuestError and debs.Unavailable.
     """
@@ -104,7 +104,7 @@ def prepare(kernel: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent)
 def choose_accelerator(
     qemu: Qemu, kernel: Kernel, initramfs: Path, progress: debs.Progress = debs.silent
 ) -> str:
-    """`kvm` if a guest boots under it, else `tcg`, QEMU's own translator.
+    """Returns `kvm` if a guest boots under it, else `tcg`, QEMU's own translator.
 
     /dev/kvm may exist and open while no guest makes progress (nested virtualisation), so a guest
     is booted under a deadline. The result holds until the host boots again.
@@ -121,7 +121,7 @@ def choose_accelerator(
 
 
 def _boots(qemu: Qemu, machine: Machine, seconds: float) -> bool:
-    """Does a guest on `machine` accept commands within `seconds`?"""
+    """Returns True if a guest on `machine` accepts commands within `seconds`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -153,6 +153,6 @@ def serve_cards(cards: Sequence[emu.Card], folder: Path) -> Iterator[list[Adapte
 
 @contextlib.contextmanager
 def folder_beside(output: Path) -> Iterator[Path]:
-    """A folder on the file system of `output`, so that a file in it can be renamed to `output`."""
+    """Makes a folder on the file system of `output`; a file in it can be renamed to `output`."""
     with tempfile.TemporaryDirectory(prefix=".guest-", dir=output.absolute().parent) as name:
         yield Path(name)

@@ -1,4 +1,4 @@
-"""The QEMU that runs guests: where the program comes from, and its command line."""
+"""The QEMU that runs guests: finds the program, and builds its command line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHARE_SLOT = 0x1E
 class Qemu:
     """A QEMU that has vfio-user-pci: the start of its command line, and its version.
 
-    `ends_with_parent`: it can be told to exit with the thread that started it.
+    `ends_with_parent`: it supports the option to exit with the thread that started it.
     """
 
     command: tuple[str, ...]
@@ -39,7 +39,7 @@ class Qemu:
 
 
 class OnPanic(Enum):
-    """What QEMU does when the guest's kernel panics and no crash kernel is loaded."""
+    """QEMU's reaction to a panic of the guest's kernel without a crash kernel."""
 
     END = "END"  # exits
     PAUSE = "PAUSE"  # stops the guest, so that its memory can be read
@@ -72,7 +72,7 @@ class HostEnds:
 
 
 def find_qemu(progress: debs.Progress = debs.silent) -> Qemu:
-    """The installed QEMU if it is new enough, else Debian's backport, unpacked in the cache.
+    """Returns the installed QEMU if it is new enough, else Debian's backport from the cache.
 
     Raises QemuUnusable, and debs.Unavailable if the backport cannot be downloaded either.
     """
@@ -89,7 +89,7 @@ def find_qemu(progress: debs.Progress = debs.silent) -> Qemu:
 
 
 def probe(command: tuple[str, ...]) -> Qemu:
-    """Finds out what a QEMU can do. Raises QemuUnusable."""
+    """Returns a QEMU with its version and abilities. Raises QemuUnusable."""
     output = _run(*command, "--version")
     version = re.search(r"version (\S+)", output)
     if not version:
@@ -111,7 +111,7 @@ def _run(*command: str, check: bool = True) -> str:
 
 
 def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> list[str]:
-    """QEMU's arguments; `adapters` are vfio-user sockets.
+    """Returns QEMU's arguments; `adapters` are vfio-user sockets.
 
     Raises GuestError if there are more adapters than free slots.
     """
@@ -133,7 +133,7 @@ def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> lis
 
 
 def kernel_command_line(machine: Machine) -> str:
-    """The first kernel's command line.
+    """Returns the first kernel's command line.
 
     To debug a boot: `kernel_arguments="ignore_loglevel initcall_debug"`.
     """
@@ -144,7 +144,7 @@ def kernel_command_line(machine: Machine) -> str:
 
 
 def adapter(index: int, socket: Path) -> str:
-    """The `-device` argument that attaches the adapter served on `socket`."""
+    """Returns the `-device` argument that attaches the adapter served on `socket`."""
     return json.dumps(
         {
             "driver": DEVICE,

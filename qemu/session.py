@@ -1,4 +1,4 @@
-"""A guest that is used rather than crashed: it runs a script, or a shell on the terminal."""
+"""Runs a script in a guest, or a shell on the terminal."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run_shell(
 
 @contextlib.contextmanager
 def _terminal_restored() -> Iterator[None]:
-    """QEMU puts the terminal in raw mode, and would leave it there if killed."""
+    """Restores the terminal, which a killed QEMU leaves in raw mode."""
     if not sys.stdin.isatty():
         yield
         return
