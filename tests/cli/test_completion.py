@@ -17,7 +17,7 @@ from vmcoredd.qemu.kernel import SUITES
 
 
 def completions(line: str, shell: str = "bash") -> list[str]:
-    """What the command proposes for the last word of `line`, as its completion script calls it."""
+    """Returns the command's proposals for the last word of `line`, as in its completion script."""
     words = line.split(" ")
     variables = {
         "_VMCOREDD_COMPLETE": f"complete_{shell}",

@@ -162,7 +162,7 @@ def test_a_server_that_dies_in_the_probe_leaves_no_dump(vmcoredd: Run, path: Pat
         assert "the device is gone" in attempt(vmcoredd, path)
 
 
-def test_after_a_server_is_killed_what_was_collected_is_kept(vmcoredd: Run, path: Path) -> None:
+def test_entities_collected_before_a_server_was_killed_are_kept(vmcoredd: Run, path: Path) -> None:
     output = path.with_name("vmcore")
     with dying(path, PROBE + DEV_LOG + 5000) as server:
         result = vmcoredd("dump", "--socket", path, "-o", output, "--deadline", PATIENCE, "--json")

@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def stale(path: Path) -> None:
-    """Leaves a socket that nobody listens on."""
+    """Leaves a socket without a listener."""
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
 
@@ -50,7 +50,9 @@ def test_the_line_goes_to_the_given_descriptor(path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_leaves_nothing_behind(path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_the_server_and_leaves_nothing_behind(
+    path: Path, number: signal.Signals
+) -> None:
     with emulated(*CARD, "--socket", path) as process:
         ready(process)
         result = ended(process, number)

@@ -1,4 +1,4 @@
-"""Help, versions, and what all commands have in common."""
+"""Help, versions, and the behaviour that all commands share."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def patch(path: Path, at: int, form: str, value: int) -> None:
 
 
 def entity_field(number: int, offset: int) -> int:
-    """The offset in the file of a field of an entity's header."""
+    """Returns the offset in the file of a field of an entity's header."""
     return ENTITY_HEADERS + 52 * (number - 1) + offset
 
 
@@ -183,7 +183,7 @@ def test_a_region_of_a_memory_is_shown_as_bytes(vmcoredd: Run, made: Path) -> No
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_not_in_the_dump_is_refused(
+def test_an_entity_that_is_not_in_the_dump_is_refused(
     vmcoredd: Run, made: Path, arguments: list[str], code: Exit, says: str
 ) -> None:
     result = vmcoredd("show", made, *arguments)
@@ -224,7 +224,7 @@ def test_entities_beside_a_damaged_one_are_shown(
     assert "LE_TCAM" in result.out
 
 
-def test_what_remains_of_a_truncated_dump_is_shown(vmcoredd: Run, copied: Path) -> None:
+def test_the_remaining_part_of_a_truncated_dump_is_shown(vmcoredd: Run, copied: Path) -> None:
     os.truncate(copied, PAYLOAD_AT + 200_000)
     result = vmcoredd("show", copied, "--json")
     states = {entity["name"]: entity["damage"] for entity in result.json["entities"]}
@@ -272,7 +272,7 @@ def test_a_payload_becomes_a_file(vmcoredd: Run, made: Path, tmp_path: Path) -> 
     assert repr(cudbg.Dump(output.read_bytes()).chip) == "T5"
 
 
-def test_what_remains_of_a_truncated_payload_is_extracted(
+def test_the_remaining_part_of_a_truncated_payload_is_extracted(
     vmcoredd: Run, copied: Path, tmp_path: Path
 ) -> None:
     os.truncate(copied, PAYLOAD_AT + 5000)

@@ -1,4 +1,4 @@
-"""Folders that are complete or absent."""
+"""Folders of the cache are complete or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where libvfio-user comes from."""
+"""The sources of libvfio-user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmcoredd.debs import Unavailable, cache_dir, libvfio_user
 
 @pytest.fixture
 def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for a source tree. What is compiled goes to a cache of the test's own."""
+    """A folder for a source tree. Compiled files go to the test's cache."""
     packages = cache_dir() / "debs"  # json-c, unless the system has it
     packages.mkdir(parents=True, exist_ok=True)
     (tmp_path / "cache/vmcoredd").mkdir(parents=True)
@@ -33,7 +33,7 @@ def make_tree(folder: Path) -> None:
     (folder / "lib/vfu.c").write_text('#include "libvfio-user.h"\nint vfu(void) { return 1; }\n')
 
 
-def test_a_source_tree_that_is_named_is_compiled(prefix: Path) -> None:
+def test_a_named_source_tree_is_compiled(prefix: Path) -> None:
     make_tree(prefix)
     library = libvfio_user.obtain()
     assert library.archives[0].name == "libvfio-user.a"
@@ -62,9 +62,7 @@ def test_an_installed_library_is_not_enough(prefix: Path) -> None:
     assert "installed library is not enough" in caught.value.remedy
 
 
-def test_a_compiler_that_is_not_there_is_an_error(
-    prefix: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_compiler_is_an_error(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_tree(prefix)
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(Unavailable, match=r"no-such-compiler"):

@@ -142,7 +142,7 @@ def test_a_suite_may_be_named_by_its_role(etc: Path) -> None:
     assert len(mirrors(etc)) == 1
 
 
-def test_a_mirror_on_a_disk_is_copied_from(etc: Path) -> None:
-    """apt leaves the packages of a `file:` source where they are, and nothing to unpack."""
+def test_packages_of_a_mirror_on_a_disk_are_copied(etc: Path) -> None:
+    """With a `file:` source, apt leaves the packages on the mirror and none to unpack."""
     write(etc, "sources.list", "deb file:/srv/debian bookworm main\n")
     assert mirrors(etc) == [Mirror("copy:/srv/debian")]

@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def add_program(root: Path, name: str) -> None:
-    """Copies a program of this machine with the libraries it needs and nothing else."""
+    """Copies a program of this machine with only the libraries it needs."""
     program = Path(shutil.which(name) or name)
     shutil.copy(program, root / "usr/bin" / name)
     needed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout

@@ -61,7 +61,7 @@ def indexed(attempts: int = 3, error: int = -errno.EAGAIN, *, keep: bool = False
 
 
 def outcome(io: EngineIo | Reference, ops: list[Op], rows: object) -> tuple[object, ...]:
-    """The output of a program, or how it fails."""
+    """Returns the output of a program, or its error."""
     out = memoryview(bytearray(1 << 20))
     try:
         return ("good", bytes(io.run(ops, rows, out)))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ INT_ENABLE, INT_MAP, GPIO, PORT, SGE = 0x1B3C4, 0x19414, 0x6010, 0x30800, 0x1008
 
 
 class Firmware(RamCard):
-    """Replies `answer` to a command in PF4's mailbox after `slow` polls; without one, never."""
+    """Replies `answer` to a command in PF4's mailbox after `slow` polls, or never without one."""
 
     def __init__(self, answer: bytes | None = None, slow: int = 0) -> None:
         super().__init__()

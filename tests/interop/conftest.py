@@ -1,4 +1,4 @@
-"""Shared by the tests with guests: what a guest needs, prepared once, and a progress display."""
+"""Shared by the tests with guests: a guest's files, prepared once, and a progress display."""
 
 from __future__ import annotations
 

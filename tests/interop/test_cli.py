@@ -1,4 +1,4 @@
-"""The command with programs that are not ours: readelf(1), and Linux in a guest."""
+"""The command with other programs: readelf(1), and Linux in a guest."""
 
 from __future__ import annotations
 

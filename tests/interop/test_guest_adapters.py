@@ -74,7 +74,7 @@ def served_apart(folder: Path, card: str) -> Iterator[tuple[Adapter, subprocess.
 
 
 def same_words(one: cudbg.Dump, other: cudbg.Dump, name: str) -> bool:
-    """Do an entity's words differ only in their order?
+    """Returns True if an entity's words differ only in their order.
 
     The driver sorts MEMINFO's regions by base with the kernel's `sort`. We follow Linux 6.1; since
     6.2 or later, `sort` leaves equal elements in another order.
@@ -83,7 +83,7 @@ def same_words(one: cudbg.Dump, other: cudbg.Dump, name: str) -> bool:
     return len({tuple(sorted(struct.iter_unpack("<I", blob))) for blob in blobs}) == 1
 
 
-# What the kernel wrote
+# The kernel's output
 
 
 def test_every_adapter_has_its_dump(crash):
@@ -98,14 +98,14 @@ def test_readelf_shows_the_device_dumps_first(crash):
     assert [owner for owner, _ in notes[2:]] == ["CORE", "CORE", "VMCOREINFO"]
 
 
-def test_pyelftools_sees_their_type(crash):
+def test_pyelftools_sees_the_type_of_device_dumps(crash):
     with crash.report.vmcore.open("rb") as file:
         note = next(ELFFile(file).iter_segments(type="PT_NOTE"))
         kinds = [item["n_type"] for item in note.iter_notes()]
     assert kinds[:2] == [0x700, 0x700]
 
 
-def test_crash_lists_and_extracts_them(crash, prepared, tmp_path):
+def test_crash_lists_and_extracts_device_dumps(crash, prepared, tmp_path):
     output = tmp_path / "dump"
     said = readers.crash(
         prepared.kernel.vmlinux, crash.report.vmcore, "dev -V", f"dev -v 0 {output}"
@@ -116,7 +116,7 @@ def test_crash_lists_and_extracts_them(crash, prepared, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["-E", "-c"])
-def test_makedumpfile_keeps_them(crash, tmp_path, form):
+def test_makedumpfile_keeps_device_dumps(crash, tmp_path, form):
     output = tmp_path / "filtered"
     readers.makedumpfile(crash.report.vmcore, output, form, "-d", "31")
     with vmcore.Reader(output) as ours, vmcore.Reader(crash.report.vmcore) as kernels:
@@ -241,7 +241,7 @@ def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(prepared, tmp
     assert report.vmcore.exists()
 
 
-# What goes wrong
+# Failures
 
 
 def test_the_kernel_reports_that_the_dump_does_not_fit_in_its_memory(prepared, tmp_path):

@@ -129,7 +129,7 @@ def test_readelf_reads_a_core_of_two_processors_with_vmcoreinfo(crashed):
     assert [note[0] for note in notes[1:]] == ["CORE", "CORE", "VMCOREINFO"]
 
 
-def test_pyelftools_reads_it_too(crashed):
+def test_pyelftools_reads_the_guests_vmcore_too(crashed):
     with crashed.vmcore.open("rb") as file:
         kinds = [segment["p_type"] for segment in ELFFile(file).iter_segments()]
     assert kinds[0] == "PT_NOTE"
@@ -145,7 +145,7 @@ def test_crash_finds_the_panic_and_its_process(crashed, prepared):
 
 
 @pytest.mark.parametrize("form", ["-E", "-c"])
-def test_makedumpfile_filters_it(crashed, tmp_path, form):
+def test_makedumpfile_filters_the_guests_vmcore(crashed, tmp_path, form):
     output = tmp_path / "filtered"
     readers.makedumpfile(crashed.vmcore, output, form, "-d", "31")
     with vmcore.Reader(output) as reader:
@@ -193,7 +193,7 @@ def test_crash_reads_the_core_that_qemu_wrote_and_we_corrected(prepared, tmp_pat
     readers.makedumpfile(tmp_path / "vmcore", tmp_path / "filtered", "-E", "-d", "31")
 
 
-# What goes wrong
+# Failures
 
 
 def test_a_command_that_hangs_ends_at_its_deadline(prepared, tmp_path):

@@ -1,5 +1,5 @@
-"""Our dump and the one that the kernel's own code makes of the same card are equal: every byte and
-status, the number of accesses of each entity, and the registers afterwards.
+"""Our dump of a card equals the one by the kernel's own code: every byte and status, the number of
+accesses of each entity, and the registers afterwards.
 
 By default, a selection covers each case once; VMCOREDD_THOROUGH=1 runs every combination.
 """
@@ -229,7 +229,7 @@ def test_a_dump_of_a_faulty_card_equals_the_kernels(library: Path, name: str, fa
 
 
 @pytest.mark.parametrize("fault", NO_DUMP)
-def test_we_do_not_dump_a_card_that_the_kernel_does_not_dump(library: Path, fault: str) -> None:
+def test_a_card_that_the_kernel_does_not_dump_is_not_dumped(library: Path, fault: str) -> None:
     with (
         Harness(library, emulated(small("t62100-cr", fault))) as kernel,
         pytest.raises(RunError, match="no dump was registered"),

@@ -63,7 +63,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what git tracks: no build of this checkout's is in it."""
+    """A copy of the files that git tracks, without this checkout's builds."""
     return copy_checkout(tmp_path_factory.mktemp("checkout"))
 
 
@@ -80,7 +80,7 @@ def built(checkout: Path) -> dict[str, Built]:
 
 @pytest.fixture(scope="module")
 def needs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site-packages of an environment with all that ours require, and none of ours."""
+    """The site-packages of an environment with the requirements of both distributions alone."""
     folder = tmp_path_factory.mktemp("needs")
     projects = [tomllib.loads((ROOT / name / "pyproject.toml").read_text()) for name in FOLDERS]
     required = {

@@ -1,4 +1,4 @@
-"""Other programs read the vmcores we write, and we read theirs."""
+"""Other programs read this project's vmcores, and its reader reads theirs."""
 
 from __future__ import annotations
 

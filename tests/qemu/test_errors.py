@@ -1,4 +1,4 @@
-"""What errors quote from a log."""
+"""Errors quote the end of a log."""
 
 from __future__ import annotations
 

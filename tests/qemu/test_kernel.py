@@ -13,7 +13,7 @@ from vmcoredd.qemu.errors import BuildError, GuestError
 from vmcoredd.qemu.kernel_tools import BuildTools
 
 
-def test_the_configuration_asks_for_what_a_device_dump_needs():
+def test_the_configuration_enables_the_options_for_a_device_dump():
     wanted = set(kernel.CONFIG.read_text().splitlines())
     assert "CONFIG_PROC_VMCORE_DEVICE_DUMP=y" in wanted
     assert "CONFIG_CHELSIO_T4=m" in wanted  # a module: if built in, its oops would panic the kernel

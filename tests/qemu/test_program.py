@@ -27,7 +27,7 @@ def following(words: list[str], option: str) -> list[str]:
     return [words[i + 1] for i, word in enumerate(words) if word == option]
 
 
-def test_the_first_adapter_sits_at_00_02_0():
+def test_the_first_adapter_is_at_00_02_0():
     device = json.loads(adapter(0, Path("/run/t6.sock")))
     assert device["addr"] == "02.0"
     assert device["socket"] == {"type": "unix", "path": "/run/t6.sock"}
@@ -72,7 +72,7 @@ def test_a_shell_gets_the_terminal_and_is_logged():
     assert "guest.shell" in following(words, "-append")[0].split()
 
 
-def test_a_panic_ends_the_guest_unless_it_is_to_pause():
+def test_a_panic_ends_or_pauses_the_guest():
     paused = replace(MACHINE, on_panic=OnPanic.PAUSE)
     assert "panic=1" in kernel_command_line(MACHINE).split()
     assert "panic=0" in kernel_command_line(paused).split()

@@ -15,7 +15,7 @@ from vmcoredd.driver.transports import Inproc
 
 CARDS = {T5: "t520-cr", T6: "t62100-cr"}
 SMALL: dict[str, dict[str, Any]] = {"memory": {"edc0": 1, "edc1": 1, "mc0": 1}}
-"""MiB: as little memory as a card can have without losing an entity."""
+"""MiB: the smallest memory with which a card loses no entity."""
 
 Codes = tuple[int, int, int]
 

@@ -17,7 +17,7 @@ def tracked(*patterns: str) -> list[str]:
 
 
 def copy_checkout(folder: Path) -> Path:
-    """Copies every tracked file, as it is in the working tree, into `folder`; links stay links."""
+    """Copies every tracked file from the working tree into `folder`; links stay links."""
     for name in tracked():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""Shared by tests of the chip: both chips, and what the tables declare."""
+"""Shared by tests of the chip: both chips, and the declarations of the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A core without a card, and functions that access it, for the emulator's tests."""
+"""A core without a card, and its access functions, for the emulator's tests."""
 
 from __future__ import annotations
 

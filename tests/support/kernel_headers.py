@@ -35,7 +35,7 @@ def text(path: Path) -> str:
 
 
 def header(path: Path) -> Header:
-    """The `#define NAME number` lines of a header, sorted by what they mean."""
+    """The `#define NAME number` lines of a header, sorted by their meaning."""
     found = Header()
     for name, number in re.findall(
         r"#define\s+(\w+)\s+\(?(0[xX][\da-fA-F]+|\d+)U?L*\)?\s*$", text(path), flags=re.M
@@ -158,7 +158,7 @@ def _nested(
 
 
 def _count(tokens: Iterator[str]) -> int:
-    """What stands behind a member's name: `;` or `[count];`, of which names count as 0."""
+    """Parses the text after a member's name, `;` or `[count];`; a named count is 0."""
     count = 1
     for word in tokens:
         if word == ";":

@@ -18,7 +18,7 @@ CIM_WRITE, CIM_BUSY = 1 << 16, 1 << 17
 def dumped(
     card: RamCard, chip: Chip, name: str, *, room: int = 1 << 20, **device: Any
 ) -> tuple[cudbg.Collected, bytes]:
-    """The entity's result and its raw bytes; `device` sets what the driver knows."""
+    """The entity's result and its raw bytes; `device` sets fields of the driver's Device."""
     buffer = bytearray(room)
     report = cudbg.collect(
         card.io(),

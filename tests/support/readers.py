@@ -1,4 +1,4 @@
-"""Other people's programs that read vmcores, from Debian's packages."""
+"""Programs of Debian's packages that read vmcores."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ PAGE = 4096
 
 
 def refused_with(number: int) -> pytest.RaisesExc[OSError]:
-    """A context that wants an `OSError` of this errno."""
+    """A context that must raise an `OSError` with this errno."""
     return pytest.raises(OSError, match=re.escape(f"[Errno {number}]"))
 
 
 @contextmanager
 def limited(which: int, value: int) -> Iterator[None]:
-    """A context with a soft resource limit; address space counts from what is in use."""
+    """A context with a soft resource limit; address space is in addition to the current use."""
     if which == resource.RLIMIT_AS:
         value += int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
     old = resource.getrlimit(which)
@@ -74,10 +74,10 @@ class Load:
 
 @dataclass
 class Elf:
-    """A core file; change a field to make it another, or a damaged one.
+    """A core file; change a field to make a different or a damaged file.
 
-    `phoff` moves the program headers, `xnum` counts them in section 0, `gap` stands between one
-    segment's data and the next, `align` is that of the segments' places.
+    `phoff` moves the program headers, `xnum` counts them in section 0, `gap` separates the
+    data of segments, `align` is the alignment of the segments.
     """
 
     notes: Sequence[bytes] = ()

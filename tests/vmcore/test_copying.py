@@ -146,7 +146,7 @@ def test_runs_of_data_are_distinguished_from_holes(files):
     assert list(data_runs(files[0], 4 * MIB + 5, 4 * MIB + 9)) == [(4 * MIB + 5, 4 * MIB + 9)]
 
 
-def test_without_reported_holes_everything_is_data(files, monkeypatch):
+def test_without_reported_holes_the_whole_file_is_data(files, monkeypatch):
     monkeypatch.setattr(os, "lseek", refuse(errno.EINVAL))
     assert list(data_runs(files[0], 5, 16 * MIB)) == [(5, 16 * MIB)]
 

@@ -124,7 +124,7 @@ def test_close_closes_the_base(opened):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_another_core_is_open_until_its_dumps_are_gone(opened):
-    """Notes and memory hold on to the file: a vmcore can be made after the name is dropped."""
+def test_a_core_stays_open_while_dumps_use_it(opened):
+    """Notes and memory keep the file open: a vmcore can be made after the name is deleted."""
     dumps = vmcore.DeviceDumps(opened(Elf([prstatus()], [Load(0, b"mem")])))
     assert vmcore.ProcVmcore(dumps).open().read()[PAGE : PAGE + 4] == b"\5\0\0\0"

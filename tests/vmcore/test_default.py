@@ -16,7 +16,7 @@ def contents(core):
     return vmcore.ProcVmcore(dumps).open().read()
 
 
-def test_its_notes_are_those_of_the_patch_series():
+def test_the_default_notes_are_those_of_the_patch_series():
     """Eight CORE notes of 0x150 bytes and a VMCOREINFO of 0x785: 0x12c0 bytes."""
     core = default_core()
     assert core.notes_size == 0x12C0
@@ -49,7 +49,7 @@ def test_the_release_is_in_memory_at_the_address_in_vmcoreinfo():
     assert data[utsname + 2 * 65 :].split(b"\0")[0] == RELEASE.encode()
 
 
-def test_it_uses_a_few_pages_of_memory():
+def test_the_default_core_uses_a_few_pages_of_memory():
     import os
 
     core = default_core()

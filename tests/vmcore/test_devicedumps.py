@@ -15,7 +15,7 @@ from vmcore_files import limited, refused_with
 from vmcoredd import vmcore
 from vmcoredd.vmcore.errors import CallbackFailed, DumpRefused
 
-CXGB4 = 0x2000ED8  # what the cxgb4 driver asks for: headers and 32 MiB
+CXGB4 = 0x2000ED8  # requested by the cxgb4 driver: headers and 32 MiB
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_callback_gets_a_zeroed_writable_buffer_of_the_requested_size(dumps)
 
 
 def test_the_header_is_written_before_the_callback_runs(dumps):
-    """The kernel's order; what a callback writes is never overwritten."""
+    """The kernel's order: a callback's data are never overwritten."""
     taken = []
 
     class Registry(vmcore.DeviceDumps):

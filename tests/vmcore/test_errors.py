@@ -9,7 +9,7 @@ import pytest
 from vmcoredd.vmcore import errors
 
 
-def test_sizes_are_shown_in_bytes_and_text_as_it_is():
+def test_sizes_are_shown_in_bytes_and_text_unchanged():
     assert str(errors.VmcoreFormatError("note 3", 44, 12)) == "note 3: need 44 bytes, have 12 bytes"
     assert (
         str(errors.VmcoreFormatError("file", "an ELF file", "junk"))

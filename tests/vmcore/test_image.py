@@ -16,7 +16,7 @@ PHDR32 = struct.Struct("<8I")  # type offset vaddr paddr filesz memsz flags alig
 
 
 class Sized:
-    """A dump as far as the arithmetic goes."""
+    """A dump for the arithmetic: it has only a size."""
 
     def __init__(self, size):
         self.size = size
@@ -36,7 +36,7 @@ def phdrs(image, count):
 
 
 def test_the_seeds_note_segment_is_two_dumps_and_the_default_notes():
-    """p_filesz 0x040032c0 at 0x1000: what readelf showed in the patch series."""
+    """p_filesz 0x040032c0 at 0x1000, as readelf showed in the patch series."""
     dumps = vmcore.DeviceDumps()
     for name in ("a", "b"):
         dumps.add_device_dump(name, 0x2000ED8, lambda payload: 0)
@@ -85,7 +85,7 @@ def test_addresses_flags_and_sizes_of_memory_are_unchanged():
     assert phdrs(image, 2)[1] == (1, 5, 0x1000, 0xFFFF888000001000, 0x1000, 0x1800, 0x2000, 0x1000)
 
 
-def test_the_kernel_shows_all_of_a_segments_memory_a_file_only_what_it_stores():
+def test_the_kernel_shows_a_whole_segment_and_a_file_only_the_stored_part():
     context = core([(0x1000, 7, 0x10000, 0x800), (0x20000, 7, 0x1000, 0), (0x30000, 7, 1, 1)])
     assert Image(context).size == 0x1000 + 0x10000 + 0x1000 + 0x1000
     stored = Image(context, stored=True)
@@ -93,7 +93,7 @@ def test_the_kernel_shows_all_of_a_segments_memory_a_file_only_what_it_stores():
     assert [phdr[2] for phdr in phdrs(stored, 4)] == [0x1000, 0x1000, 0x2000, 0x2000]
 
 
-def test_a_segment_of_no_memory_takes_its_page_unless_it_begins_one():
+def test_a_segment_without_memory_takes_its_page_unless_it_is_at_the_start_of_one():
     """rounddown(start) to roundup(end): the kernel's extent of a segment."""
     assert Image(core([(0x1000, 7, 0, 0)])).size == 0x1000
     assert Image(core([(0x1234, 7, 0, 0)])).size == 0x2000

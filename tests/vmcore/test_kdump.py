@@ -1,4 +1,4 @@
-"""makedumpfile's kdump-compressed format, from headers that are not makedumpfile's."""
+"""makedumpfile's kdump-compressed format, from independent headers."""
 
 from __future__ import annotations
 

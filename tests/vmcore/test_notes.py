@@ -14,7 +14,7 @@ from vmcoredd.vmcore.notes import NoteSegment, NoteWalk
 
 
 def walk(data, size=None, layout=ELF64, align=4):
-    """The notes in `data`, of which the segment says it has `size` bytes; and the damage."""
+    """Returns the notes in `data`, whose segment claims `size` bytes, and the damage."""
     file = MemoryFile("notes", max(len(data), 1))
     file.view[: len(data)] = data
     segment = NoteSegment(0, len(data) if size is None else size, align)

@@ -18,7 +18,7 @@ from vmcoredd.vmcore.output import Output, check_output
 
 @pytest.fixture(params=["nameless", "named"])
 def way(request, monkeypatch):
-    """Both ways to write: without a name, and where a file system cannot do that."""
+    """Both ways to write: without a name, and on file systems that do not support that."""
     if request.param == "named":
         real = os.open
 
@@ -51,13 +51,13 @@ def test_the_file_appears_when_it_is_complete(tmp_path, way):
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_while_it_is_written_the_directory_shows_at_most_a_hidden_name(tmp_path, way):
+def test_an_unfinished_file_has_at_most_a_hidden_name(tmp_path, way):
     with Output(tmp_path / "out"):
         assert all(name.startswith(".out.") for name in os.listdir(tmp_path))
         assert len(os.listdir(tmp_path)) == (way == "named")
 
 
-def test_only_its_owner_can_read_it(tmp_path, way):
+def test_only_its_owner_can_read_an_output(tmp_path, way):
     put(tmp_path / "out", b"")
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o600
 
@@ -130,7 +130,7 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path, way):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_anything_but_a_regular_file_is_never_replaced(tmp_path, force):
+def test_only_regular_files_are_ever_replaced(tmp_path, force):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, "/dev/null"):
         with pytest.raises(OutputUnsuitable, match="is not a regular file"):
@@ -144,7 +144,7 @@ def test_a_missing_directory_raises_the_systems_error(tmp_path):
 
 
 def test_a_read_only_directory_is_refused_at_once(tmp_path, monkeypatch):
-    """`access` is asked, since the tests may run as root, who may write anywhere."""
+    """Uses `access`, since the tests may run as root, who may write anywhere."""
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError):
         check_output(tmp_path / "out")

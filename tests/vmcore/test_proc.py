@@ -99,7 +99,7 @@ def test_the_size_grows_with_a_dump_but_not_that_of_an_open_file(dumps):
     dump = add(dumps, "a", 1, 3)
     assert proc.size == before + dump.size == before + 3 * PAGE
     assert file.stat_size == file.seek(0, os.SEEK_END) == before
-    assert file.read() != b""  # but what lies behind the old size can be read
+    assert file.read() != b""  # but data past the old size can be read
     assert proc.open().stat_size == proc.size
 
 
@@ -267,5 +267,5 @@ def test_only_its_owner_can_read_the_entry(dumps):
     assert vmcore.ProcVmcore(dumps).mode == 0o400
 
 
-def test_it_cannot_be_written(dumps):
+def test_proc_vmcore_cannot_be_written(dumps):
     assert not vmcore.ProcVmcore(dumps).open().writable()

@@ -45,7 +45,7 @@ def test_device_dumps_are_listed_in_every_class_and_byte_order(made, bits, order
     assert (reader.format, reader.damage) == ("elf", ())
 
 
-def test_notes_of_several_segments_are_numbered_on(made):
+def test_notes_of_several_segments_are_numbered_consecutively(made):
     reader = made(Elf([prstatus(), dump_note(b"d", b"1234"), vmcoreinfo()]))
     assert [(n.index, n.owner) for n in reader.notes] == [
         (0, "CORE"),
@@ -171,7 +171,7 @@ def test_opening_a_refused_file_leaves_no_descriptor(tmp_path):
 
 
 def test_the_number_of_note_segments_is_limited(made):
-    """Each a header in the file: the list of them ends, and says so."""
+    """Each is a header in the file; their list ends at the limit and reports it."""
     data = Elf([b""] * ((1 << 14) + 1), align=1)
     assert [error.what for error in made(data).damage] == ["note segments"]
 
@@ -194,7 +194,7 @@ _MUTATIONS = st.lists(
 
 
 def read_all(path):
-    """Look at everything a reader shows; only `VmcoreFormatError` may stop it."""
+    """Reads everything; only `VmcoreFormatError` may be raised."""
     try:
         with vmcore.Reader(path) as reader:
             access_everything(reader)
@@ -260,7 +260,7 @@ def big(path, size):
 
 
 def test_reading_a_4_gib_file_takes_no_more_memory_or_reads_than_a_small_one(tmp_path):
-    """In a process of its own, whose peak is what a listing takes."""
+    """Runs in a separate process, whose peak is the memory of a listing."""
     path = tmp_path / "big"
     program = (
         "import sys\nfrom vmcoredd import vmcore\n"

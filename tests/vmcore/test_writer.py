@@ -105,7 +105,7 @@ def test_a_written_file_equals_a_copy_of_proc_vmcore(tmp_path, base_of):
 
 
 def test_qemus_core_gets_its_table_after_the_elf_header(tmp_path, base_of):
-    """Table at 192 behind a section header, data on no page boundary: as dump-guest-memory."""
+    """As by dump-guest-memory: table at 192 after a section header, data off page boundaries."""
     loads = [Load(0, MEMORY), Load(0x100000000, MEMORY[::-1])]
     base = base_of(Elf([prstatus()], loads, phoff=192, xnum=True, align=1))
     vmcore.write(tmp_path / "out", registry(base, a=b"dump"))
@@ -116,7 +116,7 @@ def test_qemus_core_gets_its_table_after_the_elf_header(tmp_path, base_of):
     assert [memory(data, header) for header in headers[1:]] == [MEMORY, MEMORY[::-1]]
 
 
-def test_only_what_the_base_stores_of_its_memory_is_written(tmp_path, base_of):
+def test_only_memory_stored_in_the_base_is_written(tmp_path, base_of):
     loads = [Load(0, b"x" * PAGE, memsz=1 << 40), Load(1 << 41, b"", memsz=1 << 40)]
     dumps = registry(base_of(Elf([], loads)))
     assert vmcore.write(tmp_path / "out", dumps) == 2 * PAGE
@@ -234,7 +234,7 @@ def test_any_base_makes_a_vmcore_or_raises_a_format_error(tmp_path, base_of, cha
         assert reader.damage == ()
 
 
-# What must not happen.
+# Failures.
 
 
 def test_an_existing_file_is_refused_unless_forced(tmp_path):
@@ -261,7 +261,7 @@ def test_a_base_that_shrinks_while_it_is_copied_leaves_no_output(tmp_path, base_
 
 
 def test_a_full_file_leaves_nothing_under_the_final_name(tmp_path):
-    """RLIMIT_FSIZE is the disk that anyone can fill."""
+    """RLIMIT_FSIZE acts as a full disk, without privileges."""
     dumps = registry(a=b"x" * (2 * MIB))
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
@@ -284,7 +284,7 @@ except OSError as error:
 
 
 def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path):
-    """A file system of 1 MiB, mounted where an unprivileged user may."""
+    """A file system of 1 MiB, mounted as an unprivileged user can."""
     script = 'mount -t tmpfs -o size=1m none "$1" || exit 77; exec "$2" -c "$3" "$1"'
     arguments = [script, "sh", str(tmp_path), sys.executable, FILL]
     unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]

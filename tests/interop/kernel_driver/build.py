@@ -5,7 +5,7 @@ user-mode architecture (ARCH=um), where `readl()` and the like are ordinary func
 needs privileges or assembly. `config.h` replaces Kconfig, so a C compiler is enough: the tree is
 neither configured nor written to.
 
-We provide the rest of the kernel that the driver needs: `host/` (memory, time, log, accesses) and
+The rest of the kernel that the driver needs is here: `host/` (memory, time, log, accesses) and
 `kernel/` (PCI, net devices, /proc/vmcore). Any other kernel function becomes a stub that ends the
 run and names itself. The library is for tests on this machine; it is not distributed.
 """

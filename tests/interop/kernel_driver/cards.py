@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 BARS = (0, 2, 4)
 CONFIG_BYTES = 0x1000
 
-#: A region in Python: (offset, length, None) returns what it reads, (offset, length, data) writes.
+#: A region in Python: (offset, length, None) returns the data read, (offset, length, data) writes.
 Function = Callable[[int, int, bytes | None], bytes | None]
 #: A `region_access` and its cookie, as addresses.
 Native = tuple[int, int]

@@ -1,4 +1,4 @@
-"""Tests of the harness: it measures what the driver does, and survives what the driver does not."""
+"""The harness: it measures the driver's accesses, and survives the driver's failures."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_without_its_buffer_the_driver_does_not_compress(library: Path) -> None:
     assert set(differences(packed, plain)) == {QDESC}
 
 
-def test_two_fresh_cards_give_one_dump(library: Path) -> None:
+def test_two_fresh_cards_give_equal_dumps(library: Path) -> None:
     assert dumped(library, compress=True) == dumped(library, compress=True)
 
 
@@ -89,7 +89,7 @@ def test_a_second_dump_shows_what_the_first_left_behind(t6: Harness) -> None:
     assert 1 in differences(first, second)
 
 
-def test_the_unmended_driver_oopses_at_the_state_of_a_missing_port(library: Path) -> None:
+def test_the_unpatched_driver_oopses_at_the_state_of_a_missing_port(library: Path) -> None:
     options = Options(port_without_device=True)
     with Harness(library, RamCard(6).card, options) as driver:
         driver.probe()

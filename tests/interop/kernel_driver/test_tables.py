@@ -69,7 +69,7 @@ def load(name: str, seed: int, **overrides: dict[str, Any]) -> emu.Card:
 @pytest.mark.parametrize("seed", [4, 5])
 @pytest.mark.parametrize("tables", TABLES)
 @pytest.mark.parametrize("name", CARDS)
-def test_these_entities_equal_the_kernels_whatever_they_hold(
+def test_these_entities_equal_the_kernels_for_any_content(
     library: Path, name: str, tables: str, seed: int
 ) -> None:
     overrides = TABLES[tables]
