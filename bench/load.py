@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyvfio_user import Client
@@ -61,11 +60,6 @@ class Link:
     """A byte in bulk reads."""
     round_trip: float
     """A read of 4 bytes that is waited for."""
-
-
-def median_link(links: Sequence[Link]) -> Link:
-    """Returns the median of each cost."""
-    return Link(*map(statistics.median, zip(*map(astuple, links), strict=True)))
 
 
 def link(path: Path, *, spin: float, n: int = 20_000) -> Link:

@@ -40,7 +40,9 @@ INBOUND_WORDS = 512
 QUEUE_UNIT_BYTES = 256
 """The unit of a queue's size and base in CIM_QUEUE_CONFIG_CTRL."""
 THRESHOLD_UNIT = 8
-"""The unit of a queue's full threshold in that register: a flit (t4_hw.c, t4_read_cimq_cfg())."""
+"""The unit of a queue's full threshold in that register (t4_hw.c, t4_read_cimq_cfg())."""
+FLIT_BYTES = 16
+"""A flit of a queue, the unit of QUEREMFLITS (cxgb4_debugfs.c, cim_qcfg_show())."""
 STATUS_WORDS = 4
 """Status words per queue, from UP_IBQ_0_RDADDR on: read and write address, flits, packets."""
 OBQ_REAL_WORDS = 2

@@ -25,6 +25,8 @@ CCTRL_TABLE = RequestTable("TP_CCTRL_TABLE", 0xFFFF0000, MTUS * CONGESTION_WINDO
 PACE_TABLE = RequestTable("TP_PACE_TABLE", 0xFFFF0000, SCHEDULERS)
 RSS_REQUEST = 0xFFF00000
 """Upper bits of a request to TP_RSS_LKP_TABLE, which has `rss_rows` rows."""
+RSS_QUEUES_PER_ROW = 2
+"""Receive queues that a row names (t4_hw.c, t4_read_rss())."""
 LA_ENTRIES = 128
 """64-bit entries of TP's logic analyser."""
 LA_FIELDS = parse_fields(

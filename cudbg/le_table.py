@@ -1,4 +1,4 @@
-"""The lookup engine's table, read through its debug port (cudbg_collect_le_tcam()).
+"""The lookup engine's table, read through its debug interface (cudbg_collect_le_tcam()).
 
 An IPv6 entry takes several TIDs, and the kernel reads only the first of them. The TID that it reads
 next therefore depends on the previous entry, so it waits for each entry. But entries begin at even

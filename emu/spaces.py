@@ -173,10 +173,6 @@ class Spaces:
         """Makes a register refuse writes."""
         self._declare(WordKind.READ_ONLY, register, values)
 
-    def write_to_clear(self, register: Register, *values: int) -> None:
-        """Makes a register clear the bits that are written as 1."""
-        self._declare(WordKind.CLEAR, register, values)
-
     def _declare(self, kind: WordKind, register: Register, values: Sequence[int]) -> None:
         self.access(kind, register)
         self.set_all(register, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmcoredd.chip import Chip, Register
 from vmcoredd.chip.cim import (
+    FLIT_BYTES,
     INBOUND,
     INBOUND_WORDS,
     OBQ_REAL_WORDS,
@@ -97,7 +98,7 @@ def _outbound(layout: QueueLayout, queue: int) -> list[Value]:
 
 def _filling(free: int, packets: int) -> list[int]:
     """Returns packets begun, ended, free bytes (QUESOPCNT, QUEEOPCNT, QUEREMFLITS: t4_regs.h)."""
-    return [packets & 0xFFF, packets >> 16 & 0xFFF, (free & 0x7FF) * 16]
+    return [packets & 0xFFF, packets >> 16 & 0xFFF, (free & 0x7FF) * FLIT_BYTES]
 
 
 # CIM_IBQ_*, CIM_OBQ_*: the contents of the queues

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u16, u16s, u32s
-from vmcoredd.chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, MTUS, RSS_REQUEST
+from vmcoredd.chip.tp import (
+    CCTRL_TABLE,
+    CONGESTION_WINDOWS,
+    MTU_TABLE,
+    MTUS,
+    RSS_QUEUES_PER_ROW,
+    RSS_REQUEST,
+)
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.hw.io import Each, Io, Op, Poll, Read, Write
@@ -16,7 +23,6 @@ from vmcoredd.hw.io import Each, Io, Op, Poll, Read, Write
 # RSS
 
 _RSS_ATTEMPTS = 5
-_QUEUES_PER_ROW = 2
 _RSS_COLUMNS = 8
 
 
@@ -31,7 +37,7 @@ class Rss(Entity):
     accesses = per_chip(t5=2048, t6=4096)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area = ctx.area(2 * _QUEUES_PER_ROW * chip.tp.rss_rows).cast("H")
+        area = ctx.area(2 * RSS_QUEUES_PER_ROW * chip.tp.rss_rows).cast("H")
         table = chip.r.TP_RSS_LKP_TABLE
         valid = table.mask("LkpTblRowVld")
         ops: list[Op] = [
@@ -39,12 +45,12 @@ class Rss(Entity):
             Poll(table, valid, valid, _RSS_ATTEMPTS, error=-errno.EAGAIN, keep=True),
         ]
         words = u32s(io.run(ops, chip.tp.rss_rows))
-        for i in range(_QUEUES_PER_ROW):
+        for i in range(RSS_QUEUES_PER_ROW):
             queue = table.field(f"LkpTblQueue{i}")
-            area[i::_QUEUES_PER_ROW] = memoryview(array("H", queue.get_each(words)))
+            area[i::RSS_QUEUES_PER_ROW] = memoryview(array("H", queue.get_each(words)))
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        queues = u16s(self.need(blob, 2 * _QUEUES_PER_ROW * chip.tp.rss_rows))
+        queues = u16s(self.need(blob, 2 * RSS_QUEUES_PER_ROW * chip.tp.rss_rows))
         columns = [Column("entry", "d"), *(Column(f"+{i}", "d") for i in range(_RSS_COLUMNS))]
         starts = range(0, len(queues), _RSS_COLUMNS)
         rows = Lazy(lambda: ([at, *queues[at : at + _RSS_COLUMNS]] for at in starts))

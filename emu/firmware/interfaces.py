@@ -19,9 +19,8 @@ from vmcoredd.chip.firmware.interface import RXMODE_MTU_NO_CHANGE, MacIndex
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.state import Interface, take
+from vmcoredd.emu.scenario.queues import RSS_SLICE
 
-RSS_SIZE = 128
-"""Queues in an interface's slice of the RSS table."""
 FIRST_VIID, VIIDS = 0x240, 64
 VIN_MASK = 0x7F
 """The low bits of an interface's id are its number within its function (cxgb4.h, FW_VIID_VIN)."""
@@ -49,10 +48,10 @@ def vi(fw: Firmware, pf: int, cmd: Vi) -> FwCommand:
         raise Refused(Retval.EINVAL, f"port {cmd.portid}")
     viid = take(fw.state.interfaces, FIRST_VIID, VIIDS, "virtual interface")
     mac = fw.scenario.identity.mac(cmd.portid)
-    base = (viid - FIRST_VIID) * RSS_SIZE
+    base = (viid - FIRST_VIID) * RSS_SLICE
     fw.state.interfaces[viid] = Interface(pf, cmd.portid, mac, base)
     fw.note(Facility.VI, "PF%d: interface 0x%x on port %d", pf, viid, cmd.portid)
-    return cmd.reply(viid=viid, vfvld=1, vin=viid & VIN_MASK, mac=mac, nmac=0, rsssize=RSS_SIZE)
+    return cmd.reply(viid=viid, vfvld=1, vin=viid & VIN_MASK, mac=mac, nmac=0, rsssize=RSS_SLICE)
 
 
 @answers(ViMacExact)

@@ -10,11 +10,10 @@ from vmcoredd.chip.firmware import (
     RssIndTbl,
     RssViConfig,
 )
+from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.interfaces import interface
-
-QUEUES_PER_ROW = 2
 
 
 @answers(RssGlbConfig)
@@ -40,7 +39,7 @@ def indirection(fw: Firmware, pf: int, cmd: RssIndTbl) -> FwCommand:
     found = interface(fw, cmd.viid)
     table, entry = fw.spaces.space("tp_rss_lkp_table"), fw.r.TP_RSS_LKP_TABLE
     for number, queue in enumerate(cmd.queues, found.rss_base + cmd.startidx):
-        row, which = divmod(number, QUEUES_PER_ROW)
+        row, which = divmod(number, RSS_QUEUES_PER_ROW)
         if row >= table.count:
             raise Refused(Retval.EINVAL, f"RSS entry {number} is beyond the table")
         field = entry.field(f"LkpTblQueue{which}")

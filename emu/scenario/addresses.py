@@ -61,10 +61,6 @@ class MacTable:
 
     entries: tuple[Mac, ...]
 
-    def of_port(self, port: int) -> Mac:
-        """Returns the entry of a port's own address; these entries come first."""
-        return self.entries[port]
-
     @classmethod
     def make(cls, profile: Profile, identity: Identity, random: Random) -> MacTable:
         """Makes entries: ports, groups, virtual functions, and one in a tunnel if the chip can."""

@@ -1,6 +1,6 @@
 """The queues of the CIM, the firmware's processor: inbound from other blocks, outbound to them.
 
-Sizes are in bytes, pointers in bytes from the start of a queue; a flit is 16 bytes. Inbound and
+Sizes are in bytes, pointers in bytes from the start of a queue; Inbound and
 outbound queues each share 16 KiB of memory, in units of 256 bytes (t4_hw.c, t4_read_cimq_cfg()).
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from vmcoredd.chip.cim import (
+    FLIT_BYTES,
     INBOUND,
     INBOUND_WORDS,
     OUTBOUND,
@@ -20,7 +21,6 @@ from vmcoredd.chip.cim import (
 )
 from vmcoredd.emu.profile import Profile
 
-FLIT = 16
 MEMORY_WORDS = 4096
 OPCODES = (0x0F, 0x05, 0x1D, 0x20, 0xC0)
 """Opcodes of the messages in the queues: CPL_TX_PKT_LSO, CPL_PASS_OPEN_REQ and others."""
@@ -48,7 +48,7 @@ class CimQueue:
     @property
     def free_flits(self) -> int:
         """The number of free flits."""
-        return (self.size - self.used) // FLIT
+        return (self.size - self.used) // FLIT_BYTES
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class CimQueues:
 
 
 def _queue(queue: Queue, size: int, tids: Sequence[int], random: Random) -> CimQueue:
-    used = random.choice((0, 0, 0, 1, 2, 4)) * FLIT
+    used = random.choice((0, 0, 0, 1, 2, 4)) * FLIT_BYTES
     return CimQueue(
         queue=queue,
         base=queue.number * size,
         size=size,
         threshold=size // 8 // THRESHOLD_UNIT * THRESHOLD_UNIT - THRESHOLD_UNIT,
-        read=random.randrange(size // FLIT) * FLIT,
-        used=min(used, size - FLIT),
+        read=random.randrange(size // FLIT_BYTES) * FLIT_BYTES,
+        used=min(used, size - FLIT_BYTES),
         packets=random.randrange(1 << 12),
         content=tuple(_words(size // 4, tids, random)),
     )
@@ -88,5 +88,5 @@ def _words(count: int, tids: Sequence[int], random: Random) -> list[int]:
     while len(words) < count:
         flits = random.randrange(1, 5)
         words += [random.choice(OPCODES) << 24 | random.choice(tids), len(words)]
-        words += [random.getrandbits(32) for _ in range(flits * FLIT // 4 - 2)]
+        words += [random.getrandbits(32) for _ in range(flits * FLIT_BYTES // 4 - 2)]
     return words[:count]

@@ -120,7 +120,7 @@ class Queues:
 
 
 def virtual_functions(chip: Chip, pf: int) -> range:
-    """Returns the virtual functions of a physical function: an equal share of the chip's."""
+    """Returns the virtual functions of a physical function: the first of its equal share."""
     first = chip.tp.rss_vfs // PFS * pf
     return range(first, first + VFS_PER_PF)
 

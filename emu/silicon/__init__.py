@@ -28,9 +28,8 @@ and `self.memories`.
 
 Words. Before any model is wired, every described register is a stored word, and accesses to it are
 logged as unimplemented; those in register dumps may be read without a log entry. A model declares
-the words it implements with `spaces.plain()`, `spaces.read_only()` or `spaces.write_to_clear()`,
-each with values. `spaces.set()` only stores a value, which suits the counts and states that
-hardware reports.
+the words it implements with `spaces.plain()` or `spaces.read_only()`, each with values.
+`spaces.set()` only stores a value, which suits the counts and states that hardware reports.
 
 Lookups. `lookups.add()` is the general lookup, `lookups.index()` an address/data pair,
 `lookups.request()` a table that is requested and read at one address. `lookups.done()` clears busy

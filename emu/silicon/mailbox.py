@@ -15,7 +15,7 @@ from vmcoredd.chip.pci import PF
 from vmcoredd.emu.firmware import Firmware, Mode
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
-FLIT_BYTES = 8
+WORD64_BYTES = 8
 
 
 class Mailboxes(Model):
@@ -118,4 +118,4 @@ class Mailboxes(Model):
 
 def _swapped(data: bytes) -> bytes:
     """Returns the data with the bytes of each 64-bit word reversed."""
-    return b"".join(data[i : i + FLIT_BYTES][::-1] for i in range(0, len(data), FLIT_BYTES))
+    return b"".join(data[i : i + WORD64_BYTES][::-1] for i in range(0, len(data), WORD64_BYTES))

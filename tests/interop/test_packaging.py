@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -195,8 +196,7 @@ def test_an_installed_wheel_serves_and_dumps(python: Path, tmp_path: Path) -> No
 def test_pyvfio_user_passes_its_tests_without_the_rest(
     built: dict[str, Built], needs: Path, tmp_path: Path
 ) -> None:
-    with tarfile.open(built["pyvfio-user"].sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(built["pyvfio-user"].sdist, tmp_path)
     (source,) = tmp_path.iterdir()
     python = install(tmp_path / "alone", needs, source, cwd=tmp_path)
     project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
