@@ -7,6 +7,9 @@ source tree comes from
 1. the folder `$LIBVFIO_USER_PREFIX`, a checkout of libvfio-user;
 2. Debian's source package of QEMU, which includes all of it (Debian does not package it).
 
+The library takes 16 DMA regions, too few for a guest with many memory devices. Its number is an
+unguarded `#define`, so what is compiled is a copy of its folder `lib` with another number.
+
 Its one dependency, json-c, comes from the system if its development files are installed, else from
 the Debian package, unpacked in the cache folder.
 """
@@ -32,6 +35,10 @@ SUITES = ("trixie", "forky")
 FOLDER = "subprojects/libvfio-user"
 WRAP = "subprojects/libvfio-user.wrap"
 CFLAGS = ("-O2", "-g", "-fPIC", "-std=gnu99", "-D_GNU_SOURCE", "-fvisibility=hidden", "-w")
+DMA_REGIONS = 512
+"""DMA regions that a client may map. Each holds a descriptor: a process may have 1024 of them."""
+DMA_DEFINE = re.compile(r"(?m)^#define MAX_DMA_REGIONS +\d+$")
+"""The number in lib/private.h. Since 2026 a library has none and gets it from its user."""
 PRIVATE = "lib/tran.h"
 """The header of `struct transport_ops`, which no installation has."""
 REMEDY = (
@@ -49,11 +56,12 @@ class Library:
     version: str  # upstream's, as far as known
     origin: str  # the Debian source package and its version, or the folder
     source: Path  # the source tree
+    lib: Path  # what was compiled: the source tree's folder `lib`, for more DMA regions
 
     @property
     def private_include_dirs(self) -> tuple[Path, ...]:
         """Returns the folders with the library's public and private headers."""
-        return (*self.include_dirs, self.source / "lib")
+        return (*self.include_dirs, self.lib)
 
 
 def obtain(flags: Sequence[str] = (), progress: Progress = silent) -> Library:
@@ -98,11 +106,11 @@ def _built(
 ) -> Library:
     """Returns the library in `tree`, compiled once for each `identity` of the source."""
     headers, json_c = _json_c(progress)
-    key = _key("library", identity, headers, flags)
+    key = _key("library", identity, headers, flags, DMA_REGIONS)
     build = functools.partial(_build, tree, headers, flags)
     folder = build_once(cache_dir() / "libvfio-user" / f"lib-{key}", build, progress)
     archives = (folder / "libvfio-user.a", json_c)
-    return Library((tree / "include", headers), archives, version, origin, tree)
+    return Library((tree / "include", headers), archives, version, origin, tree, folder / "lib")
 
 
 def _upstream(tree: Path) -> str:
@@ -119,11 +127,29 @@ def _commit(wrap: Path) -> str:
 
 def _build(tree: Path, headers: Path, flags: tuple[str, ...], work: Path, _lock: int) -> None:
     """Compiles lib/*.c as its meson.build does, without tests and without the pipe transport."""
-    sources = [file for file in sorted((tree / "lib").glob("*.c")) if file.name != "tran_pipe.c"]
+    lib = _copy_for_more_dma_regions(tree / "lib", work / "result" / "lib")
+    sources = [file for file in sorted(lib.glob("*.c")) if file.name != "tran_pipe.c"]
     includes = [f"-I{tree / 'include'}", f"-I{headers}"]
     _run([*_compiler(), *CFLAGS, *flags, *includes, "-c", *map(str, sources)], work / "result")
     objects = [f"{file.stem}.o" for file in sources]
     _run(["ar", "rcs", "libvfio-user.a", *objects], work / "result")
+
+
+def _copy_for_more_dma_regions(lib: Path, copy: Path) -> Path:
+    """Copies the library's code and returns the copy. Raises Unavailable if its number is hidden.
+
+    server.c checks the number that the compiler saw.
+    """
+    copy.mkdir()
+    found = 0
+    for file in sorted(lib.glob("*.[ch]")):
+        text = file.read_text()
+        changed, count = DMA_DEFINE.subn(f"#define MAX_DMA_REGIONS {DMA_REGIONS}", text)
+        (copy / file.name).write_text(changed)
+        found += count
+    if not found and any("MAX_DMA_REGIONS" in file.read_text() for file in copy.iterdir()):
+        raise Unavailable(f"libvfio-user in {lib}", "no #define of MAX_DMA_REGIONS found", REMEDY)
+    return copy
 
 
 def _build_sample(library: Library, name: str, work: Path, _lock: int) -> None:

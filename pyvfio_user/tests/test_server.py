@@ -45,6 +45,8 @@ from pyvfio_user import (
     pci,
 )
 
+DMA_REGIONS = 512  # README
+
 
 @contextlib.contextmanager
 def refused(number: int) -> Iterator[None]:
@@ -80,6 +82,7 @@ def test_the_library_has_a_version_and_an_origin() -> None:
 
 def test_the_reply_to_a_version_has_the_servers_limits(client: Client) -> None:
     assert client.capabilities.max_transfer == 1 << 20
+    assert client.capabilities.max_dma_maps == DMA_REGIONS
     assert (client.capabilities.major, client.capabilities.minor) == (0, 1)
 
 
@@ -497,6 +500,29 @@ def test_mapping_memory_twice_is_refused(device: Device, client: Client) -> None
 def test_mapping_no_memory_is_refused(client: Client) -> None:
     with memory_file(0x1000) as fd, refused(errno.EINVAL):
         client.dma_map(fd, 0x1000, 0)
+
+
+def test_all_the_memory_that_is_announced_can_be_mapped_and_no_more(
+    device: Device, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with memory_file(0x1000) as fd:
+        for number in range(DMA_REGIONS):
+            client.dma_map(fd, number << 12, 0x1000)
+        os.pwrite(fd, b"last", 0)
+        assert device.server.dma_read(DMA_REGIONS - 1 << 12, 4) == b"last"
+        for number in range(3):
+            with refused(errno.ENOSPC):
+                client.dma_map(fd, DMA_REGIONS + number << 12, 0x1000)
+        assert caplog.text.count("more DMA regions than this server takes") == 1
+        client.dma_unmap(0, 0x1000)
+        client.dma_map(fd, DMA_REGIONS << 12, 0x1000)
+
+
+def test_the_next_client_can_map_as_much_memory(device: Device) -> None:
+    for _ in range(2):
+        with memory_file(0x1000) as fd, Client(device.path, deadline=10) as client:
+            for number in range(DMA_REGIONS):
+                client.dma_map(fd, number << 12, 0x1000)
 
 
 def test_unmapping_what_is_not_mapped_is_refused(client: Client) -> None:

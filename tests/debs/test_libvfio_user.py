@@ -39,7 +39,8 @@ def test_a_named_source_tree_is_compiled(prefix: Path) -> None:
     assert library.archives[0].name == "libvfio-user.a"
     assert library.archives[0].exists()
     assert library.include_dirs[0] == prefix / "include"
-    assert prefix / "lib" in library.private_include_dirs
+    assert (library.lib / "tran.h").exists()
+    assert library.lib in library.private_include_dirs
     assert (library.version, library.origin) == ("1.2.3", str(prefix))
 
 
@@ -49,6 +50,32 @@ def test_a_source_tree_that_changes_is_compiled_again(prefix: Path) -> None:
     assert libvfio_user.obtain().archives[0] == before
     (prefix / "lib/vfu.c").write_text("int vfu(void) { return 2; }\n")
     assert libvfio_user.obtain().archives[0] != before
+
+
+def test_the_library_is_compiled_for_more_dma_regions(prefix: Path) -> None:
+    make_tree(prefix)
+    (prefix / "lib/private.h").write_text("#define A 1\n#define MAX_DMA_REGIONS 16\n")
+    library = libvfio_user.obtain()
+    assert library.lib != prefix / "lib"
+    built = (library.lib / "private.h").read_text()
+    assert built == f"#define A 1\n#define MAX_DMA_REGIONS {libvfio_user.DMA_REGIONS}\n"
+    assert "16" in (prefix / "lib/private.h").read_text()
+
+
+def test_another_number_of_dma_regions_is_another_build(
+    prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(prefix)
+    before = libvfio_user.obtain().archives[0]
+    monkeypatch.setattr(libvfio_user, "DMA_REGIONS", libvfio_user.DMA_REGIONS + 1)
+    assert libvfio_user.obtain().archives[0] != before
+
+
+def test_a_number_of_dma_regions_that_is_not_found_is_an_error(prefix: Path) -> None:
+    make_tree(prefix)
+    (prefix / "lib/private.h").write_text("enum { MAX_DMA_REGIONS = 16 };\n")
+    with pytest.raises(Unavailable, match=r"no #define of MAX_DMA_REGIONS"):
+        libvfio_user.obtain()
 
 
 def test_an_installed_library_is_not_enough(prefix: Path) -> None:

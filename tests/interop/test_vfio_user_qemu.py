@@ -26,17 +26,20 @@ WINDOW = Area(-1, 0x1B000, 0x1B000, 0x1000)
 BAR0 = 0xF0000000
 SLOT = 0x80001000  # 00:02.0, for port 0xcf8
 RAM = 64 << 20
+DIMM = 128 << 20  # q35's alignment, too
+DIMMS = 40
+DIMM_BASE = 0x100000000  # where q35 places memory devices if all other memory is below 4 GiB
 
 
 class Machine:
     """A QEMU without a guest, controlled through qtest."""
 
-    def __init__(self, program: Qemu, path: str) -> None:
+    def __init__(self, program: Qemu, path: str, memory: tuple[str, ...] = ("-m", "64M")) -> None:
         self._process = subprocess.Popen(
             [
                 *program.command,
                 *("-nodefaults", "-no-user-config", "-display", "none"),
-                *("-machine", "q35,memory-backend=memory", "-m", "64M"),
+                *("-machine", "q35,memory-backend=memory", *memory),
                 *("-object", "memory-backend-memfd,id=memory,size=64M,share=on"),
                 *("-accel", "tcg", "-S", "-qtest", "stdio", "-qtest-log", "/dev/null"),
                 *("-device", adapter(0, Path(path))),
@@ -194,6 +197,27 @@ def test_the_device_can_access_a_guests_memory(machine: Machine, card: Card) -> 
     card.server.dma_write(0x2000, b"\x01\0\0\0")
     assert machine.read(0x2000) == 1
     assert any(isinstance(event, DmaRegion) and event.mapped for event in card.events)
+
+
+def dimms(count: int) -> tuple[str, ...]:
+    """QEMU's arguments for memory devices, each with a file of its own."""
+    arguments = ["-m", f"64M,slots={count},maxmem=64G"]
+    for number in range(count):
+        backend = f"memory-backend-memfd,id=dimm{number},size=128M,share=on"
+        arguments += ["-object", backend, "-device", f"pc-dimm,memdev=dimm{number}"]
+    return tuple(arguments)
+
+
+def test_the_device_can_access_each_of_many_memory_devices(program: Qemu, card: Card) -> None:
+    machine = Machine(program, card.server.path, dimms(DIMMS))
+    try:
+        for number in range(DIMMS):
+            machine.write(DIMM_BASE + number * DIMM, 0xD1880000 + number)
+        for number in range(DIMMS):
+            word = card.server.dma_read(DIMM_BASE + number * DIMM, 4)
+            assert word == struct.pack("<I", 0xD1880000 + number)
+    finally:
+        machine.end()
 
 
 def test_qemu_resets_the_device_at_start(machine: Machine, card: Card) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 MAJOR, MINOR = 0, 1
 MAX_TRANSFER = 1 << 20  # max_data_xfer_size of a peer that names none
+MAX_DMA_MAPS = 65535  # DMA regions of a peer that names no max_dma_maps
 MAX_FDS = 8  # descriptors that we accept in one message
 SPIN = 200e-6  # default seconds that either end polls for the next message before it sleeps
 PATH_MAX = 107  # bytes of a unix socket's path (unix(7)), without its NUL
@@ -94,6 +95,7 @@ class Capabilities:
     max_transfer: int = MAX_TRANSFER
     max_fds: int = 1
     write_multiple: bool = False
+    max_dma_maps: int = MAX_DMA_MAPS  # a server's: DMA regions that a client may map
 
     def message(self) -> bytes:
         """Returns the VERSION message's payload."""
@@ -120,6 +122,7 @@ class Capabilities:
             _number(offer, "max_data_xfer_size", MAX_TRANSFER),
             _number(offer, "max_msg_fds", 1),
             offer.get("write_multiple") is True,
+            _number(offer, "max_dma_maps", MAX_DMA_MAPS),
         )
 
 

@@ -8,7 +8,12 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "private.h"
 #include "pyvfio_user/server_internal.h"
+
+#ifdef MAX_DMA_REGIONS
+_Static_assert(MAX_DMA_REGIONS == DMA_REGIONS, "the library is built for as many DMA regions");
+#endif
 
 enum { CAPABILITY_MAX = 256 };
 
@@ -83,6 +88,7 @@ static void on_dma_map(vfu_ctx_t *ctx, vfu_dma_info_t *info)
 {
     struct server *server = vfu_get_private(ctx);
 
+    server->dma_regions++;
     report_dma(server, info, server->callbacks.dma_map);
 }
 
@@ -90,6 +96,7 @@ static void on_dma_unmap(vfu_ctx_t *ctx, vfu_dma_info_t *info)
 {
     struct server *server = vfu_get_private(ctx);
 
+    server->dma_regions--;
     report_dma(server, info, server->callbacks.dma_unmap);
 }
 
@@ -104,7 +111,7 @@ static inline int call_2025(setup_dma_2025 *setup, vfu_ctx_t *ctx)
 
 static inline int call_2026(setup_dma_2026 *setup, vfu_ctx_t *ctx)
 {
-    return setup(ctx, 4096, on_dma_map, on_dma_unmap);
+    return setup(ctx, DMA_REGIONS, on_dma_map, on_dma_unmap);
 }
 
 static int setup_dma(vfu_ctx_t *ctx)

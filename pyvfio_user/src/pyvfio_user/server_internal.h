@@ -27,7 +27,8 @@
 
 enum {
     REGIONS = VFU_PCI_DEV_VGA_REGION_IDX + 1,
-    DMA_PARTS = 16, /* of one transfer; libvfio-user keeps 16 DMA regions */
+    DMA_REGIONS = 512, /* that a client may map; debs/libvfio_user.py builds the library for them */
+    DMA_PARTS = 16,    /* regions of one transfer */
     STREAM_MAX = 65536,
     FDS_MAX = 16,
 };
@@ -57,6 +58,8 @@ struct server {
     uint32_t deadline_ms;
     uint32_t spin_us;
     dma_sg_t *parts;
+    uint32_t dma_regions; /* that the client has mapped */
+    bool dma_full_said;   /* to this client's user */
 
     pthread_mutex_t busy; /* held by the serving thread, except while it waits for a message */
 

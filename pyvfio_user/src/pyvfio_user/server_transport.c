@@ -6,15 +6,20 @@
  * library's transport still owns the listening socket. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "pyvfio_user/server_internal.h"
 #include "tran.h"
 #include "tran_sock.h"
 
-enum { REPLY_PARTS = 4 }; /* libvfio-user uses at most 2 */
+enum { REPLY_PARTS = 4 }; /* libvfio-user uses at most 2, and a version one more */
+static const char DMA_FULL[] =
+    "the client (a guest with many memory devices?) maps more DMA regions than this server takes; "
+    "the device cannot reach the others";
 _Static_assert(FDS_MAX <= VFIO_USER_CLIENT_MAX_MSG_FDS_LIMIT, "the library has room for them");
 
 /* Receiving */
@@ -35,6 +40,17 @@ static int get_request_header(vfu_ctx_t *ctx, struct vfio_user_header *header, i
     return 0;
 }
 
+/* Returns whether the client has mapped all the DMA regions that it may, and says so once. */
+static bool dma_is_full(struct server *server)
+{
+    if (server->dma_regions < DMA_REGIONS)
+        return false;
+    if (!server->dma_full_said && server->callbacks.log)
+        server->callbacks.log(server->callbacks.handle, LOG_WARNING, DMA_FULL);
+    server->dma_full_said = true;
+    return true;
+}
+
 /* The library frees the body; `in.iov.iov_len` is at most SERVER_MAX_MSG_SIZE. */
 static int recv_body(vfu_ctx_t *ctx, vfu_msg_t *message)
 {
@@ -46,6 +62,8 @@ static int recv_body(vfu_ctx_t *ctx, vfu_msg_t *message)
         return -1;
     if (!server_take(server, body, message->in.iov.iov_len))
         error = ENOMSG;
+    else if (message->hdr.cmd == VFIO_USER_DMA_MAP && dma_is_full(server))
+        error = ENOSPC;
     else if (server_message_is_harmful(server, &message->hdr, body, message->in.iov.iov_len))
         error = EINVAL;
     if (!error) {
@@ -76,6 +94,22 @@ static int recv_msg(vfu_ctx_t *ctx, vfu_msg_t *message)
 
 /* Replying */
 
+/* Announces the limit of DMA regions, which libvfio-user keeps to itself, in the version's JSON.
+ * `parts` has room for one more. Returns the number of parts. */
+static size_t announce(struct iovec *parts, size_t count, char *text, size_t room)
+{
+    static const char capabilities[] = "{\"capabilities\":{";
+    const size_t length = sizeof(capabilities) - 1;
+    struct iovec *json = &parts[1];
+
+    if (count != 2 || json->iov_len < length || memcmp(json->iov_base, capabilities, length) != 0)
+        return count;
+    int size = snprintf(text, room, "%s\"max_dma_maps\":%d,", capabilities, DMA_REGIONS);
+    parts[2] = (struct iovec){(char *)json->iov_base + length, json->iov_len - length};
+    parts[1] = (struct iovec){text, (size_t)size};
+    return 3;
+}
+
 static struct vfio_user_header reply_header(const vfu_msg_t *message, size_t size, int error)
 {
     return (struct vfio_user_header){.msg_id = message->hdr.msg_id,
@@ -94,16 +128,19 @@ static int reply(vfu_ctx_t *ctx, vfu_msg_t *message, int error)
     size_t count = message->out_iovecs ? message->nr_out_iovecs : 1;
     struct iovec parts[2 + REPLY_PARTS]; /* [0]: see server_send_reply() */
     struct vfio_user_header header;
+    char text[64]; /* see announce() */
     size_t size = sizeof(header);
     bool sent;
 
-    if (count > REPLY_PARTS || message->out.nr_fds > FDS_MAX)
+    if (count >= REPLY_PARTS || message->out.nr_fds > FDS_MAX)
         return ERROR_INT(EMSGSIZE);
+    memcpy(parts + 2, data, count * sizeof(*data));
+    if (message->hdr.cmd == VFIO_USER_VERSION)
+        count = announce(parts + 2, count, text, sizeof(text));
     for (size_t i = 0; i < count; i++)
-        size += data[i].iov_len;
+        size += parts[2 + i].iov_len;
     header = reply_header(message, size, error);
     parts[1] = (struct iovec){&header, sizeof(header)};
-    memcpy(parts + 2, data, count * sizeof(*data));
     if (message->out.nr_fds)
         sent = server_send_reply_with_fds(server, parts, 2 + count, message->out.fds,
                                           message->out.nr_fds);
@@ -116,8 +153,11 @@ static int reply(vfu_ctx_t *ctx, vfu_msg_t *message, int error)
 
 static void detach(vfu_ctx_t *ctx)
 {
-    server_clear_stream(ctx->pvt);
-    server_close_connection(ctx->pvt);
+    struct server *server = ctx->pvt;
+
+    server_clear_stream(server);
+    server_close_connection(server);
+    server->dma_full_said = false;
 }
 
 /* The library's transport never has a connection here: its descriptor is the listening one. */
