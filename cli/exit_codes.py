@@ -1,4 +1,4 @@
-"""Reports an error as one line on stderr and an exit code.
+"""Reports an error on stderr, `vmcoredd: FILE-OR-OPTION: what is wrong`, and as an exit code.
 
 Rooms raise their own errors; only this module reports them to the user.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from vmcoredd.cli.output import err, visible
+from vmcoredd.cli.output import err, visible_lines
 
 STDOUT = 1
 
@@ -103,20 +103,48 @@ def failure_of(error: BaseException) -> Failure | None:
 
 
 @contextmanager
-def about(path: Path) -> Iterator[None]:
-    """Adds `path` to errors about a file's content that are raised in this context."""
+def about(subject: Path | str) -> Iterator[None]:
+    """Names the input, a file or an option, in errors about it that are raised in this context.
+
+    Of nested contexts the innermost is named. An error of the operating system names its own file.
+    """
+    with _named(subject, {Exit.BAD_FILE, Exit.USAGE}):
+        yield
+
+
+@contextmanager
+def writing(output: Path | str) -> Iterator[None]:
+    """Names the output in errors of this context that are not about an input."""
+    with _named(output, {Exit.FAILED}):
+        yield
+
+
+@contextmanager
+def _named(subject: Path | str, codes: Collection[Exit]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         failure = failure_of(error)
-        if failure and failure.code == Exit.BAD_FILE:
-            error.add_note(str(path))
+        if failure and (failure.code in codes or isinstance(error, OSError)):
+            error.add_note(str(subject))
         raise
 
 
-def _file(error: Exception) -> str:
-    """Returns the file that `about` added, as a prefix for the message."""
-    return "".join(f"{note}: " for note in getattr(error, "__notes__", [])[:1])
+def message(error: BaseException) -> str:
+    """Returns an error in words: the file or option, then what is wrong; may have several lines."""
+    text = str(error)
+    subject = next(iter(getattr(error, "__notes__", [])), "")
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror  # str() begins with [Errno 17]
+        subject = " -> ".join(map(str, filter(None, (error.filename, error.filename2)))) or subject
+    return f"{subject}: {text}" if subject and not text.startswith(f"{subject}:") else text
+
+
+def report(error: BaseException | str, source: Path | str = "") -> None:
+    """Prints an error on stderr, and before it the `source` that it came from."""
+    text = error if isinstance(error, str) else message(error)
+    lead = f"{source}: " if str(source) and not text.startswith(f"{source}:") else ""
+    err.print(visible_lines(f"vmcoredd: {lead}{text}"), markup=False)
 
 
 def reported(main: Callable[[], None]) -> int:
@@ -146,7 +174,7 @@ def _code_of(main: Callable[[], None]) -> int:
         failure = failure_of(error)
         if failure is None:
             raise
-        err.print(visible(f"vmcoredd: {_file(error)}{error}"), markup=False)
+        report(error)
         if failure.hint:
             err.print(failure.hint, markup=False)
         return failure.code

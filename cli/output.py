@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +38,22 @@ err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 """For progress, warnings and errors."""
 
 
-def emit_json(value: Any) -> None:
-    """Prints `value` as one JSON document, bytes in hex."""
-    json.dump(value, sys.stdout, indent=2, default=_plain)
+JSON_VERSION = 1
+"""Rises when a key changes its meaning or goes away; new keys do not change it."""
+
+
+def envelope(command: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the object that a command prints for programs: its version, its command, `record`.
+
+    In all records sizes, times and addresses are numbers, with their unit in the key
+    (`size_bytes`, `elapsed_seconds`), and what is a list is empty rather than null.
+    """
+    return {"version": JSON_VERSION, "command": command, **record}
+
+
+def emit_json(command: str, record: Mapping[str, Any]) -> None:
+    """Prints the `envelope` of `record` as one JSON object, bytes in hex."""
+    json.dump(envelope(command, record), sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
 
 
@@ -69,6 +82,11 @@ def cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return escape(visible(str(value)))
+
+
+def visible_lines(text: str) -> str:
+    """Escapes as `visible` does, but keeps the line breaks: those of our own messages."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def visible(text: str) -> str:

@@ -32,7 +32,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> int:
     mode = os.fstat(fd).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
         os.close(fd)
-        raise VmcoreFormatError("vmcore", "a regular file", f"one of mode {stat.filemode(mode)}")
+        raise VmcoreFormatError("the file", "a regular file", _kind(mode))
     return fd
 
 
@@ -44,5 +44,11 @@ def identify(fd: int) -> Format:
     if magic.startswith(SIGNATURE):
         return "kdump"
     other = next((words for start, words in _OTHERS.items() if magic.startswith(start)), None)
-    have = other or (f"{magic[:8]!r} at its start" if magic else "an empty file")
-    raise VmcoreFormatError("vmcore", "an ELF core file or a kdump file", have)
+    have = other or (f"first bytes {magic[:8].hex(' ')}" if magic else "an empty file")
+    raise VmcoreFormatError("the file", "an ELF core file or a kdump file", have)
+
+
+def _kind(mode: int) -> str:
+    """Returns what `mode` says a file is."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a character device")

@@ -33,7 +33,7 @@ def check_output(path: str | os.PathLike[str], *, force: bool = False) -> str:
     except FileNotFoundError:
         mode = None
     if mode is not None and not stat.S_ISREG(mode):
-        raise OutputUnsuitable(f"{os.fspath(path)} is not a regular file")
+        raise OutputUnsuitable(f"{os.fspath(path)}: not a regular file")
     if mode is not None and not force:
         raise OutputExists(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
     os.stat(directory)

@@ -10,7 +10,7 @@ import typer
 
 from vmcoredd.bench import Part
 from vmcoredd.cli.options import Json
-from vmcoredd.cli.output import emit_json, err, out, preparing, table
+from vmcoredd.cli.output import emit_json, envelope, err, out, preparing, table
 
 if TYPE_CHECKING:
     from vmcoredd.bench.measure import Results, Row, Series
@@ -65,7 +65,7 @@ def bench(
     if output:
         _write(results, record, output)
     if json:
-        emit_json(record)
+        emit_json("bench", record)
         return
     _show(results, before)
 
@@ -94,7 +94,7 @@ def _write(results: Results, record: dict[str, Any], folder: Path) -> None:
     from vmcoredd.bench import plots
 
     files = plots.draw(results, folder)
-    (folder / RESULTS).write_text(json.dumps(record, indent=1) + "\n")
+    (folder / RESULTS).write_text(json.dumps(envelope("bench", record), indent=1) + "\n")
     (folder / TABLES).write_text(_markdown(results, record))
     names = [*(path.name for path in files), RESULTS, TABLES]
     err.print(f"{folder}: {', '.join(names)}", markup=False)

@@ -20,7 +20,8 @@ def list_(json: Json = False) -> None:
     folder = debs.cache_dir()
     rows = [(str(path.relative_to(folder)), _size(path)) for path in _entries(folder)]
     if json:
-        emit_json({"folder": str(folder), "entries": [{"name": n, "size": s} for n, s in rows]})
+        entries = [{"name": name, "size_bytes": count} for name, count in rows]
+        emit_json("cache list", {"folder": str(folder), "entries": entries})
         return
     table(str(folder), ("entry", "size"), [(name, size(count)) for name, count in rows])
     out.print(f"{size(sum(count for _, count in rows))} in total")

@@ -31,30 +31,36 @@ def cards(
         return
     rows = [_record(load(name)) for name in emu.profiles()]
     if json:
-        emit_json(rows)
+        emit_json("cards", {"cards": rows})
         return
     columns = ("name", "card", "chip", "device id", "ports", "memories in MiB")
-    table("", columns, [tuple(row[column] for column in _KEYS) for row in rows])
+    table("", columns, [_row(row) for row in rows])
     out.print("`vmcoredd emulate --card NAME` serves one; --card also accepts your own TOML file.")
 
 
-_KEYS = ("name", "title", "chip", "device_id", "ports", "memory")
-
-
 def _record(profile: emu.Profile) -> dict[str, Any]:
-    memory = " ".join(f"{name} {size}" for name, size in vars(profile.memory).items() if size)
+    sizes = vars(profile.memory).items()
     return {
         "name": profile.name,
         "title": profile.card.title,
         "chip": repr(profile.chip),
-        "device_id": f"{profile.card.device_id:#06x}",
-        "ports": f"{profile.ports.count} x {profile.ports.speed}G",
-        "memory": memory,
+        "device_id": profile.card.device_id,
+        "ports": profile.ports.count,
+        "port_gbit_per_second": profile.ports.speed,
+        "memory_bytes": {name: size << 20 for name, size in sizes if size},
     }
+
+
+def _row(record: dict[str, Any]) -> tuple[object, ...]:
+    """Returns a card's line of the table."""
+    memories = (f"{name} {size >> 20}" for name, size in record["memory_bytes"].items())
+    ports = f"{record['ports']} x {record['port_gbit_per_second']}G"
+    device_id = f"{record['device_id']:#06x}"
+    return record["name"], record["title"], record["chip"], device_id, ports, " ".join(memories)
 
 
 def _faults(rows: list[dict[str, str]], json: bool) -> None:
     if json:
-        emit_json(rows)
+        emit_json("cards", {"faults": rows})
         return
     table("", ("fault", "effect"), [(row["name"], row["meaning"]) for row in rows])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vmcoredd.cli.commands.show import first_dump
-from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
 
@@ -43,23 +44,30 @@ def diff(
 
     Compares the contents, not their compression. The exit code is 5 if they differ.
     """
-    from vmcoredd import cudbg, vmcore
     from vmcoredd.cudbg.compare import Difference, compare
 
-    with vmcore.Reader(a) as one, vmcore.Reader(b) as other:
-        left = cudbg.Dump(one.payload(first_dump(one, index).index, partial=True))
-        right = cudbg.Dump(other.payload(first_dump(other, other_index).index, partial=True))
+    with ExitStack() as files:
+        left = _open(files, a, index, "--index")
+        right = _open(files, b, other_index, "--other-index")
         found = list(compare(left, right))
         differences = [item for item in found if isinstance(item, Difference)]
         records = [_record(left, right, item, lines) for item in differences]
     equal = len(found) - len(records)
     if json:
-        emit_json({"a": str(a), "b": str(b), "equal": equal, "different": records})
+        emit_json("diff", {"a": str(a), "b": str(b), "equal": equal, "different": records})
     else:
         _show(records)
         out.print(f"{equal} entities are equal, {len(records)} differ")
     if records:
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _open(files: ExitStack, path: Path, index: int | None, option: str) -> cudbg.Dump:
+    from vmcoredd import cudbg, vmcore
+
+    with about(path):
+        reader = files.enter_context(vmcore.Reader(path))
+        return cudbg.Dump(reader.payload(first_dump(reader, index, option).index, partial=True))
 
 
 def _record(left: cudbg.Dump, right: cudbg.Dump, item: Difference, lines: int) -> dict[str, Any]:

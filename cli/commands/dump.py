@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.exit_codes import Exit, about, failure_of
+from vmcoredd.cli.exit_codes import Exit, about, failure_of, writing
+from vmcoredd.cli.exit_codes import report as report_error
 from vmcoredd.cli.options import (
     CollectedEntities,
     Compression,
@@ -73,7 +74,8 @@ def dump(
     openers = [_socket(path, deadline, trace) for path in socket or []]
     openers += [_card(profile, seed, trace) for profile in card or []]
     names = dump_names(name or [], len(sources))
-    vmcore.check_output(output, force=force)
+    with writing(output):
+        vmcore.check_output(output, force=force)
     context = open_base(base) if base else None
     requests = _requests(names, sources, openers, compress, entity)
     collect_and_write(requests, output, context, force=force, json=json)
@@ -86,8 +88,9 @@ def collect_and_write(
     *,
     force: bool,
     json: bool,
+    command: str = "dump",
 ) -> None:
-    """Dumps the adapters, writes the vmcore, and reports the outcome."""
+    """Dumps the adapters, writes the vmcore, and reports the outcome as `command` does."""
     from vmcoredd import vmcore
     from vmcoredd.driver.dump_all import dump_all
 
@@ -95,18 +98,19 @@ def collect_and_write(
     with collecting([request.source for request in requests]) as progress:
         outcomes = dump_all(requests, dumps, progress)
     if dumps.dumps:
-        with copying(output.name) as advance:
+        with writing(output), copying(output.name) as advance:
             total = vmcore.write(output, dumps, base=context, force=force, progress=advance)
     else:
         total = 0
-    report(outcomes, output, total, json=json)
+    report(outcomes, output, total, json=json, command=command)
 
 
-def report(outcomes: list[Outcome], output: Path, total: int, *, json: bool) -> None:
+def report(outcomes: list[Outcome], output: Path, total: int, *, json: bool, command: str) -> None:
     """Prints the outcome. Raises typer.Exit with the exit code unless every dump is complete."""
     records = [_record(outcome) for outcome in outcomes]
     if json:
-        emit_json({"output": str(output) if total else None, "size": total, "adapters": records})
+        written = str(output) if total else None
+        emit_json(command, {"output": written, "size_bytes": total, "adapters": records})
     elif total:
         print_summary(records)
         out.print(f"{output}: {size(total)}, {_dumps(records)}", markup=False)
@@ -132,7 +136,7 @@ def print_summary(records: list[dict[str, Any]]) -> None:
 
 
 def _memories(record: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {size(count)}" for name, count in record["memories"].items())
+    return ", ".join(f"{name} {size(count)}" for name, count in record["memory_bytes"].items())
 
 
 _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
@@ -143,8 +147,8 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("memories", _memories),
     ("entities good", lambda record: record["good"]),
     ("entities failed", lambda record: record["failed"]),
-    ("bytes", lambda record: record["bytes"]),
-    ("seconds", lambda record: f"{record['seconds']:.2f}"),
+    ("bytes", lambda record: record["data_bytes"]),
+    ("seconds", lambda record: f"{record['elapsed_seconds']:.2f}"),
 )
 """The rows of the summary: title, and value for an adapter."""
 
@@ -235,12 +239,12 @@ def _record(outcome: Outcome) -> dict[str, Any]:
         "serial": summary.serial if summary else None,
         "mac": summary.mac if summary else None,
         "firmware": summary.firmware if summary else None,
-        "memories": dict(summary.memories) if summary else {},
+        "memory_bytes": dict(summary.memories) if summary else {},
         "good": len(made.good) if made else None,
         "failed": len(made.failed) if made else None,
         "missing": [_missing(entity) for entity in made.failed] if made else [],
-        "bytes": made.data_len if made else 0,
-        "seconds": round(made.seconds, 3) if made else None,
+        "data_bytes": made.data_len if made else 0,
+        "elapsed_seconds": round(made.seconds, 3) if made else None,
         "error": str(outcome.error or (made.dead if made else "")) or None,
         "complete": bool(made and not made.dead),
     }
@@ -262,10 +266,9 @@ def _missing(entity: Any) -> dict[str, Any]:
 
 
 def _print_error(outcome: Outcome) -> None:
-    if outcome.error:
-        err.print(f"vmcoredd: {outcome.request.source}: {outcome.error}", markup=False)
-    elif outcome.report and outcome.report.dead:
-        err.print(f"vmcoredd: {outcome.request.source}: {outcome.report.dead}", markup=False)
+    died = outcome.error or (outcome.report and outcome.report.dead)
+    if died:
+        report_error(died, outcome.request.source)
 
 
 def _dumps(records: list[dict[str, Any]]) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vmcoredd.cli.options import Card, Faults, Seed, path_or_name
-from vmcoredd.cli.output import err
+from vmcoredd.cli.output import envelope, err
 
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
 `vmcoredd emulate --card t520-cr --seed 7 --socket t5.sock --fault cim-host-busy`"""
@@ -85,8 +85,8 @@ def qemu_arguments(socket: Path) -> list[str]:
 def _announce(card: str, seed: int, socket: Path, ready_fd: int | None) -> None:
     path = os.path.abspath(socket)
     arguments = qemu_arguments(socket)
-    line = {"event": "ready", "card": card, "seed": seed, "socket": path, "qemu": arguments}
-    text = jsonlib.dumps(line) + "\n"
+    ready = {"event": "ready", "card": card, "seed": seed, "socket": path, "qemu": arguments}
+    text = jsonlib.dumps(envelope("emulate", ready)) + "\n"
     if ready_fd is None:
         sys.stdout.write(text)
         sys.stdout.flush()

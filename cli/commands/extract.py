@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmcoredd.cli.exit_codes import Exit, about
+from vmcoredd.cli.exit_codes import Exit, about, writing
 from vmcoredd.cli.options import Force, InputVmcore
 from vmcoredd.cli.output import copying, err, out, size
 
@@ -31,7 +31,7 @@ def extract(
 
     with about(path), vmcore.Reader(path) as reader:
         note = reader.note(index)
-        with copying(output.name) as progress:
+        with writing(output), copying(output.name) as progress:
             written = reader.extract(index, output, force=force, partial=True, progress=progress)
     out.print(f"{output}: {size(written)} ({written:,} bytes)", markup=False)
     if written < note.payload_size:

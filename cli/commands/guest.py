@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmcoredd.cli.commands.dump import collect_and_write, dump_names, open_base
-from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli.exit_codes import Exit, writing
 from vmcoredd.cli.options import Cards, Force, Json, Kernel, OutputVmcore, Seed, path_or_name
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table
 
@@ -83,13 +83,14 @@ def kdump(
     seconds = {stage.value: round(took, 1) for stage, took in report.seconds.items()}
     if json:
         emit_json(
+            "guest kdump",
             {
                 "vmcore": str(report.vmcore),
                 "console": str(report.console),
                 "device_dumps": report.device_dumps,
                 "oops": report.oops,
-                "seconds": seconds,
-            }
+                "elapsed_seconds": seconds,
+            },
         )
     else:
         table("", ("stage", "seconds"), list(seconds.items()))
@@ -181,7 +182,8 @@ def live(
     from vmcoredd.driver.dump_all import Request
     from vmcoredd.qemu import live as flow
 
-    vmcore.check_output(output, force=force)
+    with writing(output):
+        vmcore.check_output(output, force=force)
     with serving(card, seed, False) as (adapters, cards), tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "base"
         requests = [
@@ -190,7 +192,9 @@ def live(
         ]
 
         def dump_adapters() -> None:
-            collect_and_write(requests, output, open_base(base), force=force, json=json)
+            collect_and_write(
+                requests, output, open_base(base), force=force, json=json, command="guest live"
+            )
 
         flow.run(
             adapters,

@@ -39,7 +39,7 @@ def notes(
         damage = [str(error) for error in reader.damage]
     damage += [f"note {row['index']}: {row['damage']}" for row in rows if row["damage"]]
     if json:
-        emit_json({"file": str(path), "notes": rows, "damage": damage})
+        emit_json("notes", {"file": str(path), "notes": rows, "damage": damage})
     else:
         _show(rows)
     for line in damage:
@@ -52,8 +52,8 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
     """Returns a note as a record: its ELF fields and, for a cudbg dump, its header's fields."""
     record: dict[str, Any] = {
         "index": note.index,
-        "offset": note.offset,
-        "size": note.size,
+        "offset_bytes": note.offset,
+        "size_bytes": note.size,
         "owner": note.owner,
         "type": note.type,
         "type_name": note.type_name,
@@ -103,8 +103,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
         [
             (
                 row["index"],
-                f"{row['offset']:#x}",
-                f"{row['size']:#010x} ({size(row['size'])})",
+                f"{row['offset_bytes']:#x}",
+                f"{row['size_bytes']:#010x} ({size(row['size_bytes'])})",
                 row["owner"],
                 f"{row['type_name']} ({row['type']:#x})",
                 row["name"] or "",

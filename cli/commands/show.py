@@ -12,7 +12,7 @@ import typer
 from vmcoredd.cli.commands.notes import adapter_name, compression_name
 from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.options import InputVmcore, Json, ShownEntities
-from vmcoredd.cli.output import emit_json, err, out, size, table
+from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -52,7 +52,7 @@ def show(
 
     damage = _Damage()
     with about(path), vmcore.Reader(path) as reader:
-        note = first_dump(reader, index)
+        note = first_dump(reader, index, "--index")
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
         names = _names(dump, entity or [])
         if hexdump is not None:
@@ -60,7 +60,8 @@ def show(
         if raw:
             _raw(dump, names)
         elif json:
-            emit_json(_summary(note, dump) | {"entities": _records(dump, names, damage)})
+            records = _records(dump, names, damage)
+            emit_json("show", {"file": str(path), **_summary(note, dump), "entities": records})
         elif names:
             _decoded(dump, names, hexdump, damage)
         else:
@@ -92,20 +93,24 @@ class _Damage:
             raise typer.Exit(Exit.BAD_FILE)
 
 
-def first_dump(reader: vmcore.Reader, index: int | None) -> vmcore.Note:
-    """Returns note `index`, or the first device dump. Raises BadParameter if there is none."""
+def first_dump(reader: vmcore.Reader, index: int | None, option: str) -> vmcore.Note:
+    """Returns note `index`, given with `option`, or the first device dump.
+
+    Raises BadParameter if there is none.
+    """
     if index is not None:
-        return _device_dump(reader, index)
+        with about(option):
+            return _device_dump(reader, index, option)
     if not reader.device_dumps:
-        raise typer.BadParameter(f"{reader.path} holds no device dump", param_hint="VMCORE")
+        raise typer.BadParameter("it holds no device dump", param_hint=str(reader.path))
     return reader.device_dumps[0]
 
 
-def _device_dump(reader: vmcore.Reader, index: int) -> vmcore.Note:
+def _device_dump(reader: vmcore.Reader, index: int, option: str) -> vmcore.Note:
     note = reader.note(index)
     if not note.is_device_dump:
-        what = f"note {index} is not a device dump but {note.owner} {note.type_name}"
-        raise typer.BadParameter(f"{what}; `vmcoredd notes` lists the notes", param_hint="--index")
+        what = f"note {index} is not a device dump but {visible(note.owner)} {note.type_name}"
+        raise typer.BadParameter(f"{what}; `vmcoredd notes` lists the notes", param_hint=option)
     return note
 
 
@@ -180,12 +185,12 @@ def _record(
         "status": entity.status,
         "sys_err": entity.sys_err,
         "sys_warn": entity.sys_warn,
-        "size": entity.size,
-        "raw_size": 0,
+        "size_bytes": entity.size,
+        "raw_size_bytes": 0,
     }
     if entity.good:
         with damage.of(entity.name):
-            record["raw_size"] = dump.size(entity.name)
+            record["raw_size_bytes"] = dump.size(entity.name)
             if decode:
                 record["decoded"] = dump.decode(entity.name).json()
     return record | {"damage": damage.found.get(entity.name)}

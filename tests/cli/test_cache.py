@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_entries_are_listed_with_their_sizes(vmcoredd: Run, folder: Path) -> None:
     record = vmcoredd("cache", "list", "--json").json
-    sizes = {entry["name"]: entry["size"] for entry in record["entries"]}
+    sizes = {entry["name"]: entry["size_bytes"] for entry in record["entries"]}
     assert record["folder"] == str(folder)
     assert sizes.keys() == {"debs", "kernel"}
     assert 1 << 16 <= sizes["debs"] < 1 << 17

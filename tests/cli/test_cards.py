@@ -17,9 +17,10 @@ def test_cards_are_listed_with_chip_ports_and_memory(vmcoredd: Run) -> None:
 
 
 def test_cards_are_records_for_programs(vmcoredd: Run) -> None:
-    records = {record["name"]: record for record in vmcoredd("cards", "--json").json}
+    records = {record["name"]: record for record in vmcoredd("cards", "--json").json["cards"]}
     assert records.keys() == set(emu.profiles())
-    assert records["t520-cr"]["device_id"] == "0x5401"
+    assert records["t520-cr"]["device_id"] == 0x5401
+    assert records["t520-cr"]["memory_bytes"]["mc0"] == 8 << 20
 
 
 def test_faults_are_listed_with_their_effect(vmcoredd: Run) -> None:
@@ -30,5 +31,5 @@ def test_faults_are_listed_with_their_effect(vmcoredd: Run) -> None:
 
 
 def test_faults_are_records_for_programs(vmcoredd: Run) -> None:
-    records = vmcoredd("cards", "--faults", "--json").json
+    records = vmcoredd("cards", "--faults", "--json").json["faults"]
     assert {record["name"] for record in records} == set(emu.faults())

@@ -54,7 +54,11 @@ def test_notes_are_records_for_programs(vmcoredd: Run, made: Path) -> None:
     record = vmcoredd("notes", made, "--json").json
     first, second = record["notes"][:2]
     assert record["damage"] == []
-    assert (first["offset"], first["size"], first["type"]) == (NOTE_AT, 0x02000FEC, 0x700)
+    assert (first["offset_bytes"], first["size_bytes"], first["type"]) == (
+        NOTE_AT,
+        0x02000FEC,
+        0x700,
+    )
     assert (first["name"], first["adapter"], first["good"]) == (NAMES[0], "T6 rev 0", 50)
     assert (second["adapter"], second["good"], second["failed"]) == ("T5 rev 1", 48, 4)
 

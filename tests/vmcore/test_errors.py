@@ -30,7 +30,7 @@ def test_a_refusal_is_an_oserror_with_the_kernels_errno_and_the_reason():
         (errors.OutputExists(errno.EEXIST, "File exists", "out"), FileExistsError),
         (errors.NoSuchNote(5, 2), IndexError),
         (errors.CallbackFailed("card", -5), errors.VmcoreError),
-        (errors.OutputUnsuitable("out is not a regular file"), errors.VmcoreError),
+        (errors.OutputUnsuitable("out: not a regular file"), errors.VmcoreError),
     ],
 )
 def test_every_error_is_a_vmcoreerror_and_the_matching_builtin(error, builtin):

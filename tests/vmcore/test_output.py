@@ -133,7 +133,7 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path, way):
 def test_only_regular_files_are_ever_replaced(tmp_path, force):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, "/dev/null"):
-        with pytest.raises(OutputUnsuitable, match="is not a regular file"):
+        with pytest.raises(OutputUnsuitable, match=": not a regular file"):
             check_output(path, force=force)
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
