@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from pyvfio_user import SPIN
 from vmcoredd.bench.machine import on_cpus, placements
@@ -15,6 +16,9 @@ from vmcoredd.chip.memory import MEMWIN0, WINDOW_BASE_SHIFT
 from vmcoredd.driver import Adapter
 from vmcoredd.driver.transports import Socket
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
+
+if TYPE_CHECKING:
+    import mmap
 
 GROUP = "memory window"
 LARGE = (2, 0x60000, 128 << 10)
@@ -60,7 +64,7 @@ def _ways(plain: Socket, mapped: Socket) -> dict[str, Run]:
     number, base, size = LARGE
     word = chip.r.PCIE_MEM_ACCESS_BASE_WIN.of(Window=size.bit_length() - 1 - WINDOW_BASE_SHIFT)
     io.write(chip.r.PCIE_MEM_ACCESS_BASE_WIN[number], word | base)
-    mapping = memoryview(mapped.client.mmap(0))
+    mapping = memoryview(cast("mmap.mmap", mapped.client.mmap(0)))
     page = mapping[MEMWIN0.base % len(mapping) :][: MEMWIN0.aperture]
     small = (MEMWIN0.number, MEMWIN0.base, MEMWIN0.aperture)
     return {

@@ -154,6 +154,9 @@ struct config {
  * length at any offset. -EINVAL: past the end; -EIO: Python failed. */
 int emu_config_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write);
 
+/* Copies words between `data` and a space, whatever their kinds. */
+void emu_plain_copy(struct space *space, uint32_t index, uint32_t count, void *data, int is_write);
+
 /* Accesses a single word from inside the card: not counted. */
 int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);
 int emu_word_write(struct core *core, struct space *space, uint32_t index, uint32_t value);
@@ -188,3 +191,6 @@ int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint
 /* Synchronises a mapped window: stores in memory what the guest has changed, then shows memory at
  * the current offset. */
 void emu_window_sync(struct core *core, uint32_t window);
+
+/* Maps `size` bytes of a file over memory at `at`, which is mapped already. */
+int emu_map_over(void *at, uint64_t size, int fd, uint64_t offset);

@@ -12,7 +12,9 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 
+from pyvfio_user import memory_file
 from vmcoredd.chip.memory import MEGABYTE, MemoryType
+from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.errors import ModelError
 
 NAMES = ("edc0", "edc1", "mc0", "mc1", "hma")
@@ -22,17 +24,31 @@ NAMES = ("edc0", "edc1", "mc0", "mc1", "hma")
 class Memfd:
     """Sparse memory of `size` bytes (a multiple of the page size); reads as 0 until written.
 
-    `fd` shares it with clients; `view` maps it here. Copies leave its holes alone. The descriptor
-    is closed by `close()`, or with the object.
+    `view` maps it here. Copies leave its holes alone. Its size is sealed. The descriptor is closed
+    by `close()`, or with the object.
     """
 
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size = name, size
-        self.fd = os.memfd_create(f"emu:{name}")
-        os.ftruncate(self.fd, size)
+        self.fd = memory_file(f"emu:{name}", size)
         self.map = mmap.mmap(self.fd, size)
         self.close = weakref.finalize(self, os.close, self.fd)
         self.view = memoryview(self.map)
+        self._part: tuple[Memfd, int, int] | None = None
+
+    def share(self, offset: int, length: int) -> Memfd:
+        """Returns a file that holds these bytes alone, at their offset, for clients to map.
+
+        From then on, they are here what they are in that file.
+        """
+        part = Memfd(f"{self.name} part", offset + length)
+        part.view[offset:] = self.view[offset : offset + length]
+        whole = ffi.cast("uint8_t *", ffi.from_buffer(self.map))
+        error = lib.emu_map_over(whole + offset, length, part.fd, offset)
+        if error:
+            raise OSError(-error, os.strerror(-error))
+        self._part = (part, offset, length)
+        return part
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """Yields (offset, length) of each part that has ever been written."""
@@ -41,9 +57,11 @@ class Memfd:
             try:
                 start = os.lseek(self.fd, offset, os.SEEK_DATA)
             except OSError:
-                return
+                break
             offset = os.lseek(self.fd, start, os.SEEK_HOLE)
             yield start, offset - start
+        if self._part:
+            yield self._part[1:]
 
     def copy(self) -> Memfd:
         """Returns a sparse copy."""

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vmcoredd/emu/core.h"
 
@@ -48,16 +49,6 @@ static uint32_t window_address(const struct window *window)
     return *window->offset & ~(window->count * 4 - 1);
 }
 
-/* For a window that the guest maps: its words in BAR0 are what the guest sees. */
-static void mapped_copy(struct space *space, uint32_t index, uint32_t count, void *data,
-                        int is_write)
-{
-    if (is_write)
-        memcpy(space->words + index, data, (size_t)count * 4);
-    else
-        memcpy(data, space->words + index, (size_t)count * 4);
-}
-
 int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count,
                     void *data, int is_write)
 {
@@ -67,8 +58,8 @@ int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint
     int rc;
 
     count = count < left ? count : left;
-    if (window->shadow) {
-        mapped_copy(space, index, count, data, is_write);
+    if (window->shadow) { /* its words in BAR0 are what the guest sees */
+        emu_plain_copy(space, index, count, data, is_write);
         return (int)count;
     }
     if (!emu_memory_copy(core, address, data, count * 4, is_write))
@@ -107,4 +98,11 @@ void emu_window_sync(struct core *core, uint32_t number)
         memset(window->shadow, 0xff, size);
     }
     memcpy(page, window->shadow, size);
+}
+
+int emu_map_over(void *at, uint64_t size, int fd, uint64_t offset)
+{
+    const int flags = MAP_SHARED | MAP_FIXED;
+
+    return mmap(at, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset) == at ? 0 : -errno;
 }

@@ -18,7 +18,7 @@ FOREVER = (1 << 64) - 1
 
 
 class Page(NamedTuple):
-    """A page of BAR0 that clients may map, at the same offset in the file `fd`."""
+    """A page of BAR0 that clients may map: all that the file `fd` holds, at the same offset."""
 
     fd: int
     offset: int
@@ -42,7 +42,8 @@ class MemoryWindows(Model):
         self.mapped = True
         self.core.windows.map(MEMWIN0.number, self.r.PCIE_MEM_ACCESS_OFFSET)
         offset = MEMWIN0.base // mmap.PAGESIZE * mmap.PAGESIZE
-        return Page(self.core.memfds[Bar.REGISTERS].fd, offset, mmap.PAGESIZE)
+        shared = self.core.memfds[Bar.REGISTERS].share(offset, mmap.PAGESIZE)
+        return Page(shared.fd, offset, mmap.PAGESIZE)
 
     @writes("PCIE_MEM_ACCESS_BASE_WIN")
     def rebase(self, element: int, value: int) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from vfio_peers import (
@@ -31,7 +33,15 @@ from vfio_peers import (
     serve_memory,
 )
 
-from pyvfio_user import Client, ConnectError, PeerDied, ProtocolError, Refused, Timeout
+from pyvfio_user import (
+    Client,
+    ConnectError,
+    PeerDied,
+    ProtocolError,
+    Refused,
+    Timeout,
+    memory_file,
+)
 
 DEADLINE = 0.3
 Script = Callable[[Peer], None]
@@ -501,6 +511,69 @@ def test_an_area_past_the_end_of_its_file_is_not_mapped(path: str) -> None:
 
     with connected(path, script) as client, pytest.raises(ProtocolError, match=r"area 0"):
         client.mmap(0)
+    os.close(file)
+
+
+def region_in(file: int) -> Script:
+    """A script that answers with one region of 16 KiB, whose content is a file."""
+
+    def script(peer: Peer) -> None:
+        peer.answer(peer.receive(), struct.pack("<IIII", 16, 3, 1, 0))
+        info = struct.pack("<IIIIQQ", 32, 7, 0, 0, 0x4000, 0)
+        peer.answer(peer.receive(), info, fds=[file])
+
+    return script
+
+
+def test_a_server_cannot_truncate_what_a_client_has_mapped(path: str) -> None:
+    file = os.memfd_create("region", os.MFD_ALLOW_SEALING)
+    os.ftruncate(file, 0x4000)
+    with connected(path, region_in(file)) as client, client.mmap(0) as mapped:
+        assert isinstance(mapped, mmap.mmap)
+        with pytest.raises(PermissionError):
+            os.ftruncate(file, 0)
+        assert mapped[0x3FFC:] == bytes(4)
+    os.close(file)
+
+
+def test_a_file_that_a_server_truncates_is_an_error_and_no_signal(
+    path: str, tmp_path: Path
+) -> None:
+    file = os.open(tmp_path / "region", os.O_RDWR | os.O_CREAT)
+    os.ftruncate(file, 0x4000)
+    with connected(path, region_in(file)) as client, client.mmap(0) as mapped:
+        mapped[0x1000:0x1003] = b"abc"
+        assert (os.pread(file, 3, 0x1000), mapped[0x1000:0x1003]) == (b"abc", b"abc")
+        assert len(mapped[:]) == len(mapped) == 0x4000
+        with pytest.raises(IndexError):
+            mapped[0:4] = b"abc"
+        os.ftruncate(file, 0x1000)
+        with pytest.raises(ProtocolError, match=r"truncated"):
+            mapped[0x1000:0x1003]
+        with pytest.raises(ProtocolError, match=r"truncated"):
+            mapped[0x1000:0x1003] = b"def"
+    os.close(file)
+
+
+def test_an_area_mapped_for_reading_cannot_be_written(path: str, tmp_path: Path) -> None:
+    file = os.open(tmp_path / "region", os.O_RDWR | os.O_CREAT)
+    os.ftruncate(file, 0x4000)
+    with (
+        connected(path, region_in(file)) as client,
+        client.mmap(0, writable=False) as mapped,
+        pytest.raises(TypeError),
+    ):
+        mapped[0:1] = b"x"
+    os.close(file)
+
+
+def test_the_size_of_a_memory_file_is_sealed() -> None:
+    file = memory_file("lent", 0x2000)
+    assert os.fstat(file).st_size == 0x2000
+    for size in (0, 0x1000, 0x3000):
+        with pytest.raises(PermissionError):
+            os.ftruncate(file, size)
+    assert (os.pwrite(file, b"x", 0x1FFF), os.pread(file, 1, 0x1FFF)) == (1, b"x")
     os.close(file)
 
 

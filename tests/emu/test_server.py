@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import struct
@@ -100,6 +101,26 @@ def test_a_client_maps_the_window(card: Card, client: Client) -> None:
         view[start : start + 4] = b"mine"
         client.region_write(0, offset, (0x13004).to_bytes(4, "little"))
     assert card.memories.read(0x12000, 4) == b"mine"
+
+
+def test_a_client_gets_the_page_of_the_window_and_no_other(card: Card, client: Client) -> None:
+    (area,) = client.regions[0].areas
+    size = os.fstat(area.fd).st_size
+    assert (size, area.fd_offset, area.length) == (area.offset + 4096, area.offset, 4096)
+    assert os.lseek(area.fd, 0, os.SEEK_DATA) == area.offset
+    before = bytes(card.core.bar0.words[: area.offset // 4])
+    os.pwrite(area.fd, b"\xee" * area.offset, 0)
+    assert bytes(card.core.bar0.words[: area.offset // 4]) == before
+
+
+def test_a_client_cannot_truncate_what_it_maps(client: Client) -> None:
+    (area,) = client.regions[0].areas
+    for size in (0, area.offset, 1 << 20):
+        with pytest.raises(PermissionError):
+            os.ftruncate(area.fd, size)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(area.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    assert client.region_read(0, area.offset, 4096)
 
 
 def test_a_device_reset_resets_the_function(card: Card, client: Client) -> None:

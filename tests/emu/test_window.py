@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 
 import pytest
 
@@ -160,6 +161,22 @@ def test_a_clients_changes_in_a_mapped_window_reach_memory(
     view[5:8] = b"new"
     move(card, 0x13000)
     assert card.memories.read(0x12005, 3) == b"new"
+
+
+def test_a_snapshot_holds_a_mapped_page(mapped: tuple[Card, memoryview]) -> None:
+    card, view = mapped
+    assert card.window_page is not None
+    fd, start, _ = card.window_page
+    os.pwrite(fd, b"kept", start)
+    move(card, 0x12000)
+    saved = card.snapshot()
+    for _ in range(2):  # the second time from a snapshot of the restored card
+        os.pwrite(fd, b"gone", start)
+        move(card, 0x13000)
+        card.restore(saved)
+        assert os.pread(fd, 4, start) == b"kept"
+        assert bytes(view) == card.memories.read(0x12000, SIZE)
+        saved = card.snapshot()
 
 
 def test_only_bytes_that_a_client_changed_are_written_back(mapped: tuple[Card, memoryview]) -> None:

@@ -24,6 +24,7 @@ from .errors import (
 )
 from .protocol import SPIN, Capabilities, Command, DmaFlag, IrqIndex, RegionFlag
 from .server import Server, library_version
+from .shared import UnsealedArea, memory_file
 
 __all__ = [
     "SPIN",
@@ -51,9 +52,11 @@ __all__ = [
     "Server",
     "ServerUnavailable",
     "Timeout",
+    "UnsealedArea",
     "VfioUserError",
     "get_include",
     "library_version",
+    "memory_file",
 ]
 
 

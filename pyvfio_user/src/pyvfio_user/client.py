@@ -27,6 +27,7 @@ from .connection import REPLY_MAX, Connection, Counters
 from .device import DeviceInfo, Irq, Region
 from .errors import ProtocolError
 from .protocol import SPIN, Capabilities, Command, DmaFlag, IrqIndex, IrqSet
+from .shared import UnsealedArea, mapped
 
 COUNT_MAX = 256  # regions or interrupt indexes of a device
 
@@ -134,17 +135,17 @@ class Client(contextlib.AbstractContextManager["Client"]):
         """Sends all posted writes."""
         self._connection.check(lib.client_flush(self._connection.core), "posted writes")
 
-    def mmap(self, region: int, area: int = 0, *, writable: bool = True) -> mmap.mmap:
+    def mmap(
+        self, region: int, area: int = 0, *, writable: bool = True
+    ) -> mmap.mmap | UnsealedArea:
         """Maps an area of a region. Raises IndexError if there is no such area.
 
-        The memory is the server's: if the server truncates the file, an access raises SIGBUS.
+        The memory is the server's. Its file is sealed first, so that the server cannot truncate
+        it; if it cannot be sealed, an `UnsealedArea` with the same slices is returned.
         """
         wanted = self.regions[region].areas[area]
-        access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         try:
-            return mmap.mmap(
-                wanted.fd, wanted.length, mmap.MAP_SHARED, access, offset=wanted.fd_offset
-            )
+            return mapped(wanted, writable=writable)
         except (OSError, ValueError, OverflowError) as error:
             raise ProtocolError(f"area {area} of region {region}", str(error)) from error
 
@@ -193,7 +194,10 @@ class Client(contextlib.AbstractContextManager["Client"]):
         offset: int = 0,
         flags: DmaFlag = DmaFlag.READ | DmaFlag.WRITE,
     ) -> None:
-        """Shares `size` bytes of a file at `offset` with the device, at its `address`."""
+        """Shares `size` bytes of a file at `offset` with the device, at its `address`.
+
+        A server may truncate the file unless it is sealed, as one of `memory_file` is.
+        """
         request = protocol.DMA_MAP.pack(protocol.DMA_MAP.size, flags, offset, address, size)
         self._connection.request(Command.DMA_MAP, request, fds=[fd])
 

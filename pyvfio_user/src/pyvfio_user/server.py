@@ -132,7 +132,9 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
 
         `memory`: false for I/O space. `bits64`: a 64-bit BAR, which occupies the next index too.
         `mmap`: the one area (QEMU supports no more) that clients may map. Its file is an image of
-        the region, so `fd_offset` is at least `offset`; in a sparse memfd, holes are free.
+        the region, so `fd_offset` is at least `offset`; in a sparse memfd, holes are free. Share
+        nothing else in it, and make it with `memory_file`: clients get its descriptor, and what
+        they truncate raises SIGBUS here.
         """
         self._add_region(index, size, access, VFU_MEM if memory else 0, mmap)
         if index < pci.BARS:
