@@ -1,8 +1,9 @@
 """The log of guest errors and of accesses to words that have no behaviour here.
 
-Each distinct access is logged once and counted. Guest errors (size or alignment, a write to a
-read-only word, a window at an address without memory) are always refused. Accesses to
-unimplemented and undescribed words go to plain storage; a strict card refuses them too.
+Each distinct access is counted, and logged once, unless there are too many of its kind. Guest
+errors (size or alignment, a write to a read-only word, a window at an address without memory) are
+always refused. Accesses to unimplemented and undescribed words go to plain storage; a strict card
+refuses them too.
 """
 
 from __future__ import annotations
@@ -65,11 +66,14 @@ class AccessLog:
 
     LIMIT = 4096
     """The most accesses that are counted separately; any others appear only in the totals."""
+    SHOWN = 64
+    """The most accesses of a kind that are logged."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
         self.counts: Counter[LoggedAccess] = Counter()
         self.totals: Counter[LogKind] = Counter()
+        self._shown: Counter[LogKind] = Counter()
 
     def add(self, access: LoggedAccess) -> int:
         """Counts an access. Returns 0 if it may go on, else -errno."""
@@ -77,13 +81,27 @@ class AccessLog:
         if access in self.counts or len(self.counts) < self.LIMIT:
             self.counts[access] += 1
             if self.counts[access] == 1:
-                log.warning("%s", access)
+                self._show(access)
         return -errno.EIO if self.strict and not access.kind.is_guest_error else 0
 
     def clear(self) -> None:
         """Empties the log."""
         self.counts.clear()
         self.totals.clear()
+        self._shown.clear()
+
+    def log_totals(self) -> None:
+        """Logs the number of accesses of each kind of which some were not shown."""
+        for kind, shown in self._shown.items():
+            if shown > self.SHOWN:
+                log.warning("%d accesses in all: %s", self.totals[kind], kind.meaning)
+
+    def _show(self, access: LoggedAccess) -> None:
+        self._shown[access.kind] += 1
+        if self._shown[access.kind] <= self.SHOWN:
+            log.warning("%s", access)
+        if self._shown[access.kind] == self.SHOWN:
+            log.warning("more accesses of this kind are counted, but not shown")
 
 
 class Names:

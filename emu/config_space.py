@@ -13,6 +13,7 @@ from ctypes import sizeof
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pyvfio_user import LimitedLog
 from vmcoredd.chip import pci
 from vmcoredd.chip.layout import LittleStruct
 from vmcoredd.chip.pci import Bar, Cap, ExtCap
@@ -53,6 +54,7 @@ class ConfigSpace:
         self, space: Space, first: int, scenario: Scenario, bars: Mapping[int, int]
     ) -> None:
         memory = memoryview(space.words)[first : first + pci.CONFIG_BYTES // 4].cast("B")
+        self.log = LimitedLog(log)
         self._memory = memory
         self.on_reset: Callable[[], None] = lambda: None
         """Called for a function level reset."""
@@ -234,11 +236,12 @@ class ConfigSpace:
         self.vpd[:] = vpd
 
 
-def _refuse(_kind: type[BaseException], error: BaseException, _at: TracebackType | None) -> int:
+def _refuse(_kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> int:
     """Returns the errno of a refused access; any other exception is logged and becomes EIO."""
     if isinstance(error, AccessError) and error.errno:
         return -error.errno
-    log.error("configuration space: %s", error, exc_info=error)
+    space = trace.tb_frame.f_locals.get("space") if trace else None
+    (space.log if space else log).error("configuration space: %s", error, exc_info=error)
     return -errno.EIO
 
 

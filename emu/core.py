@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from pyvfio_user import LimitedLog
 from vmcoredd.chip import Chip, Register
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.access_log import AccessLog, LoggedAccess, LogKind, Names
@@ -48,6 +49,7 @@ class Core:
         self.spaces = Spaces(chip)
         self.lookups = Lookups(self.spaces)
         self.access_log = AccessLog(strict=strict)
+        self.log = LimitedLog(log)
         self.failure: BaseException | None = None
         self.memfds = {bar: Memfd(f"bar{bar}", size) for bar, size in bars.items()}
         self.c: Any = ffi.new("struct core *")
@@ -170,7 +172,9 @@ def _report(_kind: type[BaseException], error: BaseException, trace: TracebackTy
     if core is not None:
         core.failure = error
     where = core.hook_name(local["number"]) if core and "number" in local else "a callback"
-    log.error("%s: %s failed: %s", where, type(error).__name__, error, exc_info=error)
+    (core.log if core else log).error(
+        "%s: %s failed: %s", where, type(error).__name__, error, exc_info=error
+    )
 
 
 @ffi.def_extern(error=-errno.EIO, onerror=_report)

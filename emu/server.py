@@ -39,6 +39,7 @@ def serve(
         with server.stopped_by(*ENDING) if main else contextlib.nullcontext():
             _tell(ready)
             server.run()
+    card.access_log.log_totals()
 
 
 def attach(card: Card, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
@@ -167,6 +168,29 @@ def test_memory_that_cannot_be_mapped_is_refused_and_its_descriptor_closed(peer:
             peer.send(message(DMA_MAP, asked), [one.fileno()])
             assert peer.receive().flags & ERROR
         assert descriptors(peer) == before
+
+
+def test_a_client_cannot_flood_the_log(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+    with raw_client(device.path) as peer:
+        peer.negotiate()
+        for _ in range(300):
+            peer.ask(99, b"x" * 16)
+            peer.ask(READ, ACCESS.pack(0, 0, 1 << 21))
+    assert 10 <= len(caplog.records) < 100
+    caplog.clear()
+    device.server.log.flush()
+    left_out = [message for message in caplog.messages if message.startswith("left out")]
+    assert any(message.startswith("left out 290 times: ") for message in left_out)
+
+
+def test_clients_that_come_and_go_cannot_flood_the_log(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(50):
+        with raw_client(device.path) as peer:
+            peer.negotiate()
+    assert len(caplog.records) < 50
 
 
 def test_the_server_survives_garbage_of_all_kinds(device: Device) -> None:

@@ -158,6 +158,23 @@ def test_the_access_log_holds_a_limited_number_of_accesses() -> None:
     assert access_log.totals[LogKind.GUEST_SIZE] == AccessLog.LIMIT + 10
 
 
+def test_the_access_log_shows_a_few_accesses_of_each_kind_and_the_number_of_all(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    access_log = AccessLog()
+    for kind in (LogKind.GUEST_SIZE, LogKind.UNDESCRIBED):
+        for number in range(AccessLog.SHOWN + 10):
+            access_log.add(LoggedAccess(kind, "read of", str(number)))
+    access_log.add(LoggedAccess(LogKind.GUEST_MEMORY, "read of", "adapter memory"))
+    assert len(caplog.records) == 2 * (AccessLog.SHOWN + 1) + 1
+    caplog.clear()
+    access_log.log_totals()
+    assert caplog.messages == [
+        f"{AccessLog.SHOWN + 10} accesses in all: {kind.meaning}"
+        for kind in (LogKind.GUEST_SIZE, LogKind.UNDESCRIBED)
+    ]
+
+
 def test_an_alias_is_the_same_word_at_another_address() -> None:
     machine = core()
     machine.bar0.set_kind(SCRATCH // 4, WordKind.ALIAS, PLAIN // 4)

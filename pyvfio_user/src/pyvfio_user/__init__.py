@@ -22,6 +22,7 @@ from .errors import (
     Timeout,
     VfioUserError,
 )
+from .limited_log import LimitedLog
 from .protocol import SPIN, Capabilities, Command, DmaFlag, IrqIndex, RegionFlag
 from .server import Server, library_version
 from .shared import UnsealedArea, memory_file
@@ -41,6 +42,7 @@ __all__ = [
     "DmaRegion",
     "Irq",
     "IrqIndex",
+    "LimitedLog",
     "ListenError",
     "NativeAccess",
     "PeerDied",

@@ -11,9 +11,11 @@ import errno
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, NamedTuple
 
 from ._server import ffi, lib
+from .limited_log import LimitedLog
 
 logger = logging.getLogger("pyvfio_user.server")
 LEVELS = [logging.CRITICAL] * 3 + [logging.ERROR, logging.WARNING] + [logging.INFO] * 2
@@ -31,6 +33,13 @@ class NativeAccess:
 
     fn: int
     cookie: int = 0
+
+
+class Served(NamedTuple):
+    """A region's function, and the log for its exceptions."""
+
+    access: Access
+    log: LimitedLog
 
 
 class ResetReason(enum.IntEnum):
@@ -55,6 +64,7 @@ class Callbacks:
     """The device's optional callbacks. Set them before `Server.run`, which calls them."""
 
     path: str
+    log: LimitedLog
     on_client: Callable[[], None] | None = None
     on_client_gone: Callable[[], None] | None = None
     on_reset: Callable[[ResetReason], None] | None = None
@@ -62,31 +72,34 @@ class Callbacks:
     on_dma_unmap: Callable[[DmaRegion], None] | None = None
 
 
-def _refuse(_kind: object, error: BaseException, _at: object) -> int:
+def _refuse(_kind: object, error: BaseException, trace: TracebackType | None) -> int:
     """Turns a callback's exception into -errno: an OSError is intended, any other is a bug."""
     if isinstance(error, OSError) and error.errno:
         return -error.errno
-    logger.error("a callback failed", exc_info=error)
+    _report(_kind, error, trace)
     return -errno.EIO
 
 
-def _report(_kind: object, error: BaseException, _at: object) -> None:
-    """Logs a callback's exception where no reply can carry an error."""
-    logger.error("a callback failed", exc_info=error)
+def _report(_kind: object, error: BaseException, trace: TracebackType | None) -> None:
+    """Logs a callback's exception. `log` is a variable of each function that C calls."""
+    log = trace.tb_frame.f_locals.get("log", logger) if trace else logger
+    log.error("a callback failed: %r", error, exc_info=error)
 
 
 if lib.server_library:
 
     @ffi.def_extern(error=-errno.EIO, onerror=_refuse)  # type: ignore[untyped-decorator]
     def server_on_access(cookie: Any, offset: int, data: Any, length: int, is_write: int) -> int:
-        access: Access = ffi.from_handle(cookie)
+        served: Served = ffi.from_handle(cookie)
+        log = served.log  # noqa: F841 - for _report()
         with memoryview(ffi.buffer(data, length)).cast("B") as view:
-            access(offset, view, bool(is_write))
+            served.access(offset, view, bool(is_write))
         return 0
 
     @ffi.def_extern(error=-errno.EIO, onerror=_refuse)  # type: ignore[untyped-decorator]
     def server_on_reset(handle: Any, reason: int) -> int:
         device: Callbacks = ffi.from_handle(handle)
+        log = device.log  # noqa: F841 - for _report()
         if device.on_reset:
             device.on_reset(ResetReason(reason))
         return 0
@@ -94,6 +107,7 @@ if lib.server_library:
     @ffi.def_extern(onerror=_report)  # type: ignore[untyped-decorator]
     def server_on_dma_map(handle: Any, address: int, size: int, writable: int, mapped: int) -> None:
         device: Callbacks = ffi.from_handle(handle)
+        log = device.log  # noqa: F841 - for _report()
         if device.on_dma_map:
             device.on_dma_map(DmaRegion(address, size, bool(writable), bool(mapped)))
 
@@ -102,13 +116,15 @@ if lib.server_library:
         handle: Any, address: int, size: int, writable: int, mapped: int
     ) -> None:
         device: Callbacks = ffi.from_handle(handle)
+        log = device.log  # noqa: F841 - for _report()
         if device.on_dma_unmap:
             device.on_dma_unmap(DmaRegion(address, size, bool(writable), bool(mapped)))
 
     @ffi.def_extern(onerror=_report)  # type: ignore[untyped-decorator]
     def server_on_log(handle: Any, level: int, message: Any) -> None:
         device: Callbacks = ffi.from_handle(handle)
+        log = device.log
         text = ffi.string(message).decode(errors="replace")
-        logger.log(
+        log.log(
             LEVELS[level] if level < len(LEVELS) else logging.DEBUG, "%s: %s", device.path, text
         )

@@ -11,8 +11,8 @@ A region's accesses go to a Python function or to a native one (`NativeAccess`, 
 `region_access`), which runs without Python's lock.
 
 The server serves one client at a time. It cuts off a client that is silent for `deadline` in the
-middle of a message, refuses malformed messages and logs them (logger `pyvfio_user.server`), and
-then serves the next client.
+middle of a message, refuses malformed messages and logs them (logger `pyvfio_user.server`, a few of
+each kind), and then serves the next client.
 
 `dma_read` and `dma_write` copy from and to mapped memory. They cannot access memory that the client
 shares without a descriptor.
@@ -32,9 +32,10 @@ from typing import Any
 
 from . import listen, pci
 from ._server import ffi, lib
-from .callbacks import Access, Callbacks, NativeAccess, logger
+from .callbacks import Access, Callbacks, NativeAccess, Served, logger
 from .device import Area
 from .errors import ListenError, Refused, ServerUnavailable
+from .limited_log import LimitedLog
 from .protocol import SPIN, IrqIndex
 
 CONFIG = 7  # VFU_PCI_DEV_CFG_REGION_IDX
@@ -66,6 +67,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
             raise ServerUnavailable(ffi.string(lib.server_unavailable).decode())
         self.path = os.fspath(path)
         self._file = os.path.abspath(path)  # may be too long for bind(), but not for unlink()
+        self.log = LimitedLog(logger)
         self._handle = ffi.new_handle(self)
         self._regions: dict[int, Any] = {}
         self._bars: dict[int, int] = {}
@@ -114,6 +116,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
             listen.remove(self._file, self._made)
             lib.server_destroy(self._server)
             self._server = ffi.NULL
+            self.log.flush()
 
     # The device
 
@@ -177,13 +180,13 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._realize()
         while (event := lib.server_run(self._live())) != lib.SERVER_STOPPED:
             if event == lib.SERVER_CLIENT:
-                logger.info("a client is attached to %s", self.path)
+                self.log.info("a client is attached to %s", self.path)
                 self._call(self.on_client)
             elif event == lib.SERVER_GONE:
-                logger.info("the client of %s is gone", self.path)
+                self.log.info("the client of %s is gone", self.path)
                 self._call(self.on_client_gone)
             elif event == lib.SERVER_TURNED_AWAY:
-                logger.warning("a client of %s was turned away", self.path)
+                self.log.warning("a client of %s was turned away", self.path)
 
     def stop(self) -> None:
         """Makes `run` return soon; a later `run` returns at once. Any thread may call this."""
@@ -245,7 +248,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
             cookie = ffi.cast("void *", access.cookie)
         else:
             function = lib.server_on_access
-            cookie = self._regions[index] = ffi.new_handle(access)
+            cookie = self._regions[index] = ffi.new_handle(Served(access, self.log))
         region = ffi.new(
             "struct server_region *",
             {
