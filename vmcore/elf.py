@@ -26,6 +26,7 @@ ET_CORE = 4
 EM_X86_64 = 62
 PT_LOAD, PT_NOTE = 1, 4
 PN_XNUM = 0xFFFF  # e_phnum is too small for the count, which is sh_info of section 0
+SHT_NULL, SHT_NOTE, SHT_NOBITS = 0, 7, 8
 PF_X, PF_W, PF_R = 1, 2, 4
 
 NT_VMCOREDD = 0x700

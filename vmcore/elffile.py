@@ -1,8 +1,8 @@
 """Reads the headers of an ELF core file without trusting them.
 
-No allocation depends on a size from the file: program headers are read in slices. Their table may
-be anywhere (QEMU puts it after a section header) and longer than e_phnum can express (PN_XNUM: the
-count is sh_info of section 0).
+No allocation depends on a size from the file: tables are read in slices. A table may be anywhere
+(QEMU puts the program headers after a section header) and longer than its count in the ELF header
+can express (the count is then in section 0: sh_info for program headers, sh_size for sections).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any
 from vmcoredd.vmcore.elf import ET_CORE, MAGIC, PN_XNUM, Layout, Structure, layout_of
 from vmcoredd.vmcore.errors import VmcoreFormatError
 
-SLICE = 1024  # program headers read at once
-MAX_PROGRAM_HEADERS = 1 << 20  # the kernel has a 16-bit count
+SLICE = 1024  # headers read at once
+MAX_HEADERS = 1 << 20  # of each table; the kernel has a 16-bit count
+SECTION_0 = "ELF section header 0"
 
 
 def read_some(fd: int, offset: int, size: int) -> bytes:
@@ -68,21 +69,37 @@ class ElfHeaders:
             raise VmcoreFormatError(
                 "ELF header", "section 0, which counts the program headers", "none"
             )
-        what = "ELF section header 0"
-        return int(read_structure(self._fd, self.ehdr.e_shoff, self.layout.shdr, what).sh_info)
+        count = int(self._section_0().sh_info)
+        if not count:
+            raise VmcoreFormatError(SECTION_0, "the number of program headers", "0")
+        return count
+
+    def _section_0(self) -> Any:
+        return read_structure(self._fd, self.ehdr.e_shoff, self.layout.shdr, SECTION_0)
 
     def __iter__(self) -> Iterator[Any]:
         """Yields every program header in order; `VmcoreFormatError` if the table is cut short."""
-        size = ctypes.sizeof(self.layout.phdr)
-        total = min(self.count, MAX_PROGRAM_HEADERS)
+        return self._table("program headers", self.ehdr.e_phoff, self.count, self.layout.phdr)
+
+    def sections(self) -> Iterator[Any]:
+        """Yields every section header in order; `VmcoreFormatError` as for program headers."""
+        if not self.ehdr.e_shoff:
+            return
+        size = ctypes.sizeof(self.layout.shdr)
+        if self.ehdr.e_shentsize != size:
+            raise VmcoreFormatError("ELF section header entry", size, self.ehdr.e_shentsize)
+        count = int(self.ehdr.e_shnum or self._section_0().sh_size)
+        yield from self._table("section headers", self.ehdr.e_shoff, count, self.layout.shdr)
+
+    def _table(self, name: str, start: int, count: int, kind: type[Structure]) -> Iterator[Any]:
+        size = ctypes.sizeof(kind)
+        total = min(count, MAX_HEADERS)
         for first in range(0, total, SLICE):
-            count = min(SLICE, total - first)
-            offset = self.ehdr.e_phoff + first * size
-            data = read_some(self._fd, offset, count * size)
+            need = min(SLICE, total - first) * size
+            data = read_some(self._fd, start + first * size, need)
             for index in range(len(data) // size):
-                yield self.layout.phdr.from_buffer_copy(data, index * size)
-            if len(data) < count * size:
-                have = first * size + len(data)
-                raise VmcoreFormatError("ELF program headers", self.count * size, have)
-        if total < self.count:
-            raise VmcoreFormatError("ELF program headers", f"at most {total}", f"{self.count}")
+                yield kind.from_buffer_copy(data, index * size)
+            if len(data) < need:
+                raise VmcoreFormatError(f"ELF {name}", count * size, first * size + len(data))
+        if total < count:
+            raise VmcoreFormatError(f"ELF {name}", f"at most {total}", f"{count}")

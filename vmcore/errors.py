@@ -29,6 +29,19 @@ class VmcoreFormatError(VmcoreError):
         return f"{self.what}: need {_amount(self.need)}, have {_amount(self.have)}"
 
 
+class PayloadTooLarge(VmcoreError):
+    """A payload of `size` bytes is not read into memory, which is limited to `most` bytes."""
+
+    def __init__(self, what: str, size: int, most: int) -> None:
+        super().__init__(what, size, most)
+        self.what = what
+        self.size = size
+        self.most = most
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.size} bytes, at most {self.most} are read into memory"
+
+
 class DumpRefused(VmcoreError, OSError):
     """A device dump was not added; `errno` is the kernel's error, positive."""
 

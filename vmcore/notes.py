@@ -11,16 +11,17 @@ from vmcoredd.vmcore.elf import (
     VMCOREDD_MAX_NAME_BYTES,
     VMCOREDD_NOTE_NAME,
     Layout,
+    round_down,
     round_up,
 )
 from vmcoredd.vmcore.elffile import read_some
 from vmcoredd.vmcore.errors import VmcoreFormatError
 
-MAX_NOTES = (
-    1 << 16
-)  # a kernel writes one per processor (at most 8192), one per adapter, and VMCOREINFO
+MAX_NOTES = 1 << 16  # a kernel writes one per processor (at most 8192) and adapter, and VMCOREINFO
+MAX_PADDING = 64 << 20  # bytes of zeros that are searched for notes behind them
 MAX_OWNER = 256  # bytes of an owner's name that are read
 HEADER = 12  # sizeof(Elf64_Nhdr)
+_SLICE = 1 << 20
 _HEAD = HEADER + MAX_OWNER + 8 + VMCOREDD_MAX_NAME_BYTES  # read of a note, padding included
 
 # include/uapi/linux/elf.h; a number's meaning depends on the owner.
@@ -85,11 +86,20 @@ class NoteWalk:
     """The notes of one segment; reads only their headers (a few hundred bytes each).
 
     `damage` collects the problems found; the walk continues as long as the next note's offset is
-    known. Zeros after the last note are padding, as in the kernel's own buffers.
+    known. Zeros after the last note are padding, as in the kernel's own buffers; zeros between two
+    notes are damage. No more than `max_padding` bytes of zeros are read; `padding_left` is what
+    remains of them. `is_cut` tells whether a limit ended the walk.
     """
 
     def __init__(
-        self, fd: int, file_size: int, segment: NoteSegment, layout: Layout, first_index: int = 0
+        self,
+        fd: int,
+        file_size: int,
+        segment: NoteSegment,
+        layout: Layout,
+        first_index: int = 0,
+        *,
+        max_padding: int = MAX_PADDING,
     ) -> None:
         self._fd = fd
         self._file_size = file_size
@@ -98,12 +108,14 @@ class NoteWalk:
         self._index = first_index
         self._next = segment.offset
         self._end = segment.offset + segment.size
+        self.padding_left = max_padding
+        self.is_cut = False
         self.damage: list[VmcoreFormatError] = []
 
     def __iter__(self) -> Iterator[Note]:
         while self._next < self._end:
             if self._index >= MAX_NOTES:
-                self._report("notes", f"at most {MAX_NOTES}", "more")
+                self._cut("notes", f"at most {MAX_NOTES}", "more, which are not listed")
                 return
             note = self._read(min(_HEAD, self._left()))
             if note is None:
@@ -117,11 +129,17 @@ class NoteWalk:
     def _report(self, what: str, need: int | str, have: int | str) -> None:
         self.damage.append(VmcoreFormatError(what, need, have))
 
+    def _cut(self, what: str, need: str, have: str) -> None:
+        self._report(what, need, have)
+        self.is_cut = True
+
     def _read(self, size: int) -> Note | None:
         """Reads the note at `_next` and advances; None at the end of the walk."""
         head = read_some(self._fd, self._next, size)
         if len(head) >= min(HEADER, size) and not any(head[:HEADER]):
-            return None
+            if not self._skip_zeros():
+                return None
+            head = read_some(self._fd, self._next, min(_HEAD, self._left()))
         what = f"note {self._index}"
         if len(head) < HEADER:
             self._report(f"{what}'s header", HEADER, len(head))
@@ -132,6 +150,25 @@ class NoteWalk:
             self._report(f"{what}'s name", header.n_namesz, self._left() - HEADER)
             return None
         return self._describe(header, head, what)
+
+    def _skip_zeros(self) -> bool:
+        """Moves `_next` behind the zeros there; False if only zeros follow, or at a limit."""
+        start, end = self._next, min(self._end, self._file_size)
+        at = start
+        while at < end:
+            data = read_some(self._fd, at, min(_SLICE, end - at, self.padding_left))
+            self.padding_left -= len(data)
+            if rest := data.lstrip(b"\0"):
+                at += len(data) - len(rest) - self._segment.offset
+                self._next = self._segment.offset + round_down(at, self._segment.align)
+                have = f"{self._next - start} bytes of zeros, then more bytes"
+                self._report(f"note {self._index} at {start:#x}", "its header", have)
+                return True
+            if not data:
+                self._cut(f"zeros at {start:#x}", f"at most {MAX_PADDING} bytes", "more")
+                return False
+            at += len(data)
+        return False
 
     def _describe(self, header: ctypes.Structure, head: bytes, what: str) -> Note:
         offset, namesz, descsz = self._next, int(header.n_namesz), int(header.n_descsz)

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from vmcoredd.vmcore.copying import Copier
-from vmcoredd.vmcore.elf import PT_LOAD, PT_NOTE, Layout
+from vmcoredd.vmcore.elf import Layout
+from vmcoredd.vmcore.elf_notes import NoteSegments
 from vmcoredd.vmcore.elffile import ElfHeaders
 from vmcoredd.vmcore.errors import NoSuchNote, VmcoreFormatError
 from vmcoredd.vmcore.files import Format, identify, open_for_reading
-from vmcoredd.vmcore.kdump import note_segment
-from vmcoredd.vmcore.notes import MAX_NOTES, Note, NoteSegment, NoteWalk
+from vmcoredd.vmcore.kdump import recognise
+from vmcoredd.vmcore.kdump_pages import damage_of
+from vmcoredd.vmcore.notes import MAX_PADDING, Note, NoteSegment, NoteWalk
 from vmcoredd.vmcore.output import Output
-
-MAX_NOTE_SEGMENTS = 1 << 14  # kexec-tools makes one per processor; the kernel merges them
+from vmcoredd.vmcore.payload import read_payload
 
 
 class Reader:
     """The notes of the vmcore at `path`: ELF, or makedumpfile's kdump-compressed format.
 
     Supports ELF64 and ELF32 in both byte orders, and /proc/vmcore itself; not the flattened format,
-    which would have to be read in full. Needs no vmlinux. Only note headers are read, so time and
-    memory do not depend on the file's size.
+    which would have to be read in full. Needs no vmlinux. Only headers are read (and a kdump file's
+    bitmap, a bit for each page), so time and memory do not depend on the file's size.
 
     Raises `VmcoreFormatError` if the file is not a vmcore, `OSError` if it cannot be read. If the
-    file is damaged further on, as much as possible is read, and `damage` lists the problems.
-    Payloads are mapped, so do not truncate the file while a payload is in use.
+    file is damaged further on, as much as possible is read, and `damage` lists the problems. The
+    file may become shorter at any time: what is read later then raises `VmcoreFormatError`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -66,20 +66,17 @@ class Reader:
             raise NoSuchNote(index, len(self._notes))
         return self._notes[index]
 
-    def payload(self, index: int, *, partial: bool = False) -> memoryview:
-        """Maps the payload of note `index` and returns a read-only view of its bytes.
+    def payload(self, index: int, *, partial: bool = False, most: int | None = None) -> memoryview:
+        """Reads the payload of note `index`, or its first `most` bytes; returns a read-only view.
 
         Raises `NoSuchNote` for an invalid index, `VmcoreFormatError` if the payload is truncated;
-        with `partial`, returns the bytes that are present instead.
+        with `partial`, returns the bytes that are present instead. Raises `PayloadTooLarge` for
+        more than a GiB, which `extract` copies, and `VmcoreFormatError` if the file has become
+        shorter.
         """
         note = self._present(index, partial)
-        if not note.present:
-            return memoryview(b"")
-        lead = note.payload_offset % mmap.ALLOCATIONGRANULARITY
-        size = lead + note.present
-        start = note.payload_offset - lead
-        window = mmap.mmap(self._fd, size, access=mmap.ACCESS_READ, offset=start)
-        return memoryview(window)[lead:]
+        size = note.present if most is None else min(most, note.present)
+        return read_payload(self._fd, note.payload_offset, size, f"note {index}'s payload")
 
     def extract(
         self,
@@ -107,7 +104,7 @@ class Reader:
         return note.present
 
     def close(self) -> None:
-        """Closes the file; payload views remain valid."""
+        """Closes the file; payloads remain valid."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -131,41 +128,26 @@ class Reader:
 
     def _segments(self) -> tuple[Layout, list[NoteSegment]]:
         if self.format == "kdump":
-            segment, layout = note_segment(self._fd)
-            return layout, [segment]
+            kdump = recognise(self._fd, self.file_size)
+            self._damage += damage_of(self._fd, self.file_size, kdump)
+            return kdump.layout, [kdump.notes]
         headers = ElfHeaders(self._fd)
-        return headers.layout, self._elf_segments(headers)
-
-    def _elf_segments(self, headers: ElfHeaders) -> list[NoteSegment]:
-        """Returns the PT_NOTEs, and checks that no segment extends past the end of the file."""
-        segments: list[NoteSegment] = []
-        end = 0
-        try:
-            for phdr in headers:
-                if phdr.p_type in (PT_LOAD, PT_NOTE) and phdr.p_filesz:
-                    end = max(end, int(phdr.p_offset + phdr.p_filesz))
-                if phdr.p_type == PT_NOTE:
-                    _add_segment(segments, phdr)
-        except VmcoreFormatError as error:
-            self._damage.append(error)
-        if end > self.file_size:
-            self._damage.append(VmcoreFormatError("file with its segments", end, self.file_size))
-        return segments
+        found = NoteSegments(headers, self.file_size)
+        self._damage += found.damage
+        return headers.layout, found.segments
 
     def _walk(self, segments: list[NoteSegment]) -> Iterator[Note]:
-        index = 0
+        index, padding = 0, MAX_PADDING
         for segment in segments:
-            walk = NoteWalk(self._fd, self.file_size, segment, self.layout, index)
+            walk = NoteWalk(
+                self._fd, self.file_size, segment, self.layout, index, max_padding=padding
+            )
             for note in walk:
                 index = note.index + 1
                 yield note
             self._damage += walk.damage
-            if index >= MAX_NOTES:
+            padding = walk.padding_left
+            if walk.is_cut:
                 return
-
-
-def _add_segment(segments: list[NoteSegment], phdr: Any) -> None:
-    if len(segments) == MAX_NOTE_SEGMENTS:
-        raise VmcoreFormatError("note segments", f"at most {MAX_NOTE_SEGMENTS}", "more")
-    align = 8 if phdr.p_align == 8 else 4
-    segments.append(NoteSegment(int(phdr.p_offset), int(phdr.p_filesz), align))
+        if self.format == "kdump" and not index:
+            self._damage.append(VmcoreFormatError("kdump file", "notes", "none"))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,27 +145,83 @@ class Elf:
         return struct.pack(self.order + shape, 0, 0, 0, 0, 0, 0, 0, count, 0, 0)
 
 
-def kdump(
-    notes: bytes,
-    *,
-    version: int = 6,
-    bits: int = 64,
-    order: str = "<",
-    machine: bytes = b"x86_64",
-    block: int = PAGE,
-    offset: int = 2 * PAGE,
-    size: int | None = None,
-) -> bytes:
-    """A file in makedumpfile's kdump format, without a page of memory."""
-    names = b"".join(name.ljust(65, b"\0") for name in (b"Linux", b"n", b"r", b"v", machine, b""))
-    head = b"KDUMP   " + struct.pack(order + "i", version) + names
-    size = len(notes) if size is None else size
-    if bits == 64:
-        head = head.ljust(408, b"\0") + struct.pack(order + "QQIii", 0, 0, 0, block, 1)
-        sub = struct.pack(order + "QiiQQqQqQ", 0, 31, 0, 0, 0, 0, 0, offset, size)
-    else:
-        head = head.ljust(404, b"\0") + struct.pack(order + "IIIii", 0, 0, 0, block, 1)
-        hole = b"" if machine.startswith(b"i") else bytes(4)
-        sub = struct.pack(order + "IiiII", 0, 31, 0, 0, 0) + hole
-        sub += struct.pack(order + "qI", 0, 0) + hole + struct.pack(order + "qI", offset, size)
-    return (head.ljust(block, b"\0") + sub).ljust(offset, b"\0") + notes
+@dataclass
+class Kdump:
+    """A file in makedumpfile's kdump format; change a field to make a different or a damaged file.
+
+    `aligned` aligns 64-bit members of a 32-bit file to 8 bytes (arm, ppc), else to 4 (i386, QEMU).
+    `timeval` is the width of the two members of `struct timeval`. `pages` is the memory from page
+    frame 0 on. `offset` moves the notes, which follow the sub-header; `size` is what it claims.
+    """
+
+    notes: bytes
+    version: int = 6
+    bits: int = 64
+    order: str = "<"
+    machine: bytes = b"x86_64"
+    block: int = PAGE
+    offset: int | None = None
+    size: int | None = None
+    aligned: bool = True
+    timeval: int | None = None
+    status: int = 1
+    max_mapnr: int = 0x12345
+    pages: Sequence[bytes] = ()
+
+    def __bytes__(self) -> bytes:
+        empty = self._sub_header(0)
+        offset = self.block + len(empty) if self.offset is None else self.offset
+        sub = self._sub_header(offset)
+        blocks = -(-(offset + len(self.notes) - self.block) // self.block)
+        bitmap = bytes(-(-self.max_mapnr // (8 * self.block)) * self.block)
+        head = self._header(blocks, 2 * len(bitmap) // self.block).ljust(self.block, b"\0")
+        file = ((head + sub).ljust(offset, b"\0") + self.notes).ljust(
+            (1 + blocks) * self.block, b"\0"
+        )
+        dumped = sum(1 << n for n in range(len(self.pages))).to_bytes(len(bitmap), "little")
+        file += bitmap + dumped
+        at = len(file) + 24 * len(self.pages)
+        for page in self.pages:
+            file += struct.pack(self.order + "QIIQ", at, len(page), 0, 0)
+            at += len(page)
+        return file + b"".join(self.pages)
+
+    def _header(self, sub_blocks: int, bitmap_blocks: int) -> bytes:
+        names = (b"Linux", b"n", b"r", b"v", self.machine, b"")
+        head = b"KDUMP   " + struct.pack(self.order + "i", self.version)
+        head += b"".join(name.ljust(65, b"\0") for name in names)
+        wide = (self.timeval or self.bits) == 64
+        head = pad(head, 8 if wide and (self.aligned or self.bits == 64) else 4)
+        head += struct.pack(self.order + ("QQ" if wide else "II"), 0x6789ABCD, 0x1000)
+        rest = (self.status, self.block, sub_blocks, bitmap_blocks, self.max_mapnr, 0, 0, 0, 0, 1)
+        return head + struct.pack(self.order + "IiiIIIIIIi", *rest)
+
+    def _sub_header(self, offset: int) -> bytes:
+        made = bytearray()
+
+        def put(shape: str, *values: int) -> None:
+            nonlocal made
+            for value in values:
+                if shape == "Q" and (self.aligned or self.bits == 64):
+                    made = bytearray(pad(bytes(made), 8))
+                made += struct.pack(self.order + shape, value)
+
+        long = "Q" if self.bits == 64 else "I"
+        put(long, 0)
+        put("I", 31, 0)
+        put(long, 0, min(self.max_mapnr, 0xFFFFFFFF))
+        put("Q", 0)
+        put(long, 0)
+        put("Q", offset)
+        put(long, len(self.notes) if self.size is None else self.size)
+        if self.version >= 5:
+            put("Q", 0)
+            put(long, 0)
+        if self.version >= 6:
+            put("Q", 0, self.max_mapnr, self.max_mapnr)
+        return bytes(made)
+
+
+def kdump(notes: bytes, **fields: Any) -> bytes:
+    """The bytes of a `Kdump`."""
+    return bytes(Kdump(notes, **fields))

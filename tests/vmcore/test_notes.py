@@ -75,6 +75,44 @@ def test_zeros_after_the_last_note_are_padding():
     assert walk(prstatus() + bytes(7)) == (found, [])
 
 
+@pytest.mark.parametrize("zeros", [12, 16, 24, 500, 3 << 20])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_zeros_between_notes_are_reported_and_the_notes_behind_them_listed(zeros, order):
+    layout = ELF64 if order == "<" else ELF64_BE
+    data = prstatus(order) + bytes(zeros) + dump_note(b"card", b"1234", order) + prstatus(order)
+    found, damage = walk(data + bytes(100), layout=layout)
+    assert [n.owner for n in found] == ["CORE", "LINUX", "CORE"]
+    assert (found[1].name, found[1].offset) == ("card", 356 + zeros)
+    assert damage == [
+        f"note 1 at 0x164: need its header, have {zeros} bytes of zeros, then more bytes"
+    ]
+
+
+def test_zeros_before_the_first_note_are_reported():
+    found, damage = walk(bytes(16) + note(b"GNU", 5, b"abcdefgh", align=8), align=8)
+    assert [(n.owner, n.offset) for n in found] == [("GNU", 16)]
+    assert damage == ["note 0 at 0x0: need its header, have 16 bytes of zeros, then more bytes"]
+
+
+def test_bytes_behind_zeros_that_are_no_note_are_reported():
+    found, damage = walk(prstatus() + bytes(40) + b"\1\2\3")
+    assert len(found) == 1
+    assert damage == [
+        "note 1 at 0x164: need its header, have 40 bytes of zeros, then more bytes",
+        "note 1's header: need 12 bytes, have 3 bytes",
+    ]
+
+
+def test_the_search_behind_zeros_is_limited(monkeypatch):
+    file = MemoryFile("notes", 1000)
+    walker = NoteWalk(file.fileno(), 1000, NoteSegment(0, 1000), ELF64, max_padding=600)
+    assert list(walker) == []
+    assert (walker.padding_left, walker.is_cut) == (0, True)
+    assert [str(error) for error in walker.damage] == [
+        "zeros at 0x0: need at most 67108864 bytes, have more"
+    ]
+
+
 def test_a_note_without_owner_is_a_note():
     found, damage = walk(note(b"", 5, b"abcd"))
     assert [(n.owner, n.type, n.size) for n in found] == [("", 5, 4)]
@@ -154,7 +192,7 @@ def test_the_number_of_notes_is_limited(monkeypatch):
     monkeypatch.setattr(module, "MAX_NOTES", 10)
     found, damage = walk(note(b"X", 1, b"") * 11)
     assert len(found) == 10
-    assert damage == ["notes: need at most 10, have more"]
+    assert damage == ["notes: need at most 10, have more, which are not listed"]
 
 
 def test_an_empty_segment_has_no_notes():
