@@ -154,8 +154,8 @@ def recognise(fd: int, file_size: int) -> Kdump:
     found = [kdump for one in shapes if (kdump := _sub_header(fd, version, order, *one))]
     if not found:
         shape, header = shapes[0]
-        need = struct.calcsize("<" + shape.old)
-        raise VmcoreFormatError(SUB_NAME, need, len(read_some(fd, header.block_size, need)))
+        size = struct.calcsize("<" + shape.old)
+        raise VmcoreFormatError(SUB_NAME, size, len(read_some(fd, header.block_size, size)))
     best = max(found, key=lambda kdump: _agreement(fd, file_size, kdump))
     if best.sub.offset_note < 0:
         raise VmcoreFormatError(SUB_NAME, "an offset of the notes", str(best.sub.offset_note))
