@@ -60,7 +60,7 @@ def _declarations(headers: list[str], folders: list[Path]) -> str:
 client = _extension(
     "pyvfio_user._client",
     ["pyvfio_user/io.h", "pyvfio_user/client.h"],
-    ["client.c", "client_io.c", "client_message.c", "client_socket.c"],
+    ["client.c", "client_io.c", "client_message.c", "client_socket.c", "patience.c"],
 )
 
 ORIGIN = """
@@ -76,6 +76,7 @@ CALLBACKS = """
     extern "Python" void server_on_dma_unmap(void *handle, uint64_t address, uint64_t size,
                                              int writable, int mapped);
     extern "Python" void server_on_log(void *handle, int level, const char *message);
+    extern "Python" void server_on_wait(void *handle);
 """
 
 
@@ -102,6 +103,7 @@ def server() -> FFI:
         "pyvfio_user._server",
         ["pyvfio_user/io.h", "pyvfio_user/host.h", "pyvfio_user/server.h"],
         [
+            "patience.c",
             "server.c",
             "server_check.c",
             "server_host.c",

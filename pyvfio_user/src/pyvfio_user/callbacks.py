@@ -128,3 +128,7 @@ if lib.server_library:
         log.log(
             LEVELS[level] if level < len(LEVELS) else logging.DEBUG, "%s: %s", device.path, text
         )
+
+    @ffi.def_extern(onerror=_report)  # type: ignore[untyped-decorator]
+    def server_on_wait(_handle: Any) -> None:
+        """Does nothing: before a function runs, Python runs the handlers of signals."""

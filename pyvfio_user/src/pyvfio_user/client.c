@@ -14,11 +14,11 @@ struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us)
     if (!client)
         return NULL;
     client->fd = fd;
-    client->deadline_ms = deadline_ms;
+    patience_init(&client->patience, fd, deadline_ms);
     client->spin_us = spin_us;
     client->max_transfer = SEND_MAX - REQUEST;
     client->multi_at = NO_MULTI;
-    client->error = client_set_deadline(client);
+    client->error = client_set_timeouts(client);
     return client;
 }
 
@@ -60,15 +60,14 @@ static int receive(struct client *client, bool wait)
     struct iovec parts[2];
 
     int done = client_receive_some(client, parts, client_receive_parts(client, parts), wait);
-    if (done == 0)
-        return 0;
     if (done > 0)
         done = client_parse(client, (uint32_t)done);
     if (done < 0)
         return fail(client, done);
-    if (client->in_flight == before)
-        return client_is_overdue(client) ? fail(client, -ETIMEDOUT) : 0;
-    client_note_progress(client);
+    if (client->in_flight != before)
+        patience_begin(&client->patience);
+    else if (patience_is_over(&client->patience))
+        return fail(client, -ETIMEDOUT);
     return 0;
 }
 
@@ -92,7 +91,7 @@ static int send_all(struct client *client, const int *fds, uint32_t fd_count)
 
     client->out_length = 0;
     client->multi_at = NO_MULTI;
-    client_note_progress(client);
+    patience_begin(&client->patience);
     while (!error && sent < length) {
         int done = client_send_some(client, client->out + sent, length - sent, fds,
                                     sent == 0 ? fd_count : 0);
@@ -118,7 +117,7 @@ int client_wait(struct client *client, uint32_t most)
     if (error || client->in_flight <= most)
         return error;
     client->counters.round_trips++;
-    client_note_progress(client);
+    patience_begin(&client->patience);
     while (!error && client->in_flight > most)
         error = receive(client, true);
     return error;

@@ -15,9 +15,9 @@ struct client_counters {
     uint64_t bytes_received;
 };
 
-/* `fd` is a connected stream socket, which the caller still owns. The server may be silent for
- * `deadline_ms` while a reply is due. Before it sleeps, a wait polls for replies for `spin_us`
- * microseconds. Returns NULL if memory runs out. */
+/* `fd` is a connected stream socket, which the caller still owns. While a reply is due, no byte may
+ * move for `deadline_ms`, except if the server is at work (patience.h). Before it sleeps, a wait
+ * polls for replies for `spin_us` microseconds. Returns NULL if memory runs out. */
 struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us);
 void client_destroy(struct client *client);
 

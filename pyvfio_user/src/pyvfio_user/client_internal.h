@@ -16,6 +16,7 @@
 
 #include "pyvfio_user/io.h"
 #include "pyvfio_user/client.h"
+#include "pyvfio_user/patience.h"
 
 /* docs/vfio-user.rst of libvfio-user. All numbers on the wire are little-endian. */
 enum command {
@@ -79,9 +80,8 @@ struct client {
 
     /* client_socket.c */
     int fd;
-    uint32_t deadline_ms;
     uint32_t spin_us;
-    uint64_t progress_at; /* ns; when a wait began or the last reply was complete */
+    struct patience patience; /* begins with a wait, and when a reply is complete */
 
     /* client_message.c, sending */
     uint16_t next_id;
@@ -130,9 +130,7 @@ int client_parse(struct client *client, uint32_t received);
 int client_parse_call(const struct header *reply, uint16_t id, uint16_t command, uint32_t capacity);
 
 /* client_socket.c */
-int client_set_deadline(struct client *client);
-void client_note_progress(struct client *client);
-bool client_is_overdue(const struct client *client);
+int client_set_timeouts(struct client *client);
 int client_send_some(struct client *client, const void *data, uint32_t length, const int *fds,
                      uint32_t fd_count);
 int client_wait_writable(struct client *client, bool or_readable);

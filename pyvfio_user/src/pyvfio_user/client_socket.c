@@ -20,30 +20,19 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Limits how long a receive waits. */
-int client_set_deadline(struct client *client)
+/* Limits how long one system call waits. */
+int client_set_timeouts(struct client *client)
 {
-    struct timeval deadline = {client->deadline_ms / 1000, client->deadline_ms % 1000 * 1000};
+    uint32_t tick_ms = patience_tick_ms(&client->patience);
+    struct timeval tick = {tick_ms / 1000, tick_ms % 1000 * 1000};
 
-    return setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)) ? -errno
-                                                                                        : 0;
+    return setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof(tick)) ? -errno : 0;
 }
 
-/* Restarts the deadline. */
-void client_note_progress(struct client *client)
-{
-    client->progress_at = now_ns();
-}
-
-bool client_is_overdue(const struct client *client)
-{
-    return now_ns() - client->progress_at > client->deadline_ms * UINT64_C(1000000);
-}
-
-/* Returns the error for a system call that has just failed. */
+/* Returns the result of a system call that has just failed: 0 if it may be tried again. */
 static int failure(void)
 {
-    return errno == EAGAIN || errno == EWOULDBLOCK ? -ETIMEDOUT : -EIO;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -EIO;
 }
 
 static void attach(struct msghdr *message, void *control, const int *fds, uint32_t fd_count)
@@ -72,7 +61,8 @@ int client_send_some(struct client *client, const void *data, uint32_t length, c
         attach(&message, control, fds, fd_count);
     ssize_t done = sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (done < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : failure();
+        return failure();
+    patience_moved(&client->patience);
     client->counters.sends++;
     client->counters.bytes_sent += (uint64_t)done;
     return (int)done;
@@ -85,10 +75,10 @@ int client_wait_writable(struct client *client, bool or_readable)
 
     if (or_readable)
         poller.events |= POLLIN;
-    int ready = poll(&poller, 1, (int)client->deadline_ms);
+    int ready = poll(&poller, 1, (int)patience_tick_ms(&client->patience));
     if (ready < 0)
-        return errno == EINTR ? 0 : failure();
-    if (ready == 0 || client_is_overdue(client))
+        return failure();
+    if (patience_is_over(&client->patience))
         return -ETIMEDOUT;
     return (poller.revents & POLLIN) != 0;
 }
@@ -116,9 +106,10 @@ static int receive(struct client *client, struct msghdr *message, bool wait)
     if (done < 0 && errno == EAGAIN)
         done = recvmsg(client->fd, message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
     if (done < 0)
-        return errno == EINTR || (!wait && errno == EAGAIN) ? 0 : failure();
+        return failure();
     if (done == 0)
         return -EIO;
+    patience_moved(&client->patience);
     client->counters.bytes_received += (uint64_t)done;
     return (int)done;
 }
@@ -169,7 +160,7 @@ int client_receive_exactly(struct client *client, void *into, uint32_t length, i
         if (done > 0)
             take_fds(&message, fds, fd_count, room);
         have += (uint32_t)done;
-        if (done > 0 && have < length && client_is_overdue(client))
+        if (have < length && patience_is_over(&client->patience))
             return -ETIMEDOUT;
     }
     return 0;

@@ -13,11 +13,13 @@ struct server_callbacks {
     void (*dma_map)(void *handle, uint64_t address, uint64_t size, int writable, int mapped);
     void (*dma_unmap)(void *handle, uint64_t address, uint64_t size, int writable, int mapped);
     void (*log)(void *handle, int level, const char *message); /* level: syslog(3) */
+    void (*wait)(void *handle); /* in long waits for a client, regularly: handle signals */
 };
 
-/* Creates a server that listens on `path`. It cuts off a client that is silent for `deadline_ms` in
- * the middle of a message. Before it sleeps, it polls for a message for `spin_us` microseconds.
- * Copies the callbacks. Returns NULL on failure, with the reason in *error. */
+/* Creates a server that listens on `path`. It cuts off a client that neither moves a byte nor
+ * works (patience.h) for `deadline_ms` in the middle of a message or a reply. Before it sleeps, it
+ * polls for a message for `spin_us` microseconds. Copies the callbacks. Returns NULL on failure,
+ * with the reason in *error. */
 struct server *server_create(const char *path, const struct server_callbacks *callbacks,
                              uint32_t deadline_ms, uint32_t spin_us, int log_level, int *error);
 void server_destroy(struct server *server);

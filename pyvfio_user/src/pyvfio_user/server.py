@@ -91,6 +91,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
                 "dma_map": lib.server_on_dma_map,
                 "dma_unmap": lib.server_on_dma_unmap,
                 "log": lib.server_on_log,
+                "wait": lib.server_on_wait,
             },
         )
         error = ffi.new("int *")

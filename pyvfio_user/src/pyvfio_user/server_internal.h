@@ -23,6 +23,7 @@
 #include "libvfio-user.h"
 #include "pyvfio_user/host.h"
 #include "pyvfio_user/io.h"
+#include "pyvfio_user/patience.h"
 #include "pyvfio_user/server.h"
 
 enum {
@@ -57,6 +58,7 @@ struct server {
     bool quiet; /* suppresses a library message about something that is not an error */
     uint32_t deadline_ms;
     uint32_t spin_us;
+    struct patience patience; /* with the client, in the middle of a message or a reply */
     dma_sg_t *parts;
     uint32_t dma_regions; /* that the client has mapped */
     bool dma_full_said;   /* to this client's user */

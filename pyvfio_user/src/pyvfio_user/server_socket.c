@@ -56,12 +56,19 @@ void server_close_connection(struct server *server)
 
 static void set_timeouts(const struct server *server, int fd)
 {
-    uint32_t tick_ms = server->deadline_ms < TICK_MS ? server->deadline_ms : TICK_MS;
-    struct timeval tick = {0, tick_ms * 1000};
-    struct timeval patience = {server->deadline_ms / 1000, server->deadline_ms % 1000 * 1000};
+    uint32_t tick_ms = patience_tick_ms(&server->patience);
+    struct timeval tick = {tick_ms / 1000, tick_ms % 1000 * 1000};
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof(tick));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof(tick));
+}
+
+/* Returns whether to wait on for the client, after a part of a wait that has brought nothing. */
+static bool wait_on(struct server *server)
+{
+    if (server->callbacks.wait)
+        server->callbacks.wait(server->callbacks.handle);
+    return !server->stopping && !patience_is_over(&server->patience);
 }
 
 /* Waits for a client or a stop. -1 with EINTR: handle signals and try again. */
@@ -98,6 +105,7 @@ int server_accept(struct server *server, int listener)
         errno = error;
         return -1;
     }
+    patience_init(&server->patience, fd, server->deadline_ms);
     set_timeouts(server, fd);
     set_connection(server, fd);
     if (!server->stopping)
@@ -153,18 +161,22 @@ ssize_t server_receive_first(struct server *server, struct msghdr *message)
     return done;
 }
 
-/* Receives exactly `length` bytes. Returns false if they do not arrive before the deadline. */
+/* Receives exactly `length` bytes. Returns false if they do not arrive. A client that has not sent
+ * its version has one deadline, whatever it does. */
 bool server_receive_rest(struct server *server, void *into, size_t length)
 {
-    uint64_t until = deadline(server);
+    uint64_t negotiation_ends = server->attached ? UINT64_MAX : deadline(server);
     size_t have = 0;
 
+    patience_begin(&server->patience);
     while (have < length) {
         ssize_t done = recv(server->connection, (char *)into + have, length - have, 0);
         if (done == 0 || (done < 0 && errno != EINTR && errno != EAGAIN))
             return false;
         have += done > 0 ? (size_t)done : 0;
-        if (have < length && (server->stopping || now_us() > until))
+        if (done > 0)
+            patience_moved(&server->patience);
+        if (have < length && (now_us() > negotiation_ends || !wait_on(server)))
             return false;
     }
     return true;
@@ -185,18 +197,35 @@ static bool advance(struct msghdr *message, size_t length)
     return true;
 }
 
-/* Sends all of `message`, which it modifies. If the client does not read, waits for SO_SNDTIMEO.
- * Returns false with errno on failure. */
+/* Returns whether to try again to send: the client does not read yet, or a signal came. */
+static bool send_again(struct server *server, bool *waits)
+{
+    int error = errno;
+
+    if (error != EINTR && error != EAGAIN)
+        return false;
+    if (!*waits)
+        patience_begin(&server->patience);
+    *waits = true;
+    bool again = wait_on(server);
+    errno = error;
+    return again;
+}
+
+/* Sends all of `message`, which it modifies, and waits for a client that does not read. Returns
+ * false with errno on failure. */
 bool server_send(struct server *server, struct msghdr *message)
 {
-    bool more = true;
+    bool more = true, waits = false;
 
     while (more) {
         ssize_t done = sendmsg(server->connection, message, MSG_NOSIGNAL);
-        if (done < 0 && errno == EINTR && !server->stopping)
+        if (done < 0 && send_again(server, &waits))
             continue;
         if (done < 0)
             return false;
+        if (waits)
+            patience_moved(&server->patience);
         message->msg_control = NULL; /* sent with the first byte */
         message->msg_controllen = 0;
         more = advance(message, (size_t)done);
