@@ -50,7 +50,7 @@ bench: .venv/ready-test
 .venv/ready: .venv/pip $(SOURCES)
 	@echo "building the C cores and installing vmcoredd into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-		--config-settings editable_mode=compat --editable ./pyvfio_user --editable .
+		--config-settings editable_mode=compat --editable ./pyvfio_user --editable ".[guest]"
 	@touch $@
 
 .venv/ready-test: .venv/ready

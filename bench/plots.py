@@ -6,26 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vmcoredd import debs
 from vmcoredd.bench.measure import Results, Series
 
 Curves = Mapping[str, Mapping[Any, Series]]
-REMEDY = "matplotlib is missing: `pip install 'vmcoredd[bench]'`, or leave out --output"
-
-
-class NoPlots(Exception):
-    """matplotlib is not installed; the message says how to install it."""
 
 
 def check() -> None:
-    """Raises `NoPlots` if matplotlib is missing."""
+    """Raises `debs.ModuleMissing` if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise NoPlots(REMEDY) from error
+    except ModuleNotFoundError as error:
+        raise debs.ModuleMissing("matplotlib", "plots (--output)") from error
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
-    """Draws all curves into `folder` and returns the files. Raises `NoPlots`."""
+    """Draws all curves into `folder` and returns the files. Raises as `check`."""
     check()
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmcoredd.bench import Part, access, dumps, files, guest, scale, socket_dump, windows
+from vmcoredd.bench import Part, access, dumps, files, scale, socket_dump, windows
 from vmcoredd.bench.measure import Results, Row
 from vmcoredd.debs import Unavailable
 from vmcoredd.qemu.errors import GuestError
@@ -74,5 +74,12 @@ def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Mea
         ),
         Part.FILES: _Measurement(lambda: files.measure(rounds, full=full)),
         Part.SCALE: _Measurement(lambda: scale.measure(rounds)),
-        Part.GUEST: _Measurement(lambda: guest.measure(GUEST_ROUNDS if full else 1, say)),
+        Part.GUEST: _Measurement(lambda: _guest(GUEST_ROUNDS if full else 1, say)),
     }
+
+
+def _guest(rounds: int, say: Say) -> Iterable[Row]:
+    """Measures in guests. Raises `debs.ModuleMissing` without the modules that guests need."""
+    from vmcoredd.bench import guest
+
+    return guest.measure(rounds, say)

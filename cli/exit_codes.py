@@ -5,17 +5,19 @@ Rooms raise their own errors; only this module reports them to the user.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from vmcoredd.cli.output import err, visible_lines
+import typer
 
-STDOUT = 1
+from vmcoredd.cli.output import discard_results, err, visible_lines
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""The parser's error for wrong usage, which typer itself does not export."""
 
 
 class Exit(IntEnum):
@@ -53,7 +55,6 @@ class Failure(NamedTuple):
 
 
 FAILURES = (
-    Failure("vmcoredd.bench.plots", "NoPlots", Exit.UNAVAILABLE),
     Failure("vmcoredd.bench.processes", "ServerFailed", Exit.FAILED),
     Failure("vmcoredd.bench.processes", "CommandFailed", Exit.FAILED),
     Failure("vmcoredd.vmcore.errors", "VmcoreFormatError", Exit.BAD_FILE),
@@ -77,16 +78,12 @@ FAILURES = (
     Failure("pyvfio_user.errors", "ListenError", Exit.FAILED),
     Failure("pyvfio_user.errors", "VfioUserError", Exit.NO_DEVICE),
     Failure("vmcoredd.debs.errors", "Unavailable", Exit.UNAVAILABLE),
+    Failure("vmcoredd.qemu.errors", "QemuUnusable", Exit.UNAVAILABLE),
     Failure("vmcoredd.qemu.errors", "GuestError", Exit.FAILED),
 )
 """The first match applies. A room that was not imported cannot have raised an error."""
 
-NO_PYVFIO_USER = Failure(
-    "builtins",
-    "ModuleNotFoundError",
-    Exit.UNAVAILABLE,
-    "pyvfio-user is a separate distribution: pip install ./pyvfio_user from the same source",
-)
+MISSING_MODULE = Failure("builtins", "ModuleNotFoundError", Exit.UNAVAILABLE)
 
 
 def failure_of(error: BaseException) -> Failure | None:
@@ -95,11 +92,25 @@ def failure_of(error: BaseException) -> Failure | None:
         kind = getattr(sys.modules.get(failure.module), failure.name, None)
         if kind is not None and isinstance(error, kind):
             return failure
-    if isinstance(error, ModuleNotFoundError) and error.name == "pyvfio_user":
-        return NO_PYVFIO_USER
+    if isinstance(error, ModuleNotFoundError) and remedy_of(error):
+        return MISSING_MODULE._replace(hint=remedy_of(error))
     if isinstance(error, OSError):
         return Failure("builtins", "OSError", Exit.FAILED)
     return None
+
+
+def remedy_of(error: ModuleNotFoundError) -> str:
+    """Returns what to type where a module is missing; empty for one of our own, which is a bug."""
+    name = error.name or ""
+    room, _, rest = name.partition(".")
+    if room == "pyvfio_user":
+        return "pyvfio-user is a separate distribution: pip install ./pyvfio_user from the source"
+    if room == "vmcoredd":
+        compiled = rest.rpartition(".")[2].startswith("_")
+        return "its C part was not built: `pip install .` in the source builds it" * compiled
+    from vmcoredd.debs.errors import pip_line
+
+    return pip_line(name)
 
 
 @contextmanager
@@ -134,6 +145,8 @@ def message(error: BaseException) -> str:
     """Returns an error in words: the file or option, then what is wrong; may have several lines."""
     text = str(error)
     subject = next(iter(getattr(error, "__notes__", [])), "")
+    if isinstance(error, ModuleNotFoundError):
+        text = f"this Python lacks the module {error.name}"
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror  # str() begins with [Errno 17]
         subject = " -> ".join(map(str, filter(None, (error.filename, error.filename2)))) or subject
@@ -147,29 +160,35 @@ def report(error: BaseException | str, source: Path | str = "") -> None:
     err.print(visible_lines(f"vmcoredd: {lead}{text}"), markup=False)
 
 
-def reported(main: Callable[[], None]) -> int:
-    """Runs `main` and reports its errors. Returns the exit code."""
+def reported(main: Callable[[], object]) -> int:
+    """Runs `main` and reports its errors. Returns the exit code: `main`'s if it returns one."""
     code = _code_of(main)
     try:
         sys.stdout.flush()  # else Python flushes at exit and, if that fails, exits with 120
     except BrokenPipeError:
-        _pipe_closed()
+        discard_results()
+    except OSError as error:
+        discard_results()
+        report(error, "the output")
+        return code or Exit.FAILED
     return code
 
 
-def _code_of(main: Callable[[], None]) -> int:
-    stdout = sys.stdout
+def _code_of(main: Callable[[], object]) -> int:
     try:
-        main()
+        code = main()
     except KeyboardInterrupt:
         err.print("interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        return _pipe_closed()
+        discard_results()
     except SystemExit as end:
-        if sys.stdout is not stdout:  # the option parser replaced stdout because it was closed
-            return _pipe_closed()
+        if end.code == Exit.FAILED:  # so end the parser and its help where the pipe is closed
+            discard_results()
+            return Exit.OK
         return int(end.code or Exit.OK)
+    except _UsageError as error:
+        return _report_usage(error)
     except Exception as error:
         failure = failure_of(error)
         if failure is None:
@@ -178,10 +197,29 @@ def _code_of(main: Callable[[], None]) -> int:
         if failure.hint:
             err.print(failure.hint, markup=False)
         return failure.code
+    else:
+        return code if isinstance(code, int) else Exit.OK
     return Exit.OK
 
 
-def _pipe_closed() -> int:
-    """Handles a reader that closed the pipe (`| head`), which is not a failure."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
-    return Exit.OK
+def _report_usage(error: Any) -> int:
+    """Reports wrong usage as any other error: the option, what is wrong, and where help is."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return Exit.USAGE  # the help is printed
+    text, subject = error.format_message(), _option(error)
+    if subject and error.message:
+        text = f"{subject}: {error.message.removeprefix('Value error, ')}"
+    report(text)
+    if error.ctx is not None:
+        err.print(f"`{error.ctx.command_path} --help` shows the usage", markup=False)
+    return Exit.USAGE
+
+
+def _option(error: Any) -> str:
+    """Returns the option or argument that an error is about, or an empty text."""
+    hint, parameter = getattr(error, "param_hint", None), getattr(error, "param", None)
+    if hint or parameter is None:
+        return hint if isinstance(hint, str) else ""
+    if parameter.param_type_name == "option":
+        return str(max(parameter.opts, key=len))
+    return str(parameter.metavar or parameter.name.upper())

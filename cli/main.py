@@ -41,12 +41,23 @@ app.add_typer(cache.app, name="cache")
 def _version(wanted: bool) -> None:
     if not wanted:
         return
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    import pyvfio_user
-
-    out.print(f"vmcoredd {version('vmcoredd')}, libvfio-user {pyvfio_user.library_version()}")
+    try:
+        number = version("vmcoredd")
+    except PackageNotFoundError:
+        number = "(not installed)"
+    out.print(f"vmcoredd {number}, libvfio-user {_library_version()}")
     raise typer.Exit
+
+
+def _library_version() -> str:
+    """Returns libvfio-user's version, or why there is none."""
+    try:
+        import pyvfio_user
+    except ModuleNotFoundError:
+        return "(pyvfio-user is not installed)"
+    return pyvfio_user.library_version() or "(not in this build)"
 
 
 @app.callback()
@@ -63,4 +74,4 @@ def vmcoredd(
 
 def main() -> None:
     """The entry point: runs the command and exits with one of `exit_codes.Exit`."""
-    sys.exit(reported(lambda: app(prog_name="vmcoredd")))
+    sys.exit(reported(lambda: app(prog_name="vmcoredd", standalone_mode=False)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,13 +21,63 @@ PLAIN_COLUMNS = 160
 """The width of tables that are written to a file or a pipe."""
 
 
+STDOUT, STDERR = 1, 2
+
+
+def open_closed_streams() -> None:
+    """Opens /dev/null where a standard stream is closed, before a file takes its descriptor."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode, flags = ("r", os.O_RDONLY) if name == "stdin" else ("w", os.O_WRONLY)
+            _discard(descriptor, flags)
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+
+
+def _discard(descriptor: int, flags: int = os.O_WRONLY) -> None:
+    """Makes a descriptor /dev/null."""
+    null = os.open(os.devnull, flags)
+    if null != descriptor:
+        os.dup2(null, descriptor)
+        os.close(null)
+
+
 class _Results(Console):
-    """Lets `cli.exit_codes` end the command when the reader closes the pipe."""
+    """Lets `cli.exit_codes` end the command when the reader closes the pipe.
+
+    Between `keep_going` and the end of the command, what nobody reads is discarded instead: for a
+    command that does more than print.
+    """
+
+    going = False
 
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+        discard_results()
+        if not self.going:
+            raise BrokenPipeError
+
+    @contextmanager
+    def keep_going(self) -> Iterator[None]:
+        """Discards what nobody reads, rather than end the command."""
+        self.going = True
+        try:
+            yield
+        finally:
+            self.going = False
 
 
+class _Messages(Console):
+    """Discards messages that nobody reads: they never end a command."""
+
+    def on_broken_pipe(self) -> None:
+        _discard(STDERR)
+
+
+def discard_results() -> None:
+    """Makes stdout /dev/null, so that not even Python's last flush fails."""
+    _discard(STDOUT)
+
+
+open_closed_streams()
 out = _Results(
     highlight=False,
     emoji=False,
@@ -34,7 +85,7 @@ out = _Results(
     width=None if sys.stdout.isatty() else PLAIN_COLUMNS,
 )
 """For results. Plain text unless stdout is a terminal."""
-err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+err = _Messages(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 """For progress, warnings and errors."""
 
 
@@ -53,8 +104,12 @@ def envelope(command: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def emit_json(command: str, record: Mapping[str, Any]) -> None:
     """Prints the `envelope` of `record` as one JSON object, bytes in hex."""
-    json.dump(envelope(command, record), sys.stdout, indent=2, default=_plain)
-    sys.stdout.write("\n")
+    try:
+        json.dump(envelope(command, record), sys.stdout, indent=2, default=_plain)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        out.on_broken_pipe()
 
 
 def _plain(value: object) -> object:

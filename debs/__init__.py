@@ -17,12 +17,13 @@ if __name__ != "vmcoredd.debs":
     raise ImportError("import vmcoredd.debs, not debs")
 
 from .cache import Progress, build_once, cache_dir, silent
-from .errors import Unavailable
+from .errors import ModuleMissing, Unavailable
 from .mirrors import codename
 from .packages import binaries, manifest, source
 from .programs import command, inside
 
 __all__ = [
+    "ModuleMissing",
     "Progress",
     "Unavailable",
     "binaries",

@@ -1,6 +1,9 @@
-"""The error of this package."""
+"""The errors of this package."""
 
 from __future__ import annotations
+
+import shlex
+import sys
 
 
 class Unavailable(Exception):
@@ -11,3 +14,21 @@ class Unavailable(Exception):
         self.what = what
         self.why = why
         self.remedy = remedy
+
+
+class ModuleMissing(Unavailable):
+    """This Python lacks an optional module that `purpose` needs; the remedy is a line to type."""
+
+    def __init__(self, module: str, purpose: str) -> None:
+        why = f"this Python does not have it, and {purpose} need it"
+        super().__init__(f"the module {module}", why, f"To install it:\n{pip_line(module)}")
+
+
+_DISTRIBUTIONS = {"_cffi_backend": "cffi", "qemu": "qemu.qmp"}
+"""By module, where the names differ."""
+
+
+def pip_line(module: str) -> str:
+    """Returns the line that installs `module` for this Python."""
+    distribution = _DISTRIBUTIONS.get(module, module)
+    return f"{shlex.quote(sys.executable)} -m pip install {distribution}"

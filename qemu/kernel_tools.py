@@ -11,8 +11,6 @@ from pathlib import Path
 
 from vmcoredd import debs
 
-from .errors import GuestError
-
 INSTALLED = {"gcc": "gcc", "ld": "binutils", "make": "make", "tar": "tar", "xz": "xz-utils"}
 """Programs that must be installed, and the Debian package of each."""
 
@@ -32,10 +30,12 @@ class BuildTools:
 
 
 def check_installed() -> None:
-    """Raises GuestError if a missing program cannot be unpacked privately."""
+    """Raises debs.Unavailable if a missing program cannot be unpacked privately."""
     missing = [package for program, package in INSTALLED.items() if not shutil.which(program)]
     if missing:
-        raise GuestError(f"building a guest's kernel needs: apt-get install {' '.join(missing)}")
+        why = f"{', '.join(missing)} not installed"
+        remedy = f"As root:\napt-get install {' '.join(missing)}"
+        raise debs.Unavailable("building a guest's kernel", why, remedy)
 
 
 def build_tools(folder: Path, progress: debs.Progress = debs.silent) -> BuildTools:

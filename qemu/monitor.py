@@ -8,9 +8,14 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
+from vmcoredd import debs
 
 from .errors import GuestError
+
+try:
+    from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
+except ModuleNotFoundError as error:
+    raise debs.ModuleMissing("qemu.qmp", "guests") from error
 
 T = TypeVar("T")
 

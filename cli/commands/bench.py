@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.bench import Part
+from vmcoredd.cli.exit_codes import Exit, report
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, envelope, err, out, preparing, table
 
@@ -66,8 +67,18 @@ def bench(
         _write(results, record, output)
     if json:
         emit_json("bench", record)
-        return
-    _show(results, before)
+    else:
+        _show(results, before)
+    _check_measured(results, parts)
+
+
+def _check_measured(results: Results, parts: list[Part]) -> None:
+    """Ends the command unless all wanted parts were measured."""
+    failed = [part for part in parts if part in results.skipped]
+    for part in failed:
+        report(results.skipped[part], f"--part {part}")
+    if failed:
+        raise typer.Exit(Exit.INCOMPLETE if len(failed) < len(parts) else Exit.UNAVAILABLE)
 
 
 def _record(results: Results, machine: dict[str, object], full: bool) -> dict[str, Any]:
