@@ -61,6 +61,12 @@ FAILURES = (
     Failure(
         "vmcoredd.vmcore.errors", "NoSuchNote", Exit.USAGE, "`vmcoredd notes FILE` lists the notes"
     ),
+    Failure(
+        "vmcoredd.vmcore.errors",
+        "PayloadTooLarge",
+        Exit.FAILED,
+        "`vmcoredd extract` copies it to a file",
+    ),
     Failure("vmcoredd.vmcore.errors", "OutputExists", Exit.FAILED, "use --force to replace it"),
     Failure("vmcoredd.vmcore.errors", "VmcoreError", Exit.FAILED),
     Failure("vmcoredd.cudbg.errors", "DumpFormatError", Exit.BAD_FILE),

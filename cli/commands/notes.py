@@ -9,7 +9,7 @@ import typer
 
 from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.options import Json
-from vmcoredd.cli.output import emit_json, err, size, table
+from vmcoredd.cli.output import emit_json, err, out, table
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -20,11 +20,21 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `vmcoredd notes vmcore`")(notes)
 
 
+MOST_ROWS = 500
+"""On the screen; a table of a thousand rows takes a second."""
+MOST_DAMAGE = 20
+HEAD_BYTES = 64 << 10
+"""Of a device dump's payload: enough for the headers of 1,024 entities."""
+
+
 def notes(
     path: Annotated[
         Path,
         typer.Argument(metavar="VMCORE", help="The vmcore to read: ELF or makedumpfile's format."),
     ],
+    every: Annotated[
+        bool, typer.Option("--all", help=f"List more than {MOST_ROWS} notes in the tables.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List the notes of a vmcore, and the adapter and entities of each device dump.
@@ -35,17 +45,26 @@ def notes(
     from vmcoredd import vmcore
 
     with about(path), vmcore.Reader(path) as reader:
-        rows = [describe(reader, note) for note in reader.notes]
+        listed = reader.notes if every or json else _first(reader)
+        rows = [describe(reader, note) for note in listed]
         damage = [str(error) for error in reader.damage]
+        left_out = len(reader.notes) - len(rows)
     damage += [f"note {row['index']}: {row['damage']}" for row in rows if row["damage"]]
     if json:
         emit_json("notes", {"file": str(path), "notes": rows, "damage": damage})
     else:
-        _show(rows)
-    for line in damage:
-        err.print(f"damaged: {line}", markup=False, style="yellow")
+        _show(rows, left_out)
+    _show_damage(damage)
     if damage:
         raise typer.Exit(Exit.BAD_FILE)
+
+
+def _first(reader: vmcore.Reader) -> list[vmcore.Note]:
+    """Returns the notes that fit the tables, in the order of the file: device dumps above all."""
+    dumps = reader.device_dumps[:MOST_ROWS]
+    others = [note for note in reader.notes if not note.is_device_dump]
+    chosen = [*dumps, *others[: MOST_ROWS - len(dumps)]]
+    return sorted(chosen, key=lambda note: note.index)
 
 
 def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
@@ -72,7 +91,7 @@ def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
     """Returns the fields of a cudbg dump's header; none for another driver's payload."""
     from vmcoredd import cudbg
 
-    payload = reader.payload(index, partial=True)
+    payload = reader.payload(index, partial=True, most=HEAD_BYTES)
     if not cudbg.is_dump(payload):
         return {}
     try:
@@ -95,23 +114,32 @@ def compression_name(dump: cudbg.Dump) -> str:
     return "zlib" if dump.compressed else "none"
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
-    columns = ("#", "offset", "size", "owner", "type", "device dump", "adapter", "good", "failed")
-    table(
-        "",
-        columns,
-        [
-            (
-                row["index"],
-                f"{row['offset_bytes']:#x}",
-                f"{row['size_bytes']:#010x} ({size(row['size_bytes'])})",
-                row["owner"],
-                f"{row['type_name']} ({row['type']:#x})",
-                row["name"] or "",
-                row["adapter"] or "",
-                "" if row["good"] is None else str(row["good"]),
-                "" if row["failed"] is None else str(row["failed"]),
-            )
-            for row in rows
-        ],
-    )
+def _show(rows: list[dict[str, Any]], left_out: int) -> None:
+    """Prints the table of the notes and that of the device dumps."""
+    if not rows:
+        out.print("no notes")
+        return
+    table("", ("#", "offset", "bytes", "owner", "type", "device dump"), [*map(_note, rows)])
+    dumps = [row for row in rows if row["adapter"]]
+    if dumps:
+        table("Adapters", ("#", "adapter", "good", "failed", "compression"), [*map(_dump, dumps)])
+    if left_out:
+        out.print(f"{left_out:,} more notes: --all lists them")
+
+
+def _note(row: dict[str, Any]) -> tuple[object, ...]:
+    kind = row["type_name"] if row["type_name"].startswith("NT_") else f"{row['type']:#x}"
+    place = f"{row['offset_bytes']:#x}"
+    return row["index"], place, row["size_bytes"], row["owner"], kind, row["name"] or ""
+
+
+def _dump(row: dict[str, Any]) -> tuple[object, ...]:
+    return row["index"], row["adapter"], row["good"], row["failed"], row["compression"]
+
+
+def _show_damage(damage: list[str]) -> None:
+    for line in damage[:MOST_DAMAGE]:
+        err.print(f"damaged: {line}", markup=False, style="yellow")
+    if len(damage) > MOST_DAMAGE:
+        more = len(damage) - MOST_DAMAGE
+        err.print(f"damaged: {more:,} more places: --json lists them", style="yellow")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cliruns import Run, command, one_line, spawned
+from vmcore_files import Elf, dump_note, note
 
 from vmcoredd import cudbg, vmcore
 from vmcoredd.cli.exit_codes import Exit
@@ -40,14 +41,58 @@ def entity_field(number: int, offset: int) -> int:
 def test_notes_are_listed_device_dumps_first(vmcoredd: Run, made: Path) -> None:
     result = vmcoredd("notes", made)
     assert (result.code, result.err) == (Exit.OK, "")
-    rows = [line.split() for line in result.out.splitlines() if line.strip()[:1].isdigit()]
+    listed, adapters = result.out.split("Adapters")
+    assert max(map(len, result.out.splitlines())) <= 80
+    rows = [line.split() for line in listed.splitlines() if line.strip()[:1].isdigit()]
     assert [row[0] for row in rows] == [str(i) for i in range(len(rows))]
-    for row, name, chip, good in zip(rows, NAMES, ("T6", "T5"), ("50", "48"), strict=False):
-        assert row[5] == "LINUX"
-        assert name in row
-        assert chip in row
-        assert good in row
-    assert {row[5] for row in rows[2:]} == {"CORE", "VMCOREINFO"}
+    assert [(row[2], row[3], row[-1]) for row in rows[:2]] == [
+        ("33,558,508", "LINUX", name) for name in NAMES
+    ]
+    assert {row[3] for row in rows[2:]} == {"CORE", "VMCOREINFO"}
+    rows = [line.split() for line in adapters.splitlines() if line.strip()[:1].isdigit()]
+    assert [row[:5] for row in rows] == [
+        ["0", "T6", "rev", "0", "50"],
+        ["1", "T5", "rev", "1", "48"],
+    ]
+
+
+def many_notes(path: Path, notes: bytes, dumps: bytes = b"") -> Path:
+    """A vmcore with these notes, and nothing else."""
+    path.write_bytes(bytes(Elf([notes + dumps])))
+    return path
+
+
+def test_no_notes_are_said(vmcoredd: Run, tmp_path: Path) -> None:
+    result = vmcoredd("notes", many_notes(tmp_path / "none", b""))
+    assert (result.code, result.out) == (Exit.OK, "no notes\n")
+
+
+def test_a_table_has_the_first_notes_and_every_device_dump(vmcoredd: Run, tmp_path: Path) -> None:
+    """A listing of a million notes takes no longer than what it shows."""
+    dumps = dump_note(b"first", b"1234") + dump_note(b"second", b"1234")
+    path = many_notes(tmp_path / "many", note(b"CORE", 1, b"1234") * 3000, dumps)
+    result = vmcoredd("notes", path)
+    assert result.code == Exit.OK
+    assert "second" in result.out
+    assert result.out.splitlines()[-1] == "2,502 more notes: --all lists them"
+    assert "more notes" not in vmcoredd("notes", path, "--all").out
+    assert len(vmcoredd("notes", path, "--json").json["notes"]) == 3002
+
+
+def test_the_limit_of_notes_is_said(vmcoredd: Run, tmp_path: Path) -> None:
+    path = many_notes(tmp_path / "many", note(b"CORE", 1, b"") * 70_000)
+    result = vmcoredd("notes", path)
+    assert result.code == Exit.BAD_FILE
+    assert result.err == "damaged: notes: need at most 65536, have more, which are not listed\n"
+
+
+def test_of_many_places_that_are_damaged_the_first_are_shown(vmcoredd: Run, tmp_path: Path) -> None:
+    path = many_notes(tmp_path / "many", note(b"LINUX", 0x700, b"1234") * 100)
+    result = vmcoredd("notes", path)
+    assert result.code == Exit.BAD_FILE
+    assert len(result.err.splitlines()) == 21
+    assert result.err.endswith("damaged: 80 more places: --json lists them\n")
+    assert len(vmcoredd("notes", path, "--json").json["damage"]) == 100
 
 
 def test_notes_are_records_for_programs(vmcoredd: Run, made: Path) -> None:
