@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from checkout import ROOT, copy_checkout, tracked
+from checkout import ROOT, tracked
 
 from cffi_build import WARNINGS
+from tests.support.sanitized import build, environment
 
 INTERFACE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 TESTS = {
@@ -33,30 +33,7 @@ def sources() -> list[Path]:
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a copy of the packages, their C built with sanitizers."""
-    folder = tmp_path_factory.mktemp("sanitized")
-    copy_checkout(folder)
-    for distribution in (folder, folder / "pyvfio_user"):
-        subprocess.run(
-            [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"],
-            cwd=distribution,
-            env={**os.environ, "VMCOREDD_SANITIZE": "1"},
-            check=True,
-            capture_output=True,
-        )
-    return folder
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Python with the sanitizers' library, which must come first, and the copy before all else."""
-    command = ["gcc", "-print-file-name=libasan.so"]
-    runtime = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    return {
-        **os.environ,
-        "LD_PRELOAD": os.path.realpath(runtime),
-        "ASAN_OPTIONS": "detect_leaks=0",
-        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
-        "PYTHONPATH": f"{folder}:{folder}/pyvfio_user/src",
-    }
+    return build(tmp_path_factory.mktemp("sanitized"))
 
 
 @pytest.mark.parametrize("room", TESTS)
