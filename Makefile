@@ -5,12 +5,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard *.py */*.[ch] pyvfio_user/*.py pyvfio_user/src/*/*.[ch] pyvfio_user/src/*/include/*/*.h)
 
-.PHONY: help demo test check test-long test-kernels bench clean
+.PHONY: help demo test check fuzz test-long test-kernels bench clean
 
 help:
 	@echo "make demo          serve a T6 and a T5, probe, collect, write a vmcore, show it"
 	@echo "make test          everything the README promises, a guest's crash kernel included"
 	@echo "make check         the fast part: lint, types, unit and socket tests, sanitizers"
+	@echo "make fuzz          hostile peers, adapters and files (SECONDS=300 SEED=... PART=...)"
 	@echo "make test-long     what takes long: every combination, and the guest on newer kernels"
 	@echo "make test-kernels  the guest tests on newer kernels"
 	@echo "make bench         measure; the plots go to docs/plots"
@@ -29,6 +30,10 @@ check: .venv/ready-test
 	$(BIN)/mypy
 	cd pyvfio_user && ../$(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
+
+fuzz: .venv/ready-test
+	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(PART:%=--part %) $(CASE:%=--case %)
 
 test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py

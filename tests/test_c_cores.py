@@ -10,6 +10,7 @@ import pytest
 from checkout import ROOT, tracked
 
 from cffi_build import WARNINGS
+from tests.fuzz.runner import Run
 from tests.support.sanitized import build, environment
 
 INTERFACE = ROOT / "pyvfio_user/src/pyvfio_user/include"
@@ -51,6 +52,14 @@ def test_a_rooms_c_runs_clean_under_sanitizers(room: str, sanitized: Path) -> No
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert " passed" in done.stdout
+
+
+@pytest.mark.parametrize("part", ["server", "client"])
+def test_hostile_peers_find_nothing_under_sanitizers(part: str, sanitized: Path) -> None:
+    run = Run(part, count=12, root=sanitized, environment=environment(sanitized))
+    result = run()
+    assert not result.failures, "\n\n".join(map(str, result.failures))
+    assert result.cases == run.count
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Descriptors of every kind that a hostile peer may send, also ones that block whoever uses them."""
+"""Descriptors of every kind that a hostile peer may send; some block whoever uses them."""
 
 from __future__ import annotations
 

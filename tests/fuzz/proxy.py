@@ -147,7 +147,7 @@ WAYS: dict[str, Callable[[Proxy, bytes, Case], bytes]] = {
 
 @contextlib.contextmanager
 def proxied(path: Path, to: Path, plan: list[Case]) -> Iterator[None]:
-    """A proxy at `path` for every client that comes; the plan spoils only the first one's replies."""
+    """A proxy at `path` for all clients; the plan spoils only the replies to the first one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         path.unlink(missing_ok=True)
         listener.bind(str(path))

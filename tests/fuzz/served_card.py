@@ -11,8 +11,9 @@ import logging
 import signal
 import sys
 
-from pyvfio_user import Refused, Server
 from pyvfio_user.callbacks import DmaRegion
+
+from pyvfio_user import Refused, Server
 from vmcoredd import emu
 from vmcoredd.emu.server import attach
 
@@ -32,6 +33,8 @@ def main(path: str, deadline: str, *window: str) -> None:
             for address in (region.address, last):
                 with contextlib.suppress(Refused):
                     data = server.dma_read(address, min(PAGE, region.size))
+                    if any(data):
+                        logging.error("LEAK: memory that is not the client's, whose is zeros")
                     server.dma_write(address, data)
             for vector in (0, 1, 7):
                 with contextlib.suppress(Refused):

@@ -42,7 +42,7 @@ def work(part: str, cases: Iterator[tuple[str, Case]]) -> None:
             say(event="start", name=name, case=case)
             try:
                 runner.run(case)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - any exception is a finding
                 lines = traceback.format_exception(error)
                 found = f"{type(error).__name__}: {error}\n{''.join(lines[-FRAMES:])}"
                 say(event="failed", name=name, found=found)

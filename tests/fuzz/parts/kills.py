@@ -1,4 +1,4 @@
-"""Processes killed at random moments: nothing half-written, and nothing that blocks the next start."""
+"""Processes killed at random moments: nothing is half-written or blocks the next start."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ the log must be short, and SIGTERM must end the server even with hostile clients
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from tests.fuzz.case import Broken, Case
 from tests.fuzz.descriptors import Descriptors
 from vmcoredd.chip import T6
 
+SERVER = "tests.fuzz.served_card"
 DEADLINE = 0.4
 BOUND = 4.0
 """Seconds until the next client is served, and from SIGTERM to the end: a few deadlines."""
@@ -96,7 +98,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
             return
         self._stop()
         words = [str(self._path), str(DEADLINE), *(["window"] if window else [])]
-        command = [sys.executable, "-P", "-m", "tests.fuzz.served_card", *words]
+        command = [sys.executable, "-P", "-m", SERVER, *words]
         self._server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log)
         assert self._server.stdout is not None
         if self._server.stdout.readline() != b"ready\n":
@@ -149,7 +151,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
         if grown > LOG_MOST:
             raise Broken(f"{grown} bytes of log\n{self._tail()}")
         text = self._tail(grown)
-        for word in ("Traceback", "runtime error", "AddressSanitizer"):
+        for word in ("Traceback", "runtime error", "AddressSanitizer", "LEAK"):
             if word in text:
                 raise Broken(f"{word} in the log:\n{text[-3000:]}")
 
@@ -206,7 +208,7 @@ class Hostile(contextlib.AbstractContextManager["Hostile"]):
         data = message(VERSION, bytes.fromhex(step["payload"]))
         places = [0, *step["cuts"], len(data)]
         self._negotiating.discard(client)
-        for at, end in zip(places, places[1:], strict=False):
+        for at, end in itertools.pairwise(places):
             self._connections[client].sendall(data[at:end])
         self._receive(client)
 
