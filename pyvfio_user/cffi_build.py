@@ -107,6 +107,7 @@ def server() -> FFI:
             "server.c",
             "server_check.c",
             "server_host.c",
+            "server_irq.c",
             "server_loop.c",
             "server_socket.c",
             "server_stream.c",

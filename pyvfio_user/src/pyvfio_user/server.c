@@ -8,7 +8,6 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "private.h"
 #include "pyvfio_user/server_internal.h"
 
 #ifdef MAX_DMA_REGIONS
@@ -59,7 +58,7 @@ static void on_log(vfu_ctx_t *ctx, int level, const char *message)
 {
     struct server *server = vfu_get_private(ctx);
 
-    if (server->callbacks.log && !server->quiet)
+    if (server->callbacks.log)
         server->callbacks.log(server->callbacks.handle, level, message);
 }
 
@@ -129,6 +128,9 @@ static int set_up_context(struct server *server, const char *path, int log_level
     server->parts = calloc(DMA_PARTS, dma_sg_size());
     if (server->stop_event < 0 || !server->parts)
         return -errno;
+    int error = server_open_signals(server);
+    if (error)
+        return error;
     /* the flag: vfu_run_ctx() handles one message and returns */
     server->ctx =
         vfu_create_ctx(VFU_TRANS_SOCK, path, LIBVFIO_USER_FLAG_ATTACH_NB, server, VFU_DEV_TYPE_PCI);
@@ -154,7 +156,7 @@ struct server *server_create(const char *path, const struct server_callbacks *ca
     server->callbacks = *callbacks;
     server->deadline_ms = deadline_ms;
     server->spin_us = spin_us;
-    server->connection = -1;
+    server->connection = server->nothing = -1;
     server_init_host(server);
     pthread_mutex_init(&server->busy, NULL);
     pthread_mutex_init(&server->connection_lock, NULL);
@@ -170,6 +172,7 @@ void server_destroy(struct server *server)
 {
     server->callbacks = (struct server_callbacks){0}; /* destroying the context resets the device */
     vfu_destroy_ctx(server->ctx);
+    server_close_signals(server);
     if (server->stop_event >= 0)
         close(server->stop_event);
     pthread_mutex_destroy(&server->busy);

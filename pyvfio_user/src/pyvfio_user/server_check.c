@@ -1,44 +1,116 @@
 /* Messages that libvfio-user (the copy in QEMU 10) does not check well enough. The transport
  * refuses them with EINVAL before the library sees them. */
 
+#include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include "pyvfio_user/server_internal.h"
 
-/* irq.c: start + count overflows, and the loop that closes eventfds runs past the array. */
-static bool irqs_overflow(const void *payload, size_t length)
+/* Returns whether `fd` is an eventfd. The kernel gives no file such a name. */
+static bool is_eventfd(int fd)
+{
+    static const char name[] = "anon_inode:[eventfd]";
+    char path[32], target[sizeof(name)];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return readlink(path, target, sizeof(target)) == sizeof(name) - 1 &&
+           memcmp(target, name, sizeof(name) - 1) == 0;
+}
+
+/* irq.c: start + count overflows, and the loop that closes eventfds runs past the array. It takes
+ * descriptors of any kind. */
+static bool irqs_are_harmful(const vfu_msg_t *message, const void *payload)
 {
     struct vfio_irq_set set;
 
-    if (length < sizeof(set))
+    if (message->in.iov.iov_len < sizeof(set))
         return true;
+    for (size_t i = 0; i < message->in.nr_fds; i++)
+        if (!is_eventfd(message->in.fds[i]))
+            return true;
     memcpy(&set, payload, sizeof(set));
     return (uint64_t)set.start + set.count > UINT32_MAX;
 }
 
+/* A file of another kind, or on a file system in another process or machine, can hold up its
+ * readers for good. */
+static bool is_local_file(int fd)
+{
+    struct statfs system;
+    struct stat file;
+
+    if (fstat(fd, &file) < 0 || !S_ISREG(file.st_mode) || fstatfs(fd, &system) < 0)
+        return false;
+    switch (system.f_type) {
+    case TMPFS_MAGIC: /* memfds, too */
+    case HUGETLBFS_MAGIC:
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* dma.c: it rounds the offset down and the size up to the file's blocks, so its mapping may end
+ * before the region, with the server's own memory behind it. */
+static bool mapping_is_short(int fd, uint64_t offset, uint64_t size)
+{
+    struct stat file;
+
+    if (fstat(fd, &file) < 0 || file.st_blksize <= 0)
+        return true;
+    uint64_t page = (uint64_t)getpagesize(), block = (uint64_t)file.st_blksize;
+    block = block > page ? block : page;
+    if (block & (block - 1))
+        return true;
+    return (offset & (block - 1)) + size > ((size + block - 1) & ~(block - 1));
+}
+
+/* Returns whether these are whole pages of a size that the library can add up. */
+static bool is_whole_pages(uint64_t address, uint64_t size)
+{
+    uint64_t in_page = (uint64_t)getpagesize() - 1;
+
+    return size > 0 && size <= MAX_DMA_SIZE && !((address | size) & in_page) &&
+           address + size > address;
+}
+
 /* dma.c: mapping a mapped address leaks the new descriptor; mapping 0 bytes closes it twice. */
-static bool map_is_harmful(struct server *server, const void *payload, size_t length)
+static bool map_is_harmful(struct server *server, const vfu_msg_t *message, const void *payload)
 {
     struct vfio_user_dma_map map;
 
-    if (length < sizeof(map))
+    if (message->in.iov.iov_len < sizeof(map))
         return true;
     memcpy(&map, payload, sizeof(map));
-    if (map.size == 0 || map.addr + map.size < map.addr)
+    if (!is_whole_pages(map.addr, map.size) || !is_whole_pages(map.offset, map.size) ||
+        map.offset + map.size > INT64_MAX)
         return true;
+    for (size_t i = 0; i < message->in.nr_fds; i++)
+        if (!is_local_file(message->in.fds[i]) ||
+            mapping_is_short(message->in.fds[i], map.offset, map.size))
+            return true;
     vfu_dma_addr_t address = (vfu_dma_addr_t)(uintptr_t)map.addr;
     return vfu_addr_to_sgl(server->ctx, address, 1, server->parts, 1, PROT_NONE) > 0;
 }
 
 /* libvfio-user.c: it reads the flags before it checks the length. */
-static bool unmap_is_short(const void *payload, size_t length)
+static bool unmap_is_harmful(const void *payload, size_t length)
 {
     struct vfio_user_dma_unmap unmap;
 
     if (length < sizeof(unmap))
         return true;
     memcpy(&unmap, payload, sizeof(unmap));
+    if (!(unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL) && !is_whole_pages(unmap.addr, unmap.size))
+        return true;
     return (unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) &&
            length < sizeof(unmap) + sizeof(struct vfio_user_bitmap);
 }
@@ -70,18 +142,18 @@ static bool config_write_is_harmful(const void *payload, size_t length)
     return access.offset % access.count != 0 || access.count < header_register_size(access.offset);
 }
 
-bool server_message_is_harmful(struct server *server, const struct vfio_user_header *header,
-                               const void *payload, size_t length)
+bool server_message_is_harmful(struct server *server, const vfu_msg_t *message, const void *payload)
 {
-    switch (header->cmd) {
+    switch (message->hdr.cmd) {
     case VFIO_USER_DEVICE_SET_IRQS:
-        return irqs_overflow(payload, length);
+        return irqs_are_harmful(message, payload);
     case VFIO_USER_DMA_MAP:
-        return map_is_harmful(server, payload, length);
+        return map_is_harmful(server, message, payload);
     case VFIO_USER_DMA_UNMAP:
-        return unmap_is_short(payload, length);
+        return unmap_is_harmful(payload, message->in.iov.iov_len);
     case VFIO_USER_REGION_WRITE:
-        return !server->config_callback && config_write_is_harmful(payload, length);
+        return !server->config_callback &&
+               config_write_is_harmful(payload, message->in.iov.iov_len);
     default:
         return false;
     }

@@ -1,4 +1,4 @@
-/* Interrupts and DMA, which the device initiates (host.h). */
+/* What the device initiates (host.h): DMA. Interrupts are in server_irq.c. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "pyvfio_user/server_internal.h"
 
 /* Returns whether it took the lock: the serving thread, in a callback, already holds it. */
-static bool enter(struct server *server)
+bool server_enter(struct server *server)
 {
     if (server_is_mine(server))
         return false;
@@ -17,21 +17,10 @@ static bool enter(struct server *server)
     return true;
 }
 
-static void leave(struct server *server, bool entered)
+void server_leave(struct server *server, bool entered)
 {
     if (entered)
         pthread_mutex_unlock(&server->busy);
-}
-
-int server_irq(struct server *server, uint32_t vector)
-{
-    bool entered = enter(server);
-
-    server->quiet = true; /* the library logs an error for a vector without an eventfd */
-    int error = vfu_irq_trigger(server->ctx, vector) < 0 ? -errno : 0;
-    server->quiet = false;
-    leave(server, entered);
-    return error;
 }
 
 /* If the file's owner has truncated it, process_vm_readv() returns an error where memcpy() would
@@ -51,6 +40,8 @@ static int transfer(struct server *server, uint64_t address, void *data, uint64_
     struct iovec theirs[DMA_PARTS];
     struct iovec ours = {data, length};
 
+    if (length > UINT64_MAX - address) /* the library's sum would overflow */
+        return -ENOENT;
     int count = vfu_addr_to_sgl(server->ctx, (vfu_dma_addr_t)(uintptr_t)address, length,
                                 server->parts, DMA_PARTS, is_write ? PROT_WRITE : PROT_READ);
     if (count <= 0)
@@ -67,10 +58,10 @@ int server_dma(struct server *server, uint64_t address, void *data, uint64_t len
 {
     if (length == 0)
         return 0;
-    bool entered = enter(server);
+    bool entered = server_enter(server);
     int error = transfer(server, address, data, length, is_write != 0);
 
-    leave(server, entered);
+    server_leave(server, entered);
     return error;
 }
 

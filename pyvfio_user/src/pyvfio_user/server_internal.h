@@ -2,7 +2,8 @@
  * it:
  *
  *   server.c            creates, configures and destroys a server
- *   server_host.c       interrupts and DMA
+ *   server_host.c       the device's host: DMA, and the lock for it
+ *   server_irq.c        interrupts
  *   server_loop.c       serves one client after another
  *   server_transport.c  messages: what libvfio-user reads and replies
  *   server_check.c      messages that libvfio-user must not see
@@ -21,6 +22,7 @@
 #include <sys/uio.h>
 
 #include "libvfio-user.h"
+#include "private.h"
 #include "pyvfio_user/host.h"
 #include "pyvfio_user/io.h"
 #include "pyvfio_user/patience.h"
@@ -55,13 +57,14 @@ struct server {
     } regions[REGIONS];
     bool config_callback; /* a callback serves the whole config space */
     bool attached;
-    bool quiet; /* suppresses a library message about something that is not an error */
     uint32_t deadline_ms;
     uint32_t spin_us;
     struct patience patience; /* with the client, in the middle of a message or a reply */
     dma_sg_t *parts;
-    uint32_t dma_regions; /* that the client has mapped */
-    bool dma_full_said;   /* to this client's user */
+    unsigned long signals; /* see server_irq.c */
+    int nothing;           /* an empty file */
+    uint32_t dma_regions;  /* that the client has mapped */
+    bool dma_full_said;    /* to this client's user */
 
     pthread_mutex_t busy; /* held by the serving thread, except while it waits for a message */
 
@@ -73,8 +76,16 @@ struct server {
     struct stream stream;
 };
 
-/* server_host.c */
+/* server_host.c: server_enter() returns whether it took the lock, for server_leave() */
 void server_init_host(struct server *server);
+bool server_enter(struct server *server);
+void server_leave(struct server *server, bool entered);
+
+/* server_irq.c */
+int server_open_signals(struct server *server);
+void server_close_signals(struct server *server);
+bool server_is_trigger(const void *payload, size_t length);
+int server_trigger(const struct server *server, const vfu_msg_t *message, const void *payload);
 
 /* server_loop.c: does this thread serve `server`? */
 bool server_is_mine(const struct server *server);
@@ -83,8 +94,8 @@ bool server_is_mine(const struct server *server);
 void server_set_transport(struct server *server);
 
 /* server_check.c */
-bool server_message_is_harmful(struct server *server, const struct vfio_user_header *header,
-                               const void *payload, size_t length);
+bool server_message_is_harmful(struct server *server, const vfu_msg_t *message,
+                               const void *payload);
 
 /* server_stream.c */
 void server_clear_stream(struct server *server);

@@ -51,12 +51,14 @@ static bool dma_is_full(struct server *server)
     return true;
 }
 
-/* The library frees the body; `in.iov.iov_len` is at most SERVER_MAX_MSG_SIZE. */
+/* Fails with errno 0 if nothing is left to do: the library replies with the errno. It frees the
+ * body; `in.iov.iov_len` is at most SERVER_MAX_MSG_SIZE. */
 static int recv_body(vfu_ctx_t *ctx, vfu_msg_t *message)
 {
     struct server *server = ctx->pvt;
     void *body = malloc(message->in.iov.iov_len);
     int error = 0;
+    bool done = false;
 
     if (!body)
         return -1;
@@ -64,9 +66,14 @@ static int recv_body(vfu_ctx_t *ctx, vfu_msg_t *message)
         error = ENOMSG;
     else if (message->hdr.cmd == VFIO_USER_DMA_MAP && dma_is_full(server))
         error = ENOSPC;
-    else if (server_message_is_harmful(server, &message->hdr, body, message->in.iov.iov_len))
+    else if (server_message_is_harmful(server, message, body))
         error = EINVAL;
-    if (!error) {
+    else if (message->hdr.cmd == VFIO_USER_DEVICE_SET_IRQS &&
+             server_is_trigger(body, message->in.iov.iov_len)) {
+        error = server_trigger(server, message, body);
+        done = true;
+    }
+    if (!error && !done) {
         message->in.iov.iov_base = body;
         return 0;
     }

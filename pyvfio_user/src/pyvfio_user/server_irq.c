@@ -1,0 +1,111 @@
+/* Interrupts. The server signals its client's eventfds and never waits for the client.
+ *
+ * A write to an eventfd that is full sleeps until somebody reads it. O_NONBLOCK does not help: the
+ * client shares the flag and can clear it at any time. So the kernel signals, which adds without
+ * waiting: an asynchronous read of nothing has the eventfd for its completion. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/aio_abi.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pyvfio_user/server_internal.h"
+
+int server_open_signals(struct server *server)
+{
+    server->nothing = memfd_create("nothing", MFD_CLOEXEC);
+    if (server->nothing < 0 || syscall(SYS_io_setup, 1, &server->signals) < 0)
+        return -errno;
+    return 0;
+}
+
+void server_close_signals(struct server *server)
+{
+    if (server->signals)
+        syscall(SYS_io_destroy, server->signals);
+    if (server->nothing >= 0)
+        close(server->nothing);
+}
+
+static int signal_eventfd(const struct server *server, int fd)
+{
+    struct iocb read = {.aio_lio_opcode = IOCB_CMD_PREAD,
+                        .aio_fildes = (uint32_t)server->nothing,
+                        .aio_flags = IOCB_FLAG_RESFD,
+                        .aio_resfd = (uint32_t)fd};
+    struct iocb *reads[] = {&read};
+    struct timespec limit = {.tv_sec = 1}; /* it is complete already */
+    struct io_event event;
+
+    if (syscall(SYS_io_submit, server->signals, 1, reads) < 0 ||
+        syscall(SYS_io_getevents, server->signals, 1, 1, &event, &limit) < 0)
+        return -errno;
+    return 0;
+}
+
+static int signal_vector(const struct server *server, uint32_t vector)
+{
+    const vfu_irqs_t *irqs = server->ctx->irqs;
+
+    if (!irqs || vector >= irqs->max_ivs)
+        return -EINVAL;
+    return irqs->efds[vector] < 0 ? -ENOENT : signal_eventfd(server, irqs->efds[vector]);
+}
+
+int server_irq(struct server *server, uint32_t vector)
+{
+    bool entered = server_enter(server);
+    int error = signal_vector(server, vector);
+
+    server_leave(server, entered);
+    return error;
+}
+
+/* Returns whether a DEVICE_SET_IRQS asks the server to signal the client's own eventfds. */
+bool server_is_trigger(const void *payload, size_t length)
+{
+    struct vfio_irq_set set;
+
+    if (length < sizeof(set))
+        return false;
+    memcpy(&set, payload, sizeof(set));
+    return set.count &&
+           (set.flags & VFIO_IRQ_SET_ACTION_TYPE_MASK) == VFIO_IRQ_SET_ACTION_TRIGGER &&
+           !(set.flags & VFIO_IRQ_SET_DATA_EVENTFD);
+}
+
+static bool trigger_is_valid(const struct server *server, const vfu_msg_t *message,
+                             const struct vfio_irq_set *set)
+{
+    uint32_t type = set->flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
+    size_t data = message->in.iov.iov_len - sizeof(*set);
+
+    if (type != VFIO_IRQ_SET_DATA_NONE && (type != VFIO_IRQ_SET_DATA_BOOL || data != set->count))
+        return false;
+    return set->argsz >= sizeof(*set) && message->in.nr_fds == 0 &&
+           set->index <= VFIO_PCI_MSIX_IRQ_INDEX &&
+           (uint64_t)set->start + set->count <= server->ctx->irq_count[set->index];
+}
+
+/* Does what server_is_trigger() found, since the library would wait. Returns 0 or an errno. */
+int server_trigger(const struct server *server, const vfu_msg_t *message, const void *payload)
+{
+    const uint8_t *chosen = (const uint8_t *)payload + sizeof(struct vfio_irq_set);
+    struct vfio_irq_set set;
+
+    memcpy(&set, payload, sizeof(set));
+    if (!trigger_is_valid(server, message, &set))
+        return EINVAL;
+    for (uint32_t i = 0; i < set.count; i++) {
+        if ((set.flags & VFIO_IRQ_SET_DATA_BOOL) && chosen[i] != 1)
+            continue;
+        int error = signal_vector(server, set.start + i);
+        if (error && error != -ENOENT)
+            return -error;
+    }
+    return 0;
+}
