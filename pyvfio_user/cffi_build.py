@@ -60,7 +60,14 @@ def _declarations(headers: list[str], folders: list[Path]) -> str:
 client = _extension(
     "pyvfio_user._client",
     ["pyvfio_user/io.h", "pyvfio_user/client.h"],
-    ["client.c", "client_io.c", "client_message.c", "client_socket.c", "patience.c"],
+    [
+        "client.c",
+        "client_dma.c",
+        "client_io.c",
+        "client_message.c",
+        "client_socket.c",
+        "patience.c",
+    ],
 )
 
 ORIGIN = """

@@ -144,6 +144,7 @@ def test_a_client_announces_its_limits(path: str) -> None:
         Client(path).close()
     assert asked[0].command == VERSION
     assert b'"max_msg_fds": 8' in asked[0].payload
+    assert b'"max_data_xfer_size": 32768' in asked[0].payload
     assert asked[0].payload.endswith(b"\0")
 
 
@@ -601,13 +602,3 @@ def test_descriptors_of_a_refused_command_are_closed(path: str) -> None:
         with pytest.raises(Refused):
             client.reset()
         assert len(os.listdir("/proc/self/fd")) <= before
-
-
-def test_a_server_that_requests_dma_by_message_is_cut_off(path: str) -> None:
-    def script(peer: Peer) -> None:
-        peer.receive()
-        peer.send(message(11, struct.pack("<QQ", 0, 4)))
-        assert peer.is_cut_off()
-
-    with connected(path, script) as client, pytest.raises(ProtocolError):
-        client.region_read(0, 0, 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from pyvfio_user._client import ffi
 
-from pyvfio_user import Client, ConnectError, IrqIndex, Refused, RegionFlag
+from pyvfio_user import Client, ConnectError, IrqIndex, Refused, RegionFlag, memory_file
 from vmcoredd.debs import libvfio_user
 
 pytestmark = pytest.mark.interop
@@ -97,6 +98,19 @@ def test_the_server_sample_accepts_memory_interrupts_and_a_reset(server: Client)
     server.dma_unmap(0x100000, 1 << 20)
     with pytest.raises(Refused):
         server.dma_unmap(0x100000, 1 << 20)
+
+
+def test_the_server_sample_writes_and_reads_memory_by_messages(server: Client) -> None:
+    """It does so a second after the time in BAR0, when it also raises an interrupt."""
+    fd = memory_file("lent", 1 << 20)
+    server.dma_map(fd, 0x100000, 1 << 20, by_message=True)
+    interrupt = server.irq_eventfd(0, IrqIndex.INTX)
+    server.region_write(0, 0, struct.pack("<q", int(time.time()) + 1))
+    assert [server.serve_dma(PATIENCE), server.serve_dma(PATIENCE)] == [1, 1]
+    assert os.pread(fd, 4097, 0) == b"A" * 4096 + b"\0"
+    assert len(server.region_read(0, 0, 8)) == 8  # the sample ends if it read something else
+    os.close(interrupt)
+    os.close(fd)
 
 
 def test_the_gpio_sample_counts_its_reads(gpio: Client) -> None:

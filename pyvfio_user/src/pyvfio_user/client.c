@@ -24,6 +24,8 @@ struct client *client_create(int fd, uint32_t deadline_ms, uint32_t spin_us)
 
 void client_destroy(struct client *client)
 {
+    if (client)
+        client_unshare_all(client);
     free(client);
 }
 
@@ -75,7 +77,7 @@ static int receive(struct client *client, bool wait)
  * blocks on sending them does not read. */
 static int make_way(struct client *client)
 {
-    int readable = client_wait_writable(client, client->in_flight != 0);
+    int readable = client_wait_writable(client, client->in_flight && !client->answer_length);
 
     if (readable < 0)
         return fail(client, readable);
@@ -104,9 +106,52 @@ static int send_all(struct client *client, const int *fds, uint32_t fd_count)
     return error;
 }
 
+/* Sends the answer to a request of the server. */
+static int send_answer(struct client *client)
+{
+    uint32_t sent = 0;
+
+    while (sent < client->answer_length) {
+        int done =
+            client_send_some(client, client->answer + sent, client->answer_length - sent, NULL, 0);
+        if (done == 0)
+            done = client_wait_writable(client, false);
+        else
+            sent += done > 0 ? (uint32_t)done : 0;
+        if (done < 0)
+            return fail(client, done);
+    }
+    client->answer_length = 0;
+    return 0;
+}
+
+/* Answers the server's requests that have arrived. */
+static int answer(struct client *client)
+{
+    int error = 0;
+
+    while (!error && client->answer_length) {
+        error = send_answer(client);
+        if (!error)
+            error = client_parse(client, 0); /* what had to wait */
+        if (error)
+            fail(client, error);
+    }
+    return error;
+}
+
 int client_flush(struct client *client)
 {
-    return client->error ? client->error : send_all(client, NULL, 0);
+    int error = client->error ? client->error : send_all(client, NULL, 0);
+
+    return error ? error : answer(client);
+}
+
+static int receive_and_answer(struct client *client, bool wait)
+{
+    int error = receive(client, wait);
+
+    return error ? error : answer(client);
 }
 
 /* Sends all composed requests and waits until at most `most` of them lack a reply. */
@@ -119,8 +164,25 @@ int client_wait(struct client *client, uint32_t most)
     client->counters.round_trips++;
     patience_begin(&client->patience);
     while (!error && client->in_flight > most)
-        error = receive(client, true);
+        error = receive_and_answer(client, true);
     return error;
+}
+
+int client_serve(struct client *client, uint32_t timeout_ms)
+{
+    uint64_t before = client->served;
+    int error = client_wait(client, 0);
+    int ready = 1;
+
+    patience_begin(&client->patience);
+    while (!error && ready && client->served == before) {
+        ready = client_wait_readable(client, timeout_ms);
+        if (ready < 0)
+            return fail(client, ready);
+        if (ready)
+            error = receive_and_answer(client, false);
+    }
+    return error ? error : (int)(client->served - before);
 }
 
 /* Makes room for `length` more bytes of requests. */
@@ -251,14 +313,36 @@ int client_region_post(struct client *client, uint32_t region, uint64_t offset, 
 
 /* Other commands */
 
+/* Serves a request that arrives instead of a call's reply. */
+static int serve_first(struct client *client, const struct header *header, int *fds,
+                       uint32_t *fd_count, uint32_t room)
+{
+    int length = client_request_length(header);
+
+    if (length < 0)
+        return length;
+    int error = client_receive_exactly(client, client->in, (uint32_t)length - sizeof(*header), fds,
+                                       fd_count, room);
+    if (error)
+        return error;
+    client_serve_request(client, header, client->in);
+    error = send_answer(client);
+    return !error && patience_is_over(&client->patience) ? -ETIMEDOUT : error;
+}
+
 static int receive_reply(struct client *client, uint16_t id, uint16_t command, void *reply,
                          uint32_t capacity, int *fds, uint32_t *fd_count, uint32_t room)
 {
     struct header header;
+    int error;
 
-    int error = client_receive_exactly(client, &header, sizeof(header), fds, fd_count, room);
-    if (error)
-        return fail(client, error);
+    do {
+        error = client_receive_exactly(client, &header, sizeof(header), fds, fd_count, room);
+        if (!error && (header.flags & FLAG_TYPE_MASK) == 0)
+            error = serve_first(client, &header, fds, fd_count, room);
+        if (error)
+            return fail(client, error);
+    } while ((header.flags & FLAG_TYPE_MASK) == 0);
     int length = client_parse_call(&header, id, command, capacity);
     if (length < 0)
         return fail(client, length);
@@ -266,6 +350,20 @@ static int receive_reply(struct client *client, uint16_t id, uint16_t command, v
     if (error)
         return fail(client, error);
     return header.flags & FLAG_ERROR ? -(int)header.error : length;
+}
+
+/* Receives the rest of a request of the server that has begun to arrive. */
+static int complete_request(struct client *client)
+{
+    int error = 0;
+
+    patience_begin(&client->patience);
+    while (!error && client->in_length) {
+        if (client->in_length < sizeof(struct header)) /* at most a reply to no request */
+            return fail(client, -EPROTO);
+        error = receive_and_answer(client, true);
+    }
+    return error;
 }
 
 int client_call(struct client *client, uint16_t command, const void *payload, uint32_t length,
@@ -280,10 +378,10 @@ int client_call(struct client *client, uint16_t command, const void *payload, ui
     if (fd_count > MAX_FDS)
         return -EINVAL;
     int error = client_wait(client, 0); /* leaves `out` empty */
+    if (!error)
+        error = complete_request(client); /* leaves `in` empty */
     if (error)
         return error;
-    if (client->in_length) /* a reply to no request */
-        return fail(client, -EPROTO);
     uint16_t id = client_compose_call(client, command, payload, length);
     client->counters.round_trips++;
     error = send_all(client, fds, fd_count);

@@ -47,6 +47,17 @@ int client_region_post(struct client *client, uint32_t region, uint64_t offset, 
                        uint64_t length);
 int client_flush(struct client *client);
 
+/* Memory that the server may read (flag 1) and write (flag 2) by messages, which are served in
+ * every wait: `size` bytes of the file `fd` at `offset`, for the device at `address`. The client
+ * keeps a descriptor of its own. -ENOSPC: there is too much. */
+int client_share(struct client *client, int fd, uint64_t offset, uint64_t address, uint64_t size,
+                 uint32_t flags);
+void client_unshare(struct client *client, uint64_t address, uint64_t size);
+
+/* Waits until the server sends nothing for `timeout_ms`, or requests for memory, which are served.
+ * Returns their number. */
+int client_serve(struct client *client, uint32_t timeout_ms);
+
 /* A `struct io` (io.h) over one region. Its first error, a refusal included, is final. */
 struct client_io {
     struct io io;

@@ -193,18 +193,38 @@ class Client(contextlib.AbstractContextManager["Client"]):
         *,
         offset: int = 0,
         flags: DmaFlag = DmaFlag.READ | DmaFlag.WRITE,
+        by_message: bool = False,
     ) -> None:
         """Shares `size` bytes of a file at `offset` with the device, at its `address`.
 
-        A server may truncate the file unless it is sealed, as one of `memory_file` is.
+        The server gets the file, and may truncate it unless it is sealed, as one of `memory_file`
+        is. `by_message`: it does not get the file, and must request each access. Such requests are
+        served while this client waits for a reply, and by `serve_dma`.
         """
+        core = self._connection.core
+        shared = lib.client_share(core, fd, offset, address, size, flags)
+        self._connection.check(shared, f"memory at {address:#x}")
         request = protocol.DMA_MAP.pack(protocol.DMA_MAP.size, flags, offset, address, size)
-        self._connection.request(Command.DMA_MAP, request, fds=[fd])
+        try:
+            self._connection.request(Command.DMA_MAP, request, fds=[] if by_message else [fd])
+        except BaseException:
+            lib.client_unshare(core, address, size)
+            raise
 
     def dma_unmap(self, address: int, size: int) -> None:
         """Ends the sharing that `dma_map` began."""
         request = protocol.DMA_UNMAP.pack(protocol.DMA_UNMAP.size, 0, address, size)
         self._connection.request(Command.DMA_UNMAP, request)
+        lib.client_unshare(self._connection.core, address, size)
+
+    def serve_dma(self, seconds: float) -> int:
+        """Waits for the server's requests for memory, and serves those that come together.
+
+        Returns their number: 0 if none came for `seconds`.
+        """
+        served = lib.client_serve(self._connection.core, max(0, round(seconds * 1000)))
+        self._connection.check(served, "requests for memory")
+        return int(served)
 
     def _region(self, index: int) -> Region:
         reply, fds = self._region_info(index, protocol.REGION_INFO.size)

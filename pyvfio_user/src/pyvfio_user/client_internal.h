@@ -4,6 +4,7 @@
  *   client_io.c       a region as a `struct io`
  *   client.c          requests, their replies, and the limits between them
  *   client_message.c  messages: composes and parses them, touches no socket
+ *   client_dma.c      memory that the client shares, and requests for it
  *   client_socket.c   bytes: sends, receives and waits, knows no message
  */
 #ifndef PYVFIO_USER_CLIENT_INTERNAL_H
@@ -22,6 +23,8 @@
 enum command {
     REGION_READ = 9,
     REGION_WRITE = 10,
+    DMA_READ = 11, /* the server's requests */
+    DMA_WRITE = 12,
     REGION_WRITE_MULTI = 15, /* qemu, hw/vfio-user/protocol.h */
 };
 
@@ -51,6 +54,11 @@ struct multi_write {
     uint8_t data[8];
 };
 
+struct dma_access {
+    uint64_t address;
+    uint64_t count;
+};
+
 enum {
     REQUEST = sizeof(struct header) + sizeof(struct access),
     MULTI_REQUEST = sizeof(struct header) + sizeof(uint64_t), /* and its multi_writes */
@@ -59,6 +67,20 @@ enum {
     MULTI_MAX = 200,  /* qemu, VFIO_USER_MULTI_MAX */
     RECEIVE_MAX = 65536,
     MAX_FDS = 16,
+    DMA_REQUEST = sizeof(struct header) + sizeof(struct dma_access),
+    DMA_MAX = 32768, /* bytes of one request, which protocol.py announces */
+    SHARES = 512,
+    SHARE_READ = 1, /* VFIO_USER_F_DMA_REGION_* */
+    SHARE_WRITE = 2,
+};
+
+/* Memory of the client at the device's `address`: `size` bytes of a file at `offset`. */
+struct share {
+    uint64_t address;
+    uint64_t size;
+    uint64_t offset;
+    int fd;
+    uint32_t flags;
 };
 
 /* A request that waits for its reply. `command` 0: a free slot. */
@@ -95,6 +117,14 @@ struct client {
     uint32_t payload_left;
     uint32_t in_length;
 
+    /* client_dma.c */
+    uint32_t share_count;
+    struct share shares[SHARES];
+    uint64_t served;        /* requests of the server */
+    uint32_t answer_length; /* of the answer to one that is not sent yet; until then, no other is
+                               taken from `in`, and nothing is received */
+
+    _Alignas(16) uint8_t answer[DMA_REQUEST + DMA_MAX];
     _Alignas(16) uint8_t out[SEND_MAX];
     _Alignas(16) uint8_t in[RECEIVE_MAX];
 };
@@ -129,11 +159,17 @@ size_t client_receive_parts(struct client *client, struct iovec *parts);
 int client_parse(struct client *client, uint32_t received);
 int client_parse_call(const struct header *reply, uint16_t id, uint16_t command, uint32_t capacity);
 
+/* client_dma.c */
+void client_unshare_all(struct client *client);
+int client_request_length(const struct header *header);
+void client_serve_request(struct client *client, const struct header *header, const uint8_t *data);
+
 /* client_socket.c */
 int client_set_timeouts(struct client *client);
 int client_send_some(struct client *client, const void *data, uint32_t length, const int *fds,
                      uint32_t fd_count);
 int client_wait_writable(struct client *client, bool or_readable);
+int client_wait_readable(struct client *client, uint32_t timeout_ms);
 int client_receive_some(struct client *client, struct iovec *parts, size_t count, bool wait);
 int client_receive_exactly(struct client *client, void *into, uint32_t length, int *fds,
                            uint32_t *fd_count, uint32_t room);

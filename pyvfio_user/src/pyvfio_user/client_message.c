@@ -137,7 +137,23 @@ static int granted(struct client *client, struct pending *pending, const struct 
     return REQUEST;
 }
 
-/* Begins the reply at `data`. Returns the number of bytes used; 0 if `length` is too short. */
+/* Serves the server's request at `data`. Returns its length; 0 if it is not complete, or must wait
+ * until the answer to the one before is sent. */
+static int serve_request(struct client *client, const struct header *header, const uint8_t *data,
+                         uint32_t length)
+{
+    int whole = client_request_length(header);
+
+    if (whole < 0)
+        return whole;
+    if (client->answer_length || length < (uint32_t)whole)
+        return 0;
+    client_serve_request(client, header, data + sizeof(*header));
+    return whole;
+}
+
+/* Begins the reply at `data`, or serves a request. Returns the number of bytes used; 0 if `length`
+ * is too short. */
 static int begin(struct client *client, const uint8_t *data, uint32_t length)
 {
     struct header reply;
@@ -147,6 +163,8 @@ static int begin(struct client *client, const uint8_t *data, uint32_t length)
     if (length < sizeof(reply))
         return 0;
     memcpy(&reply, data, sizeof(reply));
+    if ((reply.flags & FLAG_TYPE_MASK) == 0)
+        return serve_request(client, &reply, data, length);
     pending = find(client, &reply);
     if (!pending || reply.size < sizeof(reply))
         return -EPROTO;
@@ -192,6 +210,8 @@ static int parse_buffer(struct client *client)
             if (used == 0)
                 break;
             at += (uint32_t)used;
+            if (!client->current) /* it was a request */
+                continue;
         }
         at += take_payload(client, client->in + at, client->in_length - at);
         if (client->payload_left)

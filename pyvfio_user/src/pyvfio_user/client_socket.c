@@ -83,6 +83,15 @@ int client_wait_writable(struct client *client, bool or_readable)
     return (poller.revents & POLLIN) != 0;
 }
 
+/* Waits for bytes. Returns whether there are any. */
+int client_wait_readable(struct client *client, uint32_t timeout_ms)
+{
+    struct pollfd poller = {.fd = client->fd, .events = POLLIN};
+    int ready = poll(&poller, 1, timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms);
+
+    return ready < 0 ? failure() : ready;
+}
+
 /* Polls for bytes for `spin_us`. Yielding lets a server on the same cpu send them. */
 static ssize_t spin(const struct client *client, struct msghdr *message)
 {

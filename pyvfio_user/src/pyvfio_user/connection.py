@@ -119,7 +119,9 @@ class Connection:
         raise Refused(what, -done)
 
     def _negotiate(self) -> Capabilities:
-        ours = Capabilities(max_fds=protocol.MAX_FDS, write_multiple=True)
+        ours = Capabilities(
+            max_transfer=protocol.MAX_DMA_TRANSFER, max_fds=protocol.MAX_FDS, write_multiple=True
+        )
         reply = self.request(Command.VERSION, ours.message())
         try:
             return Capabilities.parse(reply)

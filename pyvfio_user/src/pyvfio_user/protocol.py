@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 MAJOR, MINOR = 0, 1
 MAX_TRANSFER = 1 << 20  # max_data_xfer_size of a peer that names none
+MAX_DMA_TRANSFER = 32768  # bytes that a server may request from our client in one message
 MAX_DMA_MAPS = 65535  # DMA regions of a peer that names no max_dma_maps
 MAX_FDS = 8  # descriptors that we accept in one message
 SPIN = 200e-6  # default seconds that either end polls for the next message before it sleeps
