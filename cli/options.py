@@ -5,8 +5,9 @@ A completion runs at every press of the Tab key, so it imports a room only for t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,6 +49,73 @@ def _compressions(incomplete: str) -> Completions:
     return [(name, meaning) for name, meaning in known if name.startswith(incomplete)]
 
 
+def choose(given: str, known: Iterable[str], option: str, what: str = "") -> str:
+    """Returns the one of `known` that `given` names in upper or lower case.
+
+    Raises BadParameter for `option`, with the names that are like it, or else with all of them.
+    """
+    names = {name.casefold(): name for name in known}
+    if found := names.get(given.casefold()):
+        return found
+    what = what or option.lstrip("-")
+    raise typer.BadParameter(
+        f"no {what} is called {given}; {_alike(given.casefold(), names)}", param_hint=option
+    )
+
+
+def _alike(given: str, names: dict[str, str]) -> str:
+    """Returns a question for the names like `given`, or else all of them."""
+    import difflib
+
+    close = [name for name in names if given in name][:3]
+    close = close or difflib.get_close_matches(given, names, cutoff=0.6)
+    if not close:
+        return f"there are {', '.join(names.values())}"
+    *first, last = (names[name] for name in close)
+    return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"
+
+
+def chosen(option: str, known: Callable[[], Iterable[str]], what: str = "") -> Callable[[Any], Any]:
+    """Returns a callback for an option whose values, one or several, are names in `known`."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str):
+            return choose(value, known(), option, what)
+        return value and [choose(name, known(), option, what) for name in value]
+
+    return check
+
+
+def _known_cards(value: Any) -> Any:
+    """Checks the values of --card. Files are checked when they are read."""
+    from vmcoredd.emu.profile import profiles
+
+    if isinstance(value, str):
+        return (
+            value if isinstance(path_or_name(value), Path) else choose(value, profiles(), "--card")
+        )
+    return value and [_known_cards(one) for one in value]
+
+
+def _known_faults() -> Iterable[str]:
+    from vmcoredd.emu import faults
+
+    return faults()
+
+
+def _known_entities() -> Iterable[str]:
+    from vmcoredd.cudbg.entity import entities
+
+    return entities()
+
+
+def _known_kernels() -> Iterable[str]:
+    from vmcoredd.qemu.kernel import SUITES
+
+    return SUITES
+
+
+COMPRESSIONS = ("zlib", "none")
 CARD_HELP = "A card's name (`vmcoredd cards`) or its TOML file"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -55,11 +123,24 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing output
 OutputVmcore = Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")]
 InputVmcore = Annotated[Path, typer.Argument(metavar="VMCORE", help="The vmcore to read.")]
 Card = Annotated[
-    str, typer.Option("--card", metavar="CARD", help=f"{CARD_HELP}.", autocompletion=_cards)
+    str,
+    typer.Option(
+        "--card",
+        metavar="CARD",
+        help=f"{CARD_HELP}.",
+        callback=_known_cards,
+        autocompletion=_cards,
+    ),
 ]
 Cards = Annotated[
     list[str],
-    typer.Option("--card", metavar="CARD", help=f"{CARD_HELP}; repeatable.", autocompletion=_cards),
+    typer.Option(
+        "--card",
+        metavar="CARD",
+        help=f"{CARD_HELP}; repeatable.",
+        callback=_known_cards,
+        autocompletion=_cards,
+    ),
 ]
 OptionalCards = Annotated[
     list[str] | None,
@@ -67,6 +148,7 @@ OptionalCards = Annotated[
         "--card",
         metavar="CARD",
         help="An adapter to emulate in this process: a card's name or its TOML file; repeatable.",
+        callback=_known_cards,
         autocompletion=_cards,
     ),
 ]
@@ -79,6 +161,7 @@ Faults = Annotated[
         "--fault",
         metavar="FAULT",
         help="Inject a fault (`vmcoredd cards --faults` lists them); repeatable.",
+        callback=chosen("--fault", _known_faults),
         autocompletion=_faults,
     ),
 ]
@@ -88,6 +171,7 @@ CollectedEntities = Annotated[
         "--entity",
         metavar="NAME",
         help="Collect only this entity; repeatable.",
+        callback=chosen("--entity", _known_entities),
         autocompletion=_entities,
     ),
 ]
@@ -103,7 +187,10 @@ ShownEntities = Annotated[
 Compression = Annotated[
     str,
     typer.Option(
-        metavar="zlib|none", help="How to compress the dump.", autocompletion=_compressions
+        metavar="zlib|none",
+        help="How to compress the dump.",
+        callback=chosen("--compress", lambda: COMPRESSIONS, "compression"),
+        autocompletion=_compressions,
     ),
 ]
 Kernel = Annotated[
@@ -111,6 +198,7 @@ Kernel = Annotated[
     typer.Option(
         metavar="VERSION",
         help="The guest's kernel: 6.1, 6.12 or newest.",
+        callback=chosen("--kernel", _known_kernels),
         autocompletion=_kernels,
     ),
 ]

@@ -10,7 +10,7 @@ import typer
 
 from vmcoredd.bench import Part
 from vmcoredd.cli.exit_codes import Exit, report
-from vmcoredd.cli.options import Json
+from vmcoredd.cli.options import Json, chosen
 from vmcoredd.cli.output import emit_json, envelope, err, out, preparing, table
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXAMPLES)(bench)
 
 
+def _parts(incomplete: str) -> list[str]:
+    return [part for part in Part if part.startswith(incomplete)]
+
+
 def bench(
     full: Annotated[
         bool,
@@ -38,8 +42,14 @@ def bench(
         ),
     ] = None,
     part: Annotated[
-        list[Part] | None,
-        typer.Option("--part", help="Measure only this part; repeatable."),
+        list[str] | None,
+        typer.Option(
+            "--part",
+            metavar="PART",
+            help=f"Measure only this part: {', '.join(Part)}; repeatable.",
+            callback=chosen("--part", lambda: Part),
+            autocompletion=_parts,
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -59,7 +69,8 @@ def bench(
         plots.check()
     before = machine.describe()
     with_guest = full if guest is None else guest
-    parts = part or [one for one in Part if one is not Part.GUEST or with_guest]
+    default = [one for one in Part if one is not Part.GUEST or with_guest]
+    parts = [Part(one) for one in part] if part else default
     with preparing() as progress:
         results = run(Wanted(full, parts), lambda what: progress(what, None))
     record = _record(results, before, full)

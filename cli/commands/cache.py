@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import typer
@@ -35,6 +36,8 @@ def clear() -> None:
     from vmcoredd import debs
 
     folder = debs.cache_dir()
+    if folder.is_symlink():  # rmtree refuses it too, in other words in each version of Python
+        raise OSError(errno.ENOTDIR, "a symbolic link, whose folder stays as it is", str(folder))
     freed = sum(_size(path) for path in _entries(folder))
     if folder.exists():
         shutil.rmtree(folder)

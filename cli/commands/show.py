@@ -11,7 +11,7 @@ import typer
 
 from vmcoredd.cli.commands.notes import adapter_name, compression_name
 from vmcoredd.cli.exit_codes import Exit, about
-from vmcoredd.cli.options import InputVmcore, Json, ShownEntities
+from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def show(
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
         names = _names(dump, entity or [])
         if hexdump is not None:
-            _check_region(dump, names, hexdump)
+            hexdump = _region(dump, names, hexdump)
         if raw:
             _raw(dump, names)
         elif json:
@@ -115,21 +115,24 @@ def _device_dump(reader: vmcore.Reader, index: int, option: str) -> vmcore.Note:
 
 
 def _names(dump: cudbg.Dump, wanted: list[str]) -> list[str]:
-    if "all" in wanted:
-        return [entity.name for entity in dump.entities]
-    return [dump.entity(name.upper()).name for name in wanted]
+    from vmcoredd.cudbg.entity import entities
+
+    present = [entity.name for entity in dump.entities]
+    known = ("all", *dict.fromkeys((*present, *entities())))
+    names = [choose(name, known, "--entity") for name in wanted]
+    return present if "all" in names else [dump.entity(name).name for name in names]
 
 
-def _check_region(dump: cudbg.Dump, names: list[str], region: str) -> None:
-    """Raises BadParameter unless a memory among the named entities has that region."""
+def _region(dump: cudbg.Dump, names: list[str], region: str) -> str:
+    """Returns the region of the named entities' memories that `region` names."""
     from vmcoredd.cudbg.decoded import Hexdump
 
     good = (name for name in names if dump.entity(name).good)
     memories = (part for name in good for part in dump.decode(name) if isinstance(part, Hexdump))
     regions = [item.name for memory in memories for item in memory.regions]
-    if region not in regions:
-        known = f"there are {', '.join(regions)}" if regions else "--entity names no memory"
-        raise typer.BadParameter(f"no region {region}; {known}", param_hint="--hexdump")
+    if not regions:
+        raise typer.BadParameter("--entity names no memory", param_hint="--hexdump")
+    return choose(region, regions, "--hexdump", "region")
 
 
 def _raw(dump: cudbg.Dump, names: list[str]) -> None:

@@ -191,10 +191,11 @@ def test_an_output_in_a_read_only_folder_is_refused(
     vmcoredd: Run, small_card: Path, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o555)
-    folder = Path("/sys") if os.geteuid() == 0 else tmp_path  # root could write to tmp_path
+    # Root could write to tmp_path, and to /sys where that is an ordinary folder (in a chroot).
+    folder = Path("/proc") if os.geteuid() == 0 else tmp_path
     result = vmcoredd("dump", "--card", small_card, "-o", folder / "vmcore")
     assert result.code == Exit.FAILED
-    assert "Permission denied" in one_line(result)
+    assert one_line(result).endswith(("Permission denied", "No such file or directory"))
     assert not (folder / "vmcore").exists()
 
 
@@ -223,10 +224,13 @@ def test_the_old_output_is_kept_when_the_disk_is_full(small_card: Path, output: 
     ("arguments", "says"),
     [
         ([], "give at least one --socket or --card"),
-        (["--card", "t9999-cr"], "t9999-cr: no such card; there are t520-cr, "),
+        (["--card", "t9999-cr"], "--card: no card is called t9999-cr; there are t520-cr, "),
         (["--card", "absent.toml"], "absent.toml: No such file or directory"),
-        (["--card", "t520-cr", "--compress", "lzma"], "lzma is neither zlib nor none"),
-        (["--card", "t520-cr", "--entity", "RSSS"], "no entity is called RSSS"),
+        (
+            ["--card", "t520-cr", "--compress", "lzma"],
+            "no compression is called lzma; there are ",
+        ),
+        (["--card", "t520-cr", "--entity", "RSSS"], "no entity is called RSSS; did you mean RSS"),
         (["--card", "t520-cr", "--name", "a", "--name", "b"], "2 names for 1 adapters"),
         (["--card", "t520-cr", "--name", "n" * 45], "a name has 1 to 44 bytes, not 45"),
         (["--card", "t520-cr", "--name", ""], "a name has 1 to 44 bytes, not 0"),

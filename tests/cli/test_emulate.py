@@ -123,8 +123,8 @@ def test_a_fault_is_switched_on(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--card", "t9999-cr"], "t9999-cr: no such card; there are t520-cr, "),
-        ([*CARD, "--fault", "no-such"], "no fault no-such on a T6; there are "),
+        (["--card", "t9999-cr"], "--card: no card is called t9999-cr; there are t520-cr, "),
+        ([*CARD, "--fault", "no-such"], "--fault: no fault is called no-such; there are "),
         ([*CARD, "--mode", "999"], "999 is not an octal file mode"),
     ],
     ids=["card", "fault", "mode"],

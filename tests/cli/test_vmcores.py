@@ -220,13 +220,17 @@ def test_a_region_of_a_memory_is_shown_as_bytes(vmcoredd: Run, made: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--entity", "RSSS"], Exit.USAGE, "RSSS is not in the dump"),
+        (["--entity", "RSSS"], Exit.USAGE, "no entity is called RSSS; did you mean RSS"),
         (["--index", "99"], Exit.USAGE, "no note 99: the file has"),
         (["--index", "-1"], Exit.USAGE, "no note -1"),
         (["--index", "2"], Exit.USAGE, "note 2 is not a device dump but CORE NT_PRSTATUS"),
         (["--raw"], Exit.USAGE, "--raw takes exactly one --entity"),
         (["--entity", "HMA", "--raw"], Exit.USAGE, "HMA is not in the dump: -29: system error"),
-        (["--entity", "MC0", "--hexdump", "TCP"], Exit.USAGE, "no region TCP; there are MC0, TCBs"),
+        (
+            ["--entity", "MC0", "--hexdump", "TCP"],
+            Exit.USAGE,
+            "no region is called TCP; there are MC0",
+        ),
         (["--entity", "CLK", "--hexdump", "TCBs"], Exit.USAGE, "--entity names no memory"),
         (["--entity", "HMA"], Exit.INCOMPLETE, ""),
     ],

@@ -59,4 +59,4 @@ def test_run_returns_the_scripts_output_and_exit_code(prepared, tmp_path: Path) 
 def test_an_unknown_card_is_refused_before_a_guest_boots(tmp_path: Path) -> None:
     done = spawned("guest", "kdump", "--card", "nope", "-o", tmp_path / "vmcore")
     assert done.returncode == Exit.USAGE
-    assert "no such card" in done.stderr
+    assert "no card is called" in done.stderr
