@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from pyvfio_user._client import ffi
+from vfio_device import Device
 from vfio_peers import (
     ACCESS,
     DMA_MAP,
@@ -281,6 +282,18 @@ def test_memory_that_the_server_refuses_is_not_shared(path: str, memory: int) ->
     os.close(other)
     assert got[0].payload[DMA.size :] == b"in"  # the first mapping still holds
     assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
+def test_memory_beyond_the_clients_table_needs_a_file(device: Device, memory: int) -> None:
+    with Client(device.path, deadline=10) as client:
+        for number in range(512):
+            client.dma_map(memory, number << 12, 0x1000)
+        client.dma_unmap(0, 0x1000)
+        client.dma_map(memory, 0, 0x1000, by_message=True)
+        with pytest.raises(Refused, match=r"memory at 0x200000: refused, ENOSPC"):
+            client.dma_map(memory, 512 << 12, 0x1000, by_message=True)
+        with pytest.raises(Refused, match=r"DMA_MAP: refused, ENOSPC"):
+            client.dma_map(memory, 512 << 12, 0x1000)
 
 
 def test_a_server_that_only_ever_requests_memory_times_out(path: str, memory: int) -> None:

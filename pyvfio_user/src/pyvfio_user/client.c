@@ -321,8 +321,8 @@ static int serve_first(struct client *client, const struct header *header, int *
 
     if (length < 0)
         return length;
-    int error = client_receive_exactly(client, client->in, (uint32_t)length - sizeof(*header), fds,
-                                       fd_count, room);
+    int error = client_receive_exactly(
+        client, client->in, (uint32_t)length - (uint32_t)sizeof(*header), fds, fd_count, room);
     if (error)
         return error;
     client_serve_request(client, header, client->in);

@@ -199,16 +199,19 @@ class Client(contextlib.AbstractContextManager["Client"]):
 
         The server gets the file, and may truncate it unless it is sealed, as one of `memory_file`
         is. `by_message`: it does not get the file, and must request each access. Such requests are
-        served while this client waits for a reply, and by `serve_dma`.
+        served while this client waits for a reply, and by `serve_dma`; for the first 512 shares,
+        also if the server got the file.
         """
         core = self._connection.core
         shared = lib.client_share(core, fd, offset, address, size, flags)
-        self._connection.check(shared, f"memory at {address:#x}")
+        if by_message:
+            self._connection.check(shared, f"memory at {address:#x}")
         request = protocol.DMA_MAP.pack(protocol.DMA_MAP.size, flags, offset, address, size)
         try:
             self._connection.request(Command.DMA_MAP, request, fds=[] if by_message else [fd])
         except BaseException:
-            lib.client_unshare(core, address, size)
+            if shared == 0:
+                lib.client_unshare(core, address, size)
             raise
 
     def dma_unmap(self, address: int, size: int) -> None:
