@@ -13,6 +13,7 @@ from vmcoredd.cli.commands import (
     cards,
     demo,
     diff,
+    doctor,
     dump,
     emulate,
     extract,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (cards, emulate, dump, notes, show, extract, diff, guest, demo, bench):
+for module in (cards, emulate, dump, notes, show, extract, diff, guest, demo, bench, doctor):
     module.register(app)
 app.add_typer(cache.app, name="cache")
 

@@ -124,7 +124,7 @@ def test_a_fault_is_switched_on(path: Path) -> None:
     ("arguments", "says"),
     [
         (["--card", "t9999-cr"], "--card: no card is called t9999-cr; there are t520-cr, "),
-        ([*CARD, "--fault", "no-such"], "--fault: no fault is called no-such; there are "),
+        ([*CARD, "--fault", "no-such"], "--fault: no fault is called no-such; "),
         ([*CARD, "--mode", "999"], "999 is not an octal file mode"),
     ],
     ids=["card", "fault", "mode"],

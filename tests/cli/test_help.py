@@ -25,6 +25,7 @@ COMMANDS = [
     ["diff"],
     ["demo"],
     ["bench"],
+    ["doctor"],
     ["guest", "kdump"],
     ["guest", "shell"],
     ["guest", "run"],

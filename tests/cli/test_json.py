@@ -17,6 +17,7 @@ COMMANDS = [
     ("cards", []),
     ("cards", ["--faults"]),
     ("cache list", []),
+    ("doctor", []),
     ("notes", ["VMCORE"]),
     ("show", ["VMCORE", "--entity", "DEV_LOG"]),
     ("diff", ["VMCORE", "VMCORE", "--other-index", "1"]),

@@ -7,24 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cliruns import PATIENCE, Result, one_line
+from cliruns import PATIENCE, WITHOUT, Result, one_line
 
 from vmcoredd.cli.exit_codes import Exit
 
-WITHOUT = """
-import runpy, sys
-
-ABSENT = sys.argv[1].split(",")
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name in ABSENT:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-sys.argv = ["vmcoredd", *sys.argv[2:]]
-runpy.run_module("vmcoredd", run_name="__main__")
-"""
 CARD, OUTPUT = ("--card", "t62100-cr"), ("-o", "OUTPUT")
 NEED = {
     "qemu.qmp": [

@@ -36,6 +36,22 @@ type = "CR4_QSFP"
 id = 0x1740ef
 """
 
+WITHOUT = """
+import runpy, sys
+
+ABSENT = sys.argv[1].split(",")
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in ABSENT:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+sys.argv = ["vmcoredd", *sys.argv[2:]]
+runpy.run_module("vmcoredd", run_name="__main__")
+"""
+"""The program that runs `vmcoredd` without the modules in its first argument (by commas)."""
+
 
 @dataclass(frozen=True)
 class Result:
