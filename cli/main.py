@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from vmcoredd.cli.commands import (
     bench,
@@ -22,6 +23,7 @@ from vmcoredd.cli.commands import (
     show,
 )
 from vmcoredd.cli.exit_codes import MEANINGS, reported
+from vmcoredd.cli.options import name_values
 from vmcoredd.cli.output import out
 
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
@@ -75,4 +77,6 @@ def vmcoredd(
 
 def main() -> None:
     """The entry point: runs the command and exits with one of `exit_codes.Exit`."""
-    sys.exit(reported(lambda: app(prog_name="vmcoredd", standalone_mode=False)))
+    command = get_command(app)
+    name_values(command)
+    sys.exit(reported(lambda: command.main(prog_name="vmcoredd", standalone_mode=False)))

@@ -207,3 +207,25 @@ Kernel = Annotated[
 def path_or_name(card: str) -> str | Path:
     """Returns the value of --card as a path if it looks like one (a TOML file), else as a name."""
     return Path(card) if card.endswith(".toml") or "/" in card else card
+
+
+def name_values(command: Any) -> None:
+    """Names the values of options in the help as users do: none for a flag, PATH, NUMBER, TEXT."""
+    for one in getattr(command, "commands", {}).values():
+        name_values(one)
+    helps = command.get_help_option(command.context_class(command))  # made once, then kept
+    for parameter in (*command.params, helps):
+        if parameter.param_type_name == "argument":  # its name says enough
+            parameter.display_type_rich = lambda ctx: None
+        elif parameter.metavar is None:
+            parameter.metavar = _value_name(parameter)
+
+
+def _value_name(option: Any) -> str:
+    if option.is_flag:
+        return ""
+    descriptor = getattr(option, "type_descriptor", None) or getattr(option, "type", None)
+    kind = str(getattr(descriptor, "annotation", None) or getattr(descriptor, "name", "")).lower()
+    if "path" in kind:
+        return "PATH"
+    return "NUMBER" if "int" in kind or "float" in kind else "TEXT"

@@ -120,7 +120,7 @@ def _plain(value: object) -> object:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints a table. Numbers are aligned right."""
-    grid = Table(box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
     grid.title = cell(title) if title else None
     for i, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)

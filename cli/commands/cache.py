@@ -24,7 +24,8 @@ def list_(json: Json = False) -> None:
         entries = [{"name": name, "size_bytes": count} for name, count in rows]
         emit_json("cache list", {"folder": str(folder), "entries": entries})
         return
-    table(str(folder), ("entry", "size"), [(name, size(count)) for name, count in rows])
+    sizes = [(name, -(-count // 1024)) for name, count in rows]
+    table(str(folder), ("entry", "size in KiB"), sizes)
     out.print(f"{size(sum(count for _, count in rows))} in total")
 
 

@@ -33,7 +33,7 @@ def cards(
     if json:
         emit_json("cards", {"cards": rows})
         return
-    columns = ("name", "card", "chip", "device id", "ports", "memories in MiB")
+    columns = ("name", "card", "chip", "id", "ports", "memories in MiB")
     table("", columns, [_row(row) for row in rows])
     out.print("`vmcoredd emulate --card NAME` serves one; --card also accepts your own TOML file.")
 
@@ -54,7 +54,7 @@ def _record(profile: emu.Profile) -> dict[str, Any]:
 def _row(record: dict[str, Any]) -> tuple[object, ...]:
     """Returns a card's line of the table."""
     memories = (f"{name} {size >> 20}" for name, size in record["memory_bytes"].items())
-    ports = f"{record['ports']} x {record['port_gbit_per_second']}G"
+    ports = f"{record['ports']}x{record['port_gbit_per_second']}G"
     device_id = f"{record['device_id']:#06x}"
     return record["name"], record["title"], record["chip"], device_id, ports, " ".join(memories)
 

@@ -13,7 +13,7 @@ def test_cards_are_listed_with_chip_ports_and_memory(vmcoredd: Run) -> None:
         assert any(line.split()[:1] == [name] for line in lines), name
     (line,) = [line for line in lines if "t62100-cr " in line]
     shown = " ".join(line.split())
-    assert shown == "t62100-cr T62100-CR T6 0x640d 2 x 100G edc0 2 edc1 2 mc0 8"
+    assert shown == "t62100-cr T62100-CR T6 0x640d 2x100G edc0 2 edc1 2 mc0 8"
 
 
 def test_cards_are_records_for_programs(vmcoredd: Run) -> None:
@@ -21,6 +21,10 @@ def test_cards_are_records_for_programs(vmcoredd: Run) -> None:
     assert records.keys() == set(emu.profiles())
     assert records["t520-cr"]["device_id"] == 0x5401
     assert records["t520-cr"]["memory_bytes"]["mc0"] == 8 << 20
+
+
+def test_the_table_fits_80_columns(vmcoredd: Run) -> None:
+    assert all(len(line.rstrip()) <= 80 for line in vmcoredd("cards").out.splitlines()[:-1])
 
 
 def test_faults_are_listed_with_their_effect(vmcoredd: Run) -> None:

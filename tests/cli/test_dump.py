@@ -65,10 +65,10 @@ def test_the_summary_says_what_is_in_the_dump_and_what_is_missing(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
     shown = vmcoredd("dump", "--card", small_card, "-o", output).out
-    words = {line.split("  ")[1].strip(): line for line in shown.splitlines() if "  " in line}
+    words = {line.strip().split("  ")[0]: line.rstrip() for line in shown.splitlines()}
     assert words["adapter"].split()[-1] == "T62100-CR"
     assert words["entities good"].split()[-1] == "50"
-    assert words["memories"].endswith("EDC0 1.0 MiB, EDC1 1.0 MiB, MC 1.0 MiB  ")
+    assert words["memories"].endswith("EDC0 1.0 MiB, EDC1 1.0 MiB, MC 1.0 MiB")
     for name in ("MC1", "HMA"):
         assert f"{name} is not in the dump: -29: system error, -24: this adapter has none" in shown
 

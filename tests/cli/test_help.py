@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,12 @@ def test_the_help_of_a_command_has_an_example(vmcoredd: Run, words: list[str]) -
     result = vmcoredd(*words, "--help")
     assert result.code == Exit.OK
     assert f"vmcoredd {' '.join(words)} " in result.out.split("Example", 1)[1] + " "
+
+
+@pytest.mark.parametrize("words", [[], *COMMANDS], ids=" ".join)
+def test_the_help_names_values_as_users_do(vmcoredd: Run, words: list[str]) -> None:
+    shown = vmcoredd(*words, "--help").out
+    assert not re.search(r"<\w+(\[.*\])?>", shown)
 
 
 def test_the_command_starts_without_importing_other_rooms() -> None:
