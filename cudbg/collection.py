@@ -6,6 +6,7 @@ Source of the rules: cxgb4_cudbg_collect() and cxgb4_cudbg_collect_entity() (cxg
 from __future__ import annotations
 
 import errno
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from vmcoredd.cudbg.errors import Code, CudbgError, Status
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.io import Counts, Io
+
+log = logging.getLogger("cudbg")
 
 GROUP_BYTES = 16 * PIECE_BYTES
 """Pieces of a memory are handed out in groups of this size if they are certain to fit."""
@@ -99,7 +102,7 @@ def collect(
 
     `compress` is `zlib` or `none`; `entities` names a subset, collected in the kernel's order;
     `firmware` provides what registers do not. Raises only if the buffer is too small, a name is
-    unknown, or a collector has a bug; device failures are recorded in the dump and the report.
+    unknown; all other failures are recorded in the dump and the report, each as its entity's.
     """
     if compress not in ("zlib", "none"):
         raise ValueError(f"compress is zlib or none, not {compress!r}")
@@ -184,6 +187,10 @@ class _Collection:
             collected.code = collected.sys_err = error.code
         except MemoryError:  # the kernel's collectors fail in this way if an allocation fails
             collected.code = -errno.ENOMEM
+        except Exception as error:
+            log.error("%s: its collector failed: %r", entity.name, error)
+            log.debug("%s", entity.name, exc_info=True)
+            collected.code = Code.SYSTEM_ERROR
 
 
 def _no_firmware(command: FwCommand) -> FwCommand:

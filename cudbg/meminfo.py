@@ -14,7 +14,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, signed
 from vmcoredd.chip.memory import HIDDEN, MEGABYTE, REGIONS, MemoryType
 from vmcoredd.cudbg.errors import Code, Status
-from vmcoredd.cudbg.memory_map import Extent, Meminfo
+from vmcoredd.cudbg.memory_map import HOLES, Extent, Meminfo
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Io
 
@@ -179,9 +179,12 @@ def _last_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> Iterator[
 
 
 def _holes(memories: Sequence[Extent]) -> list[int]:
-    """Returns the ends of memories, except where another memory begins."""
+    """Returns the ends of memories, except where another memory begins.
+
+    A sane adapter has at most HOLES; of one that reads all ones, the rest is left out.
+    """
     ends = [m.limit for m, next_one in pairwise(memories) if m.limit < next_one.base]
-    return ends + ([memories[-1].limit] if memories[-1].limit else [])
+    return (ends + ([memories[-1].limit] if memories[-1].limit else []))[:HOLES]
 
 
 def _page_registers(chip: Chip) -> list[int]:

@@ -11,13 +11,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pyvfio_user import VfioUserError
 from vmcoredd.cudbg.collection import Collected, Report
-from vmcoredd.cudbg.errors import CudbgError
 from vmcoredd.driver.adapter import Adapter, Summary
-from vmcoredd.driver.errors import DriverError
-from vmcoredd.hw.errors import DeviceError
-from vmcoredd.vmcore import DeviceDumps, VmcoreError
+from vmcoredd.vmcore import DeviceDumps
 
 Progress = Callable[[int, Collected, int, int], None]
 """The adapter's index, then the arguments of `cudbg.collection.Progress`."""
@@ -71,7 +67,7 @@ def _dump(
             _add(adapter, index, outcomes, dumps, progress)
             outcome.report = adapter.report
             outcome.summary = adapter.summary()
-    except (CudbgError, DeviceError, DriverError, VfioUserError, VmcoreError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - it must not cost the other adapters their dumps
         outcome.error = error
     finally:
         outcome.finished.set()

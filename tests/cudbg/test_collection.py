@@ -293,7 +293,16 @@ def test_collect_does_not_wait_for_compression(make: Any, monkeypatch: pytest.Mo
     assert len(report.good) == 2
 
 
-def test_collect_raises_errors_of_the_compressing_thread(
+def test_an_error_of_a_collector_costs_its_entity_alone(make: Any) -> None:
+    def broken(ctx: Context) -> None:
+        raise IndexError("what a dead device makes of a table")
+
+    make({"MBOX_LOG": broken, "DEV_LOG": filled(8)})
+    report, _ = dump(entities=["MBOX_LOG", "DEV_LOG"])
+    assert [entity.code for entity in report.entities] == [Code.SYSTEM_ERROR, 0]
+
+
+def test_an_error_of_the_compressing_thread_costs_its_entity_alone(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(piece: memoryview) -> bytes:
@@ -301,8 +310,8 @@ def test_collect_raises_errors_of_the_compressing_thread(
 
     monkeypatch.setattr(dump_writer, "deflated", broken)
     make({"MBOX_LOG": filled(1000)})
-    with pytest.raises(ZeroDivisionError):
-        dump(compress="zlib")
+    report, _ = dump(compress="zlib", entities=["MBOX_LOG"])
+    assert [entity.code for entity in report.entities] == [Code.SYSTEM_ERROR]
 
 
 @pytest.mark.parametrize("compress", ["none", "zlib"])
