@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import pyvfio_user
-from pyvfio_user import ListenError, Server
+from pyvfio_user import ListenError, Server, lock
 
 PROGRAM = """
 import signal, sys
@@ -176,3 +177,88 @@ def test_a_relative_path_may_be_in_a_folder_with_a_long_name(
     with Server("socket"):
         monkeypatch.chdir(tmp_path)
     assert os.listdir(folder) == []
+
+
+# The lock
+
+
+def test_a_lock_on_the_folder_holds_up_nobody(tmp_path: Path, path: str) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with Server(path):
+        assert os.listdir(tmp_path) == ["socket"]
+    os.close(folder)
+
+
+def test_a_server_that_never_finishes_to_start_is_named_after_a_while(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "WAIT", 0.1)
+    with (
+        lock.held(path + ".lock"),
+        pytest.raises(ListenError, match=r"has been starting .* it holds .*socket\.lock"),
+    ):
+        Server(path)
+    with Server(path):
+        pass
+
+
+def test_a_server_waits_for_another_that_starts(path: str) -> None:
+    with lock.held(path + ".lock"):
+        thread = threading.Thread(target=lambda: Server(path).close())
+        thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not os.path.exists(path + ".lock")
+
+
+def test_the_lock_of_a_killed_server_is_taken(path: str) -> None:
+    Path(path + ".lock").touch(0o600)
+    with Server(path):
+        assert not os.path.exists(path + ".lock")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's file")
+def test_another_users_lock_file_is_an_error_that_says_so(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "WAIT", 0.1)
+    Path(path + ".lock").touch(0o600)
+    os.chown(path + ".lock", 65534, -1)
+    with pytest.raises(ListenError, match=r"belongs to user 65534"):
+        Server(path)
+    assert os.path.exists(path + ".lock")
+
+
+def test_only_its_user_can_open_the_lock(path: str) -> None:
+    with lock.held(path + ".lock"):
+        assert stat.S_IMODE(os.stat(path + ".lock").st_mode) == 0o600
+
+
+def test_a_symbolic_link_is_no_lock(tmp_path: Path, path: str) -> None:
+    os.symlink(tmp_path / "mine", path + ".lock")
+    with pytest.raises(ListenError):
+        Server(path)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_servers_that_start_together_leave_one_that_listens(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    servers: list[Server] = []
+    refusals: list[ListenError] = []
+
+    def start() -> None:
+        try:
+            servers.append(Server(path))
+        except ListenError as error:
+            refusals.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(servers), len(refusals)) == (1, 7)
+    assert all("another server listens" in str(refusal) for refusal in refusals)
+    servers[0].close()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import pwd
 import socket
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
+from . import lock
 from .errors import ListenError
 from .protocol import PATH_MAX
 
@@ -20,18 +19,14 @@ from .protocol import PATH_MAX
 def prepared(path: str, mode: int, owner: str | int | None) -> Iterator[None]:
     """Wraps the bind() of a socket at `path`: removes a stale one, sets mode and owner.
 
-    `owner` is a user's name or number. A lock makes other servers wait.
+    `owner` is a user's name or number. Other servers of this user that start at `path` wait; those
+    of another user are told, since the lock file is this user's alone (see lock.py).
 
     Raises ListenError.
     """
     _check_length(path)
     uid = _uid(path, owner)
-    try:
-        folder = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ListenError(path, error.strerror or "", error.errno or 0) from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with _locked(path):
         _remove_stale(path)
         before = os.umask(0o777 & ~mode)
         try:
@@ -40,8 +35,17 @@ def prepared(path: str, mode: int, owner: str | int | None) -> Iterator[None]:
             os.umask(before)
         if uid is not None:
             _give(path, uid)
-    finally:
-        os.close(folder)
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Holds the lock for `path`: the file beside it, with `.lock` added to its name."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock.held(os.path.abspath(path) + ".lock"))
+        except OSError as error:
+            raise ListenError(path, error.strerror or "", error.errno or 0) from error
+        yield
 
 
 def identity(path: str) -> tuple[int, int]:
