@@ -25,6 +25,7 @@ def serve(
     owner: str | int | None = None,
     deadline: float = 5.0,
     spin: float = SPIN,
+    idle: float | None = None,
 ) -> None:
     """Serves one client after another until SIGTERM or SIGINT, then removes the socket.
 
@@ -33,7 +34,7 @@ def serve(
     `pyvfio_user.Server`. Signals work only in the main thread; in another thread use `attach()`
     and `Server.stop()`.
     """
-    with Server(path, mode, owner, deadline, spin) as server:
+    with Server(path, mode, owner, deadline, spin, idle) as server:
         attach(card, server)
         main = threading.current_thread() is threading.main_thread()
         with server.stopped_by(*ENDING) if main else contextlib.nullcontext():

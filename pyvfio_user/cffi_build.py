@@ -119,6 +119,7 @@ def server() -> FFI:
             "server_socket.c",
             "server_stream.c",
             "server_transport.c",
+            "server_waiting.c",
         ],
         declarations=ORIGIN + CALLBACKS,
         definitions=_origin(library=f"{library.version}, {library.origin}"),

@@ -41,6 +41,14 @@ def emulate(
     deadline: Annotated[
         float, typer.Option(help="Seconds to wait for the rest of a client's message.")
     ] = 5.0,
+    take_over: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Cut off a client that asks for nothing for so long when another comes.",
+        ),
+    ] = None,
     ready_fd: Annotated[
         int | None,
         typer.Option(help="Write the JSON line to this file descriptor instead of stdout."),
@@ -63,7 +71,15 @@ def emulate(
         _announce(card, seed, socket, ready_fd)
 
     user = int(owner) if owner and owner.isdecimal() else owner
-    serve(adapter, socket, ready=ready, mode=_octal(mode), owner=user, deadline=deadline)
+    serve(
+        adapter,
+        socket,
+        ready=ready,
+        mode=_octal(mode),
+        owner=user,
+        deadline=deadline,
+        idle=take_over,
+    )
 
 
 def qemu_arguments(socket: Path) -> list[str]:

@@ -145,7 +145,8 @@ static int set_up_context(struct server *server, const char *path, int log_level
 }
 
 struct server *server_create(const char *path, const struct server_callbacks *callbacks,
-                             uint32_t deadline_ms, uint32_t spin_us, int log_level, int *error)
+                             uint32_t deadline_ms, uint32_t spin_us, uint32_t idle_ms,
+                             int log_level, int *error)
 {
     struct server *server = calloc(1, sizeof(*server));
 
@@ -156,6 +157,7 @@ struct server *server_create(const char *path, const struct server_callbacks *ca
     server->callbacks = *callbacks;
     server->deadline_ms = deadline_ms;
     server->spin_us = spin_us;
+    server->idle_ms = idle_ms;
     server->connection = server->nothing = -1;
     server_init_host(server);
     pthread_mutex_init(&server->busy, NULL);
@@ -172,6 +174,7 @@ void server_destroy(struct server *server)
 {
     server->callbacks = (struct server_callbacks){0}; /* destroying the context resets the device */
     vfu_destroy_ctx(server->ctx);
+    server_turn_all_away(server);
     server_close_signals(server);
     if (server->stop_event >= 0)
         close(server->stop_event);

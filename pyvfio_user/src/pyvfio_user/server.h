@@ -18,10 +18,12 @@ struct server_callbacks {
 
 /* Creates a server that listens on `path`. It cuts off a client that neither moves a byte nor
  * works (patience.h) for `deadline_ms` in the middle of a message or a reply. Before it sleeps, it
- * polls for a message for `spin_us` microseconds. Copies the callbacks. Returns NULL on failure,
+ * polls for a message for `spin_us` microseconds. A client that has sent nothing for `idle_ms`
+ * (0: never) gives way to another. Copies the callbacks. Returns NULL on failure,
  * with the reason in *error. */
 struct server *server_create(const char *path, const struct server_callbacks *callbacks,
-                             uint32_t deadline_ms, uint32_t spin_us, int log_level, int *error);
+                             uint32_t deadline_ms, uint32_t spin_us, uint32_t idle_ms,
+                             int log_level, int *error);
 void server_destroy(struct server *server);
 
 /* A region. `flags` are VFU_REGION_FLAG_*. The client can map `area_length` bytes at `area_offset`

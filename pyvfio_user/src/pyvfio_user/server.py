@@ -10,9 +10,9 @@
 A region's accesses go to a Python function or to a native one (`NativeAccess`, io.h's
 `region_access`), which runs without Python's lock.
 
-The server serves one client at a time. It cuts off a client that is silent for `deadline` in the
-middle of a message, refuses malformed messages and logs them (logger `pyvfio_user.server`, a few of
-each kind), and then serves the next client.
+The server serves one client at a time; several may connect and wait. It cuts off a client that is
+silent for `deadline` in the middle of a message, refuses malformed messages and logs them (logger
+`pyvfio_user.server`, a few of each kind), and then serves the next client.
 
 `dma_read` and `dma_write` copy from and to mapped memory. They cannot access memory that the client
 shares without a descriptor.
@@ -47,7 +47,8 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
 
     `mode` and `owner` (a user's name or number) are the socket's. `deadline`: seconds that a client
     may be silent in the middle of a message. `spin`: seconds to poll for the next message, yielding
-    the cpu, before sleeping (see Client).
+    the cpu, before sleeping (see Client). `idle`: seconds after which a client that asks for
+    nothing gives way to another that has connected; None: never.
 
     Set the callbacks before `run`; they run in its thread. If one raises an exception, the server
     logs it and refuses the client's request.
@@ -62,6 +63,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         owner: str | int | None = None,
         deadline: float = 5.0,
         spin: float = SPIN,
+        idle: float | None = None,
     ) -> None:
         if lib.server_unavailable:
             raise ServerUnavailable(ffi.string(lib.server_unavailable).decode())
@@ -76,13 +78,13 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._made = (0, 0)
         try:
             with listen.prepared(self.path, mode, owner):
-                self._server = self._create(deadline, spin)
+                self._server = self._create(deadline, spin, idle)
                 self._made = listen.identity(self._file)
         except BaseException:
             self.close()
             raise
 
-    def _create(self, deadline: float, spin: float) -> Any:
+    def _create(self, deadline: float, spin: float, idle: float | None) -> Any:
         callbacks = ffi.new(
             "struct server_callbacks *",
             {
@@ -101,6 +103,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
             callbacks,
             max(1, round(deadline * 1000)),
             round(spin * 1e6),
+            0 if idle is None else max(1, round(idle * 1000)),
             level,
             error,
         )

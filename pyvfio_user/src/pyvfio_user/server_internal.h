@@ -8,7 +8,8 @@
  *   server_transport.c  messages: what libvfio-user reads and replies
  *   server_check.c      messages that libvfio-user must not see
  *   server_stream.c     bytes, buffered in both directions
- *   server_socket.c     the connection, and every wait
+ *   server_socket.c     the connection, and every wait for it
+ *   server_waiting.c    clients that have not sent their version yet
  */
 #ifndef PYVFIO_USER_SERVER_INTERNAL_H
 #define PYVFIO_USER_SERVER_INTERNAL_H
@@ -34,6 +35,8 @@ enum {
     DMA_PARTS = 16,    /* regions of one transfer */
     STREAM_MAX = 65536,
     FDS_MAX = 16,
+    WAITING_MAX = 16,
+    VERSION_MAX = 4096, /* bytes of a version, header included */
 };
 
 /* Received bytes that are not processed yet, and replies that are not sent yet. */
@@ -45,6 +48,14 @@ struct stream {
     int fds[FDS_MAX]; /* of the last message in `in` */
     uint8_t in[STREAM_MAX];
     uint8_t out[STREAM_MAX];
+};
+
+/* A client that has not sent its whole version yet. */
+struct waiting {
+    int fd;
+    uint32_t length; /* of `message`, so far */
+    uint64_t ends_at;
+    uint8_t message[VERSION_MAX];
 };
 
 struct server {
@@ -59,6 +70,7 @@ struct server {
     bool attached;
     uint32_t deadline_ms;
     uint32_t spin_us;
+    uint32_t idle_ms;         /* after which a client gives way to another; 0: never */
     struct patience patience; /* with the client, in the middle of a message or a reply */
     dma_sg_t *parts;
     unsigned long signals; /* see server_irq.c */
@@ -73,7 +85,15 @@ struct server {
     int stop_event;
     int connection; /* the client's socket, or -1 */
 
+    bool heard;               /* a message has come since the last look at the client */
+    uint64_t last_message_at; /* us */
+    uint64_t gone_at;         /* when the client was found to be gone, or 0 */
+    bool dropped;             /* nothing more is taken from this client */
+
     struct stream stream;
+
+    uint32_t waiting_count;
+    struct waiting waiting[WAITING_MAX];
 };
 
 /* server_host.c: server_enter() returns whether it took the lock, for server_leave() */
@@ -106,7 +126,14 @@ bool server_send_reply(struct server *server, struct iovec *parts, size_t count)
 bool server_send_reply_with_fds(struct server *server, struct iovec *parts, size_t count,
                                 const int *fds, size_t fd_count);
 
+/* server_waiting.c */
+int server_next_client(struct server *server, int listener);
+bool server_has_another_client(struct server *server, int listener);
+void server_turn_all_away(struct server *server);
+
 /* server_socket.c */
+uint64_t server_now_us(void);
+bool server_client_is_gone(const struct server *server);
 int server_accept(struct server *server, int listener);
 void server_disconnect(struct server *server);
 void server_close_connection(struct server *server);

@@ -1,6 +1,6 @@
-/* The client's connection, and every wait of the server: for a client, for a message or the rest
- * of one, and for a client that does not read. Each wait has a deadline, or ends regularly so
- * that the caller can handle signals and a stop. */
+/* The client's connection, and every wait for it: for a message or the rest of one, and for a
+ * client that does not read. Each wait has a deadline, or ends regularly so that the caller can
+ * handle signals and a stop. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,22 +13,12 @@
 
 #include "pyvfio_user/server_internal.h"
 
-enum {
-    TICK_MS = 500,       /* the longest delay of a signal that arrives just before a wait */
-    OUT_OF_FDS_MS = 100, /* from an accept() that failed to the next */
-};
-
-static uint64_t now_us(void)
+uint64_t server_now_us(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
-}
-
-static uint64_t deadline(const struct server *server)
-{
-    return now_us() + server->deadline_ms * UINT64_C(1000);
 }
 
 /* Makes every later use of the connection fail, also in a thread that waits on it. */
@@ -71,58 +61,41 @@ static bool wait_on(struct server *server)
     return !server->stopping && !patience_is_over(&server->patience);
 }
 
-/* Waits for a client or a stop. -1 with EINTR: handle signals and try again. */
-static int wait_for_client(struct server *server, int listener, int timeout_ms)
-{
-    struct pollfd pollers[] = {{.fd = server->stop_event, .events = POLLIN},
-                               {.fd = listener, .events = POLLIN}};
-
-    pthread_mutex_unlock(&server->busy);
-    int ready = poll(pollers, listener < 0 ? 1 : 2, timeout_ms);
-    int error = errno;
-    pthread_mutex_lock(&server->busy);
-    if (ready < 0) {
-        errno = error;
-        return -1;
-    }
-    if (server->stopping || ready == 0) {
-        errno = EINTR;
-        return -1;
-    }
-    return 0;
-}
-
-/* Returns 0 when a client is connected. -1 with EINTR: handle signals and try again. */
+/* Returns 0 when a client is connected that has sent its version. -1 with EINTR: handle signals and
+ * try again. */
 int server_accept(struct server *server, int listener)
 {
-    if (wait_for_client(server, listener, TICK_MS) < 0)
+    int fd = server_next_client(server, listener);
+
+    if (fd < 0)
         return -1;
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (fd < 0) {
-        int error = errno;
-        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
-            wait_for_client(server, -1, OUT_OF_FDS_MS);
-        errno = error;
-        return -1;
-    }
     patience_init(&server->patience, fd, server->deadline_ms);
     set_timeouts(server, fd);
     set_connection(server, fd);
     if (!server->stopping)
         return 0;
+    server_clear_stream(server);
     server_close_connection(server); /* server_stop() may have missed it */
     errno = EINTR;
     return -1;
 }
 
+/* Returns whether the client has closed the connection. What it sent before may still wait. */
+bool server_client_is_gone(const struct server *server)
+{
+    struct pollfd poller = {.fd = server->connection};
+
+    return poll(&poller, 1, 0) > 0 && (poller.revents & POLLHUP);
+}
+
 /* Polls for a message for `spin_us`. Yielding lets a client on the same cpu send it. */
 static ssize_t spin(const struct server *server, struct msghdr *message)
 {
-    uint64_t until = now_us() + server->spin_us;
+    uint64_t until = server_now_us() + server->spin_us;
 
     for (;;) {
         ssize_t done = recvmsg(server->connection, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-        if (done >= 0 || errno != EAGAIN || now_us() > until)
+        if (done >= 0 || errno != EAGAIN || server_now_us() > until)
             return done;
         sched_yield();
     }
@@ -145,27 +118,19 @@ static ssize_t wait_for_message(struct server *server, struct msghdr *message)
     return done;
 }
 
-/* Receives the beginning of a message. -1 with EAGAIN: none came; handle signals and try again.
- * -1 with ETIMEDOUT: the client has not sent its version. */
+/* Receives the beginning of a message. -1 with EAGAIN: none came; handle signals and try again. */
 ssize_t server_receive_first(struct server *server, struct msghdr *message)
 {
-    uint64_t negotiation_ends = server->attached ? 0 : deadline(server);
-    ssize_t done;
+    ssize_t done = wait_for_message(server, message);
 
-    do {
-        done = wait_for_message(server, message);
-    } while (done < 0 && (errno == EAGAIN || errno == EINTR) && now_us() < negotiation_ends &&
-             !server->stopping);
-    if (done < 0 && (errno == EAGAIN || errno == EINTR))
-        errno = server->attached ? EAGAIN : ETIMEDOUT;
+    if (done < 0 && errno == EINTR)
+        errno = EAGAIN;
     return done;
 }
 
-/* Receives exactly `length` bytes. Returns false if they do not arrive. A client that has not sent
- * its version has one deadline, whatever it does. */
+/* Receives exactly `length` bytes. Returns false if they do not arrive. */
 bool server_receive_rest(struct server *server, void *into, size_t length)
 {
-    uint64_t negotiation_ends = server->attached ? UINT64_MAX : deadline(server);
     size_t have = 0;
 
     patience_begin(&server->patience);
@@ -176,7 +141,7 @@ bool server_receive_rest(struct server *server, void *into, size_t length)
         have += done > 0 ? (size_t)done : 0;
         if (done > 0)
             patience_moved(&server->patience);
-        if (have < length && (now_us() > negotiation_ends || !wait_on(server)))
+        if (have < length && !wait_on(server))
             return false;
     }
     return true;

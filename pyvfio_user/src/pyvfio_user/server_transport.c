@@ -30,12 +30,15 @@ static int get_request_header(vfu_ctx_t *ctx, struct vfio_user_header *header, i
 {
     struct server *server = ctx->pvt;
     struct stream *stream = &server->stream;
-    int error = stream->in_start == stream->in_end ? server_fill(server) : 0;
+    int error = server->dropped || (server->attached && server->stopping) ? ENOMSG : 0;
 
+    if (!error && stream->in_start == stream->in_end)
+        error = server_fill(server);
     if (!error && !server_take(server, header, sizeof(*header)))
         error = ENOMSG;
     if (error)
         return ERROR_INT(error);
+    server->heard = true;
     *fd_count = stream->fd_count ? server_take_fds(server, header, fds) : 0;
     return 0;
 }
@@ -164,7 +167,7 @@ static void detach(vfu_ctx_t *ctx)
 
     server_clear_stream(server);
     server_close_connection(server);
-    server->dma_full_said = false;
+    server->dma_full_said = server->dropped = false;
 }
 
 /* The library's transport never has a connection here: its descriptor is the listening one. */
