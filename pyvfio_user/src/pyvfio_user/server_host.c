@@ -40,7 +40,7 @@ static int transfer(struct server *server, uint64_t address, void *data, uint64_
     struct iovec theirs[DMA_PARTS];
     struct iovec ours = {data, length};
 
-    if (length > UINT64_MAX - address) /* the library's sum would overflow */
+    if (length > INT64_MAX || length > UINT64_MAX - address) /* the library adds them as pointers */
         return -ENOENT;
     int count = vfu_addr_to_sgl(server->ctx, (vfu_dma_addr_t)(uintptr_t)address, length,
                                 server->parts, DMA_PARTS, is_write ? PROT_WRITE : PROT_READ);
