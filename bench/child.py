@@ -31,7 +31,7 @@ def serve(argument: str) -> None:
 
 def peak(file: str) -> None:
     """Runs the command with the remaining arguments, and exits with its exit code."""
-    from vmcoredd.cli.main import main as command
+    from vmcoredd.cli.start import main as command
 
     try:
         command()

@@ -103,7 +103,9 @@ def _running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str
     """Runs a program that prints a line when it is ready and exits on SIGTERM."""
     with (
         log.open("w") as messages,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, text=True) as program,
+        subprocess.Popen(
+            debs.bound(command), stdout=subprocess.PIPE, stderr=messages, text=True
+        ) as program,
     ):
         try:
             if program.stdout is None or not program.stdout.readline():

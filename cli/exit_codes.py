@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import typer
 
 from vmcoredd.cli.output import discard_results, err, visible_lines
+from vmcoredd.cli.signals import Ended
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """The parser's error for wrong usage, which typer itself does not export."""
@@ -41,7 +42,7 @@ MEANINGS = {
     Exit.NO_DEVICE: "no adapter responded correctly",
     Exit.INCOMPLETE: "done, but something is missing (diff: something differs)",
     Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
-    Exit.INTERRUPTED: "interrupted by ^C",
+    Exit.INTERRUPTED: "interrupted by ^C (SIGTERM: 143, a closed terminal: 129)",
 }
 
 
@@ -183,6 +184,9 @@ def reported(main: Callable[[], object]) -> int:
 def _code_of(main: Callable[[], object]) -> int:
     try:
         code = main()
+    except Ended as end:
+        err.print(end.message)
+        return int(end.code or Exit.INTERRUPTED)
     except KeyboardInterrupt:
         err.print("interrupted")
         return Exit.INTERRUPTED

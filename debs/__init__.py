@@ -17,6 +17,7 @@ if __name__ != "vmcoredd.debs":
     raise ImportError("import vmcoredd.debs, not debs")
 
 from .cache import Progress, build_once, cache_dir, silent
+from .children import bound, running
 from .errors import ModuleMissing, Unavailable
 from .mirrors import codename
 from .packages import binaries, manifest, source
@@ -27,12 +28,14 @@ __all__ = [
     "Progress",
     "Unavailable",
     "binaries",
+    "bound",
     "build_once",
     "cache_dir",
     "codename",
     "command",
     "inside",
     "manifest",
+    "running",
     "silent",
     "source",
 ]

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .cache import Progress
+from .children import running
 from .errors import Unavailable
 from .mirrors import Mirror
 
@@ -82,7 +83,7 @@ class Apt:
         reader, writer = os.pipe()
         command = ["apt-get", "-q", "-y", "-c", str(self.home / "apt.conf")]
         with (
-            subprocess.Popen(
+            running(
                 [*command, "-o", f"APT::Status-Fd={writer}", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=(log := (self.home / "log").open("w+")),

@@ -13,8 +13,6 @@ from vmcoredd.chip.pci import Bar
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.config_space import MSIX_VECTORS
 
-ENDING = (signal.SIGTERM, signal.SIGINT)
-
 
 def serve(
     card: Card,
@@ -27,7 +25,7 @@ def serve(
     spin: float = SPIN,
     idle: float | None = None,
 ) -> None:
-    """Serves one client after another until SIGTERM or SIGINT, then removes the socket.
+    """Serves one client after another until SIGTERM, SIGINT or SIGHUP, then removes the socket.
 
     When clients can connect, it calls `ready`, or writes a line to it and closes it if `ready` is
     a descriptor. The other arguments and the errors (ServerUnavailable, ListenError) are those of
@@ -37,7 +35,7 @@ def serve(
     with Server(path, mode, owner, deadline, spin, idle) as server:
         attach(card, server)
         main = threading.current_thread() is threading.main_thread()
-        with server.stopped_by(*ENDING) if main else contextlib.nullcontext():
+        with server.stopped_by(*_ending()) if main else contextlib.nullcontext():
             _tell(ready)
             server.run()
     card.access_log.log_totals()
@@ -62,6 +60,12 @@ def attach(card: Card, server: Server) -> None:
         )
     server.irqs(intx=1, msix=MSIX_VECTORS)
     server.on_reset = reset
+
+
+def _ending() -> list[signal.Signals]:
+    """Returns the signals that end a server: SIGHUP too, unless our parent ignores it (nohup)."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, signal.SIGINT, *hangup]
 
 
 def _area(card: Card) -> Area | None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from vmcoredd import debs
+
 from .control import ControlLine
 from .errors import CommandFailed, GuestDied, GuestTimeout, PeerDied, RunError, tail
 from .monitor import Monitor
@@ -53,8 +55,7 @@ class Guest:
     """A guest on `machine` that runs while the context is open.
 
     `folder` is an empty folder for its files; `share` in it is the guest's /share. The serial
-    console is logged to `console`. QEMU 10.2 and newer also exits if the thread that entered the
-    context ends. `affinity` restricts QEMU to these CPUs.
+    console is logged to `console`. QEMU also exits if the thread that entered the context ends. `affinity` restricts QEMU to these CPUs.
 
     Methods that wait raise GuestTimeout, GuestDied, PeerDied, RunError.
     """
@@ -182,9 +183,7 @@ class Guest:
         descriptors = control.fileno(), monitor.fileno()
         ends = HostEnds(*descriptors, self.share, self.console, self._extra_monitor)
         sockets = [adapter.socket for adapter in self._adapters]
-        command = [*self._qemu.command, *arguments(self._machine, ends, sockets)]
-        if self._qemu.ends_with_parent:
-            command += ["-run-with", "exit-with-parent=on"]
+        command = debs.bound([*self._qemu.command, *arguments(self._machine, ends, sockets)])
         with self._log.open("wb") as log, _on_cpus(self._affinity):
             return subprocess.Popen(
                 command,

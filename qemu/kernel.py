@@ -129,7 +129,7 @@ class Build:
         self.progress(doing, 0.0 if steps else None)
         with (
             self.log.open("ab") as log,
-            subprocess.Popen(
+            debs.running(
                 command,
                 cwd=self.tree,
                 env=self.tools.environment,

@@ -28,14 +28,10 @@ SHARE_SLOT = 0x1E
 
 @dataclass(frozen=True)
 class Qemu:
-    """A QEMU that has vfio-user-pci: the start of its command line, and its version.
-
-    `ends_with_parent`: it supports the option to exit with the thread that started it.
-    """
+    """A QEMU that has vfio-user-pci: the start of its command line, and its version."""
 
     command: tuple[str, ...]
     version: str
-    ends_with_parent: bool = False
 
 
 class OnPanic(Enum):
@@ -96,16 +92,15 @@ def probe(command: tuple[str, ...]) -> Qemu:
         raise QemuUnusable(f"{command[-1]} does not report its version: {output[:200]!r}")
     if f'name "{DEVICE}"' not in _run(*command, "-device", "help"):
         raise QemuUnusable(f"QEMU {version[1]} has no {DEVICE}: 10.1 or newer is needed")
-    ends_with_parent = "exit-with-parent" in _run(*command, "-run-with", "help", check=False)
-    return Qemu(command, version[1], ends_with_parent)
+    return Qemu(command, version[1])
 
 
-def _run(*command: str, check: bool = True) -> str:
+def _run(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise QemuUnusable(f"QEMU does not respond: {error}") from error
-    if check and done.returncode:
+    if done.returncode:
         raise QemuUnusable(f"QEMU does not start: {done.stderr.strip()[-300:]}")
     return done.stdout
 

@@ -51,11 +51,15 @@ def demo(
 @contextmanager
 def emulated(card: str, socket: Path) -> Iterator[None]:
     """Serves an adapter from its own process; the context starts when it is ready."""
+    from vmcoredd import debs
+
     command = [sys.executable, "-m", "vmcoredd", "emulate", "--card", card, "--socket", str(socket)]
     log = socket.with_suffix(".log")
     with (
         log.open("w+") as messages,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, text=True) as server,
+        subprocess.Popen(
+            debs.bound(command), stdout=subprocess.PIPE, stderr=messages, text=True
+        ) as server,
     ):
         try:
             assert server.stdout is not None

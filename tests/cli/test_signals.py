@@ -1,0 +1,109 @@
+"""^C, SIGTERM and a closed terminal at any moment: no traceback, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cliruns import PATIENCE, command, emulated, ended, ready
+
+from vmcoredd.cli.exit_codes import Exit
+
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@contextmanager
+def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The demo in its own process; temporary files go to `folder/tmp`."""
+    (folder / "tmp").mkdir()
+    with subprocess.Popen(
+        command("demo", "-o", folder / "vmcore"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder / "tmp")},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_during_the_imports_ends_the_command_without_a_traceback(
+    number: signal.Signals,
+) -> None:
+    with subprocess.Popen(
+        [*command("demo")[:1], "-X", "importtime", *command("cards")[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        while "vmcoredd.cli.signals" not in (line := process.stderr.readline()):
+            assert line
+        while "typing" not in process.stderr.readline():  # one of the command's own imports
+            pass
+        process.send_signal(number)
+        rest = process.stderr.read()
+    assert process.returncode == 128 + number
+    assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_ends_the_demo_and_its_servers_and_removes_its_folder(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with demo(tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it is about to start the first server
+        result = ended(process, number)
+    assert result.code == 128 + number
+    assert "Traceback" not in result.err
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not (tmp_path / "vmcore").exists()
+
+
+def test_the_servers_of_a_killed_demo_end_and_remove_their_sockets(tmp_path: Path) -> None:
+    with demo(tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.readline()  # the first server is ready
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        with open(os.pidfd_open(int(children[0]))) as server:
+            process.kill()
+            assert select.select([server], [], [], PATIENCE)[0]
+    assert list(tmp_path.glob("tmp/*/*.sock")) == []
+
+
+def test_a_closed_terminal_ends_the_emulator_which_removes_its_socket(tmp_path: Path) -> None:
+    path = tmp_path / "t6.sock"
+    process_id, terminal = pty.fork()
+    if not process_id:
+        words = command("emulate", "--card", "t62100-cr", "--socket", path)
+        os.execv(words[0], words)
+    assert os.read(terminal, 1)  # it is ready
+    assert path.is_socket()
+    os.close(terminal)
+    _, status = os.waitpid(process_id, 0)
+    assert os.waitstatus_to_exitcode(status) == Exit.OK
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nohup_keeps_the_emulator_running(tmp_path: Path) -> None:
+    arguments = ["--card", "t62100-cr", "--socket", tmp_path / "t6.sock"]
+
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with emulated(*arguments, preexec_fn=ignore) as process:
+        ready(process)
+        process.send_signal(signal.SIGHUP)
+        assert ended(process, signal.SIGTERM).code == Exit.OK
