@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from vmcoredd import debs
 from vmcoredd.qemu import kernel
 from vmcoredd.qemu.errors import BuildError, GuestError
 from vmcoredd.qemu.kernel_tools import BuildTools
@@ -63,7 +64,7 @@ def test_a_step_reports_its_progress(build):
 
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(GuestError, match="apt-get install gcc binutils make tar xz-utils"):
+    with pytest.raises(debs.Unavailable, match="apt-get install gcc binutils make tar xz-utils"):
         kernel.build_kernel()
 
 
