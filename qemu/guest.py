@@ -55,7 +55,8 @@ class Guest:
     """A guest on `machine` that runs while the context is open.
 
     `folder` is an empty folder for its files; `share` in it is the guest's /share. The serial
-    console is logged to `console`. QEMU also exits if the thread that entered the context ends. `affinity` restricts QEMU to these CPUs.
+    console is logged to `console`. QEMU exits too if the thread that entered the
+    context ends. `affinity` restricts QEMU to these CPUs.
 
     Methods that wait raise GuestTimeout, GuestDied, PeerDied, RunError.
     """
