@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self, overload
 
-from vmcoredd.vmcore.elf import EM_X86_64, PT_LOAD, PT_NOTE, Layout, round_up
-from vmcoredd.vmcore.elffile import ElfHeaders, read_some
+from vmcoredd.vmcore.basenotes import BaseNotes, Piece
+from vmcoredd.vmcore.basesections import check_sections
+from vmcoredd.vmcore.elf import EM_X86_64, PT_LOAD, PT_NOTE, PT_NULL, Layout
+from vmcoredd.vmcore.elffile import ElfHeaders
 from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.extents import Extent, Source
 from vmcoredd.vmcore.files import identify, open_for_reading
-from vmcoredd.vmcore.notes import HEADER, MAX_NOTES
+from vmcoredd.vmcore.notes import NoteSegment
+from vmcoredd.vmcore.reader import MAX_NOTE_SEGMENTS
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """A PT_LOAD: `memsz` bytes of memory at physical `paddr`, mapped at `vaddr`.
 
     The first `filesz` bytes come from `source` at `offset`; the rest is zero or was not dumped.
-    Sizes and addresses are in bytes; flags and align are as in the program header.
+    Sizes and addresses are in bytes; flags and align are as in the program header. A `paddr` of all
+    ones is an unknown one, as /proc/kcore has. `type` is another if the base has such a segment.
     """
 
     paddr: int
@@ -32,19 +36,65 @@ class Load:
     offset: int = 0
     flags: int = 7
     align: int = 0
+    type: int = PT_LOAD
+
+
+class FileLoads(Sequence[Load]):
+    """The segments of the core file `file` that are not notes.
+
+    Each takes the size of its program header, since there may be a million of them.
+    """
+
+    def __init__(self, file: Source, layout: Layout) -> None:
+        self._file = file
+        self._phdr: Any = layout.phdr
+        self._step = ctypes.sizeof(layout.phdr)
+        self._headers = bytearray()
+
+    def append(self, phdr: Any) -> None:
+        self._headers += bytes(phdr)
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """Yields the offset and size in the file of each segment."""
+        return ((load.offset, load.filesz) for load in self)
+
+    def __len__(self) -> int:
+        return len(self._headers) // self._step
+
+    @overload
+    def __getitem__(self, index: int) -> Load: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Load]: ...
+    def __getitem__(self, index: int | slice) -> Load | list[Load]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        at = range(len(self))[index] * self._step
+        phdr = self._phdr.from_buffer_copy(self._headers, at)
+        return Load(
+            phdr.p_paddr,
+            phdr.p_vaddr,
+            phdr.p_memsz,
+            phdr.p_filesz,
+            self._file,
+            phdr.p_offset,
+            phdr.p_flags,
+            phdr.p_align,
+            phdr.p_type,
+        )
 
 
 class ElfCore:
     """The content of an ELF core file: machine, notes and memory.
 
     `notes` are extents whose `start` is an offset in the merged note segment of `notes_size` bytes.
-    Of the program headers only PT_LOAD and PT_NOTE are kept: readers of vmcores ignore all others.
+    `loads` are all other segments: PT_LOADs, the PT_NOTEs that cannot be merged, and whatever else a
+    base has.
     """
 
     def __init__(
         self,
         layout: Layout,
-        notes: Iterable[tuple[Source, int, int]],
+        notes: Iterable[tuple[Source | None, int, int]],
         loads: Iterable[Load],
         *,
         machine: int = EM_X86_64,
@@ -55,21 +105,28 @@ class ElfCore:
         self.machine = machine
         self.flags = flags
         self.ident = ident or layout.ident
-        self.loads = list(loads)
+        self.loads: Sequence[Load] = loads if isinstance(loads, FileLoads) else list(loads)
         self.notes: list[Extent] = []
         self.notes_size = 0
         self._file: IO[bytes] | None = None
         for source, offset, size in notes:
+            self._add_notes(source, offset, size)
+
+    def _add_notes(self, source: Source | None, offset: int, size: int) -> None:
+        last = self.notes[-1] if self.notes else None
+        if last and last.source is source and source and last.offset + last.size == offset:
+            self.notes[-1] = Extent(last.start, last.size + size, source, last.offset)
+        else:
             self.notes.append(Extent(self.notes_size, size, source, offset))
-            self.notes_size += size
+        self.notes_size += size
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> ElfCore:
         """Opens the ELF vmcore at `path`: /proc/vmcore, a copy, or ELF from makedumpfile or QEMU.
 
         The file is opened read-only and stays open until `close()`. Raises `VmcoreFormatError` if
-        it is not an ELF core file or a segment extends beyond its end, `OSError` if it cannot be
-        read.
+        it is not an ELF core file, a segment extends beyond its end, or something in it cannot be
+        kept: data in sections alone, too many note segments. `OSError` if it cannot be read.
         """
         file = os.fdopen(open_for_reading(path), "rb", buffering=0)
         try:
@@ -102,64 +159,69 @@ def _from_file(file: IO[bytes]) -> ElfCore:
         raise VmcoreFormatError("the base", "an ELF core file", "a kdump file")
     headers = ElfHeaders(fd)
     file_size = os.lseek(fd, 0, os.SEEK_END)
-    loads, notes = [], []
+    loads = FileLoads(file, headers.layout)
+    segments: list[NoteSegment] = []
     for index, phdr in enumerate(headers):
-        if phdr.p_type not in (PT_LOAD, PT_NOTE):
-            continue
         _check_segment(phdr, index, file_size, headers.layout)
-        if phdr.p_type == PT_LOAD:
-            loads.append(_load(phdr, file))
-        else:
-            size = _real_size(fd, int(phdr.p_offset), int(phdr.p_filesz), headers.layout)
-            notes.append((file, int(phdr.p_offset), size))
+        if phdr.p_type == PT_NOTE:
+            _add_segment(segments, phdr)
+        elif phdr.p_type != PT_NULL:
+            loads.append(phdr)
+    kept = chain(((note.offset, note.size) for note in segments), loads.ranges())
+    check_sections(fd, headers, kept)
     ehdr = headers.ehdr
-    machine, flags, ident = int(ehdr.e_machine), int(ehdr.e_flags), bytes(ehdr)[:16]
-    return ElfCore(headers.layout, notes, loads, machine=machine, flags=flags, ident=ident)
+    return ElfCore(
+        headers.layout,
+        _merge(segments, loads, file, headers.layout),
+        loads,
+        machine=int(ehdr.e_machine),
+        flags=int(ehdr.e_flags),
+        ident=bytes(ehdr)[:16],
+    )
+
+
+def _merge(
+    segments: list[NoteSegment], loads: FileLoads, file: Source, layout: Layout
+) -> list[Piece]:
+    """Returns the merged notes, and adds what cannot be merged to `loads`."""
+    notes = BaseNotes(file, layout)
+    for segment in segments:
+        notes.add(segment)
+    for segment in notes.separate:
+        size = segment.size
+        kind: Any = layout.phdr
+        loads.append(
+            kind(
+                p_type=PT_NOTE,
+                p_offset=segment.offset,
+                p_filesz=size,
+                p_memsz=size,
+                p_align=segment.align,
+            )
+        )
+    return notes.merged
 
 
 def _check_segment(phdr: Any, index: int, file_size: int, layout: Layout) -> None:
     what = f"program header {index}'s data"
-    if phdr.p_offset + phdr.p_filesz > file_size:
-        raise VmcoreFormatError(what, phdr.p_offset + phdr.p_filesz, file_size)
+    size = phdr.p_filesz
+    if size and phdr.p_type != PT_NULL and phdr.p_offset + size > file_size:
+        raise VmcoreFormatError(what, phdr.p_offset + size, file_size)
     if phdr.p_type != PT_LOAD:
         return
-    if phdr.p_filesz > phdr.p_memsz:
+    if size > phdr.p_memsz:
+        raise VmcoreFormatError(what, f"at most its memory, {phdr.p_memsz} bytes", f"{size}")
+    known = phdr.p_paddr != (1 << layout.bits) - 1
+    if known and phdr.p_paddr + phdr.p_memsz > 1 << layout.bits:
         raise VmcoreFormatError(
-            what, f"at most its memory, {phdr.p_memsz} bytes", f"{phdr.p_filesz}"
-        )
-    if phdr.p_paddr + phdr.p_memsz > 1 << layout.bits:
-        raise VmcoreFormatError(
-            what, f"{layout.bits}-bit addresses", f"{phdr.p_memsz} bytes of memory"
+            f"program header {index}'s memory",
+            f"physical addresses of {layout.bits} bits",
+            f"{phdr.p_memsz} bytes at {phdr.p_paddr:#x}",
         )
 
 
-def _load(phdr: Any, file: Source) -> Load:
-    return Load(
-        paddr=int(phdr.p_paddr),
-        vaddr=int(phdr.p_vaddr),
-        memsz=int(phdr.p_memsz),
-        filesz=int(phdr.p_filesz),
-        source=file,
-        offset=int(phdr.p_offset),
-        flags=int(phdr.p_flags),
-        align=int(phdr.p_align),
-    )
-
-
-def _real_size(fd: int, offset: int, size: int, layout: Layout) -> int:
-    """Returns the bytes of a segment of `size` bytes that hold notes: those before a nameless note.
-
-    A note that does not fit is dropped with everything after it (update_note_header_size_elf64() of
-    fs/proc/vmcore.c, which uses p_memsz; in a core file that may be 0).
-    """
-    used = 0
-    for _ in range(MAX_NOTES):
-        data = read_some(fd, offset + used, HEADER) if used + HEADER <= size else b""
-        if len(data) < HEADER:
-            break
-        header = layout.nhdr.from_buffer_copy(data)
-        step = HEADER + round_up(header.n_namesz, 4) + round_up(header.n_descsz, 4)
-        if header.n_namesz == 0 or used + step > size:
-            break
-        used += step
-    return used
+def _add_segment(segments: list[NoteSegment], phdr: Any) -> None:
+    if len(segments) == MAX_NOTE_SEGMENTS:
+        raise VmcoreFormatError("the base", f"at most {MAX_NOTE_SEGMENTS} note segments", "more")
+    align = 8 if phdr.p_align == 8 else 4
+    segments.append(NoteSegment(int(phdr.p_offset), int(phdr.p_filesz), align))

@@ -70,12 +70,20 @@ class DeviceDumps:
         self, base: ElfCore | None = None, *, enabled: bool = True, built_in: bool = True
     ) -> None:
         self.base = base if base is not None else default_core()
-        self.image = Image(self.base)
+        self._image: Image | None = None
         self._enabled = enabled
         self._built_in = built_in
         self._logged_disabled = False
         self._dumps: list[DeviceDump] = []
         self._lock = threading.Lock()
+
+    @property
+    def image(self) -> Image:
+        """The layout of /proc/vmcore; made when it is first asked for."""
+        with self._lock:
+            if self._image is None:
+                self._image = Image(self.base, self._dumps)
+            return self._image
 
     @property
     def dumps(self) -> tuple[DeviceDump, ...]:
@@ -107,16 +115,20 @@ class DeviceDumps:
             raise
         with self._lock:
             self._dumps.append(dump)
-            self.image.update(self._dumps)
+            self._update()
         return dump
 
     def close(self) -> None:
         """Frees every dump (vmcore_cleanup())."""
         with self._lock:
             dumps, self._dumps = self._dumps, []
-            self.image.update([])
+            self._update()
         for dump in dumps:
             dump.close()
+
+    def _update(self) -> None:
+        if self._image is not None:
+            self._image.update(self._dumps)
 
     def _check(self, name: str | bytes, size: int, callback: Callback | None) -> bytes:
         """Returns the bytes of the name, if the kernel accepts the arguments."""

@@ -14,9 +14,8 @@ import os
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from vmcoredd.vmcore.elf import PAGE_SIZE, round_down, round_up
 
@@ -43,8 +42,7 @@ class Source(Protocol):
     def fileno(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """`size` bytes of the file from `start`: the bytes of `source` from `offset`, or zeros."""
 
     start: int
@@ -83,6 +81,24 @@ def within(extents: Sequence[Extent], start: int, end: int) -> Iterator[Extent]:
         if extent.start >= end:
             return
         yield extent.cut(start, end)
+
+
+def joined(extents: Iterable[Extent]) -> Iterator[Extent]:
+    """Yields the extents, those that continue each other in file and source as one."""
+    last: Extent | None = None
+    for extent in extents:
+        if last and last.source is extent.source and _continues(last, extent):
+            last = Extent(last.start, last.size + extent.size, last.source, last.offset)
+            continue
+        if last:
+            yield last
+        last = extent
+    if last:
+        yield last
+
+
+def _continues(last: Extent, extent: Extent) -> bool:
+    return last.source is None or last.offset + last.size == extent.offset
 
 
 class MemoryFile:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vmcoredd.vmcore.devicedumps import DeviceDumps
 from vmcoredd.vmcore.elf import PAGE_SIZE, round_up
-from vmcoredd.vmcore.extents import map_extents, within
+from vmcoredd.vmcore.extents import map_extents
 
 
 class ProcVmcore:
@@ -69,7 +69,7 @@ class VmcoreFile(io.RawIOBase):
         if offset < 0:
             raise _refusal(errno.EINVAL)
         done = 0
-        for extent in within(self._dumps.image.extents, offset, offset + len(view)):
+        for extent in self._dumps.image.extents.within(offset, offset + len(view)):
             try:
                 extent.read_into(view[done : done + extent.size])
             except OSError as error:
@@ -99,12 +99,12 @@ class VmcoreFile(io.RawIOBase):
             raise _refusal(errno.EINVAL)
         extents = self._dumps.image.extents
         size = round_up(length, PAGE_SIZE)
-        if offset + size > extents[-1].end:
+        if offset + size > extents.size:
             raise _refusal(errno.EINVAL)
         if prot & (mmap.PROT_WRITE | mmap.PROT_EXEC):
             raise _refusal(errno.EPERM)
         try:
-            return map_extents(within(extents, offset, offset + size), offset, size)[:length]
+            return map_extents(extents.within(offset, offset + size), offset, size)[:length]
         except OSError as error:
             raise _refusal(errno.EAGAIN) from error
 

@@ -9,10 +9,13 @@ from vmcoredd.vmcore.copying import Copier
 from vmcoredd.vmcore.core import ElfCore
 from vmcoredd.vmcore.devicedumps import DeviceDumps
 from vmcoredd.vmcore.errors import VmcoreFormatError
+from vmcoredd.vmcore.extents import joined
 from vmcoredd.vmcore.image import Image
 from vmcoredd.vmcore.output import Output
 
 Progress = Callable[[int, int], None]
+
+_STEPS = 10  # progress is reported at most this power of two times
 
 
 def write(
@@ -38,15 +41,18 @@ def write(
     """
     image = _image(dumps, base)
     total = image.size
+    told = 0
 
     def advance(done: int) -> None:
-        if progress is not None:
+        nonlocal told
+        if progress is not None and (done == total or done - told >= total >> _STEPS):
             progress(done, total)
+            told = done
 
     with Output(path, force=force) as out:
         os.ftruncate(out, total)
         copier = Copier(out, advance)
-        for extent in image.extents:
+        for extent in joined(image.extents):
             if extent.source is not None:
                 copier.copy(extent.source.fileno(), extent.offset, extent.size, extent.start)
             advance(extent.end)
@@ -59,6 +65,4 @@ def _image(dumps: DeviceDumps, base: ElfCore | None) -> Image:
     have, need = context.layout.order, dumps.base.layout.order
     if have != need:
         raise VmcoreFormatError("the base", f"{need}-endian as the device dumps", f"{have}-endian")
-    image = Image(context, stored=True)
-    image.update(dumps.dumps)
-    return image
+    return Image(context, dumps.dumps, stored=True)

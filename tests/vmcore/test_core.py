@@ -9,6 +9,7 @@ import pytest
 from vmcore_files import PAGE, Elf, Load, dump_note, kdump, note, prstatus, vmcoreinfo
 
 from vmcoredd import vmcore
+from vmcoredd.vmcore import basenotes
 from vmcoredd.vmcore.errors import VmcoreFormatError
 
 
@@ -46,26 +47,124 @@ def test_notes_of_all_segments_are_merged(opened):
         assert [extent.start for extent in core.notes] == [0, len(prstatus())]
 
 
+CUT = struct.pack("<III", 5, 0xFFFFFFF0, 1) + bytes(range(20))  # a note larger than its segment
+NAMELESS = note(b"", 1, b"nameless")
+UNPADDED = note(b"CORE", 9, b"seven..")[:-1]
+ZEROS_BETWEEN = prstatus() + bytes(12) + prstatus()
+
+
+def merged(core):
+    """The bytes of the merged note segment."""
+    data = bytearray(core.notes_size)
+    for extent in core.notes:
+        extent.read_into(memoryview(data)[extent.start : extent.end])
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("segment", "kept"),
     [
-        (prstatus() + bytes(500), 356),
-        (prstatus() + note(b"", 1, b"nameless") + prstatus(), 356),
-        (prstatus() + struct.pack("<III", 5, 0xFFFFFFF0, 1) + bytes(20), 356),
-        (prstatus() + b"\5\0\0", 356),
-        (dump_note(b"old", bytes(4032)) + prstatus(), 4096 + 356),
-        (b"", 0),
+        (prstatus() + bytes(500), prstatus()),
+        (prstatus() + bytes(3), prstatus()),
+        (prstatus() + NAMELESS + prstatus(), prstatus() + NAMELESS + prstatus()),
+        (prstatus() + UNPADDED, prstatus() + UNPADDED + b"\0"),
+        (prstatus() + CUT, prstatus() + CUT),
+        (prstatus() + b"\5\0\0", prstatus() + b"\5\0\0\0"),
+        (ZEROS_BETWEEN, ZEROS_BETWEEN),
+        (dump_note(b"old", bytes(4032)) + prstatus(),) * 2,
+        (b"", b""),
     ],
 )
-def test_a_note_without_name_or_room_ends_the_notes_as_in_the_kernel(opened, segment, kept):
+@pytest.mark.parametrize("align", [0, 1, 4])
+def test_every_byte_of_a_note_segment_but_padding_is_kept(opened, segment, kept, align):
+    with opened(Elf([segment], note_align=align)) as core:
+        assert merged(core) == kept
+        assert len(core.loads) == 0
+
+
+def test_notes_padded_to_eight_bytes_are_padded_to_four(opened):
+    names = (b"CORE", b"LINUX", b"VMCOREINFO", b"")
+    notes = [(name, number, b"d" * size) for name in names for number, size in ((1, 5), (2, 16))]
+    segment = b"".join(note(*each, align=8) for each in notes)
+    with opened(Elf([segment, vmcoreinfo()], note_align=8)) as core:
+        assert merged(core) == b"".join(note(*each) for each in notes) + vmcoreinfo()
+        assert len(core.loads) == 0
+
+
+def test_notes_said_to_be_padded_to_eight_bytes_but_padded_to_four_are_kept(opened):
+    segment = note(b"CORE", 1, b"12345") + note(b"LINUX", 2, b"x")
+    with opened(Elf([segment], note_align=8)) as core:
+        assert merged(core) == segment
+
+
+def test_what_can_hide_notes_comes_last_or_stays_a_segment_of_its_own(opened):
+    second = NAMELESS + bytes(12) + prstatus()
+    with opened(Elf([ZEROS_BETWEEN, vmcoreinfo(), second])) as core:
+        assert merged(core) == vmcoreinfo() + ZEROS_BETWEEN
+        (kept,) = core.loads
+        assert (kept.type, kept.filesz, kept.memsz, kept.align) == (4, *[len(second)] * 2, 4)
+        assert os.pread(kept.source.fileno(), kept.filesz, kept.offset) == second
+
+
+def test_damaged_notes_padded_to_eight_bytes_stay_a_segment_of_their_own(opened):
+    with opened(Elf([note(b"CORE", 1, b"12345", align=8) + CUT], note_align=8)) as core:
+        assert (core.notes_size, [load.align for load in core.loads]) == (0, [8])
+
+
+def test_more_notes_than_are_examined_are_kept(opened, monkeypatch):
+    monkeypatch.setattr(basenotes, "MAX_NOTES", 2)
+    segment = NAMELESS * 3
     with opened(Elf([segment])) as core:
-        assert core.notes_size == kept
+        assert merged(core) == segment
 
 
-def test_other_program_headers_are_ignored(opened):
-    stack = (0x6474E551, 1 << 60, 0, 0)  # PT_GNU_STACK, with an offset that would be refused
-    with opened(Elf([prstatus()], [Load(0, b"x")], others=[stack])) as core:
-        assert (len(core.loads), core.notes_size) == (1, 356)
+def test_more_note_segments_than_the_reader_takes_are_refused(opened, monkeypatch):
+    monkeypatch.setattr("vmcoredd.vmcore.core.MAX_NOTE_SEGMENTS", 2)
+    with pytest.raises(VmcoreFormatError, match="the base: need at most 2 note segments"):
+        opened(Elf([prstatus()] * 3))
+
+
+def test_other_program_headers_are_kept(opened):
+    stack = (0x6474E551, 1 << 60, 0, 0)  # PT_GNU_STACK, without data
+    with opened(Elf([prstatus()], [Load(0, b"x")], others=[stack, (0, 5, 6, 7)])) as core:
+        assert [load.type for load in core.loads] == [0x6474E551, 1]
+
+
+def test_memory_at_unknown_physical_addresses_is_taken(opened):
+    """/proc/kcore has a p_paddr of -1 for memory without one."""
+    loads = [Load((1 << 64) - 1, b"vmalloc", vaddr=0xFFFFC90000000000), Load(0x1000, b"ram")]
+    with opened(Elf([prstatus()], loads)) as core:
+        assert [load.paddr for load in core.loads] == [(1 << 64) - 1, 0x1000]
+
+
+SECTION = struct.Struct("<IIQQQQIIQQ")
+
+
+def with_sections(core, *sections):
+    """The core file with section headers (type, offset, size) and their names behind it."""
+    names = b"\0.notes\0.names\0"
+    rows = [(0, 0, 0, 0), *((1, *each) for each in sections), (8, 3, len(core), len(names))]
+    table = b"".join(SECTION.pack(n, t, 0, 0, at, size, 0, 0, 0, 0) for n, t, at, size in rows)
+    data = bytearray(core + names + table)
+    struct.pack_into("<Q", data, 40, len(core) + len(names))
+    struct.pack_into("<HHH", data, 58, SECTION.size, len(rows), len(rows) - 1)
+    return data
+
+
+def test_sections_that_repeat_segments_are_no_obstacle(opened):
+    """As gdb's gcore writes them."""
+    core = bytes(Elf([prstatus(), vmcoreinfo()], [Load(0, bytes(PAGE))]))
+    sections = [(7, PAGE, 356), (7, PAGE, 100), (1, 3 * PAGE, PAGE), (8, 1 << 50, 1)]
+    with opened(with_sections(core, *sections)) as base:
+        assert base.notes_size == len(prstatus() + vmcoreinfo())
+
+
+def test_data_that_only_a_section_has_are_refused_with_its_name(opened):
+    """As in the core of a Xen domain, which has its notes in a section."""
+    core = bytes(Elf([], [Load(0, bytes(PAGE))])) + prstatus()
+    words = r"the base: need all data in segments, have 356 bytes in section 1 \(.notes\) alone"
+    with pytest.raises(VmcoreFormatError, match=words):
+        opened(with_sections(core, (7, len(core) - 356, 356)))
 
 
 def test_a_truncated_base_is_refused_and_the_missing_part_named(opened):
@@ -82,7 +181,7 @@ def test_a_truncated_base_is_refused_and_the_missing_part_named(opened):
     ("field", "value", "words"),
     [
         (32, 101, "at most its memory, 100 bytes, have 101"),
-        (24, (1 << 64) - 50, "64-bit addresses, have 100 bytes of memory"),
+        (24, (1 << 64) - 50, "addresses of 64 bits, have 100 bytes at 0xffffffffffffffce"),
         (8, (1 << 64) - 10, "program header 0's data: need 18446744073709551706 bytes"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from vmcoredd import vmcore
 from vmcoredd.vmcore.elf import ELF32, ELF64, PAGE_SIZE
 from vmcoredd.vmcore.errors import VmcoreFormatError
+from vmcoredd.vmcore.extents import within
 from vmcoredd.vmcore.image import Image
 
 PHDR64 = struct.Struct("<IIQQQQQQ")  # type flags offset vaddr paddr filesz memsz align
@@ -31,7 +32,7 @@ def core(loads, notes_size=0, layout=ELF64):
 
 
 def phdrs(image, count):
-    header = image.extents[0].source.view
+    header = next(iter(image.extents)).source.view
     return [PHDR64.unpack_from(header, 64 + 56 * index) for index in range(count)]
 
 
@@ -102,8 +103,25 @@ def test_a_segment_without_memory_takes_its_page_unless_it_is_at_the_start_of_on
 def test_extents_have_no_gaps_and_none_is_empty():
     image = Image(core([(0x1000234, 7, 0x1234, 0x34), (0x5000, 7, 0x3000, 0x3000)], 100))
     image.update([Sized(4096)])
-    assert all(extent.size > 0 for extent in image.extents)
-    assert [e.end for e in image.extents[:-1]] == [e.start for e in image.extents[1:]]
+    extents = list(image.extents)
+    assert all(extent.size > 0 for extent in extents)
+    assert [e.end for e in extents[:-1]] == [e.start for e in extents[1:]]
+
+
+@pytest.mark.parametrize("start", [0, 0xFFF, 0x1000, 0x1FFF, 0x2000, 0x2234, 0x4000, 0x6FFF])
+def test_the_extents_of_a_range_are_those_of_the_file_cut(start):
+    loads = [(0x1000234, 7, 0x1234, 0x34), (0x5000, 7, 0, 0), (0x5000, 7, 0x3000, 0x2FFF)]
+    extents = Image(core(loads, 100)).extents
+    for end in range(start + 1, extents.size + 1, 0x777):
+        assert list(extents.within(start, end)) == list(within(list(extents), start, end))
+
+
+def test_memory_at_an_unknown_physical_address_keeps_its_virtual_offset_in_a_page():
+    image = Image(core([((1 << 64) - 1, 0xFFFFC90000000123, 0x1000, 0x1000), (0x1000, 7, 1, 1)]))
+    assert [(phdr[2], phdr[4]) for phdr in phdrs(image, 3)[1:]] == [
+        (0x1123, (1 << 64) - 1),
+        (0x3000, 0x1000),
+    ]
 
 
 def test_more_program_headers_than_a_page_take_two():
@@ -114,7 +132,7 @@ def test_more_program_headers_than_a_page_take_two():
 
 def test_more_program_headers_than_e_phnum_holds_are_counted_in_section_0():
     loads = [(n * PAGE_SIZE, 7, PAGE_SIZE, 0) for n in range(0xFFFF)]
-    header = Image(core(loads), stored=True).extents[0].source.view
+    header = next(iter(Image(core(loads), stored=True).extents)).source.view
     (shoff,) = struct.unpack_from("<Q", header, 40)
     shentsize, shnum = struct.unpack_from("<HH", header, 58)
     assert struct.unpack_from("<H", header, 56) == (0xFFFF,)
@@ -125,7 +143,7 @@ def test_more_program_headers_than_e_phnum_holds_are_counted_in_section_0():
 def test_elf32_headers_have_the_same_values():
     image = Image(core([(0x100234, 7, 0x1000, 0x1000)], 100, ELF32))
     image.update([Sized(0x2001000)])
-    header = image.extents[0].source.view
+    header = next(iter(image.extents)).source.view
     assert PHDR32.unpack_from(header, 52) == (4, 0x1000, 0, 0, 0x2001064, 0x2001064, 0, 0)
     assert PHDR32.unpack_from(header, 84) == (1, 0x2003234, 7, 0x100234, 0x1000, 0x1000, 7, 0)
 
@@ -133,7 +151,7 @@ def test_elf32_headers_have_the_same_values():
 def test_elf32_fields_take_the_low_32_bits_as_the_kernels_do():
     image = Image(core([(0x100000, 7, 0x1000, 0x1000)], 0, ELF32))
     image.update([Sized(1 << 32)])
-    header = image.extents[0].source.view
+    header = next(iter(image.extents)).source.view
     assert PHDR32.unpack_from(header, 52)[4:6] == (0, 0)
     assert PHDR32.unpack_from(header, 84)[1] == 0x1000
     assert image.size == (1 << 32) + 0x2000

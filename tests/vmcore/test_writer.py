@@ -231,7 +231,7 @@ def test_any_base_makes_a_vmcore_or_raises_a_format_error(tmp_path, base_of, cha
         return
     with vmcore.Reader(tmp_path / "out") as reader:
         assert reader.notes[0].name == "a"
-        assert reader.damage == ()
+        assert reader.damage == () or vmcore.Reader(tmp_path / "base").damage != ()
 
 
 # Failures.
