@@ -1,8 +1,8 @@
 """The notes of a base: every byte of its note segments finds a place in the vmcore made from it.
 
 Readers of vmcores expect one PT_NOTE whose notes are padded to four bytes; makedumpfile and crash
-look at a single one. So segments that hold notes and nothing else are merged into one run. A segment
-that cannot be merged, because something in it is not a note or is behind a zero header, is kept byte
+look at a single one. So segments that hold only notes are merged into one run. A segment that
+cannot be merged, because it holds something else or has notes behind a zero header, is kept byte
 for byte: the first one at the end of the run, where it hides no other, the others as PT_NOTEs.
 """
 
@@ -20,6 +20,10 @@ from vmcoredd.vmcore.notes import HEADER, MAX_NOTES, MAX_OWNER, NoteSegment
 
 MAX_ZEROS = 256 << 20  # bytes of padding behind notes that are read, in all
 CHUNK = 1 << 20
+_TRIES = {8: ((8, True), (4, True), (8, False), (4, False)), 4: ((4, False),)}
+"""By a segment's alignment: paddings to try, and whether each note must have a readable name.
+
+Some writers align a segment to 8 bytes and pad its notes to 4."""
 
 
 class Piece(NamedTuple):
@@ -62,7 +66,9 @@ class BaseNotes:
 
     def add(self, segment: NoteSegment) -> None:
         """Adds a segment. With `align` 8 the notes are padded to eight bytes, or to four."""
-        tries = ((8, True), (4, True), (8, False), (4, False)) if segment.align == 8 else ((4, False),)
+        tries = (
+            ((8, True), (4, True), (8, False), (4, False)) if segment.align == 8 else ((4, False),)
+        )
         for align, named in tries:
             places = self._places(segment, align, named)
             if places is not None:

@@ -7,21 +7,19 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from vmcoredd.vmcore.elffile import ElfHeaders, read_exactly, read_some
+from vmcoredd.vmcore.elf import SHT_NOBITS, SHT_NULL
+from vmcoredd.vmcore.elffile import ElfHeaders, read_some
 from vmcoredd.vmcore.errors import VmcoreFormatError
 
-_NULL, _NOBITS = 0, 8  # sh_type of sections without data
 _MAX_NAME = 64
 
 
-def check_sections(
-    fd: int, headers: ElfHeaders, segments: Iterable[tuple[int, int]]
-) -> None:
+def check_sections(fd: int, headers: ElfHeaders, segments: Iterable[tuple[int, int]]) -> None:
     """Raises `VmcoreFormatError`, with the section's name, for data outside the `segments`.
 
     `segments` are (offset, size) in the file. The names of the sections are not data.
     """
-    sections = [*_with_data(fd, headers)]
+    sections = [*_with_data(headers)]
     if not sections:
         return
     starts, ends = _union(segments)
@@ -34,17 +32,12 @@ def check_sections(
             raise VmcoreFormatError("the base", "all data in segments", have)
 
 
-def _with_data(fd: int, headers: ElfHeaders) -> Iterator[tuple[int, Any]]:
-    ehdr, kind = headers.ehdr, headers.layout.shdr
-    if not ehdr.e_shoff or not ehdr.e_shnum:
-        return
-    size = ehdr.e_shnum * ctypes.sizeof(kind)
-    data = read_exactly(fd, int(ehdr.e_shoff), size, "ELF section headers")
-    for number in range(ehdr.e_shnum):
-        section: Any = kind.from_buffer_copy(data, number * ctypes.sizeof(kind))
-        if number != ehdr.e_shstrndx and section.sh_type not in (_NULL, _NOBITS):
-            if section.sh_size:
-                yield number, section
+def _with_data(headers: ElfHeaders) -> Iterator[tuple[int, Any]]:
+    """Yields number and header of each section with data, except that of the sections' names."""
+    for number, section in enumerate(headers.sections()):
+        has_data = section.sh_size and section.sh_type not in (SHT_NULL, SHT_NOBITS)
+        if has_data and number != headers.ehdr.e_shstrndx:
+            yield number, section
 
 
 def _union(segments: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:

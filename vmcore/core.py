@@ -12,12 +12,12 @@ from typing import IO, Any, NamedTuple, Self, overload
 from vmcoredd.vmcore.basenotes import BaseNotes, Piece
 from vmcoredd.vmcore.basesections import check_sections
 from vmcoredd.vmcore.elf import EM_X86_64, PT_LOAD, PT_NOTE, PT_NULL, Layout
+from vmcoredd.vmcore.elf_notes import MAX_NOTE_SEGMENTS
 from vmcoredd.vmcore.elffile import ElfHeaders
 from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.extents import Extent, Source
 from vmcoredd.vmcore.files import identify, open_for_reading
 from vmcoredd.vmcore.notes import NoteSegment
-from vmcoredd.vmcore.reader import MAX_NOTE_SEGMENTS
 
 
 class Load(NamedTuple):
@@ -87,8 +87,7 @@ class ElfCore:
     """The content of an ELF core file: machine, notes and memory.
 
     `notes` are extents whose `start` is an offset in the merged note segment of `notes_size` bytes.
-    `loads` are all other segments: PT_LOADs, the PT_NOTEs that cannot be merged, and whatever else a
-    base has.
+    `loads` are all other segments: PT_LOADs, PT_NOTEs that cannot be merged, and any others.
     """
 
     def __init__(

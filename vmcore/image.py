@@ -95,9 +95,7 @@ class Image:
     header pages in place, as in the kernel.
     """
 
-    def __init__(
-        self, base: ElfCore, dumps: Sequence[Dump] = (), *, stored: bool = False
-    ) -> None:
+    def __init__(self, base: ElfCore, dumps: Sequence[Dump] = (), *, stored: bool = False) -> None:
         self.base = base
         self._stored = stored
         layout = base.layout

@@ -45,7 +45,7 @@ def test_vmcoreinfo_is_0x785_bytes_of_lines_with_values():
 
 def test_the_release_is_in_memory_at_the_address_in_vmcoreinfo():
     data = contents(default_core())
-    utsname = Image(default_core()).extents[-2].start + SYMBOLS["init_uts_ns"] - TEXT + 4
+    utsname = list(Image(default_core()).extents)[-2].start + SYMBOLS["init_uts_ns"] - TEXT + 4
     assert data[utsname + 2 * 65 :].split(b"\0")[0] == RELEASE.encode()
 
 

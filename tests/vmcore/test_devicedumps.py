@@ -216,7 +216,7 @@ def test_sixteen_concurrent_dumps_are_all_added(dumps):
     assert sorted((dump.name, dump.payload[0]) for dump in dumps.dumps) == sorted(
         (f"d{number}", number) for number in range(16)
     )
-    assert dumps.image.extents[16].end == dumps.image.headers_size + 16 * 8192
+    assert list(dumps.image.extents)[16].end == dumps.image.headers_size + 16 * 8192
 
 
 def test_a_dump_outlives_its_driver(dumps):
