@@ -121,6 +121,9 @@ CARD_HELP = "A card's name (`vmcoredd cards`) or its TOML file"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 OutputVmcore = Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")]
+StreamedVmcore = Annotated[
+    Path, typer.Option("--output", "-o", help="The vmcore to write; - is standard output.")
+]
 InputVmcore = Annotated[Path, typer.Argument(metavar="VMCORE", help="The vmcore to read.")]
 Card = Annotated[
     str,

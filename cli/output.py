@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -42,27 +43,11 @@ def _discard(descriptor: int, flags: int = os.O_WRONLY) -> None:
 
 
 class _Results(Console):
-    """Lets `cli.exit_codes` end the command when the reader closes the pipe.
-
-    Between `keep_going` and the end of the command, what nobody reads is discarded instead: for a
-    command that does more than print.
-    """
-
-    going = False
+    """Lets `cli.exit_codes` end the command when the reader closes the pipe."""
 
     def on_broken_pipe(self) -> None:
         discard_results()
-        if not self.going:
-            raise BrokenPipeError
-
-    @contextmanager
-    def keep_going(self) -> Iterator[None]:
-        """Discards what nobody reads, rather than end the command."""
-        self.going = True
-        try:
-            yield
-        finally:
-            self.going = False
+        raise BrokenPipeError
 
 
 class _Messages(Console):
@@ -70,6 +55,14 @@ class _Messages(Console):
 
     def on_broken_pipe(self) -> None:
         _discard(STDERR)
+
+
+def leave_stdout_to(output: Path) -> None:
+    """Prints results on stderr from now on if `output` is standard output."""
+    from vmcoredd.vmcore import is_stdout
+
+    if is_stdout(output):
+        out.file = sys.stderr
 
 
 def discard_results() -> None:

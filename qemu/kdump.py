@@ -101,7 +101,7 @@ def run(
 
     Raises GuestError, debs.Unavailable; vmcore.OutputExists and similar errors for a bad `output`.
     """
-    target = Path(vmcore.check_output(output, force=force))
+    target = Path(vmcore.check_output(output, force=force, stream=False))
     prepared = prepared or prepare(options.kernel, progress)
     console = console or target.with_name(f"{target.name}.console")
     with folder_beside(target) as folder:
@@ -111,7 +111,7 @@ def run(
             steps.crash()
             driver = steps.dump()
             saved = steps.save()
-        vmcore.check_output(target, force=force)
+        vmcore.check_output(target, force=force, stream=False)
         os.replace(saved, target)
     oops, dumps = _first_oops(console), _device_dumps(target)
     return Report(target, console, dumps, oops, driver, steps.seconds)

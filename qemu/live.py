@@ -92,13 +92,14 @@ def dump_memory(
         with contextlib.closing(Monitor(monitor)) as session:
             return dump_memory(session, output, seconds=seconds, force=force, progress=progress)
     deadline = time.monotonic() + seconds
-    with vmcore.Output(output, force=force) as out:
+    with vmcore.Output(output, force=force, stream=False) as out:
+        file = out.fileno()
         pipe = _begin(monitor)
         try:
-            size = _copy(pipe, out, monitor.execute("query-dump")["total"], deadline, progress)
+            size = _copy(pipe, file, monitor.execute("query-dump")["total"], deadline, progress)
         finally:
             os.close(pipe)
-        os.ftruncate(out, size)
+        os.ftruncate(file, size)
         _check_completed(monitor)
     return None
 

@@ -1,4 +1,4 @@
-"""Copies bytes between file descriptors inside the kernel; holes stay holes."""
+"""Copies bytes between file descriptors: into a file inside the kernel, or into a pipe in order."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Set
 
-from vmcoredd.vmcore.errors import VmcoreFormatError
+from vmcoredd.vmcore.errors import OutputClosed, VmcoreFormatError
 
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
 
 CHUNK = 64 << 20  # bytes per system call, hence between reports of progress
+PIECE = 1 << 20  # bytes written to a pipe at once
 BLOCK = 128 << 10  # copies that start at a block use large folios of the page cache
 _REFUSED = {
     errno.EXDEV,
@@ -70,17 +71,18 @@ class Copier:
         for start, end in data_runs(fd, offset, offset + size):
             self._run(fd, start, end, to - offset)
             self._advance(end + to - offset)
-        have = os.lseek(fd, 0, os.SEEK_END)
-        if have < offset + size:
-            what = "the file, which became shorter while it was copied"
-            raise VmcoreFormatError(what, offset + size, have)
+        _check_end(fd, offset + size)
+
+    def end(self, size: int) -> None:
+        """Makes the output `size` bytes long."""
+        os.ftruncate(self._out, size)
 
     def _run(self, fd: int, start: int, end: int, shift: int) -> None:
         for way in (self._ranged, self._sent):
             start = self._by(way, fd, start, end, shift, _REFUSED)
         start = self._by(self._bounced, fd, start, end, shift)
         if start < end:
-            raise VmcoreFormatError("the file, which ended while it was copied", end, start)
+            raise _ended_early(end, start)
 
     def _by(
         self,
@@ -115,3 +117,62 @@ class Copier:
     def _bounced(self, fd: int, start: int, size: int, to: int) -> int:
         read = os.preadv(fd, [self._buffer[: min(size, BLOCK)]], start)
         return os.pwrite(self._out, self._buffer[:read], to)
+
+
+class Streamer:
+    """Writes into the descriptor `out` in order, zeros for holes: for pipes, which cannot seek.
+
+    `advance(offset)` is called with the progress of the output.
+    """
+
+    def __init__(self, out: int, advance: Callable[[int], None]) -> None:
+        self._out = out
+        self._advance = advance
+        self._at = 0
+        self._buffer = memoryview(bytearray(PIECE))
+        self._zeros = memoryview(bytes(PIECE))
+
+    def copy(self, fd: int, offset: int, size: int, to: int) -> None:
+        """Copies `size` bytes at `offset` of `fd` to offset `to` of the output, past all before.
+
+        Raises as `Copier.copy` does; `OutputClosed` if the reader has gone.
+        """
+        for start, end in data_runs(fd, offset, offset + size):
+            self.end(start + to - offset)
+            self._run(fd, start, end)
+        _check_end(fd, offset + size)
+        self.end(to + size)
+
+    def end(self, size: int) -> None:
+        """Writes zeros until the output is `size` bytes long."""
+        while self._at < size:
+            self._write(self._zeros[: size - self._at])
+
+    def _run(self, fd: int, start: int, end: int) -> None:
+        while start < end:
+            read = os.preadv(fd, [self._buffer[: end - start]], start)
+            if not read:
+                raise _ended_early(end, start)
+            self._write(self._buffer[:read])
+            start += read
+
+    def _write(self, data: memoryview) -> None:
+        while data:
+            try:
+                done = os.write(self._out, data)
+            except BrokenPipeError:
+                raise OutputClosed(f"its reader left after {self._at:,} bytes") from None
+            data = data[done:]
+            self._at += done
+        self._advance(self._at)
+
+
+def _check_end(fd: int, need: int) -> None:
+    have = os.lseek(fd, 0, os.SEEK_END)
+    if have < need:
+        what = "the file, which became shorter while it was copied"
+        raise VmcoreFormatError(what, need, have)
+
+
+def _ended_early(need: int, have: int) -> VmcoreFormatError:
+    return VmcoreFormatError("the file, which ended while it was copied", need, have)

@@ -66,7 +66,11 @@ class OutputExists(VmcoreError, FileExistsError):
 
 
 class OutputUnsuitable(VmcoreError):
-    """The output exists and is not a regular file."""
+    """The output cannot be written there, or not safely; the text says why."""
+
+
+class OutputClosed(VmcoreError):
+    """The reader of a pipe went before it had all of the output."""
 
 
 class NoSuchNote(VmcoreError, IndexError):

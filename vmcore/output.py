@@ -2,7 +2,7 @@
 
 It is written without a name (O_TMPFILE), so even a killed process leaves nothing behind. On file
 systems without O_TMPFILE it has a temporary name in the same directory, which is removed after any
-failure except a kill. The data are not flushed to disk.
+failure except a kill. The data are not flushed to disk. A pipe gets the bytes in order instead.
 """
 
 from __future__ import annotations
@@ -11,60 +11,155 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
+from vmcoredd.vmcore.copying import Copier, Streamer
 from vmcoredd.vmcore.errors import OutputExists, OutputUnsuitable
 
 MODE = 0o600  # crash memory is private; the same as makedumpfile's
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+STDOUT = 1
+MAX_LINKS = 40  # as the kernel
+_NOFOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITING = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC
 _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 
 
-def check_output(path: str | os.PathLike[str], *, force: bool = False) -> str:
+def check_output(path: str | os.PathLike[str], *, force: bool = False, stream: bool = True) -> str:
     """Returns the real path of `path` if an output may be written there.
 
-    Raises `OutputExists` (unless `force`), `OutputUnsuitable` if it is not a regular file, and
-    `OSError` if the directory does not exist or is not writable.
+    `-` and `/dev/stdout` are standard output. That, a FIFO and a character device are written in
+    order, if `stream` allows it; a terminal is refused. Raises `OutputExists` (unless `force`);
+    `OutputUnsuitable` for anything else that is not a regular file, and for a link or FIFO that
+    another user put into a folder like /tmp; `OSError` if the directory does not exist or is not
+    writable.
     """
-    target = os.path.realpath(path)
-    directory = os.path.dirname(target)
+    name = os.fspath(path)
+    if is_stdout(name):
+        _check_stream(name, os.fstat(STDOUT), stream, os.isatty(STDOUT))
+        return name
     try:
-        mode = os.stat(target).st_mode
+        info = os.stat(name)
     except FileNotFoundError:
-        mode = None
-    if mode is not None and not stat.S_ISREG(mode):
-        raise OutputUnsuitable(f"{os.fspath(path)}: not a regular file")
-    if mode is not None and not force:
-        raise OutputExists(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
+        info = None
+    if info and not stat.S_ISREG(info.st_mode):
+        _check_stream(name, info, stream, stat.S_ISCHR(info.st_mode) and _is_terminal(name))
+        if stat.S_ISFIFO(info.st_mode):
+            _check_owner(name, os.lstat(name), os.path.dirname(os.path.abspath(name)))
+        return name
+    target = _resolved(name)
+    directory = os.path.dirname(target)
+    if info and not force:
+        raise OutputExists(errno.EEXIST, os.strerror(errno.EEXIST), name)
     os.stat(directory)
     if not os.access(directory, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), directory)
     return target
 
 
-class Output:
-    """A context manager that returns a file descriptor; a normal exit publishes the file.
+def is_stdout(path: str | os.PathLike[str]) -> bool:
+    """Returns whether an output at `path` goes to standard output."""
+    return os.fspath(path) in ("-", "/dev/stdout")
 
-    After an exception an existing file at `path` is unchanged. Raises as `check_output` does, also
+
+def _check_stream(name: str, info: os.stat_result, stream: bool, is_terminal: bool) -> None:
+    kind = stat.S_IFMT(info.st_mode)
+    if not stream:
+        raise OutputUnsuitable(f"{name}: this output cannot be streamed; give a regular file")
+    if is_terminal:
+        raise OutputUnsuitable(f"{name}: a terminal, which cannot show binary data; use a pipe")
+    if kind == stat.S_IFSOCK and not is_stdout(name):
+        raise OutputUnsuitable(f"{name}: a socket, which cannot be opened")
+    if kind not in (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK, stat.S_IFREG):
+        raise OutputUnsuitable(f"{name}: neither a regular file nor a pipe")
+
+
+def _is_terminal(name: str) -> bool:
+    try:
+        fd = os.open(name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.isatty(fd)
+    finally:
+        os.close(fd)
+
+
+def _resolved(path: str) -> str:
+    """Returns the real path of `path`; refuses links that another user put into a shared folder."""
+    rest = os.path.join(os.getcwd(), path).split("/")[::-1]
+    at, links = "/", 0
+    while rest:
+        part = rest.pop()
+        step = os.path.dirname(at) if part == ".." else os.path.join(at, part)
+        if part in ("", ".", "..") or not os.path.islink(step):
+            at = at if part in ("", ".") else step
+            continue
+        links += 1
+        if links > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        _check_owner(step, os.lstat(step), at)
+        target = os.readlink(step)
+        at = "/" if target.startswith("/") else at
+        rest += target.split("/")[::-1]
+    return at
+
+
+def _check_owner(path: str, info: os.stat_result, directory: str) -> None:
+    """Raises `OutputUnsuitable` for another user's entry of a sticky folder that all may write to.
+
+    That is the rule of fs.protected_symlinks, which may be off.
+    """
+    folder = os.stat(directory)
+    shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+    if shared and info.st_uid not in (os.geteuid(), folder.st_uid):
+        kind = "link" if stat.S_ISLNK(info.st_mode) else "pipe"
+        why = f"a {kind} of user {info.st_uid} in a folder that everybody can write to"
+        raise OutputUnsuitable(f"{path}: {why}; remove it or choose another output")
+
+
+class Output:
+    """A context manager: `copier` or `fileno` is for writing; a normal exit publishes the file.
+
+    After an exception an existing file at `path` is unchanged; a stream (see `check_output`) has
+    what was written so far. Raises as `check_output` does, also
     if another process creates the file in the meantime.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, force: bool = False, stream: bool = True
+    ) -> None:
         self._path = os.fspath(path)
         self._force = force
+        self._stream = stream
         self._directory = -1
         self._fd = -1
+        self._is_stream = False
         self._temporary: str | None = None
 
-    def __enter__(self) -> int:
-        directory, self._name = os.path.split(check_output(self._path, force=self._force))
-        self._directory = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    def __enter__(self) -> Self:
+        target = check_output(self._path, force=self._force, stream=self._stream)
+        self._is_stream = is_stdout(target) or not _is_file_or_new(target)
+        if self._is_stream:
+            self._fd = os.dup(STDOUT) if is_stdout(target) else _open_stream(target)
+            return self
+        directory, self._name = os.path.split(target)
+        self._directory = os.open(directory, os.O_PATH | os.O_DIRECTORY | _NOFOLLOW)
         try:
             self._open(directory)
         except BaseException:
             os.close(self._directory)
             raise
+        return self
+
+    def fileno(self) -> int:
         return self._fd
+
+    def copier(self, advance: Callable[[int], None]) -> Copier | Streamer:
+        """Returns what copies into the output; it calls `advance(offset)` with its progress."""
+        return Streamer(self._fd, advance) if self._is_stream else Copier(self._fd, advance)
 
     def _open(self, directory: str) -> None:
         try:
@@ -92,6 +187,9 @@ class Output:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._is_stream:
+            os.close(self._fd)
+            return
         try:
             if kind is None:
                 self._publish()
@@ -132,3 +230,19 @@ class Output:
                 raise
             check_output(self._path)
             self._replace()
+
+
+def _is_file_or_new(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _open_stream(path: str) -> int:
+    """Opens a FIFO, which waits for its reader, or a device; not a file that took its place."""
+    fd = os.open(path, _WRITING)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OutputUnsuitable(f"{path}: became a regular file")
+    return fd

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from vmcoredd.vmcore.copying import Copier
 from vmcoredd.vmcore.elf import Layout
 from vmcoredd.vmcore.elf_notes import NoteSegments
 from vmcoredd.vmcore.elffile import ElfHeaders
@@ -97,9 +96,10 @@ class Reader:
             if progress is not None:
                 progress(done, note.present)
 
-        with Output(out, force=force) as fd:
-            os.ftruncate(fd, note.present)
-            Copier(fd, advance).copy(self._fd, note.payload_offset, note.present, 0)
+        with Output(out, force=force) as output:
+            copier = output.copier(advance)
+            copier.copy(self._fd, note.payload_offset, note.present, 0)
+            copier.end(note.present)
         advance(note.present)
         return note.present
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from vmcoredd.vmcore.copying import Copier
 from vmcoredd.vmcore.core import ElfCore
 from vmcoredd.vmcore.devicedumps import DeviceDumps
 from vmcoredd.vmcore.errors import VmcoreFormatError
@@ -35,7 +34,8 @@ def write(
     counts bytes of the output, holes included.
 
     The file appears under its name once it is complete, readable only by its owner; `force`
-    replaces an existing file. Raises `OutputExists`, `OutputUnsuitable`; `VmcoreFormatError` if the
+    replaces an existing file. A pipe, or standard output for the path `-`, gets the bytes in order,
+    zeros for holes. Raises `OutputExists`, `OutputUnsuitable`; `VmcoreFormatError` if the
     base is truncated, its byte order differs from the dumps', or the result is too large for ELF32;
     `OSError` from the system calls (ENOSPC, EACCES, ...).
     """
@@ -50,12 +50,12 @@ def write(
             told = done
 
     with Output(path, force=force) as out:
-        os.ftruncate(out, total)
-        copier = Copier(out, advance)
+        copier = out.copier(advance)
         for extent in joined(image.extents):
             if extent.source is not None:
                 copier.copy(extent.source.fileno(), extent.offset, extent.size, extent.start)
             advance(extent.end)
+        copier.end(total)
     return total
 
 

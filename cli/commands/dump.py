@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +18,20 @@ from vmcoredd.cli.options import (
     Force,
     Json,
     OptionalCards,
-    OutputVmcore,
     Seed,
+    StreamedVmcore,
     path_or_name,
 )
-from vmcoredd.cli.output import collecting, copying, emit_json, err, out, size, table
+from vmcoredd.cli.output import (
+    collecting,
+    copying,
+    emit_json,
+    err,
+    leave_stdout_to,
+    out,
+    size,
+    table,
+)
 
 if TYPE_CHECKING:
     from vmcoredd import vmcore
@@ -32,6 +43,8 @@ EXAMPLES = """Examples: `vmcoredd dump --socket /run/t6.sock --socket /run/t5.so
 `vmcoredd dump --socket /run/t6.sock --base /var/crash/vmcore -o vmcore`"""
 FIRST_SLOT = 2
 """The slot of the first adapter on QEMU's root bus: 00:02.0."""
+SLOTS = 32
+"""Devices on a PCI bus."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 
 def dump(
-    output: OutputVmcore,
+    output: StreamedVmcore,
     socket: Annotated[
         list[Path] | None, typer.Option(help="The vfio-user socket of an adapter; repeatable.")
     ] = None,
@@ -73,18 +86,21 @@ def dump(
     _check(sources)
     openers = [_socket(path, deadline, trace) for path in socket or []]
     openers += [_card(profile, seed, trace) for profile in card or []]
-    names = dump_names(name or [], len(sources))
     with writing(output):
         vmcore.check_output(output, force=force)
-    context = open_base(base) if base else None
+    if json and vmcore.is_stdout(output):
+        raise typer.BadParameter("the vmcore goes to stdout; give it a file", param_hint="--json")
+    leave_stdout_to(output)
+    opened = open_base(base) if base else None
+    names = dump_names(name or [], len(sources), opened.names if opened else ())
     requests = _requests(names, sources, openers, compress, entity)
-    collect_and_write(requests, output, context, force=force, json=json)
+    collect_and_write(requests, output, opened, force=force, json=json)
 
 
 def collect_and_write(
     requests: list[Request],
     output: Path,
-    context: vmcore.ElfCore | None,
+    base: Base | None,
     *,
     force: bool,
     json: bool,
@@ -94,6 +110,7 @@ def collect_and_write(
     from vmcoredd import vmcore
     from vmcoredd.driver.dump_all import dump_all
 
+    context = base.core if base else None
     dumps = vmcore.DeviceDumps(context)
     with collecting([request.source for request in requests]) as progress:
         outcomes = dump_all(requests, dumps, progress)
@@ -102,18 +119,26 @@ def collect_and_write(
             total = vmcore.write(output, dumps, base=context, force=force, progress=advance)
     else:
         total = 0
-    report(outcomes, output, total, json=json, command=command)
+    earlier = len(base.names) if base else 0
+    report(outcomes, output, total, earlier, json=json, command=command)
 
 
-def report(outcomes: list[Outcome], output: Path, total: int, *, json: bool, command: str) -> None:
-    """Prints the outcome. Raises typer.Exit with the exit code unless every dump is complete."""
+def report(
+    outcomes: list[Outcome], output: Path, total: int, earlier: int, *, json: bool, command: str
+) -> None:
+    """Prints the outcome. Raises typer.Exit with the exit code unless every dump is complete.
+
+    `total` is the vmcore's size in bytes, `earlier` the number of device dumps of its base.
+    """
     records = [_record(outcome) for outcome in outcomes]
     if json:
         written = str(output) if total else None
-        emit_json(command, {"output": written, "size_bytes": total, "adapters": records})
+        count = earlier + _made(records) if total else 0
+        summary = {"output": written, "size_bytes": total, "device_dumps": count}
+        emit_json(command, {**summary, "adapters": records})
     elif total:
         print_summary(records)
-        out.print(f"{output}: {size(total)}, {_dumps(records)}", markup=False)
+        out.print(f"{output}: {size(total)}, {_dumps(_made(records), earlier)}", markup=False)
     for outcome in outcomes:
         _print_error(outcome)
     if not total:
@@ -158,26 +183,56 @@ def _check(sources: list[Any]) -> None:
         raise typer.BadParameter("give at least one --socket or --card")
 
 
-def open_base(path: Path) -> vmcore.ElfCore:
+@dataclass(frozen=True)
+class Base:
+    """A vmcore to add dumps to, and the names of its device dumps."""
+
+    core: vmcore.ElfCore
+    names: tuple[str, ...]
+
+
+def open_base(path: Path) -> Base:
     from vmcoredd import vmcore
 
     with about(path):
-        return vmcore.ElfCore.open(path)
+        core = vmcore.ElfCore.open(path)
+        with vmcore.Reader(path) as reader:
+            return Base(core, tuple(note.name or "" for note in reader.device_dumps))
 
 
-def dump_names(given: list[str], count: int) -> list[str]:
-    """Returns the given names, then names for the next slots of QEMU's root bus."""
+def dump_names(given: list[str], count: int, taken: Collection[str] = ()) -> list[str]:
+    """Returns the given names, then names for the next PCI addresses; none that is `taken`."""
     from vmcoredd.driver import dump_name
-    from vmcoredd.vmcore.elf import VMCOREDD_MAX_NAME_BYTES
 
     if len(given) > count:
         raise typer.BadParameter(f"{len(given)} names for {count} adapters", param_hint="--name")
-    for name in given:
-        if not 0 < len(name.encode()) <= VMCOREDD_MAX_NAME_BYTES:
-            most = f"1 to {VMCOREDD_MAX_NAME_BYTES} bytes, not {len(name.encode())}"
-            raise typer.BadParameter(f"a name has {most}", param_hint="--name")
-    slots = range(FIRST_SLOT + len(given), FIRST_SLOT + count)
-    return [*given, *(dump_name(f"0000:00:{slot:02x}.0") for slot in slots)]
+    for number, name in enumerate(given):
+        _check_name(name, given[:number], taken)
+    addresses = itertools.islice(_pci_addresses(), len(given), None)
+    names = (name for name in map(dump_name, addresses) if name not in {*given, *taken})
+    return [*given, *itertools.islice(names, count - len(given))]
+
+
+def _check_name(name: str, before: list[str], taken: Collection[str]) -> None:
+    from vmcoredd.vmcore.elf import VMCOREDD_MAX_NAME_BYTES
+
+    problem = None
+    if not 0 < len(name.encode()) <= VMCOREDD_MAX_NAME_BYTES:
+        most = f"1 to {VMCOREDD_MAX_NAME_BYTES} bytes, not {len(name.encode())}"
+        problem = f"a name has {most}"
+    elif name in before:
+        problem = f"{name} was given twice"
+    elif name in taken:
+        problem = f"the base has a device dump called {name}"
+    if problem:
+        raise typer.BadParameter(problem, param_hint="--name")
+
+
+def _pci_addresses() -> Iterator[str]:
+    """Yields the addresses of free slots, as Linux writes them, in the order of QEMU's buses."""
+    for domain, bus in itertools.product(range(1 << 16), range(1 << 8)):
+        for slot in range(0 if domain or bus else FIRST_SLOT, SLOTS):
+            yield f"{domain:04x}:{bus:02x}:{slot:02x}.0"
 
 
 def _requests(
@@ -264,6 +319,11 @@ def _print_error(outcome: Outcome) -> None:
         report_error(died, outcome.request.source)
 
 
-def _dumps(records: list[dict[str, Any]]) -> str:
-    count = sum(record["good"] is not None for record in records)
-    return "1 device dump" if count == 1 else f"{count} device dumps"
+def _made(records: list[dict[str, Any]]) -> int:
+    """Returns the number of device dumps that were made."""
+    return sum(record["good"] is not None for record in records)
+
+
+def _dumps(made: int, earlier: int) -> str:
+    dumps = f"{made + earlier} device dump{'s' if made + earlier != 1 else ''}"
+    return f"{dumps}, {earlier} of them from the base" if earlier else dumps

@@ -9,7 +9,7 @@ import typer
 
 from vmcoredd.cli.exit_codes import Exit, about, writing
 from vmcoredd.cli.options import Force, InputVmcore
-from vmcoredd.cli.output import copying, err, out, size
+from vmcoredd.cli.output import copying, err, leave_stdout_to, out, size
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def extract(
     path: InputVmcore,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; - is stdout.")],
     index: Annotated[int, typer.Option(help="The note's index (`vmcoredd notes`).")] = 0,
     force: Force = False,
 ) -> None:
@@ -29,6 +29,7 @@ def extract(
     """
     from vmcoredd import vmcore
 
+    leave_stdout_to(output)
     with about(path), vmcore.Reader(path) as reader:
         note = reader.note(index)
         with writing(output), copying(output.name) as progress:

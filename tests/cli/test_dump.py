@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from cliruns import Run, emulated, one_line, ready, spawned
 from vmcorenotes import FIRST, NOTE_BYTES, SECOND, dumps, notes
 
 from vmcoredd import vmcore
+from vmcoredd.cli.commands.dump import dump_names
 from vmcoredd.cli.exit_codes import Exit
 
 FILE_LIMIT = 1 << 20
@@ -154,6 +157,62 @@ def test_dumps_are_added_to_a_vmcore(
         assert not after.damage
 
 
+def test_the_dumps_of_the_base_are_counted_and_their_names_are_not_used_again(
+    vmcoredd: Run, made: Path, small_card: Path, output: Path
+) -> None:
+    arguments = ["--card", small_card, "--base", made, "-o", output]
+    result = vmcoredd("dump", *arguments)
+    assert list(dumps(output)) == ["cxgb4_0000:00:04.0", FIRST, SECOND]
+    assert "3 device dumps, 2 of them from the base" in result.out
+    assert vmcoredd("dump", *arguments, "--force", "--json").json["device_dumps"] == 3
+    result = vmcoredd("dump", *arguments, "--force", "--name", FIRST)
+    assert result.code == Exit.USAGE
+    assert f"--name: the base has a device dump called {FIRST}" in result.err
+
+
+def test_a_vmcore_can_be_its_own_base(
+    vmcoredd: Run, made: Path, small_card: Path, output: Path
+) -> None:
+    output.write_bytes(made.read_bytes())
+    arguments = ["--card", small_card, "--base", output, "-o", output, "--force"]
+    assert vmcoredd("dump", *arguments).code == Exit.OK
+    assert list(dumps(output)) == ["cxgb4_0000:00:04.0", FIRST, SECOND]
+
+
+def test_adapters_beyond_a_bus_continue_on_the_next() -> None:
+    names = dump_names([], 64)
+    assert names[29:32] == ["cxgb4_0000:00:1f.0", "cxgb4_0000:01:00.0", "cxgb4_0000:01:01.0"]
+    assert names[-1] == "cxgb4_0000:02:01.0"
+    assert len(set(dump_names(["a"], 9000))) == 9000
+
+
+def test_a_vmcore_is_streamed_to_stdout_and_its_summary_to_stderr(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    command = [sys.executable, "-m", "vmcoredd", "dump", "--card", small_card]
+    done = subprocess.run([*command, "-o", "-"], capture_output=True, check=True)
+    output.write_bytes(done.stdout)
+    assert list(dumps(output)) == [FIRST]
+    assert b"1 device dump" in done.stderr
+    assert vmcoredd("dump", "--card", small_card, "-o", "-", "--json").code == Exit.USAGE
+
+
+def test_a_reader_of_a_vmcore_that_leaves_is_a_failure(small_card: Path) -> None:
+    command = [sys.executable, "-m", "vmcoredd", "dump", "--card", small_card, "-o", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dump:
+        assert dump.stdout is not None
+        assert dump.stderr is not None
+        dump.stdout.close()
+        assert dump.stderr.read().startswith(b"vmcoredd: -: its reader left after ")
+    assert dump.returncode == Exit.FAILED
+
+
+def test_a_vmcore_is_written_although_stdout_is_closed(small_card: Path, output: Path) -> None:
+    command = f"{sys.executable} -m vmcoredd dump --card {small_card} -o {output} >&-"
+    assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stderr == b""
+    assert list(dumps(output)) == [FIRST]
+
+
 def test_an_output_that_exists_is_kept(vmcoredd: Run, small_card: Path, output: Path) -> None:
     output.write_text("precious")
     result = vmcoredd("dump", "--card", small_card, "-o", output)
@@ -174,7 +233,7 @@ def test_an_output_that_exists_is_replaced_when_forced(
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("absent/vmcore", "No such file or directory"), ("", ": not a regular file")],
+    [("absent/vmcore", "No such file or directory"), ("", ": neither a regular file nor a pipe")],
     ids=["no folder", "a folder"],
 )
 def test_an_impossible_output_is_refused_before_anything_else_happens(
@@ -232,10 +291,14 @@ def test_the_old_output_is_kept_when_the_disk_is_full(small_card: Path, output: 
         ),
         (["--card", "t520-cr", "--entity", "RSSS"], "no entity is called RSSS; did you mean RSS"),
         (["--card", "t520-cr", "--name", "a", "--name", "b"], "2 names for 1 adapters"),
+        (
+            ["--card", "t520-cr", "--card", "t520-cr", "--name", "a", "--name", "a"],
+            "a was given twice",
+        ),
         (["--card", "t520-cr", "--name", "n" * 45], "a name has 1 to 44 bytes, not 45"),
         (["--card", "t520-cr", "--name", ""], "a name has 1 to 44 bytes, not 0"),
     ],
-    ids=["nothing", "card", "file", "compress", "entity", "names", "long name", "no name"],
+    ids=["nothing", "card", "file", "compress", "entity", "names", "twice", "long name", "no name"],
 )
 def test_wrong_usage_is_refused_and_writes_nothing(
     vmcoredd: Run, output: Path, arguments: list[str], says: str

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from vmcoredd.vmcore import output
-from vmcoredd.vmcore.errors import OutputExists, OutputUnsuitable
+from vmcoredd.vmcore.errors import OutputClosed, OutputExists, OutputUnsuitable
 from vmcoredd.vmcore.output import Output, check_output
 
 
@@ -32,21 +34,21 @@ def way(request, monkeypatch):
 
 
 def put(path, data, **options):
-    with Output(path, **options) as fd:
-        os.write(fd, data)
+    with Output(path, **options) as out:
+        os.write(out.fileno(), data)
 
 
 def put_half(path, error, **options):
-    with Output(path, **options) as fd:
-        os.write(fd, b"half")
+    with Output(path, **options) as out:
+        os.write(out.fileno(), b"half")
         raise error
 
 
 def test_the_file_appears_when_it_is_complete(tmp_path, way):
-    with Output(tmp_path / "out") as fd:
-        os.write(fd, b"half")
+    with Output(tmp_path / "out") as out:
+        os.write(out.fileno(), b"half")
         assert not (tmp_path / "out").exists()
-        os.write(fd, b" and half")
+        os.write(out.fileno(), b" and half")
     assert (tmp_path / "out").read_bytes() == b"half and half"
     assert os.listdir(tmp_path) == ["out"]
 
@@ -99,7 +101,7 @@ def test_force_needs_no_existing_file(tmp_path, way):
 
 def test_a_file_created_in_the_meantime_is_not_overwritten(tmp_path, way):
     output = Output(tmp_path / "out")
-    os.write(output.__enter__(), b"ours")
+    os.write(output.__enter__().fileno(), b"ours")
     (tmp_path / "out").write_bytes(b"theirs")
     with pytest.raises(OutputExists):
         output.__exit__(None, None, None)
@@ -130,12 +132,121 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path, way):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_only_regular_files_are_ever_replaced(tmp_path, force):
+def test_what_is_neither_a_file_nor_a_pipe_is_refused(tmp_path, force):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        with pytest.raises(OutputUnsuitable, match="a socket, which cannot be opened"):
+            check_output(tmp_path / "socket", force=force)
+    with pytest.raises(OutputUnsuitable, match="neither a regular file nor a pipe"):
+        check_output(tmp_path, force=force)
+
+
+def copied(source, path, size):
+    """Copies `size` bytes of the file `source` to the output `path`, after 3 bytes of zeros."""
+    with open(source, "rb") as file, Output(path) as out:
+        copier = out.copier(lambda _done: None)
+        copier.copy(file.fileno(), 0, size, 3)
+        copier.end(size + 5)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A file with a hole of 2 MiB between its first and last bytes."""
+    path = tmp_path / "source"
+    with path.open("wb") as file:
+        file.write(b"first")
+        file.seek(2 << 20)
+        file.write(b"last")
+    return path
+
+
+def test_a_pipe_gets_the_bytes_in_order_and_zeros_for_holes(tmp_path, source):
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", tmp_path, "/dev/null"):
-        with pytest.raises(OutputUnsuitable, match=": not a regular file"):
-            check_output(path, force=force)
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        size = source.stat().st_size
+        thread = threading.Thread(target=copied, args=(source, tmp_path / "pipe", size))
+        thread.start()
+        assert reader.stdout.read() == b"\0\0\0" + source.read_bytes() + b"\0\0"
+        thread.join()
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_standard_output_is_written_in_order(source):
+    program = (
+        "import sys; from vmcoredd.vmcore.output import Output\n"
+        "with open(sys.argv[1], 'rb') as file, Output(sys.argv[2]) as out:\n"
+        "    out.copier(lambda done: None).copy(file.fileno(), 0, 5, 1)\n"
+    )
+    for name in ("-", "/dev/stdout"):
+        command = [sys.executable, "-c", program, source, name]
+        assert subprocess.run(command, capture_output=True, check=True).stdout == b"\0first"
+
+
+def test_a_reader_that_leaves_early_is_an_error(tmp_path, source):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        subprocess.Popen(["head", "-c1", tmp_path / "pipe"], stdout=subprocess.DEVNULL),
+        pytest.raises(OutputClosed, match="its reader left after"),
+    ):
+        copied(source, tmp_path / "pipe", source.stat().st_size)
+
+
+def test_a_device_is_written_and_not_replaced(source):
+    copied(source, "/dev/null", 5)
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_a_terminal_is_refused():
+    control, terminal = os.openpty()
+    try:
+        with pytest.raises(OutputUnsuitable, match="a terminal, which cannot show binary data"):
+            check_output(os.ttyname(terminal))
+    finally:
+        os.close(control)
+        os.close(terminal)
+
+
+def test_what_cannot_be_streamed_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "-", "/dev/null"):
+        with pytest.raises(OutputUnsuitable, match="cannot be streamed; give a regular file"):
+            check_output(path, stream=False)
+
+
+def planted(folder, kind, user):
+    """Puts a link or a pipe of another user into a folder like /tmp, and returns its path."""
+    folder.mkdir()
+    folder.chmod(0o1777)
+    path = folder / "out"
+    if kind == "link":
+        path.symlink_to(folder.parent / "victim")
+    else:
+        os.mkfifo(path)
+    os.chown(path, user, user, follow_symlinks=False)
+    return path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_another_user_planted_in_a_shared_folder_is_refused(tmp_path, kind):
+    (tmp_path / "victim").write_bytes(b"precious")
+    path = planted(tmp_path / "shared", kind, user=65534)
+    with pytest.raises(OutputUnsuitable, match=f"a {kind} of user 65534 in a folder that every"):
+        put(path, b"new", force=True)
+    assert (tmp_path / "victim").read_bytes() == b"precious"
+
+
+def test_ones_own_link_in_a_shared_folder_is_followed(tmp_path):
+    (tmp_path / "victim").write_bytes(b"old")
+    put(planted(tmp_path / "shared", "link", user=os.geteuid()), b"new", force=True)
+    assert (tmp_path / "victim").read_bytes() == b"new"
+
+
+def test_a_circle_of_links_is_refused(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+        check_output(tmp_path / "a")
 
 
 def test_a_missing_directory_raises_the_systems_error(tmp_path):
@@ -163,8 +274,8 @@ def test_a_killed_writer_leaves_nothing(tmp_path):
         pytest.skip("this file system has no O_TMPFILE: a killed writer leaves a hidden .part file")
     program = (
         "import os, sys, time; from vmcoredd.vmcore.output import Output\n"
-        "with Output(sys.argv[1]) as fd:\n"
-        "    os.write(fd, b'half'); print('ready', flush=True); time.sleep(60)\n"
+        "with Output(sys.argv[1]) as out:\n"
+        "    os.write(out.fileno(), b'half'); print('ready', flush=True); time.sleep(60)\n"
     )
     writer = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path / "out"], stdout=subprocess.PIPE

@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -246,10 +247,22 @@ def test_an_existing_file_is_refused_unless_forced(tmp_path):
     assert (tmp_path / "out").read_bytes()[:4] == b"\x7fELF"
 
 
-def test_a_directory_or_device_as_output_is_refused(tmp_path):
-    for path in (tmp_path, "/dev/null"):
-        with pytest.raises(OutputUnsuitable):
-            vmcore.write(path, registry(), force=True)
+def test_a_directory_as_output_is_refused(tmp_path):
+    with pytest.raises(OutputUnsuitable):
+        vmcore.write(tmp_path, registry(), force=True)
+
+
+def test_a_pipe_gets_the_same_bytes_as_a_file(tmp_path, base_of):
+    base = base_of(Elf(NOTES, [Load(0, MEMORY * 64)]))
+    vmcore.write(tmp_path / "file", registry(), base=base)
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        writer = threading.Thread(
+            target=vmcore.write, args=(tmp_path / "pipe", registry()), kwargs={"base": base}
+        )
+        writer.start()
+        assert reader.stdout.read() == (tmp_path / "file").read_bytes()
+        writer.join()
 
 
 def test_a_base_that_shrinks_while_it_is_copied_leaves_no_output(tmp_path, base_of):
