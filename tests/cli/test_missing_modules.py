@@ -22,11 +22,14 @@ NEED = {
         ("bench", "--part", "guest"),
     ],
     "matplotlib": [("bench", "--part", "files", *OUTPUT)],
-    "pyvfio_user": [("dump", "--socket", "ABSENT", *OUTPUT), ("emulate", *CARD, "--socket", "S")],
+    "pyvfio_user": [
+        ("dump", "--socket", "ABSENT", *OUTPUT),
+        ("emulate", *CARD, "--socket", "S"),
+        ("cards",),
+    ],
 }
 """By module, the commands that need it."""
 NEED_NONE = [
-    ("cards",),
     ("notes", "VMCORE"),
     ("show", "VMCORE", "--entity", "DEV_LOG"),
     ("extract", "VMCORE", *OUTPUT),
@@ -37,6 +40,7 @@ NEED_NONE = [
 ]
 NEED_NO_EXTRA = [
     *NEED_NONE,
+    ("cards",),
     ("dump", "--card", "CARD", *OUTPUT),
 ]
 
