@@ -83,6 +83,17 @@ static void write_back(struct core *core, const struct window *window, const uin
     }
 }
 
+/* True for the first address behind a memory. Linux moves its window there after it has read the
+ * last piece, and reads nothing: t4_memory_rw() advances the window before it looks whether it is
+ * done. */
+static int follows_memory(struct core *core, uint32_t address)
+{
+    uint32_t last;
+
+    return address >= sizeof(last) &&
+           !emu_memory_copy(core, address - sizeof(last), &last, sizeof(last), 0);
+}
+
 void emu_window_sync(struct core *core, uint32_t number)
 {
     struct window *window = &core->windows[number];
@@ -94,7 +105,8 @@ void emu_window_sync(struct core *core, uint32_t number)
     write_back(core, window, page);
     window->shown = window_address(window);
     if (emu_memory_copy(core, window->shown, window->shadow, size, 0)) {
-        (void)emu_log_access(core, LOG_GUEST_MEMORY, core->bar0, window->shown, size, 0);
+        if (!follows_memory(core, window->shown))
+            (void)emu_log_access(core, LOG_GUEST_MEMORY, core->bar0, window->shown, size, 0);
         memset(window->shadow, 0xff, size);
     }
     memcpy(page, window->shadow, size);

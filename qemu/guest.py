@@ -31,6 +31,8 @@ Role = Literal["first", "crash"]
 SECONDS_TO_END = 5.0
 LOST = (b"failed to read header", b"Unable to write to socket")
 """QEMU logs this when an adapter's server is gone; the guest's reads then return all ones."""
+CRASH_KERNEL = ("bzImage", "initramfs")
+"""What `arm-crash-kernel` loads from the guest's /share."""
 PANIC = re.compile(rb"Kernel panic - not syncing: ([^\r\n]*)")
 
 
@@ -54,7 +56,8 @@ class Result:
 class Guest:
     """A guest on `machine` that runs while the context is open.
 
-    `folder` is an empty folder for its files; `share` in it is the guest's /share. The serial
+    `folder` is an empty folder for its files; `share`, by default a folder in it, is the
+    guest's /share. The serial
     console is logged to `console`. QEMU exits too if the thread that entered the
     context ends. `affinity` restricts QEMU to these CPUs.
 
@@ -71,8 +74,9 @@ class Guest:
         *,
         affinity: frozenset[int] | None = None,
         extra_monitor: Path | None = None,
+        share: Path | None = None,
     ) -> None:
-        self.share = folder / "share"
+        self.share = share or folder / "share"
         self.console = console
         self._qemu = qemu
         self._machine = machine
@@ -176,9 +180,9 @@ class Guest:
         return found[-1].decode(errors="replace") if found else None
 
     def _prepare_share(self) -> None:
-        self.share.mkdir()
-        shutil.copyfile(self._machine.image, self.share / "bzImage")
-        shutil.copyfile(self._machine.initramfs, self.share / "initramfs")
+        self.share.mkdir(exist_ok=True)
+        shutil.copyfile(self._machine.image, self.share / CRASH_KERNEL[0])
+        shutil.copyfile(self._machine.initramfs, self.share / CRASH_KERNEL[1])
 
     def _start(self, control: socket.socket, monitor: socket.socket) -> subprocess.Popen[bytes]:
         descriptors = control.fileno(), monitor.fileno()

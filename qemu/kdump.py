@@ -6,10 +6,11 @@ the unmodified driver, which dumps its adapters, and copies /proc/vmcore to the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,7 @@ from vmcoredd import debs, vmcore
 from .errors import CommandFailed, GuestDied, GuestTimeout, RunError
 from .guest import Adapter, Guest, Result
 from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare
+from .verdict import MEMORY, Crash, Verdict, crash_kernels_part, dump_name
 
 
 class Stage(Enum):
@@ -28,7 +30,7 @@ class Stage(Enum):
     PROBED = "the first kernel's driver has probed the adapters"
     ARMED = "the crash kernel is loaded"
     CRASHED = "the crash kernel is up, its driver not yet loaded"
-    DUMPED = "the crash kernel's driver has dumped the adapters"
+    DUMPED = "the loading of the crash kernel's driver has ended"
     SAVED = "/proc/vmcore is on the host"
 
 
@@ -65,7 +67,8 @@ class Report:
     """The outcome of a run.
 
     `oops`: the kernel's line about its oops, if there was one. `driver`: the result of loading the
-    driver in the crash kernel. `seconds`: the time from the start to each stage.
+    driver in the crash kernel. `seconds`: the time from the start to each stage. `missing` and
+    `partial`: adapters without a dump, and dumps that may lack something, with the reasons.
     """
 
     vmcore: Path
@@ -74,6 +77,8 @@ class Report:
     oops: str | None
     driver: Result
     seconds: dict[Stage, float]
+    missing: tuple[Verdict, ...] = ()
+    partial: tuple[Verdict, ...] = ()
 
 
 DEFAULT_FLOW = Flow()
@@ -114,7 +119,11 @@ def run(
         vmcore.check_output(target, force=force, stream=False)
         os.replace(saved, target)
     oops, dumps = _first_oops(console), _device_dumps(target)
-    return Report(target, console, dumps, oops, driver, steps.seconds)
+    crash = Crash(crash_kernels_part(console), driver, options.crashkernel)
+    expected = [dump_name(index) for index in range(len(adapters))]
+    missing = tuple(crash.missing(name) for name in expected if name not in dumps)
+    partial = tuple(filter(None, map(crash.partial, dumps)))
+    return Report(target, console, dumps, oops, driver, steps.seconds, missing, partial)
 
 
 @dataclass(frozen=True)
@@ -157,9 +166,10 @@ class _Steps:
         self.reached(Stage.CRASHED)
 
     def dump(self) -> Result:
-        self.progress("the crash kernel's driver dumps its adapters", None)
+        self.progress("loading the driver in the crash kernel", None)
         command = "load-driver" if self.flow.remedy else "load-driver --plain"
-        result = self.guest.run(command, self._driver_seconds, check=False)
+        with self._memory_blamed():
+            result = self.guest.run(command, self._driver_seconds, check=False)
         self.reached(Stage.DUMPED)
         return result
 
@@ -173,9 +183,24 @@ class _Steps:
                 self.progress(doing, int(percents[-1]) / 100)
 
         self.progress(doing, None)
-        self.guest.run(f"save-vmcore {option}/share/vmcore", self.deadlines.save, on_output=show)
+        with self._memory_blamed():
+            saving = f"save-vmcore {option}/share/vmcore"
+            self.guest.run(saving, self.deadlines.save, on_output=show)
         self.reached(Stage.SAVED)
         return self.guest.share / "vmcore"
+
+    @contextlib.contextmanager
+    def _memory_blamed(self) -> Iterator[None]:
+        """Says that the crash kernel ran out of memory where that explains an error."""
+        try:
+            yield
+        except RunError as error:
+            console = self.guest.console
+            if not MEMORY.search(crash_kernels_part(console)):
+                raise
+            setting = f"crashkernel={self.options.crashkernel}"
+            reason = f"the crash kernel ran out of memory, {setting} is too small: {error.reason}"
+            raise RunError(reason, console) from error
 
     @property
     def _driver_seconds(self) -> float:

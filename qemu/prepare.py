@@ -66,6 +66,7 @@ class Prepared:
         *,
         shell: bool = False,
         extra_monitor: Path | None = None,
+        share: Path | None = None,
     ) -> Guest:
         """Returns a guest with these `options`; see Guest for the other arguments."""
         machine = Machine(
@@ -87,6 +88,7 @@ class Prepared:
             adapters,
             affinity=options.affinity,
             extra_monitor=extra_monitor,
+            share=share,
         )
 
 

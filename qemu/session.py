@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import sys
 import tempfile
@@ -12,11 +13,15 @@ from pathlib import Path
 
 from vmcoredd import debs
 
-from .guest import Adapter, Result
-from .prepare import DEFAULTS, Options, Prepared, prepare
+from .errors import GuestError
+from .guest import CRASH_KERNEL, Adapter, Result
+from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare
 
 BOOT_SECONDS = 120.0
 DRIVER_SECONDS = 900.0
+QEMUS = ".virtfs_metadata"
+OURS = (*CRASH_KERNEL, QEMUS)
+"""What we and QEMU put into the folder that a guest shares."""
 
 
 def run_script(
@@ -60,6 +65,8 @@ def run_shell(
     options: Options = DEFAULTS,
     console: Path,
     monitor: Path | None = None,
+    share: Path | None = None,
+    on_saved: Callable[[Path], None] = lambda path: None,
     progress: debs.Progress = debs.silent,
     prepared: Prepared | None = None,
 ) -> int:
@@ -67,17 +74,56 @@ def run_shell(
 
     `exit` or ^A x ends the guest. Everything shown is also logged to `console`. `monitor` is the
     path of a socket on which QEMU's monitor can be reached meanwhile (for `live.dump_memory`).
-    Returns QEMU's exit code.
+    The guest's /share is the folder `share`. Without it, what the guest saves there is moved into a
+    new folder beside `console` in the end, which `on_saved` receives. Returns QEMU's exit code.
 
-    Raises GuestError and debs.Unavailable.
+    Raises GuestError, also if `share` holds files of our names, and debs.Unavailable.
     """
     prepared = prepared or prepare(options.kernel, progress)
-    with tempfile.TemporaryDirectory(prefix="guest-") as folder, _terminal_restored():
+    with folder_beside(console) as folder, _terminal_restored(), _shared(share) as own:
         guest = prepared.guest(
-            options, Path(folder), console, adapters, shell=True, extra_monitor=monitor
+            options, folder, console, adapters, shell=True, extra_monitor=monitor, share=own
         )
-        with guest:
-            return guest.wait_for_end("the end of the shell")
+        try:
+            with guest:
+                return guest.wait_for_end("the end of the shell")
+        finally:
+            if not share and (saved := _bring_home(guest.share, console)):
+                on_saved(saved)
+
+
+@contextlib.contextmanager
+def _shared(share: Path | None) -> Iterator[Path | None]:
+    """Lends a folder to a guest; removes from it what we and QEMU put there."""
+    if not share:
+        yield None
+        return
+    share.mkdir(parents=True, exist_ok=True)
+    for name in OURS:
+        if (share / name).exists():
+            raise GuestError(f"{share / name} exists: a guest needs this name in its /share")
+    try:
+        yield share
+    finally:
+        _remove_ours(share)
+
+
+def _bring_home(share: Path, console: Path) -> Path | None:
+    """Moves what the guest saved in its /share beside `console`; returns the folder's new path."""
+    if not share.is_dir():
+        return None
+    _remove_ours(share)
+    if not any(share.iterdir()):
+        return None
+    names = (f"guest.share{number or ''}" for number in itertools.count())
+    home = next(path for name in names if not (path := console.absolute().with_name(name)).exists())
+    return share.rename(home)
+
+
+def _remove_ours(share: Path) -> None:
+    for name in CRASH_KERNEL:
+        (share / name).unlink(missing_ok=True)
+    shutil.rmtree(share / QEMUS, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -90,4 +136,5 @@ def _terminal_restored() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal is closed
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

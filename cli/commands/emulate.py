@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vmcoredd.cli.options import Card, Faults, Seed, path_or_name
-from vmcoredd.cli.output import envelope, err
+from vmcoredd.cli.options import Card, Faults, Json, Seed, path_or_name
+from vmcoredd.cli.output import envelope, err, out
 
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
 `vmcoredd emulate --card t520-cr --seed 7 --socket t5.sock --fault cim-host-busy`"""
@@ -53,11 +54,13 @@ def emulate(
         int | None,
         typer.Option(help="Write the JSON line to this file descriptor instead of stdout."),
     ] = None,
+    json: Json = False,
 ) -> None:
-    """Serve an emulated adapter until SIGTERM or ^C.
+    """Serve an emulated adapter until SIGTERM, ^C or the end of the terminal.
 
-    Prints a line of JSON when clients can connect, with the arguments that attach the adapter to a
-    QEMU guest. Logs invalid accesses and unimplemented registers on stderr.
+    When clients can connect, prints what to type to dump the adapter and to attach it to a QEMU
+    guest; with --json, --ready-fd or a stdout that is no terminal, prints a line of JSON. Logs
+    invalid accesses and unimplemented registers on stderr.
     """
     import logging
 
@@ -68,7 +71,7 @@ def emulate(
     adapter = emu.Card.load(path_or_name(card), seed, faults=fault or (), map_window=map_window)
 
     def ready() -> None:
-        _announce(card, seed, socket, ready_fd)
+        _announce(card, seed, socket, ready_fd, json)
 
     user = int(owner) if owner and owner.isdecimal() else owner
     serve(
@@ -98,10 +101,19 @@ def qemu_arguments(socket: Path) -> list[str]:
     ]
 
 
-def _announce(card: str, seed: int, socket: Path, ready_fd: int | None) -> None:
+def _announce(card: str, seed: int, socket: Path, ready_fd: int | None, json: bool) -> None:
+    """Says that clients can connect: to a person on a terminal, else to a program as JSON."""
     path = os.path.abspath(socket)
-    arguments = qemu_arguments(socket)
-    ready = {"event": "ready", "card": card, "seed": seed, "socket": path, "qemu": arguments}
+    if ready_fd is None and not json and sys.stdout.isatty():
+        _show_what_to_type(card, seed, path)
+        return
+    ready = {
+        "event": "ready",
+        "card": card,
+        "seed": seed,
+        "socket": path,
+        "qemu": qemu_arguments(socket),
+    }
     text = jsonlib.dumps(envelope("emulate", ready)) + "\n"
     if ready_fd is None:
         sys.stdout.write(text)
@@ -111,6 +123,17 @@ def _announce(card: str, seed: int, socket: Path, ready_fd: int | None) -> None:
         os.close(ready_fd)
     if sys.stderr.isatty():
         err.print(f"serving {card} on {path}; press ^C to stop", markup=False)
+
+
+def _show_what_to_type(card: str, seed: int, path: str) -> None:
+    """Prints lines to paste into another terminal."""
+    words = [shlex.quote(word) for word in qemu_arguments(Path(path))]
+    pairs = [" ".join(pair) for pair in zip(words[::2], words[1::2], strict=True)]
+    qemu = " \\\n  ".join(["qemu-system-x86_64 -m 1G", *pairs])
+    dump = shlex.join(["vmcoredd", "dump", "--socket", path, "-o", "vmcore"])
+    out.print(f"Serving {card}, seed {seed}. Press ^C to stop.\n", markup=False)
+    out.print(f"To dump it, in another terminal:\n\n{dump}\n", markup=False)
+    out.print(f"To attach it to a guest (QEMU 10.1 or newer):\n\n{qemu}\n", markup=False)
 
 
 def _octal(mode: str) -> int:

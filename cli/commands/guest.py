@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +18,12 @@ import typer
 from vmcoredd.cli.commands.dump import collect_and_write, dump_names, open_base
 from vmcoredd.cli.exit_codes import Exit, writing
 from vmcoredd.cli.options import Cards, Force, Json, Kernel, OutputVmcore, Seed, path_or_name
-from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table
+from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table, visible_lines
 
 if TYPE_CHECKING:
     from vmcoredd import emu
     from vmcoredd.qemu.guest import Adapter
+    from vmcoredd.qemu.kdump import Report
     from vmcoredd.qemu.prepare import Options
 
 app = typer.Typer(
@@ -26,8 +31,62 @@ app = typer.Typer(
     help="Run a QEMU guest with emulated adapters and the unmodified Linux driver.",
 )
 
-Memory = Annotated[str, typer.Option(metavar="SIZE", help="The guest's memory.")]
-Console = Annotated[Path, typer.Option(help="The file for the log of the guest's serial console.")]
+MEMORY = re.compile(r"[1-9]\d*[MGmg]")
+CRASHKERNEL = re.compile(
+    r"[1-9]\d*[KMG](@\d+[KMG]?)?(,high|,low)?|[\dKMG:,-]*-[\dKMG:,-]*(@\d+[KMG]?)?"
+)
+
+
+def _memory_size(value: str) -> str:
+    if not MEMORY.fullmatch(value):
+        raise typer.BadParameter(f"{value} is not a size such as 512M or 2G")
+    return value
+
+
+def _crashkernel(value: str) -> str:
+    if not CRASHKERNEL.fullmatch(value):
+        raise typer.BadParameter(f"{value} is not a size such as 256M, or 1G-4G:192M,4G-:256M")
+    return value
+
+
+def _writable_file(value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    existed = value.exists()
+    try:
+        value.open("ab").close()
+        if not existed:
+            value.unlink()  # another option may still be wrong
+    except OSError as error:
+        raise typer.BadParameter(f"{value}: {error.strerror}") from error
+    return value
+
+
+def _new_socket(value: Path | None) -> Path | None:
+    if value and not value.is_socket():
+        _writable_file(value)
+    return value
+
+
+def _folder(value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    try:
+        value.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{value}: {error.strerror}") from error
+    if not os.access(value, os.R_OK | os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{value}: {os.strerror(errno.EACCES)}")
+    return value
+
+
+Memory = Annotated[
+    str, typer.Option(metavar="SIZE", help="The guest's memory.", callback=_memory_size)
+]
+Console = Annotated[
+    Path,
+    typer.Option(help="The file for the log of the guest's console.", callback=_writable_file),
+]
 Driver = Annotated[bool, typer.Option("--driver", help="Load cxgb4 in the guest first.")]
 MapWindow = Annotated[
     bool,
@@ -51,7 +110,10 @@ def kdump(
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
     crashkernel: Annotated[
-        str, typer.Option(metavar="SIZE", help="Memory reserved for the crash kernel.")
+        str,
+        typer.Option(
+            metavar="SIZE", help="Memory reserved for the crash kernel.", callback=_crashkernel
+        ),
     ] = "256M",
     map_window: MapWindow = True,
     notes_only: Annotated[
@@ -67,7 +129,8 @@ def kdump(
     """Boot a guest, crash it, and save its crash kernel's /proc/vmcore.
 
     The first run downloads QEMU and builds the guest's kernel, which takes minutes. The log of the
-    serial console is kept beside the output. The exit code is 5 if an adapter's dump is missing.
+    serial console is kept beside the output. If an adapter's dump is missing or may be partial, the
+    reason is told and the exit code is 5.
     """
     from vmcoredd.qemu import kdump as flow
 
@@ -80,6 +143,12 @@ def kdump(
             force=force,
             progress=progress,
         )
+    _show_kdump(report, json)
+    if report.missing or report.partial:
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _show_kdump(report: Report, json: bool) -> None:
     seconds = {stage.value: round(took, 1) for stage, took in report.seconds.items()}
     if json:
         emit_json(
@@ -88,17 +157,26 @@ def kdump(
                 "vmcore": str(report.vmcore),
                 "console": str(report.console),
                 "device_dumps": report.device_dumps,
+                "missing": list(map(asdict, report.missing)),
+                "partial": list(map(asdict, report.partial)),
                 "oops": report.oops,
                 "elapsed_seconds": seconds,
             },
         )
     else:
         table("", ("stage", "seconds"), list(seconds.items()))
-        out.print(f"{report.vmcore}: {', '.join(report.device_dumps) or 'no device dump'}")
-    if report.oops:
-        err.print(f"the guest's driver oopsed: {report.oops}", markup=False)
-    if len(report.device_dumps) < len(card):
-        raise typer.Exit(Exit.INCOMPLETE)
+        dumps = ", ".join(report.device_dumps) or "no device dump"
+        out.print(f"{report.vmcore}: {dumps}", markup=False)
+    for verdict in report.missing:
+        _warn(f"{verdict.name} is missing: {verdict.reason}", f"next: {verdict.remedy}")
+    for verdict in report.partial:
+        _warn(f"{verdict.name} {verdict.reason}", f"next: {verdict.remedy}")
+    if report.missing or report.partial:
+        _warn(f"the console's log: {report.console}")
+
+
+def _warn(*lines: str) -> None:
+    err.print(visible_lines("\n  ".join(lines)), markup=False)
 
 
 @app.command(epilog="Example: `vmcoredd guest shell --card t62100-cr`")
@@ -110,7 +188,18 @@ def shell(
     map_window: MapWindow = False,
     console: Console = Path("guest.console"),
     monitor: Annotated[
-        Path | None, typer.Option(help="Create a socket for QEMU's monitor (see `guest memory`).")
+        Path | None,
+        typer.Option(
+            help="Create a socket for QEMU's monitor (see `guest memory`).", callback=_new_socket
+        ),
+    ] = None,
+    share: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The guest's /share; without it, what the guest saves there is kept in the end.",
+            callback=_folder,
+        ),
     ] = None,
 ) -> None:
     """Open a shell in a guest on this terminal; `exit` or ^A x ends it."""
@@ -120,11 +209,15 @@ def shell(
     with serving(card, seed, map_window) as (adapters, _):
         with preparing() as progress:
             prepared = prepare(kernel, progress)
+        here = share or f"kept as {console.parent / 'guest.share'} when it ends"
+        err.print(f"the guest's /share: {here}", markup=False)
         code = run_shell(
             adapters,
             options=_options(kernel, memory),
             console=console,
             monitor=monitor,
+            share=share,
+            on_saved=lambda path: err.print(f"saved from the guest: {path}", markup=False),
             prepared=prepared,
         )
     if code:
@@ -134,13 +227,23 @@ def shell(
 @app.command(epilog="Example: `vmcoredd guest run --card t62100-cr --script probe.sh --driver`")
 def run(
     card: Cards,
-    script: Annotated[Path, typer.Option(help="The script or program to run in the guest.")],
+    script: Annotated[
+        Path,
+        typer.Option(
+            help="The script or program to run in the guest.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ],
     seed: Seed = 0,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
     map_window: MapWindow = False,
     driver: Driver = False,
-    seconds: Annotated[float, typer.Option(help="The script's time limit in seconds.")] = 900.0,
+    seconds: Annotated[
+        float, typer.Option(help="The script's time limit in seconds.", min=1)
+    ] = 900.0,
     console: Console = Path("guest.console"),
 ) -> None:
     """Run a script in a guest, and pass on its output and exit code."""

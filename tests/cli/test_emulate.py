@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import shlex
 import signal
 import socket
 import stat
 from pathlib import Path
 
 import pytest
-from cliruns import PATIENCE, Run, emulated, ended, one_line, ready
+from cliruns import PATIENCE, Run, command, emulated, ended, one_line, ready
 
 from vmcoredd import driver
 from vmcoredd.cli.exit_codes import Exit
@@ -37,6 +39,36 @@ def test_a_line_of_json_says_that_clients_can_connect(path: Path) -> None:
     assert (line["event"], line["card"], line["seed"]) == ("ready", "t62100-cr", 7)
     assert line["socket"] == str(path)
     assert json.loads(line["qemu"][-1])["socket"] == {"type": "unix", "path": str(path)}
+
+
+def shown_on_a_terminal(path: Path, *options: str) -> str:
+    """What the command shows on its terminal until ^C."""
+    child, terminal = pty.fork()
+    if not child:
+        words = command("emulate", *CARD, "--socket", path, *options)
+        os.execv(words[0], words)
+    shown = b""
+    while not shown.rstrip().endswith((b"press ^C to stop", b"}'")):
+        shown += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    _, status = os.waitpid(child, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == Exit.OK
+    return shown.decode()
+
+
+def test_a_terminal_shows_lines_to_paste(path: Path) -> None:
+    lines = shown_on_a_terminal(path).splitlines()
+    assert lines[0] == "Serving t62100-cr, seed 0. Press ^C to stop."
+    assert f"vmcoredd dump --socket {path} -o vmcore" in lines
+    (device,) = [line for line in lines if "-device" in line]
+    (word,) = shlex.split(device)[1:]
+    assert json.loads(word)["socket"]["path"] == str(path)
+
+
+def test_a_terminal_gets_json_on_request(path: Path) -> None:
+    line, *_ = shown_on_a_terminal(path, "--json").splitlines()
+    assert json.loads(line)["event"] == "ready"
 
 
 def test_the_line_goes_to_the_given_descriptor(path: Path) -> None:

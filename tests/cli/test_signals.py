@@ -89,7 +89,9 @@ def test_a_closed_terminal_ends_the_emulator_which_removes_its_socket(tmp_path: 
     if not process_id:
         words = command("emulate", "--card", "t62100-cr", "--socket", path)
         os.execv(words[0], words)
-    assert os.read(terminal, 1)  # it is ready
+    shown = b""
+    while not shown.rstrip().endswith(b"}'"):  # it is ready
+        shown += os.read(terminal, 4096)
     assert path.is_socket()
     os.close(terminal)
     _, status = os.waitpid(process_id, 0)

@@ -21,9 +21,10 @@ from elftools.elf.elffile import ELFFile
 from vmcoredd import cudbg, driver, emu, vmcore
 from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.qemu import kdump, live, session
-from vmcoredd.qemu.errors import PeerDied
+from vmcoredd.qemu.errors import PeerDied, RunError
 from vmcoredd.qemu.guest import Adapter
 from vmcoredd.qemu.prepare import Options, serve_cards
+from vmcoredd.qemu.verdict import dump_name
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
@@ -235,10 +236,47 @@ def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(prepared, tmp
             prepared=prepared,
         )
     assert report.oops.startswith("BUG: kernel NULL pointer dereference, address: 00000000000000")
+    (missing,) = report.missing
+    assert missing.name == dump_name(0)
+    assert report.oops in missing.reason
     assert "cudbg_collect_sge_indirect" in report.console.read_text()
     assert report.driver.code != 0
     assert report.device_dumps == ()
     assert report.vmcore.exists()
+
+
+def test_an_adapter_that_the_driver_refuses_has_no_dump_and_the_reason_is_told(prepared, tmp_path):
+    card = emu.Card.load("t62100-cr", faults=["device-gone"], map_window=True)
+    with serve_cards([card], tmp_path) as adapters:
+        report = kdump.run(
+            adapters, tmp_path / "vmcore", flow=kdump.Flow(notes_only=True), prepared=prepared
+        )
+    (missing,) = report.missing
+    assert "its probe failed with -5 (EIO)" in missing.reason
+
+
+def crashed_with(crashkernel, prepared, folder: Path) -> kdump.Report:
+    """A run whose crash kernel has that much memory."""
+    card = emu.Card.load("t62100-cr", map_window=True)
+    with serve_cards([card], folder) as adapters:
+        return kdump.run(
+            adapters,
+            folder / "vmcore",
+            flow=kdump.Flow(notes_only=True),
+            options=Options(crashkernel=crashkernel),
+            prepared=prepared,
+        )
+
+
+def test_a_crash_kernel_with_too_little_memory_for_a_whole_dump_is_told(prepared, tmp_path):
+    report = crashed_with("64M", prepared, tmp_path)
+    (verdict,) = (*report.missing, *report.partial)
+    assert "ran out of memory with crashkernel=64M" in verdict.reason
+
+
+def test_a_crash_kernel_with_too_little_memory_to_save_is_told(prepared, tmp_path):
+    with pytest.raises(RunError, match="ran out of memory, crashkernel=48M is too small"):
+        crashed_with("48M", prepared, tmp_path)
 
 
 # Failures

@@ -74,12 +74,12 @@ def test_a_guest_has_the_programs_users_need(prepared, tmp_path):
 
 
 @contextlib.contextmanager
-def shell(console: Path):
+def shell(console: Path, *arguments: str):
     """A guest's shell in its own process, once it has printed its prompt."""
     program = f"""
 import pathlib
 from vmcoredd.qemu.session import run_shell
-run_shell([], console=pathlib.Path({str(console)!r}))
+run_shell([], console=pathlib.Path({str(console)!r}), {", ".join(arguments)})
 """
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -104,6 +104,24 @@ def test_control_a_x_ends_a_shells_guest(prepared, tmp_path):
     with shell(tmp_path / "console") as process:
         process.communicate(b"sleep 1000\n\x01x", BOOT)
     assert process.returncode == 0
+
+
+def test_what_a_shell_saves_comes_home(prepared, tmp_path):
+    with shell(tmp_path / "console") as process:
+        process.communicate(b"echo kept >/share/saved\nexit\n", BOOT)
+    assert (tmp_path / "guest.share" / "saved").read_text() == "kept\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"console", "guest.share"}
+    assert [path.name for path in (tmp_path / "guest.share").iterdir()] == ["saved"]
+
+
+def test_a_shell_shares_a_given_folder_and_leaves_nothing_else_in_it(prepared, tmp_path):
+    share = tmp_path / "mine"
+    share.mkdir()
+    (share / "given").write_text("from the host\n")
+    with shell(tmp_path / "console", f"share=pathlib.Path({str(share)!r})") as process:
+        process.communicate(b"cp /share/given /share/copy\nexit\n", BOOT)
+    assert (share / "copy").read_text() == "from the host\n"
+    assert sorted(path.name for path in share.iterdir()) == ["copy", "given"]
 
 
 def test_a_guest_does_not_outlive_a_killed_host(prepared, tmp_path):

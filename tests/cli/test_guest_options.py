@@ -1,0 +1,58 @@
+"""Wrong values of `vmcoredd guest` are refused by name before anything is emulated or booted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cliruns import Run
+
+from vmcoredd.cli.exit_codes import Exit
+
+CARD = ["--card", "t62100-cr"]
+KDUMP = ["kdump", *CARD, "-o", "vmcore"]
+SHELL = ["shell", *CARD]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "says"),
+    [
+        ([*KDUMP, "--memory", "1X"], "--memory", "1X is not a size"),
+        ([*KDUMP, "--memory", "0M"], "--memory", "0M is not a size"),
+        ([*KDUMP, "--crashkernel", "foo"], "--crashkernel", "foo is not a size"),
+        ([*KDUMP, "--kernel", "2.4"], "--kernel", "no kernel is called 2.4"),
+        ([*SHELL, "--console", "absent/log"], "--console", "No such file or directory"),
+        ([*SHELL, "--console", "."], "--console", "Is a directory"),
+        ([*SHELL, "--share", "file"], "--share", "File exists"),
+        ([*SHELL, "--monitor", "absent/qmp"], "--monitor", "No such file or directory"),
+        (["run", *CARD, "--script", "absent"], "--script", "does not exist"),
+        (["run", *CARD, "--script", "file", "--seconds", "0"], "--seconds", "greater than"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_options_name(
+    vmcoredd: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    option: str,
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    result = vmcoredd("guest", *arguments)
+    assert result.code == Exit.USAGE
+    assert result.err.startswith(f"vmcoredd: {option}: ")
+    assert says in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    "size", ["256M", "1G@16M", "512M,high", "1G-4G:192M,4G-:256M", "2G-:256M@16M"]
+)
+def test_the_kernels_forms_of_crashkernel_are_taken(
+    vmcoredd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = vmcoredd("guest", *KDUMP, "--crashkernel", size, "--kernel", "2.4")
+    assert "--kernel" in result.err  # the first wrong one
+    assert "--crashkernel" not in result.err
