@@ -15,7 +15,8 @@ from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.kdump import FIRST_VERSION_WITH_64_BIT_PFNS, Kdump
 
 DESCRIPTOR = struct.Struct("QIIQ")  # offset, size, flags, page_flags; its size in every layout
-LAST_DESCRIPTORS = 1024
+SOME_DESCRIPTORS = 1024  # read at once
+MAX_DESCRIPTORS = 4 << 20  # the most that are passed over: 16 GiB of zeros in pages of 4 KiB
 MAX_BITMAP = 256 << 20  # bytes: 8 TiB in pages of 4 KiB; a bit of a larger one is not looked at
 SLICE = 1 << 20
 
@@ -25,24 +26,26 @@ def damage_of(fd: int, file_size: int, kdump: Kdump) -> Iterator[VmcoreFormatErr
     if kdump.incomplete:
         have = "one that makedumpfile marked as incomplete (it had no space left)"
         yield VmcoreFormatError("kdump header", "a complete dump", have)
-    for what, end in _ends(fd, kdump):
-        if end > file_size:
-            yield VmcoreFormatError(f"file with its {what}", end, file_size)
-            return
+    try:
+        for what, end in _ends(fd, kdump):
+            if end > file_size:
+                yield VmcoreFormatError(f"file with its {what}", end, file_size)
+                return
+    except VmcoreFormatError as error:
+        yield error
 
 
 def _ends(fd: int, kdump: Kdump) -> Iterator[tuple[str, int]]:
     """Yields the notes and the parts behind them, and the offset of the end of each."""
     yield "notes", kdump.sub.offset_note + kdump.sub.size_note
-    start, size = kdump.bitmaps
-    yield "bitmaps", start + size
     bitmap, pages = _bitmap_of_pages(kdump)
+    yield "bitmaps", bitmap.stop  # the rest of the last block may be missing if no page follows
     if bitmap.stop - bitmap.start > MAX_BITMAP:
         return
-    count = _bits(fd, bitmap, pages)
-    table = start + size
-    yield "page descriptors", table + count * DESCRIPTOR.size
-    yield "pages", _end_of_pages(fd, kdump, table, count)
+    table, count = sum(kdump.bitmaps), _bits(fd, bitmap, pages)
+    if count:
+        yield "page descriptors", table + count * DESCRIPTOR.size
+        yield "pages", _end_of_pages(fd, kdump, table, count)
 
 
 def _bitmap_of_pages(kdump: Kdump) -> tuple[range, range]:
@@ -78,11 +81,18 @@ def _bits(fd: int, bitmap: range, pages: range) -> int:
 def _end_of_pages(fd: int, kdump: Kdump, table: int, count: int) -> int:
     """Returns the end of the data that the last descriptors locate, or that of the descriptors.
 
-    Pages of zeros share one copy, so the last descriptor need not be that of the last data.
+    Descriptors at the end that are equal are passed over: pages of zeros share one copy. Raises
+    `VmcoreFormatError` for descriptors that were never written.
     """
-    last = min(count, LAST_DESCRIPTORS)
     size = DESCRIPTOR.size
-    data = read_some(fd, table + (count - last) * size, last * size)
-    descriptors = struct.iter_unpack(kdump.order + DESCRIPTOR.format, data[: last * size])
+    last = read_some(fd, table + (count - 1) * size, size)
+    for skipped in range(0, min(count, MAX_DESCRIPTORS), SOME_DESCRIPTORS):
+        number = min(SOME_DESCRIPTORS, count - skipped)
+        data = read_some(fd, table + (count - skipped - number) * size, number * size)
+        if data != last * number:
+            break
+    descriptors = struct.iter_unpack(kdump.order + DESCRIPTOR.format, data[: number * size])
+    if data[: number * size] and not any(last):
+        raise VmcoreFormatError("last page descriptors", "the places of pages", "zeros")
     ends = [int(offset + length) for offset, length, _, _ in descriptors]
     return max([table + count * size, *ends])

@@ -32,7 +32,7 @@ def test_a_file_that_ends_within_its_bitmaps_descriptors_or_pages_is_reported(
     assert damage(tmp_path, whole) == []
     pages = len(whole) - sum(map(len, PAGES))
     for what, first, end in [
-        ("bitmaps", 2 * PAGE, pages - 24 * 40),
+        ("bitmaps", 2 * PAGE, 5 * PAGE + 0x2469),
         ("page descriptors", pages - 24 * 40, pages),
         ("pages", pages, len(whole)),
     ]:
@@ -45,9 +45,10 @@ def test_a_file_without_pages_is_complete_with_its_bitmaps(tmp_path):
     assert damage(tmp_path, bytes(Kdump(prstatus()))) == []
 
 
-def test_pages_of_zeros_that_share_the_first_copy_do_not_hide_a_cut(tmp_path):
+def test_pages_of_zeros_that_share_the_first_copy_do_not_hide_a_cut(tmp_path, monkeypatch):
     whole = bytearray(bytes(Kdump(prstatus(), pages=PAGES)))
     table = len(whole) - sum(map(len, PAGES)) - 24 * 40
+    monkeypatch.setattr(kdump_pages, "SOME_DESCRIPTORS", 8)
     whole[table + 24 * 20 : table + 24 * 40] = whole[table : table + 24] * 20
     used = table + 24 * 40 + sum(map(len, PAGES[:20]))
     assert damage(tmp_path, whole[:used]) == []
@@ -66,9 +67,10 @@ def test_a_part_of_a_split_dump_has_the_descriptors_of_its_own_pages(tmp_path, f
         struct.pack_into("<QQ", whole, PAGE + 80, first, end)
     table = len(whole) - sum(map(len, PAGES)) - 24 * 40
     used = table + 24 * max(0, min(end, 40) - first)
-    part = whole[:table] + bytes(used - table)
+    descriptor = struct.pack("<QIIQ", table, 4, 0, 0)
+    part = whole[:table] + descriptor * ((used - table) // 24)
     assert damage(tmp_path, bytes(part)) == []
-    if used > table:
+    if used > table:  # without a page, the file may end within the bitmaps' last block
         assert damage(tmp_path, bytes(part[: used - 1])) == [
             f"file with its page descriptors: need {used} bytes, have {used - 1} bytes"
         ]
@@ -93,3 +95,13 @@ def test_impossible_numbers_of_pages_cost_nothing(tmp_path):
     struct.pack_into("<II", whole, 436, 0xFFFFFFFF, 0xFFFFFFFF)
     (said,) = damage(tmp_path, bytes(whole))
     assert said.startswith("file with its bitmaps: need ")
+
+
+def test_descriptors_that_were_never_written_are_reported(tmp_path):
+    """makedumpfile writes them last, and may have ended before."""
+    whole = bytearray(bytes(Kdump(prstatus(), pages=PAGES)))
+    table = len(whole) - sum(map(len, PAGES)) - 24 * 40
+    whole[table + 24 * 30 : table + 24 * 40] = bytes(240)
+    assert damage(tmp_path, bytes(whole)) == [
+        "last page descriptors: need the places of pages, have zeros"
+    ]
