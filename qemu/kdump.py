@@ -20,7 +20,7 @@ from vmcoredd import debs, vmcore
 from .errors import CommandFailed, GuestDied, GuestTimeout, RunError
 from .guest import Adapter, Guest, Result
 from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare
-from .verdict import MEMORY, Crash, Verdict, crash_kernels_part, dump_name
+from .verdict import MEMORY, RESERVED, Crash, Verdict, crash_kernels_part, dump_name
 
 
 class Stage(Enum):
@@ -160,10 +160,14 @@ class _Steps:
             self.guest.panic()
             self.guest.wait_for_kernel("crash", self.deadlines.boot)
         except (CommandFailed, GuestDied, GuestTimeout) as error:
-            setting = f"crashkernel={self.options.crashkernel}"
-            reason = f"no crash kernel with {setting}, which may be too small: {error.reason}"
-            raise RunError(reason, self.guest.console) from error
+            raise RunError(self._no_crash_kernel(error), self.guest.console) from error
         self.reached(Stage.CRASHED)
+
+    def _no_crash_kernel(self, error: RunError) -> str:
+        setting = f"crashkernel={self.options.crashkernel}"
+        if not RESERVED.search(self.guest.console.read_text(errors="replace")):
+            return f"{setting} does not fit in the guest's memory of {self.options.memory}"
+        return f"no crash kernel with {setting}, which may be too small: {error.reason}"
 
     def dump(self) -> Result:
         self.progress("loading the driver in the crash kernel", None)

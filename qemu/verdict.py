@@ -15,6 +15,8 @@ MEMORY = re.compile(
     r"Out of memory: Killed process|System is deadlocked on memory|page allocation failure"
     r"|vmalloc error|err: -12\b"
 )
+RESERVED = re.compile(r"Reserving \d+MB of (low )?memory at|crashkernel reserved: ")
+"""A kernel prints this when it has set memory aside for a crash kernel (6.1; later ones)."""
 OOPS = re.compile(r"BUG: [^\r\n]*|Oops: [^\r\n]*|general protection fault[^\r\n]*")
 KNOWN_OOPS = "RIP: 0010:cudbg_collect_sge_indirect"
 SEE_CONSOLE = "read the console's log"

@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 
 MEMORY = re.compile(r"[1-9]\d*[MGmg]")
+LEAST_MEMORY_MIB = 128
 CRASHKERNEL = re.compile(
     r"[1-9]\d*[KMG](@\d+[KMG]?)?(,high|,low)?|[\dKMG:,-]*-[\dKMG:,-]*(@\d+[KMG]?)?"
 )
@@ -40,6 +41,8 @@ CRASHKERNEL = re.compile(
 def _memory_size(value: str) -> str:
     if not MEMORY.fullmatch(value):
         raise typer.BadParameter(f"{value} is not a size such as 512M or 2G")
+    if int(value[:-1]) << (10 if value[-1] in "Gg" else 0) < LEAST_MEMORY_MIB:
+        raise typer.BadParameter(f"{value} is too little: Linux needs {LEAST_MEMORY_MIB}M to boot")
     return value
 
 
@@ -65,6 +68,12 @@ def _writable_file(value: Path | None) -> Path | None:
 def _new_socket(value: Path | None) -> Path | None:
     if value and not value.is_socket():
         _writable_file(value)
+    return value
+
+
+def _a_socket(value: Path) -> Path:
+    if not value.is_socket():
+        raise typer.BadParameter(f"{value}: {'not a socket' if value.exists() else 'no such file'}")
     return value
 
 
@@ -313,7 +322,9 @@ def live(
 
 @app.command(epilog="Example: `vmcoredd guest memory --monitor /run/qmp.sock -o base.vmcore`")
 def memory(
-    monitor: Annotated[Path, typer.Option(help="The socket of QEMU's monitor (QMP).")],
+    monitor: Annotated[
+        Path, typer.Option(help="The socket of QEMU's monitor (QMP).", callback=_a_socket)
+    ],
     output: OutputVmcore,
     force: Force = False,
 ) -> None:

@@ -19,6 +19,9 @@ SHELL = ["shell", *CARD]
     [
         ([*KDUMP, "--memory", "1X"], "--memory", "1X is not a size"),
         ([*KDUMP, "--memory", "0M"], "--memory", "0M is not a size"),
+        ([*KDUMP, "--memory", "10M"], "--memory", "Linux needs 128M"),
+        (["memory", "--monitor", "absent", "-o", "base"], "--monitor", "absent: no such file"),
+        (["memory", "--monitor", "file", "-o", "base"], "--monitor", "file: not a socket"),
         ([*KDUMP, "--crashkernel", "foo"], "--crashkernel", "foo is not a size"),
         ([*KDUMP, "--kernel", "2.4"], "--kernel", "no kernel is called 2.4"),
         ([*SHELL, "--console", "absent/log"], "--console", "No such file or directory"),

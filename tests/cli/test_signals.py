@@ -21,14 +21,14 @@ ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @contextmanager
 def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The demo in its own process; temporary files go to `folder/tmp`."""
-    (folder / "tmp").mkdir()
+    """The demo in its own process; temporary files go to `folder/t`."""
+    (folder / "t").mkdir()
     with subprocess.Popen(
         command("demo", "-o", folder / "vmcore"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": str(folder / "tmp")},
+        env={**os.environ, "TMPDIR": str(folder / "t")},
     ) as process:
         try:
             yield process
@@ -67,11 +67,11 @@ def test_a_signal_ends_the_demo_and_its_servers_and_removes_its_folder(
         result = ended(process, number)
     assert result.code == 128 + number
     assert "Traceback" not in result.err
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list((tmp_path / "t").iterdir()) == []
     assert not (tmp_path / "vmcore").exists()
 
 
-def test_a_server_of_a_killed_demo_ends_and_removes_its_socket(tmp_path: Path) -> None:
+def test_a_killed_demos_server_ends(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -80,7 +80,7 @@ def test_a_server_of_a_killed_demo_ends_and_removes_its_socket(tmp_path: Path) -
         with open(os.pidfd_open(int(children[0]))) as server:
             process.kill()
             assert select.select([server], [], [], PATIENCE)[0]
-    assert list(tmp_path.glob("tmp/*/t62100-cr.sock")) == []
+    assert list(tmp_path.glob("t/*/t62100-cr.sock")) == []
 
 
 def test_a_closed_terminal_ends_the_emulator_which_removes_its_socket(tmp_path: Path) -> None:

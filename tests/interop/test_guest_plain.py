@@ -234,6 +234,11 @@ def test_too_little_memory_for_the_crash_kernel_is_reported(prepared, tmp_path, 
         kdump.run([], tmp_path / "vmcore", options=options, deadlines=deadlines, prepared=prepared)
 
 
+def test_a_crash_kernels_memory_that_does_not_fit_is_reported(prepared, tmp_path):
+    with pytest.raises(RunError, match=r"crashkernel=2G does not fit in the guest's memory of 1G"):
+        kdump.run([], tmp_path / "vmcore", options=Options(crashkernel="2G"), prepared=prepared)
+
+
 def test_an_adapter_that_nobody_serves_is_reported_with_qemus_error(prepared, tmp_path):
     with (
         pytest.raises(GuestDied, match="No such file or directory"),
