@@ -255,28 +255,28 @@ def test_an_adapter_that_the_driver_refuses_has_no_dump_and_the_reason_is_told(p
     assert "its probe failed with -5 (EIO)" in missing.reason
 
 
-def crashed_with(crashkernel, prepared, folder: Path) -> kdump.Report:
-    """A run whose crash kernel has that much memory."""
+def told_with(crashkernel, prepared, folder: Path) -> str:
+    """What a run with so much memory for the crash kernel tells, whichever process Linux kills."""
     card = emu.Card.load("t62100-cr", map_window=True)
     with serve_cards([card], folder) as adapters:
-        return kdump.run(
-            adapters,
-            folder / "vmcore",
-            flow=kdump.Flow(notes_only=True),
-            options=Options(crashkernel=crashkernel),
-            prepared=prepared,
-        )
+        try:
+            report = kdump.run(
+                adapters,
+                folder / "vmcore",
+                flow=kdump.Flow(notes_only=True),
+                options=Options(crashkernel=crashkernel),
+                prepared=prepared,
+            )
+        except RunError as error:
+            return error.reason
+    return "".join(verdict.reason for verdict in (*report.missing, *report.partial))
 
 
-def test_a_crash_kernel_with_too_little_memory_for_a_whole_dump_is_told(prepared, tmp_path):
-    report = crashed_with("64M", prepared, tmp_path)
-    (verdict,) = (*report.missing, *report.partial)
-    assert "ran out of memory with crashkernel=64M" in verdict.reason
-
-
-def test_a_crash_kernel_with_too_little_memory_to_save_is_told(prepared, tmp_path):
-    with pytest.raises(RunError, match="ran out of memory, crashkernel=48M is too small"):
-        crashed_with("48M", prepared, tmp_path)
+@pytest.mark.parametrize("crashkernel", ["48M", "64M"])
+def test_a_crash_kernel_with_too_little_memory_for_a_dump_is_told(prepared, tmp_path, crashkernel):
+    told = told_with(crashkernel, prepared, tmp_path)
+    assert "the crash kernel ran out of memory" in told
+    assert f"crashkernel={crashkernel}" in told
 
 
 # Failures
