@@ -49,6 +49,10 @@ class _Results(Console):
         discard_results()
         raise BrokenPipeError
 
+    def line(self, text: str, style: str = "") -> None:
+        """Prints a line whose text comes from a file or a device: control characters escaped."""
+        self.print(visible(text), style=style or None, markup=False)
+
 
 class _Messages(Console):
     """Discards messages that nobody reads: they never end a command."""

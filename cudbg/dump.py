@@ -10,6 +10,7 @@ wrong one raises `DumpFormatError`. Buffers may be longer than the dump (notes a
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +30,7 @@ from vmcoredd.cudbg.decoded import Bytes, Decoded
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, describe
 
+_logger = logging.getLogger(__name__)
 _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""
 
@@ -143,7 +145,21 @@ class Dump:
         return bytes(self.blob(name)[:])
 
     def decode(self, name: str) -> Decoded:
-        """Decodes an entity; raises NoSuchEntity if it is missing or has no decoder."""
+        """Decodes an entity; raises NoSuchEntity if it is missing or has no decoder.
+
+        Whatever a decoder does not expect in its data is a DumpFormatError of that entity.
+        """
+        try:
+            return self._decode(name)
+        except (CudbgError, MemoryError):
+            raise
+        except Exception as error:
+            _logger.debug("decoding %s", name, exc_info=True)
+            raise DumpFormatError(
+                f"{name}: not decoded: {type(error).__name__}: {error}"
+            ) from error
+
+    def _decode(self, name: str) -> Decoded:
         blob = self.blob(name)
         entity = entities().get(name)
         if entity is None:

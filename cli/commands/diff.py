@@ -79,6 +79,6 @@ def _record(left: cudbg.Dump, right: cudbg.Dump, item: Difference, lines: int) -
 
 def _show(records: list[dict[str, Any]]) -> None:
     for record in records:
-        out.print(f"{record['name']}: {record['what']}", markup=False)
+        out.line(f"{record['name']}: {record['what']}")
         for line in record["decoded"]:
-            out.print(f"  {line}", markup=False)
+            out.line(f"  {line}")

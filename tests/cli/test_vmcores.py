@@ -360,3 +360,18 @@ def test_a_dump_is_equal_to_itself_and_differs_from_another(vmcoredd: Run, made:
     result = vmcoredd("diff", made, made, "--other-index", 1)
     assert result.code == Exit.INCOMPLETE
     assert "CLK" not in result.out or "differ" in result.out
+
+
+def test_no_screen_sends_a_devices_text_to_the_terminal_as_it_is(
+    vmcoredd: Run, small_card: Path, tmp_path: Path
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    arguments = ["dump", "--card", small_card, "--compress", "none", "--json", "-o", one]
+    serial = vmcoredd(*arguments).json["adapters"][0]["serial"].encode()
+    data = one.read_bytes()
+    assert serial in data
+    other.write_bytes(data.replace(serial, b"\x1b[31m".ljust(len(serial), b"!")))
+    for screen in (("diff", one, other), ("show", other, "--entity", "VPD_DATA")):
+        shown = vmcoredd(*screen).out
+        assert "\\x1b[31m!" in shown
+        assert "\x1b" not in shown

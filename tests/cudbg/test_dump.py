@@ -199,3 +199,16 @@ def test_dump_with_false_entity_headers_raises_only_its_own_errors(
 @given(st.binary(max_size=5000) | st.integers(0, len(DUMP)).map(lambda size: DUMP[:size]))
 def test_dump_of_any_bytes_raises_only_its_own_errors(data: bytes) -> None:
     everything(data)
+
+
+def test_what_a_decoder_does_not_expect_is_its_entitys_damage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def decode(_blob: object, _chip: object) -> None:
+        raise IndexError("row 72")
+
+    monkeypatch.setattr(entities()["CIM_QCFG"], "decode", decode)
+    dump = cudbg.Dump(DUMP)
+    with pytest.raises(DumpFormatError, match="CIM_QCFG: not decoded: IndexError: row 72"):
+        dump.decode("CIM_QCFG")
+    assert dump.decode("PATH_MTU")
