@@ -49,7 +49,7 @@ class _Results(Console):
         discard_results()
         raise BrokenPipeError
 
-    def line(self, text: str, style: str = "") -> None:
+    def say(self, text: str, style: str = "") -> None:
         """Prints a line whose text comes from a file or a device: control characters escaped."""
         self.print(visible(text), style=style or None, markup=False)
 

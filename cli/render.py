@@ -37,7 +37,7 @@ def show(decoded: Decoded, *, hexdump: str | None = None) -> None:
 
 def _heading(title: str) -> None:
     if title:
-        out.line(title, style="bold")
+        out.say(title, style="bold")
 
 
 def _table(part: Table) -> None:
@@ -49,7 +49,7 @@ def _table(part: Table) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     for row in rows:
         cells = map(_aligned, columns, row, widths)
-        out.line(("  " + "  ".join(cells)).rstrip())
+        out.say(("  " + "  ".join(cells)).rstrip())
 
 
 def _shown(value: Value, form: str) -> str:
@@ -65,13 +65,13 @@ def _fields(part: Fields) -> None:
     width = max((len(item.name) for item in part.items), default=0)
     for item in part.items:
         meaning = f"  {item.meaning}" if item.meaning else ""
-        out.line(f"  {item.name:<{width}}  {_shown(item.value, item.form)}{meaning}")
+        out.say(f"  {item.name:<{width}}  {_shown(item.value, item.form)}{meaning}")
 
 
 def _text(part: Text) -> None:
     _heading(part.title)
     for line in part.lines:
-        out.line(line)
+        out.say(line)
 
 
 def _memory(part: Hexdump, hexdump: str | None) -> None:
@@ -79,7 +79,7 @@ def _memory(part: Hexdump, hexdump: str | None) -> None:
     for region in part.regions:
         length = size(region.end - region.start)
         line = f"  0x{region.start:08x}-0x{region.end - 1:08x}  {length:>10}  {region.name}"
-        out.line(line)
+        out.say(line)
         if hexdump is not None and region.name == hexdump:
             _hexdump(part.data, region)
 
@@ -96,4 +96,4 @@ def _hexdump(data: Bytes, region: Section) -> None:
             continue
         before, folded = row, False
         text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-        out.line(f"  {at:08x}  {row.hex(' '):<{3 * ROW_BYTES - 1}}  {text}")
+        out.say(f"  {at:08x}  {row.hex(' '):<{3 * ROW_BYTES - 1}}  {text}")

@@ -79,6 +79,6 @@ def _record(left: cudbg.Dump, right: cudbg.Dump, item: Difference, lines: int) -
 
 def _show(records: list[dict[str, Any]]) -> None:
     for record in records:
-        out.line(f"{record['name']}: {record['what']}")
+        out.say(f"{record['name']}: {record['what']}")
         for line in record["decoded"]:
-            out.line(f"  {line}")
+            out.say(f"  {line}")

@@ -157,7 +157,7 @@ def print_summary(records: list[dict[str, Any]]) -> None:
     for record in made:
         for missing in record["missing"]:
             line = f"{record['name']}: {missing['name']} is not in the dump: {missing['reason']}"
-            out.line(line)
+            out.say(line)
 
 
 def _memories(record: dict[str, Any]) -> str:

@@ -151,7 +151,7 @@ def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None, damage: _D
     missing = 0
     for name in names:
         entity = dump.entity(name)
-        out.line(f"{name} (entity {entity.number})", style="bold underline")
+        out.say(f"{name} (entity {entity.number})", style="bold underline")
         if not entity.good:
             missing += 1
             out.print(f"  not in the dump: {entity.status}", markup=False)
