@@ -28,7 +28,8 @@ from vmcoredd.cudbg.container import (
 )
 from vmcoredd.cudbg.decoded import Bytes, Decoded
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, describe
+from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
+from vmcoredd.cudbg.status import Condition, condition_of, status_in_words
 
 _logger = logging.getLogger(__name__)
 _ENTITIES_MOST = 1024
@@ -61,10 +62,13 @@ class DumpEntity:
 
     @property
     def status(self) -> str:
-        """The code in words."""
-        words = describe(self.code)
-        words += f", sys_err {self.sys_err}" if self.sys_err else ""
-        return words + (f", sys_warn {self.sys_warn}" if self.sys_warn else "")
+        """The status in words."""
+        return status_in_words(self)
+
+    @property
+    def condition(self) -> Condition:
+        """How much of the entity is in the dump."""
+        return condition_of(self)
 
 
 def is_dump(data: memoryview | bytes | bytearray) -> bool:

@@ -87,6 +87,8 @@ class Entity:
 
     chips: ClassVar[Sequence[Chip] | None] = None
     """The chips that have the entity; None means all. On other chips, its status is -24."""
+    optional: ClassVar[bool] = False
+    """Whether some adapters whose chip is in `chips` lack it."""
     stage: ClassVar[Stage] = Stage.HARDWARE
     raw_bytes: ClassVar[Measured]
     """Its size. Every entity declares this and `accesses`; the tests compare both with a dump."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from vmcoredd.cli.output import (
 
 if TYPE_CHECKING:
     from vmcoredd import vmcore
+    from vmcoredd.cudbg import Collected
     from vmcoredd.driver.adapter import Adapter
     from vmcoredd.driver.dump_all import Outcome, Request
 
@@ -77,8 +79,8 @@ def dump(
 ) -> None:
     """Probe adapters, dump each into its own note, and write a vmcore.
 
-    If an adapter dies during its dump, keeps the entities collected so far. The dump and the
-    summary then list the missing ones, with reasons, and the exit code is 5.
+    If an adapter dies during its dump, keeps the entities collected so far. The summary lists what
+    is missing, with reasons. The exit code is 5 if that is something that the adapter has.
     """
     from vmcoredd import vmcore
 
@@ -155,9 +157,11 @@ def print_summary(records: list[dict[str, Any]]) -> None:
     columns = ["device dump", *(record["name"] for record in made)]
     table("", columns, [(title, *map(value, made)) for title, value in _ROWS])
     for record in made:
-        for missing in record["missing"]:
-            line = f"{record['name']}: {missing['name']} is not in the dump: {missing['reason']}"
+        for entity in (*record["missing"], *record["absent"]):
+            line = f"{record['name']}: {entity['name']} is not in the dump: {entity['reason']}"
             out.say(line)
+        for entity in record["partial"]:
+            out.say(f"{record['name']}: {entity['name']} is {entity['reason']}")
 
 
 def _memories(record: dict[str, Any]) -> str:
@@ -171,7 +175,9 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("firmware", lambda record: record["firmware"] or ""),
     ("memories", _memories),
     ("entities good", lambda record: record["good"]),
-    ("entities failed", lambda record: record["failed"]),
+    ("  of them partial", lambda record: len(record["partial"])),
+    ("entities missing", lambda record: len(record["missing"])),
+    ("entities absent", lambda record: len(record["absent"])),
     ("bytes", lambda record: record["data_bytes"]),
     ("seconds", lambda record: f"{record['elapsed_seconds']:.2f}"),
 )
@@ -279,6 +285,10 @@ def _print_trace(line: str) -> None:
 def _record(outcome: Outcome) -> dict[str, Any]:
     """Returns one adapter as a record for programs; sizes in bytes, times in seconds."""
     summary, made = outcome.summary, outcome.report
+    by_condition: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for status in map(_status, made.entities if made else []):
+        by_condition[status["condition"]].append(status)
+    lost = by_condition["partial"] or by_condition["missing"]
     return {
         "name": outcome.request.name,
         "source": outcome.request.source,
@@ -290,26 +300,27 @@ def _record(outcome: Outcome) -> dict[str, Any]:
         "memory_bytes": dict(summary.memories) if summary else {},
         "good": len(made.good) if made else None,
         "failed": len(made.failed) if made else None,
-        "missing": [_missing(entity) for entity in made.failed] if made else [],
+        "partial": by_condition["partial"],
+        "missing": by_condition["missing"],
+        "absent": by_condition["absent"],
         "data_bytes": made.data_len if made else 0,
         "elapsed_seconds": round(made.seconds, 3) if made else None,
         "error": str(outcome.error or (made.dead if made else "")) or None,
-        "complete": bool(made and not made.dead),
+        "complete": made is not None and not (made.dead or lost),
     }
 
 
-def _missing(entity: Any) -> dict[str, Any]:
-    from vmcoredd.cudbg.errors import describe
+def _status(entity: Collected) -> dict[str, Any]:
+    from vmcoredd.cudbg.status import condition_of, status_in_words
 
-    reason = describe(entity.code)
-    if entity.sys_err:
-        reason += f", {describe(entity.sys_err)}"
     return {
         "number": entity.number,
         "name": entity.name,
+        "condition": str(condition_of(entity)),
         "code": entity.code,
         "sys_err": entity.sys_err,
-        "reason": reason,
+        "sys_warn": entity.sys_warn,
+        "reason": status_in_words(entity),
     }
 
 

@@ -46,7 +46,8 @@ def show(
 ) -> None:
     """List the entities of a device dump, or decode some.
 
-    Skips a damaged entity and describes the damage on stderr; the exit code is then 3.
+    Skips a damaged entity and describes the damage on stderr; the exit code is then 3. It is 5 if
+    something that the adapter has is missing or partial.
     """
     from vmcoredd import cudbg, vmcore
 
@@ -67,6 +68,9 @@ def show(
         else:
             _list(note, dump, damage)
     damage.report(path)
+    wanted = [entity for entity in dump.entities if not names or entity.name in names]
+    if any(entity.condition in ("missing", "partial") for entity in wanted):
+        raise typer.Exit(Exit.INCOMPLETE)
 
 
 class _Damage:
@@ -148,19 +152,15 @@ def _raw(dump: cudbg.Dump, names: list[str]) -> None:
 def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None, damage: _Damage) -> None:
     from vmcoredd.cli import render
 
-    missing = 0
     for name in names:
         entity = dump.entity(name)
         out.say(f"{name} (entity {entity.number})", style="bold underline")
         if not entity.good:
-            missing += 1
             out.print(f"  not in the dump: {entity.status}", markup=False)
         else:
             with damage.of(name):
                 render.show(dump.decode(name), hexdump=hexdump)
         out.print()
-    if missing and len(names) == missing:
-        raise typer.Exit(Exit.INCOMPLETE)
 
 
 def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
@@ -185,6 +185,7 @@ def _record(
         "number": entity.number,
         "name": entity.name,
         "code": entity.code,
+        "condition": str(entity.condition),
         "status": entity.status,
         "sys_err": entity.sys_err,
         "sys_warn": entity.sys_warn,
@@ -211,5 +212,5 @@ def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, damage: _Damage) -> tuple[o
         status = entity.status
     else:
         with damage.of(entity.name):
-            raw, status = size(dump.size(entity.name)), "good"
+            raw, status = size(dump.size(entity.name)), entity.status
     return entity.number, entity.name, raw, size(entity.size), status

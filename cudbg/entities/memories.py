@@ -23,9 +23,9 @@ _PAYLOADS = ("Tx payload", "Rx payload")
 
 @entity(18, "EDC0", memory=MemoryId.EDC0)
 @entity(19, "EDC1", memory=MemoryId.EDC1)
-@entity(20, "MC0", memory=MemoryId.MC0)
-@entity(21, "MC1", memory=MemoryId.MC1)
-@entity(68, "HMA", memory=MemoryId.HMA)
+@entity(20, "MC0", memory=MemoryId.MC0, optional=True)
+@entity(21, "MC1", memory=MemoryId.MC1, optional=True)
+@entity(68, "HMA", memory=MemoryId.HMA, optional=True)
 class AdapterMemory(Entity):
     """A whole memory of the adapter (cudbg_collect_mem_region(), cudbg_read_fw_mem()).
 

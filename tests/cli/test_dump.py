@@ -84,10 +84,42 @@ def test_the_summary_is_a_record_for_programs(
     assert record["size_bytes"] == output.stat().st_size
     assert (adapter["name"], adapter["good"], adapter["failed"]) == (FIRST, 50, 2)
     assert adapter["complete"] is True
-    assert {item["name"]: (item["code"], item["sys_err"]) for item in adapter["missing"]} == {
+    assert {item["name"]: (item["code"], item["sys_err"]) for item in adapter["absent"]} == {
         "MC1": (-29, -24),
         "HMA": (-29, -24),
     }
+    assert adapter["missing"] == adapter["partial"] == []
+
+
+def test_a_partial_entity_is_said_and_counts_as_missing(
+    vmcoredd: Run, tmp_path: Path, output: Path
+) -> None:
+    socket = tmp_path / "t6.sock"
+    with emulated("--card", "t62100-cr", "--socket", socket, "--fault", "le-status") as server:
+        ready(server)
+        result = vmcoredd("dump", "--socket", socket, "-o", output)
+    assert result.code == Exit.INCOMPLETE
+    assert "LE_TCAM is partial, -41: partial data" in result.out
+    shown = vmcoredd("show", output)
+    assert shown.code == Exit.INCOMPLETE
+    assert "partial, -41: partial data" in shown.out
+    assert vmcoredd("show", output, "--entity", "LE_TCAM").code == Exit.INCOMPLETE
+    assert vmcoredd("show", output, "--entity", "MC1").code == Exit.OK
+
+
+def test_a_memory_that_every_adapter_has_is_missing_where_it_is_disabled(
+    vmcoredd: Run, tmp_path: Path, output: Path
+) -> None:
+    socket = tmp_path / "t6.sock"
+    with emulated("--card", "t62100-cr", "--socket", socket, "--fault", "no-edc1") as server:
+        ready(server)
+        result = vmcoredd("dump", "--socket", socket, "-o", output)
+    assert result.code == Exit.INCOMPLETE
+    assert "EDC1 is not in the dump: -29: system error, -24: not found, or disabled" in result.out
+    assert "MC1 is not in the dump: -29: system error, -24: this adapter has none" in result.out
+    shown = vmcoredd("show", output, "--entity", "EDC1")
+    assert shown.code == Exit.INCOMPLETE
+    assert "not in the dump: -29: system error, -24: not found, or disabled" in shown.out
 
 
 def test_dumps_have_the_given_names_and_then_names_by_slot(
@@ -121,7 +153,7 @@ def test_without_compression_qdesc_does_not_fit(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
     result = vmcoredd("dump", "--card", small_card, "--compress", "none", "-o", output)
-    assert result.code == Exit.OK
+    assert result.code == Exit.INCOMPLETE
     (dump,) = dumps(output).values()
     assert not dump.compressed
     assert dump.entity("QDESC").code == -19
