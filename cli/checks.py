@@ -124,7 +124,7 @@ def _qemu() -> Check:
     copies = (path.name for path in debs.cache_dir().glob("debs/qemu-*"))
     if any(re.fullmatch(r"qemu-[0-9a-f]{12}", copy) for copy in copies):
         return Check(name, State.OK, "a private copy in the cache", "guests")
-    return Check(name, State.LATER, f"{why}; a guest's first start downloads one", "guests")
+    return Check(name, State.LATER, f"{why}; a guest downloads one", "guests")
 
 
 def _kernels() -> Iterator[Check]:

@@ -91,7 +91,7 @@ static int follows_memory(struct core *core, uint32_t address)
     uint32_t last;
 
     return address >= sizeof(last) &&
-           !emu_memory_copy(core, address - sizeof(last), &last, sizeof(last), 0);
+           !emu_memory_copy(core, address - (uint32_t)sizeof(last), &last, sizeof(last), 0);
 }
 
 void emu_window_sync(struct core *core, uint32_t number)

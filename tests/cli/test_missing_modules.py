@@ -18,7 +18,7 @@ NEED = {
         ("guest", "live", *CARD, *OUTPUT),
         ("guest", "run", *CARD, "--script", "VMCORE"),
         ("guest", "shell", *CARD),
-        ("guest", "memory", "--monitor", "ABSENT", *OUTPUT),
+        ("guest", "memory", "--monitor", "VMCORE", *OUTPUT),
         ("bench", "--part", "guest"),
     ],
     "matplotlib": [("bench", "--part", "files", *OUTPUT)],

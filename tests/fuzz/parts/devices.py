@@ -66,7 +66,8 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
         """The entities of a healthy card; QDESC finds no room in a dump without compression."""
         path = self._folder / compress
         options = ("--name", HEALTHY, "--compress", compress, "-o", path)
-        command.run("dump", "--card", self._card, *options).ended_with(0)
+        code = 0 if compress == "zlib" else 5
+        command.run("dump", "--card", self._card, *options).ended_with(code)
         with vmcore.Reader(path) as reader:
             return good(cudbg.Dump(reader.payload(reader.device_dumps[0].index)))
 
