@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ NEED = {
         ("guest", "live", *CARD, *OUTPUT),
         ("guest", "run", *CARD, "--script", "VMCORE"),
         ("guest", "shell", *CARD),
-        ("guest", "memory", "--monitor", "VMCORE", *OUTPUT),
+        ("guest", "memory", "--monitor", "MONITOR", *OUTPUT),
         ("bench", "--part", "guest"),
     ],
     "matplotlib": [("bench", "--part", "files", *OUTPUT)],
@@ -51,7 +52,10 @@ def without(tmp_path: Path, made: Path, small_card: Path) -> object:
 
     def run(modules: str, words: tuple[str, ...]) -> Result:
         real = {"VMCORE": made, "CARD": small_card, "OUTPUT": tmp_path / "out"}
-        real |= {"ABSENT": tmp_path / "absent", "S": tmp_path / "s"}
+        real |= {"ABSENT": tmp_path / "absent", "S": tmp_path / "s", "MONITOR": tmp_path / "qmp"}
+        if "MONITOR" in words:
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(real["MONITOR"]))
         arguments = [str(real.get(word, word)) for word in words]
         command = [sys.executable, "-c", WITHOUT, modules, *arguments]
         done = subprocess.run(
