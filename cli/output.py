@@ -26,12 +26,17 @@ STDOUT, STDERR = 1, 2
 
 
 def open_closed_streams() -> None:
-    """Opens /dev/null where a standard stream is closed, before a file takes its descriptor."""
+    """Opens /dev/null where a standard stream is closed, before a file takes its descriptor.
+
+    Results go nowhere then. Descriptor 1 is only for reading, so that a vmcore which should go to
+    stdout is not lost in silence.
+    """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            mode, flags = ("r", os.O_RDONLY) if name == "stdin" else ("w", os.O_WRONLY)
+            mode, flags = ("w", os.O_WRONLY) if name == "stderr" else ("r", os.O_RDONLY)
             _discard(descriptor, flags)
-            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+            stream = os.fdopen(descriptor, mode, closefd=False)
+            setattr(sys, name, open(os.devnull, "w") if name == "stdout" else stream)  # noqa: SIM115
 
 
 def _discard(descriptor: int, flags: int = os.O_WRONLY) -> None:

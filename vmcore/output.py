@@ -8,6 +8,7 @@ failure except a kill. The data are not flushed to disk. A pipe gets the bytes i
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -21,6 +22,7 @@ from vmcoredd.vmcore.errors import OutputExists, OutputUnsuitable
 MODE = 0o600  # crash memory is private; the same as makedumpfile's
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 STDOUT = 1
+_STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 MAX_LINKS = 40  # as the kernel
 _NOFOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITING = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC
@@ -30,14 +32,16 @@ _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 def check_output(path: str | os.PathLike[str], *, force: bool = False, stream: bool = True) -> str:
     """Returns the real path of `path` if an output may be written there.
 
-    `-` and `/dev/stdout` are standard output. That, a FIFO and a character device are written in
-    order, if `stream` allows it; a terminal is refused. Raises `OutputExists` (unless `force`);
-    `OutputUnsuitable` for anything else that is not a regular file, and for a link or FIFO that
-    another user put into a folder like /tmp; `OSError` if the directory does not exist or is not
-    writable.
+    `-`, `/dev/stdout` and the like are standard output. That, a FIFO and a character device are
+    written in order, if `stream` allows it; a terminal is refused. Raises `OutputExists` (unless
+    `force`); `OutputUnsuitable` for anything else that is not a regular file, and for a link or
+    FIFO that another user put into a folder like /tmp; `OSError` if the directory does not exist or
+    is not writable.
     """
     name = os.fspath(path)
     if is_stdout(name):
+        if fcntl.fcntl(STDOUT, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OutputUnsuitable(f"{name}: standard output is closed or only for reading")
         _check_stream(name, os.fstat(STDOUT), stream, os.isatty(STDOUT))
         return name
     try:
@@ -61,7 +65,7 @@ def check_output(path: str | os.PathLike[str], *, force: bool = False, stream: b
 
 def is_stdout(path: str | os.PathLike[str]) -> bool:
     """Returns whether an output at `path` goes to standard output."""
-    return os.fspath(path) in ("-", "/dev/stdout")
+    return os.fspath(path) in _STDOUT_NAMES
 
 
 def _check_stream(name: str, info: os.stat_result, stream: bool, is_terminal: bool) -> None:

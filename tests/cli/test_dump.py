@@ -218,14 +218,16 @@ def test_adapters_beyond_a_bus_continue_on_the_next() -> None:
     assert len(set(dump_names(["a"], 9000))) == 9000
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_a_vmcore_is_streamed_to_stdout_and_its_summary_to_stderr(
-    vmcoredd: Run, small_card: Path, output: Path
+    vmcoredd: Run, small_card: Path, output: Path, name: str
 ) -> None:
     command = [sys.executable, "-m", "vmcoredd", "dump", "--card", small_card]
-    done = subprocess.run([*command, "-o", "-"], capture_output=True, check=True)
+    done = subprocess.run([*command, "-o", name], capture_output=True, check=True)
     output.write_bytes(done.stdout)
     assert list(dumps(output)) == [FIRST]
     assert b"1 device dump" in done.stderr
+    assert b"1 device dump" not in done.stdout
     assert vmcoredd("dump", "--card", small_card, "-o", "-", "--json").code == Exit.USAGE
 
 
@@ -243,6 +245,15 @@ def test_a_vmcore_is_written_although_stdout_is_closed(small_card: Path, output:
     command = f"{sys.executable} -m vmcoredd dump --card {small_card} -o {output} >&-"
     assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stderr == b""
     assert list(dumps(output)) == [FIRST]
+
+
+def test_a_vmcore_for_a_closed_stdout_is_refused(small_card: Path) -> None:
+    command = f"{sys.executable} -m vmcoredd dump --card {small_card} -o - >&-"
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (
+        Exit.FAILED,
+        b"vmcoredd: -: standard output is closed or only for reading\n",
+    )
 
 
 def test_an_output_that_exists_is_kept(vmcoredd: Run, small_card: Path, output: Path) -> None:

@@ -177,7 +177,7 @@ def test_standard_output_is_written_in_order(source):
         "with open(sys.argv[1], 'rb') as file, Output(sys.argv[2]) as out:\n"
         "    out.copier(lambda done: None).copy(file.fileno(), 0, 5, 1)\n"
     )
-    for name in ("-", "/dev/stdout"):
+    for name in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
         command = [sys.executable, "-c", program, source, name]
         assert subprocess.run(command, capture_output=True, check=True).stdout == b"\0first"
 
