@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 from vmcoredd.cli.commands.dump import dump
-from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli.exit_codes import Exit, writing
 from vmcoredd.cli.options import OutputVmcore
 from vmcoredd.cli.output import err, out
 
@@ -35,6 +35,10 @@ def demo(
 
     Each adapter is emulated in its own process. An existing output file is replaced.
     """
+    from vmcoredd import vmcore
+
+    with writing(output):
+        vmcore.check_output(output, force=True, stream=False)
     with tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder, ExitStack() as servers:
         sockets = [Path(folder) / f"{card}.sock" for card in CARDS]
         for card, socket in zip(CARDS, sockets, strict=True):

@@ -295,7 +295,7 @@ def live(
     from vmcoredd.qemu import live as flow
 
     with writing(output):
-        vmcore.check_output(output, force=force)
+        vmcore.check_output(output, force=force, stream=False)
     with serving(card, seed, False) as (adapters, cards), tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "base"
         requests = [

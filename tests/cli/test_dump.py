@@ -382,3 +382,13 @@ def test_a_truncated_base_is_refused_and_nothing_is_left_behind(
     assert result.code == Exit.BAD_FILE
     assert "need" in one_line(result)
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("demo",), ("guest", "live", "--card", "t520-cr"), ("guest", "kdump", "--card", "t520-cr")],
+)
+def test_other_vmcores_are_not_streamed(vmcoredd: Run, words: tuple[str, ...]) -> None:
+    done = vmcoredd(*words, "-o", "-")
+    assert done.code == Exit.FAILED
+    assert "-: this output cannot be streamed; give a regular file" in done.err
