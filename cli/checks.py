@@ -61,7 +61,6 @@ def checks() -> Iterator[Check]:
     yield _cache()
     yield _space("temporary files", Path(tempfile.gettempdir()), TEMPORARY_BYTES, "guest live")
     yield _limit("open files", resource.RLIMIT_NOFILE, 1024, "guests with many memory devices")
-    yield _limit("locked memory", resource.RLIMIT_MEMLOCK, 0, "nothing: no memory is locked")
 
 
 def _libvfio_user() -> Check:

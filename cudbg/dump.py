@@ -29,7 +29,7 @@ from vmcoredd.cudbg.container import (
 from vmcoredd.cudbg.decoded import Bytes, Decoded
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
-from vmcoredd.cudbg.status import Condition, condition_of, status_in_words
+from vmcoredd.cudbg.status import Condition, condition_of, is_incomplete, status_in_words
 
 _logger = logging.getLogger(__name__)
 _ENTITIES_MOST = 1024
@@ -69,6 +69,11 @@ class DumpEntity:
     def condition(self) -> Condition:
         """How much of the entity is in the dump."""
         return condition_of(self)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether the dump lacks all or part of it, though the adapter has it."""
+        return is_incomplete(self)
 
 
 def is_dump(data: memoryview | bytes | bytearray) -> bool:

@@ -46,6 +46,11 @@ def condition_of(found: HasStatus) -> Condition:
     return Condition.ABSENT if not_found and some_lack_it else Condition.MISSING
 
 
+def is_incomplete(found: HasStatus) -> bool:
+    """Whether the dump lacks all or part of an entity that the adapter has."""
+    return condition_of(found) in (Condition.PARTIAL, Condition.MISSING)
+
+
 def status_in_words(found: HasStatus) -> str:
     """Returns `good`, or everything its header says: `-29: system error, -24: ...`."""
     condition = condition_of(found)

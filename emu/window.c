@@ -83,9 +83,9 @@ static void write_back(struct core *core, const struct window *window, const uin
     }
 }
 
-/* True for the first address behind a memory. Linux moves its window there after it has read the
- * last piece, and reads nothing: t4_memory_rw() advances the window before it looks whether it is
- * done. */
+/* True for the first address behind a memory. When Linux has read the last piece of a memory, it
+ * moves its window there but reads nothing: cudbg_memory_read() moves the window at the end of each
+ * aperture, also of the last one. */
 static int follows_memory(struct core *core, uint32_t address)
 {
     uint32_t last;

@@ -23,7 +23,8 @@ CHUNK = 1 << 20
 _TRIES = {8: ((8, True), (4, True), (8, False), (4, False)), 4: ((4, False),)}
 """By a segment's alignment: paddings to try, and whether each note must have a readable name.
 
-Some writers align a segment to 8 bytes and pad its notes to 4."""
+Some writers align a segment to 8 bytes and pad its notes to 4.
+"""
 
 
 class Piece(NamedTuple):
@@ -66,10 +67,7 @@ class BaseNotes:
 
     def add(self, segment: NoteSegment) -> None:
         """Adds a segment. With `align` 8 the notes are padded to eight bytes, or to four."""
-        tries = (
-            ((8, True), (4, True), (8, False), (4, False)) if segment.align == 8 else ((4, False),)
-        )
-        for align, named in tries:
+        for align, named in _TRIES[segment.align]:
             places = self._places(segment, align, named)
             if places is not None:
                 self._merged += self._pieces(segment, places, align)

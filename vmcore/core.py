@@ -222,5 +222,4 @@ def _check_segment(phdr: Any, index: int, file_size: int, layout: Layout) -> Non
 def _add_segment(segments: list[NoteSegment], phdr: Any) -> None:
     if len(segments) == MAX_NOTE_SEGMENTS:
         raise VmcoreFormatError("the base", f"at most {MAX_NOTE_SEGMENTS} note segments", "more")
-    align = 8 if phdr.p_align == 8 else 4
-    segments.append(NoteSegment(int(phdr.p_offset), int(phdr.p_filesz), align))
+    segments.append(NoteSegment.aligned(phdr.p_offset, phdr.p_filesz, phdr.p_align))

@@ -65,4 +65,4 @@ class NoteSegments:
         if len(self.segments) == MAX_NOTE_SEGMENTS:
             have = "more, which are not read"
             raise VmcoreFormatError("note segments", f"at most {MAX_NOTE_SEGMENTS}", have)
-        self.segments.append(NoteSegment(offset, size, 8 if align == 8 else 4))
+        self.segments.append(NoteSegment.aligned(offset, size, align))

@@ -47,6 +47,11 @@ class NoteSegment:
     size: int
     align: int = 4
 
+    @classmethod
+    def aligned(cls, offset: int, size: int, align: int) -> NoteSegment:
+        """Returns a segment with `align` from a header, where any number but 8 means 4."""
+        return cls(offset, size, 8 if align == 8 else 4)
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

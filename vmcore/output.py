@@ -20,12 +20,12 @@ from vmcoredd.vmcore.copying import Copier, Streamer
 from vmcoredd.vmcore.errors import OutputExists, OutputUnsuitable
 
 MODE = 0o600  # crash memory is private; the same as makedumpfile's
-_NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 STDOUT = 1
-_STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 MAX_LINKS = 40  # as the kernel
+_STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _NOFOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITING = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC
+_NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 
 
@@ -128,8 +128,8 @@ class Output:
     """A context manager: `copier` or `fileno` is for writing; a normal exit publishes the file.
 
     After an exception an existing file at `path` is unchanged; a stream (see `check_output`) has
-    what was written so far. Raises as `check_output` does, also
-    if another process creates the file in the meantime.
+    received what was written so far. Raises as `check_output` does, also if another process creates
+    the file in the meantime.
     """
 
     def __init__(

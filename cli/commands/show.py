@@ -69,7 +69,7 @@ def show(
             _list(note, dump, damage)
     damage.report(path)
     wanted = [entity for entity in dump.entities if not names or entity.name in names]
-    if any(entity.condition in ("missing", "partial") for entity in wanted):
+    if any(entity.is_incomplete for entity in wanted):
         raise typer.Exit(Exit.INCOMPLETE)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cliruns import Run, emulated, one_line, ready, spawned
+from cliruns import Result, Run, emulated, one_line, ready, spawned
 from vmcorenotes import FIRST, NOTE_BYTES, SECOND, dumps, notes
 
 from vmcoredd import vmcore
@@ -91,13 +91,16 @@ def test_the_summary_is_a_record_for_programs(
     assert adapter["missing"] == adapter["partial"] == []
 
 
-def test_a_partial_entity_is_said_and_counts_as_missing(
-    vmcoredd: Run, tmp_path: Path, output: Path
-) -> None:
-    socket = tmp_path / "t6.sock"
-    with emulated("--card", "t62100-cr", "--socket", socket, "--fault", "le-status") as server:
+def dumped_with(vmcoredd: Run, fault: str, output: Path) -> Result:
+    """Dumps a T6 with a fault into the vmcore `output`."""
+    socket = output.with_name("t6.sock")
+    with emulated("--card", "t62100-cr", "--socket", socket, "--fault", fault) as server:
         ready(server)
-        result = vmcoredd("dump", "--socket", socket, "-o", output)
+        return vmcoredd("dump", "--socket", socket, "-o", output)
+
+
+def test_a_partial_entity_counts_as_missing(vmcoredd: Run, output: Path) -> None:
+    result = dumped_with(vmcoredd, "le-status", output)
     assert result.code == Exit.INCOMPLETE
     assert "LE_TCAM is partial, -41: partial data" in result.out
     shown = vmcoredd("show", output)
@@ -108,12 +111,9 @@ def test_a_partial_entity_is_said_and_counts_as_missing(
 
 
 def test_a_memory_that_every_adapter_has_is_missing_where_it_is_disabled(
-    vmcoredd: Run, tmp_path: Path, output: Path
+    vmcoredd: Run, output: Path
 ) -> None:
-    socket = tmp_path / "t6.sock"
-    with emulated("--card", "t62100-cr", "--socket", socket, "--fault", "no-edc1") as server:
-        ready(server)
-        result = vmcoredd("dump", "--socket", socket, "-o", output)
+    result = dumped_with(vmcoredd, "no-edc1", output)
     assert result.code == Exit.INCOMPLETE
     assert "EDC1 is not in the dump: -29: system error, -24: not found, or disabled" in result.out
     assert "MC1 is not in the dump: -29: system error, -24: this adapter has none" in result.out

@@ -7,18 +7,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "pyvfio_user/client_internal.h"
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* Limits how long one system call waits. */
 int client_set_timeouts(struct client *client)
@@ -95,11 +86,11 @@ int client_wait_readable(struct client *client, uint32_t timeout_ms)
 /* Polls for bytes for `spin_us`. Yielding lets a server on the same cpu send them. */
 static ssize_t spin(const struct client *client, struct msghdr *message)
 {
-    uint64_t until = now_ns() + client->spin_us * UINT64_C(1000);
+    uint64_t until = patience_now_ns() + client->spin_us * UINT64_C(1000);
 
     for (;;) {
         ssize_t done = recvmsg(client->fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (done >= 0 || errno != EAGAIN || now_ns() > until)
+        if (done >= 0 || errno != EAGAIN || patience_now_ns() > until)
             return done;
         sched_yield();
     }

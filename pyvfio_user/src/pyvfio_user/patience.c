@@ -10,7 +10,7 @@
 
 #include "pyvfio_user/patience.h"
 
-static uint64_t now_ns(void)
+uint64_t patience_now_ns(void)
 {
     struct timespec now;
 
@@ -37,7 +37,7 @@ void patience_begin(struct patience *patience)
 
 void patience_moved(struct patience *patience)
 {
-    patience->moved_at = now_ns();
+    patience->moved_at = patience_now_ns();
     patience->looked = false;
 }
 
@@ -79,7 +79,7 @@ static bool is_at_work(struct patience *patience)
 bool patience_is_over(struct patience *patience)
 {
     const uint64_t deadline = patience->deadline_ms * UINT64_C(1000000);
-    uint64_t now = now_ns();
+    uint64_t now = patience_now_ns();
 
     if (now - patience->began_at > deadline * PATIENCE_DEADLINES)
         return true;
@@ -96,8 +96,7 @@ bool patience_is_over(struct patience *patience)
 
 uint32_t patience_tick_ms(const struct patience *patience)
 {
-    enum { TICK_MS = 500 }; /* the longest delay of a signal that arrives just before a wait */
     uint32_t half = patience->deadline_ms / 2;
 
-    return half > TICK_MS ? TICK_MS : half ? half : 1;
+    return half > PATIENCE_TICK_MS ? PATIENCE_TICK_MS : half ? half : 1;
 }

@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PATIENCE_DEADLINES = 12 }; /* the longest wait, in deadlines */
+enum {
+    PATIENCE_DEADLINES = 12, /* the longest wait, in deadlines */
+    PATIENCE_TICK_MS = 500,  /* the longest delay of a signal that arrives just before a wait */
+};
 
 /* A wait. The deadline starts again with each byte that moves. When it has passed, it starts again
  * if the peer is waiting for a processor or a disk, or has used a processor: then it is slow, not
@@ -19,6 +22,9 @@ struct patience {
     uint64_t work;     /* the peer's processor time when it was last looked at, in clock ticks */
     bool looked;       /* since the last byte */
 };
+
+/* Returns the time of a clock that only moves forward. */
+uint64_t patience_now_ns(void);
 
 /* Finds out which process is at the other end of a connected `socket`. */
 void patience_init(struct patience *patience, int socket, uint32_t deadline_ms);

@@ -8,17 +8,13 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "pyvfio_user/server_internal.h"
 
 uint64_t server_now_us(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+    return patience_now_ns() / 1000;
 }
 
 /* Makes every later use of the connection fail, also in a thread that waits on it. */

@@ -10,10 +10,7 @@
 
 #include "pyvfio_user/server_internal.h"
 
-enum {
-    OUT_OF_FDS_MS = 100, /* from an accept() that failed to the next */
-    TICK_MS = 500,       /* the longest delay of a signal that arrives just before a wait */
-};
+enum { OUT_OF_FDS_MS = 100 }; /* from an accept() that failed to the next */
 
 static void dismiss(struct server *server, uint32_t index)
 {
@@ -134,7 +131,7 @@ bool server_has_another_client(struct server *server, int listener)
 
 static int next_timeout_ms(const struct server *server)
 {
-    uint64_t now = server_now_us(), wait_us = TICK_MS * UINT64_C(1000);
+    uint64_t now = server_now_us(), wait_us = PATIENCE_TICK_MS * UINT64_C(1000);
 
     for (uint32_t i = 0; i < server->waiting_count; i++) {
         uint64_t ends_at = server->waiting[i].ends_at;
