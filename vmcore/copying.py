@@ -11,6 +11,7 @@ from vmcoredd.vmcore.errors import OutputClosed, VmcoreFormatError
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
 
 CHUNK = 64 << 20  # bytes per system call, hence between reports of progress
+SMALL = 4096  # bytes, the smallest hole: less is copied without asking for holes
 PIECE = 1 << 20  # bytes written to a pipe at once
 BLOCK = 128 << 10  # copies that start at a block use large folios of the page cache
 _REFUSED = {
@@ -68,6 +69,9 @@ class Copier:
 
         Raises `VmcoreFormatError` if the source is too short, `OSError` from the system calls.
         """
+        if size < SMALL:  # not worth three more system calls: a base may have a million segments
+            self._run(fd, offset, offset + size, to - offset)
+            return
         for start, end in data_runs(fd, offset, offset + size):
             self._run(fd, start, end, to - offset)
             self._advance(end + to - offset)
@@ -80,6 +84,8 @@ class Copier:
     def _run(self, fd: int, start: int, end: int, shift: int) -> None:
         for way in (self._ranged, self._sent):
             start = self._by(way, fd, start, end, shift, _REFUSED)
+            if start == end:
+                return
         start = self._by(self._bounced, fd, start, end, shift)
         if start < end:
             raise _ended_early(end, start)

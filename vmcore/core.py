@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self, overload
 
@@ -39,6 +40,13 @@ class Load(NamedTuple):
     type: int = PT_LOAD
 
 
+_IN_LOADS_ORDER = (
+    *("p_paddr", "p_vaddr", "p_memsz", "p_filesz"),
+    *("p_offset", "p_flags", "p_align", "p_type"),
+)
+"""The fields of a program header in the order of `Load`, which has the source in the middle."""
+
+
 class FileLoads(Sequence[Load]):
     """The segments of the core file `file` that are not notes.
 
@@ -47,8 +55,12 @@ class FileLoads(Sequence[Load]):
 
     def __init__(self, file: Source, layout: Layout) -> None:
         self._file = file
-        self._phdr: Any = layout.phdr
-        self._step = ctypes.sizeof(layout.phdr)
+        fields = {name: getattr(layout.phdr, name) for name in _IN_LOADS_ORDER}
+        by_offset = sorted(fields, key=lambda name: fields[name].offset)
+        order = "<" if layout.order == "little" else ">"
+        codes = ("I" if fields[name].size == 4 else "Q" for name in by_offset)
+        self._row = struct.Struct(order + "".join(codes))
+        self._pick = itemgetter(*map(by_offset.index, _IN_LOADS_ORDER))
         self._headers = bytearray()
 
     def append(self, phdr: Any) -> None:
@@ -59,7 +71,11 @@ class FileLoads(Sequence[Load]):
         return ((load.offset, load.filesz) for load in self)
 
     def __len__(self) -> int:
-        return len(self._headers) // self._step
+        return len(self._headers) // self._row.size
+
+    def __iter__(self) -> Iterator[Load]:
+        for row in self._row.iter_unpack(self._headers):
+            yield self._load(row)
 
     @overload
     def __getitem__(self, index: int) -> Load: ...
@@ -68,19 +84,12 @@ class FileLoads(Sequence[Load]):
     def __getitem__(self, index: int | slice) -> Load | list[Load]:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        at = range(len(self))[index] * self._step
-        phdr = self._phdr.from_buffer_copy(self._headers, at)
-        return Load(
-            phdr.p_paddr,
-            phdr.p_vaddr,
-            phdr.p_memsz,
-            phdr.p_filesz,
-            self._file,
-            phdr.p_offset,
-            phdr.p_flags,
-            phdr.p_align,
-            phdr.p_type,
-        )
+        at = range(len(self))[index] * self._row.size
+        return self._load(self._row.unpack_from(self._headers, at))
+
+    def _load(self, row: tuple[int, ...]) -> Load:
+        paddr, vaddr, memsz, filesz, *rest = self._pick(row)
+        return Load(paddr, vaddr, memsz, filesz, self._file, *rest)
 
 
 class ElfCore:
