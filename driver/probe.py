@@ -2,6 +2,9 @@
 
 Each step is a small function whose docstring names the kernel's. No step talks to the firmware,
 since the dump must show what the crash left. Takes 13 accesses to BAR0, unless the flash is busy.
+
+The first step is the PCI core's: it reads the ids when it finds a device, and calls init_one() only
+for those in the driver's table. So nothing of a device that is not an adapter is read but its ids.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from vmcoredd.hw.io import Io
 from vmcoredd.hw.pci import find_capability, update_register
 
 _ID, _COMMAND = ConfigHeader.vendor.offset, ConfigHeader.command.offset
+_NO_DEVICE = 0xFFFFFFFF
 _NO_ACCESS = (0xFFFFFFFF, 0xEEEEEEEE)  # a dead adapter's value; CIM_PF_NOACCESS
 _RETRY_SECONDS = 0.5
 
@@ -61,6 +65,7 @@ def probe(io: Io, sleep: Callable[[float], None] = time.sleep) -> Probed:
 
     Raises `ProbeError` if a step fails, or `DeadDevice` if the transport fails.
     """
+    read_device_id(io)
     enable_device(io)
     wait_dev_ready(io, sleep)
     chip, pf = identify(io)
@@ -97,11 +102,7 @@ def wait_dev_ready(io: Io, sleep: Callable[[float], None]) -> None:
 def identify(io: Io) -> tuple[Chip, int]:
     """Returns the chip and the function number (init_one(), t4_get_chip_type())."""
     whoami = io.read(WHOAMI)
-    device_id = read_device_id(io)
-    try:
-        chip = chip_of_device(device_id)
-    except ValueError as error:
-        raise ProbeError("t4_get_chip_type", str(error)) from error
+    chip = chip_of_device(read_device_id(io))
     io.read(chip.r.PL_REV)
     pf = chip.r.PL_WHOAMI.get(whoami, "SourcePF")
     if pf != PF:
@@ -110,11 +111,19 @@ def identify(io: Io) -> tuple[Chip, int]:
 
 
 def read_device_id(io: Io) -> int:
-    """Returns the device id. Raises `ProbeError` for another vendor (cxgb4_pci_tbl)."""
+    """Returns the device id. Raises `ProbeError` unless it is a T5's or a T6's (cxgb4_pci_tbl)."""
     word = io.config.read(_ID)
     vendor, device_id = word & 0xFFFF, word >> 16
+    if word == _NO_DEVICE:
+        raise ProbeError("cxgb4_pci_tbl", "no device answers: its configuration space is all ones")
+    device = f"the device is {vendor:#06x}:{device_id:#06x}"
     if vendor != VENDOR_CHELSIO:
-        raise ProbeError("cxgb4_pci_tbl", f"vendor {vendor:#06x}: not a Chelsio adapter")
+        raise ProbeError("cxgb4_pci_tbl", f"{device}, not a Chelsio adapter")
+    try:
+        chip_of_device(device_id)
+    except ValueError:
+        why = f"{device}, Chelsio's, but neither a T5 nor a T6"
+        raise ProbeError("cxgb4_pci_tbl", why) from None
     return device_id
 
 

@@ -9,19 +9,11 @@ from pathlib import Path
 
 import pytest
 from cliruns import PATIENCE, Run, dying, one_line
-from vfio_peers import (
-    ACCESS,
-    GET_INFO,
-    GET_REGION_INFO,
-    NO_REPLY,
-    READ,
-    REPLY,
-    Peer,
-    message,
-    scripted_server,
-)
+from served import running
+from vfio_peers import REPLY, Peer, message, scripted_server
 from vmcorenotes import FIRST, NOTE_BYTES, dumps, notes
 
+from pyvfio_user import Server
 from vmcoredd import vmcore
 from vmcoredd.cli.exit_codes import Exit
 
@@ -36,10 +28,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "sock"
 
 
-def attempt(vmcoredd: Run, path: Path) -> str:
+def attempt(vmcoredd: Run, path: Path, *options: str) -> str:
     """The error of a dump of the adapter at `path`, which fails and writes nothing."""
     output = path.with_name("vmcore")
-    result = vmcoredd("dump", "--socket", path, "-o", output, "--deadline", DEADLINE)
+    result = vmcoredd("dump", "--socket", path, "-o", output, "--deadline", DEADLINE, *options)
     assert result.code == Exit.NO_DEVICE
     assert not output.exists()
     return one_line(result)
@@ -135,26 +127,35 @@ def test_a_server_that_breaks_the_protocol_is_abandoned(
         assert says in attempt(vmcoredd, path)
 
 
-def all_zeros(peer: Peer) -> None:
-    """A correct server of a device that reads as zeros everywhere."""
-    peer.accept_version()
-    while True:
-        request = peer.receive()
-        if request.command == READ:
-            offset, region, count = ACCESS.unpack_from(request.payload)
-            peer.answer(request, ACCESS.pack(offset, region, count) + bytes(count))
-        elif request.command == GET_REGION_INFO:
-            index = struct.unpack_from("<I", request.payload, 8)[0]
-            peer.answer(request, struct.pack("<IIIIQQ", 32, 3, index, 0, 1 << 20, 0))
-        elif request.command == GET_INFO:
-            peer.answer(request, struct.pack("<IIII", 16, 2, 9, 5))
-        elif not request.flags & NO_REPLY:
-            peer.answer(request, request.payload[: ACCESS.size])
+@pytest.mark.parametrize(
+    ("vendor", "device", "says"),
+    [
+        (0x8086, 0x10D3, "the device is 0x8086:0x10d3, not a Chelsio adapter"),
+        (0, 0, "the device is 0x0000:0x0000, not a Chelsio adapter"),
+        (0x1425, 0x4401, "the device is 0x1425:0x4401, Chelsio's, but neither a T5 nor a T6"),
+        (0xFFFF, 0xFFFF, "no device answers: its configuration space is all ones"),
+    ],
+)
+@pytest.mark.parametrize("trace", [[], ["--trace"]], ids=["", "traced"])
+def test_nothing_but_the_ids_of_another_device_is_read(
+    vmcoredd: Run, path: Path, vendor: int, device: int, says: str, trace: list[str]
+) -> None:
+    touched: list[tuple[int, bool]] = []
+    config = bytearray(struct.pack("<HH", vendor, device) + bytes(60))
 
+    def read_config(offset: int, data: memoryview, is_write: bool) -> None:
+        touched.extend([(offset, is_write)] * (is_write or offset > 0))
+        data[:] = config[offset : offset + len(data)]
 
-def test_a_device_that_is_not_an_adapter_is_not_dumped(vmcoredd: Run, path: Path) -> None:
-    with scripted_server(str(path), all_zeros):
-        assert "vendor 0x0000: not a Chelsio adapter" in attempt(vmcoredd, path)
+    def access(offset: int, data: memoryview, is_write: bool) -> None:
+        touched.append((offset, is_write))
+
+    with Server(path) as server:
+        server.config_space(bytes(config), read_config)
+        server.region(0, 0x80000, access, bits64=True)
+        with running(server):
+            assert says in attempt(vmcoredd, path, *trace)
+    assert not touched
 
 
 def test_a_server_that_dies_in_the_probe_leaves_no_dump(vmcoredd: Run, path: Path) -> None:

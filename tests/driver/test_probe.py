@@ -120,15 +120,31 @@ def test_probe_refuses_another_function() -> None:
         probed(bootable(whoami=0))
 
 
-def test_probe_refuses_another_generation() -> None:
-    with pytest.raises(ProbeError, match="0x4401"):
-        probed(bootable(0x4401))
-
-
-def test_probe_refuses_another_vendor() -> None:
+@pytest.mark.parametrize(
+    ("vendor", "device_id", "says"),
+    [
+        (0x8086, 0x10D3, "the device is 0x8086:0x10d3, not a Chelsio adapter"),
+        (0, 0, "the device is 0x0000:0x0000, not a Chelsio adapter"),
+        (0x1425, 0x4401, "the device is 0x1425:0x4401, Chelsio's, but neither a T5 nor a T6"),
+        (0x1425, 0x7401, "the device is 0x1425:0x7401, Chelsio's, but neither a T5 nor a T6"),
+        (0xFFFF, 0xFFFF, "no device answers"),
+    ],
+)
+def test_probe_touches_nothing_but_the_ids_of_another_device(
+    vendor: int, device_id: int, says: str
+) -> None:
     card = bootable()
-    card.config[:2] = b"\x86\x80"
-    with pytest.raises(ProbeError, match="0x8086"):
+    card.config[:4] = struct.pack("<HH", vendor, device_id)
+    before = bytes(card.config)
+    with pytest.raises(ProbeError, match=says):
+        probed(card)
+    assert (card.log, bytes(card.config)) == ([], before)
+
+
+def test_probe_takes_a_device_that_changes_its_id_for_another_device() -> None:
+    card = bootable()
+    card.on_read[WHOAMI] = lambda value: (card.config.__setitem__(0, 0), value)[1]
+    with pytest.raises(ProbeError, match="0x1400:0x640d"):
         probed(card)
 
 

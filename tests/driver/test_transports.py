@@ -6,35 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from served import served
 
-from pyvfio_user import ConnectError, Server
+from pyvfio_user import ConnectError
 from vmcoredd import cudbg, driver, emu
 from vmcoredd.driver.adapter import Adapter
 from vmcoredd.driver.transports import Socket
-from vmcoredd.emu.server import attach
 from vmcoredd.hw.errors import DeadDevice
 
 SMALL = {"edc0": 1, "edc1": 1, "mc0": 2}
-
-
-@contextmanager
-def served(card: emu.Card, path: Path) -> Iterator[None]:
-    """Serves the card on a socket from a thread of this process."""
-    with Server(path) as server:
-        attach(card, server)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            yield
-        finally:
-            server.stop()
-            thread.join()
 
 
 def dumped(adapter: Adapter, compress: str = "zlib") -> tuple[cudbg.Report, bytes]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 
-from pyvfio_user import Server
 from tests.support.cliruns import SMALL_CARD
-from vmcoredd import cudbg, emu
+from vmcoredd import cudbg
 from vmcoredd.cudbg.decoded import Table, Text
 from vmcoredd.cudbg.errors import CudbgError
-from vmcoredd.emu.server import attach
 
 
 def profile(folder: Path) -> Path:
@@ -20,27 +16,6 @@ def profile(folder: Path) -> Path:
     path = folder / "small.toml"
     path.write_text(SMALL_CARD)
     return path
-
-
-@contextmanager
-def served(card: emu.Card, path: Path) -> Iterator[None]:
-    """Serves a card on a socket, from a thread of this process."""
-    with Server(path, deadline=0.5) as server:
-        attach(card, server)
-        with running(server):
-            yield
-
-
-@contextmanager
-def running(server: Server) -> Iterator[None]:
-    """Runs a server in a thread."""
-    thread = Thread(target=server.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.stop()
-        thread.join()
 
 
 def good(dump: cudbg.Dump) -> set[str]:

@@ -8,37 +8,49 @@ import os
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from pyvfio_user._client import ffi
 
 from pyvfio_user import Client, ConnectError, IrqIndex, Refused, RegionFlag, memory_file
+from vmcoredd import driver
 from vmcoredd.debs import libvfio_user
 
 pytestmark = pytest.mark.interop
 PATIENCE = 10.0
+C = TypeVar("C")
+
+
+@contextlib.contextmanager
+def running(name: str, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The sample server `name`, which serves one client at `path`."""
+    program = libvfio_user.sample(libvfio_user.obtain(), name)
+    with subprocess.Popen([program, path], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextlib.contextmanager
 def sample(name: str, path: Path) -> Iterator[Client]:
     """A client of the sample server `name`."""
-    program = libvfio_user.sample(libvfio_user.obtain(), name)
-    with subprocess.Popen([program, path], stderr=subprocess.DEVNULL) as process:
-        try:
-            with connect(path, process) as client:
-                yield client
-        finally:
-            process.kill()
+    with (
+        running(name, path) as process,
+        connect(lambda: Client(path, deadline=PATIENCE), process) as client,
+    ):
+        yield client
 
 
-def connect(path: Path, process: subprocess.Popen[bytes]) -> Client:
+def connect(client: Callable[[], C], process: subprocess.Popen[bytes]) -> C:
     """Connects as soon as the server listens, which it does not announce."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            return Client(path, deadline=PATIENCE)
+            return client()
         except ConnectError:
             if time.monotonic() > end or process.poll() is not None:
                 raise
@@ -141,3 +153,12 @@ def test_the_gpio_sample_serves_the_next_client(tmp_path: Path) -> None:
         first.close()
         with Client(tmp_path / "socket", deadline=PATIENCE) as second:
             assert second.region_read(2, 0, 1) == b"\0"
+
+
+@pytest.mark.parametrize("name", ["server", "gpio-pci-idio-16"])
+def test_a_sample_is_no_adapter(tmp_path: Path, name: str) -> None:
+    ids = {"server": "0xdead:0xbeef", "gpio-pci-idio-16": "0x494f:0x0dc8"}
+    with running(name, tmp_path / "socket") as process:
+        says = f"the device is {ids[name]}, not a Chelsio adapter"
+        with pytest.raises(driver.ProbeError, match=says):
+            connect(lambda: driver.open(tmp_path / "socket"), process)

@@ -18,7 +18,7 @@ from tests.fuzz import command
 from tests.fuzz.case import Broken, Case
 from tests.fuzz.descriptors import KINDS, Descriptors
 from tests.fuzz.proxy import HEADER_WORDS, WAYS, proxied
-from tests.fuzz.small_card import served
+from tests.support.served import served
 from vmcoredd import emu, vmcore
 
 DEADLINE = 0.3
@@ -97,7 +97,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
         self._good, self._bad = folder / "good.sock", folder / "bad.sock"
         self._card = emu.Card.load("t62100-cr", memory=SMALL, map_window=True)
         self._served = contextlib.ExitStack()
-        self._served.enter_context(served(self._card, self._good))
+        self._served.enter_context(served(self._card, self._good, deadline=0.5))
         self._call(["read"], self._good)
 
     def __exit__(self, *_: object) -> None:
