@@ -55,8 +55,14 @@ class _Results(Console):
         raise BrokenPipeError
 
     def say(self, text: str, style: str = "") -> None:
-        """Prints a line whose text comes from a file or a device: control characters escaped."""
-        self.print(visible(text), style=style or None, markup=False)
+        """Prints a line whose text comes from a file or a device: control characters escaped.
+
+        Without a style Rich has nothing to do, and tables of many thousand lines need no more.
+        """
+        if style:
+            self.print(visible(text), style=style, markup=False)
+        else:
+            self.file.write(visible(text) + "\n")
 
 
 class _Messages(Console):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from vmcoredd.cli.output import out, size, visible
 from vmcoredd.cudbg.decoded import (
+    Allowance,
     Bytes,
     Column,
     Decoded,
@@ -22,15 +23,18 @@ from vmcoredd.cudbg.decoded import (
 ROW_BYTES = 16
 
 
-def show(decoded: Decoded, *, hexdump: str | None = None) -> None:
-    """Prints every part. For a memory, prints its map and the bytes of the section `hexdump`."""
+def show(decoded: Decoded, allowed: Allowance, *, hexdump: str | None = None) -> None:
+    """Prints every part, and as many rows as are `allowed`.
+
+    For a memory, prints its map and the bytes of the section `hexdump`.
+    """
     for part in decoded:
         if isinstance(part, Table):
-            _table(part)
+            _table(part, allowed)
         elif isinstance(part, Fields):
             _fields(part)
         elif isinstance(part, Text):
-            _text(part)
+            _text(part, allowed)
         else:
             _memory(part, hexdump)
 
@@ -40,11 +44,12 @@ def _heading(title: str) -> None:
         out.say(title, style="bold")
 
 
-def _table(part: Table) -> None:
+def _table(part: Table, allowed: Allowance) -> None:
     """Prints plain columns, each as wide as its widest cell; the tables are too long for Rich."""
     _heading(part.title)
     columns = list(part.columns)
-    rows = [[_shown(v, c.form) for c, v in zip(columns, row, strict=True)] for row in part.rows]
+    values = allowed.of(part.rows)
+    rows = [[_shown(v, c.form) for c, v in zip(columns, row, strict=True)] for row in values]
     rows.insert(0, [column.name for column in columns])
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     for row in rows:
@@ -68,9 +73,9 @@ def _fields(part: Fields) -> None:
         out.say(f"  {item.name:<{width}}  {_shown(item.value, item.form)}{meaning}")
 
 
-def _text(part: Text) -> None:
+def _text(part: Text, allowed: Allowance) -> None:
     _heading(part.title)
-    for line in part.lines:
+    for line in allowed.of(part.lines):
         out.say(line)
 
 

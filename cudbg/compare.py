@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
+from typing import TypeAlias
 
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Hexdump, Table, Text, shown
 from vmcoredd.cudbg.dump import Dump, DumpEntity
 from vmcoredd.cudbg.errors import DumpFormatError
 
 _PIECE = 1 << 16
+_Row: TypeAlias = dict[tuple[str, ...], str]
+"""Values as they are shown, by their location."""
+_NOTHING: _Row = {}
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ def _compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
     for at in range(0, len(one), _PIECE):
         left, right = bytes(one[at : at + _PIECE]), bytes(other[at : at + _PIECE])
         if left != right:
-            offsets = [i for i in range(len(left)) if left[i] != right[i]]
-            first = at + offsets[0] if first < 0 else first
-            count += len(offsets)
+            changed = (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
+            if first < 0:
+                first = at + len(changed) - len(changed.lstrip(b"\0"))
+            count += len(changed) - changed.count(0)
     if not count:
         return None
     what = f"{count} of {len(one)} bytes, first at {first:#x}"
@@ -72,11 +77,11 @@ def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
         if isinstance(left, Hexdump) and isinstance(right, Hexdump):
             yield from _memory_lines(left, right)
             continue
-        before, after = dict(_values(left)), dict(_values(right))
-        for location in before | after:
-            if before.get(location) != after.get(location):
-                values = f"{before.get(location, 'nothing')} -> {after.get(location, 'nothing')}"
-                yield f"{', '.join(location)}: {values}"
+        for before, after in zip_longest(_rows(left), _rows(right), fillvalue=_NOTHING):
+            for location in before | after:
+                if before.get(location) != after.get(location):
+                    was, became = (row.get(location, "nothing") for row in (before, after))
+                    yield f"{', '.join(location)}: {was} -> {became}"
 
 
 def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
@@ -88,22 +93,22 @@ def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
             yield f"{left.title}, {region.name} ({size} bytes at {region.start:#x}) differs"
 
 
-def _values(part: Table | Fields | Text | Hexdump) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yields every value of a part as it is shown, with its location.
+def _rows(part: Table | Fields | Text | Hexdump) -> Iterator[_Row]:
+    """Yields the values of a part row by row.
 
     A row's location is its number, and its first cells if they are labels.
     """
     if isinstance(part, Fields):
-        for item in part.items:
-            yield (part.title, item.name), shown(item.value, item.form)
+        yield {(part.title, item.name): shown(item.value, item.form) for item in part.items}
     elif isinstance(part, Text):
         for i, line in enumerate(part.lines):
-            yield (part.title, f"line {i}"), line
+            yield {(part.title, f"line {i}"): line}
     elif isinstance(part, Table):
         for i, row in enumerate(part.rows):
             cells = [shown(v, c.form) for c, v in zip(part.columns, row, strict=True)]
             labels = [
                 c for c, column in zip(cells[:2], part.columns, strict=False) if not column.form
             ]
-            for column, cell in zip(part.columns, cells, strict=True):
-                yield (part.title, f"row {i}", *labels, column.name), cell
+            row_name = (part.title, f"row {i}", *labels)
+            names = ((*row_name, column.name) for column in part.columns)
+            yield dict(zip(names, cells, strict=True))

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from itertools import islice
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from vmcoredd.cudbg.errors import unexpected_is_damage
+
+T = TypeVar("T")
 
 Value: TypeAlias = int | str | bool | float | Mapping[str, int] | None
 """The value of a cell or an item; a mapping holds a register's fields."""
@@ -36,6 +41,32 @@ class Bytes(Protocol):
         """Returns a slice of them."""
 
 
+class Allowance:
+    """How many rows of tables and lines of text may still be shown; None is no limit.
+
+    It bounds time and memory: a small file can have many millions of them.
+    """
+
+    def __init__(self, rows: int | None = None) -> None:
+        self._left = rows
+        self.exceeded = False
+        """Whether something was left out."""
+
+    def of(self, rows: Iterable[T]) -> list[T]:
+        """Returns the first of `rows`: as many as are still allowed."""
+        if self._left is None:
+            return list(rows)
+        shown = list(islice(rows, self._left + 1))
+        if len(shown) > self._left:
+            self.exceeded = True
+            shown.pop()
+        self._left -= len(shown)
+        return shown
+
+
+ALL = Allowance()
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column: its name, and the form of its numbers (`x8`: hex, 8 digits; `d`; empty: text)."""
@@ -52,10 +83,10 @@ class Table:
     columns: Sequence[Column]
     rows: Iterable[Sequence[Value]]
 
-    def json(self) -> dict[str, Any]:
+    def json(self, allowed: Allowance = ALL) -> dict[str, Any]:
         """Returns plain lists and dicts."""
         names = [column.name for column in self.columns]
-        rows = [dict(zip(names, row, strict=True)) for row in self.rows]
+        rows = [dict(zip(names, row, strict=True)) for row in allowed.of(self.rows)]
         return {"table": self.title, "rows": rows}
 
 
@@ -76,7 +107,7 @@ class Fields:
     title: str
     items: Sequence[Item]
 
-    def json(self) -> dict[str, Any]:
+    def json(self, _: Allowance = ALL) -> dict[str, Any]:
         """Returns plain lists and dicts."""
         values = [_item_json(item) for item in self.items]
         return {"fields": self.title, "values": values}
@@ -89,9 +120,9 @@ class Text:
     title: str
     lines: Iterable[str]
 
-    def json(self) -> dict[str, Any]:
+    def json(self, allowed: Allowance = ALL) -> dict[str, Any]:
         """Returns plain lists and dicts."""
-        return {"text": self.title, "lines": list(self.lines)}
+        return {"text": self.title, "lines": allowed.of(self.lines)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +142,10 @@ class Hexdump:
     regions: Sequence[Section]
     data: Bytes = field(repr=False)
 
-    def json(self) -> dict[str, Any]:
+    def json(self, _: Allowance = ALL) -> dict[str, Any]:
         """Returns plain lists and dicts, without the bytes."""
         regions = [{"name": r.name, "start": r.start, "end": r.end} for r in self.regions]
-        return {"memory": self.title, "size": len(self.data), "regions": regions}
+        return {"memory": self.title, "size_bytes": len(self.data), "regions": regions}
 
 
 Part: TypeAlias = Table | Fields | Text | Hexdump
@@ -129,9 +160,9 @@ class Decoded:
     def __iter__(self) -> Iterator[Part]:
         return iter(self.parts)
 
-    def json(self) -> list[dict[str, Any]]:
-        """Returns plain lists and dicts."""
-        return [part.json() for part in self.parts]
+    def json(self, allowed: Allowance = ALL) -> list[dict[str, Any]]:
+        """Returns plain lists and dicts, with as many rows as are allowed (all by default)."""
+        return [part.json(allowed) for part in self.parts]
 
 
 def _item_json(item: Item) -> dict[str, Value]:
@@ -140,10 +171,14 @@ def _item_json(item: Item) -> dict[str, Value]:
 
 
 class Lazy(Iterable[Any]):
-    """An iterable that starts over each time it is iterated: `Lazy(lambda: rows_of(blob))`."""
+    """An iterable that starts over each time it is iterated: `Lazy(lambda: rows_of(blob))`.
+
+    What the walk does not expect in its data is a DumpFormatError, as in `Dump.decode`.
+    """
 
     def __init__(self, walk: Any) -> None:
         self._walk = walk
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._walk())
+        with unexpected_is_damage("a row"):
+            yield from self._walk()

@@ -10,7 +10,6 @@ wrong one raises `DumpFormatError`. Buffers may be longer than the dump (notes a
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,13 +26,14 @@ from vmcoredd.cudbg.container import (
     Header,
 )
 from vmcoredd.cudbg.decoded import Bytes, Decoded
-from vmcoredd.cudbg.entity import entities
-from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
+from vmcoredd.cudbg.entity import Stage, entities
+from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, unexpected_is_damage
 from vmcoredd.cudbg.status import Condition, condition_of, is_incomplete, status_in_words
 
-_logger = logging.getLogger(__name__)
 _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""
+_DECODED_MOST = 1 << 28
+"""Bytes of an entity, memories excepted; a few packed bytes may claim more than any table has."""
 
 
 class NoSuchEntity(CudbgError):
@@ -158,15 +158,8 @@ class Dump:
 
         Whatever a decoder does not expect in its data is a DumpFormatError of that entity.
         """
-        try:
+        with unexpected_is_damage(name):
             return self._decode(name)
-        except (CudbgError, MemoryError):
-            raise
-        except Exception as error:
-            _logger.debug("decoding %s", name, exc_info=True)
-            raise DumpFormatError(
-                f"{name}: not decoded: {type(error).__name__}: {error}"
-            ) from error
 
     def _decode(self, name: str) -> Decoded:
         blob = self.blob(name)
@@ -175,6 +168,8 @@ class Dump:
             raise NoSuchEntity(f"{name} has no decoder")
         if entity.chips is not None and self.chip not in entity.chips:
             raise DumpFormatError(f"{name}: a {self.chip!r} has none")
+        if len(blob) > _DECODED_MOST and entity.stage != Stage.MEMORIES:
+            raise DumpFormatError(f"{name}: {len(blob)} bytes are too many to decode")
         if entity.explained_by in self._names:
             return entity.decode_with(blob, self.blob(entity.explained_by), self.chip)
         return entity.decode(blob, self.chip)

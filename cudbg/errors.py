@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 from vmcoredd.hw.errors import errno_name
+
+_logger = logging.getLogger(__name__)
 
 
 class Code(IntEnum):
@@ -46,6 +51,18 @@ class DumpFormatError(CudbgError):
         self.what, self.need, self.have = what, need, have
         sizes = "" if need is None else f": need {need} bytes, have {have}"
         super().__init__(what + sizes)
+
+
+@contextmanager
+def unexpected_is_damage(what: str) -> Iterator[None]:
+    """Makes whatever a decoder does not expect in its data a DumpFormatError of `what`."""
+    try:
+        yield
+    except (CudbgError, MemoryError):
+        raise
+    except Exception as error:
+        _logger.debug("decoding %s", what, exc_info=True)
+        raise DumpFormatError(f"{what}: not decoded: {type(error).__name__}: {error}") from error
 
 
 class Status(CudbgError):

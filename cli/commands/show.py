@@ -16,12 +16,15 @@ from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
+    from vmcoredd.cudbg.decoded import Allowance
 
 EXAMPLES = """Examples: `vmcoredd show vmcore` - list the entities;
 `vmcoredd show vmcore --entity DEV_LOG --entity CIM_QCFG` - decode two of them;
 `vmcoredd show vmcore --entity all --json` - decode everything, for programs;
 `vmcoredd show vmcore --entity MC0 --hexdump TCBs` - a region of a memory;
 `vmcoredd show vmcore --entity REG_DUMP --raw > reg_dump.bin`"""
+ROWS_MOST = 100_000
+"""Several times what a dump of a large adapter has."""
 _PIECE = 1 << 20
 
 
@@ -42,6 +45,9 @@ def show(
     raw: Annotated[
         bool, typer.Option("--raw", help="Write the entity's raw bytes to stdout.")
     ] = False,
+    rows: Annotated[
+        int, typer.Option(min=0, help="Decode at most so many rows and lines; 0 is no limit.")
+    ] = ROWS_MOST,
     json: Json = False,
 ) -> None:
     """List the entities of a device dump, or decode some.
@@ -50,8 +56,9 @@ def show(
     something that the adapter has is missing or partial.
     """
     from vmcoredd import cudbg, vmcore
+    from vmcoredd.cudbg.decoded import Allowance
 
-    damage = _Damage()
+    damage, allowed = _Damage(), Allowance(rows or None)
     with about(path), vmcore.Reader(path) as reader:
         note = first_dump(reader, index, "--index")
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
@@ -61,12 +68,15 @@ def show(
         if raw:
             _raw(dump, names)
         elif json:
-            records = _records(dump, names, damage)
-            emit_json("show", {"file": str(path), **_summary(note, dump), "entities": records})
+            records = _records(dump, names, allowed, damage)
+            summary = _summary(note, dump) | {"rows_left_out": allowed.exceeded}
+            emit_json("show", {"file": str(path), **summary, "entities": records})
         elif names:
-            _decoded(dump, names, hexdump, damage)
+            _decoded(dump, names, hexdump, allowed, damage)
         else:
             _list(note, dump, damage)
+    if allowed.exceeded:
+        err.print(f"only the first {rows:,} rows are shown: --rows 0 shows all", markup=False)
     damage.report(path)
     wanted = [entity for entity in dump.entities if not names or entity.name in names]
     if any(entity.is_incomplete for entity in wanted):
@@ -149,7 +159,13 @@ def _raw(dump: cudbg.Dump, names: list[str]) -> None:
         sys.stdout.buffer.write(blob[at : at + _PIECE])
 
 
-def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None, damage: _Damage) -> None:
+def _decoded(
+    dump: cudbg.Dump,
+    names: list[str],
+    hexdump: str | None,
+    allowed: Allowance,
+    damage: _Damage,
+) -> None:
     from vmcoredd.cli import render
 
     for name in names:
@@ -159,7 +175,7 @@ def _decoded(dump: cudbg.Dump, names: list[str], hexdump: str | None, damage: _D
             out.print(f"  not in the dump: {entity.status}", markup=False)
         else:
             with damage.of(name):
-                render.show(dump.decode(name), hexdump=hexdump)
+                render.show(dump.decode(name), allowed, hexdump=hexdump)
         out.print()
 
 
@@ -172,14 +188,19 @@ def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
     }
 
 
-def _records(dump: cudbg.Dump, names: Iterable[str], damage: _Damage) -> list[dict[str, Any]]:
+def _records(
+    dump: cudbg.Dump, names: Iterable[str], allowed: Allowance, damage: _Damage
+) -> list[dict[str, Any]]:
     """Returns the status of every entity, and the decoded contents of those in `names`."""
     wanted = set(names)
-    return [_record(dump, entity, entity.name in wanted, damage) for entity in dump.entities]
+    return [
+        _record(dump, entity, allowed if entity.name in wanted else None, damage)
+        for entity in dump.entities
+    ]
 
 
 def _record(
-    dump: cudbg.Dump, entity: cudbg.DumpEntity, decode: bool, damage: _Damage
+    dump: cudbg.Dump, entity: cudbg.DumpEntity, allowed: Allowance | None, damage: _Damage
 ) -> dict[str, Any]:
     record: dict[str, Any] = {
         "number": entity.number,
@@ -195,8 +216,8 @@ def _record(
     if entity.good:
         with damage.of(entity.name):
             record["raw_size_bytes"] = dump.size(entity.name)
-            if decode:
-                record["decoded"] = dump.decode(entity.name).json()
+            if allowed:
+                record["decoded"] = dump.decode(entity.name).json(allowed)
     return record | {"damage": damage.found.get(entity.name)}
 
 

@@ -104,6 +104,7 @@ def _filling(free: int, packets: int) -> list[int]:
 # CIM_IBQ_*, CIM_OBQ_*: the contents of the queues
 
 _ROW_WORDS = 4
+_ROW_BYTES = _ROW_WORDS * WORD_BYTES
 _INBOUND_BYTES = INBOUND_WORDS * WORD_BYTES
 _INBOUND_ATTEMPTS = 1_000_000
 _OUTBOUND_ATTEMPTS = 2
@@ -116,11 +117,10 @@ class QueueMemory(Entity):
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         self.need_records(blob, QUEUE_UNIT_BYTES)
-        words = u32s(blob[0 : len(blob)])
         columns = [Column("offset", "x4")]
         columns += [Column(f"+{WORD_BYTES * i:x}", "x8") for i in range(_ROW_WORDS)]
-        starts = range(0, len(words), _ROW_WORDS)
-        rows = Lazy(lambda: ([WORD_BYTES * i, *words[i : i + _ROW_WORDS]] for i in starts))
+        starts = range(0, len(blob), _ROW_BYTES)
+        rows = Lazy(lambda: ([at, *u32s(blob[at : at + _ROW_BYTES])] for at in starts))
         return Decoded([Table("queue memory", columns, rows)])
 
 

@@ -37,6 +37,10 @@ class Record(LittleStruct):
 _RECORD = sizeof(Record)
 _HEAD = struct.Struct("<II")
 """Type and number of a context, before its data."""
+_NO_DATA = bytes(_RECORD - _HEAD.size)
+_KIND_AND_DATA = struct.Struct(f"<I4x{len(_NO_DATA)}s")
+_SOME = 1024 * _RECORD
+"""Bytes that are searched for contexts at once."""
 
 
 @entity(56, "DUMP_CONTEXT")
@@ -196,12 +200,13 @@ _FIELD_COLUMNS = (
 
 def _records(blob: Bytes) -> Iterator[Record]:
     """Yields the records that hold a context; leftovers after the last one are skipped."""
-    for at in range(0, len(blob), _RECORD):
-        data = memoryview(blob[at : at + _RECORD])
-        record = Record.from_bytes(data)
-        known = record.cntxt_type in ContextType.__members__.values()
-        if known and any(record.data) and all(_valid(record.cntxt_type, data)):
-            yield record
+    for start in range(0, len(blob), _SOME):
+        some = memoryview(blob[start : start + _SOME])
+        for i, (kind, data) in enumerate(_KIND_AND_DATA.iter_unpack(some)):
+            if kind in _KINDS and data != _NO_DATA:
+                record = some[_RECORD * i : _RECORD * (i + 1)]
+                if all(_valid(kind, record)):
+                    yield Record.from_bytes(record)
 
 
 def _table(kind: ContextType, chip: Chip, blob: Bytes) -> Table:

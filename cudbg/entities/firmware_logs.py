@@ -17,7 +17,7 @@ from vmcoredd.chip.devlog import (
 )
 from vmcoredd.chip.firmware import Devlog, Op
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, i16, sizeof, u32, u64
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES
 from vmcoredd.hw.io import Io
@@ -90,6 +90,8 @@ def _mailbox_rows(records: ctypes.Array[MailboxRecord]) -> Iterator[list[Value]]
 # DEV_LOG
 
 _ENTRY_BYTES = sizeof(DevlogEntry)
+_RECORDS_MOST = 1 << 16
+"""Are sorted; PCIE_FW_PF has room for the size of 2,048 records."""
 
 
 @entity(2, "DEV_LOG")
@@ -113,7 +115,11 @@ class DevLog(Entity):
         self.need_records(blob, _ENTRY_BYTES)
         columns = [Column("seqno", "d"), Column("time", "d"), Column("facility"), Column("level")]
         columns.append(Column("message"))
-        return Decoded([Table("device log", columns, list(_log_rows(blob)))])
+        title = "device log"
+        if (count := len(blob) // _ENTRY_BYTES) > _RECORDS_MOST:
+            title += f": the first {_RECORDS_MOST:,} of {count:,} records"
+            blob = blob[: _RECORDS_MOST * _ENTRY_BYTES]
+        return Decoded([Table(title, columns, Lazy(lambda: _log_rows(blob)))])
 
 
 def _location(io: Io, chip: Chip, ctx: Context) -> tuple[int, int, int]:

@@ -203,6 +203,26 @@ def test_everything_is_a_record_for_programs(made: Path) -> None:
     }
 
 
+def test_as_many_rows_are_shown_as_are_allowed(vmcoredd: Run, made: Path) -> None:
+    arguments = ("show", made, "--entity", "PATH_MTU", "--entity", "REG_DUMP", "--rows")
+    shown = vmcoredd(*arguments, 20)
+    assert shown.code == Exit.OK
+    assert shown.err == "only the first 20 rows are shown: --rows 0 shows all\n"
+    assert "PL_WHOAMI" not in shown.out
+    everything = vmcoredd(*arguments, 0)
+    assert (everything.err, "PL_WHOAMI" in everything.out) == ("", True)
+    assert len(shown.out.splitlines()) == len(everything.out.splitlines()) - 10322 + 4
+
+
+def test_programs_are_told_that_rows_were_left_out(vmcoredd: Run, made: Path) -> None:
+    arguments = ("show", made, "--entity", "PATH_MTU", "--json", "--rows")
+    for most, rows, left_out in ((15, 15, True), (16, 16, False), (0, 16, False)):
+        record = vmcoredd(*arguments, most).json
+        assert record["rows_left_out"] is left_out
+        (mtus,) = [e["decoded"] for e in record["entities"] if e["name"] == "PATH_MTU"]
+        assert len(mtus[0]["rows"]) == rows
+
+
 def test_an_entitys_bytes_go_to_stdout(made: Path) -> None:
     command_line = command("show", made, "--entity", "CCTRL", "--raw")
     done = subprocess.run(command_line, capture_output=True, check=True)

@@ -14,6 +14,7 @@ from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6
 from vmcoredd.cudbg.blob import Blob
 from vmcoredd.cudbg.container import PIECE_BYTES
+from vmcoredd.cudbg.decoded import Lazy
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
 
@@ -212,3 +213,22 @@ def test_what_a_decoder_does_not_expect_is_its_entitys_damage(
     with pytest.raises(DumpFormatError, match="CIM_QCFG: not decoded: IndexError: row 72"):
         dump.decode("CIM_QCFG")
     assert dump.decode("PATH_MTU")
+
+
+def test_what_a_row_does_not_expect_is_damage_too() -> None:
+    rows = Lazy(lambda: (1 // row for row in (1, 0)))
+    with pytest.raises(DumpFormatError, match="a row: not decoded: ZeroDivisionError"):
+        list(rows)
+
+
+def test_more_than_any_table_has_is_not_decoded() -> None:
+    piece = b"".join(packed(bytes(PIECE_BYTES)))
+    count = (256 << 20) // PIECE_BYTES + 1
+    data = bytearray(made()[:HEADERS]) + piece * count
+    for name in ("DEV_LOG", "EDC0"):
+        number, size = entities()[name].number, len(piece) * count
+        struct.pack_into("<IIIi", data, entity_at(name), number, HEADERS, size, 0)
+    dump = cudbg.Dump(data)
+    with pytest.raises(DumpFormatError, match=f"DEV_LOG: {count * PIECE_BYTES} bytes are too many"):
+        dump.decode("DEV_LOG")
+    dump.decode("EDC0")

@@ -178,6 +178,13 @@ def test_dev_log_formats_as_the_firmware_would(
     assert formatted(template, params) == message
 
 
+def test_dev_log_decodes_at_most_65536_records_and_says_so() -> None:
+    for count, title in ((65536, "device log"), (65537, "the first 65,536 of 65,537 records")):
+        (table,) = DEV_LOG_ENTITY.decode(record(7) * count, T6)
+        assert table.title.endswith(title)
+        assert sum(1 for _ in table.rows) == 65536
+
+
 def test_dev_log_refuses_a_part_of_a_record() -> None:
     with pytest.raises(DumpFormatError, match="257"):
         DEV_LOG_ENTITY.decode(bytes(257), T6)

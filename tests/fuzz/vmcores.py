@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,10 @@ SMALL = (
 )
 SHAPES = ("elf64", "elf64 big", "elf32", "elf32 big", "kdump64", "kdump32", "kdump32 big", "made")
 NUMBERS = (0, 1, 4, 8, 0x7F, 0xFF, 0xFFFF, 1 << 20, 0x7FFFFFFF, 1 << 31, 0xFFFFFFFC, 0xFFFFFFFF)
+DATA = 56 + 72 * 52
+"""The offset of a dump's data: behind its header and those of 72 entities."""
+PIECE = 64512
+"""Bytes that are compressed at once."""
 LONGS = (*NUMBERS, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 
 
@@ -113,12 +118,43 @@ def _place(data: bytearray, edit: Case) -> int:
     return (start + edit["at"]) % len(data)
 
 
+MANY = ("notes", "segments", "loads", "entities", "records")
+
+
 def many(kind: str, count: int) -> bytes:
-    """A small file of many headers: notes, note segments or loads."""
+    """A small file of many headers (notes, note segments or loads), or a dump that shows much."""
     if kind == "notes":
         return bytes(Elf(notes=[note(b"X", 1, b"") * count]))
+    if kind in ("entities", "records"):
+        payload = _same_bytes_72_times() if kind == "entities" else _records(9 * count)
+        return bytes(Elf(notes=[dump_note(b"cxgb4_0000:01:00.4", payload)]))
     program = struct.pack("<IIQQQQQQ", 4 if kind == "segments" else 1, 7, 64, 0, 64, 12, 12, 4)
     section = struct.pack("<IIQQQQIIQQ", 0, 0, 0, 0, 0, 0, 0, count, 0, 0)
     header = bytearray(bytes(Elf(notes=[prstatus()], xnum=True))[:64])
     struct.pack_into("<QQ", header, 32, 128, 64)
     return bytes(header) + section + program * count
+
+
+def _same_bytes_72_times() -> bytes:
+    """A dump whose entities all are the same 4 MiB."""
+    headers = [struct.pack("<III40x", n, DATA, 4 << 20) for n in range(1, 73)]
+    return _dump(1, headers, Random(0).randbytes(4 << 20))
+
+
+def _records(count: int) -> bytes:
+    """A dump with a device log of so many records, which a few pieces of zlib hold."""
+    record = struct.pack(">QI2B2x16s32x", 1, 1, 2, 3, b"polled %d times")
+    piece = record * (PIECE // len(record))
+    packed = zlib.compress(piece)
+    one = struct.pack("<I4xQQ256x", 17, len(piece), len(packed)) + packed
+    data = one * (count * len(record) // len(piece))
+    nobody = [bytes(52)] * 71
+    return _dump(2, [nobody[0], struct.pack("<III40x", 2, DATA, len(data)), *nobody[1:]], data)
+
+
+def _dump(compression: int, headers: list[bytes], data: bytes) -> bytes:
+    head = struct.pack(
+        "<IIHHIIHBB32x", 67856866, 56, 1, 14, len(data), 0, 72, 0x60, compression << 4 | 1
+    )
+    assert len(head + b"".join(headers)) == DATA
+    return head + b"".join(headers) + data

@@ -59,7 +59,7 @@ def make(random: Random) -> Case:
         "shape": random.choice(vmcores.SHAPES),
         "compress": random.choice(("zlib", "none")),
         "edits": vmcores.edits(random),
-        "many": random.choice((None,) * 40 + ("notes", "segments", "loads")),
+        "many": random.choice((None,) * 40 + vmcores.MANY),
         "commands": random.sample(list(COMMANDS), 2),
     }
 
