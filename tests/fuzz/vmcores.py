@@ -126,7 +126,7 @@ def many(kind: str, count: int) -> bytes:
     if kind == "notes":
         return bytes(Elf(notes=[note(b"X", 1, b"") * count]))
     if kind in ("entities", "records"):
-        payload = _same_bytes_72_times() if kind == "entities" else _records(9 * count)
+        payload = _same_bytes_72_times() if kind == "entities" else _records(18 * count)
         return bytes(Elf(notes=[dump_note(b"cxgb4_0000:01:00.4", payload)]))
     program = struct.pack("<IIQQQQQQ", 4 if kind == "segments" else 1, 7, 64, 0, 64, 12, 12, 4)
     section = struct.pack("<IIQQQQIIQQ", 0, 0, 0, 0, 0, 0, 0, count, 0, 0)

@@ -86,7 +86,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
 
     def _content(self, case: Case) -> bytes:
         if case["many"]:
-            return vmcores.many(case["many"], 200_000)
+            return vmcores.many(case["many"], 100_000)
         if case["shape"] == "made":
             data = self._payloads["made"]
         else:
