@@ -108,6 +108,10 @@ class CountingIo(Counting):
         """As `Io.counts`."""
         return self._io.counts
 
+    def check_alive(self) -> None:
+        """As `Io.check_alive`; not counted, since it reads nothing of a good adapter."""
+        self._io.check_alive()
+
 
 def unavoidable(path: Path) -> Unavoidable:
     """Dumps the adapter at `path` and returns the dump's needs, without the probe's."""

@@ -39,6 +39,8 @@ class Collected:
     size: int = 0
     """Bytes in the dump, compressed and padded."""
     raw_bytes: int = 0
+    bug: str = ""
+    """The exception of a collector that failed as none should; its header says -29."""
     seconds: float = 0.0
     counts: Counts = field(default_factory=Counts)
 
@@ -58,6 +60,8 @@ class Report:
     seconds: float = 0.0
     dead: str = ""
     """Why the device became unreachable; empty if it did not."""
+    lost_from: str = ""
+    """The entity in which this was noticed: it and those after it have no data."""
 
     @property
     def good(self) -> list[Collected]:
@@ -170,27 +174,32 @@ class _Collection:
 
     def _attempt(self, entity: Entity, context: _Context, collected: Collected) -> None:
         """Collects an entity; records a device failure or a lack of space in `collected`."""
-        chip = self._device.chip
         try:
             if self._report.dead:
                 raise Status(-errno.EIO)
-            if entity.chips is not None and chip not in entity.chips:
+            if entity.chips is not None and self._device.chip not in entity.chips:
                 raise Status(Code.ENTITY_NOT_FOUND)
-            entity.collect(self._io, chip, context)
-            context.commit()
+            self._collect(entity, context)
         except Status as failure:
             collected.code, collected.sys_err = failure.code, failure.sys_err
         except DeadDevice as death:
             collected.code = -errno.EIO
-            self._report.dead = str(death)
+            self._report.dead, self._report.lost_from = str(death), entity.name
         except DeviceError as error:
             collected.code = collected.sys_err = error.code
         except MemoryError:  # the kernel's collectors fail in this way if an allocation fails
             collected.code = -errno.ENOMEM
         except Exception as error:
-            log.error("%s: its collector failed: %r", entity.name, error)
             log.debug("%s", entity.name, exc_info=True)
-            collected.code = Code.SYSTEM_ERROR
+            collected.code, collected.bug = Code.SYSTEM_ERROR, repr(error)
+
+    def _collect(self, entity: Entity, context: _Context) -> None:
+        """Collects an entity; raises `AdapterGone` if the adapter was gone before its end."""
+        try:
+            entity.collect(self._io, self._device.chip, context)
+            context.commit()
+        finally:
+            self._io.check_alive()
 
 
 def _no_firmware(command: FwCommand) -> FwCommand:

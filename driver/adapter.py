@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from vmcoredd.hw.flash import Flash
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.pci import card_vpd, find_capability, text
 
+log = logging.getLogger(__name__)
 DRIVER_NAME = "cxgb4"
 
 Callback = Callable[[memoryview], None]
@@ -172,7 +174,8 @@ class Adapter:
     def _memories(self) -> tuple[tuple[str, int], ...]:
         info = Meminfo()
         read_meminfo(self.io, self.chip, info)
-        return tuple((MEMINFO_NAMES[m.idx], m.limit - m.base) for m in info.avail[: info.avail_c])
+        found = info.avail[: info.avail_c]
+        return tuple((MEMINFO_NAMES[m.idx], m.limit - m.base) for m in found if m.limit > m.base)
 
 
 def dump_name(pci_name: str) -> str:
@@ -181,8 +184,12 @@ def dump_name(pci_name: str) -> str:
 
 
 def _or_none(read: Callable[[], T]) -> T | None:
-    """Returns None if the card does not provide the value."""
+    """Returns None if the card does not provide the value, or one that makes no sense: the dump is
+    made, and its summary must not cost it."""
     try:
         return read()
     except (DeviceError, Status):
+        return None
+    except Exception:
+        log.debug("a part of the summary", exc_info=True)
         return None

@@ -127,6 +127,21 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* See engine.h; does nothing if there is no such register. */
+static int check_alive(struct engine *e)
+{
+    uint32_t value = 0;
+    if (!e->alive)
+        return 0;
+    int result = latch(e, e->io->read(e->io->cookie, e->alive, &value, 4, 1));
+    if (!result)
+        result = fence(e);
+    if (result || value != UINT32_MAX)
+        return result;
+    e->gone = 1;
+    return latch(e, -EIO);
+}
+
 /* A sleep takes at least 50 us, so short delays spin, as the kernel's udelay() does. */
 static void delay(uint32_t us)
 {
@@ -140,12 +155,14 @@ static void delay(uint32_t us)
 }
 
 /* Polls as the kernel's t4_wait_op_done_val() does, with a deadline in addition, since an attempt
- * over a socket may take long. Sets *delayed if the first read fails the check. */
+ * over a socket may take long, and an end if the device is gone. Sets *delayed if the first read
+ * fails the check. */
 static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offset, uint32_t *value,
                     int *delayed)
 {
     uint64_t nominal = (uint64_t)op->attempts * op->delay_us;
     uint64_t deadline = now_us() + PATIENCE * nominal + GRACE_MS * 1000ull;
+    uint32_t before = 0;
     for (uint32_t left = op->attempts;; *delayed = 1) {
         int result = latch(e, e->io->read(e->io->cookie, offset, value, 4, 1));
         if (!result)
@@ -153,8 +170,11 @@ static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offse
         e->counts.r32++;
         if (result || (*value & op->mask) == op->wanted)
             return result;
+        if (*value == UINT32_MAX && before != UINT32_MAX && (result = check_alive(e)))
+            return result;
         if (--left == 0 || now_us() > deadline)
             return op->error;
+        before = *value;
         delay(op->delay_us);
     }
 }
@@ -414,4 +434,9 @@ int engine_write(struct engine *engine, uint64_t offset, const void *data, uint3
         return engine->dead;
     *(width == 8 ? &engine->counts.w64 : &engine->counts.w32) += 1;
     return latch(engine, engine->io->write(engine->io->cookie, offset, data, width, 1));
+}
+
+int engine_check_alive(struct engine *engine)
+{
+    return engine->dead ? engine->dead : check_alive(engine);
 }

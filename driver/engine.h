@@ -53,7 +53,9 @@ struct engine_counts {
 struct engine {
     const struct io *io;
     struct engine_counts counts;
-    int32_t dead;          /* the transport's first error, -errno; permanent */
+    int32_t dead;          /* the transport's first error, -errno, or -EIO of a `gone` device */
+    uint32_t gone;         /* 1: every register reads all ones */
+    uint32_t alive;        /* the offset of a register that never does while it is there; 0: none */
     uint32_t pipelined;    /* 0: wait for every read, as the kernel does */
     uint64_t sink;         /* receives values that are not kept */
     uint32_t polled[4096]; /* values of the polls in a batch */
@@ -73,11 +75,16 @@ struct engine_run {
 
 /* Runs a whole program. Returns 0 or -errno: the error of the POLL that failed in run->row; the
  * transport's error, which also sets engine->dead; -EINVAL for a malformed program; -EOVERFLOW if
- * `out` is too small. After a failure the registers are as if the rows had run one by one up to the
- * failed one, and any output of later rows is zeroed. */
+ * `out` is too small; -EIO, with engine->dead and engine->gone set, if a POLL that fails reads all
+ * ones and so does the register at engine->alive. After a failure the registers are as if the rows
+ * had run one by one up to the failed one, and any output of later rows is zeroed. */
 int engine_run(struct engine *engine, struct engine_run *run);
 
 /* Single accesses. engine_read() waits for `count` values of `width` (4 or 8) bytes at ascending
  * offsets; engine_write() posts one value. Both return 0 or -errno. */
 int engine_read(struct engine *engine, uint64_t offset, void *into, uint32_t width, uint32_t count);
 int engine_write(struct engine *engine, uint64_t offset, const void *data, uint32_t width);
+
+/* Reads the register at engine->alive, uncounted. Returns 0 or -errno: -EIO, with engine->gone set,
+ * if it is all ones. */
+int engine_check_alive(struct engine *engine);

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NoReturn, cast
 
+from vmcoredd.chip.pci import WHOAMI
 from vmcoredd.driver._cffi import ffi, lib
-from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.errors import AdapterGone, DeadDevice, DeviceError
 from vmcoredd.hw.io import (
     Cell,
     Check,
@@ -25,6 +26,8 @@ from vmcoredd.hw.io import (
     kept_bytes,
 )
 
+_ALL_ONES = b"\xff" * 4
+
 
 class EngineSpace:
     """Registers behind the `struct io` at address `io`; see `hw.io.Space`.
@@ -39,6 +42,7 @@ class EngineSpace:
         self._engine.pipelined = pipelined
         self._owner = owner
         self._single = ffi.new("uint64_t *")
+        self._all_ones = False  # the last value read
 
     @property
     def counts(self) -> Counts:
@@ -51,7 +55,9 @@ class EngineSpace:
         self._single[0] = 0
         if result := lib.engine_read(self._engine, offset, self._single, width, 1):
             self._raise(result, f"read of {offset:#x}")
-        return int(self._single[0])
+        value = int(self._single[0])
+        self._all_ones = value == (1 << 8 * width) - 1
+        return value
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
         """Writes a register of 4 or 8 bytes; posted."""
@@ -76,6 +82,7 @@ class EngineSpace:
         with out.cast("B") as flat:
             run.out, run.out_size = ffi.from_buffer("uint8_t[]", flat, True), flat.nbytes
             result = lib.engine_run(self._engine, run)
+            self._all_ones = not result and flat[: run.used][-4:] == _ALL_ONES
         del keep_alive
         if result:
             where = f"row {run.row} of {run.n_rows}, {_offsets(ops)}"
@@ -87,6 +94,8 @@ class EngineSpace:
             raise ValueError(f"{what}: the output buffer is too small")
         if result == -errno.EINVAL and not self._engine.dead:
             raise ValueError(f"{what}: malformed program")
+        if self._engine.gone:
+            raise AdapterGone(result, "PL_WHOAMI is 0xffffffff", rows=rows, used=used)
         kind = DeadDevice if self._engine.dead else DeviceError
         raise kind(result, what, rows=rows, used=used)
 
@@ -97,6 +106,13 @@ class EngineIo(EngineSpace):
     def __init__(self, io: int, config: Space, *, owner: object, pipelined: bool = True) -> None:
         super().__init__(io, owner=owner, pipelined=pipelined)
         self.config = config
+        self._engine.alive = WHOAMI
+
+    def check_alive(self) -> None:
+        """See `hw.io.Io.check_alive`."""
+        if self._all_ones and (result := lib.engine_check_alive(self._engine)):
+            self._raise(result, f"read of {WHOAMI:#x}")
+        self._all_ones = False
 
 
 def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:

@@ -39,6 +39,10 @@ class Traced(SingleIo):
         self._print("W", offset, value, width)
         self._io.write(offset, value, width)
 
+    def check_alive(self) -> None:
+        """Checks without a line: the kernel's driver does not make this access."""
+        self._io.check_alive()
+
     def _print(self, kind: str, offset: int, value: int, width: int) -> None:
         if self._chip is None:
             self._chip = chip_of_device(self._io.config.read(0) >> 16)

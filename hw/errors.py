@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import ClassVar
 
 
 class DeviceError(Exception):
@@ -20,9 +21,19 @@ class DeviceError(Exception):
 class DeadDevice(DeviceError):
     """The device can no longer be reached; all later accesses fail too."""
 
+    death: ClassVar[str] = ""
+    """What has happened; empty if the code says that."""
+
     def __init__(self, code: int, what: str, *, rows: int = 0, used: int = 0) -> None:
         super().__init__(code, what, rows=rows, used=used)
-        self.args = (f"{_DEATHS.get(-code, 'the device cannot be reached')} ({self})",)
+        death = self.death or _DEATHS.get(-code, "the device cannot be reached")
+        self.args = (f"{death} ({self})",)
+
+
+class AdapterGone(DeadDevice):
+    """The connection works, but the adapter's registers read all ones, as after its removal."""
+
+    death = "the adapter reads all ones: it is gone"
 
 
 _DEATHS = {

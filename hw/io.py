@@ -170,6 +170,13 @@ class Io(Space, Protocol):
     def config(self) -> Space:
         """PCI configuration space, in words."""
 
+    def check_alive(self) -> None:
+        """Raises `AdapterGone` if the last value read is all ones, and PL_WHOAMI is too.
+
+        Reads PL_WHOAMI only after all ones, and does not count the read. A poll that fails on all
+        ones checks this at once, so that an adapter that is gone is not waited for.
+        """
+
 
 def table_of(rows: Rows) -> tuple[int, Sequence[Sequence[int]]]:
     """Returns the number of rows, and the table (empty if there is none)."""
@@ -212,7 +219,7 @@ def _sum(count: Number, rows: int, table: Sequence[Sequence[int]]) -> int:
 class SingleIo:
     """Runs programs one access at a time, as the kernel does: the reference for faster transports.
 
-    A subclass implements `read` and `write`.
+    A subclass implements `read` and `write`, and for BAR0 `check_alive`.
     """
 
     def read(self, offset: int, width: int = 4) -> int:
@@ -222,6 +229,9 @@ class SingleIo:
     def write(self, offset: int, value: int, width: int = 4) -> None:
         """Writes one register of 4 or 8 bytes."""
         raise NotImplementedError
+
+    def check_alive(self) -> None:
+        """See `Io.check_alive`."""
 
     def read_run(self, offset: int, count: int, width: int = 4) -> bytes:
         """Returns `count` registers at ascending offsets."""
@@ -264,12 +274,15 @@ class SingleIo:
         return self._poll(op, offset)
 
     def _poll(self, op: Poll, offset: int) -> bytes:
+        value = 0
         for attempt in range(op.attempts):
             if attempt and op.delay_us:
                 time.sleep(op.delay_us / 1e6)
-            value = self.read(offset)
+            before, value = value, self.read(offset)
             if value & op.mask == op.wanted:
                 break
+            if value == U32_MASK != before:
+                self.check_alive()
         else:
             if op.error:
                 raise DeviceError(op.error, f"register {offset:#x} is {value:#x}")

@@ -305,7 +305,8 @@ def _record(outcome: Outcome) -> dict[str, Any]:
         "absent": by_condition["absent"],
         "data_bytes": made.data_len if made else 0,
         "elapsed_seconds": round(made.seconds, 3) if made else None,
-        "error": str(outcome.error or (made.dead if made else "")) or None,
+        "lost_from": (made.lost_from or None) if made else None,
+        "error": str(_error(outcome) or "") or None,
         "complete": made is not None and not (made.dead or lost),
     }
 
@@ -320,14 +321,21 @@ def _status(entity: Collected) -> dict[str, Any]:
         "code": entity.code,
         "sys_err": entity.sys_err,
         "sys_warn": entity.sys_warn,
-        "reason": status_in_words(entity),
+        "reason": status_in_words(entity) + (f", a bug: {entity.bug}" if entity.bug else ""),
     }
 
 
 def _print_error(outcome: Outcome) -> None:
-    died = outcome.error or (outcome.report and outcome.report.dead)
-    if died:
-        report_error(died, outcome.request.source)
+    if error := _error(outcome):
+        report_error(error, outcome.request.source)
+
+
+def _error(outcome: Outcome) -> Exception | str | None:
+    """Returns why an adapter has no dump, or since which entity of its dump there are no data."""
+    made = outcome.report
+    if made and made.dead:
+        return f"no data from {made.lost_from} on: {made.dead}"
+    return outcome.error
 
 
 def _made(records: list[dict[str, Any]]) -> int:

@@ -172,7 +172,7 @@ def test_every_access_is_traced_with_its_register(
 ) -> None:
     arguments = ["--card", small_card, "--entity", "PATH_MTU", "--trace", "-o", output]
     traced = vmcoredd("dump", *arguments).err.splitlines()
-    assert traced[0].startswith("R config 0x004")
+    assert traced[0].startswith("R config 0x000 = 0x640d1425")
     assert any(line.startswith("R 0x19400 PL_WHOAMI = 0x00000800 SourcePF=4") for line in traced)
     requests = [line for line in traced if line.startswith("W 0x07de4 TP_MTU_TABLE = 0xff0000")]
     assert len(requests) == 16

@@ -14,8 +14,10 @@ from vfio_peers import REPLY, Peer, message, scripted_server
 from vmcorenotes import FIRST, NOTE_BYTES, dumps, notes
 
 from pyvfio_user import Server
-from vmcoredd import vmcore
+from tests.fuzz.failing_card import FailingServer
+from vmcoredd import emu, vmcore
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cudbg.entities.clk_hw_sched import Clk
 
 DEADLINE = 0.3
 PROBE = 13
@@ -213,3 +215,42 @@ def test_an_adapter_beside_one_that_is_absent_is_dumped(
     assert result.code == Exit.INCOMPLETE
     assert "No such file or directory" in one_line(result)
     assert list(dumps(output)) == ["cxgb4_0000:00:03.0"]
+
+
+def test_an_adapter_that_is_removed_in_its_dump_costs_little_time_and_no_other_dump(
+    vmcoredd: Run, small_card: Path, path: Path
+) -> None:
+    """Its registers read all ones from the 41st read on; configuration space is still there."""
+    output = path.with_name("vmcore")
+    removed = {"how": "ones", "after": 40, "low": 0, "high": 0x7FFFF, "chance": 1}
+    failure = removed | {"config": False, "seed": 0}
+    card = emu.Card.load("t62100-cr", memory={"edc0": 1, "edc1": 1, "mc0": 1})
+    with FailingServer(path, card, failure) as server, running(server):
+        result = vmcoredd("dump", "--socket", path, "--card", small_card, "-o", output, "--json")
+    assert result.code == Exit.INCOMPLETE
+    says = "no data from DEV_LOG on: the adapter reads all ones: it is gone"
+    assert says in one_line(result)
+    gone, whole = result.json["adapters"]
+    assert says in gone["error"]
+    assert (gone["lost_from"], gone["good"], gone["failed"]) == ("DEV_LOG", 2, 50)
+    assert gone["elapsed_seconds"] < 3
+    assert {item["code"] for item in gone["missing"]} == {-5}
+    assert (whole["lost_from"], whole["complete"]) == (None, True)
+    first, second = dumps(output).values()
+    assert [entity.name for entity in first.entities if entity.good] == ["MBOX_LOG", "QDESC"]
+    assert sum(entity.good for entity in second.entities) == 50
+
+
+def test_a_bug_in_a_collector_is_told_as_such(
+    vmcoredd: Run, small_card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise IndexError("no such row")
+
+    monkeypatch.setattr(Clk, "collect", broken)
+    output = tmp_path / "vmcore"
+    result = vmcoredd("dump", "--card", small_card, "-o", output)
+    assert result.code == Exit.INCOMPLETE
+    says = "CLK is not in the dump: -29: system error, a bug: IndexError('no such row')"
+    assert says in result.out
+    assert "Traceback" not in result.err

@@ -25,11 +25,12 @@ from vmcoredd.cudbg.container import HEADERS_BYTES, PIECE_BYTES
 from vmcoredd.cudbg.entity import Context, Entity, entities
 from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.hw.errors import DeadDevice, DeviceError
-from vmcoredd.hw.io import Io
+from vmcoredd.hw.io import Io, Read
 
 DEVICE = cudbg.Device(T6, 0)
 NUMBERS = {name: entity.number for name, entity in entities().items()}
 ENTITY_HEADER = struct.Struct("<IIIiIIBB2sI20s")
+TABLE = "what a broken device makes of a table"
 Collect = Callable[[Context], None]
 
 
@@ -273,6 +274,45 @@ def test_collect_keeps_earlier_entities_when_the_device_dies(make: Any) -> None:
     assert header(buffer, "DEV_LOG") == (3808, 0, -5, 0, 0, 0)
     assert {header(buffer, name)[2] for name in list(NUMBERS)[2:]} == {-5}
     assert "0x30d8" in report.dead
+    assert report.lost_from == "DEV_LOG"
+
+
+def test_the_entity_that_read_an_adapter_that_is_gone_has_no_data(make: Any) -> None:
+    card = RamCard(0x20000)
+
+    def reading(ctx: Context) -> None:
+        io.run([Read(0x100, 4)], out=ctx.area(16))
+
+    def gone(ctx: Context) -> None:
+        card.memory[:] = b"\xff" * len(card.memory)
+        reading(ctx)
+
+    make({"MBOX_LOG": reading, "DEV_LOG": gone, "REG_DUMP": reading})
+    io, buffer = card.io(), bytearray(1 << 20)
+    report = cudbg.collect(
+        io, DEVICE, memoryview(buffer), entities=["MBOX_LOG", "DEV_LOG", "REG_DUMP"]
+    )
+    assert [entity.code for entity in report.entities] == [0, -5, -5]
+    assert (report.lost_from, "all ones" in report.dead) == ("DEV_LOG", True)
+    assert [entity.counts.r32 for entity in report.entities] == [4, 4, 0]
+
+
+@pytest.mark.parametrize("error", [DeviceError(-errno.EAGAIN, ""), Status(-19), IndexError()])
+def test_whatever_an_adapter_that_is_gone_makes_of_an_entity_its_status_is_eio(
+    make: Any, error: Exception
+) -> None:
+    card = RamCard(0x20000)
+    card.memory[:] = b"\xff" * len(card.memory)
+
+    def fails(ctx: Context) -> None:
+        io.read(0x100)
+        raise error
+
+    make({"MBOX_LOG": fails})
+    io = card.io()
+    report = cudbg.collect(io, DEVICE, memoryview(bytearray(1 << 20)), entities=["MBOX_LOG"])
+    (entity,) = report.entities
+    assert (entity.code, entity.bug, report.lost_from) == (-5, "", "MBOX_LOG")
 
 
 def test_collect_does_not_wait_for_compression(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,11 +335,12 @@ def test_collect_does_not_wait_for_compression(make: Any, monkeypatch: pytest.Mo
 
 def test_an_error_of_a_collector_costs_its_entity_alone(make: Any) -> None:
     def broken(ctx: Context) -> None:
-        raise IndexError("what a dead device makes of a table")
+        raise IndexError(TABLE)
 
     make({"MBOX_LOG": broken, "DEV_LOG": filled(8)})
     report, _ = dump(entities=["MBOX_LOG", "DEV_LOG"])
     assert [entity.code for entity in report.entities] == [Code.SYSTEM_ERROR, 0]
+    assert [entity.bug for entity in report.entities] == [repr(IndexError(TABLE)), ""]
 
 
 def test_an_error_of_the_compressing_thread_costs_its_entity_alone(

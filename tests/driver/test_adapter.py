@@ -92,6 +92,24 @@ def test_summary_omits_memories_that_the_card_does_not_have() -> None:
         assert adapter.summary().memories == ()
 
 
+def test_summary_omits_what_an_adapter_makes_no_sense_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise IndexError
+
+    monkeypatch.setattr("vmcoredd.driver.adapter.read_meminfo", broken)
+    with driver.open_card(card()) as adapter:
+        summary = adapter.summary()
+    assert (summary.memories, summary.model) == ((), "T62100-CR")
+
+
+def test_summary_omits_memories_that_end_before_they_begin() -> None:
+    loaded = card()
+    with driver.open_card(loaded) as adapter:
+        bar = adapter.chip.r.MA_EDRAM0_BAR
+        loaded.write(int(bar), bar.of(EDRAM0_BASE=0xFFF, EDRAM0_SIZE=0xFFF))
+        assert [name for name, _ in adapter.summary().memories] == ["EDC1", "MC"]
+
+
 def test_dump_includes_the_mailbox_log() -> None:
     from vmcoredd.chip.firmware import Devlog
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ramcard import RamCard
 
 from vmcoredd.chip.layout import u32s
+from vmcoredd.chip.pci import WHOAMI
 from vmcoredd.driver.engine import EngineIo
-from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.errors import AdapterGone, DeadDevice, DeviceError
 from vmcoredd.hw.io import Cell, Check, Counts, Each, Op, Poll, Put, Read, SingleIo, Write
 
 INDEX, DATA, BUSY, FIFO, PLAIN = 0x100, 0x104, 0x108, 0x10C, 0x200
@@ -37,6 +38,24 @@ class IndexCard(RamCard):
         return self.waits + 1 if self.waits else 0
 
 
+class GoneCard(IndexCard):
+    """Reads all ones once `gone_at` was written to INDEX; PL_WHOAMI stays if `whoami` is given."""
+
+    def __init__(self, gone_at: int, whoami: int | None = None) -> None:
+        super().__init__()
+        self.memory += bytes(WHOAMI + 4 - len(self.memory))
+        self.gone_at, self.whoami, self.gone = gone_at, whoami, False
+
+    def _index(self, value: int) -> None:
+        super()._index(value)
+        self.gone = self.gone or value == self.gone_at
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if offset == WHOAMI and self.whoami is not None:
+            return self.whoami.to_bytes(4, "little")
+        return b"\xff" * length if self.gone else super()._read(offset, length)
+
+
 class Reference(SingleIo):
     """One access at a time, directly to the card's memory and hooks."""
 
@@ -48,6 +67,10 @@ class Reference(SingleIo):
         self.counts.r32 += width == 4
         self.counts.r64 += width == 8
         return int.from_bytes(self.card._read(offset, width), "little")
+
+    def check_alive(self) -> None:
+        if self.card._read(WHOAMI, 4) == b"\xff" * 4:
+            raise AdapterGone(-errno.EIO, "PL_WHOAMI")
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
         self.counts.w32 += 1
@@ -250,3 +273,57 @@ def test_engine_does_what_single_accesses_do(
     assert engine.counts == reference.counts
     assert fast.memory[:BUSY] == slow.memory[:BUSY]
     assert fast.memory[PLAIN:] == slow.memory[PLAIN:]
+
+
+def patient() -> list[Op]:
+    """Selects a row and waits for it for up to a quarter of an hour."""
+    return [Write(INDEX, Cell(0)), Poll(BUSY, 0xFF, 0, 1_000_000, 1000), Read(DATA)]
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+def test_engine_does_not_wait_for_an_adapter_that_is_gone(pipelined: bool) -> None:
+    card = GoneCard(gone_at=0)
+    io = card.io(pipelined=pipelined)
+    with pytest.raises(AdapterGone, match="the adapter reads all ones: it is gone"):
+        io.run(patient(), range(2000))
+    assert card.log == [("w", INDEX, 4), ("r", BUSY, 4), ("r", WHOAMI, 4)]
+    assert io.counts == Counts(r32=1, w32=1)
+    with pytest.raises(AdapterGone):
+        io.read(PLAIN)
+    assert len(card.log) == 3
+
+
+@pytest.mark.parametrize("gone_at", [0, 1, 31, 32, 700, 1999])
+def test_engine_notices_an_adapter_that_goes_where_the_reference_does(gone_at: int) -> None:
+    engine, reference = (GoneCard(gone_at).io(), Reference(GoneCard(gone_at)))
+    first, second = (outcome(io, patient(), range(2000)) for io in (engine, reference))
+    assert first == second
+    assert first[:2] == (-errno.EIO, gone_at)
+    assert engine.counts == reference.counts
+
+
+def test_engine_waits_as_before_for_a_register_of_ones_of_an_adapter_that_is_there() -> None:
+    card, plain = GoneCard(gone_at=0, whoami=0x800), GoneCard(gone_at=0, whoami=0x800)
+    io, reference = card.io(), Reference(plain)
+    assert outcome(io, indexed(attempts=3), [0]) == outcome(reference, indexed(attempts=3), [0])
+    assert io.counts == reference.counts
+    assert card.log.count(("r", WHOAMI, 4)) == 1
+
+
+def test_check_alive_reads_a_register_only_after_all_ones() -> None:
+    card = GoneCard(gone_at=0)
+    io = card.io()
+    card.put(PLAIN, 0xFFFFFFFF)
+    io.read(PLAIN + 4)
+    io.check_alive()
+    assert ("r", WHOAMI, 4) not in card.log
+    for read in (lambda: io.read(PLAIN), lambda: io.run([Read(PLAIN)])):
+        read()
+        io.check_alive()
+        io.check_alive()
+    assert card.log.count(("r", WHOAMI, 4)) == 2
+    assert io.counts == Counts(r32=3)
+    io.write(INDEX, 0)
+    io.read(PLAIN)
+    with pytest.raises(AdapterGone):
+        io.check_alive()

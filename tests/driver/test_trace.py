@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from ramcard import RamCard
 
 from vmcoredd.chip import T6
+from vmcoredd.chip.pci import WHOAMI
 from vmcoredd.driver.trace import traced
+from vmcoredd.hw.errors import AdapterGone
 from vmcoredd.hw.io import Poll, Read, Write
 
 
@@ -60,3 +63,18 @@ def test_trace_shows_configuration_space() -> None:
     io.config.write(0x10, 0xABC)
     io.config.read(0)
     assert lines == ["W config 0x010 = 0x00000abc", "R config 0x000 = 0x640d1425"]
+
+
+def test_trace_neither_shows_nor_counts_the_check_of_an_adapter_that_may_be_gone() -> None:
+    lines: list[str] = []
+    ram = card()
+    ram.put(T6.r.CIM_HOST_ACC_CTRL, 0xFFFFFFFF)
+    io = traced(ram.io(), lines.append)
+    poll = Poll(T6.r.CIM_HOST_ACC_CTRL, 1, 0, attempts=3, error=0)
+    io.run([poll])
+    assert (len(lines), io.counts.total) == (3, 3)
+    assert ram.log.count(("r", WHOAMI, 4)) == 1
+    ram.put(WHOAMI, 0xFFFFFFFF)
+    with pytest.raises(AdapterGone):
+        io.run([poll])
+    assert (len(lines), io.counts.total) == (4, 4)
