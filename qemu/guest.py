@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import IO, Literal, Self
 
-from vmcoredd import debs
+from vmcoredd import debs, vmcore
 
 from .control import ControlLine
 from .errors import CommandFailed, GuestDied, GuestTimeout, PeerDied, RunError, tail
@@ -92,7 +92,8 @@ class Guest:
         with contextlib.ExitStack() as cleanup:
             control, control_of_qemu = _socket_pair(cleanup)
             self._monitor_end, monitor_of_qemu = _socket_pair(cleanup)
-            self._process = self._start(control_of_qemu, monitor_of_qemu)
+            with os.fdopen(vmcore.open_log(self.console), "wb") as console:
+                self._process = self._start(control_of_qemu, monitor_of_qemu, console)
             cleanup.callback(self._end)
             control_of_qemu.close()
             monitor_of_qemu.close()
@@ -184,9 +185,11 @@ class Guest:
         shutil.copyfile(self._machine.image, self.share / CRASH_KERNEL[0])
         shutil.copyfile(self._machine.initramfs, self.share / CRASH_KERNEL[1])
 
-    def _start(self, control: socket.socket, monitor: socket.socket) -> subprocess.Popen[bytes]:
-        descriptors = control.fileno(), monitor.fileno()
-        ends = HostEnds(*descriptors, self.share, self.console, self._extra_monitor)
+    def _start(
+        self, control: socket.socket, monitor: socket.socket, console: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        descriptors = control.fileno(), monitor.fileno(), console.fileno()
+        ends = HostEnds(*descriptors, self.share, self._extra_monitor)
         sockets = [adapter.socket for adapter in self._adapters]
         command = debs.bound([*self._qemu.command, *arguments(self._machine, ends, sockets)])
         with self._log.open("wb") as log, _on_cpus(self._affinity):

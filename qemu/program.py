@@ -58,12 +58,13 @@ class Machine:
 
 @dataclass(frozen=True)
 class HostEnds:
-    """The host's side of a guest: two sockets that QEMU inherits (descriptors), and paths."""
+    """The host's side of a guest: descriptors that QEMU inherits (two sockets, the console's log),
+    and paths."""
 
     control: int
     monitor: int
+    console: int
     share: Path
-    console: Path
     extra_monitor: Path | None = None
 
 
@@ -158,12 +159,13 @@ def _panic(on_panic: OnPanic) -> list[str]:
 
 
 def _serial_ports_and_monitors(machine: Machine, ends: HostEnds) -> list[str]:
-    log = _escaped(ends.console)
+    log = "/dev/fdset/1"
     console = f"file,path={log}"
     if machine.shell:
         console = f"stdio,mux=on,signal=off,logfile={log}"
     extra = ends.extra_monitor
     return [
+        *("-add-fd", f"fd={ends.console},set=1"),
         *("-chardev", f"{console},id=console", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=control,fd={ends.control}", "-serial", "chardev:control"),
         *("-chardev", f"socket,id=monitor,fd={ends.monitor}"),

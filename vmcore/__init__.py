@@ -24,7 +24,7 @@ from vmcoredd.vmcore.errors import (
     VmcoreFormatError,
 )
 from vmcoredd.vmcore.notes import Note
-from vmcoredd.vmcore.output import Output, check_output, is_stdout
+from vmcoredd.vmcore.output import Output, check_output, is_stdout, open_log
 from vmcoredd.vmcore.proc import ProcVmcore, VmcoreFile
 from vmcoredd.vmcore.reader import Reader
 from vmcoredd.vmcore.writer import write
@@ -49,5 +49,6 @@ __all__ = [
     "check_output",
     "default_core",
     "is_stdout",
+    "open_log",
     "write",
 ]

@@ -63,6 +63,15 @@ def check_output(path: str | os.PathLike[str], *, force: bool = False, stream: b
     return target
 
 
+def open_log(path: str | os.PathLike[str]) -> int:
+    """Opens a file for a log, which is read while it grows: empty, and private as a vmcore is.
+
+    Returns the descriptor. Raises as `check_output` does: nobody's link leads it elsewhere.
+    """
+    target = check_output(path, force=True, stream=False)
+    return os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NOFOLLOW, MODE)
+
+
 def is_stdout(path: str | os.PathLike[str]) -> bool:
     """Returns whether an output at `path` goes to standard output."""
     return os.fspath(path) in _STDOUT_NAMES

@@ -123,12 +123,19 @@ def _write(results: Results, record: dict[str, Any], folder: Path) -> None:
 
 
 COLUMNS = ("what", "median", "spread", "ratio", "spread", "to", "target", "note")
+WIDE = 130
+"""Columns of a terminal that all of them fit."""
+NARROW = (0, 1, 3, 6)
+"""Those that fit any terminal."""
 
 
 def _show(results: Results, machine: dict[str, object]) -> None:
     out.print(_machine(machine), markup=False)
+    shown = range(len(COLUMNS)) if out.width >= WIDE else NARROW
     for group, rows in _groups(results):
-        table(group, COLUMNS, rows)
+        table(group, [COLUMNS[i] for i in shown], [[row[i] for i in shown] for row in rows])
+    if shown is NARROW:
+        out.print(f"Spreads, bases of ratios, notes: --json, -o, or a terminal of {WIDE} columns")
     for part, why in results.skipped.items():
         out.print(f"not measured: {part}: {why}", markup=False)
 

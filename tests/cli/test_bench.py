@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from cliruns import Result, Run
 
 import pyvfio_user
 from vmcoredd.bench import Part
+from vmcoredd.bench.measure import Results, Row, Series, Target
+from vmcoredd.cli.commands import bench
 from vmcoredd.cli.exit_codes import Exit
 
 GROUP = "one access"
@@ -39,6 +42,23 @@ def test_a_part_is_measured_alone_and_written_as_plots_tables_and_values(
     tables = [line for line in lines if line.startswith("|")]
     assert len(tables) == len(record["rows"]) + 2
     assert {line.count("|") for line in tables} == {9}
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_tables_fit_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figure = Series((1.0, 1234.5, 9876.5))
+    row = Row(GROUP, "read, many, two cpus: beside plain", figure, "us", figure, "a plain C server")
+    monkeypatch.setattr(bench.out, "width", width)
+    bench._show(Results([replace(row, target=Target(1.05), note="spin 50 us")]), {"cpus": 2})
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= width
+    assert "read, many, two cpus: beside plain " in said
+    assert ("a plain C server" in said, "--json, -o, or a terminal" in said) == (
+        (width == 160),
+        (width == 80),
+    )
 
 
 def test_an_unknown_part_is_refused(vmcoredd: Run) -> None:

@@ -20,7 +20,7 @@ from vmcoredd.qemu.program import (
 )
 
 MACHINE = Machine(Path("bzImage"), Path("initramfs"))
-ENDS = HostEnds(control=5, monitor=6, share=Path("/run/share"), console=Path("console.log"))
+ENDS = HostEnds(control=5, monitor=6, share=Path("/run/share"), console=7)
 
 
 def following(words: list[str], option: str) -> list[str]:
@@ -68,7 +68,7 @@ def test_commas_in_paths_do_not_start_an_option():
 
 def test_a_shell_gets_the_terminal_and_is_logged():
     words = arguments(replace(MACHINE, shell=True), ENDS, [])
-    assert "stdio,mux=on,signal=off,logfile=console.log,id=console" in following(words, "-chardev")
+    assert "stdio,mux=on,signal=off,logfile=/dev/fdset/1,id=console" in following(words, "-chardev")
     assert "guest.shell" in following(words, "-append")[0].split()
 
 

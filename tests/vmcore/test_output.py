@@ -15,7 +15,7 @@ import pytest
 
 from vmcoredd.vmcore import output
 from vmcoredd.vmcore.errors import OutputClosed, OutputExists, OutputUnsuitable
-from vmcoredd.vmcore.output import Output, check_output
+from vmcoredd.vmcore.output import Output, check_output, open_log
 
 
 @pytest.fixture(params=["nameless", "named"])
@@ -233,6 +233,8 @@ def test_what_another_user_planted_in_a_shared_folder_is_refused(tmp_path, kind)
     path = planted(tmp_path / "shared", kind, user=65534)
     with pytest.raises(OutputUnsuitable, match=f"a {kind} of user 65534 in a folder that every"):
         put(path, b"new", force=True)
+    with pytest.raises(OutputUnsuitable):
+        open_log(path)
     assert (tmp_path / "victim").read_bytes() == b"precious"
 
 
@@ -240,6 +242,15 @@ def test_ones_own_link_in_a_shared_folder_is_followed(tmp_path):
     (tmp_path / "victim").write_bytes(b"old")
     put(planted(tmp_path / "shared", "link", user=os.geteuid()), b"new", force=True)
     assert (tmp_path / "victim").read_bytes() == b"new"
+
+
+def test_a_log_begins_empty_and_is_private(tmp_path):
+    log = tmp_path / "log"
+    for text in (b"first", b"2nd"):
+        with os.fdopen(open_log(log), "wb") as file:
+            file.write(text)
+        assert log.read_bytes() == text
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
 def test_a_circle_of_links_is_refused(tmp_path):
