@@ -40,7 +40,7 @@ MEANINGS = {
     Exit.USAGE: "wrong usage: an option, a name or a card's TOML file",
     Exit.BAD_FILE: "the input file is damaged or of the wrong kind",
     Exit.NO_DEVICE: "no adapter responded correctly",
-    Exit.INCOMPLETE: "done, but something is missing (diff: something differs)",
+    Exit.INCOMPLETE: "done, but something is missing or not decoded (diff: something differs)",
     Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
     Exit.INTERRUPTED: "interrupted by ^C (SIGTERM: 143, a closed terminal: 129)",
 }
@@ -70,6 +70,7 @@ FAILURES = (
     ),
     Failure("vmcoredd.vmcore.errors", "OutputExists", Exit.FAILED, "use --force to replace it"),
     Failure("vmcoredd.vmcore.errors", "VmcoreError", Exit.FAILED),
+    Failure("vmcoredd.cudbg.errors", "UnknownFormat", Exit.INCOMPLETE),
     Failure("vmcoredd.cudbg.errors", "DumpFormatError", Exit.BAD_FILE),
     Failure("vmcoredd.cudbg", "UnknownEntity", Exit.USAGE),
     Failure(
@@ -126,7 +127,7 @@ def about(subject: Path | str) -> Iterator[None]:
 
     Of nested contexts the innermost is named. An error of the operating system names its own file.
     """
-    with _named(subject, {Exit.BAD_FILE, Exit.USAGE}):
+    with _named(subject, {Exit.BAD_FILE, Exit.USAGE, Exit.INCOMPLETE}):
         yield
 
 

@@ -10,7 +10,7 @@ from vmcoredd.cudbg.collection import Collected, Report, TooSmall, UnknownEntity
 from vmcoredd.cudbg.container import DUMP_SIZE
 from vmcoredd.cudbg.decoded import Decoded
 from vmcoredd.cudbg.dump import Dump, DumpEntity, NoSuchEntity, is_dump
-from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, Status
+from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, Status, UnknownFormat
 from vmcoredd.hw.device import Device, MailboxEntry
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 
@@ -31,6 +31,7 @@ __all__ = [
     "Status",
     "TooSmall",
     "UnknownEntity",
+    "UnknownFormat",
     "collect",
     "is_dump",
 ]

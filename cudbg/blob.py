@@ -6,7 +6,15 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from vmcoredd.cudbg.container import PIECE_BYTES, PIECE_HEADER_BYTES, ZLIB_PIECE_ID, PieceHeader
+from vmcoredd.cudbg.container import (
+    LITTLE,
+    PIECE_BYTES,
+    PIECE_HEADER_BYTES,
+    ZLIB_PIECE_ID,
+    BigPieceHeader,
+    Headers,
+    PieceHeader,
+)
 from vmcoredd.cudbg.errors import DumpFormatError
 
 
@@ -25,9 +33,9 @@ class Blob:
         self._last: tuple[int, bytes] = (-1, b"")
 
     @classmethod
-    def of_zlib(cls, name: str, data: memoryview) -> Blob:
+    def of_zlib(cls, name: str, data: memoryview, headers: Headers = LITTLE) -> Blob:
         """Wraps an entity of a compressed dump; raises DumpFormatError if it is not pieces."""
-        return cls(name, list(_walk(name, data)))
+        return cls(name, list(_walk(name, data, headers)))
 
     def __len__(self) -> int:
         last = self._pieces[-1] if self._pieces else _Piece(0, 0, memoryview(b""))
@@ -50,14 +58,14 @@ class Blob:
         return self._last[1]
 
 
-def _walk(name: str, data: memoryview) -> Iterator[_Piece]:
+def _walk(name: str, data: memoryview, headers: Headers) -> Iterator[_Piece]:
     """Yields the consecutive pieces, of which only the last may be short."""
     offset = start = 0
     size = PIECE_BYTES
     while offset < len(data):
         if size != PIECE_BYTES:
             raise DumpFormatError(f"{name}: a piece of {size} bytes is not the last")
-        header = _piece_header(name, data[offset : offset + PIECE_HEADER_BYTES])
+        header = _piece_header(name, data[offset : offset + PIECE_HEADER_BYTES], headers)
         offset += PIECE_HEADER_BYTES
         size = header.decompress_size
         packed = data[offset : offset + header.compress_size]
@@ -68,10 +76,10 @@ def _walk(name: str, data: memoryview) -> Iterator[_Piece]:
         start += size
 
 
-def _piece_header(name: str, data: memoryview) -> PieceHeader:
+def _piece_header(name: str, data: memoryview, headers: Headers) -> PieceHeader | BigPieceHeader:
     if len(data) < PIECE_HEADER_BYTES:
         raise DumpFormatError(f"{name}: header of a piece", PIECE_HEADER_BYTES, len(data))
-    header = PieceHeader.from_bytes(data)
+    header = headers.piece.from_bytes(data)
     if header.compress_id != ZLIB_PIECE_ID:
         raise DumpFormatError(
             f"{name}: a piece begins with {header.compress_id}, not {ZLIB_PIECE_ID}"

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Hexdump, Table, Text, shown
 from vmcoredd.cudbg.dump import Dump, DumpEntity
-from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
 
 _PIECE = 1 << 16
 _Row: TypeAlias = dict[tuple[str, ...], str]
@@ -25,6 +26,8 @@ class Difference:
     what: str
     """A short description, with a byte offset if the data differ."""
     differing_bytes: int = 0
+    compared: bool = True
+    """False if it is not known how to compare the contents."""
 
 
 def compare(a: Dump, b: Dump) -> Iterator[Difference | str]:
@@ -43,7 +46,23 @@ def _compare(a: Dump, b: Dump, one: DumpEntity, other: DumpEntity | None) -> Dif
         return Difference(one.name, f"{one.status} in a, {other.status} in b")
     if not one.good:
         return None
-    return _compare_bytes(one.name, a.blob(one.name), b.blob(one.name))
+    try:
+        return _compare_bytes(one.name, *_contents(a, b, one.name))
+    except UnknownFormat as error:
+        return Difference(one.name, f"not compared: {error}", compared=False)
+
+
+def _contents(a: Dump, b: Dump, name: str) -> tuple[Bytes, Bytes]:
+    """Returns what to compare of an entity: its raw bytes, or packed ones of equal compression."""
+    known = entities().get(name)
+    if a.byte_order != b.byte_order and (known is None or known.host_order):
+        raise UnknownFormat(f"{a.byte_order}-endian in a, {b.byte_order}-endian in b")
+    try:
+        return a.blob(name), b.blob(name)
+    except UnknownFormat:
+        if a.compression != b.compression:
+            raise
+        return a.packed(name), b.packed(name)
 
 
 def _compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:

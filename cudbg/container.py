@@ -1,12 +1,16 @@
 """The layout of a dump: one header, one header per entity number, then the entities' data.
 
-All numbers are little-endian. Source: cudbg_lib_common.h, cudbg_zlib.h.
+All numbers are in the byte order of the host that made the dump: little-endian on x86, the only one
+that this package writes, and big-endian on some ppc64. Source: cudbg_lib_common.h, cudbg_zlib.h.
 """
 
 from __future__ import annotations
 
-from vmcoredd.chip.layout import LittleStruct, i32, sizeof, u8, u16, u32, u64
-from vmcoredd.cudbg.errors import DumpFormatError
+from typing import NamedTuple
+
+from vmcoredd.chip.layout import BigStruct, LittleStruct, i32, sizeof, u8, u16, u32, u64
+from vmcoredd.cudbg.decoded import Bytes
+from vmcoredd.cudbg.errors import UnknownFormat
 
 SIGNATURE = 67856866
 ENTITY_SIGNATURE = 0xCCEDB001  # CUDBG_ENTITY_SIGNATURE
@@ -40,9 +44,21 @@ class Header(LittleStruct):
 
     @property
     def compress_type(self) -> int:
-        """COMPRESSION_NONE or COMPRESSION_ZLIB in a valid dump."""
+        """COMPRESSION_NONE or COMPRESSION_ZLIB, as far as known."""
         types: int = self.types
         return types >> 4
+
+
+class BigHeader(BigStruct):
+    """struct cudbg_hdr of a big-endian host, whose compilers begin bit fields at the top bit."""
+
+    _fields_ = Header._fields_
+
+    @property
+    def compress_type(self) -> int:
+        """As in Header."""
+        types: int = self.types
+        return types & 0xF
 
 
 class EntityHeader(LittleStruct):
@@ -63,6 +79,12 @@ class EntityHeader(LittleStruct):
     )
 
 
+class BigEntityHeader(BigStruct):
+    """struct cudbg_entity_hdr of a big-endian host."""
+
+    _fields_ = EntityHeader._fields_
+
+
 class PieceHeader(LittleStruct):
     """struct cudbg_compress_hdr; the kernel writes only three of the members."""
 
@@ -75,10 +97,37 @@ class PieceHeader(LittleStruct):
     )
 
 
+class BigPieceHeader(BigStruct):
+    """struct cudbg_compress_hdr of a big-endian host."""
+
+    _fields_ = PieceHeader._fields_
+
+
+class Headers(NamedTuple):
+    """The headers of a dump in the byte order of the host that made it."""
+
+    byte_order: str
+    """`little` or `big`."""
+    dump: type[Header | BigHeader]
+    entity: type[EntityHeader | BigEntityHeader]
+    piece: type[PieceHeader | BigPieceHeader]
+
+
+LITTLE = Headers("little", Header, EntityHeader, PieceHeader)
+BIG = Headers("big", BigHeader, BigEntityHeader, BigPieceHeader)
+
+
+def headers_of(data: memoryview | bytes | bytearray) -> Headers | None:
+    """Returns the headers of the dump that `data` begins with; None if it is no dump."""
+    start = bytes(data[: sizeof(u32)])
+    known = {SIGNATURE.to_bytes(4, "little"): LITTLE, SIGNATURE.to_bytes(4, "big"): BIG}
+    return known.get(start)
+
+
 class VersionHeader(LittleStruct):
     """struct cudbg_ver_hdr, which begins entities that have had several layouts.
 
-    `size` counts the bytes after it.
+    `size` counts the bytes after it. Some entities had no such header in their first layout.
     """
 
     _fields_ = (("signature", u32), ("revision", u16), ("size", u16))
@@ -87,16 +136,23 @@ class VersionHeader(LittleStruct):
         """Fills it in."""
         self.signature, self.revision, self.size = ENTITY_SIGNATURE, revision, size
 
-    def check(self, name: str, revision: int, size: int) -> None:
-        """Raises DumpFormatError unless it announces this revision and size of entity `name`."""
-        if self.signature != ENTITY_SIGNATURE:
-            raise DumpFormatError(
-                f"{name}: signature {self.signature:#x}, not {ENTITY_SIGNATURE:#x}"
+    @classmethod
+    def check(cls, name: str, blob: Bytes, revision: int, size: int) -> None:
+        """Raises UnknownFormat unless entity `name` begins with this revision and size.
+
+        To be called before the size of `blob` is checked, which differs between revisions.
+        """
+        if len(blob) < sizeof(cls):
+            raise UnknownFormat(name, sizeof(cls) + size, len(blob))
+        found = cls.from_bytes(blob[: sizeof(cls)])
+        if found.signature != ENTITY_SIGNATURE:
+            raise UnknownFormat(
+                f"{name}: signature {found.signature:#x}, not {ENTITY_SIGNATURE:#x}"
             )
-        if self.revision != revision:
-            raise DumpFormatError(f"{name}: revision {self.revision}, known is {revision}")
-        if self.size != size:
-            raise DumpFormatError(f"{name}, after its header", size, self.size)
+        if found.revision != revision:
+            raise UnknownFormat(f"{name}: revision {found.revision}, known is {revision}")
+        if found.size != size:
+            raise UnknownFormat(f"{name}, after its header", size, found.size)
 
 
 HEADER_BYTES = sizeof(Header)

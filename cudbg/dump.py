@@ -5,11 +5,14 @@
     dump.decode("CIM_QCFG")
 
 Nothing in a dump is trusted: sizes and offsets are checked against the buffer before use, and a
-wrong one raises `DumpFormatError`. Buffers may be longer than the dump (notes are padded).
+wrong one raises `DumpFormatError`. What is only unknown to this version is listed all the same, and
+raises `UnknownFormat` where it should be decoded. Buffers may be longer than the dump (notes are
+padded).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,18 +20,29 @@ from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.layout import signed
 from vmcoredd.cudbg.blob import Blob
 from vmcoredd.cudbg.container import (
-    COMPRESSION_NONE,
     COMPRESSION_ZLIB,
     ENTITY_HEADER_BYTES,
     HEADER_BYTES,
-    SIGNATURE,
-    EntityHeader,
-    Header,
+    headers_of,
 )
 from vmcoredd.cudbg.decoded import Bytes, Decoded
-from vmcoredd.cudbg.entity import Stage, entities
-from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, unexpected_is_damage
+from vmcoredd.cudbg.entity import Entity, Stage, entities
+from vmcoredd.cudbg.errors import (
+    CudbgError,
+    DumpFormatError,
+    UnknownFormat,
+    unexpected_is_damage,
+)
 from vmcoredd.cudbg.status import Condition, condition_of, is_incomplete, status_in_words
+from vmcoredd.cudbg.unknowns import (
+    byte_order_unknown,
+    chip_name,
+    chip_unknown,
+    compression_name,
+    compression_unknown,
+    format_unknown,
+    unknowns,
+)
 
 _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""
@@ -78,8 +92,7 @@ class DumpEntity:
 
 def is_dump(data: memoryview | bytes | bytearray) -> bool:
     """Whether `data` begins like a dump of this kind; a note may hold another driver's dump."""
-    start = bytes(data[:4])
-    return len(start) == 4 and int.from_bytes(start, "little") == SIGNATURE
+    return headers_of(data) is not None
 
 
 class Dump:
@@ -89,36 +102,52 @@ class Dump:
         self._data = memoryview(data).cast("B")
         if len(self._data) < HEADER_BYTES:
             raise DumpFormatError("dump header", HEADER_BYTES, len(self._data))
-        self.header = Header.from_bytes(self._data)
-        if self.header.signature != SIGNATURE:
-            raise DumpFormatError(f"not a cudbg dump: signature {self.header.signature:#x}")
+        headers = headers_of(self._data)
+        if headers is None:
+            start = int.from_bytes(self._data[:4], "little")
+            raise DumpFormatError(f"not a cudbg dump: signature {start:#x}")
+        self._headers = headers
+        self.header = headers.dump.from_bytes(self._data)
         if not HEADER_BYTES <= self.header.hdr_len <= len(self._data):
             raise DumpFormatError("dump header", self.header.hdr_len, len(self._data))
         if self.header.max_entities > _ENTITIES_MOST:
             raise DumpFormatError(f"dump of {self.header.max_entities} entity numbers")
 
     @property
-    def compressed(self) -> bool:
-        """Whether the data are zlib pieces; raises DumpFormatError for an unknown compression."""
-        kind = self.header.compress_type
-        if kind not in (COMPRESSION_NONE, COMPRESSION_ZLIB):
-            raise DumpFormatError(f"unknown compression {kind}")
-        return kind == COMPRESSION_ZLIB
+    def byte_order(self) -> str:
+        """The byte order of the host that made the dump: `little` or `big`."""
+        return self._headers.byte_order
+
+    @property
+    def version(self) -> str:
+        """The version of the format: `1.14`."""
+        return f"{self.header.major_ver}.{self.header.minor_ver}"
+
+    @property
+    def compression(self) -> str:
+        """`zlib`, `none` or, if it is not known, `type 5`."""
+        return compression_name(self.header)
 
     @cached_property
     def chip(self) -> Chip:
-        """The chip generation; raises DumpFormatError if it is unknown."""
-        try:
-            return chip_of_device(self.header.chip_ver >> 4 << 12)
-        except ValueError as error:
-            raise DumpFormatError(
-                f"chip {self.header.chip_ver:#x}: neither a T5 nor a T6"
-            ) from error
+        """The chip generation; raises UnknownFormat if this version does not know it."""
+        _refuse(chip_unknown(self.header))
+        return chip_of_device(self.header.chip_ver >> 4 << 12)
+
+    @property
+    def chip_name(self) -> str:
+        """The name of the chip generation, known or not: `T7`."""
+        return chip_name(self.header)
 
     @property
     def revision(self) -> int:
         """The chip's revision."""
         return int(self.header.chip_ver & 0xF)
+
+    @cached_property
+    def unknowns(self) -> tuple[str, ...]:
+        """What this version does not know of the dump, in words; empty if it knows everything."""
+        return tuple(unknowns(self.header, self._headers))
 
     @cached_property
     def entities(self) -> tuple[DumpEntity, ...]:
@@ -141,20 +170,29 @@ class Dump:
         return len(self.blob(name))
 
     def blob(self, name: str) -> Bytes:
-        """Returns an entity's raw bytes, inflated on demand."""
+        """Returns an entity's raw bytes, inflated on demand; raises UnknownFormat if they cannot
+        be unpacked."""
+        data = self.packed(name)
+        _refuse(compression_unknown(self.header))
+        if self.header.compress_type == COMPRESSION_ZLIB:
+            return Blob.of_zlib(name, data, self._headers)
+        return data
+
+    def packed(self, name: str) -> memoryview:
+        """Returns an entity's bytes as they are in the dump, compressed or not."""
         entity = self._good(name)
         data = self._data[entity.start : entity.start + entity.size]
         if len(data) < entity.size or entity.padding > min(3, entity.size):
             raise DumpFormatError(name, entity.size, len(data))
-        data = data[: entity.size - entity.padding]
-        return Blob.of_zlib(name, data) if self.compressed else data
+        return data[: entity.size - entity.padding]
 
     def raw(self, name: str) -> bytes:
         """Returns all of an entity's raw bytes."""
         return bytes(self.blob(name)[:])
 
     def decode(self, name: str) -> Decoded:
-        """Decodes an entity; raises NoSuchEntity if it is missing or has no decoder.
+        """Decodes an entity; raises NoSuchEntity if it is missing, and UnknownFormat if this
+        version does not know how.
 
         Whatever a decoder does not expect in its data is a DumpFormatError of that entity.
         """
@@ -162,22 +200,34 @@ class Dump:
             return self._decode(name)
 
     def _decode(self, name: str) -> Decoded:
-        blob = self.blob(name)
-        entity = entities().get(name)
-        if entity is None:
-            raise NoSuchEntity(f"{name} has no decoder")
-        if entity.chips is not None and self.chip not in entity.chips:
-            raise DumpFormatError(f"{name}: a {self.chip!r} has none")
+        blob, entity, chip = self.blob(name), self._decoder(name), self.chip
         if len(blob) > _DECODED_MOST and entity.stage != Stage.MEMORIES:
             raise DumpFormatError(f"{name}: {len(blob)} bytes are too many to decode")
-        if entity.explained_by in self._names:
-            return entity.decode_with(blob, self.blob(entity.explained_by), self.chip)
-        return entity.decode(blob, self.chip)
+        explanation = self._explanation(entity)
+        if explanation is None:
+            return entity.decode(blob, chip)
+        return entity.decode_with(blob, explanation, chip)
 
-    @cached_property
-    def _names(self) -> set[str]:
-        """The names of entities that have data."""
-        return {entity.name for entity in self.entities if entity.good}
+    def _decoder(self, name: str) -> Entity:
+        """Returns what decodes an entity of this dump; raises UnknownFormat if nothing does."""
+        _refuse(format_unknown(self.header))
+        entity, chip = entities().get(name), self.chip
+        if entity is None:
+            raise UnknownFormat(f"{name}: this version knows no such entity")
+        if entity.chips is not None and chip not in entity.chips:
+            raise UnknownFormat(f"{name}: none is known on a {chip!r}")
+        if entity.host_order:
+            _refuse(byte_order_unknown(self._headers))
+        return entity
+
+    def _explanation(self, entity: Entity) -> Bytes | None:
+        """Returns the raw bytes of the entity that explains this one, if they can be read."""
+        if not entity.explained_by or self.byte_order != "little":
+            return None
+        try:
+            return self.blob(entity.explained_by)
+        except (DumpFormatError, NoSuchEntity):
+            return None
 
     def _good(self, name: str) -> DumpEntity:
         entity = self.entity(name)
@@ -190,7 +240,7 @@ class Dump:
         at = self.header.hdr_len + (number - 1) * ENTITY_HEADER_BYTES
         if at + ENTITY_HEADER_BYTES > len(self._data):
             return None
-        header = EntityHeader.from_bytes(self._data[at : at + ENTITY_HEADER_BYTES])
+        header = self._headers.entity.from_bytes(self._data[at : at + ENTITY_HEADER_BYTES])
         if header.entity_type != number:
             return None
         return DumpEntity(
@@ -203,3 +253,9 @@ class Dump:
             sys_err=signed(header.sys_err),
             sys_warn=signed(header.sys_warn),
         )
+
+
+def _refuse(reasons: Iterable[str]) -> None:
+    """Raises UnknownFormat with the first of the reasons, if there is one."""
+    for reason in reasons:
+        raise UnknownFormat(reason)

@@ -14,7 +14,7 @@ from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.chip.layout import LittleStruct, sizeof
 from vmcoredd.cudbg.decoded import Bytes, Decoded
-from vmcoredd.cudbg.errors import Code, DumpFormatError, Status
+from vmcoredd.cudbg.errors import Code, Status, UnknownFormat
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.io import Io
 
@@ -94,6 +94,8 @@ class Entity:
     """Its size. Every entity declares this and `accesses`; the tests compare both with a dump."""
     accesses: ClassVar[Measured]
     """The register accesses that the kernel's driver makes for it, counted on plain registers."""
+    host_order: ClassVar[bool] = True
+    """Whether its numbers are in the host's byte order. Else its bytes are as on the adapter."""
     explained_by: ClassVar[str] = ""
     """Another entity that helps to decode this one: see `decode_with`."""
 
@@ -111,7 +113,8 @@ class Entity:
         raise Status(Code.NOT_IMPLEMENTED)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        """Decodes the raw bytes; raises DumpFormatError if they cannot be this entity's."""
+        """Decodes the raw bytes; raises DumpFormatError if they cannot be this entity's, and
+        UnknownFormat if they are in a layout, or of a size, that is not known."""
         raise NotImplementedError
 
     def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
@@ -119,18 +122,18 @@ class Entity:
         raise NotImplementedError
 
     def need(self, blob: Bytes, size: int) -> memoryview:
-        """Returns all of `blob`; raises DumpFormatError unless it has exactly `size` bytes."""
+        """Returns all of `blob`; raises UnknownFormat unless it has exactly `size` bytes."""
         if len(blob) != size:
-            raise DumpFormatError(self.name, size, len(blob))
+            raise UnknownFormat(self.name, size, len(blob))
         return memoryview(blob[0:size])
 
     def need_records(self, blob: Bytes, size: int) -> None:
-        """Raises DumpFormatError unless `blob` is one or more records of `size` bytes."""
+        """Raises UnknownFormat unless `blob` is one or more records of `size` bytes."""
         if not len(blob) or len(blob) % size:
-            raise DumpFormatError(f"{self.name}: {len(blob)} bytes are not records of {size}")
+            raise UnknownFormat(f"{self.name}: {len(blob)} bytes are not records of {size}")
 
     def parse(self, layout: type[S], blob: Bytes) -> S:
-        """Returns `blob` as a structure; raises DumpFormatError if the sizes differ."""
+        """Returns `blob` as a structure; raises UnknownFormat if the sizes differ."""
         return layout.from_bytes(self.need(blob, sizeof(layout)))
 
 

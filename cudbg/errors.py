@@ -65,6 +65,10 @@ def unexpected_is_damage(what: str) -> Iterator[None]:
         raise DumpFormatError(f"{what}: not decoded: {type(error).__name__}: {error}") from error
 
 
+class UnknownFormat(DumpFormatError):
+    """A dump, or a part of one, of a kind that this version does not know. Nothing is damaged."""
+
+
 class Status(CudbgError):
     """The failure of a collector: the status in the entity's header, and its `sys_err`.
 

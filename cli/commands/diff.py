@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.commands.show import first_dump
+from vmcoredd.cli.commands.show import first_dump, report_unknowns
 from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
@@ -42,7 +42,8 @@ def diff(
 ) -> None:
     """Compare two device dumps and show the differences, decoded.
 
-    Compares the contents, not their compression. The exit code is 5 if they differ.
+    Compares the contents, not their compression. The exit code is 5 if they differ, or if some
+    cannot be compared because this version does not know their format.
     """
     from vmcoredd.cudbg.compare import Difference, compare
 
@@ -51,14 +52,19 @@ def diff(
         right = _open(files, b, other_index, "--other-index")
         found = list(compare(left, right))
         differences = [item for item in found if isinstance(item, Difference)]
-        records = [_record(left, right, item, lines) for item in differences]
-    equal = len(found) - len(records)
+        different = [_record(left, right, d, lines) for d in differences if d.compared]
+        others = [_record(left, right, d, lines) for d in differences if not d.compared]
+    equal = len(found) - len(differences)
     if json:
-        emit_json("diff", {"a": str(a), "b": str(b), "equal": equal, "different": records})
+        counts = {"equal": equal, "different": different, "not_compared": others}
+        emit_json("diff", {"a": str(a), "b": str(b), **counts})
     else:
-        _show(records)
-        out.print(f"{equal} entities are equal, {len(records)} differ")
-    if records:
+        _show([*different, *others])
+        rest = f", {len(others)} are not compared" if others else ""
+        out.print(f"{equal} entities are equal, {len(different)} differ{rest}")
+    for path, dump in ((a, left), (b, right)):
+        report_unknowns(dump, path)
+    if differences:
         raise typer.Exit(Exit.INCOMPLETE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 MOST_ROWS = 500
 """On the screen; a table of a thousand rows takes a second."""
-MOST_DAMAGE = 20
+MOST_LINES = 20
+"""About damage, and about what is unknown."""
 HEAD_BYTES = 64 << 10
 """Of a device dump's payload: enough for the headers of 1,024 entities."""
 
@@ -40,7 +42,8 @@ def notes(
     """List the notes of a vmcore, and the adapter and entities of each device dump.
 
     Reads only a few kilobytes of the file. Lists a damaged file as far as possible, with the damage
-    on stderr; the exit code is then 3.
+    on stderr; the exit code is then 3. What is unknown of an intact dump, such as its chip, is said
+    on stderr too.
     """
     from vmcoredd import vmcore
 
@@ -54,7 +57,8 @@ def notes(
         emit_json("notes", {"file": str(path), "notes": rows, "damage": damage})
     else:
         _show(rows, left_out)
-    _show_damage(damage)
+    _show_lines("damaged", damage)
+    _show_lines("unknown", [f"note {row['index']}: {u}" for row in rows for u in row["unknown"]])
     if damage:
         raise typer.Exit(Exit.BAD_FILE)
 
@@ -78,8 +82,7 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
         "type_name": note.type_name,
         "name": note.name,
         "adapter": None,
-        "good": None,
-        "failed": None,
+        "unknown": [],
         "damage": None,
     }
     if note.is_device_dump:
@@ -90,28 +93,34 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
 def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
     """Returns the fields of a cudbg dump's header; none for another driver's payload."""
     from vmcoredd import cudbg
+    from vmcoredd.cudbg.status import Condition
 
     payload = reader.payload(index, partial=True, most=HEAD_BYTES)
     if not cudbg.is_dump(payload):
         return {}
     try:
         dump = cudbg.Dump(payload)
-        adapter, compression = adapter_name(dump), compression_name(dump)
     except cudbg.DumpFormatError as error:
         return {"damage": str(error)}
-    good = sum(entity.good for entity in dump.entities)
-    failed = len(dump.entities) - good
-    return {"adapter": adapter, "good": good, "failed": failed, "compression": compression}
+    counts = Counter(entity.condition for entity in dump.entities)
+    return described(dump) | {str(condition): counts[condition] for condition in Condition}
+
+
+def described(dump: cudbg.Dump) -> dict[str, Any]:
+    """Returns what a dump's header says, and what of it is not known."""
+    return {
+        "adapter": adapter_name(dump),
+        "chip": dump.header.chip_ver,
+        "format": dump.version,
+        "byte_order": dump.byte_order,
+        "compression": dump.compression,
+        "unknown": list(dump.unknowns),
+    }
 
 
 def adapter_name(dump: cudbg.Dump) -> str:
     """Returns chip and revision: `T6 rev 0`."""
-    return f"{dump.chip!r} rev {dump.revision}"
-
-
-def compression_name(dump: cudbg.Dump) -> str:
-    """Returns `zlib` or `none`."""
-    return "zlib" if dump.compressed else "none"
+    return f"{dump.chip_name} rev {dump.revision}"
 
 
 def _show(rows: list[dict[str, Any]], left_out: int) -> None:
@@ -122,7 +131,9 @@ def _show(rows: list[dict[str, Any]], left_out: int) -> None:
     table("", ("#", "offset", "bytes", "owner", "type", "device dump"), [*map(_note, rows)])
     dumps = [row for row in rows if row["adapter"]]
     if dumps:
-        table("Adapters", ("#", "adapter", "good", "failed", "compression"), [*map(_dump, dumps)])
+        keys = ("adapter", "good", "partial", "absent", "missing", "compression")
+        cells = [[row["index"], *(row[key] for key in keys)] for row in dumps]
+        table("Adapters", ("#", *keys), cells)
     if left_out:
         out.print(f"{left_out:,} more notes: --all lists them")
 
@@ -133,13 +144,10 @@ def _note(row: dict[str, Any]) -> tuple[object, ...]:
     return row["index"], place, row["size_bytes"], row["owner"], kind, row["name"] or ""
 
 
-def _dump(row: dict[str, Any]) -> tuple[object, ...]:
-    return row["index"], row["adapter"], row["good"], row["failed"], row["compression"]
-
-
-def _show_damage(damage: list[str]) -> None:
-    for line in damage[:MOST_DAMAGE]:
-        err.print(f"damaged: {line}", markup=False, style="yellow")
-    if len(damage) > MOST_DAMAGE:
-        more = len(damage) - MOST_DAMAGE
-        err.print(f"damaged: {more:,} more places: --json lists them", style="yellow")
+def _show_lines(what: str, lines: list[str]) -> None:
+    """Prints the first lines about what is `damaged` or `unknown`."""
+    for line in lines[:MOST_LINES]:
+        err.print(f"{what}: {line}", markup=False, style="yellow")
+    if len(lines) > MOST_LINES:
+        more = len(lines) - MOST_LINES
+        err.print(f"{what}: {more:,} more places: --json lists them", style="yellow")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.commands.notes import adapter_name, compression_name
-from vmcoredd.cli.exit_codes import Exit, about
+from vmcoredd.cli.commands.notes import adapter_name, described
+from vmcoredd.cli.exit_codes import Exit, about, report
 from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
-    from vmcoredd.cudbg.decoded import Allowance
+    from vmcoredd.cudbg.decoded import Allowance, Bytes
 
 EXAMPLES = """Examples: `vmcoredd show vmcore` - list the entities;
 `vmcoredd show vmcore --entity DEV_LOG --entity CIM_QCFG` - decode two of them;
@@ -53,12 +53,13 @@ def show(
     """List the entities of a device dump, or decode some.
 
     Skips a damaged entity and describes the damage on stderr; the exit code is then 3. It is 5 if
-    something that the adapter has is missing or partial.
+    something that the adapter has is missing or partial, or if an entity cannot be decoded because
+    this version does not know its format, chip or byte order: `--raw` writes such an entity.
     """
     from vmcoredd import cudbg, vmcore
     from vmcoredd.cudbg.decoded import Allowance
 
-    damage, allowed = _Damage(), Allowance(rows or None)
+    trouble, allowed = _Trouble(), Allowance(rows or None)
     with about(path), vmcore.Reader(path) as reader:
         note = first_dump(reader, index, "--index")
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
@@ -68,43 +69,65 @@ def show(
         if raw:
             _raw(dump, names)
         elif json:
-            records = _records(dump, names, allowed, damage)
+            records = _records(dump, names, allowed, trouble)
             summary = _summary(note, dump) | {"rows_left_out": allowed.exceeded}
             emit_json("show", {"file": str(path), **summary, "entities": records})
         elif names:
-            _decoded(dump, names, hexdump, allowed, damage)
+            _decoded(dump, names, hexdump, allowed, trouble)
         else:
-            _list(note, dump, damage)
+            _list(note, dump, trouble)
     if allowed.exceeded:
         err.print(f"only the first {rows:,} rows are shown: --rows 0 shows all", markup=False)
-    damage.report(path)
+    if not names:
+        report_unknowns(dump, path)
+    trouble.report(path)
     wanted = [entity for entity in dump.entities if not names or entity.name in names]
     if any(entity.is_incomplete for entity in wanted):
         raise typer.Exit(Exit.INCOMPLETE)
 
 
-class _Damage:
-    """The damage of entities, by name."""
+class _Trouble:
+    """What keeps entities from being shown, by name: damage, or a format that is not known."""
 
     def __init__(self) -> None:
-        self.found: dict[str, str] = {}
+        self.damage: dict[str, str] = {}
+        self.unknown: dict[str, str] = {}
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """Records damage that the context finds in entity `name`, and continues."""
+        """Records trouble that the context has with entity `name`, and continues."""
         from vmcoredd import cudbg
 
         try:
             yield
+        except cudbg.UnknownFormat as error:
+            self.unknown[name] = str(error).removeprefix(f"{name}: ")
         except cudbg.DumpFormatError as error:
-            self.found[name] = str(error)
+            self.damage[name] = str(error)
 
     def report(self, path: Path) -> None:
-        """Prints the damage, if any, and ends the command."""
-        for line in self.found.values():
-            err.print(f"vmcoredd: {path}: {line}", markup=False)
-        if self.found:
+        """Prints the trouble, if any, and ends the command."""
+        for line in (*self.damage.values(), *self._not_decoded()):
+            report(line, path)
+        if self.damage:
             raise typer.Exit(Exit.BAD_FILE)
+        if self.unknown:
+            raise typer.Exit(Exit.INCOMPLETE)
+
+    def _not_decoded(self) -> Iterator[str]:
+        """Yields each reason once, with the entity that it keeps from being shown, or how many."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.unknown.items():
+            names.setdefault(reason, []).append(name)
+        for reason, group in names.items():
+            what = f"{group[0]} is" if len(group) == 1 else f"{len(group)} entities are"
+            yield f"{what} not decoded: {reason}"
+
+
+def report_unknowns(dump: cudbg.Dump, path: Path) -> None:
+    """Says what is not known of an intact dump in the file `path`."""
+    for unknown in dump.unknowns:
+        report(unknown, path)
 
 
 def first_dump(reader: vmcore.Reader, index: int | None, option: str) -> vmcore.Note:
@@ -150,11 +173,22 @@ def _region(dump: cudbg.Dump, names: list[str], region: str) -> str:
 
 
 def _raw(dump: cudbg.Dump, names: list[str]) -> None:
-    import sys
+    """Writes the raw bytes, or the packed ones if it is not known how to unpack them."""
+    from vmcoredd import cudbg
 
     if len(names) != 1:
         raise typer.BadParameter("--raw takes exactly one --entity", param_hint="--raw")
-    blob = dump.blob(names[0])
+    (name,) = names
+    try:
+        _write(dump.blob(name))
+    except cudbg.UnknownFormat as error:
+        _write(dump.packed(name))
+        raise cudbg.UnknownFormat(f"{name} is written as it is in the dump: {error}") from error
+
+
+def _write(blob: Bytes) -> None:
+    import sys
+
     for at in range(0, len(blob), _PIECE):
         sys.stdout.buffer.write(blob[at : at + _PIECE])
 
@@ -164,7 +198,7 @@ def _decoded(
     names: list[str],
     hexdump: str | None,
     allowed: Allowance,
-    damage: _Damage,
+    trouble: _Trouble,
 ) -> None:
     from vmcoredd.cli import render
 
@@ -174,8 +208,10 @@ def _decoded(
         if not entity.good:
             out.print(f"  not in the dump: {entity.status}", markup=False)
         else:
-            with damage.of(name):
+            with trouble.of(name):
                 render.show(dump.decode(name), allowed, hexdump=hexdump)
+        if name in trouble.unknown:
+            out.say(f"  not decoded: {trouble.unknown[name]}")
         out.print()
 
 
@@ -183,24 +219,23 @@ def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
     return {
         "index": note.index,
         "name": note.name,
-        "adapter": adapter_name(dump),
-        "compression": compression_name(dump),
+        **described(dump),
     }
 
 
 def _records(
-    dump: cudbg.Dump, names: Iterable[str], allowed: Allowance, damage: _Damage
+    dump: cudbg.Dump, names: Iterable[str], allowed: Allowance, trouble: _Trouble
 ) -> list[dict[str, Any]]:
     """Returns the status of every entity, and the decoded contents of those in `names`."""
     wanted = set(names)
     return [
-        _record(dump, entity, allowed if entity.name in wanted else None, damage)
+        _record(dump, entity, allowed if entity.name in wanted else None, trouble)
         for entity in dump.entities
     ]
 
 
 def _record(
-    dump: cudbg.Dump, entity: cudbg.DumpEntity, allowed: Allowance | None, damage: _Damage
+    dump: cudbg.Dump, entity: cudbg.DumpEntity, allowed: Allowance | None, trouble: _Trouble
 ) -> dict[str, Any]:
     record: dict[str, Any] = {
         "number": entity.number,
@@ -214,24 +249,38 @@ def _record(
         "raw_size_bytes": 0,
     }
     if entity.good:
-        with damage.of(entity.name):
-            record["raw_size_bytes"] = dump.size(entity.name)
+        with trouble.of(entity.name):
+            record["raw_size_bytes"] = _raw_size(dump, entity.name)
             if allowed:
                 record["decoded"] = dump.decode(entity.name).json(allowed)
-    return record | {"damage": damage.found.get(entity.name)}
+    record["damage"] = trouble.damage.get(entity.name)
+    record["not_decoded"] = trouble.unknown.get(entity.name)
+    return record
 
 
-def _list(note: vmcore.Note, dump: cudbg.Dump, damage: _Damage) -> None:
-    rows = [_row(dump, entity, damage) for entity in dump.entities]
-    title = f"{note.name}: {adapter_name(dump)}, compression {compression_name(dump)}"
+def _raw_size(dump: cudbg.Dump, name: str) -> int | None:
+    """Returns the number of raw bytes; None if it is not known how to unpack them."""
+    from vmcoredd import cudbg
+
+    try:
+        return dump.size(name)
+    except cudbg.UnknownFormat:
+        return None
+
+
+def _list(note: vmcore.Note, dump: cudbg.Dump, trouble: _Trouble) -> None:
+    rows = [_row(dump, entity, trouble) for entity in dump.entities]
+    title = f"{note.name}: {adapter_name(dump)}, format {dump.version}"
+    title += f", compression {dump.compression}"
     table(title, ("#", "entity", "raw", "in the dump", "status"), rows)
 
 
-def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, damage: _Damage) -> tuple[object, ...]:
+def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, trouble: _Trouble) -> tuple[object, ...]:
     raw, status = "", "damaged"
     if not entity.good:
         status = entity.status
     else:
-        with damage.of(entity.name):
-            raw, status = size(dump.size(entity.name)), entity.status
+        with trouble.of(entity.name):
+            count, status = _raw_size(dump, entity.name), entity.status
+            raw = "" if count is None else size(count)
     return entity.number, entity.name, raw, size(entity.size), status

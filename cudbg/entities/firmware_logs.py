@@ -102,6 +102,7 @@ class DevLog(Entity):
     """
 
     stage = Stage.FIRMWARE
+    host_order = False
     raw_bytes = None
     accesses = None
 

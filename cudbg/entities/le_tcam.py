@@ -10,7 +10,7 @@ from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.le import FILTER_TUPLE, LookupEntry, clip_address
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import Code, DumpFormatError
+from vmcoredd.cudbg.errors import Code, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
 from vmcoredd.hw.io import Io
 
@@ -38,7 +38,7 @@ class LeTcam(Entity):
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         size = sizeof(Header)
         if len(blob) < size or (len(blob) - size) % RECORD_BYTES:
-            raise DumpFormatError(f"{self.name}: {len(blob)} bytes are not a header and records")
+            raise UnknownFormat(f"{self.name}: {len(blob)} bytes are not a header and records")
         header = Header.from_bytes(blob[:size])
         if header.max_tid > (len(blob) - size) // RECORD_BYTES:
             raise DumpFormatError(self.name, size + RECORD_BYTES * header.max_tid, len(blob))

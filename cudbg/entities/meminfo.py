@@ -10,7 +10,7 @@ from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
 from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
-from vmcoredd.cudbg.errors import DumpFormatError, Status
+from vmcoredd.cudbg.errors import DumpFormatError, Status, UnknownFormat
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Extent, Meminfo
 from vmcoredd.hw.io import Io
@@ -46,15 +46,12 @@ class MeminfoEntity(Entity):
 
 def meminfo_of(blob: Bytes) -> Meminfo:
     """Returns the memory map in MEMINFO's bytes; raises DumpFormatError if they cannot hold one."""
+    VersionHeader.check("MEMINFO", blob, _REVISION, sizeof(Meminfo))
     if len(blob) != sizeof(Layout):
-        raise DumpFormatError("MEMINFO", sizeof(Layout), len(blob))
-    layout = Layout.from_bytes(blob[0 : sizeof(Layout)])
-    layout.version.check("MEMINFO", _REVISION, sizeof(Meminfo))
-    info: Meminfo = layout.info
+        raise UnknownFormat("MEMINFO", sizeof(Layout), len(blob))
+    info: Meminfo = Layout.from_bytes(blob[0 : sizeof(Layout)]).info
     if info.avail_c > len(info.avail) or info.mem_c > len(info.mem):
         raise DumpFormatError(f"MEMINFO: {info.avail_c} memories, {info.mem_c} regions")
-    if any(extent.idx >= len(MEMINFO_NAMES) for extent in info.avail[: info.avail_c]):
-        raise DumpFormatError("MEMINFO: a memory without a name")
     return info
 
 
@@ -69,7 +66,9 @@ def _parts(info: Meminfo) -> Iterator[Table | Fields]:
 
 
 def _memory(extent: Extent) -> list[Value]:
-    return [MEMINFO_NAMES[extent.idx], extent.base, extent.limit - 1, extent.limit - extent.base]
+    known = extent.idx < len(MEMINFO_NAMES)
+    name = MEMINFO_NAMES[extent.idx] if known else f"memory {extent.idx}"
+    return [name, extent.base, extent.limit - 1, extent.limit - extent.base]
 
 
 def _regions(info: Meminfo) -> Iterator[list[Value]]:

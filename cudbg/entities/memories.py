@@ -35,6 +35,7 @@ class AdapterMemory(Entity):
     stage = Stage.MEMORIES
     raw_bytes = None
     accesses = None
+    host_order = False
     memory: MemoryId
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:

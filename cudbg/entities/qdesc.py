@@ -13,7 +13,7 @@ from vmcoredd.chip.layout import LittleStruct, sizeof, u32
 from vmcoredd.cudbg.container import DUMP_BYTES, PIECE_BYTES, VersionHeader
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
-from vmcoredd.cudbg.errors import Code, DumpFormatError, Status
+from vmcoredd.cudbg.errors import Code, DumpFormatError, Status, UnknownFormat
 from vmcoredd.hw.io import Io
 
 _REVISION = 1
@@ -98,9 +98,9 @@ class Qdesc(Entity):
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         if len(blob) < sizeof(Header):
-            raise DumpFormatError(self.name, sizeof(Header), len(blob))
+            raise UnknownFormat(self.name, sizeof(Header), len(blob))
+        VersionHeader.check(self.name, blob, _REVISION, sizeof(Header) - sizeof(VersionHeader))
         head = Header.from_bytes(blob[: sizeof(Header)])
-        head.version.check(self.name, _REVISION, sizeof(Header) - sizeof(VersionHeader))
         if head.qdesc_entry_size < sizeof(Queue):
             raise DumpFormatError(
                 f"{self.name}: header of a queue", sizeof(Queue), head.qdesc_entry_size

@@ -86,8 +86,8 @@ class TidInfo(Entity):
         layout.le_db_conf, layout.ip_users, layout.ipv6_users = read_each(io, registers)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        VersionHeader.check(self.name, blob, _REVISION, sizeof(Layout) - sizeof(VersionHeader))
         layout = self.parse(Layout, blob)
-        layout.version.check(self.name, _REVISION, sizeof(Layout) - sizeof(VersionHeader))
         numbers = [
             Item(name, getattr(layout, name), meaning, "d") for name, meaning in _MEANINGS.items()
         ]

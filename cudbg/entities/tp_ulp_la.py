@@ -189,9 +189,8 @@ class UlptxLa(Entity):
         _read_ulptx_asic(io, chip, layout.trace)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        layout = self.parse(UlptxLayout, blob)
-        layout.version.check(self.name, _ULPTX_REVISION, sizeof(UlptxTrace))
-        trace = layout.trace
+        VersionHeader.check(self.name, blob, _ULPTX_REVISION, sizeof(UlptxTrace))
+        trace = self.parse(UlptxLayout, blob).trace
         return Decoded([_ulptx_instances(trace), _ulptx_words(trace), _ulptx_asic(trace)])
 
 

@@ -155,7 +155,7 @@ def test_without_compression_qdesc_does_not_fit(
     result = vmcoredd("dump", "--card", small_card, "--compress", "none", "-o", output)
     assert result.code == Exit.INCOMPLETE
     (dump,) = dumps(output).values()
-    assert not dump.compressed
+    assert dump.compression == "none"
     assert dump.entity("QDESC").code == -19
 
 

@@ -105,7 +105,18 @@ def test_notes_are_records_for_programs(vmcoredd: Run, made: Path) -> None:
         0x700,
     )
     assert (first["name"], first["adapter"], first["good"]) == (NAMES[0], "T6 rev 0", 50)
-    assert (second["adapter"], second["good"], second["failed"]) == ("T5 rev 1", 48, 4)
+    assert (second["adapter"], second["good"], second["absent"]) == ("T5 rev 1", 48, 4)
+    assert (first["partial"], first["absent"], first["missing"]) == (0, 2, 0)
+
+
+def test_notes_counts_entities_by_their_condition(vmcoredd: Run, copied: Path) -> None:
+    patch(copied, entity_field(46, 12), "<i", -29)
+    patch(copied, entity_field(54, 16), "<i", -41)
+    note = vmcoredd("notes", copied, "--json").json["notes"][0]
+    counts = [note[condition] for condition in ("good", "partial", "absent", "missing")]
+    assert counts == [48, 1, 2, 1]
+    row = vmcoredd("notes", copied).out.split("Adapters")[1]
+    assert row.splitlines()[4].split() == ["0", "T6", "rev", "0", "48", "1", "2", "1", "zlib"]
 
 
 @pytest.mark.parametrize("size", [0, 3, 63, 64, 100, 0x1000, 0x1040, 0x100000])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ramcard import RamCard
+from unknown_dumps import CHIP, big_endian, with_byte
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6
@@ -16,7 +17,7 @@ from vmcoredd.cudbg.blob import Blob
 from vmcoredd.cudbg.container import PIECE_BYTES
 from vmcoredd.cudbg.decoded import Lazy
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
+from vmcoredd.cudbg.errors import CudbgError, DumpFormatError, UnknownFormat
 
 NAMES = ["MBOX_LOG", "CIM_QCFG", "PATH_MTU", "CCTRL"]
 HEADERS = 3800
@@ -97,12 +98,40 @@ def test_dump_refuses_data_without_its_header(damaged: bytes, what: str) -> None
         cudbg.Dump(damaged)
 
 
-def test_dump_refuses_an_unknown_chip_and_an_unknown_compression() -> None:
+@pytest.mark.parametrize(("code", "name"), [(0x42, "T4"), (0x51, "T5"), (0x60, "T6"), (0x70, "T7")])
+def test_dump_names_the_generation_of_known_and_unknown_chips(code: int, name: str) -> None:
+    dump = cudbg.Dump(with_byte(DUMP, CHIP, code))
+    assert (dump.chip_name, dump.revision) == (name, code & 0xF)
+    assert bool(dump.unknowns) == (name in ("T4", "T7"))
+
+
+def test_dump_refuses_to_decode_an_unknown_chip_and_to_unpack_an_unknown_compression() -> None:
     strange = cudbg.Dump(with_word(DUMP, 20, 0x51400048))
-    with pytest.raises(DumpFormatError, match="chip 0x40"):
+    assert [entity.name for entity in strange.entities] == NAMES
+    assert len(strange.unknowns) == 2
+    with pytest.raises(UnknownFormat, match="chip T4"):
         _ = strange.chip
-    with pytest.raises(DumpFormatError, match="compression 5"):
+    with pytest.raises(UnknownFormat, match="compression type 5"):
         strange.raw("MBOX_LOG")
+    assert Blob.of_zlib("CCTRL", strange.packed("CCTRL"))[:] == cudbg.Dump(DUMP).raw("CCTRL")
+
+
+def test_dump_of_a_big_endian_host_has_the_same_entities() -> None:
+    little, big = cudbg.Dump(DUMP), cudbg.Dump(big_endian(DUMP))
+    assert cudbg.is_dump(big_endian(DUMP))
+    assert (little.byte_order, big.byte_order) == ("little", "big")
+    assert (big.version, big.compression, big.chip) == ("1.14", "zlib", T6)
+    assert big.entities == little.entities
+    assert [big.raw(name) for name in NAMES] == [little.raw(name) for name in NAMES]
+    with pytest.raises(UnknownFormat, match="big-endian host"):
+        big.decode("CIM_QCFG")
+
+
+def test_the_first_of_several_reasons_is_given() -> None:
+    strange = cudbg.Dump(with_byte(big_endian(DUMP), CHIP, 0x70))
+    assert len(strange.unknowns) == 2
+    with pytest.raises(UnknownFormat, match="chip T7"):
+        strange.decode("CIM_QCFG")
 
 
 def test_dump_refuses_data_beyond_its_end() -> None:

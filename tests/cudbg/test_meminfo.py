@@ -13,7 +13,7 @@ from ramdump import codes, dumped
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.errors import UnknownFormat
 from vmcoredd.cudbg.meminfo import heapsort
 
 # MEMINFO
@@ -110,10 +110,20 @@ def test_meminfo_has_a_hash_region_only_if_hashing_is_on() -> None:
 
 @pytest.mark.parametrize("chip", [T5, T6])
 def test_meminfo_refuses_another_size_or_signature(chip: Chip) -> None:
-    with pytest.raises(DumpFormatError, match="MEMINFO: need 560 bytes, have 559"):
-        ENTITY.decode(bytes(559), chip)
-    with pytest.raises(DumpFormatError, match="signature"):
-        ENTITY.decode(bytes(560), chip)
+    head = bytes.fromhex("01b0edcc 0100 2802")
+    with pytest.raises(UnknownFormat, match="MEMINFO: need 560 bytes, have 559"):
+        ENTITY.decode(head + bytes(551), chip)
+    with pytest.raises(UnknownFormat, match="MEMINFO: need 560 bytes, have 7"):
+        ENTITY.decode(head[:7], chip)
+    with pytest.raises(UnknownFormat, match="MEMINFO: signature 0x0"):  # as older kernels wrote it
+        ENTITY.decode(bytes(552), chip)
+
+
+def test_a_memory_of_an_unknown_kind_has_a_number() -> None:
+    _, blob = dumped(card(T6, MA_TARGET_MEM_ENABLE=1, MA_EDRAM0_BAR=2), T6, "MEMINFO")
+    strange = bytearray(blob)
+    strange[8 + 8] = 9
+    assert rows(ENTITY.decode(bytes(strange), T6), "memories")[0]["memory"] == "memory 9"
 
 
 # The kernel's order of equal elements

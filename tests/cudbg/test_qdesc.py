@@ -11,7 +11,7 @@ from carddump import collect, collected
 from vmcoredd import emu
 from vmcoredd.chip import T6
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
 
 ENTITY = entities()["QDESC"]
 HEAD = struct.Struct("<IHHII")
@@ -80,5 +80,5 @@ def test_a_header_of_a_queue_that_is_too_small_is_refused() -> None:
 
 
 def test_another_signature_is_refused() -> None:
-    with pytest.raises(DumpFormatError, match="QDESC: signature 0x0"):
+    with pytest.raises(UnknownFormat, match="QDESC: signature 0x0"):
         ENTITY.decode(bytes(16), T6)

@@ -11,7 +11,7 @@ from carddump import CARDS, CardDump, collect
 from vmcoredd import emu
 from vmcoredd.chip import T6, Chip
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.errors import UnknownFormat
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
 ENTITY = entities()["TID_INFO"]
@@ -61,5 +61,5 @@ def test_the_configuration_is_shown_bit_by_bit(chip: Chip) -> None:
 
 def test_another_revision_is_refused() -> None:
     blob = bytes.fromhex("01b0edcc 0200 9400") + bytes(148)
-    with pytest.raises(DumpFormatError, match="TID_INFO: revision 2, known is 1"):
+    with pytest.raises(UnknownFormat, match="TID_INFO: revision 2, known is 1"):
         ENTITY.decode(blob, T6)

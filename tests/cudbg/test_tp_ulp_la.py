@@ -10,7 +10,7 @@ from ramdump import dumped, writes
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s, u64s
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.errors import UnknownFormat
 
 # TP_LA
 
@@ -203,5 +203,5 @@ def test_instances_words_and_debug_words_are_shown(chip: Chip) -> None:
 def test_another_revision_is_refused() -> None:
     blob = bytearray(collected(T6).dump.raw("ULPTX_LA"))
     blob[4] = 2
-    with pytest.raises(DumpFormatError, match="ULPTX_LA: revision 2, known is 1"):
+    with pytest.raises(UnknownFormat, match="ULPTX_LA: revision 2, known is 1"):
         entities()["ULPTX_LA"].decode(bytes(blob), T6)

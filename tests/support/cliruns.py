@@ -80,6 +80,11 @@ def spawned(*arguments: object, **options: Any) -> subprocess.CompletedProcess[s
     return subprocess.run(command(*arguments), capture_output=True, text=True, **options)
 
 
+def command_bytes(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """Runs the command to its end; its output is bytes."""
+    return subprocess.run(command(*arguments), capture_output=True, timeout=PATIENCE)
+
+
 @contextmanager
 def emulated(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """`vmcoredd emulate` while the context is open; killed at its end."""
