@@ -18,7 +18,7 @@ from vmcoredd.cudbg.entity import C, Entity
 from vmcoredd.cudbg.entity import entities as known_entities
 from vmcoredd.cudbg.errors import Code, CudbgError, Status
 from vmcoredd.hw.device import Device
-from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.errors import AdapterGone, DeadDevice, DeviceError
 from vmcoredd.hw.io import Counts, Io
 
 log = logging.getLogger("cudbg")
@@ -39,6 +39,8 @@ class Collected:
     size: int = 0
     """Bytes in the dump, compressed and padded."""
     raw_bytes: int = 0
+    reconnects: int = 0
+    """How often the connection was lost in it and made again."""
     bug: str = ""
     """The exception of a collector that failed as none should; its header says -29."""
     seconds: float = 0.0
@@ -83,6 +85,10 @@ Firmware = Callable[[FwCommand], FwCommand]
 """Sends a command through the mailbox; raises DeviceError with the kernel's code."""
 
 
+Regain = Callable[[], None]
+"""Gets the device back after its connection was lost, for the same `io`; raises if it cannot."""
+
+
 class TooSmall(CudbgError):
     """The buffer cannot hold the headers (the kernel's -ENOMEM)."""
 
@@ -101,12 +107,15 @@ def collect(
     limit: int | None = None,
     firmware: Firmware | None = None,
     progress: Progress | None = None,
+    regain: Regain | None = None,
 ) -> Report:
     """Dumps an adapter into `buffer` (zeroed), using at most `limit` bytes.
 
     `compress` is `zlib` or `none`; `entities` names a subset, collected in the kernel's order;
-    `firmware` provides what registers do not. Raises only if the buffer is too small, a name is
-    unknown; all other failures are recorded in the dump and the report, each as its entity's.
+    `firmware` provides what registers do not. An entity in which the connection is lost is
+    collected again, once, if `regain` gets the device back. Raises only if the buffer is too small
+    or a name is unknown; all other failures are recorded in the dump and the report, each as its
+    entity's.
     """
     if compress not in ("zlib", "none"):
         raise ValueError(f"compress is zlib or none, not {compress!r}")
@@ -116,7 +125,7 @@ def collect(
         raise TooSmall(f"a dump needs {HEADERS_BYTES} bytes for its headers, there are {limit}")
     writer = DumpWriter(buffer, limit, device.code, compress == "zlib")
     sink: Sink = Compressing(writer) if compress == "zlib" else Direct(writer)
-    return _Collection(io, device, sink, firmware, progress).run(chosen, buffer)
+    return _Collection(io, device, sink, firmware, progress, regain).run(chosen, buffer)
 
 
 def _chosen(names: Iterable[str] | None) -> list[Entity]:
@@ -137,10 +146,12 @@ class _Collection:
         sink: Sink,
         firmware: Firmware | None,
         progress: Progress | None,
+        regain: Regain | None,
     ) -> None:
         self._io, self._device, self._sink = io, device, sink
         self._firmware = firmware or _no_firmware
         self._progress = progress or (lambda entity, position, total: None)
+        self._regain = regain
         self._report = Report()
 
     def run(self, chosen: list[Entity], buffer: memoryview) -> Report:
@@ -162,18 +173,47 @@ class _Collection:
         collected = Collected(entity.number, entity.name)
         self._report.entities.append(collected)
         self._progress(collected, position, total)
-        started, before = time.monotonic(), self._io.counts
+        started = time.monotonic()
         self._sink.begin(entity.number)
-        context = _Context(self._device, self._sink, collected, self._firmware)
-        context.tell = lambda: self._progress(collected, position, total)
-        self._attempt(entity, context, collected)
+        self._attempts(entity, collected, lambda: self._progress(collected, position, total))
         self._sink.end(collected.code, collected.sys_err, collected.sys_warn)
         collected.seconds = time.monotonic() - started
-        collected.counts = self._io.counts - before
         self._progress(collected, position, total)
 
-    def _attempt(self, entity: Entity, context: _Context, collected: Collected) -> None:
-        """Collects an entity; records a device failure or a lack of space in `collected`."""
+    def _attempts(self, entity: Entity, collected: Collected, tell: Callable[[], None]) -> None:
+        """Collects an entity, and again if the connection was lost in it and made again."""
+        for again in (False, True):
+            if again:
+                self._sink.again()
+                collected.raw_bytes = collected.code = collected.sys_err = collected.sys_warn = 0
+            before = self._io.counts
+            context = _Context(self._device, self._sink, collected, self._firmware, tell)
+            loss = self._attempt(entity, context, collected)
+            collected.counts = self._io.counts - before
+            if loss is None or not self._regained(collected, loss):
+                break
+
+    def _regained(self, collected: Collected, loss: DeadDevice) -> bool:
+        """Gets the device back, or records why it is lost for good."""
+        why = str(loss)
+        if self._regain and not isinstance(loss, AdapterGone):
+            try:
+                self._regain()
+            except Exception as error:  # noqa: BLE001 - what was collected is kept
+                why += f"; {error}"
+            else:
+                collected.reconnects += 1
+                return True
+        self._report.dead, self._report.lost_from = why, collected.name
+        return False
+
+    def _attempt(
+        self, entity: Entity, context: _Context, collected: Collected
+    ) -> DeadDevice | None:
+        """Collects an entity; records a device failure or a lack of space in `collected`.
+
+        Returns the loss of the device.
+        """
         try:
             if self._report.dead:
                 raise Status(-errno.EIO)
@@ -184,7 +224,7 @@ class _Collection:
             collected.code, collected.sys_err = failure.code, failure.sys_err
         except DeadDevice as death:
             collected.code = -errno.EIO
-            self._report.dead, self._report.lost_from = str(death), entity.name
+            return death
         except DeviceError as error:
             collected.code = collected.sys_err = error.code
         except MemoryError:  # the kernel's collectors fail in this way if an allocation fails
@@ -192,6 +232,7 @@ class _Collection:
         except Exception as error:
             log.debug("%s", entity.name, exc_info=True)
             collected.code, collected.bug = Code.SYSTEM_ERROR, repr(error)
+        return None
 
     def _collect(self, entity: Entity, context: _Context) -> None:
         """Collects an entity; raises `AdapterGone` if the adapter was gone before its end."""
@@ -207,12 +248,19 @@ def _no_firmware(command: FwCommand) -> FwCommand:
 
 
 class _Context:
-    """See `cudbg.entity.Context`."""
+    """See `cudbg.entity.Context`. `tell` is called after each group of pieces."""
 
-    def __init__(self, device: Device, sink: Sink, entity: Collected, firmware: Firmware) -> None:
+    def __init__(
+        self,
+        device: Device,
+        sink: Sink,
+        entity: Collected,
+        firmware: Firmware,
+        tell: Callable[[], None],
+    ) -> None:
         self.device = device
         self.firmware = firmware
-        self.tell: Callable[[], None] = lambda: None
+        self.tell = tell
         self._sink, self._entity = sink, entity
         self._open: memoryview | None = None
 

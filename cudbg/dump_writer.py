@@ -75,6 +75,13 @@ class DumpWriter:
         self._entity.entity_type = number
         self._entity.start_offset = self.offset
 
+    def again(self, granted: int = 0) -> None:
+        """Forgets the entity's data, up to the offset `granted` at least, as if never written."""
+        start = self._entity.start_offset
+        size = min(max(self.offset, granted), len(self.buffer)) - start
+        self.buffer[start : start + size] = bytes(size)
+        self.offset = start
+
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
         """Completes the entity; if it failed, the next one starts at the same offset."""
         entity = self._entity
@@ -157,6 +164,9 @@ class Sink(Protocol):
     def commit(self, area: memoryview) -> None:
         """Writes a filled area (cudbg_write_and_release_buff())."""
 
+    def again(self) -> None:
+        """Begins the entity again, without its data so far."""
+
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
         """Completes the entity (code 0), or fails it."""
 
@@ -194,6 +204,10 @@ class Direct:
     def commit(self, area: memoryview) -> None:
         """See `Sink`."""
         self._writer.offset += len(area)
+
+    def again(self) -> None:
+        """See `Sink`."""
+        self._writer.again(self._granted)
 
     def finish(self) -> None:
         """See `Sink`."""
@@ -241,6 +255,10 @@ class Compressing:
         """See `Sink`."""
         self._grant(size)
         self._write(size, [])
+
+    def again(self) -> None:
+        """See `Sink`."""
+        self._queue(_Job(self._writer.again))
 
     def end(self, code: int, sys_err: int, sys_warn: int) -> None:
         """See `Sink`."""

@@ -23,6 +23,7 @@ from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Meminfo
 from vmcoredd.driver.mailbox import Mailbox
 from vmcoredd.driver.probe import Probed, probe
+from vmcoredd.driver.reconnect import Reconnection, identity_of
 from vmcoredd.driver.transports import Transport
 from vmcoredd.hw.errors import DeviceError
 from vmcoredd.hw.flash import Flash
@@ -56,9 +57,10 @@ class Summary:
 class Adapter:
     """An adapter behind a transport; creating the object probes it.
 
-    Before the dump, the adapter sees only the accesses that the kernel's driver makes; call
-    `summary` after `collect`. `io` replaces the transport's own (for tracing); `sleep` takes
-    seconds. Raises `ProbeError` if the adapter does not come up.
+    Before the dump, the adapter sees only the accesses that the kernel's driver makes, and reads of
+    configuration space that name the adapter if the transport can reconnect; call `summary` after
+    `collect`. `io` replaces the transport's own (for tracing); `sleep` takes seconds. Raises
+    `ProbeError` if the adapter does not come up.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Adapter:
         self._transport = transport
         self.io = io or transport.io()
         self.probed: Probed = probe(self.io, sleep)
+        self._sleep = sleep
+        self._identity = identity_of(self.io, self.probed) if transport.reconnect else None
         entities()  # imports their modules before the first dump begins
         self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf, sleep)
         self.report: Report | None = None
@@ -105,7 +109,11 @@ class Adapter:
         limit: int | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Dumps the adapter into `buffer` and returns the report; see `cudbg.collect`."""
+        """Dumps the adapter into `buffer` and returns the report; see `cudbg.collect`.
+
+        A lost connection is made again up to RECONNECTS_MOST times if the transport can, and the
+        same adapter answers.
+        """
         self.report = cudbg.collect(
             self.io,
             replace(self.probed.device, mailbox_log=self.mailbox.log),
@@ -115,8 +123,15 @@ class Adapter:
             limit=limit,
             firmware=self._call,
             progress=progress,
+            regain=self._reconnection(),
         )
         return self.report
+
+    def _reconnection(self) -> Reconnection | None:
+        connect = self._transport.reconnect
+        if connect is None or self._identity is None:
+            return None
+        return Reconnection(connect, self.io, self.probed, self._identity, self._sleep)
 
     def device_dump(
         self,

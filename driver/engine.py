@@ -44,6 +44,15 @@ class EngineSpace:
         self._single = ffi.new("uint64_t *")
         self._all_ones = False  # the last value read
 
+    def attach(self, io: int) -> None:
+        """Goes on with another `struct io`, after the first one failed."""
+        self._engine.io = ffi.cast("struct io *", io)
+        self._engine.dead = 0
+
+    def detach(self) -> None:
+        """Lets every access fail, so that the `struct io` may be freed."""
+        self._engine.dead = -errno.EIO
+
     @property
     def counts(self) -> Counts:
         """The accesses so far, as the kernel would have made them (a copy)."""
@@ -185,5 +194,5 @@ def _value(number: Number) -> tuple[int, int, int]:
 
 
 def _offsets(ops: Sequence[Op]) -> str:
-    offsets = (op.offset for op in ops if not isinstance(op, Put))
+    offsets = dict.fromkeys(op.offset for op in ops if not isinstance(op, Put))
     return "at " + ", ".join(f"{offset:#x}" for offset in offsets if isinstance(offset, int))

@@ -1,6 +1,6 @@
 """Transports: how the driver reaches a card.
 
-A transport is a class with the two methods of `Transport`. `io()` returns an `EngineIo` over the
+A transport is a class with the members of `Transport`. `io()` returns an `EngineIo` over the
 transport's `struct io`, so the rest of the package never learns which transport it uses. To add
 one, implement the three C functions of `struct io` (inproc.c is the shortest example) and wrap
 them here.
@@ -9,14 +9,26 @@ them here.
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-from pyvfio_user import SPIN, Client
+from pyvfio_user import SPIN, Client, ConnectError, PeerDied
 from vmcoredd.driver._cffi import ffi, lib
 from vmcoredd.driver.engine import EngineIo, EngineSpace
 from vmcoredd.hw.io import Io, SingleIo
 
 _BAR0, _CONFIG = 0, 7  # VFIO's region indexes
+RECONNECT_SECONDS = 3.0
+"""How long to wait at most for a server whose connection was lost."""
+_RETRY_SECONDS = 0.05
+
+
+Reconnect = Callable[[Callable[[], None]], None]
+"""Connects again, so that each `io` that was handed out works, and calls its argument, a check.
+
+Raises `pyvfio_user.VfioUserError`, and the check's exception, after which every `io` fails."""
 
 
 class Transport(Protocol):
@@ -24,6 +36,10 @@ class Transport(Protocol):
 
     def io(self, *, pipelined: bool = True) -> Io:
         """Returns access to registers and configuration space."""
+
+    @property
+    def reconnect(self) -> Reconnect | None:
+        """How to connect again; None if a lost connection stays lost."""
 
     def close(self) -> None:
         """Closes the transport; its `io` must not be used afterwards."""
@@ -38,13 +54,45 @@ class Socket:
     def __init__(
         self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = SPIN
     ) -> None:
-        self.client = Client(path, deadline, spin)
+        self._connect = partial(Client, path, deadline, spin)
+        self._patience = min(deadline, RECONNECT_SECONDS)
+        self._spaces: list[tuple[int, EngineSpace]] = []
+        self.client = self._connect()
 
     def io(self, *, pipelined: bool = True) -> EngineIo:
         """Returns access to registers and configuration space."""
         config = EngineSpace(self.client.io(_CONFIG), owner=self, pipelined=pipelined)
         bar0 = self.client.io(_BAR0)
-        return EngineIo(bar0, config, owner=self, pipelined=pipelined)
+        made = EngineIo(bar0, config, owner=self, pipelined=pipelined)
+        self._spaces += [(_CONFIG, config), (_BAR0, made)]
+        return made
+
+    def reconnect(self, check: Callable[[], None]) -> None:
+        """See `Reconnect`; waits up to three seconds, or the deadline, for a server."""
+        self._disconnect()
+        self.client = self._connected_again()
+        for region, space in self._spaces:
+            space.attach(self.client.io(region))
+        try:
+            check()
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        for _, space in self._spaces:
+            space.detach()
+        self.client.close()
+
+    def _connected_again(self) -> Client:
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._connect()
+            except (ConnectError, PeerDied):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_RETRY_SECONDS)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -75,6 +123,8 @@ class LocalCard(Protocol):
 
 class Inproc:
     """A card in this process; the transport keeps `card` alive."""
+
+    reconnect = None
 
     def __init__(self, card: LocalCard) -> None:
         self._inproc = ffi.new("struct inproc *")

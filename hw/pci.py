@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from vmcoredd.chip import vpd
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.chip.pci import Cap, ConfigHeader
+from vmcoredd.chip.pci import Cap, ConfigHeader, ExtCap, ExtCapHeader
 from vmcoredd.hw.errors import DeviceError
 from vmcoredd.hw.io import Cell, Poll, Read, Space, Write
 
 _CAPABILITIES = ConfigHeader.capability_list.offset
 _FIRST_CAPABILITY = sizeof(ConfigHeader)
 _CONFIG_BYTES = 256
+_FIRST_EXTENDED = 256
 _MAX_CAPABILITIES = 48
 
 
@@ -30,6 +31,19 @@ def find_capability(config: Space, cap: Cap) -> int | None:
         if space[at] == cap:
             return at
         at = space[at + 1] & ~3
+    return None
+
+
+def serial_number(config: Space) -> bytes | None:
+    """Returns the 8 bytes of the Device Serial Number, or None (pci_get_dsn()). Needs PCIe."""
+    at = _FIRST_EXTENDED
+    for _ in range(_MAX_CAPABILITIES):
+        header = ExtCapHeader.from_bytes(config.read(at).to_bytes(4, "little"))
+        if header.id == ExtCap.DSN:
+            return config.read_run(at + 4, 2)
+        at = header.next & ~3
+        if at < _FIRST_EXTENDED:
+            break
     return None
 
 

@@ -160,6 +160,11 @@ def print_summary(records: list[dict[str, Any]]) -> None:
         for entity in (*record["missing"], *record["absent"]):
             line = f"{record['name']}: {entity['name']} is not in the dump: {entity['reason']}"
             out.say(line)
+        for lost in record["reconnected"]:
+            times = f"{lost['times']} time{'s' if lost['times'] > 1 else ''}"
+            out.say(
+                f"{record['name']}: connection lost in {lost['entity']} and made again, {times}"
+            )
         for entity in record["partial"]:
             out.say(f"{record['name']}: {entity['name']} is {entity['reason']}")
 
@@ -305,6 +310,11 @@ def _record(outcome: Outcome) -> dict[str, Any]:
         "absent": by_condition["absent"],
         "data_bytes": made.data_len if made else 0,
         "elapsed_seconds": round(made.seconds, 3) if made else None,
+        "reconnected": [
+            {"entity": entity.name, "times": entity.reconnects}
+            for entity in (made.entities if made else [])
+            if entity.reconnects
+        ],
         "lost_from": (made.lost_from or None) if made else None,
         "error": str(_error(outcome) or "") or None,
         "complete": made is not None and not (made.dead or lost),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from cliruns import PATIENCE, Run, dying, one_line
-from served import running
+from cut_connections import cut_connections
+from served import running, served
 from vfio_peers import REPLY, Peer, message, scripted_server
 from vmcorenotes import FIRST, NOTE_BYTES, dumps, notes
 
@@ -254,3 +255,39 @@ def test_a_bug_in_a_collector_is_told_as_such(
     says = "CLK is not in the dump: -29: system error, a bug: IndexError('no such row')"
     assert says in result.out
     assert "Traceback" not in result.err
+
+
+def test_a_connection_that_was_cut_and_made_again_is_told(vmcoredd: Run, path: Path) -> None:
+    card = emu.Card.load("t62100-cr", memory={"edc0": 1, "edc1": 1, "mc0": 1})
+    behind, output = path.with_name("behind"), path.with_name("vmcore")
+    for options in ([], ["--json"]):
+        path.unlink(missing_ok=True)
+        cuts = [(behind, 400_000), (behind, None)]
+        with served(card, behind), cut_connections(path, cuts):
+            result = vmcoredd("dump", "--socket", path, "-o", output, "--force", *options)
+        assert (result.code, result.err) == (Exit.OK, "")
+        if options:
+            (adapter,) = result.json["adapters"]
+            ((lost, times),) = (entry.values() for entry in adapter["reconnected"])
+            assert (times, adapter["complete"], adapter["lost_from"]) == (1, True, None)
+            assert dumps(output)[FIRST].entity(lost).good
+        else:
+            assert "connection lost in CIM_" in result.out
+            assert "and made again, 1 time\n" in result.out
+
+
+def test_another_adapter_behind_the_socket_is_not_taken_for_the_same(
+    vmcoredd: Run, path: Path
+) -> None:
+    behind, other = path.with_name("behind"), path.with_name("other")
+    cards = [emu.Card.load("t62100-cr", seed, memory={"mc0": 1}) for seed in (1, 2)]
+    with (
+        served(cards[0], behind),
+        served(cards[1], other),
+        cut_connections(path, [(behind, 400_000), (other, None)]),
+    ):
+        result = vmcoredd("dump", "--socket", path, "-o", path.with_name("vmcore"), "--json")
+    assert result.code == Exit.INCOMPLETE
+    assert "; reconnect: another adapter answers (640d1425 " in one_line(result)
+    (adapter,) = result.json["adapters"]
+    assert (adapter["serial"], adapter["reconnected"]) == ("", [])

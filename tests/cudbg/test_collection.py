@@ -10,6 +10,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from vmcoredd.cudbg import dump_writer
 from vmcoredd.cudbg.container import HEADERS_BYTES, PIECE_BYTES
 from vmcoredd.cudbg.entity import Context, Entity, entities
 from vmcoredd.cudbg.errors import Code, Status
-from vmcoredd.hw.errors import DeadDevice, DeviceError
+from vmcoredd.hw.errors import AdapterGone, DeadDevice, DeviceError
 from vmcoredd.hw.io import Io, Read
 
 DEVICE = cudbg.Device(T6, 0)
@@ -481,3 +482,77 @@ def test_collect_fills_the_last_bytes_as_if_it_waited_for_compression(
         patch.setattr(loop, "known_entities", lambda: made)
         _, buffer = dump(size=HEADERS_BYTES + room, compress="zlib", entities=names)
     assert bytes(buffer[HEADERS_BYTES:]) == one_after_the_other(sizes, HEADERS_BYTES + room)
+
+
+LOST = DeadDevice(-errno.EIO, "read of 0x30d8")
+
+
+def losing(times: int, then: Collect, written: int, filler: bytes = b"\xee") -> Collect:
+    """Returns a collector that loses the connection so often after filling `written` bytes."""
+    left = [times]
+
+    def do(ctx: Context) -> None:
+        if left[0]:
+            left[0] -= 1
+            for piece in ctx.pieces(written):
+                piece[:] = filler * len(piece)
+            ctx.warn(Code.PARTIAL_DATA)
+            ctx.area(100)[:] = filler * 100
+            raise LOST
+        then(ctx)
+
+    return do
+
+
+@pytest.mark.parametrize("compress", ["none", "zlib"])
+@pytest.mark.parametrize("written", [0, 1000, 5 * PIECE_BYTES, 40 * PIECE_BYTES])
+def test_an_entity_that_is_collected_again_leaves_no_trace_of_its_first_attempt(
+    make: Any, compress: str, written: int
+) -> None:
+    random = Random(written).randbytes(2 * PIECE_BYTES)  # does not compress
+
+    def good(ctx: Context) -> None:
+        ctx.area(2 * PIECE_BYTES)[:] = random
+        ctx.area(8)[:4] = b"half"
+
+    regained: list[None] = []
+    after = {"MBOX_LOG": filled(8), "REG_DUMP": filled(700)}
+    make({**after, "DEV_LOG": good})
+    expected, plain = dump(8 << 20, compress)
+    make({**after, "DEV_LOG": losing(1, good, written, b"\xee")})
+    report, buffer = dump(8 << 20, compress, regain=lambda: regained.append(None))
+    assert buffer == plain
+    assert len(regained) == 1
+    assert [(e.code, e.raw_bytes, e.sys_warn) for e in report.entities] == [
+        (e.code, e.raw_bytes, e.sys_warn) for e in expected.entities
+    ]
+    assert [e.name for e in report.entities if e.reconnects] == ["DEV_LOG"]
+    assert not report.dead
+
+
+def test_an_entity_is_collected_again_once(make: Any) -> None:
+    regained: list[None] = []
+    make({"MBOX_LOG": losing(2, filled(8), 100), "DEV_LOG": filled(8)})
+    report, _ = dump(entities=["MBOX_LOG", "DEV_LOG"], regain=lambda: regained.append(None))
+    assert [entity.code for entity in report.entities] == [-errno.EIO, 0]
+    assert [entity.reconnects for entity in report.entities] == [2, 0]
+    assert (len(regained), report.dead) == (2, "")
+
+
+def test_a_device_that_is_not_regained_is_lost_with_both_reasons(make: Any) -> None:
+    def gone() -> None:
+        raise ConnectionError("nobody answers")
+
+    make({"MBOX_LOG": losing(1, filled(8), 100), "DEV_LOG": filled(8)})
+    report, _ = dump(entities=["MBOX_LOG", "DEV_LOG"], regain=gone)
+    assert [entity.code for entity in report.entities] == [-errno.EIO] * 2
+    assert report.dead == f"{LOST}; nobody answers"
+
+
+def test_an_adapter_that_is_gone_is_not_regained(make: Any) -> None:
+    def never() -> None:
+        pytest.fail("the connection works")
+
+    make({"MBOX_LOG": failing(AdapterGone(-errno.EIO, "PL_WHOAMI"))})
+    report, _ = dump(entities=["MBOX_LOG"], regain=never)
+    assert report.lost_from == "MBOX_LOG"
