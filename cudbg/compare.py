@@ -27,7 +27,8 @@ class Difference:
     """A short description, with a byte offset if the data differ."""
     differing_bytes: int = 0
     compared: bool = True
-    """False if it is not known how to compare the contents."""
+    """False if the contents are damaged, or if it is not known how to compare them."""
+    damaged: bool = False
 
 
 def compare(a: Dump, b: Dump) -> Iterator[Difference | str]:
@@ -50,6 +51,21 @@ def _compare(a: Dump, b: Dump, one: DumpEntity, other: DumpEntity | None) -> Dif
         return _compare_bytes(one.name, *_contents(a, b, one.name))
     except UnknownFormat as error:
         return Difference(one.name, f"not compared: {error}", compared=False)
+    except DumpFormatError:
+        return _damage(a, b, one.name)
+
+
+def _damage(a: Dump, b: Dump, name: str) -> Difference | None:
+    """Returns in which dump an entity is damaged, and how."""
+    for where, dump in (("a", a), ("b", b)):
+        try:
+            blob = dump.blob(name)
+            for at in range(0, len(blob), _PIECE):
+                blob[at : at + _PIECE]
+        except DumpFormatError as error:
+            how = str(error).removeprefix(f"{name}: ")
+            return Difference(name, f"damaged in {where}: {how}", compared=False, damaged=True)
+    return None
 
 
 def _contents(a: Dump, b: Dump, name: str) -> tuple[Bytes, Bytes]:

@@ -12,7 +12,8 @@ padded).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -60,6 +61,8 @@ class DumpEntity:
 
     number: int
     name: str
+    kind: int
+    """The number in its header; if it is not `number`, the header is damaged."""
     start: int
     size: int
     """Bytes from `start` on, including padding."""
@@ -71,7 +74,7 @@ class DumpEntity:
 
     @property
     def good(self) -> bool:
-        """Whether it has data."""
+        """Whether it has data, though they may be damaged."""
         return self.code == 0
 
     @property
@@ -174,17 +177,30 @@ class Dump:
         be unpacked."""
         data = self.packed(name)
         _refuse(compression_unknown(self.header))
-        if self.header.compress_type == COMPRESSION_ZLIB:
+        if self.header.compress_type != COMPRESSION_ZLIB:
+            return data
+        with self._unknown_rather_than_damaged():
             return Blob.of_zlib(name, data, self._headers)
-        return data
 
     def packed(self, name: str) -> memoryview:
         """Returns an entity's bytes as they are in the dump, compressed or not."""
         entity = self._good(name)
-        data = self._data[entity.start : entity.start + entity.size]
-        if len(data) < entity.size or entity.padding > min(3, entity.size):
-            raise DumpFormatError(name, entity.size, len(data))
-        return data[: entity.size - entity.padding]
+        with self._unknown_rather_than_damaged():
+            if entity.kind != entity.number:
+                raise DumpFormatError(f"{name}: its header is that of entity {entity.kind}")
+            data = self._data[entity.start : entity.start + entity.size]
+            if len(data) < entity.size or entity.padding > min(3, entity.size):
+                raise DumpFormatError(name, entity.size, len(data))
+            return data[: entity.size - entity.padding]
+
+    @contextmanager
+    def _unknown_rather_than_damaged(self) -> Iterator[None]:
+        """Another version of the format may have other headers: nothing is damaged then."""
+        try:
+            yield
+        except DumpFormatError:
+            _refuse(format_unknown(self.header))
+            raise
 
     def raw(self, name: str) -> bytes:
         """Returns all of an entity's raw bytes."""
@@ -241,10 +257,11 @@ class Dump:
         if at + ENTITY_HEADER_BYTES > len(self._data):
             return None
         header = self._headers.entity.from_bytes(self._data[at : at + ENTITY_HEADER_BYTES])
-        if header.entity_type != number:
+        if not header.entity_type:
             return None
         return DumpEntity(
             number=number,
+            kind=header.entity_type,
             name=name,
             start=header.start_offset,
             size=header.size,

@@ -43,7 +43,7 @@ def diff(
     """Compare two device dumps and show the differences, decoded.
 
     Compares the contents, not their compression. The exit code is 5 if they differ, or if some
-    cannot be compared because this version does not know their format.
+    cannot be compared because this version does not know their format. It is 3 if some are damaged.
     """
     from vmcoredd.cudbg.compare import Difference, compare
 
@@ -64,6 +64,8 @@ def diff(
         out.print(f"{equal} entities are equal, {len(different)} differ{rest}")
     for path, dump in ((a, left), (b, right)):
         report_unknowns(dump, path)
+    if any(difference.damaged for difference in differences):
+        raise typer.Exit(Exit.BAD_FILE)
     if differences:
         raise typer.Exit(Exit.INCOMPLETE)
 

@@ -223,6 +223,19 @@ def test_damage_of_an_unknown_dump_is_damage(
         assert KINDS["T7"].reason in result.err
 
 
+def test_headers_that_make_no_sense_in_an_unknown_format_are_not_damage(
+    vmcoredd: Run, payload: bytes, vmcore_of: Make
+) -> None:
+    kind = KINDS["format"]
+    for offset, value in ((0, CLK + 1), (11, 0x7F)):
+        path = vmcore_of(with_byte(kind.made(payload), entity_at(CLK) + offset, value))
+        listed = vmcoredd("show", path)
+        assert (listed.code, one_line(listed)) == (Exit.OK, f"vmcoredd: {path}: {kind.reason}")
+        shown = vmcoredd("show", path, "--entity", "CLK")
+        assert shown.code == Exit.INCOMPLETE
+        assert kind.reason in one_line(shown)
+
+
 # Single entities
 
 

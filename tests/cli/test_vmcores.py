@@ -308,6 +308,14 @@ def test_entities_beside_a_damaged_one_are_shown(
     assert "LE_TCAM" in result.out
 
 
+def test_an_entity_with_anothers_header_is_damaged(vmcoredd: Run, copied: Path) -> None:
+    patch(copied, entity_field(46, 0), "<I", 47)
+    result = vmcoredd("show", copied)
+    assert result.code == Exit.BAD_FILE
+    assert one_line(result) == f"vmcoredd: {copied}: CLK: its header is that of entity 47"
+    assert len(vmcoredd("show", copied, "--json").json["entities"]) == 52
+
+
 def test_the_remaining_part_of_a_truncated_dump_is_shown(vmcoredd: Run, copied: Path) -> None:
     os.truncate(copied, PAYLOAD_AT + 200_000)
     result = vmcoredd("show", copied, "--json")
@@ -391,6 +399,19 @@ def test_a_dump_is_equal_to_itself_and_differs_from_another(vmcoredd: Run, made:
     result = vmcoredd("diff", made, made, "--other-index", 1)
     assert result.code == Exit.INCOMPLETE
     assert "CLK" not in result.out or "differ" in result.out
+
+
+def test_a_damaged_entity_ends_no_comparison(vmcoredd: Run, made: Path, copied: Path) -> None:
+    with vmcore.Reader(made) as reader:
+        start = cudbg.Dump(bytes(reader.payload(0))).entity("TID_INFO").start
+    patch(copied, entity_field(46, 8), "<I", 0x7FFFFFFF)
+    patch(copied, PAYLOAD_AT + start + 290, "<I", 0)
+    for files, where in (((made, copied), "b"), ((copied, made), "a")):
+        result = vmcoredd("diff", *files)
+        assert result.code == Exit.BAD_FILE
+        assert f"CLK: damaged in {where}: need 2147483647 bytes" in result.out
+        assert f"TID_INFO: damaged in {where}: piece at 0x0: " in result.out
+        assert result.out.endswith("50 entities are equal, 0 differ, 2 are not compared\n")
 
 
 def test_no_screen_sends_a_devices_text_to_the_terminal_as_it_is(
