@@ -26,6 +26,7 @@ enum {
     SPIN_MOST_US = 100, /* longer delays sleep */
     PATIENCE = 4,       /* a poll may take PATIENCE * attempts * delay, */
     GRACE_MS = 1000,    /* plus this */
+    GONE_AFTER = 32,    /* reads of all ones: a bad link may spoil a few */
 };
 _Static_assert(sizeof(((struct engine *)0)->polled) == POLLED_MOST * sizeof(uint32_t),
                "room for each poll");
@@ -130,16 +131,16 @@ static uint64_t now_us(void)
 /* See engine.h; does nothing if there is no such register. */
 static int check_alive(struct engine *e)
 {
-    uint32_t value = 0;
-    if (!e->alive)
-        return 0;
-    int result = latch(e, e->io->read(e->io->cookie, e->alive, &value, 4, 1));
-    if (!result)
-        result = fence(e);
-    if (result || value != UINT32_MAX)
-        return result;
-    e->gone = 1;
-    return latch(e, -EIO);
+    for (uint32_t i = 0; e->alive && i < GONE_AFTER; i++) {
+        uint32_t value = 0;
+        int result = latch(e, e->io->read(e->io->cookie, e->alive, &value, 4, 1));
+        if (!result)
+            result = fence(e);
+        if (result || value != UINT32_MAX)
+            return result;
+    }
+    e->gone = e->alive != 0;
+    return e->gone ? latch(e, -EIO) : 0;
 }
 
 /* A sleep takes at least 50 us, so short delays spin, as the kernel's udelay() does. */

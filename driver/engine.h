@@ -86,5 +86,5 @@ int engine_read(struct engine *engine, uint64_t offset, void *into, uint32_t wid
 int engine_write(struct engine *engine, uint64_t offset, const void *data, uint32_t width);
 
 /* Reads the register at engine->alive, uncounted. Returns 0 or -errno: -EIO, with engine->gone set,
- * if it is all ones. */
+ * if it is all ones several times. */
 int engine_check_alive(struct engine *engine);

@@ -173,7 +173,8 @@ class Io(Space, Protocol):
     def check_alive(self) -> None:
         """Raises `AdapterGone` if the last value read is all ones, and PL_WHOAMI is too.
 
-        Reads PL_WHOAMI only after all ones, and does not count the read. A poll that fails on all
+        Reads PL_WHOAMI only after all ones, and does not count that. Since a bad link may spoil a
+        read, an adapter is gone only if several reads agree. A poll that fails on all
         ones checks this at once, so that an adapter that is gone is not waited for.
         """
 
