@@ -219,15 +219,12 @@ def test_without_pyvfio_user_the_command_says_what_to_install(
 
 def test_a_type_checker_knows_the_installed_types(python: Path, tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(
-        "from pyvfio_user import Client\nfrom vmcoredd import chip, cudbg, driver, emu, vmcore\n"
-        "from vmcoredd.hw.io import Counts\n"
+        "from pyvfio_user import Client\nfrom vmcoredd import vmcore\n"
         "reveal_type(vmcore.Reader('x').notes)\nreveal_type(Client('x').close())\n"
-        "reveal_type(cudbg.Dump(b'').entities)\nreveal_type(emu.Card.load('x'))\n"
-        "reveal_type(Counts().total)\nreveal_type(driver.dump_name('x'))\n"
     )
     check = [sys.executable, "-m", "mypy", "--python-executable", python, "user.py"]
     said = run(*check, cwd=tmp_path).stdout
-    assert said.count("Revealed type is") == 6
+    assert said.count("Revealed type is") == 2
     assert "Any" not in said
 
 
