@@ -239,8 +239,10 @@ class _Collection:
         try:
             entity.collect(self._io, self._device.chip, context)
             context.commit()
-        finally:
+        except Exception:
             self._io.check_alive()
+            raise
+        self._io.check_alive()
 
 
 def _no_firmware(command: FwCommand) -> FwCommand:

@@ -51,21 +51,23 @@ def _compare(a: Dump, b: Dump, one: DumpEntity, other: DumpEntity | None) -> Dif
         return _compare_bytes(one.name, *_contents(a, b, one.name))
     except UnknownFormat as error:
         return Difference(one.name, f"not compared: {error}", compared=False)
+    except DumpFormatError as error:
+        where = "a" if _is_damaged(a, one.name) else "b"
+        what = f"damaged in {where}: {str(error).removeprefix(f'{one.name}: ')}"
+        return Difference(one.name, what, compared=False, damaged=True)
+
+
+def _is_damaged(dump: Dump, name: str) -> bool:
+    """Whether an entity's bytes cannot be read, though their format is known."""
+    try:
+        blob = dump.blob(name)
+        for at in range(0, len(blob), _PIECE):
+            blob[at : at + _PIECE]
+    except UnknownFormat:
+        return False
     except DumpFormatError:
-        return _damage(a, b, one.name)
-
-
-def _damage(a: Dump, b: Dump, name: str) -> Difference | None:
-    """Returns in which dump an entity is damaged, and how."""
-    for where, dump in (("a", a), ("b", b)):
-        try:
-            blob = dump.blob(name)
-            for at in range(0, len(blob), _PIECE):
-                blob[at : at + _PIECE]
-        except DumpFormatError as error:
-            how = str(error).removeprefix(f"{name}: ")
-            return Difference(name, f"damaged in {where}: {how}", compared=False, damaged=True)
-    return None
+        return True
+    return False
 
 
 def _contents(a: Dump, b: Dump, name: str) -> tuple[Bytes, Bytes]:
@@ -85,17 +87,26 @@ def _compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
     if len(one) != len(other):
         return Difference(name, f"{len(one)} bytes in a, {len(other)} in b")
     count, first = 0, -1
-    for at in range(0, len(one), _PIECE):
-        left, right = bytes(one[at : at + _PIECE]), bytes(other[at : at + _PIECE])
-        if left != right:
-            changed = (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
-            if first < 0:
-                first = at + len(changed) - len(changed.lstrip(b"\0"))
-            count += len(changed) - changed.count(0)
+    for at, left, right in _different(one, other, 0, len(one)):
+        changed = (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
+        if first < 0:
+            first = at + len(changed) - len(changed.lstrip(b"\0"))
+        count += len(changed) - changed.count(0)
     if not count:
         return None
     what = f"{count} of {len(one)} bytes, first at {first:#x}"
     return Difference(name, what, count)
+
+
+def _different(
+    one: Bytes, other: Bytes, start: int, end: int
+) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yields the pieces from `start` to `end` that differ, with their offsets."""
+    for at in range(start, end, _PIECE):
+        part = slice(at, min(at + _PIECE, end))
+        left, right = bytes(one[part]), bytes(other[part])
+        if left != right:
+            yield at, left, right
 
 
 def in_words(a: Dump, b: Dump, name: str, limit: int) -> list[str]:
@@ -122,9 +133,7 @@ def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
 def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
     for region in left.regions:
         size = region.end - region.start
-        one = left.data[region.start : region.end]
-        other = right.data[region.start : region.end]
-        if bytes(one) != bytes(other):
+        if next(_different(left.data, right.data, region.start, region.end), None):
             yield f"{left.title}, {region.name} ({size} bytes at {region.start:#x}) differs"
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.layout import signed
@@ -80,12 +81,19 @@ class DumpEntity:
     @property
     def status(self) -> str:
         """The status in words."""
+        if self.is_misplaced:
+            return f"its header is that of entity {self.kind}"
         return status_in_words(self)
+
+    @property
+    def is_misplaced(self) -> bool:
+        """Whether its header is another entity's, which is damage."""
+        return self.kind != self.number
 
     @property
     def condition(self) -> Condition:
         """How much of the entity is in the dump."""
-        return condition_of(self)
+        return Condition.MISSING if self.is_misplaced else condition_of(self)
 
     @property
     def is_incomplete(self) -> bool:
@@ -111,10 +119,11 @@ class Dump:
             raise DumpFormatError(f"not a cudbg dump: signature {start:#x}")
         self._headers = headers
         self.header = headers.dump.from_bytes(self._data)
-        if not HEADER_BYTES <= self.header.hdr_len <= len(self._data):
-            raise DumpFormatError("dump header", self.header.hdr_len, len(self._data))
-        if self.header.max_entities > _ENTITIES_MOST:
-            raise DumpFormatError(f"dump of {self.header.max_entities} entity numbers")
+        with self._unknown_rather_than_damaged():
+            if not HEADER_BYTES <= self.header.hdr_len <= len(self._data):
+                raise DumpFormatError("dump header", self.header.hdr_len, len(self._data))
+            if self.header.max_entities > _ENTITIES_MOST:
+                raise DumpFormatError(f"dump of {self.header.max_entities} entity numbers")
 
     @property
     def byte_order(self) -> str:
@@ -152,6 +161,31 @@ class Dump:
         """What this version does not know of the dump, in words; empty if it knows everything."""
         return tuple(unknowns(self.header, self._headers))
 
+    @property
+    def cut(self) -> str:
+        """What is missing if the data end in the headers: the last entities' headers."""
+        have = len(self._data)
+        return "" if self._start <= have else str(DumpFormatError("headers", self._start, have))
+
+    @property
+    def _start(self) -> int:
+        """The offset of the first entity's data."""
+        return int(self.header.hdr_len + self.header.max_entities * ENTITY_HEADER_BYTES)
+
+    @cached_property
+    def _overlaps(self) -> dict[str, str]:
+        """What is wrong with entities that share bytes, by name: none does in an intact dump, and
+        what is read stays within the size of the dump."""
+        filled = [entity for entity in self.entities if entity.good and entity.size]
+        filled.sort(key=lambda entity: (entity.start, entity.size))
+        found = {
+            entity.name: f"{following.name} begins inside it"
+            for entity, following in pairwise(filled)
+            if following.start < entity.start + entity.size
+        }
+        in_headers = (entity.name for entity in filled if entity.start < self._start)
+        return found | dict.fromkeys(in_headers, "it begins in the headers")
+
     @cached_property
     def entities(self) -> tuple[DumpEntity, ...]:
         """Entities that were attempted, in the kernel's order; unknown numbers come last."""
@@ -166,6 +200,8 @@ class Dump:
         for entity in self.entities:
             if entity.name == name:
                 return entity
+        if self.cut:
+            raise DumpFormatError(f"{name}: {self.cut}")
         raise NoSuchEntity(f"{name} is not in the dump")
 
     def size(self, name: str) -> int:
@@ -186,11 +222,13 @@ class Dump:
         """Returns an entity's bytes as they are in the dump, compressed or not."""
         entity = self._good(name)
         with self._unknown_rather_than_damaged():
-            if entity.kind != entity.number:
-                raise DumpFormatError(f"{name}: its header is that of entity {entity.kind}")
+            if entity.is_misplaced:
+                raise DumpFormatError(f"{name}: {entity.status}")
             data = self._data[entity.start : entity.start + entity.size]
             if len(data) < entity.size or entity.padding > min(3, entity.size):
                 raise DumpFormatError(name, entity.size, len(data))
+            if overlap := self._overlaps.get(name):
+                raise DumpFormatError(f"{name}: {overlap}")
             return data[: entity.size - entity.padding]
 
     @contextmanager

@@ -76,7 +76,7 @@ class DumpWriter:
         self._entity.start_offset = self.offset
 
     def again(self, granted: int = 0) -> None:
-        """Forgets the entity's data, up to the offset `granted` at least, as if never written."""
+        """Forgets the entity's data: zeroes them, up to the offset `granted` at least."""
         start = self._entity.start_offset
         size = min(max(self.offset, granted), len(self.buffer)) - start
         self.buffer[start : start + size] = bytes(size)

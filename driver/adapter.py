@@ -74,7 +74,7 @@ class Adapter:
         self.io = io or transport.io()
         self.probed: Probed = probe(self.io, sleep)
         self._sleep = sleep
-        self._identity = identity_of(self.io, self.probed) if transport.reconnect else None
+        self._identity = identity_of(self.io, transport) if transport.reconnect else None
         entities()  # imports their modules before the first dump begins
         self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf, sleep)
         self.report: Report | None = None
@@ -128,10 +128,9 @@ class Adapter:
         return self.report
 
     def _reconnection(self) -> Reconnection | None:
-        connect = self._transport.reconnect
-        if connect is None or self._identity is None:
+        if self._identity is None:
             return None
-        return Reconnection(connect, self.io, self.probed, self._identity, self._sleep)
+        return Reconnection(self._transport, self.io, self.probed, self._identity, self._sleep)
 
     def device_dump(
         self,

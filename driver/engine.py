@@ -47,7 +47,8 @@ class EngineSpace:
     def attach(self, io: int) -> None:
         """Goes on with another `struct io`, after the first one failed."""
         self._engine.io = ffi.cast("struct io *", io)
-        self._engine.dead = 0
+        self._engine.dead = self._engine.gone = 0
+        self._all_ones = False
 
     def detach(self) -> None:
         """Lets every access fail, so that the `struct io` may be freed."""
@@ -119,7 +120,11 @@ class EngineIo(EngineSpace):
 
     def check_alive(self) -> None:
         """See `hw.io.Io.check_alive`."""
-        if self._all_ones and (result := lib.engine_check_alive(self._engine)):
+        if (
+            self._all_ones
+            and not self._engine.dead
+            and (result := lib.engine_check_alive(self._engine))
+        ):
             self._raise(result, f"read of {WHOAMI:#x}")
         self._all_ones = False
 

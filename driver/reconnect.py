@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vmcoredd.chip.pci import ConfigHeader
+from vmcoredd.chip.pci import CONFIG_BYTES, ConfigHeader
 from vmcoredd.driver.errors import ProbeError
 from vmcoredd.driver.probe import (
     Probed,
@@ -21,7 +21,7 @@ from vmcoredd.driver.probe import (
     set_master,
     wait_dev_ready,
 )
-from vmcoredd.driver.transports import Reconnect
+from vmcoredd.driver.transports import Transport
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.pci import serial_number
 
@@ -48,24 +48,25 @@ class Identity:
         return f"{' '.join(f'{word:08x}' for word in self.ids)}, serial number {serial}"
 
 
-def identity_of(io: Io, probed: Probed) -> Identity:
-    """Reads what names an adapter; only PCIe has serial numbers."""
+def identity_of(io: Io, transport: Transport) -> Identity:
+    """Reads what names an adapter; serial numbers are in PCIe's extended configuration space."""
     ids = tuple(io.config.read(offset) for offset in _IDS)
-    return Identity(ids, None if probed.link is None else serial_number(io.config))
+    extended = transport.config_bytes >= CONFIG_BYTES
+    return Identity(ids, serial_number(io.config) if extended else None)
 
 
 class Reconnection:
-    """Makes the connection of one dump again; `connect` does so with the transport of `io`."""
+    """Makes the connection of one dump again, that of the transport of `io`."""
 
     def __init__(
         self,
-        connect: Reconnect,
+        transport: Transport,
         io: Io,
         probed: Probed,
         identity: Identity,
         sleep: Callable[[float], None],
     ) -> None:
-        self._connect, self._io, self._probed = connect, io, probed
+        self._transport, self._io, self._probed = transport, io, probed
         self._identity, self._sleep = identity, sleep
         self._left = RECONNECTS_MOST
 
@@ -78,10 +79,11 @@ class Reconnection:
         if not self._left:
             raise ProbeError("reconnect", f"the connection was made again {RECONNECTS_MOST} times")
         self._left -= 1
-        self._connect(self._prepare)
+        if self._transport.reconnect:
+            self._transport.reconnect(self._prepare)
 
     def _prepare(self) -> None:
-        found = identity_of(self._io, self._probed)
+        found = identity_of(self._io, self._transport)
         if found != self._identity:
             raise ProbeError("reconnect", f"another adapter answers ({found})")
         enable_device(self._io)

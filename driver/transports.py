@@ -15,6 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from pyvfio_user import SPIN, Client, ConnectError, PeerDied
+from vmcoredd.chip.pci import CONFIG_BYTES
 from vmcoredd.driver._cffi import ffi, lib
 from vmcoredd.driver.engine import EngineIo, EngineSpace
 from vmcoredd.hw.io import Io, SingleIo
@@ -36,6 +37,10 @@ class Transport(Protocol):
 
     def io(self, *, pipelined: bool = True) -> Io:
         """Returns access to registers and configuration space."""
+
+    @property
+    def config_bytes(self) -> int:
+        """The size of configuration space: 256, or 4096 with PCIe's extended part."""
 
     @property
     def reconnect(self) -> Reconnect | None:
@@ -67,8 +72,14 @@ class Socket:
         self._spaces += [(_CONFIG, config), (_BAR0, made)]
         return made
 
+    @property
+    def config_bytes(self) -> int:
+        """See `Transport`."""
+        return self.client.regions[_CONFIG].size
+
     def reconnect(self, check: Callable[[], None]) -> None:
-        """See `Reconnect`; waits up to three seconds, or the deadline, for a server."""
+        """See `Reconnect`. Tries for three seconds, or the deadline if that is shorter; the last
+        try may take a deadline more."""
         self._disconnect()
         self.client = self._connected_again()
         for region, space in self._spaces:
@@ -96,7 +107,8 @@ class Socket:
 
     def close(self) -> None:
         """Closes the connection."""
-        self.client.close()
+        self._disconnect()
+        self._spaces.clear()
 
 
 class LocalBar(Protocol):
@@ -124,6 +136,7 @@ class LocalCard(Protocol):
 class Inproc:
     """A card in this process; the transport keeps `card` alive."""
 
+    config_bytes = CONFIG_BYTES
     reconnect = None
 
     def __init__(self, card: LocalCard) -> None:

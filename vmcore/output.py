@@ -2,7 +2,8 @@
 
 It is written without a name (O_TMPFILE), so even a killed process leaves nothing behind. On file
 systems without O_TMPFILE it has a temporary name in the same directory, which is removed after any
-failure except a kill. The data are not flushed to disk. A pipe gets the bytes in order instead.
+failure except a kill. The data are not flushed to disk. A pipe gets the bytes in order instead,
+and a log (`open_log`) has its name from the start.
 """
 
 from __future__ import annotations
@@ -64,12 +65,24 @@ def check_output(path: str | os.PathLike[str], *, force: bool = False, stream: b
 
 
 def open_log(path: str | os.PathLike[str]) -> int:
-    """Opens a file for a log, which is read while it grows: empty, and private as a vmcore is.
+    """Opens a log, which has its name while it grows: made empty, and private as a vmcore is.
 
-    Returns the descriptor. Raises as `check_output` does: nobody's link leads it elsewhere.
+    Returns the descriptor. Raises as `check_output` does, also for another user's file in a folder
+    like /tmp: nobody leads the log elsewhere or reads it.
     """
     target = check_output(path, force=True, stream=False)
-    return os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NOFOLLOW, MODE)
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | _NOFOLLOW, MODE)
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            raise OutputUnsuitable(f"{target}: not a regular file")
+        _check_owner(target, info, os.path.dirname(target))
+        os.fchmod(fd, MODE)
+        os.truncate(fd, 0)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def is_stdout(path: str | os.PathLike[str]) -> bool:
@@ -128,7 +141,8 @@ def _check_owner(path: str, info: os.stat_result, directory: str) -> None:
     folder = os.stat(directory)
     shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
     if shared and info.st_uid not in (os.geteuid(), folder.st_uid):
-        kind = "link" if stat.S_ISLNK(info.st_mode) else "pipe"
+        kinds = {stat.S_IFLNK: "link", stat.S_IFIFO: "pipe"}
+        kind = kinds.get(stat.S_IFMT(info.st_mode), "file")
         why = f"a {kind} of user {info.st_uid} in a folder that everybody can write to"
         raise OutputUnsuitable(f"{path}: {why}; remove it or choose another output")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.commands.show import first_dump, report_unknowns
-from vmcoredd.cli.exit_codes import Exit, about
+from vmcoredd.cli.exit_codes import Exit, about, report
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
 
@@ -64,7 +64,9 @@ def diff(
         out.print(f"{equal} entities are equal, {len(different)} differ{rest}")
     for path, dump in ((a, left), (b, right)):
         report_unknowns(dump, path)
-    if any(difference.damaged for difference in differences):
+        if dump.cut:
+            report(dump.cut, path)
+    if left.cut or right.cut or any(difference.damaged for difference in differences):
         raise typer.Exit(Exit.BAD_FILE)
     if differences:
         raise typer.Exit(Exit.INCOMPLETE)

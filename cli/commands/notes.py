@@ -21,6 +21,8 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `vmcoredd notes vmcore`")(notes)
 
 
+CONDITIONS = ("good", "partial", "absent", "missing")
+"""Of the entities of a dump; see `cudbg.status`."""
 MOST_ROWS = 500
 """On the screen; a table of a thousand rows takes a second."""
 MOST_LINES = 20
@@ -82,6 +84,7 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
         "type_name": note.type_name,
         "name": note.name,
         "adapter": None,
+        **dict.fromkeys(CONDITIONS),
         "unknown": [],
         "damage": None,
     }
@@ -93,24 +96,25 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
 def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
     """Returns the fields of a cudbg dump's header; none for another driver's payload."""
     from vmcoredd import cudbg
-    from vmcoredd.cudbg.status import Condition
 
     payload = reader.payload(index, partial=True, most=HEAD_BYTES)
     if not cudbg.is_dump(payload):
         return {}
     try:
         dump = cudbg.Dump(payload)
+    except cudbg.UnknownFormat as error:
+        return {"unknown": [str(error)]}
     except cudbg.DumpFormatError as error:
         return {"damage": str(error)}
-    counts = Counter(entity.condition for entity in dump.entities)
-    return described(dump) | {str(condition): counts[condition] for condition in Condition}
+    counts = Counter(str(entity.condition) for entity in dump.entities)
+    return described(dump) | {condition: counts[condition] for condition in CONDITIONS}
 
 
 def described(dump: cudbg.Dump) -> dict[str, Any]:
     """Returns what a dump's header says, and what of it is not known."""
     return {
         "adapter": adapter_name(dump),
-        "chip": dump.header.chip_ver,
+        "chip_version": dump.header.chip_ver,
         "format": dump.version,
         "byte_order": dump.byte_order,
         "compression": dump.compression,
@@ -131,7 +135,7 @@ def _show(rows: list[dict[str, Any]], left_out: int) -> None:
     table("", ("#", "offset", "bytes", "owner", "type", "device dump"), [*map(_note, rows)])
     dumps = [row for row in rows if row["adapter"]]
     if dumps:
-        keys = ("adapter", "good", "partial", "absent", "missing", "compression")
+        keys = ("adapter", *CONDITIONS, "compression")
         cells = [[row["index"], *(row[key] for key in keys)] for row in dumps]
         table("Adapters", ("#", *keys), cells)
     if left_out:

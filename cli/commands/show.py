@@ -63,9 +63,11 @@ def show(
     with about(path), vmcore.Reader(path) as reader:
         note = first_dump(reader, index, "--index")
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
+        if dump.cut:
+            trouble.damage["headers"] = dump.cut
         names = _names(dump, entity or [])
         if hexdump is not None:
-            hexdump = _region(dump, names, hexdump)
+            hexdump = _region(dump, names, hexdump, trouble)
         if raw:
             _raw(dump, names)
         elif json:
@@ -103,7 +105,8 @@ class _Trouble:
         except cudbg.UnknownFormat as error:
             self.unknown[name] = str(error).removeprefix(f"{name}: ")
         except cudbg.DumpFormatError as error:
-            self.damage[name] = str(error)
+            text = str(error)
+            self.damage[name] = text if text.startswith(name) else f"{name}: {text}"
 
     def report(self, path: Path) -> None:
         """Prints the trouble, if any, and ends the command."""
@@ -160,13 +163,18 @@ def _names(dump: cudbg.Dump, wanted: list[str]) -> list[str]:
     return present if "all" in names else [dump.entity(name).name for name in names]
 
 
-def _region(dump: cudbg.Dump, names: list[str], region: str) -> str:
+def _region(dump: cudbg.Dump, names: list[str], region: str, trouble: _Trouble) -> str:
     """Returns the region of the named entities' memories that `region` names."""
     from vmcoredd.cudbg.decoded import Hexdump
 
-    good = (name for name in names if dump.entity(name).good)
-    memories = (part for name in good for part in dump.decode(name) if isinstance(part, Hexdump))
-    regions = [item.name for memory in memories for item in memory.regions]
+    regions: list[str] = []
+    for name in names:
+        if dump.entity(name).good:
+            with trouble.of(name):
+                memories = (part for part in dump.decode(name) if isinstance(part, Hexdump))
+                regions += (item.name for memory in memories for item in memory.regions)
+    if not regions and (trouble.damage or trouble.unknown):
+        return region
     if not regions:
         raise typer.BadParameter("--entity names no memory", param_hint="--hexdump")
     return choose(region, regions, "--hexdump", "region")

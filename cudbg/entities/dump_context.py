@@ -21,7 +21,7 @@ from vmcoredd.chip.sge import (
 )
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import Code, Status, UnknownFormat
+from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Meminfo, memory_of, span_of
 from vmcoredd.hw.indirect import run_rows
@@ -71,8 +71,7 @@ class DumpContext(Entity):
         _store([*egress, *ingress, *lists], area)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        if not len(blob) or len(blob) % _RECORD:
-            raise UnknownFormat(f"{self.name}: {len(blob)} bytes are not records of {_RECORD}")
+        self.need_records(blob, _RECORD)
         tables = [_table(kind, chip, blob) for kind in ContextType]
         rows = Lazy(lambda: _every_field(chip, blob))
         return Decoded([*tables, Table("every field", _FIELD_COLUMNS, rows)])

@@ -17,7 +17,17 @@ from vmcoredd.chip.devlog import (
 )
 from vmcoredd.chip.firmware import Devlog, Op
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, i16, sizeof, u32, u64
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import (
+    Bytes,
+    Column,
+    Decoded,
+    Fields,
+    Item,
+    Lazy,
+    Part,
+    Table,
+    Value,
+)
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES
 from vmcoredd.hw.io import Io
@@ -116,11 +126,12 @@ class DevLog(Entity):
         self.need_records(blob, _ENTRY_BYTES)
         columns = [Column("seqno", "d"), Column("time", "d"), Column("facility"), Column("level")]
         columns.append(Column("message"))
-        title = "device log"
+        parts: list[Part] = []
         if (count := len(blob) // _ENTRY_BYTES) > _RECORDS_MOST:
-            title += f": the first {_RECORDS_MOST:,} of {count:,} records"
             blob = blob[: _RECORDS_MOST * _ENTRY_BYTES]
-        return Decoded([Table(title, columns, Lazy(lambda: _log_rows(blob)))])
+            sizes = [Item("records", count), Item("decoded", _RECORDS_MOST, "the first of them")]
+            parts.append(Fields("size of the device log", sizes))
+        return Decoded([*parts, Table("device log", columns, Lazy(lambda: _log_rows(blob)))])
 
 
 def _location(io: Io, chip: Chip, ctx: Context) -> tuple[int, int, int]:

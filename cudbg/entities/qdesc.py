@@ -105,7 +105,6 @@ class Qdesc(Entity):
             raise DumpFormatError(
                 f"{self.name}: header of a queue", sizeof(Queue), head.qdesc_entry_size
             )
-        list(_queues(self.name, blob, head))
         rows = Lazy(lambda: _queues(self.name, blob, head))
         fields = Fields("queue descriptors", [Item("queues", head.num_queues, form="d")])
         return Decoded([fields, Table("queues", _COLUMNS, rows)])

@@ -155,7 +155,7 @@ def test_a_memorys_bytes_are_shown_where_memories_are_decoded(
         assert "  00000000  " in result.out
         return
     assert result.code == Exit.INCOMPLETE
-    assert one_line(result) == f"vmcoredd: {unknown}: {kind.reason}"
+    assert one_line(result) == f"vmcoredd: {unknown}: EDC0 is not decoded: {kind.reason}"
 
 
 def test_extract_copies_it(
@@ -234,6 +234,17 @@ def test_headers_that_make_no_sense_in_an_unknown_format_are_not_damage(
         shown = vmcoredd("show", path, "--entity", "CLK")
         assert shown.code == Exit.INCOMPLETE
         assert kind.reason in one_line(shown)
+
+
+def test_diff_blames_the_dump_that_is_damaged(
+    vmcoredd: Run, payload: bytes, vmcore_of: Make
+) -> None:
+    unknown = KINDS["compression"].made(payload)
+    damaged = with_byte(unknown, entity_at(CLK) + 11, 0x7F)
+    result = vmcoredd("diff", vmcore_of(unknown), vmcore_of(damaged))
+    assert result.code == Exit.BAD_FILE
+    assert "CLK: damaged in b: need 2130706" in result.out
+    assert "damaged in a" not in result.out
 
 
 # Single entities

@@ -13,8 +13,10 @@ from cliruns import Run, command, one_line, spawned
 from vmcore_files import Elf, dump_note, note
 
 from vmcoredd import cudbg, vmcore
+from vmcoredd.cli.commands.notes import CONDITIONS
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.status import Condition
 
 NOTE_AT = 0x1000
 """The first note's offset: after the ELF header's page."""
@@ -232,6 +234,19 @@ def test_programs_are_told_that_rows_were_left_out(vmcoredd: Run, made: Path) ->
         assert record["rows_left_out"] is left_out
         (mtus,) = [e["decoded"] for e in record["entities"] if e["name"] == "PATH_MTU"]
         assert len(mtus[0]["rows"]) == rows
+
+
+def test_a_dump_that_ends_in_its_headers_is_damaged(vmcoredd: Run, copied: Path) -> None:
+    os.truncate(copied, PAYLOAD_AT + 56)
+    for arguments in (["show", copied], ["show", copied, "--json"], ["diff", copied, copied]):
+        result = vmcoredd(*arguments)
+        assert result.code == Exit.BAD_FILE
+        assert "headers: need 3800 bytes, have 56" in result.err
+    assert vmcoredd("show", copied, "--entity", "CLK").code == Exit.BAD_FILE
+
+
+def test_the_conditions_of_notes_are_those_of_entities() -> None:
+    assert tuple(Condition) == CONDITIONS
 
 
 def test_an_entitys_bytes_go_to_stdout(made: Path) -> None:

@@ -253,11 +253,36 @@ def test_what_a_row_does_not_expect_is_damage_too() -> None:
 def test_more_than_any_table_has_is_not_decoded() -> None:
     piece = b"".join(packed(bytes(PIECE_BYTES)))
     count = (256 << 20) // PIECE_BYTES + 1
-    data = bytearray(made()[:HEADERS]) + piece * count
-    for name in ("DEV_LOG", "EDC0"):
-        number, size = entities()[name].number, len(piece) * count
-        struct.pack_into("<IIIi", data, entity_at(name), number, HEADERS, size, 0)
+    size = len(piece) * count
+    data = bytearray(made()[:56]) + bytes(HEADERS - 56) + piece * (2 * count)
+    for i, name in enumerate(("DEV_LOG", "EDC0")):
+        header = (entities()[name].number, HEADERS + i * size, size, 0)
+        struct.pack_into("<IIIi", data, entity_at(name), *header)
     dump = cudbg.Dump(data)
     with pytest.raises(DumpFormatError, match=f"DEV_LOG: {count * PIECE_BYTES} bytes are too many"):
         dump.decode("DEV_LOG")
     dump.decode("EDC0")
+
+
+@pytest.mark.parametrize("distance", [0, 4])
+def test_an_entity_in_which_another_one_begins_is_damaged(distance: int) -> None:
+    at = cudbg.Dump(RAW_DUMP).entity("CIM_QCFG").start + distance
+    dump = cudbg.Dump(with_word(RAW_DUMP, entity_at("MBOX_LOG") + 4, at))
+    for name, inside in (("CIM_QCFG", "MBOX_LOG"), ("MBOX_LOG", "PATH_MTU")):
+        with pytest.raises(DumpFormatError, match=f"{name}: {inside} begins inside it"):
+            dump.blob(name)
+    assert dump.blob("PATH_MTU")
+
+
+def test_an_entity_that_begins_in_the_headers_is_damaged() -> None:
+    dump = cudbg.Dump(with_word(RAW_DUMP, entity_at("PATH_MTU") + 4, HEADERS - 4))
+    with pytest.raises(DumpFormatError, match="PATH_MTU: it begins in the headers"):
+        dump.blob("PATH_MTU")
+
+
+def test_a_dump_that_ends_in_its_headers_is_cut() -> None:
+    assert not cudbg.Dump(DUMP[:HEADERS]).cut
+    dump = cudbg.Dump(DUMP[: HEADERS - 1])
+    assert dump.cut == f"headers: need {HEADERS} bytes, have {HEADERS - 1}"
+    with pytest.raises(DumpFormatError, match="HMA: headers: need"):
+        dump.entity("HMA")

@@ -6,7 +6,7 @@ import struct
 import tracemalloc
 
 import pytest
-from carddump import collect, collected
+from carddump import collect, collected, rows
 
 from vmcoredd import emu
 from vmcoredd.chip import T6
@@ -71,7 +71,7 @@ def test_queues_are_shown_with_their_types() -> None:
 @pytest.mark.parametrize("end", [17, 35, 100])
 def test_queues_that_end_too_early_are_refused(end: int) -> None:
     with pytest.raises(DumpFormatError, match="QDESC: queue at 0x10: need"):
-        ENTITY.decode(blob((1, 64, 64, 4))[:end], T6)
+        rows(ENTITY.decode(blob((1, 64, 64, 4))[:end], T6))
 
 
 def test_a_header_of_a_queue_that_is_too_small_is_refused() -> None:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+SECONDS = 30.0
+"""Without a byte: longer than any test waits."""
 Leg = tuple[Path, int | None]
 """Where a client's messages go, and after how many bytes of replies it is cut; None: never."""
 
@@ -26,7 +28,8 @@ def cut_connections(path: Path, legs: Sequence[Leg]) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
+            thread.join(SECONDS)
+            assert not thread.is_alive()
 
 
 def _accept(listener: socket.socket, legs: Sequence[Leg]) -> None:
@@ -41,8 +44,8 @@ def _accept(listener: socket.socket, legs: Sequence[Leg]) -> None:
 
 def _pass(client: socket.socket, server: socket.socket, most: int | None) -> None:
     other = {client: server, server: client}
-    while True:
-        for source in select.select([client, server], [], [])[0]:
+    while ready := select.select([client, server], [], [], SECONDS)[0]:
+        for source in ready:
             data = source.recv(1 << 16)
             if source is server and most is not None:
                 data, most = data[:most], max(most - len(data), 0)

@@ -246,11 +246,25 @@ def test_ones_own_link_in_a_shared_folder_is_followed(tmp_path):
 
 def test_a_log_begins_empty_and_is_private(tmp_path):
     log = tmp_path / "log"
+    log.write_bytes(b"everybody may read this")
+    log.chmod(0o644)
     for text in (b"first", b"2nd"):
         with os.fdopen(open_log(log), "wb") as file:
             file.write(text)
         assert log.read_bytes() == text
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_another_users_log_in_a_shared_folder_is_refused(tmp_path):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    (folder / "log").write_bytes(b"theirs")
+    os.chown(folder / "log", 65534, 65534)
+    with pytest.raises((OutputUnsuitable, PermissionError)):  # fs.protected_regular refuses it too
+        open_log(folder / "log")
+    assert (folder / "log").read_bytes() == b"theirs"
 
 
 def test_a_circle_of_links_is_refused(tmp_path):
