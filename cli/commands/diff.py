@@ -66,7 +66,10 @@ def diff(
         report_unknowns(dump, path)
         if dump.cut:
             report(dump.cut, path)
-    if left.cut or right.cut or any(difference.damaged for difference in differences):
+    damaged = [difference.name for difference in differences if difference.damaged]
+    if damaged:
+        report(f"damaged, hence not compared: {', '.join(damaged)}")
+    if damaged or left.cut or right.cut:
         raise typer.Exit(Exit.BAD_FILE)
     if differences:
         raise typer.Exit(Exit.INCOMPLETE)

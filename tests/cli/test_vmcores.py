@@ -427,6 +427,7 @@ def test_a_damaged_entity_ends_no_comparison(vmcoredd: Run, made: Path, copied: 
         assert f"CLK: damaged in {where}: need 2147483647 bytes" in result.out
         assert f"TID_INFO: damaged in {where}: piece at 0x0: " in result.out
         assert result.out.endswith("50 entities are equal, 0 differ, 2 are not compared\n")
+        assert one_line(result) == "vmcoredd: damaged, hence not compared: CLK, TID_INFO"
 
 
 def test_no_screen_sends_a_devices_text_to_the_terminal_as_it_is(
