@@ -163,9 +163,12 @@ class Dump:
 
     @property
     def cut(self) -> str:
-        """What is missing if the data end in the headers: the last entities' headers."""
+        """What is missing if the data end in the headers; empty if nothing is, or if the format is
+        unknown."""
         have = len(self._data)
-        return "" if self._start <= have else str(DumpFormatError("headers", self._start, have))
+        if self._start <= have or any(format_unknown(self.header)):
+            return ""
+        return str(DumpFormatError("headers", self._start, have))
 
     @property
     def _start(self) -> int:

@@ -234,6 +234,8 @@ def test_headers_that_make_no_sense_in_an_unknown_format_are_not_damage(
         shown = vmcoredd("show", path, "--entity", "CLK")
         assert shown.code == Exit.INCOMPLETE
         assert kind.reason in one_line(shown)
+    cut = vmcoredd("show", vmcore_of(kind.made(payload)[:200]))
+    assert (cut.code, kind.reason in one_line(cut)) == (Exit.OK, True)
 
 
 def test_diff_blames_the_dump_that_is_damaged(
