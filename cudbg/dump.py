@@ -12,7 +12,7 @@ padded).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +44,7 @@ from vmcoredd.cudbg.unknowns import (
     compression_unknown,
     format_unknown,
     unknowns,
+    version_name,
 )
 
 _ENTITIES_MOST = 1024
@@ -133,7 +134,7 @@ class Dump:
     @property
     def version(self) -> str:
         """The version of the format: `1.14`."""
-        return f"{self.header.major_ver}.{self.header.minor_ver}"
+        return version_name(self.header)
 
     @property
     def compression(self) -> str:
@@ -159,14 +160,14 @@ class Dump:
     @cached_property
     def unknowns(self) -> tuple[str, ...]:
         """What this version does not know of the dump, in words; empty if it knows everything."""
-        return tuple(unknowns(self.header, self._headers))
+        return unknowns(self.header, self._headers)
 
     @property
     def cut(self) -> str:
         """What is missing if the data end in the headers; empty if nothing is, or if the format is
         unknown."""
         have = len(self._data)
-        if self._start <= have or any(format_unknown(self.header)):
+        if self._start <= have or format_unknown(self.header):
             return ""
         return str(DumpFormatError("headers", self._start, have))
 
@@ -313,7 +314,7 @@ class Dump:
         )
 
 
-def _refuse(reasons: Iterable[str]) -> None:
-    """Raises UnknownFormat with the first of the reasons, if there is one."""
-    for reason in reasons:
+def _refuse(reason: str) -> None:
+    """Raises UnknownFormat unless the reason is empty."""
+    if reason:
         raise UnknownFormat(reason)

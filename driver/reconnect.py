@@ -78,9 +78,11 @@ class Reconnection:
         """
         if not self._left:
             raise ProbeError("reconnect", f"the connection was made again {RECONNECTS_MOST} times")
+        connect = self._transport.reconnect
+        if connect is None:
+            raise ProbeError("reconnect", "this transport cannot connect again")
         self._left -= 1
-        if self._transport.reconnect:
-            self._transport.reconnect(self._prepare)
+        connect(self._prepare)
 
     def _prepare(self) -> None:
         found = identity_of(self._io, self._transport)

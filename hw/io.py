@@ -174,8 +174,8 @@ class Io(Space, Protocol):
         """Raises `AdapterGone` if the last value read is all ones, and PL_WHOAMI is too.
 
         Reads PL_WHOAMI only after all ones, and does not count that. Since a bad link may spoil a
-        read, an adapter is gone only if several reads agree. A poll that fails on all
-        ones checks this at once, so that an adapter that is gone is not waited for.
+        read, an adapter is gone only if several reads agree. A poll that fails on all ones checks
+        this at once, so that an adapter that is gone is not waited for.
         """
 
 
