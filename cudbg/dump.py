@@ -13,7 +13,7 @@ padded).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -261,10 +261,7 @@ class Dump:
         blob, entity, chip = self.blob(name), self._decoder(name), self.chip
         if len(blob) > _DECODED_MOST and entity.stage != Stage.MEMORIES:
             raise DumpFormatError(f"{name}: {len(blob)} bytes are too many to decode")
-        explanation = self._explanation(entity)
-        if explanation is None:
-            return entity.decode(blob, chip)
-        return entity.decode_with(blob, explanation, chip)
+        return entity.decode_with(blob, self._explanations(entity), chip)
 
     def _decoder(self, name: str) -> Entity:
         """Returns what decodes an entity of this dump; raises UnknownFormat if nothing does."""
@@ -278,14 +275,15 @@ class Dump:
             _refuse(byte_order_unknown(self._headers))
         return entity
 
-    def _explanation(self, entity: Entity) -> Bytes | None:
-        """Returns the raw bytes of the entity that explains this one, if they can be read."""
-        if not entity.explained_by or self.byte_order != "little":
-            return None
-        try:
-            return self.blob(entity.explained_by)
-        except (DumpFormatError, NoSuchEntity):
-            return None
+    def _explanations(self, entity: Entity) -> dict[str, Bytes]:
+        """Returns the raw bytes of the entities that explain this one, as far as they can be
+        read."""
+        found: dict[str, Bytes] = {}
+        if self.byte_order == "little":
+            for name in entity.explained_by:
+                with suppress(DumpFormatError, NoSuchEntity):
+                    found[name] = self.blob(name)
+        return found
 
     def _good(self, name: str) -> DumpEntity:
         entity = self.entity(name)

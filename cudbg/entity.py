@@ -96,8 +96,8 @@ class Entity:
     """The register accesses that the kernel's driver makes for it, counted on plain registers."""
     host_order: ClassVar[bool] = True
     """Whether its numbers are in the host's byte order. Else its bytes are as on the adapter."""
-    explained_by: ClassVar[str] = ""
-    """Another entity that helps to decode this one: see `decode_with`."""
+    explained_by: ClassVar[Sequence[str]] = ()
+    """Other entities that help to decode this one: see `decode_with`."""
 
     def __init__(self, number: int, name: str, parameters: dict[str, Any]) -> None:
         self.number, self.name = number, name
@@ -117,9 +117,10 @@ class Entity:
         UnknownFormat if they are in a layout, or of a size, that is not known."""
         raise NotImplementedError
 
-    def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
-        """Decodes the raw bytes with the help of those of `explained_by`."""
-        raise NotImplementedError
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+        """Decodes the raw bytes with the help of those of `explained_by`, by name: those that the
+        dump holds intact."""
+        return self.decode(blob, chip)
 
     def need(self, blob: Bytes, size: int) -> memoryview:
         """Returns all of `blob`; raises UnknownFormat unless it has exactly `size` bytes."""

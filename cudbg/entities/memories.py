@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from vmcoredd.chip import Chip
@@ -73,16 +73,16 @@ class AdapterMemory(Entity):
         start = (span.start + PIECE_BYTES - 1 & U32_MASK) // PIECE_BYTES * PIECE_BYTES
         return Span(start, span.end // PIECE_BYTES * PIECE_BYTES)
 
-    explained_by = "MEMINFO"
+    explained_by = ("MEMINFO",)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         return Decoded([Hexdump(self.name, [Section(self.name, 0, len(blob))], blob)])
 
-    def decode_with(self, blob: Bytes, explanation: Bytes, chip: Chip) -> Decoded:
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         try:
-            info = meminfo_of(explanation)
+            info = meminfo_of(others["MEMINFO"])
             extent = memory_of(info, chip, self.memory)
-        except (DumpFormatError, Status):
+        except (KeyError, DumpFormatError, Status):
             return self.decode(blob, chip)
         whole = Section(self.name, 0, len(blob))
         named = sorted(_regions(info, extent, len(blob)), key=lambda region: region.start)

@@ -206,5 +206,5 @@ def test_an_impossible_map_is_refused_and_the_memory_is_shown_without_it(at: int
     blob[at] = 200
     with pytest.raises(DumpFormatError, match="MEMINFO: "):
         meminfo_of(bytes(blob))
-    (memory,) = entities()["EDC0"].decode_with(bytes(4096), bytes(blob), T6)
+    (memory,) = entities()["EDC0"].decode_with(bytes(4096), {"MEMINFO": bytes(blob)}, T6)
     assert [region.name for region in memory.regions] == ["EDC0"]
