@@ -51,6 +51,15 @@ class Collected:
         """Whether the dump has its data."""
         return self.code == 0
 
+    @property
+    def timeouts(self) -> int:
+        """How often the adapter did not do in time what was awaited: polls, or the failure itself.
+
+        Some collectors go on after a poll that timed out, and their entity is good.
+        """
+        failed = -errno.ETIMEDOUT in (self.code, self.sys_err)
+        return max(self.counts.timeouts, int(failed))
+
 
 @dataclass
 class Report:

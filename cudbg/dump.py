@@ -12,14 +12,14 @@ padded).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
 from vmcoredd.chip import Chip, chip_of_device
-from vmcoredd.chip.layout import signed
+from vmcoredd.chip.layout import WORD_BYTES, signed
 from vmcoredd.cudbg.blob import Blob
 from vmcoredd.cudbg.container import (
     COMPRESSION_ZLIB,
@@ -35,7 +35,15 @@ from vmcoredd.cudbg.errors import (
     UnknownFormat,
     unexpected_is_damage,
 )
-from vmcoredd.cudbg.status import Condition, condition_of, is_incomplete, status_in_words
+from vmcoredd.cudbg.presence import NotFound, why_not_found
+from vmcoredd.cudbg.status import (
+    Condition,
+    condition_of,
+    is_incomplete,
+    reason_of,
+    status_in_words,
+    was_not_found,
+)
 from vmcoredd.cudbg.unknowns import (
     byte_order_unknown,
     chip_name,
@@ -73,6 +81,12 @@ class DumpEntity:
     """0, or the reason why the entity has no data."""
     sys_err: int
     sys_warn: int
+    why_not_found: Callable[[str], NotFound] = field(repr=False, compare=False)
+
+    @property
+    def not_found(self) -> NotFound:
+        """Whether the card has the entity, and why it was not found if its status is -24."""
+        return self.why_not_found(self.name)
 
     @property
     def good(self) -> bool:
@@ -87,6 +101,11 @@ class DumpEntity:
         return status_in_words(self)
 
     @property
+    def reason(self) -> str:
+        """Why all or part of it is not in the dump; empty if it is good."""
+        return self.status if self.is_misplaced else reason_of(self)
+
+    @property
     def is_misplaced(self) -> bool:
         """Whether its header is another entity's, which is damage."""
         return self.kind != self.number
@@ -95,6 +114,11 @@ class DumpEntity:
     def condition(self) -> Condition:
         """How much of the entity is in the dump."""
         return Condition.MISSING if self.is_misplaced else condition_of(self)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the data do not tell if the adapter has it, which was not found."""
+        return was_not_found(self) and self.not_found.has is None
 
     @property
     def is_incomplete(self) -> bool:
@@ -199,6 +223,13 @@ class Dump:
         found = (self._entity(number, names.get(number, f"entity {number}")) for number in order)
         return tuple(entity for entity in found if entity)
 
+    @property
+    def bytes_for_conditions(self) -> int:
+        """The size of the part of the data that the conditions of all entities need, in bytes."""
+        undecided = any(found.is_undecided for found in self.entities)
+        ends = [found.start + found.size for found in self.entities if found.name == "REG_DUMP"]
+        return max([self._start, *ends]) if undecided else self._start
+
     def entity(self, name: str) -> DumpEntity:
         """Returns the entity, failed or not; raises NoSuchEntity if it was not attempted."""
         for entity in self.entities:
@@ -288,7 +319,7 @@ class Dump:
     def _good(self, name: str) -> DumpEntity:
         entity = self.entity(name)
         if not entity.good:
-            raise NoSuchEntity(f"{name} is not in the dump: {entity.status}")
+            raise NoSuchEntity(f"{name} is not in the dump: {entity.reason}")
         return entity
 
     def _entity(self, number: int, name: str) -> DumpEntity | None:
@@ -309,7 +340,24 @@ class Dump:
             code=header.hdr_flags,
             sys_err=signed(header.sys_err),
             sys_warn=signed(header.sys_warn),
+            why_not_found=self._why_not_found,
         )
+
+    def _why_not_found(self, name: str) -> NotFound:
+        try:
+            chip = self.chip
+        except UnknownFormat:
+            return why_not_found(name, None, lambda name: None)
+        return why_not_found(name, chip, self._register)
+
+    def _register(self, name: str) -> int | None:
+        """Returns the value of a register in REG_DUMP, if the dump holds it."""
+        at = int(self.chip.r[name])
+        try:
+            word = self.blob("REG_DUMP")[at : at + WORD_BYTES]
+        except CudbgError:
+            return None
+        return int.from_bytes(word, self._headers.byte_order) if len(word) == WORD_BYTES else None
 
 
 def _refuse(reason: str) -> None:

@@ -25,7 +25,7 @@ class Code(IntEnum):
 
 _MEANINGS: dict[int, str] = {
     Code.NO_MEM: "no room left in the dump (or no such device)",
-    Code.ENTITY_NOT_FOUND: "this adapter has none",
+    Code.ENTITY_NOT_FOUND: "not found, or switched off",
     Code.NOT_IMPLEMENTED: "not implemented (or no space left)",
     Code.SYSTEM_ERROR: "system error",
     Code.CCLK_NOT_DEFINED: "core clock unknown",

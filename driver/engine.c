@@ -173,8 +173,10 @@ static int wait_for(struct engine *e, const struct engine_op *op, uint32_t offse
             return result;
         if (*value == UINT32_MAX && before != UINT32_MAX && (result = check_alive(e)))
             return result;
-        if (--left == 0 || now_us() > deadline)
+        if (--left == 0 || now_us() > deadline) {
+            e->counts.timeouts += op->attempts > 1;
             return op->error;
+        }
         before = *value;
         delay(op->delay_us);
     }

@@ -42,12 +42,13 @@ struct engine_op {
 };
 
 /* The accesses that a driver without pipelining makes: a run of n registers counts n, and discarded
- * reads do not count. */
+ * reads do not count. `timeouts` counts the POLLs of more than one attempt that failed. */
 struct engine_counts {
     uint64_t r32;
     uint64_t w32;
     uint64_t r64;
     uint64_t w64;
+    uint64_t timeouts;
 };
 
 struct engine {

@@ -58,7 +58,7 @@ class EngineSpace:
     def counts(self) -> Counts:
         """The accesses so far, as the kernel would have made them (a copy)."""
         counts = self._engine.counts
-        return Counts(counts.r32, counts.w32, counts.r64, counts.w64)
+        return Counts(counts.r32, counts.w32, counts.r64, counts.w64, counts.timeouts)
 
     def read(self, offset: int, width: int = 4) -> int:
         """Returns a register of 4 or 8 bytes."""

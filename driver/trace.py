@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.hw.io import Counts, Io, SingleIo, Space
@@ -26,7 +27,7 @@ class Traced(SingleIo):
     @property
     def counts(self) -> Counts:
         """The accesses to BAR0 so far."""
-        return self._io.counts
+        return replace(self._io.counts, timeouts=self.timeouts)
 
     def read(self, offset: int, width: int = 4) -> int:
         """Returns a register of 4 or 8 bytes."""

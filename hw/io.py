@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, cast
 
 from vmcoredd.chip.layout import U32_MASK
@@ -121,6 +121,8 @@ class Counts:
     w32: int = 0
     r64: int = 0
     w64: int = 0
+    timeouts: int = field(default=0, compare=False)
+    """Polls of more than one attempt that failed; not accesses."""
 
     @property
     def total(self) -> int:
@@ -133,6 +135,7 @@ class Counts:
             self.w32 - before.w32,
             self.r64 - before.r64,
             self.w64 - before.w64,
+            self.timeouts - before.timeouts,
         )
 
 
@@ -223,6 +226,9 @@ class SingleIo:
     A subclass implements `read` and `write`, and for BAR0 `check_alive`.
     """
 
+    timeouts: int = 0
+    """See `Counts.timeouts`."""
+
     def read(self, offset: int, width: int = 4) -> int:
         """Returns one register of 4 or 8 bytes."""
         raise NotImplementedError
@@ -285,6 +291,7 @@ class SingleIo:
             if value == U32_MASK != before:
                 self.check_alive()
         else:
+            self.timeouts += op.attempts > 1
             if op.error:
                 raise DeviceError(op.error, f"register {offset:#x} is {value:#x}")
         return value.to_bytes(4, "little") if op.keep else b""

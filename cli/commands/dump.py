@@ -80,7 +80,8 @@ def dump(
     """Probe adapters, dump each into its own note, and write a vmcore.
 
     If an adapter dies during its dump, keeps the entities collected so far. The summary lists what
-    is missing, with reasons. The exit code is 5 if that is something that the adapter has.
+    is missing, with reasons; the exit code is 5 then. What the adapter does not have is absent, and
+    nothing is missing. The summary also counts time-outs: an entity may be complete despite them.
     """
     from vmcoredd import vmcore
 
@@ -122,17 +123,26 @@ def collect_and_write(
     else:
         total = 0
     earlier = len(base.names) if base else 0
-    report(outcomes, output, total, earlier, json=json, command=command)
+    payloads = {dump.name: dump.payload for dump in dumps.dumps}
+    records = [_record(outcome, payloads.get(outcome.request.name)) for outcome in outcomes]
+    report(outcomes, records, output, total, earlier, json=json, command=command)
 
 
 def report(
-    outcomes: list[Outcome], output: Path, total: int, earlier: int, *, json: bool, command: str
+    outcomes: list[Outcome],
+    records: list[dict[str, Any]],
+    output: Path,
+    total: int,
+    earlier: int,
+    *,
+    json: bool,
+    command: str,
 ) -> None:
     """Prints the outcome. Raises typer.Exit with the exit code unless every dump is complete.
 
-    `total` is the vmcore's size in bytes, `earlier` the number of device dumps of its base.
+    `records` has an outcome's `_record` each; `total` is the vmcore's size in bytes, `earlier` the
+    number of device dumps of its base.
     """
-    records = [_record(outcome) for outcome in outcomes]
     if json:
         written = str(output) if total else None
         count = earlier + _made(records) if total else 0
@@ -157,16 +167,30 @@ def print_summary(records: list[dict[str, Any]]) -> None:
     columns = ["device dump", *(record["name"] for record in made)]
     table("", columns, [(title, *map(value, made)) for title, value in _ROWS])
     for record in made:
-        for entity in (*record["missing"], *record["absent"]):
-            line = f"{record['name']}: {entity['name']} is not in the dump: {entity['reason']}"
-            out.say(line)
-        for lost in record["reconnected"]:
-            times = f"{lost['times']} time{'s' if lost['times'] > 1 else ''}"
-            out.say(
-                f"{record['name']}: connection lost in {lost['entity']} and made again, {times}"
-            )
-        for entity in record["partial"]:
-            out.say(f"{record['name']}: {entity['name']} is {entity['reason']}")
+        for line in _lines(record):
+            out.say(f"{record['name']}: {line}")
+
+
+def _lines(record: dict[str, Any]) -> Iterator[str]:
+    """Yields what is to be said of the entities of a dump that are not just good."""
+    for entity in record["missing"]:
+        yield f"{entity['name']} is not in the dump: {entity['reason']}"
+    for entity in record["partial"]:
+        yield f"{entity['name']} is partial, {entity['reason']}"
+    absent: dict[str, list[str]] = defaultdict(list)
+    for entity in record["absent"]:
+        absent[entity["reason"]].append(entity["name"])
+    for reason, names in absent.items():
+        yield f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} absent: {reason}"
+    for late in record["timeouts"]:
+        yield f"{late['entity']}: {_many(late['times'], 'time-out')}"
+    for lost in record["reconnected"]:
+        times = _many(lost["times"], "time")
+        yield f"connection lost in {lost['entity']} and made again, {times}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def _memories(record: dict[str, Any]) -> str:
@@ -183,6 +207,7 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("  of them partial", lambda record: len(record["partial"])),
     ("entities missing", lambda record: len(record["missing"])),
     ("entities absent", lambda record: len(record["absent"])),
+    ("time-outs", lambda record: sum(late["times"] for late in record["timeouts"])),
     ("bytes", lambda record: record["data_bytes"]),
     ("seconds", lambda record: f"{record['elapsed_seconds']:.2f}"),
 )
@@ -287,11 +312,13 @@ def _print_trace(line: str) -> None:
     err.print(line, markup=False)
 
 
-def _record(outcome: Outcome) -> dict[str, Any]:
-    """Returns one adapter as a record for programs; sizes in bytes, times in seconds."""
+def _record(outcome: Outcome, payload: memoryview | None) -> dict[str, Any]:
+    """Returns one adapter, whose dump is in `payload`, as a record for programs; sizes in bytes,
+    times in seconds."""
     summary, made = outcome.summary, outcome.report
+    entities = made.entities if made else []
     by_condition: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for status in map(_status, made.entities if made else []):
+    for status in _statuses(entities, payload):
         by_condition[status["condition"]].append(status)
     lost = by_condition["partial"] or by_condition["missing"]
     return {
@@ -312,8 +339,13 @@ def _record(outcome: Outcome) -> dict[str, Any]:
         "elapsed_seconds": round(made.seconds, 3) if made else None,
         "reconnected": [
             {"entity": entity.name, "times": entity.reconnects}
-            for entity in (made.entities if made else [])
+            for entity in entities
             if entity.reconnects
+        ],
+        "timeouts": [
+            {"entity": entity.name, "times": entity.timeouts}
+            for entity in entities
+            if entity.timeouts
         ],
         "lost_from": (made.lost_from or None) if made else None,
         "error": str(_error(outcome) or "") or None,
@@ -321,18 +353,23 @@ def _record(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _status(entity: Collected) -> dict[str, Any]:
-    from vmcoredd.cudbg.status import condition_of, status_in_words
+def _statuses(entities: list[Collected], payload: memoryview | None) -> Iterator[dict[str, Any]]:
+    """Yields the status of each entity, as the dump itself tells it, and a collector's bug."""
+    from vmcoredd import cudbg
 
-    return {
-        "number": entity.number,
-        "name": entity.name,
-        "condition": str(condition_of(entity)),
-        "code": entity.code,
-        "sys_err": entity.sys_err,
-        "sys_warn": entity.sys_warn,
-        "reason": status_in_words(entity) + (f", a bug: {entity.bug}" if entity.bug else ""),
-    }
+    if payload is None:
+        return
+    bugs = {entity.name: f", a bug: {entity.bug}" for entity in entities if entity.bug}
+    for entity in cudbg.Dump(payload).entities:
+        yield {
+            "number": entity.number,
+            "name": entity.name,
+            "condition": str(entity.condition),
+            "code": entity.code,
+            "sys_err": entity.sys_err,
+            "sys_warn": entity.sys_warn,
+            "reason": entity.reason + bugs.get(entity.name, ""),
+        }
 
 
 def _print_error(outcome: Outcome) -> None:

@@ -29,6 +29,8 @@ MOST_LINES = 20
 """About damage, and about what is unknown."""
 HEAD_BYTES = 64 << 10
 """Of a device dump's payload: enough for the headers of 1,024 entities."""
+MOST_BYTES = 8 << 20
+"""Of it, where REG_DUMP is needed to tell what the adapter has from what it lacks."""
 
 
 def notes(
@@ -43,9 +45,10 @@ def notes(
 ) -> None:
     """List the notes of a vmcore, and the adapter and entities of each device dump.
 
-    Reads only a few kilobytes of the file. Lists a damaged file as far as possible, with the damage
-    on stderr; the exit code is then 3. What is unknown of an intact dump, such as its chip, is said
-    on stderr too.
+    Reads only headers, and the registers of device dumps. Lists a damaged file as far as possible,
+    with the damage on stderr; the exit code is then 3. What is unknown of an intact dump, such as
+    its chip, is said on stderr too, and what it lacks although the adapter has it; the exit code is
+    5 for the latter.
     """
     from vmcoredd import vmcore
 
@@ -60,9 +63,12 @@ def notes(
     else:
         _show(rows, left_out)
     _show_lines("damaged", damage)
-    _show_lines("unknown", [f"note {row['index']}: {u}" for row in rows for u in row["unknown"]])
+    for what in ("unknown", "lacks"):
+        _show_lines(what, [f"note {row['index']}: {line}" for row in rows for line in row[what]])
     if damage:
         raise typer.Exit(Exit.BAD_FILE)
+    if any(row["lacks"] for row in rows):
+        raise typer.Exit(Exit.INCOMPLETE)
 
 
 def _first(reader: vmcore.Reader) -> list[vmcore.Note]:
@@ -85,6 +91,7 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
         "name": note.name,
         "adapter": None,
         **dict.fromkeys(CONDITIONS),
+        "lacks": [],
         "unknown": [],
         "damage": None,
     }
@@ -106,8 +113,21 @@ def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
         return {"unknown": [str(error)]}
     except cudbg.DumpFormatError as error:
         return {"damage": str(error)}
+    dump = _with_registers(reader, index, dump)
     counts = Counter(str(entity.condition) for entity in dump.entities)
-    return described(dump) | {condition: counts[condition] for condition in CONDITIONS}
+    lacks = [f"{found.name}: {found.status}" for found in dump.entities if found.is_incomplete]
+    counted = {condition: counts[condition] for condition in CONDITIONS}
+    return described(dump) | counted | {"lacks": lacks}
+
+
+def _with_registers(reader: vmcore.Reader, index: int, head: cudbg.Dump) -> cudbg.Dump:
+    """Reads as much more of a dump as tells whether the adapter has the entities not found."""
+    from vmcoredd import cudbg
+
+    needed = head.bytes_for_conditions
+    if not HEAD_BYTES < needed <= MOST_BYTES:
+        return head
+    return cudbg.Dump(reader.payload(index, partial=True, most=needed))
 
 
 def described(dump: cudbg.Dump) -> dict[str, Any]:
@@ -149,7 +169,7 @@ def _note(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _show_lines(what: str, lines: list[str]) -> None:
-    """Prints the first lines about what is `damaged` or `unknown`."""
+    """Prints the first lines about what is `damaged` or `unknown`, or what a dump `lacks`."""
     for line in lines[:MOST_LINES]:
         err.print(f"{what}: {line}", markup=False, style="yellow")
     if len(lines) > MOST_LINES:

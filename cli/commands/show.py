@@ -214,7 +214,7 @@ def _decoded(
         entity = dump.entity(name)
         out.say(f"{name} (entity {entity.number})", style="bold underline")
         if not entity.good:
-            out.print(f"  not in the dump: {entity.status}", markup=False)
+            out.print(f"  not in the dump: {entity.reason}", markup=False)
         else:
             with trouble.of(name):
                 render.show(dump.decode(name), allowed, hexdump=hexdump)

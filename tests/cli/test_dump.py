@@ -72,8 +72,9 @@ def test_the_summary_says_what_is_in_the_dump_and_what_is_missing(
     assert words["adapter"].split()[-1] == "T62100-CR"
     assert words["entities good"].split()[-1] == "50"
     assert words["memories"].endswith("EDC0 1.0 MiB, EDC1 1.0 MiB, MC 1.0 MiB")
-    for name in ("MC1", "HMA"):
-        assert f"{name} is not in the dump: -29: system error, -24: this adapter has none" in shown
+    assert f"{FIRST}: MC1, HMA are absent: this adapter has none" in shown
+    assert "is not in the dump" not in shown
+    assert words["time-outs"].split()[-1] == "0"
 
 
 def test_the_summary_is_a_record_for_programs(
@@ -110,16 +111,53 @@ def test_a_partial_entity_counts_as_missing(vmcoredd: Run, output: Path) -> None
     assert vmcoredd("show", output, "--entity", "MC1").code == Exit.OK
 
 
-def test_a_memory_that_every_adapter_has_is_missing_where_it_is_disabled(
-    vmcoredd: Run, output: Path
+OFF = "-29: system error, -24: switched off, though"
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "reason"),
+    [
+        ("no-edc1", "EDC1", f"{OFF} every adapter has it"),
+        ("no-mc0", "MC0", f"{OFF} MA_EXT_MEMORY0_BAR describes 8 MiB of it"),
+    ],
+)
+def test_a_memory_that_is_switched_off_is_missing_and_one_that_the_card_lacks_is_absent(
+    vmcoredd: Run, output: Path, fault: str, name: str, reason: str
 ) -> None:
-    result = dumped_with(vmcoredd, "no-edc1", output)
+    result = dumped_with(vmcoredd, fault, output)
     assert result.code == Exit.INCOMPLETE
-    assert "EDC1 is not in the dump: -29: system error, -24: not found, or disabled" in result.out
-    assert "MC1 is not in the dump: -29: system error, -24: this adapter has none" in result.out
-    shown = vmcoredd("show", output, "--entity", "EDC1")
+    assert f"{FIRST}: {name} is not in the dump: {reason}\n" in result.out
+    assert f"{FIRST}: MC1, HMA are absent: this adapter has none\n" in result.out
+    shown = vmcoredd("show", output, "--entity", name)
     assert shown.code == Exit.INCOMPLETE
-    assert "not in the dump: -29: system error, -24: not found, or disabled" in shown.out
+    assert f"not in the dump: {reason}" in shown.out
+    assert vmcoredd("show", output, "--entity", "MC1").code == Exit.OK
+    listed = vmcoredd("notes", output)
+    assert listed.code == Exit.INCOMPLETE
+    assert listed.err == f"lacks: note 0: {name}: {reason}\n"
+
+
+def test_a_processor_that_hangs_costs_four_entities(vmcoredd: Run, output: Path) -> None:
+    result = dumped_with(vmcoredd, "cim-host-hangs", output)
+    assert result.code == Exit.INCOMPLETE
+    lost = [line.split()[1] for line in result.out.splitlines() if " is not in the dump: " in line]
+    assert lost == ["CIM_LA", "CIM_QCFG", "UP_CIM_INDIRECT", "PBT_TABLE"]
+    record = vmcoredd("notes", output, "--json").json["notes"][0]
+    assert (record["good"], record["missing"], record["absent"]) == (46, 4, 2)
+    assert [line.partition(":")[0] for line in record["lacks"]] == lost
+
+
+def test_time_outs_are_told_although_the_bytes_are_complete(vmcoredd: Run, output: Path) -> None:
+    socket = output.with_name("t6.sock")
+    with emulated("--card", "t62100-cr", "--socket", socket, "--fault", "context-busy") as server:
+        ready(server)
+        shown = vmcoredd("dump", "--socket", socket, "-o", output)
+        record = vmcoredd("dump", "--socket", socket, "-o", output, "--force", "--json").json
+    assert shown.code == Exit.OK
+    assert f"{FIRST}: DUMP_CONTEXT: 1,536 time-outs\n" in shown.out
+    (adapter,) = record["adapters"]
+    assert adapter["timeouts"] == [{"entity": "DUMP_CONTEXT", "times": 1536}]
+    assert (adapter["complete"], adapter["missing"], adapter["partial"]) == (True, [], [])
 
 
 def test_dumps_have_the_given_names_and_then_names_by_slot(

@@ -195,7 +195,7 @@ def test_everything_can_be_shown_at_once(made: Path) -> None:
     assert done.returncode == Exit.OK
     for entity in entities().values():
         assert f"{entity.name} (entity {entity.number})\n" in done.stdout
-    assert "not in the dump: -29: system error, -24: this adapter has none" in done.stdout
+    assert "not in the dump: this adapter has none" in done.stdout
 
 
 def test_an_entity_is_a_record_for_programs(vmcoredd: Run, made: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_region_of_a_memory_is_shown_as_bytes(vmcoredd: Run, made: Path) -> No
         (["--index", "-1"], Exit.USAGE, "no note -1"),
         (["--index", "2"], Exit.USAGE, "note 2 is not a device dump but CORE NT_PRSTATUS"),
         (["--raw"], Exit.USAGE, "--raw takes exactly one --entity"),
-        (["--entity", "HMA", "--raw"], Exit.USAGE, "HMA is not in the dump: -29: system error"),
+        (["--entity", "HMA", "--raw"], Exit.USAGE, "HMA is not in the dump: this adapter has none"),
         (
             ["--entity", "MC0", "--hexdump", "TCP"],
             Exit.USAGE,
