@@ -6,7 +6,7 @@ that this package writes, and big-endian on some ppc64. Source: cudbg_lib_common
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from vmcoredd.chip.layout import BigStruct, LittleStruct, i32, sizeof, u8, u16, u32, u64
 from vmcoredd.cudbg.decoded import Bytes
@@ -106,7 +106,7 @@ class BigPieceHeader(BigStruct):
 class Headers(NamedTuple):
     """The headers of a dump in the byte order of the host that made it."""
 
-    byte_order: str
+    byte_order: Literal["little", "big"]
     """`little` or `big`."""
     dump: type[Header | BigHeader]
     entity: type[EntityHeader | BigEntityHeader]
