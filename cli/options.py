@@ -124,7 +124,10 @@ OutputVmcore = Annotated[Path, typer.Option("--output", "-o", help="The vmcore t
 StreamedVmcore = Annotated[
     Path, typer.Option("--output", "-o", help="The vmcore to write; - is standard output.")
 ]
-InputVmcore = Annotated[Path, typer.Argument(metavar="VMCORE", help="The vmcore to read.")]
+InputVmcore = Annotated[
+    Path,
+    typer.Argument(metavar="VMCORE", help="The vmcore, or bare device dump, to read; - is stdin."),
+]
 Card = Annotated[
     str,
     typer.Option(

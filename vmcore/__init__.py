@@ -23,6 +23,7 @@ from vmcoredd.vmcore.errors import (
     VmcoreError,
     VmcoreFormatError,
 )
+from vmcoredd.vmcore.files import spooled
 from vmcoredd.vmcore.notes import Note
 from vmcoredd.vmcore.output import Output, check_output, is_stdout, open_log
 from vmcoredd.vmcore.proc import ProcVmcore, VmcoreFile
@@ -50,5 +51,6 @@ __all__ = [
     "default_core",
     "is_stdout",
     "open_log",
+    "spooled",
     "write",
 ]

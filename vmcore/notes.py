@@ -60,18 +60,24 @@ class Note:
     `offset` is that of the note's header and `size` its n_descsz. `name` is the name of a device
     dump, or None for any other note. `payload_offset` and `payload_size` locate the data of a
     device dump, after its 44-byte name, or the descriptor of another note. `present` is the number
-    of payload bytes that the file contains.
+    of payload bytes that the file contains. `owner` and `type` are None for a payload without a
+    note, which is a whole file: see `of_payload`.
     """
 
     index: int
     offset: int
     size: int
-    owner: str
-    type: int
+    owner: str | None
+    type: int | None
     name: str | None
     payload_offset: int
     payload_size: int
     present: int
+
+    @classmethod
+    def of_payload(cls, name: str, size: int) -> Note:
+        """Describes a file of `size` bytes that is a device dump's payload, without a note."""
+        return cls(0, 0, size, None, None, name, 0, size, size)
 
     @property
     def is_device_dump(self) -> bool:
@@ -82,8 +88,10 @@ class Note:
         return self.present == self.payload_size
 
     @property
-    def type_name(self) -> str:
+    def type_name(self) -> str | None:
         """The type's name, such as `NT_VMCOREDD`, or its number in hexadecimal if it has none."""
+        if self.owner is None or self.type is None:
+            return None
         return _TYPES.get((self.owner, self.type), f"0x{self.type:08x}")
 
 

@@ -11,7 +11,7 @@ from vmcoredd.vmcore.elf import Layout
 from vmcoredd.vmcore.elf_notes import NoteSegments
 from vmcoredd.vmcore.elffile import ElfHeaders
 from vmcoredd.vmcore.errors import NoSuchNote, VmcoreFormatError
-from vmcoredd.vmcore.files import Format, identify, open_for_reading
+from vmcoredd.vmcore.files import Format, IsPayload, identify, open_for_reading
 from vmcoredd.vmcore.kdump import recognise
 from vmcoredd.vmcore.kdump_pages import damage_of
 from vmcoredd.vmcore.notes import MAX_PADDING, Note, NoteSegment, NoteWalk
@@ -29,17 +29,26 @@ class Reader:
     Raises `VmcoreFormatError` if the file is not a vmcore, `OSError` if it cannot be read. If the
     file is damaged further on, as much as possible is read, and `damage` lists the problems. The
     file may become shorter at any time: what is read later then raises `VmcoreFormatError`.
+
+    A file that is no vmcore but, as `is_payload` says of its first bytes, a device dump's payload
+    is read as one device dump. With `fd`, reads this descriptor, which it closes, and `path` is
+    only a name.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fd: int | None = None,
+        is_payload: IsPayload | None = None,
+    ) -> None:
         self.path = os.fspath(path)
-        self._fd = open_for_reading(path)
+        self._fd = open_for_reading(path) if fd is None else fd
         try:
             self.file_size = os.lseek(self._fd, 0, os.SEEK_END)
             self._damage: list[VmcoreFormatError] = []
-            self.format: Format = identify(self._fd)
-            self.layout, segments = self._segments()
-            self._notes = tuple(self._walk(segments))
+            self.format: Format = identify(self._fd, is_payload)
+            self._notes = tuple(self._found())
         except BaseException:
             self.close()
             raise
@@ -126,6 +135,12 @@ class Reader:
             raise VmcoreFormatError(f"note {index}'s payload", note.payload_size, note.present)
         return note
 
+    def _found(self) -> Iterator[Note]:
+        if self.format == "payload":
+            yield Note.of_payload(os.path.basename(self.path), self.file_size)
+        else:
+            yield from self._walk(*self._segments())
+
     def _segments(self) -> tuple[Layout, list[NoteSegment]]:
         if self.format == "kdump":
             kdump = recognise(self._fd, self.file_size)
@@ -136,12 +151,10 @@ class Reader:
         self._damage += found.damage
         return headers.layout, found.segments
 
-    def _walk(self, segments: list[NoteSegment]) -> Iterator[Note]:
+    def _walk(self, layout: Layout, segments: list[NoteSegment]) -> Iterator[Note]:
         index, padding = 0, MAX_PADDING
         for segment in segments:
-            walk = NoteWalk(
-                self._fd, self.file_size, segment, self.layout, index, max_padding=padding
-            )
+            walk = NoteWalk(self._fd, self.file_size, segment, layout, index, max_padding=padding)
             for note in walk:
                 index = note.index + 1
                 yield note

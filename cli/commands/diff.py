@@ -10,6 +10,7 @@ import typer
 
 from vmcoredd.cli.commands.show import first_dump, report_unknowns
 from vmcoredd.cli.exit_codes import Exit, about, report
+from vmcoredd.cli.inputs import opened, stream
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
 
@@ -47,6 +48,8 @@ def diff(
     """
     from vmcoredd.cudbg.compare import Difference, compare
 
+    if None is not stream(a) == stream(b):
+        raise typer.BadParameter("A is standard input already", param_hint="B")
     with ExitStack() as files:
         left = _open(files, a, index, "--index")
         right = _open(files, b, other_index, "--other-index")
@@ -76,10 +79,10 @@ def diff(
 
 
 def _open(files: ExitStack, path: Path, index: int | None, option: str) -> cudbg.Dump:
-    from vmcoredd import cudbg, vmcore
+    from vmcoredd import cudbg
 
     with about(path):
-        reader = files.enter_context(vmcore.Reader(path))
+        reader = files.enter_context(opened(path))
         return cudbg.Dump(reader.payload(first_dump(reader, index, option).index, partial=True))
 
 

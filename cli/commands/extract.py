@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vmcoredd.cli.exit_codes import Exit, about, writing
+from vmcoredd.cli.inputs import opened
 from vmcoredd.cli.options import Force, InputVmcore
 from vmcoredd.cli.output import copying, err, leave_stdout_to, out, size
 
@@ -27,10 +28,8 @@ def extract(
 
     If the vmcore ends within the payload, writes the part before the end; the exit code is then 5.
     """
-    from vmcoredd import vmcore
-
     leave_stdout_to(output)
-    with about(path), vmcore.Reader(path) as reader:
+    with about(path), opened(path) as reader:
         note = reader.note(index)
         with writing(output), copying(output.name) as progress:
             written = reader.extract(index, output, force=force, partial=True, progress=progress)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vmcoredd.cli.exit_codes import Exit, about
-from vmcoredd.cli.options import Json
+from vmcoredd.cli.inputs import opened
+from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, err, out, table
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ MOST_BYTES = 8 << 20
 
 
 def notes(
-    path: Annotated[
-        Path,
-        typer.Argument(metavar="VMCORE", help="The vmcore to read: ELF or makedumpfile's format."),
-    ],
+    path: InputVmcore,
     every: Annotated[
         bool, typer.Option("--all", help=f"List more than {MOST_ROWS} notes in the tables.")
     ] = False,
@@ -50,9 +47,7 @@ def notes(
     its chip, is said on stderr too, and what it lacks although the adapter has it; the exit code is
     5 for the latter.
     """
-    from vmcoredd import vmcore
-
-    with about(path), vmcore.Reader(path) as reader:
+    with about(path), opened(path) as reader:
         listed = reader.notes if every or json else _first(reader)
         rows = [describe(reader, note) for note in listed]
         damage = [str(error) for error in reader.damage]
@@ -163,9 +158,11 @@ def _show(rows: list[dict[str, Any]], left_out: int) -> None:
 
 
 def _note(row: dict[str, Any]) -> tuple[object, ...]:
-    kind = row["type_name"] if row["type_name"].startswith("NT_") else f"{row['type']:#x}"
+    kind = row["type_name"] or "no note"
+    if row["type"] is not None and not kind.startswith("NT_"):
+        kind = f"{row['type']:#x}"
     place = f"{row['offset_bytes']:#x}"
-    return row["index"], place, row["size_bytes"], row["owner"], kind, row["name"] or ""
+    return row["index"], place, row["size_bytes"], row["owner"] or "", kind, row["name"] or ""
 
 
 def _show_lines(what: str, lines: list[str]) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from vmcoredd.cli.commands.notes import adapter_name, described
 from vmcoredd.cli.exit_codes import Exit, about, report
+from vmcoredd.cli.inputs import opened
 from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 
@@ -56,11 +57,11 @@ def show(
     something that the adapter has is missing or partial, or if an entity cannot be decoded because
     this version does not know its format, chip or byte order: `--raw` writes such an entity.
     """
-    from vmcoredd import cudbg, vmcore
+    from vmcoredd import cudbg
     from vmcoredd.cudbg.decoded import Allowance
 
     trouble, allowed = _Trouble(), Allowance(rows or None)
-    with about(path), vmcore.Reader(path) as reader:
+    with about(path), opened(path) as reader:
         note = first_dump(reader, index, "--index")
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
         if dump.cut:
@@ -149,7 +150,7 @@ def first_dump(reader: vmcore.Reader, index: int | None, option: str) -> vmcore.
 def _device_dump(reader: vmcore.Reader, index: int, option: str) -> vmcore.Note:
     note = reader.note(index)
     if not note.is_device_dump:
-        what = f"note {index} is not a device dump but {visible(note.owner)} {note.type_name}"
+        what = f"note {index} is not a device dump but {visible(str(note.owner))} {note.type_name}"
         raise typer.BadParameter(f"{what}; `vmcoredd notes` lists the notes", param_hint=option)
     return note
 
