@@ -185,6 +185,7 @@ class ExpressCap(LittleStruct):
 
 
 EXP_DEVCTL = 0x08
+EXP_DEVSTA = 0x0A
 EXP_LNKSTA = 0x12
 EXP_DEVCTL2 = 0x28
 """Offsets of the registers of the capability that the driver accesses (PCI_EXP_*)."""
@@ -201,6 +202,36 @@ class LinkSpeed(IntEnum):
     GT_2_5 = 1
     GT_5_0 = 2
     GT_8_0 = 3
+
+
+class Uncorrectable(IntEnum):
+    """PCI_ERR_UNC_* bits of an AER capability's uncorrectable errors."""
+
+    POISONED = 1 << 12
+    COMPLETION_TIMEOUT = 1 << 14
+    MALFORMED = 1 << 18
+
+
+class Correctable(IntEnum):
+    """PCI_ERR_COR_* bits of an AER capability's correctable errors."""
+
+    RECEIVER = 1 << 0
+    BAD_TLP = 1 << 6
+    BAD_DLLP = 1 << 7
+    REPLAY_TIMER = 1 << 12
+
+
+class DeviceStatus(IntEnum):
+    """PCI_EXP_DEVSTA_* bits of ExpressCap.devsta."""
+
+    CORRECTABLE = 0x1
+    NONFATAL = 0x2
+    FATAL = 0x4
+
+
+ERR_UNCOR_STATUS, ERR_COR_STATUS = 0x04, 0x10
+ERR_HEADER_LOG, HEADER_LOG_BYTES = 0x1C, 16
+"""Offsets in the AER capability (PCI_ERR_*), and the bytes of the TLP header that it keeps."""
 
 
 class MsixCap(LittleStruct):

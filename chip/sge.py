@@ -113,6 +113,43 @@ _INGRESS_UNITS = {
     "QueueEntrySize": Unit("bytes", 4, logarithm=True),
 }
 
+_IDMA_T5 = (
+    "IDLE",
+    "ALMOST_IDLE",
+    "PUSH_MORE_CPL_FIFO",
+    "PUSH_CPL_MSG_HEADER_TO_FIFO",
+    "SGEFLRFLUSH_SEND_PCIEHDR",
+    "PHYSADDR_SEND_PCIEHDR",
+    "PHYSADDR_SEND_PAYLOAD_FIRST",
+    "PHYSADDR_SEND_PAYLOAD",
+    "SEND_FIFO_TO_IMSG",
+    "FL_REQ_DATA_FL",
+    "FL_DROP",
+    "FL_DROP_SEND_INC",
+    "FL_H_REQ_HEADER_FL",
+    "FL_H_SEND_PCIEHDR",
+    "FL_H_PUSH_CPL_FIFO",
+    "FL_H_SEND_CPL",
+    "FL_H_SEND_IP_HDR_FIRST",
+    "FL_H_SEND_IP_HDR",
+    "FL_H_REQ_NEXT_HEADER_FL",
+    "FL_H_SEND_NEXT_PCIEHDR",
+    "FL_H_SEND_IP_HDR_PADDING",
+    "FL_D_SEND_PCIEHDR",
+    "FL_D_SEND_CPL_AND_IP_HDR",
+    "FL_D_REQ_NEXT_DATA_FL",
+    "FL_SEND_PCIEHDR",
+    "FL_PUSH_CPL_FIFO",
+    "FL_SEND_CPL",
+    "FL_SEND_PAYLOAD_FIRST",
+    "FL_SEND_PAYLOAD",
+    "FL_REQ_NEXT_DATA_FL",
+    "FL_SEND_NEXT_PCIEHDR",
+    "FL_SEND_PADDING",
+    "FL_SEND_COMPLETION_TO_IMSG",
+)
+_IDMA_T6 = tuple(state for state in _IDMA_T5 if state not in ("ALMOST_IDLE", "SEND_FIFO_TO_IMSG"))
+
 
 class Sge(NamedTuple):
     """The differences between the chips."""
@@ -125,6 +162,9 @@ class Sge(NamedTuple):
     """Functions with a queue base in SGE_QBASE_MAP0..3; 0 if the chip lacks these registers."""
     qbase_first_vf: int
     """The value of SGE_QBASE_INDEX for virtual function 0; physical ones have lower values."""
+    idma_states: tuple[str, ...]
+    """The states of an ingress DMA engine, by number (t4_hw.c, t4_sge_decode_idma_state(), which by
+    mistake names those of a T6 by the table of a T5)."""
     doorbell_priority: bool
     """Free-list doorbells set Priority and Type of SGE_PF_KDOORBELL (arch.sge_fl_db)."""
 
@@ -150,6 +190,7 @@ T5 = Sge(
     egress_units=_FREE_LIST_UNITS,
     qbase_functions=0,
     qbase_first_vf=8,
+    idma_states=_IDMA_T5,
     doorbell_priority=True,
 )
 T6 = Sge(
@@ -162,6 +203,7 @@ T6 = Sge(
     egress_units=_EGRESS_UNITS,
     qbase_functions=264,
     qbase_first_vf=8,
+    idma_states=_IDMA_T6,
     doorbell_priority=False,
 )
 

@@ -19,6 +19,7 @@ from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
 from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.silicon import faults, models
+from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
 from vmcoredd.emu.snapshot import Snapshot
@@ -94,6 +95,8 @@ class Card:
             model.wire()
             model.bind()
         self.core.fetch_all()
+        for model in self.models:
+            model.firmware = self.model(Mailboxes).firmware
 
     def model(self, kind: type[T]) -> T:
         """Returns the card's model of this class; EmuError if it has none."""
@@ -103,10 +106,10 @@ class Card:
         raise EmuError(f"{self.profile.name} has no {kind.__name__}")
 
     def fail(self, name: str) -> None:
-        """Switches a fault on; `emu.faults()` lists them. NoSuchFault if there is none."""
+        """Switches a fault on; `emu.faults()` lists them. NoSuchFault if this card has none."""
         for model in self.models:
-            if name in model.faults():
-                getattr(model, model.faults()[name].method)()
+            if found := model.faults().get(name):
+                getattr(model, found.method)(*found.arguments)
                 return
         known = ", ".join(sorted(faults()))
         raise NoSuchFault(f"no fault {name} on a {self.chip}; there are {known}")

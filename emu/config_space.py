@@ -43,7 +43,16 @@ FLR_AT, FLR_BIT = pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL + 1, 0x80
 """The upper byte of DEVCTL, and the bit in it that starts a function level reset."""
 MSIX_VECTORS = 128
 PBA_OFFSET = 0x1000
-ERR_UNCOR_STATUS, ERR_COR_STATUS = 0x04, 0x10
+EXP_AT, ERR_AT = pci.CAP_AT[Cap.EXP], pci.EXT_CAP_AT[ExtCap.ERR]
+LNKSTA_AT = EXP_AT + pci.EXP_LNKSTA
+HEADER_LOG_AT = ERR_AT + pci.ERR_HEADER_LOG
+STICKY = (
+    (LNKSTA_AT, 2),
+    (ERR_AT + pci.ERR_UNCOR_STATUS, 4),
+    (ERR_AT + pci.ERR_COR_STATUS, 4),
+    (HEADER_LOG_AT, pci.HEADER_LOG_BYTES),
+)
+"""Offset and bytes of what a function level reset leaves: it retrains no link, forgets no error."""
 SERIAL_OUI_FILL = b"\xff\xfe"
 
 
@@ -142,13 +151,13 @@ class ConfigSpace:
         )
 
     def _extended(self, mac: bytes) -> None:
-        err, dsn = pci.EXT_CAP_AT[ExtCap.ERR], pci.EXT_CAP_AT[ExtCap.DSN]
+        err, dsn = ERR_AT, pci.EXT_CAP_AT[ExtCap.DSN]
         head = pci.ExtCapHeader(id=ExtCap.ERR, version=2, next=dsn)
         self._memory[err : err + 4] = bytes(head)
         self._memory[dsn : dsn + 4] = bytes(pci.ExtCapHeader(id=ExtCap.DSN, version=1))
         serial = mac[:3] + SERIAL_OUI_FILL + mac[3:]
         self._memory[dsn + 4 : dsn + 12] = serial[::-1]
-        for status in (ERR_UNCOR_STATUS, ERR_COR_STATUS):
+        for status in (pci.ERR_UNCOR_STATUS, pci.ERR_COR_STATUS):
             self._clears[err + status : err + status + 4] = b"\xff" * 4
             self._allow(err + status + 4, 0xFFFFFFFF, 4)
 
@@ -220,11 +229,36 @@ class ConfigSpace:
     def _vpd_word(self, start: int) -> bytes:
         return bytes(self.vpd[start : start + 4]) if start < WINDOW_BYTES else b"\xff" * 4
 
+    # Errors
+
+    def report(self, status: int, error: int, seen: int, header: bytes = b"") -> None:
+        """Sets a bit of an AER status register, and one of the device status.
+
+        `status` is the register's offset in the capability, `header` the packet's, if it is kept.
+        """
+        self._set_bits(ERR_AT + status, error, 4)
+        self._set_bits(EXP_AT + pci.EXP_DEVSTA, seen, 2)
+        if header:
+            self._memory[HEADER_LOG_AT : HEADER_LOG_AT + len(header)] = header
+
+    def _set_bits(self, offset: int, bits: int, size: int) -> None:
+        old = int.from_bytes(self._memory[offset : offset + size], "little")
+        self._memory[offset : offset + size] = (old | bits).to_bytes(size, "little")
+
+    def train(self, *, width: int = 0, speed: int = 0) -> None:
+        """Changes the link's width in lanes, or its speed (`pci.LinkSpeed`); 0 leaves it."""
+        link = pci.ExpressCap.from_bytes(bytes(self._memory[EXP_AT:]))
+        link.nlw, link.cls = width or link.nlw, speed or link.cls
+        self._memory[EXP_AT : EXP_AT + sizeof(link)] = bytes(link)
+
     # State
 
     def reset(self) -> None:
         """Restores the values after a function level reset."""
+        kept = [(at, bytes(self._memory[at : at + size])) for at, size in STICKY]
         self._memory[:] = self._initial
+        for at, data in kept:
+            self._memory[at : at + len(data)] = data
 
     def save(self) -> Any:
         """Returns the state that is not in the words: the VPD."""

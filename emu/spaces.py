@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from vmcoredd.chip import Chip, Register
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.emu._cffi import ffi
 from vmcoredd.emu.errors import ModelError
 
@@ -150,6 +151,22 @@ class Spaces:
     def fields(self, register: Register, **values: int) -> None:
         """Stores a word given by its fields."""
         self.set(register, register.of(**values))
+
+    def set_bits(self, register: Register, *fields: str, element: int = 0) -> None:
+        """Sets all bits of these fields; the others stay."""
+        self.set(register, self.get(register, element) | register.mask(*fields), element)
+
+    def put(self, register: Register, *, element: int = 0, **values: int) -> None:
+        """Stores values in these fields of a word; the others stay."""
+        kept = self.get(register, element) & ~register.mask(*values)
+        self.set(register, kept | register.of(**values), element)
+
+    def add64(self, name: str, value: int, element: int = 0) -> None:
+        """Adds to the 64-bit counter in the registers `name`_L and `name`_H of BAR0."""
+        low, high = self.r[f"{name}_L"], self.r[f"{name}_H"]
+        total = (self.get(high, element) << 32 | self.get(low, element)) + value
+        self.set(low, total & U32_MASK, element)
+        self.set(high, total >> 32, element)
 
     def set_all(self, register: Register, values: Iterable[int]) -> None:
         """Stores the first elements of an array."""

@@ -6,7 +6,7 @@ Layouts and numbers are those of t4fw_api.h. A field has the name of its macro t
 and without the command's prefix: FW_HELLO_CMD_MBMASTER is `Hello.mbmaster`.
 """
 
-from vmcoredd.chip.firmware.codes import LdstSpace, MemType, Op, Retval
+from vmcoredd.chip.firmware.codes import Eval, LdstSpace, MemType, Op, Retval
 from vmcoredd.chip.firmware.device import (
     Bye,
     CapsConfig,
@@ -80,6 +80,7 @@ __all__ = [
     "EqCtrl",
     "EqEth",
     "EqOfld",
+    "Eval",
     "FwCommand",
     "Hello",
     "Hma",

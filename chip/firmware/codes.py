@@ -46,6 +46,20 @@ class Op(IntEnum):
 
 
 @unique
+class Eval(IntEnum):
+    """PCIE_FW.EVAL while ERR is set: in what the firmware failed (t4_hw.c, t4_report_fw_error();
+    t4fw_api.h names only the first)."""
+
+    CRASH = 0
+    PREPARATION = 1
+    CONFIGURATION = 2
+    INITIALIZATION = 3
+    UNEXPECTED = 4
+    OVERHEAT = 5
+    SHUTDOWN = 6
+
+
+@unique
 class Retval(IntEnum):
     """enum fw_retval: FW_<name>; those up to EINPROGRESS are Linux's errno values."""
 

@@ -6,17 +6,16 @@ import copy
 from typing import Any, ClassVar
 
 from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
-from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, Retval, command_of
+from vmcoredd.chip.firmware import MAILBOX_BYTES, Eval, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
 from vmcoredd.emu.firmware.answers import Refused, answer_to
+from vmcoredd.emu.firmware.last_words import Line, last_words
 from vmcoredd.emu.firmware.log import KIB, DeviceLog, boot_messages
 from vmcoredd.emu.firmware.state import FirmwareState, Link, Mode
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.spaces import Spaces
 
-EVAL_CRASH = 0
-"""PCIE_FW.EVAL: the kind of error, if ERR is set (t4fw_api.h, enum pcie_fw_eval)."""
 TICKS_PER_COMMAND = 2500
 """Core clock cycles that each command takes: 10 us at 250 MHz."""
 SECONDS_TO_BOOT = 3
@@ -57,7 +56,8 @@ class Firmware:
         self.spaces.fields(
             self.r.PCIE_FW,
             ERR=int(state.mode is Mode.ERROR),
-            EVAL=EVAL_CRASH,
+            EVAL=state.eval,
+            HALT=int(state.halted),
             INIT=int(state.initialised),
             MASTER_VLD=int(state.master is not None),
             MASTER=state.master or 0,
@@ -81,6 +81,31 @@ class Firmware:
         state = self.state
         self.log.write(state.logged, state.ticks, level, facility, text, operands)
         state.logged += 1
+
+    def tell(self, *lines: Line) -> None:
+        """Logs what happened, a second after the last record, unless the firmware has stopped."""
+        if self.state.mode in (Mode.DEAD, Mode.ERROR):
+            return
+        self.state.ticks += self.profile.card.core_clock * 1000
+        for level, facility, text, *operands in lines:
+            self.note(facility, text, *operands, level=level)
+            self.state.ticks += TICKS_PER_MESSAGE
+
+    def fail(self, kind: Eval) -> None:
+        """Crashes the firmware, which logs why first; one that has crashed stays as it is."""
+        if self.state.mode is Mode.ERROR:
+            return
+        self.tell(*last_words(kind, self.scenario))
+        self.state.eval = kind
+        if kind in (Eval.PREPARATION, Eval.CONFIGURATION, Eval.INITIALIZATION):
+            self.state.initialised = False
+        self.set_mode(Mode.ERROR)
+
+    def halt(self) -> None:
+        """Halts the firmware: it takes commands no more, and logs nothing."""
+        self.tell((Level.NOTICE, Facility.CORE, "processor is put into reset"))
+        self.state.halted = True
+        self.set_mode(self.state.mode if self.state.mode is Mode.ERROR else Mode.DEAD)
 
     # Commands
 

@@ -9,7 +9,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum
 
-from vmcoredd.chip.firmware import PortCaps, Retval
+from vmcoredd.chip.firmware import Eval, PortCaps, Retval
 from vmcoredd.emu.firmware.answers import Refused
 
 FLOW_CONTROL = PortCaps.FC_RX | PortCaps.FC_TX | PortCaps.PAUSE_802_3 | PortCaps.ASM_DIR_802_3
@@ -90,6 +90,9 @@ class FirmwareState:
     """All of it."""
 
     mode: Mode = Mode.ALIVE
+    eval: Eval = Eval.CRASH
+    """What kind of error made the mode ERROR."""
+    halted: bool = False
     initialised: bool = True
     master: int | None = None
     ticks: int = 0

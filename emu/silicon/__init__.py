@@ -45,7 +45,15 @@ with kinds. The name is checked at import. Both methods take the index of an arr
 An exception in a hook fails the access and is logged.
 
 Faults. `@fault(name, meaning)` declares a switch beside the silicon that it breaks. `Card.load(...,
-faults=[name])` or `card.fail(name)` calls the method on the complete card.
+faults=[name])` or `card.fail(name)` calls the method on the complete card. `each=` makes a family,
+and `reports=True` says that no access behaves otherwise:
+
+        @fault("parity-{}", "{upper} has a parity error.", each=("tx", "rx"), reports=True)
+        def lose_parity(self, side: str) -> None:
+            self.interrupt("PM", self.r.PM_CAUSE, f"{side}Perr")    # the cause, and PL_INT_CAUSE
+            self.firmware.tell((Level.CRIT, Facility.HW, "parity"))  # a line of the device log
+
+Causes of several faults add up. A fault that does not fit the card raises `self.refuse("MC1")`.
 
 State that a model keeps in Python, not in words, goes through `save()` and `load()`.
 """

@@ -22,6 +22,8 @@ FREE_PAGES = {
     "Tx payload": ("TP_FLM_FREE_TX_CNT", "FreeTxPageCount"),
     "Rx payload": ("TP_FLM_FREE_RX_CNT", "FreeRxPageCount"),
 }
+WRAPPING_CLIENT, WRAPPED_BYTES = 7, 0x1240
+"""The client of the fault `ma-wrap`, LE, and how far past the memories its address is."""
 PSTRUCT_BYTES = 64
 DOORBELL_BYTES = 4
 
@@ -38,10 +40,21 @@ class MemoryArbiter(Model):
             self.spaces.plain(bar, bar.of(**{kind.base: base, kind.size: size}))
 
     def _disable(self, name: str) -> None:
-        if name in self.memories:
-            register = self.r.MA_TARGET_MEM_ENABLE
-            bit = register.mask(self.memories[name].type.enable)
-            self.spaces.set(register, self.spaces.get(register) & ~bit)
+        if name not in self.memories:
+            raise self.refuse(name.upper())
+        register = self.r.MA_TARGET_MEM_ENABLE
+        self.spaces.put(register, **{self.memories[name].type.enable: 0})
+
+    @fault(
+        "ma-wrap",
+        "The arbiter met an address beyond all memory: MA_INT_CAUSE, client and address.",
+        reports=True,
+    )
+    def wrap(self) -> None:
+        self.interrupt("MA", self.r.MA_INT_CAUSE, "MEM_WRAP_INT_CAUSE")
+        beyond = max(memory.end for memory in self.memories) + WRAPPED_BYTES
+        fields = {"MEM_WRAP_ADDRESS": beyond >> 4, "MEM_WRAP_CLIENT_NUM": WRAPPING_CLIENT}
+        self.spaces.fields(self.r.MA_INT_WRAP_STATUS, **fields)
 
     @fault("no-memory", "No memory is enabled: MEMINFO, DUMP_CONTEXT and all memories fail.")
     def disable_all(self) -> None:

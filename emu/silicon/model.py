@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from vmcoredd.chip import T5, T6
+from vmcoredd.chip import T5, T6, Register
+from vmcoredd.emu.errors import NoSuchFault
 
 if TYPE_CHECKING:
     from vmcoredd.emu.core import Core
+    from vmcoredd.emu.firmware import Firmware
     from vmcoredd.emu.memory import Memories
     from vmcoredd.emu.scenario import Scenario
 
@@ -28,6 +30,11 @@ class Fault(NamedTuple):
     name: str
     meaning: str
     method: str
+    arguments: tuple[object, ...] = ()
+    """What the method is called with."""
+    reports: bool = False
+    """Whether only what the card reports changes: causes, states, counters, the firmware's log. No
+    access behaves otherwise than on a healthy card."""
 
 
 def reads(*registers: str) -> Callable[[F], F]:
@@ -52,11 +59,29 @@ def _binds(registers: tuple[str, ...], verb: str) -> Callable[[F], F]:
     return mark
 
 
-def fault(name: str, meaning: str) -> Callable[[F], F]:
-    """Makes a method the switch for a fault."""
+def fault(
+    name: str, meaning: str, *, each: Iterable[object] = (), reports: bool = False
+) -> Callable[[F], F]:
+    """Makes a method the switch for a fault, or for one fault per item of `each`.
+
+    An item is the method's argument; it takes the place of `{}` in the name, and in the meaning
+    that of `{}` or, in capitals, of `{upper}`. `reports`: see Fault.
+    """
+    items = tuple(each)
 
     def mark(method: F) -> F:
-        vars(method)["fault"] = Fault(name, meaning, method.__name__)
+        of = method.__name__
+        found = [
+            Fault(
+                name.format(item),
+                meaning.format(item, upper=str(item).upper()),
+                of,
+                (item,),
+                reports,
+            )
+            for item in items
+        ]
+        vars(method)["faults"] = found or [Fault(name, meaning, of, (), reports)]
         return method
 
     return mark
@@ -64,6 +89,9 @@ def fault(name: str, meaning: str) -> Callable[[F], F]:
 
 class Model:
     """One block of silicon, or a part of one."""
+
+    firmware: Firmware
+    """The card's firmware, once the card is complete: faults may log what it notices."""
 
     def __init__(self, core: Core, scenario: Scenario, memories: Memories) -> None:
         self.core, self.scenario, self.memories = core, scenario, memories
@@ -102,6 +130,17 @@ class Model:
                 return getattr(self, name)
         return None
 
+    # Faults
+
+    def interrupt(self, block: str, cause: Register, *bits: str, element: int = 0) -> None:
+        """Sets bits of a block's cause register, and the block's bit of PL_INT_CAUSE."""
+        self.spaces.set_bits(cause, *bits, element=element)
+        self.spaces.set_bits(self.r.PL_INT_CAUSE, block)
+
+    def refuse(self, what: str) -> NoSuchFault:
+        """Returns the error of a fault that does not fit this card; `what` it has not."""
+        return NoSuchFault(f"no such fault on a {self.scenario.profile.name}: it has no {what}")
+
     @classmethod
     def _bindings(cls) -> Iterator[tuple[str, Binding]]:
         for name in dir(cls):
@@ -111,5 +150,5 @@ class Model:
     @classmethod
     def faults(cls) -> dict[str, Fault]:
         """Returns the faults that this model declares, by name."""
-        marked = (getattr(getattr(cls, name), "fault", None) for name in dir(cls))
-        return {item.name: item for item in marked if item is not None}
+        marked = (getattr(getattr(cls, name), "faults", ()) for name in dir(cls))
+        return {item.name: item for items in marked if isinstance(items, list) for item in items}

@@ -1,12 +1,23 @@
-"""PCIE: memory windows, and configuration space through BAR0 with its vital product data."""
+"""PCIE: memory windows, and configuration space through BAR0, with vital product data and errors of
+the bus."""
 
 from __future__ import annotations
 
 import mmap
 from typing import NamedTuple
 
+from vmcoredd.chip import pci
 from vmcoredd.chip.memory import MEMWIN0, NO_WINDOW, WINDOW_BASE_SHIFT
-from vmcoredd.chip.pci import CONFIG_BYTES, PF, PFS, Bar
+from vmcoredd.chip.pci import (
+    CONFIG_BYTES,
+    PF,
+    PFS,
+    Bar,
+    Correctable,
+    DeviceStatus,
+    LinkSpeed,
+    Uncorrectable,
+)
 from vmcoredd.chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.emu.config_space import ConfigSpace
 from vmcoredd.emu.lookup import Index, When
@@ -15,6 +26,8 @@ from vmcoredd.emu.window import WINDOWS, Window
 
 FOREVER = (1 << 64) - 1
 """The most polls that C can count."""
+MALFORMED_HEADER = bytes.fromhex("01000060 0f000004 01000000 00100000")
+"""Of a write of one double word whose byte enables want a second one; words little-endian."""
 
 
 class Page(NamedTuple):
@@ -133,3 +146,48 @@ class ConfigBackDoor(Model):
     def lose_vpd_version(self) -> None:
         at = virtual_address(VERSION_ADDRESS, PF)
         self.config.vpd[at : at + VERSION_BYTES] = b"xx"
+
+    @fault(
+        "pcie-completion-timeout",
+        "The host did not answer a read: AER, DEV_STAT, PCIE_INT_CAUSE.",
+        reports=True,
+    )
+    def get_no_answer(self) -> None:
+        self._uncorrectable(Uncorrectable.COMPLETION_TIMEOUT, DeviceStatus.NONFATAL)
+        self.interrupt("PCIE", self.r.PCIE_INT_CAUSE, "RdRspErr", "NonFatalErr")
+
+    @fault(
+        "pcie-malformed-packet",
+        "The adapter received a malformed packet: AER with its header, DEV_STAT.",
+        reports=True,
+    )
+    def receive_nonsense(self) -> None:
+        self._uncorrectable(Uncorrectable.MALFORMED, DeviceStatus.FATAL, MALFORMED_HEADER)
+
+    @fault(
+        "pcie-correctable",
+        "The bus had errors that were corrected: AER, DEV_STAT.",
+        reports=True,
+    )
+    def repeat(self) -> None:
+        for error in (Correctable.RECEIVER, Correctable.BAD_TLP, Correctable.REPLAY_TIMER):
+            self.config.report(pci.ERR_COR_STATUS, error, DeviceStatus.CORRECTABLE)
+
+    def _uncorrectable(self, error: Uncorrectable, seen: DeviceStatus, header: bytes = b"") -> None:
+        self.config.report(pci.ERR_UNCOR_STATUS, error, seen, header)
+
+    @fault(
+        "pcie-read-error",
+        "PCIE met an outbound read that failed: PCIE_INT_CAUSE, not fatal.",
+        reports=True,
+    )
+    def fail_read(self) -> None:
+        self.interrupt("PCIE", self.r.PCIE_INT_CAUSE, "RdRspErr")
+
+    @fault("pcie-narrow-link", "The link has one lane of eight: LINK_STAT.", reports=True)
+    def lose_lanes(self) -> None:
+        self.config.train(width=1)
+
+    @fault("pcie-slow-link", "The link runs at 2.5 GT/s instead of 8: LINK_STAT.", reports=True)
+    def slow_down(self) -> None:
+        self.config.train(speed=LinkSpeed.GT_2_5)

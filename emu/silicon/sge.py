@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.pci import PF
 from vmcoredd.chip.sge import CONTEXT_WORDS, DEBUG_INDICES, ContextType, encode_context
 from vmcoredd.emu.lookup import Index, When
@@ -20,6 +22,8 @@ FLUSH_THRESHOLD = 3
 IN_MEMORY = {ContextType.EGRESS: "DBQ contexts", ContextType.INGRESS: "IMSG contexts"}
 POINTER_BYTES = 8
 CACHED_POINTERS = 8
+WAITS_FOR_BUFFER, STUCK_SECONDS = "FL_REQ_DATA_FL", 5
+"""State of a stuck ingress DMA engine, and for how long."""
 CONGESTION_BY_CHANNEL = 2
 CHANNEL_SHIFT = 2
 """CngTPMode, and CngChMap bits per channel (sge.c, t4_sge_alloc_rxq())."""
@@ -124,6 +128,22 @@ class Contexts(Model):
             data = b"".join(address.to_bytes(POINTER_BYTES, "big") for address in buffers)
             self.memories.write(region.base + (queue.flm or 0) * len(data), data)
 
+    @fault(
+        "free-list-empty",
+        "The first port's first free list has no buffers left: PIDX = CIDX in DUMP_CONTEXT.",
+        reports=True,
+    )
+    def empty(self) -> None:
+        queue = self.scenario.queues.free_lists[0]
+        emptied = replace(queue, produced=queue.consumed)
+        flm = emptied.flm or 0
+        for kind, number, words in (
+            (ContextType.EGRESS, emptied.id, self._egress(emptied)),
+            (ContextType.FLM, flm, self._free_list(emptied)),
+        ):
+            self.table.fill((kind * QUEUES + number) * CONTEXT_WORDS, words)
+            self._to_memory(kind, number, words)
+
     @fault("context-busy", "SGE_CTXT_CMD stays BUSY: DUMP_CONTEXT is good, and holds nothing.")
     def stay_busy(self) -> None:
         command = self.r.SGE_CTXT_CMD
@@ -150,6 +170,32 @@ class SgeDebugWords(Model):
                     mask = register.mask(*(field.name for field in register.fields))
                     table.words[i] = random.getrandbits(32) & mask
                     self.spaces.set(register, table.words[i])
+
+    @fault(
+        "sge-idma{}-stuck",
+        "Ingress DMA {} has waited five seconds for a buffer: words 0, 11, 13 of SGE_DEBUG.",
+        each=range(2),
+        reports=True,
+    )
+    def stall(self, engine: int) -> None:
+        """Word 13 counts core clock cycles in the same state: high for engine 0, low for 1."""
+        waits = self.chip.sge.idma_states.index(WAITS_FOR_BUFFER)
+        queue = self.scenario.queues.received(0)[engine].id
+        cycles = STUCK_SECONDS * self.scenario.profile.card.core_clock * 1000
+        self._show(f"{('HIGH', 'LOW')[engine]}_INDEX_13", U32_MASK, min(cycles, U32_MASK))
+        for index, name, value in ((0, "st_idma{}_idma_sm", waits), (11, "idma{}_qid", queue)):
+            field = self.r[f"SGE_DEBUG_DATA_LOW_INDEX_{index}"].field(
+                "debug_" + name.format(engine)
+            )
+            self._show(f"LOW_INDEX_{index}", field.mask, field.put(value))
+
+    def _show(self, word: str, mask: int, bits: int) -> None:
+        """Stores bits of a word: in its register, and behind the index."""
+        half, _, index = word.partition("_INDEX_")
+        register = self.r[f"SGE_DEBUG_DATA_{word}"]
+        value = self.spaces.get(register) & ~mask | bits
+        self.spaces.set(register, value)
+        self.halves[half].words[int(index)] = value
 
 
 class QueueBases(Model):

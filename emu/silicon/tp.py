@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vmcoredd.chip import Register
+from vmcoredd.chip.devlog import Facility, Level
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.spaces import Space
 
 PIO_WORDS, TM_PIO_WORDS, MIB_WORDS = 0x900, 0x10, 0x80
@@ -125,3 +126,17 @@ class Timers(Model):
         """The core clock is in kHz."""
         ticks = milliseconds * self.scenario.profile.card.core_clock >> shift
         self.spaces.plain(register, ticks)
+
+
+class FreePages(Model):
+    """Pages for payload, which connections take and return."""
+
+    @fault(
+        "tp-out-of-pages",
+        "TP has no free transmit pages: TP_INT_CAUSE, and the count in MEMINFO.",
+        reports=True,
+    )
+    def use_up(self) -> None:
+        self.interrupt("TP", self.r.TP_INT_CAUSE, "FlmTxFlstEmpty")
+        self.spaces.put(self.r.TP_FLM_FREE_TX_CNT, FreeTxPageCount=0)
+        self.firmware.tell((Level.ERR, Facility.OFLD, "no free transmit pages"))

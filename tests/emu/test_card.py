@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import os
 import time
 
 import pytest
+from emumail import Mailbox
 
+from vmcoredd.chip.firmware import PortAction, PortInfo32
 from vmcoredd.emu import Card, EmuError, faults, profiles
+from vmcoredd.emu.errors import NoSuchFault
 
 
 def fingerprint(card: Card) -> str:
@@ -106,9 +110,46 @@ def test_an_unknown_fault_is_refused_with_a_list_of_faults() -> None:
         Card.load("t62100-cr", faults=["broken"])
 
 
-@pytest.mark.parametrize("name", faults())
+@pytest.mark.parametrize("name", [name for name, fault in faults().items() if not fault.reports])
 def test_every_fault_can_be_switched_on(name: str) -> None:
     Card.load("t62100-cr", faults=[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("ecc-uncorrectable-mc1", "MC1"),
+        ("parity-mc1", "MC1"),
+        ("no-mc0", "MC0"),
+        ("link-down-port2", "Ethernet port 2"),
+    ],
+)
+def test_a_fault_of_what_a_card_has_not_is_refused(name: str, what: str) -> None:
+    with pytest.raises(NoSuchFault, match=f"on a t6225-so-cr: it has no {what}"):
+        Card.load("t6225-so-cr", faults=[name])
+
+
+def test_a_snapshot_undoes_faults_that_only_report_something() -> None:
+    card = Card.load("t62100-cr", strict=True)
+    saved, before = card.snapshot(), fingerprint(card)
+    for name, item in faults().items():
+        if item.reports:
+            with contextlib.suppress(NoSuchFault):
+                card.fail(name)
+    assert fingerprint(card) != before
+    card.restore(saved)
+    assert fingerprint(card) == before
+    ask = PortInfo32(read=1, portid=1, action=PortAction.GET_PORT_INFO32)
+    assert Mailbox(card).do(ask).lstatus32
+
+
+def test_a_reset_leaves_what_the_bus_reported() -> None:
+    card = Card.load("t62100-cr", faults=["pcie-malformed-packet", "pcie-narrow-link"])
+    before = card.config
+    card.reset()
+    for at, size in ((0x82, 2), (0x104, 4), (0x11C, 16)):
+        assert card.config[at : at + size] == before[at : at + size] != bytes(size)
+    assert card.config[0x7A:0x7C] == bytes(2)
 
 
 def test_a_guest_can_read_back_doorbells_and_vectors() -> None:

@@ -129,6 +129,16 @@ def test_a_model_declares_its_faults() -> None:
     assert Breakable.faults()["broken"].method == "break_it"
 
 
+def test_a_method_can_be_the_switch_of_several_faults() -> None:
+    class Breakable(Model):
+        @fault("broken-{}", "Part {} of {upper} fails.", each=("a", "b"), reports=True)
+        def break_it(self, part: str) -> None: ...
+
+    assert [item.name for item in Breakable.faults().values()] == ["broken-a", "broken-b"]
+    item = Breakable.faults()["broken-b"]
+    assert (item.meaning, item.arguments, item.reports) == ("Part b of B fails.", ("b",), True)
+
+
 def test_fault_names_are_unique_and_have_a_meaning() -> None:
     names = [name for kind in models() for name in kind.faults()]
     assert len(names) == len(set(names)) == len(faults())

@@ -6,6 +6,7 @@ By default, a selection covers each case once; VMCOREDD_THOROUGH=1 runs every co
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -27,6 +28,7 @@ from vmcoredd.cudbg.entity import entities
 from vmcoredd.driver.adapter import Adapter
 from vmcoredd.driver.errors import ProbeError
 from vmcoredd.driver.transports import Inproc, Socket, Transport
+from vmcoredd.emu.errors import NoSuchFault
 from vmcoredd.emu.server import attach
 
 pytestmark = pytest.mark.interop
@@ -37,7 +39,9 @@ SMALL = {"edc0": 2, "edc1": 2, "mc0": 1}
 ONE_OF_EACH = ("t62100-cr", "t520-cr")
 NO_DUMP = ("device-gone", "flash-busy", "flash-hangs", "other-function")
 """Faults that make the probe fail."""
-FAULTS = sorted(set(emu.faults()) - set(NO_DUMP))
+REPORTS = [name for name, fault in emu.faults().items() if fault.reports]
+"""Faults that change no access."""
+FAULTS = sorted({*emu.faults()} - {*NO_DUMP, *REPORTS})
 POLLS = {
     "CIM_HOST_ACC_CTRL": 4,
     "CIM_OBQ_DBG_CFG": 1,
@@ -226,6 +230,20 @@ def test_a_dump_of_a_faulty_card_equals_the_kernels(library: Path, name: str, fa
     # where its list ends early, LE_TCAM requests the entry that ended it a second time
     but = "LE_TCAM" if fault.startswith("le-") else ""
     Both(library, lambda: small(name, fault)).check(but_counts_of=but)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_dump_of_a_card_that_reports_all_errors_equals_the_kernels(
+    library: Path, name: str
+) -> None:
+    def load() -> emu.Card:
+        card = small(name)
+        for fault in REPORTS:
+            with contextlib.suppress(NoSuchFault):
+                card.fail(fault)
+        return card
+
+    Both(library, load).check()
 
 
 @pytest.mark.parametrize("fault", NO_DUMP)

@@ -85,12 +85,20 @@ def collected(chip: Chip, compress: str = "zlib") -> CardDump:
     return collect(emu.Card.load(CARDS[chip], strict=True), compress)
 
 
-def collect(card: emu.Card, compress: str = "zlib", entities: tuple[str, ...] = ()) -> CardDump:
-    """A dump of `card` in process; waits for the firmware take no time."""
+def collect(
+    card: emu.Card,
+    compress: str = "zlib",
+    entities: tuple[str, ...] = (),
+    size: int = cudbg.DUMP_SIZE,
+) -> CardDump:
+    """A dump of `card` in process; waits for the firmware take no time.
+
+    A buffer of less than the kernel's `size`, in bytes, is made sooner.
+    """
     io = Inproc(card).io()
     device = cudbg.Device(card.chip, card.profile.card.revision)
     mailbox = Mailbox(io, card.chip, device.pf, sleep=lambda seconds: None)
-    buffer = bytearray(cudbg.DUMP_SIZE)
+    buffer = bytearray(size)
     report = cudbg.collect(
         io,
         device,

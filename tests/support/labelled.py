@@ -1,0 +1,147 @@
+"""Labelled dumps: what the card's dump holds when we know what is wrong with the card.
+
+    for one in labelled_dumps():
+        one.faults, one.card, one.seed, one.dump    # names, profile, seed, cudbg.Dump
+
+Every fault of the emulator that leaves a dump is there alone, on a card that can have it, and in at
+least one pair. The order is always the same, and so is every byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain
+from random import Random
+from typing import NamedTuple
+
+from carddump import SMALL, CardDump, collect
+
+from vmcoredd import cudbg, emu
+from vmcoredd.emu.errors import NoSuchFault
+
+CARDS = ("t62100-cr", "t520-cr", "t540-cr", "t580-mc1")
+"""Two chips; four ports; two external memories."""
+SEEDS = {name: seed for seed, name in enumerate(CARDS, 1)}
+NO_DUMP = ("device-gone", "flash-busy", "flash-hangs", "other-function")
+"""Faults with which the driver's bring-up fails."""
+SIZE = 8 << 20
+"""Bytes of a dump: enough for all entities of a card with little memory."""
+TOO_SLOW = ("cim-ibq-busy",)
+"""Faults whose dump takes millions of polls."""
+STORIES = (
+    ("ecc-uncorrectable-edc0", "firmware-crash"),
+    ("ecc-uncorrectable-mc0", "parity-mc0"),
+    ("ecc-correctable-edc1", "ecc-uncorrectable-edc1"),
+    ("cim-illegal-access", "firmware-crash"),
+    ("cim-memory-timeout", "firmware-unexpected"),
+    ("ma-wrap", "firmware-crash"),
+    ("parity-pl", "parity-sge"),
+    ("sge-idma0-stuck", "free-list-empty"),
+    ("sge-idma1-stuck", "pcie-completion-timeout"),
+    ("sge-bad-pidx", "sge-egress-size"),
+    ("doorbell-fifo-full", "doorbell-dropped"),
+    ("tp-out-of-pages", "tp-drops"),
+    ("link-local-fault-port0", "link-remote-fault-port1"),
+    ("rx-crc-errors", "link-high-ber-port1"),
+    ("rx-drops", "free-list-empty"),
+    ("pcie-narrow-link", "pcie-correctable"),
+    ("firmware-halted", "mailbox-taken"),
+)
+"""Pairs of which one can cause the other, or of which both need the same register."""
+
+
+class Labelled(NamedTuple):
+    """A dump, the faults of its card in the order in which they happened, and the card."""
+
+    faults: tuple[str, ...]
+    card: str
+    """The profile; memories have 1 MiB each."""
+    seed: int
+    made: CardDump
+
+    @property
+    def dump(self) -> cudbg.Dump:
+        """The parsed dump."""
+        return self.made.dump
+
+
+def labelled_dumps() -> Iterator[Labelled]:
+    """Yields a dump with each fault alone, then at least as many with two."""
+    for faults in chain(singles(), pairs()):
+        yield labelled(*faults)
+
+
+def labelled(*faults: str, card: str = "") -> Labelled:
+    """Returns a dump of a card with these faults: of `card`, or of one that can have them."""
+    name = card or fitting(*faults)[0]
+    return Labelled(faults, name, SEEDS[name], collect(_broken(name, *faults), "none", size=SIZE))
+
+
+@cache
+def healthy(name: str) -> Labelled:
+    """Returns a dump of the same card without faults."""
+    return labelled(card=name)
+
+
+@cache
+def singles() -> tuple[tuple[str, ...], ...]:
+    """The faults that leave a dump."""
+    return tuple((name,) for name in emu.faults() if name not in (*NO_DUMP, *TOO_SLOW))
+
+
+@cache
+def pairs() -> tuple[tuple[str, ...], ...]:
+    """STORIES, then each fault with another one."""
+    names = [name for (name,) in singles()]
+    others, random = list(names), Random(11)
+    found = dict.fromkeys(STORIES)
+    for name in names:
+        fits = [other for other in others if other != name and fitting(name, other)]
+        found[name, random.choice(fits)] = None
+    return tuple(found)
+
+
+@cache
+def fitting(*faults: str) -> tuple[str, ...]:
+    """The cards that can have these faults, T6 and T5 first in turns."""
+    fits = [name for name in CARDS if all(name in _having(fault) for fault in faults)]
+    first = sum(len(fault) for fault in faults) % 2
+    return (*fits[first:2], *fits[:first], *fits[2:]) if len(fits) > 1 else tuple(fits)
+
+
+@cache
+def _having(fault: str) -> frozenset[str]:
+    return frozenset(name for name in CARDS if _can_have(name, fault))
+
+
+def _can_have(name: str, fault: str) -> bool:
+    if not emu.faults()[fault].reports:
+        return True
+    try:
+        _broken(name, fault)
+    except NoSuchFault:
+        return False
+    return True
+
+
+@cache
+def _fresh(name: str) -> tuple[emu.Card, emu.Snapshot]:
+    card = _load(name)
+    return card, card.snapshot()
+
+
+def _load(name: str, *faults: str) -> emu.Card:
+    memory = SMALL["memory"] | ({"mc1": 1} if name == "t580-mc1" else {})
+    return emu.Card.load(name, SEEDS[name], faults=faults, strict=True, memory=memory)
+
+
+def _broken(name: str, *faults: str) -> emu.Card:
+    """Returns a card with these faults; a snapshot undoes those that only report something."""
+    if not all(emu.faults()[fault].reports for fault in faults):
+        return _load(name, *faults)
+    card, saved = _fresh(name)
+    card.restore(saved)
+    for fault in faults:
+        card.fail(fault)
+    return card
