@@ -159,6 +159,16 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
+ROW_BYTES = 16
+"""Of a hexdump's rows."""
+
+
+def hex_row(at: int, row: bytes) -> str:
+    """Returns up to ROW_BYTES bytes as `hexdump -C` prints them: offset, bytes in hex, text."""
+    text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+    return f"{at:08x}  {row.hex(' '):<{3 * ROW_BYTES - 1}}  {text}"
+
+
 def size(count: int) -> str:
     """Returns a number of bytes in binary units: `32.0 MiB`."""
     value = float(count)

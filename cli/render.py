@@ -5,7 +5,7 @@ Only `show` uses this module, and imports it only to decode, because it imports 
 
 from __future__ import annotations
 
-from vmcoredd.cli.output import out, size, visible
+from vmcoredd.cli.output import ROW_BYTES, hex_row, out, size, visible
 from vmcoredd.cudbg.decoded import (
     Allowance,
     Bytes,
@@ -19,8 +19,6 @@ from vmcoredd.cudbg.decoded import (
     Value,
     shown,
 )
-
-ROW_BYTES = 16
 
 
 def show(decoded: Decoded, allowed: Allowance, *, hexdump: str | None = None) -> None:
@@ -100,5 +98,4 @@ def _hexdump(data: Bytes, region: Section) -> None:
             folded = True
             continue
         before, folded = row, False
-        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-        out.say(f"  {at:08x}  {row.hex(' '):<{3 * ROW_BYTES - 1}}  {text}")
+        out.say(f"  {hex_row(at, row)}")

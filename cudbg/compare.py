@@ -48,7 +48,7 @@ def _compare(a: Dump, b: Dump, one: DumpEntity, other: DumpEntity | None) -> Dif
     if not one.good:
         return None
     try:
-        return _compare_bytes(one.name, *_contents(a, b, one.name))
+        return compare_bytes(one.name, *_contents(a, b, one.name))
     except UnknownFormat as error:
         return Difference(one.name, f"not compared: {error}", compared=False)
     except DumpFormatError as error:
@@ -83,7 +83,8 @@ def _contents(a: Dump, b: Dump, name: str) -> tuple[Bytes, Bytes]:
         return a.packed(name), b.packed(name)
 
 
-def _compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
+def compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
+    """Returns how the bytes called `name` differ, or None."""
     if len(one) != len(other):
         return Difference(name, f"{len(one)} bytes in a, {len(other)} in b")
     count, first = 0, -1

@@ -10,12 +10,13 @@ import typer
 
 from vmcoredd.cli.commands.show import first_dump, report_unknowns
 from vmcoredd.cli.exit_codes import Exit, about, report
+from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import opened, stream
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
 
 if TYPE_CHECKING:
-    from vmcoredd import cudbg
+    from vmcoredd import cudbg, vmcore
     from vmcoredd.cudbg.compare import Difference
 
 EXAMPLES = """Examples: `vmcoredd diff before.vmcore after.vmcore`;
@@ -45,14 +46,19 @@ def diff(
 
     Compares the contents, not their compression. The exit code is 5 if they differ, or if some
     cannot be compared because this version does not know their format. It is 3 if some are damaged.
+    Dumps of other drivers are compared as bytes.
     """
     from vmcoredd.cudbg.compare import Difference, compare
 
     if None is not stream(a) == stream(b):
         raise typer.BadParameter("A is standard input already", param_hint="B")
     with ExitStack() as files:
-        left = _open(files, a, index, "--index")
-        right = _open(files, b, other_index, "--other-index")
+        one = _open(files, a, index, "--index")
+        other = _open(files, b, other_index, "--other-index")
+        if is_foreign(*one) or is_foreign(*other):
+            _compare_payloads(a, b, one, other, json=json)
+            return
+        left, right = _dump(a, *one), _dump(b, *other)
         found = list(compare(left, right))
         differences = [item for item in found if isinstance(item, Difference)]
         different = [_record(left, right, d, lines) for d in differences if d.compared]
@@ -78,12 +84,44 @@ def diff(
         raise typer.Exit(Exit.INCOMPLETE)
 
 
-def _open(files: ExitStack, path: Path, index: int | None, option: str) -> cudbg.Dump:
+def _open(
+    files: ExitStack, path: Path, index: int | None, option: str
+) -> tuple[vmcore.Reader, vmcore.Note]:
+    with about(path):
+        reader = files.enter_context(opened(path))
+        return reader, first_dump(reader, index, option)
+
+
+def _dump(path: Path, reader: vmcore.Reader, note: vmcore.Note) -> cudbg.Dump:
     from vmcoredd import cudbg
 
     with about(path):
-        reader = files.enter_context(opened(path))
-        return cudbg.Dump(reader.payload(first_dump(reader, index, option).index, partial=True))
+        return cudbg.Dump(reader.payload(note.index, partial=True))
+
+
+def _compare_payloads(
+    a: Path,
+    b: Path,
+    one: tuple[vmcore.Reader, vmcore.Note],
+    other: tuple[vmcore.Reader, vmcore.Note],
+    *,
+    json: bool,
+) -> None:
+    """Compares dumps of which at least one is another driver's, as bytes."""
+    from vmcoredd.cudbg.compare import compare_bytes
+
+    left, right = (reader.payload(note.index, partial=True) for reader, note in (one, other))
+    found = compare_bytes("payload", left, right)
+    different = [{"name": found.name, "what": found.what, "decoded": []}] if found else []
+    if json:
+        counts = {"equal": 1 - len(different), "different": different, "not_compared": []}
+        emit_json("diff", {"a": str(a), "b": str(b), **counts})
+    else:
+        _show(different)
+        result = "differ" if different else "are equal"
+        out.print(f"the payloads {result}; another driver's dump is compared as bytes only")
+    if different:
+        raise typer.Exit(Exit.INCOMPLETE)
 
 
 def _record(left: cudbg.Dump, right: cudbg.Dump, item: Difference, lines: int) -> dict[str, Any]:

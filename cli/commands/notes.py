@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.exit_codes import Exit, about
+from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, err, out, table
@@ -84,24 +85,25 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
         "type": note.type,
         "type_name": note.type_name,
         "name": note.name,
+        "is_foreign": False,
         "adapter": None,
         **dict.fromkeys(CONDITIONS),
         "lacks": [],
         "unknown": [],
         "damage": None,
     }
-    if note.is_device_dump:
+    if is_foreign(reader, note):
+        record["is_foreign"] = True
+    elif note.is_device_dump:
         record |= _adapter(reader, note.index)
     return record
 
 
 def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
-    """Returns the fields of a cudbg dump's header; none for another driver's payload."""
+    """Returns the fields of a cudbg dump's header."""
     from vmcoredd import cudbg
 
     payload = reader.payload(index, partial=True, most=HEAD_BYTES)
-    if not cudbg.is_dump(payload):
-        return {}
     try:
         dump = cudbg.Dump(payload)
     except cudbg.UnknownFormat as error:
@@ -153,6 +155,10 @@ def _show(rows: list[dict[str, Any]], left_out: int) -> None:
         keys = ("adapter", *CONDITIONS, "compression")
         cells = [[row["index"], *(row[key] for key in keys)] for row in dumps]
         table("Adapters", ("#", *keys), cells)
+    if foreign := [str(row["index"]) for row in rows if row["is_foreign"]]:
+        numbers = ", ".join(foreign[:MOST_LINES]) + ", ..." * (len(foreign) > MOST_LINES)
+        hint = "`vmcoredd extract` writes such a dump to a file"
+        out.print(f"device dumps of other drivers: {numbers}: {hint}", markup=False)
     if left_out:
         out.print(f"{left_out:,} more notes: --all lists them")
 

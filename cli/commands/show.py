@@ -11,6 +11,14 @@ import typer
 
 from vmcoredd.cli.commands.notes import adapter_name, described
 from vmcoredd.cli.exit_codes import Exit, about, report
+from vmcoredd.cli.foreign import (
+    decodable_dumps,
+    is_foreign,
+    others_record,
+    say_foreign,
+    show_foreign,
+    what_to_do,
+)
 from vmcoredd.cli.inputs import opened
 from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
@@ -63,6 +71,12 @@ def show(
     trouble, allowed = _Trouble(), Allowance(rows or None)
     with about(path), opened(path) as reader:
         note = first_dump(reader, index, "--index")
+        if is_foreign(reader, note):
+            if entity or hexdump or raw:
+                what = "another driver's device dump has no entities"
+                raise typer.BadParameter(f"{what}; {what_to_do(note, path)}", param_hint="--index")
+            show_foreign(reader, note, path, json=json)
+            return
         dump = cudbg.Dump(reader.payload(note.index, partial=True))
         if dump.cut:
             trouble.damage["headers"] = dump.cut
@@ -74,11 +88,14 @@ def show(
         elif json:
             records = _records(dump, names, allowed, trouble)
             summary = _summary(note, dump) | {"rows_left_out": allowed.exceeded}
+            summary |= others_record(reader)
             emit_json("show", {"file": str(path), **summary, "entities": records})
         elif names:
             _decoded(dump, names, hexdump, allowed, trouble)
         else:
             _list(note, dump, trouble)
+        if not names:
+            say_foreign(reader, path)
     if allowed.exceeded:
         err.print(f"only the first {rows:,} rows are shown: --rows 0 shows all", markup=False)
     if not names:
@@ -135,7 +152,8 @@ def report_unknowns(dump: cudbg.Dump, path: Path) -> None:
 
 
 def first_dump(reader: vmcore.Reader, index: int | None, option: str) -> vmcore.Note:
-    """Returns note `index`, given with `option`, or the first device dump.
+    """Returns note `index`, given with `option`, or the first device dump: of one that can be
+    decoded if there is one, else of another driver.
 
     Raises BadParameter if there is none.
     """
@@ -144,7 +162,7 @@ def first_dump(reader: vmcore.Reader, index: int | None, option: str) -> vmcore.
             return _device_dump(reader, index, option)
     if not reader.device_dumps:
         raise typer.BadParameter("it holds no device dump", param_hint=str(reader.path))
-    return reader.device_dumps[0]
+    return (decodable_dumps(reader) or reader.device_dumps)[0]
 
 
 def _device_dump(reader: vmcore.Reader, index: int, option: str) -> vmcore.Note:
