@@ -31,6 +31,7 @@ class Exit(IntEnum):
     NO_DEVICE = 4
     INCOMPLETE = 5
     UNAVAILABLE = 6
+    FOUND = 7
     INTERRUPTED = 130
 
 
@@ -42,6 +43,7 @@ MEANINGS = {
     Exit.NO_DEVICE: "no adapter responded correctly",
     Exit.INCOMPLETE: "done, but something is missing or not decoded (diff: something differs)",
     Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
+    Exit.FOUND: "diagnose: something is wrong with the card (a finding above `note`)",
     Exit.INTERRUPTED: "interrupted by ^C (SIGTERM: 143, a closed terminal: 129)",
 }
 

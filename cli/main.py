@@ -13,6 +13,7 @@ from vmcoredd.cli.commands import (
     cache,
     cards,
     demo,
+    diagnose,
     diff,
     doctor,
     dump,
@@ -36,7 +37,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (cards, emulate, dump, notes, show, extract, diff, guest, demo, bench, doctor):
+for module in (
+    cards,
+    emulate,
+    dump,
+    notes,
+    show,
+    diagnose,
+    extract,
+    diff,
+    guest,
+    demo,
+    bench,
+    doctor,
+):
     module.register(app)
 app.add_typer(cache.app, name="cache")
 

@@ -17,6 +17,7 @@ ALLOWED = {
     "vmcore": set(),
     "hw": {"chip"},
     "cudbg": {"chip", "hw"},
+    "diagnosis": {"chip", "cudbg"},
     "emu": {"chip", "pyvfio_user"},
     "driver": {"chip", "cudbg", "hw", "pyvfio_user", "vmcore"},
     "qemu": {"chip", "cudbg", "debs", "driver", "emu", "hw", "pyvfio_user", "vmcore"},

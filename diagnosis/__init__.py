@@ -1,0 +1,17 @@
+"""What a dump says about its card: rules, one file per block, and the findings they make.
+
+    verdict = diagnose(dump)
+    verdict.card, verdict.findings, verdict.lost
+
+Knows no ELF and no terminal. `docs/diagnosis.md` lists all rules.
+"""
+
+if __name__ != "vmcoredd.diagnosis":
+    raise ImportError("import vmcoredd.diagnosis, not diagnosis")
+
+from vmcoredd.diagnosis.finding import Evidence, Finding, Severity
+from vmcoredd.diagnosis.identity import Identity
+from vmcoredd.diagnosis.rule import Rule, rules
+from vmcoredd.diagnosis.verdict import Verdict, diagnose
+
+__all__ = ["Evidence", "Finding", "Identity", "Rule", "Severity", "Verdict", "diagnose", "rules"]

@@ -1,0 +1,169 @@
+"""The card as the rules see it: registers by name with their instances, and decoded entities.
+
+Whatever the dump lacks is `NotJudged`: the rule that asked is then listed as lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
+from vmcoredd.chip.register import Register, UnknownRegister
+from vmcoredd.cudbg import CudbgError, Dump
+from vmcoredd.cudbg.decoded import Decoded, Fields, Table, Value
+from vmcoredd.diagnosis.finding import Evidence
+
+REG_DUMP = "REG_DUMP"
+
+
+class NotJudged(Exception):
+    """The dump does not have what a rule asks for; the text is the entity and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A register of the dump and its value."""
+
+    register: Register
+    offset: int
+    value: int
+    instance: str = ""
+    """`EDC0`, `port 1`; empty where there is one only."""
+
+    @property
+    def name(self) -> str:
+        """The register's name."""
+        return self.register.name
+
+    def get(self, field: str) -> int:
+        """Returns the value of a field."""
+        return self.register.get(self.value, field)
+
+    def evidence(self, field: str = "") -> Evidence:
+        """Returns the word as evidence, or a field of it."""
+        return Evidence(REG_DUMP, self.value, self.name, self.offset, self.instance, field)
+
+
+class Card:
+    """A dump's card. Entities are decoded once, when a rule asks for them."""
+
+    def __init__(self, dump: Dump) -> None:
+        self.dump = dump
+        self._decoded: dict[str, Decoded] = {}
+
+    @cached_property
+    def unknown(self) -> str:
+        """Why this version can say nothing of the card; empty if it can."""
+        try:
+            self.dump.chip  # noqa: B018
+        except CudbgError as error:
+            return str(error)
+        return ""
+
+    @property
+    def chip(self) -> Chip:
+        """The chip generation."""
+        return self.dump.chip
+
+    @cached_property
+    def _registers(self) -> memoryview:
+        with _or_not_judged(REG_DUMP):
+            raw = self.dump.raw(REG_DUMP)
+        return memoryview(raw[: len(raw) // WORD_BYTES * WORD_BYTES]).cast("I")
+
+    @cached_property
+    def _described(self) -> Sequence[range]:
+        ranges = self.chip.ranges("reg_dump")
+        return [range(start, start + WORD_BYTES * count) for start, count in ranges]
+
+    @cached_property
+    def is_off_the_bus(self) -> bool:
+        """Whether every register reads as all ones, so that none of them tells anything."""
+        return self._value(int(self.chip.r.PL_WHOAMI)) == U32_MASK
+
+    def words(self, name: str) -> list[Word]:
+        """Returns all instances of a register; none if this chip does not have it.
+
+        Raises NotJudged if the register dump cannot be read, or reads as all ones.
+        """
+        if self.is_off_the_bus:
+            raise NotJudged("REG_DUMP reads as all ones")
+        return self.raw_words(name)
+
+    def raw_words(self, name: str) -> list[Word]:
+        """Returns all instances of a register, even if the card is off the bus."""
+        try:
+            found = self.chip.r.instances(name)
+        except UnknownRegister:
+            return []
+        places = [(register, i) for register in found for i in range(register.count)]
+        instances = _instances(places)
+        return [
+            Word(register, register[i], value, instance)
+            for (register, i), instance in zip(places, instances, strict=True)
+            if (value := self._value(register[i])) is not None
+        ]
+
+    def word(self, name: str) -> Word:
+        """Returns the one instance, or the first, of a register; raises NotJudged if none is in
+        the dump."""
+        for word in self.words(name):
+            return word
+        raise NotJudged(f"{name} is not in REG_DUMP")
+
+    def _value(self, offset: int) -> int | None:
+        """Returns a word of the register dump; None if it does not read that offset."""
+        if not any(offset in covered for covered in self._described):
+            return None
+        if offset // WORD_BYTES >= len(self._registers):
+            raise NotJudged(f"REG_DUMP ends before {offset:#x}")
+        return int(self._registers[offset // WORD_BYTES])
+
+    def decoded(self, entity: str) -> Decoded:
+        """Returns a decoded entity; raises NotJudged if it cannot be had."""
+        if entity not in self._decoded:
+            with _or_not_judged(entity):
+                self._decoded[entity] = self.dump.decode(entity)
+        return self._decoded[entity]
+
+    def rows(self, entity: str, title: str = "") -> Iterator[dict[str, Value]]:
+        """Yields the rows of an entity's tables whose title begins with `title`."""
+        with _or_not_judged(entity):
+            for part in self.decoded(entity):
+                if isinstance(part, Table) and part.title.startswith(title):
+                    names = [column.name for column in part.columns]
+                    for row in part.rows:
+                        yield dict(zip(names, row, strict=True))
+
+    def items(self, entity: str) -> dict[str, Value]:
+        """Returns the named values of an entity."""
+        parts = [part for part in self.decoded(entity) if isinstance(part, Fields)]
+        return {item.name: item.value for part in parts for item in part.items}
+
+
+@contextmanager
+def _or_not_judged(entity: str) -> Iterator[None]:
+    """Turns what keeps an entity from being read into NotJudged."""
+    try:
+        yield
+    except CudbgError as error:
+        text = str(error)
+        raise NotJudged(text if text.startswith(entity) else f"{entity}: {text}") from error
+
+
+_BLOCKS = {"edc_t60": "EDC0", "edc_t61": "EDC1", "mc_0": "MC0", "mc_1": "MC1"}
+
+
+def _instances(places: Sequence[tuple[Register, int]]) -> Iterator[str]:
+    """Yields what tells the instances of a name apart."""
+    for register, element in places:
+        if register.block in _BLOCKS:
+            yield _BLOCKS[register.block]
+        elif len(places) == 1:
+            yield ""
+        else:
+            yield f"port {element}" if register.name.startswith("MAC_PORT") else f"[{element}]"

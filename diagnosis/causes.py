@@ -1,0 +1,109 @@
+"""Rules on the bits of cause registers, as tables: a row for bits that mean the same.
+
+    causes(
+        "EDC_H_INT_CAUSE",
+        Bits("edc-ecc-uncorrectable", FATAL, "ECC_UE_INT*", "{instance}: ...", to_do="replace"),
+        source="t4_hw.c: mem_intr_handler()",
+    )
+
+A bit belongs to the first row that names it. A bit that is raised but not enabled does not
+interrupt and is a note; a cause whose enable register is all 0 was never set up, and counts. Bits
+that no row names are a note too, so that nothing is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.chip.model import CHIPS
+from vmcoredd.chip.register import Register
+from vmcoredd.diagnosis.card import Card, Word
+from vmcoredd.diagnosis.finding import Severity
+from vmcoredd.diagnosis.rule import Hit, Rule, register
+
+_WORD_BITS = 32
+
+
+@dataclass(frozen=True)
+class Bits:
+    """A row: the bits of a cause register that mean the same, and what they mean."""
+
+    rule: str
+    severity: Severity
+    bits: str | int
+    """Patterns of field names separated by blanks, or a mask."""
+    meaning: str
+    """May have `{instance}` and `{register}` in it."""
+    to_do: str
+    explains: str = ""
+    chips: tuple[Chip, ...] = CHIPS
+
+    def mask(self, cause: Register) -> int:
+        """Returns the bits that the row names in a register."""
+        if isinstance(self.bits, int):
+            return self.bits
+        patterns = self.bits.lower().split()
+        named = (f for f in cause.fields if any(fnmatchcase(f.name.lower(), p) for p in patterns))
+        return sum(field.mask for field in named)
+
+
+def causes(name: str, *rows: Bits, source: str, to_do: str = "") -> None:
+    """Registers a rule for each row on the cause register `name`, and one for all other bits."""
+    other = Bits(
+        f"{name.lower().replace('_', '-')}-other",
+        Severity.NOTE,
+        U32_MASK,
+        "{register} has raised bits that no rule knows",
+        to_do or "look the bits up: nothing is known against the card because of them",
+    )
+    for i, row in enumerate((*rows, other)):
+        patterns = tuple(row.explains.split())
+        judge = _Raised(name, row, rows[:i])
+        meaning = (row.rule, row.severity, row.meaning, row.to_do)
+        register(Rule(*meaning, source, judge, patterns, row.chips))
+
+
+class _Raised:
+    """Whether bits of one row, and not of an earlier one, are raised."""
+
+    def __init__(self, name: str, row: Bits, earlier: Sequence[Bits]) -> None:
+        self.name, self.row, self.earlier = name, row, earlier
+
+    def __call__(self, card: Card) -> Iterator[Hit]:
+        enables = card.words(self.name.replace("INT_CAUSE", "INT_ENABLE"))
+        enabled = {word.instance: word.value or U32_MASK for word in enables}
+        for word in card.words(self.name):
+            raised = word.value & self._mask(word.register, card.chip)
+            masked = raised & ~enabled.get(word.instance, U32_MASK)
+            yield from self._hits(word, raised & ~masked)
+            if masked:
+                yield from self._hits(word, masked, Severity.NOTE, "raised, but not enabled: ")
+
+    def _mask(self, cause: Register, chip: Chip) -> int:
+        taken = 0
+        for row in self.earlier:
+            taken |= row.mask(cause) if chip in row.chips else 0
+        return self.row.mask(cause) & ~taken
+
+    def _hits(
+        self, word: Word, raised: int, severity: Severity | None = None, preface: str = ""
+    ) -> Iterator[Hit]:
+        if raised:
+            evidence = tuple(word.evidence(name) for name in names_of(word.register, raised))
+            values = {"instance": word.instance or word.register.block, "register": word.name}
+            yield Hit(evidence, values, severity, preface)
+
+
+def names_of(cause: Register, raised: int) -> Iterator[str]:
+    """Yields the names of the fields that have a bit in `raised`; `bit 27` where none has one."""
+    for field in cause.fields:
+        if field.mask & raised:
+            yield field.name
+            raised &= ~field.mask
+    for bit in range(_WORD_BITS):
+        if raised >> bit & 1:
+            yield f"bit {bit}"

@@ -1,0 +1,91 @@
+"""Which card it is, and in which state its firmware was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.diagnosis.card import Card, NotJudged, Word
+
+EVALUATIONS = (
+    "crashed",
+    "failed while it prepared the device",
+    "failed while it configured the device",
+    "failed while it initialized the device",
+    "stopped after an unexpected event",
+    "stopped because of insufficient airflow",
+    "shut the device down",
+    "stopped for a reason that is reserved",
+)
+"""PCIE_FW.EVAL in words (t4_hw.c, t4_report_fw_error())."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A card, as far as its dump tells. What it does not tell is empty or None."""
+
+    chip: str = ""
+    """`T6 rev 0`."""
+    name: str = ""
+    part: str = ""
+    serial: str = ""
+    mac: str = ""
+    ports: int | None = None
+    firmware: str = ""
+    """The version in the flash: `1.27.5.0`."""
+    state: str = ""
+    """What the firmware was doing: `running`, `crashed`, `halted`, ..."""
+
+    def json(self) -> dict[str, Any]:
+        """Returns a plain dict."""
+        return asdict(self)
+
+
+def identify(card: Card) -> Identity:
+    """Returns the card's identity; what the dump lacks stays empty."""
+    vpd: dict[str, Any] = {}
+    with suppress(NotJudged):
+        vpd = card.items("VPD_DATA")
+    return Identity(
+        chip=f"{card.dump.chip_name} rev {card.dump.revision}",
+        name=str(vpd.get("model", "")),
+        part=str(vpd.get("part number", "")),
+        serial=str(vpd.get("serial number", "")),
+        mac=str(vpd.get("network address", "")),
+        ports=_known(lambda: _ports(card)),
+        firmware=str(vpd.get("firmware", "")),
+        state=_known(lambda: _state(card)) or "",
+    )
+
+
+def _known(ask: Callable[[], Any]) -> Any:
+    with suppress(NotJudged):
+        return ask()
+    return None
+
+
+def _ports(card: Card) -> int:
+    """Returns the number of Ethernet ports (t4_hw.c, t4_get_mps_bg_map())."""
+    return 1 << card.word("MPS_CMN_CTL").get("NumPorts")
+
+
+def _state(card: Card) -> str:
+    for word in card.raw_words("PCIE_FW"):
+        return firmware_state(word, card)
+    return ""
+
+
+def firmware_state(word: Word, card: Card) -> str:
+    """Returns what PCIE_FW and CIM_BOOT_CFG say that the firmware does."""
+    if word.value == U32_MASK:
+        return "unknown: the card is off the bus"
+    if word.get("ERR"):
+        return EVALUATIONS[word.get("EVAL")]
+    if word.get("HALT"):
+        return "halted"
+    if card.word("CIM_BOOT_CFG").get("uPCRst"):
+        return "held in reset"
+    return "running" if word.get("INIT") else "never initialized"

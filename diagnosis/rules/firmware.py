@@ -1,0 +1,93 @@
+"""The firmware's state, which it keeps in PCIE_FW: what it says itself of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmcoredd.diagnosis.card import Card
+from vmcoredd.diagnosis.finding import Severity
+from vmcoredd.diagnosis.identity import EVALUATIONS
+from vmcoredd.diagnosis.rule import Hit, Rule, register, rule
+
+_LOG = "read the last lines of DEV_LOG, and CIM_LA for where the processor was"
+_CONSEQUENCES = ("mailbox-*", "firmware-held-in-reset", "cim-timer0", "device-log-*")
+_ERRORS = (
+    ("firmware-crash", _LOG + "; then update the firmware"),
+    ("firmware-preparation-failed", _LOG + "; compare the configuration file with the card"),
+    ("firmware-configuration-failed", _LOG + "; look at the configuration file in the flash"),
+    ("firmware-initialization-failed", _LOG + "; look at the configuration file in the flash"),
+    ("firmware-unexpected-event", _LOG),
+    ("airflow-insufficient", "look at the fans, the filters and the card's neighbours"),
+    ("device-shut-down", "look in the host's log for who shut the device down"),
+    ("firmware-error-reserved", _LOG),
+)
+"""For each value of PCIE_FW.EVAL: the rule, and what to do."""
+
+
+class _Evaluated:
+    """Whether the firmware reports an error, and gives reason `number`."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, card: Card) -> Iterator[Hit]:
+        word = card.word("PCIE_FW")
+        if word.get("ERR") and word.get("EVAL") == self.number:
+            yield Hit((word.evidence("ERR"), word.evidence("EVAL")))
+
+
+for _number, (_name, _to_do) in enumerate(_ERRORS):
+    register(
+        Rule(
+            _name,
+            Severity.FATAL,
+            f"the firmware reports an error: it {EVALUATIONS[_number]}",
+            _to_do,
+            "t4_hw.c: t4_report_fw_error()",
+            _Evaluated(_number),
+            _CONSEQUENCES,
+        )
+    )
+
+
+@rule(
+    "firmware-halted",
+    Severity.FATAL,
+    "the firmware is halted: its processor was stopped from outside and runs no command",
+    to_do="ask whether the firmware was being updated; else reset the card",
+    source="t4_hw.c: t4_fw_halt()",
+    explains="mailbox-*",
+)
+def halted(card: Card) -> Iterator[Hit]:
+    word = card.word("PCIE_FW")
+    if word.get("HALT"):
+        yield Hit((word.evidence("HALT"),))
+
+
+@rule(
+    "firmware-held-in-reset",
+    Severity.FATAL,
+    "the firmware's processor is held in reset",
+    to_do="ask whether the firmware was being updated; else reset the card",
+    source="t4_hw.c: t4_fw_halt(), t4_fw_restart()",
+    explains="firmware-halted firmware-never-initialized mailbox-*",
+)
+def in_reset(card: Card) -> Iterator[Hit]:
+    word = card.word("CIM_BOOT_CFG")
+    if word.get("uPCRst"):
+        yield Hit((word.evidence("uPCRst"),))
+
+
+@rule(
+    "firmware-never-initialized",
+    Severity.ERROR,
+    "the firmware has neither initialized the card nor reported an error",
+    to_do="look at the firmware and the configuration file in the flash, and whether a driver "
+    "was ever loaded",
+    source="t4_hw.c: t4_fw_hello()",
+    explains="mailbox-*",
+)
+def never_initialized(card: Card) -> Iterator[Hit]:
+    word = card.word("PCIE_FW")
+    if not (word.get("ERR") or word.get("INIT") or word.get("HALT")):
+        yield Hit((word.evidence("INIT"),))
