@@ -77,15 +77,18 @@ class Firmware:
     def note(
         self, facility: Facility, text: str, *operands: int, level: Level = Level.INFO
     ) -> None:
-        """Writes a record to the device log; `text` is a printf format for `operands`."""
+        """Writes a record to the device log, unless the firmware has stopped.
+
+        `text` is a printf format for `operands`.
+        """
         state = self.state
+        if state.mode in (Mode.DEAD, Mode.ERROR):
+            return
         self.log.write(state.logged, state.ticks, level, facility, text, operands)
         state.logged += 1
 
     def tell(self, *lines: Line) -> None:
-        """Logs what happened, a second after the last record, unless the firmware has stopped."""
-        if self.state.mode in (Mode.DEAD, Mode.ERROR):
-            return
+        """Logs what happened, a second after the last record."""
         self.state.ticks += self.profile.card.core_clock * 1000
         for level, facility, text, *operands in lines:
             self.note(facility, text, *operands, level=level)

@@ -77,7 +77,7 @@ class ProcessorState(Model):
     @fault(
         "firmware-{}",
         "The firmware has stopped, PCIE_FW.EVAL is {upper}: causes, and its last words in DEV_LOG.",
-        each=KINDS,
+        each=tuple(KINDS),
         reports=True,
     )
     def fail(self, kind: str) -> None:

@@ -22,7 +22,7 @@ FREE_PAGES = {
     "Tx payload": ("TP_FLM_FREE_TX_CNT", "FreeTxPageCount"),
     "Rx payload": ("TP_FLM_FREE_RX_CNT", "FreeRxPageCount"),
 }
-WRAPPING_CLIENT, WRAPPED_BYTES = 7, 0x1240
+WRAPPING_CLIENT, WRAPPED_BYTES = 7, 8192
 """The client of the fault `ma-wrap`, LE, and how far past the memories its address is."""
 PSTRUCT_BYTES = 64
 DOORBELL_BYTES = 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from vmcoredd.chip import T5, T6, Register
@@ -60,26 +60,24 @@ def _binds(registers: tuple[str, ...], verb: str) -> Callable[[F], F]:
 
 
 def fault(
-    name: str, meaning: str, *, each: Iterable[object] = (), reports: bool = False
+    name: str,
+    meaning: str,
+    *,
+    each: Iterable[object] | Mapping[str, str] = (),
+    reports: bool = False,
 ) -> Callable[[F], F]:
     """Makes a method the switch for a fault, or for one fault per item of `each`.
 
-    An item is the method's argument; it takes the place of `{}` in the name, and in the meaning
-    that of `{}` or, in capitals, of `{upper}`. `reports`: see Fault.
+    An item is the method's argument. It takes the place of `{}` in the name; it, or its value in a
+    mapping, that of `{}` in the meaning, and in capitals that of `{upper}`. `reports`: see Fault.
     """
-    items = tuple(each)
+    items = each if isinstance(each, Mapping) else {item: str(item) for item in each}
 
     def mark(method: F) -> F:
         of = method.__name__
         found = [
-            Fault(
-                name.format(item),
-                meaning.format(item, upper=str(item).upper()),
-                of,
-                (item,),
-                reports,
-            )
-            for item in items
+            Fault(name.format(item), meaning.format(text, upper=text.upper()), of, (item,), reports)
+            for item, text in items.items()
         ]
         vars(method)["faults"] = found or [Fault(name, meaning, of, (), reports)]
         return method

@@ -140,3 +140,12 @@ class FreePages(Model):
         self.interrupt("TP", self.r.TP_INT_CAUSE, "FlmTxFlstEmpty")
         self.spaces.put(self.r.TP_FLM_FREE_TX_CNT, FreeTxPageCount=0)
         self.firmware.tell((Level.ERR, Facility.OFLD, "no free transmit pages"))
+
+    @fault(
+        "tp-page-count-wrong",
+        "TP counts more free receive pages than it has pages: MEMINFO.",
+        reports=True,
+    )
+    def miscount(self) -> None:
+        count = self.r.TP_FLM_FREE_RX_CNT.field("FreeRxPageCount")
+        self.spaces.put(self.r.TP_FLM_FREE_RX_CNT, FreeRxPageCount=count.get(U32_MASK))

@@ -86,3 +86,26 @@ def test_the_log_fits_its_memory(kib: int, edc: int) -> None:
     memory = {"edc0": edc, "edc1": edc, "mc0": 0}
     card = Card.load("t520-cr", firmware={"devlog_kib": kib}, memory=memory)
     assert len(log(card)) == card.model(Mailboxes).firmware.state.logged
+
+
+@pytest.mark.parametrize("fault", ["firmware-crash", "firmware-halted", "firmware-dead"])
+def test_a_firmware_that_has_stopped_logs_nothing(fault: str) -> None:
+    card = Card.load("t62100-cr", faults=[fault])
+    before = texts(card)
+    card.fail("link-down-port0")
+    card.reset()
+    assert texts(card) == before
+
+
+def test_events_are_logged_in_the_order_in_which_they_happen() -> None:
+    card = Card.load("t62100-cr", faults=["link-down-port0", "firmware-overheat"])
+    records = log(card)[-4:]
+    assert [entry.level for entry in records] == [3, 3, 1, 0]
+    assert records[1].timestamp - records[0].timestamp > card.profile.card.core_clock * 1000
+    assert texts(card)[-4] == "port 0: link down, no signal"
+
+
+def test_a_firmware_that_has_crashed_does_not_crash_again() -> None:
+    card = Card.load("t62100-cr", faults=["firmware-overheat", "firmware-crash"])
+    status = card.chip.r.PCIE_FW
+    assert status.get(card.read(status), "EVAL") == 5
