@@ -14,8 +14,18 @@ from vmcoredd.chip.pci import PF, REGISTERS_BYTES
 class AdapterFlag(IntFlag):
     """Flags of the driver's adapter, shown by TID_INFO (cxgb4.h, CXGB4_DEV_ENABLED and so on)."""
 
+    FULL_INIT_DONE = 1 << 0
     DEV_ENABLED = 1 << 1
+    USING_MSI = 1 << 2
+    USING_MSIX = 1 << 3
+    FW_OK = 1 << 4
+    RSS_TNLALLLOOKUP = 1 << 5
+    USING_SOFT_PARAMS = 1 << 6
+    MASTER_PF = 1 << 7
+    FW_OFLD_CONN = 1 << 9
     ROOT_NO_RELAXED_ORDERING = 1 << 10
+    SHUTTING_DOWN = 1 << 11
+    SGE_DBQ_TIMER = 1 << 12
 
 
 MAILBOX_LOG_ENTRIES = 256

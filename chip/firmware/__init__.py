@@ -6,7 +6,7 @@ Layouts and numbers are those of t4fw_api.h. A field has the name of its macro t
 and without the command's prefix: FW_HELLO_CMD_MBMASTER is `Hello.mbmaster`.
 """
 
-from vmcoredd.chip.firmware.codes import Eval, LdstSpace, MemType, Op, Retval
+from vmcoredd.chip.firmware.codes import Eval, LdstSpace, MemType, Op, Retval, op_name, retval_name
 from vmcoredd.chip.firmware.device import (
     Bye,
     CapsConfig,
@@ -47,7 +47,13 @@ from vmcoredd.chip.firmware.ldst import (
     LdstMpsReplication,
     LdstPcie,
 )
-from vmcoredd.chip.firmware.message import MAILBOX_BYTES, FwCommand, MailboxOwner, command_of
+from vmcoredd.chip.firmware.message import (
+    MAILBOX_BYTES,
+    FwCommand,
+    Header,
+    MailboxOwner,
+    command_of,
+)
 from vmcoredd.chip.firmware.params import Dev, Dmaq, Mnemonic, Param, Params, Pf, param, param_name
 from vmcoredd.chip.firmware.port import (
     Port,
@@ -82,6 +88,7 @@ __all__ = [
     "EqOfld",
     "Eval",
     "FwCommand",
+    "Header",
     "Hello",
     "Hma",
     "Initialize",
@@ -136,6 +143,8 @@ __all__ = [
     "ViRxmode",
     "ViStats",
     "command_of",
+    "op_name",
     "param",
     "param_name",
+    "retval_name",
 ]

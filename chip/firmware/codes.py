@@ -103,6 +103,18 @@ class Retval(IntEnum):
     SCSI_TASK_ERR = 142
 
 
+def op_name(opcode: int) -> str:
+    """Returns a command's name such as `HELLO`; an unknown opcode in hexadecimal digits."""
+    return Op(opcode).name if opcode in Op._value2member_map_ else f"{opcode:#04x}"
+
+
+def retval_name(retval: int) -> str:
+    """Returns a return value's name and number: `EINVAL (22)`; an unknown one as a number."""
+    return (
+        f"{Retval(retval).name} ({retval})" if retval in Retval._value2member_map_ else str(retval)
+    )
+
+
 @unique
 class LdstSpace(IntEnum):
     """enum fw_ldst_addrspc: the space an LDST command loads from or stores to."""

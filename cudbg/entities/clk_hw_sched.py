@@ -1,16 +1,20 @@
 """CLK, HW_SCHED: TCP's timers and the transmit schedulers, which depend on the core clock.
 
-Both use the clock that the driver assumes before it has asked the firmware (50 MHz).
+Both are collected with the clock that the driver assumes before it has asked the firmware (50 MHz),
+and decoded with the one that the firmware's log tells (`cudbg.core_clock`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32, u32s, u64
 from vmcoredd.chip.tp import CLOCK_REGISTERS, PACE_TABLE, SCHEDULERS
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
+from vmcoredd.cudbg.core_clock import EXPLAINED_BY, PRESET_KHZ, CoreClock, core_clock
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table, Text, Value
+from vmcoredd.cudbg.entities.indirect import words_of_space
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.hw.indirect import read_each
@@ -19,6 +23,7 @@ from vmcoredd.hw.io import Each, Io, Op, Read, Write
 # CLK
 
 _PS_PER_US = 1_000_000
+_PS_PER_MS = 1_000_000_000
 
 
 class ClkLayout(LittleStruct):
@@ -66,17 +71,63 @@ class Clk(Entity):
         for (name, register), word in zip(_TIMERS.items(), timers, strict=True):
             setattr(layout, name, tick * _timer(word, chip, register))
 
+    explained_by = EXPLAINED_BY[1:]
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         layout = self.parse(ClkLayout, blob)
-        clock = [
-            Item("core clock", layout.cclk_ps / 1000, "ns a cycle"),
-            Item("TP_TIMER_RESOLUTION", layout.res, form="x8"),
-            Item("TP tick", _tick_us(layout.cclk_ps, layout.tre), "us"),
-            Item("delayed ACK tick", _tick_us(layout.cclk_ps, layout.dack_re), "us"),
-            Item("delayed ACK timer", layout.dack_timer, "us"),
-        ]
-        timers = [Item(name.replace("_", " "), getattr(layout, name), "us") for name in _TIMERS]
-        return Decoded([Fields("clock", clock), Fields("TCP timers", timers)])
+        clock = core_clock({**others, "CLK": blob})
+        timers = _Timers(layout, clock)
+        shown = [timers.item(name, layout.tre) for name in _TIMERS]
+        return Decoded([Fields("clock", _clock_items(timers, chip)), Fields("TCP timers", shown)])
+
+
+@dataclass(frozen=True)
+class _Timers:
+    """Converts CLK's timers from the driver's clock to the one to believe."""
+
+    layout: ClkLayout
+    clock: CoreClock
+
+    @property
+    def cclk_ps(self) -> int:
+        """The period to believe."""
+        corrected = self.clock.is_corrected
+        return _PS_PER_MS // self.clock.khz if corrected else int(self.layout.cclk_ps)
+
+    def tick(self, name: str, resolution: int) -> Item:
+        """A timer's tick, exactly."""
+        return Item(name, (self.cclk_ps << resolution) / _PS_PER_US, "us")
+
+    def item(self, name: str, resolution: int, title: str = "") -> Item:
+        """A timer in microseconds, as the driver would compute it, and its ticks."""
+        stored, shown = getattr(self.layout, name), title or name.replace("_", " ")
+        tick = _tick_us(self.layout.cclk_ps, resolution)
+        if not tick:
+            why = "not in the dump: the driver multiplies by a tick of 0 us"
+            return Item(shown, None if self.clock.is_corrected else stored, why)
+        ticks = stored // tick
+        return Item(shown, _tick_us(self.cclk_ps, resolution) * ticks, f"us, {ticks} ticks")
+
+
+def _clock_items(timers: _Timers, chip: Chip) -> list[Item]:
+    layout, clock = timers.layout, timers.clock
+    stamp = chip.r.TP_TIMER_RESOLUTION.get(layout.res, "TimestampResolution")
+    meaning = f"ns a cycle ({clock.khz} kHz), {clock.source}"
+    items = [Item("core clock", timers.cclk_ps / 1000, meaning)]
+    if clock.is_corrected:
+        preset = "ns a cycle: its preset, from which the times here are converted"
+        items.append(Item("clock of the driver", layout.cclk_ps / 1000, preset))
+    return [
+        *items,
+        Item("TP_TIMER_RESOLUTION", layout.res, form="x8"),
+        timers.tick("TP tick", layout.tre),
+        timers.tick("TCP timestamp tick", stamp),
+        timers.tick("delayed ACK tick", layout.dack_re),
+        timers.item("dack_timer", layout.dack_re, "delayed ACK timer"),
+    ]
 
 
 def _tick_us(cclk_ps: int, resolution: int) -> int:
@@ -128,12 +179,97 @@ class HwSched(Entity):
         layout.kbps = [_kbps(rate, cclk) for rate in rates]
         layout.ipg = [10000 * gap // (cclk // 1000) for gap in gaps]
 
+    explained_by = (*EXPLAINED_BY, "TP_INDIRECT")
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        layout = self.parse(SchedLayout, blob)
-        columns = [Column("scheduler", "d"), Column("mode"), Column("channel", "d")]
-        columns += [Column("rate in kbit/s", "d"), Column("class gap in 0.1 ns", "d")]
-        columns.append(Column("pace in us", "d"))
-        return Decoded([Table("transmit schedulers", columns, list(_sched_rows(layout)))])
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+        schedulers = _Schedulers(self.parse(SchedLayout, blob), others, chip)
+        title = f"transmit schedulers at {schedulers.clock.khz} kHz, {schedulers.clock.source}"
+        parts: list[Part] = [Table(title, _SCHED_COLUMNS, list(schedulers.rows()))]
+        if caveats := list(schedulers.caveats()):
+            parts.append(Text("what the driver lost", caveats))
+        return Decoded(parts)
+
+
+_SCHED_COLUMNS = (
+    Column("scheduler", "d"),
+    Column("mode"),
+    Column("channel", "d"),
+    Column("kbit/s", "d"),
+    Column("state"),
+    Column("gap in 0.1 ns", "d"),
+    Column("pace in us", "d"),
+    Column("to", "d"),
+)
+
+
+class _Schedulers:
+    """The schedulers, converted from the driver's clock to the one to believe.
+
+    Rates are computed from TP_INDIRECT's words, since the driver rounds its own.
+    """
+
+    def __init__(self, layout: SchedLayout, others: Mapping[str, Bytes], chip: Chip) -> None:
+        clk = others.get("CLK")
+        known = clk is not None and len(clk) == sizeof(ClkLayout)
+        self._layout = layout
+        self._clk = ClkLayout.from_bytes(clk[0 : sizeof(ClkLayout)]) if clk and known else None
+        self.clock = core_clock(others)
+        first = chip.r.TP_TX_MOD_Q1_Q0_RATE_LIMIT
+        words = words_of_space(others.get("TP_INDIRECT"), "tp_tm_pio", chip)
+        found = [words.get(first - i // 2) for i in range(SCHEDULERS)]
+        self._rates = [
+            None if word is None else word >> 16 * (i % 2) & 0xFFFF for i, word in enumerate(found)
+        ]
+
+    def rows(self) -> Iterator[list[Value]]:
+        """Yields a row per scheduler. Mode bit: 0 class, 1 flow. Map: two bits each."""
+        layout = self._layout
+        for i in range(SCHEDULERS):
+            mode = "flow" if layout.mode >> i & 1 else "class"
+            kbps, enabled = self._rate(i)
+            rate = [kbps, "enabled" if enabled else "disabled"]
+            yield [i, mode, layout.map >> 2 * i & 3, *rate, self._gap(i), *self._pace(i)]
+
+    def _rate(self, i: int) -> tuple[int, bool]:
+        """Returns kbit/s, and whether the scheduler is enabled (t4_get_tx_sched())."""
+        rate = self._rates[i]
+        if rate is None:
+            kbps = self._layout.kbps[i] * self._clock_ratio
+            return int(kbps), bool(kbps)
+        if not (cycles := rate & 0xFF):
+            return 0, False
+        return self.clock.khz * 1000 // cycles * (rate >> 8) // _BYTES_PER_KBIT, True
+
+    @property
+    def _clock_ratio(self) -> float:
+        return self.clock.khz / self.clock.driver_khz if self.clock.driver_khz else 1
+
+    def _gap(self, i: int) -> int:
+        return int(self._layout.ipg[i] / self._clock_ratio)
+
+    def _pace(self, i: int) -> tuple[int | None, int | None]:
+        """Returns the least and the most that a pace can be (dack_ticks_to_usec())."""
+        pace = self._layout.pace_tab[i]
+        if not self.clock.is_preset:
+            return pace, pace
+        if self._clk is None:
+            return None, None
+        per_us, shift = PRESET_KHZ // 1000, self._clk.dack_re & 31
+        least, most = per_us * pace, per_us * (pace + 1) - 1
+        return (least << shift) * 1000 // self.clock.khz, (most << shift) * 1000 // self.clock.khz
+
+    def caveats(self) -> Iterator[str]:
+        """Says what cannot be computed exactly."""
+        if self.clock.is_preset and self._clk is None:
+            yield "pace: its unit, DelayedACKResolution, is in CLK, which is not in the dump"
+        elif self.clock.is_preset:
+            yield "pace: the driver did not know DelayedACKResolution, and divided by its preset,"
+            yield "so only a range is known"
+        if self.clock.is_corrected and None in self._rates:
+            yield "rates: converted from rounded ones, since TP_INDIRECT is not in the dump"
 
 
 def _read_schedulers(io: Io, chip: Chip) -> tuple[list[int], list[int]]:
@@ -154,11 +290,3 @@ def _kbps(rate: int, cclk: int) -> int:
     if not cycles:
         return 0
     return (cclk * 1000 // cycles * byte_count & U32_MASK) // _BYTES_PER_KBIT
-
-
-def _sched_rows(layout: SchedLayout) -> Iterator[list[Value]]:
-    """Yields a row per scheduler. Mode bit: 0 class, 1 flow. Map: two bits each (sched_show())."""
-    for i in range(SCHEDULERS):
-        mode = "flow" if layout.mode >> i & 1 else "class"
-        channel = layout.map >> 2 * i & 3
-        yield [i, mode, channel, layout.kbps[i], layout.ipg[i], layout.pace_tab[i]]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.devlog import (
     ADDRESS_UNIT,
     DEVLOG_PF,
     ENTRIES_UNIT,
-    DevlogEntry,
     facility_name,
     level_name,
 )
-from vmcoredd.chip.firmware import Devlog, Op
+from vmcoredd.chip.firmware import Devlog, Header, Retval, op_name, retval_name
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, i16, sizeof, u32, u64
+from vmcoredd.cudbg.core_clock import core_clock
 from vmcoredd.cudbg.decoded import (
     Bytes,
     Column,
@@ -28,8 +27,10 @@ from vmcoredd.cudbg.decoded import (
     Table,
     Value,
 )
+from vmcoredd.cudbg.device_log import ENTRY_BYTES, RECORDS_MOST, message, records
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES
+from vmcoredd.hw.errors import errno_name
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.window import Window
 
@@ -82,26 +83,48 @@ class MboxLog(Entity):
         records = (MailboxRecord * MAILBOX_LOG_ENTRIES).from_buffer_copy(
             self.need(blob, _LOG_BYTES)
         )
-        columns = [Column("seqno", "d"), Column("time", "d"), Column("command")]
-        columns += [Column("access ms", "d"), Column("execute ms", "d"), Column("words")]
-        return Decoded([Table("mailbox commands", columns, list(_mailbox_rows(records)))])
+        return Decoded([Table(_MAILBOX_TITLE, _MAILBOX_COLUMNS, list(_mailbox_rows(records)))])
+
+
+_MAILBOX_TITLE = "mailbox commands and replies; time in jiffies of that kernel, whose HZ is unknown"
+_MAILBOX_COLUMNS = (
+    Column("seqno", "d"),
+    Column("time", "d"),
+    Column("kind"),
+    Column("command"),
+    Column("flags"),
+    Column("result"),
+    Column("access ms", "d"),
+    Column("execute ms", "d"),
+    Column("words"),
+)
 
 
 def _mailbox_rows(records: ctypes.Array[MailboxRecord]) -> Iterator[list[Value]]:
     for record in records:
         if not record.timestamp:
             continue
-        words = " ".join(f"{word:016x}" for word in record.cmd)
-        opcode = record.cmd[0] >> 56
-        name = Op(opcode).name if opcode in Op._value2member_map_ else f"{opcode:#x}"
-        yield [record.seqno, record.timestamp, name, record.access, record.execute, words]
+        words = b"".join(int(word).to_bytes(8, "big") for word in record.cmd)
+        head = Header.from_bytes(words[: sizeof(Header)])
+        kind = "request" if head.request else "reply"
+        flags = " ".join(name for name in ("read", "write", "exec") if getattr(head, name))
+        times = [None if time < 0 else time for time in (record.access, record.execute)]
+        shown = " ".join(f"{word:016x}" for word in record.cmd)
+        named = [kind, op_name(head.op), flags, _result(record, head)]
+        yield [record.seqno, record.timestamp, *named, *times, shown]
+
+
+def _result(record: MailboxRecord, head: Header) -> str:
+    """Returns why a command was not answered, or what the firmware replied; empty for a request."""
+    for step, code in (("no access", record.access), ("no reply", record.execute)):
+        if code < 0:
+            return f"{step}: {errno_name(code)}"
+    if head.request:
+        return ""
+    return "ok" if head.retval == Retval.SUCCESS else f"refused: {retval_name(head.retval)}"
 
 
 # DEV_LOG
-
-_ENTRY_BYTES = sizeof(DevlogEntry)
-_RECORDS_MOST = 1 << 16
-"""Are sorted; PCIE_FW_PF has room for the size of 2,048 records."""
 
 
 @entity(2, "DEV_LOG")
@@ -122,16 +145,43 @@ class DevLog(Entity):
         if start:
             Window(io, chip, ctx.device).read(memory, start, area, width=4)
 
+    explained_by = ("CLK", "TID_INFO")
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        self.need_records(blob, _ENTRY_BYTES)
-        columns = [Column("seqno", "d"), Column("time", "d"), Column("facility"), Column("level")]
-        columns.append(Column("message"))
-        parts: list[Part] = []
-        if (count := len(blob) // _ENTRY_BYTES) > _RECORDS_MOST:
-            blob = blob[: _RECORDS_MOST * _ENTRY_BYTES]
-            sizes = [Item("records", count), Item("decoded", _RECORDS_MOST, "the first of them")]
-            parts.append(Fields("size of the device log", sizes))
-        return Decoded([*parts, Table("device log", columns, Lazy(lambda: _log_rows(blob)))])
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+        self.need_records(blob, ENTRY_BYTES)
+        clock = core_clock({**others, "DEV_LOG": blob})
+        khz = 0 if clock.is_unknown else clock.khz
+        parts: list[Part] = [_log_sizes(blob)] if len(blob) > RECORDS_MOST * ENTRY_BYTES else []
+        rows = Lazy(lambda: _log_rows(blob, khz))
+        return Decoded([*parts, Table(_log_title(khz), _LOG_COLUMNS, rows)])
+
+
+_LOG_COLUMNS = (
+    Column("seqno", "d"),
+    Column("ticks", "d"),
+    Column("seconds", "d"),
+    Column("facility"),
+    Column("level"),
+    Column("message"),
+)
+
+
+def _log_sizes(blob: Bytes) -> Fields:
+    sizes = [
+        Item("records", len(blob) // ENTRY_BYTES),
+        Item("decoded", RECORDS_MOST, "the first of them"),
+    ]
+    return Fields("size of the device log", sizes)
+
+
+def _log_title(khz: int) -> str:
+    """Says what is known of the records' time: Linux shows it without a unit."""
+    if khz:
+        return f"device log (seconds: assumed that a tick is one core clock cycle, {khz} kHz)"
+    return "device log (no seconds: neither the unit of ticks nor the core clock is known)"
 
 
 def _location(io: Io, chip: Chip, ctx: Context) -> tuple[int, int, int]:
@@ -139,49 +189,16 @@ def _location(io: Io, chip: Chip, ctx: Context) -> tuple[int, int, int]:
     pointer = chip.r.PCIE_FW_PF
     word = io.read(pointer[DEVLOG_PF])
     if word:
-        size = (pointer.get(word, "NENTRIES128") + 1) * ENTRIES_UNIT * _ENTRY_BYTES
+        size = (pointer.get(word, "NENTRIES128") + 1) * ENTRIES_UNIT * ENTRY_BYTES
         return pointer.get(word, "MEMTYPE"), pointer.get(word, "ADDR16") * ADDRESS_UNIT, size
     reply = ctx.ask(Devlog(read=1))
     start = reply.memaddr16_devlog * ADDRESS_UNIT
     return reply.memtype_devlog, start, reply.memsize_devlog
 
 
-def _log_rows(blob: Bytes) -> Iterator[list[Value]]:
+def _log_rows(blob: Bytes, khz: int) -> Iterator[list[Value]]:
     """Yields the records that have been written, oldest first."""
-    records = [
-        DevlogEntry.from_bytes(blob[at : at + _ENTRY_BYTES])
-        for at in range(0, len(blob), _ENTRY_BYTES)
-        if any(blob[at : at + 8])
-    ]
-    for record in sorted(records, key=lambda record: record.seqno):
-        message = formatted(bytes(record.fmt), list(record.params))
+    for record in records(blob):
         facility, level = facility_name(record.facility), level_name(record.level)
-        yield [record.seqno, record.timestamp, facility, level, message]
-
-
-_DIRECTIVE = re.compile(r"%([-+ #0]*)(\d{0,3})(?:\.\d+)?(?:hh|h|ll|l|z)?([diuxXocps%])")
-
-
-def formatted(template: bytes, params: list[int]) -> str:
-    """Formats up to eight 32-bit numbers as the firmware's printf() does. A directive without a
-    number stays unchanged."""
-    numbers = iter(params)
-
-    def one(match: re.Match[str]) -> str:
-        flags, width, kind = match.groups()
-        if kind == "%":
-            return "%"
-        number = next(numbers, None)
-        return match[0] if number is None else _number(number, flags, width, kind)
-
-    text = template.split(b"\0", 1)[0].decode("ascii", "replace")
-    return _DIRECTIVE.sub(one, text).rstrip("\n")
-
-
-def _number(number: int, flags: str, width: str, kind: str) -> str:
-    if kind in "di" and number >> 31:
-        number -= 1 << 32
-    if kind == "c":
-        return chr(number & 0x7F)
-    form = {"i": "d", "u": "d", "p": "#x", "s": "#x"}.get(kind, kind)
-    return f"%{flags}{width}{form}".replace("##", "#") % number
+        seconds = round(record.timestamp / khz / 1000, 6) if khz else None
+        yield [record.seqno, record.timestamp, seconds, facility, level, message(record)]

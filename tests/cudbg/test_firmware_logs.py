@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import struct
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from carddump import rows
@@ -13,10 +15,10 @@ from ramdump import codes, dumped
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.devlog import DevlogEntry, Facility, Level
-from vmcoredd.chip.firmware import Devlog, FwCommand, Op
-from vmcoredd.cudbg.entities.firmware_logs import formatted
+from vmcoredd.chip.firmware import Devlog, FwCommand, Op, Params
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.printf import formatted
 from vmcoredd.hw.device import MailboxEntry
 from vmcoredd.hw.errors import DeviceError
 
@@ -47,15 +49,51 @@ def test_mbox_log_leaves_unused_entries_out_and_keeps_the_last_256() -> None:
     assert seqnos == list(range(44, 300))
 
 
-def test_mbox_log_decodes_its_commands() -> None:
-    _, blob = dumped(RamCard(16), T6, "MBOX_LOG", mailbox_log=[HELLO])
+def mailbox_row(entry: MailboxEntry) -> dict[str, Any]:
+    _, blob = dumped(RamCard(16), T6, "MBOX_LOG", mailbox_log=[entry])
     (row,) = rows(MBOX_LOG_ENTITY.decode(blob, T6))
-    assert (row["seqno"], row["command"], row["access ms"], row["execute ms"]) == (
-        7,
-        "HELLO",
-        -2,
-        12,
-    )
+    return row
+
+
+def test_a_request_is_shown_with_its_flags_and_without_a_result() -> None:
+    words = struct.unpack(">8Q", bytes(Params(read=1)).ljust(64, b"\0"))
+    row = mailbox_row(MailboxEntry(words, 1000, 7, access=3, execute=0))
+    shown = [row[name] for name in ("seqno", "time", "kind", "command", "flags", "result")]
+    assert shown == [7, 1000, "request", "PARAMS", "read", ""]
+    assert (row["access ms"], row["execute ms"]) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "command", "result"),
+    [
+        (0x0800000000001602, "PARAMS", "refused: EINVAL (22)"),
+        (0x0800000000000002, "PARAMS", "ok"),
+        (0x0400000000008402, "HELLO", "refused: ERR_LINK_DOWN (132)"),
+        (0x0400000000007F02, "HELLO", "refused: 127"),
+        (0x7F00000000000002, "0x7f", "ok"),
+    ],
+)
+def test_a_reply_is_shown_with_its_return_value(first: int, command: str, result: str) -> None:
+    row = mailbox_row(MailboxEntry((first, *[0] * 7), 1000, 7, access=0, execute=12))
+    assert (row["kind"], row["command"], row["result"]) == ("reply", command, result)
+    assert row["execute ms"] == 12
+
+
+@pytest.mark.parametrize(
+    ("access", "execute", "result"),
+    [
+        (0, -errno.ETIMEDOUT, "no reply: -ETIMEDOUT"),
+        (-errno.EBUSY, -errno.EBUSY, "no access: -EBUSY"),
+        (0, -errno.ENXIO, "no reply: -ENXIO"),
+        (5, -errno.EBUSY, "no reply: -EBUSY"),
+    ],
+)
+def test_negative_times_are_error_codes_not_milliseconds(
+    access: int, execute: int, result: str
+) -> None:
+    row = mailbox_row(replace(HELLO, access=access, execute=execute))
+    assert row["result"].startswith(result)
+    assert row["execute ms"] is None
 
 
 @pytest.mark.parametrize("size", [36863, 36865])
@@ -157,7 +195,22 @@ def test_dev_log_begins_with_the_oldest_record() -> None:
     log = record(8, b"second %d\n", 2) + record(9, timestamp=0) + record(7, b"first")
     told = rows(DEV_LOG_ENTITY.decode(log, T6))
     assert [(row["seqno"], row["message"]) for row in told] == [(7, "first"), (8, "second 2")]
-    assert (told[0]["facility"], told[0]["level"], told[0]["time"]) == ("PORT", "ERR", 5)
+    assert (told[0]["facility"], told[0]["level"], told[0]["ticks"]) == ("PORT", "ERR", 5)
+
+
+def test_dev_log_shows_seconds_if_it_tells_the_clock_and_says_that_the_unit_is_assumed() -> None:
+    log = record(1, b"core clock %u kHz", 250_000) + record(2, b"up", timestamp=500_000_000)
+    decoded = DEV_LOG_ENTITY.decode(log, T6)
+    assert [row["seconds"] for row in rows(decoded)] == [0.0, 2.0]
+    (table,) = decoded
+    assert "assumed that a tick is one core clock cycle, 250000 kHz" in table.title
+
+
+def test_dev_log_shows_no_seconds_if_nothing_tells_the_clock() -> None:
+    decoded = DEV_LOG_ENTITY.decode(record(1), T6)
+    assert rows(decoded)[0]["seconds"] is None
+    (table,) = decoded
+    assert "no seconds" in table.title
 
 
 @pytest.mark.parametrize(
@@ -170,6 +223,18 @@ def test_dev_log_begins_with_the_oldest_record() -> None:
         (b"%d %d", [1], "1 %d"),
         (b"%n %q", [1], "%n %q"),
         (b"\xff%d\0%d", [3, 4], "\ufffd3"),
+        (b"%.8x %#.4x %.0d|", [0xAB, 0xFF, 0], "000000ab 0x00ff |"),
+        (b"%.2d %.2d %5.2d|", [3, 0xFFFFFFFD, 3], "03 -03    03|"),
+        (b"%hhu %hu %hhd %hd", [0x1234, 0x12345, 0x80, 0xFFFF], "52 9029 -128 -1"),
+        (b"%hhx %hX %lu %llu %zu", [0x1234, 0x1ABCD, 1, 2, 3], "34 ABCD 1 2 3"),
+        (b"%5c|%-5c|", [65, 66], "    A|B    |"),
+        (b"%*d|%d", [7, 8, 9], "      8|9"),
+        (b"%*d|%-*d|", [0xFFFFFFFC, 8, 3, 1], "8   |1  |"),
+        (b"%.*x|%.*d", [4, 0xAB, 0xFFFFFFFF, 5], "00ab|5"),
+        (b"%+d % d %05d %-05d|%+u", [1, 2, 0xFFFFFFFD, 4, 5], "+1  2 -0003 4    |5"),
+        (b"%05.2d %#o %#x %o", [3, 8, 0, 8], "   03 010 0 10"),
+        (b"%*d", [7], "%*d"),
+        (b"%s", [0x1000], "<string at 0x1000>"),
     ],
 )
 def test_dev_log_formats_as_the_firmware_would(

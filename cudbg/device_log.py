@@ -1,0 +1,64 @@
+"""The records of the firmware's log, which DEV_LOG holds, and the core clock that they tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from vmcoredd.chip.devlog import DevlogEntry
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.cudbg.decoded import Bytes
+from vmcoredd.cudbg.printf import formatted
+
+ENTRY_BYTES = sizeof(DevlogEntry)
+RECORDS_MOST = 1 << 16
+"""Are sorted; PCIE_FW_PF has room for the size of 2,048 records."""
+_CORE_CLOCK = re.compile(r"core\s+clock\D{0,16}(\d{1,10})\s*([kM])Hz", re.IGNORECASE)
+_KHZ = {"k": 1, "m": 1000}
+_KHZ_LEAST, _KHZ_MOST = 1000, 10_000_000
+"""Outside of these a number is no core clock."""
+
+
+class ToldClock(NamedTuple):
+    """The core clock that a record tells."""
+
+    khz: int
+    seqno: int
+    """The record's number."""
+
+
+def records(log: Bytes) -> list[DevlogEntry]:
+    """Returns the records that have been written, oldest first."""
+    end = min(len(log), RECORDS_MOST * ENTRY_BYTES)
+    data = memoryview(log[0:end])
+    starts = range(0, end - ENTRY_BYTES + 1, ENTRY_BYTES)
+    found = [
+        DevlogEntry.from_bytes(data[at : at + ENTRY_BYTES]) for at in starts if _used(data, at)
+    ]
+    return sorted(found, key=lambda record: int(record.seqno))
+
+
+def _used(data: memoryview, at: int) -> bool:
+    """Whether a record has a time."""
+    return any(data[at : at + DevlogEntry.timestamp.size])
+
+
+def message(record: DevlogEntry) -> str:
+    """Returns a record's text."""
+    return formatted(bytes(record.fmt), list(record.params))
+
+
+def told_clock(log: Bytes) -> ToldClock | None:
+    """Returns the last core clock that the firmware logged; None if it did not."""
+    if b"clock" not in bytes(log[0 : RECORDS_MOST * ENTRY_BYTES]).lower():
+        return None
+    found = list(_clocks(log))
+    return found[-1] if found else None
+
+
+def _clocks(log: Bytes) -> Iterator[ToldClock]:
+    for record in records(log):
+        match = _CORE_CLOCK.search(message(record))
+        if match and _KHZ_LEAST <= (khz := int(match[1]) * _KHZ[match[2].lower()]) <= _KHZ_MOST:
+            yield ToldClock(khz, int(record.seqno))
