@@ -19,9 +19,11 @@ PAGE_BYTES = {"Tx payload": 16 * 1024, "Rx payload": 64 * 1024}
 CHANNELS = {"Tx payload": ("PMTxNumChn", 1), "Rx payload": ("PMRxNumChn", 0)}
 """Field and value in the MAX_PAGE registers: two channels for transmit, one for receive."""
 FREE_PAGES = {
-    "Tx payload": ("TP_FLM_FREE_TX_CNT", "FreeTxPageCount"),
-    "Rx payload": ("TP_FLM_FREE_RX_CNT", "FreeRxPageCount"),
+    "Tx payload": ("TP_FLM_FREE_TX_CNT", "FreeTxPageCount", 4),
+    "Rx payload": ("TP_FLM_FREE_RX_CNT", "FreeRxPageCount", 2),
 }
+"""Register and field, and how often the driver reads it for one count: it adds as many channels as
+there can be (cudbg_fill_meminfo()). The count is the same for each of them (assumed)."""
 WRAPPING_CLIENT, WRAPPED_BYTES = 7, 8192
 """The client of the fault `ma-wrap`, LE, and how far past the memories its address is."""
 PSTRUCT_BYTES = 64
@@ -101,9 +103,9 @@ class MemoryRegions(Model):
         self.spaces.plain(self.r[description.page_size], page)
         fields = {description.max_page_field: count, channels: value}
         self.spaces.plain(maximum, maximum.of(**fields))
-        register, field = FREE_PAGES[region.name]
+        register, field, reads = FREE_PAGES[region.name]
         used = self.scenario.random(region.name).randrange(count // 2 or 1)
-        self.spaces.fields(self.r[register], **{field: count - used})
+        self.spaces.fields(self.r[register], **{field: (count - used) // reads})
 
     def _pstructs(self, region: PlacedRegion) -> None:
         count = region.size // PSTRUCT_BYTES

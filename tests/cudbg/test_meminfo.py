@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from carddump import rows
+from carddump import collect, rows
 from hypothesis import given
 from hypothesis import strategies as st
 from ramcard import RamCard
 from ramdump import codes, dumped
 
+from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.cudbg.entities.meminfo import meminfo_of
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import UnknownFormat
 from vmcoredd.cudbg.meminfo import heapsort
@@ -146,3 +148,12 @@ def test_heapsort_leaves_equal_elements_in_the_kernels_order() -> None:
 
 def test_heapsort_takes_an_empty_list() -> None:
     assert heapsort([], by_key) == []
+
+
+@pytest.mark.parametrize("name", list(emu.profiles()))
+def test_no_card_has_more_free_pages_than_pages(name: str) -> None:
+    dump = collect(emu.Card.load(name, strict=True), entities=("MEMINFO",)).dump
+    info = meminfo_of(dump.blob("MEMINFO"))
+    assert 0 < info.free_rx_cnt <= info.rx_pages_data[0]
+    assert 0 < info.free_tx_cnt <= info.tx_pages_data[0]
+    assert 0 < info.p_structs_free_cnt <= info.p_structs
