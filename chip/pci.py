@@ -230,8 +230,10 @@ class DeviceStatus(IntEnum):
 
 
 ERR_UNCOR_STATUS, ERR_COR_STATUS = 0x04, 0x10
+ERR_CAP = 0x18
 ERR_HEADER_LOG, HEADER_LOG_BYTES = 0x1C, 16
-"""Offsets in the AER capability (PCI_ERR_*), and the bytes of the TLP header that it keeps."""
+"""Offsets in the AER capability (PCI_ERR_*), and the bytes of the packet's header that it keeps.
+The low bits of ERR_CAP are the number of the first uncorrectable error's bit."""
 
 
 class MsixCap(LittleStruct):

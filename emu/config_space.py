@@ -50,6 +50,7 @@ STICKY = (
     (LNKSTA_AT, 2),
     (ERR_AT + pci.ERR_UNCOR_STATUS, 4),
     (ERR_AT + pci.ERR_COR_STATUS, 4),
+    (ERR_AT + pci.ERR_CAP, 4),
     (HEADER_LOG_AT, pci.HEADER_LOG_BYTES),
 )
 """Offset and bytes of what a function level reset leaves: it retrains no link, forgets no error."""
@@ -236,6 +237,8 @@ class ConfigSpace:
 
         `status` is the register's offset in the capability, `header` the packet's, if it is kept.
         """
+        if status == pci.ERR_UNCOR_STATUS and not any(self._memory[ERR_AT + status :][:4]):
+            self._set_bits(ERR_AT + pci.ERR_CAP, error.bit_length() - 1, 4)
         self._set_bits(ERR_AT + status, error, 4)
         self._set_bits(EXP_AT + pci.EXP_DEVSTA, seen, 2)
         if header:

@@ -65,9 +65,9 @@ def _unexpected(scenario: Scenario, random: Random) -> Iterator[Line]:
 
 
 def _overheat(scenario: Scenario, random: Random) -> Iterator[Line]:
-    celsius = LIMIT_CELSIUS + random.randrange(1, 8)
-    yield Level.NOTICE, Facility.HW, "temperature %u C, limit %u C", LIMIT_CELSIUS, LIMIT_CELSIUS
-    yield Level.CRIT, Facility.HW, "temperature %u C, limit %u C", celsius, LIMIT_CELSIUS
+    celsius, limit = LIMIT_CELSIUS + random.randrange(1, 8), LIMIT_CELSIUS
+    yield Level.NOTICE, Facility.HW, "temperature %u C, limit %u C", limit - 5, limit
+    yield Level.CRIT, Facility.HW, "temperature %u C, limit %u C", celsius, limit
     yield Level.EMERG, Facility.CORE, "insufficient airflow: the device is stopped at %u C", celsius
 
 

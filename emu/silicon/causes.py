@@ -41,6 +41,7 @@ PARITY = {
     "parity-cpl-switch": Source(
         "Parity of a map", "CPL_SWITCH", "CPL_INTR_CAUSE", "cim_op_map_perr"
     ),
+    "parity-hma": Source("Parity of host memory", "HMA", "HMA_INT_CAUSE", "PERR_INT_CAUSE"),
     "parity-le": Source("Parity of the TCAM", "LE", "LE_DB_INT_CAUSE", "ParityErr TcamIntPerr"),
     "parity-ma": Source(
         "Parity of a client's queue",
@@ -97,8 +98,14 @@ OTHERS = {
     "pm-tx-empty-command": Source(
         "A command of length 0", "PM_TX", "PM_TX_INT_CAUSE", "zero_c_cmd_error"
     ),
+    "sge-bar2-size": Source(
+        "A doorbell beyond its queue's page", "SGE", "SGE_INT_CAUSE4", "bar2_egress_size_err"
+    ),
     "sge-payload-checksum": Source(
         "A checksum that does not matter", "SGE", "SGE_INT_CAUSE5", "err_T_RxCRC"
+    ),
+    "sge-tag-mismatch": Source(
+        "An answer to no request", "SGE", "SGE_INT_CAUSE6", "fatal_tag_mismatch"
     ),
     "ulp-rx-context": Source(
         "A connection's context is wrong", "ULP_RX", "ULP_RX_INT_CAUSE", "CAUSE_CTX_0"
@@ -119,13 +126,17 @@ class Causes(Model):
     @fault("{}", "{}", each={name: it.meaning for name, it in SOURCES.items()}, reports=True)
     def report(self, name: str) -> None:
         source = SOURCES[name]
-        register = self.r[source.cause]
-        known = {field.name for field in register.fields}
-        self.interrupt(
-            source.block, register, *(bit for bit in source.bits.split() if bit in known)
-        )
+        bits = self._bits(source)
+        self.interrupt(source.block, self.r[source.cause], *bits)
         if name in PARITY:
             self.spaces.set_bits(self.r.PL_PERR_CAUSE, source.block)
         for other, bit in (source.above, source.status):
             if other:
                 self.spaces.set_bits(self.r[other], bit)
+
+    def _bits(self, source: Source) -> list[str]:
+        """Returns the names of the bits that this chip has; NoSuchFault if it has none."""
+        fields = self.r[source.cause].fields if source.cause in self.r else ()
+        if found := [field.name for field in fields if field.name in source.bits.split()]:
+            return found
+        raise self.refuse(f"{source.bits} in {source.cause}")

@@ -24,6 +24,8 @@ class Mailboxes(Model):
     def make(self) -> None:
         self.delayed: dict[int, int] = {}
         """Polls until a slow firmware replies, by function."""
+        self.after_reset = 0
+        """What the function's control register shows after a reset."""
 
     def wire(self) -> None:
         r = self.r
@@ -78,20 +80,21 @@ class Mailboxes(Model):
     def reset(self) -> None:
         """Makes the function's mailbox idle, and frees what the firmware allocated to it."""
         self.delayed.pop(PF, None)
-        self._control(PF, 0)
+        self._control(PF, self.after_reset)
         self.firmware.free_function(PF)
 
     def save(self) -> Any:
-        return dict(self.delayed), self.firmware.save()
+        return dict(self.delayed), self.after_reset, self.firmware.save()
 
     def load(self, saved: Any) -> None:
-        delayed, firmware = saved
+        delayed, self.after_reset, firmware = saved
         self.delayed = dict(delayed)
         self.firmware.load(firmware)
 
     @fault("mailbox-taken", "The firmware owns the mailbox and keeps it: -EBUSY for every command.")
     def withhold(self) -> None:
-        self._control(PF, self.r.CIM_PF_MAILBOX_CTRL.of(MBOwner=MailboxOwner.FW))
+        self.after_reset = self.r.CIM_PF_MAILBOX_CTRL.of(MBOwner=MailboxOwner.FW)
+        self._control(PF, self.after_reset)
 
     @fault("firmware-dead", "The firmware takes commands and never replies: 10 s time-outs.")
     def die(self) -> None:

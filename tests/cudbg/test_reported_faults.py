@@ -37,6 +37,9 @@ CAUSES: dict[str, str] = {
     "parity-cpl-switch": "CPL_SWITCH CIM_OP_MAP_PERR CPL_INTR_CAUSE",
     "parity-edc0": "EDC0 PERR_INT_CAUSE EDC_H_INT_CAUSE",
     "parity-edc1": "EDC1 PERR_INT_CAUSE EDC_H_INT_CAUSE+0x800",
+    "parity-hma": "HMA PERR_INT_CAUSE HMA_INT_CAUSE",
+    "sge-bar2-size": "SGE bar2_egress_size_err SGE_INT_CAUSE4",
+    "sge-tag-mismatch": "SGE fatal_tag_mismatch SGE_INT_CAUSE6",
     "parity-ma": "MA MEM_PERR_INT_CAUSE MA_INT_CAUSE",
     "parity-mac": "MAC1 RXFIFO_PRTY_ERR MAC_PORT_INT_CAUSE+0x4000",
     "parity-mc0": "MC0 PERR_INT_CAUSE MC_P_INT_CAUSE",
@@ -294,9 +297,12 @@ def test_tp_counts_frames_that_it_drops_by_channel() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("pcie-completion-timeout", {0x104: 1 << 14, 0x78: 0x0002_2010}),
+        ("pcie-completion-timeout", {0x104: 1 << 14, 0x118: 14, 0x78: 0x0002_2010}),
         ("pcie-correctable", {0x110: 0x1041, 0x78: 0x0001_2010}),
-        ("pcie-malformed-packet", {0x104: 1 << 18, 0x78: 0x0004_2010, 0x11C: 0x6000_0001}),
+        (
+            "pcie-malformed-packet",
+            {0x104: 1 << 18, 0x118: 18, 0x78: 0x0004_2010, 0x11C: 0x6000_0001},
+        ),
         ("pcie-narrow-link", {0x80: 0x0013_0000}),
         ("pcie-slow-link", {0x80: 0x0081_0000}),
     ],
@@ -334,6 +340,19 @@ def test_two_faults_set_both_causes() -> None:
     assert words[0x1100] & 1 << 18, "the second queue is not captured"
     made = labelled.labelled("parity-tp", "ecc-uncorrectable-edc1")
     assert changed(made)[0x1940C] == 1 << 19 | 1 << 17
+
+
+def test_the_bus_keeps_the_first_of_two_errors() -> None:
+    faults = ("pcie-malformed-packet", "pcie-completion-timeout")
+    rows = labelled.labelled(*faults).made.table("PCIE_CONFIG")
+    config = {row["offset"]: row["value"] for row in rows}
+    assert (config[0x104], config[0x118]) == (1 << 18 | 1 << 14, 18)
+    assert config[0x78] >> 16 == 1 << 2 | 1 << 1
+
+
+@pytest.mark.parametrize("fault", ["parity-hma", "sge-tag-mismatch"])
+def test_a_cause_that_a_chip_lacks_is_refused(fault: str) -> None:
+    assert labelled.fitting(fault) == ("t62100-cr",)
 
 
 def test_every_pair_of_the_labelled_dumps_fits_a_card() -> None:

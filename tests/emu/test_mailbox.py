@@ -118,3 +118,10 @@ def test_a_function_reset_frees_its_mailbox(card: Card, mailbox: Mailbox) -> Non
     mailbox.owner()
     card.reset()
     assert shadow(card) == 0
+
+
+def test_a_reset_does_not_return_a_mailbox_that_the_firmware_keeps() -> None:
+    card = Card.load("t62100-cr", faults=["mailbox-taken"])
+    card.reset()
+    assert Mailbox(card).owner() == FW
+    assert shadow(card) & 3 == FW

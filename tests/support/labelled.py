@@ -27,6 +27,8 @@ NO_DUMP = ("device-gone", "flash-busy", "flash-hangs", "other-function")
 """Faults with which the driver's bring-up fails."""
 SIZE = 8 << 20
 """Bytes of a dump: enough for all entities of a card with little memory."""
+INVISIBLE = ("busy-once", "firmware-dead", "firmware-slow", "flash-slow", "vpd-slow")
+"""Faults that change no byte of a dump, only the time it takes."""
 TOO_SLOW = ("cim-ibq-busy",)
 """Faults whose dump takes millions of polls."""
 STORIES = (
