@@ -8,6 +8,7 @@ import typer
 
 from vmcoredd.cli.commands.show import first_dump
 from vmcoredd.cli.exit_codes import Exit, about, report
+from vmcoredd.cli.foreign import is_foreign, others_record
 from vmcoredd.cli.inputs import opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, out
@@ -43,8 +44,10 @@ def diagnose(
         notes = reader.device_dumps if index is None else [first]
         judged = [_Judged(reader, note) for note in notes]
         damage = [str(error) for error in reader.damage]
+        others = others_record(reader)
     if json:
-        emit_json("diagnose", {"file": str(path), **_records(judged)})
+        record = _records(judged) | others
+        emit_json("diagnose", {"file": str(path), **record})
     else:
         _print(judged)
     for line in [*damage, *(line for one in judged for line in one.damage)]:
@@ -59,14 +62,14 @@ class _Judged:
         from vmcoredd import cudbg
 
         self.note = note
+        self.foreign = is_foreign(reader, note)
         self.verdict: Verdict | None = None
         self.damage: list[str] = []
         self.incomplete = False
-        payload = reader.payload(note.index, partial=True)
-        if not cudbg.is_dump(payload):
+        if self.foreign:
             return
         try:
-            self._judge(cudbg.Dump(payload))
+            self._judge(cudbg.Dump(reader.payload(note.index, partial=True)))
         except cudbg.DumpFormatError as error:
             self.damage.append(f"note {note.index}: {error}")
 
@@ -95,8 +98,8 @@ def _print(judged: list[_Judged]) -> None:
             out.say(f"note {one.note.index}, {one.note.name}")
         if one.verdict:
             print_verdict(one.verdict)
-        elif not one.damage:
-            out.say(f"{one.note.name}: not a dump of a Chelsio adapter; no rule applies")
+        elif one.foreign:
+            out.say(f"{one.note.name}: another driver's device dump; no rule applies")
         if one is not judged[-1]:
             out.print()
 

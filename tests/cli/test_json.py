@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from carddump import collect, small
 from cliruns import ROOT, Run, emulated, ready
 from jsonschema import Draft202012Validator
 from typer.main import get_command
 
 from tests.support.schema import command_of, problems, schema
+from vmcoredd.chip import T6
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.main import app
 from vmcoredd.cudbg.container import HEADERS_BYTES
@@ -29,6 +31,7 @@ COMMANDS = [
     ("doctor", []),
     ("notes", ["VMCORE"]),
     ("show", ["VMCORE", "--entity", "DEV_LOG"]),
+    ("diagnose", ["VMCORE"]),
     ("diff", ["VMCORE", "VMCORE", "--other-index", "1"]),
     ("dump", ["--card", "CARD", "-o", "OUTPUT"]),
 ]
@@ -78,6 +81,15 @@ def test_a_damaged_dump_is_as_the_schema_says(vmcoredd: Run, copied: Path) -> No
     assert vmcoredd("diff", copied, copied, "--json").json["not_compared"]
     os.truncate(copied, 1 << 20)
     assert vmcoredd("notes", copied, "--json").json["damage"]
+
+
+def test_findings_are_as_the_schema_says(vmcoredd: Run, tmp_path: Path) -> None:
+    path = tmp_path / "dump.bin"
+    path.write_bytes(collect(small(T6, "firmware-error"), entities=("REG_DUMP",)).data)
+    result = vmcoredd("diagnose", path, "--json")
+    assert result.code == Exit.FOUND
+    assert result.json["findings"]
+    assert result.json["lost"]
 
 
 def test_every_command_with_json_output_is_in_the_schema() -> None:

@@ -102,11 +102,22 @@ def test_diff_compares_the_adapters_dumps_and_others_as_bytes(
     assert record["different"][0]["what"] == f"{len(DUMP)} bytes in a, 4122 in b"
 
 
+def test_diagnose_skips_another_drivers_dump_with_a_line(vmcoredd: Run, both: Path) -> None:
+    result = vmcoredd("diagnose", both)
+    assert result.code == Exit.OK
+    assert f"{OTHER}: another driver's device dump; no rule applies\n" in result.out
+    assert "T62100-CR" in result.out
+    record = vmcoredd("diagnose", both, "--json").json
+    assert [card["dump"] for card in record["cards"]] == [1]
+    assert record["other_drivers"] == [{"index": 0, "name": OTHER, "size_bytes": len(PAYLOAD)}]
+
+
 def test_another_signature_in_a_dump_of_cxgb4_is_damage(vmcoredd: Run, tmp_path: Path) -> None:
     path = written(tmp_path / "vmcore", (OURS, b"\x78\x56\x34\x12" + DUMP[4:]))
     result = vmcoredd("show", path)
     assert result.code == Exit.BAD_FILE
     assert "not a cudbg dump: signature 0x12345678" in one_line(result)
+    assert vmcoredd("diagnose", path).code == Exit.BAD_FILE
     listed = vmcoredd("notes", path, "--json")
     assert listed.code == Exit.BAD_FILE
     (record,) = listed.json["notes"]
