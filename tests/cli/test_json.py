@@ -89,7 +89,8 @@ def test_findings_are_as_the_schema_says(vmcoredd: Run, tmp_path: Path) -> None:
     result = vmcoredd("diagnose", path, "--json")
     assert result.code == Exit.FOUND
     assert result.json["findings"]
-    assert result.json["lost"]
+    path.write_bytes(collect(small(T6), entities=("CLK",)).data)
+    assert vmcoredd("diagnose", path, "--json").json["lost"]
 
 
 def test_every_command_with_json_output_is_in_the_schema() -> None:
