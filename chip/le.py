@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.chip.register import parse_fields
+from vmcoredd.chip.register import Field
 
 REQUEST_WORDS = 17
 RESPONSE_WORDS = 17
@@ -158,9 +158,34 @@ IPV6_IN_TCAM = 0x00C00000
 of TCP in the default filter mode (cudbg_is_ipv6_entry())."""
 _FLAGS = RESPONSE_WORDS - 1
 
-FILTER_TUPLE = parse_fields(
-    "fragmentation:32:1 mpshittype:29:3 protocol:21:8 vlan:4:17 port:1:3 fcoe:0:1"
+_FILTER_FIELDS = (
+    ("fcoe", 1),
+    ("port", 3),
+    ("vnic_id", 17),
+    ("vlan", 17),
+    ("tos", 8),
+    ("protocol", 8),
+    ("ethertype", 16),
+    ("macmatch", 9),
+    ("mpshittype", 3),
+    ("fragmentation", 1),
 )
+"""Name and width of each field that a filter tuple can have, in the order of the bits of
+TP_VLAN_PRI_MAP that select them (t4_hw.c, t4_filter_field_shift())."""
+
+
+def filter_fields(vlan_pri_map: int) -> tuple[Field, ...]:
+    """Returns the fields of a filter tuple under a value of TP_VLAN_PRI_MAP, the lowest first."""
+    fields: list[Field] = []
+    shift = 0
+    for bit, (name, width) in enumerate(_FILTER_FIELDS):
+        if vlan_pri_map >> bit & 1:
+            fields.append(Field(name, shift, width))
+            shift += width
+    return tuple(fields)
+
+
+FILTER_TUPLE = filter_fields(0x32B)
 """The filter tuple in the filter mode of Chelsio's default configuration files."""
 
 
@@ -173,7 +198,7 @@ class LookupEntry:
     foreign_port: int = 0
     local_port: int = 0
     filter_tuple: int = 0
-    """See FILTER_TUPLE."""
+    """See `filter_fields`."""
 
     @property
     def is_ipv6(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.chip.le import FILTER_TUPLE, LookupEntry, clip_address
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from vmcoredd.chip.le import LookupEntry, clip_address, filter_fields
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
+from vmcoredd.cudbg.entities.indirect import words_of_space
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
@@ -35,14 +36,28 @@ class LeTcam(Entity):
             ctx.warn(Code.PARTIAL_DATA)
         area[: sizeof(Header)] = bytes(header)
 
+    explained_by = ("TP_INDIRECT",)
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         size = sizeof(Header)
         if len(blob) < size or (len(blob) - size) % RECORD_BYTES:
             raise UnknownFormat(f"{self.name}: {len(blob)} bytes are not a header and records")
         header = Header.from_bytes(blob[:size])
         if header.max_tid > (len(blob) - size) // RECORD_BYTES:
             raise DumpFormatError(self.name, size + RECORD_BYTES * header.max_tid, len(blob))
-        return Decoded(_parts(blob, header, chip))
+        words = words_of_space(others.get("TP_INDIRECT"), "tp_pio", chip)
+        mode = words.get(chip.r.TP_VLAN_PRI_MAP)
+        rows = Lazy(lambda: _entries(blob, header, chip, mode))
+        return Decoded(
+            [
+                Fields("where regions begin", list(_starts(header, chip))),
+                Text("how entries are decoded", list(_caveats(mode))),
+                Table("entries in use (order of addresses and ports: assumed)", _COLUMNS, rows),
+            ]
+        )
 
 
 _COLUMNS = (
@@ -53,37 +68,52 @@ _COLUMNS = (
     Column("foreign address"),
     Column("foreign port", "d"),
     Column("filter tuple", "x"),
-    Column("that is"),
+    Column("fields"),
 )
+_MEMBERS = {
+    "filter_start": "filter_start",
+    "server_start": "server_start",
+    "clip_start": "clip_start",
+    "routing_start": "routing_start",
+    "hash_base": "tid_hash_base",
+}
+"""The member of the header for each start register of `chip.le`."""
 
 
-def _parts(blob: Bytes, header: Header, chip: Chip) -> list[Fields | Table]:
-    starts = [Item(name, value, form="d") for name, value in header.items()]
-    rows = Lazy(lambda: _entries(blob, header, chip))
-    return [
-        Fields("where regions begin, as the registers say", starts),
-        Table("entries in use", _COLUMNS, rows),
-    ]
+def _starts(header: Header, chip: Chip) -> Iterator[Item]:
+    """Yields the header with each start in TIDs, and the region that the register means."""
+    le, r = chip.le, chip.r
+    regions = {r[register]: name for name, register in le.regions.items() if register}
+    for register, member in _MEMBERS.items():
+        value, region = getattr(header, member), regions[r[getattr(le, register)]]
+        unit = "" if le.start_step == 1 else f", in units of 1/{le.start_step} TID"
+        yield Item(member, value, f"{region} region: TID {value // le.start_step}{unit}", "d")
+    yield Item("max_tid", header.max_tid, "TIDs that were read", "d")
 
 
-def _entries(blob: Bytes, header: Header, chip: Chip) -> Iterator[list[Value]]:
+def _caveats(mode: int | None) -> Iterator[str]:
+    """Says what the entries' columns rest on."""
+    yield "Which word holds which address and port is assumed; the vendor's viewer shows words."
+    if mode is None:
+        yield "Fields of filter tuples depend on TP_VLAN_PRI_MAP: TP_INDIRECT is not in the dump."
+        return
+    names = " ".join(field.name for field in filter_fields(mode))
+    yield f"Filter tuples have these fields, lowest first, as TP_VLAN_PRI_MAP {mode:#x} selects:"
+    yield names or "none"
+
+
+def _entries(blob: Bytes, header: Header, chip: Chip, mode: int | None) -> Iterator[list[Value]]:
     regions = _regions(header, chip)
     for record in _records(blob):
         if any(record.data):
             region = [name for start, name in regions if start <= record.tid][-1]
-            yield [record.tid, region, *_entry(list(record.data), region)]
+            yield [record.tid, region, *_entry(list(record.data), region, mode)]
 
 
 def _regions(header: Header, chip: Chip) -> list[tuple[int, str]]:
     """Returns each region's first TID and name, by TID; the header has the start registers."""
     le, r = chip.le, chip.r
-    shown = {
-        r[le.filter_start]: header.filter_start,
-        r[le.server_start]: header.server_start,
-        r[le.clip_start]: header.clip_start,
-        r[le.routing_start]: header.routing_start,
-        r[le.hash_base]: header.tid_hash_base,
-    }
+    shown = {r[getattr(le, name)]: getattr(header, member) for name, member in _MEMBERS.items()}
     starts = [
         (shown[r[register]] // le.start_step if register else 0, name)
         for name, register in le.regions.items()
@@ -100,7 +130,7 @@ def _records(blob: Bytes) -> Iterator[Record]:
         yield record
 
 
-def _entry(words: list[int], region: str) -> list[Value]:
+def _entry(words: list[int], region: str, mode: int | None) -> list[Value]:
     if region == "CLIP":
         return [_address(clip_address(words)), None, "", None, None, ""]
     found = LookupEntry.of_words(words)
@@ -110,13 +140,13 @@ def _entry(words: list[int], region: str) -> list[Value]:
         _address(found.foreign),
         found.foreign_port,
         found.filter_tuple,
-        _filter_tuple(found.filter_tuple),
+        "" if mode is None else _filter_tuple(found.filter_tuple, mode),
     ]
 
 
-def _filter_tuple(value: int) -> str:
-    """Decodes a tuple of the default filter mode."""
-    values = ((field.name, field.get(value)) for field in FILTER_TUPLE)
+def _filter_tuple(value: int, mode: int) -> str:
+    """Decodes a tuple under a value of TP_VLAN_PRI_MAP, highest field first."""
+    values = ((field.name, field.get(value)) for field in reversed(filter_fields(mode)))
     return " ".join(f"{name}={number:#x}" for name, number in values if number)
 
 

@@ -6,21 +6,26 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from carddump import CARDS, CardDump, collect
+from carddump import CARDS, CardDump, collect, collected
+from carddump import rows as rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmcoredd import emu
-from vmcoredd.chip import T6, Chip
+from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.le import RESPONSE_WORDS
+from vmcoredd.cudbg.decoded import Decoded, Fields, Item, Text
+from vmcoredd.cudbg.entities.indirect import records as indirect_records
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.le_table import Header, Record
 from vmcoredd.emu.scenario.tids import Connection
 from vmcoredd.emu.silicon.le import DebugInterface
 
+CardParts = tuple[dict[str, Item], str, dict[str, Any]]
 ENTITY = entities()["LE_TCAM"]
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
 HASHING = pytest.mark.parametrize("hashing", [False, True], ids=["tcam only", "hash table"])
@@ -57,7 +62,9 @@ def parsed(found: CardDump) -> tuple[Header, list[Record]]:
 
 def rows(found: CardDump) -> dict[int, list[object]]:
     """Returns the decoder's rows by TID."""
-    table = next(part for part in found.dump.decode("LE_TCAM") if part.title == "entries in use")
+    table = next(
+        part for part in found.dump.decode("LE_TCAM") if part.title.startswith("entries in use")
+    )
     return {row[0]: row[1:] for row in table.rows}
 
 
@@ -253,3 +260,74 @@ def test_a_table_that_claims_more_tids_than_it_has_is_refused() -> None:
     blob = bytes(header) + bytes(2 * 84)
     with pytest.raises(DumpFormatError, match="LE_TCAM: need 276 bytes, have 192"):
         ENTITY.decode(blob, T6)
+
+
+def shown(chip: Chip, mode: int | None, tuple_words: tuple[int, int] = (0, 0)) -> CardParts:
+    """Decodes one IPv4 connection at TID 0 with this filter tuple, under TP_VLAN_PRI_MAP `mode`."""
+    record = Record(dbig_rsp_stat=1)
+    record.data[:5] = (1, 2, 3, *tuple_words)
+    routing = 0 if chip is T6 else 18000
+    starts = {"server_start": 8000, "filter_start": 12000, "clip_start": 16000}
+    header = Header(**starts, tid_hash_base=20000, routing_start=routing, max_tid=1)
+    others = {} if mode is None else {"TP_INDIRECT": indirect(chip, mode)}
+    found, text, table = ENTITY.decode_with(bytes(header) + bytes(record), others, chip)
+    assert isinstance(found, Fields)
+    assert isinstance(text, Text)
+    (row,) = rows_of(Decoded([table]))
+    return {item.name: item for item in found.items}, " ".join(text.lines), row
+
+
+def indirect(chip: Chip, mode: int) -> bytes:
+    """TP_INDIRECT of a card with another TP_VLAN_PRI_MAP."""
+    area = bytearray(collected(chip).dump.raw("TP_INDIRECT"))
+    ranges = [item for group in ("tp_pio", "tp_tm_pio", "tp_mib") for item in chip.indirect(group)]
+    for item, record, _ in indirect_records(memoryview(area), ranges):
+        if item.space == "tp_pio" and chip.r.TP_VLAN_PRI_MAP in item.indices:
+            record.outbuf[item.indices.index(chip.r.TP_VLAN_PRI_MAP)] = mode
+    return bytes(area)
+
+
+@pytest.mark.parametrize(
+    ("mode", "words", "fields"),
+    [
+        (0x20, (6, 0), "protocol=0x6"),
+        (0x2B, (6 << 21, 0), "protocol=0x6"),
+        (0x32B, (5 << 29 | 6 << 21, 1), "fragmentation=0x1 mpshittype=0x5 protocol=0x6"),
+        (0x3FF, (1 | 5 << 1, 0), "port=0x5 fcoe=0x1"),
+        (0xE000, (6, 0), ""),
+    ],
+)
+def test_a_filter_tuple_has_the_fields_that_tp_vlan_pri_map_selects(
+    mode: int, words: tuple[int, int], fields: str
+) -> None:
+    _, text, row = shown(T6, mode, words)
+    assert row["fields"] == fields
+    assert f"TP_VLAN_PRI_MAP {mode:#x}" in text
+
+
+def test_without_its_mode_a_filter_tuple_has_no_fields_and_the_screen_says_so() -> None:
+    _, text, row = shown(T6, None, (6, 0))
+    assert (row["filter tuple"], row["fields"]) == (6, "")
+    assert "TP_INDIRECT is not in the dump" in text
+
+
+@CHIPS
+def test_the_order_of_addresses_is_marked_as_assumed(chip: Chip) -> None:
+    _, found = seen(chip)
+    assert [p for p in found.dump.decode("LE_TCAM") if "order of addresses and ports" in p.title]
+    assert "assumed" in shown(chip, None)[1]
+
+
+def test_a_t5s_starts_are_quarters_of_tids() -> None:
+    _, found = seen(T5)
+    starts = next(part for part in found.dump.decode("LE_TCAM") if isinstance(part, Fields))
+    server = next(item for item in starts.items if item.name == "server_start")
+    tids = emu.Card.load("t520-cr", 3).scenario.tid_table.regions.servers
+    assert server.value == 4 * tids
+    assert server.meaning == f"server region: TID {tids}, in units of 1/4 TID"
+
+
+def test_a_t6s_routing_start_is_that_of_the_active_region() -> None:
+    items, _, _ = shown(T6, None)
+    assert items["routing_start"].meaning.startswith("active region: TID 0")
+    assert shown(T5, None)[0]["routing_start"].meaning.startswith("routing region")
