@@ -116,6 +116,49 @@ def test_declared_fields_are_where_linux_has_them(t4_regs) -> None:
     assert wrong == []
 
 
+UNKNOWN_BITS = {
+    ("CIM_HOST_INT_CAUSE", "MBUPPARERR"),
+    ("PL_PL_INT_CAUSE", "PERRVFID"),
+    ("PM_RX_INT_CAUSE", "PMRX_FRAMING_ERROR"),
+    ("PM_TX_INT_CAUSE", "PMTX_FRAMING_ERROR"),
+}
+"""Bits that Linux's interrupt handlers check, and that Chelsio's database of T5 and T6 does not
+have in these registers; the last two are masks of several bits."""
+OTHER_BITS = {T6: {("SGE_INT_CAUSE3", "DBFIFO_LP_INT"), ("SGE_INT_CAUSE3", "DBFIFO_HP_INT")}}
+"""Bits that mean something else on a T6."""
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_the_causes_that_the_interrupt_handlers_know_are_described(driver, t4_regs, chip) -> None:
+    code = text(driver / "t4_hw.c")
+    tables = dict(re.findall(r"struct intr_info (\w+)\[\] = \{(.*?)\n\t\};", code, re.DOTALL))
+    calls = re.findall(r"t4_handle_intr_status\(\s*\w+,\s*(\w+)_A,([^;]*?)\)\s*[;+]", code)
+    known = {
+        (name, bit)
+        for name, chosen in calls
+        for table in for_chip(chip, re.findall(r"\w+_info\b", chosen))
+        for bit in re.findall(r"\b(\w+)_[FV]\b", tables[table])
+        if name in chip.r
+    }
+    missing = {(name, bit) for name, bit in known if not has_bit(chip.r[name], t4_regs, bit)}
+    assert len(known) > 100
+    assert missing == UNKNOWN_BITS | OTHER_BITS.get(chip, set())
+
+
+def for_chip(chip: Chip, tables: list[str]) -> list[str]:
+    """Returns the chip's own table if there is a choice."""
+    own = [table for table in tables if (table[:3] == "t6_") == (chip is T6)]
+    return own if len(tables) > 1 else tables
+
+
+def has_bit(register: Register, t4_regs: Header, bit: str) -> bool:
+    """Returns whether the register has a field of Linux's or Chelsio's name where Linux has it."""
+    try:
+        return register.field(bit.removeprefix("T6_")).shift == t4_regs.fields[bit].shift
+    except LookupError:
+        return False
+
+
 @pytest.mark.parametrize("chip", CHIPS, ids=repr)
 def test_the_dump_reads_the_ranges_of_the_driver(driver, chip) -> None:
     listed = numbers(driver / "t4_hw.c", f"{chip.name}_reg_ranges")
