@@ -24,6 +24,8 @@ from vmcoredd.hw.io import Each, Io, Op, Read, Write
 
 _PS_PER_US = 1_000_000
 _PS_PER_MS = 1_000_000_000
+_FIELD = 0xFF
+"""The mask of a field of TP_TIMER_RESOLUTION."""
 
 
 class ClkLayout(LittleStruct):
@@ -99,7 +101,7 @@ class _Timers:
 
     def tick(self, name: str, resolution: int) -> Item:
         """A timer's tick, exactly."""
-        return Item(name, (self.cclk_ps << resolution) / _PS_PER_US, "us")
+        return Item(name, (self.cclk_ps << (resolution & _FIELD)) / _PS_PER_US, "us")
 
     def item(self, name: str, resolution: int, title: str = "") -> Item:
         """A timer in microseconds, as the driver would compute it, and its ticks."""

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32
 from vmcoredd.cudbg.container import VersionHeader
-from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Item
+from vmcoredd.cudbg.decoded import (
+    Bytes,
+    Column,
+    Decoded,
+    Fields,
+    Item,
+    Part,
+    Table,
+    Text,
+    Value,
+)
 from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.hw.device import AdapterFlag
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Io
 
@@ -43,27 +56,28 @@ class Layout(LittleStruct):
     )
 
 
-_MEANINGS = {
-    "ntids": "connection ids",
-    "nstids": "server ids",
-    "stid_base": "the first server id",
-    "hash_base": "the first id of the hash region",
-    "natids": "ids of connections being opened",
-    "nftids": "filter ids",
-    "ftid_base": "the first filter id",
-    "aftid_base": "the first id of the active region",
-    "aftid_end": "the last id of the active region",
-    "sftid_base": "the first filter id of servers",
-    "nsftids": "filter ids of servers",
-    "uotid_base": "the first id of Ethernet offload",
-    "nuotids": "ids of Ethernet offload",
-    "sb": "where the server region begins",
-    "ip_users": "IPv4 connections in use",
-    "ipv6_users": "IPv6 connections in use",
-    "hpftid_base": "the first high-priority filter id",
-    "nhpftids": "high-priority filter ids",
-    "tid_start": "where the active region begins",
-}
+_IN_USE = {"ip_users": "IPv4 connections in use", "ipv6_users": "IPv6 connections in use"}
+_RANGES = (
+    ("server (STID)", "stid_base", "nstids"),
+    ("being opened (ATID)", "", "natids"),
+    ("filter (FTID)", "ftid_base", "nftids"),
+    ("server filter (SFTID)", "sftid_base", "nsftids"),
+    ("high-priority filter (HPFTID)", "hpftid_base", "nhpftids"),
+    ("Ethernet offload (UOTID)", "uotid_base", "nuotids"),
+)
+"""The ids of each kind: the members with their first one and their number."""
+_COLUMNS = (
+    Column("ids"),
+    Column("from", "d"),
+    Column("to", "d"),
+    Column("number", "d"),
+    Column("remark"),
+)
+_NOT_ASKED = (
+    "The driver had not attached to the firmware (FW_OK is not among its flags):",
+    "it did not know these ranges, and the zeros in the dump mean nothing.",
+    "LE_TCAM tells where regions begin.",
+)
 
 
 @entity(54, "TID_INFO")
@@ -88,15 +102,53 @@ class TidInfo(Entity):
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         VersionHeader.check(self.name, blob, _REVISION, sizeof(Layout) - sizeof(VersionHeader))
         layout = self.parse(Layout, blob)
-        numbers = [
-            Item(name, getattr(layout, name), meaning, "d") for name, meaning in _MEANINGS.items()
-        ]
-        flags = Item("flags", layout.flags, "of the driver's adapter", "x")
+        names = [flag.name for flag in AdapterFlag(layout.flags) if flag.name]
+        flags = Item("flags", layout.flags, f"of the driver's adapter: {' '.join(names)}", "x")
+        users = [Item(name, getattr(layout, name), text, "d") for name, text in _IN_USE.items()]
         config = chip.r.LE_DB_CONFIG.decode(layout.le_db_conf)
         bits = [Item(name, value) for name, value in config.items()]
         return Decoded(
             [
-                Fields("TIDs", [*numbers, flags]),
+                _ranges_part(layout, chip),
+                Fields("in use, as the lookup engine counts", [*users, flags]),
                 Fields(f"LE_DB_CONFIG {layout.le_db_conf:#010x}", bits),
             ]
         )
+
+
+def _ranges_part(layout: Layout, chip: Chip) -> Part:
+    if not layout.flags & AdapterFlag.FW_OK:
+        return Text("ranges of ids: UNKNOWN", _NOT_ASKED)
+    return Table("ranges of ids", _COLUMNS, [*_connections(layout, chip), *_ranges(layout, chip)])
+
+
+def _connections(layout: Layout, chip: Chip) -> Iterator[list[Value]]:
+    """Yields the ranges of TIDs, as the driver's debugfs shows them (tid_info_show())."""
+    end = layout.tid_start + layout.ntids - 1
+    if not chip.r.LE_DB_CONFIG.get(layout.le_db_conf, "HASHEN"):
+        yield _range("connection (TID)", layout.tid_start, layout.ntids)
+    elif layout.sb:
+        yield _range("connection in the TCAM", layout.tid_start, layout.sb - layout.tid_start)
+        yield _range("connection in the hash table", layout.hash_base, end + 1 - layout.hash_base)
+    else:
+        if layout.flags & AdapterFlag.FW_OFLD_CONN:
+            count = layout.aftid_end + 1 - layout.aftid_base
+            yield _range("connection in the TCAM", layout.aftid_base, count)
+        yield _range("connection in the hash table", layout.hash_base, end + 1 - layout.hash_base)
+
+
+def _ranges(layout: Layout, chip: Chip) -> Iterator[list[Value]]:
+    for name, base, count in _RANGES:
+        first, number = getattr(layout, base) if base else 0, getattr(layout, count)
+        row = _range(name, first, number)
+        if base == "stid_base" and not first and number and chip.le.start_step > 1:
+            row[1], row[4] = 1, "id 0 is not used on this chip"
+        if base == "sftid_base" and number:
+            row[2], row[4] = first + number - 2, "the driver's range ends one earlier"
+        yield row
+
+
+def _range(name: str, first: int, number: int) -> list[Value]:
+    if number <= 0:
+        return [name, None, None, 0, "none"]
+    return [name, first, first + number - 1, number, ""]

@@ -6,12 +6,15 @@ import struct
 from functools import cache
 
 import pytest
-from carddump import CARDS, CardDump, collect
+from carddump import CARDS, CardDump, collect, rows
 
 from vmcoredd import emu
-from vmcoredd.chip import T6, Chip
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.cudbg.decoded import Fields, Item, Text
+from vmcoredd.cudbg.entities.tid_info import Layout
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import UnknownFormat
+from vmcoredd.hw.device import AdapterFlag
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
 ENTITY = entities()["TID_INFO"]
@@ -54,7 +57,7 @@ def test_ranges_that_only_the_firmware_knows_are_zero(chip: Chip) -> None:
 @CHIPS
 def test_the_configuration_is_shown_bit_by_bit(chip: Chip) -> None:
     _, found = dumped(chip, hashing=True)
-    shown = {item.name: item.value for part in found.dump.decode("TID_INFO") for item in part.items}
+    shown = found.fields("TID_INFO")
     assert shown["HASHEN"] == 1
     assert shown["ip_users"] + shown["ipv6_users"] == 24
 
@@ -63,3 +66,49 @@ def test_another_revision_is_refused() -> None:
     blob = bytes.fromhex("01b0edcc 0200 9400") + bytes(148)
     with pytest.raises(UnknownFormat, match="TID_INFO: revision 2, known is 1"):
         ENTITY.decode(blob, T6)
+
+
+def test_a_driver_that_had_not_asked_the_firmware_knows_no_ranges() -> None:
+    _, found = dumped(T6)
+    text = found.dump.decode("TID_INFO").parts[0]
+    assert isinstance(text, Text)
+    assert "UNKNOWN" in text.title
+    assert "the zeros in the dump mean nothing" in " ".join(text.lines)
+    flags = items(found)["flags"]
+    assert flags.meaning.endswith("DEV_ENABLED")
+
+
+def items(found: CardDump) -> dict[str, Item]:
+    parts = (part for part in found.dump.decode("TID_INFO") if isinstance(part, Fields))
+    return {item.name: item for part in parts for item in part.items}
+
+
+def ranges(chip: Chip, *, hashing: bool = False, **values: int) -> dict[str, tuple[int, ...]]:
+    layout = Layout(flags=AdapterFlag.FW_OK | AdapterFlag.DEV_ENABLED, **values)
+    layout.version.set(1, 148)
+    layout.le_db_conf = chip.r.LE_DB_CONFIG.of(HASHEN=int(hashing))
+    shown = rows(ENTITY.decode(bytes(layout), chip))
+    return {row["ids"]: (row["from"], row["to"], row["number"]) for row in shown}
+
+
+def test_ranges_of_ids_are_told_from_first_to_last() -> None:
+    found = ranges(T6, ntids=1000, tid_start=500, nstids=480, stid_base=1500, natids=50)
+    assert found["connection (TID)"] == (500, 1499, 1000)
+    assert found["server (STID)"] == (1500, 1979, 480)
+    assert found["being opened (ATID)"] == (0, 49, 50)
+    assert found["filter (FTID)"] == (None, None, 0)
+
+
+def test_with_a_hash_table_connections_have_two_ranges() -> None:
+    found = ranges(T6, hashing=True, ntids=20_000, tid_start=500, sb=1500, hash_base=3072)
+    assert found["connection in the TCAM"] == (500, 1499, 1000)
+    assert found["connection in the hash table"] == (3072, 20_499, 17_428)
+    hash_only = ranges(T6, hashing=True, ntids=20_000, hash_base=3072)
+    assert "connection in the TCAM" not in hash_only
+
+
+def test_a_t5_does_not_use_server_id_0_and_a_server_filters_range_ends_one_earlier() -> None:
+    found = ranges(T5, nstids=10, nsftids=32, sftid_base=100)
+    assert found["server (STID)"] == (1, 9, 10)
+    assert found["server filter (SFTID)"] == (100, 130, 32)
+    assert ranges(T6, nstids=10)["server (STID)"] == (0, 9, 10)
