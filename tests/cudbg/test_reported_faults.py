@@ -6,6 +6,8 @@ its header. A second instance is named by its distance in bytes: `EDC_H_INT_CAUS
 
 from __future__ import annotations
 
+from functools import cache
+
 import labelled
 import pytest
 from kernel_headers import DRIVER, Header, header
@@ -333,13 +335,34 @@ def test_the_trace_of_the_processor_ends_with_its_illegal_read() -> None:
     assert rows[-1]["Addr"] == 0x1FFF_FFF0
 
 
-def test_two_faults_set_both_causes() -> None:
-    made = labelled.labelled("sge-bad-pidx", "sge-egress-size")
-    words = changed(made)
+def test_of_two_queues_in_error_the_first_is_named() -> None:
+    words = changed(labelled.labelled("sge-bad-pidx", "sge-egress-size"))
     assert words[0x103C] == 1 << 12 | 1 << 4
-    assert words[0x1100] & 1 << 18, "the second queue is not captured"
-    made = labelled.labelled("parity-tp", "ecc-uncorrectable-edc1")
-    assert changed(made)[0x1940C] == 1 << 19 | 1 << 17
+    assert words[0x1100] == 3 << 24 | 12 << 19 | 1 << 18 | 1 << 17 | 81
+
+
+PAIRS = [pair for pair in labelled.pairs() if all(name in REPORTS for name in pair)]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="-and-".join)
+def test_two_faults_set_the_causes_of_both(pair: tuple[str, str]) -> None:
+    card = labelled.fitting(*pair)[0]
+    one, other, both = (causes(card, *faults) for faults in ((pair[0],), (pair[1],), pair))
+    assert both == [a | b for a, b in zip(one, other, strict=True)]
+
+
+@cache
+def causes(name: str, *faults: str) -> list[int]:
+    """Returns the words of all registers that hold causes."""
+    card = labelled.broken(name, *faults)
+    return [card.core.bar0.words[offset // 4] for offset in cause_registers(card.chip)]
+
+
+@cache
+def cause_registers(chip: Chip) -> list[int]:
+    """Returns their offsets, each instance and element."""
+    found = [each for each in chip.r if "CAUSE" in each.name and each.space == "bar0"]
+    return [int(each) + each.stride * i for each in found for i in range(each.count)]
 
 
 def test_the_bus_keeps_the_first_of_two_errors() -> None:

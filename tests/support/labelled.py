@@ -77,7 +77,7 @@ def labelled_dumps() -> Iterator[Labelled]:
 def labelled(*faults: str, card: str = "") -> Labelled:
     """Returns a dump of a card with these faults: of `card`, or of one that can have them."""
     name = card or fitting(*faults)[0]
-    return Labelled(faults, name, SEEDS[name], collect(_broken(name, *faults), "none", size=SIZE))
+    return Labelled(faults, name, SEEDS[name], collect(broken(name, *faults), "none", size=SIZE))
 
 
 @cache
@@ -121,7 +121,7 @@ def _can_have(name: str, fault: str) -> bool:
     if not emu.faults()[fault].reports:
         return True
     try:
-        _broken(name, fault)
+        broken(name, fault)
     except NoSuchFault:
         return False
     return True
@@ -138,7 +138,7 @@ def _load(name: str, *faults: str) -> emu.Card:
     return emu.Card.load(name, SEEDS[name], faults=faults, strict=True, memory=memory)
 
 
-def _broken(name: str, *faults: str) -> emu.Card:
+def broken(name: str, *faults: str) -> emu.Card:
     """Returns a card with these faults; a snapshot undoes those that only report something."""
     if not all(emu.faults()[fault].reports for fault in faults):
         return _load(name, *faults)
