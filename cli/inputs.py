@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmcoredd import vmcore
+    from vmcoredd import cudbg, vmcore
 
 STDIN = 0
+HEAD_BYTES = 64 << 10
+"""Of a device dump's payload: enough for the headers of 1,024 entities."""
 _STREAM = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/stdin|-")
 """Names of descriptors: `-`, and what shells give for `<(command)`."""
 
@@ -25,6 +27,22 @@ def opened(path: str | Path) -> vmcore.Reader:
     fd = stream(path)
     spool = None if fd is None else vmcore.spooled(fd)
     return vmcore.Reader(path, fd=spool, is_payload=_is_dump)
+
+
+def dump_of(reader: vmcore.Reader, note: vmcore.Note) -> cudbg.Dump:
+    """Returns the dump in a note. Reads only what its headers describe: the rest is unused, and a
+    crash kernel, where a dump may be read, has little memory.
+
+    Raises as `Reader.payload` and `cudbg.Dump` do.
+    """
+    from vmcoredd import cudbg
+
+    try:
+        head = cudbg.Dump(reader.payload(note.index, partial=True, most=HEAD_BYTES))
+        most = None if head.unknowns or head.cut else head.end
+    except cudbg.DumpFormatError:
+        most = None
+    return cudbg.Dump(reader.payload(note.index, partial=True, most=most))
 
 
 def stream(path: str | Path) -> int | None:

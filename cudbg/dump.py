@@ -224,6 +224,12 @@ class Dump:
         return tuple(entity for entity in found if entity)
 
     @property
+    def end(self) -> int:
+        """The size of the part of the data that the headers describe, in bytes. What a note holds
+        behind it is unused."""
+        return max([self._start, *(found.start + found.size for found in self.entities)])
+
+    @property
     def bytes_for_conditions(self) -> int:
         """The size of the part of the data that the conditions of all entities need, in bytes."""
         undecided = any(found.is_undecided for found in self.entities)

@@ -9,7 +9,7 @@ import typer
 from vmcoredd.cli.commands.show import first_dump
 from vmcoredd.cli.exit_codes import Exit, about, report
 from vmcoredd.cli.foreign import is_foreign, others_record
-from vmcoredd.cli.inputs import opened
+from vmcoredd.cli.inputs import dump_of, opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, out
 from vmcoredd.cli.verdict import print_verdict
@@ -69,7 +69,7 @@ class _Judged:
         if self.foreign:
             return
         try:
-            self._judge(cudbg.Dump(reader.payload(note.index, partial=True)))
+            self._judge(dump_of(reader, note))
         except cudbg.DumpFormatError as error:
             self.damage.append(f"note {note.index}: {error}")
 

@@ -11,7 +11,7 @@ import typer
 from vmcoredd.cli.commands.show import first_dump, report_unknowns
 from vmcoredd.cli.exit_codes import Exit, about, report
 from vmcoredd.cli.foreign import is_foreign
-from vmcoredd.cli.inputs import opened, stream
+from vmcoredd.cli.inputs import dump_of, opened, stream
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
 
@@ -93,10 +93,9 @@ def _open(
 
 
 def _dump(path: Path, reader: vmcore.Reader, note: vmcore.Note) -> cudbg.Dump:
-    from vmcoredd import cudbg
 
     with about(path):
-        return cudbg.Dump(reader.payload(note.index, partial=True))
+        return dump_of(reader, note)
 
 
 def _compare_payloads(

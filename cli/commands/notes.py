@@ -9,7 +9,7 @@ import typer
 
 from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.foreign import is_foreign
-from vmcoredd.cli.inputs import opened
+from vmcoredd.cli.inputs import HEAD_BYTES, opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, err, out, table
 
@@ -28,8 +28,6 @@ MOST_ROWS = 500
 """On the screen; a table of a thousand rows takes a second."""
 MOST_LINES = 20
 """About damage, and about what is unknown."""
-HEAD_BYTES = 64 << 10
-"""Of a device dump's payload: enough for the headers of 1,024 entities."""
 MOST_BYTES = 8 << 20
 """Of it, where REG_DUMP is needed to tell what the adapter has from what it lacks."""
 

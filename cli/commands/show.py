@@ -19,7 +19,7 @@ from vmcoredd.cli.foreign import (
     show_foreign,
     what_to_do,
 )
-from vmcoredd.cli.inputs import opened
+from vmcoredd.cli.inputs import dump_of, opened
 from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 
@@ -65,7 +65,6 @@ def show(
     something that the adapter has is missing or partial, or if an entity cannot be decoded because
     this version does not know its format, chip or byte order: `--raw` writes such an entity.
     """
-    from vmcoredd import cudbg
     from vmcoredd.cudbg.decoded import Allowance
 
     trouble, allowed = _Trouble(), Allowance(rows or None)
@@ -77,7 +76,7 @@ def show(
                 raise typer.BadParameter(f"{what}; {what_to_do(note, path)}", param_hint="--index")
             show_foreign(reader, note, path, json=json)
             return
-        dump = cudbg.Dump(reader.payload(note.index, partial=True))
+        dump = dump_of(reader, note)
         if dump.cut:
             trouble.damage["headers"] = dump.cut
         names = _names(dump, entity or [])
