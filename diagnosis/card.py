@@ -12,12 +12,14 @@ from functools import cached_property
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
-from vmcoredd.chip.register import Register, UnknownRegister
+from vmcoredd.chip.register import Register
 from vmcoredd.cudbg import CudbgError, Dump
-from vmcoredd.cudbg.decoded import Decoded, Fields, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Table, Value
 from vmcoredd.diagnosis.finding import Evidence
 
 REG_DUMP = "REG_DUMP"
+NO_ACCESS = 0xEEEEEEEE
+"""What a function without access reads (t4_hw.h, CIM_PF_NOACCESS)."""
 
 
 class NotJudged(Exception):
@@ -78,28 +80,35 @@ class Card:
     @cached_property
     def _described(self) -> Sequence[range]:
         ranges = self.chip.ranges("reg_dump")
-        return [range(start, start + WORD_BYTES * count) for start, count in ranges]
+        return [range(start, start + WORD_BYTES * count, WORD_BYTES) for start, count in ranges]
 
     @cached_property
-    def is_off_the_bus(self) -> bool:
-        """Whether every register reads as all ones, so that none of them tells anything."""
-        return self._value(int(self.chip.r.PL_WHOAMI)) == U32_MASK
+    def _says_nothing(self) -> str:
+        """What all registers read as where none of them tells anything; empty elsewhere."""
+        if self._value(int(self.chip.r.PL_WHOAMI)) in (U32_MASK, NO_ACCESS):
+            return f"{self._value(int(self.chip.r.PL_WHOAMI)):08x}"
+        return "" if any(self._registers) else "all zero"
+
+    def runs(self) -> Iterator[tuple[int, Sequence[int]]]:
+        """Yields the ranges of the register dump: the first offset, and the words."""
+        for covered in self._described:
+            first = covered.start // WORD_BYTES
+            yield covered.start, self._registers[first : first + len(covered)]
 
     def words(self, name: str) -> list[Word]:
         """Returns all instances of a register; none if this chip does not have it.
 
         Raises NotJudged if the register dump cannot be read, or reads as all ones.
         """
-        if self.is_off_the_bus:
-            raise NotJudged("REG_DUMP reads as all ones")
+        if self._says_nothing:
+            raise NotJudged(f"REG_DUMP reads as {self._says_nothing}")
         return self.raw_words(name)
 
     def raw_words(self, name: str) -> list[Word]:
         """Returns all instances of a register, even if the card is off the bus."""
-        try:
-            found = self.chip.r.instances(name)
-        except UnknownRegister:
+        if name not in self.chip.r:
             return []
+        found = self.chip.r.instances(name)
         places = [(register, i) for register in found for i in range(register.count)]
         instances = _instances(places)
         return [
@@ -130,6 +139,11 @@ class Card:
                 self._decoded[entity] = self.dump.decode(entity)
         return self._decoded[entity]
 
+    def blob(self, entity: str) -> Bytes:
+        """Returns an entity's raw bytes; raises NotJudged if they cannot be had."""
+        with _or_not_judged(entity):
+            return self.dump.blob(entity)
+
     def rows(self, entity: str, title: str = "") -> Iterator[dict[str, Value]]:
         """Yields the rows of an entity's tables whose title begins with `title`."""
         with _or_not_judged(entity):
@@ -155,14 +169,18 @@ def _or_not_judged(entity: str) -> Iterator[None]:
         raise NotJudged(text if text.startswith(entity) else f"{entity}: {text}") from error
 
 
-_BLOCKS = {"edc_t60": "EDC0", "edc_t61": "EDC1", "mc_0": "MC0", "mc_1": "MC1"}
+_MEMORIES = {
+    **{f"edc_t{chip}{i}": f"EDC{i}" for chip in (5, 6) for i in (0, 1)},
+    **{f"mc_{i}": f"MC{i}" for i in (0, 1)},
+}
+"""The blocks whose registers share their names."""
 
 
 def _instances(places: Sequence[tuple[Register, int]]) -> Iterator[str]:
     """Yields what tells the instances of a name apart."""
     for register, element in places:
-        if register.block in _BLOCKS:
-            yield _BLOCKS[register.block]
+        if register.block in _MEMORIES:
+            yield _MEMORIES[register.block]
         elif len(places) == 1:
             yield ""
         else:

@@ -22,10 +22,12 @@ from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
 from vmcoredd.diagnosis.card import Card, Word
-from vmcoredd.diagnosis.finding import Severity
+from vmcoredd.diagnosis.finding import FATAL, NOTE, Severity
 from vmcoredd.diagnosis.rule import Hit, Rule, register
 
 _WORD_BITS = 32
+_ALWAYS = ("device-log-errors", "pl-*")
+"""What a fatal cause explains besides: what the firmware logs of it, and the summaries in PL."""
 
 
 @dataclass(frozen=True)
@@ -35,33 +37,40 @@ class Bits:
     rule: str
     severity: Severity
     bits: str | int
-    """Patterns of field names separated by blanks, or a mask."""
+    """Patterns of field names and masks (`0x20000`), separated by blanks; or one mask."""
     meaning: str
     """May have `{instance}` and `{register}` in it."""
     to_do: str
     explains: str = ""
+    shows: str = ""
+    """Registers, separated by blanks, that tell more: their values are evidence too."""
     chips: tuple[Chip, ...] = CHIPS
 
     def mask(self, cause: Register) -> int:
         """Returns the bits that the row names in a register."""
         if isinstance(self.bits, int):
             return self.bits
-        patterns = self.bits.lower().split()
-        named = (f for f in cause.fields if any(fnmatchcase(f.name.lower(), p) for p in patterns))
-        return sum(field.mask for field in named)
+        mask = 0
+        for pattern in self.bits.lower().split():
+            if pattern.startswith("0x"):
+                mask |= int(pattern, 16)
+            for field in cause.fields:
+                mask |= field.mask if fnmatchcase(field.name.lower(), pattern) else 0
+        return mask
 
 
 def causes(name: str, *rows: Bits, source: str, to_do: str = "") -> None:
     """Registers a rule for each row on the cause register `name`, and one for all other bits."""
     other = Bits(
         f"{name.lower().replace('_', '-')}-other",
-        Severity.NOTE,
+        NOTE,
         U32_MASK,
         "{register} has raised bits that no rule knows",
         to_do or "look the bits up: nothing is known against the card because of them",
     )
     for i, row in enumerate((*rows, other)):
         patterns = tuple(row.explains.split())
+        patterns += _ALWAYS if row.severity is FATAL else ()
         judge = _Raised(name, row, rows[:i])
         meaning = (row.rule, row.severity, row.meaning, row.to_do)
         register(Rule(*meaning, source, judge, patterns, row.chips))
@@ -74,14 +83,18 @@ class _Raised:
         self.name, self.row, self.earlier = name, row, earlier
 
     def __call__(self, card: Card) -> Iterator[Hit]:
-        enables = card.words(self.name.replace("INT_CAUSE", "INT_ENABLE"))
-        enabled = {word.instance: word.value or U32_MASK for word in enables}
         for word in card.words(self.name):
-            raised = word.value & self._mask(word.register, card.chip)
-            masked = raised & ~enabled.get(word.instance, U32_MASK)
-            yield from self._hits(word, raised & ~masked)
+            raised = word.value and word.value & self._mask(word.register, card.chip)
+            masked = raised and raised & ~self._enabled(card, word)
+            yield from self._hits(card, word, raised & ~masked)
             if masked:
-                yield from self._hits(word, masked, Severity.NOTE, "raised, but not enabled: ")
+                yield from self._hits(card, word, masked, NOTE, "raised, but not enabled: ")
+
+    def _enabled(self, card: Card, cause: Word) -> int:
+        """Returns the bits of a cause that are enabled: all if no enable register was set up."""
+        words = card.words(self.name.replace("INT_CAUSE", "INT_ENABLE"))
+        same = (word.value for word in words if word.instance == cause.instance)
+        return next(same, 0) or U32_MASK
 
     def _mask(self, cause: Register, chip: Chip) -> int:
         taken = 0
@@ -90,12 +103,21 @@ class _Raised:
         return self.row.mask(cause) & ~taken
 
     def _hits(
-        self, word: Word, raised: int, severity: Severity | None = None, preface: str = ""
+        self,
+        card: Card,
+        word: Word,
+        raised: int,
+        severity: Severity | None = None,
+        preface: str = "",
     ) -> Iterator[Hit]:
         if raised:
-            evidence = tuple(word.evidence(name) for name in names_of(word.register, raised))
-            values = {"instance": word.instance or word.register.block, "register": word.name}
-            yield Hit(evidence, values, severity, preface)
+            evidence = [word.evidence(name) for name in names_of(word.register, raised)]
+            for name in self.row.shows.split():
+                more = (w for w in card.words(name) if w.instance == word.instance)
+                evidence += [one.evidence() for one in more]
+            where = word.instance or word.register.block.upper()
+            values = {"instance": where, "register": word.name}
+            yield Hit(tuple(evidence), values, severity, preface)
 
 
 def names_of(cause: Register, raised: int) -> Iterator[str]:

@@ -30,6 +30,9 @@ class Severity(StrEnum):
         return self is not Severity.NOTE
 
 
+FATAL, ERROR, WARNING, NOTE = Severity
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One value of a dump."""

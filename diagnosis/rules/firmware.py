@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.diagnosis.card import Card
-from vmcoredd.diagnosis.finding import Severity
+from vmcoredd.diagnosis.finding import ERROR, FATAL
 from vmcoredd.diagnosis.identity import EVALUATIONS
 from vmcoredd.diagnosis.rule import Hit, Rule, register, rule
 
 _LOG = "read the last lines of DEV_LOG, and CIM_LA for where the processor was"
-_CONSEQUENCES = ("mailbox-*", "firmware-held-in-reset", "cim-timer0", "device-log-*")
+_CONSEQUENCES = ("mailbox-*", "cim-timer0", "device-log-errors", "link-down")
 _ERRORS = (
     ("firmware-crash", _LOG + "; then update the firmware"),
     ("firmware-preparation-failed", _LOG + "; compare the configuration file with the card"),
@@ -40,7 +40,7 @@ for _number, (_name, _to_do) in enumerate(_ERRORS):
     register(
         Rule(
             _name,
-            Severity.FATAL,
+            FATAL,
             f"the firmware reports an error: it {EVALUATIONS[_number]}",
             _to_do,
             "t4_hw.c: t4_report_fw_error()",
@@ -52,7 +52,7 @@ for _number, (_name, _to_do) in enumerate(_ERRORS):
 
 @rule(
     "firmware-halted",
-    Severity.FATAL,
+    FATAL,
     "the firmware is halted: its processor was stopped from outside and runs no command",
     to_do="ask whether the firmware was being updated; else reset the card",
     source="t4_hw.c: t4_fw_halt()",
@@ -66,7 +66,7 @@ def halted(card: Card) -> Iterator[Hit]:
 
 @rule(
     "firmware-held-in-reset",
-    Severity.FATAL,
+    FATAL,
     "the firmware's processor is held in reset",
     to_do="ask whether the firmware was being updated; else reset the card",
     source="t4_hw.c: t4_fw_halt(), t4_fw_restart()",
@@ -80,7 +80,7 @@ def in_reset(card: Card) -> Iterator[Hit]:
 
 @rule(
     "firmware-never-initialized",
-    Severity.ERROR,
+    ERROR,
     "the firmware has neither initialized the card nor reported an error",
     to_do="look at the firmware and the configuration file in the flash, and whether a driver "
     "was ever loaded",

@@ -1,4 +1,4 @@
-"""The memories: EDC0, EDC1, MC0 and MC1.
+"""The memories: EDC0, EDC1, MC0, MC1 and HMA, and whether they are switched on.
 
 Linux reads T4's offset of the cause register of EDC0 and EDC1 (0x7978), so on T5 and T6 its log
 never has their errors.
@@ -6,38 +6,100 @@ never has their errors.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from vmcoredd.chip.memory import MemoryId
+from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
-from vmcoredd.diagnosis.finding import Severity
+from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING
+from vmcoredd.diagnosis.rule import Hit, rule
 
-_REPLACE = "replace the card; the address of the first error is in {instance}'s error registers"
-_DATA = "firmware-* cim-* tp-* sge-* le-* ulp-* pm-* ma-* mailbox-* device-log-*"
-"""What reads memories: everything but the ports and PCIe."""
+READERS = "firmware-* cim-* tp-* sge-* le-* ulp-* pm-* ma-* mailbox-*"
+"""The rules of what reads memories: everything but the ports and PCIe."""
 
-for _cause, _kind in (("EDC_H_INT_CAUSE", "edc"), ("MC_P_INT_CAUSE", "mc")):
+for _cause, _kind, _more in (
+    ("EDC_H_INT_CAUSE", "edc", "EDC_H_ECC_STATUS EDC_H_ECC_ERR_ADDR"),
+    ("MC_P_INT_CAUSE", "mc", "MC_P_ECC_STATUS"),
+):
     causes(
         _cause,
         Bits(
             f"{_kind}-ecc-uncorrectable",
-            Severity.FATAL,
+            FATAL,
             "ECC_UE_INT*",
             "{instance}: a word was read with more wrong bits than ECC can correct",
-            _REPLACE,
-            _DATA,
+            "replace the card",
+            explains=READERS,
+            shows=_more,
         ),
         Bits(
             f"{_kind}-parity",
-            Severity.FATAL,
+            FATAL,
             "PERR_INT*",
-            "{instance}: a FIFO of the memory's controller has wrong parity",
+            "{instance}: a FIFO of the memory's controller had wrong parity",
             "replace the card",
-            _DATA,
+            explains=READERS,
         ),
         Bits(
             f"{_kind}-ecc-correctable",
-            Severity.WARNING,
+            WARNING,
             "ECC_CE_INT*",
-            "{instance}: wrong bits were corrected; nothing was lost",
+            "{instance}: wrong bits were read and corrected; nothing was lost",
             "watch whether {instance} counts more of them; replace the card if it does",
+            shows=_more,
         ),
         source="t4_hw.c: mem_intr_handler()",
     )
+
+causes(
+    "MC_P_PAR_CAUSE",
+    Bits(
+        "mc-parity-detail",
+        ERROR,
+        "FIFOR* RDATA*",
+        "{instance}: a FIFO of the memory's controller had wrong parity",
+        "replace the card",
+        explains="mc-parity",
+    ),
+    source="reg_defs (Linux does not read it)",
+)
+causes(
+    "HMA_INT_CAUSE",
+    Bits(
+        "hma-parity",
+        ERROR,
+        "PERR_INT_CAUSE",
+        "HMA: wrong parity on the way to the host's memory that the card uses",
+        "look at PCIe first; replace the card if that is good",
+        explains=READERS,
+    ),
+    Bits(
+        "hma-access",
+        ERROR,
+        "*MST_INT_CAUSE RTF* OTF* IDTF*",
+        "HMA: an access to the host's memory that the card uses was refused or not answered",
+        "look at PCIe and the host's IOMMU",
+        explains=READERS,
+    ),
+    source="reg_defs (Linux does not read it)",
+)
+
+
+@rule(
+    "memory-switched-off",
+    ERROR,
+    "{instance}: the card has {size} MiB of it, and it is switched off",
+    to_do="read DEV_LOG for why the firmware did not start it; it may have failed its test",
+    source="cudbg_lib.c: cudbg_fill_meminfo(), MA_TARGET_MEM_ENABLE",
+    explains=READERS + " entity-* tp-without-pages sge-without-context-memory",
+)
+def switched_off(card: Card) -> Iterator[Hit]:
+    enable = card.word("MA_TARGET_MEM_ENABLE")
+    bars = {memory.number: card.word(memory.bar) for memory in card.chip.memory.types}
+    for memory in card.chip.memory.types:
+        bar = bars[memory.number]
+        size = bar.get(memory.size)
+        needed = size and not (memory.number is MemoryId.HMA and bars[MemoryId.MC0].value)
+        if needed and not enable.get(memory.enable):
+            evidence = (enable.evidence(memory.enable), bar.evidence(memory.size))
+            yield Hit(evidence, {"instance": memory.number.name, "size": size})

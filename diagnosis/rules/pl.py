@@ -1,21 +1,19 @@
-"""PL, the hub of the registers: whether the card is there at all."""
+"""PL, the hub of the registers: whether the card is there at all, and PL's own causes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.diagnosis.card import Card
-from vmcoredd.diagnosis.finding import Severity
+from vmcoredd.diagnosis.card import NO_ACCESS, REG_DUMP, Card
+from vmcoredd.diagnosis.causes import Bits, causes, names_of
+from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
-
-NO_ACCESS = 0xEEEEEEEE
-"""What a function without access reads (t4_hw.h, CIM_PF_NOACCESS)."""
 
 
 @rule(
     "card-off-the-bus",
-    Severity.FATAL,
+    FATAL,
     "PL_WHOAMI reads as all ones: the card did not answer on the PCI bus",
     to_do="look at the slot, the riser, the power and the AER log of the port above the card",
     source="t4_hw.c: t4_wait_dev_ready()",
@@ -29,7 +27,7 @@ def off_the_bus(card: Card) -> Iterator[Hit]:
 
 @rule(
     "function-without-access",
-    Severity.FATAL,
+    FATAL,
     "PL_WHOAMI reads eeeeeeee: the function that asked may not access the card",
     to_do="reset the card; look whether another function, or a virtual machine, holds it",
     source="t4_hw.c: t4_wait_dev_ready(), CIM_PF_NOACCESS",
@@ -39,3 +37,128 @@ def without_access(card: Card) -> Iterator[Hit]:
     for word in card.raw_words("PL_WHOAMI"):
         if word.value == NO_ACCESS:
             yield Hit((word.evidence(),))
+
+
+@rule(
+    "registers-all-zero",
+    FATAL,
+    "every register reads as 0, which no card does: the dump holds nothing of it",
+    to_do="take another dump; look at the slot and the power",
+    source="t4_hw.c: t4_wait_dev_ready(); PL_WHOAMI names PF4 on a card that answers",
+    explains="*",
+)
+def all_zero(card: Card) -> Iterator[Hit]:
+    if not any(any(words) for _, words in card.runs()):
+        yield Hit((Evidence(REG_DUMP, 0, "PL_WHOAMI", int(card.chip.r.PL_WHOAMI)),))
+
+
+_RUN = 8
+_GARBAGE = (U32_MASK, NO_ACCESS, 0xDEADBEEF)
+
+
+@rule(
+    "block-without-answer",
+    ERROR,
+    "{count} registers in a row, from {first:#x} on, read as {value:08x}: a block did not answer",
+    to_do="look for errors of that block and of PCIe; reset the card",
+    source="t4_hw.c: t4_wait_dev_ready() (the same values, of one register)",
+    explains="entity-*",
+)
+def without_answer(card: Card) -> Iterator[Hit]:
+    if card.words("PL_WHOAMI"):
+        for first, words in card.runs():
+            value = words[0]
+            if len(words) >= _RUN and value in _GARBAGE and set(words) == {value}:
+                found = card.chip.r.at(first)
+                evidence = Evidence(REG_DUMP, value, str(found or ""), first)
+                yield Hit((evidence,), {"count": len(words), "first": first, "value": value})
+
+
+@rule(
+    "pl-interrupt-pending",
+    NOTE,
+    "interrupts wait to be handled: {blocks}",
+    to_do="the findings of these blocks say why; without any, the cause was taken already",
+    source="t4_hw.c: t4_slow_intr_handler()",
+)
+def pending(card: Card) -> Iterator[Hit]:
+    cause, enable = card.word("PL_INT_CAUSE"), card.word("PL_INT_ENABLE")
+    raised = cause.value & (enable.value or U32_MASK)
+    if names := list(names_of(cause.register, raised)):
+        yield Hit(tuple(map(cause.evidence, names)), {"blocks": ", ".join(names)})
+
+
+@rule(
+    "pl-interrupt-masked",
+    NOTE,
+    "interrupts are raised that are not enabled, which is no error: {blocks}",
+    to_do="nothing",
+    source="t4_hw.c: t4_slow_intr_handler()",
+)
+def masked(card: Card) -> Iterator[Hit]:
+    cause, enable = card.word("PL_INT_CAUSE"), card.word("PL_INT_ENABLE")
+    names = list(names_of(cause.register, cause.value & ~enable.value))
+    if names and enable.value:
+        yield Hit(tuple(map(cause.evidence, names)), {"blocks": ", ".join(names)})
+
+
+@rule(
+    "pl-parity-summary",
+    ERROR,
+    "blocks report wrong parity: {blocks}",
+    to_do="reset the card; replace it if it happens again",
+    source="reg_defs (Linux does not read it)",
+)
+def parity(card: Card) -> Iterator[Hit]:
+    cause = card.word("PL_PERR_CAUSE")
+    if names := list(names_of(cause.register, cause.value)):
+        yield Hit(tuple(map(cause.evidence, names)), {"blocks": ", ".join(names)})
+
+
+causes(
+    "PL_PL_INT_CAUSE",
+    Bits(
+        "pl-fatal-parity",
+        FATAL,
+        "FatalPerr",
+        "a block reported wrong parity that stops the card",
+        "PL_PERR_CAUSE and the blocks' own causes name it; replace the card",
+        explains="firmware-*",
+    ),
+    Bits(
+        "pl-map-parity",
+        FATAL,
+        "PERRVFID 0x1",
+        "the map of virtual functions in PL had wrong parity",
+        "replace the card",
+    ),
+    Bits(
+        "pl-bus-parity",
+        ERROR,
+        "PL_BusPerr",
+        "wrong parity on the bus that the registers are on; Linux does not look at this bit",
+        "replace the card",
+        explains="firmware-*",
+    ),
+    Bits(
+        "pl-access",
+        ERROR,
+        "Timeout PLErr InvalidAccess",
+        "an access to a register was not answered, or was not valid",
+        "look for a block whose registers read as ffffffff",
+        explains="cim-access-timeout",
+    ),
+    source="t4_hw.c: pl_intr_handler()",
+)
+causes(
+    "DBG_INT_CAUSE",
+    Bits(
+        "clock-lost",
+        ERROR,
+        "pll_lock_lost* IBM_FDL_FAIL*",
+        "a clock generator of the card's lost its lock",
+        "look at the power and the temperature; replace the card if it happens again",
+        explains="firmware-* link-* pcie-*",
+    ),
+    source="reg_defs (Linux does not read it)",
+)

@@ -1,0 +1,135 @@
+"""CIM: the embedded processor, its queues and its mailboxes."""
+
+from __future__ import annotations
+
+from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE
+
+_REPLACE = "reset the card; replace it if it happens again"
+_FIRMWARE = "firmware-* mailbox-*"
+_HANDLER = "t4_hw.c: cim_intr_handler()"
+
+causes(
+    "CIM_HOST_INT_CAUSE",
+    Bits(
+        "cim-queue-parity",
+        FATAL,
+        "IBQ*ParErr OBQ*ParErr",
+        "a queue of the processor's had wrong parity",
+        _REPLACE,
+        explains=_FIRMWARE,
+    ),
+    Bits(
+        "cim-mailbox-parity",
+        FATAL,
+        "MBHostParErr MBUpParErr 0x20000",
+        "the memory of the mailboxes had wrong parity",
+        _REPLACE,
+        explains=_FIRMWARE,
+    ),
+    Bits(
+        "cim-tieq-parity",
+        FATAL,
+        "TieQ*ParErrInt",
+        "the queue between the processor and its timers had wrong parity",
+        _REPLACE,
+        explains=_FIRMWARE,
+    ),
+    Bits(
+        "cim-prefetch-drop",
+        FATAL,
+        "PrefDropInt",
+        "the processor dropped what it had prefetched for a control register",
+        _REPLACE,
+        explains=_FIRMWARE,
+    ),
+    Bits(
+        "cim-interface-parity",
+        ERROR,
+        "*IntfParErr *IntfPerr *RspDataParErr",
+        "wrong parity between the processor and another block; Linux does not look at these bits",
+        _REPLACE,
+        explains=_FIRMWARE,
+    ),
+    Bits(
+        "cim-timer0",
+        NOTE,
+        "Timer0Int",
+        "timer 0 was raised: the firmware does so when it crashes, for the host to notice; "
+        "without a crash it means nothing",
+        "read PCIE_FW",
+    ),
+    Bits(
+        "cim-access-summary",
+        NOTE,
+        "uPAccNonZero",
+        "CIM_HOST_UPACC_INT_CAUSE is not 0",
+        "read that register",
+    ),
+    source=_HANDLER,
+)
+
+_TRACE = "read CIM_PIF_LA for the access, and CIM_LA for the code that made it; update the firmware"
+causes(
+    "CIM_HOST_UPACC_INT_CAUSE",
+    Bits(
+        "cim-access-timeout",
+        FATAL,
+        "TimeOutInt",
+        "a block did not answer the firmware in time",
+        "the address tells the block; " + _TRACE,
+        explains=_FIRMWARE,
+        shows="CIM_DEBUG_ADDR_TIMEOUT",
+    ),
+    Bits(
+        "cim-memory-timeout",
+        FATAL,
+        "TimeOutMAInt",
+        "the memory arbiter did not answer the firmware in time",
+        "look for errors of MA, EDC and MC; " + _TRACE,
+        explains=_FIRMWARE,
+    ),
+    Bits(
+        "cim-illegal-access",
+        FATAL,
+        "RsvdSpaceInt Ill*Int",
+        "the firmware accessed an address that no block has, or with an illegal size",
+        _TRACE,
+        explains=_FIRMWARE,
+        shows="CIM_DEBUG_ADDR_ILLEGAL",
+    ),
+    Bits(
+        "cim-forbidden-access",
+        FATAL,
+        "Sgl*Int BlkWrBootInt BlkWrFlashInt Blk*EEPROMInt Blk*CtlInt Blk*PlInt",
+        "the firmware made an access that the space does not allow",
+        _TRACE,
+        explains=_FIRMWARE,
+    ),
+    Bits(
+        "cim-lookup-overwrite",
+        FATAL,
+        "*OvrLookupInt",
+        "a request or a response of the processor's was overwritten before it was taken",
+        _TRACE,
+        explains=_FIRMWARE,
+    ),
+    source=_HANDLER,
+)
+
+for _cause, _rule, _bits in (
+    ("CIM_UP_INT_CAUSE", "cim-up-parity", "*ParErr *ParErrInt *IntfPerr PrefDropInt"),
+    ("CIM_UP_ACC_INT_CAUSE", "cim-up-access", "TimeOut* RsvdSpaceInt Ill*Int *OvrLookupInt"),
+):
+    causes(
+        _cause,
+        Bits(
+            _rule,
+            ERROR,
+            _bits,
+            "the processor itself was told of an error ({register})",
+            _TRACE,
+            explains=_FIRMWARE,
+        ),
+        source="reg_defs (for the processor; Linux does not read it)",
+    )

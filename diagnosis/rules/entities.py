@@ -1,0 +1,142 @@
+"""What the dump could not collect: a block that does not answer shows there too."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from vmcoredd.chip.memory import MemoryId
+from vmcoredd.cudbg import DumpEntity
+from vmcoredd.cudbg.errors import Code
+from vmcoredd.cudbg.status import Condition
+from vmcoredd.diagnosis.card import Card
+from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
+from vmcoredd.diagnosis.rule import Hit, rule
+
+_HANGS = {-errno.EBUSY, -errno.EAGAIN, -errno.ETIMEDOUT, -errno.EIO, -errno.ENXIO}
+_VPD = "VPD_DATA"
+_FW_OK = 1 << 4  # cxgb4.h: CXGB4_FW_OK
+
+
+def _kind(entity: DumpEntity) -> str:
+    """Returns why an entity is not, or only in part, in the dump; empty if nothing is wrong."""
+    codes = {entity.code, entity.sys_err, entity.sys_warn}
+    if entity.condition in (Condition.GOOD, Condition.ABSENT) or entity.is_misplaced:
+        return ""
+    if entity.name == _VPD:
+        return "vpd"
+    if Code.NO_MEM in codes and not codes & _HANGS:
+        return "room"
+    if entity.name in MemoryId.__members__ and Code.ENTITY_NOT_FOUND in codes:
+        return "memory"
+    return "partial" if entity.condition is Condition.PARTIAL else "failed"
+
+
+def _hits(card: Card, kind: str) -> Iterator[Hit]:
+    """Yields one hit for each reason that entities of a kind have."""
+    reasons: dict[str, list[DumpEntity]] = {}
+    for entity in card.dump.entities:
+        if _kind(entity) == kind:
+            reasons.setdefault(entity.status, []).append(entity)
+    for reason, entities in reasons.items():
+        names = ", ".join(entity.name for entity in entities)
+        evidence = tuple(Evidence(entity.name, entity.status) for entity in entities)
+        hangs = any({e.code, e.sys_err, e.sys_warn} & _HANGS for e in entities)
+        severity = ERROR if kind == "failed" and hangs else None
+        yield Hit(evidence, {"names": names, "reason": reason}, severity)
+
+
+@rule(
+    "entity-failed",
+    WARNING,
+    "the dump lacks {names}: {reason}",
+    to_do="time-outs are a block that does not answer: look for its errors; reset the card",
+    source="cudbg_lib.c: the collector of each entity",
+)
+def failed(card: Card) -> Iterator[Hit]:
+    yield from _hits(card, "failed")
+
+
+@rule(
+    "entity-partial",
+    WARNING,
+    "the dump has {names} only in part: {reason}",
+    to_do="look at what there is of it, and for errors of its block",
+    source="cudbg_lib.c: the collector of each entity",
+)
+def partial(card: Card) -> Iterator[Hit]:
+    yield from _hits(card, "partial")
+
+
+@rule(
+    "entity-without-room",
+    NOTE,
+    "the dump had no room for {names}",
+    to_do="nothing: a device dump in a vmcore has at most 32 MiB",
+    source="cudbg_lib.c: cudbg_get_buff()",
+)
+def without_room(card: Card) -> Iterator[Hit]:
+    yield from _hits(card, "room")
+
+
+@rule(
+    "vpd-unreadable",
+    WARNING,
+    "the card's vital product data could not be read: {reason}",
+    to_do="the EEPROM is broken or empty; the serial number is on the card's label",
+    source="cudbg_lib.c: cudbg_collect_vpd_data()",
+)
+def vpd(card: Card) -> Iterator[Hit]:
+    yield from _hits(card, "vpd")
+
+
+@rule(
+    "firmware-not-asked",
+    NOTE,
+    "the driver was not attached to the firmware when it made the dump: CLK, HW_SCHED, TID_INFO "
+    "and the replication of MPS_TCAM are what the driver assumed, or what it can see without it",
+    to_do="do not rely on these entities' times, rates and ranges",
+    source="cudbg_lib.c: is_fw_attached(); cxgb4.h: CXGB4_FW_OK",
+)
+def not_asked(card: Card) -> Iterator[Hit]:
+    flags = card.items("TID_INFO").get("flags")
+    if isinstance(flags, int) and not flags & _FW_OK:
+        yield Hit((Evidence("TID_INFO", flags, field="flags"),))
+
+
+_BUSY = (
+    ("CIM_HOST_ACC_CTRL", "HostBusy"),
+    ("CIM_IBQ_DBG_CFG", "IbqDbgBusy"),
+    ("CIM_OBQ_DBG_CFG", "ObqDbgBusy"),
+    ("LE_DB_DBGI_CONFIG", "DBGICMDBUSY"),
+)
+_RUNNING = (("TP_DBG_LA_CONFIG", "DbgLaEnable"), ("CIM_DEBUGCFG", "LADbgEn"))
+
+
+@rule(
+    "debug-interface-busy",
+    ERROR,
+    "{register} is still busy with the last request of the dump: the block does not answer",
+    to_do="look for errors of the block; reset the card",
+    source="t4_hw.c: t4_cim_read(), t4_read_cim_ibq(), t4_read_cim_obq(); cudbg_lib.c: LE's",
+    explains="entity-*",
+)
+def debug_busy(card: Card) -> Iterator[Hit]:
+    for name, field in _BUSY:
+        for word in card.words(name):
+            if word.get(field):
+                yield Hit((word.evidence(field),), {"register": name})
+
+
+@rule(
+    "logic-analyser-running",
+    NOTE,
+    "{register}: a logic analyser still runs, so its memory has what came last",
+    to_do="nothing",
+    source="t4_hw.c: t4_tp_read_la(), t4_cim_read_pif_la()",
+)
+def analyser_running(card: Card) -> Iterator[Hit]:
+    for name, field in _RUNNING:
+        for word in card.words(name):
+            if word.get(field):
+                yield Hit((word.evidence(field),), {"register": name})

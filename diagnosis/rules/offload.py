@@ -1,0 +1,200 @@
+"""LE, ULP, PM and CPL: the blocks that handle connections, and pass messages between blocks."""
+
+from __future__ import annotations
+
+from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE
+
+_REPLACE = "reset the card; replace it if it happens again"
+_UNREAD = "reg_defs (Linux does not read it)"
+
+causes(
+    "LE_DB_INT_CAUSE",
+    Bits(
+        "le-parity",
+        FATAL,
+        "ParityErr ReqQParErr TcamIntPerr SsramIntPerr",
+        "the lookup engine had wrong parity",
+        _REPLACE + "; LE_TCAM shows which entries are left",
+        explains="entity-partial",
+    ),
+    Bits(
+        "le-unknown-command",
+        FATAL,
+        "UnknownCmd CmdTidErr",
+        "the lookup engine was given a command or a TID that is not valid",
+        "compare LE_TCAM with TID_INFO; update the firmware",
+    ),
+    Bits(
+        "le-lookup-failed",
+        ERROR,
+        "LIPMiss LIP0 HashTblMemCrcErr",
+        "the lookup engine did not find a local address, or met a wrong checksum in its hash table",
+        "compare LE_TCAM's CLIP entries with the host's addresses",
+    ),
+    Bits(
+        "le-other-parity",
+        ERROR,
+        "*Perr *ParErr *AccFail *MemAccErr *CrcErr *IntErr PipelineErr *Fifoerr",
+        "the lookup engine had wrong parity or a failed access; Linux does not look at these bits",
+        _REPLACE,
+    ),
+    Bits(
+        "le-events",
+        NOTE,
+        "*Hit Miss SYNCookie* NFASrchFail Act*",
+        "the lookup engine counts events, which are no errors",
+        "nothing",
+    ),
+    source="t4_hw.c: le_intr_handler()",
+)
+
+_TRANSMIT = "update the firmware and the upper-layer driver"
+causes(
+    "ULP_TX_INT_CAUSE",
+    Bits(
+        "ulp-tx-bounds",
+        ERROR,
+        "Pbl_bound_err_*",
+        "a page list of the upper-layer protocols was addressed beyond its end; Linux logs it and "
+        "goes on",
+        _TRANSMIT,
+    ),
+    Bits(
+        "ulp-tx-parity",
+        FATAL,
+        0xFFFFFFF,
+        "a FIFO or memory of ULP_TX had wrong parity",
+        _REPLACE,
+    ),
+    source="t4_hw.c: ulptx_intr_handler()",
+)
+causes(
+    "ULP_TX_INT_CAUSE_2",
+    Bits(
+        "ulp-tx-parity-2",
+        ERROR,
+        "*perr*",
+        "a FIFO or memory of ULP_TX had wrong parity",
+        _REPLACE,
+    ),
+    source=_UNREAD,
+)
+causes(
+    "ULP_RX_INT_CAUSE",
+    Bits(
+        "ulp-rx-context",
+        FATAL,
+        "CAUSE_CTX_* 0x1800000",
+        "ULP_RX met a context that is not valid",
+        _TRANSMIT + "; read ULPRX_LA",
+    ),
+    Bits(
+        "ulp-rx-parity",
+        FATAL,
+        0x7FFFFF,
+        "a FIFO or memory of ULP_RX had wrong parity",
+        _REPLACE,
+    ),
+    Bits(
+        "ulp-rx-framing",
+        ERROR,
+        "SE_CNT_MISMATCH_*",
+        "ULP_RX counted a beginning of a message without an end",
+        "look for errors of TP and PM",
+    ),
+    source="t4_hw.c: ulprx_intr_handler()",
+)
+causes(
+    "ULP_RX_INT_CAUSE_2",
+    Bits(
+        "ulp-rx-protection",
+        ERROR,
+        "*",
+        "ULP_RX met wrong parity, or data that belong to no region of the upper-layer protocols",
+        _TRANSMIT,
+    ),
+    source=_UNREAD,
+)
+
+for _side, _length, _framing, _parity in (
+    (
+        "tx",
+        "pcmd_len_ovfl* zero_c_cmd_error",
+        "*framing_error",
+        "ospi_or_bundle_len_par_err db_options_par_error icspi_par_error c_pcmd_par_error",
+    ),
+    (
+        "rx",
+        "zero_e_cmd_error",
+        "*framing_error",
+        "ocspi_par_error db_options_par_error iespi_par_error e_pcmd_par_error",
+    ),
+):
+    causes(
+        f"PM_{_side.upper()}_INT_CAUSE",
+        Bits(
+            f"pm-{_side}-length",
+            FATAL,
+            _length,
+            "the payload manager was given a command whose length is 0 or too large ({register})",
+            "look for errors of TP; update the firmware",
+        ),
+        Bits(
+            f"pm-{_side}-framing",
+            FATAL,
+            _framing,
+            "a message through the payload manager had no proper beginning or end ({register})",
+            "look for errors of TP and ULP; reset the card",
+        ),
+        Bits(
+            f"pm-{_side}-parity",
+            FATAL,
+            _parity,
+            "the payload manager had wrong parity ({register})",
+            _REPLACE,
+        ),
+        Bits(
+            f"pm-{_side}-data",
+            ERROR,
+            "*sdc_err bundle_len* ospi_overflow*",
+            "the payload manager's data had a wrong checksum or length; Linux does not look at "
+            "these bits",
+            _REPLACE,
+        ),
+        source=f"t4_hw.c: pm{_side}_intr_handler()",
+    )
+
+causes(
+    "CPL_INTR_CAUSE",
+    Bits(
+        "cpl-switch-parity",
+        FATAL,
+        "cim_op_map_perr",
+        "the table that sends messages to their blocks had wrong parity",
+        _REPLACE,
+    ),
+    Bits(
+        "cpl-switch-framing",
+        FATAL,
+        "*_framing_error cim_ovfl_error",
+        "a message between blocks had no proper beginning or end, or overran the processor",
+        "the field names the sender; reset the card",
+        explains="firmware-*",
+    ),
+    Bits(
+        "cpl-switch-no-receiver",
+        FATAL,
+        "zero_switch_error",
+        "a message was for no block",
+        "update the firmware",
+    ),
+    Bits(
+        "cpl-switch-data-parity",
+        ERROR,
+        "perr_cpl_*",
+        "a message between blocks had wrong parity; Linux does not look at these bits",
+        _REPLACE,
+    ),
+    source="t4_hw.c: cplsw_intr_handler()",
+)

@@ -1,0 +1,186 @@
+"""PCIE: the block's own causes, AER, and the width and speed of the link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.diagnosis.card import Card, NotJudged
+from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence, Severity
+from vmcoredd.diagnosis.rule import Hit, rule
+
+_SEAT = "seat the card again, try another slot; replace the card if it happens again"
+_BUS = "sge-idma-stuck sge-pcie-error mailbox-* firmware-crash firmware-unexpected-event"
+
+causes(
+    "PCIE_INT_CAUSE",
+    Bits(
+        "pcie-read-failed",
+        ERROR,
+        "RdRspErr",
+        "a read of the host's memory failed; Linux logs it and goes on",
+        "look at AER and the IOMMU's log for the address",
+        explains="sge-idma-stuck sge-pcie-error",
+    ),
+    Bits(
+        "pcie-non-fatal",
+        WARNING,
+        "NonFatalErr",
+        "PCIE met an error that is not fatal; Linux does not look at this bit",
+        "look at AER in PCIE_CONFIG",
+    ),
+    Bits(
+        "pcie-parity-unread",
+        ERROR,
+        "IPGrpPerr",
+        "a FIFO of the PCIe core had wrong parity; Linux does not look at this bit",
+        _SEAT,
+        explains=_BUS,
+    ),
+    Bits(
+        "pcie-parity",
+        FATAL,
+        "*Perr",
+        "a FIFO or memory of PCIE had wrong parity",
+        _SEAT,
+        explains=_BUS,
+    ),
+    source="t4_hw.c: pcie_intr_handler()",
+)
+
+
+class _Config(NamedTuple):
+    """A register of configuration space, from PCIE_CONFIG."""
+
+    name: str
+    offset: int
+    value: int
+    fields: dict[str, int]
+
+    def evidence(self, field: str = "") -> Evidence:
+        """Returns the register as evidence, or a field of it."""
+        return Evidence("PCIE_CONFIG", self.value, self.name, self.offset, "", field)
+
+    def hit(self, *fields: str, severity: Severity | None = None) -> Iterator[Hit]:
+        """Yields a hit if any of the fields is set."""
+        raised = [field for field in fields if self.fields.get(field)]
+        if raised:
+            yield Hit(tuple(map(self.evidence, raised)), {"names": ", ".join(raised)}, severity)
+
+
+def _config(card: Card, name: str) -> _Config:
+    """Returns a register of configuration space; raises NotJudged if the dump lacks it, or if the
+    card was off the bus."""
+    for row in card.rows("PCIE_CONFIG"):
+        value, fields = row["value"], row["fields"]
+        if row["register"] == name and isinstance(value, int) and isinstance(fields, dict):
+            if value == U32_MASK:
+                raise NotJudged(f"PCIE_CONFIG: {name} reads as all ones")
+            return _Config(name, int(str(row["offset"])), value, fields)
+    raise NotJudged(f"PCIE_CONFIG: it has no {name}")
+
+
+_UNSUPPORTED, _ADVISORY = "UnSupReqErr", "AdvNonFatErr"
+
+
+@rule(
+    "pcie-aer-fatal",
+    FATAL,
+    "the PCIe function detected a fatal error",
+    to_do="look at AER of the port above the card; " + _SEAT,
+    source="PCI Express: Device Status; cxgb4_main.c: eeh_err_detected()",
+    explains=_BUS + " card-off-the-bus pcie-aer-uncorrectable",
+)
+def aer_fatal(card: Card) -> Iterator[Hit]:
+    yield from _config(card, "PCIE_DEV_STAT_CNTL").hit("FatErrDet")
+
+
+@rule(
+    "pcie-aer-uncorrectable",
+    ERROR,
+    "PCIe met errors that cannot be corrected: {names}",
+    to_do="look at AER of the port above the card, and at the IOMMU's log; " + _SEAT,
+    source="PCI Express: AER",
+    explains=_BUS + " pcie-non-fatal pcie-read-failed",
+)
+def aer_uncorrectable(card: Card) -> Iterator[Hit]:
+    status = _config(card, "PCIE_AER_UNCOR_ERR_STAT")
+    yield from status.hit(*(name for name in status.fields if name != _UNSUPPORTED))
+
+
+@rule(
+    "pcie-unsupported-request",
+    NOTE,
+    "a request came that this function does not support; scanning a bus can do that",
+    to_do="nothing, unless the host logs machine checks",
+    source="PCI Express: AER",
+)
+def unsupported(card: Card) -> Iterator[Hit]:
+    yield from _config(card, "PCIE_AER_UNCOR_ERR_STAT").hit(_UNSUPPORTED)
+
+
+@rule(
+    "pcie-aer-correctable",
+    WARNING,
+    "the PCIe link had errors that were corrected: {names}",
+    to_do="watch them: a link that retries often is slow, and may fail; " + _SEAT,
+    source="PCI Express: AER",
+)
+def aer_correctable(card: Card) -> Iterator[Hit]:
+    status = _config(card, "PCIE_AER_COR_ERR_STAT")
+    yield from status.hit(*(name for name in status.fields if name != _ADVISORY))
+
+
+@rule(
+    "pcie-errors-detected",
+    NOTE,
+    "the PCIe function has detected errors since the last reset: {names}",
+    to_do="AER has the details, if nobody has cleared them",
+    source="PCI Express: Device Status",
+)
+def detected(card: Card) -> Iterator[Hit]:
+    yield from _config(card, "PCIE_DEV_STAT_CNTL").hit("NonFatErrDet", "CorErrDet", "UnSupReqDet")
+
+
+@rule(
+    "pci-status-error",
+    WARNING,
+    "the PCI status register has errors: {names}",
+    to_do="look at AER and the IOMMU's log",
+    source="PCI: Status",
+)
+def pci_status(card: Card) -> Iterator[Hit]:
+    names = ("DetPERR", "SigSERR", "RcvMstAbort", "RcvTgtAbort", "SigTgtAbort", "MstDatParErr")
+    yield from _config(card, "PCIE_STAT_CMD").hit(*names)
+
+
+@rule(
+    "pcie-link-degraded",
+    WARNING,
+    "the PCIe link has {width} lanes at speed {speed}; the card can have {widest} at {fastest}",
+    to_do="look at the slot's width and the riser; clean the contacts; seat the card again",
+    source="cxgb4_main.c: pcie_print_link_status()",
+)
+def link_degraded(card: Card) -> Iterator[Hit]:
+    can, has = _config(card, "PCIE_LINK_CAP"), _config(card, "PCIE_LINK_STAT_CNTL")
+    widest, fastest = can.fields["MaxLinkWidth"], can.fields["MaxLinkSpeed"]
+    width, speed = has.fields["NegLinkWidth"], has.fields["CurLinkSpeed"]
+    if 0 < width < widest or 0 < speed < fastest:
+        evidence = (has.evidence("NegLinkWidth"), has.evidence("CurLinkSpeed"), can.evidence())
+        yield Hit(evidence, {"width": width, "speed": speed, "widest": widest, "fastest": fastest})
+
+
+@rule(
+    "pcie-window-unusable",
+    ERROR,
+    "memory window {window} has no place: its base reads as all ones, so no memory can be read",
+    to_do="reset the card",
+    source="t4_hw.c: t4_get_window()",
+    explains="entity-*",
+)
+def window_unusable(card: Card) -> Iterator[Hit]:
+    for window, word in enumerate(card.words("PCIE_MEM_ACCESS_BASE_WIN")):
+        if word.value == U32_MASK:
+            yield Hit((word.evidence(),), {"window": window})

@@ -1,0 +1,327 @@
+"""SGE: queues, doorbells, and the engines that move data to and from the host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from vmcoredd.diagnosis.card import Card, NotJudged, Word
+from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
+from vmcoredd.diagnosis.rule import Hit, rule
+
+_HANDLER = "t4_hw.c: sge_intr_handler()"
+_UNREAD = "reg_defs (Linux does not read it)"
+_REPLACE = "reset the card; replace it if it happens again"
+_QUEUE = "SGE_ERROR_STATS has the queue's id: compare its context in DUMP_CONTEXT with QDESC"
+_STUCK = "sge-idma-stuck sge-queue-in-error"
+
+for _cause, _bits in (("SGE_INT_CAUSE1", 0xFFFFFFFF), ("SGE_INT_CAUSE2", 0xFFFFFFFF)):
+    causes(
+        _cause,
+        Bits(
+            f"sge-parity-{_cause[-1]}",
+            FATAL,
+            _bits,
+            "a memory or FIFO of the SGE had wrong parity ({register})",
+            _REPLACE,
+            explains=_STUCK,
+        ),
+        source=_HANDLER,
+    )
+
+causes(
+    "SGE_INT_CAUSE5",
+    Bits(
+        "sge-receive-crc",
+        NOTE,
+        "err_T_RxCRC",
+        "a frame with a wrong checksum came in; no fault of the SGE's, and Linux ignores it",
+        "look at the port's error counters",
+    ),
+    Bits(
+        "sge-parity-5",
+        FATAL,
+        "perr_*",
+        "data on their way through the SGE had wrong parity",
+        _REPLACE,
+        explains=_STUCK,
+    ),
+    source=_HANDLER,
+)
+
+causes(
+    "SGE_INT_CAUSE3",
+    Bits(
+        "sge-message-too-big",
+        FATAL,
+        "err_cpl_exceed_iqe_size",
+        "a message was larger than the entries of its ingress queue",
+        "look at how the driver set the queue up; " + _QUEUE,
+        explains=_STUCK,
+        shows="SGE_ERROR_STATS",
+    ),
+    Bits(
+        "sge-bad-cidx",
+        ERROR,
+        "err_invalid_cidx_inc",
+        "the host returned more entries of an ingress queue than it had been given",
+        "a fault of the driver's; " + _QUEUE,
+        explains=_STUCK,
+        shows="SGE_ERROR_STATS",
+    ),
+    Bits(
+        "sge-bad-pidx",
+        ERROR,
+        "err_bad_db_pidx*",
+        "the host rang a doorbell with a producer index that is too far ahead",
+        "a fault of the driver's; " + _QUEUE,
+        explains=_STUCK,
+        shows="SGE_ERROR_STATS",
+    ),
+    Bits(
+        "sge-illegal-egress-queue",
+        ERROR,
+        "egress_size_err",
+        "a doorbell or a work request named an egress queue that does not exist",
+        "a fault of the driver's; " + _QUEUE,
+        explains=_STUCK,
+        shows="SGE_ERROR_STATS",
+    ),
+    Bits(
+        "sge-illegal-ingress-queue",
+        ERROR,
+        "ingress_size_err",
+        "a message named an ingress queue that does not exist",
+        "look at RSS and the filters, which name queues; " + _QUEUE,
+        explains=_STUCK,
+        shows="SGE_ERROR_STATS",
+    ),
+    Bits(
+        "sge-empty-message",
+        ERROR,
+        "err_cpl_opcode_0",
+        "the SGE was given a message without an opcode",
+        "look for errors of TP and MPS; update the firmware",
+        explains=_STUCK,
+    ),
+    Bits(
+        "sge-message-for-free-list",
+        ERROR,
+        "err_data_cpl_on_high_qid*",
+        "a message with data came for an ingress queue above 1023, which has no free list",
+        "look at RSS and the filters, which name queues",
+        explains=_STUCK,
+    ),
+    Bits(
+        "sge-too-many-priority-contexts",
+        ERROR,
+        "err_ing_ctxt_prio err_egr_ctxt_prio",
+        "more queues have priority than the SGE can keep",
+        "look at how the driver set its queues up",
+    ),
+    Bits(
+        "sge-doorbell-dropped",
+        ERROR,
+        "err_dropped_db",
+        "the SGE dropped doorbells: queues may wait for work that the host has announced",
+        "compare the producer index in DUMP_CONTEXT with QDESC",
+        explains=_STUCK,
+    ),
+    Bits(
+        "sge-doorbell-fifo-full",
+        WARNING,
+        "dbfifo_hp_int dbfifo_lp_int",
+        "the FIFO of doorbells filled up to its threshold",
+        "the driver should have rung more slowly; look for dropped doorbells",
+        explains="sge-doorbell-dropped sge-idma-stuck",
+        shows="SGE_DBFIFO_STATUS",
+    ),
+    Bits(
+        "sge-pcie-error",
+        ERROR,
+        "err_pcie_error*",
+        "PCIe reported an error for an access of the SGE's; Linux does not look at these bits",
+        "look at AER, the IOMMU's log and the slot",
+        explains=_STUCK,
+    ),
+    Bits(
+        "sge-illegal-use",
+        ERROR,
+        "err_flm_* err_timer_above_max_qid err_inv_ctxt* reg_address_err err_ing_pcie_chan",
+        "the SGE met a queue id, context or address that is not valid; Linux does not look at "
+        "these bits",
+        _QUEUE,
+        explains=_STUCK,
+    ),
+    source=_HANDLER,
+)
+
+_DETAILS = "look at the driver's queues; the field's name says which request was wrong"
+causes(
+    "SGE_INT_CAUSE4",
+    Bits(
+        "sge-bad-request",
+        ERROR,
+        "bar2_* err_cpl_* err_wr_* err_large_* coal_* err_rx_* err_bad_* err_phys* err_flm_* "
+        "flm_pc_rsp_err",
+        "a work request, a doorbell in BAR2 or a free list's entry was wrong",
+        _DETAILS,
+        explains=_STUCK,
+    ),
+    source=_UNREAD,
+)
+causes(
+    "SGE_INT_CAUSE6",
+    Bits(
+        "sge-fatal-state",
+        ERROR,
+        "fatal_*",
+        "the SGE got into a state that it cannot leave",
+        _REPLACE,
+        explains=_STUCK,
+    ),
+    Bits(
+        "sge-bad-request-6",
+        ERROR,
+        "err_* pl_bar2_frm_err",
+        "a work request, a doorbell or a response of PCIe's was wrong",
+        _DETAILS,
+        explains=_STUCK,
+    ),
+    source=_UNREAD,
+)
+
+
+@rule(
+    "sge-queue-in-error",
+    WARNING,
+    "the SGE keeps the id of a queue with an error: {queue}",
+    to_do="compare the queue's context in DUMP_CONTEXT with QDESC",
+    source=_HANDLER,
+)
+def queue_in_error(card: Card) -> Iterator[Hit]:
+    word = card.word("SGE_ERROR_STATS")
+    fields = ("Error_QID_Valid", "Error_QID", "Uncaptured_Error")
+    if word.get("Error_QID_Valid") or word.get("Uncaptured_Error"):
+        evidence = tuple(word.evidence(field) for field in fields if word.get(field))
+        yield Hit(evidence, {"queue": word.get("Error_QID")})
+
+
+_CLOCK = re.compile(r"core clock (\d+) kHz")
+_FASTEST_KHZ = 500_000
+"""Assumed if the device log does not tell the clock: the longest second in ticks (assumed)."""
+_IDLE = ("IDLE", "ALMOST_IDLE", "IDMA_IDLE", "IDMA_ALMOST_IDLE")
+
+
+def _clock_khz(card: Card) -> int:
+    try:
+        messages = [str(row.get("message")) for row in card.rows("DEV_LOG")]
+    except NotJudged:
+        return _FASTEST_KHZ
+    found = (match for message in messages if (match := _CLOCK.search(message)))
+    return next((int(match[1]) for match in found), _FASTEST_KHZ)
+
+
+_ENGINES = (
+    ("SGE_DEBUG_DATA_HIGH_INDEX_13", 0, 0),
+    ("SGE_DEBUG_DATA_LOW_INDEX_13", 9, 16),
+)
+"""For each ingress DMA engine its counter, and the lowest bits of its state and its queue."""
+_STATE, _STATE_MASK = "SGE_DEBUG_DATA_LOW_INDEX_0", 0x3F
+_QUEUES, _QUEUE_MASK = "SGE_DEBUG_DATA_LOW_INDEX_11", 0xFFFF
+
+
+@rule(
+    "sge-idma-stuck",
+    ERROR,
+    "ingress DMA engine {engine} did not move for {seconds:.1f} s in state {state}, with ingress "
+    "queue {queue}",
+    to_do="look at that queue's context and free list, and at PCIe",
+    source="t4_hw.c: t4_idma_monitor()",
+    explains="mps-drops tp-drops",
+)
+def stuck(card: Card) -> Iterator[Hit]:
+    counts = [card.word(name) for name, _, _ in _ENGINES]
+    if not any(counts_.value for counts_ in counts):
+        return
+    second = 1000 * _clock_khz(card)
+    for engine, (count, (_, state, queue)) in enumerate(zip(counts, _ENGINES, strict=True)):
+        number = card.word(_STATE).value >> state & _STATE_MASK
+        names = card.chip.sge.idma_states
+        name = names[number] if number < len(names) else f"{number} (unknown)"
+        if count.value >= second and name not in _IDLE:
+            evidence = tuple(w.evidence() for w in (count, card.word(_STATE), card.word(_QUEUES)))
+            where = card.word(_QUEUES).value >> queue & _QUEUE_MASK
+            ago = count.value / second
+            yield Hit(evidence, {"engine": engine, "seconds": ago, "state": name, "queue": where})
+
+
+@rule(
+    "sge-free-list-empty",
+    WARNING,
+    "free list {queue} has no buffer left: its producer index has met its consumer index",
+    to_do="look whether the host was out of memory, and whether the driver still refilled it",
+    source="sge.c: __refill_fl()",
+    explains="sge-idma-stuck mps-drops tp-drops",
+)
+def free_list_empty(card: Card) -> Iterator[Hit]:
+    for row in card.rows("DUMP_CONTEXT", "egress contexts"):
+        if row.get("kind") == "free list" and row.get("PIDX") == row.get("CIDX"):
+            yield Hit(_indices(row), {"queue": row["queue"]})
+
+
+@rule(
+    "sge-transmit-waits",
+    NOTE,
+    "{count} egress queues have work that the SGE has not taken, and it is stuck",
+    to_do="compare their indices with QDESC: the host's packets are still there",
+    source="cxgb4_main.c: process_dbrecovery",
+)
+def transmit_waits(card: Card) -> Iterator[Hit]:
+    rows = [
+        row
+        for row in card.rows("DUMP_CONTEXT", "egress contexts")
+        if row.get("kind") != "free list" and row.get("PIDX") != row.get("CIDX")
+    ]
+    if rows and any(stuck(card)):
+        yield Hit(tuple(one for row in rows for one in _indices(row)), {"count": len(rows)})
+
+
+def _indices(row: Mapping[str, object]) -> tuple[Evidence, ...]:
+    queue = f"queue {row['queue']}"
+    return tuple(
+        Evidence("DUMP_CONTEXT", int(str(row[field])), instance=queue, field=field)
+        for field in ("PIDX", "CIDX")
+    )
+
+
+def _busy(word: Word, field: str) -> Iterator[Hit]:
+    if word.get(field):
+        yield Hit((word.evidence(field),), {"register": word.name})
+
+
+@rule(
+    "sge-context-busy",
+    ERROR,
+    "the SGE never finished the last request for a queue's context",
+    to_do="the SGE hangs: look for its parity errors; reset the card",
+    source="t4_hw.c: t4_sge_ctxt_rd_bd()",
+    explains="entity-*",
+)
+def context_busy(card: Card) -> Iterator[Hit]:
+    yield from _busy(card.word("SGE_CTXT_CMD"), "Busy")
+
+
+@rule(
+    "sge-without-context-memory",
+    ERROR,
+    "the SGE was given no memory for the contexts of queues",
+    to_do="look whether the memories are switched on, and at the configuration file in the flash",
+    source="cudbg_lib.c: cudbg_get_sge_ctxt_fw(), SGE_DBQ_CTXT_BADDR",
+    explains="entity-*",
+)
+def no_context_memory(card: Card) -> Iterator[Hit]:
+    words = [card.word("SGE_DBQ_CTXT_BADDR"), card.word("SGE_IMSG_CTXT_BADDR")]
+    if not any(word.value for word in words):
+        yield Hit(tuple(word.evidence() for word in words))

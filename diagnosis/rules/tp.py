@@ -1,0 +1,123 @@
+"""TP: the transport processor, its pages and its drops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmcoredd.diagnosis.card import Card
+from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.counters import MANY, Counter, many
+from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING, Evidence
+from vmcoredd.diagnosis.rule import Hit, rule
+
+causes(
+    "TP_INT_CAUSE",
+    Bits(
+        "tp-out-of-pages",
+        FATAL,
+        "FlmTxFlstEmpty",
+        "TP has no free page left for data to send",
+        "compare the pages in MEMINFO with the connections that are open; give TP more pages in "
+        "the configuration file",
+        explains="tp-drops tp-no-free-pages sge-idma-stuck firmware-*",
+        shows="TP_FLM_FREE_TX_CNT TP_PMM_TX_MAX_PAGE",
+    ),
+    Bits(
+        "tp-parity",
+        FATAL,
+        0x3FFFFFFF,
+        "a memory or FIFO of TP had wrong parity",
+        "replace the card",
+        explains="tp-drops firmware-*",
+    ),
+    source="t4_hw.c: tp_intr_handler()",
+)
+
+
+@rule(
+    "tp-no-free-pages",
+    WARNING,
+    "TP has no free page for data to {direction}",
+    to_do="compare the pages in MEMINFO with the connections that are open",
+    source="cudbg_lib.c: cudbg_fill_meminfo()",
+    explains="tp-drops",
+)
+def no_free_pages(card: Card) -> Iterator[Hit]:
+    for direction, free, field, most, pages in _PAGES:
+        left, all_of_them = card.word(free), card.word(most)
+        if all_of_them.get(pages) and not left.get(field):
+            evidence = (left.evidence(field), all_of_them.evidence(pages))
+            yield Hit(evidence, {"direction": direction})
+
+
+_PAGES = (
+    ("send", "TP_FLM_FREE_TX_CNT", "FreeTxPageCount", "TP_PMM_TX_MAX_PAGE", "PMTxMaxPage"),
+    ("receive", "TP_FLM_FREE_RX_CNT", "FreeRxPageCount", "TP_PMM_RX_MAX_PAGE", "PMRxMaxPage"),
+)
+"""Free pages of a channel, and how many there are."""
+
+
+@rule(
+    "dump-impossible-pages",
+    WARNING,
+    "TP has more free pages to {direction} with than it has pages: the dump is not to be trusted",
+    to_do="take another dump; do not rely on this one's numbers",
+    source="cudbg_lib.c: cudbg_fill_meminfo()",
+)
+def impossible_pages(card: Card) -> Iterator[Hit]:
+    for direction, free, field, most, pages in _PAGES:
+        left, all_of_them = card.word(free), card.word(most)
+        if left.get(field) > all_of_them.get(pages) > 0:
+            evidence = (left.evidence(field), all_of_them.evidence(pages))
+            yield Hit(evidence, {"direction": direction})
+
+
+@rule(
+    "tp-without-pages",
+    ERROR,
+    "TP was given no pages for payload: it can neither send nor receive offloaded data",
+    to_do="look at the configuration file in the flash, and whether the memories are switched on",
+    source="cudbg_lib.c: cudbg_fill_meminfo()",
+)
+def without_pages(card: Card) -> Iterator[Hit]:
+    words = [card.word("TP_PMM_TX_MAX_PAGE"), card.word("TP_PMM_RX_MAX_PAGE")]
+    if not any(word.value for word in words):
+        yield Hit(tuple(word.evidence() for word in words))
+
+
+_DROPS = ("TNL_CNG_DROP", "OFD_CHN_DROP", "TNL_DROP", "FCOE_DROP", "OFD_VLN_DROP")
+_ERRORS = ("MAC_IN_ERR", "HDR_IN_ERR", "TCP_IN_ERR", "TCP_V6IN_ERR")
+
+
+def _mib(card: Card, names: tuple[str, ...]) -> list[Counter]:
+    """Returns the counters of TP_MIB with these names, of all channels."""
+    found = []
+    for row in card.rows("TP_INDIRECT"):
+        register, value = str(row.get("register")), row.get("value")
+        name = register.removeprefix("TP_MIB_").rstrip("_0123456789")
+        if name in names and isinstance(value, int) and isinstance(row["index"], int):
+            evidence = Evidence("TP_INDIRECT", value, register, row["index"])
+            found.append(Counter(value, evidence))
+    return found
+
+
+@rule(
+    "tp-drops",
+    WARNING,
+    f"TP dropped at least {MANY:,} frames of a channel: congestion, or no buffers",
+    to_do="look at the receive queues and RSS; a slow host drops too",
+    source="t4_hw.c: t4_tp_get_err_stats()",
+)
+def drops(card: Card) -> Iterator[Hit]:
+    yield from many(_mib(card, _DROPS))
+
+
+@rule(
+    "tp-input-errors",
+    WARNING,
+    f"TP met at least {MANY:,} frames with errors on a channel",
+    to_do="look at the cable, the optics and the peer",
+    source="t4_hw.c: t4_tp_get_err_stats()",
+)
+def input_errors(card: Card) -> Iterator[Hit]:
+    yield from many(_mib(card, _ERRORS))
