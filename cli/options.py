@@ -5,7 +5,7 @@ A completion runs at every press of the Tab key, so it imports a room only for t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +63,17 @@ def choose(given: str, known: Iterable[str], option: str, what: str = "") -> str
     )
 
 
+def choose_entity(given: str, names: Mapping[int, str], others: Iterable[str] = ()) -> str:
+    """Returns the entity of `names`, by number, or of `others` that --entity names.
+
+    It may also be the short name of the vendor's collector, a number, or `entity` and a number.
+    Raises BadParameter as `choose`.
+    """
+    from vmcoredd.cudbg.names import resolved
+
+    return choose(resolved(given, names), (*others, *names.values()), "--entity")
+
+
 def _alike(given: str, names: dict[str, str]) -> str:
     """Returns a question for the names like `given`, or else all of them."""
     import difflib
@@ -103,10 +114,12 @@ def _known_faults() -> Iterable[str]:
     return faults()
 
 
-def _known_entities() -> Iterable[str]:
+def _collected_entities(value: Any) -> Any:
+    """Checks the values of --entity, for a dump that is to be made."""
     from vmcoredd.cudbg.entity import entities
 
-    return entities()
+    names = {known.number: known.name for known in entities().values()}
+    return value and [choose_entity(name, names) for name in value]
 
 
 def _known_kernels() -> Iterable[str]:
@@ -177,7 +190,7 @@ CollectedEntities = Annotated[
         "--entity",
         metavar="NAME",
         help="Collect only this entity; repeatable.",
-        callback=chosen("--entity", _known_entities),
+        callback=_collected_entities,
         autocompletion=_entities,
     ),
 ]

@@ -1,9 +1,10 @@
-"""An entity's raw bytes, inflated piece by piece on demand."""
+"""An entity's raw bytes, unpacked piece by piece on demand."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from vmcoredd.cudbg.container import (
@@ -18,27 +19,36 @@ from vmcoredd.cudbg.container import (
 from vmcoredd.cudbg.errors import DumpFormatError
 
 
-class _Piece(NamedTuple):
-    start: int  # in the raw bytes
+class Piece(NamedTuple):
+    """A part of an entity that is packed on its own."""
+
+    start: int
+    """Its offset in the raw bytes."""
     size: int
+    """Of its raw bytes, at least one."""
     packed: memoryview
+    unpack: Callable[[memoryview, int], bytes]
+    """Returns the raw bytes of `packed`, which should be `size`; raises ValueError."""
 
 
 class Blob:
-    """Bytes of known length; a slice inflates only the pieces it overlaps."""
+    """Bytes of known length; a slice unpacks only the pieces it overlaps."""
 
-    def __init__(self, name: str, pieces: list[_Piece]) -> None:
+    def __init__(self, name: str, pieces: Iterable[Piece]) -> None:
         self.name = name
-        self._pieces = pieces
+        self._pieces = list(pieces)
+        self._starts = [piece.start for piece in self._pieces]
         self._last: tuple[int, bytes] = (-1, b"")
 
     @classmethod
     def of_zlib(cls, name: str, data: memoryview, headers: Headers = LITTLE) -> Blob:
         """Wraps an entity of a compressed dump; raises DumpFormatError if it is not pieces."""
-        return cls(name, list(_walk(name, data, headers)))
+        return cls(name, _walk(name, data, headers))
 
     def __len__(self) -> int:
-        last = self._pieces[-1] if self._pieces else _Piece(0, 0, memoryview(b""))
+        if not self._pieces:
+            return 0
+        last = self._pieces[-1]
         return last.start + last.size
 
     def __getitem__(self, part: slice) -> bytes:
@@ -47,18 +57,29 @@ class Blob:
         if step != 1:
             raise ValueError("a slice of a Blob has no step")
         parts = []
-        for index in range(start // PIECE_BYTES, -(-stop // PIECE_BYTES)):
+        index = bisect_right(self._starts, start) - 1
+        while start < stop:
             piece = self._pieces[index]
-            parts.append(self._inflated(index)[max(start - piece.start, 0) : stop - piece.start])
+            parts.append(self._unpacked(index)[start - piece.start : stop - piece.start])
+            start, index = piece.start + piece.size, index + 1
         return b"".join(parts)
 
-    def _inflated(self, index: int) -> bytes:
+    def _unpacked(self, index: int) -> bytes:
         if self._last[0] != index:
-            self._last = (index, _inflate(self.name, self._pieces[index]))
+            self._last = (index, self._unpack(self._pieces[index]))
         return self._last[1]
 
+    def _unpack(self, piece: Piece) -> bytes:
+        try:
+            raw = piece.unpack(piece.packed, piece.size)
+        except ValueError as error:
+            raise DumpFormatError(f"{self.name}: piece at {piece.start:#x}: {error}") from error
+        if len(raw) != piece.size:
+            raise DumpFormatError(f"{self.name}: piece at {piece.start:#x}", piece.size, len(raw))
+        return raw
 
-def _walk(name: str, data: memoryview, headers: Headers) -> Iterator[_Piece]:
+
+def _walk(name: str, data: memoryview, headers: Headers) -> Iterator[Piece]:
     """Yields the consecutive pieces, of which only the last may be short."""
     offset = start = 0
     size = PIECE_BYTES
@@ -71,7 +92,7 @@ def _walk(name: str, data: memoryview, headers: Headers) -> Iterator[_Piece]:
         packed = data[offset : offset + header.compress_size]
         if len(packed) < header.compress_size:
             raise DumpFormatError(f"{name}: piece at {start:#x}", header.compress_size, len(packed))
-        yield _Piece(start, size, packed)
+        yield Piece(start, size, packed, _inflate)
         offset += header.compress_size
         start += size
 
@@ -89,12 +110,12 @@ def _piece_header(name: str, data: memoryview, headers: Headers) -> PieceHeader 
     return header
 
 
-def _inflate(name: str, piece: _Piece) -> bytes:
+def _inflate(packed: memoryview, size: int) -> bytes:
     unpacker = zlib.decompressobj()
     try:
-        raw = unpacker.decompress(piece.packed, piece.size + 1)
+        raw = unpacker.decompress(packed, size + 1)
     except zlib.error as error:
-        raise DumpFormatError(f"{name}: piece at {piece.start:#x}: {error}") from error
-    if len(raw) != piece.size or not unpacker.eof:
-        raise DumpFormatError(f"{name}: piece at {piece.start:#x}", piece.size, len(raw))
+        raise ValueError(str(error)) from error
+    if len(raw) == size and not unpacker.eof:
+        raise ValueError("its stream does not end with it")
     return raw

@@ -17,6 +17,8 @@ ENTITY_SIGNATURE = 0xCCEDB001  # CUDBG_ENTITY_SIGNATURE
 VERSION = (1, 14)
 MAX_ENTITY = 72
 DUMP_TYPE_MINI = 1
+COMPRESSION_FASTLZ = 0
+"""What FreeBSD's driver and the vendor's collector write; they know no other."""
 COMPRESSION_NONE = 1
 COMPRESSION_ZLIB = 2
 PIECE_BYTES = 64512
@@ -44,7 +46,7 @@ class Header(LittleStruct):
 
     @property
     def compress_type(self) -> int:
-        """COMPRESSION_NONE or COMPRESSION_ZLIB, as far as known."""
+        """One of the constants COMPRESSION_..., as far as known."""
         types: int = self.types
         return types >> 4
 

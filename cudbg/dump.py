@@ -20,21 +20,25 @@ from itertools import pairwise
 
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.layout import WORD_BYTES, signed
+from vmcoredd.cudbg import sixpack
 from vmcoredd.cudbg.blob import Blob
 from vmcoredd.cudbg.container import (
+    COMPRESSION_FASTLZ,
     COMPRESSION_ZLIB,
     ENTITY_HEADER_BYTES,
     HEADER_BYTES,
     headers_of,
 )
 from vmcoredd.cudbg.decoded import Bytes, Decoded
-from vmcoredd.cudbg.entity import Entity, Stage, entities
+from vmcoredd.cudbg.entity import Entity, Stage
 from vmcoredd.cudbg.errors import (
     CudbgError,
     DumpFormatError,
     UnknownFormat,
     unexpected_is_damage,
 )
+from vmcoredd.cudbg.foreign import decoders
+from vmcoredd.cudbg.names import EXT_ENTITY, names_of
 from vmcoredd.cudbg.presence import NotFound, why_not_found
 from vmcoredd.cudbg.status import (
     Condition,
@@ -51,6 +55,8 @@ from vmcoredd.cudbg.unknowns import (
     compression_name,
     compression_unknown,
     format_unknown,
+    generation,
+    revision,
     unknowns,
     version_name,
 )
@@ -162,14 +168,14 @@ class Dump:
 
     @property
     def compression(self) -> str:
-        """`zlib`, `none` or, if it is not known, `type 5`."""
+        """`zlib`, `none`, `FastLZ` or, if it is not known, `type 5`."""
         return compression_name(self.header)
 
     @cached_property
     def chip(self) -> Chip:
         """The chip generation; raises UnknownFormat if this version does not know it."""
         _refuse(chip_unknown(self.header))
-        return chip_of_device(self.header.chip_ver >> 4 << 12)
+        return chip_of_device(generation(self.header) << 12)
 
     @property
     def chip_name(self) -> str:
@@ -177,9 +183,9 @@ class Dump:
         return chip_name(self.header)
 
     @property
-    def revision(self) -> int:
-        """The chip's revision."""
-        return int(self.header.chip_ver & 0xF)
+    def revision(self) -> int | None:
+        """The chip's revision; None if the dump does not tell it."""
+        return revision(self.header)
 
     @cached_property
     def unknowns(self) -> tuple[str, ...]:
@@ -217,11 +223,21 @@ class Dump:
     @cached_property
     def entities(self) -> tuple[DumpEntity, ...]:
         """Entities that were attempted, in the kernel's order; unknown numbers come last."""
-        names = {known.number: known.name for known in entities().values()}
         numbers = range(1, self.header.max_entities + 1)
-        order = [*(n for n in names if n in numbers), *(n for n in numbers if n not in names)]
-        found = (self._entity(number, names.get(number, f"entity {number}")) for number in order)
+        order = [
+            *(n for n in self.names if n in numbers),
+            *(n for n in numbers if n not in self.names),
+        ]
+        found = (self._entity(number) for number in order)
         return tuple(entity for entity in found if entity)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """The published names of the numbers of this dump's entities, whether it has them or not.
+
+        Those that the kernel collects come first, in its order.
+        """
+        return names_of(self.header)
 
     @property
     def end(self) -> int:
@@ -254,10 +270,12 @@ class Dump:
         be unpacked."""
         data = self.packed(name)
         _refuse(compression_unknown(self.header))
-        if self.header.compress_type != COMPRESSION_ZLIB:
-            return data
         with self._unknown_rather_than_damaged():
-            return Blob.of_zlib(name, data, self._headers)
+            if self.header.compress_type == COMPRESSION_ZLIB:
+                return Blob.of_zlib(name, data, self._headers)
+            if self.header.compress_type == COMPRESSION_FASTLZ and name != self.names[EXT_ENTITY]:
+                return Blob(name, sixpack.walk(name, data))
+        return data
 
     def packed(self, name: str) -> memoryview:
         """Returns an entity's bytes as they are in the dump, compressed or not."""
@@ -303,9 +321,9 @@ class Dump:
     def _decoder(self, name: str) -> Entity:
         """Returns what decodes an entity of this dump; raises UnknownFormat if nothing does."""
         _refuse(format_unknown(self.header))
-        entity, chip = entities().get(name), self.chip
+        entity, chip = decoders().get(name), self.chip
         if entity is None:
-            raise UnknownFormat(f"{name}: this version knows no such entity")
+            raise UnknownFormat(f"{name}: this version does not decode it")
         if entity.chips is not None and chip not in entity.chips:
             raise UnknownFormat(f"{name}: none is known on a {chip!r}")
         if entity.host_order:
@@ -328,7 +346,7 @@ class Dump:
             raise NoSuchEntity(f"{name} is not in the dump: {entity.reason}")
         return entity
 
-    def _entity(self, number: int, name: str) -> DumpEntity | None:
+    def _entity(self, number: int) -> DumpEntity | None:
         """Reads its header; None if it was never written, or the file ends before it."""
         at = self.header.hdr_len + (number - 1) * ENTITY_HEADER_BYTES
         if at + ENTITY_HEADER_BYTES > len(self._data):
@@ -339,7 +357,7 @@ class Dump:
         return DumpEntity(
             number=number,
             kind=header.entity_type,
-            name=name,
+            name=self.names.get(number, f"entity {number}"),
             start=header.start_offset,
             size=header.size,
             padding=header.num_pad,

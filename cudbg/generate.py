@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.entity import Entity, Measured, entities, measured
+from vmcoredd.cudbg.foreign import decoders
+from vmcoredd.cudbg.names import published, short_name
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "dump-entities.md"
 _HEAD = """\
@@ -17,22 +19,43 @@ _HEAD = """\
 
 In the order in which the kernel's driver collects them. Bytes are counted before compression;
 accesses are the register reads and writes that the kernel's driver makes. A dash means that the
-number depends on the card; an empty cell, that the chip has no such entity.
+number depends on the card; an empty cell, that the chip has no such entity. `--entity` takes an
+entity's name, its short name, which the vendor's collector uses, or its number.
 
-| number | entity | contents | file | bytes T5 | T6 | accesses T5 | T6 |
-| ---: | --- | --- | --- | ---: | ---: | ---: | ---: |
+| number | entity | short name | contents | file | bytes T5 | T6 | accesses T5 | T6 |
+| ---: | --- | --- | --- | --- | ---: | ---: | ---: | ---: |
+"""
+_OTHERS_HEAD = """
+## Entities that are not in a crash dump of Linux
+
+`ethtool -w` adds FLASH, which is 71 there; FreeBSD's driver and the vendor's collector write the
+others. In the vendor's dumps the numbers from 71 on are the vendor's. All are listed and extracted;
+those that are decoded have the layout of FreeBSD's driver, and were never seen from the field.
+
+| number | entity | short name | decoded |
+| ---: | --- | --- | --- |
 """
 
 
 def page() -> str:
     """Returns the page's text."""
-    rows = ("| " + " | ".join(_cells(entity)) + " |\n" for entity in entities().values())
-    return _HEAD + "".join(rows)
+    rows = map(_cells, entities().values())
+    return _HEAD + _table(rows) + _OTHERS_HEAD + _table(map(_other_cells, published()))
+
+
+def _table(rows: Iterable[Iterable[str]]) -> str:
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def _other_cells(other: tuple[int, str, str]) -> Iterator[str]:
+    number, name, short = other
+    yield from (str(number), f"`{name}`", f"`{short}`", "yes" if name in decoders() else "")
 
 
 def _cells(entity: Entity) -> Iterator[str]:
     yield str(entity.number)
     yield f"`{entity.name}`"
+    yield f"`{short_name(entity.name)}`"
     yield _summary(entity)
     yield f"`{type(entity).__module__.rpartition('.')[2]}.py`"
     for value in (entity.raw_bytes, entity.accesses):

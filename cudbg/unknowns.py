@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from vmcoredd.chip import T5, T6
 from vmcoredd.cudbg.container import (
+    COMPRESSION_FASTLZ,
     COMPRESSION_NONE,
     COMPRESSION_ZLIB,
     VERSION,
@@ -17,11 +18,15 @@ from vmcoredd.cudbg.container import (
 )
 from vmcoredd.cudbg.entity import entities
 
-_COMPRESSIONS = {COMPRESSION_NONE: "none", COMPRESSION_ZLIB: "zlib"}
+_COMPRESSIONS = {
+    COMPRESSION_FASTLZ: "FastLZ",
+    COMPRESSION_NONE: "none",
+    COMPRESSION_ZLIB: "zlib",
+}
 
 
 def compression_name(header: Header | BigHeader) -> str:
-    """Returns `none`, `zlib` or, if it is not known, `type 5`."""
+    """Returns `none`, `zlib`, `FastLZ` or, if it is not known, `type 5`."""
     return _COMPRESSIONS.get(header.compress_type, f"type {header.compress_type}")
 
 
@@ -29,17 +34,30 @@ def compression_unknown(header: Header | BigHeader) -> str:
     """Returns why entities are not unpacked."""
     if header.compress_type in _COMPRESSIONS:
         return ""
-    return f"compression {compression_name(header)}: only zlib is unpacked"
+    return f"compression {compression_name(header)}: only zlib and FastLZ are unpacked"
+
+
+def generation(header: Header | BigHeader) -> int:
+    """Returns the chip's generation: the high nibble (CHELSIO_CHIP_CODE), 6 for a T6.
+
+    FreeBSD writes the generation alone, into the low nibble.
+    """
+    return int(header.chip_ver >> 4 or header.chip_ver)
+
+
+def revision(header: Header | BigHeader) -> int | None:
+    """Returns the chip's revision, the low nibble; None if only the generation is there."""
+    return int(header.chip_ver & 0xF) if header.chip_ver >> 4 else None
 
 
 def chip_name(header: Header | BigHeader) -> str:
-    """Returns the chip's generation, from the high nibble (CHELSIO_CHIP_CODE): `T6`."""
-    return f"T{header.chip_ver >> 4}"
+    """Returns the chip's generation: `T6`."""
+    return f"T{generation(header)}"
 
 
 def chip_unknown(header: Header | BigHeader) -> str:
     """Returns why the chip's entities are not decoded."""
-    if header.chip_ver >> 4 in (T5.version, T6.version):
+    if generation(header) in (T5.version, T6.version):
         return ""
     what = f"chip {chip_name(header)} ({header.chip_ver:#04x})"
     return f"{what}: only entities of T5 and T6 are decoded"

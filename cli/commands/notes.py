@@ -138,8 +138,8 @@ def described(dump: cudbg.Dump) -> dict[str, Any]:
 
 
 def adapter_name(dump: cudbg.Dump) -> str:
-    """Returns chip and revision: `T6 rev 0`."""
-    return f"{dump.chip_name} rev {dump.revision}"
+    """Returns chip and, if it is known, revision: `T6 rev 0`."""
+    return dump.chip_name + ("" if dump.revision is None else f" rev {dump.revision}")
 
 
 def _show(rows: list[dict[str, Any]], left_out: int) -> None:

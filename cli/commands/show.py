@@ -20,7 +20,7 @@ from vmcoredd.cli.foreign import (
     what_to_do,
 )
 from vmcoredd.cli.inputs import dump_of, opened
-from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose
+from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose, choose_entity
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 
 if TYPE_CHECKING:
@@ -173,12 +173,9 @@ def _device_dump(reader: vmcore.Reader, index: int, option: str) -> vmcore.Note:
 
 
 def _names(dump: cudbg.Dump, wanted: list[str]) -> list[str]:
-    from vmcoredd.cudbg.entity import entities
-
-    present = [entity.name for entity in dump.entities]
-    known = ("all", *dict.fromkeys((*present, *entities())))
-    names = [choose(name, known, "--entity") for name in wanted]
-    return present if "all" in names else [dump.entity(name).name for name in names]
+    present = {entity.number: entity.name for entity in dump.entities}
+    names = [choose_entity(name, dump.names | present, ("all",)) for name in wanted]
+    return [*present.values()] if "all" in names else [dump.entity(name).name for name in names]
 
 
 def _region(dump: cudbg.Dump, names: list[str], region: str, trouble: _Trouble) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import fastlz_dumps
 import pytest
 from cliruns import Run
+from unknown_dumps import with_entity
 
 from vmcoredd import vmcore
 from vmcoredd.cli.exit_codes import Exit
@@ -116,3 +119,41 @@ def test_one_pipe_is_not_both_sides_of_a_diff(vmcoredd: Run) -> None:
     result = vmcoredd("diff", "-", "/dev/stdin")
     assert result.code == Exit.USAGE
     assert result.err.startswith("vmcoredd: B: A is standard input already")
+
+
+def test_a_dump_of_freebsd_is_listed_shown_and_extracted(vmcoredd: Run, tmp_path: Path) -> None:
+    path = tmp_path / "dumpstate.bin"
+    mtus = struct.pack("<16H", *range(88, 1688, 100))
+    path.write_bytes(fastlz_dumps.dump({27: mtus, 29: b"w" * 100, 53: bytes(72)}))
+    (note,) = vmcoredd("notes", path, "--json").json["notes"]
+    assert (note["adapter"], note["compression"], note["good"]) == ("T6", "FastLZ", 3)
+    shown = vmcoredd("show", path, "--entity", "pathmtu")
+    assert shown.code == Exit.OK
+    assert "1588" in shown.out
+    everything = vmcoredd("show", path, "--entity", "all", "--json")
+    assert everything.code == Exit.INCOMPLETE
+    records = {record["name"]: record for record in everything.json["entities"]}
+    assert records["WTP"]["not_decoded"] == "this version does not decode it"
+    assert "decoded" in records["TX_RATE"]
+
+
+@pytest.mark.parametrize("given", ["71", "entity 71", "ENTITY 71", "flash", "FLASH"])
+def test_an_entity_is_reached_by_its_number(
+    vmcoredd: Run, bare: Path, tmp_path: Path, given: str
+) -> None:
+    """`ethtool -w` adds the adapter's flash memory to the entities of a crash dump."""
+    path = tmp_path / "ethtool"
+    path.write_bytes(with_entity(bare.read_bytes(), 71, b"flash" * 1000))
+    shown = vmcoredd("show", path, "--entity", given)
+    assert (shown.code, shown.out.splitlines()[0]) == (Exit.OK, "FLASH (entity 71)")
+    assert vmcoredd("show", path, "--entity", given, "--raw").out == "flash" * 1000
+
+
+def test_the_collectors_short_names_are_taken(
+    vmcoredd: Run, bare: Path, small_card: Path, tmp_path: Path
+) -> None:
+    assert vmcoredd("show", bare, "--entity", "CimQcfg").out.startswith("CIM_QCFG (entity 5)")
+    words = ("--entity", "devlog", "--entity", "27", "-o", tmp_path / "two")
+    assert vmcoredd("dump", "--card", small_card, *words).code == Exit.OK
+    listed = vmcoredd("show", tmp_path / "two", "--json").json["entities"]
+    assert [record["name"] for record in listed] == ["DEV_LOG", "PATH_MTU"]

@@ -16,7 +16,7 @@ WRONG = [
     (("emulate", "--card", "t520-rc", "--socket", "OUT"), "--card", "t520-cr"),
     (("guest", "kdump", "--card", "T580", "-o", "OUT"), "--card", "t580-cr"),
     (("emulate", *CARD, "--fault", "busyonce", "--socket", "OUT"), "--fault", "busy-once"),
-    (("dump", *CARD, "--entity", "DEVLOG", "-o", "OUT"), "--entity", "DEV_LOG"),
+    (("dump", *CARD, "--entity", "DEVILOG", "-o", "OUT"), "--entity", "DEV_LOG"),
     (("dump", *CARD, "--compress", "zip", "-o", "OUT"), "--compress", "zlib"),
     (("guest", "kdump", *CARD, "--kernel", "6.13", "-o", "OUT"), "--kernel", "6.12"),
     (("guest", "run", *CARD, "--kernel", "new", "--script", "OUT"), "--kernel", "newest"),

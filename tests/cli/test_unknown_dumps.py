@@ -16,7 +16,7 @@ from vmcoredd import cudbg, vmcore
 from vmcoredd.cli.exit_codes import Exit
 
 CLK, TID_INFO, MEMINFO, EDC0, ULPTX_LA = 46, 54, 44, 18, 62
-STRANGER = 23
+STRANGER = 72
 """A number that no entity of the kernel's has."""
 REVISION = 4
 """The offset of the revision in an entity's version header."""
@@ -264,7 +264,7 @@ ENTITIES = {
     "unknown number": (
         lambda dump: with_entity(dump, STRANGER, b"strange"),
         f"entity {STRANGER}",
-        "this version knows no such entity",
+        "this version does not decode it",
     ),
     "later revision": (
         lambda dump: replaced(dump, TID_INFO, lambda raw: with_byte(raw, REVISION, 2) + bytes(8)),
@@ -332,7 +332,7 @@ def test_show_of_everything_goes_on_past_an_entity_that_is_not_known(
     assert result.out.count(" (entity ") == 53
     late, strange = result.err.splitlines()
     assert late.endswith(f": TID_INFO is not decoded: {ENTITIES['later revision'][2]}")
-    assert strange.endswith(f": entity 23 is not decoded: {ENTITIES['unknown number'][2]}")
+    assert strange.endswith(f": entity {STRANGER} is not decoded: {ENTITIES['unknown number'][2]}")
 
 
 def test_a_memory_is_shown_where_its_map_is_not_known(

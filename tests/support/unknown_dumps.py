@@ -87,7 +87,7 @@ KINDS = {
     ),
     "compression": Kind(
         lambda dump: with_byte(dump, TYPES, 0x51),
-        "compression type 5: only zlib is unpacked",
+        "compression type 5: only zlib and FastLZ are unpacked",
         50,
         compression="type 5",
     ),
