@@ -6,14 +6,30 @@ A crash kernel has just probed the adapter and has no queues: 16 bytes of header
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import Enum
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.messages import POINTERS_PER_INDEX
+from vmcoredd.chip.sge import ContextType
 from vmcoredd.cudbg.container import DUMP_BYTES, PIECE_BYTES, VersionHeader
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import (
+    Bytes,
+    Column,
+    Decoded,
+    Fields,
+    Item,
+    Lazy,
+    Part,
+    Table,
+    Text,
+    Value,
+)
+from vmcoredd.cudbg.descriptors import Descriptor, pointers, responses, work_requests
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.cudbg.errors import Code, DumpFormatError, Status, UnknownFormat
+from vmcoredd.cudbg.queue_contexts import QueueState, queue_states
 from vmcoredd.hw.io import Io
 
 _REVISION = 1
@@ -37,31 +53,40 @@ class Queue(LittleStruct):
     )
 
 
+class Kind(Enum):
+    """What a queue's descriptors are."""
+
+    NONE = "unknown"
+    EGRESS = "work requests"
+    INGRESS = "entries"
+    FREE_LIST = "buffers"
+
+
 _TYPES = (  # enum cudbg_qdesc_qtype
-    "unknown",
-    "NIC tx",
-    "NIC rx",
-    "NIC free list",
-    "control",
-    "firmware events",
-    "forwarded interrupts",
-    "PTP tx",
-    "offload tx",
-    "RDMA rx",
-    "RDMA free list",
-    "RDMA concentrator",
-    "iSCSI rx",
-    "iSCSI free list",
-    "iSCSI target rx",
-    "iSCSI target free list",
-    "crypto tx",
-    "crypto rx",
-    "crypto free list",
-    "TLS rx",
-    "TLS free list",
-    "Ethernet offload tx",
-    "Ethernet offload rx",
-    "Ethernet offload free list",
+    ("unknown", Kind.NONE),
+    ("NIC tx", Kind.EGRESS),
+    ("NIC rx", Kind.INGRESS),
+    ("NIC free list", Kind.FREE_LIST),
+    ("control", Kind.EGRESS),
+    ("firmware events", Kind.INGRESS),
+    ("forwarded interrupts", Kind.INGRESS),
+    ("PTP tx", Kind.EGRESS),
+    ("offload tx", Kind.EGRESS),
+    ("RDMA rx", Kind.INGRESS),
+    ("RDMA free list", Kind.FREE_LIST),
+    ("RDMA concentrator", Kind.INGRESS),
+    ("iSCSI rx", Kind.INGRESS),
+    ("iSCSI free list", Kind.FREE_LIST),
+    ("iSCSI target rx", Kind.INGRESS),
+    ("iSCSI target free list", Kind.FREE_LIST),
+    ("crypto tx", Kind.EGRESS),
+    ("crypto rx", Kind.INGRESS),
+    ("crypto free list", Kind.FREE_LIST),
+    ("TLS rx", Kind.INGRESS),
+    ("TLS free list", Kind.FREE_LIST),
+    ("Ethernet offload tx", Kind.EGRESS),
+    ("Ethernet offload rx", Kind.INGRESS),
+    ("Ethernet offload free list", Kind.FREE_LIST),
 )
 _COLUMNS = (
     Column("offset", "x"),
@@ -70,7 +95,26 @@ _COLUMNS = (
     Column("descriptors", "d"),
     Column("bytes each", "d"),
     Column("bytes", "d"),
+    Column("PIDX", "d"),
+    Column("CIDX", "d"),
+    Column("waiting", "d"),
 )
+_MESSAGE_COLUMNS = (
+    Column("queue", "d"),
+    Column("type"),
+    Column("slot", "d"),
+    Column("state"),
+    Column("is"),
+    Column("message"),
+    Column("detail"),
+)
+_CAVEATS = (
+    "PIDX and CIDX are those of the queue of that number in DUMP_CONTEXT; that the driver's",
+    "numbers are the contexts' is assumed. PIDX tells which doorbells the card has taken: what",
+    "the driver wrote after the last one is not known. Descriptors that do not wait are old,",
+    "and where old work requests begin is guessed.",
+)
+_NO_CONTEXTS = ("DUMP_CONTEXT is not in the dump: how far producer and consumer are is unknown.",)
 
 
 @entity(70, "QDESC")
@@ -96,7 +140,12 @@ class Qdesc(Entity):
             ctx.warn(Code.PARTIAL_DATA)
             raise
 
+    explained_by = ("DUMP_CONTEXT",)
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         if len(blob) < sizeof(Header):
             raise UnknownFormat(self.name, sizeof(Header), len(blob))
         VersionHeader.check(self.name, blob, _REVISION, sizeof(Header) - sizeof(VersionHeader))
@@ -105,23 +154,109 @@ class Qdesc(Entity):
             raise DumpFormatError(
                 f"{self.name}: header of a queue", sizeof(Queue), head.qdesc_entry_size
             )
-        rows = Lazy(lambda: _queues(self.name, blob, head))
         fields = Fields("queue descriptors", [Item("queues", head.num_queues, form="d")])
-        return Decoded([fields, Table("queues", _COLUMNS, rows)])
+        contexts = others.get("DUMP_CONTEXT")
+        states = queue_states(contexts if head.num_queues else None, chip)
+        rings = _Rings(self.name, blob, head, states)
+        return Decoded(
+            [
+                fields,
+                *_caveats(head, contexts),
+                Table("queues", _COLUMNS, Lazy(rings.rows)),
+                Table("descriptors that are not zero", _MESSAGE_COLUMNS, Lazy(rings.messages)),
+            ]
+        )
 
 
-def _queues(name: str, blob: Bytes, head: Header) -> Iterator[list[Value]]:
-    at = sizeof(Header)
-    for _ in range(head.num_queues):
-        end = at + head.qdesc_entry_size
-        if end > len(blob):
-            raise DumpFormatError(
-                f"{name}: queue at {at:#x}", head.qdesc_entry_size, len(blob) - at
-            )
-        queue = Queue.from_bytes(blob[at:end])
-        if end + queue.data_size > len(blob):
-            raise DumpFormatError(f"{name}: queue at {at:#x}", queue.data_size, len(blob) - end)
-        kind = _TYPES[queue.qtype] if queue.qtype < len(_TYPES) else f"type {queue.qtype}"
-        shape: list[Value] = [queue.num_desc, queue.desc_size, queue.data_size]
-        yield [at, queue.qid, kind, *shape]
-        at = end + queue.data_size
+def _caveats(head: Header, contexts: Bytes | None) -> list[Part]:
+    """Says what the state of queues rests on."""
+    lines = _NO_CONTEXTS if contexts is None else _CAVEATS
+    return [Text("how to read the state of queues", lines)] if head.num_queues else []
+
+
+class _Rings:
+    """The queues in QDESC's bytes, with their states."""
+
+    def __init__(
+        self,
+        name: str,
+        blob: Bytes,
+        head: Header,
+        states: Mapping[tuple[ContextType, int], QueueState],
+    ) -> None:
+        self._name, self._blob, self._head, self._states = name, blob, head, states
+
+    def _queues(self) -> Iterator[tuple[int, Queue, int]]:
+        """Yields the offset of each queue's header, the header, and the offset of its data."""
+        at = sizeof(Header)
+        for _ in range(self._head.num_queues):
+            end = at + self._head.qdesc_entry_size
+            if end > len(self._blob):
+                self._cut(at, self._head.qdesc_entry_size, len(self._blob) - at)
+            queue = Queue.from_bytes(self._blob[at:end])
+            if end + queue.data_size > len(self._blob):
+                self._cut(at, queue.data_size, len(self._blob) - end)
+            yield at, queue, end
+            at = end + queue.data_size
+
+    def _cut(self, at: int, need: int, have: int) -> None:
+        raise DumpFormatError(f"{self._name}: queue at {at:#x}", need, have)
+
+    def rows(self) -> Iterator[list[Value]]:
+        """Yields a row for each queue."""
+        for at, queue, _ in self._queues():
+            name, _ = _type(queue)
+            shape: list[Value] = [queue.num_desc, queue.desc_size, queue.data_size]
+            yield [at, queue.qid, name, *shape, *self._indices(queue)]
+
+    def _indices(self, queue: Queue) -> list[Value]:
+        state, size = self._state(queue), _index_size(queue)
+        return [state.producer, state.consumer, len(state.waiting(size))] if state else [None] * 3
+
+    def _state(self, queue: Queue) -> QueueState | None:
+        kind = _type(queue)[1]
+        table = ContextType.INGRESS if kind is Kind.INGRESS else ContextType.EGRESS
+        return self._states.get((table, queue.qid)) if kind is not Kind.NONE else None
+
+    def messages(self) -> Iterator[list[Value]]:
+        """Yields a row for each message in each queue."""
+        for _, queue, start in self._queues():
+            (name, kind), state = _type(queue), self._state(queue)
+            data = bytes(self._blob[start : start + queue.data_size])
+            waiting = _waiting_slots(queue, state)
+            first = state.consumer if state and state.consumer < queue.num_desc else 0
+            for slot, _, what, message, detail in _descriptors(kind, queue, data, first):
+                shown = "" if state is None else "waits" if slot in waiting else "old"
+                yield [queue.qid, name, slot, shown, what, message, detail]
+
+
+def _type(queue: Queue) -> tuple[str, Kind]:
+    if queue.qtype < len(_TYPES):
+        return _TYPES[queue.qtype]
+    return f"type {queue.qtype}", Kind.NONE
+
+
+def _index_size(queue: Queue) -> int:
+    """Returns how many values the indices of a queue's context take; an egress queue ends with a
+    status page, which is not in the dump."""
+    per_index = POINTERS_PER_INDEX if _type(queue)[1] is Kind.FREE_LIST else 1
+    return -(-int(queue.num_desc) // per_index)
+
+
+def _waiting_slots(queue: Queue, state: QueueState | None) -> set[int]:
+    if state is None:
+        return set()
+    size = _index_size(queue)
+    waiting = {index % size for index in state.waiting(size)}
+    if _type(queue)[1] is not Kind.FREE_LIST:
+        return waiting
+    each = range(POINTERS_PER_INDEX)
+    return {index * POINTERS_PER_INDEX + i for index in waiting for i in each}
+
+
+def _descriptors(kind: Kind, queue: Queue, data: bytes, first: int) -> Iterator[Descriptor]:
+    if kind is Kind.EGRESS:
+        return work_requests(data, first)
+    if kind is Kind.INGRESS:
+        return responses(data, queue.desc_size)
+    return pointers(data) if kind is Kind.FREE_LIST else iter(())

@@ -11,6 +11,7 @@ from kernel_headers import DRIVER, enum, enum_of, header, strings, text
 
 from tests.interop.kernel_driver.source import kernel_source
 from vmcoredd.chip import T5, T6, Chip, cim, flash, le, memory, pci, sge, tp, vpd
+from vmcoredd.chip.messages import Cpl, WorkRequest
 
 pytestmark = pytest.mark.interop
 
@@ -242,3 +243,11 @@ def test_the_replication_maps_read_without_the_firmware_are_the_drivers(driver) 
         macros = re.findall(r"\b(MPS_VF_RPLCT_MAP\d)_A\b", high + low)
         ours = [int(chip.r[name]) for name in chip.mps.replication_reads]
         assert ours == [addresses[macro] for macro in macros]
+
+
+def test_work_requests_and_cpls_have_the_kernels_numbers(driver: Path) -> None:
+    requests = {f"FW_{each.name}_WR": int(each) for each in WorkRequest}
+    assert requests.items() <= enum(driver / "t4fw_api.h", "fw_wr_opcodes").items()
+    cpls = {f"CPL_{each.name}": int(each) for each in Cpl}
+    theirs = enum_of(driver / "t4_msg.h", "CPL_PASS_OPEN_REQ")
+    assert cpls == {name: number for name, number in theirs.items() if name != "NUM_CPL_CMDS"}
