@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.layout import WORD_BYTES, signed
@@ -60,6 +61,9 @@ from vmcoredd.cudbg.unknowns import (
     unknowns,
     version_name,
 )
+
+if TYPE_CHECKING:
+    from vmcoredd.cudbg.words import WordIndex
 
 _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""
@@ -299,6 +303,13 @@ class Dump:
             _refuse(format_unknown(self.header))
             raise
 
+    @cached_property
+    def word_index(self) -> WordIndex:
+        """Finds the words of registers by name; `cudbg.words.find` uses it."""
+        from vmcoredd.cudbg.words import WordIndex
+
+        return WordIndex(self)
+
     def raw(self, name: str) -> bytes:
         """Returns all of an entity's raw bytes."""
         return bytes(self.blob(name)[:])
@@ -313,12 +324,12 @@ class Dump:
             return self._decode(name)
 
     def _decode(self, name: str) -> Decoded:
-        blob, entity, chip = self.blob(name), self._decoder(name), self.chip
+        blob, entity, chip = self.blob(name), self.decoder(name), self.chip
         if len(blob) > _DECODED_MOST and entity.stage != Stage.MEMORIES:
             raise DumpFormatError(f"{name}: {len(blob)} bytes are too many to decode")
         return entity.decode_with(blob, self._explanations(entity), chip)
 
-    def _decoder(self, name: str) -> Entity:
+    def decoder(self, name: str) -> Entity:
         """Returns what decodes an entity of this dump; raises UnknownFormat if nothing does."""
         _refuse(format_unknown(self.header))
         entity, chip = decoders().get(name), self.chip

@@ -10,9 +10,9 @@ from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.csvtables import IndirectRange
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from vmcoredd.cudbg.entities.reg_dump import REGISTER_COLUMNS, register_cells
-from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
+from vmcoredd.cudbg.entity import Context, entity, per_chip
 from vmcoredd.cudbg.errors import Status
+from vmcoredd.cudbg.words import REGISTER_COLUMNS, Place, RegisterEntity, register_cells
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.indirect import Group, cim_read
 from vmcoredd.hw.io import Cell, Io, Read, Write
@@ -45,7 +45,7 @@ def records(
         yield item, Record.from_buffer(area, start), area[first : first + WORD_BYTES * item.words]
 
 
-class IndirectEntity(Entity):
+class IndirectEntity(RegisterEntity):
     """An entity of such records; `groups` are the ranges (`chip.indirect`) they hold."""
 
     groups: Sequence[str]
@@ -92,20 +92,23 @@ class IndirectEntity(Entity):
                 return
             words = words[len(room) :]
 
+    def places(self, chip: Chip) -> Iterator[Place]:
+        for i, item in enumerate(self.ranges(chip)):
+            first = i * sizeof(Record) + Record.outbuf.offset
+            for n, index in enumerate(item.indices):
+                yield Place(item.space, index, first + n * WORD_BYTES)
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         """Decodes one table: every word with its name and fields."""
-        data = bytes(self.need(blob, self.size(chip)))
-        rows = Lazy(lambda: _rows(data, self.ranges(chip), chip))
-        return Decoded([Table("registers", _COLUMNS, rows)])
+        data = self.need(blob, self.size(chip))
+        return Decoded([Table("registers", _COLUMNS, Lazy(lambda: self._rows(data, chip)))])
+
+    def _rows(self, blob: Bytes, chip: Chip) -> Iterator[list[Value]]:
+        for word in self.words(blob, chip):
+            yield [word.space, word.offset, *register_cells(word)]
 
 
 _COLUMNS = (Column("space"), Column("index", "x5"), *REGISTER_COLUMNS)
-
-
-def _rows(data: bytes, ranges: Sequence[IndirectRange], chip: Chip) -> Iterator[list[Value]]:
-    for item, record, _ in records(memoryview(bytearray(data)), ranges):
-        for index, word in zip(item.indices, record.outbuf, strict=False):
-            yield [item.space, index, *register_cells(chip, index, word, item.space)]
 
 
 _TP_GROUPS = ("tp_pio", "tp_tm_pio", "tp_mib")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import WORD_BYTES, u32s
+from vmcoredd.chip.layout import WORD_BYTES
 from vmcoredd.chip.register import BAR0
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
+from vmcoredd.cudbg.entity import Context, entity, per_chip
+from vmcoredd.cudbg.words import REGISTER_COLUMNS, Place, RegisterEntity, register_cells
 from vmcoredd.hw.io import Cell, Io, Read
 
 _SIZE = 332 * 1024  # T5_REGMAP_SIZE; T6 has the same
 
 
 @entity(1, "REG_DUMP")
-class RegDump(Entity):
+class RegDump(RegisterEntity):
     """Every register that can be read safely (cudbg_collect_reg_dump()).
 
     The buffer is indexed by register offset; gaps are zero.
@@ -35,26 +36,16 @@ class RegDump(Entity):
             area[start : start + size] = words[taken : taken + size]
             taken += size
 
+    def places(self, chip: Chip) -> Iterator[Place]:
+        for start, count in chip.ranges("reg_dump"):
+            for offset in range(start, start + WORD_BYTES * count, WORD_BYTES):
+                yield Place(BAR0, offset, offset)
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         words = self.need(blob, _SIZE)
         columns = [Column("offset", "x5"), *REGISTER_COLUMNS]
-        return Decoded([Table("registers", columns, Lazy(lambda: _rows(words, chip)))])
+        return Decoded([Table("registers", columns, Lazy(lambda: self._rows(words, chip)))])
 
-
-def _rows(words: memoryview, chip: Chip) -> Iterator[list[Value]]:
-    for start, count in chip.ranges("reg_dump"):
-        for i, value in enumerate(u32s(words[start : start + WORD_BYTES * count])):
-            offset = start + WORD_BYTES * i
-            yield [offset, *register_cells(chip, offset, value)]
-
-
-REGISTER_COLUMNS = (Column("register"), Column("value", "x8"), Column("fields"))
-"""The columns of `register_cells`, which other entities use too."""
-
-
-def register_cells(chip: Chip, offset: int, word: int, space: str = BAR0) -> list[Value]:
-    """Returns the name of the register at `offset` of a space, its word, and its fields."""
-    found = chip.r.at(offset, space)
-    if found is None:
-        return ["", word, {}]
-    return [str(found), word, found.register.decode(word)]
+    def _rows(self, blob: memoryview, chip: Chip) -> Iterator[list[Value]]:
+        for word in self.words(blob, chip):
+            yield [word.offset, *register_cells(word)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.chip.pci import PFS
+from vmcoredd.chip.register import BAR0
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entities.indirect import Record, records
-from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
+from vmcoredd.cudbg.entity import Context, entity, per_chip
 from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.words import Place, RegisterEntity
 from vmcoredd.hw.indirect import indexed_read
 from vmcoredd.hw.io import Each, Io, Read, Write
 
@@ -38,7 +40,7 @@ class Layout(LittleStruct):
 
 
 @entity(37, "SGE_INDIRECT")
-class SgeIndirect(Entity):
+class SgeIndirect(RegisterEntity):
     """Debug words of the scatter-gather engine, and the functions' queue bases
     (cudbg_collect_sge_indirect(), with no interface running).
 
@@ -63,6 +65,15 @@ class SgeIndirect(Entity):
             )
         if chip.sge.qbase_functions:
             _queue_bases(io, chip, area)
+
+    def places(self, chip: Chip) -> Iterator[Place]:
+        """Yields the debug words where BAR0 shows them too, else by their index."""
+        for half, item in enumerate(chip.indirect(_DEBUG_WORDS)):
+            first = half * sizeof(Record) + Record.outbuf.offset
+            for i in range(item.words):
+                name = f"{item.data_register}_INDEX_{i}"
+                at = (BAR0, chip.r[name]) if name in chip.r else (item.data_register.lower(), i)
+                yield Place(*at, first + i * WORD_BYTES)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(Layout, blob)

@@ -1,0 +1,196 @@
+"""The register words of a dump, wherever it holds them: REG_DUMP and the indirect entities.
+
+    for word in words(dump): print(word.name, word.instance, hex(word.value))
+    for word in find(dump, "EDC_H_INT_CAUSE"): ...      # EDC0's and EDC1's
+
+An entity of such words is a `RegisterEntity`: it says where in its bytes each word is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from vmcoredd.chip import Chip
+from vmcoredd.chip.instances import block_of, instance_of, label_of
+from vmcoredd.chip.layout import WORD_BYTES, u32s
+from vmcoredd.chip.model import CHIPS
+from vmcoredd.chip.register import Register
+from vmcoredd.cudbg.decoded import Bytes, Column, Value
+from vmcoredd.cudbg.entity import Entity, entities, measured
+from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat, unexpected_is_damage
+
+if TYPE_CHECKING:
+    from vmcoredd.cudbg.dump import Dump
+
+
+class Place(NamedTuple):
+    """Where an entity has a word: its space, its offset there, and that in the entity's bytes."""
+
+    space: str
+    offset: int
+    position: int
+
+
+class Word(NamedTuple):
+    """A register's word in a dump; without a `register` if the chip's tables describe none."""
+
+    entity: str
+    space: str
+    """`bar0`, or an indirect space such as `tp_pio`."""
+    offset: int
+    """In bytes in BAR0; the index in other spaces."""
+    value: int
+    register: Register | None
+    element: int
+    """Of an array; of most, one per port or function."""
+
+    @property
+    def name(self) -> str:
+        """The register's name, of all elements; empty if it is undescribed."""
+        return self.register.name if self.register is not None else ""
+
+    @property
+    def label(self) -> str:
+        """The name, with the element (`PCIE_FW_PF[4]`) where the instance does not tell it."""
+        return label_of(self.register, self.element) if self.register is not None else ""
+
+    @property
+    def instance(self) -> str:
+        """`EDC0`, `MC1`, `port 2`, `PF4`; empty where there is only one."""
+        return instance_of(self.register, self.element) if self.register is not None else ""
+
+    @property
+    def block(self) -> str:
+        """`SGE`, `EDC`, `MPS`; empty if it is undescribed."""
+        return block_of(self.register) if self.register is not None else ""
+
+    @property
+    def reset(self) -> int | None:
+        """The value after reset; None where it is not known, as of nearly all registers."""
+        register = self.register
+        if register is None or not register.reset_source or self.element:
+            return None
+        return register.reset
+
+    def fields(self) -> dict[str, int]:
+        """Returns the value of every field, highest first; empty if the word is one value."""
+        return self.register.decode(self.value) if self.register is not None else {}
+
+
+class RegisterEntity(Entity):
+    """An entity that holds words of registers."""
+
+    def places(self, chip: Chip) -> Iterator[Place]:
+        """Yields where each word is."""
+        raise NotImplementedError
+
+    def words(self, blob: Bytes, chip: Chip) -> Iterator[Word]:
+        """Yields each word; raises UnknownFormat for a size that is not known."""
+        size = measured(self.raw_bytes, chip)
+        held = u32s(self.need(blob, len(blob) if size is None else size))
+        name, at = self.name, chip.r.at
+        for space, offset, position in self.places(chip):
+            found = at(offset, space)
+            register, element = found if found is not None else (None, 0)
+            yield Word(name, space, offset, held[position // WORD_BYTES], register, element)
+
+
+REGISTER_COLUMNS = (
+    Column("register"),
+    Column("instance"),
+    Column("value", "x8"),
+    Column("fields"),
+)
+"""The columns of `register_cells`."""
+
+
+def register_cells(word: Word) -> list[Value]:
+    """Returns the cells of a row about a word: name, instance, value, fields."""
+    return [word.label, word.instance, word.value, word.fields()]
+
+
+def words(dump: Dump) -> Iterator[Word]:
+    """Yields the words of all entities that can be decoded; others are skipped."""
+    for entity in dump.entities:
+        if entity.good and isinstance(entities().get(entity.name), RegisterEntity):
+            with suppress(DumpFormatError):
+                yield from words_of(dump, entity.name)
+
+
+def words_of(dump: Dump, name: str) -> Iterator[Word]:
+    """Yields the words of one entity, none if it is not of registers.
+
+    Raises NoSuchEntity, DumpFormatError or UnknownFormat, as `Dump.decode` does.
+    """
+    blob, entity = dump.blob(name), dump.decoder(name)
+    if isinstance(entity, RegisterEntity):
+        with unexpected_is_damage(name):
+            yield from entity.words(blob, dump.chip)
+
+
+def find(dump: Dump, name: str) -> list[Word]:
+    """Returns the words of the register of that name, of all instances and elements.
+
+    Decodes no others. Empty if the dump has none: its entity failed or is damaged, or the chip has
+    no such register. Raises UnknownRegister if no chip has it.
+    """
+    return dump.word_index.find(name)
+
+
+class WordIndex:
+    """The words of a dump by name; `find` makes one per dump."""
+
+    def __init__(self, dump: Dump) -> None:
+        self._dump = dump
+        self._bytes: dict[str, Bytes | None] = {}
+
+    def find(self, name: str) -> list[Word]:
+        """Returns the words of that name: see the function `find`."""
+        try:
+            chip = self._dump.chip
+        except UnknownFormat:
+            return []
+        if name not in chip.r:
+            if not any(name in other.r for other in CHIPS):
+                chip.r.instances(name)  # raises UnknownRegister
+            return []
+        return [word for register in chip.r.instances(name) for word in self._of(register, chip)]
+
+    def _of(self, register: Register, chip: Chip) -> Iterator[Word]:
+        held = _held(chip)
+        for element in range(register.count):
+            offset = register[element]
+            for name, position in held.get((register.space, offset), ()):
+                data = self._of_entity(name)
+                if data is not None:
+                    value = int.from_bytes(data[position : position + WORD_BYTES], "little")
+                    yield Word(name, register.space, offset, value, register, element)
+
+    def _of_entity(self, name: str) -> Bytes | None:
+        """Returns the entity's raw bytes; None unless it is good and of its known size."""
+        if name not in self._bytes:
+            self._bytes[name] = self._read(name)
+        return self._bytes[name]
+
+    def _read(self, name: str) -> Bytes | None:
+        from vmcoredd.cudbg.dump import NoSuchEntity
+
+        with suppress(DumpFormatError, NoSuchEntity):
+            blob, entity = self._dump.blob(name), self._dump.decoder(name)
+            size = measured(entity.raw_bytes, self._dump.chip)
+            return entity.need(blob, len(blob) if size is None else size)
+        return None
+
+
+@cache
+def _held(chip: Chip) -> dict[tuple[str, int], list[tuple[str, int]]]:
+    """Returns which entities have the word at an offset of a space, and where in their bytes."""
+    found: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for entity in entities().values():
+        if isinstance(entity, RegisterEntity) and chip in (entity.chips or CHIPS):
+            for space, offset, position in entity.places(chip):
+                found.setdefault((space, offset), []).append((entity.name, position))
+    return found
