@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.layout import WORD_BYTES, signed
@@ -61,9 +60,6 @@ from vmcoredd.cudbg.unknowns import (
     unknowns,
     version_name,
 )
-
-if TYPE_CHECKING:
-    from vmcoredd.cudbg.words import WordIndex
 
 _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""
@@ -302,13 +298,6 @@ class Dump:
         except DumpFormatError:
             _refuse(format_unknown(self.header))
             raise
-
-    @cached_property
-    def word_index(self) -> WordIndex:
-        """Finds the words of registers by name; `cudbg.words.find` uses it."""
-        from vmcoredd.cudbg.words import WordIndex
-
-        return WordIndex(self)
 
     def raw(self, name: str) -> bytes:
         """Returns all of an entity's raw bytes."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.instances import block_of, instance_of, label_of
@@ -19,11 +20,9 @@ from vmcoredd.chip.layout import WORD_BYTES, u32s
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
 from vmcoredd.cudbg.decoded import Bytes, Column, Value
+from vmcoredd.cudbg.dump import Dump, NoSuchEntity
 from vmcoredd.cudbg.entity import Entity, entities, measured
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat, unexpected_is_damage
-
-if TYPE_CHECKING:
-    from vmcoredd.cudbg.dump import Dump
 
 
 class Place(NamedTuple):
@@ -89,8 +88,7 @@ class RegisterEntity(Entity):
 
     def words(self, blob: Bytes, chip: Chip) -> Iterator[Word]:
         """Yields each word; raises UnknownFormat for a size that is not known."""
-        size = measured(self.raw_bytes, chip)
-        held = u32s(self.need(blob, len(blob) if size is None else size))
+        held = u32s(self.need(blob, measured(self.raw_bytes, chip) or len(blob)))
         name, at = self.name, chip.r.at
         for space, offset, position in self.places(chip):
             found = at(offset, space)
@@ -137,52 +135,40 @@ def find(dump: Dump, name: str) -> list[Word]:
     Decodes no others. Empty if the dump has none: its entity failed or is damaged, or the chip has
     no such register. Raises UnknownRegister if no chip has it.
     """
-    return dump.word_index.find(name)
+    try:
+        chip = dump.chip
+    except UnknownFormat:
+        return []
+    if name not in chip.r:
+        if not any(name in other.r for other in CHIPS):
+            chip.r.instances(name)  # raises UnknownRegister
+        return []
+    return [word for register in chip.r.instances(name) for word in _of(dump, register)]
 
 
-class WordIndex:
-    """The words of a dump by name; `find` makes one per dump."""
+def _of(dump: Dump, register: Register) -> Iterator[Word]:
+    held = _held(dump.chip)
+    for element in range(register.count):
+        offset = register[element]
+        for name, position in held.get((register.space, offset), ()):
+            data = _read(dump, name)
+            if data is not None:
+                value = int.from_bytes(data[position : position + WORD_BYTES], "little")
+                yield Word(name, register.space, offset, value, register, element)
 
-    def __init__(self, dump: Dump) -> None:
-        self._dump = dump
-        self._bytes: dict[str, Bytes | None] = {}
 
-    def find(self, name: str) -> list[Word]:
-        """Returns the words of that name: see the function `find`."""
-        try:
-            chip = self._dump.chip
-        except UnknownFormat:
-            return []
-        if name not in chip.r:
-            if not any(name in other.r for other in CHIPS):
-                chip.r.instances(name)  # raises UnknownRegister
-            return []
-        return [word for register in chip.r.instances(name) for word in self._of(register, chip)]
+_read_before: WeakKeyDictionary[Dump, dict[str, Bytes | None]] = WeakKeyDictionary()
 
-    def _of(self, register: Register, chip: Chip) -> Iterator[Word]:
-        held = _held(chip)
-        for element in range(register.count):
-            offset = register[element]
-            for name, position in held.get((register.space, offset), ()):
-                data = self._of_entity(name)
-                if data is not None:
-                    value = int.from_bytes(data[position : position + WORD_BYTES], "little")
-                    yield Word(name, register.space, offset, value, register, element)
 
-    def _of_entity(self, name: str) -> Bytes | None:
-        """Returns the entity's raw bytes; None unless it is good and of its known size."""
-        if name not in self._bytes:
-            self._bytes[name] = self._read(name)
-        return self._bytes[name]
-
-    def _read(self, name: str) -> Bytes | None:
-        from vmcoredd.cudbg.dump import NoSuchEntity
-
+def _read(dump: Dump, name: str) -> Bytes | None:
+    """Returns an entity's raw bytes; None unless it is good and of its known size."""
+    read = _read_before.setdefault(dump, {})
+    if name not in read:
+        read[name] = None
         with suppress(DumpFormatError, NoSuchEntity):
-            blob, entity = self._dump.blob(name), self._dump.decoder(name)
-            size = measured(entity.raw_bytes, self._dump.chip)
-            return entity.need(blob, len(blob) if size is None else size)
-        return None
+            blob, entity = dump.blob(name), dump.decoder(name)
+            read[name] = entity.need(blob, measured(entity.raw_bytes, dump.chip) or len(blob))
+    return read[name]
 
 
 @cache
