@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from vmcoredd.vmcore.copying import data_runs
 from vmcoredd.vmcore.elf import Layout, round_up
-from vmcoredd.vmcore.elffile import read_some
 from vmcoredd.vmcore.extents import Source
 from vmcoredd.vmcore.notes import HEADER, MAX_NOTES, MAX_OWNER, NoteSegment
+from vmcoredd.vmcore.view import read_some
 
 MAX_ZEROS = 256 << 20  # bytes of padding behind notes that are read, in all
 CHUNK = 1 << 20

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vmcoredd.vmcore.elf import SHT_NOBITS, SHT_NULL
-from vmcoredd.vmcore.elffile import ElfHeaders, read_some
+from vmcoredd.vmcore.elffile import ElfHeaders
 from vmcoredd.vmcore.errors import VmcoreFormatError
+from vmcoredd.vmcore.view import read_some
 
 _MAX_NAME = 64
 

@@ -8,24 +8,19 @@ can express (the count is then in section 0: sh_info for program headers, sh_siz
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from vmcoredd.vmcore.elf import ET_CORE, MAGIC, PN_XNUM, Layout, Structure, layout_of
 from vmcoredd.vmcore.errors import VmcoreFormatError
+from vmcoredd.vmcore.view import File, read_some
 
 SLICE = 1024  # headers read at once
 MAX_HEADERS = 1 << 20  # of each table; the kernel has a 16-bit count
 SECTION_0 = "ELF section header 0"
 
 
-def read_some(fd: int, offset: int, size: int) -> bytes:
-    """Returns up to `size` bytes at `offset`, which may be any number that a file can contain."""
-    return os.pread(fd, size, offset) if offset + size < 1 << 63 else b""
-
-
-def read_exactly(fd: int, offset: int, size: int, what: str) -> bytes:
+def read_exactly(fd: File, offset: int, size: int, what: str) -> bytes:
     """Returns `size` bytes at `offset`; `VmcoreFormatError` if the file is too short."""
     data = read_some(fd, offset, size)
     if len(data) < size:
@@ -33,7 +28,7 @@ def read_exactly(fd: int, offset: int, size: int, what: str) -> bytes:
     return data
 
 
-def read_structure(fd: int, offset: int, kind: type[Structure], what: str) -> Any:
+def read_structure(fd: File, offset: int, kind: type[Structure], what: str) -> Any:
     """Returns a structure at `offset`; `VmcoreFormatError` if the file is too short."""
     return kind.from_buffer_copy(read_exactly(fd, offset, ctypes.sizeof(kind), what))
 
@@ -44,7 +39,7 @@ class ElfHeaders:
     Raises `VmcoreFormatError` if it is not an ELF core file or its header is truncated or invalid.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: File) -> None:
         self._fd = fd
         ident = read_exactly(fd, 0, 16, "ELF header")
         if not ident.startswith(MAGIC):

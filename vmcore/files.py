@@ -12,6 +12,7 @@ from typing import Literal
 from vmcoredd.vmcore.elf import MAGIC
 from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.kdump import SIGNATURE
+from vmcoredd.vmcore.view import File, read_some
 
 Format = Literal["elf", "kdump", "payload"]
 """A vmcore of either format, or the payload of a device dump without a note around it."""
@@ -74,9 +75,9 @@ def spooled(stream: int) -> int:
         return os.dup(file.fileno())
 
 
-def identify(fd: int, is_payload: IsPayload | None = None) -> Format:
+def identify(fd: File, is_payload: IsPayload | None = None) -> Format:
     """Identifies the format by the first bytes; raises `VmcoreFormatError` for an unknown one."""
-    magic = os.pread(fd, HEAD, 0)
+    magic = read_some(fd, 0, HEAD)
     if magic.startswith(MAGIC):
         return "elf"
     if magic.startswith(SIGNATURE):

@@ -20,9 +20,10 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 from vmcoredd.vmcore.elf import ELF32, ELF32_BE, ELF64, ELF64_BE, ByteOrder, Layout
-from vmcoredd.vmcore.elffile import read_exactly, read_some
+from vmcoredd.vmcore.elffile import read_exactly
 from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.notes import NoteSegment, NoteWalk
+from vmcoredd.vmcore.view import File, read_some
 
 SIGNATURE = b"KDUMP   "
 FIRST_VERSION_WITH_NOTES = 4
@@ -136,7 +137,7 @@ class Kdump:
         return bool(self.header.status & INCOMPLETE)
 
 
-def recognise(fd: int, file_size: int) -> Kdump:
+def recognise(fd: File, file_size: int) -> Kdump:
     """Returns the headers of the kdump file `fd`, in the layout that makes most sense of them.
 
     Raises `VmcoreFormatError` if a header is truncated, if no layout is possible, or if the version
@@ -180,7 +181,7 @@ def _header(head: bytes, order: ByteOrder, shape: Shape) -> Header | None:
 
 
 def _sub_header(
-    fd: int, version: int, order: ByteOrder, shape: Shape, header: Header
+    fd: File, version: int, order: ByteOrder, shape: Shape, header: Header
 ) -> Kdump | None:
     """Returns the file in this layout, or None if it ends within its sub-header."""
     new = shape.new if version >= FIRST_VERSION_WITH_64_BIT_PFNS else ""
@@ -192,12 +193,12 @@ def _sub_header(
     return Kdump(version, _LAYOUTS[shape.bits, order], header, sub, members.size)
 
 
-def _agreement(fd: int, file_size: int, kdump: Kdump) -> int:
+def _agreement(fd: File, file_size: int, kdump: Kdump) -> int:
     """Returns how many facts hold that hold in an undamaged file of this layout."""
     return sum(_facts(fd, file_size, kdump))
 
 
-def _facts(fd: int, file_size: int, kdump: Kdump) -> Iterator[bool]:
+def _facts(fd: File, file_size: int, kdump: Kdump) -> Iterator[bool]:
     header, sub = kdump.header, kdump.sub
     first, end = header.block_size + kdump.sub_size, kdump.bitmaps[0]
     yield first <= sub.offset_note
@@ -216,7 +217,7 @@ def _is_within(offset: int, size: int, first: int, end: int) -> bool:
     return offset == size == 0 or first <= offset <= offset + size <= end
 
 
-def _has_notes(fd: int, file_size: int, kdump: Kdump) -> bool:
+def _has_notes(fd: File, file_size: int, kdump: Kdump) -> bool:
     """Whether the first notes are valid."""
     if kdump.sub.offset_note <= 0:
         return False

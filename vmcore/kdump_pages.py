@@ -10,9 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from vmcoredd.vmcore.elffile import read_some
 from vmcoredd.vmcore.errors import VmcoreFormatError
 from vmcoredd.vmcore.kdump import FIRST_VERSION_WITH_64_BIT_PFNS, Kdump
+from vmcoredd.vmcore.view import File, read_some
 
 DESCRIPTOR = struct.Struct("QIIQ")  # offset, size, flags, page_flags; its size in every layout
 SOME_DESCRIPTORS = 1024  # read at once
@@ -21,7 +21,7 @@ MAX_BITMAP = 256 << 20  # bytes: 8 TiB in pages of 4 KiB; a bit of a larger one 
 SLICE = 1 << 20
 
 
-def damage_of(fd: int, file_size: int, kdump: Kdump) -> Iterator[VmcoreFormatError]:
+def damage_of(fd: File, file_size: int, kdump: Kdump) -> Iterator[VmcoreFormatError]:
     """Yields what makedumpfile says is missing from the file, and what its end has cut off."""
     if kdump.incomplete:
         have = "one that makedumpfile marked as incomplete (it had no space left)"
@@ -35,7 +35,7 @@ def damage_of(fd: int, file_size: int, kdump: Kdump) -> Iterator[VmcoreFormatErr
         yield error
 
 
-def _ends(fd: int, kdump: Kdump) -> Iterator[tuple[str, int]]:
+def _ends(fd: File, kdump: Kdump) -> Iterator[tuple[str, int]]:
     """Yields the notes and the parts behind them, and the offset of the end of each."""
     yield "notes", kdump.sub.offset_note + kdump.sub.size_note
     bitmap, pages = _bitmap_of_pages(kdump)
@@ -63,7 +63,7 @@ def _bitmap_of_pages(kdump: Kdump) -> tuple[range, range]:
     return range(start, start + -(-pages.stop // 8)), pages
 
 
-def _bits(fd: int, bitmap: range, pages: range) -> int:
+def _bits(fd: File, bitmap: range, pages: range) -> int:
     """Returns the number of bits that are set for `pages`; bit 0 is the lowest of its byte."""
     count = 0
     for at in range(bitmap.start + pages.start // 8, bitmap.stop, SLICE):
@@ -78,7 +78,7 @@ def _bits(fd: int, bitmap: range, pages: range) -> int:
     return count
 
 
-def _end_of_pages(fd: int, kdump: Kdump, table: int, count: int) -> int:
+def _end_of_pages(fd: File, kdump: Kdump, table: int, count: int) -> int:
     """Returns the end of the data that the last descriptors locate, or that of the descriptors.
 
     Descriptors at the end that are equal are passed over: pages of zeros share one copy. Raises

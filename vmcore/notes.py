@@ -14,8 +14,8 @@ from vmcoredd.vmcore.elf import (
     round_down,
     round_up,
 )
-from vmcoredd.vmcore.elffile import read_some
 from vmcoredd.vmcore.errors import VmcoreFormatError
+from vmcoredd.vmcore.view import File, read_some
 
 MAX_NOTES = 1 << 16  # a kernel writes one per processor (at most 8192) and adapter, and VMCOREINFO
 MAX_PADDING = 64 << 20  # bytes of zeros that are searched for notes behind them
@@ -106,7 +106,7 @@ class NoteWalk:
 
     def __init__(
         self,
-        fd: int,
+        fd: File,
         file_size: int,
         segment: NoteSegment,
         layout: Layout,

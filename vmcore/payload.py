@@ -11,13 +11,14 @@ import os
 
 from vmcoredd.vmcore.copying import data_runs
 from vmcoredd.vmcore.errors import PayloadTooLarge, VmcoreFormatError
+from vmcoredd.vmcore.view import File, descriptor, pieces
 
 MAX_PAYLOAD = 1 << 30  # bytes; cxgb4 requests 32 MiB
 PIECE = 8 << 20  # bytes per system call
 
 
-def read_payload(fd: int, offset: int, size: int, what: str) -> memoryview:
-    """Returns a read-only view of `size` bytes at `offset` of the file.
+def read_payload(file: File, offset: int, size: int, what: str) -> memoryview:
+    """Returns a read-only view of `size` bytes at `offset` of the vmcore.
 
     Raises `PayloadTooLarge` for more than `MAX_PAYLOAD` bytes, `VmcoreFormatError` if the file is
     too short; `what` names the bytes.
@@ -27,13 +28,16 @@ def read_payload(fd: int, offset: int, size: int, what: str) -> memoryview:
     if not size:
         return memoryview(b"")
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    view = memoryview(memory)
-    for start, end in data_runs(fd, offset, offset + size):
-        _fill(fd, start, view[start - offset : end - offset])
+    view, fd, end_of_all = memoryview(memory), descriptor(file), 0
+    for piece in pieces(file, offset, size):
+        shift, end_of_piece = piece.start - offset - piece.place, piece.place + piece.size
+        for start, end in data_runs(fd, piece.place, end_of_piece):
+            _fill(fd, start, view[start + shift : end + shift])
+        end_of_all = max(end_of_all, end_of_piece)
     have = os.lseek(fd, 0, os.SEEK_END)
-    if have < offset + size:
+    if have < end_of_all:
         what = f"{what}, whose file became shorter while it was read"
-        raise VmcoreFormatError(what, size, max(0, have - offset))
+        raise VmcoreFormatError(what, size, max(0, size - (end_of_all - have)))
     return view.toreadonly()
 
 

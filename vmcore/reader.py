@@ -11,20 +11,23 @@ from vmcoredd.vmcore.elf import Layout
 from vmcoredd.vmcore.elf_notes import NoteSegments
 from vmcoredd.vmcore.elffile import ElfHeaders
 from vmcoredd.vmcore.errors import NoSuchNote, VmcoreFormatError
-from vmcoredd.vmcore.files import Format, IsPayload, identify, open_for_reading
+from vmcoredd.vmcore.files import HEAD, Format, IsPayload, identify, open_for_reading
+from vmcoredd.vmcore.flattened import Flattened, is_flattened
 from vmcoredd.vmcore.kdump import recognise
 from vmcoredd.vmcore.kdump_pages import damage_of
 from vmcoredd.vmcore.notes import MAX_PADDING, Note, NoteSegment, NoteWalk
 from vmcoredd.vmcore.output import Output
 from vmcoredd.vmcore.payload import read_payload
+from vmcoredd.vmcore.view import File, pieces, size_of
 
 
 class Reader:
     """The notes of the vmcore at `path`: ELF, or makedumpfile's kdump-compressed format.
 
-    Supports ELF64 and ELF32 in both byte orders, and /proc/vmcore itself; not the flattened format,
-    which would have to be read in full. Needs no vmlinux. Only headers are read (and a kdump file's
-    bitmap, a bit for each page), so time and memory do not depend on the file's size.
+    Supports ELF64 and ELF32 in both byte orders, /proc/vmcore itself, and the flattened form of
+    either format. Needs no vmlinux. Only headers are read (and a kdump file's bitmap, a bit for
+    each page), so time and memory do not depend on the file's size; those of a flattened file's
+    records are headers too.
 
     Raises `VmcoreFormatError` if the file is not a vmcore, `OSError` if it cannot be read. If the
     file is damaged further on, as much as possible is read, and `damage` lists the problems. The
@@ -45,9 +48,10 @@ class Reader:
         self.path = os.fspath(path)
         self._fd = open_for_reading(path) if fd is None else fd
         try:
-            self.file_size = os.lseek(self._fd, 0, os.SEEK_END)
             self._damage: list[VmcoreFormatError] = []
-            self.format: Format = identify(self._fd, is_payload)
+            self._file = self._view()
+            self.file_size = size_of(self._file)
+            self.format: Format = identify(self._file, is_payload)
             self._notes = tuple(self._found())
         except BaseException:
             self.close()
@@ -84,7 +88,7 @@ class Reader:
         """
         note = self._present(index, partial)
         size = note.present if most is None else min(most, note.present)
-        return read_payload(self._fd, note.payload_offset, size, f"note {index}'s payload")
+        return read_payload(self._file, note.payload_offset, size, f"note {index}'s payload")
 
     def extract(
         self,
@@ -107,7 +111,9 @@ class Reader:
 
         with Output(out, force=force) as output:
             copier = output.copier(advance)
-            copier.copy(self._fd, note.payload_offset, note.present, 0)
+            for piece in pieces(self._file, note.payload_offset, note.present):
+                to = piece.start - note.payload_offset
+                copier.copy(self._fd, piece.place, piece.size, to)
             copier.end(note.present)
         advance(note.present)
         return note.present
@@ -135,6 +141,14 @@ class Reader:
             raise VmcoreFormatError(f"note {index}'s payload", note.payload_size, note.present)
         return note
 
+    def _view(self) -> File:
+        """Returns the file, or a view of it if it is flattened."""
+        if not is_flattened(os.pread(self._fd, HEAD, 0)):
+            return self._fd
+        view = Flattened(self._fd, os.lseek(self._fd, 0, os.SEEK_END))
+        self._damage += view.damage
+        return view
+
     def _found(self) -> Iterator[Note]:
         if self.format == "payload":
             yield Note.of_payload(os.path.basename(self.path), self.file_size)
@@ -143,10 +157,10 @@ class Reader:
 
     def _segments(self) -> tuple[Layout, list[NoteSegment]]:
         if self.format == "kdump":
-            kdump = recognise(self._fd, self.file_size)
-            self._damage += damage_of(self._fd, self.file_size, kdump)
+            kdump = recognise(self._file, self.file_size)
+            self._damage += damage_of(self._file, self.file_size, kdump)
             return kdump.layout, [kdump.notes]
-        headers = ElfHeaders(self._fd)
+        headers = ElfHeaders(self._file)
         found = NoteSegments(headers, self.file_size)
         self._damage += found.damage
         return headers.layout, found.segments
@@ -154,7 +168,7 @@ class Reader:
     def _walk(self, layout: Layout, segments: list[NoteSegment]) -> Iterator[Note]:
         index, padding = 0, MAX_PADDING
         for segment in segments:
-            walk = NoteWalk(self._fd, self.file_size, segment, layout, index, max_padding=padding)
+            walk = NoteWalk(self._file, self.file_size, segment, layout, index, max_padding=padding)
             for note in walk:
                 index = note.index + 1
                 yield note

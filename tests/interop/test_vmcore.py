@@ -10,6 +10,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from vmcoredd import debs, vmcore
+from vmcoredd.vmcore.flattened import Flattened
+from vmcoredd.vmcore.view import read_some
 
 pytestmark = pytest.mark.interop
 
@@ -138,15 +140,21 @@ def test_makedumpfiles_elf_format_can_be_a_base_and_makedumpfile_reads_the_resul
     assert names == ["third", "cxgb4_0000:00:02.0", "cxgb4_0000:00:03.0"]
 
 
-def test_makedumpfiles_flattened_format_is_refused_by_name(two_dumps, tmp_path):
+@pytest.mark.parametrize("options", [("-d", "0"), ("-c", "-d", "31"), ("-E", "-d", "1")])
+def test_makedumpfiles_flattened_format_is_read_where_it_is(two_dumps, tmp_path, options):
     root = debs.binaries(["makedumpfile"], suites=("bookworm",), name="makedumpfile")
     program = debs.command(root, "usr/bin/makedumpfile")
-    with (tmp_path / "flat").open("wb") as flat:
-        subprocess.run(
-            [*program, "-F", "-d", "1", two_dumps], stdout=flat, stderr=subprocess.PIPE, check=True
-        )
-    with pytest.raises(vmcore.VmcoreFormatError, match="makedumpfile -R"):
-        vmcore.Reader(tmp_path / "flat")
+    flat, rearranged = tmp_path / "flat", tmp_path / "rearranged"
+    with flat.open("wb") as output:
+        command = [*program, "-F", *options, two_dumps]
+        subprocess.run(command, stdout=output, stderr=subprocess.PIPE, check=True)
+    with flat.open("rb") as file:
+        command = [*program, "-R", rearranged]
+        subprocess.run(command, stdin=file, capture_output=True, check=True)
+    same_notes(two_dumps, flat, "elf" if "-E" in options else "kdump")
+    same_notes(rearranged, flat, "elf" if "-E" in options else "kdump")
+    view = Flattened(flat.open("rb").fileno(), flat.stat().st_size)
+    assert read_some(view, 0, view.size + 1) == rearranged.read_bytes()
 
 
 def same_notes(ours, theirs, form):
