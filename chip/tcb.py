@@ -48,6 +48,11 @@ class TcpState(IntEnum):
     TIME_WAIT = 10
 
 
+def state_name(state: int) -> str:
+    """Returns a name such as `ESTABLISHED`; an unknown state as a number."""
+    return TcpState(state).name if state in TcpState._value2member_map_ else str(state)
+
+
 def encode(fields: tuple[Field, ...], **values: int) -> bytes:
     """Returns the 128 bytes of a TCB in memory. Raises KeyError for a field it does not have."""
     known = {field.name: field for field in fields}

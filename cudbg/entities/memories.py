@@ -15,6 +15,7 @@ from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.cudbg.errors import DumpFormatError, Status
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Extent, Meminfo, Span, memory_of, span_of
+from vmcoredd.cudbg.tcb_table import tcb_table
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.window import View, Window
 
@@ -86,7 +87,8 @@ class AdapterMemory(Entity):
             return self.decode(blob, chip)
         whole = Section(self.name, 0, len(blob))
         named = sorted(_regions(info, extent, len(blob)), key=lambda region: region.start)
-        return Decoded([Hexdump(self.name, [whole, *named], blob)])
+        tcbs = tcb_table(self.name, info, extent, blob)
+        return Decoded([Hexdump(self.name, [whole, *named], blob), *([tcbs] if tcbs else [])])
 
 
 def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Section]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 
 import pytest
-from carddump import CARDS, CardDump, collect, collected, small
+from carddump import CARDS, CardDump, collect, collected, rows, small
 from ramcard import RamCard
 from ramdump import codes
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip.memory import REGIONS
 from vmcoredd.cudbg.container import PIECE_BYTES
 from vmcoredd.cudbg.decoded import Hexdump
 from vmcoredd.cudbg.entities.meminfo import meminfo_of
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.memory_map import Extent, Meminfo
+from vmcoredd.cudbg.tcb_table import tcb_table
 
 # Contents
 
@@ -164,7 +167,7 @@ MEMORIES_AT, REGIONS_AT = 8 + 0x174, 8 + 0x178
 
 
 def shown(made: CardDump, name: str) -> Hexdump:
-    (memory,) = made.dump.decode(name)
+    memory = made.dump.decode(name).parts[0]
     assert isinstance(memory, Hexdump)
     return memory
 
@@ -208,3 +211,67 @@ def test_an_impossible_map_is_refused_and_the_memory_is_shown_without_it(at: int
         meminfo_of(bytes(blob))
     (memory,) = entities()["EDC0"].decode_with(bytes(4096), {"MEMINFO": bytes(blob)}, T6)
     assert [region.name for region in memory.regions] == ["EDC0"]
+
+
+# TCBs
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_connections_and_filters_are_found_by_their_tid_in_the_memory_that_holds_them(
+    chip: Chip,
+) -> None:
+    made = collected(chip)
+    region, tables = made.card.scenario.memory_map["TCBs"], made.card.scenario.tid_table
+    shown = {row["TID"]: row for row in rows(made.dump.decode("MC0"), "TCBs by TID")}
+    for connection in tables.connections:
+        row = shown[connection.tid]
+        assert (row["kind"], row["state"]) == ("connection", connection.state.name)
+        assert row["address"] == region.base + 128 * connection.tid
+        assert row["fields"].get("l2t_ix", 0) == connection.port
+    for item in tables.filters:
+        row = shown[item.tid]
+        assert (row["kind"], row["state"]) == ("filter", "")
+        counts = row["fields"].get("packet_count", 0), row["fields"].get("byte_count", 0)
+        assert counts == (item.packets, item.octets)
+    assert len(shown) == len(tables.connections) + len(tables.filters)
+
+
+def test_the_table_of_tcbs_names_memory_region_and_address() -> None:
+    made = collected(T6)
+    table = made.dump.decode("MC0").parts[1]
+    base = made.card.scenario.memory_map["TCBs"].base
+    assert table.title == f"TCBs by TID, decoded from MC0: region TCBs at address {base:#x}"
+    assert [part.title for part in made.dump.decode("EDC0")] == ["EDC0"]
+
+
+def memory_map(tcbs: int, memory: int = 4096) -> tuple[Meminfo, Extent]:
+    """A memory of 4096 bytes, and the region of TCBs at `tcbs`, which extends to 8192."""
+    info, idx = Meminfo(mem_c=2), [region.name for region in REGIONS].index("TCBs")
+    info.mem[0].base, info.mem[0].limit, info.mem[0].idx = tcbs, 8191, idx
+    info.mem[1].base, info.mem[1].idx = 8192, len(REGIONS)
+    return info, Extent(base=memory, limit=memory + 4096)
+
+
+@pytest.mark.parametrize(
+    ("tcbs", "first"), [(4096, 0), (4096 + 128, 0), (4096 - 256, 2), (4096 - 200, 2)]
+)
+def test_tids_are_counted_from_the_regions_start_even_in_another_memory(
+    tcbs: int, first: int
+) -> None:
+    info, extent = memory_map(tcbs)
+    table = tcb_table("MC0", info, extent, b"\1" * 4096)
+    assert table is not None
+    shown = [list(row)[:2] for row in table.rows]
+    assert shown[0] == [first, tcbs + 128 * first]
+    assert all(tid == first + i for i, (tid, _) in enumerate(shown))
+    assert shown[-1][1] + 128 <= 8192 < shown[-1][1] + 256
+
+
+def test_a_memory_without_the_region_and_one_that_is_cut_have_no_tcbs() -> None:
+    info, extent = memory_map(4096, memory=16384)
+    assert tcb_table("MC0", info, extent, bytes(4096)) is None
+    info, extent = memory_map(4096 + 2048)
+    assert tcb_table("MC0", info, extent, bytes(2048)) is None
+    cut = tcb_table("MC0", info, extent, b"\1" * (2048 + 200))
+    assert cut is not None
+    assert len(list(cut.rows)) == 1
