@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Generic, Protocol, TypeVar
 
 _HALVES = {"_L": "low", "_LO": "low", "_LOW": "low", "_H": "high", "_HI": "high", "_HIGH": "high"}
@@ -55,12 +54,26 @@ class Joined(Generic[H]):
 def joined(words: Iterable[H]) -> Iterator[Joined[H]]:
     """Yields the pairs among words in the order of their offsets. The halves were read one after
     the other, so that a counter that carried in between is off by 2^32."""
-    for first, second in pairwise(words):
-        stem, half = _split(first.name)
-        near = second.offset - first.offset in _STEPS
-        if half and near and second.name == stem + _PARTNER[half]:
-            low, high = (first, second) if _HALVES[half] == "low" else (second, first)
-            yield Joined(stem, low, high)
+    before: H | None = None
+    for word in words:
+        pair = _pair(before, word) if before is not None else None
+        if pair is not None:
+            yield pair
+        before = None if pair else word  # the next pair of an array begins behind this one
+
+
+def counters(words: Iterable[H]) -> Iterator[Joined[H]]:
+    """Yields the pairs that count something; others are addresses, times, or words with fields."""
+    return (pair for pair in joined(words) if "_STAT_" in pair.name or pair.name[:7] == "TP_MIB_")
+
+
+def _pair(first: H, second: H) -> Joined[H] | None:
+    stem, half = _split(first.name)
+    near = second.offset - first.offset in _STEPS
+    if not half or not near or second.name != stem + _PARTNER[half]:
+        return None
+    low, high = (first, second) if _HALVES[half] == "low" else (second, first)
+    return Joined(stem, low, high)
 
 
 def _split(name: str) -> tuple[str, str]:

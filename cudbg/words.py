@@ -8,7 +8,7 @@ An entity of such words is a `RegisterEntity`: it says where in its bytes each w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
@@ -19,7 +19,8 @@ from vmcoredd.chip.instances import block_of, instance_of, label_of
 from vmcoredd.chip.layout import WORD_BYTES, u32s
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
-from vmcoredd.cudbg.decoded import Bytes, Column, Value
+from vmcoredd.cudbg.counters import counters
+from vmcoredd.cudbg.decoded import Bytes, Column, Lazy, Table, Value
 from vmcoredd.cudbg.dump import Dump, NoSuchEntity
 from vmcoredd.cudbg.entity import Entity, entities, measured
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat, unexpected_is_damage
@@ -108,6 +109,18 @@ REGISTER_COLUMNS = (
 def register_cells(word: Word) -> list[Value]:
     """Returns the cells of a row about a word: name, instance, value, fields."""
     return [word.label, word.instance, word.value, word.fields()]
+
+
+def counter_table(walk: Callable[[], Iterable[Word]]) -> Table:
+    """Returns the table of the 64-bit counters among the words that `walk` yields."""
+    columns = [Column("counter"), Column("instance"), Column("value", "d")]
+    return Table("64-bit counters that are not zero", columns, Lazy(lambda: _counters(walk())))
+
+
+def _counters(found: Iterable[Word]) -> Iterator[list[Value]]:
+    for counter in counters(found):
+        if counter.value:
+            yield [counter.name, counter.low.instance, counter.value]
 
 
 def words(dump: Dump) -> Iterator[Word]:

@@ -4,15 +4,22 @@ that are read through an index register. SGE_INDIRECT has its own layout and fil
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import repeat
 
 from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.csvtables import IndirectRange
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
 from vmcoredd.cudbg.entity import Context, entity, per_chip
 from vmcoredd.cudbg.errors import Status
-from vmcoredd.cudbg.words import REGISTER_COLUMNS, Place, RegisterEntity, register_cells
+from vmcoredd.cudbg.words import (
+    REGISTER_COLUMNS,
+    Place,
+    RegisterEntity,
+    counter_table,
+    register_cells,
+)
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.indirect import Group, cim_read
 from vmcoredd.hw.io import Cell, Io, Read, Write
@@ -51,6 +58,8 @@ class IndirectEntity(RegisterEntity):
     groups: Sequence[str]
     unused = 0
     """Records that the kernel allocates and leaves zero."""
+    has_counters = False
+    """Whether some words are halves of 64-bit counters."""
 
     def ranges(self, chip: Chip) -> list[IndirectRange]:
         """Returns the ranges, in the order of their records."""
@@ -99,13 +108,12 @@ class IndirectEntity(RegisterEntity):
                 yield Place(item.space, index, first + n * WORD_BYTES)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        """Decodes one table: every word with its name and fields."""
+        """Decodes every word with its name and fields, and the counters among them."""
         data = self.need(blob, self.size(chip))
-        return Decoded([Table("registers", _COLUMNS, Lazy(lambda: self._rows(data, chip)))])
-
-    def _rows(self, blob: Bytes, chip: Chip) -> Iterator[list[Value]]:
-        for word in self.words(blob, chip):
-            yield [word.space, word.offset, *register_cells(word)]
+        words = cache(lambda: list(self.words(data, chip)))
+        rows = Lazy(lambda: ([word.space, word.offset, *register_cells(word)] for word in words()))
+        counters = [counter_table(words)] if self.has_counters else []
+        return Decoded([Table("registers", _COLUMNS, rows), *counters])
 
 
 _COLUMNS = (Column("space"), Column("index", "x5"), *REGISTER_COLUMNS)
@@ -132,6 +140,7 @@ def words_of_space(blob: Bytes | None, space: str, chip: Chip) -> dict[int, int]
 class TpIndirect(IndirectEntity):
     """The transport processor's registers (cudbg_collect_tp_indirect())."""
 
+    has_counters = True
     raw_bytes = per_chip(t5=3024, t6=2736)
     accesses = per_chip(t5=490, t6=508)
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import WORD_BYTES
 from vmcoredd.chip.register import BAR0
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
 from vmcoredd.cudbg.entity import Context, entity, per_chip
-from vmcoredd.cudbg.words import REGISTER_COLUMNS, Place, RegisterEntity, register_cells
+from vmcoredd.cudbg.words import (
+    REGISTER_COLUMNS,
+    Place,
+    RegisterEntity,
+    counter_table,
+    register_cells,
+)
 from vmcoredd.hw.io import Cell, Io, Read
 
 _SIZE = 332 * 1024  # T5_REGMAP_SIZE; T6 has the same
@@ -42,10 +49,8 @@ class RegDump(RegisterEntity):
                 yield Place(BAR0, offset, offset)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        words = self.need(blob, _SIZE)
+        data = self.need(blob, _SIZE)
+        words = cache(lambda: list(self.words(data, chip)))
         columns = [Column("offset", "x5"), *REGISTER_COLUMNS]
-        return Decoded([Table("registers", columns, Lazy(lambda: self._rows(words, chip)))])
-
-    def _rows(self, blob: memoryview, chip: Chip) -> Iterator[list[Value]]:
-        for word in self.words(blob, chip):
-            yield [word.offset, *register_cells(word)]
+        rows = Lazy(lambda: ([word.offset, *register_cells(word)] for word in words()))
+        return Decoded([Table("registers", columns, rows), counter_table(words)])

@@ -137,7 +137,7 @@ def test_a_processor_that_hangs_fails_up_cim_after_five_polls() -> None:
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 @pytest.mark.parametrize("name", ["TP_INDIRECT", "PCIE_INDIRECT", "PM_INDIRECT", "UP_CIM_INDIRECT"])
 def test_a_word_is_shown_with_its_name_and_fields(chip: Chip, name: str) -> None:
-    rows = collected(chip).table(name)
+    rows = collected(chip).table(name, "registers")
     named = [row for row in rows if row["register"]]
     assert len(named) > 0.9 * len(rows)
     assert any(row["value"] for row in rows)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from carddump import CARDS, collect, collected, small
+from carddump import rows as table
 from ramcard import RamCard
 from ramdump import dumped
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.entity import entities
 
+EDC_CAUSE = "EDC_H_INT_CAUSE"
 RANGES = {T5: (761, 14392, 0x51308), T6: (556, 10322, 0x51324)}
 """Ranges, words, and the last one's offset."""
 LEFT_OUT = (0x1240, 0x1250, 0x1B000, 0x1B800, 0x1F240, 0x1F280)
@@ -46,7 +49,7 @@ def test_registers_are_read_once_each_in_ascending_order(chip: Chip) -> None:
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 def test_every_register_of_a_dump_has_a_name(chip: Chip) -> None:
-    rows = collected(chip).table("REG_DUMP")
+    rows = collected(chip).table("REG_DUMP", "registers")
     assert [row["offset"] for row in rows if not row["register"]] == []
     whoami = next(row for row in rows if row["register"] == "PL_WHOAMI")
     assert whoami["fields"]["SourcePF"] == 4
@@ -59,3 +62,17 @@ def test_reading_every_register_changes_no_other_entity(chip: Chip) -> None:
     behind = collect(small(chip), entities=("REG_DUMP", *others))
     for name in others:
         assert alone.dump.raw(name) == behind.dump.raw(name), name
+
+
+def test_the_screen_tells_edc0_from_edc1_and_joins_counters() -> None:
+    made = collected(T6)
+    rows = made.table("REG_DUMP", "registers")
+    causes = {row["instance"]: row["offset"] for row in rows if row["register"] == EDC_CAUSE}
+    assert causes == {"EDC0": 0x50078, "EDC1": 0x50878}
+    data = bytearray(made.dump.raw("REG_DUMP"))
+    low = T6.r.MPS_PORT_STAT_TX_PORT_BYTES_L[1]
+    data[low : low + 8] = (0x0000000512345678).to_bytes(8, "little")
+    decoded = entities()["REG_DUMP"].decode(bytes(data), T6)
+    counters = {(r["counter"], r["instance"]): r["value"] for r in table(decoded, "counters")}
+    assert counters["MPS_PORT_STAT_TX_PORT_BYTES", "port 1"] == 0x0000000512345678
+    assert all(counters.values())

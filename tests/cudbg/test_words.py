@@ -11,6 +11,7 @@ from carddump import CARDS, collected
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.register import UnknownRegister
+from vmcoredd.cudbg.container import PIECE_HEADER_BYTES
 from vmcoredd.cudbg.words import Word, find, words, words_of
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
@@ -72,8 +73,8 @@ def test_a_register_of_the_other_chip_has_no_words_and_one_of_no_chip_is_an_erro
 def test_a_damaged_entity_has_no_words_and_the_others_have_theirs() -> None:
     data = bytearray(collected(T6).data)
     entity = cudbg.Dump(data).entity("REG_DUMP")
-    middle = entity.start + entity.size // 2
-    data[middle : middle + 40] = bytes(40)
+    packed = entity.start + PIECE_HEADER_BYTES
+    data[packed : packed + 40] = bytes(40)
     dump = cudbg.Dump(data)
     assert find(dump, "PL_WHOAMI") == []
     assert find(dump, "TP_RX_SCHED_MAP")
