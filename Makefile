@@ -37,6 +37,7 @@ fuzz: .venv/ready-test
 
 test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py
 
 test-kernels: .venv/ready-test
 	VMCOREDD_GUEST_KERNEL=6.12 $(BIN)/python -m pytest -m guest

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +34,15 @@ def copy_python(root: Path, *arguments: object) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     modules = [Path(line) for line in done.stdout.partition("MODULES\n")[2].split()]
     for path in {Path(sys.executable), *modules, *_fixed(), *_libraries(modules)}:
-        target = root / path.relative_to("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
+        _copy(path, root)
+        if path.suffix == ".py" and (compiled := Path(cache_from_source(str(path)))).exists():
+            _copy(compiled, root)
+
+
+def _copy(path: Path, root: Path) -> None:
+    target = root / path.relative_to("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, target)
 
 
 def _fixed() -> Iterator[Path]:
