@@ -187,6 +187,11 @@ class Dump:
         """The chip's revision; None if the dump does not tell it."""
         return revision(self.header)
 
+    @property
+    def adapter(self) -> str:
+        """Chip and, if the dump tells it, revision: `T6 rev 0`."""
+        return self.chip_name + ("" if self.revision is None else f" rev {self.revision}")
+
     @cached_property
     def unknowns(self) -> tuple[str, ...]:
         """What this version does not know of the dump, in words; empty if it knows everything."""

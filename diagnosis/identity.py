@@ -50,7 +50,7 @@ def identify(card: Card) -> Identity:
     with suppress(NotJudged):
         vpd = card.items("VPD_DATA")
     return Identity(
-        chip=f"{card.dump.chip_name} rev {card.dump.revision}",
+        chip=card.dump.adapter,
         name=str(vpd.get("model", "")),
         part=str(vpd.get("part number", "")),
         serial=str(vpd.get("serial number", "")),

@@ -128,18 +128,13 @@ def _with_registers(reader: vmcore.Reader, index: int, head: cudbg.Dump) -> cudb
 def described(dump: cudbg.Dump) -> dict[str, Any]:
     """Returns what a dump's header says, and what of it is not known."""
     return {
-        "adapter": adapter_name(dump),
+        "adapter": dump.adapter,
         "chip_version": dump.header.chip_ver,
         "format": dump.version,
         "byte_order": dump.byte_order,
         "compression": dump.compression,
         "unknown": list(dump.unknowns),
     }
-
-
-def adapter_name(dump: cudbg.Dump) -> str:
-    """Returns chip and, if it is known, revision: `T6 rev 0`."""
-    return dump.chip_name + ("" if dump.revision is None else f" rev {dump.revision}")
 
 
 def _show(rows: list[dict[str, Any]], left_out: int) -> None:

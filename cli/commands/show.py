@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.commands.notes import adapter_name, described
+from vmcoredd.cli.commands.notes import described
 from vmcoredd.cli.exit_codes import Exit, about, report
 from vmcoredd.cli.foreign import (
     decodable_dumps,
@@ -293,7 +293,7 @@ def _raw_size(dump: cudbg.Dump, name: str) -> int | None:
 
 def _list(note: vmcore.Note, dump: cudbg.Dump, trouble: _Trouble) -> None:
     rows = [_row(dump, entity, trouble) for entity in dump.entities]
-    title = f"{note.name}: {adapter_name(dump)}, format {dump.version}"
+    title = f"{note.name}: {dump.adapter}, format {dump.version}"
     title += f", compression {dump.compression}"
     table(title, ("#", "entity", "raw", "in the dump", "status"), rows)
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 Case = dict[str, Any]
 CORPUS = Path(__file__).parent / "corpus"
-PARTS = ("server", "client", "devices", "files", "kills")
+PARTS = ("server", "client", "devices", "files", "containers", "kills")
 SANITIZED = ("server", "client", "devices")
 """The parts that run our C with input from outside."""
 

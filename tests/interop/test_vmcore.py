@@ -153,8 +153,9 @@ def test_makedumpfiles_flattened_format_is_read_where_it_is(two_dumps, tmp_path,
         subprocess.run(command, stdin=file, capture_output=True, check=True)
     same_notes(two_dumps, flat, "elf" if "-E" in options else "kdump")
     same_notes(rearranged, flat, "elf" if "-E" in options else "kdump")
-    view = Flattened(flat.open("rb").fileno(), flat.stat().st_size)
-    assert read_some(view, 0, view.size + 1) == rearranged.read_bytes()
+    with flat.open("rb") as file:
+        view = Flattened(file.fileno(), flat.stat().st_size)
+        assert read_some(view, 0, view.size + 1) == rearranged.read_bytes()
 
 
 def same_notes(ours, theirs, form):

@@ -225,3 +225,10 @@ class Kdump:
 def kdump(notes: bytes, **fields: Any) -> bytes:
     """The bytes of a `Kdump`."""
     return bytes(Kdump(notes, **fields))
+
+
+def flattened(records: Sequence[tuple[int, bytes]]) -> bytes:
+    """A file as `makedumpfile -F` writes it: records of bytes and the offset they belong to."""
+    head = struct.pack(">16sqq", b"makedumpfile", 1, 1).ljust(4096, b"\0")
+    body = b"".join(struct.pack(">qq", at, len(data)) + data for at, data in records)
+    return head + body + struct.pack(">qq", -1, -1)

@@ -12,15 +12,14 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vmcore_files import Elf, Load, dump_note, kdump, prstatus
+from vmcore_files import Elf, Load, dump_note, flattened, kdump, prstatus
 
 from vmcoredd import vmcore
 from vmcoredd.vmcore.errors import VmcoreError, VmcoreFormatError
 from vmcoredd.vmcore.flattened import Flattened
 from vmcoredd.vmcore.view import read_some
 
-HEADER = struct.pack(">16sqq", b"makedumpfile", 1, 1).ljust(4096, b"\0")
-END = struct.pack(">qq", -1, -1)
+HEADER, END = flattened([])[:4096], flattened([])[4096:]
 PAYLOAD = bytes(range(256)) * 40
 NOTES = dump_note(b"card", PAYLOAD) + prstatus()
 FILES = {"elf": bytes(Elf([NOTES], [Load(0, b"memory")])), "kdump": kdump(NOTES)}
@@ -31,12 +30,7 @@ View = Callable[[bytes], Flattened]
 
 def record(offset: int, data: bytes) -> bytes:
     """A record of a flattened file."""
-    return struct.pack(">qq", offset, len(data)) + data
-
-
-def flattened(records: Sequence[Record]) -> bytes:
-    """A flattened file."""
-    return HEADER + b"".join(record(*one) for one in records) + END
+    return flattened([(offset, data)])[len(HEADER) : -len(END)]
 
 
 def unpacked(records: Sequence[Record]) -> bytes:
