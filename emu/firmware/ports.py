@@ -82,7 +82,7 @@ def _configure(fw: Firmware, cmd: FwCommand, wanted: int) -> FwCommand:
     if wanted & ~int(link.capabilities | PortCaps.FORCE_PAUSE | IGNORED):
         raise Refused(Retval.EINVAL, f"port {port} cannot be set to {wanted:#x}")
     link.wanted = wanted
-    link.up = bool(wanted & link.speed)
+    link.up = bool(wanted & link.speed) and not link.broken
     fw.note(Facility.PORT, "port %d: set to 0x%08x, link %d", port, wanted, int(link.up))
     return cmd.reply()
 

@@ -64,6 +64,8 @@ class Link:
     wanted: int
     """PortCaps as the driver set them."""
     up: bool = True
+    broken: bool = False
+    """Whether it stays down, whatever the driver asks for."""
 
     @classmethod
     def at(cls, gigabits: int) -> Link:

@@ -33,8 +33,8 @@ class Fault(NamedTuple):
     arguments: tuple[object, ...] = ()
     """What the method is called with."""
     reports: bool = False
-    """Whether only what the card reports changes: causes, states, counters, the firmware's log. No
-    access behaves otherwise than on a healthy card."""
+    """Whether only what the card reports changes: causes, states, counters, the firmware's log. Every
+    access that a dump takes behaves as on a healthy card."""
 
 
 def reads(*registers: str) -> Callable[[F], F]:
@@ -136,7 +136,7 @@ class Model:
         self.spaces.set_bits(self.r.PL_INT_CAUSE, block)
 
     def refuse(self, what: str) -> NoSuchFault:
-        """Returns the error of a fault that does not fit this card; `what` it has not."""
+        """Returns the error of a fault in `what` this card does not have."""
         return NoSuchFault(f"no such fault on a {self.scenario.profile.name}: it has no {what}")
 
     @classmethod

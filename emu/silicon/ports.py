@@ -68,7 +68,8 @@ class Links(Model):
         self.spaces.set_bits(status, "linkdn", *_known(status, status_bit), element=port)
         bits = ("MAC_Link_Down", *_known(cause, cause_bit))
         self.interrupt(f"MAC{port}", cause, *bits, element=port)
-        self.firmware.state.links[port].up = False
+        link = self.firmware.state.links[port]
+        link.up, link.broken = False, True
         text = f"port %u: link down, {why}"
         self.firmware.tell((Level.NOTICE, Facility.PORT, text, port))
 

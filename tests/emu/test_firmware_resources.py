@@ -94,6 +94,15 @@ def test_a_link_goes_down_without_its_speed(mail: Mailbox) -> None:
     assert mail.do(command).lstatus32 == 0
 
 
+def test_a_broken_link_stays_down(card: Card, mail: Mailbox) -> None:
+    card.fail("link-remote-fault-port1")
+    speed = int(PortCaps.SPEED_100G)
+    set_up = PortL1Config32(exec=1, portid=1, action=PortAction.L1_CFG32, rcap32=speed)
+    mail.do(set_up)
+    ask = PortInfo32(read=1, portid=1, action=PortAction.GET_PORT_INFO32)
+    assert (mail.do(ask).lstatus32, mail.do(ask).linkattr32) == (0, 0)
+
+
 def test_a_link_cannot_be_set_to_what_its_port_lacks(mail: Mailbox) -> None:
     rcap = int(PortCaps.SPEED_400G)
     command = PortL1Config32(exec=1, action=PortAction.L1_CFG32, rcap32=rcap)
