@@ -14,6 +14,8 @@ from vmcoredd.emu.spaces import WordKind
 
 TIDS = 1 << 16
 """Entries behind the debug interface; the driver's dump has room for 49,931 (raw: for more)."""
+TID_SHIFT = 12
+"""Where a status holds the TID, above DBGIRspValid (assumed)."""
 STARTS = {
     "active": "active",
     "server": "servers",
@@ -80,7 +82,8 @@ class DebugInterface(Model):
 
     def _fill(self) -> None:
         valid = self.r.LE_DB_DBGI_RSP_STATUS.of(DBGIRspValid=1)
-        self.statuses.words[:] = memoryview(array("I", (tid << 12 | valid for tid in range(TIDS))))
+        statuses = range(valid, valid + (TIDS << TID_SHIFT), 1 << TID_SHIFT)
+        self.statuses.words[:] = memoryview(array("I", statuses))
         for tid, words in self.scenario.tid_table.entries():
             self.entries.fill(RESPONSE_WORDS * tid, words)
 

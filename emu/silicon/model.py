@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from vmcoredd.chip import T5, T6, Register
@@ -33,8 +34,8 @@ class Fault(NamedTuple):
     arguments: tuple[object, ...] = ()
     """What the method is called with."""
     reports: bool = False
-    """Whether only what the card reports changes: causes, states, counters, the firmware's log. Every
-    access that a dump takes behaves as on a healthy card."""
+    """Whether only what the card reports changes: causes, states, counters, the firmware's log.
+    Every access that a dump takes behaves as on a healthy card."""
 
 
 def reads(*registers: str) -> Callable[[F], F]:
@@ -146,6 +147,7 @@ class Model:
                 yield name, binding
 
     @classmethod
+    @cache
     def faults(cls) -> dict[str, Fault]:
         """Returns the faults that this model declares, by name."""
         marked = (getattr(getattr(cls, name), "faults", ()) for name in dir(cls))
