@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u16, u16s, u32s
@@ -18,6 +18,7 @@ from vmcoredd.chip.tp import (
 )
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
+from vmcoredd.cudbg.rss_functions import EXPLAINED_BY, rss_functions
 from vmcoredd.hw.io import Each, Io, Op, Poll, Read, Write
 
 # RSS
@@ -90,12 +91,18 @@ class RssVfConf(Entity):
         io.run([Write(request, base), *load], out=area[:_VF_RECORD])
         io.run([*further, *load], chip.tp.rss_vfs - 1, area[_VF_RECORD:])
 
+    explained_by = EXPLAINED_BY
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         words = u32s(self.need(blob, _VF_RECORD * chip.tp.rss_vfs))
         names = [field.name for field in chip.r.TP_RSS_VFH_CONFIG.fields]
         columns = [Column("VF", "d"), Column("KEYSCRAMBLE", "x8")]
         columns += [Column(name, "d") for name in names]
-        return Decoded([Table("virtual functions", columns, Lazy(lambda: _vf_rows(words, chip)))])
+        functions = Table("virtual functions", columns, Lazy(lambda: _vf_rows(words, chip)))
+        return Decoded([*rss_functions(others, chip), functions])
 
 
 def _vf_rows(words: tuple[int, ...], chip: Chip) -> Iterator[list[Value]]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 from carddump import CARDS, collected
+from carddump import rows as rows_of
 from ramcard import RamCard
 from ramdump import answers, codes, dumped, indexed, writes
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u16s, u32s
+from vmcoredd.cudbg.decoded import Fields, Text
+from vmcoredd.cudbg.entities.indirect import records
+from vmcoredd.cudbg.entity import entities
 
 # RSS
 
@@ -71,6 +75,7 @@ REQUEST, PIO_ADDR, PIO_DATA = 0x7E00, 0x7E40, 0x7E44  # TP_RSS_CONFIG_VRT, ...
 VFL, VFH = 0x3A, 0x3B
 READ_RIGHT, READ_ENABLE, WRITE_ENABLE, KEY_WRITE_ENABLE = 1 << 25, 1 << 24, 1 << 5, 1 << 4
 INDEX = {T5: 0x7F00, T6: 0xFF00}
+VF_CONF = entities()["RSS_VF_CONF"]
 
 
 @pytest.mark.parametrize(("chip", "vfs"), [(T5, 128), (T6, 256)], ids=repr)
@@ -94,10 +99,52 @@ def test_a_request_preserves_the_other_bits(chip: Chip) -> None:
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 def test_functions_hash_by_addresses_and_ports(chip: Chip) -> None:
-    rows = collected(chip).table("RSS_VF_CONF")
+    rows = collected(chip).table("RSS_VF_CONF", "virtual functions")
     assert [row["VF"] for row in rows] == list(range(chip.tp.rss_vfs))
     assert all(row["VFIP4FOURTUPEN"] and row["VFIP6FOURTUPEN"] for row in rows)
     assert len({row["KEYSCRAMBLE"] for row in rows}) > chip.tp.rss_vfs // 2
+
+
+def explained(chip: Chip, **words: int) -> dict[str, bytes]:
+    """TP_INDIRECT and REG_DUMP of the chip's card with other words."""
+    area = bytearray(collected(chip).dump.raw("TP_INDIRECT"))
+    ranges = [item for group in ("tp_pio", "tp_tm_pio", "tp_mib") for item in chip.indirect(group)]
+    for item, record, _ in records(memoryview(area), ranges):
+        for name, value in words.items():
+            if item.space == "tp_pio" and (index := chip.r[name]) in item.indices:
+                record.outbuf[item.indices.index(index)] = value
+    registers = bytearray(collected(chip).dump.raw("REG_DUMP"))
+    registers[REQUEST : REQUEST + 4] = chip.r.TP_RSS_CONFIG_VRT.of(KeyMode=2).to_bytes(4, "little")
+    return {"TP_INDIRECT": bytes(area), "REG_DUMP": bytes(registers)}
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_physical_functions_are_shown_with_map_mask_and_hashes(chip: Chip) -> None:
+    others = explained(
+        chip,
+        TP_RSS_PF_MAP=1 << 24 | 5 << 12,
+        TP_RSS_PF_MSK=7 << 16,
+        TP_RSS_PF4_CONFIG=1 << 31 | 1 << 28 | 1 << 27 | 1 << 25 | 3 << 20 | 11 << 10 | 10,
+        TP_RSS_SECRET_KEY0=0x11111111,
+        TP_RSS_SECRET_KEY9=0x99999999,
+    )
+    decoded = VF_CONF.decode_with(bytes(8 * chip.tp.rss_vfs), others, chip)
+    row = rows_of(decoded, "physical functions")[4]
+    assert list(row.values()) == [4, 5, 7, 3, "map IPv6-4 IPv4-4 UDP-4", 10, 11]
+    fields = next(part for part in decoded if isinstance(part, Fields))
+    shown = {item.name: item.value for item in fields.items}
+    assert shown["key mode"] == "per-PF and per-VF scramble"
+    assert shown["map index size"] == 1
+    assert str(shown["key"]).startswith("99999999")
+    assert str(shown["key"]).endswith("11111111")
+    assert len(str(shown["key"])) == 80
+
+
+def test_without_their_registers_physical_functions_are_said_to_be_missing() -> None:
+    text, functions = VF_CONF.decode(bytes(8 * T6.tp.rss_vfs), T6)
+    assert isinstance(text, Text)
+    assert "not in the dump" in " ".join(text.lines)
+    assert functions.title == "virtual functions"
 
 
 # PATH_MTU
