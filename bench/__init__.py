@@ -17,5 +17,6 @@ class Part(StrEnum):
     WINDOWS = "windows"
     ACCESS = "access"
     FILES = "files"
+    READING = "reading"
     SCALE = "scale"
     GUEST = "guest"

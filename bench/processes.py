@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,8 @@ class Ran:
     output: str
 
 
-def vmcoredd(*arguments: str) -> Ran:
-    """Runs `vmcoredd arguments`. Raises `CommandFailed` if it exits with an error."""
+def vmcoredd(*arguments: str, accept: Collection[int] = (0,)) -> Ran:
+    """Runs `vmcoredd arguments`. Raises `CommandFailed` unless its exit code is in `accept`."""
     done: subprocess.CompletedProcess[str] | None = None
     with tempfile.NamedTemporaryFile() as file:
 
@@ -93,7 +93,7 @@ def vmcoredd(*arguments: str) -> Ran:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
 
         seconds = timed(run)
-        if done is None or done.returncode:
+        if done is None or done.returncode not in accept:
             raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {done.stderr if done else ''}")
         return Ran(seconds, json.loads(Path(file.name).read_text()), done.stdout)
 

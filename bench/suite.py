@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmcoredd.bench import Part, access, dumps, files, scale, socket_dump, windows
+from vmcoredd.bench import Part, access, dumps, files, reading, scale, socket_dump, windows
 from vmcoredd.bench.measure import Results, Row
 from vmcoredd.debs import Unavailable
 from vmcoredd.qemu.errors import GuestError
@@ -73,6 +73,7 @@ def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Mea
             lambda: access.measure(ACCESS_ROUNDS), {"depth": lambda: access.depths(rounds)}
         ),
         Part.FILES: _Measurement(lambda: files.measure(rounds, full=full)),
+        Part.READING: _Measurement(lambda: reading.measure(rounds)),
         Part.SCALE: _Measurement(lambda: scale.measure(rounds)),
         Part.GUEST: _Measurement(lambda: _guest(GUEST_ROUNDS if full else 1, say)),
     }

@@ -1,0 +1,74 @@
+"""Reading a dump: the verdict and the first screen, against decoding all of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmcoredd import cudbg, diagnosis, emu, vmcore
+from vmcoredd.bench.dumps import buffer
+from vmcoredd.bench.files import MIB, decode_all
+from vmcoredd.bench.measure import Row, Run, Series, Target, interleave, timed
+from vmcoredd.bench.processes import Ran, vmcoredd
+from vmcoredd.driver import dump_name, open_card
+
+GROUP = "reading a dump"
+VERDICT = Target(0.5, at_least=False)
+"""Of the time that decoding the whole dump takes."""
+SCREEN = Target(1.1, at_least=False)
+"""Of the time of verdict and list; a tenth for starting Python twice."""
+PEAK_MIB = 100
+"""Of `vmcoredd diagnose`."""
+WITHIN = Target(1.0, at_least=False)
+
+
+def measure(rounds: int) -> Iterator[Row]:
+    """Measures a T6's dump in memory, then the commands on a vmcore with it."""
+    raw = buffer()
+    with open_card(emu.Card.load("t62100-cr")) as adapter:
+        adapter.collect(raw)
+        with tempfile.TemporaryDirectory(prefix="vmcoredd-bench-") as name:
+            path = Path(name) / "vmcore"
+            dumps = vmcore.DeviceDumps()
+            dumps.add_device_dump(dump_name("0000:00:02.0"), *adapter.device_dump())
+            vmcore.write(path, dumps)
+            yield _verdict(raw, rounds)
+            yield from _commands(raw, path, rounds)
+
+
+def _verdict(raw: memoryview, rounds: int) -> Row:
+    runs: dict[str, Run] = {
+        "verdict": lambda: timed(lambda: diagnosis.diagnose(cudbg.Dump(raw))),
+        "decode": lambda: timed(lambda: decode_all(raw)),
+    }
+    took = interleave(runs, rounds)
+    against = f"decoding all of it, {took['decode'].median:.2f} s"
+    ratio = took["verdict"].over(took["decode"])
+    return Row(GROUP, "the verdict", took["verdict"], "s", ratio, against, VERDICT)
+
+
+def _commands(raw: memoryview, path: Path, rounds: int) -> Iterator[Row]:
+    judged: list[Ran] = []
+
+    def verdict_and_list() -> float:
+        judged.append(vmcoredd("diagnose", str(path), accept=(0, 7)))
+        return judged[-1].seconds + timed(lambda: list_entities(raw))
+
+    runs: dict[str, Run] = {
+        "show": lambda: vmcoredd("show", str(path), accept=(0, 7)).seconds,
+        "verdict and list": verdict_and_list,
+    }
+    took = interleave(runs, rounds)
+    against = f"diagnose, and the list alone, {took['verdict and list'].median:.2f} s"
+    ratio = took["show"].over(took["verdict and list"])
+    yield Row(GROUP, "show: its first screen", took["show"], "s", ratio, against, SCREEN)
+    peak = Series(tuple(ran.peak / MIB for ran in judged[-rounds:]))
+    limit = f"{PEAK_MIB} MiB"
+    yield Row(GROUP, "diagnose: peak", peak, "MiB", peak.scaled(1 / PEAK_MIB), limit, WITHIN)
+
+
+def list_entities(raw: memoryview) -> int:
+    """Reads what a list of the entities says of each; returns the number of raw bytes."""
+    dump = cudbg.Dump(raw)
+    return sum(dump.size(found.name) for found in dump.entities if found.good and found.status)
