@@ -22,6 +22,7 @@ from vmcoredd.cli.commands import (
     guest,
     notes,
     show,
+    slim,
 )
 from vmcoredd.cli.exit_codes import MEANINGS, reported
 from vmcoredd.cli.options import name_values
@@ -43,6 +44,7 @@ for module in (
     dump,
     notes,
     show,
+    slim,
     diagnose,
     extract,
     diff,

@@ -27,6 +27,7 @@ from vmcoredd.cudbg.container import (
     COMPRESSION_ZLIB,
     ENTITY_HEADER_BYTES,
     HEADER_BYTES,
+    Headers,
     headers_of,
 )
 from vmcoredd.cudbg.decoded import Bytes, Decoded
@@ -38,6 +39,7 @@ from vmcoredd.cudbg.errors import (
     unexpected_is_damage,
 )
 from vmcoredd.cudbg.foreign import decoders
+from vmcoredd.cudbg.left_out import why_left_out
 from vmcoredd.cudbg.names import EXT_ENTITY, names_of
 from vmcoredd.cudbg.presence import NotFound, why_not_found
 from vmcoredd.cudbg.status import (
@@ -88,6 +90,8 @@ class DumpEntity:
     sys_err: int
     sys_warn: int
     why_not_found: Callable[[str], NotFound] = field(repr=False, compare=False)
+    left_out: str = ""
+    """Why `slim` left its data out; empty if it did not."""
 
     @property
     def not_found(self) -> NotFound:
@@ -104,12 +108,12 @@ class DumpEntity:
         """The status in words."""
         if self.is_misplaced:
             return f"its header is that of entity {self.kind}"
-        return status_in_words(self)
+        return self.left_out or status_in_words(self)
 
     @property
     def reason(self) -> str:
         """Why all or part of it is not in the dump; empty if it is good."""
-        return self.status if self.is_misplaced else reason_of(self)
+        return self.status if self.is_misplaced or self.left_out else reason_of(self)
 
     @property
     def is_misplaced(self) -> bool:
@@ -119,6 +123,8 @@ class DumpEntity:
     @property
     def condition(self) -> Condition:
         """How much of the entity is in the dump."""
+        if self.left_out:
+            return Condition.LEFT_OUT
         return Condition.MISSING if self.is_misplaced else condition_of(self)
 
     @property
@@ -129,7 +135,7 @@ class DumpEntity:
     @property
     def is_incomplete(self) -> bool:
         """Whether the dump lacks all or part of it, though the adapter has it."""
-        return is_incomplete(self)
+        return not self.left_out and is_incomplete(self)
 
 
 def is_dump(data: memoryview | bytes | bytearray) -> bool:
@@ -155,6 +161,16 @@ class Dump:
                 raise DumpFormatError("dump header", self.header.hdr_len, len(self._data))
             if self.header.max_entities > _ENTITIES_MOST:
                 raise DumpFormatError(f"dump of {self.header.max_entities} entity numbers")
+
+    @property
+    def data(self) -> memoryview:
+        """All bytes, and those after its end."""
+        return self._data
+
+    @property
+    def headers(self) -> Headers:
+        """The layouts of its headers."""
+        return self._headers
 
     @property
     def byte_order(self) -> str:
@@ -202,12 +218,19 @@ class Dump:
         """What is missing if the data end in the headers; empty if nothing is, or if the format is
         unknown."""
         have = len(self._data)
-        if self._start <= have or format_unknown(self.header):
+        if self.data_start <= have or format_unknown(self.header):
             return ""
-        return str(DumpFormatError("headers", self._start, have))
+        return str(DumpFormatError("headers", self.data_start, have))
+
+    def check_format(self) -> None:
+        """Raises DumpFormatError if the headers are cut, UnknownFormat if the format's version is
+        not known."""
+        _refuse(format_unknown(self.header))
+        if self.cut:
+            raise DumpFormatError(self.cut)
 
     @property
-    def _start(self) -> int:
+    def data_start(self) -> int:
         """The offset of the first entity's data."""
         return int(self.header.hdr_len + self.header.max_entities * ENTITY_HEADER_BYTES)
 
@@ -222,7 +245,7 @@ class Dump:
             for entity, following in pairwise(filled)
             if following.start < entity.start + entity.size
         }
-        in_headers = (entity.name for entity in filled if entity.start < self._start)
+        in_headers = (entity.name for entity in filled if entity.start < self.data_start)
         return found | dict.fromkeys(in_headers, "it begins in the headers")
 
     @cached_property
@@ -255,7 +278,7 @@ class Dump:
         """The size of the part of the data that the conditions of all entities need, in bytes."""
         undecided = any(found.is_undecided for found in self.entities)
         ends = [found.start + found.size for found in self.entities if found.name == "REG_DUMP"]
-        return max([self._start, *ends]) if undecided else self._start
+        return max([self.data_start, *ends]) if undecided else self.data_start
 
     def entity(self, name: str) -> DumpEntity:
         """Returns the entity, failed or not; raises NoSuchEntity if it was not attempted."""
@@ -370,6 +393,7 @@ class Dump:
             sys_err=signed(header.sys_err),
             sys_warn=signed(header.sys_warn),
             why_not_found=self._why_not_found,
+            left_out=why_left_out(header),
         )
 
     def _why_not_found(self, name: str) -> NotFound:

@@ -20,6 +20,7 @@ class Code(IntEnum):
     NOT_IMPLEMENTED = -28
     SYSTEM_ERROR = -29
     CCLK_NOT_DEFINED = -32
+    NOT_REQUESTED = -35
     PARTIAL_DATA = -41
 
 
@@ -29,6 +30,7 @@ _MEANINGS: dict[int, str] = {
     Code.NOT_IMPLEMENTED: "not implemented (or no space left)",
     Code.SYSTEM_ERROR: "system error",
     Code.CCLK_NOT_DEFINED: "core clock unknown",
+    Code.NOT_REQUESTED: "not requested",
     Code.PARTIAL_DATA: "partial data",
 }
 

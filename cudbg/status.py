@@ -17,6 +17,8 @@ class Condition(StrEnum):
     ABSENT = "absent"
     """The adapter has none, or perhaps none: nothing is known to be missing."""
     MISSING = "missing"
+    LEFT_OUT = "left_out"
+    """It was in the dump; somebody who passed the dump on left it out."""
 
 
 class HasStatus(Protocol):

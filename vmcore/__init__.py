@@ -25,6 +25,7 @@ from vmcoredd.vmcore.errors import (
 )
 from vmcoredd.vmcore.files import spooled
 from vmcoredd.vmcore.notes import Note
+from vmcoredd.vmcore.notes_only import memory_of, write_notes
 from vmcoredd.vmcore.output import Output, check_output, is_stdout, open_log
 from vmcoredd.vmcore.proc import ProcVmcore, VmcoreFile
 from vmcoredd.vmcore.reader import Reader
@@ -50,7 +51,9 @@ __all__ = [
     "check_output",
     "default_core",
     "is_stdout",
+    "memory_of",
     "open_log",
     "spooled",
     "write",
+    "write_notes",
 ]

@@ -118,6 +118,9 @@ class Reader:
         advance(note.present)
         return note.present
 
+    def fileno(self) -> int:
+        return self._fd
+
     def close(self) -> None:
         """Closes the file; payloads remain valid."""
         if self._fd >= 0:

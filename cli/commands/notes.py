@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `vmcoredd notes vmcore`")(notes)
 
 
-CONDITIONS = ("good", "partial", "absent", "missing")
+CONDITIONS = ("good", "partial", "absent", "missing", "left_out")
 """Of the entities of a dump; see `cudbg.status`."""
 MOST_ROWS = 500
 """On the screen; a table of a thousand rows takes a second."""
@@ -145,9 +145,10 @@ def _show(rows: list[dict[str, Any]], left_out: int) -> None:
     table("", ("#", "offset", "bytes", "owner", "type", "device dump"), [*map(_note, rows)])
     dumps = [row for row in rows if row["adapter"]]
     if dumps:
-        keys = ("adapter", *CONDITIONS, "compression")
+        slim = any(row["left_out"] for row in dumps)
+        keys = ("adapter", *(CONDITIONS if slim else CONDITIONS[:-1]), "compression")
         cells = [[row["index"], *(row[key] for key in keys)] for row in dumps]
-        table("Adapters", ("#", *keys), cells)
+        table("Adapters", ("#", *(key.replace("_", " ") for key in keys)), cells)
     if foreign := [str(row["index"]) for row in rows if row["is_foreign"]]:
         numbers = ", ".join(foreign[:MOST_LINES]) + ", ..." * (len(foreign) > MOST_LINES)
         hint = "`vmcoredd extract` writes such a dump to a file"

@@ -36,7 +36,7 @@ class PcieConfig(RegisterEntity):
         area, r = ctx.area(_CONFIG_BYTES), chip.r
         request = r.PCIE_CFG_SPACE_REQ
         base = request.of(Enable=1, PF=ctx.device.pf)
-        offsets = _config_offsets(chip)
+        offsets = config_offsets(chip)
         ops: list[Op] = [
             Write(request, Cell(plus=base)),
             Read(r.PCIE_CFG_SPACE_DATA),
@@ -45,7 +45,7 @@ class PcieConfig(RegisterEntity):
         io.run(ops, offsets, area[: WORD_BYTES * len(offsets)])
 
     def places(self, chip: Chip) -> Iterator[Place]:
-        for i, offset in enumerate(_config_offsets(chip)):
+        for i, offset in enumerate(config_offsets(chip)):
             yield Place("pcie_config", offset, i * WORD_BYTES)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
@@ -54,7 +54,8 @@ class PcieConfig(RegisterEntity):
         return Decoded([Table("configuration space", columns, rows)])
 
 
-def _config_offsets(chip: Chip) -> list[int]:
+def config_offsets(chip: Chip) -> list[int]:
+    """Returns the offset in configuration space of every word of PCIE_CONFIG."""
     ranges = chip.ranges("pcie_config")
     return [start + WORD_BYTES * i for start, words in ranges for i in range(words)]
 

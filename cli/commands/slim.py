@@ -1,0 +1,230 @@
+"""`vmcoredd slim`: makes a vmcore small enough, and clean enough, to be passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmcoredd.cli.exit_codes import Exit, about, report, writing
+from vmcoredd.cli.foreign import is_foreign
+from vmcoredd.cli.inputs import opened
+from vmcoredd.cli.options import Force, InputVmcore, Json, StreamedVmcore, choose
+from vmcoredd.cli.output import copying, emit_json, leave_stdout_to, out, size
+from vmcoredd.cli.redaction import Redaction
+
+if TYPE_CHECKING:
+    from vmcoredd import cudbg, vmcore
+    from vmcoredd.cudbg.left_out import Why
+    from vmcoredd.vmcore.extents import MemoryFile
+
+EXAMPLES = """Examples: `vmcoredd slim vmcore -o small` - without the memories of the adapters;
+`vmcoredd slim vmcore -o small --without EDC0,MC0` - without these two;
+`vmcoredd slim vmcore -o small --redact` - with pseudonyms for keys, MAC addresses, serial
+numbers"""
+SEARCHED_BYTES = 1 << 20
+"""Of a note of the crashed kernel: with --redact, a larger one is left out."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog=EXAMPLES)(slim)
+
+
+def slim(
+    path: InputVmcore,
+    output: StreamedVmcore,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Leave these entities out: names with commas between them, or `none`; repeatable. "
+            "By default the adapter's memories.",
+        ),
+    ] = None,
+    redact: Annotated[
+        bool,
+        typer.Option("--redact", help="Replace keys, MAC addresses and serial numbers."),
+    ] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write a copy of a vmcore with its notes only, and without the memories of the adapters.
+
+    The memory of the crashed kernel is left out. Entities that are left out are marked: `show` and
+    `notes` tell them from those that are damaged. All other notes are kept byte for byte. Says what
+    private data remain. The exit code is 3 if something of the file is damaged, 5 if --redact has
+    to leave out a whole note.
+    """
+    from vmcoredd import vmcore
+
+    names = _names(without)
+    with writing(output):
+        vmcore.check_output(output, force=force)
+    if json and vmcore.is_stdout(output):
+        raise typer.BadParameter("the result goes to stdout; give it a file", param_hint="--json")
+    leave_stdout_to(output)
+    with about(path), opened(path) as reader:
+        slimming = _Slimming(reader, names, redact)
+        with writing(output), copying(output.name) as advance:
+            total = vmcore.write_notes(
+                output, reader, slimming.payloads, force=force, progress=advance
+            )
+    if json:
+        emit_json("slim", slimming.record(path, output, total))
+    else:
+        slimming.print(output, total)
+    for line in (*slimming.lost, *slimming.damage):
+        report(line, path)
+    if slimming.damage:
+        raise typer.Exit(Exit.BAD_FILE)
+    if slimming.lost:
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _names(without: list[str] | None) -> list[str]:
+    """Returns the names of --without; those of all memories by default."""
+    from vmcoredd.cudbg.entity import Stage, entities
+
+    if without is None:
+        return [name for name, known in entities().items() if known.stage == Stage.MEMORIES]
+    given = [name.strip() for names in without for name in names.split(",") if name.strip()]
+    chosen = [choose(name, ("none", *entities()), "--without", "entity") for name in given]
+    return [name for name in chosen if name != "none"]
+
+
+@dataclass
+class _Slimmed:
+    """A device dump of the result."""
+
+    note: vmcore.Note
+    size: int
+    left_out: list[str] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
+
+
+class _Slimming:
+    """What replaces the payloads of a file, and what the result holds."""
+
+    def __init__(self, reader: vmcore.Reader, names: list[str], redact: bool) -> None:
+        self._reader, self._names = reader, names
+        self._redaction = Redaction() if redact else None
+        self.payloads: dict[int, MemoryFile | None] = {}
+        self.dumps: list[_Slimmed] = []
+        self.lost: list[str] = []
+        self.damage = [f"damaged: {error}" for error in reader.damage]
+        self._kernel_notes = 0
+        refused = self._learnt()
+        for note in reader.notes:
+            if note.index in refused:
+                self._leave_out(note, refused[note.index])
+            elif note.is_device_dump:
+                self._slim(note)
+            else:
+                self._keep(note)
+
+    def _learnt(self) -> dict[int, str]:
+        if self._redaction is None:
+            return {}
+        return self._redaction.learn(self._reader, self._reader.device_dumps)
+
+    def _leave_out(self, note: vmcore.Note, reason: str) -> None:
+        if self._reader.format == "payload":
+            raise typer.BadParameter(reason, param_hint="--redact")
+        self.payloads[note.index] = None
+        self.lost.append(f"note {note.index} is left out: {reason}")
+
+    def _keep(self, note: vmcore.Note) -> None:
+        """A note of the crashed kernel: as it is, unless a private value is in it."""
+        self._kernel_notes += 1
+        if self._redaction is None:
+            return
+        if note.present > SEARCHED_BYTES:
+            self._leave_out(note, f"{size(note.present)} are too many to search for private data")
+            return
+        from vmcoredd import vmcore
+
+        data = bytes(self._reader.payload(note.index, partial=True))
+        if (clean := self._redaction.cleaned_bytes(data)) != data:
+            self.payloads[note.index] = vmcore.memory_of(clean)
+
+    def _slim(self, note: vmcore.Note) -> None:
+        from vmcoredd import cudbg, vmcore
+
+        kept = _Slimmed(note, note.present)
+        self.dumps.append(kept)
+        if is_foreign(self._reader, note):
+            kept.contents.append("another driver's device dump, as it was")
+            return
+        try:
+            dump = cudbg.Dump(self._reader.payload(note.index, partial=True))
+            data = self._copy(dump)
+        except cudbg.DumpFormatError as error:
+            kept.contents.append(f"as it was: {error}")
+            damaged = not isinstance(error, cudbg.UnknownFormat)
+            (self.damage if damaged else self.lost).append(f"note {note.index}: {error}")
+            return
+        self.payloads[note.index] = vmcore.memory_of(data)
+        self._describe(kept, cudbg.Dump(data), dump)
+
+    def _copy(self, dump: cudbg.Dump) -> bytearray:
+        from vmcoredd.cudbg.left_out import Why
+        from vmcoredd.cudbg.slim import slimmed
+
+        chosen: dict[str, Why] = dict.fromkeys(self._names, Why.CHOSEN)
+        if self._redaction is None:
+            return slimmed(dump, chosen)
+        return self._redaction.cleaned(dump, chosen)
+
+    def _describe(self, kept: _Slimmed, made: cudbg.Dump, dump: cudbg.Dump) -> None:
+        from vmcoredd.cudbg.private import contents
+
+        kept.size = len(made.data)
+        for before, after in zip(dump.entities, made.entities, strict=True):
+            if after.left_out and not before.left_out:
+                kept.left_out.append(after.name)
+                if "damaged" in after.left_out:
+                    self.damage.append(f"damaged: {after.name} is left out")
+        kept.contents += contents(made, redacted=self._redaction is not None)
+
+    def record(self, path: Path, output: Path, total: int) -> dict[str, Any]:
+        """Returns what the result holds, for programs."""
+        return {
+            "file": str(path),
+            "output": str(output),
+            "size_bytes": total,
+            "redacted": self._redaction is not None,
+            "kernel_notes": self._kernel_notes,
+            "dumps": [
+                {
+                    "index": kept.note.index,
+                    "name": kept.note.name,
+                    "size_bytes": kept.size,
+                    "left_out": kept.left_out,
+                    "contents": kept.contents,
+                }
+                for kept in self.dumps
+            ],
+            "lost": self.lost,
+            "damage": self.damage,
+        }
+
+    def print(self, output: Path, total: int) -> None:
+        """Says what the result holds."""
+        for kept in self.dumps:
+            out.say(f"{kept.note.name}: {size(kept.size)}, was {size(kept.note.present)}")
+            for line in _lines(kept):
+                out.say(f"  {line}")
+        if self._kernel_notes:
+            notes = f"{self._kernel_notes} note{'s' * (self._kernel_notes != 1)}"
+            out.print(f"crashed kernel: {notes} (registers of its processors, VMCOREINFO)")
+        out.print(f"{output}: {size(total)}", markup=False)
+
+
+def _lines(kept: _Slimmed) -> Iterator[str]:
+    if kept.left_out:
+        yield f"left out: {', '.join(kept.left_out)}"
+    yield from (f"contains {line}" for line in kept.contents)

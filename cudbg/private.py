@@ -1,0 +1,244 @@
+"""Where the private values of a dump are: serial numbers, MAC addresses and keys, by entity.
+
+| entity | places |
+|---|---|
+| VPD_DATA | serial number, network address |
+| PCIE_CONFIG | the Device Serial Number capability |
+| MPS_TCAM | the address of each entry in use |
+| REG_DUMP | registers of addresses (`_ADDRESSES`), and the interface to the TCAM of addresses |
+| TP_INDIRECT | TP_RSS_SECRET_KEY0 to 9 |
+| MBOX_LOG | addresses in VI, VI_MAC and ACL_MAC commands and replies |
+
+`cudbg.redact` also looks for copies of these values elsewhere. LE_TCAM's IP addresses are not
+among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, cast
+
+from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.firmware.interface import AclMac, ExactMac, Vi, ViMac, ViMacEntry, VniMac
+from vmcoredd.chip.layout import WORD_BYTES, sizeof
+from vmcoredd.chip.pci import ExtCap
+from vmcoredd.cudbg.dump import Dump
+from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
+from vmcoredd.cudbg.entities.indirect import IndirectEntity
+from vmcoredd.cudbg.entities.indirect import Record as IndirectRecord
+from vmcoredd.cudbg.entities.mps_tcam import Record as TcamRecord
+from vmcoredd.cudbg.entities.pci import VpdLayout, config_offsets
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.errors import CudbgError
+from vmcoredd.cudbg.pseudonyms import MAC_BYTES, Kind, is_private
+
+
+class Privacy(NamedTuple):
+    """A kind of private data, and the entities that hold it."""
+
+    what: str
+    entities: tuple[str, ...]
+    replaced: bool
+    """Whether `cudbg.redact` replaces it in entities that remain."""
+
+
+_QUEUES = tuple(name for name in entities() if name.startswith(("CIM_IBQ_", "CIM_OBQ_")))
+PRIVACY = (
+    Privacy(
+        "MAC addresses",
+        ("VPD_DATA", "PCIE_CONFIG", "MPS_TCAM", "REG_DUMP", "MBOX_LOG"),
+        True,
+    ),
+    Privacy("serial numbers", ("VPD_DATA", "PCIE_CONFIG"), True),
+    Privacy("the key of receive hashing", ("TP_INDIRECT", "RSS_KEY"), True),
+    Privacy("payload, keys of connections", ("EDC0", "EDC1", "MC0", "MC1", "HMA"), False),
+    Privacy("descriptors of the driver's queues, with packets", ("QDESC",), False),
+    Privacy("IP addresses and ports of connections", ("LE_TCAM",), False),
+    Privacy(
+        "words that logic analysers and queues of the processor caught",
+        ("CIM_LA", "CIM_MA_LA", "CIM_PIF_LA", "ULPRX_LA", "ULPTX_LA", "TP_LA", *_QUEUES),
+        False,
+    ),
+    Privacy("the firmware's log", ("DEV_LOG",), False),
+)
+"""What in a dump is private, or may be."""
+
+
+def contents(dump: Dump, *, redacted: bool) -> Iterator[str]:
+    """Yields what private data a dump holds, one kind a line."""
+    names = {entity.name for entity in dump.entities if entity.good}
+    if has_no_descriptors(dump):
+        names.discard("QDESC")
+    for kind in PRIVACY:
+        held = [name for name in kind.entities if name in names]
+        more = f" and {len(held) - _NAMED} more" * (len(held) > _NAMED)
+        lead = "pseudonyms of " * (redacted and kind.replaced)
+        if held:
+            yield f"{lead}{kind.what} ({', '.join(held[:_NAMED])}{more})"
+
+
+def has_no_descriptors(dump: Dump) -> bool:
+    """Whether QDESC is there and holds none: zeros after its header of 16 bytes."""
+    try:
+        blob = dump.blob("QDESC")
+        pieces = (blob[max(at, 16) : at + _PIECE] for at in range(0, len(blob), _PIECE))
+        return not any(bytes(piece).strip(b"\0") for piece in pieces)
+    except CudbgError:
+        return False
+
+
+_PIECE = 1 << 20
+_NAMED = 5
+
+
+class Place(NamedTuple):
+    """A private value: what it is, and the offsets of its bytes in the entity, in its own order."""
+
+    kind: Kind
+    offsets: Sequence[int]
+
+    def get(self, blob: bytes | bytearray) -> bytes:
+        """Returns the value."""
+        return bytes(blob[at] for at in self.offsets)
+
+    def put(self, blob: bytearray, value: bytes) -> None:
+        """Replaces it by one of the same length."""
+        for at, byte in zip(self.offsets, value, strict=True):
+            blob[at] = byte
+
+
+def places(name: str, blob: bytes, chip: Chip) -> Iterator[Place]:
+    """Yields the private values of an entity; its size was checked by its decoder."""
+    if name in _PLACES:
+        yield from _PLACES[name](blob, chip)
+
+
+_SECRET_KEY = range(0x40, 0x4A)
+"""TP_RSS_SECRET_KEY0 to 9, in the space tp_pio."""
+_ADDRESSES = (
+    ("MPS_CLS_BMC_MAC_ADDR_H", "MPS_CLS_BMC_MAC_ADDR_L"),
+    ("MPS_PORT_CLS_BMC_MAC_ADDR_H", "MPS_PORT_CLS_BMC_MAC_ADDR_L"),
+    ("MAC_PORT_MAGIC_MACID_HI", "MAC_PORT_MAGIC_MACID_LO"),
+    ("MPS_CLS_TCAM_DATA1", "MPS_CLS_TCAM_DATA0"),
+    ("MPS_CLS_TCAM_RDATA1_REQ_ID0", "MPS_CLS_TCAM_RDATA0_REQ_ID0"),
+    ("MPS_CLS_TCAM_RDATA1_REQ_ID1", "MPS_CLS_TCAM_RDATA0_REQ_ID1"),
+)
+"""Registers of addresses: the high 16 bits, then the low 32."""
+_BYTEWISE = (
+    ("MAC_PORT_MTIP_MAC_ADDR_0", "MAC_PORT_MTIP_MAC_ADDR_1"),
+    ("MAC_PORT_MTIP_1G10G_MAC_ADDR_0", "MAC_PORT_MTIP_1G10G_MAC_ADDR_1"),
+)
+"""Registers that hold the first byte of an address in their lowest byte; assumed."""
+
+
+def _vpd(blob: bytes, chip: Chip) -> Iterator[Place]:
+    address = Place(Kind.MAC_TEXT, _span(VpdLayout.na.offset, VpdLayout.na.size))
+    is_address = is_private(Kind.MAC_TEXT, address.get(blob))
+    yield address if is_address else address._replace(kind=Kind.SERIAL)
+    yield Place(Kind.SERIAL, _span(VpdLayout.sn.offset, VpdLayout.sn.size))
+
+
+def _config(blob: bytes, chip: Chip) -> Iterator[Place]:
+    position = {offset: WORD_BYTES * i for i, offset in enumerate(config_offsets(chip))}
+    for offset, at in position.items():
+        if offset < 0x100 or int.from_bytes(blob[at : at + 2], "little") != ExtCap.DSN:
+            continue
+        low, high = (position.get(offset + WORD_BYTES * i) for i in (1, 2))
+        if blob[at + 2] & 0xF == 1 and low is not None and high is not None:
+            yield Place(Kind.SECRET, [*_span(low, WORD_BYTES), *_span(high, WORD_BYTES)])
+
+
+def _tcam(blob: bytes, chip: Chip) -> Iterator[Place]:
+    for at in range(0, len(blob) // sizeof(TcamRecord) * sizeof(TcamRecord), sizeof(TcamRecord)):
+        yield Place(Kind.MAC, _span(at + TcamRecord.addr.offset, MAC_BYTES))
+
+
+def _registers(blob: bytes, chip: Chip) -> Iterator[Place]:
+    for high, low in _ADDRESSES:
+        for h, lo in zip(_elements(chip, high), _elements(chip, low), strict=True):
+            yield Place(Kind.MAC, [h + 1, h, lo + 3, lo + 2, lo + 1, lo])
+    for first, second in _BYTEWISE:
+        for a, b in zip(_elements(chip, first), _elements(chip, second), strict=True):
+            yield Place(Kind.MAC, [*_span(a, 4), *_span(b, 2)])
+
+
+def _elements(chip: Chip, name: str) -> Iterator[int]:
+    """Yields the offset of every element of every instance of a register; none if there is none."""
+    if name in chip.r:
+        for register in chip.r.instances(name):
+            yield from (register[i] for i in range(register.count))
+
+
+def _keys(blob: bytes, chip: Chip) -> Iterator[Place]:
+    offsets: list[int] = []
+    ranges = cast(IndirectEntity, entities()["TP_INDIRECT"]).ranges(chip)
+    for i, item in enumerate(ranges):
+        first = i * sizeof(IndirectRecord) + IndirectRecord.outbuf.offset
+        for position, index in enumerate(item.indices):
+            if item.space == "tp_pio" and index in _SECRET_KEY:
+                offsets += _span(first + WORD_BYTES * position, WORD_BYTES)
+    if offsets:
+        yield Place(Kind.SECRET, offsets)
+
+
+def _mailbox(blob: bytes, chip: Chip) -> Iterator[Place]:
+    for at in range(0, len(blob) // sizeof(MailboxRecord) * sizeof(MailboxRecord), _RECORD):
+        command, *copies = mailbox_views(at)
+        for offset in _addresses_in(bytes(blob[i] for i in command)):
+            for view in (command, *copies):
+                yield Place(Kind.MAC, view[offset : offset + MAC_BYTES])
+
+
+_RECORD = sizeof(MailboxRecord)
+_COMMAND = range(64)
+
+
+def mailbox_views(at: int) -> tuple[list[int], list[int]]:
+    """Returns where the bytes of a record's command are, in the firmware's order: in `cmd`, and
+    again in `hi` and `lo`."""
+    cmd, hi, lo = (at + getattr(MailboxRecord, part).offset for part in ("cmd", "hi", "lo"))
+    words = [cmd + 8 * (i // 8) + 7 - i % 8 for i in _COMMAND]
+    halves = [(lo if i % 8 >= 4 else hi) + 4 * (i // 8) + 3 - i % 4 for i in _COMMAND]
+    return words, halves
+
+
+def _addresses_in(command: bytes) -> Iterator[int]:
+    """Yields the offsets of the addresses in a command or reply."""
+    match command[0]:
+        case Op.VI:
+            fields: list[str] = ["mac", "nmac0", "nmac1", "nmac2", "nmac3"]
+            yield from (getattr(Vi, field).offset for field in fields)
+        case Op.ACL_MAC:
+            yield from (getattr(AclMac, f"macaddr{i}").offset for i in range(4))
+        case Op.VI_MAC:
+            first = ViMac.operand.offset
+            kind = ViMac.from_bytes(command).entry_type
+            if kind == ViMacEntry.HASHVEC:
+                return
+            if kind == ViMacEntry.EXACTMAC:
+                step = sizeof(ExactMac)
+                yield from (first + i * step + ExactMac.macaddr.offset for i in range(7))
+            elif kind == ViMacEntry.EXACTMAC_VNI:
+                step = sizeof(VniMac)
+                yield from (first + i * step + VniMac.macaddr.offset for i in range(2))
+            else:
+                yield first + _RAW_ADDRESS
+
+
+_RAW_ADDRESS = 10
+"""Of a raw entry, after raw_idx, data0 and two bytes of data1 (t4_alloc_raw_mac_filt())."""
+
+
+def _span(start: int, size: int) -> list[int]:
+    return list(range(start, start + size))
+
+
+_PLACES: dict[str, Callable[[bytes, Chip], Iterator[Place]]] = {
+    "VPD_DATA": _vpd,
+    "PCIE_CONFIG": _config,
+    "MPS_TCAM": _tcam,
+    "REG_DUMP": _registers,
+    "TP_INDIRECT": _keys,
+    "MBOX_LOG": _mailbox,
+}

@@ -1,0 +1,219 @@
+"""Replaces the private values of dumps by pseudonyms, the same value always by the same one.
+
+    names = Pseudonyms()
+    for dump in dumps: learn(dump, names)
+    copies = [redacted(dump, names) for dump in dumps]
+
+The values are those at the places of `cudbg.private`. Copies of them are found in all entities that
+remain: in any byte order, and as text. Entities whose private values have no known place are left
+out: memories (payload, connections with their keys), descriptors of queues (payload), and whatever
+this version does not know. What is not looked for: IP addresses and ports of connections, and the
+words that logic analysers caught.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from vmcoredd.cudbg.decoded import Bytes
+from vmcoredd.cudbg.dump import Dump, DumpEntity
+from vmcoredd.cudbg.entity import Stage, entities
+from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
+from vmcoredd.cudbg.left_out import Why
+from vmcoredd.cudbg.private import has_no_descriptors, mailbox_views, places
+from vmcoredd.cudbg.pseudonyms import MAC_BYTES, Kind, Pseudonyms
+from vmcoredd.cudbg.slim import slimmed
+from vmcoredd.cudbg.unknowns import chip_unknown, compression_unknown, format_unknown
+from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES
+
+_PORTS = 4
+"""A card's ports have addresses that follow the one in its VPD."""
+_LARGE = 4 << 20
+"""Bytes of an entity that are searched; only QDESC is larger."""
+_EMPTY = "QDESC"
+"""Stays if it holds no descriptors."""
+_SHORTEST, _FULLEST = 6, 3
+"""Bytes of a value that is looked for everywhere, and how many of them are not zero: others are
+found by chance."""
+_ZEROS = re.compile(rb"\0{64,}")
+"""Most of a dump, and no part of a value: to leave them out makes a search much faster."""
+_NONE: Mapping[str, Why] = {}
+_UNCLEAN = ("RSS_KEY", "SW_STATE", "WTP", "FLASH")
+"""Entities of older drivers and of the vendor's collector: keys, host names, flash images."""
+
+
+def learn(dump: Dump, names: Pseudonyms) -> None:
+    """Gives pseudonyms to the private values of a dump.
+
+    Raises UnknownFormat for a dump whose values have no known places: of an unknown chip, format or
+    byte order.
+    """
+    if reason := _unknown(dump):
+        raise UnknownFormat(f"its private data cannot be found: {reason}")
+    for entity in dump.entities:
+        raw = _raw(dump, entity)
+        if raw is None:
+            continue
+        for place in places(entity.name, raw, dump.chip):
+            value = place.get(raw)
+            names.of(place.kind, value)
+            if place.kind is Kind.MAC_TEXT:
+                _learn_ports(bytes.fromhex(value[: 2 * MAC_BYTES].decode()), names)
+
+
+def _unknown(dump: Dump) -> str:
+    """Returns why the layouts of a dump's entities are not known; empty if they are."""
+    header = dump.header
+    order = "" if dump.byte_order == "little" else f"{dump.byte_order}-endian host"
+    reasons = (format_unknown(header), chip_unknown(header), compression_unknown(header), order)
+    return next(filter(None, reasons), "")
+
+
+def _learn_ports(first: bytes, names: Pseudonyms) -> None:
+    for port in range(_PORTS):
+        last = int.from_bytes(first[3:], "big") + port & 0xFFFFFF
+        names.of(Kind.MAC, first[:3] + last.to_bytes(3, "big"))
+
+
+def redacted(dump: Dump, names: Pseudonyms, without: Mapping[str, Why] = _NONE) -> bytearray:
+    """Returns a copy of a dump with pseudonyms, without the entities that cannot be cleaned, and
+    without those in `without`. Raises as `slimmed`."""
+    forms = _forms(names)
+    left_out = dict(without)
+    replaced: dict[str, Bytes] = {}
+    for entity in dump.entities:
+        if entity.name in left_out or not entity.good:
+            continue
+        if not _cleanable(dump, entity):
+            left_out[entity.name] = Why.PRIVATE
+        elif entity.name != _EMPTY:
+            raw = _raw(dump, entity)
+            if raw is None:
+                left_out[entity.name] = Why.PRIVATE
+            elif (clean := _cleaned(raw, entity.name, dump, names, forms)) != raw:
+                replaced[entity.name] = clean
+    return slimmed(dump, left_out, replaced)
+
+
+def replace_copies(data: bytes, names: Pseudonyms) -> bytes:
+    """Returns `data` with pseudonyms for the values that are known so far."""
+    return bytes(_replace(bytearray(data), "", _forms(names)))
+
+
+def _cleaned(raw: bytes, name: str, dump: Dump, names: Pseudonyms, forms: list[_Form]) -> bytearray:
+    """Returns an entity's bytes with pseudonyms."""
+    clean = bytearray(raw)
+    for place in places(name, raw, dump.chip):
+        place.put(clean, names.of(place.kind, place.get(raw)))
+    return _replace(clean, name, forms)
+
+
+def _cleanable(dump: Dump, entity: DumpEntity) -> bool:
+    known = entities().get(entity.name)
+    if known is None or known.stage == Stage.MEMORIES or entity.name in _UNCLEAN:
+        return False
+    if entity.name == _EMPTY:
+        return has_no_descriptors(dump)
+    return True
+
+
+def _raw(dump: Dump, entity: DumpEntity) -> bytes | None:
+    """Returns the bytes of an entity that can be read, is of a size that can be searched, and is
+    decoded, so that its layout is the known one."""
+    if not entity.good:
+        return None
+    try:
+        dump.decode(entity.name)
+        blob = dump.blob(entity.name)
+        return bytes(blob[:]) if len(blob) <= _LARGE else None
+    except DumpFormatError:
+        return None
+
+
+# Copies of values
+
+
+class _Form(NamedTuple):
+    """A way in which a value is written, and its pseudonym in the same way."""
+
+    value: bytes
+    pseudonym: bytes
+
+
+def _forms(names: Pseudonyms) -> list[_Form]:
+    """Returns all ways to write all values, the longest first."""
+    found: dict[bytes, bytes] = {}
+    for value, pseudonym in names.made.items():
+        if len(value) >= _SHORTEST and len(value) - value.count(0) >= _FULLEST:
+            for form, new in zip(_written(value), _written(pseudonym), strict=True):
+                found.setdefault(form, new)
+    return [_Form(*pair) for pair in sorted(found.items(), key=lambda pair: -len(pair[0]))]
+
+
+def _written(value: bytes) -> Iterator[bytes]:
+    for one in (value, value[::-1]):
+        yield one
+        for text in (one.hex(), one.hex(":"), one.hex("-"), one.hex(".", -2), one.hex(" ")):
+            yield text.encode()
+            yield text.upper().encode()
+
+
+def _replace(data: bytearray, name: str, forms: list[_Form]) -> bytearray:
+    """Replaces every form in `data`, read in every byte order."""
+    for offsets in _orders(data, name):
+        seen = bytes(data) if offsets is None else offsets.seen(data)
+        thin = _ZEROS.sub(b"\0" * 64, seen)
+        for form in forms:
+            if form.value not in thin:
+                continue
+            at = seen.find(form.value)
+            while at >= 0:
+                for i, byte in enumerate(form.pseudonym, at):
+                    data[i if offsets is None else offsets.real(i)] = byte
+                at = seen.find(form.value, at + len(form.value))
+    return data
+
+
+class _Swapped:
+    """Data whose words of `size` bytes are in the other byte order."""
+
+    def __init__(self, size: int, code: str) -> None:
+        self._size, self._code, self._whole = size, code, 0
+
+    def seen(self, data: bytearray) -> bytes:
+        """Returns the data in that order; incomplete words at the end stay."""
+        self._whole = whole = len(data) // self._size * self._size
+        words = array(self._code, bytes(data[:whole]))
+        words.byteswap()
+        return words.tobytes() + bytes(data[whole:])
+
+    def real(self, i: int) -> int:
+        """Returns the offset of the byte that is seen at `i`."""
+        return i - 2 * (i % self._size) + self._size - 1 if i < self._whole else i
+
+
+class _Listed:
+    """The bytes at `offsets`, in this order."""
+
+    def __init__(self, offsets: list[int]) -> None:
+        self._offsets = offsets
+
+    def seen(self, data: bytearray) -> bytes:
+        """Returns them."""
+        return bytes(data[at] for at in self._offsets)
+
+    def real(self, i: int) -> int:
+        """Returns the offset of the byte that is seen at `i`."""
+        return self._offsets[i]
+
+
+def _orders(data: bytearray, name: str) -> Iterator[_Swapped | _Listed | None]:
+    yield None
+    yield from (_Swapped(size, code) for size, code in ((2, "H"), (4, "I"), (8, "Q")))
+    if name == "MBOX_LOG":
+        for at in range(0, len(data), len(data) // MAILBOX_LOG_ENTRIES):
+            if any(data[at : at + 8]):
+                yield from map(_Listed, mailbox_views(at))

@@ -1,0 +1,315 @@
+"""`vmcoredd slim`: notes without memories, marked, and with pseudonyms for private values."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cliruns import Run, command, command_bytes, one_line
+from unknown_dumps import big_endian
+
+from tests.support.schema import problems
+from vmcoredd import cudbg, vmcore
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
+from vmcoredd.cudbg.left_out import Why
+from vmcoredd.cudbg.pseudonyms import Kind, Pseudonyms, is_private
+from vmcoredd.cudbg.redact import learn, redacted
+from vmcoredd.cudbg.slim import slimmed
+
+MEMORIES = {"EDC0", "EDC1", "MC0"}
+
+
+def dumps(path: Path) -> list[cudbg.Dump]:
+    with vmcore.Reader(path) as reader:
+        return [cudbg.Dump(reader.payload(note.index)) for note in reader.device_dumps]
+
+
+def others(path: Path) -> list[bytes]:
+    """The notes that are no device dumps, with their headers."""
+    with vmcore.Reader(path) as reader:
+        kernel = [note for note in reader.notes if not note.is_device_dump]
+        data = path.read_bytes()
+        return [data[note.offset : note.payload_offset + note.payload_size] for note in kernel]
+
+
+@pytest.fixture(scope="module")
+def slim_copy(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("slim") / "small"
+    assert command_bytes("slim", made, "-o", path).returncode == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def redacted_copy(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("redacted") / "small"
+    assert command_bytes("slim", made, "-o", path, "--redact").returncode == 0
+    return path
+
+
+def test_slim_leaves_memories_out_and_marks_them(
+    vmcoredd: Run, made: Path, slim_copy: Path
+) -> None:
+    assert slim_copy.stat().st_size < made.stat().st_size / 50
+    for before, after in zip(dumps(made), dumps(slim_copy), strict=True):
+        left_out = {entity.name for entity in after.entities if entity.left_out}
+        assert left_out == MEMORIES
+        for entity in before.entities:
+            if entity.good and entity.name not in MEMORIES:
+                assert after.raw(entity.name) == before.raw(entity.name)
+            assert entity.name in MEMORIES or after.entity(entity.name).code == entity.code
+    shown = vmcoredd("show", slim_copy)
+    assert shown.code == Exit.OK
+    assert "left out by slim: not wanted" in shown.out
+    listed = vmcoredd("notes", slim_copy)
+    assert (listed.code, listed.err) == (Exit.OK, "")
+    assert "left out" in listed.out
+
+
+def test_the_mark_is_a_status_and_two_reserved_words(slim_copy: Path) -> None:
+    (dump, _) = dumps(slim_copy)
+    header = bytes(dump.data[56 + 52 * 17 : 56 + 52 * 18])
+    number, _, size, status = struct.unpack_from("<IIIi", header)
+    assert (number, size, status) == (18, 0, -35)
+    assert header[32:40] == b"SLIM" + struct.pack("<I", Why.CHOSEN)
+
+
+def test_other_notes_are_kept_byte_for_byte_and_there_is_no_memory(
+    made: Path, slim_copy: Path
+) -> None:
+    assert others(slim_copy) == others(made)
+    readelf = ["readelf", "-lW", str(slim_copy)]
+    listed = subprocess.run(readelf, capture_output=True, text=True, check=True, timeout=60)
+    assert "NOTE" in listed.stdout
+    assert "LOAD" not in listed.stdout
+
+
+def test_slim_leaves_out_what_is_named(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small"
+    assert vmcoredd("slim", made, "-o", path, "--without", "edc0,DEV_LOG").code == 0
+    for dump in dumps(path):
+        assert {e.name for e in dump.entities if e.left_out} == {"EDC0", "DEV_LOG"}
+    assert vmcoredd("slim", made, "-o", path, "--without", "none", "--force").code == 0
+    assert not [e for dump in dumps(path) for e in dump.entities if e.left_out]
+    wrong = vmcoredd("slim", made, "-o", path, "--without", "EDC9", "--force")
+    assert wrong.code == Exit.USAGE
+    assert "did you mean EDC" in wrong.err
+
+
+def test_what_is_slim_already_stays_as_it_is(
+    vmcoredd: Run, slim_copy: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    assert vmcoredd("slim", slim_copy, "-o", again).code == 0
+    assert again.read_bytes() == slim_copy.read_bytes()
+
+
+def test_a_bare_dump_stays_bare(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
+    bare, path = tmp_path / "bare", tmp_path / "small"
+    assert vmcoredd("extract", made, "-o", bare).code == 0
+    assert vmcoredd("slim", bare, "-o", path).code == 0
+    assert cudbg.is_dump(path.read_bytes())
+    assert path.stat().st_size < bare.stat().st_size / 50
+
+
+def test_slim_streams_to_standard_output(made: Path, slim_copy: Path) -> None:
+    done = command_bytes("slim", made, "-o", "-")
+    assert done.returncode == 0
+    assert done.stdout == slim_copy.read_bytes()
+    assert b"contains" in done.stderr
+
+
+def test_slim_keeps_an_existing_file(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small"
+    path.write_text("mine")
+    refused = vmcoredd("slim", made, "-o", path)
+    assert refused.code == Exit.FAILED
+    assert "File exists" in one_line(refused)
+    assert "--force" in refused.err
+    assert path.read_text() == "mine"
+
+
+def test_slim_leaves_nothing_behind_on_a_full_disk(made: Path, tmp_path: Path) -> None:
+    words = " ".join(command("slim", made, "-o", tmp_path / "small"))
+    limited = ["sh", "-c", f"ulimit -f 100; trap '' XFSZ; exec {words}"]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
+    assert done.returncode == Exit.FAILED, done.stderr
+    assert "File too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_entity_is_left_out_and_said(vmcoredd: Run, copied: Path, tmp_path: Path) -> None:
+    with vmcore.Reader(copied) as reader:
+        at = reader.device_dumps[0].payload_offset + 56 + 4  # where REG_DUMP starts
+    with copied.open("r+b") as file:
+        file.seek(at)
+        file.write(struct.pack("<I", 1 << 31))
+    path = tmp_path / "small"
+    done = vmcoredd("slim", copied, "-o", path)
+    assert done.code == Exit.BAD_FILE
+    assert "damaged: REG_DUMP is left out" in done.err
+    assert "it was damaged" in vmcoredd("show", path).out
+
+
+def test_json_says_what_is_in_the_result(vmcoredd: Run, made: Path, tmp_path: Path) -> None:
+    record = vmcoredd("slim", made, "-o", tmp_path / "small", "--json").json
+    assert problems(record) == []
+    assert record["kernel_notes"] == 9
+    first = record["dumps"][0]
+    assert set(first["left_out"]) == MEMORIES
+    assert any("serial numbers (VPD_DATA" in line for line in first["contents"])
+    assert not any("payload" in line for line in first["contents"])
+
+
+# Redacting
+
+
+def private_values(path: Path) -> Iterator[bytes]:
+    """The serial numbers, addresses and keys of a vmcore's dumps, found as users see them."""
+    for dump in dumps(path):
+        _fields, addresses = dump.decode("MPS_TCAM").json()
+        for row in addresses["rows"]:
+            address = bytes.fromhex(row["address"].replace(":", ""))
+            if is_private(Kind.MAC, address):
+                yield address
+        (card,) = dump.decode("VPD_DATA").json()
+        vpd = {item["name"]: item["value"] for item in card["values"]}
+        yield vpd["serial number"].encode()
+        yield bytes.fromhex(vpd["network address"])
+        (registers,) = dump.decode("TP_INDIRECT").json()
+        key = [r["value"] for r in registers["rows"] if "SECRET_KEY" in r["register"]]
+        assert len(key) == 10
+        yield struct.pack("<10I", *key)
+        yield struct.pack(">10I", *key)
+
+
+def written(value: bytes) -> set[bytes]:
+    """Every way in which a value might be written."""
+    ways = {value, value[::-1], value.hex().encode(), value.hex().upper().encode()}
+    return ways | {value.hex(c).encode() for c in ":- "} | {value.hex(":").upper().encode()}
+
+
+def everything(path: Path) -> bytes:
+    """The bytes of a vmcore, and those of each of its entities, unpacked."""
+    parts = io.BytesIO()
+    parts.write(path.read_bytes())
+    for dump in dumps(path):
+        for entity in dump.entities:
+            if entity.good and entity.name != "QDESC":
+                raw = dump.raw(entity.name)
+                parts.write(raw)
+                words = struct.unpack_from(f"<{len(raw) // 4}I", raw)
+                parts.write(struct.pack(f">{len(words)}I", *words))
+    return parts.getvalue()
+
+
+def test_no_private_value_is_left_after_redacting(slim_copy: Path, redacted_copy: Path) -> None:
+    before, after = everything(slim_copy), everything(redacted_copy)
+    values = set(private_values(slim_copy))
+    assert len(values) > 20
+    for value in values:
+        assert any(way in before for way in written(value))
+        found = [way for way in written(value) if way in after]
+        assert found == [], value.hex()
+
+
+def test_pseudonyms_are_consistent_local_and_of_the_same_length(
+    made: Path, redacted_copy: Path
+) -> None:
+    for before, after in zip(dumps(made), dumps(redacted_copy), strict=True):
+        table = {}
+        for dump in (before, after):
+            _, addresses = dump.decode("MPS_TCAM").json()
+            table[dump] = [row["address"] for row in addresses["rows"]]
+        (old_card,), (new_card,) = before.decode("VPD_DATA").json(), after.decode("VPD_DATA").json()
+        old, new = ({i["name"]: i["value"] for i in c["values"]} for c in (old_card, new_card))
+        assert len(old["serial number"]) == len(new["serial number"])
+        assert old["part number"] == new["part number"]
+        assert table[before][0].replace(":", "").upper() == old["network address"]
+        assert table[after][0].replace(":", "").upper() == new["network address"]
+        for a, b in zip(table[before], table[after], strict=True):
+            private = is_private(Kind.MAC, bytes.fromhex(a.replace(":", "")))
+            assert (a != b) == private
+            assert not private or int(b[:2], 16) & 3 == 2
+
+
+def test_memories_are_left_out_when_redacting_whatever_is_named(
+    vmcoredd: Run, made: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "small"
+    assert vmcoredd("slim", made, "-o", path, "--redact", "--without", "none").code == 0
+    for dump in dumps(path):
+        left_out = {e.name: e.left_out for e in dump.entities if e.left_out}
+        assert set(left_out) == MEMORIES
+        assert all("private" in why for why in left_out.values())
+
+
+def test_registers_that_are_not_private_stay(made: Path, redacted_copy: Path) -> None:
+    for before, after in zip(dumps(made), dumps(redacted_copy), strict=True):
+        one, other = before.raw("REG_DUMP"), after.raw("REG_DUMP")
+        assert len(one) == len(other)
+        assert sum(a != b for a, b in zip(one, other, strict=True)) <= 12 * 8
+        for name in ("CIM_LA", "DEV_LOG", "DUMP_CONTEXT", "LE_TCAM", "MEMINFO"):
+            assert before.raw(name) == after.raw(name)
+
+
+def test_addresses_in_mailbox_replies_are_replaced(made: Path) -> None:
+    address = bytes.fromhex("0007431234ab")
+    reply = bytearray(64)
+    reply[0], reply[10:16] = 0x14, address  # FW_VI_CMD, its `mac`
+    words = struct.unpack(">8Q", reply)
+    record = MailboxRecord(timestamp=1, seqno=1)
+    record.cmd = words
+    record.hi = [word >> 32 for word in words]
+    record.lo = [word & 0xFFFFFFFF for word in words]
+    dump = dumps(made)[0]
+    raw = bytes(record).ljust(sizeof(MailboxRecord) * 256, b"\0")
+    logged = cudbg.Dump(slimmed(dump, {}, {"MBOX_LOG": raw}))
+    assert logged.raw("MBOX_LOG") == raw
+    names = Pseudonyms()
+    learn(logged, names)
+    assert address in names.made
+    clean = MailboxRecord.from_bytes(
+        cudbg.Dump(redacted(logged, names)).raw("MBOX_LOG")[: sizeof(MailboxRecord)]
+    )
+    assert struct.pack(">8Q", *clean.cmd)[10:16] == names.made[address]
+    halves = b"".join(struct.pack(">II", *pair) for pair in zip(clean.hi, clean.lo, strict=True))
+    assert halves == struct.pack(">8Q", *clean.cmd)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "private"),
+    [
+        (Kind.MAC, bytes(6), False),
+        (Kind.MAC, b"\xff" * 6, False),
+        (Kind.MAC, bytes.fromhex("333300000001"), False),
+        (Kind.MAC, bytes.fromhex("3333ff123456"), True),
+        (Kind.MAC, bytes.fromhex("000743123456"), True),
+        (Kind.MAC_TEXT, b"000743C890D0\0", True),
+        (Kind.MAC_TEXT, b"no address..\0", False),
+        (Kind.SERIAL, bytes(25), False),
+        (Kind.SERIAL, b"PT1\0", True),
+        (Kind.SECRET, bytes(40), False),
+    ],
+)
+def test_only_what_tells_something_has_a_pseudonym(kind: Kind, value: bytes, private: bool) -> None:
+    assert is_private(kind, value) == private
+    assert (Pseudonyms().of(kind, value) != value) == private
+
+
+def test_a_dump_whose_private_data_cannot_be_found_is_left_out(
+    vmcoredd: Run, made: Path, tmp_path: Path
+) -> None:
+    bare, path = tmp_path / "big", tmp_path / "small"
+    bare.write_bytes(big_endian(bytes(dumps(made)[0].data)))
+    done = vmcoredd("slim", bare, "-o", path, "--redact")
+    assert done.code == Exit.USAGE
+    assert "big-endian host" in done.err
+    assert not path.exists()
+    assert vmcoredd("slim", bare, "-o", path).code == Exit.OK
+    assert "left out by slim" in vmcoredd("show", path).out
