@@ -271,7 +271,7 @@ class Dump:
     def end(self) -> int:
         """The size of the part of the data that the headers describe, in bytes. What a note holds
         behind it is unused."""
-        return max([self._start, *(found.start + found.size for found in self.entities)])
+        return max([self.data_start, *(found.start + found.size for found in self.entities)])
 
     @property
     def bytes_for_conditions(self) -> int:

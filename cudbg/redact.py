@@ -18,6 +18,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from vmcoredd.cudbg.container import COMPRESSION_NONE, COMPRESSION_ZLIB
 from vmcoredd.cudbg.decoded import Bytes
 from vmcoredd.cudbg.dump import Dump, DumpEntity
 from vmcoredd.cudbg.entity import Stage, entities
@@ -26,7 +27,7 @@ from vmcoredd.cudbg.left_out import Why
 from vmcoredd.cudbg.private import has_no_descriptors, mailbox_views, places
 from vmcoredd.cudbg.pseudonyms import MAC_BYTES, Kind, Pseudonyms
 from vmcoredd.cudbg.slim import slimmed
-from vmcoredd.cudbg.unknowns import chip_unknown, compression_unknown, format_unknown
+from vmcoredd.cudbg.unknowns import chip_unknown, format_unknown
 from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES
 
 _PORTS = 4
@@ -38,6 +39,7 @@ _EMPTY = "QDESC"
 _SHORTEST, _FULLEST = 6, 3
 """Bytes of a value that is looked for everywhere, and how many of them are not zero: others are
 found by chance."""
+_WRITTEN = (COMPRESSION_NONE, COMPRESSION_ZLIB)
 _ZEROS = re.compile(rb"\0{64,}")
 """Most of a dump, and no part of a value: to leave them out makes a search much faster."""
 _NONE: Mapping[str, Why] = {}
@@ -68,7 +70,8 @@ def _unknown(dump: Dump) -> str:
     """Returns why the layouts of a dump's entities are not known; empty if they are."""
     header = dump.header
     order = "" if dump.byte_order == "little" else f"{dump.byte_order}-endian host"
-    reasons = (format_unknown(header), chip_unknown(header), compression_unknown(header), order)
+    packing = "" if header.compress_type in _WRITTEN else f"compression {dump.compression}"
+    reasons = (format_unknown(header), chip_unknown(header), packing, order)
     return next(filter(None, reasons), "")
 
 
@@ -94,7 +97,7 @@ def redacted(dump: Dump, names: Pseudonyms, without: Mapping[str, Why] = _NONE) 
             if raw is None:
                 left_out[entity.name] = Why.PRIVATE
             elif (clean := _cleaned(raw, entity.name, dump, names, forms)) != raw:
-                replaced[entity.name] = clean
+                replaced[entity.name] = bytes(clean)
     return slimmed(dump, left_out, replaced)
 
 
