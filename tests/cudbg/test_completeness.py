@@ -119,7 +119,9 @@ def test_everything_in_a_dump_is_decoded(chip: Chip, name: str) -> None:
         assert parts
         assert all(len(part) > 1 for part in parts)
         return
-    with pytest.raises(cudbg.NoSuchEntity, match=f"{name} is not in the dump: -2[49]: "):
+    with pytest.raises(
+        cudbg.NoSuchEntity, match=f"{name} is not in the dump: this adapter has none"
+    ):
         made.dump.decode(name)
 
 
@@ -151,7 +153,7 @@ def test_a_memory_is_shown_whatever_its_size(chip: Chip, name: str, size: int) -
 @pytest.mark.parametrize("size", [16, 17, 65536])
 def test_queue_descriptors_end_where_the_dump_was_full(chip: Chip, size: int) -> None:
     blob = collected(chip).dump.blob("QDESC")[:size]
-    assert decoded(ENTITIES["QDESC"], bytes(blob), chip) == 2
+    assert decoded(ENTITIES["QDESC"], bytes(blob), chip) == 3
 
 
 @CHIPS
