@@ -36,7 +36,7 @@ fuzz: .venv/ready-test
 		$(PART:%=--part %) $(CASE:%=--case %)
 
 test-long: .venv/ready-test test-kernels
-	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py tests/diagnosis
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py
 
 test-kernels: .venv/ready-test

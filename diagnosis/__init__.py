@@ -11,7 +11,16 @@ if __name__ != "vmcoredd.diagnosis":
 
 from vmcoredd.diagnosis.finding import Evidence, Finding, Severity
 from vmcoredd.diagnosis.identity import Identity
-from vmcoredd.diagnosis.rule import Rule, rules
+from vmcoredd.diagnosis.rule import Rule, all_rules
 from vmcoredd.diagnosis.verdict import Verdict, diagnose
 
-__all__ = ["Evidence", "Finding", "Identity", "Rule", "Severity", "Verdict", "diagnose", "rules"]
+__all__ = [
+    "Evidence",
+    "Finding",
+    "Identity",
+    "Rule",
+    "Severity",
+    "Verdict",
+    "all_rules",
+    "diagnose",
+]

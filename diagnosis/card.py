@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
@@ -56,6 +56,7 @@ class Card:
     def __init__(self, dump: Dump) -> None:
         self.dump = dump
         self._decoded: dict[str, Decoded] = {}
+        self._rows: dict[tuple[str, str], list[dict[str, Value]]] = {}
 
     @cached_property
     def unknown(self) -> str:
@@ -78,11 +79,6 @@ class Card:
         return memoryview(raw[: len(raw) // WORD_BYTES * WORD_BYTES]).cast("I")
 
     @cached_property
-    def _described(self) -> Sequence[range]:
-        ranges = self.chip.ranges("reg_dump")
-        return [range(start, start + WORD_BYTES * count, WORD_BYTES) for start, count in ranges]
-
-    @cached_property
     def _says_nothing(self) -> str:
         """What all registers read as where none of them tells anything; empty elsewhere."""
         if self._value(int(self.chip.r.PL_WHOAMI)) in (U32_MASK, NO_ACCESS):
@@ -91,9 +87,9 @@ class Card:
 
     def runs(self) -> Iterator[tuple[int, Sequence[int]]]:
         """Yields the ranges of the register dump: the first offset, and the words."""
-        for covered in self._described:
-            first = covered.start // WORD_BYTES
-            yield covered.start, self._registers[first : first + len(covered)]
+        for start, count in self.chip.ranges("reg_dump"):
+            first = start // WORD_BYTES
+            yield start, self._registers[first : first + count]
 
     def words(self, name: str) -> list[Word]:
         """Returns all instances of a register; none if this chip does not have it.
@@ -126,7 +122,7 @@ class Card:
 
     def _value(self, offset: int) -> int | None:
         """Returns a word of the register dump; None if it does not read that offset."""
-        if not any(offset in covered for covered in self._described):
+        if offset not in _described(self.chip):
             return None
         if offset // WORD_BYTES >= len(self._registers):
             raise NotJudged(f"REG_DUMP ends before {offset:#x}")
@@ -144,19 +140,31 @@ class Card:
         with _or_not_judged(entity):
             return self.dump.blob(entity)
 
-    def rows(self, entity: str, title: str = "") -> Iterator[dict[str, Value]]:
-        """Yields the rows of an entity's tables whose title begins with `title`."""
-        with _or_not_judged(entity):
-            for part in self.decoded(entity):
-                if isinstance(part, Table) and part.title.startswith(title):
-                    names = [column.name for column in part.columns]
-                    for row in part.rows:
-                        yield dict(zip(names, row, strict=True))
+    def rows(self, entity: str, title: str = "") -> list[dict[str, Value]]:
+        """Returns the rows of an entity's tables whose title begins with `title`."""
+        if (entity, title) not in self._rows:
+            with _or_not_judged(entity):
+                self._rows[entity, title] = list(self._table_rows(entity, title))
+        return self._rows[entity, title]
+
+    def _table_rows(self, entity: str, title: str) -> Iterator[dict[str, Value]]:
+        for part in self.decoded(entity):
+            if isinstance(part, Table) and part.title.startswith(title):
+                names = [column.name for column in part.columns]
+                for row in part.rows:
+                    yield dict(zip(names, row, strict=True))
 
     def items(self, entity: str) -> dict[str, Value]:
         """Returns the named values of an entity."""
         parts = [part for part in self.decoded(entity) if isinstance(part, Fields)]
         return {item.name: item.value for part in parts for item in part.items}
+
+
+@cache
+def _described(chip: Chip) -> frozenset[int]:
+    """Returns the offsets that a register dump reads."""
+    ranges = chip.ranges("reg_dump")
+    return frozenset(start + WORD_BYTES * i for start, count in ranges for i in range(count))
 
 
 @contextmanager

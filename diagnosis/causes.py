@@ -26,7 +26,7 @@ from vmcoredd.diagnosis.finding import FATAL, NOTE, Severity
 from vmcoredd.diagnosis.rule import Hit, Rule, register
 
 _WORD_BITS = 32
-_ALWAYS = ("device-log-errors", "pl-*")
+_ALWAYS = ("device-log-errors", "pl-fatal-parity", "pl-parity-summary")
 """What a fatal cause explains besides: what the firmware logs of it, and the summaries in PL."""
 
 

@@ -114,7 +114,7 @@ def rule(
 
 
 @cache
-def rules() -> dict[str, Rule]:
+def all_rules() -> dict[str, Rule]:
     """Returns every rule by name; imports all modules of `diagnosis.rules`."""
     package = importlib.import_module("vmcoredd.diagnosis.rules")
     for module in pkgutil.iter_modules(package.__path__):

@@ -11,7 +11,7 @@ from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.finding import Finding, Severity
 from vmcoredd.diagnosis.identity import Identity, identify
 from vmcoredd.diagnosis.ranking import ranked
-from vmcoredd.diagnosis.rule import Rule, rules
+from vmcoredd.diagnosis.rule import Rule, all_rules
 
 _RULES_NAMED = 4
 
@@ -50,11 +50,11 @@ def diagnose(dump: Dump) -> Verdict:
     card = Card(dump)
     if reason := card.unknown:
         return Verdict(Identity(), (), (f"no rule was applied: {reason}",))
-    judged = [rule for rule in rules().values() if card.chip in rule.chips]
+    judged = [rule for rule in all_rules().values() if card.chip in rule.chips]
     not_judged: dict[str, list[str]] = {}
     found = [finding for rule in judged for finding in _findings(rule, card, not_judged)]
     card_lost = dict.fromkeys(_not_known(reason, names) for reason, names in not_judged.items())
-    return Verdict(identify(card), ranked(found, rules()), tuple(card_lost))
+    return Verdict(identify(card), ranked(found, all_rules()), tuple(card_lost))
 
 
 def _findings(rule: Rule, card: Card, not_judged: dict[str, list[str]]) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from vmcoredd.cli.foreign import (
 from vmcoredd.cli.inputs import dump_of, opened
 from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose, choose_entity
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
+from vmcoredd.cli.verdict import print_verdict
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -65,6 +66,7 @@ def show(
     something that the adapter has is missing or partial, or if an entity cannot be decoded because
     this version does not know its format, chip or byte order: `--raw` writes such an entity.
     """
+    from vmcoredd import diagnosis
     from vmcoredd.cudbg.decoded import Allowance
 
     trouble, allowed = _Trouble(), Allowance(rows or None)
@@ -92,6 +94,8 @@ def show(
         elif names:
             _decoded(dump, names, hexdump, allowed, trouble)
         else:
+            print_verdict(diagnosis.diagnose(dump), brief=True)
+            out.print()
             _list(note, dump, trouble)
         if not names:
             say_foreign(reader, path)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from vmcoredd.chip.memory import MemoryId
 from vmcoredd.cudbg import DumpEntity
+from vmcoredd.cudbg.driver_state import firmware_attached
 from vmcoredd.cudbg.errors import Code
 from vmcoredd.cudbg.status import Condition
 from vmcoredd.diagnosis.card import Card
@@ -15,7 +16,6 @@ from vmcoredd.diagnosis.rule import Hit, rule
 
 _HANGS = {-errno.EBUSY, -errno.EAGAIN, -errno.ETIMEDOUT, -errno.EIO, -errno.ENXIO}
 _VPD = "VPD_DATA"
-_FW_OK = 1 << 4  # cxgb4.h: CXGB4_FW_OK
 
 
 def _kind(entity: DumpEntity) -> str:
@@ -100,8 +100,8 @@ def vpd(card: Card) -> Iterator[Hit]:
 )
 def not_asked(card: Card) -> Iterator[Hit]:
     flags = card.items("TID_INFO").get("flags")
-    if isinstance(flags, int) and not flags & _FW_OK:
-        yield Hit((Evidence("TID_INFO", flags, field="flags"),))
+    if firmware_attached(card.blob("TID_INFO")) is False:
+        yield Hit((Evidence("TID_INFO", str(flags), field="flags"),))
 
 
 _BUSY = (
@@ -140,3 +140,6 @@ def analyser_running(card: Card) -> Iterator[Hit]:
         for word in card.words(name):
             if word.get(field):
                 yield Hit((word.evidence(field),), {"register": name})
+    value = card.items("CIM_LA").get("UpDbgLaEn")
+    if isinstance(value, int) and value:
+        yield Hit((Evidence("CIM_LA", value, field="UpDbgLaEn"),), {"register": "CIM_LA"})

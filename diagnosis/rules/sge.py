@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
+from vmcoredd.chip import T6
+from vmcoredd.cudbg.device_log import told_clock
 from vmcoredd.diagnosis.card import Card, NotJudged, Word
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
@@ -131,11 +133,22 @@ causes(
     Bits(
         "sge-doorbell-fifo-full",
         WARNING,
-        "dbfifo_hp_int dbfifo_lp_int",
+        "dbfifo_hp_int dbfifo_lp_int dbp_tbuf_full",
         "the FIFO of doorbells filled up to its threshold",
         "the driver should have rung more slowly; look for dropped doorbells",
         explains="sge-doorbell-dropped sge-idma-stuck",
         shows="SGE_DBFIFO_STATUS",
+    ),
+    Bits(
+        "sge-work-request-length",
+        ERROR,
+        "fatal_wre_len",
+        "a work request had an illegal length; Linux takes this bit of a T6 for T5's full FIFO of "
+        "doorbells",
+        _QUEUE,
+        explains=_STUCK,
+        shows="SGE_ERROR_STATS",
+        chips=(T6,),
     ),
     Bits(
         "sge-pcie-error",
@@ -208,19 +221,17 @@ def queue_in_error(card: Card) -> Iterator[Hit]:
         yield Hit(evidence, {"queue": word.get("Error_QID")})
 
 
-_CLOCK = re.compile(r"core clock (\d+) kHz")
 _FASTEST_KHZ = 500_000
 """Assumed if the device log does not tell the clock: the longest second in ticks (assumed)."""
-_IDLE = ("IDLE", "ALMOST_IDLE", "IDMA_IDLE", "IDMA_ALMOST_IDLE")
+_IDLE = ("IDLE", "ALMOST_IDLE")
 
 
 def _clock_khz(card: Card) -> int:
-    try:
-        messages = [str(row.get("message")) for row in card.rows("DEV_LOG")]
-    except NotJudged:
-        return _FASTEST_KHZ
-    found = (match for message in messages if (match := _CLOCK.search(message)))
-    return next((int(match[1]) for match in found), _FASTEST_KHZ)
+    """Returns the core clock that the firmware logged."""
+    with suppress(NotJudged):
+        if told := told_clock(card.blob("DEV_LOG")):
+            return told.khz
+    return _FASTEST_KHZ
 
 
 _ENGINES = (

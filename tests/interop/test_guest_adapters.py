@@ -127,11 +127,12 @@ def test_makedumpfile_keeps_device_dumps(crash, tmp_path, form):
 
 
 @pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
-def test_every_entity_is_good_except_those_the_card_lacks(crash, index):
+def test_every_entity_is_good_except_those_the_card_lacks_and_no_alarm_is_raised(crash, index):
     with vmcore.Reader(crash.report.vmcore) as reader:
         dump = cudbg.Dump(reader.payload(index))
         bad = {entity.name for entity in dump.entities if not entity.good}
         assert bad == BAD_BY_DESIGN[CARDS[index]]
+        assert diagnose(dump).alarming == ()
 
 
 # Ours beside it

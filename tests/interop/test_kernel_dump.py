@@ -25,6 +25,7 @@ from tests.interop.kernel_driver.harness import Harness, RunError
 from tests.interop.kernel_driver.source import cache, kernel_source
 from vmcoredd import cudbg, emu
 from vmcoredd.cudbg.entity import entities
+from vmcoredd.diagnosis import diagnose
 from vmcoredd.driver.adapter import Adapter
 from vmcoredd.driver.errors import ProbeError
 from vmcoredd.driver.transports import Inproc, Socket, Transport
@@ -190,7 +191,9 @@ def test_entities_have_the_kernels_numbers_names_and_order(kernel: Path) -> None
 def test_a_dump_of_any_profile_equals_the_kernels(
     library: Path, name: str, overrides: dict[str, Any]
 ) -> None:
-    Both(library, lambda: emu.Card.load(name, strict=True, **overrides)).check()
+    both = Both(library, lambda: emu.Card.load(name, strict=True, **overrides))
+    both.check()
+    assert diagnose(cudbg.Dump(both.theirs)).alarming == ()
 
 
 @pytest.mark.parametrize("name", emu.profiles() if THOROUGH else ONE_OF_EACH)

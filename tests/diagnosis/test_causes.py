@@ -1,0 +1,77 @@
+"""Cause registers: no bit is silent, a masked bit is a note, and nothing raises."""
+
+from __future__ import annotations
+
+import re
+from graphlib import TopologicalSorter
+
+import pytest
+from doctored import doctored
+from verdicts import walked
+
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip.model import CHIPS
+from vmcoredd.chip.register import Register
+from vmcoredd.diagnosis import Severity, all_rules, diagnose
+
+SGE_CAUSE3, SGE_ENABLE3 = 0x103C, 0x1040
+SUMMARIES = ("CIM_PF_HOST", "PL_PF", "MPS_INT_CAUSE", "MPS_STAT_INT", "MYPF", "CIM_DEBUG")
+"""Registers whose bits only say that another register is not 0, or that a message came."""
+
+
+def causes(chip: Chip) -> list[Register]:
+    """The chip's cause registers that a dump has."""
+    read = {o for start, n in chip.ranges("reg_dump") for o in range(start, start + 4 * n, 4)}
+    named = (r for r in chip.r if r.space == "bar0" and "CAUSE" in r.name and int(r) in read)
+    return [register for register in named if not register.name.startswith(SUMMARIES)]
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_no_bit_of_a_cause_register_is_silent(chip: Chip) -> None:
+    registers = causes(chip)
+    silent = []
+    for bit in range(32):
+        words = {int(register): 1 << bit for register in registers}
+        shown = {e.offset for f in diagnose(doctored(words, chip)).findings for e in f.evidence}
+        silent += [(register.name, bit) for register in registers if int(register) not in shown]
+    assert silent == []
+
+
+def test_a_cause_that_is_not_enabled_is_a_note() -> None:
+    (finding,) = (
+        f
+        for f in diagnose(doctored({SGE_CAUSE3: 1 << 22, SGE_ENABLE3: 1 << 12})).findings
+        if f.rule == "sge-message-too-big"
+    )
+    assert finding.severity is Severity.NOTE
+    assert finding.meaning.startswith("raised, but not enabled: ")
+
+
+def test_a_cause_counts_where_enables_were_never_set_up() -> None:
+    verdict = diagnose(doctored({SGE_CAUSE3: 1 << 22}))
+    assert verdict.alarming[0].rule == "sge-message-too-big"
+
+
+def test_a_t6_bubble_is_normal_and_a_t5_one_is_fatal() -> None:
+    bubble = {0x9408: 1 << 13}
+    assert diagnose(doctored(bubble, T6)).alarming == ()
+    assert diagnose(doctored(bubble, T5)).worst is Severity.FATAL
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_a_random_walk_over_cause_registers_fires_rules_and_never_fails(chip: Chip) -> None:
+    assert len(walked(chip)) > len(all_rules()) // 4
+
+
+def test_rules_explain_each_other_in_no_circle() -> None:
+    known = list(all_rules().values())
+    known = [rule for rule in known if rule.explains != ("*",)]  # exclude each other
+    graph = {a.name: {b.name for b in known if b.is_cause_of(a.name)} for a in known}
+    TopologicalSorter(graph).prepare()
+
+
+def test_a_rule_says_what_it_means_what_to_do_and_where_it_is_known_from() -> None:
+    for name, rule in all_rules().items():
+        assert all((rule.meaning, rule.to_do, rule.source)), name
+        assert not (rule.meaning + rule.to_do).endswith("."), name
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", name), name

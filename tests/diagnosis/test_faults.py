@@ -1,0 +1,80 @@
+"""Every fault of the emulator is named by the verdict, or changes no byte."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from diagnosis_page import PAGE, page
+from labelled import INVISIBLE, STORIES, healthy, labelled, pairs, singles
+from verdicts import NAMED, found, named, verdict
+
+from vmcoredd.diagnosis import Severity, all_rules
+
+THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
+PAIRS = pairs() if THOROUGH else STORIES
+
+
+def test_the_page_of_rules_and_faults_is_generated() -> None:
+    assert PAGE.read_text() == page(PAGE.read_text())
+
+
+def test_every_fault_has_a_rule_that_names_it() -> None:
+    assert {fault for (fault,) in singles()} - set(INVISIBLE) <= set(NAMED)
+    assert set(NAMED.values()) - {""} <= set(all_rules())
+
+
+@pytest.mark.parametrize("fault", [fault for (fault,) in singles() if named(fault)])
+def test_a_fault_is_named_before_all_that_is_not_worse(fault: str) -> None:
+    place = found(fault).index(named(fault))
+    findings = verdict(fault).findings
+    severity = findings[place].severity
+    before = [f.severity.rank for f in findings[:place]]
+    assert severity is Severity.NOTE or all(rank < severity.rank for rank in before)
+
+
+@pytest.mark.parametrize("fault", INVISIBLE)
+def test_a_fault_without_a_finding_changes_no_byte(fault: str) -> None:
+    one = labelled(fault)
+    assert found(fault) == [f.rule for f in verdict_of_healthy(one.card)]
+
+
+def verdict_of_healthy(card: str) -> tuple[object, ...]:
+    from vmcoredd.diagnosis import diagnose
+
+    return diagnose(healthy(card).dump).findings
+
+
+@pytest.mark.parametrize("faults", PAIRS)
+def test_both_faults_of_a_pair_are_named(faults: tuple[str, str]) -> None:
+    assert {named(fault) for fault in faults} - {""} <= set(found(*faults))
+
+
+@pytest.mark.parametrize("faults", PAIRS)
+def test_a_cause_comes_before_its_consequences(faults: tuple[str, str]) -> None:
+    findings = verdict(*faults).findings
+    order = [finding.rule for finding in findings]
+    for finding in findings:
+        for cause in finding.explained_by:
+            assert order.index(cause) < order.index(finding.rule)
+
+
+CAUSES_FIRST = {
+    ("ecc-uncorrectable-edc0", "firmware-crash"): "edc-ecc-uncorrectable",
+    ("cim-illegal-access", "firmware-crash"): "cim-illegal-access",
+    ("cim-memory-timeout", "firmware-unexpected"): "cim-memory-timeout",
+    ("ma-wrap", "firmware-crash"): "ma-address-wrap",
+    ("parity-pl", "parity-sge"): "sge-parity-1",
+    ("sge-idma0-stuck", "free-list-empty"): "sge-free-list-empty",
+    ("sge-idma1-stuck", "pcie-completion-timeout"): "pcie-aer-uncorrectable",
+    ("doorbell-fifo-full", "doorbell-dropped"): "sge-doorbell-fifo-full",
+    ("tp-out-of-pages", "tp-drops"): "tp-out-of-pages",
+    ("rx-crc-errors", "link-high-ber-port1"): "link-high-error-rate",
+    ("rx-drops", "free-list-empty"): "sge-free-list-empty",
+    ("firmware-halted", "mailbox-taken"): "firmware-held-in-reset",
+}
+
+
+@pytest.mark.parametrize("faults", CAUSES_FIRST)
+def test_the_first_finding_is_the_cause(faults: tuple[str, str]) -> None:
+    assert found(*faults)[0] == CAUSES_FIRST[faults]
