@@ -20,6 +20,7 @@ from elftools.elf.elffile import ELFFile
 
 from vmcoredd import cudbg, driver, emu, vmcore
 from vmcoredd.cudbg.compare import Difference, compare
+from vmcoredd.diagnosis import diagnose
 from vmcoredd.qemu import kdump, live, session
 from vmcoredd.qemu.errors import PeerDied, RunError
 from vmcoredd.qemu.guest import Adapter
