@@ -273,6 +273,14 @@ class Dump:
         behind it is unused."""
         return max([self.data_start, *(found.start + found.size for found in self.entities)])
 
+    def lost(self, size: int) -> list[str]:
+        """Returns the names of the entities that do not fit into the first `size` bytes: what a
+        dump has lost that was cut there. Empty if the format is unknown."""
+        if format_unknown(self.header):
+            return []
+        filled = (found for found in self.entities if found.good and found.size)
+        return [found.name for found in filled if found.start + found.size > size]
+
     @property
     def bytes_for_conditions(self) -> int:
         """The size of the part of the data that the conditions of all entities need, in bytes."""

@@ -26,6 +26,8 @@ CONDITIONS = ("good", "partial", "absent", "missing", "left_out")
 """Of the entities of a dump; see `cudbg.status`."""
 MOST_ROWS = 500
 """On the screen; a table of a thousand rows takes a second."""
+MOST_NAMES = 8
+"""Of entities that are lost."""
 MOST_LINES = 20
 """About damage, and about what is unknown."""
 MOST_BYTES = 8 << 20
@@ -93,26 +95,38 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
     if is_foreign(reader, note):
         record["is_foreign"] = True
     elif note.is_device_dump:
-        record |= _adapter(reader, note.index)
+        record |= _adapter(reader, note)
     return record
 
 
-def _adapter(reader: vmcore.Reader, index: int) -> dict[str, Any]:
+def _adapter(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
     """Returns the fields of a cudbg dump's header."""
     from vmcoredd import cudbg
 
-    payload = reader.payload(index, partial=True, most=HEAD_BYTES)
+    payload = reader.payload(note.index, partial=True, most=HEAD_BYTES)
     try:
         dump = cudbg.Dump(payload)
     except cudbg.UnknownFormat as error:
         return {"unknown": [str(error)]}
     except cudbg.DumpFormatError as error:
         return {"damage": str(error)}
-    dump = _with_registers(reader, index, dump)
-    counts = Counter(str(entity.condition) for entity in dump.entities)
+    dump = _with_registers(reader, note.index, dump)
+    lost = dump.lost(note.present)
+    counts = Counter(str(found.condition) for found in dump.entities if found.name not in lost)
+    counts["missing"] += len(lost)
     lacks = [f"{found.name}: {found.status}" for found in dump.entities if found.is_incomplete]
     counted = {condition: counts[condition] for condition in CONDITIONS}
-    return described(dump) | counted | {"lacks": lacks}
+    damage = dump.cut or _cut_off(dump, note, lost)
+    return described(dump) | counted | {"lacks": lacks, "damage": damage or None}
+
+
+def _cut_off(dump: cudbg.Dump, note: vmcore.Note, lost: list[str]) -> str:
+    """Returns what is lost of a dump whose end is missing; empty if nothing is."""
+    if not lost:
+        return ""
+    some = ", ".join(lost[:MOST_NAMES]) + ("" if len(lost) <= MOST_NAMES else ", ...")
+    count = f"{len(lost)} {'entity is' if len(lost) == 1 else 'entities are'} lost"
+    return f"need {dump.end} bytes, have {note.present}: {count} ({some})"
 
 
 def _with_registers(reader: vmcore.Reader, index: int, head: cudbg.Dump) -> cudbg.Dump:
