@@ -13,7 +13,16 @@ from vmcoredd.chip.devlog import (
     facility_name,
     level_name,
 )
-from vmcoredd.chip.firmware import Devlog, Header, Retval, op_name, retval_name
+from vmcoredd.chip.firmware import (
+    Devlog,
+    Header,
+    Params,
+    Retval,
+    command_of,
+    op_name,
+    param_name,
+    retval_name,
+)
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, i16, sizeof, u32, u64
 from vmcoredd.cudbg.core_clock import core_clock
 from vmcoredd.cudbg.decoded import (
@@ -96,6 +105,7 @@ _MAILBOX_COLUMNS = (
     Column("result"),
     Column("access ms", "d"),
     Column("execute ms", "d"),
+    Column("fields"),
     Column("words"),
 )
 
@@ -111,7 +121,22 @@ def _mailbox_rows(records: ctypes.Array[MailboxRecord]) -> Iterator[list[Value]]
         times = [None if time < 0 else time for time in (record.access, record.execute)]
         shown = " ".join(f"{word:016x}" for word in record.cmd)
         named = [kind, op_name(head.op), flags, _result(record, head)]
-        yield [record.seqno, record.timestamp, *named, *times, shown]
+        yield [record.seqno, record.timestamp, *named, *times, _fields(words), shown]
+
+
+_OF_EVERY_COMMAND = ("op", "request", "read", "write", "exec", "retval", "len16")
+
+
+def _fields(words: bytes) -> str:
+    """Returns a command's own fields that are not zero; of PARAMS, the parameters by name."""
+    command = command_of(words)
+    if command is None:
+        return ""
+    if isinstance(command, Params):
+        used = [one for one in command.param if one.mnem]
+        return " ".join(f"{param_name(one.mnem)}={one.val:#x}" for one in used)
+    own = ((name, value) for name, value in command.items() if name not in _OF_EVERY_COMMAND)
+    return " ".join(f"{name}={value:#x}" for name, value in own if isinstance(value, int) and value)
 
 
 def _result(record: MailboxRecord, head: Header) -> str:

@@ -15,7 +15,7 @@ from ramdump import codes, dumped
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.devlog import DevlogEntry, Facility, Level
-from vmcoredd.chip.firmware import Devlog, FwCommand, Op, Params
+from vmcoredd.chip.firmware import Dev, Devlog, FwCommand, Hello, Op, Params, param
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.printf import formatted
@@ -60,7 +60,18 @@ def test_a_request_is_shown_with_its_flags_and_without_a_result() -> None:
     row = mailbox_row(MailboxEntry(words, 1000, 7, access=3, execute=0))
     shown = [row[name] for name in ("seqno", "time", "kind", "command", "flags", "result")]
     assert shown == [7, 1000, "request", "PARAMS", "read", ""]
+    assert row["fields"] == ""
     assert (row["access ms"], row["execute ms"]) == (3, 0)
+
+
+def test_parameters_and_fields_of_a_command_are_shown_by_name() -> None:
+    clock = Params.reading([param(Dev.CCLK)]).reply()
+    clock.param[0].val = 250_000
+    words = struct.unpack(">8Q", bytes(clock).ljust(64, b"\0"))
+    assert mailbox_row(MailboxEntry(words, 1, 7, 0, 1))["fields"] == "DEV.CCLK=0x3d090"
+    hello = struct.unpack(">8Q", bytes(Hello(mbmaster=4, mbasyncnot=3)).ljust(64, b"\0"))
+    shown = mailbox_row(MailboxEntry(hello, 1, 7, 0, 0))["fields"]
+    assert shown == "mbmaster=0x4 mbasyncnot=0x3"
 
 
 @pytest.mark.parametrize(
