@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.chip.messages import POINTERS_PER_INDEX
 from vmcoredd.chip.sge import ContextType
 from vmcoredd.cudbg.container import DUMP_BYTES, PIECE_BYTES, VersionHeader
@@ -109,11 +109,13 @@ _MESSAGE_COLUMNS = (
     Column("detail"),
 )
 _CAVEATS = (
-    "PIDX and CIDX are those of the queue of that number in DUMP_CONTEXT; that the driver's",
-    "numbers are the contexts' is assumed. PIDX tells which doorbells the card has taken: what",
-    "the driver wrote after the last one is not known. Descriptors that do not wait are old,",
-    "and where old work requests begin is guessed.",
+    "PIDX and CIDX are those of the context of that number in DUMP_CONTEXT; that",
+    "the driver's numbers are the contexts' is assumed. PIDX tells which doorbells",
+    "the card has taken: what the driver wrote after the last one is not known.",
+    "Descriptors that do not wait are old; where old work requests begin is guessed.",
 )
+_DOORBELL_FIFOS = ("SGE_DBFIFO_STATUS", "SGE_DBFIFO_STATUS2")
+_COUNTS = ("count", "cnt")
 _NO_CONTEXTS = ("DUMP_CONTEXT is not in the dump: how far producer and consumer are is unknown.",)
 
 
@@ -140,7 +142,7 @@ class Qdesc(Entity):
             ctx.warn(Code.PARTIAL_DATA)
             raise
 
-    explained_by = ("DUMP_CONTEXT",)
+    explained_by = ("DUMP_CONTEXT", "REG_DUMP")
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         return self.decode_with(blob, {}, chip)
@@ -162,6 +164,7 @@ class Qdesc(Entity):
             [
                 fields,
                 *_caveats(head, contexts),
+                *_doorbells(head, others.get("REG_DUMP"), chip),
                 Table("queues", _COLUMNS, Lazy(rings.rows)),
                 Table("descriptors that are not zero", _MESSAGE_COLUMNS, Lazy(rings.messages)),
             ]
@@ -172,6 +175,21 @@ def _caveats(head: Header, contexts: Bytes | None) -> list[Part]:
     """Says what the state of queues rests on."""
     lines = _NO_CONTEXTS if contexts is None else _CAVEATS
     return [Text("how to read the state of queues", lines)] if head.num_queues else []
+
+
+def _doorbells(head: Header, registers: Bytes | None, chip: Chip) -> list[Part]:
+    """Returns how many doorbells wait in the card's FIFOs, from REG_DUMP's bytes."""
+    names = [name for name in _DOORBELL_FIFOS if name in chip.r]
+    end = max(int(chip.r[name]) for name in names) + WORD_BYTES
+    if not head.num_queues or registers is None or len(registers) < end:
+        return []
+    items: list[Item] = []
+    for name in names:
+        at = int(chip.r[name])
+        fields = chip.r[name].decode(int.from_bytes(registers[at : at + WORD_BYTES], "little"))
+        counts = {field: n for field, n in fields.items() if field.lower().endswith(_COUNTS)}
+        items += [Item(field, n, f"of {name}") for field, n in counts.items()]
+    return [Fields("doorbells that wait in the card, of all queues", items)]
 
 
 class _Rings:

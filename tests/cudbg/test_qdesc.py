@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmcoredd import emu
-from vmcoredd.chip import T6
+from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.sge import ContextType
-from vmcoredd.cudbg.decoded import Text
+from vmcoredd.cudbg.decoded import Fields, Text
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
 
@@ -182,6 +182,28 @@ def test_a_free_lists_buffers_wait_eight_at_a_time() -> None:
     shown = messages(ring(3, 6, 8, data), state)
     assert [row["state"] for row in shown] == ["waits"] * 8 + ["old"] * 8
     assert shown[1]["detail"] == "address 0x12341000, SGE_FL_BUFFER_SIZE2"
+
+
+@pytest.mark.parametrize(
+    ("chip", "offset", "word", "shown"),
+    [
+        (T5, 0x10A4, 5, {"LP_Count": 5, "FL_Count": 0, "HP_Count": 0}),
+        (T5, 0x1118, 3 << 14 | 7, {"LP_Count": 0, "FL_Count": 3, "HP_Count": 7}),
+        (T6, 0x10A4, 9 << 15, {"vfifo_cnt": 9, "coal_ctl_fifo_cnt": 0, "merge_fifo_cnt": 0}),
+    ],
+)
+def test_doorbells_that_wait_in_the_card_are_counted(
+    chip: Chip, offset: int, word: int, shown: dict[str, int]
+) -> None:
+    registers = bytearray(332 * 1024)
+    registers[offset : offset + 4] = word.to_bytes(4, "little")
+    others = {"REG_DUMP": bytes(registers)}
+    decoded = ENTITY.decode_with(ring(1, 8, 64, TP_SET_TCB_FIELD), others, chip)
+    found = next(part for part in decoded if part.title.startswith("doorbells"))
+    assert isinstance(found, Fields)
+    assert {item.name: item.value for item in found.items} == shown
+    empty = ENTITY.decode_with(HEAD.pack(SIGNATURE, 1, 8, 20, 0), others, chip)
+    assert not [part for part in empty if part.title.startswith("doorbells")]
 
 
 def test_without_contexts_the_screen_says_that_the_state_is_unknown() -> None:
