@@ -43,7 +43,7 @@ MEANINGS = {
     Exit.NO_DEVICE: "no adapter responded correctly",
     Exit.INCOMPLETE: "done, but something is missing or not decoded (diff: something differs)",
     Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
-    Exit.FOUND: "diagnose: something is wrong with the card (a finding above `note`)",
+    Exit.FOUND: "diagnose: something is wrong with the card (a finding above a note)",
     Exit.INTERRUPTED: "interrupted by ^C (SIGTERM: 143, a closed terminal: 129)",
 }
 
