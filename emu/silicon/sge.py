@@ -134,23 +134,12 @@ class Contexts(Model):
         reports=True,
     )
     def empty(self) -> None:
-        queue = self.scenario.queues.free_lists[0]
-        self._replace(replace(queue, produced=queue.consumed))
-
-    @fault(
-        "egress-queue-full",
-        "The first port's first transmit queue is full: PIDX is one below CIDX in DUMP_CONTEXT.",
-        reports=True,
-    )
-    def block(self) -> None:
-        queue = next(each for each in self.scenario.queues.egress if each.flm is None)
-        self._replace(replace(queue, produced=(queue.consumed - 1) % queue.entries))
-
-    def _replace(self, queue: Egress) -> None:
-        """Stores the contexts of an egress queue or free list that has other indices."""
-        contexts = [(ContextType.EGRESS, queue.id, self._egress(queue))]
-        if queue.flm is not None:
-            contexts.append((ContextType.FLM, queue.flm, self._free_list(queue)))
+        full = self.scenario.queues.free_lists[0]
+        queue = replace(full, produced=full.consumed)
+        contexts = (
+            (ContextType.EGRESS, queue.id, self._egress(queue)),
+            (ContextType.FLM, queue.flm or 0, self._free_list(queue)),
+        )
         for kind, number, words in contexts:
             self.table.fill((kind * QUEUES + number) * CONTEXT_WORDS, words)
             self._to_memory(kind, number, words)

@@ -41,7 +41,6 @@ STORIES = (
     ("parity-pl", "parity-sge"),
     ("sge-idma0-stuck", "free-list-empty"),
     ("sge-idma1-stuck", "pcie-completion-timeout"),
-    ("sge-idma0-stuck", "egress-queue-full"),
     ("sge-bad-pidx", "sge-egress-size"),
     ("doorbell-fifo-full", "doorbell-dropped"),
     ("tp-out-of-pages", "tp-drops"),
