@@ -22,7 +22,7 @@ NO_ACCESS = 0xEEEEEEEE
 """What a function without access reads (t4_hw.h, CIM_PF_NOACCESS)."""
 
 
-class NotJudged(Exception):
+class NotJudged(CudbgError):
     """The dump does not have what a rule asks for; the text is the entity and the reason."""
 
 

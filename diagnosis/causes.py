@@ -59,16 +59,17 @@ class Bits:
         return mask
 
 
-def causes(name: str, *rows: Bits, source: str, to_do: str = "") -> None:
-    """Registers a rule for each row on the cause register `name`, and one for all other bits."""
+def causes(name: str, *rows: Bits, source: str, complete: bool = False) -> None:
+    """Registers a rule for each row on the cause register `name`, and one for all other bits unless
+    the rows are `complete`."""
     other = Bits(
         f"{name.lower().replace('_', '-')}-other",
         NOTE,
         U32_MASK,
         "{register} has raised bits that no rule knows",
-        to_do or "look the bits up: nothing is known against the card because of them",
+        "look the bits up: nothing is known against the card because of them",
     )
-    for i, row in enumerate((*rows, other)):
+    for i, row in enumerate(rows if complete else (*rows, other)):
         patterns = tuple(row.explains.split())
         patterns += _ALWAYS if row.severity is FATAL else ()
         judge = _Raised(name, row, rows[:i])

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vmcoredd.cudbg import Dump
+from vmcoredd.cudbg import Dump, DumpFormatError
+from vmcoredd.cudbg.errors import unexpected_is_damage
 from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.finding import Finding, Severity
 from vmcoredd.diagnosis.identity import Identity, identify
@@ -60,8 +61,9 @@ def diagnose(dump: Dump) -> Verdict:
 def _findings(rule: Rule, card: Card, not_judged: dict[str, list[str]]) -> Iterator[Finding]:
     """Yields what a rule finds; where it lacks evidence, notes the reason and its name."""
     try:
-        yield from rule.judge(card)
-    except NotJudged as error:
+        with unexpected_is_damage(rule.name):
+            yield from rule.judge(card)
+    except (NotJudged, DumpFormatError) as error:
         not_judged.setdefault(str(error), []).append(rule.name)
 
 

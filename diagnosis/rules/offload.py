@@ -68,6 +68,7 @@ causes(
         _REPLACE,
     ),
     source="t4_hw.c: ulptx_intr_handler()",
+    complete=True,
 )
 causes(
     "ULP_TX_INT_CAUSE_2",
@@ -117,7 +118,14 @@ causes(
     source=_UNREAD,
 )
 
-for _side, _length, _framing, _parity in (
+_PM_RX_DATA = Bits(
+    "pm-rx-data",
+    ERROR,
+    "*sdc_err bundle_len* ospi_overflow*",
+    "the payload manager's data had a wrong checksum or length; Linux does not look at these bits",
+    _REPLACE,
+)
+for _side, _length, _framing, _parity, *_more in (
     (
         "tx",
         "pcmd_len_ovfl* zero_c_cmd_error",
@@ -129,6 +137,7 @@ for _side, _length, _framing, _parity in (
         "zero_e_cmd_error",
         "*framing_error",
         "ocspi_par_error db_options_par_error iespi_par_error e_pcmd_par_error",
+        _PM_RX_DATA,
     ),
 ):
     causes(
@@ -154,15 +163,9 @@ for _side, _length, _framing, _parity in (
             "the payload manager had wrong parity ({register})",
             _REPLACE,
         ),
-        Bits(
-            f"pm-{_side}-data",
-            ERROR,
-            "*sdc_err bundle_len* ospi_overflow*",
-            "the payload manager's data had a wrong checksum or length; Linux does not look at "
-            "these bits",
-            _REPLACE,
-        ),
+        *_more,
         source=f"t4_hw.c: pm{_side}_intr_handler()",
+        complete=not _more,
     )
 
 causes(

@@ -48,6 +48,7 @@ causes(
         explains=_BUS,
     ),
     source="t4_hw.c: pcie_intr_handler()",
+    complete=True,
 )
 
 

@@ -30,6 +30,7 @@ for _cause, _bits in (("SGE_INT_CAUSE1", 0xFFFFFFFF), ("SGE_INT_CAUSE2", 0xFFFFF
             explains=_STUCK,
         ),
         source=_HANDLER,
+        complete=True,
     )
 
 causes(
@@ -50,6 +51,7 @@ causes(
         explains=_STUCK,
     ),
     source=_HANDLER,
+    complete=True,
 )
 
 causes(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
-from carddump import collected
+from carddump import collect, collected, small
 from doctored import doctored
 
 from vmcoredd import cudbg, diagnosis
-from vmcoredd.chip import Chip
+from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.diagnosis import Severity
 
@@ -50,8 +52,76 @@ def test_a_dump_without_registers_says_what_was_not_judged() -> None:
 
 
 def _without_registers() -> bytes:
-    from carddump import collect, small
-
-    from vmcoredd.chip import T6
 
     return bytes(collect(small(T6), entities=("VPD_DATA",)).data)
+
+
+def test_a_truncated_dump_is_judged_by_what_it_has() -> None:
+    data = collected(T6).data
+    verdict = diagnosis.diagnose(cudbg.Dump(data[: collected(T6).dump.entity("REG_DUMP").start]))
+    assert any(line.startswith("REG_DUMP") for line in verdict.lost)
+    assert verdict.card.state == ""
+
+
+def test_a_damaged_entity_is_lost_and_the_others_are_judged() -> None:
+    data = bytearray(collected(T6).data)
+    entity = collected(T6).dump.entity("REG_DUMP")
+    data[entity.start : entity.start + 12] = bytes(12)
+    verdict = diagnosis.diagnose(cudbg.Dump(data))
+    assert any(line.startswith("REG_DUMP") for line in verdict.lost)
+    assert verdict.card.serial == diagnosis.diagnose(collected(T6).dump).card.serial
+
+
+def test_no_flipped_byte_makes_a_verdict_fail() -> None:
+    random, data = Random(5), bytes(collected(T6).data)
+    end = max(entity.start + entity.size for entity in collected(T6).dump.entities)
+    for _ in range(12):
+        flipped = bytearray(data)
+        for _ in range(8):
+            flipped[random.randrange(60, end)] ^= 1 << random.randrange(8)
+        diagnosis.diagnose(cudbg.Dump(flipped))
+
+
+def test_a_chip_that_is_not_known_is_said() -> None:
+    data = bytearray(collected(T6).data)
+    data[type(cudbg.Dump(data).header).chip_ver.offset] = 0x70
+    verdict = diagnosis.diagnose(cudbg.Dump(data))
+    assert verdict.findings == ()
+    assert verdict.lost[0].startswith("no rule was applied: ")
+
+
+def test_a_finding_in_json_has_its_first_evidence_flat() -> None:
+    (found,) = diagnosis.diagnose(doctored({EDC0_CAUSE: 4})).json()["findings"][:1]
+    assert {key: found[key] for key in ("entity", "register", "offset", "instance", "field")} == {
+        "entity": "REG_DUMP",
+        "register": "EDC_H_INT_CAUSE",
+        "offset": EDC0_CAUSE,
+        "instance": "EDC0",
+        "field": "ECC_UE_INT_CAUSE",
+    }
+    assert found["evidence"][0]["value"] == found["value"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        ({0x19400: 0xEEEEEEEE}, "function-without-access"),
+        ({0x3068: 0xFFFFFFFF}, "pcie-window-unusable"),
+        ({0x7B00: 1}, "firmware-held-in-reset"),
+        ({0x77D8: 3}, "memory-switched-off"),
+    ],
+)
+def test_a_state_has_its_finding(words: dict[int, int], rule: str) -> None:
+    assert rule in [finding.rule for finding in diagnosis.diagnose(doctored(words)).alarming]
+
+
+def test_registers_that_are_all_zero_are_no_card() -> None:
+    verdict = diagnosis.diagnose(doctored({}, fill=0))
+    assert verdict.alarming[0].rule == "registers-all-zero"
+    assert not any(f.rule.startswith("firmware-never") for f in verdict.findings)
+
+
+def test_a_block_that_reads_as_all_ones_did_not_answer() -> None:
+    start, count = next(run for run in T6.ranges("reg_dump") if run[1] >= 8)
+    words = {start + 4 * i: 0xFFFFFFFF for i in range(count)}
+    assert "block-without-answer" in [f.rule for f in diagnosis.diagnose(doctored(words)).findings]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cache
 from random import Random
 
+from carddump import collected
 from doctored import doctored
 from labelled import INVISIBLE, labelled, singles
 
-from vmcoredd.chip import Chip
+from vmcoredd.chip import BAR0, Chip, Register
 from vmcoredd.diagnosis import Verdict, all_rules, diagnose
+from vmcoredd.diagnosis.card import Card, Word
 
 _KINDS = ("correctable", "uncorrectable")
 _LINKS = {
@@ -147,26 +149,57 @@ def found(*faults: str) -> list[str]:
     return [finding.rule for finding in verdict(*faults).findings]
 
 
-WALK_STEPS, WALK_WORDS = 60, 12
-_STATES = ("PCIE_FW", "CIM_BOOT_CFG", "MAC_PORT_LINK_STATUS", "SGE_ERROR_STATS", "PCIE_FW_PF")
-"""Registers that are not causes, and that rules look at too."""
+WALK_STEPS, WALK_WORDS, OTHER_WORDS = 30, 60, 8
+
+
+class _Asked(Card):
+    """A card that remembers which registers it was asked for."""
+
+    names: set[str]
+
+    def raw_words(self, name: str) -> list[Word]:
+        """Returns all instances of a register."""
+        self.names.add(name)
+        return super().raw_words(name)
+
+
+def asked(chip: Chip) -> list[Register]:
+    """Returns the registers that the rules ask for, and all other cause registers."""
+    card = _Asked(collected(chip).dump)
+    card.names = {register.name for register in chip.r if "CAUSE" in register.name}
+    for rule in all_rules().values():
+        if chip in rule.chips:
+            list(rule.judge(card))
+    names = sorted(name for name in card.names - {"PL_WHOAMI"} if name in chip.r)
+    found = [one for name in names for one in chip.r.instances(name)]
+    return [register for register in found if register.space == BAR0]
+
+
+def _words(random: Random, chip: Chip, entity: str) -> dict[int, int]:
+    """Returns words for OTHER_WORDS places of an entity."""
+    offsets = range(0, collected(chip).dump.size(entity), 4)
+    return {offset: _value(random) for offset in random.sample(offsets, OTHER_WORDS)}
+
+
+def _value(random: Random) -> int:
+    return random.getrandbits(32) if random.random() < 0.5 else 1 << random.randrange(32)
 
 
 @cache
 def walked(chip: Chip) -> frozenset[str]:
-    """Returns the rules that fire on a random walk over the words of the chip's cause and state
-    registers: WALK_STEPS dumps, each with a few bits in WALK_WORDS of them."""
+    """Returns the rules that fire on a random walk over the words that rules ask for: WALK_STEPS
+    dumps, each with WALK_WORDS words of any value, or of any one bit, and a few words of other
+    entities."""
     random = Random(chip.version)
-    registers = [
-        register
-        for register in chip.r
-        if register.space == "bar0" and ("CAUSE" in register.name or register.name in _STATES)
-    ]
+    registers = asked(chip)
     fired: set[str] = set()
     for _ in range(WALK_STEPS):
         chosen = random.sample(registers, WALK_WORDS)
-        words = {r[random.randrange(r.count)]: 1 << random.randrange(32) for r in chosen}
-        fired.update(f.rule for f in diagnose(doctored(words, chip)).findings)
+        words = {r[random.randrange(r.count)]: _value(random) for r in chosen}
+        others = {name: _words(random, chip, name) for name in ("PCIE_CONFIG", "TP_INDIRECT")}
+        judged = diagnose(doctored(words, chip, **others))
+        assert judged.lost == (), judged.lost
+        fired.update(finding.rule for finding in judged.findings)
     return frozenset(fired)
 
 
