@@ -21,6 +21,7 @@ from vmcoredd.cli.commands import (
     extract,
     guest,
     notes,
+    report,
     show,
     slim,
 )
@@ -44,6 +45,7 @@ for module in (
     dump,
     notes,
     show,
+    report,
     slim,
     diagnose,
     extract,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -78,6 +78,17 @@ def leave_stdout_to(output: Path) -> None:
 
     if is_stdout(output):
         out.file = sys.stderr
+
+
+@contextmanager
+def results_to(file: IO[str]) -> Iterator[None]:
+    """Prints results to `file` within the context, as plain text."""
+    before = out._file, out._color_system
+    out._file, out._color_system = file, None
+    try:
+        yield
+    finally:
+        out._file, out._color_system = before
 
 
 def discard_results() -> None:

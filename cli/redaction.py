@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from vmcoredd.cli.foreign import is_foreign
+from vmcoredd.cli.inputs import dump_of
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -49,7 +50,7 @@ class Redaction:
         if is_foreign(reader, note):
             return "another driver's device dump, whose private data cannot be found"
         try:
-            learn(cudbg.Dump(reader.payload(note.index, partial=True)), self._names)
+            learn(dump_of(reader, note), self._names)
         except cudbg.DumpFormatError as error:
             return str(error)
         return ""

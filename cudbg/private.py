@@ -41,6 +41,8 @@ class Privacy(NamedTuple):
     entities: tuple[str, ...]
     replaced: bool
     """Whether `cudbg.redact` replaces it in entities that remain."""
+    is_bytes: bool = False
+    """Whether it is in bytes that decoders only describe."""
 
 
 _QUEUES = tuple(name for name in entities() if name.startswith(("CIM_IBQ_", "CIM_OBQ_")))
@@ -52,8 +54,8 @@ PRIVACY = (
     ),
     Privacy("serial numbers", ("VPD_DATA", "PCIE_CONFIG"), True),
     Privacy("the key of receive hashing", ("TP_INDIRECT", "RSS_KEY"), True),
-    Privacy("payload, keys of connections", ("EDC0", "EDC1", "MC0", "MC1", "HMA"), False),
-    Privacy("descriptors of the driver's queues, with packets", ("QDESC",), False),
+    Privacy("payload, keys of connections", ("EDC0", "EDC1", "MC0", "MC1", "HMA"), False, True),
+    Privacy("descriptors of the driver's queues, with packets", ("QDESC",), False, True),
     Privacy("IP addresses and ports of connections", ("LE_TCAM",), False),
     Privacy(
         "words that logic analysers and queues of the processor caught",
@@ -65,8 +67,9 @@ PRIVACY = (
 """What in a dump is private, or may be."""
 
 
-def contents(dump: Dump, *, redacted: bool) -> Iterator[str]:
-    """Yields what private data a dump holds, one kind a line."""
+def contents(dump: Dump, *, redacted: bool, in_words: bool = False) -> Iterator[str]:
+    """Yields what private data a dump holds, one kind a line; with `in_words`, what its entities
+    tell when they are decoded, which leaves most bytes of memories out."""
     names = {entity.name for entity in dump.entities if entity.good}
     if has_no_descriptors(dump):
         names.discard("QDESC")
@@ -74,6 +77,7 @@ def contents(dump: Dump, *, redacted: bool) -> Iterator[str]:
         held = [name for name in kind.entities if name in names]
         more = f" and {len(held) - _NAMED} more" * (len(held) > _NAMED)
         lead = "pseudonyms of " * (redacted and kind.replaced)
+        lead += "what is decoded of " * (in_words and kind.is_bytes)
         if held:
             yield f"{lead}{kind.what} ({', '.join(held[:_NAMED])}{more})"
 

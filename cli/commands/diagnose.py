@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,11 +44,11 @@ def diagnose(
     with about(path), opened(path) as reader:
         first = first_dump(reader, index, "--index")
         notes = reader.device_dumps if index is None else [first]
-        judged = [_Judged(reader, note) for note in notes]
+        judged = [_judged(reader, note) for note in notes]
         damage = [str(error) for error in reader.damage]
         others = others_record(reader)
     if json:
-        record = _records(judged) | others
+        record = findings_record(judged) | others
         emit_json("diagnose", {"file": str(path), **record})
     else:
         _print(judged)
@@ -55,33 +57,39 @@ def diagnose(
     raise typer.Exit(_code(judged, damaged=bool(damage)))
 
 
-class _Judged:
+def _judged(reader: vmcore.Reader, note: vmcore.Note) -> Judged:
+    return Judged(note, None if is_foreign(reader, note) else partial(dump_of, reader, note))
+
+
+class Judged:
     """A device dump and the verdict on it; another driver's dump has none."""
 
-    def __init__(self, reader: vmcore.Reader, note: vmcore.Note) -> None:
+    def __init__(self, note: vmcore.Note, load: Callable[[], cudbg.Dump] | None) -> None:
+        """Judges the dump that `load` returns; None for another driver's."""
         from vmcoredd import cudbg
 
         self.note = note
-        self.foreign = is_foreign(reader, note)
+        self.foreign = load is None
+        self.dump: cudbg.Dump | None = None
         self.verdict: Verdict | None = None
         self.damage: list[str] = []
         self.incomplete = False
-        if self.foreign:
+        if load is None:
             return
         try:
-            self._judge(dump_of(reader, note))
+            self._judge(load())
         except cudbg.DumpFormatError as error:
             self.damage.append(f"note {note.index}: {error}")
 
     def _judge(self, dump: cudbg.Dump) -> None:
         from vmcoredd.diagnosis import diagnose
 
-        self.verdict = diagnose(dump)
+        self.dump, self.verdict = dump, diagnose(dump)
         self.damage += [dump.cut] * bool(dump.cut)
         self.incomplete = any(entity.is_incomplete for entity in dump.entities)
 
 
-def _records(judged: list[_Judged]) -> dict[str, Any]:
+def findings_record(judged: list[Judged]) -> dict[str, Any]:
     """Returns all findings, what was lost, and the cards; `dump` is the index of the note."""
     found = [(one.note, one.verdict.json()) for one in judged if one.verdict]
     return {
@@ -92,7 +100,7 @@ def _records(judged: list[_Judged]) -> dict[str, Any]:
     }
 
 
-def _print(judged: list[_Judged]) -> None:
+def _print(judged: list[Judged]) -> None:
     for one in judged:
         if len(judged) > 1:
             out.say(f"note {one.note.index}, {one.note.name}")
@@ -104,7 +112,7 @@ def _print(judged: list[_Judged]) -> None:
             out.print()
 
 
-def _code(judged: list[_Judged], *, damaged: bool) -> Exit:
+def _code(judged: list[Judged], *, damaged: bool) -> Exit:
     if damaged or any(one.damage for one in judged):
         return Exit.BAD_FILE
     if any(one.verdict and one.verdict.alarming for one in judged):

@@ -11,7 +11,7 @@ import typer
 
 from vmcoredd.cli.exit_codes import Exit, about, report, writing
 from vmcoredd.cli.foreign import is_foreign
-from vmcoredd.cli.inputs import opened
+from vmcoredd.cli.inputs import dump_of, opened
 from vmcoredd.cli.options import Force, InputVmcore, Json, StreamedVmcore, choose
 from vmcoredd.cli.output import copying, emit_json, leave_stdout_to, out, size
 from vmcoredd.cli.redaction import Redaction
@@ -160,7 +160,7 @@ class _Slimming:
             kept.contents.append("another driver's device dump, as it was")
             return
         try:
-            dump = cudbg.Dump(self._reader.payload(note.index, partial=True))
+            dump = dump_of(self._reader, note)
             data = self._copy(dump)
         except cudbg.DumpFormatError as error:
             kept.contents.append(f"as it was: {error}")

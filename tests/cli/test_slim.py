@@ -181,7 +181,7 @@ def private_values(path: Path) -> Iterator[bytes]:
         vpd = {item["name"]: item["value"] for item in card["values"]}
         yield vpd["serial number"].encode()
         yield bytes.fromhex(vpd["network address"])
-        (registers,) = dump.decode("TP_INDIRECT").json()
+        registers, *_ = dump.decode("TP_INDIRECT").json()
         key = [r["value"] for r in registers["rows"] if "SECRET_KEY" in r["register"]]
         assert len(key) == 10
         yield struct.pack("<10I", *key)

@@ -1,0 +1,53 @@
+"""Makes the page: one file, with its style, its script and its data in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from vmcoredd.cli.output import visible
+from vmcoredd.cli.report.content import DIFFERENCES_MOST, Content, entity_rows
+
+
+def page(
+    contents: Sequence[Content], excerpts: Sequence[dict[str, list[str]]], about: dict[str, Any]
+) -> str:
+    """Returns the HTML of the report.
+
+    Everything that comes from a dump is escaped by the template engine, and the page's policy
+    allows no script and no style but its own, by their hashes, and no access to any network.
+    """
+    import jinja2
+
+    style, script = _part("page.css"), _part("page.js")
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.from_string(_part("page.html.j2"))
+    return template.render(
+        dumps=[
+            {"content": content, "entities": entity_rows(content, excerpt)}
+            for content, excerpt in zip(contents, excerpts, strict=True)
+        ],
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        most=DIFFERENCES_MOST,
+        **about,
+    )
+
+
+def _part(name: str) -> str:
+    return resources.files("vmcoredd.cli.report").joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
