@@ -80,6 +80,8 @@ class Cim(NamedTuple):
 
     la_words: int
     """Words of CIM_LA after its configuration word (cudbg_collect_cim_la())."""
+    la_words_before: tuple[int, ...]
+    """The same in older kernels, whose room for them was too large (4.18)."""
     la_row_words: int
     """Words in a row of 16 pointers of the logic analyser; the driver skips the other pointers."""
     la_line_words: int
@@ -89,12 +91,13 @@ class Cim(NamedTuple):
     la_line: tuple[Field, ...]
     """The fields of a line, taken as one number."""
     la_program_counters: tuple[tuple[Field, ...], ...]
-    """The entries of a line that captures only program counters, oldest last."""
+    """The entries of a line that captures only program counters, in the order of debugfs."""
 
 
 # Positions: cxgb4_debugfs.c, cim_la_show() and its three variants.
 T5 = Cim(
     la_words=2048,
+    la_words_before=(),
     la_row_words=16,
     la_line_words=8,
     la_high_word_first=True,
@@ -109,6 +112,7 @@ T5 = Cim(
 )
 T6 = Cim(
     la_words=2050,
+    la_words_before=(2255,),
     la_row_words=10,
     la_line_words=10,
     la_high_word_first=False,

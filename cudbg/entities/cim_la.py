@@ -35,26 +35,31 @@ class CimLa(Entity):
         _read_trace(io, chip, area[WORD_BYTES : WORD_BYTES * (1 + LA_READS)])
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        config, *words = u32s(self.need(blob, WORD_BYTES * (1 + chip.cim.la_words)))
+        sizes = (chip.cim.la_words, *chip.cim.la_words_before)
+        size = next((n for n in sizes if WORD_BYTES * (1 + n) == len(blob)), sizes[0])
+        config, *words = u32s(self.need(blob, WORD_BYTES * (1 + size)))
         register = chip.r.UP_UP_DBG_LA_CFG
         items = [Item(name, value) for name, value in register.decode(config).items()]
         only_pc = bool(register.get(config, "UpDbgLaCaptPCOnly"))
-        entries = chip.cim.la_program_counters[::-1] if only_pc else (chip.cim.la_line,)
+        entries = chip.cim.la_program_counters if only_pc else (chip.cim.la_line,)
         rows = Lazy(lambda: _trace_rows(words, chip, entries))
-        trace = Table("trace, oldest first", _columns(entries[0]), rows)
-        return Decoded([Fields(register.name, items), trace])
+        title = "trace, oldest first"
+        if LA_READS % chip.cim.la_line_words:
+            title += "; the driver reads only a part of the last line"
+        return Decoded([Fields(register.name, items), Table(title, _columns(entries[0]), rows)])
 
 
 def _trace_rows(
     words: list[int], chip: Chip, entries: tuple[tuple[Field, ...], ...]
 ) -> Iterator[list[Value]]:
-    """Yields the fields of every line that the driver read completely."""
+    """Yields the fields of every line, None for those that the driver did not read whole."""
     size = chip.cim.la_line_words
-    for at in range(0, LA_READS // size * size, size):
-        line = words[at : at + size]
-        number = _number(line[::-1] if chip.cim.la_high_word_first else line)
+    for at in range(0, LA_READS, size):
+        line = words[at : min(at + size, LA_READS)]
+        number, bits = _number(line[::-1] if chip.cim.la_high_word_first else line), 32 * len(line)
         for fields in entries:
-            yield [field.get(number) for field in fields]
+            if any(field.shift + field.width <= bits for field in fields):
+                yield [f.get(number) if f.shift + f.width <= bits else None for f in fields]
 
 
 def _read_config(chip: Chip) -> list[Op]:
@@ -120,9 +125,10 @@ _ENTRY_POINTERS = 8
 _MA_WORDS = MA_LA_ENTRIES * MA_LA_WORDS
 _MA_BYTES = 2 * _MA_WORDS * WORD_BYTES
 _PIF_WORDS = PIF_LA_ENTRIES * PIF_LA_WORDS
-# Positions: cxgb4_debugfs.c, cim_pif_la_show(); an entry's first word is its lowest.
+# Positions: cxgb4_debugfs.c, cim_pif_la_show(), cim_ma_la_show(); an entry's first word is its lowest.
 _REQUEST = parse_fields("Cntl:182:8 ID:176:6 DataBE:160:16 Addr:128:32 Data:0:128")
 _RESPONSE = parse_fields("Cntl:134:8 ID:128:6 Data:0:128")
+_MA_RESPONSE = parse_fields("Cnt:74:8 ID:71:3 Tag:67:4 UE:66:1 Data:2:64 RDY:1:1 VLD:0:1")
 
 
 @entity(4, "CIM_MA_LA")
@@ -153,15 +159,25 @@ class CimMaLa(Entity):
         words = u32s(self.need(blob, _MA_BYTES))
         starts = range(0, _MA_WORDS, MA_LA_WORDS)
         requests = [[_number(words[i : i + MA_LA_WORDS])] for i in starts]
-        kept = words[_MA_WORDS : _MA_WORDS + _MA_WORDS // 4]
-        responses = list(enumerate(kept, _MA_WORDS - len(kept)))
-        columns = [Column("word", "d"), Column("value", "x8")]
+        responses = list(_ma_responses(words))
+        columns = [Column("response", "d"), *_columns(_MA_RESPONSE)]
+        title = f"the last {len(responses)} responses; the driver overwrites those before them"
         return Decoded(
             [
                 Table("requests", [Column("request", "x34")], requests),
-                Table("the last responses", columns, responses),
+                Table(title, columns, responses),
             ]
         )
+
+
+def _ma_responses(words: Sequence[int]) -> Iterator[list[Value]]:
+    """Yields the number and the fields of the responses that are whole."""
+    kept = words[_MA_WORDS : _MA_WORDS + _MA_WORDS // WORD_BYTES]
+    first = MA_LA_ENTRIES - len(kept) // MA_LA_WORDS
+    for i in range(first, MA_LA_ENTRIES):
+        at = (i - first) * MA_LA_WORDS
+        number = _number(kept[at : at + MA_LA_WORDS])
+        yield [i, *(field.get(number) for field in _MA_RESPONSE)]
 
 
 class PifLayout(LittleStruct):

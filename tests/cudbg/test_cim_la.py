@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from carddump import CARDS, collected
+from carddump import CARDS, collected, rows
 from ramcard import RamCard
 from ramdump import CIM_BUSY, CIM_CTRL, CIM_DATA, codes, dumped, writes
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.entity import entities
 
 # CIM_LA
 
@@ -103,12 +104,45 @@ def test_a_processor_that_hangs_is_polled_five_times() -> None:
 @pytest.mark.parametrize(("chip", "words"), [(T5, 8), (T6, 10)], ids=repr)
 def test_a_line_of_the_trace_is_decoded(chip: Chip, words: int) -> None:
     made = collected(chip)
-    rows, trace = made.table("CIM_LA", "trace"), u32s(made.dump.raw("CIM_LA"))[1:]
-    assert len(rows) == 2048 // words
+    lines, trace = made.table("CIM_LA", "trace"), u32s(made.dump.raw("CIM_LA"))[1:]
+    assert len(lines) == -(-2048 // words)
     line = trace[:words][::-1] if chip is T5 else trace[:words]
     number = sum(word << 32 * i for i, word in enumerate(line))
     counter = {T5: 164, T6: 208}[chip]
-    assert rows[0]["PC"] == number >> counter & 0xFFFFFFFF
+    assert lines[0]["PC"] == number >> counter & 0xFFFFFFFF
+
+
+def test_what_the_driver_reads_of_the_last_line_of_a_t6_is_shown() -> None:
+    last = collected(T6).table("CIM_LA", "trace")[-1]
+    assert last == {
+        "Status": None,
+        "Inst": None,
+        "Data": None,
+        "PC": 0x8FE28B7D,
+        "LS0Stat": 0x17A02E7B,
+        "LS0Addr": 0x7FC61B36,
+        "LS0Data": 0x4C974B53,
+        "LS1Stat": 0xAF207A96,
+        "LS1Addr": 0x6374819E,
+        "LS1Data": 0xFE12A6A0,
+    }
+
+
+def test_the_program_counters_of_a_line_are_in_the_order_of_debugfs() -> None:
+    raw = bytearray(collected(T6).dump.raw("CIM_LA"))
+    config = u32s(raw[:4])[0] | T6.r.UP_UP_DBG_LA_CFG.mask("UpDbgLaCaptPCOnly")
+    raw[:4] = config.to_bytes(4, "little")
+    counters = rows(entities()["CIM_LA"].decode(bytes(raw), T6), "trace")
+    assert [*counters[0].values()] == [0x21, 0x3106600E, 0x9401AB8E, 0xC799422C]
+    assert [*counters[2].values()] == [0x01, 0x952449DB, 0x63BE61A2, 0x1F483B0F]
+    assert len(counters) == 3 * 205
+
+
+def test_the_trace_of_an_older_kernel_with_more_room_than_words_is_decoded() -> None:
+    raw = collected(T6).dump.raw("CIM_LA")
+    longer = raw.ljust(9024, b"\0")
+    decoded = entities()["CIM_LA"].decode(longer, T6)
+    assert rows(decoded, "trace") == collected(T6).table("CIM_LA", "trace")
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
@@ -187,4 +221,18 @@ def test_entries_are_shown_as_requests_and_responses(chip: Chip) -> None:
     assert len(requests) == len(made.table("CIM_PIF_LA", "responses")) == 64
     assert requests[0]["Addr"] == words[5]
     assert len(made.table("CIM_MA_LA", "requests")) == 64
-    assert len(made.table("CIM_MA_LA", "responses")) == 80
+    assert len(made.table("CIM_MA_LA", "responses")) == 16
+
+
+def test_a_response_of_memory_has_the_fields_of_debugfs() -> None:
+    response = collected(T6).table("CIM_MA_LA", "responses")[0]
+    assert response == {
+        "response": 48,
+        "Cnt": 252,
+        "ID": 2,
+        "Tag": 0xE,
+        "UE": 1,
+        "Data": 0xE3B46DF45348EBF6,
+        "RDY": 0,
+        "VLD": 1,
+    }
