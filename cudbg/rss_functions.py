@@ -12,7 +12,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import WORD_BYTES
 from vmcoredd.chip.pci import PFS
 from vmcoredd.cudbg.decoded import Bytes, Column, Fields, Item, Part, Table, Text, Value
-from vmcoredd.cudbg.entities.indirect import words_of_space
+from vmcoredd.cudbg.words import words_of_space
 
 EXPLAINED_BY = ("TP_INDIRECT", "REG_DUMP")
 _KEY_WORDS = 10
@@ -48,7 +48,7 @@ and 29 are named as in Chelsio's database; Linux gives them the names of a T5.""
 
 def rss_functions(others: Mapping[str, Bytes], chip: Chip) -> list[Part]:
     """Returns the key and the physical functions, from the bytes of EXPLAINED_BY."""
-    words, r = words_of_space(others.get("TP_INDIRECT"), "tp_pio", chip), chip.r
+    words, r = words_of_space(others, "TP_INDIRECT", "tp_pio", chip), chip.r
     key = [words.get(r.TP_RSS_SECRET_KEY0 + i) for i in range(_KEY_WORDS)]
     if r.TP_RSS_PF_MAP not in words:
         lines = ["The key and the physical functions are in TP_INDIRECT, not in the dump."]

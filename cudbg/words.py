@@ -8,7 +8,7 @@ An entity of such words is a `RegisterEntity`: it says where in its bytes each w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
@@ -95,6 +95,19 @@ class RegisterEntity(Entity):
             found = at(offset, space)
             register, element = found if found is not None else (None, 0)
             yield Word(name, space, offset, held[position // WORD_BYTES], register, element)
+
+
+def words_of_space(
+    others: Mapping[str, Bytes], name: str, space: str, chip: Chip
+) -> dict[int, int]:
+    """Returns the words of a space by offset, from the bytes of entity `name` in `others`; none if
+    they are missing or of a size that is not known."""
+    blob, entity = others.get(name), entities()[name]
+    if blob is None or not isinstance(entity, RegisterEntity):
+        return {}
+    with suppress(UnknownFormat):
+        return {w.offset: w.value for w in entity.words(blob, chip) if w.space == space}
+    return {}
 
 
 REGISTER_COLUMNS = (

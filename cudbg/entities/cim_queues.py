@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vmcoredd.chip import Chip, Register
 from vmcoredd.chip.cim import (
     FLIT_BYTES,
@@ -18,12 +20,17 @@ from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u8, u16, u32,
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
+from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.hw.indirect import cim_read, cim_read_ops
 from vmcoredd.hw.io import Cell, Each, Io, Op, Poll, Read, Write
 
 # CIM_QCFG: how the queues are laid out and filled
 
 _QUEUES = (*INBOUND, *OUTBOUND)
+_READ_OUTBOUND = 6
+"""Outbound queues whose state cudbg reads. It reads words for eight, but those registers are of T4,
+which has six: the words from UP_IBQ_0_RDADDR + 0xc0 on are not of a queue. debugfs reads
+the shadow registers, which have all."""
 
 
 class QueueLayout(LittleStruct):
@@ -60,17 +67,22 @@ class CimQcfg(Entity):
         layout.size = [ctrl.get(word, "QueSize") * QUEUE_UNIT_BYTES for word in words]
         layout.thres = [ctrl.get(word, "QueFullThrsh") * THRESHOLD_UNIT for word in inbound]
 
+    explained_by = ("UP_CIM_INDIRECT",)
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         layout = self.parse(QueueLayout, blob)
-        columns = [Column("queue"), *(Column(name, "d") for name in _COLUMNS)]
+        shadow = words_of_space(others, "UP_CIM_INDIRECT", chip.r.UP_IBQ_0_SHADOW_RDADDR.space, chip)
         inbound = [_inbound(layout, i) for i in range(len(INBOUND))]
-        outbound = [_outbound(layout, i) for i in range(len(OUTBOUND))]
-        return Decoded(
-            [
-                Table("inbound queues", columns, inbound),
-                Table("outbound queues", columns, outbound),
-            ]
-        )
+        outbound = [_outbound(layout, i) for i in range(_READ_OUTBOUND)]
+        late = range(_READ_OUTBOUND, len(OUTBOUND))
+        outbound += [_shadowed(layout, i, shadow, chip) for i in late]
+        names = " and ".join(OUTBOUND[i].name for i in late)
+        known = "as in UP_CIM_INDIRECT" if shadow else "not in the dump"
+        title = f"outbound queues; the state of {names} is {known}"
+        return Decoded([Table("inbound queues", _COLUMNS, inbound), Table(title, _COLUMNS, outbound)])
 
 
 def _read_configuration(io: Io, chip: Chip) -> tuple[int, ...]:
@@ -79,7 +91,18 @@ def _read_configuration(io: Io, chip: Chip) -> tuple[int, ...]:
     return u32s(io.run([Write(select, Cell()), Read(chip.r.CIM_QUEUE_CONFIG_CTRL)], rows))
 
 
-_COLUMNS = ("base", "size", "threshold", "read", "write", "packets begun", "ended", "free bytes")
+_COLUMNS = (
+    Column("queue"),
+    Column("base", "x"),
+    Column("size", "d"),
+    Column("threshold", "d"),
+    Column("read", "x"),
+    Column("write", "x"),
+    Column("packets begun", "d"),
+    Column("ended", "d"),
+    Column("free bytes", "d"),
+)
+"""Bases and pointers in hex, as debugfs has them."""
 
 
 def _inbound(layout: QueueLayout, i: int) -> list[Value]:
@@ -92,8 +115,26 @@ def _outbound(layout: QueueLayout, queue: int) -> list[Value]:
     i = len(INBOUND) + queue
     read, _, free, packets = layout.stat[STATUS_WORDS * i : STATUS_WORDS * (i + 1)]
     write = layout.obq_wr[OBQ_REAL_WORDS * queue] - layout.base[i]
-    shape = [layout.base[i], layout.size[i], None]
-    return [OUTBOUND[queue].name, *shape, read & 0x3FFF, write, *_filling(free, packets)]
+    return [*_outbound_shape(layout, queue), read & 0x3FFF, write, *_filling(free, packets)]
+
+
+def _shadowed(layout: QueueLayout, queue: int, shadow: Mapping[int, int], chip: Chip) -> list[Value]:
+    """Returns the row of a queue beyond those that cudbg reads, from the words of
+    UP_CIM_INDIRECT; without them, what is known."""
+    i = len(INBOUND) + queue
+    first = chip.r.UP_IBQ_0_SHADOW_RDADDR + WORD_BYTES * STATUS_WORDS * i
+    real = chip.r.UP_OBQ_0_SHADOW_REALADDR + WORD_BYTES * OBQ_REAL_WORDS * queue
+    offsets = [real, *(first + WORD_BYTES * word for word in (0, 2, 3))]
+    shape = _outbound_shape(layout, queue)
+    if not all(offset in shadow for offset in offsets):
+        return [*shape, *(None,) * (len(_COLUMNS) - len(shape))]
+    write, read, free, packets = (shadow[offset] for offset in offsets)
+    return [*shape, read & 0x3FFF, write - layout.base[i], *_filling(free, packets)]
+
+
+def _outbound_shape(layout: QueueLayout, queue: int) -> list[Value]:
+    i = len(INBOUND) + queue
+    return [OUTBOUND[queue].name, layout.base[i], layout.size[i], None]
 
 
 def _filling(free: int, packets: int) -> list[int]:

@@ -14,7 +14,7 @@ from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32, u32s, u64
 from vmcoredd.chip.tp import CLOCK_REGISTERS, PACE_TABLE, SCHEDULERS
 from vmcoredd.cudbg.core_clock import EXPLAINED_BY, PRESET_KHZ, CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table, Text, Value
-from vmcoredd.cudbg.entities.indirect import words_of_space
+from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.hw.indirect import read_each
@@ -220,7 +220,7 @@ class _Schedulers:
         self._clk = ClkLayout.from_bytes(clk[0 : sizeof(ClkLayout)]) if clk and known else None
         self.clock = core_clock(others)
         first = chip.r.TP_TX_MOD_Q1_Q0_RATE_LIMIT
-        words = words_of_space(others.get("TP_INDIRECT"), "tp_tm_pio", chip)
+        words = words_of_space(others, "TP_INDIRECT", "tp_tm_pio", chip)
         found = [words.get(first - i // 2) for i in range(SCHEDULERS)]
         self._rates = [
             None if word is None else word >> 16 * (i % 2) & 0xFFFF for i, word in enumerate(found)

@@ -119,24 +119,7 @@ class IndirectEntity(RegisterEntity):
 _COLUMNS = (Column("space"), Column("index", "x5"), *REGISTER_COLUMNS)
 
 
-_TP_GROUPS = ("tp_pio", "tp_tm_pio", "tp_mib")
-
-
-def words_of_space(blob: Bytes | None, space: str, chip: Chip) -> dict[int, int]:
-    """Returns the words of one of TP's spaces (`tp_pio`, ...) by index, from TP_INDIRECT's bytes;
-    none if they are missing or of another size."""
-    ranges = [item for group in _TP_GROUPS for item in chip.indirect(group)]
-    if blob is None or len(blob) != sizeof(Record) * len(ranges):
-        return {}
-    return {
-        index: int(word)
-        for item, record, _ in records(memoryview(bytearray(blob[0 : len(blob)])), ranges)
-        if item.space == space
-        for index, word in zip(item.indices, record.outbuf, strict=False)
-    }
-
-
-@entity(36, "TP_INDIRECT", groups=_TP_GROUPS)
+@entity(36, "TP_INDIRECT", groups=("tp_pio", "tp_tm_pio", "tp_mib"))
 class TpIndirect(IndirectEntity):
     """The transport processor's registers (cudbg_collect_tp_indirect())."""
 

@@ -9,7 +9,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.le import LookupEntry, clip_address, filter_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
-from vmcoredd.cudbg.entities.indirect import words_of_space
+from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
@@ -48,7 +48,7 @@ class LeTcam(Entity):
         header = Header.from_bytes(blob[:size])
         if header.max_tid > (len(blob) - size) // RECORD_BYTES:
             raise DumpFormatError(self.name, size + RECORD_BYTES * header.max_tid, len(blob))
-        words = words_of_space(others.get("TP_INDIRECT"), "tp_pio", chip)
+        words = words_of_space(others, "TP_INDIRECT", "tp_pio", chip)
         mode = words.get(chip.r.TP_VLAN_PRI_MAP)
         rows = Lazy(lambda: _entries(blob, header, chip, mode))
         return Decoded(

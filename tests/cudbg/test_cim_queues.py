@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from carddump import CARDS, collect, collected, small
+from carddump import CARDS, collect, collected, rows, small
 from ramcard import RamCard
 from ramdump import CIM_BUSY, CIM_CTRL, cim, codes, delayed, dumped, writes
 
@@ -56,6 +56,29 @@ def test_cim_qcfg_does_not_access_a_busy_processor() -> None:
 def test_cim_qcfg_refuses_a_short_blob() -> None:
     with pytest.raises(DumpFormatError, match="CIM_QCFG: need 360 bytes, have 359"):
         ENTITY.decode(bytes(359), T6)
+
+
+RX_QUEUES = {
+    T6: {"read": 0x2D0, "write": 0x2E0, "packets begun": 2300, "ended": 2300, "free bytes": 2032},
+    T5: {"read": 0x70, "write": 0xB0, "packets begun": 3244, "ended": 3244, "free bytes": 1984},
+}
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_the_state_of_the_receive_queues_comes_from_the_shadow_registers(chip: Chip) -> None:
+    row = collected(chip).table("CIM_QCFG", "outbound queues")[6]
+    assert row["queue"] == "SGE0-RX"
+    assert row.items() >= RX_QUEUES[chip].items()
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_without_the_shadow_registers_the_state_of_the_receive_queues_is_not_known(
+    chip: Chip,
+) -> None:
+    decoded = ENTITY.decode(collected(chip).dump.raw("CIM_QCFG"), chip)
+    row = rows(decoded, "SGE0-RX and SGE1-RX is not in the dump")[7]
+    assert (row["base"], row["size"]) == (0x3800, 2048)
+    assert all(row[name] is None for name in RX_QUEUES[chip])
 
 
 # CIM_IBQ_*, CIM_OBQ_*
