@@ -74,7 +74,9 @@ class CimQcfg(Entity):
 
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         layout = self.parse(QueueLayout, blob)
-        shadow = words_of_space(others, "UP_CIM_INDIRECT", chip.r.UP_IBQ_0_SHADOW_RDADDR.space, chip)
+        shadow = words_of_space(
+            others, "UP_CIM_INDIRECT", chip.r.UP_IBQ_0_SHADOW_RDADDR.space, chip
+        )
         inbound = [_inbound(layout, i) for i in range(len(INBOUND))]
         outbound = [_outbound(layout, i) for i in range(_READ_OUTBOUND)]
         late = range(_READ_OUTBOUND, len(OUTBOUND))
@@ -82,7 +84,9 @@ class CimQcfg(Entity):
         names = " and ".join(OUTBOUND[i].name for i in late)
         known = "as in UP_CIM_INDIRECT" if shadow else "not in the dump"
         title = f"outbound queues; the state of {names} is {known}"
-        return Decoded([Table("inbound queues", _COLUMNS, inbound), Table(title, _COLUMNS, outbound)])
+        return Decoded(
+            [Table("inbound queues", _COLUMNS, inbound), Table(title, _COLUMNS, outbound)]
+        )
 
 
 def _read_configuration(io: Io, chip: Chip) -> tuple[int, ...]:
@@ -118,7 +122,9 @@ def _outbound(layout: QueueLayout, queue: int) -> list[Value]:
     return [*_outbound_shape(layout, queue), read & 0x3FFF, write, *_filling(free, packets)]
 
 
-def _shadowed(layout: QueueLayout, queue: int, shadow: Mapping[int, int], chip: Chip) -> list[Value]:
+def _shadowed(
+    layout: QueueLayout, queue: int, shadow: Mapping[int, int], chip: Chip
+) -> list[Value]:
     """Returns the row of a queue beyond those that cudbg reads, from the words of
     UP_CIM_INDIRECT; without them, what is known."""
     i = len(INBOUND) + queue

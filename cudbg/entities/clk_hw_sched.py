@@ -14,9 +14,9 @@ from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32, u32s, u64
 from vmcoredd.chip.tp import CLOCK_REGISTERS, PACE_TABLE, SCHEDULERS
 from vmcoredd.cudbg.core_clock import EXPLAINED_BY, PRESET_KHZ, CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table, Text, Value
-from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
+from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Each, Io, Op, Read, Write
 

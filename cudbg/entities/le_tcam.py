@@ -9,10 +9,10 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.le import LookupEntry, clip_address, filter_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
-from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
+from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.hw.io import Io
 
 
