@@ -64,11 +64,17 @@ class Table(NamedTuple):
     name: str
     address: int
     words: int
+    holds_addresses: bool = False
+    """Whether its entries are PBT_ADDRESS_ENTRY."""
 
+
+PBT_ADDRESS_ENTRY = parse_fields("valid:28:1 allocated:27:1 pending:26:1 address:0:26")
+"""An entry of the first two tables (cudbg_view)."""
+PBT_ADDRESS_SHIFT = 6
 
 PBT_TABLES = (
-    Table("pbt_dynamic", 0x2800, 8),
-    Table("pbt_static", 0x2840, 16),
+    Table("pbt_dynamic", 0x2800, 8, holds_addresses=True),
+    Table("pbt_static", 0x2840, 16, holds_addresses=True),
     Table("lrf_table", 0x3000, 8),
     Table("pbt_data", 0x3800, 512),
 )

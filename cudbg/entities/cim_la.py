@@ -125,7 +125,7 @@ _ENTRY_POINTERS = 8
 _MA_WORDS = MA_LA_ENTRIES * MA_LA_WORDS
 _MA_BYTES = 2 * _MA_WORDS * WORD_BYTES
 _PIF_WORDS = PIF_LA_ENTRIES * PIF_LA_WORDS
-# Positions: cxgb4_debugfs.c, cim_pif_la_show(), cim_ma_la_show(); an entry's first word is its lowest.
+# Positions: cxgb4_debugfs.c, cim_pif_la_show() and cim_ma_la_show(); the first word is the lowest.
 _REQUEST = parse_fields("Cntl:182:8 ID:176:6 DataBE:160:16 Addr:128:32 Data:0:128")
 _RESPONSE = parse_fields("Cntl:134:8 ID:128:6 Data:0:128")
 _MA_RESPONSE = parse_fields("Cnt:74:8 ID:71:3 Tag:67:4 UE:66:1 Data:2:64 RDY:1:1 VLD:0:1")

@@ -11,11 +11,14 @@ from vmcoredd.chip.cim import (
     INBOUND_WORDS,
     OBQ_REAL_WORDS,
     OUTBOUND,
+    PBT_ADDRESS_ENTRY,
+    PBT_ADDRESS_SHIFT,
     PBT_TABLES,
     QUEUE_UNIT_BYTES,
     STATUS_WORDS,
     THRESHOLD_UNIT,
 )
+from vmcoredd.chip.cim import Table as CimTable
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u8, u16, u32, u32s
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
@@ -261,13 +264,21 @@ class PbtTable(Entity):
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         words = u32s(self.need(blob, _PBT_BYTES))
         columns = [Column("table"), Column("entry", "d")]
-        columns += [Column("address", "x4"), Column("value", "x8")]
+        columns += [Column("address", "x4"), Column("value", "x8"), Column("fields")]
         return Decoded([Table("entries", columns, Lazy(lambda: _pbt_rows(words)))])
 
 
 def _pbt_rows(words: tuple[int, ...]) -> list[list[Value]]:
-    entries = [(table.name, i) for table in PBT_TABLES for i in range(table.words)]
+    entries = [(table, i) for table in PBT_TABLES for i in range(table.words)]
     return [
-        [*entry, address, word]
-        for entry, address, word in zip(entries, _PBT_ADDRESSES, words, strict=True)
+        [table.name, i, address, word, _pbt_fields(table, word)]
+        for (table, i), address, word in zip(entries, _PBT_ADDRESSES, words, strict=True)
     ]
+
+
+def _pbt_fields(table: CimTable, word: int) -> dict[str, int]:
+    """Returns the fields of an entry that holds an address, none of the other tables' entries."""
+    if not table.holds_addresses:
+        return {}
+    fields = {field.name: field.get(word) for field in PBT_ADDRESS_ENTRY}
+    return fields | {"address": fields["address"] << PBT_ADDRESS_SHIFT}

@@ -186,9 +186,9 @@ def test_a_queue_holds_what_its_scenario_put_there(chip: Chip) -> None:
 
 
 def test_rows_of_sixteen_bytes_are_shown_with_their_offset() -> None:
-    rows = collected(T5).table("CIM_IBQ_TP1")
-    assert [row["offset"] for row in rows] == list(range(0, 2048, 16))
-    assert len({row["+0"] for row in rows}) > 16
+    found = collected(T5).table("CIM_IBQ_TP1")
+    assert [row["offset"] for row in found] == list(range(0, 2048, 16))
+    assert len({row["+0"] for row in found}) > 16
 
 
 # PBT_TABLE
@@ -213,6 +213,15 @@ def test_pbt_table_fails_if_the_processor_is_busy() -> None:
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)
 def test_every_word_is_shown_with_its_table(chip: Chip) -> None:
-    rows = collected(chip).table("PBT_TABLE")
-    assert [row["table"] for row in rows[:9]] == ["pbt_dynamic"] * 8 + ["pbt_static"]
-    assert rows[-1]["address"] == 0x3800 + 4 * 511
+    found = collected(chip).table("PBT_TABLE")
+    assert [row["table"] for row in found[:9]] == ["pbt_dynamic"] * 8 + ["pbt_static"]
+    assert found[-1]["address"] == 0x3800 + 4 * 511
+
+
+def test_an_entry_of_the_address_tables_has_fields_and_one_of_the_others_none() -> None:
+    raw = bytearray(collected(T6).dump.raw("PBT_TABLE"))
+    raw[:4] = (1 << 28 | 1 << 26 | 0x123).to_bytes(4, "little")
+    found = rows(entities()["PBT_TABLE"].decode(bytes(raw), T6))
+    assert found[0]["fields"] == {"valid": 1, "allocated": 0, "pending": 1, "address": 0x48C0}
+    assert found[24]["table"] == "lrf_table"
+    assert found[24]["fields"] == {}
