@@ -21,6 +21,9 @@ class Mps(NamedTuple):
     T5 has four registers, which the driver reads twice. For the lower four of T6 it uses T5's
     offsets, which are wrong for T6.
     """
+    replication_read_from: tuple[int | None, ...]
+    """The first virtual function of each stored word that was so read, lowest word first; None
+    where the offset is of no register of the chip, or the word is not stored."""
     tcam_by_request: bool
     """Whether an entry is read by two requests to MPS_CLS_TCAM_DATA2_CTL; otherwise, as memory."""
     entries_per_tcam: int
@@ -32,6 +35,7 @@ T5 = Mps(
     tcam_entries=512,
     replication_vfs=128,
     replication_reads=(*_LOW, *_LOW),
+    replication_read_from=(0, 32, 64, 96, None, None, None, None),
     tcam_by_request=False,
     entries_per_tcam=512,
 )
@@ -45,6 +49,7 @@ T6 = Mps(
         "MPS_VF_RPLCT_MAP4",
         *(f"T5_{name}" for name in _LOW),
     ),
+    replication_read_from=(64, 96, None, None, 128, 160, 192, 224),
     tcam_by_request=True,
     entries_per_tcam=256,
 )

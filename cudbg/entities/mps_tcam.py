@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, column, sizeof, u8, u16, u32, u32s, u64, u64s
 from vmcoredd.chip.mps import REPLICATION_WORDS
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
+from vmcoredd.cudbg.driver_state import firmware_attached
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
@@ -38,7 +39,10 @@ class Record(LittleStruct):
 _LOW_WORDS = 4
 """Words of a replication map that are always stored (CUDBG_MAX_RPLC_SIZE)."""
 _OUTER, _EITHER = 0, 3
-"""Types of lookup that match the outer header; the others match inside a tunnel."""
+"""Types of lookup without a VNI. The first matches the outer header; all others, also the second,
+are inner ones to debugfs (mps_tcam_show())."""
+_ASKED = range(0, 32 * REPLICATION_WORDS, 32)
+"""The first virtual function of each word of a map that the firmware returned."""
 
 
 @entity(57, "MPS_TCAM")
@@ -64,15 +68,22 @@ class MpsTcam(Entity):
         records = [Record.from_buffer(area, idx * sizeof(Record)) for idx in used]
         _classification(io, chip, used, records)
 
+    explained_by = ("TID_INFO",)
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         size = chip.mps.tcam_entries * sizeof(Record)
-        data = self.need(blob, size)
-        rows = Lazy(lambda: (_row(record, chip) for record in _used(data)))
+        data, attached = self.need(blob, size), firmware_attached(others.get("TID_INFO"))
+        firsts = _ASKED if attached else chip.mps.replication_read_from
+        rows = Lazy(lambda: (_row(record, chip, firsts) for record in _used(data)))
         used = sum(1 for _ in _used(data))
         counts = [Item("used", used, form="d")]
         counts.append(Item("unused", chip.mps.tcam_entries - used, form="d"))
         table = Table("MAC addresses", _columns(chip), rows)
-        return Decoded([Fields("entries", counts), table])
+        caveat = Text("", () if attached else _without_firmware(chip, attached))
+        return Decoded([Fields("entries", counts), table, caveat])
 
 
 # Collecting
@@ -196,7 +207,7 @@ def _columns(chip: Chip) -> list[Column]:
     return columns
 
 
-def _row(record: Record, chip: Chip) -> list[Value]:
+def _row(record: Record, chip: Chip, firsts: Sequence[int | None]) -> list[Value]:
     sram = chip.r.MPS_CLS_SRAM_L.decode(record.cls_lo)
     address = ":".join(f"{byte:02x}" for byte in record.addr)
     ports = chip.r.MPS_CLS_SRAM_H.get(record.cls_hi, "PortMap")
@@ -204,20 +215,35 @@ def _row(record: Record, chip: Chip) -> list[Value]:
     priorities = " ".join(str(sram[f"Priority{i}"]) for i in range(4))
     listen = sum(sram[f"MultiListen{i}"] << i for i in range(4))
     row: list[Value] = [record.idx, address, record.mask, bool(sram["Valid"]), ports, *function]
-    row += [_functions(record) if record.repli else "", priorities, listen]
+    row += [_functions(record, firsts) if record.repli else "", priorities, listen]
     return row + (_lookup(record) if chip.mps.tcam_by_request else [])
 
 
 def _lookup(record: Record) -> list[Value]:
-    inner = record.lookup_type not in (_OUTER, _EITHER)
+    has_vni = record.lookup_type not in (_OUTER, _EITHER)
     vlan = record.ivlan if record.vlan_vld else None
-    tunnel = [record.vniy, record.vnix, bool(record.dip_hit)] if inner else [None, None, None]
-    return ["inner" if inner else "outer", record.port_num, vlan, *tunnel]
+    mask = record.vnix | record.vniy
+    tunnel = [record.vniy, mask, bool(record.dip_hit)] if has_vni else [None, None, None]
+    kind = "inner" if record.lookup_type != _OUTER else "outer"
+    return [kind, record.port_num, vlan, *tunnel]
 
 
-def _functions(record: Record) -> str:
-    """Returns the virtual functions of a map: `0-3 8`."""
-    bits = sum(word << 32 * i for i, word in enumerate(record.rplc))
+def _without_firmware(chip: Chip, attached: bool | None) -> Iterator[str]:
+    """Yields what the driver cannot know of replication unless it asks the firmware."""
+    if attached is None:
+        yield "Whether the driver asked the firmware is not known without TID_INFO. If it did not:"
+    yield "The driver read the map of replication without selecting an entry: it may be another's."
+    known = {first for first in chip.mps.replication_read_from if first is not None}
+    lacking = [first for first in range(0, chip.mps.replication_vfs, 32) if first not in known]
+    if lacking:
+        first, last = lacking[0], lacking[-1] + 31
+        yield f"Its offsets are a T5's: VFs {first} to {last} are not in the dump."
+
+
+def _functions(record: Record, firsts: Sequence[int | None]) -> str:
+    """Returns the virtual functions of a map, whose words begin with `firsts`: `0-3 8`."""
+    words = zip(record.rplc, firsts, strict=True)
+    bits = sum(word << first for word, first in words if first is not None)
     spans: list[list[int]] = []
     for function in (i for i in range(32 * REPLICATION_WORDS) if bits >> i & 1):
         if spans and spans[-1][1] == function - 1:

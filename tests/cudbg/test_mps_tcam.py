@@ -9,8 +9,12 @@ from carddump import CARDS, CardDump, collect
 
 from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.cudbg.decoded import Decoded, Table, Text
+from vmcoredd.cudbg.driver_state import FLAGS_AT
 from vmcoredd.cudbg.entities.mps_tcam import Record
+from vmcoredd.cudbg.entity import entities
 from vmcoredd.emu.silicon.mps import RequestedTcam
+from vmcoredd.hw.device import AdapterFlag
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
 SIZE = 88
@@ -88,6 +92,42 @@ def test_on_a_t6_the_lower_words_are_read_where_a_t5_has_them() -> None:
     group = next(mac for mac in card.scenario.mac_table.entries if mac.vfs)
     assert group.vfs == (0, 1, 32, 33, 64, 65, 96, 97)
     assert list(records(dump)[group.index].rplc) == [3, 3, 0, 0, 0, 0, 0, 0]
+    assert rows(dump)[group.index]["replicated to VFs"] == "64-65 96-97"
+
+
+def caveats(decoded: Decoded) -> str:
+    return " ".join(line for part in decoded if isinstance(part, Text) for line in part.lines)
+
+
+def test_what_a_driver_without_firmware_cannot_know_of_replication_is_said() -> None:
+    for chip, lacking in ((T6, True), (T5, False)):
+        dump = collect(card_of(chip), entities=("MPS_TCAM", "TID_INFO")).dump
+        said = caveats(dump.decode("MPS_TCAM"))
+        assert said.startswith("The driver read the map of replication without selecting an entry")
+        assert ("VFs 0 to 63 are not in the dump" in said) == lacking
+
+
+def test_a_map_that_the_firmware_returned_begins_with_function_0() -> None:
+    dump = collect(card_of(T6), entities=("MPS_TCAM", "TID_INFO")).dump
+    attached = bytearray(dump.raw("TID_INFO"))
+    attached[FLAGS_AT] |= AdapterFlag.FW_OK
+    decoded = entities()["MPS_TCAM"].decode_with(
+        dump.raw("MPS_TCAM"), {"TID_INFO": bytes(attached)}, T6
+    )
+    table = next(part for part in decoded if part.title == "MAC addresses")
+    maps = {row["replicated to VFs"] for row in table.json()["rows"]}
+    assert maps == {"", "0-1 32-33"}
+    assert caveats(decoded) == ""
+
+
+def test_a_lookup_of_either_header_is_shown_as_debugfs_shows_it() -> None:
+    raw = bytearray(seen(T6)[1].dump.raw("MPS_TCAM"))
+    first = next(i for i, record in enumerate(records(seen(T6)[1])) if record.rplc_size)
+    record = Record.from_buffer(raw, first * SIZE)
+    record.lookup_type = 3
+    table = next(p for p in entities()["MPS_TCAM"].decode(bytes(raw), T6) if isinstance(p, Table))
+    row = next(iter(table.json()["rows"]))
+    assert (row["lookup"], row["VNI"]) == ("inner", None)
 
 
 def test_a_t6_distinguishes_addresses_inside_a_tunnel() -> None:
@@ -96,7 +136,7 @@ def test_a_t6_distinguishes_addresses_inside_a_tunnel() -> None:
     row = rows(dump)[inside.index]
     assert row["lookup"] == "inner"
     assert row["VNI"] == inside.vni
-    assert row["VNI mask"] == inside.vni ^ 0xFFFFFF
+    assert row["VNI mask"] == 0xFFFFFF
 
 
 def test_a_t6_stores_the_lookup_of_unused_entries_too() -> None:
