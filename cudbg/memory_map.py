@@ -64,7 +64,7 @@ def memory_of(info: Meminfo, chip: Chip, memory: MemoryId) -> Extent:
     name = chip.memory.types[memory].name if memory <= MemoryId.MC0 else memory.name
     memories: list[Extent] = info.avail[: info.avail_c]
     for extent in memories:
-        if MEMINFO_NAMES[extent.idx] == name:
+        if extent.idx < len(MEMINFO_NAMES) and MEMINFO_NAMES[extent.idx] == name:
             return extent
     raise Status(Code.ENTITY_NOT_FOUND)
 

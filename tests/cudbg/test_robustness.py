@@ -10,7 +10,8 @@ from carddump import CARDS, SMALL, collect, collected, walk
 from vmcoredd import cudbg, emu
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.container import HEADERS_BYTES
-from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.decoded import Allowance
+from vmcoredd.cudbg.entity import Stage, entities
 from vmcoredd.cudbg.errors import CudbgError, DumpFormatError
 
 ROUNDS = 12
@@ -57,6 +58,33 @@ def test_no_content_of_the_right_size_crashes_a_decoder(chip: Chip, name: str) -
     for _ in range(rounds):
         shown(name, bytes(mutated(raw, random, 16)), chip)
         shown(name, bytes(mutated(raw[:64], random, 4)) + raw[64:], chip)
+
+
+EXPLAINED = [
+    (chip, entity.name)
+    for entity in entities().values()
+    for chip in entity.chips or CARDS
+    if entity.explained_by and entity.name not in ("QDESC", "MC1", "HMA")
+]
+
+
+@pytest.mark.parametrize(("chip", "name"), EXPLAINED, ids=repr)
+def test_no_content_of_those_that_explain_it_makes_an_entity_unreadable(
+    chip: Chip, name: str
+) -> None:
+    dump, entity, random = collected(chip).dump, entities()[name], Random(71)
+    size = LARGE if entity.stage == Stage.MEMORIES else dump.size(name)
+    blob = bytes(dump.blob(name)[:size])
+    known = {other: dump.raw(other) for other in entity.explained_by}
+    noise = {other: random.randbytes(len(raw)) for other, raw in known.items()}
+    short = {other: raw[: len(raw) // 2] for other, raw in known.items()}
+    changed = [
+        {other: bytes(mutated(raw, random, 16)) for other, raw in known.items()} for _ in range(4)
+    ]
+    ones = {other: b"\xff" * len(raw) for other, raw in known.items()}
+    for others in (noise, short, ones, *changed):
+        for part in walk(entity.decode_with(blob, others, chip)):
+            part.json(Allowance(1000))
 
 
 @pytest.mark.parametrize("chip", CARDS, ids=repr)

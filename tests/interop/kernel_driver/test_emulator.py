@@ -6,6 +6,7 @@ tests/interop/test_kernel_dump.py compares its dumps of them with ours.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.interop.kernel_driver import dump
 from tests.interop.kernel_driver.cards import emulated
 from tests.interop.kernel_driver.comparison import assert_alike, by_kernel
 from tests.interop.kernel_driver.harness import Harness
-from vmcoredd import emu
+from vmcoredd import cudbg, emu
 
 pytestmark = pytest.mark.interop
 
@@ -91,7 +92,39 @@ def test_ethtool_dumps_a_running_card_through_its_firmware(library: Path, name: 
     card = small(name)
     with Harness(library, emulated(card)) as witness:
         witness.bring_up()
-        found = dump.read(witness.ethtool_dump())
+        made = witness.ethtool_dump()
+    found = dump.read(made)
     failed = {number for number, entity in found.entities.items() if not entity.good}
     assert failed <= {MC1, MA_INDIRECT, HMA_INDIRECT, HMA}
     assert not card.access_log.totals
+    assert_decoded_as_a_running_drivers(cudbg.Dump(made))
+    assert_same_times(cudbg.Dump(made), cudbg.Dump(by_kernel(library, emulated(small(name)))[0]))
+
+
+def parts(found: cudbg.Dump, name: str, kind: str) -> list[dict[str, Any]]:
+    """The rows of an entity's tables, or the values of its fields."""
+    return [row for part in found.decode(name).json() for row in part.get(kind, ())]
+
+
+def assert_decoded_as_a_running_drivers(found: cudbg.Dump) -> None:
+    """Ranges are known, the log of commands is full of them, and a queue has its state."""
+    hello, reply, *_ = parts(found, "MBOX_LOG", "rows")
+    assert (hello["kind"], hello["command"], reply["result"]) == ("request", "HELLO", "ok")
+    ranges = {row["ids"]: row["number"] for row in parts(found, "TID_INFO", "rows")}
+    assert ranges["filter (FTID)"] == 512
+    (events,) = parts(found, "QDESC", "rows")
+    assert (events["type"], events["descriptors"]) == ("firmware events", 1023)
+    assert events["PIDX"] is not None
+
+
+def assert_same_times(running: cudbg.Dump, crashed: cudbg.Dump) -> None:
+    """Times of a crash kernel, which does not know the clock, are decoded as a running driver's."""
+    timers = [
+        {item["name"]: item["value"] for item in parts(each, "CLK", "values")}
+        for each in (running, crashed)
+    ]
+    assert timers[0].items() <= timers[1].items()
+    schedulers = (parts(each, "HW_SCHED", "rows") for each in (running, crashed))
+    for one, other in zip(*schedulers, strict=True):
+        assert one["kbit/s"] == other["kbit/s"]
+        assert other["pace in us"] <= one["pace in us"] <= other["to"]
