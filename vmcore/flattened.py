@@ -20,7 +20,7 @@ from vmcoredd.vmcore.view import Piece
 
 SIGNATURE = b"makedumpfile\0\0\0\0"
 HEADER_BYTES = 4096
-MAX_RECORDS = 1 << 21
+MAX_RECORDS = 1 << 20
 """More than there are: makedumpfile gathers what it writes (observed: 7 records in 64 MiB)."""
 MAX_SIZE = 1 << 62
 _HEADER = struct.Struct(">16sqq")

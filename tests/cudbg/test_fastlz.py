@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6
+from vmcoredd.cudbg.compare import compare
 from vmcoredd.cudbg.container import entity_header_offset
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.fastlz import GROWTH, FastLzError, decompress
@@ -100,6 +101,11 @@ def test_a_dump_of_freebsd_has_the_same_entities(raw: dict[int, bytes], size: in
         assert theirs.raw(name) == ours.raw(name)
         assert len(theirs.blob(name)) == len(ours.blob(name))
     assert theirs.decode("PATH_MTU").json() == ours.decode("PATH_MTU").json()
+
+
+def test_a_dump_of_freebsd_is_compared_by_what_it_holds(raw: dict[int, bytes]) -> None:
+    found = [*compare(cudbg.Dump(dump(raw)), collected(T6).dump)]
+    assert {name for name in found if isinstance(name, str)} == set(NAMES)
 
 
 def test_a_slice_unpacks_only_the_pieces_it_overlaps(raw: dict[int, bytes]) -> None:

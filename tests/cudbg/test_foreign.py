@@ -44,6 +44,17 @@ def test_every_number_has_one_name() -> None:
             assert set(range(1, min(most, 72))) <= set(names)
 
 
+@pytest.mark.parametrize("most", [68, 70, 71])
+def test_a_dump_of_an_older_kernel_has_fewer_numbers(most: int) -> None:
+    mtus, at = struct.pack("<16H", *range(16)), 56 + 52 * most
+    head = struct.pack("<IIHHIIHBB32x", 67856866, 56, 1, 14, at + 32, 0, most, 0x60, 0x11)
+    entity = struct.pack("<III40x", 27, at, 32)
+    made = cudbg.Dump(head + bytes(26 * 52) + entity + bytes((most - 27) * 52) + mtus)
+    assert [found.name for found in made.entities] == ["PATH_MTU"]
+    assert (made.raw("PATH_MTU"), made.cut, made.unknowns) == (mtus, "", ())
+    assert made.decode("PATH_MTU")
+
+
 def test_71_is_linuxs_flash_and_the_vendors_module_eeprom() -> None:
     assert cudbg.Dump(with_entity(LINUX, 71, b"flash")).entities[-1].name == "FLASH"
     assert cudbg.Dump(dump({71: b"module"}, most=89)).entities[-1].name == "MOD_EEPROM"
