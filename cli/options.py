@@ -76,12 +76,18 @@ def choose_entity(given: str, names: Mapping[int, str], others: Iterable[str] = 
 
 def _alike(given: str, names: dict[str, str]) -> str:
     """Returns a question for the names like `given`, or else all of them."""
+    return did_you_mean(given, names) or f"there are {', '.join(names.values())}"
+
+
+def did_you_mean(given: str, names: Mapping[str, str]) -> str:
+    """Returns a question for the names like `given`, which like the keys is in lower case; empty
+    if none is."""
     import difflib
 
     close = [name for name in names if given in name][:3]
     close = close or difflib.get_close_matches(given, names, cutoff=0.6)
     if not close:
-        return f"there are {', '.join(names.values())}"
+        return ""
     *first, last = (names[name] for name in close)
     return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"
 
@@ -202,6 +208,42 @@ ShownEntities = Annotated[
         help="Decode this entity, or all; repeatable.",
         autocompletion=_entities_or_all,
     ),
+]
+ShownRegisters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--register",
+        metavar="PATTERN",
+        help="Show the registers of this name, a shell pattern; `EDC0.*` those of an instance, a "
+        "number the one at that address; repeatable.",
+    ),
+]
+ShownField = Annotated[
+    str | None,
+    typer.Option("--field", metavar="PATTERN", help="Show only this field of registers."),
+]
+ShownBlock = Annotated[
+    str | None,
+    typer.Option("--block", metavar="BLOCK", help="Show only registers of a block, such as SGE."),
+]
+NonZero = Annotated[
+    bool, typer.Option("--nonzero", help="Show only registers (or fields) that are not zero.")
+]
+Changed = Annotated[
+    bool,
+    typer.Option(
+        "--changed-from-reset",
+        help="Show only registers that differ from their value after reset, where it is known.",
+    ),
+]
+Grep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX", help="Show only registers whose name, value or fields match, in any case."
+    ),
+]
+Everything = Annotated[
+    bool, typer.Option("--all", help="Show the fields of registers that are zero, too.")
 ]
 Compression = Annotated[
     str,

@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import COLOR_SYSTEMS, Console
 from rich.markup import escape
+from rich.style import Style
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -57,12 +59,21 @@ class _Results(Console):
     def say(self, text: str, style: str = "") -> None:
         """Prints a line whose text comes from a file or a device: control characters escaped.
 
-        Without a style Rich has nothing to do, and tables of many thousand lines need no more.
+        Rich would take a second for the lines of a large table.
         """
-        if style:
-            self.print(visible(text), style=style, markup=False)
-        else:
-            self.file.write(visible(text) + "\n")
+        text = visible(text)
+        if style and self.color_system and self.is_terminal:
+            text = _styled(text, style, self.color_system, self.no_color)
+        self.file.write(text + "\n")
+
+
+@cache
+def _parsed(style: str, no_color: bool) -> Style:
+    return Style.parse(style).without_color if no_color else Style.parse(style)
+
+
+def _styled(text: str, style: str, system: str, no_color: bool) -> str:
+    return _parsed(style, no_color).render(text, color_system=COLOR_SYSTEMS[system])
 
 
 class _Messages(Console):

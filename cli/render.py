@@ -5,6 +5,11 @@ Only `show` uses this module, and imports it only to decode, because it imports 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vmcoredd.cli.folding import LEAD, folded, line
 from vmcoredd.cli.output import ROW_BYTES, hex_row, out, size, visible
 from vmcoredd.cudbg.decoded import (
     Allowance,
@@ -20,42 +25,95 @@ from vmcoredd.cudbg.decoded import (
     shown,
 )
 
+_CAUSE = re.compile(r"CAUSE\d*(\[|_|$)")
+"""What the registers are called that hold the causes of interrupts."""
 
-def show(decoded: Decoded, allowed: Allowance, *, hexdump: str | None = None) -> None:
-    """Prints every part, and as many rows as are `allowed`.
 
-    For a memory, prints its map and the bytes of the section `hexdump`.
-    """
+@dataclass
+class View:
+    """How much is shown, and what was hidden."""
+
+    allowed: Allowance
+    hexdump: str | None = None
+    """The region of a memory whose bytes are shown."""
+    everything: bool = False
+    """Whether fields that are zero are shown."""
+    hidden: int = 0
+    """How many such fields were not."""
+
+
+def show(decoded: Decoded, view: View) -> None:
+    """Prints every part, and as many rows as are allowed; of a memory, its map."""
     for part in decoded:
         if isinstance(part, Table):
-            _table(part, allowed)
+            show_table(part, view)
         elif isinstance(part, Fields):
-            _fields(part)
+            _fields(part, view)
         elif isinstance(part, Text):
-            _text(part, allowed)
+            _text(part, view.allowed)
         else:
-            _memory(part, hexdump)
+            _memory(part, view.hexdump)
+
+
+def say_hidden(view: View) -> None:
+    """Says how many fields were hidden, if any."""
+    if view.hidden:
+        fields = "field that is zero is" if view.hidden == 1 else "fields that are zero are"
+        out.say(f"{view.hidden:,} {fields} hidden: --all shows them", style="dim")
+        view.hidden = 0
 
 
 def _heading(title: str) -> None:
-    if title:
-        out.say(title, style="bold")
+    for one in _lines([title], "") if title else ():
+        out.say(one, style="bold")
 
 
-def _table(part: Table, allowed: Allowance) -> None:
-    """Prints plain columns, each as wide as its widest cell; the tables are too long for Rich."""
+def show_table(part: Table, view: View) -> None:
+    """Prints plain columns, each as wide as its widest cell; the tables are too long for Rich.
+
+    Rows are folded at the width of a terminal, and are long lines elsewhere.
+    """
     _heading(part.title)
     columns = list(part.columns)
-    values = allowed.of(part.rows)
-    rows = [[_shown(v, c.form) for c, v in zip(columns, row, strict=True)] for row in values]
+    values = view.allowed.of(part.rows)
+    rows = [
+        [_shown(value, c.form, view) for c, value in zip(columns, row, strict=True)]
+        for row in values
+    ]
     rows.insert(0, [column.name for column in columns])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    for row in rows:
-        cells = map(_aligned, columns, row, widths)
-        out.say(("  " + "  ".join(cells)).rstrip())
+    styles = ["", *_styles(columns, values)]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    if columns and not columns[-1].form:
+        widths[-1] = 0
+    for row, style in zip(rows, styles, strict=True):
+        for one in _lines([*map(_aligned, columns, row, widths)]):
+            out.say(one, style)
 
 
-def _shown(value: Value, form: str) -> str:
+def _lines(cells: list[str], lead: str = LEAD) -> Iterable[str]:
+    return folded(cells, out.width, lead) if out.is_terminal else (line(cells, lead),)
+
+
+def _styles(columns: Sequence[Column], rows: Sequence[Sequence[Value]]) -> list[str]:
+    """Returns each row's style: causes of interrupts stand out, registers that are zero do not."""
+    names = [column.name for column in columns]
+    if not {"register", "value"} <= set(names):
+        return [""] * len(rows)
+    register, value = names.index("register"), names.index("value")
+    return [_style(str(row[register]), row[value]) for row in rows]
+
+
+def _style(register: str, value: Value) -> str:
+    if not value:
+        return "dim"
+    return "bold red" if _CAUSE.search(register) else ""
+
+
+def _shown(value: Value, form: str, view: View) -> str:
+    if isinstance(value, Mapping) and not view.everything:
+        fields = {name: number for name, number in value.items() if number}
+        view.hidden += len(value) - len(fields)
+        value = fields
     return visible(shown(value, form))
 
 
@@ -63,18 +121,19 @@ def _aligned(column: Column, text: str, width: int) -> str:
     return text.rjust(width) if column.form else text.ljust(width)
 
 
-def _fields(part: Fields) -> None:
+def _fields(part: Fields, view: View) -> None:
     _heading(part.title)
     width = max((len(item.name) for item in part.items), default=0)
     for item in part.items:
-        meaning = f"  {item.meaning}" if item.meaning else ""
-        out.say(f"  {item.name:<{width}}  {_shown(item.value, item.form)}{meaning}")
+        cells = [f"{item.name:<{width}}", _shown(item.value, item.form, view)]
+        for one in _lines([*cells, item.meaning] if item.meaning else cells):
+            out.say(one)
 
 
 def _text(part: Text, allowed: Allowance) -> None:
     _heading(part.title)
-    for line in allowed.of(part.lines):
-        out.say(line)
+    for text in allowed.of(part.lines):
+        out.say(text)
 
 
 def _memory(part: Hexdump, hexdump: str | None) -> None:

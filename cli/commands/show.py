@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,16 +19,33 @@ from vmcoredd.cli.foreign import (
     what_to_do,
 )
 from vmcoredd.cli.inputs import dump_of, opened
-from vmcoredd.cli.options import InputVmcore, Json, ShownEntities, choose, choose_entity
+from vmcoredd.cli.options import (
+    Changed,
+    Everything,
+    Grep,
+    InputVmcore,
+    Json,
+    NonZero,
+    ShownBlock,
+    ShownEntities,
+    ShownField,
+    ShownRegisters,
+    choose,
+    choose_entity,
+)
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
+from vmcoredd.cli.pager import paged
+from vmcoredd.cli.trouble import Trouble
 from vmcoredd.cli.verdict import print_verdict
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
+    from vmcoredd.cli.registers import Selection
     from vmcoredd.cudbg.decoded import Allowance, Bytes
 
 EXAMPLES = """Examples: `vmcoredd show vmcore` - list the entities;
 `vmcoredd show vmcore --entity DEV_LOG --entity CIM_QCFG` - decode two of them;
+`vmcoredd show vmcore --register 'SGE_INT_*' --nonzero` - registers by name;
 `vmcoredd show vmcore --entity all --json` - decode everything, for programs;
 `vmcoredd show vmcore --entity MC0 --hexdump TCBs` - a region of a memory;
 `vmcoredd show vmcore --entity REG_DUMP --raw > reg_dump.bin`"""
@@ -58,22 +74,33 @@ def show(
     rows: Annotated[
         int, typer.Option(min=0, help="Decode at most so many rows and lines; 0 is no limit.")
     ] = ROWS_MOST,
+    register: ShownRegisters = None,
+    field: ShownField = None,
+    block: ShownBlock = None,
+    nonzero: NonZero = False,
+    changed: Changed = False,
+    grep: Grep = None,
+    everything: Everything = False,
     json: Json = False,
 ) -> None:
-    """List the entities of a device dump, or decode some.
+    """List the entities of a device dump, decode some, or show registers.
 
     Skips a damaged entity and describes the damage on stderr; the exit code is then 3. It is 5 if
     something that the adapter has is missing or partial, or if an entity cannot be decoded because
     this version does not know its format, chip or byte order: `--raw` writes such an entity.
     """
-    from vmcoredd import diagnosis
     from vmcoredd.cudbg.decoded import Allowance
 
-    trouble, allowed = _Trouble(), Allowance(rows or None)
+    trouble, allowed = Trouble(), Allowance(rows or None)
+    wanted = _selection(register, field, block, nonzero, changed, grep)
+    if wanted and (raw or hexdump is not None):
+        raise typer.BadParameter(
+            "it shows the bytes of an entity, not registers", param_hint="--raw"
+        )
     with about(path), opened(path) as reader:
         note = first_dump(reader, index, "--index")
         if is_foreign(reader, note):
-            if entity or hexdump or raw:
+            if entity or hexdump or raw or wanted:
                 what = "another driver's device dump has no entities"
                 raise typer.BadParameter(f"{what}; {what_to_do(note, path)}", param_hint="--index")
             show_foreign(reader, note, path, json=json)
@@ -87,65 +114,45 @@ def show(
         if raw:
             _raw(dump, names)
         elif json:
-            records = _records(dump, names, allowed, trouble)
-            summary = _summary(note, dump) | {"rows_left_out": allowed.exceeded}
-            summary |= others_record(reader)
-            emit_json("show", {"file": str(path), **summary, "entities": records})
-        elif names:
-            _decoded(dump, names, hexdump, allowed, trouble)
+            summary = {"file": str(path), **_summary(note, dump), **others_record(reader)}
+            content = _content(dump, names, wanted, allowed, trouble)
+            emit_json("show", {**summary, "rows_left_out": allowed.exceeded, **content})
         else:
-            print_verdict(diagnosis.diagnose(dump), brief=True)
-            out.print()
-            _list(note, dump, trouble)
-        if not names:
+            with paged():
+                if wanted or names:
+                    _show(dump, names, wanted, trouble, allowed, hexdump, everything=everything)
+                else:
+                    _first_screen(note, dump, trouble)
+        if not names and not wanted:
             say_foreign(reader, path)
     if allowed.exceeded:
         err.print(f"only the first {rows:,} rows are shown: --rows 0 shows all", markup=False)
-    if not names:
+    if not names and not wanted:
         report_unknowns(dump, path)
     trouble.report(path)
-    wanted = [entity for entity in dump.entities if not names or entity.name in names]
-    if any(entity.is_incomplete for entity in wanted):
+    if any(entity.is_incomplete for entity in _asked_for(dump, names, wanted)):
         raise typer.Exit(Exit.INCOMPLETE)
 
 
-class _Trouble:
-    """What keeps entities from being shown, by name: damage, or a format that is not known."""
+def _selection(*options: Any) -> Selection | None:
+    """Returns the registers that the options select; None if no option is given."""
+    if not any(option not in (None, False, []) for option in options):
+        return None
+    from vmcoredd.cli.registers import Selection
 
-    def __init__(self) -> None:
-        self.damage: dict[str, str] = {}
-        self.unknown: dict[str, str] = {}
+    registers, *others = options
+    return Selection(tuple(registers or ()), *others)
 
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Records trouble that the context has with entity `name`, and continues."""
-        from vmcoredd import cudbg
 
-        try:
-            yield
-        except cudbg.UnknownFormat as error:
-            self.unknown[name] = str(error).removeprefix(f"{name}: ")
-        except cudbg.DumpFormatError as error:
-            text = str(error)
-            self.damage[name] = text if text.startswith(name) else f"{name}: {text}"
+def _asked_for(
+    dump: cudbg.Dump, names: list[str], wanted: Selection | None
+) -> list[cudbg.DumpEntity]:
+    """Returns the entities that the command was asked to show."""
+    if wanted:
+        from vmcoredd.cli.registers import entities_of
 
-    def report(self, path: Path) -> None:
-        """Prints the trouble, if any, and ends the command."""
-        for line in (*self.damage.values(), *self._not_decoded()):
-            report(line, path)
-        if self.damage:
-            raise typer.Exit(Exit.BAD_FILE)
-        if self.unknown:
-            raise typer.Exit(Exit.INCOMPLETE)
-
-    def _not_decoded(self) -> Iterator[str]:
-        """Yields each reason once, with the entity that it keeps from being shown, or how many."""
-        names: dict[str, list[str]] = {}
-        for name, reason in self.unknown.items():
-            names.setdefault(reason, []).append(name)
-        for reason, group in names.items():
-            what = f"{group[0]} is" if len(group) == 1 else f"{len(group)} entities are"
-            yield f"{what} not decoded: {reason}"
+        names = entities_of(dump, names)
+    return [entity for entity in dump.entities if not (names or wanted) or entity.name in names]
 
 
 def report_unknowns(dump: cudbg.Dump, path: Path) -> None:
@@ -182,7 +189,7 @@ def _names(dump: cudbg.Dump, wanted: list[str]) -> list[str]:
     return [*present.values()] if "all" in names else [dump.entity(name).name for name in names]
 
 
-def _region(dump: cudbg.Dump, names: list[str], region: str, trouble: _Trouble) -> str:
+def _region(dump: cudbg.Dump, names: list[str], region: str, trouble: Trouble) -> str:
     """Returns the region of the named entities' memories that `region` names."""
     from vmcoredd.cudbg.decoded import Hexdump
 
@@ -220,15 +227,24 @@ def _write(blob: Bytes) -> None:
         sys.stdout.buffer.write(blob[at : at + _PIECE])
 
 
-def _decoded(
+def _show(
     dump: cudbg.Dump,
     names: list[str],
-    hexdump: str | None,
+    wanted: Selection | None,
+    trouble: Trouble,
     allowed: Allowance,
-    trouble: _Trouble,
+    hexdump: str | None,
+    *,
+    everything: bool,
 ) -> None:
     from vmcoredd.cli import render
 
+    view = render.View(allowed, hexdump, everything)
+    if wanted:
+        from vmcoredd.cli.registers import show_registers
+
+        show_registers(dump, names, wanted, view, trouble)
+        return
     for name in names:
         entity = dump.entity(name)
         out.say(f"{name} (entity {entity.number})", style="bold underline")
@@ -236,9 +252,10 @@ def _decoded(
             out.print(f"  not in the dump: {entity.reason}", markup=False)
         else:
             with trouble.of(name):
-                render.show(dump.decode(name), allowed, hexdump=hexdump)
+                render.show(dump.decode(name), view)
         if name in trouble.unknown:
             out.say(f"  not decoded: {trouble.unknown[name]}")
+        render.say_hidden(view)
         out.print()
 
 
@@ -250,8 +267,24 @@ def _summary(note: vmcore.Note, dump: cudbg.Dump) -> dict[str, Any]:
     }
 
 
+def _content(
+    dump: cudbg.Dump,
+    names: list[str],
+    wanted: Selection | None,
+    allowed: Allowance,
+    trouble: Trouble,
+) -> dict[str, Any]:
+    """Returns the entities, and the registers that are wanted or the contents of those named."""
+    if wanted is None:
+        return {"entities": _records(dump, names, allowed, trouble)}
+    from vmcoredd.cli.registers import register_records
+
+    registers = register_records(dump, names, wanted, allowed, trouble)
+    return {"entities": _records(dump, (), allowed, trouble), **registers}
+
+
 def _records(
-    dump: cudbg.Dump, names: Iterable[str], allowed: Allowance, trouble: _Trouble
+    dump: cudbg.Dump, names: Iterable[str], allowed: Allowance, trouble: Trouble
 ) -> list[dict[str, Any]]:
     """Returns the status of every entity, and the decoded contents of those in `names`."""
     wanted = set(names)
@@ -262,7 +295,7 @@ def _records(
 
 
 def _record(
-    dump: cudbg.Dump, entity: cudbg.DumpEntity, allowed: Allowance | None, trouble: _Trouble
+    dump: cudbg.Dump, entity: cudbg.DumpEntity, allowed: Allowance | None, trouble: Trouble
 ) -> dict[str, Any]:
     record: dict[str, Any] = {
         "number": entity.number,
@@ -295,14 +328,22 @@ def _raw_size(dump: cudbg.Dump, name: str) -> int | None:
         return None
 
 
-def _list(note: vmcore.Note, dump: cudbg.Dump, trouble: _Trouble) -> None:
+def _first_screen(note: vmcore.Note, dump: cudbg.Dump, trouble: Trouble) -> None:
+    from vmcoredd import diagnosis
+
+    print_verdict(diagnosis.diagnose(dump), brief=True)
+    out.print()
+    _list(note, dump, trouble)
+
+
+def _list(note: vmcore.Note, dump: cudbg.Dump, trouble: Trouble) -> None:
     rows = [_row(dump, entity, trouble) for entity in dump.entities]
     title = f"{note.name}: {dump.adapter}, format {dump.version}"
     title += f", compression {dump.compression}"
     table(title, ("#", "entity", "raw", "in the dump", "status"), rows)
 
 
-def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, trouble: _Trouble) -> tuple[object, ...]:
+def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, trouble: Trouble) -> tuple[object, ...]:
     raw, status = "", "damaged"
     if not entity.good:
         status = entity.status

@@ -1,0 +1,50 @@
+"""What keeps entities of a dump from being shown: it is collected, then reported at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from vmcoredd.cli.exit_codes import Exit, report
+
+
+class Trouble:
+    """What keeps entities from being shown, by name: damage, or a format that is not known."""
+
+    def __init__(self) -> None:
+        self.damage: dict[str, str] = {}
+        self.unknown: dict[str, str] = {}
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Records trouble that the context has with entity `name`, and continues."""
+        from vmcoredd import cudbg
+
+        try:
+            yield
+        except cudbg.UnknownFormat as error:
+            self.unknown[name] = str(error).removeprefix(f"{name}: ")
+        except cudbg.DumpFormatError as error:
+            text = str(error)
+            self.damage[name] = text if text.startswith(name) else f"{name}: {text}"
+
+    def report(self, path: Path) -> None:
+        """Prints the trouble, if any, and ends the command."""
+        for line in (*self.damage.values(), *self._not_decoded()):
+            report(line, path)
+        if self.damage:
+            raise typer.Exit(Exit.BAD_FILE)
+        if self.unknown:
+            raise typer.Exit(Exit.INCOMPLETE)
+
+    def _not_decoded(self) -> Iterator[str]:
+        """Yields each reason once, with the entity that it keeps from being shown, or how many."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.unknown.items():
+            names.setdefault(reason, []).append(name)
+        for reason, group in names.items():
+            what = f"{group[0]} is" if len(group) == 1 else f"{len(group)} entities are"
+            yield f"{what} not decoded: {reason}"
