@@ -218,7 +218,7 @@ def _write_entity(path: Path, dump: cudbg.Dump, entity: cudbg.DumpEntity) -> Non
             out.say(f"  not in the dump: {entity.reason}")
             return
         try:
-            render.show(dump.decode(entity.name), Allowance())
+            render.show(dump.decode(entity.name), render.View(Allowance(), everything=True))
         except cudbg.UnknownFormat as error:
             out.say(f"  not decoded: {error}")
         except cudbg.DumpFormatError as error:
