@@ -54,7 +54,7 @@ class LeTcam(Entity):
         return Decoded(
             [
                 Fields("where regions begin", list(_starts(header, chip))),
-                Text("how entries are decoded", list(_caveats(mode))),
+                Text("how entries are decoded", list(_caveats(mode, words, chip))),
                 Table("entries in use (order of addresses and ports: assumed)", _COLUMNS, rows),
             ]
         )
@@ -91,7 +91,7 @@ def _starts(header: Header, chip: Chip) -> Iterator[Item]:
     yield Item("max_tid", header.max_tid, "TIDs that were read", "d")
 
 
-def _caveats(mode: int | None) -> Iterator[str]:
+def _caveats(mode: int | None, words: Mapping[int, int], chip: Chip) -> Iterator[str]:
     """Says what the entries' columns rest on."""
     yield "Which word holds which address and port is assumed; the vendor's viewer shows words."
     if mode is None:
@@ -100,6 +100,11 @@ def _caveats(mode: int | None) -> Iterator[str]:
     names = " ".join(field.name for field in filter_fields(mode))
     yield f"Filter tuples have these fields, lowest first, as TP_VLAN_PRI_MAP {mode:#x} selects:"
     yield names or "none"
+    ingress = words.get(chip.r.TP_INGRESS_CONFIG)
+    if "vnic_id" in names.split() and ingress is not None:
+        vnic = chip.r.TP_INGRESS_CONFIG.get(ingress, "VNIC")
+        meaning = "the id of a virtual interface" if vnic else "an outer VLAN tag"
+        yield f"vnic_id is {meaning}: VNIC of TP_INGRESS_CONFIG is {vnic}"
 
 
 def _entries(blob: Bytes, header: Header, chip: Chip, mode: int | None) -> Iterator[list[Value]]:

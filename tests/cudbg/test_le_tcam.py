@@ -262,14 +262,16 @@ def test_a_table_that_claims_more_tids_than_it_has_is_refused() -> None:
         ENTITY.decode(blob, T6)
 
 
-def shown(chip: Chip, mode: int | None, tuple_words: tuple[int, int] = (0, 0)) -> CardParts:
+def shown(
+    chip: Chip, mode: int | None, tuple_words: tuple[int, int] = (0, 0), ingress: int = 0
+) -> CardParts:
     """Decodes one IPv4 connection at TID 0 with this filter tuple, under TP_VLAN_PRI_MAP `mode`."""
     record = Record(dbig_rsp_stat=1)
     record.data[:5] = (1, 2, 3, *tuple_words)
     routing = 0 if chip is T6 else 18000
     starts = {"server_start": 8000, "filter_start": 12000, "clip_start": 16000}
     header = Header(**starts, tid_hash_base=20000, routing_start=routing, max_tid=1)
-    others = {} if mode is None else {"TP_INDIRECT": indirect(chip, mode)}
+    others = {} if mode is None else {"TP_INDIRECT": indirect(chip, mode, ingress)}
     found, text, table = ENTITY.decode_with(bytes(header) + bytes(record), others, chip)
     assert isinstance(found, Fields)
     assert isinstance(text, Text)
@@ -277,13 +279,14 @@ def shown(chip: Chip, mode: int | None, tuple_words: tuple[int, int] = (0, 0)) -
     return {item.name: item for item in found.items}, " ".join(text.lines), row
 
 
-def indirect(chip: Chip, mode: int) -> bytes:
-    """TP_INDIRECT of a card with another TP_VLAN_PRI_MAP."""
+def indirect(chip: Chip, mode: int, ingress: int) -> bytes:
+    """TP_INDIRECT of a card with another TP_VLAN_PRI_MAP and TP_INGRESS_CONFIG."""
     area = bytearray(collected(chip).dump.raw("TP_INDIRECT"))
     ranges = [item for group in ("tp_pio", "tp_tm_pio", "tp_mib") for item in chip.indirect(group)]
     for item, record, _ in indirect_records(memoryview(area), ranges):
         if item.space == "tp_pio" and chip.r.TP_VLAN_PRI_MAP in item.indices:
             record.outbuf[item.indices.index(chip.r.TP_VLAN_PRI_MAP)] = mode
+            record.outbuf[item.indices.index(chip.r.TP_INGRESS_CONFIG)] = ingress
     return bytes(area)
 
 
@@ -303,6 +306,14 @@ def test_a_filter_tuple_has_the_fields_that_tp_vlan_pri_map_selects(
     _, text, row = shown(T6, mode, words)
     assert row["fields"] == fields
     assert f"TP_VLAN_PRI_MAP {mode:#x}" in text
+
+
+@pytest.mark.parametrize(
+    ("ingress", "meaning"), [(1 << 11, "the id of a virtual interface"), (0, "an outer VLAN tag")]
+)
+def test_what_a_vnic_id_is_follows_from_tp_ingress_config(ingress: int, meaning: str) -> None:
+    assert f"vnic_id is {meaning}" in shown(T6, 0x3FF, ingress=ingress)[1]
+    assert "vnic_id is" not in shown(T6, 0x2B, ingress=ingress)[1]
 
 
 def test_without_its_mode_a_filter_tuple_has_no_fields_and_the_screen_says_so() -> None:
