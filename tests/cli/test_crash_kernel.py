@@ -31,8 +31,8 @@ def read():
 
 import vmcoredd.diagnosis, vmcoredd.vmcore, vmcoredd.cudbg
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.diagnosis.rule import rules
-entities(), rules()
+from vmcoredd.diagnosis import all_rules
+entities(), all_rules()
 before = read()
 try:
     main()

@@ -22,8 +22,8 @@ from vmcoredd.cudbg.container import HEADERS_BYTES
 
 UNITS = {"size", "bytes", "seconds", "offset", "elapsed", "memory", "free"}
 """Words that are no key of their own: a key has its unit, such as `size_bytes`."""
-DECODED = {"decoded"}
-"""Has the columns of an entity's tables for keys."""
+DECODED = {"decoded", "findings"}
+"""Have other keys: the columns of an entity's tables, and `offset` in BAR0 or in another space."""
 COMMANDS = [
     ("cards", []),
     ("cards", ["--faults"]),
@@ -131,7 +131,7 @@ def with_json(group: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def keys(record: Any) -> Iterator[str]:
-    """All keys of a record, but those of decoded entities."""
+    """All keys of a record, but those of decoded entities and of findings."""
     if isinstance(record, list):
         for item in record:
             yield from keys(item)
