@@ -86,8 +86,6 @@ class Cim(NamedTuple):
 
     la_words: int
     """Words of CIM_LA after its configuration word (cudbg_collect_cim_la())."""
-    la_words_before: tuple[int, ...]
-    """The same in older kernels, whose room for them was too large (4.18)."""
     la_row_words: int
     """Words in a row of 16 pointers of the logic analyser; the driver skips the other pointers."""
     la_line_words: int
@@ -103,7 +101,6 @@ class Cim(NamedTuple):
 # Positions: cxgb4_debugfs.c, cim_la_show() and its three variants.
 T5 = Cim(
     la_words=2048,
-    la_words_before=(),
     la_row_words=16,
     la_line_words=8,
     la_high_word_first=True,
@@ -118,7 +115,6 @@ T5 = Cim(
 )
 T6 = Cim(
     la_words=2050,
-    la_words_before=(2255,),
     la_row_words=10,
     la_line_words=10,
     la_high_word_first=False,

@@ -181,6 +181,8 @@ class MemorySystem(NamedTuple):
     """The field of SGE_CONTROL2 that enables the doorbell FIFO; empty if it is always on."""
     vfifo_size: str
     """The field of SGE_DBVFIFO_SIZE, in units of 4 bytes."""
+    pages_of: str
+    """What has pages: a channel, or on a T6 a MAC's buffer group."""
     port_pages: PageCounts
     """Pages of the ports."""
     loopback_pages: PageCounts
@@ -197,6 +199,7 @@ T5 = MemorySystem(
     types=(EDC0, EDC1, MC0, MC1),
     vfifo_enable="VFIFO_Enable",
     vfifo_size="Size",
+    pages_of="channel",
     port_pages=PageCounts("MPS_RX_PG_RSV0", 4, "USED", "ALLOC"),
     loopback_pages=PageCounts("MPS_RX_PG_RSV4", 4, "USED", "ALLOC"),
     pm_stats=5,
@@ -205,6 +208,7 @@ T6 = MemorySystem(
     types=(EDC0, EDC1, MC, HMA),
     vfifo_enable="",
     vfifo_size="DBVFIFO_SIZE",
+    pages_of="MAC buffer group",
     port_pages=PageCounts("MPS_RX_MAC_BG_PG_CNT0", 4, "MAC_USED", "MAC_ALLOC"),
     loopback_pages=PageCounts("MPS_RX_LPBK_BG_PG_CNT0", 2, "LPBK_USED", "LPBK_ALLOC"),
     pm_stats=7,

@@ -92,6 +92,8 @@ class Entity:
     stage: ClassVar[Stage] = Stage.HARDWARE
     raw_bytes: ClassVar[Measured]
     """Its size. Every entity declares this and `accesses`; the tests compare both with a dump."""
+    other_bytes: ClassVar[Sequence[int]] = ()
+    """Other sizes, which other kernels or a running driver make."""
     accesses: ClassVar[Measured]
     """The register accesses that the kernel's driver makes for it, counted on plain registers."""
     host_order: ClassVar[bool] = True
@@ -127,6 +129,12 @@ class Entity:
         if len(blob) != size:
             raise UnknownFormat(self.name, size, len(blob))
         return memoryview(blob[0:size])
+
+    def need_known(self, blob: Bytes, chip: Chip) -> memoryview:
+        """Returns all of `blob`; raises UnknownFormat unless it has one of the entity's sizes."""
+        if len(blob) in self.other_bytes:
+            return memoryview(blob[0 : len(blob)])
+        return self.need(blob, measured(self.raw_bytes, chip) or len(blob))
 
     def need_records(self, blob: Bytes, size: int) -> None:
         """Raises UnknownFormat unless `blob` is one or more records of `size` bytes."""

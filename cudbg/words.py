@@ -22,7 +22,7 @@ from vmcoredd.chip.register import Register
 from vmcoredd.cudbg.counters import counters
 from vmcoredd.cudbg.decoded import Bytes, Column, Lazy, Table, Value
 from vmcoredd.cudbg.dump import Dump, NoSuchEntity
-from vmcoredd.cudbg.entity import Entity, entities, measured
+from vmcoredd.cudbg.entity import Entity, entities
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat, unexpected_is_damage
 
 
@@ -89,9 +89,11 @@ class RegisterEntity(Entity):
 
     def words(self, blob: Bytes, chip: Chip) -> Iterator[Word]:
         """Yields each word; raises UnknownFormat for a size that is not known."""
-        held = u32s(self.need(blob, measured(self.raw_bytes, chip) or len(blob)))
+        held = u32s(self.need_known(blob, chip))
         name, at = self.name, chip.r.at
         for space, offset, position in self.places(chip):
+            if position >= len(blob):
+                continue
             found = at(offset, space)
             register, element = found if found is not None else (None, 0)
             yield Word(name, space, offset, held[position // WORD_BYTES], register, element)
@@ -178,7 +180,7 @@ def _of(dump: Dump, register: Register) -> Iterator[Word]:
         offset = register[element]
         for name, position in held.get((register.space, offset), ()):
             data = _read(dump, name)
-            if data is not None:
+            if data is not None and position < len(data):
                 value = int.from_bytes(data[position : position + WORD_BYTES], "little")
                 yield Word(name, register.space, offset, value, register, element)
 
@@ -193,7 +195,7 @@ def _read(dump: Dump, name: str) -> Bytes | None:
         read[name] = None
         with suppress(DumpFormatError, NoSuchEntity):
             blob, entity = dump.blob(name), dump.decoder(name)
-            read[name] = entity.need(blob, measured(entity.raw_bytes, dump.chip) or len(blob))
+            read[name] = entity.need_known(blob, dump.chip)
     return read[name]
 
 

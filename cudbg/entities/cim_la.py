@@ -27,6 +27,8 @@ class CimLa(Entity):
     """
 
     raw_bytes = per_chip(t5=8196, t6=8204)
+    other_bytes = (9024,)
+    """Of a T6 in older kernels (4.18): the same words, and more room behind them."""
     accesses = 24588
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
@@ -35,9 +37,7 @@ class CimLa(Entity):
         _read_trace(io, chip, area[WORD_BYTES : WORD_BYTES * (1 + LA_READS)])
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        sizes = (chip.cim.la_words, *chip.cim.la_words_before)
-        size = next((n for n in sizes if WORD_BYTES * (1 + n) == len(blob)), sizes[0])
-        config, *words = u32s(self.need(blob, WORD_BYTES * (1 + size)))
+        config, *words = u32s(self.need_known(blob, chip))
         register = chip.r.UP_UP_DBG_LA_CFG
         items = [Item(name, value) for name, value in register.decode(config).items()]
         only_pc = bool(register.get(config, "UpDbgLaCaptPCOnly"))

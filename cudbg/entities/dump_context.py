@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 
@@ -211,15 +211,29 @@ def _records(blob: Bytes) -> Iterator[Record]:
 def _table(kind: ContextType, chip: Chip, blob: Bytes) -> Table:
     columns = [Column("queue", "d"), Column("kind")]
     columns += [Column(name, "x" if name in _HEX else "d") for name in _SHOWN[kind]]
+    columns += [Column("pending", "d"), Column("full")] if "QueueSize" in _SHOWN[kind] else []
 
     def rows() -> Iterator[list[Value]]:
         for record in _records(blob):
             if record.cntxt_type == kind:
                 scaled = {name: value for name, _, value, _ in _decoded(chip, record)}
                 shown = "free list" if scaled.get("QueueType") else _KINDS[kind]
-                yield [record.cntxt_id, shown, *(scaled[name] for name in _SHOWN[kind])]
+                named = [scaled[name] for name in _SHOWN[kind]]
+                yield [record.cntxt_id, shown, *named, *_filling(scaled)]
 
     return Table(f"{_KINDS[kind]} contexts", columns, Lazy(rows))
+
+
+def _filling(context: Mapping[str, int]) -> list[Value]:
+    """Returns how many entries the reader of a ring has not consumed, and whether it is full; none
+    for a context without a size, None where the indices are outside of the ring."""
+    if "QueueSize" not in context:
+        return []
+    size, produced, consumed = (context[name] for name in ("QueueSize", "PIDX", "CIDX"))
+    if max(produced, consumed) >= size:
+        return [None, None]
+    pending = (produced - consumed) % size
+    return [pending, pending == size - 1]
 
 
 def _every_field(chip: Chip, blob: Bytes) -> Iterator[list[Value]]:

@@ -41,7 +41,7 @@ class MeminfoEntity(Entity):
             raise Status(failure.code, sys_err=failure.code) from failure
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        return Decoded(list(_parts(meminfo_of(blob))))
+        return Decoded(list(_parts(meminfo_of(blob), chip)))
 
 
 def meminfo_of(blob: Bytes) -> Meminfo:
@@ -55,14 +55,15 @@ def meminfo_of(blob: Bytes) -> Meminfo:
     return info
 
 
-def _parts(info: Meminfo) -> Iterator[Table | Fields]:
+def _parts(info: Meminfo, chip: Chip) -> Iterator[Table | Fields]:
     columns = [Column("memory"), Column("from", "x8"), Column("to", "x8"), Column("size", "d")]
     yield Table("memories", columns, [_memory(e) for e in info.avail[: info.avail_c]])
     columns = [Column("region"), Column("from", "x8"), Column("to", "x8"), Column("size", "d")]
     yield Table("regions", columns, list(_regions(info)))
     yield Fields("processor and page memory", _fields(info))
-    columns = [Column("of"), Column("channel", "d"), Column("used", "d"), Column("allocated", "d")]
-    yield Table("buffer pages", columns, list(_pages(info)))
+    of = chip.memory.pages_of
+    columns = [Column("of"), Column(of, "d"), Column("used", "d"), Column("allocated", "d")]
+    yield Table(f"buffer pages of each {of}", columns, list(_pages(info, chip)))
 
 
 def _memory(extent: Extent) -> list[Value]:
@@ -98,10 +99,11 @@ def _fields(info: Meminfo) -> list[Item]:
     ]
 
 
-def _pages(info: Meminfo) -> Iterator[list[Value]]:
-    for name, used, alloc in (
-        ("port", info.port_used, info.port_alloc),
-        ("loopback", info.loopback_used, info.loopback_alloc),
+def _pages(info: Meminfo, chip: Chip) -> Iterator[list[Value]]:
+    """Yields all ports and the loopbacks that the chip has, as debugfs (meminfo_show())."""
+    for name, used, alloc, count in (
+        ("port", info.port_used, info.port_alloc, len(info.port_used)),
+        ("loopback", info.loopback_used, info.loopback_alloc, chip.tp.channels),
     ):
-        for channel in range(4):
-            yield [name, channel, used[channel], alloc[channel]]
+        for i in range(count):
+            yield [name, i, used[i], alloc[i]]

@@ -8,7 +8,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.chip.pci import PFS
 from vmcoredd.chip.register import BAR0
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Text, Value
 from vmcoredd.cudbg.entities.indirect import Record, records
 from vmcoredd.cudbg.entity import Context, entity, per_chip
 from vmcoredd.cudbg.errors import DumpFormatError
@@ -39,6 +39,10 @@ class Layout(LittleStruct):
     _fields_ = (("debug", Record * 2), ("qbase", QueueBases))
 
 
+_RUNNING_BYTES = Layout.qbase.offset
+"""The size that a driver makes while an interface is up: the debug words only."""
+
+
 @entity(37, "SGE_INDIRECT")
 class SgeIndirect(RegisterEntity):
     """Debug words of the scatter-gather engine, and the functions' queue bases
@@ -50,6 +54,7 @@ class SgeIndirect(RegisterEntity):
     """
 
     raw_bytes = sizeof(Layout)
+    other_bytes = (_RUNNING_BYTES,)
     accesses = per_chip(t5=64, t6=1384)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
@@ -76,19 +81,24 @@ class SgeIndirect(RegisterEntity):
                 yield Place(*at, first + i * WORD_BYTES)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        layout = self.parse(Layout, blob)
+        words = self.need_known(blob, chip)
+        layout = Layout.from_bytes(bytes(words).ljust(sizeof(Layout), b"\0"))
         columns = [Column("register"), Column("value", "x8"), Column("fields")]
         tables = [
             Table(f"SGE debug words, {half.lower()}", columns, _debug(chip, half, record))
             for half, record in zip(("HIGH", "LOW"), layout.debug, strict=True)
         ]
-        if not chip.sge.qbase_functions or not layout.qbase.reg_addr:
+        if not chip.sge.qbase_functions:
+            return Decoded(tables)
+        if len(words) == _RUNNING_BYTES:
+            return Decoded([*tables, Text("queue bases: not read while an interface is up", ())])
+        if not layout.qbase.reg_addr:
             return Decoded(tables)
         if layout.qbase.vfcount > _VFS:
             raise DumpFormatError(f"{self.name}: {layout.qbase.vfcount} virtual functions")
         columns = [Column("function"), *(Column(name, "d") for name in _BASE_COLUMNS)]
         rows = Lazy(lambda: _bases(chip, layout.qbase))
-        return Decoded([*tables, Table("queue bases", columns, rows)])
+        return Decoded([*tables, Table(f"queue bases; {_SIZES_ASSUMED}", columns, rows)])
 
 
 def _queue_bases(io: Io, chip: Chip, area: memoryview) -> None:
@@ -110,6 +120,7 @@ def _debug(chip: Chip, half: str, record: Record) -> list[list[Value]]:
     return rows
 
 
+_SIZES_ASSUMED = "sizes are assumed to be powers of two, so ranges may seem to overlap"
 _BASE_COLUMNS = (
     "egress 0 base",
     "egress 0 size",

@@ -35,6 +35,8 @@ class Rss(Entity):
     """
 
     raw_bytes = per_chip(t5=4096, t6=8192)
+    other_bytes = (4096,)
+    """On a T6 in older kernels (4.18), which read half of its table."""
     accesses = per_chip(t5=2048, t6=4096)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
@@ -51,11 +53,15 @@ class Rss(Entity):
             area[i::RSS_QUEUES_PER_ROW] = memoryview(array("H", queue.get_each(words)))
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        queues = u16s(self.need(blob, 2 * RSS_QUEUES_PER_ROW * chip.tp.rss_rows))
+        queues = u16s(self.need_known(blob, chip))
+        lacking = RSS_QUEUES_PER_ROW * chip.tp.rss_rows - len(queues)
         columns = [Column("entry", "d"), *(Column(f"+{i}", "d") for i in range(_RSS_COLUMNS))]
         starts = range(0, len(queues), _RSS_COLUMNS)
         rows = Lazy(lambda: ([at, *queues[at : at + _RSS_COLUMNS]] for at in starts))
-        return Decoded([Table("queue ids", columns, rows)])
+        title = (
+            f"queue ids; the driver did not read the last {lacking:,}" if lacking else "queue ids"
+        )
+        return Decoded([Table(title, columns, rows)])
 
 
 # RSS_VF_CONF

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from carddump import CARDS, CardDump, collect
+from carddump import CARDS, CardDump, collect, collected
 
 from vmcoredd import emu
 from vmcoredd.chip import T6, Chip
@@ -166,6 +166,16 @@ def test_every_field_of_a_context_is_shown(chip: Chip) -> None:
     assert shown["BaseAddress"] == f"{queue.address:#x}"
     assert shown["QueueEntrySize"] == "64 bytes"
     assert list(shown) == [field.name for field in chip.sge.context_fields(ContextType.INGRESS)]
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_a_queue_shows_how_many_entries_are_pending(chip: Chip) -> None:
+    found = [*collected(chip).table("DUMP_CONTEXT", "egress contexts")]
+    found += collected(chip).table("DUMP_CONTEXT", "ingress contexts")
+    assert any(row["pending"] for row in found)
+    for row in found:
+        pending = (row["PIDX"] - row["CIDX"]) % row["QueueSize"]
+        assert (row["pending"], row["full"]) == (pending, pending == row["QueueSize"] - 1)
 
 
 def test_half_a_record_is_refused() -> None:

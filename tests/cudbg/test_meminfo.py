@@ -128,6 +128,18 @@ def test_a_memory_of_an_unknown_kind_has_a_number() -> None:
     assert rows(ENTITY.decode(bytes(strange), T6), "memories")[0]["memory"] == "memory 9"
 
 
+@pytest.mark.parametrize(
+    ("chip", "of", "loopbacks"), [(T5, "channel", 4), (T6, "MAC buffer group", 2)]
+)
+def test_pages_are_those_of_channels_or_of_a_t6s_buffer_groups(
+    chip: Chip, of: str, loopbacks: int
+) -> None:
+    words = {"MA_TARGET_MEM_ENABLE": 1, "MA_EDRAM0_BAR": 2}
+    found = decoded(card(chip, **words), chip, f"buffer pages of each {of}")
+    assert [row["of"] for row in found] == ["port"] * 4 + ["loopback"] * loopbacks
+    assert [row[of] for row in found] == [*range(4), *range(loopbacks)]
+
+
 # The kernel's order of equal elements
 
 

@@ -10,6 +10,7 @@ from carddump import CARDS, CardDump, collect
 from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.entity import entities
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
 
@@ -69,3 +70,17 @@ def test_a_t6_shows_where_each_functions_queues_begin() -> None:
 def test_sge_indirect_makes_the_kernels_accesses(chip: Chip, accesses: int) -> None:
     _, found = dumped(chip)
     assert found.entity("SGE_INDIRECT").counts.total == accesses
+
+
+def test_a_dump_of_a_running_adapter_has_the_debug_words_only() -> None:
+    _, found = dumped(T6)
+    raw = found.dump.raw("SGE_INDIRECT")
+    whole, running = (entities()["SGE_INDIRECT"].decode(blob, T6) for blob in (raw, raw[:288]))
+    titles = [part.title for part in running]
+    assert titles[2] == "queue bases: not read while an interface is up"
+    assert [part.json() for part in running][:2] == [part.json() for part in whole][:2]
+
+
+def test_that_sizes_of_queue_ranges_are_assumed_is_said() -> None:
+    _, found = dumped(T6)
+    assert "sizes are assumed" in list(found.dump.decode("SGE_INDIRECT"))[-1].title

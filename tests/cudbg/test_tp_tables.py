@@ -198,3 +198,10 @@ def test_a_larger_mtu_has_a_larger_increment(chip: Chip) -> None:
     assert [row["window"] for row in rows] == list(range(32))
     assert all(row["MTU 0"] <= row["MTU 15"] for row in rows)
     assert rows[0]["MTU 8"] == (1500 - 40) // 2  # alpha 1, two packets on average
+
+
+def test_the_half_of_a_t6s_table_that_older_kernels_read_is_shown() -> None:
+    raw = collected(T6).dump.raw("RSS")
+    (half,) = entities()["RSS"].decode(raw[:4096], T6)
+    assert half.title == "queue ids; the driver did not read the last 2,048"
+    assert half.json()["rows"] == collected(T6).table("RSS")[:256]
