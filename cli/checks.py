@@ -52,7 +52,7 @@ def checks() -> Iterator[Check]:
     yield _module("qemu.qmp", "guests")
     yield _module("matplotlib", "plots of bench --output")
     yield _programs("build tools", "build", "building from source, demo")
-    yield _programs("kernel tools", "test", "building a guest's kernel, make test")
+    yield _programs("kernel tools", "kernel", "building a guest's kernel, make test")
     yield _mirror()
     yield _qemu()
     yield from _kernels()

@@ -1,5 +1,7 @@
 """Installs packages to build or test: `python3 -m vmcoredd.debs.install build|test`.
 
+`kernel` and `browser` are parts of `test`: what builds a guest's kernel, what opens a report.
+
 Each need is a probe (for a command, a C header, a Python module). Only a probe that fails names a
 Debian package; if none fails, the package manager is not used. Packages are installed as root or
 through sudo. Without either, prints the command to run; the exit code is then 1.
@@ -51,7 +53,7 @@ BUILD: dict[str, Probe] = {
     "python3-venv": module("ensurepip"),
     "python3-dev": python_header,
 }
-TEST: dict[str, Probe] = BUILD | {
+KERNEL: dict[str, Probe] = BUILD | {
     "make": command("make"),
     "flex": command("flex"),
     "bison": command("bison"),
@@ -62,18 +64,23 @@ TEST: dict[str, Probe] = BUILD | {
     "libelf-dev": header("libelf.h"),
     "libssl-dev": header("openssl/ssl.h"),
 }
-PURPOSES = {"build": BUILD, "test": TEST}
+BROWSER: dict[str, Probe] = {
+    "chromium": command("chromium"),
+    "chromium-driver": command("chromedriver"),
+}
+TEST: dict[str, Probe] = KERNEL | BROWSER
+PURPOSES = {"build": BUILD, "kernel": KERNEL, "browser": BROWSER, "test": TEST}
 
 
 def missing(purpose: str) -> list[str]:
-    """Returns the Debian packages whose probes fail, for `build` or `test`."""
+    """Returns the Debian packages whose probes fail, for one of `PURPOSES`."""
     return [package for package, probe in PURPOSES[purpose].items() if not probe()]
 
 
 def main(argv: list[str]) -> int:
     """Installs the missing packages. Returns 0 if nothing is missing afterwards."""
     if len(argv) != 1 or argv[0] not in PURPOSES:
-        print("usage: python3 -m vmcoredd.debs.install build|test", file=sys.stderr)
+        print(f"usage: python3 -m vmcoredd.debs.install {'|'.join(PURPOSES)}", file=sys.stderr)
         return 2
     packages = missing(argv[0])
     if not packages:

@@ -156,11 +156,11 @@ class _Report:
 
     def _about(self) -> dict[str, Any]:
         names = [one.verdict.card.name for one in self.judged if one.verdict]
-        title = ", ".join(dict.fromkeys(name for name in names if name)) or "device dumps"
+        title = ", ".join(dict.fromkeys(name for name in names if name)) or "a device dump"
         others = [one.note.name for one in self.judged if one.foreign]
         trouble = [*self.damage, *self.lost, *(f"{n}: another driver's dump" for n in others)]
         return {
-            "title": f"{title}: what its dump says",
+            "title": f"Report: {title}",
             "file": self._path.name,
             "trouble": trouble,
             "twin": self._twin_name,
@@ -210,9 +210,10 @@ def _is_like(twin: cudbg.Dump | None, dump: cudbg.Dump) -> bool:
 def _write_entity(path: Path, dump: cudbg.Dump, entity: cudbg.DumpEntity) -> None:
     from vmcoredd import cudbg
     from vmcoredd.cli import render
+    from vmcoredd.cli.report.folder import private_file
     from vmcoredd.cudbg.decoded import Allowance
 
-    with path.open("x", encoding="utf-8", errors="backslashreplace") as file, results_to(file):
+    with private_file(path) as file, results_to(file):
         out.say(f"{entity.name} (entity {entity.number})")
         if not entity.good:
             out.say(f"  not in the dump: {entity.reason}")

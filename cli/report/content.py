@@ -19,6 +19,7 @@ from vmcoredd.diagnosis import Evidence, Verdict
 LOG_MOST = 2000
 DIFFERENCES_MOST = 300
 """Rows of tables that stand in the page for readers without scripts."""
+_CAUSE = re.compile(r"_CAUSE\d*(_SRAM|_REG\d*)?$")
 _Place = tuple[str, str, int]
 
 
@@ -81,7 +82,7 @@ class Content:
                 if evidence.register and evidence.offset is not None:
                     rows[self.target(evidence)] = _evidence_row(evidence, by_place)
         for word in found:
-            if "INT_CAUSE" in word.name and word.value:
+            if word.value and _CAUSE.search(word.name):
                 key = identifier(self.id, word.entity, word.name, f"{word.offset:x}")
                 rows.setdefault(key, _row(word, None))
         return list(rows.items())

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from vmcoredd.vmcore import OutputExists, OutputUnsuitable
 
@@ -62,7 +63,12 @@ def _publish(work: Path, target: Path, path: Path, force: bool) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read: what a dump holds is private."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
+    """Writes a new file that only its owner can read: what a dump holds is private."""
+    with private_file(path) as file:
         file.write(text)
+
+
+def private_file(path: Path) -> TextIO:
+    """Opens a new file that only its owner can read."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    return os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace")

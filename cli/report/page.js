@@ -41,6 +41,7 @@ function searchable(section) {
     shown = 0;
     grow();
   }
+  section.querySelector(".scriptless").hidden = true;
   form.hidden = table.hidden = false;
   form.addEventListener("submit", event => event.preventDefault());
   form.addEventListener("input", search);

@@ -1,0 +1,209 @@
+"""The report's page in Debian's chromium: from a file, with scripts and without, and no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cliruns import spawned
+from faulty import faulty
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from vmcoredd import vmcore
+from vmcoredd.chip import T5
+from vmcoredd.debs.install import missing
+
+pytestmark = pytest.mark.interop
+PATIENCE = 30.0
+RULE_REGISTER = "EDC_H_INT_CAUSE"
+NAMES = (
+    "return [...document.querySelectorAll('table.found td:first-child')].map(c => c.textContent)"
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a sick card beside a healthy one."""
+    folder = tmp_path_factory.mktemp("browser")
+    sick = faulty(folder / "sick", "ecc-uncorrectable-edc0", "firmware-crash")
+    healthy = faulty(folder / "healthy")
+    done = spawned("report", sick, "-o", folder / "report", "--against", healthy)
+    assert done.returncode == 0, done.stderr
+    alone = folder / "mail" / "attachment.html"  # without its folder, as a mail program saves it
+    alone.parent.mkdir()
+    shutil.copyfile(folder / "report" / "index.html", alone)
+    return alone
+
+
+@contextmanager
+def browser(*, scripts: bool) -> Iterator[webdriver.Chrome]:
+    """Debian's chromium, which is asked for every request that it makes."""
+    if lacking := missing("browser"):
+        pytest.fail(f"no browser: sudo apt-get install {' '.join(lacking)}")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    options.add_argument("--headless=new")
+    options.add_argument("--disable-dev-shm-usage")
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # it does not run as root otherwise
+    if not scripts:
+        setting = {"profile.managed_default_content_settings.javascript": 2}
+        options.add_experimental_option("prefs", setting)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="module")
+def opened(page: Path) -> Iterator[webdriver.Chrome]:
+    with browser(scripts=True) as driver:
+        driver.get(page.as_uri())
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def scriptless(page: Path) -> Iterator[webdriver.Chrome]:
+    with browser(scripts=False) as driver:
+        driver.get(page.as_uri())
+        yield driver
+
+
+def requests(driver: webdriver.Chrome) -> set[str]:
+    """The addresses that the page asked for."""
+    messages = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
+    sent = (m["params"] for m in messages if m["method"] == "Network.requestWillBeSent")
+    return {params["request"]["url"] for params in sent}
+
+
+def one(driver: webdriver.Chrome, selector: str) -> WebElement:
+    return driver.find_element(By.CSS_SELECTOR, selector)
+
+
+def search(driver: webdriver.Chrome, text: str) -> list[str]:
+    """The names of the registers that a search finds."""
+    field = one(driver, ".search .text")
+    field.clear()
+    field.send_keys(text)
+    names: list[str] = driver.execute_script(NAMES)
+    return names
+
+
+def test_the_page_asks_for_nothing_and_has_no_errors(opened: webdriver.Chrome, page: Path) -> None:
+    assert requests(opened) == {page.as_uri()}
+    assert opened.get_log("browser") == []
+
+
+def test_the_verdict_comes_first(opened: webdriver.Chrome) -> None:
+    card, finding = one(opened, ".card"), one(opened, ".finding")
+    assert "T62100-CR" in card.text
+    assert "crashed" in one(opened, ".state").text
+    assert card.location["y"] < finding.location["y"] < one(opened, "form.search").location["y"]
+
+
+def test_a_search_finds_registers(opened: webdriver.Chrome) -> None:
+    assert set(search(opened, "edc_h_int_cause edc0")) == {RULE_REGISTER}
+    assert search(opened, "no such register") == []
+    every = search(opened, "sge_")
+    assert len(every) > 100
+    assert all("SGE_" in name for name in every)
+
+
+def test_more_rows_come_on_demand(opened: webdriver.Chrome) -> None:
+    assert len(search(opened, "e")) == 200
+    more = one(opened, "button.more")
+    opened.execute_script("arguments[0].scrollIntoView()", more)
+    more.click()
+    assert len(opened.execute_script(NAMES)) == 400
+
+
+def test_only_what_differs_from_the_healthy_twin_is_left(opened: webdriver.Chrome) -> None:
+    box = one(opened, ".differs")
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
+    box.click()
+    try:
+        assert search(opened, RULE_REGISTER) == [RULE_REGISTER]
+        assert search(opened, "pl_whoami") == []
+    finally:
+        box.click()
+
+
+def test_evidence_leads_to_its_register(opened: webdriver.Chrome) -> None:
+    link = next(
+        link
+        for link in opened.find_elements(By.CSS_SELECTOR, ".evidence a")
+        if RULE_REGISTER in link.text
+    )
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", link)
+    link.click()
+    target = one(opened, ":target")
+    assert RULE_REGISTER in target.text
+    inside = (
+        "const r = arguments[0].getBoundingClientRect(); return r.top >= 0 && r.top < innerHeight"
+    )
+    WebDriverWait(opened, PATIENCE).until(lambda d: d.execute_script(inside, target))
+
+
+def test_memory_queues_and_ports_are_pictures(opened: webdriver.Chrome) -> None:
+    for selector in ("svg.memory rect.c0", ".rings svg", "svg.ports rect"):
+        sizes = [found.size for found in opened.find_elements(By.CSS_SELECTOR, selector)]
+        assert sizes
+        assert all(size["width"] > 0 and size["height"] > 0 for size in sizes)
+
+
+def test_an_entity_opens_in_words(opened: webdriver.Chrome) -> None:
+    entity = one(opened, "#d0-entity-CIM_QCFG")
+    assert not entity.find_element(By.TAG_NAME, "pre").is_displayed()
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", entity)
+    entity.find_element(By.TAG_NAME, "summary").click()
+    assert "CIM_QCFG (entity 5)" in entity.find_element(By.TAG_NAME, "pre").text
+
+
+def test_without_scripts_the_content_is_there(scriptless: webdriver.Chrome) -> None:
+    assert "crashed" in one(scriptless, ".state").text
+    assert RULE_REGISTER in one(scriptless, "tr[id]").find_element(By.XPATH, "..").text
+    assert not one(scriptless, "form.search").is_displayed()
+    assert one(scriptless, ".scriptless").is_displayed()
+    assert one(scriptless, "table.log").is_displayed()
+    link = one(scriptless, ".evidence a")
+    link.click()
+    assert scriptless.current_url.endswith(link.get_attribute("href").partition("#")[2])
+
+
+def test_each_dump_has_a_tab(made_twice: Path, opened: webdriver.Chrome) -> None:
+    """Last: it leaves the page."""
+    opened.get(made_twice.as_uri())
+    first, second = opened.find_elements(By.CSS_SELECTOR, "section.dump")
+    assert (first.is_displayed(), second.is_displayed()) == (True, False)
+    opened.find_elements(By.CSS_SELECTOR, ".tabs a")[1].click()
+    WebDriverWait(opened, PATIENCE).until(lambda d: second.is_displayed())
+    assert not first.is_displayed()
+
+
+@pytest.fixture
+def made_twice(tmp_path: Path) -> Path:
+    """The report of a vmcore with two dumps."""
+    other = faulty(tmp_path / "other", chip=T5)
+    with vmcore.Reader(other) as reader:
+        payload = reader.payload(0)
+    dumps = vmcore.DeviceDumps()
+
+    def fill(view: memoryview) -> None:
+        view[:] = payload
+
+    for name in ("one", "two"):
+        dumps.add_device_dump(f"cxgb4_{name}", len(payload), fill)
+    vmcore.write(tmp_path / "two", dumps)
+    assert spawned("report", tmp_path / "two", "-o", tmp_path / "report").returncode == 0
+    return tmp_path / "report" / "index.html"
