@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from vmcoredd.cli.output import out
@@ -24,10 +27,10 @@ def print_verdict(verdict: Verdict, *, brief: bool = False) -> None:
         _print_finding(finding, brief=brief)
     if not verdict.alarming:
         out.say(_NOTHING + _and_notes(verdict) * brief)
-    for line in verdict.lost[:1] if brief else verdict.lost:
-        _wrapped(f"not judged: {line}".replace(": not judged:", ":"), "")
-    if brief and len(verdict.lost) > 1:
-        out.say(f"not judged: {len(verdict.lost) - 1} more reasons: `vmcoredd diagnose` has them")
+    if brief and verdict.lost:
+        out.say("some of the dump could not be judged: `vmcoredd diagnose` says what, and why")
+    for line in () if brief else verdict.lost:
+        _wrapped(f"lost: {line}", "")
 
 
 def _and_notes(verdict: Verdict) -> str:
@@ -49,29 +52,34 @@ def _print_card(card: Identity) -> None:
 
 def _print_finding(finding: Finding, *, brief: bool) -> None:
     lead = f"{finding.severity:<{_INDENT - 1}} "
-    first = finding.evidence[0]
     if brief:
-        line = f"{lead}{finding.rule}{f' {first.instance}' * bool(first.instance)}"
-        out.say(f"{line}: {finding.meaning}", style=_STYLES[finding.severity])
+        out.say(_cropped(f"{lead}{finding.rule}: {finding.meaning}"), _STYLES[finding.severity])
         return
     out.say(f"{lead}{finding.rule}", style=_STYLES[finding.severity])
     _wrapped(finding.meaning)
-    for evidence in finding.evidence[:_EVIDENCE_MOST]:
-        out.say(" " * _INDENT + in_words(evidence))
-    if len(finding.evidence) > _EVIDENCE_MOST:
-        out.say(" " * _INDENT + f"and {len(finding.evidence) - _EVIDENCE_MOST} more fields")
+    lines = list(in_words(finding.evidence))
+    for line in lines[:_EVIDENCE_MOST]:
+        out.say(" " * _INDENT + line)
+    if len(lines) > _EVIDENCE_MOST:
+        out.say(" " * _INDENT + f"and {len(lines) - _EVIDENCE_MOST} more; --json has all")
     if finding.explained_by:
         _wrapped(f"probably because of {', '.join(finding.explained_by)}")
     _wrapped(f"to do: {finding.to_do}")
 
 
-def in_words(evidence: Evidence) -> str:
-    """Returns one line: where a value stands, and the value."""
-    value = evidence.value
-    shown = f"{value:#010x}" if isinstance(value, int) and evidence.register else value
-    place = f"{evidence.register} at {evidence.offset:#x}" if evidence.offset is not None else ""
-    parts = (evidence.entity, place or evidence.register, evidence.instance, evidence.field)
-    return f"{', '.join(part for part in parts if part)}: {shown}"
+def in_words(evidence: Iterable[Evidence]) -> Iterator[str]:
+    """Yields a line for each place: where it is, and its value; fields of a word share a line."""
+    for place, fields in groupby(evidence, lambda one: replace(one, field="")):
+        names = [one.field for one in fields if one.field]
+        value = place.value
+        shown = f"{value:#010x}" if isinstance(value, int) and place.register else value
+        at = "" if place.offset is None else f" at {place.offset:#x}"
+        parts = (place.entity, place.instance, f"{place.register}{at}", " ".join(names))
+        yield f"{', '.join(part for part in parts if part)}: {shown}"
+
+
+def _cropped(text: str) -> str:
+    return text if len(text) <= out.width else f"{text[: out.width - 3]}..."
 
 
 def _wrapped(text: str, indent: str = " " * _INDENT) -> None:

@@ -1,0 +1,74 @@
+"""`vmcoredd diagnose`: the screen, exit codes and JSON of a verdict; `show` begins with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from carddump import collected
+from cliruns import Run
+from labelled import labelled
+
+from vmcoredd.chip import T6
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dump of a card without faults."""
+    path = tmp_path_factory.mktemp("healthy") / "dump.bin"
+    path.write_bytes(collected(T6).data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dump of a card whose memory failed, so that its firmware crashed."""
+    path = tmp_path_factory.mktemp("crashed") / "dump.bin"
+    path.write_bytes(labelled("ecc-uncorrectable-edc0", "firmware-crash").made.data)
+    return path
+
+
+def test_a_healthy_card_ends_with_code_0(vmcoredd: Run, healthy: Path) -> None:
+    result = vmcoredd("diagnose", healthy)
+    assert result.code == 0
+    assert "firmware 1.27.5.0: running" in result.out
+    assert "no findings above note" in result.out
+
+
+def test_a_finding_ends_with_code_7_and_the_cause_comes_first(vmcoredd: Run, crashed: Path) -> None:
+    result = vmcoredd("diagnose", crashed)
+    assert result.code == 7
+    lines = result.out.splitlines()
+    assert lines[1].endswith(": crashed")
+    assert lines[2].split() == ["fatal", "edc-ecc-uncorrectable"]
+    assert "REG_DUMP, EDC0, EDC_H_INT_CAUSE at 0x50078, ECC_UE_INT_CAUSE: 0x00000004" in result.out
+    assert "probably because of edc-ecc-uncorrectable" in result.out
+
+
+def test_json_has_each_finding_with_the_index_of_its_dump(vmcoredd: Run, crashed: Path) -> None:
+    record = vmcoredd("diagnose", crashed, "--json").json
+    first = record["findings"][0]
+    assert (first["dump"], first["severity"], first["instance"]) == (0, "fatal", "EDC0")
+    assert record["cards"][0]["state"] == "crashed"
+    assert record["lost"] == []
+
+
+def test_a_damaged_file_ends_with_code_3_and_is_judged_all_the_same(
+    vmcoredd: Run, crashed: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.bin"
+    cut.write_bytes(crashed.read_bytes()[:2000])
+    result = vmcoredd("diagnose", cut)
+    assert result.code == 3
+    assert "lost: " in result.out
+
+
+def test_show_begins_with_the_verdict(vmcoredd: Run, crashed: Path, healthy: Path) -> None:
+    lines = vmcoredd("show", crashed).out.splitlines()
+    assert lines[0].startswith("T62100-CR, T6 rev 0, serial ")
+    assert lines[2].startswith("fatal    edc-ecc-uncorrectable: EDC0: ")
+    assert "no findings above note" in vmcoredd("show", healthy).out.splitlines()[2]
+
+
+def test_the_exit_code_of_a_finding_is_in_the_help(vmcoredd: Run) -> None:
+    assert "7 diagnose" in " ".join(vmcoredd("--help").out.split())
