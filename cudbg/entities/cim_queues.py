@@ -19,7 +19,7 @@ from vmcoredd.chip.cim import (
     THRESHOLD_UNIT,
 )
 from vmcoredd.chip.cim import Table as CimTable
-from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u8, u16, u32, u32s
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u8, u16, u32, u32s
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
@@ -121,7 +121,7 @@ def _inbound(layout: QueueLayout, i: int) -> list[Value]:
 def _outbound(layout: QueueLayout, queue: int) -> list[Value]:
     i = len(INBOUND) + queue
     read, _, free, packets = layout.stat[STATUS_WORDS * i : STATUS_WORDS * (i + 1)]
-    write = layout.obq_wr[OBQ_REAL_WORDS * queue] - layout.base[i]
+    write = layout.obq_wr[OBQ_REAL_WORDS * queue] - layout.base[i] & U32_MASK
     return [*_outbound_shape(layout, queue), read & 0x3FFF, write, *_filling(free, packets)]
 
 
@@ -138,7 +138,8 @@ def _shadowed(
     if not all(offset in shadow for offset in offsets):
         return [*shape, *(None,) * (len(_COLUMNS) - len(shape))]
     write, read, free, packets = (shadow[offset] for offset in offsets)
-    return [*shape, read & 0x3FFF, write - layout.base[i], *_filling(free, packets)]
+    write = write - layout.base[i] & U32_MASK
+    return [*shape, read & 0x3FFF, write, *_filling(free, packets)]
 
 
 def _outbound_shape(layout: QueueLayout, queue: int) -> list[Value]:

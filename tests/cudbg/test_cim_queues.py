@@ -10,6 +10,7 @@ from ramdump import CIM_BUSY, CIM_CTRL, cim, codes, delayed, dumped, writes
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s
+from vmcoredd.cudbg.entities.cim_queues import QueueLayout
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.hw.io import Counts
@@ -79,6 +80,14 @@ def test_without_the_shadow_registers_the_state_of_the_receive_queues_is_not_kno
     row = rows(decoded, "SGE0-RX and SGE1-RX is not in the dump")[7]
     assert (row["base"], row["size"]) == (0x3800, 2048)
     assert all(row[name] is None for name in RX_QUEUES[chip])
+
+
+def test_a_pointer_before_its_queue_wraps_as_in_debugfs() -> None:
+    blob = bytearray(collected(T6).dump.raw("CIM_QCFG"))
+    position = QueueLayout.obq_wr.offset + 8 * OUTBOUND.index("SGE")
+    blob[position : position + 4] = bytes(4)
+    row = rows(ENTITY.decode(blob, T6), "outbound queues")[OUTBOUND.index("SGE")]
+    assert (row["base"], row["write"]) == (0x2000, 0xFFFFE000)
 
 
 # CIM_IBQ_*, CIM_OBQ_*
