@@ -166,7 +166,7 @@ def _show(rows: list[dict[str, Any]], left_out: int) -> None:
     if foreign := [str(row["index"]) for row in rows if row["is_foreign"]]:
         numbers = ", ".join(foreign[:MOST_LINES]) + ", ..." * (len(foreign) > MOST_LINES)
         hint = "`vmcoredd extract` writes such a dump to a file"
-        out.print(f"device dumps of other drivers: {numbers}: {hint}", markup=False)
+        out.print(f"other drivers' device dumps: note {numbers}; {hint}", markup=False)
     if left_out:
         out.print(f"{left_out:,} more notes: --all lists them")
 

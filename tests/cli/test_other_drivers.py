@@ -41,7 +41,7 @@ def test_notes_lists_both(vmcoredd: Run, both: Path) -> None:
     assert (result.code, result.err) == (Exit.OK, "")
     assert OTHER in result.out
     assert OURS in result.out
-    assert "device dumps of other drivers: 0: `vmcoredd extract`" in result.out
+    assert "other drivers' device dumps: note 0; `vmcoredd extract`" in result.out
     other, ours = vmcoredd("notes", both, "--json").json["notes"]
     assert (other["is_foreign"], other["name"], other["adapter"]) == (True, OTHER, None)
     assert (ours["is_foreign"], ours["adapter"], ours["good"]) == (False, "T6 rev 0", 50)
