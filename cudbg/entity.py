@@ -92,8 +92,8 @@ class Entity:
     stage: ClassVar[Stage] = Stage.HARDWARE
     raw_bytes: ClassVar[Measured]
     """Its size. Every entity declares this and `accesses`; the tests compare both with a dump."""
-    other_bytes: ClassVar[Sequence[int]] = ()
-    """Other sizes, which other kernels or a running driver make."""
+    other_bytes: ClassVar[Mapping[Chip, int]] = MappingProxyType({})
+    """Another size, which an older kernel or a running driver makes."""
     accesses: ClassVar[Measured]
     """The register accesses that the kernel's driver makes for it, counted on plain registers."""
     host_order: ClassVar[bool] = True
@@ -132,7 +132,7 @@ class Entity:
 
     def need_known(self, blob: Bytes, chip: Chip) -> memoryview:
         """Returns all of `blob`; raises UnknownFormat unless it has one of the entity's sizes."""
-        if len(blob) in self.other_bytes:
+        if len(blob) == self.other_bytes.get(chip):
             return memoryview(blob[0 : len(blob)])
         return self.need(blob, measured(self.raw_bytes, chip) or len(blob))
 

@@ -54,7 +54,7 @@ class SgeIndirect(RegisterEntity):
     """
 
     raw_bytes = sizeof(Layout)
-    other_bytes = (_RUNNING_BYTES,)
+    other_bytes = per_chip(t5=_RUNNING_BYTES, t6=_RUNNING_BYTES)
     accesses = per_chip(t5=64, t6=1384)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
