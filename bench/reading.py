@@ -1,7 +1,8 @@
-"""Reading a dump: the verdict and the first screen, against decoding all of it."""
+"""Reading a dump: the verdict, the first screen and a report, against decoding all of it."""
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ VERDICT = Target(0.5, at_least=False)
 """Of the time that decoding the whole dump takes."""
 SCREEN = Target(1.1, at_least=False)
 """Of the time of verdict and list; a tenth for starting Python twice."""
+REPORT = Target(3.0, at_least=False)
+"""Of the time of decoding everything."""
 PEAK_MIB = 100
 """Of `vmcoredd diagnose`."""
 WITHIN = Target(1.0, at_least=False)
@@ -35,6 +38,7 @@ def measure(rounds: int) -> Iterator[Row]:
             vmcore.write(path, dumps)
             yield _verdict(raw, rounds)
             yield from _commands(raw, path, rounds)
+            yield _report(raw, path, Path(name), rounds)
 
 
 def _verdict(raw: memoryview, rounds: int) -> Row:
@@ -66,6 +70,22 @@ def _commands(raw: memoryview, path: Path, rounds: int) -> Iterator[Row]:
     peak = Series(tuple(ran.peak / MIB for ran in judged[-rounds:]))
     limit = f"{PEAK_MIB} MiB"
     yield Row(GROUP, "diagnose: peak", peak, "MiB", peak.scaled(1 / PEAK_MIB), limit, WITHIN)
+
+
+def _report(raw: memoryview, path: Path, folder: Path, rounds: int) -> Row:
+    """Measures what a report takes longer than a list of notes, against decoding in memory."""
+    numbers = itertools.count()
+
+    def report() -> float:
+        output = folder / f"report{next(numbers)}"
+        done = vmcoredd("report", str(path), "-o", str(output), accept=(0, 7))
+        return done.seconds - vmcoredd("notes", str(path)).seconds
+
+    runs: dict[str, Run] = {"report": report, "decode": lambda: timed(lambda: decode_all(raw))}
+    took = interleave(runs, rounds)
+    against = f"decoding all of it, {took['decode'].median:.2f} s"
+    ratio = took["report"].over(took["decode"])
+    return Row(GROUP, "report, less Python's start", took["report"], "s", ratio, against, REPORT)
 
 
 def list_entities(raw: memoryview) -> int:
