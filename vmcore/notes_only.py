@@ -16,6 +16,7 @@ from vmcoredd.vmcore.kdump import recognise
 from vmcoredd.vmcore.notes import HEADER, Note
 from vmcoredd.vmcore.output import Output
 from vmcoredd.vmcore.reader import Reader
+from vmcoredd.vmcore.view import pieces
 from vmcoredd.vmcore.writer import write
 
 _ALIGNMENT = 4
@@ -70,12 +71,12 @@ def _write_payload(
 
 def _head(reader: Reader) -> tuple[Layout, int, int, bytes | None]:
     """Returns the layout, machine, flags and identification of the ELF file to write."""
-    fd = reader.fileno()
+    file = reader.view
     if reader.format == "kdump":
-        layout = recognise(fd, reader.file_size).layout
-        name = read_exactly(fd, _MACHINE_AT, _MACHINE_BYTES, "kdump header").split(b"\0")[0]
+        layout = recognise(file, reader.file_size).layout
+        name = read_exactly(file, _MACHINE_AT, _MACHINE_BYTES, "kdump header").split(b"\0")[0]
         return layout, _MACHINES.get(name, 0), 0, None
-    headers = ElfHeaders(fd)
+    headers = ElfHeaders(file)
     ehdr = headers.ehdr
     return headers.layout, int(ehdr.e_machine), int(ehdr.e_flags), bytes(ehdr)[:16]
 
@@ -90,7 +91,7 @@ def _pieces(
     lead = note.size - note.payload_size
     size = note.present if payload is None else payload.size
     nhdr: Any = layout.nhdr.from_buffer_copy(
-        read_exactly(reader.fileno(), note.offset, HEADER, f"note {note.index}'s header")
+        read_exactly(reader.view, note.offset, HEADER, f"note {note.index}'s header")
     )
     names = nhdr.n_namesz
     if nhdr.n_descsz == lead + size:
@@ -99,14 +100,29 @@ def _pieces(
         nhdr.n_descsz = lead + size
         yield memory_of(bytes(nhdr)), 0, ctypes.sizeof(nhdr)
         yield from _padded(reader, note.offset + HEADER, names)
-    yield reader, note.payload_offset - lead, lead
+    yield from _stored(reader, note.payload_offset - lead, lead)
     if payload is None:
         yield from _padded(reader, note.payload_offset, size)
     else:
         yield from _padded(payload, 0, size)
 
 
-def _padded(source: Source, offset: int, size: int) -> Iterator[_Piece]:
-    yield source, offset, size
+def _padded(source: Reader | MemoryFile, offset: int, size: int) -> Iterator[_Piece]:
+    if isinstance(source, Reader):
+        yield from _stored(source, offset, size)
+    else:
+        yield source, offset, size
     if padding := round_up(size, _ALIGNMENT) - size:
         yield None, 0, padding
+
+
+def _stored(reader: Reader, offset: int, size: int) -> Iterator[_Piece]:
+    """Yields where the file holds `size` bytes of its vmcore; a flattened one, in many places."""
+    at = offset
+    for piece in pieces(reader.view, offset, size):
+        if at < piece.start:
+            yield None, 0, piece.start - at
+        yield reader, piece.place, piece.size
+        at = piece.start + piece.size
+    if at < offset + size:
+        yield None, 0, offset + size - at

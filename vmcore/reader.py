@@ -121,6 +121,11 @@ class Reader:
     def fileno(self) -> int:
         return self._fd
 
+    @property
+    def view(self) -> File:
+        """The vmcore in the file, which may be flattened."""
+        return self._file
+
     def close(self) -> None:
         """Closes the file; payloads remain valid."""
         if self._fd >= 0:
