@@ -133,7 +133,8 @@ def _fields(part: Fields, view: View) -> None:
 def _text(part: Text, allowed: Allowance) -> None:
     _heading(part.title)
     for text in allowed.of(part.lines):
-        out.say(text)
+        for one in _lines([visible(text)], ""):
+            out.say(one)
 
 
 def _memory(part: Hexdump, hexdump: str | None) -> None:

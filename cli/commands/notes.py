@@ -11,7 +11,7 @@ from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import HEAD_BYTES, opened
 from vmcoredd.cli.options import InputVmcore, Json
-from vmcoredd.cli.output import emit_json, err, out, table
+from vmcoredd.cli.output import emit_json, err, out, table, visible
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -182,7 +182,7 @@ def _note(row: dict[str, Any]) -> tuple[object, ...]:
 def _show_lines(what: str, lines: list[str]) -> None:
     """Prints the first lines about what is `damaged` or `unknown`, or what a dump `lacks`."""
     for line in lines[:MOST_LINES]:
-        err.print(f"{what}: {line}", markup=False, style="yellow")
+        err.print(visible(f"{what}: {line}"), markup=False, style="yellow")
     if len(lines) > MOST_LINES:
         more = len(lines) - MOST_LINES
         err.print(f"{what}: {more:,} more places: --json lists them", style="yellow")

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from cliruns import PATIENCE, Run
 
+from vmcoredd import cudbg, vmcore
+from vmcoredd.chip import T6
 from vmcoredd.cli.folding import folded
 
 PAGER = 'printf "PAGED\\n"; cat'
@@ -97,11 +99,23 @@ def test_tables_of_entities_are_folded(vmcoredd: Run, made: Path, columns: int) 
     assert "".join(plain.split()) == "".join(vmcoredd(*arguments).out.split())
 
 
-def test_causes_of_interrupts_stand_out_and_no_color_is_honoured(made: Path) -> None:
-    arguments = ["show", made, "--register", "PL_*"]
+def test_causes_of_interrupts_stand_out_and_no_color_is_honoured(
+    vmcoredd: Run, small_card: Path, tmp_path: Path
+) -> None:
+    faulty = tmp_path / "vmcore"
+    vmcoredd("dump", "--card", small_card, "--compress", "none", "-o", faulty)
+    with vmcore.Reader(faulty) as reader:
+        payload = bytes(reader.payload(0))
+    start = faulty.read_bytes().index(payload) + cudbg.Dump(payload).entity("REG_DUMP").start
+    with faulty.open("r+b") as file:
+        file.seek(start + T6.r.CIM_HOST_INT_CAUSE)
+        file.write(b"\2")
+    arguments = ["show", faulty, "--register", "CIM_HOST_INT_*"]
     _, coloured = on_terminal(arguments, PAGER="cat")
-    assert "\x1b[2m" in coloured
+    (cause,) = [line for line in coloured.splitlines() if "CIM_HOST_INT_CAUSE" in line]
+    assert cause.startswith("\x1b[1;31m")
     _, plain = on_terminal(arguments, PAGER="cat", NO_COLOR="1")
+    assert "CIM_HOST_INT_CAUSE" in plain
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", plain)
 
 
@@ -113,3 +127,31 @@ def test_a_row_is_folded_between_cells_or_under_a_hanging_indent() -> None:
     narrow = list(folded(["x" * 30, "y" * 20, fields], 60))
     assert narrow[1].startswith("      Field0")
     assert list(folded(["z" * 200], 80)) == ["  " + "z" * 78, "  " + "z" * 78, "  " + "z" * 44]
+
+
+def test_no_text_of_a_dump_sends_escapes_or_markup_to_the_terminal(
+    vmcoredd: Run, small_card: Path, tmp_path: Path
+) -> None:
+    plain, hostile = tmp_path / "plain", tmp_path / "hostile"
+    made = vmcoredd("dump", "--card", small_card, "--compress", "none", "-o", plain)
+    assert made.code in (0, 5)
+    data = plain.read_bytes()
+    serial = re.search(rb"PT\d{8}", data)
+    log = re.search(rb"core clock", data)
+    assert serial
+    assert log
+    for found, text in ((serial[0], b"\x1b[2J[b]\x9b2J"), (log[0], b"\x1b]0;x\x07[b]")):
+        data = data.replace(found, text.ljust(len(found), b"!")[: len(found)])
+    hostile.write_bytes(data.replace(b"cxgb4_0000:00:02.0", b"\x1b[2J[b]\x07evil_names"))
+    assert hostile.stat().st_size == plain.stat().st_size
+    entities = ("--entity", "VPD_DATA", "--entity", "DEV_LOG", "--index", "0")
+    commands = [["notes", hostile], ["show", hostile], ["show", hostile, *entities]]
+    commands += [["diff", plain, hostile], ["diff", hostile, plain], ["diagnose", hostile]]
+    shown = [vmcoredd(*command) for command in commands]
+    for result in shown:
+        assert not {"\x1b", "\x9b", "\x07"} & set(result.out + result.err)
+    assert "\\x1b]0;x\\x07[b]" in shown[2].out
+    assert "\\x1b[2J[b]" in shown[1].out
+    _, screen = on_terminal(commands[2], 200, PAGER="cat")
+    assert not {"\x9b", "\x07"} & set(ESCAPE.sub("", screen))
+    assert "\x1b[2J" not in screen
