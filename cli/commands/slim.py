@@ -88,11 +88,14 @@ def slim(
 def _names(without: list[str] | None) -> list[str]:
     """Returns the names of --without; those of all memories by default."""
     from vmcoredd.cudbg.entity import Stage, entities
+    from vmcoredd.cudbg.names import resolved
 
     if without is None:
         return [name for name, known in entities().items() if known.stage == Stage.MEMORIES]
     given = [name.strip() for names in without for name in names.split(",") if name.strip()]
-    chosen = [choose(name, ("none", *entities()), "--without", "entity") for name in given]
+    known = {entity.number: entity.name for entity in entities().values()}
+    meant = [resolved(name, known) for name in given]
+    chosen = [choose(name, ("none", *entities()), "--without", "entity") for name in meant]
     return [name for name in chosen if name != "none"]
 
 

@@ -187,3 +187,13 @@ def test_a_file_that_becomes_shorter_is_told(tmp_path: Path) -> None:
         os.truncate(path, 9000)
         with pytest.raises(VmcoreFormatError, match="became shorter"):
             reader.payload(0)
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_the_notes_alone_are_written_as_of_the_file(tmp_path: Path, form: str) -> None:
+    (tmp_path / "flat").write_bytes(flattened(in_pieces(FILES[form], 3)))
+    (tmp_path / "plain").write_bytes(FILES[form])
+    for name in ("flat", "plain"):
+        with vmcore.Reader(tmp_path / name) as reader:
+            vmcore.write_notes(tmp_path / f"{name} notes", reader, {})
+    assert (tmp_path / "flat notes").read_bytes() == (tmp_path / "plain notes").read_bytes()
