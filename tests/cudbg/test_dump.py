@@ -237,11 +237,11 @@ def test_what_a_decoder_does_not_expect_is_its_entitys_damage(
     def decode(_blob: object, _chip: object) -> None:
         raise IndexError("row 72")
 
-    monkeypatch.setattr(entities()["CIM_QCFG"], "decode", decode)
+    monkeypatch.setattr(entities()["PATH_MTU"], "decode", decode)
     dump = cudbg.Dump(DUMP)
-    with pytest.raises(DumpFormatError, match="CIM_QCFG: not decoded: IndexError: row 72"):
-        dump.decode("CIM_QCFG")
-    assert dump.decode("PATH_MTU")
+    with pytest.raises(DumpFormatError, match="PATH_MTU: not decoded: IndexError: row 72"):
+        dump.decode("PATH_MTU")
+    assert dump.decode("CIM_QCFG")
 
 
 def test_what_a_row_does_not_expect_is_damage_too() -> None:

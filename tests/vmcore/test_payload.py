@@ -68,7 +68,7 @@ def test_the_first_bytes_are_read_alone(path):
 
 def sparse(path, size):
     """A vmcore with one device dump of `size` bytes, all of them holes."""
-    head = struct.pack("<III8s44s", 8, 44 + size, 0x700, b"LINUX", b"card")
+    head = struct.pack("<III8s44s", 8, 44 + size, 0x700, b"LINUX", b"cxgb4_card")
     path.write_bytes(bytes(Elf([head], note_filesz=64 + size)))
     os.truncate(path, PAGE + 64 + size)
 

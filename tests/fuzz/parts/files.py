@@ -24,8 +24,10 @@ MEMORY = 400 << 20
 """Bytes of address space that a case may add."""
 PAGE = 4096
 COMMANDS: dict[str, tuple[tuple[object, ...], tuple[int, ...]]] = {
-    "notes": (("notes", "{}"), (0, 3)),
-    "notes --json": (("notes", "{}", "--json"), (0, 3)),
+    "notes": (("notes", "{}"), (0, 3, 5)),
+    "notes --json": (("notes", "{}", "--json"), (0, 3, 5)),
+    "diagnose": (("diagnose", "{}"), (0, 2, 3, 5, 7)),
+    "slim": (("slim", "{}", "-o", "{out}", "--redact", "--force"), (0, 2, 3, 5)),
     "list": (("show", "{}"), (0, 2, 3, 5)),
     "list --json": (("show", "{}", "--json"), (0, 2, 3, 5)),
     "show": (("show", "{}", "--entity", "all"), (0, 2, 3, 5)),
