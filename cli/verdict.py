@@ -69,13 +69,25 @@ def _print_finding(finding: Finding, *, brief: bool) -> None:
 
 def in_words(evidence: Iterable[Evidence]) -> Iterator[str]:
     """Yields a line for each place: where it is, and its value; fields of a word share a line."""
-    for place, fields in groupby(evidence, lambda one: replace(one, field="")):
-        names = [one.field for one in fields if one.field]
-        value = place.value
-        shown = f"{value:#010x}" if isinstance(value, int) and place.register else value
-        at = "" if place.offset is None else f" at {place.offset:#x}"
-        parts = (place.entity, place.instance, f"{place.register}{at}", " ".join(names))
-        yield f"{', '.join(part for part in parts if part)}: {shown}"
+    for _, group in groupby(evidence, _place):
+        fields = list(group)
+        first = fields[0]
+        at = "" if first.offset is None else f" at {first.offset:#x}"
+        parts = (first.entity, first.instance, f"{first.register}{at}")
+        values = [f"{one.field}={_value(one)}" if one.field else _value(one) for one in fields]
+        if first.word is not None:
+            values = [f"{first.word:#010x}", *(value for value in values if first.field)]
+        yield f"{', '.join(part for part in parts if part)}: {' '.join(values)}"
+
+
+def _place(evidence: Evidence) -> Evidence:
+    """Returns what fields of one word share; all of what is no word."""
+    return evidence if evidence.word is None else replace(evidence, field="", value=0)
+
+
+def _value(evidence: Evidence) -> str:
+    value = evidence.value
+    return f"{value:#x}" if isinstance(value, int) and evidence.register else str(value)
 
 
 def _cropped(text: str) -> str:

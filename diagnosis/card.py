@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.instances import instance_of
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
 from vmcoredd.chip.register import Register
 from vmcoredd.cudbg import CudbgError, Dump
@@ -18,6 +19,8 @@ from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Table, Value
 from vmcoredd.diagnosis.finding import Evidence
 
 REG_DUMP = "REG_DUMP"
+BIT = "bit "
+"""How the name of a bit begins that no field has."""
 NO_ACCESS = 0xEEEEEEEE
 """What a function without access reads (t4_hw.h, CIM_PF_NOACCESS)."""
 
@@ -42,12 +45,16 @@ class Word:
         return self.register.name
 
     def get(self, field: str) -> int:
-        """Returns the value of a field."""
+        """Returns the value of a field, or of a bit that no field has (`bit 27`)."""
+        if field.startswith(BIT):
+            return self.value >> int(field.removeprefix(BIT)) & 1
         return self.register.get(self.value, field)
 
     def evidence(self, field: str = "") -> Evidence:
         """Returns the word as evidence, or a field of it."""
-        return Evidence(REG_DUMP, self.value, self.name, self.offset, self.instance, field)
+        value = self.get(field) if field else self.value
+        place = (self.name, self.offset, self.instance, field)
+        return Evidence(REG_DUMP, value, *place, word=self.value)
 
 
 class Card:
@@ -105,11 +112,10 @@ class Card:
         if name not in self.chip.r:
             return []
         found = self.chip.r.instances(name)
-        places = [(register, i) for register in found for i in range(register.count)]
-        instances = _instances(places)
+        places = ((register, i) for register in found for i in range(register.count))
         return [
-            Word(register, register[i], value, instance)
-            for (register, i), instance in zip(places, instances, strict=True)
+            Word(register, register[i], value, instance_of(register, i))
+            for register, i in places
             if (value := self._value(register[i])) is not None
         ]
 
@@ -175,21 +181,3 @@ def _or_not_judged(entity: str) -> Iterator[None]:
     except CudbgError as error:
         text = str(error)
         raise NotJudged(text if text.startswith(entity) else f"{entity}: {text}") from error
-
-
-_MEMORIES = {
-    **{f"edc_t{chip}{i}": f"EDC{i}" for chip in (5, 6) for i in (0, 1)},
-    **{f"mc_{i}": f"MC{i}" for i in (0, 1)},
-}
-"""The blocks whose registers share their names."""
-
-
-def _instances(places: Sequence[tuple[Register, int]]) -> Iterator[str]:
-    """Yields what tells the instances of a name apart."""
-    for register, element in places:
-        if register.block in _MEMORIES:
-            yield _MEMORIES[register.block]
-        elif len(places) == 1:
-            yield ""
-        else:
-            yield f"port {element}" if register.name.startswith("MAC_PORT") else f"[{element}]"

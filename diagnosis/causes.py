@@ -21,7 +21,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
-from vmcoredd.diagnosis.card import Card, Word
+from vmcoredd.diagnosis.card import BIT, Card, Word
 from vmcoredd.diagnosis.finding import FATAL, NOTE, Severity
 from vmcoredd.diagnosis.rule import Hit, Rule, register
 
@@ -129,4 +129,4 @@ def names_of(cause: Register, raised: int) -> Iterator[str]:
             raised &= ~field.mask
     for bit in range(_WORD_BITS):
         if raised >> bit & 1:
-            yield f"bit {bit}"
+            yield f"{BIT}{bit}"

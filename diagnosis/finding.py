@@ -39,7 +39,7 @@ class Evidence:
 
     entity: str
     value: int | str
-    """A register's whole word, or what the entity says otherwise."""
+    """Of the register or of its field, or what the entity says otherwise."""
     register: str = ""
     offset: int | None = None
     """Byte offset in BAR0, or the index in the register's space."""
@@ -47,6 +47,8 @@ class Evidence:
     """`EDC0`, `port 1`; empty where there is one only."""
     field: str = ""
     """The field of the register that counts; empty if the whole word does."""
+    word: int | None = None
+    """The register's whole word; None if `entity` says the value otherwise."""
 
     def json(self) -> dict[str, Any]:
         """Returns a plain dict."""
@@ -57,6 +59,7 @@ class Evidence:
             "instance": self.instance,
             "field": self.field,
             "value": self.value,
+            "word": self.word,
         }
 
 

@@ -112,9 +112,9 @@ def _evidence_row(evidence: Evidence, by_place: Mapping[tuple[str, int], list[Wo
     for word in found:
         if evidence.register in (word.name, word.label):
             return _row(word, None)
-    value = evidence.value if isinstance(evidence.value, int) else 0
+    value = evidence.value if evidence.word is None else evidence.word
     where = [evidence.register, evidence.instance, evidence.entity, evidence.offset]
-    return [*where, value, evidence.field, None]
+    return [*where, value if isinstance(value, int) else 0, evidence.field, None]
 
 
 def _ports(found: list[Word], count: int | None) -> list[pictures.Port]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 
-from vmcoredd.chip import T6, Chip, Field
+from vmcoredd.chip import Chip, Field
 from vmcoredd.chip.cim import LA_READS, MA_LA_ENTRIES, MA_LA_WORDS, PIF_LA_ENTRIES, PIF_LA_WORDS
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32, u32s
 from vmcoredd.chip.register import parse_fields
@@ -28,7 +27,7 @@ class CimLa(Entity):
     """
 
     raw_bytes = per_chip(t5=8196, t6=8204)
-    other_bytes = MappingProxyType({T6: 9024})
+    other_bytes = per_chip(t5=8196, t6=9024)
     """In older kernels (4.18): the same words, and more room behind them."""
     accesses = 24588
 

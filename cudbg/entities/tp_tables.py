@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 from array import array
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
-from vmcoredd.chip import T6, Chip
+from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof, u16, u16s, u32s
 from vmcoredd.chip.tp import (
     CCTRL_TABLE,
@@ -36,7 +35,7 @@ class Rss(Entity):
     """
 
     raw_bytes = per_chip(t5=4096, t6=8192)
-    other_bytes = MappingProxyType({T6: 4096})
+    other_bytes = per_chip(t5=4096, t6=4096)
     """In older kernels (4.18), which read half of a T6's table."""
     accesses = per_chip(t5=2048, t6=4096)
 

@@ -62,7 +62,8 @@ class _Config(NamedTuple):
 
     def evidence(self, field: str = "") -> Evidence:
         """Returns the register as evidence, or a field of it."""
-        return Evidence("PCIE_CONFIG", self.value, self.name, self.offset, "", field)
+        value = self.fields[field] if field else self.value
+        return Evidence("PCIE_CONFIG", value, self.name, self.offset, field=field, word=self.value)
 
     def hit(self, *fields: str, severity: Severity | None = None) -> Iterator[Hit]:
         """Yields a hit if any of the fields is set."""

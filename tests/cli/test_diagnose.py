@@ -41,7 +41,9 @@ def test_a_finding_ends_with_code_7_and_the_cause_comes_first(vmcoredd: Run, cra
     lines = result.out.splitlines()
     assert lines[1].endswith(": crashed")
     assert lines[2].split() == ["fatal", "edc-ecc-uncorrectable"]
-    assert "REG_DUMP, EDC0, EDC_H_INT_CAUSE at 0x50078, ECC_UE_INT_CAUSE: 0x00000004" in result.out
+    assert (
+        "REG_DUMP, EDC0, EDC_H_INT_CAUSE at 0x50078: 0x00000004 ECC_UE_INT_CAUSE=0x1" in result.out
+    )
     assert "probably because of edc-ecc-uncorrectable" in result.out
 
 

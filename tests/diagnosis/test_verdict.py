@@ -99,7 +99,8 @@ def test_a_finding_in_json_has_its_first_evidence_flat() -> None:
         "instance": "EDC0",
         "field": "ECC_UE_INT_CAUSE",
     }
-    assert found["evidence"][0]["value"] == found["value"] == 4
+    assert found["evidence"][0]["value"] == found["value"] == 1
+    assert found["word"] == 4
 
 
 @pytest.mark.parametrize(
