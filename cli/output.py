@@ -82,6 +82,17 @@ class _Messages(Console):
     def on_broken_pipe(self) -> None:
         _discard(STDERR)
 
+    def say(self, text: str) -> None:
+        """Prints a line of a great many, such as a trace's: without Rich, unless progress bars are
+        on the same terminal."""
+        if self.is_terminal:
+            self.print(text, markup=False)
+            return
+        try:
+            self.file.write(text + "\n")
+        except BrokenPipeError:
+            self.on_broken_pipe()
+
 
 def leave_stdout_to(output: Path) -> None:
     """Prints results on stderr from now on if `output` is standard output."""

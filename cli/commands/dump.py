@@ -290,7 +290,7 @@ def _socket(path: Path, deadline: float, trace: bool) -> Any:
     def open_adapter() -> Adapter:
         from vmcoredd import driver
 
-        return driver.open(path, deadline=deadline, trace=_print_trace if trace else None)
+        return driver.open(path, deadline=deadline, trace=err.say if trace else None)
 
     return open_adapter
 
@@ -303,13 +303,9 @@ def _card(profile: str, seed: int, trace: bool) -> Any:
     def open_adapter() -> Adapter:
         from vmcoredd import driver
 
-        return driver.open_card(card, trace=_print_trace if trace else None)
+        return driver.open_card(card, trace=err.say if trace else None)
 
     return open_adapter
-
-
-def _print_trace(line: str) -> None:
-    err.print(line, markup=False)
 
 
 def _record(outcome: Outcome, payload: memoryview | None) -> dict[str, Any]:

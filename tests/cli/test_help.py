@@ -115,7 +115,8 @@ def test_closed_standard_streams_are_not_a_failure(small_card: Path, tmp_path: P
 def test_messages_that_nobody_reads_end_nothing(small_card: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    words = command("dump", "--card", small_card, "--trace", "-o", tmp_path / "vmcore")
+    words = command("dump", "--card", small_card, "--entity", "REG_DUMP", "--trace")
+    words += ["-o", tmp_path / "vmcore"]
     with open(writer, "wb") as messages:
         done = subprocess.run(words, stdout=subprocess.PIPE, stderr=messages, check=False)
     assert done.returncode == Exit.OK
