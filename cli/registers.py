@@ -145,7 +145,11 @@ def entities_of(dump: cudbg.Dump, names: Sequence[str]) -> list[str]:
 def _words(dump: cudbg.Dump, names: Sequence[str], trouble: Trouble) -> list[Word]:
     """Returns the words of the entities that can be read; the others are trouble."""
     words: list[Word] = []
-    for name in entities_of(dump, names):
+    held = entities_of(dump, names)
+    if names and not held:
+        what = f"{', '.join(names)}: it holds no registers, and only registers are selected"
+        raise typer.BadParameter(f"{what}; pipe `show --entity` into grep", param_hint="--entity")
+    for name in held:
         if dump.entity(name).good:
             with trouble.of(name):
                 words += words_of(dump, name)

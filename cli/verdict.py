@@ -18,19 +18,20 @@ _INDENT = 9
 _WIDTH_MOST = 100
 _EVIDENCE_MOST = 4
 _NOTHING = "no findings above note"
+_IN_THE_REST = " in what could be judged"
 
 
 def print_verdict(verdict: Verdict, *, brief: bool = False) -> None:
     """Prints a verdict; in brief, one line per finding above `note`, and one for all else."""
     _print_card(verdict.card)
-    for finding in verdict.alarming if brief else verdict.findings:
-        _print_finding(finding, brief=brief)
-    if not verdict.alarming:
-        out.say(_NOTHING + _and_notes(verdict) * brief)
-    if brief and verdict.lost:
+    if verdict.lost and brief:
         out.say("some of the dump could not be judged: `vmcoredd diagnose` says what, and why")
     for line in () if brief else verdict.lost:
         _wrapped(f"lost: {line}", "")
+    for finding in verdict.alarming if brief else verdict.findings:
+        _print_finding(finding, brief=brief)
+    if not verdict.alarming:
+        out.say(_NOTHING + _IN_THE_REST * bool(verdict.lost) + _and_notes(verdict) * brief)
 
 
 def _and_notes(verdict: Verdict) -> str:
@@ -63,7 +64,7 @@ def _print_finding(finding: Finding, *, brief: bool) -> None:
     if len(lines) > _EVIDENCE_MOST:
         out.say(" " * _INDENT + f"and {len(lines) - _EVIDENCE_MOST} more; --json has all")
     if finding.explained_by:
-        _wrapped(f"probably because of {', '.join(finding.explained_by)}")
+        _wrapped(f"perhaps because of {', '.join(finding.explained_by)}")
     _wrapped(f"to do: {finding.to_do}")
 
 

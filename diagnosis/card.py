@@ -14,13 +14,15 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.instances import instance_of
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
 from vmcoredd.chip.register import Register
-from vmcoredd.cudbg import CudbgError, Dump
+from vmcoredd.cudbg import CudbgError, Dump, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Table, Value
 from vmcoredd.diagnosis.finding import Evidence
 
 REG_DUMP = "REG_DUMP"
 BIT = "bit "
 """How the name of a bit begins that no field has."""
+_HEAD = 4096
+"""Bytes of an entity that tell whether it is all ones."""
 NO_ACCESS = 0xEEEEEEEE
 """What a function without access reads (t4_hw.h, CIM_PF_NOACCESS)."""
 
@@ -62,6 +64,10 @@ class Card:
 
     def __init__(self, dump: Dump) -> None:
         self.dump = dump
+        self.unanswered: set[int] = set()
+        """Offsets of registers that read as all ones beside instances that do not."""
+        self.damage: dict[str, str] = {}
+        """What is damaged of the entities that rules asked for, by name."""
         self._decoded: dict[str, Decoded] = {}
         self._rows: dict[tuple[str, str], list[dict[str, Value]]] = {}
 
@@ -81,7 +87,7 @@ class Card:
 
     @cached_property
     def _registers(self) -> memoryview:
-        with _or_not_judged(REG_DUMP):
+        with self._or_not_judged(REG_DUMP):
             raw = self.dump.raw(REG_DUMP)
         return memoryview(raw[: len(raw) // WORD_BYTES * WORD_BYTES]).cast("I")
 
@@ -101,11 +107,40 @@ class Card:
     def words(self, name: str) -> list[Word]:
         """Returns all instances of a register; none if this chip does not have it.
 
-        Raises NotJudged if the register dump cannot be read, or reads as all ones.
+        Raises NotJudged if the register dump cannot be read, or if all of it or all instances
+        read as all ones. Single instances that do are left out, and kept in `unanswered`.
         """
         if self._says_nothing:
             raise NotJudged(f"REG_DUMP reads as {self._says_nothing}")
-        return self.raw_words(name)
+        found = self.raw_words(name)
+        answered = [word for word in found if not self._is_unanswered(word)]
+        if found and not answered:
+            raise NotJudged("registers that read as ffffffff")
+        self.unanswered.update(word.offset for word in found if word not in answered)
+        return answered
+
+    def _is_unanswered(self, word: Word) -> bool:
+        """Whether a word is no value but a read that failed: all ones, in bits too that the
+        register does not have, or where the card answers no more."""
+        if word.value != U32_MASK:
+            return False
+        has = sum(field.mask for field in word.register.fields)
+        return has not in (0, U32_MASK) or (self.gone_from or U32_MASK) <= word.offset
+
+    @cached_property
+    def gone_from(self) -> int | None:
+        """The offset from which on all registers read as all ones; None if the dump ends well.
+
+        It is read in the order of offsets: there the card fell off the bus.
+        """
+        gone = None
+        for start, words in reversed(list(self.runs())):
+            last = next((i for i in reversed(range(len(words))) if words[i] != U32_MASK), -1)
+            if last + 1 < len(words):
+                gone = start + WORD_BYTES * (last + 1)
+            if last >= 0:
+                break
+        return gone
 
     def raw_words(self, name: str) -> list[Word]:
         """Returns all instances of a register, even if the card is off the bus."""
@@ -137,19 +172,21 @@ class Card:
     def decoded(self, entity: str) -> Decoded:
         """Returns a decoded entity; raises NotJudged if it cannot be had."""
         if entity not in self._decoded:
-            with _or_not_judged(entity):
+            with self._or_not_judged(entity):
+                if not bytes(self.dump.blob(entity)[:_HEAD]).strip(b"\xff"):
+                    raise NotJudged(f"{entity} reads as all ones")
                 self._decoded[entity] = self.dump.decode(entity)
         return self._decoded[entity]
 
     def blob(self, entity: str) -> Bytes:
         """Returns an entity's raw bytes; raises NotJudged if they cannot be had."""
-        with _or_not_judged(entity):
+        with self._or_not_judged(entity):
             return self.dump.blob(entity)
 
     def rows(self, entity: str, title: str = "") -> list[dict[str, Value]]:
         """Returns the rows of an entity's tables whose title begins with `title`."""
         if (entity, title) not in self._rows:
-            with _or_not_judged(entity):
+            with self._or_not_judged(entity):
                 self._rows[entity, title] = list(self._table_rows(entity, title))
         return self._rows[entity, title]
 
@@ -159,6 +196,18 @@ class Card:
                 names = [column.name for column in part.columns]
                 for row in part.rows:
                     yield dict(zip(names, row, strict=True))
+
+    @contextmanager
+    def _or_not_judged(self, entity: str) -> Iterator[None]:
+        """Turns what keeps an entity from being read into NotJudged, and keeps what is damage."""
+        try:
+            yield
+        except CudbgError as error:
+            text = str(error)
+            text = text if text.startswith(entity) else f"{entity}: {text}"
+            if isinstance(error, DumpFormatError) and not isinstance(error, UnknownFormat):
+                self.damage[entity] = text
+            raise NotJudged(text) from error
 
     def items(self, entity: str) -> dict[str, Value]:
         """Returns the named values of an entity."""
@@ -171,13 +220,3 @@ def _described(chip: Chip) -> frozenset[int]:
     """Returns the offsets that a register dump reads."""
     ranges = chip.ranges("reg_dump")
     return frozenset(start + WORD_BYTES * i for start, count in ranges for i in range(count))
-
-
-@contextmanager
-def _or_not_judged(entity: str) -> Iterator[None]:
-    """Turns what keeps an entity from being read into NotJudged."""
-    try:
-        yield
-    except CudbgError as error:
-        text = str(error)
-        raise NotJudged(text if text.startswith(entity) else f"{entity}: {text}") from error

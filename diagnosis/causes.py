@@ -13,7 +13,7 @@ that no row names are a note too, so that nothing is silent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -44,6 +44,8 @@ class Bits:
     explains: str = ""
     shows: str = ""
     """Registers, separated by blanks, that tell more: their values are evidence too."""
+    values: Callable[[Card], Mapping[str, object]] = lambda _card: {}
+    """What else `meaning` and `to_do` have in braces."""
     chips: tuple[Chip, ...] = CHIPS
 
     def mask(self, cause: Register) -> int:
@@ -117,7 +119,7 @@ class _Raised:
                 more = (w for w in card.words(name) if w.instance == word.instance)
                 evidence += [one.evidence() for one in more]
             where = word.instance or word.register.block.upper()
-            values = {"instance": where, "register": word.name}
+            values = {"instance": where, "register": word.name, **self.row.values(card)}
             yield Hit(tuple(evidence), values, severity, preface)
 
 

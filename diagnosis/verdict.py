@@ -26,6 +26,8 @@ class Verdict:
     """Causes before their consequences, and otherwise the worst first."""
     lost: tuple[str, ...]
     """What could not be judged, and why."""
+    damage: tuple[str, ...] = ()
+    """What is damaged of the entities that were asked for."""
 
     @property
     def worst(self) -> Severity | None:
@@ -55,7 +57,11 @@ def diagnose(dump: Dump) -> Verdict:
     not_judged: dict[str, list[str]] = {}
     found = [finding for rule in judged for finding in _findings(rule, card, not_judged)]
     card_lost = dict.fromkeys(_not_known(reason, names) for reason, names in not_judged.items())
-    return Verdict(identify(card), ranked(found, all_rules()), tuple(card_lost))
+    if count := len(card.unanswered):
+        words = "register reads" if count == 1 else "registers read"
+        card_lost[f"{count} {words} as ffffffff: not judged"] = None
+    damage = tuple(card.damage.values())
+    return Verdict(identify(card), ranked(found, all_rules()), tuple(card_lost), damage)
 
 
 def _findings(rule: Rule, card: Card, not_judged: dict[str, list[str]]) -> Iterator[Finding]:

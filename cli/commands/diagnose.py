@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmcoredd.cli.commands.notes import cut_off
 from vmcoredd.cli.commands.show import first_dump
 from vmcoredd.cli.exit_codes import Exit, about, report
 from vmcoredd.cli.foreign import is_foreign, others_record
@@ -85,7 +86,10 @@ class Judged:
         from vmcoredd.diagnosis import diagnose
 
         self.dump, self.verdict = dump, diagnose(dump)
-        self.damage += [dump.cut] * bool(dump.cut)
+        lost = dump.lost(self.note.present)
+        damage = [dump.cut or cut_off(dump, self.note, lost)]
+        damage += [] if lost else self.verdict.damage
+        self.damage += [f"note {self.note.index}: {line}" for line in damage if line]
         self.incomplete = any(entity.is_incomplete for entity in dump.entities)
 
 

@@ -116,11 +116,11 @@ def _adapter(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
     counts["missing"] += len(lost)
     lacks = [f"{found.name}: {found.status}" for found in dump.entities if found.is_incomplete]
     counted = {condition: counts[condition] for condition in CONDITIONS}
-    damage = dump.cut or _cut_off(dump, note, lost)
+    damage = dump.cut or cut_off(dump, note, lost)
     return described(dump) | counted | {"lacks": lacks, "damage": damage or None}
 
 
-def _cut_off(dump: cudbg.Dump, note: vmcore.Note, lost: list[str]) -> str:
+def cut_off(dump: cudbg.Dump, note: vmcore.Note, lost: list[str]) -> str:
     """Returns what is lost of a dump whose end is missing; empty if nothing is."""
     if not lost:
         return ""

@@ -111,7 +111,9 @@ class _Timers:
             why = "not in the dump: the driver multiplies by a tick of 0 us"
             return Item(shown, None if self.clock.is_corrected else stored, why)
         ticks = stored // tick
-        return Item(shown, _tick_us(self.cclk_ps, resolution) * ticks, f"us, {ticks} ticks")
+        whole = _tick_us(self.cclk_ps, resolution)
+        meaning = f"us, as the driver computes it: {ticks} ticks of {whole} us"
+        return Item(shown, whole * ticks, meaning)
 
 
 def _clock_items(timers: _Timers, chip: Chip) -> list[Item]:

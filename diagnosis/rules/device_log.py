@@ -15,8 +15,8 @@ _SERIOUS = ("EMERG", "CRIT")
 @rule(
     "device-log-errors",
     WARNING,
-    "the firmware logged {count} errors, the last: {last}",
-    to_do="read DEV_LOG around them",
+    "the firmware logged {count}, the last: {last}",
+    to_do="read what DEV_LOG has before and after",
     source="t4fw_api.h: enum fw_devlog_level",
 )
 def errors(card: Card) -> Iterator[Hit]:
@@ -27,7 +27,8 @@ def errors(card: Card) -> Iterator[Hit]:
             for row in reversed(lines[-_LAST:])
         )
         severity = ERROR if any(row["level"] in _SERIOUS for row in lines) else None
-        values = {"count": len(lines), "last": lines[-1]["message"]}
+        count = f"{len(lines)} error{'s' * (len(lines) != 1)}"
+        values = {"count": count, "last": lines[-1]["message"]}
         yield Hit(evidence, values, severity)
 
 

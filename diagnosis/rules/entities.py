@@ -21,7 +21,8 @@ _VPD = "VPD_DATA"
 def _kind(entity: DumpEntity) -> str:
     """Returns why an entity is not, or only in part, in the dump; empty if nothing is wrong."""
     codes = {entity.code, entity.sys_err, entity.sys_warn}
-    if entity.condition in (Condition.GOOD, Condition.ABSENT) or entity.is_misplaced:
+    fine = (Condition.GOOD, Condition.ABSENT, Condition.LEFT_OUT)
+    if entity.condition in fine or entity.is_misplaced:
         return ""
     if entity.name == _VPD:
         return "vpd"

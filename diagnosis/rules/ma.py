@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import FATAL
+from vmcoredd.diagnosis.rules.memory import READERS
 
-_CLIENTS = "firmware-* cim-* tp-* sge-* le-* ulp-* pm-* mailbox-*"
+_ADDRESS_SHIFT = 4
+
+
+def _wrapped(card: Card) -> dict[str, object]:
+    """Returns the client that used an address beyond its memory, and the address."""
+    status = card.word("MA_INT_WRAP_STATUS")
+    address = status.get("MEM_WRAP_ADDRESS") << _ADDRESS_SHIFT
+    return {"client": status.get("MEM_WRAP_CLIENT_NUM"), "address": address}
+
 
 causes(
     "MA_INT_CAUSE",
@@ -15,18 +25,18 @@ causes(
         "MEM_PERR_INT_CAUSE",
         "the memory arbiter met wrong parity; the status names the client's queue",
         "replace the card",
-        explains=_CLIENTS,
+        explains=READERS,
         shows="MA_PARITY_ERROR_STATUS1 MA_PARITY_ERROR_STATUS2",
     ),
     Bits(
         "ma-address-wrap",
         FATAL,
         "MEM_WRAP_INT_CAUSE",
-        "a client of the memory arbiter used an address beyond all memories",
-        "MA_INT_WRAP_STATUS has the client's number and the address: the client names the block "
-        "whose pointers are wrong",
-        explains=_CLIENTS,
+        "MA address wrap-around error by client {client} to address {address:#x}",
+        "look for the block whose pointers are wrong: the client's number names it",
+        explains=READERS,
         shows="MA_INT_WRAP_STATUS",
+        values=_wrapped,
     ),
     Bits(
         "ma-timeout",
@@ -34,7 +44,7 @@ causes(
         "MEM_TO_INT_CAUSE",
         "a memory did not answer the arbiter in time",
         "look for errors of EDC and MC; reset the card",
-        explains=_CLIENTS,
+        explains=READERS,
     ),
     source="t4_hw.c: ma_intr_handler()",
 )

@@ -14,8 +14,11 @@ from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING
 from vmcoredd.diagnosis.rule import Hit, rule
 
-READERS = "firmware-* cim-* tp-* sge-* le-* ulp-* pm-* ma-* mailbox-*"
-"""The rules of what reads memories: everything but the ports and PCIe."""
+READERS = (
+    "firmware-crash firmware-*-failed firmware-unexpected-event firmware-error-reserved "
+    "cim-memory-timeout ma-timeout mailbox-timed-out"
+)
+"""The rules of what waits for memories: the firmware, its processor, and the arbiter."""
 
 for _cause, _kind, _more in (
     ("EDC_H_INT_CAUSE", "edc", "EDC_H_ECC_STATUS EDC_H_ECC_ERR_ADDR"),

@@ -161,7 +161,7 @@ def pci_status(card: Card) -> Iterator[Hit]:
 @rule(
     "pcie-link-degraded",
     WARNING,
-    "the PCIe link has {width} lanes at speed {speed}; the card can have {widest} at {fastest}",
+    "the PCIe link is x{width} at {speed}; the card can have x{widest} at {fastest}",
     to_do="look at the slot's width and the riser; clean the contacts; seat the card again",
     source="cxgb4_main.c: pcie_print_link_status()",
 )
@@ -171,7 +171,16 @@ def link_degraded(card: Card) -> Iterator[Hit]:
     width, speed = has.fields["NegLinkWidth"], has.fields["CurLinkSpeed"]
     if 0 < width < widest or 0 < speed < fastest:
         evidence = (has.evidence("NegLinkWidth"), has.evidence("CurLinkSpeed"), can.evidence())
-        yield Hit(evidence, {"width": width, "speed": speed, "widest": widest, "fastest": fastest})
+        values = {"width": width, "speed": _rate(speed), "widest": widest}
+        yield Hit(evidence, {**values, "fastest": _rate(fastest)})
+
+
+_GT_PER_SECOND = {1: "2.5", 2: "5", 3: "8", 4: "16"}
+
+
+def _rate(speed: int) -> str:
+    """Returns a link speed of the PCI Express capability: `8 GT/s`."""
+    return f"{_GT_PER_SECOND[speed]} GT/s" if speed in _GT_PER_SECOND else f"speed {speed}"
 
 
 @rule(

@@ -52,6 +52,21 @@ def all_zero(card: Card) -> Iterator[Hit]:
         yield Hit((Evidence(REG_DUMP, 0, "PL_WHOAMI", int(card.chip.r.PL_WHOAMI)),))
 
 
+@rule(
+    "card-lost-during-dump",
+    FATAL,
+    "registers from {first:#x} on read as all ones: the card fell off the bus during the dump",
+    to_do="look at the slot, the riser, the power and the AER log of the port above the card",
+    source="t4_hw.c: t4_wait_dev_ready() (the same value, of one register)",
+    explains="entity-* block-without-answer",
+)
+def lost_during_dump(card: Card) -> Iterator[Hit]:
+    if card.words("PL_WHOAMI") and card.gone_from is not None:
+        found = card.chip.r.at(card.gone_from)
+        evidence = Evidence(REG_DUMP, U32_MASK, str(found or ""), card.gone_from)
+        yield Hit((evidence,), {"first": card.gone_from})
+
+
 _RUN = 8
 _GARBAGE = (U32_MASK, NO_ACCESS, 0xDEADBEEF)
 
@@ -68,7 +83,8 @@ def without_answer(card: Card) -> Iterator[Hit]:
     if card.words("PL_WHOAMI"):
         for first, words in card.runs():
             value = words[0]
-            if len(words) >= _RUN and value in _GARBAGE and set(words) == {value}:
+            gone = value == U32_MASK and first >= (card.gone_from or U32_MASK)
+            if len(words) >= _RUN and not gone and value in _GARBAGE and set(words) == {value}:
                 found = card.chip.r.at(first)
                 evidence = Evidence(REG_DUMP, value, str(found or ""), first)
                 yield Hit((evidence,), {"count": len(words), "first": first, "value": value})

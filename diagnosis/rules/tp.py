@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmcoredd.diagnosis.card import Card
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.counters import MANY, Counter, many
 from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING, Evidence
@@ -19,7 +20,7 @@ causes(
         "TP has no free page left for data to send",
         "compare the pages in MEMINFO with the connections that are open; give TP more pages in "
         "the configuration file",
-        explains="tp-drops tp-no-free-pages sge-idma-stuck firmware-*",
+        explains="tp-drops tp-no-free-pages",
         shows="TP_FLM_FREE_TX_CNT TP_PMM_TX_MAX_PAGE",
     ),
     Bits(
@@ -28,7 +29,7 @@ causes(
         0x3FFFFFFF,
         "a memory or FIFO of TP had wrong parity",
         "replace the card",
-        explains="tp-drops firmware-*",
+        explains="tp-drops",
     ),
     source="t4_hw.c: tp_intr_handler()",
 )
@@ -95,6 +96,8 @@ def _mib(card: Card, names: tuple[str, ...]) -> list[Counter]:
     for row in card.rows("TP_INDIRECT"):
         register, value = str(row.get("register")), row.get("value")
         name = register.removeprefix("TP_MIB_").rstrip("_0123456789")
+        if value == U32_MASK:
+            raise NotJudged(f"{register} of TP_INDIRECT reads as ffffffff")
         if name in names and isinstance(value, int) and isinstance(row["index"], int):
             evidence = Evidence("TP_INDIRECT", value, register, row["index"])
             found.append(Counter(value, evidence))

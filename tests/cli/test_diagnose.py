@@ -44,7 +44,7 @@ def test_a_finding_ends_with_code_7_and_the_cause_comes_first(vmcoredd: Run, cra
     assert (
         "REG_DUMP, EDC0, EDC_H_INT_CAUSE at 0x50078: 0x00000004 ECC_UE_INT_CAUSE=0x1" in result.out
     )
-    assert "probably because of edc-ecc-uncorrectable" in result.out
+    assert "perhaps because of edc-ecc-uncorrectable" in result.out
 
 
 def test_json_has_each_finding_with_the_index_of_its_dump(vmcoredd: Run, crashed: Path) -> None:
@@ -74,3 +74,19 @@ def test_show_begins_with_the_verdict(vmcoredd: Run, crashed: Path, healthy: Pat
 
 def test_the_exit_code_of_a_finding_is_in_the_help(vmcoredd: Run) -> None:
     assert "7 diagnose" in " ".join(vmcoredd("--help").out.split())
+
+
+@pytest.mark.parametrize("size", [40_000, 60_000, 300_000])
+def test_a_dump_that_was_cut_is_damaged_whatever_is_found(
+    vmcoredd: Run, healthy: Path, tmp_path: Path, size: int
+) -> None:
+    (tmp_path / "cut").write_bytes(healthy.read_bytes()[:size])
+    result = vmcoredd("diagnose", tmp_path / "cut")
+    assert result.code == 3
+    assert "are lost" in result.err
+
+
+def test_what_slim_left_out_is_no_finding(vmcoredd: Run, healthy: Path, tmp_path: Path) -> None:
+    assert vmcoredd("slim", healthy, "-o", tmp_path / "slim").code == 0
+    result = vmcoredd("diagnose", tmp_path / "slim")
+    assert (result.code, "no findings above note" in result.out) == (0, True)

@@ -159,3 +159,9 @@ def test_a_damaged_register_dump_is_damage_and_other_registers_are_shown(
     assert result.code == Exit.BAD_FILE
     assert "TP_RX_SCHED_MAP" in result.out
     assert "REG_DUMP" in result.err
+
+
+def test_a_selection_in_an_entity_without_registers_is_refused(vmcoredd: Run, made: Path) -> None:
+    result = vmcoredd("show", made, "--entity", "DEV_LOG", "--grep", "ECC")
+    assert result.code == 2
+    assert "--entity: DEV_LOG: it holds no registers" in result.err

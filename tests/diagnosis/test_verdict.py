@@ -126,3 +126,25 @@ def test_a_block_that_reads_as_all_ones_did_not_answer() -> None:
     start, count = next(run for run in T6.ranges("reg_dump") if run[1] >= 8)
     words = {start + 4 * i: 0xFFFFFFFF for i in range(count)}
     assert "block-without-answer" in [f.rule for f in diagnosis.diagnose(doctored(words)).findings]
+
+
+def test_a_card_that_fell_off_the_bus_during_the_dump_is_not_condemned() -> None:
+    gone = dict.fromkeys(range(196608, 332 * 1024, 4), 4294967295)
+    verdict = diagnosis.diagnose(doctored(gone))
+    assert verdict.alarming[0].rule == "card-lost-during-dump"
+    assert verdict.alarming[0].evidence[0].offset is not None
+    assert verdict.alarming[0].evidence[0].offset >= 0x30000
+    assert not [finding.rule for finding in verdict.alarming if "parity" in finding.rule]
+    assert any(line.startswith("registers that read as ffffffff") for line in verdict.lost)
+
+
+def test_a_word_of_all_ones_is_a_read_that_failed_if_the_register_has_not_all_bits() -> None:
+    verdict = diagnosis.diagnose(doctored({0x30B8: 0xFFFFFFFF, EDC0_CAUSE: 0xFFFFFFFF}))
+    assert not [f.rule for f in verdict.alarming if f.rule.startswith(("firmware", "edc"))]
+    assert verdict.lost[-1] == "1 register reads as ffffffff: not judged"
+
+
+def test_the_client_of_an_address_that_wrapped_is_named() -> None:
+    words = {0x77E0: 1, 0x77E4: 0x00C02007}
+    first = diagnosis.diagnose(doctored(words)).alarming[0]
+    assert first.meaning == "MA address wrap-around error by client 7 to address 0xc02000"
