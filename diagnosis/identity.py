@@ -37,7 +37,7 @@ class Identity:
     firmware: str = ""
     """The version in the flash: `1.27.5.0`."""
     state: str = ""
-    """What the firmware was doing: `running`, `crashed`, `halted`, ..."""
+    """What the firmware was doing: `initialized, no error reported`, `crashed`, `halted`, ..."""
 
     def json(self) -> dict[str, Any]:
         """Returns a plain dict."""
@@ -88,4 +88,4 @@ def firmware_state(word: Word, card: Card) -> str:
         return "halted"
     if card.word("CIM_BOOT_CFG").get("uPCRst"):
         return "held in reset"
-    return "running" if word.get("INIT") else "never initialized"
+    return "initialized, no error reported" if word.get("INIT") else "never initialized"

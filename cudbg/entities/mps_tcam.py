@@ -83,7 +83,7 @@ class MpsTcam(Entity):
         counts.append(Item("unused", chip.mps.tcam_entries - used, form="d"))
         table = Table("MAC addresses", _columns(chip), rows)
         caveat = Text("", () if attached else _without_firmware(chip, attached))
-        return Decoded([Fields("entries", counts), table, caveat])
+        return Decoded([Fields("entries", counts), caveat, table])
 
 
 # Collecting

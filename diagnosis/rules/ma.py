@@ -23,7 +23,7 @@ causes(
         "ma-parity",
         FATAL,
         "MEM_PERR_INT_CAUSE",
-        "the memory arbiter met wrong parity; the status names the client's queue",
+        "the memory arbiter met a parity error; the status names the client's queue",
         "replace the card",
         explains=READERS,
         shows="MA_PARITY_ERROR_STATUS1 MA_PARITY_ERROR_STATUS2",

@@ -92,7 +92,7 @@ causes(
         "mac-parity",
         FATAL,
         "TxFifo_prty_err RxFifo_prty_err",
-        "{instance}: a FIFO of the MAC had wrong parity",
+        "{instance}: a FIFO of the MAC had a parity error",
         _REPLACE,
         explains=_FRAMES,
     ),
@@ -122,7 +122,7 @@ for _cause, _rule in (
             _rule,
             ERROR,
             "*",
-            "{instance}: a memory of the MAC had wrong parity",
+            "{instance}: a memory of the MAC had a parity error",
             _REPLACE,
             explains=_FRAMES + " mac-parity",
         ),
@@ -179,42 +179,42 @@ _mps(
     "MPS_RX_PERR_INT_CAUSE",
     "mps-receive-parity",
     0xFFFFFF,
-    "MPS: wrong parity while receiving",
+    "MPS: a parity error while receiving",
     unread="INT_ERR_INT",
 )
 _mps(
     "MPS_TRC_INT_CAUSE",
     "mps-trace-parity",
     "FiltMem PktFifo MiscPerr",
-    "MPS: the tracer had wrong parity",
+    "MPS: the tracer had a parity error",
     unread="",
 )
 _mps(
     "MPS_STAT_PERR_INT_CAUSE_SRAM",
     "mps-statistics-parity",
     0x1FFFFF,
-    "MPS: a memory of the statistics had wrong parity",
+    "MPS: a memory of the statistics had a parity error",
     unread="Rx*",
 )
 _mps(
     "MPS_STAT_PERR_INT_CAUSE_TX_FIFO",
     "mps-statistics-transmit-parity",
     0xFFFFF,
-    "MPS: a transmit FIFO of the statistics had wrong parity",
+    "MPS: a transmit FIFO of the statistics had a parity error",
     unread="TxCh",
 )
 _mps(
     "MPS_STAT_PERR_INT_CAUSE_RX_FIFO",
     "mps-statistics-receive-parity",
     0xFFFFFF,
-    "MPS: a receive FIFO of the statistics had wrong parity",
+    "MPS: a receive FIFO of the statistics had a parity error",
     unread="Pause",
 )
 _mps(
     "MPS_CLS_INT_CAUSE",
     "mps-classifier-parity",
     "HashSRAM MatchTCAM MatchSRAM",
-    "MPS: a table that sorts frames by address had wrong parity",
+    "MPS: a table that sorts frames by address had a parity error",
     unread="",
 )
 _BUBBLE = "the transmit FIFO of a port ran dry in the middle of a frame"
@@ -222,7 +222,7 @@ _mps(
     "MPS_TX_INT_CAUSE",
     "mps-transmit-parity",
     "TP Ncsi TxDataFifo TxDescFifo",
-    "MPS: wrong parity while sending",
+    "MPS: a parity error while sending",
     Bits(
         "mps-transmit-underflow",
         FATAL,
@@ -254,7 +254,7 @@ causes(
         "mps-statistics-parity-1",
         ERROR,
         "*",
-        "MPS: a memory of the virtual functions' statistics had wrong parity",
+        "MPS: a memory of the virtual functions' statistics had a parity error",
         _REPLACE,
     ),
     source=_UNREAD,

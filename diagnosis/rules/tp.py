@@ -27,7 +27,7 @@ causes(
         "tp-parity",
         FATAL,
         0x3FFFFFFF,
-        "a memory or FIFO of TP had wrong parity",
+        "a memory or FIFO of TP had a parity error",
         "replace the card",
         explains="tp-drops",
     ),

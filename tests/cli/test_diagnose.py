@@ -31,7 +31,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_healthy_card_ends_with_code_0(vmcoredd: Run, healthy: Path) -> None:
     result = vmcoredd("diagnose", healthy)
     assert result.code == 0
-    assert "firmware 1.27.5.0: running" in result.out
+    assert "firmware 1.27.5.0: initialized, no error reported" in result.out
     assert "no findings above note" in result.out
 
 

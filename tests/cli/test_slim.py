@@ -172,7 +172,7 @@ def test_json_says_what_is_in_the_result(vmcoredd: Run, made: Path, tmp_path: Pa
 def private_values(path: Path) -> Iterator[bytes]:
     """The serial numbers, addresses and keys of a vmcore's dumps, found as users see them."""
     for dump in dumps(path):
-        _fields, addresses, *_ = dump.decode("MPS_TCAM").json()
+        *_, addresses = dump.decode("MPS_TCAM").json()
         for row in addresses["rows"]:
             address = bytes.fromhex(row["address"].replace(":", ""))
             if is_private(Kind.MAC, address):
@@ -224,7 +224,7 @@ def test_pseudonyms_are_consistent_local_and_of_the_same_length(
     for before, after in zip(dumps(made), dumps(redacted_copy), strict=True):
         table = {}
         for dump in (before, after):
-            _, addresses, *_ = dump.decode("MPS_TCAM").json()
+            *_, addresses = dump.decode("MPS_TCAM").json()
             table[dump] = [row["address"] for row in addresses["rows"]]
         old_card, new_card = (d.decode("VPD_DATA").json()[0] for d in (before, after))
         old, new = ({i["name"]: i["value"] for i in c["values"]} for c in (old_card, new_card))
