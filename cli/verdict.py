@@ -60,7 +60,7 @@ def _print_finding(finding: Finding, *, brief: bool) -> None:
     _wrapped(finding.meaning)
     lines = list(in_words(finding.evidence))
     for line in lines[:_EVIDENCE_MOST]:
-        out.say(" " * _INDENT + line)
+        _print_evidence(line)
     if len(lines) > _EVIDENCE_MOST:
         out.say(" " * _INDENT + f"and {len(lines) - _EVIDENCE_MOST} more; --json has all")
     if finding.explained_by:
@@ -91,11 +91,25 @@ def _value(evidence: Evidence) -> str:
     return f"{value:#x}" if isinstance(value, int) and evidence.register else str(value)
 
 
+def _print_evidence(text: str) -> None:
+    """Prints a line of evidence, folded on a terminal; a pipe has it as one line, to search."""
+    if out.is_terminal:
+        _wrapped(text, after=" " * (_INDENT + 2))
+    else:
+        out.say(" " * _INDENT + text)
+
+
 def _cropped(text: str) -> str:
     return text if len(text) <= out.width else f"{text[: out.width - 3]}..."
 
 
-def _wrapped(text: str, indent: str = " " * _INDENT) -> None:
-    width = min(out.width, _WIDTH_MOST)
-    for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent or " "):
+def _wrapped(text: str, indent: str = " " * _INDENT, after: str = "") -> None:
+    """Prints text in lines that break at blanks only: names have hyphens."""
+    wrapper = textwrap.TextWrapper(
+        min(out.width, _WIDTH_MOST),
+        initial_indent=indent,
+        subsequent_indent=after or indent or " ",
+        break_on_hyphens=False,
+    )
+    for line in wrapper.wrap(text):
         out.say(line)

@@ -92,7 +92,7 @@ _UNSUPPORTED, _ADVISORY = "UnSupReqErr", "AdvNonFatErr"
     FATAL,
     "the PCIe function detected a fatal error",
     to_do="look at AER of the port above the card; " + _SEAT,
-    source="PCI Express: Device Status; cxgb4_main.c: eeh_err_detected()",
+    source="PCI Express: Device Status",
     explains=_BUS + " card-off-the-bus pcie-aer-uncorrectable",
 )
 def aer_fatal(card: Card) -> Iterator[Hit]:
@@ -163,7 +163,7 @@ def pci_status(card: Card) -> Iterator[Hit]:
     WARNING,
     "the PCIe link is x{width} at {speed}; the card can have x{widest} at {fastest}",
     to_do="look at the slot's width and the riser; clean the contacts; seat the card again",
-    source="cxgb4_main.c: pcie_print_link_status()",
+    source="PCI Express: Link Capabilities, Link Status; cxgb4_main.c: pcie_print_link_status()",
 )
 def link_degraded(card: Card) -> Iterator[Hit]:
     can, has = _config(card, "PCIE_LINK_CAP"), _config(card, "PCIE_LINK_STAT_CNTL")
@@ -188,7 +188,7 @@ def _rate(speed: int) -> str:
     ERROR,
     "memory window {window} has no place: its base reads as all ones, so no memory can be read",
     to_do="reset the card",
-    source="t4_hw.c: t4_get_window()",
+    source="t4_hw.c: t4_memory_rw_init()",
     explains="entity-*",
 )
 def window_unusable(card: Card) -> Iterator[Hit]:

@@ -289,7 +289,7 @@ def free_list_empty(card: Card) -> Iterator[Hit]:
     NOTE,
     "{count} egress queues have work that the SGE has not taken, and it is stuck",
     to_do="compare their indices with QDESC: the host's packets are still there",
-    source="cxgb4_main.c: process_dbrecovery",
+    source="cxgb4_main.c: sync_txq_pidx()",
 )
 def transmit_waits(card: Card) -> Iterator[Hit]:
     rows = [

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cliruns import PATIENCE, Run
+from labelled import labelled
 
 from vmcoredd import cudbg, vmcore
 from vmcoredd.chip import T6
@@ -70,6 +71,18 @@ def test_a_pager_that_is_left_early_is_no_error(made: Path) -> None:
     code, shown = on_terminal(["show", made, "--entity", "REG_DUMP"], PAGER="head -n 3")
     assert code == 0
     assert len(shown.splitlines()) == 3
+
+
+def test_a_verdict_breaks_lines_at_blanks_only(tmp_path: Path) -> None:
+    file = tmp_path / "dump.bin"
+    file.write_bytes(labelled("pcie-narrow-link", "pcie-correctable").made.data)
+    code, shown = on_terminal(["diagnose", file])
+    lines = ESCAPE.sub("", shown).splitlines()
+    assert code == 7
+    assert max(map(len, lines)) <= 80
+    start = next(i for i, one in enumerate(lines) if "PCIE_AER_COR_ERR_STAT at 0x110" in one)
+    assert lines[start].startswith(" " * 9 + "PCIE_CONFIG")
+    assert lines[start + 1] == " " * 11 + "BadTLP=0x1 RcvrErr=0x1"
 
 
 def test_a_pipe_has_neither_pager_nor_colour_nor_folds(vmcoredd: Run, made: Path) -> None:

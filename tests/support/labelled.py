@@ -19,6 +19,7 @@ from carddump import SMALL, CardDump, collect
 
 from vmcoredd import cudbg, emu
 from vmcoredd.emu.errors import NoSuchFault
+from vmcoredd.emu.silicon.cim_errors import KINDS
 
 CARDS = ("t62100-cr", "t520-cr", "t540-cr", "t580-mc1")
 """Two chips; four ports; two external memories."""
@@ -51,6 +52,8 @@ STORIES = (
     ("firmware-halted", "mailbox-taken"),
 )
 """Pairs of which one can cause the other, or of which both need the same register."""
+STOPS = frozenset(f"firmware-{kind}" for kind in KINDS)
+"""Of these a card has one: the firmware stops once."""
 
 
 class Labelled(NamedTuple):
@@ -102,7 +105,8 @@ def pairs() -> tuple[tuple[str, ...], ...]:
     others = [name for name in names if emu.faults()[name].reports]
     found, random = dict.fromkeys(STORIES), Random(11)
     for name in names:
-        fits = [other for other in others if other != name and fitting(name, other)]
+        apart = {name} | (STOPS if name in STOPS else set())
+        fits = [other for other in others if other not in apart and fitting(name, other)]
         found[name, random.choice(fits)] = None
     return tuple(found)
 

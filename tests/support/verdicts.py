@@ -9,7 +9,7 @@ from carddump import collected
 from doctored import doctored
 from labelled import INVISIBLE, labelled, singles
 
-from vmcoredd.chip import BAR0, Chip, Register
+from vmcoredd.chip import BAR0, T5, Chip, Register
 from vmcoredd.diagnosis import Verdict, all_rules, diagnose
 from vmcoredd.diagnosis.card import Card, Word
 
@@ -130,12 +130,20 @@ NAMED = {
     "vpd-slow": "",
     "window-unusable": "pcie-window-unusable",
 }
+NAMED_ON_T5 = {"mps-tx-underflow": "mps-transmit-underflow"}
+"""Faults that are normal on a T6 and errors on a T5."""
 """The rule that names each fault; empty for a fault that no byte of the dump shows."""
 
 
 def named(fault: str) -> str:
     """Returns the rule that is to name a fault; empty if no byte of the dump shows it."""
     return "" if fault in INVISIBLE else NAMED.get(fault, "")
+
+
+def named_all(*faults: str) -> set[str]:
+    """Returns the rules that are to name the faults of one labelled dump, on its card's chip."""
+    on_chip = NAMED_ON_T5 if labelled(*faults).dump.chip is T5 else {}
+    return {on_chip.get(fault, named(fault)) for fault in faults} - {""}
 
 
 @cache
