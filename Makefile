@@ -21,7 +21,8 @@ demo: .venv/ready
 	$(BIN)/vmcoredd demo
 
 test: .venv/ready-test check
-	$(BIN)/python -m pytest -m "guest or interop"
+	$(BIN)/python -m pytest -m guest
+	$(BIN)/python -m pytest -m "interop and not guest" -n auto --dist loadfile
 
 check: .venv/ready-test
 	$(BIN)/ruff check
