@@ -8,7 +8,7 @@
 
 A bit belongs to the first row that names it. A bit that is raised but not enabled does not
 interrupt and is a note; a cause whose enable register is all 0 was never set up, and counts. Bits
-that no row names are a note too, so that nothing is silent.
+that no row names are a note too, so that no cause is silent.
 """
 
 from __future__ import annotations
