@@ -34,7 +34,7 @@ tables are described in `chip.table`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -42,6 +42,8 @@ from vmcoredd.chip import csvtables
 
 BAR0 = "bar0"
 """The space of plain accesses to BAR0. The registers of other spaces are indirect."""
+BIT = "bit "
+"""How the name of a bit begins that no field has: `bit 27`."""
 
 
 class UnknownRegister(LookupError, AttributeError):
@@ -179,8 +181,19 @@ class Register(int):
         return word
 
     def get(self, word: int, name: str) -> int:
-        """Returns the value of field `name` in `word`."""
+        """Returns the value of field `name` in `word`, or of a bit that no field has (`bit 27`)."""
+        if name.startswith(BIT):
+            return word >> int(name.removeprefix(BIT)) & 1
         return self.field(name).get(word)
+
+    def names_of(self, bits: int) -> Iterator[str]:
+        """Yields the names of the fields that have one of `bits`, highest first, and then those of
+        the bits that no field has."""
+        for field in self.fields:
+            if field.mask & bits:
+                yield field.name
+                bits &= ~field.mask
+        yield from (f"{BIT}{bit}" for bit in range(bits.bit_length()) if bits >> bit & 1)
 
     def mask(self, *names: str) -> int:
         """Returns the bits of these fields."""

@@ -79,6 +79,19 @@ class Word(NamedTuple):
         """Returns the value of every field, highest first; empty if the word is one value."""
         return self.register.decode(self.value) if self.register is not None else {}
 
+    def get(self, field: str) -> int:
+        """Returns the value of a field, or of a bit that no field has (`bit 27`); raises
+        UnknownRegister if there is no such field."""
+        return (self.register if self.register is not None else _UNDESCRIBED).get(self.value, field)
+
+    def names_of(self, bits: int) -> Iterator[str]:
+        """Yields the names of the fields that have one of `bits`; `bit 27` where none has one."""
+        return (self.register if self.register is not None else _UNDESCRIBED).names_of(bits)
+
+
+_UNDESCRIBED = Register.of_rows({}, {})
+"""Has no fields."""
+
 
 class RegisterEntity(Entity):
     """An entity that holds words of registers."""
@@ -86,6 +99,18 @@ class RegisterEntity(Entity):
     def places(self, chip: Chip) -> Iterator[Place]:
         """Yields where each word is."""
         raise NotImplementedError
+
+    def places_of(self, register: Register, chip: Chip) -> Iterator[tuple[int, Place]]:
+        """Yields the elements of a register that it holds, and where each is."""
+        for element in range(register.count):
+            at = register.space, register[element]
+            position = self.position(*at, chip)
+            if position is not None:
+                yield element, Place(*at, position)
+
+    def position(self, space: str, offset: int, chip: Chip) -> int | None:
+        """Returns where in its bytes it has a word; None if it does not hold that one."""
+        return _positions(self, chip).get((space, offset))
 
     def words(self, blob: Bytes, chip: Chip) -> Iterator[Word]:
         """Yields each word; raises UnknownFormat for a size that is not known."""
@@ -97,6 +122,11 @@ class RegisterEntity(Entity):
             found = at(offset, space)
             register, element = found if found is not None else (None, 0)
             yield Word(name, space, offset, held[position // WORD_BYTES], register, element)
+
+
+@cache
+def _positions(entity: RegisterEntity, chip: Chip) -> dict[tuple[str, int], int]:
+    return {(place.space, place.offset): place.position for place in entity.places(chip)}
 
 
 def words_of_space(
@@ -175,14 +205,13 @@ def find(dump: Dump, name: str) -> list[Word]:
 
 
 def _of(dump: Dump, register: Register) -> Iterator[Word]:
-    held = _held(dump.chip)
-    for element in range(register.count):
-        offset = register[element]
-        for name, position in held.get((register.space, offset), ()):
-            data = _read(dump, name)
-            if data is not None and position < len(data):
-                value = int.from_bytes(data[position : position + WORD_BYTES], "little")
-                yield Word(name, register.space, offset, value, register, element)
+    for entity in entities().values():
+        if isinstance(entity, RegisterEntity) and dump.chip in (entity.chips or CHIPS):
+            for element, (space, offset, position) in entity.places_of(register, dump.chip):
+                data = _read(dump, entity.name)
+                if data is not None and position < len(data):
+                    value = int.from_bytes(data[position : position + WORD_BYTES], "little")
+                    yield Word(entity.name, space, offset, value, register, element)
 
 
 _read_before: WeakKeyDictionary[Dump, dict[str, Bytes | None]] = WeakKeyDictionary()
@@ -197,14 +226,3 @@ def _read(dump: Dump, name: str) -> Bytes | None:
             blob, entity = dump.blob(name), dump.decoder(name)
             read[name] = entity.need_known(blob, dump.chip)
     return read[name]
-
-
-@cache
-def _held(chip: Chip) -> dict[tuple[str, int], list[tuple[str, int]]]:
-    """Returns which entities have the word at an offset of a space, and where in their bytes."""
-    found: dict[tuple[str, int], list[tuple[str, int]]] = {}
-    for entity in entities().values():
-        if isinstance(entity, RegisterEntity) and chip in (entity.chips or CHIPS):
-            for space, offset, position in entity.places(chip):
-                found.setdefault((space, offset), []).append((entity.name, position))
-    return found

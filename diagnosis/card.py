@@ -7,20 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.instances import instance_of
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
-from vmcoredd.chip.register import Register
 from vmcoredd.cudbg import CudbgError, Dump, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Table, Value
-from vmcoredd.diagnosis.finding import Evidence
+from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.words import RegisterEntity, Word
 
 REG_DUMP = "REG_DUMP"
-BIT = "bit "
-"""How the name of a bit begins that no field has."""
 _HEAD = 4096
 """Bytes of an entity that tell whether it is all ones."""
 NO_ACCESS = 0xEEEEEEEE
@@ -29,34 +25,6 @@ NO_ACCESS = 0xEEEEEEEE
 
 class NotJudged(CudbgError):
     """The dump does not have what a rule asks for; the text is the entity and the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A register of the dump and its value."""
-
-    register: Register
-    offset: int
-    value: int
-    instance: str = ""
-    """`EDC0`, `port 1`; empty where there is one only."""
-
-    @property
-    def name(self) -> str:
-        """The register's name."""
-        return self.register.name
-
-    def get(self, field: str) -> int:
-        """Returns the value of a field, or of a bit that no field has (`bit 27`)."""
-        if field.startswith(BIT):
-            return self.value >> int(field.removeprefix(BIT)) & 1
-        return self.register.get(self.value, field)
-
-    def evidence(self, field: str = "") -> Evidence:
-        """Returns the word as evidence, or a field of it."""
-        value = self.get(field) if field else self.value
-        place = (self.name, self.offset, self.instance, field)
-        return Evidence(REG_DUMP, value, *place, word=self.value)
 
 
 class Card:
@@ -68,6 +36,7 @@ class Card:
         """Offsets of registers that read as all ones beside instances that do not."""
         self.damage: dict[str, str] = {}
         """What is damaged of the entities that rules asked for, by name."""
+        self._held: dict[str, memoryview] = {}
         self._decoded: dict[str, Decoded] = {}
         self._rows: dict[tuple[str, str], list[dict[str, Value]]] = {}
 
@@ -85,46 +54,53 @@ class Card:
         """The chip generation."""
         return self.dump.chip
 
-    @cached_property
-    def _registers(self) -> memoryview:
-        with self._or_not_judged(REG_DUMP):
-            raw = self.dump.raw(REG_DUMP)
-        return memoryview(raw[: len(raw) // WORD_BYTES * WORD_BYTES]).cast("I")
+    def _words_of(self, entity: str) -> memoryview:
+        """Returns the 32-bit words that an entity's bytes are; raises NotJudged if it cannot be
+        had. REG_DUMP is judged as far as it goes, others by what they are if complete."""
+        if entity not in self._held:
+            with self._or_not_judged(entity):
+                raw = memoryview(self.dump.raw(entity))
+                if entity != REG_DUMP:
+                    self.dump.decoder(entity).need_known(raw, self.chip)
+            self._held[entity] = raw[: len(raw) // WORD_BYTES * WORD_BYTES].cast("I")
+        return self._held[entity]
 
     @cached_property
     def _says_nothing(self) -> str:
         """What all registers read as where none of them tells anything; empty elsewhere."""
-        if self._value(int(self.chip.r.PL_WHOAMI)) in (U32_MASK, NO_ACCESS):
-            return f"{self._value(int(self.chip.r.PL_WHOAMI)):08x}"
-        return "" if any(self._registers) else "all zero"
+        for word in self.raw_words("PL_WHOAMI"):
+            if word.value in (U32_MASK, NO_ACCESS):
+                return f"{word.value:08x}"
+        return "" if any(self._words_of(REG_DUMP)) else "all zero"
 
     def runs(self) -> Iterator[tuple[int, Sequence[int]]]:
         """Yields the ranges of the register dump: the first offset, and the words."""
         for start, count in self.chip.ranges("reg_dump"):
             first = start // WORD_BYTES
-            yield start, self._registers[first : first + count]
+            yield start, self._words_of(REG_DUMP)[first : first + count]
 
-    def words(self, name: str) -> list[Word]:
-        """Returns all instances of a register; none if this chip does not have it.
+    def words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
+        """Returns all instances of a register in an entity; none if this chip does not have it.
 
-        Raises NotJudged if the register dump cannot be read, or if all of it or all instances
-        read as all ones. Single instances that do are left out, and kept in `unanswered`.
+        Raises NotJudged if the entity cannot be read, or if all of it or all instances read as
+        all ones. Single instances that do are left out, and kept in `unanswered`.
         """
-        if self._says_nothing:
+        if entity == REG_DUMP and self._says_nothing:
             raise NotJudged(f"REG_DUMP reads as {self._says_nothing}")
-        found = self.raw_words(name)
+        found = self.raw_words(name, entity)
         answered = [word for word in found if not self._is_unanswered(word)]
         if found and not answered:
-            raise NotJudged("registers that read as ffffffff")
+            where = "" if entity == REG_DUMP else f"{entity}: "
+            raise NotJudged(f"{where}registers that read as ffffffff")
         self.unanswered.update(word.offset for word in found if word not in answered)
         return answered
 
     def _is_unanswered(self, word: Word) -> bool:
         """Whether a word is no value but a read that failed: all ones, in bits too that the
         register does not have, or where the card answers no more."""
-        if word.value != U32_MASK:
-            return False
-        has = sum(field.mask for field in word.register.fields)
+        if word.value != U32_MASK or word.entity != REG_DUMP:
+            return word.value == U32_MASK
+        has = sum(field.mask for field in word.register.fields) if word.register else 0
         return has not in (0, U32_MASK) or (self.gone_from or U32_MASK) <= word.offset
 
     @cached_property
@@ -142,32 +118,26 @@ class Card:
                 break
         return gone
 
-    def raw_words(self, name: str) -> list[Word]:
+    def raw_words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
         """Returns all instances of a register, even if the card is off the bus."""
-        if name not in self.chip.r:
+        holder, held = entities()[entity], self._words_of(entity)
+        if name not in self.chip.r or not isinstance(holder, RegisterEntity):
             return []
-        found = self.chip.r.instances(name)
-        places = ((register, i) for register in found for i in range(register.count))
-        return [
-            Word(register, register[i], value, instance_of(register, i))
-            for register, i in places
-            if (value := self._value(register[i])) is not None
-        ]
+        found: list[Word] = []
+        for register in self.chip.r.instances(name):
+            for element, (space, offset, position) in holder.places_of(register, self.chip):
+                if position // WORD_BYTES >= len(held):
+                    raise NotJudged(f"{entity} ends before {offset:#x}")
+                value = held[position // WORD_BYTES]
+                found.append(Word(entity, space, offset, value, register, element))
+        return found
 
-    def word(self, name: str) -> Word:
+    def word(self, name: str, entity: str = REG_DUMP) -> Word:
         """Returns the one instance, or the first, of a register; raises NotJudged if none is in
-        the dump."""
-        for word in self.words(name):
+        the entity."""
+        for word in self.words(name, entity):
             return word
-        raise NotJudged(f"{name} is not in REG_DUMP")
-
-    def _value(self, offset: int) -> int | None:
-        """Returns a word of the register dump; None if it does not read that offset."""
-        if offset not in _described(self.chip):
-            return None
-        if offset // WORD_BYTES >= len(self._registers):
-            raise NotJudged(f"REG_DUMP ends before {offset:#x}")
-        return int(self._registers[offset // WORD_BYTES])
+        raise NotJudged(f"{name} is not in {entity}")
 
     def decoded(self, entity: str) -> Decoded:
         """Returns a decoded entity; raises NotJudged if it cannot be had."""
@@ -213,10 +183,3 @@ class Card:
         """Returns the named values of an entity."""
         parts = [part for part in self.decoded(entity) if isinstance(part, Fields)]
         return {item.name: item.value for part in parts for item in part.items}
-
-
-@cache
-def _described(chip: Chip) -> frozenset[int]:
-    """Returns the offsets that a register dump reads."""
-    ranges = chip.ranges("reg_dump")
-    return frozenset(start + WORD_BYTES * i for start, count in ranges for i in range(count))

@@ -20,12 +20,11 @@ from fnmatch import fnmatchcase
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.model import CHIPS
-from vmcoredd.chip.register import Register
-from vmcoredd.diagnosis.card import BIT, Card, Word
-from vmcoredd.diagnosis.finding import FATAL, NOTE, Severity
+from vmcoredd.cudbg.words import Word
+from vmcoredd.diagnosis.card import Card
+from vmcoredd.diagnosis.finding import FATAL, NOTE, Evidence, Severity
 from vmcoredd.diagnosis.rule import Hit, Rule, register
 
-_WORD_BITS = 32
 _ALWAYS = ("device-log-errors", "pl-fatal-parity", "pl-parity-summary")
 """What a fatal cause explains besides: what the firmware logs of it, and the summaries in PL."""
 
@@ -48,15 +47,15 @@ class Bits:
     """What else `meaning` and `to_do` have in braces."""
     chips: tuple[Chip, ...] = CHIPS
 
-    def mask(self, cause: Register) -> int:
-        """Returns the bits that the row names in a register."""
+    def mask(self, cause: Word) -> int:
+        """Returns the bits that the row names in a cause register."""
         if isinstance(self.bits, int):
             return self.bits
         mask = 0
         for pattern in self.bits.lower().split():
             if pattern.startswith("0x"):
                 mask |= int(pattern, 16)
-            for field in cause.fields:
+            for field in cause.register.fields if cause.register else ():
                 mask |= field.mask if fnmatchcase(field.name.lower(), pattern) else 0
         return mask
 
@@ -87,7 +86,7 @@ class _Raised:
 
     def __call__(self, card: Card) -> Iterator[Hit]:
         for word in card.words(self.name):
-            raised = word.value and word.value & self._mask(word.register, card.chip)
+            raised = word.value and word.value & self._mask(word, card.chip)
             masked = raised and raised & ~self._enabled(card, word)
             yield from self._hits(card, word, raised & ~masked)
             if masked:
@@ -99,7 +98,7 @@ class _Raised:
         same = (word.value for word in words if word.instance == cause.instance)
         return next(same, 0) or U32_MASK
 
-    def _mask(self, cause: Register, chip: Chip) -> int:
+    def _mask(self, cause: Word, chip: Chip) -> int:
         taken = 0
         for row in self.earlier:
             taken |= row.mask(cause) if chip in row.chips else 0
@@ -114,21 +113,10 @@ class _Raised:
         preface: str = "",
     ) -> Iterator[Hit]:
         if raised:
-            evidence = [word.evidence(name) for name in names_of(word.register, raised)]
+            evidence = Evidence.of(word, *word.names_of(raised))
             for name in self.row.shows.split():
                 more = (w for w in card.words(name) if w.instance == word.instance)
-                evidence += [one.evidence() for one in more]
-            where = word.instance or word.register.block.upper()
+                evidence += Evidence.each(more)
+            where = word.instance or word.block
             values = {"instance": where, "register": word.name, **self.row.values(card)}
-            yield Hit(tuple(evidence), values, severity, preface)
-
-
-def names_of(cause: Register, raised: int) -> Iterator[str]:
-    """Yields the names of the fields that have a bit in `raised`; `bit 27` where none has one."""
-    for field in cause.fields:
-        if field.mask & raised:
-            yield field.name
-            raised &= ~field.mask
-    for bit in range(_WORD_BITS):
-        if raised >> bit & 1:
-            yield f"{BIT}{bit}"
+            yield Hit(evidence, values, severity, preface)

@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from vmcoredd.diagnosis.card import Card
+from vmcoredd.cudbg.counters import Joined
+from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.finding import Evidence
 from vmcoredd.diagnosis.rule import Hit
 
 MANY = 1000
 """Fewer errors than this say nothing: a port that comes up has some, and a burst drops some."""
-_HALF_BITS = 32
 
 
-@dataclass(frozen=True)
-class Counter:
-    """A counter and where it stands."""
-
-    value: int
-    evidence: Evidence
-
-
-def many(counters: Iterable[Counter]) -> Iterator[Hit]:
-    """Yields one hit with all counters that reach MANY."""
-    high = tuple(counter.evidence for counter in counters if counter.value >= MANY)
+def many(counters: Iterable[Word | Joined[Word]]) -> Iterator[Hit]:
+    """Yields one hit with all counters, of one word or of two, that reach MANY."""
+    high = [word for one in counters if one.value >= MANY for word in _words(one)]
     if high:
-        yield Hit(high)
+        yield Hit(Evidence.each(high))
 
 
-def joined(card: Card, name: str) -> list[Counter]:
-    """Returns the instances of a 64-bit counter, whose halves are `name` with _L and _H."""
-    low, high = card.words(f"{name}_L"), card.words(f"{name}_H")
-    return [
-        Counter(
-            first.value | second.value << _HALF_BITS, (first if first.value else second).evidence()
-        )
-        for first, second in zip(low, high, strict=False)
-    ]
+def _words(counter: Word | Joined[Word]) -> Iterator[Word]:
+    """Yields the words of a counter that are not 0."""
+    halves = (counter,) if isinstance(counter, Word) else (counter.low, counter.high)
+    return (word for word in halves if word.value)

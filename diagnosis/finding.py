@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from vmcoredd.cudbg.words import Word
 
 
 class Severity(StrEnum):
@@ -49,6 +52,18 @@ class Evidence:
     """The field of the register that counts; empty if the whole word does."""
     word: int | None = None
     """The register's whole word; None if `entity` says the value otherwise."""
+
+    @classmethod
+    def of(cls, word: Word, *fields: str) -> tuple[Evidence, ...]:
+        """Makes evidence of each of these fields of a word; of all of it if there are none."""
+        entity, place = word.entity, (word.name, word.offset, word.instance)
+        values = [(name, word.get(name)) for name in fields] or [("", word.value)]
+        return tuple(cls(entity, value, *place, name, word.value) for name, value in values)
+
+    @classmethod
+    def each(cls, words: Iterable[Word]) -> tuple[Evidence, ...]:
+        """Makes evidence of the whole of each word."""
+        return tuple(one for word in words for one in cls.of(word))
 
     def json(self) -> dict[str, Any]:
         """Returns a plain dict."""

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.diagnosis.card import Card, NotJudged, Word
+from vmcoredd.cudbg.words import Word
+from vmcoredd.diagnosis.card import Card, NotJudged
 
 EVALUATIONS = (
     "crashed",

@@ -11,7 +11,7 @@
     def halted(card: Card) -> Iterator[Hit]:
         word = card.word("PCIE_FW")
         if word.get("HALT"):
-            yield Hit((word.evidence("HALT"),))
+            yield Hit(Evidence.of(word, "HALT"))
 
 Rules on the bits of a cause register are rows of a table: see `diagnosis.causes`.
 """

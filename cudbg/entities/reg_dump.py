@@ -48,9 +48,19 @@ class RegDump(RegisterEntity):
             for offset in range(start, start + WORD_BYTES * count, WORD_BYTES):
                 yield Place(BAR0, offset, offset)
 
+    def position(self, space: str, offset: int, chip: Chip) -> int | None:
+        return offset if space == BAR0 and offset in _offsets(chip) else None
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         data = self.need(blob, _SIZE)
         words = cache(lambda: list(self.words(data, chip)))
         columns = [Column("offset", "x5"), *REGISTER_COLUMNS]
         rows = Lazy(lambda: ([word.offset, *register_cells(word)] for word in words()))
         return Decoded([Table("registers", columns, rows), counter_table(words)])
+
+
+@cache
+def _offsets(chip: Chip) -> frozenset[int]:
+    """Returns the offset of each word; sooner than from `places`, for a verdict looks for few."""
+    ranges = chip.ranges("reg_dump")
+    return frozenset(start + WORD_BYTES * i for start, count in ranges for i in range(count))

@@ -42,4 +42,4 @@ def errors(card: Card) -> Iterator[Hit]:
 def not_found(card: Card) -> Iterator[Hit]:
     words = card.words("PCIE_FW_PF")
     if words and not words[-1].value:
-        yield Hit((words[-1].evidence(),))
+        yield Hit(Evidence.of(words[-1]))

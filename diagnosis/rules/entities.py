@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vmcoredd.chip.memory import MemoryId
 from vmcoredd.cudbg import DumpEntity
@@ -12,7 +12,7 @@ from vmcoredd.cudbg.errors import Code
 from vmcoredd.cudbg.status import Condition
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
-from vmcoredd.diagnosis.rule import Hit, rule
+from vmcoredd.diagnosis.rule import Hit, Rule, register, rule
 
 _HANGS = {-errno.EBUSY, -errno.EAGAIN, -errno.ETIMEDOUT, -errno.EIO, -errno.ENXIO}
 _VPD = "VPD_DATA"
@@ -33,62 +33,61 @@ def _kind(entity: DumpEntity) -> str:
     return "partial" if entity.condition is Condition.PARTIAL else "failed"
 
 
-def _hits(card: Card, kind: str) -> Iterator[Hit]:
-    """Yields one hit for each reason that entities of a kind have."""
-    reasons: dict[str, list[DumpEntity]] = {}
-    for entity in card.dump.entities:
-        if _kind(entity) == kind:
-            reasons.setdefault(entity.status, []).append(entity)
-    for reason, entities in reasons.items():
-        names = ", ".join(entity.name for entity in entities)
-        evidence = tuple(Evidence(entity.name, entity.status) for entity in entities)
-        hangs = any({e.code, e.sys_err, e.sys_warn} & _HANGS for e in entities)
-        severity = ERROR if kind == "failed" and hangs else None
-        yield Hit(evidence, {"names": names, "reason": reason}, severity)
+class _Lacks:
+    """Whether entities of a kind are not, or only in part, in the dump: a hit for each reason."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __call__(self, card: Card) -> Iterator[Hit]:
+        reasons: dict[str, list[DumpEntity]] = {}
+        for entity in card.dump.entities:
+            if _kind(entity) == self.kind:
+                reasons.setdefault(entity.status, []).append(entity)
+        for reason, entities in reasons.items():
+            names = ", ".join(entity.name for entity in entities)
+            evidence = tuple(Evidence(entity.name, entity.status) for entity in entities)
+            hangs = any({e.code, e.sys_err, e.sys_warn} & _HANGS for e in entities)
+            severity = ERROR if self.kind == "failed" and hangs else None
+            yield Hit(evidence, {"names": names, "reason": reason}, severity)
 
 
-@rule(
-    "entity-failed",
-    WARNING,
-    "the dump lacks {names}: {reason}",
-    to_do="time-outs are a block that does not answer: look for its errors; reset the card",
-    source="cudbg_lib.c: the collector of each entity",
-)
-def failed(card: Card) -> Iterator[Hit]:
-    yield from _hits(card, "failed")
-
-
-@rule(
-    "entity-partial",
-    WARNING,
-    "the dump has {names} only in part: {reason}",
-    to_do="look at what there is of it, and for errors of its block",
-    source="cudbg_lib.c: the collector of each entity",
-)
-def partial(card: Card) -> Iterator[Hit]:
-    yield from _hits(card, "partial")
-
-
-@rule(
-    "entity-without-room",
-    NOTE,
-    "the dump had no room for {names}",
-    to_do="nothing: a device dump in a vmcore has at most 32 MiB",
-    source="cudbg_lib.c: cudbg_get_buff()",
-)
-def without_room(card: Card) -> Iterator[Hit]:
-    yield from _hits(card, "room")
-
-
-@rule(
-    "vpd-unreadable",
-    WARNING,
-    "the card's vital product data could not be read: {reason}",
-    to_do="the EEPROM is broken or empty; the serial number is on the card's label",
-    source="cudbg_lib.c: cudbg_collect_vpd_data()",
-)
-def vpd(card: Card) -> Iterator[Hit]:
-    yield from _hits(card, "vpd")
+_EACH = "cudbg_lib.c: the collector of each entity"
+for _of, _name, _severity, _meaning, _to_do, _source in (
+    (
+        "failed",
+        "entity-failed",
+        WARNING,
+        "the dump lacks {names}: {reason}",
+        "time-outs are a block that does not answer: look for its errors; reset the card",
+        _EACH,
+    ),
+    (
+        "partial",
+        "entity-partial",
+        WARNING,
+        "the dump has {names} only in part: {reason}",
+        "look at what there is of it, and for errors of its block",
+        _EACH,
+    ),
+    (
+        "room",
+        "entity-without-room",
+        NOTE,
+        "the dump had no room for {names}",
+        "nothing: a device dump in a vmcore has at most 32 MiB",
+        "cudbg_lib.c: cudbg_get_buff()",
+    ),
+    (
+        "vpd",
+        "vpd-unreadable",
+        WARNING,
+        "the card's vital product data could not be read: {reason}",
+        "the EEPROM is broken or empty; the serial number is on the card's label",
+        "cudbg_lib.c: cudbg_collect_vpd_data()",
+    ),
+):
+    register(Rule(_name, _severity, _meaning, _to_do, _source, _Lacks(_of)))
 
 
 @rule(
@@ -105,13 +104,21 @@ def not_asked(card: Card) -> Iterator[Hit]:
         yield Hit((Evidence("TID_INFO", str(flags), field="flags"),))
 
 
-_BUSY = (
-    ("CIM_HOST_ACC_CTRL", "HostBusy"),
-    ("CIM_IBQ_DBG_CFG", "IbqDbgBusy"),
-    ("CIM_OBQ_DBG_CFG", "ObqDbgBusy"),
-    ("LE_DB_DBGI_CONFIG", "DBGICMDBUSY"),
-)
-_RUNNING = (("TP_DBG_LA_CONFIG", "DbgLaEnable"), ("CIM_DEBUGCFG", "LADbgEn"))
+def _set(card: Card, fields: Mapping[str, str]) -> Iterator[Hit]:
+    """Yields a hit for each register whose field is set."""
+    for name, field in fields.items():
+        for word in card.words(name):
+            if word.get(field):
+                yield Hit(Evidence.of(word, field), {"register": name})
+
+
+_BUSY = {
+    "CIM_HOST_ACC_CTRL": "HostBusy",
+    "CIM_IBQ_DBG_CFG": "IbqDbgBusy",
+    "CIM_OBQ_DBG_CFG": "ObqDbgBusy",
+    "LE_DB_DBGI_CONFIG": "DBGICMDBUSY",
+}
+_RUNNING = {"TP_DBG_LA_CONFIG": "DbgLaEnable", "CIM_DEBUGCFG": "LADbgEn"}
 
 
 @rule(
@@ -123,10 +130,7 @@ _RUNNING = (("TP_DBG_LA_CONFIG", "DbgLaEnable"), ("CIM_DEBUGCFG", "LADbgEn"))
     explains="entity-*",
 )
 def debug_busy(card: Card) -> Iterator[Hit]:
-    for name, field in _BUSY:
-        for word in card.words(name):
-            if word.get(field):
-                yield Hit((word.evidence(field),), {"register": name})
+    yield from _set(card, _BUSY)
 
 
 @rule(
@@ -137,10 +141,7 @@ def debug_busy(card: Card) -> Iterator[Hit]:
     source="t4_hw.c: t4_tp_read_la(), t4_cim_read_pif_la()",
 )
 def analyser_running(card: Card) -> Iterator[Hit]:
-    for name, field in _RUNNING:
-        for word in card.words(name):
-            if word.get(field):
-                yield Hit((word.evidence(field),), {"register": name})
+    yield from _set(card, _RUNNING)
     value = card.items("CIM_LA").get("UpDbgLaEn")
     if isinstance(value, int) and value:
         yield Hit((Evidence("CIM_LA", value, field="UpDbgLaEn"),), {"register": "CIM_LA"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.diagnosis.card import Card
-from vmcoredd.diagnosis.finding import ERROR, FATAL
+from vmcoredd.diagnosis.finding import ERROR, FATAL, Evidence
 from vmcoredd.diagnosis.identity import EVALUATIONS
 from vmcoredd.diagnosis.rule import Hit, Rule, register, rule
 
@@ -33,7 +33,7 @@ class _Evaluated:
     def __call__(self, card: Card) -> Iterator[Hit]:
         word = card.word("PCIE_FW")
         if word.get("ERR") and word.get("EVAL") == self.number:
-            yield Hit((word.evidence("ERR"), word.evidence("EVAL")))
+            yield Hit(Evidence.of(word, "ERR", "EVAL"))
 
 
 for _number, (_name, _to_do) in enumerate(_ERRORS):
@@ -61,7 +61,7 @@ for _number, (_name, _to_do) in enumerate(_ERRORS):
 def halted(card: Card) -> Iterator[Hit]:
     word = card.word("PCIE_FW")
     if word.get("HALT"):
-        yield Hit((word.evidence("HALT"),))
+        yield Hit(Evidence.of(word, "HALT"))
 
 
 @rule(
@@ -75,7 +75,7 @@ def halted(card: Card) -> Iterator[Hit]:
 def in_reset(card: Card) -> Iterator[Hit]:
     word = card.word("CIM_BOOT_CFG")
     if word.get("uPCRst"):
-        yield Hit((word.evidence("uPCRst"),))
+        yield Hit(Evidence.of(word, "uPCRst"))
 
 
 @rule(
@@ -90,4 +90,4 @@ def in_reset(card: Card) -> Iterator[Hit]:
 def never_initialized(card: Card) -> Iterator[Hit]:
     word = card.word("PCIE_FW")
     if not (word.get("ERR") or word.get("INIT") or word.get("HALT")):
-        yield Hit((word.evidence("INIT"),))
+        yield Hit(Evidence.of(word, "INIT"))

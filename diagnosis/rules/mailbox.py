@@ -26,7 +26,7 @@ _LAST = 5
 def owned(card: Card) -> Iterator[Hit]:
     for mailbox, word in enumerate(card.words("CIM_PF_MAILBOX_CTRL_SHADOW_COPY")):
         if word.get("MBOwner") == _OWNED_BY_FIRMWARE:
-            yield Hit((word.evidence("MBOwner"),), {"mailbox": mailbox})
+            yield Hit(Evidence.of(word, "MBOwner"), {"mailbox": mailbox})
 
 
 def _log(card: Card) -> list[MailboxRecord]:

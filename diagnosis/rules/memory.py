@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from vmcoredd.chip.memory import MemoryId
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
-from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING
+from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
 READERS = (
@@ -104,5 +104,5 @@ def switched_off(card: Card) -> Iterator[Hit]:
         size = bar.get(memory.size)
         needed = size and not (memory.number is MemoryId.HMA and bars[MemoryId.MC0].value)
         if needed and not enable.get(memory.enable):
-            evidence = (enable.evidence(memory.enable), bar.evidence(memory.size))
+            evidence = Evidence.of(enable, memory.enable) + Evidence.of(bar, memory.size)
             yield Hit(evidence, {"instance": memory.number.name, "size": size})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.diagnosis.card import Card, NotJudged
+from vmcoredd.cudbg.words import Word
+from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
-from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence, Severity
+from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
 _SEAT = "seat the card again, try another slot; replace the card if it happens again"
@@ -52,36 +52,14 @@ causes(
 )
 
 
-class _Config(NamedTuple):
-    """A register of configuration space, from PCIE_CONFIG."""
-
-    name: str
-    offset: int
-    value: int
-    fields: dict[str, int]
-
-    def evidence(self, field: str = "") -> Evidence:
-        """Returns the register as evidence, or a field of it."""
-        value = self.fields[field] if field else self.value
-        return Evidence("PCIE_CONFIG", value, self.name, self.offset, field=field, word=self.value)
-
-    def hit(self, *fields: str, severity: Severity | None = None) -> Iterator[Hit]:
-        """Yields a hit if any of the fields is set."""
-        raised = [field for field in fields if self.fields.get(field)]
-        if raised:
-            yield Hit(tuple(map(self.evidence, raised)), {"names": ", ".join(raised)}, severity)
+_CONFIG = "PCIE_CONFIG"
 
 
-def _config(card: Card, name: str) -> _Config:
-    """Returns a register of configuration space; raises NotJudged if the dump lacks it, or if the
-    card was off the bus."""
-    for row in card.rows("PCIE_CONFIG"):
-        value, fields = row["value"], row["fields"]
-        if row["register"] == name and isinstance(value, int) and isinstance(fields, dict):
-            if value == U32_MASK:
-                raise NotJudged(f"PCIE_CONFIG: {name} reads as all ones")
-            return _Config(name, int(str(row["offset"])), value, fields)
-    raise NotJudged(f"PCIE_CONFIG: it has no {name}")
+def _raised(word: Word, *fields: str) -> Iterator[Hit]:
+    """Yields a hit if any of the fields is set."""
+    raised = [field for field in fields if word.get(field)]
+    if raised:
+        yield Hit(Evidence.of(word, *raised), {"names": ", ".join(raised)})
 
 
 _UNSUPPORTED, _ADVISORY = "UnSupReqErr", "AdvNonFatErr"
@@ -96,7 +74,7 @@ _UNSUPPORTED, _ADVISORY = "UnSupReqErr", "AdvNonFatErr"
     explains=_BUS + " card-off-the-bus pcie-aer-uncorrectable",
 )
 def aer_fatal(card: Card) -> Iterator[Hit]:
-    yield from _config(card, "PCIE_DEV_STAT_CNTL").hit("FatErrDet")
+    yield from _raised(card.word("PCIE_DEV_STAT_CNTL", _CONFIG), "FatErrDet")
 
 
 @rule(
@@ -108,8 +86,8 @@ def aer_fatal(card: Card) -> Iterator[Hit]:
     explains=_BUS + " pcie-non-fatal pcie-read-failed",
 )
 def aer_uncorrectable(card: Card) -> Iterator[Hit]:
-    status = _config(card, "PCIE_AER_UNCOR_ERR_STAT")
-    yield from status.hit(*(name for name in status.fields if name != _UNSUPPORTED))
+    status = card.word("PCIE_AER_UNCOR_ERR_STAT", _CONFIG)
+    yield from _raised(status, *(name for name in status.fields() if name != _UNSUPPORTED))
 
 
 @rule(
@@ -120,7 +98,7 @@ def aer_uncorrectable(card: Card) -> Iterator[Hit]:
     source="PCI Express: AER",
 )
 def unsupported(card: Card) -> Iterator[Hit]:
-    yield from _config(card, "PCIE_AER_UNCOR_ERR_STAT").hit(_UNSUPPORTED)
+    yield from _raised(card.word("PCIE_AER_UNCOR_ERR_STAT", _CONFIG), _UNSUPPORTED)
 
 
 @rule(
@@ -131,8 +109,8 @@ def unsupported(card: Card) -> Iterator[Hit]:
     source="PCI Express: AER",
 )
 def aer_correctable(card: Card) -> Iterator[Hit]:
-    status = _config(card, "PCIE_AER_COR_ERR_STAT")
-    yield from status.hit(*(name for name in status.fields if name != _ADVISORY))
+    status = card.word("PCIE_AER_COR_ERR_STAT", _CONFIG)
+    yield from _raised(status, *(name for name in status.fields() if name != _ADVISORY))
 
 
 @rule(
@@ -143,7 +121,9 @@ def aer_correctable(card: Card) -> Iterator[Hit]:
     source="PCI Express: Device Status",
 )
 def detected(card: Card) -> Iterator[Hit]:
-    yield from _config(card, "PCIE_DEV_STAT_CNTL").hit("NonFatErrDet", "CorErrDet", "UnSupReqDet")
+    yield from _raised(
+        card.word("PCIE_DEV_STAT_CNTL", _CONFIG), "NonFatErrDet", "CorErrDet", "UnSupReqDet"
+    )
 
 
 @rule(
@@ -155,7 +135,7 @@ def detected(card: Card) -> Iterator[Hit]:
 )
 def pci_status(card: Card) -> Iterator[Hit]:
     names = ("DetPERR", "SigSERR", "RcvMstAbort", "RcvTgtAbort", "SigTgtAbort", "MstDatParErr")
-    yield from _config(card, "PCIE_STAT_CMD").hit(*names)
+    yield from _raised(card.word("PCIE_STAT_CMD", _CONFIG), *names)
 
 
 @rule(
@@ -166,11 +146,11 @@ def pci_status(card: Card) -> Iterator[Hit]:
     source="PCI Express: Link Capabilities, Link Status; cxgb4_main.c: pcie_print_link_status()",
 )
 def link_degraded(card: Card) -> Iterator[Hit]:
-    can, has = _config(card, "PCIE_LINK_CAP"), _config(card, "PCIE_LINK_STAT_CNTL")
-    widest, fastest = can.fields["MaxLinkWidth"], can.fields["MaxLinkSpeed"]
-    width, speed = has.fields["NegLinkWidth"], has.fields["CurLinkSpeed"]
+    can, has = card.word("PCIE_LINK_CAP", _CONFIG), card.word("PCIE_LINK_STAT_CNTL", _CONFIG)
+    widest, fastest = can.get("MaxLinkWidth"), can.get("MaxLinkSpeed")
+    width, speed = has.get("NegLinkWidth"), has.get("CurLinkSpeed")
     if 0 < width < widest or 0 < speed < fastest:
-        evidence = (has.evidence("NegLinkWidth"), has.evidence("CurLinkSpeed"), can.evidence())
+        evidence = Evidence.of(has, "NegLinkWidth", "CurLinkSpeed") + Evidence.of(can)
         values = {"width": width, "speed": _rate(speed), "widest": widest}
         yield Hit(evidence, {**values, "fastest": _rate(fastest)})
 
@@ -194,4 +174,4 @@ def _rate(speed: int) -> str:
 def window_unusable(card: Card) -> Iterator[Hit]:
     for window, word in enumerate(card.words("PCIE_MEM_ACCESS_BASE_WIN")):
         if word.value == U32_MASK:
-            yield Hit((word.evidence(),), {"window": window})
+            yield Hit(Evidence.of(word), {"window": window})

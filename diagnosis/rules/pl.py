@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.diagnosis.card import NO_ACCESS, REG_DUMP, Card
-from vmcoredd.diagnosis.causes import Bits, causes, names_of
+from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
@@ -22,7 +22,7 @@ from vmcoredd.diagnosis.rule import Hit, rule
 def off_the_bus(card: Card) -> Iterator[Hit]:
     for word in card.raw_words("PL_WHOAMI"):
         if word.value == U32_MASK:
-            yield Hit((word.evidence(),))
+            yield Hit(Evidence.of(word))
 
 
 @rule(
@@ -36,7 +36,7 @@ def off_the_bus(card: Card) -> Iterator[Hit]:
 def without_access(card: Card) -> Iterator[Hit]:
     for word in card.raw_words("PL_WHOAMI"):
         if word.value == NO_ACCESS:
-            yield Hit((word.evidence(),))
+            yield Hit(Evidence.of(word))
 
 
 @rule(
@@ -100,8 +100,8 @@ def without_answer(card: Card) -> Iterator[Hit]:
 def pending(card: Card) -> Iterator[Hit]:
     cause, enable = card.word("PL_INT_CAUSE"), card.word("PL_INT_ENABLE")
     raised = cause.value & (enable.value or U32_MASK)
-    if names := list(names_of(cause.register, raised)):
-        yield Hit(tuple(map(cause.evidence, names)), {"blocks": ", ".join(names)})
+    if names := list(cause.names_of(raised)):
+        yield Hit(Evidence.of(cause, *names), {"blocks": ", ".join(names)})
 
 
 @rule(
@@ -113,9 +113,9 @@ def pending(card: Card) -> Iterator[Hit]:
 )
 def masked(card: Card) -> Iterator[Hit]:
     cause, enable = card.word("PL_INT_CAUSE"), card.word("PL_INT_ENABLE")
-    names = list(names_of(cause.register, cause.value & ~enable.value))
+    names = list(cause.names_of(cause.value & ~enable.value))
     if names and enable.value:
-        yield Hit(tuple(map(cause.evidence, names)), {"blocks": ", ".join(names)})
+        yield Hit(Evidence.of(cause, *names), {"blocks": ", ".join(names)})
 
 
 @rule(
@@ -127,8 +127,8 @@ def masked(card: Card) -> Iterator[Hit]:
 )
 def parity(card: Card) -> Iterator[Hit]:
     cause = card.word("PL_PERR_CAUSE")
-    if names := list(names_of(cause.register, cause.value)):
-        yield Hit(tuple(map(cause.evidence, names)), {"blocks": ", ".join(names)})
+    if names := list(cause.names_of(cause.value)):
+        yield Hit(Evidence.of(cause, *names), {"blocks": ", ".join(names)})
 
 
 causes(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip import T5, T6
-from vmcoredd.diagnosis.card import Card, Word
+from vmcoredd.cudbg.counters import Joined, joined
+from vmcoredd.cudbg.words import Word
+from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
-from vmcoredd.diagnosis.counters import MANY, joined, many
-from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING
+from vmcoredd.diagnosis.counters import MANY, many
+from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
 _CABLE = "look at the cable, the optics and FEC on both sides"
@@ -41,7 +43,7 @@ _LINK = "reg_defs: MAC_PORT_LINK_STATUS"
 def local_fault(card: Card) -> Iterator[Hit]:
     for word, _ in _links(card):
         if word.get("locflt"):
-            yield Hit((word.evidence("locflt"),), {"port": word.instance or "port 0"})
+            yield Hit(Evidence.of(word, "locflt"), {"port": word.instance or "port 0"})
 
 
 @rule(
@@ -54,7 +56,7 @@ def local_fault(card: Card) -> Iterator[Hit]:
 def remote_fault(card: Card) -> Iterator[Hit]:
     for word, _ in _links(card):
         if word.get("remflt"):
-            yield Hit((word.evidence("remflt"),), {"port": word.instance or "port 0"})
+            yield Hit(Evidence.of(word, "remflt"), {"port": word.instance or "port 0"})
 
 
 @rule(
@@ -69,8 +71,8 @@ def high_error_rate(card: Card) -> Iterator[Hit]:
     rates = card.words("MAC_PORT_MTIP_PCS_BASER_STATUS1")
     for port, (word, high) in enumerate(_links(card)):
         if high:
-            evidence = rates[port].evidence("HiBER") if rates else word.evidence("hi_ber")
-            yield Hit((evidence, word.evidence("linkdn")), {"port": word.instance or "port 0"})
+            evidence = Evidence.of(rates[port], "HiBER") if rates else Evidence.of(word, "hi_ber")
+            yield Hit(evidence + Evidence.of(word, "linkdn"), {"port": word.instance or "port 0"})
 
 
 @rule(
@@ -83,7 +85,7 @@ def high_error_rate(card: Card) -> Iterator[Hit]:
 def link_down(card: Card) -> Iterator[Hit]:
     for word, high in _links(card):
         if word.get("linkdn") and not (high or word.get("locflt") or word.get("remflt")):
-            yield Hit((word.evidence("linkdn"),), {"port": word.instance or "port 0"})
+            yield Hit(Evidence.of(word, "linkdn"), {"port": word.instance or "port 0"})
 
 
 causes(
@@ -130,6 +132,12 @@ for _cause, _rule in (
     )
 
 
+def _counts(card: Card, name: str) -> Iterator[Joined[Word]]:
+    """Returns the instances of a 64-bit counter, in the order of their offsets."""
+    halves = (word for half in "LH" for word in card.words(f"{name}_{half}"))
+    return joined(sorted(halves, key=lambda word: word.offset))
+
+
 @rule(
     "mps-receive-errors",
     WARNING,
@@ -139,7 +147,7 @@ for _cause, _rule in (
 )
 def receive_errors(card: Card) -> Iterator[Hit]:
     for kind in ("CRC", "LEN", "SYM"):
-        yield from many(joined(card, f"MPS_PORT_STAT_RX_PORT_{kind}_ERROR"))
+        yield from many(_counts(card, f"MPS_PORT_STAT_RX_PORT_{kind}_ERROR"))
 
 
 @rule(
@@ -152,7 +160,7 @@ def receive_errors(card: Card) -> Iterator[Hit]:
 def receive_drops(card: Card) -> Iterator[Hit]:
     for group in range(4):
         for kind in ("MAC_DROP", "MAC_TRUNC", "LB_DROP", "LB_TRUNC"):
-            yield from many(joined(card, f"MPS_STAT_RX_BG_{group}_{kind}_FRAME"))
+            yield from many(_counts(card, f"MPS_STAT_RX_BG_{group}_{kind}_FRAME"))
 
 
 @rule(
@@ -163,7 +171,7 @@ def receive_drops(card: Card) -> Iterator[Hit]:
     source="t4_hw.c: t4_get_port_stats()",
 )
 def transmit_drops(card: Card) -> Iterator[Hit]:
-    yield from many(joined(card, "MPS_PORT_STAT_TX_PORT_DROP"))
+    yield from many(_counts(card, "MPS_PORT_STAT_TX_PORT_DROP"))
 
 
 def _mps(name: str, rule_name: str, bits: str | int, what: str, *more: Bits, unread: str) -> None:

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from vmcoredd.chip import T6
 from vmcoredd.cudbg.device_log import told_clock
-from vmcoredd.diagnosis.card import Card, NotJudged, Word
+from vmcoredd.cudbg.words import Word
+from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
@@ -219,7 +220,7 @@ def queue_in_error(card: Card) -> Iterator[Hit]:
     word = card.word("SGE_ERROR_STATS")
     fields = ("Error_QID_Valid", "Error_QID", "Uncaptured_Error")
     if word.get("Error_QID_Valid") or word.get("Uncaptured_Error"):
-        evidence = tuple(word.evidence(field) for field in fields if word.get(field))
+        evidence = Evidence.of(word, *(field for field in fields if word.get(field)))
         yield Hit(evidence, {"queue": word.get("Error_QID")})
 
 
@@ -264,7 +265,7 @@ def stuck(card: Card) -> Iterator[Hit]:
         names = card.chip.sge.idma_states
         name = names[number] if number < len(names) else f"{number} (unknown)"
         if count.value >= second and name not in _IDLE:
-            evidence = tuple(w.evidence() for w in (count, card.word(_STATE), card.word(_QUEUES)))
+            evidence = Evidence.each((count, card.word(_STATE), card.word(_QUEUES)))
             where = card.word(_QUEUES).value >> queue & _QUEUE_MASK
             ago = count.value / second
             yield Hit(evidence, {"engine": engine, "seconds": ago, "state": name, "queue": where})
@@ -311,7 +312,7 @@ def _indices(row: Mapping[str, object]) -> tuple[Evidence, ...]:
 
 def _busy(word: Word, field: str) -> Iterator[Hit]:
     if word.get(field):
-        yield Hit((word.evidence(field),), {"register": word.name})
+        yield Hit(Evidence.of(word, field), {"register": word.name})
 
 
 @rule(
@@ -337,4 +338,4 @@ def context_busy(card: Card) -> Iterator[Hit]:
 def no_context_memory(card: Card) -> Iterator[Hit]:
     words = [card.word("SGE_DBQ_CTXT_BADDR"), card.word("SGE_IMSG_CTXT_BADDR")]
     if not any(word.value for word in words):
-        yield Hit(tuple(word.evidence() for word in words))
+        yield Hit(Evidence.each(words))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.diagnosis.card import Card, NotJudged
+from vmcoredd.cudbg.words import Word
+from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
-from vmcoredd.diagnosis.counters import MANY, Counter, many
+from vmcoredd.diagnosis.counters import MANY, many
 from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
@@ -47,7 +47,7 @@ def no_free_pages(card: Card) -> Iterator[Hit]:
     for direction, free, field, most, pages in _PAGES:
         left, all_of_them = card.word(free), card.word(most)
         if all_of_them.get(pages) and not left.get(field):
-            evidence = (left.evidence(field), all_of_them.evidence(pages))
+            evidence = Evidence.of(left, field) + Evidence.of(all_of_them, pages)
             yield Hit(evidence, {"direction": direction})
 
 
@@ -69,7 +69,7 @@ def impossible_pages(card: Card) -> Iterator[Hit]:
     for direction, free, field, most, pages in _PAGES:
         left, all_of_them = card.word(free), card.word(most)
         if left.get(field) > all_of_them.get(pages) > 0:
-            evidence = (left.evidence(field), all_of_them.evidence(pages))
+            evidence = Evidence.of(left, field) + Evidence.of(all_of_them, pages)
             yield Hit(evidence, {"direction": direction})
 
 
@@ -83,25 +83,19 @@ def impossible_pages(card: Card) -> Iterator[Hit]:
 def without_pages(card: Card) -> Iterator[Hit]:
     words = [card.word("TP_PMM_TX_MAX_PAGE"), card.word("TP_PMM_RX_MAX_PAGE")]
     if not any(word.value for word in words):
-        yield Hit(tuple(word.evidence() for word in words))
+        yield Hit(Evidence.each(words))
 
 
 _DROPS = ("TNL_CNG_DROP", "OFD_CHN_DROP", "TNL_DROP", "FCOE_DROP", "OFD_VLN_DROP")
 _ERRORS = ("MAC_IN_ERR", "HDR_IN_ERR", "TCP_IN_ERR", "TCP_V6IN_ERR")
 
 
-def _mib(card: Card, names: tuple[str, ...]) -> list[Counter]:
-    """Returns the counters of TP_MIB with these names, of all channels."""
-    found = []
-    for row in card.rows("TP_INDIRECT"):
-        register, value = str(row.get("register")), row.get("value")
-        name = register.removeprefix("TP_MIB_").rstrip("_0123456789")
-        if value == U32_MASK:
-            raise NotJudged(f"{register} of TP_INDIRECT reads as ffffffff")
-        if name in names and isinstance(value, int) and isinstance(row["index"], int):
-            evidence = Evidence("TP_INDIRECT", value, register, row["index"])
-            found.append(Counter(value, evidence))
-    return found
+def _mib(card: Card, names: tuple[str, ...]) -> list[Word]:
+    """Returns the counters of TP_MIB with these names, of all channels, in their order."""
+    channels = range(4)
+    each = (f"TP_MIB_{name}_{channel}" for name in names for channel in channels)
+    words = (word for name in each for word in card.words(name, "TP_INDIRECT"))
+    return sorted(words, key=lambda word: word.offset)
 
 
 @rule(

@@ -13,7 +13,6 @@ from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
 from vmcoredd.diagnosis import Severity, all_rules, diagnose
-from vmcoredd.diagnosis.causes import names_of
 
 SGE_CAUSE3, SGE_ENABLE3 = 0x103C, 0x1040
 SUMMARIES = ("CIM_PF_HOST", "PL_PF", "MPS_INT_CAUSE", "MPS_STAT_INT", "MYPF", "CIM_DEBUG")
@@ -35,7 +34,7 @@ def test_no_bit_of_a_cause_register_is_silent(chip: Chip) -> None:
         raised = 1 << bit | 1 << bit + 16
         findings = diagnose(doctored(dict.fromkeys(map(int, registers), raised), chip)).findings
         shown = {(e.offset, e.field) for finding in findings for e in finding.evidence}
-        due = {(int(r), name) for r in registers for name in names_of(r, raised)}
+        due = {(int(r), name) for r in registers for name in r.names_of(raised)}
         silent += sorted(due - shown)
     assert silent == []
 

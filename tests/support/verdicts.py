@@ -10,8 +10,9 @@ from doctored import doctored
 from labelled import INVISIBLE, labelled, singles
 
 from vmcoredd.chip import BAR0, T5, Chip, Register
+from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis import Verdict, all_rules, diagnose
-from vmcoredd.diagnosis.card import Card, Word
+from vmcoredd.diagnosis.card import REG_DUMP, Card
 
 _KINDS = ("correctable", "uncorrectable")
 _LINKS = {
@@ -165,10 +166,10 @@ class _Asked(Card):
 
     names: set[str]
 
-    def raw_words(self, name: str) -> list[Word]:
+    def raw_words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
         """Returns all instances of a register."""
         self.names.add(name)
-        return super().raw_words(name)
+        return super().raw_words(name, entity)
 
 
 def asked(chip: Chip) -> list[Register]:
