@@ -69,7 +69,8 @@ def _print_finding(finding: Finding, *, brief: bool) -> None:
 
 
 def in_words(evidence: Iterable[Evidence]) -> Iterator[str]:
-    """Yields a line for each place: where it is, and its value; fields of a word share a line."""
+    """Yields a line for each place: where it is, and its value; fields of a word share a line, and
+    what is said several times."""
     for _, group in groupby(evidence, _place):
         fields = list(group)
         first = fields[0]
@@ -78,6 +79,8 @@ def in_words(evidence: Iterable[Evidence]) -> Iterator[str]:
         values = [f"{one.field}={_value(one)}" if one.field else _value(one) for one in fields]
         if first.word is not None:
             values = [f"{first.word:#010x}", *(value for value in values if first.field)]
+        elif len(values) > 1:
+            values = [values[0], f"({len(values)} times)"]
         yield f"{', '.join(part for part in parts if part)}: {' '.join(values)}"
 
 

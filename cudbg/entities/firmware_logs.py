@@ -114,7 +114,7 @@ def _mailbox_rows(records: ctypes.Array[MailboxRecord]) -> Iterator[list[Value]]
     for record in records:
         if not record.timestamp:
             continue
-        words = b"".join(int(word).to_bytes(8, "big") for word in record.cmd)
+        words = _bytes_of(record)
         head = Header.from_bytes(words[: sizeof(Header)])
         kind = "request" if head.request else "reply"
         flags = " ".join(name for name in ("read", "write", "exec") if getattr(head, name))
@@ -122,6 +122,19 @@ def _mailbox_rows(records: ctypes.Array[MailboxRecord]) -> Iterator[list[Value]]
         shown = " ".join(f"{word:016x}" for word in record.cmd)
         named = [kind, op_name(head.op), flags, _result(record, head)]
         yield [record.seqno, record.timestamp, *named, *times, _fields(words), shown]
+
+
+def command_in_words(record: MailboxRecord) -> str:
+    """Returns a command's name, its own fields, and what became of it."""
+    words = _bytes_of(record)
+    head = Header.from_bytes(words[: sizeof(Header)])
+    what = " ".join(filter(None, (op_name(head.op), _fields(words))))
+    return ": ".join(filter(None, (what, _result(record, head))))
+
+
+def _bytes_of(record: MailboxRecord) -> bytes:
+    """Returns a command as the mailbox has it."""
+    return b"".join(int(word).to_bytes(8, "big") for word in record.cmd)
 
 
 _OF_EVERY_COMMAND = ("op", "request", "read", "write", "exec", "retval", "len16")

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
+from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord, command_in_words
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
@@ -38,11 +38,11 @@ def _log(card: Card) -> list[MailboxRecord]:
     return sorted((r for r in records if r.timestamp), key=lambda record: record.seqno)
 
 
-def _hit(records: list[MailboxRecord], field: str) -> Iterator[Hit]:
+def _hit(records: list[MailboxRecord]) -> Iterator[Hit]:
     last = records[-_LAST:]
     if last:
         evidence = tuple(
-            Evidence("MBOX_LOG", r.cmd[0], instance=f"command {r.seqno}", field=field) for r in last
+            Evidence("MBOX_LOG", command_in_words(r), instance=f"command {r.seqno}") for r in last
         )
         yield Hit(evidence, {"count": len(records)})
 
@@ -57,7 +57,7 @@ def _hit(records: list[MailboxRecord], field: str) -> Iterator[Hit]:
 def timed_out(card: Card) -> Iterator[Hit]:
     codes = (-errno.ETIMEDOUT, -errno.ENXIO, -errno.EIO)
     late = [r for r in _log(card) if r.access in codes or r.execute in codes]
-    yield from _hit(late, "execute")
+    yield from _hit(late)
 
 
 @rule(
@@ -69,7 +69,7 @@ def timed_out(card: Card) -> Iterator[Hit]:
 )
 def busy(card: Card) -> Iterator[Hit]:
     records = [r for r in _log(card) if -errno.EBUSY in (r.access, r.execute)]
-    yield from _hit(records, "access")
+    yield from _hit(records)
 
 
 @rule(
@@ -80,4 +80,4 @@ def busy(card: Card) -> Iterator[Hit]:
     source="t4fw_api.h: FW_CMD_RETVAL",
 )
 def refused(card: Card) -> Iterator[Hit]:
-    yield from _hit([r for r in _log(card) if r.cmd[0] >> 8 & 0xFF], "retval")
+    yield from _hit([r for r in _log(card) if r.cmd[0] >> 8 & 0xFF])

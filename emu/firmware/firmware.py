@@ -130,7 +130,7 @@ class Firmware:
                 pf,
                 command.op,
                 refusal.retval,
-                level=Level.ERR,
+                level=Level.NOTICE,  # drivers try commands to learn what the firmware knows
             )
             return bytes(command.reply(refusal.retval))
 

@@ -10,6 +10,8 @@ from cliruns import Run
 from labelled import labelled
 
 from vmcoredd.chip import T6
+from vmcoredd.cli.verdict import in_words
+from vmcoredd.diagnosis.finding import Evidence
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,14 @@ def test_a_finding_ends_with_code_7_and_the_cause_comes_first(vmcoredd: Run, cra
         "REG_DUMP, EDC0, EDC_H_INT_CAUSE at 0x50078: 0x00000004 ECC_UE_INT_CAUSE=0x1" in result.out
     )
     assert "perhaps because of edc-ecc-uncorrectable" in result.out
+
+
+def test_what_a_log_says_several_times_is_one_line() -> None:
+    again, other = Evidence("DEV_LOG", "ERR CORE: again"), Evidence("DEV_LOG", "ERR CORE: other")
+    assert list(in_words([again, again, again, other])) == [
+        "DEV_LOG: ERR CORE: again (3 times)",
+        "DEV_LOG: ERR CORE: other",
+    ]
 
 
 def test_json_has_each_finding_with_the_index_of_its_dump(vmcoredd: Run, crashed: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from random import Random
 
 import pytest
@@ -10,7 +11,9 @@ from doctored import doctored
 
 from vmcoredd import cudbg, diagnosis
 from vmcoredd.chip import T6, Chip
+from vmcoredd.chip.firmware import Op, Retval
 from vmcoredd.chip.model import CHIPS
+from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
 from vmcoredd.diagnosis import Severity
 
 EDC0_CAUSE, PCIE_FW = 0x50078, 0x30B8
@@ -37,6 +40,16 @@ def test_an_ecc_error_comes_before_the_crash_that_it_explains() -> None:
     assert (first.rule, first.evidence[0].instance) == ("edc-ecc-uncorrectable", "EDC0")
     assert second.rule == "firmware-crash"
     assert second.explained_by == ("edc-ecc-uncorrectable",)
+
+
+def test_a_refused_command_is_named_with_its_return_value() -> None:
+    record = MailboxRecord(timestamp=1, seqno=9)
+    record.cmd[0] = Op.PARAMS << 56 | Retval.EINVAL << 8 | 1
+    words = dict(enumerate(struct.unpack("<36I", bytes(record))))
+    dump = doctored({}, MBOX_LOG={4 * index: word for index, word in words.items()})
+    (finding,) = (f for f in diagnosis.diagnose(dump).findings if f.rule == "mailbox-refused")
+    assert finding.evidence[-1].instance == "command 9"
+    assert finding.evidence[-1].value == "PARAMS: refused: EINVAL (22)"
 
 
 def test_a_card_off_the_bus_is_one_finding_and_the_rest_is_lost() -> None:

@@ -6,7 +6,7 @@ import pytest
 from emumail import Mailbox
 
 from vmcoredd.chip import devlog as layout
-from vmcoredd.chip.devlog import DEVLOG_PF, DevlogEntry
+from vmcoredd.chip.devlog import DEVLOG_PF, DevlogEntry, Level
 from vmcoredd.chip.firmware import Devlog, Hello, Pfvf, Retval
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.emu import Card
@@ -61,6 +61,11 @@ def test_commands_are_logged_in_order(card: Card, mail: Mailbox) -> None:
         "PF4: hello, master is PF4",
         f"PF4: command 0x09 refused, return value {Retval.EPERM:d}",
     ]
+
+
+def test_a_refused_command_is_no_error_of_the_firmware(card: Card, mail: Mailbox) -> None:
+    mail.call(Pfvf(write=1))
+    assert log(card)[-1].level == Level.NOTICE
 
 
 def test_the_log_is_a_ring(card: Card, mail: Mailbox) -> None:

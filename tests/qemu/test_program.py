@@ -79,6 +79,10 @@ def test_a_panic_ends_or_pauses_the_guest():
     assert following(arguments(paused, ENDS, []), "-action") == ["reboot=shutdown,panic=pause"]
 
 
+def test_a_busy_host_does_not_make_the_kernel_give_up_its_timer():
+    assert "no_timer_check" in kernel_command_line(MACHINE).split()
+
+
 def test_without_crashkernel_no_memory_is_reserved():
     assert "crashkernel" not in kernel_command_line(replace(MACHINE, crashkernel=""))
 
