@@ -20,9 +20,9 @@ READERS = (
 )
 """The rules of what waits for memories: the firmware, its processor, and the arbiter."""
 
-for _cause, _kind, _more in (
-    ("EDC_H_INT_CAUSE", "edc", "EDC_H_ECC_STATUS EDC_H_ECC_ERR_ADDR"),
-    ("MC_P_INT_CAUSE", "mc", "MC_P_ECC_STATUS"),
+for _cause, _kind, _lost, _corrected in (
+    ("EDC_H_INT_CAUSE", "edc", *["EDC_H_ECC_STATUS EDC_H_ECC_ERR_ADDR"] * 2),
+    ("MC_P_INT_CAUSE", "mc", "MC_P_ECC_STATUS MC_UE_ADDR", "MC_P_ECC_STATUS MC_CE_ADDR"),
 ):
     causes(
         _cause,
@@ -33,7 +33,7 @@ for _cause, _kind, _more in (
             "{instance}: uncorrectable ECC data error: a word was read with too many wrong bits",
             "replace the card",
             explains=READERS,
-            shows=_more,
+            shows=_lost,
         ),
         Bits(
             f"{_kind}-parity",
@@ -49,7 +49,7 @@ for _cause, _kind, _more in (
             "ECC_CE_INT*",
             "{instance}: correctable ECC data errors: wrong bits were corrected, nothing was lost",
             "watch whether {instance} counts more of them; replace the card if it does",
-            shows=_more,
+            shows=_corrected,
         ),
         source="t4_hw.c: mem_intr_handler()",
     )

@@ -136,7 +136,11 @@ SHOWN: dict[str, dict[str, int]] = {
     "tp-page-count-wrong": {"TP_FLM_FREE_RX_CNT": 0x1F_FFFF},
 }
 """Other registers that the fault changes, with their words."""
-DATA = ("EDC_H_ECC_ERR_ADDR", "EDC_H_ECC_ERR_DATA_RDATA")
+DATA = {
+    "EDC_H_ECC_ERR_ADDR",
+    "EDC_H_ECC_ERR_DATA_RDATA",
+    *(f"MC_{kind}_{what}" for kind in ("CE", "UE") for what in ("ADDR", "ERR_DATA_RDATA")),
+}
 """Registers whose words follow from the memory."""
 REPORTS = [name for name, fault in emu.faults().items() if fault.reports]
 
@@ -240,19 +244,21 @@ def test_each_link_can_be_down(kind: str, port: int) -> None:
     assert words[0x1940C] == 1 << 9 + port
 
 
-@pytest.mark.parametrize("memory", ["edc0", "edc1"])
-def test_an_edc_shows_where_its_error_was(memory: str) -> None:
-    right, wrong = (
-        labelled.labelled(f"ecc-{kind}-{memory}") for kind in ("correctable", "uncorrectable")
-    )
-    chip = right.made.card.chip
-    address = chip.r.instances("EDC_H_ECC_ERR_ADDR")[int(memory[-1])] // 4
-    data = chip.r.instances("EDC_H_ECC_ERR_DATA_RDATA")[int(memory[-1])] // 4
-    for made, bits in ((right, 0), (wrong, 0x8001)):
-        words = registers(made)
-        at = words[address]
-        line = memoryview(made.dump.raw(memory.upper())).cast("I")[at // 4 : at // 4 + 16]
-        assert [words[data] ^ bits, *words[data + 1 : data + 16]] == list(line)
+@pytest.mark.parametrize("memory", ["edc0", "edc1", "mc0", "mc1"])
+@pytest.mark.parametrize(("kind", "bits"), [("correctable", 1 << 11), ("uncorrectable", 0x8001)])
+def test_a_memory_shows_where_its_error_was(memory: str, kind: str, bits: int) -> None:
+    """The kernel reads those of an EDC (t4_edc_err_read()); an MC has a pair for each kind."""
+    made = labelled.labelled(f"ecc-{kind}-{memory}")
+    of, number = made.made.card.chip.r.instances, int(memory[-1])
+    each = "EDC_H_ECC_ERR_" if memory[:3] == "edc" else f"MC_{kind[0].upper()}E_"
+    address = of(each + "ADDR")[number]
+    data = of(each.removesuffix("ERR_") + "ERR_DATA_RDATA")[number]
+    words, corrected = registers(made), memory[:3] == "edc" and kind == "correctable"
+    at = words[address // 4] // 4
+    line = memoryview(made.dump.raw(memory.upper())).cast("I")[at : at + data.count]
+    first = data // 4
+    shown = list(words[first : first + data.count])
+    assert [shown[0] ^ (0 if corrected else bits), *shown[1:]] == list(line)
 
 
 @pytest.mark.parametrize("card", ["t520-cr", "t62100-cr"])
