@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from vmcoredd.chip.csvtables import rows as table_rows
 from vmcoredd.chip.model import INDIRECT_GROUPS, T5, T6, Chip
 from vmcoredd.chip.register import BAR0, Field, Register
+from vmcoredd.plural import counted
 
 BLOCKS = {
     "cim": "CIM: the embedded processor",
@@ -161,7 +162,7 @@ def _dump() -> Iterator[Difference]:
     """Yields how many registers and indirect registers a dump reads, where the numbers differ."""
     for table in ("reg_dump",):
         t5, t6 = (
-            f"{sum(words for _, words in ranges)} words in {len(ranges)} ranges"
+            _in_parts([words for _, words in ranges], "range")
             for ranges in (T5.ranges(table), T6.ranges(table))
         )
         yield Difference(table.upper(), t5, t6, "chip/ranges: cxgb4_ethtool.c, t4_hw.c")
@@ -173,8 +174,11 @@ def _dump() -> Iterator[Difference]:
 
 def _indirect(chip: Chip, group: str) -> str:
     records = chip.indirect(group)
-    words = sum(record.words for record in records)
-    return f"{words} words in {len(records)} record{'s' * (len(records) > 1)}" if records else "-"
+    return _in_parts([record.words for record in records], "record") if records else "-"
+
+
+def _in_parts(words: Sequence[int], part: str) -> str:
+    return f"{counted(sum(words), 'word')} in {counted(len(words), part)}"
 
 
 def _by_name(chip: Chip) -> dict[tuple[str, str], Register]:

@@ -19,6 +19,7 @@ from ctypes import sizeof
 from typing import Any, ClassVar, Self
 
 from vmcoredd.chip.register import parse_fields
+from vmcoredd.plural import exact
 
 __all__ = [
     "U32_MASK",
@@ -67,7 +68,7 @@ class LayoutError(ValueError):
 
     def __init__(self, what: str, need: int, have: int) -> None:
         self.what, self.need, self.have = what, need, have
-        super().__init__(f"{what}: need {need} bytes, have {have}")
+        super().__init__(f"{what}: need {exact(need, 'byte')}, have {have}")
 
 
 FieldSpec = tuple[Any, ...]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmcoredd.cli.output import ROW_BYTES, emit_json, err, hex_row, out, visible
+from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
     from vmcoredd import vmcore
@@ -65,7 +66,9 @@ def say_foreign(reader: vmcore.Reader, path: Path) -> None:
         err.print(f"{lead}: {what_to_do(note, path)}", markup=False)
     if len(found) > _MOST_LINES:
         more = len(found) - _MOST_LINES
-        err.print(f"{more:,} more device dumps are other drivers': `vmcoredd notes` lists them")
+        err.print(
+            f"{counted(more, 'more device dump')} of other drivers: `vmcoredd notes` lists them"
+        )
 
 
 def show_foreign(reader: vmcore.Reader, note: vmcore.Note, path: Path, *, json: bool) -> None:
@@ -74,11 +77,14 @@ def show_foreign(reader: vmcore.Reader, note: vmcore.Note, path: Path, *, json: 
     if json:
         emit_json("show", {"file": str(path), **_record(reader, note, head)})
         return
-    out.say(f"{note.name}: another driver's device dump, {note.payload_size:,} bytes", style="bold")
+    out.say(
+        f"{note.name}: another driver's device dump, {counted(note.payload_size, 'byte')}",
+        style="bold",
+    )
     for at in range(0, len(head), ROW_BYTES):
         out.say(f"  {hex_row(at, head[at : at + ROW_BYTES])}")
     if note.payload_size > len(head):
-        out.say(f"  ... {note.payload_size - len(head):,} more bytes")
+        out.say(f"  ... {counted(note.payload_size - len(head), 'more byte')}")
     out.print(f"{what_to_do(note, path)}, for that driver's own tools", markup=False)
 
 

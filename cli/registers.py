@@ -20,6 +20,7 @@ from vmcoredd.cudbg.counters import Joined, counters
 from vmcoredd.cudbg.decoded import Allowance, Column, Table, shown
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.words import RegisterEntity, Word, words_of
+from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg
@@ -161,7 +162,7 @@ def _say_not_compared(words: Sequence[Word], wanted: Selection, chip: Chip) -> N
     unknown = sum(word.reset is None for word in chosen)
     if unknown:
         known = "whose value after reset is not known, are not compared"
-        out.say(f"{unknown:,} of {len(chosen):,} words, {known}", style="dim")
+        out.say(f"{unknown:,} of {counted(len(chosen), 'word')}, {known}", style="dim")
 
 
 # Selecting
@@ -252,7 +253,8 @@ def _with_field(rows: list[Row], field: str | None) -> list[Row]:
         known = {name.casefold(): name for row in rows for name in row.fields}
         hint = did_you_mean(pattern.strip("*?"), known) or "--all shows the fields of each"
         raise typer.BadParameter(
-            f"none of {len(rows):,} registers has a field {field}; {hint}", param_hint="--field"
+            f"none of {counted(len(rows), 'register')} has a field {field}; {hint}",
+            param_hint="--field",
         )
     return chosen
 

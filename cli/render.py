@@ -24,6 +24,7 @@ from vmcoredd.cudbg.decoded import (
     Value,
     shown,
 )
+from vmcoredd.plural import counted
 
 _CAUSE = re.compile(r"CAUSE\d*(\[|_|$)")
 """What the registers are called that hold the causes of interrupts."""
@@ -58,8 +59,8 @@ def show(decoded: Decoded, view: View) -> None:
 def say_hidden(view: View) -> None:
     """Says how many fields were hidden, if any."""
     if view.hidden:
-        fields = "field that is zero is" if view.hidden == 1 else "fields that are zero are"
-        out.say(f"{view.hidden:,} {fields} hidden: --all shows them", style="dim")
+        fields = counted(view.hidden, "field that is zero is", "fields that are zero are")
+        out.say(f"{fields} hidden: --all shows them", style="dim")
         view.hidden = 0
 
 

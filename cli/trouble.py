@@ -46,5 +46,5 @@ class Trouble:
         for name, reason in self.unknown.items():
             names.setdefault(reason, []).append(name)
         for reason, group in names.items():
-            what = f"{group[0]} is" if len(group) == 1 else f"{len(group)} entities are"
+            what = f"{group[0]} is" if len(group) == 1 else f"{len(group):,} entities are"
             yield f"{what} not decoded: {reason}"

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from vmcoredd.cli.output import out
+from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
     from vmcoredd.diagnosis import Evidence, Finding, Identity, Verdict
@@ -36,7 +37,7 @@ def print_verdict(verdict: Verdict, *, brief: bool = False) -> None:
 
 def _and_notes(verdict: Verdict) -> str:
     count = len(verdict.findings)
-    return f"; `vmcoredd diagnose` shows {count} note{'s' * (count != 1)}" if count else ""
+    return f"; `vmcoredd diagnose` shows {counted(count, 'note')}" if count else ""
 
 
 def _print_card(card: Identity) -> None:
@@ -45,7 +46,7 @@ def _print_card(card: Identity) -> None:
         card.chip,
         card.serial and f"serial {card.serial}",
         card.part and f"part {card.part}",
-        card.ports and f"{card.ports} port{'s' * (card.ports != 1)}",
+        card.ports and counted(card.ports, "port"),
     )
     out.say(", ".join(str(part) for part in known if part), style="bold")
     out.say(f"firmware {card.firmware or 'of unknown version'}: {card.state or 'state unknown'}")

@@ -17,6 +17,7 @@ from vmcoredd.cudbg.container import (
     PieceHeader,
 )
 from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.plural import exact
 
 
 class Piece(NamedTuple):
@@ -85,7 +86,7 @@ def _walk(name: str, data: memoryview, headers: Headers) -> Iterator[Piece]:
     size = PIECE_BYTES
     while offset < len(data):
         if size != PIECE_BYTES:
-            raise DumpFormatError(f"{name}: a piece of {size} bytes is not the last")
+            raise DumpFormatError(f"{name}: a piece of {exact(size, 'byte')} is not the last")
         header = _piece_header(name, data[offset : offset + PIECE_HEADER_BYTES], headers)
         offset += PIECE_HEADER_BYTES
         size = header.decompress_size
@@ -106,7 +107,7 @@ def _piece_header(name: str, data: memoryview, headers: Headers) -> PieceHeader 
             f"{name}: a piece begins with {header.compress_id}, not {ZLIB_PIECE_ID}"
         )
     if not 0 < header.decompress_size <= PIECE_BYTES:
-        raise DumpFormatError(f"{name}: a piece claims {header.decompress_size} bytes")
+        raise DumpFormatError(f"{name}: a piece claims {exact(header.decompress_size, 'byte')}")
     return header
 
 

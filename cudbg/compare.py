@@ -11,6 +11,7 @@ from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Hexdump, Table, Text,
 from vmcoredd.cudbg.dump import Dump, DumpEntity
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
+from vmcoredd.plural import counted
 
 _PIECE = 1 << 16
 _Row: TypeAlias = dict[tuple[str, ...], str]
@@ -86,7 +87,7 @@ def _contents(a: Dump, b: Dump, name: str) -> tuple[Bytes, Bytes]:
 def compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
     """Returns how the bytes called `name` differ, or None."""
     if len(one) != len(other):
-        return Difference(name, f"{len(one)} bytes in a, {len(other)} in b")
+        return Difference(name, f"{counted(len(one), 'byte')} in a, {len(other):,} in b")
     count, first = 0, -1
     for at, left, right in _different(one, other, 0, len(one)):
         changed = (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
@@ -95,7 +96,7 @@ def compare_bytes(name: str, one: Bytes, other: Bytes) -> Difference | None:
         count += len(changed) - changed.count(0)
     if not count:
         return None
-    what = f"{count} of {len(one)} bytes, first at {first:#x}"
+    what = f"{count:,} of {counted(len(one), 'byte')}, first at {first:#x}"
     return Difference(name, what, count)
 
 
@@ -135,7 +136,8 @@ def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
     for region in left.regions:
         size = region.end - region.start
         if next(_different(left.data, right.data, region.start, region.end), None):
-            yield f"{left.title}, {region.name} ({size} bytes at {region.start:#x}) differs"
+            where = f"{counted(size, 'byte')} at {region.start:#x}"
+            yield f"{left.title}, {region.name} ({where}) differs"
 
 
 def _rows(part: Table | Fields | Text | Hexdump) -> Iterator[_Row]:

@@ -22,6 +22,7 @@ from vmcoredd.chip.messages import (
     cpl_name,
     work_request_name,
 )
+from vmcoredd.plural import exact
 
 _LSO_BYTES = 16
 """struct cpl_tx_pkt_lso_core, which stands before the packet's own CPL."""
@@ -91,7 +92,7 @@ def _messages(kind: WorkRequest, block: bytes) -> tuple[str, str]:
 def _packet(block: bytes, at: int) -> tuple[str, str]:
     """Decodes struct cpl_tx_pkt_core."""
     channel, length = block[at + 1] & 0xF, int.from_bytes(block[at + 6 : at + 8], "big")
-    return cpl_name(block[at]), f"port {channel}, packet of {length} bytes"
+    return cpl_name(block[at]), f"port {channel}, packet of {exact(length, 'byte')}"
 
 
 def responses(data: bytes, size: int) -> Iterator[Descriptor]:
@@ -114,7 +115,7 @@ def _response(entry: bytes, slot: int) -> Descriptor:
     if kind == Response.INTR:
         return Descriptor(slot, 1, name, "", f"{detail}, of queue {low}")
     new = " in a new buffer" if low >> 31 and kind == Response.FLBUF else ""
-    detail += f", {low & 0x7FFFFFFF} bytes{new}" if kind == Response.FLBUF else ""
+    detail += f", {exact(low & 0x7FFFFFFF, 'byte')}{new}" if kind == Response.FLBUF else ""
     return Descriptor(slot, 1, name, cpl_name(entry[0]), detail + _told(entry))
 
 

@@ -17,6 +17,7 @@ from vmcoredd.cudbg.decoded import Bytes, Decoded
 from vmcoredd.cudbg.errors import Code, Status, UnknownFormat
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.io import Io
+from vmcoredd.plural import exact
 
 _registered: dict[str, Entity] = {}
 
@@ -139,7 +140,9 @@ class Entity:
     def need_records(self, blob: Bytes, size: int) -> None:
         """Raises UnknownFormat unless `blob` is one or more records of `size` bytes."""
         if not len(blob) or len(blob) % size:
-            raise UnknownFormat(f"{self.name}: {len(blob)} bytes are not records of {size}")
+            raise UnknownFormat(
+                f"{self.name}: {exact(len(blob), 'byte is', 'bytes are')} not records of {size}"
+            )
 
     def parse(self, layout: type[S], blob: Bytes) -> S:
         """Returns `blob` as a structure; raises UnknownFormat if the sizes differ."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from vmcoredd.hw.errors import errno_name
+from vmcoredd.plural import exact
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class DumpFormatError(CudbgError):
 
     def __init__(self, what: str, need: int | None = None, have: int | None = None) -> None:
         self.what, self.need, self.have = what, need, have
-        sizes = "" if need is None else f": need {need} bytes, have {have}"
+        sizes = "" if need is None else f": need {exact(need, 'byte')}, have {have}"
         super().__init__(what + sizes)
 
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from vmcoredd.plural import exact
+
 LITERAL = 32
 LONG = 7
 FAR = 8191
@@ -42,7 +44,7 @@ def decompress(block: bytes, size: int) -> bytes:
     except IndexError:
         raise FastLzError("the block ends within a run") from None
     if len(made) != size:
-        raise FastLzError(f"need {size} bytes, have {len(made)}")
+        raise FastLzError(f"need {exact(size, 'byte')}, have {len(made)}")
     return bytes(made)
 
 
@@ -68,7 +70,7 @@ def _decompress(block: bytes, size: int) -> bytearray:
         if at == end:
             return made
         control, at = block[at], at + 1
-    raise FastLzError(f"more than {size} bytes")
+    raise FastLzError(f"more than {exact(size, 'byte')}")
 
 
 def _match(block: bytes, at: int, control: int, level: int) -> _Match:

@@ -17,6 +17,7 @@ from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Hexdump, Item
 from vmcoredd.cudbg.entity import Entity, entities
 from vmcoredd.cudbg.errors import UnknownFormat, describe
 from vmcoredd.cudbg.names import published
+from vmcoredd.plural import exact
 
 UNSEEN = "layout of FreeBSD's driver, never seen from the field"
 _PFS = 8
@@ -73,7 +74,8 @@ class LbStats(Entity):
         ports = struct.Struct(f"<{len(_PORT)}Q")
         data = memoryview(blob[:])
         if len(data) < 8 or (len(data) - 8) % ports.size:
-            raise UnknownFormat(f"{self.name}: {len(data)} bytes are not 8 and {ports.size} a port")
+            size = exact(len(data), "byte is", "bytes are")
+            raise UnknownFormat(f"{self.name}: {size} not 8 and {ports.size} a port")
         rows = [[i, *row] for i, row in enumerate(ports.iter_unpack(data[8:]))]
         columns = [Column(name, "d") for name in ("port", *_PORT)]
         return Decoded([Table(f"loopback ports ({UNSEEN})", columns, rows)])

@@ -14,6 +14,7 @@ from vmcoredd.chip.layout import LittleStruct, sizeof, u16, u32
 from vmcoredd.cudbg.blob import Piece
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.fastlz import GROWTH, decompress
+from vmcoredd.plural import exact
 
 MAGIC = bytes([137, *b"6PK", 13, 10, 26, 10])
 FILE_CHUNK, DATA_CHUNK = 1, 17
@@ -72,7 +73,9 @@ def _piece(name: str, chunk: Chunk, packed: memoryview, start: int) -> Piece:
         raise DumpFormatError(f"{name}: a chunk with options {chunk.options:#x}")
     most = chunk.size * (1 if chunk.options == STORED else GROWTH)
     if not 0 < chunk.extra <= most:
-        raise DumpFormatError(f"{name}: a chunk of {chunk.size} bytes claims {chunk.extra}")
+        raise DumpFormatError(
+            f"{name}: a chunk of {exact(chunk.size, 'byte')} claims {chunk.extra}"
+        )
     checksum, is_stored = chunk.checksum, chunk.options == STORED
 
     def unpack(packed: memoryview, size: int) -> bytes:

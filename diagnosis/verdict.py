@@ -13,6 +13,7 @@ from vmcoredd.diagnosis.finding import Finding, Severity
 from vmcoredd.diagnosis.identity import Identity, identify
 from vmcoredd.diagnosis.ranking import ranked
 from vmcoredd.diagnosis.rule import Rule, all_rules
+from vmcoredd.plural import agreeing
 
 _RULES_NAMED = 4
 
@@ -58,8 +59,8 @@ def diagnose(dump: Dump) -> Verdict:
     found = [finding for rule in judged for finding in _findings(rule, card, not_judged)]
     card_lost = dict.fromkeys(_not_known(reason, names) for reason, names in not_judged.items())
     if count := len(card.unanswered):
-        words = "register reads" if count == 1 else "registers read"
-        card_lost[f"{count} {words} as ffffffff: not judged"] = None
+        words = agreeing(count, "register reads", "registers read")
+        card_lost[f"{count:,} {words} as ffffffff: not judged"] = None
     damage = tuple(card.damage.values())
     return Verdict(identify(card), ranked(found, all_rules()), tuple(card_lost), damage)
 

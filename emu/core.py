@@ -21,6 +21,7 @@ from vmcoredd.emu.lookup import Lookups
 from vmcoredd.emu.memory import Memfd
 from vmcoredd.emu.spaces import Space, Spaces, WordKind, described
 from vmcoredd.emu.window import Windows
+from vmcoredd.plural import exact
 
 log = logging.getLogger("emu")
 
@@ -155,7 +156,7 @@ class Core:
         """Logs an access. Returns 0 if it may go on, else -errno."""
         space = self.spaces.all[number]
         if kind == LogKind.GUEST_SIZE:
-            location = f"{space.name} {offset:#x}, {length} bytes"
+            location = f"{space.name} {offset:#x}, {exact(length, 'byte')}"
         elif kind == LogKind.GUEST_MEMORY:
             location = f"adapter memory {offset:#x}"
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+from vmcoredd.plural import exact
+
 
 class EmuError(Exception):
     """The base of all errors in this room."""
@@ -31,7 +33,7 @@ class AccessError(EmuError, OSError):
     """The card refused an access; `errno` says why."""
 
     def __init__(self, code: int, region: str, offset: int, length: int, verb: str) -> None:
-        text = f"{verb} of {length} bytes at {region} {offset:#x}: {os.strerror(code)}"
+        text = f"{verb} of {exact(length, 'byte')} at {region} {offset:#x}: {os.strerror(code)}"
         OSError.__init__(self, code, text)
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ from vmcoredd.chip import Chip, Register
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.emu._cffi import ffi
 from vmcoredd.emu.errors import ModelError
+from vmcoredd.plural import exact
 
 
 class WordKind(IntEnum):
@@ -59,7 +60,7 @@ class Space:
         memory: Any = None,
     ) -> None:
         if not 0 < count <= 1 << 24:
-            raise ModelError(f"{name}: a space of {count} words")
+            raise ModelError(f"{name}: a space of {exact(count, 'word')}")
         self.name, self.number, self.count, self.stride = name, number, count, stride
         store = bytearray(4 * count) if memory is None else memory
         links = bytearray(2 * count if kinds else 0)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vmcoredd import debs, vmcore
+from vmcoredd.plural import counted
 
 from .errors import GuestError, GuestTimeout
 from .guest import Adapter
@@ -126,7 +127,7 @@ def _copy(pipe: int, out: int, total: int, deadline: float, progress: debs.Progr
     size = 0
     while True:
         if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
-            raise MonitorTimeout(f"{DOING}: not done in time, {size} bytes so far")
+            raise MonitorTimeout(f"{DOING}: not done in time, {counted(size, 'byte')} so far")
         data = os.read(pipe, CHUNK)
         if not data:
             return size

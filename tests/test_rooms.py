@@ -24,6 +24,8 @@ ALLOWED = {
 }
 """What each room may import of ours; `cli` and `bench` stand on top and may import all."""
 ROOMS = {*ALLOWED, "cli", "bench"}
+SHARED = {"plural"}
+"""Modules beside the rooms, which import none of them: all rooms may use them."""
 
 
 def imports(path: Path) -> set[str]:
@@ -34,7 +36,8 @@ def imports(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.removeprefix("vmcoredd.").split(".")[0] for name in names if ours(name)}
+    rooms = {name.removeprefix("vmcoredd.").split(".")[0] for name in names if ours(name)}
+    return rooms - SHARED
 
 
 def folder(room: str) -> Path:

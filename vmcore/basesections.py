@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from vmcoredd.plural import counted
 from vmcoredd.vmcore.elf import SHT_NOBITS, SHT_NULL
 from vmcoredd.vmcore.elffile import ElfHeaders
 from vmcoredd.vmcore.errors import VmcoreFormatError
@@ -29,7 +30,8 @@ def check_sections(fd: int, headers: ElfHeaders, segments: Iterable[tuple[int, i
         place = bisect_right(starts, start) - 1
         if place < 0 or end > ends[place]:
             name = _name(fd, headers, section)
-            have = f"{section.sh_size} bytes in section {number}{name} alone, which would be lost"
+            size = counted(section.sh_size, "byte")
+            have = f"{size} in section {number}{name} alone, which would be lost"
             raise VmcoreFormatError("the base", "all data in segments", have)
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Set
 
+from vmcoredd.plural import counted
 from vmcoredd.vmcore.errors import OutputClosed, VmcoreFormatError
 
 Way = Callable[[int, int, int, int], int]  # (source, offset, size, offset in the output) -> bytes
@@ -167,7 +168,7 @@ class Streamer:
             try:
                 done = os.write(self._out, data)
             except BrokenPipeError:
-                raise OutputClosed(f"its reader left after {self._at:,} bytes") from None
+                raise OutputClosed(f"its reader left after {counted(self._at, 'byte')}") from None
             data = data[done:]
             self._at += done
         self._advance(self._at)

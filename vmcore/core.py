@@ -10,6 +10,7 @@ from operator import itemgetter
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self, overload
 
+from vmcoredd.plural import exact
 from vmcoredd.vmcore.basenotes import BaseNotes, Piece
 from vmcoredd.vmcore.basesections import check_sections
 from vmcoredd.vmcore.elf import EM_X86_64, PT_LOAD, PT_NOTE, PT_NULL, Layout
@@ -218,13 +219,14 @@ def _check_segment(phdr: Any, index: int, file_size: int, layout: Layout) -> Non
     if phdr.p_type != PT_LOAD:
         return
     if size > phdr.p_memsz:
-        raise VmcoreFormatError(what, f"at most its memory, {phdr.p_memsz} bytes", f"{size}")
+        most = f"at most its memory, {exact(phdr.p_memsz, 'byte')}"
+        raise VmcoreFormatError(what, most, f"{size}")
     known = phdr.p_paddr != (1 << layout.bits) - 1
     if known and phdr.p_paddr + phdr.p_memsz > 1 << layout.bits:
         raise VmcoreFormatError(
             f"program header {index}'s memory",
             f"physical addresses of {layout.bits} bits",
-            f"{phdr.p_memsz} bytes at {phdr.p_paddr:#x}",
+            f"{exact(phdr.p_memsz, 'byte')} at {phdr.p_paddr:#x}",
         )
 
 

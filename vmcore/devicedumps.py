@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
+from vmcoredd.plural import exact
 from vmcoredd.vmcore.core import ElfCore
 from vmcoredd.vmcore.default import default_core
 from vmcoredd.vmcore.elf import (
@@ -169,7 +170,7 @@ def _allocate(size: int) -> MemoryFile:
     try:
         return MemoryFile("vmcoredd", size)
     except OSError as error:
-        raise DumpRefused(errno.ENOMEM, f"no buffer of {size} bytes ({error})") from error
+        raise DumpRefused(errno.ENOMEM, f"no buffer of {exact(size, 'byte')} ({error})") from error
 
 
 def _collect(dump: DeviceDump, callback: Callback) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from vmcoredd.plural import exact
+
 
 class VmcoreError(Exception):
     """Base of this package's errors."""
@@ -86,4 +88,4 @@ class NoSuchNote(VmcoreError, IndexError):
 
 
 def _amount(value: int | str) -> str:
-    return f"{value} bytes" if isinstance(value, int) else value
+    return f"{exact(value, 'byte')}" if isinstance(value, int) else value

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vmcoredd.plural import exact
 from vmcoredd.vmcore.elf import (
     NT_VMCOREDD,
     VMCOREDD_MAX_NAME_BYTES,
@@ -174,7 +175,7 @@ class NoteWalk:
             if rest := data.lstrip(b"\0"):
                 at += len(data) - len(rest) - self._segment.offset
                 self._next = self._segment.offset + round_down(at, self._segment.align)
-                have = f"{self._next - start} bytes of zeros, then more bytes"
+                have = f"{exact(self._next - start, 'byte')} of zeros, then more bytes"
                 self._report(f"note {self._index} at {start:#x}", "its header", have)
                 return True
             if not data:

@@ -14,6 +14,7 @@ from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import dump_of, opened, stream
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
+from vmcoredd.plural import agreeing, counted
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -69,8 +70,7 @@ def diff(
         emit_json("diff", {"a": str(a), "b": str(b), **counts})
     else:
         _show([*different, *others])
-        rest = f", {len(others)} are not compared" if others else ""
-        out.print(f"{equal} entities are equal, {len(different)} differ{rest}")
+        out.print(_counts(equal, len(different), len(others)))
     for path, dump in ((a, left), (b, right)):
         report_unknowns(dump, path)
         if dump.cut:
@@ -128,6 +128,13 @@ def _record(left: cudbg.Dump, right: cudbg.Dump, item: Difference, lines: int) -
 
     words = in_words(left, right, item.name, lines) if item.differing_bytes else []
     return {"name": item.name, "what": item.what, "decoded": words}
+
+
+def _counts(equal: int, different: int, others: int) -> str:
+    """Returns how many entities are equal, and how many are not."""
+    text = f"{counted(equal, 'entity is', 'entities are')} equal"
+    text += f", {different:,} {agreeing(different, 'differs', 'differ')}"
+    return text + f", {others:,} {agreeing(others, 'is', 'are')} not compared" * bool(others)
 
 
 def _show(records: list[dict[str, Any]]) -> None:

@@ -33,6 +33,7 @@ from vmcoredd.cli.output import (
     size,
     table,
 )
+from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
     from vmcoredd import vmcore
@@ -183,14 +184,10 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     for reason, names in absent.items():
         yield f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} absent: {reason}"
     for late in record["timeouts"]:
-        yield f"{late['entity']}: {_many(late['times'], 'time-out')}"
+        yield f"{late['entity']}: {counted(late['times'], 'time-out')}"
     for lost in record["reconnected"]:
-        times = _many(lost["times"], "time")
+        times = counted(lost["times"], "time")
         yield f"connection lost in {lost['entity']} and made again, {times}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def _memories(record: dict[str, Any]) -> str:
@@ -241,7 +238,9 @@ def dump_names(given: list[str], count: int, taken: Collection[str] = ()) -> lis
     from vmcoredd.driver import dump_name
 
     if len(given) > count:
-        raise typer.BadParameter(f"{len(given)} names for {count} adapters", param_hint="--name")
+        raise typer.BadParameter(
+            f"{counted(len(given), 'name')} for {counted(count, 'adapter')}", param_hint="--name"
+        )
     for number, name in enumerate(given):
         _check_name(name, given[:number], taken)
     addresses = itertools.islice(_pci_addresses(), len(given), None)
@@ -387,5 +386,5 @@ def _made(records: list[dict[str, Any]]) -> int:
 
 
 def _dumps(made: int, earlier: int) -> str:
-    dumps = f"{made + earlier} device dump{'s' if made + earlier != 1 else ''}"
+    dumps = counted(made + earlier, "device dump")
     return f"{dumps}, {earlier} of them from the base" if earlier else dumps

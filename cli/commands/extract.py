@@ -11,6 +11,7 @@ from vmcoredd.cli.exit_codes import Exit, about, writing
 from vmcoredd.cli.inputs import opened
 from vmcoredd.cli.options import Force, InputVmcore
 from vmcoredd.cli.output import copying, err, leave_stdout_to, out, size
+from vmcoredd.plural import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +34,11 @@ def extract(
         note = reader.note(index)
         with writing(output), copying(output.name) as progress:
             written = reader.extract(index, output, force=force, partial=True, progress=progress)
-    out.print(f"{output}: {size(written)} ({written:,} bytes)", markup=False)
+    out.print(f"{output}: {size(written)} ({counted(written, 'byte')})", markup=False)
     if written < note.payload_size:
         missing = note.payload_size - written
-        err.print(f"the vmcore ends early: the last {missing:,} bytes are missing", style="yellow")
+        err.print(
+            f"the vmcore ends early: the last {counted(missing, 'byte is', 'bytes are')} missing",
+            style="yellow",
+        )
         raise typer.Exit(Exit.INCOMPLETE)

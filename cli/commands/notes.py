@@ -12,6 +12,7 @@ from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import HEAD_BYTES, opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, err, out, table, visible
+from vmcoredd.plural import counted, exact
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -125,8 +126,8 @@ def cut_off(dump: cudbg.Dump, note: vmcore.Note, lost: list[str]) -> str:
     if not lost:
         return ""
     some = ", ".join(lost[:MOST_NAMES]) + ("" if len(lost) <= MOST_NAMES else ", ...")
-    count = f"{len(lost)} {'entity is' if len(lost) == 1 else 'entities are'} lost"
-    return f"need {dump.end} bytes, have {note.present}: {count} ({some})"
+    count = f"{counted(len(lost), 'entity is', 'entities are')} lost"
+    return f"need {exact(dump.end, 'byte')}, have {note.present}: {count} ({some})"
 
 
 def _with_registers(reader: vmcore.Reader, index: int, head: cudbg.Dump) -> cudbg.Dump:
@@ -168,7 +169,7 @@ def _show(rows: list[dict[str, Any]], left_out: int) -> None:
         hint = "`vmcoredd extract` writes such a dump to a file"
         out.print(f"other drivers' device dumps: note {numbers}; {hint}", markup=False)
     if left_out:
-        out.print(f"{left_out:,} more notes: --all lists them")
+        out.print(f"{counted(left_out, 'more note')}: --all lists them")
 
 
 def _note(row: dict[str, Any]) -> tuple[object, ...]:
@@ -185,4 +186,4 @@ def _show_lines(what: str, lines: list[str]) -> None:
         err.print(visible(f"{what}: {line}"), markup=False, style="yellow")
     if len(lines) > MOST_LINES:
         more = len(lines) - MOST_LINES
-        err.print(f"{what}: {more:,} more places: --json lists them", style="yellow")
+        err.print(f"{what}: {counted(more, 'more place')}: --json lists them", style="yellow")

@@ -20,6 +20,7 @@ from vmcoredd.cli.inputs import dump_of, opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, envelope, out, results_to, size
 from vmcoredd.cli.redaction import Redaction
+from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -200,7 +201,10 @@ class _Report:
         """Says what was made, and what is private in it."""
         for line in _lines(self._private):
             out.say(line)
-        out.print(f"{output}: {self._files} files, {PAGE} {size(self._page_bytes)}", markup=False)
+        out.print(
+            f"{output}: {counted(self._files, 'file')}, {PAGE} {size(self._page_bytes)}",
+            markup=False,
+        )
 
 
 def _is_like(twin: cudbg.Dump | None, dump: cudbg.Dump) -> bool:

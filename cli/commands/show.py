@@ -37,6 +37,7 @@ from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 from vmcoredd.cli.pager import paged
 from vmcoredd.cli.trouble import Trouble
 from vmcoredd.cli.verdict import print_verdict
+from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -126,7 +127,10 @@ def show(
         if not names and not wanted:
             say_foreign(reader, path)
     if allowed.exceeded:
-        err.print(f"only the first {rows:,} rows are shown: --rows 0 shows all", markup=False)
+        err.print(
+            f"only the first {counted(rows, 'row is', 'rows are')} shown: --rows 0 shows all",
+            markup=False,
+        )
     if not names and not wanted:
         report_unknowns(dump, path)
     trouble.report(path)

@@ -15,6 +15,7 @@ from vmcoredd.cli.inputs import dump_of, opened
 from vmcoredd.cli.options import Force, InputVmcore, Json, StreamedVmcore, choose
 from vmcoredd.cli.output import copying, emit_json, leave_stdout_to, out, size
 from vmcoredd.cli.redaction import Redaction
+from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -222,7 +223,7 @@ class _Slimming:
             for line in _lines(kept):
                 out.say(f"  {line}")
         if self._kernel_notes:
-            notes = f"{self._kernel_notes} note{'s' * (self._kernel_notes != 1)}"
+            notes = counted(self._kernel_notes, "note")
             out.print(f"crashed kernel: {notes} (registers of its processors, VMCOREINFO)")
         out.print(f"{output}: {size(total)}", markup=False)
 

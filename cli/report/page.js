@@ -29,7 +29,7 @@ function searchable(section) {
     }
     shown = Math.min(shown + STEP, found.length);
     more.hidden = shown === found.length;
-    form.querySelector("output").textContent = `${found.length} of ${rows.length} registers`;
+    form.querySelector("output").textContent = `${found.length} of ${rows.length} register${rows.length === 1 ? "" : "s"}`;
   }
   function search() {
     load();

@@ -10,6 +10,7 @@ from typing import Any
 
 from vmcoredd.cli.output import visible
 from vmcoredd.cli.report.content import DIFFERENCES_MOST, Content, entity_rows
+from vmcoredd.plural import counted
 
 
 def page(
@@ -30,6 +31,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["counted"] = counted
     template = environment.from_string(_part("page.html.j2"))
     return template.render(
         dumps=[

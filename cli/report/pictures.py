@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from vmcoredd.plural import counted
+
 WIDTH = 1000
 LANE = 22
 _LETTER = 7
@@ -56,13 +58,13 @@ def _memory(row: Mapping[str, Any], spans: Sequence[tuple[int, int, str]]) -> Ba
         lane = next((i for i, taken in enumerate(ends) if taken < start), len(ends))
         ends[lane : lane + 1] = [end]
         width = max((end - start + 1) * WIDTH / size, _THINNEST)
-        title = f"{region}: {start:#010x} to {end:#010x}, {end - start + 1:,} bytes"
+        title = f"{region}: {start:#010x} to {end:#010x}, {counted(end - start + 1, 'byte')}"
         label = region if len(region) * _LETTER < width else ""
         x = (start - first) * WIDTH / size
         boxes.append(
             Box(round(x, 1), lane * LANE, round(width, 1), label, title, colour % _COLOURS)
         )
-    title = f"{name}: {first:#010x} to {last:#010x}, {size:,} bytes"
+    title = f"{name}: {first:#010x} to {last:#010x}, {counted(size, 'byte')}"
     return Bar(name, title, max(len(ends), 1) * LANE, boxes)
 
 
@@ -81,7 +83,7 @@ def queues(rows: Iterable[Mapping[str, Any]]) -> list[Queue]:
     for row in rows:
         size, producer, consumer = (row.get(key) for key in ("QueueSize", "PIDX", "CIDX"))
         if size and producer is not None and consumer is not None:
-            text = f"{size} entries, producer {producer}, consumer {consumer}"
+            text = f"{counted(int(size), 'entry')}, producer {producer}, consumer {consumer}"
             filled = _ring(int(producer), int(consumer), int(size))
             found.append(Queue(int(row["queue"]), str(row["kind"]), text, filled))
     return found

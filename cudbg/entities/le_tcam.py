@@ -14,6 +14,7 @@ from vmcoredd.cudbg.errors import Code, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
 from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.hw.io import Io
+from vmcoredd.plural import exact
 
 
 @entity(59, "LE_TCAM")
@@ -44,7 +45,9 @@ class LeTcam(Entity):
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         size = sizeof(Header)
         if len(blob) < size or (len(blob) - size) % RECORD_BYTES:
-            raise UnknownFormat(f"{self.name}: {len(blob)} bytes are not a header and records")
+            raise UnknownFormat(
+                f"{self.name}: {exact(len(blob), 'byte is', 'bytes are')} not a header and records"
+            )
         header = Header.from_bytes(blob[:size])
         if header.max_tid > (len(blob) - size) // RECORD_BYTES:
             raise DumpFormatError(self.name, size + RECORD_BYTES * header.max_tid, len(blob))

@@ -14,6 +14,7 @@ from vmcoredd.cudbg.errors import DumpFormatError, Status, UnknownFormat
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Extent, Meminfo
 from vmcoredd.hw.io import Io
+from vmcoredd.plural import counted
 
 _REVISION = 1
 
@@ -51,7 +52,9 @@ def meminfo_of(blob: Bytes) -> Meminfo:
         raise UnknownFormat("MEMINFO", sizeof(Layout), len(blob))
     info: Meminfo = Layout.from_bytes(blob[0 : sizeof(Layout)]).info
     if info.avail_c > len(info.avail) or info.mem_c > len(info.mem):
-        raise DumpFormatError(f"MEMINFO: {info.avail_c} memories, {info.mem_c} regions")
+        raise DumpFormatError(
+            f"MEMINFO: {counted(info.avail_c, 'memory')}, {counted(info.mem_c, 'region')}"
+        )
     return info
 
 
@@ -89,11 +92,16 @@ def _fields(info: Meminfo) -> list[Item]:
     return [
         Item("processor RAM", f"{info.up_ram_lo:#x} to {info.up_ram_hi:#x}"),
         Item("processor external memory", f"{info.up_extmem2_lo:#x} to {info.up_extmem2_hi:#x}"),
-        Item("receive pages", rx[0], f"of {rx[1]} KiB, {info.free_rx_cnt} free, {rx[2]} channels"),
+        Item(
+            "receive pages",
+            rx[0],
+            f"of {rx[1]} KiB, {info.free_rx_cnt} free, {counted(rx[2], 'channel')}",
+        ),
         Item(
             "transmit pages",
             tx[0],
-            f"of {tx[1]} {chr(tx[2] & 0x7F)}iB, {info.free_tx_cnt} free, {tx[3]} channels",
+            f"of {tx[1]} {chr(tx[2] & 0x7F)}iB, {info.free_tx_cnt} free, "
+            f"{counted(tx[3], 'channel')}",
         ),
         Item("payload structures", info.p_structs, f"{info.p_structs_free_cnt} free"),
     ]

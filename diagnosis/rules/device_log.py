@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
+from vmcoredd.plural import counted
 
 _LAST = 20
 _SERIOUS = ("EMERG", "CRIT")
@@ -27,7 +28,7 @@ def errors(card: Card) -> Iterator[Hit]:
             for row in reversed(lines[-_LAST:])
         )
         severity = ERROR if any(row["level"] in _SERIOUS for row in lines) else None
-        count = f"{len(lines)} error{'s' * (len(lines) != 1)}"
+        count = counted(len(lines), "error")
         values = {"count": count, "last": lines[-1]["message"]}
         yield Hit(evidence, values, severity)
 

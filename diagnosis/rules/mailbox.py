@@ -10,6 +10,7 @@ from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord, command_in_word
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
+from vmcoredd.plural import counted
 
 _OWNED_BY_FIRMWARE = 1
 _LAST = 5
@@ -44,13 +45,13 @@ def _hit(records: list[MailboxRecord]) -> Iterator[Hit]:
         evidence = tuple(
             Evidence("MBOX_LOG", command_in_words(r), instance=f"command {r.seqno}") for r in last
         )
-        yield Hit(evidence, {"count": len(records)})
+        yield Hit(evidence, {"commands": counted(len(records), "command")})
 
 
 @rule(
     "mailbox-timed-out",
     ERROR,
-    "{count} commands to the firmware timed out, or found it dead",
+    "{commands} to the firmware timed out, or found it dead",
     to_do="look at PCIE_FW and DEV_LOG: the firmware hangs or has crashed",
     source="t4_hw.c: t4_wr_mbox_meat_timeout(), t4_record_mbox()",
 )
@@ -63,7 +64,7 @@ def timed_out(card: Card) -> Iterator[Hit]:
 @rule(
     "mailbox-busy",
     WARNING,
-    "{count} commands found the mailbox taken",
+    "{commands} found the mailbox taken",
     to_do="look for a command without a reply before them",
     source="t4_hw.c: t4_wr_mbox_meat_timeout(), t4_record_mbox()",
 )
@@ -75,7 +76,7 @@ def busy(card: Card) -> Iterator[Hit]:
 @rule(
     "mailbox-refused",
     NOTE,
-    "the firmware refused {count} commands; drivers try some to learn what the firmware can",
+    "the firmware refused {commands}; drivers try some to learn what the firmware can",
     to_do="look at the last of them, if something did not start",
     source="t4fw_api.h: FW_CMD_RETVAL",
 )

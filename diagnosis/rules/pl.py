@@ -9,6 +9,7 @@ from vmcoredd.diagnosis.card import NO_ACCESS, REG_DUMP, Card
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
+from vmcoredd.plural import counted
 
 
 @rule(
@@ -74,7 +75,7 @@ _GARBAGE = (U32_MASK, NO_ACCESS, 0xDEADBEEF)
 @rule(
     "block-without-answer",
     ERROR,
-    "{count} registers in a row, from {first:#x} on, read as {value:08x}: a block did not answer",
+    "{registers} in a row, from {first:#x} on, read as {value:08x}: a block did not answer",
     to_do="look for errors of that block and of PCIe; reset the card",
     source="t4_hw.c: t4_wait_dev_ready() (the same values, of one register)",
     explains="entity-*",
@@ -87,7 +88,10 @@ def without_answer(card: Card) -> Iterator[Hit]:
             if len(words) >= _RUN and not gone and value in _GARBAGE and set(words) == {value}:
                 found = card.chip.r.at(first)
                 evidence = Evidence(REG_DUMP, value, str(found or ""), first)
-                yield Hit((evidence,), {"count": len(words), "first": first, "value": value})
+                yield Hit(
+                    (evidence,),
+                    {"registers": counted(len(words), "register"), "first": first, "value": value},
+                )
 
 
 @rule(

@@ -12,6 +12,7 @@ from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
+from vmcoredd.plural import counted
 
 _HANDLER = "t4_hw.c: sge_intr_handler()"
 _UNREAD = "reg_defs (Linux does not read it)"
@@ -288,7 +289,7 @@ def free_list_empty(card: Card) -> Iterator[Hit]:
 @rule(
     "sge-transmit-waits",
     NOTE,
-    "{count} egress queues have work that the SGE has not taken, and it is stuck",
+    "the SGE is stuck, and has not taken the work of {queues}",
     to_do="compare their indices with QDESC: the host's packets are still there",
     source="cxgb4_main.c: sync_txq_pidx()",
 )
@@ -299,7 +300,10 @@ def transmit_waits(card: Card) -> Iterator[Hit]:
         if row.get("kind") != "free list" and row.get("PIDX") != row.get("CIDX")
     ]
     if rows and any(stuck(card)):
-        yield Hit(tuple(one for row in rows for one in _indices(row)), {"count": len(rows)})
+        yield Hit(
+            tuple(one for row in rows for one in _indices(row)),
+            {"queues": counted(len(rows), "egress queue")},
+        )
 
 
 def _indices(row: Mapping[str, object]) -> tuple[Evidence, ...]:
