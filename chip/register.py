@@ -86,6 +86,7 @@ class Field(NamedTuple):
         return value << self.shift
 
 
+@cache
 def parse_fields(text: str) -> tuple[Field, ...]:
     """Parses fields as in the tables: `name:shift:width`, separated by spaces, highest first."""
     parts = (item.rsplit(":", 2) for item in text.split())
@@ -201,7 +202,7 @@ class Register(int):
 
     def decode(self, word: int) -> dict[str, int]:
         """Returns the value of every field in `word`, highest first."""
-        return {field.name: field.get(word) for field in self.fields}
+        return {name: word >> shift & (1 << width) - 1 for name, shift, width in self.fields}
 
     def __getitem__(self, index: int) -> int:
         """Returns the offset of element `index` of the array."""

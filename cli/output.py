@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -65,6 +65,10 @@ class _Results(Console):
         if style and self.color_system and self.is_terminal:
             text = _styled(text, style, self.color_system, self.no_color)
         self.file.write(text + "\n")
+
+    def say_all(self, lines: Iterable[str]) -> None:
+        """Prints many such lines, all plain."""
+        self.file.writelines(f"{visible(text)}\n" for text in lines)
 
 
 @cache

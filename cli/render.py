@@ -22,7 +22,7 @@ from vmcoredd.cudbg.decoded import (
     Table,
     Text,
     Value,
-    shown,
+    all_shown,
 )
 from vmcoredd.plural import counted
 
@@ -77,18 +77,26 @@ def show_table(part: Table, view: View) -> None:
     _heading(part.title)
     columns = list(part.columns)
     values = view.allowed.of(part.rows)
-    rows = [
-        [_shown(value, c.form, view) for c, value in zip(columns, row, strict=True)]
-        for row in values
+    by_column = list(zip(*values, strict=True)) or [()] * len(columns)
+    texts = [
+        [column.name, *_all_shown(cells, column.form, view)]
+        for column, cells in zip(columns, by_column, strict=True)
     ]
-    rows.insert(0, [column.name for column in columns])
-    styles = ["", *_styles(columns, values)]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    if columns and not columns[-1].form:
-        widths[-1] = 0
-    for row, style in zip(rows, styles, strict=True):
-        for one in _lines([*map(_aligned, columns, row, widths)]):
+    last = texts[-1:] if columns and not columns[-1].form else []
+    aligned = [*map(_aligned, columns, texts[: len(texts) - len(last)]), *last]
+    rows = zip(*aligned, strict=True)
+    if not out.is_terminal:
+        out.say_all(map(line, rows))
+        return
+    for row, style in zip(rows, ["", *_styles(columns, values)], strict=True):
+        for one in folded(row, out.width):
             out.say(one, style)
+
+
+def _aligned(column: Column, cells: list[str]) -> list[str]:
+    """Returns the cells of a column, each as wide as the widest."""
+    width = max(map(len, cells))
+    return [cell.rjust(width) if column.form else cell.ljust(width) for cell in cells]
 
 
 def _lines(cells: list[str], lead: str = LEAD) -> Iterable[str]:
@@ -110,23 +118,27 @@ def _style(register: str, value: Value) -> str:
     return "bold red" if _CAUSE.search(register) else ""
 
 
-def _shown(value: Value, form: str, view: View) -> str:
-    if isinstance(value, Mapping) and not view.everything:
-        fields = {name: number for name, number in value.items() if number}
-        view.hidden += len(value) - len(fields)
-        value = fields
-    return visible(shown(value, form))
+def _all_shown(values: Sequence[Value], form: str, view: View) -> list[str]:
+    """Returns the cells of a column in words, which must be quick: a dump has 100,000 cells."""
+    if not view.everything:
+        values = [_without_zeros(value, view) for value in values]
+    texts = all_shown(values, form)
+    return texts if "".join(texts).isprintable() else [visible(text) for text in texts]
 
 
-def _aligned(column: Column, text: str, width: int) -> str:
-    return text.rjust(width) if column.form else text.ljust(width)
+def _without_zeros(value: Value, view: View) -> Value:
+    if isinstance(value, str | int) or not isinstance(value, Mapping):
+        return value
+    fields = {name: number for name, number in value.items() if number}
+    view.hidden += len(value) - len(fields)
+    return fields
 
 
 def _fields(part: Fields, view: View) -> None:
     _heading(part.title)
     width = max((len(item.name) for item in part.items), default=0)
     for item in part.items:
-        cells = [f"{item.name:<{width}}", _shown(item.value, item.form, view)]
+        cells = [f"{item.name:<{width}}", *_all_shown([item.value], item.form, view)]
         for one in _lines([*cells, item.meaning] if item.meaning else cells):
             out.say(one)
 

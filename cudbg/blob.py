@@ -33,13 +33,16 @@ class Piece(NamedTuple):
 
 
 class Blob:
-    """Bytes of known length; a slice unpacks only the pieces it overlaps."""
+    """Bytes of known length; a slice unpacks only the pieces it overlaps.
+
+    A piece that equals the last one is not unpacked again: most of a memory is zeros.
+    """
 
     def __init__(self, name: str, pieces: Iterable[Piece]) -> None:
         self.name = name
         self._pieces = list(pieces)
         self._starts = [piece.start for piece in self._pieces]
-        self._last: tuple[int, bytes] = (-1, b"")
+        self._last: tuple[Piece | None, bytes] = (None, b"")
 
     @classmethod
     def of_zlib(cls, name: str, data: memoryview, headers: Headers = LITTLE) -> Blob:
@@ -61,14 +64,16 @@ class Blob:
         index = bisect_right(self._starts, start) - 1
         while start < stop:
             piece = self._pieces[index]
-            parts.append(self._unpacked(index)[start - piece.start : stop - piece.start])
+            parts.append(self._unpacked(piece)[start - piece.start : stop - piece.start])
             start, index = piece.start + piece.size, index + 1
         return b"".join(parts)
 
-    def _unpacked(self, index: int) -> bytes:
-        if self._last[0] != index:
-            self._last = (index, self._unpack(self._pieces[index]))
-        return self._last[1]
+    def _unpacked(self, piece: Piece) -> bytes:
+        last, raw = self._last
+        if last is not piece:
+            raw = raw if last and last[1:] == piece[1:] else self._unpack(piece)
+            self._last = (piece, raw)
+        return raw
 
     def _unpack(self, piece: Piece) -> bytes:
         try:

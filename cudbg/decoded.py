@@ -22,13 +22,24 @@ Value: TypeAlias = int | str | bool | float | Mapping[str, int] | None
 
 def shown(value: Value, form: str) -> str:
     """Formats a value: `x8` gives 8 hexadecimal digits; other forms leave it unchanged."""
-    if value is None:
-        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        is_hex = form.startswith("x") and not isinstance(value, bool)
+        return f"0x{value:0{form[1:] or 1}x}" if is_hex else str(value)
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={number:#x}" for name, number in value.items())
-    if isinstance(value, int) and not isinstance(value, bool) and form.startswith("x"):
-        return f"0x{value:0{form[1:] or 1}x}"
-    return str(value)
+        return " ".join([f"{name}={number:#x}" for name, number in value.items()])
+    return "" if value is None else str(value)
+
+
+def all_shown(values: Sequence[Value], form: str) -> list[str]:
+    """Formats each value of a column as `shown` does, columns of one type faster."""
+    kinds = set(map(type, values))
+    if kinds == {int} and form.startswith("x"):
+        return list(map(f"0x{{:0{form[1:] or 1}x}}".format, values))
+    if kinds == {int} or kinds == {str}:
+        return list(map(str, values))
+    return [shown(value, form) for value in values]
 
 
 class Bytes(Protocol):

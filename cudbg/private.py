@@ -87,12 +87,13 @@ def has_no_descriptors(dump: Dump) -> bool:
     try:
         blob = dump.blob("QDESC")
         pieces = (blob[max(at, 16) : at + _PIECE] for at in range(0, len(blob), _PIECE))
-        return not any(bytes(piece).strip(b"\0") for piece in pieces)
+        return all(bytes(piece) == _ZEROS[: len(piece)] for piece in pieces)
     except CudbgError:
         return False
 
 
 _PIECE = 1 << 20
+_ZEROS = bytes(_PIECE)
 _NAMED = 5
 
 
