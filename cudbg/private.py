@@ -7,7 +7,8 @@
 | MPS_TCAM | the address of each entry in use |
 | REG_DUMP | registers of addresses (`_ADDRESSES`), and the interface to the TCAM of addresses |
 | TP_INDIRECT | TP_RSS_SECRET_KEY0 to 9 |
-| MBOX_LOG | addresses in VI, VI_MAC and ACL_MAC commands and replies |
+| MBOX_LOG | addresses in VI, VI_MAC, ACL_MAC and CLIP commands and replies |
+| MBOX_LOG | in LDST commands and replies, words of the key, and a transceiver's memory |
 
 `cudbg.redact` also looks for copies of these values elsewhere. LE_TCAM's IP addresses are not
 among them.
@@ -19,8 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.firmware.codes import Op
+from vmcoredd.chip.firmware.codes import LdstSpace, Op
+from vmcoredd.chip.firmware.device import Clip
 from vmcoredd.chip.firmware.interface import AclMac, ExactMac, Vi, ViMac, ViMacEntry, VniMac
+from vmcoredd.chip.firmware.ldst import Ldst, LdstAddress, LdstI2c
 from vmcoredd.chip.layout import WORD_BYTES, sizeof
 from vmcoredd.chip.pci import ExtCap
 from vmcoredd.cudbg.dump import Dump
@@ -53,7 +56,8 @@ PRIVACY = (
         True,
     ),
     Privacy("serial numbers", ("VPD_DATA", "PCIE_CONFIG"), True),
-    Privacy("the key of receive hashing", ("TP_INDIRECT", "RSS_KEY"), True),
+    Privacy("the key of receive hashing", ("TP_INDIRECT", "RSS_KEY", "MBOX_LOG"), True),
+    Privacy("the host's IPv6 addresses, data of transceivers", ("MBOX_LOG",), True),
     Privacy("payload, keys of connections", ("EDC0", "EDC1", "MC0", "MC1", "HMA"), False, True),
     Privacy("descriptors of the driver's queues, with packets", ("QDESC",), False, True),
     Privacy("IP addresses and ports of connections", ("LE_TCAM",), False),
@@ -190,9 +194,9 @@ def _keys(blob: bytes, chip: Chip) -> Iterator[Place]:
 def _mailbox(blob: bytes, chip: Chip) -> Iterator[Place]:
     for at in range(0, len(blob) // sizeof(MailboxRecord) * sizeof(MailboxRecord), _RECORD):
         command, *copies = mailbox_views(at)
-        for offset in _addresses_in(bytes(blob[i] for i in command)):
+        for kind, span in _values_in(bytes(blob[i] for i in command)):
             for view in (command, *copies):
-                yield Place(Kind.MAC, view[offset : offset + MAC_BYTES])
+                yield Place(kind, view[span.start : span.stop])
 
 
 _RECORD = sizeof(MailboxRecord)
@@ -208,8 +212,29 @@ def mailbox_views(at: int) -> tuple[list[int], list[int]]:
     return words, halves
 
 
+def _values_in(command: bytes) -> Iterator[tuple[Kind, range]]:
+    """Yields the private values in a command or reply, and where their bytes are."""
+    match command[0]:
+        case Op.CLIP:
+            yield Kind.SECRET, range(Clip.ip_hi.offset, Clip.ip_lo.offset + Clip.ip_lo.size)
+        case Op.LDST:
+            yield from _loaded(command)
+        case _:
+            for at in _addresses_in(command):
+                yield Kind.MAC, range(at, at + MAC_BYTES)
+
+
+def _loaded(command: bytes) -> Iterator[tuple[Kind, range]]:
+    """Yields what an LDST command loads or stores of the key and of a transceiver's memory."""
+    match Ldst.from_bytes(command).addrspace:
+        case LdstSpace.TP_PIO if LdstAddress.from_bytes(command).addr in _SECRET_KEY:
+            yield Kind.SECRET, range(LdstAddress.val.offset, LdstAddress.val.offset + WORD_BYTES)
+        case LdstSpace.I2C:
+            yield Kind.SECRET, range(LdstI2c.data.offset, len(_COMMAND))
+
+
 def _addresses_in(command: bytes) -> Iterator[int]:
-    """Yields the offsets of the addresses in a command or reply."""
+    """Yields the offsets of the MAC addresses in a command or reply."""
     match command[0]:
         case Op.VI:
             fields: list[str] = ["mac", "nmac0", "nmac1", "nmac2", "nmac3"]
@@ -217,18 +242,21 @@ def _addresses_in(command: bytes) -> Iterator[int]:
         case Op.ACL_MAC:
             yield from (getattr(AclMac, f"macaddr{i}").offset for i in range(4))
         case Op.VI_MAC:
-            first = ViMac.operand.offset
-            kind = ViMac.from_bytes(command).entry_type
-            if kind == ViMacEntry.HASHVEC:
-                return
-            if kind == ViMacEntry.EXACTMAC:
-                step = sizeof(ExactMac)
-                yield from (first + i * step + ExactMac.macaddr.offset for i in range(7))
-            elif kind == ViMacEntry.EXACTMAC_VNI:
-                step = sizeof(VniMac)
-                yield from (first + i * step + VniMac.macaddr.offset for i in range(2))
-            else:
-                yield first + _RAW_ADDRESS
+            yield from _addresses_of_interface(command)
+
+
+def _addresses_of_interface(command: bytes) -> Iterator[int]:
+    """Yields the offsets of the MAC addresses in a VI_MAC command or reply."""
+    first = ViMac.operand.offset
+    kind = ViMac.from_bytes(command).entry_type
+    if kind == ViMacEntry.HASHVEC:
+        return
+    if kind == ViMacEntry.EXACTMAC:
+        yield from (first + i * sizeof(ExactMac) + ExactMac.macaddr.offset for i in range(7))
+    elif kind == ViMacEntry.EXACTMAC_VNI:
+        yield from (first + i * sizeof(VniMac) + VniMac.macaddr.offset for i in range(2))
+    else:
+        yield first + _RAW_ADDRESS
 
 
 _RAW_ADDRESS = 10

@@ -5,7 +5,8 @@
     copies = [redacted(dump, names) for dump in dumps]
 
 The values are those at the places of `cudbg.private`. Copies of them are found in all entities that
-remain: in any byte order, and as text. Entities whose private values have no known place are left
+remain: in any byte order, as text, and as the half of an IPv6 address that is made from a MAC
+address (EUI-64). Entities whose private values have no known place are left
 out: memories (payload, connections with their keys), descriptors of queues (payload), and whatever
 this version does not know. What is not looked for: IP addresses and ports of connections, and the
 words that logic analysers caught.
@@ -151,9 +152,18 @@ def _forms(names: Pseudonyms) -> list[_Form]:
     found: dict[bytes, bytes] = {}
     for value, pseudonym in names.made.items():
         if len(value) >= _SHORTEST and len(value) - value.count(0) >= _FULLEST:
-            for form, new in zip(_written(value), _written(pseudonym), strict=True):
-                found.setdefault(form, new)
+            ways = [(value, pseudonym)]
+            if names.kinds[value] is Kind.MAC:
+                ways.append((_eui64(value), _eui64(pseudonym)))
+            for one, other in ways:
+                for form, new in zip(_written(one), _written(other), strict=True):
+                    found.setdefault(form, new)
     return [_Form(*pair) for pair in sorted(found.items(), key=lambda pair: -len(pair[0]))]
+
+
+def _eui64(mac: bytes) -> bytes:
+    """Returns the interface identifier of a MAC address in IPv6 (RFC 4291, appendix A)."""
+    return bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
 
 
 def _written(value: bytes) -> Iterator[bytes]:

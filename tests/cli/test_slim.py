@@ -14,6 +14,7 @@ from unknown_dumps import big_endian
 
 from tests.support.schema import problems
 from vmcoredd import cudbg, vmcore
+from vmcoredd.chip.firmware import Clip, FwCommand, LdstAddress, LdstI2c, LdstSpace, Vi
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
@@ -258,28 +259,63 @@ def test_registers_that_are_not_private_stay(made: Path, redacted_copy: Path) ->
             assert before.raw(name) == after.raw(name)
 
 
-def test_addresses_in_mailbox_replies_are_replaced(made: Path) -> None:
-    address = bytes.fromhex("0007431234ab")
-    reply = bytearray(64)
-    reply[0], reply[10:16] = 0x14, address  # FW_VI_CMD, its `mac`
-    words = struct.unpack(">8Q", reply)
+def logged(dump: cudbg.Dump, command: FwCommand) -> cudbg.Dump:
+    """A copy of a dump whose log has one command."""
     record = MailboxRecord(timestamp=1, seqno=1)
+    words = struct.unpack(">8Q", bytes(command).ljust(64, b"\0"))
     record.cmd = words
     record.hi = [word >> 32 for word in words]
     record.lo = [word & 0xFFFFFFFF for word in words]
-    dump = dumps(made)[0]
     raw = bytes(record).ljust(sizeof(MailboxRecord) * 256, b"\0")
-    logged = cudbg.Dump(slimmed(dump, {}, {"MBOX_LOG": raw}))
-    assert logged.raw("MBOX_LOG") == raw
-    names = Pseudonyms()
-    learn(logged, names)
-    assert address in names.made
+    copy = cudbg.Dump(slimmed(dump, {}, {"MBOX_LOG": raw}))
+    assert copy.raw("MBOX_LOG") == raw
+    return copy
+
+
+ADDRESS = bytes.fromhex("0007431234ab")
+SERIAL = b"APF1234567890ZZ"
+
+
+@pytest.mark.parametrize(
+    ("command", "private"),
+    [
+        (Vi(mac=ADDRESS), ADDRESS),
+        (Clip(ip_hi=0xFD00_0001_0002_0003, ip_lo=0x4), bytes.fromhex("fd00000100020003")),
+        (
+            LdstAddress(addrspace=LdstSpace.TP_PIO, addr=0x41, val=0xC0FFEE11, write=1),
+            bytes.fromhex("c0ffee11"),
+        ),
+        (LdstI2c(addrspace=LdstSpace.I2C, data=SERIAL.ljust(48, b"\0")), SERIAL),
+    ],
+    ids=["MAC address", "IPv6 address", "word of the key", "transceiver"],
+)
+def test_private_values_in_the_log_of_commands_are_replaced(
+    made: Path, command: FwCommand, private: bytes
+) -> None:
+    dump, names = logged(dumps(made)[0], command), Pseudonyms()
+    learn(dump, names)
     clean = MailboxRecord.from_bytes(
-        cudbg.Dump(redacted(logged, names)).raw("MBOX_LOG")[: sizeof(MailboxRecord)]
+        cudbg.Dump(redacted(dump, names)).raw("MBOX_LOG")[: sizeof(MailboxRecord)]
     )
-    assert struct.pack(">8Q", *clean.cmd)[10:16] == names.made[address]
     halves = b"".join(struct.pack(">II", *pair) for pair in zip(clean.hi, clean.lo, strict=True))
     assert halves == struct.pack(">8Q", *clean.cmd)
+    assert private in bytes(command)
+    assert private not in halves
+    head = 4  # the other bytes stay
+    assert halves[:head] == bytes(command)[:head]
+
+
+def test_the_half_of_an_ipv6_address_that_tells_a_mac_address_is_replaced(made: Path) -> None:
+    dump, names = dumps(made)[0], Pseudonyms()
+    names.of(Kind.MAC, ADDRESS)
+    local = bytes.fromhex("fe80000000000000020743fffe1234ab")
+    raw = bytearray(dump.raw("LE_TCAM"))
+    raw[-16:] = local
+    copy = cudbg.Dump(slimmed(dump, {}, {"LE_TCAM": bytes(raw)}))
+    clean = cudbg.Dump(redacted(copy, names)).raw("LE_TCAM")
+    assert local in copy.raw("LE_TCAM")
+    assert local[8:] not in clean
+    assert clean[-16:-8] == local[:8]
 
 
 @pytest.mark.parametrize(
