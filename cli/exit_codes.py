@@ -81,7 +81,12 @@ FAILURES = (
     Failure("vmcoredd.cudbg.errors", "CudbgError", Exit.NO_DEVICE),
     Failure("vmcoredd.hw.errors", "DeviceError", Exit.NO_DEVICE),
     Failure("vmcoredd.emu.errors", "ProfileError", Exit.USAGE, "`vmcoredd cards` lists the cards"),
-    Failure("vmcoredd.emu.errors", "NoSuchFault", Exit.USAGE),
+    Failure(
+        "vmcoredd.emu.errors",
+        "NoSuchFault",
+        Exit.USAGE,
+        "`vmcoredd cards --faults` lists the faults",
+    ),
     Failure("vmcoredd.emu.errors", "EmuError", Exit.FAILED),
     Failure("vmcoredd.driver.errors", "DriverError", Exit.NO_DEVICE),
     Failure("pyvfio_user.errors", "ServerUnavailable", Exit.UNAVAILABLE),

@@ -49,18 +49,27 @@ def _compressions(incomplete: str) -> Completions:
     return [(name, meaning) for name, meaning in known if name.startswith(incomplete)]
 
 
+LISTS = {
+    "card": "`vmcoredd cards` lists them",
+    "entity": "`vmcoredd show FILE` lists those of a dump",
+    "fault": "`vmcoredd cards --faults` lists them",
+}
+"""The commands that list names, where they are too many for a message."""
+LISTED_MOST = 160
+"""Letters of names in a message."""
+
+
 def choose(given: str, known: Iterable[str], option: str, what: str = "") -> str:
     """Returns the one of `known` that `given` names in upper or lower case.
 
-    Raises BadParameter for `option`, with the names that are like it, or else with all of them.
+    Raises BadParameter for `option`, with `alternatives`.
     """
     names = {name.casefold(): name for name in known}
     if found := names.get(given.casefold()):
         return found
     what = what or option.lstrip("-")
-    raise typer.BadParameter(
-        f"no {what} is called {given}; {_alike(given.casefold(), names)}", param_hint=option
-    )
+    hint = alternatives(given, names, LISTS.get(what, ""))
+    raise typer.BadParameter(f"no {what} is called {given}; {hint}", param_hint=option)
 
 
 def choose_entity(given: str, names: Mapping[int, str], others: Iterable[str] = ()) -> str:
@@ -71,12 +80,24 @@ def choose_entity(given: str, names: Mapping[int, str], others: Iterable[str] = 
     """
     from vmcoredd.cudbg.names import resolved
 
-    return choose(resolved(given, names), (*others, *names.values()), "--entity")
+    name = resolved(given, names)
+    if name not in others and name.isdecimal():
+        numbers = f"they have numbers from {min(names)} to {max(names)}"
+        what = f"no entity has the number {name}; {numbers}, {LISTS['entity']}"
+        raise typer.BadParameter(what, param_hint="--entity")
+    return choose(name, (*others, *names.values()), "--entity")
 
 
-def _alike(given: str, names: dict[str, str]) -> str:
-    """Returns a question for the names like `given`, or else all of them."""
-    return did_you_mean(given, names) or f"there are {', '.join(names.values())}"
+def alternatives(given: str, names: Mapping[str, str], listed_by: str = "") -> str:
+    """Returns what to type instead of `given`: the names like it, else all if they are few, else
+    what lists them. The keys of `names` are in lower case.
+    """
+    every = ", ".join(names.values())
+    if hint := did_you_mean(given.casefold(), names):
+        return hint
+    if len(every) <= LISTED_MOST:
+        return f"there are {every}"
+    return listed_by or f"there are {len(names):,}"
 
 
 def did_you_mean(given: str, names: Mapping[str, str]) -> str:
@@ -233,7 +254,8 @@ Changed = Annotated[
     bool,
     typer.Option(
         "--changed-from-reset",
-        help="Show only registers that differ from their value after reset, where it is known.",
+        help="Show only registers that differ from their value after reset. No public table has "
+        "these values: they are known of 22 words of a dump. Others are not shown, changed or not.",
     ),
 ]
 Grep = Annotated[

@@ -22,8 +22,8 @@ _DEFAULTS = {"LESS": "FRX", "LV": "-c"}
 def paged() -> Iterator[None]:
     """Shows what is printed to `out` in a pager once it is longer than the screen.
 
-    Only if stdin and stdout are a terminal. A pager that is missing or that the user leaves early
-    is no error.
+    Only if stdin and stdout are a terminal. A pager that is missing is no error. Where the user
+    leaves it early, the command goes on without output, so that its exit code is the same.
     """
     command = pager() if sys.stdin.isatty() and sys.stdout.isatty() else ""
     if not command:
@@ -33,9 +33,6 @@ def paged() -> Iterator[None]:
     before, out.file = out.file, screen  # type: ignore[assignment]
     try:
         yield
-    except BrokenPipeError:
-        if not screen.is_left:
-            raise
     finally:
         out.file = before
         screen.close()
@@ -61,14 +58,13 @@ class _Screen:
         self._height = 0
         self._process: subprocess.Popen[str] | None = None
         self._input: TextIO = terminal
-        self.is_left = False
-        """Whether the user left the pager before the end."""
+        self._is_left = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._terminal, name)
 
     def write(self, text: str) -> int:
-        """Prints or keeps text; raises BrokenPipeError once the pager is left."""
+        """Prints or keeps text; discards it once the user has left the pager."""
         if self._process is None:
             self._kept.append(text)
             self._height += sum(1 + len(line) // self._columns for line in text.splitlines())
@@ -107,8 +103,9 @@ class _Screen:
         self._print("".join(self._kept))
 
     def _print(self, text: str) -> None:
+        if self._is_left:
+            return
         try:
             self._input.write(text)
         except BrokenPipeError:
-            self.is_left = True
-            raise
+            self._is_left = True

@@ -13,7 +13,7 @@ import typer
 from vmcoredd.chip import Chip
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import BAR0, Register
-from vmcoredd.cli.options import choose, did_you_mean
+from vmcoredd.cli.options import alternatives, choose, did_you_mean
 from vmcoredd.cli.output import out
 from vmcoredd.cli.trouble import Trouble
 from vmcoredd.cudbg.counters import Joined, counters
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from vmcoredd import cudbg
     from vmcoredd.cli.render import View
 
+_NO_MATCH = "no register matches all options"
+_NO_CHANGE = "no register whose value after reset is known differs from it and matches all options"
 _Matches = Callable[[Word], bool]
 
 
@@ -118,9 +120,9 @@ def show_registers(
         render.say_hidden(view)
         out.print()
     if words and not rows:
-        out.say("no register matches all options")
-    if wanted.changed:
-        _say_not_compared(words, wanted, dump.chip)
+        out.say(_NO_MATCH if not wanted.changed else _NO_CHANGE)
+    if words and wanted.changed:
+        _say_judged(_judged(words, wanted, dump.chip))
 
 
 def register_records(
@@ -133,7 +135,11 @@ def register_records(
     """Returns the registers that are wanted, for programs."""
     words = _words(dump, names, trouble)
     rows = select(words, wanted, dump.chip) if words else []
-    return {"registers": [row.record() for row in allowed.of(rows)]}
+    record = {"registers": [row.record() for row in allowed.of(rows)]}
+    if not wanted.changed:
+        return record
+    known, unknown = _judged(words, wanted, dump.chip) if words else (0, 0)
+    return {"reset": {"known": known, "unknown": unknown}, **record}
 
 
 def entities_of(dump: cudbg.Dump, names: Sequence[str]) -> list[str]:
@@ -157,12 +163,19 @@ def _words(dump: cudbg.Dump, names: Sequence[str], trouble: Trouble) -> list[Wor
     return words
 
 
-def _say_not_compared(words: Sequence[Word], wanted: Selection, chip: Chip) -> None:
+def _judged(words: Sequence[Word], wanted: Selection, chip: Chip) -> tuple[int, int]:
+    """Returns of how many chosen words the value after reset is known, and of how many not."""
     chosen = _of_block(_named(words, wanted.registers, chip), wanted.block)
-    unknown = sum(word.reset is None for word in chosen)
+    known = sum(word.reset is not None for word in chosen)
+    return known, len(chosen) - known
+
+
+def _say_judged(judged: tuple[int, int]) -> None:
+    known, unknown = judged
+    out.say(f"The value after reset is known of {known:,} of {counted(known + unknown, 'word')}.")
     if unknown:
-        known = "whose value after reset is not known, are not compared"
-        out.say(f"{unknown:,} of {counted(len(chosen), 'word')}, {known}", style="dim")
+        words = counted(unknown, "other is not shown: it", "others are not shown: they")
+        out.say(f"The {words} may have changed or not.")
 
 
 # Selecting
@@ -251,11 +264,9 @@ def _with_field(rows: list[Row], field: str | None) -> list[Row]:
     ]
     if not chosen:
         known = {name.casefold(): name for row in rows for name in row.fields}
-        hint = did_you_mean(pattern.strip("*?"), known) or "--all shows the fields of each"
-        raise typer.BadParameter(
-            f"none of {counted(len(rows), 'register')} has a field {field}; {hint}",
-            param_hint="--field",
-        )
+        hint = alternatives(pattern.strip("*?"), known, "--all shows the fields of each")
+        who = f"none of {len(rows):,} registers has a" if rows[1:] else f"{rows[0].label} has no"
+        raise typer.BadParameter(f"{who} field {field}; {hint}", param_hint="--field")
     return chosen
 
 

@@ -18,6 +18,11 @@ class Trouble:
         self.damage: dict[str, str] = {}
         self.unknown: dict[str, str] = {}
 
+    @property
+    def names(self) -> set[str]:
+        """The entities that have trouble."""
+        return {*self.damage, *self.unknown}
+
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
         """Records trouble that the context has with entity `name`, and continues."""

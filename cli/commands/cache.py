@@ -30,7 +30,7 @@ def list_(json: Json = False) -> None:
 
 
 @app.command(epilog="Example: `vmcoredd cache clear`")
-def clear() -> None:
+def clear(json: Json = False) -> None:
     """Empty the cache folder. Commands repeat the downloads and builds that they need."""
     import shutil
 
@@ -42,6 +42,9 @@ def clear() -> None:
     freed = sum(_size(path) for path in _entries(folder))
     if folder.exists():
         shutil.rmtree(folder)
+    if json:
+        emit_json("cache clear", {"folder": str(folder), "freed_bytes": freed})
+        return
     out.print(f"freed {size(freed)} in {folder}", markup=False)
 
 

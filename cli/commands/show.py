@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,6 +88,7 @@ def show(
     Skips a damaged entity and describes the damage on stderr; the exit code is then 3. It is 5 if
     something that the adapter has is missing or partial, or if an entity cannot be decoded because
     this version does not know its format, chip or byte order: `--raw` writes such an entity.
+    On a terminal long output goes through $PAGER; to leave it early does not change the exit code.
     """
     from vmcoredd.cudbg.decoded import Allowance
 
@@ -278,24 +278,19 @@ def _content(
     allowed: Allowance,
     trouble: Trouble,
 ) -> dict[str, Any]:
-    """Returns the entities, and the registers that are wanted or the contents of those named."""
+    """Returns what was asked for: registers, the contents of entities, or the list of entities.
+
+    With registers, `entities` has only those whose registers cannot all be read.
+    """
     if wanted is None:
-        return {"entities": _records(dump, names, allowed, trouble)}
+        chosen, content = _asked_for(dump, names, wanted), allowed if names else None
+        return {"entities": [_record(dump, entity, content, trouble) for entity in chosen]}
     from vmcoredd.cli.registers import register_records
 
     registers = register_records(dump, names, wanted, allowed, trouble)
-    return {"entities": _records(dump, (), allowed, trouble), **registers}
-
-
-def _records(
-    dump: cudbg.Dump, names: Iterable[str], allowed: Allowance, trouble: Trouble
-) -> list[dict[str, Any]]:
-    """Returns the status of every entity, and the decoded contents of those in `names`."""
-    wanted = set(names)
-    return [
-        _record(dump, entity, allowed if entity.name in wanted else None, trouble)
-        for entity in dump.entities
-    ]
+    searched = _asked_for(dump, names, wanted)
+    unread = [entity for entity in searched if not entity.good or entity.name in trouble.names]
+    return {"entities": [_record(dump, e, None, trouble) for e in unread], **registers}
 
 
 def _record(

@@ -44,6 +44,33 @@ def test_a_name_like_no_other_is_answered_with_all(vmcoredd: Run, tmp_path: Path
     assert all(name in one_line(result) for name in profiles())
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("show", "VMCORE", "--entity", "999"),
+            "no entity has the number 999; they have numbers from 1 to 71, `vmcoredd show FILE`",
+        ),
+        (("show", "VMCORE", "--entity", "xyzzy"), "`vmcoredd show FILE` lists those of a dump"),
+        (("dump", *CARD, "--entity", "xyzzy", "-o", "OUT"), "`vmcoredd show FILE` lists"),
+        (("slim", "VMCORE", "--without", "xyzzy", "-o", "OUT"), "`vmcoredd show FILE` lists"),
+        (("emulate", *CARD, "--fault", "xyzzy", "--socket", "OUT"), "`vmcoredd cards --faults`"),
+        (("emulate", *CARD, "--fault", "parity-mc1", "--socket", "OUT"), "`vmcoredd cards --f"),
+        (("show", "VMCORE", "--register", "xyzzy"), "`--register 0x19400` takes an address"),
+        (("show", "VMCORE", "--block", "xyzzy"), "no block is called xyzzy; there are CIM, "),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_name_like_no_other_of_many_is_answered_with_what_lists_them(
+    vmcoredd: Run, made: Path, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    real: dict[str, object] = {"VMCORE": made, "OUT": tmp_path / "out"}
+    result = vmcoredd(*(real.get(word, word) for word in words))
+    assert result.code == Exit.USAGE
+    assert says in result.err
+    assert len(result.err) < 400
+
+
 @pytest.mark.parametrize("name", sorted(profiles()))
 def test_a_card_is_known_by_what_cards_shows(vmcoredd: Run, tmp_path: Path, name: str) -> None:
     """In the columns `name` and `card`; both are upper or lower case of one name, or unique."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ def test_nonzero_with_a_field_means_the_field(vmcoredd: Run, made: Path) -> None
         (["--register", "MC_UPCTL_SCFG"], "a T6 has no MC_UPCTL_SCFG, only a T5"),
         (["--register", "PCIE_MEMWIN0"], "is not among the registers of the dump"),
         (["--register", "PL_WHOAMI", "--field", "SorcePF"], "did you mean SourcePF or SourceBus?"),
+        (["--register", "PL_WHOAMI", "--field", "zzz"], "PL_WHOAMI has no field zzz; there are "),
+        (["--field", "zzz"], "registers has a field zzz; --all shows the fields of each"),
         (["--block", "SGX"], "no block is called SGX; did you mean SGE?"),
         (["--grep", "("], "( is no regular expression"),
         (["--nonzero", "--raw", "--entity", "REG_DUMP"], "not registers"),
@@ -134,13 +137,36 @@ def test_only_registers_with_a_known_value_after_reset_are_compared_with_it(
     vmcoredd: Run, made: Path
 ) -> None:
     out = vmcoredd("show", made, "--block", "SGE", "--changed-from-reset").out
-    assert "whose value after reset is not known, are not compared" in out
+    known, unknown = re.findall(r"known of (\d+) of [\d,]+ words\.\nThe ([\d,]+) others", out)[0]
+    assert int(known) > 10
+    assert int(unknown) > 100
+    assert "others are not shown: they may have changed or not." in out
     from vmcoredd.chip import T6
 
     page = T6.r.SGE_HOST_PAGE_SIZE
     words = [Word("REG_DUMP", "bar0", int(page), value, page, 0) for value in (0x22222222, 5)]
     words.append(Word("REG_DUMP", "bar0", int(T6.r.PL_INT_CAUSE), 1, T6.r.PL_INT_CAUSE, 0))
     assert [row.value for row in select(words, Selection(changed=True), T6)] == [5]
+
+
+def test_the_help_says_of_how_many_registers_the_value_after_reset_is_known(
+    vmcoredd: Run, made: Path
+) -> None:
+    counts = {
+        vmcoredd(
+            "show", made, "--index", index, "--register", "*", "--changed-from-reset", "--json"
+        ).json["reset"]["known"]
+        for index in (0, 1)
+    }
+    shown = " ".join(re.sub(r"[│╰╯─]", " ", vmcoredd("show", "--help").out).split())
+    (told,) = re.findall(r"they are known of (\d+) words of a dump", shown)
+    assert counts == {int(told)}
+
+
+def test_what_cannot_be_judged_is_not_said_to_be_unchanged(vmcoredd: Run, made: Path) -> None:
+    out = vmcoredd("show", made, "--register", "PL_INT_CAUSE", "--changed-from-reset").out
+    assert out.startswith("no register whose value after reset is known differs")
+    assert "known of 0 of 1 word.\nThe 1 other is not shown: it may have changed or not." in out
 
 
 def test_a_damaged_register_dump_is_damage_and_other_registers_are_shown(

@@ -73,6 +73,20 @@ def test_a_pager_that_is_left_early_is_no_error(made: Path) -> None:
     assert len(shown.splitlines()) == 3
 
 
+def test_to_leave_the_pager_early_does_not_change_the_exit_code(copied: Path) -> None:
+    with vmcore.Reader(copied) as reader:
+        note = reader.device_dumps[0]
+        start = cudbg.Dump(reader.payload(note.index)).entity("CLK").start
+    with copied.open("r+b") as file:
+        file.seek(note.payload_offset + start)
+        file.write(b"\xff" * 64)
+    options = ("--entity", "REG_DUMP", "--entity", "CLK")
+    code, shown = on_terminal(["show", copied, *options], PAGER="head -n 3")
+    assert code == 3
+    assert len(shown.splitlines()) == 4
+    assert shown.splitlines()[-1].startswith(f"vmcoredd: {copied}: CLK: ")
+
+
 def test_a_verdict_breaks_lines_at_blanks_only(tmp_path: Path) -> None:
     file = tmp_path / "dump.bin"
     file.write_bytes(labelled("pcie-narrow-link", "pcie-correctable").made.data)
