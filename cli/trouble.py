@@ -1,22 +1,43 @@
-"""What keeps entities of a dump from being shown: it is collected, then reported at the end."""
+"""What keeps entities of a dump from being shown, or shown whole: it is collected, then reported at
+the end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from vmcoredd.cli.exit_codes import Exit, report
 
+if TYPE_CHECKING:
+    from vmcoredd.cudbg import Decoded, Dump
+
 
 class Trouble:
-    """What keeps entities from being shown, by name: damage, or a format that is not known."""
+    """What keeps entities from being shown, by name: damage, or a format that is not known; and
+    what keeps them from being shown whole."""
 
     def __init__(self) -> None:
         self.damage: dict[str, str] = {}
         self.unknown: dict[str, str] = {}
+        self.in_part: dict[str, str] = {}
+
+    def decoded(self, dump: Dump, name: str) -> Decoded | None:
+        """Decodes entity `name`; what is left of it, if it is damaged; None if nothing can be."""
+        from vmcoredd import cudbg
+
+        found = None
+        with self.of(name):
+            found = dump.decode(name)
+            if found.incomplete:
+                self.in_part[name] = f"{name}: {found.incomplete}"
+        if name in self.damage:
+            with suppress(cudbg.CudbgError):
+                found = dump.decode_remains(name)
+        return found
 
     @property
     def names(self) -> set[str]:
@@ -38,11 +59,11 @@ class Trouble:
 
     def report(self, path: Path) -> None:
         """Prints the trouble, if any, and ends the command."""
-        for line in (*self.damage.values(), *self._not_decoded()):
+        for line in (*self.damage.values(), *self._not_decoded(), *self.in_part.values()):
             report(line, path)
         if self.damage:
             raise typer.Exit(Exit.BAD_FILE)
-        if self.unknown:
+        if self.unknown or self.in_part:
             raise typer.Exit(Exit.INCOMPLETE)
 
     def _not_decoded(self) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from vmcoredd.cudbg.container import (
@@ -17,6 +18,7 @@ from vmcoredd.cudbg.container import (
     PieceHeader,
 )
 from vmcoredd.cudbg.errors import DumpFormatError
+from vmcoredd.cudbg.remains import Remains
 from vmcoredd.plural import exact
 
 
@@ -30,6 +32,8 @@ class Piece(NamedTuple):
     packed: memoryview
     unpack: Callable[[memoryview, int], bytes]
     """Returns the raw bytes of `packed`, which should be `size`; raises ValueError."""
+    is_cut: bool = False
+    """Whether the end of `packed` is missing."""
 
 
 class Blob:
@@ -39,15 +43,11 @@ class Blob:
     """
 
     def __init__(self, name: str, pieces: Iterable[Piece]) -> None:
+        """Takes all pieces; raises DumpFormatError if they cannot be told apart."""
         self.name = name
         self._pieces = list(pieces)
         self._starts = [piece.start for piece in self._pieces]
         self._last: tuple[Piece | None, bytes] = (None, b"")
-
-    @classmethod
-    def of_zlib(cls, name: str, data: memoryview, headers: Headers = LITTLE) -> Blob:
-        """Wraps an entity of a compressed dump; raises DumpFormatError if it is not pieces."""
-        return cls(name, _walk(name, data, headers))
 
     def __len__(self) -> int:
         if not self._pieces:
@@ -71,22 +71,51 @@ class Blob:
     def _unpacked(self, piece: Piece) -> bytes:
         last, raw = self._last
         if last is not piece:
-            raw = raw if last and last[1:] == piece[1:] else self._unpack(piece)
+            raw = raw if last and last[1:] == piece[1:] else _unpacked(self.name, piece)
             self._last = (piece, raw)
         return raw
 
-    def _unpack(self, piece: Piece) -> bytes:
-        try:
-            raw = piece.unpack(piece.packed, piece.size)
-        except ValueError as error:
-            raise DumpFormatError(f"{self.name}: piece at {piece.start:#x}: {error}") from error
-        if len(raw) != piece.size:
-            raise DumpFormatError(f"{self.name}: piece at {piece.start:#x}", piece.size, len(raw))
-        return raw
+
+def _unpacked(name: str, piece: Piece) -> bytes:
+    try:
+        raw = piece.unpack(piece.packed, piece.size)
+    except ValueError as error:
+        raise DumpFormatError(f"{name}: piece at {piece.start:#x}: {error}") from error
+    if len(raw) != piece.size:
+        raise DumpFormatError(f"{name}: piece at {piece.start:#x}", piece.size, len(raw))
+    return raw
 
 
-def _walk(name: str, data: memoryview, headers: Headers) -> Iterator[Piece]:
-    """Yields the consecutive pieces, of which only the last may be short."""
+def what_is_left(name: str, pieces: Iterable[Piece]) -> Remains:
+    """Unpacks the pieces that are intact, as far as they can be told apart."""
+    parts, size = [], 0
+    try:
+        for piece in pieces:
+            size = piece.start + piece.size
+            raw = _start_of(piece) if piece.is_cut else _intact(name, piece)
+            if raw:
+                parts.append((piece.start, raw))
+    except DumpFormatError:
+        return Remains(name, parts, size, is_open=True)
+    return Remains(name, parts, size)
+
+
+def _intact(name: str, piece: Piece) -> bytes:
+    with suppress(DumpFormatError):
+        return _unpacked(name, piece)
+    return b""
+
+
+def _start_of(piece: Piece) -> bytes:
+    """Returns the raw bytes of a zlib stream whose end is missing."""
+    with suppress(zlib.error):
+        return zlib.decompressobj().decompress(piece.packed, piece.size)
+    return b""
+
+
+def zlib_pieces(name: str, data: memoryview, headers: Headers = LITTLE) -> Iterator[Piece]:
+    """Yields the consecutive pieces of entity `name`, of which only the last may be short; raises
+    DumpFormatError where they cannot be told apart, after the piece that is cut there."""
     offset = start = 0
     size = PIECE_BYTES
     while offset < len(data):
@@ -97,6 +126,7 @@ def _walk(name: str, data: memoryview, headers: Headers) -> Iterator[Piece]:
         size = header.decompress_size
         packed = data[offset : offset + header.compress_size]
         if len(packed) < header.compress_size:
+            yield Piece(start, size, packed, _inflate, is_cut=True)
             raise DumpFormatError(f"{name}: piece at {start:#x}", header.compress_size, len(packed))
         yield Piece(start, size, packed, _inflate)
         offset += header.compress_size

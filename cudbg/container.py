@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from vmcoredd.chip.layout import BigStruct, LittleStruct, i32, sizeof, u8, u16, u32, u64
 from vmcoredd.cudbg.decoded import Bytes
-from vmcoredd.cudbg.errors import UnknownFormat
+from vmcoredd.cudbg.errors import UnknownFormat, WrongSize
 
 SIGNATURE = 67856866
 ENTITY_SIGNATURE = 0xCCEDB001  # CUDBG_ENTITY_SIGNATURE
@@ -145,7 +145,7 @@ class VersionHeader(LittleStruct):
         To be called before the size of `blob` is checked, which differs between revisions.
         """
         if len(blob) < sizeof(cls):
-            raise UnknownFormat(name, sizeof(cls) + size, len(blob))
+            raise WrongSize(name, sizeof(cls) + size, len(blob))
         found = cls.from_bytes(blob[: sizeof(cls)])
         if found.signature != ENTITY_SIGNATURE:
             raise UnknownFormat(

@@ -167,6 +167,8 @@ class Decoded:
     """The parts of a decoded entity."""
 
     parts: Sequence[Part]
+    incomplete: str = ""
+    """How much of the entity was decoded, if not all; the first part says so too."""
 
     def __iter__(self) -> Iterator[Part]:
         return iter(self.parts)

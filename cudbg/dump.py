@@ -21,7 +21,7 @@ from itertools import pairwise
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.layout import WORD_BYTES, signed
 from vmcoredd.cudbg import sixpack
-from vmcoredd.cudbg.blob import Blob
+from vmcoredd.cudbg.blob import Blob, Piece, what_is_left, zlib_pieces
 from vmcoredd.cudbg.container import (
     COMPRESSION_FASTLZ,
     COMPRESSION_ZLIB,
@@ -36,12 +36,14 @@ from vmcoredd.cudbg.errors import (
     CudbgError,
     DumpFormatError,
     UnknownFormat,
+    WrongSize,
     unexpected_is_damage,
 )
 from vmcoredd.cudbg.foreign import decoders
 from vmcoredd.cudbg.left_out import why_left_out
 from vmcoredd.cudbg.names import EXT_ENTITY, names_of
 from vmcoredd.cudbg.presence import NotFound, why_not_found
+from vmcoredd.cudbg.remains import Remains
 from vmcoredd.cudbg.status import (
     Condition,
     condition_of,
@@ -305,26 +307,56 @@ class Dump:
         """Returns an entity's raw bytes, inflated on demand; raises UnknownFormat if they cannot
         be unpacked."""
         data = self.packed(name)
-        _refuse(compression_unknown(self.header))
         with self._unknown_rather_than_damaged():
-            if self.header.compress_type == COMPRESSION_ZLIB:
-                return Blob.of_zlib(name, data, self._headers)
-            if self.header.compress_type == COMPRESSION_FASTLZ and name != self.names[EXT_ENTITY]:
-                return Blob(name, sixpack.walk(name, data))
-        return data
+            pieces = self._pieces(name, data)
+            return data if pieces is None else Blob(name, pieces)
+
+    def _pieces(self, name: str, data: memoryview) -> Iterator[Piece] | None:
+        """Yields an entity's packed pieces, as far as they can be told apart; None if it is not
+        compressed."""
+        _refuse(compression_unknown(self.header))
+        if self.header.compress_type == COMPRESSION_ZLIB:
+            return zlib_pieces(name, data, self._headers)
+        if self.header.compress_type == COMPRESSION_FASTLZ and name != self.names[EXT_ENTITY]:
+            return sixpack.walk(name, data)
+        return None
+
+    def remains(self, name: str) -> Remains:
+        """Returns what is left of an entity's raw bytes: all of them if it is intact.
+
+        Raises NoSuchEntity, UnknownFormat, and DumpFormatError if it cannot be found.
+        """
+        try:
+            blob = self.blob(name)
+            return Remains(name, [(0, blob[0 : len(blob)])], len(blob))
+        except UnknownFormat:
+            raise
+        except DumpFormatError:
+            return self._what_is_left(name)
+
+    def _what_is_left(self, name: str) -> Remains:
+        data, size = self._packed(name, cut=True)
+        pieces = self._pieces(name, data)
+        if pieces is None:
+            return Remains(name, [(0, data)], size)
+        return what_is_left(name, pieces)
 
     def packed(self, name: str) -> memoryview:
         """Returns an entity's bytes as they are in the dump, compressed or not."""
+        return self._packed(name)[0]
+
+    def _packed(self, name: str, *, cut: bool = False) -> tuple[memoryview, int]:
+        """Returns an entity's bytes and their number, which may be greater if they may be cut."""
         entity = self._good(name)
         with self._unknown_rather_than_damaged():
             if entity.is_misplaced:
                 raise DumpFormatError(f"{name}: {entity.status}")
-            data = self._data[entity.start : entity.start + entity.size]
-            if len(data) < entity.size or entity.padding > min(3, entity.size):
-                raise DumpFormatError(name, entity.size, len(data))
+            data, size = self._data[entity.start :], entity.size - entity.padding
+            if (len(data) < entity.size and not cut) or entity.padding > min(3, entity.size):
+                raise DumpFormatError(name, entity.size, min(len(data), entity.size))
             if overlap := self._overlaps.get(name):
                 raise DumpFormatError(f"{name}: {overlap}")
-            return data[: entity.size - entity.padding]
+            return data[:size], size
 
     @contextmanager
     def _unknown_rather_than_damaged(self) -> Iterator[None]:
@@ -343,16 +375,33 @@ class Dump:
         """Decodes an entity; raises NoSuchEntity if it is missing, and UnknownFormat if this
         version does not know how.
 
-        Whatever a decoder does not expect in its data is a DumpFormatError of that entity.
+        One of another size than is known is decoded in part, and so says the first part. Whatever
+        a decoder does not expect in its data is a DumpFormatError of that entity: `decode_remains`
+        decodes what is left of it.
         """
-        with unexpected_is_damage(name):
-            return self._decode(name)
-
-    def _decode(self, name: str) -> Decoded:
         blob, entity, chip = self.blob(name), self.decoder(name), self.chip
         if len(blob) > _DECODED_MOST and entity.stage != Stage.MEMORIES:
             raise DumpFormatError(f"{name}: {len(blob)} bytes are too many to decode")
-        return entity.decode_with(blob, self._explanations(entity), chip)
+        others = self._explanations(entity)
+        with unexpected_is_damage(name):
+            try:
+                return entity.decode_with(blob, others, chip)
+            except WrongSize:
+                remains = Remains(name, [(0, blob)], len(blob))
+                return entity.decode_remains(remains, others, chip)
+
+    def decode_remains(self, name: str) -> Decoded:
+        """Decodes what is left of a damaged entity, and so says the first part.
+
+        Raises DumpFormatError if nothing is, else as `decode`.
+        """
+        remains, entity, chip = self.remains(name), self.decoder(name), self.chip
+        if not remains.held:
+            raise DumpFormatError(f"{name}: none of it is left")
+        if remains.held == remains.size and not remains.is_open:
+            raise DumpFormatError(f"{name}: all of it is left")
+        with unexpected_is_damage(name):
+            return entity.decode_remains(remains, self._explanations(entity), chip)
 
     def decoder(self, name: str) -> Entity:
         """Returns what decodes an entity of this dump; raises UnknownFormat if nothing does."""

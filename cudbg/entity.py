@@ -14,10 +14,10 @@ from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.chip.layout import LittleStruct, sizeof
 from vmcoredd.cudbg.decoded import Bytes, Decoded
-from vmcoredd.cudbg.errors import Code, Status, UnknownFormat
+from vmcoredd.cudbg.errors import Code, Status, WrongSize
+from vmcoredd.cudbg.remains import Remains, decode_in_part
 from vmcoredd.hw.device import Device
 from vmcoredd.hw.io import Io
-from vmcoredd.plural import exact
 
 _registered: dict[str, Entity] = {}
 
@@ -116,8 +116,9 @@ class Entity:
         raise Status(Code.NOT_IMPLEMENTED)
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        """Decodes the raw bytes; raises DumpFormatError if they cannot be this entity's, and
-        UnknownFormat if they are in a layout, or of a size, that is not known."""
+        """Decodes the raw bytes; raises DumpFormatError if they cannot be this entity's,
+        UnknownFormat if their layout is not known, and WrongSize if they are too few or too many:
+        `Dump.decode` then decodes them in part."""
         raise NotImplementedError
 
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
@@ -125,27 +126,30 @@ class Entity:
         dump holds intact."""
         return self.decode(blob, chip)
 
+    def decode_remains(self, remains: Remains, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+        """Decodes what is left of the raw bytes, or those of another size than is known; raises as
+        `decode`, and DumpFormatError if nothing can be decoded."""
+        return decode_in_part(lambda blob: self.decode_with(blob, others, chip), remains)
+
     def need(self, blob: Bytes, size: int) -> memoryview:
-        """Returns all of `blob`; raises UnknownFormat unless it has exactly `size` bytes."""
+        """Returns all of `blob`; raises WrongSize unless it has exactly `size` bytes."""
         if len(blob) != size:
-            raise UnknownFormat(self.name, size, len(blob))
+            raise WrongSize(self.name, size, len(blob))
         return memoryview(blob[0:size])
 
     def need_known(self, blob: Bytes, chip: Chip) -> memoryview:
-        """Returns all of `blob`; raises UnknownFormat unless it has one of the entity's sizes."""
+        """Returns all of `blob`; raises WrongSize unless it has one of the entity's sizes."""
         if len(blob) == self.other_bytes.get(chip):
             return memoryview(blob[0 : len(blob)])
         return self.need(blob, measured(self.raw_bytes, chip) or len(blob))
 
     def need_records(self, blob: Bytes, size: int) -> None:
-        """Raises UnknownFormat unless `blob` is one or more records of `size` bytes."""
+        """Raises WrongSize unless `blob` is one or more records of `size` bytes."""
         if not len(blob) or len(blob) % size:
-            raise UnknownFormat(
-                f"{self.name}: {exact(len(blob), 'byte is', 'bytes are')} not records of {size}"
-            )
+            raise WrongSize(self.name, (len(blob) // size + 1) * size, len(blob))
 
     def parse(self, layout: type[S], blob: Bytes) -> S:
-        """Returns `blob` as a structure; raises UnknownFormat if the sizes differ."""
+        """Returns `blob` as a structure; raises WrongSize if the sizes differ."""
         return layout.from_bytes(self.need(blob, sizeof(layout)))
 
 

@@ -72,6 +72,10 @@ class UnknownFormat(DumpFormatError):
     """A dump, or a part of one, of a kind that this version does not know. Nothing is damaged."""
 
 
+class WrongSize(UnknownFormat):
+    """An entity of another size than this version knows: `need` bytes, if it is `have`."""
+
+
 class Status(CudbgError):
     """The failure of a collector: the status in the entity's header, and its `sys_err`.
 

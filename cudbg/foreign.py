@@ -15,9 +15,8 @@ from vmcoredd.chip.layout import sizeof
 from vmcoredd.cudbg.container import EntityHeader
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Hexdump, Item, Section, Table
 from vmcoredd.cudbg.entity import Entity, entities
-from vmcoredd.cudbg.errors import UnknownFormat, describe
+from vmcoredd.cudbg.errors import WrongSize, describe
 from vmcoredd.cudbg.names import published
-from vmcoredd.plural import exact
 
 UNSEEN = "layout of FreeBSD's driver, never seen from the field"
 _PFS = 8
@@ -74,8 +73,8 @@ class LbStats(Entity):
         ports = struct.Struct(f"<{len(_PORT)}Q")
         data = memoryview(blob[:])
         if len(data) < 8 or (len(data) - 8) % ports.size:
-            size = exact(len(data), "byte is", "bytes are")
-            raise UnknownFormat(f"{self.name}: {size} not 8 and {ports.size} a port")
+            count = max(0, len(data) - 8) // ports.size + 1
+            raise WrongSize(self.name, 8 + count * ports.size, len(data))
         rows = [[i, *row] for i, row in enumerate(ports.iter_unpack(data[8:]))]
         columns = [Column(name, "d") for name in ("port", *_PORT)]
         return Decoded([Table(f"loopback ports ({UNSEEN})", columns, rows)])

@@ -8,10 +8,10 @@ An entity of such words is a `RegisterEntity`: it says where in its bytes each w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from vmcoredd.chip import Chip
@@ -20,10 +20,11 @@ from vmcoredd.chip.layout import WORD_BYTES, u32s
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
 from vmcoredd.cudbg.counters import counters
-from vmcoredd.cudbg.decoded import Bytes, Column, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Part, Table, Value
 from vmcoredd.cudbg.dump import Dump, NoSuchEntity
-from vmcoredd.cudbg.entity import Entity, entities
+from vmcoredd.cudbg.entity import Entity, entities, measured
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat, unexpected_is_damage
+from vmcoredd.cudbg.remains import Remains, in_part
 
 
 class Place(NamedTuple):
@@ -112,16 +113,38 @@ class RegisterEntity(Entity):
         """Returns where in its bytes it has a word; None if it does not hold that one."""
         return _positions(self, chip).get((space, offset))
 
-    def words(self, blob: Bytes, chip: Chip) -> Iterator[Word]:
-        """Yields each word; raises UnknownFormat for a size that is not known."""
-        held = u32s(self.need_known(blob, chip))
-        name, at = self.name, chip.r.at
+    def words(self, blob: Bytes, chip: Chip, start: int = 0) -> Iterator[Word]:
+        """Yields each word that is in `blob`, which begins at byte `start` of the entity."""
+        skipped = -start % WORD_BYTES
+        first = start + skipped
+        held = u32s(blob[skipped : skipped + (len(blob) - skipped) // WORD_BYTES * WORD_BYTES])
+        name, at, end = self.name, chip.r.at, first + len(held) * WORD_BYTES
         for space, offset, position in self.places(chip):
-            if position >= len(blob):
+            if not first <= position < end:
                 continue
             found = at(offset, space)
             register, element = found if found is not None else (None, 0)
-            yield Word(name, space, offset, held[position // WORD_BYTES], register, element)
+            value = held[(position - first) // WORD_BYTES]
+            yield Word(name, space, offset, value, register, element)
+
+
+class RegisterTable(RegisterEntity):
+    """An entity that holds nothing else, and is shown as one table of them."""
+
+    def tables(self, words: Callable[[], list[Word]]) -> list[Part]:
+        """Returns the table, and others of what is in it."""
+        raise NotImplementedError
+
+    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        """Decodes every word with its name and fields, and the counters among them."""
+        data = self.need_known(blob, chip)
+        return Decoded(self.tables(cache(lambda: list(self.words(data, chip)))))
+
+    def decode_remains(self, remains: Remains, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+        """Decodes the words that are left."""
+        whole = remains.resized(measured(self.raw_bytes, chip) or remains.size)
+        left = [word for start, data in whole.parts for word in self.words(data, chip, start)]
+        return in_part(whole, self.tables(lambda: left), remains.size)
 
 
 @cache
@@ -133,13 +156,11 @@ def words_of_space(
     others: Mapping[str, Bytes], name: str, space: str, chip: Chip
 ) -> dict[int, int]:
     """Returns the words of a space by offset, from the bytes of entity `name` in `others`; none if
-    they are missing or of a size that is not known."""
+    they are missing."""
     blob, entity = others.get(name), entities()[name]
     if blob is None or not isinstance(entity, RegisterEntity):
         return {}
-    with suppress(UnknownFormat):
-        return {w.offset: w.value for w in entity.words(blob, chip) if w.space == space}
-    return {}
+    return {w.offset: w.value for w in entity.words(blob, chip) if w.space == space}
 
 
 REGISTER_COLUMNS = (
@@ -169,7 +190,7 @@ def _counters(found: Iterable[Word]) -> Iterator[list[Value]]:
 
 
 def words(dump: Dump) -> Iterator[Word]:
-    """Yields the words of all entities that can be decoded; others are skipped."""
+    """Yields the words of all entities, of damaged ones those that are left."""
     for entity in dump.entities:
         if entity.good and isinstance(entities().get(entity.name), RegisterEntity):
             with suppress(DumpFormatError):
@@ -179,19 +200,23 @@ def words(dump: Dump) -> Iterator[Word]:
 def words_of(dump: Dump, name: str) -> Iterator[Word]:
     """Yields the words of one entity, none if it is not of registers.
 
-    Raises NoSuchEntity, DumpFormatError or UnknownFormat, as `Dump.decode` does.
+    Raises NoSuchEntity, DumpFormatError or UnknownFormat, as `Dump.decode` does; of a damaged
+    entity, after the words that are left of it.
     """
-    blob, entity = dump.blob(name), dump.decoder(name)
+    remains, entity = dump.remains(name), dump.decoder(name)
     if isinstance(entity, RegisterEntity):
         with unexpected_is_damage(name):
-            yield from entity.words(blob, dump.chip)
+            for start, data in remains.parts:
+                yield from entity.words(data, dump.chip, start)
+    if remains.held < remains.size or remains.is_open:
+        dump.raw(name)  # raises what is wrong with it
 
 
 def find(dump: Dump, name: str) -> list[Word]:
     """Returns the words of the register of that name, of all instances and elements.
 
-    Decodes no others. Empty if the dump has none: its entity failed or is damaged, or the chip has
-    no such register. Raises UnknownRegister if no chip has it.
+    Decodes no others. Empty if the dump has none: its entity failed, or lost that part, or the chip
+    has no such register. Raises UnknownRegister if no chip has it.
     """
     try:
         chip = dump.chip
@@ -208,21 +233,23 @@ def _of(dump: Dump, register: Register) -> Iterator[Word]:
     for entity in entities().values():
         if isinstance(entity, RegisterEntity) and dump.chip in (entity.chips or CHIPS):
             for element, (space, offset, position) in entity.places_of(register, dump.chip):
-                data = _read(dump, entity.name)
-                if data is not None and position < len(data):
-                    value = int.from_bytes(data[position : position + WORD_BYTES], "little")
-                    yield Word(entity.name, space, offset, value, register, element)
+                for start, data in _read(dump, entity.name):
+                    at = position - start
+                    if 0 <= at <= len(data) - WORD_BYTES:
+                        value = int.from_bytes(data[at : at + WORD_BYTES], "little")
+                        yield Word(entity.name, space, offset, value, register, element)
 
 
-_read_before: WeakKeyDictionary[Dump, dict[str, Bytes | None]] = WeakKeyDictionary()
+_Parts: TypeAlias = Sequence[tuple[int, Bytes]]
+_read_before: WeakKeyDictionary[Dump, dict[str, _Parts]] = WeakKeyDictionary()
 
 
-def _read(dump: Dump, name: str) -> Bytes | None:
-    """Returns an entity's raw bytes; None unless it is good and of its known size."""
+def _read(dump: Dump, name: str) -> _Parts:
+    """Returns the parts of an entity's raw bytes that are left, with their offsets."""
     read = _read_before.setdefault(dump, {})
     if name not in read:
-        read[name] = None
+        read[name] = ()
         with suppress(DumpFormatError, NoSuchEntity):
-            blob, entity = dump.blob(name), dump.decoder(name)
-            read[name] = entity.need_known(blob, dump.chip)
+            dump.decoder(name)
+            read[name] = dump.remains(name).parts
     return read[name]

@@ -20,6 +20,7 @@ from vmcoredd.cli.inputs import dump_of, opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, envelope, out, results_to, size
 from vmcoredd.cli.redaction import Redaction
+from vmcoredd.cli.trouble import Trouble
 from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
@@ -212,7 +213,6 @@ def _is_like(twin: cudbg.Dump | None, dump: cudbg.Dump) -> bool:
 
 
 def _write_entity(path: Path, dump: cudbg.Dump, entity: cudbg.DumpEntity) -> None:
-    from vmcoredd import cudbg
     from vmcoredd.cli import render
     from vmcoredd.cli.report.folder import private_file
     from vmcoredd.cudbg.decoded import Allowance
@@ -222,12 +222,13 @@ def _write_entity(path: Path, dump: cudbg.Dump, entity: cudbg.DumpEntity) -> Non
         if not entity.good:
             out.say(f"  not in the dump: {entity.reason}")
             return
-        try:
-            render.show(dump.decode(entity.name), render.View(Allowance(), everything=True))
-        except cudbg.UnknownFormat as error:
-            out.say(f"  not decoded: {error}")
-        except cudbg.DumpFormatError as error:
-            out.say(f"  damaged: {error}")
+        trouble, name = Trouble(), entity.name
+        if found := trouble.decoded(dump, name):
+            with trouble.of(name):
+                render.show(found, render.View(Allowance(), everything=True))
+        for kind, said in (("not decoded", trouble.unknown), ("damaged", trouble.damage)):
+            if name in said:
+                out.say(f"  {kind}: {said[name]}")
 
 
 def _lines(private: dict[str, None]) -> Iterator[str]:

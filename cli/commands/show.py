@@ -255,8 +255,12 @@ def _show(
         if not entity.good:
             out.print(f"  not in the dump: {entity.reason}", markup=False)
         else:
-            with trouble.of(name):
-                render.show(dump.decode(name), view)
+            found = trouble.decoded(dump, name)
+            if name in trouble.damage:
+                out.say(f"  damaged: {trouble.damage[name].removeprefix(f'{name}: ')}")
+            if found:
+                with trouble.of(name):
+                    render.show(found, view)
         if name in trouble.unknown:
             out.say(f"  not decoded: {trouble.unknown[name]}")
         render.say_hidden(view)
@@ -310,8 +314,9 @@ def _record(
     if entity.good:
         with trouble.of(entity.name):
             record["raw_size_bytes"] = _raw_size(dump, entity.name)
-            if allowed:
-                record["decoded"] = dump.decode(entity.name).json(allowed)
+        if allowed and (found := trouble.decoded(dump, entity.name)):
+            with trouble.of(entity.name):
+                record["decoded"] = found.json(allowed)
     record["damage"] = trouble.damage.get(entity.name)
     record["not_decoded"] = trouble.unknown.get(entity.name)
     return record

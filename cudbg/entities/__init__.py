@@ -44,8 +44,9 @@ A new entity is a class in one of these files or in a new one; no list names it:
    `Cell(i)` are values that differ from row to row. `out=` puts the words straight into an area,
    and `Put(number)` a number between them, which makes whole records. Polls and checks take the
    kernel's attempts, delays and error.
-4. `self.parse(Layout, blob)` refuses any other size; `self.need(blob, n)` returns n raw bytes.
-   Layouts are `chip.layout.LittleStruct`. A decoder returns parts of `cudbg.decoded`.
+4. `self.parse(Layout, blob)` and `self.need(blob, n)` take whole entities only. Of others,
+   `Entity.decode_remains` shows what does not depend on the bytes that are missing. Layouts are
+   `chip.layout.LittleStruct`. A decoder returns parts of `cudbg.decoded`.
 
 Number and `stage` determine when an entity is collected; the default stage, HARDWARE, fits all but
 the logs and the memories. `raw_bytes` and `accesses` are the kernel's, and None if they depend on

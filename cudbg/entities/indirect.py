@@ -3,20 +3,20 @@ that are read through an index register. SGE_INDIRECT has its own layout and fil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 
 from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.csvtables import IndirectRange
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
+from vmcoredd.cudbg.decoded import Column, Lazy, Part, Table
 from vmcoredd.cudbg.entity import Context, entity, per_chip
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.cudbg.words import (
     REGISTER_COLUMNS,
     Place,
-    RegisterEntity,
+    RegisterTable,
+    Word,
     counter_table,
     register_cells,
 )
@@ -52,7 +52,7 @@ def records(
         yield item, Record.from_buffer(area, start), area[first : first + WORD_BYTES * item.words]
 
 
-class IndirectEntity(RegisterEntity):
+class IndirectEntity(RegisterTable):
     """An entity of such records; `groups` are the ranges (`chip.indirect`) they hold."""
 
     groups: Sequence[str]
@@ -107,13 +107,10 @@ class IndirectEntity(RegisterEntity):
             for n, index in enumerate(item.indices):
                 yield Place(item.space, index, first + n * WORD_BYTES)
 
-    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        """Decodes every word with its name and fields, and the counters among them."""
-        data = self.need(blob, self.size(chip))
-        words = cache(lambda: list(self.words(data, chip)))
+    def tables(self, words: Callable[[], list[Word]]) -> list[Part]:
         rows = Lazy(lambda: ([word.space, word.offset, *register_cells(word)] for word in words()))
         counters = [counter_table(words)] if self.has_counters else []
-        return Decoded([Table("registers", _COLUMNS, rows), *counters])
+        return [Table("registers", _COLUMNS, rows), *counters]
 
 
 _COLUMNS = (Column("space"), Column("index", "x5"), *REGISTER_COLUMNS)

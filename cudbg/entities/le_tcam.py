@@ -10,11 +10,10 @@ from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.le import LookupEntry, clip_address, filter_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
-from vmcoredd.cudbg.errors import Code, DumpFormatError, UnknownFormat
+from vmcoredd.cudbg.errors import Code, WrongSize
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
 from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.hw.io import Io
-from vmcoredd.plural import exact
 
 
 @entity(59, "LE_TCAM")
@@ -44,13 +43,12 @@ class LeTcam(Entity):
 
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         size = sizeof(Header)
-        if len(blob) < size or (len(blob) - size) % RECORD_BYTES:
-            raise UnknownFormat(
-                f"{self.name}: {exact(len(blob), 'byte is', 'bytes are')} not a header and records"
-            )
+        if len(blob) < size:
+            raise WrongSize(self.name, size, len(blob))
         header = Header.from_bytes(blob[:size])
-        if header.max_tid > (len(blob) - size) // RECORD_BYTES:
-            raise DumpFormatError(self.name, size + RECORD_BYTES * header.max_tid, len(blob))
+        whole = size + RECORD_BYTES * header.max_tid
+        if len(blob) < whole or (len(blob) - size) % RECORD_BYTES:
+            raise WrongSize(self.name, whole, len(blob))
         words = words_of_space(others, "TP_INDIRECT", "tp_pio", chip)
         mode = words.get(chip.r.TP_VLAN_PRI_MAP)
         rows = Lazy(lambda: _entries(blob, header, chip, mode))

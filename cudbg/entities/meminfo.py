@@ -10,7 +10,7 @@ from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
 from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
-from vmcoredd.cudbg.errors import DumpFormatError, Status, UnknownFormat
+from vmcoredd.cudbg.errors import DumpFormatError, Status, WrongSize
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Extent, Meminfo
 from vmcoredd.hw.io import Io
@@ -49,7 +49,7 @@ def meminfo_of(blob: Bytes) -> Meminfo:
     """Returns the memory map in MEMINFO's bytes; raises DumpFormatError if they cannot hold one."""
     VersionHeader.check("MEMINFO", blob, _REVISION, sizeof(Meminfo))
     if len(blob) != sizeof(Layout):
-        raise UnknownFormat("MEMINFO", sizeof(Layout), len(blob))
+        raise WrongSize("MEMINFO", sizeof(Layout), len(blob))
     info: Meminfo = Layout.from_bytes(blob[0 : sizeof(Layout)]).info
     if info.avail_c > len(info.avail) or info.mem_c > len(info.mem):
         raise DumpFormatError(

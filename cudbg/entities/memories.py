@@ -15,6 +15,7 @@ from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
 from vmcoredd.cudbg.errors import DumpFormatError, Status
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Extent, Meminfo, Span, memory_of, span_of
+from vmcoredd.cudbg.remains import Remains, decode_start
 from vmcoredd.cudbg.tcb_table import tcb_table
 from vmcoredd.hw.io import Io
 from vmcoredd.hw.window import View, Window
@@ -89,6 +90,9 @@ class AdapterMemory(Entity):
         named = sorted(_regions(info, extent, len(blob)), key=lambda region: region.start)
         tcbs = tcb_table(self.name, info, extent, blob)
         return Decoded([Hexdump(self.name, [whole, *named], blob), *([tcbs] if tcbs else [])])
+
+    def decode_remains(self, remains: Remains, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+        return decode_start(lambda blob: self.decode_with(blob, others, chip), remains)
 
 
 def _regions(info: Meminfo, extent: Extent, size: int) -> Iterator[Section]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.flash import FIRMWARE_VERSION
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u8, u16, u32
 from vmcoredd.chip.pci import CONFIG_DUMP_WORDS, Cap
 from vmcoredd.chip.vpd import VERSION_ADDRESS, VERSION_BYTES, virtual_address
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Status
-from vmcoredd.cudbg.words import REGISTER_COLUMNS, Place, RegisterEntity, register_cells
+from vmcoredd.cudbg.words import REGISTER_COLUMNS, Place, RegisterTable, Word, register_cells
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.flash import Flash
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
@@ -26,7 +26,7 @@ _CONFIG_BYTES = CONFIG_DUMP_WORDS * WORD_BYTES
 
 
 @entity(55, "PCIE_CONFIG")
-class PcieConfig(RegisterEntity):
+class PcieConfig(RegisterTable):
     """The PCI configuration space, read through registers (cudbg_collect_pcie_config())."""
 
     raw_bytes = _CONFIG_BYTES
@@ -48,10 +48,10 @@ class PcieConfig(RegisterEntity):
         for i, offset in enumerate(config_offsets(chip)):
             yield Place("pcie_config", offset, i * WORD_BYTES)
 
-    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+    def tables(self, words: Callable[[], list[Word]]) -> list[Part]:
         columns = [Column("offset", "x3"), *REGISTER_COLUMNS]
-        rows = [[word.offset, *register_cells(word)] for word in self.words(blob, chip)]
-        return Decoded([Table("configuration space", columns, rows)])
+        rows = [[word.offset, *register_cells(word)] for word in words()]
+        return [Table("configuration space", columns, rows)]
 
 
 def config_offsets(chip: Chip) -> list[int]:

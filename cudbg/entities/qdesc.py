@@ -28,8 +28,9 @@ from vmcoredd.cudbg.decoded import (
 )
 from vmcoredd.cudbg.descriptors import Descriptor, pointers, responses, work_requests
 from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
-from vmcoredd.cudbg.errors import Code, DumpFormatError, Status, UnknownFormat
+from vmcoredd.cudbg.errors import Code, DumpFormatError, Status, WrongSize
 from vmcoredd.cudbg.queue_contexts import QueueState, queue_states
+from vmcoredd.cudbg.remains import Remains, decode_start
 from vmcoredd.hw.io import Io
 
 _REVISION = 1
@@ -149,7 +150,7 @@ class Qdesc(Entity):
 
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         if len(blob) < sizeof(Header):
-            raise UnknownFormat(self.name, sizeof(Header), len(blob))
+            raise WrongSize(self.name, sizeof(Header), len(blob))
         VersionHeader.check(self.name, blob, _REVISION, sizeof(Header) - sizeof(VersionHeader))
         head = Header.from_bytes(blob[: sizeof(Header)])
         if head.qdesc_entry_size < sizeof(Queue):
@@ -169,6 +170,9 @@ class Qdesc(Entity):
                 Table("descriptors that are not zero", _MESSAGE_COLUMNS, Lazy(rings.messages)),
             ]
         )
+
+    def decode_remains(self, remains: Remains, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+        return decode_start(lambda blob: self.decode_with(blob, others, chip), remains)
 
 
 def _caveats(head: Header, contexts: Bytes | None) -> list[Part]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import WORD_BYTES
 from vmcoredd.chip.register import BAR0
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table
+from vmcoredd.cudbg.decoded import Column, Lazy, Part, Table
 from vmcoredd.cudbg.entity import Context, entity, per_chip
 from vmcoredd.cudbg.words import (
     REGISTER_COLUMNS,
     Place,
-    RegisterEntity,
+    RegisterTable,
+    Word,
     counter_table,
     register_cells,
 )
@@ -23,7 +24,7 @@ _SIZE = 332 * 1024  # T5_REGMAP_SIZE; T6 has the same
 
 
 @entity(1, "REG_DUMP")
-class RegDump(RegisterEntity):
+class RegDump(RegisterTable):
     """Every register that can be read safely (cudbg_collect_reg_dump()).
 
     The buffer is indexed by register offset; gaps are zero.
@@ -51,12 +52,10 @@ class RegDump(RegisterEntity):
     def position(self, space: str, offset: int, chip: Chip) -> int | None:
         return offset if space == BAR0 and offset in _offsets(chip) else None
 
-    def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        data = self.need(blob, _SIZE)
-        words = cache(lambda: list(self.words(data, chip)))
+    def tables(self, words: Callable[[], list[Word]]) -> list[Part]:
         columns = [Column("offset", "x5"), *REGISTER_COLUMNS]
         rows = Lazy(lambda: ([word.offset, *register_cells(word)] for word in words()))
-        return Decoded([Table("registers", columns, rows), counter_table(words)])
+        return [Table("registers", columns, rows), counter_table(words)]
 
 
 @cache

@@ -13,7 +13,7 @@ from unknown_dumps import CHIP, big_endian, with_byte
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6
-from vmcoredd.cudbg.blob import Blob
+from vmcoredd.cudbg.blob import Blob, zlib_pieces
 from vmcoredd.cudbg.container import PIECE_BYTES
 from vmcoredd.cudbg.decoded import Lazy
 from vmcoredd.cudbg.entity import entities
@@ -113,7 +113,9 @@ def test_dump_refuses_to_decode_an_unknown_chip_and_to_unpack_an_unknown_compres
         _ = strange.chip
     with pytest.raises(UnknownFormat, match="compression type 5"):
         strange.raw("MBOX_LOG")
-    assert Blob.of_zlib("CCTRL", strange.packed("CCTRL"))[:] == cudbg.Dump(DUMP).raw("CCTRL")
+    assert Blob("CCTRL", zlib_pieces("CCTRL", strange.packed("CCTRL")))[:] == cudbg.Dump(DUMP).raw(
+        "CCTRL"
+    )
 
 
 def test_dump_of_a_big_endian_host_has_the_same_entities() -> None:
@@ -170,7 +172,7 @@ def test_dump_checks_every_number_in_a_pieces_header(offset: int, value: int, wh
 
 def test_blob_inflates_only_what_is_requested() -> None:
     raw = bytes(i * 31 & 0xFF for i in range(3 * PIECE_BYTES + 7))
-    blob = Blob.of_zlib("x", memoryview(b"".join(packed(raw))))
+    blob = Blob("x", zlib_pieces("x", memoryview(b"".join(packed(raw)))))
     assert len(blob) == len(raw)
     assert blob[PIECE_BYTES - 2 : PIECE_BYTES + 2] == raw[PIECE_BYTES - 2 : PIECE_BYTES + 2]
     assert blob[-5:] == raw[-5:]

@@ -180,5 +180,5 @@ def test_a_queue_shows_how_many_entries_are_pending(chip: Chip) -> None:
 
 def test_half_a_record_is_refused() -> None:
     entity = entities()["DUMP_CONTEXT"]
-    with pytest.raises(DumpFormatError, match="31 bytes are not records of 32"):
+    with pytest.raises(DumpFormatError, match="need 32 bytes, have 31"):
         entity.decode(bytes(31), T6)

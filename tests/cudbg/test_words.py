@@ -11,7 +11,7 @@ from carddump import CARDS, collected
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.register import UnknownRegister
-from vmcoredd.cudbg.container import PIECE_HEADER_BYTES
+from vmcoredd.cudbg.container import PIECE_BYTES, PIECE_HEADER_BYTES
 from vmcoredd.cudbg.words import Word, find, words, words_of
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
@@ -70,17 +70,22 @@ def test_a_register_of_the_other_chip_has_no_words_and_one_of_no_chip_is_an_erro
         find(dump, "PL_WHOAM")
 
 
-def test_a_damaged_entity_has_no_words_and_the_others_have_theirs() -> None:
+def test_a_damaged_entity_has_the_words_that_are_left_and_the_others_have_theirs() -> None:
     data = bytearray(collected(T6).data)
     entity = cudbg.Dump(data).entity("REG_DUMP")
     packed = entity.start + PIECE_HEADER_BYTES
     data[packed : packed + 40] = bytes(40)
     dump = cudbg.Dump(data)
-    assert find(dump, "PL_WHOAMI") == []
+    (intact,) = find(collected(T6).dump, "PL_WHOAMI")
+    assert find(dump, "PL_WHOAMI") == ([] if intact.offset < PIECE_BYTES else [intact])
+    assert find(dump, "PCIE_FW") == []
     assert find(dump, "TP_RX_SCHED_MAP")
     assert {word.entity for word in words(dump)} >= SPACES
     with pytest.raises(cudbg.DumpFormatError, match="REG_DUMP"):
         list(words_of(dump, "REG_DUMP"))
+    left = [word for word in words(dump) if word.entity == "REG_DUMP"]
+    every = words_of(collected(T6).dump, "REG_DUMP")
+    assert left == [word for word in every if word.offset >= PIECE_BYTES]
 
 
 def test_the_words_of_a_missing_entity_are_an_error_and_of_a_log_none() -> None:
