@@ -14,6 +14,7 @@ from vmcoredd.chip.csvtables import IndirectRange, Range, indirect_ranges, word_
 from vmcoredd.chip.table import Registers
 
 if TYPE_CHECKING:
+    from vmcoredd.chip.back_pressure import BackPressure
     from vmcoredd.chip.cim import Cim
     from vmcoredd.chip.le import Le
     from vmcoredd.chip.memory import MemorySystem
@@ -56,6 +57,12 @@ class Chip:
     def _part(self, module: str) -> Any:
         """Returns the chip's record of a block, imported on first use to speed up the start."""
         return getattr(import_module(f"vmcoredd.chip.{module}"), self.name.upper())
+
+    @cached_property
+    def back_pressure(self) -> BackPressure:
+        """Where data wait (chip/back_pressure.py)."""
+        part: BackPressure = self._part("back_pressure")
+        return part
 
     @cached_property
     def cim(self) -> Cim:

@@ -12,7 +12,10 @@ from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
 _SEAT = "seat the card again, try another slot; replace the card if it happens again"
-_BUS = "sge-idma-stuck sge-pcie-error mailbox-* firmware-crash firmware-unexpected-event"
+_BUS = (
+    "sge-idma-stuck sge-pcie-error mailbox-* firmware-crash firmware-unexpected-event "
+    "receive-blocked send-blocked"
+)
 
 causes(
     "PCIE_INT_CAUSE",

@@ -12,13 +12,14 @@ from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
+from vmcoredd.diagnosis.rules.back_pressure import send as send_blocked
 from vmcoredd.plural import counted
 
 _HANDLER = "t4_hw.c: sge_intr_handler()"
 _UNREAD = "reg_defs (Linux does not read it)"
 _REPLACE = "reset the card; replace it if it happens again"
 _QUEUE = "SGE_ERROR_STATS has the queue's id: compare its context in DUMP_CONTEXT with QDESC"
-_STUCK = "sge-idma-stuck sge-queue-in-error"
+_STUCK = "sge-idma-stuck sge-queue-in-error receive-blocked send-blocked"
 
 for _cause, _bits in (("SGE_INT_CAUSE1", 0xFFFFFFFF), ("SGE_INT_CAUSE2", 0xFFFFFFFF)):
     causes(
@@ -254,7 +255,7 @@ _QUEUES, _QUEUE_MASK = "SGE_DEBUG_DATA_LOW_INDEX_11", 0xFFFF
     "queue {queue}",
     to_do="look at that queue's context and free list, and at PCIe",
     source="t4_hw.c: t4_idma_monitor()",
-    explains="mps-drops tp-drops",
+    explains="mps-drops tp-drops receive-blocked",
 )
 def stuck(card: Card) -> Iterator[Hit]:
     counts = [card.word(name) for name, _, _ in _ENGINES]
@@ -278,7 +279,7 @@ def stuck(card: Card) -> Iterator[Hit]:
     "free list {queue} has no buffer left: its producer index has met its consumer index",
     to_do="look whether the host was out of memory, and whether the driver still refilled it",
     source="sge.c: __refill_fl()",
-    explains="sge-idma-stuck mps-drops tp-drops",
+    explains="sge-idma-stuck mps-drops tp-drops receive-blocked",
 )
 def free_list_empty(card: Card) -> Iterator[Hit]:
     for row in card.rows("DUMP_CONTEXT", "egress contexts"):
@@ -289,7 +290,7 @@ def free_list_empty(card: Card) -> Iterator[Hit]:
 @rule(
     "sge-transmit-waits",
     NOTE,
-    "the SGE is stuck, and has not taken the work of {queues}",
+    "the SGE is stuck or blocked, and has not taken the work of {queues}",
     to_do="compare their indices with QDESC: the host's packets are still there",
     source="cxgb4_main.c: sync_txq_pidx()",
 )
@@ -299,7 +300,7 @@ def transmit_waits(card: Card) -> Iterator[Hit]:
         for row in card.rows("DUMP_CONTEXT", "egress contexts")
         if row.get("kind") != "free list" and row.get("PIDX") != row.get("CIDX")
     ]
-    if rows and any(stuck(card)):
+    if rows and (any(stuck(card)) or any(send_blocked(card))):
         yield Hit(
             tuple(one for row in rows for one in _indices(row)),
             {"queues": counted(len(rows), "egress queue")},

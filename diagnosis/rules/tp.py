@@ -20,7 +20,7 @@ causes(
         "TP has no free page left for data to send",
         "compare the pages in MEMINFO with the connections that are open; give TP more pages in "
         "the configuration file",
-        explains="tp-drops tp-no-free-pages",
+        explains="tp-drops send-blocked",
         shows="TP_FLM_FREE_TX_CNT TP_PMM_TX_MAX_PAGE",
     ),
     Bits(
@@ -41,12 +41,13 @@ causes(
     "TP has no free page for data to {direction}",
     to_do="compare the pages in MEMINFO with the connections that are open",
     source="cudbg_lib.c: cudbg_fill_meminfo()",
-    explains="tp-drops",
+    explains="tp-drops send-blocked receive-blocked",
 )
 def no_free_pages(card: Card) -> Iterator[Hit]:
+    told = card.word("TP_INT_CAUSE").get("FlmTxFlstEmpty")
     for direction, free, field, most, pages in _PAGES:
         left, all_of_them = card.word(free), card.word(most)
-        if all_of_them.get(pages) and not left.get(field):
+        if all_of_them.get(pages) and not left.get(field) and not (told and direction == "send"):
             evidence = Evidence.of(left, field) + Evidence.of(all_of_them, pages)
             yield Hit(evidence, {"direction": direction})
 

@@ -47,7 +47,8 @@ class DebugWords(Model):
             for index in (index for item in ranges for index in item.indices):
                 found = self.r.at(index, space.name)
                 width = sum(field.width for field in found.register.fields) if found else 0
-                space.words[index] = random.getrandbits(width or 32)
+                waits = self.waiting_bits(found.register) if found else 0
+                space.words[index] = random.getrandbits(width or 32) & ~waits
             self.lookups.index(address, data, space, mask=space.count - 1)
 
 

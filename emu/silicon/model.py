@@ -136,6 +136,10 @@ class Model:
         self.spaces.set_bits(cause, *bits, element=element)
         self.spaces.set_bits(self.r.PL_INT_CAUSE, block)
 
+    def waiting_bits(self, register: Register) -> int:
+        """Returns the bits of a debug register that say that data wait: 0 where they flow."""
+        return self.chip.back_pressure.full_bits(register)
+
     def refuse(self, what: str) -> NoSuchFault:
         """Returns the error of a fault in `what` this card does not have."""
         return NoSuchFault(f"no such fault on a {self.scenario.profile.name}: it has no {what}")

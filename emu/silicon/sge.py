@@ -168,6 +168,7 @@ class SgeDebugWords(Model):
                 if name in self.r:
                     register = self.r[name]
                     mask = register.mask(*(field.name for field in register.fields))
+                    mask &= ~self.waiting_bits(register)
                     table.words[i] = random.getrandbits(32) & mask
                     self.spaces.set(register, table.words[i])
 

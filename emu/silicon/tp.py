@@ -71,6 +71,7 @@ class TpRegisters(Model):
         for register in self._in(self.pio):
             if register.name.startswith(COUNTED):
                 mask = register.mask(*(field.name for field in register.fields)) or U32_MASK
+                mask &= ~self.waiting_bits(register)
                 self.spaces.set(register, random.getrandbits(32) & random.getrandbits(32) & mask)
 
     def _keys(self) -> None:

@@ -67,6 +67,8 @@ CAUSES_FIRST = {
     ("parity-pl", "parity-sge"): "sge-parity-1",
     ("sge-idma0-stuck", "free-list-empty"): "sge-free-list-empty",
     ("sge-idma1-stuck", "pcie-completion-timeout"): "pcie-aer-uncorrectable",
+    ("sge-idma0-stuck", "receive-blocked"): "sge-idma-stuck",
+    ("tp-out-of-pages", "send-blocked"): "tp-out-of-pages",
     ("doorbell-fifo-full", "doorbell-dropped"): "sge-doorbell-fifo-full",
     ("tp-out-of-pages", "tp-drops"): "tp-out-of-pages",
     ("rx-crc-errors", "link-high-ber-port1"): "link-high-error-rate",

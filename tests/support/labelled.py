@@ -42,6 +42,8 @@ STORIES = (
     ("parity-pl", "parity-sge"),
     ("sge-idma0-stuck", "free-list-empty"),
     ("sge-idma1-stuck", "pcie-completion-timeout"),
+    ("sge-idma0-stuck", "receive-blocked"),
+    ("tp-out-of-pages", "send-blocked"),
     ("sge-bad-pidx", "sge-egress-size"),
     ("doorbell-fifo-full", "doorbell-dropped"),
     ("tp-out-of-pages", "tp-drops"),

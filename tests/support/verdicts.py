@@ -103,6 +103,8 @@ NAMED = {
     "pl-timeout": "pl-access",
     "pm-rx-framing": "pm-rx-framing",
     "pm-tx-empty-command": "pm-tx-length",
+    "receive-blocked": "receive-blocked",
+    "send-blocked": "send-blocked",
     "rss-row-not-valid": "entity-failed",
     "rx-crc-errors": "mps-receive-errors",
     "rx-drops": "mps-drops",

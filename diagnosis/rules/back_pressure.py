@@ -1,0 +1,72 @@
+"""Back-pressure: on which way, and where, data wait between the host and the wire.
+
+The words are read at different moments of the dump, and a busy card shows one or the other place
+full for a moment. Several full places on one way are no accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from vmcoredd.chip.back_pressure import Hop
+from vmcoredd.cudbg.words import Word
+from vmcoredd.diagnosis.card import REG_DUMP, Card
+from vmcoredd.diagnosis.finding import NOTE, WARNING, Evidence
+from vmcoredd.diagnosis.rule import Hit, rule
+
+_ENTITIES = {"tp_pio": "TP_INDIRECT", "pcie_cdbg": "PCIE_INDIRECT"}
+"""The entity of each space."""
+
+
+def _word(card: Card, hop: Hop) -> Word:
+    space = card.chip.r[hop.register].space
+    return card.word(hop.register, _ENTITIES.get(space, REG_DUMP))
+
+
+def _full(card: Card, hops: Sequence[Hop], channel: int) -> Iterator[tuple[Hop, Word]]:
+    """Yields the hops at which a channel's data wait, and their words."""
+    for hop in hops:
+        word = _word(card, hop)
+        if word.value & hop.bit(card.chip.r[hop.register], channel):
+            yield hop, word
+
+
+def _waiting(card: Card, way: str) -> Iterator[Hit]:
+    hops: Sequence[Hop] = getattr(card.chip.back_pressure, way)
+    for channel in range(card.chip.tp.channels):
+        if full := list(_full(card, hops, channel)):
+            places = list(dict.fromkeys(hop.place for hop, _ in full))
+            evidence = tuple(one for hop, word in full for one in Evidence.of(word, hop.field))
+            values = {"channel": channel, "places": ", ".join(places), "last": places[-1]}
+            yield Hit(evidence, values, None if len(places) > 1 else NOTE)
+
+
+_TO_DO = (
+    "look at what takes no more behind the last place, {last}; a place that is full alone may have "
+    "been so for a moment only"
+)
+_SOURCE = "Chelsio's dump viewer: view_full()"
+
+
+@rule(
+    "receive-blocked",
+    WARNING,
+    "data that come in on channel {channel} wait, in their order: {places}",
+    to_do=_TO_DO,
+    source=_SOURCE,
+    explains="mps-drops tp-drops",
+)
+def receive(card: Card) -> Iterator[Hit]:
+    yield from _waiting(card, "receive")
+
+
+@rule(
+    "send-blocked",
+    WARNING,
+    "data to send on channel {channel} wait, in their order: {places}",
+    to_do=_TO_DO,
+    source=_SOURCE,
+    explains="sge-transmit-waits",
+)
+def send(card: Card) -> Iterator[Hit]:
+    yield from _waiting(card, "send")
