@@ -47,7 +47,8 @@ def page() -> list[str]:
     for chip, other in ((T6, T5), (T5, T6)):
         lines += ["", f"## Registers that Linux names and only {chip} has", "", *_own(chip, other)]
     lines += ["", "## Registers that Linux names, at different offsets", "", *_moved()]
-    return [*lines, "", "## Registers that Linux misplaces on one chip", "", *_misplaced()]
+    lines += ["", "## Registers that Linux misplaces on one chip", "", *_misplaced()]
+    return [*lines, "", "## Fields that Linux misplaces on one chip", "", *_elsewhere()]
 
 
 _HOME = "vmcoredd.chip"
@@ -241,4 +242,12 @@ def _misplaced() -> list[str]:
         f"| {row['register']} | {row['chips'].upper()} | {row['note']} |"
         for row in table_rows("registers", "linux_absent")
         if len(row["chips"].split()) == 1 and not row["note"].endswith("only")
+    ]
+
+
+def _elsewhere() -> list[str]:
+    lines = ["| field | register | chip | where it has it |", "|---|---|---|---|"]
+    return lines + [
+        f"| {row['linux']} | {row['register']} | {row['chips'].upper()} | {row['note']} |"
+        for row in table_rows("registers", "linux_elsewhere")
     ]

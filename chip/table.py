@@ -7,6 +7,7 @@
 | `indirect_t5.csv`, `indirect_t6.csv` | indirect registers, by space |
 | `linux_fields.csv` | Linux's names of fields, where Chelsio's differ |
 | `linux_absent.csv` | Linux's registers that a chip does not have, and why |
+| `linux_elsewhere.csv` | Linux's fields that a chip has at other bits, and which |
 
 A row of `linux.csv` overrides the register at its offset, or adds one if there is none. A word has
 two names on one chip only if a row declares it: `alias` names the register that has the other name.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from chip_facts import CHIPS, absent, linux_fields
-from kernel_headers import DRIVER, Header, header, numbers, rows, text
+from chip_facts import CHIPS, absent, elsewhere, linux_fields
+from kernel_headers import DRIVER, Header, Macro, header, numbers, rows, text
 
 from tests.interop.kernel_driver.source import kernel_source
 from vmcoredd.chip import T5, T6, Chip, Register
+from vmcoredd.chip.register import Field
 
 pytestmark = pytest.mark.interop
 
@@ -101,6 +104,53 @@ def test_every_field_of_t4_regs_is_described_or_declared(t4_regs) -> None:
         if not found and macro.name not in declared:
             wrong.append(f"{macro.name} [{macro.shift}+{macro.width}]")
     assert wrong == []
+
+
+def is_at(field: Field, macro: Macro) -> bool:
+    return field.shift == macro.shift and macro.width in (None, field.width)
+
+
+def by_field(chip: Chip, registers: Iterable[str]) -> dict[tuple[str, str], list[Field]]:
+    """Returns the fields of these registers by register and name, in capitals."""
+    found: dict[tuple[str, str], list[Field]] = {}
+    for name in registers:
+        for field in chip.r[name].fields if name in chip.r else ():
+            found.setdefault((name, field.name.upper()), []).append(field)
+    return found
+
+
+def macros_of(t4_regs: Header, chip: Chip) -> Iterator[tuple[Macro, str, str]]:
+    """Yields the macros for a chip, with our name of the field and the register if it is told.
+
+    One with T6 in its name is a T6's alone, and then the plain one is not.
+    """
+    declared, others = linux_fields(), {repr(each) for each in CHIPS} - {repr(chip)}
+    for macro in t4_regs.fields.values():
+        generation, _, rest = macro.name.partition("_")
+        if generation not in others and f"{chip}_{macro.name}" not in t4_regs.fields:
+            row = declared.get(macro.name, {})
+            plain = rest if generation == repr(chip) else macro.name
+            yield macro, (row.get("field") or plain).upper(), row.get("register", "")
+
+
+@pytest.mark.parametrize("chip", CHIPS, ids=repr)
+def test_a_field_that_linux_and_a_chip_have_is_at_the_same_bits_or_declared(t4_regs, chip) -> None:
+    """A macro belongs to the registers in which either chip has the field at Linux's bits."""
+    fields = {each: by_field(each, t4_regs.registers) for each in CHIPS}
+    named: dict[str, set[str]] = {}
+    for register, name in chain(*fields.values()):
+        named.setdefault(name, set()).add(register)
+    moved, compared = set(), 0
+    for macro, name, only in macros_of(t4_regs, chip):
+        for register in named.get(name, set()) & ({only} if only else named.get(name, set())):
+            here = fields[chip].get((register, name), [])
+            anywhere = chain(*(fields[each].get((register, name), []) for each in CHIPS))
+            if here and any(is_at(field, macro) for field in anywhere):
+                compared += 1
+                if not any(is_at(field, macro) for field in here):
+                    moved.add((register, macro.name))
+    assert compared > 500
+    assert moved == elsewhere(chip)
 
 
 def test_declared_fields_are_where_linux_has_them(t4_regs) -> None:

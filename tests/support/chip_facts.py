@@ -17,6 +17,12 @@ def absent(chip: Chip) -> dict[str, str]:
     }
 
 
+def elsewhere(chip: Chip) -> set[tuple[str, str]]:
+    """Returns the registers and Linux's fields that the chip has at other bits."""
+    found = rows("registers", "linux_elsewhere")
+    return {(row["register"], row["linux"]) for row in found if chip.name in row["chips"].split()}
+
+
 def linux_fields() -> dict[str, Row]:
     """Returns Linux's fields whose Chelsio names differ, or that T5 and T6 lack."""
     return {row["linux"]: row for row in rows("registers", "linux_fields")}
