@@ -132,6 +132,11 @@ def command_in_words(record: MailboxRecord) -> str:
     return ": ".join(filter(None, (what, _result(record, head))))
 
 
+def did_as_told(record: MailboxRecord) -> bool:
+    """Whether it is the reply to a command that the firmware executed."""
+    return _result(record, Header.from_bytes(_bytes_of(record)[: sizeof(Header)])) == _OK
+
+
 def _bytes_of(record: MailboxRecord) -> bytes:
     """Returns a command as the mailbox has it."""
     return b"".join(int(word).to_bytes(8, "big") for word in record.cmd)
@@ -152,6 +157,9 @@ def _fields(words: bytes) -> str:
     return " ".join(f"{name}={value:#x}" for name, value in own if isinstance(value, int) and value)
 
 
+_OK = "ok"
+
+
 def _result(record: MailboxRecord, head: Header) -> str:
     """Returns why a command was not answered, or what the firmware replied; empty for a request."""
     for step, code in (("no access", record.access), ("no reply", record.execute)):
@@ -159,7 +167,7 @@ def _result(record: MailboxRecord, head: Header) -> str:
             return f"{step}: {errno_name(code)}"
     if head.request:
         return ""
-    return "ok" if head.retval == Retval.SUCCESS else f"refused: {retval_name(head.retval)}"
+    return _OK if head.retval == Retval.SUCCESS else f"refused: {retval_name(head.retval)}"
 
 
 # DEV_LOG

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord, command_in_words
-from vmcoredd.diagnosis.card import Card
+from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord, command_in_words, did_as_told
+from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 from vmcoredd.plural import counted
@@ -27,7 +28,15 @@ _LAST = 5
 def owned(card: Card) -> Iterator[Hit]:
     for mailbox, word in enumerate(card.words("CIM_PF_MAILBOX_CTRL_SHADOW_COPY")):
         if word.get("MBOwner") == _OWNED_BY_FIRMWARE:
-            yield Hit(Evidence.of(word, "MBOwner"), {"mailbox": mailbox})
+            yield Hit((*Evidence.of(word, "MBOwner"), *_end_of_log(card)), {"mailbox": mailbox})
+
+
+def _end_of_log(card: Card) -> Iterator[Evidence]:
+    """Yields the last command, and the last good reply, if the dump has a log."""
+    with suppress(NotJudged):
+        log = _log(card)
+        yield from (_evidence(record, "command") for record in log[-1:])
+        yield from _last_good(log)
 
 
 def _log(card: Card) -> list[MailboxRecord]:
@@ -39,46 +48,61 @@ def _log(card: Card) -> list[MailboxRecord]:
     return sorted((r for r in records if r.timestamp), key=lambda record: record.seqno)
 
 
-def _hit(records: list[MailboxRecord]) -> Iterator[Hit]:
-    last = records[-_LAST:]
-    if last:
-        evidence = tuple(
-            Evidence("MBOX_LOG", command_in_words(r), instance=f"command {r.seqno}") for r in last
-        )
-        yield Hit(evidence, {"commands": counted(len(records), "command")})
+def _hit(log: Sequence[MailboxRecord], found: Sequence[MailboxRecord]) -> Iterator[Hit]:
+    """Yields a hit for the records found in the log, with the last good reply before the first."""
+    if not found:
+        return
+    good = _last_good([record for record in log if record.seqno < found[0].seqno])
+    evidence = [_evidence(record, "command") for record in found[-_LAST:]]
+    told = good[0].value if good else "none in the log"
+    yield Hit((*evidence, *good), {"commands": counted(len(found), "command"), "good": told})
+
+
+def _last_good(log: Sequence[MailboxRecord]) -> list[Evidence]:
+    """Returns the last reply to a command that the firmware executed; empty if there is none."""
+    good = next((record for record in reversed(log) if did_as_told(record)), None)
+    return [_evidence(good, "the last good reply,")] if good else []
+
+
+def _evidence(record: MailboxRecord, what: str) -> Evidence:
+    return Evidence("MBOX_LOG", command_in_words(record), instance=f"{what} {record.seqno}")
+
+
+_GOOD = "; the last good reply before: {good}"
 
 
 @rule(
     "mailbox-timed-out",
     ERROR,
-    "{commands} to the firmware timed out, or found it dead",
+    "{commands} to the firmware timed out, or found it dead" + _GOOD,
     to_do="look at PCIE_FW and DEV_LOG: the firmware hangs or has crashed",
     source="t4_hw.c: t4_wr_mbox_meat_timeout(), t4_record_mbox()",
 )
 def timed_out(card: Card) -> Iterator[Hit]:
     codes = (-errno.ETIMEDOUT, -errno.ENXIO, -errno.EIO)
-    late = [r for r in _log(card) if r.access in codes or r.execute in codes]
-    yield from _hit(late)
+    log = _log(card)
+    yield from _hit(log, [r for r in log if r.access in codes or r.execute in codes])
 
 
 @rule(
     "mailbox-busy",
     WARNING,
-    "{commands} found the mailbox taken",
+    "{commands} found the mailbox taken" + _GOOD,
     to_do="look for a command without a reply before them",
     source="t4_hw.c: t4_wr_mbox_meat_timeout(), t4_record_mbox()",
 )
 def busy(card: Card) -> Iterator[Hit]:
-    records = [r for r in _log(card) if -errno.EBUSY in (r.access, r.execute)]
-    yield from _hit(records)
+    log = _log(card)
+    yield from _hit(log, [r for r in log if -errno.EBUSY in (r.access, r.execute)])
 
 
 @rule(
     "mailbox-refused",
     NOTE,
-    "the firmware refused {commands}; drivers try some to learn what the firmware can",
+    "the firmware refused {commands}; drivers try some to learn what the firmware can" + _GOOD,
     to_do="look at the last of them, if something did not start",
     source="t4fw_api.h: FW_CMD_RETVAL",
 )
 def refused(card: Card) -> Iterator[Hit]:
-    yield from _hit([r for r in _log(card) if r.cmd[0] >> 8 & 0xFF])
+    log = _log(card)
+    yield from _hit(log, [r for r in log if r.cmd[0] >> 8 & 0xFF])

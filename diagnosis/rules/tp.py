@@ -60,21 +60,6 @@ _PAGES = (
 
 
 @rule(
-    "dump-impossible-pages",
-    WARNING,
-    "TP has more free pages to {direction} with than it has pages: the dump is not to be trusted",
-    to_do="take another dump; do not rely on this one's numbers",
-    source="cudbg_lib.c: cudbg_fill_meminfo()",
-)
-def impossible_pages(card: Card) -> Iterator[Hit]:
-    for direction, free, field, most, pages in _PAGES:
-        left, all_of_them = card.word(free), card.word(most)
-        if left.get(field) > all_of_them.get(pages) > 0:
-            evidence = Evidence.of(left, field) + Evidence.of(all_of_them, pages)
-            yield Hit(evidence, {"direction": direction})
-
-
-@rule(
     "tp-without-pages",
     ERROR,
     "TP was given no pages for payload: it can neither send nor receive offloaded data",

@@ -11,7 +11,7 @@ from vmcoredd.chip.mps import REPLICATION_WORDS
 from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.addresses import Mac
 from vmcoredd.emu.scenario.traffic import Direction, PortTraffic
-from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.silicon.model import Model, fault
 
 ADDRESS = (1 << 48) - 1
 UNUSED = ADDRESS
@@ -173,6 +173,15 @@ class PortStatistics(Model):
             self._addresses(port)
             for name, value in _counters(traffic):
                 self._count(name, port, value)
+
+    @fault(
+        "mps-page-count-wrong",
+        "MPS uses more buffer pages of the first port or group than it has: MEMINFO.",
+        reports=True,
+    )
+    def miscount(self) -> None:
+        pages = self.chip.memory.port_pages
+        self.spaces.put(self.r[pages.register], **{pages.used: PAGES + 1})
 
     def _pages(self, pages: PageCounts) -> None:
         random = self.scenario.random(pages.register)

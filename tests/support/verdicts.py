@@ -28,6 +28,7 @@ NAMED = {
     **{f"link-{kind}-port{port}": rule for kind, rule in _LINKS.items() for port in range(4)},
     "busy-once": "",
     "tp-page-count-wrong": "dump-impossible-pages",
+    "mps-page-count-wrong": "dump-impossible-buffers",
     "parity-hma": "hma-parity",
     "cim-access-timeout": "cim-access-timeout",
     "cim-host-busy": "debug-interface-busy",
