@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vmcoredd.cli.folding import LEAD, folded, line
+from vmcoredd.cli.folding import LEAD, folded, folded_text, line, places
 from vmcoredd.cli.output import ROW_BYTES, hex_row, out, size, visible
 from vmcoredd.cudbg.decoded import (
     Allowance,
@@ -65,8 +65,13 @@ def say_hidden(view: View) -> None:
 
 
 def _heading(title: str) -> None:
-    for one in _lines([title], "") if title else ():
-        out.say(one, style="bold")
+    if title:
+        _say_text(title, style="bold")
+
+
+def _say_text(text: str, style: str = "") -> None:
+    for one in folded_text(text, out.width) if out.is_terminal else (text,):
+        out.say(one, style)
 
 
 def show_table(part: Table, view: View) -> None:
@@ -77,6 +82,9 @@ def show_table(part: Table, view: View) -> None:
     _heading(part.title)
     columns = list(part.columns)
     values = view.allowed.of(part.rows)
+    if not values and next(iter(part.rows), None) is None:
+        out.say(f"{LEAD}none")
+        return
     by_column = list(zip(*values, strict=True)) or [()] * len(columns)
     texts = [
         [column.name, *_all_shown(cells, column.form, view)]
@@ -88,8 +96,9 @@ def show_table(part: Table, view: View) -> None:
     if not out.is_terminal:
         out.say_all(map(line, rows))
         return
+    at = places([max(map(len, cells)) for cells in aligned], out.width)
     for row, style in zip(rows, ["", *_styles(columns, values)], strict=True):
-        for one in folded(row, out.width):
+        for one in folded(row, out.width, at):
             out.say(one, style)
 
 
@@ -99,8 +108,8 @@ def _aligned(column: Column, cells: list[str]) -> list[str]:
     return [cell.rjust(width) if column.form else cell.ljust(width) for cell in cells]
 
 
-def _lines(cells: list[str], lead: str = LEAD) -> Iterable[str]:
-    return folded(cells, out.width, lead) if out.is_terminal else (line(cells, lead),)
+def _lines(cells: list[str]) -> Iterable[str]:
+    return folded(cells, out.width) if out.is_terminal else (line(cells),)
 
 
 def _styles(columns: Sequence[Column], rows: Sequence[Sequence[Value]]) -> list[str]:
@@ -146,8 +155,7 @@ def _fields(part: Fields, view: View) -> None:
 def _text(part: Text, allowed: Allowance) -> None:
     _heading(part.title)
     for text in allowed.of(part.lines):
-        for one in _lines([visible(text)], ""):
-            out.say(one)
+        _say_text(visible(text))
 
 
 def _memory(part: Hexdump, hexdump: str | None) -> None:

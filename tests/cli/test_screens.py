@@ -20,7 +20,9 @@ from labelled import labelled
 
 from vmcoredd import cudbg, vmcore
 from vmcoredd.chip import T6
-from vmcoredd.cli.folding import folded
+from vmcoredd.cli import output, render
+from vmcoredd.cli.folding import folded, places
+from vmcoredd.cudbg.decoded import Allowance, Column, Table
 
 PAGER = 'printf "PAGED\\n"; cat'
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -116,14 +118,69 @@ def test_no_line_is_wider_than_the_terminal_and_nothing_is_cut(
     assert plain.split() == vmcoredd(*arguments).out.split()
 
 
-@pytest.mark.parametrize("columns", [80, 200])
-def test_tables_of_entities_are_folded(vmcoredd: Run, made: Path, columns: int) -> None:
-    names = ("MPS_TCAM", "DUMP_CONTEXT", "MEMINFO", "CLK", "LE_TCAM")
-    arguments = ["show", made, "--rows", "200", *(o for name in names for o in ("--entity", name))]
+@pytest.mark.parametrize(("index", "columns"), [(0, 80), (1, 120), (0, 200)])
+def test_every_entity_fits_the_terminal(
+    vmcoredd: Run, made: Path, index: int, columns: int
+) -> None:
+    arguments = ["show", made, "--index", index, "--entity", "all"]
     _, shown = on_terminal(arguments, columns, PAGER="cat")
-    plain = ESCAPE.sub("", shown).partition("only the first")[0]
-    assert max(map(len, plain.splitlines())) <= columns
+    plain = ESCAPE.sub("", shown)
+    assert len(re.findall(r"^\w+ \(entity \d+\)$", plain, re.MULTILINE)) > 50
+    assert [line for line in plain.splitlines() if len(line) > columns] == []
     assert "".join(plain.split()) == "".join(vmcoredd(*arguments).out.split())
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_tables_that_few_dumps_fill_fit_too(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mailbox's log and the queues' descriptors of a kernel's dump have such rows."""
+    names = [
+        "seqno",
+        "time",
+        "kind",
+        "command",
+        "flags",
+        "result",
+        "access_ms",
+        "execute_ms",
+        "fields",
+        "words",
+    ]
+    words = " ".join(f"{i:08x}" for i in range(16))
+    rows = [
+        [1, 4294937296, "command", "FW_LDST_CMD", "REQUEST READ", "", 0, 12, "addr=0x1", words],
+        [2, 4294937297, "reply", "FW_PARAMS_CMD", "", "FW_ENOEXEC", 0, 1, "", words[:17]],
+    ]
+    forms = ["d", "d", "", "", "", "", "d", "d", "", ""]
+    table = Table("", [*map(Column, names, forms)], rows)
+    monkeypatch.setattr(output.out, "_width", columns)
+    monkeypatch.setattr(output.out, "_force_terminal", True)
+    render.show_table(table, render.View(Allowance()))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    shown = " ".join(" ".join(lines).split())
+    assert all(str(cell) in shown for row in rows for cell in row)
+
+
+def test_a_value_stands_under_its_columns_name_on_every_line_of_a_folded_row() -> None:
+    at = places([10, 10, 10, 10, 20], 40)
+    head, full, gap = (
+        list(folded(cells, 40, at))
+        for cells in (
+            ["one".ljust(10), "two".ljust(10), "three".ljust(10), "four".ljust(10), "five"],
+            ["1".ljust(10), "2".rjust(10), "3".ljust(10), "4".rjust(10), "5 " * 9],
+            ["1".ljust(10), " " * 10, " " * 10, "4".rjust(10), ""],
+        )
+    )
+    assert [line.index(name) for line, name in zip(head, ("one", "four"), strict=True)] == [2, 6]
+    assert full[1].index("4") + 1 == gap[1].index("4") + 1 == 6 + 10
+    assert len(list(folded(["1", "", "", "", ""], 40, at))) == 1
+
+
+def test_a_table_without_rows_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    render.show_table(Table("queues", [Column("queue")], []), render.View(Allowance()))
+    assert capsys.readouterr().out == "queues\n  none\n"
 
 
 def test_causes_of_interrupts_stand_out_and_no_color_is_honoured(
