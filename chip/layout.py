@@ -22,6 +22,7 @@ from vmcoredd.chip.register import parse_fields
 from vmcoredd.plural import exact
 
 __all__ = [
+    "U16_MASK",
     "U32_MASK",
     "WORD_BYTES",
     "BigStruct",
@@ -48,6 +49,7 @@ __all__ = [
 
 WORD_BYTES = 4
 """The size of a register."""
+U16_MASK = 0xFFFF
 U32_MASK = 0xFFFFFFFF
 """The low 32 bits, which the kernel's u32 arithmetic keeps."""
 

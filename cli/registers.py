@@ -116,6 +116,8 @@ def show_registers(
     words = _words(dump, names, trouble)
     rows = select(words, wanted, dump.chip) if words else []
     for table in tables(rows, with_reset=wanted.changed):
+        if why := _not_measured(dump, table.title, trouble):
+            out.say(f"{table.title}: {why}", style="bold")
         render.show_table(table, view)
         render.say_hidden(view)
         out.print()
@@ -135,11 +137,23 @@ def register_records(
     """Returns the registers that are wanted, for programs."""
     words = _words(dump, names, trouble)
     rows = select(words, wanted, dump.chip) if words else []
-    record = {"registers": [row.record() for row in allowed.of(rows)]}
+    shown = allowed.of(rows)
+    held = dict.fromkeys(row.word.entity for row in shown)
+    silent = {name: why for name in held if (why := _not_measured(dump, name, trouble))}
+    record = {"registers": [row.record() for row in shown], "not_measured": silent}
     if not wanted.changed:
         return record
     known, unknown = _judged(words, wanted, dump.chip) if words else (0, 0)
     return {"reset": {"known": known, "unknown": unknown}, **record}
+
+
+def _not_measured(dump: cudbg.Dump, name: str, trouble: Trouble) -> str:
+    """Returns what of an entity's words was not measured; that is trouble too."""
+    why = ""
+    with trouble.of(name):
+        if why := dump.not_measured(name):
+            trouble.in_part[name] = f"{name}: {why}"
+    return why
 
 
 def entities_of(dump: cudbg.Dump, names: Sequence[str]) -> list[str]:

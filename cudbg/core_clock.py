@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vmcoredd.cudbg.decoded import Bytes
-from vmcoredd.cudbg.device_log import ToldClock, told_clock
+from vmcoredd.cudbg.device_log import KHZ_LEAST, KHZ_MOST, ToldClock, told_clock
 from vmcoredd.cudbg.driver_state import firmware_attached
 
 PRESET_KHZ = 50_000
@@ -63,8 +63,10 @@ def core_clock(others: Mapping[str, Bytes]) -> CoreClock:
 
 
 def _driver_khz(clk: Bytes | None, attached: bool | None) -> int:
-    """Returns the clock that the driver used; 0 if nothing tells it."""
-    if clk is None or len(clk) < _PERIOD_AT + 4:
-        return 0 if attached else PRESET_KHZ
-    period = int.from_bytes(clk[_PERIOD_AT : _PERIOD_AT + 4], "little")
-    return _PS_PER_MS // period if period else 0
+    """Returns the clock that the driver used; 0 if nothing tells it. A period that no clock has was
+    not measured."""
+    period = b"" if clk is None else bytes(clk[_PERIOD_AT : _PERIOD_AT + 4])
+    ps = int.from_bytes(period, "little") if len(period) == 4 else 0
+    if ps and KHZ_LEAST <= _PS_PER_MS // ps <= KHZ_MOST:
+        return _PS_PER_MS // ps
+    return 0 if attached else PRESET_KHZ

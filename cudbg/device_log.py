@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from vmcoredd.chip.devlog import DevlogEntry
 from vmcoredd.chip.layout import sizeof
+from vmcoredd.cudbg.blank import is_silent
 from vmcoredd.cudbg.decoded import Bytes
 from vmcoredd.cudbg.printf import formatted
 
@@ -16,7 +17,7 @@ RECORDS_MOST = 1 << 16
 """Are sorted; PCIE_FW_PF has room for the size of 2,048 records."""
 _CORE_CLOCK = re.compile(r"core\s+clock\D{0,16}(\d{1,10})\s*([kM])Hz", re.IGNORECASE)
 _KHZ = {"k": 1, "m": 1000}
-_KHZ_LEAST, _KHZ_MOST = 1000, 10_000_000
+KHZ_LEAST, KHZ_MOST = 1000, 10_000_000
 """Outside of these a number is no core clock."""
 
 
@@ -40,8 +41,10 @@ def records(log: Bytes) -> list[DevlogEntry]:
 
 
 def _used(data: memoryview, at: int) -> bool:
-    """Whether a record has a time."""
-    return any(data[at : at + DevlogEntry.timestamp.size])
+    """Whether a record has a time, and was measured."""
+    return any(data[at : at + DevlogEntry.timestamp.size]) and not is_silent(
+        data[at : at + ENTRY_BYTES]
+    )
 
 
 def message(record: DevlogEntry) -> str:
@@ -60,5 +63,5 @@ def told_clock(log: Bytes) -> ToldClock | None:
 def _clocks(log: Bytes) -> Iterator[ToldClock]:
     for record in records(log):
         match = _CORE_CLOCK.search(message(record))
-        if match and _KHZ_LEAST <= (khz := int(match[1]) * _KHZ[match[2].lower()]) <= _KHZ_MOST:
+        if match and KHZ_LEAST <= (khz := int(match[1]) * _KHZ[match[2].lower()]) <= KHZ_MOST:
             yield ToldClock(khz, int(record.seqno))

@@ -6,6 +6,7 @@ contexts through a back door, computes with presets, and has no ids of connectio
 
 from __future__ import annotations
 
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.cudbg.decoded import Bytes
 from vmcoredd.hw.device import AdapterFlag
 
@@ -19,4 +20,6 @@ def firmware_attached(tid_info: Bytes | None) -> bool | None:
     if tid_info is None or len(tid_info) < FLAGS_AT + 4:
         return None
     flags = int.from_bytes(tid_info[FLAGS_AT : FLAGS_AT + 4], "little")
+    if flags == U32_MASK:  # no driver has all of them
+        return None
     return bool(flags & AdapterFlag.FW_OK)

@@ -20,7 +20,7 @@ from itertools import pairwise
 
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.layout import WORD_BYTES, signed
-from vmcoredd.cudbg import sixpack
+from vmcoredd.cudbg import blank, sixpack
 from vmcoredd.cudbg.blob import Blob, Piece, what_is_left, zlib_pieces
 from vmcoredd.cudbg.container import (
     COMPRESSION_FASTLZ,
@@ -385,10 +385,15 @@ class Dump:
         others = self._explanations(entity)
         with unexpected_is_damage(name):
             try:
-                return entity.decode_with(blob, others, chip)
+                return blank.decoded(entity, blob, others, chip)
             except WrongSize:
                 remains = Remains(name, [(0, blob)], len(blob))
-                return entity.decode_remains(remains, others, chip)
+                return blank.decoded_remains(entity, remains, others, chip)
+
+    def not_measured(self, name: str) -> str:
+        """Returns what of an entity was not measured, since the adapter did not answer; empty if
+        all was. Raises as `decode`."""
+        return blank.not_measured(self.decoder(name), self.blob(name), self.chip)
 
     def decode_remains(self, name: str) -> Decoded:
         """Decodes what is left of a damaged entity, and so says the first part.
@@ -401,7 +406,7 @@ class Dump:
         if remains.held == remains.size and not remains.is_open:
             raise DumpFormatError(f"{name}: all of it is left")
         with unexpected_is_damage(name):
-            return entity.decode_remains(remains, self._explanations(entity), chip)
+            return blank.decoded_remains(entity, remains, self._explanations(entity), chip)
 
     def decoder(self, name: str) -> Entity:
         """Returns what decodes an entity of this dump; raises UnknownFormat if nothing does."""

@@ -21,6 +21,10 @@ from vmcoredd.hw.io import Io
 
 _registered: dict[str, Entity] = {}
 
+NOTHING_TRACED = "EMPTY: All {count} words are 0: the analyser has traced nothing."
+NOTHING_WRITTEN = "NOT MEASURED: All {count} words are 0, also those that the driver writes itself."
+"""Values of `Entity.all_zero`."""
+
 
 class Stage(IntEnum):
     """When an entity is collected; within a stage, entities follow their numbers.
@@ -101,6 +105,16 @@ class Entity:
     """Whether its numbers are in the host's byte order. Else its bytes are as on the adapter."""
     explained_by: ClassVar[Sequence[str]] = ()
     """Other entities that help to decode this one: see `decode_with`."""
+
+    entry_bytes: ClassVar[int] = 0
+    """The size of its entries, if they are records that are shown one by one: see `cudbg.blank`."""
+    entries_from: ClassVar[int] = 0
+    """The offset of the first of them."""
+    entry_reads: ClassVar[int] = 0
+    """The offset in an entry of what is read from the adapter; the driver knows what is before."""
+    all_zero: ClassVar[str] = ""
+    """What is to be said instead of values if every byte is zero: `EMPTY: none of {count} ...`, or
+    `NOT MEASURED: ...` where that is none. Empty if the zeros are values."""
 
     def __init__(self, number: int, name: str, parameters: dict[str, Any]) -> None:
         self.number, self.name = number, name

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import WORD_BYTES
+from vmcoredd.chip import Chip, Register
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
 from vmcoredd.chip.pci import PFS
 from vmcoredd.cudbg.decoded import Bytes, Column, Fields, Item, Part, Table, Text, Value
 from vmcoredd.cudbg.words import words_of_space
@@ -49,13 +49,14 @@ and 29 are named as in Chelsio's database; Linux gives them the names of a T5.""
 def rss_functions(others: Mapping[str, Bytes], chip: Chip) -> list[Part]:
     """Returns the key and the physical functions, from the bytes of EXPLAINED_BY."""
     words, r = words_of_space(others, "TP_INDIRECT", "tp_pio", chip), chip.r
-    key = [words.get(r.TP_RSS_SECRET_KEY0 + i) for i in range(_KEY_WORDS)]
+    key = [words.get(r.TP_RSS_SECRET_KEY0 + i, U32_MASK) for i in range(_KEY_WORDS)]
     if r.TP_RSS_PF_MAP not in words:
         lines = ["The key and the physical functions are in TP_INDIRECT, not in the dump."]
         return [Text("RSS of physical functions", lines)]
+    doubt = "a word ffffffff is perhaps not measured" if U32_MASK in key else ""
     size = r.TP_RSS_PF_MAP.get(words[r.TP_RSS_PF_MAP], "LKPIDXSIZE")
     items = [
-        Item("key", "".join(f"{word:08x}" for word in reversed(key) if word is not None)),
+        Item("key", "".join(f"{word:08x}" for word in reversed(key)), doubt),
         Item("key mode", _key_mode(others.get("REG_DUMP"), chip), "of TP_RSS_CONFIG_VRT"),
         Item("map index size", size, "of TP_RSS_PF_MAP"),
     ]
@@ -71,21 +72,24 @@ def _key_mode(registers: Bytes | None, chip: Chip) -> str:
     if registers is None or len(registers) < at + WORD_BYTES:
         return "unknown: REG_DUMP is not in the dump"
     word = int.from_bytes(registers[at : at + WORD_BYTES], "little")
+    if word == U32_MASK:
+        return "unknown: TP_RSS_CONFIG_VRT reads as all ones"
     return _KEY_MODES[chip.r.TP_RSS_CONFIG_VRT.get(word, "KeyMode")]
 
 
 def _rows(words: Mapping[int, int], chip: Chip) -> Iterator[list[Value]]:
+    """Yields a row per function; cells of registers that were not read are empty."""
     r = chip.r
     for pf in range(PFS):
-        config = r[f"TP_RSS_PF{pf}_CONFIG"]
-        fields = config.decode(words.get(config, 0))
-        enables = " ".join(short for name, short in _SHORT.items() if fields.get(name))
-        yield [
-            pf,
-            r.TP_RSS_PF_MAP.get(words[r.TP_RSS_PF_MAP], f"PF{pf}LKPIDX"),
-            r.TP_RSS_PF_MSK.get(words.get(r.TP_RSS_PF_MSK, 0), f"PF{pf}MSKSIZE"),
-            fields["IVFWIDTH"],
-            enables,
-            fields["CH0DEFAULTQUEUE"],
-            fields["CH1DEFAULTQUEUE"],
-        ]
+        index = r.TP_RSS_PF_MAP.get(words[r.TP_RSS_PF_MAP], f"PF{pf}LKPIDX")
+        masks, config = words.get(r.TP_RSS_PF_MSK), r[f"TP_RSS_PF{pf}_CONFIG"]
+        mask = None if masks is None else r.TP_RSS_PF_MSK.get(masks, f"PF{pf}MSKSIZE")
+        yield [pf, index, mask, *_config_cells(config, words.get(config))]
+
+
+def _config_cells(config: Register, word: int | None) -> list[Value]:
+    if word is None:
+        return [None, "not read", None, None]
+    fields = config.decode(word)
+    enables = " ".join(short for name, short in _SHORT.items() if fields.get(name))
+    return [fields["IVFWIDTH"], enables, fields["CH0DEFAULTQUEUE"], fields["CH1DEFAULTQUEUE"]]

@@ -20,11 +20,12 @@ _COLUMNS = (
 )
 _SOME = 512
 """TCBs that are read at once."""
-_NOTHING = bytes(tcb.BYTES)
+_NOTHING = (bytes(tcb.BYTES), b"\xff" * tcb.BYTES)
+"""Blocks without a connection: never written, or not measured."""
 
 
 def tcb_table(name: str, info: Meminfo, memory: Extent, blob: Bytes) -> Table | None:
-    """Returns the TCBs that are not zero in the bytes of memory `name`; None if its part of the
+    """Returns the TCBs in use in the bytes of memory `name`; None if its part of the
     adapter's addresses has none of the region."""
     span = span_of(info, memory, _REGION)
     if span is None or span.start >= len(blob):
@@ -46,7 +47,7 @@ def _rows(info: Meminfo, memory: Extent, blob: Bytes, span: Span) -> Iterator[li
         data = memoryview(blob[at : at + len(some) * tcb.BYTES])
         for i, tid in enumerate(some):
             block = data[i * tcb.BYTES : (i + 1) * tcb.BYTES]
-            if block != _NOTHING:
+            if block not in _NOTHING:
                 yield [tid, base + tid * tcb.BYTES, *_tcb(block)]
 
 

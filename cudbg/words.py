@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.instances import block_of, instance_of, label_of
-from vmcoredd.chip.layout import WORD_BYTES, u32s
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, u32s
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
 from vmcoredd.cudbg.counters import counters
@@ -156,11 +156,12 @@ def words_of_space(
     others: Mapping[str, Bytes], name: str, space: str, chip: Chip
 ) -> dict[int, int]:
     """Returns the words of a space by offset, from the bytes of entity `name` in `others`; none if
-    they are missing."""
+    they are missing. Words that are all ones explain nothing."""
     blob, entity = others.get(name), entities()[name]
     if blob is None or not isinstance(entity, RegisterEntity):
         return {}
-    return {w.offset: w.value for w in entity.words(blob, chip) if w.space == space}
+    found = (w for w in entity.words(blob, chip) if w.space == space)
+    return {w.offset: w.value for w in found if w.value != U32_MASK}
 
 
 REGISTER_COLUMNS = (

@@ -11,7 +11,7 @@ from vmcoredd.chip.cim import LA_READS, MA_LA_ENTRIES, MA_LA_WORDS, PIF_LA_ENTRI
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32, u32s
 from vmcoredd.chip.register import parse_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
+from vmcoredd.cudbg.entity import NOTHING_TRACED, NOTHING_WRITTEN, Context, Entity, entity, per_chip
 from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.indirect import cim_check_ops, cim_read_ops, cim_write_ops
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
@@ -26,6 +26,7 @@ class CimLa(Entity):
     The configuration word, then the trace, oldest word first.
     """
 
+    all_zero = NOTHING_TRACED
     raw_bytes = per_chip(t5=8196, t6=8204)
     other_bytes = per_chip(t5=8196, t6=9024)
     """In older kernels (4.18): the same words, and more room behind them."""
@@ -140,6 +141,7 @@ class CimMaLa(Entity):
     responses remain; the rest is zero.
     """
 
+    all_zero = NOTHING_TRACED
     raw_bytes = _MA_BYTES
     accesses = 962
 
@@ -191,6 +193,7 @@ class CimPifLa(Entity):
     """The embedded processor's requests to other blocks, and the responses
     (cudbg_collect_cim_pif_la())."""
 
+    all_zero = NOTHING_WRITTEN
     raw_bytes = sizeof(PifLayout)
     accesses = 1155
 

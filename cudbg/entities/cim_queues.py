@@ -19,7 +19,17 @@ from vmcoredd.chip.cim import (
     THRESHOLD_UNIT,
 )
 from vmcoredd.chip.cim import Table as CimTable
-from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u8, u16, u32, u32s
+from vmcoredd.chip.layout import (
+    U16_MASK,
+    U32_MASK,
+    WORD_BYTES,
+    LittleStruct,
+    sizeof,
+    u8,
+    u16,
+    u32,
+    u32s,
+)
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
@@ -53,6 +63,7 @@ class QueueLayout(LittleStruct):
 class CimQcfg(Entity):
     """Configuration and state of the embedded processor's queues (cudbg_collect_cim_qcfg())."""
 
+    all_zero = "NOT MEASURED: All bytes are 0, also the sizes of queues, which every card has."
     raw_bytes = sizeof(QueueLayout)
     accesses = 246
 
@@ -114,15 +125,20 @@ _COLUMNS = (
 
 def _inbound(layout: QueueLayout, i: int) -> list[Value]:
     read, write, free, packets = layout.stat[STATUS_WORDS * i : STATUS_WORDS * (i + 1)]
-    shape = [layout.base[i], layout.size[i], layout.thres[i]]
-    return [INBOUND[i].name, *shape, read & 0x1FFF, write & 0x1FFF, *_filling(free, packets)]
+    shape = [_shape(half) for half in (layout.base[i], layout.size[i], layout.thres[i])]
+    pointers = [_answered(word, word & 0x1FFF) for word in (read, write)]
+    return [INBOUND[i].name, *shape, *pointers, *_filling(free, packets)]
 
 
 def _outbound(layout: QueueLayout, queue: int) -> list[Value]:
     i = len(INBOUND) + queue
     read, _, free, packets = layout.stat[STATUS_WORDS * i : STATUS_WORDS * (i + 1)]
-    write = layout.obq_wr[OBQ_REAL_WORDS * queue] - layout.base[i] & U32_MASK
-    return [*_outbound_shape(layout, queue), read & 0x3FFF, write, *_filling(free, packets)]
+    write = layout.obq_wr[OBQ_REAL_WORDS * queue]
+    pointers = [
+        _answered(read, read & 0x3FFF),
+        _answered(write, write - layout.base[i] & U32_MASK),
+    ]
+    return [*_outbound_shape(layout, queue), *pointers, *_filling(free, packets)]
 
 
 def _shadowed(
@@ -144,12 +160,23 @@ def _shadowed(
 
 def _outbound_shape(layout: QueueLayout, queue: int) -> list[Value]:
     i = len(INBOUND) + queue
-    return [OUTBOUND[queue].name, layout.base[i], layout.size[i], None]
+    return [OUTBOUND[queue].name, _shape(layout.base[i]), _shape(layout.size[i]), None]
 
 
-def _filling(free: int, packets: int) -> list[int]:
+def _shape(half: int) -> Value:
+    """Returns a base, size or threshold; nothing if it is all ones, which is no multiple."""
+    return None if half == U16_MASK else half
+
+
+def _filling(free: int, packets: int) -> list[Value]:
     """Returns packets begun, ended, free bytes (QUESOPCNT, QUEEOPCNT, QUEREMFLITS: t4_regs.h)."""
-    return [packets & 0xFFF, packets >> 16 & 0xFFF, (free & 0x7FF) * FLIT_BYTES]
+    counts = [_answered(packets, packets >> shift & 0xFFF) for shift in (0, 16)]
+    return [*counts, _answered(free, (free & 0x7FF) * FLIT_BYTES)]
+
+
+def _answered(word: int, value: int) -> Value:
+    """Returns what a word says; nothing if it is all ones, which no pointer and no count is."""
+    return None if word == U32_MASK else value
 
 
 # CIM_IBQ_*, CIM_OBQ_*: the contents of the queues
@@ -164,6 +191,7 @@ _OUTBOUND_ATTEMPTS = 2
 class QueueMemory(Entity):
     """The memory of one queue, read word by word."""
 
+    all_zero = "EMPTY: All {count} words of the queue's memory are 0."
     queue: int
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
@@ -256,6 +284,7 @@ _PBT_BYTES = WORD_BYTES * len(_PBT_ADDRESSES)
 class PbtTable(Entity):
     """The embedded processor's page and function tables (cudbg_collect_pbt_tables())."""
 
+    all_zero = "EMPTY: None of {count} entries is valid: all are 0."
     raw_bytes = _PBT_BYTES
     accesses = 2176
 

@@ -25,8 +25,8 @@ from vmcoredd.plural import counted
 
 _PS_PER_US = 1_000_000
 _PS_PER_MS = 1_000_000_000
-_FIELD = 0xFF
-"""The mask of a field of TP_TIMER_RESOLUTION."""
+_RESOLUTION_MOST = 31
+"""A tick of more than 2^31 cycles is none: the driver shifts by five bits."""
 
 
 class ClkLayout(LittleStruct):
@@ -57,6 +57,9 @@ _TIMERS = dict(zip(ClkLayout.names(), CLOCK_REGISTERS[2:], strict=False))
 class Clk(Entity):
     """The core clock, and TCP's timers in microseconds (cudbg_collect_clk_info())."""
 
+    all_zero = (
+        "NOT MEASURED: All bytes are 0, also the core clock's period, by which the driver divides."
+    )
     raw_bytes = sizeof(ClkLayout)
     accesses = 10
 
@@ -96,13 +99,18 @@ class _Timers:
 
     @property
     def cclk_ps(self) -> int:
-        """The period to believe."""
-        corrected = self.clock.is_corrected
-        return _PS_PER_MS // self.clock.khz if corrected else int(self.layout.cclk_ps)
+        """The period to believe; 0 if it is unknown."""
+        if self.clock.khz and (self.clock.is_corrected or not self.layout.cclk_ps):
+            return _PS_PER_MS // self.clock.khz
+        return int(self.layout.cclk_ps) if self.clock.khz else 0
 
     def tick(self, name: str, resolution: int) -> Item:
         """A timer's tick, exactly."""
-        return Item(name, (self.cclk_ps << (resolution & _FIELD)) / _PS_PER_US, "us")
+        if not self.cclk_ps:
+            return Item(name, None, "unknown, as the core clock is")
+        if resolution > _RESOLUTION_MOST:
+            return Item(name, None, f"2^{resolution} cycles are none")
+        return Item(name, (self.cclk_ps << resolution) / _PS_PER_US, "us")
 
     def item(self, name: str, resolution: int, title: str = "") -> Item:
         """A timer in microseconds, as the driver would compute it, and its ticks."""
@@ -120,9 +128,9 @@ class _Timers:
 def _clock_items(timers: _Timers, chip: Chip) -> list[Item]:
     layout, clock = timers.layout, timers.clock
     stamp = chip.r.TP_TIMER_RESOLUTION.get(layout.res, "TimestampResolution")
-    meaning = f"ns a cycle ({clock.khz} kHz), {clock.source}"
-    items = [Item("core clock", timers.cclk_ps / 1000, meaning)]
-    if clock.is_corrected:
+    meaning = f"ns a cycle ({clock.khz} kHz), {clock.source}" if clock.khz else clock.source
+    items = [Item("core clock", timers.cclk_ps / 1000 or None, meaning)]
+    if clock.is_corrected and layout.cclk_ps:
         preset = "ns a cycle: its preset, from which the times here are converted"
         items.append(Item("clock of the driver", layout.cclk_ps / 1000, preset))
     return [
@@ -167,6 +175,7 @@ class HwSched(Entity):
     """The transmit schedulers: rates, gaps between packets, pace table
     (cudbg_collect_hw_sched())."""
 
+    all_zero = "EMPTY: No scheduler is enabled: all rates, gaps and paces are 0, as if never set."
     raw_bytes = sizeof(SchedLayout)
     accesses = 50
 
@@ -191,8 +200,7 @@ class HwSched(Entity):
 
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         schedulers = _Schedulers(self.parse(SchedLayout, blob), others, chip)
-        title = f"transmit schedulers at {schedulers.clock.khz} kHz, {schedulers.clock.source}"
-        parts: list[Part] = [Table(title, _SCHED_COLUMNS, list(schedulers.rows()))]
+        parts: list[Part] = [Table(schedulers.title, _SCHED_COLUMNS, list(schedulers.rows()))]
         if caveats := list(schedulers.caveats()):
             parts.append(Text("what the driver lost", caveats))
         return Decoded(parts)
@@ -229,6 +237,13 @@ class _Schedulers:
             None if word is None else word >> 16 * (i % 2) & 0xFFFF for i, word in enumerate(found)
         ]
 
+    @property
+    def title(self) -> str:
+        """Says which clock the numbers depend on."""
+        if not self.clock.khz:
+            return "transmit schedulers, as the driver computed them: CLK does not tell its clock"
+        return f"transmit schedulers at {self.clock.khz} kHz, {self.clock.source}"
+
     def rows(self) -> Iterator[list[Value]]:
         """Yields a row per scheduler. Mode bit: 0 class, 1 flow. Map: two bits each."""
         layout = self._layout
@@ -246,6 +261,8 @@ class _Schedulers:
             return int(kbps), bool(kbps)
         if not (cycles := rate & 0xFF):
             return 0, False
+        if not self.clock.khz:
+            return self._layout.kbps[i], True
         return self.clock.khz * 1000 // cycles * (rate >> 8) // _BYTES_PER_KBIT, True
 
     @property

@@ -38,6 +38,8 @@ _RECORD = sizeof(Record)
 _HEAD = struct.Struct("<II")
 """Type and number of a context, before its data."""
 _NO_DATA = bytes(_RECORD - _HEAD.size)
+_ONES = b"\xff" * len(_NO_DATA)
+"""Data of a context that was not measured."""
 _KIND_AND_DATA = struct.Struct(f"<I4x{len(_NO_DATA)}s")
 _SOME = 1024 * _RECORD
 """Bytes that are searched for contexts at once."""
@@ -54,6 +56,11 @@ class DumpContext(Entity):
     record.
     """
 
+    entry_bytes, entry_reads = _RECORD, _HEAD.size
+    all_zero = (
+        "EMPTY: None of {count} contexts is in use. If the adapter does not answer, none is "
+        "read either."
+    )
     raw_bytes = None
     accesses = None
 
@@ -202,7 +209,7 @@ def _records(blob: Bytes) -> Iterator[Record]:
     for start in range(0, len(blob), _SOME):
         some = memoryview(blob[start : start + _SOME])
         for i, (kind, data) in enumerate(_KIND_AND_DATA.iter_unpack(some)):
-            if kind in _KINDS and data != _NO_DATA:
+            if kind in _KINDS and data not in (_NO_DATA, _ONES):
                 record = some[_RECORD * i : _RECORD * (i + 1)]
                 if all(_valid(kind, record)):
                     yield Record.from_bytes(record)

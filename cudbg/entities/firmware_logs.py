@@ -24,6 +24,7 @@ from vmcoredd.chip.firmware import (
     retval_name,
 )
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, i16, sizeof, u32, u64
+from vmcoredd.cudbg.blank import is_silent
 from vmcoredd.cudbg.core_clock import core_clock
 from vmcoredd.cudbg.decoded import (
     Bytes,
@@ -73,6 +74,10 @@ class MboxLog(Entity):
     The driver keeps them in its own memory; a crash kernel has sent none yet.
     """
 
+    entry_bytes = sizeof(MailboxRecord)
+    all_zero = (
+        "EMPTY: None of {count} entries is in use. A crash kernel's driver has sent no command."
+    )
     stage = Stage.DRIVER
     raw_bytes = _LOG_BYTES
     accesses = 0
@@ -112,7 +117,7 @@ _MAILBOX_COLUMNS = (
 
 def _mailbox_rows(records: ctypes.Array[MailboxRecord]) -> Iterator[list[Value]]:
     for record in records:
-        if not record.timestamp:
+        if not record.timestamp or is_silent(record):
             continue
         words = _bytes_of(record)
         head = Header.from_bytes(words[: sizeof(Header)])
@@ -180,6 +185,8 @@ class DevLog(Entity):
     The firmware is asked for its address only if no register holds it.
     """
 
+    entry_bytes = ENTRY_BYTES
+    all_zero = "EMPTY: None of {count} records was ever written."
     stage = Stage.FIRMWARE
     host_order = False
     raw_bytes = None

@@ -10,7 +10,7 @@ from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.csvtables import IndirectRange
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.cudbg.decoded import Column, Lazy, Part, Table
-from vmcoredd.cudbg.entity import Context, entity, per_chip
+from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, entity, per_chip
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.cudbg.words import (
     REGISTER_COLUMNS,
@@ -55,6 +55,7 @@ def records(
 class IndirectEntity(RegisterTable):
     """An entity of such records; `groups` are the ranges (`chip.indirect`) they hold."""
 
+    all_zero = NOTHING_WRITTEN
     groups: Sequence[str]
     unused = 0
     """Records that the kernel allocates and leaves zero."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.le import LookupEntry, clip_address, filter_fields
+from vmcoredd.cudbg.blank import is_silent
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, WrongSize
@@ -24,6 +25,10 @@ class LeTcam(Entity):
     compression overwrites the last ones; this collector does not.
     """
 
+    entry_bytes, entries_from, entry_reads = RECORD_BYTES, sizeof(Header), Record.data.offset
+    all_zero = (
+        "NOT MEASURED: All {count} records are 0, and so is the number of TIDs: none was read."
+    )
     raw_bytes = None
     accesses = None
 
@@ -96,7 +101,7 @@ def _caveats(mode: int | None, words: Mapping[int, int], chip: Chip) -> Iterator
     """Says what the entries' columns rest on."""
     yield "Which word holds which address and port is assumed; the vendor's viewer shows words."
     if mode is None:
-        yield "Fields of filter tuples depend on TP_VLAN_PRI_MAP: TP_INDIRECT is not in the dump."
+        yield "Fields of filter tuples depend on TP_VLAN_PRI_MAP, which the dump does not tell."
         return
     names = " ".join(field.name for field in filter_fields(mode))
     yield f"Filter tuples have these fields, lowest first, as TP_VLAN_PRI_MAP {mode:#x} selects:"
@@ -133,7 +138,8 @@ def _records(blob: Bytes) -> Iterator[Record]:
         record = Record.from_bytes(blob[at : at + RECORD_BYTES])
         if not record.dbig_rsp_stat & 1:
             return
-        yield record
+        if not is_silent(record.data):
+            yield record
 
 
 def _entry(words: list[int], region: str, mode: int | None) -> list[Value]:
@@ -151,8 +157,8 @@ def _entry(words: list[int], region: str, mode: int | None) -> list[Value]:
 
 
 def _filter_tuple(value: int, mode: int) -> str:
-    """Decodes a tuple under a value of TP_VLAN_PRI_MAP, highest field first."""
-    values = ((field.name, field.get(value)) for field in reversed(filter_fields(mode)))
+    """Decodes a tuple under a value of TP_VLAN_PRI_MAP, lowest field first."""
+    values = ((field.name, field.get(value)) for field in filter_fields(mode))
     return " ".join(f"{name}={number:#x}" for name, number in values if number)
 
 

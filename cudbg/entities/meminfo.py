@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import LittleStruct, sizeof
 from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
+from vmcoredd.cudbg.blank import NOT_MEASURED
 from vmcoredd.cudbg.container import VersionHeader
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Table, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table, Text, Value
+from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, Entity, entity, per_chip
 from vmcoredd.cudbg.errors import DumpFormatError, Status, WrongSize
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Extent, Meminfo
@@ -29,6 +30,7 @@ class Layout(LittleStruct):
 class MeminfoEntity(Entity):
     """The memory map and its usage (cudbg_collect_meminfo())."""
 
+    all_zero = NOTHING_WRITTEN
     raw_bytes = sizeof(Layout)
     accesses = per_chip(t5=65, t6=63)
     """One fewer on a card without a doorbell FIFO in memory."""
@@ -58,7 +60,10 @@ def meminfo_of(blob: Bytes) -> Meminfo:
     return info
 
 
-def _parts(info: Meminfo, chip: Chip) -> Iterator[Table | Fields]:
+def _parts(info: Meminfo, chip: Chip) -> Iterator[Part]:
+    if not info.avail_c:
+        yield Text(NOT_MEASURED, ["It lists no memory, and every card has some."])
+        return
     columns = [Column("memory"), Column("from", "x8"), Column("to", "x8"), Column("size", "d")]
     yield Table("memories", columns, [_memory(e) for e in info.avail[: info.avail_c]])
     columns = [Column("region"), Column("from", "x8"), Column("to", "x8"), Column("size", "d")]
@@ -87,6 +92,9 @@ def _regions(info: Meminfo) -> Iterator[list[Value]]:
         yield [REGIONS[extent.idx].name, extent.base, limit, limit + 1 - extent.base]
 
 
+_UNITS = {ord("K"): "KiB", ord("M"): "MiB"}
+
+
 def _fields(info: Meminfo) -> list[Item]:
     rx, tx = info.rx_pages_data, info.tx_pages_data
     return [
@@ -100,7 +108,7 @@ def _fields(info: Meminfo) -> list[Item]:
         Item(
             "transmit pages",
             tx[0],
-            f"of {tx[1]} {chr(tx[2] & 0x7F)}iB, {info.free_tx_cnt} free, "
+            f"of {tx[1]} {_UNITS.get(tx[2], 'units')}, {info.free_tx_cnt} free, "
             f"{counted(tx[3], 'channel')}",
         ),
         Item("payload structures", info.p_structs, f"{info.p_structs_free_cnt} free"),

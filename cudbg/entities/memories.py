@@ -34,6 +34,7 @@ class AdapterMemory(Entity):
     Packet data are left out: pieces within a payload region are not read and stay zero.
     """
 
+    all_zero = "EMPTY: All {count} words of the memory are 0."
     stage = Stage.MEMORIES
     raw_bytes = None
     accesses = None

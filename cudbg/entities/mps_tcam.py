@@ -5,9 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import LittleStruct, column, sizeof, u8, u16, u32, u32s, u64, u64s
+from vmcoredd.chip.layout import (
+    U32_MASK,
+    LittleStruct,
+    column,
+    sizeof,
+    u8,
+    u16,
+    u32,
+    u32s,
+    u64,
+    u64s,
+)
 from vmcoredd.chip.mps import REPLICATION_WORDS
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
+from vmcoredd.cudbg.blank import ALL_REGISTERS_ZERO, is_silent
+from vmcoredd.cudbg.decoded import (
+    Bytes,
+    Column,
+    Decoded,
+    Fields,
+    Item,
+    Lazy,
+    Part,
+    Table,
+    Text,
+    Value,
+)
 from vmcoredd.cudbg.driver_state import firmware_attached
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
@@ -56,6 +79,10 @@ class MpsTcam(Entity):
     the functions that it stores as 0 to 63 are the chip's 64 to 127.
     """
 
+    entry_bytes = sizeof(Record)
+    all_zero = (
+        "EMPTY: None of {count} entries is in use. A T5 that does not answer leaves the same bytes."
+    )
     raw_bytes = 45056
     accesses = None
 
@@ -77,13 +104,18 @@ class MpsTcam(Entity):
         size = chip.mps.tcam_entries * sizeof(Record)
         data, attached = self.need(blob, size), firmware_attached(others.get("TID_INFO"))
         firsts = _ASKED if attached else chip.mps.replication_read_from
-        rows = Lazy(lambda: (_row(record, chip, firsts) for record in _used(data)))
+        mark = "" if attached else f" {_DOUBTFUL}"
+        rows = Lazy(lambda: (_row(record, chip, firsts, mark) for record in _used(data)))
         used = sum(1 for _ in _used(data))
+        silent = sum(1 for record in _records(data) if is_silent(record))
         counts = [Item("used", used, form="d")]
-        counts.append(Item("unused", chip.mps.tcam_entries - used, form="d"))
+        counts.append(Item("unused", chip.mps.tcam_entries - used - silent, form="d"))
         table = Table("MAC addresses", _columns(chip), rows)
-        caveat = Text("", () if attached else _without_firmware(chip, attached))
-        return Decoded([Fields("entries", counts), caveat, table])
+        parts: list[Part] = [Fields("entries", counts)]
+        if used == chip.mps.tcam_entries and all(map(_is_zero, _used(data))):
+            parts.insert(0, Text(ALL_REGISTERS_ZERO, ["All entries have address 0 and mask 0."]))
+        parts.append(Text("", () if attached else _without_firmware(chip, attached)))
+        return Decoded([*parts, table])
 
 
 # Collecting
@@ -185,11 +217,22 @@ def _replication(io: Io, chip: Chip, records: Sequence[Record]) -> None:
 # Decoding
 
 
-def _used(data: memoryview) -> Iterator[Record]:
+_DOUBTFUL = "(?)"
+"""Marks the functions that a map says, if it may be another entry's."""
+_ONES = (U32_MASK, U32_MASK)
+
+
+def _records(data: memoryview) -> Iterator[Record]:
     for at in range(0, len(data), sizeof(Record)):
-        record = Record.from_bytes(data[at : at + sizeof(Record)])
-        if record.rplc_size:
-            yield record
+        yield Record.from_bytes(data[at : at + sizeof(Record)])
+
+
+def _is_zero(record: Record) -> bool:
+    return not record.mask and not any(record.addr) and not record.cls_lo | record.cls_hi
+
+
+def _used(data: memoryview) -> Iterator[Record]:
+    return (record for record in _records(data) if record.rplc_size and not is_silent(record))
 
 
 def _columns(chip: Chip) -> list[Column]:
@@ -207,16 +250,24 @@ def _columns(chip: Chip) -> list[Column]:
     return columns
 
 
-def _row(record: Record, chip: Chip, firsts: Sequence[int | None]) -> list[Value]:
-    sram = chip.r.MPS_CLS_SRAM_L.decode(record.cls_lo)
+def _row(record: Record, chip: Chip, firsts: Sequence[int | None], mark: str) -> list[Value]:
     address = ":".join(f"{byte:02x}" for byte in record.addr)
+    row: list[Value] = [record.idx, address, record.mask]
+    row += _classified(record, chip, firsts, mark)
+    return row + (_lookup(record) if chip.mps.tcam_by_request else [])
+
+
+def _classified(record: Record, chip: Chip, firsts: Sequence[int | None], mark: str) -> list[Value]:
+    """Returns the cells of what is done with matching packets; if it was not read, none."""
+    if (record.cls_lo, record.cls_hi) == _ONES:
+        return [None, None, None, None, "not read", "", None]
+    sram = chip.r.MPS_CLS_SRAM_L.decode(record.cls_lo)
     ports = chip.r.MPS_CLS_SRAM_H.get(record.cls_hi, "PortMap")
     function = [sram["PF"], sram["VF"] if sram["VF_Valid"] else None]
     priorities = " ".join(str(sram[f"Priority{i}"]) for i in range(4))
     listen = sum(sram[f"MultiListen{i}"] << i for i in range(4))
-    row: list[Value] = [record.idx, address, record.mask, bool(sram["Valid"]), ports, *function]
-    row += [_functions(record, firsts) if record.repli else "", priorities, listen]
-    return row + (_lookup(record) if chip.mps.tcam_by_request else [])
+    functions = _functions(record, firsts) + mark if record.repli else ""
+    return [bool(sram["Valid"]), ports, *function, functions, priorities, listen]
 
 
 def _lookup(record: Record) -> list[Value]:
@@ -232,7 +283,8 @@ def _without_firmware(chip: Chip, attached: bool | None) -> Iterator[str]:
     """Yields what the driver cannot know of replication unless it asks the firmware."""
     if attached is None:
         yield "Whether the driver asked the firmware is not known without TID_INFO. If it did not:"
-    yield "The driver read the map of replication without selecting an entry: it may be another's."
+    yield f"{_DOUBTFUL} The driver read the map of replication without selecting an entry:"
+    yield "it may be another's."
     known = {first for first in chip.mps.replication_read_from if first is not None}
     lacking = [first for first in range(0, chip.mps.replication_vfs, 32) if first not in known]
     if lacking:

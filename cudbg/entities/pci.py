@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.flash import FIRMWARE_VERSION
@@ -29,6 +29,9 @@ _CONFIG_BYTES = CONFIG_DUMP_WORDS * WORD_BYTES
 class PcieConfig(RegisterTable):
     """The PCI configuration space, read through registers (cudbg_collect_pcie_config())."""
 
+    all_zero = (
+        "NOT MEASURED: All {count} words are 0, also the vendor's id, which is 1425 on every card."
+    )
     raw_bytes = _CONFIG_BYTES
     accesses = 273
 
@@ -85,6 +88,7 @@ class VpdData(Entity):
     """The card's serial and part numbers, its name and address, and its versions
     (cudbg_collect_vpd_data()). A failure has the kernel's plain code, and no `sys_err`."""
 
+    all_zero = "NOT MEASURED: All bytes are 0: no name, no number and no version was read."
     raw_bytes = sizeof(VpdLayout)
     accesses = 14
 
@@ -117,11 +121,19 @@ class VpdData(Entity):
             Item("serial number", text(bytes(layout.sn))),
             Item("part number", text(bytes(layout.bn))),
             Item("network address", text(bytes(layout.na))),
-            Item("firmware", ".".join(map(str, firmware)), "in the flash"),
+            _version(firmware),
             Item("serial configuration version", layout.scfg_vers, form="x"),
             Item("VPD version", layout.vpd_vers, form="d"),
         ]
         return Decoded([Fields("card", items)])
+
+
+def _version(numbers: Sequence[int]) -> Item:
+    """The version in the flash; erased flash is all ones."""
+    for number, why in ((0xFF, "the flash is erased or was not read"), (0, "the flash holds none")):
+        if all(one in (number, number << 8 | number) for one in numbers):
+            return Item("firmware", None, why)
+    return Item("firmware", ".".join(map(str, numbers)), "in the flash")
 
 
 _NUMBER = re.compile(rb"\+?(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))\n?\Z")

@@ -27,7 +27,7 @@ from vmcoredd.cudbg.decoded import (
     Value,
 )
 from vmcoredd.cudbg.descriptors import Descriptor, pointers, responses, work_requests
-from vmcoredd.cudbg.entity import Context, Entity, Stage, entity
+from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, Entity, Stage, entity
 from vmcoredd.cudbg.errors import Code, DumpFormatError, Status, WrongSize
 from vmcoredd.cudbg.queue_contexts import QueueState, queue_states
 from vmcoredd.cudbg.remains import Remains, decode_start
@@ -128,6 +128,7 @@ class Qdesc(Entity):
     collector holds one piece at a time, so it cannot fail in that way.
     """
 
+    all_zero = NOTHING_WRITTEN
     stage = Stage.DRIVER
     raw_bytes = DUMP_BYTES
     accesses = 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.chip.pci import PFS
 from vmcoredd.chip.register import BAR0
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Text, Value
 from vmcoredd.cudbg.entities.indirect import Record, records
-from vmcoredd.cudbg.entity import Context, entity, per_chip
+from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, entity, per_chip
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.words import Place, RegisterEntity
 from vmcoredd.hw.indirect import indexed_read
@@ -53,6 +53,7 @@ class SgeIndirect(RegisterEntity):
     without that defect reads.
     """
 
+    all_zero = NOTHING_WRITTEN
     raw_bytes = sizeof(Layout)
     other_bytes = per_chip(t5=_RUNNING_BYTES, t6=_RUNNING_BYTES)
     accesses = per_chip(t5=64, t6=1384)
@@ -141,16 +142,20 @@ def _bases(chip: Chip, qbase: QueueBases) -> Iterator[list[Value]]:
         maps = values[first : first + _MAPS]
         if any(maps):
             name = f"PF{function}" if function < PFS else f"VF{function - PFS}"
-            yield [name, *_ranges(chip, maps)]
+            if maps == [U32_MASK] * _MAPS:
+                yield [f"{name}: not read", *(None for _ in _BASE_COLUMNS)]
+            else:
+                yield [name, *_ranges(chip, maps)]
 
 
-def _ranges(chip: Chip, maps: list[int]) -> list[Value]:
+def _ranges(chip: Chip, maps: list[int]) -> Iterator[Value]:
+    """Yields base and size of each kind of queue; nothing of words that were not read."""
     sizes = chip.r.SGE_QBASE_MAP0.decode(maps[0])
     ingress = chip.r.SGE_QBASE_MAP3.decode(maps[3])
     bases = [maps[1], maps[2], ingress["Ingress0_Base"], ingress["Ingress1_Base"]]
     names = ("Egress0_Size", "Egress1_Size", "Ingress0_Size", "Ingress1_Size")
-    shown: list[Value] = []
-    for base, name in zip(bases, names, strict=True):
+    read = [word != U32_MASK for word in maps]
+    for base, name, is_read in zip(bases, names, (*read[1:3], read[3], read[3]), strict=True):
         used = base or sizes[name]
-        shown += [base, 1 << sizes[name]] if used else [None, None]
-    return shown
+        yield base if used and is_read else None
+        yield 1 << sizes[name] if used and read[0] else None

@@ -18,7 +18,7 @@ from vmcoredd.cudbg.decoded import (
     Text,
     Value,
 )
-from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, Entity, entity
 from vmcoredd.hw.device import AdapterFlag
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Io
@@ -88,6 +88,7 @@ class TidInfo(Entity):
     LE's configuration and its two counts.
     """
 
+    all_zero = NOTHING_WRITTEN
     raw_bytes = sizeof(Layout)
     accesses = 3
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import LittleStruct, sizeof, u16, u16s, u32s
+from vmcoredd.chip.layout import U16_MASK, LittleStruct, sizeof, u16, u16s, u32s
 from vmcoredd.chip.tp import (
     CCTRL_TABLE,
     CONGESTION_WINDOWS,
@@ -16,7 +16,7 @@ from vmcoredd.chip.tp import (
     RSS_QUEUES_PER_ROW,
     RSS_REQUEST,
 )
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Text, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.cudbg.rss_functions import EXPLAINED_BY, rss_functions
 from vmcoredd.hw.io import Each, Io, Op, Poll, Read, Write
@@ -34,6 +34,10 @@ class Rss(Entity):
     16-bit queue ids, two per row of the chip's table.
     """
 
+    all_zero = (
+        "EMPTY: All {count} words are 0: every packet goes to queue 0, as if the table was "
+        "never set."
+    )
     raw_bytes = per_chip(t5=4096, t6=8192)
     other_bytes = per_chip(t5=4096, t6=4096)
     """In older kernels (4.18), which read half of a T6's table."""
@@ -56,12 +60,23 @@ class Rss(Entity):
         queues = u16s(self.need_known(blob, chip))
         lacking = RSS_QUEUES_PER_ROW * chip.tp.rss_rows - len(queues)
         columns = [Column("entry", "d"), *(Column(f"+{i}", "d") for i in range(_RSS_COLUMNS))]
-        starts = range(0, len(queues), _RSS_COLUMNS)
-        rows = Lazy(lambda: ([at, *queues[at : at + _RSS_COLUMNS]] for at in starts))
+        cells, starts = _held(queues), range(0, len(queues), _RSS_COLUMNS)
+        rows = Lazy(lambda: ([at, *cells[at : at + _RSS_COLUMNS]] for at in starts))
         title = (
             f"queue ids; the driver did not read the last {lacking:,}" if lacking else "queue ids"
         )
-        return Decoded([Table(title, columns, rows)])
+        return Decoded([Table(title, columns, rows), *_doubt(cells)])
+
+
+def _held(values: Sequence[int]) -> list[int | None]:
+    """Returns values of registers of fewer than 16 bits, None for those that none can hold."""
+    return [None if value == U16_MASK else value for value in values]
+
+
+def _doubt(cells: Sequence[int | None]) -> list[Text]:
+    """Says why cells are empty, if any is."""
+    line = "Empty cells are ffff, which the register cannot hold."
+    return [Text("", [line])] if None in cells else []
 
 
 # RSS_VF_CONF
@@ -129,6 +144,7 @@ class MtuLayout(LittleStruct):
 class PathMtu(Entity):
     """The sixteen MTUs that connections choose from (cudbg_collect_path_mtu())."""
 
+    all_zero = "NOT MEASURED: All MTUs are 0, which is none: the table was never set, or not read."
     raw_bytes = sizeof(MtuLayout)
     accesses = 32
 
@@ -141,7 +157,8 @@ class PathMtu(Entity):
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(MtuLayout, blob)
         columns = [Column("entry", "d"), Column("MTU in bytes", "d")]
-        return Decoded([Table("path MTUs", columns, list(enumerate(layout.mtus)))])
+        mtus = _held(layout.mtus)
+        return Decoded([Table("path MTUs", columns, list(enumerate(mtus))), *_doubt(mtus)])
 
 
 # CCTRL
@@ -160,6 +177,7 @@ class Cctrl(Entity):
     """The congestion control table: additive increments by MTU and window
     (cudbg_collect_cctrl())."""
 
+    all_zero = "EMPTY: All increments are 0, as if the table was never set."
     raw_bytes = sizeof(CctrlLayout)
     accesses = 1024
 
@@ -172,5 +190,6 @@ class Cctrl(Entity):
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(CctrlLayout, blob)
         columns = [Column("window", "d"), *(Column(f"MTU {i}", "d") for i in range(MTUS))]
-        rows = [[i, *layout.incr[i::CONGESTION_WINDOWS]] for i in range(CONGESTION_WINDOWS)]
-        return Decoded([Table("increments", columns, rows)])
+        cells = _held(layout.incr)
+        rows = [[i, *cells[i::CONGESTION_WINDOWS]] for i in range(CONGESTION_WINDOWS)]
+        return Decoded([Table("increments", columns, rows), *_doubt(cells)])

@@ -23,7 +23,7 @@ from vmcoredd.chip.tp import (
 )
 from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
-from vmcoredd.cudbg.entity import Context, Entity, entity
+from vmcoredd.cudbg.entity import NOTHING_TRACED, NOTHING_WRITTEN, Context, Entity, entity
 from vmcoredd.hw.io import Cell, Each, Io, Op, Read, Write
 
 # TP_LA
@@ -46,6 +46,7 @@ class TpLayout(LittleStruct):
 class TpLa(Entity):
     """The transport processor's trace (cudbg_collect_tp_la(), t4_tp_read_la())."""
 
+    all_zero = NOTHING_TRACED
     raw_bytes = sizeof(TpLayout)
     accesses = 259
 
@@ -113,6 +114,7 @@ class UlprxLayout(LittleStruct):
 class UlprxLa(Entity):
     """Eight traces of ULP's receive side (cudbg_collect_ulprx_la())."""
 
+    all_zero = NOTHING_WRITTEN
     raw_bytes = sizeof(UlprxLayout)
     accesses = 4120
 
@@ -179,6 +181,7 @@ class UlptxLa(Entity):
     the payload memory's receive side, which it calls PM_RX_BASE_ADDR.
     """
 
+    all_zero = NOTHING_WRITTEN
     raw_bytes = sizeof(UlptxLayout)
     accesses = 6689
 

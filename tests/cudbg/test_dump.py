@@ -67,7 +67,9 @@ def test_dump_returns_the_same_bytes_compressed_or_not(name: str) -> None:
 
 
 def test_dump_decodes_an_entity() -> None:
-    assert cudbg.Dump(DUMP).decode("CIM_QCFG").json()[0]["table"] == "inbound queues"
+    of_zeros, inbound, _ = cudbg.Dump(DUMP).decode("CIM_QCFG").json()
+    assert of_zeros["text"] == "EVERY REGISTER IS 0"
+    assert inbound["table"] == "inbound queues"
 
 
 def test_dump_reads_a_buffer_that_is_longer_than_the_dump() -> None:

@@ -295,8 +295,8 @@ def indirect(chip: Chip, mode: int, ingress: int) -> bytes:
     [
         (0x20, (6, 0), "protocol=0x6"),
         (0x2B, (6 << 21, 0), "protocol=0x6"),
-        (0x32B, (5 << 29 | 6 << 21, 1), "fragmentation=0x1 mpshittype=0x5 protocol=0x6"),
-        (0x3FF, (1 | 5 << 1, 0), "port=0x5 fcoe=0x1"),
+        (0x32B, (5 << 29 | 6 << 21, 1), "protocol=0x6 mpshittype=0x5 fragmentation=0x1"),
+        (0x3FF, (1 | 5 << 1, 0), "fcoe=0x1 port=0x5"),
         (0xE000, (6, 0), ""),
     ],
 )
@@ -319,7 +319,7 @@ def test_what_a_vnic_id_is_follows_from_tp_ingress_config(ingress: int, meaning:
 def test_without_its_mode_a_filter_tuple_has_no_fields_and_the_screen_says_so() -> None:
     _, text, row = shown(T6, None, (6, 0))
     assert (row["filter tuple"], row["fields"]) == (6, "")
-    assert "TP_INDIRECT is not in the dump" in text
+    assert "TP_VLAN_PRI_MAP, which the dump does not tell" in text
 
 
 @CHIPS

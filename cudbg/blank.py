@@ -1,0 +1,277 @@
+"""Bytes of an entity that were not measured, or that say that nothing is there.
+
+    blank.decoded(entity, blob, others, chip)     # what Dump.decode returns
+
+An adapter that does not answer reads as all ones: raw words are ffffffff then. What a collector
+computes from such words is found by running it on an adapter that reads nothing else; what it makes
+of zeros, in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import WORD_BYTES
+from vmcoredd.cudbg.container import PIECE_BYTES
+from vmcoredd.cudbg.decoded import Bytes, Decoded, Text
+from vmcoredd.cudbg.entity import Entity, Stage, entities
+from vmcoredd.cudbg.flat import made_of
+from vmcoredd.cudbg.remains import Remains
+
+NOT_MEASURED = "NOT MEASURED"
+ALL_REGISTERS_ZERO = "EVERY REGISTER IS 0"
+ONES, ZERO = 0xFF, 0x00
+_LIKE_SILENCE = "as reads are when the adapter does not answer"
+_AS_MADE = (
+    "This is what the driver makes of reads of all ones, as of an adapter that does not answer."
+)
+_RUN = b"\xff" * 64
+"""Shorter runs in the middle of an entity may be values."""
+_END_LEAST = len(_RUN)
+"""Bytes at the end of an entity, made of all ones, of which it is said that they are no values."""
+_NAMED_MOST = 8
+_SEARCHED_MOST = 1 << 20
+"""Bytes of an entity in which such runs are looked for."""
+
+
+def decoded(entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+    """Decodes an entity; says first what of its bytes was not measured.
+
+    Bytes that are all made of ones, or all zero where that is no measurement, have no other parts.
+    Of `others`, those that were not measured explain nothing.
+    """
+    if _is_searched(entity, blob):
+        blob = memoryview(bytes(blob[0 : len(blob)]))  # unpacked once
+    if said := why_blank(entity, blob, chip):
+        return _with([said], Decoded([]))
+    silent = [name for name, other in others.items() if _is_silent_entity(name, other, chip)]
+    others = {name: other for name, other in others.items() if name not in silent}
+    start = _lost_from(entity, blob, chip)
+    if start < len(blob):
+        found = _up_to(start, entity, blob, others, chip)
+    else:
+        doubts = [part for part in _doubts(entity, blob, chip) if part is not None]
+        found = _with(doubts, entity.decode_with(blob, others, chip))
+    return replace(found, parts=[*_of_explanations(silent), *found.parts])
+
+
+def decoded_remains(
+    entity: Entity, remains: Remains, others: Mapping[str, Bytes], chip: Chip
+) -> Decoded:
+    """As `decoded`, of what is left of an entity."""
+    if remains.held and all(_is_all(data, ONES) for _, data in remains.parts):
+        line = f"All {remains.held:,} bytes that are left of it are ff, {_of_silence(entity)}."
+        return _with([Text(NOT_MEASURED, [line])], Decoded([]))
+    return entity.decode_remains(remains, others, chip)
+
+
+def _with(said: Sequence[Text], content: Decoded) -> Decoded:
+    """Returns what is said before a content, which is incomplete if that is of no measurement."""
+    lines = [line for text in said if text.title == NOT_MEASURED for line in text.lines]
+    incomplete = content.incomplete or (f"not measured: {lines[0]}" if lines else "")
+    return Decoded([*said, *content.parts], incomplete)
+
+
+def _is_silent_entity(name: str, blob: Bytes, chip: Chip) -> bool:
+    said = why_blank(entities()[name], blob, chip)
+    return said is not None and said.title == NOT_MEASURED
+
+
+def _of_explanations(silent: Sequence[str]) -> list[Text]:
+    line = "which explains it, was not measured: it is taken as not in the dump."
+    return [Text(NOT_MEASURED, [f"{name}, {line}"]) for name in silent]
+
+
+def why_blank(entity: Entity, blob: Bytes, chip: Chip) -> Text | None:
+    """Returns what is to be said instead of values if an entity has none; None if it has some."""
+    if _is_all(blob, ONES):
+        return Text(NOT_MEASURED, [f"All {len(blob):,} bytes are ff, {_of_silence(entity)}."])
+    if _is_all(blob, ZERO):
+        return _zeros(entity, blob)
+    if _is_as_made(ONES, entity, blob, chip):
+        return Text(NOT_MEASURED, [_AS_MADE])
+    return None
+
+
+def not_measured(entity: Entity, blob: Bytes, chip: Chip) -> str:
+    """Returns what of an entity's bytes was not measured, without decoding them; empty if all."""
+    said = why_blank(entity, blob, chip)
+    if said is None and (start := _lost_from(entity, blob, chip)) < len(blob):
+        said = _of_loss(start, len(blob))
+    lines = () if said is None or said.title != NOT_MEASURED else said.lines
+    return f"not measured: {' '.join(lines)}" if lines else ""
+
+
+def nothing_in(content: Decoded) -> str:
+    """Returns why a decoded entity has no values, if it was not measured; empty if it was."""
+    for part in content.parts[:1]:
+        if isinstance(part, Text) and part.title == NOT_MEASURED and len(content.parts) == 1:
+            return f"not measured: {' '.join(part.lines)}"
+    return ""
+
+
+def _of_silence(entity: Entity) -> str:
+    return "which no driver writes" if entity.stage == Stage.DRIVER else _LIKE_SILENCE
+
+
+def _zeros(entity: Entity, blob: Bytes) -> Text | None:
+    kind, _, meaning = entity.all_zero.partition(": ")
+    count = len(blob) // (entity.entry_bytes or WORD_BYTES)
+    return Text(kind, [meaning.format(count=f"{count:,}")]) if meaning else None
+
+
+def _is_all(blob: Bytes, byte: int) -> bool:
+    """Whether there are bytes, and all are the same; unpacks no more of them than needed."""
+    for at in range(0, len(blob), PIECE_BYTES):
+        piece = bytes(blob[at : at + PIECE_BYTES])
+        if piece.count(byte) != len(piece):
+            return False
+    return len(blob) > 0
+
+
+# What is made of an adapter whose reads are all the same
+
+
+def _is_as_made(byte: int, entity: Entity, blob: Bytes, chip: Chip) -> bool:
+    if not _is_searched(entity, blob) or not _may_be_made(byte, bytes(blob[0 : len(blob)])):
+        return False
+    data = bytes(blob[0 : len(blob)])
+    return data == made_of(byte, entity, data, chip)
+
+
+def _is_searched(entity: Entity, blob: Bytes) -> bool:
+    """Whether all bytes are looked at: not those of a memory, which are unpacked on demand."""
+    return entity.stage != Stage.MEMORIES and len(blob) <= _SEARCHED_MOST
+
+
+def _may_be_made(byte: int, data: bytes) -> bool:
+    """Whether it is worth to find out: it takes some milliseconds."""
+    if byte == ZERO:
+        return 10 * data.count(0) >= 9 * len(data)
+    return ONES in data.rstrip(b"\0")[-16:]
+
+
+# An adapter that was lost while it was read
+
+
+def _lost_from(entity: Entity, blob: Bytes, chip: Chip) -> int:
+    """Returns the byte from which on all are made of ones, to the end; the size if none is."""
+    if entity.entry_bytes or entity.stage == Stage.DRIVER:
+        return len(blob)
+    if not _is_searched(entity, blob):
+        return _ones_from(blob)
+    data = bytes(blob[0 : len(blob)])
+    if not _may_be_made(ONES, data):
+        return len(data)
+    expected = made_of(ONES, entity, data, chip) or b"\xff" * len(data)
+    start = _same_from(data, expected)
+    made, all_made = (len(part) - part.count(0) for part in (expected[start:], expected))
+    return start if made >= min(_END_LEAST, all_made // 4 or 1) else len(data)
+
+
+def _same_from(data: bytes, expected: bytes) -> int:
+    """Returns the first byte from which on both are the same: that of a word, or of a half, if
+    halves were computed each from a word."""
+    start = len(data)
+    for step in (1 << 12, 1 << 6, WORD_BYTES, WORD_BYTES // 2):
+        if step < WORD_BYTES and expected[start : start + WORD_BYTES] == b"\xff" * WORD_BYTES:
+            break
+        while start >= step and data[start - step : start] == expected[start - step : start]:
+            start -= step
+    return start
+
+
+def _ones_from(blob: Bytes) -> int:
+    """As `_lost_from`, of a memory: unpacks no more of its end than needed."""
+    end = len(blob)
+    while end:
+        start = (end - 1) // PIECE_BYTES * PIECE_BYTES
+        if left := len(bytes(blob[start:end]).rstrip(b"\xff")):
+            end = start + left
+            break
+        end = start
+    return end if len(blob) - end >= _END_LEAST else len(blob)
+
+
+def _up_to(
+    start: int, entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip
+) -> Decoded:
+    """Decodes the bytes before `start`, where the adapter was lost."""
+    said = _of_loss(start, len(blob))
+    if entity.stage == Stage.MEMORIES:
+        return _with([said], entity.decode_with(blob, others, chip))
+    remains = Remains(entity.name, [(0, blob[0:start])], len(blob))
+    left = entity.decode_remains(remains, others, chip)
+    said = Text(said.title, [*said.lines, "What depends on them is left out."])
+    return _with([said], Decoded(left.parts[1:]))
+
+
+def _of_loss(start: int, size: int) -> Text:
+    line = f"The last {size - start:,} bytes of {size:,}, from {start:#x} on, are made of all ones,"
+    return Text(NOT_MEASURED, [f"{line} {_LIKE_SILENCE}."])
+
+
+# Doubts beside values
+
+
+def is_silent(entry: Any) -> bool:
+    """Whether every byte of an entry (bytes, or a structure) is ff: it was not measured."""
+    return not bytes(entry).strip(b"\xff")
+
+
+def _doubts(entity: Entity, blob: Bytes, chip: Chip) -> Iterator[Text | None]:
+    if not entity.entry_bytes and _is_as_made(ZERO, entity, blob, chip):
+        yield Text(ALL_REGISTERS_ZERO, ["It is what the driver makes of reads that are all 0."])
+    if not _is_searched(entity, blob):
+        return
+    data = bytes(blob[0 : len(blob)])
+    if entity.entry_bytes:
+        yield _silent_entries(entity, data)
+    elif _RUN in data:
+        yield _silent_runs(data)
+
+
+def _silent_entries(entity: Entity, data: bytes) -> Text | None:
+    size, reads = entity.entry_bytes, entity.entry_reads
+    starts, ones = range(entity.entries_from, len(data), size), b"\xff" * (size - reads)
+    found = [i for i, at in enumerate(starts) if data[at + reads : at + size] == ones]
+    if not found:
+        return None
+    what = "what is read of them" if reads else "every byte"
+    line = f"{len(found):,} of {len(starts):,} entries are left out: {what} is ff,"
+    return Text(
+        NOT_MEASURED, [f"{line} {_of_silence(entity)}.", f"Their numbers: {_numbers(found)}"]
+    )
+
+
+def _numbers(found: Sequence[int]) -> str:
+    """Returns ascending numbers in short: `3-5 9`."""
+    spans: list[list[int]] = []
+    for i in found:
+        if spans and spans[-1][1] == i - 1:
+            spans[-1][1] = i
+        else:
+            spans.append([i, i])
+    shown = " ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans[:_NAMED_MOST])
+    return shown + (" and more" if len(spans) > _NAMED_MOST else "")
+
+
+def _silent_runs(data: bytes) -> Text:
+    runs = list(_runs(data))
+    line = f"What is shown of these bytes is all ones, {_LIKE_SILENCE}:"
+    shown = [f"{len(run):,} bytes from byte {run.start:#x} on" for run in runs[:_NAMED_MOST]]
+    more = [f"and {len(runs) - _NAMED_MOST:,} more runs"] if len(runs) > _NAMED_MOST else []
+    return Text("PERHAPS NOT MEASURED", [line, *chain(shown, more)])
+
+
+def _runs(data: bytes) -> Iterator[range]:
+    """Yields each run of ones that is long enough."""
+    at = data.find(_RUN)
+    while at >= 0:
+        end = len(data) - len(data[at:].lstrip(b"\xff"))
+        yield range(at, end)
+        at = data.find(_RUN, end)

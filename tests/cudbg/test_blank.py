@@ -1,0 +1,263 @@
+"""Bytes that were not measured: no entity shows them as values, and each says what they prove."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from carddump import CARDS, collected, walk
+from doctored import Doctored
+
+from vmcoredd import cudbg
+from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.cudbg.blank import ALL_REGISTERS_ZERO, NOT_MEASURED, nothing_in
+from vmcoredd.cudbg.decoded import Decoded, Fields, Part, Table, Text, shown
+from vmcoredd.cudbg.entity import Stage, entities
+from vmcoredd.cudbg.errors import CudbgError
+from vmcoredd.hw.device import AdapterFlag
+from vmcoredd.hw.flat import FlatIo
+
+ONES, ZERO = b"\xff", b"\0"
+ROOM = 1 << 20
+MEMORY = 4 * 64512
+"""Bytes of a memory that are enough here."""
+OF_THE_HOST = ("MBOX_LOG", "QDESC")
+"""The driver's own data, which need no adapter."""
+
+
+@cache
+def raw(chip: Chip, name: str) -> bytes:
+    """The bytes of the healthy card's entity, of a large one the first."""
+    blob = collected(chip).dump.blob(name)
+    return bytes(blob[0 : MEMORY if len(blob) > ROOM else len(blob)])
+
+
+def decoded(chip: Chip, **other: bytes) -> Decoded:
+    """The first of `other`, entities' bytes in the dump of a healthy card."""
+    dump = Doctored(collected(chip).data)
+    dump.other = other
+    found = dump.decode(next(iter(other)))
+    return replace(found, parts=list(walk(found)))
+
+
+def said(parts: Decoded) -> str:
+    """All text, and the titles."""
+    texts = [part for part in parts if isinstance(part, Text)]
+    return "\n".join([*(p.title for p in parts), *(line for text in texts for line in text.lines)])
+
+
+def rows(part: Part) -> list[list[object]]:
+    """The rows of a table, none of other parts."""
+    return [list(row) for row in part.rows] if isinstance(part, Table) else []
+
+
+GOOD = [
+    (chip, entity.name)
+    for chip in CARDS
+    for entity in entities().values()
+    if collected(chip).dump.entity(entity.name).good
+]
+"""The entities that a card has."""
+
+
+@pytest.mark.parametrize(("chip", "name"), GOOD, ids=repr)
+def test_an_entity_of_ones_has_no_values_and_says_why(chip: Chip, name: str) -> None:
+    found = decoded(chip, **{name: ONES * len(raw(chip, name))})
+    assert [type(part) for part in found] == [Text]
+    assert found.parts[0].title == NOT_MEASURED
+    host = entities()[name].stage == Stage.DRIVER
+    assert ("which no driver writes" in said(found)) == host
+    assert ("the adapter does not answer" in said(found)) != host
+    assert nothing_in(found)
+
+
+@pytest.mark.parametrize(("chip", "name"), GOOD, ids=repr)
+def test_an_entity_of_zeros_is_empty_or_not_measured(chip: Chip, name: str) -> None:
+    found = decoded(chip, **{name: ZERO * len(raw(chip, name))})
+    first = found.parts[0]
+    assert first.title in ("EMPTY", NOT_MEASURED, ALL_REGISTERS_ZERO)
+    assert (name == "RSS_VF_CONF") == (first.title == ALL_REGISTERS_ZERO) == (len(found.parts) > 1)
+
+
+@pytest.mark.parametrize(("chip", "name"), GOOD, ids=repr)
+def test_a_healthy_cards_entity_is_not_said_to_be_unmeasured(chip: Chip, name: str) -> None:
+    text = said(decoded(chip, **{name: raw(chip, name)}))
+    assert not any(word in text for word in (NOT_MEASURED + "\n", ALL_REGISTERS_ZERO, "PERHAPS"))
+
+
+@pytest.mark.parametrize("khz", [50_000, 212_500, 250_000])
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_nothing_that_is_collected_from_an_adapter_that_does_not_answer_has_values(
+    chip: Chip, khz: int
+) -> None:
+    dump = collected_from(0xFF, chip, khz)
+    good = [e.name for e in dump.entities if e.good and e.name not in OF_THE_HOST]
+    assert len(good) >= 20
+    for name in good:
+        found = Decoded(list(walk(dump.decode(name))))
+        assert [type(part) for part in found] == [Text], name
+        empty = name in ("DUMP_CONTEXT", "MPS_TCAM") and found.parts[0].title == "EMPTY"
+        assert empty or nothing_in(found), name
+        assert "not answer" in said(found), name
+
+
+@cache
+def collected_from(byte: int, chip: Chip, khz: int = 50_000) -> cudbg.Dump:
+    """A dump of small entities of an adapter that reads as `byte` only."""
+    names = [e.name for e in entities().values() if e.stage != Stage.MEMORIES and e.name != "QDESC"]
+    buffer = bytearray(2 * ROOM)
+    device = cudbg.Device(chip, 0, cclk_khz=khz, flags=AdapterFlag.FW_OK)
+    cudbg.collect(FlatIo(byte), device, memoryview(buffer), compress="none", entities=names)
+    return cudbg.Dump(buffer)
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_registers_that_all_read_0_are_shown_and_said(chip: Chip) -> None:
+    dump = collected_from(0, chip)
+    for entity in dump.entities:
+        if entity.good and entity.name not in (*OF_THE_HOST, "LE_TCAM"):
+            found = Decoded(list(walk(dump.decode(entity.name))))
+            first = found.parts[0].title
+            assert first in ("EMPTY", NOT_MEASURED, ALL_REGISTERS_ZERO), entity.name
+
+
+COMPUTED = ("CLK", "HW_SCHED", "VPD_DATA", "MEMINFO", "QDESC")
+"""Their bytes are not in the order of the reads, or are not read at all."""
+LOST = [
+    (chip, name)
+    for chip, name in GOOD
+    if not entities()[name].entry_bytes
+    and name not in COMPUTED
+    and (chip, name) != (T5, "SGE_INDIRECT")
+]
+"""Entities whose second half is made of ones if the adapter is lost in their middle. A T5 reads
+nothing for that of SGE_INDIRECT."""
+
+
+@pytest.mark.parametrize(("chip", "name"), LOST, ids=repr)
+def test_what_was_read_after_an_adapter_was_lost_is_left_out(chip: Chip, name: str) -> None:
+    whole = raw(chip, name)
+    half = len(whole) // 8 * 4
+    found = decoded(chip, **{name: whole[:half] + silence(chip, name, len(whole))[half:]})
+    assert found.parts[0].title == NOT_MEASURED
+    assert "made of all ones" in said(found)
+    assert "not measured: The last " in found.incomplete
+    ones = [row for part in found for row in rows(part) if row and row.count(0xFFFFFFFF) > 1]
+    assert not ones
+
+
+@cache
+def silence(chip: Chip, name: str, size: int) -> bytes:
+    """What is collected from an adapter that does not answer; ones where that fails."""
+    dump = collected_from(0xFF, chip)
+    known = name in [entity.name for entity in dump.entities if entity.good]
+    return dump.raw(name) if known else ONES * size
+
+
+ENTRIES = [(chip, name) for chip, name in GOOD if entities()[name].entry_bytes]
+
+
+@pytest.mark.parametrize(("chip", "name"), ENTRIES, ids=repr)
+def test_entries_of_ones_are_left_out_of_a_table_and_counted(chip: Chip, name: str) -> None:
+    entity, data = entities()[name], bytearray(raw(chip, name))
+    size = entity.entry_bytes
+    for i in (1, 3, 4):
+        at = entity.entries_from + i * size
+        data[at + entity.entry_reads : at + size] = ONES * (size - entity.entry_reads)
+    found = decoded(chip, **{name: bytes(data)})
+    assert f"3 of {(len(data) - entity.entries_from) // size:,} entries are left out" in said(found)
+    assert "Their numbers: 1 3-4" in said(found)
+    assert "3 of " in found.incomplete
+    assert 0xFFFFFFFF not in [cell for part in found for row in rows(part) for cell in row]
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_a_single_word_of_ones_is_a_value(chip: Chip) -> None:
+    data = bytearray(raw(chip, "RSS_VF_CONF"))
+    data[:4] = ONES * 4
+    found = decoded(chip, RSS_VF_CONF=bytes(data))
+    assert "PERHAPS" not in said(found)
+    assert rows(found.parts[-1])[0][1] == 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_a_run_of_ones_in_the_middle_is_shown_and_doubted(chip: Chip) -> None:
+    data = bytearray(raw(chip, "CIM_IBQ_TP0"))
+    data[0x80:0x100] = ONES * 0x80
+    found = decoded(chip, CIM_IBQ_TP0=bytes(data))
+    assert "PERHAPS NOT MEASURED" in said(found)
+    assert "128 bytes from byte 0x80 on" in said(found)
+    assert rows(found.parts[-1])[8] == [0x80, *[0xFFFFFFFF] * 4]
+
+
+def items(found: Decoded) -> dict[str, str]:
+    """Named values with their meanings."""
+    parts = [part for part in found if isinstance(part, Fields)]
+    named = [item for part in parts for item in part.items]
+    return {item.name: f"{shown(item.value, item.form)} {item.meaning}" for item in named}
+
+
+def test_without_the_clock_of_clk_no_rate_is_computed_from_0() -> None:
+    tid_info = bytearray(raw(T6, "TID_INFO"))
+    tid_info[64] |= AdapterFlag.FW_OK
+    told = {"CLK": ZERO * len(raw(T6, "CLK")), "TID_INFO": bytes(tid_info)}
+    found = decoded(T6, HW_SCHED=raw(T6, "HW_SCHED"), **told)
+    assert "as the driver computed them: CLK does not tell its clock" in said(found)
+    assert "0 kHz" not in said(found).split()
+    (table,) = (part for part in found if isinstance(part, Table))
+    stored = memoryview(raw(T6, "HW_SCHED")).cast("I")
+    assert [row[3:5] for row in table.rows][:3] == [
+        [stored[0], "enabled"],
+        [stored[1], "enabled"],
+        [0, "disabled"],
+    ]
+
+
+@pytest.mark.parametrize("period", [0, 0xFFFFFFFF])
+def test_a_period_that_no_clock_has_is_not_believed(period: int) -> None:
+    clk = bytearray(raw(T6, "CLK"))
+    clk[72:76] = period.to_bytes(4, "little")
+    assert items(decoded(T6, CLK=bytes(clk)))["core clock"].startswith(
+        "4.0 ns a cycle (250000 kHz)"
+    )
+
+
+def test_what_was_not_measured_explains_nothing() -> None:
+    silent = {"TP_INDIRECT": ONES * len(raw(T6, "TP_INDIRECT"))}
+    found = decoded(T6, LE_TCAM=raw(T6, "LE_TCAM"), **silent)
+    assert "TP_INDIRECT, which explains it, was not measured" in said(found)
+    assert "TP_VLAN_PRI_MAP, which the dump does not tell" in said(found)
+    found = decoded(T6, MPS_TCAM=raw(T6, "MPS_TCAM"), TID_INFO=ONES * 156)
+    assert "TID_INFO, which explains it, was not measured" in said(found)
+
+
+def test_a_memory_map_without_memories_was_not_measured() -> None:
+    data = bytearray(raw(T6, "MEMINFO"))
+    data[16:] = bytes(len(data) - 16)
+    found = decoded(T6, MEMINFO=bytes(data))
+    assert "It lists no memory" in nothing_in(found)
+
+
+def test_all_ones_in_the_action_of_a_mac_address_are_no_function() -> None:
+    data = bytearray(raw(T6, "MPS_TCAM"))
+    at = 8 + 4 * 8 + 4  # cls_lo, cls_hi of the first entry
+    data[at : at + 8] = ONES * 8
+    (table,) = (part for part in decoded(T6, MPS_TCAM=bytes(data)) if isinstance(part, Table))
+    assert next(iter(table.rows))[3:10] == [None, None, None, None, "not read", "", None]
+
+
+def test_a_damaged_piece_is_still_damage() -> None:
+    dump = Doctored(collected(T6).data)
+    dump.other = {"MEMINFO": ONES * 8 + raw(T6, "MEMINFO")[8:]}
+    with pytest.raises(CudbgError):
+        dump.decode("MEMINFO")
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_what_is_left_of_a_cut_entity_is_not_shown_if_it_is_ones(chip: Chip) -> None:
+    dump, start = bytearray(collected_from(0xFF, chip).data), 0
+    entity = cudbg.Dump(dump).entity("RSS_VF_CONF")
+    start = entity.start
+    found = cudbg.Dump(bytes(dump[: start + 64])).decode_remains("RSS_VF_CONF")
+    assert nothing_in(found).startswith("not measured: All 64 bytes that are left")
