@@ -21,6 +21,7 @@ from vmcoredd.cudbg.decoded import Bytes, Decoded, Text
 from vmcoredd.cudbg.entity import Entity, Stage, entities
 from vmcoredd.cudbg.flat import made_of
 from vmcoredd.cudbg.remains import Remains
+from vmcoredd.plural import counted
 
 NOT_MEASURED = "NOT MEASURED"
 ALL_REGISTERS_ZERO = "EVERY REGISTER IS 0"
@@ -64,8 +65,8 @@ def decoded_remains(
 ) -> Decoded:
     """As `decoded`, of what is left of an entity."""
     if remains.held and all(_is_all(data, ONES) for _, data in remains.parts):
-        line = f"All {remains.held:,} bytes that are left of it are ff, {_of_silence(entity)}."
-        return _with([Text(NOT_MEASURED, [line])], Decoded([]))
+        line = f"{counted(remains.held, 'byte is', 'bytes are')} left of it: all ff,"
+        return _with([Text(NOT_MEASURED, [f"{line} {_of_silence(entity)}."])], Decoded([]))
     return entity.decode_remains(remains, others, chip)
 
 
@@ -89,7 +90,9 @@ def _of_explanations(silent: Sequence[str]) -> list[Text]:
 def why_blank(entity: Entity, blob: Bytes, chip: Chip) -> Text | None:
     """Returns what is to be said instead of values if an entity has none; None if it has some."""
     if _is_all(blob, ONES):
-        return Text(NOT_MEASURED, [f"All {len(blob):,} bytes are ff, {_of_silence(entity)}."])
+        return Text(
+            NOT_MEASURED, [f"All {counted(len(blob), 'byte')} are ff, {_of_silence(entity)}."]
+        )
     if _is_all(blob, ZERO):
         return _zeros(entity, blob)
     if _is_as_made(ONES, entity, blob, chip):
@@ -211,8 +214,8 @@ def _up_to(
 
 
 def _of_loss(start: int, size: int) -> Text:
-    line = f"The last {size - start:,} bytes of {size:,}, from {start:#x} on, are made of all ones,"
-    return Text(NOT_MEASURED, [f"{line} {_LIKE_SILENCE}."])
+    line = f"The last {counted(size - start, 'byte')} of {size:,}, from {start:#x} on, are made of"
+    return Text(NOT_MEASURED, [f"{line} all ones, {_LIKE_SILENCE}."])
 
 
 # Doubts beside values
@@ -242,7 +245,7 @@ def _silent_entries(entity: Entity, data: bytes) -> Text | None:
     if not found:
         return None
     what = "what is read of them" if reads else "every byte"
-    line = f"{len(found):,} of {len(starts):,} entries are left out: {what} is ff,"
+    line = f"Of {counted(len(starts), 'entry')}, {len(found):,} are left out: {what} is ff,"
     return Text(
         NOT_MEASURED, [f"{line} {_of_silence(entity)}.", f"Their numbers: {_numbers(found)}"]
     )
@@ -263,7 +266,9 @@ def _numbers(found: Sequence[int]) -> str:
 def _silent_runs(data: bytes) -> Text:
     runs = list(_runs(data))
     line = f"What is shown of these bytes is all ones, {_LIKE_SILENCE}:"
-    shown = [f"{len(run):,} bytes from byte {run.start:#x} on" for run in runs[:_NAMED_MOST]]
+    shown = [
+        f"{counted(len(run), 'byte')} from byte {run.start:#x} on" for run in runs[:_NAMED_MOST]
+    ]
     more = [f"and {len(runs) - _NAMED_MOST:,} more runs"] if len(runs) > _NAMED_MOST else []
     return Text("PERHAPS NOT MEASURED", [line, *chain(shown, more)])
 

@@ -12,13 +12,12 @@ from functools import cached_property
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
 from vmcoredd.cudbg import CudbgError, Dump, DumpFormatError, UnknownFormat
+from vmcoredd.cudbg.blank import nothing_in
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Table, Value
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.words import RegisterEntity, Word
 
 REG_DUMP = "REG_DUMP"
-_HEAD = 4096
-"""Bytes of an entity that tell whether it is all ones."""
 NO_ACCESS = 0xEEEEEEEE
 """What a function without access reads (t4_hw.h, CIM_PF_NOACCESS)."""
 
@@ -143,9 +142,10 @@ class Card:
         """Returns a decoded entity; raises NotJudged if it cannot be had."""
         if entity not in self._decoded:
             with self._or_not_judged(entity):
-                if not bytes(self.dump.blob(entity)[:_HEAD]).strip(b"\xff"):
-                    raise NotJudged(f"{entity} reads as all ones")
-                self._decoded[entity] = self.dump.decode(entity)
+                found = self.dump.decode(entity)
+                if why := nothing_in(found):
+                    raise NotJudged(f"{entity}: {why}")
+                self._decoded[entity] = found
         return self._decoded[entity]
 
     def blob(self, entity: str) -> Bytes:

@@ -109,7 +109,7 @@ class _Timers:
         if not self.cclk_ps:
             return Item(name, None, "unknown, as the core clock is")
         if resolution > _RESOLUTION_MOST:
-            return Item(name, None, f"2^{resolution} cycles are none")
+            return Item(name, None, f"no tick has resolution {resolution}")
         return Item(name, (self.cclk_ps << resolution) / _PS_PER_US, "us")
 
     def item(self, name: str, resolution: int, title: str = "") -> Item:
