@@ -6,7 +6,8 @@
 | PCIE_CONFIG | the Device Serial Number capability |
 | MPS_TCAM | the address of each entry in use |
 | REG_DUMP | registers of addresses (`_ADDRESSES`), and the interface to the TCAM of addresses |
-| TP_INDIRECT | TP_RSS_SECRET_KEY0 to 9 |
+| TP_INDIRECT | TP_RSS_SECRET_KEY0 to 9, TP_RSS_VFL_CONFIG |
+| RSS_VF_CONF | TP_RSS_VFL_CONFIG of each virtual function: what its key is scrambled with |
 | MBOX_LOG | addresses in VI, VI_MAC, ACL_MAC and CLIP commands and replies |
 | MBOX_LOG | in LDST commands and replies, words of the key, and a transceiver's memory |
 
@@ -32,6 +33,7 @@ from vmcoredd.cudbg.entities.indirect import IndirectEntity
 from vmcoredd.cudbg.entities.indirect import Record as IndirectRecord
 from vmcoredd.cudbg.entities.mps_tcam import Record as TcamRecord
 from vmcoredd.cudbg.entities.pci import VpdLayout, config_offsets
+from vmcoredd.cudbg.entities.tp_tables import VF_RECORD
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import CudbgError
 from vmcoredd.cudbg.pseudonyms import MAC_BYTES, Kind, is_private
@@ -56,7 +58,11 @@ PRIVACY = (
         True,
     ),
     Privacy("serial numbers", ("VPD_DATA", "PCIE_CONFIG"), True),
-    Privacy("the key of receive hashing", ("TP_INDIRECT", "RSS_KEY", "MBOX_LOG"), True),
+    Privacy(
+        "the key of receive hashing",
+        ("TP_INDIRECT", "RSS_VF_CONF", "RSS_KEY", "MBOX_LOG"),
+        True,
+    ),
     Privacy("the host's IPv6 addresses, data of transceivers", ("MBOX_LOG",), True),
     Privacy("payload, keys of connections", ("EDC0", "EDC1", "MC0", "MC1", "HMA"), False, True),
     Privacy("descriptors of the driver's queues, with packets", ("QDESC",), False, True),
@@ -102,10 +108,15 @@ _NAMED = 5
 
 
 class Place(NamedTuple):
-    """A private value: what it is, and the offsets of its bytes in the entity, in its own order."""
+    """A private value: what it is, and the offsets of its bytes in the entity, in its own order.
+
+    A ternary memory has it twice: there the bits that must be 0 are at the offsets `zeros`, and
+    those that are in neither word may be either.
+    """
 
     kind: Kind
     offsets: Sequence[int]
+    zeros: Sequence[int] = ()
 
     def get(self, blob: bytes | bytearray) -> bytes:
         """Returns the value."""
@@ -113,7 +124,11 @@ class Place(NamedTuple):
 
     def put(self, blob: bytearray, value: bytes) -> None:
         """Replaces it by one of the same length."""
-        for at, byte in zip(self.offsets, value, strict=True):
+        for i, (at, byte) in enumerate(zip(self.offsets, value, strict=True)):
+            if self.zeros:
+                matched = blob[at] | blob[self.zeros[i]]
+                blob[self.zeros[i]] = ~byte & matched
+                byte &= matched
             blob[at] = byte
 
 
@@ -125,6 +140,8 @@ def places(name: str, blob: bytes, chip: Chip) -> Iterator[Place]:
 
 _SECRET_KEY = range(0x40, 0x4A)
 """TP_RSS_SECRET_KEY0 to 9, in the space tp_pio."""
+_SCRAMBLER = 0x3A
+"""TP_RSS_VFL_CONFIG, there too: the word of the virtual function that was read last."""
 _ADDRESSES = (
     ("MPS_CLS_BMC_MAC_ADDR_H", "MPS_CLS_BMC_MAC_ADDR_L"),
     ("MPS_PORT_CLS_BMC_MAC_ADDR_H", "MPS_PORT_CLS_BMC_MAC_ADDR_L"),
@@ -134,6 +151,8 @@ _ADDRESSES = (
     ("MPS_CLS_TCAM_RDATA1_REQ_ID1", "MPS_CLS_TCAM_RDATA0_REQ_ID1"),
 )
 """Registers of addresses: the high 16 bits, then the low 32."""
+_TERNARY = ("MPS_CLS_TCAM_Y_H", "MPS_CLS_TCAM_Y_L", "MPS_CLS_TCAM_X_H", "MPS_CLS_TCAM_X_L")
+"""A T5's entries of the TCAM of addresses: the bits that must be 1, then those that must be 0."""
 _BYTEWISE = (
     ("MAC_PORT_MTIP_MAC_ADDR_0", "MAC_PORT_MTIP_MAC_ADDR_1"),
     ("MAC_PORT_MTIP_1G10G_MAC_ADDR_0", "MAC_PORT_MTIP_1G10G_MAC_ADDR_1"),
@@ -166,10 +185,17 @@ def _tcam(blob: bytes, chip: Chip) -> Iterator[Place]:
 def _registers(blob: bytes, chip: Chip) -> Iterator[Place]:
     for high, low in _ADDRESSES:
         for h, lo in zip(_elements(chip, high), _elements(chip, low), strict=True):
-            yield Place(Kind.MAC, [h + 1, h, lo + 3, lo + 2, lo + 1, lo])
+            yield Place(Kind.MAC, _address(h, lo))
+    for h, lo, x_h, x_lo in zip(*(_elements(chip, name) for name in _TERNARY), strict=True):
+        yield Place(Kind.MAC, _address(h, lo), _address(x_h, x_lo))
     for first, second in _BYTEWISE:
         for a, b in zip(_elements(chip, first), _elements(chip, second), strict=True):
             yield Place(Kind.MAC, [*_span(a, 4), *_span(b, 2)])
+
+
+def _address(high: int, low: int) -> list[int]:
+    """Returns where the bytes of an address are whose words are at these offsets."""
+    return [high + 1, high, low + 3, low + 2, low + 1, low]
 
 
 def _elements(chip: Chip, name: str) -> Iterator[int]:
@@ -185,8 +211,11 @@ def _keys(blob: bytes, chip: Chip) -> Iterator[Place]:
     for i, item in enumerate(ranges):
         first = i * sizeof(IndirectRecord) + IndirectRecord.outbuf.offset
         for position, index in enumerate(item.indices):
+            word = _span(first + WORD_BYTES * position, WORD_BYTES)
             if item.space == "tp_pio" and index in _SECRET_KEY:
-                offsets += _span(first + WORD_BYTES * position, WORD_BYTES)
+                offsets += word
+            if item.space == "tp_pio" and index == _SCRAMBLER:
+                yield Place(Kind.SECRET, word)
     if offsets:
         yield Place(Kind.SECRET, offsets)
 
@@ -197,6 +226,11 @@ def _mailbox(blob: bytes, chip: Chip) -> Iterator[Place]:
         for kind, span in _values_in(bytes(blob[i] for i in command)):
             for view in (command, *copies):
                 yield Place(kind, view[span.start : span.stop])
+
+
+def _scramblers(blob: bytes, chip: Chip) -> Iterator[Place]:
+    for at in range(0, len(blob) // VF_RECORD * VF_RECORD, VF_RECORD):
+        yield Place(Kind.SECRET, _span(at, WORD_BYTES))
 
 
 _RECORD = sizeof(MailboxRecord)
@@ -227,7 +261,7 @@ def _values_in(command: bytes) -> Iterator[tuple[Kind, range]]:
 def _loaded(command: bytes) -> Iterator[tuple[Kind, range]]:
     """Yields what an LDST command loads or stores of the key and of a transceiver's memory."""
     match Ldst.from_bytes(command).addrspace:
-        case LdstSpace.TP_PIO if LdstAddress.from_bytes(command).addr in _SECRET_KEY:
+        case LdstSpace.TP_PIO if LdstAddress.from_bytes(command).addr in (*_SECRET_KEY, _SCRAMBLER):
             yield Kind.SECRET, range(LdstAddress.val.offset, LdstAddress.val.offset + WORD_BYTES)
         case LdstSpace.I2C:
             yield Kind.SECRET, range(LdstI2c.data.offset, len(_COMMAND))
@@ -273,5 +307,6 @@ _PLACES: dict[str, Callable[[bytes, Chip], Iterator[Place]]] = {
     "MPS_TCAM": _tcam,
     "REG_DUMP": _registers,
     "TP_INDIRECT": _keys,
+    "RSS_VF_CONF": _scramblers,
     "MBOX_LOG": _mailbox,
 }

@@ -130,9 +130,10 @@ def _raw(dump: Dump, entity: DumpEntity) -> bytes | None:
     if not entity.good:
         return None
     try:
-        dump.decode(entity.name)
         blob = dump.blob(entity.name)
-        return bytes(blob[:]) if len(blob) <= _LARGE else None
+        if len(blob) > _LARGE or dump.decode(entity.name).incomplete:
+            return None
+        return bytes(blob[:])
     except DumpFormatError:
         return None
 

@@ -81,7 +81,7 @@ def _doubt(cells: Sequence[int | None]) -> list[Text]:
 
 # RSS_VF_CONF
 
-_VF_RECORD = 8  # struct cudbg_rss_vf_conf: VFL, then VFH
+VF_RECORD = 8  # struct cudbg_rss_vf_conf: VFL, then VFH
 
 
 @entity(25, "RSS_VF_CONF")
@@ -96,7 +96,7 @@ class RssVfConf(Entity):
     accesses = per_chip(t5=768, t6=1536)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        area, r = ctx.area(_VF_RECORD * chip.tp.rss_vfs), chip.r
+        area, r = ctx.area(VF_RECORD * chip.tp.rss_vfs), chip.r
         request = r.TP_RSS_CONFIG_VRT
         base = io.read(request)
         base &= ~request.mask("VfRdRg", "VfWrEn", "KeyWrEn", "VfWrAddr")
@@ -109,8 +109,8 @@ class RssVfConf(Entity):
             Read(r.TP_PIO_DATA),
         ]
         further: list[Op] = [Read(request, keep=False), Write(request, Each(base + step, step))]
-        io.run([Write(request, base), *load], out=area[:_VF_RECORD])
-        io.run([*further, *load], chip.tp.rss_vfs - 1, area[_VF_RECORD:])
+        io.run([Write(request, base), *load], out=area[:VF_RECORD])
+        io.run([*further, *load], chip.tp.rss_vfs - 1, area[VF_RECORD:])
 
     explained_by = EXPLAINED_BY
 
@@ -118,7 +118,7 @@ class RssVfConf(Entity):
         return self.decode_with(blob, {}, chip)
 
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
-        words = u32s(self.need(blob, _VF_RECORD * chip.tp.rss_vfs))
+        words = u32s(self.need(blob, VF_RECORD * chip.tp.rss_vfs))
         names = [field.name for field in chip.r.TP_RSS_VFH_CONFIG.fields]
         columns = [Column("VF", "d"), Column("KEYSCRAMBLE", "x8")]
         columns += [Column(name, "d") for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,13 @@ from vmcoredd import cudbg, vmcore
 from vmcoredd.chip.firmware import Clip, FwCommand, LdstAddress, LdstI2c, LdstSpace, Vi
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cudbg.decoded import Part, Table
 from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
 from vmcoredd.cudbg.left_out import Why
 from vmcoredd.cudbg.pseudonyms import Kind, Pseudonyms, is_private
 from vmcoredd.cudbg.redact import learn, redacted
 from vmcoredd.cudbg.slim import slimmed
+from vmcoredd.cudbg.words import Word, find
 
 MEMORIES = {"EDC0", "EDC1", "MC0"}
 
@@ -250,11 +252,62 @@ def test_memories_are_left_out_when_redacting_whatever_is_named(
         assert all("private" in why for why in left_out.values())
 
 
+def test_both_halves_of_a_ternary_address_have_its_pseudonym(
+    made: Path, redacted_copy: Path
+) -> None:
+    seen = 0
+    for before, after in zip(dumps(made), dumps(redacted_copy), strict=True):
+        addresses = {row["address"] for row in list(after.decode("MPS_TCAM").json())[-1]["rows"]}
+        for old, new in zip(ternary(before), ternary(after), strict=True):
+            ones, zeros = new
+            assert old[0] | old[1] == ones | zeros
+            assert not ones & zeros
+            address = old[0].to_bytes(6, "big")
+            if old[0] ^ old[1] == (1 << 48) - 1 and is_private(Kind.MAC, address):
+                assert new != old
+                assert ones.to_bytes(6, "big").hex(":") in addresses
+                seen += 1
+    assert seen >= 2
+
+
+def ternary(dump: cudbg.Dump) -> list[tuple[int, int]]:
+    """What a T5's TCAM of addresses wants to be 1, and to be 0; nothing of another chip."""
+    words = [word.value for word in ternary_words(dump)]
+    quarter = len(words) // 4
+    rows = zip(*(words[quarter * i : quarter * (i + 1)] for i in range(4)), strict=True)
+    return [((yh & 0xFFFF) << 32 | yl, (xh & 0xFFFF) << 32 | xl) for yh, yl, xh, xl in rows]
+
+
+def ternary_words(dump: cudbg.Dump) -> list[Word]:
+    """The words of that TCAM: the high and low ones to be 1, then those to be 0."""
+    names = [f"MPS_CLS_TCAM_{half}_{part}" for half in "YX" for part in "HL"]
+    return [word for name in names for word in find(dump, name)]
+
+
+def vf_rows(part: Part) -> list[Sequence[object]]:
+    """The rows of the table of virtual functions."""
+    is_wanted = isinstance(part, Table) and part.title == "virtual functions"
+    return list(part.rows) if isinstance(part, Table) and is_wanted else []
+
+
+def test_the_words_that_scramble_keys_have_pseudonyms(made: Path, redacted_copy: Path) -> None:
+    for before, after in zip(dumps(made), dumps(redacted_copy), strict=True):
+        old, new = (
+            [row[1] for part in dump.decode("RSS_VF_CONF") for row in vf_rows(part)]
+            for dump in (before, after)
+        )
+        kept = [a for a, b in zip(old, new, strict=True) if a == b]
+        assert any(old)
+        assert not any(kept)
+
+
 def test_registers_that_are_not_private_stay(made: Path, redacted_copy: Path) -> None:
     for before, after in zip(dumps(made), dumps(redacted_copy), strict=True):
         one, other = before.raw("REG_DUMP"), after.raw("REG_DUMP")
         assert len(one) == len(other)
-        assert sum(a != b for a, b in zip(one, other, strict=True)) <= 12 * 8
+        differing = [at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+        tcam = [at for word in ternary_words(before) for at in range(word.offset, word.offset + 4)]
+        assert len({*differing} - {*tcam}) <= 12 * 8
         for name in ("CIM_LA", "DEV_LOG", "DUMP_CONTEXT", "LE_TCAM", "MEMINFO"):
             assert before.raw(name) == after.raw(name)
 
