@@ -39,7 +39,8 @@ fuzz: .venv/ready-test
 test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py tests/diagnosis
 	$(BIN)/python -m tests.fuzz --part containers --seconds 1200
-	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py \
+		tests/interop/test_guest_ethtool.py
 
 test-kernels: .venv/ready-test
 	VMCOREDD_GUEST_KERNEL=6.12 $(BIN)/python -m pytest -m guest

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from cliruns import Run, command, command_bytes, one_line
+from private_values import dumps, everything, private_values, written
 from unknown_dumps import big_endian
 
 from tests.support.schema import problems
@@ -26,11 +26,6 @@ from vmcoredd.cudbg.slim import slimmed
 from vmcoredd.cudbg.words import Word, find
 
 MEMORIES = {"EDC0", "EDC1", "MC0"}
-
-
-def dumps(path: Path) -> list[cudbg.Dump]:
-    with vmcore.Reader(path) as reader:
-        return [cudbg.Dump(reader.payload(note.index)) for note in reader.device_dumps]
 
 
 def others(path: Path) -> list[bytes]:
@@ -170,45 +165,6 @@ def test_json_says_what_is_in_the_result(vmcoredd: Run, made: Path, tmp_path: Pa
 
 
 # Redacting
-
-
-def private_values(path: Path) -> Iterator[bytes]:
-    """The serial numbers, addresses and keys of a vmcore's dumps, found as users see them."""
-    for dump in dumps(path):
-        *_, addresses = dump.decode("MPS_TCAM").json()
-        for row in addresses["rows"]:
-            address = bytes.fromhex(row["address"].replace(":", ""))
-            if is_private(Kind.MAC, address):
-                yield address
-        card, *_ = dump.decode("VPD_DATA").json()
-        vpd = {item["name"]: item["value"] for item in card["values"]}
-        yield vpd["serial number"].encode()
-        yield bytes.fromhex(vpd["network address"])
-        registers, *_ = dump.decode("TP_INDIRECT").json()
-        key = [r["value"] for r in registers["rows"] if "SECRET_KEY" in r["register"]]
-        assert len(key) == 10
-        yield struct.pack("<10I", *key)
-        yield struct.pack(">10I", *key)
-
-
-def written(value: bytes) -> set[bytes]:
-    """Every way in which a value might be written."""
-    ways = {value, value[::-1], value.hex().encode(), value.hex().upper().encode()}
-    return ways | {value.hex(c).encode() for c in ":- "} | {value.hex(":").upper().encode()}
-
-
-def everything(path: Path) -> bytes:
-    """The bytes of a vmcore, and those of each of its entities, unpacked."""
-    parts = io.BytesIO()
-    parts.write(path.read_bytes())
-    for dump in dumps(path):
-        for entity in dump.entities:
-            if entity.good and entity.name != "QDESC":
-                raw = dump.raw(entity.name)
-                parts.write(raw)
-                words = struct.unpack_from(f"<{len(raw) // 4}I", raw)
-                parts.write(struct.pack(f">{len(words)}I", *words))
-    return parts.getvalue()
 
 
 def test_no_private_value_is_left_after_redacting(slim_copy: Path, redacted_copy: Path) -> None:

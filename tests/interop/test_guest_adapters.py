@@ -21,7 +21,7 @@ from elftools.elf.elffile import ELFFile
 from vmcoredd import cudbg, driver, emu, vmcore
 from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.diagnosis import diagnose
-from vmcoredd.qemu import kdump, live, session
+from vmcoredd.qemu import kdump, live
 from vmcoredd.qemu.errors import PeerDied, RunError
 from vmcoredd.qemu.guest import Adapter
 from vmcoredd.qemu.prepare import Options, serve_cards
@@ -208,21 +208,6 @@ def test_a_base_from_qemu_and_our_dump_from_outside_make_a_vmcore(prepared, tmp_
     readers.makedumpfile(tmp_path / "vmcore", tmp_path / "filtered", "-E", "-d", "31")
     with vmcore.Reader(tmp_path / "filtered") as reader:
         assert [note.name for note in reader.device_dumps] == [NAMES[0]]
-
-
-# The driver in a first kernel
-
-
-def test_the_first_kernels_driver_brings_its_interfaces_up_to_registration(prepared, tmp_path):
-    path = tmp_path / "probe.sh"
-    path.write_text("#!/bin/sh\nfor i in eth0 eth1; do ethtool -i $i | head -4; done\n")
-    with serve_cards([emu.Card.load("t62100-cr")], tmp_path) as adapters:
-        result = session.run_script(
-            adapters, path, driver=True, prepared=prepared, console=tmp_path / "console"
-        )
-    assert result.code == 0
-    assert result.output.count("driver: cxgb4") == 2
-    assert "firmware-version: 1." in result.output
 
 
 # The driver's oops
