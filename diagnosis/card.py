@@ -6,13 +6,14 @@ Whatever the dump lacks is `NotJudged`: the rule that asked is then listed as lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
 from vmcoredd.cudbg import CudbgError, Dump, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.blank import nothing_in
+from vmcoredd.cudbg.core_clock import EXPLAINED_BY, CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Table, Value
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.words import RegisterEntity, Word
@@ -152,6 +153,16 @@ class Card:
         """Returns an entity's raw bytes; raises NotJudged if they cannot be had."""
         with self._or_not_judged(entity):
             return self.dump.blob(entity)
+
+    @cached_property
+    def core_clock(self) -> CoreClock:
+        """The core clock, as far as the dump tells it."""
+        held: dict[str, Bytes] = {}
+        for name in EXPLAINED_BY:
+            with suppress(NotJudged), self._or_not_judged(name):
+                self.dump.decoder(name)
+                held[name] = self.dump.blob(name)
+        return core_clock(held)
 
     def rows(self, entity: str, title: str = "") -> list[dict[str, Value]]:
         """Returns the rows of an entity's tables whose title begins with `title`."""

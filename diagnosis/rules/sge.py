@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 
 from vmcoredd.chip import T6
-from vmcoredd.cudbg.device_log import told_clock
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.cudbg.core_clock import CoreClock
 from vmcoredd.cudbg.words import Word
-from vmcoredd.diagnosis.card import Card, NotJudged
+from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
@@ -226,17 +226,30 @@ def queue_in_error(card: Card) -> Iterator[Hit]:
         yield Hit(evidence, {"queue": word.get("Error_QID")})
 
 
-_FASTEST_KHZ = 500_000
-"""Assumed if the device log does not tell the clock: the longest second in ticks (assumed)."""
 _IDLE = ("IDLE", "ALMOST_IDLE")
+_PEGGED = U32_MASK
+"""Where the counters stop."""
+_SECOND_MOST = 600_000_000
+"""Ticks that make at least a second on every card: 600 MHz is the fastest core clock that Linux's
+driver speaks of (t4_idma_monitor_init())."""
 
 
-def _clock_khz(card: Card) -> int:
-    """Returns the core clock that the firmware logged."""
-    with suppress(NotJudged):
-        if told := told_clock(card.blob("DEV_LOG")):
-            return told.khz
-    return _FASTEST_KHZ
+def _for_how_long(ticks: int, clock: CoreClock) -> str:
+    """Returns a number of ticks of the core clock as a time, if the dump tells the clock."""
+    least = "at least " * (ticks == _PEGGED)
+    if clock.is_unknown:
+        return f"{least}{ticks:,} ticks of the core clock, which the dump does not tell,"
+    return f"{least}{ticks / (1000 * clock.khz):.1f} s"
+
+
+def _told_by(clock: CoreClock) -> tuple[Evidence, ...]:
+    """Returns what tells the clock."""
+    if clock.is_unknown:
+        return ()
+    if clock.is_preset and clock.told:
+        record = f"record {clock.told.seqno}"
+        return (Evidence("DEV_LOG", f"{clock.khz:,} kHz", instance=record, field="core clock"),)
+    return (Evidence("CLK", f"{clock.khz:,} kHz", field="core clock"),)
 
 
 _ENGINES = (
@@ -251,7 +264,7 @@ _QUEUES, _QUEUE_MASK = "SGE_DEBUG_DATA_LOW_INDEX_11", 0xFFFF
 @rule(
     "sge-idma-stuck",
     ERROR,
-    "ingress DMA engine {engine} did not move for {seconds:.1f} s in state {state}, with ingress "
+    "ingress DMA engine {engine} did not move for {time} in state {state}, with ingress "
     "queue {queue}",
     to_do="look at that queue's context and free list, and at PCIe",
     source="t4_hw.c: t4_idma_monitor()",
@@ -261,16 +274,18 @@ def stuck(card: Card) -> Iterator[Hit]:
     counts = [card.word(name) for name, _, _ in _ENGINES]
     if not any(counts_.value for counts_ in counts):
         return
-    second = 1000 * _clock_khz(card)
+    clock = card.core_clock
+    second = _SECOND_MOST if clock.is_unknown else 1000 * clock.khz
     for engine, (count, (_, state, queue)) in enumerate(zip(counts, _ENGINES, strict=True)):
         number = card.word(_STATE).value >> state & _STATE_MASK
         names = card.chip.sge.idma_states
         name = names[number] if number < len(names) else f"{number} (unknown)"
         if count.value >= second and name not in _IDLE:
-            evidence = Evidence.each((count, card.word(_STATE), card.word(_QUEUES)))
+            words = (count, card.word(_STATE), card.word(_QUEUES))
             where = card.word(_QUEUES).value >> queue & _QUEUE_MASK
-            ago = count.value / second
-            yield Hit(evidence, {"engine": engine, "seconds": ago, "state": name, "queue": where})
+            values = {"engine": engine, "state": name, "queue": where}
+            time = _for_how_long(count.value, clock)
+            yield Hit(Evidence.each(words) + _told_by(clock), {**values, "time": time})
 
 
 @rule(
