@@ -18,14 +18,19 @@ function searchable(section) {
       row.push([row[0], row[1], row[2], hex(row[3], 1), hex(row[4], 8), row[5]].join(" ").toLowerCase());
   }
   function cells(row) {
-    const twinCell = twin ? [row[6] === null ? "" : hex(row[6], 8)] : [];
-    return [row[0], row[1], row[2], hex(row[3], 1), hex(row[4], 8), ...twinCell, row[5]];
+    const twinCell = twin ? [[row[6] === null ? "" : hex(row[6], 8), "number"]] : [];
+    const numbers = [[hex(row[3], 1), "number"], [hex(row[4], 8), "number"], ...twinCell];
+    return [[row[0], "name"], [row[1]], [row[2]], ...numbers, [row[5], "fields"]];
   }
   function grow() {
     const body = table.tBodies[0];
     for (const row of found.slice(shown, shown + STEP)) {
       const line = body.insertRow();
-      for (const cell of cells(row)) line.insertCell().textContent = cell;
+      for (const [cell, kind] of cells(row)) {
+        const made = line.insertCell();
+        made.textContent = cell;
+        if (kind) made.className = kind;
+      }
     }
     shown = Math.min(shown + STEP, found.length);
     more.hidden = shown === found.length;
@@ -38,6 +43,7 @@ function searchable(section) {
     const differs = twin && twin.checked;
     found = rows.filter(row => (!nonzero || row[4]) && (!differs || row[6] !== null) && words.every(word => row[7].includes(word)));
     table.tBodies[0].replaceChildren();
+    table.classList.toggle("all", found.length === rows.length); // not printed
     shown = 0;
     grow();
   }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cliruns import spawned
@@ -25,6 +28,21 @@ from vmcoredd.debs.install import missing
 pytestmark = pytest.mark.interop
 PATIENCE = 30.0
 RULE_REGISTER = "EDC_H_INT_CAUSE"
+WIDER = """
+const parts = document.querySelectorAll("html, h1, h2, h3, p, li, nav a, article, svg, figcaption");
+const width = document.documentElement.clientWidth;
+return [...parts].filter(p => p.getBoundingClientRect().right > width || p.scrollWidth > width)
+  .map(p => p.outerHTML.slice(0, 80));
+"""
+"""Gives what is wider than the window."""
+HEADINGS = """
+return [...document.querySelectorAll("th")].map(th => {
+  const box = th.getBoundingClientRect(), frame = th.closest(".wide").getBoundingClientRect();
+  const shown = box.height > 0 && th.textContent.length > 0;
+  return [shown, Math.abs(box.top - frame.top) < 3, box.right <= frame.right + 1];
+});
+"""
+"""Gives of each column's heading whether it is shown, at the top of its frame, and inside it."""
 NAMES = (
     "return [...document.querySelectorAll('table.found td:first-child')].map(c => c.textContent)"
 )
@@ -82,9 +100,29 @@ def scriptless(page: Path) -> Iterator[webdriver.Chrome]:
 
 def requests(driver: webdriver.Chrome) -> set[str]:
     """The addresses that the page asked for."""
-    messages = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
-    sent = (m["params"] for m in messages if m["method"] == "Network.requestWillBeSent")
-    return {params["request"]["url"] for params in sent}
+    return {found["request"]["url"] for found in events(driver)["Network.requestWillBeSent"]}
+
+
+def events(driver: webdriver.Chrome) -> dict[str, list[Any]]:
+    """What the browser's network did since this was last called."""
+    found = defaultdict(list)
+    for entry in driver.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        found[message["method"]].append(message["params"])
+    return found
+
+
+def what_became_of(driver: webdriver.Chrome, page: Path) -> dict[str, str]:
+    """Opens a page, and returns the addresses that it got no answer from, each with what stopped
+    the request: the page's policy, or the network."""
+    events(driver)
+    driver.get(page.as_uri())
+    seen = events(driver)
+    names = {
+        sent["requestId"]: sent["request"]["url"] for sent in seen["Network.requestWillBeSent"]
+    }
+    failed = seen["Network.loadingFailed"]
+    return {names[one["requestId"]]: one.get("blockedReason", "the network") for one in failed}
 
 
 def one(driver: webdriver.Chrome, selector: str) -> WebElement:
@@ -103,6 +141,58 @@ def search(driver: webdriver.Chrome, text: str) -> list[str]:
 def test_the_page_asks_for_nothing_and_has_no_errors(opened: webdriver.Chrome, page: Path) -> None:
     assert requests(opened) == {page.as_uri()}
     assert opened.get_log("browser") == []
+
+
+def test_the_browser_tells_of_a_request_and_the_policy_forbids_it(
+    opened: webdriver.Chrome, page: Path, tmp_path: Path
+) -> None:
+    """That the test before this one can fail; whatever a dump smuggled in, nothing is sent."""
+    address = "http://127.0.0.1:9/pixel.png"
+    text = page.read_text().replace("<main>", f'<main><img src="{address}">', 1)
+    smuggled, without = tmp_path / "smuggled.html", tmp_path / "without.html"
+    smuggled.write_text(text)
+    without.write_text(text.replace("Content-Security-Policy", "X-No-Policy", 1))
+    try:
+        assert what_became_of(opened, smuggled) == {address: "csp"}
+        assert "Content Security Policy" in opened.get_log("browser")[0]["message"]
+        assert what_became_of(opened, without) == {address: "the network"}
+    finally:
+        opened.get(page.as_uri())
+
+
+@pytest.mark.parametrize("width", [360, 800, 1300, 1920])
+def test_nothing_is_clipped_and_all_headings_are_there_at_once(
+    opened: webdriver.Chrome, page: Path, width: int
+) -> None:
+    viewport = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", viewport)
+    try:
+        opened.get(page.as_uri())
+        assert opened.execute_script(WIDER) == []
+        headings = opened.execute_script(HEADINGS)
+        assert len(headings) > 20
+        assert {(shown, top) for shown, top, _ in headings} == {(True, True)}
+        if width >= 800:  # a telephone scrolls tables sideways
+            assert all(inside for _, _, inside in headings)
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_print_and_dark_screens_have_their_own_look(opened: webdriver.Chrome, page: Path) -> None:
+    def looks(media: str, scheme: str) -> tuple[str, bool, bool]:
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+        paper = opened.execute_script("return getComputedStyle(document.body).backgroundColor")
+        nav, rows = one(opened, "section nav"), one(opened, "table.found")
+        return paper, nav.is_displayed(), rows.is_displayed()
+
+    try:
+        assert looks("screen", "light") == ("rgb(255, 255, 255)", True, True)
+        assert looks("print", "light") == ("rgb(255, 255, 255)", False, False)
+        dark, *_ = looks("screen", "dark")
+        assert sum(map(int, re.findall(r"\d+", dark))) < 120
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
 def test_the_verdict_comes_first(opened: webdriver.Chrome) -> None:
@@ -156,7 +246,7 @@ def test_evidence_leads_to_its_register(opened: webdriver.Chrome) -> None:
 
 
 def test_memory_queues_and_ports_are_pictures(opened: webdriver.Chrome) -> None:
-    for selector in ("svg.memory rect.c0", ".rings svg", "svg.ports rect"):
+    for selector in ("svg.memory rect.c0", ".rings svg", ".ports rect"):
         sizes = [found.size for found in opened.find_elements(By.CSS_SELECTOR, selector)]
         assert sizes
         assert all(size["width"] > 0 and size["height"] > 0 for size in sizes)
@@ -168,6 +258,15 @@ def test_an_entity_opens_in_words(opened: webdriver.Chrome) -> None:
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", entity)
     entity.find_element(By.TAG_NAME, "summary").click()
     assert "CIM_QCFG (entity 5)" in entity.find_element(By.TAG_NAME, "pre").text
+
+
+def test_without_scripts_the_first_screen_has_the_verdict(scriptless: webdriver.Chrome) -> None:
+    height = 600
+    scriptless.set_window_size(800, height)
+    for selector in (".card", ".state", ".finding .severity"):
+        found = one(scriptless, selector)
+        assert found.is_displayed()
+        assert found.location["y"] + found.size["height"] < height
 
 
 def test_without_scripts_the_content_is_there(scriptless: webdriver.Chrome) -> None:
