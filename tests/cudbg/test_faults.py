@@ -189,7 +189,9 @@ def test_without_payload_regions_nearly_all_memory_is_left_out(chip: Chip) -> No
 def test_a_queue_that_stays_busy_fails_after_a_million_polls() -> None:
     made = collect(small(T6, SLOW), entities=("CIM_IBQ_TP0", "CIM_OBQ_ULP0"))
     assert made.codes("CIM_IBQ_TP0") == (-29, -11, 0)
-    assert made.entity("CIM_IBQ_TP0").counts.r32 == 1_000_000
+    found = made.entity("CIM_IBQ_TP0")
+    # A busy host does not do them in five times their delays: a poll's deadline.
+    assert found.counts.r32 == 1_000_000 or found.seconds >= 5
     assert made.codes("CIM_OBQ_ULP0") == GOOD
 
 
