@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
-from itertools import takewhile
+from itertools import islice, takewhile
 from operator import and_
 from typing import Any, TypeVar
 
@@ -31,8 +31,8 @@ from vmcoredd.cudbg.decoded import (
 from vmcoredd.cudbg.errors import DumpFormatError, WrongSize, unexpected_is_damage
 from vmcoredd.plural import counted, exact
 
-FILLED_MOST = 1 << 24
-"""Bytes of an entity that is decoded in part; memories excepted, no table has so many."""
+_FILLED_MOST, _ROWS_MOST = 4 << 20, 50_000
+"""Bytes of an entity that is decoded in part, and rows of a table: several times what one has."""
 _SIZES_MOST = 4
 """How often a decoder may say that it needs another size: once for a header, once for the rest."""
 _NOISE = (random.Random(seed).randbytes(509) for seed in range(2))
@@ -97,7 +97,7 @@ def decode_in_part(decode: Decode, remains: Remains) -> Decoded:
     for _ in range(_SIZES_MOST):
         if not remains.held:
             raise DumpFormatError(f"{remains.name}: none of its bytes is left")
-        if remains.size > FILLED_MOST:
+        if remains.size > _FILLED_MOST:
             size = exact(remains.size, "byte is", "bytes are")
             raise DumpFormatError(f"{remains.name}: {size} too many to fill in")
         try:
@@ -173,10 +173,12 @@ def _decoded(decode: Decode, remains: Remains) -> list[list[Part]]:
 
 
 def _read(part: Part) -> Part:
-    """Returns a part whose rows or lines are in memory."""
+    """Returns a part whose first rows or lines are in memory."""
     if isinstance(part, Table):
-        return replace(part, rows=[list(row) for row in part.rows])
-    return replace(part, lines=list(part.lines)) if isinstance(part, Text) else part
+        return replace(part, rows=[list(row) for row in islice(part.rows, _ROWS_MOST)])
+    if isinstance(part, Text):
+        return replace(part, lines=list(islice(part.lines, _ROWS_MOST)))
+    return part
 
 
 def _matched(made: Sequence[Sequence[Part]]) -> Iterable[tuple[Part, ...]]:
@@ -216,16 +218,12 @@ def _common_title(titles: Sequence[str]) -> str:
 def _common_rows(tables: Sequence[Sequence[Sequence[Value]]]) -> list[Sequence[Value]]:
     """Returns the rows that all tables have; with empty cells, if row by row the first cells are
     the same in all."""
-    if len({tuple(row[0] for row in rows) for rows in map(_hashable, tables)}) > 1:
+    if len({tuple(repr(row[0]) for row in rows) for rows in tables}) > 1:
         return _in_all(tables)
     return [
         [cells[0] if _same(cells) else None for cells in zip(*rows, strict=True)]
         for rows in zip(*tables, strict=True)
     ]
-
-
-def _hashable(rows: Sequence[Sequence[Value]]) -> list[list[str]]:
-    return [[repr(cell) for cell in row[:1]] for row in rows]
 
 
 def _common_items(fields: Sequence[Sequence[Item]]) -> list[Item]:
