@@ -35,6 +35,9 @@ _RUN = b"\xff" * 64
 _END_LEAST = len(_RUN)
 """Bytes at the end of an entity, made of all ones, of which it is said that they are no values."""
 _NAMED_MOST = 8
+_ONES_LEAST = 64
+"""Of so many bytes at least one is ff where an adapter does not answer: a collector keeps few bits
+of some registers."""
 _SEARCHED_MOST = 1 << 20
 """Bytes of an entity in which such runs are looked for."""
 
@@ -95,7 +98,8 @@ def why_blank(entity: Entity, blob: Bytes, chip: Chip) -> Text | None:
         )
     if _is_all(blob, ZERO):
         return _zeros(entity, blob)
-    if _is_as_made(ONES, entity, blob, chip):
+    head = bytes(blob[0 : min(len(blob), PIECE_BYTES)])
+    if _ONES_LEAST * head.count(ONES) >= len(head) and _is_as_made(ONES, entity, blob, chip):
         return Text(NOT_MEASURED, [_AS_MADE])
     return None
 
@@ -241,6 +245,8 @@ def _doubts(entity: Entity, blob: Bytes, chip: Chip) -> Iterator[Text | None]:
 def _silent_entries(entity: Entity, data: bytes) -> Text | None:
     size, reads = entity.entry_bytes, entity.entry_reads
     starts, ones = range(entity.entries_from, len(data), size), b"\xff" * (size - reads)
+    if ones not in data:
+        return None
     found = [i for i, at in enumerate(starts) if data[at + reads : at + size] == ones]
     if not found:
         return None

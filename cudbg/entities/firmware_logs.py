@@ -125,8 +125,11 @@ def _mailbox_rows(records: ctypes.Array[MailboxRecord]) -> Iterator[list[Value]]
         flags = " ".join(name for name in ("read", "write", "exec") if getattr(head, name))
         times = [None if time < 0 else time for time in (record.access, record.execute)]
         shown = " ".join(f"{word:016x}" for word in record.cmd)
-        named = [kind, op_name(head.op), flags, _result(record, head)]
-        yield [record.seqno, record.timestamp, *named, *times, _fields(words), shown]
+        named = [kind, op_name(head.op), flags]
+        if is_silent(words):
+            named = [""] * 3
+        result = _result(record, head)
+        yield [record.seqno, record.timestamp, *named, result, *times, _fields(words), shown]
 
 
 def command_in_words(record: MailboxRecord) -> str:
@@ -170,6 +173,8 @@ def _result(record: MailboxRecord, head: Header) -> str:
     for step, code in (("no access", record.access), ("no reply", record.execute)):
         if code < 0:
             return f"{step}: {errno_name(code)}"
+    if is_silent(record.cmd):
+        return "all ones: the mailbox was not read"
     if head.request:
         return ""
     return _OK if head.retval == Retval.SUCCESS else f"refused: {retval_name(head.retval)}"

@@ -13,6 +13,7 @@ from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.blank import ALL_REGISTERS_ZERO, NOT_MEASURED, nothing_in
 from vmcoredd.cudbg.decoded import Decoded, Fields, Part, Table, Text, shown
+from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
 from vmcoredd.cudbg.entity import Stage, entities
 from vmcoredd.cudbg.errors import CudbgError
 from vmcoredd.hw.device import AdapterFlag
@@ -231,6 +232,14 @@ def test_what_was_not_measured_explains_nothing() -> None:
     assert "TP_VLAN_PRI_MAP, which the dump does not tell" in said(found)
     found = decoded(T6, MPS_TCAM=raw(T6, "MPS_TCAM"), TID_INFO=ONES * 156)
     assert "TID_INFO, which explains it, was not measured" in said(found)
+
+
+def test_a_reply_of_all_ones_is_no_request() -> None:
+    record = MailboxRecord(timestamp=7, seqno=1)
+    record.cmd = [(1 << 64) - 1] * 8
+    data = bytes(record).ljust(len(raw(T6, "MBOX_LOG")), b"\0")
+    (row,) = rows(decoded(T6, MBOX_LOG=data).parts[0])
+    assert row[:6] == [1, 7, "", "", "", "all ones: the mailbox was not read"]
 
 
 def test_a_memory_map_without_memories_was_not_measured() -> None:
