@@ -10,15 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vmcoredd.cudbg.decoded import Bytes
-from vmcoredd.cudbg.device_log import KHZ_LEAST, KHZ_MOST, ToldClock, told_clock
-from vmcoredd.cudbg.driver_state import firmware_attached
+from vmcoredd.cudbg.device_log import ToldClock, told_clock
+from vmcoredd.cudbg.driver_state import PRESET_KHZ, driver_khz, driver_state
 
-PRESET_KHZ = 50_000
 EXPLAINED_BY = ("CLK", "DEV_LOG", "TID_INFO")
 """The entities that `core_clock` looks into."""
-_PERIOD_AT = 72
-"""The byte offset of `cclk_ps` in CLK (struct cudbg_clk_info)."""
-_PS_PER_MS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -56,17 +52,7 @@ class CoreClock:
 
 def core_clock(others: Mapping[str, Bytes]) -> CoreClock:
     """Judges the clock that the driver used; `others` are the bytes of EXPLAINED_BY."""
-    attached, log = firmware_attached(others.get("TID_INFO")), others.get("DEV_LOG")
-    used = _driver_khz(others.get("CLK"), attached)
+    attached, log = driver_state(others).had_attached, others.get("DEV_LOG")
+    used = driver_khz(others.get("CLK")) or (0 if attached else PRESET_KHZ)
     preset = used == PRESET_KHZ and not attached
     return CoreClock(used, told_clock(log) if preset and log is not None else None, preset)
-
-
-def _driver_khz(clk: Bytes | None, attached: bool | None) -> int:
-    """Returns the clock that the driver used; 0 if nothing tells it. A period that no clock has was
-    not measured."""
-    period = b"" if clk is None else bytes(clk[_PERIOD_AT : _PERIOD_AT + 4])
-    ps = int.from_bytes(period, "little") if len(period) == 4 else 0
-    if ps and KHZ_LEAST <= _PS_PER_MS // ps <= KHZ_MOST:
-        return _PS_PER_MS // ps
-    return 0 if attached else PRESET_KHZ

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32, u32s, u64
 from vmcoredd.chip.tp import CLOCK_REGISTERS, PACE_TABLE, SCHEDULERS
-from vmcoredd.cudbg.core_clock import EXPLAINED_BY, PRESET_KHZ, CoreClock, core_clock
+from vmcoredd.cudbg.core_clock import EXPLAINED_BY, CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table, Text, Value
+from vmcoredd.cudbg.driver_state import PRESET_KHZ
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.cudbg.words import words_of_space

@@ -31,7 +31,7 @@ from vmcoredd.cudbg.decoded import (
     Text,
     Value,
 )
-from vmcoredd.cudbg.driver_state import firmware_attached
+from vmcoredd.cudbg.driver_state import DriverState, driver_state
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.hw.io import Cell, Io, Op, Read, Write
 
@@ -102,9 +102,9 @@ class MpsTcam(Entity):
 
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         size = chip.mps.tcam_entries * sizeof(Record)
-        data, attached = self.need(blob, size), firmware_attached(others.get("TID_INFO"))
-        firsts = _ASKED if attached else chip.mps.replication_read_from
-        mark = "" if attached else f" {_DOUBTFUL}"
+        data, state = self.need(blob, size), driver_state(others)
+        firsts = _ASKED if state.asked else chip.mps.replication_read_from
+        mark = "" if state.asked else f" {_DOUBTFUL}"
         rows = Lazy(lambda: (_row(record, chip, firsts, mark) for record in _used(data)))
         used = sum(1 for _ in _used(data))
         silent = sum(1 for record in _records(data) if is_silent(record))
@@ -114,7 +114,7 @@ class MpsTcam(Entity):
         parts: list[Part] = [Fields("entries", counts)]
         if used == chip.mps.tcam_entries and all(map(_is_zero, _used(data))):
             parts.insert(0, Text(ALL_REGISTERS_ZERO, ["All entries have address 0 and mask 0."]))
-        parts.append(Text("", () if attached else _without_firmware(chip, attached)))
+        parts.append(Text("", _of_replication(chip, state)))
         return Decoded([*parts, table])
 
 
@@ -279,17 +279,27 @@ def _lookup(record: Record) -> list[Value]:
     return [kind, record.port_num, vlan, *tunnel]
 
 
-def _without_firmware(chip: Chip, attached: bool | None) -> Iterator[str]:
-    """Yields what the driver cannot know of replication unless it asks the firmware."""
-    if attached is None:
+def _of_replication(chip: Chip, state: DriverState) -> Iterator[str]:
+    """Yields what cannot be known of replication, unless the firmware returned it."""
+    if state.asked:
+        yield "TID_INFO tells that the driver asked the firmware: maps are taken for its answers."
+        yield "Where it refused one, the driver read registers instead, and the dump does not"
+        yield "tell: such a map may be another entry's" + (
+            ", 64 VFs higher." if _lacking(chip) else "."
+        )
+        return
+    if state.asked is None:
         yield "Whether the driver asked the firmware is not known without TID_INFO. If it did not:"
     yield f"{_DOUBTFUL} The driver read the map of replication without selecting an entry:"
     yield "it may be another's."
+    if lacking := _lacking(chip):
+        yield f"Its offsets are a T5's: VFs {lacking[0]} to {lacking[-1] + 31} are not in the dump."
+
+
+def _lacking(chip: Chip) -> list[int]:
+    """Returns the first virtual function of each word that is not read without the firmware."""
     known = {first for first in chip.mps.replication_read_from if first is not None}
-    lacking = [first for first in range(0, chip.mps.replication_vfs, 32) if first not in known]
-    if lacking:
-        first, last = lacking[0], lacking[-1] + 31
-        yield f"Its offsets are a T5's: VFs {first} to {last} are not in the dump."
+    return [first for first in range(0, chip.mps.replication_vfs, 32) if first not in known]
 
 
 def _functions(record: Record, firsts: Sequence[int | None]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import LittleStruct, sizeof, u32
+from vmcoredd.chip.layout import sizeof
 from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import (
     Bytes,
@@ -18,44 +18,13 @@ from vmcoredd.cudbg.decoded import (
     Text,
     Value,
 )
+from vmcoredd.cudbg.driver_state import ASKED, DriverState, TidLayout, driver_state
 from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, Entity, entity
 from vmcoredd.hw.device import AdapterFlag
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Io
 
 _REVISION = 1
-
-
-class Layout(LittleStruct):
-    """struct cudbg_tid_info_region_rev1."""
-
-    _fields_ = (
-        ("version", VersionHeader),
-        ("ntids", u32),
-        ("nstids", u32),
-        ("stid_base", u32),
-        ("hash_base", u32),
-        ("natids", u32),
-        ("nftids", u32),
-        ("ftid_base", u32),
-        ("aftid_base", u32),
-        ("aftid_end", u32),
-        ("sftid_base", u32),
-        ("nsftids", u32),
-        ("uotid_base", u32),
-        ("nuotids", u32),
-        ("sb", u32),
-        ("flags", u32),
-        ("le_db_conf", u32),
-        ("ip_users", u32),
-        ("ipv6_users", u32),
-        ("hpftid_base", u32),
-        ("nhpftids", u32),
-        ("tid_start", u32),
-        ("reserved", u32 * 16),
-    )
-
-
 _IN_USE = {"ip_users": "IPv4 connections in use", "ipv6_users": "IPv6 connections in use"}
 _RANGES = (
     ("server (STID)", "stid_base", "nstids"),
@@ -73,11 +42,19 @@ _COLUMNS = (
     Column("number", "d"),
     Column("remark"),
 )
-_NOT_ASKED = (
-    "The driver had not attached to the firmware (FW_OK is not among its flags):",
-    "it did not know these ranges, and the zeros in the dump mean nothing.",
+_NEVER_ATTACHED = (
+    "The driver had not attached to the firmware: it has no flag that says so, and",
+    "it knew none of these ranges. The zeros in the dump mean nothing.",
     "LE_TCAM tells where regions begin.",
 )
+_NOT_ASKED = (
+    "The driver had attached to the firmware, but did not ask it for this dump:",
+    "it had found the firmware dead (FW_OK is not among its flags), or was told",
+    "to use the back door (use_backdoor in debugfs). What it had learned before",
+    "stands here. What it asks for each dump is UNKNOWN, and 0 in the dump:",
+    f"{', '.join(ASKED)}.",
+)
+_UNKNOWN = "UNKNOWN: not asked for this dump"
 
 
 @entity(54, "TID_INFO")
@@ -89,67 +66,102 @@ class TidInfo(Entity):
     """
 
     all_zero = NOTHING_WRITTEN
-    raw_bytes = sizeof(Layout)
+    raw_bytes = sizeof(TidLayout)
     accesses = 3
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        layout = Layout.from_buffer(ctx.area(sizeof(Layout)))
-        layout.version.set(_REVISION, sizeof(Layout) - sizeof(VersionHeader))
+        layout = TidLayout.from_buffer(ctx.area(sizeof(TidLayout)))
+        layout.version.set(_REVISION, sizeof(TidLayout) - sizeof(VersionHeader))
         layout.flags = ctx.device.flags
         r = chip.r
         registers = [r.LE_DB_CONFIG, r.LE_DB_ACT_CNT_IPV4, r.LE_DB_ACT_CNT_IPV6]
         layout.le_db_conf, layout.ip_users, layout.ipv6_users = read_each(io, registers)
 
+    explained_by = ("CLK",)
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
-        VersionHeader.check(self.name, blob, _REVISION, sizeof(Layout) - sizeof(VersionHeader))
-        layout = self.parse(Layout, blob)
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+        VersionHeader.check(self.name, blob, _REVISION, sizeof(TidLayout) - sizeof(VersionHeader))
+        layout = self.parse(TidLayout, blob)
         names = [flag.name for flag in AdapterFlag(layout.flags) if flag.name]
         flags = Item("flags", layout.flags, f"of the driver's adapter: {' '.join(names)}", "x")
         users = [Item(name, getattr(layout, name), text, "d") for name, text in _IN_USE.items()]
         config = chip.r.LE_DB_CONFIG.decode(layout.le_db_conf)
         bits = [Item(name, value) for name, value in config.items()]
+        state = driver_state({**others, "TID_INFO": blob})
         return Decoded(
             [
-                _ranges_part(layout, chip),
+                *_ranges_parts(layout, chip, state),
                 Fields("in use, as the lookup engine counts", [*users, flags]),
                 Fields(f"LE_DB_CONFIG {layout.le_db_conf:#010x}", bits),
             ]
         )
 
 
-def _ranges_part(layout: Layout, chip: Chip) -> Part:
-    if not layout.flags & AdapterFlag.FW_OK:
-        return Text("ranges of ids: UNKNOWN", _NOT_ASKED)
-    return Table("ranges of ids", _COLUMNS, [*_connections(layout, chip), *_ranges(layout, chip)])
+def _ranges_parts(layout: TidLayout, chip: Chip, state: DriverState) -> Iterator[Part]:
+    if not state.had_attached:
+        yield Text("ranges of ids: UNKNOWN", _NEVER_ATTACHED)
+        return
+    if not state.asked:
+        yield Text("ranges of ids: what the driver had learned before", _NOT_ASKED)
+    asked = bool(state.asked)
+    rows = [*_connections(layout, chip, asked=asked), *_ranges(layout, chip, asked=asked)]
+    yield Table("ranges of ids", _COLUMNS, rows)
 
 
-def _connections(layout: Layout, chip: Chip) -> Iterator[list[Value]]:
-    """Yields the ranges of TIDs, as the driver's debugfs shows them (tid_info_show())."""
-    end = layout.tid_start + layout.ntids - 1
+def _connections(layout: TidLayout, chip: Chip, *, asked: bool) -> Iterator[list[Value]]:
+    """Yields the ranges of TIDs, as the driver's debugfs shows them (tid_info_show()).
+
+    Where the TCAM's connections begin and end is known only if the firmware was `asked`.
+    """
+    end = layout.tid_start + layout.ntids
+    starts_at_0 = chip.le.start_step > 1
+    known = asked or starts_at_0
     if not chip.r.LE_DB_CONFIG.get(layout.le_db_conf, "HASHEN"):
-        yield _range("connection (TID)", layout.tid_start, layout.ntids)
+        row = _range("connection (TID)", layout.tid_start, end)
+        yield row if known or not layout.ntids else _unknown(row[0], layout.ntids)
+        return
+    if not asked:
+        yield _unknown("connection in the TCAM")
     elif layout.sb:
-        yield _range("connection in the TCAM", layout.tid_start, layout.sb - layout.tid_start)
-        yield _range("connection in the hash table", layout.hash_base, end + 1 - layout.hash_base)
-    else:
-        if layout.flags & AdapterFlag.FW_OFLD_CONN:
-            count = layout.aftid_end + 1 - layout.aftid_base
-            yield _range("connection in the TCAM", layout.aftid_base, count)
-        yield _range("connection in the hash table", layout.hash_base, end + 1 - layout.hash_base)
+        yield _range("connection in the TCAM", layout.tid_start, layout.sb)
+    elif layout.flags & AdapterFlag.FW_OFLD_CONN:
+        yield _range("connection in the TCAM", layout.aftid_base, layout.aftid_end + 1)
+    name = "connection in the hash table"
+    row = _range(name, layout.hash_base, end)
+    yield row if known else [name, layout.hash_base, None, None, _UNKNOWN]
 
 
-def _ranges(layout: Layout, chip: Chip) -> Iterator[list[Value]]:
+def _ranges(layout: TidLayout, chip: Chip, *, asked: bool) -> Iterator[list[Value]]:
     for name, base, count in _RANGES:
         first, number = getattr(layout, base) if base else 0, getattr(layout, count)
-        row = _range(name, first, number)
+        if count in ASKED and not asked:
+            yield _unknown(name)
+            continue
+        row = _range(name, first, first + _signed(number))
         if base == "stid_base" and not first and number and chip.le.start_step > 1:
             row[1], row[4] = 1, "id 0 is not used on this chip"
-        if base == "sftid_base" and number:
-            row[2], row[4] = first + number - 2, "the driver's range ends one earlier"
+        if base == "sftid_base" and row[3]:
+            row = _range(name, first, first + number - 1)
+            row[3:] = [number, "the driver's range ends one earlier"]
         yield row
 
 
-def _range(name: str, first: int, number: int) -> list[Value]:
-    if number <= 0:
+def _range(name: str, first: int, end: int) -> list[Value]:
+    """Returns the row of the ids from `first` to `end` (exclusive)."""
+    if end == first:
         return [name, None, None, 0, "none"]
-    return [name, first, first + number - 1, number, ""]
+    if end < first:
+        return [name, first, end - 1 if end > 0 else None, None, "ends before it begins: no range"]
+    return [name, first, end - 1, end - first, ""]
+
+
+def _unknown(name: Value, number: int | None = None) -> list[Value]:
+    return [name, None, None, number, _UNKNOWN]
+
+
+def _signed(number: int) -> int:
+    """Returns a number of ids that the driver computed as last - first + 1, in 32 bits."""
+    return number - (number >> 31 << 32)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from vmcoredd.chip.memory import MemoryId
 from vmcoredd.cudbg import DumpEntity
-from vmcoredd.cudbg.driver_state import firmware_attached
+from vmcoredd.cudbg.driver_state import DriverState, driver_state
 from vmcoredd.cudbg.errors import Code
 from vmcoredd.cudbg.status import Condition
-from vmcoredd.diagnosis.card import Card
+from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, Rule, register, rule
 
@@ -99,9 +100,33 @@ for _of, _name, _severity, _meaning, _to_do, _source in (
     source="cudbg_lib.c: is_fw_attached(); cxgb4.h: CXGB4_FW_OK",
 )
 def not_asked(card: Card) -> Iterator[Hit]:
+    state, flags = _driver(card)
+    if state.had_attached is False:
+        yield Hit((flags,))
+
+
+@rule(
+    "back-door-used",
+    NOTE,
+    "the driver had attached to the firmware, but made the dump without it: TID_INFO lacks what "
+    "is asked for each dump, DUMP_CONTEXT has queues 0 to 255 only, and the replication of "
+    "MPS_TCAM was read without selecting an entry",
+    to_do="if the firmware is dead, find out why; else clear use_backdoor (debugfs) and dump again",
+    source="cudbg_lib.c: is_fw_attached(); t4_hw.c: t4_report_fw_error()",
+)
+def back_door_used(card: Card) -> Iterator[Hit]:
+    state, flags = _driver(card)
+    if state.had_attached and not state.asked:
+        yield Hit((flags,))
+
+
+def _driver(card: Card) -> tuple[DriverState, Evidence]:
+    """Returns the driver's state, and its flags; CLK may be missing."""
+    blobs = {"TID_INFO": card.blob("TID_INFO")}
+    with suppress(NotJudged):
+        blobs["CLK"] = card.blob("CLK")
     flags = card.items("TID_INFO").get("flags")
-    if firmware_attached(card.blob("TID_INFO")) is False:
-        yield Hit((Evidence("TID_INFO", str(flags), field="flags"),))
+    return driver_state(blobs), Evidence("TID_INFO", str(flags), field="flags")
 
 
 def _set(card: Card, fields: Mapping[str, str]) -> Iterator[Hit]:

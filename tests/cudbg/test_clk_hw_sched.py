@@ -102,8 +102,9 @@ def test_without_the_firmwares_log_the_screen_warns_that_the_clock_is_a_preset()
     assert shown["retransmit min"].value == 327 * 3051
 
 
-def test_a_driver_that_has_asked_the_firmware_is_believed() -> None:
-    shown = items(CLK.decode_with(collected(T6).dump.raw("CLK"), known_to(T6, flags=0x12), T6))
+@pytest.mark.parametrize("flags", [0x12, 0x83], ids=["FW_OK", "lost the firmware later"])
+def test_a_driver_that_had_attached_to_the_firmware_is_believed(flags: int) -> None:
+    shown = items(CLK.decode_with(collected(T6).dump.raw("CLK"), known_to(T6, flags=flags), T6))
     assert shown["core clock"].value == 20
     assert "as the driver knew it" in shown["core clock"].meaning
     assert "clock of the driver" not in shown

@@ -10,7 +10,7 @@ from carddump import CARDS, CardDump, collect
 from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.decoded import Decoded, Table, Text
-from vmcoredd.cudbg.driver_state import FLAGS_AT
+from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.cudbg.entities.mps_tcam import Record
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.emu.silicon.mps import RequestedTcam
@@ -107,17 +107,26 @@ def test_what_a_driver_without_firmware_cannot_know_of_replication_is_said() -> 
         assert ("VFs 0 to 63 are not in the dump" in said) == lacking
 
 
-def test_a_map_that_the_firmware_returned_begins_with_function_0() -> None:
-    dump = collect(card_of(T6), entities=("MPS_TCAM", "TID_INFO")).dump
-    attached = bytearray(dump.raw("TID_INFO"))
-    attached[FLAGS_AT] |= AdapterFlag.FW_OK
-    decoded = entities()["MPS_TCAM"].decode_with(
-        dump.raw("MPS_TCAM"), {"TID_INFO": bytes(attached)}, T6
-    )
+def with_tid_info(chip: Chip, **values: int) -> tuple[set[str], str]:
+    """Returns the maps and the caveats that are shown beside such a TID_INFO."""
+    others = {"TID_INFO": bytes(TidLayout(flags=AdapterFlag.FW_OK, **values))}
+    decoded = entities()["MPS_TCAM"].decode_with(seen(chip)[1].dump.raw("MPS_TCAM"), others, chip)
     table = next(part for part in decoded if part.title == "MAC addresses")
     maps = {row["replicated to VFs"] for row in table.json()["rows"]}
+    return maps, caveats(decoded)
+
+
+def test_a_map_that_the_firmware_returned_begins_with_function_0() -> None:
+    maps, said = with_tid_info(T6, nuotids=1)
     assert maps == {"", "0-1 32-33"}
-    assert caveats(decoded) == ""
+    assert "maps are taken for its answers" in said
+    assert "Where it refused one, the driver read registers instead" in said
+
+
+def test_the_back_door_shows_itself_even_if_the_firmware_is_alive() -> None:
+    maps, said = with_tid_info(T6)  # use_backdoor: what is asked for each dump is 0
+    assert maps == {"", "64-65 96-97 (?)"}
+    assert said.startswith("(?) The driver read the map of replication without selecting an entry")
 
 
 def test_a_lookup_of_either_header_is_shown_as_debugfs_shows_it() -> None:

@@ -10,8 +10,8 @@ from carddump import CARDS, CardDump, collect, rows
 
 from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
-from vmcoredd.cudbg.decoded import Fields, Item, Text
-from vmcoredd.cudbg.entities.tid_info import Layout
+from vmcoredd.cudbg.decoded import Fields, Item, Table, Text
+from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import UnknownFormat
 from vmcoredd.hw.device import AdapterFlag
@@ -73,7 +73,7 @@ def test_a_driver_that_had_not_asked_the_firmware_knows_no_ranges() -> None:
     text = found.dump.decode("TID_INFO").parts[0]
     assert isinstance(text, Text)
     assert "UNKNOWN" in text.title
-    assert "the zeros in the dump mean nothing" in " ".join(text.lines)
+    assert "The zeros in the dump mean nothing" in " ".join(text.lines)
     flags = items(found)["flags"]
     assert flags.meaning.endswith("DEV_ENABLED")
 
@@ -83,11 +83,21 @@ def items(found: CardDump) -> dict[str, Item]:
     return {item.name: item for part in parts for item in part.items}
 
 
-def ranges(chip: Chip, *, hashing: bool = False, **values: int) -> dict[str, tuple[int, ...]]:
-    layout = Layout(flags=AdapterFlag.FW_OK | AdapterFlag.DEV_ENABLED, **values)
+FW_OK = AdapterFlag.FW_OK | AdapterFlag.DEV_ENABLED
+LOST = AdapterFlag.FULL_INIT_DONE | AdapterFlag.DEV_ENABLED | AdapterFlag.MASTER_PF
+
+
+def tid_info(chip: Chip, *, hashing: bool = False, flags: int = FW_OK, **values: int) -> bytes:
+    layout = TidLayout(flags=flags, **values)
     layout.version.set(1, 148)
     layout.le_db_conf = chip.r.LE_DB_CONFIG.of(HASHEN=int(hashing))
-    shown = rows(ENTITY.decode(bytes(layout), chip))
+    return bytes(layout)
+
+
+def ranges(chip: Chip, *, hashing: bool = False, **values: int) -> dict[str, tuple[int, ...]]:
+    """The ranges of a driver that asked the firmware: one Ethernet offload id is the least."""
+    blob = tid_info(chip, hashing=hashing, **{"nuotids": 1, **values})
+    shown = rows(ENTITY.decode(blob, chip))
     return {row["ids"]: (row["from"], row["to"], row["number"]) for row in shown}
 
 
@@ -112,3 +122,54 @@ def test_a_t5_does_not_use_server_id_0_and_a_server_filters_range_ends_one_earli
     assert found["server (STID)"] == (1, 9, 10)
     assert found["server filter (SFTID)"] == (100, 130, 32)
     assert ranges(T6, nstids=10)["server (STID)"] == (0, 9, 10)
+
+
+def test_a_range_that_ends_before_it_begins_is_none() -> None:
+    found = ranges(T6, hashing=True, tid_start=500, sb=400, nuotids=-4 & 0xFFFFFFFF, nsftids=1)
+    assert found["connection in the TCAM"] == (500, 399, None)
+    assert found["Ethernet offload (UOTID)"] == (0, None, None)
+    assert found["server filter (SFTID)"] == (None, None, 1)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"flags": LOST},
+        {"flags": AdapterFlag.DEV_ENABLED | AdapterFlag.USING_MSIX},
+        {"flags": AdapterFlag.DEV_ENABLED, "ntids": 1000},
+        {"flags": AdapterFlag.DEV_ENABLED, "nftids": 496},
+        {"flags": FW_OK, "ntids": 1000},  # use_backdoor
+    ],
+)
+def test_a_driver_that_lost_the_firmware_still_knows_its_ranges(evidence: dict[str, int]) -> None:
+    blob = tid_info(T6, nstids=480, stid_base=1500, **evidence)
+    decoded = ENTITY.decode(blob, T6)
+    text = next(part for part in decoded if isinstance(part, Text))
+    assert text.title == "ranges of ids: what the driver had learned before"
+    assert "uotid_base, nuotids, sb, hpftid_base, nhpftids, tid_start" in " ".join(text.lines)
+    shown = {row["ids"]: row for row in rows(decoded)}
+    server = shown["server (STID)"]
+    assert (server["from"], server["to"], server["number"]) == (1500, 1979, 480)
+    for name in ("high-priority filter (HPFTID)", "Ethernet offload (UOTID)"):
+        assert shown[name]["number"] is None
+        assert shown[name]["remark"].startswith("UNKNOWN")
+
+
+def test_where_connections_begin_is_asked_for_each_dump_on_a_t6_only() -> None:
+    for chip, first in ((T6, None), (T5, 0)):
+        shown = rows(ENTITY.decode(tid_info(chip, flags=LOST, ntids=1000), chip))
+        assert (shown[0]["from"], shown[0]["number"]) == (first, 1000)
+        assert shown[0]["remark"].startswith("UNKNOWN") == (chip is T6)
+        blob = tid_info(chip, flags=LOST, hashing=True, ntids=9000, hash_base=3072)
+        tcam, hashed = rows(ENTITY.decode(blob, chip))[:2]
+        assert tcam["from"] is None
+        assert (hashed["from"], hashed["to"]) == (3072, None if chip is T6 else 8999)
+
+
+def test_a_clock_that_only_the_firmware_tells_shows_that_the_driver_had_attached() -> None:
+    blob = tid_info(T6, flags=AdapterFlag.DEV_ENABLED)
+    clk = bytearray(84)
+    for period, attached in ((20_000, False), (4000, True)):
+        clk[72:76] = period.to_bytes(4, "little")
+        decoded = ENTITY.decode_with(blob, {"CLK": bytes(clk)}, T6)
+        assert any(isinstance(part, Table) for part in decoded) == attached

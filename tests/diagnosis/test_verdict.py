@@ -129,6 +129,22 @@ def test_a_state_has_its_finding(words: dict[int, int], rule: str) -> None:
     assert rule in [finding.rule for finding in diagnosis.diagnose(doctored(words)).alarming]
 
 
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        ({}, "firmware-not-asked"),
+        ({64: 0x83}, "back-door-used"),  # attached, and the firmware died later
+        ({64: 0x93, 8: 1000}, "back-door-used"),  # the firmware lives: use_backdoor
+        ({64: 0x93, 56: 1}, None),
+    ],
+)
+def test_whether_the_driver_asked_the_firmware_is_said(
+    words: dict[int, int], rule: str | None
+) -> None:
+    found = {f.rule for f in diagnosis.diagnose(doctored({}, TID_INFO=words)).findings}
+    assert found & {"firmware-not-asked", "back-door-used"} == ({rule} if rule else set())
+
+
 def test_registers_that_are_all_zero_are_no_card() -> None:
     verdict = diagnosis.diagnose(doctored({}, fill=0))
     assert verdict.alarming[0].rule == "registers-all-zero"
