@@ -8,7 +8,7 @@ from doctored import Doctored, doctored
 
 from vmcoredd.chip import T6
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.cudbg.driver_state import FLAGS_AT
+from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.diagnosis import Finding, diagnose
 from vmcoredd.emu.silicon.sge import WAITS_FOR_BUFFER
 from vmcoredd.hw.device import AdapterFlag
@@ -17,7 +17,7 @@ TICKS, STATE = T6.r.SGE_DEBUG_DATA_HIGH_INDEX_13, T6.r.SGE_DEBUG_DATA_LOW_INDEX_
 WAITS = T6.sge.idma_states.index(WAITS_FOR_BUFFER)
 PERIOD_AT = 72
 """In struct cudbg_clk_info."""
-ATTACHED = {FLAGS_AT: int(AdapterFlag.FW_OK)}
+ATTACHED = {TidLayout.flags.offset: int(AdapterFlag.FW_OK)}
 
 
 def found(ticks: int, *, log: bool = False, **more: dict[int, int]) -> list[Finding]:
