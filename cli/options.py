@@ -158,6 +158,15 @@ def _known_kernels() -> Iterable[str]:
 COMPRESSIONS = ("zlib", "none")
 CARD_HELP = "A card's name (`vmcoredd cards`) or its TOML file"
 
+Redact = Annotated[
+    bool,
+    typer.Option(
+        "--redact",
+        help="Replace keys, MAC addresses and serial numbers; leave out memories and packets. "
+        "Connections' IP addresses (LE_TCAM), the firmware's log (DEV_LOG) and what logic "
+        "analysers caught stay.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 OutputVmcore = Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")]

@@ -87,9 +87,10 @@ def contents(dump: Dump, *, redacted: bool, in_words: bool = False) -> Iterator[
         held = [name for name in kind.entities if name in names]
         more = f" and {len(held) - _NAMED} more" * (len(held) > _NAMED)
         lead = "pseudonyms of " * (redacted and kind.replaced)
+        stays = ": not replaced" * (redacted and not kind.replaced)
         lead += "what is decoded of " * (in_words and kind.is_bytes)
         if held:
-            yield f"{lead}{kind.what} ({', '.join(held[:_NAMED])}{more})"
+            yield f"{lead}{kind.what} ({', '.join(held[:_NAMED])}{more}){stays}"
 
 
 def has_no_descriptors(dump: Dump) -> bool:

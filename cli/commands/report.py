@@ -17,7 +17,7 @@ from vmcoredd.cli.exit_codes import Exit, about, writing
 from vmcoredd.cli.exit_codes import report as report_error
 from vmcoredd.cli.foreign import decodable_dumps, is_foreign, others_record
 from vmcoredd.cli.inputs import dump_of, opened
-from vmcoredd.cli.options import InputVmcore, Json
+from vmcoredd.cli.options import InputVmcore, Json, Redact
 from vmcoredd.cli.output import emit_json, envelope, out, results_to, size
 from vmcoredd.cli.redaction import Redaction
 from vmcoredd.cli.trouble import Trouble
@@ -50,9 +50,7 @@ def report(
         Path | None,
         typer.Option(help="A dump of a healthy card of the same kind, to compare the others with."),
     ] = None,
-    redact: Annotated[
-        bool, typer.Option("--redact", help="Replace keys, MAC addresses and serial numbers.")
-    ] = False,
+    redact: Redact = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     json: Json = False,
 ) -> None:

@@ -12,7 +12,7 @@ import typer
 from vmcoredd.cli.exit_codes import Exit, about, report, writing
 from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import dump_of, opened
-from vmcoredd.cli.options import Force, InputVmcore, Json, StreamedVmcore, choose
+from vmcoredd.cli.options import Force, InputVmcore, Json, Redact, StreamedVmcore, choose
 from vmcoredd.cli.output import copying, emit_json, leave_stdout_to, out, size
 from vmcoredd.cli.redaction import Redaction
 from vmcoredd.plural import counted
@@ -46,10 +46,7 @@ def slim(
             "By default the adapter's memories.",
         ),
     ] = None,
-    redact: Annotated[
-        bool,
-        typer.Option("--redact", help="Replace keys, MAC addresses and serial numbers."),
-    ] = False,
+    redact: Redact = False,
     force: Force = False,
     json: Json = False,
 ) -> None:

@@ -177,6 +177,20 @@ def test_no_private_value_is_left_after_redacting(slim_copy: Path, redacted_copy
         assert found == [], value.hex()
 
 
+def test_what_redacting_does_not_replace_is_said_before_and_after(
+    vmcoredd: Run, made: Path, tmp_path: Path
+) -> None:
+    said = vmcoredd("slim", made, "-o", tmp_path / "small", "--redact").out
+    stays = ("connections (LE_TCAM)", "caught (", "log (DEV_LOG)")
+    lines = [line for line in said.splitlines() if line.endswith(": not replaced")]
+    assert all(any(what in line for line in lines) for what in stays)
+    assert "not replaced" not in vmcoredd("slim", made, "-o", tmp_path / "all").out
+    for name in ("slim", "report"):
+        told = " ".join(vmcoredd(name, "--help").out.replace("│", "").split())
+        assert "IP addresses (LE_TCAM)" in told
+        assert "stay." in told
+
+
 def test_pseudonyms_are_consistent_local_and_of_the_same_length(
     made: Path, redacted_copy: Path
 ) -> None:
