@@ -21,6 +21,8 @@ from vmcoredd.cudbg.words import RegisterEntity, Word
 REG_DUMP = "REG_DUMP"
 NO_ACCESS = 0xEEEEEEEE
 """What a function without access reads (t4_hw.h, CIM_PF_NOACCESS)."""
+_GONE_LEAST = 8
+"""Words of all ones before the place where a dump was cut that are no values."""
 
 
 class NotJudged(CudbgError):
@@ -36,7 +38,11 @@ class Card:
         """Offsets of registers that read as all ones beside instances that do not."""
         self.damage: dict[str, str] = {}
         """What is damaged of the entities that rules asked for, by name."""
-        self._held: dict[str, memoryview] = {}
+        self.gaps: dict[str, None] = {}
+        """Why words that were asked for are not left, since `begin`."""
+        self.had_words = False
+        """Whether any word that was asked for is left, since `begin`."""
+        self._held: dict[str, list[tuple[int, memoryview]]] = {}
         self._decoded: dict[str, Decoded] = {}
         self._rows: dict[tuple[str, str], list[dict[str, Value]]] = {}
 
@@ -49,51 +55,95 @@ class Card:
             return str(error)
         return ""
 
+    def begin(self) -> None:
+        """Forgets what was asked for: the next rule begins."""
+        self.gaps, self.had_words = {}, False
+
     @property
     def chip(self) -> Chip:
         """The chip generation."""
         return self.dump.chip
 
-    def _words_of(self, entity: str) -> memoryview:
-        """Returns the 32-bit words that an entity's bytes are; raises NotJudged if it cannot be
-        had. REG_DUMP is judged as far as it goes, others by what they are if complete."""
+    def _parts_of(self, entity: str) -> list[tuple[int, memoryview]]:
+        """Returns the 32-bit words that are left of an entity, in parts: the byte offset of the
+        first, and the words. Raises NotJudged if none is."""
         if entity not in self._held:
             with self._or_not_judged(entity):
-                raw = memoryview(self.dump.raw(entity))
-                if entity != REG_DUMP:
-                    self.dump.decoder(entity).need_known(raw, self.chip)
-            self._held[entity] = raw[: len(raw) // WORD_BYTES * WORD_BYTES].cast("I")
+                left = self._left_of(entity)
+            self._held[entity] = [_as_words(at, data) for at, data in left]
         return self._held[entity]
+
+    def _left_of(self, entity: str) -> Sequence[tuple[int, Bytes]]:
+        """REG_DUMP is judged as far as it goes, others by what they are if their size is known."""
+        try:
+            raw = memoryview(self.dump.raw(entity))
+        except UnknownFormat:
+            raise
+        except DumpFormatError as error:
+            if not (parts := self.dump.remains(entity).parts):
+                raise
+            self.damage[entity] = str(error)
+            return parts
+        if entity != REG_DUMP:
+            self.dump.decoder(entity).need_known(raw, self.chip)
+        return [(0, raw)]
 
     @cached_property
     def _says_nothing(self) -> str:
         """What all registers read as where none of them tells anything; empty elsewhere."""
-        for word in self.raw_words("PL_WHOAMI"):
-            if word.value in (U32_MASK, NO_ACCESS):
+        for word in self._places("PL_WHOAMI", REG_DUMP):
+            if word is not None and word.value in (U32_MASK, NO_ACCESS):
                 return f"{word.value:08x}"
-        return "" if any(self._words_of(REG_DUMP)) else "all zero"
+        return "" if any(any(words) for _, words in self._parts_of(REG_DUMP)) else "all zero"
 
     def runs(self) -> Iterator[tuple[int, Sequence[int]]]:
-        """Yields the ranges of the register dump: the first offset, and the words."""
+        """Yields what is left of the ranges of the register dump: the first offset, the words."""
         for start, count in self.chip.ranges("reg_dump"):
-            first = start // WORD_BYTES
-            yield start, self._words_of(REG_DUMP)[first : first + count]
+            for at, words in self._parts_of(REG_DUMP):
+                first = max(start, at)
+                end = min(start + count * WORD_BYTES, at + len(words) * WORD_BYTES)
+                if first < end:
+                    yield first, words[(first - at) // WORD_BYTES : (end - at) // WORD_BYTES]
 
     def words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
         """Returns all instances of a register in an entity; none if this chip does not have it.
 
-        Raises NotJudged if the entity cannot be read, or if all of it or all instances read as
-        all ones. Single instances that do are left out, and kept in `unanswered`.
+        Raises NotJudged if the entity cannot be read, or if no instance has a value. Single
+        instances that have none are left out.
+        """
+        found = self.every(name, entity)
+        if found and not any(found):
+            raise NotJudged(self._why_none(name, entity))
+        return [word for word in found if word is not None]
+
+    def every(self, name: str, entity: str = REG_DUMP) -> list[Word | None]:
+        """Returns all instances of a register, in their order: None for those that have no value.
+
+        They read as all ones (they are in `unanswered`, if others do not), or are not left of a
+        damaged entity. The reason is in `gaps`. Raises NotJudged if the entity cannot be read, or
+        says nothing.
         """
         if entity == REG_DUMP and self._says_nothing:
             raise NotJudged(f"REG_DUMP reads as {self._says_nothing}")
-        found = self.raw_words(name, entity)
-        answered = [word for word in found if not self._is_unanswered(word)]
-        if found and not answered:
-            where = "" if entity == REG_DUMP else f"{entity}: "
-            raise NotJudged(f"{where}registers that read as ffffffff")
-        self.unanswered.update(word.offset for word in found if word not in answered)
-        return answered
+        found = self._places(name, entity)
+        silent = [word.offset for word in found if word and self._is_unanswered(word)]
+        left = [None if word and word.offset in silent else word for word in found]
+        if None in found or (silent and not any(left)):
+            self.gaps[self._why_none(name, entity)] = None
+        elif silent:
+            self.unanswered.update(silent)
+        self.had_words |= any(left)
+        return left
+
+    def _why_none(self, name: str, entity: str) -> str:
+        """Returns why no instance of a register has a value."""
+        if None in self._places(name, entity):
+            return self._why_lost(entity)
+        return f"{'' if entity == REG_DUMP else f'{entity}: '}registers that read as ffffffff"
+
+    def _why_lost(self, entity: str) -> str:
+        """Returns why words of an entity are not in the dump."""
+        return self.damage.get(entity) or f"{entity} ends before its last registers"
 
     def _is_unanswered(self, word: Word) -> bool:
         """Whether a word is no value but a read that failed: all ones, in bits too that the
@@ -107,37 +157,54 @@ class Card:
     def gone_from(self) -> int | None:
         """The offset from which on all registers read as all ones; None if the dump ends well.
 
-        It is read in the order of offsets: there the card fell off the bus.
+        It is read in the order of offsets: there the card fell off the bus. Where the end of the
+        dump is not left, a few words of all ones may be values.
         """
-        gone = None
-        for start, words in reversed(list(self.runs())):
+        gone, count = None, 0
+        runs = list(self.runs())
+        for start, words in reversed(runs):
             last = next((i for i in reversed(range(len(words))) if words[i] != U32_MASK), -1)
             if last + 1 < len(words):
                 gone = start + WORD_BYTES * (last + 1)
+                count += len(words) - last - 1
             if last >= 0:
                 break
-        return gone
+        start, words = runs[-1] if runs else (0, ())
+        at, size = self.chip.ranges("reg_dump")[-1]
+        ends = start + len(words) * WORD_BYTES == at + size * WORD_BYTES
+        return gone if ends or count >= _GONE_LEAST else None
 
     def raw_words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
-        """Returns all instances of a register, even if the card is off the bus."""
-        holder, held = entities()[entity], self._words_of(entity)
+        """Returns all instances of a register, even if the card is off the bus; raises NotJudged
+        if one is not left."""
+        found = self._places(name, entity)
+        if None in found:
+            raise NotJudged(self._why_lost(entity))
+        return [word for word in found if word is not None]
+
+    def _places(self, name: str, entity: str) -> list[Word | None]:
+        """Returns all instances of a register that the entity has a place for; None for those that
+        are not left."""
+        holder, parts = entities()[entity], self._parts_of(entity)
         if name not in self.chip.r or not isinstance(holder, RegisterEntity):
             return []
-        found: list[Word] = []
+        found: list[Word | None] = []
         for register in self.chip.r.instances(name):
             for element, (space, offset, position) in holder.places_of(register, self.chip):
-                if position // WORD_BYTES >= len(held):
-                    raise NotJudged(f"{entity} ends before {offset:#x}")
-                value = held[position // WORD_BYTES]
-                found.append(Word(entity, space, offset, value, register, element))
+                value = _value_at(position, parts)
+                word = Word(entity, space, offset, value or 0, register, element)
+                found.append(None if value is None else word)
         return found
 
     def word(self, name: str, entity: str = REG_DUMP) -> Word:
-        """Returns the one instance, or the first, of a register; raises NotJudged if none is in
-        the entity."""
-        for word in self.words(name, entity):
-            return word
-        raise NotJudged(f"{name} is not in {entity}")
+        """Returns the one instance, or the first, of a register; raises NotJudged if the entity
+        has none, or no value of it."""
+        found = self.every(name, entity)
+        if not found:
+            raise NotJudged(f"{name} is not in {entity}")
+        if found[0] is None:
+            raise NotJudged(self._why_none(name, entity))
+        return found[0]
 
     def decoded(self, entity: str) -> Decoded:
         """Returns a decoded entity; raises NotJudged if it cannot be had."""
@@ -194,3 +261,19 @@ class Card:
         """Returns the named values of an entity."""
         parts = [part for part in self.decoded(entity) if isinstance(part, Fields)]
         return {item.name: item.value for part in parts for item in part.items}
+
+
+def _as_words(start: int, data: Bytes) -> tuple[int, memoryview]:
+    """Returns the offset of the first whole word of a part, and the words."""
+    skipped = -start % WORD_BYTES
+    count = max(len(data) - skipped, 0) // WORD_BYTES
+    held = memoryview(bytes(data[skipped : skipped + count * WORD_BYTES]))
+    return start + skipped, held.cast("I")
+
+
+def _value_at(position: int, parts: Sequence[tuple[int, memoryview]]) -> int | None:
+    """Returns the word at a byte offset; None if it is in none of the parts."""
+    for start, words in parts:
+        if 0 <= position - start < len(words) * WORD_BYTES:
+            return int(words[(position - start) // WORD_BYTES])
+    return None

@@ -14,6 +14,7 @@ that no row names are a note too, so that no cause is silent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -21,10 +22,11 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.cudbg.words import Word
-from vmcoredd.diagnosis.card import Card
+from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.finding import FATAL, NOTE, Evidence, Severity
 from vmcoredd.diagnosis.rule import Hit, Rule, register
 
+_UNKNOWN = "raised; whether it is enabled is not in the dump: "
 _ALWAYS = ("device-log-errors", "pl-fatal-parity", "pl-parity-summary")
 """What a fatal cause explains besides: what the firmware logs of it, and the summaries in PL."""
 
@@ -87,16 +89,26 @@ class _Raised:
     def __call__(self, card: Card) -> Iterator[Hit]:
         for word in card.words(self.name):
             raised = word.value and word.value & self._mask(word, card.chip)
-            masked = raised and raised & ~self._enabled(card, word)
-            yield from self._hits(card, word, raised & ~masked)
+            enabled = self._enabled(card, word) if raised else U32_MASK
+            if enabled is None:
+                yield from self._hits(card, word, raised, preface=_UNKNOWN)
+                continue
+            masked = raised & ~enabled
+            yield from self._hits(card, word, raised & enabled)
             if masked:
                 yield from self._hits(card, word, masked, NOTE, "raised, but not enabled: ")
 
-    def _enabled(self, card: Card, cause: Word) -> int:
-        """Returns the bits of a cause that are enabled: all if no enable register was set up."""
-        words = card.words(self.name.replace("INT_CAUSE", "INT_ENABLE"))
-        same = (word.value for word in words if word.instance == cause.instance)
-        return next(same, 0) or U32_MASK
+    def _enabled(self, card: Card, cause: Word) -> int | None:
+        """Returns the bits of a cause that are enabled: all if no enable register was set up, or
+        the chip has none; None if it has no value in the dump."""
+        name = self.name.replace("INT_CAUSE", "INT_ENABLE")
+        if name == self.name or name not in card.chip.r:
+            return U32_MASK
+        with suppress(NotJudged):
+            for word in card.words(name):
+                if word.instance == cause.instance:
+                    return word.value or U32_MASK
+        return None
 
     def _mask(self, cause: Word, chip: Chip) -> int:
         taken = 0
@@ -115,8 +127,9 @@ class _Raised:
         if raised:
             evidence = Evidence.of(word, *word.names_of(raised))
             for name in self.row.shows.split():
-                more = (w for w in card.words(name) if w.instance == word.instance)
-                evidence += Evidence.each(more)
+                with suppress(NotJudged):
+                    more = [w for w in card.words(name) if w.instance == word.instance]
+                    evidence += Evidence.each(more)
             where = word.instance or word.block
             values = {"instance": where, "register": word.name, **self.row.values(card)}
             yield Hit(evidence, values, severity, preface)

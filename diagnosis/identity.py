@@ -87,6 +87,7 @@ def firmware_state(word: Word, card: Card) -> str:
         return EVALUATIONS[word.get("EVAL")]
     if word.get("HALT"):
         return "halted"
-    if card.word("CIM_BOOT_CFG").get("uPCRst"):
+    if in_reset := _known(lambda: card.word("CIM_BOOT_CFG").get("uPCRst")):
         return "held in reset"
-    return "initialized, no error reported" if word.get("INIT") else "never initialized"
+    state = "initialized, no error reported" if word.get("INIT") else "never initialized"
+    return state + "; whether it is held in reset is not in the dump" * (in_reset is None)

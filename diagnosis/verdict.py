@@ -51,30 +51,47 @@ def diagnose(dump: Dump) -> Verdict:
 
     Never raises on a damaged one: a rule whose evidence is not there is in `lost`.
     """
-    card = Card(dump)
+    card, lost = Card(dump), _Lost()
     if reason := card.unknown:
         return Verdict(Identity(), (), (f"no rule was applied: {reason}",))
     judged = [rule for rule in all_rules().values() if card.chip in rule.chips]
-    not_judged: dict[str, list[str]] = {}
-    found = [finding for rule in judged for finding in _findings(rule, card, not_judged)]
-    card_lost = dict.fromkeys(_not_known(reason, names) for reason, names in not_judged.items())
-    if count := len(card.unanswered):
-        words = agreeing(count, "register reads", "registers read")
-        card_lost[f"{count:,} {words} as ffffffff: not judged"] = None
+    found = [finding for rule in judged for finding in _findings(rule, card, lost)]
     damage = tuple(card.damage.values())
-    return Verdict(identify(card), ranked(found, all_rules()), tuple(card_lost), damage)
+    lines = (*lost.lines(), *_unanswered(card))
+    return Verdict(identify(card), ranked(found, all_rules()), lines, damage)
 
 
-def _findings(rule: Rule, card: Card, not_judged: dict[str, list[str]]) -> Iterator[Finding]:
+class _Lost:
+    """Why rules could not be applied, or only to a part of what they look at; by reason."""
+
+    def __init__(self) -> None:
+        self._rules: dict[tuple[str, str], list[str]] = {}
+
+    def add(self, reason: str, rule: str, extent: str = "not judged") -> None:
+        """Adds a rule."""
+        self._rules.setdefault((reason, extent), []).append(rule)
+
+    def lines(self) -> Iterator[str]:
+        """Yields a line for each reason, with the rules."""
+        for (reason, extent), names in self._rules.items():
+            more = f" and {len(names) - _RULES_NAMED} more" if len(names) > _RULES_NAMED else ""
+            yield f"{reason}: {extent}: {', '.join(names[:_RULES_NAMED])}{more}"
+
+
+def _findings(rule: Rule, card: Card, lost: _Lost) -> Iterator[Finding]:
     """Yields what a rule finds; where it lacks evidence, notes the reason and its name."""
+    card.begin()
     try:
         with unexpected_is_damage(rule.name):
             yield from rule.judge(card)
     except (NotJudged, DumpFormatError) as error:
-        not_judged.setdefault(str(error), []).append(rule.name)
+        lost.add(str(error), rule.name)
+    else:
+        for reason in card.gaps:
+            lost.add(reason, rule.name, "judged in part" if card.had_words else "not judged")
 
 
-def _not_known(reason: str, names: list[str]) -> str:
-    """Returns a line: the reason, and the rules that it kept from being applied."""
-    more = f" and {len(names) - _RULES_NAMED} more" if len(names) > _RULES_NAMED else ""
-    return f"{reason}: not judged: {', '.join(names[:_RULES_NAMED])}{more}"
+def _unanswered(card: Card) -> Iterator[str]:
+    if count := len(card.unanswered):
+        words = agreeing(count, "register reads", "registers read")
+        yield f"{count:,} {words} as ffffffff: not judged"

@@ -41,6 +41,6 @@ def errors(card: Card) -> Iterator[Hit]:
     source="t4_hw.c: t4_init_devlog_params()",
 )
 def not_found(card: Card) -> Iterator[Hit]:
-    words = card.words("PCIE_FW_PF")
-    if words and not words[-1].value:
-        yield Hit(Evidence.of(words[-1]))
+    for word in card.every("PCIE_FW_PF")[-1:]:
+        if word is not None and not word.value:
+            yield Hit(Evidence.of(word))

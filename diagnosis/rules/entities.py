@@ -132,8 +132,8 @@ def _driver(card: Card) -> tuple[DriverState, Evidence]:
 def _set(card: Card, fields: Mapping[str, str]) -> Iterator[Hit]:
     """Yields a hit for each register whose field is set."""
     for name, field in fields.items():
-        for word in card.words(name):
-            if word.get(field):
+        for word in card.every(name):
+            if word is not None and word.get(field):
                 yield Hit(Evidence.of(word, field), {"register": name})
 
 

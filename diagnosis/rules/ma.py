@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmcoredd.diagnosis.card import Card
+from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.finding import FATAL
 from vmcoredd.diagnosis.rules.memory import READERS
@@ -12,9 +12,12 @@ _ADDRESS_SHIFT = 4
 
 def _wrapped(card: Card) -> dict[str, object]:
     """Returns the client that used an address beyond its memory, and the address."""
-    status = card.word("MA_INT_WRAP_STATUS")
+    try:
+        status = card.word("MA_INT_WRAP_STATUS")
+    except NotJudged:
+        return dict.fromkeys(("client", "address"), "(not in the dump)")
     address = status.get("MEM_WRAP_ADDRESS") << _ADDRESS_SHIFT
-    return {"client": status.get("MEM_WRAP_CLIENT_NUM"), "address": address}
+    return {"client": status.get("MEM_WRAP_CLIENT_NUM"), "address": f"{address:#x}"}
 
 
 causes(
@@ -32,7 +35,7 @@ causes(
         "ma-address-wrap",
         FATAL,
         "MEM_WRAP_INT_CAUSE",
-        "MA address wrap-around error by client {client} to address {address:#x}",
+        "MA address wrap-around error by client {client} to address {address}",
         "look for the block whose pointers are wrong: the client's number names it",
         explains=READERS,
         shows="MA_INT_WRAP_STATUS",

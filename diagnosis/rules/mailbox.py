@@ -26,8 +26,8 @@ _LAST = 5
     source="t4_hw.c: t4_wr_mbox_meat_timeout()",
 )
 def owned(card: Card) -> Iterator[Hit]:
-    for mailbox, word in enumerate(card.words("CIM_PF_MAILBOX_CTRL_SHADOW_COPY")):
-        if word.get("MBOwner") == _OWNED_BY_FIRMWARE:
+    for mailbox, word in enumerate(card.every("CIM_PF_MAILBOX_CTRL_SHADOW_COPY")):
+        if word is not None and word.get("MBOwner") == _OWNED_BY_FIRMWARE:
             yield Hit((*Evidence.of(word, "MBOwner"), *_end_of_log(card)), {"mailbox": mailbox})
 
 

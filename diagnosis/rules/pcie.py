@@ -175,6 +175,6 @@ def _rate(speed: int) -> str:
     explains="entity-*",
 )
 def window_unusable(card: Card) -> Iterator[Hit]:
-    for window, word in enumerate(card.words("PCIE_MEM_ACCESS_BASE_WIN")):
-        if word.value == U32_MASK:
+    for window, word in enumerate(card.every("PCIE_MEM_ACCESS_BASE_WIN")):
+        if word is not None and word.value == U32_MASK:
             yield Hit(Evidence.of(word), {"window": window})

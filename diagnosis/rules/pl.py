@@ -49,7 +49,7 @@ def without_access(card: Card) -> Iterator[Hit]:
     explains="*",
 )
 def all_zero(card: Card) -> Iterator[Hit]:
-    if not any(any(words) for _, words in card.runs()):
+    if card.raw_words("PL_WHOAMI") and not any(any(words) for _, words in card.runs()):
         yield Hit((Evidence(REG_DUMP, 0, "PL_WHOAMI", int(card.chip.r.PL_WHOAMI)),))
 
 

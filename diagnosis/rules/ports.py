@@ -19,14 +19,21 @@ _FRAMES = "mps-receive-errors tp-input-errors"
 _UNREAD = "reg_defs (Linux does not read it)"
 
 
-def _links(card: Card) -> Iterator[tuple[Word, bool]]:
-    """Yields the link status of each port that the card has, and whether its error rate is high,
-    which T5 tells in a register of its own."""
+def _links(card: Card) -> Iterator[tuple[Word, Word | None]]:
+    """Yields the link status of each port that the card has, and the word that tells its error
+    rate: that of T5's own register for it; None if that has no value."""
     ports = 1 << card.word("MPS_CMN_CTL").get("NumPorts")
-    rates = card.words("MAC_PORT_MTIP_PCS_BASER_STATUS1")
-    for port, word in enumerate(card.words("MAC_PORT_LINK_STATUS")[:ports]):
-        high = rates[port].get("HiBER") if rates else word.get("hi_ber")
-        yield word, bool(high)
+    links = card.every("MAC_PORT_LINK_STATUS")[:ports]
+    rates = card.every("MAC_PORT_MTIP_PCS_BASER_STATUS1") or links
+    for link, rate in zip(links, rates, strict=False):
+        if link is not None:
+            yield link, rate
+
+
+def _high(rate: Word | None) -> str:
+    """Returns the field that tells a high error rate, if it is set; else an empty string."""
+    fields = {"HiBER", "hi_ber"}.intersection(rate.fields()) if rate else ()
+    return next((field for field in fields if rate and rate.get(field)), "")
 
 
 _LINK = "reg_defs: MAC_PORT_LINK_STATUS"
@@ -68,11 +75,10 @@ def remote_fault(card: Card) -> Iterator[Hit]:
     explains=_FRAMES,
 )
 def high_error_rate(card: Card) -> Iterator[Hit]:
-    rates = card.words("MAC_PORT_MTIP_PCS_BASER_STATUS1")
-    for port, (word, high) in enumerate(_links(card)):
-        if high:
-            evidence = Evidence.of(rates[port], "HiBER") if rates else Evidence.of(word, "hi_ber")
-            yield Hit(evidence + Evidence.of(word, "linkdn"), {"port": word.instance or "port 0"})
+    for word, rate in _links(card):
+        if rate and (field := _high(rate)):
+            evidence = Evidence.of(rate, field) + Evidence.of(word, "linkdn")
+            yield Hit(evidence, {"port": word.instance or "port 0"})
 
 
 @rule(
@@ -83,8 +89,8 @@ def high_error_rate(card: Card) -> Iterator[Hit]:
     source=_LINK,
 )
 def link_down(card: Card) -> Iterator[Hit]:
-    for word, high in _links(card):
-        if word.get("linkdn") and not (high or word.get("locflt") or word.get("remflt")):
+    for word, rate in _links(card):
+        if word.get("linkdn") and not (_high(rate) or word.get("locflt") or word.get("remflt")):
             yield Hit(Evidence.of(word, "linkdn"), {"port": word.instance or "port 0"})
 
 
@@ -134,8 +140,9 @@ for _cause, _rule in (
 
 def _counts(card: Card, name: str) -> Iterator[Joined[Word]]:
     """Returns the instances of a 64-bit counter, in the order of their offsets."""
-    halves = (word for half in "LH" for word in card.words(f"{name}_{half}"))
-    return joined(sorted(halves, key=lambda word: word.offset))
+    halves = (word for half in "LH" for word in card.every(f"{name}_{half}"))
+    left = (word for word in halves if word is not None)
+    return joined(sorted(left, key=lambda word: word.offset))
 
 
 @rule(

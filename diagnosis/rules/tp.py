@@ -80,8 +80,8 @@ def _mib(card: Card, names: tuple[str, ...]) -> list[Word]:
     """Returns the counters of TP_MIB with these names, of all channels, in their order."""
     channels = range(4)
     each = (f"TP_MIB_{name}_{channel}" for name in names for channel in channels)
-    words = (word for name in each for word in card.words(name, "TP_INDIRECT"))
-    return sorted(words, key=lambda word: word.offset)
+    words = (word for name in each for word in card.every(name, "TP_INDIRECT"))
+    return sorted((word for word in words if word is not None), key=lambda word: word.offset)
 
 
 @rule(

@@ -100,3 +100,35 @@ def test_what_slim_left_out_is_no_finding(vmcoredd: Run, healthy: Path, tmp_path
     assert vmcoredd("slim", healthy, "-o", tmp_path / "slim").code == 0
     result = vmcoredd("diagnose", tmp_path / "slim")
     assert (result.code, "no findings above note" in result.out) == (0, True)
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The crashed card's dump, cut in the middle of REG_DUMP: PCIE_FW is left, EDC0's are not."""
+    made = labelled("ecc-uncorrectable-edc0", "firmware-crash").made
+    path = tmp_path_factory.mktemp("cut") / "dump.bin"
+    path.write_bytes(made.data[: made.dump.entity("REG_DUMP").start + 0x10000])
+    return path
+
+
+def test_a_dump_cut_among_its_registers_is_judged_by_those_that_are_left(
+    vmcoredd: Run, cut: Path
+) -> None:
+    result = vmcoredd("diagnose", cut)
+    assert result.code == 3
+    assert result.out.splitlines()[1] == "firmware of unknown version: crashed"
+    assert "\nfatal    firmware-crash\n" in result.out
+    assert "\nfatal    edc-ecc-uncorrectable\n" not in result.out
+    assert "not judged: edc-ecc-uncorrectable" in result.out
+    assert "REG_DUMP" in result.err
+
+
+def test_the_first_screen_of_a_cut_dump_has_what_is_left_of_the_verdict(
+    vmcoredd: Run, cut: Path
+) -> None:
+    result = vmcoredd("show", cut)
+    assert result.code == 3
+    lines = result.out.splitlines()
+    assert lines[1] == "firmware of unknown version: crashed"
+    assert lines[2].startswith("some of the dump could not be judged: ")
+    assert lines[3].startswith("fatal    firmware-crash: ")

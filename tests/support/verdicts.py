@@ -169,10 +169,10 @@ class _Asked(Card):
 
     names: set[str]
 
-    def raw_words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
+    def every(self, name: str, entity: str = REG_DUMP) -> list[Word | None]:
         """Returns all instances of a register."""
         self.names.add(name)
-        return super().raw_words(name, entity)
+        return super().every(name, entity)
 
 
 def asked(chip: Chip) -> list[Register]:
