@@ -40,6 +40,13 @@ FREE_LIST_BIT = 1
 """The bit of an egress context that marks a free list."""
 
 
+STATUS_DESCRIPTORS = (1, 2)
+"""Descriptors of 64 bytes at the end of an egress queue or free list that are its status page, by
+SGE_CONTROL.EgrStatusPageSize (t4_sge_init()). QueueSize counts them, indices do not reach them."""
+STATUS_ENTRIES = 1
+"""The same at the end of an ingress queue (t4_sge_alloc_rxq())."""
+
+
 class Unit(NamedTuple):
     """A field's unit. A value is `value << shift` of it; a logarithm is `1 << value << shift`."""
 

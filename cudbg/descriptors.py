@@ -91,8 +91,8 @@ def _messages(kind: WorkRequest, block: bytes) -> tuple[str, str]:
 
 def _packet(block: bytes, at: int) -> tuple[str, str]:
     """Decodes struct cpl_tx_pkt_core."""
-    channel, length = block[at + 1] & 0xF, int.from_bytes(block[at + 6 : at + 8], "big")
-    return cpl_name(block[at]), f"port {channel}, packet of {exact(length, 'byte')}"
+    interface, length = block[at + 1] & 0xF, int.from_bytes(block[at + 6 : at + 8], "big")
+    return cpl_name(block[at]), f"TXPKT_INTF {interface}, packet of {exact(length, 'byte')}"
 
 
 def responses(data: bytes, size: int) -> Iterator[Descriptor]:

@@ -81,7 +81,7 @@ def queues(rows: Iterable[Mapping[str, Any]]) -> list[Queue]:
     """Returns the queues whose context tells a size and both indices."""
     found = []
     for row in rows:
-        size, producer, consumer = (row.get(key) for key in ("QueueSize", "PIDX", "CIDX"))
+        size, producer, consumer = (row.get(key) for key in ("ring", "PIDX", "CIDX"))
         if size and producer is not None and consumer is not None:
             text = f"{counted(int(size), 'entry')}, producer {producer}, consumer {consumer}"
             filled = _ring(int(producer), int(consumer), int(size))

@@ -19,11 +19,13 @@ from vmcoredd.chip.sge import (
     VALID_BIT,
     ContextType,
 )
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Text, Value
+from vmcoredd.cudbg.driver_state import EXPLAINED_BY, DriverState, driver_state
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Meminfo, memory_of, span_of
+from vmcoredd.cudbg.queue_contexts import QueueState, StatusPage
 from vmcoredd.hw.indirect import run_rows
 from vmcoredd.hw.io import Cell, Io, Op, Poll, Put, Read, Write
 
@@ -77,11 +79,18 @@ class DumpContext(Entity):
         lists = _read_free_lists(io, chip, free_lists)
         _store([*egress, *ingress, *lists], area)
 
+    explained_by = (*EXPLAINED_BY, "REG_DUMP")
+
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
+        return self.decode_with(blob, {}, chip)
+
+    def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         self.need_records(blob, _RECORD)
-        tables = [_table(kind, chip, blob) for kind in ContextType]
+        page = StatusPage.of(others.get("REG_DUMP"), chip)
+        caveats = Text("how to read these tables", _caveats(driver_state(others), page))
+        tables = [_table(kind, chip, blob, page) for kind in ContextType]
         rows = Lazy(lambda: _every_field(chip, blob))
-        return Decoded([*tables, Table("every field", _FIELD_COLUMNS, rows)])
+        return Decoded([caveats, *tables, Table("every field", _FIELD_COLUMNS, rows)])
 
 
 # Collecting
@@ -204,6 +213,31 @@ _FIELD_COLUMNS = (
 )
 
 
+def _caveats(state: DriverState, page: StatusPage) -> list[str]:
+    """Says which queues were read, and what a ring's size rests on."""
+    least = f"0 to {BACK_DOOR_QUEUES - 1}"
+    lines = {
+        False: (
+            f"The driver did not ask the firmware: it read egress and ingress queues {least} only.",
+            "Queues above are not in the dump, whether they are in use or not.",
+        ),
+        True: (
+            "The driver asked the firmware: all queues are here if it could read their memory,",
+            f"else egress and ingress queues {least} only. The dump does not tell which.",
+        ),
+        None: (
+            f"If the driver did not ask the firmware, it read queues {least} only: without",
+            "TID_INFO that is not known.",
+        ),
+    }[state.asked]
+    return [
+        *lines,
+        "ring: what indices go around: QueueSize without the status page at the end",
+        f"({page.meaning}), of ingress queues without the last entry.",
+        "full: a ring takes one less than its size.",
+    ]
+
+
 def _records(blob: Bytes) -> Iterator[Record]:
     """Yields the records that hold a context; leftovers after the last one are skipped."""
     for start in range(0, len(blob), _SOME):
@@ -215,10 +249,11 @@ def _records(blob: Bytes) -> Iterator[Record]:
                     yield Record.from_bytes(record)
 
 
-def _table(kind: ContextType, chip: Chip, blob: Bytes) -> Table:
+def _table(kind: ContextType, chip: Chip, blob: Bytes, page: StatusPage) -> Table:
     columns = [Column("queue", "d"), Column("kind")]
     columns += [Column(name, "x" if name in _HEX else "d") for name in _SHOWN[kind]]
-    columns += [Column("pending", "d"), Column("full")] if "QueueSize" in _SHOWN[kind] else []
+    if "QueueSize" in _SHOWN[kind]:
+        columns += [Column("ring", "d"), Column("pending", "d"), Column("remark")]
 
     def rows() -> Iterator[list[Value]]:
         for record in _records(blob):
@@ -226,21 +261,21 @@ def _table(kind: ContextType, chip: Chip, blob: Bytes) -> Table:
                 scaled = {name: value for name, _, value, _ in _decoded(chip, record)}
                 shown = "free list" if scaled.get("QueueType") else _KINDS[kind]
                 named = [scaled[name] for name in _SHOWN[kind]]
-                yield [record.cntxt_id, shown, *named, *_filling(scaled)]
+                yield [record.cntxt_id, shown, *named, *_filling(kind, scaled, page)]
 
     return Table(f"{_KINDS[kind]} contexts", columns, Lazy(rows))
 
 
-def _filling(context: Mapping[str, int]) -> list[Value]:
-    """Returns how many entries the reader of a ring has not consumed, and whether it is full; none
-    for a context without a size, None where the indices are outside of the ring."""
+def _filling(kind: ContextType, context: Mapping[str, int], page: StatusPage) -> list[Value]:
+    """Returns the size of a ring, how many of its entries the reader has not consumed, and whether
+    it is full; none for a context without a size, None where an index is outside of the ring."""
     if "QueueSize" not in context:
         return []
-    size, produced, consumed = (context[name] for name in ("QueueSize", "PIDX", "CIDX"))
-    if max(produced, consumed) >= size:
-        return [None, None]
-    pending = (produced - consumed) % size
-    return [pending, pending == size - 1]
+    ring = page.ring(kind, context["QueueSize"])
+    waiting = QueueState(context["PIDX"], context["CIDX"], ring).waiting
+    if waiting is None:
+        return [max(ring, 0), None, "index outside of the ring"]
+    return [ring, len(waiting), "full" if len(waiting) == ring - 1 else ""]
 
 
 def _every_field(chip: Chip, blob: Bytes) -> Iterator[list[Value]]:

@@ -29,7 +29,7 @@ from vmcoredd.cudbg.decoded import (
 from vmcoredd.cudbg.descriptors import Descriptor, pointers, responses, work_requests
 from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, Entity, Stage, entity
 from vmcoredd.cudbg.errors import Code, DumpFormatError, Status, WrongSize
-from vmcoredd.cudbg.queue_contexts import QueueState, queue_states
+from vmcoredd.cudbg.queue_contexts import QueueState, StatusPage, queue_states
 from vmcoredd.cudbg.remains import Remains, decode_start
 from vmcoredd.hw.io import Io
 
@@ -98,7 +98,9 @@ _COLUMNS = (
     Column("bytes", "d"),
     Column("PIDX", "d"),
     Column("CIDX", "d"),
+    Column("ring", "d"),
     Column("waiting", "d"),
+    Column("remark"),
 )
 _MESSAGE_COLUMNS = (
     Column("queue", "d"),
@@ -109,11 +111,13 @@ _MESSAGE_COLUMNS = (
     Column("message"),
     Column("detail"),
 )
+_MISFIT = "the context does not fit this queue"
 _CAVEATS = (
     "PIDX and CIDX are those of the context of that number in DUMP_CONTEXT; that",
     "the driver's numbers are the contexts' is assumed. PIDX tells which doorbells",
     "the card has taken: what the driver wrote after the last one is not known.",
     "Descriptors that do not wait are old; where old work requests begin is guessed.",
+    "TXPKT_INTF is the driver's tx_chan, and 4 more for a packet that loops back.",
 )
 _DOORBELL_FIFOS = ("SGE_DBFIFO_STATUS", "SGE_DBFIFO_STATUS2")
 _COUNTS = ("count", "cnt")
@@ -160,12 +164,13 @@ class Qdesc(Entity):
             )
         fields = Fields("queue descriptors", [Item("queues", head.num_queues, form="d")])
         contexts = others.get("DUMP_CONTEXT")
-        states = queue_states(contexts if head.num_queues else None, chip)
+        page = StatusPage.of(others.get("REG_DUMP"), chip)
+        states = queue_states(contexts if head.num_queues else None, page, chip)
         rings = _Rings(self.name, blob, head, states)
         return Decoded(
             [
                 fields,
-                *_caveats(head, contexts),
+                *_caveats(head, contexts, page),
                 *_doorbells(head, others.get("REG_DUMP"), chip),
                 Table("queues", _COLUMNS, Lazy(rings.rows)),
                 Table("descriptors that are not zero", _MESSAGE_COLUMNS, Lazy(rings.messages)),
@@ -176,9 +181,10 @@ class Qdesc(Entity):
         return decode_start(lambda blob: self.decode_with(blob, others, chip), remains)
 
 
-def _caveats(head: Header, contexts: Bytes | None) -> list[Part]:
+def _caveats(head: Header, contexts: Bytes | None, page: StatusPage) -> list[Part]:
     """Says what the state of queues rests on."""
-    lines = _NO_CONTEXTS if contexts is None else _CAVEATS
+    of_page = f"ring: what indices go around. A status page ({page.meaning}) follows it."
+    lines = _NO_CONTEXTS if contexts is None else [*_CAVEATS, of_page]
     return [Text("how to read the state of queues", lines)] if head.num_queues else []
 
 
@@ -233,8 +239,18 @@ class _Rings:
             yield [at, queue.qid, name, *shape, *self._indices(queue)]
 
     def _indices(self, queue: Queue) -> list[Value]:
-        state, size = self._state(queue), _index_size(queue)
-        return [state.producer, state.consumer, len(state.waiting(size))] if state else [None] * 3
+        state, ring = self._state(queue), _ring(queue)
+        if state is None:
+            return [None, None, ring, None, ""]
+        waiting = _waiting(queue, state)
+        found = None if waiting is None else len(waiting)
+        return [
+            state.producer,
+            state.consumer,
+            ring,
+            found,
+            "" if waiting is not None else _MISFIT,
+        ]
 
     def _state(self, queue: Queue) -> QueueState | None:
         kind = _type(queue)[1]
@@ -246,10 +262,12 @@ class _Rings:
         for _, queue, start in self._queues():
             (name, kind), state = _type(queue), self._state(queue)
             data = bytes(self._blob[start : start + queue.data_size])
-            waiting = _waiting_slots(queue, state)
-            first = state.consumer if state and state.consumer < queue.num_desc else 0
+            waiting = None if state is None else _waiting_slots(queue, state)
+            first = state.consumer if state and waiting is not None else 0
             for slot, _, what, message, detail in _descriptors(kind, queue, data, first):
-                shown = "" if state is None else "waits" if slot in waiting else "old"
+                shown = "waits" if waiting and slot in waiting else "old"
+                if waiting is None:
+                    shown = "" if state is None else _MISFIT
                 yield [queue.qid, name, slot, shown, what, message, detail]
 
 
@@ -259,18 +277,23 @@ def _type(queue: Queue) -> tuple[str, Kind]:
     return f"type {queue.qtype}", Kind.NONE
 
 
-def _index_size(queue: Queue) -> int:
-    """Returns how many values the indices of a queue's context take; an egress queue ends with a
-    status page, which is not in the dump."""
+def _ring(queue: Queue) -> int:
+    """Returns how many values the indices of a queue's context take; the status page that follows
+    is not in the dump."""
     per_index = POINTERS_PER_INDEX if _type(queue)[1] is Kind.FREE_LIST else 1
     return -(-int(queue.num_desc) // per_index)
 
 
-def _waiting_slots(queue: Queue, state: QueueState | None) -> set[int]:
-    if state is None:
-        return set()
-    size = _index_size(queue)
-    waiting = {index % size for index in state.waiting(size)}
+def _waiting(queue: Queue, state: QueueState) -> range | None:
+    """Returns the indices that wait; None if the context is not of this queue."""
+    return state.waiting if state.ring == _ring(queue) else None
+
+
+def _waiting_slots(queue: Queue, state: QueueState) -> set[int] | None:
+    indices = _waiting(queue, state)
+    if indices is None:
+        return None
+    waiting = {index % state.ring for index in indices}
     if _type(queue)[1] is not Kind.FREE_LIST:
         return waiting
     each = range(POINTERS_PER_INDEX)

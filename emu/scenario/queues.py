@@ -12,12 +12,14 @@ from itertools import cycle, islice
 from random import Random
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.messages import POINTERS_PER_INDEX
 from vmcoredd.chip.pci import PF, PFS
+from vmcoredd.chip.sge import STATUS_DESCRIPTORS, STATUS_ENTRIES
 from vmcoredd.emu.profile import Profile
 
-INGRESS_ENTRIES = EGRESS_ENTRIES = CONTROL_ENTRIES = 1024
-FREE_LIST_ENTRIES = 72
-"""Entries of each ring (cxgb4_main.c, cfg_queues(), cxgb4_set_rspq_size())."""
+EGRESS_ENTRIES, CONTROL_ENTRIES, INGRESS_ENTRIES = 1024, 512, 1024 - STATUS_ENTRIES
+FREE_LIST_ENTRIES = 72 // POINTERS_PER_INDEX
+"""What the indices of each ring go around (cxgb4_main.c, cfg_queues()); its status follows."""
 ENTRY_BYTES = 64
 HOST_MEMORY = 1 << 32
 """Rings start above this bus address; each takes whole pages."""
@@ -50,6 +52,7 @@ class Egress:
     id: int
     port: int
     entries: int
+    """What its indices go around: descriptors of 64 bytes, without the status page."""
     address: int
     produced: int
     consumed: int
@@ -153,7 +156,7 @@ class _Rings:
         return Ingress(
             id=number,
             port=port,
-            address=self._room(INGRESS_ENTRIES * ENTRY_BYTES),
+            address=self._room((INGRESS_ENTRIES + STATUS_ENTRIES) * ENTRY_BYTES),
             produced=(consumed + waiting) % INGRESS_ENTRIES,
             consumed=consumed,
             generation=self._random.randrange(2),
@@ -163,15 +166,15 @@ class _Rings:
     def egress(self, number: int, port: int, entries: int) -> Egress:
         consumed = self._random.randrange(entries)
         waiting = self._random.choice((0, 0, 0, self._random.randrange(8)))
-        address = self._room((entries + 1) * ENTRY_BYTES)  # a status page follows
+        address = self._room((entries + STATUS_DESCRIPTORS[0]) * ENTRY_BYTES)
         produced = (consumed + waiting) % entries
         return Egress(number, port, entries, address, produced, consumed)
 
     def free_list(self, number: int, flm: int, port: int) -> Egress:
         """Makes a nearly full list: the card has taken a few buffers since the last refill."""
         consumed = self._random.randrange(FREE_LIST_ENTRIES)
-        taken = self._random.randrange(1, 8)
-        address = self._room((FREE_LIST_ENTRIES + 1) * ENTRY_BYTES)
+        taken = self._random.randrange(1, 4)
+        address = self._room((FREE_LIST_ENTRIES + STATUS_DESCRIPTORS[0]) * ENTRY_BYTES)
         produced = (consumed - taken) % FREE_LIST_ENTRIES
         return Egress(number, port, FREE_LIST_ENTRIES, address, produced, consumed, flm)
 

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.pci import PF
-from vmcoredd.chip.sge import CONTEXT_WORDS, DEBUG_INDICES, ContextType, encode_context
+from vmcoredd.chip.sge import (
+    CONTEXT_WORDS,
+    DEBUG_INDICES,
+    STATUS_DESCRIPTORS,
+    STATUS_ENTRIES,
+    ContextType,
+    encode_context,
+)
 from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, Egress, Function, Ingress
 from vmcoredd.emu.silicon.model import Model, fault
@@ -63,12 +70,14 @@ class Contexts(Model):
 
     def _egress(self, queue: Egress) -> tuple[int, ...]:
         free_list = queue.flm is not None
+        control = self.r.SGE_CONTROL
+        page = control.get(control.reset, "EgrStatusPageSize")
         kind = {"QueueType": 1, "FLMcontextID": queue.flm or 0} if free_list else {}
         return encode_context(
             self.chip.sge.context_fields(ContextType.EGRESS, free_list=free_list),
             Valid=1,
             BaseAddress=queue.address >> ADDRESS_SHIFT,
-            QueueSize=queue.entries,
+            QueueSize=queue.entries + STATUS_DESCRIPTORS[page],
             PIDX=queue.produced,
             CIDX=queue.consumed,
             FID=PF << FUNCTION_SHIFT,
@@ -83,7 +92,7 @@ class Contexts(Model):
             self.chip.sge.context_fields(ContextType.INGRESS),
             Queue_Valid=1,
             BaseAddress=queue.address >> ADDRESS_SHIFT,
-            QueueSize=INGRESS_ENTRIES >> 4,
+            QueueSize=INGRESS_ENTRIES + STATUS_ENTRIES >> 4,
             QueueEntrySize=2,
             PIDX=queue.produced,
             CIDX=queue.consumed,

@@ -313,7 +313,7 @@ def test_regions_that_overlap_are_in_lanes() -> None:
 def test_a_queue_is_filled_from_consumer_to_producer(
     producer: int, consumer: int, filled: list[tuple[float, float]]
 ) -> None:
-    row = {"queue": 1, "kind": "egress", "QueueSize": 100, "PIDX": producer, "CIDX": consumer}
+    row = {"queue": 1, "kind": "egress", "ring": 100, "PIDX": producer, "CIDX": consumer}
     (queue,) = queues([row])
     assert list(queue.filled) == filled
 

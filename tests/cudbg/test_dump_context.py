@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 
 import pytest
 from carddump import CARDS, CardDump, collect, collected
+from carddump import rows as rows_of
 
 from vmcoredd import emu
 from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.sge import ContextType
+from vmcoredd.cudbg.decoded import Decoded, Text
+from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.cudbg.entities.dump_context import Record
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.emu.silicon.sge import QUEUES, Contexts
+from vmcoredd.hw.device import AdapterFlag
 from vmcoredd.hw.io import Counts
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
@@ -39,6 +44,12 @@ def records(found: CardDump) -> list[Record]:
 def rows(found: CardDump, title: str) -> dict[int, dict[str, object]]:
     table = next(p for p in found.dump.decode("DUMP_CONTEXT") if p.title == title)
     return {row["queue"]: row for row in table.json()["rows"]}
+
+
+@cache
+def seen(chip: Chip) -> CardDump:
+    """Returns the dump of a card, for tests that only read it."""
+    return dumped(card_of(chip))
 
 
 @cache
@@ -168,14 +179,81 @@ def test_every_field_of_a_context_is_shown(chip: Chip) -> None:
     assert list(shown) == [field.name for field in chip.sge.context_fields(ContextType.INGRESS)]
 
 
-@pytest.mark.parametrize("chip", CARDS, ids=repr)
+@CHIPS
+def test_a_ring_is_what_its_queue_was_asked_for_without_the_status_page(chip: Chip) -> None:
+    found, queues = seen(chip), card_of(chip).scenario.queues
+    rings = {number: row["ring"] for number, row in rows(found, "egress contexts").items()}
+    assert rings == {queue.id: queue.entries for queue in queues.egress}
+    sizes = {row["kind"]: row["QueueSize"] for row in rows(found, "egress contexts").values()}
+    assert sizes == {"free list": 72 // 8 + 1, "egress": 512 + 1}
+    assert {row["ring"] for row in rows(found, "ingress contexts").values()} == {1023}
+
+
+@CHIPS
 def test_a_queue_shows_how_many_entries_are_pending(chip: Chip) -> None:
     found = [*collected(chip).table("DUMP_CONTEXT", "egress contexts")]
     found += collected(chip).table("DUMP_CONTEXT", "ingress contexts")
     assert any(row["pending"] for row in found)
     for row in found:
-        pending = (row["PIDX"] - row["CIDX"]) % row["QueueSize"]
-        assert (row["pending"], row["full"]) == (pending, pending == row["QueueSize"] - 1)
+        pending = (row["PIDX"] - row["CIDX"]) % row["ring"]
+        assert row["pending"] == pending
+        assert row["remark"] == ("full" if pending == row["ring"] - 1 else "")
+
+
+def one_context(kind: ContextType, **fields: int) -> bytes:
+    layout = {field.name: field for field in T6.sge.context_fields(kind)}
+    number = sum(layout[name].put(value) for name, value in fields.items())
+    return struct.pack("<II", kind, 5) + number.to_bytes(24, "little")
+
+
+def decoded(blob: bytes, **others: bytes) -> Decoded:
+    return entities()["DUMP_CONTEXT"].decode_with(blob, others, T6)
+
+
+@pytest.mark.parametrize(
+    ("producer", "consumer", "pending", "remark"),
+    [
+        (1, 1023, 2, ""),
+        (0, 1, 1023, "full"),
+        (1024, 0, None, "index outside of the ring"),
+        (0, 1024, None, "index outside of the ring"),
+    ],
+)
+def test_indices_go_around_before_the_status_page(
+    producer: int, consumer: int, pending: int | None, remark: str
+) -> None:
+    egress = ContextType.EGRESS
+    blob = one_context(egress, Valid=1, QueueSize=1025, PIDX=producer, CIDX=consumer)
+    (row,) = rows_of(decoded(blob), "egress contexts")
+    assert (row["ring"], row["pending"], row["remark"]) == (1024, pending, remark)
+
+
+def caveats(found: Decoded) -> str:
+    text = next(part for part in found if isinstance(part, Text))
+    return " ".join(text.lines)
+
+
+def test_the_status_pages_size_is_taken_from_the_dump_and_else_assumed() -> None:
+    blob = one_context(ContextType.EGRESS, Valid=1, QueueSize=1026)
+    control = T6.r.SGE_CONTROL
+    for bit, ring in ((0, 1025), (1, 1024)):
+        registers = bytes(control) + control.of(EgrStatusPageSize=bit).to_bytes(4, "little")
+        found = decoded(blob, REG_DUMP=registers)
+        assert [row["ring"] for row in rows_of(found, "egress contexts")] == [ring]
+        assert "assumed" not in caveats(found)
+    for unread in (b"", bytes(control) + b"\xff" * 4):
+        assert "64 bytes, assumed: SGE_CONTROL is not" in caveats(decoded(blob, REG_DUMP=unread))
+
+
+def test_which_queues_were_read_stands_beside_the_tables() -> None:
+    blob = one_context(ContextType.EGRESS, Valid=1)
+    for values, said in (
+        ({"nuotids": 1}, "all queues are here if it could read their memory"),
+        ({}, "it read egress and ingress queues 0 to 255 only"),
+    ):
+        tid_info = bytes(TidLayout(flags=AdapterFlag.FW_OK, **values))
+        assert said in caveats(decoded(blob, TID_INFO=tid_info))
+    assert "If the driver did not ask the firmware" in caveats(decoded(blob))
 
 
 def test_half_a_record_is_refused() -> None:

@@ -67,9 +67,9 @@ def test_compression_never_holds_all_of_qdesc() -> None:
 def test_queues_are_shown_with_their_types() -> None:
     shown = rows(ENTITY.decode(blob((1, 64, 64, 4), (23, 65, 8, 16), (99, 1, 8, 1)), T6), "queues")
     assert [list(row.values()) for row in shown] == [
-        [16, 64, "NIC tx", 4, 64, 256, None, None, None],
-        [292, 65, "Ethernet offload free list", 16, 8, 128, None, None, None],
-        [440, 1, "type 99", 1, 8, 8, None, None, None],
+        [16, 64, "NIC tx", 4, 64, 256, None, None, 4, None, ""],
+        [292, 65, "Ethernet offload free list", 16, 8, 128, None, None, 2, None, ""],
+        [440, 1, "type 99", 1, 8, 8, None, None, 1, None, ""],
     ]
 
 
@@ -100,21 +100,21 @@ def packet(*, length: int, lso: bool = False, len16: int = 4) -> bytes:
     return (head + large + core).ljust(-(-len16 // 4) * 64, b"\1")
 
 
-TP_SET_TCB_FIELD = struct.pack(">IIQII", 0x05 << 24, 3, 0, 0x05 << 24 | 1234, 0).ljust(64, b"\0")
+TP_SET = struct.pack(">IIQII", 0x05 << 24, 3, 0, 0x05 << 24 | 1234, 0).ljust(64, b"\0")
 
 
 def test_work_requests_and_their_cpls_are_named() -> None:
-    data = packet(length=1514) + packet(length=9000, lso=True, len16=6) + TP_SET_TCB_FIELD
+    data = packet(length=1514) + packet(length=9000, lso=True, len16=6) + TP_SET
     found = [
         (r["slot"], r["is"], r["message"], r["detail"]) for r in messages(ring(1, 8, 64, data))
     ]
     assert found == [
-        (0, "ETH_TX_PKT", "TX_PKT_XT", "64 bytes, port 1, packet of 1514 bytes"),
+        (0, "ETH_TX_PKT", "TX_PKT_XT", "64 bytes, TXPKT_INTF 1, packet of 1514 bytes"),
         (
             1,
             "ETH_TX_PKT",
             "TX_PKT_LSO TX_PKT_XT",
-            "96 bytes, port 1, packet of 9000 bytes, MSS 1448",
+            "96 bytes, TXPKT_INTF 1, packet of 9000 bytes, MSS 1448",
         ),
         (3, "TP", "SET_TCB_FIELD", "48 bytes, TID 1234"),
     ]
@@ -126,8 +126,8 @@ def test_a_descriptor_that_begins_no_work_request_is_not_named() -> None:
 
 
 def test_descriptors_between_consumer_and_producer_wait_even_around_the_end() -> None:
-    data = TP_SET_TCB_FIELD * 4
-    state = context(ContextType.EGRESS, 8, Valid=1, PIDX=1, CIDX=3)
+    data = TP_SET * 4
+    state = context(ContextType.EGRESS, 8, Valid=1, QueueSize=5, PIDX=1, CIDX=3)
     shown = messages(ring(1, 8, 64, data), state)
     assert [(row["slot"], row["state"]) for row in shown] == [
         (3, "waits"),
@@ -142,16 +142,40 @@ def test_descriptors_between_consumer_and_producer_wait_even_around_the_end() ->
 def test_a_work_request_that_waits_may_go_around_the_end() -> None:
     large = packet(length=9000, lso=True, len16=6)  # two descriptors
     data = large[64:] + bytes(128) + large[:64]
-    state = context(ContextType.EGRESS, 8, Valid=1, PIDX=1, CIDX=3)
+    state = context(ContextType.EGRESS, 8, Valid=1, QueueSize=5, PIDX=1, CIDX=3)
     (row,) = messages(ring(1, 8, 64, data), state)
     assert (row["slot"], row["state"], row["message"]) == (3, "waits", "TX_PKT_LSO TX_PKT_XT")
 
 
-@pytest.mark.parametrize("indices", [{"PIDX": 9, "CIDX": 0}, {"PIDX": 0, "CIDX": 9}])
-def test_indices_outside_of_the_queue_make_nothing_wait(indices: dict[str, int]) -> None:
-    state = context(ContextType.EGRESS, 8, Valid=1, **indices)
-    shown = messages(ring(1, 8, 64, TP_SET_TCB_FIELD * 4), state)
-    assert {row["state"] for row in shown} == {"old"}
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"QueueSize": 5, "PIDX": 4, "CIDX": 0},
+        {"QueueSize": 5, "PIDX": 0, "CIDX": 9},
+        {"QueueSize": 9, "PIDX": 1, "CIDX": 0},
+        {"QueueSize": 0, "PIDX": 0, "CIDX": 0},
+    ],
+)
+def test_a_context_that_does_not_fit_a_queue_tells_nothing_of_it(fields: dict[str, int]) -> None:
+    state, qdesc = context(ContextType.EGRESS, 8, Valid=1, **fields), ring(1, 8, 64, TP_SET * 4)
+    misfit = "the context does not fit this queue"
+    assert {row["state"] for row in messages(qdesc, state)} == {misfit}
+    (queue,) = rows(ENTITY.decode_with(qdesc, {"DUMP_CONTEXT": state}, T6), "queues")
+    assert (queue["ring"], queue["waiting"], queue["remark"]) == (4, None, misfit)
+
+
+def test_a_ring_has_the_same_size_in_dump_context() -> None:
+    state = context(ContextType.EGRESS, 6, Valid=1, QueueType=1, QueueSize=10, PIDX=1, CIDX=7)
+    state += context(ContextType.INGRESS, 5, Queue_Valid=1, QueueSize=2, PIDX=3, CIDX=30)
+    shown = entities()["DUMP_CONTEXT"].decode(state, T6)
+    for kind, qid, size, count, found in ((3, 6, 8, 72, (9, 3)), (2, 5, 64, 31, (31, 4))):
+        title = "ingress contexts" if kind == 2 else "egress contexts"
+        (context_row,) = rows(shown, title)
+        others = {"DUMP_CONTEXT": state}
+        qdesc = ring(kind, qid, size, bytes(count * size))
+        (row,) = rows(ENTITY.decode_with(qdesc, others, T6), "queues")
+        assert (row["ring"], row["waiting"]) == found
+        assert (context_row["ring"], context_row["pending"]) == found
 
 
 def entry(opcode: int, kind: int, low: int = 0, *, generation: int = 1, told: int = 0) -> bytes:
@@ -165,9 +189,9 @@ def test_entries_of_an_ingress_queue_are_named_by_their_cpl() -> None:
         entry(0x3B, 0, 1 << 31 | 1514)
         + entry(0xA5, 1, told=(0xA5 << 24 | 40) << 32 | 17 << 16)
         + entry(0, 2, 77, generation=0)
-        + bytes(64)
+        + bytes(12 * 64)
     )
-    state = context(ContextType.INGRESS, 5, Queue_Valid=1, PIDX=3, CIDX=1)
+    state = context(ContextType.INGRESS, 5, Queue_Valid=1, QueueSize=1, PIDX=3, CIDX=1)
     shown = messages(ring(2, 5, 64, data), state)
     assert [(row["state"], row["is"], row["message"], row["detail"]) for row in shown] == [
         ("old", "FLBUF", "RX_PKT", "generation 1, 1514 bytes in a new buffer"),
@@ -178,7 +202,7 @@ def test_entries_of_an_ingress_queue_are_named_by_their_cpl() -> None:
 
 def test_a_free_lists_buffers_wait_eight_at_a_time() -> None:
     data = b"".join(struct.pack(">Q", 0x12340000 + 4096 * i | 2) for i in range(16))
-    state = context(ContextType.EGRESS, 6, Valid=1, QueueType=1, PIDX=1, CIDX=0)
+    state = context(ContextType.EGRESS, 6, Valid=1, QueueType=1, QueueSize=3, PIDX=1, CIDX=0)
     shown = messages(ring(3, 6, 8, data), state)
     assert [row["state"] for row in shown] == ["waits"] * 8 + ["old"] * 8
     assert shown[1]["detail"] == "address 0x12341000, SGE_FL_BUFFER_SIZE2"
@@ -198,7 +222,7 @@ def test_doorbells_that_wait_in_the_card_are_counted(
     registers = bytearray(332 * 1024)
     registers[offset : offset + 4] = word.to_bytes(4, "little")
     others = {"REG_DUMP": bytes(registers)}
-    decoded = ENTITY.decode_with(ring(1, 8, 64, TP_SET_TCB_FIELD), others, chip)
+    decoded = ENTITY.decode_with(ring(1, 8, 64, TP_SET), others, chip)
     found = next(part for part in decoded if part.title.startswith("doorbells"))
     assert isinstance(found, Fields)
     assert {item.name: item.value for item in found.items} == shown
@@ -207,7 +231,7 @@ def test_doorbells_that_wait_in_the_card_are_counted(
 
 
 def test_without_contexts_the_screen_says_that_the_state_is_unknown() -> None:
-    qdesc = ring(1, 8, 64, TP_SET_TCB_FIELD)
+    qdesc = ring(1, 8, 64, TP_SET)
     text = next(part for part in ENTITY.decode(qdesc, T6) if isinstance(part, Text))
     assert "DUMP_CONTEXT is not in the dump" in " ".join(text.lines)
     (row,) = messages(qdesc)
