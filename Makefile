@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard *.py */*.[ch] pyvfio_user/*.py pyvfio_user/src/*/*.[ch] pyvfio_user/src/*/include/*/*.h)
 
+# The tests start hundreds of processes, which need not compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check fuzz test-long test-kernels bench clean
 
 help:

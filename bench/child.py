@@ -1,7 +1,8 @@
-"""The child processes of the benchmark: `python -m vmcoredd.bench.child serve|peak ...`.
+"""The child processes of the benchmark: `python -m vmcoredd.bench.child ROLE ...`.
 
     serve JSON            serves a card; prints `ready` once clients can connect
     peak FILE ARGUMENTS   runs `vmcoredd ARGUMENTS` and writes the peak of its memory to FILE
+    decode VMCORE         decodes a dump whole; prints the seconds of processor time that it took
 
 The peak is the kernel's VmHWM of the process, in bytes. It counts all resident pages, including
 those of memfds (the note buffers) and mapped files, but not the file cache. This is a separate
@@ -41,6 +42,17 @@ def peak(file: str) -> None:
         Path(file).write_text(json.dumps(int(found[1]) * 1024 if found else 0))
 
 
+def decode(vmcore: str) -> None:
+    """Decodes the first dump of a file: tables of registers are read as they are in a command."""
+    from vmcoredd.bench.files import decode_all
+    from vmcoredd.bench.measure import processor_time
+    from vmcoredd.cli.inputs import dump_of, opened
+
+    with opened(vmcore) as reader:
+        data = dump_of(reader, reader.device_dumps[0]).data
+    print(processor_time(lambda: decode_all(data)))
+
+
 if __name__ == "__main__":
     role, argument = sys.argv.pop(1), sys.argv.pop(1)
-    {"serve": serve, "peak": peak}[role](argument)
+    {"serve": serve, "peak": peak, "decode": decode}[role](argument)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from pyvfio_user import SPIN
 from vmcoredd import debs
-from vmcoredd.bench.measure import timed
+from vmcoredd.bench.measure import processor_seconds
 from vmcoredd.debs import libvfio_user
 
 TIMEOUT = 30.0
@@ -77,6 +78,8 @@ class Ran:
     """A finished command."""
 
     seconds: float
+    processor_seconds: float
+    """Of user and system."""
     peak: int
     """Peak of its resident memory in bytes; see `bench.child`."""
     output: str
@@ -84,18 +87,20 @@ class Ran:
 
 def vmcoredd(*arguments: str, accept: Collection[int] = (0,)) -> Ran:
     """Runs `vmcoredd arguments`. Raises `CommandFailed` unless its exit code is in `accept`."""
-    done: subprocess.CompletedProcess[str] | None = None
     with tempfile.NamedTemporaryFile() as file:
+        command = [*CHILD, "peak", file.name, *arguments]
+        began, used = time.perf_counter(), processor_seconds()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        seconds, used = time.perf_counter() - began, processor_seconds() - used
+        if done.returncode not in accept:
+            raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {done.stderr}")
+        return Ran(seconds, used, json.loads(Path(file.name).read_text()), done.stdout)
 
-        def run() -> None:
-            nonlocal done
-            command = [*CHILD, "peak", file.name, *arguments]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
 
-        seconds = timed(run)
-        if done is None or done.returncode not in accept:
-            raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {done.stderr if done else ''}")
-        return Ran(seconds, json.loads(Path(file.name).read_text()), done.stdout)
+def decoding(vmcore: Path) -> float:
+    """Returns the seconds of processor time that a new process takes to decode a dump whole."""
+    command = [*CHILD, "decode", str(vmcore)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 @contextlib.contextmanager

@@ -138,6 +138,10 @@ def _show(results: Results, machine: dict[str, object]) -> None:
         out.print(f"Spreads, bases of ratios, notes: --json, -o, or a terminal of {WIDE} columns")
     for part, why in results.skipped.items():
         out.print(f"not measured: {part}: {why}", markup=False)
+    for row in results.rows:
+        if row.ratio and row.verdict == "not met":
+            ratio = f"{_number(row.ratio.median)}, wanted {row.target}"
+            out.print(f"not met: {row.what}: {ratio}", style="bold red", markup=False)
 
 
 def _markdown(results: Results, record: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ DIFFERENCES_MOST = 300
 """Rows of tables that stand in the page for readers without scripts."""
 _CAUSE = re.compile(r"_CAUSE\d*(_SRAM|_REG\d*)?$")
 _Place = tuple[str, str, int]
+_Named = tuple[str, int | None]
 
 
 def identifier(*parts: object) -> str:
@@ -73,14 +74,17 @@ class Content:
     def _named(self, found: list[Word]) -> list[tuple[str, list[Any]]]:
         """Returns rows of registers, with the names of their elements: those that findings name,
         and causes that are not zero."""
-        by_place: dict[tuple[str, int], list[Word]] = {}
+        named = [
+            evidence
+            for finding in self.verdict.findings
+            for evidence in finding.evidence
+            if evidence.register and evidence.offset is not None
+        ]
+        by_place: dict[_Named, list[Word]] = {(one.entity, one.offset): [] for one in named}
         for word in found:
-            by_place.setdefault((word.entity, word.offset), []).append(word)
-        rows: dict[str, list[Any]] = {}
-        for finding in self.verdict.findings:
-            for evidence in finding.evidence:
-                if evidence.register and evidence.offset is not None:
-                    rows[self.target(evidence)] = _evidence_row(evidence, by_place)
+            if (word.entity, word.offset) in by_place:
+                by_place[word.entity, word.offset].append(word)
+        rows = {self.target(evidence): _evidence_row(evidence, by_place) for evidence in named}
         for word in found:
             if word.value and _CAUSE.search(word.name):
                 key = identifier(self.id, word.entity, word.name, f"{word.offset:x}")
@@ -102,14 +106,14 @@ def _place(word: Word) -> _Place:
 def _row(word: Word, twin: Word | None) -> list[Any]:
     """Returns label, instance, entity, offset, value, fields that are not zero, the twin's value
     if it differs."""
-    fields = " ".join(f"{name}={value:#x}" for name, value in word.fields().items() if value)
+    fields = word.fields() if word.value else {}
+    text = " ".join([f"{name}={value:#x}" for name, value in fields.items() if value])
     other = twin.value if twin is not None and twin.value != word.value else None
-    return [word.label, word.instance, word.entity, word.offset, word.value, fields, other]
+    return [word.label, word.instance, word.entity, word.offset, word.value, text, other]
 
 
-def _evidence_row(evidence: Evidence, by_place: Mapping[tuple[str, int], list[Word]]) -> list[Any]:
-    found = by_place.get((evidence.entity, evidence.offset or 0), [])
-    for word in found:
+def _evidence_row(evidence: Evidence, by_place: Mapping[_Named, list[Word]]) -> list[Any]:
+    for word in by_place[evidence.entity, evidence.offset]:
         if evidence.register in (word.name, word.label):
             return _row(word, None)
     value = evidence.value if evidence.word is None else evidence.word

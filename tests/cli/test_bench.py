@@ -44,6 +44,17 @@ def test_a_part_is_measured_alone_and_written_as_plots_tables_and_values(
     assert {line.count("|") for line in tables} == {9}
 
 
+@pytest.mark.parametrize(("limit", "said"), [(2.0, ""), (0.5, "not met: a report: 1.25, wanted")])
+def test_what_misses_its_target_is_said_below_the_tables(
+    limit: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figure = Series((1.25,))
+    row = Row(GROUP, "a report", figure, "s", figure, "decoding", Target(limit, at_least=False))
+    bench._show(Results([row]), {"cpus": 2})
+    below = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not met")]
+    assert below == ([f"{said} <= {limit:g}"] if said else [])
+
+
 @pytest.mark.parametrize("width", [80, 160])
 def test_tables_fit_the_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
