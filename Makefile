@@ -24,7 +24,7 @@ demo: .venv/ready
 	$(BIN)/vmcoredd demo
 
 test: .venv/ready-test check
-	$(BIN)/python -m pytest -m guest
+	$(BIN)/python -m pytest -m guest tests/interop
 	$(BIN)/python -m pytest -m "interop and not guest" -n auto --dist loadfile
 
 check: .venv/ready-test
@@ -46,8 +46,8 @@ test-long: .venv/ready-test test-kernels
 		tests/interop/test_guest_ethtool.py
 
 test-kernels: .venv/ready-test
-	VMCOREDD_GUEST_KERNEL=6.12 $(BIN)/python -m pytest -m guest
-	VMCOREDD_GUEST_KERNEL=newest $(BIN)/python -m pytest -m guest
+	VMCOREDD_GUEST_KERNEL=6.12 $(BIN)/python -m pytest -m guest tests/interop
+	VMCOREDD_GUEST_KERNEL=newest $(BIN)/python -m pytest -m guest tests/interop
 
 bench: .venv/ready-test
 	$(BIN)/vmcoredd bench --output docs/plots

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import settings
+
+settings.register_profile("vmcoredd", deadline=None)  # on a busy machine any example may be late
+settings.load_profile("vmcoredd")
+
 
 def pytest_report_header() -> str:
     """Says how much the comparisons with the kernel's own code compare."""

@@ -122,3 +122,14 @@ def python_at_the_root(code: str) -> subprocess.CompletedProcess[str]:
     """What Python says of `code` where the rooms' folders are."""
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_tests_with_guests_are_where_make_looks_for_them() -> None:
+    """Collecting all tests for the few with guests would take as long as a guest's boot."""
+    mark = "mark." + "guest"
+    found = [p for p in (ROOT / "tests").rglob("*.py") if mark in p.read_text()]
+    assert found
+    assert {path.relative_to(ROOT).parts[:2] for path in found} == {("tests", "interop")}
+    lines = [line for line in (ROOT / "Makefile").read_text().splitlines() if "-m guest" in line]
+    assert lines
+    assert all(line.endswith("-m guest tests/interop") for line in lines)

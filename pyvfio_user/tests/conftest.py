@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from vfio_device import SIZE, Device
 
 import pyvfio_user
+
+settings.register_profile("pyvfio_user", deadline=None)  # a busy machine may make any example late
+settings.load_profile("pyvfio_user")
 
 
 @pytest.fixture

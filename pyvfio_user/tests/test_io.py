@@ -148,9 +148,7 @@ def test_the_ios_of_two_regions_have_separate_errors(
         assert one.fence() == -errno.EINVAL
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(0, 500), st.integers(1, 40), st.sampled_from([4, 8])),

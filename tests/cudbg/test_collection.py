@@ -453,7 +453,7 @@ def one_after_the_other(sizes: list[list[int]], limit: int) -> bytes:
     return bytes(buffer[HEADERS_BYTES:limit])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(
         st.lists(st.integers(1, 3000) | st.just(PIECE_BYTES + 100), max_size=4),

@@ -208,7 +208,7 @@ def everything(data: bytes) -> None:
             continue
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, len(DUMP) - 4), st.integers(0, 2**32 - 1)), max_size=6))
 def test_dump_with_wrong_words_raises_only_its_own_errors(words: list[tuple[int, int]]) -> None:
     data = DUMP
@@ -217,7 +217,7 @@ def test_dump_with_wrong_words_raises_only_its_own_errors(words: list[tuple[int,
     everything(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from([4, 8, 12, 16, 24]),
     st.sampled_from(NAMES),
@@ -229,7 +229,7 @@ def test_dump_with_false_entity_headers_raises_only_its_own_errors(
     everything(with_word(RAW_DUMP, entity_at(name) + field, value))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=5000) | st.integers(0, len(DUMP)).map(lambda size: DUMP[:size]))
 def test_dump_of_any_bytes_raises_only_its_own_errors(data: bytes) -> None:
     everything(data)

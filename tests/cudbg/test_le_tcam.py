@@ -241,7 +241,7 @@ def empty(request: pytest.FixtureRequest) -> Iterator[emu.Card]:
         yield card_of(T6, connections=0, filters=0)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 4607), max_size=60), st.integers(2560, 3100))
 def test_entries_read_ahead_are_those_read_one_at_a_time(
     empty: emu.Card, wide: Sequence[int], clip: int

@@ -238,7 +238,7 @@ def test_without_contexts_the_screen_says_that_the_state_is_unknown() -> None:
     assert row["state"] == ""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([1, 2, 3, 0]), st.binary(min_size=192, max_size=512), st.binary(max_size=32))
 def test_no_descriptor_is_refused(kind: int, data: bytes, state: bytes) -> None:
     size = 8 if kind == 3 else 64

@@ -248,7 +248,7 @@ def test_engine_refuses_rows_of_different_lengths() -> None:
         IndexCard().io().run([Read(Cell(0))], rows=[(4, 8), (4,)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.integers(0, 90), min_size=1, max_size=150),
     delays=st.dictionaries(st.integers(0, 90), st.integers(1, 5), max_size=4),

@@ -168,9 +168,7 @@ def test_only_a_card_that_uses_host_memory_has_a_size_for_it(mail: Mailbox) -> N
 # Any command
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(opcode=st.integers(0, 255), rest=st.binary(min_size=63, max_size=63))
 def test_any_bytes_get_a_reply(opcode: int, rest: bytes, card: Card) -> None:
     """Executes them one after another on one card, with all their effects."""

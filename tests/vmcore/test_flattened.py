@@ -166,9 +166,7 @@ def test_a_flattened_file_cut_anywhere_has_what_comes_before(tmp_path: Path, for
                     assert PAYLOAD.startswith(present)
 
 
-@settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=8), st.sampled_from(sorted(FILES)))
 def test_whatever_byte_is_wrong_only_our_errors_are_raised(
     tmp_path: Path, at: int, noise: bytes, form: str

@@ -215,9 +215,7 @@ def access_everything(reader):
         assert str(error).isprintable()
 
 
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sample=st.sampled_from(_SAMPLES),
     mutations=_MUTATIONS,
@@ -233,7 +231,7 @@ def test_any_damaged_file_is_read_or_raises_a_format_error(tmp_path, sample, mut
     read_all(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=300), start=st.sampled_from([b"\x7fELF\2\1\1", b"KDUMP   ", b""]))
 def test_junk_after_a_valid_start_raises_no_other_error(tmp_path_factory, data, start):
     path = tmp_path_factory.getbasetemp() / "junk"

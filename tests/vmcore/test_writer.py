@@ -211,9 +211,7 @@ def test_no_byte_of_base_or_dumps_passes_through_the_process(tmp_path, base_of, 
 _BASE = bytes(Elf([prstatus()], [Load(0x1000, b"x" * 5000), Load(1 << 33, b"y")], align=64))
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=8),
     end=st.one_of(st.none(), st.integers(0, len(_BASE))),
