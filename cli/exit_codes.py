@@ -134,7 +134,7 @@ def about(subject: Path | str) -> Iterator[None]:
 
     Of nested contexts the innermost is named. An error of the operating system names its own file.
     """
-    with _named(subject, {Exit.BAD_FILE, Exit.USAGE, Exit.INCOMPLETE}):
+    with _named(name_of(subject), {Exit.BAD_FILE, Exit.USAGE, Exit.INCOMPLETE}):
         yield
 
 
@@ -156,6 +156,11 @@ def _named(subject: Path | str, codes: Collection[Exit]) -> Iterator[None]:
         raise
 
 
+def name_of(source: Path | str) -> str:
+    """Returns how messages name a file: `-` is a standard stream."""
+    return "standard input" if str(source) == "-" else str(source)
+
+
 def message(error: BaseException) -> str:
     """Returns an error in words: the file or option, then what is wrong; may have several lines."""
     text = str(error)
@@ -171,7 +176,8 @@ def message(error: BaseException) -> str:
 def report(error: BaseException | str, source: Path | str = "") -> None:
     """Prints an error on stderr, and before it the `source` that it came from."""
     text = error if isinstance(error, str) else message(error)
-    lead = f"{source}: " if str(source) and not text.startswith(f"{source}:") else ""
+    name = name_of(source)
+    lead = f"{name}: " if name and not text.startswith(f"{name}:") else ""
     err.print(visible_lines(f"vmcoredd: {lead}{text}"), markup=False)
 
 

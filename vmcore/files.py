@@ -31,6 +31,10 @@ _OTHERS = {
     b"\x1f\x8b": "a gzip file (decompress it first)",
     b"\xfd7zXZ": "an xz file (decompress it first)",
     b"\x28\xb5\x2f\xfd": "a zstd file (decompress it first)",
+    b"BZh": "a bzip2 file (decompress it first)",
+    b"PK\3\4": "a zip archive (unpack it first)",
+    b"\x89PNG": "a PNG picture",
+    b"%PDF": "a PDF document",
 }
 
 
@@ -85,7 +89,8 @@ def identify(fd: File, is_payload: IsPayload | None = None) -> Format:
     if is_payload and is_payload(magic):
         return "payload"
     other = next((words for start, words in _OTHERS.items() if magic.startswith(start)), None)
-    have = other or (f"first bytes {magic[:8].hex(' ')}" if magic else "an empty file")
+    text = " (text)" * (magic.isascii() and "".join(magic.decode("latin-1").split()).isprintable())
+    have = other or (f"first bytes {magic[:8].hex(' ')}{text}" if magic else "an empty file")
     raise VmcoreFormatError("the file", _known(is_payload), have)
 
 
@@ -97,5 +102,9 @@ def _known(is_payload: IsPayload | None) -> str:
 
 def _kind(mode: int) -> str:
     """Returns what `mode` says a file is."""
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    kinds = {
+        stat.S_IFDIR: "a folder (name a file in it)",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+    }
     return kinds.get(stat.S_IFMT(mode), "a character device")

@@ -169,13 +169,16 @@ def first_dump(reader: vmcore.Reader, index: int | None, option: str) -> vmcore.
     """Returns note `index`, given with `option`, or the first device dump: of one that can be
     decoded if there is one, else of another driver.
 
-    Raises BadParameter if there is none.
+    Raises BadParameter if there is none, or the damage that may be the reason.
     """
     if index is not None:
         with about(option):
             return _device_dump(reader, index, option)
+    if not reader.device_dumps and reader.damage:
+        raise reader.damage[0]
     if not reader.device_dumps:
-        raise typer.BadParameter("it holds no device dump", param_hint=str(reader.path))
+        what = "it holds no device dump; `vmcoredd notes` lists what it holds"
+        raise typer.BadParameter(what, param_hint=str(reader.path))
     return (decodable_dumps(reader) or reader.device_dumps)[0]
 
 

@@ -20,7 +20,7 @@ from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Each, Io, Op, Read, Write
-from vmcoredd.plural import counted
+from vmcoredd.plural import exact
 
 # CLK
 
@@ -122,7 +122,7 @@ class _Timers:
             return Item(shown, None if self.clock.is_corrected else stored, why)
         ticks = stored // tick
         whole = _tick_us(self.cclk_ps, resolution)
-        meaning = f"us, as the driver computes it: {counted(ticks, 'tick')} of {whole} us"
+        meaning = f"us, as the driver computes it: {exact(ticks, 'tick')} of {whole} us"
         return Item(shown, whole * ticks, meaning)
 
 

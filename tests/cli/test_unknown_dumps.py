@@ -121,7 +121,7 @@ def test_show_says_why_an_entity_is_not_decoded(vmcoredd: Run, kind: Kind, unkno
     record = by_name(vmcoredd("show", unknown, "--entity", "CLK", "--json").json)
     assert (record["CLK"]["not_decoded"], record["CLK"]["damage"]) == (kind.reason, None)
     assert "decoded" not in record["CLK"]
-    assert record["TID_INFO"]["not_decoded"] is None
+    assert list(record) == ["CLK"]
 
 
 def test_show_goes_on_past_what_it_cannot_decode(vmcoredd: Run, kind: Kind, unknown: Path) -> None:

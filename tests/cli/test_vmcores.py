@@ -199,13 +199,14 @@ def test_everything_can_be_shown_at_once(made: Path) -> None:
 
 
 def test_an_entity_is_a_record_for_programs(vmcoredd: Run, made: Path) -> None:
-    record = vmcoredd("show", made, "--entity", "PATH_MTU", "--json").json
-    entities = {entity["name"]: entity for entity in record["entities"]}
-    assert len(entities) == 52
-    rows = entities["PATH_MTU"]["decoded"][0]["rows"]
-    assert [row["MTU in bytes"] for row in rows][-1] == 9600
-    assert "decoded" not in entities["CLK"]
-    assert (entities["HMA"]["code"], entities["HMA"]["sys_err"]) == (-29, -24)
+    record = vmcoredd("show", made, "--entity", "PATH_MTU", "--entity", "HMA", "--json").json
+    mtus, absent = record["entities"]
+    assert [row["MTU in bytes"] for row in mtus["decoded"][0]["rows"]][-1] == 9600
+    assert "decoded" not in absent
+    assert (absent["code"], absent["sys_err"]) == (-29, -24)
+    every = vmcoredd("show", made, "--json").json["entities"]
+    assert len(every) == 52
+    assert not any("decoded" in entity for entity in every)
 
 
 def test_everything_is_a_record_for_programs(made: Path) -> None:
@@ -357,7 +358,52 @@ def test_a_vmcore_without_device_dumps_has_nothing_to_show(vmcoredd: Run, copied
     patch(copied, NOTE_AT + 64 + PAYLOAD_BYTES + 8, "<I", 0x701)
     result = vmcoredd("show", copied)
     assert result.code == Exit.USAGE
-    assert "holds no device dump" in result.err
+    assert "it holds no device dump; `vmcoredd notes` lists what it holds" in result.err
+    record = vmcoredd("notes", copied, "--json").json
+    assert not any(note["adapter"] for note in record["notes"])
+
+
+@pytest.mark.parametrize("command", ["show", "diagnose", "report", "slim", "diff"])
+def test_a_vmcore_that_ends_in_its_headers_is_damaged(
+    vmcoredd: Run, made: Path, tmp_path: Path, command: str
+) -> None:
+    cut = tmp_path / "cut"
+    cut.write_bytes(made.read_bytes()[:64])
+    more = {"report": ["-o", tmp_path / "out"], "slim": ["-o", tmp_path / "out"], "diff": [made]}
+    result = vmcoredd(command, cut, *more.get(command, []))
+    assert result.code == Exit.BAD_FILE
+    assert f"vmcoredd: {cut}: " in result.err
+    assert "ELF program headers: need 168 bytes, have 0 bytes" in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("kind", ["folder", "device", "text", "picture", "empty", "absent"])
+@pytest.mark.parametrize("command", ["notes", "show", "diagnose", "report", "slim", "extract"])
+def test_what_is_no_dump_is_named_and_nothing_is_made_of_it(
+    vmcoredd: Run, tmp_path: Path, command: str, kind: str
+) -> None:
+    path = Path("/dev/null") if kind == "device" else tmp_path / kind
+    if kind == "folder":
+        path.mkdir()
+    elif kind not in ("device", "absent"):
+        data = {"text": b"hello\nworld" * 99, "picture": b"\x89PNG\r\n\x1a\n" + bytes(99)}
+        path.write_bytes(data.get(kind, b""))
+    says = {
+        "folder": "have a folder (name a file in it)",
+        "device": "have a character device",
+        "text": "(text)",
+        "picture": "have a PNG picture",
+        "empty": "have an empty file",
+        "absent": "No such file or directory",
+    }
+    out = tmp_path / "out"
+    options = ["-o", out] if command in ("report", "slim", "extract") else []
+    result = vmcoredd(command, path, *options)
+    assert result.code == (Exit.FAILED if kind == "absent" else Exit.BAD_FILE)
+    assert result.out == ""
+    assert one_line(result).startswith(f"vmcoredd: {path}: ")
+    assert says[kind] in result.err
+    assert not out.exists()
 
 
 def test_another_drivers_dump_is_not_decoded(vmcoredd: Run, copied: Path) -> None:

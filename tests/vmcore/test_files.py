@@ -26,7 +26,9 @@ def test_both_formats_are_identified_by_their_first_bytes(tmp_path, data, form):
     ("data", "words"),
     [
         (b"", "have an empty file"),
-        (b"not a core file at all", "have first bytes 6e 6f 74"),
+        (b"not a core file at all", r"have first bytes 6e 6f 74 20 61 20 63 6f \(text\)$"),
+        (b"\x89PNG\r\n\x1a\n", "have a PNG picture$"),
+        (b"PK\3\4\0\0", "have a zip archive"),
         (b"\x7fEL", "have first bytes 7f 45 4c$"),
         (b"makedumpfile\0\0\0\0" + bytes(100), "flattened format .makedumpfile -R rearranges it"),
         (b"DISKDUMP" + bytes(100), "the old diskdump format"),
