@@ -19,27 +19,23 @@ from vmcoredd.chip.layout import WORD_BYTES
 from vmcoredd.cudbg.container import PIECE_BYTES
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Text
 from vmcoredd.cudbg.entity import Entity, Stage, entities
-from vmcoredd.cudbg.flat import made_of
+from vmcoredd.cudbg.flat import ONES, ZERO, made_of
+from vmcoredd.cudbg.loss import is_searched, lost, lost_at_end, may_be_made
 from vmcoredd.cudbg.remains import Remains
 from vmcoredd.plural import counted
 
 NOT_MEASURED = "NOT MEASURED"
 ALL_REGISTERS_ZERO = "EVERY REGISTER IS 0"
-ONES, ZERO = 0xFF, 0x00
 _LIKE_SILENCE = "as reads are when the adapter does not answer"
 _AS_MADE = (
     "This is what the driver makes of reads of all ones, as of an adapter that does not answer."
 )
 _RUN = b"\xff" * 64
 """Shorter runs in the middle of an entity may be values."""
-_END_LEAST = len(_RUN)
-"""Bytes at the end of an entity, made of all ones, of which it is said that they are no values."""
 _NAMED_MOST = 8
 _ONES_LEAST = 64
 """Of so many bytes at least one is ff where an adapter does not answer: a collector keeps few bits
 of some registers."""
-_SEARCHED_MOST = 1 << 20
-"""Bytes of an entity in which such runs are looked for."""
 
 
 def decoded(entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
@@ -48,15 +44,14 @@ def decoded(entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip
     Bytes that are all made of ones, or all zero where that is no measurement, have no other parts.
     Of `others`, those that were not measured explain nothing.
     """
-    if _is_searched(entity, blob):
+    if is_searched(entity, blob):
         blob = memoryview(bytes(blob[0 : len(blob)]))  # unpacked once
     if said := why_blank(entity, blob, chip):
         return _with([said], Decoded([]))
     silent = [name for name, other in others.items() if _is_silent_entity(name, other, chip)]
     others = {name: other for name, other in others.items() if name not in silent}
-    start = _lost_from(entity, blob, chip)
-    if start < len(blob):
-        found = _up_to(start, entity, blob, others, chip)
+    if spans := lost(entity, blob, chip):
+        found = _without(spans, entity, blob, others, chip)
     else:
         doubts = [part for part in _doubts(entity, blob, chip) if part is not None]
         found = _with(doubts, entity.decode_with(blob, others, chip))
@@ -107,8 +102,8 @@ def why_blank(entity: Entity, blob: Bytes, chip: Chip) -> Text | None:
 def not_measured(entity: Entity, blob: Bytes, chip: Chip) -> str:
     """Returns what of an entity's bytes was not measured, without decoding them; empty if all."""
     said = why_blank(entity, blob, chip)
-    if said is None and (start := _lost_from(entity, blob, chip)) < len(blob):
-        said = _of_loss(start, len(blob))
+    if said is None and (spans := lost(entity, blob, chip)):
+        said = _of_loss(spans, len(blob))
     lines = () if said is None or said.title != NOT_MEASURED else said.lines
     return f"not measured: {' '.join(lines)}" if lines else ""
 
@@ -144,81 +139,34 @@ def _is_all(blob: Bytes, byte: int) -> bool:
 
 
 def _is_as_made(byte: int, entity: Entity, blob: Bytes, chip: Chip) -> bool:
-    if not _is_searched(entity, blob) or not _may_be_made(byte, bytes(blob[0 : len(blob)])):
+    if not is_searched(entity, blob) or not may_be_made(byte, bytes(blob[0 : len(blob)])):
         return False
     data = bytes(blob[0 : len(blob)])
     return data == made_of(byte, entity, data, chip)
 
 
-def _is_searched(entity: Entity, blob: Bytes) -> bool:
-    """Whether all bytes are looked at: not those of a memory, which are unpacked on demand."""
-    return entity.stage != Stage.MEMORIES and len(blob) <= _SEARCHED_MOST
-
-
-def _may_be_made(byte: int, data: bytes) -> bool:
-    """Whether it is worth to find out: it takes some milliseconds."""
-    if byte == ZERO:
-        return 10 * data.count(0) >= 9 * len(data)
-    return ONES in data.rstrip(b"\0")[-16:]
-
-
 # An adapter that was lost while it was read
 
 
-def _lost_from(entity: Entity, blob: Bytes, chip: Chip) -> int:
-    """Returns the byte from which on all are made of ones, to the end; the size if none is."""
-    if entity.entry_bytes or entity.stage == Stage.DRIVER:
-        return len(blob)
-    if not _is_searched(entity, blob):
-        return _ones_from(blob)
-    data = bytes(blob[0 : len(blob)])
-    if not _may_be_made(ONES, data):
-        return len(data)
-    expected = made_of(ONES, entity, data, chip) or b"\xff" * len(data)
-    start = _same_from(data, expected)
-    made, all_made = (len(part) - part.count(0) for part in (expected[start:], expected))
-    return start if made >= min(_END_LEAST, all_made // 4 or 1) else len(data)
-
-
-def _same_from(data: bytes, expected: bytes) -> int:
-    """Returns the first byte from which on both are the same: that of a word, or of a half, if
-    halves were computed each from a word."""
-    start = len(data)
-    for step in (1 << 12, 1 << 6, WORD_BYTES, WORD_BYTES // 2):
-        if step < WORD_BYTES and expected[start : start + WORD_BYTES] == b"\xff" * WORD_BYTES:
-            break
-        while start >= step and data[start - step : start] == expected[start - step : start]:
-            start -= step
-    return start
-
-
-def _ones_from(blob: Bytes) -> int:
-    """As `_lost_from`, of a memory: unpacks no more of its end than needed."""
-    end = len(blob)
-    while end:
-        start = (end - 1) // PIECE_BYTES * PIECE_BYTES
-        if left := len(bytes(blob[start:end]).rstrip(b"\xff")):
-            end = start + left
-            break
-        end = start
-    return end if len(blob) - end >= _END_LEAST else len(blob)
-
-
-def _up_to(
-    start: int, entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip
+def _without(
+    spans: Sequence[range], entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip
 ) -> Decoded:
-    """Decodes the bytes before `start`, where the adapter was lost."""
-    said = _of_loss(start, len(blob))
+    """Decodes the bytes that were read before the adapter was lost."""
+    said = _of_loss(spans, len(blob))
     if entity.stage == Stage.MEMORIES:
         return _with([said], entity.decode_with(blob, others, chip))
-    remains = Remains(entity.name, [(0, blob[0:start])], len(blob))
-    left = entity.decode_remains(remains, others, chip)
+    starts, ends = (0, *(span.stop for span in spans)), (*(span.start for span in spans), len(blob))
+    parts = [(a, blob[a:b]) for a, b in zip(starts, ends, strict=True) if a < b]
+    left = entity.decode_remains(Remains(entity.name, parts, len(blob)), others, chip)
     said = Text(said.title, [*said.lines, "What depends on them is left out."])
     return _with([said], Decoded(left.parts[1:]))
 
 
-def _of_loss(start: int, size: int) -> Text:
-    line = f"The last {counted(size - start, 'byte')} of {size:,}, from {start:#x} on, are made of"
+def _of_loss(spans: Sequence[range], size: int) -> Text:
+    count = sum(map(len, spans))
+    at = f"from {spans[0].start:#x} on" if len(spans) == 1 else f"between {spans[0].start:#x} and"
+    at += "" if len(spans) == 1 else f" {spans[-1].stop:#x}"
+    line = f"The last {counted(count, 'byte')} that were read of {size:,}, {at}, are made of"
     return Text(NOT_MEASURED, [f"{line} all ones, {_LIKE_SILENCE}."])
 
 
@@ -233,13 +181,13 @@ def is_silent(entry: Any) -> bool:
 def _doubts(entity: Entity, blob: Bytes, chip: Chip) -> Iterator[Text | None]:
     if not entity.entry_bytes and _is_as_made(ZERO, entity, blob, chip):
         yield Text(ALL_REGISTERS_ZERO, ["It is what the driver makes of reads that are all 0."])
-    if not _is_searched(entity, blob):
+    if not is_searched(entity, blob):
         return
     data = bytes(blob[0 : len(blob)])
     if entity.entry_bytes:
         yield _silent_entries(entity, data)
-    elif _RUN in data:
-        yield _silent_runs(data)
+    elif runs := lost_at_end(entity, blob, chip) or list(_runs(data)):
+        yield _silent_runs(runs)
 
 
 def _silent_entries(entity: Entity, data: bytes) -> Text | None:
@@ -250,8 +198,8 @@ def _silent_entries(entity: Entity, data: bytes) -> Text | None:
     found = [i for i, at in enumerate(starts) if data[at + reads : at + size] == ones]
     if not found:
         return None
-    what = "what is read of them" if reads else "every byte"
-    line = f"Of {counted(len(starts), 'entry')}, {len(found):,} are left out: {what} is ff,"
+    what = "what is read last of them" if reads else "every byte"
+    line = f"Left out of {counted(len(starts), 'entry')}: {len(found):,}, of which {what} is ff,"
     return Text(
         NOT_MEASURED, [f"{line} {_of_silence(entity)}.", f"Their numbers: {_numbers(found)}"]
     )
@@ -269,8 +217,7 @@ def _numbers(found: Sequence[int]) -> str:
     return shown + (" and more" if len(spans) > _NAMED_MOST else "")
 
 
-def _silent_runs(data: bytes) -> Text:
-    runs = list(_runs(data))
+def _silent_runs(runs: Sequence[range]) -> Text:
     line = f"What is shown of these bytes is all ones, {_LIKE_SILENCE}:"
     shown = [
         f"{counted(len(run), 'byte')} from byte {run.start:#x} on" for run in runs[:_NAMED_MOST]

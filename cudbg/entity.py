@@ -111,7 +111,7 @@ class Entity:
     entries_from: ClassVar[int] = 0
     """The offset of the first of them."""
     entry_reads: ClassVar[int] = 0
-    """The offset in an entry of what is read from the adapter; the driver knows what is before."""
+    """The offset in an entry of what is all ones only if the adapter did not answer to its end."""
     all_zero: ClassVar[str] = ""
     """What is to be said instead of values if every byte is zero: `EMPTY: none of {count} ...`, or
     `NOT MEASURED: ...` where that is none. Empty if the zeros are values."""

@@ -11,7 +11,9 @@ from vmcoredd.cudbg.entity import C, Entity, Stage, entities, measured
 from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.hw.device import AdapterFlag, Device
 from vmcoredd.hw.errors import DeviceError
-from vmcoredd.hw.flat import FlatIo
+from vmcoredd.hw.flat import CountingIo, FlatIo
+
+ONES, ZERO = 0xFF, 0x00
 
 
 class _NoDump:
@@ -71,3 +73,19 @@ def made_of(byte: int, entity: Entity, data: bytes, chip: Chip) -> bytes | None:
     words = zip(first.cast("I"), second.cast("I"), memoryview(data).cast("I"), strict=True)
     chosen = (own if one != other else one for one, other, own in words)
     return b"".join(word.to_bytes(WORD_BYTES, "little") for word in chosen)
+
+
+@cache
+def read_order(name: str, chip: Chip) -> tuple[int, ...]:
+    """Returns the places of an entity's words that are each as one was read, in the order of the
+    reads; none if its collector fails where nothing answers."""
+    entity = entities().get(name)
+    if entity is None or not _made(ONES, name, chip):
+        return ()
+    context, io = _NoDump(Device(chip, 0)), CountingIo()
+    try:
+        entity.collect(io, chip, context)
+    except (Status, DeviceError):
+        return ()
+    read = {io.number_of(word): i for i, word in enumerate(memoryview(context.made).cast("I"))}
+    return tuple(read[number] for number in sorted(number for number in read if number >= 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vmcoredd.chip.layout import WORD_BYTES
 from vmcoredd.hw.errors import DeviceError
 from vmcoredd.hw.io import Check, Counts, Op, Poll, Put, Rows, SingleIo, kept_bytes, table_of
 
@@ -42,3 +43,31 @@ class FlatIo(SingleIo):
         into = memoryview(bytearray(size)) if out is None else out[:size]
         into[:] = self._byte * size
         return into
+
+
+class CountingIo(SingleIo):
+    """The value of each read tells its number."""
+
+    _MARK = 0x5A00_0000
+
+    def __init__(self) -> None:
+        self._reads = 0
+        self.counts = Counts()
+
+    @property
+    def config(self) -> CountingIo:
+        """Configuration space counts on."""
+        return self
+
+    def read(self, offset: int, width: int = 4) -> int:
+        self._reads += 1
+        word = self._MARK + 2 * self._reads
+        return word if width == WORD_BYTES else word + 1 << 32 | word
+
+    def write(self, offset: int, value: int, width: int = 4) -> None:
+        pass
+
+    def number_of(self, word: int) -> int:
+        """Returns where in the order a word was read; -1 if it was computed."""
+        number = word - self._MARK
+        return number if 2 <= number <= 2 * self._reads + 1 else -1

@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import chain
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.chip.memory import REGIONS, MemoryId
 from vmcoredd.chip.sge import (
     BACK_DOOR_QUEUES,
@@ -40,8 +40,8 @@ _RECORD = sizeof(Record)
 _HEAD = struct.Struct("<II")
 """Type and number of a context, before its data."""
 _NO_DATA = bytes(_RECORD - _HEAD.size)
-_ONES = b"\xff" * len(_NO_DATA)
-"""Data of a context that was not measured."""
+_ONES = b"\xff" * WORD_BYTES
+"""The last word of a context that was not read to its end: no field reaches its end."""
 _KIND_AND_DATA = struct.Struct(f"<I4x{len(_NO_DATA)}s")
 _SOME = 1024 * _RECORD
 """Bytes that are searched for contexts at once."""
@@ -58,7 +58,7 @@ class DumpContext(Entity):
     record.
     """
 
-    entry_bytes, entry_reads = _RECORD, _HEAD.size
+    entry_bytes, entry_reads = _RECORD, _RECORD - WORD_BYTES
     all_zero = (
         "EMPTY: None of {count} contexts is in use. If the adapter does not answer, none is "
         "read either."
@@ -243,7 +243,7 @@ def _records(blob: Bytes) -> Iterator[Record]:
     for start in range(0, len(blob), _SOME):
         some = memoryview(blob[start : start + _SOME])
         for i, (kind, data) in enumerate(_KIND_AND_DATA.iter_unpack(some)):
-            if kind in _KINDS and data not in (_NO_DATA, _ONES):
+            if kind in _KINDS and data != _NO_DATA and not data.endswith(_ONES):
                 record = some[_RECORD * i : _RECORD * (i + 1)]
                 if all(_valid(kind, record)):
                     yield Record.from_bytes(record)

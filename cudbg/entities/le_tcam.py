@@ -6,9 +6,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import sizeof
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, sizeof
 from vmcoredd.chip.le import LookupEntry, clip_address, filter_fields
-from vmcoredd.cudbg.blank import is_silent
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, WrongSize
@@ -25,7 +24,7 @@ class LeTcam(Entity):
     compression overwrites the last ones; this collector does not.
     """
 
-    entry_bytes, entries_from, entry_reads = RECORD_BYTES, sizeof(Header), Record.data.offset
+    entry_bytes, entries_from, entry_reads = RECORD_BYTES, sizeof(Header), RECORD_BYTES - WORD_BYTES
     all_zero = (
         "NOT MEASURED: All {count} records are 0, and so is the number of TIDs: none was read."
     )
@@ -138,7 +137,7 @@ def _records(blob: Bytes) -> Iterator[Record]:
         record = Record.from_bytes(blob[at : at + RECORD_BYTES])
         if not record.dbig_rsp_stat & 1:
             return
-        if not is_silent(record.data):
+        if record.data[-1] != U32_MASK:  # else it was not read to its end
             yield record
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import (
+    U16_MASK,
     U32_MASK,
     LittleStruct,
     column,
@@ -109,7 +110,9 @@ class MpsTcam(Entity):
         used = sum(1 for _ in _used(data))
         silent = sum(1 for record in _records(data) if is_silent(record))
         counts = [Item("used", used, form="d")]
-        counts.append(Item("unused", chip.mps.tcam_entries - used - silent, form="d"))
+        ones = sum(1 for record in _records(data) if _is_of_ones(record))
+        doubt = f"{ones:,} of them as if the adapter had not answered" if ones else ""
+        counts.append(Item("unused", chip.mps.tcam_entries - used - silent, doubt, "d"))
         table = Table("MAC addresses", _columns(chip), rows)
         parts: list[Part] = [Fields("entries", counts)]
         if used == chip.mps.tcam_entries and all(map(_is_zero, _used(data))):
@@ -229,6 +232,11 @@ def _records(data: memoryview) -> Iterator[Record]:
 
 def _is_zero(record: Record) -> bool:
     return not record.mask and not any(record.addr) and not record.cls_lo | record.cls_hi
+
+
+def _is_of_ones(record: Record) -> bool:
+    """Whether it is what the driver makes of a T6's entry that reads as all ones."""
+    return not record.rplc_size and (record.lookup_type, record.ivlan) == (_EITHER, U16_MASK)
 
 
 def _used(data: memoryview) -> Iterator[Record]:

@@ -16,6 +16,7 @@ from vmcoredd.cudbg.decoded import Decoded, Fields, Part, Table, Text, shown
 from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
 from vmcoredd.cudbg.entity import Stage, entities
 from vmcoredd.cudbg.errors import CudbgError
+from vmcoredd.cudbg.flat import read_order
 from vmcoredd.hw.device import AdapterFlag
 from vmcoredd.hw.flat import FlatIo
 
@@ -156,6 +157,39 @@ def silence(chip: Chip, name: str, size: int) -> bytes:
     return dump.raw(name) if known else ONES * size
 
 
+INTERLEAVED = ("ULPRX_LA", "CIM_PIF_LA", "PM_STATS", "ULPTX_LA")
+"""The order of the reads is not that of the bytes."""
+
+
+@pytest.mark.parametrize("name", INTERLEAVED)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_the_order_of_the_reads_tells_what_was_lost(name: str, share: float) -> None:
+    words = memoryview(bytearray(raw(T6, name))).cast("I")
+    order = read_order(name, T6)
+    for place in order[int(len(order) * share) :]:
+        words[place] = 0xFFFFFFFF
+    found = decoded(T6, **{name: bytes(words)})
+    count = 4 * (len(order) - int(len(order) * share))
+    if count < min(64, len(order)):
+        assert "PERHAPS NOT MEASURED" in said(found)
+    else:
+        assert f"The last {count:,} bytes that were read" in said(found)
+        assert not [row for part in found for row in rows(part) if row.count(0xFFFFFFFF)]
+
+
+def test_the_reads_that_fill_an_entity_are_numbered_in_their_order() -> None:
+    assert read_order("PCIE_CONFIG", T6)[:3] == (0, 1, 2)
+    assert read_order("ULPRX_LA", T6)[:2] == (0, 8)
+    assert read_order("RSS", T6) == ()
+
+
+def test_the_end_of_a_table_that_is_ones_is_doubted() -> None:
+    whole = raw(T6, "RSS_VF_CONF")
+    found = decoded(T6, RSS_VF_CONF=whole[:-12] + ONES * 12)
+    assert "PERHAPS NOT MEASURED" in said(found)
+    assert "PERHAPS" not in said(decoded(T6, RSS_VF_CONF=whole[:-4] + ONES * 4))
+
+
 ENTRIES = [(chip, name) for chip, name in GOOD if entities()[name].entry_bytes]
 
 
@@ -168,9 +202,9 @@ def test_entries_of_ones_are_left_out_of_a_table_and_counted(chip: Chip, name: s
         data[at + entity.entry_reads : at + size] = ONES * (size - entity.entry_reads)
     found = decoded(chip, **{name: bytes(data)})
     count = (len(data) - entity.entries_from) // size
-    assert f"Of {count:,} entries, 3 are left out" in said(found)
+    assert f"Left out of {count:,} entries: 3, of which" in said(found)
     assert "Their numbers: 1 3-4" in said(found)
-    assert "3 are left out" in found.incomplete
+    assert "entries: 3, of which" in found.incomplete
     assert 0xFFFFFFFF not in [cell for part in found for row in rows(part) for cell in row]
 
 
