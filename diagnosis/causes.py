@@ -27,8 +27,9 @@ from vmcoredd.diagnosis.finding import FATAL, NOTE, Evidence, Severity
 from vmcoredd.diagnosis.rule import Hit, Rule, register
 
 _UNKNOWN = "raised; whether it is enabled is not in the dump: "
-_ALWAYS = ("device-log-errors", "pl-fatal-parity", "pl-parity-summary")
-"""What a fatal cause explains besides: what the firmware logs of it, and the summaries in PL."""
+_ALWAYS = ("device-log-errors", "pl-fatal-parity", "pl-parity-summary", "link-down")
+"""What a fatal cause explains besides: what the firmware logs of it, the summaries in PL, and that
+the driver stops the ports (t4_fatal_err())."""
 
 
 @dataclass(frozen=True)

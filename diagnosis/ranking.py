@@ -16,8 +16,8 @@ from vmcoredd.diagnosis.rule import Rule
 def ranked(findings: Sequence[Finding], rules: Mapping[str, Rule]) -> tuple[Finding, ...]:
     """Returns the findings in order, each with the rules of the findings that explain it."""
     causes = _causes({finding.rule for finding in findings if finding.severity.alarming}, rules)
-    urgency = _urgency(findings, causes)
-    left = [replace(f, explained_by=tuple(causes.get(f.rule, ()))) for f in findings]
+    left = [replace(one, explained_by=_explained_by(one, findings, causes)) for one in findings]
+    urgency = _urgency(left)
     left.sort(key=lambda finding: (urgency[finding.rule], finding.severity.rank))
     order: list[Finding] = []
     while left:
@@ -37,8 +37,33 @@ def _causes(present: set[str], rules: Mapping[str, Rule]) -> dict[str, list[str]
     }
 
 
-def _urgency(findings: Sequence[Finding], causes: Mapping[str, Sequence[str]]) -> dict[str, int]:
+def _explained_by(
+    one: Finding, findings: Sequence[Finding], causes: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """Returns the rules of the findings that may be causes of this one."""
+    near = {other.rule for other in findings if not _are_apart(one, other)}
+    return tuple(name for name in causes.get(one.rule, ()) if name in near)
+
+
+def _are_apart(one: Finding, other: Finding) -> bool:
+    """Whether both are about instances of the same kind, such as ports, and have none in common."""
+    ours, theirs = _instances(one), _instances(other)
+    shared = {name.rstrip("0123456789") for name in ours} & {
+        name.rstrip("0123456789") for name in theirs
+    }
+    return bool(shared) and not ours & theirs
+
+
+def _instances(finding: Finding) -> set[str]:
+    """Returns the instances of registers that a finding is about: `EDC0`, `port 1`."""
+    return {one.instance for one in finding.evidence if one.instance and one.register}
+
+
+def _urgency(findings: Sequence[Finding]) -> dict[str, int]:
     """Returns the severity's rank of each rule: its own, or that of the worst it explains."""
+    causes: dict[str, set[str]] = {}
+    for finding in findings:
+        causes.setdefault(finding.rule, set()).update(finding.explained_by)
     worst: dict[str, int] = {}
     for finding in sorted(findings, key=lambda finding: finding.severity.rank):
         pending = [finding.rule]

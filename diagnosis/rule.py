@@ -19,7 +19,6 @@ Rules on the bits of a cause register are rows of a table: see `diagnosis.causes
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -115,8 +114,8 @@ def rule(
 
 @cache
 def all_rules() -> dict[str, Rule]:
-    """Returns every rule by name; imports all modules of `diagnosis.rules`."""
-    package = importlib.import_module("vmcoredd.diagnosis.rules")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"vmcoredd.diagnosis.rules.{module.name}")
+    """Returns every rule by name, in the order of `rules.ORDER`; imports all modules."""
+    home = "vmcoredd.diagnosis.rules"
+    for module in importlib.import_module(home).ORDER:
+        importlib.import_module(f"{home}.{module}")
     return dict(_registered)

@@ -49,5 +49,14 @@ causes(
         "look for errors of EDC and MC; reset the card",
         explains=READERS,
     ),
+    Bits(
+        "ma-other",
+        FATAL,
+        0xFFFFFFFF,
+        "the memory arbiter reports an error that has no name",
+        "look for errors of EDC and MC; reset the card",
+        explains=READERS,
+    ),
     source="t4_hw.c: ma_intr_handler()",
+    complete=True,
 )

@@ -153,8 +153,8 @@ def _counts(card: Card, name: str) -> Iterator[Joined[Word]]:
     source="t4_hw.c: t4_get_port_stats()",
 )
 def receive_errors(card: Card) -> Iterator[Hit]:
-    for kind in ("CRC", "LEN", "SYM"):
-        yield from many(_counts(card, f"MPS_PORT_STAT_RX_PORT_{kind}_ERROR"))
+    names = (f"MPS_PORT_STAT_RX_PORT_{kind}_ERROR" for kind in ("CRC", "LEN", "SYM"))
+    yield from many(one for name in names for one in _counts(card, name))
 
 
 @rule(
@@ -165,9 +165,9 @@ def receive_errors(card: Card) -> Iterator[Hit]:
     source="t4_hw.c: t4_get_port_stats()",
 )
 def receive_drops(card: Card) -> Iterator[Hit]:
-    for group in range(4):
-        for kind in ("MAC_DROP", "MAC_TRUNC", "LB_DROP", "LB_TRUNC"):
-            yield from many(_counts(card, f"MPS_STAT_RX_BG_{group}_{kind}_FRAME"))
+    kinds = ("MAC_DROP", "MAC_TRUNC", "LB_DROP", "LB_TRUNC")
+    names = (f"MPS_STAT_RX_BG_{group}_{kind}_FRAME" for group in range(4) for kind in kinds)
+    yield from many(one for name in names for one in _counts(card, name))
 
 
 @rule(
@@ -181,10 +181,18 @@ def transmit_drops(card: Card) -> Iterator[Hit]:
     yield from many(_counts(card, "MPS_PORT_STAT_TX_PORT_DROP"))
 
 
-def _mps(name: str, rule_name: str, bits: str | int, what: str, *more: Bits, unread: str) -> None:
+def _mps(
+    name: str,
+    rule_name: str,
+    bits: str | int,
+    what: str,
+    *more: Bits,
+    unread: str,
+    explains: str = "mps-drops",
+) -> None:
     """Adds the rules of a cause register of MPS about parity: `bits` are fatal to Linux, and
     `unread` those that it does not look at."""
-    parity = Bits(rule_name, FATAL, bits, what, _REPLACE, explains="mps-drops link-*")
+    parity = Bits(rule_name, FATAL, bits, what, _REPLACE, explains=explains)
     others = f"{what}; Linux does not look at these bits"
     rest = Bits(f"{rule_name}-unread", ERROR, unread, others, _REPLACE)
     causes(name, *more, parity, *[rest] * bool(unread), source="t4_hw.c: mps_intr_handler()")
@@ -203,6 +211,7 @@ _mps(
     "FiltMem PktFifo MiscPerr",
     "MPS: the tracer had a parity error",
     unread="",
+    explains="",
 )
 _mps(
     "MPS_STAT_PERR_INT_CAUSE_SRAM",

@@ -18,7 +18,10 @@ from vmcoredd.plural import counted
 _HANDLER = "t4_hw.c: sge_intr_handler()"
 _UNREAD = "reg_defs (Linux does not read it)"
 _REPLACE = "reset the card; replace it if it happens again"
-_QUEUE = "SGE_ERROR_STATS has the queue's id: compare its context in DUMP_CONTEXT with QDESC"
+_QUEUE = (
+    "SGE_ERROR_STATS has the queue's id, if Error_QID_Valid is set: compare its context in "
+    "DUMP_CONTEXT with QDESC"
+)
 _STUCK = "sge-idma-stuck sge-queue-in-error receive-blocked send-blocked"
 
 for _cause, _bits in (("SGE_INT_CAUSE1", 0xFFFFFFFF), ("SGE_INT_CAUSE2", 0xFFFFFFFF)):

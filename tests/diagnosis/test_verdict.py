@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -177,3 +178,38 @@ def test_the_client_of_an_address_that_wrapped_is_named() -> None:
     words = {0x77E0: 1, 0x77E4: 0x00C02007}
     first = diagnosis.diagnose(doctored(words)).alarming[0]
     assert first.meaning == "MA address wrap-around error by client 7 to address 0xc02000"
+
+
+def test_a_cause_at_one_port_does_not_explain_the_errors_of_another() -> None:
+    parity, errors = {0x308DC: 1 << 1}, "MPS_PORT_STAT_RX_PORT_CRC_ERROR_L"
+    for port, explained in ((0, ("mac-parity",)), (1, ())):
+        words = {**parity, T6.r[errors] + 0x4000 * port: 5000}
+        found = diagnosis.diagnose(doctored(words)).alarming
+        assert [(f.rule, f.explained_by) for f in found][-1] == ("mps-receive-errors", explained)
+
+
+def test_counters_of_one_kind_are_one_finding() -> None:
+    names = ("MPS_STAT_RX_BG_0_MAC_DROP_FRAME_L", "MPS_STAT_RX_BG_2_LB_TRUNC_FRAME_L")
+    (found,) = diagnosis.diagnose(doctored({int(T6.r[name]): 1000 for name in names})).alarming
+    assert [one.register for one in found.evidence] == list(names)
+
+
+def test_memories_and_the_bus_come_before_the_management_controller() -> None:
+    smb, edc, pcie = {0x19090: 1 << 19}, {EDC0_CAUSE: 1}, {0x3004: 1}
+    found = diagnosis.diagnose(doctored({**smb, **edc, **pcie})).alarming
+    assert [one.rule for one in found] == ["edc-parity", "pcie-parity", "smb-parity"]
+
+
+def test_every_file_of_rules_has_its_place() -> None:
+    from vmcoredd.diagnosis import rules
+
+    files = {path.stem for path in Path(rules.__file__).parent.glob("[a-z]*.py")}
+    assert files == set(rules.ORDER)
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_all_ones_and_all_zeros_are_one_short_verdict(chip: Chip) -> None:
+    for fill, rule in ((0xFF, "card-off-the-bus"), (0, "registers-all-zero")):
+        verdict = diagnosis.diagnose(doctored({}, chip, fill=fill))
+        assert [finding.rule for finding in verdict.alarming] == [rule]
+        assert len(verdict.lost) == 1
