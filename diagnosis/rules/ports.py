@@ -151,6 +151,7 @@ def _counts(card: Card, name: str) -> Iterator[Joined[Word]]:
     f"ports received at least {MANY:,} bad frames",
     to_do=_CABLE,
     source="t4_hw.c: t4_get_port_stats()",
+    explains="tp-input-errors",
 )
 def receive_errors(card: Card) -> Iterator[Hit]:
     names = (f"MPS_PORT_STAT_RX_PORT_{kind}_ERROR" for kind in ("CRC", "LEN", "SYM"))
