@@ -41,7 +41,8 @@ def _explained_by(
     one: Finding, findings: Sequence[Finding], causes: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """Returns the rules of the findings that may be causes of this one."""
-    near = {other.rule for other in findings if not _are_apart(one, other)}
+    alarming = (other for other in findings if other.severity.alarming)
+    near = {other.rule for other in alarming if not _are_apart(one, other)}
     return tuple(name for name in causes.get(one.rule, ()) if name in near)
 
 
