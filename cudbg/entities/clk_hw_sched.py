@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof, u32, u32s, u64
+from vmcoredd.chip.layout import U16_MASK, U32_MASK, LittleStruct, sizeof, u32, u32s, u64
 from vmcoredd.chip.tp import CLOCK_REGISTERS, PACE_TABLE, SCHEDULERS
 from vmcoredd.cudbg.core_clock import EXPLAINED_BY, CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table, Text, Value
@@ -120,10 +120,19 @@ class _Timers:
         if not tick:
             why = "not in the dump: the driver multiplies by a tick of 0 us"
             return Item(shown, None if self.clock.is_corrected else stored, why)
+        if stored in _of_ones(name, tick):
+            return Item(shown, None, "not measured: its register reads as all ones")
         ticks = stored // tick
         whole = _tick_us(self.cclk_ps, resolution)
         meaning = f"us, as the driver computes it: {exact(ticks, 'tick')} of {whole} us"
         return Item(shown, whole * ticks, meaning)
+
+
+def _of_ones(name: str, tick: int) -> tuple[int, ...]:
+    """Returns what the driver computes of a timer's register that reads as all ones."""
+    if name == "initial_srtt":
+        return (tick * U16_MASK,)
+    return tick * U32_MASK, *([tick * U32_MASK & U32_MASK] if name == "dack_timer" else [])
 
 
 def _clock_items(timers: _Timers, chip: Chip) -> list[Item]:
@@ -251,7 +260,9 @@ class _Schedulers:
         for i in range(SCHEDULERS):
             mode = "flow" if layout.mode >> i & 1 else "class"
             kbps, enabled = self._rate(i)
-            rate = [kbps, "enabled" if enabled else "disabled"]
+            rate: list[Value] = [kbps, "enabled" if enabled else "disabled"]
+            if self._was_not_read(i):
+                rate = [None, "not read"]
             yield [i, mode, layout.map >> 2 * i & 3, *rate, self._gap(i), *self._pace(i)]
 
     def _rate(self, i: int) -> tuple[int, bool]:
@@ -270,7 +281,14 @@ class _Schedulers:
     def _clock_ratio(self) -> float:
         return self.clock.khz / self.clock.driver_khz if self.clock.driver_khz else 1
 
-    def _gap(self, i: int) -> int:
+    def _was_not_read(self, i: int) -> bool:
+        """Whether the driver computed the gap from all ones, which it reads after the rate."""
+        per_us = self.clock.driver_khz // 1000
+        return bool(per_us) and self._layout.ipg[i] == 10000 * U16_MASK // per_us
+
+    def _gap(self, i: int) -> int | None:
+        if self._was_not_read(i):
+            return None
         return int(self._layout.ipg[i] / self._clock_ratio)
 
     def _pace(self, i: int) -> tuple[int | None, int | None]:

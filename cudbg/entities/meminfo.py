@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import LittleStruct, sizeof
+from vmcoredd.chip.layout import U32_MASK, LittleStruct, sizeof
 from vmcoredd.chip.memory import MEMINFO_NAMES, REGIONS
 from vmcoredd.cudbg.blank import NOT_MEASURED
 from vmcoredd.cudbg.container import VersionHeader
@@ -89,7 +89,10 @@ def _regions(info: Meminfo) -> Iterator[list[Value]]:
         limit = extent.limit
         if not limit:
             limit = info.mem[i + 1].base - 1 if i + 1 < count else 0xFFFFFFFF
-        yield [REGIONS[extent.idx].name, extent.base, limit, limit + 1 - extent.base]
+        size = limit + 1 - extent.base
+        where = [extent.base, limit, size] if size >= 0 else [extent.base, None, None]
+        name = REGIONS[extent.idx].name
+        yield [name, *where] if extent.base != U32_MASK else [f"{name}: not read", *[None] * 3]
 
 
 _UNITS = {ord("K"): "KiB", ord("M"): "MiB"}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.flash import FIRMWARE_VERSION
-from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u8, u16, u32
+from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u8, u16, u32
 from vmcoredd.chip.pci import CONFIG_DUMP_WORDS, Cap
 from vmcoredd.chip.vpd import VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table
@@ -122,10 +122,16 @@ class VpdData(Entity):
             Item("part number", text(bytes(layout.bn))),
             Item("network address", text(bytes(layout.na))),
             _version(firmware),
-            Item("serial configuration version", layout.scfg_vers, form="x"),
+            _configuration(layout.scfg_vers),
             Item("VPD version", layout.vpd_vers, form="d"),
         ]
         return Decoded([Fields("card", items)])
+
+
+def _configuration(version: int) -> Item:
+    if version == U32_MASK:
+        return Item("serial configuration version", None, "PCIE_STATIC_SPARE2 reads as all ones")
+    return Item("serial configuration version", version, form="x")
 
 
 def _version(numbers: Sequence[int]) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import sizeof
 from dataclasses import replace
 from functools import cache
 
@@ -12,11 +13,13 @@ from doctored import Doctored
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.cudbg.blank import ALL_REGISTERS_ZERO, NOT_MEASURED, nothing_in
+from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import Decoded, Fields, Part, Table, Text, shown
 from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
 from vmcoredd.cudbg.entity import Stage, entities
 from vmcoredd.cudbg.errors import CudbgError
 from vmcoredd.cudbg.flat import read_order
+from vmcoredd.cudbg.memory_map import Meminfo
 from vmcoredd.hw.device import AdapterFlag
 from vmcoredd.hw.flat import FlatIo
 
@@ -257,6 +260,27 @@ def test_a_period_that_no_clock_has_is_not_believed(period: int) -> None:
     assert items(decoded(T6, CLK=bytes(clk)))["core clock"].startswith(
         "4.0 ns a cycle (250000 kHz)"
     )
+
+
+def test_what_a_driver_computes_of_a_register_of_ones_is_no_time_and_no_rate() -> None:
+    clk = bytearray(raw(T6, "CLK"))
+    clk[8:16] = (327 * 0xFFFFFFFF).to_bytes(8, "little")  # a tick of 327 us at 50 MHz
+    found = items(decoded(T6, CLK=bytes(clk)))
+    assert found["retransmit max"] == " not measured: its register reads as all ones"
+    assert "ticks of 65 us" in found["retransmit min"]
+    sched = memoryview(bytearray(raw(T6, "HW_SCHED"))).cast("I")
+    sched[8 + 1] = 10000 * 0xFFFF // 50
+    (table,) = (p for p in decoded(T6, HW_SCHED=bytes(sched)) if isinstance(p, Table))
+    assert [row[3:6] for row in table.rows][1] == [None, "not read", None]
+
+
+def test_a_region_of_memory_that_begins_at_all_ones_was_not_read() -> None:
+    info = bytearray(raw(T6, "MEMINFO"))
+    first = sizeof(VersionHeader) + Meminfo.mem.offset
+    info[first : first + 4] = ONES * 4
+    regions = rows(decoded(T6, MEMINFO=bytes(info)).parts[1])
+    assert str(regions[0][0]).endswith(": not read")
+    assert regions[0][1:] == [None, None, None]
 
 
 def test_what_was_not_measured_explains_nothing() -> None:
