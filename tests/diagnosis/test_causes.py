@@ -7,7 +7,6 @@ from graphlib import TopologicalSorter
 
 import pytest
 from doctored import doctored
-from verdicts import walked
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.model import CHIPS
@@ -30,8 +29,8 @@ def causes(chip: Chip) -> list[Register]:
 def test_no_bit_of_a_cause_register_is_silent(chip: Chip) -> None:
     registers = causes(chip)
     silent = []
-    for bit in range(16):
-        raised = 1 << bit | 1 << bit + 16
+    for bit in range(8):
+        raised = 0x01010101 << bit
         findings = diagnose(doctored(dict.fromkeys(map(int, registers), raised), chip)).findings
         shown = {(e.offset, e.field) for finding in findings for e in finding.evidence}
         due = {(int(r), name) for r in registers for name in r.names_of(raised)}
@@ -58,11 +57,6 @@ def test_a_t6_bubble_is_normal_and_a_t5_one_is_fatal() -> None:
     bubble = {0x9408: 1 << 13}
     assert diagnose(doctored(bubble, T6)).alarming == ()
     assert diagnose(doctored(bubble, T5)).worst is Severity.FATAL
-
-
-@pytest.mark.parametrize("chip", CHIPS)
-def test_a_random_walk_over_cause_registers_fires_rules_and_never_fails(chip: Chip) -> None:
-    assert len(walked(chip)) > len(all_rules()) // 4
 
 
 def test_rules_explain_each_other_in_no_circle() -> None:

@@ -7,8 +7,10 @@ import os
 import pytest
 from diagnosis_page import PAGE, page
 from labelled import INVISIBLE, STORIES, healthy, labelled, pairs, singles
-from verdicts import NAMED, NAMED_ON_T5, found, named, named_all, verdict
+from verdicts import NAMED, NAMED_ON_T5, found, named, named_all, verdict, walked
 
+from vmcoredd.chip import Chip
+from vmcoredd.chip.model import CHIPS
 from vmcoredd.diagnosis import Severity, all_rules
 
 THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
@@ -57,6 +59,12 @@ def test_a_cause_comes_before_its_consequences(faults: tuple[str, str]) -> None:
     for finding in findings:
         for cause in finding.explained_by:
             assert order.index(cause) < order.index(finding.rule)
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_a_random_walk_over_cause_registers_fires_rules_and_never_fails(chip: Chip) -> None:
+    """Here, because the page needs the same walk."""
+    assert len(walked(chip)) > len(all_rules()) // 4
 
 
 CAUSES_FIRST = {

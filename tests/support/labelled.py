@@ -127,18 +127,13 @@ def _having(fault: str) -> frozenset[str]:
 
 
 def _can_have(name: str, fault: str) -> bool:
-    """Tries it on a card that may have other faults already."""
+    """Tries it on a card that may have other faults already, as `broken` restores it."""
     if emu.faults()[fault].reports:
         try:
-            _scratch(name).fail(fault)
+            _fresh(name)[0].fail(fault)
         except NoSuchFault:
             return False
     return True
-
-
-@cache
-def _scratch(name: str) -> emu.Card:
-    return _load(name)
 
 
 @cache
