@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -239,3 +239,47 @@ def test_no_text_of_a_dump_sends_escapes_or_markup_to_the_terminal(
     _, screen = on_terminal(commands[2], 200, PAGER="cat")
     assert not {"\x9b", "\x07"} & set(ESCAPE.sub("", screen))
     assert "\x1b[2J" not in screen
+
+
+def test_no_screen_has_one_of_something_in_the_plural(
+    vmcoredd: Run, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sick = tmp_path / "dump.bin"
+    sick.write_bytes(labelled("firmware-crash", "pcie-narrow-link").made.data)
+    cut = tmp_path / "cut"
+    cut.write_bytes(made.read_bytes()[: 0x1000 + 1_500_000])
+    screens = [
+        ["show", made, "--entity", "all", "--rows", "3000"],
+        *(["show", file] for file in (made, sick, cut)),
+        ["show", made, "--register", "PL_WHOAMI", "--changed-from-reset", "--all"],
+        ["show", made, "--register", "PL_WHOAMI", "--field", "none"],
+        *(["diagnose", file] for file in (made, sick, cut)),
+        *(["notes", file] for file in (made, sick, cut)),
+        ["diff", made, sick],
+        ["extract", cut, "-o", tmp_path / "payload"],
+        ["slim", made, "-o", tmp_path / "slim"],
+        ["report", sick, "-o", tmp_path / "report"],
+        ["cards", "--faults"],
+        ["cache", "list"],
+        ["show", made, "--rows", "1", "--entity", "CLK"],
+    ]
+    texts = [result.out + result.err for result in (vmcoredd(*words) for words in screens)]
+    texts += [path.read_text() for path in (tmp_path / "report").glob("*.html")]
+    assert all(texts)
+    assert {found for text in texts for found in one_of_several(text)} == set()
+
+
+def test_one_of_something_in_the_plural_is_found() -> None:
+    assert list(one_of_several("0 channels, 1 channels, 11 bytes, 1 us")) == ["1 channels"]
+
+
+NO_COUNT = r"[mun]?s|has|is"
+"""Words behind a 1 that count nothing: units, verbs."""
+
+
+def one_of_several(text: str) -> Iterator[str]:
+    """Yields `1 channels`: a plural behind a 1 that stands alone."""
+    plain = ESCAPE.sub("", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+    for found in re.finditer(rf"(?<![\w.,#-])1 (?!(?:{NO_COUNT})\b)[A-Za-z]+s\b", plain):
+        yield found[0]
