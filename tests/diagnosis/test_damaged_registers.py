@@ -61,7 +61,9 @@ def test_a_register_that_is_left_is_judged_and_one_that_is_not_is_lost() -> None
     assert rules(verdict) == ["firmware-crash"]
     assert verdict.card.state == "crashed"
     assert any(
-        line.startswith("REG_DUMP: need") and ": not judged: " in line and "pl-interrupt" in line
+        line.startswith("REG_DUMP: need")
+        and ": not judged: " in line
+        and "card-off-the-bus" in line
         for line in verdict.lost
     )
     assert not any("firmware-crash" in line for line in verdict.lost)
