@@ -12,14 +12,16 @@ from doctored import Doctored
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip.memory import REGIONS
 from vmcoredd.cudbg.blank import ALL_REGISTERS_ZERO, NOT_MEASURED, nothing_in
 from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import Decoded, Fields, Part, Table, Text, shown
 from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
+from vmcoredd.cudbg.entities.meminfo import meminfo_of
 from vmcoredd.cudbg.entity import Stage, entities
 from vmcoredd.cudbg.errors import CudbgError
 from vmcoredd.cudbg.flat import read_order
-from vmcoredd.cudbg.memory_map import Meminfo
+from vmcoredd.cudbg.memory_map import Extent, Meminfo
 from vmcoredd.hw.device import AdapterFlag
 from vmcoredd.hw.flat import FlatIo
 
@@ -276,11 +278,12 @@ def test_what_a_driver_computes_of_a_register_of_ones_is_no_time_and_no_rate() -
 
 def test_a_region_of_memory_that_begins_at_all_ones_was_not_read() -> None:
     info = bytearray(raw(T6, "MEMINFO"))
-    first = sizeof(VersionHeader) + Meminfo.mem.offset
-    info[first : first + 4] = ONES * 4
-    regions = rows(decoded(T6, MEMINFO=bytes(info)).parts[1])
-    assert str(regions[0][0]).endswith(": not read")
-    assert regions[0][1:] == [None, None, None]
+    regions = meminfo_of(bytes(info)).mem
+    first = next(i for i, region in enumerate(regions) if region.idx < len(REGIONS))
+    at = sizeof(VersionHeader) + Meminfo.mem.offset + first * sizeof(Extent)
+    info[at : at + 4] = ONES * 4
+    row = rows(decoded(T6, MEMINFO=bytes(info)).parts[1])[0]
+    assert row == [f"{REGIONS[regions[first].idx].name}: not read", None, None, None]
 
 
 def test_what_was_not_measured_explains_nothing() -> None:
