@@ -42,7 +42,12 @@ class Trouble:
     @property
     def names(self) -> set[str]:
         """The entities that have trouble."""
-        return {*self.damage, *self.unknown}
+        return {*self.damage, *self.unknown, *self.in_part}
+
+    def not_decoded(self, name: str) -> str | None:
+        """Returns why an entity is not decoded, or how much of it is."""
+        part = self.in_part.get(name, "").removeprefix(f"{name}: ")
+        return self.unknown.get(name) or part or None
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:

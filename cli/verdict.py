@@ -81,7 +81,7 @@ def in_words(evidence: Iterable[Evidence]) -> Iterator[str]:
         if first.word is not None:
             values = [f"{first.word:#010x}", *(value for value in values if first.field)]
         elif len(values) > 1:
-            values = [values[0], f"({len(values)} times)"]
+            values = [values[0], f"({counted(len(values), 'time')})"]
         yield f"{', '.join(part for part in parts if part)}: {' '.join(values)}"
 
 

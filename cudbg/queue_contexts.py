@@ -21,6 +21,7 @@ from vmcoredd.chip.sge import (
     ContextType,
 )
 from vmcoredd.cudbg.decoded import Bytes
+from vmcoredd.plural import exact
 
 _CONTEXT = struct.Struct(f"<II{CONTEXT_BYTES}s")
 """struct cudbg_ch_cntxt: type, number, data."""
@@ -50,7 +51,7 @@ class StatusPage(NamedTuple):
     def meaning(self) -> str:
         """How long it is, and who says so."""
         why = "assumed: SGE_CONTROL is not in the dump" if self.is_assumed else "SGE_CONTROL"
-        return f"{self.descriptors * 64} bytes, {why}"
+        return f"{exact(self.descriptors * 64, 'byte')}, {why}"
 
 
 class QueueState(NamedTuple):

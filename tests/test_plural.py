@@ -20,6 +20,7 @@ NOUNS = (
 )
 NOUN = re.compile(rf" (?:\w+ )?(?:{NOUNS})s\b")
 ALWAYS_SEVERAL = {
+    "none of {len(rows):,} registers has a",
     "{which.name}: Y {y:#x} and Z {z:#x} are bytes",
     "{len(group):,} entities are",
     "{needs.reads:,} reads, {needs.writes:,} writes, {needs.waits} waits",

@@ -321,7 +321,7 @@ def _record(
             with trouble.of(entity.name):
                 record["decoded"] = found.json(allowed)
     record["damage"] = trouble.damage.get(entity.name)
-    record["not_decoded"] = trouble.unknown.get(entity.name)
+    record["not_decoded"] = trouble.not_decoded(entity.name)
     return record
 
 

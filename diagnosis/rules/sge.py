@@ -241,7 +241,7 @@ def _for_how_long(ticks: int, clock: CoreClock) -> str:
     """Returns a number of ticks of the core clock as a time, if the dump tells the clock."""
     least = "at least " * (ticks == _PEGGED)
     if clock.is_unknown:
-        return f"{least}{ticks:,} ticks of the core clock, which the dump does not tell,"
+        return f"{least}{counted(ticks, 'tick')} of the core clock, which the dump does not tell,"
     return f"{least}{ticks / (1000 * clock.khz):.1f} s"
 
 

@@ -276,16 +276,6 @@ ENTITIES = {
         "MEMINFO",
         "signature 0x0, not 0xccedb001",
     ),
-    "other size": (
-        lambda dump: replaced(dump, CLK, lambda raw: raw + bytes(4)),
-        "CLK",
-        "need 88 bytes, have 92",
-    ),
-    "other records": (
-        lambda dump: replaced(dump, 56, lambda raw: raw[:-1]),
-        "DUMP_CONTEXT",
-        "bytes are not records of 32",
-    ),
     "other chip's": (
         lambda dump: with_byte(dump, 22, 0x50),
         "MA_INDIRECT",
@@ -318,6 +308,40 @@ def test_an_entity_that_is_not_known_is_listed_and_its_bytes_written(
     assert by_name(record.json)[name]["not_decoded"].endswith(reason)
     raw = command_bytes("show", path, "--entity", name, "--raw")
     assert (raw.returncode, raw.stdout) == (Exit.OK, cudbg.Dump(dump).raw(name))
+
+
+PARTS = {
+    "other size": (
+        lambda dump: replaced(dump, CLK, lambda raw: raw + bytes(4)),
+        "CLK",
+        "4 bytes more than this version knows: not decoded",
+    ),
+    "other records": (
+        lambda dump: replaced(dump, 56, lambda raw: raw[:-1]),
+        "DUMP_CONTEXT",
+        "294,911 of 294,912 bytes: what depends on the others is left out",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "name", "reason"), PARTS.values(), ids=PARTS)
+def test_an_entity_of_another_size_is_decoded_in_part_and_says_so(
+    vmcoredd: Run,
+    payload: bytes,
+    vmcore_of: Make,
+    change: Callable[[bytes], bytes],
+    name: str,
+    reason: str,
+) -> None:
+    path = vmcore_of(change(payload))
+    shown = vmcoredd("show", path, "--entity", name)
+    assert shown.code == Exit.INCOMPLETE
+    assert shown.out.splitlines()[2] == reason
+    assert one_line(shown) == f"vmcoredd: {path}: {name}: {reason}"
+    record = vmcoredd("show", path, "--entity", name, "--json")
+    assert record.code == Exit.INCOMPLETE
+    assert by_name(record.json)[name]["not_decoded"] == reason
+    assert len(by_name(record.json)[name]["decoded"]) > 1
 
 
 def test_show_of_everything_goes_on_past_an_entity_that_is_not_known(
