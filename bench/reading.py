@@ -5,6 +5,7 @@ All figures are processor time, which is less disturbed by other load than the t
 
 from __future__ import annotations
 
+import io
 import itertools
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from vmcoredd.bench.dumps import buffer
 from vmcoredd.bench.files import MIB, decode_all
 from vmcoredd.bench.measure import Row, Run, Series, Target, interleave, processor_time
 from vmcoredd.bench.processes import Ran, decoding, vmcoredd
+from vmcoredd.cli.output import results_to, table
 from vmcoredd.driver import dump_name, open_card
 
 GROUP = "reading a dump, in processor time"
@@ -93,6 +95,10 @@ def _report(path: Path, folder: Path, rounds: int) -> Row:
 
 
 def list_entities(raw: memoryview) -> int:
-    """Reads what a list of the entities says of each; returns the number of raw bytes."""
+    """Prints a list of the entities to nowhere; returns the number of raw bytes."""
     dump = cudbg.Dump(raw)
-    return sum(dump.size(found.name) for found in dump.entities if found.good and found.status)
+    sizes = {found.name: dump.size(found.name) for found in dump.entities if found.good}
+    rows = [(e.number, e.name, sizes.get(e.name, ""), e.size, e.status) for e in dump.entities]
+    with results_to(io.StringIO()):
+        table("entities", ("#", "entity", "raw", "in the dump", "status"), rows)
+    return sum(sizes.values())
