@@ -23,15 +23,14 @@ from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import Card, NotJudged
+from vmcoredd.diagnosis.consequences import PARITY_SUMMARIES
 from vmcoredd.diagnosis.finding import FATAL, NOTE, Evidence, Severity
 from vmcoredd.diagnosis.rule import Hit, Rule, register
 
 _UNKNOWN = "raised; whether it is enabled is not in the dump: "
-_SUMMARIES = ("pl-fatal-parity", "pl-parity-summary")
-"""What a parity error explains besides."""
-_ALWAYS = ("device-log-errors", *_SUMMARIES, "link-down")
-"""What a fatal cause explains besides: what the firmware logs of it, the summaries in PL, and that
-the driver stops the ports (t4_fatal_err())."""
+_ALWAYS = ("device-log-errors", "link-down")
+"""What a fatal cause explains besides: what the firmware logs of it, and that the driver stops the
+ports (t4_fatal_err())."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def causes(name: str, *rows: Bits, source: str, complete: bool = False) -> None:
     )
     for i, row in enumerate(rows if complete else (*rows, other)):
         patterns = tuple(row.explains.split())
-        patterns += _ALWAYS if row.severity is FATAL else _SUMMARIES * ("parity" in row.rule)
+        patterns += _ALWAYS if row.severity is FATAL else ()
+        patterns += tuple(PARITY_SUMMARIES.split()) * ("parity" in row.rule)
         judge = _Raised(name, row, rows[:i])
         meaning = (row.rule, row.severity, row.meaning, row.to_do)
         register(Rule(*meaning, source, judge, patterns, row.chips))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any
 
 from vmcoredd.cudbg.words import Word
@@ -90,6 +91,17 @@ class Finding:
     evidence: tuple[Evidence, ...]
     explained_by: tuple[str, ...] = ()
     """The rules of findings that are likely causes of this one."""
+    explains: tuple[str, ...] = ()
+    """Patterns of rules and entities: see `Rule.explains`."""
+    lacks: tuple[str, ...] = ()
+    """The entities that the dump lacks, or has only in part, as this finding says."""
+
+    def is_cause_of(self, other: Finding) -> bool:
+        """Whether another finding may be a consequence of this one."""
+        names = (other.rule, *other.lacks)
+        return self.rule != other.rule and any(
+            fnmatchcase(name, pattern) for pattern in self.explains for name in names
+        )
 
     def json(self) -> dict[str, Any]:
         """Returns a plain dict: the first evidence flat, and all of it in a list."""

@@ -1,49 +1,38 @@
 """The order of findings: causes before their consequences, and otherwise the worst first.
 
-A rule declares what it explains. A cause is as urgent as the worst of what it explains, so that a
+A finding tells what it explains. A cause is as urgent as the worst of what it explains, so that a
 warning that explains a fatal finding comes before other errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vmcoredd.diagnosis.finding import Finding
-from vmcoredd.diagnosis.rule import Rule
 
 
-def ranked(findings: Sequence[Finding], rules: Mapping[str, Rule]) -> tuple[Finding, ...]:
+def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Returns the findings in order, each with the rules of the findings that explain it."""
-    causes = _causes({finding.rule for finding in findings if finding.severity.alarming}, rules)
-    left = [replace(one, explained_by=_explained_by(one, findings, causes)) for one in findings]
-    urgency = _urgency(left)
-    left.sort(key=lambda finding: (urgency[finding.rule], finding.severity.rank))
-    order: list[Finding] = []
+    causes = [_causes(finding, findings) for finding in findings]
+    urgency = _urgency(findings, causes)
+    left = sorted(range(len(findings)), key=lambda i: (urgency[i], findings[i].severity.rank))
+    order: list[int] = []
     while left:
-        waiting = {finding.rule for finding in left}
-        free = (f for f in left if not waiting.intersection(f.explained_by))
-        first = next(free, left[0])  # rules that explain each other: any order
+        free = (i for i in left if not set(left).intersection(causes[i]))
+        first = next(free, left[0])  # findings that explain each other: any order
         order.append(first)
         left.remove(first)
-    return tuple(order)
+    return tuple(_explained(i, findings, causes[i]) for i in order)
 
 
-def _causes(present: set[str], rules: Mapping[str, Rule]) -> dict[str, list[str]]:
-    """Returns the causes of each rule among those present."""
-    return {
-        name: [other for other in rules if other in present and rules[other].is_cause_of(name)]
-        for name in present
-    }
-
-
-def _explained_by(
-    one: Finding, findings: Sequence[Finding], causes: Mapping[str, Sequence[str]]
-) -> tuple[str, ...]:
-    """Returns the rules of the findings that may be causes of this one."""
-    alarming = (other for other in findings if other.severity.alarming)
-    near = {other.rule for other in alarming if not _are_apart(one, other)}
-    return tuple(name for name in causes.get(one.rule, ()) if name in near)
+def _causes(finding: Finding, findings: Sequence[Finding]) -> list[int]:
+    """Returns the places of the findings above `note` that explain this one."""
+    return [
+        i
+        for i, other in enumerate(findings)
+        if other.severity.alarming and other.is_cause_of(finding) and not _are_apart(finding, other)
+    ]
 
 
 def _are_apart(one: Finding, other: Finding) -> bool:
@@ -60,17 +49,19 @@ def _instances(finding: Finding) -> set[str]:
     return {one.instance for one in finding.evidence if one.instance and one.register}
 
 
-def _urgency(findings: Sequence[Finding]) -> dict[str, int]:
-    """Returns the severity's rank of each rule: its own, or that of the worst it explains."""
-    causes: dict[str, set[str]] = {}
-    for finding in findings:
-        causes.setdefault(finding.rule, set()).update(finding.explained_by)
-    worst: dict[str, int] = {}
-    for finding in sorted(findings, key=lambda finding: finding.severity.rank):
-        pending = [finding.rule]
+def _explained(place: int, findings: Sequence[Finding], causes: Sequence[int]) -> Finding:
+    rules = dict.fromkeys(findings[cause].rule for cause in causes)
+    return replace(findings[place], explained_by=tuple(rules))
+
+
+def _urgency(findings: Sequence[Finding], causes: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Returns the severity's rank of each finding: its own, or that of the worst it explains."""
+    worst: dict[int, int] = {}
+    for place in sorted(range(len(findings)), key=lambda i: findings[i].severity.rank):
+        pending = [place]
         while pending:
-            name = pending.pop()
-            if name not in worst:
-                worst[name] = finding.severity.rank
-                pending += causes.get(name, ())
+            one = pending.pop()
+            if one not in worst:
+                worst[one] = findings[place].severity.rank
+                pending += causes[one]
     return worst

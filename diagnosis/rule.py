@@ -43,6 +43,10 @@ class Hit:
     """Instead of the rule's."""
     preface: str = ""
     """What comes before the rule's `meaning`."""
+    explains: tuple[str, ...] | None = None
+    """Instead of the rule's."""
+    lacks: tuple[str, ...] = ()
+    """The entities that the dump lacks here, or has only in part."""
 
 
 Condition = Callable[[Card], Iterator[Hit]]
@@ -62,7 +66,8 @@ class Rule:
     """The file and function that this is known from."""
     condition: Condition
     explains: tuple[str, ...] = ()
-    """Patterns of rules whose findings may be consequences of this one's."""
+    """Patterns of rules whose findings may be consequences of this one's, and of entities that a
+    dump may lack because of it: see `diagnosis.consequences`."""
     chips: tuple[Chip, ...] = CHIPS
 
     def judge(self, card: Card) -> Iterator[Finding]:
@@ -78,6 +83,8 @@ class Rule:
                 to_do=self.to_do.format(**hit.values),
                 source=self.source,
                 evidence=hit.evidence,
+                explains=self.explains if hit.explains is None else hit.explains,
+                lacks=hit.lacks,
             )
 
     def is_cause_of(self, other: str) -> bool:

@@ -58,7 +58,7 @@ def diagnose(dump: Dump) -> Verdict:
     found = [finding for rule in judged for finding in _findings(rule, card, lost)]
     damage = tuple(card.damage.values())
     lines = (*lost.lines(), *_unanswered(card))
-    return Verdict(identify(card), ranked(found, all_rules()), lines, damage)
+    return Verdict(identify(card), ranked(found), lines, damage)
 
 
 class _Lost:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.consequences import PROCESSOR_STOPS, READ_THROUGH
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE
 
 _REPLACE = "reset the card; replace it if it happens again"
-_FIRMWARE = "firmware-* mailbox-*"
+_ACCESSES = READ_THROUGH["CIM_HOST_ACC_CTRL"]
+_QUEUES = f"{READ_THROUGH['CIM_IBQ_DBG_CFG']} {READ_THROUGH['CIM_OBQ_DBG_CFG']}"
+_QUEUES_FAIL = f"{PROCESSOR_STOPS} {_ACCESSES} {_QUEUES} debug-interface-busy"
 _HANDLER = "t4_hw.c: cim_intr_handler()"
 
 causes(
@@ -17,7 +20,7 @@ causes(
         "IBQ*ParErr OBQ*ParErr",
         "a queue of the processor's had a parity error",
         _REPLACE,
-        explains=_FIRMWARE,
+        explains=_QUEUES_FAIL,
     ),
     Bits(
         "cim-mailbox-parity",
@@ -25,15 +28,15 @@ causes(
         "MBHostParErr MBUpParErr 0x20000",
         "the memory of the mailboxes had a parity error",
         _REPLACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
     ),
     Bits(
         "cim-tieq-parity",
         FATAL,
         "TieQ*ParErrInt",
-        "the queue between the processor and its timers had a parity error",
+        "CIM TIEQ: an incoming or outgoing parity error",
         _REPLACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
     ),
     Bits(
         "cim-prefetch-drop",
@@ -41,7 +44,7 @@ causes(
         "PrefDropInt",
         "the processor dropped what it had prefetched for a control register",
         _REPLACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
     ),
     Bits(
         "cim-interface-parity",
@@ -49,7 +52,7 @@ causes(
         "*IntfParErr *IntfPerr *RspDataParErr",
         "a parity error between the processor and another block; Linux does not look at these bits",
         _REPLACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
     ),
     Bits(
         "cim-timer0",
@@ -78,7 +81,7 @@ causes(
         "TimeOutInt",
         "a block did not answer the firmware in time",
         "the address tells the block; " + _TRACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
         shows="CIM_DEBUG_ADDR_TIMEOUT",
     ),
     Bits(
@@ -87,7 +90,7 @@ causes(
         "TimeOutMAInt",
         "the memory arbiter did not answer the firmware in time",
         "look for errors of MA, EDC and MC; " + _TRACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
     ),
     Bits(
         "cim-illegal-access",
@@ -95,7 +98,7 @@ causes(
         "RsvdSpaceInt Ill*Int",
         "the firmware accessed an address that no block has, or with an illegal size",
         _TRACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
         shows="CIM_DEBUG_ADDR_ILLEGAL",
     ),
     Bits(
@@ -104,7 +107,7 @@ causes(
         "Sgl*Int BlkWrBootInt BlkWrFlashInt Blk*EEPROMInt Blk*CtlInt Blk*PlInt",
         "the firmware made an access that the space does not allow",
         _TRACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
     ),
     Bits(
         "cim-lookup-overwrite",
@@ -112,7 +115,7 @@ causes(
         "*OvrLookupInt",
         "a request or a response of the processor's was overwritten before it was taken",
         _TRACE,
-        explains=_FIRMWARE,
+        explains=PROCESSOR_STOPS,
     ),
     source=_HANDLER,
 )
@@ -129,7 +132,7 @@ for _cause, _rule, _bits in (
             _bits,
             "the processor itself was told of an error ({register})",
             _TRACE,
-            explains=_FIRMWARE,
+            explains=PROCESSOR_STOPS,
         ),
         source="reg_defs (for the processor; Linux does not read it)",
     )

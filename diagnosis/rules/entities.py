@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
 
 from vmcoredd.chip.memory import MemoryId
 from vmcoredd.cudbg import DumpEntity
@@ -12,6 +13,7 @@ from vmcoredd.cudbg.driver_state import DriverState, driver_state
 from vmcoredd.cudbg.errors import Code
 from vmcoredd.cudbg.status import Condition
 from vmcoredd.diagnosis.card import Card, NotJudged
+from vmcoredd.diagnosis.consequences import READ_THROUGH
 from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, Rule, register, rule
 
@@ -35,22 +37,33 @@ def _kind(entity: DumpEntity) -> str:
 
 
 class _Lacks:
-    """Whether entities of a kind are not, or only in part, in the dump: a hit for each reason."""
+    """Whether entities of a kind are not, or only in part, in the dump: a hit for each reason, and
+    for those that are read through the same register."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
     def __call__(self, card: Card) -> Iterator[Hit]:
-        reasons: dict[str, list[DumpEntity]] = {}
+        groups: dict[tuple[str, str], list[DumpEntity]] = {}
         for entity in card.dump.entities:
             if _kind(entity) == self.kind:
-                reasons.setdefault(entity.status, []).append(entity)
-        for reason, entities in reasons.items():
-            names = ", ".join(entity.name for entity in entities)
+                way = "" if self.kind == "room" else _way(entity.name)
+                groups.setdefault((entity.status, way), []).append(entity)
+        for (reason, _), entities in groups.items():
+            names = [entity.name for entity in entities]
             evidence = tuple(Evidence(entity.name, entity.status) for entity in entities)
             hangs = any({e.code, e.sys_err, e.sys_warn} & _HANGS for e in entities)
             severity = ERROR if self.kind == "failed" and hangs else None
-            yield Hit(evidence, {"names": names, "reason": reason}, severity)
+            values = {"names": ", ".join(names), "reason": reason}
+            yield Hit(evidence, values, severity, lacks=tuple(names))
+
+
+def _way(entity: str) -> str:
+    """Returns the register through which an entity is read; its own name if there is none."""
+    for way, names in READ_THROUGH.items():
+        if any(fnmatchcase(entity, pattern) for pattern in names.split()):
+            return way
+    return entity
 
 
 _EACH = "cudbg_lib.c: the collector of each entity"
@@ -134,7 +147,8 @@ def _set(card: Card, fields: Mapping[str, str]) -> Iterator[Hit]:
     for name, field in fields.items():
         for word in card.every(name):
             if word is not None and word.get(field):
-                yield Hit(Evidence.of(word, field), {"register": name})
+                explained = tuple(READ_THROUGH[name].split())
+                yield Hit(Evidence.of(word, field), {"register": name}, explains=explained)
 
 
 _BUSY = {
@@ -152,7 +166,7 @@ _RUNNING = {"TP_DBG_LA_CONFIG": "DbgLaEnable", "CIM_DEBUGCFG": "LADbgEn"}
     "{register} is still busy with the last request of the dump: the block does not answer",
     to_do="look for errors of the block; reset the card",
     source="t4_hw.c: t4_cim_read(), t4_read_cim_ibq(), t4_read_cim_obq(); cudbg_lib.c: LE's",
-    explains="entity-*",
+    explains=" ".join(READ_THROUGH[name] for name in _BUSY),
 )
 def debug_busy(card: Card) -> Iterator[Hit]:
     yield from _set(card, _BUSY)

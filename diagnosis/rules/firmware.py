@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.diagnosis.card import Card
+from vmcoredd.diagnosis.consequences import FIRMWARE_SILENT
 from vmcoredd.diagnosis.finding import ERROR, FATAL, Evidence
 from vmcoredd.diagnosis.identity import EVALUATIONS
 from vmcoredd.diagnosis.rule import Hit, Rule, register, rule
 
 _LOG = "read the last lines of DEV_LOG, and CIM_LA for where the processor was"
-_CONSEQUENCES = ("mailbox-*", "cim-timer0", "device-log-errors", "link-down")
+_CONSEQUENCES = (*FIRMWARE_SILENT.split(), "cim-timer0", "device-log-errors", "link-down")
 _ERRORS = (
     ("firmware-crash", _LOG + "; then update the firmware"),
     ("firmware-preparation-failed", _LOG + "; compare the configuration file with the card"),
@@ -56,7 +57,7 @@ for _number, (_name, _to_do) in enumerate(_ERRORS):
     "the firmware is halted: its processor was stopped from outside and runs no command",
     to_do="ask whether the firmware was being updated; else reset the card",
     source="t4_hw.c: t4_fw_halt()",
-    explains="mailbox-*",
+    explains=FIRMWARE_SILENT,
 )
 def halted(card: Card) -> Iterator[Hit]:
     word = card.word("PCIE_FW")
@@ -70,7 +71,7 @@ def halted(card: Card) -> Iterator[Hit]:
     "the firmware's processor is held in reset",
     to_do="ask whether the firmware was being updated; else reset the card",
     source="t4_hw.c: t4_fw_halt(), t4_fw_restart()",
-    explains="firmware-halted firmware-never-initialized mailbox-*",
+    explains=f"firmware-halted firmware-never-initialized {FIRMWARE_SILENT}",
 )
 def in_reset(card: Card) -> Iterator[Hit]:
     word = card.word("CIM_BOOT_CFG")
@@ -85,7 +86,7 @@ def in_reset(card: Card) -> Iterator[Hit]:
     to_do="look at the firmware and the configuration file in the flash, and whether a driver "
     "was ever loaded",
     source="t4_hw.c: t4_fw_hello()",
-    explains="mailbox-*",
+    explains=FIRMWARE_SILENT,
 )
 def never_initialized(card: Card) -> Iterator[Hit]:
     word = card.word("PCIE_FW")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vmcoredd.diagnosis.card import Card, NotJudged
 from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.consequences import READERS
 from vmcoredd.diagnosis.finding import FATAL
-from vmcoredd.diagnosis.rules.memory import READERS
 
 _ADDRESS_SHIFT = 4
 

@@ -11,14 +11,9 @@ from collections.abc import Iterator
 from vmcoredd.chip.memory import MemoryId
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.consequences import READERS
 from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
-
-READERS = (
-    "firmware-crash firmware-*-failed firmware-unexpected-event firmware-error-reserved "
-    "cim-memory-timeout ma-timeout mailbox-timed-out"
-)
-"""The rules of what waits for memories: the firmware, its processor, and the arbiter."""
 
 for _cause, _kind, _lost, _corrected in (
     ("EDC_H_INT_CAUSE", "edc", *["EDC_H_ECC_STATUS EDC_H_ECC_ERR_ADDR"] * 2),
@@ -87,6 +82,12 @@ causes(
     source="reg_defs (Linux does not read it)",
 )
 
+_STORED = (
+    "tp-out-of-pages tp-no-free-pages tp-without-pages sge-without-context-memory "
+    "MEMINFO DUMP_CONTEXT DEV_LOG EDC0 EDC1 MC0 MC1 HMA"
+)
+"""What lies in the memories: pages for payload, the contexts of queues, the firmware's log."""
+
 
 @rule(
     "memory-switched-off",
@@ -94,7 +95,7 @@ causes(
     "{instance}: the card has {size} MiB of it, and it is switched off",
     to_do="read DEV_LOG for why the firmware did not start it; it may have failed its test",
     source="cudbg_lib.c: cudbg_fill_meminfo(), MA_TARGET_MEM_ENABLE",
-    explains=READERS + " entity-* tp-without-pages sge-without-context-memory",
+    explains=f"{READERS} {_STORED}",
 )
 def switched_off(card: Card) -> Iterator[Hit]:
     enable = card.word("MA_TARGET_MEM_ENABLE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.consequences import FIRMWARE_STOPS, READ_THROUGH
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE
 
 _REPLACE = "reset the card; replace it if it happens again"
@@ -16,7 +17,7 @@ causes(
         "ParityErr ReqQParErr TcamIntPerr SsramIntPerr",
         "the lookup engine had a parity error",
         _REPLACE + "; LE_TCAM shows which entries are left",
-        explains="entity-partial",
+        explains=f"{READ_THROUGH['LE_DB_DBGI_CONFIG']} debug-interface-busy",
     ),
     Bits(
         "le-unknown-command",
@@ -183,7 +184,7 @@ causes(
         "*_framing_error cim_ovfl_error",
         "a message between blocks had no proper beginning or end, or overran the processor",
         "the field names the sender; reset the card",
-        explains="firmware-*",
+        explains=FIRMWARE_STOPS,
     ),
     Bits(
         "cpl-switch-no-receiver",

@@ -8,12 +8,13 @@ from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.consequences import FIRMWARE_SILENT, READ_THROUGH
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
 _SEAT = "seat the card again, try another slot; replace the card if it happens again"
 _BUS = (
-    "sge-idma-stuck sge-pcie-error mailbox-* firmware-crash firmware-unexpected-event "
+    f"sge-idma-stuck sge-pcie-error {FIRMWARE_SILENT} firmware-crash firmware-unexpected-event "
     "receive-blocked send-blocked"
 )
 
@@ -172,7 +173,7 @@ def _rate(speed: int) -> str:
     "memory window {window} has no place: its base reads as all ones, so no memory can be read",
     to_do="reset the card",
     source="t4_hw.c: t4_memory_rw_init()",
-    explains="entity-*",
+    explains=f"{READ_THROUGH['PCIE_MEM_ACCESS_BASE_WIN']} DUMP_CONTEXT",
 )
 def window_unusable(card: Card) -> Iterator[Hit]:
     for window, word in enumerate(card.every("PCIE_MEM_ACCESS_BASE_WIN")):

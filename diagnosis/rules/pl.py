@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmcoredd.chip import Register
+from vmcoredd.chip.instances import block_of
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.diagnosis.card import NO_ACCESS, REG_DUMP, Card
 from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.consequences import FIRMWARE_STOPS, READ_THROUGH
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 from vmcoredd.plural import counted
@@ -59,7 +62,7 @@ def all_zero(card: Card) -> Iterator[Hit]:
     "registers from {first:#x} on read as all ones: the card fell off the bus during the dump",
     to_do="look at the slot, the riser, the power and the AER log of the port above the card",
     source="t4_hw.c: t4_wait_dev_ready() (the same value, of one register)",
-    explains="entity-* block-without-answer",
+    explains="entity-* vpd-unreadable block-without-answer",
 )
 def lost_during_dump(card: Card) -> Iterator[Hit]:
     if card.words("PL_WHOAMI") and card.gone_from is not None:
@@ -78,7 +81,7 @@ _GARBAGE = (U32_MASK, NO_ACCESS, 0xDEADBEEF)
     "{registers} in a row, from {first:#x} on, read as {value:08x}: a block did not answer",
     to_do="look for errors of that block and of PCIe; reset the card",
     source="t4_hw.c: t4_wait_dev_ready() (the same values, of one register)",
-    explains="entity-*",
+    explains=" ".join(READ_THROUGH.values()),
 )
 def without_answer(card: Card) -> Iterator[Hit]:
     if card.words("PL_WHOAMI"):
@@ -88,10 +91,16 @@ def without_answer(card: Card) -> Iterator[Hit]:
             if len(words) >= _RUN and not gone and value in _GARBAGE and set(words) == {value}:
                 found = card.chip.r.at(first)
                 evidence = Evidence(REG_DUMP, value, str(found or ""), first)
-                yield Hit(
-                    (evidence,),
-                    {"registers": counted(len(words), "register"), "first": first, "value": value},
-                )
+                count = counted(len(words), "register")
+                values = {"registers": count, "first": first, "value": value}
+                yield Hit((evidence,), values, explains=_read_through(found))
+
+
+def _read_through(found: tuple[Register, int] | None) -> tuple[str, ...]:
+    """Returns the entities that are read through registers of the same block."""
+    block = block_of(found[0]) if found else ""
+    same = (names for name, names in READ_THROUGH.items() if name.split("_")[0] == block)
+    return tuple(name for names in same for name in names.split())
 
 
 @rule(
@@ -143,7 +152,7 @@ causes(
         "FatalPerr",
         "a block reported a parity error that stops the card",
         "PL_PERR_CAUSE and the blocks' own causes name it; replace the card",
-        explains="firmware-*",
+        explains=FIRMWARE_STOPS,
     ),
     Bits(
         "pl-map-parity",
@@ -158,7 +167,7 @@ causes(
         "PL_BusPerr",
         "a parity error on the bus that the registers are on; Linux does not look at this bit",
         "replace the card",
-        explains="firmware-*",
+        explains=FIRMWARE_STOPS,
     ),
     Bits(
         "pl-access",
@@ -170,6 +179,10 @@ causes(
     ),
     source="t4_hw.c: pl_intr_handler()",
 )
+_CLOCKED = (
+    "link-down link-local-fault link-high-error-rate pcie-aer-* pcie-parity* pcie-link-degraded"
+)
+"""What has its own clock, besides the processor: C, M, U, PCIe, KX and KR are the generators."""
 causes(
     "DBG_INT_CAUSE",
     Bits(
@@ -178,7 +191,7 @@ causes(
         "pll_lock_lost* IBM_FDL_FAIL*",
         "a clock generator of the card's lost its lock",
         "look at the power and the temperature; replace the card if it happens again",
-        explains="firmware-* link-* pcie-*",
+        explains=f"{FIRMWARE_STOPS} {_CLOCKED}",
     ),
     source="reg_defs (Linux does not read it)",
 )

@@ -182,14 +182,12 @@ def transmit_drops(card: Card) -> Iterator[Hit]:
     yield from many(_counts(card, "MPS_PORT_STAT_TX_PORT_DROP"))
 
 
+_RECEIVE = "mps-drops mps-receive-errors"
+"""Frames that are damaged behind the MAC, and counters of the port that are."""
+
+
 def _mps(
-    name: str,
-    rule_name: str,
-    bits: str | int,
-    what: str,
-    *more: Bits,
-    unread: str,
-    explains: str = "mps-drops",
+    name: str, rule_name: str, bits: str | int, what: str, *more: Bits, unread: str, explains: str
 ) -> None:
     """Adds the rules of a cause register of MPS about parity: `bits` are fatal to Linux, and
     `unread` those that it does not look at."""
@@ -205,6 +203,7 @@ _mps(
     0xFFFFFF,
     "MPS: a parity error while receiving",
     unread="INT_ERR_INT",
+    explains=_RECEIVE,
 )
 _mps(
     "MPS_TRC_INT_CAUSE",
@@ -220,6 +219,7 @@ _mps(
     0x1FFFFF,
     "MPS: a memory of the statistics had a parity error",
     unread="Rx*",
+    explains=f"{_RECEIVE} mps-transmit-drops",
 )
 _mps(
     "MPS_STAT_PERR_INT_CAUSE_TX_FIFO",
@@ -227,6 +227,7 @@ _mps(
     0xFFFFF,
     "MPS: a transmit FIFO of the statistics had a parity error",
     unread="TxCh",
+    explains="mps-transmit-drops",
 )
 _mps(
     "MPS_STAT_PERR_INT_CAUSE_RX_FIFO",
@@ -234,6 +235,7 @@ _mps(
     0xFFFFFF,
     "MPS: a receive FIFO of the statistics had a parity error",
     unread="Pause",
+    explains=_RECEIVE,
 )
 _mps(
     "MPS_CLS_INT_CAUSE",
@@ -241,6 +243,7 @@ _mps(
     "HashSRAM MatchTCAM MatchSRAM",
     "MPS: a table that sorts frames by address had a parity error",
     unread="",
+    explains="mps-drops MPS_TCAM",
 )
 _BUBBLE = "the transmit FIFO of a port ran dry in the middle of a frame"
 _mps(
@@ -272,6 +275,7 @@ _mps(
         "look for errors of TP and the SGE; reset the card",
     ),
     unread="PortErr",
+    explains="mps-transmit-drops",
 )
 causes(
     "MPS_STAT_PERR_INT_CAUSE_SRAM1",

@@ -10,6 +10,7 @@ from vmcoredd.cudbg.core_clock import CoreClock
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
+from vmcoredd.diagnosis.consequences import READ_THROUGH
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 from vmcoredd.diagnosis.rules.back_pressure import send as send_blocked
@@ -33,7 +34,7 @@ for _cause, _bits in (("SGE_INT_CAUSE1", 0xFFFFFFFF), ("SGE_INT_CAUSE2", 0xFFFFF
             _bits,
             "a memory or FIFO of the SGE had a parity error ({register})",
             _REPLACE,
-            explains=_STUCK,
+            explains=f"{_STUCK} sge-context-busy {READ_THROUGH['SGE_CTXT_CMD']}",
         ),
         source=_HANDLER,
         complete=True,
@@ -111,7 +112,7 @@ causes(
         "sge-empty-message",
         ERROR,
         "err_cpl_opcode_0",
-        "the SGE was given a message without an opcode",
+        "the SGE received a CPL (a message between blocks) of length 0",
         "look for errors of TP and MPS; update the firmware",
         explains=_STUCK,
     ),
@@ -344,7 +345,7 @@ def _busy(word: Word, field: str) -> Iterator[Hit]:
     "the SGE never finished the last request for a queue's context",
     to_do="the SGE hangs: look for its parity errors; reset the card",
     source="t4_hw.c: t4_sge_ctxt_rd_bd()",
-    explains="entity-*",
+    explains=READ_THROUGH["SGE_CTXT_CMD"],
 )
 def context_busy(card: Card) -> Iterator[Hit]:
     yield from _busy(card.word("SGE_CTXT_CMD"), "Busy")
@@ -356,7 +357,7 @@ def context_busy(card: Card) -> Iterator[Hit]:
     "the SGE was given no memory for the contexts of queues",
     to_do="look whether the memories are switched on, and at the configuration file in the flash",
     source="cudbg_lib.c: cudbg_get_sge_ctxt_fw(), SGE_DBQ_CTXT_BADDR",
-    explains="entity-*",
+    explains=READ_THROUGH["SGE_CTXT_CMD"],
 )
 def no_context_memory(card: Card) -> Iterator[Hit]:
     words = [card.word("SGE_DBQ_CTXT_BADDR"), card.word("SGE_IMSG_CTXT_BADDR")]

@@ -18,9 +18,9 @@ causes(
         FATAL,
         "FlmTxFlstEmpty",
         "TP has no free page left for data to send",
-        "compare the pages in MEMINFO with the connections that are open; give TP more pages in "
-        "the configuration file",
-        explains="tp-drops send-blocked",
+        "look first whether a memory is switched off; else compare the pages in MEMINFO with the "
+        "connections in LE_TCAM, and give TP more pages in the configuration file",
+        explains="send-blocked",
         shows="TP_FLM_FREE_TX_CNT TP_PMM_TX_MAX_PAGE",
     ),
     Bits(
@@ -28,8 +28,8 @@ causes(
         FATAL,
         0x3FFFFFFF,
         "a memory or FIFO of TP had a parity error",
-        "replace the card",
-        explains="tp-drops",
+        "reset the card; replace it if it happens again",
+        explains="tp-drops send-blocked receive-blocked",
     ),
     source="t4_hw.c: tp_intr_handler()",
 )
@@ -39,7 +39,8 @@ causes(
     "tp-no-free-pages",
     WARNING,
     "TP has no free page for data to {direction}",
-    to_do="compare the pages in MEMINFO with the connections that are open",
+    to_do="look first whether a memory is switched off; else compare the pages in MEMINFO with the "
+    "connections in LE_TCAM",
     source="cudbg_lib.c: cudbg_fill_meminfo()",
     explains="tp-drops send-blocked receive-blocked",
 )
@@ -49,9 +50,10 @@ def no_free_pages(card: Card) -> Iterator[Hit]:
         left, all_of_them = card.word(free), card.word(most)
         if all_of_them.get(pages) and not left.get(field) and not (told and direction == "send"):
             evidence = Evidence.of(left, field) + Evidence.of(all_of_them, pages)
-            yield Hit(evidence, {"direction": direction})
+            yield Hit(evidence, {"direction": direction}, explains=_EXPLAINED[direction])
 
 
+_EXPLAINED = {"send": ("send-blocked",), "receive": ("tp-drops", "receive-blocked")}
 _PAGES = (
     ("send", "TP_FLM_FREE_TX_CNT", "FreeTxPageCount", "TP_PMM_TX_MAX_PAGE", "PMTxMaxPage"),
     ("receive", "TP_FLM_FREE_RX_CNT", "FreeRxPageCount", "TP_PMM_RX_MAX_PAGE", "PMRxMaxPage"),
