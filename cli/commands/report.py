@@ -74,11 +74,11 @@ def report(
         emit_json("report", made.record(output))
     else:
         made.print(output)
-    for line in made.lost + made.damage:
+    for line in made.not_compared + made.lost + made.damage:
         report_error(line, path)
     if made.damage:
         raise typer.Exit(Exit.BAD_FILE)
-    if made.lost or any(one.incomplete for one in made.judged):
+    if made.lost or made.not_compared or any(one.incomplete for one in made.judged):
         raise typer.Exit(Exit.INCOMPLETE)
 
 
@@ -92,6 +92,7 @@ class _Report:
         self._redaction = Redaction() if redact else None
         self._twin: cudbg.Dump | None = None
         self._twin_name = ""
+        self.not_compared: list[str] = []
         self._files = self._page_bytes = 0
         self._private: dict[str, None] = {}
         refused = self._redaction.learn(reader, notes) if self._redaction else {}
@@ -128,6 +129,16 @@ class _Report:
             self._twin = self._cleaned(reader, notes[0])
             self._twin_name = f"{against.name}, {notes[0].name}"
 
+    def _like(self, dump: cudbg.Dump, note: vmcore.Note) -> cudbg.Dump | None:
+        """Returns the twin if it is of the dump's chip; says so if it is not."""
+        if self._twin is None or self._twin.chip_name == dump.chip_name:
+            return self._twin
+        chips = f"its chip is a {self._twin.chip_name}, not a {dump.chip_name}"
+        self.not_compared.append(
+            f"note {note.index} is not compared with {self._twin_name}: {chips}"
+        )
+        return None
+
     def write(self, folder: Path) -> None:
         """Fills the folder."""
         from vmcoredd.cli.report.content import Content
@@ -138,7 +149,7 @@ class _Report:
         for number, one in enumerate(self.judged):
             if one.dump is None or one.verdict is None:
                 continue
-            twin = self._twin if _is_like(self._twin, one.dump) else None
+            twin = self._like(one.dump, one.note)
             redacted = self._redaction is not None
             name = f"{one.note.name} (note {one.note.index})"
             contents.append(Content(number, name, one.dump, one.verdict, twin, redacted=redacted))
@@ -158,7 +169,12 @@ class _Report:
         names = [one.verdict.card.name for one in self.judged if one.verdict]
         title = ", ".join(dict.fromkeys(name for name in names if name)) or "a device dump"
         others = [one.note.name for one in self.judged if one.foreign]
-        trouble = [*self.damage, *self.lost, *(f"{n}: another driver's dump" for n in others)]
+        trouble = [
+            *self.damage,
+            *self.lost,
+            *self.not_compared,
+            *(f"{n}: another driver's dump" for n in others),
+        ]
         return {
             "title": f"Report: {title}",
             "file": self._path.name,
@@ -194,6 +210,7 @@ class _Report:
             "contents": list(self._private),
             "lost": self.lost,
             "damage": self.damage,
+            "not_compared": self.not_compared,
         }
 
     def print(self, output: Path) -> None:
@@ -204,10 +221,6 @@ class _Report:
             f"{output}: {counted(self._files, 'file')}, {PAGE} {size(self._page_bytes)}",
             markup=False,
         )
-
-
-def _is_like(twin: cudbg.Dump | None, dump: cudbg.Dump) -> bool:
-    return twin is not None and twin.chip_name == dump.chip_name
 
 
 def _write_entity(path: Path, dump: cudbg.Dump, entity: cudbg.DumpEntity) -> None:

@@ -97,7 +97,8 @@ for _of, _name, _severity, _meaning, _to_do, _source in (
         "vpd-unreadable",
         WARNING,
         "the card's vital product data could not be read: {reason}",
-        "the EEPROM is broken or empty; the serial number is on the card's label",
+        "after a time-out look for errors of PCIe; else the EEPROM's contents are not valid; the "
+        "serial number is on the card's label",
         "cudbg_lib.c: cudbg_collect_vpd_data()",
     ),
 ):

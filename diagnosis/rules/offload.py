@@ -24,7 +24,7 @@ causes(
         FATAL,
         "UnknownCmd CmdTidErr",
         "the lookup engine was given a command or a TID that is not valid",
-        "compare LE_TCAM with TID_INFO; update the firmware",
+        "look in LE_TCAM for entries that cannot be; update the firmware",
     ),
     Bits(
         "le-lookup-failed",
@@ -190,7 +190,7 @@ causes(
         "cpl-switch-no-receiver",
         FATAL,
         "zero_switch_error",
-        "a message was for no block",
+        "CPL switch: no-switch error",
         "update the firmware",
     ),
     Bits(

@@ -20,9 +20,14 @@ _HANDLER = "t4_hw.c: sge_intr_handler()"
 _UNREAD = "reg_defs (Linux does not read it)"
 _REPLACE = "reset the card; replace it if it happens again"
 _QUEUE = (
-    "SGE_ERROR_STATS has the queue's id, if Error_QID_Valid is set: compare its context in "
-    "DUMP_CONTEXT with QDESC"
+    "SGE_ERROR_STATS has the queue's id, if Error_QID_Valid is set: look at its context in "
+    "DUMP_CONTEXT"
 )
+_HOSTS = (
+    "compare PIDX in DUMP_CONTEXT with `pidx` of the driver's struct sge_txq or sge_fl, which the "
+    "vmcore's memory has (crash, drgn)"
+)
+"""The dump has no index of the host's: neither QDESC nor any other entity."""
 _STUCK = "sge-idma-stuck sge-queue-in-error receive-blocked send-blocked"
 
 for _cause, _bits in (("SGE_INT_CAUSE1", 0xFFFFFFFF), ("SGE_INT_CAUSE2", 0xFFFFFFFF)):
@@ -76,7 +81,7 @@ causes(
         "sge-bad-cidx",
         ERROR,
         "err_invalid_cidx_inc",
-        "the host returned more entries of an ingress queue than it had been given",
+        "the increment of an ingress queue's consumer index was too large (SGE GTS)",
         "a fault of the driver's; " + _QUEUE,
         explains=_STUCK,
         shows="SGE_ERROR_STATS",
@@ -85,7 +90,7 @@ causes(
         "sge-bad-pidx",
         ERROR,
         "err_bad_db_pidx*",
-        "the host rang a doorbell with a producer index that is too far ahead",
+        "the increment of a producer index in a doorbell was too large",
         "a fault of the driver's; " + _QUEUE,
         explains=_STUCK,
         shows="SGE_ERROR_STATS",
@@ -94,7 +99,7 @@ causes(
         "sge-illegal-egress-queue",
         ERROR,
         "egress_size_err",
-        "a doorbell or a work request named an egress queue that does not exist",
+        "the SGE met an illegal egress queue id",
         "a fault of the driver's; " + _QUEUE,
         explains=_STUCK,
         shows="SGE_ERROR_STATS",
@@ -103,7 +108,7 @@ causes(
         "sge-illegal-ingress-queue",
         ERROR,
         "ingress_size_err",
-        "a message named an ingress queue that does not exist",
+        "the SGE met an illegal ingress queue id",
         "look at RSS and the filters, which name queues; " + _QUEUE,
         explains=_STUCK,
         shows="SGE_ERROR_STATS",
@@ -120,7 +125,7 @@ causes(
         "sge-message-for-free-list",
         ERROR,
         "err_data_cpl_on_high_qid*",
-        "a message with data came for an ingress queue above 1023, which has no free list",
+        "a CPL (a message between blocks) for a free list came for an ingress queue id above 1023",
         "look at RSS and the filters, which name queues",
         explains=_STUCK,
     ),
@@ -136,7 +141,7 @@ causes(
         ERROR,
         "err_dropped_db",
         "the SGE dropped doorbells: queues may wait for work that the host has announced",
-        "compare the producer index in DUMP_CONTEXT with QDESC",
+        _HOSTS,
         explains=_STUCK,
     ),
     Bits(
@@ -219,7 +224,7 @@ causes(
     "sge-queue-in-error",
     WARNING,
     "the SGE keeps the id of a queue with an error: {queue}",
-    to_do="compare the queue's context in DUMP_CONTEXT with QDESC",
+    to_do="look at the queue's context in DUMP_CONTEXT, if Error_QID_Valid is set",
     source=_HANDLER,
 )
 def queue_in_error(card: Card) -> Iterator[Hit]:
@@ -309,8 +314,8 @@ def free_list_empty(card: Card) -> Iterator[Hit]:
 @rule(
     "sge-transmit-waits",
     NOTE,
-    "the SGE is stuck or blocked, and has not taken the work of {queues}",
-    to_do="compare their indices with QDESC: the host's packets are still there",
+    "the way to send is blocked, and the SGE has not finished the work of {queues}",
+    to_do=_HOSTS,
     source="cxgb4_main.c: sync_txq_pidx()",
 )
 def transmit_waits(card: Card) -> Iterator[Hit]:
@@ -319,7 +324,8 @@ def transmit_waits(card: Card) -> Iterator[Hit]:
         for row in card.rows("DUMP_CONTEXT", "egress contexts")
         if row.get("kind") != "free list" and row.get("PIDX") != row.get("CIDX")
     ]
-    if rows and (any(stuck(card)) or any(send_blocked(card))):
+    blocked = any(hit.severity is None for hit in send_blocked(card))
+    if rows and blocked:
         yield Hit(
             tuple(one for row in rows for one in _indices(row)),
             {"queues": counted(len(rows), "egress queue")},

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from carddump import collected
 from cliruns import Run, one_line, spawned
 from faulty import faulty
 
 from tests.support.schema import problems
 from vmcoredd import cudbg, vmcore
+from vmcoredd.chip import T5
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.report.pictures import memories, port, queues
 from vmcoredd.cudbg.entities.pci import VpdLayout
@@ -193,6 +195,20 @@ def test_a_healthy_twin_shows_what_differs(
     differing = {(row[0], row[1]) for row in rows if row[6] is not None}
     assert ("EDC_H_INT_CAUSE", "EDC0") in differing
     assert ("EDC_H_INT_CAUSE", "EDC1") not in differing
+
+
+def test_a_twin_of_another_chip_is_not_compared_and_so_says_the_page(
+    vmcoredd: Run, healthy: Path, tmp_path: Path
+) -> None:
+    other, folder = tmp_path / "t5.bin", tmp_path / "report"
+    other.write_bytes(collected(T5).data)
+    done = vmcoredd("report", healthy, "-o", folder, "--against", other)
+    assert done.code == Exit.INCOMPLETE
+    said = "is not compared with t5.bin"
+    assert said in one_line(done)
+    assert "its chip is a T5, not a T6" in one_line(done)
+    assert said in (folder / "index.html").read_text()
+    assert "d0-twin" not in page(folder).ids
 
 
 def test_a_redacted_report_holds_no_private_value(
