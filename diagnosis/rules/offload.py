@@ -30,7 +30,7 @@ causes(
         "le-lookup-failed",
         ERROR,
         "LIPMiss LIP0 HashTblMemCrcErr",
-        "the lookup engine did not find a local address, or met a wrong checksum in its hash table",
+        "the lookup engine: LIP miss, 0 LIP, or a wrong CRC in the memory of the hash table",
         "compare LE_TCAM's CLIP entries with the host's addresses",
     ),
     Bits(
@@ -88,7 +88,7 @@ causes(
         "ulp-rx-context",
         FATAL,
         "CAUSE_CTX_* 0x1800000",
-        "ULP_RX met a context that is not valid",
+        "ULP_RX: context error",
         _TRANSMIT + "; read ULPRX_LA",
     ),
     Bits(
@@ -175,7 +175,7 @@ causes(
         "cpl-switch-parity",
         FATAL,
         "cim_op_map_perr",
-        "the table that sends messages to their blocks had a parity error",
+        "CPL switch: CIM op_map parity error",
         _REPLACE,
     ),
     Bits(
