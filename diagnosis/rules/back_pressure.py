@@ -1,7 +1,8 @@
 """Back-pressure: on which way, and where, data wait between the host and the wire.
 
 The words are read at different moments of the dump, and a busy card shows one or the other place
-full for a moment. Several full places on one way are no accident.
+full for a moment; and a host that has panicked takes no more data, so that they wait in any card
+with traffic. A finding is a `note`: it may be the crash's consequence.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from vmcoredd.chip.back_pressure import Hop
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import REG_DUMP, Card
-from vmcoredd.diagnosis.finding import NOTE, WARNING, Evidence
+from vmcoredd.diagnosis.finding import NOTE, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
 _ENTITIES = {"tp_pio": "TP_INDIRECT", "pcie_cdbg": "PCIE_INDIRECT"}
@@ -38,19 +39,19 @@ def _waiting(card: Card, way: str) -> Iterator[Hit]:
             places = list(dict.fromkeys(hop.place for hop, _ in full))
             evidence = tuple(one for hop, word in full for one in Evidence.of(word, hop.field))
             values = {"channel": channel, "places": ", ".join(places), "last": places[-1]}
-            yield Hit(evidence, values, None if len(places) > 1 else NOTE)
+            yield Hit(evidence, values)
 
 
 _TO_DO = (
-    "look at what takes no more behind the last place, {last}; a place that is full alone may have "
-    "been so for a moment only"
+    "look at what takes no more behind the last place, {last}; after a panic that may be the host "
+    "itself, and a place that is full alone may have been so for a moment only"
 )
 _SOURCE = "Chelsio's dump viewer: view_full()"
 
 
 @rule(
     "receive-blocked",
-    WARNING,
+    NOTE,
     "data that come in on channel {channel} wait, in their order: {places}",
     to_do=_TO_DO,
     source=_SOURCE,
@@ -62,7 +63,7 @@ def receive(card: Card) -> Iterator[Hit]:
 
 @rule(
     "send-blocked",
-    WARNING,
+    NOTE,
     "data to send on channel {channel} wait, in their order: {places}",
     to_do=_TO_DO,
     source=_SOURCE,

@@ -324,8 +324,7 @@ def transmit_waits(card: Card) -> Iterator[Hit]:
         for row in card.rows("DUMP_CONTEXT", "egress contexts")
         if row.get("kind") != "free list" and row.get("PIDX") != row.get("CIDX")
     ]
-    blocked = any(hit.severity is None for hit in send_blocked(card))
-    if rows and blocked:
+    if rows and any(len(hit.evidence) > 1 for hit in send_blocked(card)):
         yield Hit(
             tuple(one for row in rows for one in _indices(row)),
             {"queues": counted(len(rows), "egress queue")},
