@@ -10,7 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import U16_MASK, U32_MASK, LittleStruct, sizeof, u32, u32s, u64
+from vmcoredd.chip.layout import (
+    U16_MASK,
+    U32_MASK,
+    WORD_BYTES,
+    LittleStruct,
+    sizeof,
+    u32,
+    u32s,
+    u64,
+)
 from vmcoredd.chip.tp import CLOCK_REGISTERS, PACE_TABLE, SCHEDULERS
 from vmcoredd.cudbg.core_clock import EXPLAINED_BY, CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table, Text, Value
@@ -26,6 +35,9 @@ from vmcoredd.plural import exact
 
 _PS_PER_US = 1_000_000
 _PS_PER_MS = 1_000_000_000
+_EXACT_BELOW = 1000
+"""Shorter times are shown in nanoseconds, longer ones in whole microseconds."""
+_LOST = "the driver multiplies by a tick of 0 us"
 _RESOLUTION_MOST = 31
 """A tick of more than 2^31 cycles is none: the driver shifts by five bits."""
 
@@ -78,7 +90,7 @@ class Clk(Entity):
         for (name, register), word in zip(_TIMERS.items(), timers, strict=True):
             setattr(layout, name, tick * _timer(word, chip, register))
 
-    explained_by = EXPLAINED_BY[1:]
+    explained_by = (*EXPLAINED_BY[1:], "REG_DUMP")
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         return self.decode_with(blob, {}, chip)
@@ -86,7 +98,7 @@ class Clk(Entity):
     def decode_with(self, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
         layout = self.parse(ClkLayout, blob)
         clock = core_clock({**others, "CLK": blob})
-        timers = _Timers(layout, clock)
+        timers = _Timers(layout, clock, _registers(others.get("REG_DUMP"), chip))
         shown = [timers.item(name, layout.tre) for name in _TIMERS]
         return Decoded([Fields("clock", _clock_items(timers, chip)), Fields("TCP timers", shown)])
 
@@ -97,6 +109,8 @@ class _Timers:
 
     layout: ClkLayout
     clock: CoreClock
+    registers: Mapping[str, int]
+    """The ticks in each timer's register, where the dump has it."""
 
     @property
     def cclk_ps(self) -> int:
@@ -114,22 +128,35 @@ class _Timers:
         return Item(name, (self.cclk_ps << resolution) / _PS_PER_US, "us")
 
     def item(self, name: str, resolution: int, title: str = "") -> Item:
-        """A timer in microseconds, as the driver would compute it, and its ticks."""
-        stored, shown = getattr(self.layout, name), title or name.replace("_", " ")
-        tick = _tick_us(self.layout.cclk_ps, resolution)
-        if not tick:
-            why = "not in the dump: the driver multiplies by a tick of 0 us"
-            return Item(shown, None if self.clock.is_corrected else stored, why)
-        if stored in _of_ones(name, tick):
+        """A timer in microseconds, exactly, its ticks, and what the driver makes of them."""
+        shown = title or name.replace("_", " ")
+        tick, ticks = self.tick("", resolution), self._ticks(name, resolution)
+        if ticks is None:
+            stored = None if self.clock.is_corrected else getattr(self.layout, name)
+            return Item(shown, stored, f"not in the dump: {_LOST}")
+        if getattr(self.layout, name) in _of_ones(name, _tick_us(self.layout.cclk_ps, resolution)):
             return Item(shown, None, "not measured: its register reads as all ones")
-        ticks = stored // tick
-        whole = _tick_us(self.cclk_ps, resolution)
-        meaning = f"us, as the driver computes it: {exact(ticks, 'tick')} of {whole} us"
-        return Item(shown, whole * ticks, meaning)
+        count = exact(ticks, "tick")
+        if not isinstance(tick.value, float):
+            return Item(shown, None, f"{count}; {tick.meaning}")
+        time = ticks * tick.value
+        value = round(time, 3) if time < _EXACT_BELOW else round(time)
+        printed = _tick_us(self.cclk_ps, resolution) * ticks
+        driver = f"; the driver's debugfs shows {printed}" if printed != value else ""
+        return Item(shown, value, f"us: {count} of {tick.value:g} us{driver}")
+
+    def _ticks(self, name: str, resolution: int) -> int | None:
+        """Returns a timer's number of ticks: as it was multiplied, or else from its register."""
+        stored, tick = getattr(self.layout, name), _tick_us(self.layout.cclk_ps, resolution)
+        if tick and not stored % tick:
+            return int(stored) // tick
+        return self.registers.get(name) or None
 
 
 def _of_ones(name: str, tick: int) -> tuple[int, ...]:
     """Returns what the driver computes of a timer's register that reads as all ones."""
+    if not tick:
+        return ()
     if name == "initial_srtt":
         return (tick * U16_MASK,)
     return tick * U32_MASK, *([tick * U32_MASK & U32_MASK] if name == "dack_timer" else [])
@@ -151,6 +178,18 @@ def _clock_items(timers: _Timers, chip: Chip) -> list[Item]:
         timers.tick("delayed ACK tick", layout.dack_re),
         timers.item("dack_timer", layout.dack_re, "delayed ACK timer"),
     ]
+
+
+def _registers(registers: Bytes | None, chip: Chip) -> dict[str, int]:
+    """Returns the ticks of each timer that REG_DUMP's bytes tell."""
+    found = {}
+    for name, register in {"dack_timer": "TP_DACK_TIMER", **_TIMERS}.items():
+        at = int(chip.r[register])
+        word = b"" if registers is None else bytes(registers[at : at + WORD_BYTES])
+        value = int.from_bytes(word, "little")
+        if len(word) == WORD_BYTES and value != U32_MASK:
+            found[name] = _timer(value, chip, register)
+    return found
 
 
 def _tick_us(cclk_ps: int, resolution: int) -> int:

@@ -90,8 +90,11 @@ def test_the_core_clock_that_the_firmware_logged_is_used_and_said(chip: Chip) ->
     assert shown["TP tick"].value == 65.536
     assert shown["TCP timestamp tick"].value == 16.384
     assert shown["delayed ACK tick"].value == 1.024
-    assert shown["retransmit min"].value == 65 * 3051  # as a driver that knows the clock tells
-    assert shown["delayed ACK timer"].value == 39062
+    assert shown["retransmit min"].value == round(65.536 * 3051)
+    assert shown["retransmit min"].meaning == (
+        f"us: 3051 ticks of 65.536 us; the driver's debugfs shows {65 * 3051}"
+    )
+    assert shown["delayed ACK timer"].value == round(1.024 * 39062)
 
 
 def test_without_the_firmwares_log_the_screen_warns_that_the_clock_is_a_preset() -> None:
@@ -99,7 +102,8 @@ def test_without_the_firmwares_log_the_screen_warns_that_the_clock_is_a_preset()
     shown = items(CLK.decode_with(blob, known_to(T6, DEV_LOG=b""), T6))
     assert shown["core clock"].value == 20
     assert "NOT MEASURED" in shown["core clock"].meaning
-    assert shown["retransmit min"].value == 327 * 3051
+    assert shown["retransmit min"].value == round(327.68 * 3051)
+    assert str(327 * 3051) in shown["retransmit min"].meaning
 
 
 @pytest.mark.parametrize("flags", [0x12, 0x83], ids=["FW_OK", "lost the firmware later"])
@@ -117,13 +121,33 @@ def test_a_clock_that_is_not_the_preset_is_believed() -> None:
     assert "as the driver knew it" in shown["core clock"].meaning
 
 
-def test_a_timer_that_the_driver_lost_is_not_shown_as_0() -> None:
+def with_ticks_of(exponent: int, ticks: int) -> tuple[bytes, bytes]:
+    """CLK of a driver with its preset, and REG_DUMP, of a card with such ticks."""
     card = clock_card()
-    card.put(RESOLUTION, 2 << 16 | 2)  # a tick of 80 ns, which the driver counts as 0 us
-    _, blob = dumped(card, T6, "CLK")
+    card.put(RESOLUTION, exponent << 16 | exponent)
+    registers = bytearray(332 << 10)
+    for offset in (DACK, *TIMERS):
+        card.put(offset, ticks)
+        registers[offset : offset + 4] = ticks.to_bytes(4, "little")
+    return dumped(card, T6, "CLK")[1], bytes(registers)
+
+
+def test_a_tick_of_less_than_a_microsecond_is_not_0() -> None:
+    blob, _ = with_ticks_of(7, 390)
+    shown = items(CLK.decode_with(blob, known_to(T6), T6))
+    for name in ("retransmit min", "initial srtt", "delayed ACK timer"):
+        assert shown[name].value == 199.68
+        assert shown[name].meaning == ("us: 390 ticks of 0.512 us; the driver's debugfs shows 0")
+
+
+def test_a_timer_that_the_driver_lost_is_taken_from_its_register() -> None:
+    blob, registers = with_ticks_of(2, 5000)  # of 80 ns, which the driver counts as 0 us
     shown = items(CLK.decode_with(blob, known_to(T6), T6))
     assert shown["retransmit min"].value is None
     assert "not in the dump" in shown["retransmit min"].meaning
+    shown = items(CLK.decode_with(blob, {**known_to(T6), "REG_DUMP": registers}, T6))
+    assert shown["retransmit min"].value == shown["delayed ACK timer"].value == 80
+    assert "5000 ticks of 0.016 us" in shown["retransmit min"].meaning
 
 
 @pytest.mark.parametrize(
