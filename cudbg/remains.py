@@ -31,7 +31,7 @@ from vmcoredd.cudbg.decoded import (
 from vmcoredd.cudbg.errors import DumpFormatError, WrongSize, unexpected_is_damage
 from vmcoredd.plural import counted, exact
 
-_FILLED_MOST, _ROWS_MOST = 4 << 20, 50_000
+FILLED_MOST, _ROWS_MOST = 4 << 20, 50_000
 """Bytes of an entity that is decoded in part, and rows of a table: several times what one has."""
 _SIZES_MOST = 4
 """How often a decoder may say that it needs another size: once for a header, once for the rest."""
@@ -97,7 +97,7 @@ def decode_in_part(decode: Decode, remains: Remains) -> Decoded:
     for _ in range(_SIZES_MOST):
         if not remains.held:
             raise DumpFormatError(f"{remains.name}: none of its bytes is left")
-        if remains.size > _FILLED_MOST:
+        if remains.size > FILLED_MOST:
             size = exact(remains.size, "byte is", "bytes are")
             raise DumpFormatError(f"{remains.name}: {size} too many to fill in")
         try:

@@ -16,6 +16,7 @@ from vmcoredd.chip.devlog import (
 from vmcoredd.chip.firmware import (
     Devlog,
     Header,
+    LdstSpace,
     Params,
     Retval,
     command_of,
@@ -162,7 +163,16 @@ def _fields(words: bytes) -> str:
         used = [one for one in command.param if one.mnem]
         return " ".join(f"{param_name(one.mnem)}={one.val:#x}" for one in used)
     own = ((name, value) for name, value in command.items() if name not in _OF_EVERY_COMMAND)
-    return " ".join(f"{name}={value:#x}" for name, value in own if isinstance(value, int) and value)
+    return " ".join(
+        f"{name}={_operand(name, value)}" for name, value in own if isinstance(value, int) and value
+    )
+
+
+def _operand(name: str, value: int) -> str:
+    """Returns a field's value; the space that an LDST reads or writes by its name."""
+    if name == "addrspace" and value in LdstSpace._value2member_map_:
+        return LdstSpace(value).name
+    return f"{value:#x}"
 
 
 _OK = "ok"

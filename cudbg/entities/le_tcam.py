@@ -9,11 +9,14 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, sizeof
 from vmcoredd.chip.le import LookupEntry, clip_address, filter_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
+from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, WrongSize
 from vmcoredd.cudbg.le_table import RECORD_BYTES, Header, Record, TableReader, read_header
+from vmcoredd.cudbg.remains import FILLED_MOST
 from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.hw.io import Io
+from vmcoredd.plural import counted
 
 
 @entity(59, "LE_TCAM")
@@ -40,7 +43,7 @@ class LeTcam(Entity):
             ctx.warn(Code.PARTIAL_DATA)
         area[: sizeof(Header)] = bytes(header)
 
-    explained_by = ("TP_INDIRECT",)
+    explained_by = ("TP_INDIRECT", "TID_INFO")
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         return self.decode_with(blob, {}, chip)
@@ -51,14 +54,17 @@ class LeTcam(Entity):
             raise WrongSize(self.name, size, len(blob))
         header = Header.from_bytes(blob[:size])
         whole = size + RECORD_BYTES * header.max_tid
-        if len(blob) < whole or (len(blob) - size) % RECORD_BYTES:
+        is_whole = len(blob) >= whole and not (len(blob) - size) % RECORD_BYTES
+        if not is_whole and whole <= FILLED_MOST:
             raise WrongSize(self.name, whole, len(blob))
         words = words_of_space(others, "TP_INDIRECT", "tp_pio", chip)
         mode = words.get(chip.r.TP_VLAN_PRI_MAP)
-        rows = Lazy(lambda: _entries(blob, header, chip, mode))
+        hashes = _hashes(others, chip)
+        rows = Lazy(lambda: _entries(blob, header, chip, mode, hashes=hashes is not False))
         return Decoded(
             [
-                Fields("where regions begin", list(_starts(header, chip))),
+                *([] if is_whole else [_too_few(header, blob)]),
+                Fields("where regions begin", list(_starts(header, chip, hashes))),
                 Text("how entries are decoded", list(_caveats(mode, words, chip))),
                 Table("entries in use (order of addresses and ports: assumed)", _COLUMNS, rows),
             ]
@@ -75,6 +81,7 @@ _COLUMNS = (
     Column("filter tuple", "x"),
     Column("fields"),
 )
+_HASH = "hash"
 _MEMBERS = {
     "filter_start": "filter_start",
     "server_start": "server_start",
@@ -85,14 +92,40 @@ _MEMBERS = {
 """The member of the header for each start register of `chip.le`."""
 
 
-def _starts(header: Header, chip: Chip) -> Iterator[Item]:
+def _too_few(header: Header, blob: Bytes) -> Text:
+    """Says that the header tells of far more records than there are."""
+    held = (len(blob) - sizeof(Header)) // RECORD_BYTES
+    line = f"max_tid tells {counted(header.max_tid, 'record')}; {held:,} are in the dump"
+    return Text("fewer records than max_tid tells", [f"{line}: those that are valid are shown."])
+
+
+def _hashes(others: Mapping[str, Bytes], chip: Chip) -> bool | None:
+    """Whether the engine has a hash table: HASHEN of LE_DB_CONFIG, which TID_INFO holds; None if
+    that is not known."""
+    tid_info = others.get("TID_INFO")
+    if tid_info is None or len(tid_info) < sizeof(TidLayout):
+        return None
+    config = TidLayout.from_bytes(tid_info[: sizeof(TidLayout)]).le_db_conf
+    return None if config == U32_MASK else bool(chip.r.LE_DB_CONFIG.get(config, "HASHEN"))
+
+
+_IF_HASHING = {
+    True: "",
+    False: "; not used: HASHEN of LE_DB_CONFIG is 0",
+    None: "; if hashing is on, which the dump does not tell",
+}
+
+
+def _starts(header: Header, chip: Chip, hashes: bool | None) -> Iterator[Item]:
     """Yields the header with each start in TIDs, and the region that the register means."""
     le, r = chip.le, chip.r
     regions = {r[register]: name for name, register in le.regions.items() if register}
     for register, member in _MEMBERS.items():
         value, region = getattr(header, member), regions[r[getattr(le, register)]]
         unit = "" if le.start_step == 1 else f", in units of 1/{le.start_step} TID"
-        yield Item(member, value, f"{region} region: TID {value // le.start_step}{unit}", "d")
+        used = _IF_HASHING[hashes] if region == _HASH else ""
+        meaning = f"{region} region: TID {value // le.start_step}{unit}{used}"
+        yield Item(member, value, meaning, "d")
     yield Item("max_tid", header.max_tid, "TIDs that were read", "d")
 
 
@@ -112,8 +145,10 @@ def _caveats(mode: int | None, words: Mapping[int, int], chip: Chip) -> Iterator
         yield f"vnic_id is {meaning}: VNIC of TP_INGRESS_CONFIG is {vnic}"
 
 
-def _entries(blob: Bytes, header: Header, chip: Chip, mode: int | None) -> Iterator[list[Value]]:
-    regions = _regions(header, chip)
+def _entries(
+    blob: Bytes, header: Header, chip: Chip, mode: int | None, *, hashes: bool
+) -> Iterator[list[Value]]:
+    regions = [one for one in _regions(header, chip) if hashes or one[1] != _HASH]
     for record in _records(blob):
         if any(record.data):
             region = [name for start, name in regions if start <= record.tid][-1]
@@ -133,7 +168,7 @@ def _regions(header: Header, chip: Chip) -> list[tuple[int, str]]:
 
 def _records(blob: Bytes) -> Iterator[Record]:
     """Yields the records that were read; zeros for TIDs inside other entries follow them."""
-    for at in range(sizeof(Header), len(blob), RECORD_BYTES):
+    for at in range(sizeof(Header), len(blob) - RECORD_BYTES + 1, RECORD_BYTES):
         record = Record.from_bytes(blob[at : at + RECORD_BYTES])
         if not record.dbig_rsp_stat & 1:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmcoredd.chip import Chip, Register
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s, u64
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Text
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.hw.io import Each, Io, Op, Read, Write
 
@@ -42,14 +42,22 @@ class PmStats(Entity):
         columns = [Column("what"), Column("count", "d"), Column("bytes or cycles", "d")]
         tx = zip(_TX_NAMES, layout.tx_cnt, layout.tx_cyc, strict=True)
         rx = zip(_RX_NAMES, layout.rx_cnt, layout.rx_cyc, strict=True)
+        caveats = [] if chip.memory.pm_stats > _WAITS else [Text("", _WAITS_ON_T5)]
         return Decoded(
             [
+                *caveats,
                 Table("transmit", columns, [list(row) for row in tx][: chip.memory.pm_stats]),
                 Table("receive", columns, [list(row) for row in rx][: chip.memory.pm_stats]),
             ]
         )
 
 
+_WAITS = 5
+"""Counters of a T5, of which the last is the wait for the FIFO."""
+_WAITS_ON_T5 = (
+    "On a T5 the wait for the FIFO counts so finely that it soon stays at its greatest value:",
+    "it tells nothing, and the driver's debugfs shows it for a T6 only.",
+)
 # pm_stats_show(); the driver does not show the sixth, and only a T6 has the last two.
 _TX_NAMES = (
     "reads (bytes)",

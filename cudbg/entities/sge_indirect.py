@@ -8,10 +8,9 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.chip.pci import PFS
 from vmcoredd.chip.register import BAR0
-from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Text, Value
+from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Part, Table, Text, Value
 from vmcoredd.cudbg.entities.indirect import Record, records
 from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, entity, per_chip
-from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.words import Place, RegisterEntity
 from vmcoredd.hw.indirect import indexed_read
 from vmcoredd.hw.io import Each, Io, Read, Write
@@ -85,7 +84,7 @@ class SgeIndirect(RegisterEntity):
         words = self.need_known(blob, chip)
         layout = Layout.from_bytes(bytes(words).ljust(sizeof(Layout), b"\0"))
         columns = [Column("register"), Column("value", "x8"), Column("fields")]
-        tables = [
+        tables: list[Part] = [
             Table(f"SGE debug words, {half.lower()}", columns, _debug(chip, half, record))
             for half, record in zip(("HIGH", "LOW"), layout.debug, strict=True)
         ]
@@ -96,7 +95,8 @@ class SgeIndirect(RegisterEntity):
         if not layout.qbase.reg_addr:
             return Decoded(tables)
         if layout.qbase.vfcount > _VFS:
-            raise DumpFormatError(f"{self.name}: {layout.qbase.vfcount} virtual functions")
+            title = f"queue bases: {layout.qbase.vfcount} virtual functions are impossible"
+            tables.append(Text(title, [f"Those of all {_VFS} that there is room for are shown."]))
         columns = [Column("function"), *(Column(name, "d") for name in _BASE_COLUMNS)]
         rows = Lazy(lambda: _bases(chip, layout.qbase))
         return Decoded([*tables, Table(f"queue bases; {_SIZES_ASSUMED}", columns, rows)])
@@ -136,7 +136,7 @@ _BASE_COLUMNS = (
 
 def _bases(chip: Chip, qbase: QueueBases) -> Iterator[list[Value]]:
     """Yields the functions that have queues; registers hold sizes as logarithms (assumed)."""
-    for function in range(PFS + qbase.vfcount):
+    for function in range(PFS + min(qbase.vfcount, _VFS)):
         values = qbase.pf_data_value if function < PFS else qbase.vf_data_value
         first = _MAPS * (function if function < PFS else function - PFS)
         maps = values[first : first + _MAPS]

@@ -87,7 +87,7 @@ def _tp_requests(config: Register, first: int, control: int) -> list[int]:
 def _tp_lines(words: Sequence[int], mode: int) -> Iterator[str]:
     """Yields one line per word, with all its fields (cxgb4_debugfs.c, tp_la_show())."""
     for i, word in enumerate(words):
-        if word == _INCOMPLETE and i == len(words) - 1:
+        if mode in (_PAIRS, _PACKETS) and word == _INCOMPLETE and i == len(words) - 1:
             return
         fields = _tp_fields(words[i - 1], i, mode)
         shown = " ".join(f"{field.name}={field.get(word):#x}" for field in fields)

@@ -6,6 +6,8 @@ from vmcoredd.chip import Register
 from vmcoredd.chip.cim import (
     INBOUND_WORDS,
     OUTBOUND,
+    PBT_ADDRESS_ENTRY,
+    PBT_ADDRESS_SHIFT,
     PBT_TABLES,
     QUEUE_UNIT_BYTES,
     THRESHOLD_UNIT,
@@ -22,6 +24,12 @@ SELECTORS = 32
 PAGE_BYTES = 4096
 PAGE_IN_USE = 1
 """The bit of a page table's entry that marks it as used (assumed)."""
+
+
+def _address_entry(page: int) -> int:
+    """Returns a valid entry of a table that holds addresses."""
+    values = {"valid": 1, "allocated": 1, "address": page >> PBT_ADDRESS_SHIFT}
+    return sum(field.put(values.get(field.name, 0)) for field in PBT_ADDRESS_ENTRY)
 
 
 class HostAccess(Model):
@@ -131,8 +139,9 @@ class Queues(Model):
 class PageTables(Model):
     """Four tables in the CIM's address space that map the processor's pages to adapter memory.
 
-    No source describes an entry: here it is a page's address in adapter memory, with a bit that
-    marks it as used (assumed). The last table has an entry for each page.
+    An entry of the first two is as PBT_ADDRESS_ENTRY says. No source describes those of the others:
+    here they are a page's address, with a bit that marks it as used (assumed). The last table has
+    an entry for each page.
     """
 
     def wire(self) -> None:
@@ -140,8 +149,9 @@ class PageTables(Model):
         random = self.scenario.random("pbt")
         pages = range(region.base, region.base + region.size, PAGE_BYTES)
         for table in PBT_TABLES[:-1]:
-            chosen = [random.choice(pages) | PAGE_IN_USE for _ in range(table.words)]
-            space.fill(space.index(table.address), chosen)
+            chosen = [random.choice(pages) for _ in range(table.words)]
+            entry = _address_entry if table.holds_addresses else PAGE_IN_USE.__or__
+            space.fill(space.index(table.address), [entry(page) for page in chosen])
         table = PBT_TABLES[-1]
         mapped = [page | PAGE_IN_USE for page in pages[: table.words]]
         space.fill(space.index(table.address), mapped)

@@ -227,6 +227,16 @@ def test_every_word_is_shown_with_its_table(chip: Chip) -> None:
     assert found[-1]["address"] == 0x3800 + 4 * 511
 
 
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+def test_a_cards_valid_entries_are_pages_of_the_processors_memory(chip: Chip) -> None:
+    found = [row["fields"] for row in collected(chip).table("PBT_TABLE")[:24]]
+    region = collected(chip).card.scenario.memory_map["uP RAM"]
+    for fields in found:
+        assert (fields["valid"], fields["allocated"], fields["pending"]) == (1, 1, 0)
+        assert region.base <= fields["address"] < region.base + region.size
+        assert not fields["address"] % 4096
+
+
 def test_an_entry_of_the_address_tables_has_fields_and_one_of_the_others_none() -> None:
     raw = bytearray(collected(T6).dump.raw("PBT_TABLE"))
     raw[:4] = (1 << 28 | 1 << 26 | 0x123).to_bytes(4, "little")

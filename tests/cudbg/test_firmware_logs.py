@@ -15,7 +15,7 @@ from ramdump import codes, dumped
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.devlog import DevlogEntry, Facility, Level
-from vmcoredd.chip.firmware import Dev, Devlog, FwCommand, Hello, Op, Params, param
+from vmcoredd.chip.firmware import Dev, Devlog, FwCommand, Hello, Ldst, Op, Params, param
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
 from vmcoredd.cudbg.printf import formatted
@@ -72,6 +72,12 @@ def test_parameters_and_fields_of_a_command_are_shown_by_name() -> None:
     hello = struct.unpack(">8Q", bytes(Hello(mbmaster=4, mbasyncnot=3)).ljust(64, b"\0"))
     shown = mailbox_row(MailboxEntry(hello, 1, 7, 0, 0))["fields"]
     assert shown == "mbmaster=0x4 mbasyncnot=0x3"
+
+
+@pytest.mark.parametrize(("space", "shown"), [(0x10, "TP_PIO"), (0x38, "I2C"), (0x77, "0x77")])
+def test_the_space_that_an_ldst_reads_is_named(space: int, shown: str) -> None:
+    ldst = struct.unpack(">8Q", bytes(Ldst(addrspace=space, read=1)).ljust(64, b"\0"))
+    assert mailbox_row(MailboxEntry(ldst, 1, 7, 0, 0))["fields"] == f"addrspace={shown}"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.le import RESPONSE_WORDS
 from vmcoredd.cudbg.decoded import Decoded, Fields, Item, Text
+from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.cudbg.entities.indirect import records as indirect_records
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError
@@ -342,3 +343,36 @@ def test_a_t6s_routing_start_is_that_of_the_active_region() -> None:
     items, _, _ = shown(T6, None)
     assert items["routing_start"].meaning.startswith("active region: TID 0")
     assert shown(T5, None)[0]["routing_start"].meaning.startswith("routing region")
+
+
+def test_a_count_that_is_far_too_large_keeps_the_records_that_are_there() -> None:
+    record = Record(dbig_rsp_stat=1, tid=7)
+    record.data[:3] = (1, 2, 3)
+    blob = bytes(Header(max_tid=0x80000000)) + bytes(record) + bytes(len(bytes(record)))
+    said, *_, table = ENTITY.decode(blob, T6)
+    assert said.title == "fewer records than max_tid tells"
+    assert [row["TID"] for row in rows_of(Decoded([table]))] == [7]
+
+
+@pytest.mark.parametrize(("hashen", "region"), [(0, "filter"), (1, "hash"), (None, "hash")])
+def test_a_hash_region_is_one_only_if_hashing_is_on(hashen: int | None, region: str) -> None:
+    record = Record(dbig_rsp_stat=1, tid=600)
+    record.data[:3] = (1, 2, 3)
+    starts = {"server_start": 100, "filter_start": 200, "clip_start": 900}
+    header = Header(**starts, tid_hash_base=500, max_tid=1)
+    others = {}
+    if hashen is not None:
+        config = T6.r.LE_DB_CONFIG.of(HASHEN=hashen)
+        others["TID_INFO"] = bytes(TidLayout(le_db_conf=config))
+    decoded = ENTITY.decode_with(bytes(header) + bytes(record), others, T6)
+    (row,) = rows_of(decoded, "entries in use")
+    assert row["region"] == region
+    meaning = next(
+        item.meaning
+        for part in decoded
+        if isinstance(part, Fields)
+        for item in part.items
+        if item.name == "tid_hash_base"
+    )
+    assert ("not used: HASHEN" in meaning) == (hashen == 0)
+    assert ("if hashing is on" in meaning) == (hashen is None)

@@ -9,6 +9,7 @@ from ramdump import dumped, indexed
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.layout import u32s, u64s
+from vmcoredd.cudbg.decoded import Text
 
 TX = (0x8FE8, 0x8FEC, 0x8FF0, 0x8FF4, 0x1001A)  # config, count, debug control, debug data, word
 RX = (0x8FC8, 0x8FCC, 0x8FD0, 0x8FD4, 0x10013)
@@ -43,3 +44,10 @@ def test_a_card_shows_its_counters(chip: Chip, way: str) -> None:
     rows = collected(chip).table("PM_STATS", way)
     assert len(rows) == chip.memory.pm_stats
     assert all(row["bytes or cycles"] >= 64 * row["count"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize(("chip", "warns"), [(T5, True), (T6, False)], ids=repr)
+def test_a_t5s_wait_for_the_fifo_has_a_caveat(chip: Chip, warns: bool) -> None:
+    texts = [part for part in collected(chip).dump.decode("PM_STATS") if isinstance(part, Text)]
+    assert bool(texts) == warns
+    assert all("it tells nothing" in " ".join(text.lines) for text in texts)

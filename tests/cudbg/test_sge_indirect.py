@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from carddump import CARDS, CardDump, collect
+from carddump import CARDS, CardDump, collect, collected
 
 from vmcoredd import emu
 from vmcoredd.chip import T5, T6, Chip
@@ -84,3 +84,12 @@ def test_a_dump_of_a_running_adapter_has_the_debug_words_only() -> None:
 def test_that_sizes_of_queue_ranges_are_assumed_is_said() -> None:
     _, found = dumped(T6)
     assert "sizes are assumed" in list(found.dump.decode("SGE_INDIRECT"))[-1].title
+
+
+def test_an_impossible_number_of_functions_loses_nothing_else() -> None:
+    raw = bytearray(collected(T6).dump.raw("SGE_INDIRECT"))
+    raw[-4:] = (5000).to_bytes(4, "little")
+    whole = entities()["SGE_INDIRECT"].decode(collected(T6).dump.raw("SGE_INDIRECT"), T6)
+    high, low, said, bases = entities()["SGE_INDIRECT"].decode(bytes(raw), T6)
+    assert said.title == "queue bases: 5000 virtual functions are impossible"
+    assert [high.json(), low.json(), bases.json()] == [part.json() for part in whole]

@@ -83,6 +83,17 @@ def test_a_trace_is_shown_with_one_line_per_word(chip: Chip) -> None:
     assert f"Tid={words[0] >> 32 & 0x3FF:#x}" in text["lines"][0]
 
 
+@pytest.mark.parametrize(("mode", "lines"), [(0, 128), (1, 128), (2, 127), (3, 127)])
+def test_a_last_word_of_ones_is_incomplete_only_where_words_come_in_pairs(
+    mode: int, lines: int
+) -> None:
+    raw = bytearray(collected(T6).dump.raw("TP_LA"))
+    raw[4:8] = mode.to_bytes(4, "little")
+    raw[-8:] = b"\xff" * 8
+    *_, text = entities()["TP_LA"].decode(bytes(raw), T6)
+    assert len(text.json()["lines"]) == lines
+
+
 # ULPRX_LA
 
 SELECT, READ_POINTER, WRITE_POINTER, ULPRX_LA_DATA = 0x1923C, 0x19240, 0x19248, 0x19244
