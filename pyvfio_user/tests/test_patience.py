@@ -35,8 +35,8 @@ from vfio_peers import *
 path = sys.argv[1]
 
 def work(seconds):
-    end = time.process_time() + seconds
-    while time.process_time() < end:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         pass
 """
 SERVER = """

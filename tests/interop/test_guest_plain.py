@@ -226,7 +226,7 @@ def test_an_early_panic_is_reported_with_the_kernels_reason(prepared, tmp_path):
     assert (tmp_path / "vmcore.console").exists()
 
 
-@pytest.mark.parametrize("crashkernel", ["16M", "28M"])
+@pytest.mark.parametrize("crashkernel", ["16M", "24M"])
 def test_too_little_memory_for_the_crash_kernel_is_reported(prepared, tmp_path, crashkernel):
     options = Options(crashkernel=crashkernel)
     deadlines = kdump.Deadlines(boot=60.0)
