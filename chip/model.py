@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vmcoredd.chip.back_pressure import BackPressure
     from vmcoredd.chip.cim import Cim
     from vmcoredd.chip.le import Le
+    from vmcoredd.chip.mac import Mac
     from vmcoredd.chip.memory import MemorySystem
     from vmcoredd.chip.mps import Mps
     from vmcoredd.chip.sge import Sge
@@ -74,6 +75,12 @@ class Chip:
     def le(self) -> Le:
         """The lookup engine (chip/le.py)."""
         part: Le = self._part("le")
+        return part
+
+    @cached_property
+    def mac(self) -> Mac:
+        """The MACs of the ports (chip/mac.py)."""
+        part: Mac = self._part("mac")
         return part
 
     @cached_property

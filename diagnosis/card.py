@@ -39,9 +39,9 @@ class Card:
         self.damage: dict[str, str] = {}
         """What is damaged of the entities that rules asked for, by name."""
         self.gaps: dict[str, None] = {}
-        """Why words that were asked for are not left, since `begin`."""
-        self.had_words = False
-        """Whether any word that was asked for is left, since `begin`."""
+        """Why a part of what was asked for is not left, since `begin`."""
+        self.had_some = False
+        """Whether a part of what was asked for is left, since `begin`."""
         self._held: dict[str, list[tuple[int, memoryview]]] = {}
         self._decoded: dict[str, Decoded] = {}
         self._rows: dict[tuple[str, str], list[dict[str, Value]]] = {}
@@ -57,7 +57,7 @@ class Card:
 
     def begin(self) -> None:
         """Forgets what was asked for: the next rule begins."""
-        self.gaps, self.had_words = {}, False
+        self.gaps, self.had_some = {}, False
 
     @property
     def chip(self) -> Chip:
@@ -105,34 +105,56 @@ class Card:
                 if first < end:
                     yield first, words[(first - at) // WORD_BYTES : (end - at) // WORD_BYTES]
 
-    def words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
-        """Returns all instances of a register in an entity; none if this chip does not have it.
+    @contextmanager
+    def in_part(self) -> Iterator[None]:
+        """Lets a rule go on without what the dump lacks; the reason is in `gaps`."""
+        try:
+            yield
+        except NotJudged as error:
+            self.gaps[str(error)] = None
+        else:
+            self.had_some = True
 
-        Raises NotJudged if the entity cannot be read, or if no instance has a value. Single
-        instances that have none are left out.
-        """
-        found = self.every(name, entity)
-        if found and not any(found):
-            raise NotJudged(self._why_none(name, entity))
+    def words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
+        """Returns the instances of a register that have a value; none if this chip does not have
+        it. Why others have none is in `gaps`; those that read as all ones beside others are in
+        `unanswered`."""
+        try:
+            found = self._every(name, entity)
+        except NotJudged as error:
+            self.gaps[str(error)] = None
+            return []
+        if None in found and (not any(found) or None in self._places(name, entity)):
+            self.gaps[self._why_none(name, entity)] = None
+        self.had_some |= any(found)
         return [word for word in found if word is not None]
 
-    def every(self, name: str, entity: str = REG_DUMP) -> list[Word | None]:
-        """Returns all instances of a register, in their order: None for those that have no value.
+    def word(self, name: str, entity: str = REG_DUMP) -> Word:
+        """Returns the one instance, or the first, of a register; raises NotJudged if the entity
+        has none, or no value of it."""
+        return self._first(self._every(name, entity), name, entity)
 
-        They read as all ones (they are in `unanswered`, if others do not), or are not left of a
-        damaged entity. The reason is in `gaps`. Raises NotJudged if the entity cannot be read, or
-        says nothing.
-        """
+    def raw_word(self, name: str, entity: str = REG_DUMP) -> Word:
+        """Returns the same, even if the card is off the bus; raises NotJudged if it is not left."""
+        return self._first(self._places(name, entity), name, entity)
+
+    def _first(self, found: Sequence[Word | None], name: str, entity: str) -> Word:
+        if not found:
+            raise NotJudged(f"{name} is not in {entity}")
+        if found[0] is None:
+            raise NotJudged(self._why_none(name, entity))
+        return found[0]
+
+    def _every(self, name: str, entity: str) -> list[Word | None]:
+        """Returns all instances of a register: None for those that read as all ones, or are not
+        left of a damaged entity. Raises NotJudged if the entity cannot be read, or says nothing."""
         if entity == REG_DUMP and self._says_nothing:
             raise NotJudged(f"REG_DUMP reads as {self._says_nothing}")
         found = self._places(name, entity)
         silent = [word.offset for word in found if word and self._is_unanswered(word)]
         left = [None if word and word.offset in silent else word for word in found]
-        if None in found or (silent and not any(left)):
-            self.gaps[self._why_none(name, entity)] = None
-        elif silent:
+        if any(left) and None not in found:
             self.unanswered.update(silent)
-        self.had_words |= any(left)
         return left
 
     def _why_none(self, name: str, entity: str) -> str:
@@ -174,14 +196,6 @@ class Card:
         ends = start + len(words) * WORD_BYTES == at + size * WORD_BYTES
         return gone if ends or count >= _GONE_LEAST else None
 
-    def raw_words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
-        """Returns all instances of a register, even if the card is off the bus; raises NotJudged
-        if one is not left."""
-        found = self._places(name, entity)
-        if None in found:
-            raise NotJudged(self._why_lost(entity))
-        return [word for word in found if word is not None]
-
     def _places(self, name: str, entity: str) -> list[Word | None]:
         """Returns all instances of a register that the entity has a place for; None for those that
         are not left."""
@@ -195,16 +209,6 @@ class Card:
                 word = Word(entity, space, offset, value or 0, register, element)
                 found.append(None if value is None else word)
         return found
-
-    def word(self, name: str, entity: str = REG_DUMP) -> Word:
-        """Returns the one instance, or the first, of a register; raises NotJudged if the entity
-        has none, or no value of it."""
-        found = self.every(name, entity)
-        if not found:
-            raise NotJudged(f"{name} is not in {entity}")
-        if found[0] is None:
-            raise NotJudged(self._why_none(name, entity))
-        return found[0]
 
     def decoded(self, entity: str) -> Decoded:
         """Returns a decoded entity; raises NotJudged if it cannot be had."""

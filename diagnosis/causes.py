@@ -14,7 +14,6 @@ that no row names are a note too, so that no cause is silent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -22,7 +21,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.cudbg.words import Word
-from vmcoredd.diagnosis.card import Card, NotJudged
+from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.consequences import PARITY_SUMMARIES
 from vmcoredd.diagnosis.finding import FATAL, NOTE, Evidence, Severity
 from vmcoredd.diagnosis.rule import Hit, Rule, register
@@ -107,10 +106,9 @@ class _Raised:
         name = self.name.replace("INT_CAUSE", "INT_ENABLE")
         if name == self.name or name not in card.chip.r:
             return U32_MASK
-        with suppress(NotJudged):
-            for word in card.words(name):
-                if word.instance == cause.instance:
-                    return word.value or U32_MASK
+        for word in card.words(name):
+            if word.instance == cause.instance:
+                return word.value or U32_MASK
         return None
 
     def _mask(self, cause: Word, chip: Chip) -> int:
@@ -130,9 +128,8 @@ class _Raised:
         if raised:
             evidence = Evidence.of(word, *word.names_of(raised))
             for name in self.row.shows.split():
-                with suppress(NotJudged):
-                    more = [w for w in card.words(name) if w.instance == word.instance]
-                    evidence += Evidence.each(more)
+                more = (w for w in card.words(name) if w.instance == word.instance)
+                evidence += Evidence.each(more)
             where = word.instance or word.block
             values = {"instance": where, "register": word.name, **self.row.values(card)}
             yield Hit(evidence, values, severity, preface)

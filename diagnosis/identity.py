@@ -74,9 +74,7 @@ def _ports(card: Card) -> int:
 
 
 def _state(card: Card) -> str:
-    for word in card.raw_words("PCIE_FW"):
-        return firmware_state(word, card)
-    return ""
+    return firmware_state(card.raw_word("PCIE_FW"), card)
 
 
 def firmware_state(word: Word, card: Card) -> str:

@@ -88,7 +88,7 @@ def _findings(rule: Rule, card: Card, lost: _Lost) -> Iterator[Finding]:
         lost.add(str(error), rule.name)
     else:
         for reason in card.gaps:
-            lost.add(reason, rule.name, "judged in part" if card.had_words else "not judged")
+            lost.add(reason, rule.name, "judged in part" if card.had_some else "not judged")
 
 
 def _unanswered(card: Card) -> Iterator[str]:

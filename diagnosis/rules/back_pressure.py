@@ -8,12 +8,13 @@ with traffic. A finding is a `note`: it may be the crash's consequence.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from vmcoredd.chip.back_pressure import Hop
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import REG_DUMP, Card
 from vmcoredd.diagnosis.finding import NOTE, Evidence
-from vmcoredd.diagnosis.rule import Hit, rule
+from vmcoredd.diagnosis.rule import Hit, Rule, register
 
 _ENTITIES = {"tp_pio": "TP_INDIRECT", "pcie_cdbg": "PCIE_INDIRECT"}
 """The entity of each space."""
@@ -25,14 +26,17 @@ def _word(card: Card, hop: Hop) -> Word:
 
 
 def _full(card: Card, hops: Sequence[Hop], channel: int) -> Iterator[tuple[Hop, Word]]:
-    """Yields the hops at which a channel's data wait, and their words."""
+    """Yields the hops at which a channel's data wait, and their words; goes on behind a hop whose
+    word the dump lacks."""
     for hop in hops:
-        word = _word(card, hop)
-        if word.value & hop.bit(card.chip.r[hop.register], channel):
-            yield hop, word
+        with card.in_part():
+            word = _word(card, hop)
+            if word.value & hop.bit(card.chip.r[hop.register], channel):
+                yield hop, word
 
 
-def _waiting(card: Card, way: str) -> Iterator[Hit]:
+def waiting(card: Card, way: str) -> Iterator[Hit]:
+    """Yields a hit for each channel whose data wait on a way, `receive` or `send`."""
     hops: Sequence[Hop] = getattr(card.chip.back_pressure, way)
     for channel in range(card.chip.tp.channels):
         if full := list(_full(card, hops, channel)):
@@ -42,32 +46,19 @@ def _waiting(card: Card, way: str) -> Iterator[Hit]:
             yield Hit(evidence, values)
 
 
-_TO_DO = (
-    "look at what takes no more behind the last place, {last}; after a panic that may be the host "
-    "itself, and a place that is full alone may have been so for a moment only"
-)
-_SOURCE = "Chelsio's dump viewer: view_full()"
-
-
-@rule(
-    "receive-blocked",
-    NOTE,
-    "data that come in on channel {channel} wait, in their order: {places}",
-    to_do=_TO_DO,
-    source=_SOURCE,
-    explains="mps-drops tp-drops",
-)
-def receive(card: Card) -> Iterator[Hit]:
-    yield from _waiting(card, "receive")
-
-
-@rule(
-    "send-blocked",
-    NOTE,
-    "data to send on channel {channel} wait, in their order: {places}",
-    to_do=_TO_DO,
-    source=_SOURCE,
-    explains="sge-transmit-waits",
-)
-def send(card: Card) -> Iterator[Hit]:
-    yield from _waiting(card, "send")
+for _way, _data, _explains in (
+    ("receive", "data that come in", ("mps-drops", "tp-drops")),
+    ("send", "data to send", ("sge-transmit-waits",)),
+):
+    register(
+        Rule(
+            f"{_way}-blocked",
+            NOTE,
+            f"{_data} on channel {{channel}} wait, in their order: {{places}}",
+            "look at what takes no more behind the last place, {last}; after a panic that may be "
+            "the host itself, and a place that is full alone may have been so for a moment only",
+            "Chelsio's dump viewer: view_full()",
+            partial(waiting, way=_way),
+            _explains,
+        )
+    )

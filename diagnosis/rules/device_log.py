@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmcoredd.chip.devlog import DEVLOG_PF
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.finding import ERROR, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
@@ -41,6 +42,6 @@ def errors(card: Card) -> Iterator[Hit]:
     source="t4_hw.c: t4_init_devlog_params()",
 )
 def not_found(card: Card) -> Iterator[Hit]:
-    for word in card.every("PCIE_FW_PF")[-1:]:
-        if word is not None and not word.value:
+    for word in card.words("PCIE_FW_PF"):
+        if word.element == DEVLOG_PF and not word.value:
             yield Hit(Evidence.of(word))

@@ -146,8 +146,8 @@ def _driver(card: Card) -> tuple[DriverState, Evidence]:
 def _set(card: Card, fields: Mapping[str, str]) -> Iterator[Hit]:
     """Yields a hit for each register whose field is set."""
     for name, field in fields.items():
-        for word in card.every(name):
-            if word is not None and word.get(field):
+        for word in card.words(name):
+            if word.get(field):
                 explained = tuple(READ_THROUGH[name].split())
                 yield Hit(Evidence.of(word, field), {"register": name}, explains=explained)
 
@@ -182,6 +182,7 @@ def debug_busy(card: Card) -> Iterator[Hit]:
 )
 def analyser_running(card: Card) -> Iterator[Hit]:
     yield from _set(card, _RUNNING)
-    value = card.items("CIM_LA").get("UpDbgLaEn")
-    if isinstance(value, int) and value:
-        yield Hit((Evidence("CIM_LA", value, field="UpDbgLaEn"),), {"register": "CIM_LA"})
+    with card.in_part():
+        value = card.items("CIM_LA").get("UpDbgLaEn")
+        if isinstance(value, int) and value:
+            yield Hit((Evidence("CIM_LA", value, field="UpDbgLaEn"),), {"register": "CIM_LA"})

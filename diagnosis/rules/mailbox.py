@@ -27,9 +27,10 @@ _LAST = 5
     source="t4_hw.c: t4_wr_mbox_meat_timeout()",
 )
 def owned(card: Card) -> Iterator[Hit]:
-    for mailbox, word in enumerate(card.every("CIM_PF_MAILBOX_CTRL_SHADOW_COPY")):
-        if word is not None and word.get("MBOwner") == _OWNED_BY_FIRMWARE:
-            yield Hit((*Evidence.of(word, "MBOwner"), *_end_of_log(card)), {"mailbox": mailbox})
+    for word in card.words("CIM_PF_MAILBOX_CTRL_SHADOW_COPY"):
+        if word.get("MBOwner") == _OWNED_BY_FIRMWARE:
+            evidence = (*Evidence.of(word, "MBOwner"), *_end_of_log(card))
+            yield Hit(evidence, {"mailbox": word.element})
 
 
 def _end_of_log(card: Card) -> Iterator[Evidence]:

@@ -30,10 +30,11 @@ _FREE = (
 )
 def more_free(card: Card) -> Iterator[Hit]:
     for what, count, free, most, pages in _FREE:
-        left, there = card.word(f"TP_FLM_FREE_{count}"), card.word(most)
-        if left.get(free) > (there.get(pages) if pages else there.value) > 0:
-            whole = Evidence.of(there, pages) if pages else Evidence.of(there)
-            yield Hit(Evidence.of(left, free) + whole, {"what": what})
+        with card.in_part():
+            left, there = card.word(f"TP_FLM_FREE_{count}"), card.word(most)
+            if left.get(free) > (there.get(pages) if pages else there.value) > 0:
+                whole = Evidence.of(there, pages) if pages else Evidence.of(there)
+                yield Hit(Evidence.of(left, free) + whole, {"what": what})
 
 
 @rule(
@@ -49,7 +50,7 @@ def more_used(card: Card) -> Iterator[Hit]:
     for what, pages in ((memory.pages_of, memory.port_pages), ("loopback", memory.loopback_pages)):
         stem, first = pages.register[:-1], int(pages.register[-1])
         for number in range(pages.words):
-            word = card.word(f"{stem}{first + number}")
-            if word.get(pages.used) > word.get(pages.allocated):
-                evidence = Evidence.of(word, pages.used, pages.allocated)
-                yield Hit(evidence, {"what": what, "number": number})
+            for word in card.words(f"{stem}{first + number}"):
+                if word.get(pages.used) > word.get(pages.allocated):
+                    evidence = Evidence.of(word, pages.used, pages.allocated)
+                    yield Hit(evidence, {"what": what, "number": number})

@@ -99,11 +99,16 @@ _STORED = (
 )
 def switched_off(card: Card) -> Iterator[Hit]:
     enable = card.word("MA_TARGET_MEM_ENABLE")
-    bars = {memory.number: card.word(memory.bar) for memory in card.chip.memory.types}
     for memory in card.chip.memory.types:
-        bar = bars[memory.number]
-        size = bar.get(memory.size)
-        needed = size and not (memory.number is MemoryId.HMA and bars[MemoryId.MC0].value)
-        if needed and not enable.get(memory.enable):
-            evidence = Evidence.of(enable, memory.enable) + Evidence.of(bar, memory.size)
-            yield Hit(evidence, {"instance": memory.number.name, "size": size})
+        with card.in_part():
+            bar = card.word(memory.bar)
+            size = bar.get(memory.size)
+            if size and not enable.get(memory.enable) and _is_needed(card, memory.number):
+                evidence = Evidence.of(enable, memory.enable) + Evidence.of(bar, memory.size)
+                yield Hit(evidence, {"instance": memory.number.name, "size": size})
+
+
+def _is_needed(card: Card, number: MemoryId) -> bool:
+    """Whether a memory must be on: HMA is not where there is MC0."""
+    mc0 = next(memory for memory in card.chip.memory.types if memory.number is MemoryId.MC0)
+    return number is not MemoryId.HMA or not card.word(mc0.bar).value

@@ -176,6 +176,6 @@ def _rate(speed: int) -> str:
     explains=f"{READ_THROUGH['PCIE_MEM_ACCESS_BASE_WIN']} DUMP_CONTEXT",
 )
 def window_unusable(card: Card) -> Iterator[Hit]:
-    for window, word in enumerate(card.every("PCIE_MEM_ACCESS_BASE_WIN")):
-        if word is not None and word.value == U32_MASK:
-            yield Hit(Evidence.of(word), {"window": window})
+    for word in card.words("PCIE_MEM_ACCESS_BASE_WIN"):
+        if word.value == U32_MASK:
+            yield Hit(Evidence.of(word), {"window": word.element})

@@ -24,9 +24,9 @@ from vmcoredd.plural import counted
     explains="*",
 )
 def off_the_bus(card: Card) -> Iterator[Hit]:
-    for word in card.raw_words("PL_WHOAMI"):
-        if word.value == U32_MASK:
-            yield Hit(Evidence.of(word))
+    word = card.raw_word("PL_WHOAMI")
+    if word.value == U32_MASK:
+        yield Hit(Evidence.of(word))
 
 
 @rule(
@@ -38,9 +38,9 @@ def off_the_bus(card: Card) -> Iterator[Hit]:
     explains="*",
 )
 def without_access(card: Card) -> Iterator[Hit]:
-    for word in card.raw_words("PL_WHOAMI"):
-        if word.value == NO_ACCESS:
-            yield Hit(Evidence.of(word))
+    word = card.raw_word("PL_WHOAMI")
+    if word.value == NO_ACCESS:
+        yield Hit(Evidence.of(word))
 
 
 @rule(
@@ -52,8 +52,9 @@ def without_access(card: Card) -> Iterator[Hit]:
     explains="*",
 )
 def all_zero(card: Card) -> Iterator[Hit]:
-    if card.raw_words("PL_WHOAMI") and not any(any(words) for _, words in card.runs()):
-        yield Hit((Evidence(REG_DUMP, 0, "PL_WHOAMI", int(card.chip.r.PL_WHOAMI)),))
+    word = card.raw_word("PL_WHOAMI")
+    if not word.value and not any(any(words) for _, words in card.runs()):
+        yield Hit(Evidence.of(word))
 
 
 @rule(

@@ -21,19 +21,17 @@ _UNREAD = "reg_defs (Linux does not read it)"
 
 def _links(card: Card) -> Iterator[tuple[Word, Word | None]]:
     """Yields the link status of each port that the card has, and the word that tells its error
-    rate: that of T5's own register for it; None if that has no value."""
+    rate; None if that has no value."""
     ports = 1 << card.word("MPS_CMN_CTL").get("NumPorts")
-    links = card.every("MAC_PORT_LINK_STATUS")[:ports]
-    rates = card.every("MAC_PORT_MTIP_PCS_BASER_STATUS1") or links
-    for link, rate in zip(links, rates, strict=False):
-        if link is not None:
-            yield link, rate
+    rates = {word.element: word for word in card.words(card.chip.mac.error_rate)}
+    for link in card.words("MAC_PORT_LINK_STATUS"):
+        if link.element < ports:
+            yield link, rates.get(link.element)
 
 
-def _high(rate: Word | None) -> str:
-    """Returns the field that tells a high error rate, if it is set; else an empty string."""
-    fields = {"HiBER", "hi_ber"}.intersection(rate.fields()) if rate else ()
-    return next((field for field in fields if rate and rate.get(field)), "")
+def _is_high(card: Card, rate: Word | None) -> bool:
+    """Whether the error rate is high; False where it is not known."""
+    return rate is not None and bool(rate.get(card.chip.mac.high_error_rate))
 
 
 _LINK = "reg_defs: MAC_PORT_LINK_STATUS"
@@ -76,8 +74,9 @@ def remote_fault(card: Card) -> Iterator[Hit]:
 )
 def high_error_rate(card: Card) -> Iterator[Hit]:
     for word, rate in _links(card):
-        if rate and (field := _high(rate)):
-            evidence = Evidence.of(rate, field) + Evidence.of(word, "linkdn")
+        if rate and _is_high(card, rate):
+            high = Evidence.of(rate, card.chip.mac.high_error_rate)
+            evidence = high + Evidence.of(word, "linkdn")
             yield Hit(evidence, {"port": word.instance or "port 0"})
 
 
@@ -90,7 +89,8 @@ def high_error_rate(card: Card) -> Iterator[Hit]:
 )
 def link_down(card: Card) -> Iterator[Hit]:
     for word, rate in _links(card):
-        if word.get("linkdn") and not (_high(rate) or word.get("locflt") or word.get("remflt")):
+        explained = _is_high(card, rate) or word.get("locflt") or word.get("remflt")
+        if word.get("linkdn") and not explained:
             yield Hit(Evidence.of(word, "linkdn"), {"port": word.instance or "port 0"})
 
 
@@ -140,9 +140,8 @@ for _cause, _rule in (
 
 def _counts(card: Card, name: str) -> Iterator[Joined[Word]]:
     """Returns the instances of a 64-bit counter, in the order of their offsets."""
-    halves = (word for half in "LH" for word in card.every(f"{name}_{half}"))
-    left = (word for word in halves if word is not None)
-    return joined(sorted(left, key=lambda word: word.offset))
+    halves = (word for half in "LH" for word in card.words(f"{name}_{half}"))
+    return joined(sorted(halves, key=lambda word: word.offset))
 
 
 @rule(

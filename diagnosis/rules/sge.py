@@ -13,7 +13,7 @@ from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.consequences import READ_THROUGH
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
-from vmcoredd.diagnosis.rules.back_pressure import send as send_blocked
+from vmcoredd.diagnosis.rules.back_pressure import waiting
 from vmcoredd.plural import counted
 
 _HANDLER = "t4_hw.c: sge_intr_handler()"
@@ -243,6 +243,11 @@ _SECOND_MOST = 600_000_000
 driver speaks of (t4_idma_monitor_init())."""
 
 
+def _second(clock: CoreClock) -> int:
+    """Returns the ticks that make at least a second."""
+    return _SECOND_MOST if clock.is_unknown else 1000 * clock.khz
+
+
 def _for_how_long(ticks: int, clock: CoreClock) -> str:
     """Returns a number of ticks of the core clock as a time, if the dump tells the clock."""
     least = "at least " * (ticks == _PEGGED)
@@ -280,21 +285,24 @@ _QUEUES, _QUEUE_MASK = "SGE_DEBUG_DATA_LOW_INDEX_11", 0xFFFF
     explains="mps-drops tp-drops receive-blocked",
 )
 def stuck(card: Card) -> Iterator[Hit]:
-    counts = [card.word(name) for name, _, _ in _ENGINES]
-    if not any(counts_.value for counts_ in counts):
-        return
-    clock = card.core_clock
-    second = _SECOND_MOST if clock.is_unknown else 1000 * clock.khz
-    for engine, (count, (_, state, queue)) in enumerate(zip(counts, _ENGINES, strict=True)):
-        number = card.word(_STATE).value >> state & _STATE_MASK
-        names = card.chip.sge.idma_states
-        name = names[number] if number < len(names) else f"{number} (unknown)"
-        if count.value >= second and name not in _IDLE:
-            words = (count, card.word(_STATE), card.word(_QUEUES))
-            where = card.word(_QUEUES).value >> queue & _QUEUE_MASK
-            values = {"engine": engine, "state": name, "queue": where}
-            time = _for_how_long(count.value, clock)
-            yield Hit(Evidence.each(words) + _told_by(clock), {**values, "time": time})
+    for engine, (counter, state_at, queue_at) in enumerate(_ENGINES):
+        with card.in_part():
+            count = card.word(counter)
+            if not count.value or count.value < _second(card.core_clock):
+                continue
+            state, queues = card.word(_STATE), card.word(_QUEUES)
+            name = _state_name(card, state.value >> state_at & _STATE_MASK)
+            if name not in _IDLE:
+                where = queues.value >> queue_at & _QUEUE_MASK
+                time = _for_how_long(count.value, card.core_clock)
+                values = {"engine": engine, "state": name, "queue": where, "time": time}
+                evidence = Evidence.each((count, state, queues)) + _told_by(card.core_clock)
+                yield Hit(evidence, values)
+
+
+def _state_name(card: Card, number: int) -> str:
+    names = card.chip.sge.idma_states
+    return names[number] if number < len(names) else f"{number} (unknown)"
 
 
 @rule(
@@ -324,7 +332,7 @@ def transmit_waits(card: Card) -> Iterator[Hit]:
         for row in card.rows("DUMP_CONTEXT", "egress contexts")
         if row.get("kind") != "free list" and row.get("PIDX") != row.get("CIDX")
     ]
-    if rows and any(len(hit.evidence) > 1 for hit in send_blocked(card)):
+    if rows and any(len(hit.evidence) > 1 for hit in waiting(card, "send")):
         yield Hit(
             tuple(one for row in rows for one in _indices(row)),
             {"queues": counted(len(rows), "egress queue")},

@@ -45,12 +45,17 @@ causes(
     explains="tp-drops send-blocked receive-blocked",
 )
 def no_free_pages(card: Card) -> Iterator[Hit]:
-    told = card.word("TP_INT_CAUSE").get("FlmTxFlstEmpty")
     for direction, free, field, most, pages in _PAGES:
-        left, all_of_them = card.word(free), card.word(most)
-        if all_of_them.get(pages) and not left.get(field) and not (told and direction == "send"):
-            evidence = Evidence.of(left, field) + Evidence.of(all_of_them, pages)
-            yield Hit(evidence, {"direction": direction}, explains=_EXPLAINED[direction])
+        with card.in_part():
+            left, there = card.word(free), card.word(most)
+            if there.get(pages) and not left.get(field) and not _is_told(card, direction):
+                evidence = Evidence.of(left, field) + Evidence.of(there, pages)
+                yield Hit(evidence, {"direction": direction}, explains=_EXPLAINED[direction])
+
+
+def _is_told(card: Card, direction: str) -> bool:
+    """Whether tp-out-of-pages says it already; raises NotJudged if that is not known."""
+    return direction == "send" and bool(card.word("TP_INT_CAUSE").get("FlmTxFlstEmpty"))
 
 
 _EXPLAINED = {"send": ("send-blocked",), "receive": ("tp-drops", "receive-blocked")}
@@ -82,8 +87,8 @@ def _mib(card: Card, names: tuple[str, ...]) -> list[Word]:
     """Returns the counters of TP_MIB with these names, of all channels, in their order."""
     channels = range(4)
     each = (f"TP_MIB_{name}_{channel}" for name in names for channel in channels)
-    words = (word for name in each for word in card.every(name, "TP_INDIRECT"))
-    return sorted((word for word in words if word is not None), key=lambda word: word.offset)
+    words = (word for name in each for word in card.words(name, "TP_INDIRECT"))
+    return sorted(words, key=lambda word: word.offset)
 
 
 @rule(

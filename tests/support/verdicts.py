@@ -169,10 +169,15 @@ class _Asked(Card):
 
     names: set[str]
 
-    def every(self, name: str, entity: str = REG_DUMP) -> list[Word | None]:
-        """Returns all instances of a register."""
+    def words(self, name: str, entity: str = REG_DUMP) -> list[Word]:
+        """Returns the instances of a register."""
         self.names.add(name)
-        return super().every(name, entity)
+        return super().words(name, entity)
+
+    def word(self, name: str, entity: str = REG_DUMP) -> Word:
+        """Returns the first instance of a register."""
+        self.names.add(name)
+        return super().word(name, entity)
 
 
 def asked(chip: Chip) -> list[Register]:
