@@ -49,6 +49,8 @@ class Bits:
     values: Callable[[Card], Mapping[str, object]] = lambda _card: {}
     """What else `meaning` and `to_do` have in braces."""
     chips: tuple[Chip, ...] = CHIPS
+    parity: bool = False
+    """Whether PL sums the bits up as a parity error."""
 
     def mask(self, cause: Word) -> int:
         """Returns the bits that the row names in a cause register."""
@@ -76,7 +78,7 @@ def causes(name: str, *rows: Bits, source: str, complete: bool = False) -> None:
     for i, row in enumerate(rows if complete else (*rows, other)):
         patterns = tuple(row.explains.split())
         patterns += _ALWAYS if row.severity is FATAL else ()
-        patterns += tuple(PARITY_SUMMARIES.split()) * ("parity" in row.rule)
+        patterns += tuple(PARITY_SUMMARIES.split()) if row.parity else ()
         judge = _Raised(name, row, rows[:i])
         meaning = (row.rule, row.severity, row.meaning, row.to_do)
         register(Rule(*meaning, source, judge, patterns, row.chips))

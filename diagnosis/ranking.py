@@ -19,7 +19,8 @@ def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     left = sorted(range(len(findings)), key=lambda i: (urgency[i], findings[i].severity.rank))
     order: list[int] = []
     while left:
-        free = (i for i in left if not set(left).intersection(causes[i]))
+        pending = set(left)
+        free = (i for i in left if pending.isdisjoint(causes[i]))
         first = next(free, left[0])  # findings that explain each other: any order
         order.append(first)
         left.remove(first)

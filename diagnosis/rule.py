@@ -21,7 +21,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cache
 
 from vmcoredd.chip import Chip
@@ -86,10 +85,6 @@ class Rule:
                 explains=self.explains if hit.explains is None else hit.explains,
                 lacks=hit.lacks,
             )
-
-    def is_cause_of(self, other: str) -> bool:
-        """Whether findings of the rule `other` may be consequences of this one's."""
-        return self.name != other and any(fnmatchcase(other, pattern) for pattern in self.explains)
 
 
 def register(made: Rule) -> None:

@@ -21,6 +21,7 @@ causes(
         "a queue of the processor's had a parity error",
         _REPLACE,
         explains=_QUEUES_FAIL,
+        parity=True,
     ),
     Bits(
         "cim-mailbox-parity",
@@ -29,6 +30,7 @@ causes(
         "CIM mailbox: a parity error on the processor's or the host's side",
         _REPLACE,
         explains=PROCESSOR_STOPS,
+        parity=True,
     ),
     Bits(
         "cim-tieq-parity",
@@ -37,6 +39,7 @@ causes(
         "CIM TIEQ: an incoming or outgoing parity error",
         _REPLACE,
         explains=PROCESSOR_STOPS,
+        parity=True,
     ),
     Bits(
         "cim-prefetch-drop",
@@ -53,6 +56,7 @@ causes(
         "a parity error between the processor and another block; Linux does not look at these bits",
         _REPLACE,
         explains=PROCESSOR_STOPS,
+        parity=True,
     ),
     Bits(
         "cim-timer0",
@@ -120,9 +124,9 @@ causes(
     source=_HANDLER,
 )
 
-for _cause, _rule, _bits in (
-    ("CIM_UP_INT_CAUSE", "cim-up-parity", "*ParErr *ParErrInt *IntfPerr PrefDropInt"),
-    ("CIM_UP_ACC_INT_CAUSE", "cim-up-access", "TimeOut* RsvdSpaceInt Ill*Int *OvrLookupInt"),
+for _cause, _rule, _bits, _parity in (
+    ("CIM_UP_INT_CAUSE", "cim-up-parity", "*ParErr *ParErrInt *IntfPerr PrefDropInt", True),
+    ("CIM_UP_ACC_INT_CAUSE", "cim-up-access", "TimeOut* RsvdSpaceInt Ill*Int *OvrLookupInt", False),
 ):
     causes(
         _cause,
@@ -133,6 +137,7 @@ for _cause, _rule, _bits in (
             "the processor itself was told of an error ({register})",
             _TRACE,
             explains=PROCESSOR_STOPS,
+            parity=_parity,
         ),
         source="reg_defs (for the processor; Linux does not read it)",
     )

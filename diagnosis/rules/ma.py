@@ -30,6 +30,7 @@ causes(
         "replace the card",
         explains=READERS,
         shows="MA_PARITY_ERROR_STATUS1 MA_PARITY_ERROR_STATUS2",
+        parity=True,
     ),
     Bits(
         "ma-address-wrap",

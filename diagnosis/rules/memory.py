@@ -37,6 +37,7 @@ for _cause, _kind, _lost, _corrected in (
             "{instance}: a FIFO of the memory's controller had a parity error",
             "replace the card",
             explains=READERS,
+            parity=True,
         ),
         Bits(
             f"{_kind}-ecc-correctable",
@@ -58,6 +59,7 @@ causes(
         "{instance}: a FIFO of the memory's controller had a parity error",
         "replace the card",
         explains="mc-parity",
+        parity=True,
     ),
     source="reg_defs (Linux does not read it)",
 )
@@ -70,6 +72,7 @@ causes(
         "HMA: a parity error on the way to the host's memory that the card uses",
         "look at PCIe first; replace the card if that is good",
         explains=READERS,
+        parity=True,
     ),
     Bits(
         "hma-access",

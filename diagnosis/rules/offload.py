@@ -18,6 +18,7 @@ causes(
         "the lookup engine had a parity error",
         _REPLACE + "; LE_TCAM shows which entries are left",
         explains=f"{READ_THROUGH['LE_DB_DBGI_CONFIG']} debug-interface-busy",
+        parity=True,
     ),
     Bits(
         "le-unknown-command",
@@ -39,6 +40,7 @@ causes(
         "*Perr *ParErr *AccFail *MemAccErr *CrcErr *IntErr PipelineErr *Fifoerr",
         "the lookup engine had a parity error or a failed access; Linux does not read these bits",
         _REPLACE,
+        parity=True,
     ),
     Bits(
         "le-events",
@@ -67,6 +69,7 @@ causes(
         0xFFFFFFF,
         "a FIFO or memory of ULP_TX had a parity error",
         _REPLACE,
+        parity=True,
     ),
     source="t4_hw.c: ulptx_intr_handler()",
     complete=True,
@@ -79,6 +82,7 @@ causes(
         "*perr*",
         "a FIFO or memory of ULP_TX had a parity error",
         _REPLACE,
+        parity=True,
     ),
     source=_UNREAD,
 )
@@ -97,6 +101,7 @@ causes(
         0x7FFFFF,
         "a FIFO or memory of ULP_RX had a parity error",
         _REPLACE,
+        parity=True,
     ),
     Bits(
         "ulp-rx-framing",
@@ -163,6 +168,7 @@ for _side, _length, _framing, _parity, *_more in (
             _parity,
             "the payload manager had a parity error ({register})",
             _REPLACE,
+            parity=True,
         ),
         *_more,
         source=f"t4_hw.c: pm{_side}_intr_handler()",
@@ -177,6 +183,7 @@ causes(
         "cim_op_map_perr",
         "CPL switch: CIM op_map parity error",
         _REPLACE,
+        parity=True,
     ),
     Bits(
         "cpl-switch-framing",
@@ -199,6 +206,7 @@ causes(
         "perr_cpl_*",
         "a message between blocks had a parity error; Linux does not look at these bits",
         _REPLACE,
+        parity=True,
     ),
     source="t4_hw.c: cplsw_intr_handler()",
 )

@@ -42,6 +42,7 @@ causes(
         "a FIFO of the PCIe core had a parity error; Linux does not look at this bit",
         _SEAT,
         explains=_BUS,
+        parity=True,
     ),
     Bits(
         "pcie-parity",
@@ -50,6 +51,7 @@ causes(
         "a FIFO or memory of PCIE had a parity error",
         _SEAT,
         explains=_BUS,
+        parity=True,
     ),
     source="t4_hw.c: pcie_intr_handler()",
     complete=True,

@@ -154,6 +154,7 @@ causes(
         "a block reported a parity error that stops the card",
         "PL_PERR_CAUSE and the blocks' own causes name it; replace the card",
         explains=FIRMWARE_STOPS,
+        parity=True,
     ),
     Bits(
         "pl-map-parity",
@@ -161,6 +162,7 @@ causes(
         "PERRVFID 0x1",
         "the map of virtual functions in PL had a parity error",
         "replace the card",
+        parity=True,
     ),
     Bits(
         "pl-bus-parity",
@@ -169,6 +171,7 @@ causes(
         "a parity error on the bus that the registers are on; Linux does not look at this bit",
         "replace the card",
         explains=FIRMWARE_STOPS,
+        parity=True,
     ),
     Bits(
         "pl-access",

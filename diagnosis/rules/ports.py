@@ -103,6 +103,7 @@ causes(
         "{instance}: a FIFO of the MAC had a parity error",
         _REPLACE,
         explains=_FRAMES,
+        parity=True,
     ),
     Bits(
         "mac-receive-overflow",
@@ -133,6 +134,7 @@ for _cause, _rule in (
             "{instance}: a memory of the MAC had a parity error",
             _REPLACE,
             explains=_FRAMES + " mac-parity",
+            parity=True,
         ),
         source=_UNREAD,
     )
@@ -190,9 +192,9 @@ def _mps(
 ) -> None:
     """Adds the rules of a cause register of MPS about parity: `bits` are fatal to Linux, and
     `unread` those that it does not look at."""
-    parity = Bits(rule_name, FATAL, bits, what, _REPLACE, explains=explains)
+    parity = Bits(rule_name, FATAL, bits, what, _REPLACE, explains=explains, parity=True)
     others = f"{what}; Linux does not look at these bits"
-    rest = Bits(f"{rule_name}-unread", ERROR, unread, others, _REPLACE)
+    rest = Bits(f"{rule_name}-unread", ERROR, unread, others, _REPLACE, parity=True)
     causes(name, *more, parity, *[rest] * bool(unread), source="t4_hw.c: mps_intr_handler()")
 
 
@@ -284,6 +286,7 @@ causes(
         "*",
         "MPS: a memory of the virtual functions' statistics had a parity error",
         _REPLACE,
+        parity=True,
     ),
     source=_UNREAD,
 )

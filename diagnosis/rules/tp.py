@@ -30,6 +30,7 @@ causes(
         "a memory or FIFO of TP had a parity error",
         "reset the card; replace it if it happens again",
         explains="tp-drops send-blocked receive-blocked",
+        parity=True,
     ),
     source="t4_hw.c: tp_intr_handler()",
 )

@@ -11,7 +11,7 @@ from doctored import doctored
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
-from vmcoredd.diagnosis import Severity, all_rules, diagnose
+from vmcoredd.diagnosis import Finding, Severity, all_rules, diagnose
 
 SGE_CAUSE3, SGE_ENABLE3 = 0x103C, 0x1040
 SUMMARIES = ("CIM_PF_HOST", "PL_PF", "MPS_INT_CAUSE", "MPS_STAT_INT", "MYPF", "CIM_DEBUG")
@@ -62,7 +62,8 @@ def test_a_t6_bubble_is_normal_and_a_t5_one_is_fatal() -> None:
 def test_rules_explain_each_other_in_no_circle() -> None:
     known = list(all_rules().values())
     known = [rule for rule in known if rule.explains != ("*",)]  # exclude each other
-    graph = {a.name: {b.name for b in known if b.is_cause_of(a.name)} for a in known}
+    found = [Finding(r.severity, r.name, "", "", "", (), explains=r.explains) for r in known]
+    graph = {a.rule: {b.rule for b in found if b.is_cause_of(a)} for a in found}
     TopologicalSorter(graph).prepare()
 
 
