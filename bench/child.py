@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -32,10 +33,8 @@ def serve(argument: str) -> None:
 
 def peak(file: str) -> None:
     """Runs the command with the remaining arguments, and exits with its exit code."""
-    from vmcoredd.cli.start import main as command
-
     try:
-        command()
+        runpy.run_module("vmcoredd", run_name="__main__")
     finally:
         status = Path("/proc/self/status").read_text()
         found = re.search(r"(?m)^VmHWM:\s+(\d+) kB$", status)
@@ -46,10 +45,11 @@ def decode(vmcore: str) -> None:
     """Decodes the first dump of a file: tables of registers are read as they are in a command."""
     from vmcoredd.bench.files import decode_all
     from vmcoredd.bench.measure import processor_time
-    from vmcoredd.cli.inputs import dump_of, opened
+    from vmcoredd.cudbg import is_dump
+    from vmcoredd.vmcore import Reader
 
-    with opened(vmcore) as reader:
-        data = dump_of(reader, reader.device_dumps[0]).data
+    with Reader(vmcore, is_payload=is_dump) as reader:
+        data = reader.payload(reader.device_dumps[0].index)
     print(processor_time(lambda: decode_all(data)))
 
 

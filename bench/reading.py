@@ -11,12 +11,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
 from vmcoredd import cudbg, diagnosis, emu, vmcore
 from vmcoredd.bench.dumps import buffer
 from vmcoredd.bench.files import MIB, decode_all
 from vmcoredd.bench.measure import Row, Run, Series, Target, interleave, processor_time
 from vmcoredd.bench.processes import Ran, decoding, vmcoredd
-from vmcoredd.cli.output import results_to, table
 from vmcoredd.driver import dump_name, open_card
 
 GROUP = "reading a dump, in processor time"
@@ -29,6 +32,8 @@ REPORT = Target(3.0, at_least=False)
 PEAK_MIB = 100
 """Of `vmcoredd diagnose`."""
 WITHIN = Target(1.0, at_least=False)
+WIDTH = 80
+"""Of the list, in columns."""
 
 
 def measure(rounds: int) -> Iterator[Row]:
@@ -99,6 +104,8 @@ def list_entities(raw: memoryview) -> int:
     dump = cudbg.Dump(raw)
     sizes = {found.name: dump.size(found.name) for found in dump.entities if found.good}
     rows = [(e.number, e.name, sizes.get(e.name, ""), e.size, e.status) for e in dump.entities]
-    with results_to(io.StringIO()):
-        table("entities", ("#", "entity", "raw", "in the dump", "status"), rows)
+    grid = Table("#", "entity", "raw", "in the dump", "status", box=SIMPLE_HEAD, title="entities")
+    for row in rows:
+        grid.add_row(*map(str, row))
+    Console(file=io.StringIO(), width=WIDTH).print(grid)
     return sum(sizes.values())

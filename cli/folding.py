@@ -29,13 +29,17 @@ def places(widths: Sequence[int], width: int) -> list[Place]:
     row, at = 0, len(LEAD)
     for number, one in enumerate(widths):
         is_last = number == len(widths) - 1
-        if is_last or one > width - _HANGING:  # it may be wrapped
-            one = min(one, max(width - at, _ROOM_LEAST))
-        if found and at + one > width:
+        may_wrap = is_last or one > width - _HANGING
+        if found and at + _taken(one, width - at, may_wrap) > width:
             row, at = row + 1, _HANGING
         found.append((row, at))
-        at += one + len(LEAD)
+        at += _taken(one, width - at, may_wrap) + len(LEAD)
     return found
+
+
+def _taken(column: int, left: int, may_wrap: bool) -> int:
+    """Returns how many columns of a line a column takes where so many are left."""
+    return min(column, max(left, _ROOM_LEAST)) if may_wrap else column
 
 
 def folded(cells: Sequence[str], width: int, at: Sequence[Place] = ()) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmcoredd.cli.output import ROW_BYTES, emit_json, err, hex_row, out, visible
-from vmcoredd.plural import counted
+from vmcoredd.plural import agreeing, counted
 
 if TYPE_CHECKING:
     from vmcoredd import vmcore
@@ -66,9 +66,8 @@ def say_foreign(reader: vmcore.Reader, path: Path) -> None:
         err.print(f"{lead}: {what_to_do(note, path)}", markup=False)
     if len(found) > _MOST_LINES:
         more = len(found) - _MOST_LINES
-        err.print(
-            f"{counted(more, 'more device dump')} of other drivers: `vmcoredd notes` lists them"
-        )
+        what, them = counted(more, "more device dump"), agreeing(more, "it", "them")
+        err.print(f"{what} of other drivers: `vmcoredd notes` lists {them}")
 
 
 def show_foreign(reader: vmcore.Reader, note: vmcore.Note, path: Path, *, json: bool) -> None:

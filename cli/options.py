@@ -264,7 +264,8 @@ Changed = Annotated[
     typer.Option(
         "--changed-from-reset",
         help="Show only registers that differ from their value after reset. No public table has "
-        "these values: they are known of 22 words of a dump. Others are not shown, changed or not.",
+        "these values: they are known for 22 words of a dump. "
+        "Others are not shown, changed or not.",
     ),
 ]
 Grep = Annotated[

@@ -186,7 +186,7 @@ def _judged(words: Sequence[Word], wanted: Selection, chip: Chip) -> tuple[int, 
 
 def _say_judged(judged: tuple[int, int]) -> None:
     known, unknown = judged
-    out.say(f"The value after reset is known of {known:,} of {counted(known + unknown, 'word')}.")
+    out.say(f"The value after reset is known for {known:,} of {counted(known + unknown, 'word')}.")
     if unknown:
         words = counted(unknown, "other is not shown: it", "others are not shown: they")
         out.say(f"The {words} may have changed or not.")

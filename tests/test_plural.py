@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,22 +20,22 @@ NOUNS = (
     "wait|word|write"
 )
 NOUN = re.compile(rf" (?:\w+ )?(?:{NOUNS})s\b")
-ALWAYS_SEVERAL = {
-    "none of {len(rows):,} registers has a",
-    "{which.name}: Y {y:#x} and Z {z:#x} are bytes",
-    "{len(group):,} entities are",
-    "{needs.reads:,} reads, {needs.writes:,} writes, {needs.waits} waits",
-    "{name}: {len(blob)} bytes are too many to decode",
-    "the program keeps {len(kept)} bytes, there is room for {len(out)}",
-    "{len(adapters)} adapters do not fit on the guest's root bus",
-    "a name of {len(raw)} bytes, {VMCOREDD_MAX_NAME_BYTES} is the limit",
-    "a size of {size} bytes, not 1 to {_U32}",
-    "{self.what}: {self.size} bytes, at most {self.most} are read into memory",
-    "at most {(1 << self.base.layout.bits) - 1} bytes",
-    "{extents.size} bytes",
-    "{length * LENGTH_UNIT} bytes",
-}
-"""Texts where the number before the noun cannot be 1, or does not count it."""
+ALWAYS_SEVERAL = Counter(
+    {
+        "bench/socket_dump.py": 1,
+        "chip/firmware/params.py": 1,
+        "cli/registers.py": 1,
+        "cli/trouble.py": 1,
+        "cudbg/descriptors.py": 1,
+        "cudbg/dump.py": 1,
+        "hw/io.py": 1,
+        "qemu/program.py": 1,
+        "vmcore/devicedumps.py": 2,
+        "vmcore/errors.py": 1,
+        "vmcore/image.py": 2,
+    }
+)
+"""By file: how many texts have a number that cannot be 1, or does not count the noun behind it."""
 
 
 @pytest.mark.parametrize(
@@ -62,14 +63,10 @@ def test_words_that_do_not_end_with_the_noun_name_their_plural() -> None:
 
 
 def test_no_text_writes_a_plural_behind_a_number_itself() -> None:
-    found = {
-        text
-        for room in (*ROOMS, "vmcore")
-        for path in sorted((ROOT / room).rglob("*.py"))
-        for text in plurals(path.read_text())
-    }
-    assert found - ALWAYS_SEVERAL == set()
-    assert found >= ALWAYS_SEVERAL  # the list has nothing that is gone
+    paths = (path for room in (*ROOMS, "vmcore") for path in (ROOT / room).rglob("*.py"))
+    found = {str(path.relative_to(ROOT)): list(plurals(path.read_text())) for path in paths}
+    wrong = {name: texts for name, texts in found.items() if len(texts) > ALWAYS_SEVERAL[name]}
+    assert wrong == {}
 
 
 def test_the_search_finds_such_a_text() -> None:

@@ -12,7 +12,7 @@ from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import HEAD_BYTES, opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, err, out, table, visible
-from vmcoredd.plural import counted, exact
+from vmcoredd.plural import agreeing, counted, exact
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -169,7 +169,9 @@ def _show(rows: list[dict[str, Any]], left_out: int) -> None:
         hint = "`vmcoredd extract` writes such a dump to a file"
         out.print(f"other drivers' device dumps: note {numbers}; {hint}", markup=False)
     if left_out:
-        out.print(f"{counted(left_out, 'more note')}: --all lists them")
+        out.print(
+            f"{counted(left_out, 'more note')}: --all lists {agreeing(left_out, 'it', 'them')}"
+        )
 
 
 def _note(row: dict[str, Any]) -> tuple[object, ...]:
@@ -186,4 +188,7 @@ def _show_lines(what: str, lines: list[str]) -> None:
         err.print(visible(f"{what}: {line}"), markup=False, style="yellow")
     if len(lines) > MOST_LINES:
         more = len(lines) - MOST_LINES
-        err.print(f"{what}: {counted(more, 'more place')}: --json lists them", style="yellow")
+        err.print(
+            f"{what}: {counted(more, 'more place')}: --json lists {agreeing(more, 'it', 'them')}",
+            style="yellow",
+        )

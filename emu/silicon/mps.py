@@ -176,7 +176,7 @@ class PortStatistics(Model):
 
     @fault(
         "mps-page-count-wrong",
-        "MPS uses more buffer pages of the first port or group than it has: MEMINFO.",
+        "MPS reports more buffer pages in use by its first port or group than there are: MEMINFO.",
         reports=True,
     )
     def miscount(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cliruns import Result, Run
 
 import pyvfio_user
-from vmcoredd.bench import Part
+from vmcoredd.bench import Part, access, suite
 from vmcoredd.bench.measure import Results, Row, Series, Target
 from vmcoredd.cli.commands import bench
 from vmcoredd.cli.exit_codes import Exit
@@ -19,10 +19,16 @@ GROUP = "one access"
 
 
 @pytest.fixture
-def measured(vmcoredd: Run, tmp_path: Path) -> Result:
+def measured(vmcoredd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """A short run of a part: few accesses, once."""
     if pyvfio_user.library_version() is None:
         pytest.skip("built without libvfio-user")
     pytest.importorskip("matplotlib", reason="the optional group `bench` is not installed")
+    monkeypatch.setattr(suite, "ACCESS_ROUNDS", 1)
+    monkeypatch.setattr(suite, "QUICK_ROUNDS", 1)
+    monkeypatch.setattr(access, "SINGLE", 100)
+    monkeypatch.setattr(access, "MANY", 1_000)
+    monkeypatch.setattr(access, "DEPTHS", (1, 64))
     return vmcoredd("bench", "--part", "access", "--json", "-o", tmp_path / "found")
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from carddump import collect, small
-from cliruns import ROOT, Run, emulated, ready
+from cliruns import ROOT, Run, damage, emulated, ready
 from jsonschema import Draft202012Validator
 from typer.main import get_command
 
 from tests.support.schema import command_of, problems, schema
-from vmcoredd import cudbg, vmcore
 from vmcoredd.chip import T6
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.main import app
@@ -183,12 +182,7 @@ def test_show_prints_no_json_for_a_name_that_nothing_has(vmcoredd: Run, made: Pa
 
 
 def test_show_names_entities_whose_registers_cannot_be_read(vmcoredd: Run, copied: Path) -> None:
-    with vmcore.Reader(copied) as reader:
-        note = reader.device_dumps[0]
-        start = cudbg.Dump(reader.payload(note.index)).entity("TP_INDIRECT").start
-    with copied.open("r+b") as file:
-        file.seek(note.payload_offset + start)
-        file.write(b"\xff" * 64)
+    damage(copied, "TP_INDIRECT")
     result = vmcoredd("show", copied, "--register", "PL_WHOAMI", "--json")
     assert result.code == Exit.BAD_FILE
     assert [entity["name"] for entity in result.json["entities"]] == ["TP_INDIRECT"]

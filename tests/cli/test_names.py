@@ -39,6 +39,15 @@ def test_a_wrong_name_is_wrong_usage_and_answered_with_the_right_one(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("words", "right"), [("diagnos", "diagnose"), ("cache lst", "list")])
+def test_a_wrong_command_is_answered_with_the_right_one(
+    vmcoredd: Run, words: str, right: str
+) -> None:
+    result = vmcoredd(*words.split())
+    assert result.code == Exit.USAGE
+    assert one_line(result).endswith(f"Did you mean '{right}'?")
+
+
 def test_a_name_like_no_other_is_answered_with_all(vmcoredd: Run, tmp_path: Path) -> None:
     result = vmcoredd("dump", "--card", "xyz", "-o", tmp_path / "out")
     assert all(name in one_line(result) for name in profiles())

@@ -137,7 +137,7 @@ def test_only_registers_with_a_known_value_after_reset_are_compared_with_it(
     vmcoredd: Run, made: Path
 ) -> None:
     out = vmcoredd("show", made, "--block", "SGE", "--changed-from-reset").out
-    known, unknown = re.findall(r"known of (\d+) of [\d,]+ words\.\nThe ([\d,]+) others", out)[0]
+    known, unknown = re.findall(r"known for (\d+) of [\d,]+ words\.\nThe ([\d,]+) others", out)[0]
     assert int(known) > 10
     assert int(unknown) > 100
     assert "others are not shown: they may have changed or not." in out
@@ -159,14 +159,14 @@ def test_the_help_says_of_how_many_registers_the_value_after_reset_is_known(
         for index in (0, 1)
     }
     shown = " ".join(re.sub(r"[│╰╯─]", " ", vmcoredd("show", "--help").out).split())
-    (told,) = re.findall(r"they are known of (\d+) words of a dump", shown)
+    (told,) = re.findall(r"they are known for (\d+) words of a dump", shown)
     assert counts == {int(told)}
 
 
 def test_what_cannot_be_judged_is_not_said_to_be_unchanged(vmcoredd: Run, made: Path) -> None:
     out = vmcoredd("show", made, "--register", "PL_INT_CAUSE", "--changed-from-reset").out
     assert out.startswith("no register whose value after reset is known differs")
-    assert "known of 0 of 1 word.\nThe 1 other is not shown: it may have changed or not." in out
+    assert "known for 0 of 1 word.\nThe 1 other is not shown: it may have changed or not." in out
 
 
 def test_a_damaged_register_dump_is_damage_and_other_registers_are_shown(

@@ -81,6 +81,13 @@ def test_a_table_has_the_first_notes_and_every_device_dump(vmcoredd: Run, tmp_pa
     assert len(vmcoredd("notes", path, "--json").json["notes"]) == 3002
 
 
+def test_one_that_is_left_out_is_said_in_the_singular(vmcoredd: Run, tmp_path: Path) -> None:
+    result = vmcoredd("notes", many_notes(tmp_path / "notes", note(b"CORE", 1, b"1234") * 501))
+    assert result.out.splitlines()[-1] == "1 more note: --all lists it"
+    result = vmcoredd("notes", many_notes(tmp_path / "bad", note(b"LINUX", 0x700, b"1234") * 21))
+    assert result.err.endswith("damaged: 1 more place: --json lists it\n")
+
+
 def test_the_limit_of_notes_is_said(vmcoredd: Run, tmp_path: Path) -> None:
     path = many_notes(tmp_path / "many", note(b"CORE", 1, b"") * 70_000)
     result = vmcoredd("notes", path)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vmcoredd import cudbg, vmcore
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 SMALL_CARD = """
@@ -125,6 +127,16 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> Result:
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     return Result(process.returncode, out, err)
+
+
+def damage(path: Path, entity: str) -> None:
+    """Overwrites the beginning of an entity of a vmcore's first dump."""
+    with vmcore.Reader(path) as reader:
+        note = reader.device_dumps[0]
+        start = cudbg.Dump(reader.payload(note.index)).entity(entity).start
+    with path.open("r+b") as file:
+        file.seek(note.payload_offset + start)
+        file.write(b"\xff" * 64)
 
 
 def one_line(result: Result) -> str:
