@@ -97,7 +97,7 @@ def test_diff_compares_the_adapters_dumps_and_others_as_bytes(
     changed = written(tmp_path / "changed", (OTHER, PAYLOAD[:-1] + b"!"))
     result = vmcoredd("diff", foreign, changed)
     assert result.code == Exit.INCOMPLETE
-    assert "payload: 1 of 4122 bytes, first at 0x1019" in result.out
+    assert "payload: 1 of 4,122 bytes, first at 0x1019" in result.out
     record = vmcoredd("diff", both, changed, "--json").json
     assert record["different"][0]["what"] == f"{len(DUMP)} bytes in a, 4122 in b"
 
