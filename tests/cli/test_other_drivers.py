@@ -99,7 +99,7 @@ def test_diff_compares_the_adapters_dumps_and_others_as_bytes(
     assert result.code == Exit.INCOMPLETE
     assert "payload: 1 of 4,122 bytes, first at 0x1019" in result.out
     record = vmcoredd("diff", both, changed, "--json").json
-    assert record["different"][0]["what"] == f"{len(DUMP)} bytes in a, 4122 in b"
+    assert record["different"][0]["what"] == f"{len(DUMP):,} bytes in a, 4,122 in b"
 
 
 def test_diagnose_skips_another_drivers_dump_with_a_line(vmcoredd: Run, both: Path) -> None:
