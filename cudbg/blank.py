@@ -1,6 +1,6 @@
 """Bytes of an entity that were not measured, or that say that nothing is there.
 
-    blank.decoded(entity, blob, others, chip)     # what Dump.decode returns
+    blank.decoded(entity, blob, others, later, chip)     # what Dump.decode returns
 
 An adapter that does not answer reads as all ones: raw words are ffffffff then. What a collector
 computes from such words is found by running it on an adapter that reads nothing else; what it makes
@@ -10,7 +10,6 @@ of zeros, in the same way.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -19,9 +18,9 @@ from vmcoredd.chip.layout import WORD_BYTES
 from vmcoredd.cudbg.container import PIECE_BYTES
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Text
 from vmcoredd.cudbg.entity import Entity, Stage, entities
-from vmcoredd.cudbg.flat import ONES, ZERO, made_of
-from vmcoredd.cudbg.loss import is_searched, lost, lost_at_end, may_be_made
+from vmcoredd.cudbg.loss import Later, Loss, is_searched, loss_of, may_be_made
 from vmcoredd.cudbg.remains import Remains
+from vmcoredd.cudbg.silent import ONES, ZERO, made_of
 from vmcoredd.plural import counted
 
 NOT_MEASURED = "NOT MEASURED"
@@ -38,7 +37,9 @@ _ONES_LEAST = 64
 of some registers."""
 
 
-def decoded(entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip) -> Decoded:
+def decoded(
+    entity: Entity, blob: Bytes, others: Mapping[str, Bytes], later: Later, chip: Chip
+) -> Decoded:
     """Decodes an entity; says first what of its bytes was not measured.
 
     Bytes that are all made of ones, or all zero where that is no measurement, have no other parts.
@@ -50,12 +51,13 @@ def decoded(entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip
         return _with([said], Decoded([]))
     silent = [name for name, other in others.items() if _is_silent_entity(name, other, chip)]
     others = {name: other for name, other in others.items() if name not in silent}
-    if spans := lost(entity, blob, chip):
-        found = _without(spans, entity, blob, others, chip)
+    loss = loss_of(entity, blob, later, chip)
+    if loss.is_certain:
+        found = _without(loss, entity, blob, others, chip)
     else:
-        doubts = [part for part in _doubts(entity, blob, chip) if part is not None]
+        doubts = [part for part in _doubts(entity, blob, loss, chip) if part is not None]
         found = _with(doubts, entity.decode_with(blob, others, chip))
-    return replace(found, parts=[*_of_explanations(silent), *found.parts])
+    return _with(_of_explanations(silent), found)
 
 
 def decoded_remains(
@@ -69,10 +71,12 @@ def decoded_remains(
 
 
 def _with(said: Sequence[Text], content: Decoded) -> Decoded:
-    """Returns what is said before a content, which is incomplete if that is of no measurement."""
-    lines = [line for text in said if text.title == NOT_MEASURED for line in text.lines]
-    incomplete = content.incomplete or (f"not measured: {lines[0]}" if lines else "")
-    return Decoded([*said, *content.parts], incomplete)
+    """Returns what is said before a content, which is incomplete if any of it, or of the content,
+    is of no measurement."""
+    parts = [*said, *content.parts]
+    texts = [part for part in parts if isinstance(part, Text) and part.title == NOT_MEASURED]
+    first = next((line for text in texts for line in text.lines), "")
+    return Decoded(parts, content.incomplete or (f"not measured: {first}" if first else ""))
 
 
 def _is_silent_entity(name: str, blob: Bytes, chip: Chip) -> bool:
@@ -99,11 +103,12 @@ def why_blank(entity: Entity, blob: Bytes, chip: Chip) -> Text | None:
     return None
 
 
-def not_measured(entity: Entity, blob: Bytes, chip: Chip) -> str:
-    """Returns what of an entity's bytes was not measured, without decoding them; empty if all."""
+def not_measured(entity: Entity, blob: Bytes, later: Later, chip: Chip) -> str:
+    """Returns what of an entity's bytes was not measured, without decoding them; empty if all of it
+    was."""
     said = why_blank(entity, blob, chip)
-    if said is None and (spans := lost(entity, blob, chip)):
-        said = _of_loss(spans, len(blob))
+    if said is None and (loss := loss_of(entity, blob, later, chip)).is_certain:
+        said = _of_loss(loss, len(blob))
     lines = () if said is None or said.title != NOT_MEASURED else said.lines
     return f"not measured: {' '.join(lines)}" if lines else ""
 
@@ -149,24 +154,25 @@ def _is_as_made(byte: int, entity: Entity, blob: Bytes, chip: Chip) -> bool:
 
 
 def _without(
-    spans: Sequence[range], entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip
+    loss: Loss, entity: Entity, blob: Bytes, others: Mapping[str, Bytes], chip: Chip
 ) -> Decoded:
     """Decodes the bytes that were read before the adapter was lost."""
-    said = _of_loss(spans, len(blob))
+    said, spans = _of_loss(loss, len(blob)), loss.spans
     if entity.stage == Stage.MEMORIES:
         return _with([said], entity.decode_with(blob, others, chip))
     starts, ends = (0, *(span.stop for span in spans)), (*(span.start for span in spans), len(blob))
     parts = [(a, blob[a:b]) for a, b in zip(starts, ends, strict=True) if a < b]
+    gaps = range(spans[0].stop, spans[-1].start)
+    parts = [(at, part) for at, part in parts if at not in gaps or any(bytes(part))]
     left = entity.decode_remains(Remains(entity.name, parts, len(blob)), others, chip)
     said = Text(said.title, [*said.lines, "What depends on them is left out."])
     return _with([said], Decoded(left.parts[1:]))
 
 
-def _of_loss(spans: Sequence[range], size: int) -> Text:
-    count = sum(map(len, spans))
-    at = f"from {spans[0].start:#x} on" if len(spans) == 1 else f"between {spans[0].start:#x} and"
-    at += "" if len(spans) == 1 else f" {spans[-1].stop:#x}"
-    line = f"The last {counted(count, 'byte')} that were read of {size:,}, {at}, are made of"
+def _of_loss(loss: Loss, size: int) -> Text:
+    first, last = loss.spans[0].start, loss.spans[-1].stop
+    at = f"from {first:#x} on" if len(loss.spans) == 1 else f"between {first:#x} and {last:#x}"
+    line = f"The last {counted(loss.size, 'byte')} that were read of {size:,}, {at}, are made of"
     return Text(NOT_MEASURED, [f"{line} all ones, {_LIKE_SILENCE}."])
 
 
@@ -178,15 +184,13 @@ def is_silent(entry: Any) -> bool:
     return not bytes(entry).strip(b"\xff")
 
 
-def _doubts(entity: Entity, blob: Bytes, chip: Chip) -> Iterator[Text | None]:
+def _doubts(entity: Entity, blob: Bytes, loss: Loss, chip: Chip) -> Iterator[Text | None]:
     if not entity.entry_bytes and _is_as_made(ZERO, entity, blob, chip):
         yield Text(ALL_REGISTERS_ZERO, ["It is what the driver makes of reads that are all 0."])
-    if not is_searched(entity, blob):
-        return
-    data = bytes(blob[0 : len(blob)])
+    data = bytes(blob[0 : len(blob)]) if is_searched(entity, blob) else b""
     if entity.entry_bytes:
         yield _silent_entries(entity, data)
-    elif runs := lost_at_end(entity, blob, chip) or list(_runs(data)):
+    elif runs := loss.spans if loss.is_doubtful else list(_runs(data)):
         yield _silent_runs(runs)
 
 

@@ -385,7 +385,7 @@ class Dump:
         others = self._explanations(entity)
         with unexpected_is_damage(name):
             try:
-                return blank.decoded(entity, blob, others, chip)
+                return blank.decoded(entity, blob, others, self._later(name), chip)
             except WrongSize:
                 remains = Remains(name, [(0, blob)], len(blob))
                 return blank.decoded_remains(entity, remains, others, chip)
@@ -393,7 +393,8 @@ class Dump:
     def not_measured(self, name: str) -> str:
         """Returns what of an entity was not measured, since the adapter did not answer; empty if
         all was. Raises as `decode`."""
-        return blank.not_measured(self.decoder(name), self.blob(name), self.chip)
+        entity, blob = self.decoder(name), self.blob(name)
+        return blank.not_measured(entity, blob, self._later(name), self.chip)
 
     def decode_remains(self, name: str) -> Decoded:
         """Decodes what is left of a damaged entity, and so says the first part.
@@ -429,6 +430,17 @@ class Dump:
                 with suppress(DumpFormatError, NoSuchEntity):
                     found[name] = self.blob(name)
         return found
+
+    def _later(self, name: str) -> Iterator[tuple[Entity, Bytes | None]]:
+        """Yields the entities that were collected after one (`cudbg.loss.Later`), as far as they
+        can be read."""
+        names = [entity.name for entity in self.entities]
+        for found in self.entities[names.index(name) + 1 :]:
+            with suppress(DumpFormatError, UnknownFormat):
+                if found.good:
+                    yield self.decoder(found.name), self.blob(found.name)
+                elif found.is_incomplete:
+                    yield self.decoder(found.name), None
 
     def _good(self, name: str) -> DumpEntity:
         entity = self.entity(name)

@@ -299,10 +299,11 @@ class _Schedulers:
         for i in range(SCHEDULERS):
             mode = "flow" if layout.mode >> i & 1 else "class"
             kbps, enabled = self._rate(i)
-            rate: list[Value] = [kbps, "enabled" if enabled else "disabled"]
+            gap = int(layout.ipg[i] / self._clock_ratio)
+            cells: list[Value] = [kbps, "enabled" if enabled else "disabled", gap]
             if self._was_not_read(i):
-                rate = [None, "not read"]
-            yield [i, mode, layout.map >> 2 * i & 3, *rate, self._gap(i), *self._pace(i)]
+                cells = [None, "not read", None]
+            yield [i, mode, layout.map >> 2 * i & 3, *cells, *self._pace(i)]
 
     def _rate(self, i: int) -> tuple[int, bool]:
         """Returns kbit/s, and whether the scheduler is enabled (t4_get_tx_sched())."""
@@ -321,14 +322,14 @@ class _Schedulers:
         return self.clock.khz / self.clock.driver_khz if self.clock.driver_khz else 1
 
     def _was_not_read(self, i: int) -> bool:
-        """Whether the driver computed the gap from all ones, which it reads after the rate."""
+        """Whether the driver computed both the rate and the gap from all ones."""
+        rate = _kbps(U16_MASK, self.clock.driver_khz)
+        return self._has_widest_gap(i) and self._layout.kbps[i] == rate
+
+    def _has_widest_gap(self, i: int) -> bool:
+        """Whether the driver computed the gap from ffff, which may also be set."""
         per_us = self.clock.driver_khz // 1000
         return bool(per_us) and self._layout.ipg[i] == 10000 * U16_MASK // per_us
-
-    def _gap(self, i: int) -> int | None:
-        if self._was_not_read(i):
-            return None
-        return int(self._layout.ipg[i] / self._clock_ratio)
 
     def _pace(self, i: int) -> tuple[int | None, int | None]:
         """Returns the least and the most that a pace can be (dack_ticks_to_usec())."""
@@ -350,6 +351,9 @@ class _Schedulers:
             yield "so only a range is known"
         if self.clock.is_corrected and None in self._rates:
             yield "rates: converted from rounded ones, since TP_INDIRECT is not in the dump"
+        widest = [i for i in range(SCHEDULERS) if self._has_widest_gap(i)]
+        if doubted := ", ".join(str(i) for i in widest if not self._was_not_read(i)):
+            yield f"gap of {doubted}: perhaps not read; it is the widest, made of all ones"
 
 
 def _read_schedulers(io: Io, chip: Chip) -> tuple[list[int], list[int]]:

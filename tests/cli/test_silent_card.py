@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from carddump import collect, small
 from cliruns import Run
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T6
 from vmcoredd.cli.exit_codes import Exit
-from vmcoredd.hw.flat import FlatIo
+from vmcoredd.cudbg.silent import FlatIo
 
 AS_MADE = "This is what the driver makes of reads of all ones"
 
@@ -31,6 +32,18 @@ def test_entities_are_not_measured_and_incomplete(vmcoredd: Run, silent: Path) -
     assert result.out.count(AS_MADE) == 2
     assert result.code == Exit.INCOMPLETE
     assert "dump.bin: CLK: not measured" in result.err
+
+
+def test_a_message_that_ends_with_ones_is_shown(vmcoredd: Run, tmp_path: Path) -> None:
+    data = collect(small(T6), "none", ("CIM_OBQ_NCSI", "RSS_VF_CONF")).data
+    entity = cudbg.Dump(data).entity("CIM_OBQ_NCSI")
+    end = entity.start + entity.size - entity.padding
+    data[end - 64 : end] = b"\xff" * 64
+    (tmp_path / "dump.bin").write_bytes(data)
+    result = vmcoredd("show", tmp_path / "dump.bin", "--entity", "CIM_OBQ_NCSI")
+    assert result.code == Exit.OK
+    assert result.out.splitlines()[1] == "PERHAPS NOT MEASURED"
+    assert "0x07f0  0xffffffff" in result.out
 
 
 def test_programs_are_told_too(vmcoredd: Run, silent: Path) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ctypes import sizeof
 from dataclasses import replace
 from functools import cache
 
 import pytest
-from carddump import CARDS, collected, walk
+from carddump import CARDS, collect, collected, small, walk
 from doctored import Doctored
 
-from vmcoredd import cudbg
+from vmcoredd import cudbg, emu
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.memory import REGIONS
 from vmcoredd.cudbg.blank import ALL_REGISTERS_ZERO, NOT_MEASURED, nothing_in
@@ -20,10 +21,11 @@ from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
 from vmcoredd.cudbg.entities.meminfo import meminfo_of
 from vmcoredd.cudbg.entity import Stage, entities
 from vmcoredd.cudbg.errors import CudbgError
-from vmcoredd.cudbg.flat import read_order
 from vmcoredd.cudbg.memory_map import Extent, Meminfo
+from vmcoredd.cudbg.silent import FlatIo, read_order
+from vmcoredd.driver.transports import Inproc
 from vmcoredd.hw.device import AdapterFlag
-from vmcoredd.hw.flat import FlatIo
+from vmcoredd.hw.io import Counts, Io, Op, Rows, SingleIo, Space
 
 ONES, ZERO = b"\xff", b"\0"
 ROOM = 1 << 20
@@ -48,6 +50,13 @@ def decoded(chip: Chip, **other: bytes) -> Decoded:
     return replace(found, parts=list(walk(found)))
 
 
+def decoded_of_lost(chip: Chip, name: str, data: bytes) -> Decoded:
+    """An entity's bytes in the dump of a card that answered nothing later."""
+    later = LATER[LATER.index(name) + 1 :]
+    silent = {one: silence(chip, one, MEMORY) for one in later if (chip, one) in GOOD}
+    return decoded(chip, **{name: data}, **silent)
+
+
 def said(parts: Decoded) -> str:
     """All text, and the titles."""
     texts = [part for part in parts if isinstance(part, Text)]
@@ -66,6 +75,9 @@ GOOD = [
     if collected(chip).dump.entity(entity.name).good
 ]
 """The entities that a card has."""
+LATER = [name for name, entity in entities().items() if entity.stage != Stage.DRIVER]
+LATER.sort(key=lambda name: (entities()[name].stage, entities()[name].number))
+"""All that are read from the adapter, in the order of their collection."""
 
 
 @pytest.mark.parametrize(("chip", "name"), GOOD, ids=repr)
@@ -146,7 +158,8 @@ nothing for that of SGE_INDIRECT."""
 def test_what_was_read_after_an_adapter_was_lost_is_left_out(chip: Chip, name: str) -> None:
     whole = raw(chip, name)
     half = len(whole) // 8 * 4
-    found = decoded(chip, **{name: whole[:half] + silence(chip, name, len(whole))[half:]})
+    lost = whole[:half] + silence(chip, name, len(whole))[half:]
+    found = decoded_of_lost(chip, name, lost)
     assert found.parts[0].title == NOT_MEASURED
     assert "made of all ones" in said(found)
     assert "not measured: The last " in found.incomplete
@@ -173,7 +186,7 @@ def test_the_order_of_the_reads_tells_what_was_lost(name: str, share: float) -> 
     order = read_order(name, T6)
     for place in order[int(len(order) * share) :]:
         words[place] = 0xFFFFFFFF
-    found = decoded(T6, **{name: bytes(words)})
+    found = decoded_of_lost(T6, name, bytes(words))
     count = 4 * (len(order) - int(len(order) * share))
     if count < min(64, len(order)):
         assert "PERHAPS NOT MEASURED" in said(found)
@@ -186,6 +199,98 @@ def test_the_reads_that_fill_an_entity_are_numbered_in_their_order() -> None:
     assert read_order("PCIE_CONFIG", T6)[:3] == (0, 1, 2)
     assert read_order("ULPRX_LA", T6)[:2] == (0, 8)
     assert read_order("RSS", T6) == ()
+
+
+def test_where_most_words_are_computed_the_reads_have_no_order() -> None:
+    assert read_order("HW_SCHED", T6) == read_order("CLK", T6) == ()
+
+
+MESSAGES = ("CIM_OBQ_NCSI", "CIM_LA", "TP_LA", "CIM_PIF_LA", "ULPTX_LA", "PBT_TABLE")
+"""Entities that hold what others wrote."""
+
+
+@pytest.mark.parametrize("chip", CARDS, ids=repr)
+@pytest.mark.parametrize("name", [*MESSAGES, "EDC0", "MC0"])
+def test_ones_at_the_end_are_values_if_a_later_entity_was_measured(chip: Chip, name: str) -> None:
+    dump = Doctored(collected(chip).data)
+    dump.other = {name: raw(chip, name)[:-64] + ONES * 64}
+    titles = [part.title for part in dump.decode(name)]
+    assert "PERHAPS NOT MEASURED" in titles
+    assert NOT_MEASURED not in titles
+    assert (dump.decode(name).incomplete, dump.not_measured(name)) == ("", "")
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_ones_at_the_end_are_no_values_if_no_later_entity_was_measured(name: str) -> None:
+    found = decoded_of_lost(T6, name, raw(T6, name)[:-64] + ONES * 64)
+    assert NOT_MEASURED in [part.title for part in found]
+    assert "The last 64 bytes" in found.incomplete
+
+
+def test_a_map_of_all_ones_is_a_value_of_the_schedulers() -> None:
+    data = raw(T6, "HW_SCHED")[:-4] + ONES * 4
+    for found in (decoded(T6, HW_SCHED=data), decoded_of_lost(T6, "HW_SCHED", data)):
+        (table,) = (part for part in found if isinstance(part, Table))
+        assert [row[2] for row in table.rows] == [3] * 8
+
+
+def test_what_the_driver_knows_by_itself_is_not_counted_as_lost() -> None:
+    data = raw(T6, "TID_INFO")
+    found = decoded_of_lost(T6, "TID_INFO", data[:76] + ONES * 4 + data[80:])
+    assert "The last 4 bytes that were read of 156, from 0x4c on" in found.incomplete
+
+
+class LosingIo(SingleIo):
+    """The BAR0 of a card that is lost after some reads; configuration space still answers."""
+
+    def __init__(self, inner: Io, reads: int) -> None:
+        self.inner, self.left, self.counts = inner, reads, Counts()
+
+    @property
+    def config(self) -> Space:
+        return self.inner.config
+
+    def read(self, offset: int, width: int = 4) -> int:
+        self.left -= 1
+        return self.inner.read(offset, width) if self.left >= 0 else (1 << 8 * width) - 1
+
+    def write(self, offset: int, value: int, width: int = 4) -> None:
+        self.inner.write(offset, value, width)
+
+    def run(self, ops: Sequence[Op], rows: Rows = 1, out: memoryview | None = None) -> memoryview:
+        return super().run(ops, rows, out) if self.left > 0 else FlatIo(0xFF).run(ops, rows, out)
+
+
+READ = ("RSS_VF_CONF", "ULPRX_LA", "TP_LA", "PM_INDIRECT", "ULPTX_LA", "HMA_INDIRECT")
+
+
+def lost_after(reads: int) -> tuple[cudbg.Dump, int]:
+    """A dump of a card that is lost after so many reads, and how many were left."""
+    io, buffer = LosingIo(Inproc(small(T6)).io(), reads), bytearray(ROOM)
+    cudbg.collect(io, cudbg.Device(T6, 0), memoryview(buffer), compress="none", entities=READ)
+    return cudbg.Dump(buffer), io.left
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_card_that_is_lost_is_said_to_be_so_from_then_on(share: float) -> None:
+    whole, left = lost_after(ROOM)
+    dump, _ = lost_after(int((ROOM - left) * share))
+    said = [whole.not_measured(name) for name in READ]
+    assert said == [""] * len(READ)
+    said = [dump.not_measured(name) for name in READ]
+    (at,) = (i for i, line in enumerate(said) if "The last " in line)
+    assert said[:at] == [""] * at
+    assert all(said[at:])
+    assert dump.raw(READ[0]) == whole.raw(READ[0])
+
+
+@pytest.mark.parametrize("name", sorted(emu.profiles()))
+def test_nothing_of_a_healthy_card_is_doubted(name: str) -> None:
+    dump = collect(emu.Card.load(name, seed=7), "none").dump
+    for entity in dump.entities:
+        if entity.good:
+            titles = [part.title for part in dump.decode(entity.name)]
+            assert not [title for title in titles if "MEASURED" in title], entity.name
 
 
 def test_the_end_of_a_table_that_is_ones_is_doubted() -> None:
@@ -271,9 +376,20 @@ def test_what_a_driver_computes_of_a_register_of_ones_is_no_time_and_no_rate() -
     assert found["retransmit max"] == " not measured: its register reads as all ones"
     assert "ticks of 65.536 us" in found["retransmit min"]
     sched = memoryview(bytearray(raw(T6, "HW_SCHED"))).cast("I")
+    sched[1] = (50_000 * 1000 // 0xFF * 0xFF & 0xFFFFFFFF) // 125
     sched[8 + 1] = 10000 * 0xFFFF // 50
     (table,) = (p for p in decoded(T6, HW_SCHED=bytes(sched)) if isinstance(p, Table))
     assert [row[3:6] for row in table.rows][1] == [None, "not read", None]
+
+
+def test_the_widest_gap_is_a_value_that_is_doubted() -> None:
+    sched = memoryview(bytearray(raw(T6, "HW_SCHED"))).cast("I")
+    sched[8 + 1] = 10000 * 0xFFFF // 50
+    found = decoded(T6, HW_SCHED=bytes(sched))
+    (table,) = (part for part in found if isinstance(part, Table))
+    assert [row[4:6] for row in table.rows][1] == ["enabled", 0xFFFF * 10000 // 250]
+    assert "gap of 1: perhaps not read" in said(found)
+    assert not found.incomplete
 
 
 def test_a_region_of_memory_that_begins_at_all_ones_was_not_read() -> None:
@@ -291,6 +407,7 @@ def test_what_was_not_measured_explains_nothing() -> None:
     found = decoded(T6, LE_TCAM=raw(T6, "LE_TCAM"), **silent)
     assert "TP_INDIRECT, which explains it, was not measured" in said(found)
     assert "TP_VLAN_PRI_MAP, which the dump does not tell" in said(found)
+    assert "TP_INDIRECT, which explains it" in found.incomplete
     found = decoded(T6, MPS_TCAM=raw(T6, "MPS_TCAM"), TID_INFO=ONES * 156)
     assert "TID_INFO, which explains it, was not measured" in said(found)
 
@@ -308,6 +425,7 @@ def test_a_memory_map_without_memories_was_not_measured() -> None:
     data[16:] = bytes(len(data) - 16)
     found = decoded(T6, MEMINFO=bytes(data))
     assert "It lists no memory" in nothing_in(found)
+    assert "It lists no memory" in found.incomplete
 
 
 def test_all_ones_in_the_action_of_a_mac_address_are_no_function() -> None:
