@@ -6,12 +6,12 @@ import os
 
 import pytest
 from diagnosis_page import PAGE, page
-from labelled import INVISIBLE, STORIES, healthy, labelled, pairs, singles
+from labelled import INVISIBLE, STORIES, fitting, healthy, pairs, singles
 from verdicts import NAMED, NAMED_ON_T5, found, named, named_all, verdict, walked
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.model import CHIPS
-from vmcoredd.diagnosis import Severity, all_rules
+from vmcoredd.diagnosis import Severity, all_rules, diagnose
 
 THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 PAIRS = pairs() if THOROUGH else STORIES
@@ -37,14 +37,8 @@ def test_a_fault_is_named_before_all_that_is_not_worse(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", INVISIBLE)
 def test_a_fault_without_a_finding_changes_no_byte(fault: str) -> None:
-    one = labelled(fault)
-    assert found(fault) == [f.rule for f in verdict_of_healthy(one.card)]
-
-
-def verdict_of_healthy(card: str) -> tuple[object, ...]:
-    from vmcoredd.diagnosis import diagnose
-
-    return diagnose(healthy(card).dump).findings
+    card = fitting(fault)[0]
+    assert found(fault) == [finding.rule for finding in diagnose(healthy(card).dump).findings]
 
 
 @pytest.mark.parametrize("faults", PAIRS)

@@ -9,7 +9,7 @@ from carddump import collected
 from doctored import doctored
 from labelled import INVISIBLE, labelled, singles
 
-from vmcoredd.chip import BAR0, T5, Chip, Register
+from vmcoredd.chip import BAR0, Chip, Register
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis import Verdict, all_rules, diagnose
 from vmcoredd.diagnosis.card import REG_DUMP, Card
@@ -146,7 +146,7 @@ def named(fault: str) -> str:
 
 def named_all(*faults: str) -> set[str]:
     """Returns the rules that are to name the faults of one labelled dump, on its card's chip."""
-    on_chip = NAMED_ON_T5 if labelled(*faults).dump.chip is T5 else {}
+    on_chip = NAMED_ON_T5 if verdict(*faults).card.chip.startswith("T5") else {}
     return {on_chip.get(fault, named(fault)) for fault in faults} - {""}
 
 
