@@ -22,11 +22,11 @@ from typing import NamedTuple
 from vmcoredd.cudbg.container import COMPRESSION_NONE, COMPRESSION_ZLIB
 from vmcoredd.cudbg.decoded import Bytes
 from vmcoredd.cudbg.dump import Dump, DumpEntity
-from vmcoredd.cudbg.entity import Stage, entities
+from vmcoredd.cudbg.entity import Stage, entities, measured
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.left_out import Why
 from vmcoredd.cudbg.private import has_no_descriptors, mailbox_views, places
-from vmcoredd.cudbg.pseudonyms import MAC_BYTES, Kind, Pseudonyms
+from vmcoredd.cudbg.pseudonyms import MAC_BYTES, Kind, Pseudonyms, is_private
 from vmcoredd.cudbg.slim import slimmed
 from vmcoredd.cudbg.unknowns import chip_unknown, format_unknown
 from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES
@@ -57,14 +57,27 @@ def learn(dump: Dump, names: Pseudonyms) -> None:
     if reason := _unknown(dump):
         raise UnknownFormat(f"its private data cannot be found: {reason}")
     for entity in dump.entities:
-        raw = _raw(dump, entity)
-        if raw is None:
-            continue
-        for place in places(entity.name, raw, dump.chip):
-            value = place.get(raw)
-            names.of(place.kind, value)
-            if place.kind is Kind.MAC_TEXT:
+        for kind, value in _private_values(dump, entity):
+            names.of(kind, value)
+            if kind is Kind.MAC_TEXT and is_private(kind, value):
                 _learn_ports(bytes.fromhex(value[: 2 * MAC_BYTES].decode()), names)
+
+
+def _private_values(dump: Dump, entity: DumpEntity) -> Iterator[tuple[Kind, bytes]]:
+    """Yields the values at an entity's places, of a damaged one or one of another size those that
+    are left: other entities may hold copies of them."""
+    if not entity.good or entity.size > _LARGE:
+        return
+    try:
+        remains, decoder = dump.remains(entity.name), dump.decoder(entity.name)
+    except DumpFormatError:
+        return
+    remains = remains.resized(measured(decoder.raw_bytes, dump.chip) or remains.size)
+    if remains.size <= _LARGE:
+        raw = remains.filled()
+        for place in places(entity.name, raw, dump.chip):
+            if all(remains.holds(at) for at in place.offsets):
+                yield place.kind, place.get(raw)
 
 
 def _unknown(dump: Dump) -> str:
@@ -126,7 +139,7 @@ def _cleanable(dump: Dump, entity: DumpEntity) -> bool:
 
 def _raw(dump: Dump, entity: DumpEntity) -> bytes | None:
     """Returns the bytes of an entity that can be read, is of a size that can be searched, and is
-    decoded, so that its layout is the known one."""
+    decoded whole, so that its layout is the known one."""
     if not entity.good:
         return None
     try:

@@ -3,6 +3,7 @@
 A decoder takes whole entities. `decode_in_part` runs it several times, each time with another
 filling for the bytes that are missing. What comes out the same each time does not depend on them:
 it is kept. What differs is not in the dump: such a cell is left empty, such a row is left out.
+So a decoder must not show all codes that it does not know as the same word: it shows the code too.
 """
 
 from __future__ import annotations
@@ -66,12 +67,9 @@ class Remains:
         at, data = self.parts[0] if self.parts else (0, b"")
         return b"" if at else data[0 : len(data)]
 
-    def slice(self, start: int, stop: int) -> bytes | None:
-        """Returns these bytes; None unless all are left."""
-        for at, data in self.parts:
-            if at <= start and stop <= at + len(data):
-                return bytes(data[start - at : stop - at])
-        return None
+    def holds(self, offset: int) -> bool:
+        """Whether this byte is left."""
+        return any(at <= offset < at + len(data) for at, data in self.parts)
 
     def resized(self, size: int) -> Remains:
         """Returns the same bytes of an entity of this size, or the first `size` of them."""

@@ -111,7 +111,7 @@ def _fields(info: Meminfo) -> list[Item]:
         Item(
             "transmit pages",
             tx[0],
-            f"of {tx[1]} {_UNITS.get(tx[2], 'units')}, {info.free_tx_cnt} free, "
+            f"of {tx[1]} {_UNITS.get(tx[2]) or f'units of code {tx[2]}'}, {info.free_tx_cnt} free, "
             f"{counted(tx[3], 'channel')}",
         ),
         Item("payload structures", info.p_structs, f"{info.p_structs_free_cnt} free"),

@@ -19,6 +19,7 @@ from vmcoredd.chip.layout import sizeof
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cudbg.decoded import Part, Table
 from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
+from vmcoredd.cudbg.entities.pci import VpdLayout
 from vmcoredd.cudbg.left_out import Why
 from vmcoredd.cudbg.pseudonyms import Kind, Pseudonyms, is_private
 from vmcoredd.cudbg.redact import learn, redacted
@@ -372,3 +373,15 @@ def test_a_dump_whose_private_data_cannot_be_found_is_left_out(
     assert not path.exists()
     assert vmcoredd("slim", bare, "-o", path).code == Exit.OK
     assert "left out by slim" in vmcoredd("show", path).out
+
+
+def test_a_serial_number_is_replaced_where_its_own_entity_is_damaged_or_short(made: Path) -> None:
+    (dump, *_) = dumps(made)
+    serial = dump.raw("VPD_DATA")[: VpdLayout.sn.size].rstrip(b" \0")
+    queue = serial.ljust(2048, b"\0")
+    for vpd in (dump.raw("VPD_DATA")[:60], dump.raw("VPD_DATA")[:-24] + b"\xff" * 24):
+        copy = cudbg.Dump(slimmed(dump, {}, {"VPD_DATA": vpd, "CIM_IBQ_TP0": queue}))
+        learn(copy, names := Pseudonyms())
+        clean = cudbg.Dump(redacted(copy, names))
+        assert serial not in clean.raw("CIM_IBQ_TP0")
+        assert clean.raw("CIM_IBQ_TP0").count(0) == queue.count(0)
