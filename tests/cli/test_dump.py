@@ -371,7 +371,7 @@ def test_the_old_output_is_kept_when_the_disk_is_full(small_card: Path, output: 
             "no compression is called lzma; there are ",
         ),
         (["--card", "t520-cr", "--entity", "RSSS"], "no entity is called RSSS; did you mean RSS"),
-        (["--card", "t520-cr", "--name", "a", "--name", "b"], "2 names for 1 adapters"),
+        (["--card", "t520-cr", "--name", "a", "--name", "b"], "2 names for 1 adapter"),
         (
             ["--card", "t520-cr", "--card", "t520-cr", "--name", "a", "--name", "a"],
             "a was given twice",
