@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from vmcoredd.cli.output import out
 from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
+    from vmcoredd import vmcore
     from vmcoredd.diagnosis import Evidence, Finding, Identity, Verdict
 
 _STYLES = {"fatal": "bold red", "error": "red", "warning": "yellow", "note": "dim"}
@@ -23,7 +24,7 @@ _IN_THE_REST = " in what could be judged"
 
 
 def print_verdict(verdict: Verdict, *, brief: bool = False) -> None:
-    """Prints a verdict; in brief, one line per finding above `note`, and one for all else."""
+    """Prints a verdict; in brief, what each finding above `note` means, and a line for all else."""
     _print_card(verdict.card)
     if verdict.lost and brief:
         out.say("some of the dump could not be judged: `vmcoredd diagnose` says what, and why")
@@ -33,6 +34,25 @@ def print_verdict(verdict: Verdict, *, brief: bool = False) -> None:
         _print_finding(finding, brief=brief)
     if not verdict.alarming:
         out.say(_NOTHING + _IN_THE_REST * bool(verdict.lost) + _and_notes(verdict) * brief)
+
+
+def print_others(notes: Sequence[vmcore.Note], worst: Callable[[vmcore.Note], str]) -> None:
+    """Names the other device dumps of a file: the worst finding of each, and how to see it."""
+    if notes:
+        out.say(f"{counted(len(notes), 'more device dump')}:")
+    for note in notes:
+        _wrapped(
+            f"note {note.index}, {note.name}: {worst(note)}; `--index {note.index}`", "  ", "    "
+        )
+
+
+def worst_in_words(verdict: Verdict) -> str:
+    """Returns the severity and the rule of the worst finding above `note`, and how many more."""
+    found = sorted(verdict.alarming, key=lambda finding: finding.severity.rank)
+    if not found:
+        return _NOTHING + _IN_THE_REST * bool(verdict.lost)
+    more = f" and {len(found) - 1} more" * (len(found) > 1)
+    return f"{found[0].severity}: {found[0].rule}{more}"
 
 
 def _and_notes(verdict: Verdict) -> str:
@@ -55,7 +75,8 @@ def _print_card(card: Identity) -> None:
 def _print_finding(finding: Finding, *, brief: bool) -> None:
     lead = f"{finding.severity:<{_INDENT - 1}} "
     if brief:
-        out.say(_cropped(f"{lead}{finding.rule}: {finding.meaning}"), _STYLES[finding.severity])
+        text, style = f"{finding.rule}: {finding.meaning}", _STYLES[finding.severity]
+        _wrapped(text, lead, " " * _INDENT, style)
         return
     out.say(f"{lead}{finding.rule}", style=_STYLES[finding.severity])
     _wrapped(finding.meaning)
@@ -103,11 +124,7 @@ def _print_evidence(text: str) -> None:
         out.say(" " * _INDENT + text)
 
 
-def _cropped(text: str) -> str:
-    return text if len(text) <= out.width else f"{text[: out.width - 3]}..."
-
-
-def _wrapped(text: str, indent: str = " " * _INDENT, after: str = "") -> None:
+def _wrapped(text: str, indent: str = " " * _INDENT, after: str = "", style: str = "") -> None:
     """Prints text in lines that break at blanks only: names have hyphens."""
     wrapper = textwrap.TextWrapper(
         min(out.width, _WIDTH_MOST),
@@ -116,4 +133,4 @@ def _wrapped(text: str, indent: str = " " * _INDENT, after: str = "") -> None:
         break_on_hyphens=False,
     )
     for line in wrapper.wrap(text):
-        out.say(line)
+        out.say(line, style)

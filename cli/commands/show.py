@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +37,7 @@ from vmcoredd.cli.options import (
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 from vmcoredd.cli.pager import paged
 from vmcoredd.cli.trouble import Trouble
-from vmcoredd.cli.verdict import print_verdict
+from vmcoredd.cli.verdict import print_others, print_verdict, worst_in_words
 from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
@@ -123,7 +125,8 @@ def show(
                 if wanted or names:
                     _show(dump, names, wanted, trouble, allowed, hexdump, everything=everything)
                 else:
-                    _first_screen(note, dump, trouble)
+                    others = [] if index is not None else decodable_dumps(reader)
+                    _first_screen(note, dump, trouble, partial(_worst, reader), others)
         if not names and not wanted:
             say_foreign(reader, path)
     if allowed.exceeded:
@@ -335,12 +338,29 @@ def _raw_size(dump: cudbg.Dump, name: str) -> int | None:
         return None
 
 
-def _first_screen(note: vmcore.Note, dump: cudbg.Dump, trouble: Trouble) -> None:
+def _first_screen(
+    note: vmcore.Note,
+    dump: cudbg.Dump,
+    trouble: Trouble,
+    worst: Callable[[vmcore.Note], str],
+    dumps: list[vmcore.Note],
+) -> None:
+    """Prints the verdict, what is wrong with the other `dumps`, and the list of the entities."""
     from vmcoredd import diagnosis
 
     print_verdict(diagnosis.diagnose(dump), brief=True)
+    print_others([other for other in dumps if other.index != note.index], worst)
     out.print()
     _list(note, dump, trouble)
+
+
+def _worst(reader: vmcore.Reader, note: vmcore.Note) -> str:
+    from vmcoredd import cudbg, diagnosis
+
+    try:
+        return worst_in_words(diagnosis.diagnose(dump_of(reader, note)))
+    except cudbg.DumpFormatError as error:
+        return f"cannot be judged: {error}"
 
 
 def _list(note: vmcore.Note, dump: cudbg.Dump, trouble: Trouble) -> None:

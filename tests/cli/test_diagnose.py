@@ -8,6 +8,7 @@ import pytest
 from carddump import collected
 from cliruns import Run
 from labelled import labelled
+from vmcore_files import Elf, dump_note, pad
 
 from vmcoredd.chip import T6
 from vmcoredd.cli.verdict import in_words
@@ -80,6 +81,37 @@ def test_show_begins_with_the_verdict(vmcoredd: Run, crashed: Path, healthy: Pat
     assert lines[0].startswith("T62100-CR, T6 rev 0, serial ")
     assert lines[2].startswith("fatal    edc-ecc-uncorrectable: EDC0: ")
     assert "no findings above note" in vmcoredd("show", healthy).out.splitlines()[2]
+
+
+def test_the_first_screen_folds_what_a_finding_means(vmcoredd: Run, crashed: Path) -> None:
+    lines = vmcoredd("show", crashed).out.split("\n\n")[0].splitlines()
+    assert max(map(len, lines)) <= 100
+    assert (
+        "EDC0: uncorrectable ECC data error: a word was read with too many wrong bits fatal "
+        in " ".join(" ".join(lines).split())
+    )
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, healthy: Path, crashed: Path) -> Path:
+    """A vmcore with both dumps, the crashed card's last."""
+    dumps = [(b"cxgb4_0000:01:00.4", healthy), (b"cxgb4_0000:02:00.4", crashed)]
+    notes = [pad(dump_note(name, dump.read_bytes())) for name, dump in dumps]
+    path = tmp_path_factory.mktemp("two") / "vmcore"
+    path.write_bytes(bytes(Elf(notes=[b"".join(notes)])))
+    return path
+
+
+def test_the_first_screen_says_what_is_wrong_with_the_other_dumps(vmcoredd: Run, two: Path) -> None:
+    lines = vmcoredd("show", two).out.splitlines()
+    assert lines[2].startswith("no findings above note")
+    assert lines[3] == "1 more device dump:"
+    assert "fatal: edc-ecc-uncorrectable and " in lines[4]
+    assert "`--index 1`" in lines[4]
+
+
+def test_who_names_a_note_is_told_of_no_other(vmcoredd: Run, two: Path) -> None:
+    assert "more device dump" not in vmcoredd("show", two, "--index", 1).out
 
 
 def test_the_exit_code_of_a_finding_is_in_the_help(vmcoredd: Run) -> None:
