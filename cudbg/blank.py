@@ -25,6 +25,8 @@ from vmcoredd.plural import counted
 
 NOT_MEASURED = "NOT MEASURED"
 ALL_REGISTERS_ZERO = "EVERY REGISTER IS 0"
+EXPLAINS_NOTHING = "which explains it, was not measured: it is taken as not in the dump."
+"""What is said of another entity; all bytes of this one may be measured."""
 _LIKE_SILENCE = "as reads are when the adapter does not answer"
 _AS_MADE = (
     "This is what the driver makes of reads of all ones, as of an adapter that does not answer."
@@ -85,8 +87,7 @@ def _is_silent_entity(name: str, blob: Bytes, chip: Chip) -> bool:
 
 
 def _of_explanations(silent: Sequence[str]) -> list[Text]:
-    line = "which explains it, was not measured: it is taken as not in the dump."
-    return [Text(NOT_MEASURED, [f"{name}, {line}"]) for name in silent]
+    return [Text(NOT_MEASURED, [f"{name}, {EXPLAINS_NOTHING}"]) for name in silent]
 
 
 def why_blank(entity: Entity, blob: Bytes, chip: Chip) -> Text | None:

@@ -61,6 +61,8 @@ _KNOWN = (
     *("aftid_base", "aftid_end", "sftid_base", "nsftids"),
 )
 """What it learns when it attaches."""
+_JUDGED_BYTES = TidLayout.flags.offset + TidLayout.flags.size
+"""As far as the flags, behind all of _KNOWN; what of ASKED is behind them may not be left."""
 _BEFORE_ATTACHING = AdapterFlag.DEV_ENABLED | AdapterFlag.ROOT_NO_RELAXED_ORDERING
 """Flags that it sets before its first command (init_one())."""
 _PERIOD_AT = 72
@@ -84,15 +86,18 @@ def driver_state(others: Mapping[str, Bytes]) -> DriverState:
     """Judges the driver by the bytes of EXPLAINED_BY."""
     tid_info, khz = others.get("TID_INFO"), driver_khz(others.get("CLK"))
     knew_clock = khz not in (0, PRESET_KHZ)
-    if tid_info is None or len(tid_info) < sizeof(TidLayout):
+    if tid_info is None or len(tid_info) < _JUDGED_BYTES:
         return DriverState(had_attached=knew_clock or None)
-    tids = TidLayout.from_bytes(tid_info[: sizeof(TidLayout)])
+    left = bytes(tid_info[: sizeof(TidLayout)])
+    tids = TidLayout.from_bytes(left.ljust(sizeof(TidLayout), b"\0"))
     if tids.flags == U32_MASK:  # no driver has all of them
         return DriverState(had_attached=knew_clock or None)
     flags = AdapterFlag(tids.flags)
-    asked = any(getattr(tids, name) for name in ASKED)
+    asked = any(getattr(tids, name) for name in ASKED) or (
+        False if len(left) == sizeof(TidLayout) else None
+    )
     knew = any(getattr(tids, name) for name in _KNOWN) or bool(flags & ~_BEFORE_ATTACHING)
-    return DriverState(asked or knew or knew_clock, AdapterFlag.FW_OK in flags, asked)
+    return DriverState(bool(asked or knew or knew_clock), AdapterFlag.FW_OK in flags, asked)
 
 
 def driver_khz(clk: Bytes | None) -> int:

@@ -150,6 +150,7 @@ class Dump:
 
     def __init__(self, data: memoryview | bytes | bytearray) -> None:
         self._data = memoryview(data).cast("B")
+        self._unpacked: dict[str, bytes] = {}
         if len(self._data) < HEADER_BYTES:
             raise DumpFormatError("dump header", HEADER_BYTES, len(self._data))
         headers = headers_of(self._data)
@@ -423,13 +424,19 @@ class Dump:
 
     def _explanations(self, entity: Entity) -> dict[str, Bytes]:
         """Returns the raw bytes of the entities that explain this one, as far as they can be
-        read."""
+        read: a damaged one explains nothing."""
         found: dict[str, Bytes] = {}
         if self.byte_order == "little":
             for name in entity.explained_by:
                 with suppress(DumpFormatError, NoSuchEntity):
-                    found[name] = self.blob(name)
+                    found[name] = self._explanation(name)
         return found
+
+    def _explanation(self, name: str) -> bytes:
+        """Returns an entity's raw bytes, unpacked once; raises as `raw`."""
+        if name not in self._unpacked:
+            self._unpacked[name] = self.raw(name)
+        return self._unpacked[name]
 
     def _later(self, name: str) -> Iterator[tuple[Entity, Bytes | None]]:
         """Yields the entities that were collected after one (`cudbg.loss.Later`), as far as they

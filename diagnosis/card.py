@@ -6,13 +6,13 @@ Whatever the dump lacks is `NotJudged`: the rule that asked is then listed as lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
 from vmcoredd.cudbg import CudbgError, Dump, DumpFormatError, UnknownFormat
-from vmcoredd.cudbg.blank import nothing_in
+from vmcoredd.cudbg.blank import EXPLAINS_NOTHING, nothing_in
 from vmcoredd.cudbg.core_clock import EXPLAINED_BY, CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Table, Value
 from vmcoredd.cudbg.entity import entities
@@ -211,13 +211,18 @@ class Card:
         return found
 
     def decoded(self, entity: str) -> Decoded:
-        """Returns a decoded entity; raises NotJudged if it cannot be had."""
+        """Returns a decoded entity; raises NotJudged if it cannot be had. Why a part of it is not
+        left is in `gaps`."""
         if entity not in self._decoded:
             with self._or_not_judged(entity):
                 found = self.dump.decode(entity)
                 if why := nothing_in(found):
                     raise NotJudged(f"{entity}: {why}")
                 self._decoded[entity] = found
+        why = self._decoded[entity].incomplete
+        if why and not why.endswith(EXPLAINS_NOTHING):
+            self.gaps[f"{entity}: {why}"] = None
+            self.had_some = True
         return self._decoded[entity]
 
     def blob(self, entity: str) -> Bytes:
@@ -225,19 +230,37 @@ class Card:
         with self._or_not_judged(entity):
             return self.dump.blob(entity)
 
-    @cached_property
+    def held(self, entities: Sequence[str]) -> dict[str, Bytes]:
+        """Returns the raw bytes of those of the entities that the dump has, by name; why bytes of
+        them are not left is in `gaps`."""
+        found: dict[str, Bytes] = {}
+        for name in (entity.name for entity in self.dump.entities if entity.good):
+            if name in entities:
+                try:
+                    with self._or_not_judged(name):
+                        self._hold(name, found)
+                except NotJudged as error:
+                    self.gaps[str(error)] = None
+        return found
+
+    def _hold(self, name: str, found: dict[str, Bytes]) -> None:
+        """Adds an entity's bytes; raises CudbgError if they are not all of it, or cannot be had."""
+        holder = self.dump.decoder(name)
+        found[name] = self.dump.raw(name)
+        holder.need_known(found[name], self.chip)
+        if why := self.dump.not_measured(name):
+            raise NotJudged(f"{name}: {why}")
+
+    @property
     def core_clock(self) -> CoreClock:
         """The core clock, as far as the dump tells it."""
-        held: dict[str, Bytes] = {}
-        for name in EXPLAINED_BY:
-            with suppress(NotJudged), self._or_not_judged(name):
-                self.dump.decoder(name)
-                held[name] = self.dump.blob(name)
-        return core_clock(held)
+        return core_clock(self.held(EXPLAINED_BY))
 
     def rows(self, entity: str, title: str = "") -> list[dict[str, Value]]:
         """Returns the rows of an entity's tables whose title begins with `title`."""
-        if (entity, title) not in self._rows:
+        if (entity, title) in self._rows:
+            self.decoded(entity)
+        else:
             with self._or_not_judged(entity):
                 self._rows[entity, title] = list(self._table_rows(entity, title))
         return self._rows[entity, title]

@@ -46,18 +46,19 @@ class Identity:
 
 
 def identify(card: Card) -> Identity:
-    """Returns the card's identity; what the dump lacks stays empty."""
+    """Returns the card's identity; what the dump lacks stays empty, and the reason is in the card's
+    `gaps`."""
     vpd: dict[str, Any] = {}
-    with suppress(NotJudged):
+    with card.in_part():
         vpd = card.items("VPD_DATA")
     return Identity(
         chip=card.dump.adapter,
-        name=str(vpd.get("model", "")),
-        part=str(vpd.get("part number", "")),
-        serial=str(vpd.get("serial number", "")),
-        mac=str(vpd.get("network address", "")),
+        name=str(vpd.get("model") or ""),
+        part=str(vpd.get("part number") or ""),
+        serial=str(vpd.get("serial number") or ""),
+        mac=str(vpd.get("network address") or ""),
         ports=_known(lambda: _ports(card)),
-        firmware=str(vpd.get("firmware", "")),
+        firmware=str(vpd.get("firmware") or ""),
         state=_known(lambda: _state(card)) or "",
     )
 

@@ -56,9 +56,18 @@ def diagnose(dump: Dump) -> Verdict:
         return Verdict(Identity(), (), (f"no rule was applied: {reason}",))
     judged = [rule for rule in all_rules().values() if card.chip in rule.chips]
     found = [finding for rule in judged for finding in _findings(rule, card, lost)]
-    damage = tuple(card.damage.values())
+    identity = _identity(card, lost)
     lines = (*lost.lines(), *_unanswered(card))
-    return Verdict(identify(card), ranked(found), lines, damage)
+    return Verdict(identity, ranked(found), lines, tuple(card.damage.values()))
+
+
+def _identity(card: Card, lost: _Lost) -> Identity:
+    """Identifies a card; what of it the dump lacks is lost."""
+    card.begin()
+    found = identify(card)
+    for reason in card.gaps:
+        lost.add(reason, "the card's identity", "known in part" if card.had_some else "unknown")
+    return found
 
 
 class _Lost:

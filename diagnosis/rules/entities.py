@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from fnmatch import fnmatchcase
 
 from vmcoredd.chip.memory import MemoryId
@@ -130,16 +129,16 @@ def not_asked(card: Card) -> Iterator[Hit]:
 )
 def back_door_used(card: Card) -> Iterator[Hit]:
     state, flags = _driver(card)
-    if state.had_attached and not state.asked:
+    if state.had_attached and state.asked is False:
         yield Hit((flags,))
 
 
 def _driver(card: Card) -> tuple[DriverState, Evidence]:
     """Returns the driver's state, and its flags; CLK may be missing."""
-    blobs = {"TID_INFO": card.blob("TID_INFO")}
-    with suppress(NotJudged):
-        blobs["CLK"] = card.blob("CLK")
     flags = card.items("TID_INFO").get("flags")
+    if flags is None:
+        raise NotJudged("TID_INFO ends before the driver's flags")
+    blobs = {"TID_INFO": card.blob("TID_INFO"), **card.held(("CLK",))}
     return driver_state(blobs), Evidence("TID_INFO", str(flags), field="flags")
 
 

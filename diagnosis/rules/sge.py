@@ -290,15 +290,15 @@ def stuck(card: Card) -> Iterator[Hit]:
     for engine, (counter, state_at, queue_at) in enumerate(_ENGINES):
         with card.in_part():
             count = card.word(counter)
-            if not count.value or count.value < _second(card.core_clock):
+            if not count.value or count.value < _second(clock := card.core_clock):
                 continue
             state, queues = card.word(_STATE), card.word(_QUEUES)
             name = _state_name(card, state.value >> state_at & _STATE_MASK)
             if name not in _IDLE:
                 where = queues.value >> queue_at & _QUEUE_MASK
-                time = _for_how_long(count.value, card.core_clock)
+                time = _for_how_long(count.value, clock)
                 values = {"engine": engine, "state": name, "queue": where, "time": time}
-                evidence = Evidence.each((count, state, queues)) + _told_by(card.core_clock)
+                evidence = Evidence.each((count, state, queues)) + _told_by(clock)
                 yield Hit(evidence, values)
 
 

@@ -139,3 +139,47 @@ def test_what_is_left_of_a_register_is_asked_for_in_one_way() -> None:
     assert card.gaps == {}
     with pytest.raises(cudbg.CudbgError, match="NO_SUCH_REGISTER is not in REG_DUMP"):
         card.word("NO_SUCH_REGISTER")
+
+
+HALVES = ("VPD_DATA", "TID_INFO", "CLK")
+
+
+def halved() -> Verdict:
+    """The verdict on a dump of which three entities are half as long as they should be."""
+    dump = doctored({})
+    assert isinstance(dump, Doctored)
+    whole = {name: bytes(collected(T6).dump.raw(name)) for name in HALVES}
+    dump.other = {name: raw[: len(raw) // 2] for name, raw in whole.items()}
+    return diagnose(dump)
+
+
+def test_what_a_cut_identity_lacks_is_empty_and_lost() -> None:
+    verdict = halved()
+    assert (verdict.card.name, verdict.card.mac, verdict.card.firmware) == ("", "", "")
+    assert verdict.card.serial
+    assert extent(verdict, "the card's identity") == {"known in part"}
+
+
+def test_flags_that_are_left_are_judged_and_what_is_cut_is_lost() -> None:
+    verdict = halved()
+    assert "firmware-not-asked" in [finding.rule for finding in verdict.findings]
+    reasons = {line.split(":")[0] for line in verdict.lost if "firmware-not-asked" in line}
+    assert reasons == {"TID_INFO", "CLK"}
+
+
+@pytest.mark.parametrize("fill", [b"\0", b"\xff"])
+def test_an_identity_that_was_not_measured_is_lost(fill: bytes) -> None:
+    dump = doctored({})
+    assert isinstance(dump, Doctored)
+    dump.other = {"VPD_DATA": fill * len(collected(T6).dump.raw("VPD_DATA"))}
+    assert extent(diagnose(dump), "the card's identity") == {"unknown"}
+
+
+def test_damage_of_an_explaining_entity_is_not_that_of_the_explained_one() -> None:
+    data = bytearray(collected(T6).data)
+    entity = collected(T6).dump.entity("REG_DUMP")
+    data[entity.start + 300 : entity.start + 340] = b"\xaa" * 40
+    verdict = diagnose(cudbg.Dump(data))
+    assert verdict.damage
+    assert all(line.startswith("REG_DUMP: ") for line in verdict.damage)
+    assert extent(verdict, "sge-free-list-empty") == set()
