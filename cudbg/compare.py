@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
-from typing import TypeAlias
+from typing import NamedTuple
 
-from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Hexdump, Table, Text, shown
+from vmcoredd.cudbg.decoded import (
+    Bytes,
+    Column,
+    Decoded,
+    Fields,
+    Hexdump,
+    Table,
+    Text,
+    Value,
+    shown,
+)
 from vmcoredd.cudbg.dump import Dump, DumpEntity
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
 from vmcoredd.plural import counted
 
 _PIECE = 1 << 16
-_Row: TypeAlias = dict[tuple[str, ...], str]
-"""Values as they are shown, by their location."""
-_NOTHING: _Row = {}
+
+
+class _Row(NamedTuple):
+    """Values as they are shown, by their names."""
+
+    label: str
+    cells: dict[str, str]
+
+
+_NO_ROW = _Row("", {})
 
 
 @dataclass(frozen=True)
@@ -125,11 +143,20 @@ def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
         if isinstance(left, Hexdump) and isinstance(right, Hexdump):
             yield from _memory_lines(left, right)
             continue
-        for before, after in zip_longest(_rows(left), _rows(right), fillvalue=_NOTHING):
-            for location in before | after:
-                if before.get(location) != after.get(location):
-                    was, became = (row.get(location, "nothing") for row in (before, after))
-                    yield f"{', '.join(location)}: {was} -> {became}"
+        for before, after in zip_longest(_rows(left), _rows(right), fillvalue=_NO_ROW):
+            if before != after:
+                yield _changed(left.title, before, after)
+
+
+def _changed(title: str, before: _Row, after: _Row) -> str:
+    """Says what of a row changed; of its title, the words before the first remark."""
+    cells = [
+        f"{name} {before.cells.get(name, 'nothing')} -> {after.cells.get(name, 'nothing')}".lstrip()
+        for name in before.cells | after.cells
+        if before.cells.get(name) != after.cells.get(name)
+    ]
+    location = [re.split(r" \(|[;,]", title)[0], before.label or after.label]
+    return f"{', '.join(filter(None, location))}: {', '.join(cells)}"
 
 
 def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
@@ -141,21 +168,24 @@ def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
 
 
 def _rows(part: Table | Fields | Text | Hexdump) -> Iterator[_Row]:
-    """Yields the values of a part row by row.
+    """Yields the values of a part row by row, the fields of a register one by one.
 
-    A row's location is its number, and its first cells if they are labels.
+    A row's label is its number, and its first cells if they are names.
     """
     if isinstance(part, Fields):
-        yield {(part.title, item.name): shown(item.value, item.form) for item in part.items}
+        yield from (_Row("", {item.name: shown(item.value, item.form)}) for item in part.items)
     elif isinstance(part, Text):
-        for i, line in enumerate(part.lines):
-            yield {(part.title, f"line {i}"): line}
+        yield from (_Row(f"line {i}", {"": line}) for i, line in enumerate(part.lines))
     elif isinstance(part, Table):
         for i, row in enumerate(part.rows):
-            cells = [shown(v, c.form) for c, v in zip(part.columns, row, strict=True)]
-            labels = [
-                c for c, column in zip(cells[:2], part.columns, strict=False) if not column.form
-            ]
-            row_name = (part.title, f"row {i}", *labels)
-            names = ((*row_name, column.name) for column in part.columns)
-            yield dict(zip(names, cells, strict=True))
+            first = zip(row[:3], part.columns, strict=False)
+            names = [v for v, column in first if isinstance(v, str) and v and not column.form]
+            yield _Row(f"row {i} {' '.join(names)}".rstrip(), dict(_cells(part.columns, row)))
+
+
+def _cells(columns: Sequence[Column], row: Sequence[Value]) -> Iterator[tuple[str, str]]:
+    for column, value in zip(columns, row, strict=True):
+        if isinstance(value, Mapping):
+            yield from ((name, f"{number:#x}") for name, number in value.items())
+        else:
+            yield column.name, shown(value, column.form)

@@ -10,6 +10,7 @@ import typer
 
 from vmcoredd.cli.commands.show import first_dump, report_unknowns
 from vmcoredd.cli.exit_codes import Exit, about, report
+from vmcoredd.cli.folding import folded_text
 from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import dump_of, opened, stream
 from vmcoredd.cli.options import Json
@@ -141,4 +142,5 @@ def _show(records: list[dict[str, Any]]) -> None:
     for record in records:
         out.say(f"{record['name']}: {record['what']}")
         for line in record["decoded"]:
-            out.say(f"  {line}")
+            for one in folded_text(f"  {line}", out.width) if out.is_terminal else (f"  {line}",):
+                out.say(one)
