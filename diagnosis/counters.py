@@ -14,10 +14,12 @@ MANY = 1000
 
 
 def many(counters: Iterable[Word | Joined[Word]]) -> Iterator[Hit]:
-    """Yields one hit with all counters, of one word or of two, that reach MANY."""
-    high = [word for one in counters if one.value >= MANY for word in _words(one)]
+    """Yields one hit with all counters, of one word or of two, that reach MANY, and their sum as
+    `count`."""
+    high = [one for one in counters if one.value >= MANY]
     if high:
-        yield Hit(Evidence.each(high))
+        words = (word for one in high for word in _words(one))
+        yield Hit(Evidence.each(words), {"count": f"{sum(one.value for one in high):,}"})
 
 
 def _words(counter: Word | Joined[Word]) -> Iterator[Word]:

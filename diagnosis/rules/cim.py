@@ -84,7 +84,8 @@ causes(
         FATAL,
         "TimeOutInt",
         "CIM PIF timeout: an access of the firmware to a register was not answered in time",
-        "the address tells the block; " + _TRACE,
+        "the address is one of the processor's; how these map to registers is not public; "
+        + _TRACE,
         explains=PROCESSOR_STOPS,
         shows="CIM_DEBUG_ADDR_TIMEOUT",
     ),

@@ -47,14 +47,49 @@ class _Lacks:
         for entity in card.dump.entities:
             if _kind(entity) == self.kind:
                 way = "" if self.kind == "room" else _way(entity.name)
-                groups.setdefault((entity.status, way), []).append(entity)
-        for (reason, _), entities in groups.items():
+                groups.setdefault((_advice(entity) or entity.status, way), []).append(entity)
+        for (_, way), entities in groups.items():
             names = [entity.name for entity in entities]
+            reason = "; ".join(dict.fromkeys(entity.status for entity in entities))
             evidence = tuple(Evidence(entity.name, entity.status) for entity in entities)
             hangs = any({e.code, e.sys_err, e.sys_warn} & _HANGS for e in entities)
             severity = ERROR if self.kind == "failed" and hangs else None
-            values = {"names": ", ".join(names), "reason": reason}
+            advice = (_advice(entities[0]) or _OTHER).format(way=_in_words(way))
+            values = {"names": ", ".join(names), "reason": reason, "advice": advice}
             yield Hit(evidence, values, severity, lacks=tuple(names))
+
+
+_ADVICE = (
+    (
+        {-errno.EBUSY, -errno.EAGAIN, -errno.ETIMEDOUT, -errno.EIO},
+        "{way} did not answer in time: look for errors of that block; reset the card",
+    ),
+    (
+        {-errno.ENXIO},
+        "{way} leads nowhere: look at its base and at the firmware's state; reset the card",
+    ),
+    (
+        {int(Code.ENTITY_NOT_FOUND)},
+        "look whether a memory is switched off, and at the configuration file in the flash",
+    ),
+)
+"""What to do, by status; the first that an entity has counts."""
+_OTHER = "the status tells why; look for errors of the block"
+
+
+def _advice(entity: DumpEntity) -> str:
+    """Returns what to do about an entity's status; empty if nothing is known of it."""
+    codes = {entity.code, entity.sys_err, entity.sys_warn}
+    return next((advice for known, advice in _ADVICE if codes & known), "")
+
+
+def _in_words(way: str) -> str:
+    """Returns the way to an entity as the beginning of a sentence."""
+    return (
+        f"{way}, through which the driver reads it,"
+        if way in READ_THROUGH
+        else "what it is read from"
+    )
 
 
 def _way(entity: str) -> str:
@@ -72,7 +107,7 @@ for _of, _name, _severity, _meaning, _to_do, _source in (
         "entity-failed",
         WARNING,
         "the dump lacks {names}: {reason}",
-        "time-outs are a block that does not answer: look for its errors; reset the card",
+        "{advice}",
         _EACH,
     ),
     (
@@ -88,7 +123,8 @@ for _of, _name, _severity, _meaning, _to_do, _source in (
         "entity-without-room",
         NOTE,
         "the dump had no room for {names}",
-        "nothing: a device dump in a vmcore has at most 32 MiB",
+        "what it is perhaps because of, if that is said: without a device or memory the status is "
+        "the same; else nothing: a device dump in a vmcore has at most 32 MiB",
         "cudbg_lib.c: cudbg_get_buff()",
     ),
     (

@@ -37,7 +37,8 @@ causes(
         FATAL,
         "MEM_WRAP_INT_CAUSE",
         "MA address wrap-around error by client {client} to address {address}",
-        "look for the block whose pointers are wrong: the client's number names it",
+        "look for the block whose pointers are wrong; no public table tells which client "
+        "{client} is",
         explains=READERS,
         shows="MA_INT_WRAP_STATUS",
         values=_wrapped,

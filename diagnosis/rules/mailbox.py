@@ -22,8 +22,8 @@ _LAST = 5
     "mailbox-owned-by-firmware",
     WARNING,
     "the firmware owns mailbox {mailbox}: a command was not answered when the dump was made",
-    to_do="the last command in MBOX_LOG is the one, if the log is not empty, as it is in a crash "
-    "kernel's dump; read PCIE_FW, DEV_LOG and CIM_LA for what the firmware did instead",
+    to_do="read PCIE_FW, DEV_LOG and CIM_LA for what the firmware did instead; the last command in "
+    "MBOX_LOG is the one, but a crash kernel's dump has an empty log",
     source="t4_hw.c: t4_wr_mbox_meat_timeout()",
 )
 def owned(card: Card) -> Iterator[Hit]:

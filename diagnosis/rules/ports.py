@@ -9,7 +9,7 @@ from vmcoredd.cudbg.counters import Joined, joined
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
-from vmcoredd.diagnosis.counters import MANY, many
+from vmcoredd.diagnosis.counters import many
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
@@ -149,7 +149,7 @@ def _counts(card: Card, name: str) -> Iterator[Joined[Word]]:
 @rule(
     "mps-receive-errors",
     WARNING,
-    f"ports received at least {MANY:,} bad frames",
+    "ports counted {count} errors of frames that came in",
     to_do=_CABLE,
     source="t4_hw.c: t4_get_port_stats()",
     explains="tp-input-errors",
@@ -162,7 +162,7 @@ def receive_errors(card: Card) -> Iterator[Hit]:
 @rule(
     "mps-drops",
     WARNING,
-    f"the packet switch dropped or cut at least {MANY:,} frames, for want of buffers",
+    "the packet switch dropped or cut {count} frames, for want of buffers",
     to_do="look at flow control (PFC), the host's load and the size of the receive queues",
     source="t4_hw.c: t4_get_port_stats()",
 )
@@ -175,7 +175,7 @@ def receive_drops(card: Card) -> Iterator[Hit]:
 @rule(
     "mps-transmit-drops",
     WARNING,
-    f"ports dropped at least {MANY:,} frames that they were to send",
+    "ports dropped {count} frames that they were to send",
     to_do="look whether the link was down, and at flow control",
     source="t4_hw.c: t4_get_port_stats()",
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
-from vmcoredd.diagnosis.counters import MANY, many
+from vmcoredd.diagnosis.counters import many
 from vmcoredd.diagnosis.finding import ERROR, FATAL, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
@@ -92,23 +93,30 @@ def _mib(card: Card, names: tuple[str, ...]) -> list[Word]:
     return sorted(words, key=lambda word: word.offset)
 
 
+def _of_ports(card: Card, names: tuple[str, ...]) -> Iterator[Hit]:
+    """Yields a hit with the counters of TP_MIB that are high; a channel is that of a port."""
+    for hit in many(_mib(card, names)):
+        evidence = (replace(one, instance=f"port {one.register[-1]}") for one in hit.evidence)
+        yield replace(hit, evidence=tuple(evidence))
+
+
 @rule(
     "tp-drops",
     WARNING,
-    f"TP dropped at least {MANY:,} frames of a channel: congestion, or no buffers",
+    "TP dropped {count} frames: congestion, or no buffers",
     to_do="look at the receive queues and RSS; a slow host drops too",
     source="t4_hw.c: t4_tp_get_err_stats()",
 )
 def drops(card: Card) -> Iterator[Hit]:
-    yield from many(_mib(card, _DROPS))
+    yield from _of_ports(card, _DROPS)
 
 
 @rule(
     "tp-input-errors",
     WARNING,
-    f"TP met at least {MANY:,} frames with errors on a channel",
+    "TP counted {count} errors of frames that came in",
     to_do="look at the cable, the optics and the peer",
     source="t4_hw.c: t4_tp_get_err_stats()",
 )
 def input_errors(card: Card) -> Iterator[Hit]:
-    yield from many(_mib(card, _ERRORS))
+    yield from _of_ports(card, _ERRORS)

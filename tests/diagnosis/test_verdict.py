@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from carddump import collect, collected, small
 from doctored import doctored
+from verdicts import verdict as of_faults
 
 from vmcoredd import cudbg, diagnosis
 from vmcoredd.chip import T6, Chip
@@ -214,3 +215,36 @@ def test_all_ones_and_all_zeros_are_one_short_verdict(chip: Chip) -> None:
         assert [finding.rule for finding in verdict.alarming] == [rule]
         extents = [line.split(": ")[1] for line in verdict.lost]
         assert extents == ["not judged", "judged in part"]
+
+
+def test_entities_that_one_interface_could_not_read_are_one_finding_that_names_it() -> None:
+    (finding,) = of_faults("cim-host-hangs").alarming
+    assert {"CIM_LA", "CIM_QCFG", "UP_CIM_INDIRECT", "PBT_TABLE"} == set(finding.lacks)
+    assert finding.to_do.startswith("CIM_HOST_ACC_CTRL, ")
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        ("no-memory", "look whether a memory is switched off"),
+        ("window-unusable", "PCIE_MEM_ACCESS_BASE_WIN, through which the driver reads it, leads"),
+    ],
+)
+def test_the_advice_about_a_failed_entity_is_that_of_its_status(fault: str, advice: str) -> None:
+    failed = [one for one in of_faults(fault).alarming if one.rule == "entity-failed"]
+    assert failed
+    assert all(one.to_do.startswith(advice) for one in failed)
+
+
+def test_errors_of_a_channel_are_of_its_port_and_no_other() -> None:
+    found = {one.rule: one for one in of_faults("link-local-fault-port0", "rx-crc-errors").alarming}
+    assert found["tp-input-errors"].evidence[0].instance == "port 1"
+    assert found["tp-input-errors"].explained_by == ("mps-receive-errors",)
+    assert "link-local-fault" in found
+
+
+def test_a_counter_of_two_words_is_said_as_one_number() -> None:
+    low = T6.r["MPS_PORT_STAT_TX_PORT_DROP_L"]
+    dump = doctored({int(low): 0xDFDC1C1F, int(low) + 4: 2})
+    (finding,) = (one for one in diagnosis.diagnose(dump).findings if "transmit" in one.rule)
+    assert f"{2 << 32 | 0xDFDC1C1F:,}" in finding.meaning

@@ -12,6 +12,10 @@ PAGE = Path(__file__).parents[2] / "docs/diagnosis.md"
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+_VARYING = dict.fromkeys(("device-log-errors", "entity-failed"), "warning or error")
+"""Rules whose severity depends on what they find."""
+
+
 def page(text: str) -> str:
     """Returns the page with its generated parts made anew."""
     return _PART.sub(lambda part: part[1] + "\n".join(_PARTS[part[2]]()) + "\n" + part[3], text)
@@ -24,7 +28,8 @@ def _rules() -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for rule in all_rules().values():
         explains = " ".join(f"`{pattern}`" for pattern in rule.explains)
-        cells = (f"`{rule.name}`", rule.severity, rule.meaning, rule.to_do, explains, rule.source)
+        severity = _VARYING.get(rule.name, rule.severity)
+        cells = (f"`{rule.name}`", severity, rule.meaning, rule.to_do, explains, rule.source)
         yield f"| {' | '.join(cells)} |"
 
 
