@@ -40,7 +40,8 @@ def diagnose(
     """Say what is wrong with the card: findings by severity, each with evidence and what to do.
 
     Causes come before their consequences. The exit code is 7 if there is a finding above `note`, 3
-    if the file is damaged, 5 if the dump lacks something that the adapter has.
+    if the file is damaged, 5 if the dump lacks something that the adapter has, or something could
+    not be judged.
     """
     with about(path), opened(path) as reader:
         first = first_dump(reader, index, "--index")
@@ -90,7 +91,8 @@ class Judged:
         damage = [dump.cut or cut_off(dump, self.note, lost)]
         damage += [] if lost else self.verdict.damage
         self.damage += [f"note {self.note.index}: {line}" for line in damage if line]
-        self.incomplete = any(entity.is_incomplete for entity in dump.entities)
+        missing = any(entity.is_incomplete for entity in dump.entities)
+        self.incomplete = missing or bool(self.verdict.lost)
 
 
 def findings_record(judged: list[Judged]) -> dict[str, Any]:

@@ -54,6 +54,8 @@ EXAMPLES = """Examples: `vmcoredd show vmcore` - list the entities;
 ROWS_MOST = 100_000
 """Several times what a dump of a large adapter has."""
 _PIECE = 1 << 20
+_CHECKED_BYTES = 4 << 20
+"""Of raw bytes: an entity of at most so many is unpacked, to see whether it is damaged."""
 
 
 def register(app: typer.Typer) -> None:
@@ -329,11 +331,17 @@ def _record(
 
 
 def _raw_size(dump: cudbg.Dump, name: str) -> int | None:
-    """Returns the number of raw bytes; None if it is not known how to unpack them."""
+    """Returns the number of raw bytes; None if it is not known how to unpack them.
+
+    Raises DumpFormatError if they are damaged, as far as that is looked for.
+    """
     from vmcoredd import cudbg
 
     try:
-        return dump.size(name)
+        blob = dump.blob(name)
+        if len(blob) <= _CHECKED_BYTES:
+            blob[:]
+        return len(blob)
     except cudbg.UnknownFormat:
         return None
 
@@ -348,10 +356,23 @@ def _first_screen(
     """Prints the verdict, what is wrong with the other `dumps`, and the list of the entities."""
     from vmcoredd import diagnosis
 
-    print_verdict(diagnosis.diagnose(dump), brief=True)
+    verdict = diagnosis.diagnose(dump)
+    print_verdict(verdict, brief=True)
     print_others([other for other in dumps if other.index != note.index], worst)
     out.print()
+    trouble.damage |= _own_damage(verdict.damage)
     _list(note, dump, trouble)
+
+
+def _own_damage(lines: tuple[str, ...]) -> dict[str, str]:
+    """Returns the damage that a verdict has met, by entity: without that of the entities which
+    explain another."""
+    named = {line.partition(": ")[0]: line for line in lines}
+    return {
+        name: line
+        for name, line in named.items()
+        if line.removeprefix(f"{name}: ").partition(": ")[0] not in named
+    }
 
 
 def _worst(reader: vmcore.Reader, note: vmcore.Note) -> str:
@@ -367,7 +388,7 @@ def _list(note: vmcore.Note, dump: cudbg.Dump, trouble: Trouble) -> None:
     rows = [_row(dump, entity, trouble) for entity in dump.entities]
     title = f"{note.name}: {dump.adapter}, format {dump.version}"
     title += f", compression {dump.compression}"
-    table(title, ("#", "entity", "raw", "in the dump", "status"), rows)
+    table(title, ("#", "entity", "raw", "in the dump", "status (the driver's)"), rows)
 
 
 def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, trouble: Trouble) -> tuple[object, ...]:
@@ -378,4 +399,6 @@ def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, trouble: Trouble) -> tuple[
         with trouble.of(entity.name):
             count, status = _raw_size(dump, entity.name), entity.status
             raw = "" if count is None else size(count)
+    if entity.name in trouble.damage:
+        status = "damaged"
     return entity.number, entity.name, raw, size(entity.size), status

@@ -12,6 +12,8 @@ from vmcore_files import Elf, dump_note, pad
 
 from vmcoredd.chip import T6
 from vmcoredd.cli.verdict import in_words
+from vmcoredd.cudbg import Dump
+from vmcoredd.cudbg.slim import slimmed
 from vmcoredd.diagnosis.finding import Evidence
 
 
@@ -164,3 +166,29 @@ def test_the_first_screen_of_a_cut_dump_has_what_is_left_of_the_verdict(
     assert lines[1] == "firmware of unknown version: crashed"
     assert lines[2].startswith("some of the dump could not be judged: ")
     assert lines[3].startswith("fatal    firmware-crash: ")
+
+
+def test_what_could_not_be_judged_ends_with_code_5(
+    vmcoredd: Run, healthy: Path, tmp_path: Path
+) -> None:
+    dump = Dump(healthy.read_bytes())
+    half = dump.raw("REG_DUMP")[: dump.size("REG_DUMP") // 2]
+    (tmp_path / "half").write_bytes(slimmed(dump, {}, {"REG_DUMP": half}))
+    result = vmcoredd("diagnose", tmp_path / "half")
+    assert "lost: REG_DUMP ends before its last registers" in result.out
+    assert result.code == 5
+
+
+@pytest.mark.parametrize("name", ["REG_DUMP", "LE_TCAM", "EDC0"])
+def test_the_list_of_entities_says_which_are_damaged(
+    vmcoredd: Run, tmp_path: Path, name: str
+) -> None:
+    dump = collected(T6, "zlib").dump
+    data, entity = bytearray(dump.data), dump.entity(name)
+    data[entity.start + entity.size // 2] ^= 0xFF
+    (tmp_path / "damaged").write_bytes(data)
+    result = vmcoredd("show", tmp_path / "damaged")
+    assert result.code == 3
+    rows = [line.split() for line in result.out.splitlines() if line.rstrip().endswith(" damaged")]
+    assert [row[1] for row in rows] == [name]
+    assert f"{name}: piece at " in result.err
