@@ -24,12 +24,12 @@ class Redaction:
 
         self._names: Pseudonyms = Pseudonyms()
 
-    def learn(self, reader: vmcore.Reader, notes: Iterable[vmcore.Note]) -> dict[int, str]:
+    def learn(
+        self, reader: vmcore.Reader, notes: Iterable[vmcore.Note]
+    ) -> dict[int, cudbg.DumpFormatError]:
         """Learns the private values of device dumps; returns why some cannot be cleaned, by the
         index of their notes."""
-        return {
-            note.index: reason for note in notes if (reason := self._refusal(reader, note)) != ""
-        }
+        return {note.index: reason for note in notes if (reason := self._refusal(reader, note))}
 
     def cleaned(self, dump: cudbg.Dump, without: Mapping[str, Why]) -> bytearray:
         """Returns a copy of a dump with pseudonyms."""
@@ -43,14 +43,15 @@ class Redaction:
 
         return replace_copies(data, self._names)
 
-    def _refusal(self, reader: vmcore.Reader, note: vmcore.Note) -> str:
+    def _refusal(self, reader: vmcore.Reader, note: vmcore.Note) -> cudbg.DumpFormatError | None:
         from vmcoredd import cudbg
         from vmcoredd.cudbg.redact import learn
 
         if is_foreign(reader, note):
-            return "another driver's device dump, whose private data cannot be found"
+            reason = "another driver's device dump, whose private data cannot be found"
+            return cudbg.UnknownFormat(reason)
         try:
             learn(dump_of(reader, note), self._names)
         except cudbg.DumpFormatError as error:
-            return str(error)
-        return ""
+            return error
+        return None

@@ -81,8 +81,7 @@ def contents(dump: Dump, *, redacted: bool, in_words: bool = False) -> Iterator[
     """Yields what private data a dump holds, one kind a line; with `in_words`, what its entities
     tell when they are decoded, which leaves most bytes of memories out."""
     names = {entity.name for entity in dump.entities if entity.good}
-    if has_no_descriptors(dump):
-        names.discard("QDESC")
+    names -= {name for name in _OFTEN_EMPTY if is_empty(dump, name)}
     for kind in PRIVACY:
         held = [name for name in kind.entities if name in names]
         more = f" and {len(held) - _NAMED} more" * (len(held) > _NAMED)
@@ -93,16 +92,18 @@ def contents(dump: Dump, *, redacted: bool, in_words: bool = False) -> Iterator[
             yield f"{lead}{kind.what} ({', '.join(held[:_NAMED])}{more}){stays}"
 
 
-def has_no_descriptors(dump: Dump) -> bool:
-    """Whether QDESC is there and holds none: zeros after its header of 16 bytes."""
+def is_empty(dump: Dump, name: str) -> bool:
+    """Whether an entity of `_OFTEN_EMPTY` is there and holds nothing: zeros after its header."""
     try:
-        blob = dump.blob("QDESC")
-        pieces = (blob[max(at, 16) : at + _PIECE] for at in range(0, len(blob), _PIECE))
+        blob, first = dump.blob(name), _OFTEN_EMPTY[name]
+        pieces = (blob[max(at, first) : at + _PIECE] for at in range(0, len(blob), _PIECE))
         return all(bytes(piece) == _ZEROS[: len(piece)] for piece in pieces)
     except CudbgError:
         return False
 
 
+_OFTEN_EMPTY = {"QDESC": 16, "MBOX_LOG": 0, "DEV_LOG": 0, "LE_TCAM": 0}
+"""The bytes of the header of each."""
 _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
 _NAMED = 5

@@ -25,7 +25,7 @@ from vmcoredd.cudbg.dump import Dump, DumpEntity
 from vmcoredd.cudbg.entity import Stage, entities, measured
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.left_out import Why
-from vmcoredd.cudbg.private import has_no_descriptors, mailbox_views, places
+from vmcoredd.cudbg.private import is_empty, mailbox_views, places
 from vmcoredd.cudbg.pseudonyms import MAC_BYTES, Kind, Pseudonyms, is_private
 from vmcoredd.cudbg.slim import slimmed
 from vmcoredd.cudbg.unknowns import chip_unknown, format_unknown
@@ -133,7 +133,7 @@ def _cleanable(dump: Dump, entity: DumpEntity) -> bool:
     if known is None or known.stage == Stage.MEMORIES or entity.name in _UNCLEAN:
         return False
     if entity.name == _EMPTY:
-        return has_no_descriptors(dump)
+        return is_empty(dump, _EMPTY)
     return True
 
 

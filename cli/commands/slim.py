@@ -26,6 +26,10 @@ EXAMPLES = """Examples: `vmcoredd slim vmcore -o small` - without the memories o
 `vmcoredd slim vmcore -o small --without EDC0,MC0` - without these two;
 `vmcoredd slim vmcore -o small --redact` - with pseudonyms for keys, MAC addresses, serial
 numbers"""
+_AS_IT_IS = (
+    "nothing is written; `vmcoredd slim` without --redact leaves the memories out, "
+    "`vmcoredd extract` copies the dump as it is: both keep its private data"
+)
 SEARCHED_BYTES = 1 << 20
 """Of a note of the crashed kernel: with --redact, a larger one is left out."""
 
@@ -121,20 +125,31 @@ class _Slimming:
         refused = self._learnt()
         for note in reader.notes:
             if note.index in refused:
-                self._leave_out(note, refused[note.index])
+                self._refuse(note, refused[note.index])
             elif note.is_device_dump:
                 self._slim(note)
             else:
                 self._keep(note)
 
-    def _learnt(self) -> dict[int, str]:
+    def _learnt(self) -> dict[int, cudbg.DumpFormatError]:
         if self._redaction is None:
             return {}
         return self._redaction.learn(self._reader, self._reader.device_dumps)
 
-    def _leave_out(self, note: vmcore.Note, reason: str) -> None:
+    def _refuse(self, note: vmcore.Note, reason: cudbg.DumpFormatError) -> None:
+        """Leaves a dump out that cannot be cleaned; raises the reason if the file is that dump."""
         if self._reader.format == "payload":
-            raise typer.BadParameter(reason, param_hint="--redact")
+            from vmcoredd import cudbg
+
+            kind = (
+                cudbg.UnknownFormat
+                if isinstance(reason, cudbg.UnknownFormat)
+                else cudbg.DumpFormatError
+            )
+            raise kind(f"{reason}\n{_AS_IT_IS}") from reason
+        self._leave_out(note, str(reason))
+
+    def _leave_out(self, note: vmcore.Note, reason: str) -> None:
         self.payloads[note.index] = None
         self.lost.append(f"note {note.index} is left out: {reason}")
 

@@ -21,6 +21,7 @@ from vmcoredd.cudbg.decoded import Part, Table
 from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
 from vmcoredd.cudbg.entities.pci import VpdLayout
 from vmcoredd.cudbg.left_out import Why
+from vmcoredd.cudbg.private import contents
 from vmcoredd.cudbg.pseudonyms import Kind, Pseudonyms, is_private
 from vmcoredd.cudbg.redact import learn, redacted
 from vmcoredd.cudbg.slim import slimmed
@@ -368,8 +369,9 @@ def test_a_dump_whose_private_data_cannot_be_found_is_left_out(
     bare, path = tmp_path / "big", tmp_path / "small"
     bare.write_bytes(big_endian(bytes(dumps(made)[0].data)))
     done = vmcoredd("slim", bare, "-o", path, "--redact")
-    assert done.code == Exit.USAGE
+    assert done.code == Exit.INCOMPLETE
     assert "big-endian host" in done.err
+    assert "`vmcoredd slim` without --redact" in done.err
     assert not path.exists()
     assert vmcoredd("slim", bare, "-o", path).code == Exit.OK
     assert "left out by slim" in vmcoredd("show", path).out
@@ -385,3 +387,12 @@ def test_a_serial_number_is_replaced_where_its_own_entity_is_damaged_or_short(ma
         clean = cudbg.Dump(redacted(copy, names))
         assert serial not in clean.raw("CIM_IBQ_TP0")
         assert clean.raw("CIM_IBQ_TP0").count(0) == queue.count(0)
+
+
+def test_an_empty_mailbox_log_holds_nothing_private(made: Path) -> None:
+    dump = dumps(made)[0]
+    raw = bytes(len(dump.blob("MBOX_LOG")))
+    empty = cudbg.Dump(slimmed(dump, {}, {"MBOX_LOG": raw}))
+    held = cudbg.Dump(slimmed(dump, {}, {"MBOX_LOG": b"\1" + raw[1:]}))
+    assert "MBOX_LOG" not in "".join(contents(empty, redacted=True))
+    assert "MBOX_LOG" in "".join(contents(held, redacted=True))
