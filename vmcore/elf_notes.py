@@ -11,7 +11,7 @@ from typing import Any
 
 from vmcoredd.vmcore.elf import PT_LOAD, PT_NOTE, SHT_NOBITS, SHT_NOTE, SHT_NULL
 from vmcoredd.vmcore.elffile import ElfHeaders
-from vmcoredd.vmcore.errors import VmcoreFormatError
+from vmcoredd.vmcore.errors import Cut, VmcoreFormatError
 from vmcoredd.vmcore.notes import NoteSegment
 
 MAX_NOTE_SEGMENTS = 1 << 14  # kexec-tools makes one per processor; the kernel merges them
@@ -33,7 +33,7 @@ class NoteSegments:
         if not self.segments:
             self._read(headers.sections(), self._add_section)
         if self._end > file_size:
-            self._report("file with its segments", self._end, file_size)
+            self.damage.append(Cut("file with its segments", self._end, file_size))
         if not (self.segments or headers.count or self.damage):
             self._report("ELF core file", "program headers, or sections with notes", "neither")
 

@@ -31,6 +31,13 @@ class VmcoreFormatError(VmcoreError):
         return f"{self.what}: need {_amount(self.need)}, have {_amount(self.have)}"
 
 
+class Cut(VmcoreFormatError):
+    """A file ends before its contents do."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: the file is cut: copy it again"
+
+
 class PayloadTooLarge(VmcoreError):
     """A payload of `size` bytes is not read into memory, which is limited to `most` bytes."""
 

@@ -62,7 +62,8 @@ def test_a_core_that_ends_within_a_section_is_reported(tmp_path):
     reader = read(tmp_path, made[:-1])
     assert len(reader.notes) == 1
     assert damage(reader) == [
-        f"file with its segments: need {len(made)} bytes, have {len(made) - 1} bytes"
+        f"file with its segments: need {len(made)} bytes, have {len(made) - 1} bytes: "
+        "the file is cut: copy it again"
     ]
 
 

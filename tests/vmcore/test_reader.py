@@ -126,7 +126,7 @@ def test_a_file_truncated_within_a_dump_lists_it_and_returns_it_only_as_partial(
     reader = made(bytes(Elf([NOTES]))[: PAGE + 64 + 1000])
     assert [(n.name, n.payload_size, n.present) for n in reader.notes] == [("card0", 10240, 1000)]
     assert [str(error) for error in reader.damage] == [
-        "file with its segments: need 14884 bytes, have 5160 bytes",
+        "file with its segments: need 14884 bytes, have 5160 bytes: the file is cut: copy it again",
         "note 0 (LINUX): need 10284 bytes, have 1044 bytes",
     ]
     with pytest.raises(VmcoreFormatError, match="note 0's payload: need 10240 bytes, have 1000"):
