@@ -180,7 +180,8 @@ def _rows(part: Table | Fields | Text | Hexdump) -> Iterator[_Row]:
         for i, row in enumerate(part.rows):
             first = zip(row[:3], part.columns, strict=False)
             names = [v for v, column in first if isinstance(v, str) and v and not column.form]
-            yield _Row(f"row {i} {' '.join(names)}".rstrip(), dict(_cells(part.columns, row)))
+            label = f"row {i}, {' '.join(names)}" if names else f"row {i}"
+            yield _Row(label, dict(_cells(part.columns, row)))
 
 
 def _cells(columns: Sequence[Column], row: Sequence[Value]) -> Iterator[tuple[str, str]]:

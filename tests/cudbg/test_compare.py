@@ -15,7 +15,7 @@ def test_a_register_shows_its_instance_and_the_fields_that_changed_in_one_line()
     healthy = collected(T6).dump
     (line,) = in_words(healthy, doctored({0x50878: 4}), "REG_DUMP", 10)
     assert re.fullmatch(
-        r"registers, row \d+ EDC_H_INT_CAUSE EDC1: "
+        r"registers, row \d+, EDC_H_INT_CAUSE EDC1: "
         r"value 0x00000000 -> 0x00000004, ECC_UE_INT_CAUSE 0x0 -> 0x1",
         line,
     )
