@@ -76,8 +76,6 @@ class DriverState:
 
     had_attached: bool | None = None
     """Whether the driver had attached to the firmware, at any time before the dump."""
-    firmware_ok: bool | None = None
-    """Whether it took the firmware to be alive (FW_OK)."""
     asked: bool | None = None
     """Whether it asked the firmware while it collected TID_INFO; else it used back doors."""
 
@@ -97,7 +95,7 @@ def driver_state(others: Mapping[str, Bytes]) -> DriverState:
         False if len(left) == sizeof(TidLayout) else None
     )
     knew = any(getattr(tids, name) for name in _KNOWN) or bool(flags & ~_BEFORE_ATTACHING)
-    return DriverState(bool(asked or knew or knew_clock), AdapterFlag.FW_OK in flags, asked)
+    return DriverState(bool(asked or knew or knew_clock), asked)
 
 
 def driver_khz(clk: Bytes | None) -> int:

@@ -135,8 +135,11 @@ class Both:
         assert list(different(self.ours, self.theirs)) == []
         assert bytes(self.ours) == self.theirs
         for counts in (self.our_counts, self.their_counts):
-            for name in (but_counts_of, *self.cut):
-                counts.pop(name, None)
+            counts.pop(but_counts_of, None)
+        for name in self.cut:
+            (polls, *ours), (most, *theirs) = self.our_counts.pop(name), self.their_counts.pop(name)
+            assert polls <= most
+            assert ours == theirs, name
         assert self.our_counts == self.their_counts
         assert registers(self.cards[1]) == registers(self.cards[0])
 
