@@ -33,7 +33,7 @@ def _extension(room: str, headers: list[str], sources: list[str], callbacks: str
         + "".join(f'#include "{header}"\n' for header in headers),
         sources=[f"vmcoredd/{room}/{source}" for source in sources],
         include_dirs=[str(folder) for folder in folders],
-        depends=[str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("vmcoredd/*/*.h"))],
+        depends=[str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("vmcoredd/**/*.h"))],
         extra_compile_args=[*OPTIMISE, *sanitize],
         extra_link_args=sanitize,
     )
@@ -54,8 +54,23 @@ driver = _extension(
 )
 emu = _extension(
     "emu",
-    ["vmcoredd/emu/core.h"],
-    ["core.c", "lookup.c", "window.c"],
+    ["pyvfio_user/host.h", "vmcoredd/emu/core.h", "vmcoredd/emu/engine/engine.h"],
+    [
+        "core.c",
+        "lookup.c",
+        "window.c",
+        "engine/control.c",
+        "engine/dma.c",
+        "engine/doorbell.c",
+        "engine/egress.c",
+        "engine/engine.c",
+        "engine/ingress.c",
+        "engine/offload.c",
+        "engine/port.c",
+        "engine/receive.c",
+        "engine/wire.c",
+        "engine/capture.c",
+    ],
     callbacks="""
         extern "Python" int emu_on_read(void *handle, uint32_t hook, uint32_t *value);
         extern "Python" int emu_on_write(void *handle, uint32_t hook, uint32_t value);
@@ -63,6 +78,9 @@ emu = _extension(
                                           uint32_t length, int is_write);
         extern "Python" int emu_on_log(void *handle, int kind, uint32_t space, uint64_t offset,
                                           uint32_t length, int is_write);
+        extern "Python" void emu_on_trouble(void *handle, int trouble, uint32_t queue,
+                                            uint64_t what, int error);
+        extern "Python" void emu_on_link(void *handle, uint32_t port, int up);
     """,
 )
 bench = _extension("bench", ["pyvfio_user/io.h", "vmcoredd/bench/load.h"], ["load.c"])

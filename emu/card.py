@@ -14,6 +14,7 @@ from vmcoredd.emu._cffi import ffi
 from vmcoredd.emu.access_log import AccessLog
 from vmcoredd.emu.config_space import ConfigSpace
 from vmcoredd.emu.core import Core
+from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.errors import EmuError, NoSuchFault
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
@@ -127,7 +128,7 @@ class Card:
 
     @property
     def bar2(self) -> BarAccess:
-        """User doorbells; a write is stored and has no other effect."""
+        """User doorbells: what is written there tells the packet engine."""
         return BarAccess(self.core, Bar.DOORBELLS)
 
     @property
@@ -175,6 +176,11 @@ class Card:
     def accesses(self) -> dict[str, int]:
         """Accesses to BAR0 so far, by size."""
         return self.core.counts()
+
+    @property
+    def engine(self) -> Engine:
+        """The packet engine."""
+        return self.core.engine
 
     @property
     def access_log(self) -> AccessLog:

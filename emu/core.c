@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmcoredd/emu/core.h"
+#include "vmcoredd/emu/engine/engine.h"
 #include "pyvfio_user/io.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are stored in bus order");
@@ -57,6 +58,9 @@ int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32
     }
     case WORD_ALIAS:
         return emu_word_read(core, space, space->links[index], value);
+    case WORD_DOORBELL:
+        *value = 0;
+        return 0;
     default:
         return 0;
     }
@@ -73,6 +77,17 @@ static int log_and_store(struct core *core, struct space *space, uint32_t index,
 {
     int rc = log_word(core, space, index, kind, 1);
     return rc ? rc : store(space, index, value);
+}
+
+/* A doorbell links to its kind: 0 for SGE_PF_KDOORBELL, 1 for SGE_PF_GTS. */
+static int doorbell_write(struct core *core, const struct space *space, uint32_t index,
+                          uint32_t value)
+{
+    if (space->links[index])
+        engine_gts(core->engine, value);
+    else
+        engine_kdoorbell(core->engine, value);
+    return 0;
 }
 
 static int offset_write(struct core *core, struct space *space, uint32_t index, uint32_t value)
@@ -113,6 +128,8 @@ int emu_word_write(struct core *core, struct space *space, uint32_t index, uint3
         return offset_write(core, space, index, value);
     case WORD_ALIAS:
         return emu_word_write(core, space, space->links[index], value);
+    case WORD_DOORBELL:
+        return doorbell_write(core, space, index, value);
     case WORD_PLAIN:
         break;
     }
@@ -200,6 +217,8 @@ int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int i
         return rc;
     if (!space->kinds) {
         emu_plain_copy(space, index, length / 4, data, is_write);
+        if (is_write && region->doorbells)
+            engine_bar2_written(region->core->engine, (uint32_t)offset, length);
         return 0;
     }
     count_access(&region->core->counts, length, is_write);

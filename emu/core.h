@@ -17,6 +17,7 @@ enum word_kind {
     WORD_WINDOW,        /* shows adapter memory */
     WORD_OFFSET,        /* moves a window */
     WORD_ALIAS,         /* the same word as the one it links to */
+    WORD_DOORBELL,      /* a write goes to the packet engine; it reads as 0 */
 };
 
 enum log_kind {
@@ -111,8 +112,11 @@ struct access_counts {
     uint64_t write4, write8, write_runs, write_run_words;
 };
 
+struct engine;
+
 struct core {
-    void *handle; /* for the callbacks */
+    struct engine *engine; /* the packet engine (engine/engine.h) */
+    void *handle;          /* for the callbacks */
     int (*hook_read)(void *handle, uint32_t hook, uint32_t *value);
     int (*hook_write)(void *handle, uint32_t hook, uint32_t value);
     int (*log_access)(void *handle, int kind, uint32_t space, uint64_t offset, uint32_t length,
@@ -127,10 +131,11 @@ struct core {
 
 /* Entry points (core.c) */
 
-/* The cookie of a BAR. */
+/* The cookie of a BAR. The engine hears of each write to `doorbells`. */
 struct region {
     struct core *core;
     struct space *space;
+    uint32_t doorbells;
 };
 
 /* The entry point of every BAR, for the server and in process: a `region_access`

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from pyvfio_user import LimitedLog
 from vmcoredd.chip import Chip, Register
+from vmcoredd.chip.pci import Bar
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.access_log import AccessLog, LoggedAccess, LogKind, Names
+from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.errors import AccessError, ModelError
 from vmcoredd.emu.lookup import Lookups
 from vmcoredd.emu.memory import Memfd
@@ -64,6 +66,7 @@ class Core:
         for index, value in resets:
             self.bar0.words[index] = value
         self.windows = Windows(self.c, self.spaces)
+        self.engine = Engine(self.c)
 
     def _connect(self) -> None:
         self.c.handle = self._handle
@@ -82,6 +85,7 @@ class Core:
             self.c.bar0 = space.c
         region = ffi.new("struct region *")
         region.core, region.space = self.c, space.c
+        region.doorbells = int(bar == Bar.DOORBELLS)
         return region
 
     # Accesses

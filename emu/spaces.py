@@ -35,6 +35,7 @@ class WordKind(IntEnum):
     WINDOW = 10
     OFFSET = 11
     ALIAS = 12
+    DOORBELL = 13
 
 
 BY_ACCESS = {"ro": WordKind.READ_ONLY, "w1c": WordKind.CLEAR, "wo": WordKind.PLAIN}

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
 from vmcoredd.chip.firmware import MAILBOX_BYTES, Eval, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
+from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.firmware.answers import Refused, answer_to
 from vmcoredd.emu.firmware.last_words import Line, last_words
 from vmcoredd.emu.firmware.log import KIB, DeviceLog, boot_messages
@@ -29,8 +30,11 @@ class Firmware:
     SLOW_POLLS: ClassVar[int] = 4
     """Polls of the mailbox before a slow firmware answers."""
 
-    def __init__(self, spaces: Spaces, scenario: Scenario, memories: Memories) -> None:
+    def __init__(
+        self, spaces: Spaces, scenario: Scenario, memories: Memories, engine: Engine
+    ) -> None:
         self.spaces, self.scenario, self.memories = spaces, scenario, memories
+        self.engine = engine
         self.profile, self.chip, self.r = scenario.profile, scenario.chip, scenario.chip.r
         size = self.profile.firmware.devlog_kib * KIB
         self.log = DeviceLog(memories, scenario.memory_map["uP RAM"], size)

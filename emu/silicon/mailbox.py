@@ -29,7 +29,8 @@ class Mailboxes(Model):
 
     def wire(self) -> None:
         r = self.r
-        self.firmware = Firmware(self.spaces, self.scenario, self.memories)
+        engine = self.core.engine
+        self.firmware = Firmware(self.spaces, self.scenario, self.memories, engine)
         for data in r.instances("CIM_PF_MAILBOX_DATA"):
             self.spaces.plain(data)
         self.spaces.plain(r.CIM_PF_HOST_INT_ENABLE)

@@ -1,0 +1,9 @@
+"""The packet engine: queues, frames, interrupts and wires, in C (engine.h).
+
+`Engine` is its Python side: it fills the tables that firmware hands out, connects wires, and hears
+of trouble and of links. Nothing of it runs for a frame.
+"""
+
+from vmcoredd.emu.engine.engine import Engine
+
+__all__ = ["Engine"]

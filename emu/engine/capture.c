@@ -1,0 +1,3 @@
+/* Captures of a port's frames, in pcapng. */
+
+#include "vmcoredd/emu/engine/internal.h"

@@ -1,0 +1,41 @@
+/* The host's memory and interrupts. */
+
+#include "vmcoredd/emu/engine/internal.h"
+
+static int trouble(struct engine *engine, enum engine_trouble kind, uint32_t queue, uint64_t what,
+                   int error)
+{
+    if (engine->report)
+        engine->report(engine->handle, (int)kind, queue, what, error);
+    return error;
+}
+
+int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into, uint32_t length)
+{
+    const struct host *host = engine->host;
+    int error =
+        host && engine->bus_master ? host->dma_read(host->cookie, address, into, length) : -ENODEV;
+
+    engine->counts.dma_reads++;
+    return error ? trouble(engine, TROUBLE_DMA_READ, queue, address, error) : 0;
+}
+
+int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const void *data,
+              uint32_t length)
+{
+    const struct host *host = engine->host;
+    int error =
+        host && engine->bus_master ? host->dma_write(host->cookie, address, data, length) : -ENODEV;
+
+    engine->counts.dma_writes++;
+    return error ? trouble(engine, TROUBLE_DMA_WRITE, queue, address, error) : 0;
+}
+
+void irq_raise(struct engine *engine, uint32_t vector)
+{
+    const struct host *host = engine->host;
+
+    engine->counts.interrupts++;
+    if (host)
+        (void)host->irq(host->cookie, vector);
+}

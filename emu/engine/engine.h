@@ -1,0 +1,241 @@
+/* The packet engine: what SGE, TP and MPS do between a driver's rings and the wires.
+ *
+ * Firmware (in Python) hands out queues and interfaces by filling the tables of `struct engine`.
+ * The driver rings doorbells; a doorbell only moves an index and sets `pending`. All work is done
+ * by engine_run(), on the thread that serves the adapter, between two messages of its client. Work
+ * is bounded by a budget: what is left sets `pending` again. No function here allocates or waits,
+ * and none runs Python for a frame.
+ *
+ * What a guest writes is not trusted: each address is checked when it is used, each length and
+ * index against its ring. A queue whose ring makes no sense is halted, and `report` says why.
+ *
+ * Addresses are the host's bus addresses. Words in rings are big-endian. Times are nanoseconds of
+ * CLOCK_MONOTONIC. */
+
+enum {
+    ENGINE_PORTS = 4,
+    ENGINE_QUEUES = 1024, /* of each direction: absolute ids are smaller */
+    ENGINE_INTERFACES = 128,
+    ENGINE_MACS = 512, /* entries of the MAC table */
+    ENGINE_NO_QUEUE = 0xffff,
+};
+
+/* What happened to a frame or message: it is on its way (or dropped and counted), or there is no
+ * room for it now, and the sender must offer it again. */
+enum engine_verdict { ENGINE_DONE, ENGINE_HELD };
+
+/* The bits of a context that hold one of its fields. Width 0: the chip has no such field. */
+struct context_field {
+    uint8_t shift, width;
+};
+
+/* The fields of contexts that change while a queue runs. */
+struct context_layout {
+    struct context_field egress_pidx, egress_cidx, egress_valid;
+    struct context_field ingress_pidx, ingress_cidx, ingress_generation, ingress_valid;
+    struct context_field ingress_armed, ingress_count_armed, ingress_counter, ingress_timer_pending;
+    struct context_field flm_pidx, flm_cidx, flm_pack_offset, flm_valid;
+};
+
+/* How the chips differ on the data path (chip/). */
+struct engine_chip {
+    struct context_layout contexts;
+    uint32_t core_clock_khz;
+    uint8_t ethernet_header_shift, ethernet_header_bits; /* of CPL_TX_PKT's ctrl1 */
+    uint8_t ip_header_shift, ip_header_bits;
+    uint8_t rx_ethernet_header_bits; /* of CPL_RX_PKT's l2info */
+    uint8_t compressed_errors;       /* CPL_RX_PKT's err_vec may be compressed (TP_OUT_CONFIG) */
+    uint8_t pad_shift;               /* SGE_CONTROL.IngPadBoundary counts from 1 << pad_shift */
+};
+
+enum egress_kind {
+    EGRESS_NONE, /* not allocated */
+    EGRESS_FREE_LIST,
+    EGRESS_ETHERNET,
+    EGRESS_CONTROL,
+    EGRESS_OFFLOAD,
+};
+
+/* A ring that the driver fills: descriptors of 64 bytes. A free list's "descriptor" is eight
+ * pointers to buffers. */
+struct egress {
+    uint64_t address;
+    uint32_t entries;      /* without the status page; indices wrap here */
+    uint32_t status_bytes; /* of the status page, behind the entries */
+    uint8_t kind;          /* enum egress_kind */
+    uint8_t pf;
+    uint8_t port;
+    uint8_t halted;            /* its ring made no sense, or its memory is gone */
+    uint8_t host_flow_control; /* HOSTFCMODE: 1 tells `ingress`, 2 writes the status page, 3 both */
+    uint8_t flush_threshold;   /* CIDXFTHRESH: tell after 1 << this many descriptors */
+    uint8_t auto_message;      /* AUTOEQUIQE: tell `ingress` when the queue runs idle */
+    uint8_t auto_status;       /* AUTOEQUEQE: write the status page when it runs idle */
+    uint16_t interface;        /* viid */
+    uint16_t ingress;          /* gets CPL_SGE_EGR_UPDATE; of a free list, the queue it feeds */
+    uint32_t pidx, cidx;
+    uint32_t told;          /* the CIDX that the driver knows */
+    uint8_t told_is_wanted; /* a work request asked for an update */
+    uint8_t held;           /* its next work request waits for room elsewhere */
+    uint32_t progress;      /* payload bytes of the current work request that are sent already */
+    /* A free list */
+    uint16_t flm;     /* its context in the free list manager */
+    uint8_t packing;  /* several frames share a buffer */
+    uint8_t padding;  /* frames are padded to IngPadBoundary */
+    uint32_t pointer; /* the next buffer, of eight in the unit at cidx */
+    uint32_t offset;  /* bytes used of that buffer; 0: a new one */
+    uint64_t frames, bytes;
+};
+
+/* A ring that the card fills. */
+struct ingress {
+    uint64_t address;
+    uint32_t entries; /* without the status entry; 0: not allocated */
+    uint32_t entry_bytes;
+    uint8_t pf;
+    uint8_t port;
+    uint8_t halted;
+    uint8_t asynchronous; /* IQASYNCH: it takes firmware's events */
+    uint8_t forwarded;    /* IQANDST: `vector` is the ingress queue that gets its interrupts */
+    uint8_t interrupts;   /* IQANUD: it may raise interrupts */
+    uint8_t threshold;    /* IQINTCNTTHRESH: which packet threshold of SGE_INGRESS_RX_THRESHOLD */
+    uint8_t dirty;        /* its context is to be written */
+    uint16_t vector;
+    uint16_t interface;
+    uint16_t free_list; /* ENGINE_NO_QUEUE: none */
+    uint32_t pidx, cidx;
+    uint8_t generation;  /* of the lap that pidx is in; the first has 1 */
+    uint8_t armed;       /* an interrupt may follow: one per arming */
+    uint8_t count_armed; /* also when the threshold is reached */
+    uint8_t timer;       /* the holdoff timer of the last arming; 6: none */
+    uint64_t due;        /* when the holdoff timer ends; 0: it is not running */
+};
+
+/* A virtual interface: who receives what on a port. */
+struct interface {
+    uint16_t viid; /* 0: not allocated */
+    uint8_t port;
+    uint8_t pf;
+    uint8_t receives, sends; /* FW_VI_ENABLE */
+    uint8_t promiscuous, all_multicast, broadcast, strips_vlan;
+    uint16_t mtu;
+    uint16_t default_queue;
+    uint64_t unicast_hash, multicast_hash; /* hashed addresses (FW_VI_MAC), a bit for each hash */
+    uint32_t rss_first, rss_count;         /* its slice of the RSS table */
+    uint8_t hash_ip4_ports, hash_ip4, hash_ip6_ports, hash_ip6, hash_udp; /* FW_RSS_VI_CONFIG */
+};
+
+/* An entry of the MAC table, by its index there. */
+struct mac_entry {
+    uint8_t mac[6];
+    uint16_t viid; /* 0: unused */
+};
+
+/* A frame on its way: Ethernet without FCS. */
+struct frame {
+    const uint8_t *data;
+    uint32_t length;
+    uint8_t loopback; /* comes from the port's own internal loopback */
+    uint8_t verified; /* its checksums are known to be right */
+};
+
+enum wire_kind {
+    WIRE_IDLE, /* the peer is up, takes all frames and sends none */
+    WIRE_OPEN, /* no cable */
+    WIRE_PORT, /* another port of this card */
+    WIRE_STREAM,
+    WIRE_DGRAM,
+    WIRE_TAP,
+};
+
+/* An Ethernet port: its link, and where its frames go. */
+struct port {
+    uint8_t present;
+    uint8_t configured; /* L1 is configured (FW_PORT) and no fault keeps the link down */
+    uint8_t enabled;    /* an interface on it is enabled */
+    uint8_t up;         /* the link, as firmware last reported it */
+    uint8_t wire;       /* enum wire_kind */
+    uint8_t peer;       /* WIRE_PORT: the other port */
+    int fd;             /* of a wire to outside, or -1 */
+    int listener;       /* WIRE_STREAM: waits for a peer; or -1 */
+    int capture;        /* a file that gets all frames (pcapng), or -1 */
+};
+
+/* What went wrong, for report(). */
+enum engine_trouble {
+    TROUBLE_DMA_READ, /* no such memory in the host: `queue`, its address, errno */
+    TROUBLE_DMA_WRITE,
+    TROUBLE_WORK_REQUEST, /* a work request that makes no sense: its first word */
+    TROUBLE_DOORBELL,     /* beyond the ring, or for no queue: the value written */
+    TROUBLE_INTERRUPT,    /* the host refused it: vector, errno */
+    TROUBLE_CAPTURE,      /* writing failed: port, errno */
+    TROUBLE_WIRE,         /* port, errno */
+};
+
+/* Counts, since the card was made. The tests hold them. */
+struct engine_counts {
+    uint64_t runs, frames_sent, frames_received, frames_dropped, frames_held;
+    uint64_t dma_reads, dma_writes, interrupts, python_calls;
+};
+
+struct engine {
+    struct core *core;
+    const struct host *host;   /* NULL: nobody is attached */
+    uint8_t bus_master;        /* PCI COMMAND: the card may access the host */
+    uint8_t hold_outside;      /* frames from outside wait on their wires */
+    volatile uint32_t pending; /* there is work for engine_run() */
+    int work_fd;               /* an epoll of wires and the timer: readable when there is work */
+    int timer_fd;
+    uint64_t now;
+    struct engine_chip chip;
+    uint32_t *contexts; /* the table behind SGE_CTXT_CMD: `context_rows` of each type */
+    uint32_t context_rows;
+    uint8_t *egress_memory, *ingress_memory; /* their copies in adapter memory, NULL: none */
+    uint32_t egress_memory_rows, ingress_memory_rows;
+    struct space *rss; /* the RSS table: two queues in each word */
+    struct egress egress[1024];
+    struct ingress ingress[1024];
+    struct interface interfaces[128];
+    struct mac_entry macs[512];
+    uint32_t mac_count; /* entries from this index on are unused */
+    struct port ports[4];
+    struct engine_counts counts;
+    void *handle; /* for the callbacks, which run Python: never for a frame */
+    void (*report)(void *handle, int trouble, uint32_t queue, uint64_t what, int error);
+    void (*link_changed)(void *handle, uint32_t port, int up);
+    uint8_t *scratch; /* room for the frame that is being made: ENGINE_SCRATCH bytes */
+};
+
+enum { ENGINE_SCRATCH = 262144 };
+
+/* Running (engine.c) */
+
+/* Does a bounded amount of work. Sets `pending` if some is left, and the timer for the rest. */
+void engine_run(struct engine *engine, uint64_t now);
+
+/* Writes the indices of all queues that have changed to their contexts. engine_run() ends so. */
+void engine_show(struct engine *engine);
+
+/* Stops all queues of a function (or of all: pf < 0): no access to its memory follows. */
+void engine_stop(struct engine *engine, int pf);
+
+/* Doorbells (doorbell.c) */
+
+/* Handles a write to BAR2 that is stored there already. */
+void engine_bar2_written(struct engine *engine, uint32_t offset, uint32_t length);
+/* Handles SGE_PF_KDOORBELL and SGE_PF_GTS. */
+void engine_kdoorbell(struct engine *engine, uint32_t value);
+void engine_gts(struct engine *engine, uint32_t value);
+
+/* Receiving (ingress.c, receive.c) */
+
+/* Puts a CPL (at most 48 bytes with its RSS header) into an ingress queue. */
+int engine_cpl(struct engine *engine, uint32_t ingress, const void *cpl, uint32_t length);
+/* Offers a frame to the interfaces of a port. */
+int engine_receive(struct engine *engine, uint32_t port, const struct frame *frame);
+
+/* Ports and wires (port.c, wire.c) */
+
+/* Sends a frame on a port's wire. */
+int engine_send(struct engine *engine, uint32_t port, const struct frame *frame);
+/* Brings `up` of all ports in line with their wires and peers; calls link_changed(). */
+void engine_update_links(struct engine *engine);

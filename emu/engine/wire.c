@@ -1,0 +1,3 @@
+/* Wires to outside: stream and datagram sockets, and taps. */
+
+#include "vmcoredd/emu/engine/internal.h"
