@@ -19,6 +19,7 @@ BLOCKS = {
     "cim": "CIM: the embedded processor",
     "le": "LE: the lookup engine",
     "memory": "Memories and their regions",
+    "messages": "Messages in queues",
     "mps": "MPS: the packet switch",
     "sge": "SGE: queues",
     "tp": "TP: the transport processor",

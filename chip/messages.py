@@ -9,6 +9,7 @@ adapter's byte order. Sources: t4fw_api.h, t4_msg.h, t4_hw.h and t4_values.h.
 from __future__ import annotations
 
 from enum import IntEnum, unique
+from typing import NamedTuple
 
 DESCRIPTOR_BYTES = 64
 """A descriptor of an egress queue (struct tx_desc); a work request begins with one."""
@@ -157,3 +158,40 @@ def work_request_name(opcode: int) -> str:
 def cpl_name(opcode: int) -> str:
     """Returns a name such as `RX_PKT`; an unknown opcode in hexadecimal digits."""
     return Cpl(opcode).name if opcode in Cpl._value2member_map_ else f"{opcode:#04x}"
+
+
+class Messages(NamedTuple):
+    """The differences between the chips."""
+
+    ethernet_header_shift: int
+    """CPL_TX_PKT: the lowest bit of the Ethernet header's length beyond 14 bytes in ctrl1
+    (t4_msg.h, TXPKT_ETHHDR_LEN)."""
+    ethernet_header_bits: int
+    ip_header_shift: int
+    """CPL_TX_PKT: the lowest bit of the IP header's length in ctrl1 (t4_msg.h,
+    TXPKT_IPHDR_LEN)."""
+    ip_header_bits: int
+    rx_ethernet_header_bits: int
+    """CPL_RX_PKT: the width of the Ethernet header's length in l2info (t4_msg.h,
+    RX_T5_ETHHDR_LEN, RX_T6_ETHHDR_LEN)."""
+    compressed_errors: int
+    """CPL_RX_PKT: whether TP_OUT_CONFIG.CRxPktEnc compresses err_vec (t4_hw.c,
+    t4_init_tp_params())."""
+
+
+T5 = Messages(
+    ethernet_header_shift=34,
+    ethernet_header_bits=6,
+    ip_header_shift=20,
+    ip_header_bits=14,
+    rx_ethernet_header_bits=6,
+    compressed_errors=0,
+)
+T6 = Messages(
+    ethernet_header_shift=32,
+    ethernet_header_bits=8,
+    ip_header_shift=20,
+    ip_header_bits=12,
+    rx_ethernet_header_bits=8,
+    compressed_errors=1,
+)

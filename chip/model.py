@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmcoredd.chip.le import Le
     from vmcoredd.chip.mac import Mac
     from vmcoredd.chip.memory import MemorySystem
+    from vmcoredd.chip.messages import Messages
     from vmcoredd.chip.mps import Mps
     from vmcoredd.chip.sge import Sge
     from vmcoredd.chip.tp import Tp
@@ -87,6 +88,12 @@ class Chip:
     def memory(self) -> MemorySystem:
         """Memories and regions (chip/memory.py)."""
         part: MemorySystem = self._part("memory")
+        return part
+
+    @cached_property
+    def messages(self) -> Messages:
+        """Work requests and CPLs (chip/messages.py)."""
+        part: Messages = self._part("messages")
         return part
 
     @cached_property

@@ -25,6 +25,12 @@ DEBUG_INDICES = 16
 """Values of SGE_DEBUG_INDEX; they select SGE_DEBUG_DATA_HIGH_INDEX_<i> and _LOW_."""
 
 
+BASE_UNIT = 512
+"""The unit of BaseAddress, in bytes."""
+ENTRY_UNIT = 16
+"""The smallest entry of an ingress queue, in bytes; QueueEntrySize is the logarithm of the rest."""
+
+
 class ContextType(IntEnum):
     """The table a context is in (t4_hw.h, enum ctxt_type)."""
 
@@ -174,6 +180,8 @@ class Sge(NamedTuple):
     mistake names those of a T6 by the table of a T5)."""
     doorbell_priority: bool
     """Free-list doorbells set Priority and Type of SGE_PF_KDOORBELL (arch.sge_fl_db)."""
+    pad_shift: int
+    """SGE_CONTROL.IngPadBoundary is the logarithm of the boundary, less this (t4_values.h)."""
 
     def context_fields(self, kind: ContextType, *, free_list: bool = False) -> tuple[Field, ...]:
         """Returns the fields of a context, highest first; the egress context of a free list has
@@ -199,6 +207,7 @@ T5 = Sge(
     qbase_first_vf=8,
     idma_states=_IDMA_T5,
     doorbell_priority=True,
+    pad_shift=5,
 )
 T6 = Sge(
     contexts={
@@ -212,6 +221,7 @@ T6 = Sge(
     qbase_first_vf=8,
     idma_states=_IDMA_T6,
     doorbell_priority=False,
+    pad_shift=3,
 )
 
 

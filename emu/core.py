@@ -66,7 +66,7 @@ class Core:
         for index, value in resets:
             self.bar0.words[index] = value
         self.windows = Windows(self.c, self.spaces)
-        self.engine = Engine(self.c)
+        self.engine = Engine(self.c, chip)
 
     def _connect(self) -> None:
         self.c.handle = self._handle

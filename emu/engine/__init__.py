@@ -5,5 +5,12 @@ of trouble and of links. Nothing of it runs for a frame.
 """
 
 from vmcoredd.emu.engine.engine import Engine
+from vmcoredd.emu.engine.tables import (
+    NO_QUEUE,
+    EgressKind,
+    EgressRing,
+    IngressRing,
+    InterfaceRow,
+)
 
-__all__ = ["Engine"]
+__all__ = ["NO_QUEUE", "EgressKind", "EgressRing", "Engine", "IngressRing", "InterfaceRow"]

@@ -8,17 +8,20 @@ from types import TracebackType
 from typing import Any
 
 from pyvfio_user import LimitedLog
+from vmcoredd.chip import Chip
 from vmcoredd.emu._cffi import ffi, lib
+from vmcoredd.emu.engine import tables
+from vmcoredd.emu.engine.chip_data import describe
+from vmcoredd.emu.engine.tables import EgressRing, IngressRing, InterfaceRow
+from vmcoredd.emu.errors import ModelError
 
 log = logging.getLogger("emu")
-
-NO_QUEUE = lib.ENGINE_NO_QUEUE
 
 
 class Engine:
     """The engine of one card; `c` is its `struct engine`."""
 
-    def __init__(self, core: Any) -> None:
+    def __init__(self, core: Any, chip: Chip) -> None:
         """`core` is the card's `struct core`."""
         self.log = LimitedLog(log)
         self.c: Any = ffi.new("struct engine *")
@@ -30,11 +33,86 @@ class Engine:
         c.work_fd = c.timer_fd = -1
         for port in c.ports:
             port.fd = port.listener = port.capture = -1
+        describe(c.chip, chip)
         core.engine = c
 
     def run(self, now: int | None = None) -> None:
         """Does a bounded amount of work, at `now` nanoseconds of the monotonic clock."""
         lib.engine_run(self.c, time.monotonic_ns() if now is None else now)
+
+    # Tables, which firmware fills
+
+    def start_egress(self, number: int, ring: EgressRing) -> None:
+        """Makes an egress queue or free list with this id; its indices are 0."""
+        tables.fill(self.c.egress[number], ring)
+
+    def stop_egress(self, number: int) -> None:
+        """Takes an egress queue or free list away: the engine reads its ring no more."""
+        tables.clear(self.c.egress[number])
+
+    def start_ingress(self, number: int, ring: IngressRing) -> None:
+        """Makes an ingress queue with this id; its indices are 0."""
+        tables.fill(self.c.ingress[number], ring)
+
+    def stop_ingress(self, number: int) -> None:
+        """Takes an ingress queue away: the engine writes to its ring no more."""
+        tables.clear(self.c.ingress[number])
+
+    def halt_egress(self, number: int, *, halted: bool) -> None:
+        """Stops an egress queue, which keeps its place, or starts it again."""
+        self.c.egress[number].halted = halted
+        self.c.pending = 1
+
+    def halt_ingress(self, number: int, *, halted: bool) -> None:
+        """The same for an ingress queue."""
+        self.c.ingress[number].halted = halted
+        self.c.pending = 1
+
+    def set_threshold(self, number: int, threshold: int) -> None:
+        """Chooses the packet threshold of an ingress queue."""
+        self.c.ingress[number].threshold = threshold
+
+    def show_interface(self, row: InterfaceRow) -> None:
+        """Makes an interface receive and send as `row` says."""
+        tables.fill(self._interface(row.viid), row, InterfaceRow)
+        self.c.pending = 1
+
+    def remove_interface(self, viid: int) -> None:
+        """Takes an interface away."""
+        tables.clear(self._interface(viid))
+
+    def _interface(self, viid: int) -> Any:
+        """Returns the entry of an interface: its own, or the first that is free."""
+        for wanted in (viid, 0):
+            for entry in self.c.interfaces:
+                if entry.viid == wanted:
+                    return entry
+        raise ModelError(f"no room for interface {viid:#x}")
+
+    def enable_port(self, port: int, *, enabled: bool) -> None:
+        """Says whether an interface on a port is enabled, on which its link depends."""
+        self.c.ports[port].enabled = enabled
+        lib.engine_update_links(self.c)
+
+    def show_mac(self, index: int, mac: bytes, viid: int) -> None:
+        """Gives frames to this address to an interface; `viid` 0 frees the entry."""
+        entry = self.c.macs[index]
+        ffi.buffer(entry.mac)[:] = mac
+        entry.viid = viid
+        if viid:
+            self.c.mac_count = max(self.c.mac_count, index + 1)
+
+    # Snapshots
+
+    def save(self) -> Any:
+        """Returns a copy of the tables: queues with their indices, interfaces, MACs, counts."""
+        return tables.save(self.c)
+
+    def load(self, saved: Any) -> None:
+        """Restores what `save()` returned."""
+        tables.load(self.c, saved)
+
+    # Callbacks
 
     def trouble(self, kind: int, queue: int, what: int, error: int) -> None:
         """Logs what went wrong."""

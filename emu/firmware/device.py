@@ -35,6 +35,7 @@ ALL = 0xFF
 def hello(fw: Firmware, pf: int, cmd: Hello) -> FwCommand:
     """Makes the function master if there is none yet, or if the command forces it."""
     state = fw.state
+    fw.release(pf)  # a driver that died said no goodbye
     if cmd.masterforce or (state.master is None and not cmd.masterdis):
         state.master = pf
     fw.note(Facility.CORE, "PF%d: hello, master is PF%d", pf, state.master or 0)
@@ -62,7 +63,7 @@ def reset(fw: Firmware, pf: int, cmd: Reset) -> FwCommand:
     """Frees all resources; the device must be initialised again. The master stays."""
     _only_master(fw, pf)
     for function in range(PFS):
-        fw.state.free_function(function)
+        fw.release(function)
     fw.state.initialised = fw.state.caps_agreed = False
     fw.note(Facility.CORE, "PF%d: reset 0x%x", pf, cmd.val)
     return cmd.reply()

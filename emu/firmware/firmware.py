@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
 from vmcoredd.chip.firmware import MAILBOX_BYTES, Eval, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
+from vmcoredd.chip.sge import MAX_FREE_LISTS
 from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.firmware.answers import Refused, answer_to
 from vmcoredd.emu.firmware.last_words import Line, last_words
@@ -144,9 +145,57 @@ class Firmware:
         header.request, header.retval = 0, Retval.EINVAL
         return bytes(header)
 
+    @property
+    def flm_contexts(self) -> int:
+        """Contexts of free lists."""
+        config = self.r.SGE_FLM_CFG
+        return MAX_FREE_LISTS >> config.get(self.spaces.get(config), "HdrStartFLQ")
+
+    def free_ingress(self, number: int) -> None:
+        """Frees an ingress queue: from now on, the card does not write to its ring."""
+        del self.state.ingress[number]
+        self.engine.stop_ingress(number)
+
+    def free_egress(self, number: int) -> None:
+        """Frees an egress queue or a free list: from now on, the card does not use its ring."""
+        del self.state.egress[number]
+        self.engine.stop_egress(number)
+
+    def free_interface(self, viid: int) -> None:
+        """Frees a virtual interface and its addresses."""
+        port = self.state.interfaces.pop(viid).port
+        self.free_macs(viid)
+        self.engine.remove_interface(viid)
+        self.show_enabled(port)
+
+    def show_enabled(self, port: int) -> None:
+        """Tells the engine whether an interface of a port is enabled."""
+        rows = self.state.interfaces.values()
+        enabled = any(row.receives or row.sends for row in rows if row.port == port)
+        self.engine.enable_port(port, enabled=enabled)
+
+    def free_macs(self, viid: int) -> None:
+        """Frees the addresses of an interface."""
+        for number in [n for n, (owner, _) in self.state.macs.items() if owner == viid]:
+            self.free_mac(number)
+
+    def free_mac(self, number: int) -> None:
+        """Frees an entry of the MAC table."""
+        del self.state.macs[number]
+        self.engine.show_mac(number, bytes(6), 0)
+
+    def release(self, pf: int) -> None:
+        """Frees the queues and interfaces of a function."""
+        for number in [n for n, queue in self.state.egress.items() if queue.pf == pf]:
+            self.free_egress(number)
+        for number in [n for n, queue in self.state.ingress.items() if queue.pf == pf]:
+            self.free_ingress(number)
+        for viid in [viid for viid, row in self.state.interfaces.items() if row.pf == pf]:
+            self.free_interface(viid)
+
     def free_function(self, pf: int) -> None:
         """Frees everything a function had: it was reset, or its driver left."""
-        self.state.free_function(pf)
+        self.release(pf)
         if self.state.master == pf:
             self.state.master = None
         self.note(Facility.FLR, "PF%d: resources freed", pf)

@@ -14,6 +14,7 @@ from vmcoredd.chip.firmware.params import DiagSub, FilterSub, param_name, param_
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.device import CONFIG_UNIT
 from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.queues import set_parameter
 from vmcoredd.emu.flash import version
 
 Value = Callable[[Firmware, int, int], int]
@@ -142,7 +143,8 @@ def params(fw: Firmware, pf: int, cmd: Params) -> FwCommand:
     """Reads or writes all parameters of the command, or refuses them all."""
     if cmd.write:
         _check_writable(fw, cmd)
-        fw.state.settings.update((one.mnem, one.val) for one in cmd.asked)
+        for one in cmd.asked:
+            _write(fw, pf, one.mnem, one.val)
         return cmd.reply()
     reply = cmd.reply()
     for one in reply.asked:
@@ -155,6 +157,13 @@ def _check_writable(fw: Firmware, cmd: Params) -> None:
         which, _, _ = param_of(one.mnem)
         if which not in WRITABLE.get(type(which), ()):
             raise _unknown(fw, one.mnem)
+
+
+def _write(fw: Firmware, pf: int, number: int, value: int) -> None:
+    which, y, z = param_of(number)
+    if isinstance(which, Dmaq):
+        set_parameter(fw, pf, which, y << 8 | z, value)
+    fw.state.settings[number] = value
 
 
 def _value(fw: Firmware, number: int) -> int:

@@ -13,7 +13,16 @@ from vmcoredd.chip.firmware import (
 from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
-from vmcoredd.emu.firmware.interfaces import interface
+from vmcoredd.emu.firmware.interfaces import interface, show
+
+HASHED = {
+    "ip6fourtupen": "hash_ip6_ports",
+    "ip6twotupen": "hash_ip6",
+    "ip4fourtupen": "hash_ip4_ports",
+    "ip4twotupen": "hash_ip4",
+    "udpen": "hash_udp",
+}
+"""The flags of FW_RSS_VI_CONFIG, and the fields of an interface that they set."""
 
 
 @answers(RssGlbConfig)
@@ -24,13 +33,16 @@ def global_config(fw: Firmware, pf: int, cmd: RssGlbConfig) -> FwCommand:
 
 @answers(RssViConfig)
 def vi_config(fw: Firmware, pf: int, cmd: RssViConfig) -> FwCommand:
-    """Stores an interface's default queue; a read also returns the hashed fields."""
+    """Sets or returns an interface's default queue and the parts of a frame that it hashes."""
     found = interface(fw, cmd.viid)
-    if cmd.write:
-        found.default_queue = cmd.defaultq
-        return cmd.reply()
-    hashed = {"ip6fourtupen": 1, "ip6twotupen": 1, "ip4fourtupen": 1, "ip4twotupen": 1}
-    return cmd.reply(defaultq=found.default_queue, udpen=0, **hashed)
+    if not cmd.write:
+        hashed = {field: getattr(found, name) for field, name in HASHED.items()}
+        return cmd.reply(defaultq=found.default_queue, **hashed)
+    found.default_queue = cmd.defaultq
+    for field, name in HASHED.items():
+        setattr(found, name, getattr(cmd, field))
+    show(fw, found)
+    return cmd.reply()
 
 
 @answers(RssIndTbl)
@@ -38,7 +50,7 @@ def indirection(fw: Firmware, pf: int, cmd: RssIndTbl) -> FwCommand:
     """Writes queues to the interface's slice of the table."""
     found = interface(fw, cmd.viid)
     table, entry = fw.spaces.space("tp_rss_lkp_table"), fw.r.TP_RSS_LKP_TABLE
-    for number, queue in enumerate(cmd.queues, found.rss_base + cmd.startidx):
+    for number, queue in enumerate(cmd.queues, found.rss_first + cmd.startidx):
         row, which = divmod(number, RSS_QUEUES_PER_ROW)
         if row >= table.count:
             raise Refused(Retval.EINVAL, f"RSS entry {number} is beyond the table")

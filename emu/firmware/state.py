@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from vmcoredd.chip.firmware import Eval, PortCaps, Retval
+from vmcoredd.emu.engine import EgressRing, IngressRing, InterfaceRow
 from vmcoredd.emu.firmware.answers import Refused
 
 FLOW_CONTROL = PortCaps.FC_RX | PortCaps.FC_TX | PortCaps.PAUSE_802_3 | PortCaps.ASM_DIR_802_3
@@ -30,29 +31,12 @@ class Mode(Enum):
     """Has crashed, and PCIE_FW shows it."""
 
 
-@dataclass
-class Queue:
-    """An allocated queue; `kind` is iq, fl, eth, ctrl or ofld."""
+@dataclass(kw_only=True)
+class Interface(InterfaceRow):
+    """A virtual interface, with what the engine has no use for."""
 
-    kind: str
-    pf: int
-    address: int
-    size: int
-
-
-@dataclass
-class Interface:
-    """A virtual interface."""
-
-    pf: int
-    port: int
     mac: bytes
-    rss_base: int
-    """The first entry of its slice of the RSS table."""
-    enabled: bool = False
-    mtu: int = 1500
-    promiscuous: bool = False
-    default_queue: int = 0
+    """The address that it was given."""
 
 
 @dataclass
@@ -105,8 +89,9 @@ class FirmwareState:
     """Whether PCIE_FW_PF shows the location of the device log."""
     caps_agreed: bool = True
     interfaces: dict[int, Interface] = field(default_factory=dict)
-    ingress: dict[int, Queue] = field(default_factory=dict)
-    egress: dict[int, Queue] = field(default_factory=dict)
+    ingress: dict[int, IngressRing] = field(default_factory=dict)
+    egress: dict[int, EgressRing] = field(default_factory=dict)
+    """Egress queues and free lists."""
     links: list[Link] = field(default_factory=list)
     macs: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     """Entries of the MAC table that drivers requested: interface and address by index."""
@@ -116,18 +101,6 @@ class FirmwareState:
     """The PTP clock, in nanoseconds."""
     settings: dict[int, int] = field(default_factory=dict)
     """Parameters that drivers have written, by id."""
-
-    def free_macs(self, viid: int) -> None:
-        """Frees the MAC table entries of an interface."""
-        self.macs = {n: entry for n, entry in self.macs.items() if entry[0] != viid}
-
-    def free_function(self, pf: int) -> None:
-        """Frees everything that was allocated to a function."""
-        self.ingress = {n: queue for n, queue in self.ingress.items() if queue.pf != pf}
-        self.egress = {n: queue for n, queue in self.egress.items() if queue.pf != pf}
-        for viid in [viid for viid, item in self.interfaces.items() if item.pf == pf]:
-            del self.interfaces[viid]
-            self.free_macs(viid)
 
 
 def take(used: Container[int], first: int, count: int, what: str) -> int:

@@ -1,0 +1,39 @@
+"""The packet engine's places on the card: the tables that it reads, and those that it writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmcoredd.chip.sge import CONTEXT_BYTES
+from vmcoredd.emu._cffi import ffi
+from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.silicon.sge import IN_MEMORY, QUEUES
+
+
+class PacketEngine(Model):
+    """Connects the engine with the SGE's contexts and TP's RSS table; its state in snapshots."""
+
+    def wire(self) -> None:
+        c = self.core.engine.c
+        c.chip.core_clock_khz = self.scenario.profile.card.core_clock
+        c.contexts, c.context_rows = self.spaces.space("sge_contexts").c.words, QUEUES
+        c.rss = self.spaces.space("tp_rss_lkp_table").c
+        (c.egress_memory, c.egress_memory_rows), (c.ingress_memory, c.ingress_memory_rows) = (
+            self._memory(region) for region in IN_MEMORY.values()
+        )
+
+    def _memory(self, name: str) -> tuple[Any, int]:
+        """Returns a pointer to a region of contexts in adapter memory, and their number."""
+        region = self.scenario.memory_map[name]
+        for memory in self.memories:
+            if memory.base <= region.base < memory.end:
+                start = ffi.cast("uint8_t *", ffi.from_buffer(memory.memfd.map))
+                size = min(region.size, memory.end - region.base)
+                return start + (region.base - memory.base), size // CONTEXT_BYTES
+        return ffi.NULL, 0
+
+    def save(self) -> Any:
+        return self.core.engine.save()
+
+    def load(self, saved: Any) -> None:
+        self.core.engine.load(saved)
