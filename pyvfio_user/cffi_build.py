@@ -108,7 +108,7 @@ def server() -> FFI:
         )
     return _extension(
         "pyvfio_user._server",
-        ["pyvfio_user/io.h", "pyvfio_user/host.h", "pyvfio_user/server.h"],
+        ["pyvfio_user/io.h", "pyvfio_user/host.h", "pyvfio_user/work.h", "pyvfio_user/server.h"],
         [
             "patience.c",
             "server.c",
@@ -120,6 +120,7 @@ def server() -> FFI:
             "server_stream.c",
             "server_transport.c",
             "server_waiting.c",
+            "server_work.c",
         ],
         declarations=ORIGIN + CALLBACKS,
         definitions=_origin(library=f"{library.version}, {library.origin}"),

@@ -158,7 +158,7 @@ struct server *server_create(const char *path, const struct server_callbacks *ca
     server->deadline_ms = deadline_ms;
     server->spin_us = spin_us;
     server->idle_ms = idle_ms;
-    server->connection = server->nothing = -1;
+    server->connection = server->nothing = server->work.fd = -1;
     server_init_host(server);
     pthread_mutex_init(&server->busy, NULL);
     pthread_mutex_init(&server->connection_lock, NULL);

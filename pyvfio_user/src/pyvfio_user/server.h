@@ -5,6 +5,7 @@
  * waits for a message. So any thread, and any callback, may call server_irq() and server_dma(). */
 
 struct server;
+struct work;
 
 /* Functions that are called on events of the device, with `handle`. Any of them may be NULL. */
 struct server_callbacks {
@@ -73,3 +74,6 @@ int server_dma(struct server *server, uint64_t address, void *data, uint64_t len
 
 /* Returns these functions as a table, valid until server_destroy(). */
 const struct host *server_host(const struct server *server);
+
+/* Registers the device's own work (work.h), which it copies. NULL: there is none. */
+void server_set_work(struct server *server, const struct work *work);

@@ -239,6 +239,15 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         """Returns the address of a `struct host` (host.h) for C code, valid until `close`."""
         return int(ffi.cast("uintptr_t", lib.server_host(self._live())))
 
+    def work(self, address: int | None) -> None:
+        """Registers the device's own work: the address of a `struct work` (work.h), or None.
+
+        The struct is copied. What it points to must live until the work is replaced or the server
+        is closed. Call this before `run`, or in its thread.
+        """
+        work = ffi.cast("struct work *", address) if address else ffi.NULL
+        lib.server_set_work(self._live(), work)
+
     def _add_region(
         self,
         index: int,

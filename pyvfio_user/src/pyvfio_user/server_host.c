@@ -13,7 +13,9 @@ bool server_enter(struct server *server)
 {
     if (server_is_mine(server))
         return false;
+    server->entering++;
     pthread_mutex_lock(&server->busy);
+    server->entering--;
     return true;
 }
 

@@ -10,6 +10,7 @@
  *   server_stream.c     bytes, buffered in both directions
  *   server_socket.c     the connection, and every wait for it
  *   server_waiting.c    clients that have not sent their version yet
+ *   server_work.c       the device's own work
  */
 #ifndef PYVFIO_USER_SERVER_INTERNAL_H
 #define PYVFIO_USER_SERVER_INTERNAL_H
@@ -28,6 +29,7 @@
 #include "pyvfio_user/io.h"
 #include "pyvfio_user/patience.h"
 #include "pyvfio_user/server.h"
+#include "pyvfio_user/work.h"
 
 enum {
     REGIONS = VFU_PCI_DEV_VGA_REGION_IDX + 1,
@@ -79,6 +81,11 @@ struct server {
     bool dma_full_said;    /* to this client's user */
 
     pthread_mutex_t busy; /* held by the serving thread, except while it waits for a message */
+    atomic_uint entering; /* threads that wait for `busy` */
+
+    struct work work;
+    bool work_ready; /* its descriptor was readable */
+    uint64_t work_looked_at;
 
     pthread_mutex_t connection_lock; /* lets server_stop() shut the connection down */
     atomic_bool stopping;
@@ -130,6 +137,11 @@ bool server_send_reply_with_fds(struct server *server, struct iovec *parts, size
 int server_next_client(struct server *server, int listener);
 bool server_has_another_client(struct server *server, int listener);
 void server_turn_all_away(struct server *server);
+
+/* server_work.c */
+bool server_has_work(const struct server *server);
+bool server_work_is_due(struct server *server);
+bool server_do_work(struct server *server);
 
 /* server_socket.c */
 uint64_t server_now_us(void);

@@ -29,6 +29,7 @@ static int attach(struct server *server)
         server->last_message_at = server_now_us();
         return SERVER_CLIENT;
     }
+    server_do_work(server);
     return errno == EINTR ? SERVER_INTERRUPTED : SERVER_TURNED_AWAY;
 }
 
@@ -69,17 +70,20 @@ static uint64_t about_now_us(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Handles messages until none comes for a while, or a slice of time is over. Each vfu_run_ctx()
- * handles one; it returns 0 if none came or the library refused it. When the client is gone, the
- * library detaches. */
+/* Handles messages, with the device's work between them, until there is neither for a while, or a
+ * slice of time is over. Each vfu_run_ctx() handles one message; it returns 0 if none came or the
+ * library refused it. When the client is gone, the library detaches. */
 static int serve(struct server *server)
 {
     uint64_t until = about_now_us() + SLICE_US;
+    bool worked;
     int done;
 
-    do
+    do {
         done = vfu_run_ctx(server->ctx);
-    while (done > 0 && server->connection >= 0 && !server->stopping && about_now_us() < until);
+        worked = done >= 0 && server->connection >= 0 && server_do_work(server);
+    } while ((done > 0 || worked) && server->connection >= 0 && !server->stopping &&
+             about_now_us() < until);
     if (server->connection < 0) {
         server->attached = false;
         return SERVER_GONE;

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "pyvfio_user/server_internal.h"
@@ -84,31 +85,61 @@ bool server_client_is_gone(const struct server *server)
     return poll(&poller, 1, 0) > 0 && (poller.revents & POLLHUP);
 }
 
-/* Polls for a message for `spin_us`. Yielding lets a client on the same cpu send it. */
-static ssize_t spin(const struct server *server, struct msghdr *message)
+/* Lets threads that wait for the lock have it: with work to do, we would be back first. */
+static void let_others_in(const struct server *server)
+{
+    struct timespec pause = {.tv_nsec = 10000};
+
+    for (int i = 0; i < 100 && server->entering; i++)
+        nanosleep(&pause, NULL);
+}
+
+static ssize_t receive_now(const struct server *server, struct msghdr *message)
+{
+    return recvmsg(server->connection, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+}
+
+/* Polls for a message for `spin_us`, or until there is work. Yielding lets a client on the same cpu
+ * send it. */
+static ssize_t spin(struct server *server, struct msghdr *message)
 {
     uint64_t until = server_now_us() + server->spin_us;
 
     for (;;) {
-        ssize_t done = recvmsg(server->connection, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-        if (done >= 0 || errno != EAGAIN || server_now_us() > until)
+        ssize_t done = receive_now(server, message);
+        if (done >= 0 || errno != EAGAIN || server_now_us() > until || server_work_is_due(server))
             return done;
         sched_yield();
     }
 }
 
-/* Waits for the first bytes of a message. Other threads get the lock meanwhile. */
+/* Sleeps until a message comes, or work. */
+static ssize_t sleep_for_message(struct server *server, struct msghdr *message)
+{
+    struct pollfd pollers[] = {{.fd = server->connection, .events = POLLIN},
+                               {.fd = server->work.fd, .events = POLLIN}};
+
+    if (!server_has_work(server))
+        return recvmsg(server->connection, message, MSG_CMSG_CLOEXEC);
+    if (poll(pollers, 2, (int)patience_tick_ms(&server->patience)) < 0)
+        return -1;
+    server->work_ready = (pollers[1].revents & POLLIN) != 0;
+    return receive_now(server, message);
+}
+
+/* Waits for the first bytes of a message, or for work. Other threads get the lock meanwhile. */
 static ssize_t wait_for_message(struct server *server, struct msghdr *message)
 {
     ssize_t done = -1;
 
     errno = EAGAIN;
     pthread_mutex_unlock(&server->busy);
-    if (server->spin_us)
+    if (server->spin_us || server_has_work(server))
         done = spin(server, message);
-    if (done < 0 && errno == EAGAIN)
-        done = recvmsg(server->connection, message, MSG_CMSG_CLOEXEC);
+    if (done < 0 && errno == EAGAIN && !server_work_is_due(server))
+        done = sleep_for_message(server, message);
     int error = errno;
+    let_others_in(server);
     pthread_mutex_lock(&server->busy);
     errno = error;
     return done;

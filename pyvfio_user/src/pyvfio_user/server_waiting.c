@@ -10,7 +10,10 @@
 
 #include "pyvfio_user/server_internal.h"
 
-enum { OUT_OF_FDS_MS = 100 }; /* from an accept() that failed to the next */
+enum {
+    OUT_OF_FDS_MS = 100, /* from an accept() that failed to the next */
+    OTHERS = 3,          /* descriptors that are waited for besides clients */
+};
 
 static void dismiss(struct server *server, uint32_t index)
 {
@@ -145,15 +148,19 @@ static int next_timeout_ms(const struct server *server)
  * errno. */
 static int wait_for_any(struct server *server, int listener, int timeout_ms)
 {
-    struct pollfd pollers[2 + WAITING_MAX] = {{.fd = server->stop_event, .events = POLLIN},
-                                              {.fd = listener, .events = POLLIN}};
+    struct pollfd pollers[OTHERS + WAITING_MAX] = {{.fd = server->stop_event, .events = POLLIN},
+                                                   {.fd = listener, .events = POLLIN},
+                                                   {.fd = server->work.fd, .events = POLLIN}};
 
+    if (server_work_is_due(server))
+        timeout_ms = 0;
     for (uint32_t i = 0; i < server->waiting_count; i++)
-        pollers[2 + i] = (struct pollfd){.fd = server->waiting[i].fd, .events = POLLIN};
+        pollers[OTHERS + i] = (struct pollfd){.fd = server->waiting[i].fd, .events = POLLIN};
     pthread_mutex_unlock(&server->busy);
-    int ready = poll(pollers, 2 + server->waiting_count, timeout_ms);
+    int ready = poll(pollers, OTHERS + server->waiting_count, timeout_ms);
     int error = ready < 0 ? errno : 0;
     pthread_mutex_lock(&server->busy);
+    server->work_ready |= (pollers[2].revents & POLLIN) != 0;
     return error;
 }
 
