@@ -155,7 +155,16 @@ def _known_kernels() -> Iterable[str]:
     return SUITES
 
 
+def _scenes(incomplete: str) -> Completions:
+    known = [
+        ("crashed", "a driver used the card until the machine crashed"),
+        ("fresh", "as firmware leaves the card after power-on"),
+    ]
+    return [(name, meaning) for name, meaning in known if name.startswith(incomplete)]
+
+
 COMPRESSIONS = ("zlib", "none")
+SCENES = ("crashed", "fresh")
 CARD_HELP = "A card's name (`vmcoredd cards`) or its TOML file"
 
 Redact = Annotated[
@@ -209,6 +218,15 @@ OptionalCards = Annotated[
 ]
 Seed = Annotated[
     int, typer.Option(help="Selects a card of the model; equal seeds give equal cards.")
+]
+Scene = Annotated[
+    str,
+    typer.Option(
+        metavar="SCENE",
+        help="What the card has been through: crashed, or fresh (just powered on).",
+        callback=chosen("--scene", lambda: SCENES),
+        autocompletion=_scenes,
+    ),
 ]
 Faults = Annotated[
     list[str] | None,

@@ -29,6 +29,8 @@ class Request:
     open: Callable[[], Adapter]
     compress: str = "zlib"
     entities: Sequence[str] | None = None
+    scene: str | None = None
+    """What an emulated card has been through, if it is known."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from vmcoredd.emu.access_log import LoggedAccess
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.errors import AccessError, EmuError, ModelError, ProfileError
 from vmcoredd.emu.profile import Profile, profiles
+from vmcoredd.emu.scenario import Scene
 from vmcoredd.emu.silicon import faults
 from vmcoredd.emu.snapshot import Snapshot
 
@@ -22,6 +23,7 @@ __all__ = [
     "ModelError",
     "Profile",
     "ProfileError",
+    "Scene",
     "Snapshot",
     "faults",
     "profiles",

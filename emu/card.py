@@ -18,7 +18,7 @@ from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.errors import EmuError, NoSuchFault
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
-from vmcoredd.emu.scenario import Scenario
+from vmcoredd.emu.scenario import Scenario, Scene
 from vmcoredd.emu.silicon import models
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.emu.silicon.model import Model
@@ -29,6 +29,13 @@ T = TypeVar("T", bound=Model)
 
 BARS: dict[int, int] = {Bar.REGISTERS: REGISTERS_BYTES, Bar.DOORBELLS: 8 << 20, Bar.MSIX: 8 << 10}
 """Bytes of each BAR."""
+
+
+def _scene(name: str) -> Scene:
+    try:
+        return Scene(name)
+    except ValueError as error:
+        raise EmuError(f"no scene {name}; there are {', '.join(Scene)}") from error
 
 
 class BarAccess:
@@ -51,16 +58,18 @@ class Card:
         profile: Profile,
         *,
         seed: int = 0,
+        scene: Scene | str = Scene.CRASHED,
         faults: Iterable[str] = (),
         strict: bool = False,
         map_window: bool = False,
     ) -> None:
         self.profile, self.seed, self.chip = profile, seed, profile.chip
         self.memories = Memories(self.chip.memory.types, vars(profile.memory))
-        self.scenario = Scenario(profile, seed, self.memories)
+        self.scenario = Scenario(profile, seed, self.memories, _scene(scene))
         self.core = Core(self.chip, BARS, strict=strict)
         self.core.windows.attach(self.memories)
-        memory_image.fill(self.memories, self.scenario.memory_map, self.scenario.random("memory"))
+        content = memory_image.fill if self.scenario.crashed else memory_image.boot
+        content(self.memories, self.scenario.memory_map, self.scenario.random("memory"))
         self.models = [kind(self.core, self.scenario, self.memories) for kind in models()]
         self._wire()
         self.config_space.on_reset = self.reset
@@ -74,6 +83,7 @@ class Card:
         name: str | Path,
         seed: int = 0,
         *,
+        scene: Scene | str = Scene.CRASHED,
         faults: Iterable[str] = (),
         strict: bool = False,
         map_window: bool = False,
@@ -81,13 +91,18 @@ class Card:
     ) -> Card:
         """Builds a card from a profile, which is a name or the path of a TOML file.
 
+        `scene` is "crashed", after a driver used it until the machine crashed, or "fresh", as
+        firmware leaves it after power-on.
+
         `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` refuses accesses
         to words without behaviour. `map_window` lets clients map the page of the memory window:
         that is fast, but the card does not see what they write to the registers of that page
         (doorbells, interrupts). Raises ProfileError or EmuError.
         """
         profile = profiles.load(name, overrides)
-        return cls(profile, seed=seed, faults=faults, strict=strict, map_window=map_window)
+        return cls(
+            profile, seed=seed, scene=scene, faults=faults, strict=strict, map_window=map_window
+        )
 
     def _wire(self) -> None:
         for model in self.models:

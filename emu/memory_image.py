@@ -1,4 +1,4 @@
-"""The content that past traffic left in the adapter's memories.
+"""The content that firmware and past traffic left in the adapter's memories.
 
 Regions that a model fills (contexts, connection control blocks, the hash table) stay empty here.
 Pages that were never used stay holes.
@@ -34,6 +34,7 @@ USED = {
     "uP Extmem2": 40,
 }
 """The percentage of each region's pages that has been used."""
+FIRMWARE = ("uP RAM", "uP Extmem2")
 LISTS = ("Rx FL", "Tx FL", "Pstruct FL")
 """Free lists: indices of free pages, one per word."""
 REQUESTS = (
@@ -42,6 +43,16 @@ REQUESTS = (
     "INSERT INTO measurements VALUES ({n}, 'sensor-{n:04x}', {n}.25);\n",
 )
 """Payload templates."""
+
+
+def boot(memories: Memories, regions: MemoryMap, random: Random) -> None:
+    """Fills all memories as firmware does: with its own pages, and lists of free pages."""
+    code = [random.randbytes(PAGE) for _ in range(POOL_PAGES)]
+    for region in regions:
+        if region.name in LISTS:
+            memories.write(region.base, _indices(0, region.size).tobytes())
+        elif region.name in FIRMWARE:
+            _use(memories, region, code, random)
 
 
 def fill(memories: Memories, regions: MemoryMap, random: Random) -> None:
@@ -77,11 +88,16 @@ def _use(memories: Memories, region: PlacedRegion, pool: list[bytes], random: Ra
 
 def _free_list(region: PlacedRegion, random: Random) -> bytes:
     """Returns indices in the order in which pages were freed: nearly ascending."""
-    count, first = region.size // 8, random.randrange(1 << 12)
-    indices = array("I", range(first, first + count))
+    indices = _indices(random.randrange(1 << 12), region.size)
     indices[::4], indices[2::4] = indices[2::4], indices[::4]
-    indices.byteswap()
     return indices.tobytes()
+
+
+def _indices(first: int, size: int) -> array[int]:
+    """Returns big-endian indices for half of a list's `size` bytes."""
+    indices = array("I", range(first, first + size // 8))
+    indices.byteswap()
+    return indices
 
 
 def _unnamed(memories: Memories, regions: MemoryMap) -> list[tuple[int, int]]:

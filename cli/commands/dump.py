@@ -19,6 +19,7 @@ from vmcoredd.cli.options import (
     Force,
     Json,
     OptionalCards,
+    Scene,
     Seed,
     StreamedVmcore,
     path_or_name,
@@ -71,6 +72,7 @@ def dump(
     compress: Compression = "zlib",
     entity: CollectedEntities = None,
     seed: Seed = 0,
+    scene: Scene = "crashed",
     deadline: Annotated[float, typer.Option(help="Seconds to wait for a server's reply.")] = 5.0,
     trace: Annotated[
         bool, typer.Option("--trace", help="Print every register access, decoded, on stderr.")
@@ -89,7 +91,7 @@ def dump(
     sources = [*(socket or []), *(card or [])]
     _check(sources)
     openers = [_socket(path, deadline, trace) for path in socket or []]
-    openers += [_card(profile, seed, trace) for profile in card or []]
+    openers += [_card(profile, seed, scene, trace) for profile in card or []]
     with writing(output):
         vmcore.check_output(output, force=force)
     if json and vmcore.is_stdout(output):
@@ -97,7 +99,8 @@ def dump(
     leave_stdout_to(output)
     opened = open_base(base) if base else None
     names = dump_names(name or [], len(sources), opened.names if opened else ())
-    requests = _requests(names, sources, openers, compress, entity)
+    scenes = [None] * len(socket or []) + [scene] * len(card or [])
+    requests = _requests(names, sources, openers, scenes, compress, entity)
     collect_and_write(requests, output, opened, force=force, json=json)
 
 
@@ -166,7 +169,8 @@ def print_summary(records: list[dict[str, Any]]) -> None:
     """Prints a table of the adapters, and the entities missing from each dump."""
     made = [record for record in records if record["good"] is not None]
     columns = ["device dump", *(record["name"] for record in made)]
-    table("", columns, [(title, *map(value, made)) for title, value in _ROWS])
+    rows = [(title, *map(value, made)) for title, value in _ROWS]
+    table("", columns, rows if any(record["scene"] for record in made) else rows[:-1])
     for record in made:
         for line in _lines(record):
             out.say(f"{record['name']}: {line}")
@@ -207,8 +211,9 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("time-outs", lambda record: sum(late["times"] for late in record["timeouts"])),
     ("bytes", lambda record: record["data_bytes"]),
     ("seconds", lambda record: f"{record['elapsed_seconds']:.2f}"),
+    ("scene", lambda record: record["scene"] or ""),
 )
-"""The rows of the summary: title, and value for an adapter."""
+"""The rows of the summary: title, and value for an adapter. The last is for emulated ones."""
 
 
 def _check(sources: list[Any]) -> None:
@@ -274,14 +279,15 @@ def _requests(
     names: list[str],
     sources: list[Any],
     openers: list[Any],
+    scenes: list[str | None],
     compress: str,
     entities: list[str] | None,
 ) -> list[Request]:
     from vmcoredd.driver.dump_all import Request
 
     return [
-        Request(name, str(source), opener, compress, entities or None)
-        for name, source, opener in zip(names, sources, openers, strict=True)
+        Request(name, str(source), opener, compress, entities or None, scene)
+        for name, source, opener, scene in zip(names, sources, openers, scenes, strict=True)
     ]
 
 
@@ -294,10 +300,10 @@ def _socket(path: Path, deadline: float, trace: bool) -> Any:
     return open_adapter
 
 
-def _card(profile: str, seed: int, trace: bool) -> Any:
+def _card(profile: str, seed: int, scene: str, trace: bool) -> Any:
     from vmcoredd import emu
 
-    card = emu.Card.load(path_or_name(profile), seed)
+    card = emu.Card.load(path_or_name(profile), seed, scene=scene)
 
     def open_adapter() -> Adapter:
         from vmcoredd import driver
@@ -319,6 +325,7 @@ def _record(outcome: Outcome, payload: memoryview | None) -> dict[str, Any]:
     return {
         "name": outcome.request.name,
         "source": outcome.request.source,
+        "scene": outcome.request.scene,
         "adapter": (summary.model or summary.product) if summary else None,
         "chip": f"{summary.chip} rev {summary.revision}" if summary else None,
         "serial": summary.serial if summary else None,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from vmcoredd.cli.options import Card, Faults, Json, Seed, path_or_name
+from vmcoredd.cli.options import Card, Faults, Json, Scene, Seed, path_or_name
 from vmcoredd.cli.output import envelope, err, out
 
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
@@ -27,6 +27,7 @@ def emulate(
     card: Card,
     socket: Annotated[Path, typer.Option(help="The socket to listen on; replaces a stale one.")],
     seed: Seed = 0,
+    scene: Scene = "crashed",
     fault: Faults = None,
     map_window: Annotated[
         bool,
@@ -68,10 +69,12 @@ def emulate(
     from vmcoredd.emu.server import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    adapter = emu.Card.load(path_or_name(card), seed, faults=fault or (), map_window=map_window)
+    adapter = emu.Card.load(
+        path_or_name(card), seed, scene=scene, faults=fault or (), map_window=map_window
+    )
 
     def ready() -> None:
-        _announce(card, seed, socket, ready_fd, json)
+        _announce(card, seed, scene, socket, ready_fd, json)
 
     user = int(owner) if owner and owner.isdecimal() else owner
     serve(
@@ -101,16 +104,19 @@ def qemu_arguments(socket: Path) -> list[str]:
     ]
 
 
-def _announce(card: str, seed: int, socket: Path, ready_fd: int | None, json: bool) -> None:
+def _announce(
+    card: str, seed: int, scene: str, socket: Path, ready_fd: int | None, json: bool
+) -> None:
     """Says that clients can connect: to a person on a terminal, else to a program as JSON."""
     path = os.path.abspath(socket)
     if ready_fd is None and not json and sys.stdout.isatty():
-        _show_what_to_type(card, seed, path)
+        _show_what_to_type(card, seed, scene, path)
         return
     ready = {
         "event": "ready",
         "card": card,
         "seed": seed,
+        "scene": scene,
         "socket": path,
         "qemu": qemu_arguments(socket),
     }
@@ -125,13 +131,13 @@ def _announce(card: str, seed: int, socket: Path, ready_fd: int | None, json: bo
         err.print(f"serving {card} on {path}; press ^C to stop", markup=False)
 
 
-def _show_what_to_type(card: str, seed: int, path: str) -> None:
+def _show_what_to_type(card: str, seed: int, scene: str, path: str) -> None:
     """Prints lines to paste into another terminal."""
     words = [shlex.quote(word) for word in qemu_arguments(Path(path))]
     pairs = [" ".join(pair) for pair in zip(words[::2], words[1::2], strict=True)]
     qemu = " \\\n  ".join(["qemu-system-x86_64 -m 1G", *pairs])
     dump = shlex.join(["vmcoredd", "dump", "--socket", path, "-o", "vmcore"])
-    out.print(f"Serving {card}, seed {seed}. Press ^C to stop.\n", markup=False)
+    out.print(f"Serving {card}, seed {seed}, scene {scene}. Press ^C to stop.\n", markup=False)
     out.print(f"To dump it, in another terminal:\n\n{dump}\n", markup=False)
     out.print(f"To attach it to a guest (QEMU 10.1 or newer):\n\n{qemu}\n", markup=False)
 

@@ -44,8 +44,8 @@ class Firmware:
         self.show()
 
     def _boot(self) -> None:
-        ports = self.profile.ports
-        self.state.links = [Link.at(ports.speed) for _ in range(ports.count)]
+        ports, up = self.profile.ports, self.scenario.crashed
+        self.state.links = [Link.at(ports.speed, up=up) for _ in range(ports.count)]
         random, second = self.scenario.random("boot log"), self.profile.card.core_clock * 1000
         self.state.ticks = second
         for facility, text, *operands in boot_messages(self.scenario, self.memories):

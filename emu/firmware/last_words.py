@@ -58,7 +58,9 @@ def _initialization(scenario: Scenario, random: Random) -> Iterator[Line]:
 
 
 def _unexpected(scenario: Scenario, random: Random) -> Iterator[Line]:
-    event, queue = random.randrange(128, 256), random.choice(scenario.queues.ingress).id
+    queues = scenario.queues
+    event, used = random.randrange(128, 256), [one.id for one in queues.ingress]
+    queue = random.choice(used or [queues.unified.ingress])
     yield Level.ERR, Facility.DMAQ, "queue %u: message 0x%02x belongs to no module", queue, event
     yield Level.CRIT, Facility.CORE, "unexpected event 0x%02x", event
     yield Level.EMERG, Facility.CORE, "the firmware has stopped after an unexpected event"

@@ -77,4 +77,5 @@ def boot_messages(scenario: Scenario, memories: Memories) -> Iterator[Message]:
         yield Facility.RES, "PF%u: %u egress queues, %u ingress queues", pf, egress, ingress
     for port in range(profile.ports.count):
         yield Facility.PORT, "port %u: module of type %u inserted", port, int(PortModule.SR)
-        yield Facility.PORT, "port %u: link up, %u Gbps", port, profile.ports.speed
+        if scenario.crashed:
+            yield Facility.PORT, "port %u: link up, %u Gbps", port, profile.ports.speed

@@ -52,10 +52,12 @@ class Link:
     """Whether it stays down, whatever the driver asks for."""
 
     @classmethod
-    def at(cls, gigabits: int) -> Link:
-        """Returns a link at that speed that is up, with pause frames in both directions."""
+    def at(cls, gigabits: int, *, up: bool) -> Link:
+        """Returns a link at that speed: up, with pause frames in both directions, or as it is until
+        a driver configures it."""
         speed = PortCaps[f"SPEED_{gigabits}G"]
-        return cls(speed, int(speed | PortCaps.FC_RX | PortCaps.FC_TX))
+        wanted = int(speed | PortCaps.FC_RX | PortCaps.FC_TX) if up else 0
+        return cls(speed, wanted, up)
 
     @property
     def capabilities(self) -> PortCaps:

@@ -62,6 +62,11 @@ class MacTable:
     entries: tuple[Mac, ...]
 
     @classmethod
+    def unused(cls, profile: Profile) -> MacTable:
+        """Returns what firmware sets up: it receives LLDP itself, on all ports."""
+        return cls((Mac(0, LLDP, (1 << profile.ports.count) - 1),))
+
+    @classmethod
     def make(cls, profile: Profile, identity: Identity, random: Random) -> MacTable:
         """Makes entries: ports, groups, virtual functions, and one in a tunnel if the chip can."""
         ports = range(profile.ports.count)

@@ -7,7 +7,7 @@ outbound queues each share 16 KiB of memory, in units of 256 bytes (t4_hw.c, t4_
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from vmcoredd.chip.cim import (
@@ -59,6 +59,15 @@ class CimQueues:
     outbound: tuple[CimQueue, ...]
 
     @classmethod
+    def unused(cls, profile: Profile) -> CimQueues:
+        """Returns empty queues that nothing has passed."""
+        size = profile.queues.obq_size * QUEUE_UNIT_BYTES
+        return cls(
+            tuple(_empty(each, 4 * INBOUND_WORDS) for each in INBOUND),
+            tuple(_empty(each, size) for each in OUTBOUND),
+        )
+
+    @classmethod
     def make(cls, profile: Profile, tids: Sequence[int], random: Random) -> CimQueues:
         """Contiguous queues that hold messages about `tids`."""
         size = profile.queues.obq_size * QUEUE_UNIT_BYTES
@@ -68,13 +77,23 @@ class CimQueues:
         )
 
 
-def _queue(queue: Queue, size: int, tids: Sequence[int], random: Random) -> CimQueue:
-    used = random.choice((0, 0, 0, 1, 2, 4)) * FLIT_BYTES
+def _empty(queue: Queue, size: int) -> CimQueue:
     return CimQueue(
         queue=queue,
         base=queue.number * size,
         size=size,
         threshold=size // 8 // THRESHOLD_UNIT * THRESHOLD_UNIT - THRESHOLD_UNIT,
+        read=0,
+        used=0,
+        packets=0,
+        content=(0,) * (size // 4),
+    )
+
+
+def _queue(queue: Queue, size: int, tids: Sequence[int], random: Random) -> CimQueue:
+    used = random.choice((0, 0, 0, 1, 2, 4)) * FLIT_BYTES
+    return replace(
+        _empty(queue, size),
         read=random.randrange(size // FLIT_BYTES) * FLIT_BYTES,
         used=min(used, size - FLIT_BYTES),
         packets=random.randrange(1 << 12),

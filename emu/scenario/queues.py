@@ -104,6 +104,11 @@ class Queues:
         return [queue.id for part in slices for queue in part]
 
     @classmethod
+    def unused(cls, profile: Profile) -> Queues:
+        """Returns the functions' shares, of which nothing is allocated."""
+        return cls(tuple(_functions(profile.chip)), (), ())
+
+    @classmethod
     def make(cls, profile: Profile, random: Random) -> Queues:
         """Queues in the order in which the driver allocates them: one for firmware events, and for
         each port receive queues with a free list, transmit queues, and a control queue."""

@@ -1,8 +1,9 @@
-"""The parts of a scenario, each made on first use."""
+"""The scenes of a card, and the parts of a scenario, each made on first use."""
 
 from __future__ import annotations
 
 import hashlib
+from enum import StrEnum
 from functools import cached_property
 from random import Random
 
@@ -16,17 +17,47 @@ from vmcoredd.emu.scenario.tids import TidTable
 from vmcoredd.emu.scenario.traffic import Traffic
 
 
+class Scene(StrEnum):
+    """What has happened to a card before it is used."""
+
+    CRASHED = "crashed"
+    """A driver used it, under traffic, until the machine crashed."""
+    FRESH = "fresh"
+    """Firmware has booted; no driver has used it."""
+
+
+class Still(Random):
+    """Random numbers that are all zero."""
+
+    def random(self) -> float:
+        return 0.0
+
+    def getrandbits(self, k: int, /) -> int:
+        return 0
+
+
 class Scenario:
     """One card's scenario."""
 
-    def __init__(self, profile: Profile, seed: int, memories: Memories) -> None:
-        self.profile, self.seed, self.memories = profile, seed, memories
+    def __init__(
+        self, profile: Profile, seed: int, memories: Memories, scene: Scene = Scene.CRASHED
+    ) -> None:
+        self.profile, self.seed, self.memories, self.scene = profile, seed, memories, scene
         self.chip = profile.chip
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a driver has used the card."""
+        return self.scene is Scene.CRASHED
 
     def random(self, part: str) -> Random:
         """Returns the random numbers for one part, whose name is part of the seed."""
         text = f"{self.profile.name}/{self.seed}/{part}"
         return Random(hashlib.sha256(text.encode()).digest())
+
+    def activity(self, part: str) -> Random:
+        """Returns the random numbers for what a driver's use leaves in a part; zeros if unused."""
+        return self.random(part) if self.crashed else Still()
 
     @cached_property
     def identity(self) -> Identity:
@@ -41,25 +72,35 @@ class Scenario:
     @cached_property
     def tid_table(self) -> TidTable:
         """The lookup engine's table: connections, servers and filters by TID."""
+        if not self.crashed:
+            return TidTable.unused(self.profile)
         return TidTable.make(self.profile, self.random("lookup"))
 
     @cached_property
     def mac_table(self) -> MacTable:
         """The packet switch's table of MAC addresses."""
+        if not self.crashed:
+            return MacTable.unused(self.profile)
         return MacTable.make(self.profile, self.identity, self.random("macs"))
 
     @cached_property
     def queues(self) -> Queues:
         """The driver's queues, and each function's share of queue ids."""
+        if not self.crashed:
+            return Queues.unused(self.profile)
         return Queues.make(self.profile, self.random("queues"))
 
     @cached_property
     def cim_queues(self) -> CimQueues:
         """The firmware processor's queues."""
+        if not self.crashed:
+            return CimQueues.unused(self.profile)
         tids = [connection.tid for connection in self.tid_table.connections] or [0]
         return CimQueues.make(self.profile, tids, self.random("cim queues"))
 
     @cached_property
     def traffic(self) -> Traffic:
         """The traffic that passed through the ports."""
+        if not self.crashed:
+            return Traffic.none(self.profile)
         return Traffic.make(self.profile, self.random("traffic"))

@@ -139,6 +139,11 @@ class TidTable:
     """CLIP entries: TID and address."""
 
     @classmethod
+    def unused(cls, profile: Profile) -> TidTable:
+        """Returns a table without entries."""
+        return cls(TidRegions.make(profile), (), (), (), ())
+
+    @classmethod
     def make(cls, profile: Profile, random: Random) -> TidTable:
         """Makes the table of a storage and web server."""
         regions = TidRegions.make(profile)

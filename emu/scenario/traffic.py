@@ -62,6 +62,13 @@ class Traffic:
     tcp6: TcpTraffic
 
     @classmethod
+    def none(cls, profile: Profile) -> Traffic:
+        """Returns no traffic: the statistics have just been cleared."""
+        idle = Direction((0,) * len(SIZES), 0, 0, 0, 0, 0, 0)
+        tcp = TcpTraffic(0, 0, 0, 0)
+        return cls((PortTraffic(idle, idle),) * profile.ports.count, tcp, tcp)
+
+    @classmethod
     def make(cls, profile: Profile, random: Random) -> Traffic:
         """Makes a busy day's traffic: mostly small and full-sized frames, very few errors."""
         ports = [

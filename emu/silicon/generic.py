@@ -43,7 +43,7 @@ class DebugWords(Model):
         for ranges in self.groups:
             address, data = self.r[ranges[0].address_register], self.r[ranges[0].data_register]
             space = self.spaces.space(ranges[0].space)
-            random = self.scenario.random(space.name)
+            random = self.scenario.activity(space.name)
             for index in (index for item in ranges for index in item.indices):
                 found = self.r.at(index, space.name)
                 width = sum(field.width for field in found.register.fields) if found else 0

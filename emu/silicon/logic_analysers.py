@@ -114,7 +114,7 @@ class TpLa(Model):
         return self.r.TP_DBG_LA_CONFIG
 
     def wire(self) -> None:
-        random, config = self.scenario.random("tp_la"), self.config
+        random, config = self.scenario.activity("tp_la"), self.config
         self.trace.fill(0, [random.getrandbits(32) for _ in range(2 * LA_ENTRIES)])
         row = Index.field(config, "DbgLaRptr")
         self.lookups.add(config, self.trace, row, self.r.TP_DBG_LA_DATAL, width=2)
@@ -138,7 +138,7 @@ class UlpRxLa(Model):
     def wire(self) -> None:
         r = self.r
         self.trace.fill(0, self._words())
-        wrptr = self.scenario.random("ulp_rx_la pointer").randrange(ULPRX_TRACE_WORDS)
+        wrptr = self.scenario.activity("ulp_rx_la pointer").randrange(ULPRX_TRACE_WORDS)
         self.wrptr.fill(0, [wrptr] * ULPRX_TRACES)
         trace, word = Index(r.ULP_RX_LA_CTL, 7), Index(r.ULP_RX_LA_RDPTR, ULPRX_TRACE_WORDS - 1)
         rows = [word, trace._replace(scale=ULPRX_TRACE_WORDS)]
@@ -148,7 +148,7 @@ class UlpRxLa(Model):
 
     def _words(self) -> list[int]:
         """Returns the traces in order: PCMD low and high, type, message, four of data (assumed)."""
-        random = self.scenario.random("ulp_rx_la")
+        random = self.scenario.activity("ulp_rx_la")
         traces: list[list[int]] = [[] for _ in range(ULPRX_TRACES)]
         for _ in range(ULPRX_TRACE_WORDS):
             pcmd = random.randrange(1 << 40)
@@ -168,7 +168,7 @@ class UlpTxLa(Model):
         ]
 
     def wire(self) -> None:
-        random = self.scenario.random("ulp_tx_la")
+        random = self.scenario.activity("ulp_tx_la")
         for i, trace in enumerate(self.traces):
             trace.fill(0, [random.getrandbits(32) for _ in range(ULPTX_READS)])
             rdptr = self.r[f"ULP_TX_LA_RDPTR_{i}"]
@@ -182,7 +182,7 @@ class UlpTxAsicDebug(Model):
     """Each strobe latches the next of 128 sets of debug words (assumed: no source describes it)."""
 
     def make(self) -> None:
-        random = self.scenario.random("ulp_tx_asic_debug")
+        random = self.scenario.activity("ulp_tx_asic_debug")
         self.sets = [
             [random.getrandbits(32) for _ in range(ASIC_WORDS)] for _ in range(ULPTX_ASIC_READS)
         ]

@@ -104,12 +104,12 @@ class MemoryRegions(Model):
         fields = {description.max_page_field: count, channels: value}
         self.spaces.plain(maximum, maximum.of(**fields))
         register, field, reads = FREE_PAGES[region.name]
-        used = self.scenario.random(region.name).randrange(count // 2 or 1)
+        used = self.scenario.activity(region.name).randrange(count // 2 or 1)
         self.spaces.fields(self.r[register], **{field: (count - used) // reads})
 
     def _pstructs(self, region: PlacedRegion) -> None:
         count = region.size // PSTRUCT_BYTES
-        used = self.scenario.random("pstructs").randrange(count // 8 or 1)
+        used = self.scenario.activity("pstructs").randrange(count // 8 or 1)
         self.spaces.plain(self.r.TP_CMM_MM_MAX_PSTRUCT, count)
         self.spaces.set(self.r.TP_FLM_FREE_PS_CNT, count - used)
 

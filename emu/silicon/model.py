@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vmcoredd.emu.scenario import Scenario
 
 F = TypeVar("F", bound=Callable[..., Any])
+Q = TypeVar("Q")
 
 
 class Binding(NamedTuple):
@@ -139,6 +140,12 @@ class Model:
     def waiting_bits(self, register: Register) -> int:
         """Returns the bits of a debug register that say that data wait: 0 where they flow."""
         return self.chip.back_pressure.full_bits(register)
+
+    def queue(self, queues: Sequence[Q], number: int) -> Q:
+        """Returns one of a driver's queues; NoSuchFault if no driver has used the card."""
+        if not queues:
+            raise self.refuse("queue yet")
+        return queues[number]
 
     def refuse(self, what: str) -> NoSuchFault:
         """Returns the error of a fault in `what` this card does not have."""

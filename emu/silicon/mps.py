@@ -146,7 +146,7 @@ class Classification(Model):
         control = self.r.MPS_RPLC_MAP_CTL
         entry = Index(control, self.chip.mps.tcam_entries - 1)
         read = When.set(control, "RD_WRN")
-        last = max(mac.index for mac in self.scenario.mac_table.entries if mac.vfs)
+        last = max((mac.index for mac in self.scenario.mac_table.entries if mac.vfs), default=0)
         self.spaces.set(control, control.of(RD_WRN=1, ADDR=last))
         for table, data in zip(self.maps, self._registers(), strict=False):
             half = REPLICATION_WORDS // 2
@@ -184,7 +184,7 @@ class PortStatistics(Model):
         self.spaces.put(self.r[pages.register], **{pages.used: PAGES + 1})
 
     def _pages(self, pages: PageCounts) -> None:
-        random = self.scenario.random(pages.register)
+        random = self.scenario.activity(pages.register)
         register = self.r[pages.register]
         space, first = self.spaces.where(register)
         for group in range(pages.words):

@@ -54,9 +54,9 @@ class PayloadMemory(Model):
 
     def _fill(self, name: str, side: Side) -> None:
         """Sets consistent counters: each command moves some hundreds of bytes on average."""
-        random = self.scenario.random(f"pm_{name}")
+        random = self.scenario.activity(f"pm_{name}")
         for row in range(1, COUNTERS):
-            count = random.randrange(1 << 16, 1 << 24)
+            count = random.randrange(1 << 24)
             total = count * random.randrange(64, 1500)
             side.counts.fill(row, [count])
             side.totals.fill(2 * row, [total >> 32, total & U32_MASK])

@@ -143,7 +143,7 @@ class Contexts(Model):
         reports=True,
     )
     def empty(self) -> None:
-        full = self.scenario.queues.free_lists[0]
+        full = self.queue(self.scenario.queues.free_lists, 0)
         queue = replace(full, produced=full.consumed)
         contexts = (
             (ContextType.EGRESS, queue.id, self._egress(queue)),
@@ -169,7 +169,7 @@ class SgeDebugWords(Model):
         }
 
     def wire(self) -> None:
-        index, random = self.r.SGE_DEBUG_INDEX, self.scenario.random("sge debug")
+        index, random = self.r.SGE_DEBUG_INDEX, self.scenario.activity("sge debug")
         for half, table in self.halves.items():
             self.lookups.index(index, self.r[f"SGE_DEBUG_DATA_{half}"], table, DEBUG_INDICES - 1)
             for i in range(DEBUG_INDICES):
@@ -190,7 +190,7 @@ class SgeDebugWords(Model):
     def stall(self, engine: int) -> None:
         """Word 13 counts core clock cycles in the same state: high for engine 0, low for 1."""
         waits = self.chip.sge.idma_states.index(WAITS_FOR_BUFFER)
-        queue = self.scenario.queues.received(0)[engine].id
+        queue = self.queue(self.scenario.queues.received(0), engine).id
         cycles = STUCK_SECONDS * self.scenario.profile.card.core_clock * 1000
         self._show(f"{('HIGH', 'LOW')[engine]}_INDEX_13", U32_MASK, min(cycles, U32_MASK))
         for index, name, value in ((0, "st_idma{}_idma_sm", waits), (11, "idma{}_qid", queue)):

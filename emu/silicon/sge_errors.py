@@ -25,7 +25,7 @@ class QueueErrors(Model):
         reports=True,
     )
     def ring_too_far(self) -> None:
-        self._report("err_bad_db_pidx0", self.scenario.queues.egress[-1].id)
+        self._report("err_bad_db_pidx0", self.queue(self.scenario.queues.egress, -1).id)
 
     @fault(
         "sge-bad-cidx",
@@ -33,7 +33,7 @@ class QueueErrors(Model):
         reports=True,
     )
     def return_too_many(self) -> None:
-        self._report("err_invalid_cidx_inc", self.scenario.queues.ingress[-1].id)
+        self._report("err_invalid_cidx_inc", self.queue(self.scenario.queues.ingress, -1).id)
 
     @fault(
         "sge-egress-size",
@@ -57,7 +57,7 @@ class QueueErrors(Model):
         reports=True,
     )
     def overflow_entry(self) -> None:
-        self._report("err_cpl_exceed_iqe_size", self.scenario.queues.ingress[1].id)
+        self._report("err_cpl_exceed_iqe_size", self.queue(self.scenario.queues.ingress, 1).id)
 
     def _report(self, bit: str, queue: int) -> None:
         cause, stats = self.r.SGE_INT_CAUSE3, self.r.SGE_ERROR_STATS

@@ -67,7 +67,7 @@ class TpRegisters(Model):
                 self.spaces.fields(self.r[name], **fields)
 
     def _fill_debug(self) -> None:
-        random = self.scenario.random("tp_pio")
+        random = self.scenario.activity("tp_pio")
         for register in self._in(self.pio):
             if register.name.startswith(COUNTED):
                 mask = register.mask(*(field.name for field in register.fields)) or U32_MASK
@@ -82,7 +82,7 @@ class TpRegisters(Model):
 
     def _schedule(self) -> None:
         """Rates and intervals of the modulation schedulers; two queues share a word."""
-        random = self.scenario.random("tp_tm_pio")
+        random = self.scenario.activity("tp_tm_pio")
         for register in self._in(self.timers):
             self.spaces.set(register, random.choice((0, 0, random.getrandbits(32) & 0x0FFF0FFF)))
 

@@ -66,7 +66,7 @@ class RequestTables(Model):
         self.mtus.fill(0, [mtu.of(MTUWidth=_mtu_width(n), MTUValue=n) for n in MTUS])
         windows = range(CONGESTION_WINDOWS)
         self.increments.fill(0, [_row(mtu, window) for mtu in MTUS for window in windows])
-        random = self.scenario.random("pace")
+        random = self.scenario.activity("pace")
         self.paces.fill(0, [random.choice((0, 50, 100, 500, 1000)) for _ in range(PACE_TABLE.rows)])
 
 

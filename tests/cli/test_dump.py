@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -430,3 +431,12 @@ def test_other_vmcores_are_not_streamed(vmcoredd: Run, words: tuple[str, ...]) -
     done = vmcoredd(*words, "-o", "-")
     assert done.code == Exit.FAILED
     assert "-: this output cannot be streamed; give a regular file" in done.err
+
+
+def test_a_card_can_be_fresh_and_what_was_chosen_is_said(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    arguments = ["--card", small_card, "--entity", "DUMP_CONTEXT", "-o", output]
+    made = vmcoredd("dump", *arguments, "--scene", "fresh")
+    assert re.search(r"^ scene +fresh", made.out, re.MULTILINE)
+    assert vmcoredd("dump", *arguments, "--scene", "old").code == Exit.USAGE

@@ -59,7 +59,7 @@ def shown_on_a_terminal(path: Path, *options: str) -> str:
 
 def test_a_terminal_shows_lines_to_paste(path: Path) -> None:
     lines = shown_on_a_terminal(path).splitlines()
-    assert lines[0] == "Serving t62100-cr, seed 0. Press ^C to stop."
+    assert lines[0] == "Serving t62100-cr, seed 0, scene crashed. Press ^C to stop."
     assert f"vmcoredd dump --socket {path} -o vmcore" in lines
     (device,) = [line for line in lines if "-device" in line]
     (word,) = shlex.split(device)[1:]
