@@ -76,6 +76,12 @@ static inline uint32_t reg(const struct engine *engine, uint32_t offset)
     return engine->core->bar0->words[offset / 4];
 }
 
+/* The field of a register that `mask` (chip.h) covers. */
+static inline uint32_t field(uint32_t value, uint32_t mask)
+{
+    return (value & mask) >> __builtin_ctz(mask);
+}
+
 /* engine.c */
 /* Asks for another run: something has changed that work may wait for. */
 static inline void engine_wake(struct engine *engine)
