@@ -26,12 +26,13 @@ def binaries(
     *,
     suites: Sequence[str],
     name: str,
-    dependencies: bool = True,
+    dependencies: bool | str = True,
     progress: Progress = silent,
 ) -> Path:
     """Returns a private root folder with `packages` and their dependencies, unpacked.
 
-    Without `dependencies` it holds only `packages`. Nothing is installed and no maintainer script
+    Without `dependencies` it holds only `packages`; if it is a text, also those dependencies whose
+    names begin with it. Nothing is installed and no maintainer script
     runs. `suites` are used together; a package comes from the last suite that has it (`("trixie",
     "trixie-backports")`: backports first). The folder is cached under a key of these arguments.
     `name` makes its path readable. `manifest(root)` returns the versions.
@@ -77,7 +78,7 @@ def _key(*inputs: object) -> str:
 def _build_root(
     packages: Sequence[str],
     suites: tuple[str, ...],
-    dependencies: bool,
+    dependencies: bool | str,
     progress: Progress,
     work: Path,
     lock: int,
@@ -86,11 +87,19 @@ def _build_root(
     apt.update(mirrors.mirrors(), "deb", suites)
     archives = work / "archives"
     doing = f"downloading {' '.join(packages)}"
-    if dependencies:
+    if dependencies is True:
         apt.run(doing, "install", "--download-only", "-t", suites[-1], *packages)
     else:
+        if dependencies:
+            listed = apt.run(doing, "install", "--print-uris", "-t", suites[-1], *packages)
+            packages = [name for name in _names(listed) if name.startswith(dependencies)]
         apt.run(doing, "download", "-t", suites[-1], *packages, cwd=archives)
     _unpack_all(sorted(archives.glob("*.deb")), work / "result", progress)
+
+
+def _names(listed: str) -> list[str]:
+    """Returns the packages in the output of `--print-uris`: 'URI' NAME_VERSION_ARCH.deb SIZE ..."""
+    return re.findall(r"(?m)^'\S+' ([^_\s]+)_\S+\.deb ", listed)
 
 
 def _unpack_all(archives: list[Path], root: Path, progress: Progress) -> None:

@@ -59,7 +59,8 @@ class Guest:
     `folder` is an empty folder for its files; `share`, by default a folder in it, is the
     guest's /share. The serial
     console is logged to `console`. QEMU exits too if the thread that entered the
-    context ends. `affinity` restricts QEMU to these CPUs.
+    context ends. `affinity` restricts QEMU to these CPUs. A crash kernel gets `crash_initramfs`, by
+    default the machine's.
 
     Methods that wait raise GuestTimeout, GuestDied, PeerDied, RunError.
     """
@@ -75,6 +76,7 @@ class Guest:
         affinity: frozenset[int] | None = None,
         extra_monitor: Path | None = None,
         share: Path | None = None,
+        crash_initramfs: Path | None = None,
     ) -> None:
         self.share = share or folder / "share"
         self.console = console
@@ -83,6 +85,7 @@ class Guest:
         self._adapters = adapters
         self._affinity = affinity
         self._extra_monitor = extra_monitor
+        self._crash_initramfs = crash_initramfs or machine.initramfs
         self._log = folder / "qemu.log"
         self._number = 0
         self._kernel_began = 0  # offset in the console log, in bytes
@@ -183,7 +186,7 @@ class Guest:
     def _prepare_share(self) -> None:
         self.share.mkdir(exist_ok=True)
         shutil.copyfile(self._machine.image, self.share / CRASH_KERNEL[0])
-        shutil.copyfile(self._machine.initramfs, self.share / CRASH_KERNEL[1])
+        shutil.copyfile(self._crash_initramfs, self.share / CRASH_KERNEL[1])
 
     def _start(
         self, control: socket.socket, monitor: socket.socket, console: IO[bytes]

@@ -2,23 +2,20 @@
 
 One archive serves the first kernel and the crash kernel. It is kept in the user's cache.
 
-It is a cpio archive in the kernel's format `newc` (Documentation: initramfs buffer format), and
-deterministic: equal contents give equal bytes. Members are sorted, owned by root and dated 1970;
-their folders are added.
+All that is ours lies in /guest, so that a guest can have the folders of the host (see `root.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 
 from vmcoredd import debs
 
+from .archive import Member, archive, file
 from .errors import BuildError
 from .kernel import Kernel
 
@@ -26,14 +23,15 @@ INSIDE = Path(__file__).with_name("inside")
 PACKAGES = ("busybox-static", "kexec-tools", "ethtool")
 SUITE = "bookworm"
 PROGRAMS = ("usr/sbin/kexec", "usr/sbin/ethtool")
-SCRIPTS = ("load-driver", "arm-crash-kernel", "panic", "lspci")
+SCRIPTS = ("load-driver", "arm-crash-kernel", "mount-root", "panic", "lspci")
 TOOLS = {"zero-page-insmod": "zero_page_insmod.c", "save-vmcore": "save_vmcore.c"}
 DRIVER = "cxgb4"
 LOADER = "lib64/ld-linux-x86-64.so.2"
+WRAPPER = """#!/bin/sh
+exec /guest/lib/{loader} --library-path /guest/lib /guest/lib/{name} "$@"
+"""
+MADE_BY = ("initramfs.py", "archive.py", "stock_kernel.py")
 COMPILE = ("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-static")
-MAGIC = b"070701"
-TRAILER = "TRAILER!!!"
-ALIGNMENT = 4
 
 
 def build_initramfs(kernel: Kernel, progress: debs.Progress = debs.silent) -> Path:
@@ -55,72 +53,22 @@ def build_initramfs(kernel: Kernel, progress: debs.Progress = debs.silent) -> Pa
 
 def _key(packages: dict[str, str], kernel: Kernel) -> str:
     ours = [(path.name, path.read_bytes()) for path in sorted(INSIDE.iterdir())]
-    made_by = Path(__file__).read_bytes()
+    made_by = [Path(__file__).with_name(name).read_bytes() for name in MADE_BY]
     inputs = (sorted(packages.items()), str(kernel.folder), ours, made_by)
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
-
-
-# The archive
-
-
-@dataclass(frozen=True)
-class Member:
-    """One inode of the archive: its mode with the type bits, and its content."""
-
-    mode: int
-    content: bytes = b""
-
-
-def file(content: bytes, mode: int = 0o644) -> Member:
-    """Returns a regular file."""
-    return Member(stat.S_IFREG | mode, content)
-
-
-def archive(members: Mapping[str, Member]) -> bytes:
-    """Returns a cpio archive of `members`, keyed by absolute path without the leading `/`."""
-    named = dict.fromkeys(_folders(members), Member(stat.S_IFDIR | 0o755)) | dict(members)
-    records = [
-        _record(inode, name, member)
-        for inode, (name, member) in enumerate(sorted(named.items()), 1)
-    ]
-    return b"".join([*records, _record(0, TRAILER, Member(0))])
-
-
-def _folders(names: Mapping[str, Member]) -> Iterator[str]:
-    for name in names:
-        for parent in PurePosixPath(name).parents:
-            if parent != PurePosixPath("."):
-                yield str(parent)
-
-
-def _record(inode: int, name: str, member: Member) -> bytes:
-    """Returns header (13 fields of 8 hex digits), name and content, each padded to 4 bytes."""
-    path = name.encode() + b"\0"
-    links = 2 if stat.S_ISDIR(member.mode) else 1
-    owner, group, mtime = 0, 0, 0
-    device = (0, 0, 0, 0)
-    checksum = 0
-    fields = (
-        *(inode, member.mode, owner, group, links, mtime, len(member.content)),
-        *(*device, len(path), checksum),
-    )
-    header = MAGIC + b"".join(b"%08X" % field for field in fields)
-    return _padded(header + path) + _padded(member.content)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % ALIGNMENT)
 
 
 # Its contents
 
 
 def _members(root: Path, kernel: Kernel, work: Path) -> dict[str, Member]:
-    members = {"init": _program(INSIDE / "init"), "bin/busybox": _program(root / "usr/bin/busybox")}
-    members |= {f"bin/{name}": _program(INSIDE / name) for name in SCRIPTS}
-    members |= {f"bin/{name}": _compiled(source, work) for name, source in TOOLS.items()}
+    members = {"init": _program(INSIDE / "init")}
+    members["guest/bin/busybox"] = _program(root / "usr/bin/busybox")
+    members |= {f"guest/bin/{name}": _program(INSIDE / name) for name in SCRIPTS}
+    members |= {f"guest/bin/{name}": _compiled(source, work) for name, source in TOOLS.items()}
     members |= _dynamic(root)
-    return members | _modules(kernel.modules, work)
+    members |= _ordered("guest/boot", kernel.boot_modules())
+    return members if kernel.stock else members | _driver(kernel.modules, work)
 
 
 def _program(path: Path) -> Member:
@@ -145,17 +93,21 @@ def _compiled(source: str, work: Path) -> Member:
 
 
 def _dynamic(root: Path) -> dict[str, Member]:
-    """Returns Debian's programs and the libraries they need."""
-    programs = {name: debs.inside(root, name) for name in PROGRAMS}
-    members = {name: _program(path) for name, path in programs.items()}
-    members[LOADER] = _program(debs.inside(root, LOADER))
-    waiting = [*programs.values()]
+    """Returns Debian's programs, the libraries they need, and what starts them with these."""
+    loader = debs.inside(root, LOADER)
+    members = {f"guest/lib/{loader.name}": _program(loader)}
+    waiting = [debs.inside(root, name) for name in PROGRAMS]
+    for path in waiting:
+        wrapper = WRAPPER.format(loader=loader.name, name=path.name)
+        members[f"guest/bin/{path.name}"] = file(wrapper.encode(), 0o755)
     while waiting:
-        for library in _needed(waiting.pop()):
-            if f"lib/{library}" not in members:
-                path = debs.inside(root, f"usr/lib/x86_64-linux-gnu/{library}")
-                members[f"lib/{library}"] = _program(path)
-                waiting.append(path)
+        path = waiting.pop()
+        members[f"guest/lib/{path.name}"] = _program(path)
+        for library in _needed(path):
+            if f"guest/lib/{library}" not in members:
+                found = debs.inside(root, f"usr/lib/x86_64-linux-gnu/{library}")
+                members[f"guest/lib/{library}"] = _program(found)
+                waiting.append(found)
     return members
 
 
@@ -165,14 +117,20 @@ def _needed(program: Path) -> list[str]:
     return re.findall(r"\(NEEDED\).*\[(.+)\]", done.stdout)
 
 
-def _modules(modules: dict[str, Path], work: Path) -> dict[str, Member]:
-    """Returns the driver and its dependencies, without debug information, and their load order."""
-    order = load_order(DRIVER, {name: path.read_bytes() for name, path in modules.items()})
-    members = {"lib/modules/order": file("".join(f"{name}\n" for name in order).encode())}
-    for name in order:
+def _driver(modules: dict[str, Path], work: Path) -> dict[str, Member]:
+    """Returns the driver and its dependencies, without debug information."""
+    contents = {}
+    for name in load_order(DRIVER, {name: path.read_bytes() for name, path in modules.items()}):
         stripped = work / f"{name}.ko"
         _run(("objcopy", "--strip-debug", modules[name], stripped), work)
-        members[f"lib/modules/{name}.ko"] = file(stripped.read_bytes())
+        contents[f"{name}.ko"] = stripped.read_bytes()
+    return _ordered("guest/driver", contents)
+
+
+def _ordered(folder: str, modules: dict[str, bytes]) -> dict[str, Member]:
+    """Returns a folder of modules with a list of them in the order of loading."""
+    members = {f"{folder}/{name}": file(content) for name, content in modules.items()}
+    members[f"{folder}/order"] = file("".join(f"{name}\n" for name in modules).encode())
     return members
 
 

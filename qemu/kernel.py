@@ -15,6 +15,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from vmcoredd import debs
 
@@ -35,6 +36,7 @@ class Kernel:
     """A built kernel: a folder in the cache."""
 
     folder: Path
+    stock: ClassVar[bool] = False  # True: a package of Debian's (stock_kernel.py)
 
     @property
     def image(self) -> Path:
@@ -52,9 +54,18 @@ class Kernel:
         return (self.folder / "release").read_text().strip()
 
     @property
+    def modules_folder(self) -> Path:
+        """The modules' files."""
+        return self.folder / "modules"
+
+    def boot_modules(self) -> dict[str, bytes]:
+        """Returns the modules that a guest boots with, by file name, in the order of loading."""
+        return {}
+
+    @property
     def modules(self) -> dict[str, Path]:
         """Each module's file, with debug information, by module name."""
-        found = sorted((self.folder / "modules").glob("*.ko"))
+        found = sorted(self.modules_folder.glob("*.ko"))
         return {path.stem: path for path in found}
 
 

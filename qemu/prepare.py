@@ -17,8 +17,10 @@ from vmcoredd import debs
 from .errors import RunError
 from .guest import Adapter, Guest
 from .initramfs import build_initramfs
-from .kernel import DEFAULT_KERNEL, Kernel, build_kernel
+from .kernel import DEFAULT_KERNEL, Kernel
+from .kernels import find_kernel
 from .program import Machine, OnPanic, Qemu, find_qemu
+from .root import Root
 
 if TYPE_CHECKING:
     from vmcoredd import emu
@@ -34,6 +36,7 @@ class Options:
 
     `memory` and `crashkernel` are given as to QEMU and the kernel (1G, 256M). `kernel_arguments`
     are added to the kernel's command line. `affinity`: the CPUs QEMU may run on, None for all.
+    `root`: what of the host the guest can read, None for nothing.
     """
 
     kernel: str = DEFAULT_KERNEL
@@ -43,6 +46,7 @@ class Options:
     kernel_arguments: str = ""
     on_panic: OnPanic = OnPanic.END
     affinity: frozenset[int] | None = None
+    root: Root | None = None
 
 
 DEFAULTS = Options()
@@ -69,9 +73,11 @@ class Prepared:
         share: Path | None = None,
     ) -> Guest:
         """Returns a guest with these `options`; see Guest for the other arguments."""
+        root = options.root or Root()
+        root = root.with_modules(self.kernel)
         machine = Machine(
             self.kernel.image,
-            self.initramfs,
+            self._with_root(root, folder),
             memory=options.memory,
             cpus=options.cpus,
             crashkernel=options.crashkernel,
@@ -79,6 +85,7 @@ class Prepared:
             on_panic=options.on_panic,
             accelerator=self.accelerator,
             shell=shell,
+            exports=root.exports,
         )
         return Guest(
             self.qemu,
@@ -89,7 +96,16 @@ class Prepared:
             affinity=options.affinity,
             extra_monitor=extra_monitor,
             share=share,
+            crash_initramfs=self.initramfs,
         )
+
+    def _with_root(self, root: Root, folder: Path) -> Path:
+        """Returns the initramfs of a guest with this root."""
+        if not root.mounts:
+            return self.initramfs
+        path = folder / "initramfs"
+        path.write_bytes(self.initramfs.read_bytes() + root.archive())
+        return path
 
 
 def prepare(kernel: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent) -> Prepared:
@@ -98,7 +114,7 @@ def prepare(kernel: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent)
     Raises GuestError and debs.Unavailable.
     """
     qemu = find_qemu(progress)
-    built = build_kernel(kernel, progress)
+    built = find_kernel(kernel, progress)
     archive = build_initramfs(built, progress)
     return Prepared(qemu, built, archive, choose_accelerator(qemu, built, archive, progress))
 

@@ -55,6 +55,7 @@ class Machine:
     on_panic: OnPanic = OnPanic.END
     accelerator: str = "tcg"
     shell: bool = False
+    exports: tuple[Path, ...] = ()  # folders of the host that the guest may read (root.py)
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> lis
         *_panic(machine.on_panic),
         *_serial_ports_and_monitors(machine, ends),
         *_share(ends.share),
+        *(word for number, path in enumerate(machine.exports) for word in _export(number, path)),
         *("-device", "vmcoreinfo"),
         *(word for slot, path in enumerate(adapters) for word in ("-device", adapter(slot, path))),
     ]
@@ -178,8 +180,18 @@ def _serial_ports_and_monitors(machine: Machine, ends: HostEnds) -> list[str]:
 def _share(folder: Path) -> list[str]:
     return [
         *("-fsdev", f"local,id=share,path={_escaped(folder)},security_model=mapped-file"),
-        *("-device", f"virtio-9p-pci,fsdev=share,mount_tag=share,addr={SHARE_SLOT:x}"),
+        "-device",
+        f"virtio-9p-pci,fsdev=share,mount_tag=share,addr={SHARE_SLOT:x},multifunction=on",
     ]
+
+
+def _export(number: int, folder: Path) -> list[str]:
+    """Returns the arguments for a folder that the guest may read; QEMU refuses its writes."""
+    path, tag = _escaped(folder), f"root{number}"
+    fsdev = f"local,id={tag},path={path},security_model=none,readonly=on,multidevs=remap"
+    address = f"{SHARE_SLOT:x}.{number + 1}"
+    device = f"virtio-9p-pci,fsdev={tag},mount_tag={tag},addr={address},multifunction=on"
+    return ["-fsdev", fsdev, "-device", device]
 
 
 def _escaped(path: Path) -> str:

@@ -10,7 +10,8 @@ import stat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmcoredd.qemu.initramfs import archive, file, load_order
+from vmcoredd.qemu.archive import archive, file
+from vmcoredd.qemu.initramfs import load_order
 
 
 def read(data: bytes) -> dict[str, tuple[int, bytes]]:

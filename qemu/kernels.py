@@ -1,0 +1,57 @@
+"""The kernels that guests can run, by the names that `--kernel` takes everywhere.
+
+`6.1`, `6.12` and `newest` are built here, with device dumps. `debian:6.1`, `debian:6.12` and
+`debian:newest` are Debian's packages as they are.
+"""
+
+from __future__ import annotations
+
+from vmcoredd import debs
+
+from . import kernel, stock_kernel
+from .errors import GuestError
+
+STOCK = "debian:"
+NAMES = (*kernel.SUITES, *(f"{STOCK}{name}" for name in stock_kernel.SUITES))
+NO_DUMPS = (
+    "cannot hold a device dump: Debian builds its kernels without "
+    "CONFIG_PROC_VMCORE_DEVICE_DUMP. Use --kernel {name}, which is built here with it"
+)
+
+
+def is_stock(name: str) -> bool:
+    """Returns True if `name` is a kernel of Debian's, as it is."""
+    return name.startswith(STOCK)
+
+
+def check_kernel(name: str) -> str:
+    """Returns `name` if it names a kernel. Raises GuestError."""
+    if name.startswith((".", "/")) or "/" in name:
+        raise GuestError(f"{name}: kernels of your own are not supported yet; {_choose()}")
+    if name not in NAMES:
+        raise GuestError(f"no kernel {name!r}: {_choose()}")
+    return name
+
+
+def check_dumps(name: str) -> str:
+    """Returns `name` if that kernel can hold device dumps. Raises GuestError."""
+    if is_stock(check_kernel(name)):
+        raise GuestError(f"{name} {NO_DUMPS.format(name=name.removeprefix(STOCK))}")
+    return name
+
+
+def find_kernel(
+    name: str = kernel.DEFAULT_KERNEL, progress: debs.Progress = debs.silent
+) -> kernel.Kernel:
+    """Returns kernel `name` from the cache; it is built or downloaded first if need be.
+
+    Raises GuestError, BuildError, debs.Unavailable.
+    """
+    check_kernel(name)
+    if is_stock(name):
+        return stock_kernel.stock_kernel(name.removeprefix(STOCK), progress)
+    return kernel.build_kernel(name, progress)
+
+
+def _choose() -> str:
+    return f"choose one of {', '.join(NAMES)}"

@@ -1,0 +1,166 @@
+"""What of the host a guest can read: chosen folders, each its own read-only export.
+
+A folder that is not exported cannot be seen by the guest at all, whatever its kernel tries; QEMU
+follows no link out of an export. The guest sees each folder at its own path, under a layer of
+memory that takes what the guest writes. By default these are /usr and what belongs to it. Of /etc
+there are copies of a few public files, and the accounts are the guest's own.
+
+Commands that the host lacks come from Debian's packages, unpacked in the user's cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmcoredd import debs
+
+from .archive import Member, archive, file, link
+from .errors import GuestError
+from .kernel import Kernel
+
+USR = Path("/usr")
+BESIDE_USR = tuple(map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")))
+"""Folders that are links into /usr on most machines; where they are not, they are shared too."""
+COMMANDS = {
+    "ip": "iproute2",
+    "ethtool": "ethtool",
+    "ping": "iputils-ping",
+    "iperf3": "iperf3",
+    "tcpdump": "tcpdump",
+    "modprobe": "kmod",
+    "python3": "python3",
+}
+"""The commands that users of a guest expect, and the Debian package of each."""
+BINARIES = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+COPIED = (
+    *("alternatives", "ethertypes", "iproute2", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
+    *("localtime", "nsswitch.conf", "protocols", "services", "terminfo"),
+)
+"""What the guest gets copies of, from /etc: nothing of accounts, keys or the network's secrets."""
+ACCOUNTS = {
+    "etc/passwd": "root:x:0:0::/:/bin/sh\ntcpdump:x:100:100::/:/bin/false\n"
+    "nobody:x:65534:65534::/:/bin/false\n",
+    "etc/group": "root:x:0:\ntcpdump:x:100:\nnogroup:x:65534:\n",
+    "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+}
+MOST = 7
+"""Exports: functions of one slot beside that of /share."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A path in the guest, and the host's folders it shows; the first that has a file wins."""
+
+    path: Path
+    folders: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Root:
+    """What a guest can read. `missing`: commands it does not have, with their packages."""
+
+    mounts: tuple[Mount, ...] = ()
+    links: tuple[tuple[Path, str], ...] = ()
+    etc: bool = False
+    missing: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exports(self) -> tuple[Path, ...]:
+        """The host's folders; QEMU exports each read-only as `root0`, `root1`, ...
+
+        Raises GuestError if there are too many.
+        """
+        found = tuple(folder for mount in self.mounts for folder in mount.folders)
+        if len(found) > MOST:
+            raise GuestError(f"{len(found)} folders are too many to share: at most {MOST}")
+        return found
+
+    def with_modules(self, kernel: Kernel) -> Root:
+        """Returns this root with the modules of a kernel whose modules do not come with it."""
+        if not kernel.stock:
+            return self
+        mount = Mount(Path("/lib/modules") / kernel.release, (kernel.modules_folder,))
+        return dataclasses.replace(self, mounts=(*self.mounts, mount))
+
+    def archive(self) -> bytes:
+        """Returns what is added to the guest's initramfs: links, files of /etc, and `mounts`."""
+        members = {str(path)[1:]: link(target) for path, target in self.links}
+        if self.etc:
+            members |= {name: file(text.encode()) for name, text in ACCOUNTS.items()}
+            for name in COPIED:
+                members |= dict(_copied(Path("/etc") / name))
+        members["guest/mounts"] = file(self._mounts().encode())
+        return archive(members)
+
+    def _mounts(self) -> str:
+        """Returns a line for each mount: PATH TAG..."""
+        number, lines = 0, []
+        for mount in self.mounts:
+            tags = [f"root{number + index}" for index in range(len(mount.folders))]
+            lines.append(" ".join([str(mount.path), *tags]))
+            number += len(tags)
+        return "".join(f"{line}\n" for line in lines)
+
+
+def find_root(folders: Sequence[Path] | None = None, progress: debs.Progress = debs.silent) -> Root:
+    """Returns a root with the host's `folders`, by default /usr and what belongs to it.
+
+    `missing` has the commands that neither the host nor Debian's packages supply. Raises GuestError
+    for a folder that cannot be shared.
+    """
+    links = tuple((path, os.readlink(path)) for path in BESIDE_USR if path.is_symlink())
+    if folders is None:
+        folders = [USR, *(path for path in BESIDE_USR if path.is_dir() and not path.is_symlink())]
+    shared = [_checked(folder) for folder in sorted(set(folders))]
+    lacking = [name for name in COMMANDS if not _has(shared, name)]
+    mounts = {path: [path.resolve()] for path in shared}
+    missing: tuple[tuple[str, str], ...] = ()
+    notes = []
+    if lacking:
+        packages = sorted(COMMANDS[name] for name in lacking)
+        try:
+            tools = debs.binaries(
+                packages, suites=(debs.codename(),), name="guest-tools", progress=progress
+            )
+        except debs.Unavailable as error:
+            missing = tuple((name, COMMANDS[name]) for name in lacking)
+            notes.append(str(error))
+        else:
+            mounts.setdefault(USR, []).append(tools / "usr")
+            notes.append(f"Debian's {', '.join(packages)}")
+    ordered = tuple(Mount(path, tuple(mounts[path])) for path in sorted(mounts))
+    return Root(ordered, links, True, missing, tuple(notes))
+
+
+def _checked(folder: Path) -> Path:
+    if not folder.is_absolute() or ".." in folder.parts or folder == Path("/"):
+        raise GuestError(f"{folder} cannot be shared: name folders below / by their whole path")
+    if not folder.is_dir():
+        raise GuestError(f"{folder} cannot be shared: it is no folder")
+    return folder
+
+
+def _has(shared: Sequence[Path], command: str) -> bool:
+    """Returns True if a shared folder has the command at a place where shells look for it."""
+    places = [Path("/") / folder / command for folder in BINARIES]
+    return any(
+        os.access(place, os.X_OK) and any(place.resolve().is_relative_to(one) for one in shared)
+        for place in places
+    )
+
+
+def _copied(path: Path) -> Iterator[tuple[str, Member]]:
+    """Yields the members for a file, or for a folder's files and links, that all may read."""
+    if path.is_symlink():
+        yield str(path)[1:], link(os.readlink(path))
+    elif path.is_dir():
+        for below in path.iterdir():
+            yield from _copied(below)
+    elif path.is_file() and path.stat().st_mode & stat.S_IROTH:
+        yield str(path)[1:], file(path.read_bytes())
