@@ -127,20 +127,29 @@ def _qemu() -> Check:
 
 
 def _kernels() -> Iterator[Check]:
-    from vmcoredd.qemu.kernel import SUITES
+    from vmcoredd.qemu.kernels import NAMES, is_stock
 
-    built = [path.name for path in debs.cache_dir().glob("guest/kernel-*")]
-    dated = tuple(f"kernel-{name}." for name in SUITES)
-    for name in SUITES:
-        starts = [folder.startswith(f"kernel-{name}.") for folder in built]
-        if name == "newest":
-            starts = [not folder.startswith(dated) for folder in built]
-        here = any(starts)
+    for name in NAMES:
         title, needed_for = f"kernel {name}", f"guests with --kernel {name}"
-        if here:
-            yield Check(title, State.OK, "built, in the cache", needed_for)
+        made, making = ("unpacked", "downloads") if is_stock(name) else ("built", "builds")
+        if _is_in_cache(name):
+            yield Check(title, State.OK, f"{made}, in the cache", needed_for)
         else:
-            yield Check(title, State.LATER, "a guest's first start builds it", needed_for)
+            yield Check(title, State.LATER, f"a guest's first start {making} it", needed_for)
+
+
+def _is_in_cache(kernel: str) -> bool:
+    """Returns True if a folder of the cache is that kernel; `newest` is one of no other version."""
+    from vmcoredd.qemu.kernel import SUITES
+    from vmcoredd.qemu.kernels import is_stock
+
+    start = "debian-" if is_stock(kernel) else "kernel-"
+    folders = [path.name for path in debs.cache_dir().glob(f"guest/{start}*")]
+    version = kernel.rpartition(":")[2]
+    dated = tuple(f"{start}{one}." for one in SUITES)
+    if version == "newest":
+        return any(not folder.startswith(dated) for folder in folders)
+    return any(folder.startswith(f"{start}{version}.") for folder in folders)
 
 
 def _kvm() -> Check:

@@ -39,9 +39,15 @@ def _entities_or_all(incomplete: str) -> list[str]:
 
 
 def _kernels(incomplete: str) -> list[str]:
-    from vmcoredd.qemu.kernel import SUITES
+    from vmcoredd.qemu.kernels import NAMES
 
-    return [name for name in SUITES if name.startswith(incomplete)]
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
+def _kernels_with_dumps(incomplete: str) -> list[str]:
+    from vmcoredd.qemu.kernels import is_stock
+
+    return [name for name in _kernels(incomplete) if not is_stock(name)]
 
 
 def _compressions(incomplete: str) -> Completions:
@@ -149,10 +155,28 @@ def _collected_entities(value: Any) -> Any:
     return value and [choose_entity(name, names) for name in value]
 
 
-def _known_kernels() -> Iterable[str]:
-    from vmcoredd.qemu.kernel import SUITES
+def _known_kernel(value: str) -> str:
+    """Checks the value of --kernel."""
+    from vmcoredd.qemu.errors import GuestError
+    from vmcoredd.qemu.kernels import NAMES, check_kernel
 
-    return SUITES
+    if value.startswith(".") or "/" in value:
+        try:
+            check_kernel(value)
+        except GuestError as error:
+            raise typer.BadParameter(str(error), param_hint="--kernel") from error
+    return choose(value, NAMES, "--kernel")
+
+
+def _kernel_with_dumps(value: str) -> str:
+    """Checks the value of --kernel, where the kernel is to hold device dumps."""
+    from vmcoredd.qemu.errors import GuestError
+    from vmcoredd.qemu.kernels import check_dumps
+
+    try:
+        return check_dumps(_known_kernel(value))
+    except GuestError as error:
+        raise typer.BadParameter(str(error), param_hint="--kernel") from error
 
 
 def _scenes(incomplete: str) -> Completions:
@@ -307,10 +331,21 @@ Compression = Annotated[
 Kernel = Annotated[
     str,
     typer.Option(
-        metavar="VERSION",
-        help="The guest's kernel: 6.1, 6.12 or newest.",
-        callback=chosen("--kernel", _known_kernels),
+        metavar="NAME",
+        help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; or "
+        "debian:6.1, debian:6.12 or debian:newest, Debian's packages as they are.",
+        callback=_known_kernel,
         autocompletion=_kernels,
+    ),
+]
+KernelWithDumps = Annotated[
+    str,
+    typer.Option(
+        "--kernel",
+        metavar="NAME",
+        help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps.",
+        callback=_kernel_with_dumps,
+        autocompletion=_kernels_with_dumps,
     ),
 ]
 

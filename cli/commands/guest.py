@@ -17,7 +17,16 @@ import typer
 
 from vmcoredd.cli.commands.dump import collect_and_write, dump_names, open_base
 from vmcoredd.cli.exit_codes import Exit, writing
-from vmcoredd.cli.options import Cards, Force, Json, Kernel, OutputVmcore, Seed, path_or_name
+from vmcoredd.cli.options import (
+    Cards,
+    Force,
+    Json,
+    Kernel,
+    KernelWithDumps,
+    OutputVmcore,
+    Seed,
+    path_or_name,
+)
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table, visible_lines
 
 if TYPE_CHECKING:
@@ -116,7 +125,7 @@ def kdump(
     card: Cards,
     output: OutputVmcore,
     seed: Seed = 0,
-    kernel: Kernel = "6.1",
+    kernel: KernelWithDumps = "6.1",
     memory: Memory = "1G",
     crashkernel: Annotated[
         str,

@@ -13,7 +13,7 @@ from cliruns import Run, command
 
 from vmcoredd import emu
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.qemu.kernel import SUITES
+from vmcoredd.qemu.kernels import NAMES
 
 
 def completions(line: str, shell: str = "bash") -> list[str]:
@@ -63,7 +63,8 @@ def test_entities_are_completed_by_name() -> None:
 
 
 def test_kernels_and_compressions_are_completed() -> None:
-    assert completions("vmcoredd guest shell --kernel ") == list(SUITES)
+    assert completions("vmcoredd guest shell --kernel ") == list(NAMES)
+    assert completions("vmcoredd guest kdump --kernel ") == ["6.1", "6.12", "newest"]
     assert completions("vmcoredd dump --compress ") == ["zlib", "none"]
 
 
