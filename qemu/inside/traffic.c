@@ -1,0 +1,359 @@
+/*
+ * traffic serve PORT
+ * traffic send ADDRESS PORT TCP UDP SECONDS
+ *
+ * Load whose every byte is checked. `send` opens TCP streams and UDP exchanges to a `serve`, IPv4
+ * or IPv6. Both ends of a stream send all the time; every fourth stream in small pieces. An
+ * exchange is a datagram of changing size and its echo; after a second without an echo the datagram
+ * is lost.
+ *
+ * With SECONDS, `send` prints a line for each flow at the end, and exits 1 if one broke:
+ *     tcp 3: sent 123456 received 654321 idle 12 ms lost 0 wrong 0
+ * "idle" is the longest time without progress. With 0 seconds it returns when each flow has moved,
+ * and the load goes on; it exits 1 if one has not moved in time.
+ */
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    FLOWS = 512,
+    PERIOD = 65521, /* of the pattern, a prime: no shift by whole segments goes unnoticed */
+    PIECE = 32768,
+    SMALL_PIECE = 200,
+    SOCKET_BUFFER = 131072, /* of each stream and direction, so that a small guest can hold many */
+    LARGEST = 1472,         /* payload of a datagram in one frame of 1500 bytes ... */
+    FRAGMENTED = 5000,      /* ... and of every 16th, in several */
+    LOST_AFTER = 1000,      /* ms */
+    MOVED_BYTES = 16384,    /* a flow that moves has received so much, */
+    MOVED_DATAGRAMS = 8,
+    MOVED_WITHIN = 60000, /* ms */
+    EVENTS = 64,
+};
+
+struct flow {
+    int fd;
+    bool tcp, listens, echoes;
+    uint32_t piece;              /* bytes of one write, or of the datagram on its way */
+    uint64_t sequence;           /* of that datagram */
+    uint64_t sent, received;     /* bytes of a stream, datagrams of an exchange */
+    uint64_t lost, wrong, moved; /* `moved`: when it last made progress, ms */
+    uint64_t idle;               /* its longest time without, ms */
+};
+
+static struct flow flows[FLOWS];
+static int flow_count;
+static int poller;
+static uint8_t pattern[2 * PERIOD];
+static uint8_t buffer[65536];
+
+static uint64_t now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+static int check(int result, const char *doing)
+{
+    if (result >= 0)
+        return result;
+    fprintf(stderr, "traffic: %s: %s\n", doing, strerror(errno));
+    exit(1);
+}
+
+static void make_pattern(void)
+{
+    uint32_t state = 1;
+
+    for (uint32_t i = 0; i < PERIOD; i++) {
+        state = state * 1664525 + 1013904223;
+        pattern[i] = pattern[PERIOD + i] = (uint8_t)(state >> 24);
+    }
+}
+
+static const uint8_t *pattern_at(uint64_t offset)
+{
+    return pattern + offset % PERIOD;
+}
+
+static struct flow *new_flow(int fd, bool tcp, uint32_t events)
+{
+    int size = SOCKET_BUFFER, on = 1;
+
+    if (flow_count == FLOWS)
+        return NULL;
+    struct flow *flow = &flows[flow_count];
+    struct epoll_event event = {.events = events, .data.u32 = (uint32_t)flow_count++};
+    *flow = (struct flow){.fd = fd, .tcp = tcp, .piece = PIECE, .moved = now()};
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    if (tcp)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    check(epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event), "epoll");
+    return flow;
+}
+
+static void moved(struct flow *flow)
+{
+    uint64_t time = now();
+
+    if (time - flow->moved > flow->idle)
+        flow->idle = time - flow->moved;
+    flow->moved = time;
+}
+
+static void broke(struct flow *flow)
+{
+    flow->wrong++;
+    epoll_ctl(poller, EPOLL_CTL_DEL, flow->fd, NULL);
+    close(flow->fd);
+    flow->fd = -1;
+}
+
+/* Streams */
+
+static void receive_stream(struct flow *flow)
+{
+    ssize_t length = recv(flow->fd, buffer, PIECE, 0);
+
+    if (length < 0 && errno == EAGAIN)
+        return;
+    if (length <= 0 || memcmp(buffer, pattern_at(flow->received), (size_t)length)) {
+        broke(flow);
+        return;
+    }
+    flow->received += (uint64_t)length;
+    moved(flow);
+}
+
+static void send_stream(struct flow *flow)
+{
+    size_t length = flow->piece == PIECE ? PIECE : 1 + flow->sent % flow->piece;
+    ssize_t done = send(flow->fd, pattern_at(flow->sent), length, MSG_NOSIGNAL);
+
+    if (done > 0)
+        flow->sent += (uint64_t)done;
+    else if (errno != EAGAIN)
+        broke(flow);
+}
+
+static void accept_stream(const struct flow *listener)
+{
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK);
+
+    if (fd >= 0 && !new_flow(fd, true, EPOLLIN | EPOLLOUT))
+        close(fd);
+}
+
+/* Exchanges */
+
+static void send_datagram(struct flow *flow)
+{
+    uint64_t number = ++flow->sequence;
+
+    flow->piece = (uint32_t)(sizeof(number) + number * 577 % (LARGEST - sizeof(number)));
+    if (number % 16 == 0)
+        flow->piece = FRAGMENTED;
+    memcpy(buffer, pattern_at(number), flow->piece);
+    memcpy(buffer, &number, sizeof(number));
+    flow->sent += send(flow->fd, buffer, flow->piece, 0) == (ssize_t)flow->piece;
+    flow->moved = now();
+}
+
+static void receive_datagram(struct flow *flow)
+{
+    uint64_t number;
+    ssize_t length = recv(flow->fd, buffer, sizeof(buffer), 0);
+
+    if (length < (ssize_t)sizeof(number))
+        return;
+    memcpy(&number, buffer, sizeof(number));
+    if (number != flow->sequence)
+        return; /* an echo of one that counts as lost */
+    if (length != (ssize_t)flow->piece ||
+        memcmp(buffer + sizeof(number), pattern_at(number) + sizeof(number),
+               (size_t)length - sizeof(number)))
+        flow->wrong++;
+    flow->received++;
+    moved(flow);
+    send_datagram(flow);
+}
+
+static void echo_datagram(const struct flow *flow)
+{
+    struct sockaddr_in6 peer;
+    socklen_t size = sizeof(peer);
+    ssize_t length = recvfrom(flow->fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&peer, &size);
+
+    if (length > 0)
+        sendto(flow->fd, buffer, (size_t)length, 0, (struct sockaddr *)&peer, size);
+}
+
+static void find_idle(void)
+{
+    for (struct flow *flow = flows; flow < flows + flow_count; flow++) {
+        uint64_t idle = now() - flow->moved;
+
+        if (flow->fd < 0 || flow->listens || flow->echoes)
+            continue;
+        if (idle > flow->idle)
+            flow->idle = idle;
+        if (!flow->tcp && idle >= LOST_AFTER) {
+            flow->lost++;
+            send_datagram(flow);
+        }
+    }
+}
+
+/* Running */
+
+static void serve_event(struct flow *flow, uint32_t events)
+{
+    if (flow->listens) {
+        accept_stream(flow);
+    } else if (flow->echoes) {
+        echo_datagram(flow);
+    } else if (!flow->tcp) {
+        receive_datagram(flow);
+    } else {
+        if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+            receive_stream(flow);
+        if (flow->fd >= 0 && (events & EPOLLOUT))
+            send_stream(flow);
+    }
+}
+
+static bool all_moved(void)
+{
+    for (struct flow *flow = flows; flow < flows + flow_count; flow++)
+        if (flow->received < (flow->tcp ? MOVED_BYTES : MOVED_DATAGRAMS))
+            return false;
+    return true;
+}
+
+/* Runs until `end` (ms), or until all flows have moved. */
+static void run(uint64_t end, bool until_moved)
+{
+    struct epoll_event events[EVENTS];
+
+    while (now() < end && !(until_moved && all_moved())) {
+        int count = epoll_wait(poller, events, EVENTS, 100);
+
+        for (int i = 0; i < count; i++)
+            serve_event(&flows[events[i].data.u32], events[i].events);
+        find_idle();
+    }
+}
+
+static int report(void)
+{
+    int bad = 0;
+
+    for (struct flow *flow = flows; flow < flows + flow_count; flow++) {
+        printf("%s %d: sent %lu received %lu idle %lu ms lost %lu wrong %lu\n",
+               flow->tcp ? "tcp" : "udp", (int)(flow - flows), flow->sent, flow->received,
+               flow->idle, flow->lost, flow->wrong);
+        bad |= flow->wrong || flow->lost || !flow->received;
+    }
+    return bad;
+}
+
+static struct sockaddr_in6 address_of(const char *text, const char *port)
+{
+    struct sockaddr_in6 address = {
+        .sin6_family = AF_INET6,
+        .sin6_port = htons((uint16_t)atoi(port)),
+    };
+    char mapped[64];
+
+    snprintf(mapped, sizeof(mapped), "%s%s", strchr(text, ':') ? "" : "::ffff:", text);
+    if (inet_pton(AF_INET6, mapped, &address.sin6_addr) != 1) {
+        fprintf(stderr, "traffic: %s is no address\n", text);
+        exit(2);
+    }
+    return address;
+}
+
+static void serve(const char *port)
+{
+    struct sockaddr_in6 any = address_of("::", port);
+    int stream = check(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket");
+    int datagram = check(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0), "socket");
+    int room = FLOWS * 2 * FRAGMENTED; /* no echo is lost here */
+
+    check(bind(stream, (struct sockaddr *)&any, sizeof(any)), "bind");
+    check(listen(stream, FLOWS), "listen");
+    check(bind(datagram, (struct sockaddr *)&any, sizeof(any)), "bind");
+    check(setsockopt(datagram, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)), "buffer");
+    new_flow(stream, true, EPOLLIN)->listens = true;
+    new_flow(datagram, false, EPOLLIN)->echoes = true;
+    check(daemon(1, 0), "daemon");
+    run(UINT64_MAX, false);
+}
+
+static int connected(const struct sockaddr_in6 *address, int type)
+{
+    int fd = check(socket(AF_INET6, type, 0), "socket");
+
+    check(connect(fd, (const struct sockaddr *)address, sizeof(*address)), "connect");
+    check(fcntl(fd, F_SETFL, O_NONBLOCK), "fcntl");
+    return fd;
+}
+
+static void open_flows(const struct sockaddr_in6 *address, int streams, int exchanges)
+{
+    for (int i = 0; i < streams; i++)
+        if (!(i % 4))
+            new_flow(connected(address, SOCK_STREAM), true, EPOLLIN | EPOLLOUT)->piece =
+                SMALL_PIECE;
+        else
+            new_flow(connected(address, SOCK_STREAM), true, EPOLLIN | EPOLLOUT);
+    for (int i = 0; i < exchanges; i++)
+        send_datagram(new_flow(connected(address, SOCK_DGRAM), false, EPOLLIN));
+}
+
+static int send_all(uint64_t seconds)
+{
+    if (seconds) {
+        run(now() + seconds * 1000, false);
+        return report();
+    }
+    run(now() + MOVED_WITHIN, true);
+    if (!all_moved()) {
+        report();
+        return 1;
+    }
+    check(daemon(1, 0), "daemon");
+    run(UINT64_MAX, false);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    make_pattern();
+    poller = check(epoll_create1(0), "epoll");
+    if (argc == 3 && !strcmp(argv[1], "serve")) {
+        serve(argv[2]);
+    } else if (argc == 7 && !strcmp(argv[1], "send") && atoi(argv[4]) + atoi(argv[5]) <= FLOWS) {
+        struct sockaddr_in6 address = address_of(argv[2], argv[3]);
+        open_flows(&address, atoi(argv[4]), atoi(argv[5]));
+        return send_all(strtoul(argv[6], NULL, 10));
+    }
+    fprintf(stderr, "usage: traffic serve PORT\n"
+                    "       traffic send ADDRESS PORT TCP UDP SECONDS\n");
+    return 2;
+}
