@@ -23,8 +23,15 @@ INSIDE = Path(__file__).with_name("inside")
 PACKAGES = ("busybox-static", "kexec-tools", "ethtool")
 SUITE = "bookworm"
 PROGRAMS = ("usr/sbin/kexec", "usr/sbin/ethtool")
-SCRIPTS = ("load-driver", "arm-crash-kernel", "mount-root", "panic", "lspci")
-TOOLS = {"zero-page-insmod": "zero_page_insmod.c", "save-vmcore": "save_vmcore.c"}
+SCRIPTS = (
+    *("load-driver", "arm-crash-kernel", "mount-root", "panic", "lspci"),
+    *("start-traffic", "record-adapters"),
+)
+TOOLS = {
+    "zero-page-insmod": "zero_page_insmod.c",
+    "save-vmcore": "save_vmcore.c",
+    "traffic": "traffic.c",
+}
 DRIVER = "cxgb4"
 LOADER = "lib64/ld-linux-x86-64.so.2"
 WRAPPER = """#!/bin/sh

@@ -29,6 +29,7 @@ class Stage(Enum):
     BOOTED = "the first kernel is up"
     PROBED = "the first kernel's driver has probed the adapters"
     ARMED = "the crash kernel is loaded"
+    FLOWING = "traffic flows on the wires"
     CRASHED = "the crash kernel is up, its driver not yet loaded"
     DUMPED = "the loading of the crash kernel's driver has ended"
     SAVED = "/proc/vmcore is on the host"
@@ -44,6 +45,7 @@ class Deadlines:
     boot: float = 120.0
     arm: float = 120.0
     driver: float = 900.0  # for each adapter
+    traffic: float = 180.0
     save: float = 900.0
 
 
@@ -51,13 +53,16 @@ class Deadlines:
 class Flow:
     """Optional steps of a run.
 
-    `first_driver`: the first kernel loads the driver too. `remedy`: the process that loads the
+    `first_driver`: the first kernel loads the driver too. `traffic`: wires, by the interfaces at
+    their ends (`eth0=eth1`), on which the first kernel has traffic when it panics; it loads the
+    driver for that. `remedy`: the process that loads the
     crash kernel's driver has a page of zeros at address 0 (docs/guest.md); without it the driver of
     Linux 5.12 and later oopses and there is no device dump. `notes_only`: save the ELF header and
     the notes, without the memory.
     """
 
     first_driver: bool = False
+    traffic: tuple[str, ...] = ()
     remedy: bool = True
     notes_only: bool = False
 
@@ -69,6 +74,7 @@ class Report:
     `oops`: the kernel's line about its oops, if there was one. `driver`: the result of loading the
     driver in the crash kernel. `seconds`: the time from the start to each stage. `missing` and
     `partial`: adapters without a dump, and dumps that may lack something, with the reasons.
+    `before`: with traffic, what ethtool, ip and debugfs said of the adapters just before the panic.
     """
 
     vmcore: Path
@@ -79,6 +85,7 @@ class Report:
     seconds: dict[Stage, float]
     missing: tuple[Verdict, ...] = ()
     partial: tuple[Verdict, ...] = ()
+    before: Path | None = None
 
 
 DEFAULT_FLOW = Flow()
@@ -113,17 +120,20 @@ def run(
         with prepared.guest(options, folder, console, adapters) as guest:
             steps = _Steps(guest, options, flow, deadlines, len(adapters), on_stage, progress)
             steps.first_kernel()
+            steps.arm()
+            steps.start_traffic()
             steps.crash()
             driver = steps.dump()
             saved = steps.save()
         vmcore.check_output(target, force=force, stream=False)
         os.replace(saved, target)
+        before = steps.take_record(target)
     oops, dumps = _first_oops(console), _device_dumps(target)
     crash = Crash(crash_kernels_part(console), driver, options.crashkernel)
     expected = [dump_name(index) for index in range(len(adapters))]
     missing = tuple(crash.missing(name) for name in expected if name not in dumps)
     partial = tuple(filter(None, map(crash.partial, dumps)))
-    return Report(target, console, dumps, oops, driver, steps.seconds, missing, partial)
+    return Report(target, console, dumps, oops, driver, steps.seconds, missing, partial, before)
 
 
 @dataclass(frozen=True)
@@ -146,22 +156,49 @@ class _Steps:
         self.progress("booting the guest", None)
         self.guest.wait_for_kernel("first", self.deadlines.boot)
         self.reached(Stage.BOOTED)
-        if self.flow.first_driver:
+        if self.flow.first_driver or self.flow.traffic:
             self.progress("loading the driver in the first kernel", None)
             self.guest.run("load-driver --plain", self._driver_seconds)
             self.reached(Stage.PROBED)
 
-    def crash(self) -> None:
-        """Loads the crash kernel and panics. A failure usually means too little memory for it."""
-        try:
+    def arm(self) -> None:
+        """Loads the crash kernel. A failure usually means that no memory is set aside for it."""
+        with self._crash_kernel_blamed():
             self.guest.run("arm-crash-kernel", self.deadlines.arm)
-            self.reached(Stage.ARMED)
-            self.progress("crashing the guest, starting its crash kernel", None)
+        self.reached(Stage.ARMED)
+
+    def crash(self) -> None:
+        """Panics. A failure usually means too little memory for the crash kernel."""
+        self.progress("crashing the guest, starting its crash kernel", None)
+        with self._crash_kernel_blamed():
             self.guest.panic()
             self.guest.wait_for_kernel("crash", self.deadlines.boot)
+        self.reached(Stage.CRASHED)
+
+    @contextlib.contextmanager
+    def _crash_kernel_blamed(self) -> Iterator[None]:
+        try:
+            yield
         except (CommandFailed, GuestDied, GuestTimeout) as error:
             raise RunError(self._no_crash_kernel(error), self.guest.console) from error
-        self.reached(Stage.CRASHED)
+
+    def start_traffic(self) -> None:
+        """Starts traffic, and records what the kernel knows of the adapters with it."""
+        if not self.flow.traffic:
+            return
+        self.progress("starting traffic in the guest", None)
+        wires = " ".join(self.flow.traffic)
+        self.guest.run(f"start-traffic 0 {wires}", self.deadlines.traffic)
+        self.guest.run("record-adapters >/share/before", self.deadlines.traffic)
+        self.reached(Stage.FLOWING)
+
+    def take_record(self, target: Path) -> Path | None:
+        """Moves the record beside `target`; returns its path."""
+        if not self.flow.traffic:
+            return None
+        path = target.with_name(f"{target.name}.before")
+        os.replace(self.guest.share / "before", path)
+        return path
 
     def _no_crash_kernel(self, error: RunError) -> str:
         setting = f"crashkernel={self.options.crashkernel}"
