@@ -21,6 +21,12 @@ def _cards(incomplete: str) -> list[str]:
     return [name for name in profiles() if name.startswith(incomplete)]
 
 
+def named_card_completions(incomplete: str) -> list[str]:
+    """Completes the value of --card where cards may have names."""
+    name, equals, profile = incomplete.rpartition("=")
+    return [f"{name}{equals}{card}" for card in _cards(profile)]
+
+
 def _faults(incomplete: str) -> Completions:
     from vmcoredd.emu import faults
 
@@ -130,15 +136,18 @@ def chosen(option: str, known: Callable[[], Iterable[str]], what: str = "") -> C
     return check
 
 
-def _known_cards(value: Any) -> Any:
-    """Checks the values of --card. Files are checked when they are read."""
+def check_card(value: str) -> str:
+    """Returns a card's name as it is written, or its path. Files are checked when they are read."""
     from vmcoredd.emu.profile import profiles
 
+    return value if isinstance(path_or_name(value), Path) else choose(value, profiles(), "--card")
+
+
+def _known_cards(value: Any) -> Any:
+    """Checks the values of --card."""
     if isinstance(value, str):
-        return (
-            value if isinstance(path_or_name(value), Path) else choose(value, profiles(), "--card")
-        )
-    return value and [_known_cards(one) for one in value]
+        return check_card(value)
+    return value and [check_card(one) for one in value]
 
 
 def _known_faults() -> Iterable[str]:
@@ -179,7 +188,8 @@ def _kernel_with_dumps(value: str) -> str:
         raise typer.BadParameter(str(error), param_hint="--kernel") from error
 
 
-def _scenes(incomplete: str) -> Completions:
+def scenes(incomplete: str) -> Completions:
+    """Completes the value of --scene."""
     known = [
         ("crashed", "a driver used the card until the machine crashed"),
         ("fresh", "as firmware leaves the card after power-on"),
@@ -220,16 +230,6 @@ Card = Annotated[
         autocompletion=_cards,
     ),
 ]
-Cards = Annotated[
-    list[str],
-    typer.Option(
-        "--card",
-        metavar="CARD",
-        help=f"{CARD_HELP}; repeatable.",
-        callback=_known_cards,
-        autocompletion=_cards,
-    ),
-]
 OptionalCards = Annotated[
     list[str] | None,
     typer.Option(
@@ -249,7 +249,7 @@ Scene = Annotated[
         metavar="SCENE",
         help="What the card has been through: crashed, or fresh (just powered on).",
         callback=chosen("--scene", lambda: SCENES),
-        autocompletion=_scenes,
+        autocompletion=scenes,
     ),
 ]
 Faults = Annotated[

@@ -62,13 +62,17 @@ class Mount:
 
 @dataclass(frozen=True)
 class Root:
-    """What a guest can read. `missing`: commands it does not have, with their packages."""
+    """What a guest can read. `added`: packages that supply commands which the host lacks.
+
+    `missing`: packages that would, but cannot be had, and the reason.
+    """
 
     mounts: tuple[Mount, ...] = ()
     links: tuple[tuple[Path, str], ...] = ()
     etc: bool = False
-    missing: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    reason: str = ""
 
     @property
     def exports(self) -> tuple[Path, ...]:
@@ -80,6 +84,16 @@ class Root:
         if len(found) > MOST:
             raise GuestError(f"{len(found)} folders are too many to share: at most {MOST}")
         return found
+
+    def described(self) -> list[str]:
+        """Returns lines for the user: what the guest can read, and what it lacks."""
+        folders = [str(mount.path) for mount in self.mounts if mount.path == mount.folders[0]]
+        lines = [f"the guest can read {', '.join(folders) or 'no folder'} of this machine"]
+        if self.added:
+            lines.append(f"Debian's packages add what is not there: {', '.join(self.added)}")
+        if self.missing:
+            lines.append(f"the guest lacks {', '.join(self.missing)}: {self.reason}")
+        return lines
 
     def with_modules(self, kernel: Kernel) -> Root:
         """Returns this root with the modules of a kernel whose modules do not come with it."""
@@ -111,34 +125,38 @@ class Root:
 def find_root(folders: Sequence[Path] | None = None, progress: debs.Progress = debs.silent) -> Root:
     """Returns a root with the host's `folders`, by default /usr and what belongs to it.
 
-    `missing` has the commands that neither the host nor Debian's packages supply. Raises GuestError
-    for a folder that cannot be shared.
+    Commands that are not in them come from Debian's packages. Raises GuestError for a folder that
+    cannot be shared.
     """
-    links = tuple((path, os.readlink(path)) for path in BESIDE_USR if path.is_symlink())
     if folders is None:
         folders = [USR, *(path for path in BESIDE_USR if path.is_dir() and not path.is_symlink())]
-    shared = [_checked(folder) for folder in sorted(set(folders))]
-    lacking = [name for name in COMMANDS if not _has(shared, name)]
+    shared = [check_folder(folder) for folder in sorted(set(folders))]
     mounts = {path: [path.resolve()] for path in shared}
-    missing: tuple[tuple[str, str], ...] = ()
-    notes = []
-    if lacking:
-        packages = sorted(COMMANDS[name] for name in lacking)
-        try:
-            tools = debs.binaries(
-                packages, suites=(debs.codename(),), name="guest-tools", progress=progress
-            )
-        except debs.Unavailable as error:
-            missing = tuple((name, COMMANDS[name]) for name in lacking)
-            notes.append(str(error))
-        else:
-            mounts.setdefault(USR, []).append(tools / "usr")
-            notes.append(f"Debian's {', '.join(packages)}")
+    packages = tuple(COMMANDS[name] for name in COMMANDS if not _has(shared, name))
+    root = Root(links=_links(), etc=True)
+    try:
+        if packages:
+            mounts.setdefault(USR, []).append(_commands(packages, progress) / "usr")
+            root = dataclasses.replace(root, added=packages)
+    except debs.Unavailable as error:
+        root = dataclasses.replace(root, missing=packages, reason=str(error))
     ordered = tuple(Mount(path, tuple(mounts[path])) for path in sorted(mounts))
-    return Root(ordered, links, True, missing, tuple(notes))
+    return dataclasses.replace(root, mounts=ordered)
 
 
-def _checked(folder: Path) -> Path:
+def _links() -> tuple[tuple[Path, str], ...]:
+    """Returns the host's links into /usr and their targets."""
+    return tuple((path, os.readlink(path)) for path in BESIDE_USR if path.is_symlink())
+
+
+def _commands(packages: Sequence[str], progress: debs.Progress) -> Path:
+    """Returns an unpacked root with packages of the host's own suite, whose libraries fit."""
+    suites = (debs.codename(),)
+    return debs.binaries(packages, suites=suites, name="guest-commands", progress=progress)
+
+
+def check_folder(folder: Path) -> Path:
+    """Returns `folder` if a guest can have it. Raises GuestError."""
     if not folder.is_absolute() or ".." in folder.parts or folder == Path("/"):
         raise GuestError(f"{folder} cannot be shared: name folders below / by their whole path")
     if not folder.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import shutil
 import sys
@@ -63,6 +64,7 @@ def run_shell(
     adapters: Sequence[Adapter],
     *,
     options: Options = DEFAULTS,
+    driver: bool = False,
     console: Path,
     monitor: Path | None = None,
     share: Path | None = None,
@@ -72,6 +74,8 @@ def run_shell(
 ) -> int:
     """Boots a guest with `adapters` and connects its console to stdin and stdout until it ends.
 
+    It loads cxgb4 first with `driver`.
+
     `exit` or ^A x ends the guest. Everything shown is also logged to `console`. `monitor` is the
     path of a socket on which QEMU's monitor can be reached meanwhile (for `live.dump_memory`).
     The guest's /share is the folder `share`. Without it, what the guest saves there is moved into a
@@ -80,6 +84,9 @@ def run_shell(
     Raises GuestError, also if `share` holds files of our names, and debs.Unavailable.
     """
     prepared = prepared or prepare(options.kernel, progress)
+    if driver:
+        arguments = f"{options.kernel_arguments} guest.driver"
+        options = dataclasses.replace(options, kernel_arguments=arguments)
     with folder_beside(console) as folder, _terminal_restored(), _shared(share) as own:
         guest = prepared.guest(
             options, folder, console, adapters, shell=True, extra_monitor=monitor, share=own

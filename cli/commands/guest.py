@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import functools
-import os
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +14,23 @@ import typer
 
 from vmcoredd.cli.commands.dump import collect_and_write, dump_names, open_base
 from vmcoredd.cli.exit_codes import Exit, writing
-from vmcoredd.cli.options import (
+from vmcoredd.cli.guest_options import (
+    ASocket,
     Cards,
+    Console,
+    Crashkernel,
+    Driver,
+    DriverOrNot,
+    HostFolders,
+    MapWindow,
+    Memory,
+    NewSocket,
+    OwnScene,
+    Share,
+    host_folders,
+)
+from vmcoredd.cli.named_cards import NamedCard, named_cards
+from vmcoredd.cli.options import (
     Force,
     Json,
     Kernel,
@@ -33,86 +45,12 @@ if TYPE_CHECKING:
     from vmcoredd import emu
     from vmcoredd.qemu.guest import Adapter
     from vmcoredd.qemu.kdump import Report
-    from vmcoredd.qemu.prepare import Options
+    from vmcoredd.qemu.prepare import Options, Prepared
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Run a QEMU guest with emulated adapters and the unmodified Linux driver.",
 )
-
-MEMORY = re.compile(r"[1-9]\d*[MGmg]")
-LEAST_MEMORY_MIB = 128
-CRASHKERNEL = re.compile(
-    r"[1-9]\d*[KMG](@\d+[KMG]?)?(,high|,low)?|[\dKMG:,-]*-[\dKMG:,-]*(@\d+[KMG]?)?"
-)
-
-
-def _memory_size(value: str) -> str:
-    if not MEMORY.fullmatch(value):
-        raise typer.BadParameter(f"{value} is not a size such as 512M or 2G")
-    if int(value[:-1]) << (10 if value[-1] in "Gg" else 0) < LEAST_MEMORY_MIB:
-        raise typer.BadParameter(f"{value} is too little: Linux needs {LEAST_MEMORY_MIB}M to boot")
-    return value
-
-
-def _crashkernel(value: str) -> str:
-    if not CRASHKERNEL.fullmatch(value):
-        raise typer.BadParameter(f"{value} is not a size such as 256M, or 1G-4G:192M,4G-:256M")
-    return value
-
-
-def _writable_file(value: Path | None) -> Path | None:
-    if value is None:
-        return None
-    existed = value.exists()
-    try:
-        value.open("ab").close()
-        if not existed:
-            value.unlink()  # another option may still be wrong
-    except OSError as error:
-        raise typer.BadParameter(f"{value}: {error.strerror}") from error
-    return value
-
-
-def _new_socket(value: Path | None) -> Path | None:
-    if value and not value.is_socket():
-        _writable_file(value)
-    return value
-
-
-def _a_socket(value: Path) -> Path:
-    if not value.is_socket():
-        raise typer.BadParameter(f"{value}: {'not a socket' if value.exists() else 'no such file'}")
-    return value
-
-
-def _folder(value: Path | None) -> Path | None:
-    if value is None:
-        return None
-    try:
-        value.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise typer.BadParameter(f"{value}: {error.strerror}") from error
-    if not os.access(value, os.R_OK | os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"{value}: {os.strerror(errno.EACCES)}")
-    return value
-
-
-Memory = Annotated[
-    str, typer.Option(metavar="SIZE", help="The guest's memory.", callback=_memory_size)
-]
-Console = Annotated[
-    Path,
-    typer.Option(help="The file for the log of the guest's console.", callback=_writable_file),
-]
-Driver = Annotated[bool, typer.Option("--driver", help="Load cxgb4 in the guest first.")]
-MapWindow = Annotated[
-    bool,
-    typer.Option(
-        "--map-window/--no-map-window",
-        help="Let the guest map the memory window: faster dumps, no network interfaces.",
-    ),
-]
 
 
 def register(parent: typer.Typer) -> None:
@@ -125,14 +63,10 @@ def kdump(
     card: Cards,
     output: OutputVmcore,
     seed: Seed = 0,
+    scene: OwnScene = None,
     kernel: KernelWithDumps = "6.1",
     memory: Memory = "1G",
-    crashkernel: Annotated[
-        str,
-        typer.Option(
-            metavar="SIZE", help="Memory reserved for the crash kernel.", callback=_crashkernel
-        ),
-    ] = "256M",
+    crashkernel: Crashkernel = "256M",
     map_window: MapWindow = True,
     notes_only: Annotated[
         bool, typer.Option("--notes-only", help="Save the notes without the guest's memory.")
@@ -152,7 +86,11 @@ def kdump(
     """
     from vmcoredd.qemu import kdump as flow
 
-    with serving(card, seed, map_window) as (adapters, _), preparing() as progress:
+    cards = named_cards(card)
+    with (
+        serving(cards, seed, map_window, scene or "crashed") as (adapters, _),
+        preparing() as progress,
+    ):
         report = flow.run(
             adapters,
             output,
@@ -197,41 +135,35 @@ def _warn(*lines: str) -> None:
     err.print(visible_lines("\n  ".join(lines)), markup=False)
 
 
-@app.command(epilog="Example: `vmcoredd guest shell --card t62100-cr`")
+@app.command(
+    epilog="Examples: `vmcoredd guest shell --card t62100-cr`; "
+    "`vmcoredd guest shell --kernel debian:6.12 --card a=t62100-cr --card b=t520-cr`"
+)
 def shell(
     card: Cards,
     seed: Seed = 0,
+    scene: OwnScene = None,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
     map_window: MapWindow = False,
+    driver: DriverOrNot = None,
+    root: HostFolders = None,
     console: Console = Path("guest.console"),
-    monitor: Annotated[
-        Path | None,
-        typer.Option(
-            help="Create a socket for QEMU's monitor (see `guest memory`).", callback=_new_socket
-        ),
-    ] = None,
-    share: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The guest's /share; without it, what the guest saves there is kept in the end.",
-            callback=_folder,
-        ),
-    ] = None,
+    monitor: NewSocket = None,
+    share: Share = None,
 ) -> None:
     """Open a shell in a guest on this terminal; `exit` or ^A x ends it."""
-    from vmcoredd.qemu.prepare import prepare
     from vmcoredd.qemu.session import run_shell
 
-    with serving(card, seed, map_window) as (adapters, _):
-        with preparing() as progress:
-            prepared = prepare(kernel, progress)
+    cards = named_cards(card)
+    with serving(cards, seed, map_window, scene or "fresh") as (adapters, _):
+        prepared, options = _prepared(kernel, memory, root)
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
         err.print(f"the guest's /share: {here}", markup=False)
         code = run_shell(
             adapters,
-            options=_options(kernel, memory),
+            options=options,
+            driver=_wants_driver(driver, kernel),
             console=console,
             monitor=monitor,
             share=share,
@@ -242,7 +174,9 @@ def shell(
         raise typer.Exit(Exit.FAILED)
 
 
-@app.command(epilog="Example: `vmcoredd guest run --card t62100-cr --script probe.sh --driver`")
+@app.command(
+    epilog="Example: `vmcoredd guest run --kernel debian:6.12 --card t62100-cr --script probe.sh`"
+)
 def run(
     card: Cards,
     script: Annotated[
@@ -255,10 +189,12 @@ def run(
         ),
     ],
     seed: Seed = 0,
+    scene: OwnScene = None,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
     map_window: MapWindow = False,
-    driver: Driver = False,
+    driver: DriverOrNot = None,
+    root: HostFolders = None,
     seconds: Annotated[
         float, typer.Option(help="The script's time limit in seconds.", min=1)
     ] = 900.0,
@@ -267,17 +203,21 @@ def run(
     """Run a script in a guest, and pass on its output and exit code."""
     from vmcoredd.qemu.session import run_script
 
-    with serving(card, seed, map_window) as (adapters, _), preparing() as progress:
-        result = run_script(
-            adapters,
-            script,
-            options=_options(kernel, memory),
-            driver=driver,
-            seconds=seconds,
-            console=console,
-            on_output=lambda text: print(text, end="", flush=True),
-            progress=progress,
-        )
+    cards = named_cards(card)
+    with serving(cards, seed, map_window, scene or "fresh") as (adapters, _):
+        prepared, options = _prepared(kernel, memory, root)
+        with preparing() as progress:
+            result = run_script(
+                adapters,
+                script,
+                options=options,
+                driver=_wants_driver(driver, kernel),
+                seconds=seconds,
+                console=console,
+                on_output=lambda text: print(text, end="", flush=True),
+                progress=progress,
+                prepared=prepared,
+            )
     raise typer.Exit(result.code)
 
 
@@ -288,6 +228,7 @@ def live(
     panic: Annotated[bool, typer.Option("--panic", help="Panic the guest first.")] = False,
     driver: Driver = False,
     seed: Seed = 0,
+    scene: OwnScene = None,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
     force: Force = False,
@@ -305,11 +246,17 @@ def live(
 
     with writing(output):
         vmcore.check_output(output, force=force, stream=False)
-    with serving(card, seed, False) as (adapters, cards), tempfile.TemporaryDirectory() as folder:
+    named, default = named_cards(card), "fresh" if driver else "crashed"
+    with (
+        serving(named, seed, False, scene or default) as (adapters, cards),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         base = Path(folder) / "base"
         requests = [
-            Request(name, source, functools.partial(open_card, adapter))
-            for name, source, adapter in zip(dump_names([], len(card)), card, cards, strict=True)
+            Request(
+                name, one.profile, functools.partial(open_card, adapter), scene=scene or default
+            )
+            for name, one, adapter in zip(dump_names([], len(card)), named, cards, strict=True)
         ]
 
         def dump_adapters() -> None:
@@ -331,9 +278,7 @@ def live(
 
 @app.command(epilog="Example: `vmcoredd guest memory --monitor /run/qmp.sock -o base.vmcore`")
 def memory(
-    monitor: Annotated[
-        Path, typer.Option(help="The socket of QEMU's monitor (QMP).", callback=_a_socket)
-    ],
+    monitor: ASocket,
     output: OutputVmcore,
     force: Force = False,
 ) -> None:
@@ -347,21 +292,43 @@ def memory(
 
 @contextmanager
 def serving(
-    cards: Sequence[str], seed: int, map_window: bool
+    cards: Sequence[NamedCard], seed: int, map_window: bool, scene: str
 ) -> Iterator[tuple[list[Adapter], list[emu.Card]]]:
-    """Emulates and serves each card; yields the adapters and the cards."""
+    """Emulates and serves each card in a scene, which it prints; yields adapters and cards."""
     from vmcoredd import emu
     from vmcoredd.qemu.prepare import serve_cards
 
     loaded = [
-        emu.Card.load(path_or_name(name), seed + number, map_window=map_window)
-        for number, name in enumerate(cards)
+        emu.Card.load(path_or_name(card.profile), seed + place, scene=scene, map_window=map_window)
+        for place, card in enumerate(cards)
     ]
+    for card in cards:
+        err.print(f"card {card.name}: {card.profile}, scene {scene}", markup=False)
     with (
         tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder,
         serve_cards(loaded, Path(folder)) as adapters,
     ):
         yield adapters, loaded
+
+
+def _prepared(kernel: str, memory: str, root: list[str] | None) -> tuple[Prepared, Options]:
+    """Prepares a guest that can read the host's folders, and says which."""
+    from vmcoredd.qemu.prepare import prepare
+    from vmcoredd.qemu.root import find_root
+
+    with preparing() as progress:
+        prepared = prepare(kernel, progress)
+        found = find_root(host_folders(root), progress)
+    for line in found.described():
+        err.print(line, markup=False)
+    return prepared, replace(_options(kernel, memory), root=found)
+
+
+def _wants_driver(driver: bool | None, kernel: str) -> bool:
+    """Returns whether the guest loads the driver; Debian's systems do, when they find a card."""
+    from vmcoredd.qemu.kernels import is_stock
+
+    return is_stock(kernel) if driver is None else driver
 
 
 def _options(kernel: str, memory: str, crashkernel: str = "256M") -> Options:

@@ -1,0 +1,174 @@
+"""The options of `vmcoredd guest` and their checks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmcoredd.cli.named_cards import check_named_cards
+from vmcoredd.cli.options import CARD_HELP, SCENES, chosen, named_card_completions, scenes
+
+MEMORY = re.compile(r"[1-9]\d*[MGmg]")
+LEAST_MEMORY_MIB = 128
+CRASHKERNEL = re.compile(
+    r"[1-9]\d*[KMG](@\d+[KMG]?)?(,high|,low)?|[\dKMG:,-]*-[\dKMG:,-]*(@\d+[KMG]?)?"
+)
+
+
+def _memory_size(value: str) -> str:
+    if not MEMORY.fullmatch(value):
+        raise typer.BadParameter(f"{value} is not a size such as 512M or 2G")
+    if int(value[:-1]) << (10 if value[-1] in "Gg" else 0) < LEAST_MEMORY_MIB:
+        raise typer.BadParameter(f"{value} is too little: Linux needs {LEAST_MEMORY_MIB}M to boot")
+    return value
+
+
+def _crashkernel(value: str) -> str:
+    if not CRASHKERNEL.fullmatch(value):
+        raise typer.BadParameter(f"{value} is not a size such as 256M, or 1G-4G:192M,4G-:256M")
+    return value
+
+
+def _writable_file(value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    existed = value.exists()
+    try:
+        value.open("ab").close()
+        if not existed:
+            value.unlink()  # another option may still be wrong
+    except OSError as error:
+        raise typer.BadParameter(f"{value}: {error.strerror}") from error
+    return value
+
+
+def _new_socket(value: Path | None) -> Path | None:
+    if value and not value.is_socket():
+        _writable_file(value)
+    return value
+
+
+def _a_socket(value: Path) -> Path:
+    if not value.is_socket():
+        raise typer.BadParameter(f"{value}: {'not a socket' if value.exists() else 'no such file'}")
+    return value
+
+
+def _folder(value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    try:
+        value.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{value}: {error.strerror}") from error
+    if not os.access(value, os.R_OK | os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{value}: {os.strerror(errno.EACCES)}")
+    return value
+
+
+NO_ROOT = "none"
+
+
+def _root_folders(value: list[str] | None) -> list[str] | None:
+    from vmcoredd.qemu.errors import GuestError
+    from vmcoredd.qemu.root import check_folder
+
+    for folder in value or []:
+        if folder == NO_ROOT and len(value or []) == 1:
+            continue
+        try:
+            check_folder(Path(folder))
+        except GuestError as error:
+            raise typer.BadParameter(str(error)) from error
+    return value
+
+
+Cards = Annotated[
+    list[str],
+    typer.Option(
+        "--card",
+        metavar="[NAME=]CARD",
+        help=f"{CARD_HELP}; repeatable. Without a NAME the first is a, the second b.",
+        callback=check_named_cards,
+        autocompletion=named_card_completions,
+    ),
+]
+OwnScene = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SCENE",
+        help="What the cards have been through: crashed, or fresh (just powered on); by default "
+        "fresh if the guest's first kernel has the driver.",
+        callback=chosen("--scene", lambda: SCENES),
+        autocompletion=scenes,
+    ),
+]
+HostFolders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="A folder of this machine that the guest can read at the same path, instead of /usr "
+        "and what belongs to it; repeatable. none shares nothing.",
+        callback=_root_folders,
+    ),
+]
+Memory = Annotated[
+    str, typer.Option(metavar="SIZE", help="The guest's memory.", callback=_memory_size)
+]
+Console = Annotated[
+    Path,
+    typer.Option(help="The file for the log of the guest's console.", callback=_writable_file),
+]
+Driver = Annotated[bool, typer.Option("--driver", help="Load cxgb4 in the guest first.")]
+DriverOrNot = Annotated[
+    bool | None,
+    typer.Option(
+        "--driver/--no-driver",
+        help="Load cxgb4 in the guest first; by default with Debian's kernels, as their own "
+        "systems do.",
+    ),
+]
+NewSocket = Annotated[
+    Path | None,
+    typer.Option(
+        help="Create a socket for QEMU's monitor (see `guest memory`).", callback=_new_socket
+    ),
+]
+ASocket = Annotated[
+    Path, typer.Option(help="The socket of QEMU's monitor (QMP).", callback=_a_socket)
+]
+Share = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The guest's /share; without it, what the guest saves there is kept in the end.",
+        callback=_folder,
+    ),
+]
+Crashkernel = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE", help="Memory reserved for the crash kernel.", callback=_crashkernel
+    ),
+]
+MapWindow = Annotated[
+    bool,
+    typer.Option(
+        "--map-window/--no-map-window",
+        help="Let the guest map the memory window: faster dumps, no network interfaces.",
+    ),
+]
+
+
+def host_folders(values: Sequence[str] | None) -> list[Path] | None:
+    """Returns the folders that --root names; None: the default."""
+    if not values:
+        return None
+    return [] if list(values) == [NO_ROOT] else [Path(value) for value in values]

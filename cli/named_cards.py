@@ -1,0 +1,49 @@
+"""The cards of a guest: `--card NAME=PROFILE`, or `--card PROFILE`, which names itself."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import typer
+
+from vmcoredd.cli.options import check_card
+
+NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)")
+
+
+class NamedCard(NamedTuple):
+    """A card's name in this guest, and its profile: a name, or the path of a TOML file."""
+
+    name: str
+    profile: str
+
+
+def named_cards(values: Sequence[str]) -> list[NamedCard]:
+    """Returns the cards that the values of --card describe.
+
+    A value without a name is called by its place: `a`, `b`, and so on. A path that looks like
+    NAME=PROFILE is written with `./` before it. Raises BadParameter for two cards of one name.
+    """
+    cards: list[NamedCard] = []
+    for place, value in enumerate(values):
+        found = NAMED.fullmatch(value)
+        name, profile = found.groups() if found else (_letter(place), value)
+        if name in (card.name for card in cards):
+            what = f"two cards are called {name}; name each, as in {name}2={profile}"
+            raise typer.BadParameter(what, param_hint="--card")
+        cards.append(NamedCard(name, check_card(profile)))
+    return cards
+
+
+def check_named_cards(values: list[str] | None) -> list[str] | None:
+    """Checks the values of --card; returns them as they are."""
+    named_cards(values or [])
+    return values
+
+
+def _letter(place: int) -> str:
+    letters = string.ascii_lowercase
+    return letters[place] if place < len(letters) else f"card{place}"
