@@ -54,7 +54,12 @@ driver = _extension(
 )
 emu = _extension(
     "emu",
-    ["pyvfio_user/host.h", "vmcoredd/emu/core.h", "vmcoredd/emu/engine/engine.h"],
+    [
+        "pyvfio_user/host.h",
+        "pyvfio_user/work.h",
+        "vmcoredd/emu/core.h",
+        "vmcoredd/emu/engine/engine.h",
+    ],
     [
         "core.c",
         "lookup.c",
@@ -65,6 +70,7 @@ emu = _extension(
         "engine/egress.c",
         "engine/engine.c",
         "engine/ingress.c",
+        "engine/irq.c",
         "engine/offload.c",
         "engine/port.c",
         "engine/receive.c",

@@ -5,7 +5,7 @@ Names are those of Linux's pci_regs.h and of t4_pci_id_tbl.h. Everything here is
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from vmcoredd.chip.layout import LittleStruct, little_word, u8, u16, u32
 
@@ -68,6 +68,13 @@ class PciCommand(IntEnum):
 
     IO = 0x1
     MEMORY = 0x2
+    MASTER = 0x4
+    INTX_DISABLE = 0x400
+
+
+class Command(IntFlag):
+    """PCI_COMMAND bits."""
+
     MASTER = 0x4
     INTX_DISABLE = 0x400
 

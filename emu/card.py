@@ -12,7 +12,7 @@ from vmcoredd.emu import memory_image
 from vmcoredd.emu import profile as profiles
 from vmcoredd.emu._cffi import ffi
 from vmcoredd.emu.access_log import AccessLog
-from vmcoredd.emu.config_space import ConfigSpace
+from vmcoredd.emu.config_space import ConfigSpace, Control
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.errors import EmuError, NoSuchFault
@@ -73,6 +73,7 @@ class Card:
         self.models = [kind(self.core, self.scenario, self.memories) for kind in models()]
         self._wire()
         self.config_space.on_reset = self.reset
+        self.config_space.on_control = self._control
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
         for name in faults:
             self.fail(name)
@@ -113,6 +114,9 @@ class Card:
         self.core.fetch_all()
         for model in self.models:
             model.firmware = self.model(Mailboxes).firmware
+
+    def _control(self, control: Control) -> None:
+        self.engine.allow(**control._asdict())
 
     def model(self, kind: type[T]) -> T:
         """Returns the card's model of this class; EmuError if it has none."""

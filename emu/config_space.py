@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from ctypes import sizeof
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyvfio_user import LimitedLog
 from vmcoredd.chip import pci
@@ -35,6 +35,10 @@ COMMAND_BITS = 0x0547
 """IO, memory, master, parity, SERR, INTx disable."""
 MSIX_CTRL, MSIX_BITS = 2, 0xC000
 PM_CSR, PM_BITS = 4, 0x0103
+PM_CSR_AT, D3 = pci.CAP_AT[Cap.PM] + PM_CSR, 3
+MSIX_AT = pci.CAP_AT[Cap.MSIX]
+CONTROLS = (COMMAND, COMMAND + 1, PM_CSR_AT, MSIX_AT + MSIX_CTRL + 1)
+"""The bytes that say what the card may do."""
 DEVCTL_BITS, DEVCTL2_BITS, LNKCTL_BITS = 0x7FFF, 0x041F, 0x01FB
 LNKCTL = 0x10
 VPD_AT = pci.CAP_AT[Cap.VPD]
@@ -57,6 +61,17 @@ STICKY = (
 SERIAL_OUI_FILL = b"\xff\xfe"
 
 
+class Control(NamedTuple):
+    """What the host allows the card."""
+
+    bus_master: bool
+    """To access its memory: bus mastering is on, and the power too."""
+    intx: bool
+    msix: bool
+    msix_masked: bool
+    """All vectors are."""
+
+
 class ConfigSpace:
     """4 KiB of configuration space, stored in the words of `space` from `first` on."""
 
@@ -67,7 +82,9 @@ class ConfigSpace:
         self.log = LimitedLog(log)
         self._memory = memory
         self.on_reset: Callable[[], None] = lambda: None
-        """Called for a function level reset."""
+        """Called for a function level reset, and when power comes back (D3 to D0)."""
+        self.on_control: Callable[[Control], None] = lambda _: None
+        """Called when what the card may do has changed."""
         self._writable = bytearray(pci.CONFIG_BYTES)
         self._clears = bytearray(pci.CONFIG_BYTES)
         self.vpd = bytearray(vpd_image(scenario.profile, scenario.identity))
@@ -193,11 +210,30 @@ class ConfigSpace:
         )
         value = int.from_bytes(data, "little")
         new = (old & ~mask | value & mask) & ~(value & clears)
+        before = self._power()
         self._memory[touched] = new.to_bytes(len(data), "little")
         if _covers(offset, data, VPD_AT + VPD_ADDRESS + 1):
             self._vpd_access(offset, data)
         if _covers(offset, data, FLR_AT) and data[FLR_AT - offset] & FLR_BIT:
             self.on_reset()
+        if before == D3 and self._power() == 0:
+            self.on_reset()  # PM_CSR has no No_Soft_Reset
+        if any(_covers(offset, data, at) for at in CONTROLS):
+            self.on_control(self.control())
+
+    def _power(self) -> int:
+        return self._memory[PM_CSR_AT] & D3
+
+    def control(self) -> Control:
+        """Returns what the card may do."""
+        command = pci.Command(self._memory[COMMAND] | self._memory[COMMAND + 1] << 8)
+        msix = pci.MsixCap.from_bytes(bytes(self._memory[MSIX_AT:]))
+        return Control(
+            bus_master=bool(command & pci.Command.MASTER) and self._power() == 0,
+            intx=not command & pci.Command.INTX_DISABLE,
+            msix=bool(msix.enable),
+            msix_masked=bool(msix.function_mask),
+        )
 
     def _check(self, offset: int, length: int, verb: str) -> None:
         if offset < 0 or length <= 0 or offset + length > pci.CONFIG_BYTES:
@@ -262,6 +298,7 @@ class ConfigSpace:
         self._memory[:] = self._initial
         for at, data in kept:
             self._memory[at : at + len(data)] = data
+        self.on_control(self.control())
 
     def save(self) -> Any:
         """Returns the state that is not in the words: the VPD."""
@@ -271,6 +308,7 @@ class ConfigSpace:
         """Restores what `save()` returned."""
         vpd, self.vpd_polls, self._c.polls = saved
         self.vpd[:] = vpd
+        self.on_control(self.control())
 
 
 def _refuse(_kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> int:

@@ -217,8 +217,8 @@ int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int i
         return rc;
     if (!space->kinds) {
         emu_plain_copy(space, index, length / 4, data, is_write);
-        if (is_write && region->doorbells)
-            engine_bar2_written(region->core->engine, (uint32_t)offset, length);
+        if (is_write && region->written)
+            region->written(region->core->engine, (uint32_t)offset, length);
         return 0;
     }
     count_access(&region->core->counts, length, is_write);

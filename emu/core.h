@@ -131,11 +131,11 @@ struct core {
 
 /* Entry points (core.c) */
 
-/* The cookie of a BAR. The engine hears of each write to `doorbells`. */
+/* The cookie of a BAR. The engine hears of each write if `written` is not NULL. */
 struct region {
     struct core *core;
     struct space *space;
-    uint32_t doorbells;
+    void (*written)(struct engine *engine, uint32_t offset, uint32_t length);
 };
 
 /* The entry point of every BAR, for the server and in process: a `region_access`

@@ -33,6 +33,13 @@ WriteHook = Callable[[int, int], "int | None"]
 """(element, written word) -> the word to store; None stores the written word."""
 
 
+WRITTEN: dict[int, Any] = {
+    Bar.DOORBELLS: lib.engine_bar2_written,
+    Bar.MSIX: lib.engine_msix_written,
+}
+"""What the engine does when a BAR is written."""
+
+
 class Hook(NamedTuple):
     """The Python functions that handle accesses to one word."""
 
@@ -85,7 +92,7 @@ class Core:
             self.c.bar0 = space.c
         region = ffi.new("struct region *")
         region.core, region.space = self.c, space.c
-        region.doorbells = int(bar == Bar.DOORBELLS)
+        region.written = WRITTEN.get(bar, ffi.NULL)
         return region
 
     # Accesses

@@ -42,10 +42,18 @@ def serve(
 
 
 def attach(card: Card, server: Server) -> None:
-    """Makes `server` serve `card`: BARs and config space through their C entry points, resets."""
+    """Makes `server` serve `card`: BARs and config space through their C entry points, resets.
+
+    The packet engine works between two messages of a client, whose memory it reaches while that
+    client is attached.
+    """
+
+    engine = card.engine
 
     def reset(reason: ResetReason) -> None:
-        if reason is not ResetReason.LOST_CONNECTION:
+        if reason is ResetReason.LOST_CONNECTION:
+            engine.detach()
+        else:
             card.reset()
 
     server.config_space(card.config[:64], NativeAccess(*card.config_space.native))
@@ -59,7 +67,9 @@ def attach(card: Card, server: Server) -> None:
             mmap=_area(card) if bar == Bar.REGISTERS else None,
         )
     server.irqs(intx=1, msix=MSIX_VECTORS)
+    server.on_client = lambda: engine.attach(server.host())
     server.on_reset = reset
+    server.work(engine.work)
 
 
 def _ending() -> list[signal.Signals]:

@@ -1,12 +1,19 @@
-/* The host's memory and interrupts. */
+/* The host's memory. */
 
 #include "vmcoredd/emu/engine/internal.h"
+
+void engine_report(struct engine *engine, enum engine_trouble kind, uint32_t queue, uint64_t what,
+                   int error)
+{
+    engine->counts.python_calls++;
+    if (engine->report)
+        engine->report(engine->handle, (int)kind, queue, what, error);
+}
 
 static int trouble(struct engine *engine, enum engine_trouble kind, uint32_t queue, uint64_t what,
                    int error)
 {
-    if (engine->report)
-        engine->report(engine->handle, (int)kind, queue, what, error);
+    engine_report(engine, kind, queue, what, error);
     return error;
 }
 
@@ -29,13 +36,4 @@ int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const voi
 
     engine->counts.dma_writes++;
     return error ? trouble(engine, TROUBLE_DMA_WRITE, queue, address, error) : 0;
-}
-
-void irq_raise(struct engine *engine, uint32_t vector)
-{
-    const struct host *host = engine->host;
-
-    engine->counts.interrupts++;
-    if (host)
-        (void)host->irq(host->cookie, vector);
 }

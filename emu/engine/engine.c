@@ -2,7 +2,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmcoredd/emu/engine/internal.h"
@@ -39,6 +41,36 @@ static void set_timer(const struct engine *engine, uint64_t due)
         timerfd_settime(engine->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+int engine_open(struct engine *engine)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+
+    engine->work_fd = epoll_create1(EPOLL_CLOEXEC);
+    engine->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    event.data.fd = engine->timer_fd;
+    if (engine->work_fd < 0 || engine->timer_fd < 0 ||
+        epoll_ctl(engine->work_fd, EPOLL_CTL_ADD, engine->timer_fd, &event) < 0)
+        return -errno;
+    return 0;
+}
+
+void engine_close(struct engine *engine)
+{
+    if (engine->work_fd >= 0)
+        close(engine->work_fd);
+    if (engine->timer_fd >= 0)
+        close(engine->timer_fd);
+    engine->work_fd = engine->timer_fd = -1;
+}
+
+void engine_work(void *engine)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    engine_run(engine, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
 void engine_run(struct engine *engine, uint64_t now)
 {
     bool left;
@@ -46,6 +78,7 @@ void engine_run(struct engine *engine, uint64_t now)
     engine->now = now;
     engine->pending = 0;
     engine->counts.runs++;
+    irq_retry(engine); /* the host may listen to more vectors now */
     left = ports_run(engine, FRAMES) == FRAMES;
     left |= run_queues(engine);
     set_timer(engine, ingress_run(engine));
@@ -66,5 +99,13 @@ void engine_stop(struct engine *engine, int pf)
             memset(&engine->egress[id], 0, sizeof(engine->egress[id]));
         if (pf < 0 || engine->ingress[id].pf == pf)
             memset(&engine->ingress[id], 0, sizeof(engine->ingress[id]));
+    }
+}
+
+void engine_halt(struct engine *engine)
+{
+    for (uint32_t id = 0; id < ENGINE_QUEUES; id++) {
+        engine->egress[id].halted = engine->egress[id].kind != EGRESS_NONE;
+        engine->ingress[id].halted = engine->ingress[id].entries != 0;
     }
 }

@@ -16,7 +16,8 @@ enum {
     ENGINE_PORTS = 4,
     ENGINE_QUEUES = 1024, /* of each direction: absolute ids are smaller */
     ENGINE_INTERFACES = 128,
-    ENGINE_MACS = 512, /* entries of the MAC table */
+    ENGINE_MACS = 512,    /* entries of the MAC table */
+    ENGINE_VECTORS = 128, /* of MSI-X */
     ENGINE_NO_QUEUE = 0xffff,
 };
 
@@ -181,6 +182,8 @@ struct engine {
     struct core *core;
     const struct host *host;   /* NULL: nobody is attached */
     uint8_t bus_master;        /* PCI COMMAND: the card may access the host */
+    uint8_t intx;              /* PCI COMMAND: it may use INTx, unless `msix` is on */
+    uint8_t msix, msix_masked; /* MSI-X is on; all its vectors are masked */
     uint8_t hold_outside;      /* frames from outside wait on their wires */
     volatile uint32_t pending; /* there is work for engine_run() */
     int work_fd;               /* an epoll of wires and the timer: readable when there is work */
@@ -196,7 +199,9 @@ struct engine {
     struct ingress ingress[1024];
     struct interface interfaces[128];
     struct mac_entry macs[512];
-    uint32_t mac_count; /* entries from this index on are unused */
+    uint32_t mac_count;                       /* entries from this index on are unused */
+    uint32_t msix_pending[4];                 /* a bit for each vector that the host has not got */
+    uint32_t *msix_table, *msix_pending_bits; /* what the host sees of them: four words a vector */
     struct port ports[4];
     struct engine_counts counts;
     void *handle; /* for the callbacks, which run Python: never for a frame */
@@ -218,6 +223,16 @@ void engine_show(struct engine *engine);
 /* Stops all queues of a function (or of all: pf < 0): no access to its memory follows. */
 void engine_stop(struct engine *engine, int pf);
 
+/* Halts all queues, which keep their contexts: their host is gone. */
+void engine_halt(struct engine *engine);
+
+/* The function of a `struct work` (pyvfio_user/work.h) whose cookie is a `struct engine`. */
+void engine_work(void *engine);
+
+/* Opens and closes `work_fd` and `timer_fd`. 0 or -errno. */
+int engine_open(struct engine *engine);
+void engine_close(struct engine *engine);
+
 /* Doorbells (doorbell.c) */
 
 /* Handles a write to BAR2 that is stored there already. */
@@ -225,6 +240,15 @@ void engine_bar2_written(struct engine *engine, uint32_t offset, uint32_t length
 /* Handles SGE_PF_KDOORBELL and SGE_PF_GTS. */
 void engine_kdoorbell(struct engine *engine, uint32_t value);
 void engine_gts(struct engine *engine, uint32_t value);
+
+/* Interrupts (irq.c) */
+
+/* Raises a vector, or leaves it pending while the host masks it or does not listen. */
+void irq_raise(struct engine *engine, uint32_t vector);
+
+/* Handles a write to the BAR with the MSI-X table, which is stored there already, and any other
+ * change of what the host lets through. */
+void engine_msix_written(struct engine *engine, uint32_t offset, uint32_t length);
 
 /* Receiving (ingress.c, receive.c) */
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
+import weakref
 from types import TracebackType
 from typing import Any
 
@@ -35,10 +37,50 @@ class Engine:
             port.fd = port.listener = port.capture = -1
         describe(c.chip, chip)
         core.engine = c
+        _check(lib.engine_open(c))
+        self.close = weakref.finalize(self, lib.engine_close, c)
+        function = ffi.addressof(lib, "engine_work")
+        self._work = ffi.new("struct work *", (c, c.work_fd, ffi.addressof(c, "pending"), function))
 
     def run(self, now: int | None = None) -> None:
         """Does a bounded amount of work, at `now` nanoseconds of the monotonic clock."""
         lib.engine_run(self.c, time.monotonic_ns() if now is None else now)
+
+    # The host
+
+    @property
+    def work(self) -> int:
+        """The address of a `struct work` (pyvfio_user/work.h), for who serves the card."""
+        return int(ffi.cast("uintptr_t", self._work))
+
+    def attach(self, host: int) -> None:
+        """Plugs the card into a host: the address of a `struct host` (pyvfio_user/host.h).
+
+        It must live until `detach()`. The card may use it as far as its configuration space says.
+        """
+        self.c.host = ffi.cast("struct host *", host)
+        self.c.pending = 1
+
+    def detach(self) -> None:
+        """Takes the host away. All queues halt: their contexts stay, their memory is gone."""
+        self.c.host = ffi.NULL
+        lib.engine_halt(self.c)
+        self.forget_interrupts()
+
+    def allow(self, *, bus_master: bool, intx: bool, msix: bool, msix_masked: bool) -> None:
+        """Says what configuration space allows; interrupts that waited for it are delivered."""
+        c = self.c
+        c.bus_master, c.intx, c.msix, c.msix_masked = bus_master, intx, msix, msix_masked
+        lib.engine_msix_written(c, 0, 0)
+
+    def interrupt(self, vector: int) -> None:
+        """Raises a vector; it stays pending while the host masks it or does not listen."""
+        lib.irq_raise(self.c, vector)
+
+    def forget_interrupts(self) -> None:
+        """No vector is pending any more."""
+        ffi.buffer(self.c.msix_pending)[:] = bytes(ffi.sizeof(self.c.msix_pending))
+        lib.engine_msix_written(self.c, 0, 0)
 
     # Tables, which firmware fills
 
@@ -120,6 +162,11 @@ class Engine:
 
     def link_changed(self, port: int, up: bool) -> None:
         """Hears that a link has come up or gone down."""
+
+
+def _check(code: int) -> None:
+    if code:
+        raise OSError(-code, os.strerror(-code))
 
 
 def _report(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:

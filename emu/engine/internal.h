@@ -9,7 +9,8 @@
  *   port.c      links, statistics; wire.c: where frames go; capture.c: pcapng
  *   receive.c   who gets a frame: filters, RSS
  *   ingress.c   responses, free lists, interrupts
- *   dma.c       the host's memory and interrupts
+ *   dma.c       the host's memory
+ *   irq.c       its interrupts
  */
 #ifndef VMCOREDD_ENGINE_INTERNAL_H
 #define VMCOREDD_ENGINE_INTERNAL_H
@@ -110,7 +111,12 @@ uint64_t ingress_run(struct engine *engine);
 int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into, uint32_t length);
 int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const void *data,
               uint32_t length);
-/* Raises a vector, or leaves it pending while the host masks it. */
-void irq_raise(struct engine *engine, uint32_t vector);
+/* Says what went wrong: calls Python, so never for a frame. */
+void engine_report(struct engine *engine, enum engine_trouble kind, uint32_t queue, uint64_t what,
+                   int error);
+
+/* irq.c */
+/* Tries again to deliver what is pending. */
+void irq_retry(struct engine *engine);
 
 #endif

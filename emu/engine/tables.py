@@ -16,7 +16,7 @@ NO_QUEUE: int = lib.ENGINE_NO_QUEUE
 """No such queue."""
 QUEUES: int = lib.ENGINE_QUEUES
 """Queues of each direction; ids are below."""
-KEPT = ("egress", "ingress", "interfaces", "macs", "counts")
+KEPT = ("egress", "ingress", "interfaces", "macs", "counts", "msix_pending")
 """The tables that a snapshot holds; ports have descriptors in them, so they are kept apart."""
 PORT_STATE = ("configured", "enabled", "up")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmcoredd.chip.pci import Bar
 from vmcoredd.chip.sge import CONTEXT_BYTES
 from vmcoredd.emu._cffi import ffi
+from vmcoredd.emu.config_space import PBA_OFFSET
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.silicon.sge import IN_MEMORY, QUEUES
 
@@ -21,6 +23,15 @@ class PacketEngine(Model):
         (c.egress_memory, c.egress_memory_rows), (c.ingress_memory, c.ingress_memory_rows) = (
             self._memory(region) for region in IN_MEMORY.values()
         )
+
+        words = self.spaces.space(f"bar{Bar.MSIX}").c.words
+        c.msix_table, c.msix_pending_bits = words, words + PBA_OFFSET // 4
+
+    def reset(self) -> None:
+        """Forgets the MSI-X table and what is pending; firmware frees the queues."""
+        words = self.spaces.space(f"bar{Bar.MSIX}").words
+        words.cast("B")[:] = bytes(words.nbytes)
+        self.core.engine.forget_interrupts()
 
     def _memory(self, name: str) -> tuple[Any, int]:
         """Returns a pointer to a region of contexts in adapter memory, and their number."""

@@ -274,6 +274,14 @@ def test_work_reaches_its_clients_memory_until_it_is_unmapped(
         assert worker.c.error == -errno.ENOENT
 
 
+def test_work_runs_once_when_the_client_listens_to_another_interrupt(
+    worker: Worker, client: pyvfio_user.Client
+) -> None:
+    os.close(client.irq_eventfd(1))
+    assert worker.is_done()
+    assert worker.c.runs == 1
+
+
 def test_work_can_be_taken_away(worker: Worker, client: pyvfio_user.Client) -> None:
     worker.server.work(None)
     ask_for(client, 10)

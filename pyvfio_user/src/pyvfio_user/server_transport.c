@@ -65,6 +65,8 @@ static int recv_body(vfu_ctx_t *ctx, vfu_msg_t *message)
 
     if (!body)
         return -1;
+    if (message->hdr.cmd == VFIO_USER_DEVICE_SET_IRQS)
+        server->work_ready = true;
     if (!server_take(server, body, message->in.iov.iov_len))
         error = ENOMSG;
     else if (message->hdr.cmd == VFIO_USER_DMA_MAP && dma_is_full(server))

@@ -2,9 +2,10 @@
  * file goes to cdef(), so it holds declarations only. */
 
 /* A server runs a device's work on its serving thread, between two messages of its client: when
- * `*pending` is not 0 after a message, and when `fd` is readable while it waits for one. `run` does
- * a bounded amount and returns; what is left keeps `*pending` set. It may use the device's host
- * (host.h). */
+ * `*pending` is not 0 after a message, when `fd` is readable, and once when the client has changed
+ * which interrupts it listens to. `run` does a bounded amount and returns; what is left keeps
+ * `*pending` set. It may use the device's host (host.h). It also runs while no client is attached,
+ * when that host has no memory and hears no interrupt. */
 struct work {
     void *cookie;
     int fd; /* polled, never read */

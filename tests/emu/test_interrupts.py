@@ -1,0 +1,195 @@
+"""MSI-X: masks, pending bits, and what the host listens to; INTx."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from vmcoredd.chip import pci
+from vmcoredd.chip.pci import Cap
+from vmcoredd.emu import Card
+from vmcoredd.emu._cffi import ffi
+
+VECTOR = 37
+TABLE_ENTRY, CONTROL, MASKED = 16, 12, b"\1\0\0\0"
+PBA = 0x1000
+COMMAND, MASTER, INTX_DISABLE = 4, 0x4, 0x400
+PM_CONTROL = pci.CAP_AT[Cap.PM] + 4
+MSIX_CONTROL, ENABLE, FUNCTION_MASK = pci.CAP_AT[Cap.MSIX] + 2, 0x8000, 0x4000
+
+
+class Host:
+    """A host that gets the vectors it listens to."""
+
+    def __init__(self) -> None:
+        self.listens = {VECTOR}
+        self.got: list[int] = []
+        self._irq = ffi.callback("int(void *, uint32_t)", self._interrupt)
+        self._host = ffi.new("struct host *", {"irq": self._irq})
+        self.address = int(ffi.cast("uintptr_t", self._host))
+
+    def _interrupt(self, _cookie: Any, vector: int) -> int:
+        if vector not in self.listens:
+            return -errno.ENOENT
+        self.got.append(vector)
+        return 0
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def card(host: Host) -> Iterator[Card]:
+    """A card whose host lets it interrupt."""
+    card = Card.load("t62100-cr")
+    card.engine.attach(host.address)
+    put(card, COMMAND, MASTER)
+    put(card, MSIX_CONTROL, ENABLE)
+    yield card
+    card.engine.detach()
+
+
+def put(card: Card, offset: int, value: int) -> None:
+    card.config_write(offset, value.to_bytes(2, "little"))
+
+
+def interrupt(card: Card, vector: int = VECTOR) -> None:
+    card.engine.interrupt(vector)
+
+
+def is_pending(card: Card, vector: int = VECTOR) -> bool:
+    return bool(card.bar_read(4, PBA + vector // 32 * 4, 4)[vector % 32 // 8] >> vector % 8 & 1)
+
+
+def mask(card: Card, masked: bytes) -> None:
+    card.bar_write(4, VECTOR * TABLE_ENTRY + CONTROL, masked)
+
+
+def test_the_host_gets_a_vector_that_it_listens_to(card: Card, host: Host) -> None:
+    interrupt(card)
+    assert (host.got, is_pending(card)) == ([VECTOR], False)
+
+
+def test_a_vector_without_a_listener_is_pending_until_there_is_one(card: Card, host: Host) -> None:
+    host.listens.clear()
+    interrupt(card)
+    interrupt(card)
+    assert (host.got, is_pending(card)) == ([], True)
+    host.listens.add(VECTOR)
+    card.engine.run()
+    assert (host.got, is_pending(card)) == ([VECTOR], False)
+
+
+def test_a_masked_vector_is_pending_until_it_is_unmasked(card: Card, host: Host) -> None:
+    mask(card, MASKED)
+    interrupt(card)
+    card.engine.run()
+    assert (host.got, is_pending(card)) == ([], True)
+    mask(card, bytes(4))
+    assert (host.got, is_pending(card)) == ([VECTOR], False)
+
+
+def test_a_mask_is_of_one_vector(card: Card, host: Host) -> None:
+    host.listens.add(VECTOR + 1)
+    mask(card, MASKED)
+    interrupt(card, VECTOR + 1)
+    assert host.got == [VECTOR + 1]
+
+
+@pytest.mark.parametrize(
+    ("offset", "closed", "open_"),
+    [
+        (MSIX_CONTROL, ENABLE | FUNCTION_MASK, ENABLE),
+        (COMMAND, 0, MASTER),
+    ],
+    ids=["function mask", "bus master"],
+)
+def test_a_vector_waits_for_configuration_space(
+    card: Card, host: Host, offset: int, closed: int, open_: int
+) -> None:
+    put(card, offset, closed)
+    interrupt(card)
+    assert (host.got, is_pending(card)) == ([], True)
+    put(card, offset, open_)
+    assert (host.got, is_pending(card)) == ([VECTOR], False)
+
+
+def test_without_power_there_is_no_interrupt_and_power_resets_the_function(
+    card: Card, host: Host
+) -> None:
+    put(card, PM_CONTROL, 3)
+    interrupt(card)
+    assert host.got == []
+    put(card, PM_CONTROL, 0)
+    assert card.config_read(COMMAND, 2) == bytes(2)
+    assert not is_pending(card)
+
+
+def test_the_host_cannot_write_pending_bits(card: Card, host: Host) -> None:
+    host.listens.clear()
+    interrupt(card)
+    card.bar_write(4, PBA, bytes(16))
+    assert is_pending(card)
+    card.bar_write(4, PBA, b"\xff" * 16)
+    assert not is_pending(card, VECTOR + 1)
+
+
+def test_a_vector_that_does_not_exist_is_reported(
+    card: Card, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    interrupt(card, 128)
+    assert host.got == []
+    assert "trouble" in caplog.text
+
+
+def test_without_msix_every_vector_is_intx(card: Card, host: Host) -> None:
+    put(card, MSIX_CONTROL, 0)
+    host.listens = {0}
+    interrupt(card)
+    assert (host.got, is_pending(card)) == ([0], False)
+
+
+def test_a_disabled_intx_is_silent(card: Card, host: Host) -> None:
+    put(card, MSIX_CONTROL, 0)
+    put(card, COMMAND, MASTER | INTX_DISABLE)
+    host.listens = {0}
+    interrupt(card)
+    assert host.got == []
+
+
+def test_a_reset_forgets_masks_and_what_is_pending(card: Card, host: Host) -> None:
+    mask(card, MASKED)
+    interrupt(card)
+    card.reset()
+    assert card.bar_read(4, 0, 8192) == bytes(8192)
+    put(card, COMMAND, MASTER)
+    put(card, MSIX_CONTROL, ENABLE)
+    card.engine.run()
+    assert host.got == []
+
+
+def test_a_snapshot_has_what_is_pending(card: Card, host: Host) -> None:
+    host.listens.clear()
+    interrupt(card)
+    snapshot = card.snapshot()
+    card.reset()
+    card.restore(snapshot)
+    host.listens.add(VECTOR)
+    card.engine.run()
+    assert host.got == [VECTOR]
+
+
+def test_a_card_without_a_host_keeps_its_interrupts(host: Host) -> None:
+    card = Card.load("t520-cr")
+    put(card, COMMAND, MASTER)
+    put(card, MSIX_CONTROL, ENABLE)
+    interrupt(card)
+    assert is_pending(card)
+    card.engine.attach(host.address)
+    card.engine.run()
+    assert host.got == [VECTOR]
