@@ -85,6 +85,7 @@ class Prepared:
             on_panic=options.on_panic,
             accelerator=self.accelerator,
             shell=shell,
+            root_ports=self.kernel.stock,
             exports=root.exports,
         )
         return Guest(

@@ -55,6 +55,7 @@ class Machine:
     on_panic: OnPanic = OnPanic.END
     accelerator: str = "tcg"
     shell: bool = False
+    root_ports: bool = False  # each adapter behind one of its own, as in real machines
     exports: tuple[Path, ...] = ()  # folders of the host that the guest may read (root.py)
 
 
@@ -127,7 +128,7 @@ def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> lis
         *_share(ends.share),
         *(word for number, path in enumerate(machine.exports) for word in _export(number, path)),
         *("-device", "vmcoreinfo"),
-        *(word for slot, path in enumerate(adapters) for word in ("-device", adapter(slot, path))),
+        *_adapters(adapters, machine.root_ports),
     ]
 
 
@@ -142,16 +143,33 @@ def kernel_command_line(machine: Machine) -> str:
     return " ".join([*CONSOLE, BUSY_HOST, panic, *crash, *shell, *machine.kernel_arguments.split()])
 
 
-def adapter(index: int, socket: Path) -> str:
-    """Returns the `-device` argument that attaches the adapter served on `socket`."""
-    return json.dumps(
-        {
-            "driver": DEVICE,
-            "id": f"adapter{index}",
-            "addr": f"{FIRST_SLOT + index:02x}.0",
-            "socket": {"type": "unix", "path": str(socket)},
-        }
-    )
+def _adapters(sockets: Sequence[Path], root_ports: bool) -> list[str]:
+    devices = []
+    for index, socket in enumerate(sockets):
+        if root_ports:
+            devices.append(root_port(index))
+        devices.append(adapter(index, socket, root_ports))
+    return [word for device in devices for word in ("-device", device)]
+
+
+def root_port(index: int) -> str:
+    """Returns the `-device` argument of the PCIe root port for an adapter."""
+    port = {"driver": "pcie-root-port", "id": f"port{index}", "addr": _slot(index)}
+    return json.dumps({**port, "chassis": index + 1, "hotplug": False})
+
+
+def adapter(index: int, socket: Path, behind_port: bool = False) -> str:
+    """Returns the `-device` argument that attaches the adapter served on `socket`.
+
+    It sits on the root bus, or alone behind its root port.
+    """
+    place = {"bus": f"port{index}"} if behind_port else {"addr": _slot(index)}
+    device = {"driver": DEVICE, "id": f"adapter{index}", **place}
+    return json.dumps({**device, "socket": {"type": "unix", "path": str(socket)}})
+
+
+def _slot(index: int) -> str:
+    return f"{FIRST_SLOT + index:02x}.0"
 
 
 def _panic(on_panic: OnPanic) -> list[str]:

@@ -62,11 +62,13 @@ class Mount:
 
 @dataclass(frozen=True)
 class Root:
-    """What a guest can read. `added`: packages that supply commands which the host lacks.
+    """What a guest can read: the host's folders in `shared`, and copies of files in /etc if `etc`.
 
-    `missing`: packages that would, but cannot be had, and the reason.
+    `added`: packages that supply commands which are not there. `missing`: packages that would, but
+    cannot be had, and the reason.
     """
 
+    shared: tuple[Path, ...] = ()
     mounts: tuple[Mount, ...] = ()
     links: tuple[tuple[Path, str], ...] = ()
     etc: bool = False
@@ -87,8 +89,8 @@ class Root:
 
     def described(self) -> list[str]:
         """Returns lines for the user: what the guest can read, and what it lacks."""
-        folders = [str(mount.path) for mount in self.mounts if mount.path == mount.folders[0]]
-        lines = [f"the guest can read {', '.join(folders) or 'no folder'} of this machine"]
+        folders = ", ".join(map(str, self.shared)) or "no folder"
+        lines = [f"the guest can read {folders} of this machine"]
         if self.added:
             lines.append(f"Debian's packages add what is not there: {', '.join(self.added)}")
         if self.missing:
@@ -133,10 +135,11 @@ def find_root(folders: Sequence[Path] | None = None, progress: debs.Progress = d
     shared = [check_folder(folder) for folder in sorted(set(folders))]
     mounts = {path: [path.resolve()] for path in shared}
     packages = tuple(COMMANDS[name] for name in COMMANDS if not _has(shared, name))
-    root = Root(links=_links(), etc=True)
+    root = Root(tuple(shared), links=_links(), etc=True)
     try:
         if packages:
-            mounts.setdefault(USR, []).append(_commands(packages, progress) / "usr")
+            commands = _commands(packages, progress)
+            mounts.setdefault(USR, []).append(commands / "usr")
             root = dataclasses.replace(root, added=packages)
     except debs.Unavailable as error:
         root = dataclasses.replace(root, missing=packages, reason=str(error))

@@ -40,6 +40,28 @@ def test_every_adapter_has_its_own_slot():
     assert len({device["id"] for device in devices}) == 2
 
 
+def test_an_adapter_may_sit_behind_a_root_port_of_its_own():
+    words = following(
+        arguments(replace(MACHINE, root_ports=True), ENDS, [Path("a")] * 2), "-device"
+    )
+    ports = [json.loads(word) for word in words if "pcie-root-port" in word]
+    assert [(port["id"], port["addr"]) for port in ports] == [("port0", "02.0"), ("port1", "03.0")]
+    assert len({port["chassis"] for port in ports}) == 2
+    devices = [json.loads(word) for word in words if "vfio-user" in word]
+    assert [device["bus"] for device in devices] == ["port0", "port1"]
+
+
+def test_folders_of_the_host_are_exported_read_only_each_by_itself():
+    machine = replace(MACHINE, exports=(Path("/usr"), Path("/a,b")))
+    words = arguments(machine, ENDS, [])
+    exports = [word for word in following(words, "-fsdev") if "id=root" in word]
+    assert len(exports) == 2
+    assert all("readonly=on" in export for export in exports)
+    assert "path=/a,,b," in exports[1]
+    functions = [word for word in following(words, "-device") if "virtio-9p" in word]
+    assert [f"addr=1e.{function}" in functions[function] for function in (1, 2)] == [True, True]
+
+
 def test_more_adapters_than_slots_are_refused():
     with pytest.raises(GuestError, match="28 adapters do not fit"):
         arguments(MACHINE, ENDS, [Path("a")] * 28)

@@ -1,0 +1,106 @@
+"""The grammar of --kernel, and how a kernel of Debian's is unfolded. Packages are small folders."""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+import pytest
+
+from vmcoredd.qemu import kernels, stock_kernel
+from vmcoredd.qemu.errors import BuildError, GuestError
+from vmcoredd.qemu.stock_kernel import StockKernel
+
+
+@pytest.mark.parametrize("name", ["6.1", "6.12", "newest", "debian:6.1", "debian:newest"])
+def test_a_kernel_is_named_by_version_or_by_debians_package(name: str) -> None:
+    assert kernels.check_kernel(name) == name
+    assert kernels.is_stock(name) == name.startswith("debian:")
+
+
+@pytest.mark.parametrize("name", ["", "2.4", "debian", "debian:", "debian:2.4", "fedora:6.1"])
+def test_another_name_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(GuestError, match=r"choose one of 6\.1, .*, debian:newest$"):
+        kernels.find_kernel(name)
+
+
+@pytest.mark.parametrize("name", ["/boot/vmlinuz", "./bzImage", "../bzImage", "boot/bzImage", "."])
+def test_a_kernel_of_the_users_own_is_refused_for_now(name: str) -> None:
+    with pytest.raises(GuestError, match="kernels of your own are not supported yet"):
+        kernels.find_kernel(name)
+
+
+def test_debians_kernels_hold_no_dumps_and_the_error_names_one_that_does() -> None:
+    assert kernels.check_dumps("6.12") == "6.12"
+    with pytest.raises(GuestError, match=r"PROC_VMCORE_DEVICE_DUMP\. Use --kernel 6\.12, which"):
+        kernels.check_dumps("debian:6.12")
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    """A folder as a kernel's package leaves it, without what depmod adds."""
+    modules = tmp_path / "package/usr/lib/modules/9.9-amd64"
+    (modules / "kernel").mkdir(parents=True)
+    (modules / "modules.order").touch()
+    (modules / "modules.builtin").write_text("kernel/fs/9p/9p.ko\n")
+    (tmp_path / "package/boot").mkdir()
+    (tmp_path / "package/boot/vmlinuz-9.9-amd64").write_bytes(b"image")
+    return tmp_path / "package"
+
+
+@pytest.fixture
+def unfolded(unpacked: Path, tmp_path: Path) -> StockKernel:
+    (tmp_path / "work/result").mkdir(parents=True)
+    stock_kernel._unfold(unpacked, lambda what, part: None, tmp_path / "work", 0)
+    return StockKernel(tmp_path / "work/result")
+
+
+def test_a_package_is_unfolded_into_image_release_and_modules(unfolded: StockKernel) -> None:
+    assert unfolded.release == "9.9-amd64"
+    assert unfolded.image.read_bytes() == b"image"
+    assert (unfolded.modules_folder / "modules.dep").exists()  # depmod made it
+
+
+def test_the_image_may_lie_beside_the_modules(unpacked: Path, tmp_path: Path) -> None:
+    image = unpacked / "boot/vmlinuz-9.9-amd64"
+    image.rename(unpacked / "usr/lib/modules/9.9-amd64/vmlinuz")
+    (tmp_path / "work/result").mkdir(parents=True)
+    stock_kernel._unfold(unpacked, lambda what, part: None, tmp_path / "work", 0)
+    assert (tmp_path / "work/result/vmlinuz").read_bytes() == b"image"
+
+
+def test_a_package_without_an_image_is_refused(unpacked: Path, tmp_path: Path) -> None:
+    (unpacked / "boot/vmlinuz-9.9-amd64").unlink()
+    with pytest.raises(GuestError, match=r"9\.9-amd64 has no kernel image"):
+        stock_kernel._unfold(unpacked, lambda what, part: None, tmp_path / "work", 0)
+
+
+def test_a_module_is_loaded_after_its_dependencies_and_once(
+    unfolded: StockKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = unfolded.modules_folder
+    (folder / "modules.dep").unlink()
+    (folder / "modules.dep").write_text(
+        "kernel/a.ko.xz: kernel/c.ko kernel/b.ko.xz\nkernel/c.ko: kernel/b.ko.xz\nkernel/b.ko.xz:\n"
+    )
+    (folder / "kernel/a.ko.xz").write_bytes(lzma.compress(b"A"))
+    (folder / "kernel/b.ko.xz").write_bytes(lzma.compress(b"B"))
+    (folder / "kernel/c.ko").write_bytes(b"C")
+    monkeypatch.setattr(stock_kernel, "BOOT_MODULES", ("c", "9p", "a"))
+    assert unfolded.boot_modules() == {"b.ko": b"B", "c.ko": b"C", "a.ko": b"A"}
+    assert list(unfolded.boot_modules()) == ["b.ko", "c.ko", "a.ko"]
+
+
+def test_a_module_that_guests_need_must_exist_or_be_built_in(unfolded: StockKernel) -> None:
+    with pytest.raises(GuestError, match=r"9\.9-amd64 has no module virtio_pci, which guests need"):
+        unfolded.boot_modules()
+
+
+def test_a_depmod_that_fails_is_told_with_its_output(
+    unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work/result").mkdir(parents=True)
+    broken = ["sh", "-c", "echo out of memory >&2; exit 1"]
+    monkeypatch.setattr(stock_kernel, "_depmod", lambda progress: broken)
+    with pytest.raises(BuildError, match=r"depmod failed\n(.|\n)*out of memory"):
+        stock_kernel._unfold(unpacked, lambda what, part: None, tmp_path / "work", 0)
