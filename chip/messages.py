@@ -9,7 +9,9 @@ adapter's byte order. Sources: t4fw_api.h, t4_msg.h, t4_hw.h and t4_values.h.
 from __future__ import annotations
 
 from enum import IntEnum, unique
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Self
+
+from vmcoredd.chip.layout import BigStruct, reserved, u8, u16
 
 DESCRIPTOR_BYTES = 64
 """A descriptor of an egress queue (struct tx_desc); a work request begins with one."""
@@ -195,3 +197,27 @@ T6 = Messages(
     rx_ethernet_header_bits=8,
     compressed_errors=1,
 )
+
+
+class Fw6Message(BigStruct):
+    """CPL_FW6_MSG, with the RSS header before it: an event that firmware reports in a queue."""
+
+    COMMAND_REPLY: ClassVar[int] = 0
+    """The type of a message whose data begin a command's reply (FW6_TYPE_CMD_RPL)."""
+    _fields_ = (
+        ("rss_opcode", u8),
+        *reserved(1),
+        ("qid", u16),
+        *reserved(4),
+        ("opcode", u8),
+        ("type", u8),
+        *reserved(6),
+        ("data", u8 * 32),
+    )
+
+    @classmethod
+    def of(cls, reply: bytes) -> Self:
+        """Returns the message that reports a command's reply."""
+        message = cls(rss_opcode=Cpl.FW6_MSG, opcode=Cpl.FW6_MSG, type=cls.COMMAND_REPLY)
+        message.data[: len(reply)] = reply
+        return message

@@ -132,6 +132,18 @@ class PortModule(IntEnum):
     NONE = 31
 
 
+@unique
+class LinkDown(IntEnum):
+    """Why a link is down: PortInfo32.linkdnrc32 (t4_hw.c, t4_link_down_rc_str())."""
+
+    UNSPECIFIED = 0
+    REMOTE_FAULT = 1
+    AUTONEGOTIATION = 2
+    AIRFLOW = 4
+    UNKNOWN = 5
+    NO_SIGNAL = 6
+
+
 _HEADER = header("portid:0:4", "action:16:16")
 
 

@@ -148,6 +148,25 @@ enum wire_kind {
     WIRE_TAP,
 };
 
+/* The statistics that MPS keeps for each direction of a port: 64-bit counters in this order, low
+ * word first (MPS_PORT_STAT_TX_PORT_* and MPS_PORT_STAT_LB_PORT_*). */
+enum sent_statistic {
+    SENT_BYTES, /* with the FCS, as all lengths in statistics */
+    SENT_FRAMES,
+    SENT_BROADCAST,
+    SENT_MULTICAST,
+    SENT_UNICAST,
+    SENT_ERROR,
+    SENT_64, /* the first of seven classes of length */
+    SENT_DROP = 13,
+};
+
+/* The same of MPS_PORT_STAT_RX_PORT_*; its first five are those above. */
+enum received_statistic {
+    RECEIVED_LENGTH_ERROR = 8,
+    RECEIVED_64 = 10,
+};
+
 /* An Ethernet port: its link, and where its frames go. */
 struct port {
     uint8_t present;
@@ -159,6 +178,10 @@ struct port {
     int fd;             /* of a wire to outside, or -1 */
     int listener;       /* WIRE_STREAM: waits for a peer; or -1 */
     int capture;        /* a file that gets all frames (pcapng), or -1 */
+    /* Its statistics in BAR0; NULL: none are kept */
+    uint32_t *sent, *received, *looped;
+    uint8_t event[48]; /* what firmware has to say of it: a CPL with its RSS header */
+    uint8_t event_due; /* the functions, a bit for each, whose event queue has yet to get it */
 };
 
 /* What went wrong, for report(). */
@@ -259,7 +282,9 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
 
 /* Ports and wires (port.c, wire.c) */
 
-/* Sends a frame on a port's wire. */
+/* Sends a frame on a port's wire; one that is marked `loopback`, back to the port itself. */
 int engine_send(struct engine *engine, uint32_t port, const struct frame *frame);
 /* Brings `up` of all ports in line with their wires and peers; calls link_changed(). */
 void engine_update_links(struct engine *engine);
+/* Sends a port's `event` to the event queues (IQASYNCH) of all functions, in the next run. */
+void engine_tell(struct engine *engine, uint32_t port);

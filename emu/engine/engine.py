@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -41,6 +42,8 @@ class Engine:
         self.close = weakref.finalize(self, lib.engine_close, c)
         function = ffi.addressof(lib, "engine_work")
         self._work = ffi.new("struct work *", (c, c.work_fd, ffi.addressof(c, "pending"), function))
+        self.on_link: Callable[[int, bool], None] | None = None
+        """Hears that the link of a port has come up or gone down."""
 
     def run(self, now: int | None = None) -> None:
         """Does a bounded amount of work, at `now` nanoseconds of the monotonic clock."""
@@ -136,6 +139,16 @@ class Engine:
         self.c.ports[port].enabled = enabled
         lib.engine_update_links(self.c)
 
+    def configure_port(self, port: int, *, configured: bool) -> None:
+        """Says whether a port's L1 is configured and works, on which its link depends."""
+        self.c.ports[port].present, self.c.ports[port].configured = 1, configured
+        lib.engine_update_links(self.c)
+
+    def tell(self, port: int, event: bytes) -> None:
+        """Sends firmware's event about a port, a CPL with its RSS header, to all event queues."""
+        ffi.memmove(self.c.ports[port].event, event, len(event))
+        lib.engine_tell(self.c, port)
+
     def show_mac(self, index: int, mac: bytes, viid: int) -> None:
         """Gives frames to this address to an interface; `viid` 0 frees the entry."""
         entry = self.c.macs[index]
@@ -161,7 +174,9 @@ class Engine:
         self.log.warning("trouble %d: queue %d, %#x, %d", kind, queue, what, error)
 
     def link_changed(self, port: int, up: bool) -> None:
-        """Hears that a link has come up or gone down."""
+        """Hears that a link has come up or gone down, and tells the firmware."""
+        if self.on_link is not None:
+            self.on_link(port, up)
 
 
 def _check(code: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, DevlogEntry, Facility, Level
-from vmcoredd.chip.firmware import PortModule
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.pci import PFS
+from vmcoredd.emu.firmware.links import module_of
 from vmcoredd.emu.flash import version
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.scenario import Scenario
@@ -76,6 +76,6 @@ def boot_messages(scenario: Scenario, memories: Memories) -> Iterator[Message]:
         egress, ingress = function.egress_count, function.ingress_count
         yield Facility.RES, "PF%u: %u egress queues, %u ingress queues", pf, egress, ingress
     for port in range(profile.ports.count):
-        yield Facility.PORT, "port %u: module of type %u inserted", port, int(PortModule.SR)
+        yield Facility.PORT, "port %u: module of type %u inserted", port, int(module_of(profile))
         if scenario.crashed:
             yield Facility.PORT, "port %u: link up, %u Gbps", port, profile.ports.speed

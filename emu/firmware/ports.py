@@ -11,15 +11,14 @@ from vmcoredd.chip.firmware import (
     PortInfo32,
     PortL1Config,
     PortL1Config32,
-    PortModule,
     PortType,
     Retval,
 )
+from vmcoredd.emu.firmware import links
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.state import Link
 
-MTU = 9600
 IGNORED = PortCaps.MDIAUTO | PortCaps.MDISTRAIGHT | PortCaps.ANEG
 """Capabilities that the driver may request on any port, without effect."""
 SAME_NAME = tuple(name for name in PortCaps16.__members__ if name in PortCaps.__members__)
@@ -34,33 +33,25 @@ def _link(fw: Firmware, number: int) -> Link:
 @answers(PortInfo32)
 def info32(fw: Firmware, pf: int, cmd: PortInfo32) -> FwCommand:
     """Returns everything about a port, in 32-bit capabilities."""
-    link = _link(fw, cmd.portid)
-    caps = int(link.capabilities)
-    return cmd.reply(
-        lstatus32=int(link.up),
-        porttype32=PortType[fw.profile.ports.type],
-        modtype32=PortModule.SR,
-        mtu32=MTU,
-        linkattr32=link.attributes,
-        pcaps32=caps,
-        acaps32=caps,
-        lpacaps32=int(link.speed),
-    )
+    _link(fw, cmd.portid)
+    return links.describe(fw, cmd)
 
 
 @answers(PortInfo)
 def info(fw: Firmware, pf: int, cmd: PortInfo) -> FwCommand:
     """Returns the same in 16-bit capabilities, for drivers that know only those."""
     link = _link(fw, cmd.portid)
-    caps = _narrow(link.capabilities)
+    caps = _narrow(links.capabilities(fw, link))
     return cmd.reply(
         lstatus=int(link.up),
         lspeed=_narrow(link.speed),
+        linkdnrc=links.reason(fw, cmd.portid),
+        dcbxdis=1,
         ptype=PortType[fw.profile.ports.type],
-        modtype=PortModule.SR,
+        modtype=links.module(fw),
         pcap=caps,
         acap=caps,
-        mtu=MTU,
+        mtu=links.MTU,
     )
 
 
@@ -81,9 +72,10 @@ def _configure(fw: Firmware, cmd: FwCommand, wanted: int) -> FwCommand:
     link = _link(fw, port)
     if wanted & ~int(link.capabilities | PortCaps.FORCE_PAUSE | IGNORED):
         raise Refused(Retval.EINVAL, f"port {port} cannot be set to {wanted:#x}")
-    link.wanted = wanted
-    link.up = bool(wanted & link.speed) and not link.broken
-    fw.note(Facility.PORT, "port %d: set to 0x%08x, link %d", port, wanted, int(link.up))
+    if wanted != PortCaps.ANEG:  # alone, it negotiates anew
+        link.wanted = wanted
+    fw.note(Facility.PORT, "port %d: set to 0x%08x", port, wanted)
+    links.update(fw, port)
     return cmd.reply()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from vmcoredd.chip.firmware import Eval, PortCaps, Retval
+from vmcoredd.chip.firmware.port import LinkDown
 from vmcoredd.emu.engine import EgressRing, IngressRing, InterfaceRow
 from vmcoredd.emu.firmware.answers import Refused
 
@@ -48,8 +49,8 @@ class Link:
     wanted: int
     """PortCaps as the driver set them."""
     up: bool = True
-    broken: bool = False
-    """Whether it stays down, whatever the driver asks for."""
+    broken: LinkDown | None = None
+    """Why it stays down, whatever the driver asks for."""
 
     @classmethod
     def at(cls, gigabits: int, *, up: bool) -> Link:
@@ -58,6 +59,11 @@ class Link:
         speed = PortCaps[f"SPEED_{gigabits}G"]
         wanted = int(speed | PortCaps.FC_RX | PortCaps.FC_TX) if up else 0
         return cls(speed, wanted, up)
+
+    @property
+    def configured(self) -> bool:
+        """Whether a driver asks for its speed and it works; it is up if the peer's is as well."""
+        return bool(self.wanted & self.speed) and self.broken is None
 
     @property
     def capabilities(self) -> PortCaps:

@@ -171,6 +171,7 @@ class PortStatistics(Model):
             self._pages(pages)
         for port, traffic in enumerate(self.scenario.traffic.ports):
             self._addresses(port)
+            self._connect(port)
             for name, value in _counters(traffic):
                 self._count(name, port, value)
 
@@ -196,6 +197,15 @@ class PortStatistics(Model):
         mac = int.from_bytes(self.scenario.identity.mac(port), "big")
         self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, mac & U32_MASK, port)
         self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_H, mac >> 32, port)
+
+    def _connect(self, port: int) -> None:
+        """Shows the packet engine where it counts a port's frames."""
+        entry = self.core.engine.c.ports[port]
+        for field, direction in (("sent", "TX"), ("received", "RX"), ("looped", "LB")):
+            space, index = self.spaces.where(
+                self.r[f"MPS_PORT_STAT_{direction}_PORT_BYTES_L"], port
+            )
+            setattr(entry, field, space.pointer(index))
 
     def _count(self, name: str, port: int, value: int) -> None:
         """Sets a 64-bit counter, which occupies two registers."""

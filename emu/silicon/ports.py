@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from vmcoredd.chip import Register
 from vmcoredd.chip.devlog import Facility, Level
+from vmcoredd.chip.firmware.port import LinkDown
+from vmcoredd.emu.firmware import links
 from vmcoredd.emu.silicon.model import Model, fault
 
 PORTS = range(4)
@@ -21,6 +23,8 @@ HIGH_BER = (
     ("MAC_PORT_MTIP_CR4_BASE_R_STATUS_1", "High_BER"),
 )
 """Registers of T5 and of T6 in which the PCS reports many damaged blocks (802.3, 45.2.3.13.4)."""
+LINK_DOWN = {"no signal": LinkDown.NO_SIGNAL, "remote fault": LinkDown.REMOTE_FAULT}
+"""Why firmware reports a link as down, if it knows."""
 
 
 class Links(Model):
@@ -68,8 +72,8 @@ class Links(Model):
         self.spaces.set_bits(status, "linkdn", *_known(status, status_bit), element=port)
         bits = ("MAC_Link_Down", *_known(cause, cause_bit))
         self.interrupt(f"MAC{port}", cause, *bits, element=port)
-        link = self.firmware.state.links[port]
-        link.up, link.broken = False, True
+        self.firmware.state.links[port].broken = LINK_DOWN.get(why, LinkDown.UNKNOWN)
+        links.update(self.firmware, port)
         text = f"port %u: link down, {why}"
         self.firmware.tell((Level.NOTICE, Facility.PORT, text, port))
 

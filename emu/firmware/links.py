@@ -1,0 +1,96 @@
+"""Links: when they are up, what shows that, and what the drivers hear of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmcoredd.chip.devlog import Facility
+from vmcoredd.chip.firmware import PortAction, PortCaps, PortInfo32, PortModule, PortType
+from vmcoredd.chip.firmware.port import LinkDown
+from vmcoredd.chip.messages import Fw6Message
+from vmcoredd.emu.firmware.state import Link
+from vmcoredd.emu.profile import Profile
+
+if TYPE_CHECKING:
+    from vmcoredd.emu.firmware.firmware import Firmware
+
+MTU = 9600
+COPPER = ("QSFP", "CR4_QSFP", "CR_QSFP", "CR2_QSFP", "SFP28")
+"""The types of port that a passive copper cable is plugged into here; others have an SR module."""
+
+
+def module(fw: Firmware) -> PortModule:
+    """Returns the type of module in the ports."""
+    return module_of(fw.profile)
+
+
+def module_of(profile: Profile) -> PortModule:
+    """Returns the type of module in a card's ports."""
+    return PortModule.TWINAX_PASSIVE if profile.ports.type in COPPER else PortModule.SR
+
+
+def capabilities(fw: Firmware, link: Link) -> PortCaps:
+    """Returns what a port can do; ends of a copper cable negotiate."""
+    copper = module(fw) is PortModule.TWINAX_PASSIVE
+    return link.capabilities | PortCaps.ANEG if copper else link.capabilities
+
+
+def boot(fw: Firmware) -> None:
+    """Brings the ports to the state that the scene begins with; no driver hears of that."""
+    fw.engine.on_link = None
+    for number, link in enumerate(fw.state.links):
+        fw.engine.enable_port(number, enabled=fw.scenario.crashed)
+        fw.engine.configure_port(number, configured=link.configured)
+    fw.engine.on_link = lambda number, up: changed(fw, number, up)
+
+
+def update(fw: Firmware, number: int) -> None:
+    """Brings a port in line with its settings."""
+    fw.engine.configure_port(number, configured=fw.state.links[number].configured)
+
+
+def changed(fw: Firmware, number: int, up: bool) -> None:
+    """A link has come up or gone down: MAC and log show it, and the drivers hear of it."""
+    link = fw.state.links[number]
+    link.up = up
+    status = fw.r.MAC_PORT_LINK_STATUS
+    fw.spaces.put(status, element=number, linkup=int(up), linkdn=int(not up))
+    if up:
+        fw.note(Facility.PORT, "port %u: link up, %u Gbps", number, fw.profile.ports.speed)
+    elif not link.broken:
+        fw.note(Facility.PORT, "port %u: link down, reason %u", number, reason(fw, number))
+    tell(fw, number)
+
+
+def tell(fw: Firmware, number: int) -> None:
+    """Sends what a driver can read of a port to the event queues."""
+    ask = PortInfo32(portid=number, action=PortAction.GET_PORT_INFO32)
+    fw.engine.tell(number, bytes(Fw6Message.of(bytes(describe(fw, ask)))))
+
+
+def describe(fw: Firmware, ask: PortInfo32) -> PortInfo32:
+    """Returns the answer to a command that reads all of a port."""
+    link = fw.state.links[ask.portid]
+    caps = int(capabilities(fw, link))
+    return ask.reply(
+        lstatus32=int(link.up),
+        linkdnrc32=reason(fw, ask.portid),
+        dcbxdis32=1,
+        porttype32=PortType[fw.profile.ports.type],
+        modtype32=module(fw),
+        mtu32=MTU,
+        linkattr32=link.attributes,
+        pcaps32=caps,
+        acaps32=caps,
+        lpacaps32=caps if link.up else 0,
+    )
+
+
+def reason(fw: Firmware, number: int) -> LinkDown:
+    """Returns why a port's link is down; UNSPECIFIED also if it is up."""
+    link: Link = fw.state.links[number]
+    if link.up:
+        return LinkDown.UNSPECIFIED
+    if link.broken is not None:
+        return link.broken
+    return LinkDown.NO_SIGNAL if link.configured else LinkDown.UNSPECIFIED

@@ -1,0 +1,130 @@
+"""Links: they follow the settings of a port, its wire and its peer, and drivers hear of it."""
+
+from __future__ import annotations
+
+import pytest
+from emumail import Mailbox
+
+from vmcoredd.chip.firmware import (
+    PortAction,
+    PortCaps,
+    PortInfo32,
+    PortL1Config32,
+    PortModule,
+    Vi,
+    ViEnable,
+)
+from vmcoredd.chip.firmware.port import LinkDown
+from vmcoredd.chip.messages import Cpl, Fw6Message
+from vmcoredd.emu import Card, Scene
+from vmcoredd.emu._cffi import lib
+
+CARDS = ("t520-cr", "t62100-cr")
+
+
+@pytest.fixture(params=CARDS)
+def fresh(request: pytest.FixtureRequest) -> Card:
+    """A card that no driver has used."""
+    return Card.load(request.param, scene=Scene.FRESH)
+
+
+@pytest.fixture
+def mail(fresh: Card) -> Mailbox:
+    return Mailbox(fresh)
+
+
+def info(mail: Mailbox, port: int) -> PortInfo32:
+    return mail.do(PortInfo32(read=1, portid=port, action=PortAction.GET_PORT_INFO32))
+
+
+def configure(mail: Mailbox, port: int) -> None:
+    """Asks for all that the port can do, as Linux does."""
+    caps = info(mail, port).acaps32
+    mail.do(PortL1Config32(exec=1, portid=port, action=PortAction.L1_CFG32, rcap32=caps))
+
+
+def enable(mail: Mailbox, port: int) -> int:
+    """Makes an interface and enables it."""
+    viid = int(mail.do(Vi(alloc=1, exec=1, portid=port)).viid)
+    mail.do(ViEnable(viid=viid, ien=1, een=1))
+    return viid
+
+
+def status(card: Card, port: int) -> tuple[int, int]:
+    """Returns linkup and linkdn of the MAC's status."""
+    register = card.chip.r.MAC_PORT_LINK_STATUS
+    word = card.read(register[port])
+    return register.get(word, "linkup"), register.get(word, "linkdn")
+
+
+def cable(card: Card, *ends: int) -> None:
+    """Connects two ports of a card."""
+    for port, peer in (ends, ends[::-1]):
+        card.engine.c.ports[port].wire, card.engine.c.ports[port].peer = lib.WIRE_PORT, peer
+
+
+def test_a_fresh_port_is_down_until_a_driver_configures_it(fresh: Card, mail: Mailbox) -> None:
+    before = info(mail, 0)
+    assert (before.lstatus32, before.linkattr32, before.lpacaps32) == (0, 0, 0)
+    configure(mail, 0)
+    assert info(mail, 0).lstatus32 == 1
+    assert info(mail, 1).lstatus32 == 0
+    assert status(fresh, 0) == (1, 0)
+
+
+def test_a_link_between_two_ports_needs_both(fresh: Card, mail: Mailbox) -> None:
+    cable(fresh, 0, 1)
+    configure(mail, 0)
+    configure(mail, 1)
+    assert (info(mail, 0).lstatus32, info(mail, 0).linkdnrc32) == (0, LinkDown.NO_SIGNAL)
+    enable(mail, 0)
+    viid = enable(mail, 1)
+    assert [info(mail, port).lstatus32 for port in (0, 1)] == [1, 1]
+    mail.do(ViEnable(viid=viid))
+    assert info(mail, 0).lstatus32 == 0
+    assert status(fresh, 0) == (0, 1)
+
+
+def test_a_function_that_is_reset_lets_its_peers_link_go(fresh: Card, mail: Mailbox) -> None:
+    cable(fresh, 0, 1)
+    for port in (0, 1):
+        configure(mail, port)
+        enable(mail, port)
+    fresh.reset()
+    assert not fresh.engine.c.ports[0].up
+
+
+def test_a_change_of_a_link_is_an_event_with_all_of_the_port(fresh: Card, mail: Mailbox) -> None:
+    configure(mail, 1)
+    event = Fw6Message.from_bytes(bytes(fresh.engine.c.ports[1].event))
+    assert (event.rss_opcode, event.opcode, event.type) == (Cpl.FW6_MSG, Cpl.FW6_MSG, 0)
+    reply = PortInfo32.from_bytes(bytes(event.data))
+    assert (reply.portid, reply.action) == (1, PortAction.GET_PORT_INFO32)
+    assert (reply.lstatus32, reply.dcbxdis32) == (1, 1)
+    assert bytes(reply)[8:] == bytes(info(mail, 1))[8:]
+
+
+def test_a_copper_port_negotiates(mail: Mailbox, fresh: Card) -> None:
+    copper = info(mail, 0).modtype32 == PortModule.TWINAX_PASSIVE
+    assert copper == (fresh.profile.name == "t62100-cr")
+    assert bool(info(mail, 0).pcaps32 & PortCaps.ANEG) == copper
+    configure(mail, 0)
+    again = PortL1Config32(exec=1, action=PortAction.L1_CFG32, rcap32=int(PortCaps.ANEG))
+    mail.do(again)
+    assert info(mail, 0).lstatus32 == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("link-down-port1", LinkDown.NO_SIGNAL),
+        ("link-remote-fault-port1", LinkDown.REMOTE_FAULT),
+        ("link-local-fault-port1", LinkDown.UNKNOWN),
+    ],
+)
+def test_a_fault_says_why_a_link_is_down(
+    fresh: Card, mail: Mailbox, fault: str, why: LinkDown
+) -> None:
+    configure(mail, 1)
+    fresh.fail(fault)
+    assert (info(mail, 1).lstatus32, info(mail, 1).linkdnrc32) == (0, why)
