@@ -144,6 +144,10 @@ class Engine:
         self.c.ports[port].present, self.c.ports[port].configured = 1, configured
         lib.engine_update_links(self.c)
 
+    def is_open(self, port: int) -> bool:
+        """Returns whether a port has no cable."""
+        return bool(self.c.ports[port].wire == lib.WIRE_OPEN)
+
     def tell(self, port: int, event: bytes) -> None:
         """Sends firmware's event about a port, a CPL with its RSS header, to all event queues."""
         ffi.memmove(self.c.ports[port].event, event, len(event))

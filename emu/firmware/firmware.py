@@ -10,7 +10,6 @@ from vmcoredd.chip.firmware import MAILBOX_BYTES, Eval, FwCommand, Retval, comma
 from vmcoredd.chip.firmware.message import Header
 from vmcoredd.chip.sge import MAX_FREE_LISTS
 from vmcoredd.emu.engine import Engine
-from vmcoredd.emu.firmware import links
 from vmcoredd.emu.firmware.answers import Refused, answer_to
 from vmcoredd.emu.firmware.last_words import Line, last_words
 from vmcoredd.emu.firmware.log import KIB, DeviceLog, boot_messages
@@ -47,7 +46,6 @@ class Firmware:
     def _boot(self) -> None:
         ports, up = self.profile.ports, self.scenario.crashed
         self.state.links = [Link.at(ports.speed, up=up) for _ in range(ports.count)]
-        links.boot(self)
         random, second = self.scenario.random("boot log"), self.profile.card.core_clock * 1000
         self.state.ticks = second
         for facility, text, *operands in boot_messages(self.scenario, self.memories):

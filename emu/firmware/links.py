@@ -8,30 +8,23 @@ from vmcoredd.chip.devlog import Facility
 from vmcoredd.chip.firmware import PortAction, PortCaps, PortInfo32, PortModule, PortType
 from vmcoredd.chip.firmware.port import LinkDown
 from vmcoredd.chip.messages import Fw6Message
+from vmcoredd.emu.firmware.modules import module_of
 from vmcoredd.emu.firmware.state import Link
-from vmcoredd.emu.profile import Profile
 
 if TYPE_CHECKING:
     from vmcoredd.emu.firmware.firmware import Firmware
 
 MTU = 9600
-COPPER = ("QSFP", "CR4_QSFP", "CR_QSFP", "CR2_QSFP", "SFP28")
-"""The types of port that a passive copper cable is plugged into here; others have an SR module."""
 
 
-def module(fw: Firmware) -> PortModule:
-    """Returns the type of module in the ports."""
-    return module_of(fw.profile)
-
-
-def module_of(profile: Profile) -> PortModule:
-    """Returns the type of module in a card's ports."""
-    return PortModule.TWINAX_PASSIVE if profile.ports.type in COPPER else PortModule.SR
+def module(fw: Firmware, number: int) -> PortModule:
+    """Returns the type of module in a port: none where there is no cable."""
+    return PortModule.NONE if fw.engine.is_open(number) else module_of(fw.profile)
 
 
 def capabilities(fw: Firmware, link: Link) -> PortCaps:
     """Returns what a port can do; ends of a copper cable negotiate."""
-    copper = module(fw) is PortModule.TWINAX_PASSIVE
+    copper = module_of(fw.profile) is PortModule.TWINAX_PASSIVE
     return link.capabilities | PortCaps.ANEG if copper else link.capabilities
 
 
@@ -77,7 +70,7 @@ def describe(fw: Firmware, ask: PortInfo32) -> PortInfo32:
         linkdnrc32=reason(fw, ask.portid),
         dcbxdis32=1,
         porttype32=PortType[fw.profile.ports.type],
-        modtype32=module(fw),
+        modtype32=module(fw, ask.portid),
         mtu32=MTU,
         linkattr32=link.attributes,
         pcaps32=caps,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, DevlogEntry, Facility, Level
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.pci import PFS
-from vmcoredd.emu.firmware.links import module_of
+from vmcoredd.emu.firmware.modules import module_of
 from vmcoredd.emu.flash import version
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.scenario import Scenario

@@ -48,7 +48,7 @@ def info(fw: Firmware, pf: int, cmd: PortInfo) -> FwCommand:
         linkdnrc=links.reason(fw, cmd.portid),
         dcbxdis=1,
         ptype=PortType[fw.profile.ports.type],
-        modtype=links.module(fw),
+        modtype=links.module(fw, cmd.portid),
         pcap=caps,
         acap=caps,
         mtu=links.MTU,

@@ -12,7 +12,7 @@ from typing import Any
 
 from vmcoredd.chip.firmware import MAILBOX_BYTES, MailboxOwner
 from vmcoredd.chip.pci import PF
-from vmcoredd.emu.firmware import Firmware, Mode
+from vmcoredd.emu.firmware import Firmware, Mode, links
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 WORD64_BYTES = 8
@@ -31,6 +31,7 @@ class Mailboxes(Model):
         r = self.r
         engine = self.core.engine
         self.firmware = Firmware(self.spaces, self.scenario, self.memories, engine)
+        links.boot(self.firmware)
         for data in r.instances("CIM_PF_MAILBOX_DATA"):
             self.spaces.plain(data)
         self.spaces.plain(r.CIM_PF_HOST_INT_ENABLE)
