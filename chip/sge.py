@@ -27,6 +27,8 @@ DEBUG_INDICES = 16
 
 BASE_UNIT = 512
 """The unit of BaseAddress, in bytes."""
+ENTRIES_UNIT = 16
+"""The unit of an ingress context's QueueSize, in entries."""
 ENTRY_UNIT = 16
 """The smallest entry of an ingress queue, in bytes; QueueEntrySize is the logarithm of the rest."""
 
@@ -182,6 +184,17 @@ class Sge(NamedTuple):
     """Free-list doorbells set Priority and Type of SGE_PF_KDOORBELL (arch.sge_fl_db)."""
     pad_shift: int
     """SGE_CONTROL.IngPadBoundary is the logarithm of the boundary, less this (t4_values.h)."""
+    burst_min: int
+    """FetchBurstMin that the driver asks for (sge.c, t4_sge_alloc_eth_txq())."""
+    free_list_burst_min: int
+    """The same of a free list (sge.c, t4_sge_alloc_rxq())."""
+    free_list_burst_max: int
+    """FetchBurstMax that the driver asks for, of a free list (sge.c, t4_sge_alloc_rxq())."""
+    told_by_message: bool
+    """The driver has an Ethernet queue's progress told by CPL_SGE_EGR_UPDATE, with an override of
+    the threshold, and not in the status page (sge.c, t4_sge_alloc_eth_txq())."""
+    congestion_bits: int
+    """The logarithm of the bits for each channel in CngChMap (arch.cng_ch_bits_log)."""
 
     def context_fields(self, kind: ContextType, *, free_list: bool = False) -> tuple[Field, ...]:
         """Returns the fields of a context, highest first; the egress context of a free list has
@@ -208,6 +221,11 @@ T5 = Sge(
     idma_states=_IDMA_T5,
     doorbell_priority=True,
     pad_shift=5,
+    burst_min=2,
+    free_list_burst_min=3,
+    free_list_burst_max=3,
+    told_by_message=True,
+    congestion_bits=2,
 )
 T6 = Sge(
     contexts={
@@ -222,6 +240,11 @@ T6 = Sge(
     idma_states=_IDMA_T6,
     doorbell_priority=False,
     pad_shift=3,
+    burst_min=0,
+    free_list_burst_min=0,
+    free_list_burst_max=2,
+    told_by_message=False,
+    congestion_bits=3,
 )
 
 

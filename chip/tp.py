@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from vmcoredd.chip.register import parse_fields
@@ -101,11 +102,18 @@ class Tp(NamedTuple):
 
     channels: int
     """Channels (arch.nchan)."""
+    port_channels: Mapping[int, int]
+    """Channels of each port, by the number of ports (t4_hw.c, t4_get_tp_ch_map())."""
     rss_rows: int
     """Rows of TP_RSS_LKP_TABLE, two queues each."""
     rss_vfs: int
     """Virtual functions with an RSS configuration (arch.vfcount)."""
 
+    def channel_map(self, port: int, ports: int) -> int:
+        """Returns a bit for each channel that receives from a port (t4_get_tp_ch_map())."""
+        count = self.port_channels[ports]
+        return (1 << count) - 1 << count * port
 
-T5 = Tp(channels=4, rss_rows=1024, rss_vfs=128)
-T6 = Tp(channels=2, rss_rows=2048, rss_vfs=256)
+
+T5 = Tp(channels=4, port_channels={1: 4, 2: 2, 4: 1}, rss_rows=1024, rss_vfs=128)
+T6 = Tp(channels=2, port_channels={1: 1, 2: 1}, rss_rows=2048, rss_vfs=256)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
 from vmcoredd.chip.firmware import MAILBOX_BYTES, Eval, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
-from vmcoredd.chip.sge import MAX_FREE_LISTS
-from vmcoredd.emu.engine import Engine
+from vmcoredd.chip.sge import MAX_FREE_LISTS, ContextType
+from vmcoredd.emu.contexts import ContextTable
+from vmcoredd.emu.engine import EgressKind, Engine
 from vmcoredd.emu.firmware.answers import Refused, answer_to
 from vmcoredd.emu.firmware.last_words import Line, last_words
 from vmcoredd.emu.firmware.log import KIB, DeviceLog, boot_messages
@@ -36,6 +37,7 @@ class Firmware:
     ) -> None:
         self.spaces, self.scenario, self.memories = spaces, scenario, memories
         self.engine = engine
+        self.contexts = ContextTable(spaces, memories, scenario.memory_map)
         self.profile, self.chip, self.r = scenario.profile, scenario.chip, scenario.chip.r
         size = self.profile.firmware.devlog_kib * KIB
         self.log = DeviceLog(memories, scenario.memory_map["uP RAM"], size)
@@ -155,11 +157,16 @@ class Firmware:
         """Frees an ingress queue: from now on, the card does not write to its ring."""
         del self.state.ingress[number]
         self.engine.stop_ingress(number)
+        self.contexts.clear(ContextType.INGRESS, number)
 
     def free_egress(self, number: int) -> None:
         """Frees an egress queue or a free list: from now on, the card does not use its ring."""
-        del self.state.egress[number]
+        queue = self.state.egress.pop(number)
         self.engine.stop_egress(number)
+        self.contexts.clear(ContextType.EGRESS, number)
+        if queue.kind is EgressKind.FREE_LIST:
+            self.contexts.clear(ContextType.FLM, queue.flm)
+            self.contexts.clear(ContextType.CNM, queue.flm)
 
     def free_interface(self, viid: int) -> None:
         """Frees a virtual interface and its addresses."""

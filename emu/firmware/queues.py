@@ -9,17 +9,30 @@ from dataclasses import replace
 
 from vmcoredd.chip.firmware import Dmaq, EqCtrl, EqEth, EqOfld, FwCommand, Iq, Retval
 from vmcoredd.chip.messages import DESCRIPTOR_BYTES
-from vmcoredd.chip.sge import BASE_UNIT, ENTRY_UNIT, STATUS_DESCRIPTORS, STATUS_ENTRIES
+from vmcoredd.chip.sge import (
+    BASE_UNIT,
+    ENTRIES_UNIT,
+    ENTRY_UNIT,
+    STATUS_DESCRIPTORS,
+    STATUS_ENTRIES,
+    ContextType,
+)
+from vmcoredd.emu.contexts import (
+    Fields,
+    egress_fields,
+    encode,
+    flm_fields,
+    free_list_fields,
+    ingress_fields,
+)
 from vmcoredd.emu.engine import NO_QUEUE, EgressKind, EgressRing, IngressRing
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
-from vmcoredd.emu.firmware.state import take
+from vmcoredd.emu.firmware.state import take, take_several
 
 ADDRESS_END = 1 << 64
-VECTORS = 1 << 11
-"""InterruptIDX of an ingress context has 11 bits."""
-ENTRIES_UNIT = 16
-"""QueueSize of an ingress context counts units of 16 entries."""
+THRESHOLDS = 4
+"""Packet thresholds that a queue can choose from (SGE_INGRESS_RX_THRESHOLD)."""
 
 
 # Ingress queues
@@ -43,23 +56,40 @@ def iq(fw: Firmware, pf: int, cmd: Iq) -> FwCommand:
 def _allocate_iq(fw: Firmware, pf: int, cmd: Iq) -> FwCommand:
     state, share = fw.state, fw.scenario.queues.functions[pf]
     ring = _ingress_ring(fw, pf, cmd)
-    rings = [_free_list_ring(fw, pf, cmd, ring.port, n) for n in _lists(cmd)]
+    rings = {which: _free_list_ring(fw, pf, cmd, ring.port, which) for which in _lists(cmd)}
     number = take(state.ingress, share.ingress, share.ingress_count, "ingress queue")
-    lists: list[int] = []
-    for _ in rings:
-        used = {*state.egress, *lists}
-        lists.append(take(used, share.egress, share.egress_count, "egress queue"))
-    for fl, one in zip(lists, rings, strict=True):
-        _start_free_list(fw, fl, replace(one, ingress=number))
-    state.ingress[number] = replace(ring, free_list=lists[0] if lists else NO_QUEUE)
-    fw.engine.start_ingress(number, state.ingress[number])
-    fl0, fl1 = (*lists, NO_QUEUE, NO_QUEUE)[:2]
+    ids = take_several(state.egress, share.egress, share.egress_count, "egress queue", len(rings))
+    contexts = take_several(_flm_in_use(fw), 0, fw.flm_contexts, "free list", len(rings))
+    lists = dict(zip(rings, zip(ids, contexts, strict=True), strict=True))
+    _start_ingress(fw, number, replace(ring, free_list=ids[0] if ids else NO_QUEUE), cmd)
+    for which, (egress, flm) in lists.items():
+        _start_free_list(fw, egress, replace(rings[which], ingress=number, flm=flm), cmd, which)
+    fl0, fl1 = (lists.get(which, (NO_QUEUE, 0))[0] for which in (0, 1))
     return cmd.reply(physiqid=number, iqid=number, fl0id=fl0, fl1id=fl1)
 
 
+def _flm_in_use(fw: Firmware) -> set[int]:
+    lists = fw.state.egress.values()
+    return {queue.flm for queue in lists if queue.kind is EgressKind.FREE_LIST}
+
+
+def _start_ingress(fw: Firmware, number: int, ring: IngressRing, cmd: Iq) -> None:
+    fw.state.ingress[number] = ring
+    fw.contexts.store(ContextType.INGRESS, number, ingress_fields(cmd))
+    fw.engine.start_ingress(number, ring)
+
+
+def _start_free_list(fw: Firmware, number: int, ring: EgressRing, cmd: Iq, which: int) -> None:
+    fw.state.egress[number] = ring
+    fw.contexts.store(ContextType.EGRESS, number, free_list_fields(cmd, which, ring.flm))
+    fw.contexts.store(ContextType.FLM, ring.flm, flm_fields(cmd, which, number))
+    fw.contexts.clear(ContextType.CNM, ring.flm)
+    fw.engine.start_egress(number, ring)
+
+
 def _lists(cmd: Iq) -> list[int]:
-    """The numbers, 0 and 1, of the free lists to allocate."""
-    return [n for n in (0, 1) if getattr(cmd, f"fl{n}size")]
+    """Which free lists to allocate: 0, 1."""
+    return [which for which in (0, 1) if getattr(cmd, f"fl{which}size")]
 
 
 def _ingress_ring(fw: Firmware, pf: int, cmd: Iq) -> IngressRing:
@@ -69,8 +99,7 @@ def _ingress_ring(fw: Firmware, pf: int, cmd: Iq) -> IngressRing:
     _check_address(cmd.iqaddr, cmd.iqsize * entry)
     if cmd.iqandst:
         _ingress(fw, pf, cmd.iqandstindex)
-    elif cmd.iqandstindex >= VECTORS:
-        raise Refused(Retval.EINVAL, f"MSI-X vector {cmd.iqandstindex}")
+    _check_fields(fw, ContextType.INGRESS, ingress_fields(cmd))
     return IngressRing(
         pf=pf,
         port=_port(fw, pf, cmd.viid, cmd.iqpciech),
@@ -87,10 +116,11 @@ def _ingress_ring(fw: Firmware, pf: int, cmd: Iq) -> IngressRing:
     )
 
 
-def _free_list_ring(fw: Firmware, pf: int, cmd: Iq, port: int, n: int) -> EgressRing:
-    address, size = getattr(cmd, f"fl{n}addr"), getattr(cmd, f"fl{n}size")
+def _free_list_ring(fw: Firmware, pf: int, cmd: Iq, port: int, which: int) -> EgressRing:
+    address, size = getattr(cmd, f"fl{which}addr"), getattr(cmd, f"fl{which}size")
     status = _status_descriptors(fw)
     _check_egress(address, size, status)
+    _check_fields(fw, ContextType.EGRESS, free_list_fields(cmd, which, 0))
     return EgressRing(
         kind=EgressKind.FREE_LIST,
         pf=pf,
@@ -99,27 +129,23 @@ def _free_list_ring(fw: Firmware, pf: int, cmd: Iq, port: int, n: int) -> Egress
         address=address,
         entries=size - status,
         status_bytes=status * DESCRIPTOR_BYTES,
-        packing=getattr(cmd, f"fl{n}packen"),
-        padding=getattr(cmd, f"fl{n}paden"),
+        packing=getattr(cmd, f"fl{which}packen"),
+        padding=getattr(cmd, f"fl{which}paden"),
     )
-
-
-def _start_free_list(fw: Firmware, number: int, ring: EgressRing) -> None:
-    """Starts a free list with a context of its own in the free list manager."""
-    lists = {q.flm for q in fw.state.egress.values() if q.kind is EgressKind.FREE_LIST}
-    _start_egress(fw, number, replace(ring, flm=take(lists, 0, fw.flm_contexts, "free list")))
 
 
 def _set_threshold(fw: Firmware, number: int, queue: IngressRing, threshold: int) -> None:
     """Sets the packet threshold, which is all of a queue that may change while it runs."""
     fw.state.ingress[number] = replace(queue, threshold=threshold)
+    fw.contexts.change(ContextType.INGRESS, number, RxIntCounterThreshold=threshold)
     fw.engine.set_threshold(number, threshold)
 
 
 def _free_iq(fw: Firmware, pf: int, cmd: Iq) -> FwCommand:
     lists = [number for number in (cmd.fl0id, cmd.fl1id) if number != NO_QUEUE]
     for number in lists:
-        _egress(fw, pf, number, EgressKind.FREE_LIST)
+        if _egress(fw, pf, number, EgressKind.FREE_LIST).ingress != cmd.iqid:
+            raise Refused(Retval.EINVAL, f"free list {number} is of another queue")
     fw.free_ingress(cmd.iqid)
     for number in set(lists):
         fw.free_egress(number)
@@ -143,7 +169,9 @@ def eq(fw: Firmware, pf: int, cmd: EqEth | EqCtrl | EqOfld) -> FwCommand:
         share = fw.scenario.queues.functions[pf]
         ring = _egress_ring(fw, pf, cmd)
         number = take(fw.state.egress, share.egress, share.egress_count, "egress queue")
-        _start_egress(fw, number, ring)
+        fw.state.egress[number] = ring
+        fw.contexts.store(ContextType.EGRESS, number, egress_fields(cmd))
+        fw.engine.start_egress(number, ring)
         return cmd.reply(eqid=number, physeqid=number)
     _egress(fw, pf, cmd.eqid, kind)
     if cmd.free:
@@ -159,6 +187,7 @@ def eq(fw: Firmware, pf: int, cmd: EqEth | EqCtrl | EqOfld) -> FwCommand:
 def _egress_ring(fw: Firmware, pf: int, cmd: EqEth | EqCtrl | EqOfld) -> EgressRing:
     status = _status_descriptors(fw)
     _check_egress(cmd.eqaddr, cmd.eqsize, status)
+    _check_fields(fw, ContextType.EGRESS, egress_fields(cmd))
     ethernet = cmd if isinstance(cmd, EqEth) else None
     viid = ethernet.viid if ethernet else 0
     return EgressRing(
@@ -176,11 +205,6 @@ def _egress_ring(fw: Firmware, pf: int, cmd: EqEth | EqCtrl | EqOfld) -> EgressR
         auto_status=ethernet.autoequeqe if ethernet else 0,
         halted=1 - cmd.eqstart,
     )
-
-
-def _start_egress(fw: Firmware, number: int, ring: EgressRing) -> None:
-    fw.state.egress[number] = ring
-    fw.engine.start_egress(number, ring)
 
 
 # What a queue may be
@@ -227,13 +251,37 @@ def _check_address(address: int, size: int) -> None:
         raise Refused(Retval.EINVAL, f"a ring at {address:#x}")
 
 
+def _check_fields(fw: Firmware, kind: ContextType, fields: Fields) -> None:
+    try:
+        encode(fw.chip, kind, fields)
+    except ValueError as error:
+        raise Refused(Retval.EINVAL, str(error)) from None
+
+
 # Parameters of queues
 
 
 def set_parameter(fw: Firmware, pf: int, which: Dmaq, number: int, value: int) -> None:
     """Sets a parameter of a queue; Refused (EINVAL) if there is no such queue or value."""
-    if which is Dmaq.IQ_INTCNTTHRESH:
-        queue = _ingress(fw, pf, number)
-        if value > 3:
+    if which.name.startswith("EQ_"):
+        queue = fw.state.egress.get(number)
+        _egress(fw, pf, number, queue.kind if queue else EgressKind.NONE)
+    elif which is Dmaq.IQ_INTCNTTHRESH:
+        if value >= THRESHOLDS:
             raise Refused(Retval.EINVAL, f"packet threshold {value}")
-        _set_threshold(fw, number, queue, value)
+        _set_threshold(fw, number, _ingress(fw, pf, number), value)
+    elif which is Dmaq.CONM_CTXT:
+        _set_congestion(fw, _ingress(fw, pf, number), value)
+    else:
+        _ingress(fw, pf, number)
+
+
+def _set_congestion(fw: Firmware, queue: IngressRing, value: int) -> None:
+    """Stores the congestion context of a queue's free lists, which the value is."""
+    layout = fw.chip.sge.context_fields(ContextType.CNM)
+    if value & ~sum(field.mask for field in layout):
+        raise Refused(Retval.EINVAL, f"congestion context {value:#x}")
+    if queue.free_list != NO_QUEUE:
+        flm = fw.state.egress[queue.free_list].flm
+        fields = {field.name: field.get(value) for field in layout}
+        fw.contexts.store(ContextType.CNM, flm, fields)

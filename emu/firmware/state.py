@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 
 from vmcoredd.chip.firmware import Eval, PortCaps, Retval
 from vmcoredd.chip.firmware.port import LinkDown
@@ -113,7 +114,13 @@ class FirmwareState:
 
 def take(used: Container[int], first: int, count: int, what: str) -> int:
     """Returns the lowest free number of a range; Refused (ENOSPC) if none is left."""
-    for number in range(first, first + count):
-        if number not in used:
-            return number
-    raise Refused(Retval.ENOSPC, f"no {what} is free")
+    return take_several(used, first, count, what, 1)[0]
+
+
+def take_several(used: Container[int], first: int, count: int, what: str, wanted: int) -> list[int]:
+    """Returns the lowest free numbers of a range; Refused (ENOSPC) if too few are left."""
+    free = (number for number in range(first, first + count) if number not in used)
+    found = list(islice(free, wanted))
+    if len(found) < wanted:
+        raise Refused(Retval.ENOSPC, f"no {what} is free")
+    return found

@@ -7,7 +7,7 @@ assumed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from random import Random
 
@@ -58,6 +58,8 @@ class Egress:
     consumed: int
     flm: int | None = None
     """Of a free list: its context in the free list manager."""
+    control: bool = False
+    """Whether it carries control requests."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,12 @@ class Queues:
         """The free lists, by context number in the free list manager."""
         return tuple(queue for queue in self.egress if queue.flm is not None)
 
+    @property
+    def fed(self) -> Iterator[tuple[Ingress, Egress | None]]:
+        """The ingress queues, each with its free list if it has one."""
+        lists = iter(self.free_lists)
+        return ((queue, None if queue.port is None else next(lists)) for queue in self.ingress)
+
     def received(self, port: int) -> tuple[Ingress, ...]:
         """Returns the receive queues of a port, over which RSS distributes its packets."""
         return tuple(queue for queue in self.ingress if queue.port == port)
@@ -121,7 +129,7 @@ class Queues:
         egress += len(sets)
         sent = [rings.egress(egress + i, port, EGRESS_ENTRIES) for i, port in enumerate(sets)]
         egress += len(sets)
-        control = [rings.egress(egress + port, port, CONTROL_ENTRIES) for port in ports]
+        control = [rings.control(egress + port, port) for port in ports]
         events = rings.ingress(ingress, None)
         received = [rings.ingress(ingress + 1 + i, port) for i, port in enumerate(sets)]
         return cls(functions, (events, *received), (*lists, *sent, *control))
@@ -174,6 +182,9 @@ class _Rings:
         address = self._room((entries + STATUS_DESCRIPTORS[0]) * ENTRY_BYTES)
         produced = (consumed + waiting) % entries
         return Egress(number, port, entries, address, produced, consumed)
+
+    def control(self, number: int, port: int) -> Egress:
+        return replace(self.egress(number, port, CONTROL_ENTRIES), control=True)
 
     def free_list(self, number: int, flm: int, port: int) -> Egress:
         """Makes a nearly full list: the card has taken a few buffers since the last refill."""

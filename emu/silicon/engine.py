@@ -8,8 +8,8 @@ from vmcoredd.chip.pci import Bar
 from vmcoredd.chip.sge import CONTEXT_BYTES
 from vmcoredd.emu._cffi import ffi
 from vmcoredd.emu.config_space import PBA_OFFSET
+from vmcoredd.emu.contexts import IN_MEMORY, QUEUES
 from vmcoredd.emu.silicon.model import Model
-from vmcoredd.emu.silicon.sge import IN_MEMORY, QUEUES
 
 
 class PacketEngine(Model):
@@ -23,7 +23,6 @@ class PacketEngine(Model):
         (c.egress_memory, c.egress_memory_rows), (c.ingress_memory, c.ingress_memory_rows) = (
             self._memory(region) for region in IN_MEMORY.values()
         )
-
         words = self.spaces.space(f"bar{Bar.MSIX}").c.words
         c.msix_table, c.msix_pending_bits = words, words + PBA_OFFSET // 4
 

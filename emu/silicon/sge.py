@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
+from vmcoredd.chip.firmware import Iq
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.chip.pci import PF
-from vmcoredd.chip.sge import (
-    CONTEXT_WORDS,
-    DEBUG_INDICES,
-    STATUS_DESCRIPTORS,
-    STATUS_ENTRIES,
-    ContextType,
-    encode_context,
+from vmcoredd.chip.sge import CONTEXT_WORDS, DEBUG_INDICES, ContextType
+from vmcoredd.emu.contexts import (
+    QUEUES,
+    ContextTable,
+    Fields,
+    egress_fields,
+    flm_fields,
+    free_list_fields,
+    ingress_fields,
 )
 from vmcoredd.emu.lookup import Index, When
-from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, Egress, Function, Ingress
+from vmcoredd.emu.scenario import commands
+from vmcoredd.emu.scenario.queues import Egress, Function, Ingress
 from vmcoredd.emu.silicon.model import Model, fault
 
-QUEUES = 1 << 13
-"""Contexts of each kind in the table."""
-ADDRESS_SHIFT = 9
-"""BaseAddress counts units of 512 bytes."""
-FUNCTION_SHIFT = 8
-"""FID holds the physical function above the virtual one (assumed)."""
-FLUSH_THRESHOLD = 3
-IN_MEMORY = {ContextType.EGRESS: "DBQ contexts", ContextType.INGRESS: "IMSG contexts"}
 POINTER_BYTES = 8
 CACHED_POINTERS = 8
 WAITS_FOR_BUFFER, STUCK_SECONDS = "FL_REQ_DATA_FL", 5
 """State of a stuck ingress DMA engine, and for how long."""
-CONGESTION_BY_CHANNEL = 2
-CHANNEL_SHIFT = 2
-"""CngTPMode, and CngChMap bits per channel (sge.c, t4_sge_alloc_rxq())."""
 
 
 class Contexts(Model):
@@ -53,81 +44,36 @@ class Contexts(Model):
         )
         self.lookups.done(command, clear=command.mask("Busy"))
         self.spaces.plain(self.r.SGE_FLM_CFG, self.r.SGE_FLM_CFG.reset)
-        for kind, queue, words in self._contexts():
-            self.table.fill((kind * QUEUES + queue) * CONTEXT_WORDS, words)
-            self._to_memory(kind, queue, words)
+        self.contexts = ContextTable(self.spaces, self.memories, self.scenario.memory_map)
+        for kind, queue, fields in self._contexts():
+            self.contexts.store(kind, queue, fields)
         self._cache_pointers()
 
-    def _contexts(self) -> Iterator[tuple[ContextType, int, tuple[int, ...]]]:
+    def _contexts(self) -> Iterator[tuple[ContextType, int, Fields]]:
+        """Yields what is in use: kind, number, and the fields that are not 0."""
         queues = self.scenario.queues
-        for received in queues.ingress:
-            yield ContextType.INGRESS, received.id, self._ingress(received)
+        for received, free_list in queues.fed:
+            command = commands.iq(self.chip, received, free_list, self._page)
+            running = {"Generation": received.generation, "InterruptArmed": 1}
+            fields = ingress_fields(command) | _indices(received) | running
+            yield ContextType.INGRESS, received.id, fields
+            if free_list is not None:
+                yield from self._free_list(command, free_list)
         for sent in queues.egress:
-            yield ContextType.EGRESS, sent.id, self._egress(sent)
-            if sent.flm is not None:
-                yield ContextType.FLM, sent.flm, self._free_list(sent)
-                yield ContextType.CNM, sent.flm, self._congestion(sent)
+            if sent.flm is None:
+                fields = egress_fields(commands.eq(self.chip, sent, self._page))
+                yield ContextType.EGRESS, sent.id, fields | _indices(sent)
 
-    def _egress(self, queue: Egress) -> tuple[int, ...]:
-        free_list = queue.flm is not None
+    @property
+    def _page(self) -> int:
         control = self.r.SGE_CONTROL
-        page = control.get(control.reset, "EgrStatusPageSize")
-        kind = {"QueueType": 1, "FLMcontextID": queue.flm or 0} if free_list else {}
-        return encode_context(
-            self.chip.sge.context_fields(ContextType.EGRESS, free_list=free_list),
-            Valid=1,
-            BaseAddress=queue.address >> ADDRESS_SHIFT,
-            QueueSize=queue.entries + STATUS_DESCRIPTORS[page],
-            PIDX=queue.produced,
-            CIDX=queue.consumed,
-            FID=PF << FUNCTION_SHIFT,
-            HostFCMode=0 if free_list else 1,
-            CIDXFlushThresh=FLUSH_THRESHOLD,
-            FetchRO=1,
-            **kind,
-        )
+        return control.get(control.reset, "EgrStatusPageSize")
 
-    def _ingress(self, queue: Ingress) -> tuple[int, ...]:
-        return encode_context(
-            self.chip.sge.context_fields(ContextType.INGRESS),
-            Queue_Valid=1,
-            BaseAddress=queue.address >> ADDRESS_SHIFT,
-            QueueSize=INGRESS_ENTRIES + STATUS_ENTRIES >> 4,
-            QueueEntrySize=2,
-            PIDX=queue.produced,
-            CIDX=queue.consumed,
-            Generation=queue.generation,
-            InterruptIDX=queue.vector,
-            InterruptArmed=1,
-            GTSmode=1,
-            RelaxedOrdering=1,
-            CongestionMgtEnable=int(queue.port is not None),
-        )
-
-    def _free_list(self, queue: Egress) -> tuple[int, ...]:
-        return encode_context(
-            self.chip.sge.context_fields(ContextType.FLM),
-            Valid=1,
-            EQid=queue.id,
-            PIDX=queue.produced,
-            CIDX=queue.consumed,
-            PadEn=1,
-            RelaxedOrdering=1,
-        )
-
-    def _congestion(self, queue: Egress) -> tuple[int, ...]:
-        channel = 1 << (queue.port << CHANNEL_SHIFT)
-        layout = self.chip.sge.context_fields(ContextType.CNM)
-        return encode_context(layout, CngTPMode=CONGESTION_BY_CHANNEL, CngChMap=channel)
-
-    def _to_memory(self, kind: ContextType, queue: int, words: tuple[int, ...]) -> None:
-        """Stores each pair of words with its highest byte first (cudbg_lib.c swaps them back)."""
-        if kind in IN_MEMORY:
-            region = self.scenario.memory_map[IN_MEMORY[kind]]
-            data = b"".join(word.to_bytes(4, "little") for word in words)
-            swapped = b"".join(data[at : at + 8][::-1] for at in range(0, len(data), 8))
-            if (queue + 1) * len(data) <= region.size:
-                self.memories.write(region.base + queue * len(data), swapped)
+    def _free_list(self, command: Iq, queue: Egress) -> Iterator[tuple[ContextType, int, Fields]]:
+        flm, ports = queue.flm or 0, self.scenario.profile.ports.count
+        yield ContextType.EGRESS, queue.id, free_list_fields(command, 0, flm) | _indices(queue)
+        yield ContextType.FLM, flm, flm_fields(command, 0, queue.id) | _indices(queue)
+        yield ContextType.CNM, flm, commands.congestion(self.chip, queue.port, ports)
 
     def _cache_pointers(self) -> None:
         """Stores the next buffers of each free list, as the free list manager does (assumed)."""
@@ -144,19 +90,17 @@ class Contexts(Model):
     )
     def empty(self) -> None:
         full = self.queue(self.scenario.queues.free_lists, 0)
-        queue = replace(full, produced=full.consumed)
-        contexts = (
-            (ContextType.EGRESS, queue.id, self._egress(queue)),
-            (ContextType.FLM, queue.flm or 0, self._free_list(queue)),
-        )
-        for kind, number, words in contexts:
-            self.table.fill((kind * QUEUES + number) * CONTEXT_WORDS, words)
-            self._to_memory(kind, number, words)
+        for kind, number in ((ContextType.EGRESS, full.id), (ContextType.FLM, full.flm or 0)):
+            self.contexts.change(kind, number, PIDX=full.consumed)
 
     @fault("context-busy", "SGE_CTXT_CMD stays BUSY: DUMP_CONTEXT is good, and holds nothing.")
     def stay_busy(self) -> None:
         command = self.r.SGE_CTXT_CMD
         self.lookups.hang(command, set_=command.mask("Busy"))
+
+
+def _indices(queue: Egress | Ingress) -> Fields:
+    return {"PIDX": queue.produced, "CIDX": queue.consumed}
 
 
 class SgeDebugWords(Model):

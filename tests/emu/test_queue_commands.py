@@ -243,9 +243,12 @@ def test_another_functions_queue_and_another_kind_are_refused(
     assert other.call(EqEth(free=1, eqid=sent)).retval == Retval.EINVAL
     assert mail.call(EqCtrl(free=1, eqid=sent)).retval == Retval.EINVAL
     assert mail.call(EqEth(free=1, eqid=received.fl0id)).retval == Retval.EINVAL
-    freed.fl0id = sent
-    assert mail.call(freed).retval == Retval.EINVAL
-    assert used(strict_card) == ([received.iqid], [received.fl0id, sent])
+    another = mail.do(iq())
+    for list_id in (sent, another.fl0id):
+        freed.fl0id = list_id
+        assert mail.call(freed).retval == Retval.EINVAL
+    assert used(strict_card)[0] == [received.iqid, another.iqid]
+    assert used(strict_card)[1] == [received.fl0id, sent, another.fl0id]
 
 
 def test_every_field_of_a_record_is_one_of_the_engines() -> None:

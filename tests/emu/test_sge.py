@@ -69,11 +69,11 @@ def test_egress_and_flm_contexts_of_a_free_list_refer_to_each_other(chip: Chip) 
 
 
 @CHIPS
-def test_congestion_applies_to_the_channel_of_the_queues_port(chip: Chip) -> None:
-    card = seen(chip)
+def test_congestion_applies_to_the_channels_of_the_queues_port(chip: Chip) -> None:
+    card, maps = seen(chip), {T5: (0x11, 0x1100), T6: (0x1, 0x100)}[chip]
     for queue in queues_of(card).free_lists:
         context = decoded(card, ContextType.CNM, queue.flm or 0)
-        assert context["CngChMap"] == 1 << 4 * queue.port
+        assert (context["CngTPMode"], context["CngChMap"]) == (2, maps[queue.port])
 
 
 @CHIPS
