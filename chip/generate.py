@@ -1,7 +1,8 @@
 """`python -m vmcoredd.chip.generate [--check]`: generates C and pages from the tables.
 
-Writes `chip/chip.h`, `docs/registers.md`, `docs/registers-indirect.md` and `docs/t5-vs-t6.md`. With
-`--check` it writes nothing, names the stale files, and exits with 1 if there are any.
+Writes `chip/chip.h`, `chip/messages.h`, `docs/registers.md`, `docs/registers-indirect.md` and
+`docs/t5-vs-t6.md`. With `--check` it writes nothing, names the stale files, and exits with 1 if
+there are any.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from pathlib import Path
 
 from vmcoredd.chip import BAR0, T5, T6, Chip, Register, differences
 from vmcoredd.chip import register as vocabulary
+from vmcoredd.chip.layout import BigStruct, sizeof
+from vmcoredd.chip.message_layouts import LAYOUTS
+from vmcoredd.chip.messages import Cpl, ScatterGather, WorkRequest
 
 ROOT = Path(__file__).resolve().parent.parent
 CHIPS = (T5, T6)
@@ -80,11 +84,37 @@ def _defines(t5: Register | None, t6: Register | None) -> Iterator[str]:
     prefix = "" if len(chips) == 2 else chips[0][0]
     first = chips[0][1]
     yield f"#define {prefix}{first.name} {int(first):#07x}"
-    if len(chips) == 2 and chips[0][1].fields == chips[1][1].fields:
-        chips = [("", first)]
+    both = set(first.fields).intersection(chips[1][1].fields) if len(chips) == 2 else set()
     for chip, each in chips:
         for field in each.fields:
-            yield f"#define {chip}{each.name}_{field.name.upper()} {field.mask:#010x}"
+            if field not in both or each is first:
+                own = "" if field in both else chip
+                yield f"#define {own}{each.name}_{field.name.upper()} {field.mask:#010x}"
+
+
+MESSAGES = f"""\
+/* {NOTE}
+ *
+ * Messages in queues. Each field is `offset, bytes, mask`: of the big-endian word that holds it, in
+ * the message, and of its bits in that word. get() and put() take it so (emu/engine/internal.h). */
+"""
+
+
+def messages_header() -> str:
+    """Returns the C header of messages: opcodes, sizes, and where each field is."""
+    opcodes = [
+        *(f"#define FW_{each.name}_WR {each:#04x}" for each in WorkRequest),
+        *(f"#define CPL_{each.name} {each:#04x}" for each in Cpl),
+        *(f"#define ULP_TX_SC_{each.name} {each:#04x}" for each in ScatterGather),
+    ]
+    layouts = (line for name, layout in LAYOUTS.items() for line in _layout(name, layout))
+    return "\n".join([MESSAGES, *opcodes, *layouts]) + "\n"
+
+
+def _layout(name: str, layout: type[BigStruct]) -> Iterator[str]:
+    yield f"\n#define {name}_BYTES {sizeof(layout)}"
+    for field, offset, size, mask in layout.places():  # of an array: the first element
+        yield f"#define {name}_{field.upper()} {offset}, {size}, {mask:#0{2 + 2 * size}x}"
 
 
 def page() -> str:
@@ -151,6 +181,7 @@ def differences_page() -> str:
 
 GENERATED = {
     ROOT / "chip" / "chip.h": header,
+    ROOT / "chip" / "messages.h": messages_header,
     ROOT / "docs" / "registers.md": page,
     ROOT / "docs" / "registers-indirect.md": indirect_page,
     ROOT / "docs" / "t5-vs-t6.md": differences_page,

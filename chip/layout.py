@@ -174,6 +174,24 @@ class _Checked:
         """The names of the fields in order, without reserved ones."""
         return cls._names
 
+    @classmethod
+    def places(cls) -> Iterator[tuple[str, int, int, int]]:
+        """Returns of each field but reserved ones: its name, the offset and size of the word that
+        holds it, and the mask of its bits there; of an array, those of its first element."""
+        for entry in cls._fields_:
+            if (name := entry[0]) in cls._names:
+                offset = getattr(cls, name).offset
+                size = sizeof(cls._arrays[name]._type_ if name in cls._arrays else entry[1])
+                yield name, offset, size, cls._mask(name, offset, size)
+
+    @classmethod
+    def _mask(cls, name: str, offset: int, size: int) -> int:
+        ones: Any = cls()
+        if name in cls._arrays:
+            return (1 << 8 * size) - 1
+        setattr(ones, name, cls._ranges[name][1])
+        return int.from_bytes(bytes(ones)[offset : offset + size], "big")
+
     def items(self) -> Iterator[tuple[str, Any]]:
         """The names and values of the fields in order, without reserved ones."""
         return ((name, getattr(self, name)) for name in self._names)

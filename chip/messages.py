@@ -134,6 +134,16 @@ class Cpl(IntEnum):
     TX_PKT_XT = 0xEE
 
 
+class ScatterGather(IntEnum):
+    """ULP_TX_SC_<name>: a command of ULP_TX (t4_msg.h)."""
+
+    NOOP = 0x80
+    IMM = 0x81
+    DSGL = 0x82
+    ISGL = 0x83
+    MEMRD = 0x86
+
+
 class Response(IntEnum):
     """What an entry of an ingress queue is (t4_values.h, RSPD_TYPE_*_X)."""
 

@@ -24,6 +24,7 @@
 #include "pyvfio_user/host.h"
 #include "pyvfio_user/io.h"
 #include "vmcoredd/chip/chip.h"
+#include "vmcoredd/chip/messages.h"
 #include "vmcoredd/emu/core.h"
 #include "vmcoredd/emu/engine/engine.h"
 
@@ -69,6 +70,38 @@ static inline void put64(void *at, uint64_t value)
 {
     value = __builtin_bswap64(value);
     memcpy(at, &value, sizeof(value));
+}
+
+/* A field of a message, as messages.h describes it: get(cpl, TX_PKT_LEN). `mask` is not 0. */
+static inline uint64_t get(const void *message, uint32_t offset, uint32_t bytes, uint64_t mask)
+{
+    const uint8_t *at = (const uint8_t *)message + offset;
+    uint64_t word = *at;
+
+    if (bytes == 2)
+        word = get16(at);
+    else if (bytes == 4)
+        word = get32(at);
+    else if (bytes == 8)
+        word = get64(at);
+    return (word & mask) >> __builtin_ctzll(mask);
+}
+
+/* Sets a field of a message; the other fields of its word stay. */
+static inline void put(void *message, uint32_t offset, uint32_t bytes, uint64_t mask,
+                       uint64_t value)
+{
+    uint8_t *at = (uint8_t *)message + offset;
+    uint64_t field = (value << __builtin_ctzll(mask)) & mask;
+
+    if (bytes == 1)
+        *at = (uint8_t)((*at & ~mask) | field);
+    else if (bytes == 2)
+        put16(at, (uint16_t)((get16(at) & ~mask) | field));
+    else if (bytes == 4)
+        put32(at, (uint32_t)((get32(at) & ~mask) | field));
+    else
+        put64(at, (get64(at) & ~mask) | field);
 }
 
 /* A register of BAR0, as it stands. */

@@ -15,6 +15,7 @@ from tests.interop.kernel_driver.source import kernel_source
 from vmcoredd.chip import T6, generate
 
 HEADER = generate.ROOT / "chip" / "chip.h"
+MESSAGES = generate.ROOT / "chip" / "messages.h"
 
 
 @pytest.mark.parametrize("path", generate.GENERATED, ids=lambda path: path.name)
@@ -39,8 +40,8 @@ def test_the_command_refuses_other_arguments(capsys) -> None:
     assert "usage: python -m vmcoredd.chip.generate [--check]" in capsys.readouterr().err
 
 
-def test_the_header_defines_no_name_twice() -> None:
-    names = Counter(re.findall(r"#define (\w+)", HEADER.read_text()))
+def test_the_headers_define_no_name_twice() -> None:
+    names = Counter(re.findall(r"#define (\w+)", HEADER.read_text() + MESSAGES.read_text()))
     assert [name for name, count in names.items() if count > 1] == []
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.interop
 OURS = ("pyvfio-user", "vmcoredd")
 FOLDERS = ("pyvfio_user", ".")
 COMPILED_FROM = re.compile(r"\.[ch]$")
-SHIPPED_C = {"vmcoredd/bench/plain_server.c", "vmcoredd/chip/chip.h"}
+SHIPPED_C = {"vmcoredd/bench/plain_server.c", "vmcoredd/chip/chip.h", "vmcoredd/chip/messages.h"}
 """C that an installed package reads: the rest is needed to build it, not to use it."""
 
 

@@ -1,0 +1,264 @@
+"""Layouts of the messages in queues: work requests, CPLs, scatter-gather lists, responses.
+
+`LAYOUTS` names them as C does: `chip/messages.h` is generated from it. Numbers are big-endian.
+Opcodes are in `chip.messages`; what differs between the chips is in its `Messages`. Sources:
+t4fw_api.h (fw_*_wr), t4_msg.h (cpl_*, ulptx_*), t4_hw.h (rsp_ctrl), cxgb4.h (sge_qstat); fields
+that Linux does not name are FreeBSD's cxgbe's.
+"""
+
+from __future__ import annotations
+
+from vmcoredd.chip.layout import BigStruct, reserved, u8, u16, u32, u64, word
+
+_LENGTH = word("equiq:31:1 equeq:30:1 flowid:8:20 len16:0:8")
+_TID = word("opcode:24:8 tid:0:24")
+
+
+class WorkRequestHeader(BigStruct):
+    """struct fw_wr_hdr. `immdlen` is the length of what follows a header of ETH_TX_PKT."""
+
+    _fields_ = (
+        *word("op:24:8 atomic:23:1 flush:22:1 compl:21:1 immdlen:0:8"),
+        *_LENGTH,
+    )
+
+
+class EthTxPktVm(BigStruct):
+    """struct fw_eth_tx_pkt_vm_wr: it repeats the frame's Ethernet header."""
+
+    _fields_ = (
+        *word("op:24:8 immdlen:0:8"),
+        *_LENGTH,
+        *reserved(8),
+        ("ethmacdst", u8 * 6),
+        ("ethmacsrc", u8 * 6),
+        ("ethtype", u16),
+        ("vlantci", u16),
+    )
+
+
+class EthTxEo(BigStruct):
+    """struct fw_eth_tx_eo_wr with its udpseg; of a tcpseg, `udplen` is the TCP header's length."""
+
+    _fields_ = (
+        *word("op:24:8 immdlen:0:9"),
+        *_LENGTH,
+        *reserved(8),
+        ("type", u8),
+        ("ethlen", u8),
+        ("iplen", u16),
+        ("udplen", u8),
+        ("rtplen", u8),
+        *reserved(2),
+        ("mss", u16),
+        ("schedpktsize", u16),
+        ("plen", u32),
+    )
+
+
+class Filter(BigStruct):
+    """The part of struct fw_filter_wr and fw_filter2_wr that says what is asked."""
+
+    _fields_ = (
+        *word("op:24:8"),
+        *_LENGTH,
+        *reserved(8),
+        *word("tid:12:20 rqtype:11:1 noreply:10:1 iq:0:10"),
+        *word("del_filter:31:1"),
+        ("ethtype", u16),
+        ("ethtypem", u16),
+        ("frag_to_ovlan_vldm", u8),
+        ("smac_sel", u8),
+        *word("rx_chan:15:1 rx_rpl_iq:0:10", u16),
+    )
+
+
+class Sgl(BigStruct):
+    """struct ulptx_sgl: the first element of a list; `SglPair`s hold the others."""
+
+    _fields_ = (*word("cmd:24:8 more:23:1 nsge:0:16"), ("len0", u32), ("addr0", u64))
+
+
+class SglPair(BigStruct):
+    """struct ulptx_sge_pair. An odd last element has len1 0, and no addr1."""
+
+    _fields_ = (("len0", u32), ("len1", u32), ("addr0", u64), ("addr1", u64))
+
+
+class TxPkt(BigStruct):
+    """struct cpl_tx_pkt_core (CPL_TX_PKT and CPL_TX_PKT_XT).
+
+    `csum_*` are for types of checksums below 8. For the others, the lengths of headers are at the
+    same bits, as `Messages` says.
+    """
+
+    _fields_ = (
+        *word(
+            "opcode:24:8 tstamp:23:1 ins_ovlan:21:1 intf:16:4 ovlan_idx:12:3 vf_vld:11:1 pf:8:3 "
+            "vf:0:8"
+        ),
+        ("pack", u16),
+        ("len", u16),
+        *word(
+            "l4csum_dis:63:1 ipcsum_dis:62:1 vlan_vld:60:1 vlan:44:16 csum_type:40:4 "
+            "csum_loc:30:10 csum_start:20:10 csum_end:12:8",
+            u64,
+        ),
+    )
+
+
+class TxPktLso(BigStruct):
+    """struct cpl_tx_pkt_lso_core; lengths of headers are in words, `ethhdr_len` beyond 14 bytes."""
+
+    _fields_ = (
+        *word(
+            "opcode:24:8 first_slice:23:1 last_slice:22:1 ipv6:20:1 ethhdr_len:16:4 iphdr_len:4:12 "
+            "tcphdr_len:0:4"
+        ),
+        ("ipid_ofst", u16),
+        ("mss", u16),
+        ("seqno_offset", u32),
+        *word("xfer_size:0:28"),
+    )
+
+
+class TxTnlLso(BigStruct):
+    """struct cpl_tx_tnl_lso: segmentation inside a tunnel, T6 only; lengths are in words."""
+
+    _fields_ = (
+        *word(
+            "opcode:24:8 first:23:1 last:22:1 ethhdrlenxout:21:1 ipv6out:20:1 ethhdrlenout:16:4 "
+            "iphdrlenout:4:12 iphdrchkout:3:1 iplensetout:2:1 ipidincout:1:1"
+        ),
+        ("ipidoffsetout", u16),
+        *word("udplensetout:15:1 udpchkclrout:14:1 tnltype:12:2 tnlhdrlen:0:12", u16),
+        *reserved(8),
+        *word("ipv6:20:1 ethhdrlen:16:4 iphdrlen:4:12 tcphdrlen:0:4"),
+        ("ipidoffset", u16),
+        *word("mss:0:14", u16),
+        ("tcpseqoffset", u32),
+        *word("tnllsosize:0:28"),
+    )
+
+
+class L2tWriteReq(BigStruct):
+    """struct cpl_l2t_write_req, without its work request's header."""
+
+    _fields_ = (
+        *_TID,
+        *word("noreply:15:1 port:8:2 lpbk:7:1 info:2:1 arpmiss:1:1", u16),
+        ("l2t_idx", u16),
+        ("vlan", u16),
+        ("dst_mac", u8 * 6),
+    )
+
+
+class SmtWriteReq(BigStruct):
+    """struct cpl_smt_write_req and cpl_t6_smt_write_req, as far as they agree."""
+
+    _fields_ = (*_TID, *word("norpl:31:1 idx:20:8 ovlan_idx:16:4"))
+
+
+class SetTcbField(BigStruct):
+    """struct cpl_set_tcb_field_core."""
+
+    _fields_ = (
+        *_TID,
+        *word("no_reply:15:1 reply_chan:14:1 queueno:0:14", u16),
+        *word("cookie:5:3 word:0:5", u16),
+        ("mask", u64),
+        ("val", u64),
+    )
+
+
+class SetTcbRpl(BigStruct):
+    """struct cpl_set_tcb_rpl."""
+
+    _fields_ = (*_TID, *reserved(2), ("cookie", u8), ("status", u8), ("oldval", u64))
+
+
+class WriteRpl(BigStruct):
+    """struct cpl_l2t_write_rpl, cpl_smt_write_rpl."""
+
+    _fields_ = (*_TID, ("status", u8), *reserved(3))
+
+
+class EgrUpdate(BigStruct):
+    """struct cpl_sge_egr_update."""
+
+    _fields_ = (*word("opcode:24:8 qid:0:17"), ("cidx", u16), ("pidx", u16))
+
+
+class Fw6Msg(BigStruct):
+    """struct cpl_fw6_msg; type 0 holds the beginning of a firmware command's reply."""
+
+    _fields_ = (("opcode", u8), ("type", u8), *reserved(6), ("data", u8 * 32))
+
+
+class RssHeader(BigStruct):
+    """struct rss_header, with which an entry of an ingress queue begins."""
+
+    _fields_ = (
+        ("opcode", u8),
+        *word("send2fw:7:1 ipv6:6:1 hash_type:4:2 filter_tid:3:1 filter_hit:2:1 channel:0:2", u8),
+        ("qid", u16),
+        ("hash_val", u32),
+    )
+
+
+class RxPkt(BigStruct):
+    """struct cpl_rx_pkt without its RSS header."""
+
+    _fields_ = (
+        ("opcode", u8),
+        *word("ip_frag:7:1 vlan_ex:6:1 ipmi_pkt:5:1 csum_calc:4:1 iff:0:4", u8),
+        ("csum", u16),
+        ("vlan", u16),
+        ("len", u16),
+        *word(
+            "chan:28:4 lro:27:1 fcoe:26:1 ip6:25:1 ip:24:1 tcp:23:1 udp:22:1 syn:21:1 psh:20:1 "
+            "macidx:8:9 ethhdr_len:0:8"
+        ),
+        *word("iphdr_len:6:10 tcphdr_len:0:6", u16),
+        ("err_vec", u16),
+    )
+
+
+class Response(BigStruct):
+    """struct rsp_ctrl: the end of an entry of an ingress queue."""
+
+    _fields_ = (
+        ("hdrbuflen_pidx", u32),
+        *word("newbuf:31:1 len:0:31"),
+        *word("gen:63:1 type:60:2 timestamp:0:60", u64),
+    )
+
+
+class StatusPage(BigStruct):
+    """struct sge_qstat: at the end of an egress queue's ring."""
+
+    _fields_ = (("qid", u32), ("cidx", u16), ("pidx", u16))
+
+
+LAYOUTS: dict[str, type[BigStruct]] = {
+    "WR": WorkRequestHeader,
+    "VM_WR": EthTxPktVm,
+    "EO_WR": EthTxEo,
+    "FILTER_WR": Filter,
+    "SGL": Sgl,
+    "SGL_PAIR": SglPair,
+    "TX_PKT": TxPkt,
+    "LSO": TxPktLso,
+    "TNL_LSO": TxTnlLso,
+    "L2T_WRITE_REQ": L2tWriteReq,
+    "SMT_WRITE_REQ": SmtWriteReq,
+    "SET_TCB_FIELD": SetTcbField,
+    "SET_TCB_RPL": SetTcbRpl,
+    "WRITE_RPL": WriteRpl,
+    "EGR_UPDATE": EgrUpdate,
+    "FW6_MSG": Fw6Msg,
+    "RSS": RssHeader,
+    "RX_PKT": RxPkt,
+    "RSP": Response,
+    "STATUS_PAGE": StatusPage,
+}
