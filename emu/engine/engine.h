@@ -84,6 +84,8 @@ struct egress {
     uint8_t padding;  /* frames are padded to IngPadBoundary */
     uint32_t pointer; /* the next buffer, of eight in the unit at cidx */
     uint32_t offset;  /* bytes used of that buffer; 0: a new one */
+    uint64_t buffer;  /* the address of a buffer that is partly used, and its size */
+    uint32_t buffer_bytes;
     uint64_t frames, bytes;
 };
 
@@ -100,6 +102,7 @@ struct ingress {
     uint8_t interrupts;   /* IQANUD: it may raise interrupts */
     uint8_t threshold;    /* IQINTCNTTHRESH: which packet threshold of SGE_INGRESS_RX_THRESHOLD */
     uint8_t dirty;        /* its context is to be written */
+    uint8_t pressed;      /* something waits for room in it, or for buffers: interrupt soon */
     uint16_t vector;
     uint16_t interface;
     uint16_t free_list; /* ENGINE_NO_QUEUE: none */
@@ -193,6 +196,7 @@ enum engine_trouble {
     TROUBLE_INTERRUPT,    /* the host refused it: vector, errno */
     TROUBLE_CAPTURE,      /* writing failed: port, errno */
     TROUBLE_WIRE,         /* port, errno */
+    TROUBLE_BUFFER,       /* a free list's pointer to a buffer without a size: the pointer */
 };
 
 /* Counts, since the card was made. The tests hold them. */
@@ -218,8 +222,10 @@ struct engine {
     uint8_t *egress_memory, *ingress_memory; /* their copies in adapter memory, NULL: none */
     uint32_t egress_memory_rows, ingress_memory_rows;
     struct space *rss; /* the RSS table: two queues in each word */
+    uint32_t *rss_key; /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
     struct egress egress[1024];
     struct ingress ingress[1024];
+    uint64_t ingress_marked[16]; /* a bit for each ingress queue that ingress_run() looks at */
     struct interface interfaces[128];
     struct mac_entry macs[512];
     uint32_t mac_count;                       /* entries from this index on are unused */

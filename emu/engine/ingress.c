@@ -1,21 +1,256 @@
-/* Ingress queues: responses, the free lists behind them, and their interrupts. */
+/* Ingress queues: responses, and the interrupts that tell of them.
+ *
+ * A queue that is armed raises one interrupt once it has entries that the driver has not taken: at
+ * the end of its holdoff timer, when its packet threshold is reached, or when a frame waits for
+ * room. Whatever may change that marks the queue; ingress_run() alone decides, from the queue's
+ * state and the time, and a queue keeps its mark while it is armed and has entries. So no order of
+ * entries, arming and timers can lose an interrupt. */
+
+#include <stdatomic.h>
 
 #include "vmcoredd/emu/engine/internal.h"
 
+enum {
+    CONTROL_BYTES = 16, /* struct rsp_ctrl, which ends each entry */
+    ENTRY_MAX = 128,
+    FLIT = 8,
+    TIMERS = 6,
+    TIMER_UPDATE_CIDX = 7, /* arms nothing; 6 arms without a timer */
+};
+
+static const uint64_t NEVER = UINT64_MAX;
+
+static uint32_t outstanding(const struct ingress *queue)
+{
+    return (queue->pidx + queue->entries - queue->cidx) % queue->entries;
+}
+
+/* Has ingress_run() look at a queue, and its context written. */
+static void mark(struct engine *engine, uint32_t id)
+{
+    engine->ingress[id].dirty = 1;
+    engine->ingress_marked[id / 64] |= (uint64_t)1 << id % 64;
+}
+
+/* Entries */
+
+static bool runs(const struct engine *engine, uint32_t id)
+{
+    const struct ingress *queue = &engine->ingress[id < ENGINE_QUEUES ? id : 0];
+
+    return id < ENGINE_QUEUES && queue->entries > 1 && !queue->halted &&
+           queue->entry_bytes >= CONTROL_BYTES && queue->entry_bytes <= ENTRY_MAX;
+}
+
+static enum room reserve_entry(struct engine *engine, uint32_t id, struct landing *landing)
+{
+    struct ingress *queue = &engine->ingress[id];
+
+    if (outstanding(queue) + 1 == queue->entries)
+        return ROOM_LATER;
+    landing->ingress = id;
+    landing->entry = queue->pidx;
+    landing->generation = queue->generation;
+    if (++queue->pidx == queue->entries) {
+        queue->pidx = 0;
+        queue->generation ^= 1;
+    }
+    return ROOM_NOW;
+}
+
+static void cancel_entry(struct engine *engine, const struct landing *landing)
+{
+    engine->ingress[landing->ingress].pidx = landing->entry;
+    engine->ingress[landing->ingress].generation = landing->generation;
+}
+
+/* Reserves buffers for a frame, if the queue's free list runs. */
+static enum room reserve_buffers(struct engine *engine, uint32_t list, uint32_t length,
+                                 struct landing *landing)
+{
+    if (list >= ENGINE_QUEUES || engine->egress[list].kind != EGRESS_FREE_LIST ||
+        engine->egress[list].halted || engine->egress[list].entries < 2)
+        return ROOM_NEVER;
+    return freelist_reserve(engine, list, length, landing);
+}
+
+enum room ingress_reserve(struct engine *engine, uint32_t id, uint32_t length,
+                          struct landing *landing)
+{
+    enum room room;
+
+    if (!runs(engine, id))
+        return ROOM_NEVER;
+    if (!engine->host || !engine->bus_master)
+        return ROOM_LATER;
+    room = reserve_entry(engine, id, landing);
+    if (room == ROOM_NOW && length) {
+        room = reserve_buffers(engine, engine->ingress[id].free_list, length, landing);
+        if (room != ROOM_NOW)
+            cancel_entry(engine, landing);
+    }
+    if (room == ROOM_LATER) {
+        engine->ingress[id].pressed = 1;
+        mark(engine, id);
+    }
+    return room;
+}
+
+void ingress_cancel(struct engine *engine, const struct landing *landing)
+{
+    cancel_entry(engine, landing);
+    if (landing->parts)
+        freelist_cancel(engine, engine->ingress[landing->ingress].free_list, landing);
+}
+
+/* The card's time stamps: core clock ticks, 60 bits. */
+static uint64_t timestamp(const struct engine *engine)
+{
+    uint64_t khz = engine->chip.core_clock_khz;
+    uint64_t ticks = engine->now / 1000000 * khz + engine->now % 1000000 * khz / 1000000;
+
+    return ticks & (((uint64_t)1 << 60) - 1);
+}
+
+void ingress_publish(struct engine *engine, const struct landing *landing, enum response type,
+                     const void *cpl, uint32_t length, uint32_t word)
+{
+    struct ingress *queue = &engine->ingress[landing->ingress];
+    uint64_t address = queue->address + (uint64_t)landing->entry * queue->entry_bytes;
+    uint32_t room = queue->entry_bytes - CONTROL_BYTES, last = queue->entry_bytes - FLIT;
+    uint8_t entry[ENTRY_MAX] = {0};
+
+    if (length)
+        memcpy(entry, cpl, length < room ? length : room);
+    put32(entry + room + 4, word);
+    put64(entry + last,
+          (uint64_t)landing->generation << 63 | (uint64_t)type << 60 | timestamp(engine));
+    queue->halted = dma_write(engine, landing->ingress, address, entry, last) != 0;
+    atomic_thread_fence(memory_order_release); /* the last flit makes the entry valid */
+    if (!queue->halted)
+        (void)dma_write(engine, landing->ingress, address + last, entry + last, FLIT);
+    mark(engine, landing->ingress);
+}
+
 int engine_cpl(struct engine *engine, uint32_t ingress, const void *cpl, uint32_t length)
 {
-    (void)engine, (void)ingress, (void)cpl, (void)length;
-    return ENGINE_DONE;
+    struct landing landing = {.parts = 0};
+    enum room room = ingress_reserve(engine, ingress, 0, &landing);
+
+    if (room == ROOM_NOW) {
+        ingress_publish(engine, &landing, RESPONSE_CPL, cpl, length, 0);
+        engine_wake(engine);
+    }
+    return room == ROOM_LATER ? ENGINE_HELD : ENGINE_DONE;
 }
+
+/* Interrupts */
 
 void ingress_gts(struct engine *engine, uint32_t id, uint32_t increment, uint32_t timer,
                  bool count_armed)
 {
-    (void)engine, (void)id, (void)increment, (void)timer, (void)count_armed;
+    struct ingress *queue = &engine->ingress[id < ENGINE_QUEUES ? id : 0];
+
+    if (id >= ENGINE_QUEUES || !queue->entries || increment > outstanding(queue)) {
+        engine_report(engine, TROUBLE_DOORBELL, id, increment, 0);
+        return;
+    }
+    queue->cidx = (queue->cidx + increment) % queue->entries;
+    if (timer != TIMER_UPDATE_CIDX) {
+        queue->armed = timer < TIMERS || count_armed;
+        queue->count_armed = count_armed;
+        queue->timer = (uint8_t)timer;
+        queue->due = 0;
+    }
+    mark(engine, id);
+    engine_wake(engine);
+}
+
+/* When the holdoff timer of a queue ends that starts now. */
+static uint64_t timer_end(const struct engine *engine, uint32_t timer)
+{
+    uint32_t khz = engine->chip.core_clock_khz, pair, ticks;
+
+    if (timer >= TIMERS)
+        return NEVER;
+    pair = reg(engine, SGE_TIMER_VALUE_0_AND_1 + timer / 2 * 4);
+    ticks = field(pair, timer % 2 ? SGE_TIMER_VALUE_0_AND_1_TIMERVALUE1
+                                  : SGE_TIMER_VALUE_0_AND_1_TIMERVALUE0);
+    return engine->now + (khz ? ticks * (uint64_t)1000000 / khz : 0);
+}
+
+static uint32_t packet_threshold(const struct engine *engine, uint32_t which)
+{
+    return reg(engine, SGE_INGRESS_RX_THRESHOLD) >> (3 - which % 4) * 8 &
+           SGE_INGRESS_RX_THRESHOLD_THRESHOLD_3;
+}
+
+/* Puts the interrupt of queue `id` into the queue that gets its interrupts. False: it is full. */
+static bool forward(struct engine *engine, uint32_t id)
+{
+    struct landing landing = {.parts = 0};
+    enum room room = ingress_reserve(engine, engine->ingress[id].vector, 0, &landing);
+
+    if (room == ROOM_NOW) {
+        ingress_publish(engine, &landing, RESPONSE_INTERRUPT, NULL, 0, id);
+        engine_wake(engine);
+    }
+    return room != ROOM_LATER;
+}
+
+/* Raises a queue's interrupt, its only one for this arming. */
+static void fire(struct engine *engine, uint32_t id)
+{
+    struct ingress *queue = &engine->ingress[id];
+
+    if (queue->forwarded && !forward(engine, id))
+        return;
+    if (!queue->forwarded)
+        irq_raise(engine, queue->vector);
+    queue->armed = 0;
+    queue->dirty = 1;
+}
+
+static bool waits(const struct ingress *queue)
+{
+    return queue->entries && queue->interrupts && queue->armed && outstanding(queue);
+}
+
+static bool is_due(const struct engine *engine, const struct ingress *queue)
+{
+    return queue->due <= engine->now || queue->pressed ||
+           (queue->count_armed && outstanding(queue) >= packet_threshold(engine, queue->threshold));
+}
+
+/* Starts a queue's holdoff timer or raises its interrupt. Returns when its timer ends. */
+static uint64_t settle(struct engine *engine, uint32_t id)
+{
+    struct ingress *queue = &engine->ingress[id];
+
+    if (!queue->due)
+        queue->due = timer_end(engine, queue->timer);
+    if (!queue->halted && is_due(engine, queue))
+        fire(engine, id);
+    queue->pressed = 0;
+    return queue->armed && queue->due > engine->now ? queue->due : NEVER;
 }
 
 uint64_t ingress_run(struct engine *engine)
 {
-    (void)engine;
-    return UINT64_MAX;
+    uint64_t next = NEVER;
+
+    for (uint32_t word = 0; word < ENGINE_QUEUES / 64; word++) {
+        for (uint64_t bits = engine->ingress_marked[word]; bits; bits &= bits - 1) {
+            uint32_t id = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            struct ingress *queue = &engine->ingress[id];
+            uint64_t end = waits(queue) ? settle(engine, id) : NEVER;
+
+            next = end < next ? end : next;
+            if (waits(queue))
+                continue;
+            queue->due = 0;
+            engine->ingress_marked[word] &= ~(bits & -bits);
+        }
+    }
+    return next;
 }

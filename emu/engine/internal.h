@@ -7,9 +7,11 @@
  *   control.c   requests of the control queues
  *   offload.c   segmentation, checksums, VLAN tags
  *   port.c      links, statistics; wire.c: where frames go; capture.c: pcapng
- *   receive.c   who gets a frame: filters, RSS
- *   ingress.c   responses, free lists, interrupts
- *   dma.c       the host's memory
+ *   receive.c   who gets a frame: address filters, and its response
+ *   rss.c       which queue gets it; headers.c: what is in it
+ *   ingress.c   responses and interrupts; freelist.c: the buffers of frames
+ *   checksum.c  the Internet checksum
+ *   dma.c       the host\'s memory
  *   irq.c       its interrupts
  */
 #ifndef VMCOREDD_ENGINE_INTERNAL_H
@@ -133,12 +135,116 @@ int control_request(struct engine *engine, struct egress *queue, const uint8_t *
 /* port.c: takes frames from outside and passes them on; returns how many */
 uint32_t ports_run(struct engine *engine, uint32_t budget);
 
+/* Whether there is room for a response and its frame. */
+enum room {
+    ROOM_NOW,
+    ROOM_LATER, /* engine_wake() follows when there may be */
+    ROOM_NEVER, /* the queue does not run, or the frame cannot fit */
+};
+
+enum response { RESPONSE_FRAME, RESPONSE_CPL, RESPONSE_INTERRUPT };
+
+enum { LANDING_PARTS = 24 }; /* buffers of one frame: 64 KiB in pages and more */
+
+/* A position in a free list; see struct egress. */
+struct cursor {
+    uint32_t cidx, pointer, offset;
+    uint64_t buffer;
+    uint32_t bytes;
+};
+
+/* Room that is reserved for one response: an entry, and parts of buffers for its frame. */
+struct landing {
+    uint32_t ingress, entry;
+    uint8_t generation;
+    bool new_buffer;
+    uint32_t parts;
+    struct part {
+        uint64_t address;
+        uint32_t length;
+    } part[LANDING_PARTS];
+    struct cursor before; /* for freelist_cancel() */
+};
+
 /* ingress.c */
+/* Reserves room for a response with `length` bytes of a frame, or 0. It is published, or cancelled
+ * before any that was reserved earlier; the host sees nothing of it before it is published. */
+enum room ingress_reserve(struct engine *engine, uint32_t id, uint32_t length,
+                          struct landing *landing);
+void ingress_cancel(struct engine *engine, const struct landing *landing);
+/* Writes a response: its CPL, and `word` (pldbuflen_qid). */
+void ingress_publish(struct engine *engine, const struct landing *landing, enum response type,
+                     const void *cpl, uint32_t length, uint32_t word);
 /* Handles a GTS write. */
 void ingress_gts(struct engine *engine, uint32_t id, uint32_t increment, uint32_t timer,
                  bool count_armed);
 /* Raises interrupts whose time has come; returns when the next is due, UINT64_MAX: none is. */
 uint64_t ingress_run(struct engine *engine);
+
+enum { RESPONSE_NEW_BUFFER = 1u << 31 };
+
+/* CPL_RX_PKT */
+enum {
+    CPL_RX_PKT = 0x3b,
+    RX_PKT_BYTES = 24,
+    RX_CSUM_CALC = 1 << 4,
+    RX_VLAN_EX = 1 << 6,
+    RX_IP_FRAG = 1 << 7,
+    RX_MACIDX = 8,
+    RX_CHAN = 28,
+    RXF_PSH = 1 << 20,
+    RXF_SYN = 1 << 21,
+    RXF_UDP = 1 << 22,
+    RXF_TCP = 1 << 23,
+    RXF_IP = 1 << 24,
+    RXF_IP6 = 1 << 25,
+    RXERR_OR = 1 << 0,
+    RXERR_IPHDR_LEN = 1 << 6,
+    RXERR_TCPHDR_LEN = 1 << 7,
+    RXERR_PKT_LEN = 1 << 8,
+    RXERR_IPCSUM = 1 << 12,
+    RXERR_CSUM = 1 << 13,
+    RXERR_SHORT_LEN = 1 << 1,
+    RXERR_SHORT_SUM = 1 << 4,
+};
+
+/* What is in a frame (headers.c). Offsets and lengths are in bytes; those of headers that the frame
+ * lacks are 0. */
+struct headers {
+    uint32_t l3, l3_header; /* l3 is the length of the Ethernet header, too */
+    uint32_t l4, l4_header;
+    uint32_t l4_length; /* with its header */
+    uint16_t tag;       /* VLAN */
+    uint16_t errors;    /* RXERR_* */
+    uint16_t sum;       /* of a fragment, or of a whole segment with its pseudo header */
+    bool tagged, ip4, ip6, fragment, tcp, udp, syn, push;
+    bool ports;  /* a whole transport header is there */
+    bool summed; /* `sum` is valid */
+};
+
+void headers_parse(const struct frame *frame, struct headers *headers);
+
+/* rss.c: as in struct rss_header */
+enum hash_type { HASH_NONE, HASH_IP, HASH_TCP, HASH_UDP };
+
+struct choice {
+    uint32_t queue, hash;
+    enum hash_type type;
+};
+
+struct choice rss_choose(const struct engine *engine, const struct interface *interface,
+                         const struct frame *frame, const struct headers *headers);
+
+/* checksum.c: the folded sum of big-endian 16-bit words, not inverted, and of `sum` */
+uint16_t checksum(uint32_t sum, const uint8_t *data, uint32_t length);
+
+/* freelist.c: reserves parts of buffers; gives them back; fills them from byte `at` of the frame on
+ */
+enum room freelist_reserve(struct engine *engine, uint32_t id, uint32_t length,
+                           struct landing *landing);
+void freelist_cancel(struct engine *engine, uint32_t id, const struct landing *landing);
+void freelist_write(struct engine *engine, uint32_t id, const struct landing *landing, uint32_t at,
+                    const uint8_t *data, uint32_t length);
 
 /* dma.c: 0 or -errno; the failure is reported, and its cause is set */
 int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into, uint32_t length);

@@ -1,0 +1,153 @@
+/* What is in a received frame: its headers, and whether its checksums are right. Bytes come from
+ * anybody: no header is read that does not lie within the frame. */
+
+#include "vmcoredd/emu/engine/internal.h"
+
+enum {
+    ETHERNET = 14,
+    TAGGED = 18,
+    TYPE_IP4 = 0x0800,
+    TYPE_IP6 = 0x86dd,
+    TYPE_VLAN = 0x8100,
+    IP4_HEADER = 20,
+    IP6_HEADER = 40,
+    IP4_FRAGMENT = 0x3fff, /* more fragments, and the offset */
+    IP6_NEXT_FRAGMENT = 44,
+    TCP = 6,
+    UDP = 17,
+    TCP_HEADER = 20,
+    UDP_HEADER = 8,
+};
+
+static void parse_tcp(const uint8_t *tcp, struct headers *headers)
+{
+    uint32_t length = headers->l4_length >= TCP_HEADER ? (tcp[12] >> 4) * 4u : 0;
+
+    if (length < TCP_HEADER || length > headers->l4_length) {
+        headers->errors |= RXERR_TCPHDR_LEN;
+        return;
+    }
+    headers->l4_header = length;
+    headers->syn = (tcp[13] & 0x02) != 0;
+    headers->push = (tcp[13] & 0x08) != 0;
+    headers->ports = true;
+}
+
+static void parse_udp(const uint8_t *udp, struct headers *headers)
+{
+    uint32_t length = headers->l4_length >= UDP_HEADER ? get16(udp + 4) : 0;
+
+    if (length < UDP_HEADER || length > headers->l4_length) {
+        headers->errors |= RXERR_PKT_LEN;
+        return;
+    }
+    headers->l4_header = UDP_HEADER;
+    headers->l4_length = length;
+    headers->ports = true;
+}
+
+/* Only the first fragment has a transport header, and none has the whole datagram. */
+static void parse_transport(const struct frame *frame, uint8_t protocol, struct headers *headers)
+{
+    headers->tcp = protocol == TCP;
+    headers->udp = protocol == UDP;
+    if (headers->tcp && !headers->fragment)
+        parse_tcp(frame->data + headers->l4, headers);
+    if (headers->udp && !headers->fragment)
+        parse_udp(frame->data + headers->l4, headers);
+}
+
+static void parse_ip4(const struct frame *frame, struct headers *headers)
+{
+    const uint8_t *ip = frame->data + headers->l3;
+    uint32_t room = frame->length - headers->l3;
+    uint32_t length = room >= IP4_HEADER && ip[0] >> 4 == 4 ? (ip[0] & 0xf) * 4u : 0;
+
+    if (length < IP4_HEADER || length > room) {
+        headers->errors |= RXERR_IPHDR_LEN;
+        return;
+    }
+    headers->ip4 = true;
+    headers->l3_header = length;
+    headers->l4 = headers->l3 + length;
+    headers->fragment = (get16(ip + 6) & IP4_FRAGMENT) != 0;
+    if (!frame->verified && checksum(0, ip, length) != 0xffff)
+        headers->errors |= RXERR_IPCSUM;
+    if (get16(ip + 2) < length || get16(ip + 2) > room) {
+        headers->errors |= RXERR_PKT_LEN;
+        return;
+    }
+    headers->l4_length = get16(ip + 2) - length;
+    parse_transport(frame, ip[9], headers);
+}
+
+/* Extension headers are not followed: what comes behind them is left to the host. */
+static void parse_ip6(const struct frame *frame, struct headers *headers)
+{
+    const uint8_t *ip = frame->data + headers->l3;
+    uint32_t room = frame->length - headers->l3;
+
+    if (room < IP6_HEADER || ip[0] >> 4 != 6) {
+        headers->errors |= RXERR_IPHDR_LEN;
+        return;
+    }
+    headers->ip6 = true;
+    headers->l3_header = IP6_HEADER;
+    headers->l4 = headers->l3 + IP6_HEADER;
+    headers->fragment = ip[6] == IP6_NEXT_FRAGMENT;
+    if (get16(ip + 4) > room - IP6_HEADER) {
+        headers->errors |= RXERR_PKT_LEN;
+        return;
+    }
+    headers->l4_length = get16(ip + 4);
+    parse_transport(frame, ip[6], headers);
+}
+
+/* The sum of a TCP segment or UDP datagram and its pseudo header: 0xffff if it is right. */
+static uint16_t transport_sum(const struct frame *frame, const struct headers *headers)
+{
+    uint32_t addresses = headers->ip4 ? 8 : 32;
+    const uint8_t *source = frame->data + headers->l3 + (headers->ip4 ? 12 : 8);
+    uint32_t sum = checksum(0, source, addresses);
+
+    sum += headers->l4_length + (headers->tcp ? (uint32_t)TCP : UDP);
+    return checksum(sum, frame->data + headers->l4, headers->l4_length);
+}
+
+/* A UDP sender may leave its checksum out. */
+static bool has_checksum(const struct frame *frame, const struct headers *headers)
+{
+    return headers->ports && (headers->tcp || get16(frame->data + headers->l4 + 6) != 0);
+}
+
+/* The host adds the sums of a datagram's fragments, each over all behind the Ethernet header. */
+static void sum_up(const struct frame *frame, struct headers *headers)
+{
+    if (headers->ip4 && headers->fragment && !headers->tagged) {
+        headers->summed = true;
+        headers->sum = checksum(0, frame->data + headers->l3, frame->length - headers->l3);
+    } else if (has_checksum(frame, headers)) {
+        headers->summed = true;
+        headers->sum = frame->verified ? 0xffff : transport_sum(frame, headers);
+        headers->errors |= headers->sum == 0xffff ? 0 : RXERR_CSUM;
+    }
+}
+
+void headers_parse(const struct frame *frame, struct headers *headers)
+{
+    uint16_t type = get16(frame->data + 12);
+
+    memset(headers, 0, sizeof(*headers));
+    headers->l3 = ETHERNET;
+    if (type == TYPE_VLAN && frame->length >= TAGGED) {
+        headers->tagged = true;
+        headers->tag = get16(frame->data + 14);
+        headers->l3 = TAGGED;
+        type = get16(frame->data + 16);
+    }
+    if (type == TYPE_IP4)
+        parse_ip4(frame, headers);
+    if (type == TYPE_IP6)
+        parse_ip6(frame, headers);
+    sum_up(frame, headers);
+}
