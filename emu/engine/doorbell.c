@@ -14,5 +14,7 @@ void engine_kdoorbell(struct engine *engine, uint32_t value)
 
 void engine_gts(struct engine *engine, uint32_t value)
 {
-    (void)engine, (void)value;
+    ingress_gts(engine, field(value, MYPF_SGE_PF_GTS_INGRESSQID),
+                field(value, MYPF_SGE_PF_GTS_CIDXINC), field(value, MYPF_SGE_PF_GTS_TIMERREG),
+                value & MYPF_SGE_PF_GTS_SEINTARM);
 }

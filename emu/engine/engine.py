@@ -94,6 +94,7 @@ class Engine:
     def stop_egress(self, number: int) -> None:
         """Takes an egress queue or free list away: the engine reads its ring no more."""
         tables.clear(self.c.egress[number])
+        self.c.pending = 1
 
     def start_ingress(self, number: int, ring: IngressRing) -> None:
         """Makes an ingress queue with this id; its indices are 0."""
@@ -102,6 +103,7 @@ class Engine:
     def stop_ingress(self, number: int) -> None:
         """Takes an ingress queue away: the engine writes to its ring no more."""
         tables.clear(self.c.ingress[number])
+        self.c.pending = 1
 
     def halt_egress(self, number: int, *, halted: bool) -> None:
         """Stops an egress queue, which keeps its place, or starts it again."""
@@ -125,6 +127,7 @@ class Engine:
     def remove_interface(self, viid: int) -> None:
         """Takes an interface away."""
         tables.clear(self._interface(viid))
+        self.c.pending = 1
 
     def _interface(self, viid: int) -> Any:
         """Returns the entry of an interface: its own, or the first that is free."""

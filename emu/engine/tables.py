@@ -154,4 +154,5 @@ def load(c: Any, saved: tuple[Any, ...]) -> None:
             setattr(port, name, value)
     for queue in c.ingress:
         queue.due = min(queue.due, 1)
+    ffi.buffer(c.ingress_marked)[:] = b"\xff" * ffi.sizeof(c.ingress_marked)
     c.pending = 1

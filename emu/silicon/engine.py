@@ -20,6 +20,8 @@ class PacketEngine(Model):
         c.chip.core_clock_khz = self.scenario.profile.card.core_clock
         c.contexts, c.context_rows = self.spaces.space("sge_contexts").c.words, QUEUES
         c.rss = self.spaces.space("tp_rss_lkp_table").c
+        tp, key = self.spaces.where(self.r.TP_RSS_SECRET_KEY0)
+        c.rss_key = tp.pointer(key)
         (c.egress_memory, c.egress_memory_rows), (c.ingress_memory, c.ingress_memory_rows) = (
             self._memory(region) for region in IN_MEMORY.values()
         )
