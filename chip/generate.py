@@ -16,7 +16,7 @@ from vmcoredd.chip import BAR0, T5, T6, Chip, Register, differences
 from vmcoredd.chip import register as vocabulary
 from vmcoredd.chip.layout import BigStruct, sizeof
 from vmcoredd.chip.message_layouts import LAYOUTS
-from vmcoredd.chip.messages import Cpl, ScatterGather, WorkRequest
+from vmcoredd.chip.messages import Cpl, Response, ScatterGather, WorkRequest
 
 ROOT = Path(__file__).resolve().parent.parent
 CHIPS = (T5, T6)
@@ -106,6 +106,7 @@ def messages_header() -> str:
         *(f"#define FW_{each.name}_WR {each:#04x}" for each in WorkRequest),
         *(f"#define CPL_{each.name} {each:#04x}" for each in Cpl),
         *(f"#define ULP_TX_SC_{each.name} {each:#04x}" for each in ScatterGather),
+        *(f"#define RSPD_TYPE_{each.name} {each}" for each in Response),
     ]
     layouts = (line for name, layout in LAYOUTS.items() for line in _layout(name, layout))
     return "\n".join([MESSAGES, *opcodes, *layouts]) + "\n"

@@ -224,6 +224,25 @@ class RxPkt(BigStruct):
     )
 
 
+class RxErrors(BigStruct):
+    """`err_vec` of struct cpl_rx_pkt (RXERR_*)."""
+
+    _fields_ = word(
+        "ping:14:1 csum:13:1 ipcsum:12:1 tcp_opt:9:1 pkt_len:8:1 tcphdr_len:7:1 iphdr_len:6:1 "
+        "ethhdr_len:5:1 attack:4:1 frag:3:1 ipvers:2:1 mac:1:1 or:0:1",
+        u16,
+    )
+
+
+class RxErrorsCompressed(BigStruct):
+    """`err_vec` as TP_OUT_CONFIG.CRxPktEnc compresses it (T6_COMPR_RXERR_*, T6_RX_TNL*)."""
+
+    _fields_ = word(
+        "tnlhdr_len:8:8 tnl_type:6:2 misc:5:1 sum:4:1 ipv6_ext:3:1 tcp_opt:2:1 len:1:1 mac:0:1",
+        u16,
+    )
+
+
 class Response(BigStruct):
     """struct rsp_ctrl: the end of an entry of an ingress queue."""
 
@@ -259,6 +278,8 @@ LAYOUTS: dict[str, type[BigStruct]] = {
     "FW6_MSG": Fw6Msg,
     "RSS": RssHeader,
     "RX_PKT": RxPkt,
+    "RX_ERR": RxErrors,
+    "RX_ERR_SHORT": RxErrorsCompressed,
     "RSP": Response,
     "STATUS_PAGE": StatusPage,
 }

@@ -103,6 +103,9 @@
 #define ULP_TX_SC_DSGL 0x82
 #define ULP_TX_SC_ISGL 0x83
 #define ULP_TX_SC_MEMRD 0x86
+#define RSPD_TYPE_FLBUF 0
+#define RSPD_TYPE_CPL 1
+#define RSPD_TYPE_INTR 2
 
 #define WR_BYTES 8
 #define WR_OP 0, 4, 0xff000000
@@ -320,6 +323,31 @@
 #define RX_PKT_IPHDR_LEN 12, 2, 0xffc0
 #define RX_PKT_TCPHDR_LEN 12, 2, 0x003f
 #define RX_PKT_ERR_VEC 14, 2, 0xffff
+
+#define RX_ERR_BYTES 2
+#define RX_ERR_PING 0, 2, 0x4000
+#define RX_ERR_CSUM 0, 2, 0x2000
+#define RX_ERR_IPCSUM 0, 2, 0x1000
+#define RX_ERR_TCP_OPT 0, 2, 0x0200
+#define RX_ERR_PKT_LEN 0, 2, 0x0100
+#define RX_ERR_TCPHDR_LEN 0, 2, 0x0080
+#define RX_ERR_IPHDR_LEN 0, 2, 0x0040
+#define RX_ERR_ETHHDR_LEN 0, 2, 0x0020
+#define RX_ERR_ATTACK 0, 2, 0x0010
+#define RX_ERR_FRAG 0, 2, 0x0008
+#define RX_ERR_IPVERS 0, 2, 0x0004
+#define RX_ERR_MAC 0, 2, 0x0002
+#define RX_ERR_OR 0, 2, 0x0001
+
+#define RX_ERR_SHORT_BYTES 2
+#define RX_ERR_SHORT_TNLHDR_LEN 0, 2, 0xff00
+#define RX_ERR_SHORT_TNL_TYPE 0, 2, 0x00c0
+#define RX_ERR_SHORT_MISC 0, 2, 0x0020
+#define RX_ERR_SHORT_SUM 0, 2, 0x0010
+#define RX_ERR_SHORT_IPV6_EXT 0, 2, 0x0008
+#define RX_ERR_SHORT_TCP_OPT 0, 2, 0x0004
+#define RX_ERR_SHORT_LEN 0, 2, 0x0002
+#define RX_ERR_SHORT_MAC 0, 2, 0x0001
 
 #define RSP_BYTES 16
 #define RSP_HDRBUFLEN_PIDX 0, 4, 0xffffffff

@@ -17,6 +17,7 @@ enum {
     UDP = 17,
     TCP_HEADER = 20,
     UDP_HEADER = 8,
+    RIGHT = 0xffff, /* the sum of what holds a right checksum */
 };
 
 static void parse_tcp(const uint8_t *tcp, struct headers *headers)
@@ -24,7 +25,7 @@ static void parse_tcp(const uint8_t *tcp, struct headers *headers)
     uint32_t length = headers->l4_length >= TCP_HEADER ? (tcp[12] >> 4) * 4u : 0;
 
     if (length < TCP_HEADER || length > headers->l4_length) {
-        headers->errors |= RXERR_TCPHDR_LEN;
+        headers->bad_tcp_header = true;
         return;
     }
     headers->l4_header = length;
@@ -38,7 +39,7 @@ static void parse_udp(const uint8_t *udp, struct headers *headers)
     uint32_t length = headers->l4_length >= UDP_HEADER ? get16(udp + 4) : 0;
 
     if (length < UDP_HEADER || length > headers->l4_length) {
-        headers->errors |= RXERR_PKT_LEN;
+        headers->bad_length = true;
         return;
     }
     headers->l4_header = UDP_HEADER;
@@ -64,17 +65,16 @@ static void parse_ip4(const struct frame *frame, struct headers *headers)
     uint32_t length = room >= IP4_HEADER && ip[0] >> 4 == 4 ? (ip[0] & 0xf) * 4u : 0;
 
     if (length < IP4_HEADER || length > room) {
-        headers->errors |= RXERR_IPHDR_LEN;
+        headers->bad_ip_header = true;
         return;
     }
     headers->ip4 = true;
     headers->l3_header = length;
     headers->l4 = headers->l3 + length;
     headers->fragment = (get16(ip + 6) & IP4_FRAGMENT) != 0;
-    if (!frame->verified && checksum(0, ip, length) != 0xffff)
-        headers->errors |= RXERR_IPCSUM;
+    headers->bad_ip_sum = !frame->verified && checksum(0, ip, length) != RIGHT;
     if (get16(ip + 2) < length || get16(ip + 2) > room) {
-        headers->errors |= RXERR_PKT_LEN;
+        headers->bad_length = true;
         return;
     }
     headers->l4_length = get16(ip + 2) - length;
@@ -88,7 +88,7 @@ static void parse_ip6(const struct frame *frame, struct headers *headers)
     uint32_t room = frame->length - headers->l3;
 
     if (room < IP6_HEADER || ip[0] >> 4 != 6) {
-        headers->errors |= RXERR_IPHDR_LEN;
+        headers->bad_ip_header = true;
         return;
     }
     headers->ip6 = true;
@@ -96,14 +96,14 @@ static void parse_ip6(const struct frame *frame, struct headers *headers)
     headers->l4 = headers->l3 + IP6_HEADER;
     headers->fragment = ip[6] == IP6_NEXT_FRAGMENT;
     if (get16(ip + 4) > room - IP6_HEADER) {
-        headers->errors |= RXERR_PKT_LEN;
+        headers->bad_length = true;
         return;
     }
     headers->l4_length = get16(ip + 4);
     parse_transport(frame, ip[6], headers);
 }
 
-/* The sum of a TCP segment or UDP datagram and its pseudo header: 0xffff if it is right. */
+/* The sum of a TCP segment or UDP datagram and its pseudo header: RIGHT, if it is. */
 static uint16_t transport_sum(const struct frame *frame, const struct headers *headers)
 {
     uint32_t addresses = headers->ip4 ? 8 : 32;
@@ -128,8 +128,8 @@ static void sum_up(const struct frame *frame, struct headers *headers)
         headers->sum = checksum(0, frame->data + headers->l3, frame->length - headers->l3);
     } else if (has_checksum(frame, headers)) {
         headers->summed = true;
-        headers->sum = frame->verified ? 0xffff : transport_sum(frame, headers);
-        headers->errors |= headers->sum == 0xffff ? 0 : RXERR_CSUM;
+        headers->sum = frame->verified ? RIGHT : transport_sum(frame, headers);
+        headers->bad_sum = headers->sum != RIGHT;
     }
 }
 

@@ -11,7 +11,6 @@
 #include "vmcoredd/emu/engine/internal.h"
 
 enum {
-    CONTROL_BYTES = 16, /* struct rsp_ctrl, which ends each entry */
     ENTRY_MAX = 128,
     FLIT = 8,
     TIMERS = 6,
@@ -39,7 +38,7 @@ static bool runs(const struct engine *engine, uint32_t id)
     const struct ingress *queue = &engine->ingress[id < ENGINE_QUEUES ? id : 0];
 
     return id < ENGINE_QUEUES && queue->entries > 1 && !queue->halted &&
-           queue->entry_bytes >= CONTROL_BYTES && queue->entry_bytes <= ENTRY_MAX;
+           queue->entry_bytes >= RSP_BYTES && queue->entry_bytes <= ENTRY_MAX;
 }
 
 static enum room reserve_entry(struct engine *engine, uint32_t id, struct landing *landing)
@@ -103,28 +102,28 @@ void ingress_cancel(struct engine *engine, const struct landing *landing)
         freelist_cancel(engine, engine->ingress[landing->ingress].free_list, landing);
 }
 
-/* The card's time stamps: core clock ticks, 60 bits. */
+/* The card's clock: core clock ticks. */
 static uint64_t timestamp(const struct engine *engine)
 {
     uint64_t khz = engine->chip.core_clock_khz;
-    uint64_t ticks = engine->now / 1000000 * khz + engine->now % 1000000 * khz / 1000000;
 
-    return ticks & (((uint64_t)1 << 60) - 1);
+    return engine->now / 1000000 * khz + engine->now % 1000000 * khz / 1000000;
 }
 
-void ingress_publish(struct engine *engine, const struct landing *landing, enum response type,
+void ingress_publish(struct engine *engine, const struct landing *landing, uint32_t type,
                      const void *cpl, uint32_t length, uint32_t word)
 {
     struct ingress *queue = &engine->ingress[landing->ingress];
     uint64_t address = queue->address + (uint64_t)landing->entry * queue->entry_bytes;
-    uint32_t room = queue->entry_bytes - CONTROL_BYTES, last = queue->entry_bytes - FLIT;
-    uint8_t entry[ENTRY_MAX] = {0};
+    uint32_t room = queue->entry_bytes - RSP_BYTES, last = queue->entry_bytes - FLIT;
+    uint8_t entry[ENTRY_MAX] = {0}, *control = entry + room;
 
     if (length)
         memcpy(entry, cpl, length < room ? length : room);
-    put32(entry + room + 4, word);
-    put64(entry + last,
-          (uint64_t)landing->generation << 63 | (uint64_t)type << 60 | timestamp(engine));
+    put32(control + 4, word);
+    put(control, RSP_GEN, landing->generation);
+    put(control, RSP_TYPE, type);
+    put(control, RSP_TIMESTAMP, timestamp(engine));
     queue->halted = dma_write(engine, landing->ingress, address, entry, last) != 0;
     atomic_thread_fence(memory_order_release); /* the last flit makes the entry valid */
     if (!queue->halted)
@@ -138,7 +137,7 @@ int engine_cpl(struct engine *engine, uint32_t ingress, const void *cpl, uint32_
     enum room room = ingress_reserve(engine, ingress, 0, &landing);
 
     if (room == ROOM_NOW) {
-        ingress_publish(engine, &landing, RESPONSE_CPL, cpl, length, 0);
+        ingress_publish(engine, &landing, RSPD_TYPE_CPL, cpl, length, 0);
         engine_wake(engine);
     }
     return room == ROOM_LATER ? ENGINE_HELD : ENGINE_DONE;
@@ -192,7 +191,7 @@ static bool forward(struct engine *engine, uint32_t id)
     enum room room = ingress_reserve(engine, engine->ingress[id].vector, 0, &landing);
 
     if (room == ROOM_NOW) {
-        ingress_publish(engine, &landing, RESPONSE_INTERRUPT, NULL, 0, id);
+        ingress_publish(engine, &landing, RSPD_TYPE_INTR, NULL, 0, id);
         engine_wake(engine);
     }
     return room != ROOM_LATER;

@@ -11,7 +11,7 @@
  *   rss.c       which queue gets it; headers.c: what is in it
  *   ingress.c   responses and interrupts; freelist.c: the buffers of frames
  *   checksum.c  the Internet checksum
- *   dma.c       the host\'s memory
+ *   dma.c       the host's memory
  *   irq.c       its interrupts
  */
 #ifndef VMCOREDD_ENGINE_INTERNAL_H
@@ -142,8 +142,6 @@ enum room {
     ROOM_NEVER, /* the queue does not run, or the frame cannot fit */
 };
 
-enum response { RESPONSE_FRAME, RESPONSE_CPL, RESPONSE_INTERRUPT };
-
 enum { LANDING_PARTS = 24 }; /* buffers of one frame: 64 KiB in pages and more */
 
 /* A position in a free list; see struct egress. */
@@ -172,41 +170,14 @@ struct landing {
 enum room ingress_reserve(struct engine *engine, uint32_t id, uint32_t length,
                           struct landing *landing);
 void ingress_cancel(struct engine *engine, const struct landing *landing);
-/* Writes a response: its CPL, and `word` (pldbuflen_qid). */
-void ingress_publish(struct engine *engine, const struct landing *landing, enum response type,
+/* Writes a response: its type (RSPD_TYPE_*), its CPL, and `word` (pldbuflen_qid). */
+void ingress_publish(struct engine *engine, const struct landing *landing, uint32_t type,
                      const void *cpl, uint32_t length, uint32_t word);
 /* Handles a GTS write. */
 void ingress_gts(struct engine *engine, uint32_t id, uint32_t increment, uint32_t timer,
                  bool count_armed);
 /* Raises interrupts whose time has come; returns when the next is due, UINT64_MAX: none is. */
 uint64_t ingress_run(struct engine *engine);
-
-enum { RESPONSE_NEW_BUFFER = 1u << 31 };
-
-/* CPL_RX_PKT */
-enum {
-    CPL_RX_PKT = 0x3b,
-    RX_PKT_BYTES = 24,
-    RX_CSUM_CALC = 1 << 4,
-    RX_VLAN_EX = 1 << 6,
-    RX_IP_FRAG = 1 << 7,
-    RX_MACIDX = 8,
-    RX_CHAN = 28,
-    RXF_PSH = 1 << 20,
-    RXF_SYN = 1 << 21,
-    RXF_UDP = 1 << 22,
-    RXF_TCP = 1 << 23,
-    RXF_IP = 1 << 24,
-    RXF_IP6 = 1 << 25,
-    RXERR_OR = 1 << 0,
-    RXERR_IPHDR_LEN = 1 << 6,
-    RXERR_TCPHDR_LEN = 1 << 7,
-    RXERR_PKT_LEN = 1 << 8,
-    RXERR_IPCSUM = 1 << 12,
-    RXERR_CSUM = 1 << 13,
-    RXERR_SHORT_LEN = 1 << 1,
-    RXERR_SHORT_SUM = 1 << 4,
-};
 
 /* What is in a frame (headers.c). Offsets and lengths are in bytes; those of headers that the frame
  * lacks are 0. */
@@ -215,9 +186,9 @@ struct headers {
     uint32_t l4, l4_header;
     uint32_t l4_length; /* with its header */
     uint16_t tag;       /* VLAN */
-    uint16_t errors;    /* RXERR_* */
     uint16_t sum;       /* of a fragment, or of a whole segment with its pseudo header */
     bool tagged, ip4, ip6, fragment, tcp, udp, syn, push;
+    bool bad_ip_header, bad_tcp_header, bad_length, bad_ip_sum, bad_sum;
     bool ports;  /* a whole transport header is there */
     bool summed; /* `sum` is valid */
 };

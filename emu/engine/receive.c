@@ -11,8 +11,11 @@ enum {
     ETHERNET = 14,
     LOOPBACK = 4, /* added to the number of the port */
     NO_MAC = 0x1ff,
+    ERRORS = 14, /* err_vec of CPL_RX_PKT */
 };
 
+/* Of pldbuflen_qid: the frame begins a new buffer. */
+static const uint32_t NEW_BUFFER = 1u << 31;
 static const uint8_t BROADCAST[ADDRESS] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 /* A copy of a frame on its way to an interface. */
@@ -80,48 +83,68 @@ static uint32_t find_receivers(const struct engine *engine, uint32_t port,
 
 /* Responses */
 
-/* The error vector, or the short one that a T6 may be told to report. */
-static uint16_t error_vector(const struct engine *engine, uint32_t errors)
+static void put_errors(const struct engine *engine, const struct headers *headers, uint8_t *vector)
 {
-    bool sum = errors & (RXERR_CSUM | RXERR_IPCSUM);
-    bool length = errors & (RXERR_PKT_LEN | RXERR_IPHDR_LEN | RXERR_TCPHDR_LEN);
+    bool header = headers->bad_ip_header || headers->bad_tcp_header;
 
-    if (engine->chip.compressed_errors && reg(engine, TP_OUT_CONFIG) & T6_TP_OUT_CONFIG_CRXPKTENC)
-        return (uint16_t)((sum ? RXERR_SHORT_SUM : 0) | (length ? RXERR_SHORT_LEN : 0));
-    return (uint16_t)(errors ? errors | RXERR_OR : 0);
+    put(vector, RX_ERR_CSUM, headers->bad_sum);
+    put(vector, RX_ERR_IPCSUM, headers->bad_ip_sum);
+    put(vector, RX_ERR_PKT_LEN, headers->bad_length);
+    put(vector, RX_ERR_IPHDR_LEN, headers->bad_ip_header);
+    put(vector, RX_ERR_TCPHDR_LEN, headers->bad_tcp_header);
+    put(vector, RX_ERR_OR, get16(vector) != 0);
+    if (!engine->chip.compressed_errors ||
+        !(reg(engine, TP_OUT_CONFIG) & T6_TP_OUT_CONFIG_CRXPKTENC))
+        return;
+    put16(vector, 0);
+    put(vector, RX_ERR_SHORT_SUM, headers->bad_sum || headers->bad_ip_sum);
+    put(vector, RX_ERR_SHORT_LEN, header || headers->bad_length);
 }
 
-static uint32_t layer2_info(const struct engine *engine, uint32_t port, const struct copy *copy,
-                            const struct headers *headers)
+static void put_rss_header(uint32_t port, const struct headers *headers,
+                           const struct choice *choice, uint8_t *rss)
 {
-    uint32_t ethernet = headers->l3 - (copy->strips ? TAG : 0);
-
-    ethernet &= (1u << engine->chip.rx_ethernet_header_bits) - 1;
-    return ethernet | copy->mac << RX_MACIDX | port << RX_CHAN | headers->push * RXF_PSH |
-           headers->syn * RXF_SYN | headers->udp * RXF_UDP | headers->tcp * RXF_TCP |
-           headers->ip4 * RXF_IP | headers->ip6 * RXF_IP6;
+    put(rss, RSS_OPCODE, CPL_RX_PKT);
+    put(rss, RSS_CHANNEL, port);
+    put(rss, RSS_HASH_TYPE, choice->type);
+    put(rss, RSS_IPV6, headers->ip6);
+    put(rss, RSS_QID, choice->queue);
+    put(rss, RSS_HASH_VAL, choice->hash);
 }
 
-/* Makes a CPL_RX_PKT, with its RSS header. */
+static void put_headers(const struct headers *headers, bool strips, uint8_t *cpl)
+{
+    put(cpl, RX_PKT_CSUM_CALC, headers->summed);
+    put(cpl, RX_PKT_CSUM, headers->sum);
+    put(cpl, RX_PKT_IP_FRAG, headers->fragment);
+    put(cpl, RX_PKT_IP, headers->ip4);
+    put(cpl, RX_PKT_IP6, headers->ip6);
+    put(cpl, RX_PKT_TCP, headers->tcp);
+    put(cpl, RX_PKT_UDP, headers->udp);
+    put(cpl, RX_PKT_SYN, headers->syn);
+    put(cpl, RX_PKT_PSH, headers->push);
+    put(cpl, RX_PKT_ETHHDR_LEN, headers->l3 - (strips ? TAG : 0));
+    put(cpl, RX_PKT_IPHDR_LEN, headers->l3_header);
+    put(cpl, RX_PKT_TCPHDR_LEN, headers->tcp ? headers->l4_header : 0);
+}
+
+/* Makes a CPL_RX_PKT, behind its RSS header. */
 static void make_cpl(const struct engine *engine, uint32_t port, const struct frame *frame,
-                     const struct headers *headers, const struct copy *copy, uint8_t *cpl)
+                     const struct headers *headers, const struct copy *copy, uint8_t *response)
 {
-    const struct choice *choice = &copy->choice;
+    uint8_t *cpl = response + RSS_BYTES;
 
-    memset(cpl, 0, RX_PKT_BYTES);
-    cpl[0] = cpl[8] = CPL_RX_PKT;
-    cpl[1] = (uint8_t)((port & 3) | (uint32_t)choice->type << 4 | (uint32_t)headers->ip6 << 6);
-    put16(cpl + 2, (uint16_t)choice->queue);
-    put32(cpl + 4, choice->hash);
-    cpl[9] = (uint8_t)(port + (frame->loopback ? LOOPBACK : 0));
-    cpl[9] |= (uint8_t)(headers->summed * RX_CSUM_CALC | copy->strips * RX_VLAN_EX |
-                        headers->fragment * RX_IP_FRAG);
-    put16(cpl + 10, headers->sum);
-    put16(cpl + 12, copy->strips ? headers->tag : 0);
-    put16(cpl + 14, (uint16_t)(frame->length - (copy->strips ? TAG : 0)));
-    put32(cpl + 16, layer2_info(engine, port, copy, headers));
-    put16(cpl + 20, (uint16_t)(headers->l3_header << 6 | (headers->tcp ? headers->l4_header : 0)));
-    put16(cpl + 22, error_vector(engine, headers->errors));
+    memset(response, 0, RSS_BYTES + RX_PKT_BYTES);
+    put_rss_header(port, headers, &copy->choice, response);
+    put(cpl, RX_PKT_OPCODE, CPL_RX_PKT);
+    put(cpl, RX_PKT_IFF, port + (frame->loopback ? LOOPBACK : 0));
+    put(cpl, RX_PKT_CHAN, port);
+    put(cpl, RX_PKT_LEN, frame->length - (copy->strips ? TAG : 0));
+    put(cpl, RX_PKT_VLAN_EX, copy->strips);
+    put(cpl, RX_PKT_VLAN, copy->strips ? headers->tag : 0);
+    put(cpl, RX_PKT_MACIDX, copy->mac);
+    put_headers(headers, copy->strips, cpl);
+    put_errors(engine, headers, cpl + ERRORS);
 }
 
 /* Bytes before a frame in its buffer. */
@@ -136,7 +159,7 @@ static void deliver(struct engine *engine, uint32_t port, const struct frame *fr
     const struct landing *landing = &copy->landing;
     uint32_t list = engine->ingress[landing->ingress].free_list, at = shift(engine);
     uint32_t length = at + frame->length - (copy->strips ? TAG : 0), skip = 0;
-    uint8_t cpl[RX_PKT_BYTES];
+    uint8_t cpl[RSS_BYTES + RX_PKT_BYTES];
 
     if (copy->strips) {
         freelist_write(engine, list, landing, at, frame->data, ADDRESSES);
@@ -145,8 +168,8 @@ static void deliver(struct engine *engine, uint32_t port, const struct frame *fr
     }
     freelist_write(engine, list, landing, at, frame->data + skip, frame->length - skip);
     make_cpl(engine, port, frame, headers, copy, cpl);
-    ingress_publish(engine, landing, RESPONSE_FRAME, cpl, sizeof(cpl),
-                    length | (landing->new_buffer ? RESPONSE_NEW_BUFFER : 0));
+    ingress_publish(engine, landing, RSPD_TYPE_FLBUF, cpl, sizeof(cpl),
+                    length | (landing->new_buffer ? NEW_BUFFER : 0));
     engine->egress[list].frames++;
     engine->egress[list].bytes += length;
 }

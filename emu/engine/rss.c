@@ -61,8 +61,8 @@ static uint32_t table_queue(const struct engine *engine, uint32_t entry)
     uint32_t row = entry / QUEUES_PER_WORD;
     uint32_t word = engine->rss && row < engine->rss->count ? engine->rss->words[row] : 0;
 
-    return field(word, entry % QUEUES_PER_WORD ? T6_TP_RSS_LKP_TABLE_LKPTBLQUEUE1
-                                               : T6_TP_RSS_LKP_TABLE_LKPTBLQUEUE0);
+    return field(word, entry % QUEUES_PER_WORD ? TP_RSS_LKP_TABLE_LKPTBLQUEUE1
+                                               : TP_RSS_LKP_TABLE_LKPTBLQUEUE0);
 }
 
 struct choice rss_choose(const struct engine *engine, const struct interface *interface,
