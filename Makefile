@@ -48,6 +48,8 @@ test-long: .venv/ready-test test-kernels
 test-kernels: .venv/ready-test
 	VMCOREDD_GUEST_KERNEL=6.12 $(BIN)/python -m pytest -m guest tests/interop
 	VMCOREDD_GUEST_KERNEL=newest $(BIN)/python -m pytest -m guest tests/interop
+	VMCOREDD_STOCK_KERNEL=debian:6.1 $(BIN)/python -m pytest tests/interop/test_guest_stock.py
+	VMCOREDD_STOCK_KERNEL=debian:newest $(BIN)/python -m pytest tests/interop/test_guest_stock.py
 
 bench: .venv/ready-test
 	$(BIN)/vmcoredd bench --output docs/plots

@@ -27,6 +27,7 @@ USR = Path("/usr")
 BESIDE_USR = tuple(map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")))
 """Folders that are links into /usr on most machines; where they are not, they are shared too."""
 COMMANDS = {
+    "bash": "bash",
     "ip": "iproute2",
     "ethtool": "ethtool",
     "ping": "iputils-ping",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import stock as stock_guests
 
 from vmcoredd.qemu.kernel import DEFAULT_KERNEL
 from vmcoredd.qemu.prepare import Prepared, prepare
@@ -30,3 +31,12 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str, float | None], No
 def prepared(progress) -> Prepared:
     """QEMU, the initramfs, and the kernel: the default one, or $VMCOREDD_GUEST_KERNEL."""
     return prepare(os.environ.get("VMCOREDD_GUEST_KERNEL", DEFAULT_KERNEL), progress)
+
+
+@pytest.fixture(scope="module")
+def stock(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, progress
+) -> Iterator[stock_guests.Stock]:
+    """A guest with a kernel of Debian's; its parameter is a `Setup`."""
+    with stock_guests.booted(request.param, tmp_path_factory.mktemp("stock"), progress) as guest:
+        yield guest

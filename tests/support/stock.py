@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,11 @@ from vmcoredd.qemu.prepare import Options, prepare, serve_cards
 from vmcoredd.qemu.root import find_root
 
 BOOT, DRIVER = 240.0, 300.0
-INTERFACES = "for i in /sys/class/net/eth*; do echo $(basename $i) $(basename $(realpath $i/device)) $(cat $i/dev_port); done"
+INTERFACES = """
+for i in /sys/class/net/eth*; do
+    echo ${i##*/} $(basename $(realpath $i/device)) $(cat $i/dev_port);
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Setup:
 
     cards: Mapping[str, str] = field(default_factory=lambda: {"a": "t62100-cr"})
     wires: Sequence[str] = ("a.0=a.1",)
-    kernel: str = "debian:6.12"
+    kernel: str = os.environ.get("VMCOREDD_STOCK_KERNEL", "debian:6.12")
     memory: str = "2G"
 
 
@@ -59,7 +64,8 @@ def booted(setup: Setup, folder: Path, progress: debs.Progress) -> Iterator[Stoc
 
 def _interfaces(guest: Guest, names: Sequence[str]) -> dict[str, str]:
     """Returns the interfaces by card and port; the cards are in the order of their addresses."""
-    rows = [line.split() for line in guest.run(INTERFACES, BOOT).output.splitlines()]
+    listed = guest.run(" ".join(INTERFACES.split()), BOOT).output
+    rows = [line.split() for line in listed.splitlines()]
     addresses = sorted({address for _, address, _ in rows})
     by_address = dict(zip(addresses, names, strict=True))
     return {f"{by_address[address]}.{port}": name for name, address, port in rows}
