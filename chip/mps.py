@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 REPLICATION_WORDS = 8
@@ -28,6 +29,9 @@ class Mps(NamedTuple):
     """Whether an entry is read by two requests to MPS_CLS_TCAM_DATA2_CTL; otherwise, as memory."""
     entries_per_tcam: int
     """Entries of one TCAM, which CtlTcamIndex counts; CtlTcamSel selects the TCAM."""
+    buffer_groups: Mapping[int, tuple[int, ...]]
+    """For each number of ports, a bit for each buffer group of each port (t4_hw.c,
+    compute_mps_bg_map(); assumed for a T6 with one port)."""
 
 
 _LOW = ("MPS_VF_RPLCT_MAP3", "MPS_VF_RPLCT_MAP2", "MPS_VF_RPLCT_MAP1", "MPS_VF_RPLCT_MAP0")
@@ -38,6 +42,7 @@ T5 = Mps(
     replication_read_from=(0, 32, 64, 96, None, None, None, None),
     tcam_by_request=False,
     entries_per_tcam=512,
+    buffer_groups={1: (0xF,), 2: (0x3, 0xC), 4: (0x1, 0x2, 0x4, 0x8)},
 )
 T6 = Mps(
     tcam_entries=512,
@@ -52,4 +57,5 @@ T6 = Mps(
     replication_read_from=(64, 96, None, None, 128, 160, 192, 224),
     tcam_by_request=True,
     entries_per_tcam=256,
+    buffer_groups={1: (0xF,), 2: (0x1, 0x4)},
 )

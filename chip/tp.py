@@ -97,6 +97,22 @@ ULPTX_ASIC_REGISTERS = (
 it reads PM_RX_BASE_ADDR, the start of another block, as the sixth debug word."""
 
 
+_RATE_FIELD = 0xFF
+
+
+def rate_limit(kbps: int, core_clock: int) -> int:
+    """Returns the half of a TX_MOD_*_RATE_LIMIT that comes nearest to a rate, at a core clock in
+    kHz: bytes [15:8] that a scheduler sends in so many clock cycles [7:0]. 0 is no limit.
+    """
+    if not kbps:
+        return 0
+    wanted = kbps * 125 / (core_clock * 1000)  # bytes per cycle
+    pairs = [(max(round(wanted * cycles), 1), cycles) for cycles in range(1, _RATE_FIELD + 1)]
+    pairs = [pair for pair in pairs if pair[0] <= _RATE_FIELD] or [(_RATE_FIELD, 1)]
+    count, cycles = min(pairs, key=lambda pair: abs(pair[0] / pair[1] - wanted))
+    return count << 8 | cycles
+
+
 class Tp(NamedTuple):
     """The differences between the chips."""
 

@@ -156,6 +156,8 @@ class ConfigSpace:
             cls=pci.LinkSpeed.GT_8_0,
             comp_tmout_dis=1,
             comp_tmout_ranges=0xF,
+            lnkcap2=sum(1 << speed for speed in pci.LinkSpeed),
+            lnkctl2=pci.LinkSpeed.GT_8_0,
         )
 
     def _msix(self) -> LittleStruct:

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vmcoredd.chip import Chip, chip_of_device
-from vmcoredd.chip.firmware import PortCaps, PortType
+from vmcoredd.chip.firmware import PortCaps, PortModule, PortType
 from vmcoredd.emu.errors import ProfileError
 from vmcoredd.emu.memory import NAMES
 
 T = TypeVar("T")
+MODULES = ("SR", PortModule.TWINAX_PASSIVE.name, PortModule.TWINAX_ACTIVE.name)
 VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 
 
@@ -96,6 +97,8 @@ class PortInfo:
     speed: int = number(10, 1, 100)
     type: str = text("SFP", 12, "|".join(PortType.__members__))
     """The name of a member of chip.firmware.PortType."""
+    module: str = text("SR", 14, "|".join(MODULES))
+    """The name of a member of chip.firmware.PortModule, for ports with cages."""
 
 
 @dataclass(frozen=True)

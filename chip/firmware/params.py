@@ -66,6 +66,7 @@ class Dev(IntEnum):
     NUM_TM_CLASS = 0x2B
     FILTER = 0x2E
     KTLS_HW = 0x31
+    VI_ENABLE_INGRESS_AFTER_LINKUP = 0x32  # DPDK's t4fw_interface.h
 
 
 @unique
@@ -124,6 +125,9 @@ class Pf(IntEnum):
     PORT_CAPS32 = 0x3A
     PPOD_EDRAM_START = 0x3B
     PPOD_EDRAM_END = 0x3C
+    MAX_PKTS_PER_ETH_TX_PKTS_WR = 0x3D  # DPDK's t4fw_interface.h, as the next two
+    GET_SMT_START = 0x3E
+    GET_SMT_SIZE = 0x3F
     LINK_STATE = 0x40
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from vmcoredd.chip.firmware.codes import Op
 from vmcoredd.chip.firmware.message import ALLOC, OF_FUNCTION, FwCommand, header
 from vmcoredd.chip.layout import FieldSpec, reserved, u8, u16, u32, u64, word
@@ -110,6 +112,25 @@ class EqOfld(FwCommand):
         *_EQ_SIZE,
         ("eqaddr", u64),
     )
+
+
+class SchedLevel(IntEnum):
+    """SchedParams.level (cxgb4.h, SCHED_CLASS_LEVEL_*)."""
+
+    CLASS_RATE = 0
+    CHANNEL_RATE = 2
+
+
+class SchedUnit(IntEnum):
+    """SchedParams.unit (cxgb4.h, SCHED_CLASS_RATEUNIT_*)."""
+
+    BITS = 0
+
+
+class SchedRate(IntEnum):
+    """SchedParams.rate (cxgb4.h, SCHED_CLASS_RATEMODE_*)."""
+
+    ABSOLUTE = 1
 
 
 SC_PARAMS = 1

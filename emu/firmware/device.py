@@ -10,6 +10,7 @@ from vmcoredd.chip.firmware import (
     Devlog,
     FwCommand,
     Hello,
+    Hma,
     Initialize,
     MemType,
     Pfvf,
@@ -20,13 +21,17 @@ from vmcoredd.chip.firmware import (
 )
 from vmcoredd.chip.firmware.device import NicCaps, PtpSub
 from vmcoredd.chip.flash import START
+from vmcoredd.chip.memory import MEGABYTE
 from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.scheduler import forget_rates
 from vmcoredd.emu.flash import version
 
 CONFIG_UNIT = 64 * 1024
 """Bytes per unit of a configuration file's address."""
+HMA_UNIT = 4096
+"""Bytes per unit of Hma.addr_size."""
 ALL = 0xFF
 """All access rights."""
 
@@ -64,6 +69,8 @@ def reset(fw: Firmware, pf: int, cmd: Reset) -> FwCommand:
     _only_master(fw, pf)
     for function in range(PFS):
         fw.release(function)
+    forget_rates(fw)
+    fw.state.host_pages = ()
     fw.state.initialised = fw.state.caps_agreed = False
     fw.note(Facility.CORE, "PF%d: reset 0x%x", pf, cmd.val)
     return cmd.reply()
@@ -133,6 +140,26 @@ def devlog(fw: Firmware, pf: int, cmd: Devlog) -> FwCommand:
         memaddr16_devlog=fw.log.offset // ADDRESS_UNIT,
         memsize_devlog=fw.log.size,
     )
+
+
+@answers(Hma)
+def hma(fw: Firmware, pf: int, cmd: Hma) -> FwCommand:
+    """Takes pages of host memory, in one command after another.
+
+    The card never uses them: it keeps what would be there in its own memory, "hma".
+    """
+    size = fw.profile.memory.hma
+    wrong = cmd.size != size or not 0 < cmd.naddr <= len(cmd.phy_address) or not cmd.addr_size
+    if not size or not cmd.mode or wrong:
+        raise Refused(Retval.EINVAL, f"{cmd.naddr} pages of {cmd.size} MiB of host memory")
+    pages = [] if cmd.soc else list(fw.state.host_pages)
+    pages += cmd.phy_address[: cmd.naddr]
+    if len(pages) * cmd.addr_size * HMA_UNIT > size * MEGABYTE:
+        raise Refused(Retval.EINVAL, f"{len(pages)} pages of host memory: too many")
+    fw.state.host_pages = tuple(pages)
+    if cmd.eoc:
+        fw.note(Facility.RES, "%u pages of host memory, %u MiB", len(pages), size)
+    return cmd.reply()
 
 
 @answers(Clip)

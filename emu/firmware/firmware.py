@@ -21,6 +21,7 @@ from vmcoredd.emu.spaces import Spaces
 
 TICKS_PER_COMMAND = 2500
 """Core clock cycles that each command takes: 10 us at 250 MHz."""
+TRAFFIC_CLASSES = 16
 SECONDS_TO_BOOT = 3
 TICKS_PER_MESSAGE = 20_000
 """Least core clock cycles between two boot messages; a gap is always less than twice this."""
@@ -148,6 +149,11 @@ class Firmware:
         return bytes(header)
 
     @property
+    def traffic_classes(self) -> int:
+        """Scheduling classes of each channel."""
+        return TRAFFIC_CLASSES
+
+    @property
     def flm_contexts(self) -> int:
         """Contexts of free lists."""
         config = self.r.SGE_FLM_CFG
@@ -204,7 +210,7 @@ class Firmware:
         """Frees everything a function had: it was reset, or its driver left."""
         self.release(pf)
         if self.state.master == pf:
-            self.state.master = None
+            self.state.master, self.state.host_pages = None, ()
         self.note(Facility.FLR, "PF%d: resources freed", pf)
         self.show()
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from vmcoredd.chip.firmware import FwCommand, LdstAddress, LdstContext, LdstPcie, LdstSpace, Retval
+from vmcoredd.chip.firmware import (
+    FwCommand,
+    LdstAddress,
+    LdstContext,
+    LdstI2c,
+    LdstMpsReplication,
+    LdstPcie,
+    LdstSpace,
+    Retval,
+)
+from vmcoredd.chip.mps import REPLICATION_WORDS
 from vmcoredd.chip.pci import PFS
 from vmcoredd.chip.sge import CONTEXT_WORDS, ContextType
 from vmcoredd.emu.firmware.answers import Refused, answers
@@ -14,6 +24,8 @@ SPACES = {
     LdstSpace.TP_TM_PIO: "tp_tm_pio",
     LdstSpace.TP_MIB: "tp_mib",
 }
+REPLICATION = 1
+"""LdstMpsReplication.fid (FW_LDST_MPS_RPLC)."""
 CONTEXTS = {
     LdstSpace.SGE_EGRC: ContextType.EGRESS,
     LdstSpace.SGE_INGC: ContextType.INGRESS,
@@ -46,6 +58,36 @@ def context(fw: Firmware, pf: int, cmd: LdstContext) -> FwCommand:
     first = (kind * queues + cmd.physid) * CONTEXT_WORDS
     words = table.words[first : first + CONTEXT_WORDS]
     return cmd.reply(**{f"ctxt_data{i}": word for i, word in enumerate(words)})
+
+
+@answers(LdstMpsReplication)
+def replication(fw: Firmware, pf: int, cmd: LdstMpsReplication) -> FwCommand:
+    """Returns the replication map of an entry of the MAC table."""
+    if cmd.write or cmd.fid != REPLICATION or cmd.idx >= fw.chip.mps.tcam_entries:
+        raise Refused(Retval.EINVAL, f"replication map {cmd.idx}")
+    half = REPLICATION_WORDS // 2
+    words = [
+        fw.spaces.space(f"mps_replication_{i // half}").words[half * cmd.idx + i % half]
+        for i in range(REPLICATION_WORDS)
+    ]
+    names = (f"rplc{32 * i + 31}_{32 * i}" for i in range(REPLICATION_WORDS))
+    return cmd.reply(**dict(zip(names, words, strict=True)))
+
+
+@answers(LdstI2c)
+def i2c(fw: Firmware, pf: int, cmd: LdstI2c) -> FwCommand:
+    """Returns bytes of a port's transceiver module; reading goes around at a device's end."""
+    modules = fw.scenario.transceivers
+    if cmd.write or cmd.pid >= len(modules) or cmd.blen > len(cmd.data):
+        raise Refused(Retval.EINVAL, f"{cmd.blen} bytes of port {cmd.pid}")
+    module = None if fw.engine.is_open(cmd.pid) else modules[cmd.pid]
+    device = module.devices.get(cmd.did) if module else None
+    if device is None:
+        raise Refused(Retval.EIO, f"no device {cmd.did:#x} in port {cmd.pid}")
+    reply = cmd.reply()
+    for i in range(cmd.blen):
+        reply.data[i] = device[(cmd.boffset + i) % len(device)]
+    return reply
 
 
 @answers(LdstPcie)

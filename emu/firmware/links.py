@@ -8,7 +8,6 @@ from vmcoredd.chip.devlog import Facility
 from vmcoredd.chip.firmware import PortAction, PortCaps, PortInfo32, PortModule, PortType
 from vmcoredd.chip.firmware.port import LinkDown
 from vmcoredd.chip.messages import Fw6Message
-from vmcoredd.emu.firmware.modules import module_of
 from vmcoredd.emu.firmware.state import Link
 
 if TYPE_CHECKING:
@@ -18,13 +17,17 @@ MTU = 9600
 
 
 def module(fw: Firmware, number: int) -> PortModule:
-    """Returns the type of module in a port: none where there is no cable."""
-    return PortModule.NONE if fw.engine.is_open(number) else module_of(fw.profile)
+    """Returns the type of module in a port: none where there is no cable, NA without a cage."""
+    found = fw.scenario.transceivers[number]
+    if found is None:
+        return PortModule.NA
+    return PortModule.NONE if fw.engine.is_open(number) else found.kind
 
 
 def capabilities(fw: Firmware, link: Link) -> PortCaps:
     """Returns what a port can do; ends of a copper cable negotiate."""
-    copper = module_of(fw.profile) is PortModule.TWINAX_PASSIVE
+    found = fw.scenario.transceivers[0]
+    copper = found is not None and found.kind is PortModule.TWINAX_PASSIVE
     return link.capabilities | PortCaps.ANEG if copper else link.capabilities
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, DevlogEntry, Facility, Level
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.pci import PFS
-from vmcoredd.emu.firmware.modules import module_of
 from vmcoredd.emu.flash import version
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.scenario import Scenario
@@ -49,9 +48,10 @@ class DeviceLog:
         text: str,
         operands: tuple[int, ...] = (),
     ) -> None:
-        """Writes record number `sequence`. `text` is a printf format for `operands`."""
+        """Writes record number `sequence`. `text` is a printf format for `operands`, without the
+        newline that ends it in the log."""
         record = DevlogEntry(timestamp=timestamp, seqno=sequence, level=level, facility=facility)
-        record.fmt = text.encode().ljust(FORMAT_BYTES, b"\0")[:FORMAT_BYTES]
+        record.fmt = f"{text}\n".encode().ljust(FORMAT_BYTES, b"\0")
         for i, operand in enumerate(operands[:PARAMS]):
             record.params[i] = operand
         address = self.address + sequence % self.entries * sizeof(DevlogEntry)
@@ -75,7 +75,8 @@ def boot_messages(scenario: Scenario, memories: Memories) -> Iterator[Message]:
     for pf, function in enumerate(scenario.queues.functions[:PFS]):
         egress, ingress = function.egress_count, function.ingress_count
         yield Facility.RES, "PF%u: %u egress queues, %u ingress queues", pf, egress, ingress
-    for port in range(profile.ports.count):
-        yield Facility.PORT, "port %u: module of type %u inserted", port, int(module_of(profile))
+    for port, module in enumerate(scenario.transceivers):
+        if module:
+            yield Facility.PORT, "port %u: module of type %u inserted", port, int(module.kind)
         if scenario.crashed:
             yield Facility.PORT, "port %u: link up, %u Gbps", port, profile.ports.speed

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vmcoredd.chip.devlog import Facility
 from vmcoredd.chip.firmware import Dev, Dmaq, FwCommand, MemType, Params, Pf, Retval
 from vmcoredd.chip.firmware.params import DiagSub, FilterSub, param_name, param_of
+from vmcoredd.emu.firmware import doorbell_timers
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.device import CONFIG_UNIT
 from vmcoredd.emu.firmware.firmware import Firmware
@@ -20,10 +20,10 @@ from vmcoredd.emu.flash import version
 Value = Callable[[Firmware, int, int], int]
 """(firmware, Y, Z) -> the parameter's value; Refused if Y and Z select nothing."""
 
-TRAFFIC_CLASSES = 16
 TEMPERATURE, MILLIVOLTS, TOO_HOT = 52, 1020, 105
 """Temperature and threshold in degrees Celsius; core voltage."""
 L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS, ETHOFLD_TIDS = 4096, 4096, 2, 2048
+SMT_ENTRIES, FLOWC_CREDITS, FRAMES_PER_REQUEST = 256, 128, 15
 
 
 def _config_buffer(fw: Firmware, y: int, z: int) -> int:
@@ -68,6 +68,27 @@ def _high_priority(first: bool) -> Value:
     return value
 
 
+def _tids(fw: Firmware, y: int, z: int) -> int:
+    """Returns the number of TIDs for connections."""
+    regions = fw.scenario.tid_table.regions
+    return regions.servers - regions.active + regions.hash_tids
+
+
+def _buffer_groups(fw: Firmware, y: int, z: int) -> int:
+    """Returns each port's map of MPS buffer groups, a byte each, port 0 lowest."""
+    return int.from_bytes(fw.chip.mps.buffer_groups[fw.profile.ports.count], "little")
+
+
+def _region(name: str, *, last: bool = False) -> Value:
+    """Returns the first or last address of a region of adapter memory."""
+
+    def value(fw: Firmware, y: int, z: int) -> int:
+        region = fw.scenario.memory_map[name]
+        return region.last if last else region.base
+
+    return value
+
+
 def _share(name: str, *, last: bool = False) -> Value:
     """Returns the first or last id of the queues that the Linux driver's function may use."""
 
@@ -87,6 +108,8 @@ def _fixed(number: int) -> Value:
 DEVICE: dict[Dev, Value] = {
     Dev.CCLK: lambda fw, y, z: fw.profile.card.core_clock,
     Dev.PORTVEC: lambda fw, y, z: (1 << fw.profile.ports.count) - 1,
+    Dev.NTID: _tids,
+    Dev.FLOWC_BUFFIFO_SZ: _fixed(FLOWC_CREDITS),
     Dev.FWREV: lambda fw, y, z: version(fw.profile.firmware.version),
     Dev.TPREV: lambda fw, y, z: version(fw.profile.firmware.tp),
     Dev.CF: _config_buffer,
@@ -96,11 +119,14 @@ DEVICE: dict[Dev, Value] = {
     Dev.VPDREV: lambda fw, y, z: fw.profile.vpd.version,
     Dev.RI_FR_NSMR_TPTE_WR: _fixed(1),
     Dev.FILTER2_WR: _fixed(1),
-    Dev.TPCHMAP: lambda fw, y, z: 1 << y % fw.profile.ports.count,
+    Dev.MPSBGMAP: _buffer_groups,
+    Dev.TPCHMAP: _fixed(0),  # one receive channel of TP serves all ports (TP_PMM_RX_MAX_PAGE)
     Dev.HMA_SIZE: _hma_size,
     Dev.PPOD_EDRAM: _fixed(0),
     Dev.OPAQUE_VIID_SMT_EXTN: _fixed(0),
-    Dev.NUM_TM_CLASS: _fixed(TRAFFIC_CLASSES),
+    Dev.DBQ_TIMER: lambda fw, y, z: doorbell_timers.timer(fw, y),
+    Dev.DBQ_TIMERTICK: lambda fw, y, z: doorbell_timers.tick(fw),
+    Dev.NUM_TM_CLASS: lambda fw, y, z: fw.traffic_classes,
     Dev.FILTER: _filter,
 }
 FUNCTION: dict[Pf, Value] = {
@@ -124,6 +150,19 @@ FUNCTION: dict[Pf, Value] = {
     Pf.HPFILTER_END: _high_priority(first=False),
     Pf.RAWF_START: lambda fw, y, z: fw.chip.mps.tcam_entries - RAW_MACS,
     Pf.RAWF_END: lambda fw, y, z: fw.chip.mps.tcam_entries - 1,
+    Pf.MAX_PKTS_PER_ETH_TX_PKTS_WR: _fixed(FRAMES_PER_REQUEST),
+    Pf.GET_SMT_START: _fixed(0),
+    Pf.GET_SMT_SIZE: _fixed(SMT_ENTRIES),
+    Pf.TDDP_START: _region("TDDP region"),
+    Pf.TDDP_END: _region("TDDP region", last=True),
+    Pf.ISCSI_START: _region("iSCSI region"),
+    Pf.ISCSI_END: _region("iSCSI region", last=True),
+    Pf.STAG_START: _region("TPT region"),
+    Pf.STAG_END: _region("TPT region", last=True),
+    Pf.RQ_START: _region("RQ region"),
+    Pf.RQ_END: _region("RQ region", last=True),
+    Pf.PBL_START: _region("PBL region"),
+    Pf.PBL_END: _region("PBL region", last=True),
 }
 WRITABLE: dict[type[Any], set[Any]] = {
     Dev: {
@@ -131,6 +170,8 @@ WRITABLE: dict[type[Any], set[Any]] = {
         Dev.HPFILTER_REGION_SUPPORT,
         Dev.HASHFILTER_WITH_OFLD,
         Dev.HMA_SIZE,
+        Dev.DBQ_TIMERTICK,
+        Dev.VI_ENABLE_INGRESS_AFTER_LINKUP,
     },
     Pf: {Pf.CPLFW4MSG_ENCAP, Pf.PORT_CAPS32, Pf.SCHEDCLASS_ETH},
     Dmaq: set(Dmaq),
@@ -156,13 +197,15 @@ def _check_writable(fw: Firmware, cmd: Params) -> None:
     for one in cmd.asked:
         which, _, _ = param_of(one.mnem)
         if which not in WRITABLE.get(type(which), ()):
-            raise _unknown(fw, one.mnem)
+            raise _unknown(one.mnem)
 
 
 def _write(fw: Firmware, pf: int, number: int, value: int) -> None:
     which, y, z = param_of(number)
     if isinstance(which, Dmaq):
         set_parameter(fw, pf, which, y << 8 | z, value)
+    if which is Dev.DBQ_TIMERTICK:
+        doorbell_timers.set_tick(fw, value)
     fw.state.settings[number] = value
 
 
@@ -170,10 +213,9 @@ def _value(fw: Firmware, number: int) -> int:
     which, y, z = param_of(number)
     known = DEVICE.get(which) if isinstance(which, Dev) else FUNCTION.get(which)  # type: ignore
     if known is None:
-        raise _unknown(fw, number)
+        raise _unknown(number)
     return known(fw, y, z)
 
 
-def _unknown(fw: Firmware, number: int) -> Refused:
-    fw.note(Facility.CORE, "parameter 0x%08x is not known", number)
+def _unknown(number: int) -> Refused:
     return Refused(Retval.EINVAL, f"parameter {param_name(number)}")

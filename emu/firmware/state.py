@@ -106,6 +106,8 @@ class FirmwareState:
     """Entries of the MAC table that drivers requested: interface and address by index."""
     local_ipv6: dict[bytes, int] = field(default_factory=dict)
     """Users of each local address."""
+    host_pages: tuple[int, ...] = ()
+    """Bus addresses of the host memory that the driver gave to the card (HMA)."""
     clock: int = 0
     """The PTP clock, in nanoseconds."""
     settings: dict[int, int] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from vmcoredd.emu.scenario.memory_map import MemoryMap
 from vmcoredd.emu.scenario.queues import Queues
 from vmcoredd.emu.scenario.tids import TidTable
 from vmcoredd.emu.scenario.traffic import Traffic
+from vmcoredd.emu.scenario.transceivers import Transceiver
 
 
 class Scene(StrEnum):
@@ -63,6 +64,14 @@ class Scenario:
     def identity(self) -> Identity:
         """Serial number and MAC addresses."""
         return Identity.make(self.profile, self.random("identity"))
+
+    @cached_property
+    def transceivers(self) -> tuple[Transceiver | None, ...]:
+        """The modules of the ports; None for a port without a cage."""
+        random = self.random("transceivers")
+        return tuple(
+            Transceiver.make(self.profile, random) for _ in range(self.profile.ports.count)
+        )
 
     @cached_property
     def memory_map(self) -> MemoryMap:

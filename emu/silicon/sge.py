@@ -23,6 +23,8 @@ from vmcoredd.emu.silicon.model import Model, fault
 
 POINTER_BYTES = 8
 CACHED_POINTERS = 8
+DOORBELL_TICK_US, DOORBELL_TIMERS = 50, (1, 2, 4, 6, 8, 10, 12, 16)
+"""What firmware sets (assumed)."""
 WAITS_FOR_BUFFER, STUCK_SECONDS = "FL_REQ_DATA_FL", 5
 """State of a stuck ingress DMA engine, and for how long."""
 
@@ -150,6 +152,19 @@ class SgeDebugWords(Model):
         value = self.spaces.get(register) & ~mask | bits
         self.spaces.set(register, value)
         self.halves[half].words[int(index)] = value
+
+
+class DoorbellTimers(Model):
+    """T6: a tick, and eight multiples of it, for how long completions are gathered."""
+
+    def wire(self) -> None:
+        if "SGE_DBQ_TIMER_THRESH0" not in self.r:
+            return
+        tick = DOORBELL_TICK_US * self.scenario.profile.card.core_clock // 1000
+        self.spaces.put(self.r.SGE_GK_CONTROL2, dbq_timer_tick=tick)
+        for number, multiple in enumerate(DOORBELL_TIMERS):
+            register = self.r[f"SGE_DBQ_TIMER_THRESH{number // 4}"]
+            self.spaces.put(register, **{f"TxTimeTh{number}": multiple})
 
 
 class QueueBases(Model):

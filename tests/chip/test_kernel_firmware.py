@@ -210,6 +210,15 @@ ENUMS = {
 }
 
 
+ELSEWHERE = {
+    "VI_ENABLE_INGRESS_AFTER_LINKUP",
+    "MAX_PKTS_PER_ETH_TX_PKTS_WR",
+    "GET_SMT_START",
+    "GET_SMT_SIZE",
+}
+"""Parameters that t4fw_api.h lacks; other public drivers use them."""
+
+
 @pytest.mark.parametrize("name", ENUMS)
 def test_an_enum_has_the_names_and_numbers_of_t4fw_api(path, name) -> None:
     ours, pattern = ENUMS[name]
@@ -218,7 +227,7 @@ def test_an_enum_has_the_names_and_numbers_of_t4fw_api(path, name) -> None:
         for member, value in enum(path, name).items()
         if (match := re.fullmatch(pattern, member))
     }
-    assert {member.name: member.value for member in ours} == theirs
+    assert {m.name: m.value for m in ours if m.name not in ELSEWHERE} == theirs
 
 
 def test_the_mnemonics_are_those_of_t4fw_api(path) -> None:

@@ -159,3 +159,9 @@ def test_every_card_has_its_own_id(name: str) -> None:
     card = Card.load(name)
     assert u16(card, 2) == card.profile.card.device_id
     assert u16(card, 2) >> 12 == card.chip.version
+
+
+def test_the_link_supports_all_speeds_up_to_its_own(card: Card) -> None:
+    """Without LNKCAP2, Linux calls the maximum speed of a slot unknown."""
+    link = pci.ExpressCap.from_bytes(card.config[pci.CAP_AT[Cap.EXP] :])
+    assert (link.lnkcap2, link.lnkctl2) == (0x0E, pci.LinkSpeed.GT_8_0)

@@ -17,6 +17,7 @@ from vmcoredd.chip.firmware import (
     Dmaq,
     FwCommand,
     Hello,
+    Hma,
     Initialize,
     Iq,
     LdstPcie,
@@ -29,6 +30,7 @@ from vmcoredd.chip.firmware import (
     Reset,
     Retval,
     RssIndTbl,
+    Sched,
     Vi,
     param,
 )
@@ -165,6 +167,83 @@ def test_only_a_card_that_uses_host_memory_has_a_size_for_it(mail: Mailbox) -> N
     assert Mailbox(Card.load("t6225-so-cr")).parameter(Dev.HMA_SIZE) == 8
 
 
+def test_ports_have_the_buffer_groups_that_the_driver_computes() -> None:
+    """compute_mps_bg_map(): a byte for each port."""
+    expected = {"t520-cr": 0x0C03, "t540-cr": 0x08040201, "t62100-cr": 0x0401}
+    for name, groups in expected.items():
+        assert Mailbox(Card.load(name)).parameter(Dev.MPSBGMAP) == groups
+
+
+def test_the_parameters_of_other_public_drivers_are_answered(card: Card, mail: Mailbox) -> None:
+    """FreeBSD's and DPDK's give up their probe without NTID."""
+    regions = card.scenario.tid_table.regions
+    assert mail.parameter(Dev.NTID) == regions.servers - regions.active + regions.hash_tids
+    assert mail.parameter(Dev.FLOWC_BUFFIFO_SZ) > 0
+    assert mail.parameter(Pf.MAX_PKTS_PER_ETH_TX_PKTS_WR) == 15
+    assert (mail.parameter(Pf.GET_SMT_START), mail.parameter(Pf.GET_SMT_SIZE)) == (0, 256)
+    region = card.scenario.memory_map["TDDP region"]
+    assert (mail.parameter(Pf.TDDP_START), mail.parameter(Pf.TDDP_END)) == (
+        region.base,
+        region.last,
+    )
+    mail.do(Params.writing([(param(Dev.VI_ENABLE_INGRESS_AFTER_LINKUP), 1)]))
+
+
+def test_a_t6_has_doorbell_queue_timers(card: Card, mail: Mailbox) -> None:
+    timers = [param(Dev.DBQ_TIMER, y) for y in range(7)]
+    values = [one.val for one in mail.do(Params.reading(timers)).asked]
+    assert values == [50, 100, 200, 300, 400, 500, 600]
+    mail.do(Params.writing([(param(Dev.DBQ_TIMERTICK), 20)]))
+    assert (mail.parameter(Dev.DBQ_TIMERTICK), mail.parameter(Dev.DBQ_TIMER, 7)) == (20, 320)
+    control = card.chip.r.SGE_GK_CONTROL2
+    ticks = card.profile.card.core_clock // 1000 * 20
+    assert control.get(card.core.spaces.get(control), "dbq_timer_tick") == ticks
+
+
+def test_doorbell_queue_timers_have_limits_and_a_t5_has_none(mail: Mailbox) -> None:
+    for tick in (0, 1 << 16):
+        write = Params.writing([(param(Dev.DBQ_TIMERTICK), tick)])
+        assert mail.call(write).retval == Retval.EINVAL
+    assert mail.call(Params.reading([param(Dev.DBQ_TIMER, 8)])).retval == Retval.EINVAL
+    t5 = Mailbox(Card.load("t520-cr"))
+    assert t5.call(Params.reading([param(Dev.DBQ_TIMERTICK)])).retval == Retval.EINVAL
+
+
+# Host memory
+
+
+def pages(first: int, count: int, **values: int) -> Hma:
+    """A command as adap_config_hma() sends it, with pages of 16 KiB."""
+    made = Hma(write=1, mode=1, naddr=count, size=8, addr_size=4, **values)
+    for i in range(count):
+        made.phy_address[i] = (first + i) << 14
+    return made
+
+
+def test_the_driver_gives_host_memory_in_several_commands() -> None:
+    card = Card.load("t6225-so-cr")
+    mail, state = Mailbox(card), card.model(Mailboxes).firmware.state
+    mail.do(Hello(mbmaster=4))
+    for first in range(0, 512, 4):
+        mail.do(pages(first, 4, soc=int(first == 0), eoc=int(first == 508)))
+    assert state.host_pages == tuple(n << 14 for n in range(512))
+    assert mail.call(pages(512, 1)).retval == Retval.EINVAL
+    mail.do(pages(7, 1, soc=1))
+    assert state.host_pages == (7 << 14,)
+    mail.do(Bye())
+    assert state.host_pages == ()
+
+
+def test_host_memory_is_refused_without_need(mail: Mailbox) -> None:
+    assert mail.call(pages(0, 1, soc=1)).retval == Retval.EINVAL
+    needy = Mailbox(Card.load("t6225-so-cr"))
+    for wrong in ({"naddr": 6}, {"naddr": 0}, {"mode": 0}, {"size": 9}, {"addr_size": 0}):
+        command = pages(0, 1, soc=1)
+        for name, value in wrong.items():
+            setattr(command, name, value)
+        assert needy.call(command).retval == Retval.EINVAL
+
+
 # Any command
 
 
@@ -180,7 +259,7 @@ def test_any_bytes_get_a_reply(opcode: int, rest: bytes, card: Card) -> None:
 def test_commands_are_discovered_in_every_module_that_answers_some() -> None:
     folder = Path(firmware.__file__).parent
     modules = {path.stem for path in folder.glob("*.py") if "\n@answers(" in path.read_text()}
-    commands = (Hello(), Vi(), LdstPcie(), Params(), PortInfo(), Iq(), RssIndTbl())
+    commands = (Hello(), Vi(), LdstPcie(), Params(), PortInfo(), Iq(), RssIndTbl(), Sched())
     found = {answer_to(command).__module__.rpartition(".")[2] for command in commands}
     assert found == modules
 

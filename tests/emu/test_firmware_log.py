@@ -31,10 +31,12 @@ def log(card: Card) -> list[DevlogEntry]:
 
 
 def texts(card: Card) -> list[str]:
-    return [
-        bytes(e.fmt).split(b"\0")[0].decode() % tuple(e.params[: bytes(e.fmt).count(b"%")])
-        for e in log(card)
-    ]
+    return [_text(entry) for entry in log(card)]
+
+
+def _text(entry: DevlogEntry) -> str:
+    template = bytes(entry.fmt).split(b"\0")[0].decode().rstrip("\n")
+    return template % tuple(entry.params[: template.count("%")])
 
 
 def test_register_and_command_agree_on_the_location_of_the_log(card: Card, mail: Mailbox) -> None:
@@ -66,6 +68,12 @@ def test_commands_are_logged_in_order(card: Card, mail: Mailbox) -> None:
 def test_a_refused_command_is_no_error_of_the_firmware(card: Card, mail: Mailbox) -> None:
     mail.call(Pfvf(write=1))
     assert log(card)[-1].level == Level.NOTICE
+
+
+def test_each_format_ends_in_a_newline(card: Card, mail: Mailbox) -> None:
+    """The driver's debugfs prints formats as they are, one after another."""
+    mail.call(Pfvf(write=1))
+    assert all(bytes(record.fmt).rstrip(b"\0").endswith(b"\n") for record in log(card))
 
 
 def test_the_log_is_a_ring(card: Card, mail: Mailbox) -> None:

@@ -11,6 +11,7 @@ from vmcoredd.chip.firmware import (
     EqOfld,
     Iq,
     LdstAddress,
+    LdstMpsReplication,
     LdstPcie,
     LdstSpace,
     Pf,
@@ -163,6 +164,22 @@ def test_registers_of_the_transport_processor_are_read_and_written(
 def test_absent_registers_are_refused(mail: Mailbox) -> None:
     for space, address in ((LdstSpace.TP_MIB, 0x10000), (LdstSpace.FIRMWARE, 3)):
         command = LdstAddress(addrspace=space, read=1, addr=address)
+        assert mail.call(command).retval == Retval.EINVAL
+
+
+@pytest.mark.parametrize("name", ["t520-cr", "t62100-cr"])
+def test_replication_maps_are_those_of_the_mac_table(name: str) -> None:
+    card = Card.load(name)
+    mail = Mailbox(card)
+    for mac in card.scenario.mac_table.entries:
+        reply = mail.do(LdstMpsReplication(addrspace=LdstSpace.MPS, read=1, fid=1, idx=mac.index))
+        words = [getattr(reply, f"rplc{32 * i + 31}_{32 * i}") for i in range(8)]
+        found = {
+            32 * i + bit for i, word in enumerate(words) for bit in range(32) if word >> bit & 1
+        }
+        assert found == set(mac.vfs)
+    for wrong in ({"idx": 512}, {"fid": 0}, {"write": 1}):
+        command = LdstMpsReplication(addrspace=LdstSpace.MPS, **({"read": 1, "fid": 1} | wrong))
         assert mail.call(command).retval == Retval.EINVAL
 
 

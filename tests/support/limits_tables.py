@@ -112,7 +112,7 @@ def parameters() -> Iterator[str]:
     readable = [", ".join(f"`{p.name}`" for p in table) for table in (DEVICE, FUNCTION)]
     yield _row("read", *readable, "")
     writable = [", ".join(sorted(f"`{p.name}`" for p in some)) for some in WRITABLE.values()]
-    yield _row("written: remembered, without effect", *writable)
+    yield _row("written", *writable)
 
 
 def _commands() -> list[type[FwCommand]]:
