@@ -83,6 +83,7 @@ class Status(IntEnum):
     """PCI_STATUS bits."""
 
     CAP_LIST = 0x10
+    REC_MASTER_ABORT = 0x2000
 
 
 class BarFlag(IntEnum):

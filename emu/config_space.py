@@ -33,6 +33,8 @@ COMMAND, STATUS = pci.ConfigHeader.command.offset, pci.ConfigHeader.status.offse
 BARS, LINE = pci.ConfigHeader.bar.offset, pci.ConfigHeader.interrupt_line.offset
 COMMAND_BITS = 0x0547
 """IO, memory, master, parity, SERR, INTx disable."""
+STATUS_CLEARS = 0xF900
+"""The errors that a function has met."""
 MSIX_CTRL, MSIX_BITS = 2, 0xC000
 PM_CSR, PM_BITS = 4, 0x0103
 PM_CSR_AT, D3 = pci.CAP_AT[Cap.PM] + PM_CSR, 3
@@ -108,6 +110,7 @@ class ConfigSpace:
         self._capability(Cap.VPD, pci.VpdCap(id=Cap.VPD))
         self._extended(scenario.identity.base_mac)
         self._allow(COMMAND, COMMAND_BITS, 2)
+        self._clears[STATUS : STATUS + 2] = STATUS_CLEARS.to_bytes(2, "little")
         self._allow(LINE, 0xFF, 1)
         self._allow(pci.CAP_AT[Cap.PM] + PM_CSR, PM_BITS, 2)
         self._allow(pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL, DEVCTL_BITS, 2)
@@ -281,6 +284,10 @@ class ConfigSpace:
         self._set_bits(EXP_AT + pci.EXP_DEVSTA, seen, 2)
         if header:
             self._memory[HEADER_LOG_AT : HEADER_LOG_AT + len(header)] = header
+
+    def receive_master_abort(self) -> None:
+        """Notes that a request of the card's was refused: no memory at its address."""
+        self._set_bits(STATUS, pci.Status.REC_MASTER_ABORT, 2)
 
     def _set_bits(self, offset: int, bits: int, size: int) -> None:
         old = int.from_bytes(self._memory[offset : offset + size], "little")

@@ -5,9 +5,13 @@
 void engine_report(struct engine *engine, enum engine_trouble kind, uint32_t queue, uint64_t what,
                    int error)
 {
+    engine->counts.troubles++;
+    if (!engine->reports || !engine->report)
+        return;
+    engine->reports--;
     engine->counts.python_calls++;
-    if (engine->report)
-        engine->report(engine->handle, (int)kind, queue, what, error);
+    engine->report(engine->handle, (int)kind, queue, what, error);
+    engine_wake(engine);
 }
 
 static int trouble(struct engine *engine, enum engine_trouble kind, uint32_t queue, uint64_t what,

@@ -45,6 +45,7 @@ int engine_open(struct engine *engine)
 {
     struct epoll_event event = {.events = EPOLLIN};
 
+    engine->reports = ENGINE_REPORTS;
     engine->work_fd = epoll_create1(EPOLL_CLOEXEC);
     engine->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     event.data.fd = engine->timer_fd;
@@ -78,6 +79,7 @@ void engine_run(struct engine *engine, uint64_t now)
     engine->now = now;
     engine->pending = 0;
     engine->counts.runs++;
+    engine->reports = ENGINE_REPORTS;
     irq_retry(engine); /* the host may listen to more vectors now */
     left = ports_run(engine, FRAMES) == FRAMES;
     left |= run_queues(engine);

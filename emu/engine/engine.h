@@ -18,6 +18,7 @@ enum {
     ENGINE_INTERFACES = 128,
     ENGINE_MACS = 512,    /* entries of the MAC table */
     ENGINE_VECTORS = 128, /* of MSI-X */
+    ENGINE_REPORTS = 4,   /* of trouble, from one run to the next: each takes Python's time */
     ENGINE_NO_QUEUE = 0xffff,
 };
 
@@ -192,7 +193,8 @@ enum engine_trouble {
     TROUBLE_DMA_READ, /* no such memory in the host: `queue`, its address, errno */
     TROUBLE_DMA_WRITE,
     TROUBLE_WORK_REQUEST, /* a work request that makes no sense: its first word */
-    TROUBLE_DOORBELL,     /* beyond the ring, or for no queue: the value written */
+    TROUBLE_DOORBELL,     /* beyond the ring, or for no queue (-ENOENT): the value written */
+    TROUBLE_GTS,          /* likewise, of an ingress queue */
     TROUBLE_INTERRUPT,    /* the host refused it: vector, errno */
     TROUBLE_CAPTURE,      /* writing failed: port, errno */
     TROUBLE_WIRE,         /* port, errno */
@@ -202,7 +204,8 @@ enum engine_trouble {
 /* Counts, since the card was made. The tests hold them. */
 struct engine_counts {
     uint64_t runs, frames_sent, frames_received, frames_dropped, frames_held;
-    uint64_t dma_reads, dma_writes, interrupts, python_calls;
+    uint64_t dma_reads, dma_writes, interrupts, troubles;
+    uint64_t python_calls; /* for a few of the troubles, and for links */
 };
 
 struct engine {
@@ -230,6 +233,7 @@ struct engine {
     struct mac_entry macs[512];
     uint32_t mac_count;                       /* entries from this index on are unused */
     uint32_t msix_pending[4];                 /* a bit for each vector that the host has not got */
+    uint32_t reports;                         /* of trouble that are left to this run */
     uint32_t *msix_table, *msix_pending_bits; /* what the host sees of them: four words a vector */
     struct port ports[4];
     struct engine_counts counts;

@@ -16,6 +16,7 @@ from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.engine import tables
 from vmcoredd.emu.engine.chip_data import describe
 from vmcoredd.emu.engine.tables import EgressRing, IngressRing, InterfaceRow
+from vmcoredd.emu.engine.trouble import Kind, Listener, Trouble
 from vmcoredd.emu.errors import ModelError
 
 log = logging.getLogger("emu")
@@ -27,6 +28,7 @@ class Engine:
     def __init__(self, core: Any, chip: Chip) -> None:
         """`core` is the card's `struct core`."""
         self.log = LimitedLog(log)
+        self.listeners: list[Listener] = []
         self.c: Any = ffi.new("struct engine *")
         self._handle = ffi.new_handle(self)
         self._scratch = ffi.new("uint8_t[]", lib.ENGINE_SCRATCH)
@@ -176,9 +178,11 @@ class Engine:
 
     # Callbacks
 
-    def trouble(self, kind: int, queue: int, what: int, error: int) -> None:
-        """Logs what went wrong."""
-        self.log.warning("trouble %d: queue %d, %#x, %d", kind, queue, what, error)
+    def trouble(self, trouble: Trouble) -> None:
+        """Logs what went wrong, and tells the silicon."""
+        self.log.warning("%s", trouble)
+        for hear in self.listeners:
+            hear(trouble)
 
     def link_changed(self, port: int, up: bool) -> None:
         """Hears that a link has come up or gone down, and tells the firmware."""
@@ -198,7 +202,7 @@ def _report(_kind: type[BaseException], error: BaseException, _trace: TracebackT
 @ffi.def_extern(onerror=_report)
 def emu_on_trouble(handle: Any, kind: int, queue: int, what: int, error: int) -> None:
     """C calls this when something went wrong (enum engine_trouble)."""
-    ffi.from_handle(handle).trouble(kind, queue, what, error)
+    ffi.from_handle(handle).trouble(Trouble(Kind(kind), queue, what, error))
 
 
 @ffi.def_extern(onerror=_report)

@@ -221,7 +221,7 @@ void freelist_write(struct engine *engine, uint32_t id, const struct landing *la
 int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into, uint32_t length);
 int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const void *data,
               uint32_t length);
-/* Says what went wrong: calls Python, so never for a frame. */
+/* Says what went wrong, which calls Python: ENGINE_REPORTS times from one run to the next. */
 void engine_report(struct engine *engine, enum engine_trouble kind, uint32_t queue, uint64_t what,
                    int error);
 

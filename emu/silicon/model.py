@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from vmcoredd.chip import T5, T6, Register
+from vmcoredd.chip.pci import PF
 from vmcoredd.emu.errors import NoSuchFault
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from vmcoredd.emu.firmware import Firmware
     from vmcoredd.emu.memory import Memories
     from vmcoredd.emu.scenario import Scenario
+
+ERROR_VECTOR = 0
+"""The vector of what is not about data (cxgb4_main.c, t4_nondata_intr())."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Q = TypeVar("Q")
@@ -133,9 +137,17 @@ class Model:
     # Faults
 
     def interrupt(self, block: str, cause: Register, *bits: str, element: int = 0) -> None:
-        """Sets bits of a block's cause register, and the block's bit of PL_INT_CAUSE."""
+        """Sets bits of a block's cause register, and the block's bit of PL_INT_CAUSE.
+
+        If that is enabled, and interrupts go to the driver's function, it gets vector 0: only now,
+        not for causes that are left when it enables them (assumed).
+        """
+        get, r = self.spaces.get, self.r
         self.spaces.set_bits(cause, *bits, element=element)
-        self.spaces.set_bits(self.r.PL_INT_CAUSE, block)
+        self.spaces.set_bits(r.PL_INT_CAUSE, block)
+        enabled = get(r.PL_INT_CAUSE) & get(r.PL_INT_ENABLE)
+        if enabled and r.PL_INT_MAP0.get(get(r.PL_INT_MAP0), "MapDefault") & 1 << PF:
+            self.core.engine.interrupt(ERROR_VECTOR)
 
     def waiting_bits(self, register: Register) -> int:
         """Returns the bits of a debug register that say that data wait: 0 where they flow."""

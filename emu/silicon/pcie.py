@@ -20,6 +20,7 @@ from vmcoredd.chip.pci import (
 )
 from vmcoredd.chip.vpd import BASE, LARGE_TAG_BYTES, VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.emu.config_space import ConfigSpace
+from vmcoredd.emu.engine.trouble import Kind, Trouble
 from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.silicon.model import Model, fault, writes
 from vmcoredd.emu.window import WINDOWS, Window
@@ -104,6 +105,7 @@ class ConfigBackDoor(Model):
         self.config = ConfigSpace(self.space, PF * CONFIG_BYTES // 4, self.scenario, self.core.bars)
 
     def wire(self) -> None:
+        self.core.engine.listeners.append(self.meet)
         request = self.r.PCIE_CFG_SPACE_REQ
         registers = CONFIG_BYTES // 4
         self.lookups.add(
@@ -113,6 +115,12 @@ class ConfigBackDoor(Model):
             self.r.PCIE_CFG_SPACE_DATA,
             when=When.set(request, "Enable"),
         )
+
+    def meet(self, trouble: Trouble) -> None:
+        """Reports a read of the host's memory that was answered with an unsupported request."""
+        if trouble.kind is Kind.DMA_READ:
+            self.config.receive_master_abort()
+            self.fail_read()
 
     def reset(self) -> None:
         """Restores the power-on values of configuration space."""

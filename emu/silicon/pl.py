@@ -6,6 +6,13 @@ from vmcoredd.chip.pci import MYPF_BASE, PF, PF_BASE, PF_STRIDE
 from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.spaces import WordKind
 
+INTERRUPTING = (
+    *("CIM", "MPS", "PL", "PCIE", "MC0", "EDC0", "EDC1", "LE", "TP", "MA", "PM_TX", "PM_RX"),
+    *("ULP_RX", "CPL_SWITCH", "SGE", "ULP_TX"),
+)
+"""The blocks whose interrupts the firmware enables (assumed: those that t4_slow_intr_handler()
+handles; no driver writes PL_INT_ENABLE)."""
+
 
 class Pl(Model):
     """Identity and interrupt registers."""
@@ -14,8 +21,9 @@ class Pl(Model):
         r, spaces = self.r, self.spaces
         spaces.fields(r.PL_WHOAMI, SourcePF=PF)
         spaces.read_only(r.PL_REV, r.PL_REV.of(Rev=self.scenario.profile.card.revision))
-        for register in (r.PL_INT_ENABLE, r.PL_PERR_ENABLE, r.PL_INT_MAP0, r.PL_PF_INT_ENABLE):
+        for register in (r.PL_PERR_ENABLE, r.PL_INT_MAP0, r.PL_PF_INT_ENABLE):
             spaces.plain(register)
+        spaces.plain(r.PL_INT_ENABLE, r.PL_INT_ENABLE.mask(*INTERRUPTING))
         self._own_view()
 
     def _own_view(self) -> None:

@@ -6,18 +6,57 @@ that register, sets its Uncaptured_Error.
 
 from __future__ import annotations
 
+import errno
+
 from vmcoredd.chip import Register
-from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.chip.devlog import Facility, Level
+from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.emu.engine.trouble import Kind, Trouble
+from vmcoredd.emu.silicon.model import Model, fault, writes
 
 ILLEGAL_QUEUE = (1 << 16) + 0x123
 """An id that no card has: Error_QID has 17 bits."""
-CAUSE3 = 3
-"""Cause_Register of SGE_INT_CAUSE3 (assumed)."""
+CAUSES = ("", "", "", "SGE_INT_CAUSE3", "SGE_INT_CAUSE4")
+"""Registers by their Cause_Register in SGE_ERROR_STATS (assumed)."""
+MET = {
+    Kind.DMA_READ: ("err_pcie_error0", "", "queue %u: reading host memory at 0x%08x%08x failed"),
+    Kind.DMA_WRITE: ("err_pcie_error0", "", "queue %u: writing host memory at 0x%08x%08x failed"),
+    Kind.WORK_REQUEST: ("err_wr_len_too_large0", "", "queue %u: bad work request 0x%08x%08x"),
+    Kind.DOORBELL: ("err_bad_db_pidx0", "err_inv_ctxt0", "queue %u: bad doorbell 0x%08x%08x"),
+    Kind.GTS: ("err_invalid_cidx_inc", "err_inv_ctxt0", "queue %u: bad GTS 0x%08x%08x"),
+}
+"""What the packet engine may meet: the bit that reports it, the bit if there is no such queue, and
+what the firmware logs."""
 FULL_DOORBELLS = 0x3FF
 
 
 class QueueErrors(Model):
-    """Errors that SGE_INT_CAUSE3 reports, each with its queue."""
+    """Errors that SGE_INT_CAUSE3 and 4 report, each with its queue.
+
+    Which bits stand for what the packet engine met is assumed: the fields' names are all that is
+    known of most. A posted write that the host refuses is reported like a read, though on a bus
+    only the host would know.
+    """
+
+    def wire(self) -> None:
+        self.core.engine.listeners.append(self.meet)
+
+    @writes("SGE_ERROR_STATS")
+    def clear(self, _element: int, value: int) -> int:
+        """Clears the bits that are written as 1 (t4_hw.c, sge_intr_handler()); the rest stays."""
+        stats = self.r.SGE_ERROR_STATS
+        clears = stats.mask("Error_QID_Valid", "Uncaptured_Error")
+        return self.spaces.get(stats) & ~(value & clears)
+
+    def meet(self, trouble: Trouble) -> None:
+        """Reports what the packet engine met, and has the firmware log it."""
+        if trouble.kind not in MET:
+            return
+        bit, bit_without_queue, text = MET[trouble.kind]
+        nowhere = trouble.error == -errno.ENOENT and bit_without_queue
+        self._report(bit_without_queue if nowhere else bit, trouble.queue)
+        operands = trouble.queue, trouble.what >> 32, trouble.what & U32_MASK
+        self.firmware.note(Facility.DMAQ, text, *operands, level=Level.ERR)
 
     @fault(
         "sge-bad-pidx",
@@ -60,18 +99,23 @@ class QueueErrors(Model):
         self._report("err_cpl_exceed_iqe_size", self.queue(self.scenario.queues.ingress, 1).id)
 
     def _report(self, bit: str, queue: int) -> None:
-        cause, stats = self.r.SGE_INT_CAUSE3, self.r.SGE_ERROR_STATS
-        self.interrupt("SGE", cause, bit)
+        cause, stats = self._cause(bit), self.r.SGE_ERROR_STATS
         if stats.get(self.spaces.get(stats), "Error_QID_Valid"):
             self.spaces.set_bits(stats, "Uncaptured_Error")
-            return
-        self.spaces.put(
-            stats,
-            Error_QID=queue,
-            Error_QID_Valid=1,
-            Cause_Register=CAUSE3,
-            Cause_Bit=cause.field(bit).shift,
-        )
+        else:
+            self.spaces.put(
+                stats,
+                Error_QID=queue,
+                Error_QID_Valid=1,
+                Cause_Register=CAUSES.index(cause.name),
+                Cause_Bit=cause.field(bit).shift,
+            )
+        self.interrupt("SGE", cause, bit)
+
+    def _cause(self, bit: str) -> Register:
+        """Returns the cause register that has this bit."""
+        registers = (self.r[name] for name in CAUSES if name)
+        return next(one for one in registers if any(field.name == bit for field in one.fields))
 
 
 class Doorbells(Model):

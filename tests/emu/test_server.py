@@ -18,6 +18,7 @@ import pytest
 from pyvfio_user import Client, Refused, Server, library_version
 from vmcoredd.chip.memory import MEMWIN0
 from vmcoredd.emu import Card
+from vmcoredd.emu.engine.tables import EgressKind
 from vmcoredd.emu.server import attach, serve
 
 pytestmark = pytest.mark.skipif(library_version() is None, reason="built without libvfio-user")
@@ -68,6 +69,21 @@ def test_a_client_reads_and_writes_config_space(card: Card, client: Client) -> N
     assert client.region_read(CONFIG, 0, 64) == card.config[:64]
     client.region_write(CONFIG, 4, b"\x06\x01")
     assert card.config[4:6] == b"\x06\x01"
+
+
+def test_a_client_that_leaves_takes_its_memory_from_the_packet_engine(
+    card: Card, path: Path
+) -> None:
+    engine = card.engine.c
+    with Client(path) as client:
+        u32(client, 0)
+        assert engine.host
+        engine.egress[5].kind = EgressKind.ETHERNET
+    with Client(path) as client:
+        u32(client, 0)
+        assert engine.host
+        assert (engine.egress[5].halted, engine.egress[6].halted) == (1, 0)
+    card.engine.stop_egress(5)
 
 
 def test_a_client_reads_single_registers_and_runs(card: Card, client: Client) -> None:
