@@ -56,6 +56,7 @@ def checks() -> Iterator[Check]:
     yield _mirror()
     yield _qemu()
     yield from _kernels()
+    yield _guest_commands()
     yield _kvm()
     yield _root()
     yield _cache()
@@ -150,6 +151,16 @@ def _is_in_cache(kernel: str) -> bool:
     if version == "newest":
         return any(not folder.startswith(dated) for folder in folders)
     return any(folder.startswith(f"{start}{version}.") for folder in folders)
+
+
+def _guest_commands() -> Check:
+    from vmcoredd.qemu.root import default_folders, lacking
+
+    name, needed_for = "guest commands", "guest run and guest shell"
+    if packages := lacking(default_folders()):
+        found = f"no {', '.join(packages)} here; a guest downloads them"
+        return Check(name, State.LATER, found, needed_for)
+    return Check(name, State.OK, "installed", needed_for)
 
 
 def _kvm() -> Check:

@@ -21,7 +21,9 @@ CRASHKERNEL = re.compile(
 )
 
 
-def _memory_size(value: str) -> str:
+def _memory_size(value: str | None) -> str | None:
+    if value is None:
+        return None
     if not MEMORY.fullmatch(value):
         raise typer.BadParameter(f"{value} is not a size such as 512M or 2G")
     if int(value[:-1]) << (10 if value[-1] in "Gg" else 0) < LEAST_MEMORY_MIB:
@@ -122,6 +124,15 @@ HostFolders = Annotated[
 Memory = Annotated[
     str, typer.Option(metavar="SIZE", help="The guest's memory.", callback=_memory_size)
 ]
+MemoryForCards = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="The guest's memory.  [default: 1G, and 512M for each card]",
+        callback=_memory_size,
+    ),
+]
 Console = Annotated[
     Path,
     typer.Option(help="The file for the log of the guest's console.", callback=_writable_file),
@@ -165,6 +176,11 @@ MapWindow = Annotated[
         help="Let the guest map the memory window: faster dumps, no network interfaces.",
     ),
 ]
+
+
+def memory_for(cards: int, chosen: str | None) -> str:
+    """Returns the guest's memory: each card's interfaces take up to 300 MB once they are up."""
+    return chosen or f"{1024 + 512 * cards}M"
 
 
 def host_folders(values: Sequence[str] | None) -> list[Path] | None:

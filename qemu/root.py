@@ -131,11 +131,10 @@ def find_root(folders: Sequence[Path] | None = None, progress: debs.Progress = d
     Commands that are not in them come from Debian's packages. Raises GuestError for a folder that
     cannot be shared.
     """
-    if folders is None:
-        folders = [USR, *(path for path in BESIDE_USR if path.is_dir() and not path.is_symlink())]
-    shared = [check_folder(folder) for folder in sorted(set(folders))]
+    chosen = default_folders() if folders is None else folders
+    shared = [check_folder(folder) for folder in sorted(set(chosen))]
     mounts = {path: [path.resolve()] for path in shared}
-    packages = tuple(COMMANDS[name] for name in COMMANDS if not _has(shared, name))
+    packages = lacking(shared)
     root = Root(tuple(shared), links=_links(), etc=True)
     try:
         if packages:
@@ -146,6 +145,16 @@ def find_root(folders: Sequence[Path] | None = None, progress: debs.Progress = d
         root = dataclasses.replace(root, missing=packages, reason=str(error))
     ordered = tuple(Mount(path, tuple(mounts[path])) for path in sorted(mounts))
     return dataclasses.replace(root, mounts=ordered)
+
+
+def default_folders() -> list[Path]:
+    """Returns /usr and the folders beside it that are no links into it."""
+    return [USR, *(path for path in BESIDE_USR if path.is_dir() and not path.is_symlink())]
+
+
+def lacking(shared: Sequence[Path]) -> tuple[str, ...]:
+    """Returns the packages of the commands that are not in these folders of the host."""
+    return tuple(COMMANDS[name] for name in COMMANDS if not _has(shared, name))
 
 
 def _links() -> tuple[tuple[Path, str], ...]:

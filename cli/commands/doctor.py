@@ -43,9 +43,9 @@ def doctor(json: Json = False) -> None:
 
 
 def _show(check: Check) -> None:
-    text = f"{check.state:<8}  {check.name:<15}  {check.found}"
+    text = f"{check.state:<8}  {check.name:<20}  {check.found}"
     out.print(visible_lines(text), markup=False)
     if check.state != "ok":
-        out.print(f"{'':<27}for {check.needed_for}", markup=False)
+        out.print(f"{'':<32}for {check.needed_for}", markup=False)
     if check.remedy:
-        out.print(f"{'':<27}$ {check.remedy}", markup=False)
+        out.print(f"{'':<32}$ {check.remedy}", markup=False)

@@ -24,10 +24,12 @@ from vmcoredd.cli.guest_options import (
     HostFolders,
     MapWindow,
     Memory,
+    MemoryForCards,
     NewSocket,
     OwnScene,
     Share,
     host_folders,
+    memory_for,
 )
 from vmcoredd.cli.named_cards import NamedCard, named_cards
 from vmcoredd.cli.options import (
@@ -144,7 +146,7 @@ def shell(
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
-    memory: Memory = "1G",
+    memory: MemoryForCards = None,
     map_window: MapWindow = False,
     driver: DriverOrNot = None,
     root: HostFolders = None,
@@ -157,7 +159,7 @@ def shell(
 
     cards = named_cards(card)
     with serving(cards, seed, map_window, scene or "fresh") as (adapters, _):
-        prepared, options = _prepared(kernel, memory, root)
+        prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
         err.print(f"the guest's /share: {here}", markup=False)
         code = run_shell(
@@ -191,7 +193,7 @@ def run(
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
-    memory: Memory = "1G",
+    memory: MemoryForCards = None,
     map_window: MapWindow = False,
     driver: DriverOrNot = None,
     root: HostFolders = None,
@@ -205,7 +207,7 @@ def run(
 
     cards = named_cards(card)
     with serving(cards, seed, map_window, scene or "fresh") as (adapters, _):
-        prepared, options = _prepared(kernel, memory, root)
+        prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
         with preparing() as progress:
             result = run_script(
                 adapters,
