@@ -78,6 +78,7 @@ emu = _extension(
         "engine/port.c",
         "engine/receive.c",
         "engine/rss.c",
+        "engine/stream.c",
         "engine/wire.c",
         "engine/capture.c",
     ],

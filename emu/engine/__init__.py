@@ -11,6 +11,15 @@ from vmcoredd.emu.engine.tables import (
     EgressRing,
     IngressRing,
     InterfaceRow,
+    WireKind,
 )
 
-__all__ = ["NO_QUEUE", "EgressKind", "EgressRing", "Engine", "IngressRing", "InterfaceRow"]
+__all__ = [
+    "NO_QUEUE",
+    "EgressKind",
+    "EgressRing",
+    "Engine",
+    "IngressRing",
+    "InterfaceRow",
+    "WireKind",
+]

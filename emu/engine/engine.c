@@ -12,6 +12,7 @@
 enum {
     WORK_REQUESTS = 64, /* of one queue, in its turn */
     FRAMES = 256,       /* from outside, in one run */
+    ENGINE_TIMER = UINT16_MAX,
 };
 
 /* Gives each egress queue its turn. Returns whether some have work left that nothing holds up. */
@@ -48,7 +49,7 @@ int engine_open(struct engine *engine)
     engine->reports = ENGINE_REPORTS;
     engine->work_fd = epoll_create1(EPOLL_CLOEXEC);
     engine->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    event.data.fd = engine->timer_fd;
+    event.data.u32 = ENGINE_TIMER;
     if (engine->work_fd < 0 || engine->timer_fd < 0 ||
         epoll_ctl(engine->work_fd, EPOLL_CTL_ADD, engine->timer_fd, &event) < 0)
         return -errno;
@@ -57,6 +58,8 @@ int engine_open(struct engine *engine)
 
 void engine_close(struct engine *engine)
 {
+    for (uint32_t id = 0; id < ENGINE_PORTS; id++)
+        engine_cut(engine, id);
     if (engine->work_fd >= 0)
         close(engine->work_fd);
     if (engine->timer_fd >= 0)
@@ -74,6 +77,7 @@ void engine_work(void *engine)
 
 void engine_run(struct engine *engine, uint64_t now)
 {
+    uint64_t due, retry;
     bool left;
 
     engine->now = now;
@@ -81,9 +85,11 @@ void engine_run(struct engine *engine, uint64_t now)
     engine->counts.runs++;
     engine->reports = ENGINE_REPORTS;
     irq_retry(engine); /* the host may listen to more vectors now */
-    left = ports_run(engine, FRAMES) == FRAMES;
+    left = ports_run(engine, FRAMES) > 0;
     left |= run_queues(engine);
-    set_timer(engine, ingress_run(engine));
+    due = ingress_run(engine);
+    retry = ports_flush(engine);
+    set_timer(engine, retry < due ? retry : due);
     engine_show(engine);
     if (left)
         engine_wake(engine);

@@ -147,9 +147,49 @@ enum wire_kind {
     WIRE_IDLE, /* the peer is up, takes all frames and sends none */
     WIRE_OPEN, /* no cable */
     WIRE_PORT, /* another port of this card */
+    WIRE_CARD, /* a port of another card in this process, over a pair of sockets */
     WIRE_STREAM,
     WIRE_DGRAM,
     WIRE_TAP,
+};
+
+enum {
+    WIRE_LONGEST = 69632, /* bytes of a frame; QEMU's peers may send so much */
+    WIRE_ROOM = 262144,
+    CAPTURE_ROOM = 131072,
+};
+
+/* Where a port's frames go. Frames from outside wait in `inbox` until the port takes them, those
+ * that it sends on a stream in `outbox` until the kernel does; each behind its length, 4 bytes, as
+ * QEMU's
+ * `-netdev stream` sends them. */
+struct wire {
+    uint8_t kind;    /* enum wire_kind */
+    uint8_t peer;    /* WIRE_PORT: the other port */
+    uint8_t peer_on; /* WIRE_CARD: the other end's transmitter runs */
+    uint8_t told;    /* WIRE_CARD: what the other end knows of ours */
+    uint8_t held;    /* a frame in `inbox` waits for room in the card */
+    uint8_t blocked; /* the kernel had no room for a frame */
+    uint8_t readable;
+    uint8_t knocks;   /* somebody connects to `listener` */
+    int fd;           /* -1: none, or WIRE_STREAM is not connected */
+    int listener;     /* WIRE_STREAM: waits for a peer at `path`; or -1 */
+    uint32_t watched; /* what `work_fd` waits for on `fd`, EPOLLIN and so on */
+    uint32_t inbox_start, inbox_end, outbox_start, outbox_end;
+    uint8_t *inbox, *outbox; /* WIRE_ROOM bytes each */
+    uint64_t due;            /* when to try again; 0: nothing is to be tried */
+    uint64_t inode;          /* of the listener's socket */
+    int32_t error;           /* the last that was reported */
+    char path[108];          /* WIRE_STREAM: the socket; WIRE_DGRAM: where frames are sent to */
+};
+
+/* A file that gets the frames of a port (pcapng, with one interface). */
+struct capture {
+    int fd; /* or -1 */
+    uint32_t used;
+    uint8_t *room;   /* CAPTURE_ROOM bytes that are not written yet, of which `used` */
+    uint64_t length; /* of the file, as far as it has whole blocks */
+    uint64_t beyond; /* bytes behind them: of blocks whose end is not written yet */
 };
 
 /* The statistics that MPS keeps for each direction of a port: 64-bit counters in this order, low
@@ -167,8 +207,10 @@ enum sent_statistic {
 
 /* The same of MPS_PORT_STAT_RX_PORT_*; its first five are those above. */
 enum received_statistic {
+    RECEIVED_TOO_LONG = 5,
     RECEIVED_LENGTH_ERROR = 8,
     RECEIVED_64 = 10,
+    RECEIVED_TOO_SHORT = 26,
 };
 
 /* An Ethernet port: its link, and where its frames go. */
@@ -177,13 +219,11 @@ struct port {
     uint8_t configured; /* L1 is configured (FW_PORT) and no fault keeps the link down */
     uint8_t enabled;    /* an interface on it is enabled */
     uint8_t up;         /* the link, as firmware last reported it */
-    uint8_t wire;       /* enum wire_kind */
-    uint8_t peer;       /* WIRE_PORT: the other port */
-    int fd;             /* of a wire to outside, or -1 */
-    int listener;       /* WIRE_STREAM: waits for a peer; or -1 */
-    int capture;        /* a file that gets all frames (pcapng), or -1 */
-    /* Its statistics in BAR0; NULL: none are kept */
-    uint32_t *sent, *received, *looped;
+    struct wire wire;
+    struct capture capture;
+    /* Its statistics in BAR0: MPS_PORT_STAT_*, and the frames for which its buffer group had no
+     * room; NULL: none are kept */
+    uint32_t *sent, *received, *looped, *dropped, *dropped_loopback;
     uint8_t event[48]; /* what firmware has to say of it: a CPL with its RSS header */
     uint8_t event_due; /* the functions, a bit for each, whose event queue has yet to get it */
 };
@@ -294,6 +334,10 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
 
 /* Sends a frame on a port's wire; one that is marked `loopback`, back to the port itself. */
 int engine_send(struct engine *engine, uint32_t port, const struct frame *frame);
+/* Gives a port the wire that its `wire` describes, with a descriptor or -1. */
+void engine_plug(struct engine *engine, uint32_t port, int fd);
+/* Takes a wire away from its port; what waits on it is lost. */
+void engine_cut(struct engine *engine, uint32_t port);
 /* Brings `up` of all ports in line with their wires and peers; calls link_changed(). */
 void engine_update_links(struct engine *engine);
 /* Sends a port's `event` to the event queues (IQASYNCH) of all functions, in the next run. */

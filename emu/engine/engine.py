@@ -13,9 +13,10 @@ from typing import Any
 from pyvfio_user import LimitedLog
 from vmcoredd.chip import Chip
 from vmcoredd.emu._cffi import ffi, lib
+from vmcoredd.emu.engine import capture as capture_file
 from vmcoredd.emu.engine import tables
 from vmcoredd.emu.engine.chip_data import describe
-from vmcoredd.emu.engine.tables import EgressRing, IngressRing, InterfaceRow
+from vmcoredd.emu.engine.tables import EgressRing, IngressRing, InterfaceRow, WireKind
 from vmcoredd.emu.engine.trouble import Kind, Listener, Trouble
 from vmcoredd.emu.errors import ModelError
 
@@ -37,7 +38,8 @@ class Engine:
         c.report, c.link_changed = lib.emu_on_trouble, lib.emu_on_link
         c.work_fd = c.timer_fd = -1
         for port in c.ports:
-            port.fd = port.listener = port.capture = -1
+            port.wire.fd = port.wire.listener = port.capture.fd = -1
+        self._rooms: dict[tuple[str, int], Any] = {}
         describe(c.chip, chip)
         core.engine = c
         _check(lib.engine_open(c))
@@ -149,9 +151,36 @@ class Engine:
         self.c.ports[port].present, self.c.ports[port].configured = 1, configured
         lib.engine_update_links(self.c)
 
+    def plug(
+        self, port: int, kind: WireKind, *, peer: int = 0, fd: int = -1, path: str = ""
+    ) -> None:
+        """Gives a port a wire in place of the one that it has, and owns the descriptor.
+
+        `peer` is the other port of a PORT; `path`, where a STREAM meets its peer, or where a DGRAM
+        sends frames to.
+        """
+        lib.engine_cut(self.c, port)
+        wire = self.c.ports[port].wire
+        wire.kind, wire.peer, wire.path = kind, peer, os.fsencode(path)
+        wire.inbox, wire.outbox = self._room("in", port), self._room("out", port)
+        lib.engine_plug(self.c, port, fd)
+
+    def capture(self, port: int, path: str | os.PathLike[str], name: str) -> None:
+        """Captures a port's frames to a new file, which calls it `name`; OSError."""
+        capture = self.c.ports[port].capture
+        capture.room = self._room("capture", port)
+        capture.length, capture.fd = capture_file.create(path, name)
+
+    def _room(self, what: str, port: int) -> Any:
+        """Returns memory that C uses as long as there is an engine."""
+        size = lib.CAPTURE_ROOM if what == "capture" else lib.WIRE_ROOM
+        if (what, port) not in self._rooms:
+            self._rooms[what, port] = ffi.new("uint8_t[]", size)
+        return self._rooms[what, port]
+
     def is_open(self, port: int) -> bool:
         """Returns whether a port has no cable."""
-        return bool(self.c.ports[port].wire == lib.WIRE_OPEN)
+        return bool(self.c.ports[port].wire.kind == lib.WIRE_OPEN)
 
     def tell(self, port: int, event: bytes) -> None:
         """Sends firmware's event about a port, a CPL with its RSS header, to all event queues."""

@@ -6,7 +6,8 @@
  *   egress.c    work requests, their scatter-gather lists, completions
  *   control.c   requests of the control queues
  *   offload.c   segmentation, checksums, VLAN tags
- *   port.c      links, statistics; wire.c: where frames go; capture.c: pcapng
+ *   port.c      links, statistics, whose wire a frame is sent on
+ *   stream.c    who connects to whom; wire.c: sockets and taps; capture.c: pcapng
  *   receive.c   who gets a frame: address filters, and its response
  *   rss.c       which queue gets it; headers.c: what is in it
  *   ingress.c   responses and interrupts; freelist.c: the buffers of frames
@@ -132,8 +133,38 @@ uint32_t egress_run(struct engine *engine, uint32_t id, uint32_t budget);
 int control_request(struct engine *engine, struct egress *queue, const uint8_t *request,
                     uint32_t length);
 
-/* port.c: takes frames from outside and passes them on; returns how many */
+/* port.c */
+/* Takes frames from outside, at most `budget`, and passes them on; returns how many. */
 uint32_t ports_run(struct engine *engine, uint32_t budget);
+/* Gives the kernel what is sent and captured; returns when a wire is to be tried again. */
+uint64_t ports_flush(struct engine *engine);
+/* Counts a frame that a port received, for which the card had no room. */
+void port_drop(struct engine *engine, uint32_t port, const struct frame *frame);
+
+/* wire.c */
+enum { WIRE_LISTENER = 0x100 }; /* an event of `work_fd` is of a port's wire, or of its listener */
+/* The next frame that has arrived; it stays until wire_taken(). */
+bool wire_next(struct engine *engine, uint32_t port, struct frame *frame);
+void wire_taken(struct wire *wire);
+int wire_send(struct engine *engine, uint32_t port, const struct frame *frame);
+void wire_flush(struct engine *engine, uint32_t port);
+/* Tells a card at the other end whether the port is on. */
+void wire_tell(struct wire *wire, bool on);
+/* Waits for what the wire needs. */
+void wire_watch(struct engine *engine, uint32_t port);
+/* Uses a connected descriptor; closes it. */
+void wire_attach(struct engine *engine, uint32_t port, int fd);
+void wire_detach(struct engine *engine, uint32_t port);
+/* Says once what is wrong with a wire. */
+void wire_report(struct engine *engine, uint32_t port, uint64_t what, int error);
+
+/* stream.c: connects, listens or closes, as the port is on or off */
+void stream_update(struct engine *engine, uint32_t port, bool on);
+void stream_close(struct engine *engine, uint32_t port);
+
+/* capture.c */
+void capture_frame(struct engine *engine, uint32_t port, const struct frame *frame, bool sent);
+void capture_flush(struct engine *engine, uint32_t port);
 
 /* Whether there is room for a response and its frame. */
 enum room {

@@ -1,9 +1,13 @@
 /* Ports: links, what firmware says of them, and statistics. */
 
+#include <sys/epoll.h>
+
 #include "vmcoredd/emu/engine/internal.h"
 
 enum {
-    SHORTEST = 60, /* frames without FCS: the MAC pads them */
+    SHORTEST = 60,  /* frames without FCS: the MAC pads them */
+    LONGEST = 9618, /* that a port receives: an MTU of 9600, the Ethernet header and a tag */
+    HEADER = 14,
     FCS = 4,
 };
 
@@ -17,27 +21,44 @@ static bool is_on(const struct port *port)
 
 static bool has_peer(const struct engine *engine, const struct port *port)
 {
-    switch ((enum wire_kind)port->wire) {
+    const struct wire *wire = &port->wire;
+
+    switch ((enum wire_kind)wire->kind) {
     case WIRE_OPEN:
         return false;
     case WIRE_PORT:
-        return port->peer < ENGINE_PORTS && is_on(&engine->ports[port->peer]);
+        return wire->peer < ENGINE_PORTS && is_on(&engine->ports[wire->peer]);
+    case WIRE_CARD:
+        return wire->fd >= 0 && wire->peer_on;
     case WIRE_STREAM:
-        return port->fd >= 0;
-    case WIRE_IDLE:
     case WIRE_DGRAM:
     case WIRE_TAP:
+        return wire->fd >= 0;
+    case WIRE_IDLE:
         break;
     }
     return true;
+}
+
+/* Lets the other end of a port's wire see whether the port is on. */
+static void show_peer(struct engine *engine, uint32_t id)
+{
+    struct port *port = &engine->ports[id];
+
+    if (port->wire.kind == WIRE_STREAM)
+        stream_update(engine, id, is_on(port));
+    else if (port->wire.kind == WIRE_CARD)
+        wire_tell(&port->wire, is_on(port));
 }
 
 void engine_update_links(struct engine *engine)
 {
     for (uint32_t id = 0; id < ENGINE_PORTS; id++) {
         struct port *port = &engine->ports[id];
-        const bool up = port->present && port->configured && has_peer(engine, port);
+        bool up;
 
+        show_peer(engine, id);
+        up = port->present && port->configured && has_peer(engine, port);
         if (up == port->up)
             continue;
         port->up = up;
@@ -45,6 +66,25 @@ void engine_update_links(struct engine *engine)
         if (engine->link_changed)
             engine->link_changed(engine->handle, id, up);
     }
+}
+
+void engine_plug(struct engine *engine, uint32_t id, int fd)
+{
+    struct wire *wire = &engine->ports[id].wire;
+
+    wire->peer_on = wire->knocks = 0;
+    wire->told = UINT8_MAX; /* nothing yet */
+    wire->due = 0;
+    wire_attach(engine, id, fd);
+    engine_update_links(engine);
+    engine_wake(engine);
+}
+
+void engine_cut(struct engine *engine, uint32_t id)
+{
+    if (engine->ports[id].wire.kind == WIRE_STREAM)
+        stream_close(engine, id);
+    wire_detach(engine, id);
 }
 
 /* Whether an ingress queue is one that takes firmware's events. */
@@ -126,24 +166,91 @@ static void count(uint32_t *statistics, const struct frame *frame, uint32_t shor
     add(statistics, shortest_class + length_class(length), 1);
 }
 
+void port_drop(struct engine *engine, uint32_t id, const struct frame *frame)
+{
+    const struct port *port = &engine->ports[id];
+    uint32_t *statistic = frame->loopback ? port->dropped_loopback : port->dropped;
+
+    engine->counts.frames_dropped++;
+    if (statistic)
+        add(statistic, 0, 1);
+}
+
 /* Frames */
 
-/* A frame that has arrived at a port from its wire. */
-int port_receive(struct engine *engine, uint32_t id, const struct frame *frame)
+/* Pads a frame that is too short for Ethernet; `room` has SHORTEST bytes. */
+static struct frame padded(const struct frame *frame, uint8_t *room)
 {
-    struct port *port = &engine->ports[id];
+    struct frame result = *frame;
 
+    if (frame->length >= SHORTEST)
+        return result;
+    memset(room, 0, SHORTEST);
+    memcpy(room, frame->data, frame->length);
+    result.data = room;
+    result.length = SHORTEST;
+    return result;
+}
+
+/* Receives a frame from the port's wire. */
+static int port_receive(struct engine *engine, uint32_t id, const struct frame *frame)
+{
     if (engine_receive(engine, id, frame) == ENGINE_HELD)
         return ENGINE_HELD;
-    count(port->received, frame, RECEIVED_64);
+    count(engine->ports[id].received, frame, RECEIVED_64);
+    capture_frame(engine, id, frame, false);
     return ENGINE_DONE;
 }
 
-/* Sends a frame where the port's wire leads. */
-static int pass_on(struct engine *engine, struct port *port, const struct frame *frame)
+/* Counts a frame of a length that no port receives, and returns whether it is one. */
+static bool refuses(const struct port *port, uint32_t length)
 {
-    if (port->wire == WIRE_PORT)
-        return port_receive(engine, port->peer, frame);
+    if (length >= HEADER && length <= LONGEST)
+        return false;
+    if (port->received)
+        add(port->received, length < HEADER ? RECEIVED_TOO_SHORT : RECEIVED_TOO_LONG, 1);
+    return true;
+}
+
+/* Takes what has arrived on a wire; returns how many frames. A port that is off hears nothing. */
+static uint32_t take_frames(struct engine *engine, uint32_t id, uint32_t budget)
+{
+    struct port *port = &engine->ports[id];
+    uint8_t room[SHORTEST];
+    struct frame frame;
+    uint32_t taken = 0;
+
+    port->wire.held = engine->hold_outside;
+    while (taken < budget && !port->wire.held && wire_next(engine, id, &frame)) {
+        if (is_on(port) && !refuses(port, frame.length)) {
+            frame = padded(&frame, room);
+            port->wire.held = port_receive(engine, id, &frame) == ENGINE_HELD;
+        }
+        if (port->wire.held)
+            break;
+        wire_taken(&port->wire);
+        taken++;
+    }
+    return taken;
+}
+
+/* Sends a frame where the port's wire leads. */
+static int pass_on(struct engine *engine, uint32_t id, const struct frame *frame)
+{
+    const struct wire *wire = &engine->ports[id].wire;
+
+    switch ((enum wire_kind)wire->kind) {
+    case WIRE_PORT:
+        return port_receive(engine, wire->peer, frame);
+    case WIRE_CARD:
+    case WIRE_STREAM:
+    case WIRE_DGRAM:
+    case WIRE_TAP:
+        return wire_send(engine, id, frame);
+    case WIRE_IDLE:
+    case WIRE_OPEN:
+        break;
+    }
     return ENGINE_DONE;
 }
 
@@ -156,41 +263,94 @@ static int loop_back(struct engine *engine, uint32_t id, const struct frame *fra
     return ENGINE_DONE;
 }
 
-static int send_out(struct engine *engine, struct port *port, const struct frame *frame)
+static int send_out(struct engine *engine, uint32_t id, const struct frame *frame)
 {
+    struct port *port = &engine->ports[id];
+
     if (!port->up) {
         engine->counts.frames_dropped++;
         if (port->sent)
             add(port->sent, SENT_DROP, 1);
         return ENGINE_DONE;
     }
-    if (pass_on(engine, port, frame) == ENGINE_HELD)
+    if (pass_on(engine, id, frame) == ENGINE_HELD)
         return ENGINE_HELD;
     count(port->sent, frame, SENT_64);
+    capture_frame(engine, id, frame, true);
     return ENGINE_DONE;
 }
 
 int engine_send(struct engine *engine, uint32_t id, const struct frame *frame)
 {
-    uint8_t padded[SHORTEST] = {0};
-    struct frame sent = *frame;
+    uint8_t room[SHORTEST];
+    struct frame sent;
 
     if (frame->loopback)
         return loop_back(engine, id, frame);
-    if (frame->length < SHORTEST) {
-        memcpy(padded, frame->data, frame->length);
-        sent.data = padded;
-        sent.length = SHORTEST;
+    sent = padded(frame, room);
+    return send_out(engine, id, &sent);
+}
+
+/* The work of all ports */
+
+/* Learns which wires have something. */
+static void look(struct engine *engine)
+{
+    struct epoll_event events[2 * ENGINE_PORTS + 1];
+    const int found = epoll_wait(engine->work_fd, events, 2 * ENGINE_PORTS + 1, 0);
+
+    for (int i = 0; i < found; i++) {
+        const uint32_t id = events[i].data.u32;
+
+        if (id < ENGINE_PORTS) {
+            struct wire *wire = &engine->ports[id].wire;
+
+            wire->readable |= (events[i].events & ~(uint32_t)EPOLLOUT) != 0;
+            wire->blocked = wire->blocked && !(events[i].events & EPOLLOUT);
+        } else if (id - WIRE_LISTENER < ENGINE_PORTS) {
+            engine->ports[id - WIRE_LISTENER].wire.knocks = 1;
+        }
     }
-    return send_out(engine, &engine->ports[id], &sent);
+}
+
+static bool has_wires(const struct engine *engine)
+{
+    for (uint32_t id = 0; id < ENGINE_PORTS; id++)
+        if (engine->ports[id].wire.fd >= 0 || engine->ports[id].wire.listener >= 0)
+            return true;
+    return false;
 }
 
 uint32_t ports_run(struct engine *engine, uint32_t budget)
 {
-    (void)budget;
+    uint32_t taken = 0;
+
+    if (has_wires(engine))
+        look(engine);
     engine_update_links(engine);
-    for (uint32_t id = 0; id < ENGINE_PORTS; id++)
-        if (engine->ports[id].event_due)
-            send_event(engine, &engine->ports[id]);
-    return 0;
+    for (uint32_t id = 0; id < ENGINE_PORTS; id++) {
+        struct port *port = &engine->ports[id];
+
+        if (port->event_due)
+            send_event(engine, port);
+        if (port->wire.fd >= 0)
+            taken += take_frames(engine, id, budget / ENGINE_PORTS);
+    }
+    return taken;
+}
+
+uint64_t ports_flush(struct engine *engine)
+{
+    uint64_t due = UINT64_MAX;
+
+    for (uint32_t id = 0; id < ENGINE_PORTS; id++) {
+        struct wire *wire = &engine->ports[id].wire;
+
+        capture_flush(engine, id);
+        wire_flush(engine, id);
+        wire_watch(engine, id);
+        if (wire->kind == WIRE_STREAM ? is_on(&engine->ports[id]) && wire->fd < 0 : wire->blocked)
+            due = wire->due < due ? wire->due : due;
+    }
+    return due;
 }

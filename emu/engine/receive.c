@@ -212,8 +212,9 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
     for (uint32_t i = 0; i < count; i++) {
         if (copies[i].room == ROOM_NOW)
             deliver(engine, port, frame, &headers, &copies[i]);
+        else
+            port_drop(engine, port, frame);
         engine->counts.frames_received += copies[i].room == ROOM_NOW;
-        engine->counts.frames_dropped += copies[i].room == ROOM_NEVER;
     }
     return ENGINE_DONE;
 }

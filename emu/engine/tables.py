@@ -31,6 +31,18 @@ class EgressKind(IntEnum):
     OFFLOAD = 4
 
 
+class WireKind(IntEnum):
+    """`enum wire_kind` of engine.h."""
+
+    IDLE = 0
+    OPEN = 1
+    PORT = 2
+    CARD = 3
+    STREAM = 4
+    DGRAM = 5
+    TAP = 6
+
+
 @dataclass(frozen=True, kw_only=True)
 class EgressRing:
     """A ring that the driver fills; a free list if `kind` says so."""

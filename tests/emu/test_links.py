@@ -60,7 +60,8 @@ def status(card: Card, port: int) -> tuple[int, int]:
 def cable(card: Card, *ends: int) -> None:
     """Connects two ports of a card."""
     for port, peer in (ends, ends[::-1]):
-        card.engine.c.ports[port].wire, card.engine.c.ports[port].peer = lib.WIRE_PORT, peer
+        wire = card.engine.c.ports[port].wire
+        wire.kind, wire.peer = lib.WIRE_PORT, peer
 
 
 def test_a_fresh_port_is_down_until_a_driver_configures_it(fresh: Card, mail: Mailbox) -> None:

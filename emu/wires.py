@@ -1,0 +1,284 @@
+"""Wires: where the ports of cards lead, as a user says it.
+
+    0=1                       another port of the same card
+    a.0=b.0                   a port of another card of this process
+    0=stream:/run/w.sock      a stream socket, as QEMU's -netdev stream: who comes first listens
+    0=dgram:LOCAL[,REMOTE]    datagram sockets, as QEMU's -netdev dgram; without REMOTE, frames go
+                              where the last one came from
+    0=tap:NAME                a tap interface of this machine; it needs the right to use it
+    0=open                    no cable
+    0=idle                    a peer that takes everything and sends nothing: what a port without
+                              --wire has
+
+QEMU's ends of the sockets, where a path of ours is the other's `remote`:
+
+    -netdev stream,id=n,server=off,addr.type=unix,addr.path=/run/w.sock,reconnect-ms=500
+    -netdev dgram,id=n,local.type=unix,local.path=REMOTE,remote.type=unix,remote.path=LOCAL
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import stat
+import struct
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+from vmcoredd.emu.card import Card
+from vmcoredd.emu.engine import WireKind
+from vmcoredd.emu.errors import EmuError
+
+HELP = "0=1, 0=stream:/run/w.sock, 0=dgram:LOCAL[,REMOTE], 0=tap:NAME, 0=open or 0=idle"
+TUN = "/dev/net/tun"
+TUNSETIFF, IFF_TAP, IFF_NO_PI, IFNAMSIZ = 0x400454CA, 0x0002, 0x1000, 16
+"""From linux/if_tun.h and linux/if.h."""
+PATH_MAX = 107
+"""Bytes of a socket's path (struct sockaddr_un)."""
+
+
+class WireError(EmuError):
+    """A wire cannot be made; says what to type instead."""
+
+
+class Medium(Enum):
+    """What a wire of one port leads to; the value is what `describe()` says."""
+
+    PORT = "port {peer}"
+    STREAM = "stream socket {local}: connects to who listens there, or listens"
+    DGRAM = "datagrams from {local} to {remote}"
+    TAP = "tap interface {local}"
+    OPEN = "no cable"
+    IDLE = "a peer that takes everything and sends nothing"
+
+
+@dataclass(frozen=True)
+class End:
+    """A port of a card; `card` is its name, empty for the only one."""
+
+    card: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.card}.{self.port}" if self.card else str(self.port)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A wire, as one `--wire` says it."""
+
+    end: End
+    medium: Medium
+    peer: End | None = None
+    """PORT: the other port."""
+    local: str = ""
+    """The path of our socket, or the name of the tap interface."""
+    remote: str = ""
+    """DGRAM: the path of the other socket; empty if it is to be learnt."""
+
+    def __str__(self) -> str:
+        """Returns what leads where, for a person."""
+        remote = self.remote or "where the last one came from"
+        text = self.medium.value.format(peer=self.peer, local=self.local, remote=remote)
+        return f"port {self.end}: {text}"
+
+    @property
+    def ends(self) -> list[End]:
+        """The ports that it occupies."""
+        return [self.end] if self.peer is None else [self.end, self.peer]
+
+
+def parse(text: str) -> Wire:
+    """Returns the wire that `text` describes; WireError says what to type instead."""
+    left, equals, right = text.partition("=")
+    end, peer = _end(left), _end(right)
+    if not equals or end is None:
+        raise WireError(f"--wire {text}: not a wire; type {HELP}")
+    if peer is not None:
+        return Wire(end, Medium.PORT, peer)
+    name, _, where = right.partition(":")
+    if right in ("open", "idle"):
+        return Wire(end, Medium[right.upper()])
+    if name == "stream" and where:
+        return Wire(end, Medium.STREAM, local=_path(text, where))
+    if name == "dgram" and where:
+        local, _, remote = where.partition(",")
+        remote = _path(text, remote) if remote else ""
+        return Wire(end, Medium.DGRAM, local=_path(text, local), remote=remote)
+    if name == "tap" and 0 < len(os.fsencode(where)) < IFNAMSIZ and "/" not in where:
+        return Wire(end, Medium.TAP, local=where)
+    raise WireError(f"--wire {text}: unknown; type {HELP}")
+
+
+def _end(text: str) -> End | None:
+    found = re.fullmatch(r"(?:([A-Za-z_][\w-]*)\.)?(\d{1,3})", text, re.ASCII)
+    return End(found[1] or "", int(found[2])) if found else None
+
+
+def _path(text: str, path: str) -> str:
+    if not path or len(os.fsencode(path)) > PATH_MAX:
+        raise WireError(f"--wire {text}: a socket's path has 1 to {PATH_MAX} bytes")
+    return os.path.abspath(path)
+
+
+def plug(texts: Sequence[str], cards: Mapping[str, Card]) -> list[Wire]:
+    """Plugs wires into cards, given by name, and returns them.
+
+    An end without a card's name is of the only card. Raises WireError, before any port has changed
+    if a text is wrong.
+    """
+    wires = [_named(parse(text), cards) for text in texts]
+    taken: set[End] = set()
+    for wire in wires:
+        for end in wire.ends:
+            _check(end, cards)
+            if end in taken:
+                raise WireError(f"--wire: port {end} has two wires; give it one")
+            taken.add(end)
+    for wire in wires:
+        _connect(wire, cards)
+    return wires
+
+
+def all_ports(wires: Iterable[Wire], cards: Mapping[str, Card]) -> list[Wire]:
+    """Returns a wire for each port of all cards, those without `--wire` too."""
+    given = {end: wire for wire in wires for end in wire.ends}
+    result = []
+    for name, card in cards.items():
+        for port in range(card.profile.ports.count):
+            end = End(name, port)
+            wire = given.get(end, Wire(end, Medium.IDLE))
+            far = [each for each in wire.ends if each != end]
+            result.append(Wire(end, wire.medium, far[0], "", "") if far else wire)
+    return result
+
+
+def _named(wire: Wire, cards: Mapping[str, Card]) -> Wire:
+    def named(end: End) -> End:
+        if end.card:
+            return end
+        if len(cards) > 1:
+            first = next(iter(cards))
+            raise WireError(f"--wire: port {end} of which card? Type {first}.{end}")
+        return End(next(iter(cards)), end.port)
+
+    peer = named(wire.peer) if wire.peer else None
+    return Wire(named(wire.end), wire.medium, peer, wire.local, wire.remote)
+
+
+def _check(end: End, cards: Mapping[str, Card]) -> None:
+    card = cards.get(end.card)
+    if card is None:
+        raise WireError(f"--wire: no card is called {end.card}; there is {', '.join(cards)}")
+    count = card.profile.ports.count
+    if end.port >= count:
+        last = f"ports 0 to {count - 1}" if count > 1 else "port 0 only"
+        raise WireError(f"--wire: no port {end}; {card.profile.name} has {last}")
+
+
+def _connect(wire: Wire, cards: Mapping[str, Card]) -> None:
+    card = cards[wire.end.card]
+    engine, port = card.engine, wire.end.port
+    match wire.medium:
+        case Medium.PORT:
+            assert wire.peer is not None
+            _join(wire.end, wire.peer, cards)
+        case Medium.STREAM:
+            _check_socket(wire)
+            engine.plug(port, WireKind.STREAM, path=wire.local)
+        case Medium.DGRAM:
+            engine.plug(port, WireKind.DGRAM, fd=_datagrams(wire, card), path=wire.remote)
+        case Medium.TAP:
+            engine.plug(port, WireKind.TAP, fd=_tap(wire))
+        case Medium.OPEN:
+            engine.plug(port, WireKind.OPEN)
+        case Medium.IDLE:
+            engine.plug(port, WireKind.IDLE)
+
+
+def _join(end: End, peer: End, cards: Mapping[str, Card]) -> None:
+    """Connects two ports: of one card inside it, of two by sockets, as threads serve them."""
+    if end == peer:
+        raise WireError(f"--wire: port {end} cannot lead to itself; type {end}=idle or {end}=open")
+    if end.card == peer.card:
+        engine = cards[end.card].engine
+        engine.plug(end.port, WireKind.PORT, peer=peer.port)
+        engine.plug(peer.port, WireKind.PORT, peer=end.port)
+        return
+    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for each, one in zip((end, peer), pair, strict=True):
+        cards[each.card].engine.plug(each.port, WireKind.CARD, fd=one.detach())
+
+
+def _check_socket(wire: Wire) -> None:
+    """Refuses a path at which no socket can be."""
+    folder = os.path.dirname(wire.local)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise WireError(f"{wire.local}: cannot make a socket in {folder}; choose another folder")
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(wire.local).st_mode):
+            raise WireError(f"{wire.local}: is there already and is no socket; choose another path")
+
+
+def _datagrams(wire: Wire, card: Card) -> int:
+    """Returns a socket that is bound to its path, which is removed with the card."""
+    _check_socket(wire)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        _remove_stale(wire.local)
+        os.fchmod(bound.fileno(), 0o600)
+        bound.bind(wire.local)
+    except OSError as error:
+        bound.close()
+        raise WireError(f"{wire.local}: {error.strerror}") from error
+    weakref.finalize(card, _remove, wire.local, os.lstat(wire.local).st_ino)
+    return bound.detach()
+
+
+def _remove_stale(path: str) -> None:
+    """Removes a socket that nobody has open; WireError if somebody has."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise WireError(f"{path}: another process uses this socket; choose another path")
+
+
+def _remove(path: str, inode: int) -> None:
+    with suppress(OSError):
+        if os.lstat(path).st_ino == inode:
+            os.unlink(path)
+
+
+def _tap(wire: Wire) -> int:
+    """Returns a descriptor of an existing tap interface."""
+    name = wire.local
+    if not os.path.exists(f"/sys/class/net/{name}"):
+        make = f"ip tuntap add dev {name} mode tap user $USER; ip link set {name} up"
+        raise WireError(f"there is no interface {name}; as root, type: {make}")
+    request = struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI)
+    try:
+        tun = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise WireError(f"{TUN}: {error.strerror}; a tap needs it") from error
+    try:
+        fcntl.ioctl(tun, TUNSETIFF, request)
+    except OSError as error:
+        os.close(tun)
+        raise WireError(f"tap {name}: {error.strerror}; {_advice(error)}") from error
+    return tun
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "give it to yourself with `ip tuntap add ... user $USER`, or be root"
+    return "is it a tap interface, and not in use?"
