@@ -135,8 +135,8 @@ void freelist_write(struct engine *engine, uint32_t id, const struct landing *la
 
         if (bytes > length)
             bytes = length;
-        if (bytes)
-            (void)dma_write(engine, id, part->address + at, data, bytes);
+        if (bytes && dma_write(engine, id, part->address + at, data, bytes))
+            engine->egress[id].halted = 1;
         data += bytes;
         length -= bytes;
         at -= at < part->length ? at : part->length;

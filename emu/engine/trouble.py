@@ -21,6 +21,7 @@ class Kind(IntEnum):
     INTERRUPT = lib.TROUBLE_INTERRUPT
     CAPTURE = lib.TROUBLE_CAPTURE
     WIRE = lib.TROUBLE_WIRE
+    BUFFER = lib.TROUBLE_BUFFER
 
 
 TEXTS = {
@@ -32,6 +33,7 @@ TEXTS = {
     Kind.INTERRUPT: "the host refuses vector {what}: {error}",
     Kind.CAPTURE: "port {queue}: the capture ends: {error}",
     Kind.WIRE: "port {queue}: its wire fails: {error}",
+    Kind.BUFFER: "free list {queue}: a pointer to a buffer without a size: {what:#x}",
 }
 
 

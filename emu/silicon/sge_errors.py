@@ -23,6 +23,7 @@ MET = {
     Kind.DMA_WRITE: ("err_pcie_error0", "", "queue %u: writing host memory at 0x%08x%08x failed"),
     Kind.WORK_REQUEST: ("err_wr_len_too_large0", "", "queue %u: bad work request 0x%08x%08x"),
     Kind.DOORBELL: ("err_bad_db_pidx0", "err_inv_ctxt0", "queue %u: bad doorbell 0x%08x%08x"),
+    Kind.BUFFER: ("err_physaddr_len0_idma0", "", "free list %u: buffer 0x%08x%08x has no size"),
     Kind.GTS: ("err_invalid_cidx_inc", "err_inv_ctxt0", "queue %u: bad GTS 0x%08x%08x"),
 }
 """What the packet engine may meet: the bit that reports it, the bit if there is no such queue, and

@@ -12,7 +12,8 @@ from vmcoredd.chip.devlog import DevlogEntry
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.pci import PF
 from vmcoredd.emu import Card
-from vmcoredd.emu.engine.trouble import Kind, Trouble
+from vmcoredd.emu._cffi import lib
+from vmcoredd.emu.engine.trouble import TEXTS, Kind, Trouble
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 
 STATUS, MASTER_ABORT = 7, 0x20
@@ -61,6 +62,7 @@ def last_record(card: Card) -> str:
         (Kind.WORK_REQUEST, 0, "SGE_INT_CAUSE4", "err_wr_len_too_large0"),
         (Kind.DOORBELL, 0, "SGE_INT_CAUSE3", "err_bad_db_pidx0"),
         (Kind.DOORBELL, -errno.ENOENT, "SGE_INT_CAUSE3", "err_inv_ctxt0"),
+        (Kind.BUFFER, 0, "SGE_INT_CAUSE4", "err_physaddr_len0_idma0"),
         (Kind.GTS, 0, "SGE_INT_CAUSE3", "err_invalid_cidx_inc"),
     ],
 )
@@ -130,6 +132,13 @@ def test_trouble_is_in_the_firmwares_log_and_in_the_emulators(
         meet(card, Kind.DMA_READ)
     assert "queue 66: the host refuses a read of its memory at 0x123456789000" in caplog.text
     assert "queue 66: reading host memory at 0x0000123456789000 failed" in last_record(card)
+
+
+def test_python_knows_all_kinds_of_trouble() -> None:
+    assert {f"TROUBLE_{kind.name}" for kind in Kind} == {
+        name for name in dir(lib) if name.startswith("TROUBLE_")
+    }
+    assert set(TEXTS) == set(Kind)
 
 
 def test_trouble_of_a_wire_is_only_logged(card: Card, host: Listener) -> None:
