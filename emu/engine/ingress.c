@@ -19,6 +19,11 @@ enum {
 
 static const uint64_t NEVER = UINT64_MAX;
 
+static struct ingress *allocated(struct engine *engine, uint32_t id)
+{
+    return id < ENGINE_QUEUES && engine->ingress[id].entries ? &engine->ingress[id] : NULL;
+}
+
 static uint32_t outstanding(const struct ingress *queue)
 {
     return (queue->pidx + queue->entries - queue->cidx) % queue->entries;
@@ -33,12 +38,10 @@ static void mark(struct engine *engine, uint32_t id)
 
 /* Entries */
 
-static bool runs(const struct engine *engine, uint32_t id)
+static bool runs(const struct ingress *queue)
 {
-    const struct ingress *queue = &engine->ingress[id < ENGINE_QUEUES ? id : 0];
-
-    return id < ENGINE_QUEUES && queue->entries > 1 && !queue->halted &&
-           queue->entry_bytes >= RSP_BYTES && queue->entry_bytes <= ENTRY_MAX;
+    return queue && queue->entries > 1 && !queue->halted && queue->entry_bytes >= RSP_BYTES &&
+           queue->entry_bytes <= ENTRY_MAX;
 }
 
 static enum room reserve_entry(struct engine *engine, uint32_t id, struct landing *landing)
@@ -78,7 +81,7 @@ enum room ingress_reserve(struct engine *engine, uint32_t id, uint32_t length,
 {
     enum room room;
 
-    if (!runs(engine, id))
+    if (!runs(allocated(engine, id)))
         return ROOM_NEVER;
     if (!engine->host || !engine->bus_master)
         return ROOM_LATER;
@@ -148,12 +151,14 @@ int engine_cpl(struct engine *engine, uint32_t ingress, const void *cpl, uint32_
 void ingress_gts(struct engine *engine, uint32_t id, uint32_t increment, uint32_t timer,
                  bool count_armed)
 {
-    struct ingress *queue = &engine->ingress[id < ENGINE_QUEUES ? id : 0];
+    struct ingress *queue = allocated(engine, id);
 
-    if (id >= ENGINE_QUEUES || !queue->entries || increment > outstanding(queue)) {
+    if (!queue || increment > outstanding(queue))
         engine_report(engine, TROUBLE_DOORBELL, id, increment, 0);
+    if (!queue)
         return;
-    }
+    if (increment > outstanding(queue))
+        increment = outstanding(queue);
     queue->cidx = (queue->cidx + increment) % queue->entries;
     if (timer != TIMER_UPDATE_CIDX) {
         queue->armed = timer < TIMERS || count_armed;

@@ -8,13 +8,19 @@ from typing import NamedTuple
 
 from ramhost import RamHost
 
+from vmcoredd.chip import Chip
+from vmcoredd.chip.message_layouts import RssHeader, RxPkt
 from vmcoredd.chip.messages import Response
-from vmcoredd.emu._cffi import lib
+from vmcoredd.emu._cffi import ffi, lib
+from vmcoredd.emu.core import Core
 from vmcoredd.emu.engine import EgressKind, EgressRing, IngressRing
+from vmcoredd.emu.engine.tables import InterfaceRow
 
 ENTRY, CONTROL, UNIT, POINTER = 64, 16, 8, 8
 NEW_BUFFER = 1 << 31
 NO_TIMER, ONLY_CIDX = 6, 7
+DONE, HELD = 0, 1
+VIID = 0x240
 SIZE_INDEX = {4096: 0, 65536: 1, 1536: 2, 9024: 3}
 
 
@@ -33,11 +39,70 @@ class Got(NamedTuple):
     def timestamp(self) -> int:
         return self.last & (1 << 60) - 1
 
+    @property
+    def new_buffer(self) -> bool:
+        return bool(self.word & NEW_BUFFER)
+
+    @property
+    def rss(self) -> RssHeader:
+        return RssHeader.from_bytes(self.cpl[:8])
+
+    @property
+    def packet(self) -> RxPkt:
+        return RxPkt.from_bytes(self.cpl[8:24])
+
 
 @dataclass
 class _Buffer:
     address: int
     size: int
+
+
+class Rig:
+    """An engine without a card, with `ports` that have one interface each, which takes all frames.
+
+    Interfaces are numbered from VIID on and use queue 33 + their number by default.
+    """
+
+    def __init__(self, chip: Chip, ports: int = 1) -> None:
+        self.core = Core(chip, {0: 0x80000})
+        self.host, self.engine, self.c = RamHost(self.core), self.core.engine, self.core.engine.c
+        self.c.chip.core_clock_khz = 250_000
+        self.now = 1_000_000
+        self.troubles: list[tuple[int, int, int, int]] = []
+        self.engine.trouble = lambda *what: self.troubles.append(what)  # type: ignore[method-assign]
+        for port in range(ports):
+            self.interface(port, promiscuous=1)
+
+    def interface(self, number: int = 0, **row: int) -> None:
+        """Adds or changes an interface."""
+        row = {"port": number, "default_queue": 33 + number, "receives": 1, **row}
+        self.engine.show_interface(InterfaceRow(viid=VIID + number, pf=4, **row))
+
+    def register(self, name: str, **fields: int) -> None:
+        """Sets fields of a register."""
+        self.core.spaces.put(self.core.spaces.r[name], **fields)
+
+    def receive(
+        self, data: bytes, port: int = 0, *, loopback: bool = False, verified: bool = False
+    ) -> int:
+        """Offers a frame; returns the engine's verdict."""
+        frame = ffi.new("struct frame *")
+        kept = ffi.new("uint8_t[]", data)  # of exactly this size, so that sanitizers see more
+        frame.data, frame.length = kept, len(data)
+        frame.loopback, frame.verified = loopback, verified
+        return int(lib.engine_receive(self.c, port, frame))
+
+    def cpl(self, queue: int, data: bytes) -> int:
+        """Puts a CPL into a queue; returns the engine's verdict."""
+        return int(lib.engine_cpl(self.c, queue, data, len(data)))
+
+    def run(self, nanoseconds: int = 0) -> list[int]:
+        """Lets that much time pass and the engine run; returns the interrupts of this run."""
+        self.now += nanoseconds
+        before = len(self.host.interrupts)
+        self.engine.run(self.now)
+        return self.host.interrupts[before:]
 
 
 class RxDriver:
@@ -63,6 +128,7 @@ class RxDriver:
         self.pointers = host.allocate((units + 1) * UNIT * POINTER)
         self.cidx, self.generation = 0, 1
         self.posted: list[_Buffer] = []
+        self.freed: list[_Buffer] = []
         self.pidx, self.offset = 0, 0
         host.engine.start_ingress(
             number,
@@ -99,13 +165,29 @@ class RxDriver:
         size = self.size if size is None else size
         for _ in range(units):
             for slot in range(UNIT):
-                buffer = _Buffer(self.host.allocate(size), size)
+                buffer = self._buffer(size)
                 place = self.pointers + (self.pidx * UNIT + slot) * POINTER
                 self.host.put(place, struct.pack(">Q", buffer.address | SIZE_INDEX[size]))
                 self.posted.append(buffer)
             self.pidx = (self.pidx + 1) % self.units
         self.host.c.egress[self.free_list].pidx = self.pidx
         self.host.c.pending = 1
+
+    def _buffer(self, size: int) -> _Buffer:
+        """Returns one that was used before, if there is one."""
+        for buffer in self.freed:
+            if buffer.size == size:
+                self.freed.remove(buffer)
+                return buffer
+        return _Buffer(self.host.allocate(size), size)
+
+    def _free(self) -> None:
+        self.freed.append(self.posted.pop(0))
+
+    def refill(self) -> None:
+        """Gives the card buffers until the list has no unit to spare, as refill_fl() does."""
+        free = (self.units - 1) * UNIT - len(self.posted)
+        self.post(free // UNIT)
 
     # Responses
 
@@ -127,7 +209,7 @@ class RxDriver:
 
     def _gather(self, word: int) -> bytes:
         if word & NEW_BUFFER and self.offset > 0:
-            self.posted.pop(0)
+            self._free()
             self.offset = 0
         left, data = word & ~NEW_BUFFER, b""
         while True:
@@ -137,7 +219,7 @@ class RxDriver:
             left -= size
             if not left:
                 break
-            self.posted.pop(0)
+            self._free()
         self.offset += -(-size // self.align) * self.align
         return data
 

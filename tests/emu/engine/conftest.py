@@ -1,0 +1,14 @@
+"""An engine without a card, for each chip."""
+
+from __future__ import annotations
+
+import pytest
+from rxdriver import Rig
+
+from vmcoredd.chip import T5, T6, Chip
+
+
+@pytest.fixture(params=[T5, T6], ids=["t5", "t6"])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    chip: Chip = request.param
+    return Rig(chip)
