@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vmcoredd import debs
+from vmcoredd.plural import counted
 
 KVM = Path("/dev/kvm")
 MIB = 1 << 20
@@ -158,7 +159,7 @@ def _guest_commands() -> Check:
 
     name, needed_for = "guest commands", "guest run and guest shell"
     if packages := lacking(default_folders()):
-        found = f"no {', '.join(packages)} here; a guest downloads them"
+        found = f"a guest downloads {counted(len(packages), 'package')}"
         return Check(name, State.LATER, found, needed_for)
     return Check(name, State.OK, "installed", needed_for)
 
