@@ -28,6 +28,7 @@ from vmcoredd.cli.guest_options import (
     NewSocket,
     OwnScene,
     Share,
+    Wires,
     host_folders,
     memory_for,
 )
@@ -139,10 +140,12 @@ def _warn(*lines: str) -> None:
 
 @app.command(
     epilog="Examples: `vmcoredd guest shell --card t62100-cr`; "
-    "`vmcoredd guest shell --kernel debian:6.12 --card a=t62100-cr --card b=t520-cr`"
+    "`vmcoredd guest shell --kernel debian:6.12 --card a=t62100-cr --card b=t520-cr "
+    "--wire a.0=b.0`"
 )
 def shell(
     card: Cards,
+    wire: Wires = None,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
@@ -158,7 +161,7 @@ def shell(
     from vmcoredd.qemu.session import run_shell
 
     cards = named_cards(card)
-    with serving(cards, seed, map_window, scene or "fresh") as (adapters, _):
+    with serving(cards, seed, map_window, scene or "fresh", wire) as (adapters, _):
         prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
         err.print(f"the guest's /share: {here}", markup=False)
@@ -177,7 +180,8 @@ def shell(
 
 
 @app.command(
-    epilog="Example: `vmcoredd guest run --kernel debian:6.12 --card t62100-cr --script probe.sh`"
+    epilog="Example: `vmcoredd guest run --kernel debian:6.12 --card t62100-cr --wire 0=1 "
+    "--script ping.sh`"
 )
 def run(
     card: Cards,
@@ -190,6 +194,7 @@ def run(
             readable=True,
         ),
     ],
+    wire: Wires = None,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
@@ -206,7 +211,7 @@ def run(
     from vmcoredd.qemu.session import run_script
 
     cards = named_cards(card)
-    with serving(cards, seed, map_window, scene or "fresh") as (adapters, _):
+    with serving(cards, seed, map_window, scene or "fresh", wire) as (adapters, _):
         prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
         with preparing() as progress:
             result = run_script(
@@ -294,23 +299,35 @@ def memory(
 
 @contextmanager
 def serving(
-    cards: Sequence[NamedCard], seed: int, map_window: bool, scene: str
+    cards: Sequence[NamedCard],
+    seed: int,
+    map_window: bool,
+    scene: str,
+    wires: Sequence[str] | None = None,
 ) -> Iterator[tuple[list[Adapter], list[emu.Card]]]:
-    """Emulates and serves each card in a scene, which it prints; yields adapters and cards."""
+    """Emulates and serves each card in a scene, with its wires, and prints these.
+
+    Yields adapters and cards.
+    """
     from vmcoredd import emu
+    from vmcoredd.emu.wires import plug
     from vmcoredd.qemu.prepare import serve_cards
 
-    loaded = [
-        emu.Card.load(path_or_name(card.profile), seed + place, scene=scene, map_window=map_window)
-        for place, card in enumerate(cards)
-    ]
+    def load(card: NamedCard, place: int) -> emu.Card:
+        profile = path_or_name(card.profile)
+        return emu.Card.load(profile, seed + place, scene=scene, map_window=map_window)
+
+    loaded = {card.name: load(card, place) for place, card in enumerate(cards)}
+    plugged = plug(wires or [], loaded)
     for card in cards:
         err.print(f"card {card.name}: {card.profile}, scene {scene}", markup=False)
+    for wire in plugged:
+        err.print(str(wire), markup=False)
     with (
         tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder,
-        serve_cards(loaded, Path(folder)) as adapters,
+        serve_cards(list(loaded.values()), Path(folder)) as adapters,
     ):
-        yield adapters, loaded
+        yield adapters, list(loaded.values())
 
 
 def _prepared(kernel: str, memory: str, root: list[str] | None) -> tuple[Prepared, Options]:

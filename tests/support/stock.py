@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmcoredd import debs, emu
+from vmcoredd.emu import wires
 from vmcoredd.qemu.guest import Guest
 from vmcoredd.qemu.prepare import Options, prepare, serve_cards
 from vmcoredd.qemu.root import find_root
@@ -51,6 +52,7 @@ def booted(setup: Setup, folder: Path, progress: debs.Progress) -> Iterator[Stoc
     prepared = prepare(setup.kernel, progress)
     root = find_root(progress=progress)
     cards = {name: emu.Card.load(card, scene="fresh") for name, card in setup.cards.items()}
+    wires.plug(setup.wires, cards)
     options = Options(kernel=setup.kernel, memory=setup.memory, crashkernel="", root=root)
     (folder / "guest").mkdir()
     with (
