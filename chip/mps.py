@@ -8,6 +8,12 @@ from typing import NamedTuple
 REPLICATION_WORDS = 8
 """Words of a replication map in MPS_TCAM, with a bit for each virtual function."""
 
+HASHES = 64
+"""Values of the hash of an address (cxgb4.h, hash_mac_addr()): the first entries of
+MPS_PORT_CLS_HASH_SRAM."""
+BROADCAST_ENTRY = 64
+"""The last entry of MPS_PORT_CLS_HASH_SRAM (assumed)."""
+
 
 class Mps(NamedTuple):
     """The differences between the chips."""

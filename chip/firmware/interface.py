@@ -106,7 +106,7 @@ class ViMacRaw(FwCommand):
     OPCODE = Op.VI_MAC
     _fields_ = (
         *_MAC_HEADER,
-        *word("raw_idx:16:16"),
+        *word("raw_idx:16:16 raw_free:0:16"),
         ("data0", u32),
         ("data1", u32 * 2),
         ("data0m", u64),

@@ -6,7 +6,7 @@ in `chip.firmware`:
 
     @answers(Bye)
     def bye(fw: Firmware, pf: int, cmd: Bye) -> FwCommand:
-        fw.free_function(pf)
+        free_function(fw, pf)
         return cmd.reply()                              # fields given here replace the command's
 
 The modules of this folder are discovered, so no list of commands exists. Put a function into the
@@ -20,6 +20,7 @@ crashed driver left), `fw.spaces` and `fw.r` (registers and tables), `fw.memorie
 """
 
 from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.freeing import free_function
 from vmcoredd.emu.firmware.state import Mode
 
-__all__ = ["Firmware", "Mode"]
+__all__ = ["Firmware", "Mode", "free_function"]

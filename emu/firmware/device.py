@@ -25,6 +25,7 @@ from vmcoredd.chip.memory import MEGABYTE
 from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.freeing import free_function, release
 from vmcoredd.emu.firmware.scheduler import forget_rates
 from vmcoredd.emu.flash import version
 
@@ -40,7 +41,7 @@ ALL = 0xFF
 def hello(fw: Firmware, pf: int, cmd: Hello) -> FwCommand:
     """Makes the function master if there is none yet, or if the command forces it."""
     state = fw.state
-    fw.release(pf)  # a driver that died said no goodbye
+    release(fw, pf)  # a driver that died said no goodbye
     if cmd.masterforce or (state.master is None and not cmd.masterdis):
         state.master = pf
     fw.note(Facility.CORE, "PF%d: hello, master is PF%d", pf, state.master or 0)
@@ -59,7 +60,7 @@ def hello(fw: Firmware, pf: int, cmd: Hello) -> FwCommand:
 def bye(fw: Firmware, pf: int, cmd: Bye) -> FwCommand:
     """Frees everything that the driver allocated."""
     fw.note(Facility.CORE, "PF%d: bye", pf)
-    fw.free_function(pf)
+    free_function(fw, pf)
     return cmd.reply()
 
 
@@ -68,7 +69,7 @@ def reset(fw: Firmware, pf: int, cmd: Reset) -> FwCommand:
     """Frees all resources; the device must be initialised again. The master stays."""
     _only_master(fw, pf)
     for function in range(PFS):
-        fw.release(function)
+        release(fw, function)
     forget_rates(fw)
     fw.state.host_pages = ()
     fw.state.initialised = fw.state.caps_agreed = False

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
 from vmcoredd.chip.firmware import MAILBOX_BYTES, Eval, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
-from vmcoredd.chip.sge import MAX_FREE_LISTS, ContextType
+from vmcoredd.chip.sge import MAX_FREE_LISTS
+from vmcoredd.emu.classifier import Classifier
 from vmcoredd.emu.contexts import ContextTable
-from vmcoredd.emu.engine import EgressKind, Engine
+from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.firmware.answers import Refused, answer_to
 from vmcoredd.emu.firmware.last_words import Line, last_words
 from vmcoredd.emu.firmware.log import KIB, DeviceLog, boot_messages
@@ -39,6 +40,7 @@ class Firmware:
         self.spaces, self.scenario, self.memories = spaces, scenario, memories
         self.engine = engine
         self.contexts = ContextTable(spaces, memories, scenario.memory_map)
+        self.classifier = Classifier(spaces)
         self.profile, self.chip, self.r = scenario.profile, scenario.chip, scenario.chip.r
         size = self.profile.firmware.devlog_kib * KIB
         self.log = DeviceLog(memories, scenario.memory_map["uP RAM"], size)
@@ -158,61 +160,6 @@ class Firmware:
         """Contexts of free lists."""
         config = self.r.SGE_FLM_CFG
         return MAX_FREE_LISTS >> config.get(self.spaces.get(config), "HdrStartFLQ")
-
-    def free_ingress(self, number: int) -> None:
-        """Frees an ingress queue: from now on, the card does not write to its ring."""
-        del self.state.ingress[number]
-        self.engine.stop_ingress(number)
-        self.contexts.clear(ContextType.INGRESS, number)
-
-    def free_egress(self, number: int) -> None:
-        """Frees an egress queue or a free list: from now on, the card does not use its ring."""
-        queue = self.state.egress.pop(number)
-        self.engine.stop_egress(number)
-        self.contexts.clear(ContextType.EGRESS, number)
-        if queue.kind is EgressKind.FREE_LIST:
-            self.contexts.clear(ContextType.FLM, queue.flm)
-            self.contexts.clear(ContextType.CNM, queue.flm)
-
-    def free_interface(self, viid: int) -> None:
-        """Frees a virtual interface and its addresses."""
-        port = self.state.interfaces.pop(viid).port
-        self.free_macs(viid)
-        self.engine.remove_interface(viid)
-        self.show_enabled(port)
-
-    def show_enabled(self, port: int) -> None:
-        """Tells the engine whether an interface of a port is enabled."""
-        rows = self.state.interfaces.values()
-        enabled = any(row.receives or row.sends for row in rows if row.port == port)
-        self.engine.enable_port(port, enabled=enabled)
-
-    def free_macs(self, viid: int) -> None:
-        """Frees the addresses of an interface."""
-        for number in [n for n, (owner, _) in self.state.macs.items() if owner == viid]:
-            self.free_mac(number)
-
-    def free_mac(self, number: int) -> None:
-        """Frees an entry of the MAC table."""
-        del self.state.macs[number]
-        self.engine.show_mac(number, bytes(6), 0)
-
-    def release(self, pf: int) -> None:
-        """Frees the queues and interfaces of a function."""
-        for number in [n for n, queue in self.state.egress.items() if queue.pf == pf]:
-            self.free_egress(number)
-        for number in [n for n, queue in self.state.ingress.items() if queue.pf == pf]:
-            self.free_ingress(number)
-        for viid in [viid for viid, row in self.state.interfaces.items() if row.pf == pf]:
-            self.free_interface(viid)
-
-    def free_function(self, pf: int) -> None:
-        """Frees everything a function had: it was reset, or its driver left."""
-        self.release(pf)
-        if self.state.master == pf:
-            self.state.master, self.state.host_pages = None, ()
-        self.note(Facility.FLR, "PF%d: resources freed", pf)
-        self.show()
 
     # Snapshots
 

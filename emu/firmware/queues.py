@@ -28,6 +28,7 @@ from vmcoredd.emu.contexts import (
 from vmcoredd.emu.engine import NO_QUEUE, EgressKind, EgressRing, IngressRing
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.freeing import free_egress, free_ingress
 from vmcoredd.emu.firmware.state import take, take_several
 
 ADDRESS_END = 1 << 64
@@ -146,9 +147,9 @@ def _free_iq(fw: Firmware, pf: int, cmd: Iq) -> FwCommand:
     for number in lists:
         if _egress(fw, pf, number, EgressKind.FREE_LIST).ingress != cmd.iqid:
             raise Refused(Retval.EINVAL, f"free list {number} is of another queue")
-    fw.free_ingress(cmd.iqid)
+    free_ingress(fw, cmd.iqid)
     for number in set(lists):
-        fw.free_egress(number)
+        free_egress(fw, number)
     return cmd.reply()
 
 
@@ -175,7 +176,7 @@ def eq(fw: Firmware, pf: int, cmd: EqEth | EqCtrl | EqOfld) -> FwCommand:
         return cmd.reply(eqid=number, physeqid=number)
     _egress(fw, pf, cmd.eqid, kind)
     if cmd.free:
-        fw.free_egress(cmd.eqid)
+        free_egress(fw, cmd.eqid)
         return cmd.reply()
     if cmd.modify:
         raise Refused(Retval.EINVAL, "an egress queue cannot be modified")

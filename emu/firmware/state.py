@@ -14,6 +14,7 @@ from vmcoredd.chip.firmware import Eval, PortCaps, Retval
 from vmcoredd.chip.firmware.port import LinkDown
 from vmcoredd.emu.engine import EgressRing, IngressRing, InterfaceRow
 from vmcoredd.emu.firmware.answers import Refused
+from vmcoredd.emu.scenario.addresses import Mac
 
 FLOW_CONTROL = PortCaps.FC_RX | PortCaps.FC_TX | PortCaps.PAUSE_802_3 | PortCaps.ASM_DIR_802_3
 """Without pause capabilities, the driver requests invalid ones (t4_hw.c, t4_link_acaps())."""
@@ -39,6 +40,16 @@ class Interface(InterfaceRow):
 
     mac: bytes
     """The address that it was given."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """An entry of the MAC table, and the interface that it is of."""
+
+    viid: int
+    mac: Mac
+    persistent: bool
+    """Whether it stays when the interface's addresses are freed together."""
 
 
 @dataclass
@@ -102,8 +113,8 @@ class FirmwareState:
     egress: dict[int, EgressRing] = field(default_factory=dict)
     """Egress queues and free lists."""
     links: list[Link] = field(default_factory=list)
-    macs: dict[int, tuple[int, bytes]] = field(default_factory=dict)
-    """Entries of the MAC table that drivers requested: interface and address by index."""
+    macs: dict[int, Address] = field(default_factory=dict)
+    """Entries of the MAC table that drivers requested, by index."""
     local_ipv6: dict[bytes, int] = field(default_factory=dict)
     """Users of each local address."""
     host_pages: tuple[int, ...] = ()

@@ -18,6 +18,8 @@ LLDP = bytes.fromhex("0180c200000e")
 RUNNING_VFS = 2
 """Virtual functions in use per physical function that has any."""
 VXLAN_NETWORK = 0x2A17
+ANY_BIT = (1 << 48) - 1
+"""The mask of an exact address."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ class Mac:
     vfs: tuple[int, ...] = ()
     vni: int | None = None
     """The VXLAN network, for an address inside a tunnel."""
+    mask: int = ANY_BIT
+    """The bits of the address that must match."""
+    vni_mask: int = (1 << 24) - 1
+    inner: bool = False
+    """Whether it is compared with the address inside a tunnel."""
+    hits_destination: bool = False
+    """DataDIPHit: whether the outer destination must be a known one."""
+    port_number: int = 0
+    """DataPortNum of an entry that the driver gives as it is."""
 
 
 @dataclass(frozen=True)
@@ -82,5 +93,5 @@ class MacTable:
             found.append(Mac(next(index), address, 1 << pf % len(ports), pf, vf))
         if profile.chip.mps.tcam_by_request:
             inside = bytes((0x02, 0, 0, 0, 0, random.randrange(256)))
-            found.append(Mac(next(index), inside, 1, vni=VXLAN_NETWORK))
+            found.append(Mac(next(index), inside, 1, vni=VXLAN_NETWORK, inner=True))
         return cls(tuple(found))

@@ -12,7 +12,7 @@ from typing import Any
 
 from vmcoredd.chip.firmware import MAILBOX_BYTES, MailboxOwner
 from vmcoredd.chip.pci import PF
-from vmcoredd.emu.firmware import Firmware, Mode, links
+from vmcoredd.emu.firmware import Firmware, Mode, free_function, links
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 WORD64_BYTES = 8
@@ -83,7 +83,7 @@ class Mailboxes(Model):
         """Makes the function's mailbox idle, and frees what the firmware allocated to it."""
         self.delayed.pop(PF, None)
         self._control(PF, self.after_reset)
-        self.firmware.free_function(PF)
+        free_function(self.firmware, PF)
 
     def save(self) -> Any:
         return dict(self.delayed), self.after_reset, self.firmware.save()

@@ -7,18 +7,11 @@ from collections.abc import Iterator
 from vmcoredd.chip import Register
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.memory import PageCounts
-from vmcoredd.chip.mps import REPLICATION_WORDS
+from vmcoredd.emu.classifier import ENTRY_WORDS, HALF_MAP, Classifier
 from vmcoredd.emu.lookup import Index, When
-from vmcoredd.emu.scenario.addresses import Mac
 from vmcoredd.emu.scenario.traffic import Direction, PortTraffic
 from vmcoredd.emu.silicon.model import Model, fault
 
-ADDRESS = (1 << 48) - 1
-UNUSED = ADDRESS
-"""X and Y of an entry that matches nothing."""
-OUTER, INNER = 0, 1
-PRIORITIES = range(4)
-ENTRY_WORDS = 3
 SIZE_CLASSES = (
     "64B",
     "65B_127B",
@@ -33,41 +26,28 @@ PAGES = 256
 """Buffer pages in each group."""
 
 
-def pattern(mac: Mac) -> tuple[int, int]:
-    """Returns X and Y of an exact match: the bits that must be 0 and the bits that must be 1."""
-    y = int.from_bytes(mac.address, "big")
-    return ~y & ADDRESS, y
-
-
-class MappedTcam(Model):
-    """A T5's TCAM: registers that hold 64 bits of Y and of X for each entry."""
-
-    def wire(self) -> None:
-        if self.chip.mps.tcam_by_request:
-            return
-        for index in range(self.chip.mps.tcam_entries):
-            self._store(index, UNUSED, UNUSED)
-        for mac in self.scenario.mac_table.entries:
-            self._store(mac.index, *pattern(mac))
-
-    def _store(self, index: int, x: int, y: int) -> None:
-        r = self.r
-        for half, value in (("Y", y), ("X", x)):
-            self.spaces.set(r[f"MPS_CLS_TCAM_{half}_L"], value & U32_MASK, index)
-            self.spaces.set(r[f"MPS_CLS_TCAM_{half}_H"], value >> 32, index)
-
-
-class RequestedTcam(Model):
-    """A T6's TCAM: a request in DATA2_CTL fetches an entry to the three words of its requester."""
+class Tcam(Model):
+    """MAC addresses. A T5 has them in registers, which hold 64 bits of Y and of X for each entry. A
+    request in a T6's DATA2_CTL fetches a pattern to the three words of its requester."""
 
     def make(self) -> None:
-        if self.chip.mps.tcam_by_request:
+        self.by_request = self.chip.mps.tcam_by_request
+        if self.by_request:
             rows = 2 * self.chip.mps.tcam_entries
             self.table = self.spaces.table("mps_tcam", rows=rows, width=ENTRY_WORDS)
 
     def wire(self) -> None:
-        if not self.chip.mps.tcam_by_request:
-            return
+        if self.by_request:
+            self._answer_requests()
+        classifier = Classifier(self.spaces)
+        for index in range(self.chip.mps.tcam_entries):
+            classifier.clear(index)
+        for mac in self.scenario.mac_table.entries:
+            classifier.store(mac)
+
+    def _answer_requests(self) -> None:
+        """Requester 0 finds its words where they would be written, too: debugfs reads them there
+        (cxgb4_debugfs.c, mps_tcam_show(); assumed)."""
         r, control = self.r, self.r.MPS_CLS_TCAM_DATA2_CTL
         entries = self.chip.mps.entries_per_tcam
         rows = [
@@ -76,34 +56,15 @@ class RequestedTcam(Model):
             Index.field(control, "CtlXYBitSel"),
         ]
         fixed = control.mask("CtlCmdType", "CtlReqID")
-        for requester in (0, 1):
+        places = ((0, "RDATA0_REQ_ID0"), (1, "RDATA0_REQ_ID1"), (0, "DATA0"))  # control is in DATA
+        for requester, name in places:
             request = When(fixed, control.of(CtlReqID=requester))
-            data = r[f"MPS_CLS_TCAM_RDATA0_REQ_ID{requester}"]
+            data = r[f"MPS_CLS_TCAM_{name}"]
             self.lookups.add(control, self.table, rows, data, width=ENTRY_WORDS, when=request)
-        for index in range(self.chip.mps.tcam_entries):
-            self._store(index, UNUSED, UNUSED)
-        for mac in self.scenario.mac_table.entries:
-            self._store(mac.index, *pattern(mac), mac.vni)
-
-    def _store(self, index: int, x: int, y: int, vni: int | None = None) -> None:
-        """Stores Y, then X; inside a tunnel, all bits of the VNI match in place of the VLAN's."""
-        networks = (0, 0) if vni is None else (vni, ~vni & 0xFFFFFF)
-        lookup = OUTER if vni is None else INNER
-        for half, (address, network) in enumerate(zip((y, x), networks, strict=True)):
-            self.table.fill(ENTRY_WORDS * (2 * index + half), self._words(address, network, lookup))
-
-    def _words(self, address: int, network: int, lookup: int) -> tuple[int, int, int]:
-        r = self.r
-        high, low = divmod(network, 1 << 16)
-        data1 = r.MPS_CLS_TCAM_RDATA1_REQ_ID1.of(VIDL=low, DMACH=address >> 32)
-        data2 = r.MPS_CLS_TCAM_RDATA2_REQ_ID1.of(
-            DataLkpType=lookup, DataVIDH2=high >> 7, DataVIDH1=high & 0x7F
-        )
-        return address & U32_MASK, data1, data2
 
 
-class Classification(Model):
-    """Which function receives packets that match an entry, and which virtual functions get copies.
+class ReplicationMaps(Model):
+    """Which virtual functions get copies of packets that match an entry.
 
     MPS_RPLC_MAP_CTL fetches the map of one entry. The driver's dump does not write it, so it reads
     the map that the firmware fetched last.
@@ -111,48 +72,20 @@ class Classification(Model):
 
     def make(self) -> None:
         rows = self.chip.mps.tcam_entries
-        half = REPLICATION_WORDS // 2
         self.maps = [
-            self.spaces.table(f"mps_replication_{i}", rows=rows, width=half) for i in (0, 1)
+            self.spaces.table(f"mps_replication_{i}", rows=rows, width=HALF_MAP) for i in (0, 1)
         ]
 
     def wire(self) -> None:
-        for mac in self.scenario.mac_table.entries:
-            self.spaces.set(self.r.MPS_CLS_SRAM_L, self._action(mac), mac.index)
-            ports = self.r.MPS_CLS_SRAM_H.of(PortMap=mac.ports)
-            self.spaces.set(self.r.MPS_CLS_SRAM_H, ports, mac.index)
-            self._replicate(mac)
-        self._connect()
-
-    def _action(self, mac: Mac) -> int:
-        priorities = {f"Priority{i}": 0 for i in PRIORITIES}
-        return self.r.MPS_CLS_SRAM_L.of(
-            Valid=1,
-            PF=mac.pf,
-            VF_Valid=int(mac.vf is not None),
-            VF=mac.vf or 0,
-            Replicate=int(bool(mac.vfs)),
-            **priorities,
-        )
-
-    def _replicate(self, mac: Mac) -> None:
-        bits = sum(1 << vf for vf in mac.vfs)
-        words = [bits >> 32 * i & U32_MASK for i in range(REPLICATION_WORDS)]
-        half = REPLICATION_WORDS // 2
-        for table, part in zip(self.maps, (words[:half], words[half:]), strict=True):
-            table.fill(half * mac.index, part)
-
-    def _connect(self) -> None:
         control = self.r.MPS_RPLC_MAP_CTL
         entry = Index(control, self.chip.mps.tcam_entries - 1)
         read = When.set(control, "RD_WRN")
         last = max((mac.index for mac in self.scenario.mac_table.entries if mac.vfs), default=0)
         self.spaces.set(control, control.of(RD_WRN=1, ADDR=last))
         for table, data in zip(self.maps, self._registers(), strict=False):
-            half = REPLICATION_WORDS // 2
-            self.lookups.add(control, table, entry, data, width=half, when=read)
+            self.lookups.add(control, table, entry, data, width=HALF_MAP, when=read)
             space, first = self.spaces.where(data)
-            space.fill(first, table.words[half * last : half * (last + 1)])
+            space.fill(first, table.words[HALF_MAP * last : HALF_MAP * (last + 1)])
 
     def _registers(self) -> list[Register]:
         """Returns the first of each group of four map registers; T5 has one group."""

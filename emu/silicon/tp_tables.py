@@ -103,6 +103,10 @@ class RssTable(Model):
             self.table, self.rows, tag=RSS_REQUEST, mask=rows - 1, shift=shift, keep=queues
         )
         self.lookups.done(self.table, set_=self.table.mask("LkpTblRowVld"))
+        self.spaces.plain(
+            self.r.TP_RSS_CONFIG,
+            self.r.TP_RSS_CONFIG.of(VirtEnable=1, TNLMapEn=1, TNLAllLookup=1, HashToeplitz=1),
+        )
         entries = self.scenario.queues.rss_entries
         pairs = zip(entries[::2], entries[1::2], strict=True)
         self.rows.fill(0, [self.table.of(LkpTblQueue0=q, LkpTblQueue1=p) for q, p in pairs])

@@ -13,7 +13,7 @@ from vmcoredd.cudbg.decoded import Decoded, Table, Text
 from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.cudbg.entities.mps_tcam import Record
 from vmcoredd.cudbg.entity import entities
-from vmcoredd.emu.silicon.mps import RequestedTcam
+from vmcoredd.emu.silicon.mps import Tcam
 from vmcoredd.hw.device import AdapterFlag
 
 CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
@@ -151,7 +151,7 @@ def test_a_t6_distinguishes_addresses_inside_a_tunnel() -> None:
 def test_a_t6_stores_the_lookup_of_unused_entries_too() -> None:
     card = card_of(T6)
     inside = next(mac for mac in card.scenario.mac_table.entries if mac.vni is not None)
-    table = card.model(RequestedTcam).table
+    table = card.model(Tcam).table
     table.words[3 * (2 * inside.index + 1)] = 0xFFFFFFFF  # X now shares a bit with Y
     record = records(dumped(card))[inside.index]
     assert record.vniy == inside.vni

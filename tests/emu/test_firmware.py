@@ -32,6 +32,7 @@ from vmcoredd.chip.firmware import (
     RssIndTbl,
     Sched,
     Vi,
+    ViMacExact,
     param,
 )
 from vmcoredd.chip.firmware.device import PtpSub
@@ -259,7 +260,8 @@ def test_any_bytes_get_a_reply(opcode: int, rest: bytes, card: Card) -> None:
 def test_commands_are_discovered_in_every_module_that_answers_some() -> None:
     folder = Path(firmware.__file__).parent
     modules = {path.stem for path in folder.glob("*.py") if "\n@answers(" in path.read_text()}
-    commands = (Hello(), Vi(), LdstPcie(), Params(), PortInfo(), Iq(), RssIndTbl(), Sched())
+    requests = (Hello, Vi, ViMacExact, LdstPcie, Params, PortInfo, Iq, RssIndTbl, Sched)
+    commands = [kind() for kind in requests]
     found = {answer_to(command).__module__.rpartition(".")[2] for command in commands}
     assert found == modules
 
