@@ -150,6 +150,31 @@ def _known_cards(value: Any) -> Any:
     return value and [check_card(one) for one in value]
 
 
+def _checked_wires(value: Any) -> Any:
+    from vmcoredd.emu import wires
+
+    return _parsed(value, wires.parse, "--wire")
+
+
+def _checked_captures(value: Any) -> Any:
+    from vmcoredd.emu import wires
+
+    return _parsed(value, wires.parse_capture, "--pcap")
+
+
+def _parsed(value: Any, parse: Callable[[str], Any], option: str) -> Any:
+    """Returns the values of a repeatable option if `parse` takes all of them."""
+    from vmcoredd.emu.wires import WireError
+
+    for text in value or ():
+        try:
+            parse(text)
+        except WireError as error:
+            why = str(error).removeprefix(f"{option} ")
+            raise typer.BadParameter(why, param_hint=option) from error
+    return value
+
+
 def _known_faults() -> Iterable[str]:
     from vmcoredd.emu import faults
 
@@ -260,6 +285,26 @@ Faults = Annotated[
         help="Inject a fault (`vmcoredd cards --faults` lists them); repeatable.",
         callback=chosen("--fault", _known_faults),
         autocompletion=_faults,
+    ),
+]
+Wires = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--wire",
+        metavar="WIRE",
+        help="Where a port leads: 0=1 (another port), 0=stream:SOCKET and 0=dgram:LOCAL[,REMOTE] "
+        "(as QEMU's -netdev), 0=tap:NAME, 0=open (no cable), 0=idle (a silent peer, the default); "
+        "repeatable.",
+        callback=_checked_wires,
+    ),
+]
+Captures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pcap",
+        metavar="PORT=FILE",
+        help="Capture a port's frames in pcapng: 0=port0.pcapng; repeatable.",
+        callback=_checked_captures,
     ),
 ]
 CollectedEntities = Annotated[

@@ -14,6 +14,9 @@ QEMU's ends of the sockets, where a path of ours is the other's `remote`:
 
     -netdev stream,id=n,server=off,addr.type=unix,addr.path=/run/w.sock,reconnect-ms=500
     -netdev dgram,id=n,local.type=unix,local.path=REMOTE,remote.type=unix,remote.path=LOCAL
+
+A stream is connected only while its port is on: configured and enabled by a driver. So the link at
+each end follows the other.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ PATH_MAX = 107
 
 
 class WireError(EmuError):
-    """A wire cannot be made; says what to type instead."""
+    """A wire or a capture cannot be made; says what to type instead."""
 
 
 class Medium(Enum):
@@ -88,6 +91,17 @@ class Wire:
         return f"port {self.end}: {text}"
 
     @property
+    def qemu(self) -> str:
+        """Returns QEMU's option for the other end; empty if QEMU cannot be there."""
+        if self.medium is Medium.STREAM:
+            at = f"addr.type=unix,addr.path={self.local}"
+            return f"-netdev stream,id=n{self.end.port},server=off,{at},reconnect-ms=500"
+        if self.medium is Medium.DGRAM and self.remote:
+            ends = f"local.path={self.remote},remote.type=unix,remote.path={self.local}"
+            return f"-netdev dgram,id=n{self.end.port},local.type=unix,{ends}"
+        return ""
+
+    @property
     def ends(self) -> list[End]:
         """The ports that it occupies."""
         return [self.end] if self.peer is None else [self.end, self.peer]
@@ -115,6 +129,38 @@ def parse(text: str) -> Wire:
     raise WireError(f"--wire {text}: unknown; type {HELP}")
 
 
+@dataclass(frozen=True)
+class Capture:
+    """A file that gets the frames of a port, as one `--pcap` says it."""
+
+    end: End
+    path: str
+
+
+def parse_capture(text: str) -> Capture:
+    """Returns the capture that `text` describes; WireError says what to type instead."""
+    left, _, path = text.partition("=")
+    end = _end(left)
+    if end is None or not path:
+        raise WireError(f"--pcap {text}: not a capture; type 0=port0.pcapng")
+    return Capture(end, path)
+
+
+def capture(texts: Sequence[str], cards: Mapping[str, Card]) -> list[Capture]:
+    """Captures frames of ports into new files; WireError if that cannot be."""
+    captures = [parse_capture(text) for text in texts]
+    ends = [_name(each.end, cards, "--pcap") for each in captures]
+    if len(set(ends)) < len(ends):
+        raise WireError("--pcap: a port has two captures; give it one")
+    for end, each in zip(ends, captures, strict=True):
+        card = cards[end.card]
+        try:
+            card.engine.capture(end.port, each.path, f"{card.profile.name} port {end}")
+        except OSError as error:
+            raise WireError(f"--pcap: {each.path}: {error.strerror}") from error
+    return [Capture(end, each.path) for end, each in zip(ends, captures, strict=True)]
+
+
 def _end(text: str) -> End | None:
     found = re.fullmatch(r"(?:([A-Za-z_][\w-]*)\.)?(\d{1,3})", text, re.ASCII)
     return End(found[1] or "", int(found[2])) if found else None
@@ -134,12 +180,10 @@ def plug(texts: Sequence[str], cards: Mapping[str, Card]) -> list[Wire]:
     """
     wires = [_named(parse(text), cards) for text in texts]
     taken: set[End] = set()
-    for wire in wires:
-        for end in wire.ends:
-            _check(end, cards)
-            if end in taken:
-                raise WireError(f"--wire: port {end} has two wires; give it one")
-            taken.add(end)
+    for end in (end for wire in wires for end in wire.ends):
+        if end in taken:
+            raise WireError(f"--wire: port {end} has two wires; give it one")
+        taken.add(end)
     for wire in wires:
         _connect(wire, cards)
     return wires
@@ -159,26 +203,25 @@ def all_ports(wires: Iterable[Wire], cards: Mapping[str, Card]) -> list[Wire]:
 
 
 def _named(wire: Wire, cards: Mapping[str, Card]) -> Wire:
-    def named(end: End) -> End:
-        if end.card:
-            return end
-        if len(cards) > 1:
-            first = next(iter(cards))
-            raise WireError(f"--wire: port {end} of which card? Type {first}.{end}")
-        return End(next(iter(cards)), end.port)
-
-    peer = named(wire.peer) if wire.peer else None
-    return Wire(named(wire.end), wire.medium, peer, wire.local, wire.remote)
+    end = _name(wire.end, cards, "--wire")
+    peer = _name(wire.peer, cards, "--wire") if wire.peer else None
+    return Wire(end, wire.medium, peer, wire.local, wire.remote)
 
 
-def _check(end: End, cards: Mapping[str, Card]) -> None:
-    card = cards.get(end.card)
-    if card is None:
-        raise WireError(f"--wire: no card is called {end.card}; there is {', '.join(cards)}")
-    count = card.profile.ports.count
-    if end.port >= count:
-        last = f"ports 0 to {count - 1}" if count > 1 else "port 0 only"
-        raise WireError(f"--wire: no port {end}; {card.profile.name} has {last}")
+def _name(end: End, cards: Mapping[str, Card], option: str) -> End:
+    """Returns the end with its card's name; WireError if there is no such port."""
+    names = list(cards)
+    if not end.card and len(names) > 1:
+        raise WireError(f"{option}: port {end} of which card? Type {names[0]}.{end}")
+    named = End(end.card or names[0], end.port)
+    if named.card not in cards:
+        there = f"there is {', '.join(names)}" if any(names) else f"type {end.port}"
+        raise WireError(f"{option}: no card is called {named.card}; {there}")
+    profile = cards[named.card].profile
+    if named.port >= profile.ports.count:
+        ports = f"0 to {profile.ports.count - 1}" if profile.ports.count > 1 else "0"
+        raise WireError(f"{option}: no port {named}; {profile.name} has {ports}")
+    return named
 
 
 def _connect(wire: Wire, cards: Mapping[str, Card]) -> None:
@@ -203,8 +246,6 @@ def _connect(wire: Wire, cards: Mapping[str, Card]) -> None:
 
 def _join(end: End, peer: End, cards: Mapping[str, Card]) -> None:
     """Connects two ports: of one card inside it, of two by sockets, as threads serve them."""
-    if end == peer:
-        raise WireError(f"--wire: port {end} cannot lead to itself; type {end}=idle or {end}=open")
     if end.card == peer.card:
         engine = cards[end.card].engine
         engine.plug(end.port, WireKind.PORT, peer=peer.port)

@@ -6,16 +6,21 @@ import json as jsonlib
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.options import Card, Faults, Json, Scene, Seed, path_or_name
+from vmcoredd.cli.options import Captures, Card, Faults, Json, Scene, Seed, Wires, path_or_name
 from vmcoredd.cli.output import envelope, err, out
 
+if TYPE_CHECKING:
+    from vmcoredd.emu.wires import Wire
+
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
-`vmcoredd emulate --card t520-cr --seed 7 --socket t5.sock --fault cim-host-busy`"""
+`vmcoredd emulate --card t520-cr --seed 7 --socket t5.sock --fault cim-host-busy`;
+`vmcoredd emulate --card t520-cr --scene fresh --socket t5.sock --wire 0=1 --pcap 0=port0.pcapng`"""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +34,8 @@ def emulate(
     seed: Seed = 0,
     scene: Scene = "crashed",
     fault: Faults = None,
+    wire: Wires = None,
+    pcap: Captures = None,
     map_window: Annotated[
         bool,
         typer.Option(
@@ -66,15 +73,20 @@ def emulate(
     import logging
 
     from vmcoredd import emu
+    from vmcoredd.emu import wires
     from vmcoredd.emu.server import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     adapter = emu.Card.load(
         path_or_name(card), seed, scene=scene, faults=fault or (), map_window=map_window
     )
+    cards = {"": adapter}
+    ports = wires.all_ports(wires.plug(wire or (), cards), cards)
+    captures = {each.end: each.path for each in wires.capture(pcap or (), cards)}
 
     def ready() -> None:
-        _announce(card, seed, scene, socket, ready_fd, json)
+        facts = {"card": card, "seed": seed, "scene": scene, "socket": os.path.abspath(socket)}
+        _announce(facts, [(port, captures.get(port.end)) for port in ports], ready_fd, json)
 
     user = int(owner) if owner and owner.isdecimal() else owner
     serve(
@@ -88,7 +100,7 @@ def emulate(
     )
 
 
-def qemu_arguments(socket: Path) -> list[str]:
+def qemu_arguments(socket: str | Path) -> list[str]:
     """Returns QEMU's arguments to attach the adapter at `socket` to a guest with shared memory."""
     device = {
         "driver": "vfio-user-pci",
@@ -104,22 +116,18 @@ def qemu_arguments(socket: Path) -> list[str]:
     ]
 
 
-def _announce(
-    card: str, seed: int, scene: str, socket: Path, ready_fd: int | None, json: bool
-) -> None:
+Ports = Sequence[tuple["Wire", str | None]]
+"""What each port leads to, and the file that captures its frames."""
+
+
+def _announce(facts: dict[str, Any], ports: Ports, ready_fd: int | None, json: bool) -> None:
     """Says that clients can connect: to a person on a terminal, else to a program as JSON."""
-    path = os.path.abspath(socket)
     if ready_fd is None and not json and sys.stdout.isatty():
-        _show_what_to_type(card, seed, scene, path)
+        _show_what_to_type(facts, ports)
         return
-    ready = {
-        "event": "ready",
-        "card": card,
-        "seed": seed,
-        "scene": scene,
-        "socket": path,
-        "qemu": qemu_arguments(socket),
-    }
+    described = [_port(wire, capture) for wire, capture in ports]
+    qemu = qemu_arguments(facts["socket"])
+    ready = {"event": "ready", **facts, "ports": described, "qemu": qemu}
     text = jsonlib.dumps(envelope("emulate", ready)) + "\n"
     if ready_fd is None:
         sys.stdout.write(text)
@@ -128,17 +136,37 @@ def _announce(
         os.write(ready_fd, text.encode())
         os.close(ready_fd)
     if sys.stderr.isatty():
-        err.print(f"serving {card} on {path}; press ^C to stop", markup=False)
+        message = f"serving {facts['card']} on {facts['socket']}; press ^C to stop"
+        err.print(message, markup=False)
 
 
-def _show_what_to_type(card: str, seed: int, scene: str, path: str) -> None:
-    """Prints lines to paste into another terminal."""
-    words = [shlex.quote(word) for word in qemu_arguments(Path(path))]
+def _port(wire: Wire, capture: str | None) -> dict[str, Any]:
+    """Returns what a program is told of a port."""
+    return {
+        "port": wire.end.port,
+        "wire": wire.medium.name.lower(),
+        "peer": wire.peer.port if wire.peer else None,
+        "local": wire.local or None,
+        "remote": wire.remote or None,
+        "capture": capture,
+    }
+
+
+def _show_what_to_type(facts: dict[str, Any], ports: Ports) -> None:
+    """Prints what each port leads to, and lines to paste into another terminal."""
+    path = facts["socket"]
+    words = [shlex.quote(word) for word in qemu_arguments(path)]
     pairs = [" ".join(pair) for pair in zip(words[::2], words[1::2], strict=True)]
     qemu = " \\\n  ".join(["qemu-system-x86_64 -m 1G", *pairs])
     dump = shlex.join(["vmcoredd", "dump", "--socket", path, "-o", "vmcore"])
-    out.print(f"Serving {card}, seed {seed}, scene {scene}. Press ^C to stop.\n", markup=False)
-    out.print(f"To dump it, in another terminal:\n\n{dump}\n", markup=False)
+    serving = "Serving {card}, seed {seed}, scene {scene}. Press ^C to stop.".format(**facts)
+    out.print(serving, markup=False)
+    for wire, capture in ports:
+        out.print(f"  {wire}{f'; captured in {capture}' if capture else ''}", markup=False)
+    for wire, _ in ports:
+        if wire.qemu:
+            out.print(f"\nTo attach another QEMU to port {wire.end}:\n\n{wire.qemu}", markup=False)
+    out.print(f"\nTo dump it, in another terminal:\n\n{dump}\n", markup=False)
     out.print(f"To attach it to a guest (QEMU 10.1 or newer):\n\n{qemu}\n", markup=False)
 
 

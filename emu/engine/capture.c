@@ -118,3 +118,13 @@ void capture_frame(struct engine *engine, uint32_t port, const struct frame *fra
     put_block(capture->room + capture->used, frame, padded, sent);
     capture->used += needed;
 }
+
+void capture_close(struct engine *engine, uint32_t port)
+{
+    struct capture *capture = &engine->ports[port].capture;
+
+    capture_flush(engine, port);
+    if (capture->fd >= 0)
+        close(capture->fd);
+    capture->fd = -1;
+}

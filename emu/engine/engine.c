@@ -58,8 +58,12 @@ int engine_open(struct engine *engine)
 
 void engine_close(struct engine *engine)
 {
-    for (uint32_t id = 0; id < ENGINE_PORTS; id++)
+    engine->report = NULL; /* nobody hears any more */
+    engine->link_changed = NULL;
+    for (uint32_t id = 0; id < ENGINE_PORTS; id++) {
         engine_cut(engine, id);
+        capture_close(engine, id);
+    }
     if (engine->work_fd >= 0)
         close(engine->work_fd);
     if (engine->timer_fd >= 0)

@@ -134,10 +134,16 @@ class PortStatistics(Model):
     def _connect(self, port: int) -> None:
         """Shows the packet engine where it counts a port's frames."""
         entry = self.core.engine.c.ports[port]
-        for field, direction in (("sent", "TX"), ("received", "RX"), ("looped", "LB")):
-            space, index = self.spaces.where(
-                self.r[f"MPS_PORT_STAT_{direction}_PORT_BYTES_L"], port
-            )
+        groups = self.chip.mps.buffer_groups[self.scenario.profile.ports.count][port]
+        group = (groups & -groups).bit_length() - 1
+        for field, name, element in (
+            ("sent", "MPS_PORT_STAT_TX_PORT_BYTES_L", port),
+            ("received", "MPS_PORT_STAT_RX_PORT_BYTES_L", port),
+            ("looped", "MPS_PORT_STAT_LB_PORT_BYTES_L", port),
+            ("dropped", f"MPS_STAT_RX_BG_{group}_MAC_DROP_FRAME_L", 0),
+            ("dropped_loopback", f"MPS_STAT_RX_BG_{group}_LB_DROP_FRAME_L", 0),
+        ):
+            space, index = self.spaces.where(self.r[name], element)
             setattr(entry, field, space.pointer(index))
 
     def _count(self, name: str, port: int, value: int) -> None:
