@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from enum import IntEnum
 from itertools import groupby
 from pathlib import Path
 
-from vmcoredd.chip import BAR0, T5, T6, Chip, Register, differences
+from vmcoredd.chip import BAR0, T5, T6, Chip, Register, differences, sge
 from vmcoredd.chip import register as vocabulary
 from vmcoredd.chip.layout import BigStruct, sizeof
 from vmcoredd.chip.message_layouts import LAYOUTS
-from vmcoredd.chip.messages import Cpl, Response, ScatterGather, WorkRequest
+from vmcoredd.chip.messages import (
+    Cpl,
+    Response,
+    ScatterGather,
+    TxChecksum,
+    TxSegments,
+    WorkRequest,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 CHIPS = (T5, T6)
@@ -72,7 +80,9 @@ def header() -> str:
     """Returns a C header, which cdef() also takes: registers and their fields' masks."""
     wanted = ([each for each in described(chip) if _in_header(chip, each)] for chip in CHIPS)
     lines = [line for pair in pairs(wanted, one_line) for line in _defines(*pair)]
-    return "\n".join([f"/* {NOTE} */", "", *lines]) + "\n"
+    doorbells = [f"#define SGE_UDB_{name} {value}" for name, value in sge.USER_DOORBELL.items()]
+    doorbells.append(f"#define SGE_PAGE_SHIFT {sge.PAGE_SHIFT}")
+    return "\n".join([f"/* {NOTE} */", "", *lines, "", *doorbells]) + "\n"
 
 
 def _in_header(chip: Chip, each: Register) -> bool:
@@ -92,6 +102,15 @@ def _defines(t5: Register | None, t6: Register | None) -> Iterator[str]:
                 yield f"#define {own}{each.name}_{field.name.upper()} {field.mask:#010x}"
 
 
+OPCODES: tuple[tuple[str, type[IntEnum]], ...] = (
+    ("FW_{}_WR", WorkRequest),
+    ("CPL_{}", Cpl),
+    ("ULP_TX_SC_{}", ScatterGather),
+    ("TX_CSUM_{}", TxChecksum),
+    ("FW_ETH_TX_EO_TYPE_{}", TxSegments),
+    ("RSPD_TYPE_{}", Response),
+)
+"""The names of numbers in messages, as C has them."""
 MESSAGES = f"""\
 /* {NOTE}
  *
@@ -102,12 +121,9 @@ MESSAGES = f"""\
 
 def messages_header() -> str:
     """Returns the C header of messages: opcodes, sizes, and where each field is."""
-    opcodes = [
-        *(f"#define FW_{each.name}_WR {each:#04x}" for each in WorkRequest),
-        *(f"#define CPL_{each.name} {each:#04x}" for each in Cpl),
-        *(f"#define ULP_TX_SC_{each.name} {each:#04x}" for each in ScatterGather),
-        *(f"#define RSPD_TYPE_{each.name} {each}" for each in Response),
-    ]
+    opcodes = (
+        f"#define {name.format(each.name)} {each:#04x}" for name, kind in OPCODES for each in kind
+    )
     layouts = (line for name, layout in LAYOUTS.items() for line in _layout(name, layout))
     return "\n".join([MESSAGES, *opcodes, *layouts]) + "\n"
 

@@ -23,6 +23,12 @@ class WorkRequestHeader(BigStruct):
     )
 
 
+class EthTxPkt(BigStruct):
+    """struct fw_eth_tx_pkt_wr; that of PTP_TX_PKT is the same."""
+
+    _fields_ = (*word("op:24:8 immdlen:0:8"), *_LENGTH, *reserved(8))
+
+
 class EthTxPktVm(BigStruct):
     """struct fw_eth_tx_pkt_vm_wr: it repeats the frame's Ethernet header."""
 
@@ -105,6 +111,12 @@ class TxPkt(BigStruct):
             u64,
         ),
     )
+
+
+class TxPktWords(BigStruct):
+    """struct cpl_tx_pkt_core in words, for the fields of ctrl1 that differ between the chips."""
+
+    _fields_ = (("ctrl0", u32), ("pack", u16), ("len", u16), ("ctrl1", u64))
 
 
 class TxPktLso(BigStruct):
@@ -261,12 +273,14 @@ class StatusPage(BigStruct):
 
 LAYOUTS: dict[str, type[BigStruct]] = {
     "WR": WorkRequestHeader,
+    "ETH_WR": EthTxPkt,
     "VM_WR": EthTxPktVm,
     "EO_WR": EthTxEo,
     "FILTER_WR": Filter,
     "SGL": Sgl,
     "SGL_PAIR": SglPair,
     "TX_PKT": TxPkt,
+    "TX_PKT_WORDS": TxPktWords,
     "LSO": TxPktLso,
     "TNL_LSO": TxTnlLso,
     "L2T_WRITE_REQ": L2tWriteReq,

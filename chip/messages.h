@@ -103,9 +103,22 @@
 #define ULP_TX_SC_DSGL 0x82
 #define ULP_TX_SC_ISGL 0x83
 #define ULP_TX_SC_MEMRD 0x86
-#define RSPD_TYPE_FLBUF 0
-#define RSPD_TYPE_CPL 1
-#define RSPD_TYPE_INTR 2
+#define TX_CSUM_TCP 0x00
+#define TX_CSUM_UDP 0x01
+#define TX_CSUM_CRC16 0x04
+#define TX_CSUM_CRC32 0x05
+#define TX_CSUM_CRC32C 0x06
+#define TX_CSUM_FCOE 0x07
+#define TX_CSUM_TCPIP 0x08
+#define TX_CSUM_UDPIP 0x09
+#define TX_CSUM_TCPIP6 0x0a
+#define TX_CSUM_UDPIP6 0x0b
+#define TX_CSUM_IP 0x0c
+#define FW_ETH_TX_EO_TYPE_UDPSEG 0x00
+#define FW_ETH_TX_EO_TYPE_TCPSEG 0x01
+#define RSPD_TYPE_FLBUF 0x00
+#define RSPD_TYPE_CPL 0x01
+#define RSPD_TYPE_INTR 0x02
 
 #define WR_BYTES 8
 #define WR_OP 0, 4, 0xff000000
@@ -117,6 +130,14 @@
 #define WR_EQUEQ 4, 4, 0x40000000
 #define WR_FLOWID 4, 4, 0x0fffff00
 #define WR_LEN16 4, 4, 0x000000ff
+
+#define ETH_WR_BYTES 16
+#define ETH_WR_OP 0, 4, 0xff000000
+#define ETH_WR_IMMDLEN 0, 4, 0x000000ff
+#define ETH_WR_EQUIQ 4, 4, 0x80000000
+#define ETH_WR_EQUEQ 4, 4, 0x40000000
+#define ETH_WR_FLOWID 4, 4, 0x0fffff00
+#define ETH_WR_LEN16 4, 4, 0x000000ff
 
 #define VM_WR_BYTES 32
 #define VM_WR_OP 0, 4, 0xff000000
@@ -196,6 +217,12 @@
 #define TX_PKT_CSUM_LOC 8, 8, 0x000000ffc0000000
 #define TX_PKT_CSUM_START 8, 8, 0x000000003ff00000
 #define TX_PKT_CSUM_END 8, 8, 0x00000000000ff000
+
+#define TX_PKT_WORDS_BYTES 16
+#define TX_PKT_WORDS_CTRL0 0, 4, 0xffffffff
+#define TX_PKT_WORDS_PACK 4, 2, 0xffff
+#define TX_PKT_WORDS_LEN 6, 2, 0xffff
+#define TX_PKT_WORDS_CTRL1 8, 8, 0xffffffffffffffff
 
 #define LSO_BYTES 16
 #define LSO_OPCODE 0, 4, 0xff000000

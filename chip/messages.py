@@ -144,6 +144,29 @@ class ScatterGather(IntEnum):
     MEMRD = 0x86
 
 
+class TxChecksum(IntEnum):
+    """TX_CSUM_<name>: a type of checksum in CPL_TX_PKT (t4_msg.h)."""
+
+    TCP = 0
+    UDP = 1
+    CRC16 = 4
+    CRC32 = 5
+    CRC32C = 6
+    FCOE = 7
+    TCPIP = 8
+    UDPIP = 9
+    TCPIP6 = 10
+    UDPIP6 = 11
+    IP = 12
+
+
+class TxSegments(IntEnum):
+    """FW_ETH_TX_EO_TYPE_<name>: what ETH_TX_EO cuts (t4fw_api.h)."""
+
+    UDPSEG = 0
+    TCPSEG = 1
+
+
 class Response(IntEnum):
     """What an entry of an ingress queue is (t4_values.h, RSPD_TYPE_*_X)."""
 

@@ -48,6 +48,10 @@ FREE_LIST_BIT = 1
 """The bit of an egress context that marks a free list."""
 
 
+USER_DOORBELL = {"SIZE": 128, "KDOORBELL": 8, "GTS": 20, "WCDOORBELL": 64}
+"""SGE_UDB_<name>: a queue's part of BAR2 in bytes, and its doorbells there (t4_values.h)."""
+PAGE_SHIFT = 10
+"""SGE_HOST_PAGE_SIZE counts from pages of 1 << PAGE_SHIFT bytes (t4_hw.c, t4_init_sge_params())."""
 STATUS_DESCRIPTORS = (1, 2)
 """Descriptors of 64 bytes at the end of an egress queue or free list that are its status page, by
 SGE_CONTROL.EgrStatusPageSize (t4_sge_init()). QueueSize counts them, indices do not reach them."""

@@ -2,9 +2,9 @@
 
 #include "vmcoredd/emu/engine/internal.h"
 
-int control_request(struct engine *engine, struct egress *queue, const uint8_t *request,
-                    uint32_t length)
+enum outcome control_request(struct engine *engine, uint32_t id, const uint8_t *request,
+                             uint32_t length)
 {
-    (void)engine, (void)queue, (void)request, (void)length;
-    return ENGINE_DONE;
+    (void)engine, (void)id, (void)request, (void)length;
+    return OUTCOME_DONE;
 }

@@ -10,26 +10,57 @@
 #include "vmcoredd/emu/engine/internal.h"
 
 enum {
-    WORK_REQUESTS = 64, /* of one queue, in its turn */
-    FRAMES = 256,       /* from outside, in one run */
+    TURN = 64,    /* work requests and frames of one queue, in its turn */
+    RUN = 512,    /* of all queues, in one run */
+    FRAMES = 256, /* from outside, in one run */
     ENGINE_TIMER = UINT16_MAX,
 };
 
-/* Gives each egress queue its turn. Returns whether some have work left that nothing holds up. */
+/* Returns the first queue of a set from `from` on, around the end; ENGINE_QUEUES: it is empty. */
+static uint32_t next_of(const uint64_t *set, uint32_t from)
+{
+    enum { WORDS = ENGINE_QUEUES / 64 };
+
+    for (uint32_t i = 0; i <= WORDS; i++) {
+        uint32_t word = (from / 64 + i) % WORDS;
+        uint64_t bits = i ? set[word] : set[word] & ~(uint64_t)0 << from % 64;
+
+        if (bits)
+            return word * 64 + (uint32_t)__builtin_ctzll(bits);
+    }
+    return ENGINE_QUEUES;
+}
+
+/* Gives an egress queue its turn. Returns whether it has work that nothing holds up. */
+static bool run_queue(struct engine *engine, uint32_t id, uint32_t *budget)
+{
+    struct egress *queue = &engine->egress[id];
+    uint32_t turn = *budget < TURN ? *budget : TURN, left = turn;
+    bool more = queue->kind > EGRESS_FREE_LIST && egress_run(engine, id, &left);
+
+    *budget -= turn - left;
+    if (!more)
+        clear_bit(engine->egress_marked, id);
+    return more && !queue->held;
+}
+
+/* Gives each egress queue with work its turn, as far as the budget goes. The next run begins where
+ * this one ended or, if all had their turn, with another queue. Returns whether work is left that
+ * nothing holds up. */
 static bool run_queues(struct engine *engine)
 {
+    uint32_t budget = RUN, first = next_of(engine->egress_marked, engine->turn), id = first;
+    uint64_t waiting[ENGINE_QUEUES / 64];
     bool left = false;
 
-    for (uint32_t id = 0; id < ENGINE_QUEUES; id++) {
-        struct egress *queue = &engine->egress[id];
-
-        if (queue->kind == EGRESS_NONE || queue->kind == EGRESS_FREE_LIST || queue->halted ||
-            queue->pidx == queue->cidx)
-            continue;
-        egress_run(engine, id, WORK_REQUESTS);
-        left |= queue->pidx != queue->cidx && !queue->held && !queue->halted;
+    memcpy(waiting, engine->egress_marked, sizeof(waiting));
+    while (id < ENGINE_QUEUES && budget) {
+        clear_bit(waiting, id);
+        left |= run_queue(engine, id, &budget);
+        id = next_of(waiting, id);
     }
-    return left;
+    engine->turn = (budget ? first + 1 : id) % ENGINE_QUEUES;
+    return left || !budget;
 }
 
 static void set_timer(const struct engine *engine, uint64_t due)
@@ -90,7 +121,8 @@ void engine_run(struct engine *engine, uint64_t now)
     engine->reports = ENGINE_REPORTS;
     irq_retry(engine); /* the host may listen to more vectors now */
     left = ports_run(engine, FRAMES) > 0;
-    left |= run_queues(engine);
+    if (engine->host && engine->bus_master)
+        left |= run_queues(engine);
     due = ingress_run(engine);
     retry = ports_flush(engine);
     set_timer(engine, retry < due ? retry : due);
@@ -99,18 +131,27 @@ void engine_run(struct engine *engine, uint64_t now)
         engine_wake(engine);
 }
 
-void engine_show(struct engine *engine)
+void engine_resume(struct engine *engine)
 {
-    (void)engine;
+    memset(engine->egress_marked, 0xff, sizeof(engine->egress_marked));
+    memset(engine->ingress_marked, 0xff, sizeof(engine->ingress_marked));
+    engine_wake(engine);
 }
 
 void engine_stop(struct engine *engine, int pf)
 {
     for (uint32_t id = 0; id < ENGINE_QUEUES; id++) {
-        if (pf < 0 || engine->egress[id].pf == pf)
-            memset(&engine->egress[id], 0, sizeof(engine->egress[id]));
-        if (pf < 0 || engine->ingress[id].pf == pf)
-            memset(&engine->ingress[id], 0, sizeof(engine->ingress[id]));
+        struct egress *egress = &engine->egress[id];
+        struct ingress *ingress = &engine->ingress[id];
+
+        if (egress->kind != EGRESS_NONE && (pf < 0 || egress->pf == pf)) {
+            contexts_clear_egress(engine, id);
+            memset(egress, 0, sizeof(*egress));
+        }
+        if (ingress->entries && (pf < 0 || ingress->pf == pf)) {
+            contexts_clear_ingress(engine, id);
+            memset(ingress, 0, sizeof(*ingress));
+        }
     }
 }
 

@@ -76,7 +76,7 @@ struct egress {
     uint16_t ingress;          /* gets CPL_SGE_EGR_UPDATE; of a free list, the queue it feeds */
     uint32_t pidx, cidx;
     uint32_t told;          /* the CIDX that the driver knows */
-    uint8_t told_is_wanted; /* a work request asked for an update */
+    uint8_t to_tell;        /* how it has to be told, as in host_flow_control */
     uint8_t held;           /* its next work request waits for room elsewhere */
     uint32_t progress;      /* payload bytes of the current work request that are sent already */
     /* A free list */
@@ -102,7 +102,6 @@ struct ingress {
     uint8_t forwarded;    /* IQANDST: `vector` is the ingress queue that gets its interrupts */
     uint8_t interrupts;   /* IQANUD: it may raise interrupts */
     uint8_t threshold;    /* IQINTCNTTHRESH: which packet threshold of SGE_INGRESS_RX_THRESHOLD */
-    uint8_t dirty;        /* its context is to be written */
     uint8_t pressed;      /* something waits for room in it, or for buffers: interrupt soon */
     uint16_t vector;
     uint16_t interface;
@@ -264,10 +263,16 @@ struct engine {
     uint32_t context_rows;
     uint8_t *egress_memory, *ingress_memory; /* their copies in adapter memory, NULL: none */
     uint32_t egress_memory_rows, ingress_memory_rows;
+    const uint32_t *doorbells; /* BAR2, as it was written */
+    uint8_t pf;                /* the function whose BARs these are */
     struct space *rss; /* the RSS table: two queues in each word */
     uint32_t *rss_key; /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
     struct egress egress[1024];
     struct ingress ingress[1024];
+    uint64_t egress_marked[16];  /* a bit for each egress queue that may have work */
+    uint64_t egress_changed[16]; /* and for each whose context is to be written */
+    uint32_t turn;               /* the egress queue whose turn is next */
+    uint64_t ingress_changed[16];
     uint64_t ingress_marked[16]; /* a bit for each ingress queue that ingress_run() looks at */
     struct interface interfaces[128];
     struct mac_entry macs[512];
@@ -295,6 +300,9 @@ void engine_show(struct engine *engine);
 
 /* Stops all queues of a function (or of all: pf < 0): no access to its memory follows. */
 void engine_stop(struct engine *engine, int pf);
+
+/* Looks at all queues in the next run: their tables were changed from outside. */
+void engine_resume(struct engine *engine);
 
 /* Halts all queues, which keep their contexts: their host is gone. */
 void engine_halt(struct engine *engine);

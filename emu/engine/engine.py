@@ -66,7 +66,7 @@ class Engine:
         It must live until `detach()`. The card may use it as far as its configuration space says.
         """
         self.c.host = ffi.cast("struct host *", host)
-        self.c.pending = 1
+        lib.engine_resume(self.c)
 
     def detach(self) -> None:
         """Takes the host away. All queues halt: their contexts stay, their memory is gone."""
@@ -98,7 +98,7 @@ class Engine:
     def stop_egress(self, number: int) -> None:
         """Takes an egress queue or free list away: the engine reads its ring no more."""
         tables.clear(self.c.egress[number])
-        self.c.pending = 1
+        lib.engine_resume(self.c)
 
     def start_ingress(self, number: int, ring: IngressRing) -> None:
         """Makes an ingress queue with this id; its indices are 0."""
@@ -107,17 +107,17 @@ class Engine:
     def stop_ingress(self, number: int) -> None:
         """Takes an ingress queue away: the engine writes to its ring no more."""
         tables.clear(self.c.ingress[number])
-        self.c.pending = 1
+        lib.engine_resume(self.c)
 
     def halt_egress(self, number: int, *, halted: bool) -> None:
         """Stops an egress queue, which keeps its place, or starts it again."""
         self.c.egress[number].halted = halted
-        self.c.pending = 1
+        lib.engine_resume(self.c)
 
     def halt_ingress(self, number: int, *, halted: bool) -> None:
         """The same for an ingress queue."""
         self.c.ingress[number].halted = halted
-        self.c.pending = 1
+        lib.engine_resume(self.c)
 
     def set_threshold(self, number: int, threshold: int) -> None:
         """Chooses the packet threshold of an ingress queue."""
@@ -126,12 +126,12 @@ class Engine:
     def show_interface(self, row: InterfaceRow) -> None:
         """Makes an interface receive and send as `row` says."""
         tables.fill(self._interface(row.viid), row, InterfaceRow)
-        self.c.pending = 1
+        lib.engine_resume(self.c)
 
     def remove_interface(self, viid: int) -> None:
         """Takes an interface away."""
         tables.clear(self._interface(viid))
-        self.c.pending = 1
+        lib.engine_resume(self.c)
 
     def _interface(self, viid: int) -> Any:
         """Returns the entry of an interface: its own, or the first that is free."""

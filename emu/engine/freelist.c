@@ -20,8 +20,11 @@ static struct cursor cursor_of(const struct egress *list)
                            list->buffer_bytes};
 }
 
-static void move_to(struct egress *list, const struct cursor *at)
+static void move_to(struct engine *engine, uint32_t id, const struct cursor *at)
 {
+    struct egress *list = &engine->egress[id];
+
+    set_bit(engine->egress_changed, id);
     list->cidx = at->cidx;
     list->pointer = at->pointer;
     list->offset = at->offset;
@@ -117,13 +120,13 @@ enum room freelist_reserve(struct engine *engine, uint32_t id, uint32_t length,
         at.offset += (taken + alignment(engine, list) - 1) & ~(alignment(engine, list) - 1);
     else
         next_buffer(list, &at);
-    move_to(list, &at);
+    move_to(engine, id, &at);
     return ROOM_NOW;
 }
 
 void freelist_cancel(struct engine *engine, uint32_t id, const struct landing *landing)
 {
-    move_to(&engine->egress[id], &landing->before);
+    move_to(engine, id, &landing->before);
 }
 
 void freelist_write(struct engine *engine, uint32_t id, const struct landing *landing, uint32_t at,

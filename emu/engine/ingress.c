@@ -32,8 +32,8 @@ static uint32_t outstanding(const struct ingress *queue)
 /* Has ingress_run() look at a queue, and its context written. */
 static void mark(struct engine *engine, uint32_t id)
 {
-    engine->ingress[id].dirty = 1;
-    engine->ingress_marked[id / 64] |= (uint64_t)1 << id % 64;
+    set_bit(engine->ingress_changed, id);
+    set_bit(engine->ingress_marked, id);
 }
 
 /* Entries */
@@ -212,7 +212,7 @@ static void fire(struct engine *engine, uint32_t id)
     if (!queue->forwarded)
         irq_raise(engine, queue->vector);
     queue->armed = 0;
-    queue->dirty = 1;
+    set_bit(engine->ingress_changed, id);
 }
 
 static bool waits(const struct ingress *queue)

@@ -1,9 +1,11 @@
 /* Declarations that the engine's C files share, not for Python. Each file calls only those below
  * it:
  *
- *   engine.c    the loop: whose turn it is, budgets, contexts
+ *   engine.c    the loop: whose turn it is, budgets
+ *   contexts.c  what a dump shows of queues
  *   doorbell.c  BAR2 and SGE_PF_*: indices that the driver moves
- *   egress.c    work requests, their scatter-gather lists, completions
+ *   egress.c    the rings of work requests, and completions
+ *   ethernet.c  work requests that send frames; gather.c: where their bytes are
  *   control.c   requests of the control queues
  *   offload.c   segmentation, checksums, VLAN tags
  *   port.c      links, statistics, whose wire a frame is sent on
@@ -126,12 +128,91 @@ static inline void engine_wake(struct engine *engine)
     engine->pending = 1;
 }
 
-/* egress.c: works through at most `budget` work requests; returns how many */
-uint32_t egress_run(struct engine *engine, uint32_t id, uint32_t budget);
+/* A bit for each queue. */
+static inline void set_bit(uint64_t *bits, uint32_t id)
+{
+    bits[id / 64] |= (uint64_t)1 << id % 64;
+}
 
-/* control.c: handles one control work request; ENGINE_HELD if its reply has no room */
-int control_request(struct engine *engine, struct egress *queue, const uint8_t *request,
-                    uint32_t length);
+static inline void clear_bit(uint64_t *bits, uint32_t id)
+{
+    bits[id / 64] &= ~((uint64_t)1 << id % 64);
+}
+
+/* contexts.c: a queue is no longer in use; its table entry still says what it was */
+void contexts_clear_egress(struct engine *engine, uint32_t id);
+void contexts_clear_ingress(struct engine *engine, uint32_t id);
+
+/* What became of a work request. */
+enum outcome {
+    OUTCOME_DONE,
+    OUTCOME_MORE,     /* part of it is done, and there is no budget for the rest */
+    OUTCOME_HELD,     /* part of it may be done; the rest waits for room elsewhere */
+    OUTCOME_FAULT,    /* it names memory that the host does not have; this is reported */
+    OUTCOME_NONSENSE, /* it cannot be understood */
+};
+
+/* egress.c */
+/* How many more descriptors the driver may produce. */
+uint32_t egress_room(const struct egress *queue);
+/* A queue has changed: it may have work, and its context is to be written. */
+void egress_mark(struct engine *engine, uint32_t id);
+/* Works through a queue's requests. Each request and each frame costs 1 of the budget. Returns
+ * whether the queue has work left. */
+bool egress_run(struct engine *engine, uint32_t id, uint32_t *budget);
+
+/* ethernet.c: handles a work request that sends frames; the queue's `progress` says how far it got
+ */
+enum outcome ethernet_request(struct engine *engine, uint32_t id, const uint8_t *request,
+                              uint32_t length, uint32_t *budget);
+
+/* gather.c: a packet's bytes, in its work request and in the host's memory */
+struct gather {
+    const uint8_t *inlined;
+    uint32_t inlined_bytes;
+    const uint8_t *list; /* of what follows the inlined bytes: struct ulptx_sgl */
+    uint32_t elements;
+};
+
+/* Takes a list, which has `room` bytes to be in. False if it makes no sense. */
+bool gather_list(struct gather *gather, const uint8_t *list, uint32_t room);
+uint64_t gather_length(const struct gather *gather);
+/* Copies bytes from offset `from` of the packet. 0 or -errno; a failure of the host is reported. */
+int gather_read(struct engine *engine, uint32_t queue, const struct gather *gather, uint64_t from,
+                uint8_t *into, uint32_t length);
+
+/* offload.c */
+enum { ETHERNET_HEADER = 14, VLAN_TAG = 4 };
+
+/* Where the headers of a frame are, in bytes from its start. */
+struct layers {
+    uint32_t ip, transport, payload;
+    bool ip6; /* or version 4 */
+    bool udp; /* or TCP */
+};
+
+/* A part of a packet that is to be a frame of its own. */
+struct segment {
+    uint32_t index;
+    uint32_t offset; /* of its payload in the packet's */
+    bool last;
+};
+
+/* Whether a frame of this length has these headers; those below need it to. */
+bool offload_fits(const struct layers *layers, uint32_t length);
+/* Makes the packet's headers, and the payload behind them, a frame: lengths, numbers, checksums. */
+void offload_segment(uint8_t *frame, uint32_t length, const struct layers *layers,
+                     const struct segment *segment);
+void offload_ip_sum(uint8_t *frame, const struct layers *layers);
+void offload_transport_sum(uint8_t *frame, uint32_t length, const struct layers *layers);
+/* Stores the checksum of the bytes from `start` to `end` in a field at `field`. */
+void offload_sum(uint8_t *frame, uint32_t start, uint32_t end, uint32_t field, bool udp);
+/* Puts a VLAN tag into a frame that has VLAN_TAG bytes of room in front. Returns its new start. */
+uint8_t *offload_tag(uint8_t *frame, uint16_t tag);
+
+/* control.c: handles a work request to firmware or TP; held if its reply has no room */
+enum outcome control_request(struct engine *engine, uint32_t id, const uint8_t *request,
+                             uint32_t length);
 
 /* port.c */
 /* Takes frames from outside, at most `budget`, and passes them on; returns how many. */

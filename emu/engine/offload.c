@@ -1,3 +1,121 @@
-/* Segmentation, checksums and VLAN tags of frames to send. */
+/* What the card does to frames before they leave: segments, checksums, VLAN tags. Pure functions of
+ * bytes. */
 
 #include "vmcoredd/emu/engine/internal.h"
+
+enum {
+    ADDRESSES = 12,
+    TAG_PROTOCOL = 0x8100,
+    IP4_LENGTH = 2,
+    IP4_ID = 4,
+    IP4_PROTOCOL = 9,
+    IP4_CHECKSUM = 10,
+    IP4_ADDRESSES = 12,
+    IP6_LENGTH = 4,
+    IP6_HEADER = 40,
+    IP6_ADDRESSES = 8,
+    TCP_SEQUENCE = 4,
+    TCP_FLAGS = 13,
+    TCP_CHECKSUM = 16,
+    TCP_FIN = 0x01,
+    TCP_PUSH = 0x08,
+    TCP_CWR = 0x80,
+    UDP_LENGTH = 4,
+    UDP_CHECKSUM = 6,
+    PROTOCOL_TCP = 6,
+    PROTOCOL_UDP = 17,
+};
+
+uint8_t *offload_tag(uint8_t *frame, uint16_t tag)
+{
+    uint8_t *start = frame - VLAN_TAG;
+
+    memmove(start, frame, ADDRESSES);
+    put16(start + ADDRESSES, TAG_PROTOCOL);
+    put16(start + ADDRESSES + 2, tag);
+    return start;
+}
+
+/* The value of a checksum field: a sum, inverted. UDP writes 0xffff for 0, which means "none". */
+static uint16_t inverted(uint16_t sum, bool udp)
+{
+    uint16_t value = (uint16_t)~sum;
+
+    return value || !udp ? value : 0xffff;
+}
+
+void offload_sum(uint8_t *frame, uint32_t start, uint32_t end, uint32_t field, bool udp)
+{
+    put16(frame + field, inverted(checksum(0, frame + start, end - start), udp));
+}
+
+void offload_ip_sum(uint8_t *frame, const struct layers *layers)
+{
+    put16(frame + layers->ip + IP4_CHECKSUM, 0);
+    offload_sum(frame, layers->ip, layers->transport, layers->ip + IP4_CHECKSUM, false);
+}
+
+/* The end of the IP packet: a frame may have padding behind it. */
+static uint32_t packet_end(const uint8_t *frame, uint32_t length, const struct layers *layers)
+{
+    const uint8_t *ip = frame + layers->ip;
+    uint32_t end = layers->ip6 ? layers->ip + IP6_HEADER + get16(ip + IP6_LENGTH)
+                               : layers->ip + (uint32_t)get16(ip + IP4_LENGTH);
+
+    return end >= layers->payload && end < length ? end : length;
+}
+
+void offload_transport_sum(uint8_t *frame, uint32_t length, const struct layers *layers)
+{
+    uint32_t end = packet_end(frame, length, layers), bytes = end - layers->transport;
+    uint32_t field = layers->transport + (layers->udp ? UDP_CHECKSUM : TCP_CHECKSUM);
+    const uint8_t *addresses = frame + layers->ip + (layers->ip6 ? IP6_ADDRESSES : IP4_ADDRESSES);
+    uint32_t sum = checksum(bytes + (layers->udp ? PROTOCOL_UDP : PROTOCOL_TCP), addresses,
+                            layers->ip6 ? 32 : 8);
+
+    put16(frame + field, 0);
+    sum = checksum(sum, frame + layers->transport, bytes);
+    put16(frame + field, inverted((uint16_t)sum, layers->udp));
+}
+
+static void number_packet(uint8_t *ip, uint32_t bytes, const struct layers *layers, uint32_t index)
+{
+    if (layers->ip6) {
+        put16(ip + IP6_LENGTH, (uint16_t)(bytes - IP6_HEADER));
+        return;
+    }
+    put16(ip + IP4_LENGTH, (uint16_t)bytes);
+    put16(ip + IP4_ID, (uint16_t)(get16(ip + IP4_ID) + index));
+}
+
+static void number_transport(uint8_t *transport, uint32_t bytes, bool udp,
+                             const struct segment *segment)
+{
+    if (udp) {
+        put16(transport + UDP_LENGTH, (uint16_t)bytes);
+        return;
+    }
+    put32(transport + TCP_SEQUENCE, get32(transport + TCP_SEQUENCE) + segment->offset);
+    if (!segment->last)
+        transport[TCP_FLAGS] &= (uint8_t)~(TCP_FIN | TCP_PUSH);
+    if (segment->index)
+        transport[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
+}
+
+void offload_segment(uint8_t *frame, uint32_t length, const struct layers *layers,
+                     const struct segment *segment)
+{
+    number_packet(frame + layers->ip, length - layers->ip, layers, segment->index);
+    number_transport(frame + layers->transport, length - layers->transport, layers->udp, segment);
+    if (!layers->ip6)
+        offload_ip_sum(frame, layers);
+    offload_transport_sum(frame, length, layers);
+}
+
+bool offload_fits(const struct layers *layers, uint32_t length)
+{
+    uint32_t ip = layers->ip6 ? IP6_HEADER : 20, transport = layers->udp ? 8 : 20;
+
+    return layers->ip >= ETHERNET_HEADER && layers->transport >= layers->ip + ip &&
+           layers->payload >= layers->transport + transport && layers->payload <= length;
+}

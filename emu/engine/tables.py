@@ -167,4 +167,4 @@ def load(c: Any, saved: tuple[Any, ...]) -> None:
     for queue in c.ingress:
         queue.due = min(queue.due, 1)
     ffi.buffer(c.ingress_marked)[:] = b"\xff" * ffi.sizeof(c.ingress_marked)
-    c.pending = 1
+    lib.engine_resume(c)

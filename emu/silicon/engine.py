@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmcoredd.chip.pci import Bar
+from vmcoredd.chip.pci import PF, Bar
 from vmcoredd.chip.sge import CONTEXT_BYTES
 from vmcoredd.emu._cffi import ffi
 from vmcoredd.emu.config_space import PBA_OFFSET
@@ -25,6 +25,7 @@ class PacketEngine(Model):
         (c.egress_memory, c.egress_memory_rows), (c.ingress_memory, c.ingress_memory_rows) = (
             self._memory(region) for region in IN_MEMORY.values()
         )
+        c.doorbells, c.pf = self.spaces.space(f"bar{Bar.DOORBELLS}").c.words, PF
         words = self.spaces.space(f"bar{Bar.MSIX}").c.words
         c.msix_table, c.msix_pending_bits = words, words + PBA_OFFSET // 4
 

@@ -20,6 +20,7 @@ from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario import commands
 from vmcoredd.emu.scenario.queues import Egress, Function, Ingress
 from vmcoredd.emu.silicon.model import Model, fault
+from vmcoredd.emu.spaces import WordKind
 
 POINTER_BYTES = 8
 CACHED_POINTERS = 8
@@ -103,6 +104,16 @@ class Contexts(Model):
 
 def _indices(queue: Egress | Ingress) -> Fields:
     return {"PIDX": queue.produced, "CIDX": queue.consumed}
+
+
+class Doorbells(Model):
+    """SGE_PF_KDOORBELL and SGE_PF_GTS of all functions, which the packet engine handles (C)."""
+
+    def wire(self) -> None:
+        for link, register in enumerate((self.r.SGE_PF_KDOORBELL, self.r.SGE_PF_GTS)):
+            for function in range(register.count):
+                space, index = self.spaces.where(register, function)
+                space.set_kind(index, WordKind.DOORBELL, link)
 
 
 class SgeDebugWords(Model):
