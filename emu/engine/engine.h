@@ -75,10 +75,10 @@ struct egress {
     uint16_t interface;        /* viid */
     uint16_t ingress;          /* gets CPL_SGE_EGR_UPDATE; of a free list, the queue it feeds */
     uint32_t pidx, cidx;
-    uint32_t told;          /* the CIDX that the driver knows */
-    uint8_t to_tell;        /* how it has to be told, as in host_flow_control */
-    uint8_t held;           /* its next work request waits for room elsewhere */
-    uint32_t progress;      /* payload bytes of the current work request that are sent already */
+    uint32_t told;     /* the CIDX that the driver knows */
+    uint8_t to_tell;   /* how it has to be told, as in host_flow_control */
+    uint8_t held;      /* its next work request waits for room elsewhere */
+    uint32_t progress; /* payload bytes of the current work request that are sent already */
     /* A free list */
     uint16_t flm;     /* its context in the free list manager */
     uint8_t packing;  /* several frames share a buffer */
@@ -265,8 +265,8 @@ struct engine {
     uint32_t egress_memory_rows, ingress_memory_rows;
     const uint32_t *doorbells; /* BAR2, as it was written */
     uint8_t pf;                /* the function whose BARs these are */
-    struct space *rss; /* the RSS table: two queues in each word */
-    uint32_t *rss_key; /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
+    struct space *rss;         /* the RSS table: two queues in each word */
+    uint32_t *rss_key;         /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
     struct egress egress[1024];
     struct ingress ingress[1024];
     uint64_t egress_marked[16];  /* a bit for each egress queue that may have work */
