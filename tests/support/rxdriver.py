@@ -173,6 +173,10 @@ class RxDriver:
         self.host.c.egress[self.free_list].pidx = self.pidx
         self.host.c.pending = 1
 
+    def could_post(self) -> bool:
+        """Whether the card could have more buffers."""
+        return (self.units - 1) * UNIT - len(self.posted) >= UNIT
+
     def _buffer(self, size: int) -> _Buffer:
         """Returns one that was used before, if there is one."""
         for buffer in self.freed:

@@ -1,0 +1,200 @@
+"""No queue sleeps for ever: what waits is told of, and what is held is offered again.
+
+A driver here is NAPI: it looks at its queue only after an interrupt, and then until the queue is
+empty. The card runs only when something has asked for it or a timer has ended.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from frames import ethernet
+from rxdriver import DONE, HELD, NO_TIMER, ONLY_CIDX, Rig, RxDriver
+
+VECTOR = 2
+NEVER = 2**64 - 1
+
+
+class Napi:
+    """Reads a queue after its interrupts, in rounds of a few responses."""
+
+    def __init__(self, rig: Rig, driver: RxDriver, pick: random.Random) -> None:
+        self.rig, self.driver, self.pick = rig, driver, pick
+        self.scheduled = False
+        self.arrived: list[bytes] = []
+        self.arm(0)
+
+    def arm(self, taken: int) -> None:
+        """Adaptive moderation: any timer or none, the threshold perhaps; never neither."""
+        timer = self.pick.randrange(7)
+        self.driver.gts(taken, timer, count=timer == NO_TIMER or self.pick.random() < 0.5)
+
+    def poll(self) -> None:
+        budget = self.pick.randint(1, 8)
+        got = self.driver.poll(budget)
+        self.arrived += [each.frame[2:] for each in got]
+        if self.pick.random() < 0.8:  # else there is no memory this time
+            self.driver.refill()
+        if len(got) == budget:
+            self.driver.gts(len(got), ONLY_CIDX)
+        else:
+            self.scheduled = False
+            self.arm(len(got))
+
+
+def due(rig: Rig) -> int:
+    """When the next holdoff timer ends."""
+    queues = [q for q in rig.c.ingress if q.armed and q.due]
+    return min((q.due for q in queues), default=NEVER)
+
+
+class Simulation:
+    """A sender of `sent`, an engine and a driver; each acts only when it has a reason to."""
+
+    def __init__(self, rig: Rig, pick: random.Random) -> None:
+        self.rig, self.pick = rig, pick
+        self.driver = RxDriver(
+            rig.host,
+            entries=pick.choice([15, 31]),
+            units=pick.choice([3, 4]),
+            size=pick.choice([1536, 4096]),
+            packing=pick.random() < 0.5,
+            threshold=pick.randrange(4),
+        )
+        self.driver.refill()
+        self.napi = Napi(rig, self.driver, pick)
+        self.sent = [ethernet(pick.randbytes(pick.randrange(46, 3000))) for _ in range(300)]
+        self.waiting = list(self.sent)
+        self.held = False
+
+    def run(self, nanoseconds: int = 1) -> None:
+        """One run of the engine, which offers frames first."""
+        while self.waiting:
+            self.held = self.rig.receive(self.waiting[0]) == HELD
+            if self.held:
+                break
+            self.waiting.pop(0)
+            if self.pick.random() < 0.3:
+                break
+        self.napi.scheduled |= VECTOR in self.rig.run(nanoseconds)
+
+    def step(self) -> bool:
+        """Lets somebody act who may; returns whether there was anybody."""
+        if self.waiting and not self.held and self.pick.random() < 0.5:
+            self.rig.c.pending = 1  # a frame comes in
+        if self.napi.scheduled and self.pick.random() < 0.5:
+            self.napi.poll()
+        elif self.rig.c.pending:
+            self.run()
+        elif not self.napi.scheduled and due(self.rig) != NEVER:
+            self.run(due(self.rig) - self.rig.now)
+        elif not self.napi.scheduled and self.driver.could_post():
+            self.driver.refill()  # sge_rx_timer_cb(), every half second
+        else:
+            return self.napi.scheduled or (bool(self.waiting) and not self.held)
+        return True
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_all_frames_arrive_in_the_end(rig: Rig, seed: int) -> None:
+    """But those that the driver asked not to hear of: below its threshold, without a timer."""
+    simulation = Simulation(rig, random.Random(seed))
+    while simulation.step():
+        pass
+    assert not simulation.waiting, "all sleep"
+    queue = rig.c.ingress[simulation.driver.number]
+    if not (queue.armed and queue.timer == NO_TIMER):
+        assert queue.cidx == queue.pidx
+    simulation.napi.poll()
+    while simulation.napi.scheduled or queue.cidx != queue.pidx:
+        simulation.napi.poll()
+    assert simulation.napi.arrived == simulation.sent
+
+
+def test_a_frame_without_room_interrupts_below_the_threshold(rig: Rig) -> None:
+    driver = RxDriver(rig.host, threshold=3, size=1536, units=2, packing=False)
+    driver.refill()
+    driver.gts(timer=NO_TIMER, count=True)
+    for _ in range(8):
+        rig.receive(ethernet(b""))
+    assert rig.run() == []
+    assert rig.receive(ethernet(b"")) == HELD
+    assert rig.run() == [VECTOR]
+
+
+def test_a_queue_that_is_full_interrupts_below_its_threshold(rig: Rig) -> None:
+    driver = RxDriver(rig.host, entries=15, threshold=3)
+    driver.gts(timer=NO_TIMER, count=True)
+    while rig.cpl(driver.number, b"") == DONE:
+        assert rig.run() == []
+    assert rig.run() == [VECTOR]
+
+
+def test_a_driver_that_arms_while_a_frame_waits_is_told_at_once(rig: Rig) -> None:
+    """The frame is offered again because of its GTS, and finds no room again."""
+    driver = RxDriver(rig.host, threshold=3, size=1536, units=2, packing=False)
+    driver.refill()
+    for _ in range(8):
+        rig.receive(ethernet(b""))
+    assert rig.receive(ethernet(b"")) == HELD
+    assert rig.run() == []
+    driver.gts(timer=5, count=True)
+    assert rig.c.pending
+    assert rig.receive(ethernet(b"")) == HELD
+    assert rig.run() == [VECTOR]
+
+
+@pytest.mark.parametrize("timer", [1, NO_TIMER, ONLY_CIDX])
+def test_gts_wakes_whoever_waits_for_room(rig: Rig, timer: int) -> None:
+    driver = RxDriver(rig.host, entries=15)
+    while rig.cpl(driver.number, b"") == DONE:
+        pass
+    rig.run()
+    assert not rig.c.pending
+    driver.gts(1, timer)
+    assert rig.c.pending
+    assert rig.cpl(driver.number, b"") == DONE
+
+
+@pytest.mark.parametrize("gone", ["queue", "free list", "interface", "enable", "stop"])
+def test_what_waits_for_a_queue_is_freed_with_it(rig: Rig, gone: str) -> None:
+    driver = RxDriver(rig.host)
+    assert rig.receive(ethernet(b"")) == HELD
+    rig.run()
+    assert not rig.c.pending
+    if gone == "queue":
+        rig.engine.stop_ingress(driver.number)
+    elif gone == "free list":
+        rig.engine.stop_egress(driver.free_list)
+    elif gone == "interface":
+        rig.engine.remove_interface(0x240)
+    elif gone == "enable":
+        rig.interface(promiscuous=1, receives=0)
+    else:
+        rig.engine.halt_ingress(driver.number, halted=True)
+    assert rig.c.pending
+    assert rig.receive(ethernet(b"")) == DONE
+
+
+def test_an_armed_queue_keeps_its_interrupt_through_a_snapshot(rig: Rig) -> None:
+    driver = RxDriver(rig.host)
+    driver.gts(timer=5)
+    rig.cpl(driver.number, b"")
+    rig.run()
+    saved = rig.engine.save()
+    rig.engine.stop_ingress(driver.number)
+    rig.run()
+    rig.engine.load(saved)
+    assert rig.c.pending
+    assert rig.run() == [VECTOR]
+
+
+def test_a_queue_that_is_started_again_tells_of_its_entries(rig: Rig) -> None:
+    driver = RxDriver(rig.host)
+    driver.gts(timer=1)
+    rig.cpl(driver.number, b"")
+    rig.engine.halt_ingress(driver.number, halted=True)
+    assert rig.run(10**6) == []
+    rig.engine.halt_ingress(driver.number, halted=False)
+    assert rig.run(10**6) == [VECTOR]
