@@ -14,7 +14,7 @@ help:
 	@echo "make demo          serve a T6 and a T5, probe, collect, write a vmcore, show it"
 	@echo "make test          everything the README promises, a guest's crash kernel included"
 	@echo "make check         the fast part: lint, types, unit and socket tests, sanitizers"
-	@echo "make fuzz          hostile peers, adapters and files (SECONDS=300 SEED=... PART=...)"
+	@echo "make fuzz          hostile peers, guests, adapters and files (SECONDS=300 SEED=... PART=...)"
 	@echo "make test-long     what takes long: every combination, and the guest on newer kernels"
 	@echo "make test-kernels  the guest tests on newer kernels"
 	@echo "make bench         measure; the plots go to docs/plots"
@@ -42,6 +42,7 @@ fuzz: .venv/ready-test
 test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py tests/diagnosis
 	$(BIN)/python -m tests.fuzz --part containers --seconds 1200
+	$(BIN)/python -m tests.fuzz --part engine --seconds 600
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py \
 		tests/interop/test_guest_ethtool.py
 

@@ -54,9 +54,11 @@ def test_a_rooms_c_runs_clean_under_sanitizers(room: str, sanitized: Path) -> No
     assert " passed" in done.stdout
 
 
-@pytest.mark.parametrize("part", ["server", "client"])
-def test_hostile_peers_find_nothing_under_sanitizers(part: str, sanitized: Path) -> None:
-    run = Run(part, count=12, root=sanitized, environment=environment(sanitized))
+@pytest.mark.parametrize(("part", "seeds"), [("server", 12), ("client", 12), ("engine", 2)])
+def test_hostile_peers_find_nothing_under_sanitizers(
+    part: str, seeds: int, sanitized: Path
+) -> None:
+    run = Run(part, count=seeds, root=sanitized, environment=environment(sanitized))
     result = run()
     assert not result.failures, "\n\n".join(map(str, result.failures))
     assert result.cases == run.count

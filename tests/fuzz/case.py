@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 Case = dict[str, Any]
 CORPUS = Path(__file__).parent / "corpus"
-PARTS = ("server", "client", "devices", "files", "containers", "kills")
-SANITIZED = ("server", "client", "devices")
+PARTS = ("server", "client", "engine", "devices", "files", "containers", "kills")
+SANITIZED = ("server", "client", "engine", "devices")
 """The parts that run our C with input from outside."""
 
 

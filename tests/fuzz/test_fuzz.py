@@ -14,7 +14,15 @@ from tests.fuzz.parts import server
 from tests.fuzz.runner import Failure, Run
 from vmcoredd.vmcore.notes import NoteWalk
 
-SEEDS = {"server": 8, "client": 8, "devices": 1, "files": 6, "containers": 300, "kills": 2}
+SEEDS = {
+    "server": 8,
+    "client": 8,
+    "engine": 3,
+    "devices": 1,
+    "files": 6,
+    "containers": 300,
+    "kills": 2,
+}
 """Of each part: so many that all parts together take seconds."""
 
 
