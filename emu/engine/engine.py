@@ -48,6 +48,8 @@ class Engine:
         self._work = ffi.new("struct work *", (c, c.work_fd, ffi.addressof(c, "pending"), function))
         self.on_link: Callable[[int, bool], None] | None = None
         """Hears that the link of a port has come up or gone down."""
+        self.on_module: Callable[[int], None] | None = None
+        """Hears that a port has got a cable, or lost it."""
 
     def run(self, now: int | None = None) -> None:
         """Does a bounded amount of work, at `now` nanoseconds of the monotonic clock."""
@@ -159,11 +161,14 @@ class Engine:
         `peer` is the other port of a PORT; `path`, where a STREAM meets its peer, or where a DGRAM
         sends frames to.
         """
+        was_open = self.is_open(port)
         lib.engine_cut(self.c, port)
         wire = self.c.ports[port].wire
         wire.kind, wire.peer, wire.path = kind, peer, os.fsencode(path)
         wire.inbox, wire.outbox = self._room("in", port), self._room("out", port)
         lib.engine_plug(self.c, port, fd)
+        if self.on_module is not None and was_open != self.is_open(port):
+            self.on_module(port)
 
     def capture(self, port: int, path: str | os.PathLike[str], name: str) -> None:
         """Captures a port's frames to a new file, which calls it `name`; OSError."""

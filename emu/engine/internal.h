@@ -223,7 +223,10 @@ uint64_t ports_flush(struct engine *engine);
 void port_drop(struct engine *engine, uint32_t port, const struct frame *frame);
 
 /* wire.c */
-enum { WIRE_LISTENER = 0x100 }; /* an event of `work_fd` is of a port's wire, or of its listener */
+enum {
+    WIRE_LISTENER = 0x100,  /* an event of `work_fd` is of a port's wire, or of its listener */
+    WIRE_PAUSE = 200000000, /* ns after which an end without a peer looks for one */
+};
 /* The next frame that has arrived; it stays until wire_taken(). */
 bool wire_next(struct engine *engine, uint32_t port, struct frame *frame);
 void wire_taken(struct wire *wire);

@@ -12,10 +12,6 @@
 
 #include "vmcoredd/emu/engine/internal.h"
 
-enum {
-    CHECK = 200000000, /* ns after which an end that waits looks again who listens */
-};
-
 /* Returns the inode of the socket at a path; 0 if there is none, 1 if it is something else. */
 static uint64_t inode_at(const char *path)
 {
@@ -139,7 +135,7 @@ void stream_update(struct engine *engine, uint32_t port, bool on)
     }
     if (wire->fd >= 0 || engine->now < wire->due)
         return;
-    wire->due = engine->now + CHECK;
+    wire->due = engine->now + WIRE_PAUSE;
     if (wire->listener >= 0 && inode_at(wire->path) == wire->inode)
         return;
     stop_listening(wire);

@@ -88,6 +88,7 @@ static bool lose(struct engine *engine, uint32_t port, uint64_t what, int error)
     if (error)
         wire_report(engine, port, what, error);
     wire_detach(engine, port);
+    engine->ports[port].wire.due = engine->now + WIRE_PAUSE; /* so that the link is seen to go */
     return false;
 }
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vmcoredd.emu.firmware.firmware import Firmware
 
 MTU = 9600
+CORRECTION = PortCaps.FEC_RS | PortCaps.FEC_BASER_RS
 
 
 def module(fw: Firmware, number: int) -> PortModule:
@@ -24,25 +25,38 @@ def module(fw: Firmware, number: int) -> PortModule:
     return PortModule.NONE if fw.engine.is_open(number) else found.kind
 
 
-def capabilities(fw: Firmware, link: Link) -> PortCaps:
-    """Returns what a port can do; ends of a copper cable negotiate."""
-    found = fw.scenario.transceivers[0]
+def capabilities(fw: Firmware, number: int) -> int:
+    """Returns what a port can do (PortCaps); the ends of a copper cable negotiate."""
+    found = fw.scenario.transceivers[number]
+    caps = fw.state.links[number].capabilities
     copper = found is not None and found.kind is PortModule.TWINAX_PASSIVE
-    return link.capabilities | PortCaps.ANEG if copper else link.capabilities
+    return int(caps | PortCaps.ANEG if copper else caps)
+
+
+def advertised(fw: Firmware, number: int) -> int:
+    """Returns what a port offers its peer: what the driver has set, at first all it can do.
+
+    A driver takes the error correction in use from there (t4_handle_get_port_info()).
+    """
+    link, can = fw.state.links[number], capabilities(fw, number)
+    asked = link.wanted & can or can
+    return int(asked & ~CORRECTION | link.speed | link.correction)
 
 
 def boot(fw: Firmware) -> None:
     """Brings the ports to the state that the scene begins with; no driver hears of that."""
-    fw.engine.on_link = None
+    fw.engine.on_link = fw.engine.on_module = None
     for number, link in enumerate(fw.state.links):
         fw.engine.enable_port(number, enabled=fw.scenario.crashed)
         fw.engine.configure_port(number, configured=link.configured)
     fw.engine.on_link = lambda number, up: changed(fw, number, up)
+    fw.engine.on_module = lambda number: tell(fw, number)
 
 
 def update(fw: Firmware, number: int) -> None:
-    """Brings a port in line with its settings."""
+    """Brings a port in line with its settings, and tells the drivers."""
     fw.engine.configure_port(number, configured=fw.state.links[number].configured)
+    tell(fw, number)
 
 
 def changed(fw: Firmware, number: int, up: bool) -> None:
@@ -67,7 +81,7 @@ def tell(fw: Firmware, number: int) -> None:
 def describe(fw: Firmware, ask: PortInfo32) -> PortInfo32:
     """Returns the answer to a command that reads all of a port."""
     link = fw.state.links[ask.portid]
-    caps = int(capabilities(fw, link))
+    offered = advertised(fw, ask.portid)
     return ask.reply(
         lstatus32=int(link.up),
         linkdnrc32=reason(fw, ask.portid),
@@ -76,9 +90,9 @@ def describe(fw: Firmware, ask: PortInfo32) -> PortInfo32:
         modtype32=module(fw, ask.portid),
         mtu32=MTU,
         linkattr32=link.attributes,
-        pcaps32=caps,
-        acaps32=caps,
-        lpacaps32=caps if link.up else 0,
+        pcaps32=capabilities(fw, ask.portid),
+        acaps32=offered,
+        lpacaps32=offered if link.up else 0,
     )
 
 

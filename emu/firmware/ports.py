@@ -41,16 +41,18 @@ def info32(fw: Firmware, pf: int, cmd: PortInfo32) -> FwCommand:
 def info(fw: Firmware, pf: int, cmd: PortInfo) -> FwCommand:
     """Returns the same in 16-bit capabilities, for drivers that know only those."""
     link = _link(fw, cmd.portid)
-    caps = _narrow(links.capabilities(fw, link))
     return cmd.reply(
         lstatus=int(link.up),
-        lspeed=_narrow(link.speed),
+        lspeed=_narrow(link.speed if link.up else 0),
         linkdnrc=links.reason(fw, cmd.portid),
         dcbxdis=1,
         ptype=PortType[fw.profile.ports.type],
         modtype=links.module(fw, cmd.portid),
-        pcap=caps,
-        acap=caps,
+        rxpause=int(bool(link.attributes & PortCaps.FC_RX)),
+        txpause=int(bool(link.attributes & PortCaps.FC_TX)),
+        pcap=_narrow(links.capabilities(fw, cmd.portid)),
+        acap=_narrow(links.advertised(fw, cmd.portid)),
+        lpacap=_narrow(links.advertised(fw, cmd.portid) if link.up else 0),
         mtu=links.MTU,
     )
 
@@ -72,7 +74,7 @@ def _configure(fw: Firmware, cmd: FwCommand, wanted: int) -> FwCommand:
     link = _link(fw, port)
     if wanted & ~int(link.capabilities | PortCaps.FORCE_PAUSE | IGNORED):
         raise Refused(Retval.EINVAL, f"port {port} cannot be set to {wanted:#x}")
-    if wanted != PortCaps.ANEG:  # alone, it negotiates anew
+    if wanted != PortCaps.ANEG:  # alone, it negotiates anew (t4_restart_aneg())
         link.wanted = wanted
     fw.note(Facility.PORT, "port %d: set to 0x%08x", port, wanted)
     links.update(fw, port)

@@ -18,8 +18,13 @@ from vmcoredd.emu.scenario.addresses import Mac
 
 FLOW_CONTROL = PortCaps.FC_RX | PortCaps.FC_TX | PortCaps.PAUSE_802_3 | PortCaps.ASM_DIR_802_3
 """Without pause capabilities, the driver requests invalid ones (t4_hw.c, t4_link_acaps())."""
-FEC = PortCaps.FEC_RS | PortCaps.FEC_BASER_RS
-"""Forward error correction, which links below 25 Gb/s do not have."""
+FEC = {
+    PortCaps.SPEED_25G: PortCaps.FEC_RS | PortCaps.FEC_BASER_RS,
+    PortCaps.SPEED_50G: PortCaps.FEC_RS | PortCaps.FEC_BASER_RS,
+    PortCaps.SPEED_100G: PortCaps.FEC_RS,
+}
+"""Forward error correction by speed; the others have none (802.3, clauses 74 and 91)."""
+SPEEDS = PortCaps((PortCaps.SPEED_400G << 1) - 1)
 
 
 class Mode(Enum):
@@ -74,21 +79,33 @@ class Link:
 
     @property
     def configured(self) -> bool:
-        """Whether a driver asks for its speed and it works; it is up if the peer's is as well."""
-        return bool(self.wanted & self.speed) and self.broken is None
+        """Whether a driver has set it, and it works; it is up if the peer's is as well.
+
+        A setting without any speed is for the only one: where nothing is negotiated, Linux names
+        none before it has heard of one (t4_hw.c, t4_link_acaps()).
+        """
+        speeds = self.wanted & SPEEDS
+        named = bool(speeds & self.speed) if speeds else self.wanted != 0
+        return named and self.broken is None
 
     @property
     def capabilities(self) -> PortCaps:
-        """The port's capabilities."""
-        caps = self.speed | FLOW_CONTROL
-        return caps | FEC if self.speed >= PortCaps.SPEED_25G else caps
+        """The port's capabilities, but for negotiation, which depends on the module."""
+        return self.speed | FLOW_CONTROL | FEC.get(self.speed, PortCaps(0))
+
+    @property
+    def correction(self) -> int:
+        """The kinds of forward error correction that are asked for: at first, the strongest."""
+        fec = FEC.get(self.speed, PortCaps(0))
+        return self.wanted & fec if self.wanted & SPEEDS else PortCaps.FEC_RS & fec
 
     @property
     def attributes(self) -> int:
-        """The speed and pause frames in use; 0 if the link is down."""
+        """The speed, pause frames and error correction in use; 0 if the link is down."""
         if not self.up:
             return 0
-        return self.speed | self.wanted & (PortCaps.FC_RX | PortCaps.FC_TX)
+        pause = self.wanted & (PortCaps.FC_RX | PortCaps.FC_TX)
+        return self.speed | pause | self.correction
 
 
 @dataclass

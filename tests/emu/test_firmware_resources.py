@@ -89,10 +89,12 @@ def test_an_absent_port_is_refused(mail: Mailbox) -> None:
     assert mail.call(command).retval == Retval.EINVAL
 
 
-def test_a_link_goes_down_without_its_speed(mail: Mailbox) -> None:
-    mail.do(PortL1Config32(exec=1, action=PortAction.L1_CFG32, rcap32=int(PortCaps.FC_RX)))
+@pytest.mark.parametrize(("wanted", "up"), [(0, 0), (PortCaps.FC_RX, 1)])
+def test_a_link_is_down_until_it_is_set(mail: Mailbox, wanted: PortCaps, up: int) -> None:
+    """A port of one speed needs no name of it."""
+    mail.do(PortL1Config32(exec=1, action=PortAction.L1_CFG32, rcap32=int(wanted)))
     command = PortInfo32(read=1, action=PortAction.GET_PORT_INFO32)
-    assert mail.do(command).lstatus32 == 0
+    assert mail.do(command).lstatus32 == up
 
 
 def test_a_broken_link_stays_down(card: Card, mail: Mailbox) -> None:

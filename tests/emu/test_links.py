@@ -16,7 +16,7 @@ from vmcoredd.chip.firmware import (
 )
 from vmcoredd.chip.firmware.port import LinkDown
 from vmcoredd.chip.messages import Cpl, Fw6Message
-from vmcoredd.emu import Card, Scene
+from vmcoredd.emu import Card, Scene, wires
 from vmcoredd.emu._cffi import lib
 
 CARDS = ("t520-cr", "t62100-cr")
@@ -129,3 +129,43 @@ def test_a_fault_says_why_a_link_is_down(
     configure(mail, 1)
     fresh.fail(fault)
     assert (info(mail, 1).lstatus32, info(mail, 1).linkdnrc32) == (0, why)
+
+
+FEC = PortCaps.FEC_RS | PortCaps.FEC_BASER_RS
+
+
+@pytest.mark.parametrize(
+    ("name", "can"),
+    [
+        ("t62100-cr", PortCaps.FEC_RS),
+        ("t6225-cr", FEC),
+        ("t580-cr", PortCaps(0)),
+        ("t520-cr", PortCaps(0)),
+    ],
+)
+def test_forward_error_correction_is_of_the_speed(name: str, can: PortCaps) -> None:
+    mail = Mailbox(Card.load(name, scene=Scene.FRESH))
+    assert info(mail, 0).pcaps32 & FEC == can
+    assert info(mail, 0).acaps32 & FEC == can & PortCaps.FEC_RS
+
+
+def test_the_driver_hears_what_it_has_set() -> None:
+    """Linux takes the error correction in use from the capabilities that are advertised."""
+    mail = Mailbox(Card.load("t6225-cr", scene=Scene.FRESH))
+    configure(mail, 0)
+    caps = info(mail, 0).acaps32 & ~FEC | PortCaps.FEC_BASER_RS
+    mail.do(PortL1Config32(exec=1, action=PortAction.L1_CFG32, rcap32=int(caps)))
+    event = Fw6Message.from_bytes(bytes(mail.card.engine.c.ports[0].event))
+    reply = PortInfo32.from_bytes(bytes(event.data))
+    assert reply.acaps32 & FEC == reply.linkattr32 & FEC == PortCaps.FEC_BASER_RS
+
+
+def test_a_cable_that_is_pulled_is_an_event(fresh: Card, mail: Mailbox) -> None:
+    configure(mail, 0)
+    kind = info(mail, 0).modtype32
+    wires.plug(["0=open"], {"": fresh})
+    event = Fw6Message.from_bytes(bytes(fresh.engine.c.ports[0].event))
+    reply = PortInfo32.from_bytes(bytes(event.data))
+    assert (reply.modtype32, reply.lstatus32) == (PortModule.NONE, 0)
+    wires.plug(["0=idle"], {"": fresh})
+    assert (info(mail, 0).modtype32, info(mail, 0).lstatus32) == (kind, 1)
