@@ -1,7 +1,7 @@
 """What `record-adapters` wrote in a guest: the answers of ethtool, ip and debugfs.
 
-    before = recorded.answers(path)
-    recorded.statistics(before["ethtool -S eth0"])["tx_frames_ok"]
+before = recorded.answers(path)
+recorded.statistics(before["ethtool -S eth0"])["tx_frames_ok"]
 """
 
 from __future__ import annotations
