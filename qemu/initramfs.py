@@ -25,7 +25,7 @@ SUITE = "bookworm"
 PROGRAMS = ("usr/sbin/kexec", "usr/sbin/ethtool")
 SCRIPTS = (
     *("load-driver", "arm-crash-kernel", "mount-root", "panic", "lspci"),
-    *("start-traffic", "record-adapters"),
+    *("join-wires", "start-traffic", "record-adapters"),
 )
 TOOLS = {
     "zero-page-insmod": "zero_page_insmod.c",

@@ -187,8 +187,9 @@ class _Steps:
         if not self.flow.traffic:
             return
         self.progress("starting traffic in the guest", None)
-        wires = " ".join(self.flow.traffic)
-        self.guest.run(f"start-traffic 0 {wires}", self.deadlines.traffic)
+        wires = self.flow.traffic
+        self.guest.run(f"join-wires {' '.join(wires)}", self.deadlines.traffic)
+        self.guest.run(f"start-traffic 0 {len(wires)}", self.deadlines.traffic)
         self.guest.run("record-adapters >/share/before", self.deadlines.traffic)
         self.reached(Stage.FLOWING)
 

@@ -1,7 +1,7 @@
 """A crash with traffic on every queue: the dump, the guest's memory, and what its kernel had said.
 
 The first kernel drives a fresh card, its ports are joined by a wire, and it panics while frames
-flow. The memories of the card are small, since each of their words is trapped. `make test` has a T6,
+flow. The card's memories are small, since each of their words is trapped. `make test` has a T6,
 `make test-long` a T5 too.
 """
 
