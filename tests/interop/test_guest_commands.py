@@ -204,7 +204,7 @@ def wires(stock: Stock) -> list[Wire]:
             stock.interfaces[f"{name}.1"],
             number,
             card.profile.ports.speed * 1000,
-            card.scenario.serial,
+            card.scenario.identity.serial,
             card.profile.vpd.part,
         )
         for number, (name, card) in enumerate(stock.cards.items(), 1)
