@@ -22,6 +22,7 @@ import recorded
 from vmcoredd import cudbg, driver, emu, vmcore
 from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.diagnosis import diagnose
+from vmcoredd.emu import wires
 from vmcoredd.qemu import kdump
 from vmcoredd.qemu.prepare import Prepared, serve_cards
 
@@ -92,7 +93,7 @@ def crash(
 ) -> Crash:
     folder = tmp_path_factory.mktemp("traffic")
     card = emu.Card.load(request.param, scene="fresh", memory=SMALL)
-    card.engine.join(0, 1)
+    wires.plug(["0=1"], {"a": card})
     states: list[emu.Snapshot] = []
 
     def on_stage(stage: kdump.Stage) -> None:

@@ -1,0 +1,101 @@
+"""Mixed load between the ports of a T6 and of a T5 in one guest: no frame is lost, no flow stalls.
+
+Streams in large and in small pieces, datagrams and their fragments, over IPv4 and IPv6; every byte
+is checked. `make test` runs it for some seconds, `make test-long` for ten minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+import pytest
+import recorded
+from stock import Setup, Stock
+
+THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
+SECONDS = 600 if THOROUGH else 10
+LONGEST_IDLE = 2000
+"""Milliseconds."""
+FLOWS = 2 * (32 + 16)
+"""Of each wire: streams and exchanges, over IPv4 and IPv6 (start-traffic)."""
+CALLS = 200
+"""Python runs for troubles and links, of which there are few."""
+LOSS = re.compile(r"dropped|trunc|errors|too_long|jabber|runt")
+TWO = Setup(cards={"a": "t62100-cr", "b": "t520-cr"}, wires=("a.0=a.1", "b.0=b.1"))
+FLOW = re.compile(
+    r"(?m)^(?P<address>\S+) (?P<kind>\w+) (?P<number>\d+): sent (?P<sent>\d+) "
+    r"received (?P<received>\d+) idle (?P<idle>\d+) ms lost (?P<lost>\d+) wrong (?P<wrong>\d+)$"
+)
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.interop,
+    pytest.mark.parametrize("stock", [TWO], indirect=True, scope="module", ids=["two-cards"]),
+]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What `traffic` said of each flow, `ethtool -S` of each port, and the kernel of trouble."""
+
+    flows: list[dict[str, str]]
+    statistics: dict[str, dict[str, int]]
+    warnings: str
+
+
+@pytest.fixture(scope="module")
+def load(stock: Stock) -> Load:
+    names = stock.interfaces
+    pairs = [(names[f"{card}.0"], names[f"{card}.1"]) for card in stock.cards]
+    stock.guest.run(f"join-wires {' '.join(map('='.join, pairs))}", 60)
+    said = stock.guest.run(f"start-traffic {SECONDS} {len(pairs)}", SECONDS + 120, check=False)
+    near = {first: stock.run(f"ethtool -S {first}") for first, _ in pairs}
+    far = {
+        far: stock.run(f"nsenter -t $(cat /run/space.{far}) -n ethtool -S {far}")
+        for _, far in pairs
+    }
+    return Load(
+        [flow.groupdict() for flow in FLOW.finditer(said.output)],
+        {port: recorded.statistics((near | far)[name]) for port, name in names.items()},
+        stock.run("dmesg --level=warn,err | grep -v 'cxgb4.*module' || true"),
+    )
+
+
+def test_every_flow_moves_and_none_is_idle_for_long(load: Load) -> None:
+    assert len(load.flows) == len(TWO.cards) * FLOWS
+    assert [flow for flow in load.flows if not int(flow["received"])] == []
+    assert [flow for flow in load.flows if int(flow["idle"]) >= LONGEST_IDLE] == []
+
+
+def test_no_byte_is_wrong_and_no_datagram_lost(load: Load) -> None:
+    assert [flow for flow in load.flows if int(flow["wrong"]) or int(flow["lost"])] == []
+
+
+@pytest.mark.parametrize("card", TWO.cards)
+def test_what_one_port_sent_the_other_received(load: Load, card: str) -> None:
+    for near, far in ((0, 1), (1, 0)):
+        sent, received = load.statistics[f"{card}.{near}"], load.statistics[f"{card}.{far}"]
+        for kind in ("octets_ok", "frames_ok", "unicast_frames", "frames_1024_to_1518"):
+            assert sent[f"tx_{kind}"] == received[f"rx_{kind}"] > 0, kind
+
+
+@pytest.mark.parametrize("card", TWO.cards)
+def test_no_frame_is_dropped(load: Load, card: str) -> None:
+    for port in (0, 1):
+        counted = load.statistics[f"{card}.{port}"]
+        lost = {name: count for name, count in counted.items() if LOSS.search(name) and count}
+        assert lost == {}
+
+
+def test_no_frame_ran_python(load: Load, stock: Stock) -> None:
+    frames = sum(port["tx_frames_ok"] for port in load.statistics.values())
+    assert frames > 10_000
+    for card in stock.cards.values():
+        assert card.engine.c.counts.python_calls < CALLS
+
+
+def test_the_kernel_has_nothing_to_complain_of(load: Load) -> None:
+    assert "NETDEV WATCHDOG" not in load.warnings
+    assert "stuck" not in load.warnings
+    assert "stall" not in load.warnings
