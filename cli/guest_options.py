@@ -185,6 +185,22 @@ MapWindow = Annotated[
         help="Let the guest map the memory window: faster dumps, no network interfaces.",
     ),
 ]
+MapWindowOrNot = Annotated[
+    bool | None,
+    typer.Option(
+        "--map-window/--no-map-window",
+        help="Let the guest map the memory window, which makes dumps faster: by default without "
+        "--traffic, since the card does not see doorbells then.",
+    ),
+]
+Traffic = Annotated[
+    bool,
+    typer.Option(
+        "--traffic",
+        help="Have traffic on all queues when the guest crashes. Without --wire, the ports of each "
+        "card are joined by twos.",
+    ),
+]
 
 
 def memory_for(cards: int, chosen: str | None) -> str:

@@ -23,11 +23,13 @@ from vmcoredd.cli.guest_options import (
     DriverOrNot,
     HostFolders,
     MapWindow,
+    MapWindowOrNot,
     Memory,
     MemoryForCards,
     NewSocket,
     OwnScene,
     Share,
+    Traffic,
     Wires,
     host_folders,
     memory_for,
@@ -43,6 +45,7 @@ from vmcoredd.cli.options import (
     path_or_name,
 )
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table, visible_lines
+from vmcoredd.cli.traffic import joined_interfaces, own_wires
 
 if TYPE_CHECKING:
     from vmcoredd import emu
@@ -61,16 +64,21 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(app, name="guest")
 
 
-@app.command(epilog="Example: `vmcoredd guest kdump --card t62100-cr --card t520-cr -o vmcore`")
+@app.command(
+    epilog="Examples: `vmcoredd guest kdump --card t62100-cr --card t520-cr -o vmcore`; "
+    "`vmcoredd guest kdump --card t62100-cr --traffic -o vmcore`"
+)
 def kdump(
     card: Cards,
     output: OutputVmcore,
+    traffic: Traffic = False,
+    wire: Wires = None,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: KernelWithDumps = "6.1",
     memory: Memory = "1G",
     crashkernel: Crashkernel = "256M",
-    map_window: MapWindow = True,
+    map_window: MapWindowOrNot = None,
     notes_only: Annotated[
         bool, typer.Option("--notes-only", help="Save the notes without the guest's memory.")
     ] = False,
@@ -86,18 +94,27 @@ def kdump(
     The first run downloads QEMU and builds the guest's kernel, which takes minutes. The log of the
     serial console is kept beside the output. If an adapter's dump is missing or may be partial, the
     reason is told and the exit code is 5.
+
+    With --traffic, what ethtool and debugfs said just before the crash is kept beside the output.
     """
     from vmcoredd.qemu import kdump as flow
 
     cards = named_cards(card)
+    if traffic and map_window:
+        raise typer.BadParameter("the card would not see doorbells", param_hint="--map-window")
+    wires = wire or (own_wires(cards) if traffic else [])
+    mapped = not traffic if map_window is None else map_window
+    scene = scene or ("fresh" if traffic else "crashed")
     with (
-        serving(cards, seed, map_window, scene or "crashed") as (adapters, _),
+        serving(cards, seed, mapped, scene, wires) as (adapters, loaded),
         preparing() as progress,
     ):
+        names = dict(zip((one.name for one in cards), loaded, strict=True))
+        joined = joined_interfaces(wires, names) if traffic else ()
         report = flow.run(
             adapters,
             output,
-            flow=flow.Flow(remedy=remedy, notes_only=notes_only),
+            flow=flow.Flow(traffic=joined, remedy=remedy, notes_only=notes_only),
             options=_options(kernel, memory, crashkernel),
             force=force,
             progress=progress,
@@ -115,6 +132,7 @@ def _show_kdump(report: Report, json: bool) -> None:
             {
                 "vmcore": str(report.vmcore),
                 "console": str(report.console),
+                "before": str(report.before) if report.before else None,
                 "device_dumps": report.device_dumps,
                 "missing": list(map(asdict, report.missing)),
                 "partial": list(map(asdict, report.partial)),
@@ -126,6 +144,8 @@ def _show_kdump(report: Report, json: bool) -> None:
         table("", ("stage", "seconds"), list(seconds.items()))
         dumps = ", ".join(report.device_dumps) or "no device dump"
         out.print(f"{report.vmcore}: {dumps}", markup=False)
+        if report.before:
+            out.print(f"{report.before}: what the kernel said before the crash", markup=False)
     for verdict in report.missing:
         _warn(f"{verdict.name} is missing: {verdict.reason}", f"next: {verdict.remedy}")
     for verdict in report.partial:

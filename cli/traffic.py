@@ -1,0 +1,47 @@
+"""The wires of a guest that has traffic when it crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from vmcoredd.cli.named_cards import NamedCard
+from vmcoredd.cli.options import path_or_name
+
+if TYPE_CHECKING:
+    from vmcoredd import emu
+
+
+def own_wires(cards: Sequence[NamedCard]) -> list[str]:
+    """Returns the wires that join the ports of each card by twos, as --wire describes them."""
+    from vmcoredd.emu import profile
+
+    wires = []
+    for name, card in cards:
+        count = profile.load(path_or_name(card)).ports.count
+        wires += [f"{name}.{port}={name}.{port + 1}" for port in range(0, count - 1, 2)]
+    return wires
+
+
+def joined_interfaces(wires: Sequence[str], cards: Mapping[str, emu.Card]) -> tuple[str, ...]:
+    """Returns the wires between ports of the guest, by its interfaces: `eth0=eth1`.
+
+    The driver names them in the order of cards and ports. Raises BadParameter if there is none.
+    """
+    from vmcoredd.emu.wires import parse
+
+    ends = [(name, port) for name in cards for port in range(cards[name].profile.ports.count)]
+    interfaces = {end: f"eth{place}" for place, end in enumerate(ends)}
+    only = next(iter(cards))
+
+    def interface(end: emu.wires.End) -> str:
+        return interfaces[end.card or only, end.port]
+
+    parsed = [parse(text) for text in wires]
+    pairs = [(wire.end, wire.peer) for wire in parsed if wire.peer is not None]
+    if not pairs:
+        what = "traffic needs a wire between two ports of the guest, as in --wire 0=1"
+        raise typer.BadParameter(what, param_hint="--traffic")
+    return tuple(f"{interface(near)}={interface(far)}" for near, far in pairs)
