@@ -37,7 +37,7 @@ enum {
     SOCKET_BUFFER = 131072, /* of each stream and direction, so that a small guest can hold many */
     LARGEST = 1472,         /* payload of a datagram in one frame of 1500 bytes ... */
     FRAGMENTED = 5000,      /* ... and of every 16th, in several */
-    LOST_AFTER = 1000,      /* ms */
+    LOST_AFTER = 5000,      /* ms */
     MOVED_BYTES = 16384,    /* a flow that moves has received so much, */
     MOVED_DATAGRAMS = 8,
     MOVED_WITHIN = 60000, /* ms */

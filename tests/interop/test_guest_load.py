@@ -18,7 +18,7 @@ THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 SECONDS = 600 if THOROUGH else 10
 LONGEST_IDLE = 2000
 """Milliseconds."""
-FLOWS = 2 * (32 + 16)
+FLOWS = 2 * (4 + 32)
 """Of each wire: streams and exchanges, over IPv4 and IPv6 (start-traffic)."""
 CALLS = 200
 """Python runs for troubles and links, of which there are few."""
