@@ -7,6 +7,9 @@ import importlib.util
 import mmap
 import os
 import select
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,6 +96,17 @@ static int serve(void *cookie, uint64_t offset, void *data, uint32_t length, int
 }
 static const region_access worker_access = serve;
 """
+DYING = """
+import os, sys
+from pyvfio_user import Client, memory_file
+client = Client(sys.argv[1])
+client.dma_map(memory_file("memory", 4096), 0x4000, 4096)
+client.region_write(0, 8, (0x4000).to_bytes(8, "little"))
+client.region_write(0, 0, b"\\xff" * 4)
+os.write(1, b"at work\\n")
+sys.stdin.read()
+"""
+"""A client whose memory the device writes to without an end."""
 ENDLESS = 0xFFFFFFFF
 PATIENCE = 10.0
 
@@ -272,6 +286,33 @@ def test_work_reaches_its_clients_memory_until_it_is_unmapped(
         assert worker.is_done()
         assert memory[:8] == after
         assert worker.c.error == -errno.ENOENT
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["killed", "stopped, then killed"])
+def test_work_and_the_next_client_survive_a_client_that_dies(worker: Worker, stopped: bool) -> None:
+    command = [sys.executable, "-c", DYING, worker.path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"at work\n"
+        if stopped:
+            process.send_signal(signal.SIGSTOP)
+        assert grows(worker)
+        assert worker.c.error == 0
+        process.kill()
+    with pyvfio_user.Client(worker.path, deadline=PATIENCE) as client:
+        client.region_read(0, 0x100, 4)
+        assert grows(worker)
+        assert worker.c.error == -errno.ENOENT
+        ask_for(client, 0)
+
+
+def grows(worker: Worker) -> bool:
+    """Returns whether the device goes on with its endless work."""
+    before, end = worker.c.runs, time.monotonic() + PATIENCE
+    while worker.c.runs < before + 100:
+        if time.monotonic() > end:
+            return False
+    return True
 
 
 def test_work_runs_once_when_the_client_listens_to_another_interrupt(

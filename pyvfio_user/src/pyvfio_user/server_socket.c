@@ -105,10 +105,11 @@ static ssize_t spin(struct server *server, struct msghdr *message)
 {
     uint64_t until = server_now_us() + server->spin_us;
 
-    for (;;) {
+    for (bool due = false;;) {
         ssize_t done = receive_now(server, message);
-        if (done >= 0 || errno != EAGAIN || server_now_us() > until || server_work_is_due(server))
+        if (done >= 0 || errno != EAGAIN || due || server_now_us() > until)
             return done;
+        due = server_work_is_due(server);
         sched_yield();
     }
 }
