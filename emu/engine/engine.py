@@ -81,6 +81,7 @@ class Engine:
         c = self.c
         c.bus_master, c.intx, c.msix, c.msix_masked = bus_master, intx, msix, msix_masked
         lib.engine_msix_written(c, 0, 0)
+        lib.engine_resume(c)
 
     def interrupt(self, vector: int) -> None:
         """Raises a vector; it stays pending while the host masks it or does not listen."""

@@ -15,6 +15,7 @@ from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.engine import EgressKind, EgressRing, IngressRing
 from vmcoredd.emu.engine.tables import InterfaceRow
+from vmcoredd.emu.engine.trouble import Trouble
 
 ENTRY, CONTROL, UNIT, POINTER = 64, 16, 8, 8
 NEW_BUFFER = 1 << 31
@@ -69,8 +70,8 @@ class Rig:
         self.host, self.engine, self.c = RamHost(self.core), self.core.engine, self.core.engine.c
         self.c.chip.core_clock_khz = 250_000
         self.now = 1_000_000
-        self.troubles: list[tuple[int, int, int, int]] = []
-        self.engine.trouble = lambda *what: self.troubles.append(what)  # type: ignore[method-assign]
+        self.troubles: list[Trouble] = []
+        self.engine.listeners.append(self.troubles.append)
         for port in range(ports):
             self.interface(port, promiscuous=1)
 
