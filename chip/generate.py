@@ -19,10 +19,12 @@ from vmcoredd.chip.layout import BigStruct, sizeof
 from vmcoredd.chip.message_layouts import LAYOUTS
 from vmcoredd.chip.messages import (
     Cpl,
+    FilterResult,
     Response,
     ScatterGather,
     TxChecksum,
     TxSegments,
+    UlpTx,
     WorkRequest,
 )
 
@@ -105,7 +107,9 @@ def _defines(t5: Register | None, t6: Register | None) -> Iterator[str]:
 OPCODES: tuple[tuple[str, type[IntEnum]], ...] = (
     ("FW_{}_WR", WorkRequest),
     ("CPL_{}", Cpl),
+    ("ULP_TX_{}", UlpTx),
     ("ULP_TX_SC_{}", ScatterGather),
+    ("FW_FILTER_WR_{}", FilterResult),
     ("TX_CSUM_{}", TxChecksum),
     ("FW_ETH_TX_EO_TYPE_{}", TxSegments),
     ("RSPD_TYPE_{}", Response),

@@ -12,6 +12,8 @@ from vmcoredd.chip.layout import BigStruct, reserved, u8, u16, u32, u64, word
 
 _LENGTH = word("equiq:31:1 equeq:30:1 flowid:8:20 len16:0:8")
 _TID = word("opcode:24:8 tid:0:24")
+_ENTRY = word("opcode:24:8 qid:14:10 index:0:14")
+"""A TID that names the queue of the reply (TID_QID)."""
 
 
 class WorkRequestHeader(BigStruct):
@@ -91,6 +93,18 @@ class SglPair(BigStruct):
     _fields_ = (("len0", u32), ("len1", u32), ("addr0", u64), ("addr1", u64))
 
 
+class UlpTxPkt(BigStruct):
+    """struct ulp_txpkt: a message inside a work request; `len` is in units of 16 bytes."""
+
+    _fields_ = (*word("cmd:24:8 dest:16:2 fid:4:11 ro:3:1"), ("len", u32))
+
+
+class Immediate(BigStruct):
+    """struct ulptx_idata: `len` bytes follow it."""
+
+    _fields_ = (*word("cmd:24:8 more:23:1"), ("len", u32))
+
+
 class TxPkt(BigStruct):
     """struct cpl_tx_pkt_core (CPL_TX_PKT and CPL_TX_PKT_XT).
 
@@ -157,7 +171,7 @@ class L2tWriteReq(BigStruct):
     """struct cpl_l2t_write_req, without its work request's header."""
 
     _fields_ = (
-        *_TID,
+        *_ENTRY,
         *word("noreply:15:1 port:8:2 lpbk:7:1 info:2:1 arpmiss:1:1", u16),
         ("l2t_idx", u16),
         ("vlan", u16),
@@ -168,7 +182,7 @@ class L2tWriteReq(BigStruct):
 class SmtWriteReq(BigStruct):
     """struct cpl_smt_write_req and cpl_t6_smt_write_req, as far as they agree."""
 
-    _fields_ = (*_TID, *word("norpl:31:1 idx:20:8 ovlan_idx:16:4"))
+    _fields_ = (*_ENTRY, *word("norpl:31:1 idx:20:8 ovlan_idx:16:4"))
 
 
 class SetTcbField(BigStruct):
@@ -186,7 +200,13 @@ class SetTcbField(BigStruct):
 class SetTcbRpl(BigStruct):
     """struct cpl_set_tcb_rpl."""
 
-    _fields_ = (*_TID, *reserved(2), ("cookie", u8), ("status", u8), ("oldval", u64))
+    _fields_ = (
+        *_TID,
+        *reserved(2),
+        *word("cookie:5:3 word:0:5", u8),
+        ("status", u8),
+        ("oldval", u64),
+    )
 
 
 class WriteRpl(BigStruct):
@@ -279,6 +299,8 @@ LAYOUTS: dict[str, type[BigStruct]] = {
     "FILTER_WR": Filter,
     "SGL": Sgl,
     "SGL_PAIR": SglPair,
+    "ULP_TXPKT": UlpTxPkt,
+    "IDATA": Immediate,
     "TX_PKT": TxPkt,
     "TX_PKT_WORDS": TxPktWords,
     "LSO": TxPktLso,

@@ -98,11 +98,19 @@
 #define CPL_TX_TNL_LSO 0xec
 #define CPL_TX_PKT_LSO 0xed
 #define CPL_TX_PKT_XT 0xee
+#define ULP_TX_MEM_READ 0x02
+#define ULP_TX_MEM_WRITE 0x03
+#define ULP_TX_PKT 0x04
 #define ULP_TX_SC_NOOP 0x80
 #define ULP_TX_SC_IMM 0x81
 #define ULP_TX_SC_DSGL 0x82
 #define ULP_TX_SC_ISGL 0x83
 #define ULP_TX_SC_MEMRD 0x86
+#define FW_FILTER_WR_SUCCESS 0x00
+#define FW_FILTER_WR_FLT_ADDED 0x01
+#define FW_FILTER_WR_FLT_DELETED 0x02
+#define FW_FILTER_WR_SMT_TBL_FULL 0x03
+#define FW_FILTER_WR_EINVAL 0x04
 #define TX_CSUM_TCP 0x00
 #define TX_CSUM_UDP 0x01
 #define TX_CSUM_CRC16 0x04
@@ -198,6 +206,18 @@
 #define SGL_PAIR_ADDR0 8, 8, 0xffffffffffffffff
 #define SGL_PAIR_ADDR1 16, 8, 0xffffffffffffffff
 
+#define ULP_TXPKT_BYTES 8
+#define ULP_TXPKT_CMD 0, 4, 0xff000000
+#define ULP_TXPKT_DEST 0, 4, 0x00030000
+#define ULP_TXPKT_FID 0, 4, 0x00007ff0
+#define ULP_TXPKT_RO 0, 4, 0x00000008
+#define ULP_TXPKT_LEN 4, 4, 0xffffffff
+
+#define IDATA_BYTES 8
+#define IDATA_CMD 0, 4, 0xff000000
+#define IDATA_MORE 0, 4, 0x00800000
+#define IDATA_LEN 4, 4, 0xffffffff
+
 #define TX_PKT_BYTES 16
 #define TX_PKT_OPCODE 0, 4, 0xff000000
 #define TX_PKT_TSTAMP 0, 4, 0x00800000
@@ -264,7 +284,8 @@
 
 #define L2T_WRITE_REQ_BYTES 16
 #define L2T_WRITE_REQ_OPCODE 0, 4, 0xff000000
-#define L2T_WRITE_REQ_TID 0, 4, 0x00ffffff
+#define L2T_WRITE_REQ_QID 0, 4, 0x00ffc000
+#define L2T_WRITE_REQ_INDEX 0, 4, 0x00003fff
 #define L2T_WRITE_REQ_NOREPLY 4, 2, 0x8000
 #define L2T_WRITE_REQ_PORT 4, 2, 0x0300
 #define L2T_WRITE_REQ_LPBK 4, 2, 0x0080
@@ -276,7 +297,8 @@
 
 #define SMT_WRITE_REQ_BYTES 8
 #define SMT_WRITE_REQ_OPCODE 0, 4, 0xff000000
-#define SMT_WRITE_REQ_TID 0, 4, 0x00ffffff
+#define SMT_WRITE_REQ_QID 0, 4, 0x00ffc000
+#define SMT_WRITE_REQ_INDEX 0, 4, 0x00003fff
 #define SMT_WRITE_REQ_NORPL 4, 4, 0x80000000
 #define SMT_WRITE_REQ_IDX 4, 4, 0x0ff00000
 #define SMT_WRITE_REQ_OVLAN_IDX 4, 4, 0x000f0000
@@ -295,7 +317,8 @@
 #define SET_TCB_RPL_BYTES 16
 #define SET_TCB_RPL_OPCODE 0, 4, 0xff000000
 #define SET_TCB_RPL_TID 0, 4, 0x00ffffff
-#define SET_TCB_RPL_COOKIE 6, 1, 0xff
+#define SET_TCB_RPL_COOKIE 6, 1, 0xe0
+#define SET_TCB_RPL_WORD 6, 1, 0x1f
 #define SET_TCB_RPL_STATUS 7, 1, 0xff
 #define SET_TCB_RPL_OLDVAL 8, 8, 0xffffffffffffffff
 

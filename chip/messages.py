@@ -134,8 +134,26 @@ class Cpl(IntEnum):
     TX_PKT_XT = 0xEE
 
 
+class UlpTx(IntEnum):
+    """ULP_TX_<name>: a command of ULP_TX (t4_msg.h)."""
+
+    MEM_READ = 2
+    MEM_WRITE = 3
+    PKT = 4
+
+
+class FilterResult(IntEnum):
+    """FW_FILTER_WR_<name>: in the cookie of the reply to a filter (t4fw_api.h)."""
+
+    SUCCESS = 0
+    FLT_ADDED = 1
+    FLT_DELETED = 2
+    SMT_TBL_FULL = 3
+    EINVAL = 4
+
+
 class ScatterGather(IntEnum):
-    """ULP_TX_SC_<name>: a command of ULP_TX (t4_msg.h)."""
+    """ULP_TX_SC_<name>: what follows, in a message of ULP_TX (t4_msg.h)."""
 
     NOOP = 0x80
     IMM = 0x81

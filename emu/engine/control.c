@@ -1,10 +1,114 @@
-/* Requests of control queues: L2T, SMT, TCB, filters. */
+/* Requests to TP and to firmware: entries of the tables of neighbours (L2T) and source MACs (SMT),
+ * fields of connections, filters. No such table is modelled, so a request has only its reply: what
+ * is written is written, and filters are refused. */
 
 #include "vmcoredd/emu/engine/internal.h"
+
+enum { REPLY = RSS_BYTES + SET_TCB_RPL_BYTES, UNIT = 16 };
+
+/* Sends a reply, which begins with room for its RSS header. */
+static enum outcome send_reply(struct engine *engine, uint64_t queue, uint8_t *reply)
+{
+    put(reply, RSS_OPCODE, reply[RSS_BYTES]);
+    put(reply, RSS_QID, queue);
+    return engine_cpl(engine, (uint32_t)queue, reply, REPLY) == ENGINE_HELD ? OUTCOME_HELD
+                                                                            : OUTCOME_DONE;
+}
+
+/* Replies to CPL_L2T_WRITE_REQ or CPL_SMT_WRITE_REQ, which name an entry and a queue alike. */
+static enum outcome entry_written(struct engine *engine, const uint8_t *cpl, uint32_t opcode)
+{
+    uint8_t reply[REPLY] = {0}, *answer = reply + RSS_BYTES;
+
+    put(answer, WRITE_RPL_OPCODE, opcode);
+    put(answer, WRITE_RPL_TID, get32(cpl));
+    return send_reply(engine, get(cpl, L2T_WRITE_REQ_QID), reply);
+}
+
+static enum outcome field_set(struct engine *engine, const uint8_t *cpl)
+{
+    uint8_t reply[REPLY] = {0}, *answer = reply + RSS_BYTES;
+
+    put(answer, SET_TCB_RPL_OPCODE, CPL_SET_TCB_RPL);
+    put(answer, SET_TCB_RPL_TID, get(cpl, SET_TCB_FIELD_TID));
+    put(answer, SET_TCB_RPL_COOKIE, get(cpl, SET_TCB_FIELD_COOKIE));
+    put(answer, SET_TCB_RPL_WORD, get(cpl, SET_TCB_FIELD_WORD));
+    return send_reply(engine, get(cpl, SET_TCB_FIELD_QUEUENO), reply);
+}
+
+static enum outcome filter(struct engine *engine, const uint8_t *request, uint32_t length)
+{
+    uint8_t reply[REPLY] = {0}, *answer = reply + RSS_BYTES;
+
+    if (length < FILTER_WR_BYTES)
+        return OUTCOME_NONSENSE;
+    if (get(request, FILTER_WR_NOREPLY))
+        return OUTCOME_DONE;
+    put(answer, SET_TCB_RPL_OPCODE, CPL_SET_TCB_RPL);
+    put(answer, SET_TCB_RPL_TID, get(request, FILTER_WR_TID));
+    put(answer, SET_TCB_RPL_COOKIE,
+        get(request, FILTER_WR_DEL_FILTER) ? FW_FILTER_WR_FLT_DELETED : FW_FILTER_WR_EINVAL);
+    return send_reply(engine, get(request, FILTER_WR_RX_RPL_IQ), reply);
+}
+
+/* Handles a CPL to TP. */
+static enum outcome to_tp(struct engine *engine, uint32_t id, const uint8_t *cpl, uint32_t length)
+{
+    uint32_t opcode = length ? *cpl : 0;
+
+    if (opcode == CPL_L2T_WRITE_REQ && length >= L2T_WRITE_REQ_BYTES)
+        return get(cpl, L2T_WRITE_REQ_NOREPLY) ? OUTCOME_DONE
+                                               : entry_written(engine, cpl, CPL_L2T_WRITE_RPL);
+    if (opcode == CPL_SMT_WRITE_REQ && length >= SMT_WRITE_REQ_BYTES)
+        return get(cpl, SMT_WRITE_REQ_NORPL) ? OUTCOME_DONE
+                                             : entry_written(engine, cpl, CPL_SMT_WRITE_RPL);
+    if (opcode == CPL_SET_TCB_FIELD && length >= SET_TCB_FIELD_BYTES)
+        return get(cpl, SET_TCB_FIELD_NO_REPLY) ? OUTCOME_DONE : field_set(engine, cpl);
+    if (opcode != CPL_TID_RELEASE)
+        engine_report(engine, TROUBLE_WORK_REQUEST, id, length >= 4 ? get32(cpl) : 0, 0);
+    return OUTCOME_DONE;
+}
+
+/* Handles the messages of FW_ULPTX_WR, each with a CPL. `progress` counts those that are done. */
+static enum outcome ulp_messages(struct engine *engine, uint32_t id, const uint8_t *request,
+                                 uint32_t length)
+{
+    const uint32_t head = ULP_TXPKT_BYTES + IDATA_BYTES;
+    uint32_t at = ETH_WR_BYTES, bytes;
+
+    for (uint32_t i = 0; at + head <= length; at += bytes, i++) {
+        const uint8_t *message = request + at;
+        uint64_t units = get(message, ULP_TXPKT_LEN);
+        enum outcome outcome = OUTCOME_DONE;
+
+        if (!units || units > (length - at) / UNIT)
+            return OUTCOME_NONSENSE;
+        bytes = (uint32_t)units * UNIT;
+        if (get(message, ULP_TXPKT_CMD) != ULP_TX_PKT)
+            return OUTCOME_NONSENSE;
+        if (i >= engine->egress[id].progress)
+            outcome = to_tp(engine, id, message + head, bytes - head);
+        if (outcome != OUTCOME_DONE)
+            return outcome;
+        engine->egress[id].progress = i + 1;
+    }
+    return OUTCOME_DONE;
+}
 
 enum outcome control_request(struct engine *engine, uint32_t id, const uint8_t *request,
                              uint32_t length)
 {
-    (void)engine, (void)id, (void)request, (void)length;
-    return OUTCOME_DONE;
+    switch (get(request, WR_OP)) {
+    case FW_TP_WR:
+        return length < ETH_WR_BYTES
+                   ? OUTCOME_NONSENSE
+                   : to_tp(engine, id, request + ETH_WR_BYTES, length - ETH_WR_BYTES);
+    case FW_ULPTX_WR:
+        return ulp_messages(engine, id, request, length);
+    case FW_FILTER_WR:
+    case FW_FILTER2_WR:
+        return filter(engine, request, length);
+    default:
+        return OUTCOME_NONSENSE;
+    }
 }

@@ -170,7 +170,7 @@ def test_a_list_whose_pointers_cannot_be_read_halts(rig: Rig) -> None:
     for _ in range(3):
         assert rig.receive(frame(60)) == DONE
     assert rig.c.counts.frames_dropped == 3
-    assert [kind for kind, *_ in rig.troubles] == [lib.TROUBLE_DMA_READ]
+    assert [each.kind for each in rig.troubles] == [lib.TROUBLE_DMA_READ]
 
 
 def test_a_buffer_without_a_size_halts_its_list(rig: Rig) -> None:
@@ -188,7 +188,7 @@ def test_a_buffer_that_is_not_there_halts_its_list(rig: Rig) -> None:
     rig.host.put(driver.pointers, (BASE + SIZE).to_bytes(8, "big"))
     for _ in range(3):
         assert rig.receive(frame(60)) == DONE
-    assert [kind for kind, *_ in rig.troubles] == [lib.TROUBLE_DMA_WRITE]
+    assert [each.kind for each in rig.troubles] == [lib.TROUBLE_DMA_WRITE]
     assert rig.c.counts.frames_dropped == 2
 
 
