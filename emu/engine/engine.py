@@ -112,6 +112,10 @@ class Engine:
         tables.clear(self.c.ingress[number])
         lib.engine_resume(self.c)
 
+    def stop(self, pf: int) -> None:
+        """Takes all queues of a function away: no access to its memory follows."""
+        lib.engine_stop(self.c, pf)
+
     def halt_egress(self, number: int, *, halted: bool) -> None:
         """Stops an egress queue, which keeps its place, or starts it again."""
         self.c.egress[number].halted = halted

@@ -16,9 +16,12 @@ NO_QUEUE: int = lib.ENGINE_NO_QUEUE
 """No such queue."""
 QUEUES: int = lib.ENGINE_QUEUES
 """Queues of each direction; ids are below."""
-KEPT = ("egress", "ingress", "interfaces", "macs", "counts", "msix_pending")
-"""The tables that a snapshot holds; ports have descriptors in them, so they are kept apart."""
-PORT_STATE = ("configured", "enabled", "up")
+KEPT = (
+    *("egress", "egress_changed", "ingress", "ingress_changed", "interfaces", "macs", "mac_count"),
+    *("msix_pending", "counts"),
+)
+"""What a snapshot holds; ports have descriptors in them, so they are kept apart."""
+PORT_KEPT = ("configured", "enabled", "up", "event", "event_due")
 
 
 class EgressKind(IntEnum):
@@ -151,20 +154,25 @@ def clear(entry: Any) -> None:
 
 def save(c: Any) -> tuple[Any, ...]:
     """Returns a copy of an engine's tables; the host, wires and descriptors are no part of it."""
-    tables = tuple(bytes(ffi.buffer(ffi.addressof(c, name))) for name in KEPT)
-    ports = tuple(tuple(getattr(port, name) for name in PORT_STATE) for port in c.ports)
-    return tables, c.mac_count, ports
+    ports = tuple(_copied(port, PORT_KEPT) for port in c.ports)
+    return _copied(c, KEPT), ports
 
 
 def load(c: Any, saved: tuple[Any, ...]) -> None:
     """Restores what `save()` returned. Holdoff timers that ran end at once."""
-    tables, c.mac_count, ports = saved
-    for name, data in zip(KEPT, tables, strict=True):
-        ffi.memmove(ffi.addressof(c, name), data, len(data))
-    for port, values in zip(c.ports, ports, strict=True):
-        for name, value in zip(PORT_STATE, values, strict=True):
-            setattr(port, name, value)
+    tables, ports = saved
+    _put_back(c, KEPT, tables)
+    for port, kept in zip(c.ports, ports, strict=True):
+        _put_back(port, PORT_KEPT, kept)
     for queue in c.ingress:
         queue.due = min(queue.due, 1)
-    ffi.buffer(c.ingress_marked)[:] = b"\xff" * ffi.sizeof(c.ingress_marked)
     lib.engine_resume(c)
+
+
+def _copied(struct: Any, names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(bytes(ffi.buffer(ffi.addressof(struct, name))) for name in names)
+
+
+def _put_back(struct: Any, names: tuple[str, ...], kept: tuple[bytes, ...]) -> None:
+    for name, data in zip(names, kept, strict=True):
+        ffi.memmove(ffi.addressof(struct, name), data, len(data))

@@ -55,6 +55,7 @@ def free_mac(fw: Firmware, number: int) -> None:
 def release(fw: Firmware, pf: int) -> None:
     """Frees the queues and interfaces of a function."""
     state = fw.state
+    fw.engine.stop(pf)
     for number in [n for n, queue in state.egress.items() if queue.pf == pf]:
         free_egress(fw, number)
     for number in [n for n, queue in state.ingress.items() if queue.pf == pf]:
@@ -68,5 +69,7 @@ def free_function(fw: Firmware, pf: int) -> None:
     release(fw, pf)
     if fw.state.master == pf:
         fw.state.master, fw.state.host_pages = None, ()
+        fw.state.local_ipv6.clear()
+        fw.state.settings.clear()
     fw.note(Facility.FLR, "PF%d: resources freed", pf)
     fw.show()
