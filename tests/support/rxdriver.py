@@ -124,6 +124,7 @@ class RxDriver:
         forwarded: int = 0,
     ) -> None:
         self.host, self.number, self.free_list = host, number, free_list
+        self.vector = vector
         self.entries, self.units, self.size, self.packing = entries, units, size, packing
         self.address = host.allocate((entries + 1) * ENTRY)
         self.pointers = host.allocate((units + 1) * UNIT * POINTER)
