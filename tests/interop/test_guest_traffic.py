@@ -20,6 +20,7 @@ import pytest
 import recorded
 
 from vmcoredd import cudbg, driver, emu, vmcore
+from vmcoredd.chip.pci import Command, ConfigHeader
 from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.diagnosis import diagnose
 from vmcoredd.emu import wires
@@ -123,6 +124,7 @@ def test_the_kernel_dumps_a_card_that_had_traffic(crash: Crash) -> None:
 
 def test_our_dump_of_the_same_state_equals_the_kernels(crash: Crash, tmp_path: Path) -> None:
     crash.card.restore(crash.state)
+    enable_intx(crash.card)
     with (
         serve_cards([crash.card], tmp_path) as (served,),
         driver.open(served.socket) as adapter,
@@ -133,6 +135,13 @@ def test_our_dump_of_the_same_state_equals_the_kernels(crash: Crash, tmp_path: P
     found = list(compare(crash.dump, cudbg.Dump(buffer)))
     assert [item for item in found if isinstance(item, Difference)] == []
     assert len(found) == len(crash.dump.entities)
+
+
+def enable_intx(card: emu.Card) -> None:
+    """Does what the crash kernel's pci_enable_device() does before the driver dumps."""
+    at = ConfigHeader.command.offset
+    command = int.from_bytes(card.config_read(at, 2), "little") & ~Command.INTX_DISABLE
+    card.config_write(at, command.to_bytes(2, "little"))
 
 
 def test_traffic_alone_raises_no_alarm(crash: Crash) -> None:
@@ -212,7 +221,7 @@ def test_the_table_of_mac_addresses_has_the_interfaces_at_their_places(crash: Cr
 
 def test_every_queue_had_traffic_and_the_dump_shows_it(crash: Crash) -> None:
     said = crash.before["cat /sys/kernel/debug/cxgb4/0000:00:02.0/sge_qinfo"]
-    queues = recorded.block(said, "Ethernet")
+    queues = recorded.queues(said, "Ethernet")
     assert len(queues) == len(crash.memory.of("tx"))
     assert [queue["RspQ ID"] for queue in queues if queue["RxPackets"] == "0"] == []
     egress, ingress = crash.contexts("egress"), crash.contexts("ingress")

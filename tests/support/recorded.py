@@ -11,6 +11,9 @@ from pathlib import Path
 
 COUNTER = re.compile(r"^ +(\S+) *: (\d+)$", re.MULTILINE)
 
+LABEL, COLUMN = 12, 17
+"""Characters of sge_qinfo's labels and columns (cxgb4_debugfs.c)."""
+
 
 def answers(path: Path) -> dict[str, str]:
     """Returns the output of each command, by command."""
@@ -23,17 +26,11 @@ def statistics(said: str) -> dict[str, int]:
     return {name: int(value) for name, value in COUNTER.findall(said.partition("---")[0])}
 
 
-def queues(said: str) -> list[dict[str, str]]:
-    """Returns the queues of debugfs' sge_qinfo: a column of each block as `{"TxQ ID": "72"}`."""
+def queues(said: str, kind: str) -> list[dict[str, str]]:
+    """Returns the queues of a type (`Ethernet`) in debugfs' sge_qinfo: `{"TxQ ID": "72", ...}`."""
     found = []
     for block in said.split("\n\n"):
-        rows = [line.split(":", 1) for line in block.splitlines() if ":" in line]
-        columns = zip(*(values.split() for _, values in rows), strict=True)
-        names = [name.strip() for name, _ in rows]
-        found += [dict(zip(names, column, strict=True)) for column in columns]
-    return found
-
-
-def block(said: str, kind: str) -> list[dict[str, str]]:
-    """Returns the queues of a type (`Ethernet`)."""
-    return [queue for queue in queues(said) if queue.get("QType") == kind]
+        rows = [(line[:LABEL].strip(" :"), line[LABEL:]) for line in block.splitlines()]
+        for at in range(0, len(rows[0][1]) if rows else 0, COLUMN):
+            found.append({name: cells[at : at + COLUMN].strip() for name, cells in rows})
+    return [queue for queue in found if queue.get("QType") == kind]
