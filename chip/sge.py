@@ -184,6 +184,8 @@ class Sge(NamedTuple):
     idma_states: tuple[str, ...]
     """The states of an ingress DMA engine, by number (t4_hw.c, t4_sge_decode_idma_state(), which by
     mistake names those of a T6 by the table of a T5)."""
+    driver_interrupts: int
+    """SGE_INT_ENABLE3 as the driver sets it (t4_hw.c, t4_intr_enable())."""
     doorbell_priority: bool
     """Free-list doorbells set Priority and Type of SGE_PF_KDOORBELL (arch.sge_fl_db)."""
     pad_shift: int
@@ -223,6 +225,7 @@ T5 = Sge(
     qbase_functions=0,
     qbase_first_vf=8,
     idma_states=_IDMA_T5,
+    driver_interrupts=0x6FF7B0,
     doorbell_priority=True,
     pad_shift=5,
     burst_min=2,
@@ -242,6 +245,7 @@ T6 = Sge(
     qbase_functions=264,
     qbase_first_vf=8,
     idma_states=_IDMA_T6,
+    driver_interrupts=0x6BF4B0,
     doorbell_priority=False,
     pad_shift=3,
     burst_min=0,

@@ -7,8 +7,8 @@
     )
 
 A bit belongs to the first row that names it. A bit that is raised but not enabled does not
-interrupt and is a note; a cause whose enable register is all 0 was never set up, and counts. Bits
-that no row names are a note too, so that no cause is silent.
+interrupt and is a note, unless the row is `polled`; a cause whose enable register is all 0 was
+never set up, and counts. Bits that no row names are a note too, so that no cause is silent.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ class Bits:
     values: Callable[[Card], Mapping[str, object]] = lambda _card: {}
     """What else `meaning` and `to_do` have in braces."""
     chips: tuple[Chip, ...] = CHIPS
+    polled: bool = False
+    """Whether the bits count although they are not enabled: the driver enables some errors on one
+    chip only."""
     parity: bool = False
     """Whether PL sums the bits up as a parity error."""
 
@@ -93,7 +96,9 @@ class _Raised:
     def __call__(self, card: Card) -> Iterator[Hit]:
         for word in card.words(self.name):
             raised = word.value and word.value & self._mask(word, card.chip)
-            enabled = self._enabled(card, word) if raised else U32_MASK
+            enabled: int | None = U32_MASK
+            if raised and not self.row.polled:
+                enabled = self._enabled(card, word)
             if enabled is None:
                 yield from self._hits(card, word, raised, preface=_UNKNOWN)
                 continue

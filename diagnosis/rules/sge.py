@@ -145,6 +145,7 @@ causes(
         "the SGE dropped doorbells: queues may wait for work that the host has announced",
         _HOSTS,
         explains=_STUCK,
+        polled=True,
     ),
     Bits(
         "sge-doorbell-fifo-full",
@@ -154,6 +155,7 @@ causes(
         "the driver should have rung more slowly; look for dropped doorbells",
         explains="sge-doorbell-dropped sge-idma-stuck",
         shows="SGE_DBFIFO_STATUS",
+        polled=True,
     ),
     Bits(
         "sge-work-request-length",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
 from vmcoredd.chip.firmware import MAILBOX_BYTES, Eval, FwCommand, Retval, command_of
 from vmcoredd.chip.firmware.message import Header
+from vmcoredd.chip.pci import PF
 from vmcoredd.chip.sge import MAX_FREE_LISTS
 from vmcoredd.emu.classifier import Classifier
 from vmcoredd.emu.contexts import ContextTable
@@ -44,7 +45,7 @@ class Firmware:
         self.profile, self.chip, self.r = scenario.profile, scenario.chip, scenario.chip.r
         size = self.profile.firmware.devlog_kib * KIB
         self.log = DeviceLog(memories, scenario.memory_map["uP RAM"], size)
-        self.state = FirmwareState()
+        self.state = FirmwareState(master=PF if scenario.crashed else None)
         self._boot()
         self.show()
 

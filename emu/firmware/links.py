@@ -49,6 +49,7 @@ def boot(fw: Firmware) -> None:
     for number, link in enumerate(fw.state.links):
         fw.engine.enable_port(number, enabled=fw.scenario.crashed)
         fw.engine.configure_port(number, configured=link.configured)
+        fw.spaces.put(fw.r.MAC_PORT_LINK_STATUS, element=number, linkup=int(link.up))
     fw.engine.on_link = lambda number, up: changed(fw, number, up)
     fw.engine.on_module = lambda number: tell(fw, number)
 

@@ -74,20 +74,21 @@ class MacTable:
 
     @classmethod
     def unused(cls, profile: Profile) -> MacTable:
-        """Returns what firmware sets up: it receives LLDP itself, on all ports."""
+        """Returns what firmware sets up: it receives LLDP itself, on all ports (assumed)."""
         return cls((Mac(0, LLDP, (1 << profile.ports.count) - 1),))
 
     @classmethod
     def make(cls, profile: Profile, identity: Identity, random: Random) -> MacTable:
-        """Makes entries: ports, groups, virtual functions, and one in a tunnel if the chip can."""
+        """Makes entries: LLDP's, those of ports, groups and virtual functions, and one in a tunnel
+        if the chip can."""
         ports = range(profile.ports.count)
         owners = {
             vf: pf for pf in range(PF) for vf in virtual_functions(profile.chip, pf)[:RUNNING_VFS]
         }
-        all_ports, index = (1 << len(ports)) - 1, count()
-        found = [Mac(next(index), identity.mac(port), 1 << port) for port in ports]
+        all_ports, index = (1 << len(ports)) - 1, count(1)
+        found = list(cls.unused(profile).entries)
+        found += [Mac(next(index), identity.mac(port), 1 << port) for port in ports]
         found += [Mac(next(index), group, all_ports, vfs=tuple(owners)) for group in GROUPS]
-        found.append(Mac(next(index), LLDP, all_ports))
         for vf, pf in owners.items():
             address = b"\x06" + identity.base_mac[1:4] + bytes((pf, vf))
             found.append(Mac(next(index), address, 1 << pf % len(ports), pf, vf))

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import cycle, islice
+from itertools import count
 from random import Random
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware.rss import QUEUES_PER_COMMAND
 from vmcoredd.chip.messages import POINTERS_PER_INDEX
 from vmcoredd.chip.pci import PF, PFS
 from vmcoredd.chip.sge import STATUS_DESCRIPTORS, STATUS_ENTRIES
 from vmcoredd.emu.profile import Profile
 
-EGRESS_ENTRIES, CONTROL_ENTRIES, INGRESS_ENTRIES = 1024, 512, 1024 - STATUS_ENTRIES
+EGRESS_ENTRIES, CONTROL_ENTRIES, PTP_ENTRIES = 1024, 512, 8
+INGRESS_ENTRIES = 1024 - STATUS_ENTRIES
 FREE_LIST_ENTRIES = 72 // POINTERS_PER_INDEX
 """What the indices of each ring go around (cxgb4_main.c, cfg_queues()); its status follows."""
 ENTRY_BYTES = 64
@@ -106,10 +108,19 @@ class Queues:
 
     @property
     def rss_entries(self) -> list[int]:
-        """The RSS table: each port's slice cycles through the ids of its receive queues."""
+        """The RSS table: each port's slice cycles through the ids of its receive queues.
+
+        cxgb4 fills each command in words of three ids, of which the last holds only two, and goes
+        on behind the third: each command skips an id (t4_config_rss_range()).
+        """
         ports = dict.fromkeys(queue.port for queue in self.ingress if queue.port is not None)
-        slices = (islice(cycle(self.received(port)), RSS_SLICE) for port in ports)
-        return [queue.id for part in slices for queue in part]
+        return [queue.id for port in ports for queue in self._rss_slice(port)]
+
+    def _rss_slice(self, port: int) -> Iterator[Ingress]:
+        received = self.received(port)
+        for number in range(RSS_SLICE):
+            skipped = number // QUEUES_PER_COMMAND
+            yield received[(number + skipped) % RSS_SLICE % len(received)]
 
     @classmethod
     def unused(cls, profile: Profile) -> Queues:
@@ -118,21 +129,21 @@ class Queues:
 
     @classmethod
     def make(cls, profile: Profile, random: Random) -> Queues:
-        """Queues in the order in which the driver allocates them: one for firmware events, and for
-        each port receive queues with a free list, transmit queues, and a control queue."""
+        """Queues in the order in which the driver allocates them: one for firmware events; for each
+        port receive queues with a free list each, then its transmit queues; a control queue for
+        each port; and a transmit queue for time stamps (cxgb4_main.c, setup_sge_queues())."""
         functions = tuple(_functions(profile.chip))
-        rings = _Rings(random)
-        ports = range(profile.ports.count)
-        sets = [port for port in ports for _ in range(profile.queues.per_port)]
-        egress, ingress = functions[PF].egress, functions[PF].ingress
-        lists = [rings.free_list(egress + i, i, port) for i, port in enumerate(sets)]
-        egress += len(sets)
-        sent = [rings.egress(egress + i, port, EGRESS_ENTRIES) for i, port in enumerate(sets)]
-        egress += len(sets)
-        control = [rings.control(egress + port, port) for port in ports]
-        events = rings.ingress(ingress, None)
-        received = [rings.ingress(ingress + 1 + i, port) for i, port in enumerate(sets)]
-        return cls(functions, (events, *received), (*lists, *sent, *control))
+        ports, sets = range(profile.ports.count), range(profile.queues.per_port)
+        rings, flm = _Rings(random, functions[PF]), count()
+        ingress, egress = [rings.ingress(None)], []
+        for port in ports:
+            for _ in sets:
+                ingress.append(rings.ingress(port))
+                egress.append(rings.free_list(next(flm), port))
+            egress += [rings.egress(port, EGRESS_ENTRIES) for _ in sets]
+        egress += [rings.control(port) for port in ports]
+        egress.append(rings.egress(ports[0], PTP_ENTRIES))
+        return cls(functions, tuple(ingress), tuple(egress))
 
 
 def virtual_functions(chip: Chip, pf: int) -> range:
@@ -157,17 +168,18 @@ def _functions(chip: Chip) -> Iterator[Function]:
 class _Rings:
     """Makes rings in host memory, with random indices: each has been in use for a while."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, share: Function) -> None:
         self._random = random
+        self._ingress, self._egress = count(share.ingress), count(share.egress)
         self._address = HOST_MEMORY + random.randrange(1 << 16) * PAGE
         self._vector = FIRST_VECTOR
 
-    def ingress(self, number: int, port: int | None) -> Ingress:
+    def ingress(self, port: int | None) -> Ingress:
         consumed = self._random.randrange(INGRESS_ENTRIES)
         waiting = self._random.choice((0, 0, 0, self._random.randrange(8)))
         self._vector += 1
         return Ingress(
-            id=number,
+            id=next(self._ingress),
             port=port,
             address=self._room((INGRESS_ENTRIES + STATUS_ENTRIES) * ENTRY_BYTES),
             produced=(consumed + waiting) % INGRESS_ENTRIES,
@@ -176,22 +188,23 @@ class _Rings:
             vector=self._vector - 1,
         )
 
-    def egress(self, number: int, port: int, entries: int) -> Egress:
+    def egress(self, port: int, entries: int) -> Egress:
         consumed = self._random.randrange(entries)
         waiting = self._random.choice((0, 0, 0, self._random.randrange(8)))
         address = self._room((entries + STATUS_DESCRIPTORS[0]) * ENTRY_BYTES)
         produced = (consumed + waiting) % entries
-        return Egress(number, port, entries, address, produced, consumed)
+        return Egress(next(self._egress), port, entries, address, produced, consumed)
 
-    def control(self, number: int, port: int) -> Egress:
-        return replace(self.egress(number, port, CONTROL_ENTRIES), control=True)
+    def control(self, port: int) -> Egress:
+        return replace(self.egress(port, CONTROL_ENTRIES), control=True)
 
-    def free_list(self, number: int, flm: int, port: int) -> Egress:
+    def free_list(self, flm: int, port: int) -> Egress:
         """Makes a nearly full list: the card has taken a few buffers since the last refill."""
         consumed = self._random.randrange(FREE_LIST_ENTRIES)
         taken = self._random.randrange(1, 4)
         address = self._room((FREE_LIST_ENTRIES + STATUS_DESCRIPTORS[0]) * ENTRY_BYTES)
         produced = (consumed - taken) % FREE_LIST_ENTRIES
+        number = next(self._egress)
         return Egress(number, port, FREE_LIST_ENTRIES, address, produced, consumed, flm)
 
     def _room(self, size: int) -> int:

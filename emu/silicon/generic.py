@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmcoredd.chip.pci import PF
 from vmcoredd.emu.silicon.model import Model, fault
 
 STORED = (
@@ -15,6 +16,8 @@ STORED = (
 )
 """Bring-up and shutdown write these to enable interrupts and set modes (cxgb4_main.c, sge.c,
 t4_hw.c)."""
+STATISTICS_SOURCE = 7
+"""SGE_STAT_CFG.StatSource: writes to BAR2 (cxgb4_main.c, init_one())."""
 DEBUG_GROUPS = ("pcie_pdbg", "pcie_cdbg", "ma", "hma")
 """Names for `chip.indirect()`; each group has one address/data pair and one space."""
 
@@ -25,6 +28,21 @@ class StoredRegisters(Model):
     def wire(self) -> None:
         for name in STORED:
             self.spaces.plain(self.r[name])
+
+
+class DriversRegisters(Model):
+    """What the driver of the crashed machine left in registers that nobody else writes
+    (cxgb4_main.c, t4_hw.c)."""
+
+    def wire(self) -> None:
+        if not self.scenario.crashed:
+            return
+        r, first = self.r, self.scenario.queues.received(0)[0]
+        self.spaces.set(r.SGE_INT_ENABLE3, self.chip.sge.driver_interrupts)
+        self.spaces.put(r.SGE_STAT_CFG, StatSource=STATISTICS_SOURCE)
+        self.spaces.set(r.MPS_T5_TRC_RSS_CONTROL, first.id)
+        self.spaces.set(r.PL_INT_MAP0, 1 << PF)
+        self.spaces.put(r.PL_PF_INT_ENABLE, element=PF, SW=1)
 
 
 class DebugWords(Model):

@@ -64,6 +64,8 @@ class RequestTables(Model):
     def _fill(self) -> None:
         mtu = self.r.TP_MTU_TABLE
         self.mtus.fill(0, [mtu.of(MTUWidth=_mtu_width(n), MTUValue=n) for n in MTUS])
+        if self.scenario.crashed:
+            self.spaces.set(mtu, self.mtus.words[-1])  # the last row that the driver wrote
         windows = range(CONGESTION_WINDOWS)
         self.increments.fill(0, [_row(mtu, window) for mtu in MTUS for window in windows])
         random = self.scenario.activity("pace")

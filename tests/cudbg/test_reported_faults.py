@@ -96,14 +96,14 @@ SHOWN: dict[str, dict[str, int]] = {
     "ecc-uncorrectable-edc1": {"EDC_H_ECC_STATUS+0x800": 1},
     "ecc-uncorrectable-mc0": {"MC_P_ECC_STATUS": 1},
     "ecc-uncorrectable-mc1": {"MC_P_ECC_STATUS+0x8000": 1},
-    "firmware-crash": {"PCIE_FW": 0xC000_0000},
-    "firmware-preparation": {"PCIE_FW": 0x8100_0000},
-    "firmware-configuration": {"PCIE_FW": 0x8200_0000},
-    "firmware-initialization": {"PCIE_FW": 0x8300_0000},
-    "firmware-unexpected": {"PCIE_FW": 0xC400_0000},
-    "firmware-overheat": {"PCIE_FW": 0xC500_0000},
-    "firmware-shutdown": {"PCIE_FW": 0xC600_0000},
-    "firmware-halted": {"PCIE_FW": 0x6000_0000, "CIM_BOOT_CFG": 1},
+    "firmware-crash": {"PCIE_FW": 0xC000_C000},
+    "firmware-preparation": {"PCIE_FW": 0x8100_C000},
+    "firmware-configuration": {"PCIE_FW": 0x8200_C000},
+    "firmware-initialization": {"PCIE_FW": 0x8300_C000},
+    "firmware-unexpected": {"PCIE_FW": 0xC400_C000},
+    "firmware-overheat": {"PCIE_FW": 0xC500_C000},
+    "firmware-shutdown": {"PCIE_FW": 0xC600_C000},
+    "firmware-halted": {"PCIE_FW": 0x6000_C000, "CIM_BOOT_CFG": 1},
     "link-down-port1": {"MAC_PORT_LINK_STATUS+0x4000": 0b0001},
     "link-local-fault-port0": {"MAC_PORT_LINK_STATUS": 0b0101},
     "link-remote-fault-port3": {"MAC_PORT_LINK_STATUS+0xc000": 0b1001},
@@ -128,7 +128,7 @@ SHOWN: dict[str, dict[str, int]] = {
     "rx-symbol-errors": {"MPS_PORT_STAT_RX_PORT_SYM_ERROR_L+0x4000": 0x12345},
     "rx-truncations": {"MPS_STAT_RX_BG_0_MAC_TRUNC_FRAME_L": 0x12345},
     "sge-bad-cidx": {"SGE_ERROR_STATS": 3 << 24 | 21 << 19 | 1 << 17 | 40},
-    "sge-bad-pidx": {"SGE_ERROR_STATS": 3 << 24 | 12 << 19 | 1 << 17 | 81},
+    "sge-bad-pidx": {"SGE_ERROR_STATS": 3 << 24 | 12 << 19 | 1 << 17 | 82},
     "sge-cpl-too-big": {"SGE_ERROR_STATS": 3 << 24 | 22 << 19 | 1 << 17 | 33},
     "sge-egress-size": {"SGE_ERROR_STATS": 3 << 24 | 4 << 19 | 1 << 17 | 0x10123},
     "sge-ingress-size": {"SGE_ERROR_STATS": 3 << 24 | 5 << 19 | 1 << 17 | 0x10123},
@@ -348,7 +348,7 @@ def test_the_trace_of_the_processor_ends_with_its_illegal_read() -> None:
 def test_of_two_queues_in_error_the_first_is_named() -> None:
     words = changed(labelled.labelled("sge-bad-pidx", "sge-egress-size"))
     assert words[0x103C] == 1 << 12 | 1 << 4
-    assert words[0x1100] == 3 << 24 | 12 << 19 | 1 << 18 | 1 << 17 | 81
+    assert words[0x1100] == 3 << 24 | 12 << 19 | 1 << 18 | 1 << 17 | 82
 
 
 PAIRS = [pair for pair in labelled.pairs() if all(name in REPORTS for name in pair)]

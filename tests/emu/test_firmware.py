@@ -93,8 +93,9 @@ def test_the_device_must_be_initialised_after_a_reset(card: Card, mail: Mailbox)
 
 
 @pytest.mark.parametrize("command", [Reset(val=3), Initialize(), CapsConfig(write=1)])
-def test_only_the_master_may_change_the_device(mail: Mailbox, command: FwCommand) -> None:
-    assert mail.call(command).retval == Retval.EPERM
+def test_only_the_master_may_change_the_device(card: Card, command: FwCommand) -> None:
+    assert Mailbox(card, pf=5).call(command).retval == Retval.EPERM
+    assert Mailbox(Card.load("t62100-cr", scene="fresh")).call(command).retval == Retval.EPERM
 
 
 def test_a_configuration_file_at_another_address_is_not_found(mail: Mailbox) -> None:

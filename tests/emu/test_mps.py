@@ -66,14 +66,14 @@ def test_each_requester_of_a_t6_has_its_own_data_words() -> None:
 
 
 @CHIPS
-def test_port_addresses_come_first_and_belong_to_pf4(chip: Chip) -> None:
+def test_port_addresses_follow_firmwares_own_and_belong_to_pf4(chip: Chip) -> None:
     card = seen(chip)
     for port in range(2):
-        mac = card.scenario.mac_table.entries[port]
-        assert (mac.index, mac.address) == (port, card.scenario.identity.mac(port))
-        action = chip.r.MPS_CLS_SRAM_L.decode(card.read(chip.r.MPS_CLS_SRAM_L[port]))
+        mac = card.scenario.mac_table.entries[port + 1]
+        assert (mac.index, mac.address) == (port + 1, card.scenario.identity.mac(port))
+        action = chip.r.MPS_CLS_SRAM_L.decode(card.read(chip.r.MPS_CLS_SRAM_L[mac.index]))
         assert (action["Valid"], action["PF"], action["VF_Valid"]) == (1, 4, 0)
-        assert card.read(chip.r.MPS_CLS_SRAM_H[port]) & 0xF == 1 << port
+        assert card.read(chip.r.MPS_CLS_SRAM_H[mac.index]) & 0xF == 1 << port
 
 
 @CHIPS

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from carddump import SMALL, collect
+from emumail import Mailbox
 from labelled import SIZE
 
+from vmcoredd.chip.firmware import RssIndTbl, Vi
 from vmcoredd.chip.sge import VALID_BIT
 from vmcoredd.diagnosis import diagnose
 from vmcoredd.emu import Card, EmuError, profiles
@@ -75,3 +77,19 @@ def test_firmware_of_a_fresh_card_can_fail_in_all_ways() -> None:
 def test_an_unknown_scene_is_refused() -> None:
     with pytest.raises(EmuError, match="no scene burnt; there are crashed, fresh"):
         Card.load("t62100-cr", scene="burnt")
+
+
+@CARDS
+def test_the_rss_table_is_what_the_drivers_commands_leave(name: str) -> None:
+    """Sends what t4_config_rss_range() sends: 32 entries in 11 words of three ids each."""
+    crashed, fresh = Card.load(name), Card.load(name, scene="fresh")
+    mail, queues = Mailbox(fresh), crashed.scenario.queues
+    for port in range(fresh.profile.ports.count):
+        vi = mail.do(Vi(alloc=1, portid=port))
+        ids = [queue.id for queue in queues.received(port)]
+        wanted = [ids[i % len(ids)] for i in range(vi.rsssize)]
+        for number in range(vi.rsssize // 32):
+            sent = {f"iq{i}": wanted[(33 * number + i) % len(wanted)] for i in range(32)}
+            mail.do(RssIndTbl(write=1, viid=vi.viid, niqid=32, startidx=32 * number, **sent))
+    tables = (card.core.spaces.space("tp_rss_lkp_table") for card in (fresh, crashed))
+    assert len({bytes(table.words) for table in tables}) == 1
