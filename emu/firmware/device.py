@@ -26,6 +26,7 @@ from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.freeing import free_function, release
+from vmcoredd.emu.firmware.interfaces import slices
 from vmcoredd.emu.firmware.scheduler import forget_rates
 from vmcoredd.emu.flash import version
 
@@ -125,7 +126,7 @@ def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> FwCommand:
         pmask=(1 << fw.profile.ports.count) - 1,
         cmask=0xF,
         tc=16,
-        nvi=32,
+        nvi=slices(fw),
         nexactf=fw.chip.mps.tcam_entries // 4,
         r_caps=ALL,
         wx_caps=ALL,

@@ -17,7 +17,7 @@ from vmcoredd.emu.firmware.freeing import free_mac, free_macs
 from vmcoredd.emu.firmware.interfaces import interface
 from vmcoredd.emu.firmware.params import RAW_MACS
 from vmcoredd.emu.firmware.showing import show
-from vmcoredd.emu.firmware.state import Address, Interface, take
+from vmcoredd.emu.firmware.state import Address, Interface, take_several
 from vmcoredd.emu.scenario.addresses import Mac
 
 NO_ADDRESS = bytes(6)
@@ -59,7 +59,7 @@ def _update(fw: Firmware, owner: Interface, address: bytes, index: int) -> int:
     persistent = index == MacIndex.ADD_PERSIST_MAC
     if index in NEW:
         found = _find(fw, owner, address)
-        index = _free_entry(fw) if found is None else found
+        index = _free_entries(fw, 1)[0] if found is None else found
     else:
         persistent = _entry(fw, owner, index).persistent
         if address == NO_ADDRESS:
@@ -86,10 +86,11 @@ def _entry(fw: Firmware, owner: Interface, index: int) -> Address:
     return found
 
 
-def _free_entry(fw: Firmware) -> int:
-    """Returns the first free entry behind the scene's, and before those for raw patterns."""
+def _free_entries(fw: Firmware, wanted: int) -> list[int]:
+    """Returns the first free entries behind the scene's, and before those for raw patterns."""
     first = 1 + max((mac.index for mac in fw.scenario.mac_table.entries), default=-1)
-    return take(fw.state.macs, first, _raw_entries(fw).start - first, "MAC entry")
+    count = _raw_entries(fw).start - first
+    return take_several(fw.state.macs, first, count, "MAC entry", wanted)
 
 
 def _raw_entries(fw: Firmware) -> range:
@@ -117,12 +118,12 @@ def mac_vni(fw: Firmware, pf: int, cmd: ViMacVni) -> FwCommand:
     """Adds addresses within virtual networks; FW_VI_MAC's exact form frees them."""
     owner, reply = interface(fw, pf, cmd.viid), cmd.reply()
     _check_tunnels(fw)
-    for slot in reply.exact_vni:
-        if slot.valid:
-            if slot.idx not in NEW:
-                raise Refused(Retval.EINVAL, f"MAC entry {slot.idx}")
-            slot.idx = _free_entry(fw)
-            _store(fw, owner, _within_network(owner, slot))
+    slots = [slot for slot in reply.exact_vni if slot.valid]
+    if any(slot.idx not in NEW for slot in slots):
+        raise Refused(Retval.EINVAL, "an address in a network is added, and not changed")
+    for slot, index in zip(slots, _free_entries(fw, len(slots)), strict=True):
+        slot.idx = index
+        _store(fw, owner, _within_network(owner, slot))
     return reply
 
 

@@ -267,6 +267,9 @@ def set_parameter(fw: Firmware, pf: int, which: Dmaq, number: int, value: int) -
     if which.name.startswith("EQ_"):
         queue = fw.state.egress.get(number)
         _egress(fw, pf, number, queue.kind if queue else EgressKind.NONE)
+        if which is Dmaq.EQ_TIMERIX:
+            _check_fields(fw, ContextType.EGRESS, {"TimerIx": value})
+            fw.contexts.change(ContextType.EGRESS, number, TimerIx=value)
     elif which is Dmaq.IQ_INTCNTTHRESH:
         if value >= THRESHOLDS:
             raise Refused(Retval.EINVAL, f"packet threshold {value}")

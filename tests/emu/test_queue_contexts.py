@@ -195,6 +195,19 @@ def test_a_changed_threshold_is_in_the_context(chip: Chip) -> None:
     assert fields(driver.dump(), "ingress", driver.received)["RxIntCounterThreshold"] == 3
 
 
+def test_the_doorbell_timer_of_a_queue_is_in_its_context() -> None:
+    driver = Driver(T6)
+    command = commands.eq(T6, SENT)
+    assert isinstance(command, EqEth)
+    command.timeren, command.timerix = 1, 5
+    number = driver.mail.do(command).eqid
+    assert fields(driver.dump(), "egress", number)["TimerIx"] == 5
+    which = param(Dmaq.EQ_TIMERIX, 0, number)
+    driver.mail.do(Params.writing([(which, 3)]))
+    assert fields(driver.dump(), "egress", number)["TimerIx"] == 3
+    assert driver.mail.call(Params.writing([(which, 8)])).retval == Retval.EINVAL
+
+
 def test_a_congestion_context_with_unknown_bits_is_refused() -> None:
     driver = Driver(T6)
     number = param(Dmaq.CONM_CTXT, 0, driver.received)
