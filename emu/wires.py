@@ -303,9 +303,11 @@ def _remove(path: str, inode: int) -> None:
 def _tap(wire: Wire) -> int:
     """Returns a descriptor of an existing tap interface."""
     name = wire.local
-    if not os.path.exists(f"/sys/class/net/{name}"):
+    try:
+        socket.if_nametoindex(name)  # opening the device would make an interface
+    except OSError as error:
         make = f"ip tuntap add dev {name} mode tap user $USER; ip link set {name} up"
-        raise WireError(f"there is no interface {name}; as root, type: {make}")
+        raise WireError(f"there is no interface {name}; as root, type: {make}") from error
     request = struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI)
     try:
         tun = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

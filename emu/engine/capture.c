@@ -119,12 +119,15 @@ void capture_frame(struct engine *engine, uint32_t port, const struct frame *fra
     capture->used += needed;
 }
 
-void capture_close(struct engine *engine, uint32_t port)
+void engine_capture(struct engine *engine, uint32_t port, int fd, uint64_t length)
 {
     struct capture *capture = &engine->ports[port].capture;
 
     capture_flush(engine, port);
     if (capture->fd >= 0)
         close(capture->fd);
-    capture->fd = -1;
+    capture->fd = fd;
+    capture->used = 0;
+    capture->length = length;
+    capture->beyond = 0;
 }

@@ -93,7 +93,7 @@ void engine_close(struct engine *engine)
     engine->link_changed = NULL;
     for (uint32_t id = 0; id < ENGINE_PORTS; id++) {
         engine_cut(engine, id);
-        capture_close(engine, id);
+        engine_capture(engine, id, -1, 0);
     }
     if (engine->work_fd >= 0)
         close(engine->work_fd);

@@ -342,6 +342,8 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
 
 /* Sends a frame on a port's wire; one that is marked `loopback`, back to the port itself. */
 int engine_send(struct engine *engine, uint32_t port, const struct frame *frame);
+/* Captures a port's frames to a file that begins with `length` bytes, or to none (fd < 0). */
+void engine_capture(struct engine *engine, uint32_t port, int fd, uint64_t length);
 /* Gives a port the wire that its `wire` describes, with a descriptor or -1. */
 void engine_plug(struct engine *engine, uint32_t port, int fd);
 /* Takes a wire away from its port; what waits on it is lost. */

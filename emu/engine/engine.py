@@ -177,9 +177,9 @@ class Engine:
 
     def capture(self, port: int, path: str | os.PathLike[str], name: str) -> None:
         """Captures a port's frames to a new file, which calls it `name`; OSError."""
-        capture = self.c.ports[port].capture
-        capture.room = self._room("capture", port)
-        capture.length, capture.fd = capture_file.create(path, name)
+        length, fd = capture_file.create(path, name)
+        self.c.ports[port].capture.room = self._room("capture", port)
+        lib.engine_capture(self.c, port, fd, length)
 
     def _room(self, what: str, port: int) -> Any:
         """Returns memory that C uses as long as there is an engine."""

@@ -249,7 +249,6 @@ void stream_close(struct engine *engine, uint32_t port);
 /* capture.c */
 void capture_frame(struct engine *engine, uint32_t port, const struct frame *frame, bool sent);
 void capture_flush(struct engine *engine, uint32_t port);
-void capture_close(struct engine *engine, uint32_t port);
 
 /* Whether there is room for a response and its frame. */
 enum room {

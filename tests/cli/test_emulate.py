@@ -219,3 +219,49 @@ def test_clients_are_served_one_after_another(path: Path) -> None:
         for _ in range(3):
             with driver.open(path, deadline=PATIENCE) as adapter:
                 assert adapter.probed.product == "T62100-CR"
+
+
+# Wires and captures
+
+
+def test_the_line_says_where_each_port_leads(path: Path) -> None:
+    socket, capture = path.parent / "w", path.parent / "port0.pcapng"
+    options = ["--scene", "fresh", "--wire", f"1=stream:{socket}", "--pcap", f"0={capture}"]
+    with emulated(*CARD, *options, "--socket", path) as process:
+        line = ready(process)
+        assert capture.exists()
+        assert not socket.exists()  # its port is off
+        assert ended(process, signal.SIGTERM).code == Exit.OK
+    nowhere = {"peer": None, "local": None, "remote": None}
+    assert line["ports"] == [
+        {"port": 0, "wire": "idle", "capture": str(capture), **nowhere},
+        {"port": 1, "wire": "stream", "capture": None, **nowhere, "local": str(socket)},
+    ]
+
+
+def test_a_terminal_shows_where_each_port_leads(path: Path) -> None:
+    both = shown_on_a_terminal(path, "--wire", "0=1").splitlines()
+    assert both[1:3] == ["  port 0: port 1", "  port 1: port 0"]
+    socket = path.parent / "w"
+    shown = shown_on_a_terminal(path, "--wire", f"0=stream:{socket}", "--wire", "1=open")
+    assert f"server=off,addr.type=unix,addr.path={socket},reconnect-ms=500" in shown
+    assert "  port 1: no cable" in shown.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "why"),
+    [
+        (["--wire", "0=wire"], Exit.USAGE, "0=wire: unknown; type 0=1"),
+        (["--wire", "0=1", "--wire", "1=open"], Exit.USAGE, "port 1 has two wires"),
+        (["--wire", "0=tap:none-such"], Exit.USAGE, "ip tuntap add dev none-such mode tap"),
+        (["--pcap", "port0.pcapng"], Exit.USAGE, "type 0=port0.pcapng"),
+        (["--pcap", "7=port7.pcapng"], Exit.USAGE, "no port 7"),
+    ],
+)
+def test_a_wire_or_a_capture_that_cannot_be_ends_the_command(
+    vmcoredd: Run, path: Path, options: list[str], code: int, why: str
+) -> None:
+    refused = vmcoredd("emulate", *CARD, "--socket", path, *options)
+    assert refused.code == code
+    assert why in refused.err
+    assert not path.exists()

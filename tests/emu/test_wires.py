@@ -345,7 +345,7 @@ def test_frames_that_the_card_has_no_room_for_wait_on_their_wire(
     host = RamHost(card.core)
     driver = RxDriver(host, units=40, entries=15)
     driver.post(39)
-    receive_all(station, driver)
+    station.receive_all(0, driver)
     peer = StreamPeer.to(tmp_path / "w")
     frames = [frame(1000, n) for n in range(100)]
     peer.send(*frames)
@@ -439,9 +439,3 @@ def test_a_card_leaves_no_socket_behind(tmp_path: Path) -> None:
     card.engine.close()
     assert station.c.ports[0].wire.fd == -1
     assert os.listdir(tmp_path) == ["d"]
-
-
-def receive_all(station: Station, driver: RxDriver) -> None:
-    """Makes a port's interface receive everything into one queue."""
-    entry = next(each for each in station.c.interfaces if each.viid == station.interfaces[0])
-    entry.promiscuous, entry.default_queue, entry.rss_count = 1, driver.number, 0

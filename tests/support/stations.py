@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emumail import Mailbox
+from rxdriver import RxDriver
 
 from vmcoredd.chip.firmware import PortAction, PortInfo32, PortL1Config32, Vi, ViEnable
 from vmcoredd.emu import Card
@@ -85,6 +86,12 @@ class Station:
             if not self.c.pending:
                 select.select([self.c.work_fd], [], [], 0.05)
         return False
+
+    def receive_all(self, port: int, driver: RxDriver) -> None:
+        """Makes a port's interface receive everything into one queue, until its next command."""
+        viid = self.interfaces[port]
+        entry = next(each for each in self.c.interfaces if each.viid == viid)
+        entry.promiscuous, entry.default_queue, entry.rss_count = 1, driver.number, 0
 
     def counters(self, port: int, direction: str) -> dict[str, int]:
         """MPS's counters of a port: TX, RX or LB; those that are not 0."""
