@@ -115,7 +115,7 @@ static enum outcome read_request(struct engine *engine, uint32_t id, uint8_t *re
     if (read_ring(engine, id, from, request, DESCRIPTOR))
         return OUTCOME_FAULT;
     *length = (uint32_t)get(request, WR_LEN16) * REQUEST_UNIT;
-    if (!*length || *length > queue->entries * DESCRIPTOR)
+    if (!*length || *length > (queue->entries - 1) * DESCRIPTOR)
         return OUTCOME_NONSENSE;
     if (*length > posted)
         return OUTCOME_HELD; /* the rest of it follows with the next doorbell */

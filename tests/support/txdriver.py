@@ -27,10 +27,11 @@ MESSAGE, STATUS = 1, 2
 
 
 class Outlet:
-    """The other end of a port's wire."""
+    """The other end of a port's wire, which takes `room` bytes or so before it is asked."""
 
-    def __init__(self, rig: Rig, port: int = 0) -> None:
+    def __init__(self, rig: Rig, port: int = 0, *, room: int = 1 << 20) -> None:
         ours, self._socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         ours.setblocking(False)
         self._socket.setblocking(False)
         entry = rig.c.ports[port]
