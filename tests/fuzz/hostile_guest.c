@@ -10,17 +10,33 @@
 
 #include "hostile_guest.h"
 
-#define RINGS_AT 0x500000000000u
+#define RINGS_AT 0x5a3c690000000000u /* no byte that changes makes it of a buffer's address */
 #define RING_STRIDE 0x1000000u
 #define BUFFERS_AT 0x10000000u
 #define READABLE_AT 0x20000000u
 
 enum {
-    RINGS = 24, /* ids from 0 on, of each direction */
+    RINGS = 24,     /* ids from 0 on, of each direction */
+    FREE_LISTS = 8, /* the first of the egress rings, mostly */
     BUFFERS = 1 << 20,
     HEADERS = 256, /* bytes that begin a frame, every so many bytes of the buffers */
     WORK_REQUEST_MAX = 1024,
     STATUS = 64,
+};
+
+/* What steers the engine, of what a driver may write */
+static const uint32_t REGISTERS[] = {
+    SGE_CONTROL,
+    SGE_CONTROL2,
+    SGE_FL_BUFFER_SIZE0,
+    SGE_FL_BUFFER_SIZE0 + 4,
+    SGE_FL_BUFFER_SIZE0 + 8,
+    SGE_INGRESS_RX_THRESHOLD,
+    SGE_TIMER_VALUE_0_AND_1,
+    SGE_HOST_PAGE_SIZE,
+    SGE_EGRESS_QUEUES_PER_PAGE_PF,
+    SGE_INGRESS_QUEUES_PER_PAGE_PF,
+    TP_OUT_CONFIG,
 };
 
 struct ring {
@@ -36,6 +52,7 @@ struct guest {
     struct host host;
     uint64_t random, now;
     uint64_t rings_made;
+    uint32_t registers[sizeof(REGISTERS) / sizeof(*REGISTERS)]; /* at first */
     struct ring egress[RINGS], ingress[RINGS];
     uint8_t *buffers;
     struct guest_sights sights;
@@ -146,10 +163,8 @@ static int copy(struct guest *guest, uint64_t address, void *ours, uint64_t leng
 
     if (error)
         guest->sights.refused++;
-    else if (is_write)
-        memcpy(theirs, ours, length);
-    else
-        memcpy(ours, theirs, length);
+    else /* a frame from outside may lie in the buffers, too */
+        memmove(is_write ? theirs : ours, is_write ? ours : theirs, length);
     return error;
 }
 
@@ -211,6 +226,8 @@ static void new_egress(struct guest *guest, uint32_t id)
     queue->entries = entries;
     queue->status_bytes = STATUS;
     queue->kind = (uint8_t)(EGRESS_FREE_LIST + below(guest, 4));
+    if (!rarely(guest, 10))
+        queue->kind = id < FREE_LISTS ? EGRESS_FREE_LIST : EGRESS_ETHERNET;
     queue->pf = 4;
     queue->port = (uint8_t)below(guest, 2);
     queue->host_flow_control = (uint8_t)below(guest, 4);
@@ -230,7 +247,7 @@ static void new_ingress(struct guest *guest, uint32_t id)
     uint32_t entries = 1 + below(guest, rarely(guest, 10) ? 2000 : 80);
 
     free_ingress(guest, id);
-    queue->entry_bytes = 16u << below(guest, 4);
+    queue->entry_bytes = rarely(guest, 10) ? 16u << below(guest, 4) : 64;
     queue->address =
         make_ring(guest, &guest->ingress[id], (uint64_t)(entries + 1) * queue->entry_bytes);
     queue->entries = entries;
@@ -242,7 +259,7 @@ static void new_ingress(struct guest *guest, uint32_t id)
     queue->threshold = (uint8_t)below(guest, 4);
     queue->vector = (uint16_t)(rarely(guest, 10) ? any(guest) & 0xfff : below(guest, RINGS));
     queue->interface = (uint16_t)(1 + below(guest, 4));
-    queue->free_list = (uint16_t)(rarely(guest, 4) ? ENGINE_NO_QUEUE : below(guest, RINGS));
+    queue->free_list = (uint16_t)(rarely(guest, 10) ? any(guest) : below(guest, FREE_LISTS));
     queue->generation = 1;
 }
 
@@ -259,6 +276,18 @@ static void new_interface(struct guest *guest, uint32_t id)
     interface->default_queue = (uint16_t)below(guest, RINGS);
     interface->rss_count = 1u << below(guest, 8);
     interface->rss_first = interface->rss_count * below(guest, 4);
+}
+
+/* Ports are joined, and up unless one of them is not configured. */
+static void new_link(struct guest *guest, uint32_t id)
+{
+    struct port *port = &guest->engine->ports[id];
+
+    port->present = port->enabled = 1;
+    port->configured = !rarely(guest, 6);
+    port->wire.kind = WIRE_PORT;
+    port->wire.peer = (uint8_t)!id;
+    guest->calls.update_links(guest->engine);
 }
 
 static void new_host(struct guest *guest)
@@ -286,14 +315,15 @@ static uint64_t buffer(struct guest *guest)
 static uint32_t put_sgl(struct guest *guest, uint8_t *at, uint32_t count, uint32_t length)
 {
     uint8_t *pair = at + SGL_BYTES;
+    uint32_t each = length / count + 1;
 
     put(at, SGL_CMD, rarely(guest, 50) ? any(guest) : ULP_TX_SC_DSGL);
     put(at, SGL_NSGE, rarely(guest, 30) ? any(guest) : count);
-    put(at, SGL_LEN0, length / count);
+    put(at, SGL_LEN0, each);
     put(at, SGL_ADDR0, buffer(guest));
     for (uint32_t i = 1; i < count; i += 2, pair += SGL_PAIR_BYTES) {
-        put(pair, SGL_PAIR_LEN0, rarely(guest, 30) ? edge(guest, 0) : length / count);
-        put(pair, SGL_PAIR_LEN1, i + 1 < count ? length / count : 0);
+        put(pair, SGL_PAIR_LEN0, rarely(guest, 30) ? edge(guest, 0) : each);
+        put(pair, SGL_PAIR_LEN1, i + 1 < count ? each : 0);
         put(pair, SGL_PAIR_ADDR0, buffer(guest));
         put(pair, SGL_PAIR_ADDR1, buffer(guest));
     }
@@ -333,21 +363,23 @@ static const uint8_t OPCODES[] = {FW_ETH_TX_PKT_WR,   FW_PTP_TX_PKT_WR, FW_ETH_T
 /* Makes a request to send a frame, right or nearly so. Returns its length. */
 static uint32_t frame_request(struct guest *guest, uint8_t *request)
 {
-    uint32_t length = rarely(guest, 3) ? edge(guest, 65535) & 0xffff : 60 + below(guest, 1500);
-    uint32_t at = WR_BYTES + 8, inline_bytes = 0;
+    uint32_t length = rarely(guest, 3) ? edge(guest, 65535) & 0xffff
+                                       : 60 + below(guest, rarely(guest, 2) ? 90 : 1500);
+    uint32_t at = ETH_WR_BYTES, immediate;
 
     put(request, WR_OP, FW_ETH_TX_PKT_WR);
     if (rarely(guest, 3))
         at += put_lso(guest, request + at, length);
     at += put_packet(guest, request + at, length);
-    if (rarely(guest, 3)) {
-        inline_bytes = length < 200 ? length : 200;
-        memcpy(request + at, guest->buffers, inline_bytes);
-        at += inline_bytes;
+    immediate = at - ETH_WR_BYTES;
+    if (length < 150 && rarely(guest, 2)) {
+        memcpy(request + at, guest->buffers, length);
+        immediate += length;
+        at += length;
     } else {
         at += put_sgl(guest, request + at, 1 + below(guest, 18), length);
     }
-    put(request, WR_IMMDLEN, rarely(guest, 30) ? any(guest) : at - 16);
+    put(request, ETH_WR_IMMDLEN, rarely(guest, 30) ? any(guest) : immediate);
     put(request, WR_EQUIQ, below(guest, 2));
     put(request, WR_EQUEQ, below(guest, 2));
     return at;
@@ -404,12 +436,19 @@ static uint64_t doorbell_of(uint32_t id)
     return (uint64_t)(id >> 3) * 4096 + (id & 7) * 128;
 }
 
+static uint32_t room(const struct egress *queue)
+{
+    return queue->entries ? (queue->cidx + queue->entries - queue->pidx - 1) % queue->entries : 0;
+}
+
 static void ring(struct guest *guest, uint32_t id, uint32_t increment)
 {
     uint8_t descriptor[DESCRIPTOR];
 
-    if (rarely(guest, 20))
+    if (rarely(guest, 50))
         increment = edge(guest, guest->engine->egress[id].entries);
+    else if (increment > room(&guest->engine->egress[id]) && !rarely(guest, 50))
+        return;
     switch (below(guest, 3)) {
     case 0:
         write32(guest, 0, MYPF_SGE_PF_KDOORBELL, id << 15 | (increment & 0x1fff));
@@ -448,26 +487,16 @@ static void ring_anything(struct guest *guest)
     (void)guest->calls.access(guest->bars[1], offset, data, length, 1);
 }
 
+/* Spoils a register, or writes what it was at first: with a wrong page size, say, few doorbells
+ * arrive. */
 static void set_register(struct guest *guest)
 {
-    static const uint32_t registers[] = {
-        SGE_CONTROL,
-        SGE_CONTROL2,
-        SGE_FL_BUFFER_SIZE0 + 4,
-        SGE_FL_BUFFER_SIZE0,
-        SGE_FL_BUFFER_SIZE0 + 8,
-        SGE_INGRESS_RX_THRESHOLD,
-        SGE_TIMER_VALUE_0_AND_1,
-        SGE_HOST_PAGE_SIZE,
-        SGE_EGRESS_QUEUES_PER_PAGE_PF,
-        SGE_INGRESS_QUEUES_PER_PAGE_PF,
-        TP_OUT_CONFIG,
-    };
-    uint32_t which = registers[below(guest, sizeof(registers) / sizeof(*registers))];
-    uint32_t value = guest->engine->core->bar0->words[which / 4];
+    uint32_t which = below(guest, sizeof(REGISTERS) / sizeof(*REGISTERS));
+    uint32_t value = guest->registers[which];
 
-    value = rarely(guest, 3) ? (uint32_t)any(guest) : value ^ 1u << below(guest, 32);
-    write32(guest, 0, which, value);
+    if (rarely(guest, 4))
+        value = rarely(guest, 3) ? (uint32_t)any(guest) : value ^ 1u << below(guest, 32);
+    write32(guest, 0, REGISTERS[which], value);
 }
 
 static void frame_arrives(struct guest *guest)
@@ -491,6 +520,7 @@ static void run(struct guest *guest)
     guest->run_accesses = guest->run_bytes = 0;
     guest->now += below(guest, 300000);
     guest->calls.run(guest->engine, guest->now);
+    guest->engine->reports = rarely(guest, 64) ? ENGINE_REPORTS : 0; /* they take Python's time */
     if (guest->run_accesses > guest->sights.most_accesses)
         guest->sights.most_accesses = guest->run_accesses;
     if (guest->run_bytes > guest->sights.most_bytes)
@@ -499,7 +529,7 @@ static void run(struct guest *guest)
 
 static void change(struct guest *guest, uint32_t id)
 {
-    switch (below(guest, 12)) {
+    switch (below(guest, 13)) {
     case 0:
         free_egress(guest, id);
         break;
@@ -524,6 +554,9 @@ static void change(struct guest *guest, uint32_t id)
         break;
     case 10:
         set_register(guest);
+        break;
+    case 11:
+        new_link(guest, id % 2);
         break;
     default:
         guest->egress[id].mapped = guest->ingress[id].mapped = !rarely(guest, 4);
@@ -561,8 +594,14 @@ static void act(struct guest *guest)
     case 8:
         frame_arrives(guest);
         break;
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+        ring(guest, id % FREE_LISTS, post(guest, id % FREE_LISTS));
+        break;
     default:
-        if (rarely(guest, 3))
+        if (rarely(guest, 2))
             give_back(guest, id);
         else
             ring(guest, id, post(guest, id));
@@ -580,6 +619,8 @@ static void bring_up(struct guest *guest)
     }
     for (uint32_t id = 0; id < 8; id++)
         new_interface(guest, id);
+    for (uint32_t id = 0; id < 2; id++)
+        new_link(guest, id);
 }
 
 const char *guest_storm(struct guest *guest, uint64_t operations, uint64_t most_accesses)
@@ -645,6 +686,8 @@ struct guest *guest_create(struct engine *engine, void *const *bars,
     memcpy(guest->bars, bars, sizeof(guest->bars));
     guest->host = (struct host){guest, host_irq, host_read, host_write};
     fill(guest, guest->buffers, BUFFERS);
+    for (uint32_t i = 0; i < sizeof(REGISTERS) / sizeof(*REGISTERS); i++)
+        guest->registers[i] = engine->core->bar0->words[REGISTERS[i] / 4];
     for (uint32_t at = 0; at < BUFFERS; at += HEADERS)
         make_headers(guest->buffers + at, at / HEADERS % 4 == 0);
     return guest;

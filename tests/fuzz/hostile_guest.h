@@ -7,7 +7,7 @@ struct guest_calls {
     int (*receive)(struct engine *engine, uint32_t port, const struct frame *frame);
     int (*cpl)(struct engine *engine, uint32_t queue, const void *cpl, uint32_t length);
     void (*tell)(struct engine *engine, uint32_t port);
-    void (*halt)(struct engine *engine);
+    void (*update_links)(struct engine *engine);
     void (*stop)(struct engine *engine, int pf);
 };
 
