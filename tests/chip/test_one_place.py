@@ -18,6 +18,8 @@ ROOMS = ("hw", "cudbg", "emu", "driver", "cli", "bench")
 FIRST = 0x1000
 """Lower numbers are too common to distinguish an offset from another number."""
 NOT_OFFSETS = {
+    ("emu/config_space.py", 0xF900): "bits of the status register",
+    ("emu/scenario/transceivers.py", 0xFB00): "a temperature",
     ("emu/profile.py", 0x5000): "a PCI device id",
     ("emu/silicon/cim.py", 0x5000): "bytes of the CIM's address space",
     ("emu/silicon/pm.py", 0x10040): "an index behind PM_TX_DBG_CTRL",
