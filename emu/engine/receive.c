@@ -21,8 +21,9 @@ static const uint8_t BROADCAST[ADDRESS] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 /* A copy of a frame on its way to an interface. */
 struct copy {
     const struct interface *interface;
-    uint32_t mac; /* the entry of the MAC table that matched */
-    bool strips;  /* the VLAN tag */
+    uint32_t mac;                  /* the entry of the MAC table that matched */
+    bool strips;                   /* the VLAN tag */
+    uint32_t frame_length, length; /* without the tag; with the shift before it */
     enum room room;
     struct choice choice;
     struct landing landing;
@@ -134,12 +135,11 @@ static void make_cpl(const struct engine *engine, uint32_t port, const struct fr
 {
     uint8_t *cpl = response + RSS_BYTES;
 
-    memset(response, 0, RSS_BYTES + RX_PKT_BYTES);
     put_rss_header(port, headers, &copy->choice, response);
     put(cpl, RX_PKT_OPCODE, CPL_RX_PKT);
     put(cpl, RX_PKT_IFF, port + (frame->loopback ? LOOPBACK : 0));
     put(cpl, RX_PKT_CHAN, port);
-    put(cpl, RX_PKT_LEN, frame->length - (copy->strips ? TAG : 0));
+    put(cpl, RX_PKT_LEN, copy->frame_length);
     put(cpl, RX_PKT_VLAN_EX, copy->strips);
     put(cpl, RX_PKT_VLAN, copy->strips ? headers->tag : 0);
     put(cpl, RX_PKT_MACIDX, copy->mac);
@@ -147,53 +147,62 @@ static void make_cpl(const struct engine *engine, uint32_t port, const struct fr
     put_errors(engine, headers, cpl + ERRORS);
 }
 
-/* Bytes before a frame in its buffer. */
-static uint32_t shift(const struct engine *engine)
+/* Delivery */
+
+/* Writes a frame into its buffers, perhaps without its tag. */
+static void write_frame(struct engine *engine, const struct frame *frame, const struct copy *copy)
 {
-    return field(reg(engine, SGE_CONTROL), SGE_CONTROL_PKTSHIFT);
+    uint32_t list = engine->ingress[copy->landing.ingress].free_list;
+    uint32_t at = copy->length - copy->frame_length, skip = 0;
+
+    if (copy->strips) {
+        freelist_write(engine, list, &copy->landing, at, frame->data, ADDRESSES);
+        at += ADDRESSES;
+        skip = ADDRESSES + TAG;
+    }
+    freelist_write(engine, list, &copy->landing, at, frame->data + skip, frame->length - skip);
+    engine->egress[list].frames++;
+    engine->egress[list].bytes += copy->length;
 }
 
 static void deliver(struct engine *engine, uint32_t port, const struct frame *frame,
                     const struct headers *headers, const struct copy *copy)
 {
-    const struct landing *landing = &copy->landing;
-    uint32_t list = engine->ingress[landing->ingress].free_list, at = shift(engine);
-    uint32_t length = at + frame->length - (copy->strips ? TAG : 0), skip = 0;
-    uint8_t cpl[RSS_BYTES + RX_PKT_BYTES];
+    uint8_t cpl[RSS_BYTES + RX_PKT_BYTES] = {0};
 
-    if (copy->strips) {
-        freelist_write(engine, list, landing, at, frame->data, ADDRESSES);
-        at += ADDRESSES;
-        skip = ADDRESSES + TAG;
-    }
-    freelist_write(engine, list, landing, at, frame->data + skip, frame->length - skip);
+    write_frame(engine, frame, copy);
     make_cpl(engine, port, frame, headers, copy, cpl);
-    ingress_publish(engine, landing, RSPD_TYPE_FLBUF, cpl, sizeof(cpl),
-                    length | (landing->new_buffer ? NEW_BUFFER : 0));
-    engine->egress[list].frames++;
-    engine->egress[list].bytes += length;
+    ingress_publish(engine, &copy->landing, RSPD_TYPE_FLBUF, cpl, sizeof(cpl),
+                    copy->length | (copy->landing.new_buffer ? NEW_BUFFER : 0));
+    engine->counts.frames_received++;
 }
 
-/* Reserves room for all copies, or for none. */
-static bool reserve(struct engine *engine, const struct frame *frame, const struct headers *headers,
-                    struct copy *copies, uint32_t count)
+/* Chooses the queue of a copy, and reserves room there. */
+static enum room reserve(struct engine *engine, const struct frame *frame,
+                         const struct headers *headers, struct copy *copy)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct copy *copy = &copies[i];
-        uint32_t bytes = shift(engine) + frame->length;
+    copy->choice = rss_choose(engine, copy->interface, frame, headers);
+    copy->strips = copy->interface->strips_vlan && headers->tagged;
+    copy->frame_length = frame->length - (copy->strips ? TAG : 0);
+    copy->length = field(reg(engine, SGE_CONTROL), SGE_CONTROL_PKTSHIFT) + copy->frame_length;
+    copy->room = ingress_reserve(engine, copy->choice.queue, copy->length, &copy->landing);
+    return copy->room;
+}
 
-        copy->choice = rss_choose(engine, copy->interface, frame, headers);
-        copy->strips = copy->interface->strips_vlan && headers->tagged;
-        copy->room = ingress_reserve(engine, copy->choice.queue, bytes - (copy->strips ? TAG : 0),
-                                     &copy->landing);
-        if (copy->room != ROOM_LATER)
-            continue;
-        while (i--)
-            if (copies[i].room == ROOM_NOW)
-                ingress_cancel(engine, &copies[i].landing);
-        return false;
-    }
-    return true;
+/* Reserves room for all copies or, if one has to wait, for none. */
+static bool reserve_all(struct engine *engine, const struct frame *frame,
+                        const struct headers *headers, struct copy *copies, uint32_t count)
+{
+    uint32_t reserved = 0;
+
+    while (reserved < count && reserve(engine, frame, headers, &copies[reserved]) != ROOM_LATER)
+        reserved++;
+    if (reserved == count)
+        return true;
+    while (reserved--)
+        if (copies[reserved].room == ROOM_NOW)
+            ingress_cancel(engine, &copies[reserved].landing);
+    return false;
 }
 
 int engine_receive(struct engine *engine, uint32_t port, const struct frame *frame)
@@ -205,7 +214,7 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
     if (!count)
         return ENGINE_DONE;
     headers_parse(frame, &headers);
-    if (!reserve(engine, frame, &headers, copies, count)) {
+    if (!reserve_all(engine, frame, &headers, copies, count)) {
         engine->counts.frames_held++;
         return ENGINE_HELD;
     }
@@ -214,7 +223,6 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
             deliver(engine, port, frame, &headers, &copies[i]);
         else
             port_drop(engine, port, frame);
-        engine->counts.frames_received += copies[i].room == ROOM_NOW;
     }
     return ENGINE_DONE;
 }

@@ -174,3 +174,16 @@ def test_a_freed_queue_raises_nothing(rig: Rig) -> None:
     rig.run()
     rig.engine.stop_ingress(driver.number)
     assert rig.run(10**6) == []
+
+
+def test_arming_starts_the_timer_that_it_names(rig: Rig) -> None:
+    driver = RxDriver(rig.host)
+    for first, then in ((5, 1), (1, 5)):
+        driver.gts(timer=first)
+        rig.cpl(driver.number, b"")
+        rig.run()
+        driver.gts(timer=then)
+        rig.run()
+        assert rig.run(TIMERS[then] - 1) == []
+        assert rig.run(1) == [VECTOR]
+        driver.gts(1, ONLY_CIDX)
