@@ -27,6 +27,7 @@ int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into
     int error =
         host && engine->bus_master ? host->dma_read(host->cookie, address, into, length) : -ENODEV;
 
+    engine->moved += length + ENGINE_ACCESS;
     engine->counts.dma_reads++;
     return error ? trouble(engine, TROUBLE_DMA_READ, queue, address, error) : 0;
 }
@@ -38,6 +39,7 @@ int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const voi
     int error =
         host && engine->bus_master ? host->dma_write(host->cookie, address, data, length) : -ENODEV;
 
+    engine->moved += length + ENGINE_ACCESS;
     engine->counts.dma_writes++;
     return error ? trouble(engine, TROUBLE_DMA_WRITE, queue, address, error) : 0;
 }

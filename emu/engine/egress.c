@@ -178,7 +178,7 @@ bool egress_run(struct engine *engine, uint32_t id, uint32_t *budget)
 
     queue->held = 0;
     while (!queue->halted && !queue->held && tell(engine, id) && queue->cidx != queue->pidx &&
-           *budget) {
+           *budget && !moved_enough(engine)) {
         --*budget;
         work(engine, id, budget);
     }

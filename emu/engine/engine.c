@@ -54,13 +54,13 @@ static bool run_queues(struct engine *engine)
     bool left = false;
 
     memcpy(waiting, engine->egress_marked, sizeof(waiting));
-    while (id < ENGINE_QUEUES && budget) {
+    while (id < ENGINE_QUEUES && budget && !moved_enough(engine)) {
         clear_bit(waiting, id);
         left |= run_queue(engine, id, &budget);
         id = next_of(waiting, id);
     }
-    engine->turn = (budget ? first + 1 : id) % ENGINE_QUEUES;
-    return left || !budget;
+    engine->turn = (id == ENGINE_QUEUES ? first + 1 : id) % ENGINE_QUEUES;
+    return left || id < ENGINE_QUEUES;
 }
 
 static void set_timer(const struct engine *engine, uint64_t due)
@@ -119,6 +119,7 @@ void engine_run(struct engine *engine, uint64_t now)
     engine->pending = 0;
     engine->counts.runs++;
     engine->reports = ENGINE_REPORTS;
+    engine->moved = 0;
     irq_retry(engine); /* the host may listen to more vectors now */
     left = ports_run(engine, FRAMES) > 0;
     if (engine->host && engine->bus_master)

@@ -18,7 +18,9 @@ enum {
     ENGINE_INTERFACES = 128,
     ENGINE_MACS = 512,    /* entries of the MAC table */
     ENGINE_VECTORS = 128, /* of MSI-X */
-    ENGINE_REPORTS = 4,   /* of trouble, from one run to the next: each takes Python's time */
+    ENGINE_RUN = 4194304, /* of `moved`: some milliseconds */
+    ENGINE_ACCESS = 512,
+    ENGINE_REPORTS = 4, /* of trouble, from one run to the next: each takes Python's time */
     ENGINE_NO_QUEUE = 0xffff,
 };
 
@@ -276,8 +278,9 @@ struct engine {
     uint64_t ingress_marked[16]; /* a bit for each ingress queue that ingress_run() looks at */
     struct interface interfaces[128];
     struct mac_entry macs[512];
-    uint32_t mac_count;                       /* entries from this index on are unused */
-    uint32_t msix_pending[4];                 /* a bit for each vector that the host has not got */
+    uint32_t mac_count;       /* entries from this index on are unused */
+    uint32_t msix_pending[4]; /* a bit for each vector that the host has not got */
+    uint64_t moved; /* to and from the host in this run: bytes, and ENGINE_ACCESS for each access */
     uint32_t reports;                         /* of trouble that are left to this run */
     uint32_t *msix_table, *msix_pending_bits; /* what the host sees of them: four words a vector */
     struct port ports[4];

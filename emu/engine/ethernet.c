@@ -219,7 +219,7 @@ static enum outcome send_segments(struct engine *engine, uint32_t id, const stru
 
     if (gather_read(engine, id, &sending->gather, 0, headers, sending->layers.payload))
         return OUTCOME_FAULT;
-    for (; outcome == OUTCOME_MORE && *budget; --*budget)
+    for (; outcome == OUTCOME_MORE && *budget && !moved_enough(engine); --*budget)
         outcome = send_segment(engine, id, sending, headers);
     return outcome;
 }

@@ -128,6 +128,17 @@ static inline void engine_wake(struct engine *engine)
     engine->pending = 1;
 }
 
+/* Whether this run has moved as much as it may. Frames from outside get the first half of it. */
+static inline bool moved_enough(const struct engine *engine)
+{
+    return engine->moved >= ENGINE_RUN;
+}
+
+static inline bool moved_half(const struct engine *engine)
+{
+    return engine->moved >= ENGINE_RUN / 2;
+}
+
 /* A bit for each queue. */
 static inline void set_bit(uint64_t *bits, uint32_t id)
 {

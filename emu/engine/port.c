@@ -221,7 +221,8 @@ static uint32_t take_frames(struct engine *engine, uint32_t id, uint32_t budget)
     uint32_t taken = 0;
 
     port->wire.held = engine->hold_outside;
-    while (taken < budget && !port->wire.held && wire_next(engine, id, &frame)) {
+    while (taken < budget && !moved_half(engine) && !port->wire.held &&
+           wire_next(engine, id, &frame)) {
         if (is_on(port) && !refuses(port, frame.length)) {
             frame = padded(&frame, room);
             port->wire.held = port_receive(engine, id, &frame) == ENGINE_HELD;
