@@ -101,15 +101,6 @@ Cards = Annotated[
         autocompletion=named_card_completions,
     ),
 ]
-Wires = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--wire",
-        metavar="PORT=PEER",
-        help="Where a port leads, as in 0=1, a.0=b.1, a.0=stream:/run/w.sock, 0=tap:NAME or "
-        "0=open (`vmcoredd emulate --help`); repeatable.",
-    ),
-]
 OwnScene = Annotated[
     str | None,
     typer.Option(

@@ -292,7 +292,8 @@ Wires = Annotated[
     typer.Option(
         "--wire",
         metavar="WIRE",
-        help="Where a port leads: 0=1 (another port), 0=stream:SOCKET and 0=dgram:LOCAL[,REMOTE] "
+        help="Where a port leads: 0=1 (another port), a.0=b.0 (of another card of a guest), "
+        "0=stream:SOCKET and 0=dgram:LOCAL[,REMOTE] "
         "(as QEMU's -netdev), 0=tap:NAME, 0=open (no cable), 0=idle (a silent peer, the default); "
         "repeatable.",
         callback=_checked_wires,

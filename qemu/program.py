@@ -168,6 +168,11 @@ def adapter(index: int, socket: Path, behind_port: bool = False) -> str:
     return json.dumps({**device, "socket": {"type": "unix", "path": str(socket)}})
 
 
+def address(index: int, behind_port: bool = False) -> str:
+    """Returns the address at which a guest finds an adapter: each root port begins a bus."""
+    return f"0000:{index + 1:02x}:00.0" if behind_port else f"0000:00:{_slot(index)}"
+
+
 def _slot(index: int) -> str:
     return f"{FIRST_SLOT + index:02x}.0"
 

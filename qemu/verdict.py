@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .guest import Result
-from .program import FIRST_SLOT
+from .program import address
 
 KERNEL_BEGINS = "Linux version"
 MEMORY = re.compile(
@@ -74,8 +74,8 @@ class Crash:
         return Verdict(name, reason, "give it more, such as --crashkernel 256M")
 
     def _probe(self, name: str) -> Verdict | None:
-        address = re.escape(name.removeprefix("cxgb4_"))
-        failed = re.search(rf"{address}\S* (?:probe )?.*failed with error -(\d+)", self.console)
+        device = re.escape(name.removeprefix("cxgb4_"))
+        failed = re.search(rf"{device}\S* (?:probe )?.*failed with error -(\d+)", self.console)
         if failed:
             code = errno.errorcode.get(int(failed[1]), "unknown")
             reason = f"the driver refused the adapter: its probe failed with -{failed[1]} ({code})"
@@ -85,7 +85,7 @@ class Crash:
 
 def dump_name(index: int) -> str:
     """Returns the name that the driver gives to the dump of the adapter with this index."""
-    return f"cxgb4_0000:00:{FIRST_SLOT + index:02x}.0"
+    return f"cxgb4_{address(index)}"
 
 
 def crash_kernels_part(console: Path) -> str:

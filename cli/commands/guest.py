@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,26 +28,25 @@ from vmcoredd.cli.guest_options import (
     OwnScene,
     Share,
     Traffic,
-    Wires,
     host_folders,
     memory_for,
 )
-from vmcoredd.cli.named_cards import NamedCard, named_cards
+from vmcoredd.cli.named_cards import named_cards
 from vmcoredd.cli.options import (
+    Captures,
     Force,
     Json,
     Kernel,
     KernelWithDumps,
     OutputVmcore,
     Seed,
-    path_or_name,
+    Wires,
 )
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table, visible_lines
+from vmcoredd.cli.served_cards import Setup, serving
 from vmcoredd.cli.traffic import joined_interfaces, own_wires
 
 if TYPE_CHECKING:
-    from vmcoredd import emu
-    from vmcoredd.qemu.guest import Adapter
     from vmcoredd.qemu.kdump import Report
     from vmcoredd.qemu.prepare import Options, Prepared
 
@@ -73,6 +70,7 @@ def kdump(
     output: OutputVmcore,
     traffic: Traffic = False,
     wire: Wires = None,
+    pcap: Captures = None,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: KernelWithDumps = "6.1",
@@ -105,12 +103,9 @@ def kdump(
     wires = wire or (own_wires(cards) if traffic else [])
     mapped = not traffic if map_window is None else map_window
     scene = scene or ("fresh" if traffic else "crashed")
-    with (
-        serving(cards, seed, mapped, scene, wires) as (adapters, loaded),
-        preparing() as progress,
-    ):
-        names = dict(zip((one.name for one in cards), loaded, strict=True))
-        joined = joined_interfaces(wires, names) if traffic else ()
+    setup = Setup(cards, seed, scene, mapped, wires, pcap or ())
+    with serving(setup) as (adapters, loaded), preparing() as progress:
+        joined = joined_interfaces(wires, loaded) if traffic else ()
         report = flow.run(
             adapters,
             output,
@@ -166,6 +161,7 @@ def _warn(*lines: str) -> None:
 def shell(
     card: Cards,
     wire: Wires = None,
+    pcap: Captures = None,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
@@ -178,17 +174,19 @@ def shell(
     share: Share = None,
 ) -> None:
     """Open a shell in a guest on this terminal; `exit` or ^A x ends it."""
+    from vmcoredd.qemu.kernels import is_stock
     from vmcoredd.qemu.session import run_shell
 
-    cards = named_cards(card)
-    with serving(cards, seed, map_window, scene or "fresh", wire) as (adapters, _):
+    scene, stock = scene or "fresh", is_stock(kernel)
+    setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock)
+    with serving(setup) as (adapters, _):
         prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
         err.print(f"the guest's /share: {here}", markup=False)
         code = run_shell(
             adapters,
             options=options,
-            driver=_wants_driver(driver, kernel),
+            driver=stock if driver is None else driver,
             console=console,
             monitor=monitor,
             share=share,
@@ -215,6 +213,7 @@ def run(
         ),
     ],
     wire: Wires = None,
+    pcap: Captures = None,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
@@ -228,17 +227,19 @@ def run(
     console: Console = Path("guest.console"),
 ) -> None:
     """Run a script in a guest, and pass on its output and exit code."""
+    from vmcoredd.qemu.kernels import is_stock
     from vmcoredd.qemu.session import run_script
 
-    cards = named_cards(card)
-    with serving(cards, seed, map_window, scene or "fresh", wire) as (adapters, _):
+    scene, stock = scene or "fresh", is_stock(kernel)
+    setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock)
+    with serving(setup) as (adapters, _):
         prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
         with preparing() as progress:
             result = run_script(
                 adapters,
                 script,
                 options=options,
-                driver=_wants_driver(driver, kernel),
+                driver=stock if driver is None else driver,
                 seconds=seconds,
                 console=console,
                 on_output=lambda text: print(text, end="", flush=True),
@@ -270,20 +271,18 @@ def live(
     from vmcoredd.driver import open_card
     from vmcoredd.driver.dump_all import Request
     from vmcoredd.qemu import live as flow
+    from vmcoredd.qemu.kernels import is_stock
 
     with writing(output):
         vmcore.check_output(output, force=force, stream=False)
-    named, default = named_cards(card), "fresh" if driver else "crashed"
-    with (
-        serving(named, seed, False, scene or default) as (adapters, cards),
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    scene = scene or ("fresh" if driver else "crashed")
+    named = named_cards(card)
+    setup = Setup(named, seed, scene, root_ports=is_stock(kernel))
+    with serving(setup) as (adapters, cards), tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "base"
         requests = [
-            Request(
-                name, one.profile, functools.partial(open_card, adapter), scene=scene or default
-            )
-            for name, one, adapter in zip(dump_names([], len(card)), named, cards, strict=True)
+            Request(name, one.profile, functools.partial(open_card, cards[one.name]), scene=scene)
+            for name, one in zip(dump_names([], len(card)), named, strict=True)
         ]
 
         def dump_adapters() -> None:
@@ -317,39 +316,6 @@ def memory(
     out.print(f"{output}: add device dumps with `vmcoredd dump --base {output}`", markup=False)
 
 
-@contextmanager
-def serving(
-    cards: Sequence[NamedCard],
-    seed: int,
-    map_window: bool,
-    scene: str,
-    wires: Sequence[str] | None = None,
-) -> Iterator[tuple[list[Adapter], list[emu.Card]]]:
-    """Emulates and serves each card in a scene, with its wires, and prints these.
-
-    Yields adapters and cards.
-    """
-    from vmcoredd import emu
-    from vmcoredd.emu.wires import plug
-    from vmcoredd.qemu.prepare import serve_cards
-
-    def load(card: NamedCard, place: int) -> emu.Card:
-        profile = path_or_name(card.profile)
-        return emu.Card.load(profile, seed + place, scene=scene, map_window=map_window)
-
-    loaded = {card.name: load(card, place) for place, card in enumerate(cards)}
-    plugged = plug(wires or [], loaded)
-    for card in cards:
-        err.print(f"card {card.name}: {card.profile}, scene {scene}", markup=False)
-    for wire in plugged:
-        err.print(str(wire), markup=False)
-    with (
-        tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder,
-        serve_cards(list(loaded.values()), Path(folder)) as adapters,
-    ):
-        yield adapters, list(loaded.values())
-
-
 def _prepared(kernel: str, memory: str, root: list[str] | None) -> tuple[Prepared, Options]:
     """Prepares a guest that can read the host's folders, and says which."""
     from vmcoredd.qemu.prepare import prepare
@@ -361,13 +327,6 @@ def _prepared(kernel: str, memory: str, root: list[str] | None) -> tuple[Prepare
     for line in found.described():
         err.print(line, markup=False)
     return prepared, replace(_options(kernel, memory), root=found)
-
-
-def _wants_driver(driver: bool | None, kernel: str) -> bool:
-    """Returns whether the guest loads the driver; Debian's systems do, when they find a card."""
-    from vmcoredd.qemu.kernels import is_stock
-
-    return is_stock(kernel) if driver is None else driver
 
 
 def _options(kernel: str, memory: str, crashkernel: str = "256M") -> Options:

@@ -50,7 +50,7 @@ def test_more_cards_than_letters_have_names_too() -> None:
     ("words", "says"),
     [
         (("--card", "x=t520"), "did you mean t520-cr"),
-        (("--card", "t520-cr", "--wire", "0=7"), "no port a.7; t520-cr has ports 0 to 1"),
+        (("--card", "t520-cr", "--wire", "0=7"), "no port a.7; t520-cr has 0 to 1"),
         (("--card", "t520-cr", "--card", "t520-cr", "--wire", "0=1"), "of which card? Type a."),
         (("--card", "t520-cr", "--wire", "b.0=1"), "no card is called b"),
         (("--card", "t520-cr", "--wire", "nonsense"), "not a wire"),

@@ -51,7 +51,10 @@ def booted(setup: Setup, folder: Path, progress: debs.Progress) -> Iterator[Stoc
     """Boots a guest as `setup` says, with the driver loaded and the interfaces down."""
     prepared = prepare(setup.kernel, progress)
     root = find_root(progress=progress)
-    cards = {name: emu.Card.load(card, scene="fresh") for name, card in setup.cards.items()}
+    cards = {
+        name: emu.Card.load(card, seed, scene="fresh")
+        for seed, (name, card) in enumerate(setup.cards.items())
+    }
     wires.plug(setup.wires, cards)
     options = Options(kernel=setup.kernel, memory=setup.memory, crashkernel="", root=root)
     (folder / "guest").mkdir()

@@ -1,0 +1,67 @@
+"""Emulates and serves the cards of a guest, with their wires."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vmcoredd.cli.named_cards import NamedCard
+from vmcoredd.cli.options import path_or_name
+from vmcoredd.cli.output import err
+
+if TYPE_CHECKING:
+    from vmcoredd import emu
+    from vmcoredd.qemu.guest import Adapter
+
+
+class Setup(NamedTuple):
+    """Cards and what is to be done with them, as the options say it."""
+
+    cards: Sequence[NamedCard]
+    seed: int
+    scene: str
+    map_window: bool = False
+    wires: Sequence[str] = ()
+    captures: Sequence[str] = ()
+    root_ports: bool = False  # the guest has one for each card
+
+
+@contextmanager
+def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]:
+    """Serves the cards, each by a thread, and prints what they are and where their ports lead.
+
+    Yields the adapters, and the cards by name, in the same order. Raises emu.wires.WireError.
+    """
+    from vmcoredd.emu import wires
+    from vmcoredd.qemu.prepare import serve_cards
+    from vmcoredd.qemu.program import address
+
+    cards = {card.name: _load(setup, place) for place, card in enumerate(setup.cards)}
+    plugged = wires.plug(setup.wires, cards)
+    captures = wires.capture(setup.captures, cards)
+    for place, card in enumerate(setup.cards):
+        where = address(place, setup.root_ports)
+        err.print(f"card {card.name}: {card.profile} at {where}, scene {setup.scene}", markup=False)
+    for wire in plugged:
+        err.print(str(wire), markup=False)
+    for capture in captures:
+        err.print(f"port {capture.end}: captured in {capture.path}", markup=False)
+    with (
+        tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder,
+        serve_cards(list(cards.values()), Path(folder)) as adapters,
+    ):
+        yield adapters, cards
+
+
+def _load(setup: Setup, place: int) -> emu.Card:
+    from vmcoredd import emu
+
+    return emu.Card.load(
+        path_or_name(setup.cards[place].profile),
+        setup.seed + place,
+        scene=setup.scene,
+        map_window=setup.map_window,
+    )
