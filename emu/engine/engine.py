@@ -115,6 +115,7 @@ class Engine:
     def stop(self, pf: int) -> None:
         """Takes all queues of a function away: no access to its memory follows."""
         lib.engine_stop(self.c, pf)
+        lib.engine_resume(self.c)
 
     def halt_egress(self, number: int, *, halted: bool) -> None:
         """Stops an egress queue, which keeps its place, or starts it again."""
