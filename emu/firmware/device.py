@@ -22,12 +22,11 @@ from vmcoredd.chip.firmware import (
 from vmcoredd.chip.firmware.device import NicCaps, PtpSub
 from vmcoredd.chip.flash import START
 from vmcoredd.chip.memory import MEGABYTE
-from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.freeing import free_function, release
 from vmcoredd.emu.firmware.interfaces import slices
-from vmcoredd.emu.firmware.scheduler import forget_rates
+from vmcoredd.emu.firmware.restart import restart
 from vmcoredd.emu.flash import version
 
 CONFIG_UNIT = 64 * 1024
@@ -67,13 +66,9 @@ def bye(fw: Firmware, pf: int, cmd: Bye) -> FwCommand:
 
 @answers(Reset)
 def reset(fw: Firmware, pf: int, cmd: Reset) -> FwCommand:
-    """Frees all resources; the device must be initialised again. The master stays."""
+    """Makes the card as after power-on, for its driver to initialise. The master stays."""
     _only_master(fw, pf)
-    for function in range(PFS):
-        release(fw, function)
-    forget_rates(fw)
-    fw.state.host_pages = ()
-    fw.state.initialised = fw.state.caps_agreed = False
+    restart(fw)
     fw.note(Facility.CORE, "PF%d: reset 0x%x", pf, cmd.val)
     return cmd.reply()
 

@@ -25,7 +25,10 @@ from vmcoredd.chip.firmware import (
     Params,
     Pf,
     Pfvf,
+    PortAction,
+    PortCaps,
     PortInfo,
+    PortL1Config32,
     PtpTime,
     Reset,
     Retval,
@@ -90,6 +93,27 @@ def test_the_device_must_be_initialised_after_a_reset(card: Card, mail: Mailbox)
     mail.do(CapsConfig(write=1, niccaps=caps.niccaps))
     mail.do(Initialize())
     assert fw.get(card.read(fw), "INIT")
+
+
+@pytest.mark.parametrize("name", ["t520-cr", "t62100-cr"])
+def test_a_reset_leaves_nothing_of_what_drivers_did(name: str) -> None:
+    card = Card.load(name)
+    mail, spaces, r = Mailbox(card), card.core.spaces, card.chip.r
+    mail.do(Hello(mbmaster=4))
+    spaces.put(r.SGE_CONTROL, PktShift=0, IngPadBoundary=3)
+    spaces.put(r.SGE_CONTROL2, IngPackBoundary=2)
+    speed = PortCaps[f"SPEED_{card.profile.ports.speed}G"]
+    mail.do(PortL1Config32(portid=0, action=PortAction.L1_CFG32, rcap32=speed))
+    mail.do(Reset(val=3))
+    fresh = Card.load(name, scene="fresh")
+    for register in ("SGE_CONTROL", "SGE_CONTROL2", "SGE_FL_BUFFER_SIZE3", "SGE_INT_ENABLE3"):
+        assert spaces.get(r[register]) == fresh.core.spaces.get(r[register]), register
+    for table in ("sge_contexts", "tp_rss_lkp_table", "tp_mib"):
+        assert bytes(spaces.space(table).words) == bytes(fresh.core.spaces.space(table).words)
+    assert spaces.get(r.MPS_PORT_STAT_RX_PORT_BYTES_L) == 0
+    state = card.model(Mailboxes).firmware.state
+    assert [(link.up, link.wanted) for link in state.links] == [(False, 0)] * 2
+    assert (state.master, state.initialised, state.settings) == (4, False, {})
 
 
 @pytest.mark.parametrize("command", [Reset(val=3), Initialize(), CapsConfig(write=1)])

@@ -109,3 +109,19 @@ def test_the_scenes_addresses_are_where_the_driver_puts_them(opened: Card, name:
     count = opened.profile.ports.count
     scene = {mac.index: mac.address for mac in crashed(name).scenario.mac_table.entries}
     assert live == {number: scene[number] for number in range(1, count + 1)}
+
+
+@pytest.mark.parametrize("name", ["t520-cr", "t62100-cr", "t6225-so-cr"])
+def test_a_card_that_the_driver_initialises_keeps_what_it_writes(library: Path, name: str) -> None:
+    """It packs to 64 bytes, a cache line of this host (t4_fixup_host_params())."""
+    card = Card.load(name, 1, scene="fresh", faults=["firmware-uninitialised"], strict=True)
+    with Harness(library, emulated(card)) as driver:
+        assert driver.bring_up() == 0
+        assert [driver.interface_up(port) for port in range(driver.ports)] == [0, 0]
+        assert "Initializing adapter" in driver.log
+        assert ("Reserved 8MB host memory" in driver.log) == (name == "t6225-so-cr")
+    r, spaces = card.chip.r, card.core.spaces
+    assert r.SGE_CONTROL2.get(spaces.get(r.SGE_CONTROL2), "IngPackBoundary") == 2
+    assert r.SGE_CONTROL.get(spaces.get(r.SGE_CONTROL), "PktShift") == 2
+    assert spaces.get(r.SGE_FL_BUFFER_SIZE3) % 64 == 0
+    assert not card.access_log.totals
