@@ -80,6 +80,7 @@ emu = _extension(
         "engine/offload.c",
         "engine/port.c",
         "engine/receive.c",
+        "engine/sending.c",
         "engine/rss.c",
         "engine/stream.c",
         "engine/wire.c",

@@ -20,6 +20,7 @@ from vmcoredd.chip.message_layouts import LAYOUTS
 from vmcoredd.chip.messages import (
     Cpl,
     FilterResult,
+    OtherRequest,
     Response,
     ScatterGather,
     TxChecksum,
@@ -106,6 +107,7 @@ def _defines(t5: Register | None, t6: Register | None) -> Iterator[str]:
 
 OPCODES: tuple[tuple[str, type[IntEnum]], ...] = (
     ("FW_{}_WR", WorkRequest),
+    ("FW_{}_WR", OtherRequest),
     ("CPL_{}", Cpl),
     ("ULP_TX_{}", UlpTx),
     ("ULP_TX_SC_{}", ScatterGather),

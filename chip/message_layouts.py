@@ -10,33 +10,32 @@ from __future__ import annotations
 
 from vmcoredd.chip.layout import BigStruct, reserved, u8, u16, u32, u64, word
 
-_LENGTH = word("equiq:31:1 equeq:30:1 flowid:8:20 len16:0:8")
+_HEADER = (
+    *word("op:24:8 atomic:23:1 flush:22:1 compl:21:1 immdlen:0:9"),
+    *word("equiq:31:1 equeq:30:1 flowid:8:20 len16:0:8"),
+)
 _TID = word("opcode:24:8 tid:0:24")
 _ENTRY = word("opcode:24:8 qid:14:10 index:0:14")
 """A TID that names the queue of the reply (TID_QID)."""
 
 
 class WorkRequestHeader(BigStruct):
-    """struct fw_wr_hdr. `immdlen` is the length of what follows a header of ETH_TX_PKT."""
+    """struct fw_wr_hdr. `immdlen` is the length of CPLs and immediate data behind the header."""
 
-    _fields_ = (
-        *word("op:24:8 atomic:23:1 flush:22:1 compl:21:1 immdlen:0:8"),
-        *_LENGTH,
-    )
+    _fields_ = (*_HEADER,)
 
 
 class EthTxPkt(BigStruct):
     """struct fw_eth_tx_pkt_wr; that of PTP_TX_PKT is the same."""
 
-    _fields_ = (*word("op:24:8 immdlen:0:8"), *_LENGTH, *reserved(8))
+    _fields_ = (*_HEADER, *reserved(8))
 
 
 class EthTxPktVm(BigStruct):
     """struct fw_eth_tx_pkt_vm_wr: it repeats the frame's Ethernet header."""
 
     _fields_ = (
-        *word("op:24:8 immdlen:0:8"),
-        *_LENGTH,
+        *_HEADER,
         *reserved(8),
         ("ethmacdst", u8 * 6),
         ("ethmacsrc", u8 * 6),
@@ -45,12 +44,18 @@ class EthTxPktVm(BigStruct):
     )
 
 
+class EthTxPkts(BigStruct):
+    """struct fw_eth_tx_pkts_wr of FreeBSD: `npkt` packets. In type 1 each is a CPL_TX_PKT and a
+    list of one element; in type 0, a `UlpTxPkt`, an `Immediate` with the CPL, and a list."""
+
+    _fields_ = (*_HEADER, *reserved(4), ("plen", u16), ("npkt", u8), ("type", u8))
+
+
 class EthTxEo(BigStruct):
     """struct fw_eth_tx_eo_wr with its udpseg; of a tcpseg, `udplen` is the TCP header's length."""
 
     _fields_ = (
-        *word("op:24:8 immdlen:0:9"),
-        *_LENGTH,
+        *_HEADER,
         *reserved(8),
         ("type", u8),
         ("ethlen", u8),
@@ -68,8 +73,7 @@ class Filter(BigStruct):
     """The part of struct fw_filter_wr and fw_filter2_wr that says what is asked."""
 
     _fields_ = (
-        *word("op:24:8"),
-        *_LENGTH,
+        *_HEADER,
         *reserved(8),
         *word("tid:12:20 rqtype:11:1 noreply:10:1 iq:0:10"),
         *word("del_filter:31:1"),
@@ -295,6 +299,7 @@ LAYOUTS: dict[str, type[BigStruct]] = {
     "WR": WorkRequestHeader,
     "ETH_WR": EthTxPkt,
     "VM_WR": EthTxPktVm,
+    "PKTS_WR": EthTxPkts,
     "EO_WR": EthTxEo,
     "FILTER_WR": Filter,
     "SGL": Sgl,

@@ -30,6 +30,10 @@
 #define FW_CRYPTO_LOOKASIDE_WR 0x6d
 #define FW_LASTC2E_WR 0x70
 #define FW_FILTER2_WR 0x77
+#define FW_ETH_TX_PKTS_WR 0x09
+#define FW_ETH_TX_PKTS_VM_WR 0x12
+#define FW_EQ_FLUSH_WR 0x1b
+#define FW_ETH_TX_PKTS2_WR 0x78
 #define CPL_PASS_OPEN_REQ 0x01
 #define CPL_PASS_ACCEPT_RPL 0x02
 #define CPL_ACT_OPEN_REQ 0x03
@@ -133,7 +137,7 @@
 #define WR_ATOMIC 0, 4, 0x00800000
 #define WR_FLUSH 0, 4, 0x00400000
 #define WR_COMPL 0, 4, 0x00200000
-#define WR_IMMDLEN 0, 4, 0x000000ff
+#define WR_IMMDLEN 0, 4, 0x000001ff
 #define WR_EQUIQ 4, 4, 0x80000000
 #define WR_EQUEQ 4, 4, 0x40000000
 #define WR_FLOWID 4, 4, 0x0fffff00
@@ -141,7 +145,10 @@
 
 #define ETH_WR_BYTES 16
 #define ETH_WR_OP 0, 4, 0xff000000
-#define ETH_WR_IMMDLEN 0, 4, 0x000000ff
+#define ETH_WR_ATOMIC 0, 4, 0x00800000
+#define ETH_WR_FLUSH 0, 4, 0x00400000
+#define ETH_WR_COMPL 0, 4, 0x00200000
+#define ETH_WR_IMMDLEN 0, 4, 0x000001ff
 #define ETH_WR_EQUIQ 4, 4, 0x80000000
 #define ETH_WR_EQUEQ 4, 4, 0x40000000
 #define ETH_WR_FLOWID 4, 4, 0x0fffff00
@@ -149,7 +156,10 @@
 
 #define VM_WR_BYTES 32
 #define VM_WR_OP 0, 4, 0xff000000
-#define VM_WR_IMMDLEN 0, 4, 0x000000ff
+#define VM_WR_ATOMIC 0, 4, 0x00800000
+#define VM_WR_FLUSH 0, 4, 0x00400000
+#define VM_WR_COMPL 0, 4, 0x00200000
+#define VM_WR_IMMDLEN 0, 4, 0x000001ff
 #define VM_WR_EQUIQ 4, 4, 0x80000000
 #define VM_WR_EQUEQ 4, 4, 0x40000000
 #define VM_WR_FLOWID 4, 4, 0x0fffff00
@@ -159,8 +169,25 @@
 #define VM_WR_ETHTYPE 28, 2, 0xffff
 #define VM_WR_VLANTCI 30, 2, 0xffff
 
+#define PKTS_WR_BYTES 16
+#define PKTS_WR_OP 0, 4, 0xff000000
+#define PKTS_WR_ATOMIC 0, 4, 0x00800000
+#define PKTS_WR_FLUSH 0, 4, 0x00400000
+#define PKTS_WR_COMPL 0, 4, 0x00200000
+#define PKTS_WR_IMMDLEN 0, 4, 0x000001ff
+#define PKTS_WR_EQUIQ 4, 4, 0x80000000
+#define PKTS_WR_EQUEQ 4, 4, 0x40000000
+#define PKTS_WR_FLOWID 4, 4, 0x0fffff00
+#define PKTS_WR_LEN16 4, 4, 0x000000ff
+#define PKTS_WR_PLEN 12, 2, 0xffff
+#define PKTS_WR_NPKT 14, 1, 0xff
+#define PKTS_WR_TYPE 15, 1, 0xff
+
 #define EO_WR_BYTES 32
 #define EO_WR_OP 0, 4, 0xff000000
+#define EO_WR_ATOMIC 0, 4, 0x00800000
+#define EO_WR_FLUSH 0, 4, 0x00400000
+#define EO_WR_COMPL 0, 4, 0x00200000
 #define EO_WR_IMMDLEN 0, 4, 0x000001ff
 #define EO_WR_EQUIQ 4, 4, 0x80000000
 #define EO_WR_EQUEQ 4, 4, 0x40000000
@@ -177,6 +204,10 @@
 
 #define FILTER_WR_BYTES 32
 #define FILTER_WR_OP 0, 4, 0xff000000
+#define FILTER_WR_ATOMIC 0, 4, 0x00800000
+#define FILTER_WR_FLUSH 0, 4, 0x00400000
+#define FILTER_WR_COMPL 0, 4, 0x00200000
+#define FILTER_WR_IMMDLEN 0, 4, 0x000001ff
 #define FILTER_WR_EQUIQ 4, 4, 0x80000000
 #define FILTER_WR_EQUEQ 4, 4, 0x40000000
 #define FILTER_WR_FLOWID 4, 4, 0x0fffff00

@@ -61,6 +61,16 @@ class WorkRequest(IntEnum):
 
 
 @unique
+class OtherRequest(IntEnum):
+    """FW_<name>_WR that other drivers send and Linux does not (t4fw_interface.h of FreeBSD)."""
+
+    ETH_TX_PKTS = 0x09
+    ETH_TX_PKTS_VM = 0x12
+    EQ_FLUSH = 0x1B
+    ETH_TX_PKTS2 = 0x78
+
+
+@unique
 class Cpl(IntEnum):
     """CPL_<name> (t4_msg.h)."""
 
@@ -227,6 +237,8 @@ class Messages(NamedTuple):
     rx_ethernet_header_bits: int
     """CPL_RX_PKT: the width of the Ethernet header's length in l2info (t4_msg.h,
     RX_T5_ETHHDR_LEN, RX_T6_ETHHDR_LEN)."""
+    tunnels: int
+    """Whether CPL_TX_TNL_LSO is known: segmentation inside a tunnel (sge.c, cxgb4_eth_xmit())."""
     compressed_errors: int
     """CPL_RX_PKT: whether TP_OUT_CONFIG.CRxPktEnc compresses err_vec (t4_hw.c,
     t4_init_tp_params())."""
@@ -238,6 +250,7 @@ T5 = Messages(
     ip_header_shift=20,
     ip_header_bits=14,
     rx_ethernet_header_bits=6,
+    tunnels=0,
     compressed_errors=0,
 )
 T6 = Messages(
@@ -246,6 +259,7 @@ T6 = Messages(
     ip_header_shift=20,
     ip_header_bits=12,
     rx_ethernet_header_bits=8,
+    tunnels=1,
     compressed_errors=1,
 )
 

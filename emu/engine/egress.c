@@ -133,7 +133,12 @@ static enum outcome do_request(struct engine *engine, uint32_t id, const uint8_t
     case FW_ETH_TX_PKT_VM_WR:
     case FW_ETH_TX_EO_WR:
     case FW_PTP_TX_PKT_WR:
+    case FW_ETH_TX_PKTS_WR:
+    case FW_ETH_TX_PKTS_VM_WR:
+    case FW_ETH_TX_PKTS2_WR:
         return ethernet_request(engine, id, request, length, budget);
+    case FW_EQ_FLUSH_WR: /* asks for nothing but its completion */
+        return OUTCOME_DONE;
     default:
         return control_request(engine, id, request, length);
     }

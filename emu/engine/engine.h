@@ -48,6 +48,7 @@ struct engine_chip {
     uint8_t ethernet_header_shift, ethernet_header_bits; /* of CPL_TX_PKT's ctrl1 */
     uint8_t ip_header_shift, ip_header_bits;
     uint8_t rx_ethernet_header_bits; /* of CPL_RX_PKT's l2info */
+    uint8_t tunnels;                 /* CPL_TX_TNL_LSO is known */
     uint8_t compressed_errors;       /* CPL_RX_PKT's err_vec may be compressed (TP_OUT_CONFIG) */
     uint8_t pad_shift;               /* SGE_CONTROL.IngPadBoundary counts from 1 << pad_shift */
 };

@@ -1,110 +1,8 @@
-/* Ethernet work requests: a frame, or a packet that becomes several frames. */
+/* Ethernet work requests: a frame, several, or a packet that becomes several frames. */
 
 #include "vmcoredd/emu/engine/internal.h"
 
-enum {
-    HEADERS = 512,       /* the longest that segments repeat */
-    IMMEDIATE_UNIT = 16, /* data in a work request are padded to it */
-    LOOPBACK = 4,        /* in TX_PKT_INTF: the port's internal loopback */
-    LSO_UNIT = 4,        /* of lengths in CPL_TX_PKT_LSO */
-    TCP_HEADER = 20,
-    UDP_HEADER = 8,
-};
-
-/* What a work request asks to send. */
-struct sending {
-    const uint8_t *cpl; /* its CPL_TX_PKT */
-    struct gather gather;
-    uint32_t length;      /* of the packet */
-    uint32_t mss;         /* the payload of a segment; 0: the packet is one frame */
-    struct layers layers; /* of a packet to segment */
-};
-
-/* Reading a work request */
-
-static bool is_ip6(const uint8_t *cpl)
-{
-    uint64_t type = get(cpl, TX_PKT_CSUM_TYPE);
-
-    return type == TX_CSUM_TCPIP6 || type == TX_CSUM_UDPIP6;
-}
-
-static void read_lso(struct sending *sending, const uint8_t *lso)
-{
-    struct layers *layers = &sending->layers;
-
-    layers->ip = ETHERNET_HEADER + LSO_UNIT * (uint32_t)get(lso, LSO_ETHHDR_LEN);
-    layers->transport = layers->ip + LSO_UNIT * (uint32_t)get(lso, LSO_IPHDR_LEN);
-    layers->payload = layers->transport + LSO_UNIT * (uint32_t)get(lso, LSO_TCPHDR_LEN);
-    layers->ip6 = get(lso, LSO_IPV6);
-    sending->mss = (uint32_t)get(lso, LSO_MSS);
-    sending->length = (uint32_t)get(lso, LSO_XFER_SIZE);
-}
-
-static void read_eo(struct sending *sending, const uint8_t *request)
-{
-    struct layers *layers = &sending->layers;
-
-    layers->ip = (uint32_t)get(request, EO_WR_ETHLEN);
-    layers->transport = layers->ip + (uint32_t)get(request, EO_WR_IPLEN);
-    layers->payload = layers->transport + (uint32_t)get(request, EO_WR_UDPLEN);
-    layers->ip6 = is_ip6(sending->cpl);
-    layers->udp = get(request, EO_WR_TYPE) == FW_ETH_TX_EO_TYPE_UDPSEG;
-    sending->mss = (uint32_t)get(request, EO_WR_MSS);
-    sending->length = layers->payload + (uint32_t)get(request, EO_WR_PLEN);
-}
-
-/* Finds the packet's bytes: immediate data up to `end` behind the CPLs, and a list. */
-static bool find_bytes(struct sending *sending, const uint8_t *request, uint32_t length,
-                       uint32_t end)
-{
-    uint32_t start = (uint32_t)(sending->cpl - request) + TX_PKT_BYTES;
-    uint32_t list = (end + IMMEDIATE_UNIT - 1) / IMMEDIATE_UNIT * IMMEDIATE_UNIT;
-    struct gather *gather = &sending->gather;
-
-    if (end < start || end > length)
-        return false;
-    gather->inlined = request + start;
-    gather->inlined_bytes = end - start;
-    if (gather->inlined_bytes < sending->length &&
-        (list > length || !gather_list(gather, request + list, length - list)))
-        return false;
-    return gather_length(gather) >= sending->length;
-}
-
-static bool has_right_lengths(const struct sending *sending, bool segmented)
-{
-    if (!segmented)
-        return sending->length >= ETHERNET_HEADER;
-    return sending->mss && sending->layers.payload <= HEADERS &&
-           sending->length <= ENGINE_SCRATCH && offload_fits(&sending->layers, sending->length);
-}
-
-/* Understands a work request; false if it makes no sense. */
-static bool parse(const uint8_t *request, uint32_t length, struct sending *sending)
-{
-    uint32_t opcode = (uint32_t)get(request, WR_OP);
-    uint32_t header = opcode == FW_ETH_TX_EO_WR       ? EO_WR_BYTES
-                      : opcode == FW_ETH_TX_PKT_VM_WR ? VM_WR_BYTES
-                                                      : ETH_WR_BYTES;
-    uint32_t immediate = (uint32_t)(opcode == FW_ETH_TX_EO_WR ? get(request, EO_WR_IMMDLEN)
-                                                              : get(request, ETH_WR_IMMDLEN));
-    bool lso = length > header && request[header] == CPL_TX_PKT_LSO;
-    uint32_t cpl = header + (lso ? LSO_BYTES : 0);
-
-    if (cpl + TX_PKT_BYTES > length)
-        return false;
-    sending->cpl = request + cpl;
-    if (lso)
-        read_lso(sending, request + header);
-    else if (opcode == FW_ETH_TX_EO_WR)
-        read_eo(sending, request);
-    else
-        sending->length = (uint32_t)get(sending->cpl, TX_PKT_LEN);
-    return get(sending->cpl, TX_PKT_OPCODE) == CPL_TX_PKT_XT &&
-           has_right_lengths(sending, lso || opcode == FW_ETH_TX_EO_WR) &&
-           find_bytes(sending, request, length, header + immediate);
-}
+enum { LOOPBACK = 4 }; /* in TX_PKT_INTF: the port's internal loopback */
 
 /* Sending a frame */
 
@@ -117,7 +15,7 @@ static uint32_t header_length(const uint8_t *cpl, uint32_t shift, uint32_t bits)
 static struct layers layers_of(const struct engine_chip *chip, const uint8_t *cpl)
 {
     uint64_t type = get(cpl, TX_PKT_CSUM_TYPE);
-    struct layers layers = {.ip6 = is_ip6(cpl)};
+    struct layers layers = {.ip6 = sending_is_ip6(cpl)};
 
     layers.udp = type == TX_CSUM_UDPIP || type == TX_CSUM_UDPIP6;
     layers.ip = ETHERNET_HEADER +
@@ -205,6 +103,8 @@ static enum outcome send_segment(struct engine *engine, uint32_t id, const struc
                     frame + layers->payload, bytes))
         return OUTCOME_FAULT;
     offload_segment(frame, layers->payload + bytes, layers, &segment);
+    if (sending->outer.ip)
+        offload_outer(frame, layers->payload + bytes, &sending->outer, segment.index);
     if (send(engine, queue, sending->cpl, frame, layers->payload + bytes) == ENGINE_HELD)
         return OUTCOME_HELD;
     queue->progress += bytes;
@@ -215,8 +115,10 @@ static enum outcome send_segments(struct engine *engine, uint32_t id, const stru
                                   uint32_t *budget)
 {
     enum outcome outcome = OUTCOME_MORE;
-    uint8_t headers[HEADERS];
+    uint8_t headers[SENDING_HEADERS];
 
+    if (engine->egress[id].progress > sending->length - sending->layers.payload)
+        return OUTCOME_NONSENSE; /* the driver has changed what was being sent */
     if (gather_read(engine, id, &sending->gather, 0, headers, sending->layers.payload))
         return OUTCOME_FAULT;
     for (; outcome == OUTCOME_MORE && *budget && !moved_enough(engine); --*budget)
@@ -224,14 +126,68 @@ static enum outcome send_segments(struct engine *engine, uint32_t id, const stru
     return outcome;
 }
 
-enum outcome ethernet_request(struct engine *engine, uint32_t id, const uint8_t *request,
-                              uint32_t length, uint32_t *budget)
+static enum outcome send_packet(struct engine *engine, uint32_t id, const uint8_t *request,
+                                uint32_t length, uint32_t *budget)
 {
     struct sending sending = {.cpl = NULL};
 
-    if (!parse(request, length, &sending))
+    if (!sending_parse(&engine->chip, request, length, &sending))
         return OUTCOME_NONSENSE;
     if (sending.mss)
         return send_segments(engine, id, &sending, budget);
     return send_frame(engine, id, &sending);
+}
+
+/* Sends the packets of a work request that has several; `progress` counts those that are sent. */
+static enum outcome send_packets(struct engine *engine, uint32_t id, const uint8_t *request,
+                                 uint32_t length, uint32_t *budget)
+{
+    struct egress *queue = &engine->egress[id];
+    uint64_t opcode = get(request, WR_OP);
+    uint32_t at = sending_header_bytes(opcode), count = (uint32_t)get(request, PKTS_WR_NPKT);
+    uint32_t bytes = 0;
+    bool bare = opcode != FW_ETH_TX_PKTS_WR || get(request, PKTS_WR_TYPE);
+
+    for (uint32_t i = 0; i < count; i++, at += bytes) {
+        struct sending sending = {.cpl = NULL};
+        enum outcome outcome = OUTCOME_DONE;
+
+        bytes = sending_parse_one(request, length, at, bare, &sending);
+        if (!bytes)
+            return OUTCOME_NONSENSE;
+        if (i < queue->progress)
+            continue;
+        if (!*budget || moved_enough(engine))
+            return OUTCOME_MORE;
+        outcome = send_frame(engine, id, &sending);
+        if (outcome != OUTCOME_DONE)
+            return outcome;
+        queue->progress = i + 1;
+        --*budget;
+    }
+    return count ? OUTCOME_DONE : OUTCOME_NONSENSE;
+}
+
+/* Whether the interface that a queue belongs to may send. A queue need not have one. */
+static bool may_send(const struct engine *engine, uint32_t viid)
+{
+    for (uint32_t i = 0; i < ENGINE_INTERFACES && viid; i++)
+        if (engine->interfaces[i].viid == viid)
+            return engine->interfaces[i].sends;
+    return true;
+}
+
+enum outcome ethernet_request(struct engine *engine, uint32_t id, const uint8_t *request,
+                              uint32_t length, uint32_t *budget)
+{
+    uint64_t opcode = get(request, WR_OP);
+
+    if (!may_send(engine, engine->egress[id].interface)) {
+        engine->counts.frames_dropped++;
+        return OUTCOME_DONE;
+    }
+    if (opcode == FW_ETH_TX_PKT_WR || opcode == FW_ETH_TX_PKT_VM_WR || opcode == FW_ETH_TX_EO_WR ||
+        opcode == FW_PTP_TX_PKT_WR)
+        return send_packet(engine, id, request, length, budget);
+    return send_packets(engine, id, request, length, budget);
 }

@@ -4,19 +4,13 @@
 #include "vmcoredd/emu/engine/internal.h"
 
 enum {
-    ETHERNET = 14,
     TAGGED = 18,
     TYPE_IP4 = 0x0800,
     TYPE_IP6 = 0x86dd,
-    TYPE_VLAN = 0x8100,
-    IP4_HEADER = 20,
-    IP6_HEADER = 40,
     IP4_FRAGMENT = 0x3fff, /* more fragments, and the offset */
     IP6_NEXT_FRAGMENT = 44,
     TCP = 6,
     UDP = 17,
-    TCP_HEADER = 20,
-    UDP_HEADER = 8,
     RIGHT = 0xffff, /* the sum of what holds a right checksum */
 };
 
@@ -138,8 +132,8 @@ void headers_parse(const struct frame *frame, struct headers *headers)
     uint16_t type = get16(frame->data + 12);
 
     memset(headers, 0, sizeof(*headers));
-    headers->l3 = ETHERNET;
-    if (type == TYPE_VLAN && frame->length >= TAGGED) {
+    headers->l3 = ETHERNET_HEADER;
+    if (type == VLAN_PROTOCOL && frame->length >= TAGGED) {
         headers->tagged = true;
         headers->tag = get16(frame->data + 14);
         headers->l3 = TAGGED;

@@ -5,7 +5,8 @@
  *   contexts.c  what a dump shows of queues
  *   doorbell.c  BAR2 and SGE_PF_*: indices that the driver moves
  *   egress.c    the rings of work requests, and completions
- *   ethernet.c  work requests that send frames; gather.c: where their bytes are
+ *   ethernet.c  work requests that send frames
+ *   sending.c   what they ask for; gather.c: where the bytes are
  *   control.c   requests of the control queues
  *   offload.c   segmentation, checksums, VLAN tags
  *   port.c      links, statistics, whose wire a frame is sent on
@@ -34,6 +35,17 @@
 #include "vmcoredd/emu/engine/engine.h"
 
 enum { DESCRIPTOR = 64 };
+
+/* Bytes of headers without options, and the type of a VLAN tag. */
+enum {
+    ETHERNET_HEADER = 14,
+    VLAN_TAG = 4,
+    VLAN_PROTOCOL = 0x8100,
+    IP4_HEADER = 20,
+    IP6_HEADER = 40,
+    TCP_HEADER = 20,
+    UDP_HEADER = 8,
+};
 
 static inline uint16_t get16(const void *at)
 {
@@ -193,7 +205,6 @@ int gather_read(struct engine *engine, uint32_t queue, const struct gather *gath
                 uint8_t *into, uint32_t length);
 
 /* offload.c */
-enum { ETHERNET_HEADER = 14, VLAN_TAG = 4 };
 
 /* Where the headers of a frame are, in bytes from its start. */
 struct layers {
@@ -209,17 +220,56 @@ struct segment {
     bool last;
 };
 
+/* The headers of a tunnel, in front of the Ethernet header of the packet inside. */
+struct outer {
+    uint32_t ip; /* 0: there is no tunnel */
+    uint32_t transport, end;
+    bool ip6;
+    /* What segments change of them */
+    bool set_ip_length, count_ip_id, sum_ip, set_udp_length, clear_udp_sum;
+};
+
 /* Whether a frame of this length has these headers; those below need it to. */
 bool offload_fits(const struct layers *layers, uint32_t length);
 /* Makes the packet's headers, and the payload behind them, a frame: lengths, numbers, checksums. */
 void offload_segment(uint8_t *frame, uint32_t length, const struct layers *layers,
                      const struct segment *segment);
+/* The same for a tunnel, whose packet's IP header is at `inner`. */
+bool offload_outer_fits(const struct outer *outer, uint32_t inner);
+void offload_outer(uint8_t *frame, uint32_t length, const struct outer *outer, uint32_t index);
 void offload_ip_sum(uint8_t *frame, const struct layers *layers);
 void offload_transport_sum(uint8_t *frame, uint32_t length, const struct layers *layers);
 /* Stores the checksum of the bytes from `start` to `end` in a field at `field`. */
 void offload_sum(uint8_t *frame, uint32_t start, uint32_t end, uint32_t field, bool udp);
 /* Puts a VLAN tag into a frame that has VLAN_TAG bytes of room in front. Returns its new start. */
 uint8_t *offload_tag(uint8_t *frame, uint16_t tag);
+
+/* sending.c */
+enum { SENDING_HEADERS = 512 }; /* the longest that segments may repeat */
+
+/* What a work request asks to send. */
+struct sending {
+    const uint8_t *cpl; /* its CPL_TX_PKT */
+    struct gather gather;
+    uint32_t length; /* of the packet */
+    uint32_t mss;    /* the payload of a segment; 0: the packet is one frame */
+    /* Of a packet to segment: its headers, and those of the tunnel around it */
+    struct layers layers;
+    struct outer outer;
+};
+
+/* The bytes in front of the first CPL. */
+uint32_t sending_header_bytes(uint64_t opcode);
+/* Whether the frame of a CPL_TX_PKT has IPv6, as its type of checksum says. */
+bool sending_is_ip6(const uint8_t *cpl);
+/* Understands a work request for one packet; false if it makes no sense. */
+bool sending_parse(const struct engine_chip *chip, const uint8_t *request, uint32_t length,
+                   struct sending *sending);
+/* Understands one of several packets in a work request, which begins at `at`. If it is `bare`, it
+ * is a CPL and a list of one element; else it has its length in front. Returns its bytes in the
+ * request; 0: it makes no sense. */
+uint32_t sending_parse_one(const uint8_t *request, uint32_t length, uint32_t at, bool bare,
+                           struct sending *sending);
 
 /* control.c: handles a work request to firmware or TP; held if its reply has no room */
 enum outcome control_request(struct engine *engine, uint32_t id, const uint8_t *request,

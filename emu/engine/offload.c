@@ -5,14 +5,12 @@
 
 enum {
     ADDRESSES = 12,
-    TAG_PROTOCOL = 0x8100,
     IP4_LENGTH = 2,
     IP4_ID = 4,
     IP4_PROTOCOL = 9,
     IP4_CHECKSUM = 10,
     IP4_ADDRESSES = 12,
     IP6_LENGTH = 4,
-    IP6_HEADER = 40,
     IP6_ADDRESSES = 8,
     TCP_SEQUENCE = 4,
     TCP_FLAGS = 13,
@@ -31,7 +29,7 @@ uint8_t *offload_tag(uint8_t *frame, uint16_t tag)
     uint8_t *start = frame - VLAN_TAG;
 
     memmove(start, frame, ADDRESSES);
-    put16(start + ADDRESSES, TAG_PROTOCOL);
+    put16(start + ADDRESSES, VLAN_PROTOCOL);
     put16(start + ADDRESSES + 2, tag);
     return start;
 }
@@ -78,44 +76,73 @@ void offload_transport_sum(uint8_t *frame, uint32_t length, const struct layers 
     put16(frame + field, inverted((uint16_t)sum, layers->udp));
 }
 
-static void number_packet(uint8_t *ip, uint32_t bytes, const struct layers *layers, uint32_t index)
+static void set_ip_length(uint8_t *ip, uint32_t bytes, bool ip6)
 {
-    if (layers->ip6) {
+    if (ip6)
         put16(ip + IP6_LENGTH, (uint16_t)(bytes - IP6_HEADER));
-        return;
-    }
-    put16(ip + IP4_LENGTH, (uint16_t)bytes);
+    else
+        put16(ip + IP4_LENGTH, (uint16_t)bytes);
+}
+
+static void count_ip_id(uint8_t *ip, uint32_t index)
+{
     put16(ip + IP4_ID, (uint16_t)(get16(ip + IP4_ID) + index));
 }
 
-static void number_transport(uint8_t *transport, uint32_t bytes, bool udp,
-                             const struct segment *segment)
+static void number_tcp(uint8_t *tcp, const struct segment *segment)
 {
-    if (udp) {
-        put16(transport + UDP_LENGTH, (uint16_t)bytes);
-        return;
-    }
-    put32(transport + TCP_SEQUENCE, get32(transport + TCP_SEQUENCE) + segment->offset);
+    put32(tcp + TCP_SEQUENCE, get32(tcp + TCP_SEQUENCE) + segment->offset);
     if (!segment->last)
-        transport[TCP_FLAGS] &= (uint8_t)~(TCP_FIN | TCP_PUSH);
+        tcp[TCP_FLAGS] &= (uint8_t)~(TCP_FIN | TCP_PUSH);
     if (segment->index)
-        transport[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
+        tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
 }
 
 void offload_segment(uint8_t *frame, uint32_t length, const struct layers *layers,
                      const struct segment *segment)
 {
-    number_packet(frame + layers->ip, length - layers->ip, layers, segment->index);
-    number_transport(frame + layers->transport, length - layers->transport, layers->udp, segment);
-    if (!layers->ip6)
+    uint8_t *transport = frame + layers->transport;
+
+    set_ip_length(frame + layers->ip, length - layers->ip, layers->ip6);
+    if (layers->udp)
+        put16(transport + UDP_LENGTH, (uint16_t)(length - layers->transport));
+    else
+        number_tcp(transport, segment);
+    if (!layers->ip6) {
+        count_ip_id(frame + layers->ip, segment->index);
         offload_ip_sum(frame, layers);
+    }
     offload_transport_sum(frame, length, layers);
+}
+
+void offload_outer(uint8_t *frame, uint32_t length, const struct outer *outer, uint32_t index)
+{
+    const struct layers layers = {.ip = outer->ip, .transport = outer->transport};
+    uint8_t *ip = frame + outer->ip, *udp = frame + outer->transport;
+
+    if (outer->set_ip_length)
+        set_ip_length(ip, length - outer->ip, outer->ip6);
+    if (outer->count_ip_id && !outer->ip6)
+        count_ip_id(ip, index);
+    if (outer->sum_ip && !outer->ip6)
+        offload_ip_sum(frame, &layers);
+    if (outer->set_udp_length)
+        put16(udp + UDP_LENGTH, (uint16_t)(length - outer->transport));
+    if (outer->clear_udp_sum)
+        put16(udp + UDP_CHECKSUM, 0);
 }
 
 bool offload_fits(const struct layers *layers, uint32_t length)
 {
-    uint32_t ip = layers->ip6 ? IP6_HEADER : 20, transport = layers->udp ? 8 : 20;
+    uint32_t ip = layers->ip6 ? IP6_HEADER : IP4_HEADER;
+    uint32_t transport = layers->udp ? UDP_HEADER : TCP_HEADER;
 
     return layers->ip >= ETHERNET_HEADER && layers->transport >= layers->ip + ip &&
            layers->payload >= layers->transport + transport && layers->payload <= length;
+}
+
+bool offload_outer_fits(const struct outer *outer, uint32_t inner)
+{
+    return outer->transport >= outer->ip + (outer->ip6 ? IP6_HEADER : IP4_HEADER) &&
+           outer->end >= outer->transport + UDP_HEADER && outer->end + ETHERNET_HEADER <= inner;
 }

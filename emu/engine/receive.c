@@ -6,9 +6,7 @@
 enum {
     ADDRESS = 6,
     ADDRESSES = 2 * ADDRESS, /* before the VLAN tag */
-    TAG = 4,
     COPIES = 64,
-    ETHERNET = 14,
     LOOPBACK = 4, /* added to the number of the port */
     NO_MAC = 0x1ff,
     ERRORS = 14, /* err_vec of CPL_RX_PKT */
@@ -124,7 +122,7 @@ static void put_headers(const struct headers *headers, bool strips, uint8_t *cpl
     put(cpl, RX_PKT_UDP, headers->udp);
     put(cpl, RX_PKT_SYN, headers->syn);
     put(cpl, RX_PKT_PSH, headers->push);
-    put(cpl, RX_PKT_ETHHDR_LEN, headers->l3 - (strips ? TAG : 0));
+    put(cpl, RX_PKT_ETHHDR_LEN, headers->l3 - (strips ? VLAN_TAG : 0));
     put(cpl, RX_PKT_IPHDR_LEN, headers->l3_header);
     put(cpl, RX_PKT_TCPHDR_LEN, headers->tcp ? headers->l4_header : 0);
 }
@@ -158,7 +156,7 @@ static void write_frame(struct engine *engine, const struct frame *frame, const 
     if (copy->strips) {
         freelist_write(engine, list, &copy->landing, at, frame->data, ADDRESSES);
         at += ADDRESSES;
-        skip = ADDRESSES + TAG;
+        skip = ADDRESSES + VLAN_TAG;
     }
     freelist_write(engine, list, &copy->landing, at, frame->data + skip, frame->length - skip);
     engine->egress[list].frames++;
@@ -183,7 +181,7 @@ static enum room reserve(struct engine *engine, const struct frame *frame,
 {
     copy->choice = rss_choose(engine, copy->interface, frame, headers);
     copy->strips = copy->interface->strips_vlan && headers->tagged;
-    copy->frame_length = frame->length - (copy->strips ? TAG : 0);
+    copy->frame_length = frame->length - (copy->strips ? VLAN_TAG : 0);
     copy->length = field(reg(engine, SGE_CONTROL), SGE_CONTROL_PKTSHIFT) + copy->frame_length;
     copy->room = ingress_reserve(engine, copy->choice.queue, copy->length, &copy->landing);
     return copy->room;
@@ -209,7 +207,8 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
 {
     struct copy copies[COPIES];
     struct headers headers;
-    uint32_t count = frame->length >= ETHERNET ? find_receivers(engine, port, frame, copies) : 0;
+    uint32_t count =
+        frame->length >= ETHERNET_HEADER ? find_receivers(engine, port, frame, copies) : 0;
 
     if (!count)
         return ENGINE_DONE;
