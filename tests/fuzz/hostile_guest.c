@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "vmcoredd/emu/engine/internal.h"
 
@@ -52,6 +53,7 @@ struct guest {
     struct host host;
     uint64_t random, now;
     uint64_t rings_made;
+    uint32_t interfaces, hoarding;
     uint32_t registers[sizeof(REGISTERS) / sizeof(*REGISTERS)]; /* at first */
     struct ring egress[RINGS], ingress[RINGS];
     uint8_t *buffers;
@@ -276,6 +278,16 @@ static void new_interface(struct guest *guest, uint32_t id)
     interface->default_queue = (uint16_t)below(guest, RINGS);
     interface->rss_count = 1u << below(guest, 8);
     interface->rss_first = interface->rss_count * below(guest, 4);
+}
+
+/* Fills the table of addresses with one for all interfaces. */
+static void new_macs(struct guest *guest)
+{
+    struct engine *engine = guest->engine;
+
+    for (uint32_t i = 0; i < ENGINE_MACS; i++)
+        engine->macs[i].viid = (uint16_t)(1 + below(guest, guest->interfaces));
+    engine->mac_count = ENGINE_MACS;
 }
 
 /* Ports are joined, and up unless one of them is not configured. */
@@ -515,11 +527,23 @@ static void message_arrives(struct guest *guest)
     (void)guest->calls.cpl(guest->engine, edge(guest, RINGS), cpl, sizeof(cpl));
 }
 
+static uint64_t processor_time(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
 static void run(struct guest *guest)
 {
     guest->run_accesses = guest->run_bytes = 0;
     guest->now += below(guest, 300000);
+    uint64_t before = processor_time();
     guest->calls.run(guest->engine, guest->now);
+    uint64_t took = processor_time() - before;
+    if (took > guest->sights.most_ns)
+        guest->sights.most_ns = took;
     guest->engine->reports = rarely(guest, 64) ? ENGINE_REPORTS : 0; /* they take Python's time */
     if (guest->run_accesses > guest->sights.most_accesses)
         guest->sights.most_accesses = guest->run_accesses;
@@ -547,7 +571,7 @@ static void change(struct guest *guest, uint32_t id)
         new_ingress(guest, id);
         break;
     case 8:
-        new_interface(guest, id % 8);
+        new_interface(guest, below(guest, guest->interfaces));
         break;
     case 9:
         new_host(guest);
@@ -617,8 +641,11 @@ static void bring_up(struct guest *guest)
         new_egress(guest, id);
         new_ingress(guest, id);
     }
-    for (uint32_t id = 0; id < 8; id++)
+    guest->interfaces = rarely(guest, 4) ? ENGINE_INTERFACES : 8;
+    for (uint32_t id = 0; id < guest->interfaces; id++)
         new_interface(guest, id);
+    if (rarely(guest, 4))
+        new_macs(guest);
     for (uint32_t id = 0; id < 2; id++)
         new_link(guest, id);
 }
@@ -628,7 +655,11 @@ const char *guest_storm(struct guest *guest, uint64_t operations, uint64_t most_
     bring_up(guest);
     for (uint64_t i = 0; i < operations && !guest->said[0]; i++) {
         act(guest);
-        if (guest->engine->pending || rarely(guest, 8))
+        if (rarely(guest, 2000))
+            guest->hoarding = below(guest, 2000); /* much work for one run */
+        if (guest->hoarding)
+            guest->hoarding--;
+        else if (guest->engine->pending || rarely(guest, 8))
             run(guest);
         if (guest->run_accesses > most_accesses)
             complain(guest, "one run does too much", i, guest->run_bytes);

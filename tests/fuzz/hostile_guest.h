@@ -22,8 +22,7 @@ void guest_destroy(struct guest *guest);
 struct guest_sights {
     uint64_t accesses, refused; /* of memory */
     uint64_t interrupts;
-    uint64_t most_accesses; /* in one run of the engine */
-    uint64_t most_bytes;
+    uint64_t most_accesses, most_bytes, most_ns; /* in one run of the engine; of processor time */
 };
 
 /* Does random things, at most `most_accesses` of which may follow from one run of the engine. NULL,
