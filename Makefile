@@ -47,10 +47,10 @@ test-long: .venv/ready-test test-kernels
 		tests/interop/test_guest_ethtool.py
 
 test-kernels: .venv/ready-test
-	VMCOREDD_GUEST_KERNEL=6.12 $(BIN)/python -m pytest -m guest tests/interop
-	VMCOREDD_GUEST_KERNEL=newest $(BIN)/python -m pytest -m guest tests/interop
-	VMCOREDD_STOCK_KERNEL=debian:6.1 $(BIN)/python -m pytest tests/interop/test_guest_stock.py
-	VMCOREDD_STOCK_KERNEL=debian:newest $(BIN)/python -m pytest tests/interop/test_guest_stock.py
+	VMCOREDD_GUEST_KERNEL=6.12 VMCOREDD_STOCK_KERNEL=debian:6.1 \
+		$(BIN)/python -m pytest -m guest tests/interop
+	VMCOREDD_GUEST_KERNEL=newest VMCOREDD_STOCK_KERNEL=debian:newest \
+		$(BIN)/python -m pytest -m guest tests/interop
 
 bench: .venv/ready-test
 	$(BIN)/vmcoredd bench --output docs/plots
