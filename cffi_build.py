@@ -82,6 +82,7 @@ emu = _extension(
         "engine/receive.c",
         "engine/sending.c",
         "engine/rss.c",
+        "engine/statistics.c",
         "engine/stream.c",
         "engine/wire.c",
         "engine/capture.c",

@@ -221,13 +221,32 @@ VARIANTS: dict[int, type[FwCommand]] = {
 
 
 class PortStats(FwCommand):
-    """Six counters of a port, from `tx_ix` on."""
+    """`nstats` counters of a port, at most six, from `ix` on: of what it sent, or received."""
 
     OPCODE = Op.PORT_STATS
     _fields_ = (
         *header("portid:0:4"),
-        ("nstats_bg_bm", u8),
-        ("tx_ix", u8),
+        *word("nstats:4:3 bg_bm:0:2", u8),
+        *word("tx:7:1 ix:0:6", u8),
         *reserved(6),
         ("stat", u64 * 6),
     )
+
+
+class PortLbStats(FwCommand):
+    """The same of frames that went from a port to itself, inside the card."""
+
+    OPCODE = Op.PORT_LB_STATS
+    _fields_ = (
+        *header("lbport:0:4"),
+        *word("nstats:4:3 bg_bm:0:2", u8),
+        *word("ix:0:4", u8),
+        *reserved(6),
+        ("stat", u64 * 6),
+    )
+
+
+STATS_PER_COMMAND = 6
+SENT_STATS, RECEIVED_STATS, LOOPBACK_STATS, FUNCTION_STATS = 23, 27, 14, 17
+"""Counters of each kind that MPS has, in its registers' order (enum fw_port_stats_tx_index, ...,
+enum fw_vi_stats_pf_index). Firmware knows one more of received frames: MAC errors."""

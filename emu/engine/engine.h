@@ -14,6 +14,7 @@
 
 enum {
     ENGINE_PORTS = 4,
+    ENGINE_FUNCTIONS = 8,
     ENGINE_QUEUES = 1024, /* of each direction: absolute ids are smaller */
     ENGINE_INTERFACES = 128,
     ENGINE_MACS = 512,    /* entries of the MAC table */
@@ -143,6 +144,7 @@ struct frame {
     uint32_t length;
     uint8_t loopback; /* comes from the port's own internal loopback */
     uint8_t verified; /* its checksums are known to be right */
+    uint8_t pf;       /* the function that sends it */
 };
 
 enum wire_kind {
@@ -215,6 +217,13 @@ enum received_statistic {
     RECEIVED_TOO_SHORT = 26,
 };
 
+/* The statistics of a function: pairs of bytes and frames, of broadcasts, multicasts and unicasts
+ * (MPS_PF_STAT_TX_PF_*), and of all, then these (MPS_PF_STAT_RX_PF_*). */
+enum function_statistic {
+    FUNCTION_SENT,
+    FUNCTION_RECEIVED = 8,
+};
+
 /* An Ethernet port: its link, and where its frames go. */
 struct port {
     uint8_t present;
@@ -285,6 +294,7 @@ struct engine {
     uint32_t reports;                         /* of trouble that are left to this run */
     uint32_t *msix_table, *msix_pending_bits; /* what the host sees of them: four words a vector */
     struct port ports[4];
+    uint32_t *functions[8]; /* their statistics in BAR0, or NULL */
     struct engine_counts counts;
     void *handle; /* for the callbacks, which run Python: never for a frame */
     void (*report)(void *handle, int trouble, uint32_t queue, uint64_t what, int error);

@@ -59,7 +59,8 @@ static int send(struct engine *engine, struct egress *queue, const uint8_t *cpl,
                 uint32_t length)
 {
     uint32_t interface = (uint32_t)get(cpl, TX_PKT_INTF);
-    struct frame frame = {.data = data, .length = length, .loopback = interface & LOOPBACK};
+    struct frame frame = {
+        .data = data, .length = length, .loopback = interface & LOOPBACK, .pf = queue->pf};
 
     if (get(cpl, TX_PKT_VLAN_VLD)) {
         frame.data = offload_tag(data, (uint16_t)get(cpl, TX_PKT_VLAN));

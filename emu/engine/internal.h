@@ -9,7 +9,7 @@
  *   sending.c   what they ask for; gather.c: where the bytes are
  *   control.c   requests of the control queues
  *   offload.c   segmentation, checksums, VLAN tags
- *   port.c      links, statistics, whose wire a frame is sent on
+ *   port.c      links, and whose wire a frame is sent on; statistics.c: what MPS counts
  *   stream.c    who connects to whom; wire.c: sockets and taps; capture.c: pcapng
  *   receive.c   who gets a frame: address filters, and its response
  *   rss.c       which queue gets it; headers.c: what is in it
@@ -280,8 +280,17 @@ enum outcome control_request(struct engine *engine, uint32_t id, const uint8_t *
 uint32_t ports_run(struct engine *engine, uint32_t budget);
 /* Gives the kernel what is sent and captured; returns when a wire is to be tried again. */
 uint64_t ports_flush(struct engine *engine);
+
+/* statistics.c */
+void count_sent(struct engine *engine, uint32_t port, const struct frame *frame);
+void count_received(struct engine *engine, uint32_t port, const struct frame *frame);
+void count_looped(struct engine *engine, uint32_t port, const struct frame *frame);
+/* Counts a frame that an interface of a function got. */
+void count_delivered(struct engine *engine, uint32_t pf, const struct frame *frame);
 /* Counts a frame that a port received, for which the card had no room. */
-void port_drop(struct engine *engine, uint32_t port, const struct frame *frame);
+void count_drop(struct engine *engine, uint32_t port, const struct frame *frame);
+/* Adds 1 to one of a port's statistics. */
+void count_event(uint32_t *statistics, uint32_t which);
 
 /* wire.c */
 enum {

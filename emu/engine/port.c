@@ -1,4 +1,4 @@
-/* Ports: links, what firmware says of them, and statistics. */
+/* Ports: links, what firmware says of them, and where their frames go. */
 
 #include <sys/epoll.h>
 
@@ -8,7 +8,6 @@ enum {
     SHORTEST = 60,  /* frames without FCS: the MAC pads them */
     LONGEST = 9618, /* that a port receives: an MTU of 9600, the Ethernet header and a tag */
     HEADER = 14,
-    FCS = 4,
 };
 
 /* Links */
@@ -122,60 +121,6 @@ static void send_event(struct engine *engine, struct port *port)
     port->event_due = left;
 }
 
-/* Statistics */
-
-static void add(uint32_t *statistics, uint32_t which, uint64_t amount)
-{
-    uint64_t total;
-
-    memcpy(&total, statistics + 2 * which, sizeof(total));
-    total += amount;
-    memcpy(statistics + 2 * which, &total, sizeof(total));
-}
-
-/* Which of the seven classes of length a frame belongs to, from 64 bytes to more than 1518. */
-static uint32_t length_class(uint32_t length)
-{
-    static const uint32_t last[] = {64, 127, 255, 511, 1023, 1518};
-    uint32_t class = 0;
-
-    while (class < sizeof(last) / sizeof(*last) && length > last[class])
-        class++;
-    return class;
-}
-
-static uint32_t kind_of(const uint8_t *destination)
-{
-    static const uint8_t broadcast[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-    if (!(destination[0] & 1))
-        return SENT_UNICAST;
-    return memcmp(destination, broadcast, sizeof(broadcast)) ? SENT_MULTICAST : SENT_BROADCAST;
-}
-
-/* Counts a frame; `shortest_class` is where this direction's classes of length begin. */
-static void count(uint32_t *statistics, const struct frame *frame, uint32_t shortest_class)
-{
-    const uint32_t length = frame->length + FCS;
-
-    if (!statistics)
-        return;
-    add(statistics, SENT_BYTES, length);
-    add(statistics, SENT_FRAMES, 1);
-    add(statistics, kind_of(frame->data), 1);
-    add(statistics, shortest_class + length_class(length), 1);
-}
-
-void port_drop(struct engine *engine, uint32_t id, const struct frame *frame)
-{
-    const struct port *port = &engine->ports[id];
-    uint32_t *statistic = frame->loopback ? port->dropped_loopback : port->dropped;
-
-    engine->counts.frames_dropped++;
-    if (statistic)
-        add(statistic, 0, 1);
-}
-
 /* Frames */
 
 /* Pads a frame that is too short for Ethernet; `room` has SHORTEST bytes. */
@@ -197,7 +142,7 @@ static int port_receive(struct engine *engine, uint32_t id, const struct frame *
 {
     if (engine_receive(engine, id, frame) == ENGINE_HELD)
         return ENGINE_HELD;
-    count(engine->ports[id].received, frame, RECEIVED_64);
+    count_received(engine, id, frame);
     capture_frame(engine, id, frame, false);
     return ENGINE_DONE;
 }
@@ -207,8 +152,7 @@ static bool refuses(const struct port *port, uint32_t length)
 {
     if (length >= HEADER && length <= LONGEST)
         return false;
-    if (port->received)
-        add(port->received, length < HEADER ? RECEIVED_TOO_SHORT : RECEIVED_TOO_LONG, 1);
+    count_event(port->received, length < HEADER ? RECEIVED_TOO_SHORT : RECEIVED_TOO_LONG);
     return true;
 }
 
@@ -260,7 +204,7 @@ static int loop_back(struct engine *engine, uint32_t id, const struct frame *fra
 {
     if (engine_receive(engine, id, frame) == ENGINE_HELD)
         return ENGINE_HELD;
-    count(engine->ports[id].looped, frame, SENT_64);
+    count_looped(engine, id, frame);
     return ENGINE_DONE;
 }
 
@@ -270,13 +214,12 @@ static int send_out(struct engine *engine, uint32_t id, const struct frame *fram
 
     if (!port->up) {
         engine->counts.frames_dropped++;
-        if (port->sent)
-            add(port->sent, SENT_DROP, 1);
+        count_event(port->sent, SENT_DROP);
         return ENGINE_DONE;
     }
     if (pass_on(engine, id, frame) == ENGINE_HELD)
         return ENGINE_HELD;
-    count(port->sent, frame, SENT_64);
+    count_sent(engine, id, frame);
     capture_frame(engine, id, frame, true);
     return ENGINE_DONE;
 }

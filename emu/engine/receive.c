@@ -173,6 +173,7 @@ static void deliver(struct engine *engine, uint32_t port, const struct frame *fr
     ingress_publish(engine, &copy->landing, RSPD_TYPE_FLBUF, cpl, sizeof(cpl),
                     copy->length | (copy->landing.new_buffer ? NEW_BUFFER : 0));
     engine->counts.frames_received++;
+    count_delivered(engine, copy->interface->pf, frame);
 }
 
 /* Chooses the queue of a copy, and reserves room there. */
@@ -221,7 +222,7 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
         if (copies[i].room == ROOM_NOW)
             deliver(engine, port, frame, &headers, &copies[i]);
         else
-            port_drop(engine, port, frame);
+            count_drop(engine, port, frame);
     }
     return ENGINE_DONE;
 }

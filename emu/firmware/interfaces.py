@@ -9,7 +9,6 @@ from vmcoredd.chip.firmware import (
     Vi,
     ViEnable,
     ViRxmode,
-    ViStats,
 )
 from vmcoredd.chip.firmware.interface import RXMODE_MTU_NO_CHANGE
 from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
@@ -106,11 +105,4 @@ def enable(fw: Firmware, pf: int, cmd: ViEnable) -> FwCommand:
         found.receives, found.sends = cmd.ien, cmd.een
         show(fw, found)
         fw.note(Facility.VI, "interface 0x%x: enabled %d", cmd.viid, int(cmd.ien or cmd.een))
-    return cmd.reply()
-
-
-@answers(ViStats)
-def statistics(fw: Firmware, pf: int, cmd: ViStats) -> FwCommand:
-    """Returns zero counters: the interface has carried no traffic."""
-    interface(fw, pf, cmd.viid)
     return cmd.reply()

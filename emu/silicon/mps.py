@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from vmcoredd.chip import Register
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.memory import PageCounts
+from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.classifier import ENTRY_WORDS, HALF_MAP, Classifier
 from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario.traffic import Direction, PortTraffic
@@ -107,6 +108,9 @@ class PortStatistics(Model):
             self._connect(port)
             for name, value in _counters(traffic):
                 self._count(name, port, value)
+        for pf in range(PFS):
+            space, index = self.spaces.where(self.r.MPS_PF_STAT_TX_PF_BCAST_BYTES_L, pf)
+            self.core.engine.c.functions[pf] = space.pointer(index)
 
     @fault(
         "mps-page-count-wrong",

@@ -33,6 +33,8 @@ COMMANDS: dict[str, type[Any]] = {
     "VI_RXMODE": firmware.ViRxmode,
     "VI_ENABLE": firmware.ViEnable,
     "VI_STATS": firmware.ViStats,
+    "PORT_STATS": firmware.PortStats,
+    "PORT_LB_STATS": firmware.PortLbStats,
     "ACL_MAC": firmware.AclMac,
     "ACL_VLAN": firmware.AclVlan,
     "RSS_IND_TBL": firmware.RssIndTbl,

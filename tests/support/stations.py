@@ -14,6 +14,7 @@ from emumail import Mailbox
 from rxdriver import RxDriver
 
 from vmcoredd.chip.firmware import PortAction, PortInfo32, PortL1Config32, Vi, ViEnable
+from vmcoredd.chip.pci import PF
 from vmcoredd.emu import Card
 from vmcoredd.emu._cffi import ffi, lib
 
@@ -64,7 +65,7 @@ class Station:
         one = ffi.new("struct frame *")
         kept = ffi.from_buffer(data)
         one.data, one.length = ffi.cast("uint8_t *", kept), len(data)
-        one.loopback = loopback
+        one.loopback, one.pf = loopback, PF
         return bool(lib.engine_send(self.c, port, one) == lib.ENGINE_DONE)
 
     def send(self, port: int, *frames: bytes) -> None:
