@@ -113,6 +113,8 @@ class FirmwareHeader(BigStruct):
     )
 
 
+RESETS_AFTER_HALT = 0x1
+"""FirmwareHeader.flags: firmware resets the device when it restarts (FW_HDR_FLAGS_RESET_HALT)."""
 FIRMWARE_VERSION = START["FW"] + 4
 """The address of the firmware's version: major, minor, micro and build, a byte each, highest first
 (FirmwareHeader.major and so on)."""

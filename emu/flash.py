@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.flash import SECTOR_BYTES, START, BootHeader, FirmwareHeader
+from vmcoredd.chip.flash import (
+    RESETS_AFTER_HALT,
+    SECTOR_BYTES,
+    START,
+    BootHeader,
+    FirmwareHeader,
+)
 from vmcoredd.emu.profile import FirmwareInfo
 
 IMAGE_UNIT, IMAGE_BYTES = 512, 0x60000
@@ -78,6 +84,7 @@ def _header(chip: Chip, number: str, microcode: str) -> bytes:
             micro=micro,
             build=build,
             tp_microcode_ver=version(microcode),
+            flags=RESETS_AFTER_HALT,
         )
     )
 

@@ -54,6 +54,7 @@ def test_the_firmware_header_is_stored_in_big_endian_words(card: Card) -> None:
     words = read_words(card, START["FW"], 32)
     header = FirmwareHeader.from_bytes(b"".join(word.to_bytes(4, "big") for word in words))
     assert (header.chip, header.major, header.minor) == (card.chip.firmware_code, 1, 27)
+    assert header.flags == 1  # FreeBSD's driver insists: firmware resets the device by itself
 
 
 def test_the_boot_rom_header_is_plain_bytes(card: Card) -> None:
