@@ -7,7 +7,7 @@ from vmcoredd.chip.sge import ContextType
 from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
 from vmcoredd.emu.engine import EgressKind
 from vmcoredd.emu.firmware.firmware import Firmware
-from vmcoredd.emu.firmware.showing import show_port
+from vmcoredd.emu.firmware.showing import show_default_queue, show_port
 
 
 def free_ingress(fw: Firmware, number: int) -> None:
@@ -35,6 +35,7 @@ def free_interface(fw: Firmware, viid: int) -> None:
     table = fw.spaces.space("tp_rss_lkp_table")
     first, count = row.rss_first // RSS_QUEUES_PER_ROW, row.rss_count // RSS_QUEUES_PER_ROW
     table.fill(first, (0,) * count)
+    show_default_queue(fw, row, 0)
     show_port(fw, row.port)
 
 

@@ -14,7 +14,7 @@ from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.interfaces import interface
-from vmcoredd.emu.firmware.showing import show
+from vmcoredd.emu.firmware.showing import show, show_default_queue
 from vmcoredd.emu.firmware.state import Interface
 
 HASHED = {
@@ -72,19 +72,17 @@ def vi_config(fw: Firmware, pf: int, cmd: RssViConfig) -> FwCommand:
 
 
 def _show_function(fw: Firmware, row: Interface) -> None:
-    """Shows an interface's hashing in the register of its function, which all its interfaces share,
-    and its default queue, of which there is one for each channel."""
-    register = fw.r[f"TP_RSS_PF{row.pf}_CONFIG"]
-    values = {
-        "UDPFOURTUPEN": row.hash_udp,
-        "IP6FOURTUPEN": row.hash_ip6_ports,
-        "IP6TWOTUPEN": row.hash_ip6,
-        "IP4FOURTUPEN": row.hash_ip4_ports,
-        "IP4TWOTUPEN": row.hash_ip4,
-        f"CH{row.port}DEFAULTQUEUE": row.default_queue,
-    }
-    known = {field.name for field in register.fields}
-    fw.spaces.put(register, **{name: value for name, value in values.items() if name in known})
+    """Shows an interface's hashing in the register of its function, which all its interfaces
+    share."""
+    fw.spaces.put(
+        fw.r[f"TP_RSS_PF{row.pf}_CONFIG"],
+        UDPFOURTUPEN=row.hash_udp,
+        IP6FOURTUPEN=row.hash_ip6_ports,
+        IP6TWOTUPEN=row.hash_ip6,
+        IP4FOURTUPEN=row.hash_ip4_ports,
+        IP4TWOTUPEN=row.hash_ip4,
+    )
+    show_default_queue(fw, row, row.default_queue)
 
 
 @answers(RssIndTbl)

@@ -19,3 +19,11 @@ def show_port(fw: Firmware, port: int) -> None:
     fw.classifier.filter(port, rows)
     fw.classifier.enable(port, receives=receives, sends=sends)
     fw.engine.enable_port(port, enabled=receives or sends)
+
+
+def show_default_queue(fw: Firmware, row: Interface, queue: int) -> None:
+    """Shows the queue of frames that are not hashed. A function's register has one for each of the
+    first channels."""
+    register, name = fw.r[f"TP_RSS_PF{row.pf}_CONFIG"], f"CH{row.port}DEFAULTQUEUE"
+    if name in {field.name for field in register.fields}:
+        fw.spaces.put(register, **{name: queue})

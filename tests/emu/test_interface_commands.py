@@ -295,6 +295,8 @@ def test_an_interfaces_hashing_is_in_its_functions_register(chip: Chip) -> None:
     assert [shown[name] for name in names] == [1, 1, 0, 0, 37]
     assert (one.row.hash_udp, one.row.hash_ip6_ports, one.row.hash_ip4) == (1, 1, 0)
     assert one.row.default_queue == 37
+    one.mail.do(Vi(free=1, viid=one.id))
+    assert register.get(one.card.core.spaces.get(register), "CH1DEFAULTQUEUE") == 0
 
 
 @CHIPS
