@@ -16,7 +16,17 @@ from tests.support.sanitized import build, environment
 INTERFACE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 TESTS = {
     "driver": (".", "tests/driver", ("engine", "transports")),
-    "emu": (".", "tests/emu", ("core", "lookup", "hooks", "window", "mailbox")),
+    "emu": (
+        ".",
+        "tests/emu",
+        (
+            *("core", "lookup", "hooks", "window", "mailbox"),
+            *(
+                f"engine/{name}"
+                for name in ("egress", "segments", "checksums", "control", "doorbell")
+            ),
+        ),
+    ),
     "pyvfio_user": (
         "pyvfio_user",
         "tests",
@@ -40,7 +50,8 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("room", TESTS)
 def test_a_rooms_c_runs_clean_under_sanitizers(room: str, sanitized: Path) -> None:
     distribution, tests, names = TESTS[room]
-    files = [f"{tests}/test_{name}.py" for name in names]
+    places = [Path(tests, name) for name in names]
+    files = [str(place.with_name(f"test_{place.name}.py")) for place in places]
     options = ["-q", "-p", "no:cacheprovider"]
     command = [sys.executable, "-P", "-m", "pytest", *options, *files]
     done = subprocess.run(

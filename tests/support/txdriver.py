@@ -16,6 +16,7 @@ from vmcoredd.chip.message_layouts import (
     StatusPage,
     TxPkt,
     TxPktLso,
+    TxTnlLso,
 )
 from vmcoredd.chip.messages import Cpl, ScatterGather, TxChecksum, WorkRequest
 from vmcoredd.emu._cffi import lib
@@ -221,3 +222,16 @@ def uso(
         "len16": len(padded(make(EthTxEo) + body)) // UNIT,
     }  # fmt: skip
     return padded(make(EthTxEo, **fixed) + body)
+
+
+def tunnelled(driver: TxDriver, parts: list[bytes], *, mss: int, **tunnel: int) -> bytes:
+    """Returns a work request with a packet inside a tunnel to cut into TCP segments
+    (t6_fill_tnl_lso()): both IP headers are of version 4 unless `tunnel` says otherwise."""
+    length = len(b"".join(parts))
+    base = {
+        "opcode": Cpl.TX_TNL_LSO, "first": 1, "last": 1, "iphdrlenout": 5, "iphdrchkout": 1,
+        "iplensetout": 1, "ipidincout": 1, "udplensetout": 1, "udpchkclrout": 1,
+        "tnlhdrlen": 50, "iphdrlen": 5, "tcphdrlen": 5, "mss": mss, "tnllsosize": length,
+    }  # fmt: skip
+    cpls = make(TxTnlLso, **(base | tunnel)) + tx_pkt(length)
+    return request(cpls + driver.sgl(parts), immediate=len(cpls))

@@ -8,8 +8,9 @@ import struct
 import pytest
 from frames import MAC, PEER, ipv4, ipv6, tcp, total, udp
 from rxdriver import Rig
-from txdriver import Outlet, TxDriver, lso, uso
+from txdriver import Outlet, TxDriver, lso, tunnelled, uso
 
+from vmcoredd.chip import T5
 from vmcoredd.chip.messages import TxSegments
 
 FIN, SYN, PSH, ACK, CWR = 0x01, 0x02, 0x08, 0x10, 0x80
@@ -204,3 +205,75 @@ def test_a_packet_that_cannot_be_cut_halts_its_queue(
     assert driver.halted
     assert [each.kind.name for each in rig.troubles] == ["WORK_REQUEST"]
     assert outlet.frames() == []
+
+
+# Inside a tunnel
+
+
+def inside(outer6: bool, inner: bytes) -> bytes:
+    """Returns a frame of VXLAN with another frame in it."""
+    vxlan = struct.pack(">II", 0x08000000, 5 << 8)
+    datagram = udp(vxlan + inner, ports=(50000, 4789))
+    frame, _ = packet(datagram, UDP, outer6)
+    return frame
+
+
+@pytest.mark.parametrize("outer6", [False, True], ids=["over ipv4", "over ipv6"])
+@pytest.mark.parametrize("inner6", [False, True], ids=["ipv4", "ipv6"])
+def test_a_t6_cuts_what_is_inside_a_tunnel_and_a_t5_does_not(
+    rig: Rig, outlet: Outlet, driver: TxDriver, outer6: bool, inner6: bool
+) -> None:
+    data = payload(5000)
+    inner, ip = packet(tcp(data, PSH | ACK), TCP, inner6)
+    frame = inside(outer6, inner)
+    start = len(frame) - len(inner)
+    more = {"ipv6out": 1, "iphdrlenout": 10, "iphdrchkout": 0, "ipidincout": 0} if outer6 else {}
+    driver.post(
+        tunnelled(
+            driver, [frame[:100], frame[100:]], mss=1000, tnlhdrlen=start, iphdrlen=ip // 4,
+            ipv6=int(inner6), **more,
+        )
+    )  # fmt: skip
+    rig.run()
+    if rig.core.spaces.chip is T5:
+        assert [each.kind.name for each in rig.troubles] == ["WORK_REQUEST"]
+        return
+    frames = outlet.frames()
+    assert len(frames) == 5
+    assert b"".join(Segment(each[start:]).payload for each in frames) == data
+    for n, each in enumerate(frames):
+        at = 14 + (40 if outer6 else 20)
+        length, checksum = struct.unpack_from(">HH", each, at + 4)
+        assert (length, checksum) == (len(each) - at, 0)
+        if outer6:
+            assert struct.unpack_from(">H", each, 18)[0] == len(each) - 54
+        else:
+            assert struct.unpack_from(">HH", each, 16) == (len(each) - 14, 7 + n)
+            assert total(each[14:34]) == 0xFFFF
+
+
+@pytest.mark.parametrize("tunnel", [{"iphdrlenout": 4}, {"tnlhdrlen": 41}, {"tnlhdrlen": 600}])
+def test_a_tunnel_whose_headers_do_not_fit_halts_the_queue(
+    rig: Rig, outlet: Outlet, driver: TxDriver, tunnel: dict[str, int]
+) -> None:
+    inner, _ = packet(tcp(payload(500)), TCP, False)
+    driver.post(tunnelled(driver, [inside(False, inner)], mss=100, **tunnel))
+    rig.run()
+    assert driver.halted
+    assert outlet.frames() == []
+
+
+def test_a_packet_that_is_changed_while_it_is_being_sent_halts_its_queue(
+    rig: Rig, driver: TxDriver
+) -> None:
+    outlet = Outlet(rig, room=1 << 13)
+    frame, ip = packet(tcp(payload(60000)), TCP, False)
+    driver.post(lso(driver, [frame], mss=1000, ip=ip))
+    rig.run()
+    assert rig.c.egress[driver.number].progress > 1000
+    driver.pidx = 0
+    driver.write(lso(driver, [frame[:1000]], mss=1000, ip=ip))
+    outlet.frames()
+    rig.run(1_000_000)
+    assert driver.halted
+    assert [each.kind.name for each in rig.troubles] == ["WORK_REQUEST"]
