@@ -89,7 +89,8 @@ class Rig:
     ) -> int:
         """Offers a frame; returns the engine's verdict."""
         frame = ffi.new("struct frame *")
-        kept = ffi.new("uint8_t[]", data)  # of exactly this size, so that sanitizers see more
+        kept = ffi.new("uint8_t[]", len(data))  # of exactly this size, for the sanitizers
+        ffi.memmove(kept, data, len(data))
         frame.data, frame.length = kept, len(data)
         frame.loopback, frame.verified = loopback, verified
         return int(lib.engine_receive(self.c, port, frame))
