@@ -6,6 +6,7 @@ empty. The card runs only when something has asked for it or a timer has ended.
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -16,6 +17,8 @@ from rxdriver import DONE, HELD, NO_TIMER, ONLY_CIDX, Rig, RxDriver
 from vmcoredd.emu.engine import WireKind
 
 VECTOR = 2
+MORE = 50 if os.environ.get("VMCOREDD_THOROUGH") == "1" else 1
+"""As many times more seeds."""
 
 
 class Simulation:
@@ -66,7 +69,7 @@ class Simulation:
         return True
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20 * MORE))
 def test_all_frames_arrive_in_the_end(rig: Rig, seed: int) -> None:
     """But those that the driver asked not to hear of: below its threshold, without a timer."""
     simulation = Simulation(rig, random.Random(seed))
@@ -103,7 +106,7 @@ def act(rig: Rig, netdevs: list[Netdev], pick: random.Random) -> bool:
     return True
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6 * MORE))
 def test_two_ports_of_a_card_lose_nothing_and_do_not_stall(rig: Rig, seed: int) -> None:
     """Small rings on both sides, TSO, and a T6's queues that stop until they are told."""
     pick = random.Random(seed)
