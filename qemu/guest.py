@@ -164,6 +164,10 @@ class Guest:
             raise CommandFailed(command, result.code, result.output, self.console)
         return result
 
+    def start(self, command: str) -> None:
+        """Has the guest run a command that does not end, such as one that restarts it."""
+        self._send(command)
+
     def panic(self) -> None:
         """Crashes the running kernel and returns immediately."""
         self._kernel_began = self.console.stat().st_size
