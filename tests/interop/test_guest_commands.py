@@ -28,8 +28,12 @@ pytestmark = [
 ]
 SECONDS = 120.0
 DEBUGFS = "/sys/kernel/debug/cxgb4"
-SLOW = "flash|mc[01]|edc[01]|hma"
-"""Files of debugfs that read a whole memory word by word, which takes minutes."""
+FILES = [
+    *("blocked_fl", "cctrl", "cim_qcfg", "clip_tbl", "clk", "crypto", "dcb_info", "devlog", "l2t"),
+    *("mboxlog", "meminfo", "pm_stats", "resources", "rss", "rss_config", "rss_key", "sensors"),
+    *("sge_qinfo", "tids", "tp_stats", "trace0", "tx_rate", "use_backdoor"),
+]
+"""What of debugfs is read in a moment; others read memories and logic analysers word by word."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ ROWS = [
     Row("ping of fragments", ping("-s 20000"), ALL_ARRIVED),
     Row("ping over IPv6", "ping -q -c 5 -i 0.01 fd09:{number}::2", ALL_ARRIVED),
     Row("flood", ping("-f", count=2000), ALL_ARRIVED),
-    Row("checked load", "traffic send 10.9.{number}.2 7007 8 8 2", (r"^tcp 0: sent",)),
+    Row("checked load", "traffic send 10.9.{number}.2 7007 4 4 2", (r"^tcp 0: sent",)),
     Row("-t", "ethtool -t {near}", (r"result is PASS", r"Loop back test.*\s0$")),
     Row("-S", "ethtool -S {near}", (r"tx_frames_ok +: [1-9]", r"rx_frames_ok +: [1-9]")),
     # Coalescing
@@ -118,14 +122,14 @@ ROWS = [
         "ethtool -K {near} tso off && ethtool -k {near}",
         (r"^tcp-segmentation-offload: off",),
     ),
-    Row("load without tso", "traffic send 10.9.{number}.2 7007 4 0 1", (r"^tcp 0: sent",)),
+    Row("load without tso", "traffic send 10.9.{number}.2 7007 4 0 2", (r"^tcp 0: sent",)),
     Row("-K tso on", "ethtool -K {near} tso on"),
     Row(
         "-K rx off",
         "ethtool -K {near} rx off tx off && ethtool -k {near}",
         (r"^rx-checksumming: off", r"^tx-checksumming: off"),
     ),
-    Row("load without checksums", "traffic send 10.9.{number}.2 7007 4 4 1", (r"^udp 4: sent",)),
+    Row("load without checksums", "traffic send 10.9.{number}.2 7007 4 4 2", (r"^udp 4: sent",)),
     Row("-K rx on", "ethtool -K {near} rx on tx on tso on"),
     # RSS
     Row("-x", "ethtool -x {near}", (r"with 8 RX ring", r"^ +120: +0 +1 +2 +3 +4 +5 +6 +7$")),
@@ -174,7 +178,7 @@ ROWS = [
         "ping -q -M do -s 8972 -c 20 -i 0.01 10.9.{number}.2",
         ALL_ARRIVED,
     ),
-    Row("load of long frames", "traffic send 10.9.{number}.2 7007 8 8 1", (r"^tcp 0: sent",)),
+    Row("load of long frames", "traffic send 10.9.{number}.2 7007 4 4 2", (r"^tcp 0: sent",)),
     Row(
         "promiscuous",
         "ip link set {near} promisc on && {space} arping -c 1 -I {far} 10.9.99.99; "
@@ -188,7 +192,7 @@ ROWS = [
     Row(
         "private flags",
         "ethtool --set-priv-flags {near} port_tx_vm_wr on && "
-        "traffic send 10.9.{number}.2 7007 4 4 1",
+        "traffic send 10.9.{number}.2 7007 4 4 2",
         (r"^tcp 0: sent",),
     ),
 ]
@@ -231,11 +235,23 @@ def wires(stock: Stock) -> list[Wire]:
 
 
 @pytest.fixture(scope="module")
-def answers(stock: Stock) -> dict[tuple[str, str], Result]:
-    """The results of all rows, by card and row."""
-    joined = wires(stock)
-    pairs = " ".join(f"{wire.near}={wire.far}" for wire in joined)
+def joined(stock: Stock) -> list[Wire]:
+    """The wires, with frames flowing on them."""
+    join(stock)
+    return wires(stock)
+
+
+def join(stock: Stock) -> None:
+    """Gives the interfaces addresses, and sends a few frames."""
+    pairs = " ".join(f"{wire.near}={wire.far}" for wire in wires(stock))
     stock.guest.run(f"join-wires {pairs}", SECONDS)
+    for wire in wires(stock):
+        stock.run(wire.fill(ping()))
+
+
+@pytest.fixture(scope="module")
+def answers(stock: Stock, joined: list[Wire]) -> dict[tuple[str, str], Result]:
+    """The results of all rows, by card and row."""
     return {
         (wire.card, row.name): stock.guest.run(wire.fill(row.command), SECONDS, check=False)
         for wire in joined
@@ -252,33 +268,24 @@ def test_a_command_shows_what_it_must(
     row.check(answers[card, row.name], wire.fill)
 
 
-@pytest.mark.usefixtures("answers")
-def test_every_file_of_debugfs_can_be_read(stock: Stock) -> None:
-    listed = f"find {DEBUGFS} -type f | grep -Ev '/({SLOW})'"
-    said = stock.run(f"for f in $({listed}); do cat $f >/dev/null && echo $f; done", SECONDS)
-    assert said.splitlines() == stock.run(listed).splitlines()
+@pytest.mark.usefixtures("joined")
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_of_debugfs_can_be_read(stock: Stock, file: str) -> None:
+    assert stock.run(f"cat {DEBUGFS}/*/{file}", SECONDS)
 
 
-@pytest.mark.usefixtures("answers")
+@pytest.mark.usefixtures("joined")
 def test_debugfs_shows_the_interfaces_addresses_and_queues(stock: Stock) -> None:
     for wire in wires(stock):
         folder = f"{DEBUGFS}/$(basename $(realpath /sys/class/net/{wire.near}/device))"
         mac = stock.run(f"cat /sys/class/net/{wire.near}/address").strip()
         assert f" {mac} ffffffffffff " in stock.run(f"cat {folder}/mps_tcam")
         queues = recorded.queues(stock.run(f"cat {folder}/sge_qinfo"), "Ethernet")
-        assert sum(int(queue["RxPackets"]) for queue in queues) > 1000
+        assert sum(int(queue["RxPackets"]) for queue in queues) >= 20
         assert "link up" in stock.run(f"cat {folder}/devlog")
 
 
 # The end, and again
-
-
-def assert_frames_flow(stock: Stock) -> None:
-    """Joins the wires of interfaces that are new, and sends frames on them."""
-    joined = wires(stock)
-    stock.guest.run("join-wires " + " ".join(f"{one.near}={one.far}" for one in joined), SECONDS)
-    for wire in joined:
-        stock.run(wire.fill(ping()))
 
 
 def queues_in_use(stock: Stock) -> list[int]:
@@ -289,25 +296,24 @@ def queues_in_use(stock: Stock) -> list[int]:
     ]
 
 
-@pytest.mark.usefixtures("answers")
+@pytest.mark.usefixtures("joined")
 def test_the_driver_goes_and_leaves_nothing_and_comes_again(stock: Stock) -> None:
     assert queues_in_use(stock)
     stock.run("rmmod cxgb4")
     assert queues_in_use(stock) == []
     stock.run("modprobe cxgb4")
-    assert_frames_flow(stock)
+    join(stock)
 
 
-@pytest.mark.usefixtures("answers")
+@pytest.mark.usefixtures("joined")
 def test_a_function_level_reset_without_the_driver_is_survived(stock: Stock) -> None:
-    stock.run(
-        "rmmod cxgb4; for d in $(lspci -Dn -d 1425: | cut -d' ' -f1); do "
-        "echo 1 >/sys/bus/pci/devices/$d/reset; done; modprobe cxgb4"
-    )
-    assert_frames_flow(stock)
+    found = "$(cd /sys/bus/pci/drivers/cxgb4 && echo 0000:*)"
+    reset = "for device in $devices; do echo 1 >/sys/bus/pci/devices/$device/reset; done"
+    stock.run(f"devices={found}\nrmmod cxgb4\n{reset}\nmodprobe cxgb4")
+    join(stock)
 
 
-@pytest.mark.usefixtures("answers")
+@pytest.mark.usefixtures("joined")
 def test_after_a_function_level_reset_with_the_driver_it_has_to_be_loaded_again(
     stock: Stock,
 ) -> None:
@@ -316,10 +322,10 @@ def test_after_a_function_level_reset_with_the_driver_it_has_to_be_loaded_again(
     stock.run(f"echo 1 >{device}/reset")
     assert "request_irq failed" in stock.run("dmesg | tail -40")
     stock.run("rmmod cxgb4; modprobe cxgb4")
-    assert_frames_flow(stock)
+    join(stock)
 
 
-@pytest.mark.usefixtures("answers")
+@pytest.mark.usefixtures("joined")
 def test_a_reboot_stops_all_queues(stock: Stock) -> None:
     assert queues_in_use(stock)
     stock.guest.start("reboot -f")
