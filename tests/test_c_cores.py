@@ -16,7 +16,11 @@ from tests.support.sanitized import build, environment
 INTERFACE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 TESTS = {
     "driver": (".", "tests/driver", ("engine", "transports")),
-    "emu": (".", "tests/emu", ("core", "lookup", "hooks", "window", "mailbox")),
+    "emu": (
+        ".",
+        "tests/emu",
+        ("core", "lookup", "hooks", "window", "mailbox", "wires", "captures"),
+    ),
     "emu/engine": (
         ".",
         "tests/emu/engine",

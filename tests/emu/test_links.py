@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from emumail import Mailbox
+from ramhost import RamHost
+from rxdriver import RxDriver
 
 from vmcoredd.chip.firmware import (
     PortAction,
@@ -169,3 +171,54 @@ def test_a_cable_that_is_pulled_is_an_event(fresh: Card, mail: Mailbox) -> None:
     assert (reply.modtype32, reply.lstatus32) == (PortModule.NONE, 0)
     wires.plug(["0=idle"], {"": fresh})
     assert (info(mail, 0).modtype32, info(mail, 0).lstatus32) == (kind, 1)
+
+
+# The event queue
+
+
+class Events:
+    """A driver's firmware event queue, of `entries` entries."""
+
+    def __init__(self, card: Card, entries: int) -> None:
+        self.driver = RxDriver(RamHost(card.core), number=32, entries=entries)
+        card.engine.c.ingress[32].asynchronous = 1
+
+    def get(self) -> list[PortInfo32]:
+        """The ports' states that have arrived since the last time."""
+        messages = [Fw6Message.from_bytes(each.cpl) for each in self.driver.poll()]
+        assert all((each.opcode, each.qid) == (Cpl.FW6_MSG, 32) for each in messages)
+        return [PortInfo32.from_bytes(bytes(each.data)) for each in messages]
+
+
+def test_an_event_comes_to_the_event_queue_after_the_reply(fresh: Card, mail: Mailbox) -> None:
+    events = Events(fresh, 15)
+    configure(mail, 1)
+    assert events.get() == []
+    fresh.engine.run()
+    (event,) = events.get()
+    assert (event.portid, event.lstatus32) == (1, 1)
+    fresh.engine.run()
+    assert events.get() == []
+
+
+def test_an_event_waits_for_room_and_tells_of_the_last_state(fresh: Card, mail: Mailbox) -> None:
+    events = Events(fresh, 2)  # room for one
+    configure(mail, 0)
+    fresh.engine.run()
+    configure(mail, 1)
+    fresh.engine.run()
+    fresh.fail("link-down-port1")
+    fresh.engine.run()
+    assert [event.portid for event in events.get()] == [0]
+    events.driver.gts(1)
+    fresh.engine.run()
+    (event,) = events.get()
+    assert (event.portid, event.lstatus32, event.linkdnrc32) == (1, 0, LinkDown.NO_SIGNAL)
+
+
+def test_a_driver_without_an_event_queue_hears_of_no_old_event(fresh: Card, mail: Mailbox) -> None:
+    configure(mail, 0)
+    fresh.engine.run()
+    events = Events(fresh, 15)
+    fresh.engine.run()
+    assert events.get() == []
