@@ -115,6 +115,26 @@ def test_a_work_request_may_ask_for_a_message_and_for_the_status_page(rig: Rig) 
     assert driver.status == (driver.number, 4, 6)
 
 
+def test_the_status_page_is_written_before_the_message_that_tells_of_it(rig: Rig) -> None:
+    """On a T6 the driver looks at the page when the message comes: the message's index is not read,
+    and a stopped queue that finds an old one stays stopped until a timer of half a second."""
+    receiver = RxDriver(rig.host)
+    driver = TxDriver(rig.host, flow=STATUS)
+    seen: list[int] = []
+
+    def look(address: int, data: bytes) -> None:
+        if receiver.address <= address < receiver.address + receiver.entries * 64:
+            seen.append(driver.status[1])
+
+    rig.host.on_write = look
+    cpl = tx_pkt(60)
+    stopping = request(cpl + frame(60), immediate=len(cpl) + 60, equiq=1, equeq=1)
+    driver.post(*[inline(frame(60))] * 5, stopping)
+    rig.run()
+    assert seen
+    assert set(seen) == {driver.pidx}
+
+
 def test_a_message_without_room_is_sent_later_and_holds_the_queue(rig: Rig, outlet: Outlet) -> None:
     receiver = RxDriver(rig.host, entries=3)
     driver = TxDriver(rig.host, flow=MESSAGE, threshold=0, auto_message=1, auto_status=0)
