@@ -63,6 +63,7 @@ class Unit(NamedTuple):
     """A field's unit. A value is `value << shift` of it; a logarithm is `1 << value << shift`."""
 
     name: str
+    """In the singular."""
     shift: int = 0
     logarithm: bool = False
 
@@ -122,14 +123,14 @@ _CNM = parse_fields(
 
 _EGRESS_UNITS = {
     "BaseAddress": Unit("address", 9),
-    "CIDXFlushThresh": Unit("entries", logarithm=True),
-    "WRLength": Unit("bytes", 9, logarithm=True),
+    "CIDXFlushThresh": Unit("entry", logarithm=True),
+    "WRLength": Unit("byte", 9, logarithm=True),
 }
-_FREE_LIST_UNITS = _EGRESS_UNITS | {"FetchBurstMin": Unit("bytes", 4, logarithm=True)}
+_FREE_LIST_UNITS = _EGRESS_UNITS | {"FetchBurstMin": Unit("byte", 4, logarithm=True)}
 _INGRESS_UNITS = {
     "BaseAddress": Unit("address", 9),
-    "QueueSize": Unit("entries", 4),
-    "QueueEntrySize": Unit("bytes", 4, logarithm=True),
+    "QueueSize": Unit("entry", 4),
+    "QueueEntrySize": Unit("byte", 4, logarithm=True),
 }
 
 _IDMA_T5 = (

@@ -28,6 +28,7 @@ from vmcoredd.cudbg.memory_map import Meminfo, memory_of, span_of
 from vmcoredd.cudbg.queue_contexts import QueueState, StatusPage
 from vmcoredd.hw.indirect import run_rows
 from vmcoredd.hw.io import Cell, Io, Op, Poll, Put, Read, Write
+from vmcoredd.plural import exact
 
 
 class Record(LittleStruct):
@@ -282,8 +283,13 @@ def _every_field(chip: Chip, blob: Bytes) -> Iterator[list[Value]]:
     for record in _records(blob):
         kind = _KINDS[ContextType(record.cntxt_type)]
         for name, value, scaled, unit in _decoded(chip, record):
-            meaning = f"{scaled:#x}" if unit == "address" else f"{scaled} {unit}" if unit else ""
-            yield [kind, record.cntxt_id, name, value, meaning]
+            yield [kind, record.cntxt_id, name, value, _meaning(scaled, unit)]
+
+
+def _meaning(scaled: int, unit: str) -> str:
+    if unit == "address":
+        return f"{scaled:#x}"
+    return exact(scaled, unit) if unit else ""
 
 
 def _decoded(chip: Chip, record: Record) -> Iterator[tuple[str, int, int, str]]:
