@@ -189,6 +189,11 @@ class Engine:
             self._rooms[what, port] = ffi.new("uint8_t[]", size)
         return self._rooms[what, port]
 
+    def hold_outside(self, *, held: bool) -> None:
+        """Leaves frames from outside on their wires, whose senders wait; or lets them come."""
+        self.c.hold_outside = held
+        self.c.pending = 1
+
     def is_open(self, port: int) -> bool:
         """Returns whether a port has no cable."""
         return bool(self.c.ports[port].wire.kind == lib.WIRE_OPEN)

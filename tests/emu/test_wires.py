@@ -368,14 +368,14 @@ def test_frames_from_outside_wait_while_they_are_held(card: Card, tmp_path: Path
     station = plug(card, f"0=stream:{tmp_path}/w").up(0)
     peer = StreamPeer.to(tmp_path / "w")
     assert station.run(lambda: station.link(0))
-    station.c.hold_outside = 1
+    station.engine.hold_outside(held=True)
     station.engine.run()
     peer.send(frame(60), frame(60))
     station.engine.run()
     station.engine.run()
     assert station.counters(0, "RX") == {}
     assert not station.c.pending
-    station.c.hold_outside, station.c.pending = 0, 1
+    station.engine.hold_outside(held=False)
     assert station.run(lambda: station.counters(0, "RX").get("FRAMES") == 2)
 
 
