@@ -19,7 +19,10 @@ TESTS = {
     "emu": (
         ".",
         "tests/emu",
-        ("core", "lookup", "hooks", "window", "mailbox", "wires", "captures"),
+        (
+            *("core", "lookup", "hooks", "window", "mailbox", "interrupts", "live_client"),
+            *("wires", "captures"),
+        ),
     ),
     "emu/engine": (
         ".",
@@ -32,7 +35,7 @@ TESTS = {
     "pyvfio_user": (
         "pyvfio_user",
         "tests",
-        ("client", "host", "hostile_client", "io", "protocol", "server"),
+        ("client", "host", "hostile_client", "io", "protocol", "server", "work"),
     ),
 }
 """Of each room: the folder of its distribution, of its tests, and the tests that run its C."""
