@@ -7,9 +7,10 @@
 static void produce(struct engine *engine, uint32_t id, uint32_t count, uint32_t value)
 {
     struct egress *queue = &engine->egress[id < ENGINE_QUEUES ? id : 0];
+    bool exists = id < ENGINE_QUEUES && queue->entries;
 
-    if (id >= ENGINE_QUEUES || !queue->entries || count > egress_room(queue)) {
-        engine_report(engine, TROUBLE_DOORBELL, id, value, 0);
+    if (!exists || count > egress_room(queue)) {
+        engine_report(engine, TROUBLE_DOORBELL, id, value, exists ? 0 : -ENOENT);
         return;
     }
     queue->pidx = (queue->pidx + count) % queue->entries;

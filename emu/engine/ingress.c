@@ -154,7 +154,7 @@ void ingress_gts(struct engine *engine, uint32_t id, uint32_t increment, uint32_
     struct ingress *queue = allocated(engine, id);
 
     if (!queue || increment > outstanding(queue))
-        engine_report(engine, TROUBLE_DOORBELL, id, increment, 0);
+        engine_report(engine, TROUBLE_GTS, id, increment, queue ? 0 : -ENOENT);
     if (!queue)
         return;
     if (increment > outstanding(queue))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from ramhost import BASE, SIZE
 from rxdriver import DONE, HELD, ONLY_CIDX, Rig, RxDriver
@@ -120,7 +122,7 @@ def test_gts_beyond_what_is_outstanding_is_reported_and_empties_the_queue(rig: R
     for _ in range(3):
         rig.cpl(driver.number, CPL)
     driver.gts(4)
-    assert rig.troubles == [(lib.TROUBLE_DOORBELL, driver.number, 4, 0)]
+    assert rig.troubles == [(lib.TROUBLE_GTS, driver.number, 4, 0)]
     queue = rig.c.ingress[driver.number]
     assert queue.cidx == queue.pidx == 3
 
@@ -128,7 +130,7 @@ def test_gts_beyond_what_is_outstanding_is_reported_and_empties_the_queue(rig: R
 @pytest.mark.parametrize("queue", [0, 5, 1024, 0xFFFF])
 def test_gts_for_no_queue_is_reported(rig: Rig, queue: int) -> None:
     lib.engine_gts(rig.c, queue << 16 | 1 << 12 | 1)
-    assert rig.troubles == [(lib.TROUBLE_DOORBELL, queue, 1, 0)]
+    assert rig.troubles == [(lib.TROUBLE_GTS, queue, 1, -errno.ENOENT)]
     assert rig.run() == []
 
 
