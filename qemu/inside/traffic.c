@@ -38,8 +38,8 @@ enum {
     LARGEST = 1472,         /* payload of a datagram in one frame of 1500 bytes ... */
     FRAGMENTED = 5000,      /* ... and of every 16th, in several */
     LOST_AFTER = 5000,      /* ms */
-    MOVED_BYTES = 16384,    /* a flow that moves has received so much, */
-    MOVED_DATAGRAMS = 8,
+    MOVED_BYTES = 4096,     /* a flow that moves has received so much, */
+    MOVED_DATAGRAMS = 2,
     MOVED_WITHIN = 60000, /* ms */
     EVENTS = 64,
 };
