@@ -1,4 +1,4 @@
-"""The wires of a guest that has traffic when it crashes."""
+"""The wires of a guest that crashes: which join its ports, and when frames from outside wait."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vmcoredd.cli.options import path_or_name
 
 if TYPE_CHECKING:
     from vmcoredd import emu
+    from vmcoredd.qemu.kdump import OnStage, Stage
 
 
 def own_wires(cards: Sequence[NamedCard]) -> list[str]:
@@ -45,3 +46,14 @@ def joined_interfaces(wires: Sequence[str], cards: Mapping[str, emu.Card]) -> tu
         what = "traffic needs a wire between two ports of the guest, as in --wire 0=1"
         raise typer.BadParameter(what, param_hint="--traffic")
     return tuple(f"{interface(near)}={interface(far)}" for near, far in pairs)
+
+
+def holding_outside(cards: Sequence[emu.Card]) -> OnStage:
+    """Returns what has frames from outside wait on their wires while the crash kernel dumps."""
+    from vmcoredd.qemu.kdump import Stage
+
+    def on_stage(stage: Stage) -> None:
+        for card in cards:
+            card.engine.hold_outside(held=stage is Stage.CRASHED)
+
+    return on_stage

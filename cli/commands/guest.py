@@ -44,7 +44,7 @@ from vmcoredd.cli.options import (
 )
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table, visible_lines
 from vmcoredd.cli.served_cards import Setup, serving
-from vmcoredd.cli.traffic import joined_interfaces, own_wires
+from vmcoredd.cli.traffic import holding_outside, joined_interfaces, own_wires
 
 if TYPE_CHECKING:
     from vmcoredd.qemu.kdump import Report
@@ -112,6 +112,7 @@ def kdump(
             flow=flow.Flow(traffic=joined, remedy=remedy, notes_only=notes_only),
             options=_options(kernel, memory, crashkernel),
             force=force,
+            on_stage=holding_outside(loaded),
             progress=progress,
         )
     _show_kdump(report, json)
