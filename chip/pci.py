@@ -63,18 +63,11 @@ PRODUCTS: dict[int, str] = {
 """Products of the card profiles. T5 names: t4_pci_id_tbl.h; T6 names: DPDK's copy of it."""
 
 
-class PciCommand(IntEnum):
+class PciCommand(IntFlag):
     """PCI_COMMAND bits."""
 
     IO = 0x1
     MEMORY = 0x2
-    MASTER = 0x4
-    INTX_DISABLE = 0x400
-
-
-class Command(IntFlag):
-    """PCI_COMMAND bits."""
-
     MASTER = 0x4
     INTX_DISABLE = 0x400
 

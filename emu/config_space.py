@@ -231,11 +231,11 @@ class ConfigSpace:
 
     def control(self) -> Control:
         """Returns what the card may do."""
-        command = pci.Command(self._memory[COMMAND] | self._memory[COMMAND + 1] << 8)
+        command = pci.PciCommand(self._memory[COMMAND] | self._memory[COMMAND + 1] << 8)
         msix = pci.MsixCap.from_bytes(bytes(self._memory[MSIX_AT:]))
         return Control(
-            bus_master=bool(command & pci.Command.MASTER) and self._power() == 0,
-            intx=not command & pci.Command.INTX_DISABLE,
+            bus_master=bool(command & pci.PciCommand.MASTER) and self._power() == 0,
+            intx=not command & pci.PciCommand.INTX_DISABLE,
             msix=bool(msix.enable),
             msix_masked=bool(msix.function_mask),
         )

@@ -112,7 +112,7 @@ def kdump(
             flow=flow.Flow(traffic=joined, remedy=remedy, notes_only=notes_only),
             options=_options(kernel, memory, crashkernel),
             force=force,
-            on_stage=holding_outside(loaded),
+            on_stage=holding_outside(list(loaded.values())),
             progress=progress,
         )
     _show_kdump(report, json)

@@ -20,7 +20,7 @@ import pytest
 import recorded
 
 from vmcoredd import cudbg, driver, emu, vmcore
-from vmcoredd.chip.pci import Command, ConfigHeader
+from vmcoredd.chip.pci import ConfigHeader, PciCommand
 from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.diagnosis import diagnose
 from vmcoredd.emu import wires
@@ -140,7 +140,7 @@ def test_our_dump_of_the_same_state_equals_the_kernels(crash: Crash, tmp_path: P
 def enable_intx(card: emu.Card) -> None:
     """Does what the crash kernel's pci_enable_device() does before the driver dumps."""
     at = ConfigHeader.command.offset
-    command = int.from_bytes(card.config_read(at, 2), "little") & ~Command.INTX_DISABLE
+    command = int.from_bytes(card.config_read(at, 2), "little") & ~PciCommand.INTX_DISABLE
     card.config_write(at, command.to_bytes(2, "little"))
 
 
