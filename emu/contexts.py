@@ -28,6 +28,9 @@ QUEUES = 1 << 13
 """Contexts of each kind in the table."""
 FUNCTION_SHIFT = 8
 """FID holds the physical function above the virtual one (assumed)."""
+T5_BURSTS = 4
+"""The values of FetchBurstMin on a T5: 16, 32, 64 and 128 bytes. A T6 has one bit, for 64 and 128,
+and drivers that know only the T5's values set a T6's queues with them."""
 IN_MEMORY = {ContextType.EGRESS: "DBQ contexts", ContextType.INGRESS: "IMSG contexts"}
 """The kinds of which adapter memory has a copy, and the regions that it is in."""
 WORD_BYTES, PAIR_BYTES = 4, 8
@@ -136,8 +139,11 @@ def encode(chip: Chip, kind: ContextType, fields: Mapping[str, int]) -> tuple[in
     Raises ValueError for a value that does not fit its field.
     """
     layout = chip.sge.context_fields(kind, free_list=bool(fields.get("QueueType")))
-    known = {field.name for field in layout}
-    return encode_context(layout, **{n: value for n, value in fields.items() if n in known})
+    masks = {field.name: field.mask >> field.shift for field in layout}
+    kept = {name: value for name, value in fields.items() if name in masks}
+    if kept.get("FetchBurstMin", T5_BURSTS) < T5_BURSTS:
+        kept["FetchBurstMin"] &= masks["FetchBurstMin"]
+    return encode_context(layout, **kept)
 
 
 class ContextTable:

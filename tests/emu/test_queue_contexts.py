@@ -219,8 +219,18 @@ def test_a_congestion_context_with_unknown_bits_is_refused() -> None:
 def test_a_value_that_the_context_cannot_hold_is_refused() -> None:
     driver = Driver(T6)
     command = commands.eq(T6, SENT)
-    command.fbmin = 2  # a T6's FetchBurstMin has one bit
+    command.fbmin = 4
     assert driver.mail.call(command).retval == Retval.EINVAL
+
+
+def test_a_t6_takes_the_t5s_values_of_a_shortest_fetch() -> None:
+    """DPDK and older drivers of FreeBSD ask a T6 for 64 or 128 bytes as they ask a T5."""
+    driver = Driver(T6)
+    for t5_value, t6_value in ((2, 0), (3, 1)):
+        command = commands.eq(T6, SENT)
+        command.fbmin = t5_value
+        number = driver.mail.do(command).eqid
+        assert fields(driver.dump(), "egress", number).get("FetchBurstMin", 0) == t6_value
 
 
 @CHIPS
