@@ -8,7 +8,7 @@ the tables that FreeBSD's cxgbetool carries for T5 and T6.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 from vmcoredd.chip.layout import U32_MASK
@@ -31,6 +31,14 @@ ENTRIES_UNIT = 16
 """The unit of an ingress context's QueueSize, in entries."""
 ENTRY_UNIT = 16
 """The smallest entry of an ingress queue, in bytes; QueueEntrySize is the logarithm of the rest."""
+
+
+class UpdateDelivery(IntFlag):
+    """How a driver hears of new entries of an ingress queue (FreeBSD's and DPDK's
+    t4fw_interface.h and t4_regs_values.h, X_UPDATEDELIVERY_*)."""
+
+    INTERRUPT = 1
+    STATUS_PAGE = 2
 
 
 class ContextType(IntEnum):

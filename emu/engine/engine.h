@@ -105,6 +105,7 @@ struct ingress {
     uint8_t asynchronous; /* IQASYNCH: it takes firmware's events */
     uint8_t forwarded;    /* IQANDST: `vector` is the ingress queue that gets its interrupts */
     uint8_t interrupts;   /* IQANUD: it may raise interrupts */
+    uint8_t tells_status; /* IQANUD: its status entry, the last of the ring, tells pidx */
     uint8_t threshold;    /* IQINTCNTTHRESH: which packet threshold of SGE_INGRESS_RX_THRESHOLD */
     uint8_t pressed;      /* something waits for room in it, or for buffers: interrupt soon */
     uint16_t vector;

@@ -93,6 +93,8 @@ class IngressRing:
     """`vector` is the ingress queue that gets its interrupts."""
     interrupts: int = 0
     """It may raise interrupts."""
+    tells_status: int = 0
+    """Its status entry, the last of the ring, tells how far the card is."""
     threshold: int = 0
     """Which packet threshold of SGE_INGRESS_RX_THRESHOLD."""
     vector: int = 0

@@ -16,6 +16,7 @@ from vmcoredd.chip.sge import (
     STATUS_DESCRIPTORS,
     STATUS_ENTRIES,
     ContextType,
+    UpdateDelivery,
 )
 from vmcoredd.emu.contexts import (
     Fields,
@@ -110,7 +111,8 @@ def _ingress_ring(fw: Firmware, pf: int, cmd: Iq) -> IngressRing:
         entry_bytes=entry,
         asynchronous=cmd.iqasynch,
         forwarded=cmd.iqandst,
-        interrupts=int(cmd.iqanud != 0),
+        interrupts=int(bool(cmd.iqanud & UpdateDelivery.INTERRUPT)),
+        tells_status=int(bool(cmd.iqanud & UpdateDelivery.STATUS_PAGE)),
         threshold=cmd.iqintcntthresh,
         vector=cmd.iqandstindex,
         halted=1 - cmd.iqstart,

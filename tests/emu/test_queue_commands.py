@@ -58,6 +58,16 @@ def shown(entry: Any, row: type[Any]) -> Any:
     return row(**{field.name: getattr(entry, field.name) for field in dataclasses.fields(row)})
 
 
+@pytest.mark.parametrize(("iqanud", "told"), [(0, (0, 0)), (1, (1, 0)), (2, (0, 1)), (3, (1, 1))])
+def test_an_ingress_queue_tells_of_entries_by_interrupt_and_status_entry(
+    strict_card: Card, mail: Mailbox, iqanud: int, told: tuple[int, int]
+) -> None:
+    """DPDK polls the status entry (2); others want interrupts (1)."""
+    viid = mail.do(Vi(alloc=1, portid=0)).viid
+    queue = strict_card.engine.c.ingress[mail.do(iq(viid=viid, iqanud=iqanud)).iqid]
+    assert (queue.interrupts, queue.tells_status) == told
+
+
 def test_an_ingress_queue_and_its_free_list_reach_the_engine(
     strict_card: Card, mail: Mailbox
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 
 import pytest
 from ramhost import BASE, SIZE
@@ -85,6 +86,26 @@ def test_a_cpl_for_no_queue_is_dropped(rig: Rig, queue: int) -> None:
     RxDriver(rig.host)
     assert rig.cpl(queue, CPL) == DONE
     assert not rig.host.written
+
+
+def test_a_status_entry_tells_a_polling_driver_how_far_the_card_is(rig: Rig) -> None:
+    """It follows the entry that it tells of, whether the queue is armed or not."""
+    driver = RxDriver(rig.host, entries=15)
+    status = driver.address + 15 * 64
+    rig.c.ingress[driver.number].tells_status = 1
+    for number in range(1, 40):
+        rig.cpl(driver.number, CPL)
+        assert rig.host.written[-1] == (status, 8)
+        read = (number - 1) % 15
+        assert struct.unpack(">IHH", rig.host.get(status, 8)) == (driver.number, read, number % 15)
+        assert len(driver.poll()) == 1
+        driver.gts(1, ONLY_CIDX)
+
+
+def test_an_interrupted_driver_s_status_entry_stays_as_it_was(rig: Rig) -> None:
+    driver = RxDriver(rig.host, entries=15)
+    rig.cpl(driver.number, CPL)
+    assert not any(rig.host.get(driver.address + 15 * 64, 64))
 
 
 def test_a_stopped_queue_gets_nothing(rig: Rig) -> None:
