@@ -17,6 +17,7 @@ from vmcoredd.chip.pci import PFS
 from vmcoredd.chip.sge import CONTEXT_WORDS, ContextType
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.plural import exact
 
 SPACES = {
     LdstSpace.FIRMWARE: "bar0",
@@ -79,7 +80,7 @@ def i2c(fw: Firmware, pf: int, cmd: LdstI2c) -> FwCommand:
     """Returns bytes of a port's transceiver module; reading goes around at a device's end."""
     modules = fw.scenario.transceivers
     if cmd.write or cmd.pid >= len(modules) or cmd.blen > len(cmd.data):
-        raise Refused(Retval.EINVAL, f"{cmd.blen} bytes of port {cmd.pid}")
+        raise Refused(Retval.EINVAL, f"{exact(cmd.blen, 'byte')} of port {cmd.pid}")
     module = None if fw.engine.is_open(cmd.pid) else modules[cmd.pid]
     device = module.devices.get(cmd.did) if module else None
     if device is None:

@@ -97,7 +97,7 @@ def _lists(cmd: Iq) -> list[int]:
 def _ingress_ring(fw: Firmware, pf: int, cmd: Iq) -> IngressRing:
     entry = ENTRY_UNIT << cmd.iqesize
     if cmd.iqsize % ENTRIES_UNIT or not cmd.iqsize:
-        raise Refused(Retval.EINVAL, f"an ingress queue of {cmd.iqsize} entries")
+        raise Refused(Retval.EINVAL, f"an ingress queue of size {cmd.iqsize}")
     _check_address(cmd.iqaddr, cmd.iqsize * entry)
     if cmd.iqandst:
         _ingress(fw, pf, cmd.iqandstindex)

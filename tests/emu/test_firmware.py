@@ -28,6 +28,7 @@ from vmcoredd.chip.firmware import (
     PortAction,
     PortCaps,
     PortInfo,
+    PortStats,
     PortL1Config32,
     PtpTime,
     Reset,
@@ -285,7 +286,7 @@ def test_any_bytes_get_a_reply(opcode: int, rest: bytes, card: Card) -> None:
 def test_commands_are_discovered_in_every_module_that_answers_some() -> None:
     folder = Path(firmware.__file__).parent
     modules = {path.stem for path in folder.glob("*.py") if "\n@answers(" in path.read_text()}
-    requests = (Hello, Vi, ViMacExact, LdstPcie, Params, PortInfo, Iq, RssIndTbl, Sched)
+    requests = (Hello, Vi, ViMacExact, LdstPcie, Params, PortInfo, PortStats, Iq, RssIndTbl, Sched)
     commands = [kind() for kind in requests]
     found = {answer_to(command).__module__.rpartition(".")[2] for command in commands}
     assert found == modules
