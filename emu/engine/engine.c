@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,10 +11,10 @@
 #include "vmcoredd/emu/engine/internal.h"
 
 enum {
-    TURN = 64,    /* work requests and frames of one queue, in its turn */
-    RUN = 512,    /* of all queues, in one run */
-    FRAMES = 256, /* from outside, in one run */
-    ENGINE_TIMER = UINT16_MAX,
+    TURN = 64,                 /* work requests and frames of one queue, in its turn */
+    RUN = 512,                 /* of all queues, in one run */
+    FRAMES = 256,              /* from outside, in one run */
+    ENGINE_OTHER = UINT16_MAX, /* an event of `work_fd` that is no wire's */
 };
 
 /* Returns the first queue of a set from `from` on, around the end; ENGINE_QUEUES: it is empty. */
@@ -69,22 +70,32 @@ static void set_timer(const struct engine *engine, uint64_t due)
 
     if (due == UINT64_MAX)
         memset(&when, 0, sizeof(when));
+    else if (!due)
+        when.it_value.tv_nsec = 1; /* at once: 0 would stop the timer */
     if (engine->timer_fd >= 0)
         timerfd_settime(engine->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 int engine_open(struct engine *engine)
 {
-    struct epoll_event event = {.events = EPOLLIN};
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = ENGINE_OTHER};
 
     engine->reports = ENGINE_REPORTS;
     engine->work_fd = epoll_create1(EPOLL_CLOEXEC);
     engine->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    event.data.u32 = ENGINE_TIMER;
-    if (engine->work_fd < 0 || engine->timer_fd < 0 ||
-        epoll_ctl(engine->work_fd, EPOLL_CTL_ADD, engine->timer_fd, &event) < 0)
+    engine->knock_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (engine->work_fd < 0 || engine->timer_fd < 0 || engine->knock_fd < 0 ||
+        epoll_ctl(engine->work_fd, EPOLL_CTL_ADD, engine->timer_fd, &event) < 0 ||
+        epoll_ctl(engine->work_fd, EPOLL_CTL_ADD, engine->knock_fd, &event) < 0)
         return -errno;
     return 0;
+}
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 void engine_close(struct engine *engine)
@@ -95,11 +106,9 @@ void engine_close(struct engine *engine)
         engine_cut(engine, id);
         engine_capture(engine, id, -1, 0);
     }
-    if (engine->work_fd >= 0)
-        close(engine->work_fd);
-    if (engine->timer_fd >= 0)
-        close(engine->timer_fd);
-    engine->work_fd = engine->timer_fd = -1;
+    close_one(&engine->work_fd);
+    close_one(&engine->timer_fd);
+    close_one(&engine->knock_fd);
 }
 
 void engine_work(void *engine)
@@ -110,13 +119,41 @@ void engine_work(void *engine)
     engine_run(engine, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 }
 
+void engine_hold_outside(struct engine *engine, int held)
+{
+    const uint64_t one = 1;
+
+    engine->hold_outside = held != 0;
+    if (engine->knock_fd >= 0 && write(engine->knock_fd, &one, sizeof(one)) == sizeof(one))
+        engine->knocked = 1; /* last, so that what is written is read */
+}
+
+/* Takes note of engine_hold_outside(). The time while frames are held counts for no wait. */
+static void answer_knock(struct engine *engine)
+{
+    uint64_t knocks;
+
+    if (engine->knocked) {
+        engine->knocked = 0;
+        (void)!read(engine->knock_fd, &knocks, sizeof(knocks));
+        engine->patient_since = engine->now;
+    }
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 void engine_run(struct engine *engine, uint64_t now)
 {
-    uint64_t due, retry;
+    uint64_t due;
     bool left;
 
     engine->now = now;
     engine->pending = 0;
+    engine->retry = UINT64_MAX;
+    answer_knock(engine);
     engine->counts.runs++;
     engine->reports = ENGINE_REPORTS;
     engine->moved = 0;
@@ -125,8 +162,8 @@ void engine_run(struct engine *engine, uint64_t now)
     if (engine->host && engine->bus_master)
         left |= run_queues(engine);
     due = ingress_run(engine);
-    retry = ports_flush(engine);
-    set_timer(engine, retry < due ? retry : due);
+    due = least(due, ports_flush(engine));
+    set_timer(engine, least(due, engine->retry));
     engine_show(engine);
     if (left)
         engine_wake(engine);

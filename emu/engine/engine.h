@@ -21,7 +21,8 @@ enum {
     ENGINE_VECTORS = 128, /* of MSI-X */
     ENGINE_RUN = 4194304, /* of `moved`: some milliseconds */
     ENGINE_ACCESS = 512,
-    ENGINE_REPORTS = 4, /* of trouble, from one run to the next: each takes Python's time */
+    ENGINE_REPORTS = 4,  /* of trouble, from one run to the next: each takes Python's time */
+    ENGINE_PATIENCE = 5, /* seconds that frames wait for a queue that takes none of them */
     ENGINE_NO_QUEUE = 0xffff,
 };
 
@@ -117,6 +118,7 @@ struct ingress {
     uint8_t count_armed; /* also when the threshold is reached */
     uint8_t timer;       /* the holdoff timer of the last arming; 6: none */
     uint64_t due;        /* when the holdoff timer ends; 0: it is not running */
+    uint64_t starved;    /* since when no frame has found room in it; 0: the last one did */
 };
 
 /* A virtual interface: who receives what on a port. */
@@ -166,8 +168,7 @@ enum {
 
 /* Where a port's frames go. Frames from outside wait in `inbox` until the port takes them, those
  * that it sends on a stream in `outbox` until the kernel does; each behind its length, 4 bytes, as
- * QEMU's
- * `-netdev stream` sends them. */
+ * QEMU's `-netdev stream` sends them. */
 struct wire {
     uint8_t kind;    /* enum wire_kind */
     uint8_t peer;    /* WIRE_PORT: the other port */
@@ -182,7 +183,7 @@ struct wire {
     uint32_t watched; /* what `work_fd` waits for on `fd`, EPOLLIN and so on */
     uint32_t inbox_start, inbox_end, outbox_start, outbox_end;
     uint8_t *inbox, *outbox; /* WIRE_ROOM bytes each */
-    uint64_t due;            /* when to try again; 0: nothing is to be tried */
+    uint64_t due;            /* when to connect again, or to offer a frame that was refused */
     uint64_t inode;          /* of the listener's socket */
     int32_t error;           /* the last that was reported */
     char path[108];          /* WIRE_STREAM: the socket; WIRE_DGRAM: where frames are sent to */
@@ -262,15 +263,18 @@ struct engine_counts {
 
 struct engine {
     struct core *core;
-    const struct host *host;   /* NULL: nobody is attached */
-    uint8_t bus_master;        /* PCI COMMAND: the card may access the host */
-    uint8_t intx;              /* PCI COMMAND: it may use INTx, unless `msix` is on */
-    uint8_t msix, msix_masked; /* MSI-X is on; all its vectors are masked */
-    uint8_t hold_outside;      /* frames from outside wait on their wires */
-    volatile uint32_t pending; /* there is work for engine_run() */
-    int work_fd;               /* an epoll of wires and the timer: readable when there is work */
-    int timer_fd;
+    const struct host *host;       /* NULL: nobody is attached */
+    uint8_t bus_master;            /* PCI COMMAND: the card may access the host */
+    uint8_t intx;                  /* PCI COMMAND: it may use INTx, unless `msix` is on */
+    uint8_t msix, msix_masked;     /* MSI-X is on; all its vectors are masked */
+    volatile uint8_t hold_outside; /* frames from outside wait on their wires, others for ever */
+    volatile uint8_t knocked;      /* engine_hold_outside() has written to `knock_fd` */
+    volatile uint32_t pending;     /* there is work for engine_run() */
+    int work_fd; /* an epoll of wires, the timer and `knock_fd`: readable when there is work */
+    int timer_fd, knock_fd;
     uint64_t now;
+    uint64_t patient_since; /* no wait of a frame counts from before: frames were held outside */
+    uint64_t retry;         /* when the patience with a starved queue ends; UINT64_MAX: never */
     struct engine_chip chip;
     uint32_t *contexts; /* the table behind SGE_CTXT_CMD: `context_rows` of each type */
     uint32_t context_rows;
@@ -325,7 +329,11 @@ void engine_halt(struct engine *engine);
 /* The function of a `struct work` (pyvfio_user/work.h) whose cookie is a `struct engine`. */
 void engine_work(void *engine);
 
-/* Opens and closes `work_fd` and `timer_fd`. 0 or -errno. */
+/* Leaves frames from outside on their wires, or lets them come. Meanwhile no frame inside the card
+ * is dropped for want of room. Any thread may call it: it wakes the one that serves the card. */
+void engine_hold_outside(struct engine *engine, int held);
+
+/* Opens and closes `work_fd` and what it waits for. 0 or -errno. */
 int engine_open(struct engine *engine);
 void engine_close(struct engine *engine);
 

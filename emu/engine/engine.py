@@ -36,7 +36,7 @@ class Engine:
         c = self.c
         c.core, c.handle, c.scratch = core, self._handle, self._scratch
         c.report, c.link_changed = lib.emu_on_trouble, lib.emu_on_link
-        c.work_fd = c.timer_fd = -1
+        c.work_fd = c.timer_fd = c.knock_fd = -1
         for port in c.ports:
             port.wire.fd = port.wire.listener = port.capture.fd = -1
         self._rooms: dict[tuple[str, int], Any] = {}
@@ -190,9 +190,11 @@ class Engine:
         return self._rooms[what, port]
 
     def hold_outside(self, *, held: bool) -> None:
-        """Leaves frames from outside on their wires, whose senders wait; or lets them come."""
-        self.c.hold_outside = held
-        self.c.pending = 1
+        """Leaves frames from outside on their wires, whose senders wait; or lets them come.
+
+        Meanwhile no frame inside the card is dropped for want of room. Any thread may call it.
+        """
+        lib.engine_hold_outside(self.c, held)
 
     def is_open(self, port: int) -> bool:
         """Returns whether a port has no cable."""

@@ -283,6 +283,15 @@ uint32_t ports_run(struct engine *engine, uint32_t budget)
     return taken;
 }
 
+/* Whether a wire is to be tried again at its `due`; `work_fd` tells when any other can go on. */
+static bool tries_again(const struct port *port)
+{
+    const struct wire *wire = &port->wire;
+
+    return wire->kind == WIRE_STREAM ? is_on(port) && wire->fd < 0
+                                     : wire->kind == WIRE_DGRAM && wire->blocked;
+}
+
 uint64_t ports_flush(struct engine *engine)
 {
     uint64_t due = UINT64_MAX;
@@ -293,8 +302,8 @@ uint64_t ports_flush(struct engine *engine)
         capture_flush(engine, id);
         wire_flush(engine, id);
         wire_watch(engine, id);
-        if (wire->kind == WIRE_STREAM ? is_on(&engine->ports[id]) && wire->fd < 0 : wire->blocked)
-            due = wire->due < due ? wire->due : due;
+        if (tries_again(&engine->ports[id]) && wire->due < due)
+            due = wire->due;
     }
     return due;
 }

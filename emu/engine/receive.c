@@ -1,5 +1,6 @@
 /* Who gets a frame, and the response that tells of it. Each interface that wants a frame gets its
- * own copy; a frame is delivered to all of them or, if one lacks room, held. */
+ * own copy; a frame is delivered to all of them or, if one lacks room, held. Patience with a queue
+ * that never has room is limited: see waits(). */
 
 #include "vmcoredd/emu/engine/internal.h"
 
@@ -172,6 +173,7 @@ static void deliver(struct engine *engine, uint32_t port, const struct frame *fr
     make_cpl(engine, port, frame, headers, copy, cpl);
     ingress_publish(engine, &copy->landing, RSPD_TYPE_FLBUF, cpl, sizeof(cpl),
                     copy->length | (copy->landing.new_buffer ? NEW_BUFFER : 0));
+    engine->ingress[copy->landing.ingress].starved = 0;
     engine->counts.frames_received++;
     count_delivered(engine, copy->interface->pf, frame);
 }
@@ -188,13 +190,31 @@ static enum room reserve(struct engine *engine, const struct frame *frame,
     return copy->room;
 }
 
+/* Whether a frame waits for a queue that has no room now. A queue in which no frame has found room
+ * for ENGINE_PATIENCE gets none until one does: its driver may be gone, and its senders are not. */
+static bool waits(struct engine *engine, uint32_t id)
+{
+    struct ingress *queue = &engine->ingress[id];
+    uint64_t end;
+
+    if (!queue->starved || queue->starved < engine->patient_since)
+        queue->starved = engine->now;
+    if (engine->hold_outside)
+        return true;
+    end = queue->starved + ENGINE_PATIENCE * (uint64_t)1000000000;
+    if (end > engine->now && end < engine->retry)
+        engine->retry = end;
+    return end > engine->now;
+}
+
 /* Reserves room for all copies or, if one has to wait, for none. */
 static bool reserve_all(struct engine *engine, const struct frame *frame,
                         const struct headers *headers, struct copy *copies, uint32_t count)
 {
     uint32_t reserved = 0;
 
-    while (reserved < count && reserve(engine, frame, headers, &copies[reserved]) != ROOM_LATER)
+    while (reserved < count && (reserve(engine, frame, headers, &copies[reserved]) != ROOM_LATER ||
+                                !waits(engine, copies[reserved].choice.queue)))
         reserved++;
     if (reserved == count)
         return true;

@@ -167,7 +167,7 @@ def load(c: Any, saved: tuple[Any, ...]) -> None:
     for port, kept in zip(c.ports, ports, strict=True):
         _put_back(port, PORT_KEPT, kept)
     for queue in c.ingress:
-        queue.due = min(queue.due, 1)
+        queue.due, queue.starved = min(queue.due, 1), 0
     lib.engine_resume(c)
 
 
