@@ -193,7 +193,7 @@ static void receive_datagram(struct flow *flow)
     send_datagram(flow);
 }
 
-static void echo_datagram(const struct flow *flow)
+static bool echo_datagram(const struct flow *flow)
 {
     struct sockaddr_in6 peer;
     socklen_t size = sizeof(peer);
@@ -201,6 +201,15 @@ static void echo_datagram(const struct flow *flow)
 
     if (length > 0)
         sendto(flow->fd, buffer, (size_t)length, 0, (struct sockaddr *)&peer, size);
+    return length > 0;
+}
+
+/* Echoes all that wait: one datagram in a turn would let each exchange wait for all others. */
+static void echo_datagrams(const struct flow *flow)
+{
+    for (int i = 0; i < FLOWS; i++)
+        if (!echo_datagram(flow))
+            return;
 }
 
 static void find_idle(void)
@@ -226,7 +235,7 @@ static void serve_event(struct flow *flow, uint32_t events)
     if (flow->listens) {
         accept_stream(flow);
     } else if (flow->echoes) {
-        echo_datagram(flow);
+        echo_datagrams(flow);
     } else if (!flow->tcp) {
         receive_datagram(flow);
     } else {
