@@ -14,6 +14,7 @@ enum {
     TURN = 64,                 /* work requests and frames of one queue, in its turn */
     RUN = 512,                 /* of all queues, in one run */
     FRAMES = 256,              /* from outside, in one run */
+    PENDING_REST = 2,          /* of `pending`: only what the last run left is to be done */
     ENGINE_OTHER = UINT16_MAX, /* an event of `work_fd` that is no wire's */
 };
 
@@ -32,22 +33,38 @@ static uint32_t next_of(const uint64_t *set, uint32_t from)
     return ENGINE_QUEUES;
 }
 
-/* Gives an egress queue its turn. Returns whether it has work that nothing holds up. */
+/* Gives an egress queue its turn. Returns whether it has work that nothing holds up. A turn in
+ * which it only tried again, and is still held up, is in vain. */
 static bool run_queue(struct engine *engine, uint32_t id, uint32_t *budget)
 {
     struct egress *queue = &engine->egress[id];
+    const uint32_t cidx = queue->cidx, progress = queue->progress, told = queue->told;
     uint32_t turn = *budget < TURN ? *budget : TURN, left = turn;
     bool more = queue->kind > EGRESS_FREE_LIST && egress_run(engine, id, &left);
 
     *budget -= turn - left;
     if (!more)
         clear_bit(engine->egress_marked, id);
+    if (queue->held && queue->cidx == cidx && queue->progress == progress && queue->told == told)
+        engine->vain++;
+    else
+        engine->vain = 0;
     return more && !queue->held;
+}
+
+/* Whether all queues that have work have tried in vain since something last changed. */
+static bool all_in_vain(const struct engine *engine)
+{
+    uint32_t marked = 0;
+
+    for (uint32_t word = 0; word < ENGINE_QUEUES / 64; word++)
+        marked += (uint32_t)__builtin_popcountll(engine->egress_marked[word]);
+    return engine->vain >= marked;
 }
 
 /* Gives each egress queue with work its turn, as far as the budget goes. The next run begins where
  * this one ended or, if all had their turn, with another queue. Returns whether work is left that
- * nothing holds up. */
+ * nothing holds up, or that was not tried. */
 static bool run_queues(struct engine *engine)
 {
     uint32_t budget = RUN, first = next_of(engine->egress_marked, engine->turn), id = first;
@@ -61,7 +78,7 @@ static bool run_queues(struct engine *engine)
         id = next_of(waiting, id);
     }
     engine->turn = (id == ENGINE_QUEUES ? first + 1 : id) % ENGINE_QUEUES;
-    return left || id < ENGINE_QUEUES;
+    return left || (id < ENGINE_QUEUES && !all_in_vain(engine));
 }
 
 static void set_timer(const struct engine *engine, uint64_t due)
@@ -137,6 +154,8 @@ static void answer_knock(struct engine *engine)
         engine->knocked = 0;
         (void)!read(engine->knock_fd, &knocks, sizeof(knocks));
         engine->patient_since = engine->now;
+        engine->retry = UINT64_MAX;
+        engine->vain = 0;
     }
 }
 
@@ -151,8 +170,11 @@ void engine_run(struct engine *engine, uint64_t now)
     bool left;
 
     engine->now = now;
+    if (engine->pending != PENDING_REST || engine->retry <= now)
+        engine->vain = 0; /* something has changed */
+    if (engine->retry <= now)
+        engine->retry = UINT64_MAX;
     engine->pending = 0;
-    engine->retry = UINT64_MAX;
     answer_knock(engine);
     engine->counts.runs++;
     engine->reports = ENGINE_REPORTS;
@@ -165,8 +187,8 @@ void engine_run(struct engine *engine, uint64_t now)
     due = least(due, ports_flush(engine));
     set_timer(engine, least(due, engine->retry));
     engine_show(engine);
-    if (left)
-        engine_wake(engine);
+    if (left && !engine->pending)
+        engine->pending = PENDING_REST;
 }
 
 void engine_resume(struct engine *engine)

@@ -175,6 +175,7 @@ struct wire {
     uint8_t peer_on; /* WIRE_CARD: the other end's transmitter runs */
     uint8_t told;    /* WIRE_CARD: what the other end knows of ours */
     uint8_t held;    /* a frame in `inbox` waits for room in the card */
+    uint8_t gone;    /* meanwhile its sender has closed the connection */
     uint8_t blocked; /* the kernel had no room for a frame */
     uint8_t readable;
     uint8_t knocks;   /* somebody connects to `listener` */
@@ -237,8 +238,8 @@ struct port {
     /* Its statistics in BAR0: MPS_PORT_STAT_*, and the frames for which its buffer group had no
      * room; NULL: none are kept */
     uint32_t *sent, *received, *looped, *dropped, *dropped_loopback;
-    uint8_t event[48]; /* what firmware has to say of it: a CPL with its RSS header */
-    uint8_t event_due; /* the functions, a bit for each, whose event queue has yet to get it */
+    uint8_t event[48];      /* what firmware has to say of it: a CPL with its RSS header */
+    uint64_t event_due[16]; /* a bit for each event queue that has yet to get it */
 };
 
 /* What went wrong, for report(). */
@@ -289,6 +290,7 @@ struct engine {
     uint64_t egress_marked[16];  /* a bit for each egress queue that may have work */
     uint64_t egress_changed[16]; /* and for each whose context is to be written */
     uint32_t turn;               /* the egress queue whose turn is next */
+    uint32_t vain; /* turns of egress queues in a row, since something changed, without progress */
     uint64_t ingress_changed[16];
     uint64_t ingress_marked[16]; /* a bit for each ingress queue that ingress_run() looks at */
     struct interface interfaces[128];

@@ -46,11 +46,11 @@ static void add_checksums(const struct engine *engine, const uint8_t *cpl, uint8
 
     if (type <= TX_CSUM_UDP && transport)
         sum_range(cpl, frame, length);
-    if (type < TX_CSUM_TCPIP || !offload_fits(&layers, length))
+    if (type < TX_CSUM_TCPIP || !offload_ip_fits(&layers, length))
         return;
     if (!get(cpl, TX_PKT_IPCSUM_DIS) && !layers.ip6)
         offload_ip_sum(frame, &layers);
-    if (transport && type != TX_CSUM_IP)
+    if (transport && type != TX_CSUM_IP && offload_fits(&layers, length))
         offload_transport_sum(frame, length, &layers);
 }
 

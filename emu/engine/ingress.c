@@ -116,16 +116,16 @@ static uint64_t timestamp(const struct engine *engine)
 /* Tells a driver that polls its queue for that, not for generations, that an entry is there. */
 static void write_status(struct engine *engine, const struct landing *landing)
 {
-    const struct ingress *queue = &engine->ingress[landing->ingress];
+    struct ingress *queue = &engine->ingress[landing->ingress];
     uint8_t status[STATUS_PAGE_BYTES] = {0};
 
     put(status, STATUS_PAGE_QID, landing->ingress);
     put(status, STATUS_PAGE_CIDX, queue->cidx);
     put(status, STATUS_PAGE_PIDX, (landing->entry + 1) % queue->entries);
     atomic_thread_fence(memory_order_release);
-    (void)dma_write(engine, landing->ingress,
-                    queue->address + (uint64_t)queue->entries * queue->entry_bytes, status,
-                    sizeof(status));
+    queue->halted = dma_write(engine, landing->ingress,
+                              queue->address + (uint64_t)queue->entries * queue->entry_bytes,
+                              status, sizeof(status)) != 0;
 }
 
 void ingress_publish(struct engine *engine, const struct landing *landing, uint32_t type,
@@ -145,7 +145,8 @@ void ingress_publish(struct engine *engine, const struct landing *landing, uint3
     queue->halted = dma_write(engine, landing->ingress, address, entry, last) != 0;
     atomic_thread_fence(memory_order_release); /* the last flit makes the entry valid */
     if (!queue->halted)
-        (void)dma_write(engine, landing->ingress, address + last, entry + last, FLIT);
+        queue->halted =
+            dma_write(engine, landing->ingress, address + last, entry + last, FLIT) != 0;
     if (!queue->halted && queue->tells_status)
         write_status(engine, landing);
     mark(engine, landing->ingress);

@@ -229,7 +229,8 @@ struct outer {
     bool set_ip_length, count_ip_id, sum_ip, set_udp_length, clear_udp_sum;
 };
 
-/* Whether a frame of this length has these headers; those below need it to. */
+/* Whether a frame of this length has this IP header, or all headers; those below need it to. */
+bool offload_ip_fits(const struct layers *layers, uint32_t length);
 bool offload_fits(const struct layers *layers, uint32_t length);
 /* Makes the packet's headers, and the payload behind them, a frame: lengths, numbers, checksums. */
 void offload_segment(uint8_t *frame, uint32_t length, const struct layers *layers,
@@ -300,10 +301,14 @@ enum {
 /* The next frame that has arrived; it stays until wire_taken(). */
 bool wire_next(struct engine *engine, uint32_t port, struct frame *frame);
 void wire_taken(struct wire *wire);
+/* The next frame has to wait; if its sender has gone, it is lost with all behind it. */
+void wire_wait(struct engine *engine, uint32_t port);
 int wire_send(struct engine *engine, uint32_t port, const struct frame *frame);
 void wire_flush(struct engine *engine, uint32_t port);
 /* Tells a card at the other end whether the port is on. */
 void wire_tell(struct wire *wire, bool on);
+/* Takes note of events (EPOLLIN and so on) on a wire's descriptor. */
+void wire_happens(struct engine *engine, uint32_t port, uint32_t events);
 /* Waits for what the wire needs. */
 void wire_watch(struct engine *engine, uint32_t port);
 /* Uses a connected descriptor; closes it. */

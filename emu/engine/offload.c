@@ -132,13 +132,20 @@ void offload_outer(uint8_t *frame, uint32_t length, const struct outer *outer, u
         put16(udp + UDP_CHECKSUM, 0);
 }
 
-bool offload_fits(const struct layers *layers, uint32_t length)
+bool offload_ip_fits(const struct layers *layers, uint32_t length)
 {
     uint32_t ip = layers->ip6 ? IP6_HEADER : IP4_HEADER;
-    uint32_t transport = layers->udp ? UDP_HEADER : TCP_HEADER;
 
     return layers->ip >= ETHERNET_HEADER && layers->transport >= layers->ip + ip &&
-           layers->payload >= layers->transport + transport && layers->payload <= length;
+           layers->transport <= length;
+}
+
+bool offload_fits(const struct layers *layers, uint32_t length)
+{
+    uint32_t transport = layers->udp ? UDP_HEADER : TCP_HEADER;
+
+    return offload_ip_fits(layers, length) && layers->payload >= layers->transport + transport &&
+           layers->payload <= length;
 }
 
 bool offload_outer_fits(const struct outer *outer, uint32_t inner)

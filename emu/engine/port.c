@@ -7,7 +7,6 @@
 enum {
     SHORTEST = 60,  /* frames without FCS: the MAC pads them */
     LONGEST = 9618, /* that a port receives: an MTU of 9600, the Ethernet header and a tag */
-    HEADER = 14,
 };
 
 /* Links */
@@ -94,31 +93,33 @@ static bool takes_events(const struct ingress *queue)
 
 void engine_tell(struct engine *engine, uint32_t port)
 {
-    uint8_t functions = 0;
-
+    memset(engine->ports[port].event_due, 0, sizeof(engine->ports[port].event_due));
     for (uint32_t id = 0; id < ENGINE_QUEUES; id++)
         if (takes_events(&engine->ingress[id]))
-            functions |= (uint8_t)(1u << engine->ingress[id].pf);
-    engine->ports[port].event_due = functions;
+            set_bit(engine->ports[port].event_due, id);
     engine_wake(engine);
 }
 
-/* Sends a port's event where it is still due; a queue without room gets it in a later run. */
+/* Sends a port's event to one queue. False: it has no room, and gets the event in a later run. */
+static bool send_event_to(struct engine *engine, struct port *port, uint32_t id)
+{
+    if (!takes_events(&engine->ingress[id]))
+        return true;
+    put(port->event, RSS_QID, id);
+    return engine_cpl(engine, id, port->event, sizeof(port->event)) == ENGINE_DONE;
+}
+
+/* Sends a port's event where it is still due. */
 static void send_event(struct engine *engine, struct port *port)
 {
-    uint8_t left = 0;
+    for (uint32_t word = 0; word < ENGINE_QUEUES / 64; word++) {
+        for (uint64_t bits = port->event_due[word]; bits; bits &= bits - 1) {
+            uint32_t id = word * 64 + (uint32_t)__builtin_ctzll(bits);
 
-    for (uint32_t id = 0; id < ENGINE_QUEUES; id++) {
-        const struct ingress *queue = &engine->ingress[id];
-        const uint8_t function = (uint8_t)(1u << queue->pf);
-
-        if (!takes_events(queue) || !(port->event_due & function))
-            continue;
-        put16(port->event + 2, (uint16_t)id); /* its RSS header names the queue */
-        if (engine_cpl(engine, id, port->event, sizeof(port->event)) == ENGINE_HELD)
-            left |= function;
+            if (send_event_to(engine, port, id))
+                clear_bit(port->event_due, id);
+        }
     }
-    port->event_due = left;
 }
 
 /* Frames */
@@ -137,45 +138,49 @@ static struct frame padded(const struct frame *frame, uint8_t *room)
     return result;
 }
 
-/* Receives a frame from the port's wire. */
-static int port_receive(struct engine *engine, uint32_t id, const struct frame *frame)
-{
-    if (engine_receive(engine, id, frame) == ENGINE_HELD)
-        return ENGINE_HELD;
-    count_received(engine, id, frame);
-    capture_frame(engine, id, frame, false);
-    return ENGINE_DONE;
-}
-
 /* Counts a frame of a length that no port receives, and returns whether it is one. */
 static bool refuses(const struct port *port, uint32_t length)
 {
-    if (length >= HEADER && length <= LONGEST)
+    if (length >= ETHERNET_HEADER && length <= LONGEST)
         return false;
-    count_event(port->received, length < HEADER ? RECEIVED_TOO_SHORT : RECEIVED_TOO_LONG);
+    count_event(port->received, length < ETHERNET_HEADER ? RECEIVED_TOO_SHORT : RECEIVED_TOO_LONG);
     return true;
 }
 
-/* Takes what has arrived on a wire; returns how many frames. A port that is off hears nothing. */
+/* Receives a frame from the port's wire, whatever that is. A port that is off hears nothing. */
+static int port_receive(struct engine *engine, uint32_t id, const struct frame *frame)
+{
+    const struct port *port = &engine->ports[id];
+    uint8_t room[SHORTEST];
+    struct frame received;
+
+    if (!is_on(port) || refuses(port, frame->length))
+        return ENGINE_DONE;
+    received = padded(frame, room);
+    if (engine_receive(engine, id, &received) == ENGINE_HELD)
+        return ENGINE_HELD;
+    count_received(engine, id, &received);
+    capture_frame(engine, id, &received, false);
+    return ENGINE_DONE;
+}
+
+/* Takes what has arrived on a wire; returns how many frames. */
 static uint32_t take_frames(struct engine *engine, uint32_t id, uint32_t budget)
 {
-    struct port *port = &engine->ports[id];
-    uint8_t room[SHORTEST];
+    struct wire *wire = &engine->ports[id].wire;
     struct frame frame;
     uint32_t taken = 0;
 
-    port->wire.held = engine->hold_outside;
-    while (taken < budget && !moved_half(engine) && !port->wire.held &&
-           wire_next(engine, id, &frame)) {
-        if (is_on(port) && !refuses(port, frame.length)) {
-            frame = padded(&frame, room);
-            port->wire.held = port_receive(engine, id, &frame) == ENGINE_HELD;
-        }
-        if (port->wire.held)
+    wire->held = engine->hold_outside;
+    while (taken < budget && !moved_half(engine) && !wire->held && wire_next(engine, id, &frame)) {
+        wire->held = port_receive(engine, id, &frame) == ENGINE_HELD;
+        if (wire->held)
             break;
-        wire_taken(&port->wire);
+        wire_taken(wire);
         taken++;
     }
+    if (wire->held)
+        wire_wait(engine, id);
     return taken;
 }
 
@@ -247,10 +252,7 @@ static void look(struct engine *engine)
         const uint32_t id = events[i].data.u32;
 
         if (id < ENGINE_PORTS) {
-            struct wire *wire = &engine->ports[id].wire;
-
-            wire->readable |= (events[i].events & ~(uint32_t)EPOLLOUT) != 0;
-            wire->blocked = wire->blocked && !(events[i].events & EPOLLOUT);
+            wire_happens(engine, id, events[i].events);
         } else if (id - WIRE_LISTENER < ENGINE_PORTS) {
             engine->ports[id - WIRE_LISTENER].wire.knocks = 1;
         }
@@ -275,8 +277,9 @@ uint32_t ports_run(struct engine *engine, uint32_t budget)
     for (uint32_t id = 0; id < ENGINE_PORTS; id++) {
         struct port *port = &engine->ports[id];
 
-        if (port->event_due)
-            send_event(engine, port);
+        send_event(engine, port);
+        if (port->wire.kind == WIRE_DGRAM && port->wire.due <= engine->now)
+            port->wire.blocked = 0;
         if (port->wire.fd >= 0)
             taken += take_frames(engine, id, budget / ENGINE_PORTS);
     }

@@ -1,7 +1,8 @@
 /* Wires to outside: frames over stream and datagram sockets, and taps.
  *
  * No call here waits. A frame that arrives stays in `inbox` until the port takes it; while one
- * waits there, `work_fd` does not watch the descriptor, so a peer that sends more waits as well. */
+ * waits there, `work_fd` does not tell of others, so a peer that sends more waits as well. If that
+ * peer goes, what it has sent and the card has not taken is lost with it. */
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -46,6 +47,14 @@ static void watch(struct engine *engine, uint32_t port, uint32_t events)
         wire->readable = 1; /* perhaps: nobody has watched */
 }
 
+/* The event that tells of a connection's end while frames wait. Nothing changes during a dump. */
+static uint32_t end_of(const struct engine *engine, const struct wire *wire)
+{
+    const bool ends = wire->kind == WIRE_STREAM || wire->kind == WIRE_CARD;
+
+    return ends && !engine->hold_outside ? EPOLLRDHUP : 0;
+}
+
 void wire_watch(struct engine *engine, uint32_t port)
 {
     const struct wire *wire = &engine->ports[port].wire;
@@ -53,7 +62,7 @@ void wire_watch(struct engine *engine, uint32_t port)
     const bool waits = wire->outbox_start != wire->outbox_end || full;
     const uint32_t out = waits ? EPOLLOUT : 0;
 
-    watch(engine, port, wire->held ? out : EPOLLIN | out);
+    watch(engine, port, out | (wire->held ? end_of(engine, wire) : EPOLLIN));
 }
 
 void wire_attach(struct engine *engine, uint32_t port, int fd)
@@ -64,7 +73,7 @@ void wire_attach(struct engine *engine, uint32_t port, int fd)
     wire->error = 0;
     wire->inbox_start = wire->inbox_end = wire->outbox_start = wire->outbox_end = 0;
     wire->watched = 0;
-    wire->held = wire->blocked = 0;
+    wire->held = wire->blocked = wire->gone = 0;
     wire_watch(engine, port);
 }
 
@@ -90,6 +99,26 @@ static bool lose(struct engine *engine, uint32_t port, uint64_t what, int error)
     wire_detach(engine, port);
     engine->ports[port].wire.due = engine->now + WIRE_PAUSE; /* so that the link is seen to go */
     return false;
+}
+
+void wire_happens(struct engine *engine, uint32_t port, uint32_t events)
+{
+    struct wire *wire = &engine->ports[port].wire;
+
+    wire->readable |= (events & ~(uint32_t)EPOLLOUT) != 0;
+    if (wire->blocked && events & EPOLLOUT) {
+        wire->blocked = 0;
+        engine_wake(engine); /* whoever was refused tries again */
+    }
+    wire->gone = wire->held && events & (EPOLLRDHUP | EPOLLHUP);
+}
+
+void wire_wait(struct engine *engine, uint32_t port)
+{
+    const struct wire *wire = &engine->ports[port].wire;
+
+    if (wire->gone && end_of(engine, wire))
+        lose(engine, port, 0, 0);
 }
 
 static bool would_block(int error)

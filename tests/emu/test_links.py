@@ -201,6 +201,22 @@ def test_an_event_comes_to_the_event_queue_after_the_reply(fresh: Card, mail: Ma
     assert events.get() == []
 
 
+def test_an_event_queue_that_has_an_event_does_not_get_it_again(fresh: Card, mail: Mailbox) -> None:
+    """Another one of its function has no room yet."""
+    events = Events(fresh, 15)
+    full = RxDriver(events.driver.host, number=40, free_list=65, entries=2)
+    fresh.engine.c.ingress[40].asynchronous = 1
+    lib.engine_cpl(fresh.engine.c, 40, bytes(16), 16)
+    configure(mail, 1)
+    for _ in range(4):
+        fresh.engine.run()
+    assert len(events.get()) == 1
+    full.gts(len(full.poll()))
+    fresh.engine.run()
+    assert len(full.poll()) == 1
+    assert events.get() == []
+
+
 def test_an_event_waits_for_room_and_tells_of_the_last_state(fresh: Card, mail: Mailbox) -> None:
     events = Events(fresh, 2)  # room for one
     configure(mail, 0)

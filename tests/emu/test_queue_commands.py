@@ -200,15 +200,15 @@ def used(card: Card) -> tuple[list[int], list[int]]:
 def test_a_snapshot_has_the_queues_and_their_indices(strict_card: Card, mail: Mailbox) -> None:
     number, sent = mail.do(iq()).iqid, mail.do(eq()).eqid
     engine = strict_card.engine.c
-    engine.ingress[number].pidx, engine.ports[1].event_due = 77, 1 << 4
+    engine.ingress[number].pidx, engine.ports[1].event_due[3] = 77, 1 << 4
     engine.ports[1].event[7] = 0xE0
     engine.egress_changed[1] = 1 << sent - 64
     saved = strict_card.snapshot()
     mail.do(Bye())
-    engine.ports[1].event_due = engine.ports[1].event[7] = engine.egress_changed[1] = 0
+    engine.ports[1].event_due[3] = engine.ports[1].event[7] = engine.egress_changed[1] = 0
     strict_card.restore(saved)
     assert engine.ingress[number].pidx == 77
-    assert (engine.ports[1].event_due, engine.ports[1].event[7]) == (1 << 4, 0xE0)
+    assert (engine.ports[1].event_due[3], engine.ports[1].event[7]) == (1 << 4, 0xE0)
     assert engine.egress_changed[1] == 1 << sent - 64
     assert strict_card.engine.c.egress[sent].address == RING + 0x40000
     assert mail.call(EqEth(free=1, eqid=sent)).retval == 0

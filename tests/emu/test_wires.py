@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from rxdriver import RxDriver
 from stations import PATIENCE, Station, StreamPeer, frame
 
 from vmcoredd.emu import Card, Scene, Snapshot, wires
+from vmcoredd.emu.engine import WireKind
 from vmcoredd.emu.wires import Medium, WireError
 
 NAMES = ("t520-cr", "t62100-cr")
@@ -362,6 +364,43 @@ def test_frames_that_the_card_has_no_room_for_wait_on_their_wire(
     assert station.run(poll)
     assert got == frames
     assert station.c.counts.frames_dropped == 0
+
+
+def test_a_frame_that_is_too_long_is_counted_inside_the_card_too(card: Card) -> None:
+    station = plug(card, "0=1").up(0, 1)
+    station.send(0, frame(9618), frame(9619))
+    assert station.counters(1, "RX")["FRAMES"] == 1
+    where = card.chip.r["MPS_PORT_STAT_RX_PORT_MTU_ERROR_L"][1]
+    assert card.read(where, 8) == 1
+
+
+@pytest.mark.parametrize("kind", ["stream", "card"])
+def test_a_peer_that_goes_while_its_frames_wait_is_noticed(
+    card: Card, tmp_path: Path, kind: str
+) -> None:
+    if kind == "stream":
+        station = plug(card, f"0=stream:{tmp_path}/w").up(0)
+        peer = StreamPeer.to(tmp_path / "w").socket
+        data = struct.pack(">I", 60) + frame(60)
+    else:
+        station = Station(card).up(0)
+        ours, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        card.engine.plug(0, WireKind.CARD, fd=ours.detach())
+        peer.send(b"\1")
+        data = frame(60)
+    driver = RxDriver(RamHost(card.core))
+    station.receive_all(0, driver)
+    peer.sendall(data)
+    peer.sendall(data)
+    assert station.run(lambda: station.c.counts.frames_held > 0)
+    assert station.link(0)
+    card.engine.hold_outside(held=True)
+    peer.close()
+    station.engine.run()
+    station.engine.run()
+    assert not select.select([station.c.work_fd], [], [], 0)[0]
+    card.engine.hold_outside(held=False)
+    assert station.run(lambda: not station.link(0))
 
 
 def test_frames_from_outside_wait_while_they_are_held(card: Card, tmp_path: Path) -> None:

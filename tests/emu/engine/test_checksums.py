@@ -104,6 +104,20 @@ def test_the_ip_header_is_summed_up_if_asked(
     assert send(rig, outlet, driver, sent, **(fields | {"ipcsum_dis": 1})) == sent
 
 
+@pytest.mark.parametrize("bytes_behind", [0, 8, 19, 20])
+def test_the_ip_header_of_a_short_packet_is_summed_up(
+    rig: Rig, outlet: Outlet, driver: TxDriver, bytes_behind: int
+) -> None:
+    """What is behind it need not be TCP or UDP."""
+    packet = ipv4(bytes(bytes_behind), 1)
+    junk = packet[:10] + JUNK + packet[12:]
+    fields = headers(chip(rig), 14, 20)
+    got = send(
+        rig, outlet, driver, ethernet(junk, 0x0800), ipcsum_dis=0, csum_type=TxChecksum.IP, **fields
+    )
+    assert total(got[14:34]) == 0xFFFF
+
+
 def test_what_is_disabled_is_not_touched(rig: Rig, outlet: Outlet, driver: TxDriver) -> None:
     sent = bytearray(ethernet(ipv4(tcp(b"x" * 40), TCP), 0x0800))
     sent[24:26] = sent[50:52] = JUNK

@@ -117,6 +117,18 @@ def test_an_ingress_queue_whose_memory_is_gone_halts(rig: Rig) -> None:
     assert (accesses(rig), len(rig.troubles)) == (before, 1)
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_an_ingress_queue_whose_entry_cannot_be_ended_halts(rig: Rig, status: int) -> None:
+    """Its last flit, or the status entry behind it, is beyond the memory."""
+    RxDriver(rig.host, number=RX, entries=15)
+    queue = rig.c.ingress[RX]
+    queue.tells_status = status
+    queue.address = END - 64 * 15 if status else END - 56
+    assert rig.cpl(RX, bytes(16)) == DONE
+    assert [each.kind for each in rig.troubles] == [Kind.DMA_WRITE]
+    assert queue.halted
+
+
 def test_a_free_list_whose_pointers_are_gone_halts(rig: Rig) -> None:
     RxDriver(rig.host, number=RX, free_list=LIST).post()
     rig.c.egress[LIST].address = NOWHERE

@@ -198,10 +198,31 @@ def test_a_blocked_wire_leaves_the_holdoff_timers_alone(rig: Rig) -> None:
         assert rig.host.interrupts == [2]
 
 
-def test_a_time_of_zero_is_in_the_past(rig: Rig) -> None:
-    """Something that is due at 0 is told of at once; it does not stop the timer."""
+def test_a_datagram_wire_that_nobody_tries_is_left_alone(rig: Rig) -> None:
+    """Its sender is gone: what is to be tried again is not, and nobody is woken for it."""
     rig.c.ports[0].wire.kind, rig.c.ports[0].wire.blocked = lib.WIRE_DGRAM, 1
-    rig.c.ports[0].wire.due = 0
     rig.engine.run()
-    assert is_told(rig)
-    rig.c.ports[0].wire.blocked = 0
+    assert not rig.c.ports[0].wire.blocked
+    assert timer(rig) == 0
+
+
+def test_queues_that_are_all_held_up_do_not_keep_the_engine_awake(rig: Rig) -> None:
+    """More than a run can try: all have their turns, in vain, and again when something changes."""
+    join(rig)
+    rig.interface(1, promiscuous=1)
+    driver = RxDriver(rig.host, number=34, free_list=65, entries=1000, units=100)
+    senders = [TxDriver(rig.host, number=number, entries=8) for number in range(100, 700)]
+    for sender in senders:
+        sender.post(inline(FRAME[:40]))
+    runs = 0
+    while rig.c.pending and runs < 20:
+        rig.run(1)
+        runs += 1
+    assert 1 < runs < 20
+    assert rig.c.counts.frames_held >= len(senders)
+    driver.refill()
+    while rig.c.pending and runs < 40:
+        rig.run(1)
+        runs += 1
+    assert all(sender.cidx == sender.pidx for sender in senders)
+    assert len(driver.poll()) == len(senders)
