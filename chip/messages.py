@@ -230,13 +230,12 @@ class Messages(NamedTuple):
     """CPL_TX_PKT: the lowest bit of the Ethernet header's length beyond 14 bytes in ctrl1
     (t4_msg.h, TXPKT_ETHHDR_LEN)."""
     ethernet_header_bits: int
+    """CPL_TX_PKT: the width of that length (t4_msg.h, TXPKT_ETHHDR_LEN)."""
     ip_header_shift: int
     """CPL_TX_PKT: the lowest bit of the IP header's length in ctrl1 (t4_msg.h,
     TXPKT_IPHDR_LEN)."""
     ip_header_bits: int
-    rx_ethernet_header_bits: int
-    """CPL_RX_PKT: the width of the Ethernet header's length in l2info (t4_msg.h,
-    RX_T5_ETHHDR_LEN, RX_T6_ETHHDR_LEN)."""
+    """CPL_TX_PKT: the width of the IP header's length (t4_msg.h, TXPKT_IPHDR_LEN)."""
     tunnels: int
     """Whether CPL_TX_TNL_LSO is known: segmentation inside a tunnel (sge.c, cxgb4_eth_xmit())."""
     compressed_errors: int
@@ -249,7 +248,6 @@ T5 = Messages(
     ethernet_header_bits=6,
     ip_header_shift=20,
     ip_header_bits=14,
-    rx_ethernet_header_bits=6,
     tunnels=0,
     compressed_errors=0,
 )
@@ -258,7 +256,6 @@ T6 = Messages(
     ethernet_header_bits=8,
     ip_header_shift=20,
     ip_header_bits=12,
-    rx_ethernet_header_bits=8,
     tunnels=1,
     compressed_errors=1,
 )

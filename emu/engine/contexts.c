@@ -75,7 +75,7 @@ static void show_ingress(const struct engine *engine, uint32_t id)
 
     if (!context || !queue->entries)
         return;
-    waiting = (queue->pidx + queue->entries - queue->cidx) % queue->entries;
+    waiting = ring_distance(queue->cidx, queue->pidx, queue->entries);
     set(context, layout->ingress_pidx, queue->pidx);
     set(context, layout->ingress_cidx, queue->cidx);
     set(context, layout->ingress_generation, queue->generation);

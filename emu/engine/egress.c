@@ -1,4 +1,12 @@
-/* Egress queues: the work requests in their rings, and what tells the driver that they are done. */
+/* Egress queues: the work requests in their rings, and what tells the driver that they are done.
+ *
+ * A queue whose next request is held keeps its mark, and each run of the engine tries it again. So
+ * whoever makes room has only to bring a run about: a GTS (ingress_gts()) or a free list's doorbell
+ * (produce()) calls engine_wake(), as does a wire that the kernel has room for again
+ * (wire_happens()), and `work_fd` becomes readable for wires and for the timer: a datagram's next
+ * try, and the end of patience with a starved queue (receive.c: waits()). What takes a receiver
+ * away (engine_resume()) wakes as well. A request whose end is not posted waits for its own
+ * doorbell. */
 
 #include "vmcoredd/emu/engine/internal.h"
 
@@ -11,7 +19,7 @@ enum {
 
 static uint32_t outstanding(const struct egress *queue)
 {
-    return (queue->pidx + queue->entries - queue->cidx) % queue->entries;
+    return ring_distance(queue->cidx, queue->pidx, queue->entries);
 }
 
 uint32_t egress_room(const struct egress *queue)
@@ -56,7 +64,7 @@ static int send_update(struct engine *engine, uint32_t id)
 /* Which ways to tell the driver of the consumer index it is time for. */
 static uint8_t telling(const struct egress *queue)
 {
-    uint32_t news = (queue->cidx + queue->entries - queue->told) % queue->entries;
+    uint32_t news = ring_distance(queue->told, queue->cidx, queue->entries);
     uint8_t ways = 0;
 
     if (news >> queue->flush_threshold)

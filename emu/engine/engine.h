@@ -49,10 +49,9 @@ struct engine_chip {
     uint32_t core_clock_khz;
     uint8_t ethernet_header_shift, ethernet_header_bits; /* of CPL_TX_PKT's ctrl1 */
     uint8_t ip_header_shift, ip_header_bits;
-    uint8_t rx_ethernet_header_bits; /* of CPL_RX_PKT's l2info */
-    uint8_t tunnels;                 /* CPL_TX_TNL_LSO is known */
-    uint8_t compressed_errors;       /* CPL_RX_PKT's err_vec may be compressed (TP_OUT_CONFIG) */
-    uint8_t pad_shift;               /* SGE_CONTROL.IngPadBoundary counts from 1 << pad_shift */
+    uint8_t tunnels;           /* CPL_TX_TNL_LSO is known */
+    uint8_t compressed_errors; /* CPL_RX_PKT's err_vec may be compressed (TP_OUT_CONFIG) */
+    uint8_t pad_shift;         /* SGE_CONTROL.IngPadBoundary counts from 1 << pad_shift */
 };
 
 enum egress_kind {
@@ -146,7 +145,6 @@ struct frame {
     const uint8_t *data;
     uint32_t length;
     uint8_t loopback; /* comes from the port's own internal loopback */
-    uint8_t verified; /* its checksums are known to be right */
     uint8_t pf;       /* the function that sends it */
 };
 

@@ -2,8 +2,6 @@
 
 #include "vmcoredd/emu/engine/internal.h"
 
-enum { LOOPBACK = 4 }; /* in TX_PKT_INTF: the port's internal loopback */
-
 /* Sending a frame */
 
 static uint32_t header_length(const uint8_t *cpl, uint32_t shift, uint32_t bits)

@@ -55,7 +55,7 @@ static void next_buffer(const struct egress *list, struct cursor *at)
 /* Whether the driver can add no buffers until the card takes some. */
 static bool is_full(const struct egress *list)
 {
-    return (list->pidx + list->entries - list->cidx) % list->entries == list->entries - 1;
+    return ring_distance(list->cidx, list->pidx, list->entries) == list->entries - 1;
 }
 
 /* Reads the pointer to a new buffer. A frame for which a full list is too small never fits. */

@@ -7,10 +7,8 @@ enum {
     TAGGED = 18,
     TYPE_IP4 = 0x0800,
     TYPE_IP6 = 0x86dd,
-    IP4_FRAGMENT = 0x3fff, /* more fragments, and the offset */
+    FRAGMENT = 0x3fff, /* of IP4_FRAGMENT: more fragments, and the offset */
     IP6_NEXT_FRAGMENT = 44,
-    TCP = 6,
-    UDP = 17,
     RIGHT = 0xffff, /* the sum of what holds a right checksum */
 };
 
@@ -23,14 +21,14 @@ static void parse_tcp(const uint8_t *tcp, struct headers *headers)
         return;
     }
     headers->l4_header = length;
-    headers->syn = (tcp[13] & 0x02) != 0;
-    headers->push = (tcp[13] & 0x08) != 0;
+    headers->syn = (tcp[TCP_FLAGS] & 0x02) != 0;
+    headers->push = (tcp[TCP_FLAGS] & 0x08) != 0;
     headers->ports = true;
 }
 
 static void parse_udp(const uint8_t *udp, struct headers *headers)
 {
-    uint32_t length = headers->l4_length >= UDP_HEADER ? get16(udp + 4) : 0;
+    uint32_t length = headers->l4_length >= UDP_HEADER ? get16(udp + UDP_LENGTH) : 0;
 
     if (length < UDP_HEADER || length > headers->l4_length) {
         headers->bad_length = true;
@@ -44,8 +42,8 @@ static void parse_udp(const uint8_t *udp, struct headers *headers)
 /* Only the first fragment has a transport header, and none has the whole datagram. */
 static void parse_transport(const struct frame *frame, uint8_t protocol, struct headers *headers)
 {
-    headers->tcp = protocol == TCP;
-    headers->udp = protocol == UDP;
+    headers->tcp = protocol == PROTOCOL_TCP;
+    headers->udp = protocol == PROTOCOL_UDP;
     if (headers->tcp && !headers->fragment)
         parse_tcp(frame->data + headers->l4, headers);
     if (headers->udp && !headers->fragment)
@@ -65,14 +63,14 @@ static void parse_ip4(const struct frame *frame, struct headers *headers)
     headers->ip4 = true;
     headers->l3_header = length;
     headers->l4 = headers->l3 + length;
-    headers->fragment = (get16(ip + 6) & IP4_FRAGMENT) != 0;
-    headers->bad_ip_sum = !frame->verified && checksum(0, ip, length) != RIGHT;
-    if (get16(ip + 2) < length || get16(ip + 2) > room) {
+    headers->fragment = (get16(ip + IP4_FRAGMENT) & FRAGMENT) != 0;
+    headers->bad_ip_sum = checksum(0, ip, length) != RIGHT;
+    if (get16(ip + IP4_LENGTH) < length || get16(ip + IP4_LENGTH) > room) {
         headers->bad_length = true;
         return;
     }
-    headers->l4_length = get16(ip + 2) - length;
-    parse_transport(frame, ip[9], headers);
+    headers->l4_length = get16(ip + IP4_LENGTH) - length;
+    parse_transport(frame, ip[IP4_PROTOCOL], headers);
 }
 
 /* Extension headers are not followed: what comes behind them is left to the host. */
@@ -88,30 +86,31 @@ static void parse_ip6(const struct frame *frame, struct headers *headers)
     headers->ip6 = true;
     headers->l3_header = IP6_HEADER;
     headers->l4 = headers->l3 + IP6_HEADER;
-    headers->fragment = ip[6] == IP6_NEXT_FRAGMENT;
-    if (get16(ip + 4) > room - IP6_HEADER) {
+    headers->fragment = ip[IP6_NEXT] == IP6_NEXT_FRAGMENT;
+    if (get16(ip + IP6_LENGTH) > room - IP6_HEADER) {
         headers->bad_length = true;
         return;
     }
-    headers->l4_length = get16(ip + 4);
-    parse_transport(frame, ip[6], headers);
+    headers->l4_length = get16(ip + IP6_LENGTH);
+    parse_transport(frame, ip[IP6_NEXT], headers);
 }
 
 /* The sum of a TCP segment or UDP datagram and its pseudo header: RIGHT, if it is. */
 static uint16_t transport_sum(const struct frame *frame, const struct headers *headers)
 {
     uint32_t addresses = headers->ip4 ? 8 : 32;
-    const uint8_t *source = frame->data + headers->l3 + (headers->ip4 ? 12 : 8);
+    const uint8_t *source =
+        frame->data + headers->l3 + (headers->ip4 ? IP4_ADDRESSES : IP6_ADDRESSES);
     uint32_t sum = checksum(0, source, addresses);
 
-    sum += headers->l4_length + (headers->tcp ? (uint32_t)TCP : UDP);
+    sum += headers->l4_length + (headers->tcp ? PROTOCOL_TCP : PROTOCOL_UDP);
     return checksum(sum, frame->data + headers->l4, headers->l4_length);
 }
 
 /* A UDP sender may leave its checksum out. */
 static bool has_checksum(const struct frame *frame, const struct headers *headers)
 {
-    return headers->ports && (headers->tcp || get16(frame->data + headers->l4 + 6) != 0);
+    return headers->ports && (headers->tcp || get16(frame->data + headers->l4 + UDP_CHECKSUM) != 0);
 }
 
 /* The host adds the sums of a datagram's fragments, each over all behind the Ethernet header. */
@@ -122,14 +121,14 @@ static void sum_up(const struct frame *frame, struct headers *headers)
         headers->sum = checksum(0, frame->data + headers->l3, frame->length - headers->l3);
     } else if (has_checksum(frame, headers)) {
         headers->summed = true;
-        headers->sum = frame->verified ? RIGHT : transport_sum(frame, headers);
+        headers->sum = transport_sum(frame, headers);
         headers->bad_sum = headers->sum != RIGHT;
     }
 }
 
 void headers_parse(const struct frame *frame, struct headers *headers)
 {
-    uint16_t type = get16(frame->data + 12);
+    uint16_t type = get16(frame->data + ETHERNET_ADDRESSES);
 
     memset(headers, 0, sizeof(*headers));
     headers->l3 = ETHERNET_HEADER;

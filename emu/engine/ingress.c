@@ -26,7 +26,7 @@ static struct ingress *allocated(struct engine *engine, uint32_t id)
 
 static uint32_t outstanding(const struct ingress *queue)
 {
-    return (queue->pidx + queue->entries - queue->cidx) % queue->entries;
+    return ring_distance(queue->cidx, queue->pidx, queue->entries);
 }
 
 /* Has ingress_run() look at a queue, and its context written. */

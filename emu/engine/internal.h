@@ -1,5 +1,5 @@
 /* Declarations that the engine's C files share, not for Python. Each file calls only those below
- * it:
+ * it, but for wire.c, which has port.c update the links when its peer says that its port is on:
  *
  *   engine.c    the loop: whose turn it is, budgets
  *   contexts.c  what a dump shows of queues
@@ -38,6 +38,7 @@ enum { DESCRIPTOR = 64 };
 
 /* Bytes of headers without options, and the type of a VLAN tag. */
 enum {
+    ETHERNET_ADDRESSES = 12, /* in front of a VLAN tag */
     ETHERNET_HEADER = 14,
     VLAN_TAG = 4,
     VLAN_PROTOCOL = 0x8100,
@@ -46,6 +47,27 @@ enum {
     TCP_HEADER = 20,
     UDP_HEADER = 8,
 };
+
+/* Where the fields of headers are, and what they hold. */
+enum {
+    IP4_LENGTH = 2,
+    IP4_ID = 4,
+    IP4_FRAGMENT = 6,
+    IP4_PROTOCOL = 9,
+    IP4_CHECKSUM = 10,
+    IP4_ADDRESSES = 12,
+    IP6_LENGTH = 4,
+    IP6_NEXT = 6,
+    IP6_ADDRESSES = 8,
+    TCP_FLAGS = 13,
+    UDP_LENGTH = 4,
+    UDP_CHECKSUM = 6,
+    PROTOCOL_TCP = 6,
+    PROTOCOL_UDP = 17,
+};
+
+/* A port's internal loopback: added to the number of the port, in TX_PKT_INTF and RX_PKT_IFF. */
+enum { LOOPBACK = 4 };
 
 static inline uint16_t get16(const void *at)
 {
@@ -131,6 +153,12 @@ static inline uint32_t reg(const struct engine *engine, uint32_t offset)
 static inline uint32_t field(uint32_t value, uint32_t mask)
 {
     return (value & mask) >> __builtin_ctz(mask);
+}
+
+/* How far it is in a ring from one index to another. */
+static inline uint32_t ring_distance(uint32_t from, uint32_t to, uint32_t entries)
+{
+    return (to + entries - from) % entries;
 }
 
 /* engine.c */

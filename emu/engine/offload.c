@@ -4,33 +4,20 @@
 #include "vmcoredd/emu/engine/internal.h"
 
 enum {
-    ADDRESSES = 12,
-    IP4_LENGTH = 2,
-    IP4_ID = 4,
-    IP4_PROTOCOL = 9,
-    IP4_CHECKSUM = 10,
-    IP4_ADDRESSES = 12,
-    IP6_LENGTH = 4,
-    IP6_ADDRESSES = 8,
     TCP_SEQUENCE = 4,
-    TCP_FLAGS = 13,
     TCP_CHECKSUM = 16,
     TCP_FIN = 0x01,
     TCP_PUSH = 0x08,
     TCP_CWR = 0x80,
-    UDP_LENGTH = 4,
-    UDP_CHECKSUM = 6,
-    PROTOCOL_TCP = 6,
-    PROTOCOL_UDP = 17,
 };
 
 uint8_t *offload_tag(uint8_t *frame, uint16_t tag)
 {
     uint8_t *start = frame - VLAN_TAG;
 
-    memmove(start, frame, ADDRESSES);
-    put16(start + ADDRESSES, VLAN_PROTOCOL);
-    put16(start + ADDRESSES + 2, tag);
+    memmove(start, frame, ETHERNET_ADDRESSES);
+    put16(start + ETHERNET_ADDRESSES, VLAN_PROTOCOL);
+    put16(start + ETHERNET_ADDRESSES + 2, tag);
     return start;
 }
 

@@ -6,9 +6,7 @@
 
 enum {
     ADDRESS = 6,
-    ADDRESSES = 2 * ADDRESS, /* before the VLAN tag */
     COPIES = 64,
-    LOOPBACK = 4, /* added to the number of the port */
     NO_MAC = 0x1ff,
     ERRORS = 14, /* err_vec of CPL_RX_PKT */
 };
@@ -155,9 +153,9 @@ static void write_frame(struct engine *engine, const struct frame *frame, const 
     uint32_t at = copy->length - copy->frame_length, skip = 0;
 
     if (copy->strips) {
-        freelist_write(engine, list, &copy->landing, at, frame->data, ADDRESSES);
-        at += ADDRESSES;
-        skip = ADDRESSES + VLAN_TAG;
+        freelist_write(engine, list, &copy->landing, at, frame->data, ETHERNET_ADDRESSES);
+        at += ETHERNET_ADDRESSES;
+        skip = ETHERNET_ADDRESSES + VLAN_TAG;
     }
     freelist_write(engine, list, &copy->landing, at, frame->data + skip, frame->length - skip);
     engine->egress[list].frames++;

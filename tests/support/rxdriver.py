@@ -84,15 +84,13 @@ class Rig:
         """Sets fields of a register."""
         self.core.spaces.put(self.core.spaces.r[name], **fields)
 
-    def receive(
-        self, data: bytes, port: int = 0, *, loopback: bool = False, verified: bool = False
-    ) -> int:
+    def receive(self, data: bytes, port: int = 0, *, loopback: bool = False) -> int:
         """Offers a frame; returns the engine's verdict."""
         frame = ffi.new("struct frame *")
         kept = ffi.new("uint8_t[]", len(data))  # of exactly this size, for the sanitizers
         ffi.memmove(kept, data, len(data))
         frame.data, frame.length = kept, len(data)
-        frame.loopback, frame.verified = loopback, verified
+        frame.loopback = loopback
         return int(lib.engine_receive(self.c, port, frame))
 
     def cpl(self, queue: int, data: bytes) -> int:
