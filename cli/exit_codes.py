@@ -87,6 +87,7 @@ FAILURES = (
         Exit.USAGE,
         "`vmcoredd cards --faults` lists the faults",
     ),
+    Failure("vmcoredd.emu.wires", "CaptureExists", Exit.FAILED, "use --force to replace it"),
     Failure("vmcoredd.emu.wires", "WireError", Exit.USAGE),
     Failure("vmcoredd.emu.errors", "EmuError", Exit.FAILED),
     Failure("vmcoredd.driver.errors", "DriverError", Exit.NO_DEVICE),

@@ -82,7 +82,9 @@ def _root_folders(value: list[str] | None) -> list[str] | None:
     from vmcoredd.qemu.root import check_folder
 
     for folder in value or []:
-        if folder == NO_ROOT and len(value or []) == 1:
+        if folder == NO_ROOT:
+            if value != [NO_ROOT]:
+                raise typer.BadParameter(f"{NO_ROOT} stands alone: it shares no folder")
             continue
         try:
             check_folder(Path(folder))
@@ -181,7 +183,7 @@ MapWindowOrNot = Annotated[
     typer.Option(
         "--map-window/--no-map-window",
         help="Let the guest map the memory window, which makes dumps faster: by default without "
-        "--traffic, since the card does not see doorbells then.",
+        "--traffic and --wire, since the card does not see doorbells then.",
     ),
 ]
 Traffic = Annotated[

@@ -13,6 +13,9 @@ from vmcoredd.cli.options import check_card
 
 NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)")
 
+UNNAMED = re.compile(r"[^/]*=.*")
+"""Neither NAME=PROFILE nor a path."""
+
 
 class NamedCard(NamedTuple):
     """A card's name in this guest, and its profile: a name, or the path of a TOML file."""
@@ -25,11 +28,15 @@ def named_cards(values: Sequence[str]) -> list[NamedCard]:
     """Returns the cards that the values of --card describe.
 
     A value without a name is called by its place: `a`, `b`, and so on. A path that looks like
-    NAME=PROFILE is written with `./` before it. Raises BadParameter for two cards of one name.
+    NAME=PROFILE is written with `./` before it. Raises BadParameter for two cards of one name, or a
+    wrong one.
     """
     cards: list[NamedCard] = []
     for place, value in enumerate(values):
         found = NAMED.fullmatch(value)
+        if not found and UNNAMED.fullmatch(value):
+            what = f"{value}: a NAME is a letter, then letters, digits, - or _, as in left=t520-cr"
+            raise typer.BadParameter(what, param_hint="--card")
         name, profile = found.groups() if found else (_letter(place), value)
         if name in (card.name for card in cards):
             what = f"two cards are called {name}; name each, as in {name}2={profile}"

@@ -5,7 +5,8 @@ A completion runs at every press of the Tab key, so it imports a room only for t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -156,6 +157,35 @@ def _checked_wires(value: Any) -> Any:
     return _parsed(value, wires.parse, "--wire")
 
 
+def _wires_of_one_card(value: Any) -> Any:
+    from vmcoredd.emu import wires
+
+    for text in _checked_wires(value) or ():
+        if any(end.card for end in wires.parse(text).ends):
+            why = f"{text}: emulate has one card, without a name; a.0=b.0 is for `guest run`"
+            raise typer.BadParameter(why, param_hint="--wire")
+    return value
+
+
+@contextmanager
+def wire_options() -> Iterator[None]:
+    """Reports a wire or a capture that cannot be made as a wrong value of its option."""
+    from vmcoredd.emu.wires import WireError
+
+    try:
+        yield
+    except WireError as error:
+        option = "--pcap" if str(error).startswith("--pcap") else "--wire"
+        why = str(error).removeprefix(option).lstrip(": ")
+        raise typer.BadParameter(why, param_hint=option) from error
+
+
+def check_doorbells(map_window: bool | None, needed: Any) -> None:
+    """Raises BadParameter for --map-window where frames are to flow."""
+    if map_window and needed:
+        raise typer.BadParameter("the card would not see doorbells", param_hint="--map-window")
+
+
 def _checked_captures(value: Any) -> Any:
     from vmcoredd.emu import wires
 
@@ -199,7 +229,14 @@ def _known_kernel(value: str) -> str:
             check_kernel(value)
         except GuestError as error:
             raise typer.BadParameter(str(error), param_hint="--kernel") from error
-    return choose(value, NAMES, "--kernel")
+    try:
+        return choose(value, NAMES, "--kernel")
+    except typer.BadParameter as error:
+        known = f"there are {', '.join(NAMES)}"
+        if known in error.message:
+            raise
+        why = f"{error.message} {known[0].upper()}{known[1:]}"
+        raise typer.BadParameter(why, param_hint="--kernel") from error
 
 
 def _kernel_with_dumps(value: str) -> str:
@@ -237,6 +274,7 @@ Redact = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
+ForceCaptures = Annotated[bool, typer.Option("--force", help="Replace existing files of --pcap.")]
 OutputVmcore = Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")]
 StreamedVmcore = Annotated[
     Path, typer.Option("--output", "-o", help="The vmcore to write; - is standard output.")
@@ -277,6 +315,10 @@ Scene = Annotated[
         autocompletion=scenes,
     ),
 ]
+OUTSIDE = (
+    "0=stream:SOCKET and 0=dgram:LOCAL[,REMOTE] (as QEMU's -netdev), 0=tap:NAME, 0=open (no "
+    "cable), 0=idle (a silent peer, the default); repeatable."
+)
 Faults = Annotated[
     list[str] | None,
     typer.Option(
@@ -292,11 +334,17 @@ Wires = Annotated[
     typer.Option(
         "--wire",
         metavar="WIRE",
-        help="Where a port leads: 0=1 (another port), a.0=b.0 (of another card of a guest), "
-        "0=stream:SOCKET and 0=dgram:LOCAL[,REMOTE] "
-        "(as QEMU's -netdev), 0=tap:NAME, 0=open (no cable), 0=idle (a silent peer, the default); "
-        "repeatable.",
+        help=f"Where a port leads: 0=1 (another port), a.0=b.0 (of another card), {OUTSIDE}",
         callback=_checked_wires,
+    ),
+]
+CardWires = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--wire",
+        metavar="WIRE",
+        help=f"Where a port leads: 0=1 (another port), {OUTSIDE}",
+        callback=_wires_of_one_card,
     ),
 ]
 Captures = Annotated[

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from vmcoredd.cli.named_cards import NamedCard
-from vmcoredd.cli.options import path_or_name
+from vmcoredd.cli.options import path_or_name, wire_options
 from vmcoredd.cli.output import err
 
 if TYPE_CHECKING:
@@ -27,21 +27,24 @@ class Setup(NamedTuple):
     wires: Sequence[str] = ()
     captures: Sequence[str] = ()
     root_ports: bool = False  # the guest has one for each card
+    force: bool = False  # captures replace files
 
 
 @contextmanager
 def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]:
     """Serves the cards, each by a thread, and prints what they are and where their ports lead.
 
-    Yields the adapters, and the cards by name, in the same order. Raises emu.wires.WireError.
+    Yields the adapters, and the cards by name, in the same order. Raises BadParameter and
+    emu.wires.CaptureExists.
     """
     from vmcoredd.emu import wires
     from vmcoredd.qemu.prepare import serve_cards
     from vmcoredd.qemu.program import address
 
     cards = {card.name: _load(setup, place) for place, card in enumerate(setup.cards)}
-    plugged = wires.plug(setup.wires, cards)
-    captures = wires.capture(setup.captures, cards)
+    with wire_options():
+        plugged = wires.plug(setup.wires, cards)
+        captures = wires.capture(setup.captures, cards, force=setup.force)
     for place, card in enumerate(setup.cards):
         where = address(place, setup.root_ports)
         err.print(f"card {card.name}: {card.profile} at {where}, scene {setup.scene}", markup=False)

@@ -12,6 +12,7 @@ from vmcoredd.cli.options import path_or_name
 
 if TYPE_CHECKING:
     from vmcoredd import emu
+    from vmcoredd.emu.wires import End
     from vmcoredd.qemu.kdump import OnStage, Stage
 
 
@@ -31,21 +32,26 @@ def joined_interfaces(wires: Sequence[str], cards: Mapping[str, emu.Card]) -> tu
 
     The driver names them in the order of cards and ports. Raises BadParameter if there is none.
     """
-    from vmcoredd.emu.wires import parse
-
     ends = [(name, port) for name in cards for port in range(cards[name].profile.ports.count)]
     interfaces = {end: f"eth{place}" for place, end in enumerate(ends)}
     only = next(iter(cards))
 
-    def interface(end: emu.wires.End) -> str:
+    def interface(end: End) -> str:
         return interfaces[end.card or only, end.port]
+
+    return tuple(f"{interface(near)}={interface(far)}" for near, far in wires_inside(wires))
+
+
+def wires_inside(wires: Sequence[str]) -> list[tuple[End, End]]:
+    """Returns the ends of the wires between ports of the guest; BadParameter if there is none."""
+    from vmcoredd.emu.wires import parse
 
     parsed = [parse(text) for text in wires]
     pairs = [(wire.end, wire.peer) for wire in parsed if wire.peer is not None]
     if not pairs:
         what = "traffic needs a wire between two ports of the guest, as in --wire 0=1"
         raise typer.BadParameter(what, param_hint="--traffic")
-    return tuple(f"{interface(near)}={interface(far)}" for near, far in pairs)
+    return pairs
 
 
 def holding_outside(cards: Sequence[emu.Card]) -> OnStage:

@@ -21,6 +21,7 @@ each end follows the other.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -38,6 +39,11 @@ from vmcoredd.emu.engine import WireKind
 from vmcoredd.emu.errors import EmuError
 
 HELP = "0=1, 0=stream:/run/w.sock, 0=dgram:LOCAL[,REMOTE], 0=tap:NAME, 0=open or 0=idle"
+NEEDS = {"stream": "a socket's path", "dgram": "a socket's path", "tap": "an interface's name"}
+EXAMPLE = {"stream": "stream:/run/w.sock", "dgram": "dgram:/run/w.sock", "tap": "tap:tap0"}
+"""What follows the name of a medium."""
+TCP = re.compile(r"[^/]*:\d+")
+"""HOST:PORT, as QEMU names a TCP socket."""
 TUN = "/dev/net/tun"
 TUNSETIFF, IFF_TAP, IFF_NO_PI, IFNAMSIZ = 0x400454CA, 0x0002, 0x1000, 16
 """From linux/if_tun.h and linux/if.h."""
@@ -47,6 +53,10 @@ PATH_MAX = 107
 
 class WireError(EmuError):
     """A wire or a capture cannot be made; says what to type instead."""
+
+
+class CaptureExists(EmuError, FileExistsError):
+    """The file of a capture exists already, and it was not said to replace it."""
 
 
 class Medium(Enum):
@@ -113,20 +123,39 @@ def parse(text: str) -> Wire:
     end, peer = _end(left), _end(right)
     if not equals or end is None:
         raise WireError(f"--wire {text}: not a wire; type {HELP}")
+    if peer == end:
+        raise WireError(f"--wire {text}: port {end} leads to itself; name another port")
     if peer is not None:
         return Wire(end, Medium.PORT, peer)
     name, _, where = right.partition(":")
     if right in ("open", "idle"):
         return Wire(end, Medium[right.upper()])
-    if name == "stream" and where:
+    if name not in NEEDS:
+        raise WireError(f"--wire {text}: unknown; type {HELP}")
+    if not where:
+        raise WireError(f"--wire {text}: {name} needs {NEEDS[name]}, as in {left}={EXAMPLE[name]}")
+    if name == "stream":
         return Wire(end, Medium.STREAM, local=_path(text, where))
-    if name == "dgram" and where:
-        local, _, remote = where.partition(",")
-        remote = _path(text, remote) if remote else ""
-        return Wire(end, Medium.DGRAM, local=_path(text, local), remote=remote)
-    if name == "tap" and 0 < len(os.fsencode(where)) < IFNAMSIZ and "/" not in where:
-        return Wire(end, Medium.TAP, local=where)
-    raise WireError(f"--wire {text}: unknown; type {HELP}")
+    if name == "tap":
+        return Wire(end, Medium.TAP, local=_interface(text, where))
+    return _datagram_wire(text, end, where)
+
+
+def _datagram_wire(text: str, end: End, where: str) -> Wire:
+    first, comma, second = where.partition(",")
+    if comma and not second:
+        raise WireError(f"--wire {text}: nothing follows the comma; name REMOTE or leave it out")
+    local, remote = _path(text, first), _path(text, second) if second else ""
+    if local == remote:
+        raise WireError(f"--wire {text}: LOCAL and REMOTE are the same socket; name two")
+    return Wire(end, Medium.DGRAM, local=local, remote=remote)
+
+
+def _interface(text: str, name: str) -> str:
+    if len(os.fsencode(name)) >= IFNAMSIZ or "/" in name:
+        most = IFNAMSIZ - 1
+        raise WireError(f"--wire {text}: an interface's name has 1 to {most} bytes and no slash")
+    return name
 
 
 @dataclass(frozen=True)
@@ -146,12 +175,19 @@ def parse_capture(text: str) -> Capture:
     return Capture(end, path)
 
 
-def capture(texts: Sequence[str], cards: Mapping[str, Card]) -> list[Capture]:
-    """Captures frames of ports into new files; WireError if that cannot be."""
+def capture(
+    texts: Sequence[str], cards: Mapping[str, Card], *, force: bool = False
+) -> list[Capture]:
+    """Captures frames of ports into new files; WireError if that cannot be.
+
+    Raises CaptureExists, before any file is made, for a file that exists unless `force` replaces
+    it. What is no regular file, such as a FIFO, is written to.
+    """
     captures = [parse_capture(text) for text in texts]
     ends = [_name(each.end, cards, "--pcap") for each in captures]
     if len(set(ends)) < len(ends):
         raise WireError("--pcap: a port has two captures; give it one")
+    _check_files([each.path for each in captures], force)
     for end, each in zip(ends, captures, strict=True):
         card = cards[end.card]
         try:
@@ -161,12 +197,23 @@ def capture(texts: Sequence[str], cards: Mapping[str, Card]) -> list[Capture]:
     return [Capture(end, each.path) for end, each in zip(ends, captures, strict=True)]
 
 
+def _check_files(paths: Sequence[str], force: bool) -> None:
+    real = [os.path.realpath(path) for path in paths]
+    for place, path in enumerate(paths):
+        if real[place] in real[:place]:
+            raise WireError(f"--pcap: two ports have the file {path}; give each its own")
+        if os.path.isfile(path) and not force:
+            raise CaptureExists(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+
 def _end(text: str) -> End | None:
     found = re.fullmatch(r"(?:([A-Za-z_][\w-]*)\.)?(\d{1,3})", text, re.ASCII)
     return End(found[1] or "", int(found[2])) if found else None
 
 
 def _path(text: str, path: str) -> str:
+    if TCP.fullmatch(path):
+        raise WireError(f"--wire {text}: no TCP: name the path of a Unix socket, or ./{path}")
     if not path or len(os.fsencode(path)) > PATH_MAX:
         raise WireError(f"--wire {text}: a socket's path has 1 to {PATH_MAX} bytes")
     return os.path.abspath(path)

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmcoredd.cli.options import Captures, Card, Faults, Json, Scene, Seed, Wires, path_or_name
+from vmcoredd.cli.options import (
+    Captures,
+    Card,
+    CardWires,
+    Faults,
+    ForceCaptures,
+    Json,
+    Scene,
+    Seed,
+    check_doorbells,
+    path_or_name,
+    wire_options,
+)
 from vmcoredd.cli.output import envelope, err, out
 
 if TYPE_CHECKING:
@@ -34,8 +46,9 @@ def emulate(
     seed: Seed = 0,
     scene: Scene = "crashed",
     fault: Faults = None,
-    wire: Wires = None,
+    wire: CardWires = None,
     pcap: Captures = None,
+    force: ForceCaptures = False,
     map_window: Annotated[
         bool,
         typer.Option(
@@ -76,13 +89,16 @@ def emulate(
     from vmcoredd.emu import wires
     from vmcoredd.emu.server import serve
 
+    check_doorbells(map_window, wire)
+    _check_not_ours(socket, wire or ())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     adapter = emu.Card.load(
         path_or_name(card), seed, scene=scene, faults=fault or (), map_window=map_window
     )
     cards = {"": adapter}
-    ports = wires.all_ports(wires.plug(wire or (), cards), cards)
-    captures = {each.end: each.path for each in wires.capture(pcap or (), cards)}
+    with wire_options():
+        ports = wires.all_ports(wires.plug(wire or (), cards), cards)
+        captures = {each.end: each.path for each in wires.capture(pcap or (), cards, force=force)}
 
     def ready() -> None:
         facts = {"card": card, "seed": seed, "scene": scene, "socket": os.path.abspath(socket)}
@@ -168,6 +184,17 @@ def _show_what_to_type(facts: dict[str, Any], ports: Ports) -> None:
             out.print(f"\nTo attach another QEMU to port {wire.end}:\n\n{wire.qemu}", markup=False)
     out.print(f"\nTo dump it, in another terminal:\n\n{dump}\n", markup=False)
     out.print(f"To attach it to a guest (QEMU 10.1 or newer):\n\n{qemu}\n", markup=False)
+
+
+def _check_not_ours(socket: Path, texts: Sequence[str]) -> None:
+    """Refuses a wire to the socket on which the card is served."""
+    from vmcoredd.emu.wires import parse
+
+    for text in texts:
+        wire = parse(text)
+        if os.path.abspath(socket) in (wire.local, wire.remote):
+            why = f"{text}: --socket serves the card there; choose another path"
+            raise typer.BadParameter(why, param_hint="--wire")
 
 
 def _octal(mode: str) -> int:

@@ -35,16 +35,18 @@ from vmcoredd.cli.named_cards import named_cards
 from vmcoredd.cli.options import (
     Captures,
     Force,
+    ForceCaptures,
     Json,
     Kernel,
     KernelWithDumps,
     OutputVmcore,
     Seed,
     Wires,
+    check_doorbells,
 )
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table, visible_lines
 from vmcoredd.cli.served_cards import Setup, serving
-from vmcoredd.cli.traffic import holding_outside, joined_interfaces, own_wires
+from vmcoredd.cli.traffic import holding_outside, joined_interfaces, own_wires, wires_inside
 
 if TYPE_CHECKING:
     from vmcoredd.qemu.kdump import Report
@@ -95,15 +97,19 @@ def kdump(
 
     With --traffic, what ethtool and debugfs said just before the crash is kept beside the output.
     """
+    from vmcoredd import vmcore
     from vmcoredd.qemu import kdump as flow
 
     cards = named_cards(card)
-    if traffic and map_window:
-        raise typer.BadParameter("the card would not see doorbells", param_hint="--map-window")
+    check_doorbells(map_window, traffic or wire)
+    with writing(output):
+        vmcore.check_output(output, force=force, stream=False)
     wires = wire or (own_wires(cards) if traffic else [])
-    mapped = not traffic if map_window is None else map_window
+    if traffic:
+        wires_inside(wires)
+    mapped = not (traffic or wire) if map_window is None else map_window
     scene = scene or ("fresh" if traffic else "crashed")
-    setup = Setup(cards, seed, scene, mapped, wires, pcap or ())
+    setup = Setup(cards, seed, scene, mapped, wires, pcap or (), force=force)
     with serving(setup) as (adapters, loaded), preparing() as progress:
         joined = joined_interfaces(wires, loaded) if traffic else ()
         report = flow.run(
@@ -163,6 +169,7 @@ def shell(
     card: Cards,
     wire: Wires = None,
     pcap: Captures = None,
+    force: ForceCaptures = False,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
@@ -178,8 +185,9 @@ def shell(
     from vmcoredd.qemu.kernels import is_stock
     from vmcoredd.qemu.session import run_shell
 
+    check_doorbells(map_window, wire)
     scene, stock = scene or "fresh", is_stock(kernel)
-    setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock)
+    setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock, force)
     with serving(setup) as (adapters, _):
         prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
@@ -215,6 +223,7 @@ def run(
     ],
     wire: Wires = None,
     pcap: Captures = None,
+    force: ForceCaptures = False,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
@@ -231,8 +240,9 @@ def run(
     from vmcoredd.qemu.kernels import is_stock
     from vmcoredd.qemu.session import run_script
 
+    check_doorbells(map_window, wire)
     scene, stock = scene or "fresh", is_stock(kernel)
-    setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock)
+    setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock, force)
     with serving(setup) as (adapters, _):
         prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
         with preparing() as progress:

@@ -254,6 +254,8 @@ def test_a_terminal_shows_where_each_port_leads(path: Path) -> None:
         (["--wire", "0=wire"], Exit.USAGE, "0=wire: unknown; type 0=1"),
         (["--wire", "0=1", "--wire", "1=open"], Exit.USAGE, "port 1 has two wires"),
         (["--wire", "0=tap:none-such"], Exit.USAGE, "ip tuntap add dev none-such mode tap"),
+        (["--wire", "a.0=b.0"], Exit.USAGE, "emulate has one card, without a name"),
+        (["--wire", "0=1", "--map-window"], Exit.USAGE, "not see doorbells"),
         (["--pcap", "port0.pcapng"], Exit.USAGE, "type 0=port0.pcapng"),
         (["--pcap", "7=port7.pcapng"], Exit.USAGE, "no port 7"),
     ],
@@ -265,3 +267,23 @@ def test_a_wire_or_a_capture_that_cannot_be_ends_the_command(
     assert refused.code == code
     assert why in refused.err
     assert not path.exists()
+
+
+def test_a_wire_to_the_cards_own_socket_is_refused(vmcoredd: Run, path: Path) -> None:
+    refused = vmcoredd("emulate", *CARD, "--socket", path, "--wire", f"0=stream:{path}")
+    assert refused.code == Exit.USAGE
+    assert "--socket serves the card there" in refused.err
+    assert "--help` shows the usage" in refused.err
+
+
+def test_a_capture_replaces_no_file_unasked(vmcoredd: Run, path: Path) -> None:
+    capture = path.parent / "port0.pcapng"
+    capture.write_text("mine")
+    refused = vmcoredd("emulate", *CARD, "--socket", path, "--pcap", f"0={capture}")
+    assert refused.code == Exit.FAILED
+    assert refused.err.startswith(f"vmcoredd: {capture}: File exists")
+    assert "use --force to replace it" in refused.err
+    with emulated(*CARD, "--socket", path, "--pcap", f"0={capture}", "--force") as process:
+        ready(process)
+        assert capture.read_bytes()[:4] != b"mine"
+        assert ended(process, signal.SIGTERM).code == Exit.OK

@@ -28,6 +28,16 @@ SHELL = ["shell", *CARD]
         ([*SHELL, "--kernel", "boot/bzImage"], "--kernel", "not supported yet"),
         ([*SHELL, "--kernel", "debian:6.13"], "--kernel", "did you mean debian:6.1"),
         ([*KDUMP, "--kernel", "debian:6.12"], "--kernel", "Use --kernel 6.12, which is built here"),
+        ([*KDUMP, "--kernel", "6.8"], "--kernel", "There are 6.1, 6.12, newest, debian:6.1"),
+        ([*KDUMP, "--map-window", "--wire", "0=1"], "--map-window", "not see doorbells"),
+        ([*SHELL, "--map-window", "--wire", "0=1"], "--map-window", "not see doorbells"),
+        ([*KDUMP, "--traffic", "--wire", "0=open"], "--traffic", "a wire between two ports"),
+        ([*KDUMP, "--wire", "0=7"], "--wire", "no port a.7"),
+        ([*KDUMP, "--pcap", "0=absent/p"], "--pcap", "No such file or directory"),
+        ([*SHELL, "--root", "none", "--root", "/usr"], "--root", "none stands alone"),
+        (["shell", "--card", "=x"], "--card", "=x: a NAME is a letter"),
+        (["shell", "--card", "0=x"], "--card", "0=x: a NAME is a letter"),
+        (["shell", "--card", "x y=x"], "--card", "x y=x: a NAME is a letter"),
         ([*SHELL, "--console", "absent/log"], "--console", "No such file or directory"),
         ([*SHELL, "--console", "."], "--console", "Is a directory"),
         ([*SHELL, "--share", "file"], "--share", "File exists"),
@@ -51,6 +61,20 @@ def test_a_wrong_value_is_refused_with_the_options_name(
     assert result.err.startswith(f"vmcoredd: {option}: ")
     assert says in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", ["kdump", "live"])
+def test_an_output_is_checked_before_anything_is_said(
+    vmcoredd: Run, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "there").touch()
+    for output, why in (
+        ("there", "there: File exists"),
+        ("absent/vmcore", "absent: No such file or directory"),
+    ):
+        result = vmcoredd("guest", command, *CARD, "-o", tmp_path / output)
+        assert result.code == Exit.FAILED
+        assert result.err.startswith(f"vmcoredd: {tmp_path}/{why}")
 
 
 @pytest.mark.parametrize(

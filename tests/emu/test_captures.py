@@ -15,7 +15,7 @@ from stations import Station, frame
 
 from vmcoredd.emu import Card, Scene, wires
 from vmcoredd.emu._cffi import lib
-from vmcoredd.emu.wires import WireError
+from vmcoredd.emu.wires import CaptureExists, WireError
 
 SECTION, INTERFACE, PACKET = 0x0A0D0D0A, 1, 6
 IN, OUT = 1, 2
@@ -167,3 +167,20 @@ def test_a_capture_that_cannot_be_is_refused(station: Station, text: str, why: s
 def test_a_port_has_one_capture(station: Station, tmp_path: Path) -> None:
     with pytest.raises(WireError, match="two captures"):
         capture(station, f"0={tmp_path}/a", f"0={tmp_path}/b")
+
+
+def test_a_file_is_not_replaced_unless_asked_to(station: Station, tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("mine")
+    with pytest.raises(CaptureExists, match="File exists"):
+        capture(station, f"0={tmp_path}/a", f"1={tmp_path}/b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b").read_text() == "mine"
+    wires.capture([f"1={tmp_path}/b"], {"": station.card}, force=True)
+    assert packets(tmp_path / "b") == []
+
+
+def test_two_ports_need_two_files(station: Station, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(WireError, match="two ports have the file"):
+        capture(station, f"0={tmp_path}/a", f"1={tmp_path}/link")
+    assert not (tmp_path / "a").exists()

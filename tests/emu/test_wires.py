@@ -72,8 +72,7 @@ def test_a_wire_is_described(text: str, medium: Medium, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "0=", "x=1", "0=x", "0=stream:", "0=dgram:,/x", "0=tap:", "0=tap:" + "x" * 16,
-             "0=stream:/" + "x" * 107, "0=1=2", "-1=0"]
+    "text", ["", "0", "0=", "x=1", "0=x", "0=dgram:,/x", "0=stream:/" + "x" * 107, "0=1=2", "-1=0"]
 )  # fmt: skip
 def test_what_is_no_wire_is_refused_with_what_to_type(text: str) -> None:
     with pytest.raises(WireError, match=r"type 0=1, 0=stream:|1 to 107 bytes"):
@@ -81,10 +80,34 @@ def test_what_is_no_wire_is_refused_with_what_to_type(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0=0", "port 0 leads to itself"),
+        ("a.0=a.0", "port a.0 leads to itself"),
+        ("0=stream:", "needs a socket's path, as in 0=stream:/run/w.sock"),
+        ("0=dgram:", "needs a socket's path, as in 0=dgram:/run/w.sock"),
+        ("a.0=tap:", "needs an interface's name, as in a.0=tap:tap0"),
+        ("0=stream:localhost:1234", "no TCP: name the path of a Unix socket"),
+        ("0=dgram:/w,:1234", "no TCP"),
+        ("0=dgram:/w,", "nothing follows the comma"),
+        ("0=dgram:/w,/v/../w", "the same socket"),
+        ("0=tap:" + "x" * 16, "1 to 15 bytes"),
+        ("0=tap:a/b", "no slash"),
+    ],
+)
+def test_a_wire_that_is_almost_right_is_refused_with_what_is_wrong(text: str, why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        wires.parse(text)
+
+
+def test_a_socket_may_be_called_as_a_tcp_port_is() -> None:
+    assert wires.parse("0=stream:./w:1").local == os.path.abspath("w:1")
+
+
+@pytest.mark.parametrize(
     ("texts", "why"),
     [
         (["0=2"], "no port 2; t520-cr has 0 to 1"),
-        (["0=0"], "port 0 has two wires"),
         (["0=1", "1=open"], "port 1 has two wires"),
         (["a.0=1"], "no card is called a; type 0"),
         (["0=tap:no-such-tap"], "ip tuntap add dev no-such-tap mode tap"),

@@ -245,6 +245,8 @@ def join(stock: Stock) -> None:
     """Gives the interfaces addresses, and sends a few frames."""
     pairs = " ".join(f"{wire.near}={wire.far}" for wire in wires(stock))
     stock.guest.run(f"join-wires {pairs}", SECONDS)
+    again = stock.guest.run(f"join-wires {pairs}", SECONDS)
+    assert again.output.count("is joined already") == len(wires(stock))
     for wire in wires(stock):
         stock.run(wire.fill(ping()))
 
