@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.core import Core
+from vmcoredd.emu.engine import Engine
 
 BASE = 0x1_0000_0000
 """The bus address of the RAM."""
 SIZE = 1 << 24
+
+_TABLES: WeakKeyDictionary[Engine, tuple[Any, Any]] = WeakKeyDictionary()
+"""The MSI-X tables of engines, which may outlive the host that has put them there."""
 
 
 class RamHost:
@@ -36,6 +41,7 @@ class RamHost:
         self._table = ffi.new("uint32_t[]", 4 * lib.ENGINE_VECTORS)
         self._pending = ffi.new("uint32_t[]", lib.ENGINE_VECTORS // 32)
         self.c.msix_table, self.c.msix_pending_bits = self._table, self._pending
+        _TABLES[core.engine] = self._table, self._pending
         self.c.host, self.c.bus_master, self.c.msix = host, 1, 1
 
     def _irq(self, _cookie: Any, vector: int) -> int:
