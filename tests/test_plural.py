@@ -28,6 +28,7 @@ ALWAYS_SEVERAL = Counter(
         "cli/trouble.py": 1,
         "cudbg/descriptors.py": 1,
         "cudbg/dump.py": 1,
+        "emu/wires.py": 1,
         "hw/io.py": 1,
         "qemu/program.py": 1,
         "vmcore/devicedumps.py": 2,
