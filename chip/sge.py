@@ -33,6 +33,15 @@ ENTRY_UNIT = 16
 """The smallest entry of an ingress queue, in bytes; QueueEntrySize is the logarithm of the rest."""
 
 
+DOORBELL_TIMERS = 8
+"""Doorbell queue timers of a T6."""
+
+
+def doorbell_timer(number: int) -> tuple[str, str]:
+    """Returns the register and field of a doorbell queue timer; four share a register."""
+    return f"SGE_DBQ_TIMER_THRESH{number // 4}", f"TxTimeTh{number}"
+
+
 class UpdateDelivery(IntFlag):
     """How a driver hears of new entries of an ingress queue (FreeBSD's and DPDK's
     t4fw_interface.h and t4_regs_values.h, X_UPDATEDELIVERY_*)."""

@@ -191,7 +191,7 @@ Traffic = Annotated[
     typer.Option(
         "--traffic",
         help="Have traffic on all queues when the guest crashes. Without --wire, the ports of each "
-        "card are joined by twos.",
+        "card are joined in pairs.",
     ),
 ]
 

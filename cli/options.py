@@ -154,7 +154,7 @@ def _known_cards(value: Any) -> Any:
 def _checked_wires(value: Any) -> Any:
     from vmcoredd.emu import wires
 
-    return _parsed(value, wires.parse, "--wire")
+    return _parsed(value, wires.parse)
 
 
 def _wires_of_one_card(value: Any) -> Any:
@@ -170,14 +170,13 @@ def _wires_of_one_card(value: Any) -> Any:
 @contextmanager
 def wire_options() -> Iterator[None]:
     """Reports a wire or a capture that cannot be made as a wrong value of its option."""
-    from vmcoredd.emu.wires import WireError
+    from vmcoredd.emu.wires import CaptureError, WireError
 
     try:
         yield
     except WireError as error:
-        option = "--pcap" if str(error).startswith("--pcap") else "--wire"
-        why = str(error).removeprefix(option).lstrip(": ")
-        raise typer.BadParameter(why, param_hint=option) from error
+        option = "--pcap" if isinstance(error, CaptureError) else "--wire"
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def check_doorbells(map_window: bool | None, needed: Any) -> None:
@@ -189,19 +188,14 @@ def check_doorbells(map_window: bool | None, needed: Any) -> None:
 def _checked_captures(value: Any) -> Any:
     from vmcoredd.emu import wires
 
-    return _parsed(value, wires.parse_capture, "--pcap")
+    return _parsed(value, wires.parse_capture)
 
 
-def _parsed(value: Any, parse: Callable[[str], Any], option: str) -> Any:
+def _parsed(value: Any, parse: Callable[[str], Any]) -> Any:
     """Returns the values of a repeatable option if `parse` takes all of them."""
-    from vmcoredd.emu.wires import WireError
-
-    for text in value or ():
-        try:
+    with wire_options():
+        for text in value or ():
             parse(text)
-        except WireError as error:
-            why = str(error).removeprefix(f"{option} ")
-            raise typer.BadParameter(why, param_hint=option) from error
     return value
 
 

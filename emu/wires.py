@@ -52,7 +52,11 @@ PATH_MAX = 107
 
 
 class WireError(EmuError):
-    """A wire or a capture cannot be made; says what to type instead."""
+    """A wire cannot be made; says what to type instead."""
+
+
+class CaptureError(WireError):
+    """A capture cannot be made; says what to type instead."""
 
 
 class CaptureExists(EmuError, FileExistsError):
@@ -122,18 +126,18 @@ def parse(text: str) -> Wire:
     left, equals, right = text.partition("=")
     end, peer = _end(left), _end(right)
     if not equals or end is None:
-        raise WireError(f"--wire {text}: not a wire; type {HELP}")
+        raise WireError(f"{text}: not a wire; type {HELP}")
     if peer == end:
-        raise WireError(f"--wire {text}: port {end} leads to itself; name another port")
+        raise WireError(f"{text}: port {end} leads to itself; name another port")
     if peer is not None:
         return Wire(end, Medium.PORT, peer)
     name, _, where = right.partition(":")
     if right in ("open", "idle"):
         return Wire(end, Medium[right.upper()])
     if name not in NEEDS:
-        raise WireError(f"--wire {text}: unknown; type {HELP}")
+        raise WireError(f"{text}: unknown; type {HELP}")
     if not where:
-        raise WireError(f"--wire {text}: {name} needs {NEEDS[name]}, as in {left}={EXAMPLE[name]}")
+        raise WireError(f"{text}: {name} needs {NEEDS[name]}, as in {left}={EXAMPLE[name]}")
     if name == "stream":
         return Wire(end, Medium.STREAM, local=_path(text, where))
     if name == "tap":
@@ -144,17 +148,17 @@ def parse(text: str) -> Wire:
 def _datagram_wire(text: str, end: End, where: str) -> Wire:
     first, comma, second = where.partition(",")
     if comma and not second:
-        raise WireError(f"--wire {text}: nothing follows the comma; name REMOTE or leave it out")
+        raise WireError(f"{text}: nothing follows the comma; name REMOTE or leave it out")
     local, remote = _path(text, first), _path(text, second) if second else ""
     if local == remote:
-        raise WireError(f"--wire {text}: LOCAL and REMOTE are the same socket; name two")
+        raise WireError(f"{text}: LOCAL and REMOTE are the same socket; name two")
     return Wire(end, Medium.DGRAM, local=local, remote=remote)
 
 
 def _interface(text: str, name: str) -> str:
     if len(os.fsencode(name)) >= IFNAMSIZ or "/" in name:
         most = IFNAMSIZ - 1
-        raise WireError(f"--wire {text}: an interface's name has 1 to {most} bytes and no slash")
+        raise WireError(f"{text}: an interface's name has 1 to {most} bytes and no slash")
     return name
 
 
@@ -167,33 +171,33 @@ class Capture:
 
 
 def parse_capture(text: str) -> Capture:
-    """Returns the capture that `text` describes; WireError says what to type instead."""
+    """Returns the capture that `text` describes; CaptureError says what to type instead."""
     left, _, path = text.partition("=")
     end = _end(left)
     if end is None or not path:
-        raise WireError(f"--pcap {text}: not a capture; type 0=port0.pcapng")
+        raise CaptureError(f"{text}: not a capture; type 0=port0.pcapng")
     return Capture(end, path)
 
 
 def capture(
     texts: Sequence[str], cards: Mapping[str, Card], *, force: bool = False
 ) -> list[Capture]:
-    """Captures frames of ports into new files; WireError if that cannot be.
+    """Captures frames of ports into new files; CaptureError if that cannot be.
 
     Raises CaptureExists, before any file is made, for a file that exists unless `force` replaces
     it. What is no regular file, such as a FIFO, is written to.
     """
     captures = [parse_capture(text) for text in texts]
-    ends = [_name(each.end, cards, "--pcap") for each in captures]
+    ends = [_name(each.end, cards, CaptureError) for each in captures]
     if len(set(ends)) < len(ends):
-        raise WireError("--pcap: a port has two captures; give it one")
+        raise CaptureError("a port has two captures; give it one")
     _check_files([each.path for each in captures], force)
     for end, each in zip(ends, captures, strict=True):
         card = cards[end.card]
         try:
             card.engine.capture(end.port, each.path, f"{card.profile.name} port {end}")
         except OSError as error:
-            raise WireError(f"--pcap: {each.path}: {error.strerror}") from error
+            raise CaptureError(f"{each.path}: {error.strerror}") from error
     return [Capture(end, each.path) for end, each in zip(ends, captures, strict=True)]
 
 
@@ -201,7 +205,7 @@ def _check_files(paths: Sequence[str], force: bool) -> None:
     real = [os.path.realpath(path) for path in paths]
     for place, path in enumerate(paths):
         if real[place] in real[:place]:
-            raise WireError(f"--pcap: two ports have the file {path}; give each its own")
+            raise CaptureError(f"two ports have the file {path}; give each its own")
         if os.path.isfile(path) and not force:
             raise CaptureExists(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
@@ -213,9 +217,9 @@ def _end(text: str) -> End | None:
 
 def _path(text: str, path: str) -> str:
     if TCP.fullmatch(path):
-        raise WireError(f"--wire {text}: no TCP: name the path of a Unix socket, or ./{path}")
+        raise WireError(f"{text}: no TCP: name the path of a Unix socket, or ./{path}")
     if not path or len(os.fsencode(path)) > PATH_MAX:
-        raise WireError(f"--wire {text}: a socket's path has 1 to {PATH_MAX} bytes")
+        raise WireError(f"{text}: a socket's path has 1 to {PATH_MAX} bytes")
     return os.path.abspath(path)
 
 
@@ -229,7 +233,7 @@ def plug(texts: Sequence[str], cards: Mapping[str, Card]) -> list[Wire]:
     taken: set[End] = set()
     for end in (end for wire in wires for end in wire.ends):
         if end in taken:
-            raise WireError(f"--wire: port {end} has two wires; give it one")
+            raise WireError(f"port {end} has two wires; give it one")
         taken.add(end)
     for wire in wires:
         _connect(wire, cards)
@@ -250,24 +254,24 @@ def all_ports(wires: Iterable[Wire], cards: Mapping[str, Card]) -> list[Wire]:
 
 
 def _named(wire: Wire, cards: Mapping[str, Card]) -> Wire:
-    end = _name(wire.end, cards, "--wire")
-    peer = _name(wire.peer, cards, "--wire") if wire.peer else None
+    end = _name(wire.end, cards, WireError)
+    peer = _name(wire.peer, cards, WireError) if wire.peer else None
     return Wire(end, wire.medium, peer, wire.local, wire.remote)
 
 
-def _name(end: End, cards: Mapping[str, Card], option: str) -> End:
-    """Returns the end with its card's name; WireError if there is no such port."""
+def _name(end: End, cards: Mapping[str, Card], error: type[WireError]) -> End:
+    """Returns the end with its card's name; `error` if there is no such port."""
     names = list(cards)
     if not end.card and len(names) > 1:
-        raise WireError(f"{option}: port {end} of which card? Type {names[0]}.{end}")
+        raise error(f"port {end} of which card? Type {names[0]}.{end}")
     named = End(end.card or names[0], end.port)
     if named.card not in cards:
         there = f"there is {', '.join(names)}" if any(names) else f"type {end.port}"
-        raise WireError(f"{option}: no card is called {named.card}; {there}")
+        raise error(f"no card is called {named.card}; {there}")
     profile = cards[named.card].profile
     if named.port >= profile.ports.count:
         ports = f"0 to {profile.ports.count - 1}" if profile.ports.count > 1 else "0"
-        raise WireError(f"{option}: no port {named}; {profile.name} has {ports}")
+        raise error(f"no port {named}; {profile.name} has {ports}")
     return named
 
 
@@ -310,7 +314,7 @@ def _check_socket(wire: Wire) -> None:
         raise WireError(f"{wire.local}: cannot make a socket in {folder}; choose another folder")
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(wire.local).st_mode):
-            raise WireError(f"{wire.local}: is there already and is no socket; choose another path")
+            raise WireError(f"{wire.local}: exists and is not a socket; choose another path")
 
 
 def _datagrams(wire: Wire, card: Card) -> int:
@@ -324,6 +328,9 @@ def _datagrams(wire: Wire, card: Card) -> int:
     except OSError as error:
         bound.close()
         raise WireError(f"{wire.local}: {error.strerror}") from error
+    except WireError:
+        bound.close()
+        raise
     weakref.finalize(card, _remove, wire.local, os.lstat(wire.local).st_ino)
     return bound.detach()
 

@@ -173,7 +173,7 @@ def check_folder(folder: Path) -> Path:
     if not folder.is_absolute() or ".." in folder.parts or folder == Path("/"):
         raise GuestError(f"{folder} cannot be shared: name folders below / by their whole path")
     if not folder.is_dir():
-        raise GuestError(f"{folder} cannot be shared: it is no folder")
+        raise GuestError(f"{folder} cannot be shared: it is not a folder")
     return folder
 
 

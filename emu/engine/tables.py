@@ -27,23 +27,23 @@ PORT_KEPT = ("configured", "enabled", "up", "event", "event_due")
 class EgressKind(IntEnum):
     """`enum egress_kind` of engine.h."""
 
-    NONE = 0
-    FREE_LIST = 1
-    ETHERNET = 2
-    CONTROL = 3
-    OFFLOAD = 4
+    NONE = lib.EGRESS_NONE
+    FREE_LIST = lib.EGRESS_FREE_LIST
+    ETHERNET = lib.EGRESS_ETHERNET
+    CONTROL = lib.EGRESS_CONTROL
+    OFFLOAD = lib.EGRESS_OFFLOAD
 
 
 class WireKind(IntEnum):
     """`enum wire_kind` of engine.h."""
 
-    IDLE = 0
-    OPEN = 1
-    PORT = 2
-    CARD = 3
-    STREAM = 4
-    DGRAM = 5
-    TAP = 6
+    IDLE = lib.WIRE_IDLE
+    OPEN = lib.WIRE_OPEN
+    PORT = lib.WIRE_PORT
+    CARD = lib.WIRE_CARD
+    STREAM = lib.WIRE_STREAM
+    DGRAM = lib.WIRE_DGRAM
+    TAP = lib.WIRE_TAP
 
 
 @dataclass(frozen=True, kw_only=True)

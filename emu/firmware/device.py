@@ -23,7 +23,7 @@ from vmcoredd.chip.firmware.device import NicCaps, PtpSub
 from vmcoredd.chip.flash import START
 from vmcoredd.chip.memory import MEGABYTE
 from vmcoredd.emu.firmware.answers import Refused, answers
-from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.firmware import TRAFFIC_CLASSES, Firmware
 from vmcoredd.emu.firmware.freeing import free_function, release
 from vmcoredd.emu.firmware.interfaces import slices
 from vmcoredd.emu.firmware.restart import restart
@@ -120,7 +120,7 @@ def pfvf(fw: Firmware, pf: int, cmd: Pfvf) -> FwCommand:
         neq=share.egress_count,
         pmask=(1 << fw.profile.ports.count) - 1,
         cmask=0xF,
-        tc=16,
+        tc=TRAFFIC_CLASSES,
         nvi=slices(fw),
         nexactf=fw.chip.mps.tcam_entries // 4,
         r_caps=ALL,

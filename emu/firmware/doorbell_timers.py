@@ -7,10 +7,9 @@ of completions at once when a queue runs idle, so no timer is ever waited for.
 from __future__ import annotations
 
 from vmcoredd.chip.firmware import Retval
+from vmcoredd.chip.sge import DOORBELL_TIMERS, doorbell_timer
 from vmcoredd.emu.firmware.answers import Refused
 from vmcoredd.emu.firmware.firmware import Firmware
-
-TIMERS, PER_REGISTER = 8, 4
 
 
 def tick(fw: Firmware) -> int:
@@ -32,10 +31,10 @@ def set_tick(fw: Firmware, microseconds: int) -> None:
 def timer(fw: Firmware, number: int) -> int:
     """Returns a timer in microseconds; Refused if there is none of this number."""
     _check(fw)
-    if number >= TIMERS:
+    if number >= DOORBELL_TIMERS:
         raise Refused(Retval.EINVAL, f"doorbell queue timer {number}")
-    register = fw.r[f"SGE_DBQ_TIMER_THRESH{number // PER_REGISTER}"]
-    return register.get(fw.spaces.get(register), f"TxTimeTh{number}") * tick(fw)
+    name, field = doorbell_timer(number)
+    return fw.r[name].get(fw.spaces.get(fw.r[name]), field) * tick(fw)
 
 
 def _check(fw: Firmware) -> None:

@@ -24,6 +24,7 @@ from vmcoredd.emu.spaces import Spaces
 TICKS_PER_COMMAND = 2500
 """Core clock cycles that each command takes: 10 us at 250 MHz."""
 TRAFFIC_CLASSES = 16
+"""Scheduling classes of each channel."""
 SECONDS_TO_BOOT = 3
 TICKS_PER_MESSAGE = 20_000
 """Least core clock cycles between two boot messages; a gap is always less than twice this."""
@@ -150,11 +151,6 @@ class Firmware:
         header = Header.from_bytes(data)
         header.request, header.retval = 0, Retval.EINVAL
         return bytes(header)
-
-    @property
-    def traffic_classes(self) -> int:
-        """Scheduling classes of each channel."""
-        return TRAFFIC_CLASSES
 
     @property
     def flm_contexts(self) -> int:

@@ -13,7 +13,7 @@ from vmcoredd.chip.firmware.params import DiagSub, FilterSub, param_name, param_
 from vmcoredd.emu.firmware import doorbell_timers
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.device import CONFIG_UNIT
-from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.firmware import TRAFFIC_CLASSES, Firmware
 from vmcoredd.emu.firmware.queues import set_parameter
 from vmcoredd.emu.flash import version
 
@@ -126,7 +126,7 @@ DEVICE: dict[Dev, Value] = {
     Dev.OPAQUE_VIID_SMT_EXTN: _fixed(0),
     Dev.DBQ_TIMER: lambda fw, y, z: doorbell_timers.timer(fw, y),
     Dev.DBQ_TIMERTICK: lambda fw, y, z: doorbell_timers.tick(fw),
-    Dev.NUM_TM_CLASS: lambda fw, y, z: fw.traffic_classes,
+    Dev.NUM_TM_CLASS: lambda fw, y, z: TRAFFIC_CLASSES,
     Dev.FILTER: _filter,
 }
 FUNCTION: dict[Pf, Value] = {

@@ -11,7 +11,7 @@ from vmcoredd.chip.firmware import FwCommand, Retval, Sched, SchedParams
 from vmcoredd.chip.firmware.queue import SchedLevel, SchedRate, SchedUnit
 from vmcoredd.chip.tp import SCHEDULERS, rate_limit
 from vmcoredd.emu.firmware.answers import Refused, answers
-from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.firmware import TRAFFIC_CLASSES, Firmware
 
 CONFIG = 0
 """Sched.sc of a command that only says how many classes there shall be."""
@@ -32,7 +32,7 @@ def set_rate(fw: Firmware, pf: int, cmd: SchedParams) -> FwCommand:
     A class has the modulation scheduler of its number, whatever its channel (assumed), if there is
     one. Weights and packet rates are accepted without effect.
     """
-    if cmd.ch >= fw.profile.ports.count or cmd.cl >= fw.traffic_classes:
+    if cmd.ch >= fw.profile.ports.count or cmd.cl >= TRAFFIC_CLASSES:
         raise Refused(Retval.EINVAL, f"class {cmd.cl} of channel {cmd.ch}")
     if cmd.unit == SchedUnit.BITS:
         if cmd.level == SchedLevel.CHANNEL_RATE:

@@ -6,13 +6,11 @@ from __future__ import annotations
 from vmcoredd.chip import Chip
 from vmcoredd.chip.firmware import EqCtrl, EqEth, Iq
 from vmcoredd.chip.pci import PF
-from vmcoredd.chip.sge import STATUS_DESCRIPTORS, STATUS_ENTRIES
+from vmcoredd.chip.sge import STATUS_DESCRIPTORS, STATUS_ENTRIES, UpdateDelivery
 from vmcoredd.emu.scenario.queues import INGRESS_ENTRIES, Egress, Ingress
 
 ENTRY_64_BYTES = 2
 """IQESIZE."""
-INTERRUPT = 1
-"""IQANUD (UPDATEDELIVERY_INTERRUPT_X)."""
 BY_INGRESS_QUEUE, BY_STATUS_PAGE = 1, 2
 """HOSTFCMODE."""
 AFTER_8_PACKETS = 2
@@ -33,7 +31,7 @@ def iq(chip: Chip, queue: Ingress, free_list: Egress | None, page: int = 0) -> I
         iqstart=1,
         pfn=PF,
         iqasynch=int(free_list is None),
-        iqanud=INTERRUPT,
+        iqanud=UpdateDelivery.INTERRUPT,
         iqandstindex=queue.vector,
         iqpciech=queue.port or 0,
         iqgtsmode=1,

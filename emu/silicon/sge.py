@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmcoredd.chip.firmware import Iq
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.chip.sge import CONTEXT_WORDS, DEBUG_INDICES, ContextType
+from vmcoredd.chip.sge import CONTEXT_WORDS, DEBUG_INDICES, ContextType, doorbell_timer
 from vmcoredd.emu.contexts import (
     QUEUES,
     ContextTable,
@@ -24,7 +24,7 @@ from vmcoredd.emu.spaces import WordKind
 
 POINTER_BYTES = 8
 CACHED_POINTERS = 8
-DOORBELL_TICK_US, DOORBELL_TIMERS = 50, (1, 2, 4, 6, 8, 10, 12, 16)
+DOORBELL_TICK_US, DOORBELL_MULTIPLES = 50, (1, 2, 4, 6, 8, 10, 12, 16)
 """What firmware sets (assumed)."""
 WAITS_FOR_BUFFER, STUCK_SECONDS = "FL_REQ_DATA_FL", 5
 """State of a stuck ingress DMA engine, and for how long."""
@@ -173,9 +173,9 @@ class DoorbellTimers(Model):
             return
         tick = DOORBELL_TICK_US * self.scenario.profile.card.core_clock // 1000
         self.spaces.put(self.r.SGE_GK_CONTROL2, dbq_timer_tick=tick)
-        for number, multiple in enumerate(DOORBELL_TIMERS):
-            register = self.r[f"SGE_DBQ_TIMER_THRESH{number // 4}"]
-            self.spaces.put(register, **{f"TxTimeTh{number}": multiple})
+        for number, multiple in enumerate(DOORBELL_MULTIPLES):
+            register, field = doorbell_timer(number)
+            self.spaces.put(self.r[register], **{field: multiple})
 
 
 class QueueBases(Model):

@@ -16,8 +16,8 @@ from vmcoredd.emu.silicon.model import Model, fault, writes
 
 ILLEGAL_QUEUE = (1 << 16) + 0x123
 """An id that no card has: Error_QID has 17 bits."""
-CAUSES = ("", "", "", "SGE_INT_CAUSE3", "SGE_INT_CAUSE4")
-"""Registers by their Cause_Register in SGE_ERROR_STATS (assumed)."""
+CAUSES = {"SGE_INT_CAUSE3": 3, "SGE_INT_CAUSE4": 4}
+"""Registers, and how Cause_Register in SGE_ERROR_STATS names them (assumed)."""
 MET = {
     Kind.DMA_READ: ("err_pcie_error0", "", "queue %u: reading host memory at 0x%08x%08x failed"),
     Kind.DMA_WRITE: ("err_pcie_error0", "", "queue %u: writing host memory at 0x%08x%08x failed"),
@@ -108,14 +108,14 @@ class QueueErrors(Model):
                 stats,
                 Error_QID=queue,
                 Error_QID_Valid=1,
-                Cause_Register=CAUSES.index(cause.name),
+                Cause_Register=CAUSES[cause.name],
                 Cause_Bit=cause.field(bit).shift,
             )
         self.interrupt("SGE", cause, bit)
 
     def _cause(self, bit: str) -> Register:
         """Returns the cause register that has this bit."""
-        registers = (self.r[name] for name in CAUSES if name)
+        registers = (self.r[name] for name in CAUSES)
         return next(one for one in registers if any(field.name == bit for field in one.fields))
 
 

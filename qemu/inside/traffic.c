@@ -4,8 +4,8 @@
  *
  * Load whose every byte is checked. `send` opens TCP streams and UDP exchanges to a `serve`, IPv4
  * or IPv6. Both ends of a stream send all the time; every fourth stream in small pieces. An
- * exchange is a datagram of changing size and its echo; after a second without an echo the datagram
- * is lost.
+ * exchange is a datagram of changing size and its echo; after five seconds without an echo the
+ * datagram is lost.
  *
  * With SECONDS, `send` prints a line for each flow at the end, and exits 1 if one broke:
  *     tcp 3: sent 123456 received 654321 idle 12 ms lost 0 wrong 0

@@ -112,7 +112,7 @@ def test_a_socket_may_be_called_as_a_tcp_port_is() -> None:
         (["a.0=1"], "no card is called a; type 0"),
         (["0=tap:no-such-tap"], "ip tuntap add dev no-such-tap mode tap"),
         (["0=stream:/no/such/folder/w"], "choose another folder"),
-        (["0=stream:/etc/passwd"], "is no socket"),
+        (["0=stream:/etc/passwd"], "is not a socket"),
     ],
 )
 def test_a_wire_that_cannot_be_is_refused(

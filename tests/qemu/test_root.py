@@ -95,8 +95,8 @@ def test_a_linked_folder_is_shared_under_the_name_that_was_given(tmp_path: Path)
         ("/", "name folders below / by their whole path"),
         ("usr", "by their whole path"),
         ("/usr/../root", "by their whole path"),
-        ("/etc/passwd", "it is no folder"),
-        ("/none", "it is no folder"),
+        ("/etc/passwd", "it is not a folder"),
+        ("/none", "it is not a folder"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(folder: str, says: str) -> None:

@@ -120,4 +120,4 @@ def _drive(card: Card) -> None:
     card.reset()
     if any(queue.kind for queue in card.engine.c.egress):
         raise Broken("a queue is left after a reset")
-    Mailbox(card).call(Hello(mbmaster=4))
+    Mailbox(card).do(Hello(mbmaster=4))
