@@ -294,6 +294,7 @@ struct engine {
     struct interface interfaces[128];
     struct mac_entry macs[512];
     uint32_t mac_count;       /* entries from this index on are unused */
+    uint64_t macs_by_hash[64][8]; /* for each hash of an address, a bit for each entry of `macs` */
     uint32_t msix_pending[4]; /* a bit for each vector that the host has not got */
     uint64_t moved; /* to and from the host in this run: bytes, and ENGINE_ACCESS for each access */
     uint32_t reports;                         /* of trouble that are left to this run */
@@ -358,6 +359,8 @@ void engine_msix_written(struct engine *engine, uint32_t offset, uint32_t length
 
 /* Puts a CPL (at most 48 bytes with its RSS header) into an ingress queue. */
 int engine_cpl(struct engine *engine, uint32_t ingress, const void *cpl, uint32_t length);
+/* Takes note that `macs` has changed, so that no frame has to look at all of them. */
+void engine_index_macs(struct engine *engine);
 /* Offers a frame to the interfaces of a port. */
 int engine_receive(struct engine *engine, uint32_t port, const struct frame *frame);
 

@@ -212,6 +212,7 @@ class Engine:
         entry.viid = viid
         if viid:
             self.c.mac_count = max(self.c.mac_count, index + 1)
+        lib.engine_index_macs(self.c)
 
     # Snapshots
 

@@ -107,22 +107,35 @@ static uint16_t transport_sum(const struct frame *frame, const struct headers *h
     return checksum(sum, frame->data + headers->l4, headers->l4_length);
 }
 
-/* A UDP sender may leave its checksum out. */
+/* Whether the checksum of a transport header is there; a UDP sender may leave it out. */
 static bool has_checksum(const struct frame *frame, const struct headers *headers)
 {
     return headers->ports && (headers->tcp || get16(frame->data + headers->l4 + UDP_CHECKSUM) != 0);
 }
 
-/* The host adds the sums of a datagram's fragments, each over all behind the Ethernet header. */
+/* Whether a whole IP packet has no checksum but that of its own header. Over IPv6, UDP has to have
+ * one. */
+static bool needs_none(const struct headers *headers)
+{
+    if ((!headers->ip4 && !headers->ip6) || headers->fragment || headers->bad_length)
+        return false;
+    return (!headers->tcp && !headers->udp) || (headers->ip4 && headers->udp);
+}
+
+/* The host adds the sums of a datagram's fragments, each over all from the IP header on. Nothing is
+ * wrong with a packet without a checksum: drivers take what was not summed up for a bad one. */
 static void sum_up(const struct frame *frame, struct headers *headers)
 {
-    if (headers->ip4 && headers->fragment && !headers->tagged) {
+    if (headers->ip4 && headers->fragment) {
         headers->summed = true;
         headers->sum = checksum(0, frame->data + headers->l3, frame->length - headers->l3);
     } else if (has_checksum(frame, headers)) {
         headers->summed = true;
         headers->sum = transport_sum(frame, headers);
         headers->bad_sum = headers->sum != RIGHT;
+    } else if (needs_none(headers)) {
+        headers->summed = true;
+        headers->sum = RIGHT;
     }
 }
 

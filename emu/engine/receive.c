@@ -7,7 +7,8 @@
 enum {
     ADDRESS = 6,
     COPIES = 64,
-    NO_MAC = 0x1ff,
+    NO_MAC = ENGINE_MACS,
+    NO_MACIDX = 0x1ff, /* of CPL_RX_PKT */
     ERRORS = 14, /* err_vec of CPL_RX_PKT */
 };
 
@@ -28,23 +29,40 @@ struct copy {
 
 /* Filters */
 
-/* The bit of a hash vector that stands for an address. */
-static uint64_t hash_bit(const uint8_t *mac)
+/* The hash of an address, by which interfaces may ask for frames (FW_VI_MAC): below 64. */
+static uint32_t hash_of(const uint8_t *mac)
 {
     uint32_t hash = (uint32_t)(mac[0] << 16 | mac[1] << 8 | mac[2]) ^
                     (uint32_t)(mac[3] << 16 | mac[4] << 8 | mac[5]);
 
     hash ^= hash >> 12;
     hash ^= hash >> 6;
-    return (uint64_t)1 << (hash & 63);
+    return hash & 63;
 }
 
+void engine_index_macs(struct engine *engine)
+{
+    memset(engine->macs_by_hash, 0, sizeof(engine->macs_by_hash));
+    for (uint32_t i = 0; i < engine->mac_count && i < ENGINE_MACS; i++)
+        if (engine->macs[i].viid)
+            set_bit(engine->macs_by_hash[hash_of(engine->macs[i].mac)], i);
+}
+
+/* An interface's entry of the MAC table, the first of several. */
 static uint32_t find_mac(const struct engine *engine, const struct interface *interface,
                          const uint8_t *mac)
 {
-    for (uint32_t i = 0; i < engine->mac_count && i < ENGINE_MACS; i++)
-        if (engine->macs[i].viid == interface->viid && !memcmp(engine->macs[i].mac, mac, ADDRESS))
-            return i;
+    const uint64_t *entries = engine->macs_by_hash[hash_of(mac)];
+
+    for (uint32_t word = 0; word < ENGINE_MACS / 64; word++) {
+        for (uint64_t bits = entries[word]; bits; bits &= bits - 1) {
+            uint32_t i = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            const struct mac_entry *entry = &engine->macs[i];
+
+            if (entry->viid == interface->viid && !memcmp(entry->mac, mac, ADDRESS))
+                return i;
+        }
+    }
     return NO_MAC;
 }
 
@@ -58,7 +76,7 @@ static bool wants(const struct interface *interface, const uint8_t *mac)
         return true;
     if (!memcmp(mac, BROADCAST, ADDRESS))
         return interface->broadcast;
-    return (multicast && interface->all_multicast) || (hashes & hash_bit(mac));
+    return (multicast && interface->all_multicast) || hashes >> hash_of(mac) & 1;
 }
 
 static uint32_t find_receivers(const struct engine *engine, uint32_t port,
@@ -110,10 +128,19 @@ static void put_rss_header(uint32_t port, const struct headers *headers,
     put(rss, RSS_HASH_VAL, choice->hash);
 }
 
-static void put_headers(const struct headers *headers, bool strips, uint8_t *cpl)
+/* The sum for the host, which a fragment has over all behind the Ethernet header. */
+static uint16_t sum_of(const struct frame *frame, const struct headers *headers, bool strips)
+{
+    if (!headers->fragment || !headers->tagged || strips)
+        return headers->sum;
+    return checksum(headers->sum, frame->data + ETHERNET_HEADER, VLAN_TAG);
+}
+
+static void put_headers(const struct frame *frame, const struct headers *headers, bool strips,
+                        uint8_t *cpl)
 {
     put(cpl, RX_PKT_CSUM_CALC, headers->summed);
-    put(cpl, RX_PKT_CSUM, headers->sum);
+    put(cpl, RX_PKT_CSUM, headers->summed ? sum_of(frame, headers, strips) : 0);
     put(cpl, RX_PKT_IP_FRAG, headers->fragment);
     put(cpl, RX_PKT_IP, headers->ip4);
     put(cpl, RX_PKT_IP6, headers->ip6);
@@ -139,8 +166,8 @@ static void make_cpl(const struct engine *engine, uint32_t port, const struct fr
     put(cpl, RX_PKT_LEN, copy->frame_length);
     put(cpl, RX_PKT_VLAN_EX, copy->strips);
     put(cpl, RX_PKT_VLAN, copy->strips ? headers->tag : 0);
-    put(cpl, RX_PKT_MACIDX, copy->mac);
-    put_headers(headers, copy->strips, cpl);
+    put(cpl, RX_PKT_MACIDX, copy->mac == NO_MAC ? NO_MACIDX : copy->mac);
+    put_headers(frame, headers, copy->strips, cpl);
     put_errors(engine, headers, cpl + ERRORS);
 }
 

@@ -168,6 +168,7 @@ def load(c: Any, saved: tuple[Any, ...]) -> None:
         _put_back(port, PORT_KEPT, kept)
     for queue in c.ingress:
         queue.due, queue.starved = min(queue.due, 1), 0
+    lib.engine_index_macs(c)
     lib.engine_resume(c)
 
 

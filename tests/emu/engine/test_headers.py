@@ -52,11 +52,14 @@ GOOD: list[tuple[bytes, str, tuple[int, int, int]]] = [
     (ethernet(ipv4(tcp(), options=b"\1" * 8), IP4), "csum_calc ip tcp", (14, 28, 20)),
     (ethernet(ipv4(tcp()), IP4, tag=3), "csum_calc ip tcp", (18, 20, 20)),
     (ethernet(ipv4(udp(), UDP), IP4), "csum_calc ip udp", (14, 20, 0)),
-    (ethernet(ipv4(udp(), UDP, check=False), IP4), "ip udp", (14, 20, 0)),
-    (ethernet(ipv4(b"ping", ICMP), IP4), "ip", (14, 20, 0)),
+    (ethernet(ipv4(udp(), UDP, check=False), IP4), "csum_calc ip udp", (14, 20, 0)),
+    (ethernet(ipv4(b"ping", ICMP), IP4), "csum_calc ip", (14, 20, 0)),
+    (ethernet(ipv4(b"", ICMP), IP4), "csum_calc ip", (14, 20, 0)),
+    (ethernet(ipv6(udp(), UDP)[:40] + udp(), IP6), "ip6 udp", (14, 40, 0)),
+    (ethernet(ipv6(b"ping", 58), IP6), "csum_calc ip6", (14, 40, 0)),
     (ethernet(ipv6(tcp(flags=SYN | PSH)), IP6), "csum_calc ip6 tcp syn psh", (14, 40, 20)),
     (ethernet(ipv6(udp(b"odd"), UDP), IP6), "csum_calc ip6 udp", (14, 40, 0)),
-    (ethernet(ipv6(tcp(), 0, extension=b"\6" + b"\0" * 7), IP6), "ip6", (14, 40, 0)),
+    (ethernet(ipv6(tcp(), 0, extension=b"\6" + b"\0" * 7), IP6), "csum_calc ip6", (14, 40, 0)),
     (ethernet(ipv6(udp(), 44, extension=b"\x11" + b"\0" * 7), IP6), "ip6 ip_frag", (14, 40, 0)),
     (ethernet(b"\0" * 46), "", (14, 0, 0)),
     (ethernet(b""), "", (14, 0, 0)),
@@ -85,6 +88,7 @@ BAD: list[tuple[bytes, int, str]] = [
     (broken(ethernet(ipv4(udp(), UDP), IP4), 40), CSUM, "csum_calc ip udp"),
     (broken(ethernet(ipv6(tcp()), IP6), -2), CSUM, "csum_calc ip6 tcp"),
     (broken(ethernet(ipv4(tcp()), IP4), 14 + 8), IPCSUM, "csum_calc ip tcp"),
+    (broken(ethernet(ipv4(b"ping", ICMP), IP4), 14 + 8), IPCSUM, "csum_calc ip"),
     (ethernet(ipv4(tcp()), IP4)[:-1], PKT_LEN, "ip"),
     (ethernet(ipv6(tcp()), IP6)[:-1], PKT_LEN, "ip6"),
     (ethernet(ipv4(udp(), UDP)[:-4], IP4), PKT_LEN, "ip"),
@@ -138,9 +142,18 @@ def test_a_fragment_is_summed_up_for_the_host(
     assert got.packet.err_vec == 0
 
 
-def test_a_fragment_behind_a_tag_is_left_to_the_host(rig: Rig, driver: RxDriver) -> None:
+@pytest.mark.parametrize("strips", [0, 1])
+def test_a_fragments_sum_has_the_tag_that_stays_in_the_frame(
+    rig: Rig, driver: RxDriver, strips: int
+) -> None:
+    rig.interface(promiscuous=1, strips_vlan=strips)
     data = ipv4(b"1" * 64, UDP, fragment=0x2000, check=False)
-    assert flags(receive(rig, driver, ethernet(data, IP4, tag=1))) == {"ip", "udp", "ip_frag"}
+    rig.receive(ethernet(data, IP4, tag=0x123))
+    (got,) = driver.poll()
+    assert flags(got) == {"csum_calc", "ip", "udp", "ip_frag"}
+    behind = got.frame[2 + 14 :]
+    assert len(behind) == len(data) + (0 if strips else 4)
+    assert got.packet.csum % 0xFFFF == total(behind) % 0xFFFF
 
 
 @pytest.mark.parametrize("made", [GOOD[4][0], GOOD[5][0], GOOD[6][0], GOOD[9][0], GOOD[12][0]])
