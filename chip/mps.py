@@ -31,6 +31,9 @@ class Mps(NamedTuple):
     replication_read_from: tuple[int | None, ...]
     """The first virtual function of each stored word that was so read, lowest word first; None
     where the offset is of no register of the chip, or the word is not stored."""
+    smt_step: int
+    """Entries of the table of source addresses (SMT) for each interface's number (t4_hw.c,
+    t4_change_mac())."""
     tcam_by_request: bool
     """Whether an entry is read by two requests to MPS_CLS_TCAM_DATA2_CTL; otherwise, as memory."""
     entries_per_tcam: int
@@ -46,6 +49,7 @@ T5 = Mps(
     replication_vfs=128,
     replication_reads=(*_LOW, *_LOW),
     replication_read_from=(0, 32, 64, 96, None, None, None, None),
+    smt_step=2,
     tcam_by_request=False,
     entries_per_tcam=512,
     buffer_groups={1: (0xF,), 2: (0x3, 0xC), 4: (0x1, 0x2, 0x4, 0x8)},
@@ -61,6 +65,7 @@ T6 = Mps(
         *(f"T5_{name}" for name in _LOW),
     ),
     replication_read_from=(64, 96, None, None, 128, 160, 192, 224),
+    smt_step=1,
     tcam_by_request=True,
     entries_per_tcam=256,
     buffer_groups={1: (0xF,), 2: (0x1, 0x4)},

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from vmcoredd.cli.named_cards import check_named_cards
-from vmcoredd.cli.options import CARD_HELP, SCENES, chosen, named_card_completions, scenes
+from vmcoredd.cli.options import CARD_HELP, chosen, known_scenes, named_card_completions, scenes
 
 MEMORY = re.compile(r"[1-9]\d*[MGmg]")
 LEAST_MEMORY_MIB = 128
@@ -109,7 +109,7 @@ OwnScene = Annotated[
         metavar="SCENE",
         help="What the cards have been through: crashed, or fresh (just powered on); by default "
         "fresh if the guest's first kernel has the driver.",
-        callback=chosen("--scene", lambda: SCENES),
+        callback=chosen("--scene", known_scenes),
         autocompletion=scenes,
     ),
 ]

@@ -246,15 +246,17 @@ def _kernel_with_dumps(value: str) -> str:
 
 def scenes(incomplete: str) -> Completions:
     """Completes the value of --scene."""
-    known = [
-        ("crashed", "a driver used the card until the machine crashed"),
-        ("fresh", "as firmware leaves the card after power-on"),
-    ]
-    return [(name, meaning) for name, meaning in known if name.startswith(incomplete)]
+    from vmcoredd.emu import Scene
+
+    return [(scene.value, scene.meaning) for scene in Scene if scene.startswith(incomplete)]
+
+
+def known_scenes() -> list[str]:
+    """Returns the values of --scene."""
+    return [name for name, _ in scenes("")]
 
 
 COMPRESSIONS = ("zlib", "none")
-SCENES = ("crashed", "fresh")
 CARD_HELP = "A card's name (`vmcoredd cards`) or its TOML file"
 
 Redact = Annotated[
@@ -305,7 +307,7 @@ Scene = Annotated[
     typer.Option(
         metavar="SCENE",
         help="What the card has been through: crashed, or fresh (just powered on).",
-        callback=chosen("--scene", lambda: SCENES),
+        callback=chosen("--scene", known_scenes),
         autocompletion=scenes,
     ),
 ]

@@ -215,10 +215,15 @@ class Card:
 
     def snapshot(self) -> Snapshot:
         """Returns a copy of the card's whole state, sparse where memory is unused."""
-        return Snapshot.take(self.core, self.memories, self.models)
+        return Snapshot.take(self.scenario, self.core, self.memories, self.models)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Restores a snapshot of this card or of another card with the same profile."""
-        if not snapshot.fits(self.core, self.memories):
-            raise EmuError(f"the snapshot is not of a {self.profile.name}")
+        """Restores a snapshot of this card, or of another with the same profile and scene.
+
+        EmuError for any other.
+        """
+        if not snapshot.fits(self.scenario, self.core, self.memories):
+            name, scene = snapshot.kind
+            here = f"a {self.profile.name}, scene {self.scenario.scene}"
+            raise EmuError(f"the snapshot is not of {here}, but of a {name}, scene {scene}")
         snapshot.put(self.core, self.memories, self.models)

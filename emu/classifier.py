@@ -109,6 +109,14 @@ class Classifier:
         for half, part in enumerate((words[:HALF_MAP], words[HALF_MAP:])):
             self._spaces.space(f"mps_replication_{half}").fill(HALF_MAP * index, part)
 
+    def replication(self, index: int) -> tuple[int, ...]:
+        """Returns the virtual functions that get copies of an entry's frames: a bit each, in words
+        of 32, lowest first. IndexError if there is no such entry."""
+        if not 0 <= index < self._chip.mps.tcam_entries:
+            raise IndexError(f"MAC entry {index}")
+        halves = (self._spaces.space(f"mps_replication_{half}").words for half in range(2))
+        return tuple(w for words in halves for w in words[HALF_MAP * index :][:HALF_MAP])
+
     # The filters of a port
 
     def filter(self, port: int, rows: Sequence[InterfaceRow]) -> None:

@@ -160,13 +160,19 @@ class ContextTable:
     def change(self, kind: ContextType, number: int, **values: int) -> None:
         """Changes fields of a context; the others stay. A free list's egress context has those
         that all egress contexts have."""
-        first = self._first(kind, number)
-        words = self._table.words[first : first + CONTEXT_WORDS]
+        words = self.words(kind, number)
         context = sum(word << 32 * i for i, word in enumerate(words))
         for field in self._chip.sge.context_fields(kind):
             if field.name in values:
                 context = context & ~field.mask | field.put(values[field.name])
         self._put(kind, number, tuple(context >> 32 * i & U32_MASK for i in range(CONTEXT_WORDS)))
+
+    def words(self, kind: ContextType, number: int) -> tuple[int, ...]:
+        """Returns a context; IndexError if there is none with this number."""
+        if not 0 <= number < QUEUES:
+            raise IndexError(f"context {number}")
+        first = self._first(kind, number)
+        return tuple(self._table.words[first : first + CONTEXT_WORDS])
 
     def clear(self, kind: ContextType, number: int) -> None:
         """Makes a context unused: all 0."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.memory import Memfd, Memories
+from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.spaces import Space
 
@@ -19,6 +20,8 @@ from vmcoredd.emu.spaces import Space
 class Snapshot:
     """One state of a card."""
 
+    kind: tuple[str, str]
+    """The profile and the scene."""
     layout: tuple[tuple[str, int], ...]
     tables: tuple[bytes, ...]
     commands: bytes
@@ -27,10 +30,13 @@ class Snapshot:
     models: tuple[Any, ...]
 
     @classmethod
-    def take(cls, core: Core, memories: Memories, models: Sequence[Model]) -> Snapshot:
+    def take(
+        cls, scenario: Scenario, core: Core, memories: Memories, models: Sequence[Model]
+    ) -> Snapshot:
         """Copies the state of a card, sparsely where memory is unused."""
         core.windows.sync()
         return cls(
+            _kind(scenario),
             _layout(core, memories),
             tuple(bytes(space.words) for space in _tables(core)),
             core.lookups.save(),
@@ -39,9 +45,9 @@ class Snapshot:
             tuple(model.save() for model in models),
         )
 
-    def fits(self, core: Core, memories: Memories) -> bool:
-        """Returns whether a card has the same spaces and memories."""
-        return self.layout == _layout(core, memories)
+    def fits(self, scenario: Scenario, core: Core, memories: Memories) -> bool:
+        """Returns whether a card has the same profile, scene, spaces and memories."""
+        return (self.kind, self.layout) == (_kind(scenario), _layout(core, memories))
 
     def put(self, core: Core, memories: Memories, models: Sequence[Model]) -> None:
         """Restores this state on a card that it fits."""
@@ -59,6 +65,10 @@ class Snapshot:
 
 def _tables(core: Core) -> list[Space]:
     return [space for space in core.spaces.all if not space.name.startswith("bar")]
+
+
+def _kind(scenario: Scenario) -> tuple[str, str]:
+    return scenario.profile.name, scenario.scene
 
 
 def _layout(core: Core, memories: Memories) -> tuple[tuple[str, int], ...]:

@@ -235,9 +235,26 @@ def plug(texts: Sequence[str], cards: Mapping[str, Card]) -> list[Wire]:
         if end in taken:
             raise WireError(f"port {end} has two wires; give it one")
         taken.add(end)
+    _check_places(wires)
     for wire in wires:
         _connect(wire, cards)
     return wires
+
+
+def _check_places(wires: Sequence[Wire]) -> None:
+    """Refuses two wires that have one socket or tap, but for the two ends of a stream."""
+    users: dict[str, Wire] = {}
+    for wire in wires:
+        place = f"{wire.medium is Medium.TAP}{wire.local}"
+        first = users.setdefault(place, wire)
+        streams = first.medium is wire.medium is Medium.STREAM
+        if not wire.local or first is wire or streams:
+            continue
+        a, b, what = first.end, wire.end, "interface" if wire.medium is Medium.TAP else "socket"
+        raise WireError(
+            f"ports {a} and {b} both have the {what} {wire.local}; give each its own, "
+            f"or join the ports: {a}={b}"
+        )
 
 
 def all_ports(wires: Iterable[Wire], cards: Mapping[str, Card]) -> list[Wire]:
@@ -345,7 +362,7 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
             return
-    raise WireError(f"{path}: another process uses this socket; choose another path")
+    raise WireError(f"{path}: somebody has this socket open; choose another path")
 
 
 def _remove(path: str, inode: int) -> None:

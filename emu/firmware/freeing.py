@@ -5,16 +5,26 @@ from __future__ import annotations
 from vmcoredd.chip.devlog import Facility
 from vmcoredd.chip.sge import ContextType
 from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
-from vmcoredd.emu.engine import EgressKind
+from vmcoredd.emu.engine import EgressKind, EgressRing
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.showing import show_default_queue, show_port
 
 
 def free_ingress(fw: Firmware, number: int) -> None:
-    """Frees an ingress queue: from now on, the card does not write to its ring."""
+    """Frees an ingress queue and its free lists: from now on, the card does not write to its ring.
+
+    The lists go even if the command does not name them, since nothing could free them later
+    (assumed; drivers name them all).
+    """
     del fw.state.ingress[number]
+    for each in [n for n, queue in fw.state.egress.items() if _feeds(queue, number)]:
+        free_egress(fw, each)
     fw.engine.stop_ingress(number)
     fw.contexts.clear(ContextType.INGRESS, number)
+
+
+def _feeds(queue: EgressRing, ingress: int) -> bool:
+    return queue.kind is EgressKind.FREE_LIST and queue.ingress == ingress
 
 
 def free_egress(fw: Firmware, number: int) -> None:

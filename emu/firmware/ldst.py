@@ -12,9 +12,9 @@ from vmcoredd.chip.firmware import (
     LdstSpace,
     Retval,
 )
-from vmcoredd.chip.mps import REPLICATION_WORDS
 from vmcoredd.chip.pci import PFS
-from vmcoredd.chip.sge import CONTEXT_WORDS, ContextType
+from vmcoredd.chip.sge import ContextType
+from vmcoredd.emu.contexts import QUEUES
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.plural import exact
@@ -52,12 +52,9 @@ def context(fw: Firmware, pf: int, cmd: LdstContext) -> FwCommand:
     """Returns a queue's context; a flush is accepted, but there is no cache to flush."""
     if cmd.ctxtflush:
         return cmd.reply()
-    table, kind = fw.spaces.space("sge_contexts"), CONTEXTS[LdstSpace(cmd.addrspace)]
-    queues = table.count // CONTEXT_WORDS // len(ContextType)
-    if cmd.write or cmd.physid >= queues:
+    if cmd.write or cmd.physid >= QUEUES:
         raise Refused(Retval.EINVAL, f"context {cmd.physid}")
-    first = (kind * queues + cmd.physid) * CONTEXT_WORDS
-    words = table.words[first : first + CONTEXT_WORDS]
+    words = fw.contexts.words(CONTEXTS[LdstSpace(cmd.addrspace)], cmd.physid)
     return cmd.reply(**{f"ctxt_data{i}": word for i, word in enumerate(words)})
 
 
@@ -66,13 +63,8 @@ def replication(fw: Firmware, pf: int, cmd: LdstMpsReplication) -> FwCommand:
     """Returns the replication map of an entry of the MAC table."""
     if cmd.write or cmd.fid != REPLICATION or cmd.idx >= fw.chip.mps.tcam_entries:
         raise Refused(Retval.EINVAL, f"replication map {cmd.idx}")
-    half = REPLICATION_WORDS // 2
-    words = [
-        fw.spaces.space(f"mps_replication_{i // half}").words[half * cmd.idx + i % half]
-        for i in range(REPLICATION_WORDS)
-    ]
-    names = (f"rplc{32 * i + 31}_{32 * i}" for i in range(REPLICATION_WORDS))
-    return cmd.reply(**dict(zip(names, words, strict=True)))
+    words = enumerate(fw.classifier.replication(cmd.idx))
+    return cmd.reply(**{f"rplc{32 * i + 31}_{32 * i}": word for i, word in words})
 
 
 @answers(LdstI2c)

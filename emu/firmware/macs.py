@@ -14,7 +14,7 @@ from vmcoredd.chip.firmware.interface import MacIndex, VniMac
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.freeing import free_mac, free_macs
-from vmcoredd.emu.firmware.interfaces import interface
+from vmcoredd.emu.firmware.interfaces import VIN_MASK, interface
 from vmcoredd.emu.firmware.params import RAW_MACS
 from vmcoredd.emu.firmware.showing import show
 from vmcoredd.emu.firmware.state import Address, Interface, take_several
@@ -28,7 +28,8 @@ NEW = (MacIndex.ADD_MAC, MacIndex.ADD_PERSIST_MAC)
 
 @answers(ViMacExact)
 def mac_exact(fw: Firmware, pf: int, cmd: ViMacExact) -> FwCommand:
-    """Adds, changes or frees addresses; the reply has the table index of each.
+    """Adds, changes or frees addresses; the reply has the table index of each, and the interface's
+    entry of the table of source addresses (OPAQUE_VIID_SMT_EXTN).
 
     When the table is full, it returns ENOMEM; addresses without an entry keep the index with
     which they came.
@@ -36,7 +37,7 @@ def mac_exact(fw: Firmware, pf: int, cmd: ViMacExact) -> FwCommand:
     owner = interface(fw, pf, cmd.viid)
     if cmd.freemacs:
         free_macs(fw, cmd.viid, persistent=False)
-    reply = cmd.reply()
+    reply = cmd.reply(smtid=fw.chip.mps.smt_step * (cmd.viid & VIN_MASK))
     for slot in reply.exact:
         if slot.valid:
             try:

@@ -123,7 +123,7 @@ DEVICE: dict[Dev, Value] = {
     Dev.TPCHMAP: _fixed(0),  # one receive channel of TP serves all ports (TP_PMM_RX_MAX_PAGE)
     Dev.HMA_SIZE: _hma_size,
     Dev.PPOD_EDRAM: _fixed(0),
-    Dev.OPAQUE_VIID_SMT_EXTN: _fixed(0),
+    Dev.OPAQUE_VIID_SMT_EXTN: _fixed(1),
     Dev.DBQ_TIMER: lambda fw, y, z: doorbell_timers.timer(fw, y),
     Dev.DBQ_TIMERTICK: lambda fw, y, z: doorbell_timers.tick(fw),
     Dev.NUM_TM_CLASS: lambda fw, y, z: TRAFFIC_CLASSES,
@@ -168,6 +168,7 @@ WRITABLE: dict[type[Any], set[Any]] = {
     Dev: {
         Dev.FWCACHE,
         Dev.HPFILTER_REGION_SUPPORT,
+        Dev.OPAQUE_VIID_SMT_EXTN,
         Dev.HASHFILTER_WITH_OFLD,
         Dev.HMA_SIZE,
         Dev.DBQ_TIMERTICK,

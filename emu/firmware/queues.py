@@ -145,13 +145,11 @@ def _set_threshold(fw: Firmware, number: int, queue: IngressRing, threshold: int
 
 
 def _free_iq(fw: Firmware, pf: int, cmd: Iq) -> FwCommand:
-    lists = [number for number in (cmd.fl0id, cmd.fl1id) if number != NO_QUEUE]
-    for number in lists:
-        if _egress(fw, pf, number, EgressKind.FREE_LIST).ingress != cmd.iqid:
+    for number in (cmd.fl0id, cmd.fl1id):
+        named = number != NO_QUEUE
+        if named and _egress(fw, pf, number, EgressKind.FREE_LIST).ingress != cmd.iqid:
             raise Refused(Retval.EINVAL, f"free list {number} is of another queue")
     free_ingress(fw, cmd.iqid)
-    for number in set(lists):
-        free_egress(fw, number)
     return cmd.reply()
 
 

@@ -21,10 +21,16 @@ from vmcoredd.emu.scenario.transceivers import Transceiver
 class Scene(StrEnum):
     """What has happened to a card before it is used."""
 
-    CRASHED = "crashed"
-    """A driver used it, under traffic, until the machine crashed."""
-    FRESH = "fresh"
-    """Firmware has booted; no driver has used it."""
+    meaning: str
+    """What it is, for a user."""
+
+    def __new__(cls, name: str, meaning: str) -> Scene:
+        scene = str.__new__(cls, name)
+        scene._value_, scene.meaning = name, meaning
+        return scene
+
+    CRASHED = "crashed", "a driver used the card, under traffic, until the machine crashed"
+    FRESH = "fresh", "as firmware leaves the card after power-on: no driver has used it"
 
 
 class Still(Random):

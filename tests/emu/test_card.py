@@ -105,6 +105,15 @@ def test_a_snapshot_of_another_profile_is_refused() -> None:
         Card.load("t62100-cr").restore(Card.load("t520-cr").snapshot())
 
 
+@pytest.mark.parametrize(("scene", "other"), [("fresh", "crashed"), ("crashed", "fresh")])
+def test_a_snapshot_of_another_scene_is_refused(scene: str, other: str) -> None:
+    card = Card.load("t520-cr", scene=scene)
+    before = fingerprint(card)
+    with pytest.raises(EmuError, match=f"not of a t520-cr, scene {scene}, but .* scene {other}"):
+        card.restore(Card.load("t520-cr", scene=other).snapshot())
+    assert fingerprint(card) == before
+
+
 def test_an_unknown_fault_is_refused_with_a_list_of_faults() -> None:
     with pytest.raises(EmuError, match=r"no fault broken on a T6; emu.faults"):
         Card.load("t62100-cr", faults=["broken"])

@@ -31,6 +31,7 @@ from vmcoredd.chip.firmware import (
 )
 from vmcoredd.chip.firmware.interface import MacIndex
 from vmcoredd.emu import Card
+from vmcoredd.emu.engine import EgressKind
 
 
 @pytest.fixture
@@ -60,6 +61,19 @@ def test_an_ingress_queue_is_allocated_with_its_free_list(mail: Mailbox) -> None
     assert reply.fl1id == 0xFFFF
     mail.do(Iq(free=1, iqid=reply.iqid, fl0id=reply.fl0id, fl1id=0xFFFF))
     assert mail.call(Iq(free=1, iqid=reply.iqid, fl0id=0xFFFF, fl1id=0xFFFF)).retval
+
+
+@pytest.mark.parametrize("named", ["both", "first", "none"])
+def test_free_lists_go_with_their_ingress_queue(card: Card, mail: Mailbox, named: str) -> None:
+    other = mail.do(Iq(alloc=1, iqsize=1024, fl0size=72))
+    one = mail.do(Iq(alloc=1, iqsize=1024, fl0size=72, fl1size=72))
+    lists = [one.fl0id, one.fl1id]
+    ids = {"both": lists, "first": [one.fl0id, 0xFFFF], "none": [0xFFFF] * 2}[named]
+    mail.do(Iq(free=1, iqid=one.iqid, fl0id=ids[0], fl1id=ids[1]))
+    kinds = [card.engine.c.egress[number].kind for number in (*lists, other.fl0id)]
+    assert kinds == [EgressKind.NONE, EgressKind.NONE, EgressKind.FREE_LIST]
+    again = mail.do(Iq(alloc=1, iqsize=1024, fl0size=72, fl1size=72))
+    assert [again.fl0id, again.fl1id] == lists
 
 
 def test_queues_run_out(mail: Mailbox) -> None:

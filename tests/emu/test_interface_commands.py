@@ -12,8 +12,10 @@ from emumail import Mailbox
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.firmware import (
     Bye,
+    Dev,
     Hello,
     Iq,
+    Params,
     Retval,
     RssGlbConfig,
     RssIndTbl,
@@ -25,6 +27,7 @@ from vmcoredd.chip.firmware import (
     ViMacRaw,
     ViMacVni,
     ViRxmode,
+    param,
 )
 from vmcoredd.chip.firmware.interface import MacIndex, ViMacEntry
 from vmcoredd.emu import Card, Scene
@@ -108,6 +111,18 @@ def test_an_address_is_changed_in_place_and_freed(chip: Chip) -> None:
     one.change(TWO, index=MacIndex.MAC_BASED_FREE)
     assert (one.addresses(), one.known()) == ({}, [])
     assert one.change(TWO, index=MacIndex.MAC_BASED_FREE).retval == Retval.ENOENT
+
+
+@CHIPS
+def test_the_reply_has_the_interfaces_numbers_as_drivers_would_compute_them(chip: Chip) -> None:
+    """Linux without OPAQUE_VIID_SMT_EXTN takes both from the id (t4_hw.c, t4_change_mac())."""
+    one = Interface(chip)
+    assert one.mail.parameter(Dev.OPAQUE_VIID_SMT_EXTN) == 1
+    one.mail.do(Params.writing([(param(Dev.OPAQUE_VIID_SMT_EXTN), 1)]))  # as FreeBSD does
+    second = one.mail.do(Vi(alloc=1, portid=1))
+    assert (second.vfvld, second.vin) == (1, 1)
+    one.id = second.viid
+    assert one.change(ONE).smtid == {4: 2, 5: 2, 6: 1}[chip.version]
 
 
 def test_an_entry_is_freed_by_an_address_of_zeros() -> None:

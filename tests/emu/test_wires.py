@@ -122,6 +122,31 @@ def test_a_wire_that_cannot_be_is_refused(
         wires.plug(texts, {"": cards["a"]})
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ("dgram:{}", "dgram:{}", "socket"),
+        ("dgram:{},/v", "dgram:{},/u", "socket"),
+        ("stream:{}", "dgram:{}", "socket"),
+        ("tap:lo", "tap:lo", "interface"),
+    ],
+)
+def test_two_wires_with_one_end_are_refused_with_what_to_do(
+    cards: dict[str, Card], tmp_path: Path, first: str, second: str, what: str
+) -> None:
+    texts = [f"{port}={text}".format(tmp_path / "w") for port, text in ((0, first), (1, second))]
+    why = rf"ports 0 and 1 both have the {what} .*give each its own, or join the ports: 0=1"
+    with pytest.raises(WireError, match=why):
+        wires.plug(texts, {"": cards["a"]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_streams_at_one_socket_meet_there(cards: dict[str, Card], tmp_path: Path) -> None:
+    station = plug(cards["a"], f"0=stream:{tmp_path / 'w'}", f"1=stream:{tmp_path / 'w'}")
+    station.up(0, 1)
+    assert station.run(until=lambda: station.link(0) and station.link(1))
+
+
 def test_one_of_several_cards_is_named(cards: dict[str, Card]) -> None:
     with pytest.raises(WireError, match=r"port 0 of which card\? Type a\.0"):
         wires.plug(["0=1"], cards)
@@ -133,7 +158,7 @@ def test_a_socket_in_use_is_not_taken(cards: dict[str, Card], tmp_path: Path) ->
     path = tmp_path / "w"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as user:
         user.bind(str(path))
-        with pytest.raises(WireError, match="another process uses this socket"):
+        with pytest.raises(WireError, match="somebody has this socket open; choose another path"):
             plug(cards["a"], f"0=dgram:{path}")
     plug(cards["a"], f"0=dgram:{path}")  # now it is stale
 

@@ -82,12 +82,14 @@ def test_the_response_names_the_entry_of_the_mac_table(rig: Rig, driver: RxDrive
 def test_entries_that_share_a_hash_are_told_apart(rig: Rig, driver: RxDriver) -> None:
     """The hash is of the address's halves: they may be exchanged."""
     exchanged = MAC[3:] + MAC[:3]
-    assert hash_bit(MAC) == hash_bit(exchanged) and MAC != exchanged
+    assert exchanged != MAC
+    assert hash_bit(MAC) == hash_bit(exchanged)
     rig.interface()
     rig.engine.show_mac(70, exchanged, VIID)
     assert not receives(rig, driver, MAC)
     rig.engine.show_mac(511, MAC, VIID)
-    assert receives(rig, driver, MAC) and receives(rig, driver, exchanged)
+    assert receives(rig, driver, MAC)
+    assert receives(rig, driver, exchanged)
 
 
 def test_a_snapshot_has_the_addresses(rig: Rig, driver: RxDriver) -> None:
@@ -97,7 +99,8 @@ def test_a_snapshot_has_the_addresses(rig: Rig, driver: RxDriver) -> None:
     rig.engine.show_mac(14, OTHER, VIID)
     rig.engine.load(saved)
     driver.refill()
-    assert receives(rig, driver, MAC) and not receives(rig, driver, OTHER)
+    assert receives(rig, driver, MAC)
+    assert not receives(rig, driver, OTHER)
 
 
 def test_an_interface_that_is_disabled_receives_nothing(rig: Rig, driver: RxDriver) -> None:
