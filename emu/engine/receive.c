@@ -9,7 +9,7 @@ enum {
     COPIES = 64,
     NO_MAC = ENGINE_MACS,
     NO_MACIDX = 0x1ff, /* of CPL_RX_PKT */
-    ERRORS = 14, /* err_vec of CPL_RX_PKT */
+    ERRORS = 14,       /* err_vec of CPL_RX_PKT */
 };
 
 /* Of pldbuflen_qid: the frame begins a new buffer. */
