@@ -24,7 +24,7 @@ class Scene(StrEnum):
     meaning: str
     """What it is, for a user."""
 
-    def __new__(cls, name: str, meaning: str) -> Scene:
+    def __new__(cls, name: str, meaning: str = "") -> Scene:
         scene = str.__new__(cls, name)
         scene._value_, scene.meaning = name, meaning
         return scene
