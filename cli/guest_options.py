@@ -13,6 +13,7 @@ import typer
 
 from vmcoredd.cli.named_cards import check_named_cards
 from vmcoredd.cli.options import CARD_HELP, chosen, known_scenes, named_card_completions, scenes
+from vmcoredd.cli.output import visible_lines
 
 MEMORY = re.compile(r"[1-9]\d*[MGmg]")
 LEAST_MEMORY_MIB = 128
@@ -41,6 +42,8 @@ def _writable_file(value: Path | None) -> Path | None:
     if value is None:
         return None
     existed = value.exists()
+    if existed and not value.is_file() and not value.is_dir():
+        raise typer.BadParameter(f"{value}: not a regular file")
     try:
         value.open("ab").close()
         if not existed:
@@ -51,8 +54,14 @@ def _writable_file(value: Path | None) -> Path | None:
 
 
 def _new_socket(value: Path | None) -> Path | None:
-    if value and not value.is_socket():
-        _writable_file(value)
+    from vmcoredd.qemu.errors import GuestError
+    from vmcoredd.qemu.session import check_monitor
+
+    try:
+        if value and not check_monitor(value).exists():
+            _writable_file(value)
+    except GuestError as error:
+        raise typer.BadParameter(str(error)) from error
     return value
 
 
@@ -79,17 +88,14 @@ NO_ROOT = "none"
 
 def _root_folders(value: list[str] | None) -> list[str] | None:
     from vmcoredd.qemu.errors import GuestError
-    from vmcoredd.qemu.root import check_folder
+    from vmcoredd.qemu.root import check_folders
 
-    for folder in value or []:
-        if folder == NO_ROOT:
-            if value != [NO_ROOT]:
-                raise typer.BadParameter(f"{NO_ROOT} stands alone: it shares no folder")
-            continue
-        try:
-            check_folder(Path(folder))
-        except GuestError as error:
-            raise typer.BadParameter(str(error)) from error
+    if NO_ROOT in (value or ()) and value != [NO_ROOT]:
+        raise typer.BadParameter(f"{NO_ROOT} stands alone: it shares no folder")
+    try:
+        check_folders(host_folders(value) or [])
+    except GuestError as error:
+        raise typer.BadParameter(visible_lines(str(error))) from error
     return value
 
 
@@ -119,7 +125,7 @@ HostFolders = Annotated[
         "--root",
         metavar="DIR",
         help="A folder of this machine that the guest can read at the same path, instead of /usr "
-        "and what belongs to it; repeatable. none shares nothing.",
+        "and what belongs to it; repeatable. none: nothing is shared, copied or downloaded.",
         callback=_root_folders,
     ),
 ]

@@ -6,6 +6,7 @@ It is deterministic: equal contents give equal bytes. Members are sorted, owned 
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ def file(content: bytes, mode: int = 0o644) -> Member:
 
 def link(target: str) -> Member:
     """Returns a symbolic link."""
-    return Member(stat.S_IFLNK | 0o777, target.encode())
+    return Member(stat.S_IFLNK | 0o777, os.fsencode(target))
 
 
 def archive(members: Mapping[str, Member]) -> bytes:
@@ -53,7 +54,7 @@ def _folders(names: Mapping[str, Member]) -> Iterator[str]:
 
 def _record(inode: int, name: str, member: Member) -> bytes:
     """Returns header (13 fields of 8 hex digits), name and content, each padded to 4 bytes."""
-    path = name.encode() + b"\0"
+    path = os.fsencode(name) + b"\0"
     links = 2 if stat.S_ISDIR(member.mode) else 1
     owner, group, mtime = 0, 0, 0
     device = (0, 0, 0, 0)

@@ -19,7 +19,8 @@ from vmcoredd import debs, vmcore
 
 from .errors import CommandFailed, GuestDied, GuestTimeout, RunError
 from .guest import Adapter, Guest, Result
-from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare
+from .kernels import check_dumps
+from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare, unused
 from .verdict import MEMORY, RESERVED, Crash, Verdict, crash_kernels_part, dump_name
 
 
@@ -74,7 +75,8 @@ class Report:
     `oops`: the kernel's line about its oops, if there was one. `driver`: the result of loading the
     driver in the crash kernel. `seconds`: the time from the start to each stage. `missing` and
     `partial`: adapters without a dump, and dumps that may lack something, with the reasons.
-    `before`: with traffic, what ethtool, ip and debugfs said of the adapters just before the panic.
+    `before`: with traffic, the record of what ethtool, ip and debugfs said of the adapters just
+    before the panic.
     """
 
     vmcore: Path
@@ -90,6 +92,8 @@ class Report:
 
 DEFAULT_FLOW = Flow()
 DEFAULT_DEADLINES = Deadlines()
+RECORD = "before"
+"""The record's name while the guest runs."""
 OOPS = re.compile(r"BUG: kernel NULL pointer dereference[^\r\n]*")
 
 
@@ -108,32 +112,63 @@ def run(
 ) -> Report:
     """Crashes a guest with `adapters` attached and writes its /proc/vmcore to `output`.
 
-    The serial console is logged to `console`, by default `output` with `.console` added. The log is
-    kept even if the run fails.
+    The serial console is logged to `console`, by default `output` with `.console` added, from the
+    start: an older log is lost. With traffic, a record is kept as `output` with `.before` added.
+    Log and record are kept even if the run fails; then the record never replaces an older one, but
+    has a number in its name.
 
-    Raises GuestError, debs.Unavailable; vmcore.OutputExists and similar errors for a bad `output`.
+    Raises GuestError, debs.Unavailable; vmcore.OutputExists and similar errors for a bad `output`
+    or record.
     """
-    target = Path(vmcore.check_output(output, force=force, stream=False))
+    if not prepared:
+        check_dumps(options.kernel)
+    target, record = check_outputs(output, traffic=bool(flow.traffic), force=force)
     prepared = prepared or prepare(options.kernel, progress)
     console = console or target.with_name(f"{target.name}.console")
-    with folder_beside(target) as folder:
+    with folder_beside(target) as folder, _record_kept(folder, record):
         with prepared.guest(options, folder, console, adapters) as guest:
-            steps = _Steps(guest, options, flow, deadlines, len(adapters), on_stage, progress)
+            steps = _Steps(
+                guest, options, flow, deadlines, len(adapters), on_stage, progress, folder / RECORD
+            )
             steps.first_kernel()
             steps.arm()
             steps.start_traffic()
             steps.crash()
             driver = steps.dump()
             saved = steps.save()
-        vmcore.check_output(target, force=force, stream=False)
+        check_outputs(target, traffic=bool(flow.traffic), force=force)
         os.replace(saved, target)
-        before = steps.take_record(target)
+        if record:
+            os.replace(folder / RECORD, record)
     oops, dumps = _first_oops(console), _device_dumps(target)
     crash = Crash(crash_kernels_part(console), driver, options.crashkernel)
     expected = [dump_name(index) for index in range(len(adapters))]
     missing = tuple(crash.missing(name) for name in expected if name not in dumps)
     partial = tuple(filter(None, map(crash.partial, dumps)))
-    return Report(target, console, dumps, oops, driver, steps.seconds, missing, partial, before)
+    return Report(target, console, dumps, oops, driver, steps.seconds, missing, partial, record)
+
+
+def check_outputs(output: Path, *, traffic: bool, force: bool) -> tuple[Path, Path | None]:
+    """Returns the real paths of the vmcore and, with traffic, of the record beside it.
+
+    Raises vmcore.OutputExists, unless `force`, and similar errors.
+    """
+    target = Path(vmcore.check_output(output, force=force, stream=False))
+    if not traffic:
+        return target, None
+    record = target.with_name(f"{target.name}.before")
+    return target, Path(vmcore.check_output(record, force=force, stream=False))
+
+
+@contextlib.contextmanager
+def _record_kept(folder: Path, record: Path | None) -> Iterator[None]:
+    """Keeps what was recorded before a failure, beside an older record."""
+    try:
+        yield
+    except BaseException:
+        if record and (folder / RECORD).exists():
+            os.rename(folder / RECORD, unused(record))
+        raise
 
 
 @dataclass(frozen=True)
@@ -145,6 +180,7 @@ class _Steps:
     adapters: int
     on_stage: OnStage
     progress: debs.Progress
+    record: Path
     seconds: dict[Stage, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -191,15 +227,8 @@ class _Steps:
         self.guest.run(f"join-wires {' '.join(wires)}", self.deadlines.traffic)
         self.guest.run(f"start-traffic 0 {len(wires)}", self.deadlines.traffic)
         self.guest.run("record-adapters >/share/before", self.deadlines.traffic)
+        os.rename(self.guest.share / "before", self.record)
         self.reached(Stage.FLOWING)
-
-    def take_record(self, target: Path) -> Path | None:
-        """Moves the record beside `target`; returns its path."""
-        if not self.flow.traffic:
-            return None
-        path = target.with_name(f"{target.name}.before")
-        os.replace(self.guest.share / "before", path)
-        return path
 
     def _no_crash_kernel(self, error: RunError) -> str:
         setting = f"crashkernel={self.options.crashkernel}"

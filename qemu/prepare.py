@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import tempfile
 import threading
@@ -175,3 +176,9 @@ def folder_beside(output: Path) -> Iterator[Path]:
     """Makes a folder on the file system of `output`; a file in it can be renamed to `output`."""
     with tempfile.TemporaryDirectory(prefix=".guest-", dir=output.absolute().parent) as name:
         yield Path(name)
+
+
+def unused(path: Path) -> Path:
+    """Returns `path`, or with the first number after its name that makes it one of no file."""
+    names = (f"{path.name}{number or ''}" for number in itertools.count())
+    return next(other for name in names if not os.path.lexists(other := path.with_name(name)))

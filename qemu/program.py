@@ -161,8 +161,13 @@ def root_port(index: int) -> str:
 def adapter(index: int, socket: Path, behind_port: bool = False) -> str:
     """Returns the `-device` argument that attaches the adapter served on `socket`.
 
-    It sits on the root bus, or alone behind its root port.
+    It sits on the root bus, or alone behind its root port. Raises GuestError for a path that JSON
+    cannot hold.
     """
+    try:
+        str(socket).encode()
+    except UnicodeEncodeError as error:
+        raise GuestError(f"{str(socket)!r}: QEMU needs a socket's path in UTF-8") from error
     place = {"bus": f"port{index}"} if behind_port else {"addr": _slot(index)}
     device = {"driver": DEVICE, "id": f"adapter{index}", **place}
     return json.dumps({**device, "socket": {"type": "unix", "path": str(socket)}})
@@ -189,15 +194,19 @@ def _serial_ports_and_monitors(machine: Machine, ends: HostEnds) -> list[str]:
     console = f"file,path={log}"
     if machine.shell:
         console = f"stdio,mux=on,signal=off,logfile={log}"
-    extra = ends.extra_monitor
     return [
         *("-add-fd", f"fd={ends.console},set=1"),
         *("-chardev", f"{console},id=console", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=control,fd={ends.control}", "-serial", "chardev:control"),
         *("-chardev", f"socket,id=monitor,fd={ends.monitor}"),
         *("-qmp", "chardev:monitor"),
-        *(("-qmp", f"unix:{_escaped(extra)},server=on,wait=off") if extra else ()),
+        *(_extra_monitor(ends.extra_monitor) if ends.extra_monitor else ()),
     ]
+
+
+def _extra_monitor(path: Path) -> list[str]:
+    socket = f"socket,id=extra,path={_escaped(path)},server=on,wait=off"
+    return ["-chardev", socket, "-qmp", "chardev:extra"]
 
 
 def _share(folder: Path) -> list[str]:

@@ -2,10 +2,11 @@
 
 A folder that is not exported cannot be seen by the guest at all, whatever its kernel tries; QEMU
 follows no link out of an export. The guest sees each folder at its own path, under a layer of
-memory that takes what the guest writes. By default these are /usr and what belongs to it. Of /etc
-there are copies of a few public files, and the accounts are the guest's own.
+memory that takes what the guest writes. By default these are /usr and what belongs to it. With /usr
+come copies of a few public files of /etc; the accounts are the guest's own.
 
-Commands that the host lacks come from Debian's packages, unpacked in the user's cache.
+Commands that the host lacks, and the modules of Debian's kernels, come from Debian's packages,
+unpacked in the user's cache.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .archive import Member, archive, file, link
 from .errors import GuestError
 from .kernel import Kernel
 
-USR = Path("/usr")
+USR, ETC = Path("/usr"), Path("/etc")
 BESIDE_USR = tuple(map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")))
 """Folders that are links into /usr on most machines; where they are not, they are shared too."""
 COMMANDS = {
@@ -49,8 +50,12 @@ ACCOUNTS = {
     "etc/group": "root:x:0:\ntcpdump:x:100:\nnogroup:x:65534:\n",
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
 }
+OWN = tuple(map(Path, ("/proc", "/sys", "/dev", "/guest", "/share")))
+"""Folders that the guest has of its own and cannot do without."""
 MOST = 7
 """Exports: functions of one slot beside that of /share."""
+MOST_NAMED = MOST - 2
+"""Folders that a user can name: packages and a kernel's modules are exports too."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +68,21 @@ class Mount:
 
 @dataclass(frozen=True)
 class Root:
-    """What a guest can read: the host's folders in `shared`, and copies of files in /etc if `etc`.
+    """What a guest can read: the host's folders in `shared`, and copies of those in `etc`.
 
-    `added`: packages that supply commands which are not there. `missing`: packages that would, but
-    cannot be had, and the reason.
+    `mounts` has all that is exported, of the user's cache too. `added`: packages that supply
+    commands which are not there. `missing`: packages that would, but cannot be had, and the
+    `reason`. `modules`: the release of a kernel whose modules come with the root.
     """
 
     shared: tuple[Path, ...] = ()
     mounts: tuple[Mount, ...] = ()
     links: tuple[tuple[Path, str], ...] = ()
-    etc: bool = False
+    etc: tuple[Path, ...] = ()
     added: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     reason: str = ""
+    modules: str = ""
 
     @property
     def exports(self) -> tuple[Path, ...]:
@@ -90,37 +97,45 @@ class Root:
 
     def described(self) -> list[str]:
         """Returns lines for the user: what the guest can read, and what it lacks."""
-        folders = ", ".join(map(str, self.shared)) or "no folder"
-        lines = [f"the guest can read {folders} of this machine"]
+        if self.shared:
+            folders = ", ".join(map(_told, self.shared))
+            lines = [f"the guest can read {folders} of this machine"]
+        else:
+            own = "its commands are busybox's, ethtool and kexec"
+            lines = [f"the guest can read nothing of this machine; {own}"]
+        if self.etc:
+            names = ", ".join(path.name for path in self.etc)
+            lines.append(f"it has copies of what all may read of these in {ETC}: {names}")
         if self.added:
             lines.append(f"Debian's packages add what is not there: {', '.join(self.added)}")
+        if self.modules:
+            lines.append(f"Debian's kernel {self.modules} brings its modules")
         if self.missing:
             lines.append(f"the guest lacks {', '.join(self.missing)}: {self.reason}")
         return lines
 
     def with_modules(self, kernel: Kernel) -> Root:
-        """Returns this root with the modules of a kernel whose modules do not come with it."""
-        if not kernel.stock:
+        """Returns this root with the modules of a kernel whose initramfs lacks the driver."""
+        if not kernel.stock or self.modules:
             return self
         mount = Mount(Path("/lib/modules") / kernel.release, (kernel.modules_folder,))
-        return dataclasses.replace(self, mounts=(*self.mounts, mount))
+        return dataclasses.replace(self, mounts=(*self.mounts, mount), modules=kernel.release)
 
     def archive(self) -> bytes:
         """Returns what is added to the guest's initramfs: links, files of /etc, and `mounts`."""
         members = {str(path)[1:]: link(target) for path, target in self.links}
-        if self.etc:
-            members |= {name: file(text.encode()) for name, text in ACCOUNTS.items()}
-            for name in COPIED:
-                members |= dict(_copied(Path("/etc") / name))
-        members["guest/mounts"] = file(self._mounts().encode())
+        members |= {name: file(text.encode()) for name, text in ACCOUNTS.items()}
+        for copied in self.etc:
+            members |= dict(_copied(copied))
+        members["guest/mounts"] = file(os.fsencode(self._mounts()))
         return archive(members)
 
     def _mounts(self) -> str:
-        """Returns a line for each mount: PATH TAG..."""
+        """Returns a line for each mount: TAG... PATH. Only a path has slashes, and any byte."""
         number, lines = 0, []
         for mount in self.mounts:
             tags = [f"root{number + index}" for index in range(len(mount.folders))]
-            lines.append(" ".join([str(mount.path), *tags]))
+            lines.append(" ".join([*tags, str(mount.path)]))
             number += len(tags)
         return "".join(f"{line}\n" for line in lines)
 
@@ -128,14 +143,15 @@ class Root:
 def find_root(folders: Sequence[Path] | None = None, progress: debs.Progress = debs.silent) -> Root:
     """Returns a root with the host's `folders`, by default /usr and what belongs to it.
 
-    Commands that are not in them come from Debian's packages. Raises GuestError for a folder that
-    cannot be shared.
+    Commands that are not in them come from Debian's packages. Without any folder, nothing is
+    shared, copied or downloaded. Raises GuestError for folders that cannot be shared.
     """
-    chosen = default_folders() if folders is None else folders
-    shared = [check_folder(folder) for folder in sorted(set(chosen))]
+    shared = default_folders() if folders is None else check_folders(folders)
+    if not shared:
+        return Root()
     mounts = {path: [path.resolve()] for path in shared}
     packages = lacking(shared)
-    root = Root(tuple(shared), links=_links(), etc=True)
+    root = Root(tuple(shared), etc=_public(shared))
     try:
         if packages:
             commands = _commands(packages, progress)
@@ -144,7 +160,7 @@ def find_root(folders: Sequence[Path] | None = None, progress: debs.Progress = d
     except debs.Unavailable as error:
         root = dataclasses.replace(root, missing=packages, reason=str(error))
     ordered = tuple(Mount(path, tuple(mounts[path])) for path in sorted(mounts))
-    return dataclasses.replace(root, mounts=ordered)
+    return dataclasses.replace(root, mounts=ordered, links=_links() if USR in mounts else ())
 
 
 def default_folders() -> list[Path]:
@@ -168,13 +184,42 @@ def _commands(packages: Sequence[str], progress: debs.Progress) -> Path:
     return debs.binaries(packages, suites=suites, name="guest-commands", progress=progress)
 
 
+def check_folders(folders: Sequence[Path]) -> list[Path]:
+    """Returns the folders, each once and sorted, if a guest can have them. Raises GuestError."""
+    checked = sorted({check_folder(folder) for folder in folders})
+    if len(checked) > MOST_NAMED:
+        raise GuestError(f"{len(checked)} folders are too many to share: at most {MOST_NAMED}")
+    return checked
+
+
 def check_folder(folder: Path) -> Path:
-    """Returns `folder` if a guest can have it. Raises GuestError."""
-    if not folder.is_absolute() or ".." in folder.parts or folder == Path("/"):
-        raise GuestError(f"{folder} cannot be shared: name folders below / by their whole path")
+    """Returns `folder`, with one slash at its start, if a guest can have it. Raises GuestError."""
+    cannot = f"{folder} cannot be shared:"
+    if "\0" in str(folder) or "\n" in str(folder):
+        raise GuestError(f"{str(folder)!r} cannot be shared: its name has a NUL or a line break")
+    if not folder.is_absolute() or ".." in folder.parts:
+        raise GuestError(f"{cannot} name folders below / by their whole path")
+    folder = Path("/", *folder.parts[1:])
     if not folder.is_dir():
-        raise GuestError(f"{folder} cannot be shared: it is not a folder")
+        raise GuestError(f"{cannot} it is not a folder")
+    if Path("/") in (folder, folder.resolve()):
+        raise GuestError(f"{cannot} it is all of this machine; name folders below /")
+    if any(folder.is_relative_to(own) for own in OWN):
+        raise GuestError(f"{cannot} the guest has its own {Path(*folder.parts[:2])}")
     return folder
+
+
+def _told(folder: Path) -> str:
+    """Returns a folder's name for the user, and what it leads to where it is a link."""
+    real = folder.resolve()
+    return str(folder) if real == folder else f"{folder} (which is {real})"
+
+
+def _public(shared: Sequence[Path]) -> tuple[Path, ...]:
+    """Returns what the guest gets copies of: it belongs to /usr, and /etc itself has it too."""
+    if USR not in shared or ETC in shared:
+        return ()
+    return tuple(path for name in COPIED if (path := ETC / name).exists() or path.is_symlink())
 
 
 def _has(shared: Sequence[Path], command: str) -> bool:

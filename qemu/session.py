@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
+import os
 import shutil
+import socket
 import sys
 import tempfile
 import termios
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from vmcoredd import debs
 
 from .errors import GuestError
 from .guest import CRASH_KERNEL, Adapter, Result
-from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare
+from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare, unused
 
 BOOT_SECONDS = 120.0
 DRIVER_SECONDS = 900.0
+SOCKET_PATH = 107  # bytes (struct sockaddr_un)
 QEMUS = ".virtfs_metadata"
 OURS = (*CRASH_KERNEL, QEMUS)
 """What we and QEMU put into the folder that a guest shares."""
@@ -44,12 +46,13 @@ def run_script(
 
     Raises GuestError, debs.Unavailable, and OSError if `script` cannot be read.
     """
+    program = script.read_bytes()  # once, as it may be a pipe
     prepared = prepared or prepare(options.kernel, progress)
     with (
         tempfile.TemporaryDirectory(prefix="guest-") as folder,
         prepared.guest(options, Path(folder), console, adapters) as guest,
     ):
-        shutil.copyfile(script, guest.share / "script")
+        (guest.share / "script").write_bytes(program)
         (guest.share / "script").chmod(0o755)
         progress("booting the guest", None)
         guest.wait_for_kernel("first", BOOT_SECONDS)
@@ -81,8 +84,11 @@ def run_shell(
     The guest's /share is the folder `share`. Without it, what the guest saves there is moved into a
     new folder beside `console` in the end, which `on_saved` receives. Returns QEMU's exit code.
 
-    Raises GuestError, also if `share` holds files of our names, and debs.Unavailable.
+    Raises GuestError, also if `share` holds files of our names or `monitor` is taken, and
+    debs.Unavailable.
     """
+    if monitor:
+        check_monitor(monitor)
     prepared = prepared or prepare(options.kernel, progress)
     if driver:
         arguments = f"{options.kernel_arguments} guest.driver"
@@ -99,6 +105,27 @@ def run_shell(
                 on_saved(saved)
 
 
+def check_monitor(path: Path) -> Path:
+    """Returns `path` if QEMU may make a socket there: it removes what it finds. Raises GuestError.
+
+    A socket that nobody listens on any more is no hindrance.
+    """
+    if len(os.fsencode(path)) > SOCKET_PATH:
+        raise GuestError(f"{path}: a socket's path has at most {SOCKET_PATH} bytes")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            return path
+        except ConnectionRefusedError:
+            if path.is_socket():
+                return path
+            raise GuestError(f"{path} exists and is not a socket") from None
+        except OSError as error:
+            raise GuestError(f"{path}: {error.strerror}") from error
+    raise GuestError(f"{path}: another program listens on this socket")
+
+
 @contextlib.contextmanager
 def _shared(share: Path | None) -> Iterator[Path | None]:
     """Lends a folder to a guest; removes from it what we and QEMU put there."""
@@ -109,10 +136,11 @@ def _shared(share: Path | None) -> Iterator[Path | None]:
     for name in OURS:
         if (share / name).exists():
             raise GuestError(f"{share / name} exists: a guest needs this name in its /share")
+    before = set(share.rglob(QEMUS))
     try:
         yield share
     finally:
-        _remove_ours(share)
+        _remove_ours(share, before)
 
 
 def _bring_home(share: Path, console: Path) -> Path | None:
@@ -122,15 +150,15 @@ def _bring_home(share: Path, console: Path) -> Path | None:
     _remove_ours(share)
     if not any(share.iterdir()):
         return None
-    names = (f"guest.share{number or ''}" for number in itertools.count())
-    home = next(path for name in names if not (path := console.absolute().with_name(name)).exists())
-    return share.rename(home)
+    return share.rename(unused(console.absolute().with_name("guest.share")))
 
 
-def _remove_ours(share: Path) -> None:
+def _remove_ours(share: Path, keep: Collection[Path] = ()) -> None:
+    """Removes our files, and those of QEMU: in each folder where a guest made a file."""
     for name in CRASH_KERNEL:
         (share / name).unlink(missing_ok=True)
-    shutil.rmtree(share / QEMUS, ignore_errors=True)
+    for folder in set(share.rglob(QEMUS)).difference(keep):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -97,13 +97,12 @@ def kdump(
 
     With --traffic, what ethtool and debugfs said just before the crash is kept beside the output.
     """
-    from vmcoredd import vmcore
     from vmcoredd.qemu import kdump as flow
 
     cards = named_cards(card)
     check_doorbells(map_window, traffic or wire)
     with writing(output):
-        vmcore.check_output(output, force=force, stream=False)
+        flow.check_outputs(output, traffic=traffic, force=force)
     wires = wire or (own_wires(cards) if traffic else [])
     if traffic:
         wires_inside(wires)
@@ -334,9 +333,9 @@ def _prepared(kernel: str, memory: str, root: list[str] | None) -> tuple[Prepare
 
     with preparing() as progress:
         prepared = prepare(kernel, progress)
-        found = find_root(host_folders(root), progress)
+        found = find_root(host_folders(root), progress).with_modules(prepared.kernel)
     for line in found.described():
-        err.print(line, markup=False)
+        err.print(visible_lines(line), markup=False)
     return prepared, replace(_options(kernel, memory), root=found)
 
 

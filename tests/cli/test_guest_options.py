@@ -42,6 +42,11 @@ SHELL = ["shell", *CARD]
         ([*SHELL, "--console", "."], "--console", "Is a directory"),
         ([*SHELL, "--share", "file"], "--share", "File exists"),
         ([*SHELL, "--monitor", "absent/qmp"], "--monitor", "No such file or directory"),
+        ([*SHELL, "--monitor", "file"], "--monitor", "file exists and is not a socket"),
+        ([*SHELL, "--console", "/dev/null"], "--console", "not a regular file"),
+        ([*SHELL, "--root", "//"], "--root", "// cannot be shared: it is all of this machine"),
+        ([*SHELL, "--root", "/dev"], "--root", "the guest has its own /dev"),
+        ([*SHELL, "--root", "file"], "--root", "name folders below / by their whole path"),
         (["run", *CARD, "--script", "absent"], "--script", "does not exist"),
         (["run", *CARD, "--script", "file", "--seconds", "0"], "--seconds", "greater than"),
     ],
@@ -75,6 +80,13 @@ def test_an_output_is_checked_before_anything_is_said(
         result = vmcoredd("guest", command, *CARD, "-o", tmp_path / output)
         assert result.code == Exit.FAILED
         assert result.err.startswith(f"vmcoredd: {tmp_path}/{why}")
+
+
+def test_a_record_is_not_replaced_unasked(vmcoredd: Run, tmp_path: Path) -> None:
+    (tmp_path / "vmcore.before").touch()
+    result = vmcoredd("guest", "kdump", *CARD, "--traffic", "-o", tmp_path / "vmcore")
+    assert result.code == Exit.FAILED
+    assert result.err.startswith(f"vmcoredd: {tmp_path}/vmcore.before: File exists")
 
 
 @pytest.mark.parametrize(

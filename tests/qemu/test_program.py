@@ -109,9 +109,18 @@ def test_without_crashkernel_no_memory_is_reserved():
     assert "crashkernel" not in kernel_command_line(replace(MACHINE, crashkernel=""))
 
 
-def test_an_extra_monitor_is_a_socket():
-    words = arguments(MACHINE, replace(ENDS, extra_monitor=Path("/run/qmp")), [])
-    assert following(words, "-qmp") == ["chardev:monitor", "unix:/run/qmp,server=on,wait=off"]
+def test_an_extra_monitor_is_a_socket_at_any_path():
+    words = arguments(MACHINE, replace(ENDS, extra_monitor=Path("/run/a=b,c d")), [])
+    assert following(words, "-qmp") == ["chardev:monitor", "chardev:extra"]
+    extra = "socket,id=extra,path=/run/a=b,,c d,server=on,wait=off"
+    assert extra in following(words, "-chardev")
+
+
+def test_an_adapters_socket_has_any_path_that_json_can_hold():
+    odd = "/run/a,b \"c'\\=\u00e9"
+    assert json.loads(adapter(0, Path(odd)))["socket"]["path"] == odd
+    with pytest.raises(GuestError, match=r"'/run/\\udcff': QEMU needs a socket's path in UTF-8"):
+        adapter(0, Path("/run/\udcff"))
 
 
 def fake(folder: Path, version: str, devices: str, code: int = 0) -> tuple[str]:

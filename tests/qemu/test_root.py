@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from cpio import read
 from vmcoredd import debs
 from vmcoredd.qemu import root
 from vmcoredd.qemu.errors import GuestError
+from vmcoredd.qemu.program import HostEnds, Machine, arguments
 from vmcoredd.qemu.root import Mount, Root, check_folder, find_root
 from vmcoredd.qemu.stock_kernel import StockKernel
 
+ENDS = HostEnds(control=5, monitor=6, share=Path("/run/share"), console=7)
 PRIVATE = ("shadow", "gshadow", "ssh", "ssl", "sudoers", "machine-id", "passwd", "hosts")
 
 
@@ -37,19 +40,54 @@ def test_by_default_a_guest_reads_usr_and_what_belongs_to_it() -> None:
     assert shared <= {Path("/usr"), *root.BESIDE_USR}
 
 
-def test_a_folder_that_is_a_link_into_usr_is_a_link_in_the_guest(tmp_path: Path) -> None:
-    found = members(find_root())
-    for path in root.BESIDE_USR:
-        if path.is_symlink():
-            mode, target = found[str(path)[1:]]
-            assert stat.S_ISLNK(mode)
-            assert target.decode() == str(path.readlink())
+@pytest.fixture
+def beside_usr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host's folder that has `bin`, a link into `usr`, and `lib`, a folder of its own."""
+    monkeypatch.setattr(root, "USR", tmp_path / "usr")
+    monkeypatch.setattr(root, "BESIDE_USR", tuple(tmp_path / name for name in ("bin", "lib", "x")))
+    for name in ("usr", "lib"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bin").symlink_to("usr/bin")
+    return tmp_path
+
+
+def test_a_folder_that_is_a_link_into_usr_is_a_link_in_the_guest(beside_usr: Path) -> None:
+    found = find_root()
+    assert set(found.shared) == {beside_usr / "lib", beside_usr / "usr"}
+    mode, target = members(found)[f"{beside_usr}/bin"[1:]]
+    assert (stat.S_ISLNK(mode), target) == (True, b"usr/bin")
+
+
+def test_without_usr_there_is_no_link_into_it(beside_usr: Path) -> None:
+    assert find_root([beside_usr / "lib"]).links == ()
 
 
 def test_of_etc_a_guest_gets_copies_of_named_files_only() -> None:
     names = {name.split("/")[1] for name in members(find_root()) if name.startswith("etc/")}
     assert names <= {*root.COPIED, "passwd", "group", "hosts"}
     assert not set(root.COPIED) & set(PRIVATE)
+
+
+def test_what_is_copied_from_etc_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root, "ETC", tmp_path)
+    for name in ("services", "ld.so.conf", "secret"):
+        (tmp_path / name).write_text(name)
+    found = find_root()
+    copied = {name for name in members(found) if name.startswith(f"{tmp_path}/"[1:])}
+    assert copied == {f"{tmp_path}/{name}"[1:] for name in ("services", "ld.so.conf")}
+    told = f"it has copies of what all may read of these in {tmp_path}: ld.so.conf, services"
+    assert told in found.described()
+
+
+def test_without_usr_nothing_of_etc_is_copied(tmp_path: Path) -> None:
+    found = find_root([tmp_path])
+    own = {name for name in members(found) if name.startswith("etc/")}
+    assert own == set(root.ACCOUNTS)
+    assert not [line for line in found.described() if "/etc" in line]
+
+
+def test_an_etc_that_is_shared_is_not_copied_too() -> None:
+    assert find_root([root.USR, root.ETC]).etc == ()
 
 
 def test_the_guests_accounts_are_its_own() -> None:
@@ -76,32 +114,76 @@ def test_named_folders_replace_the_default(tmp_path: Path) -> None:
     assert f"the guest can read {tmp_path} of this machine" in found.described()
 
 
-def test_no_folder_at_all_can_be_shared() -> None:
+def test_with_no_folder_nothing_is_shared_copied_or_downloaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(debs, "binaries", lambda *packages, **options: asked.append(packages))
     found = find_root([])
+    assert (asked, found) == ([], Root())
     assert found.exports == ()
-    assert found.described()[0] == "the guest can read no folder of this machine"
+    assert set(members(found)) - {"etc", "guest"} <= {*root.ACCOUNTS, "guest/mounts", "TRAILER!!!"}
+    (line,) = found.described()
+    assert line.startswith("the guest can read nothing of this machine; its commands are")
 
 
 def test_a_linked_folder_is_shared_under_the_name_that_was_given(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    (mount,) = find_root([tmp_path / "link"]).mounts
-    assert mount == Mount(tmp_path / "link", (tmp_path / "real",))
+    found = find_root([tmp_path / "link"])
+    assert found.mounts == (Mount(tmp_path / "link", (tmp_path / "real",)),)
+    assert f"{tmp_path}/link (which is {tmp_path}/real)" in found.described()[0]
 
 
 @pytest.mark.parametrize(
     ("folder", "says"),
     [
-        ("/", "name folders below / by their whole path"),
-        ("usr", "by their whole path"),
-        ("/usr/../root", "by their whole path"),
-        ("/etc/passwd", "it is not a folder"),
-        ("/none", "it is not a folder"),
+        ("usr", "usr cannot be shared: name folders below / by their whole path"),
+        ("/usr/../root", "/usr/../root cannot be shared: .*by their whole path"),
+        ("/etc/passwd", "/etc/passwd cannot be shared: it is not a folder"),
+        ("/none", "/none cannot be shared: it is not a folder"),
+        ("/", "/ cannot be shared: it is all of this machine; name folders below /"),
+        ("//", "// cannot be shared: it is all of this machine"),
+        ("/proc/self/root", "/proc/self/root cannot be shared: it is all of this machine"),
+        ("/proc", "/proc cannot be shared: the guest has its own /proc"),
+        ("//dev/shm", "//dev/shm cannot be shared: the guest has its own /dev"),
+        ("/a\nb", r"'/a\\nb' cannot be shared: its name has a NUL or a line break"),
+        ("/usr\0", r"'/usr\\x00' cannot be shared: its name has a NUL or a line break"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(folder: str, says: str) -> None:
-    with pytest.raises(GuestError, match=f"{folder} cannot be shared: .*{says}"):
+    with pytest.raises(GuestError, match=f"^{says}"):
         check_folder(Path(folder))
+
+
+def test_a_link_to_all_of_the_machine_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/")
+    with pytest.raises(GuestError, match="link cannot be shared: it is all of this machine"):
+        find_root([tmp_path / "link"])
+
+
+def test_two_slashes_at_the_start_are_one() -> None:
+    assert check_folder(Path("//usr")) == Path("/usr")
+
+
+@pytest.mark.parametrize("name", [" a  b ", "a,b", "a'\"b", "a\\b", "a=b:c", b"a\xffb"])
+def test_a_folder_of_any_other_name_can_be_shared(tmp_path: Path, name: str | bytes) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    found = find_root([folder])
+    line = members(found)["guest/mounts"][1]
+    assert line == b"root0 " + os.fsencode(folder) + b"\n"
+    words = arguments(Machine(Path("i"), Path("i"), exports=found.exports), ENDS, [])
+    assert f",path={str(folder).replace(',', ',,')},security_model" in " ".join(words)
+
+
+def test_more_folders_than_fit_are_refused_before_anything_is_prepared(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(6)]
+    for folder in folders:
+        folder.mkdir()
+    assert len(find_root(folders[:5]).shared) == 5
+    with pytest.raises(GuestError, match="6 folders are too many to share: at most 5"):
+        find_root(folders)
 
 
 def test_commands_that_nothing_supplies_are_told_with_their_packages(tmp_path: Path) -> None:
@@ -128,7 +210,8 @@ def test_commands_that_the_host_lacks_come_from_debians_packages(
     assert "iproute2" not in asked or not Path("/usr/sbin/ip").exists()
     (usr,) = [mount for mount in found.mounts if mount.path == Path("/usr")]
     assert usr.folders == (Path("/usr"), tmp_path / "usr")
-    assert "frobnicator" in found.described()[1]
+    (line,) = [line for line in found.described() if "Debian's packages add" in line]
+    assert "frobnicator" in line
 
 
 def test_the_guest_is_told_which_exports_a_path_shows() -> None:
@@ -136,7 +219,7 @@ def test_the_guest_is_told_which_exports_a_path_shows() -> None:
         mounts=(Mount(Path("/usr"), (Path("/a"), Path("/b"))), Mount(Path("/opt"), (Path("/c"),)))
     )
     assert found.exports == (Path("/a"), Path("/b"), Path("/c"))
-    assert members(found)["guest/mounts"][1].decode() == "/usr root0 root1\n/opt root2\n"
+    assert members(found)["guest/mounts"][1].decode() == "root0 root1 /usr\nroot2 /opt\n"
 
 
 def test_more_folders_than_a_guest_has_room_for_are_refused() -> None:
@@ -145,7 +228,10 @@ def test_more_folders_than_a_guest_has_room_for_are_refused() -> None:
         _ = Root(mounts=mounts).exports
 
 
-def test_a_stock_kernels_modules_come_with_the_root(tmp_path: Path) -> None:
+def test_a_stock_kernels_modules_come_with_the_root_and_are_told(tmp_path: Path) -> None:
     (tmp_path / "release").write_text("9.9-amd64\n")
-    (mount,) = Root().with_modules(StockKernel(tmp_path)).mounts
-    assert mount == Mount(Path("/lib/modules/9.9-amd64"), (tmp_path / "modules",))
+    kernel = StockKernel(tmp_path)
+    found = Root().with_modules(kernel)
+    assert found.mounts == (Mount(Path("/lib/modules/9.9-amd64"), (tmp_path / "modules",)),)
+    assert "Debian's kernel 9.9-amd64 brings its modules" in found.described()
+    assert found.with_modules(kernel) == found
