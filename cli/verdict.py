@@ -36,6 +36,23 @@ def print_verdict(verdict: Verdict, *, brief: bool = False) -> None:
         out.say(_NOTHING + _IN_THE_REST * bool(verdict.lost) + _and_notes(verdict) * brief)
 
 
+def print_activity(verdict: Verdict) -> None:
+    """Prints a paragraph on what the card was busy with: queues, and what each port has carried."""
+    from vmcoredd.diagnosis import BUSY
+
+    lines = [finding.meaning for finding in verdict.findings if finding.rule in BUSY]
+    lines += [
+        f"port {one.port}: received {counted(one.received, 'frame')} "
+        f"({counted(one.received_bytes, 'byte')}), "
+        f"sent {one.sent:,} ({counted(one.sent_bytes, 'byte')})"
+        for one in verdict.traffic
+    ]
+    if lines:
+        out.print()
+    for line in lines:
+        _wrapped(line, "", "  ")
+
+
 def print_others(notes: Sequence[vmcore.Note], worst: Callable[[vmcore.Note], str]) -> None:
     """Names the other device dumps of a file: the worst finding of each, and how to see it."""
     if notes:
@@ -91,8 +108,8 @@ def _print_finding(finding: Finding, *, brief: bool) -> None:
 
 
 def in_words(evidence: Iterable[Evidence]) -> Iterator[str]:
-    """Yields a line for each place: where it is, and its value; fields of a word share a line, and
-    what is said several times."""
+    """Yields a line for each place: where it is, and its value; fields of a word, or of what is no
+    register, share a line, and what is said several times."""
     for _, group in groupby(evidence, _place):
         fields = list(group)
         first = fields[0]
@@ -101,14 +118,16 @@ def in_words(evidence: Iterable[Evidence]) -> Iterator[str]:
         values = [f"{one.field}={_value(one)}" if one.field else _value(one) for one in fields]
         if first.word is not None:
             values = [f"{first.word:#010x}", *(value for value in values if first.field)]
-        elif len(values) > 1:
+        elif len(values) > 1 and not first.field:
             values = [values[0], f"({counted(len(values), 'time')})"]
         yield f"{', '.join(part for part in parts if part)}: {' '.join(values)}"
 
 
 def _place(evidence: Evidence) -> Evidence:
-    """Returns what fields of one word share; all of what is no word."""
-    return evidence if evidence.word is None else replace(evidence, field="", value=0)
+    """Returns what fields of one place share; all of what has no field and is no word."""
+    if evidence.word is None and not evidence.field:
+        return evidence
+    return replace(evidence, field="", value=0)
 
 
 def _value(evidence: Evidence) -> str:

@@ -11,15 +11,19 @@ if __name__ != "vmcoredd.diagnosis":
 
 from vmcoredd.diagnosis.finding import Evidence, Finding, Severity
 from vmcoredd.diagnosis.identity import Identity
+from vmcoredd.diagnosis.queues import BUSY
 from vmcoredd.diagnosis.rule import Rule, all_rules
+from vmcoredd.diagnosis.traffic import Traffic
 from vmcoredd.diagnosis.verdict import Verdict, diagnose
 
 __all__ = [
+    "BUSY",
     "Evidence",
     "Finding",
     "Identity",
     "Rule",
     "Severity",
+    "Traffic",
     "Verdict",
     "all_rules",
     "diagnose",

@@ -13,8 +13,11 @@ from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES
 from vmcoredd.cudbg import CudbgError, Dump, DumpFormatError, UnknownFormat
 from vmcoredd.cudbg.blank import EXPLAINS_NOTHING, nothing_in
-from vmcoredd.cudbg.core_clock import EXPLAINED_BY, CoreClock, core_clock
+from vmcoredd.cudbg.core_clock import EXPLAINED_BY as CLOCK_TOLD_BY
+from vmcoredd.cudbg.core_clock import CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Fields, Table, Value
+from vmcoredd.cudbg.driver_state import EXPLAINED_BY as STATE_TOLD_BY
+from vmcoredd.cudbg.driver_state import DriverState, driver_state
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.words import RegisterEntity, Word
 
@@ -210,6 +213,11 @@ class Card:
                 found.append(None if value is None else word)
         return found
 
+    @property
+    def ports(self) -> int:
+        """The number of Ethernet ports (t4_hw.c, t4_get_mps_bg_map()); NotJudged."""
+        return 1 << self.word("MPS_CMN_CTL").get("NumPorts")
+
     def decoded(self, entity: str) -> Decoded:
         """Returns a decoded entity; raises NotJudged if it cannot be had. Why a part of it is not
         left is in `gaps`."""
@@ -254,7 +262,12 @@ class Card:
     @property
     def core_clock(self) -> CoreClock:
         """The core clock, as far as the dump tells it."""
-        return core_clock(self.held(EXPLAINED_BY))
+        return core_clock(self.held(CLOCK_TOLD_BY))
+
+    @property
+    def driver_state(self) -> DriverState:
+        """What the driver knew, as far as the dump tells it."""
+        return driver_state(self.held(STATE_TOLD_BY))
 
     def rows(self, entity: str, title: str = "") -> list[dict[str, Value]]:
         """Returns the rows of an entity's tables whose title begins with `title`."""

@@ -1,11 +1,12 @@
-"""Counters: from how many errors on they say something."""
+"""Counters: of registers in pairs, and from how many errors on they say something."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vmcoredd.cudbg.counters import Joined
+from vmcoredd.cudbg.counters import Joined, joined
 from vmcoredd.cudbg.words import Word
+from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.finding import Evidence
 from vmcoredd.diagnosis.rule import Hit
 
@@ -20,6 +21,12 @@ def many(counters: Iterable[Word | Joined[Word]]) -> Iterator[Hit]:
     if high:
         words = (word for one in high for word in _words(one))
         yield Hit(Evidence.each(words), {"count": f"{sum(one.value for one in high):,}"})
+
+
+def counts(card: Card, name: str) -> Iterator[Joined[Word]]:
+    """Returns the instances of a 64-bit counter, in the order of their offsets."""
+    halves = (word for half in "LH" for word in card.words(f"{name}_{half}"))
+    return joined(sorted(halves, key=lambda word: word.offset))
 
 
 def _words(counter: Word | Joined[Word]) -> Iterator[Word]:

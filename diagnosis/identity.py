@@ -57,7 +57,7 @@ def identify(card: Card) -> Identity:
         part=str(vpd.get("part number") or ""),
         serial=str(vpd.get("serial number") or ""),
         mac=str(vpd.get("network address") or ""),
-        ports=_known(lambda: _ports(card)),
+        ports=_known(lambda: card.ports),
         firmware=str(vpd.get("firmware") or ""),
         state=_known(lambda: _state(card)) or "",
     )
@@ -67,11 +67,6 @@ def _known(ask: Callable[[], Any]) -> Any:
     with suppress(NotJudged):
         return ask()
     return None
-
-
-def _ports(card: Card) -> int:
-    """Returns the number of Ethernet ports (t4_hw.c, t4_get_mps_bg_map())."""
-    return 1 << card.word("MPS_CMN_CTL").get("NumPorts")
 
 
 def _state(card: Card) -> str:

@@ -1,8 +1,9 @@
-"""The verdict on a dump: the card, what was found, and what could not be judged."""
+"""The verdict on a dump: the card, what was found, what could not be judged, and the traffic."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from vmcoredd.diagnosis.finding import Finding, Severity
 from vmcoredd.diagnosis.identity import Identity, identify
 from vmcoredd.diagnosis.ranking import ranked
 from vmcoredd.diagnosis.rule import Rule, all_rules
+from vmcoredd.diagnosis.traffic import Traffic, traffic
 from vmcoredd.plural import agreeing
 
 _RULES_NAMED = 4
@@ -29,6 +31,8 @@ class Verdict:
     """What could not be judged, and why."""
     damage: tuple[str, ...] = ()
     """What is damaged of the entities that were asked for."""
+    traffic: tuple[Traffic, ...] = ()
+    """What each port has carried; without those whose counters are not in the dump."""
 
     @property
     def worst(self) -> Severity | None:
@@ -57,8 +61,16 @@ def diagnose(dump: Dump) -> Verdict:
     judged = [rule for rule in all_rules().values() if card.chip in rule.chips]
     found = [finding for rule in judged for finding in _findings(rule, card, lost)]
     identity = _identity(card, lost)
-    lines = (*lost.lines(), *_unanswered(card))
-    return Verdict(identity, ranked(found), lines, tuple(card.damage.values()))
+    lines, damage = (*lost.lines(), *_unanswered(card)), tuple(card.damage.values())
+    return Verdict(identity, ranked(found), lines, damage, _traffic(card))
+
+
+def _traffic(card: Card) -> tuple[Traffic, ...]:
+    """Returns what ports have carried; what of it the dump lacks, rules on the same registers have
+    lost."""
+    with suppress(NotJudged):
+        return traffic(card)
+    return ()
 
 
 def _identity(card: Card, lost: _Lost) -> Identity:

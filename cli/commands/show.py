@@ -37,7 +37,7 @@ from vmcoredd.cli.options import (
 from vmcoredd.cli.output import emit_json, err, out, size, table, visible
 from vmcoredd.cli.pager import paged
 from vmcoredd.cli.trouble import Trouble
-from vmcoredd.cli.verdict import print_others, print_verdict, worst_in_words
+from vmcoredd.cli.verdict import print_activity, print_others, print_verdict, worst_in_words
 from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
@@ -353,12 +353,14 @@ def _first_screen(
     worst: Callable[[vmcore.Note], str],
     dumps: list[vmcore.Note],
 ) -> None:
-    """Prints the verdict, what is wrong with the other `dumps`, and the list of the entities."""
+    """Prints the verdict, what is wrong with the other `dumps`, what the card was busy with, and
+    the list of the entities."""
     from vmcoredd import diagnosis
 
     verdict = diagnosis.diagnose(dump)
     print_verdict(verdict, brief=True)
     print_others([other for other in dumps if other.index != note.index], worst)
+    print_activity(verdict)
     out.print()
     trouble.damage |= _own_damage(verdict.damage)
     _list(note, dump, trouble)

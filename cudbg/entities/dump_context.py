@@ -196,15 +196,17 @@ _KINDS = {
     ContextType.CNM: "congestion",
 }
 _SHOWN: dict[ContextType, tuple[str, ...]] = {
-    ContextType.EGRESS: ("BaseAddress", "QueueSize", "PIDX", "CIDX", "FID"),
+    ContextType.EGRESS: ("PCIeDataChannel", "BaseAddress", "QueueSize", "PIDX", "CIDX", "FID"),
     ContextType.INGRESS: (
-        *("BaseAddress", "QueueSize", "QueueEntrySize", "PIDX", "CIDX"),
+        *("PCIeChannel", "BaseAddress", "QueueSize", "QueueEntrySize", "PIDX", "CIDX"),
         *("Generation", "InterruptIDX", "InterruptArmed"),
     ),
     ContextType.FLM: ("EQid", "PIDX", "CIDX", "PackOffset", "PackEn", "PadEn", "SplitEn"),
     ContextType.CNM: ("CngTPMode", "CngChMap"),
 }
 _HEX = ("BaseAddress", "CngChMap")
+_CALLED = {"PCIeDataChannel": "channel", "PCIeChannel": "channel"}
+"""Fields whose columns have another name."""
 _FIELD_COLUMNS = (
     Column("context"),
     Column("queue", "d"),
@@ -252,7 +254,9 @@ def _records(blob: Bytes) -> Iterator[Record]:
 
 def _table(kind: ContextType, chip: Chip, blob: Bytes, page: StatusPage) -> Table:
     columns = [Column("queue", "d"), Column("kind")]
-    columns += [Column(name, "x" if name in _HEX else "d") for name in _SHOWN[kind]]
+    columns += [
+        Column(_CALLED.get(name, name), "x" if name in _HEX else "d") for name in _SHOWN[kind]
+    ]
     if "QueueSize" in _SHOWN[kind]:
         columns += [Column("ring", "d"), Column("pending", "d"), Column("remark")]
 

@@ -11,6 +11,7 @@ ORDER = (
     "firmware",
     "back_pressure",
     "sge",
+    "queues",
     "tp",
     "offload",
     "ports",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip import T5, T6
-from vmcoredd.cudbg.counters import Joined, joined
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
-from vmcoredd.diagnosis.counters import many
+from vmcoredd.diagnosis.counters import counts, many
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
 
@@ -22,7 +21,7 @@ _UNREAD = "reg_defs (Linux does not read it)"
 def _links(card: Card) -> Iterator[tuple[Word, Word | None]]:
     """Yields the link status of each port that the card has, and the word that tells its error
     rate; None if that has no value."""
-    ports = 1 << card.word("MPS_CMN_CTL").get("NumPorts")
+    ports = card.ports
     rates = {word.element: word for word in card.words(card.chip.mac.error_rate)}
     for link in card.words("MAC_PORT_LINK_STATUS"):
         if link.element < ports:
@@ -140,12 +139,6 @@ for _cause, _rule in (
     )
 
 
-def _counts(card: Card, name: str) -> Iterator[Joined[Word]]:
-    """Returns the instances of a 64-bit counter, in the order of their offsets."""
-    halves = (word for half in "LH" for word in card.words(f"{name}_{half}"))
-    return joined(sorted(halves, key=lambda word: word.offset))
-
-
 @rule(
     "mps-receive-errors",
     WARNING,
@@ -156,7 +149,7 @@ def _counts(card: Card, name: str) -> Iterator[Joined[Word]]:
 )
 def receive_errors(card: Card) -> Iterator[Hit]:
     names = (f"MPS_PORT_STAT_RX_PORT_{kind}_ERROR" for kind in ("CRC", "LEN", "SYM"))
-    yield from many(one for name in names for one in _counts(card, name))
+    yield from many(one for name in names for one in counts(card, name))
 
 
 @rule(
@@ -169,7 +162,7 @@ def receive_errors(card: Card) -> Iterator[Hit]:
 def receive_drops(card: Card) -> Iterator[Hit]:
     kinds = ("MAC_DROP", "MAC_TRUNC", "LB_DROP", "LB_TRUNC")
     names = (f"MPS_STAT_RX_BG_{group}_{kind}_FRAME" for group in range(4) for kind in kinds)
-    yield from many(one for name in names for one in _counts(card, name))
+    yield from many(one for name in names for one in counts(card, name))
 
 
 @rule(
@@ -180,7 +173,7 @@ def receive_drops(card: Card) -> Iterator[Hit]:
     source="t4_hw.c: t4_get_port_stats()",
 )
 def transmit_drops(card: Card) -> Iterator[Hit]:
-    yield from many(_counts(card, "MPS_PORT_STAT_TX_PORT_DROP"))
+    yield from many(counts(card, "MPS_PORT_STAT_TX_PORT_DROP"))
 
 
 _RECEIVE = "mps-drops mps-receive-errors"

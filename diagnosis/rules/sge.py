@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from vmcoredd.chip import T6
 from vmcoredd.chip.layout import U32_MASK
@@ -13,7 +13,6 @@ from vmcoredd.diagnosis.causes import Bits, causes
 from vmcoredd.diagnosis.consequences import READ_THROUGH
 from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, WARNING, Evidence
 from vmcoredd.diagnosis.rule import Hit, rule
-from vmcoredd.diagnosis.rules.back_pressure import waiting
 from vmcoredd.plural import counted
 
 _HANDLER = "t4_hw.c: sge_intr_handler()"
@@ -307,48 +306,6 @@ def stuck(card: Card) -> Iterator[Hit]:
 def _state_name(card: Card, number: int) -> str:
     names = card.chip.sge.idma_states
     return names[number] if number < len(names) else f"{number} (unknown)"
-
-
-@rule(
-    "sge-free-list-empty",
-    WARNING,
-    "free list {queue} has no buffer left: its producer index has met its consumer index",
-    to_do="look whether the host was out of memory, and whether the driver still refilled it",
-    source="sge.c: __refill_fl()",
-    explains="sge-idma-stuck mps-drops tp-drops receive-blocked",
-)
-def free_list_empty(card: Card) -> Iterator[Hit]:
-    for row in card.rows("DUMP_CONTEXT", "egress contexts"):
-        if row.get("kind") == "free list" and row.get("PIDX") == row.get("CIDX"):
-            yield Hit(_indices(row), {"queue": row["queue"]})
-
-
-@rule(
-    "sge-transmit-waits",
-    NOTE,
-    "the way to send is blocked, and the SGE has not finished the work of {queues}",
-    to_do=_HOSTS,
-    source="cxgb4_main.c: sync_txq_pidx()",
-)
-def transmit_waits(card: Card) -> Iterator[Hit]:
-    rows = [
-        row
-        for row in card.rows("DUMP_CONTEXT", "egress contexts")
-        if row.get("kind") != "free list" and row.get("PIDX") != row.get("CIDX")
-    ]
-    if rows and any(len(hit.evidence) > 1 for hit in waiting(card, "send")):
-        yield Hit(
-            tuple(one for row in rows for one in _indices(row)),
-            {"queues": counted(len(rows), "egress queue")},
-        )
-
-
-def _indices(row: Mapping[str, object]) -> tuple[Evidence, ...]:
-    queue = f"queue {row['queue']}"
-    return tuple(
-        Evidence("DUMP_CONTEXT", int(str(row[field])), instance=queue, field=field)
-        for field in ("PIDX", "CIDX")
-    )
 
 
 def _busy(word: Word, field: str) -> Iterator[Hit]:

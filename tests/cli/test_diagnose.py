@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from carddump import collected
+from busy_card import FCS, LENGTH, TAKEN, Busy
+from carddump import collect, collected
 from cliruns import Run
 from labelled import labelled
 from vmcore_files import Elf, dump_note, pad
@@ -83,6 +84,25 @@ def test_show_begins_with_the_verdict(vmcoredd: Run, crashed: Path, healthy: Pat
     assert lines[0].startswith("T62100-CR, T6 rev 0, serial ")
     assert lines[2].startswith("fatal    edc-ecc-uncorrectable: EDC0: ")
     assert "no findings above note" in vmcoredd("show", healthy).out.splitlines()[2]
+
+
+def test_show_says_what_the_card_was_busy_with(vmcoredd: Run, tmp_path: Path) -> None:
+    busy = Busy("t62100-cr")
+    (tmp_path / "dump").write_bytes(
+        collect(busy.card, "none", entities=("REG_DUMP", "DUMP_CONTEXT")).data
+    )
+    first, activity = vmcoredd("show", tmp_path / "dump").out.split("\n\n")[:2]
+    octets = TAKEN * (LENGTH + FCS)
+    assert first.startswith("a card without a name, T6 rev 0, 2 ports\n")
+    assert "the SGE had not finished the work of 1 of 2 egress queues" in activity
+    assert f"1 of 2 ingress queues, {TAKEN} entries in all" in activity
+    assert activity.splitlines()[-2:] == [
+        f"port 0: received 0 frames (0 bytes), sent {TAKEN} ({octets} bytes)",
+        f"port 1: received {TAKEN} frames ({octets} bytes), sent 0 (0 bytes)",
+    ]
+    lines = vmcoredd("diagnose", tmp_path / "dump").out.splitlines()
+    place = f"         DUMP_CONTEXT, egress queue {busy.sent}: PIDX=40 CIDX=28 PCIeDataChannel=0"
+    assert place in lines
 
 
 def test_the_first_screen_folds_what_a_finding_means(vmcoredd: Run, crashed: Path) -> None:
