@@ -22,7 +22,7 @@ enum {
     ENGINE_RUN = 4194304, /* of `moved`: some milliseconds */
     ENGINE_ACCESS = 512,
     ENGINE_REPORTS = 4,  /* of trouble, from one run to the next: each takes Python's time */
-    ENGINE_PATIENCE = 5, /* seconds that frames wait for a queue that takes none of them */
+    ENGINE_PATIENCE = 5, /* seconds that frames wait for a queue or peer that takes none of them */
     ENGINE_NO_QUEUE = 0xffff,
 };
 
@@ -183,6 +183,7 @@ struct wire {
     uint32_t inbox_start, inbox_end, outbox_start, outbox_end;
     uint8_t *inbox, *outbox; /* WIRE_ROOM bytes each */
     uint64_t due;            /* when to connect again, or to offer a frame that was refused */
+    uint64_t starved;        /* since when the peer has taken nothing of what waits; 0: it takes */
     uint64_t inode;          /* of the listener's socket */
     int32_t error;           /* the last that was reported */
     char path[108];          /* WIRE_STREAM: the socket; WIRE_DGRAM: where frames are sent to */

@@ -332,6 +332,9 @@ void wire_taken(struct wire *wire);
 /* The next frame has to wait; if its sender has gone, it is lost with all behind it. */
 void wire_wait(struct engine *engine, uint32_t port);
 int wire_send(struct engine *engine, uint32_t port, const struct frame *frame);
+/* Whether a frame that could not be sent waits for its peer; says once if the peer takes nothing.
+ */
+bool wire_waits(struct engine *engine, uint32_t port);
 void wire_flush(struct engine *engine, uint32_t port);
 /* Tells a card at the other end whether the port is on. */
 void wire_tell(struct wire *wire, bool on);
@@ -423,6 +426,10 @@ struct choice {
 
 struct choice rss_choose(const struct engine *engine, const struct interface *interface,
                          const struct frame *frame, const struct headers *headers);
+
+/* receive.c: whether a frame goes on waiting for somebody who has taken none since `starved`. That
+ * is 0 if the last one was taken. After ENGINE_PATIENCE it does not, until one is taken again. */
+bool patience_lasts(struct engine *engine, uint64_t *starved);
 
 /* checksum.c: the folded sum of big-endian 16-bit words, not inverted, and of `sum` */
 uint16_t checksum(uint32_t sum, const uint8_t *data, uint32_t length);

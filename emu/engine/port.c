@@ -213,17 +213,19 @@ static int loop_back(struct engine *engine, uint32_t id, const struct frame *fra
     return ENGINE_DONE;
 }
 
+static int drop(struct engine *engine, uint32_t id)
+{
+    engine->counts.frames_dropped++;
+    count_event(engine->ports[id].sent, SENT_DROP);
+    return ENGINE_DONE;
+}
+
 static int send_out(struct engine *engine, uint32_t id, const struct frame *frame)
 {
-    struct port *port = &engine->ports[id];
-
-    if (!port->up) {
-        engine->counts.frames_dropped++;
-        count_event(port->sent, SENT_DROP);
-        return ENGINE_DONE;
-    }
+    if (!engine->ports[id].up)
+        return drop(engine, id);
     if (pass_on(engine, id, frame) == ENGINE_HELD)
-        return ENGINE_HELD;
+        return wire_waits(engine, id) ? ENGINE_HELD : drop(engine, id);
     count_sent(engine, id, frame);
     capture_frame(engine, id, frame, true);
     return ENGINE_DONE;

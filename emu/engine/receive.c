@@ -215,21 +215,25 @@ static enum room reserve(struct engine *engine, const struct frame *frame,
     return copy->room;
 }
 
+bool patience_lasts(struct engine *engine, uint64_t *starved)
+{
+    uint64_t end;
+
+    if (!*starved || *starved < engine->patient_since)
+        *starved = engine->now;
+    if (engine->hold_outside)
+        return true;
+    end = *starved + ENGINE_PATIENCE * (uint64_t)1000000000;
+    if (end > engine->now && end < engine->retry)
+        engine->retry = end;
+    return end > engine->now;
+}
+
 /* Whether a frame waits for a queue that has no room now. A queue in which no frame has found room
  * for ENGINE_PATIENCE gets none until one does: its driver may be gone, and its senders are not. */
 static bool waits(struct engine *engine, uint32_t id)
 {
-    struct ingress *queue = &engine->ingress[id];
-    uint64_t end;
-
-    if (!queue->starved || queue->starved < engine->patient_since)
-        queue->starved = engine->now;
-    if (engine->hold_outside)
-        return true;
-    end = queue->starved + ENGINE_PATIENCE * (uint64_t)1000000000;
-    if (end > engine->now && end < engine->retry)
-        engine->retry = end;
-    return end > engine->now;
+    return patience_lasts(engine, &engine->ingress[id].starved);
 }
 
 /* Reserves room for all copies or, if one has to wait, for none. */

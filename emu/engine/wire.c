@@ -73,6 +73,7 @@ void wire_attach(struct engine *engine, uint32_t port, int fd)
     wire->error = 0;
     wire->inbox_start = wire->inbox_end = wire->outbox_start = wire->outbox_end = 0;
     wire->watched = 0;
+    wire->starved = 0;
     wire->held = wire->blocked = wire->gone = 0;
     wire_watch(engine, port);
 }
@@ -249,6 +250,8 @@ void wire_flush(struct engine *engine, uint32_t port)
         lose(engine, port, 0, errno != EPIPE && errno != ECONNRESET ? -errno : 0);
         return;
     }
+    if (sent > 0)
+        wire->starved = 0;
     wire->outbox_start += sent > 0 ? (uint32_t)sent : 0;
     if (wire->outbox_start == wire->outbox_end)
         wire->outbox_start = wire->outbox_end = 0;
@@ -296,8 +299,10 @@ static int send_at_once(struct engine *engine, struct wire *wire, const struct f
     const ssize_t sent = send_message(wire, frame->data, frame->length);
 
     wire->blocked = sent < 0 && would_block(errno);
-    if (!wire->blocked)
+    if (!wire->blocked) {
+        wire->starved = 0;
         return ENGINE_DONE;
+    }
     if (wire->kind == WIRE_DGRAM) /* its socket always seems to have room */
         wire->due = engine->now + RETRY;
     return ENGINE_HELD;
@@ -311,6 +316,18 @@ int wire_send(struct engine *engine, uint32_t port, const struct frame *frame)
         return ENGINE_DONE;
     return wire->kind == WIRE_STREAM ? send_on_stream(engine, port, frame)
                                      : send_at_once(engine, wire, frame);
+}
+
+bool wire_waits(struct engine *engine, uint32_t port)
+{
+    struct wire *wire = &engine->ports[port].wire;
+
+    if (wire->kind == WIRE_PORT || wire->kind == WIRE_CARD) /* whose queues have their patience */
+        return true;
+    if (patience_lasts(engine, &wire->starved))
+        return true;
+    wire_report(engine, port, 0, -ENOBUFS);
+    return false;
 }
 
 void wire_tell(struct wire *wire, bool on)

@@ -6,7 +6,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from rxdriver import RxDriver
 from stations import PATIENCE, Station, StreamPeer, frame
 
 from vmcoredd.emu import Card, Scene, Snapshot, wires
+from vmcoredd.emu._cffi import lib
 from vmcoredd.emu.engine import WireKind
 from vmcoredd.emu.wires import Medium, WireError
 
@@ -517,6 +518,92 @@ def test_datagrams_that_are_not_read_stall_and_are_not_lost(card: Card, tmp_path
         assert station.offer(0, frame(60, sent))
         got.append(peer.recv(2000))
     assert got == [frame(60, n) for n in range(sent + 1)]
+
+
+def fill(station: Station, send: Callable[[bytes], bool]) -> int:
+    """Sends frames until the peer's socket is full; returns how many it took."""
+    for number in range(1 << 14):
+        if not send(frame(1514, number)):
+            return number
+    raise AssertionError("the socket is never full")
+
+
+@pytest.mark.parametrize("medium", ["stream", "dgram"])
+def test_a_peer_that_never_reads_holds_its_sender_only_for_a_while(
+    card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture, medium: str
+) -> None:
+    """Later it reads what it had taken, and gets frames again: none twice, none cut."""
+    far = tmp_path / "far"
+    text = f"0=stream:{far}" if medium == "stream" else f"0=dgram:{tmp_path}/near,{far}"
+    kind = socket.SOCK_STREAM if medium == "stream" else socket.SOCK_DGRAM
+    with socket.socket(socket.AF_UNIX, kind) as bound:
+        bound.bind(str(far))
+        if medium == "stream":
+            bound.listen()
+        station = plug(card, text).up(0)
+        peer = bound.accept()[0] if medium == "stream" else bound
+        assert station.run(lambda: station.link(0))
+        lost = card.chip.r.MPS_PORT_STAT_TX_PORT_DROP_L
+        taken = fill(station, lambda data: station.offer(0, data))
+        now, patience = station.c.now, lib.ENGINE_PATIENCE * 10**9
+        station.engine.run(now + patience - 1)
+        assert not station.offer(0, frame(1514, taken))
+        assert station.c.retry <= now + patience
+        station.engine.run(now + patience)
+        assert [station.offer(0, frame(1514, n)) for n in range(taken, taken + 3)] == [True] * 3
+        assert card.read(lost) == 3
+        assert caplog.text.count("port 0: its wire fails: No buffer space available") == 1
+        got = take(medium, peer, taken, station)
+        assert got == [frame(1514, n) for n in range(taken)]
+        station.send(0, frame(1514, 9999))
+        assert take(medium, peer, 1, station) == [frame(1514, 9999)]
+        assert card.read(lost) == 3
+        assert station.counters(0, "TX")["FRAMES"] == taken + 1
+        assert fill(station, lambda data: station.offer(0, data))  # it is waited for again
+        assert card.read(lost) == 3
+        peer.close()
+
+
+def take(medium: str, peer: socket.socket, count: int, station: Station) -> list[bytes]:
+    """Returns frames that a peer reads while the card runs."""
+    if medium == "dgram":
+        peer.settimeout(PATIENCE)
+        return [peer.recv(2000) for _ in range(count)]
+    stream, got = StreamPeer(peer), []
+
+    def enough() -> bool:
+        got.extend(stream.receive())
+        return len(got) >= count
+
+    assert station.run(enough)
+    return got
+
+
+def test_nothing_is_lost_to_a_peer_that_waits_for_a_dump(card: Card, tmp_path: Path) -> None:
+    near, far = tmp_path / "near", tmp_path / "far"
+    station = plug(card, f"0=dgram:{near},{far}").up(0)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        peer.bind(str(far))
+        sent = fill(station, lambda data: station.offer(0, data))
+        station.engine.hold_outside(held=True)
+        later = station.c.now + 100 * lib.ENGINE_PATIENCE * 10**9
+        station.engine.run(later)
+        assert not station.offer(0, frame(1514, sent))
+        station.engine.hold_outside(held=False)
+        station.engine.run(later + 1)
+        assert not station.offer(0, frame(1514, sent))  # its patience begins anew
+
+
+def test_a_port_of_another_card_holds_its_sender_by_its_queue_alone(
+    cards: dict[str, Card],
+) -> None:
+    wires.plug(["a.0=b.0"], cards)
+    stations = [Station(card).up(0) for card in cards.values()]
+    one, other = stations
+    assert one.run(lambda: (other.engine.run(), one.link(0))[1])
+    sent = fill(one, lambda data: one.offer(0, data))
+    one.engine.run(one.c.now + 100 * lib.ENGINE_PATIENCE * 10**9)
+    assert not one.offer(0, frame(1514, sent))
 
 
 def test_a_card_leaves_no_socket_behind(tmp_path: Path) -> None:
