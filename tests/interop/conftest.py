@@ -33,10 +33,15 @@ def prepared(progress) -> Prepared:
     return prepare(os.environ.get("VMCOREDD_GUEST_KERNEL", DEFAULT_KERNEL), progress)
 
 
-@pytest.fixture(scope="module")
-def stock(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, progress
-) -> Iterator[stock_guests.Stock]:
-    """A guest with a kernel of Debian's; its parameter is a `Setup`."""
-    with stock_guests.booted(request.param, tmp_path_factory.mktemp("stock"), progress) as guest:
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory, progress) -> Iterator[stock_guests.Stock]:
+    """The guest with a kernel of Debian's that tests share: a T6 and a T5, ports joined by twos."""
+    folder = tmp_path_factory.mktemp("stock")
+    with stock_guests.booted(stock_guests.SHARED, folder, progress) as guest:
         yield guest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that share a guest last, in the order in which they use it."""
+    turns = {name: turn for turn, name in enumerate(stock_guests.IN_TURN)}
+    items.sort(key=lambda item: turns.get(item.path.stem, -1))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 import recorded
-from stock import Setup, Stock
+from stock import SHARED, Stock
 
 THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 SECONDS = 600 if THOROUGH else 10
@@ -23,16 +23,11 @@ STREAMS, EXCHANGES = 1, 4
 CALLS = 200
 """Python runs for troubles and links, of which there are few."""
 LOSS = re.compile(r"dropped|trunc|errors|too_long|jabber|runt")
-TWO = Setup(cards={"a": "t62100-cr", "b": "t520-cr"}, wires=("a.0=a.1", "b.0=b.1"))
 FLOW = re.compile(
     r"(?m)^(?P<address>\S+) (?P<kind>\w+) (?P<number>\d+): sent (?P<sent>\d+) "
     r"received (?P<received>\d+) idle (?P<idle>\d+) ms lost (?P<lost>\d+) wrong (?P<wrong>\d+)$"
 )
-pytestmark = [
-    pytest.mark.guest,
-    pytest.mark.interop,
-    pytest.mark.parametrize("stock", [TWO], indirect=True, scope="module", ids=["two-cards"]),
-]
+pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
 
 @dataclass(frozen=True)
@@ -46,25 +41,24 @@ class Load:
 
 @pytest.fixture(scope="module")
 def load(stock: Stock) -> Load:
-    names = stock.interfaces
-    pairs = [(names[f"{card}.0"], names[f"{card}.1"]) for card in stock.cards]
-    stock.guest.run(f"join-wires {' '.join(map('='.join, pairs))}", 60)
-    command = f"start-traffic {SECONDS} {len(pairs)} {STREAMS} {EXCHANGES}"
+    stock.join()
+    command = f"start-traffic {SECONDS} {len(stock.wires)} {STREAMS} {EXCHANGES}"
     said = stock.guest.run(command, SECONDS + 120, check=False)
-    ways = {near: "" for near, _ in pairs}
-    ways |= {far: f"nsenter -t $(cat /run/space.{far}) -n " for _, far in pairs}
-    for name, way in ways.items():
-        stock.run(f"{way}ip link set {name} down")
-    counted = {name: stock.run(f"{way}ethtool -S {name}") for name, way in ways.items()}
+    ends = {name: way for wire in stock.wires for name, way in wire.ends.items()}
+    for name, way in ends.items():
+        stock.run(f"{way} ip link set {name} down")
+    counted = {name: stock.run(f"{way} ethtool -S {name}") for name, way in ends.items()}
+    for name, way in ends.items():
+        stock.run(f"{way} ip link set {name} up")
     return Load(
         [flow.groupdict() for flow in FLOW.finditer(said.output)],
-        {port: recorded.statistics(counted[name]) for port, name in names.items()},
+        {port: recorded.statistics(counted[name]) for port, name in stock.interfaces.items()},
         stock.run("dmesg --level=warn,err | grep -v 'cxgb4.*module' || true"),
     )
 
 
 def test_every_flow_moves_and_none_is_idle_for_long(load: Load) -> None:
-    assert len(load.flows) == len(TWO.cards) * 2 * (STREAMS + EXCHANGES)
+    assert len(load.flows) == len(SHARED.cards) * 2 * (STREAMS + EXCHANGES)
     assert [flow for flow in load.flows if not int(flow["received"])] == []
     assert [flow for flow in load.flows if int(flow["idle"]) >= LONGEST_IDLE] == []
 
@@ -73,7 +67,7 @@ def test_no_byte_is_wrong_and_no_datagram_lost(load: Load) -> None:
     assert [flow for flow in load.flows if int(flow["wrong"]) or int(flow["lost"])] == []
 
 
-@pytest.mark.parametrize("card", TWO.cards)
+@pytest.mark.parametrize("card", SHARED.cards)
 def test_what_one_port_sent_the_other_received(load: Load, card: str) -> None:
     for near, far in ((0, 1), (1, 0)):
         sent, received = load.statistics[f"{card}.{near}"], load.statistics[f"{card}.{far}"]
@@ -81,7 +75,7 @@ def test_what_one_port_sent_the_other_received(load: Load, card: str) -> None:
             assert sent[f"tx_{kind}"] == received[f"rx_{kind}"] > 0, kind
 
 
-@pytest.mark.parametrize("card", TWO.cards)
+@pytest.mark.parametrize("card", SHARED.cards)
 def test_no_frame_is_dropped(load: Load, card: str) -> None:
     for port in (0, 1):
         counted = load.statistics[f"{card}.{port}"]

@@ -18,9 +18,9 @@ from typing import Any
 import guest_memory
 import pytest
 import recorded
+from crashes import SMALL, our_dump, port_counters
 
-from vmcoredd import cudbg, driver, emu, vmcore
-from vmcoredd.chip.pci import ConfigHeader, PciCommand
+from vmcoredd import cudbg, emu, vmcore
 from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.diagnosis import diagnose
 from vmcoredd.emu import wires
@@ -31,7 +31,6 @@ THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
 CARDS = ["t62100-cr", *(["t520-cr"] if THOROUGH else [])]
-SMALL = {"edc0": 1, "edc1": 1, "mc0": 1}
 BAD_BY_DESIGN = {
     "t62100-cr": {"MC1", "HMA"},
     "t520-cr": {"MC1", "MA_INDIRECT", "HMA_INDIRECT", "HMA"},
@@ -124,24 +123,9 @@ def test_the_kernel_dumps_a_card_that_had_traffic(crash: Crash) -> None:
 
 def test_our_dump_of_the_same_state_equals_the_kernels(crash: Crash, tmp_path: Path) -> None:
     crash.card.restore(crash.state)
-    enable_intx(crash.card)
-    with (
-        serve_cards([crash.card], tmp_path) as (served,),
-        driver.open(served.socket) as adapter,
-    ):
-        size, fill = adapter.device_dump()
-        buffer = bytearray(size)
-        fill(memoryview(buffer))
-    found = list(compare(crash.dump, cudbg.Dump(buffer)))
+    found = list(compare(crash.dump, our_dump(crash.card, tmp_path)))
     assert [item for item in found if isinstance(item, Difference)] == []
     assert len(found) == len(crash.dump.entities)
-
-
-def enable_intx(card: emu.Card) -> None:
-    """Does what the crash kernel's pci_enable_device() does before the driver dumps."""
-    at = ConfigHeader.command.offset
-    command = int.from_bytes(card.config_read(at, 2), "little") & ~PciCommand.INTX_DISABLE
-    card.config_write(at, command.to_bytes(2, "little"))
 
 
 def test_traffic_alone_raises_no_alarm(crash: Crash) -> None:
@@ -254,13 +238,6 @@ COUNTERS = {
     "MPS_PORT_STAT_RX_PORT_BYTES": "rx_octets_ok",
     "MPS_PORT_STAT_RX_PORT_FRAMES": "rx_frames_ok",
 }
-
-
-def port_counters(dump: cudbg.Dump) -> dict[tuple[int, str], int]:
-    """Returns the counters of a dump by port and name; those of zero are left out."""
-    _, counted = dump.decode("REG_DUMP").json()
-    rows = [row for row in counted["rows"] if row["instance"].startswith("port ")]
-    return {(int(row["instance"].split()[1]), row["counter"]): row["value"] for row in rows}
 
 
 def test_what_one_port_sent_the_other_received(crash: Crash) -> None:

@@ -1,4 +1,8 @@
-"""A guest with a kernel of Debian's as it is, its driver loaded, and cards that are wired."""
+"""Guests with a kernel of Debian's as it is, its driver loaded, and cards that are wired.
+
+Most tests share one, `SHARED`. The files that do are in `IN_TURN`, in the order in which they use
+it: `make test` boots it once.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,18 @@ from vmcoredd.qemu.guest import Guest
 from vmcoredd.qemu.prepare import Options, prepare, serve_cards
 from vmcoredd.qemu.root import find_root
 
-BOOT, DRIVER = 240.0, 300.0
+BOOT, DRIVER, JOIN = 240.0, 300.0, 120.0
+KERNEL = os.environ.get("VMCOREDD_STOCK_KERNEL", "debian:6.12")
 INTERFACES = """
 for i in /sys/class/net/eth*; do
     echo ${i##*/} $(basename $(realpath $i/device)) $(cat $i/dev_port);
 done
 """
+IN_TURN = (
+    *("test_guest_stock", "test_guest_load", "test_guest_commands"),
+    *("test_guest_interrupts", "test_guest_unload"),
+)
+"""The last one reboots the guest."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +38,36 @@ class Setup:
 
     cards: Mapping[str, str] = field(default_factory=lambda: {"a": "t62100-cr"})
     wires: Sequence[str] = ("a.0=a.1",)
-    kernel: str = os.environ.get("VMCOREDD_STOCK_KERNEL", "debian:6.12")
+    kernel: str = KERNEL
     memory: str = "2G"
+    kernel_arguments: str = ""
+
+
+SHARED = Setup(
+    cards={"a": "t62100-cr", "b": "t520-cr"},
+    wires=("a.0=a.1", "b.0=b.1"),
+    kernel_arguments="iomem=relaxed",  # lets a process ring doorbells beside the driver
+)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A wire from port 0 to port 1 of a card: the interfaces at its ends, and its number."""
+
+    card: str
+    near: str
+    far: str
+    number: int
+
+    @property
+    def space(self) -> str:
+        """The command that enters the far end's network namespace."""
+        return f"nsenter -t $(cat /run/space.{self.far}) -n"
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """What to type before a command about each interface."""
+        return {self.near: "", self.far: self.space}
 
 
 @dataclass(frozen=True)
@@ -45,6 +83,24 @@ class Stock:
         (self.guest.share / "script").write_text(f"set -e\n{script}\n")
         return self.guest.run("sh /share/script", seconds).output
 
+    @property
+    def wires(self) -> list[Wire]:
+        """The wire of each card, where a wire joins its ports 0 and 1."""
+        return [
+            Wire(card, self.interfaces[f"{card}.0"], self.interfaces[f"{card}.1"], number)
+            for number, card in enumerate(self.cards, 1)
+        ]
+
+    def join(self) -> str:
+        """Gives the interfaces at the ends of all wires addresses; returns what was said."""
+        pairs = " ".join(f"{wire.near}={wire.far}" for wire in self.wires)
+        return self.guest.run(f"join-wires {pairs}", JOIN).output
+
+    def ping(self) -> None:
+        """Sends requests over each wire. Raises CommandFailed if one has no answer."""
+        for wire in self.wires:
+            self.run(f"ping -q -c 10 -i 0.01 -w 2 10.9.{wire.number}.2")
+
 
 @contextlib.contextmanager
 def booted(setup: Setup, folder: Path, progress: debs.Progress) -> Iterator[Stock]:
@@ -56,7 +112,13 @@ def booted(setup: Setup, folder: Path, progress: debs.Progress) -> Iterator[Stoc
         for seed, (name, card) in enumerate(setup.cards.items())
     }
     wires.plug(setup.wires, cards)
-    options = Options(kernel=setup.kernel, memory=setup.memory, crashkernel="", root=root)
+    options = Options(
+        kernel=setup.kernel,
+        memory=setup.memory,
+        crashkernel="",
+        kernel_arguments=setup.kernel_arguments,
+        root=root,
+    )
     (folder / "guest").mkdir()
     with (
         serve_cards(list(cards.values()), folder) as adapters,

@@ -1,0 +1,39 @@
+"""`vmcoredd guest run` with a kernel of Debian's, from the command line to the exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cliruns import spawned
+from stock import BOOT, KERNEL
+
+pytestmark = [pytest.mark.guest, pytest.mark.interop]
+PING = """#!/bin/sh
+ip netns add peer
+ip link set eth1 netns peer
+ip addr add 10.0.0.1/24 dev eth0
+ip link set eth0 up
+ip netns exec peer ip addr add 10.0.0.2/24 dev eth1
+ip netns exec peer ip link set eth1 up
+until grep -q 1 /sys/class/net/eth0/carrier; do sleep 0.1; done
+ping -c 3 -i 0.2 10.0.0.2 || exit
+exit 7
+"""
+
+
+def test_a_script_sends_frames_from_port_to_port_and_its_exit_code_is_passed_on(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "ping.sh").write_text(PING)
+    done = spawned(
+        *("guest", "run", "--kernel", KERNEL, "--card", "t62100-cr", "--wire", "0=1"),
+        *("--pcap", f"0={tmp_path / 'port0.pcapng'}", "--script", tmp_path / "ping.sh"),
+        *("--console", tmp_path / "console"),
+        timeout=BOOT,
+    )
+    assert done.returncode == 7, done.stderr
+    assert "3 packets transmitted, 3 received, 0% packet loss" in done.stdout
+    assert "card a: t62100-cr at 0000:01:00.0, scene fresh\nport a.0: port a.1\n" in done.stderr
+    assert "the guest can read /usr" in done.stderr
+    assert (tmp_path / "port0.pcapng").stat().st_size > 1000
