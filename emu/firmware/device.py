@@ -27,6 +27,7 @@ from vmcoredd.emu.firmware.firmware import TRAFFIC_CLASSES, Firmware
 from vmcoredd.emu.firmware.freeing import free_function, release
 from vmcoredd.emu.firmware.interfaces import slices
 from vmcoredd.emu.firmware.restart import restart
+from vmcoredd.emu.firmware.state import LocalIpv6
 from vmcoredd.emu.flash import version
 
 CONFIG_UNIT = 64 * 1024
@@ -149,11 +150,11 @@ def hma(fw: Firmware, pf: int, cmd: Hma) -> FwCommand:
     wrong = cmd.size != size or not 0 < cmd.naddr <= len(cmd.phy_address) or not cmd.addr_size
     if not size or not cmd.mode or wrong:
         raise Refused(Retval.EINVAL, f"{cmd.naddr} pages of {cmd.size} MiB of host memory")
-    pages = [] if cmd.soc else list(fw.state.host_pages)
+    pages = [] if cmd.soc else list(fw.state.host_pages.get(pf, ()))
     pages += cmd.phy_address[: cmd.naddr]
     if len(pages) * cmd.addr_size * HMA_UNIT > size * MEGABYTE:
         raise Refused(Retval.EINVAL, f"{len(pages)} pages of host memory: too many")
-    fw.state.host_pages = tuple(pages)
+    fw.state.host_pages[pf] = tuple(pages)
     if cmd.eoc:
         fw.note(Facility.RES, "%u pages of host memory, %u MiB", len(pages), size)
     return cmd.reply()
@@ -161,17 +162,17 @@ def hma(fw: Firmware, pf: int, cmd: Hma) -> FwCommand:
 
 @answers(Clip)
 def clip(fw: Firmware, pf: int, cmd: Clip) -> FwCommand:
-    """Adds or drops a user of a local IPv6 address; the last one frees it."""
-    address = cmd.ip_hi.to_bytes(8, "big") + cmd.ip_lo.to_bytes(8, "big")
+    """Adds or drops a use of a local IPv6 address; the function's last one frees it."""
+    one = LocalIpv6(pf, cmd.ip_hi.to_bytes(8, "big") + cmd.ip_lo.to_bytes(8, "big"))
     users = fw.state.local_ipv6
     if cmd.alloc:
-        users[address] = users.get(address, 0) + 1
-    elif address not in users:
+        users[one] = users.get(one, 0) + 1
+    elif one not in users:
         raise Refused(Retval.ENOENT, "no such local address")
     else:
-        users[address] -= 1
-        if not users[address]:
-            del users[address]
+        users[one] -= 1
+        if not users[one]:
+            del users[one]
     return cmd.reply()
 
 

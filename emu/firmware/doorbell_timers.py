@@ -11,6 +11,9 @@ from vmcoredd.chip.sge import DOORBELL_TIMERS, doorbell_timer
 from vmcoredd.emu.firmware.answers import Refused
 from vmcoredd.emu.firmware.firmware import Firmware
 
+BOOT_TICK_US = 50
+"""The tick that firmware sets (assumed)."""
+
 
 def tick(fw: Firmware) -> int:
     """Returns the tick in microseconds; Refused on a chip without these timers."""
@@ -37,8 +40,13 @@ def timer(fw: Firmware, number: int) -> int:
     return fw.r[name].get(fw.spaces.get(fw.r[name]), field) * tick(fw)
 
 
+def present(fw: Firmware) -> bool:
+    """Returns whether the chip has these timers."""
+    return "SGE_DBQ_TIMER_THRESH0" in fw.r
+
+
 def _check(fw: Firmware) -> None:
-    if "SGE_DBQ_TIMER_THRESH0" not in fw.r:
+    if not present(fw):
         raise Refused(Retval.EINVAL, f"a {fw.chip} has no doorbell queue timers")
 
 

@@ -64,8 +64,10 @@ def free_mac(fw: Firmware, number: int) -> None:
 
 
 def release(fw: Firmware, pf: int) -> None:
-    """Frees the queues and interfaces of a function."""
+    """Frees all that a function's driver had: queues, interfaces, local addresses, host memory."""
     state = fw.state
+    state.host_pages.pop(pf, None)
+    state.local_ipv6 = {user: n for user, n in state.local_ipv6.items() if user.pf != pf}
     fw.engine.stop(pf)
     for number in [n for n, queue in state.egress.items() if queue.pf == pf]:
         free_egress(fw, number)
@@ -76,11 +78,13 @@ def release(fw: Firmware, pf: int) -> None:
 
 
 def free_function(fw: Firmware, pf: int) -> None:
-    """Frees everything a function had: it was reset, or its driver left."""
+    """Frees everything a function had: it was reset, or its driver left.
+
+    What drivers have set for the whole device stays (rates, clocks, links, hashing), until one
+    resets it (assumed).
+    """
     release(fw, pf)
     if fw.state.master == pf:
-        fw.state.master, fw.state.host_pages = None, ()
-        fw.state.local_ipv6.clear()
-        fw.state.settings.clear()
+        fw.state.master = None
     fw.note(Facility.FLR, "PF%d: resources freed", pf)
     fw.show()

@@ -177,7 +177,7 @@ WRITABLE: dict[type[Any], set[Any]] = {
     Pf: {Pf.CPLFW4MSG_ENCAP, Pf.PORT_CAPS32, Pf.SCHEDCLASS_ETH},
     Dmaq: set(Dmaq),
 }
-"""Parameters that drivers may set; the value is stored and has no other effect."""
+"""Parameters that drivers may set. Those of queues and DBQ_TIMERTICK have an effect."""
 
 
 @answers(Params)
@@ -207,7 +207,6 @@ def _write(fw: Firmware, pf: int, number: int, value: int) -> None:
         set_parameter(fw, pf, which, y << 8 | z, value)
     if which is Dev.DBQ_TIMERTICK:
         doorbell_timers.set_tick(fw, value)
-    fw.state.settings[number] = value
 
 
 def _value(fw: Firmware, number: int) -> int:

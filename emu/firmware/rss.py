@@ -25,8 +25,8 @@ HASHED = {
     "udpen": "hash_udp",
 }
 """The flags of FW_RSS_VI_CONFIG, and the fields of an interface that they set."""
-
-
+BOOT_HASHING = {"VirtEnable": 1, "TNLMapEn": 1, "TNLAllLookup": 1, "HashToeplitz": 1}
+"""The fields of TP_RSS_CONFIG that firmware sets (assumed)."""
 GLOBAL = {
     "synmapen": "SYNMapEn",
     "syn4tupenipv6": "SYN4tupEnIpv6",

@@ -42,14 +42,6 @@ def set_rate(fw: Firmware, pf: int, cmd: SchedParams) -> FwCommand:
     return cmd.reply()
 
 
-def forget_rates(fw: Firmware) -> None:
-    """Removes the limits of all classes and channels."""
-    for number in range(SCHEDULERS):
-        _limit(fw, "Q", number, 0)
-    for number in range(fw.profile.ports.count):
-        _limit(fw, "C", number, 0)
-
-
 def _kbps(fw: Firmware, cmd: SchedParams) -> int:
     """Returns the highest rate; a relative one is in percent of the port's."""
     if cmd.rate == SchedRate.ABSOLUTE:

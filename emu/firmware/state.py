@@ -9,6 +9,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
+from typing import NamedTuple
 
 from vmcoredd.chip.firmware import Eval, PortCaps, Retval
 from vmcoredd.chip.firmware.port import LinkDown
@@ -55,6 +56,13 @@ class Address:
     mac: Mac
     persistent: bool
     """Whether it stays when the interface's addresses are freed together."""
+
+
+class LocalIpv6(NamedTuple):
+    """A function's use of a local IPv6 address (CLIP)."""
+
+    pf: int
+    address: bytes
 
 
 @dataclass
@@ -132,14 +140,12 @@ class FirmwareState:
     links: list[Link] = field(default_factory=list)
     macs: dict[int, Address] = field(default_factory=dict)
     """Entries of the MAC table that drivers requested, by index."""
-    local_ipv6: dict[bytes, int] = field(default_factory=dict)
-    """Users of each local address."""
-    host_pages: tuple[int, ...] = ()
-    """Bus addresses of the host memory that the driver gave to the card (HMA)."""
+    local_ipv6: dict[LocalIpv6, int] = field(default_factory=dict)
+    """How often each function's driver uses a local address."""
+    host_pages: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """Bus addresses of the host memory that a function's driver gave to the card (HMA)."""
     clock: int = 0
     """The PTP clock, in nanoseconds."""
-    settings: dict[int, int] = field(default_factory=dict)
-    """Parameters that drivers have written, by id."""
 
 
 def take(used: Container[int], first: int, count: int, what: str) -> int:

@@ -17,6 +17,8 @@ from vmcoredd.emu.scenario.tids import TidTable
 from vmcoredd.emu.scenario.traffic import Traffic
 from vmcoredd.emu.scenario.transceivers import Transceiver
 
+RSS_KEY_WORDS = 10
+
 
 class Scene(StrEnum):
     """What has happened to a card before it is used."""
@@ -104,6 +106,12 @@ class Scenario:
         if not self.crashed:
             return Queues.unused(self.profile)
         return Queues.make(self.profile, self.random("queues"))
+
+    @cached_property
+    def rss_key(self) -> tuple[int, ...]:
+        """The key that firmware's configuration gives to the hash of received frames, in words."""
+        random = self.random("rss key")
+        return tuple(random.getrandbits(32) for _ in range(RSS_KEY_WORDS))
 
     @cached_property
     def cim_queues(self) -> CimQueues:

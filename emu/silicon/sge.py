@@ -16,6 +16,7 @@ from vmcoredd.emu.contexts import (
     free_list_fields,
     ingress_fields,
 )
+from vmcoredd.emu.firmware.doorbell_timers import BOOT_TICK_US
 from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.scenario import commands
 from vmcoredd.emu.scenario.queues import Egress, Function, Ingress
@@ -24,7 +25,7 @@ from vmcoredd.emu.spaces import WordKind
 
 POINTER_BYTES = 8
 CACHED_POINTERS = 8
-DOORBELL_TICK_US, DOORBELL_MULTIPLES = 50, (1, 2, 4, 6, 8, 10, 12, 16)
+DOORBELL_MULTIPLES = (1, 2, 4, 6, 8, 10, 12, 16)
 """What firmware sets (assumed)."""
 WAITS_FOR_BUFFER, STUCK_SECONDS = "FL_REQ_DATA_FL", 5
 """State of a stuck ingress DMA engine, and for how long."""
@@ -171,7 +172,7 @@ class DoorbellTimers(Model):
     def wire(self) -> None:
         if "SGE_DBQ_TIMER_THRESH0" not in self.r:
             return
-        tick = DOORBELL_TICK_US * self.scenario.profile.card.core_clock // 1000
+        tick = BOOT_TICK_US * self.scenario.profile.card.core_clock // 1000
         self.spaces.put(self.r.SGE_GK_CONTROL2, dbq_timer_tick=tick)
         for number, multiple in enumerate(DOORBELL_MULTIPLES):
             register, field = doorbell_timer(number)

@@ -76,9 +76,8 @@ class TpRegisters(Model):
 
     def _keys(self) -> None:
         """Sets the RSS key, ten words."""
-        random = self.scenario.random("rss key")
-        for number in range(10):
-            self.spaces.set(self.r[f"TP_RSS_SECRET_KEY{number}"], random.getrandbits(32))
+        for number, word in enumerate(self.scenario.rss_key):
+            self.spaces.set(self.r[f"TP_RSS_SECRET_KEY{number}"], word)
 
     def _schedule(self) -> None:
         """Rates and intervals of the modulation schedulers; two queues share a word."""

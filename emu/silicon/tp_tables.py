@@ -9,6 +9,7 @@ from __future__ import annotations
 from vmcoredd.chip import Register
 from vmcoredd.chip.tp import CCTRL_TABLE, CONGESTION_WINDOWS, MTU_TABLE, PACE_TABLE, RSS_REQUEST
 from vmcoredd.chip.tp import RequestTable as Layout
+from vmcoredd.emu.firmware.rss import BOOT_HASHING
 from vmcoredd.emu.lookup import Index, When
 from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.spaces import Space
@@ -107,7 +108,7 @@ class RssTable(Model):
         self.lookups.done(self.table, set_=self.table.mask("LkpTblRowVld"))
         self.spaces.plain(
             self.r.TP_RSS_CONFIG,
-            self.r.TP_RSS_CONFIG.of(VirtEnable=1, TNLMapEn=1, TNLAllLookup=1, HashToeplitz=1),
+            self.r.TP_RSS_CONFIG.of(**BOOT_HASHING),
         )
         entries = self.scenario.queues.rss_entries
         pairs = zip(entries[::2], entries[1::2], strict=True)
