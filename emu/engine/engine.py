@@ -130,6 +130,7 @@ class Engine:
     def set_threshold(self, number: int, threshold: int) -> None:
         """Chooses the packet threshold of an ingress queue."""
         self.c.ingress[number].threshold = threshold
+        lib.engine_resume(self.c)
 
     def show_interface(self, row: InterfaceRow) -> None:
         """Makes an interface receive and send as `row` says."""

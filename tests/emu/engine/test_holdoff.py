@@ -68,6 +68,20 @@ def test_thresholds_are_read_from_their_register_and_may_change(rig: Rig) -> Non
     assert rig.run() == [VECTOR]
 
 
+def test_a_lower_threshold_that_is_reached_already_is_told_of_at_once(rig: Rig) -> None:
+    """ethtool -C rx-frames, on a queue that waits for more (FW_PARAMS, DMAQ_IQ_INTCNTTHRESH)."""
+    driver = RxDriver(rig.host, threshold=2)
+    rig.register("SGE_INGRESS_RX_THRESHOLD", Threshold_1=2, Threshold_2=3)
+    driver.gts(timer=NO_TIMER, count=True)
+    rig.cpl(driver.number, b"")
+    rig.cpl(driver.number, b"")
+    assert rig.run() == []
+    assert not rig.c.pending
+    rig.engine.set_threshold(driver.number, 1)
+    assert rig.c.pending
+    assert rig.run() == [VECTOR]
+
+
 def test_what_comes_first_ends_the_holdoff(rig: Rig) -> None:
     driver = RxDriver(rig.host, threshold=1)
     for count in (3, 4):
