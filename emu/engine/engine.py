@@ -222,8 +222,10 @@ class Engine:
         return tables.save(self.c)
 
     def load(self, saved: Any) -> None:
-        """Restores what `save()` returned."""
+        """Restores what `save()` returned. Without a host, the queues halt: theirs is gone."""
         tables.load(self.c, saved)
+        if self.c.host == ffi.NULL:
+            self.detach()
 
     # Callbacks
 

@@ -11,7 +11,7 @@ from ramhost import BASE, SIZE
 from rxdriver import DONE, Rig, RxDriver
 from txdriver import DESCRIPTOR, Outlet, TxDriver, inline, request, sgl, tx_pkt
 
-from vmcoredd.emu._cffi import lib
+from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.engine.trouble import Kind, Trouble
 
 NOWHERE = 0xDEAD_0000_0000
@@ -173,6 +173,22 @@ def test_a_new_host_gets_nothing_of_the_queues_of_the_last(
     rig.engine.c.pending = 1
     rig.run()
     assert (accesses(rig), outlet.frames()) == (0, [])
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_snapshot_brings_no_queue_to_a_host_that_is_not_its_own(
+    rig: Rig, outlet: Outlet, driver: TxDriver, attached: bool
+) -> None:
+    """Its host is gone, and the next has other things where the rings were."""
+    driver.post(inline(FRAME))
+    host, saved = rig.c.host, rig.engine.save()
+    if not attached:
+        rig.engine.detach()
+    rig.engine.load(saved)
+    rig.engine.attach(int(ffi.cast("uintptr_t", host)))
+    rig.run()
+    assert outlet.frames() == ([FRAME] if attached else [])
+    assert bool(accesses(rig)) == attached
 
 
 def test_many_troubles_take_little_of_pythons_time(rig: Rig) -> None:
