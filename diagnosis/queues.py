@@ -1,7 +1,7 @@
 """The queues in use, as their contexts in DUMP_CONTEXT show them: how much of each ring waits.
 
-The table of egress contexts has free lists too. A context whose indices do not fit its size says
-nothing, and is left out.
+The table of egress contexts has free lists too. A context whose indices do not fit its size, or
+whose ring could hold nothing, says nothing, and is left out.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def queues(card: Card, kind: str) -> list[Queue]:
     found = [
         _queue(kind, row)
         for row in card.rows(_CONTEXTS, f"{_TABLES[kind]} contexts")
-        if row["kind"] == kind and row["pending"] is not None
+        if row["kind"] == kind and row["pending"] is not None and row["ring"] != 1
     ]
     return sorted(found, key=lambda queue: (-queue.pending, queue.number))
 
@@ -84,11 +84,10 @@ def _queue(kind: str, row: Mapping[str, Value]) -> Queue:
     return Queue(kind, number, channel, pending, ring, row)
 
 
-def is_packing(card: Card, free_list: Queue) -> bool | None:
-    """Returns whether a free list's buffers take several packets; None if no context tells."""
+def packing(card: Card) -> dict[int, bool]:
+    """Returns whether the buffers of each free list take several packets, by its number."""
     contexts = card.rows(_CONTEXTS, "free list contexts")
-    told = [bool(row["PackEn"]) for row in contexts if row["EQid"] == free_list.number]
-    return told[0] if told else None
+    return {int(str(row["EQid"])): bool(row["PackEn"]) for row in contexts}
 
 
 def share(some: Sequence[Queue], all_of: Sequence[Queue]) -> str:

@@ -18,7 +18,7 @@ from vmcoredd.diagnosis.queues import (
     INGRESS,
     Queue,
     amounts,
-    is_packing,
+    packing,
     queues,
     share,
 )
@@ -38,19 +38,21 @@ _UNDER_LOAD = "nothing, if the machine panicked under load; else "
     explains="sge-idma-stuck mps-drops tp-drops receive-blocked",
 )
 def free_list_empty(card: Card) -> Iterator[Hit]:
-    for queue in queues(card, FREE_LIST):
-        if not queue.pending and not _ran_empty_after(card, queue):
-            yield Hit(queue.evidence(), {"queue": queue.number})
+    if empty := [queue for queue in queues(card, FREE_LIST) if not queue.pending]:
+        excused = _unserved(card)
+        for queue in empty:
+            if queue.channel not in excused:
+                yield Hit(queue.evidence(), {"queue": queue.number})
 
 
-def _ran_empty_after(card: Card, queue: Queue) -> bool:
-    """Whether a free list may have run empty only after the panic, when nobody refilled it: a crash
-    kernel made the dump, and the list's channel has entries of which the host was told, but did not
-    take them."""
-    return card.driver_state.had_attached is False and any(
-        other.pending and not other.is_armed and other.channel == queue.channel
-        for other in queues(card, INGRESS)
-    )
+def _unserved(card: Card) -> set[int]:
+    """Returns the channels whose free lists may have run empty only after the panic, when nobody
+    refilled them: a crash kernel made the dump, and there are entries of which the host was told,
+    but that it did not take."""
+    if card.driver_state.had_attached is not False:
+        return set()
+    unread = (queue for queue in queues(card, INGRESS) if queue.pending and not queue.is_armed)
+    return {queue.channel for queue in unread}
 
 
 @rule(
@@ -100,26 +102,28 @@ def entries_unread(card: Card) -> Iterator[Hit]:
     source="sge.c: fl_starving(), t4_sge_init()",
 )
 def free_list_low(card: Card) -> Iterator[Hit]:
-    every = queues(card, FREE_LIST)
-    if low := [queue for queue in reversed(every) if _is_low(card, queue)]:
+    every, excused = queues(card, FREE_LIST), _unserved(card)
+    packs, few = packing(card), _few(card)
+    low = [
+        queue
+        for queue in reversed(every)
+        if (queue.buffers <= few[packs.get(queue.number)] and not queue.is_full)
+        and (queue.pending or queue.channel in excused)
+    ]
+    if low:
         values = {"share": share(low, every), "amounts": amounts(low, _buffers)}
         yield Hit(_evidence(low), values)
 
 
-def _is_low(card: Card, queue: Queue) -> bool:
-    if not queue.pending:
-        return _ran_empty_after(card, queue)
-    return queue.buffers <= _few(card, queue) and not queue.is_full
-
-
-def _few(card: Card, queue: Queue) -> int:
-    """Returns how many buffers are few: as many as the driver takes for too few, but no less than
-    an index stands for."""
-    packs = is_packing(card, queue)
-    if packs is None:
-        return POINTERS_PER_INDEX
-    threshold = card.word("SGE_CONM_CTRL").get("EgrThresholdPacking" if packs else "EgrThreshold")
-    return max(POINTERS_PER_INDEX, 2 * threshold + 1)  # it counts pairs
+def _few(card: Card) -> dict[bool | None, int]:
+    """Returns how many buffers are few in a list that packs, in one that does not, and in one of
+    which that is not known: as many as the driver takes for too few, but no less than an index
+    stands for."""
+    word, few = card.word("SGE_CONM_CTRL"), POINTERS_PER_INDEX
+    packs, packs_not = (
+        max(few, 2 * word.get(field) + 1) for field in ("EgrThresholdPacking", "EgrThreshold")
+    )  # which count pairs
+    return {True: packs, False: packs_not, None: few}
 
 
 def _buffers(queue: Queue) -> str:
