@@ -92,6 +92,8 @@ class ConfigSpace:
         self.vpd = bytearray(vpd_image(scenario.profile, scenario.identity))
         self.vpd_polls = 0
         """The number of reads of the VPD flag that show an access as unfinished."""
+        self.status = ffi.cast("uint8_t *", space.pointer(first)) + STATUS
+        """The lower byte of STATUS, in which the engine shows INTx."""
         self._handle = ffi.new_handle(self)
         self._c = ffi.new("struct config *")
         self._c.bytes, self._c.size = ffi.cast("uint8_t *", space.pointer(first)), len(memory)

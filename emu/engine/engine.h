@@ -266,6 +266,8 @@ struct engine {
     const struct host *host;       /* NULL: nobody is attached */
     uint8_t bus_master;            /* PCI COMMAND: the card may access the host */
     uint8_t intx;                  /* PCI COMMAND: it may use INTx, unless `msix` is on */
+    uint8_t intx_waits;            /* it is asserted, and the host has not heard of it */
+    uint8_t *pci_status;           /* the lower byte of PCI STATUS */
     uint8_t msix, msix_masked;     /* MSI-X is on; all its vectors are masked */
     volatile uint8_t hold_outside; /* frames from outside wait on their wires, others for ever */
     volatile uint8_t knocked;      /* engine_hold_outside() has written to `knock_fd` */
@@ -351,6 +353,9 @@ void engine_gts(struct engine *engine, uint32_t value);
 
 /* Raises a vector, or leaves it pending while the host masks it or does not listen. */
 void irq_raise(struct engine *engine, uint32_t vector);
+
+/* Takes INTx back: the driver has seen it, or MSI-X is on. */
+void irq_clear_intx(struct engine *engine);
 
 /* Handles a write to the BAR with the MSI-X table, which is stored there already, and any other
  * change of what the host lets through. */

@@ -40,6 +40,8 @@ class Engine:
         for port in c.ports:
             port.wire.fd = port.wire.listener = port.capture.fd = -1
         self._rooms: dict[tuple[str, int], Any] = {}
+        self._status = ffi.new("uint8_t *")
+        c.pci_status = self._status  # of an engine without a card
         describe(c.chip, chip)
         core.engine = c
         _check(lib.engine_open(c))
@@ -87,8 +89,13 @@ class Engine:
         """Raises a vector; it stays pending while the host masks it or does not listen."""
         lib.irq_raise(self.c, vector)
 
+    def clear_intx(self) -> None:
+        """Takes INTx back."""
+        lib.irq_clear_intx(self.c)
+
     def forget_interrupts(self) -> None:
-        """No vector is pending any more."""
+        """No vector is pending any more, nor is INTx."""
+        self.clear_intx()
         ffi.buffer(self.c.msix_pending)[:] = bytes(ffi.sizeof(self.c.msix_pending))
         lib.engine_msix_written(self.c, 0, 0)
 

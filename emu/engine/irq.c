@@ -2,7 +2,7 @@
 
 #include "vmcoredd/emu/engine/internal.h"
 
-enum { ENTRY_WORDS = 4, VECTOR_CONTROL = 3, VECTOR_MASKED = 1 };
+enum { ENTRY_WORDS = 4, VECTOR_CONTROL = 3, VECTOR_MASKED = 1, INTERRUPT_STATUS = 0x08 };
 
 /* A message is a write to the host's memory, so it needs the bus. The table's mask is the last word
  * of an entry. */
@@ -34,11 +34,24 @@ static void set_pending(struct engine *engine, uint32_t vector, bool pending)
     show_pending(engine);
 }
 
-/* INTx has one line, whatever the vector, and no pending bits. */
+/* INTx has one line, whatever the vector. The PCI status says that it is asserted, heard or not. */
+static void deliver_intx(struct engine *engine)
+{
+    const struct host *host = engine->host;
+
+    engine->intx_waits = !host || !engine->intx || host->irq(host->cookie, 0) != 0;
+}
+
 static void raise_intx(struct engine *engine)
 {
-    if (engine->host && engine->intx)
-        (void)engine->host->irq(engine->host->cookie, 0);
+    *engine->pci_status |= INTERRUPT_STATUS;
+    deliver_intx(engine);
+}
+
+void irq_clear_intx(struct engine *engine)
+{
+    *engine->pci_status &= (uint8_t)~INTERRUPT_STATUS;
+    engine->intx_waits = 0;
 }
 
 void irq_raise(struct engine *engine, uint32_t vector)
@@ -54,8 +67,11 @@ void irq_raise(struct engine *engine, uint32_t vector)
 
 void irq_retry(struct engine *engine)
 {
-    if (!engine->msix)
+    if (!engine->msix) {
+        if (engine->intx_waits)
+            deliver_intx(engine);
         return;
+    }
     for (uint32_t vector = 0; vector < ENGINE_VECTORS; vector++)
         if ((engine->msix_pending[vector / 32] >> vector % 32 & 1) && deliver(engine, vector))
             set_pending(engine, vector, false);
@@ -64,6 +80,8 @@ void irq_retry(struct engine *engine)
 void engine_msix_written(struct engine *engine, uint32_t offset, uint32_t length)
 {
     (void)offset, (void)length;
+    if (engine->msix)
+        irq_clear_intx(engine);
     show_pending(engine); /* the host cannot change these bits */
     irq_retry(engine);
 }

@@ -18,7 +18,7 @@ QUEUES: int = lib.ENGINE_QUEUES
 """Queues of each direction; ids are below."""
 KEPT = (
     *("egress", "egress_changed", "ingress", "ingress_changed", "interfaces", "macs", "mac_count"),
-    *("msix_pending", "counts"),
+    *("msix_pending", "intx_waits", "counts"),
 )
 """What a snapshot holds; ports have descriptors in them, so they are kept apart."""
 PORT_KEPT = ("configured", "enabled", "up", "event", "event_due")

@@ -106,6 +106,7 @@ class ConfigBackDoor(Model):
 
     def wire(self) -> None:
         self.core.engine.listeners.append(self.meet)
+        self.core.engine.c.pci_status = self.config.status
         request = self.r.PCIE_CFG_SPACE_REQ
         registers = CONFIG_BYTES // 4
         self.lookups.add(
@@ -121,6 +122,13 @@ class ConfigBackDoor(Model):
         if trouble.kind is Kind.DMA_READ:
             self.config.receive_master_abort()
             self.fail_read()
+
+    @writes("PCIE_PF_CLI")
+    def clear_interrupt(self, element: int, value: int) -> int:
+        """Takes INTx back: the driver has seen it (sge.c, t4_intr_intx())."""
+        if element == PF:
+            self.core.engine.clear_intx()
+        return 0
 
     def reset(self) -> None:
         """Restores the power-on values of configuration space."""

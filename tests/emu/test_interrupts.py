@@ -22,7 +22,7 @@ from vmcoredd.emu import Card
 
 VECTOR = 37
 TABLE_ENTRY, CONTROL, MASKED = 16, 12, b"\1\0\0\0"
-PBA = 0x1000
+PBA, STATUS = 0x1000, 0x06
 
 
 @pytest.fixture
@@ -45,6 +45,11 @@ def interrupt(card: Card, vector: int = VECTOR) -> None:
 
 def is_pending(card: Card, vector: int = VECTOR) -> bool:
     return bool(card.bar_read(4, PBA + vector // 32 * 4, 4)[vector % 32 // 8] >> vector % 8 & 1)
+
+
+def is_asserted(card: Card) -> bool:
+    """Interrupt Status, bit 3 of PCI STATUS."""
+    return bool(card.config_read(STATUS, 2)[0] & 8)
 
 
 def mask(card: Card, masked: bytes) -> None:
@@ -134,7 +139,61 @@ def test_without_msix_every_vector_is_intx(card: Card, host: Listener) -> None:
     put(card, MSIX_CONTROL, 0)
     host.listens = {0}
     interrupt(card)
-    assert (host.got, is_pending(card)) == ([0], False)
+    assert (host.got, is_pending(card), is_asserted(card)) == ([0], False, True)
+
+
+@pytest.mark.parametrize("base", ["MYPF_PCIE_PF_CLI", "PCIE_PF_CLI"])
+def test_intx_is_asserted_until_the_driver_takes_it_back(
+    card: Card, host: Listener, base: str
+) -> None:
+    put(card, MSIX_CONTROL, 0)
+    host.listens = {0}
+    assert not is_asserted(card)
+    interrupt(card)
+    put(card, STATUS, 0xFFFF)  # is no way to take it back
+    assert is_asserted(card)
+    register = card.chip.r[base]
+    card.write(register if base.startswith("MYPF") else register[3], 0)
+    assert is_asserted(card) == (base == "PCIE_PF_CLI")  # which is another function's
+    card.write(card.chip.r.PCIE_PF_CLI[4], 0)
+    assert not is_asserted(card)
+    interrupt(card)
+    assert (host.got, is_asserted(card)) == ([0, 0], True)
+
+
+@pytest.mark.parametrize("why", ["disabled", "not listened to"])
+def test_an_intx_that_the_host_does_not_hear_waits(card: Card, host: Listener, why: str) -> None:
+    put(card, MSIX_CONTROL, 0)
+    put(card, COMMAND, MASTER | (INTX_DISABLE if why == "disabled" else 0))
+    host.listens = {0} if why == "disabled" else set()
+    interrupt(card)
+    card.engine.run()
+    assert (host.got, is_asserted(card)) == ([], True)
+    host.listens = {0}
+    put(card, COMMAND, MASTER)
+    assert host.got == [0]
+    card.engine.run()
+    assert host.got == [0]
+
+
+@pytest.mark.parametrize("how", ["MSI-X", "reset"])
+def test_intx_is_not_asserted_after_msix_or_a_reset(card: Card, host: Listener, how: str) -> None:
+    put(card, MSIX_CONTROL, 0)
+    interrupt(card)
+    assert is_asserted(card)
+    if how == "reset":
+        card.reset()
+    else:
+        put(card, MSIX_CONTROL, ENABLE)
+    assert not is_asserted(card)
+    host.listens = {0}
+    card.engine.run()
+    assert host.got == []
+
+
+def test_msix_leaves_the_status_alone(card: Card, host: Listener) -> None:
+    interrupt(card)
+    assert (host.got, is_asserted(card)) == ([VECTOR], False)
 
 
 def test_a_disabled_intx_is_silent(card: Card, host: Listener) -> None:
