@@ -116,6 +116,7 @@ def server() -> FFI:
             "server_host.c",
             "server_irq.c",
             "server_loop.c",
+            "server_sealed.c",
             "server_socket.c",
             "server_stream.c",
             "server_transport.c",

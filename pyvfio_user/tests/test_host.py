@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import importlib.util
 import mmap
 import os
@@ -135,3 +136,90 @@ def test_a_device_in_c_gets_an_error_for_an_interrupt_without_a_listener(
 ) -> None:
     assert increment(client, MEMORY) == -errno.ENOENT
     assert memory[0] == 1
+
+
+PAGES = 3 * mmap.PAGESIZE
+
+
+@pytest.fixture
+def listener(client: pyvfio_user.Client) -> Iterator[pyvfio_user.Client]:
+    """The client, which listens to the device's interrupt."""
+    fd = client.irq_eventfd(1)
+    yield client
+    os.close(fd)
+
+
+def sealed_file(size: int, seals: int) -> int:
+    fd = os.memfd_create("memory", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
+
+
+@pytest.mark.parametrize("seals", [fcntl.F_SEAL_SHRINK, fcntl.F_SEAL_GROW, 0])
+def test_sealed_and_other_memory_look_the_same_to_a_device(
+    listener: pyvfio_user.Client, seals: int
+) -> None:
+    fd = sealed_file(PAGES, seals)
+    listener.dma_map(fd, MEMORY, PAGES)
+    with mmap.mmap(fd, PAGES) as memory:
+        for at in (0, mmap.PAGESIZE - 2, PAGES - 4):
+            memory[at : at + 4] = (41).to_bytes(4, "little")
+            assert increment(listener, MEMORY + at) == 0
+            assert memory[at : at + 4] == (42).to_bytes(4, "little")
+        for outside in (MEMORY - 4, MEMORY - 2, MEMORY + PAGES - 2, MEMORY + PAGES):
+            assert increment(listener, outside) == -errno.ENOENT
+    listener.dma_unmap(MEMORY, PAGES)
+    assert increment(listener, MEMORY) == -errno.ENOENT
+    os.close(fd)
+
+
+def test_a_transfer_crosses_from_sealed_memory_to_other(listener: pyvfio_user.Client) -> None:
+    size = mmap.PAGESIZE
+    one, other = sealed_file(size, fcntl.F_SEAL_SHRINK), sealed_file(size, 0)
+    listener.dma_map(one, MEMORY, size)
+    listener.dma_map(other, MEMORY + size, size)
+    with mmap.mmap(one, size) as low, mmap.mmap(other, size) as high:
+        low[-2:], high[:2] = b"\xff\xff", b"\x01\x00"
+        assert increment(listener, MEMORY + size - 2) == 0
+        assert (low[-2:], high[:2]) == (b"\0\0", b"\x02\x00")
+        listener.dma_unmap(MEMORY, size)
+        assert increment(listener, MEMORY + size) == 0
+        assert high[:2] == b"\x03\x00"
+    os.close(one)
+    os.close(other)
+
+
+def test_memory_beyond_the_end_of_a_sealed_file_is_an_error_and_no_signal(
+    listener: pyvfio_user.Client,
+) -> None:
+    fd = sealed_file(mmap.PAGESIZE, fcntl.F_SEAL_SHRINK)
+    listener.dma_map(fd, MEMORY, PAGES)
+    assert increment(listener, MEMORY) == 0
+    assert increment(listener, MEMORY + mmap.PAGESIZE) == -errno.EFAULT
+    os.close(fd)
+
+
+def test_memory_that_a_client_takes_away_is_an_error_and_no_signal(
+    listener: pyvfio_user.Client,
+) -> None:
+    fd = sealed_file(PAGES, 0)
+    listener.dma_map(fd, MEMORY, PAGES)
+    assert increment(listener, MEMORY + 2 * mmap.PAGESIZE) == 0
+    os.ftruncate(fd, mmap.PAGESIZE)
+    assert increment(listener, MEMORY) == 0
+    assert increment(listener, MEMORY + 2 * mmap.PAGESIZE) == -errno.EFAULT
+    os.close(fd)
+
+
+def test_memory_that_is_sealed_once_it_is_cut_is_an_error_and_no_signal(
+    listener: pyvfio_user.Client,
+) -> None:
+    fd = sealed_file(PAGES, 0)
+    listener.dma_map(fd, MEMORY, PAGES)
+    os.ftruncate(fd, mmap.PAGESIZE)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    with pytest.raises(pyvfio_user.Refused):
+        listener.dma_map(fd, MEMORY, PAGES)  # the same region again
+    assert increment(listener, MEMORY + 2 * mmap.PAGESIZE) == -errno.EFAULT
+    os.close(fd)

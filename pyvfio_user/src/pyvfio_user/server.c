@@ -88,6 +88,7 @@ static void on_dma_map(vfu_ctx_t *ctx, vfu_dma_info_t *info)
     struct server *server = vfu_get_private(ctx);
 
     server->dma_regions++;
+    server_sealed_mapped(server, info);
     report_dma(server, info, server->callbacks.dma_map);
 }
 
@@ -96,6 +97,7 @@ static void on_dma_unmap(vfu_ctx_t *ctx, vfu_dma_info_t *info)
     struct server *server = vfu_get_private(ctx);
 
     server->dma_regions--;
+    server_sealed_unmapped(server, info);
     report_dma(server, info, server->callbacks.dma_unmap);
 }
 

@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -25,15 +26,34 @@ void server_leave(struct server *server, bool entered)
         pthread_mutex_unlock(&server->busy);
 }
 
+/* The usual case: one part, in memory that cannot go away. */
+static void copy_sealed(const struct iovec *ours, const struct iovec *theirs, bool is_write)
+{
+    if (is_write)
+        memcpy(theirs->iov_base, ours->iov_base, ours->iov_len);
+    else
+        memcpy(ours->iov_base, theirs->iov_base, ours->iov_len);
+}
+
 /* If the file's owner has truncated it, process_vm_readv() returns an error where memcpy() would
  * raise SIGBUS. */
-static ssize_t copy(const struct iovec *ours, const struct iovec *theirs, size_t count,
-                    bool is_write)
+static ssize_t copy_any(const struct iovec *ours, const struct iovec *theirs, size_t count,
+                        bool is_write)
 {
     pid_t self = getpid();
 
     return is_write ? process_vm_writev(self, ours, 1, theirs, count, 0)
                     : process_vm_readv(self, ours, 1, theirs, count, 0);
+}
+
+/* Returns the bytes that were copied, or -1 with errno. */
+static ssize_t copy(struct server *server, const struct iovec *ours, const struct iovec *theirs,
+                    size_t count, bool is_write)
+{
+    if (count != 1 || !server_is_sealed(server, theirs))
+        return copy_any(ours, theirs, count, is_write);
+    copy_sealed(ours, theirs, is_write);
+    return (ssize_t)ours->iov_len;
 }
 
 static int transfer(struct server *server, uint64_t address, void *data, uint64_t length,
@@ -50,7 +70,7 @@ static int transfer(struct server *server, uint64_t address, void *data, uint64_
         return count == -1 ? -errno : -E2BIG;
     if (vfu_sgl_get(server->ctx, server->parts, theirs, (size_t)count, 0) < 0)
         return -errno;
-    ssize_t done = copy(&ours, theirs, (size_t)count, is_write);
+    ssize_t done = copy(server, &ours, theirs, (size_t)count, is_write);
     int error = done < 0 ? -errno : 0;
     vfu_sgl_put(server->ctx, server->parts, theirs, (size_t)count);
     return !error && (uint64_t)done < length ? -EFAULT : error;

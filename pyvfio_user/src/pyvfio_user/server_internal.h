@@ -3,6 +3,7 @@
  *
  *   server.c            creates, configures and destroys a server
  *   server_host.c       the device's host: DMA, and the lock for it
+ *   server_sealed.c     which of the client's memory cannot go away under memcpy()
  *   server_irq.c        interrupts
  *   server_loop.c       serves one client after another
  *   server_transport.c  messages: what libvfio-user reads and replies
@@ -60,6 +61,12 @@ struct waiting {
     uint8_t message[VERSION_MAX];
 };
 
+/* Mapped memory whose pages the client cannot take away. */
+struct sealed {
+    uintptr_t start;
+    size_t size;
+};
+
 struct server {
     vfu_ctx_t *ctx;
     struct server_callbacks callbacks;
@@ -75,6 +82,8 @@ struct server {
     uint32_t idle_ms;         /* after which a client gives way to another; 0: never */
     struct patience patience; /* with the client, in the middle of a message or a reply */
     dma_sg_t *parts;
+    uint32_t sealed_count, sealed_hint; /* the hint: which one was last used */
+    struct sealed sealed[DMA_REGIONS];
     unsigned long signals; /* see server_irq.c */
     int nothing;           /* an empty file */
     uint32_t dma_regions;  /* that the client has mapped */
@@ -107,6 +116,11 @@ struct server {
 void server_init_host(struct server *server);
 bool server_enter(struct server *server);
 void server_leave(struct server *server, bool entered);
+
+/* server_sealed.c: the library has mapped or unmaps memory; can memcpy() touch it? */
+void server_sealed_mapped(struct server *server, const vfu_dma_info_t *info);
+void server_sealed_unmapped(struct server *server, const vfu_dma_info_t *info);
+bool server_is_sealed(struct server *server, const struct iovec *part);
 
 /* server_irq.c */
 int server_open_signals(struct server *server);
