@@ -110,25 +110,29 @@ static uint32_t lso_bytes(const struct engine_chip *chip, uint32_t opcode)
     return opcode == CPL_TX_PKT_LSO ? LSO_BYTES : 0;
 }
 
+/* FW_ETH_TX_EO_WR also carries packets that need no cutting, of any protocol: their lengths of
+ * headers mean nothing. */
 bool sending_parse(const struct engine_chip *chip, const uint8_t *request, uint32_t length,
                    struct sending *sending)
 {
     uint64_t opcode = get(request, WR_OP);
     uint32_t header = sending_header_bytes(opcode);
     uint32_t lso = header < length ? lso_bytes(chip, request[header]) : 0;
+    bool cut;
 
     sending->cpl = request + header + lso;
     if (header + lso + TX_PKT_BYTES > length || get(sending->cpl, TX_PKT_OPCODE) != CPL_TX_PKT_XT)
         return false;
+    cut = lso || (opcode == FW_ETH_TX_EO_WR && get(request, EO_WR_PLEN) > get(request, EO_WR_MSS));
     if (lso == TNL_LSO_BYTES)
         read_tunnel(sending, request + header);
     else if (lso)
         read_lso(sending, request + header);
-    else if (opcode == FW_ETH_TX_EO_WR)
+    else if (cut)
         read_eo(sending, request);
     else
         sending->length = (uint32_t)get(sending->cpl, TX_PKT_LEN);
-    return has_right_lengths(sending, lso || opcode == FW_ETH_TX_EO_WR) &&
+    return has_right_lengths(sending, cut) &&
            find_bytes(sending, request, length, header + (uint32_t)get(request, WR_IMMDLEN));
 }
 

@@ -8,10 +8,11 @@ import struct
 import pytest
 from frames import MAC, PEER, ipv4, ipv6, tcp, total, udp
 from rxdriver import Rig
-from txdriver import Outlet, TxDriver, lso, tunnelled, uso
+from txdriver import Outlet, TxDriver, lso, make, padded, tunnelled, tx_pkt, uso
 
 from vmcoredd.chip import T5
-from vmcoredd.chip.messages import TxSegments
+from vmcoredd.chip.message_layouts import EthTxEo
+from vmcoredd.chip.messages import TxSegments, WorkRequest
 
 FIN, SYN, PSH, ACK, CWR = 0x01, 0x02, 0x08, 0x10, 0x80
 TCP, UDP = 6, 17
@@ -205,6 +206,28 @@ def test_a_packet_that_cannot_be_cut_halts_its_queue(
     assert driver.halted
     assert [each.kind.name for each in rig.troubles] == ["WORK_REQUEST"]
     assert outlet.frames() == []
+
+
+@pytest.mark.parametrize("kind", list(TxSegments))
+@pytest.mark.parametrize("data", [b"", b"a packet"], ids=["headers alone", "payload"])
+def test_what_fits_a_segment_leaves_as_it_is(
+    rig: Rig, outlet: Outlet, driver: TxDriver, kind: TxSegments, data: bytes
+) -> None:
+    """A queue of a traffic class (mqprio) sends all in ETH_TX_EO (sge.c, write_eo_wr()): what is
+    neither TCP nor UDP comes as TCP, with any length of its header and an MSS of 0xffff."""
+    head = MAC + PEER + b"\x86\xdd" + bytes(60)
+    cpl = tx_pkt(len(head + data))
+    body = cpl + padded(head) + (driver.sgl([data]) if data else b"")
+    fixed = {
+        "op": WorkRequest.ETH_TX_EO, "immdlen": len(cpl + head), "type": kind, "ethlen": 14,
+        "iplen": 40, "udplen": 8 if kind == TxSegments.UDPSEG else 252,
+        "mss": len(data) if kind == TxSegments.UDPSEG else 0xFFFF, "plen": len(data),
+        "len16": len(padded(make(EthTxEo) + body)) // 16,
+    }  # fmt: skip
+    driver.post(padded(make(EthTxEo, **fixed) + body))
+    rig.run()
+    assert outlet.frames() == [head + data]
+    assert rig.troubles == []
 
 
 # Inside a tunnel
