@@ -214,23 +214,20 @@ def _collected_entities(value: Any) -> Any:
 
 
 def _known_kernel(value: str) -> str:
-    """Checks the value of --kernel."""
-    from vmcoredd.qemu.errors import GuestError
+    """Checks the value of --kernel; returns the name as it is written."""
+    from vmcoredd.qemu.errors import GuestError, UnknownKernel
     from vmcoredd.qemu.kernels import NAMES, check_kernel
 
-    if value.startswith(".") or "/" in value:
-        try:
-            check_kernel(value)
-        except GuestError as error:
-            raise typer.BadParameter(str(error), param_hint="--kernel") from error
+    names = {name.casefold(): name for name in NAMES}
     try:
-        return choose(value, NAMES, "--kernel")
-    except typer.BadParameter as error:
-        known = f"there are {', '.join(NAMES)}"
-        if known in error.message:
-            raise
-        why = f"{error.message} {known[0].upper()}{known[1:]}"
+        return check_kernel(names.get(value.casefold(), value))
+    except UnknownKernel as error:
+        hint = did_you_mean(value.casefold(), names)
+        there_are = f"{'There' if hint else 'there'} are {', '.join(NAMES)}"
+        why = f"no kernel is called {value}; {hint}{' ' if hint else ''}{there_are}"
         raise typer.BadParameter(why, param_hint="--kernel") from error
+    except GuestError as error:
+        raise typer.BadParameter(str(error), param_hint="--kernel") from error
 
 
 def _kernel_with_dumps(value: str) -> str:

@@ -105,20 +105,26 @@ class Wire:
         return f"port {self.end}: {text}"
 
     @property
-    def qemu(self) -> str:
-        """Returns QEMU's option for the other end; empty if QEMU cannot be there."""
+    def qemu(self) -> list[str]:
+        """Returns QEMU's words for the other end; none if QEMU cannot be there."""
         if self.medium is Medium.STREAM:
-            at = f"addr.type=unix,addr.path={self.local}"
-            return f"-netdev stream,id=n{self.end.port},server=off,{at},reconnect-ms=500"
+            at = f"addr.type=unix,addr.path={_escaped(self.local)}"
+            return ["-netdev", f"stream,id=n{self.end.port},server=off,{at},reconnect-ms=500"]
         if self.medium is Medium.DGRAM and self.remote:
-            ends = f"local.path={self.remote},remote.type=unix,remote.path={self.local}"
-            return f"-netdev dgram,id=n{self.end.port},local.type=unix,{ends}"
-        return ""
+            theirs = f"local.type=unix,local.path={_escaped(self.remote)}"
+            ours = f"remote.type=unix,remote.path={_escaped(self.local)}"
+            return ["-netdev", f"dgram,id=n{self.end.port},{theirs},{ours}"]
+        return []
 
     @property
     def ends(self) -> list[End]:
         """The ports that it occupies."""
         return [self.end] if self.peer is None else [self.end, self.peer]
+
+
+def _escaped(path: str) -> str:
+    """Doubles commas: a single one would start QEMU's next option."""
+    return path.replace(",", ",,")
 
 
 def parse(text: str) -> Wire:
@@ -156,9 +162,9 @@ def _datagram_wire(text: str, end: End, where: str) -> Wire:
 
 
 def _interface(text: str, name: str) -> str:
-    if len(os.fsencode(name)) >= IFNAMSIZ or "/" in name:
+    if len(os.fsencode(name)) >= IFNAMSIZ or set(name) & set("/\0"):
         most = IFNAMSIZ - 1
-        raise WireError(f"{text}: an interface's name has 1 to {most} bytes and no slash")
+        raise WireError(f"{text!r}: an interface's name has 1 to {most} bytes, no slash and no NUL")
     return name
 
 
@@ -218,6 +224,8 @@ def _end(text: str) -> End | None:
 def _path(text: str, path: str) -> str:
     if TCP.fullmatch(path):
         raise WireError(f"{text}: no TCP: name the path of a Unix socket, or ./{path}")
+    if "\0" in path:
+        raise WireError(f"{text!r}: a socket's path has no NUL")
     if not path or len(os.fsencode(path)) > PATH_MAX:
         raise WireError(f"{text}: a socket's path has 1 to {PATH_MAX} bytes")
     return os.path.abspath(path)

@@ -11,6 +11,10 @@ class GuestError(Exception):
     """The base of all errors of this package."""
 
 
+class UnknownKernel(GuestError):
+    """No kernel has this name; the message lists those there are."""
+
+
 class QemuUnusable(GuestError):
     """No QEMU can run these guests; the message has the reason."""
 

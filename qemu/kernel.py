@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from vmcoredd import debs
 
-from .errors import BuildError, GuestError
+from .errors import BuildError, GuestError, UnknownKernel
 from .kernel_tools import BuildTools, build_tools, check_installed
 
 SUITES = {"6.1": "bookworm", "6.12": "trixie", "newest": "trixie-backports"}
@@ -82,10 +82,10 @@ def kernel_source(
 ) -> KernelSource:
     """Returns the source of kernel `name` (a key of SUITES), downloaded once, then cached.
 
-    Raises debs.Unavailable, and GuestError for an unknown name.
+    Raises debs.Unavailable and UnknownKernel.
     """
     if name not in SUITES:
-        raise GuestError(f"no kernel {name!r}: choose one of {', '.join(SUITES)}")
+        raise UnknownKernel(f"no kernel {name!r}: choose one of {', '.join(SUITES)}")
     suite = SUITES[name]
     if name == "newest":
         name = _newest(suite, progress)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from vmcoredd import debs
 
 from . import kernel, stock_kernel
-from .errors import GuestError
+from .errors import GuestError, UnknownKernel
 
 STOCK = "debian:"
 NAMES = (*kernel.SUITES, *(f"{STOCK}{name}" for name in stock_kernel.SUITES))
@@ -25,11 +25,11 @@ def is_stock(name: str) -> bool:
 
 
 def check_kernel(name: str) -> str:
-    """Returns `name` if it names a kernel. Raises GuestError."""
+    """Returns `name` if it names a kernel. Raises UnknownKernel; GuestError for a path."""
     if name.startswith(".") or "/" in name:
         raise GuestError(f"{name}: kernels of your own are not supported yet; {_choose()}")
     if name not in NAMES:
-        raise GuestError(f"no kernel {name!r}: {_choose()}")
+        raise UnknownKernel(f"no kernel {name!r}: {_choose()}")
     return name
 
 

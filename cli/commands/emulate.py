@@ -181,7 +181,8 @@ def _show_what_to_type(facts: dict[str, Any], ports: Ports) -> None:
         out.print(f"  {wire}{f'; captured in {capture}' if capture else ''}", markup=False)
     for wire, _ in ports:
         if wire.qemu:
-            out.print(f"\nTo attach another QEMU to port {wire.end}:\n\n{wire.qemu}", markup=False)
+            ends = shlex.join(wire.qemu)
+            out.print(f"\nTo attach another QEMU to port {wire.end}:\n\n{ends}", markup=False)
     out.print(f"\nTo dump it, in another terminal:\n\n{dump}\n", markup=False)
     out.print(f"To attach it to a guest (QEMU 10.1 or newer):\n\n{qemu}\n", markup=False)
 

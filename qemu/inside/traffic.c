@@ -9,14 +9,16 @@
  *
  * With SECONDS, `send` prints a line for each flow at the end, and exits 1 if one broke:
  *     tcp 3: sent 123456 received 654321 idle 12 ms lost 0 wrong 0
- * "idle" is the longest time without progress. With 0 seconds it returns when each flow has moved,
- * and the load goes on; it exits 1 if one has not moved in time.
+ * "idle" is the longest time without progress; standard error says why a flow broke. With 0 seconds
+ * it returns when each flow has moved, and the load goes on; it exits 1 if one has not moved in
+ * time.
  */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -52,6 +54,11 @@ struct flow {
     uint64_t sent, received;     /* bytes of a stream, datagrams of an exchange */
     uint64_t lost, wrong, moved; /* `moved`: when it last made progress, ms */
     uint64_t idle;               /* its longest time without, ms */
+};
+
+struct peer {
+    const char *address, *port;
+    struct sockaddr_in6 name;
 };
 
 static struct flow flows[FLOWS];
@@ -91,14 +98,23 @@ static const uint8_t *pattern_at(uint64_t offset)
     return pattern + offset % PERIOD;
 }
 
+/* Returns a free place for a flow, one of a stream that has ended if possible; NULL if none is. */
+static struct flow *place(void)
+{
+    for (int i = 0; i < flow_count; i++)
+        if (flows[i].fd < 0)
+            return &flows[i];
+    return flow_count < FLOWS ? &flows[flow_count++] : NULL;
+}
+
 static struct flow *new_flow(int fd, bool tcp, uint32_t events)
 {
     int size = SOCKET_BUFFER, on = 1;
+    struct flow *flow = place();
 
-    if (flow_count == FLOWS)
+    if (!flow)
         return NULL;
-    struct flow *flow = &flows[flow_count];
-    struct epoll_event event = {.events = events, .data.u32 = (uint32_t)flow_count++};
+    struct epoll_event event = {.events = events, .data.u32 = (uint32_t)(flow - flows)};
     *flow = (struct flow){.fd = fd, .tcp = tcp, .piece = PIECE, .moved = now()};
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     if (tcp)
@@ -116,8 +132,9 @@ static void moved(struct flow *flow)
     flow->moved = time;
 }
 
-static void broke(struct flow *flow)
+static void broke(struct flow *flow, const char *why)
 {
+    fprintf(stderr, "traffic: tcp %d: %s\n", (int)(flow - flows), why);
     flow->wrong++;
     epoll_ctl(poller, EPOLL_CTL_DEL, flow->fd, NULL);
     close(flow->fd);
@@ -132,8 +149,12 @@ static void receive_stream(struct flow *flow)
 
     if (length < 0 && errno == EAGAIN)
         return;
-    if (length <= 0 || memcmp(buffer, pattern_at(flow->received), (size_t)length)) {
-        broke(flow);
+    if (length <= 0) {
+        broke(flow, length ? strerror(errno) : "the other end closed it");
+        return;
+    }
+    if (memcmp(buffer, pattern_at(flow->received), (size_t)length)) {
+        broke(flow, "wrong bytes");
         return;
     }
     flow->received += (uint64_t)length;
@@ -148,7 +169,7 @@ static void send_stream(struct flow *flow)
     if (done > 0)
         flow->sent += (uint64_t)done;
     else if (errno != EAGAIN)
-        broke(flow);
+        broke(flow, strerror(errno));
 }
 
 static void accept_stream(const struct flow *listener)
@@ -281,58 +302,80 @@ static int report(void)
     return bad;
 }
 
-static struct sockaddr_in6 address_of(const char *text, const char *port)
+/* Returns a number from 0 to `most`; any other text ends the program. */
+static int number(const char *text, int most, const char *what)
 {
-    struct sockaddr_in6 address = {
-        .sin6_family = AF_INET6,
-        .sin6_port = htons((uint16_t)atoi(port)),
-    };
+    char *end;
+    long value = strtol(text, &end, 10);
+
+    if (*text >= '0' && *text <= '9' && !*end && value <= most)
+        return (int)value;
+    fprintf(stderr, "traffic: %s is no %s: type a number up to %d\n", text, what, most);
+    exit(2);
+}
+
+static struct peer peer_of(const char *address, const char *port)
+{
+    struct peer peer = {address, port, {.sin6_family = AF_INET6}};
     char mapped[64];
 
-    snprintf(mapped, sizeof(mapped), "%s%s", strchr(text, ':') ? "" : "::ffff:", text);
-    if (inet_pton(AF_INET6, mapped, &address.sin6_addr) != 1) {
-        fprintf(stderr, "traffic: %s is no address\n", text);
+    peer.name.sin6_port = htons((uint16_t)number(port, UINT16_MAX, "port"));
+    snprintf(mapped, sizeof(mapped), "%s%s", strchr(address, ':') ? "" : "::ffff:", address);
+    if (inet_pton(AF_INET6, mapped, &peer.name.sin6_addr) != 1) {
+        fprintf(stderr, "traffic: %s is no address\n", address);
         exit(2);
     }
-    return address;
+    return peer;
+}
+
+/* Checks a result of `doing` something with `peer`, whom an error names. */
+static int check_peer(int result, const char *doing, const struct peer *peer)
+{
+    char what[128];
+
+    snprintf(what, sizeof(what), "%s %s port %s", doing, peer->address, peer->port);
+    return check(result, what);
 }
 
 static void serve(const char *port)
 {
-    struct sockaddr_in6 any = address_of("::", port);
-    int stream = check(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket");
-    int datagram = check(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0), "socket");
+    struct peer any = peer_of("::", port);
+    int stream = check(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0), "TCP");
+    int datagram = check(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0), "UDP");
     int room = FLOWS * 2 * FRAGMENTED; /* no echo is lost here */
 
-    check(bind(stream, (struct sockaddr *)&any, sizeof(any)), "bind");
-    check(listen(stream, FLOWS), "listen");
-    check(bind(datagram, (struct sockaddr *)&any, sizeof(any)), "bind");
-    check(setsockopt(datagram, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)), "buffer");
+    check_peer(bind(stream, (struct sockaddr *)&any.name, sizeof(any.name)), "TCP at", &any);
+    check_peer(listen(stream, FLOWS), "TCP at", &any);
+    check_peer(bind(datagram, (struct sockaddr *)&any.name, sizeof(any.name)), "UDP at", &any);
+    if (setsockopt(datagram, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)))
+        check(setsockopt(datagram, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)), "receive buffer");
     new_flow(stream, true, EPOLLIN)->listens = true;
     new_flow(datagram, false, EPOLLIN)->echoes = true;
     check(daemon(1, 0), "daemon");
     run(UINT64_MAX, false);
 }
 
-static int connected(const struct sockaddr_in6 *address, int type)
+static int connected(const struct peer *peer, int type)
 {
-    int fd = check(socket(AF_INET6, type, 0), "socket");
+    const char *doing = type == SOCK_STREAM ? "TCP to" : "UDP to";
+    int fd = check_peer(socket(AF_INET6, type, 0), doing, peer);
+    const struct sockaddr *name = (const struct sockaddr *)&peer->name;
 
-    check(connect(fd, (const struct sockaddr *)address, sizeof(*address)), "connect");
+    check_peer(connect(fd, name, sizeof(peer->name)), doing, peer);
     check(fcntl(fd, F_SETFL, O_NONBLOCK), "fcntl");
     return fd;
 }
 
-static void open_flows(const struct sockaddr_in6 *address, int streams, int exchanges)
+static void open_flows(const struct peer *peer, int streams, int exchanges)
 {
-    for (int i = 0; i < streams; i++)
+    for (int i = 0; i < streams; i++) {
+        struct flow *flow = new_flow(connected(peer, SOCK_STREAM), true, EPOLLIN | EPOLLOUT);
+
         if (!(i % 4))
-            new_flow(connected(address, SOCK_STREAM), true, EPOLLIN | EPOLLOUT)->piece =
-                SMALL_PIECE;
-        else
-            new_flow(connected(address, SOCK_STREAM), true, EPOLLIN | EPOLLOUT);
+            flow->piece = SMALL_PIECE;
+    }
     for (int i = 0; i < exchanges; i++)
-        send_datagram(new_flow(connected(address, SOCK_DGRAM), false, EPOLLIN));
+        send_datagram(new_flow(connected(peer, SOCK_DGRAM), false, EPOLLIN));
 }
 
 static int send_all(uint64_t seconds)
@@ -357,10 +400,14 @@ int main(int argc, char **argv)
     poller = check(epoll_create1(0), "epoll");
     if (argc == 3 && !strcmp(argv[1], "serve")) {
         serve(argv[2]);
-    } else if (argc == 7 && !strcmp(argv[1], "send") && atoi(argv[4]) + atoi(argv[5]) <= FLOWS) {
-        struct sockaddr_in6 address = address_of(argv[2], argv[3]);
-        open_flows(&address, atoi(argv[4]), atoi(argv[5]));
-        return send_all(strtoul(argv[6], NULL, 10));
+    } else if (argc == 7 && !strcmp(argv[1], "send")) {
+        struct peer peer = peer_of(argv[2], argv[3]);
+        int streams = number(argv[4], FLOWS, "number of streams");
+        int exchanges = number(argv[5], FLOWS - streams, "number of exchanges");
+        int seconds = number(argv[6], INT_MAX, "number of seconds");
+
+        open_flows(&peer, streams, exchanges);
+        return send_all((uint64_t)seconds);
     }
     fprintf(stderr, "usage: traffic serve PORT\n"
                     "       traffic send ADDRESS PORT TCP UDP SECONDS\n");

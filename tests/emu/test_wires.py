@@ -94,11 +94,29 @@ def test_what_is_no_wire_is_refused_with_what_to_type(text: str) -> None:
         ("0=dgram:/w,/v/../w", "the same socket"),
         ("0=tap:" + "x" * 16, "1 to 15 bytes"),
         ("0=tap:a/b", "no slash"),
+        ("0=tap:a\0b", "no NUL"),
+        ("0=stream:/a\0b", "no NUL"),
+        ("0=dgram:/a,/b\0", "no NUL"),
     ],
 )
 def test_a_wire_that_is_almost_right_is_refused_with_what_is_wrong(text: str, why: str) -> None:
     with pytest.raises(WireError, match=why):
         wires.parse(text)
+
+
+def test_qemus_words_for_the_other_end_hold_any_path() -> None:
+    """A comma would begin QEMU's next option; a shell's quotes are for who prints the words."""
+    assert wires.parse("0=stream:/a,b c").qemu == [
+        "-netdev",
+        "stream,id=n0,server=off,addr.type=unix,addr.path=/a,,b c,reconnect-ms=500",
+    ]
+    assert wires.parse("1=dgram:/a b,/c,d").qemu == [
+        "-netdev",
+        "dgram,id=n1,local.type=unix,local.path=/c,,d,remote.type=unix,remote.path=/a b",
+    ]
+    assert [wires.parse(text).qemu for text in ("0=dgram:/a", "0=tap:t", "0=1", "0=open")] == [
+        []
+    ] * 4
 
 
 def test_a_socket_may_be_called_as_a_tcp_port_is() -> None:

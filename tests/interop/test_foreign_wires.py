@@ -113,9 +113,9 @@ def test_datagrams_reach_qemu(qemu: Qemu, tmp_path: Path) -> None:
 
 
 def test_what_is_said_of_qemu_is_qemus_grammar(qemu: Qemu, tmp_path: Path) -> None:
-    wire = wires.parse(f"0=stream:{tmp_path}/w")
-    card = Receiver("t62100-cr", f"0=stream:{tmp_path}/w")
-    option, netdev = wire.qemu.split()
+    odd = f"0=stream:{tmp_path}/w, x"
+    card = Receiver("t62100-cr", odd)
+    option, netdev = wires.parse(odd).qemu
     assert option == "-netdev"
     with user_network(qemu, netdev.replace("id=n0", "id=w")):
         assert card.run(lambda: card.link(0))

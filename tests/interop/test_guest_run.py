@@ -18,22 +18,27 @@ ip netns exec peer ip addr add 10.0.0.2/24 dev eth1
 ip netns exec peer ip link set eth1 up
 until grep -q 1 /sys/class/net/eth0/carrier; do sleep 0.1; done
 ping -c 3 -i 0.2 10.0.0.2 || exit
-exit 7
+cat "$ODD/told" || exit
+touch "$ODD/told" && exit 7
 """
 
 
 def test_a_script_sends_frames_from_port_to_port_and_its_exit_code_is_passed_on(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "ping.sh").write_text(PING)
+    odd = tmp_path / " an odd, 'name' "
+    odd.mkdir()
+    (odd / "told").write_text("read in the guest\n")
+    (tmp_path / "ping.sh").write_text(PING.replace("$ODD", str(odd)))
     done = spawned(
         *("guest", "run", "--kernel", KERNEL, "--card", "t62100-cr", "--wire", "0=1"),
         *("--pcap", f"0={tmp_path / 'port0.pcapng'}", "--script", tmp_path / "ping.sh"),
-        *("--console", tmp_path / "console"),
+        *("--root", "/usr", "--root", odd, "--console", tmp_path / "console"),
         timeout=BOOT,
     )
     assert done.returncode == 7, done.stderr
     assert "3 packets transmitted, 3 received, 0% packet loss" in done.stdout
     assert "card a: t62100-cr at 0000:01:00.0, scene fresh\nport a.0: port a.1\n" in done.stderr
-    assert "the guest can read /usr" in done.stderr
+    assert "read in the guest\n" in done.stdout
+    assert f"the guest can read {odd}, /usr of this machine\n" in done.stderr
     assert (tmp_path / "port0.pcapng").stat().st_size > 1000

@@ -92,9 +92,9 @@ class Stock:
         ]
 
     def join(self) -> str:
-        """Gives the interfaces at the ends of all wires addresses; returns what was said."""
-        pairs = " ".join(f"{wire.near}={wire.far}" for wire in self.wires)
-        return self.guest.run(f"join-wires {pairs}", JOIN).output
+        """Gives the interfaces at the ends of each wire addresses; returns what was said."""
+        commands = [f"join-wires {wire.near}={wire.far}" for wire in self.wires]
+        return "".join(self.guest.run(command, JOIN).output for command in commands)
 
     def ping(self) -> None:
         """Sends requests over each wire. Raises CommandFailed if one has no answer."""
