@@ -181,15 +181,8 @@ MapWindow = Annotated[
     bool,
     typer.Option(
         "--map-window/--no-map-window",
-        help="Let the guest map the memory window: faster dumps, no network interfaces.",
-    ),
-]
-MapWindowOrNot = Annotated[
-    bool | None,
-    typer.Option(
-        "--map-window/--no-map-window",
-        help="Let the guest map the memory window, which makes dumps faster: by default without "
-        "--traffic and --wire, since the card does not see doorbells then.",
+        help="Let the guest map the memory window, so that it reads the card's memories at its "
+        "own speed.",
     ),
 ]
 Traffic = Annotated[

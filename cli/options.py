@@ -179,12 +179,6 @@ def wire_options() -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def check_doorbells(map_window: bool | None, needed: Any) -> None:
-    """Raises BadParameter for --map-window where frames are to flow."""
-    if map_window and needed:
-        raise typer.BadParameter("the card would not see doorbells", param_hint="--map-window")
-
-
 def _checked_captures(value: Any) -> Any:
     from vmcoredd.emu import wires
 

@@ -21,7 +21,6 @@ from vmcoredd.cli.options import (
     Json,
     Scene,
     Seed,
-    check_doorbells,
     path_or_name,
     wire_options,
 )
@@ -53,7 +52,8 @@ def emulate(
         bool,
         typer.Option(
             "--map-window",
-            help="Let clients map the memory window: faster guest dumps, no network interfaces.",
+            help="Let clients map the memory window, so that guests read the card's memories at "
+            "their own speed.",
         ),
     ] = False,
     mode: Annotated[str, typer.Option(help="The socket's file mode, in octal.")] = "600",
@@ -89,7 +89,6 @@ def emulate(
     from vmcoredd.emu import wires
     from vmcoredd.emu.server import serve
 
-    check_doorbells(map_window, wire)
     _check_not_ours(socket, wire or ())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     adapter = emu.Card.load(

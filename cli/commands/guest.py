@@ -21,7 +21,6 @@ from vmcoredd.cli.guest_options import (
     DriverOrNot,
     HostFolders,
     MapWindow,
-    MapWindowOrNot,
     Memory,
     MemoryForCards,
     NewSocket,
@@ -42,7 +41,6 @@ from vmcoredd.cli.options import (
     OutputVmcore,
     Seed,
     Wires,
-    check_doorbells,
 )
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table, visible_lines
 from vmcoredd.cli.served_cards import Setup, serving
@@ -78,7 +76,7 @@ def kdump(
     kernel: KernelWithDumps = "6.1",
     memory: Memory = "1G",
     crashkernel: Crashkernel = "256M",
-    map_window: MapWindowOrNot = None,
+    map_window: MapWindow = True,
     notes_only: Annotated[
         bool, typer.Option("--notes-only", help="Save the notes without the guest's memory.")
     ] = False,
@@ -100,15 +98,13 @@ def kdump(
     from vmcoredd.qemu import kdump as flow
 
     cards = named_cards(card)
-    check_doorbells(map_window, traffic or wire)
     with writing(output):
         flow.check_outputs(output, traffic=traffic, force=force)
     wires = wire or (own_wires(cards) if traffic else [])
     if traffic:
         wires_inside(wires)
-    mapped = not (traffic or wire) if map_window is None else map_window
     scene = scene or ("fresh" if traffic else "crashed")
-    setup = Setup(cards, seed, scene, mapped, wires, pcap or (), force=force)
+    setup = Setup(cards, seed, scene, map_window, wires, pcap or (), force=force)
     with serving(setup) as (adapters, loaded), preparing() as progress:
         joined = joined_interfaces(wires, loaded) if traffic else ()
         report = flow.run(
@@ -173,7 +169,7 @@ def shell(
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
     memory: MemoryForCards = None,
-    map_window: MapWindow = False,
+    map_window: MapWindow = True,
     driver: DriverOrNot = None,
     root: HostFolders = None,
     console: Console = Path("guest.console"),
@@ -184,7 +180,6 @@ def shell(
     from vmcoredd.qemu.kernels import is_stock
     from vmcoredd.qemu.session import run_shell
 
-    check_doorbells(map_window, wire)
     scene, stock = scene or "fresh", is_stock(kernel)
     setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock, force)
     with serving(setup) as (adapters, _):
@@ -227,7 +222,7 @@ def run(
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
     memory: MemoryForCards = None,
-    map_window: MapWindow = False,
+    map_window: MapWindow = True,
     driver: DriverOrNot = None,
     root: HostFolders = None,
     seconds: Annotated[
@@ -239,7 +234,6 @@ def run(
     from vmcoredd.qemu.kernels import is_stock
     from vmcoredd.qemu.session import run_script
 
-    check_doorbells(map_window, wire)
     scene, stock = scene or "fresh", is_stock(kernel)
     setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock, force)
     with serving(setup) as (adapters, _):

@@ -166,7 +166,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 void engine_run(struct engine *engine, uint64_t now)
 {
-    uint64_t due;
+    uint64_t look, due;
     bool left;
 
     engine->now = now;
@@ -180,10 +180,11 @@ void engine_run(struct engine *engine, uint64_t now)
     engine->reports = ENGINE_REPORTS;
     engine->moved = 0;
     irq_retry(engine); /* the host may listen to more vectors now */
+    look = doorbells_look(engine);
     left = ports_run(engine, FRAMES) > 0;
     if (engine->host && engine->bus_master)
         left |= run_queues(engine);
-    due = ingress_run(engine);
+    due = least(look, ingress_run(engine));
     due = least(due, ports_flush(engine));
     set_timer(engine, least(due, engine->retry));
     engine_show(engine);

@@ -21,7 +21,8 @@ enum {
     ENGINE_VECTORS = 128, /* of MSI-X */
     ENGINE_RUN = 4194304, /* of `moved`: some milliseconds */
     ENGINE_ACCESS = 512,
-    ENGINE_REPORTS = 4,  /* of trouble, from one run to the next: each takes Python's time */
+    ENGINE_REPORTS = 4,     /* of trouble, from one run to the next: each takes Python's time */
+    ENGINE_LOOK = 10000000, /* ns from one look at `shared_doorbells` to the next */
     ENGINE_PATIENCE = 5, /* seconds that frames wait for a queue or peer that takes none of them */
     ENGINE_NO_QUEUE = 0xffff,
 };
@@ -115,6 +116,7 @@ struct ingress {
     uint8_t generation;  /* of the lap that pidx is in; the first has 1 */
     uint8_t armed;       /* an interrupt may follow: one per arming */
     uint8_t count_armed; /* also when the threshold is reached */
+    uint8_t unheard;     /* interrupts without arming since the driver last rang */
     uint8_t timer;       /* the holdoff timer of the last arming; 6: none */
     uint64_t due;        /* when the holdoff timer ends; 0: it is not running */
     uint64_t starved;    /* since when no frame has found room in it; 0: the last one did */
@@ -282,10 +284,11 @@ struct engine {
     uint32_t context_rows;
     uint8_t *egress_memory, *ingress_memory; /* their copies in adapter memory, NULL: none */
     uint32_t egress_memory_rows, ingress_memory_rows;
-    const uint32_t *doorbells; /* BAR2, as it was written */
-    uint8_t pf;                /* the function whose BARs these are */
-    struct space *rss;         /* the RSS table: two queues in each word */
-    uint32_t *rss_key;         /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
+    const uint32_t *doorbells;  /* BAR2, as it was written */
+    uint32_t *shared_doorbells; /* SGE_PF_KDOORBELL and SGE_PF_GTS, if clients map their page */
+    uint8_t pf;                 /* the function whose BARs these are */
+    struct space *rss;          /* the RSS table: two queues in each word */
+    uint32_t *rss_key;          /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
     struct egress egress[1024];
     struct ingress ingress[1024];
     uint64_t egress_marked[16];  /* a bit for each egress queue that may have work */

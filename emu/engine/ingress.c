@@ -4,7 +4,11 @@
  * the end of its holdoff timer, when its packet threshold is reached, or when a frame waits for
  * room. Whatever may change that marks the queue; ingress_run() alone decides, from the queue's
  * state and the time, and a queue keeps its mark while it is armed and has entries. So no order of
- * entries, arming and timers can lose an interrupt. */
+ * entries, arming and timers can lose an interrupt.
+ *
+ * Arming itself can be lost where clients map the page of SGE_PF_GTS (doorbells_look()). There a
+ * queue that is not armed raises an interrupt too if its driver leaves entries for some time
+ * without a word. If it was not lost, that costs the driver one look at the queue. */
 
 #include <stdatomic.h>
 
@@ -15,6 +19,7 @@ enum {
     FLIT = 8,
     TIMERS = 6,
     TIMER_UPDATE_CIDX = 7, /* arms nothing; 6 arms without a timer */
+    UNHEARD = 7,           /* interrupts without an answer that make the next one wait longer */
 };
 
 static const uint64_t NEVER = UINT64_MAX;
@@ -178,12 +183,14 @@ void ingress_gts(struct engine *engine, uint32_t id, uint32_t increment, uint32_
     if (increment > outstanding(queue))
         increment = outstanding(queue);
     queue->cidx = (queue->cidx + increment) % queue->entries;
+    queue->unheard = 0;
     if (timer != TIMER_UPDATE_CIDX) {
         queue->armed = timer < TIMERS || count_armed;
         queue->count_armed = count_armed;
         queue->timer = (uint8_t)timer;
-        queue->due = 0;
     }
+    if (timer != TIMER_UPDATE_CIDX || !queue->armed)
+        queue->due = 0;
     mark(engine, id);
     engine_wake(engine);
 }
@@ -233,15 +240,28 @@ static void fire(struct engine *engine, uint32_t id)
     set_bit(engine->ingress_changed, id);
 }
 
-static bool waits(const struct ingress *queue)
+static bool waits(const struct engine *engine, const struct ingress *queue)
 {
-    return queue->entries && queue->interrupts && queue->armed && outstanding(queue);
+    return queue->entries && queue->interrupts && outstanding(queue) &&
+           (queue->armed || engine->shared_doorbells);
 }
 
 static bool is_due(const struct engine *engine, const struct ingress *queue)
 {
-    return queue->due <= engine->now || queue->pressed ||
-           (queue->count_armed && outstanding(queue) >= packet_threshold(engine, queue->threshold));
+    if (queue->due <= engine->now)
+        return true;
+    return queue->armed &&
+           (queue->pressed || (queue->count_armed &&
+                               outstanding(queue) >= packet_threshold(engine, queue->threshold)));
+}
+
+/* When a queue that has entries is to raise an interrupt. Without a word from the driver, each
+ * waits twice as long as the one before, up to a second: the driver may be dead. */
+static uint64_t wait_end(const struct engine *engine, const struct ingress *queue)
+{
+    if (queue->armed)
+        return timer_end(engine, queue->timer);
+    return engine->now + ((uint64_t)ENGINE_LOOK << queue->unheard);
 }
 
 /* Starts a queue's holdoff timer or raises its interrupt. Returns when its timer ends. */
@@ -250,11 +270,16 @@ static uint64_t settle(struct engine *engine, uint32_t id)
     struct ingress *queue = &engine->ingress[id];
 
     if (!queue->due)
-        queue->due = timer_end(engine, queue->timer);
-    if (!queue->halted && is_due(engine, queue))
+        queue->due = wait_end(engine, queue);
+    if (!queue->halted && is_due(engine, queue)) {
+        if (!queue->armed && queue->unheard < UNHEARD)
+            queue->unheard++;
         fire(engine, id);
+        if (!queue->armed)
+            queue->due = wait_end(engine, queue);
+    }
     queue->pressed = 0;
-    return queue->armed && queue->due > engine->now ? queue->due : NEVER;
+    return waits(engine, queue) && queue->due > engine->now ? queue->due : NEVER;
 }
 
 uint64_t ingress_run(struct engine *engine)
@@ -265,10 +290,10 @@ uint64_t ingress_run(struct engine *engine)
         for (uint64_t bits = engine->ingress_marked[word]; bits; bits &= bits - 1) {
             uint32_t id = word * 64 + (uint32_t)__builtin_ctzll(bits);
             struct ingress *queue = &engine->ingress[id];
-            uint64_t end = waits(queue) ? settle(engine, id) : NEVER;
+            uint64_t end = waits(engine, queue) ? settle(engine, id) : NEVER;
 
             next = end < next ? end : next;
-            if (waits(queue))
+            if (waits(engine, queue))
                 continue;
             queue->due = 0;
             engine->ingress_marked[word] &= ~(bits & -bits);

@@ -203,6 +203,10 @@ enum outcome {
     OUTCOME_NONSENSE, /* it cannot be understood */
 };
 
+/* doorbell.c */
+/* Takes what clients have written to doorbells that they map. Returns when to look again. */
+uint64_t doorbells_look(struct engine *engine);
+
 /* egress.c */
 /* How many more descriptors the driver may produce. */
 uint32_t egress_room(const struct egress *queue);

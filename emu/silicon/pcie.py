@@ -57,6 +57,8 @@ class MemoryWindows(Model):
         self.core.windows.map(MEMWIN0.number, self.r.PCIE_MEM_ACCESS_OFFSET)
         offset = MEMWIN0.base // mmap.PAGESIZE * mmap.PAGESIZE
         shared = self.core.memfds[Bar.REGISTERS].share(offset, mmap.PAGESIZE)
+        doorbells, first = self.spaces.where(self.r.MYPF_SGE_PF_KDOORBELL)
+        self.core.engine.c.shared_doorbells = doorbells.pointer(first)
         return Page(shared.fd, offset, mmap.PAGESIZE)
 
     @writes("PCIE_MEM_ACCESS_BASE_WIN")

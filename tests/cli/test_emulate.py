@@ -255,7 +255,6 @@ def test_a_terminal_shows_where_each_port_leads(path: Path) -> None:
         (["--wire", "0=1", "--wire", "1=open"], Exit.USAGE, "port 1 has two wires"),
         (["--wire", "0=tap:none-such"], Exit.USAGE, "ip tuntap add dev none-such mode tap"),
         (["--wire", "a.0=b.0"], Exit.USAGE, "emulate has one card, without a name"),
-        (["--wire", "0=1", "--map-window"], Exit.USAGE, "not see doorbells"),
         (["--pcap", "port0.pcapng"], Exit.USAGE, "type 0=port0.pcapng"),
         (["--pcap", "7=port7.pcapng"], Exit.USAGE, "no port 7"),
     ],

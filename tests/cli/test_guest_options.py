@@ -29,8 +29,6 @@ SHELL = ["shell", *CARD]
         ([*SHELL, "--kernel", "debian:6.13"], "--kernel", "did you mean debian:6.1"),
         ([*KDUMP, "--kernel", "debian:6.12"], "--kernel", "Use --kernel 6.12, which is built here"),
         ([*KDUMP, "--kernel", "6.8"], "--kernel", "There are 6.1, 6.12, newest, debian:6.1"),
-        ([*KDUMP, "--map-window", "--wire", "0=1"], "--map-window", "not see doorbells"),
-        ([*SHELL, "--map-window", "--wire", "0=1"], "--map-window", "not see doorbells"),
         ([*KDUMP, "--traffic", "--wire", "0=open"], "--traffic", "a wire between two ports"),
         ([*KDUMP, "--wire", "0=7"], "--wire", "no port a.7"),
         ([*KDUMP, "--pcap", "0=absent/p"], "--pcap", "No such file or directory"),

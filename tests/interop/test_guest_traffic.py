@@ -1,8 +1,7 @@
 """A crash with traffic on every queue: the dump, the guest's memory, and what its kernel had said.
 
 The first kernel drives a fresh card, its ports are joined by a wire, and it panics while frames
-flow. The card's memories are small, since each of their words is trapped. `make test` has a T6,
-`make test-long` a T5 too.
+flow. `make test` has a T6, `make test-long` a T5 too.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ def crash(
     progress: Callable[..., None],
 ) -> Crash:
     folder = tmp_path_factory.mktemp("traffic")
-    card = emu.Card.load(request.param, scene="fresh", memory=SMALL)
+    card = emu.Card.load(request.param, scene="fresh", memory=SMALL, map_window=True)
     wires.plug(["0=1"], {"a": card})
     states: list[emu.Snapshot] = []
 

@@ -41,6 +41,7 @@ class Setup:
     kernel: str = KERNEL
     memory: str = "2G"
     kernel_arguments: str = ""
+    map_window: bool = True
 
 
 SHARED = Setup(
@@ -108,7 +109,7 @@ def booted(setup: Setup, folder: Path, progress: debs.Progress) -> Iterator[Stoc
     prepared = prepare(setup.kernel, progress)
     root = find_root(progress=progress)
     cards = {
-        name: emu.Card.load(card, seed, scene="fresh")
+        name: emu.Card.load(card, seed, scene="fresh", map_window=setup.map_window)
         for seed, (name, card) in enumerate(setup.cards.items())
     }
     wires.plug(setup.wires, cards)
