@@ -17,10 +17,9 @@ from typing import Any
 import guest_memory
 import pytest
 import recorded
-from crashes import SMALL, our_dump, port_counters
+from crashes import SMALL, assert_same, our_dump, port_counters
 
 from vmcoredd import cudbg, emu, vmcore
-from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.diagnosis import diagnose
 from vmcoredd.emu import wires
 from vmcoredd.qemu import kdump
@@ -122,9 +121,8 @@ def test_the_kernel_dumps_a_card_that_had_traffic(crash: Crash) -> None:
 
 def test_our_dump_of_the_same_state_equals_the_kernels(crash: Crash, tmp_path: Path) -> None:
     crash.card.restore(crash.state)
-    found = list(compare(crash.dump, our_dump(crash.card, tmp_path)))
-    assert [item for item in found if isinstance(item, Difference)] == []
-    assert len(found) == len(crash.dump.entities)
+    ours = our_dump(crash.card, tmp_path)
+    assert_same(crash.dump, ours, crash.prepared.kernel.release)
 
 
 def test_traffic_alone_raises_no_alarm(crash: Crash) -> None:
@@ -208,9 +206,10 @@ def test_every_queue_had_traffic_and_the_dump_shows_it(crash: Crash) -> None:
     assert len(queues) == len(crash.memory.of("tx"))
     assert [queue["RspQ ID"] for queue in queues if queue["RxPackets"] == "0"] == []
     egress, ingress = crash.contexts("egress"), crash.contexts("ingress")
+    unsent = [queue for queue in queues if not egress[int(queue["TxQ ID"])]["PIDX"]]
+    assert len(unsent) <= 1  # at the end of a lap; two at a time is beyond chance
     for queue in queues:
-        sent, received = egress[int(queue["TxQ ID"])], ingress[int(queue["RspQ ID"])]
-        assert sent["PIDX"] or sent["CIDX"], queue
+        received = ingress[int(queue["RspQ ID"])]
         assert received["PIDX"] or received["CIDX"] or not received["Generation"], queue
 
 
