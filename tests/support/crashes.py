@@ -1,4 +1,4 @@
-"""What tests of a guest that crashes share: our own dump beside the kernel's, and what a dump counts."""
+"""What tests of a guest that crashes share: our dump beside the kernel's, and its counts."""
 
 from __future__ import annotations
 
