@@ -56,7 +56,7 @@ class Flow:
 
     `first_driver`: the first kernel loads the driver too. `traffic`: wires, by the interfaces at
     their ends (`eth0=eth1`), on which the first kernel has traffic when it panics; it loads the
-    driver for that. `remedy`: the process that loads the
+    driver for that, and all interfaces are up. `remedy`: the process that loads the
     crash kernel's driver has a page of zeros at address 0 (docs/guest.md); without it the driver of
     Linux 5.12 and later oopses and there is no device dump. `notes_only`: save the ELF header and
     the notes, without the memory.
@@ -94,6 +94,8 @@ DEFAULT_FLOW = Flow()
 DEFAULT_DEADLINES = Deadlines()
 RECORD = "before"
 """The record's name while the guest runs."""
+ALL_UP = "for path in /sys/class/net/eth*; do ip link set ${path##*/} up; done"
+"""Interfaces that have a network namespace of their own are not in this folder."""
 OOPS = re.compile(r"BUG: kernel NULL pointer dereference[^\r\n]*")
 
 
@@ -219,12 +221,16 @@ class _Steps:
             raise RunError(self._no_crash_kernel(error), self.guest.console) from error
 
     def start_traffic(self) -> None:
-        """Starts traffic, and records what the kernel knows of the adapters with it."""
+        """Starts traffic, and records what the kernel knows of the adapters with it.
+
+        All interfaces are up, those whose wires lead out of the guest too.
+        """
         if not self.flow.traffic:
             return
         self.progress("starting traffic in the guest", None)
         wires = self.flow.traffic
         self.guest.run(f"join-wires {' '.join(wires)}", self.deadlines.traffic)
+        self.guest.run(ALL_UP, self.deadlines.traffic)
         self.guest.run(f"start-traffic 0 {len(wires)}", self.deadlines.traffic)
         self.guest.run("record-adapters >/share/before", self.deadlines.traffic)
         os.rename(self.guest.share / "before", self.record)

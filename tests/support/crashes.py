@@ -16,13 +16,23 @@ SORTS_AS_WE_DO = "6.1."
 """The kernel whose `sort` leaves equal elements in the order in which our dump has them."""
 
 
-def our_dump(card: emu.Card, folder: Path) -> cudbg.Dump:
-    """Returns the dump of our driver, over a socket in `folder`, of a card before the kernel's."""
+def our_dump(card: emu.Card, folder: Path | None = None) -> cudbg.Dump:
+    """Returns the dump of our driver of a card that the crash kernel's has not dumped yet.
+
+    It is taken over a socket in `folder`, or without one beside the guest that the card serves.
+    """
     _enable_intx(card)
+    if folder is None:
+        with driver.open_card(card) as adapter:
+            return _dumped(adapter)
     with serve_cards([card], folder) as (served,), driver.open(served.socket) as adapter:
-        size, fill = adapter.device_dump()
-        buffer = bytearray(size)
-        fill(memoryview(buffer))
+        return _dumped(adapter)
+
+
+def _dumped(adapter: driver.Adapter) -> cudbg.Dump:
+    size, fill = adapter.device_dump()
+    buffer = bytearray(size)
+    fill(memoryview(buffer))
     return cudbg.Dump(buffer)
 
 
