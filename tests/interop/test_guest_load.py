@@ -18,7 +18,7 @@ THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 SECONDS = 600 if THOROUGH else 10
 LONGEST_IDLE = 2000
 """Milliseconds."""
-STREAMS, EXCHANGES = 1, 4
+STREAMS, EXCHANGES = (2, 6) if THOROUGH else (1, 4)
 """Of each wire, over IPv4, and as many over IPv6. Few: among many each waits long for its turn."""
 CALLS = 200
 """Python runs for troubles and links, of which there are few."""
