@@ -99,4 +99,14 @@ emu = _extension(
         extern "Python" void emu_on_link(void *handle, uint32_t port, int up);
     """,
 )
-bench = _extension("bench", ["pyvfio_user/io.h", "vmcoredd/bench/load.h"], ["load.c"])
+bench = _extension(
+    "bench",
+    [
+        "pyvfio_user/io.h",
+        "pyvfio_user/host.h",
+        "pyvfio_user/work.h",
+        "vmcoredd/bench/load.h",
+        "vmcoredd/bench/rings.h",
+    ],
+    ["load.c", "rings.c"],
+)

@@ -19,4 +19,5 @@ class Part(StrEnum):
     FILES = "files"
     READING = "reading"
     SCALE = "scale"
+    ENGINE = "engine"
     GUEST = "guest"

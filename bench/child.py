@@ -21,13 +21,19 @@ from pathlib import Path
 
 def serve(argument: str) -> None:
     """Serves a card; `argument` is the JSON of a `bench.processes.CardServer` and its `path`."""
-    from vmcoredd.emu import Card
+    from vmcoredd.emu import Card, wires
     from vmcoredd.emu.server import serve
 
     options = json.loads(argument)
     if options["cpus"]:
         os.sched_setaffinity(0, options["cpus"])
-    card = Card.load(options["card"], map_window=options["map_window"], **options["overrides"])
+    card = Card.load(
+        options["card"],
+        scene=options["scene"],
+        map_window=options["map_window"],
+        **options["overrides"],
+    )
+    wires.plug(options["wires"], {"": card})
     serve(card, options["path"], ready=1, spin=options["spin"])
 
 

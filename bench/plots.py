@@ -28,6 +28,8 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "depth": (_depth, "Reads of 4 bytes by number in flight"),
         "windows": (_windows, "Reading adapter memory through a window"),
         "entities": (_entities, "Rate of each entity over the socket"),
+        "frames": (_frames, "Packet engine, ring to ring: frames by their size"),
+        "queues": (_queues, "Packet engine, ring to ring: frames by queues"),
         "dump": (_ratios, "A complete dump: times faster than one access at a time"),
     }
     files = []
@@ -54,13 +56,25 @@ def _save(kind: Any, title: str, curves: Curves, path: Path) -> Path:
     return path
 
 
-def _depth(figure: Any, axes: Any, curves: Curves) -> None:
+def _depth(_figure: Any, axes: Any, curves: Curves) -> None:
+    _lines(axes, curves, "in flight", "accesses per second")
+
+
+def _frames(_figure: Any, axes: Any, curves: Curves) -> None:
+    _lines(axes, curves, "bytes of a frame; of a packet to segment", "frames per second")
+
+
+def _queues(_figure: Any, axes: Any, curves: Curves) -> None:
+    _lines(axes, curves, "queues", "frames per second")
+
+
+def _lines(axes: Any, curves: Curves, across: str, up: str) -> None:
     for name, curve in curves.items():
         axes.plot(list(curve), [series.median for series in curve.values()], "o-", label=name)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set_xlabel("in flight")
-    axes.set_ylabel("accesses per second")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
 
 
 def _windows(figure: Any, axes: Any, curves: Curves) -> None:

@@ -42,6 +42,8 @@ class CardServer:
 
     card: str = "t62100-cr"
     overrides: dict[str, Any] = field(default_factory=dict)
+    scene: str = "crashed"
+    wires: list[str] = field(default_factory=list)
     map_window: bool = False
     spin: float = SPIN
     """Seconds."""

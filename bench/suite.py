@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmcoredd.bench import Part, access, dumps, files, reading, scale, socket_dump, windows
+from vmcoredd.bench import Part, access, dumps, engine, files, reading, scale, socket_dump, windows
 from vmcoredd.bench.measure import Results, Row
 from vmcoredd.debs import Unavailable
 from vmcoredd.qemu.errors import GuestError
@@ -58,6 +58,7 @@ def run(wanted: Wanted, say: Say) -> Results:
 
 def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Measurement]:
     rounds, full = wanted.rounds, wanted.full
+    packets = engine.Engine(rounds)
     return {
         Part.DUMP: _Measurement(
             lambda: socket_dump.measure(rounds, full=full),
@@ -75,6 +76,9 @@ def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Mea
         Part.FILES: _Measurement(lambda: files.measure(rounds, full=full)),
         Part.READING: _Measurement(lambda: reading.measure(rounds)),
         Part.SCALE: _Measurement(lambda: scale.measure(rounds)),
+        Part.ENGINE: _Measurement(
+            packets.rows, {"frames": lambda: packets.sizes, "queues": lambda: packets.queues}
+        ),
         Part.GUEST: _Measurement(lambda: _guest(GUEST_ROUNDS if full else 1, say)),
     }
 

@@ -1,0 +1,170 @@
+"""What the packet engine does for a frame, in counts: none depends on the machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pyvfio_user
+from vmcoredd.bench.engine import PACKET
+from vmcoredd.bench.hosts import LocalHost, at_socket, in_process
+from vmcoredd.bench.processes import CardServer, serving
+from vmcoredd.bench.rings import BUFFER, CARD, SENT, WIRES, Rings
+from vmcoredd.bench.traffic import MSS, Traffic, packet
+from vmcoredd.emu import Card, _cffi, wires
+
+SHIFT = 2
+"""Bytes in front of a frame in its buffer (PKTSHIFT)."""
+RAN = 4096
+SMALL = Traffic(60)
+KEEPS_TO = 1.5
+"""Memory of a process at work, as a multiple of what it had at rest."""
+HOUR = 72_000_000
+"""Frames that a guest's small UDP brings in an hour: 20 thousand a second."""
+SAMPLE = 300_000
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[LocalHost]:
+    card = Card.load(CARD, scene="fresh")
+    wires.plug(WIRES, {"": card})
+    with in_process(card) as host:
+        yield host
+
+
+def counted(host: LocalHost, rings: Rings, requests: int) -> dict[str, int]:
+    """What the engine counts while it sends that much; `interrupts` as the host counts them."""
+    counts = host.card.engine.c.counts
+    names = (
+        *("frames_sent", "frames_received", "frames_dropped", "troubles", "python_calls"),
+        *("dma_reads", "dma_writes"),
+    )
+    before = {name: getattr(counts, name) for name in names}
+    took = rings.run(requests)
+    found = {name: int(getattr(counts, name)) - before[name] for name in names}
+    return found | {"messages": took.messages, "interrupts": took.interrupts}
+
+
+def test_frames_arrive_as_they_were_sent(host: LocalHost) -> None:
+    rings = Rings(host, SMALL)
+    rings.run(1)
+    got, sent = rings.buffer(0, 0, SHIFT + 60)[SHIFT:], packet(SMALL, 0)
+    assert got[:40] == sent[:40]
+    assert got[42:] == sent[42:]
+    assert got[40:42] != sent[40:42] == b"\0\0"  # the card makes the checksum
+
+
+def test_a_small_frame_costs_few_accesses(host: LocalHost) -> None:
+    rings = Rings(host, SMALL)
+    rings.run(RAN)
+    found = counted(host, rings, RAN)
+    doorbells, buffers = RAN // 16, RAN * 80 // BUFFER + 1
+    assert (found["frames_sent"], found["frames_received"]) == (RAN, RAN)
+    assert (found["frames_dropped"], found["troubles"], found["python_calls"]) == (0, 0, 0)
+    # a request of two descriptors is read in two parts; each buffer's pointer is read
+    assert 2 * RAN <= found["dma_reads"] <= 2 * RAN + buffers
+    # the frame, the response and its last flit; a status page for each burst
+    assert found["dma_writes"] == 3 * RAN + doorbells
+    # a doorbell and a GTS for each burst, and one for eight buffers
+    assert 2 * doorbells <= found["messages"] <= 2 * doorbells + buffers
+    assert found["interrupts"] <= doorbells
+
+
+def test_a_large_packet_costs_three_writes_for_each_segment(host: LocalHost) -> None:
+    rings = Rings(host, PACKET)
+    packets, frames = 64, 64 * PACKET.frames
+    rings.run(packets)
+    found = counted(host, rings, packets)
+    assert PACKET.frames == -(-65172 // MSS)
+    assert (found["frames_sent"], found["frames_received"]) == (frames, frames)
+    assert (found["frames_dropped"], found["troubles"], found["python_calls"]) == (0, 0, 0)
+    buffers = packets * 2
+    # a request and its headers for each turn of a packet, payload for each segment, pointers
+    assert frames <= found["dma_reads"] <= frames + 8 * packets + buffers
+    assert found["dma_writes"] <= 3 * frames + packets
+    assert found["messages"] <= 8 * packets
+    assert found["interrupts"] <= 3 * packets
+
+
+def test_every_queue_gets_its_share(host: LocalHost) -> None:
+    rings = Rings(host, Traffic(60, queues=16, both_ways=True))
+    found = counted(host, rings, SENT)
+    assert found["frames_received"] == 32 * SENT
+    shares = [int(one.frames) for one in rings.c.receivers[0:32]]
+    assert min(shares) >= SENT // 4
+    assert sum(shares) == 32 * SENT
+
+
+def test_traffic_that_leaves_steps_out_leaves_them_out(host: LocalHost) -> None:
+    empty = counted(host, Rings(host, Traffic(60, empty=True)), SENT)
+    assert (empty["dma_reads"], empty["frames_sent"]) == (SENT, 0)
+    unwanted = counted(host, Rings(host, Traffic(60, delivered=False)), SENT)
+    assert (unwanted["frames_sent"], unwanted["frames_received"]) == (SENT, 0)
+    unarmed = counted(host, Rings(host, Traffic(60, armed=False)), SENT)
+    assert (unarmed["frames_received"], unarmed["interrupts"]) == (SENT, 0)
+
+
+def test_the_engine_cannot_allocate() -> None:
+    """None of its objects refers to an allocator; the extension also has cffi's own code."""
+    listed = subprocess.run(
+        ["nm", "-D", "--undefined-only", _cffi.__file__], capture_output=True, text=True, check=True
+    )
+    names = set(re.findall(r" U (\w+)", listed.stdout))
+    assert "epoll_wait" in names  # it is the right file
+    assert not names & {"malloc", "calloc", "realloc", "free", "posix_memalign"}
+
+
+# Over a socket
+
+
+@pytest.fixture
+def server() -> Iterator[Path]:
+    if pyvfio_user.library_version() is None:
+        pytest.skip("built without libvfio-user")
+    with serving(CardServer(CARD, scene="fresh", wires=WIRES)) as path:
+        yield path
+
+
+def server_of(path: Path) -> int:
+    """The process that listens at a socket."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(path))
+        credentials = one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def own_memory(process: int) -> int:
+    """Bytes of a process that are resident and its own: without memory that a driver shares."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return 1024 * sum(map(int, re.findall(r"(?m)^Rss(?:Anon|File):\s+(\d+) kB$", status)))
+
+
+def test_memory_stays_flat_with_two_busy_ports(server: Path) -> None:
+    """An hour's worth of frames, if VMCOREDD_THOROUGH is set."""
+    frames = HOUR if os.environ.get("VMCOREDD_THOROUGH") else SAMPLE
+    process = server_of(server)
+    rest = own_memory(process)
+    with at_socket(server) as host:
+        rings = Rings(host, Traffic(60, queues=16, both_ways=True))
+        rings.run(frames // 10 // 32)
+        begun = own_memory(process)
+        took = rings.run(frames // 32)
+        ended = own_memory(process)
+    assert took.frames == frames // 32 * 32
+    assert ended <= begun + (1 << 20)
+    assert ended <= KEEPS_TO * rest
+
+
+def test_the_driver_and_the_card_exchange_few_messages(server: Path) -> None:
+    with at_socket(server) as host:
+        took = Rings(host, SMALL).run(RAN)
+    assert took.frames == RAN
+    assert took.messages <= RAN // 8 + 64
+    assert 0 < took.interrupts <= RAN // 16
