@@ -232,7 +232,7 @@ class Engine:
         """Restores what `save()` returned. Without a host, the queues halt: theirs is gone."""
         tables.load(self.c, saved)
         if self.c.host == ffi.NULL:
-            self.detach()
+            lib.engine_halt(self.c)
 
     # Callbacks
 

@@ -226,6 +226,21 @@ def test_a_snapshot_has_what_is_pending(card: Card, host: Listener) -> None:
     assert host.got == [VECTOR]
 
 
+def test_a_snapshot_that_is_restored_without_a_host_has_what_is_pending_and_asserted(
+    card: Card, host: Listener
+) -> None:
+    host.listens.clear()
+    interrupt(card)
+    put(card, MSIX_CONTROL, 0)
+    interrupt(card)
+    snapshot = card.snapshot()
+    card.engine.detach()
+    assert not is_asserted(card)
+    card.restore(snapshot)
+    assert is_asserted(card)
+    assert is_pending(card)
+
+
 def test_a_card_without_a_host_keeps_its_interrupts(host: Listener) -> None:
     card = Card.load("t520-cr")
     put(card, COMMAND, MASTER)

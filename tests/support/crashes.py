@@ -57,7 +57,7 @@ def assert_same(kernels: cudbg.Dump, ours: cudbg.Dump, release: str) -> None:
             for item in different
             if item.name != "MEMINFO" or not _same_words(kernels, ours, item.name)
         ]
-    assert different == []
+    assert different == [], different
     assert len(found) == len(kernels.entities)
 
 
