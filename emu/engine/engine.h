@@ -299,6 +299,7 @@ struct engine {
     uint64_t ingress_marked[16]; /* a bit for each ingress queue that ingress_run() looks at */
     struct interface interfaces[128];
     struct mac_entry macs[512];
+    uint32_t interface_count;     /* entries of `interfaces` from this index on are unused */
     uint32_t mac_count;           /* entries from this index on are unused */
     uint64_t macs_by_hash[64][8]; /* for each hash of an address, a bit for each entry of `macs` */
     uint32_t msix_pending[4];     /* a bit for each vector that the host has not got */

@@ -152,8 +152,9 @@ class Engine:
     def _interface(self, viid: int) -> Any:
         """Returns the entry of an interface: its own, or the first that is free."""
         for wanted in (viid, 0):
-            for entry in self.c.interfaces:
+            for index, entry in enumerate(self.c.interfaces):
                 if entry.viid == wanted:
+                    self.c.interface_count = max(self.c.interface_count, index + 1)
                     return entry
         raise ModelError(f"no room for interface {viid:#x}")
 

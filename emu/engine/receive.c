@@ -84,7 +84,8 @@ static uint32_t find_receivers(const struct engine *engine, uint32_t port,
 {
     uint32_t count = 0;
 
-    for (uint32_t i = 0; i < ENGINE_INTERFACES && count < COPIES; i++) {
+    for (uint32_t i = 0; i < engine->interface_count && i < ENGINE_INTERFACES && count < COPIES;
+         i++) {
         const struct interface *interface = &engine->interfaces[i];
 
         if (!interface->viid || !interface->receives || interface->port != port)

@@ -8,21 +8,25 @@ enum {
     QUEUES_PER_WORD = 2,
 };
 
-/* Bits from `bit` on of the key, of which the last word comes first, the highest bit first. */
-static uint32_t key_bits(const uint32_t *key, uint32_t bit)
+/* The key's 64 bits from word `index` on; the last word of the key comes first. */
+static uint64_t key_words(const uint32_t *key, uint32_t index)
 {
-    const uint32_t *word = key + KEY_WORDS - 1 - bit / 32;
+    const uint32_t *word = key + KEY_WORDS - 1 - index;
 
-    return bit % 32 ? word[0] << bit % 32 | word[-1] >> (32 - bit % 32) : word[0];
+    return (uint64_t)word[0] << 32 | word[-1];
 }
 
+/* Each bit of the data that is set adds the 32 bits of the key from its own place on. */
 uint32_t rss_toeplitz(const uint32_t *key, const uint8_t *data, uint32_t length)
 {
     uint32_t hash = 0;
 
-    for (uint32_t bit = 0; bit < length * 8; bit++)
-        if (data[bit / 8] >> (7 - bit % 8) & 1)
-            hash ^= key_bits(key, bit);
+    for (uint32_t i = 0; i < length && i < HASHED_MAX; i++) {
+        uint64_t window = key_words(key, i / 4) << i % 4 * 8;
+
+        for (uint32_t bit = 0; bit < 8; bit++, window <<= 1)
+            hash ^= (uint32_t)(window >> 32) & -(uint32_t)(data[i] >> (7 - bit) & 1);
+    }
     return hash;
 }
 

@@ -17,7 +17,8 @@ NO_QUEUE: int = lib.ENGINE_NO_QUEUE
 QUEUES: int = lib.ENGINE_QUEUES
 """Queues of each direction; ids are below."""
 KEPT = (
-    *("egress", "egress_changed", "ingress", "ingress_changed", "interfaces", "macs", "mac_count"),
+    *("egress", "egress_changed", "ingress", "ingress_changed"),
+    *("interfaces", "interface_count", "macs", "mac_count"),
     *("msix_pending", "intx_waits", "counts"),
 )
 """What a snapshot holds; ports have descriptors in them, so they are kept apart."""
