@@ -1,7 +1,6 @@
 """Frames from outside wait while a crashed card is dumped: by the kernel, and by us.
 
-Two plain sockets keep sending, over a stream and over datagrams, from before the panic on. A dump
-traps each word of the card's memories, which are small here, and takes minutes.
+Two plain sockets keep sending, over a stream and over datagrams, from before the panic on.
 """
 
 from __future__ import annotations
@@ -134,7 +133,7 @@ def crash(
     prepared: Prepared, tmp_path_factory: pytest.TempPathFactory, progress: Callable[..., None]
 ) -> Iterator[Crash]:
     folder = tmp_path_factory.mktemp("held")
-    card = emu.Card.load("t540-cr", scene="fresh", memory=SMALL)
+    card = emu.Card.load("t540-cr", scene="fresh", memory=SMALL, map_window=True)
     leading = [f"{STREAM}=stream:{folder}/stream", f"{DGRAM}=dgram:{folder}/dgram"]
     wires.plug(["0=1", *leading], {"a": card})
     hold = holding_outside([card])
