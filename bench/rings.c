@@ -96,18 +96,15 @@ static int write_word(struct rings *rings, uint64_t offset, uint32_t value)
     return rings->io->write(rings->io->cookie, offset, &value, sizeof(value), 1);
 }
 
-static uint32_t be16(const volatile uint8_t *at)
-{
-    return (uint32_t)at[0] << 8 | at[1];
-}
-
-/* The descriptors that the card has not done yet. */
+/* The descriptors that the card has not done yet. The card may write its index meanwhile. */
 static uint32_t outstanding(const struct rings *rings, const struct send_queue *queue)
 {
-    const volatile uint8_t *status =
+    const uint8_t *status =
         rings->memory->bytes + queue->ring + (uint64_t)queue->entries * DESCRIPTOR;
+    uint16_t cidx =
+        __atomic_load_n((const uint16_t *)(const void *)(status + STATUS_CIDX), __ATOMIC_ACQUIRE);
 
-    return (queue->pidx + queue->entries - be16(status + STATUS_CIDX)) % queue->entries;
+    return (queue->pidx + queue->entries - __builtin_bswap16(cidx)) % queue->entries;
 }
 
 static void post(const struct rings *rings, struct send_queue *queue)
