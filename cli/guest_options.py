@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from vmcoredd.cli.named_cards import check_named_cards
+from vmcoredd.cli.named_cards import NamedCard, check_named_cards, port_counts
 from vmcoredd.cli.options import CARD_HELP, chosen, known_scenes, named_card_completions, scenes
 from vmcoredd.cli.output import visible_lines
 
@@ -137,7 +137,7 @@ MemoryForCards = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="The guest's memory.  [default: 1G, and 512M for each card]",
+        help="The guest's memory.  [default: 1G, and 256M for each port whose interface may be up]",
         callback=_memory_size,
     ),
 ]
@@ -195,9 +195,10 @@ Traffic = Annotated[
 ]
 
 
-def memory_for(cards: int, chosen: str | None) -> str:
-    """Returns the guest's memory: each card's interfaces take up to 300 MB once they are up."""
-    return chosen or f"{1024 + 512 * cards}M"
+def memory_for(cards: Sequence[NamedCard], chosen: str | None, *, up: bool = True) -> str:
+    """Returns the guest's memory: an interface takes up to 150 MB once it is `up`."""
+    ports = sum(port_counts(cards).values()) if up else 0
+    return chosen or f"{1024 + 256 * ports}M"
 
 
 def host_folders(values: Sequence[str] | None) -> list[Path] | None:

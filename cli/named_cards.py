@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import typer
 
-from vmcoredd.cli.options import check_card
+from vmcoredd.cli.options import check_card, path_or_name
 
 NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)")
 
@@ -49,6 +49,13 @@ def check_named_cards(values: list[str] | None) -> list[str] | None:
     """Checks the values of --card; returns them as they are."""
     named_cards(values or [])
     return values
+
+
+def port_counts(cards: Sequence[NamedCard]) -> dict[str, int]:
+    """Returns how many ports each card has, by its name."""
+    from vmcoredd.emu import profile
+
+    return {name: profile.load(path_or_name(card)).ports.count for name, card in cards}
 
 
 def _letter(place: int) -> str:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vmcoredd.cli.named_cards import NamedCard
-from vmcoredd.cli.options import path_or_name
+from vmcoredd.cli.named_cards import NamedCard, port_counts
 
 if TYPE_CHECKING:
     from vmcoredd import emu
@@ -18,11 +17,8 @@ if TYPE_CHECKING:
 
 def own_wires(cards: Sequence[NamedCard]) -> list[str]:
     """Returns the wires that join the ports of each card by twos, as --wire describes them."""
-    from vmcoredd.emu import profile
-
     wires = []
-    for name, card in cards:
-        count = profile.load(path_or_name(card)).ports.count
+    for name, count in port_counts(cards).items():
         wires += [f"{name}.{port}={name}.{port + 1}" for port in range(0, count - 1, 2)]
     return wires
 

@@ -74,7 +74,7 @@ def kdump(
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: KernelWithDumps = "6.1",
-    memory: Memory = "1G",
+    memory: MemoryForCards = None,
     crashkernel: Crashkernel = "256M",
     map_window: MapWindow = True,
     notes_only: Annotated[
@@ -111,7 +111,7 @@ def kdump(
             adapters,
             output,
             flow=flow.Flow(traffic=joined, remedy=remedy, notes_only=notes_only),
-            options=_options(kernel, memory, crashkernel),
+            options=_options(kernel, memory_for(cards, memory, up=traffic), crashkernel),
             force=force,
             on_stage=holding_outside(list(loaded.values())),
             progress=progress,
@@ -183,7 +183,7 @@ def shell(
     scene, stock = scene or "fresh", is_stock(kernel)
     setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock, force)
     with serving(setup) as (adapters, _):
-        prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
+        prepared, options = _prepared(kernel, memory_for(setup.cards, memory), root)
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
         err.print(f"the guest's /share: {here}", markup=False)
         code = run_shell(
@@ -237,7 +237,7 @@ def run(
     scene, stock = scene or "fresh", is_stock(kernel)
     setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock, force)
     with serving(setup) as (adapters, _):
-        prepared, options = _prepared(kernel, memory_for(len(card), memory), root)
+        prepared, options = _prepared(kernel, memory_for(setup.cards, memory), root)
         with preparing() as progress:
             result = run_script(
                 adapters,

@@ -8,6 +8,8 @@ import pytest
 from cliruns import Run
 
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli.guest_options import memory_for
+from vmcoredd.cli.named_cards import named_cards
 
 CARD = ["--card", "t62100-cr"]
 KDUMP = ["kdump", *CARD, "-o", "vmcore"]
@@ -97,3 +99,18 @@ def test_the_kernels_forms_of_crashkernel_are_taken(
     result = vmcoredd("guest", *KDUMP, "--crashkernel", size, "--kernel", "2.4")
     assert "--kernel" in result.err  # the first wrong one
     assert "--crashkernel" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("cards", "up", "size"),
+    [
+        (["t62100-cr"], True, "1536M"),
+        (["t540-cr", "t62100-cr"], True, "2560M"),
+        (["t540-cr"], False, "1024M"),
+    ],
+)
+def test_the_guests_memory_grows_with_the_ports_that_come_up(
+    cards: list[str], up: bool, size: str
+) -> None:
+    assert memory_for(named_cards(cards), None, up=up) == size
+    assert memory_for(named_cards(cards), "700M", up=up) == "700M"
