@@ -47,7 +47,8 @@ test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py \
 		tests/interop/test_guest_ethtool.py tests/interop/test_guest_traffic.py \
 		tests/interop/test_guest_load.py tests/interop/test_guest_commands.py \
-		tests/interop/test_guest_wires.py tests/interop/test_guest_held.py
+		tests/interop/test_guest_wires.py tests/interop/test_guest_held.py \
+		tests/interop/test_guest_run.py
 
 test-kernels: .venv/ready-test
 	VMCOREDD_GUEST_KERNEL=6.12 VMCOREDD_STOCK_KERNEL=debian:6.1 \

@@ -178,11 +178,11 @@ Crashkernel = Annotated[
     ),
 ]
 MapWindow = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--map-window/--no-map-window",
-        help="Let the guest map the memory window, so that it reads the card's memories at its "
-        "own speed.",
+        help="Let the guest map the memory window: reading the card's memories is many times "
+        "faster, and traffic slower (docs/live-adapter.md).  [default: where no frames flow]",
     ),
 ]
 Traffic = Annotated[

@@ -76,7 +76,7 @@ def kdump(
     kernel: KernelWithDumps = "6.1",
     memory: MemoryForCards = None,
     crashkernel: Crashkernel = "256M",
-    map_window: MapWindow = True,
+    map_window: MapWindow = None,
     notes_only: Annotated[
         bool, typer.Option("--notes-only", help="Save the notes without the guest's memory.")
     ] = False,
@@ -104,7 +104,8 @@ def kdump(
     if traffic:
         wires_inside(wires)
     scene = scene or ("fresh" if traffic else "crashed")
-    setup = Setup(cards, seed, scene, map_window, wires, pcap or (), force=force)
+    mapped = not wires if map_window is None else map_window
+    setup = Setup(cards, seed, scene, mapped, wires, pcap or (), force=force)
     with serving(setup) as (adapters, loaded), preparing() as progress:
         joined = joined_interfaces(wires, loaded) if traffic else ()
         report = flow.run(
@@ -169,7 +170,7 @@ def shell(
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
     memory: MemoryForCards = None,
-    map_window: MapWindow = True,
+    map_window: MapWindow = None,
     driver: DriverOrNot = None,
     root: HostFolders = None,
     console: Console = Path("guest.console"),
@@ -181,7 +182,8 @@ def shell(
     from vmcoredd.qemu.session import run_shell
 
     scene, stock = scene or "fresh", is_stock(kernel)
-    setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock, force)
+    mapped = bool(map_window)
+    setup = Setup(named_cards(card), seed, scene, mapped, wire or (), pcap or (), stock, force)
     with serving(setup) as (adapters, _):
         prepared, options = _prepared(kernel, memory_for(setup.cards, memory), root)
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
@@ -222,7 +224,7 @@ def run(
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
     memory: MemoryForCards = None,
-    map_window: MapWindow = True,
+    map_window: MapWindow = None,
     driver: DriverOrNot = None,
     root: HostFolders = None,
     seconds: Annotated[
@@ -235,7 +237,8 @@ def run(
     from vmcoredd.qemu.session import run_script
 
     scene, stock = scene or "fresh", is_stock(kernel)
-    setup = Setup(named_cards(card), seed, scene, map_window, wire or (), pcap or (), stock, force)
+    mapped = bool(map_window)
+    setup = Setup(named_cards(card), seed, scene, mapped, wire or (), pcap or (), stock, force)
     with serving(setup) as (adapters, _):
         prepared, options = _prepared(kernel, memory_for(setup.cards, memory), root)
         with preparing() as progress:

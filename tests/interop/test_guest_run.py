@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,25 @@ def test_a_script_sends_frames_from_port_to_port_and_its_exit_code_is_passed_on(
     assert "read in the guest\n" in done.stdout
     assert f"the guest can read {odd}, /usr of this machine\n" in done.stderr
     assert (tmp_path / "port0.pcapng").stat().st_size > 1000
+
+
+DUMP = """#!/bin/sh
+join-wires eth0=eth1 && ping -c 20 -i 0.05 10.9.1.2 || exit
+ethtool -W eth0 3 && ethtool -w eth0 data /tmp/dump || exit
+ping -c 20 -i 0.05 10.9.1.2 && wc -c </tmp/dump
+dmesg | grep -c 'soft lockup'
+"""
+
+
+@pytest.mark.skipif(
+    os.environ.get("VMCOREDD_THOROUGH") != "1", reason="VMCOREDD_THOROUGH=1, make test-long"
+)
+def test_a_guest_that_maps_the_window_dumps_all_memories_without_a_stall(tmp_path: Path) -> None:
+    (tmp_path / "dump.sh").write_text(DUMP)
+    done = spawned(
+        *("guest", "run", "--kernel", KERNEL, "--card", "t62100-cr", "--wire", "0=1"),
+        *("--map-window", "--script", tmp_path / "dump.sh", "--console", tmp_path / "console"),
+        timeout=2 * BOOT,
+    )
+    assert done.stdout.count(" 0% packet loss") == 2, done.stdout
+    assert done.stdout.splitlines()[-2:] == ["33558232", "0"]

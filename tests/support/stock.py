@@ -41,7 +41,7 @@ class Setup:
     kernel: str = KERNEL
     memory: str = "2G"
     kernel_arguments: str = ""
-    map_window: bool = True
+    map_window: bool = False
 
 
 SHARED = Setup(
