@@ -62,7 +62,7 @@ class Row:
 
 def ping(options: str = "", count: int = 20) -> str:
     """Returns a command that sends requests to the far interface."""
-    return f"ping -q -c {count} -i 0.01 -W 2 {options} 10.9.{{number}}.2"
+    return f"ping -q -c {count} -i 0.01 -w 10 {options} 10.9.{{number}}.2"
 
 
 FOREIGN = 3
@@ -106,7 +106,7 @@ ROWS = [
     # Frames
     Row("ping", ping(), ALL_ARRIVED),
     Row("ping of fragments", ping("-s 20000"), ALL_ARRIVED),
-    Row("ping over IPv6", "ping -q -c 5 -i 0.01 fd09:{number}::2", ALL_ARRIVED),
+    Row("ping over IPv6", "ping -q -c 5 -i 0.01 -w 10 fd09:{number}::2", ALL_ARRIVED),
     Row("flood", ping("-f", count=2000), ALL_ARRIVED),
     Row("checked load", "traffic send 10.9.{number}.2 7007 4 4 2", (r"^tcp 0: sent",)),
     Row("-t", "ethtool -t {near}", (r"result is PASS", r"Loop back test.*\s0$")),
@@ -186,23 +186,23 @@ ROWS = [
         "ip addr add 10.8.{number}.2/24 dev v9 && ip link set v9 up'; "
         "ip link add link {near} name v{number} type vlan id 9; "
         "ip addr add 10.8.{number}.1/24 dev v{number}; ip link set v{number} up; "
-        "ping -q -c 20 -i 0.01 10.8.{number}.2",
+        "ping -q -c 20 -i 0.01 -w 10 10.8.{number}.2",
         ALL_ARRIVED,
     ),
     Row(
         "-K rxvlan off",
-        "ethtool -K {near} rxvlan off txvlan off && ping -q -c 20 -i 0.01 10.8.{number}.2",
+        "ethtool -K {near} rxvlan off txvlan off && ping -q -c 20 -i 0.01 -w 10 10.8.{number}.2",
         ALL_ARRIVED,
     ),
     Row(
         "-K rxvlan on",
-        "ethtool -K {near} rxvlan on txvlan on && ping -q -c 20 -i 0.01 10.8.{number}.2",
+        "ethtool -K {near} rxvlan on txvlan on && ping -q -c 20 -i 0.01 -w 10 10.8.{number}.2",
         ALL_ARRIVED,
     ),
     Row(
         "long frames",
         "ip link set {near} mtu 9000; {space} ip link set {far} mtu 9000; "
-        "ping -q -M do -s 8972 -c 20 -i 0.01 10.9.{number}.2",
+        "ping -q -M do -s 8972 -c 20 -i 0.01 -w 10 10.9.{number}.2",
         ALL_ARRIVED,
     ),
     Row("load of long frames", "traffic send 10.9.{number}.2 7007 4 4 2", (r"^tcp 0: sent",)),

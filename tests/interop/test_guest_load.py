@@ -18,6 +18,9 @@ THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 SECONDS = 600 if THOROUGH else 10
 LONGEST_IDLE = 2000
 """Milliseconds."""
+ROUNDS = 1 if THOROUGH else 3
+"""A host that is busy with other work stalls flows too: of several short rounds, one is free of it.
+Nothing may be lost or wrong in any of them."""
 STREAMS, EXCHANGES = (2, 6) if THOROUGH else (1, 4)
 """Of each wire, over IPv4, and as many over IPv6. Few: among many each waits long for its turn."""
 CALLS = 200
@@ -32,9 +35,10 @@ pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
 @dataclass(frozen=True)
 class Load:
-    """What `traffic` said of each flow, `ethtool -S` of each port, and the kernel of trouble."""
+    """What `traffic` said of each flow in each round, `ethtool -S` of each port, and the kernel of
+    trouble."""
 
-    flows: list[dict[str, str]]
+    rounds: list[list[dict[str, str]]]
     statistics: dict[str, dict[str, int]]
     warnings: str
 
@@ -43,7 +47,10 @@ class Load:
 def load(stock: Stock) -> Load:
     stock.join()
     command = f"start-traffic {SECONDS} {len(stock.wires)} {STREAMS} {EXCHANGES}"
-    said = stock.guest.run(command, SECONDS + 120, check=False)
+    rounds: list[list[dict[str, str]]] = []
+    while len(rounds) < ROUNDS and not (rounds and idle(rounds[-1]) == []):
+        said = stock.guest.run(command, SECONDS + 120, check=False).output
+        rounds.append([flow.groupdict() for flow in FLOW.finditer(said)])
     ends = {name: way for wire in stock.wires for name, way in wire.ends.items()}
     for name, way in ends.items():
         stock.run(f"{way} ip link set {name} down")
@@ -51,20 +58,31 @@ def load(stock: Stock) -> Load:
     for name, way in ends.items():
         stock.run(f"{way} ip link set {name} up")
     return Load(
-        [flow.groupdict() for flow in FLOW.finditer(said.output)],
+        rounds,
         {port: recorded.statistics(counted[name]) for port, name in stock.interfaces.items()},
         stock.run("dmesg --level=warn,err | grep -v 'cxgb4.*module' || true"),
     )
 
 
+def idle(flows: list[dict[str, str]]) -> list[str]:
+    """Returns the flows that made no progress for long."""
+    return [
+        f"{flow['address']} {flow['kind']} {flow['number']}: {flow['idle']} ms"
+        for flow in flows
+        if int(flow["idle"]) >= LONGEST_IDLE
+    ]
+
+
 def test_every_flow_moves_and_none_is_idle_for_long(load: Load) -> None:
-    assert len(load.flows) == len(SHARED.cards) * 2 * (STREAMS + EXCHANGES)
-    assert [flow for flow in load.flows if not int(flow["received"])] == []
-    assert [flow for flow in load.flows if int(flow["idle"]) >= LONGEST_IDLE] == []
+    for flows in load.rounds:
+        assert len(flows) == len(SHARED.cards) * 2 * (STREAMS + EXCHANGES)
+        assert [flow for flow in flows if not int(flow["received"])] == []
+    assert idle(load.rounds[-1]) == []
 
 
 def test_no_byte_is_wrong_and_no_datagram_lost(load: Load) -> None:
-    assert [flow for flow in load.flows if int(flow["wrong"]) or int(flow["lost"])] == []
+    flows = [flow for flows in load.rounds for flow in flows]
+    assert [flow for flow in flows if int(flow["wrong"]) or int(flow["lost"])] == []
 
 
 @pytest.mark.parametrize("card", SHARED.cards)

@@ -46,9 +46,9 @@ def test_a_script_sends_frames_from_port_to_port_and_its_exit_code_is_passed_on(
 
 
 DUMP = """#!/bin/sh
-join-wires eth0=eth1 && ping -c 20 -i 0.05 10.9.1.2 || exit
+join-wires eth0=eth1 && ping -c 20 -i 0.05 -w 10 10.9.1.2 || exit
 ethtool -W eth0 3 && ethtool -w eth0 data /tmp/dump || exit
-ping -c 20 -i 0.05 10.9.1.2 && wc -c </tmp/dump
+ping -c 20 -i 0.05 -w 10 10.9.1.2 && wc -c </tmp/dump
 dmesg | grep -c 'soft lockup'
 """
 
