@@ -21,3 +21,4 @@ class Part(StrEnum):
     SCALE = "scale"
     ENGINE = "engine"
     GUEST = "guest"
+    TRAFFIC = "traffic"

@@ -67,6 +67,12 @@ def children_seconds() -> float:
     return alive + ended.ru_utime + ended.ru_stime
 
 
+def seconds_of(pid: int) -> float:
+    """Returns the CPU seconds of a running process: of all its threads, also those that ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _processor() -> str:
     with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
         for line in lines:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 K = TypeVar("K")
+V = TypeVar("V")
 Run = Callable[[], float]
 """Does the work once; returns seconds, or another measure to compare."""
 
@@ -51,13 +52,21 @@ class Series:
 
 def interleave(runs: Mapping[K, Run], rounds: int, *, warm: bool = True) -> dict[K, Series]:
     """Runs each of `runs` once per round, in turn; `warm` adds an uncounted first round."""
-    taken: dict[K, list[float]] = {name: [] for name in runs}
+    taken = in_turn(runs, rounds, warm=warm)
+    return {name: Series(tuple(values)) for name, values in taken.items()}
+
+
+def in_turn(
+    runs: Mapping[K, Callable[[], V]], rounds: int, *, warm: bool = True
+) -> dict[K, list[V]]:
+    """Runs each of `runs` as `interleave`; returns what they returned, by name and round."""
+    taken: dict[K, list[V]] = {name: [] for name in runs}
     for number in range(rounds + warm):
         for name, run in runs.items():
             value = run()
             if number >= warm:
                 taken[name].append(value)
-    return {name: Series(tuple(values)) for name, values in taken.items()}
+    return taken
 
 
 def timed(work: Callable[[], object]) -> float:

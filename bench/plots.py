@@ -30,6 +30,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "entities": (_entities, "Rate of each entity over the socket"),
         "frames": (_frames, "Packet engine, ring to ring: frames by their size"),
         "queues": (_queues, "Packet engine, ring to ring: frames by queues"),
+        "traffic": (_traffic, "Traffic between two ports in a guest: times QEMU's igb"),
         "dump": (_ratios, "A complete dump: times faster than one access at a time"),
     }
     files = []
@@ -88,6 +89,11 @@ def _entities(figure: Any, axes: Any, curves: Curves) -> None:
 def _ratios(figure: Any, axes: Any, curves: Curves) -> None:
     _bars(figure, axes, curves, "times", 0.35)
     axes.set_xlim(left=1)
+
+
+def _traffic(figure: Any, axes: Any, curves: Curves) -> None:
+    _bars(figure, axes, curves, "times", 0.5)
+    axes.axvline(1, color="black", linewidth=0.8)
 
 
 def _bars(figure: Any, axes: Any, curves: Curves, what: str, inches: float) -> None:

@@ -54,12 +54,19 @@ class CardServer:
 @contextlib.contextmanager
 def serving(server: CardServer) -> Iterator[Path]:
     """Runs a card's server, and yields its socket once it is ready. Raises `ServerFailed`."""
+    with served(server) as (path, _):
+        yield path
+
+
+@contextlib.contextmanager
+def served(server: CardServer) -> Iterator[tuple[Path, int]]:
+    """Runs a card's server as `serving`, and yields its socket and its process id."""
     options = asdict(server) | {"cpus": sorted(server.cpus or ())}
     with _folder() as folder:
         path = folder / "card.sock"
         argument = json.dumps(options | {"path": str(path)})
-        with _running([*CHILD, "serve", argument], folder / "log"):
-            yield path
+        with _running([*CHILD, "serve", argument], folder / "log") as process:
+            yield path, process.pid
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmcoredd.bench import Part, access, dumps, engine, files, reading, scale, socket_dump, windows
-from vmcoredd.bench.measure import Results, Row
+from vmcoredd.bench.measure import Results, Row, Series
 from vmcoredd.debs import Unavailable
 from vmcoredd.qemu.errors import GuestError
 
@@ -80,6 +80,9 @@ def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Mea
             packets.rows, {"frames": lambda: packets.sizes, "queues": lambda: packets.queues}
         ),
         Part.GUEST: _Measurement(lambda: _guest(GUEST_ROUNDS if full else 1, say)),
+        Part.TRAFFIC: _Measurement(
+            lambda: _traffic(rounds, say), {"traffic": lambda: _traffic_ratios(results)}
+        ),
     }
 
 
@@ -88,3 +91,16 @@ def _guest(rounds: int, say: Say) -> Iterable[Row]:
     from vmcoredd.bench import guest
 
     return guest.measure(rounds, say)
+
+
+def _traffic(rounds: int, say: Say) -> Iterable[Row]:
+    """Measures in one guest. Raises as `_guest`."""
+    from vmcoredd.bench import guest_traffic
+
+    return guest_traffic.measure(rounds, say)
+
+
+def _traffic_ratios(results: Results) -> dict[str, dict[str, Series]]:
+    from vmcoredd.bench import guest_traffic
+
+    return guest_traffic.ratios(results.rows)

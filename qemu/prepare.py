@@ -37,7 +37,8 @@ class Options:
 
     `memory` and `crashkernel` are given as to QEMU and the kernel (1G, 256M). `kernel_arguments`
     are added to the kernel's command line. `affinity`: the CPUs QEMU may run on, None for all.
-    `root`: what of the host the guest can read, None for nothing.
+    `root`: what of the host the guest can read, None for nothing. `nic_pairs`: models of QEMU's own
+    NICs, of which the guest gets two that are joined.
     """
 
     kernel: str = DEFAULT_KERNEL
@@ -48,6 +49,7 @@ class Options:
     on_panic: OnPanic = OnPanic.END
     affinity: frozenset[int] | None = None
     root: Root | None = None
+    nic_pairs: tuple[str, ...] = ()
 
 
 DEFAULTS = Options()
@@ -88,6 +90,7 @@ class Prepared:
             shell=shell,
             root_ports=self.kernel.stock,
             exports=root.exports,
+            nic_pairs=options.nic_pairs,
         )
         return Guest(
             self.qemu,

@@ -57,6 +57,7 @@ class Machine:
     shell: bool = False
     root_ports: bool = False  # each adapter behind one of its own, as in real machines
     exports: tuple[Path, ...] = ()  # folders of the host that the guest may read (root.py)
+    nic_pairs: tuple[str, ...] = ()  # models of QEMU's own NICs, two of each joined by a hub
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,11 @@ def _run(*command: str) -> str:
 def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> list[str]:
     """Returns QEMU's arguments; `adapters` are vfio-user sockets.
 
-    Raises GuestError if there are more adapters than free slots.
+    Raises GuestError if there are more adapters and NICs than free slots.
     """
-    if len(adapters) > LAST_SLOT - FIRST_SLOT + 1:
-        raise GuestError(f"{len(adapters)} adapters do not fit on the guest's root bus")
+    devices = len(adapters) + 2 * len(machine.nic_pairs)
+    if devices > LAST_SLOT - FIRST_SLOT + 1:
+        raise GuestError(f"{devices} adapters do not fit on the guest's root bus")
     return [
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,memory-backend=memory", "-accel", machine.accelerator),
@@ -129,6 +131,7 @@ def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> lis
         *(word for number, path in enumerate(machine.exports) for word in _export(number, path)),
         *("-device", "vmcoreinfo"),
         *_adapters(adapters, machine.root_ports),
+        *nic_pairs(machine.nic_pairs, len(adapters)),
     ]
 
 
@@ -171,6 +174,21 @@ def adapter(index: int, socket: Path, behind_port: bool = False) -> str:
     place = {"bus": f"port{index}"} if behind_port else {"addr": _slot(index)}
     device = {"driver": DEVICE, "id": f"adapter{index}", **place}
     return json.dumps({**device, "socket": {"type": "unix", "path": str(socket)}})
+
+
+def nic_pairs(models: Sequence[str], first: int) -> list[str]:
+    """Returns the arguments for two NICs of each model, behind root ports from slot `first` on.
+
+    On one bus the virtual functions of two igb would have the same addresses.
+    """
+    words = []
+    for number, model in enumerate(models):
+        for end in (0, 1):
+            index, port = first + 2 * number + end, f"hub{number}.{end}"
+            nic = {"driver": model, "netdev": port, "bus": f"port{index}", "romfile": ""}
+            words += ["-netdev", f"hubport,id={port},hubid={number}"]
+            words += ["-device", root_port(index), "-device", json.dumps(nic)]
+    return words
 
 
 def address(index: int, behind_port: bool = False) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples: `vmcoredd bench`; `vmcoredd bench --part dump`;
 `vmcoredd bench --full -o docs/plots`"""
+IN_GUESTS = (Part.GUEST, Part.TRAFFIC)
+"""Only with `--guest` or `--full`, unless `--part` names them."""
 RESULTS, TABLES = "bench.json", "bench.md"
 
 
@@ -69,7 +71,7 @@ def bench(
         plots.check()
     before = machine.describe()
     with_guest = full if guest is None else guest
-    default = [one for one in Part if one is not Part.GUEST or with_guest]
+    default = [one for one in Part if with_guest or one not in IN_GUESTS]
     parts = [Part(one) for one in part] if part else default
     with preparing() as progress:
         results = run(Wanted(full, parts), lambda what: progress(what, None))

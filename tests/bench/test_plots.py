@@ -17,7 +17,7 @@ DEPTHS = {"one cpu": {1: Series((1.0, 2.0)), 2: Series((3.0, 4.0))}}
 
 def test_every_curve_becomes_a_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the optional group `bench` is not installed")
-    lines, bars = ("depth", "frames", "queues"), ("windows", "entities", "dump")
+    lines, bars = ("depth", "frames", "queues"), ("windows", "entities", "dump", "traffic")
     curves = dict.fromkeys(lines, DEPTHS) | dict.fromkeys(bars, CURVE)
     files = plots.draw(Results(curves=curves), tmp_path / "plots")
     assert [path.stem for path in files] == list(curves)

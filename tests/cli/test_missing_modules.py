@@ -21,6 +21,7 @@ NEED = {
         ("guest", "shell", *CARD),
         ("guest", "memory", "--monitor", "MONITOR", *OUTPUT),
         ("bench", "--part", "guest"),
+        ("bench", "--part", "traffic"),
     ],
     "matplotlib": [("bench", "--part", "files", *OUTPUT)],
     "pyvfio_user": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from vmcoredd.qemu.program import (
     OnPanic,
     adapter,
     arguments,
+    find_qemu,
     kernel_command_line,
+    nic_pairs,
     probe,
 )
 
@@ -161,3 +164,37 @@ def test_a_missing_qemu_is_refused(tmp_path):
 def test_another_program_of_that_name_is_refused(tmp_path):
     with pytest.raises(QemuUnusable, match="does not report its version"):
         probe(fake(tmp_path, "hello", ""))
+
+
+def test_two_nics_of_a_model_are_joined_by_a_hub_behind_the_adapters():
+    words = arguments(replace(MACHINE, nic_pairs=("igb", "e1000e")), ENDS, [Path("a")])
+    devices = [json.loads(word) for word in following(words, "-device") if word.startswith("{")]
+    nics = [(each["driver"], each["netdev"], each["bus"]) for each in devices if "netdev" in each]
+    assert nics == [
+        ("igb", "hub0.0", "port1"),
+        ("igb", "hub0.1", "port2"),
+        ("e1000e", "hub1.0", "port3"),
+        ("e1000e", "hub1.1", "port4"),
+    ]
+    slots = [each["addr"] for each in devices if "addr" in each]
+    assert slots == ["02.0", "03.0", "04.0", "05.0", "06.0"]
+
+
+def test_nics_need_slots_too():
+    with pytest.raises(GuestError, match="28 adapters do not fit"):
+        arguments(replace(MACHINE, nic_pairs=("igb",)), ENDS, [Path("a")] * 26)
+
+
+@pytest.mark.interop
+def test_qemu_has_these_nics_and_joins_them():
+    """A machine that is never started; its monitor tells what is joined."""
+    models = ("igb", "e1000e", "vmxnet3")
+    machine = ["-nodefaults", "-no-user-config", "-display", "none", "-M", "q35", "-S"]
+    command = [*find_qemu().command, *machine, *nic_pairs(models, 0), "-monitor", "stdio"]
+    said = subprocess.run(
+        command, input="info network\nquit\n", capture_output=True, text=True, timeout=60
+    )
+    assert said.returncode == 0, said.stderr
+    for number, model in enumerate(models):
+        hub = said.stdout.partition(f"hub {number}")[2].partition("\nhub ")[0]
+        assert hub.count(f"model={model}") == 2, said.stdout
