@@ -98,6 +98,11 @@ LOADS: Mapping[str, Callable[[Pair], Measured]] = {
 }
 
 
+def loaded(pair: Pair) -> Measured:
+    """Returns all figures of one round of a pair."""
+    return {figure: value for load in LOADS.values() for figure, value in load(pair).items()}
+
+
 def _told(say: Say, load: str, pair: Pair) -> Measured:
     say(f"{load}: {pair.name}")
     return LOADS[load](pair)
