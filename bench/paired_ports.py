@@ -115,7 +115,7 @@ def ports(listed: str) -> dict[str, tuple[str, str]]:
 
 
 def _server(card: str) -> CardServer:
-    return CardServer(card, scene="fresh", wires=["0=1"], map_window=True)
+    return CardServer(card, scene="fresh", wires=["0=1"])
 
 
 def _joined(guest: Guest, cards: Mapping[str, int | None], say: Say) -> list[Pair]:
