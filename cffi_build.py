@@ -70,6 +70,7 @@ emu = _extension(
         "engine/doorbell.c",
         "engine/egress.c",
         "engine/ethernet.c",
+        "engine/filters.c",
         "engine/gather.c",
         "engine/engine.c",
         "engine/checksum.c",

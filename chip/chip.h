@@ -393,3 +393,6 @@
 #define SGE_UDB_GTS 20
 #define SGE_UDB_WCDOORBELL 64
 #define SGE_PAGE_SHIFT 10
+
+#define LE_ENTRY_WORDS 17
+#define LE_ENTRY_IPV6 0x8000 /* in its last word */

@@ -13,7 +13,7 @@ from enum import IntEnum
 from itertools import groupby
 from pathlib import Path
 
-from vmcoredd.chip import BAR0, T5, T6, Chip, Register, differences, sge
+from vmcoredd.chip import BAR0, T5, T6, Chip, Register, differences, le, sge, tcb
 from vmcoredd.chip import register as vocabulary
 from vmcoredd.chip.layout import BigStruct, sizeof
 from vmcoredd.chip.message_layouts import LAYOUTS
@@ -28,6 +28,7 @@ from vmcoredd.chip.messages import (
     UlpTx,
     WorkRequest,
 )
+from vmcoredd.chip.register import Field
 
 ROOT = Path(__file__).resolve().parent.parent
 CHIPS = (T5, T6)
@@ -85,7 +86,11 @@ def header() -> str:
     lines = [line for pair in pairs(wanted, one_line) for line in _defines(*pair)]
     doorbells = [f"#define SGE_UDB_{name} {value}" for name, value in sge.USER_DOORBELL.items()]
     doorbells.append(f"#define SGE_PAGE_SHIFT {sge.PAGE_SHIFT}")
-    return "\n".join([f"/* {NOTE} */", "", *lines, "", *doorbells]) + "\n"
+    entries = [
+        f"#define LE_ENTRY_WORDS {le.RESPONSE_WORDS}",
+        f"#define LE_ENTRY_IPV6 {le.IPV6_MARK:#x} /* in its last word */",
+    ]
+    return "\n".join([f"/* {NOTE} */", "", *lines, "", *doorbells, "", *entries]) + "\n"
 
 
 def _in_header(chip: Chip, each: Register) -> bool:
@@ -120,8 +125,9 @@ OPCODES: tuple[tuple[str, type[IntEnum]], ...] = (
 MESSAGES = f"""\
 /* {NOTE}
  *
- * Messages in queues. Each field is `offset, bytes, mask`: of the big-endian word that holds it, in
- * the message, and of its bits in that word. get() and put() take it so (emu/engine/internal.h). */
+ * Messages in queues, and control blocks in adapter memory. Each field is `offset, bytes, mask`: of
+ * the big-endian word that holds it, and of its bits in that word. get() and put() take it so
+ * (emu/engine/internal.h). */
 """
 
 
@@ -131,13 +137,21 @@ def messages_header() -> str:
         f"#define {name.format(each.name)} {each:#04x}" for name, kind in OPCODES for each in kind
     )
     layouts = (line for name, layout in LAYOUTS.items() for line in _layout(name, layout))
-    return "\n".join([MESSAGES, *opcodes, *layouts]) + "\n"
+    blocks = _control_block("TCB_FILTER", tcb.FILTER)
+    return "\n".join([MESSAGES, *opcodes, *layouts, *blocks]) + "\n"
 
 
 def _layout(name: str, layout: type[BigStruct]) -> Iterator[str]:
     yield f"\n#define {name}_BYTES {sizeof(layout)}"
     for field, offset, size, mask in layout.places():  # of an array: the first element
         yield f"#define {name}_{field.upper()} {offset}, {size}, {mask:#0{2 + 2 * size}x}"
+
+
+def _control_block(name: str, fields: tuple[Field, ...]) -> Iterator[str]:
+    yield f"\n#define {name}_BYTES {tcb.BYTES}"
+    for field in fields:
+        offset, size, mask = tcb.place(field)
+        yield f"#define {name}_{field.name.upper()} {offset}, {size}, {mask:#0{2 + 2 * size}x}"
 
 
 def page() -> str:

@@ -79,6 +79,8 @@ class Le(NamedTuple):
     """TIDs of the separate CLIP TCAM, added to the others."""
     clip_step: int
     """TIDs of an IPv6 entry in the CLIP TCAM; elsewhere there are IPV6_TIDS."""
+    ipv6_filter_tids: int
+    """TIDs of an IPv6 filter, which begins at a multiple of them (cxgb4_filter.c)."""
 
     def hash_tids(self, hash_config: int) -> int:
         """Returns the number of hash TIDs in a value of LE_DB_HASH_CONFIG."""
@@ -127,6 +129,7 @@ T5 = Le(
     hash_tids_log2=True,
     clip_tids=0,
     clip_step=2,
+    ipv6_filter_tids=4,
 )
 T6 = Le(
     **_SAME,
@@ -149,6 +152,7 @@ T6 = Le(
     hash_tids_log2=False,
     clip_tids=1536,
     clip_step=4,
+    ipv6_filter_tids=2,
 )
 
 IPV6_MARK = 0x8000
@@ -158,7 +162,7 @@ IPV6_IN_TCAM = 0x00C00000
 of TCP in the default filter mode (cudbg_is_ipv6_entry())."""
 _FLAGS = RESPONSE_WORDS - 1
 
-_FILTER_FIELDS = (
+FILTER_FIELDS = (
     ("fcoe", 1),
     ("port", 3),
     ("vnic_id", 17),
@@ -178,15 +182,28 @@ def filter_fields(vlan_pri_map: int) -> tuple[Field, ...]:
     """Returns the fields of a filter tuple under a value of TP_VLAN_PRI_MAP, the lowest first."""
     fields: list[Field] = []
     shift = 0
-    for bit, (name, width) in enumerate(_FILTER_FIELDS):
+    for bit, (name, width) in enumerate(FILTER_FIELDS):
         if vlan_pri_map >> bit & 1:
             fields.append(Field(name, shift, width))
             shift += width
     return tuple(fields)
 
 
-FILTER_TUPLE = filter_fields(0x32B)
-"""The filter tuple in the filter mode of Chelsio's default configuration files."""
+def filter_mode(*names: str) -> int:
+    """Returns the bits of TP_VLAN_PRI_MAP that select these fields; KeyError for an unknown one."""
+    bits = {name: 1 << bit for bit, (name, _) in enumerate(FILTER_FIELDS)}
+    return sum(bits[name] for name in names)
+
+
+FILTER_TUPLE_BITS = 36
+"""The most that the fields of a filter mode may have together."""
+DEFAULT_FILTER_MODE = filter_mode(
+    "fcoe", "port", "vlan", "protocol", "mpshittype", "fragmentation"
+)
+"""The filter mode of Chelsio's default configuration files."""
+ETHERTYPE_FILTER_MODE = filter_mode("port", "tos", "protocol", "ethertype", "fragmentation")
+"""A filter mode with what Linux asks for in all filters of `ethtool -N` and tc flower
+(cxgb4_tc_flower.c, cxgb4_process_flow_match()); a VLAN has no room beside it."""
 
 
 @dataclass(frozen=True)

@@ -70,18 +70,61 @@ class EthTxEo(BigStruct):
 
 
 class Filter(BigStruct):
-    """The part of struct fw_filter_wr and fw_filter2_wr that says what is asked."""
+    """struct fw_filter_wr. Of two fields `x` and `xm`, the second is a mask. `l` is the end that is
+    here, the target of a received packet; of IPv4, an address is the first 4 bytes."""
 
     _fields_ = (
         *_HEADER,
         *reserved(8),
         *word("tid:12:20 rqtype:11:1 noreply:10:1 iq:0:10"),
-        *word("del_filter:31:1"),
+        *word(
+            "del_filter:31:1 rpttid:25:1 drop:24:1 dirsteer:23:1 maskhash:22:1 dirsteerhash:21:1 "
+            "lpbk:20:1 dmac:19:1 smac:18:1 insvlan:17:1 rmvlan:16:1 hitcnts:15:1 txchan:13:2 "
+            "prio:12:1 l2tix:0:12"
+        ),
         ("ethtype", u16),
         ("ethtypem", u16),
-        ("frag_to_ovlan_vldm", u8),
+        *word("frag:7:1 fragm:6:1 ivlan_vld:5:1 ovlan_vld:4:1 ivlan_vldm:3:1 ovlan_vldm:2:1", u8),
         ("smac_sel", u8),
         *word("rx_chan:15:1 rx_rpl_iq:0:10", u16),
+        *word(
+            "maci:23:9 macim:14:9 fcoe:13:1 fcoem:12:1 port:9:3 portm:6:3 matchtype:3:3 "
+            "matchtypem:0:3"
+        ),
+        ("ptcl", u8),
+        ("ptclm", u8),
+        ("ttyp", u8),
+        ("ttypm", u8),
+        ("ivlan", u16),
+        ("ivlanm", u16),
+        ("ovlan", u16),
+        ("ovlanm", u16),
+        ("lip", u8 * 16),
+        ("lipm", u8 * 16),
+        ("fip", u8 * 16),
+        ("fipm", u8 * 16),
+        ("lp", u16),
+        ("lpm", u16),
+        ("fp", u16),
+        ("fpm", u16),
+        *reserved(2),
+        ("sma", u8 * 6),
+    )
+
+
+class FilterNat(BigStruct):
+    """What struct fw_filter2_wr has behind fw_filter_wr: how packets are rewritten."""
+
+    _fields_ = (
+        *reserved(2),
+        *word("filter_type:1:1 swapmac:0:1", u8),
+        *word("natmode:5:3 natflagcheck:4:1 ulp_type:0:4", u8),
+        ("newlport", u16),
+        ("newfport", u16),
+        ("newlip", u8 * 16),
+        ("newfip", u8 * 16),
+        ("natseqcheck", u32),
+        *reserved(36),
     )
 
 
@@ -302,6 +345,7 @@ LAYOUTS: dict[str, type[BigStruct]] = {
     "PKTS_WR": EthTxPkts,
     "EO_WR": EthTxEo,
     "FILTER_WR": Filter,
+    "FILTER_NAT": FilterNat,
     "SGL": Sgl,
     "SGL_PAIR": SglPair,
     "ULP_TXPKT": UlpTxPkt,

@@ -53,6 +53,16 @@ def state_name(state: int) -> str:
     return TcpState(state).name if state in TcpState._value2member_map_ else str(state)
 
 
+def place(field: Field) -> tuple[int, int, int]:
+    """Returns offset, size (4 or 8) and mask of a field in the big-endian word of memory that holds
+    it; no field is in two."""
+    size = 4 if field.width <= 32 else 8
+    number, shift = divmod(field.shift, 8 * size)
+    part, index = divmod(number, _PART // size)
+    offset = _PART * (part + 1) - size * (index + 1)
+    return offset, size, ((1 << field.width) - 1) << shift
+
+
 def encode(fields: tuple[Field, ...], **values: int) -> bytes:
     """Returns the 128 bytes of a TCB in memory. Raises KeyError for a field it does not have."""
     known = {field.name: field for field in fields}

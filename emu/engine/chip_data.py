@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.le import FILTER_FIELDS, filter_fields
 from vmcoredd.chip.sge import ContextType
 
 CONTEXT_FIELDS = {
@@ -37,3 +38,12 @@ def describe(c: Any, chip: Chip) -> None:
     for name, value in chip.messages._asdict().items():
         setattr(c, name, value)
     c.pad_shift = chip.sge.pad_shift
+    c.ipv6_filter_tids = chip.le.ipv6_filter_tids
+
+
+def describe_filters(tuple_: Any, mode: int) -> None:
+    """Fills the `tuple` of a `struct engine`, under a value of TP_VLAN_PRI_MAP."""
+    fields = {field.name: field for field in filter_fields(mode)}
+    for place, (name, _) in zip(tuple_, FILTER_FIELDS, strict=True):
+        place.shift = fields[name].shift if name in fields else 0
+        place.width = fields[name].width if name in fields else 0

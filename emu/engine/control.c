@@ -1,6 +1,6 @@
 /* Requests to TP and to firmware: entries of the tables of neighbours (L2T) and source MACs (SMT),
- * fields of connections, filters. No such table is modelled, so a request has only its reply: what
- * is written is written, and filters are refused. */
+ * fields of connections, filters. Of these tables, that of filters is modelled (filters.c); the
+ * other requests have only their replies. */
 
 #include "vmcoredd/emu/engine/internal.h"
 
@@ -36,18 +36,23 @@ static enum outcome field_set(struct engine *engine, const uint8_t *cpl)
     return send_reply(engine, get(cpl, SET_TCB_FIELD_QUEUENO), reply);
 }
 
-static enum outcome filter(struct engine *engine, const uint8_t *request, uint32_t length)
+/* Adds or deletes a filter, once; the reply may have to wait. `progress` is 1 + what it says. */
+static enum outcome filter(struct engine *engine, uint32_t id, const uint8_t *request,
+                           uint32_t length)
 {
     uint8_t reply[REPLY] = {0}, *answer = reply + RSS_BYTES;
+    bool nat = get(request, WR_OP) == FW_FILTER2_WR;
+    struct egress *queue = &engine->egress[id];
 
-    if (length < FILTER_WR_BYTES)
+    if (length < FILTER_WR_BYTES + (nat ? FILTER_NAT_BYTES : 0))
         return OUTCOME_NONSENSE;
+    if (!queue->progress)
+        queue->progress = 1 + filters_request(engine, queue->pf, request);
     if (get(request, FILTER_WR_NOREPLY))
         return OUTCOME_DONE;
     put(answer, SET_TCB_RPL_OPCODE, CPL_SET_TCB_RPL);
     put(answer, SET_TCB_RPL_TID, get(request, FILTER_WR_TID));
-    put(answer, SET_TCB_RPL_COOKIE,
-        get(request, FILTER_WR_DEL_FILTER) ? FW_FILTER_WR_FLT_DELETED : FW_FILTER_WR_EINVAL);
+    put(answer, SET_TCB_RPL_COOKIE, queue->progress - 1);
     return send_reply(engine, get(request, FILTER_WR_RX_RPL_IQ), reply);
 }
 
@@ -107,7 +112,7 @@ enum outcome control_request(struct engine *engine, uint32_t id, const uint8_t *
         return ulp_messages(engine, id, request, length);
     case FW_FILTER_WR:
     case FW_FILTER2_WR:
-        return filter(engine, request, length);
+        return filter(engine, id, request, length);
     default:
         return OUTCOME_NONSENSE;
     }

@@ -214,6 +214,7 @@ void engine_stop(struct engine *engine, int pf)
             memset(ingress, 0, sizeof(*ingress));
         }
     }
+    filters_forget(engine, pf);
 }
 
 void engine_halt(struct engine *engine)

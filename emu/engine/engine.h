@@ -17,7 +17,9 @@ enum {
     ENGINE_FUNCTIONS = 8,
     ENGINE_QUEUES = 1024, /* of each direction: absolute ids are smaller */
     ENGINE_INTERFACES = 128,
-    ENGINE_MACS = 512,    /* entries of the MAC table */
+    ENGINE_MACS = 512, /* entries of the MAC table */
+    ENGINE_PRIORITY_FILTERS = 64,
+    ENGINE_FILTERS = 576, /* those of high priority, then the others */
     ENGINE_VECTORS = 128, /* of MSI-X */
     ENGINE_RUN = 4194304, /* of `moved`: some milliseconds */
     ENGINE_ACCESS = 512,
@@ -53,6 +55,7 @@ struct engine_chip {
     uint8_t tunnels;           /* CPL_TX_TNL_LSO is known */
     uint8_t compressed_errors; /* CPL_RX_PKT's err_vec may be compressed (TP_OUT_CONFIG) */
     uint8_t pad_shift;         /* SGE_CONTROL.IngPadBoundary counts from 1 << pad_shift */
+    uint8_t ipv6_filter_tids;  /* an IPv6 filter takes so many TIDs, a power of two */
 };
 
 enum egress_kind {
@@ -140,6 +143,33 @@ struct interface {
 struct mac_entry {
     uint8_t mac[6];
     uint16_t viid; /* 0: unused */
+};
+
+/* What a filter may look at besides addresses and ports, in the order of the bits of
+ * TP_VLAN_PRI_MAP that select it. */
+enum filter_field {
+    FILTER_FCOE,
+    FILTER_PORT,
+    FILTER_VNIC_ID,
+    FILTER_VLAN,
+    FILTER_TOS,
+    FILTER_PROTOCOL,
+    FILTER_ETHERTYPE,
+    FILTER_MACMATCH,
+    FILTER_MPSHITTYPE,
+    FILTER_FRAGMENTATION,
+    FILTER_FIELDS,
+};
+
+/* A filter: it matches frames whose entry, as the lookup engine has it, is `value` under `mask`.
+ * Its hits are counted in its control block in adapter memory. */
+struct filter {
+    uint32_t value[11], mask[11];
+    uint8_t ipv6; /* it looks at IPv6 packets, or at all others */
+    uint8_t pf;   /* who has set it */
+    uint8_t drops, steers, counts;
+    uint8_t tells_tid; /* in place of the hash */
+    uint16_t queue;    /* where it steers to */
 };
 
 /* A frame on its way: Ethernet without FCS. */
@@ -284,11 +314,20 @@ struct engine {
     uint32_t context_rows;
     uint8_t *egress_memory, *ingress_memory; /* their copies in adapter memory, NULL: none */
     uint32_t egress_memory_rows, ingress_memory_rows;
-    const uint32_t *doorbells;  /* BAR2, as it was written */
-    uint32_t *shared_doorbells; /* SGE_PF_KDOORBELL and SGE_PF_GTS, if clients map their page */
-    uint8_t pf;                 /* the function whose BARs these are */
-    struct space *rss;          /* the RSS table: two queues in each word */
-    uint32_t *rss_key;          /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
+    const uint32_t *doorbells;      /* BAR2, as it was written */
+    uint32_t *shared_doorbells;     /* SGE_PF_KDOORBELL and SGE_PF_GTS, if clients map their page */
+    uint8_t pf;                     /* the function whose BARs these are */
+    struct space *rss;              /* the RSS table: two queues in each word */
+    uint32_t *rss_key;              /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
+    struct context_field tuple[10]; /* where a filter's tuple has each field; width 0: nowhere */
+    uint32_t priority_filters;      /* TIDs below belong to filters of high priority */
+    uint32_t first_filter;          /* the first TID of the others */
+    uint32_t *le_entries; /* what a dump shows by TID, LE_ENTRY_WORDS each; NULL: nothing */
+    uint32_t le_rows;
+    uint8_t *control_blocks; /* TCBs in adapter memory, by TID; NULL: there are none */
+    uint32_t control_block_rows;
+    struct filter filters[576];
+    uint64_t filters_used[9]; /* a bit for each of `filters`; the first that matches decides */
     struct egress egress[1024];
     struct ingress ingress[1024];
     uint64_t egress_marked[16];  /* a bit for each egress queue that may have work */
@@ -325,7 +364,8 @@ void engine_run(struct engine *engine, uint64_t now);
 /* Writes the indices of all queues that have changed to their contexts. engine_run() ends so. */
 void engine_show(struct engine *engine);
 
-/* Stops all queues of a function (or of all: pf < 0): no access to its memory follows. */
+/* Stops all queues of a function (or of all: pf < 0): no access to its memory follows. Its filters
+ * go as well. */
 void engine_stop(struct engine *engine, int pf);
 
 /* Looks at all queues in the next run: their tables were changed from outside. */

@@ -120,7 +120,7 @@ class Engine:
         lib.engine_resume(self.c)
 
     def stop(self, pf: int) -> None:
-        """Takes all queues of a function away: no access to its memory follows."""
+        """Takes all queues and filters of a function away: no access to its memory follows."""
         lib.engine_stop(self.c, pf)
         lib.engine_resume(self.c)
 

@@ -12,7 +12,8 @@
  *   port.c      links, and whose wire a frame is sent on; statistics.c: what MPS counts
  *   stream.c    who connects to whom; wire.c: sockets and taps; capture.c: pcapng
  *   receive.c   who gets a frame: address filters, and its response
- *   rss.c       which queue gets it; headers.c: what is in it
+ *   filters.c   what drops it or steers it to a queue
+ *   rss.c       which queue gets it else; headers.c: what is in it
  *   ingress.c   responses and interrupts; freelist.c: the buffers of frames
  *   checksum.c  the Internet checksum
  *   dma.c       the host's memory
@@ -426,10 +427,27 @@ enum hash_type { HASH_NONE, HASH_IP, HASH_TCP, HASH_UDP };
 struct choice {
     uint32_t queue, hash;
     enum hash_type type;
+    bool filter_hit;
+    bool filter_tid; /* `hash` is the TID of the filter */
 };
 
 struct choice rss_choose(const struct engine *engine, const struct interface *interface,
                          const struct frame *frame, const struct headers *headers);
+
+/* filters.c */
+/* The filter that matches a frame first, or NULL. */
+const struct filter *filters_find(const struct engine *engine, uint32_t port,
+                                  const struct frame *frame, const struct headers *headers);
+/* Changes where a frame that a filter matches goes. */
+void filters_steer(const struct engine *engine, const struct filter *filter, struct choice *choice);
+/* Counts a frame that a filter has matched. */
+void filters_count(const struct engine *engine, const struct filter *filter,
+                   const struct frame *frame);
+/* Adds or deletes a filter as a function asks in FW_FILTER_WR or FW_FILTER2_WR, which is long
+ * enough. Returns what to reply: FW_FILTER_WR_*. */
+uint32_t filters_request(struct engine *engine, uint8_t pf, const uint8_t *request);
+/* Deletes the filters of a function (or of all: pf < 0). */
+void filters_forget(struct engine *engine, int pf);
 
 /* receive.c: whether a frame goes on waiting for somebody who has taken none since `starved`. That
  * is 0 if the last one was taken. After ENGINE_PATIENCE it does not, until one is taken again. */

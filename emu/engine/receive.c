@@ -27,7 +27,7 @@ struct copy {
     struct landing landing;
 };
 
-/* Filters */
+/* Addresses */
 
 /* The hash of an address, by which interfaces may ask for frames (FW_VI_MAC): below 64. */
 static uint32_t hash_of(const uint8_t *mac)
@@ -123,6 +123,8 @@ static void put_rss_header(uint32_t port, const struct headers *headers,
 {
     put(rss, RSS_OPCODE, CPL_RX_PKT);
     put(rss, RSS_CHANNEL, port);
+    put(rss, RSS_FILTER_HIT, choice->filter_hit);
+    put(rss, RSS_FILTER_TID, choice->filter_tid);
     put(rss, RSS_HASH_TYPE, choice->type);
     put(rss, RSS_IPV6, headers->ip6);
     put(rss, RSS_QID, choice->queue);
@@ -206,9 +208,12 @@ static void deliver(struct engine *engine, uint32_t port, const struct frame *fr
 
 /* Chooses the queue of a copy, and reserves room there. */
 static enum room reserve(struct engine *engine, const struct frame *frame,
-                         const struct headers *headers, struct copy *copy)
+                         const struct headers *headers, const struct filter *filter,
+                         struct copy *copy)
 {
     copy->choice = rss_choose(engine, copy->interface, frame, headers);
+    if (filter)
+        filters_steer(engine, filter, &copy->choice);
     copy->strips = copy->interface->strips_vlan && headers->tagged;
     copy->frame_length = frame->length - (copy->strips ? VLAN_TAG : 0);
     copy->length = field(reg(engine, SGE_CONTROL), SGE_CONTROL_PKTSHIFT) + copy->frame_length;
@@ -239,12 +244,14 @@ static bool waits(struct engine *engine, uint32_t id)
 
 /* Reserves room for all copies or, if one has to wait, for none. */
 static bool reserve_all(struct engine *engine, const struct frame *frame,
-                        const struct headers *headers, struct copy *copies, uint32_t count)
+                        const struct headers *headers, const struct filter *filter,
+                        struct copy *copies, uint32_t count)
 {
     uint32_t reserved = 0;
 
-    while (reserved < count && (reserve(engine, frame, headers, &copies[reserved]) != ROOM_LATER ||
-                                !waits(engine, copies[reserved].choice.queue)))
+    while (reserved < count &&
+           (reserve(engine, frame, headers, filter, &copies[reserved]) != ROOM_LATER ||
+            !waits(engine, copies[reserved].choice.queue)))
         reserved++;
     if (reserved == count)
         return true;
@@ -258,16 +265,22 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
 {
     struct copy copies[COPIES];
     struct headers headers;
+    const struct filter *filter;
     uint32_t count =
         frame->length >= ETHERNET_HEADER ? find_receivers(engine, port, frame, copies) : 0;
 
     if (!count)
         return ENGINE_DONE;
     headers_parse(frame, &headers);
-    if (!reserve_all(engine, frame, &headers, copies, count)) {
+    filter = filters_find(engine, port, frame, &headers);
+    if (filter && filter->drops)
+        count = 0;
+    if (!reserve_all(engine, frame, &headers, filter, copies, count)) {
         engine->counts.frames_held++;
         return ENGINE_HELD;
     }
+    if (filter)
+        filters_count(engine, filter, frame);
     for (uint32_t i = 0; i < count; i++) {
         if (copies[i].room == ROOM_NOW)
             deliver(engine, port, frame, &headers, &copies[i]);

@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from random import Random
 
+from vmcoredd.chip.le import DEFAULT_FILTER_MODE, ETHERTYPE_FILTER_MODE
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
 from vmcoredd.emu.scenario.addresses import Identity, MacTable
@@ -92,6 +93,15 @@ class Scenario:
         if not self.crashed:
             return TidTable.unused(self.profile)
         return TidTable.make(self.profile, self.random("lookup"))
+
+    @property
+    def filter_mode(self) -> int:
+        """The fields that filters can match, as TP_VLAN_PRI_MAP selects them.
+
+        A crashed card has the mode of Chelsio's default configuration. A fresh one has a mode that
+        is good for `ethtool -N` and tc flower, which the default is not.
+        """
+        return DEFAULT_FILTER_MODE if self.crashed else ETHERTYPE_FILTER_MODE
 
     @cached_property
     def mac_table(self) -> MacTable:

@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from vmcoredd.chip.le import FILTER_TUPLE, IPV6_TIDS, LookupEntry, clip_words
+from vmcoredd.chip.le import (
+    DEFAULT_FILTER_MODE,
+    IPV6_TIDS,
+    LookupEntry,
+    clip_words,
+    filter_fields,
+)
 from vmcoredd.chip.tcb import TcpState
 from vmcoredd.emu.profile import Profile
 
@@ -170,8 +176,8 @@ class TidTable:
 
 
 def filter_tuple(**values: int) -> int:
-    """Returns a filter tuple with these fields; KeyError for an unknown one."""
-    known = {field.name: field for field in FILTER_TUPLE}
+    """Returns a crashed card's filter tuple with these fields; KeyError for an unknown one."""
+    known = {field.name: field for field in filter_fields(DEFAULT_FILTER_MODE)}
     return sum(known[name].put(value) for name, value in values.items())
 
 

@@ -15,10 +15,8 @@ CONFIGURED = {
     "TP_ETHER_TYPE_VL": {"CQFCTYPE": 0x8808, "VLANTYPE": 0x8100},
     "TP_ETHER_TYPE_IP": {"IPV6TYPE": 0x86DD, "IPV4TYPE": 0x0800},
     "TP_VXLAN_HEADER": {"VXLANPORT": 4789},
-    "TP_VLAN_PRI_MAP": {"PROTOCOL": 1, "PORT": 1, "VLAN": 1, "FCOE": 1},
 }
-"""Fields that firmware sets, by register (assumed: values from the standards; the last one holds
-the fields that filters can match). T5 lacks some."""
+"""Fields that firmware sets, by register (assumed: values from the standards). T5 lacks some."""
 COUNTED = ("TP_DBG_", "TP_MIB_DEBUG")
 """Registers of space tp_pio that the hardware updates: random values."""
 TIMER_SHIFT, TIMESTAMP_SHIFT, DELAYED_ACK_SHIFT = 14, 12, 8
@@ -65,6 +63,7 @@ class TpRegisters(Model):
         for name, fields in CONFIGURED.items():
             if name in self.r:
                 self.spaces.fields(self.r[name], **fields)
+        self.spaces.set(self.r.TP_VLAN_PRI_MAP, self.scenario.filter_mode)
 
     def _fill_debug(self) -> None:
         random = self.scenario.activity("tp_pio")

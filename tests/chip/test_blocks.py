@@ -25,7 +25,15 @@ from vmcoredd.chip import (
     vpd,
 )
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.chip.le import FILTER_TUPLE, LookupEntry, clip_address, clip_words
+from vmcoredd.chip.le import (
+    DEFAULT_FILTER_MODE,
+    ETHERTYPE_FILTER_MODE,
+    FILTER_TUPLE_BITS,
+    LookupEntry,
+    clip_address,
+    clip_words,
+    filter_fields,
+)
 from vmcoredd.chip.model import INDIRECT_GROUPS
 from vmcoredd.chip.sge import CONTEXT_WORDS, VALID_BIT, ContextType, encode_context
 
@@ -276,10 +284,19 @@ def test_an_entry_reads_back_as_written(pair: tuple[bytes, bytes], value: int) -
 
 def test_the_driver_recognises_an_ipv6_connection() -> None:
     one, two = (ipaddress.ip_address(text).packed for text in ("2001:db8::1", "2001:db8::2"))
-    protocol = next(field for field in FILTER_TUPLE if field.name == "protocol")
+    fields = filter_fields(DEFAULT_FILTER_MODE)
+    protocol = next(field for field in fields if field.name == "protocol")
     words = LookupEntry(one, two, 1, 2, protocol.put(6)).words()
     assert words[16] & 0x8000
     assert words[9] == 0x00C00000
+
+
+@pytest.mark.parametrize(
+    ("mode", "bits"), [(DEFAULT_FILTER_MODE, 0x32B), (ETHERTYPE_FILTER_MODE, 0x272)]
+)
+def test_the_fields_of_a_filter_mode_fit_into_a_tuple(mode: int, bits: int) -> None:
+    assert mode == bits
+    assert sum(field.width for field in filter_fields(mode)) <= FILTER_TUPLE_BITS
 
 
 def test_the_filter_tuple_of_an_ipv4_entry_is_where_the_driver_reads_its_mask() -> None:

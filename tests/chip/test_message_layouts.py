@@ -12,7 +12,7 @@ from kernel_headers import DRIVER, Header, header
 from tests.interop.kernel_driver.source import kernel_source
 from vmcoredd.chip import generate
 from vmcoredd.chip.layout import BigStruct, sizeof
-from vmcoredd.chip.message_layouts import LAYOUTS
+from vmcoredd.chip.message_layouts import LAYOUTS, Filter, FilterNat
 
 MACROS = {
     "WR": ("FW_WR_", {"immdlen": None}),
@@ -20,6 +20,7 @@ MACROS = {
     "LSO": ("LSO_", {"xfer_size": "LSO_T5_XFER_SIZE"}),
     "TNL_LSO": ("CPL_TX_TNL_LSO_", {"tnllsosize": "CPL_TX_TNL_LSO_SIZE"}),
     "FILTER_WR": ("FW_FILTER_WR_", {}),
+    "FILTER_NAT": ("FW_FILTER2_WR_", {}),
     "L2T_WRITE_REQ": ("L2T_W_", {"qid": "TID_QID", "index": "TID_TID"}),
     "SMT_WRITE_REQ": ("SMTW_", {"qid": "TID_QID", "index": "TID_TID"}),
     "SET_TCB_FIELD": ("", {"word": "TCB_WORD", "cookie": "TCB_COOKIE"}),
@@ -33,6 +34,7 @@ STRUCTS = {
     "ETH_WR": "fw_eth_tx_pkt_wr",
     "VM_WR": "fw_eth_tx_pkt_vm_wr",
     "EO_WR": "fw_eth_tx_eo_wr",
+    "FILTER_WR": "fw_filter_wr",
     "SGL": "ulptx_sgl",
     "SGL_PAIR": "ulptx_sge_pair",
     "ULP_TXPKT": "ulp_txpkt",
@@ -87,6 +89,7 @@ def test_fields_have_the_bits_that_linux_gives_them(kernel: Header, name: str) -
 @pytest.mark.interop
 def test_a_compiler_finds_messages_as_long_as_linux_has_them(tmp_path: Path) -> None:
     wanted = {f"sizeof(struct {theirs})": sizeof(LAYOUTS[ours]) for ours, theirs in STRUCTS.items()}
+    wanted["sizeof(struct fw_filter2_wr)"] = sizeof(Filter) + sizeof(FilterNat)
     text = "".join(
         re.sub(r"#include.*", "", (kernel_source() / DRIVER / name).read_text())
         for name in ("t4_msg.h", "t4fw_api.h")

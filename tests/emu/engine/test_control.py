@@ -8,8 +8,6 @@ from txdriver import TxDriver, make, request
 
 from vmcoredd.chip.layout import BigStruct
 from vmcoredd.chip.message_layouts import (
-    EthTxPkt,
-    Filter,
     Immediate,
     L2tWriteReq,
     RssHeader,
@@ -19,7 +17,7 @@ from vmcoredd.chip.message_layouts import (
     UlpTxPkt,
     WriteRpl,
 )
-from vmcoredd.chip.messages import Cpl, FilterResult, ScatterGather, UlpTx, WorkRequest
+from vmcoredd.chip.messages import Cpl, ScatterGather, UlpTx, WorkRequest
 from vmcoredd.emu.engine import EgressKind
 
 EVENTS = 33
@@ -100,21 +98,6 @@ def test_a_field_of_a_connection_that_is_set_has_a_reply_with_its_cookie(
     (reply,) = replies(rig, events, SetTcbRpl)
     assert (reply.opcode, reply.tid, reply.cookie) == (Cpl.SET_TCB_RPL, 0x1234, 3)
     assert reply.status == 0
-
-
-def filter_request(op: int = WorkRequest.FILTER2, **fields: int) -> bytes:
-    asked = make(Filter, op=op, tid=0x1F0, rx_rpl_iq=EVENTS, **fields)
-    return request(asked[len(make(EthTxPkt)) :] + bytes(96), immediate=0, op=op)
-
-
-@pytest.mark.parametrize("op", [WorkRequest.FILTER, WorkRequest.FILTER2])
-def test_a_filter_is_refused_for_none_is_modelled_and_its_removal_confirmed(
-    rig: Rig, driver: TxDriver, events: RxDriver, op: WorkRequest
-) -> None:
-    driver.post(filter_request(op), filter_request(op, del_filter=1), filter_request(op, noreply=1))
-    got = replies(rig, events, SetTcbRpl)
-    assert [(each.opcode, each.tid) for each in got] == [(Cpl.SET_TCB_RPL, 0x1F0)] * 2
-    assert [each.cookie for each in got] == [FilterResult.EINVAL, FilterResult.FLT_DELETED]
 
 
 def ulp(*cpls: bytes) -> bytes:

@@ -1,0 +1,355 @@
+/* Filters: entries of the lookup engine's TCAM that drop a frame or choose its queue. The matching
+ * one with the lowest TID decides. A filter is kept as the words that the lookup engine compares,
+ * which a dump shows; its hits are counted where a driver reads them, in its control block.
+ *
+ * Only what is done is accepted: not filters that send frames out again, or rewrite them, or look
+ * at what depends on the interface that gets the frame. */
+
+#include "vmcoredd/emu/engine/internal.h"
+
+enum {
+    WORDS = sizeof(((struct filter *)0)->value) / sizeof(uint32_t), /* of an IPv6 entry */
+    NO_FILTER = ENGINE_FILTERS,
+    VALID = 1 << 16, /* of a VLAN in a tuple */
+    TYPE_FCOE = 0x8906,
+    IP4_TOS = 1,
+};
+
+static const uint32_t COMPARED = 1u << FILTER_FCOE | 1u << FILTER_PORT | 1u << FILTER_VLAN |
+                                 1u << FILTER_TOS | 1u << FILTER_PROTOCOL | 1u << FILTER_ETHERTYPE |
+                                 1u << FILTER_FRAGMENTATION;
+
+/* Entries */
+
+/* What an entry is made of. An address has 4 or 16 bytes; `local` is where a frame is going. */
+struct facts {
+    bool ipv6;
+    const uint8_t *local, *foreign;
+    uint32_t ports; /* the local one in the upper half */
+    uint32_t fields[FILTER_FIELDS];
+};
+
+static uint64_t tuple_of(const struct engine *engine, const uint32_t *fields)
+{
+    uint64_t tuple = 0;
+
+    for (uint32_t i = 0; i < FILTER_FIELDS; i++) {
+        const struct context_field *place = &engine->tuple[i];
+
+        tuple |= (uint64_t)(fields[i] & ((1u << place->width) - 1)) << place->shift;
+    }
+    return tuple;
+}
+
+/* Puts an address into words, its last bytes first; returns how many. */
+static uint32_t put_address(const uint8_t *address, bool ipv6, uint32_t *words)
+{
+    uint32_t count = ipv6 ? 4 : 1;
+
+    for (uint32_t i = 0; i < count; i++)
+        words[i] = get32(address + (count - 1 - i) * 4);
+    return count;
+}
+
+static void make_entry(const struct engine *engine, const struct facts *facts, uint32_t *words)
+{
+    uint64_t tuple = tuple_of(engine, facts->fields);
+
+    memset(words, 0, WORDS * sizeof(*words));
+    words += put_address(facts->foreign, facts->ipv6, words);
+    words += put_address(facts->local, facts->ipv6, words);
+    words[0] = facts->ports;
+    words[1] = (uint32_t)tuple;
+    words[2] = (uint32_t)(tuple >> 32);
+}
+
+/* The table */
+
+static uint32_t slot_of(const struct engine *engine, uint32_t tid)
+{
+    if (tid < engine->priority_filters)
+        return tid < ENGINE_PRIORITY_FILTERS ? tid : NO_FILTER;
+    if (tid < engine->first_filter ||
+        tid - engine->first_filter >= ENGINE_FILTERS - ENGINE_PRIORITY_FILTERS)
+        return NO_FILTER;
+    return tid - engine->first_filter + ENGINE_PRIORITY_FILTERS;
+}
+
+static uint32_t tid_of(const struct engine *engine, uint32_t slot)
+{
+    return slot < ENGINE_PRIORITY_FILTERS ? slot
+                                          : slot - ENGINE_PRIORITY_FILTERS + engine->first_filter;
+}
+
+static bool is_used(const struct engine *engine, uint32_t slot)
+{
+    return engine->filters_used[slot / 64] >> slot % 64 & 1;
+}
+
+static uint8_t *control_block(const struct engine *engine, uint32_t slot)
+{
+    uint32_t tid = tid_of(engine, slot);
+
+    return engine->control_blocks && tid < engine->control_block_rows
+               ? engine->control_blocks + (size_t)tid * TCB_FILTER_BYTES
+               : NULL;
+}
+
+/* Writes what a dump shows of a filter: its entry and its control block, without a hit; or, if it
+ * is not in use, nothing. */
+static void show(const struct engine *engine, uint32_t slot)
+{
+    const struct filter *filter = is_used(engine, slot) ? &engine->filters[slot] : NULL;
+    uint32_t tid = tid_of(engine, slot);
+    uint8_t *block = control_block(engine, slot);
+
+    if (engine->le_entries && tid < engine->le_rows) {
+        uint32_t *entry = engine->le_entries + (size_t)tid * LE_ENTRY_WORDS;
+
+        memset(entry, 0, LE_ENTRY_WORDS * sizeof(*entry));
+        if (filter)
+            memcpy(entry, filter->value, sizeof(filter->value));
+        entry[LE_ENTRY_WORDS - 1] = filter && filter->ipv6 ? LE_ENTRY_IPV6 : 0;
+    }
+    if (block)
+        memset(block, 0, TCB_FILTER_BYTES);
+    if (block && filter) {
+        put(block, TCB_FILTER_NON_OFFLOAD, 1);
+        put(block, TCB_FILTER_IP_VERSION, filter->ipv6);
+        put(block, TCB_FILTER_DROP, filter->drops);
+        put(block, TCB_FILTER_DIRECT_STEER, filter->steers);
+        put(block, TCB_FILTER_RSS_INFO, filter->queue);
+    }
+}
+
+static void remove_slot(struct engine *engine, uint32_t slot)
+{
+    if (!is_used(engine, slot))
+        return;
+    clear_bit(engine->filters_used, slot);
+    memset(&engine->filters[slot], 0, sizeof(engine->filters[slot]));
+    show(engine, slot);
+}
+
+void filters_forget(struct engine *engine, int pf)
+{
+    for (uint32_t slot = 0; slot < ENGINE_FILTERS; slot++)
+        if (pf < 0 || engine->filters[slot].pf == pf)
+            remove_slot(engine, slot);
+}
+
+/* Requests */
+
+/* A place in a request, as messages.h gives it. */
+struct place {
+    uint32_t offset, bytes;
+    uint64_t bits;
+};
+
+enum { VALUE, MASK };
+
+static const struct place FIELDS[FILTER_FIELDS][2] = {
+    [FILTER_FCOE] = {{FILTER_WR_FCOE}, {FILTER_WR_FCOEM}},
+    [FILTER_PORT] = {{FILTER_WR_PORT}, {FILTER_WR_PORTM}},
+    [FILTER_VNIC_ID] = {{FILTER_WR_OVLAN}, {FILTER_WR_OVLANM}},
+    [FILTER_VLAN] = {{FILTER_WR_IVLAN}, {FILTER_WR_IVLANM}},
+    [FILTER_TOS] = {{FILTER_WR_TTYP}, {FILTER_WR_TTYPM}},
+    [FILTER_PROTOCOL] = {{FILTER_WR_PTCL}, {FILTER_WR_PTCLM}},
+    [FILTER_ETHERTYPE] = {{FILTER_WR_ETHTYPE}, {FILTER_WR_ETHTYPEM}},
+    [FILTER_MACMATCH] = {{FILTER_WR_MACI}, {FILTER_WR_MACIM}},
+    [FILTER_MPSHITTYPE] = {{FILTER_WR_MATCHTYPE}, {FILTER_WR_MATCHTYPEM}},
+    [FILTER_FRAGMENTATION] = {{FILTER_WR_FRAG}, {FILTER_WR_FRAGM}},
+};
+/* Of VLANs: whether there is one. */
+static const struct place VALIDS[FILTER_FIELDS][2] = {
+    [FILTER_VNIC_ID] = {{FILTER_WR_OVLAN_VLD}, {FILTER_WR_OVLAN_VLDM}},
+    [FILTER_VLAN] = {{FILTER_WR_IVLAN_VLD}, {FILTER_WR_IVLAN_VLDM}},
+};
+static const struct place LOCAL[2] = {{FILTER_WR_LIP}, {FILTER_WR_LIPM}};
+static const struct place FOREIGN[2] = {{FILTER_WR_FIP}, {FILTER_WR_FIPM}};
+static const struct place LOCAL_PORT[2] = {{FILTER_WR_LP}, {FILTER_WR_LPM}};
+static const struct place FOREIGN_PORT[2] = {{FILTER_WR_FP}, {FILTER_WR_FPM}};
+
+static uint32_t read_place(const uint8_t *request, const struct place *place)
+{
+    return (uint32_t)get(request, place->offset, place->bytes, place->bits);
+}
+
+/* Reads the values or the masks of a request. */
+static struct facts read_facts(const uint8_t *request, uint32_t which)
+{
+    struct facts facts = {
+        .ipv6 = get(request, FILTER_WR_RQTYPE),
+        .local = request + LOCAL[which].offset,
+        .foreign = request + FOREIGN[which].offset,
+        .ports = read_place(request, &LOCAL_PORT[which]) << 16 |
+                 read_place(request, &FOREIGN_PORT[which]),
+    };
+
+    for (uint32_t i = 0; i < FILTER_FIELDS; i++) {
+        facts.fields[i] = read_place(request, &FIELDS[i][which]);
+        if (VALIDS[i][which].bits && read_place(request, &VALIDS[i][which]))
+            facts.fields[i] |= VALID;
+    }
+    return facts;
+}
+
+/* Whether frames can be compared with all that a filter looks at. */
+static bool can_compare(const struct engine *engine, const uint32_t *masks)
+{
+    for (uint32_t i = 0; i < FILTER_FIELDS; i++)
+        if (masks[i] && (!engine->tuple[i].width || !(COMPARED >> i & 1)))
+            return false;
+    return true;
+}
+
+/* Whether a request asks for no more than to drop, to pass or to choose a queue. */
+static bool can_act(const uint8_t *request)
+{
+    const uint8_t *nat = request + FILTER_WR_BYTES;
+
+    if (get(request, FILTER_WR_MASKHASH) || get(request, FILTER_WR_DIRSTEERHASH) ||
+        get(request, FILTER_WR_LPBK) || get(request, FILTER_WR_DMAC) ||
+        get(request, FILTER_WR_SMAC) || get(request, FILTER_WR_INSVLAN) ||
+        get(request, FILTER_WR_RMVLAN))
+        return false;
+    return get(request, WR_OP) != FW_FILTER2_WR ||
+           !(get(nat, FILTER_NAT_FILTER_TYPE) || get(nat, FILTER_NAT_SWAPMAC) ||
+             get(nat, FILTER_NAT_NATMODE) || get(nat, FILTER_NAT_ULP_TYPE));
+}
+
+/* Whether a filter can be at its place: an IPv6 filter begins at a multiple of the TIDs that it
+ * takes, and nothing else is in there. */
+static bool is_place(const struct engine *engine, uint32_t slot, bool ipv6)
+{
+    uint32_t size = engine->chip.ipv6_filter_tids, first = slot & ~(size - 1);
+
+    if (!ipv6)
+        return slot == first || !is_used(engine, first) || !engine->filters[first].ipv6;
+    for (uint32_t i = 1; i < size; i++)
+        if (is_used(engine, first + i))
+            return false;
+    return slot == first;
+}
+
+static uint32_t add(struct engine *engine, uint8_t pf, uint32_t slot, const uint8_t *request)
+{
+    struct facts value = read_facts(request, VALUE), mask = read_facts(request, MASK);
+    struct filter *filter = &engine->filters[slot];
+
+    if (!can_act(request) || !can_compare(engine, mask.fields) ||
+        !is_place(engine, slot, value.ipv6))
+        return FW_FILTER_WR_EINVAL;
+    make_entry(engine, &value, filter->value);
+    make_entry(engine, &mask, filter->mask);
+    for (uint32_t i = 0; i < WORDS; i++)
+        filter->value[i] &= filter->mask[i];
+    filter->ipv6 = value.ipv6;
+    filter->pf = pf;
+    filter->drops = (uint8_t)get(request, FILTER_WR_DROP);
+    filter->steers = (uint8_t)get(request, FILTER_WR_DIRSTEER);
+    filter->counts = (uint8_t)get(request, FILTER_WR_HITCNTS);
+    filter->tells_tid = (uint8_t)get(request, FILTER_WR_RPTTID);
+    filter->queue = (uint16_t)get(request, FILTER_WR_IQ);
+    set_bit(engine->filters_used, slot);
+    show(engine, slot);
+    return FW_FILTER_WR_FLT_ADDED;
+}
+
+uint32_t filters_request(struct engine *engine, uint8_t pf, const uint8_t *request)
+{
+    uint32_t slot = slot_of(engine, (uint32_t)get(request, FILTER_WR_TID));
+
+    if (slot == NO_FILTER)
+        return FW_FILTER_WR_EINVAL;
+    if (!get(request, FILTER_WR_DEL_FILTER))
+        return add(engine, pf, slot, request);
+    remove_slot(engine, slot);
+    return FW_FILTER_WR_FLT_DELETED;
+}
+
+/* Frames */
+
+static struct facts facts_of(uint32_t port, const struct frame *frame,
+                             const struct headers *headers)
+{
+    static const uint8_t NOWHERE[16];
+    const uint8_t *ip = frame->data + headers->l3, *transport = frame->data + headers->l4;
+    uint16_t type = get16(ip - sizeof(type));
+    struct facts facts = {
+        .ipv6 = headers->ip6,
+        .local = NOWHERE,
+        .foreign = NOWHERE,
+        .fields = {[FILTER_FCOE] = type == TYPE_FCOE,
+                   [FILTER_PORT] = port + (frame->loopback ? LOOPBACK : 0),
+                   [FILTER_VLAN] = headers->tagged ? VALID | headers->tag : 0,
+                   [FILTER_ETHERTYPE] = type,
+                   [FILTER_FRAGMENTATION] = headers->fragment},
+    };
+
+    if (headers->ip4 || headers->ip6) {
+        facts.foreign = ip + (headers->ip4 ? IP4_ADDRESSES : IP6_ADDRESSES);
+        facts.local = facts.foreign + (headers->ip4 ? 4 : 16);
+        facts.fields[FILTER_TOS] = headers->ip4 ? ip[IP4_TOS] : get16(ip) >> 4 & 0xff;
+        facts.fields[FILTER_PROTOCOL] = ip[headers->ip4 ? IP4_PROTOCOL : IP6_NEXT];
+    }
+    if (headers->ports)
+        facts.ports = (uint32_t)get16(transport + 2) << 16 | get16(transport);
+    return facts;
+}
+
+static bool matches(const struct filter *filter, bool ipv6, const uint32_t *entry)
+{
+    if (filter->ipv6 != ipv6)
+        return false;
+    for (uint32_t i = 0; i < WORDS; i++)
+        if ((entry[i] & filter->mask[i]) != filter->value[i])
+            return false;
+    return true;
+}
+
+const struct filter *filters_find(const struct engine *engine, uint32_t port,
+                                  const struct frame *frame, const struct headers *headers)
+{
+    uint32_t entry[WORDS];
+    bool made = false;
+
+    for (uint32_t word = 0; word < ENGINE_FILTERS / 64; word++) {
+        for (uint64_t bits = engine->filters_used[word]; bits; bits &= bits - 1) {
+            const struct filter *filter =
+                &engine->filters[word * 64 + (uint32_t)__builtin_ctzll(bits)];
+
+            if (!made) {
+                struct facts facts = facts_of(port, frame, headers);
+
+                make_entry(engine, &facts, entry);
+                made = true;
+            }
+            if (matches(filter, headers->ip6, entry))
+                return filter;
+        }
+    }
+    return NULL;
+}
+
+void filters_steer(const struct engine *engine, const struct filter *filter, struct choice *choice)
+{
+    choice->filter_hit = true;
+    if (filter->steers)
+        choice->queue = filter->queue;
+    if (filter->tells_tid) {
+        choice->filter_tid = true;
+        choice->hash = tid_of(engine, (uint32_t)(filter - engine->filters));
+    }
+}
+
+void filters_count(const struct engine *engine, const struct filter *filter,
+                   const struct frame *frame)
+{
+    uint8_t *block = control_block(engine, (uint32_t)(filter - engine->filters));
+
+    if (!block || !filter->counts)
+        return;
+    put(block, TCB_FILTER_PACKET_COUNT, get(block, TCB_FILTER_PACKET_COUNT) + 1);
+    put(block, TCB_FILTER_BYTE_COUNT, get(block, TCB_FILTER_BYTE_COUNT) + frame->length);
+}
