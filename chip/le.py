@@ -197,9 +197,7 @@ def filter_mode(*names: str) -> int:
 
 FILTER_TUPLE_BITS = 36
 """The most that the fields of a filter mode may have together."""
-DEFAULT_FILTER_MODE = filter_mode(
-    "fcoe", "port", "vlan", "protocol", "mpshittype", "fragmentation"
-)
+DEFAULT_FILTER_MODE = filter_mode("fcoe", "port", "vlan", "protocol", "mpshittype", "fragmentation")
 """The filter mode of Chelsio's default configuration files."""
 ETHERTYPE_FILTER_MODE = filter_mode("port", "tos", "protocol", "ethertype", "fragmentation")
 """A filter mode with what Linux asks for in all filters of `ethtool -N` and tc flower

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from types import SimpleNamespace
+from typing import Any
 
 from carddump import SMALL
 from ramhost import RamHost
@@ -26,16 +27,16 @@ ONLY_CIDX, LONGEST = 7, 5
 timer of the last number."""
 
 
-def fresh(name: str) -> Card:
-    """Returns a card that nobody has used, with little memory."""
-    return Card.load(name, scene=Scene.FRESH, **SMALL)
+def fresh(name: str, **options: Any) -> Card:
+    """Returns a card that nobody has used, with little memory unless `options` say otherwise."""
+    return Card.load(name, scene=Scene.FRESH, **(SMALL | options))
 
 
 class Driver(Station):
     """A driver whose ports 0 and 1 are wired to each other, with queues of firmware's."""
 
-    def __init__(self, name: str) -> None:
-        card = fresh(name)
+    def __init__(self, name: str, **options: Any) -> None:
+        card = fresh(name, **options)
         wires.plug(["0=1"], {"": card})
         super().__init__(card)
         self.host = RamHost(card.core)

@@ -13,6 +13,7 @@ from rxdriver import DONE, HELD, Got, Rig, RxDriver
 from txdriver import TxDriver, make
 
 from vmcoredd.chip import tcb
+from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.le import (
     DEFAULT_FILTER_MODE,
     ETHERTYPE_FILTER_MODE,
@@ -21,7 +22,6 @@ from vmcoredd.chip.le import (
     LookupEntry,
     filter_fields,
 )
-from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.message_layouts import Filter, FilterNat, SetTcbRpl
 from vmcoredd.chip.messages import Cpl, FilterResult, WorkRequest
 from vmcoredd.emu._cffi import ffi, lib

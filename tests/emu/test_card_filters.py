@@ -1,0 +1,167 @@
+"""Filters of a whole card: what a driver learns of the filter mode, what a dump and a memory window
+show, and what takes filters away."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from busy_card import Driver
+from carddump import CARDS, collect
+from emumail import Mailbox
+from filters import exactly, filter_request
+from frames import UDP, ethernet, ipv4, udp
+from txdriver import DESCRIPTOR, padded
+
+from vmcoredd.chip import T5, T6, Chip, tcb
+from vmcoredd.chip.firmware import Bye, Dev, Hello, Reset
+from vmcoredd.chip.firmware.params import FilterSub
+from vmcoredd.chip.layout import sizeof
+from vmcoredd.chip.le import DEFAULT_FILTER_MODE, ETHERTYPE_FILTER_MODE
+from vmcoredd.chip.memory import MEMWIN0
+from vmcoredd.chip.message_layouts import Filter, FilterNat, SetTcbRpl
+from vmcoredd.chip.messages import FilterResult
+from vmcoredd.chip.pci import PF
+from vmcoredd.emu import Card, Scene
+from vmcoredd.emu._cffi import lib
+from vmcoredd.emu.scenario import commands
+from vmcoredd.emu.scenario.queues import Egress
+
+CHIPS = pytest.mark.parametrize("chip", CARDS, ids=repr)
+ENTRIES = 512
+REQUEST = -(-(sizeof(Filter) + sizeof(FilterNat)) // DESCRIPTOR)
+"""Descriptors of a request."""
+FRAME = ethernet(ipv4(udp(bytes(40), ports=(1000, 7)), UDP), 0x0800, to=b"\xff" * 6)
+PORT_7 = exactly(ethtype=0x0800, ptcl=UDP, lp=7, port=0)
+ADDED, DELETED, EINVAL = FilterResult.FLT_ADDED, FilterResult.FLT_DELETED, FilterResult.EINVAL
+
+
+class Filterer(Driver):
+    """A driver with a receive queue on port 0, and a control queue, through firmware."""
+
+    def __init__(self, chip: Chip) -> None:
+        super().__init__(CARDS[chip], memory={})
+        self.mail.do(Hello(mbmaster=PF))  # which frees what a driver had
+        self.interfaces.clear()
+        self.up(0, 1)
+        self.receiving = self.receiver(0, units=8)
+        self.receive_all(0, SimpleNamespace(number=self.receiving.iqid))  # type: ignore[arg-type]
+        self.ring = self.host.allocate((ENTRIES + 1) * DESCRIPTOR)
+        asked = commands.eq(chip, Egress(0, 0, ENTRIES, self.ring, 0, 0, control=True))
+        self.control, self.posted, self.answered = int(self.mail.do(asked).eqid), 0, 0
+        regions = self.card.scenario.tid_table.regions
+        self.first, self.urgent = regions.filters, range(regions.active)
+
+    def ask(self, tid: int, **asked: Any) -> FilterResult:
+        """Sets a filter; returns what the reply says, which comes to the receive queue."""
+        wanted = filter_request(tid, replies_to=self.receiving.iqid, **asked)
+        self.host.put(self.ring + self.posted * DESCRIPTOR, padded(wanted, DESCRIPTOR))
+        lib.engine_kdoorbell(self.c, self.control << 15 | REQUEST)
+        self.posted += REQUEST
+        self.engine.run()
+        entry = self.c.ingress[self.receiving.iqid].address + 64 * self.answered
+        reply = SetTcbRpl.from_bytes(self.host.get(entry + 8, sizeof(SetTcbRpl)))
+        self.answered += 1
+        assert reply.tid == tid
+        return FilterResult(reply.cookie)
+
+    def arrives(self) -> bool:
+        """Sends the frame to port 0; returns whether it comes to the queue."""
+        before = self.c.counts.frames_received
+        self.send(1, FRAME)
+        got = int(self.c.counts.frames_received - before)
+        self.answered += got
+        return bool(got)
+
+    def shown(self) -> dict[int, dict[str, Any]]:
+        """The filters in a dump, by TID."""
+        found = collect(self.card, entities=("LE_TCAM", "TP_INDIRECT"))
+        rows = found.table("LE_TCAM", "entries in use")
+        return {row["TID"]: row for row in rows if "filter" in row["region"]}
+
+    def counters(self, tid: int) -> tuple[int, int]:
+        """Packets and bytes, as get_filter_count() reads them."""
+        r, read = self.card.chip.r, self.card.bar_read
+        address = self.card.read(r.TP_CMM_TCB_BASE) + tid * tcb.BYTES
+        inside = address % MEMWIN0.aperture
+        self.card.write(r.PCIE_MEM_ACCESS_OFFSET, address - inside | PF)
+        octets = read(0, MEMWIN0.base + inside + 16, 8)
+        return (
+            int.from_bytes(read(0, MEMWIN0.base + inside + 24, 4), "big"),
+            int.from_bytes(octets, "big"),
+        )
+
+
+@CHIPS
+@pytest.mark.parametrize(
+    ("scene", "mode"),
+    [(Scene.FRESH, ETHERTYPE_FILTER_MODE), (Scene.CRASHED, DEFAULT_FILTER_MODE)],
+)
+def test_firmware_tells_the_scenes_filter_mode(chip: Chip, scene: Scene, mode: int) -> None:
+    card = Card.load(CARDS[chip], scene=scene)
+    assert card.core.spaces.get(card.chip.r.TP_VLAN_PRI_MAP) == mode
+    assert Mailbox(card).parameter(Dev.FILTER, FilterSub.MODE_MASK) == mode << 16 | mode
+
+
+@CHIPS
+def test_a_dump_shows_a_filter_and_a_window_its_hits(chip: Chip) -> None:
+    driver = Filterer(chip)
+    tid = driver.first + 4
+    assert driver.arrives()
+    assert driver.ask(tid, drop=1, hitcnts=1, **PORT_7) == ADDED
+    assert [driver.arrives() for _ in range(3)] == [False] * 3
+    assert driver.counters(tid) == (3, 3 * len(FRAME))
+    (row,) = driver.shown().values()
+    assert (row["TID"], row["region"], row["local port"]) == (tid, "filter", 7)
+    assert row["fields"] == "protocol=0x11 ethertype=0x800"
+    assert driver.ask(tid, del_filter=1) == DELETED
+    assert driver.shown() == {}
+    assert driver.arrives()
+    assert driver.counters(tid) == (0, 0)
+
+
+def test_a_dump_of_a_t6_shows_filters_of_high_priority_and_of_ipv6() -> None:
+    driver = Filterer(T6)
+    addresses = {"lip": "fd00::2", "lipm": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}
+    assert driver.ask(driver.urgent[-2], rqtype=1, addresses=addresses, **exactly(lp=9)) == ADDED
+    assert driver.ask(driver.first, **exactly(lp=8)) == ADDED
+    found = {tid: (row["region"], row["local address"]) for tid, row in driver.shown().items()}
+    assert found == {
+        driver.urgent[-2]: ("high-priority filter", "fd00::2"),
+        driver.first: ("filter", "0.0.0.0"),
+    }
+
+
+def test_a_t5_has_no_filters_of_high_priority() -> None:
+    driver = Filterer(T5)
+    assert not driver.urgent
+    assert driver.ask(0, drop=1) == EINVAL
+
+
+@CHIPS
+@pytest.mark.parametrize("how", ["reset of the function", "BYE", "RESET", "HELLO"])
+def test_what_frees_queues_frees_filters(chip: Chip, how: str) -> None:
+    driver = Filterer(chip)
+    assert driver.ask(driver.first, drop=1, **PORT_7) == ADDED
+    assert driver.shown()
+    if how == "reset of the function":
+        driver.card.reset()
+    else:
+        command = {"BYE": Bye(), "RESET": Reset(val=3), "HELLO": Hello(mbmaster=PF)}[how]
+        driver.mail.do(command)
+    assert driver.shown() == {}
+    assert not any(driver.c.filters_used)
+
+
+@CHIPS
+def test_a_snapshot_has_filters_with_their_hits(chip: Chip) -> None:
+    driver = Filterer(chip)
+    assert driver.ask(driver.first, drop=1, hitcnts=1, **PORT_7) == ADDED
+    assert not driver.arrives()
+    snapshot = driver.card.snapshot()
+    driver.ask(driver.first, del_filter=1)
+    driver.card.restore(snapshot)
+    assert driver.counters(driver.first) == (1, len(FRAME))
+    assert list(driver.shown()) == [driver.first]
+    assert not driver.arrives()
