@@ -397,6 +397,31 @@ static uint32_t frame_request(struct guest *guest, uint8_t *request)
     return at;
 }
 
+/* Makes a request for a filter, right or nearly so, that matches some frames. Returns its length.
+ */
+static uint32_t filter_request(struct guest *guest, uint8_t *request)
+{
+    uint32_t first = guest->engine->first_filter;
+    uint32_t tid = rarely(guest, 3) ? edge(guest, first) : first + below(guest, 530);
+
+    put(request, WR_OP, rarely(guest, 2) ? FW_FILTER_WR : FW_FILTER2_WR);
+    put(request, FILTER_WR_TID, tid);
+    put(request, FILTER_WR_RQTYPE, below(guest, 2));
+    put(request, FILTER_WR_NOREPLY, rarely(guest, 4));
+    put(request, FILTER_WR_IQ, rarely(guest, 10) ? any(guest) : below(guest, RINGS));
+    put(request, FILTER_WR_DEL_FILTER, rarely(guest, 6));
+    put(request, FILTER_WR_DROP, rarely(guest, 6));
+    put(request, FILTER_WR_DIRSTEER, below(guest, 2));
+    put(request, FILTER_WR_RPTTID, below(guest, 2));
+    put(request, FILTER_WR_HITCNTS, 1);
+    put(request, FILTER_WR_LP, any(guest));
+    put(request, FILTER_WR_LPM, below(guest, 16));
+    put(request, FILTER_WR_RX_RPL_IQ, rarely(guest, 10) ? any(guest) : below(guest, RINGS));
+    if (rarely(guest, 4))
+        fill(guest, request + ETH_WR_BYTES + below(guest, 120), 4);
+    return FILTER_WR_BYTES + FILTER_NAT_BYTES;
+}
+
 /* Makes any request. Returns its length. */
 static uint32_t request_of(struct guest *guest, uint8_t *request)
 {
@@ -404,6 +429,8 @@ static uint32_t request_of(struct guest *guest, uint8_t *request)
 
     if (!rarely(guest, 4))
         length = frame_request(guest, request);
+    else if (rarely(guest, 4))
+        length = filter_request(guest, request);
     else
         fill(guest, request, length);
     if (rarely(guest, 10))
@@ -670,6 +697,9 @@ const char *guest_storm(struct guest *guest, uint64_t operations, uint64_t most_
 const char *guest_calm(struct guest *guest)
 {
     guest->calls.stop(guest->engine, -1);
+    for (uint32_t i = 0; i < ENGINE_FILTERS / 64; i++)
+        if (guest->engine->filters_used[i])
+            complain(guest, "a filter after all are gone", i, guest->engine->filters_used[i]);
     for (uint32_t id = 0; id < RINGS; id++) {
         free_egress(guest, id);
         free_ingress(guest, id);
