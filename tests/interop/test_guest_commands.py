@@ -175,8 +175,14 @@ ROWS = [
     # Filters
     Row("-n", "ethtool -n {near}", (r"Total 0 rules",)),
     Row(
-        "-N, whose EtherType the filter mode lacks",
-        "ethtool -N {near} flow-type udp4 dst-port 5000 action 3",
+        "-N",
+        "ethtool -N {near} flow-type udp4 dst-port 5000 action 3 loc 9 && ethtool -n {near}",
+        (r"Total 1 rules", r"^Filter: 9$", r"Dest port: 5000 "),
+    ),
+    Row("-N delete", "ethtool -N {near} delete 9 && ethtool -n {near}", (r"Total 0 rules",)),
+    Row(
+        "-N of a VLAN, which the filter mode lacks",
+        "ethtool -N {near} flow-type udp4 dst-port 5000 vlan 9 action 3",
         (r"Operation not supported",),
     ),
     # VLAN, multicast, long frames
