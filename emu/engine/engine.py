@@ -15,7 +15,7 @@ from vmcoredd.chip import Chip
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.engine import capture as capture_file
 from vmcoredd.emu.engine import tables
-from vmcoredd.emu.engine.chip_data import describe
+from vmcoredd.emu.engine.chip_data import describe, describe_filters
 from vmcoredd.emu.engine.tables import EgressRing, IngressRing, InterfaceRow, WireKind
 from vmcoredd.emu.engine.trouble import Kind, Listener, Trouble
 from vmcoredd.emu.errors import ModelError
@@ -222,6 +222,10 @@ class Engine:
         if viid:
             self.c.mac_count = max(self.c.mac_count, index + 1)
         lib.engine_index_macs(self.c)
+
+    def set_filter_mode(self, mode: int) -> None:
+        """Says what filters can match, as TP_VLAN_PRI_MAP does; those that exist do not follow."""
+        describe_filters(self.c.tuple, mode)
 
     # Snapshots
 

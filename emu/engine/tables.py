@@ -19,7 +19,7 @@ QUEUES: int = lib.ENGINE_QUEUES
 KEPT = (
     *("egress", "egress_changed", "ingress", "ingress_changed"),
     *("interfaces", "interface_count", "macs", "mac_count"),
-    *("filters", "filters_used", "msix_pending", "intx_waits", "counts"),
+    *("tuple", "filters", "filters_used", "msix_pending", "intx_waits", "counts"),
 )
 """What a snapshot holds; ports have descriptors in them, so they are kept apart."""
 PORT_KEPT = ("configured", "enabled", "up", "event", "event_due")

@@ -98,8 +98,8 @@ class Scenario:
     def filter_mode(self) -> int:
         """The fields that filters can match, as TP_VLAN_PRI_MAP selects them.
 
-        A crashed card has the mode of Chelsio's default configuration. A fresh one has a mode that
-        is good for `ethtool -N` and tc flower, which the default is not.
+        The driver of a crashed card has loaded Chelsio's default configuration file. What firmware
+        itself sets is good for `ethtool -N` and tc flower, which that file's mode is not (assumed).
         """
         return DEFAULT_FILTER_MODE if self.crashed else ETHERTYPE_FILTER_MODE
 

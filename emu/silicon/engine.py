@@ -10,7 +10,6 @@ from vmcoredd.chip.sge import CONTEXT_BYTES
 from vmcoredd.emu._cffi import ffi
 from vmcoredd.emu.config_space import PBA_OFFSET
 from vmcoredd.emu.contexts import IN_MEMORY, QUEUES
-from vmcoredd.emu.engine.chip_data import describe_filters
 from vmcoredd.emu.silicon.le import TIDS
 from vmcoredd.emu.silicon.model import Model
 
@@ -45,7 +44,7 @@ class PacketEngine(Model):
         c.le_entries, c.le_rows = entries.c.words, TIDS
         c.control_blocks, c.control_block_rows = self._memory("TCBs", tcb.BYTES)
         c.priority_filters, c.first_filter = regions.active, regions.filters
-        describe_filters(c.tuple, self.scenario.filter_mode)
+        self.core.engine.set_filter_mode(self.scenario.filter_mode)
 
     def _memory(self, name: str, row_bytes: int) -> tuple[Any, int]:
         """Returns a pointer to a region of rows in adapter memory, and their number."""

@@ -105,6 +105,24 @@ def test_firmware_tells_the_scenes_filter_mode(chip: Chip, scene: Scene, mode: i
 
 
 @CHIPS
+def test_after_a_reset_of_a_crashed_card_its_filter_mode_is_firmwares_own(chip: Chip) -> None:
+    card = Card.load(CARDS[chip])
+    before, mail = card.snapshot(), Mailbox(card)
+    mail.do(Hello(mbmaster=PF))
+    mail.do(Reset(val=3))
+    mode = ETHERTYPE_FILTER_MODE
+    assert mail.parameter(Dev.FILTER, FilterSub.MODE_MASK) == mode << 16 | mode
+    assert [bool(place.width) for place in card.engine.c.tuple] == selected(mode)
+    card.restore(before)
+    assert [bool(place.width) for place in card.engine.c.tuple] == selected(DEFAULT_FILTER_MODE)
+
+
+def selected(mode: int) -> list[bool]:
+    """Whether a filter mode has each field."""
+    return [bool(mode >> bit & 1) for bit in range(lib.FILTER_FIELDS)]
+
+
+@CHIPS
 def test_a_dump_shows_a_filter_and_a_window_its_hits(chip: Chip) -> None:
     driver = Filterer(chip)
     tid = driver.first + 4

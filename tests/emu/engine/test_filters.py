@@ -26,7 +26,6 @@ from vmcoredd.chip.message_layouts import Filter, FilterNat, SetTcbRpl
 from vmcoredd.chip.messages import Cpl, FilterResult, WorkRequest
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.engine import EgressKind
-from vmcoredd.emu.engine.chip_data import describe_filters
 from vmcoredd.emu.spaces import Space
 
 EVENTS, DEFAULT, STEERED = 40, 33, 34
@@ -61,7 +60,7 @@ class Filters:
         self.mode(ETHERTYPE_FILTER_MODE)
 
     def mode(self, mode: int) -> None:
-        describe_filters(self.rig.c.tuple, mode)
+        self.rig.engine.set_filter_mode(mode)
 
     def ask(self, tid: int = FIRST, **asked: Any) -> FilterResult:
         """Sends a request; returns what the reply says."""
