@@ -29,7 +29,7 @@ TESTS = {
         "tests/emu/engine",
         (
             *("egress", "segments", "checksums", "control", "doorbell"),
-            *("freelist", "headers", "receive", "rss"),
+            *("filters", "freelist", "headers", "receive", "rss"),
         ),
     ),
     "pyvfio_user": (
