@@ -95,25 +95,30 @@ static uint8_t *control_block(const struct engine *engine, uint32_t slot)
                : NULL;
 }
 
-/* Writes what a dump shows of a filter: its entry and its control block, without a hit; or, if it
- * is not in use, nothing. */
-static void show(const struct engine *engine, uint32_t slot)
+/* Writes a filter's entry, as a dump shows it; NULL: there is none. */
+static void show_entry(const struct engine *engine, uint32_t slot, const struct filter *filter)
 {
-    const struct filter *filter = is_used(engine, slot) ? &engine->filters[slot] : NULL;
-    uint32_t tid = tid_of(engine, slot);
+    uint32_t tid = tid_of(engine, slot), *entry;
+
+    if (!engine->le_entries || tid >= engine->le_rows)
+        return;
+    entry = engine->le_entries + (size_t)tid * LE_ENTRY_WORDS;
+    memset(entry, 0, LE_ENTRY_WORDS * sizeof(*entry));
+    if (filter) {
+        memcpy(entry, filter->value, sizeof(filter->value));
+        entry[LE_ENTRY_WORDS - 1] = filter->ipv6 ? LE_ENTRY_IPV6 : 0;
+    }
+}
+
+/* Writes its control block, without a hit. */
+static void show_block(const struct engine *engine, uint32_t slot, const struct filter *filter)
+{
     uint8_t *block = control_block(engine, slot);
 
-    if (engine->le_entries && tid < engine->le_rows) {
-        uint32_t *entry = engine->le_entries + (size_t)tid * LE_ENTRY_WORDS;
-
-        memset(entry, 0, LE_ENTRY_WORDS * sizeof(*entry));
-        if (filter)
-            memcpy(entry, filter->value, sizeof(filter->value));
-        entry[LE_ENTRY_WORDS - 1] = filter && filter->ipv6 ? LE_ENTRY_IPV6 : 0;
-    }
-    if (block)
-        memset(block, 0, TCB_FILTER_BYTES);
-    if (block && filter) {
+    if (!block)
+        return;
+    memset(block, 0, TCB_FILTER_BYTES);
+    if (filter) {
         put(block, TCB_FILTER_NON_OFFLOAD, 1);
         put(block, TCB_FILTER_IP_VERSION, filter->ipv6);
         put(block, TCB_FILTER_DROP, filter->drops);
@@ -128,7 +133,8 @@ static void remove_slot(struct engine *engine, uint32_t slot)
         return;
     clear_bit(engine->filters_used, slot);
     memset(&engine->filters[slot], 0, sizeof(engine->filters[slot]));
-    show(engine, slot);
+    show_entry(engine, slot, NULL);
+    show_block(engine, slot, NULL);
 }
 
 void filters_forget(struct engine *engine, int pf)
@@ -232,27 +238,37 @@ static bool is_place(const struct engine *engine, uint32_t slot, bool ipv6)
     return slot == first;
 }
 
+static struct filter make_filter(const struct engine *engine, uint8_t pf, const uint8_t *request,
+                                 const struct facts *value, const struct facts *mask)
+{
+    struct filter filter = {
+        .ipv6 = value->ipv6,
+        .pf = pf,
+        .drops = (uint8_t)get(request, FILTER_WR_DROP),
+        .steers = (uint8_t)get(request, FILTER_WR_DIRSTEER),
+        .counts = (uint8_t)get(request, FILTER_WR_HITCNTS),
+        .tells_tid = (uint8_t)get(request, FILTER_WR_RPTTID),
+        .queue = (uint16_t)get(request, FILTER_WR_IQ),
+    };
+
+    make_entry(engine, value, filter.value);
+    make_entry(engine, mask, filter.mask);
+    for (uint32_t i = 0; i < WORDS; i++)
+        filter.value[i] &= filter.mask[i];
+    return filter;
+}
+
 static uint32_t add(struct engine *engine, uint8_t pf, uint32_t slot, const uint8_t *request)
 {
     struct facts value = read_facts(request, VALUE), mask = read_facts(request, MASK);
-    struct filter *filter = &engine->filters[slot];
 
     if (!can_act(request) || !can_compare(engine, mask.fields) ||
         !is_place(engine, slot, value.ipv6))
         return FW_FILTER_WR_EINVAL;
-    make_entry(engine, &value, filter->value);
-    make_entry(engine, &mask, filter->mask);
-    for (uint32_t i = 0; i < WORDS; i++)
-        filter->value[i] &= filter->mask[i];
-    filter->ipv6 = value.ipv6;
-    filter->pf = pf;
-    filter->drops = (uint8_t)get(request, FILTER_WR_DROP);
-    filter->steers = (uint8_t)get(request, FILTER_WR_DIRSTEER);
-    filter->counts = (uint8_t)get(request, FILTER_WR_HITCNTS);
-    filter->tells_tid = (uint8_t)get(request, FILTER_WR_RPTTID);
-    filter->queue = (uint16_t)get(request, FILTER_WR_IQ);
+    engine->filters[slot] = make_filter(engine, pf, request, &value, &mask);
     set_bit(engine->filters_used, slot);
-    show(engine, slot);
+    show_entry(engine, slot, &engine->filters[slot]);
+    show_block(engine, slot, &engine->filters[slot]);
     return FW_FILTER_WR_FLT_ADDED;
 }
 
@@ -275,7 +291,7 @@ static struct facts facts_of(uint32_t port, const struct frame *frame,
 {
     static const uint8_t NOWHERE[16];
     const uint8_t *ip = frame->data + headers->l3, *transport = frame->data + headers->l4;
-    uint16_t type = get16(ip - sizeof(type));
+    uint16_t type = get16(ip - 2);
     struct facts facts = {
         .ipv6 = headers->ip6,
         .local = NOWHERE,
@@ -308,24 +324,31 @@ static bool matches(const struct filter *filter, bool ipv6, const uint32_t *entr
     return true;
 }
 
+static bool has_any(const struct engine *engine)
+{
+    uint64_t used = 0;
+
+    for (uint32_t word = 0; word < ENGINE_FILTERS / 64; word++)
+        used |= engine->filters_used[word];
+    return used != 0;
+}
+
 const struct filter *filters_find(const struct engine *engine, uint32_t port,
                                   const struct frame *frame, const struct headers *headers)
 {
     uint32_t entry[WORDS];
-    bool made = false;
+    struct facts facts;
 
+    if (!has_any(engine))
+        return NULL;
+    facts = facts_of(port, frame, headers);
+    make_entry(engine, &facts, entry);
     for (uint32_t word = 0; word < ENGINE_FILTERS / 64; word++) {
         for (uint64_t bits = engine->filters_used[word]; bits; bits &= bits - 1) {
             const struct filter *filter =
                 &engine->filters[word * 64 + (uint32_t)__builtin_ctzll(bits)];
 
-            if (!made) {
-                struct facts facts = facts_of(port, frame, headers);
-
-                make_entry(engine, &facts, entry);
-                made = true;
-            }
-            if (matches(filter, headers->ip6, entry))
+            if (matches(filter, facts.ipv6, entry))
                 return filter;
         }
     }
