@@ -144,22 +144,10 @@ def test_tc_flower_drops_datagrams_and_shows_how_many(near: Near, protocol: str)
     becomes(lambda: near.heard(counter), heard + 2 * SENT)
 
 
-def test_tc_matchall_drops_all_that_comes(near: Near) -> None:
-    ping = f"ping -q -c 3 -i 0.1 -W 1 10.9.{near.wire.number}.2"
-    near.run(f"tc qdisc add dev {near.name} ingress")
-    try:
-        near.run(f"tc filter add dev {near.name} ingress pref 1 matchall skip_sw action drop")
-        assert "100% packet loss" in near.refuses(ping)
-        assert sum(near.filters().values()) >= 3
-    finally:
-        near.run(f"tc qdisc del dev {near.name} ingress")
-    assert near.filters() == {}
-    assert " 0% packet loss" in near.run(ping)
-
-
 REFUSED = {
     "a VLAN, which the filter mode lacks": "protocol 802.1q pref 2 flower skip_sw vlan_id 9 "
     "action drop",
+    "matchall, which asks for the function": "pref 2 matchall skip_sw action drop",
     "a frame that goes out again": "protocol ip pref 2 flower skip_sw ip_proto udp dst_port 9 "
     "action mirred egress redirect dev {near}",
 }
