@@ -78,7 +78,7 @@ def test_a_client_that_leaves_takes_its_memory_from_the_packet_engine(
     with Client(path) as client:
         u32(client, 0)
         assert engine.host
-        engine.egress[5].kind = EgressKind.ETHERNET
+        engine.egress[5].entries, engine.egress[5].kind = 2, EgressKind.ETHERNET
     with Client(path) as client:
         u32(client, 0)
         assert engine.host
