@@ -20,6 +20,8 @@ from vmcoredd.chip.message_layouts import LAYOUTS
 from vmcoredd.chip.messages import (
     Cpl,
     FilterResult,
+    FlowParameter,
+    FlowState,
     OtherRequest,
     Response,
     ScatterGather,
@@ -119,6 +121,8 @@ OPCODES: tuple[tuple[str, type[IntEnum]], ...] = (
     ("FW_FILTER_WR_{}", FilterResult),
     ("TX_CSUM_{}", TxChecksum),
     ("FW_ETH_TX_EO_TYPE_{}", TxSegments),
+    ("FW_FLOWC_MNEM_{}", FlowParameter),
+    ("FW_FLOWC_MNEM_EOSTATE_{}", FlowState),
     ("RSPD_TYPE_{}", Response),
 )
 """The names of numbers in messages, as C has them."""

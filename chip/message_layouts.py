@@ -69,6 +69,21 @@ class EthTxEo(BigStruct):
     )
 
 
+class Flowc(BigStruct):
+    """struct fw_flowc_wr: `nparams` `FlowcParameter`s follow it."""
+
+    _fields_ = (
+        *word("op:24:8 compl:21:1 nparams:0:8"),
+        *word("flowid:8:20 len16:0:8"),
+    )
+
+
+class FlowcParameter(BigStruct):
+    """struct fw_flowc_mnemval: what is set (`FlowParameter`), and its value."""
+
+    _fields_ = (("mnemonic", u8), *reserved(3), ("val", u32))
+
+
 class Filter(BigStruct):
     """struct fw_filter_wr. Of two fields `x` and `xm`, the second is a mask. `l` is the end that is
     here, the target of a received packet; of IPv4, an address is the first 4 bytes."""
@@ -268,6 +283,21 @@ class EgrUpdate(BigStruct):
     _fields_ = (*word("opcode:24:8 qid:0:17"), ("cidx", u16), ("pidx", u16))
 
 
+class Fw4Ack(BigStruct):
+    """struct cpl_fw4_ack: gives back what a flow's work requests took, `credits` units of 16 bytes;
+    `flags` are CPL_FW4_ACK_FLAGS_*."""
+
+    _fields_ = (
+        *word("opcode:24:8 flowid:0:24"),
+        ("credits", u8),
+        *reserved(2),
+        ("flags", u8),
+        ("snd_nxt", u32),
+        ("snd_una", u32),
+        *reserved(8),
+    )
+
+
 class Fw6Msg(BigStruct):
     """struct cpl_fw6_msg; type 0 holds the beginning of a firmware command's reply."""
 
@@ -344,6 +374,8 @@ LAYOUTS: dict[str, type[BigStruct]] = {
     "VM_WR": EthTxPktVm,
     "PKTS_WR": EthTxPkts,
     "EO_WR": EthTxEo,
+    "FLOWC_WR": Flowc,
+    "FLOWC_PARAM": FlowcParameter,
     "FILTER_WR": Filter,
     "FILTER_NAT": FilterNat,
     "SGL": Sgl,
@@ -360,6 +392,7 @@ LAYOUTS: dict[str, type[BigStruct]] = {
     "SET_TCB_RPL": SetTcbRpl,
     "WRITE_RPL": WriteRpl,
     "EGR_UPDATE": EgrUpdate,
+    "FW4_ACK": Fw4Ack,
     "FW6_MSG": Fw6Msg,
     "RSS": RssHeader,
     "RX_PKT": RxPkt,

@@ -195,6 +195,35 @@ class TxSegments(IntEnum):
     TCPSEG = 1
 
 
+class FlowParameter(IntEnum):
+    """FW_FLOWC_MNEM_<name>: what a parameter of FLOWC sets (t4fw_api.h, enum fw_flowc_mnem)."""
+
+    PFNVFN = 0
+    CH = 1
+    PORT = 2
+    IQID = 3
+    SNDNXT = 4
+    RCVNXT = 5
+    SNDBUF = 6
+    MSS = 7
+    TXDATAPLEN_MAX = 8
+    TCPSTATE = 9
+    EOSTATE = 10
+    SCHEDCLASS = 11
+    DCBPRIO = 12
+    SND_SCALE = 13
+    RCV_SCALE = 14
+    ULD_MODE = 15
+    MAX = 16
+
+
+class FlowState(IntEnum):
+    """FW_FLOWC_MNEM_EOSTATE_<name>: the state of a flow of Ethernet offload (t4fw_api.h)."""
+
+    ESTABLISHED = 1
+    CLOSING = 2
+
+
 class Response(IntEnum):
     """What an entry of an ingress queue is (t4_values.h, RSPD_TYPE_*_X)."""
 

@@ -114,11 +114,22 @@ class EqOfld(FwCommand):
     )
 
 
+SCHED_CLS_NONE = 0xFFFF_FFFF
+"""The value of Dmaq.EQ_SCHEDCLASS_ETH that takes a queue out of its class (sched.h)."""
+
+
 class SchedLevel(IntEnum):
     """SchedParams.level (cxgb4.h, SCHED_CLASS_LEVEL_*)."""
 
     CLASS_RATE = 0
     CHANNEL_RATE = 2
+
+
+class SchedMode(IntEnum):
+    """SchedParams.mode (cxgb4.h, SCHED_CLASS_MODE_*): whose rate it is."""
+
+    CLASS = 0
+    FLOW = 1
 
 
 class SchedUnit(IntEnum):

@@ -6,6 +6,8 @@ of trouble and of links. Nothing of it runs for a frame.
 
 from vmcoredd.emu.engine.engine import Engine
 from vmcoredd.emu.engine.tables import (
+    FLOWS,
+    NO_CLASS,
     NO_QUEUE,
     EgressKind,
     EgressRing,
@@ -15,6 +17,8 @@ from vmcoredd.emu.engine.tables import (
 )
 
 __all__ = [
+    "FLOWS",
+    "NO_CLASS",
     "NO_QUEUE",
     "EgressKind",
     "EgressRing",

@@ -4,7 +4,8 @@
  * whoever makes room has only to bring a run about: a GTS (ingress_gts()) or a free list's doorbell
  * (produce()) calls engine_wake(), as does a wire that the kernel has room for again
  * (wire_happens()), and `work_fd` becomes readable for wires and for the timer: a datagram's next
- * try, and the end of patience with a starved queue (receive.c: waits()). What takes a receiver
+ * try, the end of patience with a starved queue (receive.c: waits()), and the end of a wait for a
+ * rate (pace.c). What takes a receiver
  * away (engine_resume()) wakes as well. A request whose end is not posted waits for its own
  * doorbell. */
 
@@ -15,6 +16,7 @@ enum {
     REQUEST_MAX = 255 * REQUEST_UNIT, /* what WR_LEN16 can say */
     FLOW_MESSAGE = 1,                 /* in HOSTFCMODE */
     FLOW_STATUS = 2,
+    FLOW_CREDITS = 4, /* only in `to_tell` */
 };
 
 static uint32_t outstanding(const struct egress *queue)
@@ -76,23 +78,23 @@ static uint8_t telling(const struct egress *queue)
     return ways;
 }
 
-/* Tells the driver what it has to know. False: the message has no room, and waits for it. */
+/* Tells the driver what it has to know. False: a message has no room, and waits for it. */
 static bool tell(struct engine *engine, uint32_t id)
 {
     struct egress *queue = &engine->egress[id];
+    uint8_t ways = queue->to_tell |= telling(queue);
 
-    queue->to_tell |= telling(queue);
-    if (queue->to_tell & FLOW_STATUS)
+    if (ways & FLOW_STATUS)
         write_status(engine, id);
-    if (queue->to_tell & FLOW_MESSAGE && send_update(engine, id) == ENGINE_HELD) {
-        queue->to_tell = FLOW_MESSAGE;
-        queue->held = 1;
-        return false;
-    }
-    if (queue->to_tell)
+    queue->to_tell = ways & (FLOW_MESSAGE | FLOW_CREDITS);
+    if (ways & FLOW_CREDITS && flows_acknowledge(engine, id) == ENGINE_DONE)
+        queue->to_tell &= FLOW_MESSAGE;
+    if (ways & FLOW_MESSAGE && send_update(engine, id) == ENGINE_DONE)
+        queue->to_tell &= FLOW_CREDITS;
+    if (ways & (FLOW_MESSAGE | FLOW_STATUS) && !(queue->to_tell & FLOW_MESSAGE))
         queue->told = queue->cidx;
-    queue->to_tell = 0;
-    return true;
+    queue->held |= queue->to_tell != 0;
+    return !queue->to_tell;
 }
 
 /* Work requests */
@@ -136,6 +138,8 @@ static enum outcome read_request(struct engine *engine, uint32_t id, uint8_t *re
 static enum outcome do_request(struct engine *engine, uint32_t id, const uint8_t *request,
                                uint32_t length, uint32_t *budget)
 {
+    if (!flows_find(engine, id, request))
+        return OUTCOME_NONSENSE;
     switch (get(request, WR_OP)) {
     case FW_ETH_TX_PKT_WR:
     case FW_ETH_TX_PKT_VM_WR:
@@ -145,6 +149,8 @@ static enum outcome do_request(struct engine *engine, uint32_t id, const uint8_t
     case FW_ETH_TX_PKTS_VM_WR:
     case FW_ETH_TX_PKTS2_WR:
         return ethernet_request(engine, id, request, length, budget);
+    case FW_FLOWC_WR:
+        return flows_request(engine, id, request, length);
     case FW_EQ_FLUSH_WR: /* asks for nothing but its completion */
         return OUTCOME_DONE;
     default:
@@ -164,6 +170,8 @@ static void finish_request(struct engine *engine, uint32_t id, const uint8_t *re
         queue->to_tell |= FLOW_STATUS;
     if (get(request, WR_EQUIQ))
         queue->to_tell |= FLOW_MESSAGE;
+    if (flows_done(engine, id, request))
+        queue->to_tell |= FLOW_CREDITS;
     egress_mark(engine, id);
 }
 
@@ -191,7 +199,7 @@ bool egress_run(struct engine *engine, uint32_t id, uint32_t *budget)
 
     queue->held = 0;
     while (!queue->halted && !queue->held && tell(engine, id) && queue->cidx != queue->pidx &&
-           *budget && !moved_enough(engine)) {
+           *budget && !moved_enough(engine) && !pace_holds(engine, queue)) {
         --*budget;
         work(engine, id, budget);
     }

@@ -215,6 +215,7 @@ void engine_stop(struct engine *engine, int pf)
         }
     }
     filters_forget(engine, pf);
+    flows_close(engine, pf);
 }
 
 void engine_halt(struct engine *engine)

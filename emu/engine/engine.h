@@ -16,6 +16,8 @@ enum {
     ENGINE_PORTS = 4,
     ENGINE_FUNCTIONS = 8,
     ENGINE_QUEUES = 1024, /* of each direction: absolute ids are smaller */
+    ENGINE_CLASSES = 16,  /* traffic classes of a port */
+    ENGINE_FLOWS = 2048,  /* of Ethernet offload */
     ENGINE_INTERFACES = 128,
     ENGINE_MACS = 512, /* entries of the MAC table */
     ENGINE_PRIORITY_FILTERS = 64,
@@ -27,6 +29,7 @@ enum {
     ENGINE_LOOK = 10000000, /* ns from one look at `shared_doorbells` to the next */
     ENGINE_PATIENCE = 5, /* seconds that frames wait for a queue or peer that takes none of them */
     ENGINE_NO_QUEUE = 0xffff,
+    ENGINE_NO_CLASS = 0xff,
 };
 
 /* What happened to a frame or message: it is on its way (or dropped and counted), or there is no
@@ -84,9 +87,13 @@ struct egress {
     uint16_t ingress;          /* gets CPL_SGE_EGR_UPDATE; of a free list, the queue it feeds */
     uint32_t pidx, cidx;
     uint32_t told;     /* the CIDX that the driver knows */
-    uint8_t to_tell;   /* how it has to be told, as in host_flow_control */
+    uint8_t to_tell;   /* how it has to be told, as in host_flow_control; 4: credits of `flow` */
     uint8_t held;      /* its next work request waits for room elsewhere */
     uint32_t progress; /* payload bytes of the current work request that are sent already */
+    /* Its rate (pace.c) */
+    uint8_t traffic_class; /* of `port`, or ENGINE_NO_CLASS */
+    uint16_t flow;         /* 1 + that of the current work request; 0: none */
+    uint64_t due;          /* until then, a rate holds its next frame */
     /* A free list */
     uint16_t flm;     /* its context in the free list manager */
     uint8_t packing;  /* several frames share a buffer */
@@ -123,6 +130,24 @@ struct ingress {
     uint8_t timer;       /* the holdoff timer of the last arming; 6: none */
     uint64_t due;        /* when the holdoff timer ends; 0: it is not running */
     uint64_t starved;    /* since when no frame has found room in it; 0: the last one did */
+};
+
+/* The rate of a traffic class, or of all that a port sends. */
+struct rate {
+    uint32_t kbps;    /* 0: there is no limit */
+    uint8_t per_flow; /* each flow of the class has it for itself */
+    uint64_t due;     /* when the next frame may leave */
+};
+
+/* A flow of Ethernet offload: what EGRESS_OFFLOAD queues send belongs to one (FW_FLOWC_WR). */
+struct flow {
+    uint64_t due;     /* as in its class's rate, if that is per flow */
+    uint32_t units;   /* of 16 bytes: of its work requests that were not acknowledged yet */
+    uint16_t ingress; /* gets CPL_FW4_ACK */
+    uint8_t open;
+    uint8_t pf;
+    uint8_t port;
+    uint8_t traffic_class; /* of `port`, or ENGINE_NO_CLASS */
 };
 
 /* A virtual interface: who receives what on a port. */
@@ -308,7 +333,8 @@ struct engine {
     int timer_fd, knock_fd;
     uint64_t now;
     uint64_t patient_since; /* no wait of a frame counts from before: frames were held outside */
-    uint64_t retry;         /* when the patience with a starved queue ends; UINT64_MAX: never */
+    uint64_t retry;         /* when to try what is held again: the end of patience with a starved
+                               queue, or of a wait for a rate; UINT64_MAX: never */
     struct engine_chip chip;
     uint32_t *contexts; /* the table behind SGE_CTXT_CMD: `context_rows` of each type */
     uint32_t context_rows;
@@ -336,6 +362,8 @@ struct engine {
     uint32_t vain; /* turns of egress queues in a row, since something changed, without progress */
     uint64_t ingress_changed[16];
     uint64_t ingress_marked[16]; /* a bit for each ingress queue that ingress_run() looks at */
+    struct flow flows[2048];
+    struct rate class_rates[4][16], port_rates[4];
     struct interface interfaces[128];
     struct mac_entry macs[512];
     uint32_t interface_count;     /* entries of `interfaces` from this index on are unused */
@@ -413,6 +441,14 @@ int engine_cpl(struct engine *engine, uint32_t ingress, const void *cpl, uint32_
 void engine_index_macs(struct engine *engine);
 /* Offers a frame to the interfaces of a port. */
 int engine_receive(struct engine *engine, uint32_t port, const struct frame *frame);
+
+/* Rates (pace.c) */
+
+/* Limits a traffic class of a port or, for ENGINE_NO_CLASS, all that the port sends. */
+void engine_limit(struct engine *engine, uint32_t port, uint32_t traffic_class, uint32_t kbps,
+                  int per_flow);
+/* Forgets what was sent, and so how long that takes. */
+void engine_forget_sent(struct engine *engine);
 
 /* Ports and wires (port.c, wire.c) */
 

@@ -139,6 +139,15 @@ class Engine:
         self.c.ingress[number].threshold = threshold
         lib.engine_resume(self.c)
 
+    def set_class(self, number: int, traffic_class: int) -> None:
+        """Gives an egress queue a traffic class of its port, or none (NO_CLASS)."""
+        self.c.egress[number].traffic_class, self.c.egress[number].due = traffic_class, 0
+        lib.engine_resume(self.c)
+
+    def limit(self, port: int, traffic_class: int, kbps: int, *, per_flow: bool = False) -> None:
+        """Limits what a traffic class sends, or with NO_CLASS the whole port; 0 is no limit."""
+        lib.engine_limit(self.c, port, traffic_class, kbps, per_flow)
+
     def show_interface(self, row: InterfaceRow) -> None:
         """Makes an interface receive and send as `row` says."""
         tables.fill(self._interface(row.viid), row, InterfaceRow)

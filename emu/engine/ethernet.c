@@ -56,16 +56,19 @@ static void add_checksums(const struct engine *engine, const uint8_t *cpl, uint8
 static int send(struct engine *engine, struct egress *queue, const uint8_t *cpl, uint8_t *data,
                 uint32_t length)
 {
-    uint32_t interface = (uint32_t)get(cpl, TX_PKT_INTF);
+    uint32_t interface = (uint32_t)get(cpl, TX_PKT_INTF), port = interface % ENGINE_PORTS;
     struct frame frame = {
         .data = data, .length = length, .loopback = interface & LOOPBACK, .pf = queue->pf};
 
+    if (!pace_allows(engine, queue, port))
+        return ENGINE_HELD;
     if (get(cpl, TX_PKT_VLAN_VLD)) {
         frame.data = offload_tag(data, (uint16_t)get(cpl, TX_PKT_VLAN));
         frame.length += VLAN_TAG;
     }
-    if (engine_send(engine, interface % ENGINE_PORTS, &frame) == ENGINE_HELD)
+    if (engine_send(engine, port, &frame) == ENGINE_HELD)
         return ENGINE_HELD;
+    pace_charge(engine, queue, port, frame.length);
     engine->counts.frames_sent++;
     queue->frames++;
     queue->bytes += frame.length;

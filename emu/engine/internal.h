@@ -7,6 +7,8 @@
  *   egress.c    the rings of work requests, and completions
  *   ethernet.c  work requests that send frames
  *   sending.c   what they ask for; gather.c: where the bytes are
+ *   pace.c      the rates at which they may
+ *   flows.c     flows of Ethernet offload: their classes and credits
  *   control.c   requests of the control queues
  *   offload.c   segmentation, checksums, VLAN tags
  *   port.c      links, and whose wire a frame is sent on; statistics.c: what MPS counts
@@ -221,6 +223,29 @@ bool egress_run(struct engine *engine, uint32_t id, uint32_t *budget);
  */
 enum outcome ethernet_request(struct engine *engine, uint32_t id, const uint8_t *request,
                               uint32_t length, uint32_t *budget);
+
+/* pace.c */
+/* Whether rates hold a queue's next frame, as was found before. If so, the engine tries again in
+ * time. */
+bool pace_holds(struct engine *engine, struct egress *queue);
+/* Whether rates let a queue send a frame on a port now. If not, pace_holds(). */
+bool pace_allows(struct engine *engine, struct egress *queue, uint32_t port);
+/* Charges a frame that was sent to the rates that it is subject to. */
+void pace_charge(struct engine *engine, const struct egress *queue, uint32_t port, uint32_t bytes);
+
+/* flows.c */
+/* Finds the flow that a work request belongs to, if any: the queue's `flow`. False: the request is
+ * of a flow that is not open, or that is another function's. */
+bool flows_find(struct engine *engine, uint32_t id, const uint8_t *request);
+/* Handles FW_FLOWC_WR, which opens, changes or closes the queue's `flow`. */
+enum outcome flows_request(struct engine *engine, uint32_t id, const uint8_t *request,
+                           uint32_t length);
+/* A work request is done. Returns whether its flow has credits to give back now. */
+bool flows_done(struct engine *engine, uint32_t id, const uint8_t *request);
+/* Sends CPL_FW4_ACK for the queue's `flow`. */
+int flows_acknowledge(struct engine *engine, uint32_t id);
+/* Closes the flows of a function, or all: pf < 0. */
+void flows_close(struct engine *engine, int pf);
 
 /* gather.c: a packet's bytes, in its work request and in the host's memory */
 struct gather {

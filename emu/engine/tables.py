@@ -14,12 +14,17 @@ from vmcoredd.emu._cffi import ffi, lib
 
 NO_QUEUE: int = lib.ENGINE_NO_QUEUE
 """No such queue."""
+NO_CLASS: int = lib.ENGINE_NO_CLASS
+"""No traffic class."""
 QUEUES: int = lib.ENGINE_QUEUES
 """Queues of each direction; ids are below."""
+FLOWS: int = lib.ENGINE_FLOWS
+"""Flows of Ethernet offload; ids are below."""
 KEPT = (
     *("egress", "egress_changed", "ingress", "ingress_changed"),
     *("interfaces", "interface_count", "macs", "mac_count"),
-    *("tuple", "filters", "filters_used", "msix_pending", "intx_waits", "counts"),
+    *("tuple", "filters", "filters_used", "flows", "class_rates", "port_rates"),
+    *("msix_pending", "intx_waits", "counts"),
 )
 """What a snapshot holds; ports have descriptors in them, so they are kept apart."""
 PORT_KEPT = ("configured", "enabled", "up", "event", "event_due")
@@ -69,6 +74,8 @@ class EgressRing:
     """Tells after 1 << this many descriptors."""
     auto_message: int = 0
     auto_status: int = 0
+    traffic_class: int = NO_CLASS
+    """Of its port: what limits its rate."""
     flm: int = 0
     """Of a free list: its context in the free list manager."""
     packing: int = 0
@@ -162,7 +169,7 @@ def save(c: Any) -> tuple[Any, ...]:
 
 
 def load(c: Any, saved: tuple[Any, ...]) -> None:
-    """Restores what `save()` returned. Holdoff timers that ran end at once."""
+    """Restores what `save()` returned. Holdoff timers that ran end at once, as do waits for a rate."""
     tables, ports = saved
     _put_back(c, KEPT, tables)
     for port, kept in zip(c.ports, ports, strict=True):
@@ -170,6 +177,7 @@ def load(c: Any, saved: tuple[Any, ...]) -> None:
     for queue in c.ingress:
         queue.due, queue.starved = min(queue.due, 1), 0
     lib.engine_index_macs(c)
+    lib.engine_forget_sent(c)
     lib.engine_resume(c)
 
 

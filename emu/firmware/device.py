@@ -100,7 +100,7 @@ def caps_config(fw: Firmware, pf: int, cmd: CapsConfig) -> FwCommand:
     if cmd.cfvalid and cmd.memtype_cf == MemType.FLASH:
         _config_in_flash(cmd.memaddr64k_cf * CONFIG_UNIT)
     config = fw.profile.vpd.config_version
-    caps = NicCaps.NIC | NicCaps.VM
+    caps = NicCaps.NIC | NicCaps.VM | NicCaps.ETHOFLD
     return cmd.reply(niccaps=caps, cfcsum=config, finiver=config, finicsum=config)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from vmcoredd.chip.firmware import Dev, Dmaq, FwCommand, MemType, Params, Pf, Retval
 from vmcoredd.chip.firmware.params import DiagSub, FilterSub, param_name, param_of
+from vmcoredd.emu.engine import FLOWS
 from vmcoredd.emu.firmware import doorbell_timers
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.device import CONFIG_UNIT
@@ -22,7 +23,7 @@ Value = Callable[[Firmware, int, int], int]
 
 TEMPERATURE, MILLIVOLTS, TOO_HOT = 52, 1020, 105
 """Temperature and threshold in degrees Celsius; core voltage."""
-L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS, ETHOFLD_TIDS = 4096, 4096, 2, 2048
+L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS = 4096, 4096, 2
 SMT_ENTRIES, FLOWC_CREDITS, FRAMES_PER_REQUEST = 256, 128, 15
 
 
@@ -145,7 +146,7 @@ FUNCTION: dict[Pf, Value] = {
     Pf.ACTIVE_FILTER_START: _fixed(0),
     Pf.ACTIVE_FILTER_END: _fixed(0),
     Pf.ETHOFLD_START: _fixed(0),
-    Pf.ETHOFLD_END: _fixed(ETHOFLD_TIDS - 1),
+    Pf.ETHOFLD_END: _fixed(FLOWS - 1),
     Pf.HPFILTER_START: _high_priority(first=True),
     Pf.HPFILTER_END: _high_priority(first=False),
     Pf.RAWF_START: lambda fw, y, z: fw.chip.mps.tcam_entries - RAW_MACS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vmcoredd.chip.firmware import Dmaq, EqCtrl, EqEth, EqOfld, FwCommand, Iq, Retval
+from vmcoredd.chip.firmware.queue import SCHED_CLS_NONE
 from vmcoredd.chip.messages import DESCRIPTOR_BYTES
 from vmcoredd.chip.sge import (
     BASE_UNIT,
@@ -26,9 +27,9 @@ from vmcoredd.emu.contexts import (
     free_list_fields,
     ingress_fields,
 )
-from vmcoredd.emu.engine import NO_QUEUE, EgressKind, EgressRing, IngressRing
+from vmcoredd.emu.engine import NO_CLASS, NO_QUEUE, EgressKind, EgressRing, IngressRing
 from vmcoredd.emu.firmware.answers import Refused, answers
-from vmcoredd.emu.firmware.firmware import Firmware
+from vmcoredd.emu.firmware.firmware import TRAFFIC_CLASSES, Firmware
 from vmcoredd.emu.firmware.freeing import free_egress, free_ingress
 from vmcoredd.emu.firmware.state import take, take_several
 
@@ -267,7 +268,9 @@ def set_parameter(fw: Firmware, pf: int, which: Dmaq, number: int, value: int) -
     if which.name.startswith("EQ_"):
         queue = fw.state.egress.get(number)
         _egress(fw, pf, number, queue.kind if queue else EgressKind.NONE)
-        if which is Dmaq.EQ_TIMERIX:
+        if which is Dmaq.EQ_SCHEDCLASS_ETH:
+            _set_class(fw, number, value)
+        elif which is Dmaq.EQ_TIMERIX:
             _check_fields(fw, ContextType.EGRESS, {"TimerIx": value})
             fw.contexts.change(ContextType.EGRESS, number, TimerIx=value)
     elif which is Dmaq.IQ_INTCNTTHRESH:
@@ -278,6 +281,15 @@ def set_parameter(fw: Firmware, pf: int, which: Dmaq, number: int, value: int) -
         _set_congestion(fw, _ingress(fw, pf, number), value)
     else:
         _ingress(fw, pf, number)
+
+
+def _set_class(fw: Firmware, number: int, value: int) -> None:
+    """Puts an egress queue into a traffic class of its port, or takes it out."""
+    if value >= TRAFFIC_CLASSES and value != SCHED_CLS_NONE:
+        raise Refused(Retval.EINVAL, f"traffic class {value}")
+    chosen = NO_CLASS if value == SCHED_CLS_NONE else value
+    fw.state.egress[number] = replace(fw.state.egress[number], traffic_class=chosen)
+    fw.engine.set_class(number, chosen)
 
 
 def _set_congestion(fw: Firmware, queue: IngressRing, value: int) -> None:

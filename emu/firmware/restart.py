@@ -13,7 +13,7 @@ from vmcoredd.chip import Register
 from vmcoredd.chip.le import ETHERTYPE_FILTER_MODE
 from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.contexts import IN_MEMORY
-from vmcoredd.emu.firmware import doorbell_timers, links
+from vmcoredd.emu.firmware import doorbell_timers, links, scheduler
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.freeing import release
 from vmcoredd.emu.firmware.rss import BOOT_HASHING
@@ -31,6 +31,7 @@ DRIVERS = (
     "SGE_CONM_CTRL",
     "SGE_INT_ENABLE3",
     "SGE_STAT_CFG",
+    "TP_MOD_CONFIG",
     "ULP_RX_TDDP_PSZ",
     "MPS_T5_TRC_RSS_CONTROL",
     "PL_INT_MAP0",
@@ -60,6 +61,7 @@ def restart(fw: Firmware) -> None:
     for register in (*_present(fw, DRIVERS), *_counters(fw)):
         for element in range(register.count):
             fw.spaces.set(register, 0 if element else register.reset, element)
+    scheduler.remove_limits(fw)
     _clear_tables(fw)
     _restore_addresses(fw)
     _restore_hashing(fw)
