@@ -169,7 +169,7 @@ def save(c: Any) -> tuple[Any, ...]:
 
 
 def load(c: Any, saved: tuple[Any, ...]) -> None:
-    """Restores what `save()` returned. Holdoff timers that ran end at once, as do waits for a rate."""
+    """Restores what `save()` returned. Holdoff timers and waits for a rate end at once."""
     tables, ports = saved
     _put_back(c, KEPT, tables)
     for port, kept in zip(c.ports, ports, strict=True):

@@ -1,4 +1,4 @@
-"""Rates of the transmit schedulers, as a driver sets them and a dump shows them."""
+"""Rates of the transmit schedulers, as a driver sets them and as the engine and a dump show them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,29 @@ import pytest
 from carddump import collect
 from emumail import Mailbox
 
-from vmcoredd.chip.firmware import Hello, Reset, Retval, Sched, SchedParams
-from vmcoredd.chip.firmware.queue import SC_PARAMS, SchedLevel, SchedRate
+from vmcoredd.chip.firmware import (
+    Bye,
+    EqEth,
+    FwCommand,
+    Hello,
+    Params,
+    Reset,
+    Retval,
+    Sched,
+    SchedParams,
+)
+from vmcoredd.chip.firmware.params import Dmaq, param
+from vmcoredd.chip.firmware.queue import (
+    SC_PARAMS,
+    SCHED_CLS_NONE,
+    SchedLevel,
+    SchedMode,
+    SchedRate,
+    SchedUnit,
+)
 from vmcoredd.chip.tp import SCHEDULERS, rate_limit
 from vmcoredd.emu import Card
+from vmcoredd.emu.engine import NO_CLASS
 
 
 def rate(kbps: int, cl: int = 0, ch: int = 0, **values: int) -> SchedParams:
@@ -74,3 +93,112 @@ def test_wrong_classes_are_refused() -> None:
     for wrong in (rate(1, cl=16), rate(1, ch=2), Sched(write=1, sc=2)):
         assert mail.call(wrong).retval == Retval.EINVAL
     mail.do(Sched(write=1, sc=0))
+
+
+# The engine
+
+
+def limits(card: Card) -> dict[tuple[int, int], tuple[int, bool]]:
+    """Returns the rates that the engine has, by port and class: kbit/s, and whether each flow has
+    it for itself."""
+    c = card.engine.c
+    found = {(port, n): c.class_rates[port][n] for port in range(4) for n in range(16)}
+    found |= {(port, NO_CLASS): c.port_rates[port] for port in range(4)}
+    return {key: (each.kbps, bool(each.per_flow)) for key, each in found.items() if each.kbps}
+
+
+def test_the_engine_has_the_rates_of_each_ports_classes() -> None:
+    card = Card.load("t62100-cr", scene="fresh")
+    mail = Mailbox(card)
+    mail.do(rate(1000, cl=0, ch=0))
+    mail.do(rate(2000, cl=0, ch=1, mode=SchedMode.FLOW, min=500))
+    mail.do(rate(3000, cl=15, ch=1))
+    mail.do(rate(4000, cl=3, ch=1, level=SchedLevel.CHANNEL_RATE))
+    mail.do(rate(50, cl=5, rate=0))
+    wanted = {
+        (0, 0): (1000, False),
+        (1, 0): (2000, True),
+        (1, 15): (3000, False),
+        (1, NO_CLASS): (4000, False),
+        (0, 5): (50_000_000, False),
+    }
+    assert limits(card) == wanted
+    mail.do(rate(7000, cl=4, unit=1 + SchedUnit.BITS))
+    mail.do(rate(7000, cl=4, level=1))
+    assert limits(card) == wanted
+
+
+def test_a_ports_own_speed_is_no_limit() -> None:
+    """Linux frees a class, or a channel, so (cxgb4_sched_class_free())."""
+    card = Card.load("t520-cr", scene="fresh")
+    mail = Mailbox(card)
+    for level in (SchedLevel.CLASS_RATE, SchedLevel.CHANNEL_RATE):
+        mail.do(rate(9_999_999, level=level))
+        assert len(limits(card)) == 1
+        for most in (10_000_000, 0xFFFF_FFFF, 0):
+            mail.do(rate(5000, level=level))
+            mail.do(rate(most, level=level))
+            assert limits(card) == {}
+        mail.do(rate(100, level=level, rate=0))
+        assert limits(card) == {}
+
+
+@pytest.mark.parametrize("name", ["t520-cr", "t62100-cr"])
+def test_a_dump_shows_whose_the_rate_is(name: str) -> None:
+    card = Card.load(name, scene="fresh")
+    mail = Mailbox(card)
+    mail.do(Hello(mbmaster=4))
+
+    def modes() -> list[str]:
+        made = collect(card, entities=("CLK", "HW_SCHED", "TP_INDIRECT", "DEV_LOG"))
+        return [row["mode"] for row in made.table("HW_SCHED")]
+
+    mail.do(rate(1000, cl=0))
+    before = modes()
+    assert before[0] == "class"
+    mail.do(rate(1000, cl=2, mode=SchedMode.FLOW))
+    assert modes() == [*before[:2], "flow", *before[3:]]
+    mail.do(rate(1000, cl=2))
+    assert modes() == before
+    mail.do(rate(1000, cl=9, mode=SchedMode.FLOW))
+    assert modes() == before
+
+
+def bind(number: int, value: int) -> FwCommand:
+    """The command of t4_sched_bind_unbind_op()."""
+    which = param(Dmaq.EQ_SCHEDCLASS_ETH, number >> 8, number & 0xFF)
+    return Params.writing([(which, value)])
+
+
+def test_a_queue_is_put_into_a_class_and_taken_out() -> None:
+    card = Card.load("t62100-cr", scene="fresh")
+    mail = Mailbox(card)
+    number = mail.do(EqEth(alloc=1, eqstart=1, eqsize=65, eqaddr=0x10000)).eqid
+    assert card.engine.c.egress[number].traffic_class == NO_CLASS
+    mail.do(bind(number, 15))
+    assert card.engine.c.egress[number].traffic_class == 15
+    for wrong in (16, 0xFF, 0x100, SCHED_CLS_NONE - 1):
+        assert mail.call(bind(number, wrong)).retval == Retval.EINVAL
+    assert mail.call(bind(number + 1, 3)).retval == Retval.EINVAL
+    assert Mailbox(card, pf=2).call(bind(number, 3)).retval == Retval.EINVAL
+    assert card.engine.c.egress[number].traffic_class == 15
+    saved = card.snapshot()
+    mail.do(bind(number, SCHED_CLS_NONE))
+    assert card.engine.c.egress[number].traffic_class == NO_CLASS
+    card.restore(saved)
+    assert card.engine.c.egress[number].traffic_class == 15
+
+
+def test_rates_stay_when_a_driver_leaves_and_end_when_it_resets_the_device() -> None:
+    card = Card.load("t62100-cr", scene="fresh")
+    mail = Mailbox(card)
+    mail.do(Hello(mbmaster=4))
+    mail.do(rate(1000, cl=3, mode=SchedMode.FLOW))
+    mail.do(rate(1000, ch=1, level=SchedLevel.CHANNEL_RATE))
+    mail.do(Bye())
+    assert len(limits(card)) == 2
+    mail.do(Hello(mbmaster=4))
+    mail.do(Reset(val=3))
+    assert limits(card) == {}
+    config = card.chip.r.TP_MOD_CONFIG
+    assert config.get(card.core.spaces.get(config), "TimerMode") == 0

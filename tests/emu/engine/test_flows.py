@@ -30,9 +30,7 @@ def outlet(rig: Rig) -> Outlet:
 
 @pytest.fixture
 def driver(rig: Rig) -> TxDriver:
-    return TxDriver(
-        rig.host, kind=EgressKind.OFFLOAD, ingress=IQ, entries=511, auto_status=0
-    )
+    return TxDriver(rig.host, kind=EgressKind.OFFLOAD, ingress=IQ, entries=511, auto_status=0)
 
 
 @pytest.fixture

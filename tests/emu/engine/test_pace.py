@@ -178,9 +178,7 @@ def test_a_queue_that_waits_goes_on_when_its_rate_does_not_hold_it(
     assert len(outlet.frames()) == 99
 
 
-def test_a_queue_that_waits_costs_nothing_but_a_look_in_its_time(
-    rig: Rig, outlet: Outlet
-) -> None:
+def test_a_queue_that_waits_costs_nothing_but_a_look_in_its_time(rig: Rig, outlet: Outlet) -> None:
     """Its ring is not read, no run follows, and the timer is set to the next step."""
     driver = limited(rig)
     rig.engine.limit(0, 3, 1000)
