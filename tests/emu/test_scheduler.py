@@ -1,4 +1,4 @@
-"""Rates of the transmit schedulers, as a driver sets them and as the engine and a dump show them."""
+"""Rates of the transmit schedulers, as drivers set them, the engine has them, a dump shows them."""
 
 from __future__ import annotations
 
