@@ -19,6 +19,8 @@
 enum {
     RINGS = 24,     /* ids from 0 on, of each direction */
     FREE_LISTS = 8, /* the first of the egress rings, mostly */
+    OFFLOAD = 20,   /* those from here on have flows, mostly */
+    FLOWS = 4,
     BUFFERS = 1 << 20,
     HEADERS = 256, /* bytes that begin a frame, every so many bytes of the buffers */
     WORK_REQUEST_MAX = 1024,
@@ -229,7 +231,10 @@ static void new_egress(struct guest *guest, uint32_t id)
     queue->status_bytes = STATUS;
     queue->kind = (uint8_t)(EGRESS_FREE_LIST + below(guest, 4));
     if (!rarely(guest, 10))
-        queue->kind = id < FREE_LISTS ? EGRESS_FREE_LIST : EGRESS_ETHERNET;
+        queue->kind = id < FREE_LISTS ? EGRESS_FREE_LIST
+                      : id < OFFLOAD  ? EGRESS_ETHERNET
+                                      : EGRESS_OFFLOAD;
+    queue->traffic_class = (uint8_t)(rarely(guest, 4) ? below(guest, 20) : ENGINE_NO_CLASS);
     queue->pf = 4;
     queue->port = (uint8_t)below(guest, 2);
     queue->host_flow_control = (uint8_t)below(guest, 4);
@@ -288,6 +293,13 @@ static void new_macs(struct guest *guest)
     for (uint32_t i = 0; i < ENGINE_MACS; i++)
         engine->macs[i].viid = (uint16_t)(1 + below(guest, guest->interfaces));
     engine->mac_count = ENGINE_MACS;
+}
+
+/* Limits a class, or a port, or lets it go. */
+static void new_rate(struct guest *guest)
+{
+    guest->calls.limit(guest->engine, below(guest, 2), below(guest, 20),
+                       rarely(guest, 2) ? 0 : 1u << below(guest, 32), (int)below(guest, 2));
 }
 
 /* Ports are joined, and up unless one of them is not configured. */
@@ -368,22 +380,44 @@ static uint32_t put_packet(struct guest *guest, uint8_t *at, uint32_t length)
     return TX_PKT_BYTES;
 }
 
-static const uint8_t OPCODES[] = {FW_ETH_TX_PKT_WR,   FW_PTP_TX_PKT_WR, FW_ETH_TX_PKT_VM_WR,
-                                  FW_ETH_TX_EO_WR,    FW_TP_WR,         FW_ULPTX_WR,
-                                  FW_OFLD_TX_DATA_WR, FW_FILTER_WR,     FW_FILTER2_WR};
+static const uint8_t OPCODES[] = {
+    FW_ETH_TX_PKT_WR, FW_PTP_TX_PKT_WR, FW_ETH_TX_PKT_VM_WR, FW_ETH_TX_EO_WR, FW_TP_WR,
+    FW_ULPTX_WR,      FW_FLOWC_WR,      FW_OFLD_TX_DATA_WR,  FW_FILTER_WR,    FW_FILTER2_WR};
+
+/* Makes a request to open, change or close a flow, right or nearly so. Returns its length. */
+static uint32_t flow_request(struct guest *guest, uint8_t *request)
+{
+    uint32_t count = below(guest, 7), at = FLOWC_WR_BYTES;
+
+    put(request, WR_OP, FW_FLOWC_WR);
+    put(request, FLOWC_WR_COMPL, !rarely(guest, 4));
+    put(request, FLOWC_WR_FLOWID, rarely(guest, 40) ? any(guest) : below(guest, FLOWS));
+    put(request, FLOWC_WR_NPARAMS, rarely(guest, 40) ? any(guest) : count);
+    for (uint32_t i = 0; i < count; i++, at += FLOWC_PARAM_BYTES) {
+        uint32_t which = below(guest, FW_FLOWC_MNEM_MAX);
+
+        put(request + at, FLOWC_PARAM_MNEMONIC, rarely(guest, 40) ? any(guest) : which);
+        put(request + at, FLOWC_PARAM_VAL,
+            rarely(guest, 40) ? any(guest)
+                              : 1 + below(guest, which == FW_FLOWC_MNEM_IQID ? 20 : 2));
+    }
+    return at;
+}
 
 /* Makes a request to send a frame, right or nearly so. Returns its length. */
-static uint32_t frame_request(struct guest *guest, uint8_t *request)
+static uint32_t frame_request(struct guest *guest, uint8_t *request, uint32_t header)
 {
     uint32_t length = rarely(guest, 3) ? edge(guest, 65535) & 0xffff
                                        : 60 + below(guest, rarely(guest, 2) ? 90 : 1500);
-    uint32_t at = ETH_WR_BYTES, immediate;
+    uint32_t at = header, immediate;
 
-    put(request, WR_OP, FW_ETH_TX_PKT_WR);
+    put(request, WR_OP, header == EO_WR_BYTES ? FW_ETH_TX_EO_WR : FW_ETH_TX_PKT_WR);
+    put(request, WR_FLOWID, below(guest, FLOWS));
+    put(request, WR_COMPL, below(guest, 2));
     if (rarely(guest, 3))
         at += put_lso(guest, request + at, length);
     at += put_packet(guest, request + at, length);
-    immediate = at - ETH_WR_BYTES;
+    immediate = at - header;
     if (length < 150 && rarely(guest, 2)) {
         memcpy(request + at, guest->buffers, length);
         immediate += length;
@@ -422,13 +456,16 @@ static uint32_t filter_request(struct guest *guest, uint8_t *request)
     return FILTER_WR_BYTES + FILTER_NAT_BYTES;
 }
 
-/* Makes any request. Returns its length. */
-static uint32_t request_of(struct guest *guest, uint8_t *request)
+/* Makes any request of a queue. Returns its length. */
+static uint32_t request_of(struct guest *guest, const struct egress *queue, uint8_t *request)
 {
+    bool flows = queue->kind == EGRESS_OFFLOAD;
     uint32_t length = 16 + below(guest, 120);
 
-    if (!rarely(guest, 4))
-        length = frame_request(guest, request);
+    if (flows && rarely(guest, 3))
+        length = flow_request(guest, request);
+    else if (!rarely(guest, 4))
+        length = frame_request(guest, request, flows ? EO_WR_BYTES : ETH_WR_BYTES);
     else if (rarely(guest, 4))
         length = filter_request(guest, request);
     else
@@ -455,7 +492,7 @@ static uint32_t post(struct guest *guest, uint32_t id)
         for (length = 0; length < DESCRIPTOR; length += 8)
             put64(request + length, (buffer(guest) & ~(uint64_t)0x1f) | below(guest, 4));
     } else {
-        length = request_of(guest, request);
+        length = request_of(guest, queue, request);
     }
     for (uint32_t done = 0; done < length; done += DESCRIPTOR, place = (place + 1) % queue->entries)
         memcpy(ring->memory + (uint64_t)place * DESCRIPTOR, request + done, DESCRIPTOR);
@@ -580,7 +617,7 @@ static void run(struct guest *guest)
 
 static void change(struct guest *guest, uint32_t id)
 {
-    switch (below(guest, 13)) {
+    switch (below(guest, 14)) {
     case 0:
         free_egress(guest, id);
         break;
@@ -608,6 +645,9 @@ static void change(struct guest *guest, uint32_t id)
         break;
     case 11:
         new_link(guest, id % 2);
+        break;
+    case 12:
+        new_rate(guest);
         break;
     default:
         guest->egress[id].mapped = guest->ingress[id].mapped = !rarely(guest, 4);

@@ -8,6 +8,8 @@ struct guest_calls {
     int (*cpl)(struct engine *engine, uint32_t queue, const void *cpl, uint32_t length);
     void (*tell)(struct engine *engine, uint32_t port);
     void (*update_links)(struct engine *engine);
+    void (*limit)(struct engine *engine, uint32_t port, uint32_t traffic_class, uint32_t kbps,
+                  int per_flow);
     void (*stop)(struct engine *engine, int pf);
 };
 

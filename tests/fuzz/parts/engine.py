@@ -77,6 +77,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
             "cpl": "engine_cpl",
             "tell": "engine_tell",
             "update_links": "engine_update_links",
+            "limit": "engine_limit",
             "stop": "engine_stop",
         }
         calls = self._ffi.new("struct guest_calls *")
