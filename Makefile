@@ -46,7 +46,8 @@ test-long: .venv/ready-test test-kernels
 	$(BIN)/python -m tests.fuzz --part engine --seconds 600
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py \
 		tests/interop/test_guest_ethtool.py tests/interop/test_guest_traffic.py \
-		tests/interop/test_guest_load.py tests/interop/test_guest_commands.py \
+		tests/interop/test_guest_load.py tests/interop/test_guest_rates.py \
+		tests/interop/test_guest_commands.py \
 		tests/interop/test_guest_wires.py tests/interop/test_guest_held.py \
 		tests/interop/test_guest_run.py tests/interop/test_guest_bench.py
 
