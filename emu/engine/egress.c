@@ -82,7 +82,7 @@ static uint8_t telling(const struct egress *queue)
 static bool tell(struct engine *engine, uint32_t id)
 {
     struct egress *queue = &engine->egress[id];
-    uint8_t ways = queue->to_tell |= telling(queue);
+    const uint8_t ways = (uint8_t)(queue->to_tell | telling(queue));
 
     if (ways & FLOW_STATUS)
         write_status(engine, id);

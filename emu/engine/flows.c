@@ -86,14 +86,17 @@ bool flows_done(struct engine *engine, uint32_t id, const uint8_t *request)
 
 int flows_acknowledge(struct engine *engine, uint32_t id)
 {
-    struct flow *flow = &engine->flows[engine->egress[id].flow - 1];
+    const struct egress *queue = &engine->egress[id];
+    struct flow *flow = &engine->flows[queue->flow - 1];
     uint32_t credits = flow->units < MOST_CREDITS ? flow->units : MOST_CREDITS;
     uint8_t message[RSS_BYTES + FW4_ACK_BYTES] = {0}, *ack = message + RSS_BYTES;
 
+    if (flow->pf != queue->pf)
+        return ENGINE_DONE; /* it was closed, and is another function's now */
     put(message, RSS_OPCODE, CPL_FW4_ACK);
     put(message, RSS_QID, flow->ingress);
     put(ack, FW4_ACK_OPCODE, CPL_FW4_ACK);
-    put(ack, FW4_ACK_FLOWID, engine->egress[id].flow - 1u);
+    put(ack, FW4_ACK_FLOWID, queue->flow - 1u);
     put(ack, FW4_ACK_CREDITS, credits);
     if (engine_cpl(engine, flow->ingress, message, sizeof(message)) == ENGINE_HELD)
         return ENGINE_HELD;

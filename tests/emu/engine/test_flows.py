@@ -319,6 +319,24 @@ def test_an_acknowledgement_to_a_queue_that_is_gone_holds_nothing_up(
     assert len(outlet.frames()) == 3
 
 
+def test_a_function_gets_no_credits_of_anothers(rig: Rig, outlet: Outlet, driver: TxDriver) -> None:
+    """A flow is closed while its credits have no room, and another function opens it."""
+    acks = RxDriver(rig.host, number=IQ, entries=2)
+    driver.post(linux(7), linux(7, CLOSE))
+    rig.run()
+    other, others = (
+        TxDriver(rig.host, number=81, kind=EgressKind.OFFLOAD),
+        RxDriver(rig.host, number=41, free_list=65),
+    )
+    rig.c.egress[81].pf = rig.c.ingress[41].pf = 3
+    other.post(linux(7, iq=41), eo(7))
+    assert credits(rig, others) == [(7, 4)]
+    assert credits(rig, acks) == [(7, 4)]
+    assert credits(rig, acks) == []
+    assert credits(rig, others) == []
+    assert rig.c.flows[7].units == UNITS
+
+
 def test_requests_at_random_do_no_harm(rig: Rig, outlet: Outlet, acks: RxDriver) -> None:
     """Each halts its queue or is done, and what comes after it on another queue is sent."""
     chance = random.Random(1)
