@@ -138,7 +138,7 @@ static enum outcome read_request(struct engine *engine, uint32_t id, uint8_t *re
 static enum outcome do_request(struct engine *engine, uint32_t id, const uint8_t *request,
                                uint32_t length, uint32_t *budget)
 {
-    if (!flows_find(engine, id, request))
+    if (engine->egress[id].kind == EGRESS_OFFLOAD && !flows_find(engine, id, request))
         return OUTCOME_NONSENSE;
     switch (get(request, WR_OP)) {
     case FW_ETH_TX_PKT_WR:
@@ -170,7 +170,7 @@ static void finish_request(struct engine *engine, uint32_t id, const uint8_t *re
         queue->to_tell |= FLOW_STATUS;
     if (get(request, WR_EQUIQ))
         queue->to_tell |= FLOW_MESSAGE;
-    if (flows_done(engine, id, request))
+    if (queue->flow && flows_done(engine, id, request))
         queue->to_tell |= FLOW_CREDITS;
     egress_mark(engine, id);
 }

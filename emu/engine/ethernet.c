@@ -59,8 +59,9 @@ static int send(struct engine *engine, struct egress *queue, const uint8_t *cpl,
     uint32_t interface = (uint32_t)get(cpl, TX_PKT_INTF), port = interface % ENGINE_PORTS;
     struct frame frame = {
         .data = data, .length = length, .loopback = interface & LOOPBACK, .pf = queue->pf};
+    const bool paced = pace_concerns(engine, queue, port);
 
-    if (!pace_allows(engine, queue, port))
+    if (paced && !pace_allows(engine, queue, port))
         return ENGINE_HELD;
     if (get(cpl, TX_PKT_VLAN_VLD)) {
         frame.data = offload_tag(data, (uint16_t)get(cpl, TX_PKT_VLAN));
@@ -68,7 +69,8 @@ static int send(struct engine *engine, struct egress *queue, const uint8_t *cpl,
     }
     if (engine_send(engine, port, &frame) == ENGINE_HELD)
         return ENGINE_HELD;
-    pace_charge(engine, queue, port, frame.length);
+    if (paced)
+        pace_charge(engine, queue, port, frame.length);
     engine->counts.frames_sent++;
     queue->frames++;
     queue->bytes += frame.length;

@@ -20,7 +20,7 @@ bool flows_find(struct engine *engine, uint32_t id, const uint8_t *request)
     const struct flow *flow = &engine->flows[number % ENGINE_FLOWS];
 
     queue->flow = 0;
-    if (queue->kind != EGRESS_OFFLOAD || (opcode != FW_FLOWC_WR && opcode != FW_ETH_TX_EO_WR))
+    if (opcode != FW_FLOWC_WR && opcode != FW_ETH_TX_EO_WR)
         return true;
     if (number >= ENGINE_FLOWS || (flow->open ? flow->pf != queue->pf : opcode != FW_FLOWC_WR))
         return false;
@@ -76,11 +76,7 @@ enum outcome flows_request(struct engine *engine, uint32_t id, const uint8_t *re
 
 bool flows_done(struct engine *engine, uint32_t id, const uint8_t *request)
 {
-    const struct egress *queue = &engine->egress[id];
-
-    if (!queue->flow)
-        return false;
-    engine->flows[queue->flow - 1].units += (uint32_t)get(request, WR_LEN16);
+    engine->flows[engine->egress[id].flow - 1].units += (uint32_t)get(request, WR_LEN16);
     return get(request, WR_COMPL);
 }
 

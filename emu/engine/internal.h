@@ -225,6 +225,13 @@ enum outcome ethernet_request(struct engine *engine, uint32_t id, const uint8_t 
                               uint32_t length, uint32_t *budget);
 
 /* pace.c */
+/* Whether a rate may hold what a queue sends on a port; mostly none does. */
+static inline bool pace_concerns(const struct engine *engine, const struct egress *queue,
+                                 uint32_t port)
+{
+    return queue->flow || queue->traffic_class != ENGINE_NO_CLASS || engine->port_rates[port].kbps;
+}
+
 /* Whether rates hold a queue's next frame, as was found before. If so, the engine tries again in
  * time. */
 bool pace_holds(struct engine *engine, struct egress *queue);
@@ -234,13 +241,13 @@ bool pace_allows(struct engine *engine, struct egress *queue, uint32_t port);
 void pace_charge(struct engine *engine, const struct egress *queue, uint32_t port, uint32_t bytes);
 
 /* flows.c */
-/* Finds the flow that a work request belongs to, if any: the queue's `flow`. False: the request is
- * of a flow that is not open, or that is another function's. */
+/* Finds the flow that a work request of an EGRESS_OFFLOAD queue belongs to, if any: the queue's
+ * `flow`. False: the request is of a flow that is not open, or that is another function's. */
 bool flows_find(struct engine *engine, uint32_t id, const uint8_t *request);
 /* Handles FW_FLOWC_WR, which opens, changes or closes the queue's `flow`. */
 enum outcome flows_request(struct engine *engine, uint32_t id, const uint8_t *request,
                            uint32_t length);
-/* A work request is done. Returns whether its flow has credits to give back now. */
+/* A work request of the queue's `flow` is done. Returns whether it has credits to give back now. */
 bool flows_done(struct engine *engine, uint32_t id, const uint8_t *request);
 /* Sends CPL_FW4_ACK for the queue's `flow`. */
 int flows_acknowledge(struct engine *engine, uint32_t id);
