@@ -24,6 +24,7 @@ from vmcoredd.chip.messages import (
     FlowState,
     OtherRequest,
     Response,
+    RxTunnel,
     ScatterGather,
     TxChecksum,
     TxSegments,
@@ -47,6 +48,8 @@ ENGINE = (
     "SGE_INGRESS_RX_THRESHOLD",
     "SGE_TIMER_VALUE_0_AND_1",
     "TP_OUT_CONFIG",
+    "MPS_RX_VXLAN_TYPE",
+    "MPS_RX_GENEVE_TYPE",
     "MYPF_SGE_PF_KDOORBELL",
     "MYPF_SGE_PF_GTS",
 )
@@ -124,6 +127,7 @@ OPCODES: tuple[tuple[str, type[IntEnum]], ...] = (
     ("FW_FLOWC_MNEM_{}", FlowParameter),
     ("FW_FLOWC_MNEM_EOSTATE_{}", FlowState),
     ("RSPD_TYPE_{}", Response),
+    ("RX_PKT_TNL_TYPE_{}", RxTunnel),
 )
 """The names of numbers in messages, as C has them."""
 MESSAGES = f"""\

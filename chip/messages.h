@@ -151,6 +151,9 @@
 #define RSPD_TYPE_FLBUF 0x00
 #define RSPD_TYPE_CPL 0x01
 #define RSPD_TYPE_INTR 0x02
+#define RX_PKT_TNL_TYPE_NVGRE 0x01
+#define RX_PKT_TNL_TYPE_VXLAN 0x02
+#define RX_PKT_TNL_TYPE_GENEVE 0x03
 
 #define WR_BYTES 8
 #define WR_OP 0, 4, 0xff000000

@@ -224,6 +224,14 @@ class FlowState(IntEnum):
     CLOSING = 2
 
 
+class RxTunnel(IntEnum):
+    """RX_PKT_TNL_TYPE_<name>: what is around a frame (FreeBSD's t4_msg.h)."""
+
+    NVGRE = 1
+    VXLAN = 2
+    GENEVE = 3
+
+
 class Response(IntEnum):
     """What an entry of an ingress queue is (t4_values.h, RSPD_TYPE_*_X)."""
 

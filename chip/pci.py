@@ -237,6 +237,19 @@ ERR_HEADER_LOG, HEADER_LOG_BYTES = 0x1C, 16
 The low bits of ERR_CAP are the number of the first uncorrectable error's bit."""
 
 
+class MsiCap(LittleStruct):
+    """MSI with an address of 64 bits; both numbers of vectors are logarithms."""
+
+    _fields_ = (
+        ("id", u8),
+        ("next", u8),
+        *little_word("vector_mask:8:1 can_64:7:1 vectors_enabled:4:3 vectors:1:3 enable:0:1", u16),
+        ("address", u32),
+        ("upper_address", u32),
+        ("data", u16),
+    )
+
+
 class MsixCap(LittleStruct):
     """MSI-X: `table_size` is the number of vectors minus one; offsets count 8 bytes."""
 

@@ -36,10 +36,13 @@ COMMAND_BITS = 0x0547
 STATUS_CLEARS = 0xF900
 """The errors that a function has met."""
 MSIX_CTRL, MSIX_BITS = 2, 0xC000
+MSI_CTRL, MSI_BITS = 2, 0x0001
+MSI_ADDRESS, MSI_ADDRESS_BITS = 4, 0xFFFF_FFFF_FFFF_FFFC
+MSI_DATA = 12
 PM_CSR, PM_BITS = 4, 0x0103
 PM_CSR_AT, D3 = pci.CAP_AT[Cap.PM] + PM_CSR, 3
-MSIX_AT = pci.CAP_AT[Cap.MSIX]
-CONTROLS = (COMMAND, COMMAND + 1, PM_CSR_AT, MSIX_AT + MSIX_CTRL + 1)
+MSI_AT, MSIX_AT = pci.CAP_AT[Cap.MSI], pci.CAP_AT[Cap.MSIX]
+CONTROLS = (COMMAND, COMMAND + 1, PM_CSR_AT, MSI_AT + MSI_CTRL, MSIX_AT + MSIX_CTRL + 1)
 """The bytes that say what the card may do."""
 DEVCTL_BITS, DEVCTL2_BITS, LNKCTL_BITS = 0x7FFF, 0x041F, 0x01FB
 LNKCTL = 0x10
@@ -69,6 +72,7 @@ class Control(NamedTuple):
     bus_master: bool
     """To access its memory: bus mastering is on, and the power too."""
     intx: bool
+    msi: bool
     msix: bool
     msix_masked: bool
     """All vectors are."""
@@ -106,7 +110,8 @@ class ConfigSpace:
     def _fill(self, scenario: Scenario, bars: Mapping[int, int]) -> None:
         self._memory[:] = bytes(pci.CONFIG_BYTES)
         self._header(scenario.profile.card, bars)
-        self._capability(Cap.PM, pci.PmCap(id=Cap.PM, next=pci.CAP_AT[Cap.EXP], version=3))
+        self._capability(Cap.PM, pci.PmCap(id=Cap.PM, next=MSI_AT, version=3))
+        self._capability(Cap.MSI, pci.MsiCap(id=Cap.MSI, next=pci.CAP_AT[Cap.EXP], can_64=1))
         self._capability(Cap.EXP, self._express())
         self._capability(Cap.MSIX, self._msix())
         self._capability(Cap.VPD, pci.VpdCap(id=Cap.VPD))
@@ -118,7 +123,10 @@ class ConfigSpace:
         self._allow(pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL, DEVCTL_BITS, 2)
         self._allow(pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL2, DEVCTL2_BITS, 2)
         self._allow(pci.CAP_AT[Cap.EXP] + LNKCTL, LNKCTL_BITS, 2)
-        self._allow(pci.CAP_AT[Cap.MSIX] + MSIX_CTRL, MSIX_BITS, 2)
+        self._allow(MSI_AT + MSI_CTRL, MSI_BITS, 2)
+        self._allow(MSI_AT + MSI_ADDRESS, MSI_ADDRESS_BITS, 8)
+        self._allow(MSI_AT + MSI_DATA, 0xFFFF, 2)
+        self._allow(MSIX_AT + MSIX_CTRL, MSIX_BITS, 2)
         self._allow(pci.CAP_AT[Cap.VPD] + VPD_DATA, 0xFFFFFFFF, 4)
 
     def _header(self, card: profile.CardInfo, bars: Mapping[int, int]) -> None:
@@ -234,10 +242,12 @@ class ConfigSpace:
     def control(self) -> Control:
         """Returns what the card may do."""
         command = pci.PciCommand(self._memory[COMMAND] | self._memory[COMMAND + 1] << 8)
+        msi = pci.MsiCap.from_bytes(bytes(self._memory[MSI_AT:]))
         msix = pci.MsixCap.from_bytes(bytes(self._memory[MSIX_AT:]))
         return Control(
             bus_master=bool(command & pci.PciCommand.MASTER) and self._power() == 0,
             intx=not command & pci.PciCommand.INTX_DISABLE,
+            msi=bool(msi.enable),
             msix=bool(msix.enable),
             msix_masked=bool(msix.function_mask),
         )

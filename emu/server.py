@@ -66,7 +66,7 @@ def attach(card: Card, server: Server) -> None:
             prefetch=bar == Bar.DOORBELLS,
             mmap=_area(card) if bar == Bar.REGISTERS else None,
         )
-    server.irqs(intx=1, msix=MSIX_VECTORS)
+    server.irqs(intx=1, msi=1, msix=MSIX_VECTORS)
     server.on_client = lambda: engine.attach(server.host())
     server.on_reset = reset
     server.work(engine.work)

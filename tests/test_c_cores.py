@@ -21,7 +21,7 @@ TESTS = {
         "tests/emu",
         (
             *("core", "lookup", "hooks", "window", "mailbox", "interrupts", "live_client"),
-            *("wires", "captures"),
+            *("wires", "captures", "pauses"),
         ),
     ),
     "emu/engine": (
@@ -29,7 +29,7 @@ TESTS = {
         "tests/emu/engine",
         (
             *("egress", "segments", "checksums", "control", "doorbell"),
-            *("filters", "freelist", "headers", "receive", "rss"),
+            *("filters", "freelist", "headers", "receive", "rss", "tunnels"),
         ),
     ),
     "pyvfio_user": (

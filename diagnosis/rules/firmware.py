@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmcoredd.chip.pci import PF
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.consequences import FIRMWARE_SILENT
-from vmcoredd.diagnosis.finding import ERROR, FATAL, Evidence
+from vmcoredd.diagnosis.finding import ERROR, FATAL, NOTE, Evidence
 from vmcoredd.diagnosis.identity import EVALUATIONS
 from vmcoredd.diagnosis.rule import Hit, Rule, register, rule
 
@@ -92,3 +93,16 @@ def never_initialized(card: Card) -> Iterator[Hit]:
     word = card.word("PCIE_FW")
     if not (word.get("ERR") or word.get("INIT") or word.get("HALT")):
         yield Hit(Evidence.of(word, "INIT"))
+
+
+@rule(
+    "firmware-other-master",
+    NOTE,
+    f"the firmware's master is not the driver's function, {PF}",
+    to_do="look at who drives the other function: this driver does not look for the card's errors",
+    source="cxgb4_main.c: adap_init0(), t4_nondata_intr()",
+)
+def other_master(card: Card) -> Iterator[Hit]:
+    word = card.word("PCIE_FW")
+    if word.get("MASTER_VLD") and word.get("MASTER") != PF:
+        yield Hit(Evidence.of(word, "MASTER"))

@@ -84,6 +84,8 @@ static bool tell(struct engine *engine, uint32_t id)
     struct egress *queue = &engine->egress[id];
     const uint8_t ways = (uint8_t)(queue->to_tell | telling(queue));
 
+    if (ways & (FLOW_MESSAGE | FLOW_STATUS))
+        queue->told = queue->cidx; /* the message may have to wait */
     if (ways & FLOW_STATUS)
         write_status(engine, id);
     queue->to_tell = ways & (FLOW_MESSAGE | FLOW_CREDITS);
@@ -91,8 +93,6 @@ static bool tell(struct engine *engine, uint32_t id)
         queue->to_tell &= FLOW_MESSAGE;
     if (ways & FLOW_MESSAGE && send_update(engine, id) == ENGINE_DONE)
         queue->to_tell &= FLOW_CREDITS;
-    if (ways & (FLOW_MESSAGE | FLOW_STATUS) && !(queue->to_tell & FLOW_MESSAGE))
-        queue->told = queue->cidx;
     queue->held |= queue->to_tell != 0;
     return !queue->to_tell;
 }

@@ -86,9 +86,10 @@ struct egress {
     uint16_t interface;        /* viid */
     uint16_t ingress;          /* gets CPL_SGE_EGR_UPDATE; of a free list, the queue it feeds */
     uint32_t pidx, cidx;
-    uint32_t told;     /* the CIDX that the driver knows */
+    uint32_t told;     /* the CIDX that the driver knows, or is about to hear of */
     uint8_t to_tell;   /* how it has to be told, as in host_flow_control; 4: credits of `flow` */
     uint8_t held;      /* its next work request waits for room elsewhere */
+    uint8_t offered;   /* its next frame was offered to a wire, and held */
     uint32_t progress; /* payload bytes of the current work request that are sent already */
     /* Its rate (pace.c) */
     uint8_t traffic_class; /* of `port`, or ENGINE_NO_CLASS */
@@ -157,7 +158,6 @@ struct interface {
     uint8_t pf;
     uint8_t receives, sends; /* FW_VI_ENABLE */
     uint8_t promiscuous, all_multicast, broadcast, strips_vlan;
-    uint16_t mtu;
     uint16_t default_queue;
     uint64_t unicast_hash, multicast_hash; /* hashed addresses (FW_VI_MAC), a bit for each hash */
     uint32_t rss_first, rss_count;         /* its slice of the RSS table */
@@ -202,6 +202,7 @@ struct frame {
     const uint8_t *data;
     uint32_t length;
     uint8_t loopback; /* comes from the port's own internal loopback */
+    uint8_t offered;  /* it was held when it was offered before */
     uint8_t pf;       /* the function that sends it */
 };
 
@@ -266,6 +267,7 @@ enum sent_statistic {
     SENT_ERROR,
     SENT_64, /* the first of seven classes of length */
     SENT_DROP = 13,
+    SENT_PAUSE,
 };
 
 /* The same of MPS_PORT_STAT_RX_PORT_*; its first five are those above. */
@@ -273,6 +275,7 @@ enum received_statistic {
     RECEIVED_TOO_LONG = 5,
     RECEIVED_LENGTH_ERROR = 8,
     RECEIVED_64 = 10,
+    RECEIVED_PAUSE = 17,
     RECEIVED_TOO_SHORT = 26,
 };
 
@@ -289,6 +292,8 @@ struct port {
     uint8_t configured; /* L1 is configured (FW_PORT) and no fault keeps the link down */
     uint8_t enabled;    /* an interface on it is enabled */
     uint8_t up;         /* the link, as firmware last reported it */
+    /* Its flow control (FW_PORT, FC_TX and FC_RX): it may pause its peer, and its peer it */
+    uint8_t sends_pauses, obeys_pauses;
     struct wire wire;
     struct capture capture;
     /* Its statistics in BAR0: MPS_PORT_STAT_*, and the frames for which its buffer group had no
@@ -322,8 +327,9 @@ struct engine {
     struct core *core;
     const struct host *host;       /* NULL: nobody is attached */
     uint8_t bus_master;            /* PCI COMMAND: the card may access the host */
-    uint8_t intx;                  /* PCI COMMAND: it may use INTx, unless `msix` is on */
+    uint8_t intx;                  /* PCI COMMAND: it may use INTx, without MSI and MSI-X */
     uint8_t intx_waits;            /* it is asserted, and the host has not heard of it */
+    uint8_t msi, msi_waits;        /* MSI is on, with one vector; the host has not got it */
     uint8_t *pci_status;           /* the lower byte of PCI STATUS */
     uint8_t msix, msix_masked;     /* MSI-X is on; all its vectors are masked */
     volatile uint8_t hold_outside; /* frames from outside wait on their wires, others for ever */
@@ -426,7 +432,7 @@ void engine_gts(struct engine *engine, uint32_t value);
 /* Raises a vector, or leaves it pending while the host masks it or does not listen. */
 void irq_raise(struct engine *engine, uint32_t vector);
 
-/* Takes INTx back: the driver has seen it, or MSI-X is on. */
+/* Takes INTx back: the driver has seen it. */
 void irq_clear_intx(struct engine *engine);
 
 /* Handles a write to the BAR with the MSI-X table, which is stored there already, and any other

@@ -78,10 +78,13 @@ class Engine:
         lib.engine_halt(self.c)
         self.forget_interrupts()
 
-    def allow(self, *, bus_master: bool, intx: bool, msix: bool, msix_masked: bool) -> None:
+    def allow(
+        self, *, bus_master: bool, intx: bool, msi: bool, msix: bool, msix_masked: bool
+    ) -> None:
         """Says what configuration space allows; interrupts that waited for it are delivered."""
         c = self.c
-        c.bus_master, c.intx, c.msix, c.msix_masked = bus_master, intx, msix, msix_masked
+        c.bus_master, c.intx, c.msi = bus_master, intx, msi
+        c.msix, c.msix_masked = msix, msix_masked
         lib.engine_msix_written(c, 0, 0)
         lib.engine_resume(c)
 
@@ -94,8 +97,9 @@ class Engine:
         lib.irq_clear_intx(self.c)
 
     def forget_interrupts(self) -> None:
-        """No vector is pending any more, nor is INTx."""
+        """No vector is pending any more, of MSI-X or MSI, nor is INTx."""
         self.clear_intx()
+        self.c.msi_waits = 0
         ffi.buffer(self.c.msix_pending)[:] = bytes(ffi.sizeof(self.c.msix_pending))
         lib.engine_msix_written(self.c, 0, 0)
 
@@ -172,9 +176,14 @@ class Engine:
         self.c.ports[port].enabled = enabled
         lib.engine_update_links(self.c)
 
-    def configure_port(self, port: int, *, configured: bool) -> None:
-        """Says whether a port's L1 is configured and works, on which its link depends."""
-        self.c.ports[port].present, self.c.ports[port].configured = 1, configured
+    def configure_port(
+        self, port: int, *, configured: bool, sends_pauses: bool, obeys_pauses: bool
+    ) -> None:
+        """Says whether a port's L1 is configured and works, on which its link depends; and its flow
+        control."""
+        entry = self.c.ports[port]
+        entry.present, entry.configured = 1, configured
+        entry.sends_pauses, entry.obeys_pauses = sends_pauses, obeys_pauses
         lib.engine_update_links(self.c)
 
     def plug(

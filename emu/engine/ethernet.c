@@ -57,8 +57,11 @@ static int send(struct engine *engine, struct egress *queue, const uint8_t *cpl,
                 uint32_t length)
 {
     uint32_t interface = (uint32_t)get(cpl, TX_PKT_INTF), port = interface % ENGINE_PORTS;
-    struct frame frame = {
-        .data = data, .length = length, .loopback = interface & LOOPBACK, .pf = queue->pf};
+    struct frame frame = {.data = data,
+                          .length = length,
+                          .loopback = interface & LOOPBACK,
+                          .offered = queue->offered,
+                          .pf = queue->pf};
     const bool paced = pace_concerns(engine, queue, port);
 
     if (paced && !pace_allows(engine, queue, port))
@@ -67,7 +70,8 @@ static int send(struct engine *engine, struct egress *queue, const uint8_t *cpl,
         frame.data = offload_tag(data, (uint16_t)get(cpl, TX_PKT_VLAN));
         frame.length += VLAN_TAG;
     }
-    if (engine_send(engine, port, &frame) == ENGINE_HELD)
+    queue->offered = engine_send(engine, port, &frame) == ENGINE_HELD;
+    if (queue->offered)
         return ENGINE_HELD;
     if (paced)
         pace_charge(engine, queue, port, frame.length);

@@ -7,7 +7,10 @@ enum {
     TAGGED = 18,
     TYPE_IP4 = 0x0800,
     TYPE_IP6 = 0x86dd,
-    FRAGMENT = 0x3fff, /* of IP4_FRAGMENT: more fragments, and the offset */
+    FRAGMENT = 0x3fff,      /* of IP4_FRAGMENT: more fragments, and the offset */
+    TYPE_ETHERNET = 0x6558, /* a frame in a tunnel */
+    TUNNEL_HEADER = 8,      /* of VXLAN; the shortest of GENEVE */
+    TUNNEL_MAX = 255,       /* of all in front of the frame inside, which a response can tell */
     IP6_NEXT_FRAGMENT = 44,
     RIGHT = 0xffff, /* the sum of what holds a right checksum */
 };
@@ -139,21 +142,83 @@ static void sum_up(const struct frame *frame, struct headers *headers)
     }
 }
 
-void headers_parse(const struct frame *frame, struct headers *headers)
-{
-    uint16_t type = get16(frame->data + ETHERNET_ADDRESSES);
+/* Tunnels */
 
-    memset(headers, 0, sizeof(*headers));
-    headers->l3 = ETHERNET_HEADER;
-    if (type == VLAN_PROTOCOL && frame->length >= TAGGED) {
-        headers->tagged = true;
-        headers->tag = get16(frame->data + 14);
-        headers->l3 = TAGGED;
-        type = get16(frame->data + 16);
+/* Parses the packet behind the Ethernet header at `at`. */
+static void parse_packet(const struct frame *frame, uint32_t at, struct headers *headers)
+{
+    uint16_t type = get16(frame->data + at + ETHERNET_ADDRESSES);
+
+    headers->l3 = at + ETHERNET_HEADER;
+    if (type == VLAN_PROTOCOL && frame->length - at >= TAGGED) {
+        headers->l3 = at + TAGGED;
+        type = get16(frame->data + at + TAGGED - 2);
     }
     if (type == TYPE_IP4)
         parse_ip4(frame, headers);
     if (type == TYPE_IP6)
         parse_ip6(frame, headers);
     sum_up(frame, headers);
+}
+
+/* Which kind of tunnel the driver has told MPS to find behind a UDP port; 0: none. */
+static uint8_t tunnel_to(const struct engine *engine, uint32_t port)
+{
+    uint32_t vxlan = reg(engine, T6_MPS_RX_VXLAN_TYPE), geneve = reg(engine, T6_MPS_RX_GENEVE_TYPE);
+
+    if (vxlan & T6_MPS_RX_VXLAN_TYPE_VXLAN_EN && field(vxlan, T6_MPS_RX_VXLAN_TYPE_VXLAN) == port)
+        return RX_PKT_TNL_TYPE_VXLAN;
+    if (geneve & T6_MPS_RX_GENEVE_TYPE_GENEVE_EN &&
+        field(geneve, T6_MPS_RX_GENEVE_TYPE_GENEVE) == port)
+        return RX_PKT_TNL_TYPE_GENEVE;
+    return 0;
+}
+
+/* The bytes of a tunnel's own header, of which TUNNEL_HEADER are there; 0: no frame follows. */
+static uint32_t tunnel_header(uint8_t type, const uint8_t *header)
+{
+    if (type == RX_PKT_TNL_TYPE_VXLAN)
+        return TUNNEL_HEADER;
+    if (header[0] >> 6 || get16(header + 2) != TYPE_ETHERNET)
+        return 0;
+    return TUNNEL_HEADER + (header[0] & 0x3f) * 4u;
+}
+
+/* The card vouches for what is in a tunnel only if it has checked the transport's sum. */
+static bool vouches(const struct headers *headers)
+{
+    return headers->summed && !headers->fragment && (headers->tcp || headers->udp);
+}
+
+/* If a datagram holds a frame, makes it the one that is described. All of it is in the datagram. */
+static void parse_tunnel(const struct engine *engine, const struct frame *frame,
+                         struct headers *headers)
+{
+    const struct headers outer = *headers;
+    const struct frame inner = {.data = frame->data, .length = outer.l4 + outer.l4_length};
+    const uint32_t header = outer.l4 + UDP_HEADER;
+    const uint8_t type = tunnel_to(engine, get16(frame->data + outer.l4 + UDP_TARGET));
+    uint32_t start = header;
+
+    if (type && header + TUNNEL_HEADER <= inner.length)
+        start += tunnel_header(type, frame->data + header);
+    if (start == header || start > TUNNEL_MAX || start + ETHERNET_HEADER > inner.length)
+        return;
+    *headers = (struct headers){.tunnel = start, .tunnel_type = type};
+    headers->tagged = outer.tagged;
+    headers->tag = outer.tag;
+    parse_packet(&inner, start, headers);
+    headers->bad_ip_sum |= outer.bad_ip_sum;
+    headers->bad_sum |= outer.bad_sum;
+    headers->summed = vouches(headers);
+}
+
+void headers_parse(const struct engine *engine, const struct frame *frame, struct headers *headers)
+{
+    memset(headers, 0, sizeof(*headers));
+    parse_packet(frame, 0, headers);
+    headers->tagged = headers->l3 == TAGGED;
+    headers->tag = headers->tagged ? get16(frame->data + ETHERNET_HEADER) : 0;
+    if (headers->udp && headers->ports && errors_are_compressed(engine))
+        parse_tunnel(engine, frame, headers);
 }

@@ -278,7 +278,6 @@ static uint64_t settle(struct engine *engine, uint32_t id)
         if (!queue->armed)
             queue->due = wait_end(engine, queue);
     }
-    queue->pressed = 0;
     return waits(engine, queue) && queue->due > engine->now ? queue->due : NEVER;
 }
 
@@ -293,6 +292,7 @@ uint64_t ingress_run(struct engine *engine)
             uint64_t end = waits(engine, queue) ? settle(engine, id) : NEVER;
 
             next = end < next ? end : next;
+            queue->pressed = 0; /* what waits for room presses again when it is offered again */
             if (waits(engine, queue))
                 continue;
             queue->due = 0;

@@ -63,6 +63,7 @@ enum {
     IP6_NEXT = 6,
     IP6_ADDRESSES = 8,
     TCP_FLAGS = 13,
+    UDP_TARGET = 2,
     UDP_LENGTH = 4,
     UDP_CHECKSUM = 6,
     PROTOCOL_TCP = 6,
@@ -156,6 +157,13 @@ static inline uint32_t reg(const struct engine *engine, uint32_t offset)
 static inline uint32_t field(uint32_t value, uint32_t mask)
 {
     return (value & mask) >> __builtin_ctz(mask);
+}
+
+/* Whether responses have their errors in few bits, which leaves room to tell of a tunnel. */
+static inline bool errors_are_compressed(const struct engine *engine)
+{
+    return engine->chip.compressed_errors &&
+           (reg(engine, TP_OUT_CONFIG) & T6_TP_OUT_CONFIG_CRXPKTENC);
 }
 
 /* How far it is in a ring from one index to another. */
@@ -437,13 +445,15 @@ void ingress_gts(struct engine *engine, uint32_t id, uint32_t increment, uint32_
 /* Raises interrupts whose time has come; returns when the next is due, UINT64_MAX: none is. */
 uint64_t ingress_run(struct engine *engine);
 
-/* What is in a frame (headers.c). Offsets and lengths are in bytes; those of headers that the frame
- * lacks are 0. */
+/* What is in a frame (headers.c), or in the frame that came through a tunnel. Offsets, from the
+ * start of all, and lengths are in bytes; those of headers that the frame lacks are 0. */
 struct headers {
-    uint32_t l3, l3_header; /* l3 is the length of the Ethernet header, too */
+    uint32_t tunnel;        /* the bytes around a frame inside, in front of its Ethernet header */
+    uint8_t tunnel_type;    /* RX_PKT_TNL_TYPE_* */
+    uint32_t l3, l3_header; /* the Ethernet header ends at l3 */
     uint32_t l4, l4_header;
     uint32_t l4_length; /* with its header */
-    uint16_t tag;       /* VLAN */
+    uint16_t tag;       /* VLAN, in front of a tunnel */
     uint16_t sum;       /* of a fragment, or of a whole segment with its pseudo header */
     bool tagged, ip4, ip6, fragment, tcp, udp, syn, push;
     bool bad_ip_header, bad_tcp_header, bad_length, bad_ip_sum, bad_sum;
@@ -451,7 +461,7 @@ struct headers {
     bool summed; /* `sum` is valid */
 };
 
-void headers_parse(const struct frame *frame, struct headers *headers);
+void headers_parse(const struct engine *engine, const struct frame *frame, struct headers *headers);
 
 /* rss.c: as in struct rss_header */
 enum hash_type { HASH_NONE, HASH_IP, HASH_TCP, HASH_UDP };

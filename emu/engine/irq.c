@@ -1,4 +1,4 @@
-/* The host's interrupts: MSI-X with its masks and pending bits, or INTx. */
+/* The host's interrupts: MSI-X with its masks and pending bits, MSI, or INTx. */
 
 #include "vmcoredd/emu/engine/internal.h"
 
@@ -54,34 +54,51 @@ void irq_clear_intx(struct engine *engine)
     engine->intx_waits = 0;
 }
 
+/* MSI has one vector, whatever the queue's; it is a write to the host's memory, too. */
+static void raise_msi(struct engine *engine)
+{
+    const struct host *host = engine->host;
+
+    engine->msi_waits = !host || !engine->bus_master || host->irq(host->cookie, 0) != 0;
+}
+
 void irq_raise(struct engine *engine, uint32_t vector)
 {
     engine->counts.interrupts++;
-    if (!engine->msix)
-        raise_intx(engine);
-    else if (vector < ENGINE_VECTORS)
-        set_pending(engine, vector, !deliver(engine, vector));
-    else
+    if (engine->msix && vector >= ENGINE_VECTORS)
         engine_report(engine, TROUBLE_INTERRUPT, ENGINE_NO_QUEUE, vector, -EINVAL);
+    else if (engine->msix)
+        set_pending(engine, vector, !deliver(engine, vector));
+    else if (engine->msi)
+        raise_msi(engine);
+    else
+        raise_intx(engine);
 }
 
-void irq_retry(struct engine *engine)
+static void retry_msix(struct engine *engine)
 {
-    if (!engine->msix) {
-        if (engine->intx_waits)
-            deliver_intx(engine);
-        return;
-    }
     for (uint32_t vector = 0; vector < ENGINE_VECTORS; vector++)
         if ((engine->msix_pending[vector / 32] >> vector % 32 & 1) && deliver(engine, vector))
             set_pending(engine, vector, false);
 }
 
+void irq_retry(struct engine *engine)
+{
+    if (engine->msix)
+        retry_msix(engine);
+    if (engine->msi_waits)
+        raise_msi(engine);
+    if (engine->intx_waits)
+        deliver_intx(engine);
+}
+
 void engine_msix_written(struct engine *engine, uint32_t offset, uint32_t length)
 {
     (void)offset, (void)length;
-    if (engine->msix)
+    if (engine->msix || engine->msi)
         irq_clear_intx(engine);
+    if (engine->msix || !engine->msi)
+        engine->msi_waits = 0;
     show_pending(engine); /* the host cannot change these bits */
     irq_retry(engine);
 }

@@ -5,8 +5,10 @@
 #include "vmcoredd/emu/engine/internal.h"
 
 enum {
-    SHORTEST = 60,  /* frames without FCS: the MAC pads them */
-    LONGEST = 9618, /* that a port receives: an MTU of 9600, the Ethernet header and a tag */
+    SHORTEST = 60,        /* frames without FCS: the MAC pads them */
+    LONGEST = 9618,       /* that a port receives: an MTU of 9600, the Ethernet header and a tag */
+    MAC_CONTROL = 0x8808, /* a type of frame that stays in the MAC, with an opcode behind it */
+    PAUSE = 1,
 };
 
 /* Links */
@@ -147,6 +149,16 @@ static bool refuses(const struct port *port, uint32_t length)
     return true;
 }
 
+/* Counts a frame from a peer's MAC to this one, and returns whether it is one. */
+static bool is_for_mac(const struct port *port, const struct frame *frame)
+{
+    if (get16(frame->data + ETHERNET_ADDRESSES) != MAC_CONTROL)
+        return false;
+    if (frame->length >= ETHERNET_HEADER + 2 && get16(frame->data + ETHERNET_HEADER) == PAUSE)
+        count_event(port->received, RECEIVED_PAUSE);
+    return true;
+}
+
 /* Receives a frame from the port's wire, whatever that is. A port that is off hears nothing. */
 static int port_receive(struct engine *engine, uint32_t id, const struct frame *frame)
 {
@@ -157,9 +169,11 @@ static int port_receive(struct engine *engine, uint32_t id, const struct frame *
     if (!is_on(port) || refuses(port, frame->length))
         return ENGINE_DONE;
     received = padded(frame, room);
-    if (engine_receive(engine, id, &received) == ENGINE_HELD)
-        return ENGINE_HELD;
-    count_received(engine, id, &received);
+    if (!is_for_mac(port, frame)) {
+        if (engine_receive(engine, id, &received) == ENGINE_HELD)
+            return ENGINE_HELD;
+        count_received(engine, id, &received);
+    }
     capture_frame(engine, id, &received, false);
     return ENGINE_DONE;
 }
@@ -184,6 +198,27 @@ static uint32_t take_frames(struct engine *engine, uint32_t id, uint32_t budget)
     return taken;
 }
 
+/* Counts the pause frame by which a port without room holds its peer, both of this card. The peer
+ * waits, whatever they have agreed on: frames that would be lost are not worth counting. */
+static void count_pause(const struct port *receiver, const struct port *sender)
+{
+    if (!receiver->sends_pauses)
+        return;
+    count_event(receiver->sent, SENT_PAUSE);
+    if (sender->obeys_pauses)
+        count_event(sender->received, RECEIVED_PAUSE);
+}
+
+static int pass_to_port(struct engine *engine, uint32_t id, uint32_t peer,
+                        const struct frame *frame)
+{
+    int verdict = port_receive(engine, peer, frame);
+
+    if (verdict == ENGINE_HELD && !frame->offered)
+        count_pause(&engine->ports[peer], &engine->ports[id]);
+    return verdict;
+}
+
 /* Sends a frame where the port's wire leads. */
 static int pass_on(struct engine *engine, uint32_t id, const struct frame *frame)
 {
@@ -191,7 +226,7 @@ static int pass_on(struct engine *engine, uint32_t id, const struct frame *frame
 
     switch ((enum wire_kind)wire->kind) {
     case WIRE_PORT:
-        return port_receive(engine, wire->peer, frame);
+        return pass_to_port(engine, id, wire->peer, frame);
     case WIRE_CARD:
     case WIRE_STREAM:
     case WIRE_DGRAM:

@@ -100,7 +100,8 @@ static uint32_t find_receivers(const struct engine *engine, uint32_t port,
 
 /* Responses */
 
-static void put_errors(const struct engine *engine, const struct headers *headers, uint8_t *vector)
+static void put_errors(const struct engine *engine, const struct headers *headers, bool strips,
+                       uint8_t *vector)
 {
     bool header = headers->bad_ip_header || headers->bad_tcp_header;
 
@@ -110,10 +111,13 @@ static void put_errors(const struct engine *engine, const struct headers *header
     put(vector, RX_ERR_IPHDR_LEN, headers->bad_ip_header);
     put(vector, RX_ERR_TCPHDR_LEN, headers->bad_tcp_header);
     put(vector, RX_ERR_OR, get16(vector) != 0);
-    if (!engine->chip.compressed_errors ||
-        !(reg(engine, TP_OUT_CONFIG) & T6_TP_OUT_CONFIG_CRXPKTENC))
+    if (!errors_are_compressed(engine))
         return;
     put16(vector, 0);
+    if (headers->tunnel) {
+        put(vector, RX_ERR_SHORT_TNLHDR_LEN, headers->tunnel - (strips ? VLAN_TAG : 0));
+        put(vector, RX_ERR_SHORT_TNL_TYPE, headers->tunnel_type);
+    }
     put(vector, RX_ERR_SHORT_SUM, headers->bad_sum || headers->bad_ip_sum);
     put(vector, RX_ERR_SHORT_LEN, header || headers->bad_length);
 }
@@ -142,6 +146,8 @@ static uint16_t sum_of(const struct frame *frame, const struct headers *headers,
 static void put_headers(const struct frame *frame, const struct headers *headers, bool strips,
                         uint8_t *cpl)
 {
+    uint32_t outside = headers->tunnel ? headers->tunnel : strips ? VLAN_TAG : 0;
+
     put(cpl, RX_PKT_CSUM_CALC, headers->summed);
     put(cpl, RX_PKT_CSUM, headers->summed ? sum_of(frame, headers, strips) : 0);
     put(cpl, RX_PKT_IP_FRAG, headers->fragment);
@@ -151,7 +157,7 @@ static void put_headers(const struct frame *frame, const struct headers *headers
     put(cpl, RX_PKT_UDP, headers->udp);
     put(cpl, RX_PKT_SYN, headers->syn);
     put(cpl, RX_PKT_PSH, headers->push);
-    put(cpl, RX_PKT_ETHHDR_LEN, headers->l3 - (strips ? VLAN_TAG : 0));
+    put(cpl, RX_PKT_ETHHDR_LEN, headers->l3 - outside);
     put(cpl, RX_PKT_IPHDR_LEN, headers->l3_header);
     put(cpl, RX_PKT_TCPHDR_LEN, headers->tcp ? headers->l4_header : 0);
 }
@@ -171,7 +177,7 @@ static void make_cpl(const struct engine *engine, uint32_t port, const struct fr
     put(cpl, RX_PKT_VLAN, copy->strips ? headers->tag : 0);
     put(cpl, RX_PKT_MACIDX, copy->mac == NO_MAC ? NO_MACIDX : copy->mac);
     put_headers(frame, headers, copy->strips, cpl);
-    put_errors(engine, headers, cpl + ERRORS);
+    put_errors(engine, headers, copy->strips, cpl + ERRORS);
 }
 
 /* Delivery */
@@ -271,7 +277,7 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
 
     if (!count)
         return ENGINE_DONE;
-    headers_parse(frame, &headers);
+    headers_parse(engine, frame, &headers);
     filter = filters_find(engine, port, frame, &headers);
     if (filter && filter->drops)
         count = 0;

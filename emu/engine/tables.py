@@ -24,10 +24,13 @@ KEPT = (
     *("egress", "egress_changed", "ingress", "ingress_changed"),
     *("interfaces", "interface_count", "macs", "mac_count"),
     *("tuple", "filters", "filters_used", "flows", "class_rates", "port_rates"),
-    *("msix_pending", "intx_waits", "counts"),
+    *("msix_pending", "intx_waits", "msi_waits", "counts"),
 )
 """What a snapshot holds; ports have descriptors in them, so they are kept apart."""
-PORT_KEPT = ("configured", "enabled", "up", "event", "event_due")
+PORT_KEPT = (
+    *("configured", "enabled", "up", "sends_pauses", "obeys_pauses"),
+    *("event", "event_due"),
+)
 
 
 class EgressKind(IntEnum):
@@ -127,7 +130,6 @@ class InterfaceRow:
     all_multicast: int = 0
     broadcast: int = 0
     strips_vlan: int = 0
-    mtu: int = 1500
     default_queue: int = 0
     unicast_hash: int = 0
     """A bit for each hash of an address."""

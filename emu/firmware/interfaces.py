@@ -10,7 +10,6 @@ from vmcoredd.chip.firmware import (
     ViEnable,
     ViRxmode,
 )
-from vmcoredd.chip.firmware.interface import RXMODE_MTU_NO_CHANGE
 from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
@@ -85,10 +84,8 @@ def _made(fw: Firmware, pf: int, port: int, number: int) -> Interface:
 
 @answers(ViRxmode)
 def receive_mode(fw: Firmware, pf: int, cmd: ViRxmode) -> FwCommand:
-    """Sets the MTU, and what is received beyond the interface's own addresses."""
+    """Sets what is received beyond the interface's own addresses; its MTU changes nothing."""
     found = interface(fw, pf, cmd.viid)
-    if cmd.mtu != RXMODE_MTU_NO_CHANGE:
-        found.mtu = cmd.mtu
     for field, name in MODES.items():
         value = getattr(cmd, field)
         if value != UNCHANGED:
@@ -99,10 +96,13 @@ def receive_mode(fw: Firmware, pf: int, cmd: ViRxmode) -> FwCommand:
 
 @answers(ViEnable)
 def enable(fw: Firmware, pf: int, cmd: ViEnable) -> FwCommand:
-    """Enables or disables an interface's two directions; blinking its LED is accepted."""
+    """Enables or disables an interface's two directions; or its LED blinks, as the log says."""
     found = interface(fw, pf, cmd.viid)
-    if not cmd.led:
-        found.receives, found.sends = cmd.ien, cmd.een
-        show(fw, found)
-        fw.note(Facility.VI, "interface 0x%x: enabled %d", cmd.viid, int(cmd.ien or cmd.een))
+    if cmd.led:
+        blinks = cmd.blinkdur
+        fw.note(Facility.PORT, f"port %d: LED {'blinks' if blinks else 'is still'}", found.port)
+        return cmd.reply()
+    found.receives, found.sends = cmd.ien, cmd.een
+    show(fw, found)
+    fw.note(Facility.VI, "interface 0x%x: enabled %d", cmd.viid, int(cmd.ien or cmd.een))
     return cmd.reply()

@@ -48,7 +48,7 @@ def boot(fw: Firmware) -> None:
     fw.engine.on_link = fw.engine.on_module = None
     for number, link in enumerate(fw.state.links):
         fw.engine.enable_port(number, enabled=fw.scenario.crashed)
-        fw.engine.configure_port(number, configured=link.configured)
+        _configure(fw, number)
         fw.spaces.put(fw.r.MAC_PORT_LINK_STATUS, element=number, linkup=int(link.up))
     fw.engine.on_link = lambda number, up: changed(fw, number, up)
     fw.engine.on_module = lambda number: tell(fw, number)
@@ -56,8 +56,18 @@ def boot(fw: Firmware) -> None:
 
 def update(fw: Firmware, number: int) -> None:
     """Brings a port in line with its settings, and tells the drivers."""
-    fw.engine.configure_port(number, configured=fw.state.links[number].configured)
+    _configure(fw, number)
     tell(fw, number)
+
+
+def _configure(fw: Firmware, number: int) -> None:
+    link = fw.state.links[number]
+    fw.engine.configure_port(
+        number,
+        configured=link.configured,
+        sends_pauses=bool(link.wanted & PortCaps.FC_TX),
+        obeys_pauses=bool(link.wanted & PortCaps.FC_RX),
+    )
 
 
 def changed(fw: Firmware, number: int, up: bool) -> None:

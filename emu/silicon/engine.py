@@ -13,6 +13,9 @@ from vmcoredd.emu.contexts import IN_MEMORY, QUEUES
 from vmcoredd.emu.silicon.le import TIDS
 from vmcoredd.emu.silicon.model import Model
 
+TUNNELS = ("MPS_RX_VXLAN_TYPE", "MPS_RX_GENEVE_TYPE")
+"""The UDP ports behind which it looks for frames in tunnels, on a T6."""
+
 
 class PacketEngine(Model):
     """Connects the engine with the SGE's contexts, TP's RSS table and LE's filters; its state in
@@ -29,6 +32,9 @@ class PacketEngine(Model):
             self._memory(region, CONTEXT_BYTES) for region in IN_MEMORY.values()
         )
         self._filters(c)
+        for name in TUNNELS:
+            if name in self.r:
+                self.spaces.plain(self.r[name])
         c.doorbells, c.pf = self.spaces.space(f"bar{Bar.DOORBELLS}").c.words, PF
         words = self.spaces.space(f"bar{Bar.MSIX}").c.words
         c.msix_table, c.msix_pending_bits = words, words + PBA_OFFSET // 4

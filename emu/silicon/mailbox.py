@@ -16,6 +16,8 @@ from vmcoredd.emu.firmware import Firmware, Mode, free_function, links
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 WORD64_BYTES = 8
+OTHER_PF = 0
+"""A function that is not the driver's."""
 
 
 class Mailboxes(Model):
@@ -113,6 +115,14 @@ class Mailboxes(Model):
     @fault("firmware-uninitialised", "The driver has to initialise the firmware.")
     def uninitialise(self) -> None:
         self.firmware.state.initialised = self.firmware.state.caps_agreed = False
+        self.firmware.show()
+
+    @fault(
+        "firmware-other-master",
+        "Function 0 is master already: a driver that does not insist may not set up the device.",
+    )
+    def give_away(self) -> None:
+        self.firmware.state.master = OTHER_PF
         self.firmware.show()
 
     @fault("no-devlog-pointer", "PCIE_FW_PF[7] is 0: DEV_LOG asks the firmware where the log is.")

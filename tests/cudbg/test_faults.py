@@ -46,6 +46,7 @@ HIT: dict[str, dict[str, Codes]] = {
     "context-busy": {"DUMP_CONTEXT": GOOD},
     "firmware-dead": {},
     "firmware-error": {},
+    "firmware-other-master": {},
     "firmware-slow": {},
     "firmware-uninitialised": {},
     "flash-busy": {"VPD_DATA": (-16, 0, 0)},

@@ -11,7 +11,7 @@ from vmcoredd.chip import pci, vpd
 from vmcoredd.chip.pci import Cap, ExtCap
 from vmcoredd.emu import AccessError, Card
 
-VPD = pci.CAP_AT[Cap.VPD]
+VPD, MSI = pci.CAP_AT[Cap.VPD], pci.CAP_AT[Cap.MSI]
 DEVCTL = pci.CAP_AT[Cap.EXP] + pci.EXP_DEVCTL
 
 
@@ -49,6 +49,7 @@ def test_the_header_identifies_the_card(card: Card) -> None:
 def test_capabilities_are_where_pcie_config_reads_them(card: Card) -> None:
     assert list(capabilities(card)) == [
         (Cap.PM, 0x40),
+        (Cap.MSI, 0x50),
         (Cap.EXP, 0x70),
         (Cap.MSIX, 0xB0),
         (Cap.VPD, 0xD0),
@@ -67,6 +68,15 @@ def test_bar_sizes_can_be_probed(card: Card) -> None:
         found = int.from_bytes(card.config_read(0x10 + 4 * bar, 8), "little")
         assert -(found & ~0xF) & (1 << 64) - 1 == size
         assert found & 0x7 == 0x4
+
+
+def test_msi_has_one_vector_an_address_of_64_bits_and_no_mask(card: Card) -> None:
+    card.config_write(MSI + 2, b"\xff" * 12)
+    assert u16(card, MSI + 2) == 0x0081
+    assert card.config_read(MSI + 4, 8) == b"\xfc" + b"\xff" * 7
+    assert u16(card, MSI + 12) == 0xFFFF
+    card.config_write(MSI + 14, b"\xff" * 10)
+    assert card.config_read(MSI + 14, 10) == bytes(10)
 
 
 def test_only_writable_bits_change(card: Card) -> None:

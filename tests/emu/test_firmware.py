@@ -123,6 +123,37 @@ def test_only_the_master_may_change_the_device(card: Card, command: FwCommand) -
     assert Mailbox(Card.load("t62100-cr", scene="fresh")).call(command).retval == Retval.EPERM
 
 
+@pytest.fixture
+def slave() -> Card:
+    """A card whose master is another function, which nobody drives."""
+    return Card.load("t62100-cr", scene="fresh", faults=["firmware-other-master"])
+
+
+def test_a_driver_that_finds_a_master_may_use_the_device_and_not_change_it(slave: Card) -> None:
+    mail = Mailbox(slave)
+    reply = mail.do(Hello(mbmaster=0xF))
+    assert (reply.mbmaster, reply.init) == (0, 1)
+    for command in (Reset(val=3), Initialize(), CapsConfig(write=1)):
+        assert mail.call(command).retval == Retval.EPERM
+    assert mail.do(CapsConfig(read=1)).niccaps
+    assert mail.do(Pfvf(read=1, pfn=4)).neq
+    assert mail.do(Vi(alloc=1, portid=1)).viid
+    assert pcie_fw(slave) == (1, 0)
+
+
+def test_a_driver_that_insists_takes_over_from_a_master(slave: Card) -> None:
+    mail = Mailbox(slave)
+    assert mail.do(Hello(masterforce=1, mbmaster=4)).mbmaster == 4
+    assert pcie_fw(slave) == (1, 4)
+    mail.do(Reset(val=3))
+
+
+def pcie_fw(card: Card) -> tuple[int, int]:
+    """Returns whether PCIE_FW names a master, and which."""
+    shown = card.chip.r.PCIE_FW.decode(card.read(card.chip.r.PCIE_FW))
+    return shown["MASTER_VLD"], shown["MASTER"]
+
+
 def test_a_configuration_file_at_another_address_is_not_found(mail: Mailbox) -> None:
     command = CapsConfig(read=1, cfvalid=1, memtype_cf=MemType.FLASH, memaddr64k_cf=1)
     assert mail.call(command).retval == Retval.ENOENT

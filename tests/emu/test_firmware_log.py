@@ -7,7 +7,7 @@ from emumail import Mailbox
 
 from vmcoredd.chip import devlog as layout
 from vmcoredd.chip.devlog import DEVLOG_PF, DevlogEntry, Level
-from vmcoredd.chip.firmware import Devlog, Hello, Pfvf, Retval
+from vmcoredd.chip.firmware import Devlog, Hello, Pfvf, Retval, Vi, ViEnable
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.emu import Card
 from vmcoredd.emu.silicon.mailbox import Mailboxes
@@ -63,6 +63,18 @@ def test_commands_are_logged_in_order(card: Card, mail: Mailbox) -> None:
         "PF4: hello, master is PF4",
         f"PF4: command 0x09 refused, return value {Retval.EPERM:d}",
     ]
+
+
+def test_the_log_says_that_a_ports_led_blinks_and_no_more(card: Card, mail: Mailbox) -> None:
+    """`ethtool -p`, which leaves the interface as it is."""
+    viid = mail.do(Vi(alloc=1, portid=1)).viid
+    mail.do(ViEnable(viid=viid, ien=1, een=1))
+    for blinks in (0xFFFF, 0):
+        mail.do(ViEnable(viid=viid, led=1, blinkdur=blinks))
+    assert texts(card)[-2:] == ["port 1: LED blinks", "port 1: LED is still"]
+    (row,) = [row for row in card.engine.c.interfaces if row.viid == viid]
+    assert (row.receives, row.sends) == (1, 1)
+    assert mail.call(ViEnable(viid=viid + 1, led=1, blinkdur=1)).retval == Retval.EINVAL
 
 
 def test_a_refused_command_is_no_error_of_the_firmware(card: Card, mail: Mailbox) -> None:

@@ -1,4 +1,4 @@
-"""MSI-X: masks, pending bits, and what the host listens to; INTx."""
+"""MSI-X: masks, pending bits, and what the host listens to; MSI and INTx."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from engine_host import (
     FUNCTION_MASK,
     INTX_DISABLE,
     MASTER,
+    MSI_CONTROL,
+    MSI_ENABLE,
     MSIX_CONTROL,
     PM_CONTROL,
     Listener,
@@ -176,13 +178,17 @@ def test_an_intx_that_the_host_does_not_hear_waits(card: Card, host: Listener, w
     assert host.got == [0]
 
 
-@pytest.mark.parametrize("how", ["MSI-X", "reset"])
-def test_intx_is_not_asserted_after_msix_or_a_reset(card: Card, host: Listener, how: str) -> None:
+@pytest.mark.parametrize("how", ["MSI-X", "MSI", "reset"])
+def test_intx_is_not_asserted_after_msi_msix_or_a_reset(
+    card: Card, host: Listener, how: str
+) -> None:
     put(card, MSIX_CONTROL, 0)
     interrupt(card)
     assert is_asserted(card)
     if how == "reset":
         card.reset()
+    elif how == "MSI":
+        put(card, MSI_CONTROL, MSI_ENABLE)
     else:
         put(card, MSIX_CONTROL, ENABLE)
     assert not is_asserted(card)
@@ -202,6 +208,77 @@ def test_a_disabled_intx_is_silent(card: Card, host: Listener) -> None:
     host.listens = {0}
     interrupt(card)
     assert host.got == []
+
+
+@pytest.fixture
+def with_msi(card: Card, host: Listener) -> Card:
+    """The card with MSI on, whose one vector the host listens to."""
+    put(card, MSIX_CONTROL, 0)
+    put(card, MSI_CONTROL, MSI_ENABLE)
+    host.listens = {0}
+    return card
+
+
+def test_with_msi_every_vector_is_its_one_and_no_line_is_asserted(
+    with_msi: Card, host: Listener
+) -> None:
+    put(with_msi, COMMAND, MASTER | INTX_DISABLE)
+    interrupt(with_msi)
+    interrupt(with_msi, 0)
+    assert (host.got, is_pending(with_msi), is_asserted(with_msi)) == ([0, 0], False, False)
+
+
+@pytest.mark.parametrize("why", ["bus master", "not listened to"])
+def test_an_msi_that_the_host_cannot_get_waits(with_msi: Card, host: Listener, why: str) -> None:
+    if why == "bus master":
+        put(with_msi, COMMAND, 0)
+    else:
+        host.listens = set()
+    interrupt(with_msi)
+    interrupt(with_msi)
+    with_msi.engine.run()
+    assert host.got == []
+    host.listens = {0}
+    put(with_msi, COMMAND, MASTER)
+    with_msi.engine.run()
+    assert host.got == [0]
+
+
+@pytest.mark.parametrize("how", ["off", "MSI-X", "reset"])
+def test_an_msi_that_waits_is_forgotten_without_msi(
+    with_msi: Card, host: Listener, how: str
+) -> None:
+    host.listens = set()
+    interrupt(with_msi)
+    if how == "reset":
+        with_msi.reset()
+    elif how == "off":
+        put(with_msi, MSI_CONTROL, 0)
+    else:
+        put(with_msi, MSIX_CONTROL, ENABLE)
+    host.listens = {0}
+    with_msi.engine.run()
+    assert (host.got, is_asserted(with_msi)) == ([], False)
+
+
+def test_a_snapshot_has_an_msi_that_waits(with_msi: Card, host: Listener) -> None:
+    host.listens = set()
+    interrupt(with_msi)
+    snapshot = with_msi.snapshot()
+    with_msi.reset()
+    with_msi.restore(snapshot)
+    host.listens = {0}
+    with_msi.engine.run()
+    assert host.got == [0]
+
+
+def test_what_takes_intx_back_is_nothing_to_an_msi(with_msi: Card, host: Listener) -> None:
+    host.listens = set()
+    interrupt(with_msi)
+    with_msi.write(with_msi.chip.r.MYPF_PCIE_PF_CLI, 0)
+    host.listens = {0}
+    with_msi.engine.run()
+    assert host.got == [0]
 
 
 def test_a_reset_forgets_masks_and_what_is_pending(card: Card, host: Listener) -> None:

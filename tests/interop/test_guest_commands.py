@@ -16,7 +16,7 @@ import pytest
 import recorded
 from stock import SHARED, Stock, Wire
 
-from vmcoredd.chip import T5
+from vmcoredd.chip import T5, T6
 from vmcoredd.chip.transceiver import BASE_DEVICE, Identifier, Qsfp, Sfp
 from vmcoredd.emu import Card
 from vmcoredd.qemu.guest import Result
@@ -133,6 +133,11 @@ ROWS = [
         "ethtool -C {near} rx-frames 1000 && ethtool -c {near}",
         (r"^rx-frames:\s+16$",),
     ),
+    Row(
+        "-C of completions",
+        "ethtool -C {near} tx-usecs 100; ethtool -c {near}",
+        (r"^tx-usecs:\s+{tx_usecs}$",),
+    ),
     # Rings
     Row("-g", "ethtool -g {near}", (r"^RX:\s+64$", r"^TX:\s+1024$", r"^RX Mini:\s+1023$")),
     Row("-G while it runs", "ethtool -G {near} tx 512", fails=True),
@@ -140,7 +145,11 @@ ROWS = [
     Row(
         "-k",
         "ethtool -k {near}",
-        (r"^tcp-segmentation-offload: on", r"^rx-vlan-offload: on", r"^receive-hashing: on"),
+        (
+            *(r"^tcp-segmentation-offload: on", r"^rx-vlan-offload: on", r"^receive-hashing: on"),
+            *(r"^rx-vlan-filter: off \[fixed\]", r"^tx-udp-segmentation: on"),
+            r"^tx-udp_tnl-segmentation: {tunnels}",
+        ),
     ),
     Row(
         "-K tso off",
@@ -218,7 +227,11 @@ ROWS = [
     # The rest
     Row("-a", "ethtool -a {near}", (r"^RX:\s+o", r"^TX:\s+o")),
     Row("fec", "ethtool --show-fec {near}", (r"FEC parameters",)),
-    Row("-p", "ethtool -p {near} 1"),
+    Row(
+        "-p",
+        "ethtool -p {near} 1 && tail -n 20 {debugfs}/devlog",
+        (r"port 0: LED blinks$", r"port 0: LED is still$"),
+    ),
     Row("-w", "ethtool -W {near} 2 && ethtool -w {near}", (r"^flag: 2, ",)),
     Row(
         "private flags",
@@ -242,6 +255,8 @@ def names(stock: Stock, wire: Wire) -> dict[str, object]:
         "right": f"10.9.{wire.number}.1",
         "foreign": f"10.9.{wire.number}.77",
         "debugfs": f"{DEBUGFS}/$(basename $(realpath /sys/class/net/{wire.near}/device))",
+        "tunnels": "on" if card.chip is T6 else r"off \[fixed\]",
+        "tx_usecs": 100 if card.chip is T6 else "(0|n/a)",
         "speed": card.profile.ports.speed * 1000,
         "serial": card.scenario.identity.serial,
         "part": card.profile.vpd.part,

@@ -5,6 +5,8 @@ docs/live-adapter.md tells what of this the driver itself gets wrong. The last t
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from stock import JOIN, Stock
 
@@ -31,6 +33,37 @@ def test_the_driver_goes_and_leaves_nothing_and_comes_again(stock: Stock) -> Non
     stock.run("rmmod cxgb4")
     assert queues_in_use(stock) == []
     stock.run("modprobe cxgb4")
+    frames_flow(stock)
+
+
+TAKEN_BACK = """
+for near in {nears}; do
+    tries=100
+    until [ $(($(od -An -tu1 -j 6 -N 1 /sys/class/net/$near/device/config) & 8)) = 0 ]; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || {{ echo "INTx of $near is asserted"; exit 1; }}
+        usleep 10000
+    done
+done
+"""
+"""Waits until no card asserts INTx (Interrupt Status in PCI STATUS)."""
+
+
+@pytest.mark.parametrize(("msi", "kind"), [(0, "IO-APIC"), (1, "PCI-MSI")], ids=["INTx", "MSI"])
+def test_one_interrupt_serves_all_queues_of_a_card(stock: Stock, msi: int, kind: str) -> None:
+    """INTx as with `pci=nomsi`: the driver takes it back by PCIE_PF_CLI."""
+    stock.run(f"rmmod cxgb4; modprobe cxgb4 msi={msi}")
+    frames_flow(stock)
+    for wire in stock.wires:
+        assert " wrong 0" in stock.run(f"traffic send 10.9.{wire.number}.2 7007 2 2 1")
+    lines = stock.run("grep ' eth' /proc/interrupts").splitlines()
+    names = [name for line in lines for name in re.findall(r"\beth\S*\b", line)]
+    assert sorted(names) == sorted(wire.near for wire in stock.wires)
+    for line in lines:
+        assert kind in line
+        assert sum(map(int, re.findall(r" (\d+)(?= )", line))) > 100
+    stock.run(TAKEN_BACK.format(nears=" ".join(wire.near for wire in stock.wires)))
+    stock.run("rmmod cxgb4; modprobe cxgb4")
     frames_flow(stock)
 
 

@@ -12,6 +12,7 @@ from vmcoredd.emu._cffi import ffi
 
 COMMAND, MASTER, INTX_DISABLE = 4, 0x4, 0x400
 PM_CONTROL = pci.CAP_AT[Cap.PM] + 4
+MSI_CONTROL, MSI_ENABLE = pci.CAP_AT[Cap.MSI] + 2, 0x0001
 MSIX_CONTROL, ENABLE, FUNCTION_MASK = pci.CAP_AT[Cap.MSIX] + 2, 0x8000, 0x4000
 
 

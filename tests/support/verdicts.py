@@ -50,6 +50,7 @@ NAMED = {
     "firmware-error": "firmware-crash",
     "firmware-halted": "firmware-held-in-reset",
     "firmware-initialization": "firmware-initialization-failed",
+    "firmware-other-master": "firmware-other-master",
     "firmware-overheat": "airflow-insufficient",
     "firmware-preparation": "firmware-preparation-failed",
     "firmware-shutdown": "device-shut-down",

@@ -152,6 +152,23 @@ def test_a_message_without_room_is_sent_later_and_holds_the_queue(rig: Rig, outl
     assert told == list(range(2, 21, 2))
 
 
+def test_the_status_page_is_written_once_while_its_message_waits(rig: Rig, outlet: Outlet) -> None:
+    receiver = RxDriver(rig.host, entries=3)
+    driver = TxDriver(rig.host, flow=MESSAGE | STATUS, threshold=0)
+    driver.post(*[inline(frame(60, n)) for n in range(4)])
+    rig.run()
+    assert (len(outlet.frames()), driver.status[1]) == (3, driver.cidx)
+    before = rig.c.counts.dma_writes
+    for _ in range(10):
+        rig.run()
+    assert rig.c.counts.dma_writes == before
+    assert rig.c.egress[driver.number].held
+    assert [cidx for _, cidx, _ in updates(rig, receiver)] == [2, 4]
+    rig.run()
+    assert driver.status[1] == driver.cidx == driver.pidx
+    assert [cidx for _, cidx, _ in updates(rig, receiver)] == [6, 8]
+
+
 def test_a_message_to_a_queue_that_is_gone_holds_nothing_up(rig: Rig, outlet: Outlet) -> None:
     driver = TxDriver(rig.host, ingress=500, flow=MESSAGE, auto_message=1)
     driver.post(inline(frame(60)))
@@ -229,7 +246,7 @@ def test_nothing_is_read_without_a_host_or_as_no_master_of_the_bus(
     rig.c.bus_master = 0
     rig.run()
     assert (rig.c.counts.dma_reads, outlet.frames(), rig.troubles) == (0, [], [])
-    rig.engine.allow(bus_master=True, intx=False, msix=True, msix_masked=False)
+    rig.engine.allow(bus_master=True, intx=False, msi=False, msix=True, msix_masked=False)
     rig.run()
     assert outlet.frames() == [frame(60)]
 

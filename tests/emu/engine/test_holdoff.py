@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rxdriver import NO_TIMER, ONLY_CIDX, Rig, RxDriver
+from rxdriver import DONE, NO_TIMER, ONLY_CIDX, Rig, RxDriver
 
 TIMERS = [1_000, 5_000, 10_000, 50_000, 100_000, 200_000]
 """Nanoseconds of holdoff timers 0..5 after reset, at 250 MHz."""
@@ -157,6 +157,19 @@ def test_entries_that_were_taken_are_not_told_of(rig: Rig) -> None:
     rig.cpl(driver.number, b"")
     assert rig.run() == []  # the timer starts anew
     assert rig.run(5_000) == [VECTOR]
+
+
+def test_what_waited_before_a_queue_was_armed_ends_no_holdoff(rig: Rig) -> None:
+    """A frame that found no room while the driver polled is past once it has found some."""
+    driver = RxDriver(rig.host, entries=15)
+    while rig.cpl(driver.number, b"") == DONE:
+        pass
+    assert rig.run() == []
+    driver.gts(len(driver.poll()), timer=5)
+    rig.cpl(driver.number, b"")
+    assert rig.run() == []
+    assert rig.run(TIMERS[5] - 1) == []
+    assert rig.run(1) == [VECTOR]
 
 
 def test_a_queue_that_raises_no_interrupts_does_not(rig: Rig) -> None:

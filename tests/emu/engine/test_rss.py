@@ -152,3 +152,19 @@ def test_an_entry_beyond_the_table_is_no_queue(rig: Rig, queues: dict[int, RxDri
     rig.interface(promiscuous=1, rss_first=0xFFFFFFF0, rss_count=0xFFFFFFFF, **ALL)
     assert rig.receive(packet(*VERIFICATION[0][:4])) == DONE
     assert rig.c.counts.frames_dropped == 1
+
+
+def test_a_frame_in_a_tunnel_has_the_hash_of_its_own_packet(
+    rig: Rig, queues: dict[int, RxDriver]
+) -> None:
+    """A T5 knows no tunnels, and hashes what is around it."""
+    if rig.core.spaces.chip.version == 6:
+        rig.register("MPS_RX_VXLAN_TYPE", VXLAN_EN=1, VXLAN=4789)
+    hashing(rig, **ALL)
+    source, sport, target, dport, _, expected = VERIFICATION[0]
+    inside = bytes(8) + packet(source, sport, target, dport)
+    around = ipv4(udp(inside, ports=(50000, 4789)), UDP, check=False)
+    rss = arrival(rig, queues, ethernet(around, 0x0800)).rss
+    known = rig.core.spaces.chip.version == 6
+    assert (rss.hash_val == expected) == known
+    assert rss.hash_type == (TCP_PORTS if known else UDP_PORTS)

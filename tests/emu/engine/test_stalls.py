@@ -89,6 +89,7 @@ def act(rig: Rig, netdevs: list[Netdev], pick: random.Random) -> bool:
     """Lets somebody act who may; returns whether there was anybody."""
     polling = [each for each in netdevs if each.napi.scheduled]
     sending = [each for each in netdevs if not each.stopped and len(each.sent) < 300_000]
+    starving = [each for each in netdevs if each.rx.could_post()]
     if rig.c.pending and pick.random() < 0.6:
         raised = rig.run(1)
     elif polling and pick.random() < 0.6:
@@ -99,6 +100,9 @@ def act(rig: Rig, netdevs: list[Netdev], pick: random.Random) -> bool:
         return True
     elif due(rig) != NEVER and not rig.c.pending:
         raised = rig.run(max(due(rig) - rig.now, 0))
+    elif starving and not polling and not rig.c.pending:
+        starving[0].rx.refill()  # sge_rx_timer_cb(), every half second
+        return True
     else:
         return bool(rig.c.pending or polling)
     for each in netdevs:

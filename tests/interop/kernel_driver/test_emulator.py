@@ -68,6 +68,7 @@ def test_a_crash_kernel_takes_over_a_card_that_was_left_running(library: Path, n
     [
         ("firmware-slow", 0),
         ("firmware-uninitialised", 0),
+        ("firmware-other-master", 0),
         ("firmware-error", -6),
         ("firmware-dead", -16),
     ],
@@ -77,6 +78,22 @@ def test_the_state_of_the_firmware_decides_how_a_probe_ends(
 ) -> None:
     with Harness(library, emulated(small("t62100-cr", fault))) as witness:
         assert witness.bring_up() == result
+
+
+@pytest.mark.parametrize("name", CARDS)
+@pytest.mark.parametrize(("kdump", "master"), [(False, 0), (True, 4)])
+def test_the_driver_is_a_slave_of_another_master_unless_it_is_a_crash_kernels(
+    library: Path, name: str, kdump: bool, master: int
+) -> None:
+    """A slave brings its interfaces up all the same."""
+    card = emu.Card.load(name, 1, scene="fresh", faults=["firmware-other-master"])
+    r = card.chip.r
+    with Harness(library, emulated(card)) as witness:
+        assert witness.bring_up(kdump=kdump) == 0
+        assert r.PCIE_FW.get(card.read(r.PCIE_FW), "MASTER") == master
+        assert witness.interface_up(0) == 0
+        assert card.engine.c.ports[0].up
+        assert f"Coming up as {'MASTER' if kdump else 'SLAVE'}: " in witness.log
 
 
 @pytest.mark.parametrize("name", CARDS)
