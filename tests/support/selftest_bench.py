@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,8 @@ for mounted in $(grep -o ' {ROOT}[^ ]*' /proc/mounts | sort -r); do
     umount -l $mounted
 done
 """
-KEY = "sed 's/../&:/g; s/:$//' /sys/kernel/debug/cxgb4/{address}/rss_key"
+CHROOT = f"PATH=/usr/sbin:/usr/bin HOME=/ chroot {ROOT}"
+ENDS = ("LOCAL", "REMOTE")
 
 
 @dataclass(frozen=True)
@@ -37,43 +39,50 @@ class Bench:
     """A guest in which the selftests are unpacked, in a root folder of their own."""
 
     stock: Stock
+    kernel: tuple[int, ...]
 
     @classmethod
     def unpacked(cls, stock: Stock, archive: Path) -> Bench:
         """Unpacks `archive` (selftests.archive) into the guest's memory."""
         share = stock.guest.share
-        (share / archive.name).symlink_to(archive)
-        (share / PROGRAMS.name).write_bytes(PROGRAMS.read_bytes())
+        shutil.copyfile(archive, share / archive.name)
+        shutil.copyfile(PROGRAMS, share / PROGRAMS.name)
         stock.run(UNPACK, 120.0)
-        return cls(stock)
+        (share / archive.name).unlink()
+        return cls(stock, _version(stock.run("uname -r")))
 
     def remove(self) -> None:
         """Gives the guest its memory back."""
         self.stock.run(REMOVE)
 
-    def run(self, wire: Wire, command: str, seconds: float) -> str:
-        """Runs a command of the folder of selftests; returns what it prints, whatever its code."""
-        settings = " ".join(f"{name}={value}" for name, value in self._settings(wire).items())
-        inner = f"cd {TESTS} && {{ {command}; }} 2>&1"
-        return self.stock.run(
-            f"[ -e /run/netns/{wire.far} ] || "
-            f"chroot {ROOT} /usr/bin/ip netns attach {wire.far} $(cat /run/space.{wire.far})\n"
-            f"export {settings}\n"
-            f"export KEY=$({KEY.format(address=f'$(basename $(realpath /sys/class/net/{wire.near}/device))')})\n"
-            f"chroot {ROOT} /usr/bin/timeout {seconds} /usr/bin/sh -c {shlex.quote(inner)} || true",
-            seconds + 30.0,
-        )
+    def run(self, card: str, command: str, seconds: float) -> str:
+        """Runs a command in the folder of the selftests; returns all that it prints.
 
-    def _settings(self, wire: Wire) -> dict[str, str]:
-        """Returns what the tests find in their environment (README.rst of drivers/net)."""
-        return {
-            "NETIF": wire.near,
-            "LOCAL_V4": f"10.9.{wire.number}.1",
-            "LOCAL_V6": f"fd09:{wire.number}::1",
-            "REMOTE_V4": f"10.9.{wire.number}.2",
-            "REMOTE_V6": f"fd09:{wire.number}::2",
-            "REMOTE_TYPE": "netns",
-            "REMOTE_ARGS": wire.far,
-            "PATH": "/usr/sbin:/usr/bin",
-            "HOME": "/",
-        }
+        The interface under test is port 0 of the card. What takes longer than `seconds` is ended.
+        """
+        (wire,) = [wire for wire in self.stock.wires if wire.card == card]
+        inner = f"cd {TESTS} && {{ {command}; }} 2>&1"
+        script = [
+            f"[ -e /run/netns/{wire.far} ] || "
+            f"{CHROOT} ip netns attach {wire.far} $(cat /run/space.{wire.far})",
+            f"export {' '.join(_settings(wire))}",
+            f"{CHROOT} timeout {seconds} bash -c {shlex.quote(inner)} || true",
+        ]
+        return self.stock.run("\n".join(script), seconds + 30.0)
+
+
+def _settings(wire: Wire) -> list[str]:
+    """Returns what the tests find in their environment; KEY is for toeplitz."""
+    device = f"$(basename $(realpath /sys/class/net/{wire.near}/device))"
+    return [
+        f"NETIF={wire.near}",
+        *(f"{end}_V4=10.9.{wire.number}.{host}" for host, end in enumerate(ENDS, 1)),
+        *(f"{end}_V6=fd09:{wire.number}::{host}" for host, end in enumerate(ENDS, 1)),
+        f"REMOTE_TYPE=netns REMOTE_ARGS={wire.far}",
+        f"KEY=$(sed 's/../&:/g; s/:$//' /sys/kernel/debug/cxgb4/{device}/rss_key)",
+    ]
+
+
+def _version(release: str) -> tuple[int, ...]:
+    """Returns the first two numbers of a release such as 6.12.117+deb13-amd64."""
+    return tuple(map(int, release.split(".")[:2]))

@@ -1,0 +1,42 @@
+"""The kernel's own selftests of network drivers, over the wire between the ports of a card.
+
+tests/support/selftests_table.py is the list, docs/selftests.md shows it. With VMCOREDD_THOROUGH=1
+the long ones run too, and all of them on the T5 as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+import selftests
+from selftest_bench import Bench
+from selftests_table import TABLE, Selftest
+from stock import SHARED, Stock
+
+THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
+CARDS = [*SHARED.cards] if THOROUGH else ["a"]
+pytestmark = [pytest.mark.guest, pytest.mark.interop]
+
+
+@pytest.fixture(scope="module")
+def bench(stock: Stock, progress) -> Iterator[Bench]:
+    """The shared guest, its wires joined, the selftests unpacked; frames flow in the end."""
+    stock.join()
+    bench = Bench.unpacked(stock, selftests.archive(progress))
+    yield bench
+    bench.remove()
+    stock.ping()
+
+
+@pytest.mark.parametrize("card", CARDS)
+@pytest.mark.parametrize(
+    "test", [test for test in TABLE if THOROUGH or not test.thorough], ids=lambda test: test.name
+)
+def test_a_selftest_ends_as_its_row_says(bench: Bench, test: Selftest, card: str) -> None:
+    if bench.kernel < test.kernel:
+        pytest.skip(f"Linux {'.'.join(map(str, bench.kernel))} lacks what the selftest asks for")
+    output = bench.run(card, test.command, test.seconds)
+    test.check(selftests.cases(test.name, output))

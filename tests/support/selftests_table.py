@@ -1,0 +1,167 @@
+"""Which of the kernel's selftests of network drivers run here, and how each case must end.
+
+python tests/support/selftests_table.py      # writes the table into docs/selftests.md
+
+A selftest that does not ask whether a driver has what it tests fails there. Such a case must show
+why in what it prints, so that a failure for another reason is found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from selftests import Case
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/selftests.md"
+PASS, SKIP, FAIL = "pass", "skip", "fail"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cases (a pattern of their names), how they end, what they say then (a pattern), and why."""
+
+    cases: str
+    ends: str = PASS
+    says: str = ""
+    why: str = ""
+
+    def check(self, case: Case) -> None:
+        """Raises AssertionError if the case did not end as it must."""
+        assert case.outcome == self.ends, case
+        assert re.search(self.says, f"{case.directive}\n{case.notes}"), (self.says, case)
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """A program with its arguments, the number of cases that pass, and its cases.
+
+    `kernel`: the oldest kernel that has what the test asks for. `thorough`: it takes long.
+    """
+
+    program: str
+    passes: int
+    rows: Sequence[Row]
+    arguments: str = ""
+    kernel: tuple[int, int] = (0, 0)
+    thorough: bool = False
+    seconds: float = 60.0
+
+    @property
+    def name(self) -> str:
+        """The last part of the program's path, without its suffix."""
+        return Path(self.program).stem
+
+    def row(self, case: Case) -> Row:
+        """Returns the first row that has the case. Raises AssertionError."""
+        found = [row for row in self.rows if fnmatchcase(case.name, f"{self.name}.{row.cases}")]
+        assert found or case.name == self.name, f"the table lacks {case}"
+        return found[0] if found else self.rows[0]
+
+    def check(self, cases: Sequence[Case]) -> None:
+        """Raises AssertionError if cases did not end as they must, or a row has none."""
+        rows = [(self.row(case), case) for case in cases]
+        for row, case in rows:
+            row.check(case)
+        assert {row for row, _ in rows} == set(self.rows), "a row has no case"
+        assert sum(case.outcome == PASS for case in cases) == self.passes, cases
+
+
+def written(page: str) -> str:
+    """Returns the page with its table regenerated."""
+    lines = "\n".join(_lines())
+    before, found, rest = page.partition("<!-- selftests -->\n")
+    _, ends, after = rest.partition("<!-- end -->")
+    if not found or not ends:
+        raise ValueError(f"{PAGE.name} has no section for the table")
+    return f"{before}{found}\n{lines}\n\n{ends}{after}"
+
+
+def _lines() -> Iterator[str]:
+    yield "| selftest | cases | how they end | why |"
+    yield "|---|---|---|---|"
+    for test in TABLE:
+        for row in test.rows:
+            number = f"{test.passes} " if row.ends == PASS and _passing(test) == 1 else ""
+            yield f"| {_told(test)} | `{row.cases}` | {number}{row.ends} | {row.why} |"
+
+
+def _passing(test: Selftest) -> int:
+    return Counter(row.ends for row in test.rows)[PASS]
+
+
+def _told(test: Selftest) -> str:
+    return f"`{test.program}`" + (" (thorough)" if test.thorough else "")
+
+
+ASKED = r"Operation not supported"
+NO_CHANNELS = "no `get_channels`: the driver chooses its queues when it loads"
+NO_QSTATS = "no statistics for each queue (`netdev_stat_ops`)"
+NO_CONTEXTS = "one RSS table for each interface, no contexts (`create_rxfh_context`)"
+NO_IRQ = "the driver does not say which interrupt a NAPI has (`netif_napi_set_irq`)"
+GRO_TESTS = (
+    *("data_same", "data_lrg_sml", "data_sml_lrg", "data_lrg_1byte", "data_burst", "ack"),
+    *("flags_psh", "flags_syn", "flags_rst", "flags_urg", "flags_cwr"),
+    *("tcp_csum", "tcp_seq", "tcp_ts", "tcp_opt", "ip_ecn", "ip_tos"),
+)
+GRO_OF_IPV4 = (
+    *("ip_csum", "ip_ttl", "ip_opt", "ip_frag4", "ip_id_df1_inc", "ip_id_df1_fixed"),
+    *("ip_id_df0_inc", "ip_id_df0_fixed", "ip_id_df1_inc_fixed", "ip_id_df1_fixed_inc"),
+)
+GRO_OF_IPV6 = ("ip_frag6", "ip_v6ext_same", "ip_v6ext_diff")
+
+
+def _gro(tests: Mapping[str, Sequence[str]]) -> str:
+    """Returns the arguments of selftest_programs.sh for tests by protocol."""
+    return " ".join(f"{protocol}.{test}" for protocol in tests for test in tests[protocol])
+
+
+TABLE = (
+    Selftest("drivers/net/ping.py", 2, [Row("test_default_*")], "-t 'test_default_*'"),
+    Selftest(
+        "drivers/net/queues.py",
+        2,
+        [
+            Row("get_queues"),
+            Row("addremove_queues", FAIL, ASKED, NO_CHANNELS),
+            Row("check_down"),
+            Row("check_xsk", FAIL, "xsk attr on queue we configured", "the kernel's, since 6.14"),
+        ],
+        kernel=(6, 12),
+    ),
+    Selftest(
+        "drivers/net/stats.py",
+        1,
+        [
+            Row("check_pause", FAIL, "driver does not report stats", "no `get_pause_stats`"),
+            Row("check_fec", FAIL, "driver does not report stats", "no `get_fec_stats`"),
+            Row("check_fec_hist", SKIP, "FEC", "no `get_fec_stats`"),
+            Row("pkt_byte_sum", SKIP, "qstats not supported", NO_QSTATS),
+            Row("qstat_by_ifindex", SKIP, "No ifindex supports qstats", NO_QSTATS),
+            Row("check_down", SKIP, "qstats not supported", NO_QSTATS),
+            Row("procfs_hammer"),
+            Row("procfs_downup_hammer", FAIL, ASKED, NO_CHANNELS),
+        ],
+        kernel=(6, 12),
+    ),
+    Selftest("drivers/net/hw/csum.py", 12, [Row("*")], seconds=120.0),
+    Selftest(
+        "gro",
+        9,
+        [Row("*")],
+        _gro(
+            {
+                "ipv4": ["data_same", "ack", "tcp_csum", "ip_csum", "ip_frag4"],
+                "ipv6": ["data_same", "flags_psh", "ip_frag6"],
+                "ipip": ["data_same"],
+            }
+        ),
+    ),
+)
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text()))
