@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +19,8 @@ from selftests import Case
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/selftests.md"
 PASS, SKIP, FAIL = "pass", "skip", "fail"
+KERNEL = (6, 12)
+"""Whose netlink families and attributes the rows are for; what always passes does so on any."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,26 @@ class Row:
 class Selftest:
     """A program with its arguments, the number of cases that pass, and its cases.
 
-    `kernel`: the oldest kernel that has what the test asks for. `thorough`: it takes long.
+    `thorough`: it takes long, or tells little.
     """
 
     program: str
     passes: int
     rows: Sequence[Row]
     arguments: str = ""
-    kernel: tuple[int, int] = (0, 0)
     thorough: bool = False
     seconds: float = 60.0
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it ends alike on every kernel: all its cases pass."""
+        return all(row.ends == PASS for row in self.rows)
+
+    @property
+    def command(self) -> str:
+        """What runs it, in the folder of the selftests."""
+        start = f"python3 {self.program}" if "/" in self.program else f"{PROGRAMS} {self.program}"
+        return f"{start} {self.arguments}"
 
     @property
     def name(self) -> str:
@@ -98,45 +110,41 @@ def _told(test: Selftest) -> str:
     return f"`{test.program}`" + (" (thorough)" if test.thorough else "")
 
 
-ASKED = r"Operation not supported"
 NO_CHANNELS = "no `get_channels`: the driver chooses its queues when it loads"
 NO_QSTATS = "no statistics for each queue (`netdev_stat_ops`)"
-NO_CONTEXTS = "one RSS table for each interface, no contexts (`create_rxfh_context`)"
 NO_IRQ = "the driver does not say which interrupt a NAPI has (`netif_napi_set_irq`)"
-GRO_TESTS = (
+NO_KEY = "the driver does not tell its key (`get_rxfh_key_size`)"
+UNSUPPORTED = "Operation not supported"
+PROGRAMS = "bash /selftests/selftest_programs.sh"
+GRO = (
     *("data_same", "data_lrg_sml", "data_sml_lrg", "data_lrg_1byte", "data_burst", "ack"),
     *("flags_psh", "flags_syn", "flags_rst", "flags_urg", "flags_cwr"),
     *("tcp_csum", "tcp_seq", "tcp_ts", "tcp_opt", "ip_ecn", "ip_tos"),
 )
-GRO_OF_IPV4 = (
+GRO_IPV4 = (
     *("ip_csum", "ip_ttl", "ip_opt", "ip_frag4", "ip_id_df1_inc", "ip_id_df1_fixed"),
     *("ip_id_df0_inc", "ip_id_df0_fixed", "ip_id_df1_inc_fixed", "ip_id_df1_fixed_inc"),
 )
-GRO_OF_IPV6 = ("ip_frag6", "ip_v6ext_same", "ip_v6ext_diff")
-
-
-def _gro(tests: Mapping[str, Sequence[str]]) -> str:
-    """Returns the arguments of selftest_programs.sh for tests by protocol."""
-    return " ".join(f"{protocol}.{test}" for protocol in tests for test in tests[protocol])
-
+GRO_IPV6 = ("ip_frag6", "ip_v6ext_same", "ip_v6ext_diff")
+SOME = "ipv4.data_same ipv4.ack ipv4.tcp_csum ipv6.data_same"
+EVERY = {"ipv4": GRO + GRO_IPV4, "ipv6": GRO + GRO_IPV6, "ipip": GRO + GRO_IPV4, "ip6ip6": GRO}
 
 TABLE = (
-    Selftest("drivers/net/ping.py", 2, [Row("test_default_*")], "-t 'test_default_*'"),
+    Selftest("drivers/net/ping.py", 2, (Row("test_default_*"),), "-t 'test_default_*'"),
     Selftest(
         "drivers/net/queues.py",
         2,
-        [
+        (
             Row("get_queues"),
-            Row("addremove_queues", FAIL, ASKED, NO_CHANNELS),
+            Row("addremove_queues", FAIL, UNSUPPORTED, NO_CHANNELS),
             Row("check_down"),
-            Row("check_xsk", FAIL, "xsk attr on queue we configured", "the kernel's, since 6.14"),
-        ],
-        kernel=(6, 12),
+            Row("check_xsk", FAIL, "xsk attr on queue we configured", "Linux tells it since 6.14"),
+        ),
     ),
     Selftest(
         "drivers/net/stats.py",
         1,
-        [
+        (
             Row("check_pause", FAIL, "driver does not report stats", "no `get_pause_stats`"),
             Row("check_fec", FAIL, "driver does not report stats", "no `get_fec_stats`"),
             Row("check_fec_hist", SKIP, "FEC", "no `get_fec_stats`"),
@@ -144,22 +152,46 @@ TABLE = (
             Row("qstat_by_ifindex", SKIP, "No ifindex supports qstats", NO_QSTATS),
             Row("check_down", SKIP, "qstats not supported", NO_QSTATS),
             Row("procfs_hammer"),
-            Row("procfs_downup_hammer", FAIL, ASKED, NO_CHANNELS),
-        ],
-        kernel=(6, 12),
-    ),
-    Selftest("drivers/net/hw/csum.py", 12, [Row("*")], seconds=120.0),
-    Selftest(
-        "gro",
-        9,
-        [Row("*")],
-        _gro(
-            {
-                "ipv4": ["data_same", "ack", "tcp_csum", "ip_csum", "ip_frag4"],
-                "ipv6": ["data_same", "flags_psh", "ip_frag6"],
-                "ipip": ["data_same"],
-            }
+            Row("procfs_downup_hammer", FAIL, UNSUPPORTED, NO_CHANNELS),
         ),
+    ),
+    Selftest("drivers/net/hw/csum.py", 12, (Row("*"),), seconds=120.0),
+    Selftest("gro", 4, (Row("*"),), SOME),
+    Selftest("toeplitz", 4, (Row("*"),), "tcp.4 udp.4 tcp.6 udp.6", seconds=90.0),
+    Selftest("drivers/net/hw/uso.py", 4, (Row("test_uso.*"),)),
+    Selftest("drivers/net/napi_id.py", 1, (Row("test_napi_id"),)),
+    Selftest(
+        "drivers/net/hw/irq.py",
+        0,
+        (
+            Row("check_irqs_reported", FAIL, "Check failed 0 < 1", NO_IRQ),
+            Row("check_*", SKIP, "no NAPI with IRQ", NO_IRQ),
+        ),
+    ),
+    Selftest("drivers/net/hw/tso.py", 0, (Row("*", FAIL, UNSUPPORTED, NO_QSTATS),)),
+    Selftest(
+        "drivers/net/hw/toeplitz.py",
+        0,
+        (Row("test.*", FAIL, "key", NO_KEY),),
+        thorough=True,
+    ),
+    Selftest(
+        "drivers/net/hw/nic_timestamp.py",
+        0,
+        (
+            Row(
+                "test_hwtstamp_*",
+                SKIP,
+                "not supported via netlink",
+                "Linux sets it through netlink since 6.14",
+            ),
+        ),
+        thorough=True,
+    ),
+    Selftest(
+        "drivers/net/hw/gro_hw.py",
+        0,
+        (Row("test_gro_*", SKIP, "rx-gro-hw", "the driver has no GRO in hardware"),),
     ),
 )
 
