@@ -1,7 +1,7 @@
 """The kernel's own selftests of network drivers, over the wire between the ports of a card.
 
 tests/support/selftests_table.py is the list, docs/selftests.md shows it. With VMCOREDD_THOROUGH=1
-the long ones run too, and all of them on the T5 as well.
+the long ones run too, and the short ones on the T5 as well.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import pytest
 import selftests
 from selftest_bench import Bench
 from selftests_table import KERNEL, TABLE, Selftest
-from stock import SHARED, Stock
+from stock import Stock
 
 THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
-TESTS = [test for test in TABLE if THOROUGH or not test.thorough]
-CARDS = [*SHARED.cards] if THOROUGH else ["a"]
+QUICK = [test for test in TABLE if not test.thorough]
+RUNS = [("a", test) for test in (TABLE if THOROUGH else QUICK)]
+RUNS += [("b", test) for test in QUICK if THOROUGH]
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
 
@@ -31,9 +32,8 @@ def bench(stock: Stock, progress) -> Iterator[Bench]:
     stock.ping()
 
 
-@pytest.mark.parametrize("card", CARDS)
-@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.program)
-def test_a_selftest_ends_as_its_rows_say(bench: Bench, test: Selftest, card: str) -> None:
+@pytest.mark.parametrize(("card", "test"), RUNS, ids=[f"{c}-{t.name}" for c, t in RUNS])
+def test_a_selftest_ends_as_its_rows_say(bench: Bench, card: str, test: Selftest) -> None:
     if bench.kernel != KERNEL and not test.everywhere:
         pytest.skip(f"its rows are those of Linux {'.'.join(map(str, KERNEL))}")
     output = bench.run(card, test.command, test.seconds)

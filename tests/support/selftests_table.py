@@ -112,26 +112,13 @@ def _told(test: Selftest) -> str:
 
 NO_CHANNELS = "no `get_channels`: the driver chooses its queues when it loads"
 NO_QSTATS = "no statistics for each queue (`netdev_stat_ops`)"
-NO_IRQ = "the driver does not say which interrupt a NAPI has (`netif_napi_set_irq`)"
-NO_KEY = "the driver does not tell its key (`get_rxfh_key_size`)"
 NOT_THE_HASH = (
     "the driver calls the card's hash one of addresses (`PKT_HASH_TYPE_L3` in its `sge.c`), "
     "so the kernel computes one of its own for each flow"
 )
 UNSUPPORTED = "Operation not supported"
 PROGRAMS = "bash /selftests/selftest_programs.sh"
-GRO = (
-    *("data_same", "data_lrg_sml", "data_sml_lrg", "data_lrg_1byte", "data_burst", "ack"),
-    *("flags_psh", "flags_syn", "flags_rst", "flags_urg", "flags_cwr"),
-    *("tcp_csum", "tcp_seq", "tcp_ts", "tcp_opt", "ip_ecn", "ip_tos"),
-)
-GRO_IPV4 = (
-    *("ip_csum", "ip_ttl", "ip_opt", "ip_frag4", "ip_id_df1_inc", "ip_id_df1_fixed"),
-    *("ip_id_df0_inc", "ip_id_df0_fixed", "ip_id_df1_inc_fixed", "ip_id_df1_fixed_inc"),
-)
-GRO_IPV6 = ("ip_frag6", "ip_v6ext_same", "ip_v6ext_diff")
 SOME = "ipv4.data_same ipv4.ack ipv4.tcp_csum ipv6.data_same"
-EVERY = {"ipv4": GRO + GRO_IPV4, "ipv6": GRO + GRO_IPV6, "ipip": GRO + GRO_IPV4, "ip6ip6": GRO}
 
 TABLE = (
     Selftest(
@@ -173,40 +160,6 @@ TABLE = (
         seconds=90.0,
     ),
     Selftest("drivers/net/hw/uso.py", 4, (Row("test_uso.*"),), thorough=True),
-    Selftest("drivers/net/napi_id.py", 1, (Row("test_napi_id"),), thorough=True),
-    Selftest(
-        "drivers/net/hw/irq.py",
-        0,
-        (
-            Row("check_irqs_reported", FAIL, "Check failed 0 < 1", NO_IRQ),
-            Row("check_*", SKIP, "no NAPI with IRQ", NO_IRQ),
-        ),
-    ),
-    Selftest("drivers/net/hw/tso.py", 0, (Row("*", FAIL, UNSUPPORTED, NO_QSTATS),)),
-    Selftest(
-        "drivers/net/hw/toeplitz.py",
-        0,
-        (Row("test.*", FAIL, "key", NO_KEY),),
-        thorough=True,
-    ),
-    Selftest(
-        "drivers/net/hw/nic_timestamp.py",
-        0,
-        (
-            Row(
-                "test_hwtstamp_*",
-                SKIP,
-                "not supported via netlink",
-                "Linux sets it through netlink since 6.14",
-            ),
-        ),
-        thorough=True,
-    ),
-    Selftest(
-        "drivers/net/hw/gro_hw.py",
-        0,
-        (Row("test_gro_*", SKIP, "rx-gro-hw", "the driver has no GRO in hardware"),),
-    ),
 )
 
 if __name__ == "__main__":
