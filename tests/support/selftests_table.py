@@ -112,6 +112,7 @@ def _told(test: Selftest) -> str:
 
 NO_CHANNELS = "no `get_channels`: the driver chooses its queues when it loads"
 NO_QSTATS = "no statistics for each queue (`netdev_stat_ops`)"
+NO_IRQ = "the driver does not say which interrupt a NAPI has (`netif_napi_set_irq`)"
 NOT_THE_HASH = (
     "the driver calls the card's hash one of addresses (`PKT_HASH_TYPE_L3` in its `sge.c`), "
     "so the kernel computes one of its own for each flow"
@@ -133,6 +134,7 @@ TABLE = (
             Row("check_down"),
             Row("check_xsk", FAIL, "xsk attr on queue we configured", "Linux tells it since 6.14"),
         ),
+        thorough=True,
     ),
     Selftest(
         "drivers/net/stats.py",
@@ -160,6 +162,22 @@ TABLE = (
         seconds=90.0,
     ),
     Selftest("drivers/net/hw/uso.py", 4, (Row("test_uso.*"),), thorough=True),
+    Selftest(
+        "drivers/net/hw/irq.py",
+        0,
+        (
+            Row("check_irqs_reported", FAIL, "Check failed 0 < 1", NO_IRQ),
+            Row("check_*", SKIP, "no NAPI with IRQ", NO_IRQ),
+        ),
+        thorough=True,
+    ),
+    Selftest("drivers/net/hw/tso.py", 0, (Row("*", FAIL, UNSUPPORTED, NO_QSTATS),), thorough=True),
+    Selftest(
+        "drivers/net/hw/gro_hw.py",
+        0,
+        (Row("test_gro_*", SKIP, "rx-gro-hw", "the driver has no GRO in hardware"),),
+        thorough=True,
+    ),
 )
 
 if __name__ == "__main__":
