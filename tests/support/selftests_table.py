@@ -42,14 +42,14 @@ class Row:
 class Selftest:
     """A program with its arguments, the number of cases that pass, and its cases.
 
-    `thorough`: it takes long, or tells little.
+    `long`: it takes long, or tells little.
     """
 
     program: str
     passes: int
     rows: Sequence[Row]
     arguments: str = ""
-    thorough: bool = False
+    long: bool = False
     seconds: float = 60.0
 
     @property
@@ -107,7 +107,7 @@ def _passing(test: Selftest) -> int:
 
 
 def _told(test: Selftest) -> str:
-    return f"`{test.program}`" + (" (thorough)" if test.thorough else "")
+    return f"`{test.program}`" + (" (long)" if test.long else "")
 
 
 NO_CHANNELS = "no `get_channels`: the driver chooses its queues when it loads"
@@ -122,9 +122,7 @@ PROGRAMS = "bash /selftests/selftest_programs.sh"
 SOME = "ipv4.data_same ipv4.ack ipv4.tcp_csum ipv6.data_same"
 
 TABLE = (
-    Selftest(
-        "drivers/net/ping.py", 2, (Row("test_default_*"),), "-t 'test_default_*'", thorough=True
-    ),
+    Selftest("drivers/net/ping.py", 2, (Row("test_default_*"),), "-t 'test_default_*'", long=True),
     Selftest(
         "drivers/net/queues.py",
         2,
@@ -134,7 +132,7 @@ TABLE = (
             Row("check_down"),
             Row("check_xsk", FAIL, "xsk attr on queue we configured", "Linux tells it since 6.14"),
         ),
-        thorough=True,
+        long=True,
     ),
     Selftest(
         "drivers/net/stats.py",
@@ -149,7 +147,7 @@ TABLE = (
             Row("procfs_hammer"),
             Row("procfs_downup_hammer", FAIL, UNSUPPORTED, NO_CHANNELS),
         ),
-        thorough=True,
+        long=True,
     ),
     Selftest("drivers/net/hw/csum.py", 12, (Row("*"),), seconds=120.0),
     Selftest("gro", 4, (Row("*"),), SOME),
@@ -158,10 +156,10 @@ TABLE = (
         0,
         (Row("*", FAIL, "rx_hash 0x.* != expected 0x", NOT_THE_HASH),),
         "tcp.4 udp.4 tcp.6 udp.6",
-        thorough=True,
+        long=True,
         seconds=90.0,
     ),
-    Selftest("drivers/net/hw/uso.py", 4, (Row("test_uso.*"),), thorough=True),
+    Selftest("drivers/net/hw/uso.py", 4, (Row("test_uso.*"),), long=True),
     Selftest(
         "drivers/net/hw/irq.py",
         0,
@@ -169,14 +167,14 @@ TABLE = (
             Row("check_irqs_reported", FAIL, "Check failed 0 < 1", NO_IRQ),
             Row("check_*", SKIP, "no NAPI with IRQ", NO_IRQ),
         ),
-        thorough=True,
+        long=True,
     ),
-    Selftest("drivers/net/hw/tso.py", 0, (Row("*", FAIL, UNSUPPORTED, NO_QSTATS),), thorough=True),
+    Selftest("drivers/net/hw/tso.py", 0, (Row("*", FAIL, UNSUPPORTED, NO_QSTATS),), long=True),
     Selftest(
         "drivers/net/hw/gro_hw.py",
         0,
         (Row("test_gro_*", SKIP, "rx-gro-hw", "the driver has no GRO in hardware"),),
-        thorough=True,
+        long=True,
     ),
 )
 
