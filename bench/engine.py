@@ -18,6 +18,7 @@ from vmcoredd.bench.processes import CardServer, serving
 from vmcoredd.bench.rings import CARD, WIRES, Rings
 from vmcoredd.bench.traffic import FCS, Traffic
 from vmcoredd.emu import Card, wires
+from vmcoredd.plural import exact
 
 GROUP, STEPS = "packet engine, ring to ring", "packet engine: what a step costs"
 FRAMES = 20_000
@@ -59,7 +60,9 @@ class Engine:
                 yield from _steps(local, Traffic(length), 3 * self._rounds)
 
     def _by_size(self, name: str, host: Host) -> Iterator[Row]:
-        loads = {f"{size} bytes": Traffic(size - FCS) for size in SIZES} | {"64 KiB TSO": PACKET}
+        loads = {exact(size, "byte"): Traffic(size - FCS) for size in SIZES} | {
+            "64 KiB TSO": PACKET
+        }
         runs = {what: partial(_speed, host, traffic) for what, traffic in loads.items()}
         copies = {f"memcpy {what}": partial(_copy, host, one) for what, one in loads.items()}
         took = interleave(runs | copies, self._rounds)
@@ -88,7 +91,7 @@ class Engine:
             took = interleave(runs, self._rounds)
             self.queues[f"{kind}, {name}"] = {n: _rate(took[n]) for n in QUEUES}
             for n in QUEUES[1:]:
-                label, one = f"{kind}, {n} queues, {name}", took[1]
+                label, one = f"{kind}, {exact(n, 'queue')}, {name}", took[1]
                 against = f"one queue, {one.median * 1e9:.0f} ns"
                 yield Row(GROUP, label, took[n].scaled(1e9), "ns/frame", took[n].over(one), against)
 
@@ -160,7 +163,7 @@ def _steps(host: Host, whole: Traffic, rounds: int) -> Iterator[Row]:
         "interrupts": _difference(took["whole"], took["unarmed"]),
     }
     for name, seconds in steps.items():
-        label = f"{whole.length + FCS} bytes: {name}"
+        label = f"{exact(whole.length + FCS, 'byte')}: {name}"
         against = f"the whole, {took['whole'].median * 1e9:.0f} ns"
         share = seconds.over(took["whole"])
         yield Row(STEPS, label, seconds.scaled(1e9), "ns/frame", share, against)

@@ -17,12 +17,13 @@ from vmcoredd import debs
 from vmcoredd.bench import network_tools as tools
 from vmcoredd.bench.machine import seconds_of
 from vmcoredd.bench.processes import CardServer, served
+from vmcoredd.chip import T5, T6
 from vmcoredd.qemu.guest import Adapter, Guest
 from vmcoredd.qemu.prepare import Options, prepare
 from vmcoredd.qemu.root import Root, find_root
 
 KERNEL, MEMORY = "debian:6.12", "2G"
-CARDS = {"T6": "t62100-cr", "T5": "t520-cr"}
+CARDS = {chip.name.upper(): card for chip, card in ((T6, "t62100-cr"), (T5, "t520-cr"))}
 MODELS = ("igb", "e1000e", "vmxnet3")
 """Of QEMU's own."""
 NEEDED = ("iproute2", "iputils-ping", "iperf3", "kmod")

@@ -34,6 +34,7 @@ from vmcoredd.chip.firmware import (
 from vmcoredd.chip.pci import PF
 from vmcoredd.chip.sge import USER_DOORBELL
 from vmcoredd.driver.mailbox import Mailbox
+from vmcoredd.plural import exact
 
 CARD, WIRES = "t62100-cr", ["0=1"]
 SENT, RECEIVED, UNITS = 1024, 1023, 9
@@ -200,7 +201,7 @@ class Rings:
         """Returns the offset of memory that is used for nothing else."""
         at, self._next = self._next, -(-(self._next + size) // mmap.PAGESIZE) * mmap.PAGESIZE
         if self._next > SIZE:
-            raise MemoryError(f"{self._next} bytes of shared memory")
+            raise MemoryError(f"{exact(self._next, 'byte')} of shared memory")
         return at
 
     def _ring(self, entries: int) -> int:

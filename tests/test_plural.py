@@ -22,6 +22,7 @@ NOUNS = (
 NOUN = re.compile(rf" (?:\w+ )?(?:{NOUNS})s\b")
 ALWAYS_SEVERAL = Counter(
     {
+        "bench/engine.py": 1,
         "bench/socket_dump.py": 1,
         "chip/firmware/params.py": 1,
         "cli/registers.py": 1,
