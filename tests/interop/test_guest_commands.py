@@ -62,7 +62,7 @@ class Row:
 
 def ping(options: str = "", count: int = 20) -> str:
     """Returns a command that sends requests to the far interface."""
-    return f"ping -q -c {count} -i 0.01 -w 10 {options} 10.9.{{number}}.2"
+    return f"ping -q -c {count} -i 0.01 -w 60 {options} 10.9.{{number}}.2"
 
 
 FOREIGN = 3
