@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from pyvfio_user import Client, IrqIndex, memory_file
 from vmcoredd.bench._cffi import ffi, lib
-from vmcoredd.chip.pci import CAP_AT, Bar, Cap
+from vmcoredd.chip.pci import CAP_AT, Bar, Cap, ConfigHeader, PciCommand
 from vmcoredd.driver.transports import Inproc, Socket
 from vmcoredd.emu import Card
 
@@ -23,7 +23,7 @@ BASE = 0x1_0000_0000
 SIZE = 256 << 20
 VECTORS, AT_ONCE = 64, 16
 """That it listens to, and how many descriptors a message has."""
-COMMAND, MEMORY_AND_MASTER, MSIX_ENABLE = 4, 0x6, 1 << 31
+MSIX_ENABLE = 1 << 31
 
 
 class Memory:
@@ -141,6 +141,6 @@ def at_socket(path: Path) -> Iterator[RemoteHost]:
 def _enable(host: Host) -> None:
     """Lets the card access memory and raise interrupts."""
     config = host.io.config
-    config.write(COMMAND, MEMORY_AND_MASTER)
+    config.write(ConfigHeader.command.offset, PciCommand.MEMORY | PciCommand.MASTER)
     at = CAP_AT[Cap.MSIX]
     config.write(at, config.read(at) | MSIX_ENABLE)

@@ -5,9 +5,8 @@
  * (produce()) calls engine_wake(), as does a wire that the kernel has room for again
  * (wire_happens()), and `work_fd` becomes readable for wires and for the timer: a datagram's next
  * try, the end of patience with a starved queue (receive.c: waits()), and the end of a wait for a
- * rate (pace.c). What takes a receiver
- * away (engine_resume()) wakes as well. A request whose end is not posted waits for its own
- * doorbell. */
+ * rate (pace.c). What takes a receiver away (engine_resume()) wakes as well. A request whose end is
+ * not posted waits for its own doorbell. */
 
 #include "vmcoredd/emu/engine/internal.h"
 
