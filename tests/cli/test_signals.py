@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
@@ -21,19 +22,35 @@ ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @contextmanager
 def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The demo in its own process; temporary files go to `folder/t`."""
+    """The demo in its own process; temporary files go to `folder/t`.
+
+    Its output is a pipe that holds one write, so it waits after each line until the one before
+    was read, however slowly the test runs.
+    """
     (folder / "t").mkdir()
-    with subprocess.Popen(
-        command("demo", "-o", folder / "vmcore"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(folder / "t")},
-    ) as process:
+    reading, writing = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with (
+        open(reading) as shown,
+        subprocess.Popen(
+            command("demo", "-o", folder / "vmcore"),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder / "t")},
+        ) as process,
+    ):
+        os.close(writing)
+        process.stdout = shown
         try:
             yield process
         finally:
             process.kill()
+
+
+def wait_for_a_line(process: subprocess.Popen[str]) -> None:
+    """Waits until the demo has printed another line, which stays in its pipe."""
+    assert select.select([process.stdout], [], [], PATIENCE)[0]
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -62,8 +79,7 @@ def test_a_signal_ends_the_demo_and_its_servers_and_removes_its_folder(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with demo(tmp_path) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # it is about to start the first server
+        wait_for_a_line(process)  # it is about to start the first server
         result = ended(process, number)
     assert result.code == 128 + number
     assert "Traceback" not in result.err
@@ -75,7 +91,7 @@ def test_a_killed_demos_server_ends(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        process.stdout.readline()  # the first server is ready
+        wait_for_a_line(process)  # the first server is ready, and the demo cannot go past the next
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         with open(os.pidfd_open(int(children[0]))) as server:
             process.kill()
