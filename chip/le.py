@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from vmcoredd.chip.layout import U32_MASK
-from vmcoredd.chip.register import Field
+from vmcoredd.chip.register import Field, parse_fields
 
 REQUEST_WORDS = 17
 RESPONSE_WORDS = 17
@@ -197,6 +197,28 @@ def filter_mode(*names: str) -> int:
 
 FILTER_TUPLE_BITS = 36
 """The most that the fields of a filter mode may have together."""
+FILTER_MODE_FLAGS = {"srvrsram": 1 << 13, "fcoemask": 1 << 14}
+"""What a configuration file may name beside the fields of a filter mode, and its bit in
+TP_VLAN_PRI_MAP (t4_regs.h)."""
+
+
+def filter_tuple_bits(vlan_pri_map: int) -> int:
+    """Returns how many bits the fields of a filter mode have together."""
+    return sum(field.width for field in filter_fields(vlan_pri_map))
+
+
+VNIC_ID_MODE = filter_mode("vnic_id")
+VNIC_ID = parse_fields("valid:16:1 pf:13:3 number:0:7")
+"""What vnic_id is if TP_INGRESS_CONFIG.VNIC is set: the interface that gets a frame, by its
+function and number (cxgb4_filter.c, hash_filter_ntuple())."""
+
+
+def virtual_interface(pf: int, number: int) -> int:
+    """Returns vnic_id of an interface."""
+    valid, function, interface = VNIC_ID
+    return valid.put(1) | function.put(pf) | interface.put(number)
+
+
 DEFAULT_FILTER_MODE = filter_mode("fcoe", "port", "vlan", "protocol", "mpshittype", "fragmentation")
 """The filter mode of Chelsio's default configuration files."""
 ETHERTYPE_FILTER_MODE = filter_mode("port", "tos", "protocol", "ethertype", "fragmentation")

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from vmcoredd.chip import Chip, chip_of_device
 from vmcoredd.chip.firmware import PortCaps, PortModule, PortType
+from vmcoredd.chip.le import FILTER_FIELDS, FILTER_TUPLE_BITS, filter_mode, filter_tuple_bits
 from vmcoredd.emu.errors import ProfileError
 from vmcoredd.emu.memory import NAMES
 
@@ -41,6 +42,11 @@ def text(default: str | None, longest: int, pattern: str = r"[ -~]*") -> Any:
     if default is None:
         return field(metadata=limits)
     return field(default=default, metadata=limits)
+
+
+def names(known: tuple[str, ...]) -> Any:
+    """Declares a list of different names, each of them known; by default there are none."""
+    return field(default=(), metadata={"known": known})
 
 
 @dataclass(frozen=True)
@@ -103,13 +109,16 @@ class PortInfo:
 
 @dataclass(frozen=True)
 class TableInfo:
-    """`[tables]`: the number of table entries, and of those in use."""
+    """`[tables]`: the number of table entries, and of those in use; what filters can match."""
 
     hash_filters: bool = False
     """Whether connections are also looked up in a hash table in memory, besides the TCAM."""
     hash_tids: int = number(4096, 1024, 32768)
     connections: int = number(24, 0, 512)
     filters: int = number(8, 0, 64)
+    filter_mode: tuple[str, ...] = names(tuple(name for name, _ in FILTER_FIELDS))
+    """The fields that filters can match, as a configuration file names them; none: firmware's own
+    choice. vnic_id is the interface that gets a frame."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +155,11 @@ class Profile:
     def chip(self) -> Chip:
         """The card's chip generation."""
         return chip_of_device(self.card.device_id)
+
+    @property
+    def filter_mode(self) -> int:
+        """The chosen fields as TP_VLAN_PRI_MAP selects them; 0 if none are chosen."""
+        return filter_mode(*self.tables.filter_mode)
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -231,7 +245,7 @@ class _Reader:
         for key, item in fields.items():
             if item.default is dataclasses.MISSING and key not in values:
                 raise self._error("missing", section, key)
-        return kind(**values)
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     def _check(self, profile: Profile) -> None:
         """Checks the rules that involve several fields."""
@@ -254,6 +268,9 @@ class _Reader:
             raise self._error("must be a multiple of 32", "firmware", "devlog_kib")
         if profile.tables.hash_tids & (profile.tables.hash_tids - 1):
             raise self._error("must be a power of two", "tables", "hash_tids")
+        if (bits := filter_tuple_bits(profile.filter_mode)) > FILTER_TUPLE_BITS:
+            problem = f"these fields have {bits} bits; there is room for {FILTER_TUPLE_BITS}"
+            raise self._error(problem, "tables", "filter_mode")
 
     def _error(self, what: str, section: str, key: str = "") -> ProfileError:
         where = f"{section}.{key}" if key else section
@@ -286,6 +303,18 @@ def _problem(item: dataclasses.Field[Any], value: Any) -> str:
             return "must be a string"
         if len(value) > limits["longest"] or not re.fullmatch(limits["pattern"], value):
             return f"must be at most {limits['longest']} characters like {limits['pattern']}"
+    elif "known" in limits:
+        return _wrong_names(value, limits["known"])
     elif type(value) is not bool:
         return "must be true or false"
     return ""
+
+
+def _wrong_names(value: Any, known: tuple[str, ...]) -> str:
+    """Returns the reason why a value is no list of different, known names, or an empty string."""
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        return "must be a list of names"
+    for name in value:
+        if name not in known:
+            return f"unknown name {name!r}; there are {', '.join(known)}"
+    return "has a name twice" if len(set(value)) < len(value) else ""

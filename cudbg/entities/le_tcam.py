@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, sizeof
-from vmcoredd.chip.le import LookupEntry, clip_address, filter_fields
+from vmcoredd.chip.le import VNIC_ID, VNIC_ID_MODE, LookupEntry, clip_address, filter_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
 from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.cudbg.entity import Context, Entity, entity
@@ -58,14 +59,15 @@ class LeTcam(Entity):
         if not is_whole and whole <= FILLED_MOST:
             raise WrongSize(self.name, whole, len(blob))
         words = words_of_space(others, "TP_INDIRECT", "tp_pio", chip)
-        mode = words.get(chip.r.TP_VLAN_PRI_MAP)
+        ingress = words.get(chip.r.TP_INGRESS_CONFIG)
+        mode = _mode(words.get(chip.r.TP_VLAN_PRI_MAP), ingress, chip)
         hashes = _hashes(others, chip)
         rows = Lazy(lambda: _entries(blob, header, chip, mode, hashes=hashes is not False))
         return Decoded(
             [
                 *([] if is_whole else [_too_few(header, blob)]),
                 Fields("where regions begin", list(_starts(header, chip, hashes))),
-                Text("how entries are decoded", list(_caveats(mode, words, chip))),
+                Text("how entries are decoded", list(_caveats(mode))),
                 Table("entries in use (order of addresses and ports: assumed)", _COLUMNS, rows),
             ]
         )
@@ -129,24 +131,38 @@ def _starts(header: Header, chip: Chip, hashes: bool | None) -> Iterator[Item]:
     yield Item("max_tid", header.max_tid, "TIDs that were read", "d")
 
 
-def _caveats(mode: int | None, words: Mapping[int, int], chip: Chip) -> Iterator[str]:
+class _Mode(NamedTuple):
+    """What filters can match, as far as the dump tells."""
+
+    bits: int
+    """TP_VLAN_PRI_MAP."""
+    interfaces: int | None
+    """VNIC of TP_INGRESS_CONFIG: vnic_id is an interface, not an outer VLAN tag."""
+
+
+def _mode(bits: int | None, ingress: int | None, chip: Chip) -> _Mode | None:
+    if bits is None:
+        return None
+    return _Mode(bits, None if ingress is None else chip.r.TP_INGRESS_CONFIG.get(ingress, "VNIC"))
+
+
+def _caveats(mode: _Mode | None) -> Iterator[str]:
     """Says what the entries' columns rest on."""
     yield "Which word holds which address and port is assumed; the vendor's viewer shows words."
     if mode is None:
         yield "Fields of filter tuples depend on TP_VLAN_PRI_MAP, which the dump does not tell."
         return
-    names = " ".join(field.name for field in filter_fields(mode))
-    yield f"Filter tuples have these fields, lowest first, as TP_VLAN_PRI_MAP {mode:#x} selects:"
+    names = " ".join(field.name for field in filter_fields(mode.bits))
+    selects = f"as TP_VLAN_PRI_MAP {mode.bits:#x} selects:"
+    yield f"Filter tuples have these fields, lowest first, {selects}"
     yield names or "none"
-    ingress = words.get(chip.r.TP_INGRESS_CONFIG)
-    if "vnic_id" in names.split() and ingress is not None:
-        vnic = chip.r.TP_INGRESS_CONFIG.get(ingress, "VNIC")
-        meaning = "the id of a virtual interface" if vnic else "an outer VLAN tag"
-        yield f"vnic_id is {meaning}: VNIC of TP_INGRESS_CONFIG is {vnic}"
+    if mode.bits & VNIC_ID_MODE and mode.interfaces is not None:
+        meaning = "the id of a virtual interface" if mode.interfaces else "an outer VLAN tag"
+        yield f"vnic_id is {meaning}: VNIC of TP_INGRESS_CONFIG is {mode.interfaces}"
 
 
 def _entries(
-    blob: Bytes, header: Header, chip: Chip, mode: int | None, *, hashes: bool
+    blob: Bytes, header: Header, chip: Chip, mode: _Mode | None, *, hashes: bool
 ) -> Iterator[list[Value]]:
     regions = [one for one in _regions(header, chip) if hashes or one[1] != _HASH]
     for record in _records(blob):
@@ -176,7 +192,7 @@ def _records(blob: Bytes) -> Iterator[Record]:
             yield record
 
 
-def _entry(words: list[int], region: str, mode: int | None) -> list[Value]:
+def _entry(words: list[int], region: str, mode: _Mode | None) -> list[Value]:
     if region == "CLIP":
         return [_address(clip_address(words)), None, "", None, None, ""]
     found = LookupEntry.of_words(words)
@@ -190,10 +206,17 @@ def _entry(words: list[int], region: str, mode: int | None) -> list[Value]:
     ]
 
 
-def _filter_tuple(value: int, mode: int) -> str:
-    """Decodes a tuple under a value of TP_VLAN_PRI_MAP, lowest field first."""
-    values = ((field.name, field.get(value)) for field in filter_fields(mode))
-    return " ".join(f"{name}={number:#x}" for name, number in values if number)
+def _filter_tuple(value: int, mode: _Mode) -> str:
+    """Decodes a tuple, lowest field first."""
+    values = ((field.name, field.get(value)) for field in filter_fields(mode.bits))
+    return " ".join(f"{name}={_field(name, number, mode)}" for name, number in values if number)
+
+
+def _field(name: str, number: int, mode: _Mode) -> str:
+    if name != "vnic_id" or not mode.interfaces:
+        return f"{number:#x}"
+    _, function, interface = (field.get(number) for field in VNIC_ID)
+    return f"{number:#x} (PF{function}, interface {interface})"
 
 
 def _address(packed: bytes) -> str:

@@ -159,6 +159,7 @@ struct interface {
     uint8_t receives, sends; /* FW_VI_ENABLE */
     uint8_t promiscuous, all_multicast, broadcast, strips_vlan;
     uint16_t default_queue;
+    uint32_t vnic_id;                      /* what a filter's tuple has of it */
     uint64_t unicast_hash, multicast_hash; /* hashed addresses (FW_VI_MAC), a bit for each hash */
     uint32_t rss_first, rss_count;         /* its slice of the RSS table */
     uint8_t hash_ip4_ports, hash_ip4, hash_ip6_ports, hash_ip6, hash_udp; /* FW_RSS_VI_CONFIG */
@@ -352,6 +353,7 @@ struct engine {
     struct space *rss;              /* the RSS table: two queues in each word */
     uint32_t *rss_key;              /* TP_RSS_SECRET_KEY0 and those behind it: the key, backwards */
     struct context_field tuple[10]; /* where a filter's tuple has each field; width 0: nowhere */
+    uint8_t matches_interfaces;     /* a tuple's VNIC_ID is the interface that gets a frame */
     uint32_t priority_filters;      /* TIDs below belong to filters of high priority */
     uint32_t first_filter;          /* the first TID of the others */
     uint32_t *le_entries; /* what a dump shows by TID, LE_ENTRY_WORDS each; NULL: nothing */

@@ -241,9 +241,11 @@ class Engine:
             self.c.mac_count = max(self.c.mac_count, index + 1)
         lib.engine_index_macs(self.c)
 
-    def set_filter_mode(self, mode: int) -> None:
-        """Says what filters can match, as TP_VLAN_PRI_MAP does; those that exist do not follow."""
+    def set_filter_mode(self, mode: int, *, interfaces: bool = False) -> None:
+        """Says what filters can match, as TP_VLAN_PRI_MAP does, and whether vnic_id is the
+        interface that gets a frame (TP_INGRESS_CONFIG.VNIC); those that exist do not follow."""
         describe_filters(self.c.tuple, mode)
+        self.c.matches_interfaces = interfaces
 
     # Snapshots
 

@@ -2,8 +2,7 @@
  * one with the lowest TID decides. A filter is kept as the words that the lookup engine compares,
  * which a dump shows; its hits are counted where a driver reads them, in its control block.
  *
- * Only what is done is accepted: not filters that send frames out again, or rewrite them, or look
- * at what depends on the interface that gets the frame. */
+ * Only what is done is accepted: not filters that send frames out again, or rewrite them. */
 
 #include "vmcoredd/emu/engine/internal.h"
 
@@ -15,9 +14,9 @@ enum {
     IP4_TOS = 1,
 };
 
-static const uint32_t COMPARED = 1u << FILTER_FCOE | 1u << FILTER_PORT | 1u << FILTER_VLAN |
-                                 1u << FILTER_TOS | 1u << FILTER_PROTOCOL | 1u << FILTER_ETHERTYPE |
-                                 1u << FILTER_FRAGMENTATION;
+static const uint32_t COMPARED = 1u << FILTER_FCOE | 1u << FILTER_PORT | 1u << FILTER_VNIC_ID |
+                                 1u << FILTER_VLAN | 1u << FILTER_TOS | 1u << FILTER_PROTOCOL |
+                                 1u << FILTER_ETHERTYPE | 1u << FILTER_FRAGMENTATION;
 
 /* Entries */
 
@@ -203,6 +202,8 @@ static struct facts read_facts(const uint8_t *request, uint32_t which)
 /* Whether frames can be compared with all that a filter looks at. */
 static bool can_compare(const struct engine *engine, const uint32_t *masks)
 {
+    if (masks[FILTER_VNIC_ID] && !engine->matches_interfaces)
+        return false; /* an outer VLAN */
     for (uint32_t i = 0; i < FILTER_FIELDS; i++)
         if (masks[i] && (!engine->tuple[i].width || !(COMPARED >> i & 1)))
             return false;
@@ -286,7 +287,7 @@ uint32_t filters_request(struct engine *engine, uint8_t pf, const uint8_t *reque
 
 /* Frames */
 
-static struct facts facts_of(uint32_t port, const struct frame *frame,
+static struct facts facts_of(const struct interface *interface, const struct frame *frame,
                              const struct headers *headers)
 {
     static const uint8_t NOWHERE[16];
@@ -297,7 +298,8 @@ static struct facts facts_of(uint32_t port, const struct frame *frame,
         .local = NOWHERE,
         .foreign = NOWHERE,
         .fields = {[FILTER_FCOE] = type == TYPE_FCOE,
-                   [FILTER_PORT] = port + (frame->loopback ? LOOPBACK : 0),
+                   [FILTER_PORT] = interface->port + (frame->loopback ? LOOPBACK : 0u),
+                   [FILTER_VNIC_ID] = interface->vnic_id,
                    [FILTER_VLAN] = headers->tagged ? VALID | headers->tag : 0,
                    [FILTER_ETHERTYPE] = type,
                    [FILTER_FRAGMENTATION] = headers->fragment},
@@ -333,7 +335,7 @@ static bool has_any(const struct engine *engine)
     return used != 0;
 }
 
-const struct filter *filters_find(const struct engine *engine, uint32_t port,
+const struct filter *filters_find(const struct engine *engine, const struct interface *interface,
                                   const struct frame *frame, const struct headers *headers)
 {
     uint32_t entry[WORDS];
@@ -341,7 +343,7 @@ const struct filter *filters_find(const struct engine *engine, uint32_t port,
 
     if (!has_any(engine))
         return NULL;
-    facts = facts_of(port, frame, headers);
+    facts = facts_of(interface, frame, headers);
     make_entry(engine, &facts, entry);
     for (uint32_t word = 0; word < ENGINE_FILTERS / 64; word++) {
         for (uint64_t bits = engine->filters_used[word]; bits; bits &= bits - 1) {

@@ -477,8 +477,9 @@ struct choice rss_choose(const struct engine *engine, const struct interface *in
                          const struct frame *frame, const struct headers *headers);
 
 /* filters.c */
-/* The filter that matches a frame first, or NULL. */
-const struct filter *filters_find(const struct engine *engine, uint32_t port,
+/* The filter that matches an interface's copy of a frame first, or NULL. It depends on the
+ * interface only if the engine `matches_interfaces`. */
+const struct filter *filters_find(const struct engine *engine, const struct interface *interface,
                                   const struct frame *frame, const struct headers *headers);
 /* Changes where a frame that a filter matches goes. */
 void filters_steer(const struct engine *engine, const struct filter *filter, struct choice *choice);

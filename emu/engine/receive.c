@@ -19,6 +19,7 @@ static const uint8_t BROADCAST[ADDRESS] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 /* A copy of a frame on its way to an interface. */
 struct copy {
     const struct interface *interface;
+    const struct filter *filter;   /* that matches, or NULL */
     uint32_t mac;                  /* the entry of the MAC table that matched */
     bool strips;                   /* the VLAN tag */
     uint32_t frame_length, length; /* without the tag; with the shift before it */
@@ -214,12 +215,11 @@ static void deliver(struct engine *engine, uint32_t port, const struct frame *fr
 
 /* Chooses the queue of a copy, and reserves room there. */
 static enum room reserve(struct engine *engine, const struct frame *frame,
-                         const struct headers *headers, const struct filter *filter,
-                         struct copy *copy)
+                         const struct headers *headers, struct copy *copy)
 {
     copy->choice = rss_choose(engine, copy->interface, frame, headers);
-    if (filter)
-        filters_steer(engine, filter, &copy->choice);
+    if (copy->filter)
+        filters_steer(engine, copy->filter, &copy->choice);
     copy->strips = copy->interface->strips_vlan && headers->tagged;
     copy->frame_length = frame->length - (copy->strips ? VLAN_TAG : 0);
     copy->length = field(reg(engine, SGE_CONTROL), SGE_CONTROL_PKTSHIFT) + copy->frame_length;
@@ -248,16 +248,21 @@ static bool waits(struct engine *engine, uint32_t id)
     return patience_lasts(engine, &engine->ingress[id].starved);
 }
 
+/* Whether a copy's filter lets it go to the host. */
+static bool passes(const struct copy *copy)
+{
+    return !copy->filter || !copy->filter->drops;
+}
+
 /* Reserves room for all copies or, if one has to wait, for none. */
 static bool reserve_all(struct engine *engine, const struct frame *frame,
-                        const struct headers *headers, const struct filter *filter,
-                        struct copy *copies, uint32_t count)
+                        const struct headers *headers, struct copy *copies, uint32_t count)
 {
     uint32_t reserved = 0;
 
-    while (reserved < count &&
-           (reserve(engine, frame, headers, filter, &copies[reserved]) != ROOM_LATER ||
-            !waits(engine, copies[reserved].choice.queue)))
+    while (reserved < count && (!passes(&copies[reserved]) ||
+                                reserve(engine, frame, headers, &copies[reserved]) != ROOM_LATER ||
+                                !waits(engine, copies[reserved].choice.queue)))
         reserved++;
     if (reserved == count)
         return true;
@@ -267,30 +272,39 @@ static bool reserve_all(struct engine *engine, const struct frame *frame,
     return false;
 }
 
+/* Each copy meets the filters for itself. */
+static void find_filters(const struct engine *engine, const struct frame *frame,
+                         const struct headers *headers, struct copy *copies, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        copies[i].room = ROOM_NEVER;
+        copies[i].filter = i && !engine->matches_interfaces
+                               ? copies[0].filter
+                               : filters_find(engine, copies[i].interface, frame, headers);
+    }
+}
+
 int engine_receive(struct engine *engine, uint32_t port, const struct frame *frame)
 {
     struct copy copies[COPIES];
     struct headers headers;
-    const struct filter *filter;
     uint32_t count =
         frame->length >= ETHERNET_HEADER ? find_receivers(engine, port, frame, copies) : 0;
 
     if (!count)
         return ENGINE_DONE;
     headers_parse(engine, frame, &headers);
-    filter = filters_find(engine, port, frame, &headers);
-    if (filter && filter->drops)
-        count = 0;
-    if (!reserve_all(engine, frame, &headers, filter, copies, count)) {
+    find_filters(engine, frame, &headers, copies, count);
+    if (!reserve_all(engine, frame, &headers, copies, count)) {
         engine->counts.frames_held++;
         return ENGINE_HELD;
     }
-    if (filter)
-        filters_count(engine, filter, frame);
     for (uint32_t i = 0; i < count; i++) {
+        if (copies[i].filter)
+            filters_count(engine, copies[i].filter, frame);
         if (copies[i].room == ROOM_NOW)
             deliver(engine, port, frame, &headers, &copies[i]);
-        else
+        else if (passes(&copies[i]))
             count_drop(engine, port, frame);
     }
     return ENGINE_DONE;

@@ -23,7 +23,8 @@ FLOWS: int = lib.ENGINE_FLOWS
 KEPT = (
     *("egress", "egress_changed", "ingress", "ingress_changed"),
     *("interfaces", "interface_count", "macs", "mac_count"),
-    *("tuple", "filters", "filters_used", "flows", "class_rates", "port_rates"),
+    *("tuple", "matches_interfaces", "filters", "filters_used"),
+    *("flows", "class_rates", "port_rates"),
     *("msix_pending", "intx_waits", "msi_waits", "counts"),
 )
 """What a snapshot holds; ports have descriptors in them, so they are kept apart."""
@@ -134,6 +135,8 @@ class InterfaceRow:
     unicast_hash: int = 0
     """A bit for each hash of an address."""
     multicast_hash: int = 0
+    vnic_id: int = 0
+    """What filters know it by (chip/le.py)."""
     rss_first: int = 0
     """The first entry of its slice of the RSS table."""
     rss_count: int = 0

@@ -23,6 +23,7 @@ from vmcoredd.chip.firmware.device import NicCaps, PtpSub
 from vmcoredd.chip.flash import START
 from vmcoredd.chip.memory import MEGABYTE
 from vmcoredd.emu.firmware.answers import Refused, answers
+from vmcoredd.emu.firmware.filter_mode import read_file
 from vmcoredd.emu.firmware.firmware import TRAFFIC_CLASSES, Firmware
 from vmcoredd.emu.firmware.freeing import free_function, release
 from vmcoredd.emu.firmware.interfaces import slices
@@ -92,20 +93,24 @@ def _only_master(fw: Firmware, pf: int) -> None:
 
 @answers(CapsConfig)
 def caps_config(fw: Firmware, pf: int, cmd: CapsConfig) -> FwCommand:
-    """Reads the device's capabilities, or agrees on them."""
+    """Reads a configuration file and the device's capabilities, or agrees on them."""
     if cmd.write:
         _only_master(fw, pf)
         fw.state.caps_agreed = True
         return cmd.reply()
-    if cmd.cfvalid and cmd.memtype_cf == MemType.FLASH:
-        _config_in_flash(cmd.memaddr64k_cf * CONFIG_UNIT)
+    if cmd.cfvalid:
+        _only_master(fw, pf)
+        _read_config(fw, cmd.memtype_cf, cmd.memaddr64k_cf * CONFIG_UNIT)
     config = fw.profile.vpd.config_version
     caps = NicCaps.NIC | NicCaps.VM | NicCaps.ETHOFLD
     return cmd.reply(niccaps=caps, cfcsum=config, finiver=config, finicsum=config)
 
 
-def _config_in_flash(address: int) -> None:
-    if address != START["CFG"]:
+def _read_config(fw: Firmware, kind: int, address: int) -> None:
+    """The file in flash is firmware's own."""
+    if kind != MemType.FLASH:
+        read_file(fw, kind, address)
+    elif address != START["CFG"]:
         raise Refused(Retval.ENOENT, f"no configuration file at {address:#x}")
 
 

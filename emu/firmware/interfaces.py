@@ -10,6 +10,7 @@ from vmcoredd.chip.firmware import (
     ViEnable,
     ViRxmode,
 )
+from vmcoredd.chip.le import virtual_interface
 from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.firmware import Firmware
@@ -73,6 +74,7 @@ def _made(fw: Firmware, pf: int, port: int, number: int) -> Interface:
         pf=pf,
         mac=fw.scenario.identity.mac(port),
         broadcast=1,
+        vnic_id=virtual_interface(pf, number),
         rss_first=number * RSS_SLICE,
         rss_count=RSS_SLICE,
         hash_ip4_ports=1,

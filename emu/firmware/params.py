@@ -39,9 +39,11 @@ def _diagnosis(fw: Firmware, y: int, z: int) -> int:
 
 
 def _filter(fw: Firmware, y: int, z: int) -> int:
-    """Returns the fields that filters can match: mode in the upper half, mask in the lower."""
+    """Returns the fields that filters can match: mode in the upper half, in the lower the mask of
+    those that hash filters have to."""
     mode = fw.spaces.get(fw.r.TP_VLAN_PRI_MAP)
-    return _choice({FilterSub.VNIC_MODE: 0, FilterSub.MODE_MASK: mode << 16 | mode}, y)
+    mask = mode if fw.state.filter_mask is None else fw.state.filter_mask
+    return _choice({FilterSub.VNIC_MODE: 0, FilterSub.MODE_MASK: mode << 16 | mask}, y)
 
 
 def _choice(values: Mapping[Any, int], y: int) -> int:

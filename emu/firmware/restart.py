@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip import Register
-from vmcoredd.chip.le import ETHERTYPE_FILTER_MODE
 from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.contexts import IN_MEMORY
 from vmcoredd.emu.firmware import doorbell_timers, links, scheduler
+from vmcoredd.emu.firmware.filter_mode import set_filter_mode
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.freeing import release
 from vmcoredd.emu.firmware.rss import BOOT_HASHING
@@ -67,8 +67,8 @@ def restart(fw: Firmware) -> None:
     _clear_tables(fw)
     _restore_addresses(fw)
     _restore_hashing(fw)
-    fw.spaces.set(fw.r.TP_VLAN_PRI_MAP, ETHERTYPE_FILTER_MODE)
-    fw.engine.set_filter_mode(ETHERTYPE_FILTER_MODE)
+    mode = fw.scenario.boot_filter_mode
+    set_filter_mode(fw, mode, mode)
     if doorbell_timers.present(fw):
         doorbell_timers.set_tick(fw, doorbell_timers.BOOT_TICK_US)
     for number, link in enumerate(fw.state.links):

@@ -133,6 +133,9 @@ class FirmwareState:
     log_is_shown: bool = True
     """Whether PCIE_FW_PF shows the location of the device log."""
     caps_agreed: bool = True
+    filter_mask: int | None = None
+    """The fields of the filter mode that hash filters have to match, as a configuration file says;
+    None: all."""
     interfaces: dict[int, Interface] = field(default_factory=dict)
     ingress: dict[int, IngressRing] = field(default_factory=dict)
     egress: dict[int, EgressRing] = field(default_factory=dict)

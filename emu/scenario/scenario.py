@@ -92,16 +92,23 @@ class Scenario:
         """The lookup engine's table: connections, servers and filters by TID."""
         if not self.crashed:
             return TidTable.unused(self.profile)
-        return TidTable.make(self.profile, self.random("lookup"))
+        return TidTable.make(self.profile, self.filter_mode, self.random("lookup"))
 
     @property
     def filter_mode(self) -> int:
         """The fields that filters can match, as TP_VLAN_PRI_MAP selects them.
 
-        The driver of a crashed card has loaded Chelsio's default configuration file. What firmware
-        itself sets is good for `ethtool -N` and tc flower, which that file's mode is not (assumed).
+        Unless the profile chooses, the driver of a crashed card has loaded Chelsio's default
+        configuration file.
         """
-        return DEFAULT_FILTER_MODE if self.crashed else ETHERTYPE_FILTER_MODE
+        used = DEFAULT_FILTER_MODE if self.crashed else ETHERTYPE_FILTER_MODE
+        return self.profile.filter_mode or used
+
+    @property
+    def boot_filter_mode(self) -> int:
+        """The same after a reset. What firmware itself sets is good for `ethtool -N` and tc flower,
+        which the mode of Chelsio's default configuration file is not (assumed)."""
+        return self.profile.filter_mode or ETHERTYPE_FILTER_MODE
 
     @cached_property
     def mac_table(self) -> MacTable:

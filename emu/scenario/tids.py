@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from random import Random
 
 from vmcoredd.chip.le import (
-    DEFAULT_FILTER_MODE,
     IPV6_TIDS,
     LookupEntry,
     clip_words,
@@ -84,6 +83,8 @@ class Connection:
     local_port: int
     remote_port: int
     state: TcpState
+    mode: int
+    """The filter mode, as of all entries."""
 
     @property
     def is_ipv6(self) -> bool:
@@ -93,7 +94,7 @@ class Connection:
     @property
     def entry(self) -> LookupEntry:
         """What the engine matches: of the filter tuple, only the protocol."""
-        tcp = filter_tuple(protocol=PROTOCOL_TCP)
+        tcp = filter_tuple(self.mode, protocol=PROTOCOL_TCP)
         return LookupEntry(self.remote, self.local, self.remote_port, self.local_port, tcp)
 
 
@@ -104,11 +105,12 @@ class Server:
     tid: int
     local: bytes
     local_port: int
+    mode: int
 
     @property
     def entry(self) -> LookupEntry:
         """What the engine matches."""
-        tcp = filter_tuple(protocol=PROTOCOL_TCP)
+        tcp = filter_tuple(self.mode, protocol=PROTOCOL_TCP)
         return LookupEntry(bytes(len(self.local)), self.local, 0, self.local_port, tcp)
 
 
@@ -125,11 +127,12 @@ class Filter:
     packets: int
     octets: int
     """Packets and bytes counted so far."""
+    mode: int
 
     @property
     def entry(self) -> LookupEntry:
         """What the engine matches."""
-        values = filter_tuple(protocol=PROTOCOL_TCP, port=self.port)
+        values = filter_tuple(self.mode, protocol=PROTOCOL_TCP, port=self.port)
         return LookupEntry(bytes(4), bytes(4), 0, self.local_port, values)
 
 
@@ -150,16 +153,16 @@ class TidTable:
         return cls(TidRegions.make(profile), (), (), (), ())
 
     @classmethod
-    def make(cls, profile: Profile, random: Random) -> TidTable:
-        """Makes the table of a storage and web server."""
+    def make(cls, profile: Profile, mode: int, random: Random) -> TidTable:
+        """Makes the table of a storage and web server, under a filter mode."""
         regions = TidRegions.make(profile)
         tids = _tids(regions, profile.tables.connections, random)
         addresses = [_local_ipv6(port) for port in range(profile.ports.count)]
         return cls(
             regions,
-            connections=tuple(_connection(tid, profile, random) for tid in tids),
-            servers=tuple(_servers(regions)),
-            filters=tuple(_filters(regions, profile, random)),
+            connections=tuple(_connection(tid, profile, mode, random) for tid in tids),
+            servers=tuple(_servers(regions, mode)),
+            filters=tuple(_filters(regions, profile, mode, random)),
             local_ipv6=tuple(
                 (regions.clip + SPACING * i, address) for i, address in enumerate(addresses)
             ),
@@ -175,10 +178,10 @@ class TidTable:
             yield tid, clip_words(address)
 
 
-def filter_tuple(**values: int) -> int:
-    """Returns a crashed card's filter tuple with these fields; KeyError for an unknown one."""
-    known = {field.name: field for field in filter_fields(DEFAULT_FILTER_MODE)}
-    return sum(known[name].put(value) for name, value in values.items())
+def filter_tuple(mode: int, **values: int) -> int:
+    """Returns a filter tuple with those of these fields that the filter mode has."""
+    fields = (field for field in filter_fields(mode) if field.name in values)
+    return sum(field.put(values[field.name]) for field in fields)
 
 
 def _tids(regions: TidRegions, count: int, random: Random) -> list[int]:
@@ -195,7 +198,7 @@ def _local_ipv6(port: int) -> bytes:
     return (IPV6_NET + (port << 64) + 1).to_bytes(16, "big")
 
 
-def _connection(tid: int, profile: Profile, random: Random) -> Connection:
+def _connection(tid: int, profile: Profile, mode: int, random: Random) -> Connection:
     port = random.randrange(profile.ports.count)
     if random.random() < IPV6_SHARE:
         local = _local_ipv6(port)
@@ -213,19 +216,20 @@ def _connection(tid: int, profile: Profile, random: Random) -> Connection:
         local_port=random.choice(SERVER_PORTS),
         remote_port=random.randrange(32768, 61000),
         state=random.choice(states),
+        mode=mode,
     )
 
 
-def _servers(regions: TidRegions) -> Iterator[Server]:
+def _servers(regions: TidRegions, mode: int) -> Iterator[Server]:
     """Yields a server for each TCP port on any IPv4 address, then for each on any IPv6 address."""
     ipv6 = regions.servers + SPACING * len(SERVER_PORTS)
     for i, port in enumerate(SERVER_PORTS):
-        yield Server(regions.servers + SPACING * i, bytes(4), port)
+        yield Server(regions.servers + SPACING * i, bytes(4), port, mode)
     for i, port in enumerate(SERVER_PORTS):
-        yield Server(ipv6 + SPACING * i, bytes(16), port)
+        yield Server(ipv6 + SPACING * i, bytes(16), port, mode)
 
 
-def _filters(regions: TidRegions, profile: Profile, random: Random) -> Iterator[Filter]:
+def _filters(regions: TidRegions, profile: Profile, mode: int, random: Random) -> Iterator[Filter]:
     """Yields filters; a quarter have high priority if the card has a region for such filters."""
     urgent = profile.tables.filters // 4 if regions.active else 0
     for i in range(profile.tables.filters):
@@ -237,4 +241,5 @@ def _filters(regions: TidRegions, profile: Profile, random: Random) -> Iterator[
             queue=random.choice((None, random.randrange(profile.queues.per_port))),
             packets=packets,
             octets=packets * random.randrange(64, 1500),
+            mode=mode,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmcoredd.chip import tcb
+from vmcoredd.chip.le import VNIC_ID_MODE
 from vmcoredd.chip.pci import PF, Bar
 from vmcoredd.chip.sge import CONTEXT_BYTES
 from vmcoredd.emu._cffi import ffi
@@ -50,7 +51,8 @@ class PacketEngine(Model):
         c.le_entries, c.le_rows = entries.c.words, TIDS
         c.control_blocks, c.control_block_rows = self._memory("TCBs", tcb.BYTES)
         c.priority_filters, c.first_filter = regions.active, regions.filters
-        self.core.engine.set_filter_mode(self.scenario.filter_mode)
+        mode = self.scenario.filter_mode
+        self.core.engine.set_filter_mode(mode, interfaces=bool(mode & VNIC_ID_MODE))
 
     def _memory(self, name: str, row_bytes: int) -> tuple[Any, int]:
         """Returns a pointer to a region of rows in adapter memory, and their number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmcoredd.chip import Register
 from vmcoredd.chip.devlog import Facility, Level
 from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.chip.le import VNIC_ID_MODE
 from vmcoredd.emu.silicon.model import Model, fault
 from vmcoredd.emu.spaces import Space
 
@@ -63,7 +64,9 @@ class TpRegisters(Model):
         for name, fields in CONFIGURED.items():
             if name in self.r:
                 self.spaces.fields(self.r[name], **fields)
-        self.spaces.set(self.r.TP_VLAN_PRI_MAP, self.scenario.filter_mode)
+        mode = self.scenario.filter_mode
+        self.spaces.set(self.r.TP_VLAN_PRI_MAP, mode)
+        self.spaces.put(self.r.TP_INGRESS_CONFIG, VNIC=int(bool(mode & VNIC_ID_MODE)))
 
     def _fill_debug(self) -> None:
         random = self.scenario.activity("tp_pio")

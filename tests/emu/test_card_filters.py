@@ -18,7 +18,7 @@ from vmcoredd.chip import T5, T6, Chip, tcb
 from vmcoredd.chip.firmware import Bye, Dev, Hello, Reset
 from vmcoredd.chip.firmware.params import FilterSub
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.chip.le import DEFAULT_FILTER_MODE, ETHERTYPE_FILTER_MODE
+from vmcoredd.chip.le import DEFAULT_FILTER_MODE, ETHERTYPE_FILTER_MODE, filter_mode
 from vmcoredd.chip.memory import MEMWIN0
 from vmcoredd.chip.message_layouts import Filter, FilterNat, SetTcbRpl
 from vmcoredd.chip.messages import FilterResult
@@ -40,8 +40,8 @@ ADDED, DELETED, EINVAL = FilterResult.FLT_ADDED, FilterResult.FLT_DELETED, Filte
 class Filterer(Driver):
     """A driver with a receive queue on port 0, and a control queue, through firmware."""
 
-    def __init__(self, chip: Chip) -> None:
-        super().__init__(CARDS[chip], memory={})
+    def __init__(self, chip: Chip, **tables: Any) -> None:
+        super().__init__(CARDS[chip], memory={}, tables=tables)
         self.mail.do(Hello(mbmaster=PF))  # which frees what a driver had
         self.interfaces.clear()
         self.up(0, 1)
@@ -102,6 +102,49 @@ def test_firmware_tells_the_scenes_filter_mode(chip: Chip, scene: Scene, mode: i
     card = Card.load(CARDS[chip], scene=scene)
     assert card.core.spaces.get(card.chip.r.TP_VLAN_PRI_MAP) == mode
     assert Mailbox(card).parameter(Dev.FILTER, FilterSub.MODE_MASK) == mode << 16 | mode
+
+
+@CHIPS
+@pytest.mark.parametrize("scene", list(Scene))
+@pytest.mark.parametrize("fields", [["ethertype", "vlan", "port"], ["vnic_id", "protocol"]])
+def test_a_profile_chooses_the_filter_mode_before_and_after_a_reset(
+    chip: Chip, scene: Scene, fields: list[str]
+) -> None:
+    card = Card.load(CARDS[chip], scene=scene, tables={"filter_mode": fields})
+    mode, mail, r = filter_mode(*fields), Mailbox(card), card.chip.r
+    for step in (Hello(mbmaster=PF), Reset(val=3)):
+        assert card.core.spaces.get(r.TP_VLAN_PRI_MAP) == mode
+        assert mail.parameter(Dev.FILTER, FilterSub.MODE_MASK) == mode << 16 | mode
+        ingress = card.core.spaces.get(r.TP_INGRESS_CONFIG)
+        assert r.TP_INGRESS_CONFIG.get(ingress, "VNIC") == ("vnic_id" in fields)
+        assert [bool(place.width) for place in card.engine.c.tuple] == selected(mode)
+        mail.do(step)
+
+
+@CHIPS
+def test_a_dump_of_a_crashed_card_has_tuples_of_the_chosen_mode(chip: Chip) -> None:
+    fields = ["port", "protocol", "vnic_id"]
+    card = Card.load(CARDS[chip], tables={"filter_mode": fields})
+    found = collect(card, entities=("LE_TCAM", "TP_INDIRECT"))
+    rows = {row["TID"]: row for row in found.table("LE_TCAM", "entries in use")}
+    for item in card.scenario.tid_table.filters:
+        port = f"port={item.port:#x} " if item.port else ""
+        assert rows[item.tid]["fields"] == f"{port}protocol=0x6"
+
+
+@CHIPS
+def test_a_dump_names_the_interface_that_a_filter_matches(chip: Chip) -> None:
+    driver = Filterer(chip, filter_mode=["port", "vnic_id", "ethertype"])
+    number = driver.interfaces[0] & 0x7F
+    asked = {"ovlan": PF << 13 | number, "ovlanm": 0xFFFF, "ovlan_vld": 1, "ovlan_vldm": 1}
+    assert driver.arrives()
+    assert driver.ask(driver.first, drop=1, **asked) == ADDED
+    assert not driver.arrives()
+    (row,) = driver.shown().values()
+    assert row["fields"] == f"vnic_id={0x18000 | number:#x} (PF{PF}, interface {number})"
+    assert driver.ask(driver.first, del_filter=1) == DELETED
+    assert driver.ask(driver.first, drop=1, **{**asked, "ovlan": asked["ovlan"] + 1}) == ADDED
+    assert driver.arrives()
 
 
 @CHIPS

@@ -159,6 +159,87 @@ def test_a_configuration_file_at_another_address_is_not_found(mail: Mailbox) -> 
     assert mail.call(command).retval == Retval.ENOENT
 
 
+CONFIG = """# Comments
+[global]
+\trss_glb_config_mode = basicvirtual
+\tfilterMode = fcoemask, srvrsram, {mode} # fields
+\tfilterMask = port, vlan
+\t{more}
+
+[function "4"]
+\tfilterMode = fcoe
+
+[fini]
+\tversion = 0x1
+"""
+
+
+def with_config(name: str, text: str) -> tuple[Card, Mailbox, CapsConfig]:
+    """Writes a file where firmware says, as a driver that initialises a card does, and has it
+    read; returns the reply."""
+    card = Card.load(name, scene="fresh")
+    mail = Mailbox(card)
+    mail.do(Hello(mbmaster=4))
+    mail.do(Reset(val=3))
+    place = mail.parameter(Dev.CF)
+    memory = {each.type.number: each for each in card.memories}[place >> 8]
+    card.memories.write(memory.base + ((place & 0xFF) << 16), text.encode() + b"\xff" * 4)
+    asked = CapsConfig(read=1, cfvalid=1, memtype_cf=place >> 8, memaddr64k_cf=place & 0xFF)
+    return card, mail, mail.call(asked)
+
+
+@pytest.mark.parametrize("name", ["t520-cr", "t62100-cr"])
+@pytest.mark.parametrize(
+    ("mode", "more", "bits", "vnic"),
+    [
+        ("ethertype, vlan, port", "", 0x4A, 0),
+        ("ethertype, vnic_id, port", "", 0x46, 1),
+        ("ethertype, vnic_id, port", "vnicMode = outer_vlan", 0x46, 0),
+    ],
+)
+def test_a_drivers_configuration_file_chooses_the_filter_mode(
+    name: str, mode: str, more: str, bits: int, vnic: int
+) -> None:
+    card, mail, reply = with_config(name, CONFIG.format(mode=mode, more=more))
+    assert reply.retval == 0
+    mail.do(CapsConfig(write=1, niccaps=reply.niccaps))
+    mail.do(Initialize())
+    mail.do(CapsConfig(read=1))
+    flags = 0x6000
+    told = (flags | bits) << 16 | 0x0A
+    assert mail.parameter(Dev.FILTER, FilterSub.MODE_MASK) == told
+    r, spaces = card.chip.r, card.core.spaces
+    assert spaces.get(r.TP_VLAN_PRI_MAP) == flags | bits
+    assert r.TP_INGRESS_CONFIG.get(spaces.get(r.TP_INGRESS_CONFIG), "VNIC") == vnic
+    assert [each.width > 0 for each in card.engine.c.tuple] == [bits >> n & 1 for n in range(10)]
+    assert card.engine.c.matches_interfaces == vnic
+    mail.do(Reset(val=3))
+    assert mail.parameter(Dev.FILTER, FilterSub.MODE_MASK) == 0x272 << 16 | 0x272
+
+
+@pytest.mark.parametrize("text", ["", "[global]\n\tnvi = 1\n", "[function]\nfilterMode = fcoe\n"])
+def test_a_configuration_file_without_a_filter_mode_leaves_it(text: str) -> None:
+    _, mail, reply = with_config("t62100-cr", text)
+    assert reply.retval == 0
+    assert mail.parameter(Dev.FILTER, FilterSub.MODE_MASK) == 0x272 << 16 | 0x272
+
+
+@pytest.mark.parametrize("mode", ["vlan, vnic_id, ethertype", "vlan, colour", ""])
+def test_a_filter_mode_that_cannot_be_is_refused(mode: str) -> None:
+    _, mail, reply = with_config("t62100-cr", f"[global]\nfilterMode = {mode}\n")
+    assert reply.retval == Retval.EINVAL
+    assert mail.parameter(Dev.FILTER, FilterSub.MODE_MASK) == 0x272 << 16 | 0x272
+
+
+@pytest.mark.parametrize("place", [(MemType.EDC1, 0xFF), (MemType.HMA, 0), (3, 0)])
+def test_a_configuration_file_beyond_the_memories_is_not_found(
+    mail: Mailbox, place: tuple[int, int]
+) -> None:
+    kind, unit = place
+    command = CapsConfig(read=1, cfvalid=1, memtype_cf=kind, memaddr64k_cf=unit)
+    assert mail.call(command).retval == Retval.ENOENT
+
+
 def test_a_card_can_need_its_driver_to_initialise_it() -> None:
     card = Card.load("t62100-cr", faults=["firmware-uninitialised"])
     assert Mailbox(card).do(Hello(mbmaster=0xF)).init == 0

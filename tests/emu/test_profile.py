@@ -120,12 +120,31 @@ def test_an_error_in_the_toml_names_file_and_line(tmp_path: Path) -> None:
             "devlog_kib: must be a multiple of 32",
         ),
         ("[memory]", '[firmware]\nversion = "1.2"\n[memory]', "firmware.version: must be at most"),
+        *(
+            ("[memory]", f"[tables]\nfilter_mode = {mode}\n[memory]", f"tables.filter_mode: {what}")
+            for mode, what in (
+                ('["port", "ports"]', "unknown name 'ports'; there are fcoe, port, vnic_id"),
+                ('["port", "port"]', "has a name twice"),
+                ('["port", 3]', "must be a list of names"),
+                ("7", "must be a list of names"),
+                (
+                    '["port", "vlan", "ethertype", "fcoe"]',
+                    "these fields have 37 bits; there is room for 36",
+                ),
+            )
+        ),
     ],
 )
 def test_a_wrong_value_is_reported_with_file_line_and_field(
     tmp_path: Path, old: str, new: str, where: str
 ) -> None:
     assert where in complaint(tmp_path, GOOD.replace(old, new))
+
+
+def test_a_profile_may_choose_what_filters_can_match(tmp_path: Path) -> None:
+    text = GOOD + '[tables]\nfilter_mode = ["ethertype", "port", "vlan"]\n'
+    assert load(write(tmp_path, text)).filter_mode == 0x4A
+    assert load(write(tmp_path, GOOD)).filter_mode == 0
 
 
 def test_a_section_that_is_not_a_table_is_refused(tmp_path: Path) -> None:

@@ -19,8 +19,11 @@ from vmcoredd.chip.le import (
     ETHERTYPE_FILTER_MODE,
     FILTER_FIELDS,
     IPV6_MARK,
+    VNIC_ID_MODE,
     LookupEntry,
     filter_fields,
+    filter_mode,
+    virtual_interface,
 )
 from vmcoredd.chip.message_layouts import Filter, FilterNat, SetTcbRpl
 from vmcoredd.chip.messages import Cpl, FilterResult, WorkRequest
@@ -58,9 +61,11 @@ class Filters:
         c.first_filter = FIRST
         c.priority_filters = PRIORITY if c.chip.ipv6_filter_tids == 2 else 0
         self.mode(ETHERTYPE_FILTER_MODE)
+        rig.interface(promiscuous=1, vnic_id=virtual_interface(4, 0x40))
 
-    def mode(self, mode: int) -> None:
-        self.rig.engine.set_filter_mode(mode)
+    def mode(self, mode: int, *, outer: bool = False) -> None:
+        interfaces = bool(mode & VNIC_ID_MODE) and not outer
+        self.rig.engine.set_filter_mode(mode, interfaces=interfaces)
 
     def ask(self, tid: int = FIRST, **asked: Any) -> FilterResult:
         """Sends a request; returns what the reply says."""
@@ -123,6 +128,8 @@ def with_tos(frame: bytes, tos: int) -> bytes:
     return frame[:15] + bytes([tos]) + frame[16:]
 
 
+VNIC = virtual_interface(4, 0x40) & 0xFFFF
+"""The interface's place in a request, as the driver puts it there."""
 PORT_7 = exactly(ethtype=IP4, ptcl=UDP, lp=7, port=0)
 """What `ethtool -N ... flow-type udp4 dst-port 7` asks for."""
 
@@ -261,6 +268,27 @@ MATCHES = [
     ),
     Match("no VLAN", {"ivlan_vldm": 1}, (datagram(),), (datagram(tag=0),), DEFAULT_FILTER_MODE),
     Match(
+        "interface",
+        {"ovlan": VNIC, "ovlanm": 0xFFFF, "ovlan_vld": 1, "ovlan_vldm": 1},
+        (datagram(), ethernet(bytes(46))),
+        (datagram6(),),
+        filter_mode("port", "vnic_id", "ethertype"),
+    ),
+    Match(
+        "another interface",
+        {"ovlan": VNIC + 1, "ovlanm": 0xFFFF, "ovlan_vld": 1, "ovlan_vldm": 1},
+        (),
+        (datagram(),),
+        filter_mode("port", "vnic_id", "ethertype"),
+    ),
+    Match(
+        "VLAN and EtherType",
+        {"ivlan": 9, "ivlanm": 0xFFF, "ivlan_vld": 1, "ivlan_vldm": 1, **exactly(ethtype=IP4)},
+        (datagram(tag=9),),
+        (datagram(), ethernet(bytes(46), tag=9)),
+        filter_mode("port", "vlan", "ethertype"),
+    ),
+    Match(
         "FCoE",
         {"fcoe": 1, "fcoem": 1},
         (ethernet(bytes(46), FCOE),),
@@ -287,6 +315,25 @@ def test_a_filter_of_a_port_leaves_the_other_and_the_ports_loopback_alone(
     assert not filters.drops(datagram(), 0)
     assert filters.drops(datagram(), 1)
     assert not filters.drops(datagram(), 1, loopback=True)
+
+
+def test_each_interface_meets_the_filters_for_itself(filters: Filters) -> None:
+    filters.mode(filter_mode("vnic_id"))
+    other = RxDriver(filters.rig.host, number=35, free_list=135)
+    other.post()
+    filters.rig.interface(
+        1, port=0, promiscuous=1, default_queue=35, vnic_id=virtual_interface(4, 0x41)
+    )
+    filters.add(ovlan=VNIC, ovlanm=0xFFFF)
+    filters.add(FIRST + 1, drop=0)
+    assert filters.drops(datagram())
+    assert [(got.frame[2:], got.rss.filter_hit) for got in other.poll()] == [(datagram(), 1)]
+    assert [filters.counts(FIRST + n)[0] for n in range(2)] == [1, 1]
+
+
+def test_an_outer_vlan_is_refused(filters: Filters) -> None:
+    filters.mode(filter_mode("port", "vnic_id"), outer=True)
+    assert filters.ask(drop=1, ovlan=9, ovlanm=0xFFF, ovlan_vld=1, ovlan_vldm=1) == EINVAL
 
 
 def test_the_filter_with_the_lowest_tid_decides(filters: Filters) -> None:
