@@ -188,6 +188,12 @@ def test_a_read_beyond_the_servers_limit_is_refused(peer: Peer) -> None:
     assert peer.ask(READ, ACCESS.pack(0, 0, (1 << 20) + 1)).error == errno.EINVAL
 
 
+@pytest.mark.parametrize("command", [READ, WRITE])
+def test_the_reply_to_an_access_to_nothing_repeats_the_request(peer: Peer, command: int) -> None:
+    reply = peer.ask(command, ACCESS.pack(8, 0, 0))
+    assert (reply.flags, reply.payload) == (REPLY, ACCESS.pack(8, 0, 0))
+
+
 def test_pipelined_requests_are_answered_in_order(peer: Peer, device: Device) -> None:
     device.memory[:256] = bytes(range(256))
     requests = [
@@ -231,6 +237,20 @@ def test_an_oserror_in_a_callback_refuses_the_request_with_its_errno(
     device.server.region(0, SIZE, access)
     with device.serving(), Client(device.path) as client, refused(errno.EACCES):
         client.region_read(0, 0, 4)
+
+
+@pytest.mark.parametrize("command", [READ, WRITE])
+def test_an_error_has_no_payload(make_device: Callable[[], Device], command: int) -> None:
+    def access(offset: int, data: memoryview, is_write: bool) -> None:
+        raise PermissionError(errno.EACCES, "not this one")
+
+    device = make_device()
+    device.server.region(0, SIZE, access)
+    with device.serving(), raw_client(device.path) as peer:
+        peer.negotiate()
+        payload = ACCESS.pack(0, 0, 4) + (b"four" if command == WRITE else b"")
+        reply = peer.ask(command, payload)
+    assert (reply.error, reply.payload) == (errno.EACCES, b"")
 
 
 def test_a_bug_in_a_callback_is_an_error_and_never_a_zero(
@@ -493,7 +513,7 @@ def test_a_client_that_truncates_its_memory_does_not_kill_the_server(
 def test_mapping_memory_twice_is_refused(device: Device, client: Client) -> None:
     with memory_file(0x1000) as fd:
         client.dma_map(fd, 0x1000, 0x1000)
-        with refused(errno.EINVAL):
+        with refused(errno.EEXIST):
             client.dma_map(fd, 0x1000, 0x1000)
 
 

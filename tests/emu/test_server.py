@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pyvfio_user import Client, Refused, Server, library_version
+from pyvfio_user import Client, Refused, Server, conformance, library_version
 from vmcoredd.chip.memory import MEMWIN0
 from vmcoredd.emu import Card
 from vmcoredd.emu.engine.tables import EgressKind
@@ -69,6 +69,13 @@ def test_a_client_reads_and_writes_config_space(card: Card, client: Client) -> N
     assert client.region_read(CONFIG, 0, 64) == card.config[:64]
     client.region_write(CONFIG, 4, b"\x06\x01")
     assert card.config[4:6] == b"\x06\x01"
+
+
+def test_a_cards_server_passes_all_checks_of_the_protocol(path: Path) -> None:
+    """All but those of what no card has: I/O descriptors, migration."""
+    report = conformance.run(conformance.Target(str(path), deadline=30))
+    assert [row for row in report.results if row.outcome.value in ("fail", "not run")] == []
+    assert report.count(conformance.Outcome.PASS) > 70
 
 
 def test_a_client_that_leaves_takes_its_memory_from_the_packet_engine(

@@ -14,8 +14,17 @@ from typing import TypeVar
 
 import pytest
 from pyvfio_user._client import ffi
+from pyvfio_user.probe import probe
 
-from pyvfio_user import Client, ConnectError, IrqIndex, Refused, RegionFlag, memory_file
+from pyvfio_user import (
+    Client,
+    ConnectError,
+    IrqIndex,
+    Refused,
+    RegionFlag,
+    conformance,
+    memory_file,
+)
 from vmcoredd import driver
 from vmcoredd.debs import libvfio_user
 
@@ -153,6 +162,64 @@ def test_the_gpio_sample_serves_the_next_client(tmp_path: Path) -> None:
         first.close()
         with Client(tmp_path / "socket", deadline=PATIENCE) as second:
             assert second.region_read(2, 0, 1) == b"\0"
+
+
+GIVES_UP = {
+    "version-other-major",
+    "version-broken-data",
+    "version-data-without-nul",
+    "version-deep-data",
+    "version-first",
+}
+"""The samples end with an error when a client's version is wrong."""
+FAULTS = {
+    *GIVES_UP,
+    "version-subset",
+    "split-message",
+    "errors-are-headers",
+    "read-of-nothing",
+    "memory-is-mapped-once",
+    "memory-overlaps",
+    "migration-refuses-unknown-states",
+}
+"""What this libvfio-user does otherwise than its protocol says."""
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("gpio-pci-idio-16", set()),
+        ("server", {"migration-stops-and-runs", "migration-saves"}),  # its timer is in the past
+    ],
+)
+def test_the_checks_find_what_the_samples_do_otherwise(
+    tmp_path: Path, name: str, own: set[str]
+) -> None:
+    path = str(tmp_path / "socket")
+    program = libvfio_user.sample(libvfio_user.obtain(), name)
+    report = conformance.run(conformance.Target(path, PATIENCE, [str(program), path]))
+    found = {row.check: row.reason for row in report.results if row.outcome.value == "fail"}
+    assert set(found) <= FAULTS | own
+    assert report.count(conformance.Outcome.NOT_RUN) == 0
+    assert report.count(conformance.Outcome.PASS) >= 60
+    if "migration-refuses-unknown-states" in found:
+        assert found["migration-refuses-unknown-states"] == "the server died of SIGSEGV"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("server", "config space: dead:beef, subsystem cafe:babe, revision 00"),
+        ("gpio-pci-idio-16", "config space: 494f:0dc8, subsystem 0000:0000, revision 00"),
+    ],
+)
+def test_a_probe_shows_a_sample(tmp_path: Path, name: str, shown: str) -> None:
+    path = tmp_path / "socket"
+    with running(name, path) as process:
+        found = connect(lambda: probe(path, PATIENCE), process)
+    assert found.version.migration
+    assert found.regions[9].type == (3, 1)
+    assert shown in list(found.lines())
 
 
 @pytest.mark.parametrize("name", ["server", "gpio-pci-idio-16"])

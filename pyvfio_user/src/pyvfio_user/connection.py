@@ -35,7 +35,7 @@ class Connection:
     def __init__(self, path: str, deadline: float, spin: float) -> None:
         self.path = path
         self.deadline = deadline
-        self._socket = _connect(path, deadline)
+        self._socket = connect(path, deadline)
         self._core = lib.client_create(
             self._socket.fileno(), max(1, round(deadline * 1000)), round(spin * 1e6)
         )
@@ -129,7 +129,8 @@ class Connection:
             raise ProtocolError("version", str(error)) from error
 
 
-def _connect(path: str, deadline: float) -> socket.socket:
+def connect(path: str, deadline: float) -> socket.socket:
+    """Returns a socket connected to the server at `path`. Raises ConnectError."""
     length = len(os.fsencode(path))
     if length > protocol.PATH_MAX:
         why = f"the path has {length} bytes, a socket's may have {protocol.PATH_MAX}"

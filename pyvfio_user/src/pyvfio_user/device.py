@@ -25,12 +25,13 @@ class Area:
 
 @dataclass(frozen=True)
 class Region:
-    """A device's region, such as a BAR."""
+    """A device's region, such as a BAR. `type`: type and subtype of a device-specific one."""
 
     index: int
     size: int
     flags: RegionFlag
     areas: tuple[Area, ...] = ()
+    type: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,12 @@ def parse_region(index: int, reply: bytes, fds: Sequence[int]) -> Region:
     _, flags, replied, cap_offset, size, offset = protocol.REGION_INFO.unpack_from(reply)
     if replied != index:
         raise ValueError(f"it describes region {replied}")
-    areas = sparse_areas(reply, cap_offset if flags & RegionFlag.CAPS else 0)
+    areas, kind = capabilities(reply, cap_offset if flags & RegionFlag.CAPS else 0)
     if not areas and flags & RegionFlag.MMAP and fds:
         areas = [(0, size)]
     known = RegionFlag.READ | RegionFlag.WRITE | RegionFlag.MMAP | RegionFlag.CAPS
-    return Region(index, size, RegionFlag(flags) & known, _assign_files(areas, fds, size, offset))
+    files = _assign_files(areas, fds, size, offset)
+    return Region(index, size, RegionFlag(flags) & known, files, kind)
 
 
 def _assign_files(
@@ -80,22 +82,35 @@ def _assign_files(
     )
 
 
-def sparse_areas(info: bytes, cap_offset: int) -> list[tuple[int, int]]:
-    """Returns offset and size of each area in the capabilities of a region info.
+def capabilities(
+    info: bytes, cap_offset: int
+) -> tuple[list[tuple[int, int]], tuple[int, int] | None]:
+    """Returns offset and size of each area to map, and the region's type if it has one.
 
     `info` is the whole reply, `cap_offset` the offset of its first capability. Raises ValueError
     if the capabilities leave the reply or form a loop.
     """
     areas: list[tuple[int, int]] = []
+    kind: tuple[int, int] | None = None
     seen = 0
     while cap_offset:
         if cap_offset <= seen or cap_offset + protocol.CAPABILITY.size > len(info):
             raise ValueError(f"a capability at {cap_offset} of {len(info)} bytes")
         identity, _, following = protocol.CAPABILITY.unpack_from(info, cap_offset)
+        at = cap_offset + protocol.CAPABILITY.size
         if identity == protocol.CAPABILITY_SPARSE_MMAP:
-            areas += _areas(info, cap_offset + protocol.CAPABILITY.size)
+            areas += _areas(info, at)
+        elif identity == protocol.CAPABILITY_TYPE:
+            kind = _type(info, at)
         seen, cap_offset = cap_offset, following
-    return areas
+    return areas, kind
+
+
+def _type(info: bytes, at: int) -> tuple[int, int]:
+    if at + protocol.REGION_TYPE.size > len(info):
+        raise ValueError("a region type capability is cut off")
+    kind, subtype = protocol.REGION_TYPE.unpack_from(info, at)
+    return kind, subtype
 
 
 def _areas(info: bytes, at: int) -> list[tuple[int, int]]:

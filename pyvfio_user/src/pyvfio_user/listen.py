@@ -27,7 +27,7 @@ def prepared(path: str, mode: int, owner: str | int | None) -> Iterator[None]:
     _check_length(path)
     uid = _uid(path, owner)
     with _locked(path):
-        _remove_stale(path)
+        remove_stale(path)
         before = os.umask(0o777 & ~mode)
         try:
             yield
@@ -84,7 +84,8 @@ def _give(path: str, uid: int) -> None:
         raise ListenError(path, f"owner {uid}: {error.strerror}", error.errno or 0) from error
 
 
-def _remove_stale(path: str) -> None:
+def remove_stale(path: str) -> None:
+    """Removes a socket at which nobody listens. Raises ListenError if anything else is there."""
     try:
         at = os.lstat(path)
     except FileNotFoundError:

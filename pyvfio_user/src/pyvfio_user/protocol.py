@@ -30,7 +30,18 @@ IRQ_SET = struct.Struct("<IIIII")  # argsz, flags, index, start, count
 DMA_MAP = struct.Struct("<IIQQQ")  # argsz, flags, offset, address, size
 DMA_UNMAP = struct.Struct("<IIQQ")  # argsz, flags, address, size
 
+DIRTY_PAGES = struct.Struct("<II")  # argsz, flags
+BITMAP_RANGE = struct.Struct("<QQ")  # address, size; follows DIRTY_PAGES, a BITMAP behind it
+BITMAP = struct.Struct("<QQ")  # page size, bytes of the bitmap
+ACCESS = struct.Struct("<QII")  # offset, region, count; of region reads and writes
+IO_FDS = struct.Struct("<IIII")  # argsz, flags, index, count
+MIGRATION_INFO = struct.Struct("<IIQQQ")  # state, reserved, pending, data offset, data size
+REGION_TYPE = struct.Struct("<II")  # type, subtype; follows a CAPABILITY
+
 CAPABILITY_SPARSE_MMAP = 1  # VFIO_REGION_INFO_CAP_SPARSE_MMAP
+CAPABILITY_TYPE = 2  # VFIO_REGION_INFO_CAP_TYPE
+MIGRATION_TYPE = (3, 1)  # VFIO_REGION_TYPE_MIGRATION, VFIO_REGION_SUBTYPE_MIGRATION
+CONFIG_REGION = 7  # VFIO_PCI_CONFIG_REGION_INDEX
 
 
 class Command(enum.IntEnum):
@@ -76,8 +87,42 @@ class IrqSet(enum.IntFlag):
     """VFIO_IRQ_SET_*."""
 
     DATA_NONE = 1
+    DATA_BOOL = 2
     DATA_EVENTFD = 4
+    ACTION_MASK = 8
+    ACTION_UNMASK = 16
     ACTION_TRIGGER = 32
+
+
+class DeviceFlag(enum.IntFlag):
+    """VFIO_DEVICE_FLAGS_*."""
+
+    RESET = 1
+    PCI = 2
+
+
+class IrqFlag(enum.IntFlag):
+    """VFIO_IRQ_INFO_*."""
+
+    EVENTFD = 1
+    MASKABLE = 2
+    AUTOMASKED = 4
+    NORESIZE = 8
+
+
+class UnmapFlag(enum.IntFlag):
+    """VFIO_DMA_UNMAP_FLAG_*."""
+
+    GET_DIRTY_BITMAP = 1
+    ALL = 2
+
+
+class DirtyFlag(enum.IntFlag):
+    """VFIO_IOMMU_DIRTY_PAGES_FLAG_*."""
+
+    START = 1
+    STOP = 2
+    GET_BITMAP = 4
 
 
 class DmaFlag(enum.IntFlag):
@@ -97,6 +142,7 @@ class Capabilities:
     max_fds: int = 1
     write_multiple: bool = False
     max_dma_maps: int = MAX_DMA_MAPS  # a server's: DMA regions that a client may map
+    migration: bool = False  # a server's: whether the device can migrate
 
     def message(self) -> bytes:
         """Returns the VERSION message's payload."""
@@ -124,6 +170,7 @@ class Capabilities:
             _number(offer, "max_msg_fds", 1),
             offer.get("write_multiple") is True,
             _number(offer, "max_dma_maps", MAX_DMA_MAPS),
+            isinstance(offer.get("migration"), dict),
         )
 
 

@@ -36,9 +36,8 @@ from .callbacks import Access, Callbacks, NativeAccess, Served, logger
 from .device import Area
 from .errors import ListenError, Refused, ServerUnavailable
 from .limited_log import LimitedLog
-from .protocol import SPIN, IrqIndex
+from .protocol import CONFIG_REGION, SPIN, IrqIndex
 
-CONFIG = 7  # VFU_PCI_DEV_CFG_REGION_IDX
 VFU_READ, VFU_WRITE, VFU_MEM, VFU_ALWAYS_CB = 1, 2, 4, 8  # VFU_REGION_FLAG_*
 
 
@@ -155,9 +154,9 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         """
         self._config()[: len(initial)] = initial
         if access is not None:
-            self._add_region(CONFIG, pci.CONFIG_SIZE, access, VFU_ALWAYS_CB, None)
+            self._add_region(CONFIG_REGION, pci.CONFIG_SIZE, access, VFU_ALWAYS_CB, None)
         else:
-            self._add_region(CONFIG, pci.CONFIG_SIZE, self._read_config, 0, None)
+            self._add_region(CONFIG_REGION, pci.CONFIG_SIZE, self._read_config, 0, None)
 
     def capability(self, position: int, data: bytes) -> None:
         """Adds a capability (see `pci`) at `position` of config space.

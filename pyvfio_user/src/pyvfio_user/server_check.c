@@ -1,15 +1,16 @@
 /* Messages that libvfio-user (the copy in QEMU 10) does not check well enough. The transport
- * refuses them with EINVAL before the library sees them. */
+ * refuses them before the library sees them. */
 
+#include <errno.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "pyvfio_user/server_internal.h"
+#include "dma.h"
 
 /* Returns whether `fd` is an eventfd. The kernel gives no file such a name. */
 static bool is_eventfd(int fd)
@@ -82,23 +83,35 @@ static bool is_whole_pages(uint64_t address, uint64_t size)
            address + size > address;
 }
 
-/* dma.c: mapping a mapped address leaks the new descriptor; mapping 0 bytes closes it twice. */
-static bool map_is_harmful(struct server *server, const vfu_msg_t *message, const void *payload)
+static bool is_mapped(const struct server *server, uint64_t address, uint64_t size)
+{
+    const dma_controller_t *dma = server->ctx->dma;
+
+    for (int i = 0; i < dma->nregions; i++) {
+        uint64_t start = (uintptr_t)dma->regions[i].info.iova.iov_base;
+        if (address < start + dma->regions[i].info.iova.iov_len && start < address + size)
+            return true;
+    }
+    return false;
+}
+
+/* dma.c: mapping a mapped address leaks the new descriptor, and is not refused as the protocol
+ * says; mapping 0 bytes closes it twice. */
+static int refuse_map(const struct server *server, const vfu_msg_t *message, const void *payload)
 {
     struct vfio_user_dma_map map;
 
     if (message->in.iov.iov_len < sizeof(map))
-        return true;
+        return EINVAL;
     memcpy(&map, payload, sizeof(map));
     if (!is_whole_pages(map.addr, map.size) || !is_whole_pages(map.offset, map.size) ||
         map.offset + map.size > INT64_MAX)
-        return true;
+        return EINVAL;
     for (size_t i = 0; i < message->in.nr_fds; i++)
         if (!is_local_file(message->in.fds[i]) ||
             mapping_is_short(message->in.fds[i], map.offset, map.size))
-            return true;
-    vfu_dma_addr_t address = (vfu_dma_addr_t)(uintptr_t)map.addr;
-    return vfu_addr_to_sgl(server->ctx, address, 1, server->parts, 1, PROT_NONE) > 0;
+            return EINVAL;
+    return is_mapped(server, map.addr, map.size) ? EEXIST : 0;
 }
 
 /* libvfio-user.c: it reads the flags before it checks the length. */
@@ -142,19 +155,20 @@ static bool config_write_is_harmful(const void *payload, size_t length)
     return access.offset % access.count != 0 || access.count < header_register_size(access.offset);
 }
 
-bool server_message_is_harmful(struct server *server, const vfu_msg_t *message, const void *payload)
+int server_refuse(const struct server *server, const vfu_msg_t *message, const void *payload)
 {
     switch (message->hdr.cmd) {
     case VFIO_USER_DEVICE_SET_IRQS:
-        return irqs_are_harmful(message, payload);
+        return irqs_are_harmful(message, payload) ? EINVAL : 0;
     case VFIO_USER_DMA_MAP:
-        return map_is_harmful(server, message, payload);
+        return refuse_map(server, message, payload);
     case VFIO_USER_DMA_UNMAP:
-        return unmap_is_harmful(payload, message->in.iov.iov_len);
+        return unmap_is_harmful(payload, message->in.iov.iov_len) ? EINVAL : 0;
     case VFIO_USER_REGION_WRITE:
-        return !server->config_callback &&
-               config_write_is_harmful(payload, message->in.iov.iov_len);
+        if (server->config_callback)
+            return 0;
+        return config_write_is_harmful(payload, message->in.iov.iov_len) ? EINVAL : 0;
     default:
-        return false;
+        return 0;
     }
 }

@@ -125,8 +125,8 @@ bool server_is_sealed(struct server *server, const struct iovec *part);
 /* server_irq.c */
 int server_open_signals(struct server *server);
 void server_close_signals(struct server *server);
-bool server_is_trigger(const void *payload, size_t length);
-int server_trigger(const struct server *server, const vfu_msg_t *message, const void *payload);
+bool server_sets_irqs(const vfu_msg_t *message, const void *payload);
+int server_set_irqs_of(struct server *server, const vfu_msg_t *message, const void *payload);
 
 /* server_loop.c: does this thread serve `server`? */
 bool server_is_mine(const struct server *server);
@@ -134,9 +134,8 @@ bool server_is_mine(const struct server *server);
 /* server_transport.c */
 void server_set_transport(struct server *server);
 
-/* server_check.c */
-bool server_message_is_harmful(struct server *server, const vfu_msg_t *message,
-                               const void *payload);
+/* server_check.c: returns 0 if the library may see the message, else the errno to refuse it with */
+int server_refuse(const struct server *server, const vfu_msg_t *message, const void *payload);
 
 /* server_stream.c */
 void server_clear_stream(struct server *server);

@@ -65,47 +65,85 @@ int server_irq(struct server *server, uint32_t vector)
     return error;
 }
 
-/* Returns whether a DEVICE_SET_IRQS asks the server to signal the client's own eventfds. */
-bool server_is_trigger(const void *payload, size_t length)
+static uint32_t action(const struct vfio_irq_set *set)
+{
+    return set->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
+}
+
+static uint32_t data_type(const struct vfio_irq_set *set)
+{
+    return set->flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
+}
+
+/* Returns whether a DEVICE_SET_IRQS detaches some vectors of INTx, MSI or MSI-X. */
+static bool detaches(const vfu_msg_t *message, const struct vfio_irq_set *set)
+{
+    return data_type(set) == VFIO_IRQ_SET_DATA_EVENTFD && message->in.nr_fds == 0 &&
+           set->index <= VFIO_PCI_MSIX_IRQ_INDEX;
+}
+
+/* Returns whether a DEVICE_SET_IRQS is one that the library gets wrong (irq.c): a trigger of the
+ * client's own eventfds, for which it would wait, or the detaching of vectors, of which it forgets
+ * those that do not begin at 0. */
+bool server_sets_irqs(const vfu_msg_t *message, const void *payload)
 {
     struct vfio_irq_set set;
 
-    if (length < sizeof(set))
+    if (message->hdr.cmd != VFIO_USER_DEVICE_SET_IRQS || message->in.iov.iov_len < sizeof(set))
         return false;
     memcpy(&set, payload, sizeof(set));
-    return set.count &&
-           (set.flags & VFIO_IRQ_SET_ACTION_TYPE_MASK) == VFIO_IRQ_SET_ACTION_TRIGGER &&
-           !(set.flags & VFIO_IRQ_SET_DATA_EVENTFD);
+    return set.count && action(&set) == VFIO_IRQ_SET_ACTION_TRIGGER &&
+           (!(set.flags & VFIO_IRQ_SET_DATA_EVENTFD) || detaches(message, &set));
 }
 
-static bool trigger_is_valid(const struct server *server, const vfu_msg_t *message,
-                             const struct vfio_irq_set *set)
+static bool set_is_valid(const struct server *server, const vfu_msg_t *message,
+                         const struct vfio_irq_set *set)
 {
-    uint32_t type = set->flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
+    uint32_t type = data_type(set);
     size_t data = message->in.iov.iov_len - sizeof(*set);
 
-    if (type != VFIO_IRQ_SET_DATA_NONE && (type != VFIO_IRQ_SET_DATA_BOOL || data != set->count))
+    if (type != VFIO_IRQ_SET_DATA_NONE && type != VFIO_IRQ_SET_DATA_EVENTFD &&
+        (type != VFIO_IRQ_SET_DATA_BOOL || data != set->count))
         return false;
     return set->argsz >= sizeof(*set) && message->in.nr_fds == 0 &&
            set->index <= VFIO_PCI_MSIX_IRQ_INDEX &&
            (uint64_t)set->start + set->count <= server->ctx->irq_count[set->index];
 }
 
-/* Does what server_is_trigger() found, since the library would wait. Returns 0 or an errno. */
-int server_trigger(const struct server *server, const vfu_msg_t *message, const void *payload)
+static int trigger(const struct server *server, const struct vfio_irq_set *set,
+                   const uint8_t *chosen)
 {
-    const uint8_t *chosen = (const uint8_t *)payload + sizeof(struct vfio_irq_set);
-    struct vfio_irq_set set;
-
-    memcpy(&set, payload, sizeof(set));
-    if (!trigger_is_valid(server, message, &set))
-        return EINVAL;
-    for (uint32_t i = 0; i < set.count; i++) {
-        if ((set.flags & VFIO_IRQ_SET_DATA_BOOL) && chosen[i] != 1)
+    for (uint32_t i = 0; i < set->count; i++) {
+        if ((set->flags & VFIO_IRQ_SET_DATA_BOOL) && chosen[i] != 1)
             continue;
-        int error = signal_vector(server, set.start + i);
+        int error = signal_vector(server, set->start + i);
         if (error && error != -ENOENT)
             return -error;
     }
+    return 0;
+}
+
+static void detach(struct server *server, const struct vfio_irq_set *set)
+{
+    int *fds = server->ctx->irqs->efds + set->start;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+        fds[i] = -1;
+    }
+}
+
+/* Does what server_sets_irqs() found. Returns 0 or an errno. */
+int server_set_irqs_of(struct server *server, const vfu_msg_t *message, const void *payload)
+{
+    struct vfio_irq_set set;
+
+    memcpy(&set, payload, sizeof(set));
+    if (!set_is_valid(server, message, &set))
+        return EINVAL;
+    if (!detaches(message, &set))
+        return trigger(server, &set, (const uint8_t *)payload + sizeof(set));
+    detach(server, &set);
     return 0;
 }

@@ -60,7 +60,7 @@ static int recv_body(vfu_ctx_t *ctx, vfu_msg_t *message)
 {
     struct server *server = ctx->pvt;
     void *body = malloc(message->in.iov.iov_len);
-    int error = 0;
+    int error;
     bool done = false;
 
     if (!body)
@@ -71,11 +71,10 @@ static int recv_body(vfu_ctx_t *ctx, vfu_msg_t *message)
         error = ENOMSG;
     else if (message->hdr.cmd == VFIO_USER_DMA_MAP && dma_is_full(server))
         error = ENOSPC;
-    else if (server_message_is_harmful(server, message, body))
-        error = EINVAL;
-    else if (message->hdr.cmd == VFIO_USER_DEVICE_SET_IRQS &&
-             server_is_trigger(body, message->in.iov.iov_len)) {
-        error = server_trigger(server, message, body);
+    else
+        error = server_refuse(server, message, body);
+    if (!error && server_sets_irqs(message, body)) {
+        error = server_set_irqs_of(server, message, body);
         done = true;
     }
     if (!error && !done) {
@@ -132,30 +131,46 @@ static struct vfio_user_header reply_header(const vfu_msg_t *message, size_t siz
                                      .error_no = (uint32_t)error};
 }
 
+/* Sets the reply's data and returns the number of parts. The library's own data is wrong in two
+ * cases: an error has none, and a successful access to 0 bytes repeats the request. */
+static size_t reply_data(const vfu_msg_t *message, int error, struct iovec *parts)
+{
+    uint16_t command = message->hdr.cmd;
+    const struct iovec *data = message->out_iovecs ? message->out_iovecs : &message->out.iov;
+    size_t count = message->out_iovecs ? message->nr_out_iovecs : 1;
+
+    if (error)
+        return 0;
+    if (count < REPLY_PARTS)
+        memcpy(parts, data, count * sizeof(*data));
+    if (!message->out_iovecs && data->iov_len == 0 &&
+        (command == VFIO_USER_REGION_READ || command == VFIO_USER_REGION_WRITE))
+        parts[0] = (struct iovec){message->in.iov.iov_base, sizeof(struct vfio_user_region_access)};
+    return count;
+}
+
 /* The library frees the data afterwards. On ECONNRESET it resets the device and detaches. */
 static int reply(vfu_ctx_t *ctx, vfu_msg_t *message, int error)
 {
     struct server *server = ctx->pvt;
-    const struct iovec *data = message->out_iovecs ? message->out_iovecs : &message->out.iov;
-    size_t count = message->out_iovecs ? message->nr_out_iovecs : 1;
     struct iovec parts[2 + REPLY_PARTS]; /* [0]: see server_send_reply() */
+    size_t count = reply_data(message, error, parts + 2);
+    size_t fd_count = error ? 0 : message->out.nr_fds;
     struct vfio_user_header header;
     char text[64]; /* see announce() */
     size_t size = sizeof(header);
     bool sent;
 
-    if (count >= REPLY_PARTS || message->out.nr_fds > FDS_MAX)
+    if (count >= REPLY_PARTS || fd_count > FDS_MAX)
         return ERROR_INT(EMSGSIZE);
-    memcpy(parts + 2, data, count * sizeof(*data));
     if (message->hdr.cmd == VFIO_USER_VERSION)
         count = announce(parts + 2, count, text, sizeof(text));
     for (size_t i = 0; i < count; i++)
         size += parts[2 + i].iov_len;
     header = reply_header(message, size, error);
     parts[1] = (struct iovec){&header, sizeof(header)};
-    if (message->out.nr_fds)
-        sent = server_send_reply_with_fds(server, parts, 2 + count, message->out.fds,
-                                          message->out.nr_fds);
+    if (fd_count)
+        sent = server_send_reply_with_fds(server, parts, 2 + count, message->out.fds, fd_count);
     else
         sent = server_send_reply(server, parts, 2 + count);
     return sent ? 0 : ERROR_INT(ECONNRESET);

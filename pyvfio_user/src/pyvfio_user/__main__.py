@@ -1,0 +1,113 @@
+"""`python -m pyvfio_user`: what a vfio-user device shows, and whether its server conforms."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+
+from . import conformance
+from .conformance import Outcome, Report, Section
+from .errors import VfioUserError
+from .probe import probe
+
+CODES = """exit codes:
+  0  done; of check: everything that the server offers is as the protocol says
+  1  check: at least one check failed
+  2  the server cannot be reached or, of check, no check failed but some could not run
+"""
+START = """
+COMMAND starts the server, anew for each connection: for servers that serve one client only, and to
+see which check a server dies of.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code. Raises SystemExit for a wrong command line."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    at = words.index("--") if "--" in words else len(words)
+    options = _parser().parse_args(words[:at])
+    if at < len(words) and options.run is not _check:
+        raise SystemExit("pyvfio_user: only check starts a server: nothing may follow --")
+    options.start = words[at + 1 :]
+    try:
+        return int(options.run(options))
+    except (VfioUserError, conformance.Gone) as error:
+        print(f"pyvfio_user: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("pyvfio_user", description=__doc__, epilog=CODES)
+    parser.formatter_class = raw
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, says in (
+        ("probe", _probe, "shows what a server tells of its device, without accessing a BAR"),
+        ("check", _check, "checks a server against the protocol's specification"),
+    ):
+        usage = f"pyvfio_user {name} [options] SOCKET" + (" [-- COMMAND...]" * (name == "check"))
+        command = commands.add_parser(
+            name, help=says, description=says, epilog=CODES + START * (name == "check"), usage=usage
+        )
+        command.formatter_class = raw
+        command.set_defaults(run=run)
+        command.add_argument("socket", metavar="SOCKET", help="the server's socket")
+        command.add_argument("--json", action="store_true", help="prints JSON")
+        command.add_argument(
+            "--deadline", type=_seconds, default=5.0, help="seconds to wait for a reply (5)"
+        )
+        if name == "check":
+            _add_check(command)
+    return parser
+
+
+def _add_check(command: argparse.ArgumentParser) -> None:
+    names = [check.name for check in conformance.CHECKS]
+    command.add_argument(
+        "--only", action="append", default=[], metavar="NAME", choices=names, help="one check"
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError("more than 0, and at most 3600 seconds")
+    return seconds
+
+
+def _probe(options: argparse.Namespace) -> int:
+    found = probe(options.socket, options.deadline)
+    if options.json:
+        print(json.dumps(found.json(), indent=2))
+    else:
+        print("\n".join(found.lines()))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    target = conformance.Target(options.socket, options.deadline, options.start)
+    report = conformance.run(target, options.only)
+    if options.json:
+        print(json.dumps(report.json(), indent=2))
+    else:
+        print("\n".join(_report(report)))
+    return report.exit_code
+
+
+def _report(report: Report) -> Iterator[str]:
+    for section in Section:
+        rows = [result for result in report.results if result.section == section.value]
+        if rows:
+            yield f"\n{section.value}"
+        for row in rows:
+            yield f"  {row.outcome.value:11}  {row.check}: {row.says}"
+            if row.reason:
+                yield f"               {row.reason}"
+    counts = (f"{report.count(outcome)} {outcome.value}" for outcome in Outcome)
+    yield f"\n{report.path}: {', '.join(counts)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
