@@ -1,7 +1,7 @@
 """A running guest: starts it, runs commands in it, and ends it in every case.
 
-The host sends commands to the guest's `init` over the second serial port (see `inside/init`).
-Output and files pass through a folder that host and guest share. Every wait has a deadline, and
+Commands, their output and files pass through a folder that host and guest share; the second serial
+port says which command is next (see `inside/init`). Every wait has a deadline, and
 ends early if QEMU exits or if a process exits that the guest needs.
 """
 
@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from .program import HostEnds, Machine, Qemu, arguments
 
 Role = Literal["first", "crash"]
 SECONDS_TO_END = 5.0
+SECONDS_TO_BEGIN = 120.0
+SECONDS_UNTIL_SENT_AGAIN = 1.0
 LOST = (b"failed to read header", b"Unable to write to socket")
 """QEMU logs this when an adapter's server is gone; the guest's reads then return all ones."""
 CRASH_KERNEL = ("bzImage", "initramfs")
@@ -145,12 +148,13 @@ class Guest:
 
         Raises CommandFailed if it fails and `check` is set.
         """
-        number = self._send(command)
-        path = self.share / f"output.{number}"
-        appended = _appended(path, on_output)
+        number = self._next(command)
+        asked, path = self._files(number)
+        beginning, appended = self._begin(number), _appended(path, on_output)
 
         def poll() -> None:
             self._check_connections()
+            next(beginning, None)
             next(appended)
 
         line = self._control.next_line(f"`{command}` in the guest", seconds, poll)
@@ -159,19 +163,26 @@ class Guest:
         if words[:2] != ["exit", str(number)]:
             raise RunError(f"running `{command}`, the guest sent {line!r}", self.console)
         result = Result(int(words[2]), path.read_text(errors="replace"))
+        asked.unlink()
         path.unlink()
         if check and result.code:
             raise CommandFailed(command, result.code, result.output, self.console)
         return result
 
     def start(self, command: str) -> None:
-        """Has the guest run a command that does not end, such as one that restarts it."""
-        self._send(command)
+        """Has the guest begin a command that does not end, such as one that restarts it."""
+        deadline = time.monotonic() + SECONDS_TO_BEGIN
+        for _ in self._begin(self._next(command)):
+            if self._process.poll() is not None:
+                return  # the next wait raises the reason
+            if time.monotonic() > deadline:
+                raise GuestTimeout(f"`{command}` to begin", SECONDS_TO_BEGIN, self.console)
+            time.sleep(0.01)
 
     def panic(self) -> None:
-        """Crashes the running kernel and returns immediately."""
+        """Crashes the running kernel; returns when it has been told to."""
         self._kernel_began = self.console.stat().st_size
-        self._send("panic")
+        self.start("panic")
 
     def wait_for_end(self, what: str, seconds: float | None = None) -> int:
         """Waits until QEMU exits by itself; returns its exit code."""
@@ -214,10 +225,26 @@ class Guest:
             if adapter.pid:
                 self._control.watch(adapter.pid, functools.partial(self._peer_death, adapter))
 
-    def _send(self, command: str) -> int:
+    def _files(self, number: int) -> tuple[Path, Path]:
+        """Returns where the command of that number is, and its output."""
+        return self.share / f"command.{number}", self.share / f"output.{number}"
+
+    def _next(self, command: str) -> int:
+        """Returns the number of a command, which the guest can read now."""
         self._number += 1
-        self._control.send(f"{self._number} {command}")
+        self._files(self._number)[0].write_text(command)
         return self._number
+
+    def _begin(self, number: int) -> Iterator[None]:
+        """Sends the command's number, at each step once more if time has passed, until its output
+        appears: a serial port can lose what comes while its guest is busy."""
+        _, output = self._files(number)
+        again = 0.0
+        while not output.exists():
+            if time.monotonic() >= again:
+                self._control.send(str(number))
+                again = time.monotonic() + SECONDS_UNTIL_SENT_AGAIN
+            yield
 
     def _check_connections(self) -> None:
         with self._log.open("rb") as file:

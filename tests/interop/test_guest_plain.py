@@ -73,6 +73,15 @@ def test_a_guest_has_the_programs_users_need(prepared, tmp_path):
             guest.run(command, 30)
 
 
+def test_commands_run_though_the_line_to_the_guest_loses_characters(prepared, tmp_path):
+    with booted(prepared, tmp_path) as guest:
+        thief = "dd if=/dev/ttyS1 of=/share/stolen bs=1 count=3"
+        guest.run(f"{thief} >/share/thief 2>&1 &", 30)
+        for number in range(4):
+            assert guest.run(f"echo {number}", 60).output == f"{number}\n"
+        assert (guest.share / "stolen").stat().st_size == 3
+
+
 @contextlib.contextmanager
 def shell(console: Path, *arguments: str):
     """A guest's shell in its own process, once it has printed its prompt."""
