@@ -81,6 +81,7 @@ emu = _extension(
         "engine/irq.c",
         "engine/offload.c",
         "engine/pace.c",
+        "engine/pause.c",
         "engine/port.c",
         "engine/receive.c",
         "engine/sending.c",

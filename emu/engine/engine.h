@@ -243,6 +243,8 @@ struct wire {
     uint8_t *inbox, *outbox; /* WIRE_ROOM bytes each */
     uint64_t due;            /* when to connect again, or to offer a frame that was refused */
     uint64_t starved;        /* since when the peer has taken nothing of what waits; 0: it takes */
+    uint64_t quiet;          /* until then the port sends nothing: its peer has paused it; or 0 */
+    uint64_t pauses;         /* when to pause the peer, which is paused, again; 0: it is not */
     uint64_t inode;          /* of the listener's socket */
     int32_t error;           /* the last that was reported */
     char path[108];          /* WIRE_STREAM: the socket; WIRE_DGRAM: where frames are sent to */
@@ -295,11 +297,13 @@ struct port {
     uint8_t up;         /* the link, as firmware last reported it */
     /* Its flow control (FW_PORT, FC_TX and FC_RX): it may pause its peer, and its peer it */
     uint8_t sends_pauses, obeys_pauses;
+    uint32_t gigabits; /* a second: its speed */
     struct wire wire;
     struct capture capture;
     /* Its statistics in BAR0: MPS_PORT_STAT_*, and the frames for which its buffer group had no
      * room; NULL: none are kept */
     uint32_t *sent, *received, *looped, *dropped, *dropped_loopback;
+    const uint32_t *pause_source; /* the address that its pauses come from, low word first */
     uint8_t event[48];      /* what firmware has to say of it: a CPL with its RSS header */
     uint64_t event_due[16]; /* a bit for each event queue that has yet to get it */
 };

@@ -177,12 +177,12 @@ class Engine:
         lib.engine_update_links(self.c)
 
     def configure_port(
-        self, port: int, *, configured: bool, sends_pauses: bool, obeys_pauses: bool
+        self, port: int, *, configured: bool, gigabits: int, sends_pauses: bool, obeys_pauses: bool
     ) -> None:
-        """Says whether a port's L1 is configured and works, on which its link depends; and its flow
-        control."""
+        """Says whether a port's L1 is configured and works, on which its link depends; and its
+        speed and flow control."""
         entry = self.c.ports[port]
-        entry.present, entry.configured = 1, configured
+        entry.present, entry.configured, entry.gigabits = 1, configured, gigabits
         entry.sends_pauses, entry.obeys_pauses = sends_pauses, obeys_pauses
         lib.engine_update_links(self.c)
 

@@ -11,7 +11,8 @@
  *   flows.c     flows of Ethernet offload: their classes and credits
  *   control.c   requests of the control queues
  *   offload.c   segmentation, checksums, VLAN tags
- *   port.c      links, and whose wire a frame is sent on; statistics.c: what MPS counts
+ *   port.c      links, and whose wire a frame is sent on; pause.c: when it has to wait
+ *   statistics.c what MPS counts
  *   stream.c    who connects to whom; wire.c: sockets and taps; capture.c: pcapng
  *   receive.c   who gets a frame: address filters, and its response
  *   filters.c   what drops it or steers it to a queue
@@ -43,6 +44,7 @@ enum { DESCRIPTOR = 64 };
 enum {
     ETHERNET_ADDRESSES = 12, /* in front of a VLAN tag */
     ETHERNET_HEADER = 14,
+    ETHERNET_SHORTEST = 60, /* frames without FCS: the MAC pads them */
     VLAN_TAG = 4,
     VLAN_PROTOCOL = 0x8100,
     IP4_HEADER = 20,
@@ -355,6 +357,26 @@ uint32_t ports_run(struct engine *engine, uint32_t budget);
 /* Gives the kernel what is sent and captured; returns when a wire is to be tried again. */
 uint64_t ports_flush(struct engine *engine);
 
+/* pause.c */
+/* Whether a frame, of ETHERNET_SHORTEST bytes at least, is for the port's MAC alone. One that
+ * pauses the port is counted and, if that is the port's flow control, obeyed. */
+bool pause_receive(struct engine *engine, uint32_t id, const struct frame *frame);
+/* pause_holds(), of a port that its peer has paused some time. */
+bool pause_waits(struct engine *engine, uint32_t id);
+/* Pauses the peer on a wire as long as its frames wait for room, and no longer. */
+void pause_peer(struct engine *engine, uint32_t id);
+/* When pause_peer() has to be called again; UINT64_MAX: no more. */
+uint64_t pause_due(const struct engine *engine, uint32_t id);
+/* Counts the pause frame by which a port without room holds its peer, both of this card. The peer
+ * waits, whatever they have agreed on: frames that would be lost are not worth counting. */
+void pause_count(const struct port *receiver, const struct port *sender);
+
+/* Whether its peer has paused a port now. If so, the engine tries again in time. */
+static inline bool pause_holds(struct engine *engine, uint32_t id)
+{
+    return engine->ports[id].wire.quiet && pause_waits(engine, id);
+}
+
 /* statistics.c */
 void count_sent(struct engine *engine, uint32_t port, const struct frame *frame);
 void count_received(struct engine *engine, uint32_t port, const struct frame *frame);
@@ -377,6 +399,8 @@ void wire_taken(struct wire *wire);
 /* The next frame has to wait; if its sender has gone, it is lost with all behind it. */
 void wire_wait(struct engine *engine, uint32_t port);
 int wire_send(struct engine *engine, uint32_t port, const struct frame *frame);
+/* Whether the kernel had no room for what was sent before. */
+bool wire_is_full(const struct wire *wire);
 /* Whether a frame that could not be sent waits for its peer; says once if the peer takes nothing.
  */
 bool wire_waits(struct engine *engine, uint32_t port);

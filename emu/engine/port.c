@@ -4,12 +4,7 @@
 
 #include "vmcoredd/emu/engine/internal.h"
 
-enum {
-    SHORTEST = 60,        /* frames without FCS: the MAC pads them */
-    LONGEST = 9618,       /* that a port receives: an MTU of 9600, the Ethernet header and a tag */
-    MAC_CONTROL = 0x8808, /* a type of frame that stays in the MAC, with an opcode behind it */
-    PAUSE = 1,
-};
+enum { LONGEST = 9618 }; /* that a port receives: an MTU of 9600, the Ethernet header and a tag */
 
 /* Links */
 
@@ -126,17 +121,17 @@ static void send_event(struct engine *engine, struct port *port)
 
 /* Frames */
 
-/* Pads a frame that is too short for Ethernet; `room` has SHORTEST bytes. */
+/* Pads a frame that is too short for Ethernet; `room` has ETHERNET_SHORTEST bytes. */
 static struct frame padded(const struct frame *frame, uint8_t *room)
 {
     struct frame result = *frame;
 
-    if (frame->length >= SHORTEST)
+    if (frame->length >= ETHERNET_SHORTEST)
         return result;
-    memset(room, 0, SHORTEST);
+    memset(room, 0, ETHERNET_SHORTEST);
     memcpy(room, frame->data, frame->length);
     result.data = room;
-    result.length = SHORTEST;
+    result.length = ETHERNET_SHORTEST;
     return result;
 }
 
@@ -149,27 +144,17 @@ static bool refuses(const struct port *port, uint32_t length)
     return true;
 }
 
-/* Counts a frame from a peer's MAC to this one, and returns whether it is one. */
-static bool is_for_mac(const struct port *port, const struct frame *frame)
-{
-    if (get16(frame->data + ETHERNET_ADDRESSES) != MAC_CONTROL)
-        return false;
-    if (frame->length >= ETHERNET_HEADER + 2 && get16(frame->data + ETHERNET_HEADER) == PAUSE)
-        count_event(port->received, RECEIVED_PAUSE);
-    return true;
-}
-
 /* Receives a frame from the port's wire, whatever that is. A port that is off hears nothing. */
 static int port_receive(struct engine *engine, uint32_t id, const struct frame *frame)
 {
     const struct port *port = &engine->ports[id];
-    uint8_t room[SHORTEST];
+    uint8_t room[ETHERNET_SHORTEST];
     struct frame received;
 
     if (!is_on(port) || refuses(port, frame->length))
         return ENGINE_DONE;
     received = padded(frame, room);
-    if (!is_for_mac(port, frame)) {
+    if (!pause_receive(engine, id, &received)) {
         if (engine_receive(engine, id, &received) == ENGINE_HELD)
             return ENGINE_HELD;
         count_received(engine, id, &received);
@@ -198,24 +183,13 @@ static uint32_t take_frames(struct engine *engine, uint32_t id, uint32_t budget)
     return taken;
 }
 
-/* Counts the pause frame by which a port without room holds its peer, both of this card. The peer
- * waits, whatever they have agreed on: frames that would be lost are not worth counting. */
-static void count_pause(const struct port *receiver, const struct port *sender)
-{
-    if (!receiver->sends_pauses)
-        return;
-    count_event(receiver->sent, SENT_PAUSE);
-    if (sender->obeys_pauses)
-        count_event(sender->received, RECEIVED_PAUSE);
-}
-
 static int pass_to_port(struct engine *engine, uint32_t id, uint32_t peer,
                         const struct frame *frame)
 {
     int verdict = port_receive(engine, peer, frame);
 
     if (verdict == ENGINE_HELD && !frame->offered)
-        count_pause(&engine->ports[peer], &engine->ports[id]);
+        pause_count(&engine->ports[peer], &engine->ports[id]);
     return verdict;
 }
 
@@ -259,6 +233,8 @@ static int send_out(struct engine *engine, uint32_t id, const struct frame *fram
 {
     if (!engine->ports[id].up)
         return drop(engine, id);
+    if (pause_holds(engine, id))
+        return ENGINE_HELD;
     if (pass_on(engine, id, frame) == ENGINE_HELD)
         return wire_waits(engine, id) ? ENGINE_HELD : drop(engine, id);
     count_sent(engine, id, frame);
@@ -268,7 +244,7 @@ static int send_out(struct engine *engine, uint32_t id, const struct frame *fram
 
 int engine_send(struct engine *engine, uint32_t id, const struct frame *frame)
 {
-    uint8_t room[SHORTEST];
+    uint8_t room[ETHERNET_SHORTEST];
     struct frame sent;
 
     if (frame->loopback)
@@ -317,8 +293,10 @@ uint32_t ports_run(struct engine *engine, uint32_t budget)
         send_event(engine, port);
         if (port->wire.kind == WIRE_DGRAM && port->wire.due <= engine->now)
             port->wire.blocked = 0;
-        if (port->wire.fd >= 0)
+        if (port->wire.fd >= 0) {
             taken += take_frames(engine, id, budget / ENGINE_PORTS);
+            pause_peer(engine, id);
+        }
     }
     return taken;
 }
@@ -337,13 +315,15 @@ uint64_t ports_flush(struct engine *engine)
     uint64_t due = UINT64_MAX;
 
     for (uint32_t id = 0; id < ENGINE_PORTS; id++) {
-        struct wire *wire = &engine->ports[id].wire;
+        const struct wire *wire = &engine->ports[id].wire;
+        const uint64_t again = pause_due(engine, id);
 
         capture_flush(engine, id);
         wire_flush(engine, id);
         wire_watch(engine, id);
         if (tries_again(&engine->ports[id]) && wire->due < due)
             due = wire->due;
+        due = again < due ? again : due;
     }
     return due;
 }

@@ -55,11 +55,15 @@ static uint32_t end_of(const struct engine *engine, const struct wire *wire)
     return ends && !engine->hold_outside ? EPOLLRDHUP : 0;
 }
 
+bool wire_is_full(const struct wire *wire)
+{
+    return wire->blocked || wire->outbox_start != wire->outbox_end;
+}
+
 void wire_watch(struct engine *engine, uint32_t port)
 {
     const struct wire *wire = &engine->ports[port].wire;
-    const bool full = wire->blocked && wire->kind != WIRE_DGRAM;
-    const bool waits = wire->outbox_start != wire->outbox_end || full;
+    const bool waits = wire_is_full(wire) && wire->kind != WIRE_DGRAM;
     const uint32_t out = waits ? EPOLLOUT : 0;
 
     watch(engine, port, out | (wire->held ? end_of(engine, wire) : EPOLLIN));
@@ -73,7 +77,7 @@ void wire_attach(struct engine *engine, uint32_t port, int fd)
     wire->error = 0;
     wire->inbox_start = wire->inbox_end = wire->outbox_start = wire->outbox_end = 0;
     wire->watched = 0;
-    wire->starved = 0;
+    wire->starved = wire->quiet = wire->pauses = 0;
     wire->held = wire->blocked = wire->gone = 0;
     wire_watch(engine, port);
 }

@@ -65,6 +65,7 @@ def _configure(fw: Firmware, number: int) -> None:
     fw.engine.configure_port(
         number,
         configured=link.configured,
+        gigabits=fw.profile.ports.speed,
         sends_pauses=bool(link.wanted & PortCaps.FC_TX),
         obeys_pauses=bool(link.wanted & PortCaps.FC_RX),
     )

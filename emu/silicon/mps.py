@@ -130,7 +130,10 @@ class PortStatistics(Model):
             space.words[first + group] = register.of(**used)
 
     def _addresses(self, port: int) -> None:
-        """Sets the source address of the pause frames that a port sends."""
+        """Sets the source address of the pause frames that a port sends, and shows it the packet
+        engine."""
+        space, index = self.spaces.where(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, port)
+        self.core.engine.c.ports[port].pause_source = space.pointer(index)
         mac = int.from_bytes(self.scenario.identity.mac(port), "big")
         self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_L, mac & U32_MASK, port)
         self.spaces.set(self.r.MPS_PORT_TX_PAUSE_SOURCE_H, mac >> 32, port)
