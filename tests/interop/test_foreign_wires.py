@@ -14,7 +14,7 @@ from arp import answered, request
 from cliruns import ROOT
 from ramhost import RamHost
 from rxdriver import RxDriver
-from stations import PATIENCE, Station, frame
+from stations import PATIENCE, Station, StreamPeer, frame
 
 from vmcoredd import debs
 from vmcoredd.emu import Card, Scene, wires
@@ -50,10 +50,10 @@ def user_network(qemu: Qemu, netdev: str) -> Iterator[subprocess.Popen[bytes]]:
 class Receiver(Station):
     """A card whose port 0 receives everything."""
 
-    def __init__(self, name: str, *texts: str) -> None:
+    def __init__(self, name: str, *texts: str, entries: int = 31) -> None:
         super().__init__(Card.load(name, scene=Scene.FRESH))
         wires.plug(texts, {"": self.card})
-        self.driver = RxDriver(RamHost(self.card.core))
+        self.driver = RxDriver(RamHost(self.card.core), entries=entries)
         self.driver.post(8)
         self.start()
 
@@ -112,6 +112,28 @@ def test_datagrams_reach_qemu(qemu: Qemu, tmp_path: Path) -> None:
         ask_the_gateway(card)
 
 
+def is_paused(card: Receiver) -> bool:
+    """Whether the card's port 0 has paused its peer."""
+    return bool(card.c.ports[0].wire.pauses)
+
+
+def test_qemu_does_not_care_for_pauses_and_loses_nothing(qemu: Qemu, tmp_path: Path) -> None:
+    """Three replies, and room for one."""
+    card = Receiver("t62100-cr", f"0=stream:{tmp_path}/w", entries=2)
+    netdev = f"stream,id=w,server=off,addr.type=unix,addr.path={tmp_path}/w"
+    with user_network(qemu, netdev):
+        assert card.run(lambda: card.link(0))
+        card.send(0, *[request(US, GATEWAY)] * 3)
+        assert card.run(lambda: is_paused(card))
+        for _ in range(3):
+            assert card.run(card.answered)
+            card.driver.gts(1)
+        assert card.run(lambda: not is_paused(card))
+    sent = card.card.read(card.card.chip.r.MPS_PORT_STAT_TX_PORT_PAUSE_L[0], 8)
+    assert sent >= 2
+    assert card.counters(0, "TX")["FRAMES"] == card.counters(0, "RX")["UCAST"] == 3
+
+
 def test_what_is_said_of_qemu_is_qemus_grammar(qemu: Qemu, tmp_path: Path) -> None:
     odd = f"0=stream:{tmp_path}/w, x"
     card = Receiver("t62100-cr", odd)
@@ -124,10 +146,14 @@ def test_what_is_said_of_qemu_is_qemus_grammar(qemu: Qemu, tmp_path: Path) -> No
 
 @pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="this machine has no /dev/net/tun")
 def test_the_kernel_answers_on_a_tap() -> None:
+    """And it gets the pauses of a port that has no room for the next reply."""
     words = [sys.executable, "-m", "tests.support.tap_station"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert answered(bytes.fromhex(done.stdout)) == "192.0.2.2"
+    reply, *paused = (bytes.fromhex(line) for line in done.stdout.splitlines())
+    assert answered(reply) == "192.0.2.2"
+    pause = bytes.fromhex("0180c2000001") + paused[0][6:12] + bytes.fromhex("88080001")
+    assert [data[:18] for data in paused] == [pause + b"\xff\xff", pause + b"\0\0"]
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +183,19 @@ def test_tcpdump_reads_a_capture(tcpdump: list[str], tmp_path: Path) -> None:
     assert [
         line for line in read_with(tcpdump, files[1], "-e", "greater 1514") if "length 1514" in line
     ]
+
+
+def test_tcpdump_knows_the_pauses_of_a_port(tcpdump: list[str], tmp_path: Path) -> None:
+    card = Receiver("t62100-cr", f"0=stream:{tmp_path}/w", entries=2)
+    wires.capture([f"0={tmp_path}/c"], {"": card.card})
+    peer = StreamPeer.to(tmp_path / "w")
+    peer.send(frame(60), frame(60))
+    assert card.run(lambda: is_paused(card))
+    card.driver.gts(len(card.driver.poll()))
+    assert card.run(lambda: not is_paused(card))
+    lines = read_with(tcpdump, tmp_path / "c", "-e", "ether proto 0x8808")
+    assert len(lines) >= 2
+    mac = card.card.scenario.identity.mac(0).hex(":")
+    for line in lines:
+        assert f"{mac} > 01:80:c2:00:00:01, ethertype MPCP (0x8808), length 60" in line
+        assert "Opcode Pause" in line

@@ -1,7 +1,8 @@
 """`python -m tests.support.tap_station`: a card on a tap of a network namespace of its own.
 
-Makes a tap, sends an ARP request to the kernel's end of it, and prints the reply that the card's
-port received, in hexadecimal digits. Nothing of the machine's network is touched.
+Makes a tap, sends ARP requests to the kernel's end of it, and prints in hexadecimal digits the reply
+that the card's port received, then the first and the last frame that the kernel got by which the
+port, which has room for one frame, paused its peer. Nothing of the machine's network is touched.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,6 +29,7 @@ from vmcoredd.emu import Card, Scene, wires
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 TUNSETIFF, TUNSETPERSIST, TAP = 0x400454CA, 0x400454CB, 0x1002
 SIOCSIFADDR, SIOCSIFFLAGS, UP = 0x8916, 0x8914, 0x1
+MAC_CONTROL = 0x8808
 NAME, OURS, THEIRS = b"wire0", "192.0.2.1", "192.0.2.2"
 
 
@@ -49,18 +53,33 @@ def main() -> None:
     card = Card.load("t62100-cr", scene=Scene.FRESH)
     wires.plug([f"0=tap:{NAME.decode()}"], {"": card})
     station = Station(card).up(0)
-    driver = RxDriver(RamHost(card.core))
-    driver.post(8)
+    driver = RxDriver(RamHost(card.core), entries=2)
+    driver.refill()
     station.receive_all(0, driver)
-    station.send(0, request(OURS, THEIRS))
+    wire = card.engine.c.ports[0].wire
     got: list[bytes] = []
 
     def replies() -> list[bytes]:
-        got.extend(each.frame[2:] for each in driver.poll())
+        responses = driver.poll()
+        driver.gts(len(responses))
+        got.extend(each.frame[2:] for each in responses)
         return [data for data in got if answered(data)]
 
-    assert station.run(replies)
-    print(replies()[0].hex())
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(MAC_CONTROL)) as heard:
+        heard.bind((NAME.decode(), MAC_CONTROL))
+        station.send(0, *[request(OURS, THEIRS)] * 2)
+        assert station.run(lambda: wire.pauses)
+        assert station.run(lambda: len(replies()) == 2 and not wire.pauses)
+        paused = list(take_all(heard))
+    for data in (replies()[0], paused[0], paused[-1]):
+        print(data.hex())
+
+
+def take_all(heard: socket.socket) -> Iterator[bytes]:
+    """Takes the frames that a socket has."""
+    with suppress(BlockingIOError):
+        while True:
+            yield heard.recv(1 << 16, socket.MSG_DONTWAIT)
 
 
 if __name__ == "__main__":
