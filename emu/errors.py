@@ -25,6 +25,10 @@ class NoSuchFault(EmuError):
     """The card has no fault of this name."""
 
 
+class CardInUse(EmuError):
+    """The card has a server already."""
+
+
 class ModelError(EmuError):
     """A silicon model declares something that does not fit the chip or the core."""
 

@@ -6,12 +6,18 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, MutableMapping
 
 from pyvfio_user import SPIN, Area, NativeAccess, ResetReason, Server
 from vmcoredd.chip.pci import Bar
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.config_space import MSIX_VECTORS
+from vmcoredd.emu.errors import CardInUse
+
+_SERVERS: MutableMapping[Card, weakref.ref[Server]] = weakref.WeakKeyDictionary()
+"""The last server of each card."""
+_SERVERS_LOCK = threading.Lock()
 
 
 def serve(
@@ -29,7 +35,7 @@ def serve(
 
     When clients can connect, it calls `ready`, or writes a line to it and closes it if `ready` is
     a descriptor. The other arguments and the errors (ServerUnavailable, ListenError) are those of
-    `pyvfio_user.Server`. Signals work only in the main thread; in another thread use `attach()`
+    `pyvfio_user.Server`, and CardInUse that of `attach()`. Signals work only in the main thread; in another thread use `attach()`
     and `Server.stop()`.
     """
     with Server(path, mode, owner, deadline, spin, idle) as server:
@@ -45,9 +51,11 @@ def attach(card: Card, server: Server) -> None:
     """Makes `server` serve `card`: BARs and config space through their C entry points, resets.
 
     The packet engine works between two messages of a client, whose memory it reaches while that
-    client is attached.
+    client is attached. So a card has one server at a time: CardInUse as long as another that was
+    attached to it is not closed.
     """
 
+    _take(card, server)
     engine = card.engine
 
     def reset(reason: ResetReason) -> None:
@@ -70,6 +78,17 @@ def attach(card: Card, server: Server) -> None:
     server.on_client = lambda: engine.attach(server.host())
     server.on_reset = reset
     server.work(engine.work)
+
+
+def _take(card: Card, server: Server) -> None:
+    with _SERVERS_LOCK:
+        before = _SERVERS[card]() if card in _SERVERS else None
+        if before is not None and not before.closed:
+            raise CardInUse(
+                f"a server at {before.path} has this card: close it first, or give the one at "
+                f"{server.path} a card of its own (Card.load)"
+            )
+        _SERVERS[card] = weakref.ref(server)
 
 
 def _ending() -> list[signal.Signals]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from pyvfio_user import Client, Refused, Server, conformance, library_version
 from vmcoredd.chip.memory import MEMWIN0
 from vmcoredd.emu import Card
 from vmcoredd.emu.engine.tables import EgressKind
+from vmcoredd.emu.errors import CardInUse
 from vmcoredd.emu.server import attach, serve
 
 pytestmark = pytest.mark.skipif(library_version() is None, reason="built without libvfio-user")
@@ -59,6 +62,43 @@ def client(path: Path) -> Iterator[Client]:
 
 def u32(client: Client, offset: int) -> int:
     return int(struct.unpack("<I", client.region_read(0, offset, 4))[0])
+
+
+def test_a_card_has_one_server_at_a_time(card: Card, path: Path, tmp_path: Path) -> None:
+    """Two threads would run its engine at once, and the second client's memory take the place of
+    the first's."""
+    told: list[None] = []
+    with pytest.raises(CardInUse, match=f"a server at {path} has this card: close it first"):
+        serve(card, tmp_path / "second", ready=lambda: told.append(None))
+    assert not told
+    assert not (tmp_path / "second").exists()
+    with Client(path) as client:
+        assert u32(client, 0) == card.read(0)
+
+
+def test_a_card_may_have_a_server_after_another(tmp_path: Path) -> None:
+    card = Card.load("t520-cr")
+    with Server(tmp_path / "first") as server:
+        attach(card, server)
+        with pytest.raises(CardInUse), Server(tmp_path / "second") as second:
+            attach(card, second)
+    assert server.closed
+    with Server(tmp_path / "second") as second:
+        attach(card, second)
+
+
+def test_of_servers_that_start_at_once_one_gets_the_card(tmp_path: Path) -> None:
+    card, count = Card.load("t520-cr"), 8
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(count) as threads:
+        servers = [stack.enter_context(Server(tmp_path / str(n))) for n in range(count)]
+        together = threading.Barrier(count)
+
+        def start(server: Server) -> None:
+            together.wait()
+            attach(card, server)
+
+        refused = [each.exception() for each in [threads.submit(start, one) for one in servers]]
+    assert [type(each) for each in refused if each] == [CardInUse] * (count - 1)
 
 
 def test_a_client_sees_the_sizes_of_the_bars(card: Card, client: Client) -> None:

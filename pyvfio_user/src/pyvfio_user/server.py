@@ -113,6 +113,11 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the server is destroyed."""
+        return not self._server
+
     def close(self) -> None:
         """Destroys the server and its socket. Must not be called during `run`."""
         if self._server:
