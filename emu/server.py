@@ -35,8 +35,8 @@ def serve(
 
     When clients can connect, it calls `ready`, or writes a line to it and closes it if `ready` is
     a descriptor. The other arguments and the errors (ServerUnavailable, ListenError) are those of
-    `pyvfio_user.Server`, and CardInUse that of `attach()`. Signals work only in the main thread; in another thread use `attach()`
-    and `Server.stop()`.
+    `pyvfio_user.Server`; CardInUse is that of `attach()`. Signals work only in the main thread; in
+    another thread use `attach()` and `Server.stop()`.
     """
     with Server(path, mode, owner, deadline, spin, idle) as server:
         attach(card, server)

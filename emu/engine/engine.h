@@ -304,8 +304,8 @@ struct port {
      * room; NULL: none are kept */
     uint32_t *sent, *received, *looped, *dropped, *dropped_loopback;
     const uint32_t *pause_source; /* the address that its pauses come from, low word first */
-    uint8_t event[48];      /* what firmware has to say of it: a CPL with its RSS header */
-    uint64_t event_due[16]; /* a bit for each event queue that has yet to get it */
+    uint8_t event[48];            /* what firmware has to say of it: a CPL with its RSS header */
+    uint64_t event_due[16];       /* a bit for each event queue that has yet to get it */
 };
 
 /* What went wrong, for report(). */

@@ -47,6 +47,7 @@ enum {
     ETHERNET_SHORTEST = 60, /* frames without FCS: the MAC pads them */
     VLAN_TAG = 4,
     VLAN_PROTOCOL = 0x8100,
+    MAC_CONTROL = 0x8808, /* a type of frame that stays in the MAC, with an opcode behind it */
     IP4_HEADER = 20,
     IP6_HEADER = 40,
     TCP_HEADER = 20,
@@ -358,9 +359,9 @@ uint32_t ports_run(struct engine *engine, uint32_t budget);
 uint64_t ports_flush(struct engine *engine);
 
 /* pause.c */
-/* Whether a frame, of ETHERNET_SHORTEST bytes at least, is for the port's MAC alone. One that
- * pauses the port is counted and, if that is the port's flow control, obeyed. */
-bool pause_receive(struct engine *engine, uint32_t id, const struct frame *frame);
+/* Receives a frame for the port's MAC, of ETHERNET_SHORTEST bytes at least. One that pauses the
+ * port is counted and, if that is the port's flow control, obeyed. */
+void pause_receive(struct engine *engine, uint32_t id, const struct frame *frame);
 /* pause_holds(), of a port that its peer has paused some time. */
 bool pause_waits(struct engine *engine, uint32_t id);
 /* Pauses the peer on a wire as long as its frames wait for room, and no longer. */

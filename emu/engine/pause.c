@@ -9,7 +9,6 @@
 #include "vmcoredd/emu/engine/internal.h"
 
 enum {
-    MAC_CONTROL = 0x8808, /* a type of frame that stays in the MAC, with an opcode behind it */
     OPCODE = ETHERNET_HEADER,
     QUANTA = OPCODE + 2,
     ADDRESS = 6,
@@ -46,24 +45,21 @@ static bool is_pause(const struct port *port, const uint8_t *frame)
            (!memcmp(frame, PAUSES, ADDRESS) || !memcmp(frame, own, ADDRESS));
 }
 
-bool pause_receive(struct engine *engine, uint32_t id, const struct frame *frame)
+void pause_receive(struct engine *engine, uint32_t id, const struct frame *frame)
 {
     struct port *port = &engine->ports[id];
-    uint64_t quanta;
+    const uint16_t quanta = get16(frame->data + QUANTA);
 
-    if (get16(frame->data + ETHERNET_ADDRESSES) != MAC_CONTROL)
-        return false;
     if (!is_pause(port, frame->data))
-        return true;
+        return;
     count_event(port->received, RECEIVED_PAUSE);
     if (!port->obeys_pauses)
-        return true;
-    quanta = get16(frame->data + QUANTA);
+        return;
     port->wire.quiet = quanta ? engine->now + lasting(port, quanta) : 0;
-    if (!quanta)
-        engine->vain = 0; /* what was held up is tried again */
+    if (quanta)
+        return;
+    engine->vain = 0; /* what was held up is tried again */
     engine_wake(engine);
-    return true;
 }
 
 bool pause_waits(struct engine *engine, uint32_t id)

@@ -154,7 +154,9 @@ static int port_receive(struct engine *engine, uint32_t id, const struct frame *
     if (!is_on(port) || refuses(port, frame->length))
         return ENGINE_DONE;
     received = padded(frame, room);
-    if (!pause_receive(engine, id, &received)) {
+    if (get16(received.data + ETHERNET_ADDRESSES) == MAC_CONTROL) {
+        pause_receive(engine, id, &received);
+    } else {
         if (engine_receive(engine, id, &received) == ENGINE_HELD)
             return ENGINE_HELD;
         count_received(engine, id, &received);

@@ -1,8 +1,8 @@
 """`python -m tests.support.tap_station`: a card on a tap of a network namespace of its own.
 
-Makes a tap, sends ARP requests to the kernel's end of it, and prints in hexadecimal digits the reply
-that the card's port received, then the first and the last frame that the kernel got by which the
-port, which has room for one frame, paused its peer. Nothing of the machine's network is touched.
+Makes a tap, and sends ARP requests to the kernel's end of it. Prints, in hexadecimal digits, the
+reply that the card's port received, then the first and the last of the pauses that the kernel got:
+the port has room for one frame. Nothing of the machine's network is touched.
 """
 
 from __future__ import annotations
