@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
-import re
 import resource
 import shutil
 import tempfile
@@ -80,14 +78,10 @@ def _libvfio_user() -> Check:
 
 
 def _module(name: str, needed_for: str) -> Check:
-    try:
-        there = importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # of the package that the module is in
-        there = False
-    if there:
-        return Check(name, State.OK, "installed", needed_for)
-    from vmcoredd.debs.errors import pip_line
+    from vmcoredd.debs.errors import has_module, pip_line
 
+    if has_module(name):
+        return Check(name, State.OK, "installed", needed_for)
     return Check(name, State.MISSING, "not installed", needed_for, pip_line(name))
 
 
@@ -113,45 +107,24 @@ def _mirror() -> Check:
 
 
 def _qemu() -> Check:
-    from vmcoredd.qemu.errors import QemuUnusable
-    from vmcoredd.qemu.program import PROGRAM, probe
+    from vmcoredd.qemu.program import look_for_qemu
 
-    name, why = "QEMU", "none is installed"
-    if installed := shutil.which(PROGRAM):
-        try:
-            return Check(name, State.OK, f"{probe((installed,)).version} in {installed}", "guests")
-        except QemuUnusable as error:
-            why = str(error)
-    copies = (path.name for path in debs.cache_dir().glob("debs/qemu-*"))
-    if any(re.fullmatch(r"qemu-[0-9a-f]{12}", copy) for copy in copies):
-        return Check(name, State.OK, "a private copy in the cache", "guests")
-    return Check(name, State.LATER, f"{why}; a guest downloads one", "guests")
+    found, there = look_for_qemu()
+    if there:
+        return Check("QEMU", State.OK, found, "guests")
+    return Check("QEMU", State.LATER, f"{found}; a guest downloads one", "guests")
 
 
 def _kernels() -> Iterator[Check]:
-    from vmcoredd.qemu.kernels import NAMES, is_stock
+    from vmcoredd.qemu.kernels import NAMES, is_cached, is_stock
 
     for name in NAMES:
         title, needed_for = f"kernel {name}", f"guests with --kernel {name}"
         made, making = ("unpacked", "downloads") if is_stock(name) else ("built", "builds")
-        if _is_in_cache(name):
+        if is_cached(name):
             yield Check(title, State.OK, f"{made}, in the cache", needed_for)
         else:
             yield Check(title, State.LATER, f"a guest's first start {making} it", needed_for)
-
-
-def _is_in_cache(kernel: str) -> bool:
-    """Returns True if a folder of the cache is that kernel; `newest` is one of no other version."""
-    from vmcoredd.qemu.kernel import SUITES
-    from vmcoredd.qemu.kernels import is_stock
-
-    start = "debian-" if is_stock(kernel) else "kernel-"
-    folders = [path.name for path in debs.cache_dir().glob(f"guest/{start}*")]
-    version = kernel.rpartition(":")[2]
-    dated = tuple(f"{start}{one}." for one in SUITES)
-    if version == "newest":
-        return any(not folder.startswith(dated) for folder in folders)
-    return any(folder.startswith(f"{start}{version}.") for folder in folders)
 
 
 def _guest_commands() -> Check:

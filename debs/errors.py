@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 import sys
 
@@ -26,6 +27,14 @@ class ModuleMissing(Unavailable):
 
 _DISTRIBUTIONS = {"_cffi_backend": "cffi", "qemu": "qemu.qmp"}
 """By module, where the names differ."""
+
+
+def has_module(name: str) -> bool:
+    """Returns True if this Python can import the module `name`."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package that the module is in
+        return False
 
 
 def pip_line(module: str) -> str:

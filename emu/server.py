@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 
 from pyvfio_user import SPIN, Area, NativeAccess, ResetReason, Server
 from vmcoredd.chip.pci import Bar
@@ -36,7 +36,7 @@ def serve(
     When clients can connect, it calls `ready`, or writes a line to it and closes it if `ready` is
     a descriptor. The other arguments and the errors (ServerUnavailable, ListenError) are those of
     `pyvfio_user.Server`; CardInUse is that of `attach()`. Signals work only in the main thread; in
-    another thread use `attach()` and `Server.stop()`.
+    another thread use `served()`.
     """
     with Server(path, mode, owner, deadline, spin, idle) as server:
         attach(card, server)
@@ -45,6 +45,27 @@ def serve(
             _tell(ready)
             server.run()
     card.access_log.log_totals()
+
+
+@contextlib.contextmanager
+def served(card: Card, path: str | os.PathLike[str], deadline: float = 5.0) -> Iterator[None]:
+    """Serves a card from a thread while the context is open; errors are those of `serve`."""
+    with Server(path, deadline=deadline) as server:
+        attach(card, server)
+        with running(server):
+            yield
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[None]:
+    """Runs a server in a thread while the context is open."""
+    thread = threading.Thread(target=server.run, name="vfio-user server")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.stop()
+        thread.join()
 
 
 def attach(card: Card, server: Server) -> None:

@@ -35,7 +35,14 @@ def check_installed() -> None:
     if missing:
         why = f"{', '.join(missing)} not installed"
         remedy = f"As root:\napt-get install {' '.join(missing)}"
-        raise debs.Unavailable("building a guest's kernel", why, remedy)
+        raise debs.Unavailable("building a kernel or a module", why, remedy)
+
+
+def build_environment() -> dict[str, str]:
+    """Returns the caller's environment without what would change a build."""
+    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    environment |= {"LC_ALL": "C", "KBUILD_BUILD_USER": "vmcoredd", "KBUILD_BUILD_HOST": "vmcoredd"}
+    return environment | {"KBUILD_BUILD_TIMESTAMP": "1970-01-01 00:00:00 UTC"}
 
 
 def build_tools(folder: Path, progress: debs.Progress = debs.silent) -> BuildTools:
@@ -43,9 +50,7 @@ def build_tools(folder: Path, progress: debs.Progress = debs.silent) -> BuildToo
 
     Raises debs.Unavailable.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-    environment |= {"LC_ALL": "C", "KBUILD_BUILD_USER": "vmcoredd", "KBUILD_BUILD_HOST": "vmcoredd"}
-    environment["KBUILD_BUILD_TIMESTAMP"] = "1970-01-01 00:00:00 UTC"
+    environment = build_environment()
     if all(shutil.which(program) for program in PRIVATE) and _has_libelf():
         return BuildTools(environment)
     return _private(folder, environment, progress)

@@ -53,5 +53,16 @@ def find_kernel(
     return kernel.build_kernel(name, progress)
 
 
+def is_cached(name: str) -> bool:
+    """Returns True if kernel `name` is in the cache; `newest` is one of no other version."""
+    start = "debian-" if is_stock(name) else "kernel-"
+    folders = [path.name for path in debs.cache_dir().glob(f"guest/{start}*")]
+    version = name.rpartition(":")[2]
+    dated = tuple(f"{start}{one}." for one in kernel.SUITES)
+    if version == "newest":
+        return any(not folder.startswith(dated) for folder in folders)
+    return any(folder.startswith(f"{start}{version}.") for folder in folders)
+
+
 def _choose() -> str:
     return f"choose one of {', '.join(NAMES)}"

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,19 +157,12 @@ def _boots(qemu: Qemu, machine: Machine, seconds: float) -> bool:
 @contextlib.contextmanager
 def serve_cards(cards: Sequence[emu.Card], folder: Path) -> Iterator[list[Adapter]]:
     """Serves each card on its own socket in `folder`, by a thread, while the context is open."""
-    from pyvfio_user import Server
-    from vmcoredd.emu.server import attach
+    from vmcoredd.emu.server import served
 
+    adapters = [Adapter(folder / f"{number}.sock") for number in range(len(cards))]
     with contextlib.ExitStack() as servers:
-        adapters = []
-        for number, card in enumerate(cards):
-            server = servers.enter_context(Server(folder / f"{number}.sock"))
-            attach(card, server)
-            thread = threading.Thread(target=server.run, name=f"card {number}")
-            thread.start()
-            servers.callback(thread.join)
-            servers.callback(server.stop)
-            adapters.append(Adapter(folder / f"{number}.sock"))
+        for card, adapter in zip(cards, adapters, strict=True):
+            servers.enter_context(served(card, adapter.socket))
         yield adapters
 
 

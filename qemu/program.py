@@ -18,6 +18,8 @@ from .errors import GuestError, QemuUnusable
 PROGRAM = "qemu-system-x86_64"
 DEVICE = "vfio-user-pci"  # since QEMU 10.1
 SUITES = ("trixie", "trixie-backports")
+COPY = "qemu"
+"""The start of the name of a private copy's folder in the cache."""
 PROBE_SECONDS = 60.0
 CONSOLE = ("earlycon=uart8250,io,0x3f8,115200", "console=ttyS0")  # from the kernel's first line on
 FIRST_SLOT = 2  # of the root bus; the host bridge and, on some machines, a display come before it
@@ -83,10 +85,24 @@ def find_qemu(progress: debs.Progress = debs.silent) -> Qemu:
             return probe((installed,))
         except QemuUnusable as error:
             progress(f"{error}; using a private copy of QEMU", None)
-    root = debs.binaries(["qemu-system-x86"], suites=SUITES, name="qemu", progress=progress)
+    root = debs.binaries(["qemu-system-x86"], suites=SUITES, name=COPY, progress=progress)
     data = [str(root / "usr/share" / name) for name in ("qemu", "seabios")]
     command = debs.command(root, f"usr/bin/{PROGRAM}")
     return probe((*command, *(word for folder in data for word in ("-L", folder))))
+
+
+def look_for_qemu() -> tuple[str, bool]:
+    """Says which QEMU is here, and whether `find_qemu` can do without a download."""
+    why = "none is installed"
+    if installed := shutil.which(PROGRAM):
+        try:
+            return f"{probe((installed,)).version} in {installed}", True
+        except QemuUnusable as error:
+            why = str(error)
+    copies = (path.name for path in debs.cache_dir().glob(f"debs/{COPY}-*"))
+    if any(re.fullmatch(rf"{COPY}-[0-9a-f]{{12}}", name) for name in copies):
+        return "a private copy in the cache", True
+    return why, False
 
 
 def probe(command: tuple[str, ...]) -> Qemu:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from cliruns import PATIENCE, Run, dying, one_line
 from cut_connections import cut_connections
-from served import running, served
 from vfio_peers import REPLY, Peer, message, scripted_server
 from vmcorenotes import FIRST, NOTE_BYTES, dumps, notes
 
@@ -19,6 +18,7 @@ from tests.fuzz.failing_card import FailingServer
 from vmcoredd import emu, vmcore
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cudbg.entities.clk_hw_sched import Clk
+from vmcoredd.emu.server import running, served
 
 DEADLINE = 0.3
 PROBE = 13

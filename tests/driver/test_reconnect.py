@@ -11,11 +11,11 @@ from threading import Thread
 import pytest
 from cliruns import dying
 from cut_connections import cut_connections
-from served import served
 
 from vmcoredd import cudbg, driver, emu
 from vmcoredd.driver.reconnect import RECONNECTS_MOST, identity_of
 from vmcoredd.driver.transports import Inproc, Socket
+from vmcoredd.emu.server import served
 
 SMALL = {"edc0": 1, "edc1": 1, "mc0": 2}
 SOME, MOST, ALL = 10_000, 400_000, 6_000_000

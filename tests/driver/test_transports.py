@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from served import served
 
 from pyvfio_user import ConnectError
 from vmcoredd import cudbg, driver, emu
 from vmcoredd.driver.adapter import Adapter
 from vmcoredd.driver.transports import Socket
+from vmcoredd.emu.server import served
 from vmcoredd.hw.errors import DeadDevice
 
 SMALL = {"edc0": 1, "edc1": 1, "mc0": 2}

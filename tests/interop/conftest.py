@@ -10,21 +10,13 @@ import stock as stock_guests
 
 from vmcoredd.qemu.kernel import DEFAULT_KERNEL
 from vmcoredd.qemu.prepare import Prepared, prepare
+from vmcoredd.testing.needs import shown
 
 
 @pytest.fixture(scope="session")
 def progress(request: pytest.FixtureRequest) -> Callable[[str, float | None], None]:
-    """Shows slow steps in spite of pytest's capturing: every tenth of each step."""
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    shown: set[tuple[str, int | None]] = set()
-
-    def show(what: str, fraction: float | None) -> None:
-        step = (what, None if fraction is None else int(fraction * 10))
-        if step not in shown:
-            shown.add(step)
-            reporter.write_line(what if step[1] is None else f"{what}: {step[1] * 10} %")
-
-    return show
+    """Shows slow steps in spite of pytest's capturing."""
+    return shown(request.config)
 
 
 @pytest.fixture(scope="session")

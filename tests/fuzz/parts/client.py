@@ -18,8 +18,8 @@ from tests.fuzz import command
 from tests.fuzz.case import Broken, Case
 from tests.fuzz.descriptors import KINDS, Descriptors
 from tests.fuzz.proxy import HEADER_WORDS, WAYS, proxied
-from tests.support.served import served
 from vmcoredd import emu, vmcore
+from vmcoredd.emu.server import served
 
 DEADLINE = 0.3
 BOUND = 10.0

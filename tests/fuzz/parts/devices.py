@@ -16,9 +16,9 @@ from tests.fuzz import command
 from tests.fuzz.case import Broken, Case
 from tests.fuzz.failing_card import SPOILS, FailingServer
 from tests.fuzz.small_card import decode, good, profile
-from tests.support.served import running
 from vmcoredd import cudbg, emu, vmcore
 from vmcoredd.emu.profile import profiles
+from vmcoredd.emu.server import running
 
 HEALTHY = "healthy"
 GONE_SECONDS = 5.0
