@@ -49,7 +49,7 @@ fuzz: .venv/ready-test
 
 test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py tests/diagnosis
-	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/bench/test_engine.py
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/bench/test_engine.py tests/testing
 	$(BIN)/python -m tests.fuzz --part containers --seconds 1200
 	$(BIN)/python -m tests.fuzz --part engine --seconds 600
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py \

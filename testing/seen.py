@@ -119,10 +119,8 @@ class Watched:
 def _words(card: emu.Card) -> tuple[int, int]:
     """Returns how many words of BAR0 were read and written, singly or in runs."""
     made = card.accesses
-    reads, writes = (
-        made[f"{verb}4"] + made[f"{verb}8"] + made[f"{verb}_run_words"] for verb in ("read", "write")
-    )
-    return reads, writes
+    reads = made["read4"] + 2 * made["read8"] + made["read_run_words"]
+    return reads, made["write4"] + 2 * made["write8"] + made["write_run_words"]
 
 
 def _cut(line: str) -> str:

@@ -13,7 +13,10 @@ import pytest
 from vmcoredd.plural import agreeing, counted, exact
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("bench", "chip", "cli", "cudbg", "debs", "diagnosis", "driver", "emu", "hw", "qemu")
+ROOMS = (
+    *("bench", "chip", "cli", "cudbg", "debs", "diagnosis", "driver", "emu", "hw", "qemu"),
+    "testing",
+)
 NOUNS = (
     "adapter|byte|card|channel|command|cycle|dump|entitie|entrie|error|event|field|file|finding|"
     "frame|line|memorie|name|note|packet|place|port|queue|record|region|register|row|tick|time|"

@@ -121,6 +121,16 @@ def python(tmp_path_factory: pytest.TempPathFactory, built: dict[str, Built], ne
     return install(folder, needs, *(built[name].wheel for name in OURS), cwd=folder)
 
 
+@pytest.fixture(scope="module")
+def tested(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of examples/; `python` has pytest too."""
+    wanted = ["pytest>=8", "pytest-xdist>=3"]
+    folder = tmp_path_factory.mktemp("theirs")
+    run(python, "-m", "pip", "install", "-q", *wanted, cwd=folder)
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return folder / "examples"
+
+
 def test_the_wheels_have_one_top_level_module_each(built: dict[str, Built]) -> None:
     tops = {
         name: {file.split("/")[0] for file in files.wheel_files if ".dist-info/" not in file}
@@ -205,6 +215,16 @@ def test_pyvfio_user_passes_its_tests_without_the_rest(
     assert " passed" in run(python, "-m", "pytest", "-q", cwd=source).stdout
 
 
+def test_the_examples_pass_with_the_installed_plugin(python: Path, tested: Path) -> None:
+    """Without QEMU and a kernel: the module's tests are skipped, and pytest says why."""
+    pytest_command = [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
+    no_cache = f"XDG_CACHE_HOME={tested / 'cache'}"
+    said = run("env", no_cache, *pytest_command, cwd=tested).stdout
+    assert re.search(r"\n\d+ passed, 2 skipped in ", said), said
+    assert "2 x needs headers: " in said
+    run("env", no_cache, *pytest_command, "--vmcoredd-strict", "fwstate", cwd=tested, code=1)
+
+
 def test_without_pyvfio_user_the_command_says_what_to_install(
     built: dict[str, Built], needs: Path, tmp_path: Path
 ) -> None:
@@ -242,3 +262,10 @@ def test_an_installed_wheel_boots_a_guest(prepared, python: Path, tmp_path: Path
     command = [python.with_name("vmcoredd"), "guest", "run", "--card", "t520-cr"]
     done = run(*command, "--script", script, cwd=tmp_path, code=3)
     assert "1425:5401" in done.stdout
+
+
+@pytest.mark.guest
+def test_the_examples_kernel_module_passes_its_tests(prepared, python: Path, tested: Path) -> None:
+    options = ["-q", "-p", "no:cacheprovider", "--vmcoredd-prepare", "--vmcoredd-strict"]
+    said = run(python, "-m", "pytest", *options, "fwstate", cwd=tested).stdout
+    assert "2 passed" in said
