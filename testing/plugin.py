@@ -6,6 +6,7 @@ Every run of pytest imports this module, so it imports no room: fixtures do, whe
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -32,8 +33,8 @@ MARKS = (
 )
 SAID = "vmcoredd: "
 """Begins the reasons why tests are skipped."""
-WATCHED = pytest.StashKey["list[Watched]"]()
-"""Of a test, or of the module that shares a guest: the cards that were made for it."""
+WATCHED: pytest.StashKey[Watched] = pytest.StashKey()
+"""Of a test, or of the module that shares a guest: the card that was made for it."""
 Node = pytest.Item | pytest.Collector
 
 
@@ -69,15 +70,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if any(item.iter_markers("vmcoredd")):
         _arguments(item)
     for mark in item.iter_markers("vmcoredd_needs"):
-        _require(item, *mark.args)
-    for watched in _shared(item):
-        watched.begin()
+        _require(item, *(mark.args or [""]), *mark.kwargs)
+    if module := _module_of_guest(item):
+        module.stash[WATCHED].begin()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
     """Refuses a mark that comes too late: a module's tests share its guest."""
-    if _shared(item) and _arguments(item) != _arguments(_module(item)):
+    module = _module_of_guest(item)
+    if module and _arguments(item) != _arguments(module):
         _fail(
             f"{item.name}: the module's tests share a guest, so its card is what the module says: "
             "pytestmark = pytest.mark.vmcoredd(...); or break guest.card in the test"
@@ -91,8 +93,9 @@ def pytest_runtest_makereport(
     """Adds what the cards saw to the report of a failed test."""
     report = yield
     if report.failed:
-        for watched in (*item.stash.get(WATCHED, []), *_shared(item)):
-            report.sections += watched.sections()
+        for node in filter(None, (item, _module_of_guest(item))):
+            if watched := node.stash.get(WATCHED, None):
+                report.sections += watched.sections()
     return report
 
 
@@ -111,7 +114,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def card(request: pytest.FixtureRequest) -> emu.Card:
+def card(request: pytest.FixtureRequest) -> Iterator[emu.Card]:
     """An emulated card in this process, as `@pytest.mark.vmcoredd` describes it.
 
     By default a t62100-cr, seed 0, in the scene "crashed": what a driver left. `card.fail(name)`
@@ -120,7 +123,8 @@ def card(request: pytest.FixtureRequest) -> emu.Card:
     """
     from vmcoredd.emu import Scene
 
-    return _made(request.node, Scene.CRASHED)
+    with _watched(request.node, Scene.CRASHED) as made:
+        yield made
 
 
 @pytest.fixture
@@ -189,13 +193,15 @@ def guest(
     from vmcoredd.testing.needs import shown
 
     node, folder = request.node, tmp_path_factory.mktemp("guest")
-    card = _made(node, Scene.FRESH, folder / CONSOLE)
 
     def before_build() -> None:
         _require(node, "headers")
 
     try:
-        with booted(card, _kernel(node), folder, shown(node.config), before_build) as running:
+        with (
+            _watched(node, Scene.FRESH, folder / CONSOLE) as made,
+            booted(made, _kernel(node), folder, shown(node.config), before_build) as running,
+        ):
             yield running
     except Unavailable as error:
         _lack(node, str(error))
@@ -204,8 +210,9 @@ def guest(
 # Marks and needs
 
 
-def _made(node: Node, scene: emu.Scene, console: Path | None = None) -> emu.Card:
-    """Makes the card that a node's marks describe, and watches it."""
+@contextlib.contextmanager
+def _watched(node: Node, scene: emu.Scene, console: Path | None = None) -> Iterator[emu.Card]:
+    """Makes the card that a node's marks describe, and watches it until it is used no more."""
     mark = _arguments(node)
     from vmcoredd.testing.marks import BadMark
     from vmcoredd.testing.seen import Watched
@@ -214,8 +221,11 @@ def _made(node: Node, scene: emu.Scene, console: Path | None = None) -> emu.Card
         card = mark.make(scene)
     except BadMark as error:
         _fail(str(error))
-    node.stash.setdefault(WATCHED, []).append(Watched(card, mark, console))
-    return card
+    node.stash[WATCHED] = Watched(card, mark, console)
+    try:
+        yield card
+    finally:
+        del node.stash[WATCHED]
 
 
 def _arguments(node: Node) -> Arguments:
@@ -268,14 +278,8 @@ def _fail(message: str) -> NoReturn:
     raise pytest.fail.Exception(message, pytrace=False) from None
 
 
-def _module(item: pytest.Item) -> pytest.Module:
+def _module_of_guest(item: pytest.Item) -> pytest.Module | None:
+    """Returns the module whose tests share a guest of ours, if this test uses it."""
     module = item.getparent(pytest.Module)
-    if module is None:
-        _fail(f"{item.name}: the fixture guest is for tests in modules")
-    return module
-
-
-def _shared(item: pytest.Item) -> list[Watched]:
-    """Returns the card of the guest that the tests of a module share, if this test uses it."""
     used = "guest" in getattr(item, "fixturenames", ())
-    return _module(item).stash.get(WATCHED, []) if used else []
+    return module if used and module and WATCHED in module.stash else None

@@ -122,12 +122,12 @@ def python(tmp_path_factory: pytest.TempPathFactory, built: dict[str, Built], ne
 
 
 @pytest.fixture(scope="module")
-def tested(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tested(python: Path, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of examples/; `python` has pytest too."""
     wanted = ["pytest>=8", "pytest-xdist>=3"]
     folder = tmp_path_factory.mktemp("theirs")
     run(python, "-m", "pip", "install", "-q", *wanted, cwd=folder)
-    shutil.copytree(ROOT / "examples", folder / "examples")
+    shutil.copytree(checkout / "examples", folder / "examples")
     return folder / "examples"
 
 
