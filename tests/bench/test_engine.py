@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
-from served import served
 
 import pyvfio_user
 from vmcoredd.bench.engine import PACKET
@@ -23,6 +22,7 @@ from vmcoredd.bench.processes import CardServer, serving
 from vmcoredd.bench.rings import BUFFER, CARD, SENT, WIRES, Rings
 from vmcoredd.bench.traffic import MSS, Traffic, packet
 from vmcoredd.emu import Card, _cffi, wires
+from vmcoredd.emu.server import served
 
 SHIFT = 2
 """Bytes in front of a frame in its buffer (PKTSHIFT)."""
