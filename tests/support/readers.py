@@ -12,12 +12,26 @@ from vmcoredd import debs
 SECONDS = 300
 # bookworm's crash does not find the tasks of bookworm's current kernel, nor trixie's those of 7.3;
 # trixie's gives up on most running guests with 6.12: "invalid size request: 0", stack contents.
-SUITE = "trixie" if os.environ.get("VMCOREDD_GUEST_KERNEL", "6.1") == "6.1" else "forky"
+TESTING = "forky"
+SUITE = "trixie" if os.environ.get("VMCOREDD_GUEST_KERNEL", "6.1") == "6.1" else TESTING
 
 
 def _command(program: str) -> list[str]:
-    root = debs.binaries(["crash", "makedumpfile"], suites=(SUITE,), name="readers")
-    return debs.command(root, f"usr/bin/{program}")
+    return debs.command(_root(SUITE), f"usr/bin/{program}")
+
+
+def _root(suite: str) -> Path:
+    return debs.binaries(["crash", "makedumpfile"], suites=(suite,), name="readers")
+
+
+def newest(package: str, program: str) -> tuple[list[str], str]:
+    """The command of a program in Debian's testing, and the package with its version."""
+    if package == "crash":
+        root = _root(TESTING)
+    else:
+        root = debs.binaries([package], suites=(TESTING,), name=package)
+    version = debs.manifest(root)[package]
+    return debs.command(root, f"usr/bin/{program}"), f"{package} {version}"
 
 
 def crash(vmlinux: Path, core: Path, *commands: str, options: Sequence[str] = ()) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -175,6 +176,27 @@ class Harness:
         if result:
             raise OSError(-result, os.strerror(-result))
         return buffer
+
+    def interrupt(self) -> None:
+        """Runs the handler of the first vector, which looks for the card's errors.
+
+        Raises RunError if the driver has not taken that vector.
+        """
+        if self._run("witness_interrupt").result:
+            raise RunError(f"nobody has the first vector\n{self.log}")
+
+    def reset(self) -> None:
+        """Resets the function while the driver is bound, as `echo 1 >reset` does."""
+        self._run("witness_reset")
+
+    def configure_rss(self, port: int, queues: Sequence[int]) -> int:
+        """Writes `queues` to a port's slice of the RSS table; returns 0 or the driver's error."""
+        ids = ffi.new("uint16_t[]", list(queues))
+        return int(self._run("witness_rss", port, ids, len(queues)).result)
+
+    def read_clip_table(self) -> int:
+        """Reads the driver's file clip_tbl of debugfs; returns what its function returns."""
+        return int(self._run("witness_clip_table").result)
 
     def remove(self) -> None:
         """Unbinds the driver from the card."""

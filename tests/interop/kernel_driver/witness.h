@@ -74,6 +74,15 @@ void witness_ethtool_size(uint32_t flag, const struct witness_options *options,
                           struct witness_outcome *outcome);
 void witness_ethtool_dump(void *buffer, uint32_t size, const struct witness_options *options,
                           struct witness_outcome *outcome);
+/* The handler of the first vector: the card's errors. -ENODEV if nobody has that vector. */
+void witness_interrupt(const struct witness_options *options, struct witness_outcome *outcome);
+/* A function reset while the driver is bound. */
+void witness_reset(const struct witness_options *options, struct witness_outcome *outcome);
+/* Writes queues to a port's slice of the RSS table; `result` is the driver's. */
+void witness_rss(int port, const uint16_t *queues, int count,
+                 const struct witness_options *options, struct witness_outcome *outcome);
+/* Reads the driver's file clip_tbl of debugfs; what it says is lost. */
+void witness_clip_table(const struct witness_options *options, struct witness_outcome *outcome);
 void witness_remove(const struct witness_options *options, struct witness_outcome *outcome);
 
 /* Size and name that the driver gave to vmcore_add_device_dump(); 0 before. */

@@ -114,8 +114,14 @@ char *kasprintf(unsigned int flags, const char *format, ...)
     return copy ? strcpy(copy, text) : NULL;
 }
 
+/* Never suppress a message. */
 int ___ratelimit(void);
 int ___ratelimit(void)
 {
-    return 1; /* never suppress a message */
+    return 1;
+}
+int __printk_ratelimit(void);
+int __printk_ratelimit(void)
+{
+    return 1;
 }

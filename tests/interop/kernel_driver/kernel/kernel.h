@@ -24,6 +24,8 @@ void witness_say(const char *format, ...) __printf(1, 2);
 /* pci.c */
 struct pci_dev *witness_pci_device(const struct witness_card *card);
 const struct pci_device_id *witness_match(const struct pci_device_id *table, struct pci_dev *dev);
+int witness_first_vector(void);
+int witness_function_reset(struct pci_dev *dev);
 extern struct pci_driver *witness_driver; /* registered by the module */
 /* net.c */
 struct net_device *witness_port(int port);

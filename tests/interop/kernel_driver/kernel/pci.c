@@ -1,5 +1,7 @@
 /* One PCI function with the card's configuration space. The kernel's access.c and vpd.c make the
  * accesses and handle VPD and its quirks; this file provides what they need. */
+#include <linux/interrupt.h>
+
 #include "kernel.h"
 #include "drivers/pci/pci.h"
 
@@ -141,7 +143,54 @@ void __iomem *pci_ioremap_bar(struct pci_dev *dev, int number)
     return ioremap(pci_resource_start(dev, number), pci_resource_len(dev, number));
 }
 
-/* Grants vectors; interrupts never arrive. */
+/* Vector n of MSI-X is interrupt n + 1; 0 is INTx or MSI. None arrives by itself: the first vector's
+ * handler is called by witness_interrupt(). */
+static struct {
+    irq_handler_t handler;
+    void *cookie;
+} taken[WITNESS_VECTORS + 1];
+
+/* Refuses an interrupt that somebody has: the driver shares none, but INTx. */
+int request_threaded_irq(unsigned int irq, irq_handler_t handler, irq_handler_t thread,
+                         unsigned long flags, const char *name, void *cookie)
+{
+    if (irq > WITNESS_VECTORS)
+        return -EINVAL;
+    if (taken[irq].handler)
+        return -EBUSY;
+    taken[irq].handler = handler;
+    taken[irq].cookie = cookie;
+    return 0;
+}
+
+const void *free_irq(unsigned int irq, void *cookie)
+{
+    if (irq <= WITNESS_VECTORS)
+        taken[irq].handler = NULL;
+    return NULL;
+}
+
+int witness_first_vector(void)
+{
+    if (!taken[1].handler)
+        return -ENODEV;
+    taken[1].handler(1, taken[1].cookie);
+    return 0;
+}
+
+/* As the PCI core does for `echo 1 >reset`. */
+int witness_function_reset(struct pci_dev *dev)
+{
+    const struct pci_error_handlers *handlers = witness_driver->err_handler;
+
+    handlers->reset_prepare(dev);
+    pcie_capability_set_word(dev, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
+    set_command(dev, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER); /* the saved state, restored */
+    handlers->reset_done(dev);
+    return 0;
+}
+
+/* Grants vectors. */
 int pci_enable_msix_range(struct pci_dev *dev, struct msix_entry *entries, int least, int most)
 {
     int i, granted = min(most, WITNESS_VECTORS);

@@ -4,8 +4,11 @@
 #include <linux/firmware.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 
 #include "kernel.h"
+#include "cxgb4.h"
+#include "clip_tbl.h"
 
 /* What the kernel's inline functions refer to. */
 const unsigned int witness_gfp_zero = (__force unsigned int)__GFP_ZERO;
@@ -46,6 +49,7 @@ struct run {
     const struct witness_card *card;
     struct net_device *port;
     void *buffer;
+    const u16 *queues;
     u32 flag;
     u32 size;
     int result;
@@ -171,6 +175,67 @@ void witness_ethtool_dump(void *buffer, uint32_t size, const struct witness_opti
 
     if (run.port)
         start(get_dump, &run, options, outcome);
+}
+
+static void interrupt(void *argument)
+{
+    struct run *run = argument;
+
+    run->result = witness_first_vector();
+}
+
+void witness_interrupt(const struct witness_options *options, struct witness_outcome *outcome)
+{
+    struct run run = {.result = 0};
+
+    start(interrupt, &run, options, outcome);
+}
+
+static void reset(void *argument)
+{
+    struct run *run = argument;
+
+    run->result = witness_function_reset(device);
+}
+
+void witness_reset(const struct witness_options *options, struct witness_outcome *outcome)
+{
+    struct run run = {.result = 0};
+
+    start(reset, &run, options, outcome);
+}
+
+static void configure_rss(void *argument)
+{
+    struct run *run = argument;
+    struct port_info *port = netdev_priv(run->port);
+
+    run->result = t4_config_rss_range(port->adapter, port->adapter->mbox, port->viid, 0, run->size,
+                                      run->queues, run->size);
+}
+
+void witness_rss(int port, const uint16_t *queues, int count,
+                 const struct witness_options *options, struct witness_outcome *outcome)
+{
+    struct run run = {.port = witness_port(port), .queues = queues, .size = count};
+
+    if (run.port)
+        start(configure_rss, &run, options, outcome);
+}
+
+static void show_clip_table(void *argument)
+{
+    struct run *run = argument;
+    struct seq_file file = {.private = pci_get_drvdata(device)};
+
+    run->result = clip_tbl_show(&file, NULL);
+}
+
+void witness_clip_table(const struct witness_options *options, struct witness_outcome *outcome)
+{
+    struct run run = {.result = 0};
+
+    start(show_clip_table, &run, options, outcome);
 }
 
 static void remove_device(void *argument)
