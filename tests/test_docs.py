@@ -13,7 +13,7 @@ from limits_tables import PAGE, written
 from tests import test_rooms
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "pyvfio_user/README.md", "docs/*.md", "tests/**/*.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "pyvfio_user/README.md", "docs/**/*.md", "tests/**/*.md")
 INCLUDE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 FOREIGN = ("drivers/", "fs/", "include/", "lib/", "subprojects/")
 """How paths of the kernel and of libvfio-user begin."""
@@ -105,6 +105,22 @@ def reached(room: str, below: dict[str, set[str]]) -> set[str]:
 def test_the_tables_of_limits_are_those_of_the_code() -> None:
     page = PAGE.read_text()
     assert page == written(page), "python -m tests.support.limits_tables writes them"
+
+
+def test_each_finding_about_another_program_has_a_report_and_a_test() -> None:
+    folder = ROOT / "docs/upstream"
+    rows = re.findall(
+        r"(?m)^\| \[([\w-]+)\]\((\w+\.md)#([\w-]+)\) ", (folder / "README.md").read_text()
+    )
+    assert all(name == anchor for name, _, anchor in rows)
+    reports = {
+        (name, page)
+        for page in ("cxgb4.md", "readers.md")
+        for name in re.findall(r"(?m)^## (\S+)$", (folder / page).read_text())
+    }
+    assert {(name, page) for name, page, _ in rows} == reports
+    tests = "".join(path.read_text() for path in tracked("tests/interop/test_upstream_*.py"))
+    assert [name for name, _ in sorted(reports) if f'"{name}"' not in tests] == []
 
 
 def test_the_glossary_is_in_order() -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import struct
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +35,8 @@ pytestmark = pytest.mark.interop
 THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 KERNELS = ("6.1", "6.12") if THOROUGH else ("6.1",)
 CARDS = ("t520-cr", "t62100-cr")
+PATCH = next((Path(__file__).resolve().parents[2] / "docs").glob("0001-*.patch"))
+MC1, MA_INDIRECT, HMA_INDIRECT, HMA = 21, 61, 67, 68
 CIM_MA_LA, CIM_QCFG, DUMP_CONTEXT, MPS_TCAM, SGE_INDIRECT, ULPTX_LA = 4, 5, 56, 57, 37, 62
 """Numbers of entities (cudbg_if.h)."""
 
@@ -97,6 +101,33 @@ def test_the_collector_of_a_crash_kernel_reads_a_net_device_that_is_not_there(
             pytest.raises(Oops, match=rf"address 0x\w+, entity {SGE_INDIRECT}\b"),
         ):
             driver.collect()
+
+
+@pytest.mark.skipif(not THOROUGH, reason="builds the driver once more: VMCOREDD_THOROUGH=1")
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("name", CARDS)
+def test_with_our_patch_the_dump_is_complete(
+    kernel: str, name: str, tmp_path: Path, progress: Any
+) -> None:
+    source = patched(kernel_source(kernel, progress), tmp_path)
+    card = emu.Card.load(name, 1, memory={"mc0": 1})
+    library = build(source, cache(), progress)
+    with Harness(library, emulated(card), Options(port_without_device=True)) as driver:
+        driver.probe()
+        found = dump.read(driver.collect()).entities
+    lacking = {MA_INDIRECT, HMA_INDIRECT} if card.chip is not T6 else set()
+    assert {number for number, entity in found.items() if not entity.good} == lacking | {MC1, HMA}
+
+
+def patched(source: Path, folder: Path) -> Path:
+    """Returns a kernel source with our patch: links to `source`, and a copy of the driver."""
+    shutil.copytree(source / DRIVER.parent, folder / DRIVER.parent)
+    (folder / "drivers/pci").symlink_to(source / "drivers/pci")
+    for path in source.iterdir():
+        if path.name != "drivers":
+            (folder / path.name).symlink_to(path)
+    subprocess.run(["git", "apply", PATCH], cwd=folder, check=True)
+    return folder
 
 
 def test_a_table_of_addresses_that_was_not_made_is_read(linux: Linux) -> None:
@@ -248,7 +279,7 @@ def words(raw: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(raw) // 4}I", raw[: len(raw) // 4 * 4])
 
 
-def test_responses_of_the_memory_analyser_overwrite_requests(
+def test_requests_of_the_memory_analyser_overwrite_responses(
     linux: Linux, collected: Collected
 ) -> None:
     found = words(collected.raw[CIM_MA_LA])

@@ -23,7 +23,7 @@ from vmcore_files import Elf, Load, dump_note, kdump, note, prstatus
 
 from vmcoredd import vmcore
 
-PAYLOAD = bytes(range(256)) * 16
+PAYLOAD = bytes(range(256)) * 8
 NAME = "cxgb4_0000:01:00.4"
 LIEF_LIMIT = 1 << 20
 FORGED = note(b"GNU", 3, b"invented")
@@ -54,7 +54,7 @@ def _written(path: Path, dumps: list[bytes], base: Elf | None = None) -> None:
         made = vmcore.DeviceDumps(vmcore.ElfCore.open(path.with_suffix(".base")))
     for payload in dumps:
         made.add_device_dump(NAME, len(payload), payload_of(payload))
-    vmcore.write(path, made)
+    vmcore.write(path, made, force=True)
     path.with_suffix(".base").unlink(missing_ok=True)
 
 
