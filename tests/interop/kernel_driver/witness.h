@@ -79,8 +79,8 @@ void witness_interrupt(const struct witness_options *options, struct witness_out
 /* A function reset while the driver is bound. */
 void witness_reset(const struct witness_options *options, struct witness_outcome *outcome);
 /* Writes queues to a port's slice of the RSS table; `result` is the driver's. */
-void witness_rss(int port, const uint16_t *queues, int count,
-                 const struct witness_options *options, struct witness_outcome *outcome);
+void witness_rss(int port, const uint16_t *queues, int count, const struct witness_options *options,
+                 struct witness_outcome *outcome);
 /* Reads the driver's file clip_tbl of debugfs; what it says is lost. */
 void witness_clip_table(const struct witness_options *options, struct witness_outcome *outcome);
 void witness_remove(const struct witness_options *options, struct witness_outcome *outcome);

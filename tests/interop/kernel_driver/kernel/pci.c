@@ -143,8 +143,8 @@ void __iomem *pci_ioremap_bar(struct pci_dev *dev, int number)
     return ioremap(pci_resource_start(dev, number), pci_resource_len(dev, number));
 }
 
-/* Vector n of MSI-X is interrupt n + 1; 0 is INTx or MSI. None arrives by itself: the first vector's
- * handler is called by witness_interrupt(). */
+/* Vector n of MSI-X is interrupt n + 1; 0 is INTx or MSI. None arrives by itself: the first
+ * vector's handler is called by witness_interrupt(). */
 static struct {
     irq_handler_t handler;
     void *cookie;

@@ -214,8 +214,8 @@ static void configure_rss(void *argument)
                                       run->queues, run->size);
 }
 
-void witness_rss(int port, const uint16_t *queues, int count,
-                 const struct witness_options *options, struct witness_outcome *outcome)
+void witness_rss(int port, const uint16_t *queues, int count, const struct witness_options *options,
+                 struct witness_outcome *outcome)
 {
     struct run run = {.port = witness_port(port), .queues = queues, .size = count};
 
