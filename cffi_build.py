@@ -84,6 +84,7 @@ emu = _extension(
         "engine/pause.c",
         "engine/port.c",
         "engine/receive.c",
+        "engine/rewrite.c",
         "engine/sending.c",
         "engine/rss.c",
         "engine/statistics.c",

@@ -242,9 +242,17 @@ class L2tWriteReq(BigStruct):
 
 
 class SmtWriteReq(BigStruct):
-    """struct cpl_smt_write_req and cpl_t6_smt_write_req, as far as they agree."""
+    """struct cpl_smt_write_req; of cpl_t6_smt_write_req, whose rows have one entry, all but what
+    precedes `pfvf0` and what follows `src_mac0`."""
 
-    _fields_ = (*_ENTRY, *word("norpl:31:1 idx:20:8 ovlan_idx:16:4"))
+    _fields_ = (
+        *_ENTRY,
+        *word("norpl:31:1 idx:20:8 ovlan_idx:16:4"),
+        ("pfvf1", u16),
+        ("src_mac1", u8 * 6),
+        ("pfvf0", u16),
+        ("src_mac0", u8 * 6),
+    )
 
 
 class SetTcbField(BigStruct):

@@ -162,6 +162,20 @@ class FilterResult(IntEnum):
     EINVAL = 4
 
 
+class NatMode(IntEnum):
+    """NAT_MODE_<name>: what a filter rewrites: IP address and port of target (D) and source (S)
+    (cxgb4.h)."""
+
+    NONE = 0
+    DIP = 1
+    DIP_DP = 2
+    DIP_DP_SIP = 3
+    DIP_DP_SP = 4
+    SIP_SP = 5
+    DIP_SIP_SP = 6
+    ALL = 7
+
+
 class ScatterGather(IntEnum):
     """ULP_TX_SC_<name>: what follows, in a message of ULP_TX (t4_msg.h)."""
 
@@ -278,6 +292,12 @@ class Messages(NamedTuple):
     compressed_errors: int
     """CPL_RX_PKT: whether TP_OUT_CONFIG.CRxPktEnc compresses err_vec (t4_hw.c,
     t4_init_tp_params())."""
+    source_macs_per_row: int
+    """CPL_SMT_WRITE_REQ: entries of the table of source MACs that it writes (smt.c,
+    write_smt_entry())."""
+    nat_keeps_ports: int
+    """Whether a NAT mode leaves a port whose new value is 0 (cxgb4_tc_flower.c,
+    cxgb4_natmode_config_array; for T5, assumed)."""
 
 
 T5 = Messages(
@@ -287,6 +307,8 @@ T5 = Messages(
     ip_header_bits=14,
     tunnels=0,
     compressed_errors=0,
+    source_macs_per_row=2,
+    nat_keeps_ports=0,
 )
 T6 = Messages(
     ethernet_header_shift=32,
@@ -295,6 +317,8 @@ T6 = Messages(
     ip_header_bits=12,
     tunnels=1,
     compressed_errors=1,
+    source_macs_per_row=1,
+    nat_keeps_ports=1,
 )
 
 

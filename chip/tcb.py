@@ -8,6 +8,7 @@ memory follows from cxgb4_filter.c (get_filter_count()) and from cxgbetool.
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 
 from vmcoredd.chip.register import Field, parse_fields
@@ -26,10 +27,25 @@ TCP = parse_fields(
 )
 """The fields of a connection; `*_raw` are distances below `tx_max`."""
 FILTER = parse_fields(
-    "byte_count:192:64 packet_count:160:32 rss_info:96:10 ip_version:90:1 direct_steer:55:1 "
-    "drop:54:1 non_offload:33:1 smac_sel:24:8 l2t_ix:12:12"
+    "byte_count:192:64 packet_count:160:32 rss_info:96:10 cctrl_rfr:94:1 cctrl_cwr:93:1 "
+    "cctrl_ece:92:1 lpbk:91:1 ip_version:90:1 direct_steer:55:1 drop:54:1 nagle:39:1 "
+    "non_offload:33:1 smac_sel:24:8 l2t_ix:12:12"
 )
-"""The fields of a filter, with its counters."""
+"""The fields of a filter, with its counters. One that sends frames out again (`lpbk`) gives them a
+new target MAC (`cctrl_ece`), source MAC (`cctrl_cwr`) and VLAN tag (`cctrl_rfr`), or takes that
+away (`nagle`): cxgb4_filter.c, configure_filter_tcb() and mk_act_open_req()."""
+
+
+class NatWord(IntEnum):
+    """The 32-bit words of a filter's TCB with new addresses and ports: of an IPv6 address, the one
+    with its last bytes, which others follow; of ports, the source's in the upper half (t4_tcb.h;
+    cxgb4_filter.c, set_nat_params())."""
+
+    LOCAL6 = 10
+    FOREIGN6 = 27
+    LOCAL = 29
+    FOREIGN = 30
+    PORTS = 31
 
 
 class TcpState(IntEnum):
@@ -46,6 +62,28 @@ class TcpState(IntEnum):
     LAST_ACK = 8
     FIN_WAIT_2 = 9
     TIME_WAIT = 10
+
+
+def translation(block: bytes | memoryview) -> dict[str, int]:
+    """Returns the new addresses and ports in the TCB of a filter (128 bytes), those that are not 0:
+    they have nothing else where those are."""
+    words = struct.unpack("<32I", _number(block).to_bytes(BYTES, "little"))
+    ipv6 = next(field for field in FILTER if field.name == "ip_version").get(_number(block))
+    kinds = (NatWord.LOCAL6, NatWord.FOREIGN6) if ipv6 else (NatWord.LOCAL, NatWord.FOREIGN)
+    size = 4 if ipv6 else 1
+    local, foreign = (_joined(words[first : first + size]) for first in kinds)
+    found = {
+        "new_local": local,
+        "new_foreign": foreign,
+        "new_local_port": words[NatWord.PORTS] & 0xFFFF,
+        "new_foreign_port": words[NatWord.PORTS] >> 16,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _joined(words: tuple[int, ...]) -> int:
+    """Returns the number that words make, the lowest first."""
+    return sum(word << 32 * i for i, word in enumerate(words))
 
 
 def state_name(state: int) -> str:
@@ -75,6 +113,11 @@ def encode(fields: tuple[Field, ...], **values: int) -> bytes:
 
 def decode(fields: tuple[Field, ...], block: bytes | memoryview) -> dict[str, int]:
     """Returns the fields of a TCB in memory (128 bytes)."""
-    parts = (bytes(block[at : at + _PART])[::-1] for at in range(0, BYTES, _PART))
-    number = int.from_bytes(b"".join(parts), "little")
+    number = _number(block)
     return {field.name: field.get(number) for field in fields}
+
+
+def _number(block: bytes | memoryview) -> int:
+    """Returns the number that a TCB in memory is."""
+    parts = (bytes(block[at : at + _PART])[::-1] for at in range(0, BYTES, _PART))
+    return int.from_bytes(b"".join(parts), "little")

@@ -55,7 +55,7 @@ def _tcb(block: memoryview) -> list[Value]:
     """Returns kind, state, and the fields that are not zero."""
     fields = tcb.decode(tcb.FILTER, block)
     if fields.pop("non_offload"):
-        return ["filter", "", _used(fields)]
+        return ["filter", "", _used(fields) | tcb.translation(block)]
     fields = tcb.decode(tcb.TCP, block)
     sent = fields["tx_max"]
     for name in ("snd_una", "snd_nxt", "snd_rec", "snd_max"):

@@ -7,8 +7,10 @@ of trouble and of links. Nothing of it runs for a frame.
 from vmcoredd.emu.engine.engine import Engine
 from vmcoredd.emu.engine.tables import (
     FLOWS,
+    NEIGHBOURS,
     NO_CLASS,
     NO_QUEUE,
+    SOURCE_MACS,
     EgressKind,
     EgressRing,
     IngressRing,
@@ -18,8 +20,10 @@ from vmcoredd.emu.engine.tables import (
 
 __all__ = [
     "FLOWS",
+    "NEIGHBOURS",
     "NO_CLASS",
     "NO_QUEUE",
+    "SOURCE_MACS",
     "EgressKind",
     "EgressRing",
     "Engine",

@@ -1,6 +1,6 @@
 /* Requests to TP and to firmware: entries of the tables of neighbours (L2T) and source MACs (SMT),
- * fields of connections, filters. Of these tables, that of filters is modelled (filters.c); the
- * other requests have only their replies. */
+ * which filters use (rewrite.c), filters and fields of their control blocks (filters.c). There are
+ * no connections: requests about their fields have only replies. */
 
 #include "vmcoredd/emu/engine/internal.h"
 
@@ -61,14 +61,20 @@ static enum outcome to_tp(struct engine *engine, uint32_t id, const uint8_t *cpl
 {
     uint32_t opcode = length ? *cpl : 0;
 
-    if (opcode == CPL_L2T_WRITE_REQ && length >= L2T_WRITE_REQ_BYTES)
+    if (opcode == CPL_L2T_WRITE_REQ && length >= L2T_WRITE_REQ_BYTES) {
+        rewrite_set_neighbour(engine, cpl);
         return get(cpl, L2T_WRITE_REQ_NOREPLY) ? OUTCOME_DONE
                                                : entry_written(engine, cpl, CPL_L2T_WRITE_RPL);
-    if (opcode == CPL_SMT_WRITE_REQ && length >= SMT_WRITE_REQ_BYTES)
+    }
+    if (opcode == CPL_SMT_WRITE_REQ && length >= SMT_WRITE_REQ_BYTES) {
+        rewrite_set_sources(engine, cpl);
         return get(cpl, SMT_WRITE_REQ_NORPL) ? OUTCOME_DONE
                                              : entry_written(engine, cpl, CPL_SMT_WRITE_RPL);
-    if (opcode == CPL_SET_TCB_FIELD && length >= SET_TCB_FIELD_BYTES)
+    }
+    if (opcode == CPL_SET_TCB_FIELD && length >= SET_TCB_FIELD_BYTES) {
+        filters_set_field(engine, cpl);
         return get(cpl, SET_TCB_FIELD_NO_REPLY) ? OUTCOME_DONE : field_set(engine, cpl);
+    }
     if (opcode != CPL_TID_RELEASE)
         engine_report(engine, TROUBLE_WORK_REQUEST, id, length >= 4 ? get32(cpl) : 0, 0);
     return OUTCOME_DONE;

@@ -22,6 +22,8 @@ enum {
     ENGINE_MACS = 512, /* entries of the MAC table */
     ENGINE_PRIORITY_FILTERS = 64,
     ENGINE_FILTERS = 576, /* those of high priority, then the others */
+    ENGINE_NEIGHBOURS = 4096,
+    ENGINE_SOURCE_MACS = 256,
     ENGINE_VECTORS = 128, /* of MSI-X */
     ENGINE_RUN = 4194304, /* of `moved`: some milliseconds */
     ENGINE_ACCESS = 512,
@@ -55,10 +57,12 @@ struct engine_chip {
     uint32_t core_clock_khz;
     uint8_t ethernet_header_shift, ethernet_header_bits; /* of CPL_TX_PKT's ctrl1 */
     uint8_t ip_header_shift, ip_header_bits;
-    uint8_t tunnels;           /* CPL_TX_TNL_LSO is known */
-    uint8_t compressed_errors; /* CPL_RX_PKT's err_vec may be compressed (TP_OUT_CONFIG) */
-    uint8_t pad_shift;         /* SGE_CONTROL.IngPadBoundary counts from 1 << pad_shift */
-    uint8_t ipv6_filter_tids;  /* an IPv6 filter takes so many TIDs, a power of two */
+    uint8_t tunnels;             /* CPL_TX_TNL_LSO is known */
+    uint8_t compressed_errors;   /* CPL_RX_PKT's err_vec may be compressed (TP_OUT_CONFIG) */
+    uint8_t pad_shift;           /* SGE_CONTROL.IngPadBoundary counts from 1 << pad_shift */
+    uint8_t source_macs_per_row; /* of the requests that write them */
+    uint8_t nat_keeps_ports;     /* whose new value is 0 */
+    uint8_t ipv6_filter_tids;    /* an IPv6 filter takes so many TIDs, a power of two */
 };
 
 enum egress_kind {
@@ -187,6 +191,23 @@ enum filter_field {
     FILTER_FIELDS,
 };
 
+/* What a filter makes of the headers of a frame that it sends out again (rewrite.c). */
+struct rewrite {
+    uint8_t new_target, new_source; /* MACs */
+    uint8_t removes_tag, adds_tag;
+    uint16_t neighbour; /* the entry with the new target and tag */
+    uint8_t source;     /* the entry with the new source */
+    uint8_t nat_mode;
+    uint16_t local_port, foreign_port;
+    uint8_t local[16], foreign[16]; /* addresses: the target's and the source's; of IPv4, 4 bytes */
+};
+
+/* An entry of the table of neighbours (L2T). */
+struct neighbour {
+    uint8_t mac[6];
+    uint16_t tag;
+};
+
 /* A filter: it matches frames whose entry, as the lookup engine has it, is `value` under `mask`.
  * Its hits are counted in its control block in adapter memory. */
 struct filter {
@@ -196,6 +217,9 @@ struct filter {
     uint8_t drops, steers, counts;
     uint8_t tells_tid; /* in place of the hash */
     uint16_t queue;    /* where it steers to */
+    uint8_t switches;  /* frames are sent on `port` instead */
+    uint8_t port;
+    struct rewrite rewrite;
 };
 
 /* A frame on its way: Ethernet without FCS. */
@@ -205,6 +229,7 @@ struct frame {
     uint8_t loopback; /* comes from the port's own internal loopback */
     uint8_t offered;  /* it was held when it was offered before */
     uint8_t pf;       /* the function that sends it */
+    uint8_t hops;     /* how often a filter has sent it out again */
 };
 
 enum wire_kind {
@@ -366,6 +391,7 @@ struct engine {
     uint32_t control_block_rows;
     struct filter filters[576];
     uint64_t filters_used[9]; /* a bit for each of `filters`; the first that matches decides */
+    uint32_t filter_count;    /* of those bits */
     struct egress egress[1024];
     struct ingress ingress[1024];
     uint64_t egress_marked[16];  /* a bit for each egress queue that may have work */
@@ -385,6 +411,8 @@ struct engine {
     uint64_t moved; /* to and from the host in this run: bytes, and ENGINE_ACCESS for each access */
     uint32_t reports;                         /* of trouble that are left to this run */
     uint32_t *msix_table, *msix_pending_bits; /* what the host sees of them: four words a vector */
+    struct neighbour neighbours[4096];
+    uint8_t source_macs[256][6];
     struct port ports[4];
     uint32_t *functions[8]; /* their statistics in BAR0, or NULL */
     struct engine_counts counts;

@@ -247,6 +247,11 @@ class Engine:
         describe_filters(self.c.tuple, mode)
         self.c.matches_interfaces = interfaces
 
+    def forget_neighbours(self) -> None:
+        """Clears the tables of neighbours and source MACs, which drivers write."""
+        for table in (self.c.neighbours, self.c.source_macs):
+            ffi.buffer(table)[:] = bytes(ffi.sizeof(table))
+
     # Snapshots
 
     def save(self) -> Any:

@@ -1,8 +1,9 @@
-/* Filters: entries of the lookup engine's TCAM that drop a frame or choose its queue. The matching
- * one with the lowest TID decides. A filter is kept as the words that the lookup engine compares,
- * which a dump shows; its hits are counted where a driver reads them, in its control block.
+/* Filters: entries of the lookup engine's TCAM that drop a frame, choose its queue, or send it out
+ * again, perhaps rewritten. The matching one with the lowest TID decides. A filter is kept as the
+ * words that the lookup engine compares, which a dump shows; its hits are counted where a driver
+ * reads them, in its control block.
  *
- * Only what is done is accepted: not filters that send frames out again, or rewrite them. */
+ * Only what is done here is accepted. */
 
 #include "vmcoredd/emu/engine/internal.h"
 
@@ -109,6 +110,68 @@ static void show_entry(const struct engine *engine, uint32_t slot, const struct 
     }
 }
 
+/* A 32-bit word of a control block, which is parts of 16 bytes, the last word of each first. */
+static uint8_t *block_word(uint8_t *block, uint32_t word)
+{
+    return block + (word | 3) * 4 - (word & 3) * 4;
+}
+
+/* Puts an address into words, the last bytes into the first. */
+static void show_address(uint8_t *block, uint32_t word, const uint8_t *address, bool ipv6)
+{
+    uint32_t words[4], count = put_address(address, ipv6, words);
+
+    for (uint32_t i = 0; i < count; i++)
+        put32(block_word(block, word + i), words[i]);
+}
+
+static void show_translation(uint8_t *block, const struct filter *filter)
+{
+    const struct rewrite *rewrite = &filter->rewrite;
+
+    if (!rewrite->nat_mode)
+        return;
+    show_address(block, filter->ipv6 ? TCB_NAT_LOCAL6 : TCB_NAT_LOCAL, rewrite->local,
+                 filter->ipv6);
+    show_address(block, filter->ipv6 ? TCB_NAT_FOREIGN6 : TCB_NAT_FOREIGN, rewrite->foreign,
+                 filter->ipv6);
+    put32(block_word(block, TCB_NAT_PORTS),
+          (uint32_t)rewrite->foreign_port << 16 | rewrite->local_port);
+}
+
+static void show_action(uint8_t *block, const struct filter *filter)
+{
+    const struct rewrite *rewrite = &filter->rewrite;
+
+    put(block, TCB_FILTER_DROP, filter->drops);
+    put(block, TCB_FILTER_DIRECT_STEER, filter->steers);
+    put(block, TCB_FILTER_RSS_INFO, filter->queue);
+    put(block, TCB_FILTER_LPBK, filter->switches);
+    put(block, TCB_FILTER_CCTRL_ECE, rewrite->new_target);
+    put(block, TCB_FILTER_CCTRL_CWR, rewrite->new_source);
+    put(block, TCB_FILTER_CCTRL_RFR, rewrite->adds_tag);
+    put(block, TCB_FILTER_NAGLE, rewrite->removes_tag);
+    put(block, TCB_FILTER_L2T_IX, rewrite->neighbour);
+    put(block, TCB_FILTER_SMAC_SEL, rewrite->source);
+}
+
+/* Takes what show_action() has shown, and somebody has changed. */
+static void learn_action(const uint8_t *block, struct filter *filter)
+{
+    struct rewrite *rewrite = &filter->rewrite;
+
+    filter->drops = (uint8_t)get(block, TCB_FILTER_DROP);
+    filter->steers = (uint8_t)get(block, TCB_FILTER_DIRECT_STEER);
+    filter->queue = (uint16_t)get(block, TCB_FILTER_RSS_INFO);
+    filter->switches = (uint8_t)get(block, TCB_FILTER_LPBK);
+    rewrite->new_target = (uint8_t)get(block, TCB_FILTER_CCTRL_ECE);
+    rewrite->new_source = (uint8_t)get(block, TCB_FILTER_CCTRL_CWR);
+    rewrite->adds_tag = (uint8_t)get(block, TCB_FILTER_CCTRL_RFR);
+    rewrite->removes_tag = (uint8_t)get(block, TCB_FILTER_NAGLE);
+    rewrite->neighbour = (uint16_t)get(block, TCB_FILTER_L2T_IX);
+    rewrite->source = (uint8_t)get(block, TCB_FILTER_SMAC_SEL);
+}
+
 /* Writes its control block, without a hit. */
 static void show_block(const struct engine *engine, uint32_t slot, const struct filter *filter)
 {
@@ -120,9 +183,8 @@ static void show_block(const struct engine *engine, uint32_t slot, const struct 
     if (filter) {
         put(block, TCB_FILTER_NON_OFFLOAD, 1);
         put(block, TCB_FILTER_IP_VERSION, filter->ipv6);
-        put(block, TCB_FILTER_DROP, filter->drops);
-        put(block, TCB_FILTER_DIRECT_STEER, filter->steers);
-        put(block, TCB_FILTER_RSS_INFO, filter->queue);
+        show_action(block, filter);
+        show_translation(block, filter);
     }
 }
 
@@ -131,6 +193,7 @@ static void remove_slot(struct engine *engine, uint32_t slot)
     if (!is_used(engine, slot))
         return;
     clear_bit(engine->filters_used, slot);
+    engine->filter_count--;
     memset(&engine->filters[slot], 0, sizeof(engine->filters[slot]));
     show_entry(engine, slot, NULL);
     show_block(engine, slot, NULL);
@@ -210,19 +273,33 @@ static bool can_compare(const struct engine *engine, const uint32_t *masks)
     return true;
 }
 
-/* Whether a request asks for no more than to drop, to pass or to choose a queue. */
-static bool can_act(const uint8_t *request)
+/* What follows a FW_FILTER2_WR; NULL: the request is none. */
+static const uint8_t *nat_of(const uint8_t *request)
 {
-    const uint8_t *nat = request + FILTER_WR_BYTES;
+    return get(request, WR_OP) == FW_FILTER2_WR ? request + FILTER_WR_BYTES : NULL;
+}
 
-    if (get(request, FILTER_WR_MASKHASH) || get(request, FILTER_WR_DIRSTEERHASH) ||
-        get(request, FILTER_WR_LPBK) || get(request, FILTER_WR_DMAC) ||
-        get(request, FILTER_WR_SMAC) || get(request, FILTER_WR_INSVLAN) ||
-        get(request, FILTER_WR_RMVLAN))
+static bool rewrites(const uint8_t *request, const uint8_t *nat)
+{
+    return get(request, FILTER_WR_DMAC) || get(request, FILTER_WR_SMAC) ||
+           get(request, FILTER_WR_INSVLAN) || get(request, FILTER_WR_RMVLAN) ||
+           (nat && get(nat, FILTER_NAT_NATMODE));
+}
+
+/* Whether all that a request asks for is done. Only frames that go out again are rewritten. */
+static bool can_act(const struct engine *engine, const uint8_t *request)
+{
+    const uint8_t *nat = nat_of(request);
+
+    if (get(request, FILTER_WR_MASKHASH) || get(request, FILTER_WR_DIRSTEERHASH))
         return false;
-    return get(request, WR_OP) != FW_FILTER2_WR ||
-           !(get(nat, FILTER_NAT_FILTER_TYPE) || get(nat, FILTER_NAT_SWAPMAC) ||
-             get(nat, FILTER_NAT_NATMODE) || get(nat, FILTER_NAT_ULP_TYPE));
+    if (nat && (get(nat, FILTER_NAT_FILTER_TYPE) || get(nat, FILTER_NAT_SWAPMAC) ||
+                get(nat, FILTER_NAT_NATFLAGCHECK) ||
+                (get(nat, FILTER_NAT_ULP_TYPE) && !get(nat, FILTER_NAT_NATMODE))))
+        return false;
+    if (get(request, FILTER_WR_LPBK))
+        return engine->ports[get(request, FILTER_WR_TXCHAN)].present;
+    return !rewrites(request, nat);
 }
 
 /* Whether a filter can be at its place: an IPv6 filter begins at a multiple of the TIDs that it
@@ -239,6 +316,28 @@ static bool is_place(const struct engine *engine, uint32_t slot, bool ipv6)
     return slot == first;
 }
 
+static struct rewrite read_rewrite(const uint8_t *request)
+{
+    const uint8_t *nat = nat_of(request);
+    struct rewrite rewrite = {
+        .new_target = (uint8_t)get(request, FILTER_WR_DMAC),
+        .new_source = (uint8_t)get(request, FILTER_WR_SMAC),
+        .removes_tag = (uint8_t)get(request, FILTER_WR_RMVLAN),
+        .adds_tag = (uint8_t)get(request, FILTER_WR_INSVLAN),
+        .neighbour = (uint16_t)get(request, FILTER_WR_L2TIX),
+        .source = (uint8_t)get(request, FILTER_WR_SMAC_SEL),
+    };
+
+    if (!nat || !get(nat, FILTER_NAT_NATMODE))
+        return rewrite;
+    rewrite.nat_mode = (uint8_t)get(nat, FILTER_NAT_NATMODE);
+    rewrite.local_port = (uint16_t)get(nat, FILTER_NAT_NEWLPORT);
+    rewrite.foreign_port = (uint16_t)get(nat, FILTER_NAT_NEWFPORT);
+    memcpy(rewrite.local, bytes_of(nat, FILTER_NAT_NEWLIP), sizeof(rewrite.local));
+    memcpy(rewrite.foreign, bytes_of(nat, FILTER_NAT_NEWFIP), sizeof(rewrite.foreign));
+    return rewrite;
+}
+
 static struct filter make_filter(const struct engine *engine, uint8_t pf, const uint8_t *request,
                                  const struct facts *value, const struct facts *mask)
 {
@@ -250,6 +349,9 @@ static struct filter make_filter(const struct engine *engine, uint8_t pf, const 
         .counts = (uint8_t)get(request, FILTER_WR_HITCNTS),
         .tells_tid = (uint8_t)get(request, FILTER_WR_RPTTID),
         .queue = (uint16_t)get(request, FILTER_WR_IQ),
+        .switches = (uint8_t)get(request, FILTER_WR_LPBK),
+        .port = (uint8_t)get(request, FILTER_WR_TXCHAN),
+        .rewrite = read_rewrite(request),
     };
 
     make_entry(engine, value, filter.value);
@@ -263,10 +365,11 @@ static uint32_t add(struct engine *engine, uint8_t pf, uint32_t slot, const uint
 {
     struct facts value = read_facts(request, VALUE), mask = read_facts(request, MASK);
 
-    if (!can_act(request) || !can_compare(engine, mask.fields) ||
+    if (!can_act(engine, request) || !can_compare(engine, mask.fields) ||
         !is_place(engine, slot, value.ipv6))
         return FW_FILTER_WR_EINVAL;
     engine->filters[slot] = make_filter(engine, pf, request, &value, &mask);
+    engine->filter_count += !is_used(engine, slot);
     set_bit(engine->filters_used, slot);
     show_entry(engine, slot, &engine->filters[slot]);
     show_block(engine, slot, &engine->filters[slot]);
@@ -283,6 +386,32 @@ uint32_t filters_request(struct engine *engine, uint8_t pf, const uint8_t *reque
         return add(engine, pf, slot, request);
     remove_slot(engine, slot);
     return FW_FILTER_WR_FLT_DELETED;
+}
+
+/* Sets the bits of a word that a mask names. */
+static void set_word(uint8_t *block, uint32_t word, uint32_t mask, uint32_t value)
+{
+    uint8_t *at = block_word(block, word);
+
+    put32(at, (get32(at) & ~mask) | (value & mask));
+}
+
+void filters_set_field(struct engine *engine, const uint8_t *cpl)
+{
+    uint32_t slot = slot_of(engine, (uint32_t)get(cpl, SET_TCB_FIELD_TID));
+    uint32_t word = (uint32_t)get(cpl, SET_TCB_FIELD_WORD);
+    uint64_t mask = get(cpl, SET_TCB_FIELD_MASK), value = get(cpl, SET_TCB_FIELD_VAL);
+    uint8_t *block;
+
+    if (slot == NO_FILTER || !is_used(engine, slot))
+        return;
+    block = control_block(engine, slot);
+    if (!block)
+        return;
+    set_word(block, word, (uint32_t)mask, (uint32_t)value);
+    if (word + 1 < TCB_FILTER_BYTES / sizeof(uint32_t))
+        set_word(block, word + 1, (uint32_t)(mask >> 32), (uint32_t)(value >> 32));
+    learn_action(block, &engine->filters[slot]);
 }
 
 /* Frames */
@@ -326,24 +455,12 @@ static bool matches(const struct filter *filter, bool ipv6, const uint32_t *entr
     return true;
 }
 
-static bool has_any(const struct engine *engine)
-{
-    uint64_t used = 0;
-
-    for (uint32_t word = 0; word < ENGINE_FILTERS / 64; word++)
-        used |= engine->filters_used[word];
-    return used != 0;
-}
-
 const struct filter *filters_find(const struct engine *engine, const struct interface *interface,
                                   const struct frame *frame, const struct headers *headers)
 {
+    const struct facts facts = facts_of(interface, frame, headers);
     uint32_t entry[WORDS];
-    struct facts facts;
 
-    if (!has_any(engine))
-        return NULL;
-    facts = facts_of(interface, frame, headers);
     make_entry(engine, &facts, entry);
     for (uint32_t word = 0; word < ENGINE_FILTERS / 64; word++) {
         for (uint64_t bits = engine->filters_used[word]; bits; bits &= bits - 1) {

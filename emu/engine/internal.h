@@ -1,5 +1,6 @@
 /* Declarations that the engine's C files share, not for Python. Each file calls only those below
- * it, but for wire.c, which has port.c update the links when its peer says that its port is on:
+ * it, but for wire.c, which has port.c update the links when its peer says that its port is on, and
+ * receive.c, which has port.c send what a filter sends out again:
  *
  *   engine.c    the loop: whose turn it is, budgets
  *   contexts.c  what a dump shows of queues
@@ -15,7 +16,7 @@
  *   statistics.c what MPS counts
  *   stream.c    who connects to whom; wire.c: sockets and taps; capture.c: pcapng
  *   receive.c   who gets a frame: address filters, and its response
- *   filters.c   what drops it or steers it to a queue
+ *   filters.c   what drops it, steers it to a queue or sends it out again; rewrite.c: how changed
  *   rss.c       which queue gets it else; headers.c: what is in it
  *   ingress.c   responses and interrupts; freelist.c: the buffers of frames
  *   checksum.c  the Internet checksum
@@ -66,6 +67,7 @@ enum {
     IP6_NEXT = 6,
     IP6_ADDRESSES = 8,
     TCP_FLAGS = 13,
+    TCP_CHECKSUM = 16,
     UDP_TARGET = 2,
     UDP_LENGTH = 4,
     UDP_CHECKSUM = 6,
@@ -148,6 +150,14 @@ static inline void put(void *message, uint32_t offset, uint32_t bytes, uint64_t 
         put32(at, (uint32_t)((get32(at) & ~mask) | field));
     else
         put64(at, (get64(at) & ~mask) | field);
+}
+
+/* The bytes of a field that is an array: bytes_of(cpl, L2T_WRITE_REQ_DST_MAC). */
+static inline const uint8_t *bytes_of(const uint8_t *message, uint32_t offset, uint32_t bytes,
+                                      uint64_t mask)
+{
+    (void)bytes, (void)mask;
+    return message + offset;
 }
 
 /* A register of BAR0, as it stands. */
@@ -353,6 +363,7 @@ enum outcome control_request(struct engine *engine, uint32_t id, const uint8_t *
                              uint32_t length);
 
 /* port.c */
+enum { PORT_LONGEST = 9618 }; /* that a port receives: an MTU of 9600, the Ethernet header, a tag */
 /* Takes frames from outside, at most `budget`, and passes them on; returns how many. */
 uint32_t ports_run(struct engine *engine, uint32_t budget);
 /* Gives the kernel what is sent and captured; returns when a wire is to be tried again. */
@@ -514,8 +525,19 @@ void filters_count(const struct engine *engine, const struct filter *filter,
 /* Adds or deletes a filter as a function asks in FW_FILTER_WR or FW_FILTER2_WR, which is long
  * enough. Returns what to reply: FW_FILTER_WR_*. */
 uint32_t filters_request(struct engine *engine, uint8_t pf, const uint8_t *request);
+/* Handles CPL_SET_TCB_FIELD for the control block of a filter. */
+void filters_set_field(struct engine *engine, const uint8_t *cpl);
 /* Deletes the filters of a function (or of all: pf < 0). */
 void filters_forget(struct engine *engine, int pf);
+
+/* rewrite.c */
+/* Handle CPL_L2T_WRITE_REQ and CPL_SMT_WRITE_REQ, which are long enough. */
+void rewrite_set_neighbour(struct engine *engine, const uint8_t *cpl);
+void rewrite_set_sources(struct engine *engine, const uint8_t *cpl);
+/* Makes a new frame of one, in `room`: VLAN_TAG bytes more than it has, and VLAN_TAG of them in
+ * front. */
+struct frame rewrite_frame(const struct engine *engine, const struct rewrite *rewrite,
+                           const struct frame *frame, const struct headers *headers, uint8_t *room);
 
 /* receive.c: whether a frame goes on waiting for somebody who has taken none since `starved`. That
  * is 0 if the last one was taken. After ENGINE_PATIENCE it does not, until one is taken again. */

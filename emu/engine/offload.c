@@ -5,7 +5,6 @@
 
 enum {
     TCP_SEQUENCE = 4,
-    TCP_CHECKSUM = 16,
     TCP_FIN = 0x01,
     TCP_PUSH = 0x08,
     TCP_CWR = 0x80,

@@ -4,8 +4,6 @@
 
 #include "vmcoredd/emu/engine/internal.h"
 
-enum { LONGEST = 9618 }; /* that a port receives: an MTU of 9600, the Ethernet header and a tag */
-
 /* Links */
 
 /* Whether a port's transmitter runs: then its peer sees a link. */
@@ -138,7 +136,7 @@ static struct frame padded(const struct frame *frame, uint8_t *room)
 /* Counts a frame of a length that no port receives, and returns whether it is one. */
 static bool refuses(const struct port *port, uint32_t length)
 {
-    if (length >= ETHERNET_HEADER && length <= LONGEST)
+    if (length >= ETHERNET_HEADER && length <= PORT_LONGEST)
         return false;
     count_event(port->received, length < ETHERNET_HEADER ? RECEIVED_TOO_SHORT : RECEIVED_TOO_LONG);
     return true;
@@ -170,10 +168,12 @@ static uint32_t take_frames(struct engine *engine, uint32_t id, uint32_t budget)
 {
     struct wire *wire = &engine->ports[id].wire;
     struct frame frame;
+    const bool offered = wire->held; /* the first frame was held before */
     uint32_t taken = 0;
 
     wire->held = engine->hold_outside;
     while (taken < budget && !moved_half(engine) && !wire->held && wire_next(engine, id, &frame)) {
+        frame.offered = offered && !taken;
         wire->held = port_receive(engine, id, &frame) == ENGINE_HELD;
         if (wire->held)
             break;

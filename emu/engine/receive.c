@@ -10,6 +10,7 @@ enum {
     NO_MAC = ENGINE_MACS,
     NO_MACIDX = 0x1ff, /* of CPL_RX_PKT */
     ERRORS = 14,       /* err_vec of CPL_RX_PKT */
+    HOPS = 8,          /* a frame that filters send in a circle is dropped after so many */
 };
 
 /* Of pldbuflen_qid: the frame begins a new buffer. */
@@ -251,7 +252,16 @@ static bool waits(struct engine *engine, uint32_t id)
 /* Whether a copy's filter lets it go to the host. */
 static bool passes(const struct copy *copy)
 {
-    return !copy->filter || !copy->filter->drops;
+    return !copy->filter || !(copy->filter->drops || copy->filter->switches);
+}
+
+static void cancel_all(struct engine *engine, struct copy *copies, uint32_t count)
+{
+    while (count--) {
+        if (copies[count].room == ROOM_NOW)
+            ingress_cancel(engine, &copies[count].landing);
+        copies[count].room = ROOM_NEVER;
+    }
 }
 
 /* Reserves room for all copies or, if one has to wait, for none. */
@@ -266,27 +276,80 @@ static bool reserve_all(struct engine *engine, const struct frame *frame,
         reserved++;
     if (reserved == count)
         return true;
-    while (reserved--)
-        if (copies[reserved].room == ROOM_NOW)
-            ingress_cancel(engine, &copies[reserved].landing);
+    cancel_all(engine, copies, reserved);
     return false;
 }
 
-/* Each copy meets the filters for itself. */
-static void find_filters(const struct engine *engine, const struct frame *frame,
+/* Each copy meets the filters for itself. Returns whether there are any. */
+static bool find_filters(const struct engine *engine, const struct frame *frame,
                          const struct headers *headers, struct copy *copies, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         copies[i].room = ROOM_NEVER;
+        copies[i].filter = NULL;
+    }
+    if (!engine->filter_count)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
         copies[i].filter = i && !engine->matches_interfaces
                                ? copies[0].filter
                                : filters_find(engine, copies[i].interface, frame, headers);
+    return true;
+}
+
+/* The first copy whose filter sends it out again, or NULL. A frame goes out once, however many of
+ * its copies would (assumed). */
+static const struct copy *find_switched(const struct copy *copies, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (copies[i].filter && copies[i].filter->switches && !copies[i].filter->drops)
+            return &copies[i];
+    return NULL;
+}
+
+/* Sends a copy out again. The port that it leaves by may lead to another one of this card, and to
+ * its filters. */
+static __attribute__((noinline)) int switch_out(struct engine *engine, uint32_t port,
+                                                const struct frame *frame,
+                                                const struct headers *headers,
+                                                const struct copy *copy)
+{
+    uint8_t room[VLAN_TAG + PORT_LONGEST + VLAN_TAG];
+    struct frame sent;
+
+    if (frame->hops == HOPS || frame->length > PORT_LONGEST) {
+        count_drop(engine, port, frame);
+        return ENGINE_DONE;
     }
+    sent = rewrite_frame(engine, &copy->filter->rewrite, frame, headers, room);
+    sent.loopback = false;
+    sent.pf = copy->interface->pf;
+    sent.hops = frame->hops + 1;
+    return engine_send(engine, copy->filter->port, &sent);
+}
+
+/* Sends a copy out again, where there is room for all others. False: it has to wait, and nothing is
+ * done. The host gets its copies after those that come back to the card. */
+static bool send_on(struct engine *engine, uint32_t port, const struct frame *frame,
+                    const struct headers *headers, struct copy *copies, uint32_t count,
+                    const struct copy *switched)
+{
+    if (!reserve_all(engine, frame, headers, copies, count))
+        return false;
+    cancel_all(engine, copies, count);
+    return switch_out(engine, port, frame, headers, switched) != ENGINE_HELD;
+}
+
+static int hold(struct engine *engine)
+{
+    engine->counts.frames_held++;
+    return ENGINE_HELD;
 }
 
 int engine_receive(struct engine *engine, uint32_t port, const struct frame *frame)
 {
     struct copy copies[COPIES];
+    const struct copy *switched = NULL;
     struct headers headers;
     uint32_t count =
         frame->length >= ETHERNET_HEADER ? find_receivers(engine, port, frame, copies) : 0;
@@ -294,11 +357,12 @@ int engine_receive(struct engine *engine, uint32_t port, const struct frame *fra
     if (!count)
         return ENGINE_DONE;
     headers_parse(engine, frame, &headers);
-    find_filters(engine, frame, &headers, copies, count);
-    if (!reserve_all(engine, frame, &headers, copies, count)) {
-        engine->counts.frames_held++;
-        return ENGINE_HELD;
-    }
+    if (find_filters(engine, frame, &headers, copies, count))
+        switched = find_switched(copies, count);
+    if (switched && !send_on(engine, port, frame, &headers, copies, count, switched))
+        return hold(engine);
+    if (!reserve_all(engine, frame, &headers, copies, count) && !switched)
+        return hold(engine);
     for (uint32_t i = 0; i < count; i++) {
         if (copies[i].filter)
             filters_count(engine, copies[i].filter, frame);

@@ -20,11 +20,15 @@ QUEUES: int = lib.ENGINE_QUEUES
 """Queues of each direction; ids are below."""
 FLOWS: int = lib.ENGINE_FLOWS
 """Flows of Ethernet offload; ids are below."""
+NEIGHBOURS: int = lib.ENGINE_NEIGHBOURS
+"""Entries of the table of neighbours (L2T)."""
+SOURCE_MACS: int = lib.ENGINE_SOURCE_MACS
+"""Entries of the table of source MACs (SMT)."""
 KEPT = (
     *("egress", "egress_changed", "ingress", "ingress_changed"),
     *("interfaces", "interface_count", "macs", "mac_count"),
-    *("tuple", "matches_interfaces", "filters", "filters_used"),
-    *("flows", "class_rates", "port_rates"),
+    *("tuple", "matches_interfaces", "filters", "filters_used", "filter_count"),
+    *("neighbours", "source_macs", "flows", "class_rates", "port_rates"),
     *("msix_pending", "intx_waits", "msi_waits", "counts"),
 )
 """What a snapshot holds; ports have descriptors in them, so they are kept apart."""

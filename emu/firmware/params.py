@@ -10,7 +10,7 @@ from typing import Any
 
 from vmcoredd.chip.firmware import Dev, Dmaq, FwCommand, MemType, Params, Pf, Retval
 from vmcoredd.chip.firmware.params import DiagSub, FilterSub, param_name, param_of
-from vmcoredd.emu.engine import FLOWS
+from vmcoredd.emu.engine import FLOWS, NEIGHBOURS, SOURCE_MACS
 from vmcoredd.emu.firmware import doorbell_timers
 from vmcoredd.emu.firmware.answers import Refused, answers
 from vmcoredd.emu.firmware.device import CONFIG_UNIT
@@ -23,8 +23,7 @@ Value = Callable[[Firmware, int, int], int]
 
 TEMPERATURE, MILLIVOLTS, TOO_HOT = 52, 1020, 105
 """Temperature and threshold in degrees Celsius; core voltage."""
-L2T_ENTRIES, CLIP_ENTRIES, RAW_MACS = 4096, 4096, 2
-SMT_ENTRIES, FLOWC_CREDITS, FRAMES_PER_REQUEST = 256, 128, 15
+CLIP_ENTRIES, RAW_MACS, FLOWC_CREDITS, FRAMES_PER_REQUEST = 4096, 2, 128, 15
 
 
 def _config_buffer(fw: Firmware, y: int, z: int) -> int:
@@ -140,7 +139,7 @@ FUNCTION: dict[Pf, Value] = {
     Pf.SERVER_START: lambda fw, y, z: fw.scenario.tid_table.regions.servers,
     Pf.SERVER_END: lambda fw, y, z: fw.scenario.tid_table.regions.filters - 1,
     Pf.L2T_START: _fixed(0),
-    Pf.L2T_END: _fixed(L2T_ENTRIES - 1),
+    Pf.L2T_END: _fixed(NEIGHBOURS - 1),
     Pf.IQFLINT_START: _share("ingress"),
     Pf.IQFLINT_END: _share("ingress", last=True),
     Pf.EQ_START: _share("egress"),
@@ -155,7 +154,7 @@ FUNCTION: dict[Pf, Value] = {
     Pf.RAWF_END: lambda fw, y, z: fw.chip.mps.tcam_entries - 1,
     Pf.MAX_PKTS_PER_ETH_TX_PKTS_WR: _fixed(FRAMES_PER_REQUEST),
     Pf.GET_SMT_START: _fixed(0),
-    Pf.GET_SMT_SIZE: _fixed(SMT_ENTRIES),
+    Pf.GET_SMT_SIZE: _fixed(SOURCE_MACS),
     Pf.TDDP_START: _region("TDDP region"),
     Pf.TDDP_END: _region("TDDP region", last=True),
     Pf.ISCSI_START: _region("iSCSI region"),

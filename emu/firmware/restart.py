@@ -69,6 +69,7 @@ def restart(fw: Firmware) -> None:
     _restore_hashing(fw)
     mode = fw.scenario.boot_filter_mode
     set_filter_mode(fw, mode, mode)
+    fw.engine.forget_neighbours()
     if doorbell_timers.present(fw):
         doorbell_timers.set_tick(fw, doorbell_timers.BOOT_TICK_US)
     for number, link in enumerate(fw.state.links):

@@ -15,13 +15,13 @@ from frames import UDP, ethernet, ipv4, udp
 from txdriver import DESCRIPTOR, padded
 
 from vmcoredd.chip import T5, T6, Chip, tcb
-from vmcoredd.chip.firmware import Bye, Dev, Hello, Reset
+from vmcoredd.chip.firmware import Bye, Dev, Hello, PortStats, Reset
 from vmcoredd.chip.firmware.params import FilterSub
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.le import DEFAULT_FILTER_MODE, ETHERTYPE_FILTER_MODE, filter_mode
 from vmcoredd.chip.memory import MEMWIN0
 from vmcoredd.chip.message_layouts import Filter, FilterNat, SetTcbRpl
-from vmcoredd.chip.messages import FilterResult
+from vmcoredd.chip.messages import FilterResult, NatMode
 from vmcoredd.chip.pci import PF
 from vmcoredd.emu import Card, Scene
 from vmcoredd.emu._cffi import lib
@@ -180,6 +180,39 @@ def test_a_dump_shows_a_filter_and_a_window_its_hits(chip: Chip) -> None:
     assert driver.shown() == {}
     assert driver.arrives()
     assert driver.counters(tid) == (0, 0)
+
+
+def frames(driver: Filterer, port: int, *, sent: bool) -> int:
+    """How many frames MPS has counted on a port, as firmware tells."""
+    asked = PortStats(read=1, portid=port, tx=int(sent), ix=1, nstats=1)
+    return int(driver.mail.do(asked).stat[0])
+
+
+@CHIPS
+def test_a_frame_that_a_filter_sends_out_again_is_counted_where_it_passes(chip: Chip) -> None:
+    driver = Filterer(chip)
+    asked = {"lpbk": 1, "txchan": 0, "hitcnts": 1, "insvlan": 1, "l2tix": 7, **PORT_7}
+    nat = {"natmode": NatMode.DIP_DP, "newlip": "10.9.1.2", "newlport": 80}
+    assert driver.ask(driver.first, nat=nat, **asked) == ADDED
+    before = [frames(driver, port, sent=sent) for port in range(2) for sent in (False, True)]
+    assert not driver.arrives()
+    after = [frames(driver, port, sent=sent) for port in range(2) for sent in (False, True)]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1, 1]
+    assert driver.counters(driver.first) == (1, len(FRAME))
+    region = driver.card.scenario.memory_map["TCBs"]
+    block = driver.card.memories.read(region.base + driver.first * tcb.BYTES, tcb.BYTES)
+    assert tcb.translation(block) == {"new_local": 0x0A090102, "new_local_port": 80}
+    shown = collect(driver.card, entities=("MC0", "MEMINFO")).table("MC0", "TCBs by TID")
+    (row,) = (row for row in shown if row["TID"] == driver.first)
+    assert row["fields"]["new_local"] == 0x0A090102
+
+
+@CHIPS
+def test_a_reset_clears_the_tables_that_filters_use(chip: Chip) -> None:
+    driver = Filterer(chip)
+    driver.c.neighbours[7].tag, driver.c.source_macs[3][5] = 9, 1
+    driver.mail.do(Reset(val=3))
+    assert (driver.c.neighbours[7].tag, driver.c.source_macs[3][5]) == (0, 0)
 
 
 def test_a_dump_of_a_t6_shows_filters_of_high_priority_and_of_ipv6() -> None:

@@ -431,6 +431,37 @@ static uint32_t frame_request(struct guest *guest, uint8_t *request, uint32_t he
     return at;
 }
 
+/* Makes a request for a filter one for frames to be sent out again, rewritten. */
+static void put_switching(struct guest *guest, uint8_t *request)
+{
+    uint8_t *nat = request + FILTER_WR_BYTES;
+
+    put(request, FILTER_WR_LPBK, !rarely(guest, 10));
+    put(request, FILTER_WR_TXCHAN, below(guest, rarely(guest, 10) ? 4 : 2));
+    put(request, FILTER_WR_DMAC, below(guest, 2));
+    put(request, FILTER_WR_SMAC, below(guest, 2));
+    put(request, FILTER_WR_INSVLAN, below(guest, 2));
+    put(request, FILTER_WR_RMVLAN, below(guest, 2));
+    put(request, FILTER_WR_L2TIX, any(guest));
+    put(request, FILTER_WR_SMAC_SEL, any(guest));
+    put(nat, FILTER_NAT_NATMODE, below(guest, 8));
+    put(nat, FILTER_NAT_NEWLPORT, any(guest));
+}
+
+/* Makes a request for an entry of a table that filters use, or for a field of a filter. Returns its
+ * length. */
+static uint32_t table_request(struct guest *guest, uint8_t *request)
+{
+    static const uint8_t opcodes[] = {CPL_L2T_WRITE_REQ, CPL_SMT_WRITE_REQ, CPL_SET_TCB_FIELD};
+    uint8_t *cpl = request + ETH_WR_BYTES;
+
+    fill(guest, cpl, 32);
+    put(request, WR_OP, FW_TP_WR);
+    put32(cpl, guest->engine->first_filter + below(guest, 530));
+    *cpl = opcodes[below(guest, sizeof(opcodes))];
+    return ETH_WR_BYTES + 32;
+}
+
 /* Makes a request for a filter, right or nearly so, that matches some frames. Returns its length.
  */
 static uint32_t filter_request(struct guest *guest, uint8_t *request)
@@ -448,6 +479,8 @@ static uint32_t filter_request(struct guest *guest, uint8_t *request)
     put(request, FILTER_WR_DIRSTEER, below(guest, 2));
     put(request, FILTER_WR_RPTTID, below(guest, 2));
     put(request, FILTER_WR_HITCNTS, 1);
+    if (rarely(guest, 2))
+        put_switching(guest, request);
     put(request, FILTER_WR_LP, any(guest));
     put(request, FILTER_WR_LPM, below(guest, 16));
     put(request, FILTER_WR_RX_RPL_IQ, rarely(guest, 10) ? any(guest) : below(guest, RINGS));
@@ -468,6 +501,8 @@ static uint32_t request_of(struct guest *guest, const struct egress *queue, uint
         length = frame_request(guest, request, flows ? EO_WR_BYTES : ETH_WR_BYTES);
     else if (rarely(guest, 4))
         length = filter_request(guest, request);
+    else if (rarely(guest, 4))
+        length = table_request(guest, request);
     else
         fill(guest, request, length);
     if (rarely(guest, 10))
@@ -740,6 +775,8 @@ const char *guest_calm(struct guest *guest)
     for (uint32_t i = 0; i < ENGINE_FILTERS / 64; i++)
         if (guest->engine->filters_used[i])
             complain(guest, "a filter after all are gone", i, guest->engine->filters_used[i]);
+    if (guest->engine->filter_count)
+        complain(guest, "a count of filters without any", 0, guest->engine->filter_count);
     for (uint32_t id = 0; id < RINGS; id++) {
         free_egress(guest, id);
         free_ingress(guest, id);

@@ -156,8 +156,8 @@ REFUSED = {
     "a VLAN, which the filter mode lacks": "protocol 802.1q pref 2 flower skip_sw vlan_id 9 "
     "action drop",
     "matchall, which asks for the function": "pref 2 matchall skip_sw action drop",
-    "a frame that goes out again": "protocol ip pref 2 flower skip_sw ip_proto udp dst_port 9 "
-    "action mirred egress redirect dev {near}",
+    "a copy that goes out again, which only matchall makes": "protocol ip pref 2 flower skip_sw "
+    "ip_proto udp dst_port 9 action mirred egress mirror dev {near}",
 }
 
 

@@ -127,12 +127,20 @@ class TxDriver:
         return sgl(places)
 
 
-def make(layout: type[BigStruct], **fields: int) -> bytes:
-    """Returns a message with these fields; the others are 0."""
+def make(layout: type[BigStruct], **fields: int | bytes) -> bytes:
+    """Returns a message with these fields, of arrays the first bytes; the others are 0."""
     message = layout()
     for name, value in fields.items():
-        setattr(message, name, value)
+        if isinstance(value, bytes):
+            getattr(message, name)[: len(value)] = value
+        else:
+            setattr(message, name, value)
     return bytes(message)
+
+
+def tp(cpl: bytes) -> bytes:
+    """Returns FW_TP_WR with a CPL (INIT_TP_WR())."""
+    return request(cpl, immediate=len(cpl), op=WorkRequest.TP)
 
 
 def sgl(places: list[tuple[int, int]]) -> bytes:

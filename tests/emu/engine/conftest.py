@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from filters import Filters
 from rxdriver import Rig
 
 from vmcoredd.chip import T5, T6, Chip
+
+
+@pytest.fixture
+def filters(rig: Rig) -> Filters:
+    return Filters(rig)
 
 
 @pytest.fixture(params=[T5, T6], ids=["t5", "t6"])

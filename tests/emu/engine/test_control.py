@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rxdriver import Rig, RxDriver
-from txdriver import TxDriver, make, request
+from txdriver import TxDriver, make, request, tp
 
 from vmcoredd.chip.layout import BigStruct
 from vmcoredd.chip.message_layouts import (
@@ -32,11 +32,6 @@ def events(rig: Rig) -> RxDriver:
 @pytest.fixture
 def driver(rig: Rig) -> TxDriver:
     return TxDriver(rig.host, kind=EgressKind.CONTROL)
-
-
-def tp(cpl: bytes) -> bytes:
-    """Returns FW_TP_WR with a CPL (INIT_TP_WR())."""
-    return request(cpl, immediate=len(cpl), op=WorkRequest.TP)
 
 
 def l2t(index: int, **fields: int) -> bytes:
