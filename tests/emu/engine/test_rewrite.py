@@ -60,7 +60,9 @@ class Switch:
         engine = self.rig.engine
         for port, peer in ((one, other), (other, one)):
             engine.plug(port, WireKind.PORT, peer=peer)
-            engine.configure_port(port, configured=True, sends_pauses=False, obeys_pauses=False)
+            engine.configure_port(
+                port, configured=True, gigabits=10, sends_pauses=False, obeys_pauses=False
+            )
             engine.enable_port(port, enabled=True)
 
     def source(self, index: int, mac: bytes, other: bytes = bytes(6)) -> bytes:
