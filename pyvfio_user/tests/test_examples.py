@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import mmap
 import os
 import re
@@ -14,27 +13,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tutorial import EXAMPLES, example
 
 from pyvfio_user import Client, IrqIndex, Refused, Server, config, conformance, memory_file
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TUTORIAL = EXAMPLES.with_name("docs") / "tutorial.md"
 PATIENCE = 30.0
 DATA, IER, IIR, LCR, MCR, LSR, MSR, SCRATCH = range(8)
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Serial:
@@ -81,7 +69,7 @@ def uart(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def serial(path: str, request: pytest.FixtureRequest) -> Iterator[Serial]:
     sent, sink = os.pipe()
     source, typed = os.pipe()
-    module: Any = example(request.param)
+    module = example(request.param)
     if request.param == "serial_card":
         card = module.SerialCard(path, lambda data: os.write(sink, data))
         receive = card.receive

