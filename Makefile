@@ -40,6 +40,7 @@ check: .venv/ready-test
 	$(BIN)/ruff format --check
 	$(BIN)/clang-format --dry-run --Werror $(filter-out chip/chip.h,$(shell git ls-files '*.c' '*.h'))
 	$(BIN)/mypy
+	cd pyvfio_user && ../$(BIN)/mypy
 	cd pyvfio_user && ../$(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
 
@@ -50,6 +51,7 @@ fuzz: .venv/ready-test
 test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py tests/diagnosis
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/bench/test_engine.py tests/testing
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_packaging.py -k debian_13
 	$(BIN)/python -m tests.fuzz --part containers --seconds 1200
 	$(BIN)/python -m tests.fuzz --part engine --seconds 600
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py \

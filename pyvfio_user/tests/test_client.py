@@ -44,7 +44,7 @@ from pyvfio_user import (
 )
 
 DEADLINE = 0.3
-Script = Callable[[Peer], None]
+Script = Callable[[Peer], object]
 
 
 @contextlib.contextmanager
@@ -159,7 +159,7 @@ def test_a_closed_client_refuses_calls(path: str) -> None:
 # Region reads, and wrong replies to them
 
 
-def answered(path: str, answer: Callable[[Peer, Message], None], deadline: float = 10) -> bytes:
+def answered(path: str, answer: Callable[[Peer, Message], object], deadline: float = 10) -> bytes:
     """Returns the 4 bytes that a client reads at 8 of region 0 if `answer` answers its request."""
     with connected(path, lambda peer: answer(peer, peer.receive()), deadline) as client:
         return client.region_read(0, 8, 4)
@@ -480,7 +480,7 @@ def test_a_reply_of_absurd_size_breaks_the_protocol(path: str) -> None:
 
 
 def test_region_info_that_does_not_fit_is_requested_again(path: str) -> None:
-    sizes = []
+    sizes: list[int] = []
     areas = struct.pack("<HHIII", 1, 1, 0, 1, 0) + struct.pack("<QQ", 0x1000, 0x1000)
 
     def script(peer: Peer) -> None:

@@ -33,7 +33,7 @@ DMA_READ, DMA_WRITE = 11, 12
 BASE, SIZE = 0x100000, 0x20000
 LIMIT = 32768  # what the client announces
 DMA = struct.Struct("<QQ")  # address, count
-Requests = Callable[[Peer], None]
+Requests = Callable[[Peer], object]
 
 
 def dma_read(address: int, count: int, **options: int) -> bytes:

@@ -37,7 +37,7 @@ class Io:
     def __init__(self, address: int) -> None:
         self._io: Any = ffi.cast("struct io *", address)
 
-    def write(self, offset: int, data: bytes, width: int = 4) -> int:
+    def write(self, offset: int, data: bytes | bytearray, width: int = 4) -> int:
         buffer = ffi.from_buffer(data)
         return int(self._io.write(self._io.cookie, offset, buffer, width, len(data) // width))
 
@@ -176,7 +176,7 @@ def test_accesses_in_any_order_behave_as_memory(
 # Servers that fail
 
 
-def io_of(path: str, script: Callable[[Peer], None], text: bytes = b"") -> Iterator[Io]:
+def io_of(path: str, script: Callable[[Peer], object], text: bytes = b"") -> Iterator[Io]:
     def accepted(peer: Peer) -> None:
         peer.accept_version(text)
         script(peer)
@@ -242,7 +242,7 @@ def writes_of(asked: Message) -> list[tuple[int, int, bytes]]:
     return found
 
 
-def received(path: str, expected: int, calls: Callable[[Io], None], text: bytes) -> list[Message]:
+def received(path: str, expected: int, calls: Callable[[Io], object], text: bytes) -> list[Message]:
     got: list[Message] = []
 
     def script(peer: Peer) -> None:

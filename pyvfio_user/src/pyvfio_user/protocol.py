@@ -16,7 +16,8 @@ MAX_TRANSFER = 1 << 20  # max_data_xfer_size of a peer that names none
 MAX_DMA_TRANSFER = 32768  # bytes that a server may request from our client in one message
 MAX_DMA_MAPS = 65535  # DMA regions of a peer that names no max_dma_maps
 MAX_FDS = 8  # descriptors that we accept in one message
-SPIN = 200e-6  # default seconds that either end polls for the next message before it sleeps
+SPIN = 200e-6
+"""The default for how long either end polls for the next message before it sleeps, in seconds."""
 PATH_MAX = 107  # bytes of a unix socket's path (unix(7)), without its NUL
 
 VERSION = struct.Struct("<HH")
@@ -134,15 +135,20 @@ class DmaFlag(enum.IntFlag):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a peer announces in its VERSION message."""
+    """What a peer announces in its VERSION message.
+
+    `max_transfer`: bytes of a region access. `max_fds`: descriptors in one message.
+    `write_multiple`: it takes REGION_WRITE_MULTI. `max_dma_maps`: DMA regions that a server takes.
+    `migration`: the server's device can migrate.
+    """
 
     major: int = MAJOR
     minor: int = MINOR
     max_transfer: int = MAX_TRANSFER
     max_fds: int = 1
     write_multiple: bool = False
-    max_dma_maps: int = MAX_DMA_MAPS  # a server's: DMA regions that a client may map
-    migration: bool = False  # a server's: whether the device can migrate
+    max_dma_maps: int = MAX_DMA_MAPS
+    migration: bool = False
 
     def message(self) -> bytes:
         """Returns the VERSION message's payload."""

@@ -118,7 +118,7 @@ def raw_client(path: str) -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
-def scripted_server(path: str, script: Callable[[Peer], None]) -> Iterator[None]:
+def scripted_server(path: str, script: Callable[[Peer], object]) -> Iterator[None]:
     """A server at `path` that accepts one client and runs `script` with it."""
     failures: list[BaseException] = []
 
