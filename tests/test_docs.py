@@ -26,7 +26,7 @@ PAGES = (
 )
 >>>>>>> c4d540f (pyvfio-user: a page of its interface and a table of the protocol, made or checked by tests; its tests are typed)
 INCLUDE = ROOT / "pyvfio_user/src/pyvfio_user/include"
-FOREIGN = ("drivers/", "fs/", "include/", "lib/", "subprojects/")
+FOREIGN = ("drivers/", "fs/", "include/", "linux/", "lib/", "subprojects/")
 """How paths of the kernel and of libvfio-user begin."""
 FILE = re.compile(r"(?<![\w./*<>-])[\w.-]+(?:/[\w.-]+)+\.(?:py|c|h|md|csv|toml|config|svg|patch)\b")
 BARE = re.compile(r"`([\w-]+\.(?:py|c|h|toml|config))`")
