@@ -13,18 +13,14 @@ from limits_tables import PAGE, written
 from tests import test_rooms
 
 ROOT = Path(__file__).resolve().parent.parent
-<<<<<<< HEAD
-PAGES = ("README.md", "CONTRIBUTING.md", "pyvfio_user/README.md", "docs/**/*.md", "tests/**/*.md")
-=======
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "pyvfio_user/README.md",
     "pyvfio_user/docs/*.md",
-    "docs/*.md",
+    "docs/**/*.md",
     "tests/**/*.md",
 )
->>>>>>> c4d540f (pyvfio-user: a page of its interface and a table of the protocol, made or checked by tests; its tests are typed)
 INCLUDE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 FOREIGN = ("drivers/", "fs/", "include/", "linux/", "lib/", "subprojects/")
 """How paths of the kernel and of libvfio-user begin."""
