@@ -1,3 +1,6 @@
 from setuptools import setup
 
-setup(cffi_modules=["cffi_build.py:client", "cffi_build.py:server"])
+setup(
+    cffi_modules=["cffi_build.py:client", "cffi_build.py:server"],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 import stock
-from served import running
 from tutorial import example
 
+from vmcoredd.emu.server import running
 from vmcoredd.qemu.guest import Adapter, Guest
 from vmcoredd.qemu.prepare import Options, prepare
 from vmcoredd.qemu.root import find_root
