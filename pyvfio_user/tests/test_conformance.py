@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -16,6 +17,7 @@ import pytest
 from flawed import Proxy
 from pyvfio_user.conformance import CHECKS, Outcome, Target
 from vfio_device import SIZE, Device
+from vfio_peers import ERROR, REPLY, Peer, scripted_server
 
 from pyvfio_user import Area, __main__, conformance, memory_file
 
@@ -208,6 +210,36 @@ def test_a_server_that_ends_leaves_checks_that_cannot_run(path: str) -> None:
         thread.join()
     assert {result.outcome for result in report.results} == {Outcome.NOT_RUN}
     assert report.exit_code == 2
+
+
+def test_requests_of_the_servers_are_refused_and_end_no_check(path: str) -> None:
+    """It asks for memory before each reply."""
+    refusals = []
+
+    def serve(peer: Peer) -> None:
+        peer.accept_version()
+        while True:
+            asked = peer.receive()
+            refusals.append(peer.ask(11, struct.pack("<QQ", 0x1000, 4), id=9))
+            peer.answer(asked, struct.pack("<IIII", 16, 2, 9, 5))
+
+    listening = threading.Event()
+
+    def twice() -> None:
+        for _ in range(2):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            with scripted_server(path, serve):
+                listening.set()
+
+    thread = threading.Thread(target=twice)
+    thread.start()
+    assert listening.wait(PATIENCE)
+    assert outcomes(path, "device-info") == {"device-info": Outcome.PASS}
+    thread.join()
+    assert [(reply.id, reply.command, reply.flags) for reply in refusals] == [
+        (9, 11, REPLY | ERROR)
+    ]
 
 
 def test_each_check_says_what_the_protocol_demands() -> None:

@@ -34,6 +34,9 @@ def eventfds_are_forgotten(session: Session) -> None:
     """A client's eventfds are closed when it leaves."""
     index = interrupts.offered(session)[-1].index
     fd = interrupts.attach(session, index, 0)
+    interrupts.trigger(session, index, 0)
+    if not interrupts.is_signalled(fd, session.target.deadline):
+        raise Fails("the eventfd is not signalled while its client is there")
     session.reconnect()
     session.ask(Command.DEVICE_SET_IRQS, interrupts.request(interrupts.NONE, index, 0, 1))
     if interrupts.is_signalled(fd, 0):

@@ -19,12 +19,12 @@ def _missing(count: int) -> list[int]:
 
 @check(Section.DEVICE)
 def device_info(session: Session) -> None:
-    """The device is a PCI device, with the nine regions and five interrupt indexes of VFIO's."""
+    """The device is a PCI device, with the nine regions of VFIO's or more."""
     info = session.device
     if not info.flags & DeviceFlag.PCI:
         raise Fails(f"the flags {info.flags:#x} do not have VFIO_DEVICE_FLAGS_PCI")
-    if info.regions < 9 or info.irqs < 5:
-        raise Fails(f"{info.regions} regions and {info.irqs} interrupt indexes")
+    if info.regions < 9:
+        raise Fails(f"it has {info.regions} regions")
 
 
 @check(Section.DEVICE)

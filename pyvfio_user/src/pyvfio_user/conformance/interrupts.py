@@ -1,4 +1,9 @@
-"""DEVICE_SET_IRQS. Interrupts are raised by the client's own triggers, which all indexes have."""
+"""DEVICE_SET_IRQS.
+
+Interrupts are raised by the client's own triggers, since nobody knows when a device raises one.
+"Not all interrupt types support every combination of data and action flags": a server that refuses
+triggers does not offer what they would show.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +47,9 @@ def attach(session: Session, index: int, vector: int) -> int:
 
 
 def trigger(session: Session, index: int, vector: int) -> None:
-    """Triggers a vector as the client. Raises Fails."""
-    what = f"a trigger of vector {vector} of {IrqIndex(index).name}"
-    session.accept(Command.DEVICE_SET_IRQS, request(NONE, index, vector, 1), what=what)
+    """Triggers a vector as the client. Raises NotOffered."""
+    if session.ask(Command.DEVICE_SET_IRQS, request(NONE, index, vector, 1)).refused:
+        raise NotOffered("the server refuses triggers by the client")
 
 
 def detach(session: Session, index: int) -> None:
@@ -106,8 +111,8 @@ def triggers_by_booleans(session: Session) -> None:
     """A trigger with booleans signals only the vectors that are true."""
     index = offered(session, 2)[-1].index
     fds = [attach(session, index, vector) for vector in (0, 1)]
-    asked = request(BOOL, index, 0, 2, b"\0\1")
-    session.accept(Command.DEVICE_SET_IRQS, asked, what="a trigger with booleans")
+    if session.ask(Command.DEVICE_SET_IRQS, request(BOOL, index, 0, 2, b"\0\1")).refused:
+        raise NotOffered("the server refuses triggers by the client with booleans")
     if not is_signalled(fds[1], session.target.deadline):
         raise Fails("the vector that is true is not signalled")
     if is_signalled(fds[0], 0):

@@ -159,13 +159,17 @@ class Wire:
     def is_closed(self) -> bool:
         """Reads until the server closes the connection. False if it does not."""
         end = time.monotonic() + self._deadline
+        fds: list[int] = []
         try:
             while True:
-                self._some(65536, end, [])
+                self._some(65536, end, fds)
         except Closed:
             return True
         except Silent:
             return False
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def _exactly(self, length: int, end: float, fds: list[int]) -> bytes:
         data = b""
