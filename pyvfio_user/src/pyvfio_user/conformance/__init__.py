@@ -6,6 +6,9 @@
 `python -m pyvfio_user check` prints the same. Sources: libvfio-user's docs/vfio-user.rst, and
 linux/vfio.h for what it refers to. A check reads config space, and writes its interrupt line and
 back; no BAR is read or written inside its bounds. The device is reset, and migrates if it can.
+
+A check is a function marked `@check` in the module of its section. The first line of its docstring
+is what the protocol demands; it raises `Fails` with what the server does instead.
 """
 
 from . import access, disconnection, information, interrupts, memory, messages, migration, version
