@@ -28,8 +28,10 @@ int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into
         host && engine->bus_master ? host->dma_read(host->cookie, address, into, length) : -ENODEV;
 
     engine->moved += length + ENGINE_ACCESS;
+    if (error)
+        return trouble(engine, TROUBLE_DMA_READ, queue, address, error);
     engine->counts.dma_reads++;
-    return error ? trouble(engine, TROUBLE_DMA_READ, queue, address, error) : 0;
+    return 0;
 }
 
 int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const void *data,
@@ -40,6 +42,8 @@ int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const voi
         host && engine->bus_master ? host->dma_write(host->cookie, address, data, length) : -ENODEV;
 
     engine->moved += length + ENGINE_ACCESS;
+    if (error)
+        return trouble(engine, TROUBLE_DMA_WRITE, queue, address, error);
     engine->counts.dma_writes++;
-    return error ? trouble(engine, TROUBLE_DMA_WRITE, queue, address, error) : 0;
+    return 0;
 }

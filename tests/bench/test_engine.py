@@ -17,10 +17,11 @@ from checkout import ROOT
 
 import pyvfio_user
 from vmcoredd.bench.engine import PACKET
-from vmcoredd.bench.hosts import Host, LocalHost, at_socket, in_process
+from vmcoredd.bench.hosts import Host, LocalHost, RemoteHost, at_socket, in_process
 from vmcoredd.bench.processes import CardServer, serving
 from vmcoredd.bench.rings import BUFFER, CARD, SENT, WIRES, Rings
 from vmcoredd.bench.traffic import MSS, Traffic, packet
+from vmcoredd.chip import T6
 from vmcoredd.emu import Card, _cffi, wires
 from vmcoredd.emu.server import served
 
@@ -76,7 +77,7 @@ def counted(plugged: Plugged, rings: Rings, requests: int) -> dict[str, int]:
     counts = plugged.card.engine.c.counts
     names = (
         *("frames_sent", "frames_received", "frames_dropped", "troubles", "python_calls"),
-        *("dma_reads", "dma_writes"),
+        *("runs", "dma_reads", "dma_writes"),
     )
     plugged.settle()
     before = {name: getattr(counts, name) for name in names}
@@ -109,9 +110,11 @@ def test_a_small_frame_costs_few_accesses(plugged: Plugged) -> None:
     idle = 0 if isinstance(plugged.host, LocalHost) else doorbells
     least = 3 * RAN + doorbells
     assert least - min(idle, 1) <= found["dma_writes"] <= least + idle
-    # a doorbell and a GTS for each burst, and one for eight buffers; a GTS may be for more bursts
-    assert 2 * doorbells - idle <= found["messages"] <= 2 * doorbells + buffers
-    assert 0 < found["interrupts"] <= doorbells
+    # a doorbell and a GTS for each burst, and one for eight buffers; over a socket a GTS may be for
+    # more bursts, or for a part of one: the quicker a driver looks, the fewer frames it finds
+    most = 2 * doorbells + buffers if isinstance(plugged.host, LocalHost) else RAN
+    assert 2 * doorbells - idle <= found["messages"] <= most
+    assert 0 < found["interrupts"] <= found["messages"] - doorbells
 
 
 def test_a_large_packet_costs_three_writes_for_each_segment(plugged: Plugged) -> None:
@@ -123,11 +126,16 @@ def test_a_large_packet_costs_three_writes_for_each_segment(plugged: Plugged) ->
     assert (found["frames_sent"], found["frames_received"]) == (frames, frames)
     assert (found["frames_dropped"], found["troubles"], found["python_calls"]) == (0, 0, 0)
     buffers = packets * 2
-    # a request and its headers for each turn of a packet, payload for each segment, pointers
-    assert frames <= found["dma_reads"] <= frames + 8 * packets + buffers
+    # payload for each segment, pointers, and a request and its headers for each turn of a packet
+    turns = 8 * packets
+    if isinstance(plugged.host, LocalHost):
+        assert found["messages"] <= 8 * packets
+        assert found["interrupts"] <= 3 * packets
+    else:  # each message may be another turn
+        turns += 4 * found["runs"]
+        assert found["interrupts"] <= found["messages"] <= frames / 2
+    assert frames <= found["dma_reads"] <= frames + turns + buffers
     assert found["dma_writes"] <= 3 * frames + packets
-    assert found["messages"] <= 8 * packets
-    assert found["interrupts"] <= 3 * packets
 
 
 def test_every_queue_gets_its_share(plugged: Plugged) -> None:
@@ -209,14 +217,16 @@ def test_a_server_allocates_for_messages_never_for_frames(
     monkeypatch.setenv("LD_PRELOAD", str(counter))
     monkeypatch.setenv("ALLOCATIONS", str(file))
 
-    def allocations() -> int:
+    def allocations(host: RemoteHost) -> int:
+        """Of the server, once it has answered all that it was sent."""
+        host.io.read(T6.r.PL_WHOAMI)
         return int.from_bytes(file.read_bytes(), "little")
 
     with serving(CardServer(CARD, scene="fresh", wires=WIRES)) as path, at_socket(path) as host:
         for traffic, requests in ((SMALL, RAN), (PACKET, 64)):
             rings = Rings(host, traffic)
             rings.run(requests)
-            before = allocations()
+            before = allocations(host)
             took = rings.run(requests)
-            assert 0 < allocations() - before <= ALLOCATIONS * took.messages + 16
-            assert took.messages + 16 < took.frames / ALLOCATIONS
+            made = allocations(host) - before
+            assert 0 < made <= ALLOCATIONS * took.messages + took.frames / 50

@@ -5,6 +5,8 @@ Also helpers for several tests: an expected errno, and a temporary resource limi
 
 from __future__ import annotations
 
+import gc
+import os
 import re
 import resource
 import struct
@@ -35,6 +37,15 @@ def limited(which: int, value: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(which, old)
+
+
+@contextmanager
+def closing_all() -> Iterator[None]:
+    """A context that must close every descriptor that it opens."""
+    gc.collect()  # else what other tests left may close some meanwhile
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def pad(data: bytes, unit: int = 4) -> bytes:
