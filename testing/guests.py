@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmcoredd.qemu.errors import GuestError
 from vmcoredd.qemu.prepare import Options, prepare, serve_cards
 from vmcoredd.qemu.program import address
 from vmcoredd.qemu.user_module import build_module
@@ -65,11 +66,14 @@ class RunningGuest:
         """Builds the one kernel module of the folder `source` (kbuild); returns its path in the
         guest, for `insmod`. The folder stays as it is.
 
-        Raises BuildError, with what the compiler said; GuestError unless the kernel is Debian's.
+        Raises BuildError, with what the compiler said; GuestError for several modules, or if the kernel
+        is not Debian's.
         """
         folder = self.share.parent / f"module.{next(self._numbers)}"
         folder.mkdir()
-        (built,) = self._build(source, folder)
+        built, *others = self._build(source, folder)
+        if others:
+            raise GuestError(f"{source} has {len(others) + 1} modules; build each from its folder")
         shutil.copyfile(built, self.share / built.name)
         return f"/share/{built.name}"
 

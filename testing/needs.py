@@ -20,11 +20,9 @@ OF_KERNELS = ("kernel", "headers")
 
 def _card(_kernel: str) -> str:
     """Cards can be made: the package pyvfio_user is installed."""
-    return (
-        ""
-        if has_module("pyvfio_user")
-        else "pyvfio_user is not installed: pip install ./pyvfio_user"
-    )
+    if has_module("pyvfio_user"):
+        return ""
+    return "pyvfio_user is not installed: pip install ./pyvfio_user"
 
 
 def _server(kernel: str) -> str:
@@ -94,20 +92,23 @@ def lacking(need: str, kernel: str) -> str:
     return NEEDS[need](kernel)
 
 
-def prepare(need: str, kernel: str, progress: debs.Progress) -> None:
-    """Downloads and builds what a need lacks, if that can be; `lacking` tells what is left."""
-    get = _GET.get(need)
-    if get is None or not lacking(need, kernel):
-        return
+@functools.cache
+def prepare(need: str, kernel: str, progress: debs.Progress) -> str:
+    """Downloads and builds what a need lacks, if that can be; returns what is left, or nothing."""
+    reason, get = lacking(need, kernel), _GET.get(need)
+    if get is None or not reason:
+        return reason
     from vmcoredd.qemu.errors import GuestError
 
     try:
         get(kernel, progress)
-    except (GuestError, debs.Unavailable) as error:
-        progress(str(error), None)
+    except (GuestError, debs.Unavailable, OSError) as error:  # such as a full disk
+        return str(error)
     lacking.cache_clear()
+    return lacking(need, kernel)
 
 
+@functools.cache
 def shown(config: pytest.Config) -> debs.Progress:
     """Returns what shows slow steps in spite of pytest's capturing: every tenth of each step."""
     reporter = config.pluginmanager.getplugin("terminalreporter")

@@ -249,8 +249,10 @@ def _require(node: Node, *names: str) -> None:
             _fail(f"pytest.mark.vmcoredd_needs: no need {name!r}; choose from {known}")
         kernel = _kernel(node) if name in needs.OF_KERNELS else ""
         if node.config.getoption("vmcoredd_prepare"):
-            needs.prepare(name, kernel, needs.shown(node.config))
-        if reason := needs.lacking(name, kernel):
+            reason = needs.prepare(name, kernel, needs.shown(node.config))
+        else:
+            reason = needs.lacking(name, kernel)
+        if reason:
             _lack(node, f"needs {name}: {reason}")
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from vmcoredd.testing.marks import Arguments
 
 LINES = 20
-"""The most lines of each kind; there are three kinds of a card, and one of a guest's console."""
+"""The most accesses, records of the firmware's log, and events of trouble."""
+CONSOLE_LINES = 40
 COLUMNS = 160
 """The most characters of a line."""
 TAIL_BYTES = 16 << 10
@@ -113,7 +114,7 @@ class Watched:
         with self._console.open("rb") as file:
             file.seek(max(0, self._console.stat().st_size - TAIL_BYTES))
             text = file.read().decode(errors="replace")
-        return [_cut(line) for line in text.splitlines() if line.strip()][-2 * LINES :]
+        return [_cut(line) for line in text.splitlines() if line.strip()][-CONSOLE_LINES:]
 
 
 def _words(card: emu.Card) -> tuple[int, int]:

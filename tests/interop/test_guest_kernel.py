@@ -1,4 +1,5 @@
-"""The guests' kernel: the tools that build it, unpacked privately, and our patch of its driver."""
+"""The guests' kernel: the tools that build it, unpacked privately, our patch of its driver, and
+users' modules for Debian's."""
 
 from __future__ import annotations
 
@@ -11,11 +12,14 @@ import pytest
 
 from vmcoredd import debs
 from vmcoredd.qemu import kernel_tools
+from vmcoredd.qemu.errors import BuildError
 from vmcoredd.qemu.kernel import kernel_source
+from vmcoredd.qemu.user_module import build_module
 
 pytestmark = pytest.mark.interop
 
 PATCH = next((Path(__file__).resolve().parents[2] / "docs").glob("0001-*.patch"))
+EXAMPLE = PATCH.parents[1] / "examples/fwstate"
 FILE = "drivers/net/ethernet/chelsio/cxgb4/cudbg_lib.c"
 GRAMMAR = "%%\nstart: 'a';\n%%\n"
 SCANNER = "%option noyywrap\n%%\na return 1;\n%%\n"
@@ -70,3 +74,28 @@ def test_the_patch_applies_to_the_guests_kernel(tmp_path, progress):
     subprocess.run(unpack, cwd=tmp_path, check=True)
     subprocess.run(["git", "apply", PATCH], cwd=tmp_path, check=True)
     assert "padap->port[i] && netif_running(padap->port[i])" in (tmp_path / FILE).read_text()
+
+
+def test_a_users_module_is_built_for_debians_kernel_and_its_folder_stays_as_it_is(
+    tmp_path: Path, progress
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in EXAMPLE.rglob("*")}
+    (built,) = build_module(EXAMPLE, "debian:6.1", tmp_path, progress)
+    assert built.name == "fwstate.ko"
+    said = subprocess.run(["strings", built], capture_output=True, text=True, check=True).stdout
+    assert "vermagic=6.1." in said
+    assert "license=Dual BSD/GPL" in said
+    assert "warning" not in (tmp_path / "build.log").read_text()
+    assert {path: path.stat().st_mtime_ns for path in EXAMPLE.rglob("*")} == before
+
+
+def test_a_module_that_does_not_compile_is_an_error_with_the_compilers_words(
+    tmp_path: Path, progress
+) -> None:
+    source = tmp_path / "broken"
+    source.mkdir()
+    (source / "Kbuild").write_text("obj-m := broken.o\n")
+    (source / "broken.c").write_text("int broken(void) { return no_such_name; }\n")
+    (tmp_path / "work").mkdir()
+    with pytest.raises(BuildError, match=r"(?s)building the module in .*broken.*no_such_name"):
+        build_module(source, "debian:6.1", tmp_path / "work", progress)

@@ -353,8 +353,31 @@ def test_an_installed_wheel_boots_a_guest(prepared, python: Path, tmp_path: Path
     assert "1425:5401" in done.stdout
 
 
+MORE = """
+
+@pytest.mark.vmcoredd(seed=1)
+def test_late(loaded):
+    pass
+
+
+def test_fails(loaded):
+    loaded.run("echo told by the guest >/dev/kmsg")
+    loaded.run("exit 3")
+"""
+
+
 @pytest.mark.guest
-def test_the_examples_kernel_module_passes_its_tests(prepared, python: Path, tested: Path) -> None:
+def test_the_examples_module_runs_in_a_guest_and_failures_tell_what_was_seen(
+    prepared, python: Path, tested: Path
+) -> None:
+    with (tested / "fwstate/test_fwstate.py").open("a") as file:
+        file.write(MORE)
     options = ["-q", "-p", "no:cacheprovider", "--vmcoredd-prepare", "--vmcoredd-strict"]
-    said = run(python, "-m", "pytest", *options, "fwstate", cwd=tested).stdout
-    assert "2 passed" in said
+    said = run(python, "-m", "pytest", *options, "fwstate", cwd=tested, code=1).stdout
+    assert "2 failed, 2 passed" in said
+    assert "test_late: the module's tests share a guest" in said
+    assert "exited with 3 in the guest" in said
+    section = said.split("vmcoredd: what the t520-cr saw")[-1]
+    assert "scene fresh" in section
+    console = section.split("vmcoredd: the end of the guest's console")[1]
+    assert "told by the guest" in console

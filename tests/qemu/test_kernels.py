@@ -10,6 +10,7 @@ import pytest
 from vmcoredd.qemu import kernels, stock_kernel
 from vmcoredd.qemu.errors import BuildError, GuestError
 from vmcoredd.qemu.stock_kernel import StockKernel
+from vmcoredd.qemu.user_module import build_module
 
 
 @pytest.mark.parametrize("name", ["6.1", "6.12", "newest", "debian:6.1", "debian:newest"])
@@ -34,6 +35,11 @@ def test_debians_kernels_hold_no_dumps_and_the_error_names_one_that_does() -> No
     assert kernels.check_dumps("6.12") == "6.12"
     with pytest.raises(GuestError, match=r"PROC_VMCORE_DEVICE_DUMP\. Use --kernel 6\.12, which"):
         kernels.check_dumps("debian:6.12")
+
+
+def test_a_users_module_is_built_for_debians_kernels_only(tmp_path: Path) -> None:
+    with pytest.raises(GuestError, match=r"need a kernel of Debian's, such as debian:6\.1, not 6"):
+        build_module(tmp_path, "6.1", tmp_path / "work")
 
 
 @pytest.fixture

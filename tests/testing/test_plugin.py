@@ -285,6 +285,14 @@ def test_strict_makes_that_an_error(project: Project, how: str) -> None:
     assert "(--vmcoredd-strict)" in said
 
 
+def test_what_cannot_be_prepared_either_says_why(project: Project) -> None:
+    """The cache is a file, in which nothing can be made."""
+    (project.folder / "cache").touch()
+    tests = "import pytest\n@pytest.mark.vmcoredd_needs('kernel')\ndef test(): pass\n"
+    said = project.run(tests, "--vmcoredd-prepare", code=0)
+    assert "Not a directory" in said
+
+
 def test_an_unknown_need_or_kernel_is_an_error(project: Project) -> None:
     tests = "import pytest\n@pytest.mark.vmcoredd_needs('{}')\ndef test(): pass\n"
     said = project.run(tests.format("quemu"), code=1)
