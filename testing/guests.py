@@ -66,8 +66,8 @@ class RunningGuest:
         """Builds the one kernel module of the folder `source` (kbuild); returns its path in the
         guest, for `insmod`. The folder stays as it is.
 
-        Raises BuildError, with what the compiler said; GuestError for several modules, or if the kernel
-        is not Debian's.
+        Raises BuildError, with what the compiler said, and GuestError if there are several modules
+        or the kernel is not Debian's.
         """
         folder = self.share.parent / f"module.{next(self._numbers)}"
         folder.mkdir()
