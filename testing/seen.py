@@ -37,7 +37,7 @@ class Watched:
         self._firmware = card.model(Mailboxes).firmware
         self._before: Counter[LoggedAccess] = Counter()
         self._words = _words(card)
-        self._first = 0
+        self._first = self._told = 0
         self._logged = self._firmware.state.logged
         self._troubles: deque[Trouble] = deque(maxlen=LINES)
         self._met = 0
@@ -48,6 +48,7 @@ class Watched:
         self._before = self._card.access_log.counts.copy()
         self._words = _words(self._card)
         self._first = self._logged = self._firmware.state.logged
+        self._told = _size(self._console) if self._console else 0
         self._troubles.clear()
         self._met = 0
 
@@ -59,8 +60,8 @@ class Watched:
         """Yields titles and texts."""
         card = self._card
         yield f"vmcoredd: what the {card.profile.name} saw", "\n".join(self._lines())
-        if self._console and self._console.exists():
-            yield "vmcoredd: the end of the guest's console", "\n".join(self._console_lines())
+        if lines := self._console_lines():
+            yield "vmcoredd: the end of the guest's console", "\n".join(lines)
 
     def _lines(self) -> Iterator[str]:
         card = self._card
@@ -109,12 +110,16 @@ class Watched:
         return told or since
 
     def _console_lines(self) -> list[str]:
-        if self._console is None:
+        if self._console is None or not (size := _size(self._console)):
             return []
         with self._console.open("rb") as file:
-            file.seek(max(0, self._console.stat().st_size - TAIL_BYTES))
+            file.seek(max(self._told, size - TAIL_BYTES))
             text = file.read().decode(errors="replace")
         return [_cut(line) for line in text.splitlines() if line.strip()][-CONSOLE_LINES:]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _words(card: emu.Card) -> tuple[int, int]:

@@ -368,7 +368,7 @@ def test_fails(loaded):
 
 @pytest.mark.guest
 def test_the_examples_module_runs_in_a_guest_and_failures_tell_what_was_seen(
-    prepared, python: Path, tested: Path
+    python: Path, tested: Path
 ) -> None:
     with (tested / "fwstate/test_fwstate.py").open("a") as file:
         file.write(MORE)
@@ -381,3 +381,4 @@ def test_the_examples_module_runs_in_a_guest_and_failures_tell_what_was_seen(
     assert "scene fresh" in section
     console = section.split("vmcoredd: the end of the guest's console")[1]
     assert "told by the guest" in console
+    assert "the firmware is alive" not in console  # of another test
