@@ -118,9 +118,8 @@ def version_broken_data(session: Session) -> None:
 def version_data_without_nul(session: Session) -> None:
     """Version data without its NUL ends neither the server nor its service to others."""
     text = b'{"capabilities":{"max_msg_fds":8}}'
-    reply = message(Command.VERSION, VERSION.pack(MAJOR, MINOR) + text)
     wire = session.raw()
-    wire.send(reply)
+    wire.send(message(Command.VERSION, VERSION.pack(MAJOR, MINOR) + text))
     wire.end_sending()
     if not wire.is_closed():
         raise Fails("the server does not close the connection of a client that has left")
