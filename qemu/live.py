@@ -51,7 +51,7 @@ def run(
 
     The guest loads the `driver` first if asked, and then panics if asked. `while_stopped` is called
     after its memory is written. The guest does not access the adapters then, so they can be dumped
-    through a second socket or in the emulator itself. The guest ends afterwards.
+    in the emulator. The guest ends afterwards.
 
     Raises GuestError, debs.Unavailable; vmcore.OutputExists and similar errors for a bad `base`.
     """

@@ -297,7 +297,7 @@ def test_pyvfio_user_passes_its_tests_without_the_rest(
 ) -> None:
     shutil.unpack_archive(built["pyvfio-user"].sdist, tmp_path)
     (source,) = tmp_path.iterdir()
-    python = install(tmp_path / "alone", needs, source, cwd=tmp_path)
+    python = install(tmp_path / "alone", needs, built["pyvfio-user"].wheel, cwd=tmp_path)
     project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
     tests = project["optional-dependencies"]["test"]
     run(python, "-m", "pip", "install", "-q", *tests, cwd=tmp_path)
