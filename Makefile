@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(wildcard *.py */*.[ch] pyvfio_user/*.py pyvfio_user/src/*/*.[ch] pyvfio_user/src/*/include/*/*.h)
+SOURCES := $(wildcard *.py */*.[ch] */*/*.[ch] pyvfio_user/*.py pyvfio_user/src/*/*.[ch] pyvfio_user/src/*/include/*/*.h)
 
 # The tests start hundreds of processes, which need not compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
