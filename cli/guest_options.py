@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -55,10 +55,10 @@ def _writable_file(value: Path | None) -> Path | None:
 
 def _new_socket(value: Path | None) -> Path | None:
     from vmcoredd.qemu.errors import GuestError
-    from vmcoredd.qemu.session import check_monitor
+    from vmcoredd.qemu.session import check_socket
 
     try:
-        if value and not check_monitor(value).exists():
+        if value and not check_socket(value).exists():
             _writable_file(value)
     except GuestError as error:
         raise typer.BadParameter(str(error)) from error
@@ -69,6 +69,10 @@ def _a_socket(value: Path) -> Path:
     if not value.is_socket():
         raise typer.BadParameter(f"{value}: {'not a socket' if value.exists() else 'no such file'}")
     return value
+
+
+def _sockets(value: list[Path] | None) -> list[Path] | None:
+    return value and [*map(_a_socket, value)]
 
 
 def _folder(value: Path | None) -> Path | None:
@@ -99,14 +103,38 @@ def _root_folders(value: list[str] | None) -> list[str] | None:
     return value
 
 
-Cards = Annotated[
-    list[str],
+_CARD = typer.Option(
+    "--card",
+    metavar="[NAME=]CARD",
+    help=f"{CARD_HELP}; repeatable. Without a NAME the first is a, the second b.",
+    callback=check_named_cards,
+    autocompletion=named_card_completions,
+)
+Cards = Annotated[list[str], _CARD]
+CardsIfAny = Annotated[list[str] | None, _CARD]
+Sockets = Annotated[
+    list[Path] | None,
     typer.Option(
-        "--card",
-        metavar="[NAME=]CARD",
-        help=f"{CARD_HELP}; repeatable. Without a NAME the first is a, the second b.",
-        callback=check_named_cards,
-        autocompletion=named_card_completions,
+        "--socket",
+        metavar="PATH",
+        help="Instead of --card: the vfio-user socket of an adapter, or any device, that another "
+        "program serves; repeatable.",
+        callback=_sockets,
+    ),
+]
+Module = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A module, such as cxgb4.ko, that replaces the kernel's own.",
+    ),
+]
+Gdb = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Create a socket for gdb (`target remote PATH`); the kernel gets `nokaslr`.",
+        callback=_new_socket,
     ),
 ]
 OwnScene = Annotated[
@@ -157,7 +185,9 @@ DriverOrNot = Annotated[
 NewSocket = Annotated[
     Path | None,
     typer.Option(
-        help="Create a socket for QEMU's monitor (see `guest memory`).", callback=_new_socket
+        metavar="PATH",
+        help="Create a socket for QEMU's monitor, for `guest memory` or `drgn --qemu PATH`.",
+        callback=_new_socket,
     ),
 ]
 ASocket = Annotated[
@@ -194,6 +224,20 @@ Traffic = Annotated[
         "card are joined in pairs.",
     ),
 ]
+
+
+def check_adapters(
+    cards: list[str] | None, sockets: list[Path] | None, of_cards: Mapping[str, object]
+) -> None:
+    """Raises BadParameter unless there are cards, or sockets without the options `of_cards`."""
+    if bool(cards) == bool(sockets):
+        which = "give one of the two, not both" if cards else "give one of the two"
+        raise typer.BadParameter(which, param_hint="--card, --socket")
+    for name, value in of_cards.items():
+        if sockets and value:
+            option = f"--{name.replace('_', '-')}"
+            what = "what the adapters on sockets are is their server's; this needs --card"
+            raise typer.BadParameter(what, param_hint=option)
 
 
 def memory_for(cards: Sequence[NamedCard], chosen: str | None, *, up: bool = True) -> str:

@@ -412,9 +412,11 @@ Compression = Annotated[
 Kernel = Annotated[
     str,
     typer.Option(
-        metavar="NAME",
-        help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; or "
-        "debian:6.1, debian:6.12 or debian:newest, Debian's packages as they are.",
+        metavar="NAME|PATH",
+        help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; "
+        "debian:6.1, debian:6.12 or debian:newest, Debian's packages as they are; or, with a "
+        "slash or a dot at its start, your own: a built tree, a bzImage, a package (.deb), a "
+        "folder (docs/guest.md).",
         callback=_known_kernel,
         autocompletion=_kernels,
     ),
@@ -423,8 +425,10 @@ KernelWithDumps = Annotated[
     str,
     typer.Option(
         "--kernel",
-        metavar="NAME",
-        help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps.",
+        metavar="NAME|PATH",
+        help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; or, with a "
+        "slash or a dot at its start, your own: a built tree, a bzImage, a package (.deb), a "
+        "folder (docs/guest.md).",
         callback=_kernel_with_dumps,
         autocompletion=_kernels_with_dumps,
     ),

@@ -28,16 +28,18 @@ class Setup(NamedTuple):
     captures: Sequence[str] = ()
     root_ports: bool = False  # the guest has one for each card
     force: bool = False  # captures replace files
+    sockets: Sequence[Path] = ()  # of adapters that are served already
 
 
 @contextmanager
 def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]:
     """Serves the cards, each by a thread, and prints what they are and where their ports lead.
 
-    Yields the adapters, and the cards by name, in the same order. Raises BadParameter and
-    emu.wires.CaptureExists.
+    Yields the adapters, and the cards by name, in the same order; those on sockets follow. Raises
+    BadParameter and emu.wires.CaptureExists.
     """
     from vmcoredd.emu import wires
+    from vmcoredd.qemu.guest import Adapter
     from vmcoredd.qemu.prepare import serve_cards
     from vmcoredd.qemu.program import address
 
@@ -48,6 +50,9 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
     for place, card in enumerate(setup.cards):
         where = address(place, setup.root_ports)
         err.print(f"card {card.name}: {card.profile} at {where}, scene {setup.scene}", markup=False)
+    for place, path in enumerate(setup.sockets, len(cards)):
+        where = address(place, setup.root_ports)
+        err.print(f"socket {path}: the adapter at {where}", markup=False)
     for wire in plugged:
         err.print(str(wire), markup=False)
     for capture in captures:
@@ -56,7 +61,8 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
         tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder,
         serve_cards(list(cards.values()), Path(folder)) as adapters,
     ):
-        yield adapters, cards
+        served = [Adapter(path, any_device=True) for path in setup.sockets]
+        yield [*adapters, *served], cards
 
 
 def _load(setup: Setup, place: int) -> emu.Card:

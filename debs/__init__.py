@@ -20,7 +20,7 @@ from .cache import Progress, build_once, cache_dir, silent
 from .children import bound, running
 from .errors import ModuleMissing, Unavailable
 from .mirrors import codename
-from .packages import binaries, manifest, source
+from .packages import binaries, manifest, source, unpack
 from .programs import command, inside
 
 __all__ = [
@@ -38,4 +38,5 @@ __all__ = [
     "running",
     "silent",
     "source",
+    "unpack",
 ]

@@ -112,13 +112,18 @@ def _unpack_all(archives: list[Path], root: Path, progress: Progress) -> None:
         progress("unpacking", done / len(archives))
         package, version, _ = archive.stem.rsplit("_", 2)
         versions[package] = version.replace("%3a", ":")
-        _unpack(archive, root)
+        unpack(archive, root)
     (root / MANIFEST).write_text(json.dumps(versions, indent=1))
     progress("unpacking", 1.0)
 
 
-def _unpack(archive: Path, root: Path) -> None:
-    """Adds a package's files. `dpkg-deb -x` would replace the links of a merged /usr."""
+def unpack(archive: Path, root: Path) -> None:
+    """Adds the files of a binary package to the folder `root`. Raises Unavailable.
+
+    `dpkg-deb -x` would replace the links of a merged /usr.
+    """
+    if not shutil.which("dpkg-deb"):
+        raise Unavailable("dpkg-deb", "it is not installed", "This needs a Debian machine")
     tar = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(root)]
     with subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE

@@ -26,7 +26,7 @@ from vmcoredd import debs, vmcore
 from .control import ControlLine
 from .errors import CommandFailed, GuestDied, GuestTimeout, PeerDied, RunError, tail
 from .monitor import Monitor
-from .program import HostEnds, Machine, Qemu, arguments
+from .program import NO_DEBUGGING, Debugging, HostEnds, Machine, Qemu, arguments
 
 Role = Literal["first", "crash"]
 SECONDS_TO_END = 5.0
@@ -41,11 +41,15 @@ PANIC = re.compile(rb"Kernel panic - not syncing: ([^\r\n]*)")
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter on a vfio-user socket, and the process that serves it: its `pid` and `log`."""
+    """An adapter on a vfio-user socket, and the process that serves it: its `pid` and `log`.
+
+    `any_device`: it need not be one whose driver is cxgb4.
+    """
 
     socket: Path
     pid: int | None = None
     log: Path | None = None
+    any_device: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Guest:
         adapters: Sequence[Adapter] = (),
         *,
         affinity: frozenset[int] | None = None,
-        extra_monitor: Path | None = None,
+        debugging: Debugging = NO_DEBUGGING,
         share: Path | None = None,
         crash_initramfs: Path | None = None,
     ) -> None:
@@ -87,7 +91,7 @@ class Guest:
         self._machine = machine
         self._adapters = adapters
         self._affinity = affinity
-        self._extra_monitor = extra_monitor
+        self._debugging = debugging
         self._crash_initramfs = crash_initramfs or machine.initramfs
         self._log = folder / "qemu.log"
         self._number = 0
@@ -207,7 +211,7 @@ class Guest:
         self, control: socket.socket, monitor: socket.socket, console: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         descriptors = control.fileno(), monitor.fileno(), console.fileno()
-        ends = HostEnds(*descriptors, self.share, self._extra_monitor)
+        ends = HostEnds(*descriptors, self.share, self._debugging)
         sockets = [adapter.socket for adapter in self._adapters]
         command = debs.bound([*self._qemu.command, *arguments(self._machine, ends, sockets)])
         with self._log.open("wb") as log, _on_cpus(self._affinity):

@@ -1,6 +1,7 @@
-"""The guest's initramfs: Debian's busybox, kexec and ethtool, `inside/`, the driver's modules.
+"""The guest's initramfs: Debian's busybox, kexec and ethtool, `inside/`, a kernel's modules.
 
-One archive serves the first kernel and the crash kernel. It is kept in the user's cache.
+One archive serves all guests, their first kernels and their crash kernels. It is kept in the user's
+cache. The modules are a second archive behind it.
 
 All that is ours lies in /guest, so that a guest can have the folders of the host (see `root.py`).
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vmcoredd import debs
@@ -18,6 +20,7 @@ from vmcoredd import debs
 from .archive import Member, archive, file
 from .errors import BuildError
 from .kernel import Kernel
+from .modules import SIGNED
 
 INSIDE = Path(__file__).with_name("inside")
 PACKAGES = ("busybox-static", "kexec-tools", "ethtool")
@@ -32,17 +35,16 @@ TOOLS = {
     "save-vmcore": "save_vmcore.c",
     "traffic": "traffic.c",
 }
-DRIVER = "cxgb4"
 LOADER = "lib64/ld-linux-x86-64.so.2"
 WRAPPER = """#!/bin/sh
 exec /guest/lib/{loader} --library-path /guest/lib /guest/lib/{name} "$@"
 """
-MADE_BY = ("initramfs.py", "archive.py", "stock_kernel.py")
+MADE_BY = ("initramfs.py", "archive.py")
 COMPILE = ("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-static")
 
 
-def build_initramfs(kernel: Kernel, progress: debs.Progress = debs.silent) -> Path:
-    """Returns the archive for guests that run `kernel`; builds it unless it is in the cache.
+def build_initramfs(progress: debs.Progress = debs.silent) -> Path:
+    """Returns the archive of all guests, without modules; builds it unless it is in the cache.
 
     Raises BuildError and debs.Unavailable.
     """
@@ -50,32 +52,43 @@ def build_initramfs(kernel: Kernel, progress: debs.Progress = debs.silent) -> Pa
 
     def build(work: Path, _lock: int) -> None:
         progress("building the guest's initramfs", None)
-        members = _members(root, kernel, work)
-        (work / "result" / "initramfs").write_bytes(archive(members))
+        (work / "result" / "initramfs").write_bytes(archive(_members(root, work)))
 
-    key = _key(debs.manifest(root), kernel)
-    target = debs.cache_dir() / "guest" / f"initramfs-{kernel.release}-{key}"
+    target = debs.cache_dir() / "guest" / f"initramfs-{_key(debs.manifest(root))}"
     return debs.build_once(target, build, progress) / "initramfs"
 
 
-def _key(packages: dict[str, str], kernel: Kernel) -> str:
+def modules_archive(kernel: Kernel, module: Path | None = None) -> bytes:
+    """Returns what follows that archive for guests that run `kernel`: the modules it boots with.
+
+    Also the driver and what it depends on, unless the kernel has them in a folder for modprobe. The
+    module in the file `module`, if any, replaces the one of its name.
+
+    Raises GuestError, debs.Unavailable.
+    """
+    members = _ordered("guest/boot", kernel.boot_modules())
+    if module or not kernel.stock:
+        driver = kernel.driver_modules(module)
+        members |= _ordered("guest/driver", driver) if driver else {}
+    return archive(members)
+
+
+def _key(packages: dict[str, str]) -> str:
     ours = [(path.name, path.read_bytes()) for path in sorted(INSIDE.iterdir())]
     made_by = [Path(__file__).with_name(name).read_bytes() for name in MADE_BY]
-    inputs = (sorted(packages.items()), str(kernel.folder), ours, made_by)
+    inputs = (sorted(packages.items()), ours, made_by)
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
 
 
 # Its contents
 
 
-def _members(root: Path, kernel: Kernel, work: Path) -> dict[str, Member]:
+def _members(root: Path, work: Path) -> dict[str, Member]:
     members = {"init": _program(INSIDE / "init")}
     members["guest/bin/busybox"] = _program(root / "usr/bin/busybox")
     members |= {f"guest/bin/{name}": _program(INSIDE / name) for name in SCRIPTS}
     members |= {f"guest/bin/{name}": _compiled(source, work) for name, source in TOOLS.items()}
-    members |= _dynamic(root)
-    members |= _ordered("guest/boot", kernel.boot_modules())
-    return members if kernel.stock else members | _driver(kernel.modules, work)
+    return members | _dynamic(root)
 
 
 def _program(path: Path) -> Member:
@@ -124,32 +137,19 @@ def _needed(program: Path) -> list[str]:
     return re.findall(r"\(NEEDED\).*\[(.+)\]", done.stdout)
 
 
-def _driver(modules: dict[str, Path], work: Path) -> dict[str, Member]:
-    """Returns the driver and its dependencies, without debug information."""
-    contents = {}
-    for name in load_order(DRIVER, {name: path.read_bytes() for name, path in modules.items()}):
-        stripped = work / f"{name}.ko"
-        _run(("objcopy", "--strip-debug", modules[name], stripped), work)
-        contents[f"{name}.ko"] = stripped.read_bytes()
-    return _ordered("guest/driver", contents)
-
-
-def _ordered(folder: str, modules: dict[str, bytes]) -> dict[str, Member]:
-    """Returns a folder of modules with a list of them in the order of loading."""
-    members = {f"{folder}/{name}": file(content) for name, content in modules.items()}
+def _ordered(folder: str, modules: Mapping[str, bytes]) -> dict[str, Member]:
+    """Returns a folder of modules, stripped, with a list of them in the order of loading."""
+    members = {f"{folder}/{name}": file(_stripped(one)) for name, one in modules.items()}
     members[f"{folder}/order"] = file("".join(f"{name}\n" for name in modules).encode())
     return members
 
 
-def load_order(module: str, modules: dict[str, bytes]) -> list[str]:
-    """Returns `module` and the modules it depends on, each after its own dependencies.
-
-    A module lists its dependencies in its `.modinfo` section as `depends=a,b`. All of them must be
-    among `modules`.
-    """
-    found = re.search(rb"\0depends=([^\0]*)\0", modules[module])
-    depends = [name for name in found[1].decode().split(",") if name] if found else []
-    order: list[str] = []
-    for name in depends:
-        order += [known for known in load_order(name, modules) if known not in order]
-    return [*order, module]
+def _stripped(module: bytes) -> bytes:
+    """Returns a module without debug information, which needs much memory; signed ones as is."""
+    if module.endswith(SIGNED):
+        return module
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "module"
+        path.write_bytes(module)
+        _run(("objcopy", "--strip-debug", path), Path(folder))
+        return path.read_bytes()

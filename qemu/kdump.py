@@ -16,11 +16,13 @@ from enum import Enum
 from pathlib import Path
 
 from vmcoredd import debs, vmcore
+from vmcoredd.chip.pci import VENDOR_CHELSIO
 
 from .errors import CommandFailed, GuestDied, GuestTimeout, RunError
 from .guest import Adapter, Guest, Result
 from .kernels import check_dumps
 from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare, unused
+from .program import address
 from .verdict import MEMORY, RESERVED, Crash, Verdict, crash_kernels_part, dump_name
 
 
@@ -125,12 +127,12 @@ def run(
     if not prepared:
         check_dumps(options.kernel)
     target, record = check_outputs(output, traffic=bool(flow.traffic), force=force)
-    prepared = prepared or prepare(options.kernel, progress)
+    prepared = prepared or prepare(options.kernel, progress, module=options.module, dump=True)
     console = console or target.with_name(f"{target.name}.console")
     with folder_beside(target) as folder, _record_kept(folder, record):
         with prepared.guest(options, folder, console, adapters) as guest:
             steps = _Steps(
-                guest, options, flow, deadlines, len(adapters), on_stage, progress, folder / RECORD
+                guest, options, flow, deadlines, adapters, on_stage, progress, folder / RECORD
             )
             steps.first_kernel()
             steps.arm()
@@ -144,8 +146,7 @@ def run(
             os.replace(folder / RECORD, record)
     oops, dumps = _first_oops(console), _device_dumps(target)
     crash = Crash(crash_kernels_part(console), driver, options.crashkernel)
-    expected = [dump_name(index) for index in range(len(adapters))]
-    missing = tuple(crash.missing(name) for name in expected if name not in dumps)
+    missing = tuple(crash.missing(name) for name in steps.expected if name not in dumps)
     partial = tuple(filter(None, map(crash.partial, dumps)))
     return Report(target, console, dumps, oops, driver, steps.seconds, missing, partial, record)
 
@@ -179,10 +180,11 @@ class _Steps:
     options: Options
     flow: Flow
     deadlines: Deadlines
-    adapters: int
+    adapters: Sequence[Adapter]
     on_stage: OnStage
     progress: debs.Progress
     record: Path
+    expected: list[str] = field(default_factory=list)
     seconds: dict[Stage, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -194,10 +196,20 @@ class _Steps:
         self.progress("booting the guest", None)
         self.guest.wait_for_kernel("first", self.deadlines.boot)
         self.reached(Stage.BOOTED)
+        self.expected.extend(filter(None, map(self._dump_of, range(len(self.adapters)))))
         if self.flow.first_driver or self.flow.traffic:
             self.progress("loading the driver in the first kernel", None)
             self.guest.run("load-driver --plain", self._driver_seconds)
             self.reached(Stage.PROBED)
+
+    def _dump_of(self, index: int) -> str | None:
+        """Returns the name of the dump that an adapter's driver adds; None for another's device."""
+        vendor = f"/sys/bus/pci/devices/{address(index)}/vendor"
+        if self.adapters[index].any_device:
+            said = self.guest.run(f"cat {vendor}", self.deadlines.boot, check=False).output
+            if said.strip() != f"{VENDOR_CHELSIO:#06x}":
+                return None
+        return dump_name(index)
 
     def arm(self) -> None:
         """Loads the crash kernel. A failure usually means that no memory is set aside for it."""
@@ -281,7 +293,7 @@ class _Steps:
 
     @property
     def _driver_seconds(self) -> float:
-        return self.deadlines.driver * max(self.adapters, 1)
+        return self.deadlines.driver * max(len(self.adapters), 1)
 
 
 def _device_dumps(path: Path) -> tuple[str, ...]:

@@ -11,8 +11,10 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +22,9 @@ from typing import ClassVar
 from vmcoredd import debs
 
 from .errors import BuildError, GuestError, UnknownKernel
+from .kernel_config import Config
 from .kernel_tools import BuildTools, build_tools, check_installed
+from .modules import NONE, Contents, by_name, info, load_order, replacement
 
 SUITES = {"6.1": "bookworm", "6.12": "trixie", "newest": "trixie-backports"}
 DEFAULT_KERNEL = "6.1"
@@ -28,6 +32,11 @@ CONFIG = Path(__file__).with_name("kernel.config")
 FORMAT = 1  # of the folder in the cache; a new number rebuilds every kernel
 NEEDED_BYTES = 3 << 30  # for the source tree and its objects, until they are deleted
 RETIRED = "# Options that newer kernels no longer have\n"  # in CONFIG; later ones may be missing
+DRIVER = "cxgb4"
+NEEDED_TO_BOOT = ("virtio_pci", "9pnet_virtio", "9p")
+USEFUL = ("overlay", "qemu_fw_cfg", "pvpanic_pci")
+"""Modules that a guest loads before it can read the rest from the host, if they are not built in:
+those without which it has no folder in common with the host, and others."""
 STEPS = 1500  # about how many lines `make` prints; only for progress
 
 
@@ -37,6 +46,10 @@ class Kernel:
 
     folder: Path
     stock: ClassVar[bool] = False  # True: a package of Debian's (stock_kernel.py)
+
+    def __str__(self) -> str:
+        """The kernel's name for the user."""
+        return f"Linux {self.release}"
 
     @property
     def image(self) -> Path:
@@ -54,19 +67,86 @@ class Kernel:
         return (self.folder / "release").read_text().strip()
 
     @property
+    def debugging(self) -> str:
+        """What a debugger is to be given: files with symbols and DWARF."""
+        files = (self.vmlinux, self.modules.get(DRIVER))
+        return " ".join(f"-s {shlex.quote(str(path))}" for path in files if path and path.exists())
+
+    @property
     def modules_folder(self) -> Path:
         """The modules' files."""
         return self.folder / "modules"
 
-    def boot_modules(self) -> dict[str, bytes]:
-        """Returns the modules that a guest boots with, by file name, in the order of loading."""
-        return {}
+    @property
+    def installed_modules(self) -> Path | None:
+        """What is /lib/modules/RELEASE where the kernel is installed, as depmod leaves it."""
+        return None
+
+    @functools.cached_property
+    def modules(self) -> dict[str, Path]:
+        """Each module's file by the module's name."""
+        return by_name(sorted(self.modules_folder.glob("*.ko")))
 
     @property
-    def modules(self) -> dict[str, Path]:
-        """Each module's file, with debug information, by module name."""
-        found = sorted(self.modules_folder.glob("*.ko"))
-        return {path.stem: path for path in found}
+    def config(self) -> Config | None:
+        """The configuration, of a kernel whose fitness is not known."""
+        return None
+
+    def is_built_in(self, module: str) -> bool:
+        """Returns False for a module that has, or should have, a file of its own."""
+        return module not in self.modules
+
+    def boot_modules(self) -> dict[str, bytes]:
+        """Returns the modules that a guest boots with, by file name, in the order of loading.
+
+        Raises GuestError.
+        """
+        missing = [name for name in NEEDED_TO_BOOT if not self.has(name)]
+        if missing:
+            raise GuestError(f"{self} has no module {missing[0]}, which guests need")
+        names = [name for name in (*NEEDED_TO_BOOT, *USEFUL) if name in self.modules]
+        return self._in_order(names)
+
+    def driver_modules(self, instead: Path | None = None) -> dict[str, bytes]:
+        """Returns cxgb4 after what it depends on, as `boot_modules`; nothing if it has no file.
+
+        The module in the file `instead` takes the place of the one of its name. Raises GuestError.
+        """
+        if instead is None:
+            return self._in_order([DRIVER] if DRIVER in self.modules else [])
+        if DRIVER not in self.modules and self.is_built_in(DRIVER):
+            raise GuestError(f"{self} has {DRIVER} built in: no module can replace it")
+        name, content = replacement(instead, self._vermagic(), signed=self._wants_signatures())
+        order = self._in_order([DRIVER], {name: content})
+        if f"{name}.ko" not in order:
+            names = ", ".join(order)
+            raise GuestError(f"{instead} replaces nothing: it is {name}, and the driver is {names}")
+        return order
+
+    def _vermagic(self) -> str:
+        """Returns what a module must say to be loaded, or at least its first word."""
+        names = [name for name in (DRIVER, *self.modules) if name in self.modules]
+        said = info(Contents(self.modules)[names[0]], "vermagic") if names else None
+        return said or self.release
+
+    def _wants_signatures(self) -> bool:
+        return self.config is not None and self.config.value("MODULE_SIG_FORCE") == "y"
+
+    def has(self, module: str) -> bool:
+        """Returns True if a module is built in, or has a file."""
+        return module in self.modules or self.is_built_in(module)
+
+    def _in_order(
+        self, names: Sequence[str], instead: Mapping[str, bytes] = NONE
+    ) -> dict[str, bytes]:
+        contents = Contents(self.modules, instead)
+        order: list[str] = []
+        try:
+            for name in names:
+                order += [one for one in load_order(name, contents) if one not in order]
+        except KeyError as error:
+            raise GuestError(f"{self} lacks the module {error.args[0]}") from error
+        return {f"{name}.ko": contents[name] for name in order}
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """The kernels that guests can run, by the names that `--kernel` takes everywhere.
 
 `6.1`, `6.12` and `newest` are built here, with device dumps. `debian:6.1`, `debian:6.12` and
-`debian:newest` are Debian's packages as they are.
+`debian:newest` are Debian's packages as they are. A name with a slash, or a dot at its start, is
+the path of a kernel of the user's own.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vmcoredd import debs
 
-from . import kernel, stock_kernel
+from . import kernel, kernel_config, stock_kernel
 from .errors import GuestError, UnknownKernel
+from .users_kernel import users_kernel
 
 STOCK = "debian:"
 NAMES = (*kernel.SUITES, *(f"{STOCK}{name}" for name in stock_kernel.SUITES))
@@ -24,17 +28,23 @@ def is_stock(name: str) -> bool:
     return name.startswith(STOCK)
 
 
+def is_path(name: str) -> bool:
+    """Returns True if `name` is the path of a kernel of the user's own."""
+    return name.startswith(".") or "/" in name
+
+
 def check_kernel(name: str) -> str:
-    """Returns `name` if it names a kernel. Raises UnknownKernel; GuestError for a path."""
-    if name.startswith(".") or "/" in name:
-        raise GuestError(f"{name}: kernels of your own are not supported yet; {_choose()}")
-    if name not in NAMES:
+    """Returns `name` if it is a kernel's name, or any path. Raises UnknownKernel."""
+    if not is_path(name) and name not in NAMES:
         raise UnknownKernel(f"no kernel {name!r}: {_choose()}")
     return name
 
 
 def check_dumps(name: str) -> str:
-    """Returns `name` if that kernel can hold device dumps. Raises GuestError."""
+    """Returns `name` if that kernel can hold device dumps. Raises GuestError.
+
+    A kernel of the user's own is checked later (`check`).
+    """
     if is_stock(check_kernel(name)):
         raise GuestError(f"{name} {NO_DUMPS.format(name=name.removeprefix(STOCK))}")
     return name
@@ -48,6 +58,8 @@ def find_kernel(
     Raises GuestError, BuildError, debs.Unavailable.
     """
     check_kernel(name)
+    if is_path(name):
+        return users_kernel(Path(name).expanduser(), progress)
     if is_stock(name):
         return stock_kernel.stock_kernel(name.removeprefix(STOCK), progress)
     return kernel.build_kernel(name, progress)
@@ -62,6 +74,23 @@ def is_cached(name: str) -> bool:
     if version == "newest":
         return any(not folder.startswith(dated) for folder in folders)
     return any(folder.startswith(f"{start}{version}.") for folder in folders)
+
+
+def check(found: kernel.Kernel, *, driver: bool = False, dump: bool = False) -> None:
+    """Checks that a kernel can be a guest's: with the driver, and for a device dump, if asked.
+
+    Raises GuestError, with what to change. A kernel without a configuration is not checked.
+    """
+    if found.config:
+        kernel_config.check(found.config, str(found), driver=driver, dump=dump)
+    if (driver or dump) and not found.has(kernel.DRIVER):
+        raise GuestError(f"{found} has no module {kernel.DRIVER}: build it (make modules)")
+
+
+def check_root(found: kernel.Kernel) -> None:
+    """Checks that a guest with a kernel can read folders of the host. Raises GuestError."""
+    if found.config:
+        kernel_config.check_root(found.config, str(found))
 
 
 def _choose() -> str:

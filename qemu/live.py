@@ -55,7 +55,7 @@ def run(
 
     Raises GuestError, debs.Unavailable; vmcore.OutputExists and similar errors for a bad `base`.
     """
-    prepared = prepared or prepare(options.kernel, progress)
+    prepared = prepared or prepare(options.kernel, progress, module=options.module, driver=driver)
     options = dataclasses.replace(options, crashkernel="", on_panic=OnPanic.PAUSE)
     with (
         tempfile.TemporaryDirectory(prefix="guest-") as folder,

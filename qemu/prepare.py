@@ -16,10 +16,10 @@ from vmcoredd import debs
 
 from .errors import RunError
 from .guest import Adapter, Guest
-from .initramfs import build_initramfs
+from .initramfs import build_initramfs, modules_archive
 from .kernel import DEFAULT_KERNEL, Kernel
-from .kernels import find_kernel
-from .program import Machine, OnPanic, Qemu, find_qemu
+from .kernels import check, check_root, find_kernel
+from .program import NO_DEBUGGING, Debugging, Machine, OnPanic, Qemu, find_qemu
 from .root import Root
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 KVM = Path("/dev/kvm")
 KVM_BOOT_SECONDS = 10.0
+NO_KASLR = "nokaslr"
+"""With it the symbols of a `vmlinux` are where gdb, which asks no kernel, looks for them."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -34,13 +36,15 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class Options:
     """The user's options for a guest.
 
-    `memory` and `crashkernel` are given as to QEMU and the kernel (1G, 256M). `kernel_arguments`
-    are added to the kernel's command line. `affinity`: the CPUs QEMU may run on, None for all.
-    `root`: what of the host the guest can read, None for nothing. `nic_pairs`: models of QEMU's own
-    NICs, of which the guest gets two that are joined.
+    `module`: the file of a module that replaces the kernel's own. `memory` and `crashkernel` are
+    given as to QEMU and the kernel (1G, 256M). `kernel_arguments` are added to the kernel's command
+    line. `affinity`: the CPUs QEMU may run on, None for all. `root`: what of the host the guest can
+    read, None for nothing. `nic_pairs`: models of QEMU's own NICs, of which the guest gets two that
+    are joined.
     """
 
     kernel: str = DEFAULT_KERNEL
+    module: Path | None = None
     memory: str = "1G"
     cpus: int = 2
     crashkernel: str = "256M"
@@ -56,11 +60,15 @@ DEFAULTS = Options()
 
 @dataclass(frozen=True)
 class Prepared:
-    """QEMU, a kernel, an initramfs for that kernel, and the accelerator that works here."""
+    """QEMU, a kernel, the archives of its guests' initramfs, and the accelerator that works here.
+
+    `programs` is the same for all kernels; `modules` is this kernel's.
+    """
 
     qemu: Qemu
     kernel: Kernel
-    initramfs: Path
+    programs: Path
+    modules: bytes
     accelerator: str = "tcg"
 
     def guest(
@@ -71,19 +79,26 @@ class Prepared:
         adapters: Sequence[Adapter] = (),
         *,
         shell: bool = False,
-        extra_monitor: Path | None = None,
+        debugging: Debugging = NO_DEBUGGING,
         share: Path | None = None,
     ) -> Guest:
-        """Returns a guest with these `options`; see Guest for the other arguments."""
+        """Returns a guest with these `options`; see Guest for the other arguments.
+
+        Raises GuestError.
+        """
         root = options.root or Root()
         root = root.with_modules(self.kernel)
+        initramfs = first = _written(folder / "initramfs", self.programs, self.modules)
+        if root.mounts:
+            check_root(self.kernel)
+            first = _written(folder / "first.initramfs", initramfs, root.archive())
         machine = Machine(
             self.kernel.image,
-            self._with_root(root, folder),
+            first,
             memory=options.memory,
             cpus=options.cpus,
             crashkernel=options.crashkernel,
-            kernel_arguments=options.kernel_arguments,
+            kernel_arguments=f"{options.kernel_arguments} {NO_KASLR if debugging.gdb else ''}",
             on_panic=options.on_panic,
             accelerator=self.accelerator,
             shell=shell,
@@ -98,38 +113,52 @@ class Prepared:
             console,
             adapters,
             affinity=options.affinity,
-            extra_monitor=extra_monitor,
+            debugging=debugging,
             share=share,
-            crash_initramfs=self.initramfs,
+            crash_initramfs=initramfs,
         )
 
-    def _with_root(self, root: Root, folder: Path) -> Path:
-        """Returns the initramfs of a guest with this root."""
-        if not root.mounts:
-            return self.initramfs
-        path = folder / "initramfs"
-        path.write_bytes(self.initramfs.read_bytes() + root.archive())
-        return path
 
-
-def prepare(kernel: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent) -> Prepared:
+def prepare(
+    kernel: str = DEFAULT_KERNEL,
+    progress: debs.Progress = debs.silent,
+    *,
+    module: Path | None = None,
+    driver: bool = False,
+    dump: bool = False,
+) -> Prepared:
     """Returns a guest's needs from the cache. The first call downloads and builds for minutes.
 
+    A `module` replaces the kernel's own. The kernel is checked: for the `driver`, for a `dump`.
     Raises GuestError and debs.Unavailable.
     """
+    found = find_kernel(kernel, progress)
+    check(found, driver=driver and not module, dump=dump)
+    modules = modules_archive(found, module)
+    programs = build_initramfs(progress)
     qemu = find_qemu(progress)
-    built = find_kernel(kernel, progress)
-    archive = build_initramfs(built, progress)
-    return Prepared(qemu, built, archive, choose_accelerator(qemu, built, archive, progress))
+    accelerator = choose_accelerator(qemu, found, programs, modules, progress)
+    return Prepared(qemu, found, programs, modules, accelerator)
+
+
+def _written(path: Path, first: Path, then: bytes) -> Path:
+    """Writes an archive and one that follows it to a file; returns its path."""
+    path.write_bytes(first.read_bytes() + then)
+    return path
 
 
 def choose_accelerator(
-    qemu: Qemu, kernel: Kernel, initramfs: Path, progress: debs.Progress = debs.silent
+    qemu: Qemu,
+    kernel: Kernel,
+    programs: Path,
+    modules: bytes,
+    progress: debs.Progress = debs.silent,
 ) -> str:
     """Returns `kvm` if a guest boots under it, else `tcg`, QEMU's own translator.
 
     /dev/kvm may exist and open while no guest makes progress (nested virtualisation), so a guest
-    is booted under a deadline. The result holds until the host boots again.
+    is booted under a deadline. The result holds until the host boots again, unless a kernel of the
+    user's does not boot, which may be its own fault.
     """
     if not os.access(KVM, os.R_OK | os.W_OK):
         return "tcg"
@@ -137,18 +166,22 @@ def choose_accelerator(
     verdict = debs.cache_dir() / "guest" / f"accelerator-{key}"
     if not verdict.exists():
         progress("checking whether a guest boots under KVM", None)
-        machine = Machine(kernel.image, initramfs, accelerator="kvm")
-        verdict.write_text("kvm" if _boots(qemu, machine, KVM_BOOT_SECONDS) else "tcg")
+        boots = _boots(qemu, kernel, programs, modules)
+        if kernel.config and not boots:
+            return "tcg"
+        verdict.write_text("kvm" if boots else "tcg")
     return verdict.read_text()
 
 
-def _boots(qemu: Qemu, machine: Machine, seconds: float) -> bool:
-    """Returns True if a guest on `machine` accepts commands within `seconds`."""
+def _boots(qemu: Qemu, kernel: Kernel, programs: Path, modules: bytes) -> bool:
+    """Returns True if a guest under KVM accepts commands in time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        initramfs = _written(folder / "initramfs", programs, modules)
+        machine = Machine(kernel.image, initramfs, accelerator="kvm")
         try:
             with Guest(qemu, machine, folder, folder / "console.log") as guest:
-                guest.wait_for_kernel("first", seconds)
+                guest.wait_for_kernel("first", KVM_BOOT_SECONDS)
         except RunError:
             return False
     return True

@@ -63,6 +63,17 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Debugging:
+    """Paths of sockets that QEMU makes for debuggers: of a second monitor, and of its gdb stub."""
+
+    monitor: Path | None = None
+    gdb: Path | None = None
+
+
+NO_DEBUGGING = Debugging()
+
+
+@dataclass(frozen=True)
 class HostEnds:
     """The host's side of a guest: descriptors that QEMU inherits (two sockets, the console's log),
     and paths."""
@@ -71,7 +82,7 @@ class HostEnds:
     monitor: int
     console: int
     share: Path
-    extra_monitor: Path | None = None
+    debugging: Debugging = NO_DEBUGGING
 
 
 def find_qemu(progress: debs.Progress = debs.silent) -> Qemu:
@@ -234,13 +245,17 @@ def _serial_ports_and_monitors(machine: Machine, ends: HostEnds) -> list[str]:
         *("-chardev", f"socket,id=control,fd={ends.control}", "-serial", "chardev:control"),
         *("-chardev", f"socket,id=monitor,fd={ends.monitor}"),
         *("-qmp", "chardev:monitor"),
-        *(_extra_monitor(ends.extra_monitor) if ends.extra_monitor else ()),
+        *_debugger("-qmp", ends.debugging.monitor),
+        *_debugger("-gdb", ends.debugging.gdb),
     ]
 
 
-def _extra_monitor(path: Path) -> list[str]:
-    socket = f"socket,id=extra,path={_escaped(path)},server=on,wait=off"
-    return ["-chardev", socket, "-qmp", "chardev:extra"]
+def _debugger(option: str, path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    name = f"extra{option}"
+    socket = f"socket,id={name},path={_escaped(path)},server=on,wait=off"
+    return ["-chardev", socket, option, f"chardev:{name}"]
 
 
 def _share(folder: Path) -> list[str]:

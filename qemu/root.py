@@ -72,7 +72,7 @@ class Root:
 
     `mounts` has all that is exported, of the user's cache too. `added`: packages that supply
     commands which are not there. `missing`: packages that would, but cannot be had, and the
-    `reason`. `modules`: the release of a kernel whose modules come with the root.
+    `reason`. `modules`: the kernel whose modules come with the root.
     """
 
     shared: tuple[Path, ...] = ()
@@ -109,17 +109,23 @@ class Root:
         if self.added:
             lines.append(f"Debian's packages add what is not there: {', '.join(self.added)}")
         if self.modules:
-            lines.append(f"Debian's kernel {self.modules} brings its modules")
+            lines.append(f"{self.modules} brings its modules")
         if self.missing:
             lines.append(f"the guest lacks {', '.join(self.missing)}: {self.reason}")
         return lines
 
     def with_modules(self, kernel: Kernel) -> Root:
-        """Returns this root with the modules of a kernel whose initramfs lacks the driver."""
-        if not kernel.stock or self.modules:
+        """Returns this root with a kernel's modules, if they are in a folder as installed.
+
+        Debian's kernels need it, as their initramfs lacks the driver; others get it with other
+        folders only.
+        """
+        folder = kernel.installed_modules
+        if folder is None or self.modules or not (kernel.stock or self.shared):
             return self
-        mount = Mount(Path("/lib/modules") / kernel.release, (kernel.modules_folder,))
-        return dataclasses.replace(self, mounts=(*self.mounts, mount), modules=kernel.release)
+        mount = Mount(Path("/lib/modules") / kernel.release, (folder,))
+        whose = f"Debian's kernel {kernel.release}" if kernel.stock else str(kernel)
+        return dataclasses.replace(self, mounts=(*self.mounts, mount), modules=whose)
 
     def archive(self) -> bytes:
         """Returns what is added to the guest's initramfs: links, files of /etc, and `mounts`."""

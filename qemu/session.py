@@ -18,6 +18,7 @@ from vmcoredd import debs
 from .errors import GuestError
 from .guest import CRASH_KERNEL, Adapter, Result
 from .prepare import DEFAULTS, Options, Prepared, folder_beside, prepare, unused
+from .program import NO_DEBUGGING, Debugging
 
 BOOT_SECONDS = 120.0
 DRIVER_SECONDS = 900.0
@@ -35,27 +36,33 @@ def run_script(
     driver: bool = False,
     seconds: float = 900.0,
     console: Path,
+    debugging: Debugging = NO_DEBUGGING,
+    on_booted: Callable[[], None] = lambda: None,
     on_output: Callable[[str], None] = lambda text: None,
     progress: debs.Progress = debs.silent,
     prepared: Prepared | None = None,
 ) -> Result:
     """Boots a guest with `adapters` and runs `script` in it, after loading cxgb4 with `driver`.
 
-    `on_output` receives the script's output as it is printed. The script may take `seconds`. The
-    serial console is logged to `console`.
+    `on_booted` is called when the guest accepts commands. `on_output` receives the script's output
+    as it is printed. The script may take `seconds`. The serial console is logged to `console`.
+    `debugging`: sockets on which debuggers reach the guest meanwhile.
 
-    Raises GuestError, debs.Unavailable, and OSError if `script` cannot be read.
+    Raises GuestError, also if a socket is taken, debs.Unavailable, and OSError if `script` cannot
+    be read.
     """
     program = script.read_bytes()  # once, as it may be a pipe
-    prepared = prepared or prepare(options.kernel, progress)
+    _check_sockets(debugging)
+    prepared = prepared or _prepare(options, driver, progress)
     with (
         tempfile.TemporaryDirectory(prefix="guest-") as folder,
-        prepared.guest(options, Path(folder), console, adapters) as guest,
+        prepared.guest(options, Path(folder), console, adapters, debugging=debugging) as guest,
     ):
         (guest.share / "script").write_bytes(program)
         (guest.share / "script").chmod(0o755)
         progress("booting the guest", None)
         guest.wait_for_kernel("first", BOOT_SECONDS)
+        on_booted()
         if driver:
             progress("loading the driver", None)
             guest.run("load-driver --plain", DRIVER_SECONDS)
@@ -69,7 +76,7 @@ def run_shell(
     options: Options = DEFAULTS,
     driver: bool = False,
     console: Path,
-    monitor: Path | None = None,
+    debugging: Debugging = NO_DEBUGGING,
     share: Path | None = None,
     on_saved: Callable[[Path], None] = lambda path: None,
     progress: debs.Progress = debs.silent,
@@ -79,23 +86,22 @@ def run_shell(
 
     It loads cxgb4 first with `driver`.
 
-    `exit` or ^A x ends the guest. Everything shown is also logged to `console`. `monitor` is the
-    path of a socket on which QEMU's monitor can be reached meanwhile (for `live.dump_memory`).
+    `exit` or ^A x ends the guest. Everything shown is also logged to `console`. `debugging`: paths
+    at which QEMU's monitor (for `live.dump_memory`, drgn) and its gdb stub are reached meanwhile.
     The guest's /share is the folder `share`. Without it, what the guest saves there is moved into a
     new folder beside `console` in the end, which `on_saved` receives. Returns QEMU's exit code.
 
-    Raises GuestError, also if `share` holds files of our names or `monitor` is taken, and
+    Raises GuestError, also if `share` holds files of our names or a socket is taken, and
     debs.Unavailable.
     """
-    if monitor:
-        check_monitor(monitor)
-    prepared = prepared or prepare(options.kernel, progress)
+    _check_sockets(debugging)
+    prepared = prepared or _prepare(options, driver, progress)
     if driver:
         arguments = f"{options.kernel_arguments} guest.driver"
         options = dataclasses.replace(options, kernel_arguments=arguments)
     with folder_beside(console) as folder, _terminal_restored(), _shared(share) as own:
         guest = prepared.guest(
-            options, folder, console, adapters, shell=True, extra_monitor=monitor, share=own
+            options, folder, console, adapters, shell=True, debugging=debugging, share=own
         )
         try:
             with guest:
@@ -105,7 +111,17 @@ def run_shell(
                 on_saved(saved)
 
 
-def check_monitor(path: Path) -> Path:
+def _prepare(options: Options, driver: bool, progress: debs.Progress) -> Prepared:
+    return prepare(options.kernel, progress, module=options.module, driver=driver)
+
+
+def _check_sockets(debugging: Debugging) -> None:
+    for path in (debugging.monitor, debugging.gdb):
+        if path:
+            check_socket(path)
+
+
+def check_socket(path: Path) -> Path:
     """Returns `path` if QEMU may make a socket there: it removes what it finds. Raises GuestError.
 
     A socket that nobody listens on any more is no hindrance.

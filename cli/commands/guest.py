@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,18 +16,23 @@ from vmcoredd.cli.exit_codes import Exit, writing
 from vmcoredd.cli.guest_options import (
     ASocket,
     Cards,
+    CardsIfAny,
     Console,
     Crashkernel,
     Driver,
     DriverOrNot,
+    Gdb,
     HostFolders,
     MapWindow,
     Memory,
     MemoryForCards,
+    Module,
     NewSocket,
     OwnScene,
     Share,
+    Sockets,
     Traffic,
+    check_adapters,
     host_folders,
     memory_for,
 )
@@ -49,6 +55,7 @@ from vmcoredd.cli.traffic import holding_outside, joined_interfaces, own_wires, 
 if TYPE_CHECKING:
     from vmcoredd.qemu.kdump import Report
     from vmcoredd.qemu.prepare import Options, Prepared
+    from vmcoredd.qemu.program import Debugging
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,14 +73,16 @@ def register(parent: typer.Typer) -> None:
     "`vmcoredd guest kdump --card t62100-cr --traffic -o vmcore`"
 )
 def kdump(
-    card: Cards,
     output: OutputVmcore,
+    card: CardsIfAny = None,
+    socket: Sockets = None,
     traffic: Traffic = False,
     wire: Wires = None,
     pcap: Captures = None,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: KernelWithDumps = "6.1",
+    module: Module = None,
     memory: MemoryForCards = None,
     crashkernel: Crashkernel = "256M",
     map_window: MapWindow = None,
@@ -97,7 +106,9 @@ def kdump(
     """
     from vmcoredd.qemu import kdump as flow
 
-    cards = named_cards(card)
+    of_cards = {"wire": wire, "pcap": pcap, "seed": seed, "scene": scene, "map_window": map_window}
+    check_adapters(card, socket, of_cards | {"traffic": traffic})
+    cards = named_cards(card or [])
     with writing(output):
         flow.check_outputs(output, traffic=traffic, force=force)
     wires = wire or (own_wires(cards) if traffic else [])
@@ -105,14 +116,16 @@ def kdump(
         wires_inside(wires)
     scene = scene or ("fresh" if traffic else "crashed")
     mapped = not wires if map_window is None else map_window
-    setup = Setup(cards, seed, scene, mapped, wires, pcap or (), force=force)
+    setup = Setup(cards, seed, scene, mapped, wires, pcap or (), force=force, sockets=socket or ())
     with serving(setup) as (adapters, loaded), preparing() as progress:
         joined = joined_interfaces(wires, loaded) if traffic else ()
         report = flow.run(
             adapters,
             output,
             flow=flow.Flow(traffic=joined, remedy=remedy, notes_only=notes_only),
-            options=_options(kernel, memory_for(cards, memory, up=traffic), crashkernel),
+            options=_options(
+                kernel, memory_for(cards, memory, up=traffic), crashkernel, module=module
+            ),
             force=force,
             on_stage=holding_outside(list(loaded.values())),
             progress=progress,
@@ -162,38 +175,46 @@ def _warn(*lines: str) -> None:
     "--wire a.0=b.0`"
 )
 def shell(
-    card: Cards,
+    card: CardsIfAny = None,
+    socket: Sockets = None,
     wire: Wires = None,
     pcap: Captures = None,
     force: ForceCaptures = False,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
+    module: Module = None,
     memory: MemoryForCards = None,
     map_window: MapWindow = None,
     driver: DriverOrNot = None,
     root: HostFolders = None,
     console: Console = Path("guest.console"),
     monitor: NewSocket = None,
+    gdb: Gdb = None,
     share: Share = None,
 ) -> None:
     """Open a shell in a guest on this terminal; `exit` or ^A x ends it."""
     from vmcoredd.qemu.kernels import is_stock
+    from vmcoredd.qemu.program import Debugging
     from vmcoredd.qemu.session import run_shell
 
-    scene, stock = scene or "fresh", is_stock(kernel)
-    mapped = bool(map_window)
-    setup = Setup(named_cards(card), seed, scene, mapped, wire or (), pcap or (), stock, force)
+    of_cards = {"wire": wire, "pcap": pcap, "seed": seed, "scene": scene, "map_window": map_window}
+    check_adapters(card, socket, of_cards)
+    cards, stock, sockets = named_cards(card or []), is_stock(kernel), socket or ()
+    scene, mapped = scene or "fresh", bool(map_window)
+    setup = Setup(cards, seed, scene, mapped, wire or (), pcap or (), stock, force, sockets)
+    driver = stock if driver is None else driver
     with serving(setup) as (adapters, _):
-        prepared, options = _prepared(kernel, memory_for(setup.cards, memory), root)
+        size, debugging = memory_for(setup.cards, memory), Debugging(monitor, gdb)
+        prepared, options = _prepared(kernel, module, driver, size, root, debugging)
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
         err.print(f"the guest's /share: {here}", markup=False)
         code = run_shell(
             adapters,
             options=options,
-            driver=stock if driver is None else driver,
+            driver=driver,
             console=console,
-            monitor=monitor,
+            debugging=debugging,
             share=share,
             on_saved=lambda path: err.print(f"saved from the guest: {path}", markup=False),
             prepared=prepared,
@@ -203,11 +224,11 @@ def shell(
 
 
 @app.command(
-    epilog="Example: `vmcoredd guest run --kernel debian:6.12 --card t62100-cr --wire 0=1 "
-    "--script ping.sh`"
+    epilog="Examples: `vmcoredd guest run --kernel debian:6.12 --card t62100-cr --wire 0=1 "
+    "--script ping.sh`; `git bisect run vmcoredd guest run --kernel . --driver --ktap "
+    "--card t62100-cr --script test.sh`"
 )
 def run(
-    card: Cards,
     script: Annotated[
         Path,
         typer.Option(
@@ -217,12 +238,15 @@ def run(
             readable=True,
         ),
     ],
+    card: CardsIfAny = None,
+    socket: Sockets = None,
     wire: Wires = None,
     pcap: Captures = None,
     force: ForceCaptures = False,
     seed: Seed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
+    module: Module = None,
     memory: MemoryForCards = None,
     map_window: MapWindow = None,
     driver: DriverOrNot = None,
@@ -231,29 +255,56 @@ def run(
         float, typer.Option(help="The script's time limit in seconds.", min=1)
     ] = 900.0,
     console: Console = Path("guest.console"),
+    monitor: NewSocket = None,
+    gdb: Gdb = None,
+    ktap: Annotated[
+        bool,
+        typer.Option(
+            "--ktap",
+            help="Print KTAP: the script is a test. The exit code is 0, 1 if it fails, 125 if the "
+            "kernel cannot be tried, as `git bisect run` wants it.",
+        ),
+    ] = False,
 ) -> None:
     """Run a script in a guest, and pass on its output and exit code."""
+    from vmcoredd.cli.ktap import tested
     from vmcoredd.qemu.kernels import is_stock
+    from vmcoredd.qemu.program import Debugging
     from vmcoredd.qemu.session import run_script
 
-    scene, stock = scene or "fresh", is_stock(kernel)
-    mapped = bool(map_window)
-    setup = Setup(named_cards(card), seed, scene, mapped, wire or (), pcap or (), stock, force)
-    with serving(setup) as (adapters, _):
-        prepared, options = _prepared(kernel, memory_for(setup.cards, memory), root)
-        with preparing() as progress:
-            result = run_script(
-                adapters,
-                script,
-                options=options,
-                driver=stock if driver is None else driver,
-                seconds=seconds,
-                console=console,
-                on_output=lambda text: print(text, end="", flush=True),
-                progress=progress,
-                prepared=prepared,
-            )
-    raise typer.Exit(result.code)
+    of_cards = {"wire": wire, "pcap": pcap, "seed": seed, "scene": scene, "map_window": map_window}
+    check_adapters(card, socket, of_cards)
+    cards, stock, sockets = named_cards(card or []), is_stock(kernel), socket or ()
+    scene, mapped = scene or "fresh", bool(map_window)
+    setup = Setup(cards, seed, scene, mapped, wire or (), pcap or (), stock, force, sockets)
+    driver = stock if driver is None else driver
+    debugging = Debugging(monitor, gdb)
+
+    def attempt(
+        on_output: Callable[[str], None], on_booted: Callable[[], None] = lambda: None
+    ) -> int:
+        with serving(setup) as (adapters, _):
+            size = memory_for(setup.cards, memory)
+            prepared, options = _prepared(kernel, module, driver, size, root, debugging)
+            with preparing() as progress:
+                result = run_script(
+                    adapters,
+                    script,
+                    options=options,
+                    driver=driver,
+                    seconds=seconds,
+                    console=console,
+                    debugging=debugging,
+                    on_booted=on_booted,
+                    on_output=on_output,
+                    progress=progress,
+                    prepared=prepared,
+                )
+        return result.code
+
+    if ktap:
+        raise typer.Exit(tested(script.name, attempt))
+    raise typer.Exit(attempt(lambda text: print(text, end="", flush=True)))
 
 
 @app.command(epilog="Example: `vmcoredd guest live --card t62100-cr --panic -o vmcore`")
@@ -323,20 +374,38 @@ def memory(
     out.print(f"{output}: add device dumps with `vmcoredd dump --base {output}`", markup=False)
 
 
-def _prepared(kernel: str, memory: str, root: list[str] | None) -> tuple[Prepared, Options]:
-    """Prepares a guest that can read the host's folders, and says which."""
+def _prepared(
+    kernel: str,
+    module: Path | None,
+    driver: bool,
+    memory: str,
+    root: list[str] | None,
+    debugging: Debugging,
+) -> tuple[Prepared, Options]:
+    """Prepares a guest that can read the host's folders; says which, and how to debug it."""
+    from vmcoredd.qemu.kernels import is_path
     from vmcoredd.qemu.prepare import prepare
     from vmcoredd.qemu.root import find_root
 
     with preparing() as progress:
-        prepared = prepare(kernel, progress)
+        prepared = prepare(kernel, progress, module=module, driver=driver)
         found = find_root(host_folders(root), progress).with_modules(prepared.kernel)
-    for line in found.described():
+    lines = found.described()
+    if not prepared.kernel.config and is_path(kernel):
+        lines.append(f"{kernel} has no configuration to read: what it lacks is not told")
+    if debugging.monitor:
+        lines.append(f"to debug it: drgn --qemu {debugging.monitor} {prepared.kernel.debugging}")
+    if debugging.gdb:
+        vmlinux = prepared.kernel.vmlinux
+        lines.append(f"to debug it: gdb -ex 'target remote {debugging.gdb}' {vmlinux}")
+    for line in lines:
         err.print(visible_lines(line), markup=False)
     return prepared, replace(_options(kernel, memory), root=found)
 
 
-def _options(kernel: str, memory: str, crashkernel: str = "256M") -> Options:
+def _options(
+    kernel: str, memory: str, crashkernel: str = "256M", module: Path | None = None
+) -> Options:
     from vmcoredd.qemu.prepare import Options
 
-    return Options(kernel=kernel, memory=memory, crashkernel=crashkernel)
+    return Options(kernel=kernel, module=module, memory=memory, crashkernel=crashkernel)

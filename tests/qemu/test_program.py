@@ -11,6 +11,7 @@ import pytest
 
 from vmcoredd.qemu.errors import GuestError, QemuUnusable
 from vmcoredd.qemu.program import (
+    Debugging,
     HostEnds,
     Machine,
     OnPanic,
@@ -112,11 +113,16 @@ def test_without_crashkernel_no_memory_is_reserved():
     assert "crashkernel" not in kernel_command_line(replace(MACHINE, crashkernel=""))
 
 
-def test_an_extra_monitor_is_a_socket_at_any_path():
-    words = arguments(MACHINE, replace(ENDS, extra_monitor=Path("/run/a=b,c d")), [])
-    assert following(words, "-qmp") == ["chardev:monitor", "chardev:extra"]
-    extra = "socket,id=extra,path=/run/a=b,,c d,server=on,wait=off"
-    assert extra in following(words, "-chardev")
+def test_debuggers_get_sockets_at_any_path():
+    debugging = Debugging(monitor=Path("/run/a=b,c d"), gdb=Path("/run/gdb"))
+    words = arguments(MACHINE, replace(ENDS, debugging=debugging), [])
+    assert following(words, "-qmp") == ["chardev:monitor", "chardev:extra-qmp"]
+    assert following(words, "-gdb") == ["chardev:extra-gdb"]
+    made = [word for word in following(words, "-chardev") if "server=on,wait=off" in word]
+    assert made == [
+        "socket,id=extra-qmp,path=/run/a=b,,c d,server=on,wait=off",
+        "socket,id=extra-gdb,path=/run/gdb,server=on,wait=off",
+    ]
 
 
 def test_an_adapters_socket_has_any_path_that_json_can_hold():

@@ -9,20 +9,23 @@ import pytest
 
 from vmcoredd.qemu import session
 from vmcoredd.qemu.errors import GuestError
+from vmcoredd.qemu.program import Debugging
 
 
 def test_a_monitor_may_be_where_nothing_is_or_a_socket_that_nobody_has(tmp_path: Path) -> None:
     path = tmp_path / "qmp"
-    assert session.check_monitor(path) == path
+    assert session.check_socket(path) == path
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(path))
-    assert session.check_monitor(path) == path
+    assert session.check_socket(path) == path
 
 
 def test_a_file_is_not_replaced_by_a_monitor(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(GuestError, match="file exists and is not a socket"):
-        session.run_shell([], console=tmp_path / "console", monitor=tmp_path / "file")
+        session.run_shell(
+            [], console=tmp_path / "console", debugging=Debugging(monitor=tmp_path / "file")
+        )
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -31,12 +34,12 @@ def test_a_monitor_is_not_taken_from_another_program(tmp_path: Path) -> None:
         other.bind(str(tmp_path / "qmp"))
         other.listen()
         with pytest.raises(GuestError, match="another program listens on this socket"):
-            session.check_monitor(tmp_path / "qmp")
+            session.check_socket(tmp_path / "qmp")
 
 
 def test_a_monitors_path_has_the_length_of_a_sockets(tmp_path: Path) -> None:
     with pytest.raises(GuestError, match="a socket's path has at most 107 bytes"):
-        session.check_monitor(tmp_path / ("x" * 107))
+        session.check_socket(tmp_path / ("x" * 107))
 
 
 def test_a_shared_folder_keeps_only_what_the_guest_saved_and_what_was_there(tmp_path: Path) -> None:

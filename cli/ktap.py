@@ -1,0 +1,84 @@
+"""Reports a script in a guest as a test in KTAP (the kernel's Documentation/dev-tools/ktap.rst).
+
+The exit codes are those of `git bisect run`: 125 where the kernel could not be tried.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from vmcoredd.cli.exit_codes import failure_of, message, report
+
+PASSED, FAILED, UNTRIED = 0, 1, 125
+SKIP = 4
+"""The exit code by which a selftest of the kernel says that it cannot run here."""
+NESTED = ("KTAP version", "TAP version")
+"""How a script's output begins that is KTAP itself."""
+
+Attempt = Callable[[Callable[[str], None], Callable[[], None]], int]
+"""Runs a test. Receives what to call with its output, and when its kernel is up; returns its exit
+code."""
+
+
+def tested(name: str, attempt: Attempt) -> int:
+    """Runs `attempt`, prints it as the test `name`, and returns an exit code for git bisect.
+
+    Errors that users can meet are reported on stderr: before the guest is up, they are a skipped
+    test, and from then on one that failed.
+    """
+    test = _Test(name.replace("#", "_"))
+    try:
+        code = attempt(test.output, test.is_up)
+    except Exception as error:
+        if failure_of(error) is None:
+            raise
+        report(error)
+        return test.stopped(error)
+    return test.ended(code)
+
+
+class _Test:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._up = False
+        self._rest = ""  # a line's beginning
+        self._indent = ""
+        _print("KTAP version 1", "1..1")
+
+    def is_up(self) -> None:
+        self._up = True
+
+    def output(self, text: str) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        if not self._indent:
+            self._indent = "  " if line.startswith(NESTED) else "# "
+        _print(f"{self._indent}{line}".rstrip())
+
+    def ended(self, code: int) -> int:
+        if code in (SKIP, UNTRIED):
+            return self._result(UNTRIED, "ok", f"SKIP exit code {code}")
+        if code:
+            return self._result(FAILED, "not ok", f"exit={code}")
+        return self._result(PASSED, "ok")
+
+    def stopped(self, error: Exception) -> int:
+        why = message(error).partition("\n")[0]
+        if not self._up:
+            return self._result(UNTRIED, "ok", f"SKIP {why}")
+        kind = "TIMEOUT" if type(error).__name__ == "GuestTimeout" else "ERROR"
+        return self._result(FAILED, "not ok", f"{kind} {why}")
+
+    def _result(self, code: int, verdict: str, why: str = "") -> int:
+        if self._rest:
+            self.output("\n")
+        _print(f"{verdict} 1 {self._name}" + (f" # {why}" if why else ""))
+        return code
+
+
+def _print(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True, file=sys.stdout)
