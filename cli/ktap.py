@@ -21,7 +21,7 @@ Attempt = Callable[[Callable[[str], None], Callable[[], None]], int]
 code."""
 
 
-def tested(name: str, attempt: Attempt) -> int:
+def run_as_test(name: str, attempt: Attempt) -> int:
     """Runs `attempt`, prints it as the test `name`, and returns an exit code for git bisect.
 
     Errors that users can meet are reported on stderr: before the guest is up, they are a skipped

@@ -92,9 +92,9 @@ class Kernel:
         """The configuration, of a kernel whose fitness is not known."""
         return None
 
-    def is_built_in(self, module: str) -> bool:
-        """Returns False for a module that has, or should have, a file of its own."""
-        return module not in self.modules
+    def is_built_in(self, module: str) -> bool | None:
+        """Returns whether a module is built in; None where nothing tells."""
+        return None
 
     def boot_modules(self) -> dict[str, bytes]:
         """Returns the modules that a guest boots with, by file name, in the order of loading.
@@ -114,7 +114,7 @@ class Kernel:
         """
         if instead is None:
             return self._in_order([DRIVER] if DRIVER in self.modules else [])
-        if DRIVER not in self.modules and self.is_built_in(DRIVER):
+        if self.is_built_in(DRIVER):
             raise GuestError(f"{self} has {DRIVER} built in: no module can replace it")
         name, content = replacement(instead, self._vermagic(), signed=self._wants_signatures())
         order = self._in_order([DRIVER], {name: content})
@@ -133,8 +133,8 @@ class Kernel:
         return self.config is not None and self.config.value("MODULE_SIG_FORCE") == "y"
 
     def has(self, module: str) -> bool:
-        """Returns True if a module is built in, or has a file."""
-        return module in self.modules or self.is_built_in(module)
+        """Returns False for a module that is neither built in nor has a file."""
+        return module in self.modules or self.is_built_in(module) is not False
 
     def _in_order(
         self, names: Sequence[str], instead: Mapping[str, bytes] = NONE

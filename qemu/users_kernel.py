@@ -88,14 +88,14 @@ class UsersKernel(Kernel):
         files = (self.modules_folder / re.sub(r"\.o$", ".ko", line) for line in listed)
         return by_name(path for path in files if path.exists())
 
-    def is_built_in(self, module: str) -> bool:
-        """Returns what the configuration says, or the build's list; else True if it has no file."""
+    def is_built_in(self, module: str) -> bool | None:
+        """Returns what the configuration says, or the build's list; None without both."""
         if self.config:
             return self.config.value(OPTIONS[module]) == "y"
         listed = self.modules_folder / "modules.builtin"
         if listed.exists():
             return module in map(name_of, listed.read_text().splitlines())
-        return super().is_built_in(module)
+        return None
 
 
 def users_kernel(path: Path, progress: debs.Progress = debs.silent) -> UsersKernel:

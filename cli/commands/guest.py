@@ -267,7 +267,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a script in a guest, and pass on its output and exit code."""
-    from vmcoredd.cli.ktap import tested
+    from vmcoredd.cli.ktap import run_as_test
     from vmcoredd.qemu.kernels import is_stock
     from vmcoredd.qemu.program import Debugging
     from vmcoredd.qemu.session import run_script
@@ -303,7 +303,7 @@ def run(
         return result.code
 
     if ktap:
-        raise typer.Exit(tested(script.name, attempt))
+        raise typer.Exit(run_as_test(script.name, attempt))
     raise typer.Exit(attempt(lambda text: print(text, end="", flush=True)))
 
 

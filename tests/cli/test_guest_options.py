@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cliruns import Run
+from kernel_parts import image, module
 
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.guest_options import memory_for
@@ -26,8 +29,9 @@ SHELL = ["shell", *CARD]
         (["memory", "--monitor", "file", "-o", "base"], "--monitor", "file: not a socket"),
         ([*KDUMP, "--crashkernel", "foo"], "--crashkernel", "foo is not a size"),
         ([*KDUMP, "--kernel", "2.4"], "--kernel", "no kernel is called 2.4"),
-        ([*SHELL, "--kernel", "./bzImage"], "--kernel", "not supported yet; choose one of 6.1"),
-        ([*SHELL, "--kernel", "boot/bzImage"], "--kernel", "not supported yet"),
+        (["shell"], "--card, --socket", "give one of the two"),
+        ([*SHELL, "--socket", "file"], "--socket", "file: not a socket"),
+        ([*SHELL, "--gdb", "file"], "--gdb", "file exists and is not a socket"),
         ([*SHELL, "--kernel", "debian:6.13"], "--kernel", "did you mean debian:6.1"),
         ([*KDUMP, "--kernel", "debian:6.12"], "--kernel", "Use --kernel 6.12, which is built here"),
         ([*KDUMP, "--kernel", "6.8"], "--kernel", "There are 6.1, 6.12, newest, debian:6.1"),
@@ -114,3 +118,42 @@ def test_the_guests_memory_grows_with_the_ports_that_come_up(
 ) -> None:
     assert memory_for(named_cards(cards), None, up=up) == size
     assert memory_for(named_cards(cards), "700M", up=up) == "700M"
+
+
+@pytest.fixture
+def taken(tmp_path: Path) -> Iterator[Path]:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "served"))
+        yield tmp_path / "served"
+
+
+@pytest.mark.parametrize(
+    ("options", "about"),
+    [
+        (["--card", "t62100-cr"], "--card, --socket: give one of the two, not both"),
+        (["--seed", "7"], "--seed: what the adapters on sockets are is their server's"),
+        (["--scene", "fresh"], "--scene: what the adapters"),
+        (["--map-window"], "--map-window: what the adapters"),
+        (["--pcap", "0=port0"], "--pcap: "),
+        (["--traffic"], "--traffic: what the adapters"),
+    ],
+)
+def test_an_adapter_that_is_served_already_is_not_emulated_too(
+    vmcoredd: Run, tmp_path: Path, taken: Path, options: list[str], about: str
+) -> None:
+    result = vmcoredd("guest", "kdump", "--socket", taken, *options, "-o", tmp_path / "vmcore")
+    assert result.code == Exit.USAGE
+    assert result.err.startswith(f"vmcoredd: {about}")
+
+
+def test_a_module_that_does_not_fit_is_told_with_its_name(
+    vmcoredd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is the user's own: one in small, without a module."""
+    (tmp_path / "bzImage").write_bytes(image())
+    (tmp_path / "cxgb4.ko").write_bytes(module(vermagic="1.0 SMP ", name="cxgb4"))
+    kernel = ["--kernel", tmp_path / "bzImage", "--module", tmp_path / "cxgb4.ko"]
+    result = vmcoredd("guest", *SHELL, *kernel, "--console", tmp_path / "console")
+    assert result.code == Exit.FAILED
+    assert f"vmcoredd: {tmp_path}/cxgb4.ko was built for another kernel:" in result.err
+    assert "the kernel's is 9.9.0-mine\n" in result.err

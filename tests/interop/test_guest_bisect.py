@@ -1,0 +1,222 @@
+"""Kernels of one's own: a bad commit to cxgb4 is found by `git bisect run`, in the kernel's source.
+
+Minutes: the driver is built in a tree that is made of the guests' own kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cliruns import ROOT, emulated, ready, spawned
+
+from vmcoredd import debs
+from vmcoredd.qemu.kernel import kernel_source
+from vmcoredd.qemu.kernel_tools import build_tools
+from vmcoredd.qemu.stock_kernel import stock_kernel
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.interop,
+    pytest.mark.skipif(
+        os.environ.get("VMCOREDD_THOROUGH") != "1", reason="VMCOREDD_THOROUGH=1, make test-long"
+    ),
+]
+
+KERNEL = os.environ.get("VMCOREDD_GUEST_KERNEL", "6.1")
+DRIVER = "drivers/net/ethernet/chelsio/cxgb4"
+BUILD = ("make", "-s", f"M={DRIVER}", "modules")
+SECONDS = 900.0
+WORKS = """#!/bin/sh
+ethtool -i eth0 | grep -x 'bus-info: 0000:00:02.0'
+"""
+TRY = """#!/bin/sh
+make -s "M=$DRIVER" modules || exit 125
+exec "$PYTHON" -m vmcoredd guest run --kernel . --driver --ktap --card t62100-cr --root none \\
+    --script ../works.sh --console ../console
+"""
+COMMITS = (
+    ("l2t.c", "$", "\n/* nothing */\n"),
+    ("cxgb4_ethtool.c", r"pci_name\(adapter->pdev\)", '"nowhere"'),
+    ("sched.c", "$", "\n#error not to be built\n"),
+    ("sched.c", r"\n#error not to be built\n", "\n"),
+    ("smt.c", "$", "\n/* nothing */\n"),
+)
+"""Each replaces text in a file. The second is bad; the third cannot be built, the fourth can again."""
+BAD = 1
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A kernel's source in which the driver is built, with an image of the same kernel."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def run(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
+        assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done
+
+    def git(self, *words: str) -> str:
+        identity = ("-c", "user.name=me", "-c", "user.email=me@here")
+        return self.run("git", *identity, *words).stdout
+
+
+@pytest.fixture(scope="module")
+def tree(prepared, tmp_path_factory: pytest.TempPathFactory, progress) -> Tree:
+    """What a full build would leave, as far as a module's build and a guest need it."""
+    top = tmp_path_factory.mktemp("bisect")
+    tools = build_tools(top / "tools", progress)
+    path = f"{ROOT}:{ROOT / 'pyvfio_user/src'}"
+    mine = {"PYTHON": sys.executable, "PYTHONPATH": path, "DRIVER": DRIVER}
+    made = Tree(top / "linux", {**tools.environment, **mine})
+    made.folder.mkdir()
+    archive = kernel_source(KERNEL, progress).archive
+    made.run("tar", "-x", "--strip-components=1", "-f", archive)
+    kernel = prepared.kernel
+    shutil.copyfile(kernel.folder / "config", made.folder / ".config")
+    made.run("make", "-s", *tools.arguments, "olddefconfig")
+    made.run("make", "-s", *tools.arguments, "modules_prepare")
+    (made.folder / "Module.symvers").write_text(exported(kernel.vmlinux, kernel.modules))
+    shutil.copyfile(kernel.image, made.folder / "arch/x86/boot/bzImage")
+    order = {name: f"{name}.ko" for name in kernel.modules} | {"cxgb4": f"{DRIVER}/cxgb4.ko"}
+    for name, place in order.items():
+        shutil.copyfile(kernel.modules[name], made.folder / place)
+    (made.folder / "modules.order").write_text("".join(f"{one}\n" for one in order.values()))
+    made.run(*BUILD)
+    return made
+
+
+def exported(vmlinux: Path, modules: Mapping[str, Path]) -> str:
+    """Module.symvers, which a full build leaves: the symbols that the kernel and modules export."""
+    lines = []
+    files = [("vmlinux", vmlinux), *((name, modules[name]) for name in modules if name != "cxgb4")]
+    for name, file in files:
+        listed = subprocess.run(["nm", file], capture_output=True, text=True, check=True).stdout
+        for symbol in re.findall(r"(?m) __ksymtab_(\w+)$", listed):
+            lines.append(f"0x00000000\t{symbol}\t{name}\tEXPORT_SYMBOL\t\n")
+    return "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def commits(tree: Tree) -> Sequence[str]:
+    """The hashes of the first commit, and of those of COMMITS."""
+    tree.git("init", "-q")
+    tree.git("add", "-f", *(f"{DRIVER}/{name}" for name in ("Makefile", "*.c", "*.h")))
+    tree.git("commit", "-q", "-m", "as Debian has it")
+    made = [tree.git("rev-parse", "HEAD").strip()]
+    for number, (name, pattern, text) in enumerate(COMMITS):
+        path = tree.folder / DRIVER / name
+        before = path.read_text()
+        after = re.sub(rf"{pattern}\Z" if pattern == "$" else pattern, text, before)
+        assert after != before
+        path.write_text(after)
+        tree.git("commit", "-q", "-a", "-m", f"change {number}")
+        made.append(tree.git("rev-parse", "HEAD").strip())
+    return made
+
+
+def test_git_bisect_finds_the_bad_commit_and_skips_the_one_that_cannot_be_built(
+    tree: Tree, commits: Sequence[str]
+) -> None:
+    for name, text in (("works.sh", WORKS), ("try.sh", TRY)):
+        (tree.folder.parent / name).write_text(text)
+    tree.git("bisect", "start", commits[-1], commits[0])
+    said = tree.git("bisect", "run", "sh", "../try.sh")
+    assert f"{commits[BAD + 1]} is the first bad commit" in said
+    assert "not ok 1 works.sh # exit=1" in said
+    assert re.search(r"(?m)^ok 1 works\.sh$", said)
+    assert f"git bisect skip {commits[3]}" in tree.git("bisect", "log")
+
+
+def test_the_kernels_own_parser_reads_our_ktap(tree: Tree) -> None:
+    (tree.folder.parent / "works.sh").write_text(WORKS)
+    (tree.folder / "ktap").write_text(
+        "KTAP version 1\n1..1\n# any output\n  KTAP version 1\n"
+        "  1..1\n  ok 1 link\nnot ok 1 works.sh # exit=1\n"
+    )
+    done = tree.run("python3", "tools/testing/kunit/kunit.py", "parse", "ktap", check=False)
+    assert "1 subtest" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_source_that_is_newer_than_its_object_is_told(tree: Tree) -> None:
+    path = tree.folder / DRIVER / "t4_regs.h"
+    times = path.stat().st_atime, path.stat().st_mtime
+    os.utime(path)
+    done = spawned(
+        *("guest", "run", "--kernel", tree.folder, "--card", "t62100-cr", "--ktap"),
+        *("--script", "/dev/null", "--console", tree.folder.parent / "console"),
+    )
+    os.utime(path, times)
+    assert done.returncode == 125
+    assert f"{DRIVER}/t4_regs.h is newer than what was built of it" in done.stderr
+
+
+def test_a_kernel_of_ones_own_dumps_an_adapter_that_is_served_already(
+    tree: Tree, tmp_path: Path
+) -> None:
+    card = ("--card", "t62100-cr", "--socket", tmp_path / "card.sock", "--map-window")
+    with emulated(*card, stderr=subprocess.DEVNULL) as emulator:
+        assert ready(emulator)
+        done = spawned(
+            *("guest", "kdump", "--kernel", tree.folder, "--socket", tmp_path / "card.sock"),
+            *("--notes-only", "-o", tmp_path / "vmcore"),
+            timeout=SECONDS,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "cxgb4_0000:00:02.0" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory, progress) -> Path:
+    """Debian's package of its kernel, as it was before it was unpacked."""
+    stock = stock_kernel("6.1", progress)
+    (image,) = debs.cache_dir().glob(f"debs/debian-kernel-6.1-*/boot/vmlinuz-{stock.release}")
+    folder = tmp_path_factory.mktemp("package")
+    root = shutil.copytree(image.parents[1], folder / "root", symlinks=True)
+    (root / "DEBIAN").mkdir()
+    (root / "DEBIAN/control").write_text(
+        "Package: mine\nVersion: 1\nArchitecture: amd64\nMaintainer: me\nDescription: x\n"
+    )
+    build = ["dpkg-deb", "-Znone", "-b", root, folder / "mine.deb"]
+    subprocess.run(build, check=True, capture_output=True)
+    shutil.rmtree(root)
+    return folder / "mine.deb"
+
+
+def test_a_distributions_kernel_boots_from_its_package(
+    package: Path, tmp_path: Path, progress
+) -> None:
+    """9p and the driver are modules, which are compressed and signed; one is replaced by itself."""
+    stock = stock_kernel("6.1", progress)
+    (tmp_path / "test.sh").write_text("#!/bin/sh\nuname -r\nmodprobe veth && ethtool -i eth0\n")
+    done = spawned(
+        *("guest", "run", "--kernel", package, "--card", "t62100-cr", "--driver"),
+        *("--module", stock.modules["cxgb4"], "--script", tmp_path / "test.sh", "--ktap"),
+        *("--console", tmp_path / "console"),
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"# {stock.release}\n# driver: cxgb4\n" in done.stdout
+    assert f"{package} brings its modules" in done.stderr
+
+
+def test_debians_package_is_told_to_lack_device_dumps(package: Path, tmp_path: Path) -> None:
+    done = spawned(
+        *("guest", "kdump", "--kernel", package, "--card", "t62100-cr"),
+        *("-o", tmp_path / "vmcore"),
+        timeout=SECONDS,
+    )
+    assert done.returncode == 1
+    assert "CONFIG_PROC_VMCORE_DEVICE_DUMP=y  (the driver adds its dump" in done.stderr
+    assert not (tmp_path / "vmcore").exists()
