@@ -32,6 +32,7 @@ class Exit(IntEnum):
     INCOMPLETE = 5
     UNAVAILABLE = 6
     FOUND = 7
+    UNTRIED = 125
     INTERRUPTED = 130
 
 
@@ -44,6 +45,7 @@ MEANINGS = {
     Exit.INCOMPLETE: "done, but something is missing or not decoded (diff: something differs)",
     Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
     Exit.FOUND: "diagnose: something is wrong with the card (a finding above a note)",
+    Exit.UNTRIED: "guest run --ktap: this kernel cannot be tried (git bisect skips it)",
     Exit.INTERRUPTED: "interrupted by ^C (SIGTERM: 143, a closed terminal: 129)",
 }
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from vmcoredd.cli.exit_codes import failure_of, message, report
+from vmcoredd.cli.exit_codes import Exit, failure_of, message, report
 
-PASSED, FAILED, UNTRIED = 0, 1, 125
 SKIP = 4
 """The exit code by which a selftest of the kernel says that it cannot run here."""
 NESTED = ("KTAP version", "TAP version")
@@ -60,20 +59,20 @@ class _Test:
         _print(f"{self._indent}{line}".rstrip())
 
     def ended(self, code: int) -> int:
-        if code in (SKIP, UNTRIED):
-            return self._result(UNTRIED, "ok", f"SKIP exit code {code}")
+        if code in (SKIP, Exit.UNTRIED):
+            return self._result(Exit.UNTRIED, "ok", f"SKIP exit code {code}")
         if code:
-            return self._result(FAILED, "not ok", f"exit={code}")
-        return self._result(PASSED, "ok")
+            return self._result(Exit.FAILED, "not ok", f"exit={code}")
+        return self._result(Exit.OK, "ok")
 
     def stopped(self, error: Exception) -> int:
         why = message(error).partition("\n")[0]
         if not self._up:
-            return self._result(UNTRIED, "ok", f"SKIP {why}")
+            return self._result(Exit.UNTRIED, "ok", f"SKIP {why}")
         kind = "TIMEOUT" if type(error).__name__ == "GuestTimeout" else "ERROR"
-        return self._result(FAILED, "not ok", f"{kind} {why}")
+        return self._result(Exit.FAILED, "not ok", f"{kind} {why}")
 
-    def _result(self, code: int, verdict: str, why: str = "") -> int:
+    def _result(self, code: Exit, verdict: str, why: str = "") -> Exit:
         if self._rest:
             self.output("\n")
         _print(f"{verdict} 1 {self._name}" + (f" # {why}" if why else ""))

@@ -36,10 +36,8 @@ DEPENDENCY = re.compile(r"(?m)^(?:source_\S+ :=|  )[ \t]*([^\s$]+)")
 
 @dataclass(frozen=True)
 class UsersKernel(Kernel):
-    """A kernel of the user's: where its parts are. `folder` has the image.
-
-    `modules_folder` is that of a tree or of an installation, or None. Both `named` and `config` are
-    for messages: what the user named, and the configuration, if there is any.
+    """A kernel of the user's: where its parts are. `folder` has the image, `named` is what the user
+    named, and `own_modules` a tree or a folder of modules, if there is one.
     """
 
     named: Path

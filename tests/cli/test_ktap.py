@@ -9,7 +9,8 @@ import pytest
 from cliruns import Run
 
 from vmcoredd import debs
-from vmcoredd.cli.ktap import FAILED, PASSED, UNTRIED, Attempt, run_as_test
+from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli.ktap import Attempt, run_as_test
 from vmcoredd.qemu.errors import GuestDied, GuestError, GuestTimeout
 
 Booted, Output = Callable[[], None], Callable[[str], None]
@@ -37,7 +38,7 @@ def error(what: Exception, *, up: bool) -> Attempt:
 
 
 def test_a_script_that_succeeds_is_a_test_that_passed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_as_test("ping.sh", script(0, "one\ntw", "o\n", "\n", "three")) == PASSED
+    assert run_as_test("ping.sh", script(0, "one\ntw", "o\n", "\n", "three")) == Exit.OK
     said = "KTAP version 1\n1..1\n# one\n# two\n#\n# three\nok 1 ping.sh\n"
     assert capsys.readouterr().out == said
 
@@ -46,7 +47,7 @@ def test_a_script_that_succeeds_is_a_test_that_passed(capsys: pytest.CaptureFixt
 def test_any_other_exit_code_is_a_test_that_failed(
     capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
-    assert run_as_test("ping.sh", script(code)) == FAILED
+    assert run_as_test("ping.sh", script(code)) == Exit.FAILED
     assert capsys.readouterr().out.splitlines()[-1] == f"not ok 1 ping.sh # exit={code}"
 
 
@@ -54,7 +55,7 @@ def test_any_other_exit_code_is_a_test_that_failed(
 def test_a_script_can_say_that_it_cannot_try_the_kernel(
     capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
-    assert run_as_test("ping.sh", script(code)) == UNTRIED
+    assert run_as_test("ping.sh", script(code)) == Exit.UNTRIED
     assert capsys.readouterr().out.splitlines()[-1] == f"ok 1 ping.sh # SKIP exit code {code}"
 
 
@@ -73,7 +74,7 @@ def test_a_script_that_prints_ktap_is_a_test_with_tests_of_its_own(
 def test_a_kernel_that_cannot_be_tried_is_skipped_and_the_reason_is_told(
     capsys: pytest.CaptureFixture[str], what: Exception
 ) -> None:
-    assert run_as_test("ping.sh", error(what, up=False)) == UNTRIED
+    assert run_as_test("ping.sh", error(what, up=False)) == Exit.UNTRIED
     said = capsys.readouterr()
     assert said.out.splitlines()[-1] == f"ok 1 ping.sh # SKIP {what}"
     assert said.err == f"vmcoredd: {what}\n"
@@ -83,7 +84,7 @@ def test_a_guest_that_dies_is_a_test_that_failed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     died = GuestDied("the guest's kernel panicked: x", tmp_path / "log")
-    assert run_as_test("ping.sh", error(died, up=True)) == FAILED
+    assert run_as_test("ping.sh", error(died, up=True)) == Exit.FAILED
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "not ok 1 ping.sh # ERROR the guest's kernel panicked: x"
 
@@ -92,7 +93,7 @@ def test_a_script_that_takes_too_long_is_a_test_that_failed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     late = GuestTimeout("`/share/script`", 9, tmp_path / "log")
-    assert run_as_test("a#b", error(late, up=True)) == FAILED
+    assert run_as_test("a#b", error(late, up=True)) == Exit.FAILED
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "not ok 1 a_b # TIMEOUT waited 9 s for `/share/script`"
 
@@ -110,7 +111,7 @@ def test_a_tree_that_is_not_built_is_skipped_by_git_bisect(vmcoredd: Run, tmp_pa
         *("guest", "run", "--kernel", tmp_path / "linux", "--card", "t62100-cr", "--ktap"),
         *("--script", tmp_path / "test.sh", "--console", tmp_path / "console"),
     )
-    assert result.code == UNTRIED
+    assert result.code == Exit.UNTRIED
     first, plan, last = result.out.splitlines()
     assert (first, plan) == ("KTAP version 1", "1..1")
     assert last.startswith(f"ok 1 test.sh # SKIP {tmp_path}/linux is not built")

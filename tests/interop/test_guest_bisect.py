@@ -49,7 +49,7 @@ COMMITS = (
     ("sched.c", r"\n#error not to be built\n", "\n"),
     ("smt.c", "$", "\n/* nothing */\n"),
 )
-"""Each replaces text in a file. The second is bad; the third cannot be built, the fourth can again."""
+"""Each replaces text in a file. The second is bad; the third cannot be built, the fourth can."""
 BAD = 1
 
 
