@@ -60,7 +60,8 @@ test-long: .venv/ready-test test-kernels
 		tests/interop/test_guest_commands.py \
 		tests/interop/test_guest_wires.py tests/interop/test_guest_held.py \
 		tests/interop/test_guest_run.py tests/interop/test_guest_bench.py \
-		tests/interop/test_guest_selftests.py tests/interop/test_guest_unload.py
+		tests/interop/test_guest_selftests.py tests/interop/test_guest_unload.py \
+		tests/interop/test_guest_bisect.py
 
 test-kernels: .venv/ready-test
 	VMCOREDD_GUEST_KERNEL=6.12 VMCOREDD_STOCK_KERNEL=debian:6.1 \

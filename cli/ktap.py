@@ -54,9 +54,12 @@ class _Test:
             self._line(line)
 
     def _line(self, line: str) -> None:
-        if not self._indent:
-            self._indent = "  " if line.startswith(NESTED) else "# "
+        first, nested = not self._indent, line.startswith(NESTED)
+        if first:
+            self._indent = "  " if nested else "# "
         _print(f"{self._indent}{line}".rstrip())
+        if first and nested:
+            _print(f"  # Subtest: {self._name}")
 
     def ended(self, code: int) -> int:
         if code in (SKIP, Exit.UNTRIED):

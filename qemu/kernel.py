@@ -11,7 +11,6 @@ import hashlib
 import os
 import platform
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -67,10 +66,15 @@ class Kernel:
         return (self.folder / "release").read_text().strip()
 
     @property
-    def debugging(self) -> str:
-        """What a debugger is to be given: files with symbols and DWARF."""
+    def symbols(self) -> list[Path]:
+        """What a debugger is to be given: the files with symbols and DWARF, if there are any."""
         files = (self.vmlinux, self.modules.get(DRIVER))
-        return " ".join(f"-s {shlex.quote(str(path))}" for path in files if path and path.exists())
+        return [path for path in files if path] if self.vmlinux.exists() else []
+
+    @property
+    def symbols_are_in(self) -> str:
+        """Where to get them otherwise, in words."""
+        return f"a vmlinux with debug information, or the package linux-image-{self.release}-dbg"
 
     @property
     def modules_folder(self) -> Path:

@@ -77,13 +77,13 @@ def is_cached(name: str) -> bool:
 
 
 def check(found: kernel.Kernel, *, driver: bool = False, dump: bool = False) -> None:
-    """Checks that a kernel can be a guest's: with the driver, and for a device dump, if asked.
+    """Checks that a kernel can be a guest's; that it has the driver, and device dumps, if asked.
 
     Raises GuestError, with what to change. A kernel without a configuration is not checked.
     """
     if found.config:
         kernel_config.check(found.config, str(found), driver=driver, dump=dump)
-    if (driver or dump) and not found.has(kernel.DRIVER):
+    if driver and not found.has(kernel.DRIVER):
         raise GuestError(f"{found} has no module {kernel.DRIVER}: build it (make modules)")
 
 

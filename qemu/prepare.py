@@ -129,11 +129,11 @@ def prepare(
 ) -> Prepared:
     """Returns a guest's needs from the cache. The first call downloads and builds for minutes.
 
-    A `module` replaces the kernel's own. The kernel is checked: for the `driver`, for a `dump`.
-    Raises GuestError and debs.Unavailable.
+    A `module` replaces the kernel's own. The kernel is checked: its `driver`, unless that is the
+    module, and what a `dump` needs. Raises GuestError and debs.Unavailable.
     """
     found = find_kernel(kernel, progress)
-    check(found, driver=driver and not module, dump=dump)
+    check(found, driver=(driver or dump) and not module, dump=dump)
     modules = modules_archive(found, module)
     programs = build_initramfs(progress)
     qemu = find_qemu(progress)

@@ -36,9 +36,9 @@ class StockKernel(Kernel):
         return self.folder / "vmlinuz"
 
     @property
-    def debugging(self) -> str:
+    def symbols_are_in(self) -> str:
         """The package with this kernel's symbols, which drgn and gdb find once it is installed."""
-        return f"(symbols: Debian's package linux-image-{self.release}-dbg)"
+        return f"Debian's package linux-image-{self.release}-dbg"
 
     @property
     def installed_modules(self) -> Path:

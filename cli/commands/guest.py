@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,7 @@ from vmcoredd.cli.traffic import holding_outside, joined_interfaces, own_wires, 
 
 if TYPE_CHECKING:
     from vmcoredd.qemu.kdump import Report
+    from vmcoredd.qemu.kernel import Kernel as GuestKernel
     from vmcoredd.qemu.prepare import Options, Prepared
     from vmcoredd.qemu.program import Debugging
 
@@ -393,14 +395,22 @@ def _prepared(
     lines = found.described()
     if not prepared.kernel.config and is_path(kernel):
         lines.append(f"{kernel} has no configuration to read: what it lacks is not told")
-    if debugging.monitor:
-        lines.append(f"to debug it: drgn --qemu {debugging.monitor} {prepared.kernel.debugging}")
-    if debugging.gdb:
-        vmlinux = prepared.kernel.vmlinux
-        lines.append(f"to debug it: gdb -ex 'target remote {debugging.gdb}' {vmlinux}")
-    for line in lines:
+    for line in [*lines, *_debuggers(prepared.kernel, debugging)]:
         err.print(visible_lines(line), markup=False)
     return prepared, replace(_options(kernel, memory), root=found)
+
+
+def _debuggers(kernel: GuestKernel, debugging: Debugging) -> Iterator[str]:
+    """Yields what to type to debug a guest."""
+    symbols = [shlex.quote(str(path)) for path in kernel.symbols]
+    if debugging.monitor:
+        options = "".join(f" -s {path}" for path in symbols)
+        yield f"to debug it: drgn --qemu {shlex.quote(str(debugging.monitor))}{options}"
+    if debugging.gdb:
+        remote = shlex.quote(f"target remote {debugging.gdb}")
+        yield " ".join(["to debug it: gdb -ex", remote, *symbols[:1]])
+    if not symbols and (debugging.monitor or debugging.gdb):
+        yield f"its symbols are in {kernel.symbols_are_in}"
 
 
 def _options(

@@ -64,7 +64,7 @@ def test_a_script_that_prints_ktap_is_a_test_with_tests_of_its_own(
     capsys: pytest.CaptureFixture[str], first: str
 ) -> None:
     run_as_test("suite", script(1, f"{first}\n1..1\nnot ok 1 link\n"))
-    inner = f"  {first}\n  1..1\n  not ok 1 link\n"
+    inner = f"  {first}\n  # Subtest: suite\n  1..1\n  not ok 1 link\n"
     assert capsys.readouterr().out == f"KTAP version 1\n1..1\n{inner}not ok 1 suite # exit=1\n"
 
 

@@ -5,12 +5,13 @@ Minutes: the driver is built in a tree that is made of the guests' own kernel.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from cliruns import ROOT, emulated, ready, spawned
 
 from vmcoredd import debs
+from vmcoredd.cli.ktap import run_as_test
 from vmcoredd.qemu.kernel import kernel_source
 from vmcoredd.qemu.kernel_tools import build_tools
 from vmcoredd.qemu.stock_kernel import stock_kernel
@@ -140,13 +142,18 @@ def test_git_bisect_finds_the_bad_commit_and_skips_the_one_that_cannot_be_built(
 
 
 def test_the_kernels_own_parser_reads_our_ktap(tree: Tree) -> None:
-    (tree.folder.parent / "works.sh").write_text(WORKS)
-    (tree.folder / "ktap").write_text(
-        "KTAP version 1\n1..1\n# any output\n  KTAP version 1\n"
-        "  1..1\n  ok 1 link\nnot ok 1 works.sh # exit=1\n"
-    )
+    def attempt(on_output: Callable[[str], None], on_booted: Callable[[], None]) -> int:
+        on_output("KTAP version 1\n1..2\nok 1 link\nnot ok 2 ping\n")
+        return 1
+
+    with (tree.folder / "ktap").open("w") as file, contextlib.redirect_stdout(file):
+        run_as_test("works.sh", attempt)
     done = tree.run("python3", "tools/testing/kunit/kunit.py", "parse", "ktap", check=False)
-    assert "1 subtest" in done.stdout, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "works.sh (2 subtests)" in said
+    assert "[PASSED] link" in said
+    assert "[FAILED] ping" in said
+    assert "Testing complete. Ran 2 tests: passed: 1, failed: 1" in said
 
 
 def test_a_source_that_is_newer_than_its_object_is_told(tree: Tree) -> None:

@@ -36,7 +36,7 @@ def test_an_option_that_a_dump_needs_is_named_with_its_reason_and_the_line_to_ty
     option: str,
 ) -> None:
     with pytest.raises(KernelLacks) as lacks:
-        check(changed(without=option), "/tree", dump=True)
+        check(changed(without=option), "/tree", driver=True, dump=True)
     needs = {**BOOT, **SHARED, **DRIVER, **DUMP}
     value = "m" if option in {**SHARED, **DRIVER} else "y"
     first, line, last = str(lacks.value).splitlines()

@@ -297,7 +297,7 @@ def test_a_module_that_is_not_of_the_driver_replaces_nothing(tmp_path: Path) -> 
 def test_a_driver_that_is_built_in_cannot_be_replaced(tmp_path: Path) -> None:
     built_in = CONFIG.replace("CONFIG_CHELSIO_T4=m", "CONFIG_CHELSIO_T4=y")
     found = users_kernel(write(tmp_path, {"bzImage": image(), "config": built_in}))
-    kernels.check(found, dump=True)
+    kernels.check(found, driver=True, dump=True)
     (tmp_path / "cxgb4.ko").write_bytes(module(name="cxgb4"))
     with pytest.raises(GuestError, match="has cxgb4 built in: no module can replace it"):
         found.driver_modules(tmp_path / "cxgb4.ko")
