@@ -23,7 +23,7 @@ from vmcoredd import debs
 from .errors import BuildError, GuestError, UnknownKernel
 from .kernel_config import Config
 from .kernel_tools import BuildTools, build_tools, check_installed
-from .modules import NONE, Contents, by_name, info, load_order, replacement
+from .modules import CHECKSUMS, NONE, Contents, by_name, info, load_order, replacement
 
 SUITES = {"6.1": "bookworm", "6.12": "trixie", "newest": "trixie-backports"}
 DEFAULT_KERNEL = "6.1"
@@ -126,6 +126,17 @@ class Kernel:
             names = ", ".join(order)
             raise GuestError(f"{instead} replaces nothing: it is {name}, and the driver is {names}")
         return order
+
+    def check_driver(self) -> None:
+        """Raises GuestError unless there is a driver that was built with this kernel."""
+        if not self.has(DRIVER):
+            raise GuestError(f"{self} has no module {DRIVER}: build it (make modules)")
+        said = self._vermagic().split()
+        if CHECKSUMS not in said and said[0] != self.release:
+            raise GuestError(
+                f"{self} is {self.release}, but its modules are of {said[0]}: build both "
+                "(make bzImage modules)"
+            )
 
     def _vermagic(self) -> str:
         """Returns what a module must say to be loaded, or at least its first word."""

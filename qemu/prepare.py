@@ -18,7 +18,7 @@ from .errors import RunError
 from .guest import Adapter, Guest
 from .initramfs import build_initramfs, modules_archive
 from .kernel import DEFAULT_KERNEL, Kernel
-from .kernels import check, check_root, find_kernel
+from .kernels import check, check_root, find_kernel, is_path
 from .program import NO_DEBUGGING, Debugging, Machine, OnPanic, Qemu, find_qemu
 from .root import Root
 
@@ -132,11 +132,12 @@ def prepare(
     A `module` replaces the kernel's own. The kernel is checked: its `driver`, unless that is the
     module, and what a `dump` needs. Raises GuestError and debs.Unavailable.
     """
+    qemu = None if is_path(kernel) else find_qemu(progress)
     found = find_kernel(kernel, progress)
     check(found, driver=(driver or dump) and not module, dump=dump)
     modules = modules_archive(found, module)
     programs = build_initramfs(progress)
-    qemu = find_qemu(progress)
+    qemu = qemu or find_qemu(progress)  # later, as a user's kernel may have to be told of first
     accelerator = choose_accelerator(qemu, found, programs, modules, progress)
     return Prepared(qemu, found, programs, modules, accelerator)
 

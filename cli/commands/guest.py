@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from vmcoredd.qemu.kernel import Kernel as GuestKernel
     from vmcoredd.qemu.prepare import Options, Prepared
     from vmcoredd.qemu.program import Debugging
+    from vmcoredd.qemu.root import Root
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -119,19 +120,20 @@ def kdump(
     scene = scene or ("fresh" if traffic else "crashed")
     mapped = not wires if map_window is None else map_window
     setup = Setup(cards, seed, scene, mapped, wires, pcap or (), force=force, sockets=socket or ())
-    with serving(setup) as (adapters, loaded), preparing() as progress:
+    with serving(setup) as (adapters, loaded):
         joined = joined_interfaces(wires, loaded) if traffic else ()
-        report = flow.run(
-            adapters,
-            output,
-            flow=flow.Flow(traffic=joined, remedy=remedy, notes_only=notes_only),
-            options=_options(
-                kernel, memory_for(cards, memory, up=traffic), crashkernel, module=module
-            ),
-            force=force,
-            on_stage=holding_outside(list(loaded.values())),
-            progress=progress,
-        )
+        prepared = _prepared(kernel, module, dump=True)
+        with preparing() as progress:
+            report = flow.run(
+                adapters,
+                output,
+                flow=flow.Flow(traffic=joined, remedy=remedy, notes_only=notes_only),
+                options=_options(kernel, memory_for(cards, memory, up=traffic), crashkernel),
+                force=force,
+                on_stage=holding_outside(list(loaded.values())),
+                progress=progress,
+                prepared=prepared,
+            )
     _show_kdump(report, json)
     if report.missing or report.partial:
         raise typer.Exit(Exit.INCOMPLETE)
@@ -208,7 +210,9 @@ def shell(
     driver = stock if driver is None else driver
     with serving(setup) as (adapters, _):
         size, debugging = memory_for(setup.cards, memory), Debugging(monitor, gdb)
-        prepared, options = _prepared(kernel, module, driver, size, root, debugging)
+        prepared = _prepared(kernel, module, driver=driver)
+        options = replace(_options(kernel, size), root=_root(prepared.kernel, root))
+        _tell(_debuggers(prepared.kernel, debugging))
         here = share or f"kept as {console.parent / 'guest.share'} when it ends"
         err.print(f"the guest's /share: {here}", markup=False)
         code = run_shell(
@@ -287,7 +291,9 @@ def run(
     ) -> int:
         with serving(setup) as (adapters, _):
             size = memory_for(setup.cards, memory)
-            prepared, options = _prepared(kernel, module, driver, size, root, debugging)
+            prepared = _prepared(kernel, module, driver=driver)
+            options = replace(_options(kernel, size), root=_root(prepared.kernel, root))
+            _tell(_debuggers(prepared.kernel, debugging))
             with preparing() as progress:
                 result = run_script(
                     adapters,
@@ -377,27 +383,34 @@ def memory(
 
 
 def _prepared(
-    kernel: str,
-    module: Path | None,
-    driver: bool,
-    memory: str,
-    root: list[str] | None,
-    debugging: Debugging,
-) -> tuple[Prepared, Options]:
-    """Prepares a guest that can read the host's folders; says which, and how to debug it."""
+    kernel: str, module: Path | None, *, driver: bool = False, dump: bool = False
+) -> Prepared:
+    """Prepares guests. Says if nothing tells what their kernel lacks."""
     from vmcoredd.qemu.kernels import is_path
     from vmcoredd.qemu.prepare import prepare
+
+    with preparing() as progress:
+        prepared = prepare(kernel, progress, module=module, driver=driver, dump=dump)
+    if is_path(kernel) and not prepared.kernel.config:
+        _tell(
+            [f"{kernel} has no configuration to read: if it lacks something, its guest will hang"]
+        )
+    return prepared
+
+
+def _root(kernel: GuestKernel, folders: list[str] | None) -> Root:
+    """Returns what of the host a guest can read, and says it."""
     from vmcoredd.qemu.root import find_root
 
     with preparing() as progress:
-        prepared = prepare(kernel, progress, module=module, driver=driver)
-        found = find_root(host_folders(root), progress).with_modules(prepared.kernel)
-    lines = found.described()
-    if not prepared.kernel.config and is_path(kernel):
-        lines.append(f"{kernel} has no configuration to read: what it lacks is not told")
-    for line in [*lines, *_debuggers(prepared.kernel, debugging)]:
+        found = find_root(host_folders(folders), progress).with_modules(kernel)
+    _tell(found.described())
+    return found
+
+
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
         err.print(visible_lines(line), markup=False)
-    return prepared, replace(_options(kernel, memory), root=found)
 
 
 def _debuggers(kernel: GuestKernel, debugging: Debugging) -> Iterator[str]:
@@ -413,9 +426,7 @@ def _debuggers(kernel: GuestKernel, debugging: Debugging) -> Iterator[str]:
         yield f"its symbols are in {kernel.symbols_are_in}"
 
 
-def _options(
-    kernel: str, memory: str, crashkernel: str = "256M", module: Path | None = None
-) -> Options:
+def _options(kernel: str, memory: str, crashkernel: str = "256M") -> Options:
     from vmcoredd.qemu.prepare import Options
 
-    return Options(kernel=kernel, module=module, memory=memory, crashkernel=crashkernel)
+    return Options(kernel=kernel, memory=memory, crashkernel=crashkernel)

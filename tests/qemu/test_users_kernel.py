@@ -102,6 +102,14 @@ def test_a_tree_whose_modules_are_not_built_lacks_the_driver(tmp_path: Path) -> 
         kernels.check(found, driver=True)
 
 
+def test_a_tree_whose_modules_are_of_another_build_is_told(tmp_path: Path) -> None:
+    """As after `make modules` alone, where each commit has its own release."""
+    mine = module("tls", vermagic=f"{RELEASE}-g1234 SMP ")
+    (tree(tmp_path) / DRIVER / "cxgb4.ko").write_bytes(mine)
+    with pytest.raises(GuestError, match=rf"is {RELEASE}, but its modules are of {RELEASE}-g1234"):
+        kernels.check(users_kernel(tmp_path / "linux"), driver=True)
+
+
 CMD = f"""savedcmd_{DRIVER}/t4_hw.o := gcc -o t4_hw.o
 source_{DRIVER}/t4_hw.o := {DRIVER}/t4_hw.c
 deps_{DRIVER}/t4_hw.o := \\
