@@ -49,16 +49,24 @@ def release(path: Path) -> str:
     return words[0].decode(errors="replace")
 
 
-def config(path: Path) -> str | None:
-    """Returns the configuration that the image has with CONFIG_IKCONFIG=y, or None.
+def kernel(path: Path) -> bytes:
+    """Returns the kernel that the image unpacks when it starts: an ELF file and relocations.
 
-    Raises debs.Unavailable if it cannot be unpacked here.
+    Raises GuestError for a damaged one, debs.Unavailable if it cannot be unpacked here.
     """
     data = path.read_bytes()
     offset, size = struct.unpack_from("<II", data, PAYLOAD_AT)
     sectors = data[SETUP_SECTORS_AT] or SETUP_SECTORS_IF_0
     start = (sectors + 1) * SECTOR + offset
-    return find_config(unpacked(data[start : start + size]))
+    return unpacked(data[start : start + size])
+
+
+def config(path: Path) -> str | None:
+    """Returns the configuration that the image has with CONFIG_IKCONFIG=y, or None.
+
+    Raises as `kernel` does.
+    """
+    return find_config(kernel(path))
 
 
 def find_config(data: bytes) -> str | None:

@@ -6,6 +6,7 @@ Minutes: the driver is built in a tree that is made of the guests' own kernel.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import re
 import shutil
@@ -15,11 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import kernel_parts
 import pytest
 from cliruns import ROOT, emulated, ready, spawned
 
 from vmcoredd import debs
 from vmcoredd.cli.ktap import run_as_test
+from vmcoredd.qemu import kernel_image
 from vmcoredd.qemu.kernel import kernel_source
 from vmcoredd.qemu.kernel_tools import build_tools
 from vmcoredd.qemu.stock_kernel import stock_kernel
@@ -154,6 +157,18 @@ def test_the_kernels_own_parser_reads_our_ktap(tree: Tree) -> None:
     assert "[PASSED] link" in said
     assert "[FAILED] ping" in said
     assert "Testing complete. Ran 2 tests: passed: 1, failed: 1" in said
+
+
+def test_the_kernels_own_script_finds_the_configuration_where_we_do(tree: Tree) -> None:
+    path = tree.folder.parent / "image"
+    path.write_bytes(kernel_parts.image(gzip.compress(kernel_parts.ikconfig("CONFIG_X=y\n"))))
+    said = tree.run("scripts/extract-ikconfig", path).stdout
+    assert said == kernel_image.config(path) == "CONFIG_X=y\n"
+
+
+def test_an_image_is_unpacked_to_its_kernel(prepared, progress) -> None:
+    for kernel in (prepared.kernel, stock_kernel("6.1", progress)):
+        assert f"Linux version {kernel.release} ".encode() in kernel_image.kernel(kernel.image)
 
 
 def test_a_source_that_is_newer_than_its_object_is_told(tree: Tree) -> None:
