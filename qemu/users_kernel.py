@@ -29,6 +29,8 @@ IMAGES = ("bzImage", "vmlinuz", "vmlinuz-*", "boot/vmlinuz", "boot/vmlinuz-*")
 PACKED_MODULES = "modules.tar*"
 """As tuxmake leaves the modules."""
 BUILT = "make bzImage modules"
+INSTALLED_SYMBOLS = Path("/usr/lib/debug/boot")
+"""Where a distribution's package of symbols puts them."""
 FORMAT = 1  # of the folders in the cache; a new number makes them anew
 DEPENDENCY = re.compile(r"(?m)^(?:source_\S+ :=|  )[ \t]*([^\s$]+)")
 """A file that an object was made of, in its `.cmd` file."""
@@ -54,6 +56,13 @@ class UsersKernel(Kernel):
     def image(self) -> Path:
         """The bootable image, a bzImage."""
         return self.own_image
+
+    @property
+    def vmlinux(self) -> Path:
+        """The same kernel with symbols and DWARF; it may be absent."""
+        name = f"vmlinux-{self.release}"
+        places = (self.folder / "vmlinux", self.folder / name, INSTALLED_SYMBOLS / name)
+        return next((path for path in places if path.exists()), places[0])
 
     @property
     def release(self) -> str:

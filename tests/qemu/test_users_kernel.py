@@ -162,6 +162,14 @@ def test_an_image_has_its_configuration_and_modules_beside_it(tmp_path: Path) ->
     assert found.config.source.endswith(f"boot/config-{RELEASE}")
 
 
+def test_the_symbols_for_debuggers_are_beside_the_image(tmp_path: Path) -> None:
+    found = users_kernel(write(tmp_path, {f"boot/vmlinuz-{RELEASE}": image(), **MODULES}))
+    assert found.symbols == []
+    assert found.symbols_are_in.endswith(f"the package linux-image-{RELEASE}-dbg")
+    write(tmp_path, {f"boot/vmlinux-{RELEASE}": b"\x7fELF"})
+    assert found.symbols == [tmp_path / f"boot/vmlinux-{RELEASE}", found.modules["cxgb4"]]
+
+
 def test_of_two_images_in_a_folder_one_must_be_named(tmp_path: Path) -> None:
     write(tmp_path, {"boot/vmlinuz-1": image(), "boot/vmlinuz-2": image()})
     with pytest.raises(GuestError, match="2 kernels: name one of boot/vmlinuz-1, boot/vmlinuz-2"):
