@@ -19,7 +19,7 @@ from vmcoredd import debs
 
 from . import kernel_image
 from .errors import GuestError
-from .kernel import DRIVER, Kernel
+from .kernel import DRIVER, NEEDED_TO_BOOT, Kernel
 from .kernel_config import OPTIONS, Config
 from .modules import by_name, list_dependencies, name_of, read
 
@@ -166,6 +166,9 @@ def _of_image(named: Path, image: Path, folder: Path, progress: debs.Progress) -
     configs = [folder / "config", folder / ".config", image.with_name(f"config-{release}")]
     configs += [modules / "config", modules / "build/.config"] if modules else []
     config = _config(image, configs, modules)
+    if not modules and config and any(config.value(OPTIONS[one]) == "m" for one in NEEDED_TO_BOOT):
+        where = f"modules and lib/modules/{release} in {folder}, nor /lib/modules/{release}"
+        raise GuestError(f"{named} needs its modules: there are neither {where}")
     return UsersKernel(image.parent, named, image, release, modules, config)
 
 

@@ -66,8 +66,11 @@ def live(prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             while not seen.endswith(b"# ") and (more := process.stdout.read(1)):
                 seen += more
             deadline.cancel()
-            yield Live(process, folder, seen.decode(errors="replace"))
-            process.communicate(b"exit\n", BOOT)
+            try:
+                yield Live(process, folder, seen.decode(errors="replace"))
+                process.communicate(b"exit\n", BOOT)
+            finally:
+                process.kill()
 
 
 def test_the_command_says_how_to_debug(live: Live, prepared) -> None:

@@ -256,6 +256,14 @@ def test_a_module_that_the_configuration_names_must_be_there(tmp_path: Path) -> 
         modules_archive(found)
 
 
+def test_a_kernel_without_any_modules_is_told_where_they_were_looked_for(tmp_path: Path) -> None:
+    config = CONFIG.replace("CONFIG_9P_FS=y", "CONFIG_9P_FS=m")
+    with pytest.raises(
+        GuestError, match=rf"bzImage needs its modules: .* lib/modules/{RELEASE} in"
+    ):
+        users_kernel(write(tmp_path, {"bzImage": image(), "config": config}) / "bzImage")
+
+
 # A package
 
 
