@@ -90,13 +90,11 @@ def unpacked(data: bytes) -> bytes:
     return data
 
 
-def _program(name: str, package: str) -> Callable[[bytes], bytes]:
+def _program(name: str) -> Callable[[bytes], bytes]:
     def run(data: bytes) -> bytes:
         if not shutil.which(name):
             what = f"a kernel compressed with {name}"
-            raise debs.Unavailable(
-                what, "it is not installed", f"As root: apt-get install {package}"
-            )
+            raise debs.Unavailable(what, "it is not installed", f"As root: apt-get install {name}")
         done = subprocess.run([name, "-d", "-c"], input=data, capture_output=True)
         if done.returncode and not done.stdout:
             raise ValueError(done.stderr.decode(errors="replace").strip() or f"{name} fails")
@@ -121,7 +119,7 @@ _UNPACK: dict[bytes, Callable[[bytes], bytes]] = {
     b"\xfd7zXZ": _library(lzma.LZMADecompressor),
     b"\x5d\0\0": _library(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE)),
     b"BZh": _library(bz2.BZ2Decompressor),
-    b"\x28\xb5\x2f\xfd": _program("zstd", "zstd"),
-    b"\x02\x21\x4c\x18": _program("lz4", "lz4"),
+    b"\x28\xb5\x2f\xfd": _program("zstd"),
+    b"\x02\x21\x4c\x18": _program("lz4"),
 }
 """By the first bytes. A program that finds the size behind its data complains, and is right."""
