@@ -66,7 +66,12 @@ def find_kernel(
 
 
 def is_cached(name: str) -> bool:
-    """Returns True if kernel `name` is in the cache; `newest` is one of no other version."""
+    """Returns True if kernel `name` is in the cache, or at its path.
+
+    `newest` is one of no other version.
+    """
+    if is_path(name):
+        return Path(name).expanduser().exists()
     start = "debian-" if is_stock(name) else "kernel-"
     folders = [path.name for path in debs.cache_dir().glob(f"guest/{start}*")]
     version = name.rpartition(":")[2]

@@ -133,7 +133,8 @@ def _get_kernel(kernel: str, progress: debs.Progress) -> None:
     from vmcoredd.qemu.initramfs import build_initramfs
     from vmcoredd.qemu.kernels import find_kernel
 
-    build_initramfs(find_kernel(kernel, progress), progress)
+    find_kernel(kernel, progress)
+    build_initramfs(progress)
 
 
 def _get_headers(kernel: str, progress: debs.Progress) -> None:
