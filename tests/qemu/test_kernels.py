@@ -37,6 +37,11 @@ def test_a_path_that_does_not_exist_is_told() -> None:
         kernels.find_kernel("absent/bzImage")
 
 
+def test_a_kernel_at_a_path_needs_no_cache(tmp_path: Path) -> None:
+    assert kernels.is_cached(str(tmp_path))
+    assert not kernels.is_cached(str(tmp_path / "absent"))
+
+
 def test_debians_kernels_hold_no_dumps_and_the_error_names_one_that_does() -> None:
     assert kernels.check_dumps("6.12") == "6.12"
     with pytest.raises(GuestError, match=r"PROC_VMCORE_DEVICE_DUMP\. Use --kernel 6\.12, which"):
