@@ -418,9 +418,9 @@ def _debuggers(kernel: GuestKernel, debugging: Debugging) -> Iterator[str]:
     symbols = [shlex.quote(str(path)) for path in kernel.symbols]
     if debugging.monitor:
         options = "".join(f" -s {path}" for path in symbols)
-        yield f"to debug it: drgn --qemu {shlex.quote(str(debugging.monitor))}{options}"
+        yield f"to debug it: drgn --qemu {shlex.quote(str(debugging.monitor.absolute()))}{options}"
     if debugging.gdb:
-        remote = shlex.quote(f"target remote {debugging.gdb}")
+        remote = shlex.quote(f"target remote {debugging.gdb.absolute()}")
         yield " ".join(["to debug it: gdb -ex", remote, *symbols[:1]])
     if not symbols and (debugging.monitor or debugging.gdb):
         yield f"its symbols are in {kernel.symbols_are_in}"
