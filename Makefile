@@ -57,7 +57,7 @@ test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py \
 		tests/interop/test_guest_ethtool.py tests/interop/test_guest_traffic.py \
 		tests/interop/test_guest_load.py tests/interop/test_guest_rates.py \
-		tests/interop/test_guest_commands.py \
+		tests/interop/test_guest_commands.py tests/interop/test_guest_filter_modes.py \
 		tests/interop/test_guest_wires.py tests/interop/test_guest_held.py \
 		tests/interop/test_guest_run.py tests/interop/test_guest_bench.py \
 		tests/interop/test_guest_selftests.py tests/interop/test_guest_unload.py \

@@ -1,13 +1,15 @@
-"""Filters of a stock driver: `ethtool -N` and tc flower drop frames, or choose their queue.
+"""Filters of a stock driver: `ethtool -N` and tc flower drop frames, choose their queue, or send
+them back rewritten.
 
 Datagrams go from the far end of a wire to ports on which nobody listens at the near one: the kernel
-counts those that arrive (NoPorts).
+counts those that arrive (NoPorts). What comes back to the far end, tcpdump sees.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 import recorded
@@ -46,9 +48,11 @@ class Near:
 
     def sent(self, port: int, address: str = "") -> None:
         """Has the far end send datagrams to a port."""
-        target = address or f"10.9.{self.wire.number}.1"
-        loop = f"for n in $(seq {SENT}); do echo hello >/dev/udp/{target}/{port}; done"
-        self.run(f"{self.wire.space} bash -c '{loop}'")
+        self.run(self.sending(port, address or f"10.9.{self.wire.number}.1"))
+
+    def sending(self, port: int, address: str) -> str:
+        loop = f"for n in $(seq {SENT}); do echo hello >/dev/udp/{address}/{port}; done"
+        return f"{self.wire.space} bash -c '{loop}'"
 
     def heard(self, counter: str = NO_PORTS) -> int:
         """How many datagrams have come to ports on which nobody listens."""
@@ -60,6 +64,39 @@ class Near:
         said = self.run(f"cat /sys/kernel/debug/cxgb4/{device}/sge_qinfo")
         queues = recorded.queues(said, "Ethernet")
         return int([each for each in queues if each["Interface"] == self.name][number]["RxPackets"])
+
+    def mac(self, *, far: bool = False) -> str:
+        """The address of an end."""
+        name = f"{self.wire.space} ip" if far else "ip"
+        interface = self.wire.far if far else self.name
+        return self.run(f"{name} -br link show {interface}").split()[2]
+
+    def tagged(self, tag: int) -> str:
+        """Returns what gives the far end an interface on a VLAN, from where 10.19 is reached."""
+        lines = (
+            f"link add link {self.wire.far} name tagged type vlan id {tag}",
+            f"addr add 10.19.{self.wire.number}.2/24 dev tagged",
+            "link set tagged up",
+            f"neigh add 10.19.{self.wire.number}.1 lladdr {self.mac()} dev tagged",
+        )
+        return "\n".join(f"{self.wire.space} ip {line}" for line in lines)
+
+    def statistic(self, name: str) -> int:
+        """A counter of `ethtool -S`."""
+        listed = self.run(f"ethtool -S {self.name}")
+        return int(re.findall(rf"^ *{name}*: (\d+)$", listed, re.MULTILINE)[0])
+
+    def seen(self, sending: str, count: int) -> list[str]:
+        """Has the far end send so many datagrams; returns what tcpdump says of those that come back
+        to it, a line for each."""
+        where = f"{self.wire.space} timeout 30 tcpdump -i {self.wire.far} -Q in"
+        said = self.run(
+            f": >/tmp/started\n{where} -nn -e -vv -c {count} --immediate-mode "
+            f"'udp and dst portrange {TAKEN}-{GIVEN + 99}' >/tmp/seen 2>/tmp/started &\n"
+            "until grep -q listening /tmp/started; do sleep 0.05; done\n"
+            f"{sending}\nwait $!\ncat /tmp/seen"
+        )
+        return [" ".join(line.split()) for line in re.split(r"\n(?=\d\d:)", said) if line.strip()]
 
     def filters(self) -> dict[int, int]:
         """The packets that the card has counted for each filter, by TID."""
@@ -84,12 +121,12 @@ def near(request: pytest.FixtureRequest, stock: Stock) -> Near:
     return Near(stock, next(wire for wire in stock.wires if wire.card == request.param))
 
 
-def hardware_packets(said: str) -> int:
-    """What `tc -s filter show` says of the packets that the card has dropped."""
-    return int(re.findall(r"Sent hardware \d+ bytes (\d+) pkt", said)[0])
+def hardware_packets(said: str) -> list[int]:
+    """What `tc -s filter show` says of the packets that the card has counted, for each action."""
+    return [int(count) for count in re.findall(r"Sent hardware \d+ bytes (\d+) pkt", said)]
 
 
-def becomes(read: Callable[[], int], wanted: int) -> None:
+def becomes(read: Callable[[], object], wanted: object) -> None:
     """Waits until a count is what it must be."""
     assert wanted in (read() for _ in range(TRIES))
 
@@ -142,14 +179,85 @@ def test_tc_flower_drops_datagrams_and_shows_how_many(near: Near, protocol: str)
             near.sent(port, address)
         becomes(lambda: near.heard(counter), heard + SENT)
         assert list(near.filters().values()) == [SENT]
-        becomes(
-            lambda: int(re.findall(r"Sent hardware \d+ bytes (\d+) pkt", near.run(show))[0]), SENT
-        )
+        becomes(lambda: hardware_packets(near.run(show)), [SENT])
     finally:
         near.run(f"tc qdisc del dev {near.name} ingress")
     assert near.filters() == {}
     near.sent(DROPPED, address)
     becomes(lambda: near.heard(counter), heard + 2 * SENT)
+
+
+class Rewriting(NamedTuple):
+    """What tc does to datagrams that it sends back, and how tcpdump shows them at the far end."""
+
+    actions: str
+    line: str
+    protocol: str = "ip"
+    target: str = "10.9.{n}.1"
+    """Where they are sent, to port {taken}: 10.19 is reached by a VLAN."""
+
+
+SOURCE = "02:00:00:00:00:99"
+TO_FAR = "action pedit ex munge eth dst set {far_mac} munge eth src set " + SOURCE
+PORT = " munge udp dport set {given}"
+UNTAGGED, TAG = r"IPv4 \(0x0800\), length .*", 5
+REWRITINGS = {
+    "nothing": Rewriting("", "{far_mac} > {near_mac}.* 10.9.{n}.2.* > 10.9.{n}.1.{taken}: "),
+    "MACs": Rewriting(TO_FAR, SOURCE + " > {far_mac}.* 10.9.{n}.2.* > 10.9.{n}.1.{taken}: "),
+    "addresses and port": Rewriting(
+        TO_FAR + " munge ip src set 10.9.{n}.77 munge ip dst set 10.9.{n}.2" + PORT,
+        SOURCE + " > {far_mac}.* 10.9.{n}.77.* > 10.9.{n}.2.{given}: ",
+    ),
+    "IPv6 addresses and port": Rewriting(
+        TO_FAR + " munge ip6 src set fd09:{n}::77 munge ip6 dst set fd09:{n}::2" + PORT,
+        SOURCE + " > {far_mac}.* fd09:{n}::77.* > fd09:{n}::2.{given}: ",
+        protocol="ipv6",
+        target="fd09:{n}::1",
+    ),
+    "a tag": Rewriting("action vlan push id 9", "vlan 9, p 0, .* > 10.9.{n}.1.{taken}: "),
+    "another tag": Rewriting(
+        "action vlan modify id 6",
+        "vlan 6, p 0, .* > 10.19.{n}.1.{taken}: ",
+        target="10.19.{n}.1",
+    ),
+    "no tag": Rewriting(
+        "action vlan pop", UNTAGGED + " > 10.19.{n}.1.{taken}: ", target="10.19.{n}.1"
+    ),
+}
+TAKEN, GIVEN = 7100, 7200
+"""Ports of the first: where datagrams are sent, and where they come to if that is another."""
+
+
+def test_tc_sends_datagrams_back_rewritten(near: Near) -> None:
+    """The far end's kernel, too, finds the checksums right of those that come to it."""
+    number, space = near.wire.number, near.wire.space
+    words = {"n": number, "near_mac": near.mac(), "far_mac": near.mac(far=True)}
+    rules, sending, patterns = [], [], []
+    for place, case in enumerate(REWRITINGS.values()):
+        words |= {"taken": TAKEN + place, "given": GIVEN + place}
+        rules.append(
+            f"tc filter add dev {near.name} ingress protocol {case.protocol} pref {1 + place} "
+            f"flower skip_sw ip_proto udp dst_port {TAKEN + place} {case.actions.format(**words)} "
+            f"action mirred egress redirect dev {near.name}"
+        )
+        sending.append(near.sending(TAKEN + place, case.target.format(**words)))
+        patterns.append(case.line.format(**words).replace(".", r"\.").replace(r"\.*", ".*"))
+    show, read = f"tc -s filter show dev {near.name} ingress", f"{space} {NO_PORTS}"
+    near.run("\n".join([f"tc qdisc add dev {near.name} ingress", near.tagged(TAG), *rules]))
+    try:
+        sent, heard, far = near.statistic("tx_frames_ok "), near.heard(), int(near.run(read))
+        lines = near.seen("\n".join(sending), SENT * len(sending))
+        assert all("[udp sum ok]" in line for line in lines)
+        for name, pattern in zip(REWRITINGS, patterns, strict=True):
+            assert sum(bool(re.search(pattern, line)) for line in lines) == SENT, (name, lines)
+        assert near.statistic("tx_frames_ok ") >= sent + len(lines)
+        assert [*near.filters().values()] == [SENT] * len(rules)
+        becomes(lambda: {*hardware_packets(near.run(show))}, {SENT})
+        assert near.heard() == heard
+        becomes(lambda: int(near.run(read)), far + SENT)
+    finally:
+        near.run(f"tc qdisc del dev {near.name} ingress; {space} ip link del tagged || true")
+    assert near.filters() == {}
 
 
 REFUSED = {
