@@ -22,6 +22,9 @@ from vmcoredd.emu.scenario.queues import RSS_SLICE
 VIN_MASK, VIID_VALID, VIID_PF_SHIFT = 0x7F, 1 << 7, 8
 """An interface's id is a number, a valid bit, and its function (t4fw_api.h, FW_VIID_*). Here, no
 two interfaces of a card have the same number."""
+FIRST = 1
+"""The first number (assumed: a filter for the interface 0 would match all of the function's, as
+cxgb4_filter.c, fill_default_mask(), leaves a 0 unmasked)."""
 MODES = {
     "promiscen": "promiscuous",
     "allmultien": "all_multicast",
@@ -56,7 +59,8 @@ def vi(fw: Firmware, pf: int, cmd: Vi) -> FwCommand:
     if not cmd.alloc or cmd.portid >= fw.profile.ports.count:
         raise Refused(Retval.EINVAL, f"port {cmd.portid}")
     used = {row.viid & VIN_MASK for row in fw.state.interfaces.values()}
-    number = take(used, 0, slices(fw), "virtual interface")
+    most = min(slices(fw), VIN_MASK)
+    number = take(used, FIRST, most, "virtual interface")
     made = _made(fw, pf, cmd.portid, number)
     fw.state.interfaces[made.viid] = made
     show(fw, made)
@@ -75,7 +79,7 @@ def _made(fw: Firmware, pf: int, port: int, number: int) -> Interface:
         mac=fw.scenario.identity.mac(port),
         broadcast=1,
         vnic_id=virtual_interface(pf, number),
-        rss_first=number * RSS_SLICE,
+        rss_first=(number - FIRST) * RSS_SLICE,
         rss_count=RSS_SLICE,
         hash_ip4_ports=1,
         hash_ip4=1,

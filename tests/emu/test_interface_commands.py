@@ -120,9 +120,9 @@ def test_the_reply_has_the_interfaces_numbers_as_drivers_would_compute_them(chip
     assert one.mail.parameter(Dev.OPAQUE_VIID_SMT_EXTN) == 1
     one.mail.do(Params.writing([(param(Dev.OPAQUE_VIID_SMT_EXTN), 1)]))  # as FreeBSD does
     second = one.mail.do(Vi(alloc=1, portid=1))
-    assert (second.vfvld, second.vin) == (1, 1)
+    assert (second.vfvld, second.vin) == (1, 2)
     one.id = second.viid
-    assert one.change(ONE).smtid == {4: 2, 5: 2, 6: 1}[chip.version]
+    assert one.change(ONE).smtid == {4: 4, 5: 4, 6: 2}[chip.version]
 
 
 def test_an_entry_is_freed_by_an_address_of_zeros() -> None:
