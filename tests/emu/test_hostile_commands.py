@@ -51,7 +51,7 @@ def commands(draw: st.DrawFn) -> bytes:
         data = bytearray(draw(st.binary(min_size=size, max_size=size)))
         data[0] = kind.OPCODE
         if draw(st.booleans()):  # of an interface or queue that may exist
-            data[2:4] = (0x480).to_bytes(2, "big")
+            data[2:4] = (0x481).to_bytes(2, "big")
             data[8:16] = bytes((0, 32, 0, 32, 0, 64, 0, 65))
     return bytes(data).ljust(64, b"\0")
 
