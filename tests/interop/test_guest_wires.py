@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import pytest
 from cliruns import emulated, ready
+from recorded import statistics
 
 from vmcoredd.qemu.guest import Adapter, Guest
 from vmcoredd.qemu.prepare import Options, Prepared
+from vmcoredd.qemu.root import Root, find_root
 
 pytestmark = [
     pytest.mark.guest,
@@ -31,9 +34,15 @@ BOOT, DRIVER, COMMAND = 120.0, 300.0, 60.0
 STREAM, DGRAM = "eth0", "eth1"
 """The interfaces, by the wire of their port."""
 NUMBERS = {STREAM: 1, DGRAM: 2}
+FLOOD = 4000
+"""Frames that more than fill a queue."""
 CARRIER = (
     "tries=100; until [ $(cat /sys/class/net/{name}/carrier) = {state} ]; "
-    "do tries=$((tries - 1)); [ $tries -gt 0 ] || exit 1; usleep 100000; done"
+    "do tries=$((tries - 1)); [ $tries -gt 0 ] || exit 1; sleep 0.1; done"
+)
+PAUSED = (
+    "until [ $(ethtool -S {name} | sed -n 's/.*rx_pause_frames *: //p') -gt {count} ]; "
+    "do sleep 0.05; done"
 )
 
 
@@ -58,6 +67,10 @@ class Side:
         """Waits until an interface has a carrier, or none."""
         self.run(CARRIER.format(name=name, state=state))
 
+    def counters(self, name: str) -> dict[str, int]:
+        """Returns what `ethtool -S` says."""
+        return statistics(self.run(f"ethtool -S {name}"))
+
     def reach(self, name: str, other: Side) -> None:
         """Pings the other end of a wire, and has checked load on it."""
         address = f"10.9.{NUMBERS[name]}.{other.number}"
@@ -68,7 +81,13 @@ class Side:
 
 @contextlib.contextmanager
 def guest(
-    prepared: Prepared, folder: Path, number: int, card: str, wires: list[str], arguments: str
+    prepared: Prepared,
+    root: Root,
+    folder: Path,
+    number: int,
+    card: str,
+    wires: list[str],
+    arguments: str,
 ) -> Iterator[Side]:
     """A guest with the card, which another process serves, and both interfaces up."""
     folder.mkdir()
@@ -76,7 +95,7 @@ def guest(
     words = ["--card", card, "--scene", "fresh", "--socket", socket]
     for wire in wires:
         words += ["--wire", wire]
-    options = Options(crashkernel="", memory="1536M", kernel_arguments=arguments)
+    options = Options(crashkernel="", memory="1536M", kernel_arguments=arguments, root=root)
     with log.open("w") as errors, emulated(*words, stderr=errors) as emulator:
         ready(emulator)
         adapter = Adapter(socket, emulator.pid, log)
@@ -91,7 +110,10 @@ def guest(
 
 
 @pytest.fixture(scope="module")
-def sides(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Side]]:
+def sides(
+    prepared: Prepared, tmp_path_factory: pytest.TempPathFactory, progress
+) -> Iterator[list[Side]]:
+    root = find_root(progress=progress)
     folder = tmp_path_factory.mktemp("sides")
     one, two = folder / "one", folder / "two"
     stream = f"0=stream:{folder}/stream"
@@ -100,8 +122,8 @@ def sides(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Itera
         f"1=dgram:{folder}/two.dgram,{folder}/one.dgram",
     )
     with (
-        guest(prepared, one, 1, "t62100-cr", [stream, ends[0]], "") as first,
-        guest(prepared, two, 2, "t520-cr", [stream, ends[1]], "pci=nomsi") as second,
+        guest(prepared, root, one, 1, "t62100-cr", [stream, ends[0]], "") as first,
+        guest(prepared, root, two, 2, "t520-cr", [stream, ends[1]], "pci=nomsi") as second,
     ):
         for side in (first, second):
             for name in NUMBERS:
@@ -124,6 +146,35 @@ def test_without_msi_one_line_interrupts_for_all_frames(sides: list[Side]) -> No
     (line,) = without.splitlines()
     assert "IO-APIC" in line
     assert sum(map(int, re.findall(r" (\d+)(?= )", line))) > 100
+
+
+@contextlib.contextmanager
+def standing_still(side: Side) -> Iterator[None]:
+    """Stops a guest, but not its card, which soon has no room for frames."""
+    os.kill(side.guest.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(side.guest.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("name", NUMBERS, ids=["stream", "dgram"])
+def test_a_guest_that_stands_still_pauses_the_other(sides: list[Side], name: str) -> None:
+    """Both count the same pauses, and no frame is lost."""
+    near, far = sides
+    sent, received = (side.counters(name) for side in sides)
+    address = f"10.9.{NUMBERS[name]}.{far.number}"
+    with standing_still(far):
+        near.run(f"(ping -q -c {FLOOD} -l {FLOOD} -s 1000 -w 20 {address} >/dev/null 2>&1 &)")
+        near.run(PAUSED.format(name=name, count=sent["rx_pause_frames"] + 10))
+    near.reach(name, far)
+    first, there, last = near.counters(name), far.counters(name), near.counters(name)
+    paused = there["tx_pause_frames"] - received["tx_pause_frames"]
+    assert last["rx_pause_frames"] - sent["rx_pause_frames"] == paused > 10
+    least, most = (end["tx_frames_ok"] - sent["tx_frames_ok"] for end in (first, last))
+    assert FLOOD < least <= there["rx_frames_ok"] - received["rx_frames_ok"] <= most
+    for now, before in ((last, sent), (there, received)):
+        assert not any(now[each] - before[each] for each in now if "drop" in each)
 
 
 def test_the_link_follows_the_other_guests_interface(sides: list[Side]) -> None:
