@@ -7,7 +7,6 @@ a guest sends some 100 Mbit/s, so the limits are far below.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -16,8 +15,7 @@ from stock import SHARED, Stock, Wire
 from vmcoredd.qemu.errors import CommandFailed
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
-CARDS = [*SHARED.cards] if os.environ.get("VMCOREDD_THOROUGH") == "1" else ["a"]
-SECONDS = 3
+SECONDS = 2
 LOW, HIGH = 8, 16
 """Mbit/s."""
 MQPRIO = (
@@ -32,7 +30,7 @@ POLICE = (
 )
 
 
-@pytest.fixture(scope="module", params=CARDS)
+@pytest.fixture(scope="module", params=SHARED.cards)
 def wire(request: pytest.FixtureRequest, stock: Stock) -> Iterator[Wire]:
     """A wire with a server at its far end; nothing limits it in the end."""
     stock.join()
