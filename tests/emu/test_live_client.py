@@ -105,11 +105,14 @@ class Driver:
         return True
 
     def is_quiet(self) -> bool:
-        """Returns whether nothing of the memory is touched while the server serves."""
-        before = self.accesses(), self.memory[:]
+        """Returns whether nothing of the memory is touched while the server serves. The engine may
+        ask for it once more, and be refused."""
+        memory = self.memory[:]
+        self.remote.read(self.card.chip.r.PL_WHOAMI)
+        accesses = self.accesses()
         for _ in range(50):
             self.remote.read(self.card.chip.r.PL_WHOAMI)
-        return (self.accesses(), self.memory[:]) == before
+        return (self.accesses(), self.memory[:]) == (accesses, memory)
 
     def accesses(self) -> int:
         return int(self.counts.dma_reads + self.counts.dma_writes)
