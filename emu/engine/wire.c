@@ -236,6 +236,8 @@ bool wire_next(struct engine *engine, uint32_t port, struct frame *frame)
 
 void wire_taken(struct wire *wire)
 {
+    if (wire->fd < 0) /* its peer was found to have gone when the frame was sent back: see lose() */
+        return;
     wire->inbox_start += LENGTH + get32(wire->inbox + wire->inbox_start);
 }
 

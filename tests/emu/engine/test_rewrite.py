@@ -5,8 +5,10 @@ Port 0 receives. The wire of port 1 leads to port 2, whose interface gets what i
 
 from __future__ import annotations
 
+import socket
 import struct
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -60,10 +62,14 @@ class Switch:
         engine = self.rig.engine
         for port, peer in ((one, other), (other, one)):
             engine.plug(port, WireKind.PORT, peer=peer)
-            engine.configure_port(
-                port, configured=True, gigabits=10, sends_pauses=False, obeys_pauses=False
-            )
-            engine.enable_port(port, enabled=True)
+            self.enable(port)
+
+    def enable(self, port: int) -> None:
+        engine = self.rig.engine
+        engine.configure_port(
+            port, configured=True, gigabits=10, sends_pauses=False, obeys_pauses=False
+        )
+        engine.enable_port(port, enabled=True)
 
     def source(self, index: int, mac: bytes, other: bytes = bytes(6)) -> bytes:
         """Returns a request for an entry of the table of source MACs, as write_smt_entry() makes
@@ -428,6 +434,27 @@ def test_a_frame_leaves_by_the_port_it_came_by_if_its_filter_says_so(switch: Swi
     switch.wire(IN, AWAY)
     switch.add(txchan=IN)
     assert switch.sends(datagram()) == datagram()
+
+
+def test_a_peer_that_goes_while_its_frames_come_back_leaves_nothing_behind(
+    switch: Switch, tmp_path: Path
+) -> None:
+    """The card finds that out when it sends a frame, in the middle of those that it takes."""
+    ours, peer = socket.socketpair()
+    switch.enable(IN)
+    switch.rig.engine.plug(IN, WireKind.STREAM, fd=ours.detach(), path=str(tmp_path / "wire"))
+    switch.add(txchan=IN)
+    frame = datagram(bytes(8000))
+    burst = 20 * (struct.pack(">I", len(frame)) + frame)
+    with peer:
+        for _ in range(2):
+            peer.sendall(burst)
+            switch.rig.run()
+        peer.sendall(burst)
+    switch.rig.run()
+    assert 40 < switch.filters.counts()[0] < 60
+    assert switch.rig.c.ports[IN].wire.fd < 0
+    assert not switch.rig.troubles
 
 
 def test_a_port_without_a_link_sends_nothing_and_counts_it(switch: Switch) -> None:
