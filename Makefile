@@ -49,7 +49,8 @@ fuzz: .venv/ready-test
 		$(PART:%=--part %) $(CASE:%=--case %)
 
 test-long: .venv/ready-test test-kernels
-	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py tests/diagnosis
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py \
+		tests/interop/test_upstream_cxgb4.py tests/diagnosis
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/bench/test_engine.py tests/testing
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_packaging.py -k debian_13
 	$(BIN)/python -m tests.fuzz --part containers --seconds 1200
@@ -61,7 +62,8 @@ test-long: .venv/ready-test test-kernels
 		tests/interop/test_guest_wires.py tests/interop/test_guest_held.py \
 		tests/interop/test_guest_run.py tests/interop/test_guest_bench.py \
 		tests/interop/test_guest_selftests.py tests/interop/test_guest_unload.py \
-		tests/interop/test_guest_bisect.py
+		tests/interop/test_guest_bisect.py \
+		tests/interop/test_upstream_guest.py
 
 test-kernels: .venv/ready-test
 	VMCOREDD_GUEST_KERNEL=6.12 VMCOREDD_STOCK_KERNEL=debian:6.1 \

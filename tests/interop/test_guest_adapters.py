@@ -17,6 +17,7 @@ import readers
 from cliruns import emulated
 from crashes import assert_same
 from elftools.elf.elffile import ELFFile
+from findings import stands
 
 from vmcoredd import cudbg, driver, emu, vmcore
 from vmcoredd.diagnosis import diagnose
@@ -201,6 +202,8 @@ def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(prepared, tmp
             flow=kdump.Flow(remedy=False, notes_only=True),
             prepared=prepared,
         )
+    with stands("cxgb4-oops", f"Linux {prepared.kernel.release}"):
+        assert report.oops
     assert report.oops.startswith("BUG: kernel NULL pointer dereference, address: 00000000000000")
     (missing,) = report.missing
     assert missing.name == dump_name(0)

@@ -17,21 +17,14 @@ SUITE = "trixie" if os.environ.get("VMCOREDD_GUEST_KERNEL", "6.1") == "6.1" else
 
 
 def _command(program: str) -> list[str]:
-    return debs.command(_root(SUITE), f"usr/bin/{program}")
-
-
-def _root(suite: str) -> Path:
-    return debs.binaries(["crash", "makedumpfile"], suites=(suite,), name="readers")
+    root = debs.binaries(["crash", "makedumpfile"], suites=(SUITE,), name="readers")
+    return debs.command(root, f"usr/bin/{program}")
 
 
 def newest(package: str, program: str) -> tuple[list[str], str]:
     """The command of a program in Debian's testing, and the package with its version."""
-    if package == "crash":
-        root = _root(TESTING)
-    else:
-        root = debs.binaries([package], suites=(TESTING,), name=package)
-    version = debs.manifest(root)[package]
-    return debs.command(root, f"usr/bin/{program}"), f"{package} {version}"
+    root = debs.binaries([package], suites=(TESTING,), name=package)
+    return debs.command(root, f"usr/bin/{program}"), f"{package} {debs.manifest(root)[package]}"
 
 
 def crash(vmlinux: Path, core: Path, *commands: str, options: Sequence[str] = ()) -> str:
