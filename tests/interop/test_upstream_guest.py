@@ -7,6 +7,7 @@ guests that run anyway: test_guest_adapters.py, test_guest_unload.py, test_guest
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def entries(text: str) -> list[int]:
         if len(line) == 2 and line[0].strip().isdecimal()
         for queue in line[1].split()
     ]
+
+
+def test_a_filters_queue_is_shown_by_the_cards_number(guest: Stock, linux: str) -> None:
+    near = guest.interfaces["a.0"]
+    guest.run(f"ethtool -N {near} flow-type udp4 dst-port 7 action 1 loc 0")
+    said = guest.run(f"ethtool -n {near} rule 0")
+    (shown,) = re.findall(r"Direct to queue (\d+)", said)
+    with stands("cxgb4-filter-queue", linux):
+        assert shown != "1"
+    guest.run(f"ethtool -N {near} delete 0")
 
 
 @pytest.mark.parametrize("card", SHARED.cards)
