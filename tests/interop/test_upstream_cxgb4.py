@@ -356,6 +356,7 @@ FUNCTIONS = {
     "cxgb4-rss-table": {"t4_hw.c": "t4_config_rss_range"},
     "cxgb4-hash-type": {"sge.c": "t4_ethrx_handler do_gro"},
     "cxgb4-filter-queue": {"cxgb4_ethtool.c": "cxgb4_fill_filter_rule cxgb4_ntuple_get_filter"},
+    "cxgb4-interrupt-names": {"cxgb4_main.c": "setup_non_data_intr setup_fw_sge_queues"},
     "cxgb4-dump": {
         "cudbg_lib.c": "cudbg_collect_cim_ma_la cudbg_collect_cim_qcfg cudbg_mps_rpl_backdoor "
         "cudbg_collect_ulptx_la",
