@@ -84,6 +84,7 @@ def test_after_a_function_level_reset_with_the_driver_it_has_to_be_loaded_again(
     stock: Stock,
 ) -> None:
     """The driver's own defect: its event queue asks for an interrupt that it has already."""
+    frames_flow(stock)
     device = "/sys/class/net/" + stock.wires[0].near + "/device"
     stock.run(f"echo 1 >{device}/reset")
     with stands("cxgb4-reset", f"Linux {stock.run('uname -r').strip()}"):
