@@ -70,15 +70,20 @@ def info(content: bytes, field: str) -> str | None:
     return found[1].decode(errors="replace") if found else None
 
 
-def load_order(module: str, contents: Mapping[str, bytes]) -> list[str]:
+def load_order(
+    module: str, contents: Mapping[str, bytes], above: tuple[str, ...] = ()
+) -> list[str]:
     """Returns `module` and the modules it depends on, each after its own dependencies.
 
     All of them must be in `contents`; else raises KeyError with the name of one that is not.
+    Raises GuestError if one depends on itself, by way of those `above` it.
     """
+    if module in above:
+        raise GuestError(f"the module {module} depends on itself: {' -> '.join((*above, module))}")
     depends = info(contents[module], "depends") or ""
     order: list[str] = []
     for name in filter(None, depends.split(",")):
-        needed = load_order(name.replace("-", "_"), contents)
+        needed = load_order(name.replace("-", "_"), contents, (*above, module))
         order += [known for known in needed if known not in order]
     return [*order, module]
 

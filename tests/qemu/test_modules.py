@@ -38,6 +38,11 @@ def test_a_dependency_that_is_absent_is_named() -> None:
         load_order("cxgb4", {"cxgb4": module("zlib")})
 
 
+def test_modules_that_depend_on_each_other_are_told() -> None:
+    with pytest.raises(GuestError, match="the module a depends on itself: a -> b -> a"):
+        load_order("a", {"a": module("b"), "b": module("a")})
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [
