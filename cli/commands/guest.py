@@ -231,8 +231,8 @@ def shell(
 
 @app.command(
     epilog="Examples: `vmcoredd guest run --kernel debian:6.12 --card t62100-cr --wire 0=1 "
-    "--script ping.sh`; `git bisect run vmcoredd guest run --kernel . --driver --ktap "
-    "--card t62100-cr --script test.sh`"
+    "--script ping.sh`; `vmcoredd guest run --kernel . --driver --ktap --card t62100-cr "
+    "--script test.sh`"
 )
 def run(
     script: Annotated[
