@@ -415,7 +415,7 @@ int wire_send(struct engine *engine, uint32_t port, const struct frame *frame);
 bool wire_is_full(const struct wire *wire);
 /* Whether a frame that could not be sent waits for its peer; says once if the peer takes nothing.
  */
-bool wire_waits(struct engine *engine, uint32_t port);
+bool wire_waits(struct engine *engine, uint32_t port, const struct frame *frame);
 void wire_flush(struct engine *engine, uint32_t port);
 /* Tells a card at the other end whether the port is on. */
 void wire_tell(struct wire *wire, bool on);

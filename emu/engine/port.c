@@ -238,7 +238,7 @@ static int send_out(struct engine *engine, uint32_t id, const struct frame *fram
     if (pause_holds(engine, id))
         return ENGINE_HELD;
     if (pass_on(engine, id, frame) == ENGINE_HELD)
-        return wire_waits(engine, id) ? ENGINE_HELD : drop(engine, id);
+        return wire_waits(engine, id, frame) ? ENGINE_HELD : drop(engine, id);
     count_sent(engine, id, frame);
     capture_frame(engine, id, frame, true);
     return ENGINE_DONE;

@@ -324,11 +324,13 @@ int wire_send(struct engine *engine, uint32_t port, const struct frame *frame)
                                      : send_at_once(engine, wire, frame);
 }
 
-bool wire_waits(struct engine *engine, uint32_t port)
+/* The queues of another card have their patience; but what a filter sends on may wait for a card
+ * whose filters send it back, which waits for this one. */
+bool wire_waits(struct engine *engine, uint32_t port, const struct frame *frame)
 {
     struct wire *wire = &engine->ports[port].wire;
 
-    if (wire->kind == WIRE_PORT || wire->kind == WIRE_CARD) /* whose queues have their patience */
+    if (wire->kind == WIRE_PORT || (wire->kind == WIRE_CARD && !frame->hops))
         return true;
     if (patience_lasts(engine, &wire->starved))
         return true;

@@ -21,12 +21,14 @@ from txdriver import make, tp
 from vmcoredd.chip import tcb
 from vmcoredd.chip.message_layouts import L2tWriteReq, SetTcbField, SmtWriteReq
 from vmcoredd.chip.messages import Cpl, NatMode
-from vmcoredd.emu._cffi import ffi
+from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.engine import WireKind
 
 IN, OUT, AWAY = 0, 1, 2
 """Ports."""
 TO, FROM = bytes.fromhex("020000000aaa"), bytes.fromhex("020000000bbb")
+PATIENCE = lib.ENGINE_PATIENCE * 10**9
+"""Nanoseconds."""
 NEIGHBOUR, SOURCE, TAG = 4095, 9, 0x6123
 SHORTEST = 60
 CHANGES: dict[NatMode, set[str]] = {
@@ -486,6 +488,28 @@ def test_a_frame_waits_until_the_other_port_takes_it_and_is_counted_once(switch:
     assert switch.sends(datagram()) == datagram()
     assert switch.away.poll() == []
     assert switch.filters.counts() == (1, len(datagram()))
+
+
+def test_a_frame_for_a_card_that_takes_none_is_not_waited_for_without_end(switch: Switch) -> None:
+    """That card's filters may send it back, and wait for this one."""
+    rig = switch.rig
+    ours, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    rig.engine.plug(OUT, WireKind.CARD, fd=ours.detach())
+    switch.add()
+    with peer:
+        peer.send(b"\1")
+        rig.run()
+        while rig.receive(datagram()) == DONE:
+            pass
+        rig.run(PATIENCE - 1)
+        assert rig.receive(datagram()) == HELD
+        rig.run(1)
+        assert rig.receive(datagram()) == DONE
+        assert rig.c.counts.frames_dropped == 1
+        assert peer.recv(1) == b"\1"
+        assert peer.recv(100) == padded(datagram())
+        assert rig.receive(datagram()) == DONE
+        assert rig.c.counts.frames_dropped == 1
 
 
 def test_a_frame_goes_out_once_and_to_the_interface_that_no_filter_concerns(switch: Switch) -> None:
