@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from pyvfio_user.protocol import IrqSet
 from vfio_device import SIZE, Device
 from vfio_peers import (
     ACCESS,
@@ -27,6 +28,7 @@ from vfio_peers import (
     WRITE,
     WRITE_MULTI,
     Peer,
+    message,
     raw_client,
 )
 
@@ -447,6 +449,37 @@ def test_an_interrupt_may_be_raised_in_a_callback(make_device: Callable[[], Devi
         assert os.eventfd_read(fd) == 1
         os.close(fd)
     assert raised == [True]
+
+
+def test_an_intx_that_is_still_asserted_is_told_again_when_the_client_unmasks_it(
+    make_device: Callable[[], Device],
+) -> None:
+    device = make_device()
+    device.server.irqs(intx=1)
+    device.server.config_space(b"", device.access)
+
+    def told_after(action: IrqSet, peer: Peer, heard: int) -> int:
+        flags = action | IrqSet.DATA_NONE
+        reply = peer.ask(SET_IRQS, struct.pack("<IIIII", 20, flags, IrqIndex.INTX, 0, 1))
+        assert not reply.error
+        with contextlib.suppress(BlockingIOError):
+            return os.eventfd_read(heard)
+        return 0
+
+    with device.serving(), raw_client(device.path) as peer:
+        peer.negotiate()
+        heard = os.eventfd(0, os.EFD_NONBLOCK)
+        flags = IrqSet.ACTION_TRIGGER | IrqSet.DATA_EVENTFD
+        listen = struct.pack("<IIIII", 20, flags, IrqIndex.INTX, 0, 1)
+        peer.send(message(SET_IRQS, listen), [heard])
+        assert not peer.receive().error
+        told = []
+        for status in (0, 8, 8, 0):
+            device.memory[6] = status
+            told.append(told_after(IrqSet.ACTION_MASK, peer, heard))
+            told.append(told_after(IrqSet.ACTION_UNMASK, peer, heard))
+        os.close(heard)
+    assert told == [0, 0, 0, 1, 0, 1, 0, 0]
 
 
 @pytest.mark.parametrize(

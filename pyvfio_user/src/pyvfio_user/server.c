@@ -141,7 +141,8 @@ static int set_up_context(struct server *server, const char *path, int log_level
     server_set_transport(server);
     if (vfu_setup_log(server->ctx, on_log, log_level) < 0 ||
         vfu_pci_init(server->ctx, VFU_PCI_TYPE_EXPRESS, PCI_HEADER_TYPE_NORMAL, 0) < 0 ||
-        vfu_setup_device_reset_cb(server->ctx, on_reset) < 0 || setup_dma(server->ctx) < 0)
+        vfu_setup_device_reset_cb(server->ctx, on_reset) < 0 || setup_dma(server->ctx) < 0 ||
+        server_hear_intx(server) < 0)
         return -errno;
     return 0;
 }

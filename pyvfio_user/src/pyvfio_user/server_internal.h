@@ -124,6 +124,7 @@ bool server_is_sealed(struct server *server, const struct iovec *part);
 
 /* server_irq.c */
 int server_open_signals(struct server *server);
+int server_hear_intx(struct server *server);
 void server_close_signals(struct server *server);
 bool server_sets_irqs(const vfu_msg_t *message, const void *payload);
 int server_set_irqs_of(struct server *server, const vfu_msg_t *message, const void *payload);

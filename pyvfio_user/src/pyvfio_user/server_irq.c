@@ -65,6 +65,36 @@ int server_irq(struct server *server, uint32_t vector)
     return error;
 }
 
+/* Returns whether the device's PCI status says that it asserts INTx. */
+static bool asserts_intx(struct server *server)
+{
+    enum { STATUS = 0x06, INTERRUPT_STATUS = 0x08 };
+    const int config = VFU_PCI_DEV_CFG_REGION_IDX;
+    uint8_t status = server_config_space(server)[STATUS];
+
+    if (server->config_callback &&
+        server->regions[config].access(server->regions[config].cookie, STATUS, (char *)&status,
+                                       sizeof(status), false) != 0)
+        return false;
+    return status & INTERRUPT_STATUS;
+}
+
+/* INTx is a level. A client lowers the guest's line and unmasks the vector when the guest's
+ * interrupt ends; what the device raised meanwhile it has forgotten, so it is told again. */
+static void on_intx_state(vfu_ctx_t *ctx, uint32_t start, uint32_t count, bool mask)
+{
+    struct server *server = vfu_get_private(ctx);
+
+    (void)start, (void)count;
+    if (!mask && asserts_intx(server))
+        (void)signal_vector(server, 0);
+}
+
+int server_hear_intx(struct server *server)
+{
+    return vfu_setup_irq_state_callback(server->ctx, VFU_DEV_INTX_IRQ, on_intx_state);
+}
+
 static uint32_t action(const struct vfio_irq_set *set)
 {
     return set->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
