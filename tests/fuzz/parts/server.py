@@ -213,6 +213,8 @@ class Hostile(contextlib.AbstractContextManager["Hostile"]):
         self._receive(client)
 
     def _send(self, client: int, step: Case) -> None:
+        if step["command"] == VERSION:
+            self._negotiating.discard(client)
         fields = {"flags": step["flags"], "size": step["size"], "id": 7}
         data = message(step["command"], bytes.fromhex(step["payload"]), **fields)
         for _ in range(step["times"]):
