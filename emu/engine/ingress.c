@@ -274,7 +274,8 @@ static uint64_t settle(struct engine *engine, uint32_t id)
     if (!queue->halted && is_due(engine, queue)) {
         if (!queue->armed && queue->unheard < UNHEARD)
             queue->unheard++;
-        fire(engine, id);
+        if (queue->armed || !engine->hold_outside) /* hardware would not ask again */
+            fire(engine, id);
         if (!queue->armed)
             queue->due = wait_end(engine, queue);
     }

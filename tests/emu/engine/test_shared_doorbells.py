@@ -80,6 +80,16 @@ def test_a_driver_that_does_not_answer_is_asked_less_and_less(rig: Rig, page: me
     assert rig.run(LOOK) == [VECTOR]
 
 
+def test_while_a_dump_is_taken_nobody_is_asked(rig: Rig, page: memoryview) -> None:
+    """Else what a dump says of INTx would depend on when it was taken."""
+    driver = RxDriver(rig.host)
+    rig.cpl(driver.number, b"")
+    rig.engine.hold_outside(held=True)
+    assert [rig.run(LOOK) for _ in range(300)] == [[]] * 300
+    rig.engine.hold_outside(held=False)
+    assert [VECTOR] in [rig.run(LOOK) for _ in range(130)]
+
+
 def test_an_empty_queue_is_silent(rig: Rig, page: memoryview) -> None:
     driver = RxDriver(rig.host)
     rig.cpl(driver.number, b"")
