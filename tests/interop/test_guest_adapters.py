@@ -234,6 +234,7 @@ def told_with(crashkernel, prepared, folder: Path) -> str:
                 folder / "vmcore",
                 flow=kdump.Flow(notes_only=True),
                 options=Options(crashkernel=crashkernel),
+                deadlines=kdump.Deadlines(driver=180, save=60),  # such a kernel may stand still
                 prepared=prepared,
             )
         except RunError as error:
