@@ -17,7 +17,7 @@ help:
 	@echo "make fuzz          hostile peers, guests, adapters and files (SECONDS=300 SEED=... PART=...)"
 	@echo "make test-long     what takes long: every combination, and the guest on newer kernels"
 	@echo "make test-kernels  the guest tests on newer kernels"
-	@echo "make bench         measure; the plots go to docs/plots"
+	@echo "make bench         measure; the plots go to docs/explanation/plots"
 	@echo "make clean         remove what was built here (the user's cache stays: vmcoredd cache clear)"
 
 demo: .venv/ready
@@ -72,7 +72,7 @@ test-kernels: .venv/ready-test
 		$(BIN)/python -m pytest -m guest tests/interop
 
 bench: .venv/ready-test
-	$(BIN)/vmcoredd bench --output docs/plots
+	$(BIN)/vmcoredd bench --output docs/explanation/plots
 
 .venv/pip: pyproject.toml pyvfio_user/pyproject.toml debs/install.py
 	@$(PYTHON) -m vmcoredd.debs.install build

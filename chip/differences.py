@@ -1,4 +1,4 @@
-"""The page docs/t5-vs-t6.md: the differences between T5 and T6, as `chip/` describes them."""
+"""The page docs/reference/t5-vs-t6.md: how T5 and T6 differ, as `chip/` describes them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`python -m vmcoredd.chip.generate [--check]`: generates C and pages from the tables.
 
-Writes `chip/chip.h`, `chip/messages.h`, `docs/registers.md`, `docs/registers-indirect.md` and
-`docs/t5-vs-t6.md`. With `--check` it writes nothing, names the stale files, and exits with 1 if
+Writes `chip/chip.h`, `chip/messages.h`, and in `docs/reference/` registers.md, t5-vs-t6.md and
+registers-indirect.md. With `--check` it writes nothing, names the stale files, and exits with 1 if
 there are any.
 """
 
@@ -230,9 +230,9 @@ def differences_page() -> str:
 GENERATED = {
     ROOT / "chip" / "chip.h": header,
     ROOT / "chip" / "messages.h": messages_header,
-    ROOT / "docs" / "registers.md": page,
-    ROOT / "docs" / "registers-indirect.md": indirect_page,
-    ROOT / "docs" / "t5-vs-t6.md": differences_page,
+    ROOT / "docs" / "reference" / "registers.md": page,
+    ROOT / "docs" / "reference" / "registers-indirect.md": indirect_page,
+    ROOT / "docs" / "reference" / "t5-vs-t6.md": differences_page,
 }
 
 

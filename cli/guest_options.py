@@ -212,8 +212,8 @@ MapWindow = Annotated[
     typer.Option(
         "--map-window/--no-map-window",
         help="Let the guest map the memory window: reading the card's memories is many times "
-        "faster, and traffic slower (docs/live-adapter.md).  [default: `guest kdump` does, unless "
-        "frames flow]",
+        "faster, and traffic slower (docs/how-to/live-adapter.md).  [default: `guest kdump` does, "
+        "unless frames flow]",
     ),
 ]
 Traffic = Annotated[

@@ -416,7 +416,7 @@ Kernel = Annotated[
         help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; "
         "debian:6.1, debian:6.12 or debian:newest, Debian's packages as they are; or, with a "
         "slash or a dot at its start, your own: a built tree, a bzImage, a package (.deb), a "
-        "folder (docs/guest.md).",
+        "folder (docs/how-to/guest.md).",
         callback=_known_kernel,
         autocompletion=_kernels,
     ),
@@ -428,7 +428,7 @@ KernelWithDumps = Annotated[
         metavar="NAME|PATH",
         help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; or, with a "
         "slash or a dot at its start, your own: a built tree, a bzImage, a package (.deb), a "
-        "folder (docs/guest.md).",
+        "folder (docs/how-to/guest.md).",
         callback=_kernel_with_dumps,
         autocompletion=_kernels_with_dumps,
     ),

@@ -1,4 +1,4 @@
-"""`python -m vmcoredd.cudbg.generate`: writes docs/dump-entities.md, the table of all entities."""
+"""`python -m vmcoredd.cudbg.generate`: writes docs/reference/dump-entities.md, a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmcoredd.cudbg.entity import Entity, Measured, entities, measured
 from vmcoredd.cudbg.foreign import decoders
 from vmcoredd.cudbg.names import published, short_name
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "dump-entities.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "dump-entities.md"
 _HEAD = """\
 # The entities of a dump
 

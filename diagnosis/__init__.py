@@ -3,7 +3,7 @@
     verdict = diagnose(dump)
     verdict.card, verdict.findings, verdict.lost
 
-Knows no ELF and no terminal. `docs/diagnosis.md` lists all rules.
+Knows no ELF and no terminal. `docs/reference/diagnosis.md` lists all rules.
 """
 
 if __name__ != "vmcoredd.diagnosis":

@@ -53,7 +53,7 @@ Condition = Callable[[Card], Iterator[Hit]]
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule; `docs/diagnosis.md` lists them all."""
+    """A rule; `docs/reference/diagnosis.md` lists them all."""
 
     name: str
     """In kebab-case: `edc-ecc-uncorrectable`."""

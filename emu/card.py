@@ -98,7 +98,8 @@ class Card:
         `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` refuses accesses
         to words without behaviour. `map_window` lets clients map the page of the memory window:
         that is fast, but the card sees what they write to the registers of that page (doorbells,
-        interrupts) only when it looks there (docs/limits.md). Raises ProfileError or EmuError.
+        interrupts) only when it looks there (docs/reference/limits.md). Raises ProfileError or
+        EmuError.
         """
         profile = profiles.load(name, overrides)
         return cls(

@@ -1,6 +1,6 @@
 """A kernel of the user's own, by a path: a tree that is built, an image, a package, a folder.
 
-What a path may name is in docs/guest.md. Nothing of it is changed: packages and archives are
+What a path may name is in docs/how-to/guest.md. Nothing of it is changed: packages and archives are
 unpacked in the user's cache.
 """
 

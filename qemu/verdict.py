@@ -63,7 +63,7 @@ class Crash:
         if not found:
             return None
         if KNOWN_OOPS in self.console:
-            remedy = "leave out --no-remedy (docs/guest.md: the driver's oops)"
+            remedy = "leave out --no-remedy (docs/how-to/guest.md: the driver's oops)"
             return Verdict(name, f"the driver oopsed: {found[0]}", remedy)
         return Verdict(name, f"the crash kernel oopsed: {found[0]}", SEE_CONSOLE)
 

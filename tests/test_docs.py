@@ -76,7 +76,7 @@ def is_importable(name: str) -> bool:
 
 
 def test_the_functions_that_the_page_of_architecture_names_exist() -> None:
-    text = (ROOT / "docs/architecture.md").read_text()
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
     code = "\n".join(path.read_text() for path in tracked("*.py", "*.c", "*.h"))
     names = sorted(set(FUNCTION.findall(text)))
     assert len(names) > 10
@@ -84,13 +84,13 @@ def test_the_functions_that_the_page_of_architecture_names_exist() -> None:
 
 
 def test_the_files_that_it_names_without_their_folder_exist() -> None:
-    text = (ROOT / "docs/architecture.md").read_text()
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
     known = {path.name for path in tracked()}
     assert sorted(set(BARE.findall(text)) - known) == []
 
 
 def test_the_diagram_of_the_rooms_has_the_arrows_that_imports_may_take() -> None:
-    text = (ROOT / "docs/architecture.md").read_text()
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
     diagram = text.split("```mermaid\n")[1].split("```")[0]
     below: dict[str, set[str]] = {}
     for upper, lower in ARROW.findall(diagram):
@@ -131,6 +131,6 @@ def test_each_finding_about_another_program_has_a_report_and_a_test() -> None:
 
 
 def test_the_glossary_is_in_order() -> None:
-    glossary = (ROOT / "docs/architecture.md").read_text().split("## Glossary")[1]
+    glossary = (ROOT / "docs/explanation/architecture.md").read_text().split("## Glossary")[1]
     words = re.findall(r"(?m)^\| (\w[^|]*?) \|", glossary)[1:]
     assert all(one.lower() < other.lower() for one, other in pairwise(words))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vmcoredd.bench.measure import Results, Row, Series
 
 EXAMPLES = """Examples: `vmcoredd bench`; `vmcoredd bench --part dump`;
-`vmcoredd bench --full -o docs/plots`"""
+`vmcoredd bench --full -o docs/explanation/plots`"""
 IN_GUESTS = (Part.GUEST, Part.TRAFFIC)
 """Only with `--guest` or `--full`, unless `--part` names them."""
 RESULTS, TABLES = "bench.json", "bench.md"

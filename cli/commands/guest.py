@@ -94,7 +94,9 @@ def kdump(
     ] = False,
     remedy: Annotated[
         bool,
-        typer.Option("--remedy/--no-remedy", help="Work around the driver's oops (docs/guest.md)."),
+        typer.Option(
+            "--remedy/--no-remedy", help="Work around the driver's oops (docs/how-to/guest.md)."
+        ),
     ] = True,
     force: Force = False,
     json: Json = False,

@@ -1,4 +1,5 @@
-"""The entities, one file per block or subject. docs/dump-entities.md maps every name to its file.
+"""The entities, one file per block or subject. docs/reference/dump-entities.md has all of
+them.
 
     cim_la, cim_queues         the embedded processor: logic analysers; queues and tables
     clk_hw_sched               timers and transmit schedulers, which depend on the core clock

@@ -81,7 +81,11 @@ def test_lists_are_empty_not_null(vmcoredd: Run, made: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["docs/plots/bench.json", "docs/plots/guest/bench.json", "docs/plots/traffic/bench.json"],
+    [
+        "docs/explanation/plots/bench.json",
+        "docs/explanation/plots/guest/bench.json",
+        "docs/explanation/plots/traffic/bench.json",
+    ],
 )
 def test_the_benchmarks_results_in_the_docs_are_as_the_schema_says(path: str) -> None:
     assert problems(json.loads((ROOT / path).read_text())) == []

@@ -1,4 +1,4 @@
-"""docs/kdump/vmcoredd-findings, which kdump-tools runs after it has saved a vmcore.
+"""docs/how-to/kdump/vmcoredd-findings, which kdump-tools runs after it has saved a vmcore.
 
 A guest's crash kernel runs it too: tests/interop/test_guest_diagnose.py.
 """
@@ -20,7 +20,7 @@ from tests.support.schema import problems
 from vmcoredd.chip import T6
 from vmcoredd.cli.exit_codes import Exit
 
-HOOK = ROOT / "docs" / "kdump" / "vmcoredd-findings"
+HOOK = ROOT / "docs" / "how-to" / "kdump" / "vmcoredd-findings"
 SAVED = "202611290812"
 
 

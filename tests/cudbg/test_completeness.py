@@ -1,7 +1,8 @@
 """Every entity of a crash-time dump, T5 and T6: order, size, accesses, decoder, refusals.
 
-Each entity's class declares its size and the accesses of the kernel's driver; docs/dump-entities.md
-shows them all. This file holds the values that depend on the card, for the cards of these tests.
+Each entity's class declares its size and the accesses of the kernel's driver;
+docs/reference/dump-entities.md shows them all. This file holds the values that depend on the card,
+for the cards of these tests.
 """
 
 import pytest

@@ -541,7 +541,8 @@ static void write32(struct guest *guest, uint32_t bar, uint64_t offset, uint32_t
     (void)guest->calls.access(guest->bars[bar], offset, &value, sizeof(value), 1);
 }
 
-/* The place of a queue's doorbells in BAR2, eight queues to a page; see docs/architecture.md. */
+/* The place of a queue's doorbells in BAR2, eight queues to a page; see
+ * docs/explanation/architecture.md. */
 static uint64_t doorbell_of(uint32_t id)
 {
     return (uint64_t)(id >> 3) * 4096 + (id & 7) * 128;

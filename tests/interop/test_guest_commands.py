@@ -1,7 +1,7 @@
 """What the commands of a stock kernel must show of our cards: a table.
 
 The rows run in their order, between the ports of a card: of the T6, with VMCOREDD_THOROUGH of the
-T5 too. docs/live-adapter.md tells what of this the driver itself gets wrong.
+T5 too. docs/how-to/live-adapter.md tells what of this the driver itself gets wrong.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """`vmcoredd diagnose /proc/vmcore` in a guest's crash kernel, with 256 MiB, and the hook of
-docs/kdump that saves its findings.
+docs/how-to/kdump that saves its findings.
 
 The guest runs this Python from a small root file system in the shared folder, which takes minutes
 where QEMU has no KVM: `make test-long` runs it.
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(not THOROUGH, reason="takes minutes: VMCOREDD_THOROUGH=1, make test-long"),
 ]
 BOOT, DRIVER, DIAGNOSIS = 180.0, 900.0, 900.0
-HOOK = ROOT / "docs" / "kdump" / "vmcoredd-findings"
+HOOK = ROOT / "docs" / "how-to" / "kdump" / "vmcoredd-findings"
 COMMAND = f"""#!/bin/sh
 cd /
 PYTHONPATH={ROOT} exec chroot /share/root {sys.executable} -m vmcoredd "$@"

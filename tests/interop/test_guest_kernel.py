@@ -18,7 +18,7 @@ from vmcoredd.qemu.user_module import build_module
 
 pytestmark = pytest.mark.interop
 
-PATCH = next((Path(__file__).resolve().parents[2] / "docs").glob("0001-*.patch"))
+PATCH = next((Path(__file__).resolve().parents[2] / "docs/upstream").glob("0001-*.patch"))
 EXAMPLE = PATCH.parents[1] / "examples/fwstate"
 FILE = "drivers/net/ethernet/chelsio/cxgb4/cudbg_lib.c"
 GRAMMAR = "%%\nstart: 'a';\n%%\n"

@@ -1,7 +1,7 @@
 """The kernel's own selftests of network drivers, over the wire between the ports of a card.
 
-tests/support/selftests_table.py is the list, docs/selftests.md shows it. All run on the T6, the
-short ones on the T5 as well.
+tests/support/selftests_table.py is the list, docs/reference/selftests.md shows it. All run on the
+T6, the short ones on the T5 as well.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The driver goes and comes again in a stock kernel: removal, function-level resets, a reboot.
 
-docs/live-adapter.md tells what of this the driver itself gets wrong. The last test ends the guest.
+docs/how-to/live-adapter.md tells what of this the driver itself gets wrong. The last test ends the
+guest.
 """
 
 from __future__ import annotations

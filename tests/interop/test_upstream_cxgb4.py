@@ -35,7 +35,7 @@ pytestmark = pytest.mark.interop
 THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 KERNELS = ("6.1", "6.12") if THOROUGH else ("6.1",)
 CARDS = ("t520-cr", "t62100-cr")
-PATCH = next((Path(__file__).resolve().parents[2] / "docs").glob("0001-*.patch"))
+PATCH = next((Path(__file__).resolve().parents[2] / "docs/upstream").glob("0001-*.patch"))
 MC1, MA_INDIRECT, HMA_INDIRECT, HMA = 21, 61, 67, 68
 CIM_MA_LA, CIM_QCFG, DUMP_CONTEXT, MPS_TCAM, SGE_INDIRECT, ULPTX_LA = 4, 5, 56, 57, 37, 62
 """Numbers of entities (cudbg_if.h)."""

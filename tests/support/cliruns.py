@@ -65,7 +65,7 @@ class Result:
 
     @property
     def json(self) -> Any:
-        """What the command printed for programs, which docs/json-schema.json describes."""
+        """What the command printed for programs: docs/reference/json-schema.json describes it."""
         from tests.support.schema import problems  # which the fuzzer's runs do without
 
         record = json.loads(self.out)

@@ -1,5 +1,6 @@
-"""The generated parts of docs/diagnosis.md: the rules, the faults with what names them, and the
-rules that no other dump has proven. `python tests/support/diagnosis_page.py` writes them."""
+"""The generated parts of docs/reference/diagnosis.md: the rules, the faults with what names them,
+and the rules that no other dump has proven. `python tests/support/diagnosis_page.py` writes
+them."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs/diagnosis.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/diagnosis.md"
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The tables of docs/limits.md that follow from the code.
+"""The tables of docs/reference/limits.md that follow from the code.
 
 python -m tests.support.limits_tables      # writes them into the page
 """
@@ -19,7 +19,7 @@ from vmcoredd.emu.firmware.params import DEVICE, FUNCTION, WRITABLE
 from vmcoredd.emu.profile import load, profiles
 from vmcoredd.emu.spaces import WordKind
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/limits.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/limits.md"
 ACTS = {
     WordKind.CLEAR, WordKind.COMMAND, WordKind.DATA, WordKind.HOOK, WordKind.HOOK_WRITE,
     WordKind.WINDOW, WordKind.OFFSET, WordKind.ALIAS,

@@ -1,4 +1,4 @@
-"""Checks what commands print with `--json` against docs/json-schema.json."""
+"""Checks what commands print with `--json` against docs/reference/json-schema.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-PATH = Path(__file__).parents[2] / "docs" / "json-schema.json"
+PATH = Path(__file__).parents[2] / "docs" / "reference" / "json-schema.json"
 
 
 @cache

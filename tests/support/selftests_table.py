@@ -1,6 +1,6 @@
 """Which of the kernel's selftests of network drivers run here, and how each case must end.
 
-python tests/support/selftests_table.py      # writes the table into docs/selftests.md
+python tests/support/selftests_table.py      # writes the table into docs/reference/selftests.md
 
 A selftest that does not ask whether a driver has what it tests fails there. Such a case must show
 why in what it prints, so that a failure for another reason is found.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from selftests import Case
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/selftests.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/selftests.md"
 PASS, SKIP, FAIL = "pass", "skip", "fail"
 KERNEL = (6, 12)
 """Whose netlink families and attributes the rows are for; what always passes does so on any."""

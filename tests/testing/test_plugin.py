@@ -335,7 +335,7 @@ def test_helps_pages_name_marks_fixtures_and_options(project: Project) -> None:
         assert re.search(rf"(?m)^{re.escape(name)} -- .*\n    [A-Z]", said), name
 
 
-TUTORIAL = Path(__file__).resolve().parents[2] / "docs/testing.md"
+TUTORIAL = Path(__file__).resolve().parents[2] / "docs/how-to/testing.md"
 
 
 @served
