@@ -6,14 +6,16 @@ import contextlib
 import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmcoredd.qemu.errors import GuestError
+from vmcoredd.qemu.errors import GuestError, GuestTimeout
 from vmcoredd.qemu.prepare import Options, prepare, serve_cards
 from vmcoredd.qemu.program import address
 from vmcoredd.qemu.user_module import build_module
+from vmcoredd.testing.seen import SETTLED
 
 if TYPE_CHECKING:
     from vmcoredd import debs, emu
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 BOOT_SECONDS = 240.0
 CONSOLE = "console"
+SECONDS_TO_SETTLE = 5.0
 
 
 class RunningGuest:
@@ -61,6 +64,21 @@ class RunningGuest:
         """
         (self.share / "script").write_text(f"{script}\n")
         return self._guest.run("sh -e /share/script", seconds, check=check)
+
+    def settle_console(self) -> int:
+        """Waits until the console's log holds what the guest told until now; returns its bytes.
+
+        The kernel prints messages after the command that caused them has ended. So this writes one
+        more and waits until it is there. Raises as `run` does.
+        """
+        line = f"{next(self._numbers)} {SETTLED}"
+        deadline = time.monotonic() + SECONDS_TO_SETTLE
+        self.run(f"echo '{line}' >/dev/kmsg", SECONDS_TO_SETTLE)
+        while line not in (told := self.console.read_bytes()).decode(errors="replace"):
+            if time.monotonic() > deadline:
+                raise GuestTimeout("the console to settle", SECONDS_TO_SETTLE, self.console)
+            time.sleep(0.01)
+        return len(told)
 
     def build_module(self, source: Path) -> str:
         """Builds the one kernel module of the folder `source` (kbuild); returns its path in the

@@ -202,6 +202,7 @@ def guest(
             _watched(node, Scene.FRESH, folder / CONSOLE) as made,
             booted(made, _kernel(node), folder, shown(node.config), before_build) as running,
         ):
+            node.stash[WATCHED].settle_console = running.settle_console
             yield running
     except Unavailable as error:
         _lack(node, str(error))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from vmcoredd.chip.devlog import DevlogEntry, Level, facility_name, level_name
 from vmcoredd.cudbg.device_log import message, records
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.plural import counted
+from vmcoredd.qemu.errors import RunError
 
 if TYPE_CHECKING:
     from vmcoredd import emu
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 LINES = 20
 """The most accesses, records of the firmware's log, and events of trouble."""
 CONSOLE_LINES = 40
+SETTLED = "vmcoredd: all that was told before"
+"""Ends the lines by which a guest's console shows that it has settled; they are left out."""
 COLUMNS = 160
 """The most characters of a line."""
 TAIL_BYTES = 16 << 10
@@ -34,6 +38,7 @@ class Watched:
 
     def __init__(self, card: emu.Card, mark: Arguments, console: Path | None = None) -> None:
         self._card, self._mark, self._console = card, mark, console
+        self.settle_console: Callable[[], int] | None = None  # once its guest has booted
         self._firmware = card.model(Mailboxes).firmware
         self._before: Counter[LoggedAccess] = Counter()
         self._words = _words(card)
@@ -48,7 +53,7 @@ class Watched:
         self._before = self._card.access_log.counts.copy()
         self._words = _words(self._card)
         self._first = self._logged = self._firmware.state.logged
-        self._told = _size(self._console) if self._console else 0
+        self._told = self._settled()
         self._troubles.clear()
         self._met = 0
 
@@ -110,16 +115,24 @@ class Watched:
         return told or since
 
     def _console_lines(self) -> list[str]:
-        if self._console is None or not (size := _size(self._console)):
+        if self._console is None or not self._console.exists():
             return []
+        size = self._settled()
         with self._console.open("rb") as file:
             file.seek(max(self._told, size - TAIL_BYTES))
             text = file.read().decode(errors="replace")
-        return [_cut(line) for line in text.splitlines() if line.strip()][-CONSOLE_LINES:]
+        told = (line for line in text.splitlines() if line.strip() and SETTLED not in line)
+        return [_cut(line) for line in told][-CONSOLE_LINES:]
 
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    def _settled(self) -> int:
+        """Returns how many bytes the console's log has, with all that was told until now, unless
+        the guest is dead or stuck."""
+        if self._console is None:
+            return 0
+        with contextlib.suppress(RunError):
+            if self.settle_console:
+                return self.settle_console()
+        return self._console.stat().st_size if self._console.exists() else 0
 
 
 def _words(card: emu.Card) -> tuple[int, int]:
