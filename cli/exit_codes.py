@@ -33,6 +33,7 @@ class Exit(IntEnum):
     UNAVAILABLE = 6
     FOUND = 7
     UNTRIED = 125
+    NO_VERDICT = 128
     INTERRUPTED = 130
 
 
@@ -46,6 +47,8 @@ MEANINGS = {
     Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
     Exit.FOUND: "diagnose: something is wrong with the card (a finding above a note)",
     Exit.UNTRIED: "guest run --ktap: this kernel cannot be tried (git bisect skips it)",
+    Exit.NO_VERDICT: "guest run --ktap: wrong usage, or the fault is this machine's or this "
+    "program's (git bisect stops)",
     Exit.INTERRUPTED: "interrupted by ^C (SIGTERM: 143, a closed terminal: 129)",
 }
 
@@ -185,9 +188,12 @@ def report(error: BaseException | str, source: Path | str = "") -> None:
     err.print(visible_lines(f"vmcoredd: {lead}{text}"), markup=False)
 
 
-def reported(main: Callable[[], object]) -> int:
-    """Runs `main` and reports its errors. Returns the exit code: `main`'s if it returns one."""
-    code = _code_of(main)
+def reported(main: Callable[[], object], of_errors: int | None = None) -> int:
+    """Runs `main` and reports its errors. Returns the exit code: `main`'s if it returns one.
+
+    `of_errors` replaces each error's own exit code, but not that of an interruption.
+    """
+    code = _code_of(main, of_errors)
     try:
         sys.stdout.flush()  # else Python flushes at exit and, if that fails, exits with 120
     except BrokenPipeError:
@@ -195,11 +201,11 @@ def reported(main: Callable[[], object]) -> int:
     except OSError as error:
         discard_results()
         report(error, "the output")
-        return code or Exit.FAILED
+        return of_errors or code or Exit.FAILED
     return code
 
 
-def _code_of(main: Callable[[], object]) -> int:
+def _code_of(main: Callable[[], object], of_errors: int | None) -> int:
     try:
         code = main()
     except Ended as end:
@@ -216,7 +222,8 @@ def _code_of(main: Callable[[], object]) -> int:
             return Exit.OK
         return int(end.code or Exit.OK)
     except _UsageError as error:
-        return _report_usage(error)
+        _report_usage(error)
+        return of_errors or Exit.USAGE
     except Exception as error:
         failure = failure_of(error)
         if failure is None:
@@ -224,23 +231,22 @@ def _code_of(main: Callable[[], object]) -> int:
         report(error)
         if failure.hint:
             err.print(failure.hint, markup=False)
-        return failure.code
+        return of_errors or failure.code
     else:
         return code if isinstance(code, int) else Exit.OK
-    return Exit.OK
+    return of_errors or Exit.OK
 
 
-def _report_usage(error: Any) -> int:
+def _report_usage(error: Any) -> None:
     """Reports wrong usage as any other error: the option, what is wrong, and where help is."""
     if type(error).__name__ == "NoArgsIsHelpError":
-        return Exit.USAGE  # the help is printed
+        return  # the help is printed
     text, subject = error.format_message(), _option(error)
     if subject and error.message:
         text = f"{subject}: {error.message.removeprefix('Value error, ')}"
     report(text)
     if error.ctx is not None:
         err.print(f"`{error.ctx.command_path} --help` shows the usage", markup=False)
-    return Exit.USAGE
 
 
 def _option(error: Any) -> str:

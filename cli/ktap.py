@@ -1,6 +1,7 @@
 """Reports a script in a guest as a test in KTAP (the kernel's Documentation/dev-tools/ktap.rst).
 
-The exit codes are those of `git bisect run`: 125 where the kernel could not be tried.
+The exit codes are those of `git bisect run`: 125 where the kernel could not be tried, 128 where
+that says nothing about the kernel: every commit would end so, and git is to stop.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from vmcoredd.cli.exit_codes import Exit, failure_of, message, report
 
 SKIP = 4
 """The exit code by which a selftest of the kernel says that it cannot run here."""
+OF_GUEST = "GuestError"
+"""The entry of `exit_codes.FAILURES` whose errors are a kernel's, or a guest's that runs it."""
 NESTED = ("KTAP version", "TAP version")
 """How a script's output begins that is KTAP itself."""
 
@@ -23,17 +26,18 @@ code."""
 def run_as_test(name: str, attempt: Attempt) -> int:
     """Runs `attempt`, prints it as the test `name`, and returns an exit code for git bisect.
 
-    Errors that users can meet are reported on stderr: before the guest is up, they are a skipped
-    test, and from then on one that failed.
+    Errors that users can meet are reported on stderr. A guest's is a skipped test before it is up,
+    and from then on one that failed; the others, such as wrong usage, are no verdict on the kernel.
     """
     test = _Test(name.replace("#", "_"))
     try:
         code = attempt(test.output, test.is_up)
     except Exception as error:
-        if failure_of(error) is None:
+        failure = failure_of(error)
+        if failure is None:
             raise
         report(error)
-        return test.stopped(error)
+        return test.stopped(error, of_guest=failure.name == OF_GUEST)
     return test.ended(code)
 
 
@@ -68,8 +72,10 @@ class _Test:
             return self._result(Exit.FAILED, "not ok", f"exit={code}")
         return self._result(Exit.OK, "ok")
 
-    def stopped(self, error: Exception) -> int:
+    def stopped(self, error: Exception, *, of_guest: bool) -> int:
         why = message(error).partition("\n")[0]
+        if not of_guest:
+            return self._result(Exit.NO_VERDICT, "ok", f"SKIP {why}")
         if not self._up:
             return self._result(Exit.UNTRIED, "ok", f"SKIP {why}")
         kind = "TIMEOUT" if type(error).__name__ == "GuestTimeout" else "ERROR"

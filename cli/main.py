@@ -93,8 +93,13 @@ def vmcoredd(
     """Emulate Chelsio T5/T6 adapters, and make and read crash-time device dumps."""
 
 
-def main() -> None:
-    """The entry point: runs the command and exits with one of `exit_codes.Exit`."""
+def main(of_errors: int | None = None) -> None:
+    """Runs the command and exits with one of `exit_codes.Exit`: after an error with `of_errors`."""
     command = get_command(app)
     name_values(command)
-    sys.exit(reported(lambda: command.main(prog_name="vmcoredd", standalone_mode=False)))
+    sys.exit(
+        reported(
+            lambda: command.main(prog_name="vmcoredd", standalone_mode=False),
+            of_errors,
+        )
+    )

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 from vmcoredd.cli import signals
+
+UNAVAILABLE, NO_VERDICT = 6, 128
+"""`exit_codes.Exit` has them too; but its module imports what may be missing."""
 
 
 def main() -> None:
     """Runs the command and exits with one of `exit_codes.Exit`."""
     signals.exit_at_once()
+    # `git bisect run` takes most exit codes for a bad kernel, also Python's own after a traceback
+    of_errors = NO_VERDICT if "--ktap" in sys.argv else None
+    try:
+        _run(of_errors)
+    except Exception:
+        if of_errors is None:
+            raise
+        traceback.print_exc()
+        sys.exit(of_errors)
+
+
+def _run(of_errors: int | None) -> None:
     try:
         from vmcoredd.cli import main as command
     except ModuleNotFoundError as error:
-        sys.exit(_missing(error))
+        _say_missing(error)
+        sys.exit(of_errors or UNAVAILABLE)
     signals.raise_ended()
-    command.main()
+    command.main(of_errors)
 
 
-def _missing(error: ModuleNotFoundError) -> int:
+def _say_missing(error: ModuleNotFoundError) -> None:
     """Says what to type if a module that every command needs is missing."""
     from vmcoredd.debs.errors import pip_line
 
@@ -26,4 +43,3 @@ def _missing(error: ModuleNotFoundError) -> int:
     if name.startswith("vmcoredd"):
         raise error
     print(f"vmcoredd: this Python lacks the module {name}\n{pip_line(name)}", file=sys.stderr)
-    return 6

@@ -270,11 +270,15 @@ def run(
         typer.Option(
             "--ktap",
             help="Print KTAP: the script is a test. The exit code is 0, 1 if it fails, 125 if the "
-            "kernel cannot be tried, as `git bisect run` wants it.",
+            "kernel cannot be tried, 128 if the line is wrong or this machine lacks something, as "
+            "`git bisect run` wants it.",
         ),
     ] = False,
 ) -> None:
-    """Run a script in a guest, and pass on its output and exit code."""
+    """Run a script in a guest, and pass on its output and exit code.
+
+    Under `git bisect run` use --ktap: without it, git takes wrong usage (2) for a bad commit.
+    """
     from vmcoredd.cli.ktap import run_as_test
     from vmcoredd.qemu.kernels import is_stock
     from vmcoredd.qemu.program import Debugging

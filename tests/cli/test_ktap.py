@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cliruns import Run
+from cliruns import WITHOUT, Run
 
 from vmcoredd import debs
-from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli import start
+from vmcoredd.cli.exit_codes import Exit, message
 from vmcoredd.cli.ktap import Attempt, run_as_test
-from vmcoredd.qemu.errors import GuestDied, GuestError, GuestTimeout
+from vmcoredd.emu.errors import ProfileError
+from vmcoredd.qemu.errors import GuestDied, GuestError, GuestTimeout, QemuUnusable
 
 Booted, Output = Callable[[], None], Callable[[str], None]
 
@@ -69,15 +74,31 @@ def test_a_script_that_prints_ktap_is_a_test_with_tests_of_its_own(
 
 
 @pytest.mark.parametrize(
-    "what", [GuestError("no kernel"), debs.Unavailable("QEMU", "no network", "Try again")]
+    ("what", "code"),
+    [
+        (GuestError("no kernel"), Exit.UNTRIED),
+        (debs.Unavailable("QEMU", "no network", "Try again"), Exit.NO_VERDICT),
+        (QemuUnusable("QEMU is too old"), Exit.NO_VERDICT),
+        (ProfileError("t9999", "no such card"), Exit.NO_VERDICT),
+        (PermissionError(13, "Permission denied", "console"), Exit.NO_VERDICT),
+    ],
 )
-def test_a_kernel_that_cannot_be_tried_is_skipped_and_the_reason_is_told(
-    capsys: pytest.CaptureFixture[str], what: Exception
+def test_where_no_guest_came_up_the_reason_is_told_and_only_a_kernels_own_skips_it(
+    capsys: pytest.CaptureFixture[str], what: Exception, code: Exit
 ) -> None:
-    assert run_as_test("ping.sh", error(what, up=False)) == Exit.UNTRIED
+    assert run_as_test("ping.sh", error(what, up=False)) == code
     said = capsys.readouterr()
-    assert said.out.splitlines()[-1] == f"ok 1 ping.sh # SKIP {what}"
-    assert said.err == f"vmcoredd: {what}\n"
+    assert said.out.splitlines()[-1] == f"ok 1 ping.sh # SKIP {message(what)}"
+    assert said.err == f"vmcoredd: {message(what)}\n"
+
+
+def test_a_full_disk_is_no_verdict_on_the_kernel_that_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    full = OSError(28, "No space left on device", "console")
+    assert run_as_test("ping.sh", error(full, up=True)) == Exit.NO_VERDICT
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "ok 1 ping.sh # SKIP console: No space left on device"
 
 
 def test_a_guest_that_dies_is_a_test_that_failed(
@@ -101,6 +122,55 @@ def test_a_script_that_takes_too_long_is_a_test_that_failed(
 def test_a_bug_of_ours_is_no_verdict() -> None:
     with pytest.raises(ZeroDivisionError):
         run_as_test("ping.sh", error(ZeroDivisionError(), up=True))
+
+
+NO_VERDICTS = {
+    "an option that there is not": ("--no-such-option",),
+    "a script that does not exist": ("--card", "t62100-cr", "--script", "absent"),
+    "a card that there is not": ("--card", "t9999", "--script", "test.sh"),
+    "no adapter": ("--script", "test.sh"),
+    "a wire to nowhere": ("--card", "t62100-cr", "--wire", "0=9", "--script", "test.sh"),
+}
+
+
+@pytest.mark.parametrize("words", NO_VERDICTS.values(), ids=NO_VERDICTS)
+def test_git_bisect_stops_where_the_line_is_wrong(words: tuple[str, ...], tmp_path: Path) -> None:
+    """It would skip a commit that exits with 125, and every other commit just so."""
+    (tmp_path / "test.sh").touch()
+    done = bisected(tmp_path, "-m", "vmcoredd", "guest", "run", "--ktap", *words)
+    assert done.returncode != 0
+    assert "exit code 128" in done.stderr, done.stderr
+    assert "vmcoredd: " in done.stderr
+
+
+@pytest.mark.parametrize("absent", ["rich", "vmcoredd.cli.main"])
+def test_git_bisect_stops_where_the_command_itself_is_broken(absent: str, tmp_path: Path) -> None:
+    done = bisected(tmp_path, "-c", WITHOUT, absent, "guest", "run", "--ktap")
+    assert "exit code 128" in done.stderr, done.stderr
+
+
+def bisected(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python with these words under `git bisect run`, with a commit between good and bad."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    def git(*more: str) -> subprocess.CompletedProcess[str]:
+        identity = ("-c", "user.name=me", "-c", "user.email=me@here")
+        command = ["git", *identity, *more]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    git("init", "-q")
+    for number in range(3):
+        git("commit", "-q", "--allow-empty", "-m", str(number))
+    git("bisect", "start", "HEAD", "HEAD~2")
+    return git("bisect", "run", sys.executable, *words)
+
+
+def test_without_ktap_wrong_usage_has_the_exit_code_of_all_commands(vmcoredd: Run) -> None:
+    assert vmcoredd("guest", "run", "--no-such-option").code == Exit.USAGE
+
+
+def test_the_entry_point_has_the_codes_that_the_help_lists() -> None:
+    assert (start.UNAVAILABLE, start.NO_VERDICT) == (Exit.UNAVAILABLE, Exit.NO_VERDICT)
 
 
 def test_a_tree_that_is_not_built_is_skipped_by_git_bisect(vmcoredd: Run, tmp_path: Path) -> None:
