@@ -7,13 +7,16 @@ SOURCES := $(wildcard *.py */*.[ch] */*/*.[ch] pyvfio_user/*.py pyvfio_user/src/
 
 # The tests start hundreds of processes, which need not compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
+# mkdocs-material advertises its successor.
+export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help demo test guests programs check fuzz test-long test-kernels bench clean
+.PHONY: help demo test guests programs check docs fuzz test-long test-kernels bench clean
 
 help:
 	@echo "make demo          serve a T6 and a T5, probe, collect, write a vmcore, show it"
 	@echo "make test          everything the README promises, a guest's crash kernel included"
 	@echo "make check         the fast part: lint, types, unit and socket tests, sanitizers"
+	@echo "make docs          the documentation as a site: build/site/index.html"
 	@echo "make fuzz          hostile peers, guests, adapters and files (SECONDS=300 SEED=... PART=...)"
 	@echo "make test-long     what takes long: every combination, and the guest on newer kernels"
 	@echo "make test-kernels  the guest tests on newer kernels"
@@ -43,6 +46,10 @@ check: .venv/ready-test
 	cd pyvfio_user && ../$(BIN)/mypy
 	cd pyvfio_user && ../$(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
+
+docs: .venv/ready-docs
+	$(BIN)/python -m mkdocs build --quiet
+	@echo "built: build/site/index.html"
 
 fuzz: .venv/ready-test
 	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
@@ -87,11 +94,17 @@ bench: .venv/ready-test
 		--config-settings editable_mode=compat --editable ./pyvfio_user --editable ".[guest]"
 	@touch $@
 
+.venv/ready-docs: .venv/ready
+	@echo "installing what the documentation needs into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		--config-settings editable_mode=compat --editable ./pyvfio_user --editable ".[docs]"
+	@touch $@
+
 .venv/ready-test: .venv/ready
 	@$(PYTHON) -m vmcoredd.debs.install test
 	@echo "installing what the tests need into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-		--config-settings editable_mode=compat --editable ./pyvfio_user --editable ".[test,guest,bench]"
+		--config-settings editable_mode=compat --editable ./pyvfio_user --editable ".[test,guest,bench,docs]"
 	@touch $@
 
 clean:
