@@ -9,8 +9,8 @@ Of these pages, the blocks marked `console` are run in order, in one folder:
 
 In what a page shows, `...` on a line of its own stands for any lines, and within a line for any
 text. Blank lines, and blanks at the end of a line, do not count. `vmcoredd emulate` is left running
-until the page ends. A block behind `<!-- in a guest -->` is left to the tests with guests; blocks of
-other kinds, such as `sh`, are not run.
+until the page ends. A block behind `<!-- in a guest -->` is left to the tests with guests. A Python
+or TOML block that begins with `# NAME` is written to that file. Other blocks are not run.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from vmcoredd import debs
 
 pytestmark = pytest.mark.interop
 
@@ -81,7 +83,7 @@ def differences(shown: tuple[str, ...], printed: str) -> str:
         found = (i for i in range(place, len(lines)) if pattern.fullmatch(lines[i]))
         at = next(found, None)
         if at is None or (at > place and not anywhere):
-            return f"{want!r} is not there, but {lines[place:place + 3]}"
+            return f"{want!r} is not there, but {lines[place : place + 3]}"
         place, anywhere = at + 1, False
     return "" if anywhere or place == len(lines) else f"more than shown: {lines[place]!r}"
 
@@ -129,13 +131,12 @@ def _run(line: str, folder: Path, environment: dict[str, str], seconds: float) -
     return done.stdout
 
 
-def _serve(
-    command: Command, folder: Path, environment: dict[str, str], servers: ExitStack
-) -> str:
-    """Starts the emulator on a terminal, and returns what it prints once it can be reached."""
+def _serve(command: Command, folder: Path, environment: dict[str, str], servers: ExitStack) -> str:
+    """Starts the emulator on a terminal, and returns what it prints until that is what is shown, or
+    the emulator has ended."""
     ours, its = pty.openpty()
     words = shlex.split(command.line)
-    log = servers.enter_context((folder / "emulate.log").open("w"))
+    log = servers.enter_context((folder / "emulate.log").open("w+"))
     options = {"cwd": folder, "env": environment, "stdout": its, "stderr": log}
     server = servers.enter_context(subprocess.Popen(words, **options))
     servers.callback(os.close, ours)
@@ -149,7 +150,8 @@ def _serve(
             printed += os.read(ours, 1 << 16)
         except OSError:  # it has ended
             break
-    return printed.decode()
+    log.seek(0)
+    return printed.decode() + log.read()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -160,6 +162,20 @@ def test_the_commands_of_a_page_print_what_it_shows(page, tmp_path, programs):
 @pytest.mark.guest
 def test_the_commands_of_the_tutorial_do_so_in_a_guest(prepared, tmp_path, programs):
     run_page(PAGES[0], tmp_path, programs, guests=True)
+
+
+def test_libvirts_schema_accepts_the_domain_of_a_page(tmp_path, progress):
+    suites = ("bookworm",)
+    libvirt = debs.binaries(
+        ["libvirt0"], suites=suites, name="libvirt", dependencies=False, progress=progress
+    )
+    lint = debs.binaries(["libxml2-utils"], suites=suites, name="xmllint", progress=progress)
+    text = (DOCS / "how-to/your-own-qemu.md").read_text()
+    (tmp_path / "domain.xml").write_text(text.split("```xml\n")[1].split("```")[0])
+    schema = libvirt / "usr/share/libvirt/schemas/domain.rng"
+    command = [*debs.command(lint, "usr/bin/xmllint"), "--noout", "--relaxng", schema]
+    done = subprocess.run([*command, tmp_path / "domain.xml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_page_that_shows_another_output_is_found_out():
