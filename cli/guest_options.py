@@ -112,6 +112,14 @@ _CARD = typer.Option(
 )
 Cards = Annotated[list[str], _CARD]
 CardsIfAny = Annotated[list[str] | None, _CARD]
+FirstSeed = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        help="The seed of the first card; the second has the next number, and so on. It selects "
+        "one of many cards of the model; equal seeds give equal cards.",
+    ),
+]
 Sockets = Annotated[
     list[Path] | None,
     typer.Option(
@@ -197,14 +205,17 @@ Share = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="The guest's /share; without it, what the guest saves there is kept in the end.",
+        help="The folder that the guest sees as /share. Without it, what the guest saves there is "
+        "kept as guest.share, beside the console's log.",
         callback=_folder,
     ),
 ]
 Crashkernel = Annotated[
     str,
     typer.Option(
-        metavar="SIZE", help="Memory reserved for the crash kernel.", callback=_crashkernel
+        metavar="SIZE",
+        help="Memory reserved for the crash kernel: a size, or what crashkernel= takes.",
+        callback=_crashkernel,
     ),
 ]
 MapWindow = Annotated[
@@ -212,8 +223,8 @@ MapWindow = Annotated[
     typer.Option(
         "--map-window/--no-map-window",
         help="Let the guest map the memory window: reading the card's memories is many times "
-        "faster, and traffic slower (docs/how-to/live-adapter.md).  [default: `guest kdump` does, "
-        "unless frames flow]",
+        "faster, and traffic slower (docs/how-to/live-adapter.md).  [default: yes for `guest "
+        "kdump` without --wire and --traffic, else no]",
     ),
 ]
 Traffic = Annotated[

@@ -291,7 +291,11 @@ OptionalCards = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, typer.Option(help="Selects a card of the model; equal seeds give equal cards.")
+    int,
+    typer.Option(
+        help="Selects one of many cards of the model, each with its own serial number, MAC "
+        "addresses and state; equal seeds give equal cards."
+    ),
 ]
 Scene = Annotated[
     str,
@@ -367,13 +371,17 @@ ShownRegisters = Annotated[
     typer.Option(
         "--register",
         metavar="PATTERN",
-        help="Show the registers of this name, a shell pattern; `EDC0.*` those of an instance, a "
-        "number the one at that address; repeatable.",
+        help="Show the registers whose names match this shell pattern; `EDC0.*` selects those of "
+        "an instance, a number such as 0x19400 the one at that address; repeatable.",
     ),
 ]
 ShownField = Annotated[
     str | None,
-    typer.Option("--field", metavar="PATTERN", help="Show only this field of registers."),
+    typer.Option(
+        "--field",
+        metavar="PATTERN",
+        help="Show only the fields whose names match this shell pattern.",
+    ),
 ]
 ShownBlock = Annotated[
     str | None,
@@ -398,7 +406,7 @@ Grep = Annotated[
     ),
 ]
 Everything = Annotated[
-    bool, typer.Option("--all", help="Show the fields of registers that are zero, too.")
+    bool, typer.Option("--all", help="Show registers' fields even where they are zero.")
 ]
 Compression = Annotated[
     str,

@@ -1,6 +1,6 @@
 """Prints a decoded entity: tables, named values, text, and memories section by section.
 
-Only `show` uses this module, and imports it only to decode, because it imports `cudbg`.
+`show` and `report` import this module only when they decode, because it imports `cudbg`.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _memory(part: Hexdump, hexdump: str | None) -> None:
 
 
 def _hexdump(data: Bytes, region: Section) -> None:
-    """Rows of 16 bytes; `*` replaces rows equal to the previous one."""
+    """Prints rows of 16 bytes; one `*` replaces rows equal to the previous one."""
     before, folded = b"", False
     for at in range(region.start, region.end, ROW_BYTES):
         row = bytes(data[at : min(at + ROW_BYTES, region.end)])

@@ -40,7 +40,7 @@ def bench(
     guest: Annotated[
         bool | None,
         typer.Option(
-            "--guest/--no-guest", help="Measure in a guest too (the default with --full)."
+            "--guest/--no-guest", help="Measure in a guest too; by default only with --full."
         ),
     ] = None,
     part: Annotated[

@@ -40,15 +40,15 @@ def diff(
         int | None, typer.Option(help="Index of B's note; the first device dump by default.")
     ] = None,
     lines: Annotated[
-        int, typer.Option(help="The maximum of decoded differences to show per entity.")
+        int, typer.Option(help="Show at most so many decoded differences of each entity.")
     ] = 10,
     json: Json = False,
 ) -> None:
     """Compare two device dumps and show the differences, decoded.
 
-    Compares the contents, not their compression. The exit code is 5 if they differ, or if some
-    cannot be compared because this version does not know their format. It is 3 if some are damaged.
-    Dumps of other drivers are compared as bytes.
+    Compares the contents, not their compression; dumps of other drivers as bytes. The exit code is
+    5 if something differs, or cannot be compared because this version does not know its format. It
+    is 3 if something is damaged.
     """
     from vmcoredd.cudbg.compare import Difference, compare
 

@@ -1,4 +1,4 @@
-"""`vmcoredd doctor`: says what this machine has of what the commands need."""
+"""`vmcoredd doctor`: says which of the things that the commands need this machine has."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(json: Json = False) -> None:
-    """Say what is there and what is missing on this machine, with the line to type for each.
+    """Check this machine for what the commands need; print the line to type for what is missing.
 
-    Changes nothing. What is "later" is downloaded or built at first use. The exit code is 6 if
-    something is missing.
+    Changes nothing. What is "later" is downloaded or built at first use; commands work without
+    what is "optional". The exit code is 6 if something is missing.
     """
     from vmcoredd.cli.checks import State, checks
 

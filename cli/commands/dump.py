@@ -82,9 +82,10 @@ def dump(
 ) -> None:
     """Probe adapters, dump each into its own note, and write a vmcore.
 
-    If an adapter dies during its dump, keeps the entities collected so far. The summary lists what
-    is missing, with reasons; the exit code is 5 then. What the adapter does not have is absent, and
-    nothing is missing. The summary also counts time-outs: an entity may be complete despite them.
+    If an adapter dies during its dump, keeps the entities collected so far. The summary lists the
+    entities that are missing, with reasons; the exit code is then 5. Those that the adapter does
+    not have are absent, not missing. The summary also counts time-outs: an entity may be complete
+    despite them.
     """
     from vmcoredd import vmcore
 
@@ -230,6 +231,7 @@ class Base:
 
 
 def open_base(path: Path) -> Base:
+    """Opens the vmcore to add dumps to. Raises as `vmcore.ElfCore.open` and `vmcore.Reader`."""
     from vmcoredd import vmcore
 
     with about(path):

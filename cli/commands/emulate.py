@@ -52,13 +52,13 @@ def emulate(
         bool,
         typer.Option(
             "--map-window",
-            help="Let clients map the memory window, so that guests read the card's memories at "
-            "their own speed.",
+            help="Let clients map the memory window: reading the card's memories is many times "
+            "faster, and traffic slower (docs/live-adapter.md).",
         ),
     ] = False,
     mode: Annotated[str, typer.Option(help="The socket's file mode, in octal.")] = "600",
     owner: Annotated[
-        str | None, typer.Option(help="The socket's owner, by name or number.")
+        str | None, typer.Option(help="The user who is to own the socket, by name or number.")
     ] = None,
     deadline: Annotated[
         float, typer.Option(help="Seconds to wait for the rest of a client's message.")
@@ -68,7 +68,8 @@ def emulate(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Cut off a client that asks for nothing for so long when another comes.",
+            help="If another client connects, cut off one that has sent no request for so long. "
+            "By default the other waits.",
         ),
     ] = None,
     ready_fd: Annotated[

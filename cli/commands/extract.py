@@ -1,4 +1,4 @@
-"""`vmcoredd extract`: copies a device dump from a vmcore to a file."""
+"""`vmcoredd extract`: copies the payload of a note of a vmcore to a file."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from vmcoredd.cli.guest_options import (
     Crashkernel,
     Driver,
     DriverOrNot,
+    FirstSeed,
     Gdb,
     HostFolders,
     MapWindow,
@@ -46,7 +47,6 @@ from vmcoredd.cli.options import (
     Kernel,
     KernelWithDumps,
     OutputVmcore,
-    Seed,
     Wires,
 )
 from vmcoredd.cli.output import emit_json, err, out, preparing, step_lines, table, visible_lines
@@ -82,7 +82,7 @@ def kdump(
     traffic: Traffic = False,
     wire: Wires = None,
     pcap: Captures = None,
-    seed: Seed = 0,
+    seed: FirstSeed = 0,
     scene: OwnScene = None,
     kernel: KernelWithDumps = "6.1",
     module: Module = None,
@@ -104,8 +104,8 @@ def kdump(
     """Boot a guest, crash it, and save its crash kernel's /proc/vmcore.
 
     The first run downloads QEMU and builds the guest's kernel, which takes minutes. The log of the
-    serial console is kept beside the output. If an adapter's dump is missing or may be partial, the
-    reason is told and the exit code is 5.
+    serial console is kept beside the output. If an adapter's dump is missing or may be partial,
+    prints the reason; the exit code is then 5.
 
     With --traffic, what ethtool and debugfs said just before the crash is kept beside the output.
     """
@@ -186,7 +186,7 @@ def shell(
     wire: Wires = None,
     pcap: Captures = None,
     force: ForceCaptures = False,
-    seed: Seed = 0,
+    seed: FirstSeed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
     module: Module = None,
@@ -251,7 +251,7 @@ def run(
     wire: Wires = None,
     pcap: Captures = None,
     force: ForceCaptures = False,
-    seed: Seed = 0,
+    seed: FirstSeed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
     module: Module = None,
@@ -327,7 +327,7 @@ def live(
     output: OutputVmcore,
     panic: Annotated[bool, typer.Option("--panic", help="Panic the guest first.")] = False,
     driver: Driver = False,
-    seed: Seed = 0,
+    seed: FirstSeed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
     memory: Memory = "1G",
@@ -391,7 +391,7 @@ def memory(
 def _prepared(
     kernel: str, module: Path | None, *, driver: bool = False, dump: bool = False
 ) -> Prepared:
-    """Prepares guests. Says if nothing tells what their kernel lacks."""
+    """Prepares guests; warns if the user's kernel has no configuration that can be checked."""
     from vmcoredd.qemu.kernels import is_path
     from vmcoredd.qemu.prepare import prepare
 

@@ -38,16 +38,16 @@ MOST_BYTES = 8 << 20
 def notes(
     path: InputVmcore,
     every: Annotated[
-        bool, typer.Option("--all", help=f"List more than {MOST_ROWS} notes in the tables.")
+        bool, typer.Option("--all", help=f"List all notes in the tables, not only {MOST_ROWS}.")
     ] = False,
     json: Json = False,
 ) -> None:
     """List the notes of a vmcore, and the adapter and entities of each device dump.
 
     Reads only headers, and the registers of device dumps. Lists a damaged file as far as possible,
-    with the damage on stderr; the exit code is then 3. What is unknown of an intact dump, such as
-    its chip, is said on stderr too, and what it lacks although the adapter has it; the exit code is
-    5 for the latter.
+    with the damage on stderr; the exit code is then 3. Says on stderr, too, what this version does
+    not know of an intact dump, such as its chip, and what a dump lacks although the adapter has it:
+    for the latter the exit code is 5.
     """
     with about(path), opened(path) as reader:
         listed = reader.notes if every or json else _first(reader)

@@ -70,13 +70,19 @@ def show(
     ] = None,
     entity: ShownEntities = None,
     hexdump: Annotated[
-        str | None, typer.Option(metavar="REGION", help="Print this region of a memory in hex.")
+        str | None,
+        typer.Option(
+            metavar="REGION",
+            help="Print this region of the --entity, a memory, in hex; without --hexdump, `show` "
+            "lists its regions.",
+        ),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Write the entity's raw bytes to stdout.")
     ] = False,
     rows: Annotated[
-        int, typer.Option(min=0, help="Decode at most so many rows and lines; 0 is no limit.")
+        int,
+        typer.Option(min=0, help="Decode at most so many rows and lines in all; 0 is no limit."),
     ] = ROWS_MOST,
     register: ShownRegisters = None,
     field: ShownField = None,
@@ -92,7 +98,7 @@ def show(
     Skips a damaged entity and describes the damage on stderr; the exit code is then 3. It is 5 if
     something that the adapter has is missing or partial, or if an entity cannot be decoded because
     this version does not know its format, chip or byte order: `--raw` writes such an entity.
-    On a terminal long output goes through $PAGER; to leave it early does not change the exit code.
+    On a terminal, long output goes through $PAGER; leaving it early does not change the exit code.
     """
     from vmcoredd.cudbg.decoded import Allowance
 

@@ -154,7 +154,7 @@ class _Slimming:
         self.lost.append(f"note {note.index} is left out: {reason}")
 
     def _keep(self, note: vmcore.Note) -> None:
-        """A note of the crashed kernel: as it is, unless a private value is in it."""
+        """Keeps a note of the crashed kernel as it is, unless a private value is in it."""
         self._kernel_notes += 1
         if self._redaction is None:
             return

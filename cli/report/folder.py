@@ -21,8 +21,12 @@ MARKS = ("index.html", "findings.json")
 
 
 def check_folder(path: Path, *, force: bool) -> None:
-    """Raises OutputExists if there is something at `path`, which `force` allows to replace if it is
-    a report or an empty folder; OutputUnsuitable if it is anything else."""
+    """Checks that a folder can be made at `path`.
+
+    With `force`, a report or an empty folder there may be replaced. Raises OutputUnsuitable if it
+    is anything else; without `force`, OutputExists if there is anything; FileNotFoundError if its
+    parent is missing.
+    """
     if not os.path.lexists(path):
         os.stat(path.absolute().parent)
         return
