@@ -73,8 +73,8 @@ def decoded_remains(
 
 
 def _with(said: Sequence[Text], content: Decoded) -> Decoded:
-    """Returns what is said before a content, which is incomplete if any of it, or of the content,
-    is of no measurement."""
+    """Puts `said` before a content. The result is incomplete if the content is, or if one of the
+    parts says NOT_MEASURED."""
     parts = [*said, *content.parts]
     texts = [part for part in parts if isinstance(part, Text) and part.title == NOT_MEASURED]
     first = next((line for text in texts for line in text.lines), "")
@@ -91,7 +91,7 @@ def _of_explanations(silent: Sequence[str]) -> list[Text]:
 
 
 def why_blank(entity: Entity, blob: Bytes, chip: Chip) -> Text | None:
-    """Returns what is to be said instead of values if an entity has none; None if it has some."""
+    """Returns what to say of an entity instead of values; None if it has values."""
     if _is_all(blob, ONES):
         return Text(
             NOT_MEASURED, [f"All {counted(len(blob), 'byte')} are ff, {_of_silence(entity)}."]

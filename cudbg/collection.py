@@ -39,6 +39,7 @@ class Collected:
     size: int = 0
     """Bytes in the dump, compressed and padded."""
     raw_bytes: int = 0
+    """Bytes before compression."""
     reconnects: int = 0
     """How often the connection was lost in it and made again."""
     bug: str = ""
@@ -118,13 +119,14 @@ def collect(
     progress: Progress | None = None,
     regain: Regain | None = None,
 ) -> Report:
-    """Dumps an adapter into `buffer` (zeroed), using at most `limit` bytes.
+    """Dumps an adapter into `buffer` (zeroed), using at most `limit` bytes; returns the results.
 
     `compress` is `zlib` or `none`; `entities` names a subset, collected in the kernel's order;
     `firmware` provides what registers do not. An entity in which the connection is lost is
-    collected again, once, if `regain` gets the device back. Raises only if the buffer is too small
-    or a name is unknown; all other failures are recorded in the dump and the report, each as its
-    entity's.
+    collected again, once, if `regain` gets the device back.
+
+    Raises TooSmall, UnknownEntity, and ValueError for another `compress`. All other failures are
+    recorded in the dump and the report, each as its entity's.
     """
     if compress not in ("zlib", "none"):
         raise ValueError(f"compress is zlib or none, not {compress!r}")

@@ -23,7 +23,9 @@ class CoreClock:
 
     driver_khz: int
     told: ToldClock | None
+    """The firmware's, if the driver's is the preset and the log tells it."""
     is_preset: bool
+    """Whether the driver computed with its preset, not with what the firmware had told it."""
 
     @property
     def khz(self) -> int:

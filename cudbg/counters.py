@@ -1,7 +1,7 @@
 """64-bit values that are in a dump as two neighbouring words, `*_L` and `*_H` or `*_LO` and `*_HI`.
 
 for counter in joined(words):
-    print(counter.name, counter.value)          # MPS_PORT_STAT_TX_PORT_BYTES 12345678901
+    print(counter.name, counter.value)      # MPS_PORT_STAT_TX_PORT_BYTES 12345678901
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Joined(Generic[H]):
 
 
 def joined(words: Iterable[H]) -> Iterator[Joined[H]]:
-    """Yields the pairs among words in the order of their offsets. The halves were read one after
-    the other, so that a counter that carried in between is off by 2^32."""
+    """Yields the pairs among words, which are in the order of their offsets. The halves were read
+    one after the other, so a counter that carried in between is off by 2^32."""
     before: H | None = None
     for word in words:
         pair = _pair(before, word) if before is not None else None
@@ -77,6 +77,6 @@ def _pair(first: H, second: H) -> Joined[H] | None:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Returns a name's stem and its half; no half if it is none."""
+    """Returns a name's stem and the suffix of its half; the suffix is empty if it has none."""
     stem, _, last = name.rpartition("_")
     return (stem, f"_{last}") if f"_{last}" in _HALVES else (name, "")

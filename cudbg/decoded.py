@@ -1,6 +1,6 @@
 """The result of a decoder: parts that a command can render, or write as JSON.
 
-    Decoded([Fields("CIM LA", [Field("configuration", 0x10001)]), Table("entries", [...], rows)])
+    Decoded([Fields("CIM LA", [Item("configuration", 0x10001)]), Table("entries", [...], rows)])
 
 Numbers stay numbers; a column's `form` gives their width and base.
 """
@@ -80,7 +80,9 @@ ALL = Allowance()
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name, and the form of its numbers (`x8`: hex, 8 digits; `d`; empty: text)."""
+    """A column: its name, and the form of its cells: `x8` hex of 8 digits, `d` decimal, empty text.
+
+    Numbers are aligned right, text left."""
 
     name: str
     form: str = ""

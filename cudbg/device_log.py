@@ -14,7 +14,7 @@ from vmcoredd.cudbg.printf import formatted
 
 ENTRY_BYTES = sizeof(DevlogEntry)
 RECORDS_MOST = 1 << 16
-"""Are sorted; PCIE_FW_PF has room for the size of 2,048 records."""
+"""Later records are not read. PCIE_FW_PF can describe a log of 2,048."""
 _CORE_CLOCK = re.compile(r"core\s+clock\D{0,16}(\d{1,10})\s*([kM])Hz", re.IGNORECASE)
 _KHZ = {"k": 1, "m": 1000}
 KHZ_LEAST, KHZ_MOST = 1000, 10_000_000

@@ -163,11 +163,12 @@ class Dump:
             if not HEADER_BYTES <= self.header.hdr_len <= len(self._data):
                 raise DumpFormatError("dump header", self.header.hdr_len, len(self._data))
             if self.header.max_entities > _ENTITIES_MOST:
-                raise DumpFormatError(f"dump of {self.header.max_entities} entity numbers")
+                what = f"dump header: {self.header.max_entities} entity numbers"
+                raise DumpFormatError(f"{what}, at most {_ENTITIES_MOST} are possible")
 
     @property
     def data(self) -> memoryview:
-        """All bytes, and those after its end."""
+        """The whole buffer, with the bytes after the dump's end."""
         return self._data
 
     @property
@@ -361,7 +362,8 @@ class Dump:
 
     @contextmanager
     def _unknown_rather_than_damaged(self) -> Iterator[None]:
-        """Another version of the format may have other headers: nothing is damaged then."""
+        """Raises UnknownFormat instead of DumpFormatError for a version of the format that is not
+        known: its headers may be others, and nothing damaged."""
         try:
             yield
         except DumpFormatError:
@@ -400,13 +402,13 @@ class Dump:
     def decode_remains(self, name: str) -> Decoded:
         """Decodes what is left of a damaged entity, and so says the first part.
 
-        Raises DumpFormatError if nothing is, else as `decode`.
+        Raises DumpFormatError if nothing is left, or if nothing is missing; else as `decode`.
         """
         remains, entity, chip = self.remains(name), self.decoder(name), self.chip
         if not remains.held:
             raise DumpFormatError(f"{name}: none of it is left")
         if remains.held == remains.size and not remains.is_open:
-            raise DumpFormatError(f"{name}: all of it is left")
+            raise DumpFormatError(f"{name}: all of it is left: use decode()")
         with unexpected_is_damage(name):
             return blank.decoded_remains(entity, remains, self._explanations(entity), chip)
 
@@ -456,7 +458,7 @@ class Dump:
         return entity
 
     def _entity(self, number: int) -> DumpEntity | None:
-        """Reads its header; None if it was never written, or the file ends before it."""
+        """Reads an entity's header; returns None if it was never written or is cut off."""
         at = self.header.hdr_len + (number - 1) * ENTITY_HEADER_BYTES
         if at + ENTITY_HEADER_BYTES > len(self._data):
             return None

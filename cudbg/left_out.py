@@ -28,7 +28,7 @@ class Why(IntEnum):
 
 _WORDS = {
     Why.CHOSEN: "not wanted",
-    Why.PRIVATE: "private data in it cannot be told from others",
+    Why.PRIVATE: "private data in it cannot be told from other data",
     Why.DAMAGED: "it was damaged",
 }
 

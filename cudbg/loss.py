@@ -45,7 +45,8 @@ def is_searched(entity: Entity, blob: Bytes) -> bool:
 
 
 def may_be_made(byte: int, data: bytes) -> bool:
-    """Whether it is worth finding out: it takes some milliseconds."""
+    """Whether `data` may be what a collector makes of reads of `byte`: a quick test, as `made_of`
+    takes some milliseconds."""
     if byte == ZERO:
         return 10 * data.count(0) >= 9 * len(data)
     return ONES in data.rstrip(b"\0")[-16:]

@@ -45,7 +45,7 @@ class _Words(NamedTuple):
 
 
 def read_meminfo(io: Io, chip: Chip, into: Meminfo) -> None:
-    """Fills `into`, except its reserved words. Status(-24) if no memory is enabled."""
+    """Fills `into`, except its reserved words. Raises Status(-24) if no memory is enabled."""
     made, reserved = _meminfo(chip, _read_words(io, chip)), Meminfo.reserved
     view, end = memoryview(into).cast("B"), reserved.offset + reserved.size
     view[: reserved.offset] = made[: reserved.offset]
@@ -151,7 +151,7 @@ def _first_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> list[Ext
 
 
 def _ulp_regions(chip: Chip, found: _Words, mem: Sequence[Extent]) -> None:
-    """The regions from the LE's hash to the doorbell FIFO, whose base comes later."""
+    """Fills in the regions from the LE's hash to the doorbell FIFO, whose base comes later."""
     words = iter(found.ulp)
     if _hashing(chip, found.first):
         mem[_LE_HASH].base = [next(words) for _ in chip.le.hash_region][1]

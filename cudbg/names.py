@@ -1,7 +1,7 @@
 """The numbers and names of all published entities, and the short names of the vendor's collector.
 
 Linux collects some of them; FreeBSD's driver and the vendor's collector collect more. Sources:
-cudbg_if.h of Linux, cudbg.h of FreeBSD, and the vendor's cudbg_if.h for what they have no more.
+cudbg_if.h of Linux, cudbg.h of FreeBSD, and the vendor's cudbg_if.h for what neither has any more.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _SHORT: Mapping[str, str] = MappingProxyType(
         "PBT_TABLE": "pbttables",
     }
 )
-"""Where it is not the name in small letters without its underscores, and without CIM of a queue."""
+"""Short names other than the name in lower case without underscores (a queue's: without CIM_)."""
 
 
 def names_of(header: Header | BigHeader) -> dict[int, str]:

@@ -6,10 +6,9 @@
 
 The values are those at the places of `cudbg.private`. Copies of them are found in all entities that
 remain: in any byte order, as text, and as the half of an IPv6 address that is made from a MAC
-address (EUI-64). Entities whose private values have no known place are left
-out: memories (payload, connections with their keys), descriptors of queues (payload), and whatever
-this version does not know. What is not looked for: IP addresses and ports of connections, and the
-words that logic analysers caught.
+address (EUI-64). Entities whose private values have no known place are left out: memories (payload,
+connections with their keys), descriptors of queues (payload), and whatever this version does not
+know. IP addresses and ports of connections, and the words that logic analysers caught, stay.
 """
 
 from __future__ import annotations

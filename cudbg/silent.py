@@ -19,9 +19,9 @@ ONES, ZERO = 0xFF, 0x00
 
 
 class FlatIo(SingleIo):
-    """Every byte that is read is `byte`; writes do nothing. A poll that fails does so at once.
+    """An adapter, BAR0 and configuration space, of which every byte reads as `byte`.
 
-    Use it as BAR0 and as config space.
+    Writes do nothing. A poll that fails does so at once.
     """
 
     def __init__(self, byte: int) -> None:
@@ -55,7 +55,7 @@ class FlatIo(SingleIo):
 
 
 class CountingIo(SingleIo):
-    """The value of each read tells its number."""
+    """An adapter whose every read returns another value, which tells the read's number."""
 
     _MARK = 0x5A00_0000
 
@@ -106,7 +106,7 @@ class _NoDump:
 
 
 def _devices(chip: Chip) -> tuple[Device, Device]:
-    """What two drivers know: words that differ come from the driver, not from the adapter."""
+    """Returns what two drivers know: words that differ come from the driver, not the adapter."""
     return Device(chip, 0), Device(chip, 1, flags=AdapterFlag.FW_OK, cclk_khz=212_500)
 
 
@@ -129,7 +129,7 @@ def _made(byte: int, name: str, chip: Chip) -> tuple[memoryview, memoryview] | N
 
 def made_of(byte: int, entity: Entity, data: bytes, chip: Chip) -> bytes | None:
     """Returns the bytes that all hold if the adapter read as `byte` only; those that the driver
-    knows without it are as in `data`. None if the driver had made no such entity."""
+    knows without it are as in `data`. None if the driver would make no such entity."""
     made = _made(byte, entity.name, chip)
     if made is None or len(data) > len(made[0]) or len(data) % WORD_BYTES:
         return None

@@ -46,11 +46,11 @@ class Word(NamedTuple):
     value: int
     register: Register | None
     element: int
-    """Of an array; of most, one per port or function."""
+    """The index in an array of registers, most of which have one per port or function."""
 
     @property
     def name(self) -> str:
-        """The register's name, of all elements; empty if it is undescribed."""
+        """The register's name, the same for all elements; empty if it is undescribed."""
         return self.register.name if self.register is not None else ""
 
     @property

@@ -49,10 +49,10 @@ A new entity is a class in one of these files or in a new one; no list names it:
    `Entity.decode_remains` shows what does not depend on the bytes that are missing. Layouts are
    `chip.layout.LittleStruct`. A decoder returns parts of `cudbg.decoded`.
 
-A decoder need not ask whether its bytes were measured: `cudbg.blank` looks first. It says nothing
-but that of an entity that is all ones, or what the collector makes of all ones. Two things are the
-entity's: `all_zero` is what zeros mean; and if it consists of records, `entry_bytes` (with
-`entries_from`, `entry_reads`), and the decoder leaves out those that `is_silent`.
+A decoder need not ask whether its bytes were measured: `cudbg.blank` looks first, and does not call
+it for an entity that is all ones, or what the collector makes of all ones. The entity declares two
+things: `all_zero`, what zeros mean, and, if it consists of records, `entry_bytes` (with
+`entries_from`, `entry_reads`). Its decoder leaves out the records that `is_silent`.
 
 Number and `stage` determine when an entity is collected; the default stage, HARDWARE, fits all but
 the logs and the memories. `raw_bytes` and `accesses` are the kernel's, and None if they depend on

@@ -120,7 +120,7 @@ class _Timers:
         return int(self.layout.cclk_ps) if self.clock.khz else 0
 
     def tick(self, name: str, resolution: int) -> Item:
-        """A timer's tick, exactly."""
+        """Returns a timer's tick in microseconds, exactly."""
         if not self.cclk_ps:
             return Item(name, None, "unknown, as the core clock is")
         if resolution > _RESOLUTION_MOST:
@@ -128,7 +128,7 @@ class _Timers:
         return Item(name, (self.cclk_ps << resolution) / _PS_PER_US, "us")
 
     def item(self, name: str, resolution: int, title: str = "") -> Item:
-        """A timer in microseconds, exactly, its ticks, and what the driver makes of them."""
+        """Returns a timer in microseconds, exactly, its ticks, and what the driver computes."""
         shown = title or name.replace("_", " ")
         tick, ticks = self.tick("", resolution), self._ticks(name, resolution)
         if ticks is None:
@@ -193,7 +193,10 @@ def _registers(registers: Bytes | None, chip: Chip) -> dict[str, int]:
 
 
 def _tick_us(cclk_ps: int, resolution: int) -> int:
-    """A timer's tick, 2^resolution cycles, in the driver's 32-bit arithmetic (x86 shifts)."""
+    """Returns a timer's tick, 2^resolution cycles, in whole microseconds.
+
+    In the driver's 32-bit arithmetic, with x86's shifts.
+    """
     return (cclk_ps << (resolution & 31) & U32_MASK) // _PS_PER_US
 
 

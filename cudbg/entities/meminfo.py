@@ -54,9 +54,9 @@ def meminfo_of(blob: Bytes) -> Meminfo:
         raise WrongSize("MEMINFO", sizeof(Layout), len(blob))
     info: Meminfo = Layout.from_bytes(blob[0 : sizeof(Layout)]).info
     if info.avail_c > len(info.avail) or info.mem_c > len(info.mem):
-        raise DumpFormatError(
-            f"MEMINFO: {counted(info.avail_c, 'memory')}, {counted(info.mem_c, 'region')}"
-        )
+        found = f"{counted(info.avail_c, 'memory')} and {counted(info.mem_c, 'region')}"
+        room = f"{len(info.avail)} and {len(info.mem)}"
+        raise DumpFormatError(f"MEMINFO: it counts {found}, with room for {room}")
     return info
 
 

@@ -52,7 +52,8 @@ class AdapterMemory(Entity):
             done += len(area)
 
     def _size(self, io: Io, chip: Chip) -> int:
-        """The size (cudbg_mem_region_size()); raises Status with `sys_err` -24 if it is absent."""
+        """Returns the size in bytes (cudbg_mem_region_size()); raises Status with `sys_err` -24 if
+        the memory is absent."""
         info = Meminfo()
         try:
             read_meminfo(io, chip, info)

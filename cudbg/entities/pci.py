@@ -135,7 +135,7 @@ def _configuration(version: int) -> Item:
 
 
 def _version(numbers: Sequence[int]) -> Item:
-    """The version in the flash; erased flash is all ones."""
+    """Returns the version in the flash; erased flash is all ones."""
     for number, why in ((0xFF, "the flash is erased or was not read"), (0, "the flash holds none")):
         if all(one in (number, number << 8 | number) for one in numbers):
             return Item("firmware", None, why)

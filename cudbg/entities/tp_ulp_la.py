@@ -95,7 +95,8 @@ def _tp_lines(words: Sequence[int], mode: int) -> Iterator[str]:
 
 
 def _tp_fields(before: int, i: int, mode: int) -> tuple[Field, ...]:
-    """The fields of word `i`; in packet mode, a pair's first word selects those of its second."""
+    """Returns the fields of word `i`. In packet mode, a pair's first word, `before`, selects those
+    of its second."""
     if mode != _PACKETS or i % 2 == 0:
         return LA_FIELDS
     return LA_TUNNEL_FIELDS if before & LA_TUNNEL_PACKET else LA_PACKET_FIELDS
@@ -198,7 +199,7 @@ class UlptxLa(Entity):
 
 
 def _read_ulptx_instances(io: Io, chip: Chip, trace: UlptxTrace) -> None:
-    """Pointers, then 1 + 512 words of each instance; reading a word advances its pointer."""
+    """Reads the pointers, then 1 + 512 words of each instance; each read advances the pointer."""
     r, step = chip.r, ULPTX_STRIDE
     ops: list[Op] = [
         Read(Each(r.ULP_TX_LA_RDPTR_0, step)),
