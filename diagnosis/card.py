@@ -77,7 +77,11 @@ class Card:
         return self._held[entity]
 
     def _left_of(self, entity: str) -> Sequence[tuple[int, Bytes]]:
-        """REG_DUMP is judged as far as it goes, others by what they are if their size is known."""
+        """Returns the parts that are left of an entity's bytes, with their offsets.
+
+        REG_DUMP may have any size; another entity raises UnknownFormat unless it has a size that
+        is known. Raises DumpFormatError if nothing is left.
+        """
         try:
             raw = memoryview(self.dump.raw(entity))
         except UnknownFormat:
@@ -138,7 +142,8 @@ class Card:
         return self._first(self._every(name, entity), name, entity)
 
     def raw_word(self, name: str, entity: str = REG_DUMP) -> Word:
-        """Returns the same, even if the card is off the bus; raises NotJudged if it is not left."""
+        """Returns what `word` does, even if the card is off the bus; raises NotJudged if the word
+        is not left."""
         return self._first(self._places(name, entity), name, entity)
 
     def _first(self, found: Sequence[Word | None], name: str, entity: str) -> Word:
@@ -215,7 +220,7 @@ class Card:
 
     @property
     def ports(self) -> int:
-        """The number of Ethernet ports (t4_hw.c, t4_get_mps_bg_map()); NotJudged."""
+        """The number of Ethernet ports (t4_hw.c, t4_get_mps_bg_map()); raises NotJudged."""
         return 1 << self.word("MPS_CMN_CTL").get("NumPorts")
 
     def decoded(self, entity: str) -> Decoded:

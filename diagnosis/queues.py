@@ -68,7 +68,7 @@ class Queue:
 
 
 def queues(card: Card, kind: str) -> list[Queue]:
-    """Returns the queues in use of a kind, those with most pending first; NotJudged."""
+    """Returns the queues in use of a kind, those with most pending first; raises NotJudged."""
     found = [
         _queue(kind, row)
         for row in card.rows(_CONTEXTS, f"{_TABLES[kind]} contexts")

@@ -123,8 +123,8 @@ for _of, _name, _severity, _meaning, _to_do, _source in (
         "entity-without-room",
         NOTE,
         "the dump had no room for {names}",
-        "what it is perhaps because of, if that is said: without a device or memory the status is "
-        "the same; else nothing: a device dump in a vmcore has at most 32 MiB",
+        "look at the cause, if one is named: -19 is also the status of a device that is missing; "
+        "else nothing: a device dump in a vmcore has at most 32 MiB",
         "cudbg_lib.c: cudbg_get_buff()",
     ),
     (
