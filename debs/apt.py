@@ -122,7 +122,10 @@ NETWORK = "Check the network and this machine's apt sources (apt-get update)"
 
 
 def architecture() -> str:
-    """dpkg's name for this machine's architecture, such as `amd64`."""
+    """Returns dpkg's name for this machine's architecture, such as `amd64`.
+
+    Raises Unavailable without dpkg.
+    """
     if not shutil.which("dpkg"):
         raise Unavailable("dpkg", "it is not installed", "This needs a Debian machine")
     done = subprocess.run(

@@ -20,7 +20,7 @@ def cache_dir() -> Path:
 
 
 def silent(_what: str, _fraction: float | None) -> None:
-    """A progress callback that does nothing."""
+    """Does nothing: the callback of those who want no progress."""
 
 
 @contextlib.contextmanager

@@ -24,20 +24,20 @@ Probe = Callable[[], bool]
 
 
 def command(name: str) -> Probe:
-    """Returns True if a program of that name is installed."""
+    """Returns a probe: whether a program of that name is installed."""
     return lambda: (
         shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
     )
 
 
 def header(name: str) -> Probe:
-    """Returns True if that C header is in the system's include folders."""
+    """Returns a probe: whether that C header is in the system's include folders."""
     folders = (Path("/usr/include"), *Path("/usr/include").glob("*-linux-gnu"))
     return lambda: any((folder / name).exists() for folder in folders)
 
 
 def module(name: str) -> Probe:
-    """Returns True if this Python can import that module."""
+    """Returns a probe: whether this Python can import that module."""
     return lambda: importlib.util.find_spec(name) is not None
 
 

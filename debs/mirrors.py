@@ -86,7 +86,7 @@ def codename(etc: Path = ETC) -> str:
 
 
 def apt_sources(apt: Path) -> Iterator[AptSource]:
-    """Returns all enabled binary sources under `apt` (/etc/apt), in apt's order."""
+    """Yields all enabled binary sources under `apt` (/etc/apt), in apt's order."""
     files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
     for file in files:
         if not file.is_file():
@@ -114,7 +114,7 @@ def one_line(text: str) -> Iterator[AptSource]:
 
 
 def deb822(text: str) -> Iterator[AptSource]:
-    """Returns the enabled sources of a file in deb822 format."""
+    """Yields the enabled binary sources of a file in deb822 format."""
     text = re.sub(r"(?m)^#.*\n?", "", text)
     for stanza in re.split(r"\n[ \t]*\n", text):
         fields = {

@@ -31,11 +31,11 @@ def binaries(
 ) -> Path:
     """Returns a private root folder with `packages` and their dependencies, unpacked.
 
-    Without `dependencies` it holds only `packages`; if it is a text, also those dependencies whose
-    names begin with it. Nothing is installed and no maintainer script
-    runs. `suites` are used together; a package comes from the last suite that has it (`("trixie",
-    "trixie-backports")`: backports first). The folder is cached under a key of these arguments.
-    `name` makes its path readable. `manifest(root)` returns the versions.
+    Without `dependencies` it holds only `packages`; if that is a text, also those dependencies
+    whose names begin with it. Nothing is installed and no maintainer script runs. `suites` are used
+    together; a package comes from the last suite that has it (`("trixie", "trixie-backports")`:
+    backports first). The folder is cached under a key of these arguments. `name` makes its path
+    readable. `manifest(root)` returns the versions.
 
     Raises Unavailable.
     """
@@ -195,7 +195,7 @@ def _version(archives: Path) -> str:
 
 
 def _originals(archives: Path, package: str) -> Iterator[tuple[Path, str]]:
-    """Returns upstream's archives with the folder of each: the top (""), or its component's."""
+    """Yields upstream's archives with the folder of each: the top (""), or its component's."""
     for archive in sorted(archives.glob(f"{package}_*.orig*.tar.*")):
         if archive.suffix != ".asc":
             found = re.search(r"\.orig-([\w-]+)\.tar\.", archive.name)

@@ -60,7 +60,7 @@ class Adapter:
     Before the dump, the adapter sees only the accesses that the kernel's driver makes, and reads of
     configuration space that name the adapter if the transport can reconnect; call `summary` after
     `collect`. `io` replaces the transport's own (for tracing); `sleep` takes seconds. Raises
-    `ProbeError` if the adapter does not come up.
+    `ProbeError` if the adapter does not come up, `DeadDevice` if the transport fails.
     """
 
     def __init__(
@@ -142,8 +142,8 @@ class Adapter:
         """Returns a size in bytes and a callback for `vmcore.DeviceDumps.add_device_dump`
         (cxgb4_cudbg_vmcore_add_dump()).
 
-        The callback fills its buffer and sets `report`. It raises OSError ENOMEM
-        if the buffer is too small even for the dump's headers.
+        The callback fills its buffer and sets `report`. It raises OSError ENOMEM if the buffer is
+        too small even for the dump's headers.
         """
 
         def fill(buffer: memoryview) -> None:
@@ -198,8 +198,8 @@ def dump_name(pci_name: str) -> str:
 
 
 def _or_none(read: Callable[[], T]) -> T | None:
-    """Returns None if the card does not provide the value, or one that makes no sense: the dump is
-    made, and its summary must not cost it."""
+    """Returns what `read` does; None if it fails, for whatever reason: the dump is made already,
+    and a summary must not cost it."""
     try:
         return read()
     except (DeviceError, Status):

@@ -58,7 +58,7 @@ class Mailbox:
         if reply[0] == Op.DEBUG:
             raise MailboxError(name, errno.EIO, ": the firmware failed an assertion")
         if retval:
-            raise MailboxError(name, retval)
+            raise MailboxError(name, retval, ": the firmware refused it")
         return type(command).from_bytes(reply)
 
     def _own(self, name: str, command: bytes) -> None:

@@ -77,7 +77,8 @@ class Reconnection:
         errors of the transport and of the probe's steps.
         """
         if not self._left:
-            raise ProbeError("reconnect", f"the connection was made again {RECONNECTS_MOST} times")
+            why = f"the connection was made again {RECONNECTS_MOST} times, and lost each time"
+            raise ProbeError("reconnect", why)
         connect = self._transport.reconnect
         if connect is None:
             raise ProbeError("reconnect", "this transport cannot connect again")

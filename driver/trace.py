@@ -75,7 +75,7 @@ class TracedConfig(SingleIo):
 
 
 def traced(io: Io, out: Out = print) -> Traced:
-    """Returns `io` wrapped so that `out` receives a line for each access."""
+    """Wraps `io`, so that `out` receives a line for each access."""
     return Traced(io, out)
 
 

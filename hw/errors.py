@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 class DeviceError(Exception):
-    """The device did something unexpected; `code` is the -errno of the kernel's code.
+    """The device did something unexpected; `code` is the -errno that the kernel's driver returns.
 
     `rows` counts the program's completed rows, `used` the bytes that they kept.
     """

@@ -142,8 +142,8 @@ class Counts:
 class Space(Protocol):
     """Registers at offsets: BAR0, or configuration space.
 
-    Failures raise `DeviceError` with the -errno of the kernel's code; `DeadDevice` if the transport
-    itself failed.
+    Failures raise `DeviceError` with the -errno that the kernel's driver returns, or `DeadDevice`
+    if the transport itself failed.
     """
 
     def read(self, offset: int, width: int = 4) -> int:

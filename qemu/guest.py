@@ -1,8 +1,8 @@
 """A running guest: starts it, runs commands in it, and ends it in every case.
 
 Commands, their output and files pass through a folder that host and guest share; the second serial
-port says which command is next (see `inside/init`). Every wait has a deadline, and
-ends early if QEMU exits or if a process exits that the guest needs.
+port says which command is next (see `inside/init`). Every wait has a deadline, and ends early if
+QEMU exits or if a process exits that the guest needs.
 """
 
 from __future__ import annotations
@@ -63,9 +63,8 @@ class Result:
 class Guest:
     """A guest on `machine` that runs while the context is open.
 
-    `folder` is an empty folder for its files; `share`, by default a folder in it, is the
-    guest's /share. The serial
-    console is logged to `console`. QEMU exits too if the thread that entered the
+    `folder` is an empty folder for its files; `share`, by default a folder in it, is the guest's
+    /share. The serial console is logged to `console`. QEMU exits too if the thread that entered the
     context ends. `affinity` restricts QEMU to these CPUs. A crash kernel gets `crash_initramfs`, by
     default the machine's.
 

@@ -58,10 +58,10 @@ class Flow:
 
     `first_driver`: the first kernel loads the driver too. `traffic`: wires, by the interfaces at
     their ends (`eth0=eth1`), on which the first kernel has traffic when it panics; it loads the
-    driver for that, and all interfaces are up. `remedy`: the process that loads the
-    crash kernel's driver has a page of zeros at address 0 (docs/how-to/guest.md); without it the
-    driver of Linux 5.12 and later oopses and there is no device dump. `notes_only`: save the ELF
-    header and the notes, without the memory.
+    driver for that, and all interfaces are up. `remedy`: the process that loads the crash kernel's
+    driver has a page of zeros at address 0 (docs/how-to/guest.md); without it the driver of Linux
+    5.12 and later oopses and there is no device dump. `notes_only`: save the ELF header and the
+    notes, without the memory.
     """
 
     first_driver: bool = False

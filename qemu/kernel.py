@@ -47,7 +47,7 @@ class Kernel:
     stock: ClassVar[bool] = False  # True: a package of Debian's (stock_kernel.py)
 
     def __str__(self) -> str:
-        """The kernel's name for the user."""
+        """Returns the kernel's name for the user."""
         return f"Linux {self.release}"
 
     @property

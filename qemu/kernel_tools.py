@@ -64,7 +64,8 @@ def _has_libelf() -> bool:
 
 
 def _private(folder: Path, environment: dict[str, str], progress: debs.Progress) -> BuildTools:
-    """Returns a private root with flex, bison, bc and libelf from the host's own Debian suite."""
+    """Returns the tools with flex, bison, m4, bc and libelf from the host's own Debian suite,
+    unpacked in the cache; wrappers and links to them are written into `folder`."""
     packages = [*PRIVATE.values(), "libelf-dev"]
     root = debs.binaries(
         packages, suites=(debs.codename(),), name="kernel-tools", progress=progress

@@ -68,7 +68,7 @@ def find_kernel(
 def is_cached(name: str) -> bool:
     """Returns True if kernel `name` is in the cache, or at its path.
 
-    `newest` is one of no other version.
+    `newest` is there if the cache has a kernel of a version that no other name stands for.
     """
     if is_path(name):
         return Path(name).expanduser().exists()

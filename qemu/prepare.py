@@ -208,6 +208,6 @@ def folder_beside(output: Path) -> Iterator[Path]:
 
 
 def unused(path: Path) -> Path:
-    """Returns `path`, or with the first number after its name that makes it one of no file."""
+    """Returns `path` if it is free, else with the first number after its name that makes it so."""
     names = (f"{path.name}{number or ''}" for number in itertools.count())
     return next(other for name in names if not os.path.lexists(other := path.with_name(name)))

@@ -142,9 +142,9 @@ def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> lis
 
     Raises GuestError if there are more adapters and NICs than free slots.
     """
-    devices = len(adapters) + 2 * len(machine.nic_pairs)
-    if devices > LAST_SLOT - FIRST_SLOT + 1:
-        raise GuestError(f"{devices} adapters do not fit on the guest's root bus")
+    devices, slots = len(adapters) + 2 * len(machine.nic_pairs), LAST_SLOT - FIRST_SLOT + 1
+    if devices > slots:
+        raise GuestError(f"{devices} adapters do not fit on the guest's root bus: at most {slots}")
     return [
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,memory-backend=memory", "-accel", machine.accelerator),

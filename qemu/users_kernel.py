@@ -49,7 +49,7 @@ class UsersKernel(Kernel):
     own_config: Config | None = None
 
     def __str__(self) -> str:
-        """The path that the user gave."""
+        """Returns the path that the user gave."""
         return str(self.named)
 
     @property

@@ -63,6 +63,7 @@ class BaseNotes:
 
     @property
     def merged(self) -> list[Piece]:
+        """The run of notes, in order."""
         return self._merged + self._last
 
     def add(self, segment: NoteSegment) -> None:

@@ -65,6 +65,7 @@ class FileLoads(Sequence[Load]):
         self._headers = bytearray()
 
     def append(self, phdr: Any) -> None:
+        """Adds the segment of a program header of the file's layout."""
         self._headers += bytes(phdr)
 
     def ranges(self) -> Iterator[tuple[int, int]]:
@@ -147,6 +148,7 @@ class ElfCore:
         return core
 
     def close(self) -> None:
+        """Closes the file that `open` opened; the content cannot be read afterwards."""
         if self._file is not None:
             self._file.close()
 

@@ -46,16 +46,20 @@ class DeviceDump:
 
     @property
     def buffer(self) -> memoryview:
+        """The whole note, header included."""
         return self._memory.view
 
     @property
     def payload(self) -> memoryview:
+        """What the driver filled."""
         return self._memory.view[DUMP_HEADER_SIZE : DUMP_HEADER_SIZE + self._requested]
 
     def fileno(self) -> int:
+        """Returns a descriptor of the buffer."""
         return self._memory.fileno()
 
     def close(self) -> None:
+        """Frees the buffer, or lets the end of its last view do so."""
         self._memory.close()
 
 

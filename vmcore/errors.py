@@ -91,7 +91,8 @@ class NoSuchNote(VmcoreError, IndexError):
         self.count = count
 
     def __str__(self) -> str:
-        return f"no note {self.index}: the file has {self.count}"
+        numbered = ", numbered from 0" * bool(self.count)
+        return f"no note {self.index}: the file has {exact(self.count, 'note')}{numbered}"
 
 
 def _amount(value: int | str) -> str:

@@ -52,6 +52,7 @@ class Extent(NamedTuple):
 
     @property
     def end(self) -> int:
+        """The offset behind the last byte."""
         return self.start + self.size
 
     def cut(self, start: int, end: int) -> Extent:
@@ -121,6 +122,7 @@ class MemoryFile:
         self.view = memoryview(self._map)
 
     def fileno(self) -> int:
+        """Returns the descriptor, which `close` closes."""
         return self._fd
 
     def close(self) -> None:

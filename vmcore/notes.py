@@ -82,10 +82,12 @@ class Note:
 
     @property
     def is_device_dump(self) -> bool:
+        """Whether it is a device dump (NT_VMCOREDD of LINUX), or the payload of one."""
         return self.name is not None
 
     @property
     def is_complete(self) -> bool:
+        """Whether the file contains the whole payload."""
         return self.present == self.payload_size
 
     @property

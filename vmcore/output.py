@@ -86,7 +86,7 @@ def open_log(path: str | os.PathLike[str]) -> int:
 
 
 def is_stdout(path: str | os.PathLike[str]) -> bool:
-    """Returns whether an output at `path` goes to standard output."""
+    """Whether an output at `path` goes to standard output."""
     return os.fspath(path) in _STDOUT_NAMES
 
 
@@ -182,6 +182,7 @@ class Output:
         return self
 
     def fileno(self) -> int:
+        """Returns the descriptor to write to."""
         return self._fd
 
     def copier(self, advance: Callable[[int], None]) -> Copier | Streamer:

@@ -27,6 +27,7 @@ class ProcVmcore:
         return self._dumps.image.size
 
     def open(self) -> VmcoreFile:
+        """Opens the file for reading."""
         return VmcoreFile(self._dumps)
 
 

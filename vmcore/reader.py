@@ -119,6 +119,7 @@ class Reader:
         return note.present
 
     def fileno(self) -> int:
+        """Returns the file's descriptor; -1 once it is closed."""
         return self._fd
 
     @property

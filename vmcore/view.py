@@ -16,7 +16,7 @@ class Piece(NamedTuple):
 
 
 class View(Protocol):
-    """A vmcore of `size` bytes whose order in the file is another."""
+    """A vmcore of `size` bytes, which are in another order in the file."""
 
     size: int
 
@@ -42,9 +42,9 @@ def size_of(file: File) -> int:
 
 
 def end_of(fd: int) -> int:
-    """Returns the size of a file in bytes, found by reading where the inode tells one too small.
+    """Returns the size of a file in bytes, found by reading past the size in the inode.
 
-    The inode of /proc/vmcore does, if anything looked at the file before a driver added its dump.
+    That of /proc/vmcore is too small if anything looked at the file before a driver added its dump.
     """
     end = os.lseek(fd, 0, os.SEEK_END)
     step = 1

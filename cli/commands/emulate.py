@@ -53,7 +53,7 @@ def emulate(
         typer.Option(
             "--map-window",
             help="Let clients map the memory window: reading the card's memories is many times "
-            "faster, and traffic slower (docs/live-adapter.md).",
+            "faster, and traffic slower (docs/how-to/live-adapter.md).",
         ),
     ] = False,
     mode: Annotated[str, typer.Option(help="The socket's file mode, in octal.")] = "600",
