@@ -22,7 +22,8 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 
 
 def _extension(room: str, headers: list[str], sources: list[str], callbacks: str = "") -> FFI:
-    """`vmcoredd.<room>._cffi`: `headers` are both declared to Python and included by C."""
+    """Returns the builder of `vmcoredd.<room>._cffi`; `headers` are both declared to Python and
+    included by C."""
     sanitize = SANITIZE if os.environ.get("VMCOREDD_SANITIZE") else []
     folders = [ROOT, ROOT / INTERFACE]
     builder = FFI()
@@ -41,7 +42,7 @@ def _extension(room: str, headers: list[str], sources: list[str], callbacks: str
 
 
 def _declarations(headers: list[str], folders: list[Path]) -> str:
-    """The headers' text without #include lines, as `cdef()` wants it."""
+    """Returns the headers' text without #include lines, as `cdef()` wants it."""
     paths = [next(f / name for f in folders if (f / name).exists()) for name in headers]
     text = "\n".join(path.read_text() for path in paths)
     return re.sub(r"(?m)^#include.*$", "", text)

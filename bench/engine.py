@@ -77,7 +77,7 @@ class Engine:
         yield from self._server(name, host, loads)
 
     def _server(self, name: str, host: Host, loads: dict[str, Traffic]) -> Iterator[Row]:
-        """What the server's own processor time is, of which other load changes little."""
+        """Measures the server's own processor time, which other load changes little."""
         if name != REMOTE:
             return
         for what in ("64 bytes", "64 KiB TSO"):

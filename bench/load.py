@@ -43,7 +43,7 @@ class Load:
 
 @contextmanager
 def load(path: Path, *, spin: float, region: int = Bar.DOORBELLS) -> Iterator[Load]:
-    """Connects to the server at `path`."""
+    """Connects to the server at `path`, and yields loads on one of its regions."""
     with Client(path, spin=spin) as client:
         yield Load(client, region)
 

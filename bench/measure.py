@@ -105,7 +105,7 @@ class Target:
     at_least: bool = True
 
     def met(self, ratio: Series) -> bool:
-        """True if the median is within the bound."""
+        """Returns whether the median is within the bound."""
         return ratio.median >= self.value if self.at_least else ratio.median <= self.value
 
     def __str__(self) -> str:

@@ -191,7 +191,7 @@ class Rings:
         }
 
     def _alignment(self) -> int:
-        """Where frames in a buffer begin (t4_fl_pkt_align())."""
+        """Returns the alignment of frames in a buffer, in bytes (t4_fl_pkt_align())."""
         r, read = T6.r, self.host.io.read
         pad = r.SGE_CONTROL.get(read(r.SGE_CONTROL), "IngPadBoundary")
         pack = r.SGE_CONTROL2.get(read(r.SGE_CONTROL2), "IngPackBoundary")

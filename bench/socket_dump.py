@@ -85,7 +85,8 @@ def _variant(variant: Variant, placement: Placement, rounds: int, full: bool) ->
 
 
 def _one_at_a_time(path: Path, accesses: int, full: bool) -> Run:
-    """Measures one access at a time, once for all rounds: a whole dump takes a minute."""
+    """Returns a run of one access at a time. A whole dump takes a minute, so it is measured once
+    for all rounds."""
     if full:
         return cache(lambda: dump(path, pipelined=False).seconds)
     return lambda: sampled_read(path) * accesses

@@ -84,7 +84,7 @@ def _rate(read: Callable[[memoryview], object], size: int) -> Run:
 
 
 def _moves(chip: Chip, number: int) -> list[Op]:
-    """Moves the window to the row's address and reads it back, as the Linux driver does."""
+    """Returns what moves the window to the row's address and reads that back, as Linux does."""
     offset = chip.r.PCIE_MEM_ACCESS_OFFSET[number]
     return [Write(offset, Cell(0)), Read(offset, keep=False)]
 

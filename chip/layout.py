@@ -171,13 +171,14 @@ class _Checked:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The names of the fields in order, without reserved ones."""
+        """Returns the names of the fields in order, without reserved ones."""
         return cls._names
 
     @classmethod
     def places(cls) -> Iterator[tuple[str, int, int, int]]:
-        """Returns of each field but reserved ones: its name, the offset and size of the word that
-        holds it, and the mask of its bits there; of an array, those of its first element."""
+        """Yields, for each field but reserved ones: its name, the offset and size in bytes of the
+        word that holds it, and the mask of its bits there; for an array, those of its first
+        element."""
         for entry in cls._fields_:
             if (name := entry[0]) in cls._names:
                 offset = getattr(cls, name).offset
@@ -193,7 +194,7 @@ class _Checked:
         return int.from_bytes(bytes(ones)[offset : offset + size], "big")
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """The names and values of the fields in order, without reserved ones."""
+        """Returns the names and values of the fields in order, without reserved ones."""
         return ((name, getattr(self, name)) for name in self._names)
 
     def __repr__(self) -> str:

@@ -65,8 +65,8 @@ class TcpState(IntEnum):
 
 
 def translation(block: bytes | memoryview) -> dict[str, int]:
-    """Returns the new addresses and ports in the TCB of a filter (128 bytes), those that are not 0:
-    they have nothing else where those are."""
+    """Returns those new addresses and ports in the TCB of a filter (128 bytes) that are not 0; a
+    filter's TCB holds nothing else in those fields."""
     words = struct.unpack("<32I", _number(block).to_bytes(BYTES, "little"))
     ipv6 = next(field for field in FILTER if field.name == "ip_version").get(_number(block))
     kinds = (NatWord.LOCAL6, NatWord.FOREIGN6) if ipv6 else (NatWord.LOCAL, NatWord.FOREIGN)

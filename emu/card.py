@@ -92,8 +92,9 @@ class Card:
     ) -> Card:
         """Builds a card from a profile, which is a name or the path of a TOML file.
 
+        `seed` chooses all random content: the same profile, seed and scene make the same card.
         `scene` is "crashed", after a driver used it until the machine crashed, or "fresh", as
-        firmware leaves it after power-on.
+        firmware leaves it after power-on. `faults` are switched on, as by `fail()`.
 
         `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` refuses accesses
         to words without behaviour. `map_window` lets clients map the page of the memory window:
@@ -127,7 +128,7 @@ class Card:
         raise EmuError(f"{self.profile.name} has no {kind.__name__}")
 
     def fail(self, name: str) -> None:
-        """Switches a fault on; `emu.faults()` lists them. NoSuchFault if this card has none."""
+        """Switches a fault on; `emu.faults()` lists them. NoSuchFault if this card lacks it."""
         for model in self.models:
             if found := model.faults().get(name):
                 getattr(model, found.method)(*found.arguments)
@@ -167,11 +168,11 @@ class Card:
         self.core.access(bar, offset, ffi.from_buffer(data), len(data), write=True)
 
     def read(self, offset: int, width: int = 4) -> int:
-        """Returns a register of BAR0."""
+        """Returns a register of BAR0: `width` bytes at `offset`. AccessError if refused."""
         return int.from_bytes(self.bar_read(0, offset, width), "little")
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        """Writes a register of BAR0."""
+        """Writes a register of BAR0: `width` bytes at `offset`. AccessError if refused."""
         self.bar_write(0, offset, value.to_bytes(width, "little"))
 
     def config_read(self, offset: int, length: int) -> bytes:

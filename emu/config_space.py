@@ -90,7 +90,7 @@ class ConfigSpace:
         self.on_reset: Callable[[], None] = lambda: None
         """Called for a function level reset, and when power comes back (D3 to D0)."""
         self.on_control: Callable[[Control], None] = lambda _: None
-        """Called when what the card may do has changed."""
+        """Called when what the card may do may have changed."""
         self._writable = bytearray(pci.CONFIG_BYTES)
         self._clears = bytearray(pci.CONFIG_BYTES)
         self.vpd = bytearray(vpd_image(scenario.profile, scenario.identity))
@@ -314,7 +314,7 @@ class ConfigSpace:
     # State
 
     def reset(self) -> None:
-        """Restores the values after a function level reset."""
+        """Resets all but `STICKY`, as a function level reset does."""
         kept = [(at, bytes(self._memory[at : at + size])) for at, size in STICKY]
         self._memory[:] = self._initial
         for at, data in kept:
@@ -322,7 +322,7 @@ class ConfigSpace:
         self.on_control(self.control())
 
     def save(self) -> Any:
-        """Returns the state that is not in the words: the VPD."""
+        """Returns the state that is not in the words: the VPD, and polls that are left."""
         return bytes(self.vpd), self.vpd_polls, self._c.polls
 
     def load(self, saved: Any) -> None:

@@ -158,8 +158,8 @@ class ContextTable:
         self._put(kind, number, encode(self._chip, kind, fields))
 
     def change(self, kind: ContextType, number: int, **values: int) -> None:
-        """Changes fields of a context; the others stay. A free list's egress context has those
-        that all egress contexts have."""
+        """Changes fields of a context; the others stay. Fields that the chip lacks are ignored, and
+        so are those that only a free list's egress context has."""
         words = self.words(kind, number)
         context = sum(word << 32 * i for i, word in enumerate(words))
         for field in self._chip.sge.context_fields(kind):

@@ -72,7 +72,7 @@ def programmed(size: int, chip: Chip, firmware: FirmwareInfo) -> FlashMemory:
 
 
 def _header(chip: Chip, number: str, microcode: str) -> bytes:
-    """Leaves interface versions at 0, as in Linux, so that any driver accepts the image."""
+    """Returns an image's header. Its interface versions are 0, so that any driver accepts it."""
     major, minor, micro, build = (int(part) for part in number.split("."))
     return bytes(
         FirmwareHeader(

@@ -46,13 +46,13 @@ class When(NamedTuple):
 
     @classmethod
     def set(cls, register: Register, *names: str) -> When:
-        """A write is a command if all these bits are 1."""
+        """Returns the condition that all these bits of the register are written as 1."""
         mask = register.mask(*names)
         return cls(mask, mask)
 
     @classmethod
     def clear(cls, register: Register, *names: str) -> When:
-        """A write is a command if all these bits are 0."""
+        """Returns the condition that all these bits of the register are written as 0."""
         return cls(register.mask(*names), 0)
 
 
@@ -128,7 +128,7 @@ class Lookups:
         entry.set = (entry.set | set_) & ~clear
 
     def done(self, command: Register, *, clear: int = 0, set_: int = 0) -> None:
-        """Does so for bits that show whether a command has finished, such as busy or valid."""
+        """Does as `reads_as()`, for bits that show whether a command is done, such as busy."""
         self.reads_as(command, clear=clear, set_=set_)
         self.commands[self._command(command)].done |= clear | set_
 

@@ -39,7 +39,7 @@ class Memfd:
     def share(self, offset: int, length: int) -> Memfd:
         """Returns a file that holds these bytes alone, at their offset, for clients to map.
 
-        From then on, they are here what they are in that file.
+        From then on, both share these bytes: what is written to one is in the other.
         """
         part = Memfd(f"{self.name} part", offset + length)
         part.view[offset:] = self.view[offset : offset + length]

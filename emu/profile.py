@@ -28,9 +28,12 @@ MODULES = ("SR", PortModule.TWINAX_PASSIVE.name, PortModule.TWINAX_ACTIVE.name)
 VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 
 
-def number(default: int | None, low: int, high: int) -> Any:
-    """Declares a whole number from `low` to `high`; with a default of None it is required."""
-    limits = {"low": low, "high": high}
+def number(default: int | None, low: int, high: int, form: str = "d") -> Any:
+    """Declares a whole number from `low` to `high`; with a default of None it is required.
+
+    `form` is how messages show it: "d" is decimal, "#x" hexadecimal.
+    """
+    limits = {"low": low, "high": high, "form": form}
     if default is None:
         return field(metadata=limits)
     return field(default=default, metadata=limits)
@@ -54,9 +57,9 @@ class CardInfo:
     """`[card]`: the identity of the card."""
 
     title: str = text(None, 40)
-    device_id: int = number(None, 0x5000, 0x6FFF)
+    device_id: int = number(None, 0x5000, 0x6FFF, "#x")
     revision: int = number(0, 0, 15)
-    subsystem: int = number(0, 0, 0xFFFF)
+    subsystem: int = number(0, 0, 0xFFFF, "#x")
     core_clock: int = number(250_000, 50_000, 1_000_000)
     """kHz."""
 
@@ -134,7 +137,7 @@ class QueueInfo:
 class FlashInfo:
     """`[flash]`: the serial flash's JEDEC id (manufacturer in the lowest byte)."""
 
-    id: int = number(0x16BA20, 1, 0xFFFFFF)
+    id: int = number(0x16BA20, 1, 0xFFFFFF, "#x")
 
 
 @dataclass(frozen=True)
@@ -297,7 +300,10 @@ def _problem(item: dataclasses.Field[Any], value: Any) -> str:
         if type(value) is not int:
             return "must be a whole number"
         if not limits["low"] <= value <= limits["high"]:
-            return f"must be {limits['low']:#x} to {limits['high']:#x}, not {value:#x}"
+            low, high, given = (
+                format(number, limits["form"]) for number in (limits["low"], limits["high"], value)
+            )
+            return f"must be {low} to {high}, not {given}"
     elif "longest" in limits:
         if type(value) is not str:
             return "must be a string"

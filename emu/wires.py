@@ -67,7 +67,7 @@ class Medium(Enum):
     """What a wire of one port leads to; the value is what `describe()` says."""
 
     PORT = "port {peer}"
-    STREAM = "stream socket {local}: connects to who listens there, or listens"
+    STREAM = "stream socket {local}: connects to whoever listens there, or listens"
     DGRAM = "datagrams from {local} to {remote}"
     TAP = "tap interface {local}"
     OPEN = "no cable"

@@ -12,7 +12,8 @@ _HEADER = header(OF_FUNCTION, f"{ALLOC} modify:29:1 eqstart:28:1 eqstop:27:1")
 
 
 def _free_list(n: int) -> list[FieldSpec]:
-    """Free list 0 or 1; list 0 shares its first word with flags of the ingress queue."""
+    """Returns the fields of free list 0 or 1; list 0 shares its first word with flags of the
+    ingress queue."""
     queue = (
         "iqns:31:1 iqro:30:1 iqflintiqhsen:28:2 iqflintcongen:27:1 iqflintiscsic:26:1 iqtype:24:2"
     )

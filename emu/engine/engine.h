@@ -339,14 +339,14 @@ enum engine_trouble {
     TROUBLE_DMA_WRITE,
     TROUBLE_WORK_REQUEST, /* a work request that makes no sense: its first word */
     TROUBLE_DOORBELL,     /* beyond the ring, or for no queue (-ENOENT): the value written */
-    TROUBLE_GTS,          /* likewise, of an ingress queue */
+    TROUBLE_GTS,          /* likewise, of an ingress queue: how far its CIDX was to move */
     TROUBLE_INTERRUPT,    /* the host refused it: vector, errno */
     TROUBLE_CAPTURE,      /* writing failed: port, errno */
     TROUBLE_WIRE,         /* port, errno */
     TROUBLE_BUFFER,       /* a free list's pointer to a buffer without a size: the pointer */
 };
 
-/* Counts, since the card was made. The tests hold them. */
+/* Counts since the card was made, for tests. */
 struct engine_counts {
     uint64_t runs, frames_sent, frames_received, frames_dropped, frames_held;
     uint64_t dma_reads, dma_writes, interrupts, troubles;

@@ -24,10 +24,9 @@ log = logging.getLogger("emu")
 
 
 class Engine:
-    """The engine of one card; `c` is its `struct engine`."""
+    """The engine of one card, whose `struct core` is `core`; `c` is its `struct engine`."""
 
     def __init__(self, core: Any, chip: Chip) -> None:
-        """`core` is the card's `struct core`."""
         self.log = LimitedLog(log)
         self.listeners: list[Listener] = []
         self.c: Any = ffi.new("struct engine *")
@@ -61,7 +60,7 @@ class Engine:
 
     @property
     def work(self) -> int:
-        """The address of a `struct work` (pyvfio_user/work.h), for who serves the card."""
+        """The address of a `struct work` (pyvfio_user/work.h), for whoever serves the card."""
         return int(ffi.cast("uintptr_t", self._work))
 
     def attach(self, host: int) -> None:
@@ -97,7 +96,7 @@ class Engine:
         lib.irq_clear_intx(self.c)
 
     def forget_interrupts(self) -> None:
-        """No vector is pending any more, of MSI-X or MSI, nor is INTx."""
+        """Takes back all that is pending: vectors of MSI-X, MSI, and INTx."""
         self.clear_intx()
         self.c.msi_waits = 0
         ffi.buffer(self.c.msix_pending)[:] = bytes(ffi.sizeof(self.c.msix_pending))
@@ -134,7 +133,7 @@ class Engine:
         lib.engine_resume(self.c)
 
     def halt_ingress(self, number: int, *, halted: bool) -> None:
-        """The same for an ingress queue."""
+        """Stops an ingress queue, which keeps its place, or starts it again."""
         self.c.ingress[number].halted = halted
         lib.engine_resume(self.c)
 
@@ -149,7 +148,10 @@ class Engine:
         lib.engine_resume(self.c)
 
     def limit(self, port: int, traffic_class: int, kbps: int, *, per_flow: bool = False) -> None:
-        """Limits what a traffic class sends, or with NO_CLASS the whole port; 0 is no limit."""
+        """Limits what a traffic class sends, or with NO_CLASS the whole port; 0 is no limit.
+
+        With `per_flow`, each flow of the class has that rate for itself.
+        """
         lib.engine_limit(self.c, port, traffic_class, kbps, per_flow)
 
     def show_interface(self, row: InterfaceRow) -> None:

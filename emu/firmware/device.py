@@ -107,7 +107,10 @@ def caps_config(fw: Firmware, pf: int, cmd: CapsConfig) -> FwCommand:
 
 
 def _read_config(fw: Firmware, kind: int, address: int) -> None:
-    """The file in flash is firmware's own."""
+    """Takes what a configuration file in adapter memory says; that in flash is firmware's own.
+
+    Refused (ENOENT) if there is none.
+    """
     if kind != MemType.FLASH:
         read_file(fw, kind, address)
     elif address != START["CFG"]:

@@ -154,7 +154,7 @@ class Firmware:
 
     @property
     def flm_contexts(self) -> int:
-        """Contexts of free lists."""
+        """How many contexts the free list manager has."""
         config = self.r.SGE_FLM_CFG
         return MAX_FREE_LISTS >> config.get(self.spaces.get(config), "HdrStartFLQ")
 

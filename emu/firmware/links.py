@@ -72,7 +72,7 @@ def _configure(fw: Firmware, number: int) -> None:
 
 
 def changed(fw: Firmware, number: int, up: bool) -> None:
-    """A link has come up or gone down: MAC and log show it, and the drivers hear of it."""
+    """Shows in MAC and log that a link has come up or gone down, and tells the drivers."""
     link = fw.state.links[number]
     link.up = up
     status = fw.r.MAC_PORT_LINK_STATUS

@@ -91,7 +91,7 @@ def _start_free_list(fw: Firmware, number: int, ring: EgressRing, cmd: Iq, which
 
 
 def _lists(cmd: Iq) -> list[int]:
-    """Which free lists to allocate: 0, 1."""
+    """Returns which of the free lists 0 and 1 to allocate."""
     return [which for which in (0, 1) if getattr(cmd, f"fl{which}size")]
 
 

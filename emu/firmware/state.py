@@ -118,7 +118,7 @@ class Link:
 
 @dataclass
 class FirmwareState:
-    """All of it."""
+    """The whole state."""
 
     mode: Mode = Mode.ALIVE
     eval: Eval = Eval.CRASH

@@ -1,7 +1,7 @@
 """The queues of the CIM, the firmware's processor: inbound from other blocks, outbound to them.
 
-Sizes are in bytes, pointers in bytes from the start of a queue; Inbound and
-outbound queues each share 16 KiB of memory, in units of 256 bytes (t4_hw.c, t4_read_cimq_cfg()).
+Sizes are in bytes, pointers in bytes from the start of a queue. The inbound queues share 16 KiB of
+memory, in units of 256 bytes, and so do the outbound ones (t4_hw.c, t4_read_cimq_cfg()).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class CimQueues:
 
     @classmethod
     def make(cls, profile: Profile, tids: Sequence[int], random: Random) -> CimQueues:
-        """Contiguous queues that hold messages about `tids`."""
+        """Returns contiguous queues that hold messages about `tids`."""
         size = profile.queues.obq_size * QUEUE_UNIT_BYTES
         return cls(
             tuple(_queue(each, 4 * INBOUND_WORDS, tids, random) for each in INBOUND),
@@ -102,7 +102,7 @@ def _queue(queue: Queue, size: int, tids: Sequence[int], random: Random) -> CimQ
 
 
 def _words(count: int, tids: Sequence[int], random: Random) -> list[int]:
-    """Messages of one to four flits: opcode and TID, a sequence number, then data."""
+    """Returns messages of one to four flits: opcode and TID, a sequence number, then data."""
     words: list[int] = []
     while len(words) < count:
         flits = random.randrange(1, 5)

@@ -129,9 +129,10 @@ class Queues:
 
     @classmethod
     def make(cls, profile: Profile, random: Random) -> Queues:
-        """Queues in the order in which the driver allocates them: one for firmware events; for each
-        port receive queues with a free list each, then its transmit queues; a control queue for
-        each port; and a transmit queue for time stamps (cxgb4_main.c, setup_sge_queues())."""
+        """Returns queues in the order in which the driver allocates them: one for firmware events;
+        for each port receive queues with a free list each, then its transmit queues; a control
+        queue for each port; and a transmit queue for time stamps (cxgb4_main.c,
+        setup_sge_queues())."""
         functions = tuple(_functions(profile.chip))
         ports, sets = range(profile.ports.count), range(profile.queues.per_port)
         rings, flm = _Rings(random, functions[PF]), count()

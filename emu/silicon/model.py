@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vmcoredd.emu.scenario import Scenario
 
 ERROR_VECTOR = 0
-"""The vector of what is not about data (cxgb4_main.c, t4_nondata_intr())."""
+"""The vector of interrupts that are not about data (cxgb4_main.c, t4_nondata_intr())."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Q = TypeVar("Q")

@@ -47,8 +47,8 @@ class Tcam(Model):
             classifier.store(mac)
 
     def _answer_requests(self) -> None:
-        """Requester 0 finds its words where they would be written, too: debugfs reads them there
-        (cxgb4_debugfs.c, mps_tcam_show(); assumed)."""
+        """Binds requests. Requester 0 finds its words where they would be written, too: debugfs
+        reads them there (cxgb4_debugfs.c, mps_tcam_show(); assumed)."""
         r, control = self.r, self.r.MPS_CLS_TCAM_DATA2_CTL
         entries = self.chip.mps.entries_per_tcam
         rows = [

@@ -198,7 +198,8 @@ class QueueBases(Model):
             self.table.fill(4 * row, self._maps(function))
 
     def _maps(self, function: Function) -> tuple[int, int, int, int]:
-        """Sizes are logarithms, rounded up (assumed); only the first of two ranges is used."""
+        """Returns the words of a function. Sizes are logarithms, rounded up (assumed); only the
+        first of two ranges is used."""
         egress, ingress = function.egress_count, function.ingress_count
         if not egress:
             return 0, 0, 0, 0

@@ -82,7 +82,7 @@ class TpRegisters(Model):
             self.spaces.set(self.r[f"TP_RSS_SECRET_KEY{number}"], word)
 
     def _schedule(self) -> None:
-        """Rates and intervals of the modulation schedulers; two queues share a word."""
+        """Sets rates and intervals of the modulation schedulers; two queues share a word."""
         random = self.scenario.activity("tp_tm_pio")
         for register in self._in(self.timers):
             self.spaces.set(register, random.choice((0, 0, random.getrandbits(32) & 0x0FFF0FFF)))
@@ -125,7 +125,7 @@ class Timers(Model):
         self._timer(self.r.TP_DACK_TIMER, DELAYED_ACK_MILLISECONDS, DELAYED_ACK_SHIFT)
 
     def _timer(self, register: Register, milliseconds: int, shift: int) -> None:
-        """The core clock is in kHz."""
+        """Sets a timer, in ticks of 1 << `shift` cycles of the core clock."""
         ticks = milliseconds * self.scenario.profile.card.core_clock >> shift
         self.spaces.plain(register, ticks)
 
