@@ -49,7 +49,7 @@ class SerialCard:
         return 0xB0 if offset == MSR else self.registers[offset]
 
     def pending(self):
-        """What waits, as IIR shows it: received data, room to send, or nothing."""
+        """Returns what waits, as IIR shows it: received data, room to send, or nothing."""
         enabled = self.registers[IER]
         return 4 if enabled & 1 and self.received else 2 if enabled & 2 else 1
 

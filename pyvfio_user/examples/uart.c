@@ -11,7 +11,7 @@
 
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR };
 
-/* What waits, as IIR shows it: received data, room to send, or nothing. */
+/* Returns what waits, as IIR shows it: received data, room to send, or nothing. */
 static uint8_t pending(const struct uart *uart)
 {
     if ((uart->registers[IER] & 1) && uart->received != uart->read)

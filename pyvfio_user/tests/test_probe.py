@@ -89,6 +89,22 @@ def test_the_command_prints_either(device: Device, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["config"]["vendor"] == 0x1425
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["probe", "socket", "--", "server"], "only check starts a server"),
+        (["probe", "socket", "--deadline", "soon"], "soon: must be more than 0"),
+    ],
+)
+def test_wrong_usage_is_no_failed_check(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        __main__.main(words)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
 def serve_info(peer: Peer, config_reads: Callable[[int, int], bytes | None]) -> None:
     """Serves a device with 256 bytes of config space and a region of another type."""
     peer.accept_version()

@@ -12,14 +12,16 @@ from .conformance import Outcome, Report, Section
 from .errors import VfioUserError
 from .probe import probe
 
+PROGRAM = "python -m pyvfio_user"
+ABOUT = "Show what a vfio-user device is, or check whether its server conforms to the protocol."
 CODES = """exit codes:
   0  done; of check: everything that the server offers is as the protocol says
   1  check: at least one check failed
-  2  the server cannot be reached or, of check, no check failed but some could not run
+  2  wrong usage; the server cannot be reached; check: none failed, but some could not run
 """
 START = """
-COMMAND starts the server, anew for each connection: for servers that serve one client only, and to
-see which check a server dies of.
+COMMAND starts the server at SOCKET, anew for each connection: for servers that serve one client
+only, and to see which check a server dies of.
 """
 
 
@@ -27,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code. Raises SystemExit for a wrong command line."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     at = words.index("--") if "--" in words else len(words)
-    options = _parser().parse_args(words[:at])
+    parser = _parser()
+    options = parser.parse_args(words[:at])
     if at < len(words) and options.run is not _check:
-        raise SystemExit("pyvfio_user: only check starts a server: nothing may follow --")
+        parser.error("only check starts a server; leave out -- and what follows it")
     options.start = words[at + 1 :]
     try:
         return int(options.run(options))
@@ -40,23 +43,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("pyvfio_user", description=__doc__, epilog=CODES)
+    parser = argparse.ArgumentParser(PROGRAM, description=ABOUT, epilog=CODES)
     parser.formatter_class = raw
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, says in (
-        ("probe", _probe, "shows what a server tells of its device, without accessing a BAR"),
-        ("check", _check, "checks a server against the protocol's specification"),
+        ("probe", _probe, "Show what a server says of its device; no BAR is accessed."),
+        (
+            "check",
+            _check,
+            "Check a server against the protocol's specification; resets the device.",
+        ),
     ):
-        usage = f"pyvfio_user {name} [options] SOCKET" + (" [-- COMMAND...]" * (name == "check"))
+        usage = f"{PROGRAM} {name} [options] SOCKET" + (" [-- COMMAND...]" * (name == "check"))
         command = commands.add_parser(
             name, help=says, description=says, epilog=CODES + START * (name == "check"), usage=usage
         )
         command.formatter_class = raw
         command.set_defaults(run=run)
-        command.add_argument("socket", metavar="SOCKET", help="the server's socket")
-        command.add_argument("--json", action="store_true", help="prints JSON")
+        command.add_argument("socket", metavar="SOCKET", help="path of the server's Unix socket")
+        command.add_argument("--json", action="store_true", help="print JSON, for programs")
         command.add_argument(
-            "--deadline", type=_seconds, default=5.0, help="seconds to wait for a reply (5)"
+            "--deadline",
+            type=_seconds,
+            default=5.0,
+            metavar="SECONDS",
+            help="wait so long for each reply (default: %(default)g; at most 3600)",
         )
         if name == "check":
             _add_check(command)
@@ -66,14 +77,22 @@ def _parser() -> argparse.ArgumentParser:
 def _add_check(command: argparse.ArgumentParser) -> None:
     names = [check.name for check in conformance.CHECKS]
     command.add_argument(
-        "--only", action="append", default=[], metavar="NAME", choices=names, help="one check"
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        choices=names,
+        help="run only this check, named as in the report; repeat for more",
     )
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError("more than 0, and at most 3600 seconds")
+        raise argparse.ArgumentTypeError(f"{text}: must be more than 0 and at most 3600 seconds")
     return seconds
 
 

@@ -49,10 +49,13 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
     the cpu, before sleeping (see Client). `idle`: seconds after which a client that asks for
     nothing gives way to another that has connected; None: never.
 
-    Set the callbacks before `run`; they run in its thread. If one raises an exception, the server
-    logs it and refuses the client's request.
+    Set the callbacks before `run`; they run in its thread. If a region's function or `on_reset`
+    raises an exception, the server logs it and refuses the client's request (an OSError only
+    refuses it, with its errno). One of `on_dma_map` or `on_dma_unmap` is only logged; one of
+    `on_client` or `on_client_gone` ends `run`.
 
-    Raises ListenError, ServerUnavailable.
+    The constructor raises ListenError or ServerUnavailable. A method raises Refused if libvfio-user
+    refuses it, and ListenError if the server is closed.
     """
 
     def __init__(
@@ -202,7 +205,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
 
     @contextlib.contextmanager
     def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
-        """Within this context, the signals call `stop`; the old handlers are restored afterwards.
+        """Makes signals call `stop` within the context, and restores their handlers after it.
 
         Use it in the main thread. A program that reports that it is ready should do so inside.
         """
@@ -218,7 +221,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
                 signal.signal(number, handler)
 
     def irq(self, vector: int) -> bool:
-        """Signals an interrupt. False if the client has not enabled it. For any thread."""
+        """Signals an interrupt; False if the client has not enabled it. Any thread may call it."""
         done = lib.server_irq(self._live(), vector)
         if done == -errno.ENOENT:
             return False

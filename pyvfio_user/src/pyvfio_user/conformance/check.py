@@ -249,7 +249,7 @@ class Session:
     def accept(
         self, command: Command, payload: bytes = b"", fds: Iterable[int] = (), what: str = ""
     ) -> Reply:
-        """Like `ask`. Raises Fails if the server refuses."""
+        """Sends a command and returns its reply, as `ask`. Raises Fails if the server refuses."""
         reply = self.ask(command, payload, fds)
         if reply.refused:
             raise Fails(f"{what or command.name} is refused with {_error(reply.error)}")
