@@ -417,14 +417,17 @@ Compression = Annotated[
         autocompletion=_compressions,
     ),
 ]
+BUILT_KERNELS = "The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; "
+OWN_KERNELS = (
+    "or, with a slash or a dot at its start, your own: a built tree, a bzImage, a package "
+    "(.deb, .rpm), a folder of packages or of what they hold (docs/how-to/guest.md)."
+)
 Kernel = Annotated[
     str,
     typer.Option(
         metavar="NAME|PATH",
-        help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; "
-        "debian:6.1, debian:6.12 or debian:newest, Debian's packages as they are; or, with a "
-        "slash or a dot at its start, your own: a built tree, a bzImage, a package (.deb), a "
-        "folder (docs/how-to/guest.md).",
+        help=f"{BUILT_KERNELS}debian:6.1, debian:6.12 or debian:newest, Debian's packages as they "
+        f"are; {OWN_KERNELS}",
         callback=_known_kernel,
         autocompletion=_kernels,
     ),
@@ -434,9 +437,7 @@ KernelWithDumps = Annotated[
     typer.Option(
         "--kernel",
         metavar="NAME|PATH",
-        help="The guest's kernel: 6.1, 6.12 or newest, built here with device dumps; or, with a "
-        "slash or a dot at its start, your own: a built tree, a bzImage, a package (.deb), a "
-        "folder (docs/how-to/guest.md).",
+        help=BUILT_KERNELS + OWN_KERNELS,
         callback=_kernel_with_dumps,
         autocompletion=_kernels_with_dumps,
     ),

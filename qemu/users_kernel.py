@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +19,20 @@ from . import kernel_image
 from .errors import GuestError
 from .kernel import DRIVER, NEEDED_TO_BOOT, Kernel
 from .kernel_config import OPTIONS, Config
-from .modules import by_name, list_dependencies, name_of, read
+from .modules import by_name, name_of, read
+from .unpacked import MODULES, PACKAGES, module_folders, unpacked_modules, unpacked_packages
 
 IN_TREE = Path("arch/x86/boot/bzImage")
 IMAGES = ("bzImage", "vmlinuz", "vmlinuz-*", "boot/vmlinuz", "boot/vmlinuz-*")
 """Where a folder may have its image: what tuxmake and `make tar-pkg` leave, and packages."""
+BESIDE_MODULES = tuple(f"{below}/*/vmlinuz" for below in MODULES)
+"""Where packages have it whose installation copies it to /boot."""
 PACKED_MODULES = "modules.tar*"
 """As tuxmake leaves the modules."""
 BUILT = "make bzImage modules"
+ALL_PACKAGES = "put all packages of the kernel into one folder, and name that"
 INSTALLED_SYMBOLS = Path("/usr/lib/debug/boot")
 """Where a distribution's package of symbols puts them."""
-FORMAT = 1  # of the folders in the cache; a new number makes them anew
 DEPENDENCY = re.compile(r"(?m)^(?:source_\S+ :=|  )[ \t]*([^\s$]+)")
 """A file that an object was made of, in its `.cmd` file."""
 
@@ -114,14 +115,14 @@ def users_kernel(path: Path, progress: debs.Progress = debs.silent) -> UsersKern
         raise GuestError(f"{path}: no such file or folder")
     if path.is_dir():
         return _of_folder(path, path, progress)
-    if path.suffix == ".deb":
-        return _of_folder(path, _unpacked_package(path, progress), progress)
+    if path.suffix in PACKAGES:
+        return _of_folder(path, unpacked_packages([path], progress), progress)
     if path.absolute().match(str(IN_TREE)) and _is_tree(path.absolute().parents[3]):
         return _of_folder(path, path.absolute().parents[3], progress)
     if not kernel_image.is_image(path):
         raise GuestError(
-            f"{path} is not a kernel: name a built tree, a bzImage, a package (.deb), "
-            "or a folder with an image and its modules"
+            f"{path} is not a kernel: name a built tree, a bzImage, a package "
+            f"({', '.join(PACKAGES)}), or a folder with an image and its modules, or with packages"
         )
     return _of_image(path, path, path.parent, progress)
 
@@ -130,17 +131,26 @@ def _of_folder(named: Path, folder: Path, progress: debs.Progress) -> UsersKerne
     """Returns the kernel that is in a folder: a tree, or an image with its modules."""
     if _is_tree(folder):
         return _of_tree(named, folder)
-    images = sorted({path for pattern in IMAGES for path in folder.glob(pattern)})
+    images = _images(folder, IMAGES) or _images(folder, BESIDE_MODULES)
     if not images and (folder / "Kbuild").exists():
         raise GuestError(f"{named} is not built: it has no {IN_TREE}. Run: {BUILT}")
+    packages = sorted(path for path in folder.iterdir() if path.suffix in PACKAGES)
+    if not images and packages:
+        return _of_folder(named, unpacked_packages(packages, progress), progress)
     if not images:
-        where = "unpack all packages of the kernel into one folder (dpkg-deb -x), and name that"
-        other = where if named.suffix == ".deb" else "name a folder that is built or has one"
-        raise GuestError(f"{named} has no kernel's image ({', '.join(IMAGES)}): {other}")
+        looked = ", ".join((*IMAGES, *BESIDE_MODULES))
+        where = "name a folder that is built or has one" if named == folder else ALL_PACKAGES
+        raise GuestError(f"{named} has no kernel's image ({looked}): {where}")
     if len(images) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in images)
         raise GuestError(f"{named} has {len(images)} kernels: name one of {names}")
     return _of_image(named, images[0], folder, progress)
+
+
+def _images(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Returns the images in a folder, each once, though /lib may be a link to /usr/lib."""
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    return sorted({path.resolve(): path for path in found}.values())
 
 
 def _is_tree(folder: Path) -> bool:
@@ -162,13 +172,17 @@ def _of_tree(named: Path, tree: Path) -> UsersKernel:
 def _of_image(named: Path, image: Path, folder: Path, progress: debs.Progress) -> UsersKernel:
     """Returns the kernel of an image, with the modules beside it or in /lib/modules."""
     release = kernel_image.release(image)
-    modules = next(_modules(folder, release, progress), None)
+    modules = next(filter(_has_modules, _modules(folder, release, progress)), None)
     configs = [folder / "config", folder / ".config", image.with_name(f"config-{release}")]
+    configs += [image.with_name("config")]
     configs += [modules / "config", modules / "build/.config"] if modules else []
     config = _config(image, configs, modules)
-    if not modules and config and any(config.value(OPTIONS[one]) == "m" for one in NEEDED_TO_BOOT):
+    packed = named not in (image, folder)
+    modular = any(config.value(OPTIONS[one]) == "m" for one in NEEDED_TO_BOOT) if config else packed
+    if modular and not modules:
         where = f"modules and lib/modules/{release} in {folder}, nor /lib/modules/{release}"
-        raise GuestError(f"{named} needs its modules: there are neither {where}")
+        other = f": {ALL_PACKAGES}" if packed else ""
+        raise GuestError(f"{named} needs its modules: there are neither {where}{other}")
     return UsersKernel(image.parent, named, image, release, modules, config)
 
 
@@ -177,17 +191,15 @@ def _modules(folder: Path, release: str, progress: debs.Progress) -> Iterator[Pa
     if (folder / "modules.dep").exists():
         yield folder
     for packed in sorted(folder.glob(PACKED_MODULES)):
-        yield from _installed([_unpacked_modules(packed, release, progress)], release)
+        yield from module_folders([unpacked_modules(packed, progress)], release)
     if (folder / "modules").is_dir():
         yield folder / "modules"
-    yield from _installed([folder, folder.absolute().parent, Path("/")], release)
+    yield from module_folders([folder, folder.absolute().parent, Path("/")], release)
 
 
-def _installed(roots: Iterable[Path], release: str) -> Iterator[Path]:
-    for root in roots:
-        for below in ("lib/modules", "usr/lib/modules"):
-            if (found := root / below / release).is_dir():
-                yield found
+def _has_modules(folder: Path) -> bool:
+    """Returns False for a folder in which a package has the image alone."""
+    return (folder / "modules.builtin").exists() or any(folder.rglob("*.ko*"))
 
 
 def _config(image: Path, candidates: Iterable[Path], modules: Path | None) -> Config | None:
@@ -231,41 +243,3 @@ def _time(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-# What is unpacked
-
-
-def _unpacked_package(package: Path, progress: debs.Progress) -> Path:
-    """Returns a folder of the cache with the package's files, as its installation leaves them."""
-
-    def build(work: Path, _lock: int) -> None:
-        progress(f"unpacking {package.name}", None)
-        debs.unpack(package, work / "result")
-        for below in ("lib/modules", "usr/lib/modules"):
-            for folder in (work / "result" / below).glob("*/"):
-                list_dependencies(folder, folder.name, work / "depmod", progress)
-
-    return debs.build_once(_place("package", package), build, progress)
-
-
-def _unpacked_modules(archive: Path, release: str, progress: debs.Progress) -> Path:
-    """Returns a folder of the cache with lib/modules/RELEASE out of a tar archive."""
-
-    def build(work: Path, _lock: int) -> None:
-        progress(f"unpacking {archive.name}", None)
-        command = ["tar", "-x", "--no-same-owner", "-f", str(archive), "-C", str(work / "result")]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise GuestError(f"{archive} cannot be unpacked: {done.stderr.strip()[-300:]}")
-        for folder in _installed([work / "result"], release):
-            list_dependencies(folder, release, work / "depmod", progress)
-
-    return debs.build_once(_place("modules", archive), build, progress)
-
-
-def _place(kind: str, path: Path) -> Path:
-    """Returns where the content of a file is unpacked."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return debs.cache_dir() / "guest" / f"{kind}-{FORMAT}-{digest[:12]}"

@@ -25,7 +25,7 @@ from vmcoredd.cli.ktap import run_as_test
 from vmcoredd.qemu import kernel_image
 from vmcoredd.qemu.kernel import kernel_source
 from vmcoredd.qemu.kernel_tools import build_tools
-from vmcoredd.qemu.stock_kernel import stock_kernel
+from vmcoredd.qemu.stock_kernel import StockKernel, stock_kernel
 
 pytestmark = [
     pytest.mark.guest,
@@ -201,43 +201,67 @@ def test_a_kernel_of_ones_own_dumps_an_adapter_that_is_served_already(
     assert "cxgb4_0000:00:02.0" in done.stdout
 
 
+@pytest.fixture(scope="module", params=["6.1", "6.12", "newest"])
+def stock(request: pytest.FixtureRequest, progress) -> tuple[StockKernel, Path]:
+    """A kernel of Debian's, and the folder in which its packages were unpacked."""
+    kernel = stock_kernel(request.param, progress)
+    folders = debs.cache_dir().glob(f"debs/debian-kernel-{request.param}-*")
+    (root,) = (one for one in folders if (one / f"usr/lib/modules/{kernel.release}").exists())
+    return kernel, root
+
+
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory, progress) -> Path:
-    """Debian's package of its kernel, as it was before it was unpacked."""
-    stock = stock_kernel("6.1", progress)
-    (image,) = debs.cache_dir().glob(f"debs/debian-kernel-6.1-*/boot/vmlinuz-{stock.release}")
-    folder = tmp_path_factory.mktemp("package")
-    root = shutil.copytree(image.parents[1], folder / "root", symlinks=True)
-    (root / "DEBIAN").mkdir()
-    (root / "DEBIAN/control").write_text(
-        "Package: mine\nVersion: 1\nArchitecture: amd64\nMaintainer: me\nDescription: x\n"
-    )
-    build = ["dpkg-deb", "-Znone", "-b", root, folder / "mine.deb"]
-    subprocess.run(build, check=True, capture_output=True)
-    shutil.rmtree(root)
-    return folder / "mine.deb"
+def packed(stock: tuple[StockKernel, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its packages, as they were: one, or a folder of two where it has its image with the modules,
+    which are another's."""
+    kernel, root = stock
+    folder, modules = tmp_path_factory.mktemp("packed"), Path("usr/lib/modules", kernel.release)
+    image = modules / "vmlinuz"
+    if not (root / image).exists():
+        return deb(folder / "image", root, ["boot", modules])
+    deb(folder / "binary", root, [image])
+    deb(folder / "modules", root, [one.relative_to(root) for one in (root / modules).iterdir()])
+    return folder
 
 
-def test_a_distributions_kernel_boots_from_its_package(
-    package: Path, tmp_path: Path, progress
+def deb(name: Path, root: Path, paths: Sequence[Path | str]) -> Path:
+    """Makes a package of what is in a root folder at these paths, but for an image below them."""
+    for path in paths:
+        to = name / path
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if (root / path).is_dir():
+            shutil.copytree(root / path, to, symlinks=True)
+        elif to.name != "vmlinuz" or len(paths) == 1:
+            shutil.copyfile(root / path, to)
+    (name / "DEBIAN").mkdir()
+    control = "Package: x\nVersion: 1\nArchitecture: amd64\nMaintainer: me\nDescription: x\n"
+    (name / "DEBIAN/control").write_text(control)
+    path = name.with_suffix(".deb")
+    subprocess.run(["dpkg-deb", "-Znone", "-b", name, path], check=True, capture_output=True)
+    shutil.rmtree(name)
+    return path
+
+
+def test_a_distributions_kernel_boots_from_its_packages(
+    stock: tuple[StockKernel, Path], packed: Path, tmp_path: Path
 ) -> None:
     """9p and the driver are modules, which are compressed and signed; one is replaced by itself."""
-    stock = stock_kernel("6.1", progress)
+    kernel, _ = stock
     (tmp_path / "test.sh").write_text("#!/bin/sh\nuname -r\nmodprobe veth && ethtool -i eth0\n")
     done = spawned(
-        *("guest", "run", "--kernel", package, "--card", "t62100-cr", "--driver"),
-        *("--module", stock.modules["cxgb4"], "--script", tmp_path / "test.sh", "--ktap"),
+        *("guest", "run", "--kernel", packed, "--card", "t62100-cr", "--driver"),
+        *("--module", kernel.modules["cxgb4"], "--script", tmp_path / "test.sh", "--ktap"),
         *("--console", tmp_path / "console"),
         timeout=SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    assert f"# {stock.release}\n# driver: cxgb4\n" in done.stdout
-    assert f"{package} brings its modules" in done.stderr
+    assert f"# {kernel.release}\n# driver: cxgb4\n" in done.stdout
+    assert f"{packed} brings its modules" in done.stderr
 
 
-def test_debians_package_is_told_to_lack_device_dumps(package: Path, tmp_path: Path) -> None:
+def test_debians_packages_are_told_to_lack_device_dumps(packed: Path, tmp_path: Path) -> None:
     done = spawned(
-        *("guest", "kdump", "--kernel", package, "--card", "t62100-cr"),
+        *("guest", "kdump", "--kernel", packed, "--card", "t62100-cr"),
         *("-o", tmp_path / "vmcore"),
         timeout=SECONDS,
     )

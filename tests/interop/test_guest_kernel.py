@@ -1,25 +1,29 @@
-"""The guests' kernel: the tools that build it, unpacked privately, our patch of its driver, and
-users' modules for Debian's."""
+"""The guests' kernel: the tools that build it, unpacked privately, our patch of its driver, users'
+modules for Debian's, and kernels of RPM packages."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from kernel_parts import RELEASE, image, module, write
 
 from vmcoredd import debs
 from vmcoredd.qemu import kernel_tools
-from vmcoredd.qemu.errors import BuildError
-from vmcoredd.qemu.kernel import kernel_source
+from vmcoredd.qemu.errors import BuildError, GuestError
+from vmcoredd.qemu.kernel import CONFIG, kernel_source
+from vmcoredd.qemu.kernels import check
 from vmcoredd.qemu.user_module import build_module
+from vmcoredd.qemu.users_kernel import users_kernel
 
 pytestmark = pytest.mark.interop
 
 PATCH = next((Path(__file__).resolve().parents[2] / "docs/upstream").glob("0001-*.patch"))
-EXAMPLE = PATCH.parents[1] / "examples/fwstate"
+EXAMPLE = PATCH.parents[2] / "examples/fwstate"
 FILE = "drivers/net/ethernet/chelsio/cxgb4/cudbg_lib.c"
 GRAMMAR = "%%\nstart: 'a';\n%%\n"
 SCANNER = "%option noyywrap\n%%\na return 1;\n%%\n"
@@ -99,3 +103,74 @@ def test_a_module_that_does_not_compile_is_an_error_with_the_compilers_words(
     (tmp_path / "work").mkdir()
     with pytest.raises(BuildError, match=r"(?s)building the module in .*broken.*no_such_name"):
         build_module(source, "debian:6.1", tmp_path / "work", progress)
+
+
+# A kernel in RPM packages, of the kernel's parts in small
+
+
+SPEC = """\
+Name: kernel-{name}
+Version: 1
+Release: 1
+Summary: x
+License: GPL
+%description
+x
+%files
+/lib/modules
+"""
+MODULES = f"lib/modules/{RELEASE}"
+CORE = {f"{MODULES}/vmlinuz": image(), f"{MODULES}/config": CONFIG.read_text()}
+DRIVERS = {f"{MODULES}/kernel/cxgb4.ko": module("tls"), f"{MODULES}/kernel/tls.ko": module()}
+
+
+@pytest.fixture
+def rpm(tmp_path, progress) -> Callable[..., Path]:
+    """Makes a package with Debian's rpmbuild, compressed as Fedora's are."""
+    tools = debs.binaries(["rpm"], suites=(debs.codename(),), name="rpm", progress=progress)
+
+    def make(name: str, files: Mapping[str, bytes | str]) -> Path:
+        spec = write(tmp_path, {f"{name}.spec": SPEC.format(name=name)}) / f"{name}.spec"
+        defined = {
+            "_topdir": tmp_path / "built",
+            "_rpmdir": tmp_path / "packages",
+            "_build_name_fmt": "%{NAME}.rpm",
+            "_rpmconfigdir": tools / "usr/lib/rpm",
+            "__os_install_post": "%{nil}",
+            "_binary_payload": "w3.zstdio",
+        }
+        done = subprocess.run(
+            [
+                *debs.command(tools, "usr/bin/rpmbuild"),
+                *("-bb", "--nodeps", "--buildroot", write(tmp_path / f"{name}.root", files)),
+                *(one for macro in defined for one in ("-D", f"{macro} {defined[macro]}")),
+                spec,
+            ],
+            env=os.environ | {"RPM_CONFIGDIR": str(tools / "usr/lib/rpm")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return tmp_path / f"packages/kernel-{name}.rpm"
+
+    return make
+
+
+def test_a_kernel_is_taken_from_its_rpm_package(rpm) -> None:
+    whole = users_kernel(rpm("whole", CORE | DRIVERS))
+    assert [*whole.driver_modules()] == ["tls.ko", "cxgb4.ko"]
+    assert whole.installed_modules
+    check(whole, driver=True, dump=True)
+
+
+def test_a_kernel_is_taken_from_the_folder_of_its_rpm_packages(rpm) -> None:
+    core = rpm("core", CORE)
+    rpm("modules", DRIVERS)
+    assert [*users_kernel(core.parent).driver_modules()] == ["tls.ko", "cxgb4.ko"]
+
+
+def test_a_damaged_rpm_package_is_told(rpm) -> None:
+    path = rpm("whole", CORE)
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(GuestError, match=r"kernel-whole\.rpm cannot be unpacked"):
+        users_kernel(path)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -267,17 +268,21 @@ def test_a_kernel_without_any_modules_is_told_where_they_were_looked_for(tmp_pat
 # A package
 
 
+IN_BOOT = {f"boot/vmlinuz-{RELEASE}": image(), f"boot/config-{RELEASE}": CONFIG}
+IN_MODULES = {f"usr/{INSTALLED}/vmlinuz": image()}
+"""As Fedora's packages and Debian's newest have it."""
+
+
 @pytest.fixture
 def package(tmp_path: Path) -> Callable[..., Path]:
-    def make(**more: bytes | str) -> Path:
-        files = {f"boot/vmlinuz-{RELEASE}": image(), f"boot/config-{RELEASE}": CONFIG, **MODULES}
+    def make(name: str, files: Mapping[str, bytes | str]) -> Path:
         control = "Package: mine\nVersion: 1\nArchitecture: all\nMaintainer: me\nDescription: x\n"
-        root = write(tmp_path / "root", {**files, **more, "DEBIAN/control": control})
-        for name in more:
-            (root / name).unlink()
-        build = ["dpkg-deb", "--root-owner-group", "-b", root, tmp_path / "mine.deb"]
+        root = write(tmp_path / f"{name}.root", {**files, "DEBIAN/control": control})
+        path = tmp_path / "packages" / f"{name}.deb"
+        path.parent.mkdir(exist_ok=True)
+        build = ["dpkg-deb", "--root-owner-group", "-b", root, path]
         subprocess.run(build, check=True, capture_output=True)
-        return tmp_path / "mine.deb"
+        return path
 
     return make
 
@@ -285,7 +290,7 @@ def package(tmp_path: Path) -> Callable[..., Path]:
 def test_a_package_is_unpacked_once_and_its_modules_are_listed(
     package: Callable[..., Path], cache: Path
 ) -> None:
-    path = package()
+    path = package("mine", {**IN_BOOT, **MODULES})
     first, second = users_kernel(path), users_kernel(path)
     assert first.image == second.image
     assert first.image.is_relative_to(cache)
@@ -294,10 +299,62 @@ def test_a_package_is_unpacked_once_and_its_modules_are_listed(
     kernels.check(first, driver=True, dump=True)
 
 
-def test_a_package_without_an_image_is_told_what_to_do(package: Callable[..., Path]) -> None:
-    path = package(**{f"boot/vmlinuz-{RELEASE}": b""})
-    with pytest.raises(GuestError, match="unpack all packages of the kernel into one folder"):
+def test_a_kernel_in_several_packages_is_the_folder_of_them(
+    package: Callable[..., Path], cache: Path
+) -> None:
+    modules = {f"usr/{name}": content for name, content in MODULES.items()}
+    for name, files in (("binary", IN_MODULES), ("modules", modules), ("base", {"x": ""})):
+        folder = package(name, files).parent
+    config = package("config", {f"usr/{INSTALLED}/config": CONFIG})
+    found = users_kernel(folder)
+    assert (str(found), has_driver(found)) == (str(folder), True)
+    assert found.image.is_relative_to(cache)
+    kernels.check(found, driver=True, dump=True)
+    config.unlink()
+    assert not users_kernel(folder).config
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (MODULES, "has no kernel's image"),
+        (IN_BOOT | {f"boot/config-{RELEASE}": "CONFIG_9P_FS=m\n"}, "needs its modules"),
+        (IN_MODULES, "needs its modules"),
+    ],
+    ids=["modules", "an image, whose configuration has modules", "an image"],
+)
+def test_a_package_that_has_a_part_of_a_kernel_is_told_what_to_do(
+    package: Callable[..., Path], files: Mapping[str, bytes | str], says: str
+) -> None:
+    path = package("part", files)
+    told = f"{path.name} {says}.*: put all packages of the kernel into one folder, and name that"
+    with pytest.raises(GuestError, match=told):
         users_kernel(path)
+    with pytest.raises(GuestError, match=f"packages {says}.*: put all packages"):
+        users_kernel(path.parent)
+
+
+def test_a_package_whose_modules_are_a_link_out_of_it_changes_nothing_there(
+    package: Callable[..., Path], tmp_path: Path
+) -> None:
+    outside = write(tmp_path / "outside", {f"{RELEASE}/modules.order": ""})
+    (tmp_path / "linked.root/lib").mkdir(parents=True)
+    (tmp_path / "linked.root/lib/modules").symlink_to(outside)
+    with contextlib.suppress(GuestError):
+        users_kernel(package("linked", IN_BOOT))
+    assert [path.name for path in (outside / RELEASE).iterdir()] == ["modules.order"]
+
+
+def test_the_image_may_be_with_the_modules_and_again_in_boot(tmp_path: Path) -> None:
+    """As where they are installed, with /lib a link to /usr/lib."""
+    modules = {f"usr/{name}": content for name, content in MODULES.items()}
+    write(tmp_path, {**modules, **IN_MODULES, f"usr/{INSTALLED}/config": CONFIG})
+    (tmp_path / "lib").symlink_to("usr/lib")
+    found = users_kernel(tmp_path)
+    assert (found.image.name, has_driver(found)) == ("vmlinuz", True)
+    assert found.config
+    write(tmp_path, {f"boot/vmlinuz-{RELEASE}": image()})
+    assert users_kernel(tmp_path).image == tmp_path / f"boot/vmlinuz-{RELEASE}"
 
 
 # Another driver
