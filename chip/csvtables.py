@@ -15,7 +15,7 @@ _HERE = os.path.dirname(__file__)
 
 
 def exists(folder: str, name: str) -> bool:
-    """Whether there is a table `chip/<folder>/<name>.csv`."""
+    """Returns whether there is a table `chip/<folder>/<name>.csv`."""
     return os.path.exists(os.path.join(_HERE, folder, f"{name}.csv"))
 
 

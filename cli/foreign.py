@@ -21,7 +21,7 @@ _MOST_LINES = 20
 
 
 def is_foreign(reader: vmcore.Reader, note: vmcore.Note) -> bool:
-    """Whether a device dump is another driver's, by its first bytes and its name."""
+    """Returns whether a device dump is another driver's, by its first bytes and its name."""
     from vmcoredd import cudbg
 
     if not note.is_device_dump or (note.name or "").startswith(_OURS):

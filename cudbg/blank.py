@@ -133,7 +133,7 @@ def _zeros(entity: Entity, blob: Bytes) -> Text | None:
 
 
 def _is_all(blob: Bytes, byte: int) -> bool:
-    """Whether there are bytes, and all are the same; unpacks no more of them than needed."""
+    """Returns whether there are bytes, and all are the same; unpacks no more than needed."""
     for at in range(0, len(blob), PIECE_BYTES):
         piece = bytes(blob[at : at + PIECE_BYTES])
         if piece.count(byte) != len(piece):
@@ -181,7 +181,7 @@ def _of_loss(loss: Loss, size: int) -> Text:
 
 
 def is_silent(entry: Any) -> bool:
-    """Whether every byte of an entry (bytes, or a structure) is ff: it was not measured."""
+    """Returns whether every byte of an entry (bytes, or a structure) is ff: it was not measured."""
     return not bytes(entry).strip(b"\xff")
 
 

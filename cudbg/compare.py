@@ -77,7 +77,7 @@ def _compare(a: Dump, b: Dump, one: DumpEntity, other: DumpEntity | None) -> Dif
 
 
 def _is_damaged(dump: Dump, name: str) -> bool:
-    """Whether an entity's bytes cannot be read, though their format is known."""
+    """Returns whether an entity's bytes cannot be read, though their format is known."""
     try:
         blob = dump.blob(name)
         for at in range(0, len(blob), _PIECE):

@@ -41,7 +41,7 @@ def records(log: Bytes) -> list[DevlogEntry]:
 
 
 def _used(data: memoryview, at: int) -> bool:
-    """Whether a record has a time, and was measured."""
+    """Returns whether a record has a time, and was measured."""
     return any(data[at : at + DevlogEntry.timestamp.size]) and not is_silent(
         data[at : at + ENTRY_BYTES]
     )

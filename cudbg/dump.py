@@ -141,7 +141,7 @@ class DumpEntity:
 
 
 def is_dump(data: memoryview | bytes | bytearray) -> bool:
-    """Whether `data` begins like a dump of this kind; a note may hold another driver's dump."""
+    """Returns whether `data` begins like a dump of this kind: a note may hold another driver's."""
     return headers_of(data) is not None
 
 

@@ -153,7 +153,7 @@ class Sink(Protocol):
         """Begins the next entity."""
 
     def fits(self, size: int) -> bool:
-        """Whether areas of `size` bytes in total are certain to be granted and written."""
+        """Returns whether areas of `size` bytes in total are certain to be granted and written."""
 
     def area(self, size: int) -> memoryview:
         """Grants an area to fill (cudbg_get_buff()); raises Status(-19) if there is no room."""

@@ -40,13 +40,13 @@ _ORDERED_MOST = 1 << 16
 
 
 def is_searched(entity: Entity, blob: Bytes) -> bool:
-    """Whether all bytes are looked at: not those of a memory, which are unpacked on demand."""
+    """Returns whether all bytes are looked at: not a memory's, which are unpacked on demand."""
     return entity.stage != Stage.MEMORIES and len(blob) <= _SEARCHED_MOST
 
 
 def may_be_made(byte: int, data: bytes) -> bool:
-    """Whether `data` may be what a collector makes of reads of `byte`: a quick test, as `made_of`
-    takes some milliseconds."""
+    """Returns whether `data` may be what a collector makes of reads of `byte`: a quick test, as
+    `made_of` takes some milliseconds."""
     if byte == ZERO:
         return 10 * data.count(0) >= 9 * len(data)
     return ONES in data.rstrip(b"\0")[-16:]
@@ -82,7 +82,7 @@ def loss_of(entity: Entity, blob: Bytes, later: Later, chip: Chip) -> Loss:
 
 
 def _is_certain(loss: Loss, later: Later, chip: Chip) -> bool:
-    """Whether no later entity holds an answer, and one is of ones or failed."""
+    """Returns whether no later entity holds an answer, and one is of ones or failed."""
     told = False
     for entity, blob in later:
         answered = None if blob is None else _answered(entity, blob, chip)
@@ -93,7 +93,8 @@ def _is_certain(loss: Loss, later: Later, chip: Chip) -> bool:
 
 
 def _answered(entity: Entity, blob: Bytes, chip: Chip) -> bool | None:
-    """Whether the adapter answered, by an entity's first bytes; None if they do not tell."""
+    """Returns whether the adapter answered, by an entity's first bytes; None if they do not
+    tell."""
     head = bytes(blob[0 : min(len(blob), _HEAD_BYTES)])
     if entity.stage == Stage.DRIVER or entity.name in _BY_CONFIGURATION_SPACE or not any(head):
         return None

@@ -100,7 +100,7 @@ class _Registers(NamedTuple):
 
 
 def _hashing(chip: Chip, first: Sequence[int]) -> bool:
-    """Whether the lookup engine has a hash table."""
+    """Returns whether the lookup engine has a hash table."""
     return bool(chip.r.LE_DB_CONFIG.get(first[-1], "HASHEN"))
 
 

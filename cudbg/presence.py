@@ -61,7 +61,7 @@ def _memory(entity: Entity, memory: MemoryId, chip: Chip, register: Register) ->
 
 
 def _has_its_own(chip: Chip, register: Register) -> bool:
-    """Whether the card has external memory, so that it needs none of the host's (HMA)."""
+    """Returns whether the card has external memory, so that it needs none of the host's (HMA)."""
     return bool(_size(chip.memory.types[MemoryId.MC0], chip, register))
 
 

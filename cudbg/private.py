@@ -93,7 +93,8 @@ def contents(dump: Dump, *, redacted: bool, in_words: bool = False) -> Iterator[
 
 
 def is_empty(dump: Dump, name: str) -> bool:
-    """Whether an entity of `_OFTEN_EMPTY` is there and holds nothing: zeros after its header."""
+    """Returns whether an entity of `_OFTEN_EMPTY` is there and holds nothing: zeros after its
+    header."""
     try:
         blob, first = dump.blob(name), _OFTEN_EMPTY[name]
         pieces = (blob[max(at, first) : at + _PIECE] for at in range(0, len(blob), _PIECE))

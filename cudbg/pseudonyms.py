@@ -73,7 +73,8 @@ class Pseudonyms:
 
 
 def is_private(kind: Kind, value: bytes) -> bool:
-    """Whether a value tells something of its owner: not zeros, blanks, or a well-known address."""
+    """Returns whether a value tells something of its owner: not zeros, blanks, or a well-known
+    address."""
     if kind is Kind.MAC_TEXT:
         digits = value[: 2 * MAC_BYTES].decode("ascii", "replace")
         if len(digits) < 2 * MAC_BYTES or not all(c in string.hexdigits for c in digits):
@@ -85,8 +86,8 @@ def is_private(kind: Kind, value: bytes) -> bool:
 
 
 def _well_known(mac: bytes) -> bool:
-    """Whether a group address belongs to a protocol (01:80:c2, 01:00:5e, 33:33), and was not made
-    from a station's own (33:33:ff)."""
+    """Returns whether a group address belongs to a protocol (01:80:c2, 01:00:5e, 33:33), and was
+    not made from a station's own (33:33:ff)."""
     is_own = mac[:3] == b"\x33\x33\xff"
     return (mac[:3] in (b"\x01\x80\xc2", b"\x01\x00\x5e") or mac[:2] == b"\x33\x33") and not is_own
 

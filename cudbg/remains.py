@@ -68,7 +68,7 @@ class Remains:
         return b"" if at else data[0 : len(data)]
 
     def holds(self, offset: int) -> bool:
-        """Whether this byte is left."""
+        """Returns whether this byte is left."""
         return any(at <= offset < at + len(data) for at, data in self.parts)
 
     def resized(self, size: int) -> Remains:

@@ -177,6 +177,7 @@ def read_order(name: str, chip: Chip) -> tuple[int, ...]:
 
 
 def depends_on_reads(name: str, place: int, chip: Chip) -> bool:
-    """Whether a word is not one that the driver knows by itself; true if that is not known."""
+    """Returns whether a word is not one that the driver knows by itself; True if that is not
+    known."""
     reads = _reads(name, chip)
     return reads is None or place in reads.depend

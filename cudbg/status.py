@@ -44,12 +44,12 @@ def condition_of(found: HasStatus) -> Condition:
 
 
 def was_not_found(found: HasStatus) -> bool:
-    """Whether the status is -24, which hides two cases: see `cudbg.presence`."""
+    """Returns whether the status is -24, which hides two cases: see `cudbg.presence`."""
     return found.code != 0 and Code.ENTITY_NOT_FOUND in (found.code, found.sys_err)
 
 
 def is_incomplete(found: HasStatus) -> bool:
-    """Whether the dump lacks all or part of an entity that the adapter has."""
+    """Returns whether the dump lacks all or part of an entity that the adapter has."""
     return condition_of(found) in (Condition.PARTIAL, Condition.MISSING)
 
 

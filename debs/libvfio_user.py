@@ -60,7 +60,7 @@ class Library:
 
     @property
     def private_include_dirs(self) -> tuple[Path, ...]:
-        """Returns the folders with the library's public and private headers."""
+        """The folders with the library's public and private headers."""
         return (*self.include_dirs, self.lib)
 
 

@@ -176,7 +176,7 @@ class Card:
         return self.damage.get(entity) or f"{entity} ends before its last registers"
 
     def _is_unanswered(self, word: Word) -> bool:
-        """Whether a word is no value but a read that failed: all ones, in bits too that the
+        """Returns whether a word is no value but a read that failed: all ones, in bits too that the
         register does not have, or where the card answers no more."""
         if word.value != U32_MASK or word.entity != REG_DUMP:
             return word.value == U32_MASK

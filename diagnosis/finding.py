@@ -97,7 +97,7 @@ class Finding:
     """The entities that the dump lacks, or has only in part, as this finding says."""
 
     def is_cause_of(self, other: Finding) -> bool:
-        """Whether another finding may be a consequence of this one."""
+        """Returns whether another finding may be a consequence of this one."""
         names = (other.rule, *other.lacks)
         return self.rule != other.rule and any(
             fnmatchcase(name, pattern) for pattern in self.explains for name in names

@@ -37,7 +37,8 @@ def _causes(finding: Finding, findings: Sequence[Finding]) -> list[int]:
 
 
 def _are_apart(one: Finding, other: Finding) -> bool:
-    """Whether both are about instances of the same kind, such as ports, and have none in common."""
+    """Returns whether both are about instances of the same kind, such as ports, and have none in
+    common."""
     ours, theirs = _instances(one), _instances(other)
     shared = {name.rstrip("0123456789") for name in ours} & {
         name.rstrip("0123456789") for name in theirs

@@ -51,7 +51,7 @@ class BarAccess:
 
 
 class Card:
-    """One emulated adapter; use it from one thread at a time."""
+    """One emulated adapter; use it from one thread at a time. The arguments are those of `load`."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Card:
 
     @property
     def bars(self) -> dict[int, int]:
-        """Bytes of each BAR."""
+        """Bytes of each BAR, by its number."""
         return {int(bar): size for bar, size in BARS.items()}
 
     @property
@@ -190,12 +190,12 @@ class Card:
 
     @property
     def config(self) -> bytes:
-        """All of configuration space."""
+        """All 4096 bytes of configuration space."""
         return self.config_read(0, CONFIG_BYTES)
 
     @property
     def accesses(self) -> dict[str, int]:
-        """Accesses to BAR0 so far, by size."""
+        """Accesses to BAR0 so far, by size: the fields of `struct access_counts` (core.h)."""
         return self.core.counts()
 
     @property

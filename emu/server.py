@@ -49,7 +49,10 @@ def serve(
 
 @contextlib.contextmanager
 def served(card: Card, path: str | os.PathLike[str], deadline: float = 5.0) -> Iterator[None]:
-    """Serves a card from a thread while the context is open; errors are those of `serve`."""
+    """Serves a card from a thread while the context is open.
+
+    `deadline`, in seconds, and the errors are those of `serve`.
+    """
     with Server(path, deadline=deadline) as server:
         attach(card, server)
         with running(server):

@@ -106,7 +106,7 @@ class Wire:
 
     @property
     def qemu(self) -> list[str]:
-        """Returns QEMU's words for the other end; none if QEMU cannot be there."""
+        """QEMU's words for the other end; none if QEMU cannot be there."""
         if self.medium is Medium.STREAM:
             at = f"addr.type=unix,addr.path={_escaped(self.local)}"
             return ["-netdev", f"stream,id=n{self.end.port},server=off,{at},reconnect-ms=500"]

@@ -109,7 +109,8 @@ class Watched:
             yield _cut(f"  {level:<6} {facility:<6} {message(record).strip()}")
 
     def _is_new(self, record: DevlogEntry) -> bool:
-        """Whether a record is news: since the test began, or what a fault told, but no boot."""
+        """Returns whether a record is news: since the test began, or what a fault told, but no
+        boot."""
         told: bool = record.seqno >= self._first and record.level < Level.INFO
         since: bool = record.seqno >= self._logged
         return told or since

@@ -132,7 +132,7 @@ class Layout:
 
     @property
     def ident(self) -> bytes:
-        """Returns e_ident: 16 bytes, of which the kernel sets the first seven."""
+        """The e_ident: 16 bytes, of which the kernel sets the first seven."""
         elf_class = ELFCLASS64 if self.bits == 64 else ELFCLASS32
         data = ELFDATA2LSB if self.order == "little" else ELFDATA2MSB
         return MAGIC + bytes([elf_class, data, EV_CURRENT]) + bytes(9)

@@ -89,7 +89,7 @@ class Flattened:
 
 
 def is_flattened(head: bytes) -> bool:
-    """Whether a file that begins with `head` is flattened."""
+    """Returns whether a file that begins with `head` is flattened."""
     return head.startswith(SIGNATURE)
 
 

@@ -122,7 +122,7 @@ class Kdump:
 
     @property
     def bitmaps(self) -> tuple[int, int]:
-        """Returns (offset, size) of the bitmaps."""
+        """Offset and size of the bitmaps, in bytes."""
         block = self.header.block_size
         return (1 + self.header.sub_hdr_size) * block, self.header.bitmap_blocks * block
 
@@ -213,12 +213,12 @@ def _facts(fd: File, file_size: int, kdump: Kdump) -> Iterator[bool]:
 
 
 def _is_within(offset: int, size: int, first: int, end: int) -> bool:
-    """Whether a part that may be absent is in [first, end)."""
+    """Returns whether a part that may be absent is in [first, end)."""
     return offset == size == 0 or first <= offset <= offset + size <= end
 
 
 def _has_notes(fd: File, file_size: int, kdump: Kdump) -> bool:
-    """Whether the first notes are valid."""
+    """Returns whether the first notes are valid."""
     if kdump.sub.offset_note <= 0:
         return False
     walk = NoteWalk(fd, file_size, kdump.notes, kdump.layout, max_padding=0)

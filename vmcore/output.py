@@ -86,7 +86,7 @@ def open_log(path: str | os.PathLike[str]) -> int:
 
 
 def is_stdout(path: str | os.PathLike[str]) -> bool:
-    """Whether an output at `path` goes to standard output."""
+    """Returns whether an output at `path` goes to standard output."""
     return os.fspath(path) in _STDOUT_NAMES
 
 

@@ -59,7 +59,7 @@ def end_of(fd: int) -> int:
 
 
 def _has(fd: int, at: int) -> bool:
-    """Whether a file has a byte at an offset."""
+    """Returns whether a file has a byte at an offset."""
     try:
         return bool(os.pread(fd, 1, at))
     except (OSError, OverflowError):

@@ -325,12 +325,12 @@ class _Schedulers:
         return self.clock.khz / self.clock.driver_khz if self.clock.driver_khz else 1
 
     def _was_not_read(self, i: int) -> bool:
-        """Whether the driver computed both the rate and the gap from all ones."""
+        """Returns whether the driver computed both the rate and the gap from all ones."""
         rate = _kbps(U16_MASK, self.clock.driver_khz)
         return self._has_widest_gap(i) and self._layout.kbps[i] == rate
 
     def _has_widest_gap(self, i: int) -> bool:
-        """Whether the driver computed the gap from ffff, which may also be set."""
+        """Returns whether the driver computed the gap from ffff, which may also be set."""
         per_us = self.clock.driver_khz // 1000
         return bool(per_us) and self._layout.ipg[i] == 10000 * U16_MASK // per_us
 

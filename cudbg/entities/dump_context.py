@@ -159,8 +159,8 @@ def _read_some_free_lists(io: Io, chip: Chip, queues: range) -> list[_Read]:
 
 
 def _valid(kind: int, records: memoryview) -> list[bool]:
-    """Whether each record's data belong to a context in use. Congestion contexts have no valid bit;
-    they are read for valid free lists only."""
+    """Returns for each record whether its data belong to a context in use. Congestion contexts have
+    no valid bit; they are read for valid free lists only."""
     if kind == ContextType.CNM:
         return [True] * (len(records) // _RECORD)
     byte, bit = divmod(VALID_BIT[ContextType(kind)], 8)

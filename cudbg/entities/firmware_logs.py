@@ -142,7 +142,7 @@ def command_in_words(record: MailboxRecord) -> str:
 
 
 def did_as_told(record: MailboxRecord) -> bool:
-    """Whether it is the reply to a command that the firmware executed."""
+    """Returns whether it is the reply to a command that the firmware executed."""
     return _result(record, Header.from_bytes(_bytes_of(record)[: sizeof(Header)])) == _OK
 
 

@@ -102,8 +102,8 @@ def _too_few(header: Header, blob: Bytes) -> Text:
 
 
 def _hashes(others: Mapping[str, Bytes], chip: Chip) -> bool | None:
-    """Whether the engine has a hash table: HASHEN of LE_DB_CONFIG, which TID_INFO holds; None if
-    that is not known."""
+    """Returns whether the engine has a hash table: HASHEN of LE_DB_CONFIG, which TID_INFO holds;
+    None if that is not known."""
     tid_info = others.get("TID_INFO")
     if tid_info is None or len(tid_info) < sizeof(TidLayout):
         return None

@@ -235,7 +235,7 @@ def _is_zero(record: Record) -> bool:
 
 
 def _is_of_ones(record: Record) -> bool:
-    """Whether it is what the driver makes of a T6's entry that reads as all ones."""
+    """Returns whether it is what the driver makes of a T6's entry that reads as all ones."""
     return not record.rplc_size and (record.lookup_type, record.ivlan) == (_EITHER, U16_MASK)
 
 

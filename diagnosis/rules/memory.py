@@ -112,6 +112,6 @@ def switched_off(card: Card) -> Iterator[Hit]:
 
 
 def _is_needed(card: Card, number: MemoryId) -> bool:
-    """Whether a memory must be on: HMA is not where there is MC0."""
+    """Returns whether a memory must be on: HMA is not where there is MC0."""
     mc0 = next(memory for memory in card.chip.memory.types if memory.number is MemoryId.MC0)
     return number is not MemoryId.HMA or not card.word(mc0.bar).value

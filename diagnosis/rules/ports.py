@@ -29,7 +29,7 @@ def _links(card: Card) -> Iterator[tuple[Word, Word | None]]:
 
 
 def _is_high(card: Card, rate: Word | None) -> bool:
-    """Whether the error rate is high; False where it is not known."""
+    """Returns whether the error rate is high; False where it is not known."""
     return rate is not None and bool(rate.get(card.chip.mac.high_error_rate))
 
 

@@ -74,7 +74,7 @@ def transmit_waits(card: Card) -> Iterator[Hit]:
 
 
 def _is_blocked(card: Card) -> bool:
-    """Whether data to send wait in more than one place."""
+    """Returns whether data to send wait in more than one place."""
     return any(len(hit.evidence) > 1 for hit in waiting(card, "send"))
 
 

@@ -56,7 +56,7 @@ def no_free_pages(card: Card) -> Iterator[Hit]:
 
 
 def _is_told(card: Card, direction: str) -> bool:
-    """Whether tp-out-of-pages says it already; raises NotJudged if that is not known."""
+    """Returns whether tp-out-of-pages says it already; raises NotJudged if that is not known."""
     return direction == "send" and bool(card.word("TP_INT_CAUSE").get("FlmTxFlstEmpty"))
 
 

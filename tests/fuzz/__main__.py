@@ -5,7 +5,7 @@
     python -m tests.fuzz --part server --case 1234      # one seed, or one name of the corpus
 
 Each case is a function of its seed. A case that fails is written to tests/fuzz/corpus/, which the
-tests replay: commit it with the mend. Exits with 1 if any case failed.
+tests replay: commit it with the fix. Exits with 1 if any case failed.
 """
 
 from __future__ import annotations
