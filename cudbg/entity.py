@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.firmware import FwCommand
-from vmcoredd.chip.layout import LittleStruct, sizeof
+from vmcoredd.chip.layout import BigStruct, LittleStruct, sizeof
 from vmcoredd.cudbg.decoded import Bytes, Decoded
 from vmcoredd.cudbg.errors import Code, Status, WrongSize
 from vmcoredd.cudbg.remains import Remains, decode_in_part
@@ -99,6 +99,8 @@ class Entity:
     """Its size. Every entity declares this and `accesses`; the tests compare both with a dump."""
     other_bytes: ClassVar[Mapping[Chip, int]] = MappingProxyType({})
     """Another size, which an older kernel or a running driver makes."""
+    layouts: ClassVar[Sequence[type[LittleStruct | BigStruct]]] = ()
+    """The structures that its bytes consist of, in their order; empty if they are bare words."""
     accesses: ClassVar[Measured]
     """The register accesses that the kernel's driver makes for it, counted on plain registers."""
     host_order: ClassVar[bool] = True

@@ -21,6 +21,7 @@ In the order in which the kernel's driver collects them. Bytes are counted befor
 accesses are the register reads and writes that the kernel's driver makes. A dash means that the
 number depends on the card; an empty cell, that the chip has no such entity. `--entity` takes an
 entity's name, its short name, which the vendor's collector uses, or its number.
+[Entities one by one](entities.md) has the layout of each, and an example.
 
 | number | entity | short name | contents | file | bytes T5 | T6 | accesses T5 | T6 |
 | ---: | --- | --- | --- | --- | ---: | ---: | ---: | ---: |

@@ -47,7 +47,8 @@ A new entity is a class in one of these files or in a new one; no list names it:
    kernel's attempts, delays and error.
 4. `self.parse(Layout, blob)` and `self.need(blob, n)` take whole entities only. Of others,
    `Entity.decode_remains` shows what does not depend on the bytes that are missing. Layouts are
-   `chip.layout.LittleStruct`. A decoder returns parts of `cudbg.decoded`.
+   `chip.layout.LittleStruct`, and `layouts` names them for the page of entities. A decoder returns
+   parts of `cudbg.decoded`.
 
 A decoder need not ask whether its bytes were measured: `cudbg.blank` looks first, and does not call
 it for an entity that is all ones, or what the collector makes of all ones. The entity declares two

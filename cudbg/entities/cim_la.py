@@ -194,6 +194,7 @@ class CimPifLa(Entity):
     (cudbg_collect_cim_pif_la())."""
 
     all_zero = NOTHING_WRITTEN
+    layouts = (PifLayout,)
     raw_bytes = sizeof(PifLayout)
     accesses = 1155
 

@@ -64,6 +64,7 @@ class CimQcfg(Entity):
     """Configuration and state of the embedded processor's queues (cudbg_collect_cim_qcfg())."""
 
     all_zero = "NOT MEASURED: All bytes are 0, also the sizes of queues, which every card has."
+    layouts = (QueueLayout,)
     raw_bytes = sizeof(QueueLayout)
     accesses = 246
 

@@ -73,6 +73,7 @@ class Clk(Entity):
     all_zero = (
         "NOT MEASURED: All bytes are 0, also the core clock's period, by which the driver divides."
     )
+    layouts = (ClkLayout,)
     raw_bytes = sizeof(ClkLayout)
     accesses = 10
 
@@ -228,6 +229,7 @@ class HwSched(Entity):
     (cudbg_collect_hw_sched())."""
 
     all_zero = "EMPTY: No scheduler is enabled: all rates, gaps and paces are 0, as if never set."
+    layouts = (SchedLayout,)
     raw_bytes = sizeof(SchedLayout)
     accesses = 50
 

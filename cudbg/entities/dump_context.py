@@ -64,6 +64,7 @@ class DumpContext(Entity):
         "EMPTY: None of {count} contexts is in use. If the adapter does not answer, none is "
         "read either."
     )
+    layouts = (Record,)
     raw_bytes = None
     accesses = None
 

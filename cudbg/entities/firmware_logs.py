@@ -10,6 +10,7 @@ from vmcoredd.chip.devlog import (
     ADDRESS_UNIT,
     DEVLOG_PF,
     ENTRIES_UNIT,
+    DevlogEntry,
     facility_name,
     level_name,
 )
@@ -80,6 +81,7 @@ class MboxLog(Entity):
         "EMPTY: None of {count} entries is in use. A crash kernel's driver has sent no command."
     )
     stage = Stage.DRIVER
+    layouts = (MailboxRecord,)
     raw_bytes = _LOG_BYTES
     accesses = 0
 
@@ -204,6 +206,7 @@ class DevLog(Entity):
     all_zero = "EMPTY: None of {count} records was ever written."
     stage = Stage.FIRMWARE
     host_order = False
+    layouts = (DevlogEntry,)
     raw_bytes = None
     accesses = None
 

@@ -56,6 +56,7 @@ class IndirectEntity(RegisterTable):
     """An entity of such records; `groups` are the ranges (`chip.indirect`) they hold."""
 
     all_zero = NOTHING_WRITTEN
+    layouts = (Record,)
     groups: Sequence[str]
     unused = 0
     """Records that the kernel allocates and leaves zero."""

@@ -32,6 +32,7 @@ class LeTcam(Entity):
     all_zero = (
         "NOT MEASURED: All {count} records are 0, and so is the number of TIDs: none was read."
     )
+    layouts = (Header, Record)
     raw_bytes = None
     accesses = None
 

@@ -31,6 +31,7 @@ class MeminfoEntity(Entity):
     """The memory map and its usage (cudbg_collect_meminfo())."""
 
     all_zero = NOTHING_WRITTEN
+    layouts = (Layout,)
     raw_bytes = sizeof(Layout)
     accesses = per_chip(t5=65, t6=63)
     """One fewer on a card without a doorbell FIFO in memory."""

@@ -84,6 +84,7 @@ class MpsTcam(Entity):
     all_zero = (
         "EMPTY: None of {count} entries is in use. A T5 that does not answer leaves the same bytes."
     )
+    layouts = (Record,)
     raw_bytes = 45056
     accesses = None
 

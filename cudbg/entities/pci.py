@@ -89,6 +89,7 @@ class VpdData(Entity):
     (cudbg_collect_vpd_data()). A failure has the kernel's plain code, and no `sys_err`."""
 
     all_zero = "NOT MEASURED: All bytes are 0: no name, no number and no version was read."
+    layouts = (VpdLayout,)
     raw_bytes = sizeof(VpdLayout)
     accesses = 14
 

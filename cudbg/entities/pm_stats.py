@@ -27,6 +27,7 @@ class PmStats(Entity):
     """Counters of the payload memory's managers (cudbg_collect_pm_stats())."""
 
     all_zero = "EMPTY: All counters are 0: nothing was counted."
+    layouts = (Layout,)
     raw_bytes = sizeof(Layout)
     accesses = per_chip(t5=60, t6=84)
 

@@ -134,6 +134,7 @@ class Qdesc(Entity):
 
     all_zero = NOTHING_WRITTEN
     stage = Stage.DRIVER
+    layouts = (Header, Queue)
     raw_bytes = DUMP_BYTES
     accesses = 0
 

@@ -53,6 +53,7 @@ class SgeIndirect(RegisterEntity):
     """
 
     all_zero = NOTHING_WRITTEN
+    layouts = (Layout,)
     raw_bytes = sizeof(Layout)
     other_bytes = per_chip(t5=_RUNNING_BYTES, t6=_RUNNING_BYTES)
     accesses = per_chip(t5=64, t6=1384)

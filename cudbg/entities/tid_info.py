@@ -66,6 +66,7 @@ class TidInfo(Entity):
     """
 
     all_zero = NOTHING_WRITTEN
+    layouts = (TidLayout,)
     raw_bytes = sizeof(TidLayout)
     accesses = 3
 

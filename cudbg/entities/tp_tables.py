@@ -145,6 +145,7 @@ class PathMtu(Entity):
     """The sixteen MTUs that connections choose from (cudbg_collect_path_mtu())."""
 
     all_zero = "NOT MEASURED: All MTUs are 0, which is none: the table was never set, or not read."
+    layouts = (MtuLayout,)
     raw_bytes = sizeof(MtuLayout)
     accesses = 32
 
@@ -178,6 +179,7 @@ class Cctrl(Entity):
     (cudbg_collect_cctrl())."""
 
     all_zero = "EMPTY: All increments are 0, as if the table was never set."
+    layouts = (CctrlLayout,)
     raw_bytes = sizeof(CctrlLayout)
     accesses = 1024
 

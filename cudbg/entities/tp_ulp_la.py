@@ -47,6 +47,7 @@ class TpLa(Entity):
     """The transport processor's trace (cudbg_collect_tp_la(), t4_tp_read_la())."""
 
     all_zero = NOTHING_TRACED
+    layouts = (TpLayout,)
     raw_bytes = sizeof(TpLayout)
     accesses = 259
 
@@ -116,6 +117,7 @@ class UlprxLa(Entity):
     """Eight traces of ULP's receive side (cudbg_collect_ulprx_la())."""
 
     all_zero = NOTHING_WRITTEN
+    layouts = (UlprxLayout,)
     raw_bytes = sizeof(UlprxLayout)
     accesses = 4120
 
@@ -183,6 +185,7 @@ class UlptxLa(Entity):
     """
 
     all_zero = NOTHING_WRITTEN
+    layouts = (UlptxLayout,)
     raw_bytes = sizeof(UlptxLayout)
     accesses = 6689
 

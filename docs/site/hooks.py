@@ -17,6 +17,7 @@ from typing import Any
 
 import made
 import mmdr
+from made import registers
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -61,6 +62,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             moved.append(_file(config, path))
     for path in sorted(_shown(moved)):
         moved.append(_showing(config, path))
+    moved.append(File.generated(config, registers.SCRIPT, content=registers.script()))
     return moved
 
 
@@ -113,7 +115,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
                 return link[0].rstrip("/") + ending
         return link[0]
 
-    return LINK.sub(target, MADE.sub(_made, markdown))
+    text = MADE.sub(_made, markdown)
+    if "\n## " not in text:  # no table of contents: the page has its room
+        page.meta["hide"] = ["toc"]
+    return LINK.sub(target, text)
 
 
 def _made(marker: re.Match[str]) -> str:

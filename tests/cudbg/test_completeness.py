@@ -10,6 +10,7 @@ from carddump import CARDS, collected, walk
 
 from vmcoredd import cudbg
 from vmcoredd.chip import T5, T6, Chip
+from vmcoredd.chip.layout import sizeof
 from vmcoredd.cudbg.entity import Entity, entities, measured
 from vmcoredd.cudbg.errors import Code, DumpFormatError
 from vmcoredd.cudbg.generate import PAGE, page
@@ -52,6 +53,19 @@ SIZED = [
 def decoded(entity: Entity, blob: bytes, chip: Chip) -> int:
     """Decodes a blob completely, and returns the number of parts."""
     return len(list(walk(entity.decode(blob, chip))))
+
+
+def test_the_layouts_of_an_entity_make_up_its_bytes() -> None:
+    """One of each but the last, which is repeated; behind QDESC's there are descriptors."""
+    named = {name: each for name, each in ENTITIES.items() if each.layouts and name != "QDESC"}
+    assert len(named) > 20
+    for name, each in named.items():
+        *heads, last = (sizeof(layout) for layout in each.layouts)
+        for chip in each.chips or CARDS:
+            size = measured(each.raw_bytes, chip) or OF_THE_CARDS.get(name, {chip: (0,)})[chip][0]
+            assert (size - sum(heads)) % last == 0 or name in UNMEASURED, name
+        assert each.entry_bytes in (0, last)
+        assert each.entries_from in (0, sum(heads))
 
 
 def test_the_table_of_all_entities_is_up_to_date() -> None:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from browsers import browser, events, one, requests
 from cliruns import spawned
 from faulty import faulty
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from vmcoredd import vmcore
 from vmcoredd.chip import T5
-from vmcoredd.debs.install import missing
 
 pytestmark = pytest.mark.interop
 PATIENCE = 30.0
@@ -62,28 +55,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return alone
 
 
-@contextmanager
-def browser(*, scripts: bool) -> Iterator[webdriver.Chrome]:
-    """Debian's chromium, which is asked for every request that it makes."""
-    if lacking := missing("browser"):
-        pytest.fail(f"no browser: sudo apt-get install {' '.join(lacking)}")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    options.add_argument("--headless=new")
-    options.add_argument("--disable-dev-shm-usage")
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # it does not run as root otherwise
-    if not scripts:
-        setting = {"profile.managed_default_content_settings.javascript": 2}
-        options.add_experimental_option("prefs", setting)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
 @pytest.fixture(scope="module")
 def opened(page: Path) -> Iterator[webdriver.Chrome]:
     with browser(scripts=True) as driver:
@@ -98,20 +69,6 @@ def scriptless(page: Path) -> Iterator[webdriver.Chrome]:
         yield driver
 
 
-def requests(driver: webdriver.Chrome) -> set[str]:
-    """The addresses that the page asked for."""
-    return {found["request"]["url"] for found in events(driver)["Network.requestWillBeSent"]}
-
-
-def events(driver: webdriver.Chrome) -> dict[str, list[Any]]:
-    """What the browser's network did since this was last called."""
-    found = defaultdict(list)
-    for entry in driver.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        found[message["method"]].append(message["params"])
-    return found
-
-
 def what_became_of(driver: webdriver.Chrome, page: Path) -> dict[str, str]:
     """Opens a page, and returns the addresses that it got no answer from, each with what stopped
     the request: the page's policy, or the network."""
@@ -123,10 +80,6 @@ def what_became_of(driver: webdriver.Chrome, page: Path) -> dict[str, str]:
     }
     failed = seen["Network.loadingFailed"]
     return {names[one["requestId"]]: one.get("blockedReason", "the network") for one in failed}
-
-
-def one(driver: webdriver.Chrome, selector: str) -> WebElement:
-    return driver.find_element(By.CSS_SELECTOR, selector)
 
 
 def search(driver: webdriver.Chrome, text: str) -> list[str]:
