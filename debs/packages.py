@@ -133,7 +133,7 @@ def unpack(archive: Path, root: Path) -> None:
         raise Unavailable(archive.name, unpacked.stderr.strip() or "dpkg-deb failed", DAMAGED)
 
 
-DAMAGED = "Free some disk space, or clear the cache and try again"
+DAMAGED = "Free some disk space, or clear the cache (vmcoredd cache clear) and try again"
 
 
 def _build_source(

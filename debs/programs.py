@@ -45,7 +45,8 @@ def inside(root: Path, name: str) -> Path:
         else:
             path = path / part
     if parts or not path.exists():
-        raise Unavailable(name, f"it is not in {root}", "Clear the cache and try again")
+        remedy = "Clear the cache (vmcoredd cache clear) and try again"
+        raise Unavailable(name, f"it is not in {root}", remedy)
     return path
 
 

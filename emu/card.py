@@ -133,7 +133,7 @@ class Card:
             if found := model.faults().get(name):
                 getattr(model, found.method)(*found.arguments)
                 return
-        raise NoSuchFault(f"no fault {name} on a {self.chip}; emu.faults() has all")
+        raise NoSuchFault(f"no fault {name} on a {self.chip}; emu.faults() lists all")
 
     # Accesses
 

@@ -25,7 +25,6 @@ VERSION_AT, VERSION_BASE, VERSION_BYTES = 0x20E, 0x200, 256
 SETUP_SECTORS_AT, SETUP_SECTORS_IF_0, SECTOR = 0x1F1, 4, 512
 PAYLOAD_AT = 0x248  # its offset, then its length
 HEADER_BYTES = 0x250
-SIZE_BYTES = 4  # the kernel's build appends the unpacked size to a payload
 CONFIG = re.compile(rb"IKCFG_ST(\x1f\x8b.*?)IKCFG_ED", re.DOTALL)
 
 

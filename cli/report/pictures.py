@@ -13,7 +13,6 @@ _LETTER = 7
 """The width of a letter."""
 _COLOURS = 8
 _THINNEST = 1.5
-QUEUES_MOST = 256
 
 
 class Box(NamedTuple):

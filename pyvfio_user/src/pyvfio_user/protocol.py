@@ -36,7 +36,6 @@ BITMAP_RANGE = struct.Struct("<QQ")  # address, size; follows DIRTY_PAGES, a BIT
 BITMAP = struct.Struct("<QQ")  # page size, bytes of the bitmap
 ACCESS = struct.Struct("<QII")  # offset, region, count; of region reads and writes
 IO_FDS = struct.Struct("<IIII")  # argsz, flags, index, count
-MIGRATION_INFO = struct.Struct("<IIQQQ")  # state, reserved, pending, data offset, data size
 REGION_TYPE = struct.Struct("<II")  # type, subtype; follows a CAPABILITY
 
 CAPABILITY_SPARSE_MMAP = 1  # VFIO_REGION_INFO_CAP_SPARSE_MMAP
