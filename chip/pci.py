@@ -194,7 +194,7 @@ RELAX_EN = 1 << 4
 """The bit of DEVCTL that allows relaxed ordering (PCI_EXP_DEVCTL_RELAX_EN)."""
 COMP_TIMEOUT_MASK, COMP_TIMEOUT_17S_64S = 0xF, 0xD
 """The completion timeout in DEVCTL2, and what the driver sets it to (t4_hw.c,
-set_pcie_completion_timeout())."""
+t4_prep_adapter())."""
 
 
 class LinkSpeed(IntEnum):

@@ -117,7 +117,7 @@ class Netdev:
             self.stopped = False
 
     def transmit(self) -> None:
-        """t4_eth_xmit(): sends a frame or a packet to segment; may stop the queue."""
+        """cxgb4_eth_xmit(): sends a frame or a packet to segment; may stop the queue."""
         if not self.t5:
             self.cidx = self.tx.status[1]
         payload = self.pick.randbytes(self.pick.randint(1, 1400))
