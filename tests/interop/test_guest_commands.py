@@ -14,7 +14,7 @@ from functools import partial
 
 import pytest
 import recorded
-from stock import SHARED, Stock, Wire
+from stock import SHARED, Stock, Wire, pings
 
 from vmcoredd.chip import T5, T6
 from vmcoredd.chip.transceiver import BASE_DEVICE, Identifier, Qsfp, Sfp
@@ -60,11 +60,8 @@ class Row:
             )
 
 
-def ping(options: str = "", count: int = 20) -> str:
-    """Returns a command that sends requests to the far interface."""
-    return f"ping -q -c {count} -i 0.01 -w 60 {options} 10.9.{{number}}.2"
-
-
+FAR, VLAN = "10.9.{number}.2", "10.8.{number}.2"
+"""The far interface, and its VLAN 9."""
 FOREIGN = 3
 """How many frames `heard` sends to an address that no interface has."""
 USED_QUEUES = "head -16 {debugfs}/rss | cut -d: -f2 | tr -s ' ' '\\n' | sort -u | grep -c ."
@@ -87,9 +84,6 @@ def heard(promiscuous: str, count: int) -> str:
     )
 
 
-ALL_ARRIVED = (r" 0% packet loss",)
-"""What ping says when nothing is lost."""
-
 ROWS = [
     # What it is
     Row("-i", "ethtool -i {near}", (r"^driver: cxgb4$", r"^firmware-version: 1\.27\.5\.0, TP")),
@@ -104,10 +98,10 @@ ROWS = [
     Row("-m", "ethtool -m {near}", (r"Vendor name +: CHELSIO", r"Vendor SN +: {module}")),
     Row("-T", "ethtool -T {near}", (r"hardware-transmit", r"PTP Hardware Clock: \d")),
     # Frames
-    Row("ping", ping(), ALL_ARRIVED),
-    Row("ping of fragments", ping("-s 20000"), ALL_ARRIVED),
-    Row("ping over IPv6", "ping -q -c 5 -i 0.01 -w 10 fd09:{number}::2", ALL_ARRIVED),
-    Row("flood", ping("-f", count=2000), ALL_ARRIVED),
+    Row("ping", pings(FAR)),
+    Row("ping of fragments", pings(FAR, options="-i 0.01 -s 20000")),
+    Row("ping over IPv6", pings("fd09:{number}::2", 5)),
+    Row("flood", pings(FAR, 2000, "-A")),
     Row("checked load", "traffic send 10.9.{number}.2 7007 4 4 2", (r"^tcp 0: sent",)),
     Row("-t", "ethtool -t {near}", (r"result is PASS", r"Loop back test.*\s0$")),
     Row("-S", "ethtool -S {near}", (r"tx_frames_ok +: [1-9]", r"rx_frames_ok +: [1-9]")),
@@ -117,7 +111,7 @@ ROWS = [
         "ethtool -C {near} rx-usecs 50 rx-frames 4 && ethtool -c {near}",
         (r"^rx-usecs:\s+50$", r"^rx-frames:\s+4$"),
     ),
-    Row("ping with -C", ping(), ALL_ARRIVED),
+    Row("ping with -C", pings(FAR)),
     Row(
         "-C back",
         "ethtool -C {near} rx-usecs 5 rx-frames 8 && ethtool -c {near}",
@@ -200,25 +194,20 @@ ROWS = [
         "{space} sh -c 'ip link add link {far} name v9 type vlan id 9 && "
         "ip addr add 10.8.{number}.2/24 dev v9 && ip link set v9 up'; "
         "ip link add link {near} name v{number} type vlan id 9; "
-        "ip addr add 10.8.{number}.1/24 dev v{number}; ip link set v{number} up; "
-        "ping -q -c 20 -i 0.01 -w 10 10.8.{number}.2",
-        ALL_ARRIVED,
+        "ip addr add 10.8.{number}.1/24 dev v{number}; ip link set v{number} up; " + pings(VLAN),
     ),
     Row(
         "-K rxvlan off",
-        "ethtool -K {near} rxvlan off txvlan off && ping -q -c 20 -i 0.01 -w 10 10.8.{number}.2",
-        ALL_ARRIVED,
+        f"ethtool -K {{near}} rxvlan off txvlan off && {pings(VLAN)}",
     ),
     Row(
         "-K rxvlan on",
-        "ethtool -K {near} rxvlan on txvlan on && ping -q -c 20 -i 0.01 -w 10 10.8.{number}.2",
-        ALL_ARRIVED,
+        f"ethtool -K {{near}} rxvlan on txvlan on && {pings(VLAN)}",
     ),
     Row(
         "long frames",
         "ip link set {near} mtu 9000; {space} ip link set {far} mtu 9000; "
-        "ping -q -M do -s 8972 -c 20 -i 0.01 -w 10 10.9.{number}.2",
-        ALL_ARRIVED,
+        + pings(FAR, options="-i 0.01 -M do -s 8972"),
     ),
     Row("load of long frames", "traffic send 10.9.{number}.2 7007 4 4 2", (r"^tcp 0: sent",)),
     Row("a foreign address", heard("off", 1), (r"> {right}: ICMP",), (r"> {foreign}: ICMP",)),
@@ -334,6 +323,7 @@ def test_a_file_of_debugfs_can_be_read(stock: Stock, file: str) -> None:
 @pytest.mark.usefixtures("joined")
 def test_debugfs_shows_the_interfaces_addresses_and_queues(stock: Stock) -> None:
     for wire in stock.wires:
+        stock.run(pings(f"10.9.{wire.number}.2", 20))
         folder = names(stock, wire)["debugfs"]
         mac = stock.run(f"cat /sys/class/net/{wire.near}/address").strip()
         assert f" {mac} ffffffffffff " in stock.run(f"cat {folder}/mps_tcam")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cliruns import spawned
-from stock import BOOT, KERNEL
+from stock import BOOT, KERNEL, pings
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
 PING = """#!/bin/sh
@@ -45,10 +45,10 @@ def test_a_script_sends_frames_from_port_to_port_and_its_exit_code_is_passed_on(
     assert (tmp_path / "port0.pcapng").stat().st_size > 1000
 
 
-DUMP = """#!/bin/sh
-join-wires eth0=eth1 && ping -c 20 -i 0.05 -w 10 10.9.1.2 || exit
+DUMP = f"""#!/bin/sh
+join-wires eth0=eth1 && {pings("10.9.1.2")} || exit
 ethtool -W eth0 3 && ethtool -w eth0 data /tmp/dump || exit
-ping -c 20 -i 0.05 -w 10 10.9.1.2 && wc -c </tmp/dump
+{pings("10.9.1.2")} && wc -c </tmp/dump
 dmesg | grep -c 'soft lockup'
 """
 
@@ -63,5 +63,4 @@ def test_a_guest_that_maps_the_window_dumps_all_memories_without_a_stall(tmp_pat
         *("--map-window", "--script", tmp_path / "dump.sh", "--console", tmp_path / "console"),
         timeout=2 * BOOT,
     )
-    assert done.stdout.count(" 0% packet loss") == 2, done.stdout
     assert done.stdout.splitlines()[-2:] == ["33558232", "0"]

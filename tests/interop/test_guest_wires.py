@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from cliruns import emulated, ready
 from recorded import statistics
+from stock import pings
 
 from vmcoredd.qemu.guest import Adapter, Guest
 from vmcoredd.qemu.prepare import Options, Prepared
@@ -74,7 +75,7 @@ class Side:
     def reach(self, name: str, other: Side) -> None:
         """Pings the other end of a wire, and has checked load on it."""
         address = f"10.9.{NUMBERS[name]}.{other.number}"
-        assert " 0% packet loss" in self.run(f"ping -q -c 5 -i 0.1 -w 10 {address}")
+        self.run(pings(address, 5))
         said = self.run(f"traffic send {address} 7007 2 2 2")
         assert len(re.findall(r"(?m)^(?:tcp|udp) \d: sent [1-9]", said)) == 4
 

@@ -101,7 +101,20 @@ class Stock:
     def ping(self) -> None:
         """Sends requests over each wire. Raises CommandFailed if one has no answer."""
         for wire in self.wires:
-            self.run(f"ping -q -c 10 -i 0.01 -w 2 10.9.{wire.number}.2")
+            self.run(pings(f"10.9.{wire.number}.2", 10))
+
+
+def pings(address: str, count: int = 20, options: str = "-i 0.01") -> str:
+    """Returns a command that fails unless the first `count` requests are all answered in a minute.
+
+    With a deadline ping(8) sends on until it has so many answers, and counts those on their way as
+    lost.
+    """
+    return (
+        f"ping -c {count} -w 60 {options} {address} | tee /dev/stderr | grep 'bytes from' "
+        "| grep -o 'icmp_seq=[0-9]*' | sort -u -t = -k 2 -n "
+        f"| head -n {count} | tail -n 1 | grep -qx icmp_seq={count}"
+    )
 
 
 @contextlib.contextmanager
