@@ -24,7 +24,7 @@ from .errors import (
 )
 from .limited_log import LimitedLog
 from .protocol import SPIN, Capabilities, Command, DmaFlag, IrqIndex, RegionFlag
-from .server import Server, library_version
+from .server import Peer, Server, library_version
 from .shared import UnsealedArea, memory_file
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "LimitedLog",
     "ListenError",
     "NativeAccess",
+    "Peer",
     "PeerDied",
     "ProtocolError",
     "Refused",

@@ -126,9 +126,9 @@ static int setup_dma(vfu_ctx_t *ctx)
 
 static int set_up_context(struct server *server, const char *path, int log_level)
 {
-    server->stop_event = eventfd(0, EFD_CLOEXEC);
+    server->wake_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server->parts = calloc(DMA_PARTS, dma_sg_size());
-    if (server->stop_event < 0 || !server->parts)
+    if (server->wake_event < 0 || !server->parts)
         return -errno;
     int error = server_open_signals(server);
     if (error)
@@ -179,8 +179,8 @@ void server_destroy(struct server *server)
     vfu_destroy_ctx(server->ctx);
     server_turn_all_away(server);
     server_close_signals(server);
-    if (server->stop_event >= 0)
-        close(server->stop_event);
+    if (server->wake_event >= 0)
+        close(server->wake_event);
     pthread_mutex_destroy(&server->busy);
     pthread_mutex_destroy(&server->connection_lock);
     free(server->parts);
@@ -230,6 +230,11 @@ int server_set_irqs(struct server *server, int index, uint32_t count)
     if (vfu_setup_device_nr_irqs(server->ctx, (enum vfu_dev_irq_type)index, count) < 0)
         return -errno;
     return 0;
+}
+
+uint64_t server_messages(const struct server *server)
+{
+    return server->messages;
 }
 
 int server_realize(struct server *server)

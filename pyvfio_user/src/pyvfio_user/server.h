@@ -68,6 +68,19 @@ int server_run(struct server *server);
 /* May be called from any thread, more than once. */
 void server_stop(struct server *server);
 
+/* Makes server_run() return soon, between two messages; any thread may call it. server_run() has no
+ * patience until server_woken() is called, in the serving thread and before what it was woken for
+ * is looked at. */
+void server_wake(struct server *server);
+void server_woken(struct server *server);
+
+/* Returns the process and the user at the other end of the client's connection; -ENOTCONN without
+ * one. Any thread may call it. */
+int server_peer(struct server *server, uint32_t *process, uint32_t *user);
+
+/* Returns how many messages have come, of all clients. */
+uint64_t server_messages(const struct server *server);
+
 /* See host.h. */
 int server_irq(struct server *server, uint32_t vector);
 int server_dma(struct server *server, uint64_t address, void *data, uint64_t length, int is_write);

@@ -26,9 +26,12 @@ import logging
 import mmap
 import os
 import signal
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from types import FrameType
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import listen, pci
 from ._server import ffi, lib
@@ -38,7 +41,16 @@ from .errors import ListenError, Refused, ServerUnavailable
 from .limited_log import LimitedLog
 from .protocol import CONFIG_REGION, SPIN, IrqIndex
 
+T = TypeVar("T")
+
 VFU_READ, VFU_WRITE, VFU_MEM, VFU_ALWAYS_CB = 1, 2, 4, 8  # VFU_REGION_FLAG_*
+
+
+class Peer(NamedTuple):
+    """The process at the other end of a connection, and its user, as it connected (SO_PEERCRED)."""
+
+    process: int
+    user: int
 
 
 class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
@@ -78,6 +90,8 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._realized = False
         self._server: Any = ffi.NULL
         self._made = (0, 0)
+        self._submitted: deque[_Submitted[Any]] = deque()
+        self._submitting = threading.Lock()
         try:
             with listen.prepared(self.path, mode, owner):
                 self._server = self._create(deadline, spin, idle)
@@ -122,11 +136,17 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         return not self._server
 
     def close(self) -> None:
-        """Destroys the server and its socket. Must not be called during `run`."""
+        """Destroys the server and its socket. Must not be called during `run`.
+
+        What was submitted and has not run is cancelled.
+        """
         if self._server:
             listen.remove(self._file, self._made)
-            lib.server_destroy(self._server)
-            self._server = ffi.NULL
+            with self._submitting:
+                lib.server_destroy(self._server)
+                self._server = ffi.NULL
+            while self._submitted:
+                self._submitted.popleft().future.cancel()
             self.log.flush()
 
     # The device
@@ -198,10 +218,48 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
                 self._call(self.on_client_gone)
             elif event == lib.SERVER_TURNED_AWAY:
                 self.log.warning("a client of %s was turned away", self.path)
+            if self._submitted:
+                self._run_submitted()
 
     def stop(self) -> None:
         """Makes `run` return soon; a later `run` returns at once. Any thread may call this."""
         lib.server_stop(self._live())
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Runs `function` in the thread of `run`, between two messages. Any thread may call this.
+
+        Returns at once; the future gets what `function` returns or raises. It runs soon, whether a
+        client is attached or not, and busy or idle, but not in the middle of a message: a client
+        that sends half of one delays it until the server's `deadline`. So wait for the future with
+        a deadline of your own, and `cancel()` it afterwards. Clients wait while `function` runs.
+        It is like a callback: it may use `irq`, `dma_read` and `dma_write`, and must not wait for
+        something else that was submitted. Raises ListenError if the server is closed.
+        """
+        submitted = _Submitted(function)
+        with self._submitting:
+            server = self._live()
+            self._submitted.append(submitted)
+            lib.server_wake(server)
+        return submitted.future
+
+    def _run_submitted(self) -> None:
+        """Runs what has been submitted by now."""
+        lib.server_woken(self._live())
+        for _ in range(len(self._submitted)):
+            self._submitted.popleft().run()
+
+    @property
+    def peer(self) -> Peer | None:
+        """The process that is attached as a client; None if there is none. For any thread."""
+        process, user = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        if lib.server_peer(self._live(), process, user) < 0:
+            return None
+        return Peer(process[0], user[0])
+
+    @property
+    def messages(self) -> int:
+        """Messages that have come so far, from all clients."""
+        return int(lib.server_messages(self._live()))
 
     @contextlib.contextmanager
     def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
@@ -320,6 +378,23 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
     def _check(done: int, what: str) -> None:
         if done < 0:
             raise Refused(what, -done)
+
+
+class _Submitted(Generic[T]):
+    """A function that is to run in the server's thread, and the future of its result."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self.function, self.future = function, Future[T]()
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self.function())
+        except BaseException as error:
+            self.future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
 
 
 def library_version() -> str | None:

@@ -98,10 +98,12 @@ struct server {
 
     pthread_mutex_t connection_lock; /* lets server_stop() shut the connection down */
     atomic_bool stopping;
-    int stop_event;
-    int connection; /* the client's socket, or -1 */
+    atomic_bool woken; /* server_run() is to return */
+    int wake_event;    /* readable when it is woken or stopped */
+    int connection;    /* the client's socket, or -1 */
 
     bool heard;               /* a message has come since the last look at the client */
+    uint64_t messages;        /* that have come from all clients */
     uint64_t last_message_at; /* us */
     uint64_t gone_at;         /* when the client was found to be gone, or 0 */
     bool dropped;             /* nothing more is taken from this client */

@@ -70,9 +70,10 @@ static uint64_t about_now_us(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Handles messages, with the device's work between them, until there is neither for a while, or a
- * slice of time is over. Each vfu_run_ctx() handles one message; it returns 0 if none came or the
- * library refused it. When the client is gone, the library detaches. */
+/* Handles messages, with the device's work between them, until there is neither for a while, a
+ * slice of time is over, or server_wake() is called. Each vfu_run_ctx() handles one message; it
+ * returns 0 if none came or the library refused it. When the client is gone, the library detaches.
+ */
 static int serve(struct server *server)
 {
     uint64_t until = about_now_us() + SLICE_US;
@@ -83,7 +84,7 @@ static int serve(struct server *server)
         done = vfu_run_ctx(server->ctx);
         worked = done >= 0 && server->connection >= 0 && server_do_work(server);
     } while ((done > 0 || worked) && server->connection >= 0 && !server->stopping &&
-             about_now_us() < until);
+             !server->woken && about_now_us() < until);
     if (server->connection < 0) {
         server->attached = false;
         return SERVER_GONE;
@@ -112,6 +113,20 @@ int server_run(struct server *server)
 void server_stop(struct server *server)
 {
     server->stopping = true;
-    eventfd_write(server->stop_event, 1);
+    eventfd_write(server->wake_event, 1);
     server_disconnect(server);
+}
+
+void server_wake(struct server *server)
+{
+    server->woken = true;
+    eventfd_write(server->wake_event, 1);
+}
+
+void server_woken(struct server *server)
+{
+    eventfd_t count;
+
+    server->woken = false;
+    eventfd_read(server->wake_event, &count);
 }

@@ -77,6 +77,24 @@ int server_accept(struct server *server, int listener)
     return -1;
 }
 
+int server_peer(struct server *server, uint32_t *process, uint32_t *user)
+{
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    int error = -ENOTCONN;
+
+    pthread_mutex_lock(&server->connection_lock);
+    if (server->connection >= 0)
+        error = getsockopt(server->connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ? -errno
+                                                                                            : 0;
+    pthread_mutex_unlock(&server->connection_lock);
+    if (error)
+        return error;
+    *process = (uint32_t)peer.pid;
+    *user = peer.uid;
+    return 0;
+}
+
 /* Returns whether the client has closed the connection. What it sent before may still wait. */
 bool server_client_is_gone(const struct server *server)
 {
@@ -99,32 +117,31 @@ static ssize_t receive_now(const struct server *server, struct msghdr *message)
     return recvmsg(server->connection, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 }
 
-/* Polls for a message for `spin_us`, or until there is work. Yielding lets a client on the same cpu
- * send it. */
+/* Polls for a message for `spin_us`, or until there is work or server_wake() is called. Yielding
+ * lets a client on the same cpu send it. */
 static ssize_t spin(struct server *server, struct msghdr *message)
 {
     uint64_t until = server_now_us() + server->spin_us;
 
     for (bool due = false;;) {
         ssize_t done = receive_now(server, message);
-        if (done >= 0 || errno != EAGAIN || due || server_now_us() > until)
+        if (done >= 0 || errno != EAGAIN || due || server->woken || server_now_us() > until)
             return done;
         due = server_work_is_due(server);
         sched_yield();
     }
 }
 
-/* Sleeps until a message comes, or work. */
+/* Sleeps until a message comes, work, or server_wake() is called. */
 static ssize_t sleep_for_message(struct server *server, struct msghdr *message)
 {
     struct pollfd pollers[] = {{.fd = server->connection, .events = POLLIN},
+                               {.fd = server->wake_event, .events = POLLIN},
                                {.fd = server->work.fd, .events = POLLIN}};
 
-    if (!server_has_work(server))
-        return recvmsg(server->connection, message, MSG_CMSG_CLOEXEC);
-    if (poll(pollers, 2, (int)patience_tick_ms(&server->patience)) < 0)
+    if (poll(pollers, 3, (int)patience_tick_ms(&server->patience)) < 0)
         return -1;
-    server->work_ready = (pollers[1].revents & POLLIN) != 0;
+    server->work_ready = (pollers[2].revents & POLLIN) != 0;
     return receive_now(server, message);
 }
 

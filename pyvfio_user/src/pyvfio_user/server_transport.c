@@ -39,6 +39,7 @@ static int get_request_header(vfu_ctx_t *ctx, struct vfio_user_header *header, i
     if (error)
         return ERROR_INT(error);
     server->heard = true;
+    server->messages++;
     *fd_count = stream->fd_count ? server_take_fds(server, header, fds) : 0;
     return 0;
 }

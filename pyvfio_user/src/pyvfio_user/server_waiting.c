@@ -148,7 +148,7 @@ static int next_timeout_ms(const struct server *server)
  * errno. */
 static int wait_for_any(struct server *server, int listener, int timeout_ms)
 {
-    struct pollfd pollers[OTHERS + WAITING_MAX] = {{.fd = server->stop_event, .events = POLLIN},
+    struct pollfd pollers[OTHERS + WAITING_MAX] = {{.fd = server->wake_event, .events = POLLIN},
                                                    {.fd = listener, .events = POLLIN},
                                                    {.fd = server->work.fd, .events = POLLIN}};
 
