@@ -12,6 +12,7 @@ from vmcoredd.cli.commands import (
     bench,
     cache,
     cards,
+    control,
     demo,
     diagnose,
     diff,
@@ -56,6 +57,7 @@ for module in (
     doctor,
 ):
     module.register(app)
+app.add_typer(control.app, name="control")
 app.add_typer(cache.app, name="cache")
 
 

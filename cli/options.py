@@ -320,6 +320,15 @@ Faults = Annotated[
         autocompletion=_faults,
     ),
 ]
+FaultNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FAULT...",
+        help="The faults; `vmcoredd cards --faults` lists them.",
+        callback=chosen("FAULT", _known_faults, "fault"),
+        autocompletion=_faults,
+    ),
+]
 Wires = Annotated[
     list[str] | None,
     typer.Option(

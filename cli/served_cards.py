@@ -39,6 +39,7 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
     BadParameter and emu.wires.CaptureExists.
     """
     from vmcoredd.emu import wires
+    from vmcoredd.emu.control import beside
     from vmcoredd.qemu.guest import Adapter
     from vmcoredd.qemu.prepare import serve_cards
     from vmcoredd.qemu.program import address
@@ -47,20 +48,21 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
     with wire_options():
         plugged = wires.plug(setup.wires, cards)
         captures = wires.capture(setup.captures, cards, force=setup.force)
-    for place, card in enumerate(setup.cards):
-        where = address(place, setup.root_ports)
-        err.print(f"card {card.name}: {card.profile} at {where}, scene {setup.scene}", markup=False)
-    for place, path in enumerate(setup.sockets, len(cards)):
-        where = address(place, setup.root_ports)
-        err.print(f"socket {path}: the adapter at {where}", markup=False)
-    for wire in plugged:
-        err.print(str(wire), markup=False)
-    for capture in captures:
-        err.print(f"port {capture.end}: captured in {capture.path}", markup=False)
     with (
         tempfile.TemporaryDirectory(prefix="vmcoredd-") as folder,
         serve_cards(list(cards.values()), Path(folder)) as adapters,
     ):
+        for place, (card, adapter) in enumerate(zip(setup.cards, adapters, strict=True)):
+            where, control = address(place, setup.root_ports), beside(adapter.socket)
+            what = f"card {card.name}: {card.profile} at {where}, scene {setup.scene}"
+            err.print(f"{what}, control socket {control}", markup=False)
+        for place, path in enumerate(setup.sockets, len(cards)):
+            where = address(place, setup.root_ports)
+            err.print(f"socket {path}: the adapter at {where}", markup=False)
+        for wire in plugged:
+            err.print(str(wire), markup=False)
+        for capture in captures:
+            err.print(f"port {capture.end}: captured in {capture.path}", markup=False)
         served = [Adapter(path, any_device=True) for path in setup.sockets]
         yield [*adapters, *served], cards
 

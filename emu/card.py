@@ -15,7 +15,8 @@ from vmcoredd.emu.access_log import AccessLog
 from vmcoredd.emu.config_space import ConfigSpace, Control
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.engine import Engine
-from vmcoredd.emu.errors import EmuError, NoSuchFault
+from vmcoredd.emu.errors import EmuError, NoSuchFault, NoSuchPort
+from vmcoredd.emu.firmware import Firmware, links
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
 from vmcoredd.emu.scenario import Scenario, Scene
@@ -24,6 +25,7 @@ from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
 from vmcoredd.emu.snapshot import Snapshot
+from vmcoredd.plural import counted
 
 T = TypeVar("T", bound=Model)
 
@@ -74,6 +76,8 @@ class Card:
         self._wire()
         self.config_space.on_reset = self.reset
         self.config_space.on_control = self._control
+        self.faults: list[str] = []
+        """The faults that are on, in the order in which they came."""
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
         for name in faults:
             self.fail(name)
@@ -115,7 +119,7 @@ class Card:
             model.bind()
         self.core.fetch_all()
         for model in self.models:
-            model.firmware = self.model(Mailboxes).firmware
+            model.firmware = self.firmware
 
     def _control(self, control: Control) -> None:
         self.engine.allow(**control._asdict())
@@ -132,8 +136,18 @@ class Card:
         for model in self.models:
             if found := model.faults().get(name):
                 getattr(model, found.method)(*found.arguments)
+                self.faults += [name] if name not in self.faults else []
                 return
         raise NoSuchFault(f"no fault {name} on a {self.chip}; emu.faults() lists all")
+
+    def pull(self, port: int, *, pulled: bool = True) -> None:
+        """Pulls the cable out of a port, whatever its wire, or plugs it in again.
+
+        NoSuchPort if the card has no such port.
+        """
+        if port not in range(count := self.profile.ports.count):
+            raise NoSuchPort(f"no port {port}: a {self.profile.name} has {counted(count, 'port')}")
+        links.pull(self.firmware, port, pulled=pulled)
 
     # Accesses
 
@@ -199,6 +213,11 @@ class Card:
         return self.core.counts()
 
     @property
+    def firmware(self) -> Firmware:
+        """The firmware behind the mailboxes."""
+        return self.model(Mailboxes).firmware
+
+    @property
     def engine(self) -> Engine:
         """The packet engine."""
         return self.core.engine
@@ -217,7 +236,8 @@ class Card:
 
     def snapshot(self) -> Snapshot:
         """Returns a copy of the card's whole state, sparse where memory is unused."""
-        return Snapshot.take(self.scenario, self.core, self.memories, self.models)
+        parts = self.scenario, self.core, self.memories, self.models
+        return Snapshot.take(*parts, faults=self.faults)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restores a snapshot of this card, or of another with the same profile and scene.
@@ -229,3 +249,4 @@ class Card:
             here = f"a {self.profile.name}, scene {self.scenario.scene}"
             raise EmuError(f"the snapshot is not of {here}, but of a {name}, scene {scene}")
         snapshot.put(self.core, self.memories, self.models)
+        self.faults = [*snapshot.faults]

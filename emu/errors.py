@@ -25,6 +25,10 @@ class NoSuchFault(EmuError):
     """The card has no fault of this name."""
 
 
+class NoSuchPort(EmuError):
+    """The card has no Ethernet port of this number."""
+
+
 class CardInUse(EmuError):
     """The card has a server already."""
 

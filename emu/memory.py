@@ -63,6 +63,11 @@ class Memfd:
         if self._part:
             yield self._part[1:]
 
+    @property
+    def used(self) -> int:
+        """The bytes that are no hole."""
+        return sum(length for _, length in self.extents())
+
     def copy(self) -> Memfd:
         """Returns a sparse copy."""
         twin = Memfd(self.name, self.size)

@@ -30,33 +30,61 @@ def serve(
     deadline: float = 5.0,
     spin: float = SPIN,
     idle: float | None = None,
+    control: str | os.PathLike[str] | None = None,
 ) -> None:
     """Serves one client after another until SIGTERM, SIGINT or SIGHUP, then removes the socket.
 
     When clients can connect, it calls `ready`, or writes a line to it and closes it if `ready` is
-    a descriptor. The other arguments and the errors (ServerUnavailable, ListenError) are those of
-    `pyvfio_user.Server`; CardInUse is that of `attach()`. Signals work only in the main thread; in
-    another thread use `served()`.
+    a descriptor. `control`: where to put a control socket (emu/control/), which gets the same mode
+    and owner; None: there is none. The other arguments and the errors (ServerUnavailable,
+    ListenError) are those of `pyvfio_user.Server`; CardInUse is that of `attach()`. Signals work
+    only in the main thread; in another thread use `served()`.
     """
     with Server(path, mode, owner, deadline, spin, idle) as server:
         attach(card, server)
         main = threading.current_thread() is threading.main_thread()
-        with server.stopped_by(*_ending()) if main else contextlib.nullcontext():
+        with (
+            controlled(card, server, control, mode, owner),
+            server.stopped_by(*_ending()) if main else contextlib.nullcontext(),
+        ):
             _tell(ready)
             server.run()
     card.access_log.log_totals()
 
 
 @contextlib.contextmanager
-def served(card: Card, path: str | os.PathLike[str], deadline: float = 5.0) -> Iterator[None]:
+def served(
+    card: Card,
+    path: str | os.PathLike[str],
+    deadline: float = 5.0,
+    control: str | os.PathLike[str] | None = None,
+) -> Iterator[None]:
     """Serves a card from a thread while the context is open.
 
-    `deadline`, in seconds, and the errors are those of `serve`.
+    `deadline`, in seconds, `control` and the errors are those of `serve`.
     """
     with Server(path, deadline=deadline) as server:
         attach(card, server)
-        with running(server):
+        with controlled(card, server, control), running(server):
             yield
+
+
+@contextlib.contextmanager
+def controlled(
+    card: Card,
+    server: Server,
+    path: str | os.PathLike[str] | None,
+    mode: int = 0o600,
+    owner: str | int | None = None,
+) -> Iterator[None]:
+    """Gives a server a control socket at `path`, if not None, while the context is open."""
+    if path is None:
+        yield
+        return
+    from vmcoredd.emu.control import Control, Served
+
+    with Control(Served(card, server), path, mode, owner):
+        yield
 
 
 @contextlib.contextmanager

@@ -28,10 +28,17 @@ class Snapshot:
     bars: tuple[Memfd, ...]
     memories: tuple[Memfd, ...]
     models: tuple[Any, ...]
+    faults: tuple[str, ...]
+    """Those that were on."""
 
     @classmethod
     def take(
-        cls, scenario: Scenario, core: Core, memories: Memories, models: Sequence[Model]
+        cls,
+        scenario: Scenario,
+        core: Core,
+        memories: Memories,
+        models: Sequence[Model],
+        faults: Sequence[str],
     ) -> Snapshot:
         """Copies the state of a card, sparsely where memory is unused."""
         core.windows.sync()
@@ -43,7 +50,14 @@ class Snapshot:
             tuple(memfd.copy() for memfd in core.memfds.values()),
             tuple(memory.memfd.copy() for memory in memories),
             tuple(model.save() for model in models),
+            tuple(faults),
         )
+
+    @property
+    def size(self) -> int:
+        """The bytes of memory that it occupies, about."""
+        memfds = (*self.bars, *self.memories)
+        return sum(map(len, self.tables)) + sum(each.used for each in memfds)
 
     def fits(self, scenario: Scenario, core: Core, memories: Memories) -> bool:
         """Returns whether a card has the same profile, scene, spaces and memories."""

@@ -190,13 +190,18 @@ def _boots(qemu: Qemu, kernel: Kernel, programs: Path, modules: bytes) -> bool:
 
 @contextlib.contextmanager
 def serve_cards(cards: Sequence[emu.Card], folder: Path) -> Iterator[list[Adapter]]:
-    """Serves each card on its own socket in `folder`, by a thread, while the context is open."""
+    """Serves each card on its own socket in `folder`, by a thread, while the context is open.
+
+    Each has a control socket beside it.
+    """
+    from vmcoredd.emu.control import beside
     from vmcoredd.emu.server import served
 
     adapters = [Adapter(folder / f"{number}.sock") for number in range(len(cards))]
     with contextlib.ExitStack() as servers:
         for card, adapter in zip(cards, adapters, strict=True):
-            servers.enter_context(served(card, adapter.socket))
+            control = beside(adapter.socket)
+            servers.enter_context(served(card, adapter.socket, control=control))
         yield adapters
 
 

@@ -6,7 +6,7 @@ import json as jsonlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,6 +63,16 @@ def emulate(
     deadline: Annotated[
         float, typer.Option(help="Seconds to wait for the rest of a client's message.")
     ] = 5.0,
+    control: Annotated[
+        Path | None,
+        typer.Option(
+            help="The socket for `vmcoredd control`; by default beside the adapter's, with the "
+            "suffix .ctl."
+        ),
+    ] = None,
+    no_control: Annotated[
+        bool, typer.Option("--no-control", help="Make no control socket.")
+    ] = False,
     take_over: Annotated[
         float | None,
         typer.Option(
@@ -88,9 +98,14 @@ def emulate(
 
     from vmcoredd import emu
     from vmcoredd.emu import wires
+    from vmcoredd.emu.control.protocol import beside
     from vmcoredd.emu.server import serve
 
-    _check_not_ours(socket, wire or ())
+    if control and no_control:
+        raise typer.BadParameter("give a path or --no-control, not both", param_hint="--control")
+    if not no_control:
+        control = control or beside(socket)
+    _check_not_ours({"--socket": socket, "--control": control}, wire or ())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     adapter = emu.Card.load(
         path_or_name(card), seed, scene=scene, faults=fault or (), map_window=map_window
@@ -101,7 +116,13 @@ def emulate(
         captures = {each.end: each.path for each in wires.capture(pcap or (), cards, force=force)}
 
     def ready() -> None:
-        facts = {"card": card, "seed": seed, "scene": scene, "socket": os.path.abspath(socket)}
+        facts = {
+            "card": card,
+            "seed": seed,
+            "scene": scene,
+            "socket": os.path.abspath(socket),
+            "control": os.path.abspath(control) if control else None,
+        }
         _announce(facts, [(port, captures.get(port.end)) for port in ports], ready_fd, json)
 
     user = int(owner) if owner and owner.isdecimal() else owner
@@ -113,6 +134,7 @@ def emulate(
         owner=user,
         deadline=deadline,
         idle=take_over,
+        control=control,
     )
 
 
@@ -184,17 +206,23 @@ def _show_what_to_type(facts: dict[str, Any], ports: Ports) -> None:
             ends = shlex.join(wire.qemu)
             out.print(f"\nTo attach another QEMU to port {wire.end}:\n\n{ends}", markup=False)
     out.print(f"\nTo dump it, in another terminal:\n\n{dump}\n", markup=False)
+    if facts["control"]:
+        look = shlex.join(["vmcoredd", "control", path])
+        out.print(f"To look at it, and to change it:\n\n{look}\n", markup=False)
     out.print(f"To attach it to a guest (QEMU 10.1 or newer):\n\n{qemu}\n", markup=False)
 
 
-def _check_not_ours(socket: Path, texts: Sequence[str]) -> None:
-    """Refuses a wire to the socket on which the card is served."""
+def _check_not_ours(ours: Mapping[str, Path | None], texts: Sequence[str]) -> None:
+    """Refuses a wire to a socket that an option of ours has, and one path for both of them."""
     from vmcoredd.emu.wires import parse
 
+    paths = {os.path.abspath(path): option for option, path in ours.items() if path}
+    if len(paths) < len([path for path in ours.values() if path]):
+        raise typer.BadParameter("it is that of --socket", param_hint="--control")
     for text in texts:
         wire = parse(text)
-        if os.path.abspath(socket) in (wire.local, wire.remote):
-            why = f"{text}: --socket serves the card there; choose another path"
+        for path in {wire.local, wire.remote} & paths.keys():
+            why = f"{text}: {paths[path]} serves the card there; choose another path"
             raise typer.BadParameter(why, param_hint="--wire")
 
 

@@ -16,7 +16,7 @@ from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.firmware.answers import Refused, answer_to
 from vmcoredd.emu.firmware.last_words import Line, last_words
 from vmcoredd.emu.firmware.log import KIB, DeviceLog, boot_messages
-from vmcoredd.emu.firmware.state import FirmwareState, Link, Mode
+from vmcoredd.emu.firmware.state import Executed, FirmwareState, Link, Mode
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.spaces import Spaces
@@ -129,6 +129,9 @@ class Firmware:
         self.state.ticks += TICKS_PER_COMMAND
         command = command_of(data)
         reply = self._refuse_unknown(data) if command is None else self._answer(pf, command)
+        name = "" if command is None else type(command).__name__
+        header = Header.from_bytes(reply)
+        self.state.last_command = Executed(pf, data[0], name, int(header.retval))
         self.show()
         return reply + data[len(reply) : MAILBOX_BYTES]
 

@@ -22,7 +22,8 @@ def module(fw: Firmware, number: int) -> PortModule:
     found = fw.scenario.transceivers[number]
     if found is None:
         return PortModule.NA
-    return PortModule.NONE if fw.engine.is_open(number) else found.kind
+    empty = fw.engine.is_open(number) or fw.state.links[number].pulled
+    return PortModule.NONE if empty else found.kind
 
 
 def capabilities(fw: Firmware, number: int) -> int:
@@ -58,6 +59,12 @@ def update(fw: Firmware, number: int) -> None:
     """Brings a port in line with its settings, and tells the drivers."""
     _configure(fw, number)
     tell(fw, number)
+
+
+def pull(fw: Firmware, number: int, *, pulled: bool) -> None:
+    """Pulls the cable out of a port, whatever its wire, or plugs it in again."""
+    fw.state.links[number].pulled = pulled
+    update(fw, number)
 
 
 def _configure(fw: Firmware, number: int) -> None:
@@ -115,4 +122,4 @@ def reason(fw: Firmware, number: int) -> LinkDown:
         return LinkDown.UNSPECIFIED
     if link.broken is not None:
         return link.broken
-    return LinkDown.NO_SIGNAL if link.configured else LinkDown.UNSPECIFIED
+    return LinkDown.NO_SIGNAL if link.configured or link.pulled else LinkDown.UNSPECIFIED

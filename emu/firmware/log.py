@@ -54,8 +54,14 @@ class DeviceLog:
         record.fmt = f"{text}\n".encode().ljust(FORMAT_BYTES, b"\0")
         for i, operand in enumerate(operands[:PARAMS]):
             record.params[i] = operand
-        address = self.address + sequence % self.entries * sizeof(DevlogEntry)
-        self._memories.write(address, bytes(record))
+        self._memories.write(self._address(sequence), bytes(record))
+
+    def read(self, sequence: int) -> bytes:
+        """Returns the bytes of record number `sequence`, if a later one has not replaced it."""
+        return self._memories.read(self._address(sequence), sizeof(DevlogEntry))
+
+    def _address(self, sequence: int) -> int:
+        return self.address + sequence % self.entries * sizeof(DevlogEntry)
 
 
 Message = tuple[Facility, str, *tuple[int, ...]]

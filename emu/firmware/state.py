@@ -58,6 +58,16 @@ class Address:
     """Whether it stays when the interface's addresses are freed together."""
 
 
+class Executed(NamedTuple):
+    """A mailbox command that the firmware has answered."""
+
+    pf: int
+    opcode: int
+    name: str
+    """Of its layout; empty if the firmware does not know it."""
+    retval: int
+
+
 class LocalIpv6(NamedTuple):
     """A function's use of a local IPv6 address (CLIP)."""
 
@@ -76,6 +86,8 @@ class Link:
     up: bool = True
     broken: LinkDown | None = None
     """Why it stays down, whatever the driver asks for."""
+    pulled: bool = False
+    """Whether its cable is out."""
 
     @classmethod
     def at(cls, gigabits: int, *, up: bool) -> Link:
@@ -94,7 +106,7 @@ class Link:
         """
         speeds = self.wanted & SPEEDS
         named = bool(speeds & self.speed) if speeds else self.wanted != 0
-        return named and self.broken is None
+        return named and self.broken is None and not self.pulled
 
     @property
     def capabilities(self) -> PortCaps:
@@ -128,6 +140,7 @@ class FirmwareState:
     master: int | None = None
     ticks: int = 0
     """The firmware's clock, in core clock cycles; each command advances it."""
+    last_command: Executed | None = None
     logged: int = 0
     """Records written to the device log so far."""
     log_is_shown: bool = True

@@ -32,6 +32,7 @@ COMMANDS = [
     ["guest", "run"],
     ["guest", "live"],
     ["guest", "memory"],
+    ["control"],
     ["cache", "list"],
     ["cache", "clear"],
 ]

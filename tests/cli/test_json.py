@@ -24,7 +24,11 @@ UNITS = {"size", "bytes", "seconds", "offset", "elapsed", "memory", "free"}
 """Words that are no key of their own: a key has its unit, such as `size_bytes`."""
 DECODED = {"decoded", "findings"}
 """Have other keys: the columns of an entity's tables, and `offset` in BAR0 or in another space."""
-RUN_ELSEWHERE = {"emulate", "bench", "guest kdump", "guest live"}
+RUN_ELSEWHERE = {
+    *("emulate", "bench", "guest kdump", "guest live"),
+    *("control state", "control fault on", "control fault list", "control link", "control log"),
+    *("control snapshot", "control restore", "control reset", "control stop"),
+}
 """Commands whose output their own tests compare with the schema: `Result.json` does so."""
 WITHOUT_JSON = {
     "demo": "runs other commands, and shows what they print",

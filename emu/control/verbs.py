@@ -1,0 +1,212 @@
+"""The verbs of a control socket. Each is a function that is marked `@verb`, and no more:
+
+    @verb("blink", "Lets the light of a port blink.", port=NUMBER)
+    def blink(served: Served, *, port: int = 0) -> dict[str, Any]:
+        ...
+        return {"seconds": 5}
+
+The keywords of `@verb` are the keys that a request may hold, and what they hold; it must hold those
+for which the function has no default. What the function returns follows `"ok": true` in the answer.
+It runs in the thread that serves the card, between two messages of its client, and so must not
+wait; with `needs_card=False`, in the control socket's own, and then it may not touch the card. An
+EmuError or OSError becomes the answer's `error`. What has to end with the socket goes on
+`served.closing`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from pyvfio_user import Server
+from vmcoredd.chip.devlog import DevlogEntry, facility_name, level_name
+from vmcoredd.emu.access_log import AccessLog
+from vmcoredd.emu.card import Card
+from vmcoredd.emu.control.protocol import NUMBER, ONE_TEXT, TEXTS, Kind, Verb
+from vmcoredd.emu.control.state import access_totals, snapshots, state
+from vmcoredd.emu.errors import EmuError
+from vmcoredd.emu.firmware import Firmware
+from vmcoredd.emu.silicon import faults
+from vmcoredd.emu.snapshot import Snapshot
+from vmcoredd.plural import counted
+
+SNAPSHOTS = 16
+"""Kept by one card at most."""
+RECORDS = 500
+"""Of each log in one answer, at most."""
+
+F = TypeVar("F", bound=Callable[..., dict[str, Any]])
+VERBS: dict[str, Verb] = {}
+"""Every verb, by name."""
+
+
+class Impossible(EmuError):
+    """What was asked for cannot be done now; says what to do instead."""
+
+
+@dataclass
+class Served:
+    """What verbs work on: a card, its server, and what they keep from one request to the next."""
+
+    card: Card
+    server: Server
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+
+def verb(name: str, meaning: str, /, *, needs_card: bool = True, **keys: Kind) -> Callable[[F], F]:
+    """Makes a function a verb; see the module."""
+
+    def mark(function: F) -> F:
+        parameters = inspect.signature(function).parameters
+        needs = tuple(key for key in keys if parameters[key].default is inspect.Parameter.empty)
+        VERBS[name] = Verb(name, meaning, keys, function, needs, needs_card)
+        return function
+
+    return mark
+
+
+@verb("help", "Lists the verbs, with their keys.", needs_card=False)
+def help_(_served: Served) -> dict[str, Any]:
+    return {
+        "verbs": [
+            {
+                "verb": each.name,
+                "meaning": each.meaning,
+                "keys": {key: kind.name for key, kind in each.keys.items()},
+            }
+            for each in VERBS.values()
+        ]
+    }
+
+
+verb("state", "Tells the state of the card: client, counters, ports, queues, firmware.")(state)
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """Says which fault may be meant."""
+    close = difflib.get_close_matches(given, known, 1)
+    return f"did you mean {close[0]}?" if close else "`vmcoredd cards --faults` lists them"
+
+
+@verb("fault", "Switches faults on, and lists those that are on.", on=TEXTS)
+def fault(served: Served, *, on: list[str] | None = None) -> dict[str, Any]:
+    """Names that no card knows are refused before any fault is switched on."""
+    known = faults()
+    for name in on or ():
+        if name not in known:
+            raise Impossible(f"no fault {name}; {near(name, known)}")
+    for name in on or ():
+        served.card.fail(name)
+    return {"faults": [*served.card.faults]}
+
+
+@verb(
+    "link", "Pulls the cable of a port (down), or plugs it in again (up).", up=NUMBER, down=NUMBER
+)
+def link(served: Served, *, up: int | None = None, down: int | None = None) -> dict[str, Any]:
+    card = served.card
+    for port, pulled in ((down, True), (up, False)):
+        if port is not None:
+            card.pull(port, pulled=pulled)
+    return {"ports": [{key: port[key] for key in LINK_KEYS} for port in state(served)["ports"]]}
+
+
+LINK_KEYS = ("port", "up", "pulled")
+
+
+@verb(
+    "log",
+    f"Tells the firmware's device log and the access log, at most {RECORDS} records of each: those "
+    "from `firmware_from` and `accesses_from` on. Where to go on is in the answer.",
+    firmware_from=NUMBER,
+    accesses_from=NUMBER,
+)
+def log(served: Served, *, firmware_from: int = 0, accesses_from: int = 0) -> dict[str, Any]:
+    """Records of the device log that its ring has lost are left out."""
+    firmware, accesses = served.card.firmware, served.card.access_log
+    logged = firmware.state.logged  # fewer than `firmware_from` after a restore
+    first = min(max(firmware_from, logged - firmware.log.entries), logged)
+    end = min(first + RECORDS, logged)
+    listed = list(_accesses(accesses, accesses_from))
+    return {
+        "firmware": [_record(firmware, number) for number in range(first, end)],
+        "firmware_next": end,
+        "firmware_lost": max(0, first - firmware_from),
+        "accesses": listed,
+        "accesses_next": min(accesses_from, len(accesses.counts)) + len(listed),
+        "totals": access_totals(served.card),
+    }
+
+
+def _record(firmware: Firmware, number: int) -> dict[str, Any]:
+    """Returns a record as it is in adapter memory, which drivers can write too."""
+    record = DevlogEntry.from_bytes(firmware.log.read(number))
+    return {
+        "record": number,
+        "at_seconds": record.timestamp / (firmware.profile.card.core_clock * 1000),
+        "level": level_name(record.level),
+        "facility": facility_name(record.facility),
+        "format": bytes(record.fmt).split(b"\0")[0].decode("latin-1").rstrip("\n"),
+        "operands": [int(each) for each in record.params],
+    }
+
+
+def _accesses(accesses: AccessLog, first: int) -> Iterator[dict[str, Any]]:
+    for one, count in islice(accesses.counts.items(), first, first + RECORDS):
+        kind = one.kind.name.lower()
+        yield {"kind": kind, "access": f"{one.verb} {one.location}", "count": count}
+
+
+@verb(
+    "snapshot",
+    f"Keeps the state of the card under a name (at most {SNAPSHOTS}), or forgets it. Lists those "
+    "that are kept.",
+    name=ONE_TEXT,
+    forget=ONE_TEXT,
+)
+def snapshot(
+    served: Served, *, name: str | None = None, forget: str | None = None
+) -> dict[str, Any]:
+    kept = served.snapshots
+    if forget is not None:
+        _kept(served, forget)
+        del kept[forget]
+    if name is not None:
+        if name not in kept and len(kept) >= SNAPSHOTS:
+            kept_now = counted(SNAPSHOTS, "snapshot is", "snapshots are")
+            raise Impossible(f"{kept_now} kept already: forget one")
+        kept[name] = served.card.snapshot()
+    return {"snapshots": snapshots(served)}
+
+
+@verb("restore", "Restores a snapshot, with the faults that were on.", name=ONE_TEXT)
+def restore(served: Served, *, name: str) -> dict[str, Any]:
+    served.card.restore(_kept(served, name))
+    return {"faults": [*served.card.faults]}
+
+
+def _kept(served: Served, name: str) -> Snapshot:
+    if name not in served.snapshots:
+        there = ", ".join(served.snapshots)
+        raise Impossible(
+            f"no snapshot {name!r}; {f'there is {there}' if there else 'none is kept'}"
+        )
+    return served.snapshots[name]
+
+
+@verb("reset", "Resets the function as FLR does; memories, firmware and faults stay.")
+def reset(served: Served) -> dict[str, Any]:
+    served.card.reset()
+    return {}
+
+
+@verb("stop", "Ends the server in order, as SIGTERM does.", needs_card=False)
+def stop(served: Served) -> dict[str, Any]:
+    served.server.stop()
+    return {}

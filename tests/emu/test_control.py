@@ -1,0 +1,515 @@
+"""The control socket of a served card: its verbs, its clients, and those that mean harm."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import stat
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyvfio_user import Client as VfioClient
+from pyvfio_user import ListenError, Server, library_version
+from vmcoredd import driver, emu
+from vmcoredd.emu.control import (
+    VERBS,
+    Client,
+    Control,
+    ControlError,
+    NoControlSocket,
+    RequestRefused,
+    Served,
+    beside,
+    server,
+    verbs,
+)
+from vmcoredd.emu.control.protocol import LINE, TEXT
+from vmcoredd.emu.server import attach, running, served
+
+pytestmark = pytest.mark.skipif(library_version() is None, reason="built without libvfio-user")
+
+PAGE = Path(__file__).parents[2] / "docs/reference/control.md"
+SMALL = {"edc0": 1, "edc1": 1, "mc0": 1}
+WAIT = 20.0
+
+
+@pytest.fixture(scope="module")
+def fresh() -> tuple[emu.Card, emu.Snapshot]:
+    card = emu.Card.load("t62100-cr", memory=SMALL)
+    return card, card.snapshot()
+
+
+@pytest.fixture
+def card(fresh: tuple[emu.Card, emu.Snapshot]) -> emu.Card:
+    card, before = fresh
+    card.restore(before)
+    card.access_log.clear()
+    return card
+
+
+@pytest.fixture
+def path(card: emu.Card, tmp_path: Path) -> Iterator[Path]:
+    """The card's socket, with a control socket beside it. In the end another client is answered."""
+    socket = tmp_path / "t6.sock"
+    with served(card, socket, control=beside(socket)):
+        yield socket
+        with Client(socket, deadline=WAIT) as client:
+            assert client.ask("help")["verbs"]
+    assert sorted(tmp_path.glob("t6.*")) == []
+
+
+@pytest.fixture
+def client(path: Path) -> Iterator[Client]:
+    with Client(path, deadline=WAIT) as client:
+        yield client
+
+
+class Raw:
+    """A connection that may send anything."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(WAIT)
+        self.socket.connect(str(beside(path)))
+        self.file = self.socket.makefile("rb")
+        assert json.loads(self.file.readline())["event"] == "ready"
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def answer(self) -> dict[str, Any] | None:
+        """The next answer; None if the connection has ended."""
+        try:
+            line = self.file.readline()
+        except ConnectionResetError:
+            return None
+        return dict(json.loads(line)) if line else None
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def raw(path: Path) -> Iterator[Raw]:
+    with contextlib.closing(Raw(path)) as raw:
+        yield raw
+
+
+# Verbs
+
+
+def test_the_page_lists_the_verbs_with_their_keys() -> None:
+    rows = re.findall(r"(?m)^\| `(\w+)` \|(.*?)\|", PAGE.read_text())
+    keys = {name: re.findall(r"`(\w+)`", cell) for name, cell in rows}
+    assert keys == {verb.name: [*verb.keys] for verb in VERBS.values()}
+
+
+def test_help_lists_the_verbs_with_what_they_take(client: Client) -> None:
+    told = {each["verb"]: each["keys"] for each in client.ask("help")["verbs"]}
+    assert told.keys() == VERBS.keys()
+    assert told["link"] == {
+        "up": "a number from 0 to 2^63 - 1",
+        "down": "a number from 0 to 2^63 - 1",
+    }
+
+
+def test_state_tells_who_is_attached_and_what_came(client: Client, path: Path) -> None:
+    before = client.ask("state")
+    assert (before["card"], before["seed"], before["client"]) == ("t62100-cr", 0, None)
+    with VfioClient(path, deadline=WAIT) as vfio:
+        for _ in range(5):
+            vfio.region_read(0, 0x19400, 4)
+        state = client.ask("state")
+    assert state["client"] == {"process": os.getpid(), "user": os.getuid()}
+    assert state["messages"] >= before["messages"] + 5
+    assert state["accesses"]["read4"] == before["accesses"]["read4"] + 5
+
+
+def test_state_tells_ports_queues_and_firmware(client: Client) -> None:
+    state = client.ask("state")
+    assert [port["port"] for port in state["ports"]] == [0, 1]
+    assert state["ports"][0]["gbit_per_second"] == 100
+    assert state["ports"][0]["sent"]["frames"] > 0
+    assert state["firmware"]["mode"] == "alive"
+    assert state["access_log"]["undescribed"] == 0
+
+
+def test_a_fault_is_on_at_once_and_listed(client: Client, card: emu.Card) -> None:
+    assert client.ask("fault") == {"faults": []}
+    assert client.ask("fault", on=["firmware-error"]) == {"faults": ["firmware-error"]}
+    assert card.read(card.chip.r.PCIE_FW) & 1 << 31
+    on = ["firmware-error", "firmware-slow"]
+    assert client.ask("fault", on=["firmware-slow"]) == {"faults": on}
+    assert client.ask("state")["firmware"]["mode"] == "slow"
+
+
+def test_faults_that_no_card_or_not_this_one_has_are_refused(client: Client) -> None:
+    with pytest.raises(
+        RequestRefused, match="no fault firmware-crush; did you mean firmware-crash"
+    ):
+        client.ask("fault", on=["firmware-error", "firmware-crush"])
+    with pytest.raises(RequestRefused, match="it has no Ethernet port 3"):
+        client.ask("fault", on=["link-down-port3"])
+    assert client.ask("fault") == {"faults": []}
+
+
+def test_a_pulled_cable_takes_the_link_down_until_it_is_plugged_in(
+    client: Client, card: emu.Card
+) -> None:
+    def is_up() -> list[bool]:
+        return [port["up"] for port in client.ask("link")["ports"]]
+
+    assert is_up() == [True, True]
+    assert client.ask("link", down=1)["ports"][1] == {"port": 1, "up": False, "pulled": True}
+    assert is_up() == [True, False]
+    status = card.chip.r.MAC_PORT_LINK_STATUS
+    assert card.core.spaces.get(status, 1) & status.mask("linkdn")
+    client.ask("link", up=1)
+    assert is_up() == [True, True]
+
+
+def test_a_port_that_is_not_there_is_refused(client: Client) -> None:
+    with pytest.raises(RequestRefused, match="no port 2: a t62100-cr has 2 ports"):
+        client.ask("link", down=2)
+
+
+def test_the_log_goes_on_where_it_was_left(client: Client) -> None:
+    first = client.ask("log")
+    assert first["firmware"][0]["record"] == 0
+    assert first["firmware_next"] == len(first["firmware"])
+    place = {"firmware_from": first["firmware_next"], "accesses_from": first["accesses_next"]}
+    assert client.ask("log", **place)["firmware"] == []
+    client.ask("fault", on=["firmware-crash"])
+    (*_, last) = client.ask("log", **place)["firmware"]
+    assert (last["level"], last["format"]) == ("EMERG", "crash: the firmware has stopped")
+
+
+def test_the_log_has_accesses_that_are_refused(client: Client, card: emu.Card) -> None:
+    whoami = card.chip.r.PL_WHOAMI
+    for _ in range(2):
+        with contextlib.suppress(emu.AccessError):
+            card.bar_read(0, int(whoami) + 1, 4)
+    (access,) = client.ask("log")["accesses"]
+    assert (access["kind"], access["count"]) == ("guest_size", 2)
+    assert client.ask("log", accesses_from=1)["accesses"] == []
+
+
+def test_a_log_longer_than_an_answer_comes_in_parts(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = client.ask("log")["firmware"]
+    monkeypatch.setattr(verbs, "RECORDS", 20)
+    parts, place = [], 0
+    while answer := client.ask("log", firmware_from=place)["firmware"]:
+        assert len(answer) <= 20
+        parts += answer
+        place = parts[-1]["record"] + 1
+    assert parts == whole
+
+
+def test_a_snapshot_brings_back_the_card_and_its_faults(client: Client, card: emu.Card) -> None:
+    client.ask("fault", on=["firmware-slow"])
+    (kept,) = client.ask("snapshot", name="slow")["snapshots"]
+    assert kept["name"] == "slow"
+    assert kept["size_bytes"] > 1 << 20
+    client.ask("fault", on=["firmware-error"])
+    assert client.ask("restore", name="slow") == {"faults": ["firmware-slow"]}
+    assert client.ask("state")["firmware"]["mode"] == "slow"
+    assert client.ask("snapshot", forget="slow") == {"snapshots": []}
+    with pytest.raises(RequestRefused, match="no snapshot 'slow'; none is kept"):
+        client.ask("restore", name="slow")
+
+
+def test_snapshots_are_limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "SNAPSHOTS", 1)
+    client.ask("snapshot", name="one")
+    client.ask("snapshot", name="one")  # in its place
+    with pytest.raises(RequestRefused, match="1 snapshot is kept already: forget one"):
+        client.ask("snapshot", name="two")
+
+
+def test_reset_frees_what_a_driver_has_allocated(client: Client, card: emu.Card) -> None:
+    assert card.firmware.state.master is not None
+    assert client.ask("reset") == {}
+    assert client.ask("state")["firmware"]["master"] is None
+
+
+def test_stop_is_answered_and_ends_the_server(card: emu.Card, tmp_path: Path) -> None:
+    at = tmp_path / "t6.sock"
+    with Server(at) as one:
+        attach(card, one)
+        thread = threading.Thread(target=one.run)
+        with Control(Served(card, one), beside(at)), Client(at) as client:
+            thread.start()
+            assert client.ask("stop") == {}
+            thread.join(WAIT)
+            assert not thread.is_alive()
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"", "not JSON"),
+        (b"state", "not JSON"),
+        (b'{"do": "state"', "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 60_000, "not JSON"),
+        (b'{"do": ' + b"9" * 60_000 + b"}", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"{}", 'no "do"; there is help, state, '),
+        (b'{"do": 1}', "no verb 1; there is help, state, "),
+        (b'{"do": "stat"}', 'no verb "stat"; did you mean state?'),
+        (b'{"do": "state", "of": 1}', 'state has no key "of"; it takes none'),
+        (b'{"do": "link", "dwon": 1}', 'link has no key "dwon"; did you mean down?'),
+        (b'{"do": "link", "down": "0"}', '"down" of link is not a number'),
+        (b'{"do": "link", "down": true}', '"down" of link is not a number'),
+        (b'{"do": "link", "down": -1}', '"down" of link is not a number'),
+        (b'{"do": "fault", "on": "x"}', '"on" of fault is not a list'),
+        (b'{"do": "fault", "on": [1]}', '"on" of fault is not a list'),
+        (b'{"do": "restore", "name": "a\\nb"}', '"name" of restore is not a text'),
+        (b'{"do": "restore"}', 'restore needs "name"'),
+        (b'{"do": "state", "id": []}', '"id" is not'),
+        (b'{"do": "state", "id": "' + b"x" * (TEXT + 1) + b'"}', '"id" is not'),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_what_is_no_request_gets_an_error_and_the_next_an_answer(
+    raw: Raw, line: bytes, error: str
+) -> None:
+    raw.send(line + b"\n")
+    answer = raw.answer()
+    assert answer
+    assert (answer["ok"], error in answer["error"]) == (False, True), answer
+    assert len(answer["error"]) < 1000
+    raw.send(b'{"do": "fault", "id": 7}\n')
+    assert raw.answer() == {"ok": True, "id": 7, "faults": []}
+
+
+def test_an_answer_has_the_id_of_its_request(raw: Raw) -> None:
+    raw.send(b'{"do": "fault", "id": "one"}\n{"do": "x", "id": 2}\n{"do": "help"}\n')
+    answers = [raw.answer() or {} for _ in range(3)]
+    assert [answer.get("id") for answer in answers] == ["one", 2, None]
+    assert [answer["ok"] for answer in answers] == [True, False, True]
+
+
+def test_a_request_that_fails_says_so_and_the_card_is_served(
+    client: Client, monkeypatch: pytest.MonkeyPatch, path: Path
+) -> None:
+    def fail(self: emu.Card) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(emu.Card, "reset", fail)
+    with pytest.raises(RequestRefused, match=r"it failed: ZeroDivisionError\('planted'\)"):
+        client.ask("reset")
+    monkeypatch.undo()
+    with VfioClient(path, deadline=WAIT) as vfio:
+        assert len(vfio.region_read(0, 0, 4)) == 4
+
+
+# Clients
+
+
+def test_half_a_line_gets_an_error_and_harms_nobody(raw: Raw) -> None:
+    raw.send(b'{"do": "sta')
+    raw.socket.shutdown(socket.SHUT_WR)
+    assert raw.answer() == {"ok": False, "error": "a request ends with the end of its line"}
+    assert raw.answer() is None
+
+
+def test_a_line_that_is_too_long_gets_an_error_and_ends_the_connection(raw: Raw) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        raw.send(b" " * (4 * LINE))
+    answer = raw.answer()
+    assert answer is None or answer["error"] == f"a request has at most {LINE} bytes, with its end"
+    assert raw.answer() is None
+
+
+def test_a_client_that_does_not_read_is_cut_off(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "READING", 0.2)
+    with contextlib.closing(Raw(path)) as raw:
+        raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            send_for_ever(raw)
+
+
+def send_for_ever(raw: Raw) -> None:
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        raw.send(b'{"do": "help"}\n' * 100)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_request_harms_nobody(path: Path) -> None:
+    for _ in range(20):
+        with contextlib.closing(Raw(path)) as raw:
+            raw.send(b'{"do": "state"}\n' * 10)
+
+
+def test_the_client_that_has_been_idle_for_longest_makes_room(path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        raws = [stack.enter_context(contextlib.closing(Raw(path))) for _ in range(server.CLIENTS)]
+        for raw in raws[1:]:
+            raw.send(b'{"do": "fault"}\n')
+            assert raw.answer()
+        stack.enter_context(contextlib.closing(Raw(path)))
+        assert raws[0].answer() is None
+        for raw in raws[1:]:
+            raw.send(b'{"do": "fault"}\n')
+            assert raw.answer() == {"ok": True, "faults": []}
+
+
+def test_several_clients_are_answered_at_once(path: Path) -> None:
+    def ask(number: int) -> set[int]:
+        with Client(path, deadline=WAIT) as client:
+            return {client.ask("fault", id=number)["id"] for _ in range(50)}
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [{number} for number in range(8)]
+
+
+def test_while_a_message_does_not_end_the_card_is_busy_and_the_rest_is_answered(
+    card: emu.Card, tmp_path: Path
+) -> None:
+    at = tmp_path / "t6.sock"
+    with Server(at, deadline=WAIT) as one, contextlib.ExitStack() as stack:
+        attach(card, one)
+        stack.enter_context(Control(Served(card, one), beside(at), patience=0.3))
+        stack.enter_context(running(one))
+        half = stack.enter_context(socket.socket(socket.AF_UNIX))
+        half.connect(str(at))
+        version = b'{"capabilities":{}}\0'
+        half.sendall(struct.pack("<HHIIIHH", 1, 1, 20 + len(version), 0, 0, 0, 1) + version)
+        half.recv(4096)
+        client = stack.enter_context(Client(at, deadline=WAIT))
+        assert client.ask("fault") == {"faults": []}
+        half.sendall(struct.pack("<HHIII", 2, 9, 32, 0, 0))  # without its body
+        with pytest.raises(RequestRefused, match="busy: the thread that serves the card") as told:
+            ask_for_ever(client)
+        assert told.value.busy
+        assert client.ask("help")["verbs"]
+        half.close()
+        assert "firmware-error" in client.ask("fault", on=["firmware-error"])["faults"]
+
+
+def ask_for_ever(client: Client) -> None:
+    """Until the server has received the half message."""
+    while True:
+        client.ask("fault", on=["firmware-error"])
+
+
+def test_a_dump_is_the_same_while_clients_ask(card: emu.Card, path: Path) -> None:
+    def dumped() -> tuple[bytes, int]:
+        buffer = bytearray(16 << 20)
+        with driver.open(path) as adapter:
+            report = adapter.collect(memoryview(buffer), compress="none")
+        assert not report.dead
+        return bytes(buffer), len(report.entities)
+
+    before = card.snapshot()
+    expected = dumped()
+    with Client(path, deadline=WAIT) as client:
+        client.ask("state")
+    card.restore(before)
+    stop, asked = threading.Event(), []
+
+    def ask(do: str) -> None:
+        with Client(path, deadline=WAIT) as client:
+            while not stop.is_set():
+                client.ask(do)
+                asked.append(do)
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask, do) for do in ("state", "log", "link")]
+        try:
+            assert dumped() == expected
+        finally:
+            stop.set()
+        for each in asking:
+            each.result(WAIT)
+    assert len(asked) > 10
+
+
+# The socket
+
+
+@pytest.mark.parametrize(
+    ("path", "control"),
+    [
+        ("/run/t6.sock", "/run/t6.ctl"),
+        ("/run/t6.socket", "/run/t6.ctl"),
+        ("/run/t6", "/run/t6.ctl"),
+        ("/run/card.0", "/run/card.0.ctl"),
+        ("/run/t6.ctl", "/run/t6.ctl.ctl"),
+    ],
+)
+def test_it_is_beside_the_adapters(path: str, control: str) -> None:
+    assert beside(path) == Path(control)
+
+
+def test_it_has_the_given_mode(card: emu.Card, tmp_path: Path) -> None:
+    with Server(tmp_path / "t6.sock") as one, Control(Served(card, one), tmp_path / "c", 0o620):
+        assert stat.S_IMODE((tmp_path / "c").stat().st_mode) == 0o620
+
+
+def test_a_stale_socket_is_replaced_and_a_live_one_is_an_error(
+    card: emu.Card, tmp_path: Path
+) -> None:
+    at = tmp_path / "stale.ctl"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(at))
+    with served(card, tmp_path / "one", control=at):
+        with pytest.raises(ListenError, match="another server listens there"):
+            serve_another(tmp_path / "two", at)
+        assert not (tmp_path / "two").exists()
+        with Client(at, deadline=WAIT) as client:
+            assert client.ask("fault") == {"faults": []}
+
+
+def serve_another(path: Path, control: Path) -> None:
+    with served(emu.Card.load("t520-cr", memory=SMALL), path, control=control):
+        pass
+
+
+def test_what_cannot_be_a_socket_is_an_error(card: emu.Card, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ListenError, match="it exists and is no socket"):
+        serve_another(tmp_path / "t6.sock", tmp_path / "file")
+    with pytest.raises(ListenError, match=r"the path has \d+ bytes, a socket's may have 107"):
+        serve_another(tmp_path / "t6.sock", tmp_path / ("x" * 120))
+    assert not (tmp_path / "t6.sock").exists()
+
+
+def test_an_adapters_socket_without_one_says_what_may_be_wrong(
+    card: emu.Card, tmp_path: Path
+) -> None:
+    at = tmp_path / "t6.sock"
+    with served(card, at):
+        with pytest.raises(NoControlSocket, match=f"no control socket beside {at}: was it served"):
+            Client(at)
+        with VfioClient(at, deadline=WAIT) as vfio:
+            assert len(vfio.region_read(0, 0, 4)) == 4
+    with pytest.raises(ControlError, match="No such file or directory"):
+        Client(at)
+
+
+def test_a_server_that_ends_ends_its_control_clients(card: emu.Card, tmp_path: Path) -> None:
+    with served(card, tmp_path / "t6.sock", control=tmp_path / "c"):
+        client = Client(tmp_path / "c", deadline=WAIT)
+    with pytest.raises(ControlError):
+        client.ask("state")
+    client.close()
