@@ -4,7 +4,7 @@ Clients send one JSON object a line and get one for each; docs/reference/control
 
 - `protocol.py`: requests, what they may hold, and where the socket is.
 - `verbs.py`: what can be asked for. A new verb is a function marked `@verb`.
-- `state.py`: what `state` tells.
+- `state.py`: what verbs work on, and what `state` tells of it.
 - `server.py`: the socket and its clients. A thread serves all of them. What needs the card runs in
   the thread that serves the card, between two of its messages (`pyvfio_user.Server.submit`).
 - `client.py`: the other end.
@@ -13,7 +13,8 @@ Clients send one JSON object a line and get one for each; docs/reference/control
 from vmcoredd.emu.control.client import Client, ControlError, NoControlSocket, RequestRefused
 from vmcoredd.emu.control.protocol import beside
 from vmcoredd.emu.control.server import Control
-from vmcoredd.emu.control.verbs import VERBS, Served
+from vmcoredd.emu.control.state import Served
+from vmcoredd.emu.control.verbs import VERBS
 
 __all__ = [
     "VERBS",

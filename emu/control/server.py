@@ -26,7 +26,8 @@ from vmcoredd.emu.control.protocol import (
     parse,
     request,
 )
-from vmcoredd.emu.control.verbs import VERBS, Served
+from vmcoredd.emu.control.state import Served
+from vmcoredd.emu.control.verbs import VERBS
 from vmcoredd.emu.errors import EmuError
 from vmcoredd.plural import counted
 

@@ -1,18 +1,19 @@
-"""What `state` tells of a card: a record of plain values, for JSON."""
+"""What verbs work on, and what `state` tells of it: a record of plain values, for JSON."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
+from pyvfio_user import Server
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.access_log import LogKind
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.engine import EgressKind, WireKind
 from vmcoredd.emu.firmware import Firmware
-
-if TYPE_CHECKING:
-    from vmcoredd.emu.control.verbs import Served
+from vmcoredd.emu.snapshot import Snapshot
 
 SENT = {"frames": lib.SENT_FRAMES, "data_bytes": lib.SENT_BYTES, "drops": lib.SENT_DROP}
 RECEIVED = {"frames": lib.SENT_FRAMES, "data_bytes": lib.SENT_BYTES}
@@ -22,6 +23,16 @@ COUNTS = (
     *("dma_reads", "dma_writes", "interrupts", "troubles"),
 )
 """Of the engine's counts."""
+
+
+@dataclass
+class Served:
+    """What verbs work on: a card, its server, and what they keep from one request to the next."""
+
+    card: Card
+    server: Server
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
 def state(served: Served) -> dict[str, Any]:

@@ -15,20 +15,16 @@ EmuError or OSError becomes the answer's `error`. What has to end with the socke
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from pyvfio_user import Server
 from vmcoredd.chip.devlog import DevlogEntry, facility_name, level_name
 from vmcoredd.emu.access_log import AccessLog
-from vmcoredd.emu.card import Card
 from vmcoredd.emu.control.protocol import NUMBER, ONE_TEXT, TEXTS, Kind, Verb
-from vmcoredd.emu.control.state import access_totals, snapshots, state
+from vmcoredd.emu.control.state import Served, access_totals, snapshots, state
 from vmcoredd.emu.errors import EmuError
 from vmcoredd.emu.firmware import Firmware
 from vmcoredd.emu.silicon import faults
@@ -47,16 +43,6 @@ VERBS: dict[str, Verb] = {}
 
 class Impossible(EmuError):
     """What was asked for cannot be done now; says what to do instead."""
-
-
-@dataclass
-class Served:
-    """What verbs work on: a card, its server, and what they keep from one request to the next."""
-
-    card: Card
-    server: Server
-    snapshots: dict[str, Snapshot] = field(default_factory=dict)
-    closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
 def verb(name: str, meaning: str, /, *, needs_card: bool = True, **keys: Kind) -> Callable[[F], F]:
