@@ -134,3 +134,12 @@ def test_the_glossary_is_in_order() -> None:
     glossary = (ROOT / "docs/explanation/architecture.md").read_text().split("## Glossary")[1]
     words = re.findall(r"(?m)^\| (\w[^|]*?) \|", glossary)[1:]
     assert all(one.lower() < other.lower() for one, other in pairwise(words))
+
+
+def test_the_list_of_pages_has_every_page_of_the_site() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text().split("nav:\n")[1].split("not_in_nav")[0]
+    pages = {ROOT / page for page in re.findall(r"- (?:\w+: )?(docs/\S+\.md)", nav)}
+    listed = {ROOT / "docs" / link for link in LINK.findall((ROOT / "docs/README.md").read_text())}
+    assert len(pages) > 20
+    of_a_list = {ROOT / "docs/README.md", *(ROOT / "docs/upstream").glob("*.md")}
+    assert pages - listed - of_a_list == set()
