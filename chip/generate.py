@@ -86,6 +86,14 @@ def pairs(
     return [(t5.get(key), t6.get(key)) for key in sorted({*t5, *t6})]
 
 
+def either(t5: Register | None, t6: Register | None) -> Register:
+    """Returns the register of a pair, the T5's if it has one; `or` would pass over offset 0."""
+    found = t6 if t5 is None else t5
+    if found is None:
+        raise ValueError("a pair without a register")
+    return found
+
+
 def header() -> str:
     """Returns a C header, which cdef() also takes: registers and their fields' masks."""
     wanted = ([each for each in described(chip) if _in_header(chip, each)] for chip in CHIPS)
@@ -170,8 +178,7 @@ def page() -> str:
     rows = [
         (first.block, f"| {first.name} | {_offsets(t5, t6)} | {_row(first)} |")
         for t5, t6 in pairs(map(described, CHIPS), one_row)
-        for first in (t5 or t6,)
-        if first is not None
+        for first in (either(t5, t6),)
     ]
     head = "| register | T5 | T6 | access | reset | fields | from |\n|---|---|---|---|---|---|---|"
     return _page("Registers", vocabulary.__doc__ or "", head, rows)
@@ -183,8 +190,7 @@ def indirect_page() -> str:
     rows = [
         (first.space, f"| {first.name} | {_offsets(t5, t6)} | {_fields(first)} | {first.source} |")
         for t5, t6 in pairs(both, one_row)
-        for first in (t5 or t6,)
-        if first is not None
+        for first in (either(t5, t6),)
     ]
     head = "| register | T5 | T6 | fields | from |\n|---|---|---|---|---|"
     text = "Words behind an address register. The CIM's and PCI's indices are byte addresses."

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,11 @@ def _shown(files: Files) -> set[Path]:
     return {path for path in found if not (path / "README.md").exists()}
 
 
-def _contents(folder: Path) -> Iterator[Path]:
-    yield from (p for p in folder.rglob("*") if "__pycache__" not in p.parts and p.is_file())
+def _contents(folder: Path) -> list[Path]:
+    """Returns the files that git has in a folder: tests leave others there."""
+    command = ["git", "ls-files", "--full-name", str(folder)]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listed.stdout.splitlines()]
 
 
 def _showing(config: MkDocsConfig, path: Path) -> File:

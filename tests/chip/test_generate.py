@@ -74,3 +74,9 @@ def test_the_page_of_differences_lists_blocks_and_registers_of_t6_only() -> None
     only_t6 = page.split("## Registers that Linux names and only T6 has")[1].split("\n## ")[0]
     assert "| LE_DB_CLCAM_TID_BASE | 0x19df4 | le |" in only_t6
     assert "LE_DB_CLIP_TABLE_INDEX" not in only_t6
+
+
+def test_a_register_of_one_chip_at_offset_0_is_not_passed_over() -> None:
+    first = next(each for each in T6.r if not int(each))
+    assert generate.either(None, first) is first
+    assert generate.either(first, None) is first

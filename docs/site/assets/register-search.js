@@ -1,5 +1,5 @@
-/* Searches the rows of registers-data.js while one types. Each word must be found: in the name (with
- * * and ? as in a shell), in the block, in the space, in a field's name, or as an address. */
+/* Searches the rows of registers-data.js while one types. Each word must be found: in the name, with
+ * the wildcards of a shell, in the block, in the space, in a field's name, or as an address. */
 (() => {
   const MOST = 100;
   const form = document.getElementById("register-search");

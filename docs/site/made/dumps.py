@@ -1,4 +1,4 @@
-"""The dumps of two emulated cards, of which the pages show parts: made when the site is built."""
+"""The dump of an emulated card, of which the pages show parts: made when the site is built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vmcoredd import cudbg, driver, emu, vmcore
 
-T6_CARD, T5_CARD = "t62100-cr", "t520-cr"
+T6_CARD = "t62100-cr"
 _folder = tempfile.TemporaryDirectory(prefix="vmcoredd-site-")
 
 

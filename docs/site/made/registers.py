@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 
 from vmcoredd.chip import BAR0, T5, T6, Chip, Register, csvtables
-from vmcoredd.chip.generate import one_row, pairs
+from vmcoredd.chip.generate import either, one_row, pairs
 
 SCRIPT = "docs/site/assets/registers-data.js"
 """The path of the script in the site; `register-search.js` beside it reads it."""
-
-
 PAGE = """\
 <form id="register-search" role="search" onsubmit="return false">
 <label>Name, address or field
@@ -58,8 +56,7 @@ def _same(each: Register) -> tuple[object, ...]:
 def _row(
     t5: Register | None, t6: Register | None, linux: dict[tuple[str, str], str]
 ) -> list[object]:
-    first = t5 or t6
-    assert first is not None
+    first = either(t5, t6)
     return [
         first.name,
         first.block,
