@@ -141,8 +141,9 @@ JSON_VERSION = 1
 def envelope(command: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the object that a command prints for programs: its version, its command, `record`.
 
-    In all records sizes, times and addresses are numbers, with their unit in the key
-    (`size_bytes`, `elapsed_seconds`), and what is a list is empty rather than null.
+    In all records sizes and times are numbers with their unit in the key (`size_bytes`,
+    `elapsed_seconds`), and what is a list is empty rather than null. A register's `offset` is in
+    bytes in BAR0, and its index in an indirect space.
     """
     return {"version": JSON_VERSION, "command": command, **record}
 

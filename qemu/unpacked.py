@@ -1,4 +1,4 @@
-"""What is packed of a user's kernel: packages, and archives of modules.
+"""The packed parts of a user's kernel: packages, and archives of modules.
 
 Each is unpacked in the user's cache, once for each content, and its modules are listed (depmod).
 """
@@ -17,7 +17,7 @@ from .errors import GuestError
 from .modules import list_dependencies
 
 PACKAGES = (".deb", ".rpm")
-"""How packages end that are taken."""
+"""The suffixes of packages that can be unpacked."""
 MODULES = ("lib/modules", "usr/lib/modules")
 """Where packages have a folder of modules for each release."""
 FORMAT = 2  # of the folders in the cache; a new number makes them anew

@@ -26,9 +26,9 @@ IN_TREE = Path("arch/x86/boot/bzImage")
 IMAGES = ("bzImage", "vmlinuz", "vmlinuz-*", "boot/vmlinuz", "boot/vmlinuz-*")
 """Where a folder may have its image: what tuxmake and `make tar-pkg` leave, and packages."""
 BESIDE_MODULES = tuple(f"{below}/*/vmlinuz" for below in MODULES)
-"""Where packages have it whose installation copies it to /boot."""
+"""Where packages have the image if their installation copies it to /boot."""
 PACKED_MODULES = "modules.tar*"
-"""As tuxmake leaves the modules."""
+"""The archive of modules that tuxmake leaves."""
 BUILT = "make bzImage modules"
 ALL_PACKAGES = "put all packages of the kernel into one folder, and name that"
 INSTALLED_SYMBOLS = Path("/usr/lib/debug/boot")
@@ -198,7 +198,7 @@ def _modules(folder: Path, release: str, progress: debs.Progress) -> Iterator[Pa
 
 
 def _has_modules(folder: Path) -> bool:
-    """Returns False for a folder in which a package has the image alone."""
+    """Returns whether a folder has modules; a package of the image alone has the folder too."""
     return (folder / "modules.builtin").exists() or any(folder.rglob("*.ko*"))
 
 

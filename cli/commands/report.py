@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples: `vmcoredd report vmcore -o report` - then open report/index.html;
 `vmcoredd report vmcore -o report --against healthy.vmcore` - with what a healthy card differs in;
-`vmcoredd report vmcore -o report --redact` - with pseudonyms for keys, MAC addresses, serial
-numbers"""
+`vmcoredd report vmcore -o report --redact` - with pseudonyms for keys, MACs and serials"""
 EXCERPT_LINES = 60
 """Of each entity in words, in the page."""
 PAGE, FINDINGS = "index.html", "findings.json"

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples: `vmcoredd slim vmcore -o small` - without the memories of the adapters;
 `vmcoredd slim vmcore -o small --without EDC0,MC0` - without these two;
-`vmcoredd slim vmcore -o small --redact` - with pseudonyms for keys, MAC addresses, serial
-numbers"""
+`vmcoredd slim vmcore -o small --redact` - with pseudonyms for keys, MACs and serials"""
 _AS_IT_IS = (
     "nothing is written; `vmcoredd slim` without --redact leaves the memories out, "
     "`vmcoredd extract` copies the dump as it is: both keep its private data"

@@ -18,7 +18,7 @@ _KINDS = re.compile(r"(?m)(?<=^\* `)(.*)<(?:list\[)?(\w+)[^>`]*>`")
 """Types where an option has no word for its value: `<list[Path]>`."""
 _LISTS = re.compile(r"\*\*Commands\*\*:\n\n(?:\*.*\n)*")
 """Cut short, and the page has a table of contents."""
-_EXAMPLES = re.compile(r"(?m)^Examples?: (.*(?:\n`.*)*)")
+_EXAMPLES = re.compile(r"(?m)^Examples?: (.*(?:\n.+)*)")
 
 
 def commands() -> str:

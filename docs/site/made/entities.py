@@ -41,7 +41,7 @@ def _section(entity: Entity) -> Iterator[str]:
     rows = (f"| {key} | {value} |\n" for key, value in _facts(entity))
     yield "| | |\n| --- | --- |\n" + "".join(rows)
     if not entity.layouts:
-        yield f"Bare words of 32 bits, or bytes, {_order(entity)}.\n"
+        yield f"No structure: words of 32 bits or bytes, unless said above, {_order(entity)}.\n"
     for layout in _with_inner(entity.layouts):
         about = " ".join((inspect.getdoc(layout) or "").split())
         yield f"`{layout.__name__}`, {counted(sizeof(layout), 'byte')}, {_order(entity)}: {about}\n"
