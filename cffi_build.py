@@ -32,13 +32,18 @@ def _extension(room: str, headers: list[str], sources: list[str], callbacks: str
         f"vmcoredd.{room}._cffi",
         "#include <stdint.h>\n#include <stddef.h>\n"
         + "".join(f'#include "{header}"\n' for header in headers),
-        sources=[f"vmcoredd/{room}/{source}" for source in sources],
+        sources=[_path(room, source) for source in sources],
         include_dirs=[str(folder) for folder in folders],
         depends=[str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("vmcoredd/**/*.h"))],
         extra_compile_args=[*OPTIMISE, *sanitize],
         extra_link_args=sanitize,
     )
     return builder
+
+
+def _path(room: str, source: str) -> str:
+    """A source of the room, or of another one (`vmcoredd/trace/ring.c`)."""
+    return source if source.startswith("vmcoredd/") else f"vmcoredd/{room}/{source}"
 
 
 def _declarations(headers: list[str], folders: list[Path]) -> str:
@@ -53,16 +58,20 @@ driver = _extension(
     ["pyvfio_user/io.h", "vmcoredd/driver/engine.h", "vmcoredd/driver/inproc.h"],
     ["engine.c", "inproc.c"],
 )
+trace = _extension("trace", ["vmcoredd/trace/ring.h"], ["ring.c"])
 emu = _extension(
     "emu",
     [
         "pyvfio_user/host.h",
         "pyvfio_user/work.h",
+        "vmcoredd/trace/ring.h",
         "vmcoredd/emu/core.h",
         "vmcoredd/emu/engine/engine.h",
     ],
     [
+        "vmcoredd/trace/ring.c",
         "core.c",
+        "record.c",
         "lookup.c",
         "window.c",
         "engine/contexts.c",
@@ -92,6 +101,7 @@ emu = _extension(
         "engine/stream.c",
         "engine/wire.c",
         "engine/capture.c",
+        "engine/record.c",
     ],
     callbacks="""
         extern "Python" int emu_on_read(void *handle, uint32_t hook, uint32_t *value);

@@ -92,6 +92,8 @@ FAILURES = (
         Exit.USAGE,
         "`vmcoredd cards --faults` lists the faults",
     ),
+    Failure("vmcoredd.trace.errors", "TraceFormatError", Exit.BAD_FILE),
+    Failure("vmcoredd.trace.errors", "TraceExists", Exit.FAILED, "use --force to replace it"),
     Failure("vmcoredd.emu.wires", "CaptureExists", Exit.FAILED, "use --force to replace it"),
     Failure("vmcoredd.emu.wires", "WireError", Exit.USAGE),
     Failure("vmcoredd.emu.control.client", "ControlError", Exit.NO_DEVICE),

@@ -25,6 +25,7 @@ from vmcoredd.cli.commands import (
     report,
     show,
     slim,
+    trace,
 )
 from vmcoredd.cli.exit_codes import MEANINGS, reported
 from vmcoredd.cli.options import name_values
@@ -52,6 +53,7 @@ for module in (
     extract,
     diff,
     guest,
+    trace,
     demo,
     bench,
     doctor,

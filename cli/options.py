@@ -261,7 +261,9 @@ Redact = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
-ForceCaptures = Annotated[bool, typer.Option("--force", help="Replace existing files of --pcap.")]
+ForceCaptures = Annotated[
+    bool, typer.Option("--force", help="Replace existing files of --pcap and --trace.")
+]
 OutputVmcore = Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")]
 StreamedVmcore = Annotated[
     Path, typer.Option("--output", "-o", help="The vmcore to write; - is standard output.")

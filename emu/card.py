@@ -26,6 +26,7 @@ from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
 from vmcoredd.emu.snapshot import Snapshot
 from vmcoredd.plural import counted
+from vmcoredd.trace.records import Kind, Source
 
 T = TypeVar("T", bound=Model)
 
@@ -137,6 +138,7 @@ class Card:
             if found := model.faults().get(name):
                 getattr(model, found.method)(*found.arguments)
                 self.faults += [name] if name not in self.faults else []
+                self.core.note(Kind.FAULT, Source.USER, name)
                 return
         raise NoSuchFault(f"no fault {name} on a {self.chip}; emu.faults() lists all")
 
@@ -191,11 +193,11 @@ class Card:
 
     def config_read(self, offset: int, length: int) -> bytes:
         """Returns `length` bytes of configuration space; AccessError if refused."""
-        return self.config_space.read(offset, length)
+        return self.config_space.guest_read(offset, length)
 
     def config_write(self, offset: int, data: bytes) -> None:
         """Writes configuration space; AccessError if refused."""
-        self.config_space.write(offset, data)
+        self.config_space.guest_write(offset, data)
 
     @cached_property
     def config_space(self) -> ConfigSpace:
@@ -204,8 +206,8 @@ class Card:
 
     @property
     def config(self) -> bytes:
-        """All 4096 bytes of configuration space."""
-        return self.config_read(0, CONFIG_BYTES)
+        """All 4096 bytes of configuration space; reading them is no access."""
+        return self.config_space.read(0, CONFIG_BYTES)
 
     @property
     def accesses(self) -> dict[str, int]:
@@ -231,6 +233,7 @@ class Card:
 
     def reset(self) -> None:
         """Resets the function as FLR does: queues and mailboxes, but not memories or firmware."""
+        self.core.note(Kind.RESET, Source.CLIENT)
         for model in self.models:
             model.reset()
 

@@ -82,8 +82,9 @@ class ConfigSpace:
     """4 KiB of configuration space, stored in the words of `space` from `first` on."""
 
     def __init__(
-        self, space: Space, first: int, scenario: Scenario, bars: Mapping[int, int]
+        self, core: Any, space: Space, first: int, scenario: Scenario, bars: Mapping[int, int]
     ) -> None:
+        """`core` is the card's `struct core`."""
         memory = memoryview(space.words)[first : first + pci.CONFIG_BYTES // 4].cast("B")
         self.log = LimitedLog(log)
         self._memory = memory
@@ -101,6 +102,7 @@ class ConfigSpace:
         self._handle = ffi.new_handle(self)
         self._c = ffi.new("struct config *")
         self._c.bytes, self._c.size = ffi.cast("uint8_t *", space.pointer(first)), len(memory)
+        self._c.core = core
         self._c.handle, self._c.access = self._handle, lib.emu_on_config
         self._fill(scenario, bars)
         self._initial = bytes(memory)
@@ -204,6 +206,21 @@ class ConfigSpace:
         """The C entry point as integers: a `region_access` and its cookie."""
         function = ffi.addressof(lib, "emu_config_access")
         return int(ffi.cast("intptr_t", function)), int(ffi.cast("intptr_t", self._c))
+
+    def guest_read(self, offset: int, length: int) -> bytes:
+        """As `read`, through the entry point."""
+        self._check(offset, length, "read")
+        data = ffi.new("uint8_t[]", length)
+        if code := lib.emu_config_access(self._c, offset, data, length, 0):
+            raise AccessError(-code, "config", offset, length, "read")
+        return bytes(ffi.buffer(data))
+
+    def guest_write(self, offset: int, data: bytes) -> None:
+        """As `write`, through the entry point."""
+        self._check(offset, len(data), "write")
+        given = ffi.from_buffer(data)
+        if code := lib.emu_config_access(self._c, offset, given, len(data), 1):
+            raise AccessError(-code, "config", offset, len(data), "write")
 
     def read(self, offset: int, length: int) -> bytes:
         """Returns `length` bytes; AccessError past the end."""

@@ -179,19 +179,25 @@ void emu_plain_copy(struct space *space, uint32_t index, uint32_t count, void *d
         memcpy(data, space->words + index, (size_t)count * 4);
 }
 
+int emu_shape(const struct space *space, uint64_t offset, uint32_t length)
+{
+    const uint64_t size = (uint64_t)space->count * 4;
+
+    if (offset > size || length > size - offset)
+        return -ERANGE;
+    return length && offset % 4 == 0 && length % 4 == 0 ? 0 : -EINVAL;
+}
+
 static int refuse_shape(struct core *core, struct space *space, uint64_t offset, uint32_t length,
                         int is_write)
 {
-    const uint64_t size = (uint64_t)space->count * 4;
-    const int outside = offset > size || length > size - offset;
+    const int error = emu_shape(space, offset, length);
     int rc;
 
-    if (!outside && length && offset % 4 == 0 && length % 4 == 0)
+    if (!error)
         return 0;
     rc = emu_log_access(core, LOG_GUEST_SIZE, space, offset, length, is_write);
-    if (rc)
-        return rc;
-    return outside ? -ERANGE : -EINVAL;
+    return rc ? rc : error;
 }
 
 static void count_access(struct access_counts *counts, uint32_t length, int is_write)
@@ -206,9 +212,9 @@ static void count_access(struct access_counts *counts, uint32_t length, int is_w
     }
 }
 
-int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write)
+int emu_plain_access(const struct region *region, uint64_t offset, void *data, uint32_t length,
+                     int is_write)
 {
-    const struct region *region = cookie;
     struct space *space = region->space;
     const uint32_t index = (uint32_t)(offset / 4);
     int rc = refuse_shape(region->core, space, offset, length, is_write);
@@ -225,10 +231,29 @@ int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int i
     return all_words(region->core, space, index, length / 4, data, is_write);
 }
 
+int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write)
+{
+    const struct region *region = cookie;
+    struct trace_ring *trace = region->core->trace; /* another thread may end it meanwhile */
+
+    if (__builtin_expect(trace != NULL, 0))
+        return emu_recorded_access(region, trace, offset, data, length, is_write);
+    return emu_plain_access(region, offset, data, length, is_write);
+}
+
 int emu_config_access(void *cookie, uint64_t offset, void *data, uint32_t length, int is_write)
 {
     const struct config *config = cookie;
+    struct trace_ring *trace = config->core->trace;
 
+    if (__builtin_expect(trace != NULL, 0))
+        return emu_recorded_config(config, trace, offset, data, length, is_write);
+    return emu_plain_config(config, offset, data, length, is_write);
+}
+
+int emu_plain_config(const struct config *config, uint64_t offset, void *data, uint32_t length,
+                     int is_write)
+{
     if (!length || offset > config->size || length > config->size - offset)
         return -EINVAL;
     if (is_write || config->polls)

@@ -113,10 +113,13 @@ struct access_counts {
 };
 
 struct engine;
+struct trace_ring;
 
 struct core {
     struct engine *engine; /* the packet engine (engine/engine.h) */
-    void *handle;          /* for the callbacks */
+    struct trace_ring
+        *volatile trace; /* where all that happens is recorded; NULL: nowhere (record.c) */
+    void *handle;        /* for the callbacks */
     int (*hook_read)(void *handle, uint32_t hook, uint32_t *value);
     int (*hook_write)(void *handle, uint32_t hook, uint32_t value);
     int (*log_access)(void *handle, int kind, uint32_t space, uint64_t offset, uint32_t length,
@@ -135,6 +138,7 @@ struct core {
 struct region {
     struct core *core;
     struct space *space;
+    uint8_t bar;
     void (*written)(struct engine *engine, uint32_t offset, uint32_t length);
 };
 
@@ -148,6 +152,7 @@ int emu_access(void *cookie, uint64_t offset, void *data, uint32_t length, int i
 /* Configuration space. Reads return its bytes, except while `polls` (the reads left until vital
  * product data are ready) is not 0: then Python handles them, as it does all writes. */
 struct config {
+    struct core *core; /* whose trace has the accesses */
     uint8_t *bytes;
     uint32_t size;
     uint64_t polls;
@@ -165,6 +170,9 @@ void emu_plain_copy(struct space *space, uint32_t index, uint32_t count, void *d
 /* Accesses a single word from inside the card: not counted. */
 int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32_t *value);
 int emu_word_write(struct core *core, struct space *space, uint32_t index, uint32_t value);
+
+/* What an offset and a length would be refused for, whatever is there: -EINVAL or -ERANGE; or 0. */
+int emu_shape(const struct space *space, uint64_t offset, uint32_t length);
 
 /* Logs an access: 0 if it may go on, else -errno. */
 int emu_log_access(struct core *core, enum log_kind kind, const struct space *space,
@@ -193,9 +201,26 @@ int emu_memory_copy(struct core *core, uint32_t address, void *data, uint32_t le
 int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count,
                     void *data, int is_write);
 
+/* Returns the address on the adapter that a word of a window shows. */
+uint32_t emu_window_address(const struct core *core, const struct space *space, uint32_t index);
+
 /* Synchronises a mapped window: stores in memory what the guest has changed, then shows memory at
  * the current offset. */
 void emu_window_sync(struct core *core, uint32_t window);
 
 /* Maps `size` bytes of a file over memory at `at`, which is mapped already. */
 int emu_map_over(void *at, uint64_t size, int fd, uint64_t offset);
+
+/* Recording (record.c): the entry points come here while there is a trace */
+
+/* As emu_access() and emu_config_access(), and puts the access into the trace. */
+int emu_recorded_access(const struct region *region, struct trace_ring *ring, uint64_t offset,
+                        void *data, uint32_t length, int is_write);
+int emu_recorded_config(const struct config *config, struct trace_ring *ring, uint64_t offset,
+                        void *data, uint32_t length, int is_write);
+
+/* The same accesses without a trace. */
+int emu_plain_access(const struct region *region, uint64_t offset, void *data, uint32_t length,
+                     int is_write);
+int emu_plain_config(const struct config *config, uint64_t offset, void *data, uint32_t length,
+                     int is_write);

@@ -24,6 +24,8 @@ from vmcoredd.emu.memory import Memfd
 from vmcoredd.emu.spaces import Space, Spaces, WordKind, described
 from vmcoredd.emu.window import Windows
 from vmcoredd.plural import exact
+from vmcoredd.trace.records import Kind, Source
+from vmcoredd.trace.ring import Ring
 
 log = logging.getLogger("emu")
 
@@ -66,6 +68,7 @@ class Core:
         self._names = Names(chip)
         self._handle = ffi.new_handle(self)
         self._hooks: list[Hook] = []
+        self._ring: Ring | None = None
         self._connect()
         self.regions = {bar: self._region(bar) for bar in bars}
         self.bar0 = self.spaces.space("bar0")
@@ -91,7 +94,7 @@ class Core:
         if bar == 0:
             self.c.bar0 = space.c
         region = ffi.new("struct region *")
-        region.core, region.space = self.c, space.c
+        region.core, region.space, region.bar = self.c, space.c, bar
         region.written = WRITTEN.get(bar, ffi.NULL)
         return region
 
@@ -114,6 +117,19 @@ class Core:
         """Returns the number of accesses to BAR0 so far, by size (`struct access_counts`)."""
         counts = self.c.counts
         return {name: getattr(counts, name) for name, _ in ffi.typeof(counts).fields}
+
+    # The trace
+
+    def record(self, ring: Ring | None) -> None:
+        """Records what happens in a ring from now on, or no more. Any thread may call it."""
+        self._ring = ring or self._ring  # an access may be under way, which still uses it
+        self.c.trace = ffi.cast("struct trace_ring *", ring.address) if ring else ffi.NULL
+
+    def note(self, kind: Kind, source: Source, text: str = "") -> None:
+        """Puts an event into the trace, if there is one."""
+        if self.c.trace != ffi.NULL:
+            data = text.encode()
+            lib.trace_note(self.c.trace, kind, source, data, len(data))
 
     def fetch_all(self) -> None:
         """Makes every lookup show its current row, as after a command."""

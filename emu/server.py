@@ -14,6 +14,7 @@ from vmcoredd.chip.pci import Bar
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.config_space import MSIX_VECTORS
 from vmcoredd.emu.errors import CardInUse
+from vmcoredd.trace.records import Kind, Source
 
 _SERVERS: MutableMapping[Card, weakref.ref[Server]] = weakref.WeakKeyDictionary()
 """The last server of each card."""
@@ -110,8 +111,13 @@ def attach(card: Card, server: Server) -> None:
     _take(card, server)
     engine = card.engine
 
+    def attached() -> None:
+        engine.attach(server.host())
+        card.core.note(Kind.ATTACHED, Source.CLIENT)
+
     def reset(reason: ResetReason) -> None:
         if reason is ResetReason.LOST_CONNECTION:
+            card.core.note(Kind.DETACHED, Source.CLIENT)
             engine.detach()
         else:
             card.reset()
@@ -127,7 +133,7 @@ def attach(card: Card, server: Server) -> None:
             mmap=_area(card) if bar == Bar.REGISTERS else None,
         )
     server.irqs(intx=1, msi=1, msix=MSIX_VECTORS)
-    server.on_client = lambda: engine.attach(server.host())
+    server.on_client = attached
     server.on_reset = reset
     server.work(engine.work)
 

@@ -49,12 +49,19 @@ static uint32_t window_address(const struct window *window)
     return *window->offset & ~(window->count * 4 - 1);
 }
 
+uint32_t emu_window_address(const struct core *core, const struct space *space, uint32_t index)
+{
+    const struct window *window = &core->windows[space->links[index]];
+
+    return window_address(window) + (index - window->first) * 4;
+}
+
 int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint32_t count,
                     void *data, int is_write)
 {
     const struct window *window = &core->windows[space->links[index]];
     const uint32_t left = window->first + window->count - index;
-    const uint32_t address = window_address(window) + (index - window->first) * 4;
+    const uint32_t address = emu_window_address(core, space, index);
     int rc;
 
     count = count < left ? count : left;

@@ -29,9 +29,10 @@ TESTS = {
         "tests/emu/engine",
         (
             *("egress", "segments", "checksums", "control", "doorbell"),
-            *("filters", "freelist", "headers", "receive", "rss", "tunnels"),
+            *("filters", "freelist", "headers", "receive", "record", "rss", "tunnels"),
         ),
     ),
+    "trace": (".", "tests/trace", ("ring",)),
     "pyvfio_user": (
         "pyvfio_user",
         "tests",
@@ -85,6 +86,7 @@ def test_hostile_peers_find_nothing_under_sanitizers(
     [
         "vmcoredd.driver._cffi",
         "vmcoredd.emu._cffi",
+        "vmcoredd.trace._cffi",
         "pyvfio_user._client",
         "pyvfio_user._server",
     ],

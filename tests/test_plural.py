@@ -15,7 +15,7 @@ from vmcoredd.plural import agreeing, counted, exact
 ROOT = Path(__file__).parent.parent
 ROOMS = (
     *("bench", "chip", "cli", "cudbg", "debs", "diagnosis", "driver", "emu", "hw", "qemu"),
-    "testing",
+    *("testing", "trace"),
 )
 NOUNS = (
     "adapter|byte|card|channel|command|cycle|dump|entitie|entrie|error|event|field|file|finding|"

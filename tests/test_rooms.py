@@ -17,10 +17,11 @@ ALLOWED = {
     "vmcore": set(),
     "hw": {"chip"},
     "cudbg": {"chip", "hw"},
+    "trace": {"chip", "hw"},
     "diagnosis": {"chip", "cudbg"},
-    "emu": {"chip", "pyvfio_user"},
+    "emu": {"chip", "pyvfio_user", "trace"},
     "driver": {"chip", "cudbg", "hw", "pyvfio_user", "vmcore"},
-    "qemu": {"chip", "cudbg", "debs", "driver", "emu", "hw", "pyvfio_user", "vmcore"},
+    "qemu": {"chip", "cudbg", "debs", "driver", "emu", "hw", "pyvfio_user", "trace", "vmcore"},
 }
 """What each room may import of ours, without `SHARED`."""
 ALLOWED["testing"] = {*ALLOWED} - {"diagnosis"}

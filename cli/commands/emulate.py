@@ -6,12 +6,15 @@ import json as jsonlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmcoredd.cli.commands.trace import missing
+from vmcoredd.cli.exit_codes import Exit, report, writing
 from vmcoredd.cli.options import (
     Captures,
     Card,
@@ -27,6 +30,7 @@ from vmcoredd.cli.options import (
 from vmcoredd.cli.output import envelope, err, out
 
 if TYPE_CHECKING:
+    from vmcoredd import emu
     from vmcoredd.emu.wires import Wire
 
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
@@ -47,6 +51,14 @@ def emulate(
     fault: Faults = None,
     wire: CardWires = None,
     pcap: Captures = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Record all that happens to the adapter, for `vmcoredd trace`; complete once the "
+            "server has ended.",
+        ),
+    ] = None,
     force: ForceCaptures = False,
     map_window: Annotated[
         bool,
@@ -126,16 +138,33 @@ def emulate(
         _announce(facts, [(port, captures.get(port.end)) for port in ports], ready_fd, json)
 
     user = int(owner) if owner and owner.isdecimal() else owner
-    serve(
-        adapter,
-        socket,
-        ready=ready,
-        mode=_octal(mode),
-        owner=user,
-        deadline=deadline,
-        idle=take_over,
-        control=control,
-    )
+    with _traced(adapter, trace, force=force):
+        serve(
+            adapter,
+            socket,
+            ready=ready,
+            mode=_octal(mode),
+            owner=user,
+            deadline=deadline,
+            idle=take_over,
+            control=control,
+        )
+
+
+@contextmanager
+def _traced(adapter: emu.Card, path: Path | None, *, force: bool) -> Iterator[None]:
+    """Records a trace within the context, if there is a file for it."""
+    from vmcoredd.emu.recording import recording
+
+    if path is None:
+        yield
+        return
+    with writing(path), recording(adapter, path, force=force) as recorder:
+        yield
+    if recorder.failure:
+        raise typer.Exit(Exit.FAILED)  # which is logged
+    if recorder.ring.lost:
+        report(f"{missing(recorder.ring.lost)} missing: the ring was full", path)
 
 
 def qemu_arguments(socket: str | Path) -> list[str]:

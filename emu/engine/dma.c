@@ -6,6 +6,14 @@ void engine_report(struct engine *engine, enum engine_trouble kind, uint32_t que
                    int error)
 {
     engine->counts.troubles++;
+    if (is_recorded(engine))
+        record_carrying(engine,
+                        (struct trace_record){.kind = TRACE_TROUBLE,
+                                              .space = (uint8_t)kind,
+                                              .error = (uint8_t)-error,
+                                              .detail = queue,
+                                              .value = what},
+                        NULL, 0);
     if (!engine->reports || !engine->report)
         return;
     engine->reports--;
@@ -28,6 +36,8 @@ int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into
         host && engine->bus_master ? host->dma_read(host->cookie, address, into, length) : -ENODEV;
 
     engine->moved += length + ENGINE_ACCESS;
+    if (is_recorded(engine))
+        record_dma(engine, TRACE_DMA_READ, queue, address, into, length, error);
     if (error)
         return trouble(engine, TROUBLE_DMA_READ, queue, address, error);
     engine->counts.dma_reads++;
@@ -42,6 +52,8 @@ int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const voi
         host && engine->bus_master ? host->dma_write(host->cookie, address, data, length) : -ENODEV;
 
     engine->moved += length + ENGINE_ACCESS;
+    if (is_recorded(engine))
+        record_dma(engine, TRACE_DMA_WRITE, queue, address, data, length, error);
     if (error)
         return trouble(engine, TROUBLE_DMA_WRITE, queue, address, error);
     engine->counts.dma_writes++;

@@ -3,12 +3,23 @@
 
 #include "vmcoredd/emu/engine/internal.h"
 
+static void record_moved(struct engine *engine, enum trace_kind kind, uint32_t queue,
+                         uint32_t count, uint32_t value)
+{
+    const struct trace_record what = {
+        .kind = (uint8_t)kind, .detail = queue, .length = count, .value = value};
+
+    if (is_recorded(engine))
+        record_carrying(engine, what, NULL, 0);
+}
+
 /* Adds to an egress queue's producer index, in descriptors or units of eight buffers. */
 static void produce(struct engine *engine, uint32_t id, uint32_t count, uint32_t value)
 {
     struct egress *queue = &engine->egress[id < ENGINE_QUEUES ? id : 0];
     bool exists = id < ENGINE_QUEUES && queue->entries;
 
+    record_moved(engine, TRACE_DOORBELL, id, count, value);
     if (!exists || count > egress_room(queue)) {
         engine_report(engine, TROUBLE_DOORBELL, id, value, exists ? 0 : -ENOENT);
         return;
@@ -26,8 +37,11 @@ static void kdoorbell(struct engine *engine, uint32_t queue, uint32_t value)
 
 static void gts(struct engine *engine, uint32_t queue, uint32_t value)
 {
-    ingress_gts(engine, queue + field(value, MYPF_SGE_PF_GTS_INGRESSQID),
-                field(value, MYPF_SGE_PF_GTS_CIDXINC), field(value, MYPF_SGE_PF_GTS_TIMERREG),
+    const uint32_t id = queue + field(value, MYPF_SGE_PF_GTS_INGRESSQID);
+    const uint32_t increment = field(value, MYPF_SGE_PF_GTS_CIDXINC);
+
+    record_moved(engine, TRACE_GTS, id, increment, value);
+    ingress_gts(engine, id, increment, field(value, MYPF_SGE_PF_GTS_TIMERREG),
                 value & MYPF_SGE_PF_GTS_SEINTARM);
 }
 

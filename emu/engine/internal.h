@@ -22,6 +22,7 @@
  *   checksum.c  the Internet checksum
  *   dma.c       the host's memory
  *   irq.c       its interrupts
+ *   record.c    the card's trace
  */
 #ifndef VMCOREDD_ENGINE_INTERNAL_H
 #define VMCOREDD_ENGINE_INTERNAL_H
@@ -38,6 +39,7 @@
 #include "vmcoredd/chip/messages.h"
 #include "vmcoredd/emu/core.h"
 #include "vmcoredd/emu/engine/engine.h"
+#include "vmcoredd/trace/ring.h"
 
 enum { DESCRIPTOR = 64 };
 
@@ -561,6 +563,20 @@ int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const voi
 /* Says what went wrong, which calls Python: ENGINE_REPORTS times from one run to the next. */
 void engine_report(struct engine *engine, enum engine_trouble kind, uint32_t queue, uint64_t what,
                    int error);
+
+/* record.c */
+static inline bool is_recorded(const struct engine *engine)
+{
+    return __builtin_expect(engine->core->trace != NULL, 0);
+}
+/* Puts an event into the card's trace if there is one: its kind, error, length, detail, address and
+ * value. */
+void record_carrying(struct engine *engine, struct trace_record what, const void *data,
+                     uint32_t carried);
+void record_dma(struct engine *engine, enum trace_kind kind, uint32_t queue, uint64_t address,
+                const void *data, uint32_t length, int error);
+void record_frame(struct engine *engine, enum trace_kind kind, uint32_t port,
+                  const struct frame *frame);
 
 /* irq.c */
 /* Tries again to deliver what is pending. */

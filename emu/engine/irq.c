@@ -62,6 +62,25 @@ static void raise_msi(struct engine *engine)
     engine->msi_waits = !host || !engine->bus_master || host->irq(host->cookie, 0) != 0;
 }
 
+static bool is_heard(const struct engine *engine, uint32_t vector)
+{
+    if (engine->msix)
+        return vector < ENGINE_VECTORS && !(engine->msix_pending[vector / 32] >> vector % 32 & 1);
+    return engine->msi ? !engine->msi_waits : !engine->intx_waits;
+}
+
+static void record_interrupt(struct engine *engine, uint32_t vector)
+{
+    const struct trace_record what = {.kind = TRACE_INTERRUPT,
+                                      .space = engine->msix  ? TRACE_MSIX
+                                               : engine->msi ? TRACE_MSI
+                                                             : TRACE_INTX,
+                                      .detail = vector,
+                                      .value = is_heard(engine, vector)};
+
+    record_carrying(engine, what, NULL, 0);
+}
+
 void irq_raise(struct engine *engine, uint32_t vector)
 {
     engine->counts.interrupts++;
@@ -73,6 +92,8 @@ void irq_raise(struct engine *engine, uint32_t vector)
         raise_msi(engine);
     else
         raise_intx(engine);
+    if (is_recorded(engine))
+        record_interrupt(engine, vector);
 }
 
 static void retry_msix(struct engine *engine)

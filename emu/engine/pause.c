@@ -94,6 +94,8 @@ static void send_pause(struct engine *engine, uint32_t id, uint16_t quanta)
         return;
     count_event(port->sent, SENT_PAUSE);
     capture_frame(engine, id, &frame, true);
+    if (is_recorded(engine))
+        record_frame(engine, TRACE_FRAME_SENT, id, &frame);
 }
 
 void pause_peer(struct engine *engine, uint32_t id)

@@ -160,6 +160,8 @@ static int port_receive(struct engine *engine, uint32_t id, const struct frame *
         count_received(engine, id, &received);
     }
     capture_frame(engine, id, &received, false);
+    if (is_recorded(engine))
+        record_frame(engine, TRACE_FRAME_RECEIVED, id, &received);
     return ENGINE_DONE;
 }
 
@@ -241,6 +243,8 @@ static int send_out(struct engine *engine, uint32_t id, const struct frame *fram
         return wire_waits(engine, id, frame) ? ENGINE_HELD : drop(engine, id);
     count_sent(engine, id, frame);
     capture_frame(engine, id, frame, true);
+    if (is_recorded(engine))
+        record_frame(engine, TRACE_FRAME_SENT, id, frame);
     return ENGINE_DONE;
 }
 

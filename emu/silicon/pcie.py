@@ -104,7 +104,8 @@ class ConfigBackDoor(Model):
     def make(self) -> None:
         self.space = self.spaces.table("pcie_config", rows=PFS, width=CONFIG_BYTES // 4)
         self.space.fill(0, [0xFFFFFFFF] * self.space.count)
-        self.config = ConfigSpace(self.space, PF * CONFIG_BYTES // 4, self.scenario, self.core.bars)
+        first = PF * CONFIG_BYTES // 4
+        self.config = ConfigSpace(self.core.c, self.space, first, self.scenario, self.core.bars)
 
     def wire(self) -> None:
         self.core.engine.listeners.append(self.meet)

@@ -240,7 +240,7 @@ def test_a_wheel_holds_every_file_of_its_package(built: dict[str, Built]) -> Non
     package |= {name for name in tracked("vmcoredd") if not (ROOT / name).is_symlink()}
     used = {name for name in package if not COMPILED_FROM.search(name)} | SHIPPED_C
     used |= {name for name in package if "/inside/" in name}  # compiled for the guest
-    compiled = {f"vmcoredd/{room}/_cffi.abi3.so" for room in ("bench", "driver", "emu")}
+    compiled = {f"vmcoredd/{room}/_cffi.abi3.so" for room in ("bench", "driver", "emu", "trace")}
     wheel = {name for name in built["vmcoredd"].wheel_files if ".dist-info/" not in name}
     assert wheel == used | compiled
     assert package <= built["vmcoredd"].sdist_files

@@ -1,0 +1,102 @@
+"""`vmcoredd trace`: what was recorded, as text, JSON Lines and for Perfetto."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cliruns import Run, one_line
+
+from vmcoredd import driver, emu
+from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.emu.recording import recording
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trace of a probe."""
+    path = tmp_path_factory.mktemp("trace") / "probe.npz"
+    card = emu.Card.load("t520-cr", 3)
+    with recording(card, path), driver.open_card(card):
+        pass
+    return path
+
+
+def test_text_begins_with_the_card_and_whether_the_trace_is_complete(
+    vmcoredd: Run, trace: Path
+) -> None:
+    shown = vmcoredd("trace", trace)
+    first, *lines = shown.out.splitlines()
+    assert first.startswith("t520-cr, seed 3, scene crashed, ")
+    assert first.endswith("; complete")
+    assert any("PL_WHOAMI" in line for line in lines)
+    assert (shown.code, shown.err) == (Exit.OK, "")
+
+
+def test_options_choose_events(vmcoredd: Run, trace: Path) -> None:
+    lines = vmcoredd("trace", trace, "--register", "sf_*", "--kind", "write").out.splitlines()[1:]
+    assert lines
+    assert all(" write " in line and "SF_" in line for line in lines)
+    assert vmcoredd("trace", trace, "--block", "MPS").out.count("\n") == 1
+
+
+def test_a_kind_that_does_not_exist_is_refused(vmcoredd: Run, trace: Path) -> None:
+    refused = vmcoredd("trace", trace, "--kind", "wirte")
+    assert refused.code == Exit.USAGE
+    assert "write" in one_line(refused)
+
+
+def test_json_lines_are_objects_with_a_header_and_an_end(vmcoredd: Run, trace: Path) -> None:
+    lines = [
+        json.loads(line) for line in vmcoredd("trace", trace, "--format", "jsonl").out.splitlines()
+    ]
+    assert [lines[0]["kind"], lines[-1]["kind"]] == ["header", "end"]
+    assert lines[-1]["complete"]
+    assert lines[-1]["events"] <= len(lines) - 2
+
+
+def test_output_goes_to_a_new_file(vmcoredd: Run, trace: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.pftrace"
+    assert vmcoredd("trace", trace, "--format", "perfetto", "-o", out).code == Exit.OK
+    assert out.stat().st_size > 1000
+    refused = vmcoredd("trace", trace, "-o", out)
+    assert refused.code == Exit.FAILED
+    assert str(out) in one_line(refused)
+    assert vmcoredd("trace", trace, "-o", out, "--force").code == Exit.OK
+    assert out.read_text() == vmcoredd("trace", trace).out
+
+
+def test_perfettos_format_needs_a_file(vmcoredd: Run, trace: Path) -> None:
+    refused = vmcoredd("trace", trace, "--format", "perfetto")
+    assert refused.code == Exit.USAGE
+    assert "--output" in one_line(refused)
+
+
+def test_an_incomplete_trace_is_shown_and_said_to_be_so(
+    vmcoredd: Run, trace: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(trace.read_bytes()[:-400])
+    shown = vmcoredd("trace", cut)
+    assert shown.code == Exit.INCOMPLETE
+    assert "INCOMPLETE" in shown.out.splitlines()[0]
+    assert "PL_WHOAMI" in shown.out
+    assert "the trace is incomplete" in one_line(shown)
+
+
+def test_another_file_is_refused(vmcoredd: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"\x7fELF" + bytes(100))
+    refused = vmcoredd("trace", other)
+    assert refused.code == Exit.BAD_FILE
+    assert f"{other}: it is no trace" in one_line(refused)
+
+
+def test_a_trace_replaces_no_file(vmcoredd: Run, tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("precious")
+    refused = vmcoredd("emulate", "--card", "t520-cr", "--socket", tmp_path / "s", "--trace", path)
+    assert refused.code == Exit.FAILED
+    assert "exists" in one_line(refused)
+    assert path.read_text() == "precious"
