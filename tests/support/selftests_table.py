@@ -130,7 +130,7 @@ TABLE = (
             Row("get_queues"),
             Row("addremove_queues", FAIL, UNSUPPORTED, NO_CHANNELS),
             Row("check_down"),
-            Row("check_xsk", FAIL, "xsk attr on queue we configured", "Linux reports it since 6.14"),
+            Row("check_xsk", FAIL, "xsk attr on queue we configured", "Linux has it since 6.14"),
         ),
         long=True,
     ),
