@@ -21,7 +21,7 @@ from .children import bound, running
 from .errors import ModuleMissing, Unavailable
 from .mirrors import codename
 from .packages import binaries, manifest, source, unpack
-from .programs import command, inside
+from .programs import command, inside, settle
 
 __all__ = [
     "ModuleMissing",
@@ -36,6 +36,7 @@ __all__ = [
     "inside",
     "manifest",
     "running",
+    "settle",
     "silent",
     "source",
     "unpack",

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
+import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
+from .cache import Progress, silent
 from .errors import Unavailable
+from .mirrors import codename
+from .packages import binaries
 
 PT_INTERP = 3
 
@@ -23,6 +29,42 @@ def command(root: Path, program: str) -> list[str]:
     loader = inside(root, _interpreter(path))
     libraries = ":".join(str(folder) for folder in _library_folders(loader.parent))
     return [str(loader), "--library-path", libraries, "--argv0", str(path), str(path)]
+
+
+def settle(root: Path, place: Path, patterns: Iterable[str], progress: Progress = silent) -> None:
+    """Makes the programs of a root folder run by themselves, with its own loader and libraries.
+
+    The folder is moved to `place` afterwards, and is not to be moved again. `patterns`: where the
+    programs are, as for `Path.glob`; other files are left alone. Programs are replaced, so that
+    they may be links to those of another root.
+
+    Raises Unavailable.
+    """
+    tool = binaries(["patchelf"], suites=(codename(),), name="patchelf", progress=progress)
+    patchelf = command(tool, "usr/bin/patchelf")
+    for path in sorted({found for pattern in patterns for found in root.glob(pattern)}):
+        if path.is_symlink() or not path.is_file() or not (named := _interpreter_if_any(path)):
+            continue
+        loader = inside(root, named)
+        folders = [str(place / one.relative_to(root)) for one in _library_folders(loader.parent)]
+        there = ["--set-interpreter", str(place / loader.relative_to(root))]
+        new = path.with_name(f".{path.name}.new")
+        done = subprocess.run(
+            [*patchelf, *there, "--set-rpath", ":".join(folders), "--output", str(new), str(path)],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise Unavailable(str(path), done.stderr.strip(), "Clear the cache and try again")
+        shutil.copymode(path, new)
+        new.replace(path)
+
+
+def _interpreter_if_any(path: Path) -> str:
+    try:
+        return _interpreter(path)
+    except Unavailable:
+        return ""
 
 
 def inside(root: Path, name: str) -> Path:

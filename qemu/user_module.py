@@ -1,7 +1,10 @@
 """Builds a user's kernel module for a guest with one of Debian's kernels.
 
 The headers are Debian's package for exactly that kernel, unpacked in the cache. Their Makefile
-names a folder in /usr/src that it includes, so that one's own is run instead.
+names folders in /usr/src, so that the one which it includes is run instead.
+
+A kernel of a newer Debian than the host's needs that one's compiler and C library, of which its
+headers' own programs are made: both are unpacked too, and the programs made to use them there.
 """
 
 from __future__ import annotations
@@ -15,12 +18,16 @@ from pathlib import Path
 from vmcoredd import debs
 
 from .errors import BuildError, GuestError
+from .kernel_config import Config
 from .kernel_tools import build_environment, check_installed
 from .kernels import STOCK, find_kernel, is_stock
 from .stock_kernel import SUITES
 
 BUILT = ("*.o", "*.ko", "*.mod", "*.mod.c", ".*")
 """What builds elsewhere left behind, and hidden files."""
+PROGRAMS = ("usr/bin/*-gcc-[0-9]*", "usr/libexec/gcc/*/*/*", "usr/lib/linux-kbuild-*/**/*")
+"""What a build of a module runs of such a root folder."""
+FORMAT = 1  # of those folders; a new number makes them anew
 SECONDS = 300.0
 """A module that is not built by then is given up."""
 
@@ -66,7 +73,10 @@ def _logged(command: list[str], log: Path) -> int | None:
 
 def headers_are_cached(kernel: str) -> bool:
     """Returns True if a build for this kernel of Debian's needs no download."""
-    return any(debs.cache_dir().glob(f"debs/{_copy(kernel)}-*"))
+    roots = [*debs.cache_dir().glob(f"debs/{_copy(kernel)}-*")]
+    return any(_host_can(root) for root in roots) or any(
+        debs.cache_dir().glob(f"guest/{_copy(kernel)}-*")
+    )
 
 
 def _copy(kernel: str) -> str:
@@ -77,25 +87,59 @@ def _copy(kernel: str) -> str:
 def _make(kernel: str, progress: debs.Progress) -> list[str]:
     """Returns the start of a `make` command for modules of that kernel of Debian's."""
     release = find_kernel(kernel, progress).release
-    sources = find_headers(kernel, progress) / "usr/src"
-    flavour = sources / f"linux-headers-{release}"
-    common = sources / f"linux-headers-{release.rpartition('-')[0]}-common"
+    root = find_headers(kernel, progress)
+    flavour = root / "usr/src" / f"linux-headers-{release}"
+    common = root / "usr/src" / f"linux-headers-{release.rpartition('-')[0]}-common"
+    compiler = next((root / "usr/bin").glob(f"*-gcc-{_compiler(root)}"), "gcc")
     jobs = f"-j{len(os.sched_getaffinity(0))}"
-    return ["make", jobs, "-C", str(flavour), "-f", str(common / "Makefile"), "CC=gcc"]
+    no_btf = "CONFIG_DEBUG_INFO_BTF_MODULES="  # which would need pahole
+    given = [f"CC={compiler}", f"KBUILD_OUTPUT={flavour}", no_btf]
+    return ["make", jobs, "-C", str(flavour), "-f", str(common / "Makefile"), *given]
 
 
 def find_headers(kernel: str, progress: debs.Progress = debs.silent) -> Path:
     """Returns a root folder with the headers of that kernel of Debian's, downloaded once.
 
-    Raises GuestError and debs.Unavailable.
+    It has the compiler too if the host's is older than the kernel's. Raises GuestError and
+    debs.Unavailable.
     """
+    headers = _packages(kernel, "linux-", progress)
+    if _host_can(headers):
+        return headers
+    whole = _packages(kernel, True, progress)
+    target = debs.cache_dir() / "guest" / f"{whole.name}-{FORMAT}"
+
+    def build(work: Path, _lock: int) -> None:
+        progress("preparing the kernel's compiler", None)
+        result = work / "result"
+        shutil.copytree(whole, result, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
+        debs.settle(result, target, PROGRAMS, progress)
+
+    return debs.build_once(target, build, progress)
+
+
+def _host_can(headers: Path) -> bool:
+    """Returns True if the host's compiler is no older than that of the kernel of these headers."""
+    command = ["gcc", "-dumpversion"]
+    done = subprocess.run(command, capture_output=True, text=True, env=build_environment())
+    mine = done.stdout.partition(".")[0].strip()
+    return mine.isdecimal() and int(mine) >= _compiler(headers)
+
+
+def _compiler(headers: Path) -> int:
+    """Returns the version of gcc that built the kernel of these headers, such as 12."""
+    (config,) = headers.glob("usr/src/linux-headers-*/.config")
+    return int(Config.parse(config.read_text(), str(config)).value("GCC_VERSION")) // 10000
+
+
+def _packages(kernel: str, dependencies: bool | str, progress: debs.Progress) -> Path:
     release = find_kernel(kernel, progress).release
     try:
         return debs.binaries(
             [f"linux-headers-{release}"],
             suites=SUITES[kernel.removeprefix(STOCK)],
             name=_copy(kernel),
-            dependencies="linux-",
+            dependencies=dependencies,
             progress=progress,
         )
     except debs.Unavailable as error:

@@ -1,5 +1,6 @@
 """Tests of the kernel module, in a guest that has a card: built, loaded, and the card broken."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,4 +38,4 @@ def test_a_card_whose_firmware_stops_is_shown_and_refused(loaded) -> None:
     assert state(loaded) == "stopped"
     assert bind(loaded, "unbind") == 0
     assert bind(loaded, "bind") != 0
-    assert "probe of 0000:01:00.0 failed with error -5" in loaded.run("dmesg").output
+    assert re.search(r"fwstate.* failed with error -5", loaded.run("dmesg").output)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vmcoredd.debs import Unavailable, command, inside
+from vmcoredd.debs import Unavailable, command, inside, settle
 
 
 @pytest.fixture
@@ -89,3 +89,22 @@ def test_subfolders_with_libraries_are_searched(root: Path) -> None:
     (root / "usr/lib64/perl").mkdir()
     path = command(root, "usr/bin/true")[2].split(":")
     assert [os.path.basename(folder) for folder in path] == ["usr/lib64"[4:], "blas"]
+
+
+@pytest.mark.interop
+def test_a_settled_program_runs_by_itself_where_its_root_was_moved(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    add_program(root, "true")
+    (root / "usr/bin/script").write_text("#!/bin/sh\n")
+    (root / "usr/bin/linked").symlink_to("true")
+    before = (root / "usr/bin/true").read_bytes()
+    os.link(root / "usr/bin/true", root / "usr/true")
+    place = tmp_path_factory.mktemp("place") / "root"
+    settle(root, place, ["usr/bin/*", "usr/lib64/*"])
+    root.rename(place)
+    said = subprocess.run(["ldd", place / "usr/bin/true"], capture_output=True, text=True).stdout
+    assert f"libc.so.6 => {place}/usr/lib64/libc.so.6 " in said
+    assert subprocess.run([place / "usr/bin/true"], env={}, check=False).returncode == 0
+    assert (place / "usr/bin/script").read_text() == "#!/bin/sh\n"
+    assert (place / "usr/true").read_bytes() == before

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from vmcoredd import debs
 from vmcoredd.qemu import kernel_tools
 from vmcoredd.qemu.errors import BuildError, GuestError
 from vmcoredd.qemu.kernel import CONFIG, kernel_source
-from vmcoredd.qemu.kernels import check
-from vmcoredd.qemu.user_module import build_module
+from vmcoredd.qemu.kernels import check, find_kernel
+from vmcoredd.qemu.user_module import build_module, headers_are_cached
 from vmcoredd.qemu.users_kernel import users_kernel
 
 pytestmark = pytest.mark.interop
@@ -25,6 +27,14 @@ pytestmark = pytest.mark.interop
 PATCH = next((Path(__file__).resolve().parents[2] / "docs/upstream").glob("0001-*.patch"))
 EXAMPLE = PATCH.parents[2] / "examples/fwstate"
 FILE = "drivers/net/ethernet/chelsio/cxgb4/cudbg_lib.c"
+thorough = pytest.mark.skipif(
+    os.environ.get("VMCOREDD_THOROUGH") != "1",
+    reason="downloads a compiler, or all: VMCOREDD_THOROUGH=1, make test-long",
+)
+KERNELS = [
+    "debian:6.1",
+    *(pytest.param(name, marks=thorough) for name in ("debian:6.12", "debian:newest")),
+]
 GRAMMAR = "%%\nstart: 'a';\n%%\n"
 SCANNER = "%option noyywrap\n%%\na return 1;\n%%\n"
 PROGRAM = """\
@@ -80,17 +90,48 @@ def test_the_patch_applies_to_the_guests_kernel(tmp_path, progress):
     assert "padap->port[i] && netif_running(padap->port[i])" in (tmp_path / FILE).read_text()
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_a_users_module_is_built_for_debians_kernel_and_its_folder_stays_as_it_is(
-    tmp_path: Path, progress
+    kernel: str, tmp_path: Path, progress
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in EXAMPLE.rglob("*")}
-    (built,) = build_module(EXAMPLE, "debian:6.1", tmp_path, progress)
+    (built,) = build_module(EXAMPLE, kernel, tmp_path, progress)
     assert built.name == "fwstate.ko"
+    assert headers_are_cached(kernel)
     said = subprocess.run(["strings", built], capture_output=True, text=True, check=True).stdout
-    assert "vermagic=6.1." in said
+    assert f"vermagic={find_kernel(kernel, progress).release} " in said
     assert "license=Dual BSD/GPL" in said
     assert "warning" not in (tmp_path / "build.log").read_text()
     assert {path: path.stat().st_mtime_ns for path in EXAMPLE.rglob("*")} == before
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_examples_pass_in_a_guest(kernel: str, tmp_path: Path) -> None:
+    passed(tmp_path, "--vmcoredd-prepare", "--vmcoredd-kernel", kernel)
+
+
+@pytest.mark.guest
+@thorough
+def test_the_examples_pass_where_nothing_is_cached_yet(tmp_path: Path) -> None:
+    said = passed(tmp_path, "--vmcoredd-prepare", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert "downloading" in said
+
+
+def passed(folder: Path, *options: str, **variables: str) -> str:
+    """Runs the examples' tests; returns what pytest printed."""
+    copy = shutil.copytree(EXAMPLE.parent, folder / "examples")
+    path = os.pathsep.join(filter(None, sys.path))
+    plugin = ("-p", "vmcoredd.testing.plugin", "--vmcoredd-strict", *options)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin],
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | variables,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def test_a_module_that_does_not_compile_is_an_error_with_the_compilers_words(
