@@ -84,6 +84,7 @@ CALLBACKS = """
                                              int writable, int mapped);
     extern "Python" void server_on_log(void *handle, int level, const char *message);
     extern "Python" void server_on_wait(void *handle);
+    extern "Python" void server_on_input(void *handle);
 """
 
 

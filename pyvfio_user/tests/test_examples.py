@@ -71,14 +71,12 @@ def serial(path: str, request: pytest.FixtureRequest) -> Iterator[Serial]:
     source, typed = os.pipe()
     module = example(request.param)
     if request.param == "serial_card":
-        card = module.SerialCard(path, lambda data: os.write(sink, data))
-        receive = card.receive
+        card = module.SerialCard(path, source, sink)
     else:
         uart = request.getfixturevalue("uart")
         card = module.NativeSerialCard(path, source, sink, uart)
-        receive = lambda data: os.write(typed, data)  # noqa: E731
     with running(card.server), Client(path, deadline=PATIENCE) as client:
-        yield Serial(client, receive, sent)
+        yield Serial(client, lambda data: os.write(typed, data), sent)
     for fd in (sent, sink, source, typed):
         os.close(fd)
 

@@ -451,20 +451,24 @@ def test_an_interrupt_may_be_raised_in_a_callback(make_device: Callable[[], Devi
     assert raised == [True]
 
 
+@pytest.mark.parametrize("own_config", [True, False], ids=["own config space", "the library's"])
 def test_an_intx_that_is_still_asserted_is_told_again_when_the_client_unmasks_it(
-    make_device: Callable[[], Device],
+    make_device: Callable[[], Device], own_config: bool
 ) -> None:
     device = make_device()
     device.server.irqs(intx=1)
-    device.server.config_space(b"", device.access)
+    device.server.config_space(b"", device.access if own_config else None)
 
-    def told_after(action: IrqSet, peer: Peer, heard: int) -> int:
-        flags = action | IrqSet.DATA_NONE
-        reply = peer.ask(SET_IRQS, struct.pack("<IIIII", 20, flags, IrqIndex.INTX, 0, 1))
-        assert not reply.error
+    def told() -> int:
         with contextlib.suppress(BlockingIOError):
             return os.eventfd_read(heard)
         return 0
+
+    def told_after(action: IrqSet, peer: Peer) -> int:
+        flags = action | IrqSet.DATA_NONE
+        reply = peer.ask(SET_IRQS, struct.pack("<IIIII", 20, flags, IrqIndex.INTX, 0, 1))
+        assert not reply.error
+        return told()
 
     with device.serving(), raw_client(device.path) as peer:
         peer.negotiate()
@@ -473,13 +477,85 @@ def test_an_intx_that_is_still_asserted_is_told_again_when_the_client_unmasks_it
         listen = struct.pack("<IIIII", 20, flags, IrqIndex.INTX, 0, 1)
         peer.send(message(SET_IRQS, listen), [heard])
         assert not peer.receive().error
-        told = []
+        seen = []
         for status in (0, 8, 8, 0):
-            device.memory[6] = status
-            told.append(told_after(IrqSet.ACTION_MASK, peer, heard))
-            told.append(told_after(IrqSet.ACTION_UNMASK, peer, heard))
+            if own_config:
+                device.memory[6] = status
+            else:
+                device.server.intx(status != 0)
+                told()
+            seen.append(told_after(IrqSet.ACTION_MASK, peer))
+            seen.append(told_after(IrqSet.ACTION_UNMASK, peer))
         os.close(heard)
-    assert told == [0, 0, 0, 1, 0, 1, 0, 0]
+    assert seen == [0, 0, 0, 1, 0, 1, 0, 0]
+
+
+def test_intx_is_a_level_that_the_status_shows_and_is_told_when_it_rises(
+    make_device: Callable[[], Device],
+) -> None:
+    device = make_device()
+    device.server.irqs(intx=1)
+    device.server.config_space(pci.header(0x1234, 0x5678, interrupt_pin=1))
+    seen = []
+    with device.serving(), Client(device.path) as client:
+        assert not device.server.intx(True)  # nobody listens
+        assert device.server.intx(False)
+        heard = client.irq_eventfd(0, IrqIndex.INTX)
+        for level in (True, True, False, False, True):
+            os.eventfd_write(heard, 1)  # a read of 0 would wait
+            assert device.server.intx(level)
+            status = client.region_read(7, 6, 1)[0]
+            seen.append((os.eventfd_read(heard) - 1, status >> 3 & 1))
+        os.close(heard)
+    assert seen == [(1, 1), (0, 1), (0, 0), (0, 0), (1, 1)]
+
+
+def test_input_is_passed_on_by_the_servers_thread_until_it_ends(
+    make_device: Callable[[], Device],
+) -> None:
+    device, (source, sink) = make_device(), os.pipe()
+    passed: list[tuple[bytes, str]] = []
+    arrived = threading.Semaphore(0)
+
+    def receive(data: bytes) -> None:
+        passed.append((data, threading.current_thread().name))
+        arrived.release()
+
+    device.server.irqs(intx=1)
+    device.server.on_input(source, receive)
+    with device.serving(), Client(device.path) as client:
+        os.close(client.irq_eventfd(0, IrqIndex.INTX))  # which makes the server look for work
+        for data in (b"one", b"two"):
+            os.write(sink, data)
+            assert arrived.acquire(timeout=10)
+        os.close(sink)
+        client.region_read(7, 0, 4)
+    os.close(source)
+    assert [data for data, _ in passed] == [b"one", b"two"]
+    assert {name for _, name in passed} != {threading.current_thread().name}
+
+
+def test_input_whose_function_fails_is_logged_and_read_no_more(
+    make_device: Callable[[], Device], caplog: pytest.LogCaptureFixture
+) -> None:
+    device, (source, sink) = make_device(), os.pipe()
+    calls = []
+
+    def receive(data: bytes) -> None:
+        calls.append(data)
+        raise ZeroDivisionError
+
+    device.server.on_input(source, receive)
+    os.write(sink, b"x")
+    with device.serving(), Client(device.path) as client:
+        client.region_read(7, 0, 4)
+        os.write(sink, b"y")
+        for _ in range(10):
+            client.region_read(7, 0, 4)
+    for fd in (source, sink):
+        os.close(fd)
+    assert calls == [b"x"]
+    assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -60,19 +60,17 @@ def booted(tmp_path_factory: pytest.TempPathFactory, progress) -> Iterator[Boote
     folder = tmp_path_factory.mktemp("examples")
     prepared = prepare(stock.KERNEL, progress)
     options = Options(kernel=stock.KERNEL, crashkernel="", root=find_root(progress=progress))
-    pipes = [os.pipe() for _ in range(3)]
-    (sent, sink), (native_sent, native_sink), (source, typed) = pipes
+    pipes = [os.pipe() for _ in range(4)]
+    (sent, sink), (native_sent, native_sink), (source, typed), (native_source, native_typed) = pipes
     native = example("native_serial_card")
     sockets = {name: folder / name for name in ("serial", "entropy", "native")}
-    serial = example("serial_card").SerialCard(
-        str(sockets["serial"]), lambda data: os.write(sink, data)
-    )
+    serial = example("serial_card").SerialCard(str(sockets["serial"]), source, sink)
     entropy = example("entropy_card").EntropyCard(str(sockets["entropy"]), lambda n: b"\x5a" * n)
     uart = native.compiled(str(folder / "uart"))
-    in_c = native.NativeSerialCard(str(sockets["native"]), source, native_sink, uart)
+    in_c = native.NativeSerialCard(str(sockets["native"]), native_source, native_sink, uart)
     lines = {
-        "serial": Line(sent, serial.receive),
-        "native": Line(native_sent, lambda data: os.write(typed, data)),
+        "serial": Line(sent, lambda data: os.write(typed, data)),
+        "native": Line(native_sent, lambda data: os.write(native_typed, data)),
     }
     (folder / "guest").mkdir()
     with contextlib.ExitStack() as stack:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 import errno
 import logging
+import os
+import select
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,6 +20,7 @@ from ._server import ffi, lib
 from .limited_log import LimitedLog
 
 logger = logging.getLogger("pyvfio_user.server")
+INPUT_MAX = 4096
 LEVELS = [logging.CRITICAL] * 3 + [logging.ERROR, logging.WARNING] + [logging.INFO] * 2
 
 Access = Callable[[int, memoryview, bool], None]
@@ -40,6 +43,34 @@ class Served(NamedTuple):
 
     access: Access
     log: LimitedLog
+
+
+class Input(NamedTuple):
+    """What a file descriptor brings: where it goes, and the end of it."""
+
+    fd: int
+    receive: Callable[[bytes], object]
+    end: Callable[[], None]
+    log: LimitedLog
+
+    def pass_on(self) -> None:
+        """Reads what there is, and passes it on. At its end, and after an error, it is no more.
+
+        The server also calls this when there is nothing (work.h).
+        """
+        poller, ended = select.poll(), True
+        poller.register(self.fd, select.POLLIN)
+        if not poller.poll(0):
+            return
+        try:
+            if data := os.read(self.fd, INPUT_MAX):
+                self.receive(data)
+                ended = False
+        except BlockingIOError:
+            ended = False
+        finally:
+            if ended:
+                self.end()
 
 
 class ResetReason(enum.IntEnum):
@@ -128,6 +159,12 @@ if lib.server_library:
         log.log(
             LEVELS[level] if level < len(LEVELS) else logging.DEBUG, "%s: %s", device.path, text
         )
+
+    @ffi.def_extern(onerror=_report)  # type: ignore[untyped-decorator]
+    def server_on_input(handle: Any) -> None:
+        work: Input = ffi.from_handle(handle)
+        log = work.log  # noqa: F841 - for _report()
+        work.pass_on()
 
     @ffi.def_extern(onerror=_report)  # type: ignore[untyped-decorator]
     def server_on_wait(_handle: Any) -> None:

@@ -83,6 +83,12 @@ uint64_t server_messages(const struct server *server);
 
 /* See host.h. */
 int server_irq(struct server *server, uint32_t vector);
+
+/* Sets the level of INTx, which the PCI status shows, and signals it when it rises. -ENOENT: the
+ * client has not enabled it. Any thread may call this. */
+int server_intx(struct server *server, int asserted);
+
+/* See host.h. */
 int server_dma(struct server *server, uint64_t address, void *data, uint64_t length, int is_write);
 
 /* Returns these functions as a table, valid until server_destroy(). */

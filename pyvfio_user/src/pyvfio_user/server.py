@@ -35,7 +35,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import listen, pci
 from ._server import ffi, lib
-from .callbacks import Access, Callbacks, NativeAccess, Served, logger
+from .callbacks import Access, Callbacks, Input, NativeAccess, Served, logger
 from .device import Area
 from .errors import ListenError, Refused, ServerUnavailable
 from .limited_log import LimitedLog
@@ -88,6 +88,8 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._regions: dict[int, Any] = {}
         self._bars: dict[int, int] = {}
         self._realized = False
+        self._work: Any = None
+        self._pending: Any = None
         self._server: Any = ffi.NULL
         self._made = (0, 0)
         self._submitted: deque[_Submitted[Any]] = deque()
@@ -221,6 +223,14 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
             if self._submitted:
                 self._run_submitted()
 
+    def serve(self, *signals: signal.Signals) -> None:
+        """Runs until one of `signals` comes (by default SIGTERM or SIGINT), and closes.
+
+        What a program is that only serves a device. Call it in the main thread.
+        """
+        with self, self.stopped_by(*signals or (signal.SIGTERM, signal.SIGINT)):
+            self.run()
+
     def stop(self) -> None:
         """Makes `run` return soon; a later `run` returns at once. Any thread may call this."""
         lib.server_stop(self._live())
@@ -286,6 +296,19 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._check(done, f"interrupt {vector}")
         return True
 
+    def intx(self, asserted: bool) -> bool:
+        """Sets the level of INTx, for a device whose only interrupt it is.
+
+        The client is told when it rises, and again while it lasts, whenever the guest has ended its
+        interrupt. The PCI status shows it. False if it rises and the client has not enabled it. Any
+        thread may call this. With a config space of your own (`access`), that must show the status.
+        """
+        done = lib.server_intx(self._live(), bool(asserted))
+        if done == -errno.ENOENT:
+            return False
+        self._check(done, "INTx")
+        return True
+
     def dma_read(self, address: int, length: int) -> bytes:
         """Reads the client's memory. Raises Refused. Any thread may call this."""
         data = bytearray(length)
@@ -312,6 +335,17 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         """
         work = ffi.cast("struct work *", address) if address else ffi.NULL
         lib.server_set_work(self._live(), work)
+
+    def on_input(self, fd: int, receive: Callable[[bytes], object]) -> None:
+        """Passes what is read from a file descriptor on, in pieces of up to 4096 bytes.
+
+        `receive` is called by `run`'s thread, between two accesses, and needs no lock. This is the
+        device's work (`work`), and ends with the descriptor, or with an exception, which is logged.
+        """
+        self._work = ffi.new_handle(Input(fd, receive, lambda: self.work(None), self.log))
+        self._pending = ffi.new("uint32_t *")
+        work = ffi.new("struct work *", [self._work, fd, self._pending, lib.server_on_input])
+        self.work(int(ffi.cast("uintptr_t", work)))
 
     def _add_region(
         self,

@@ -65,10 +65,24 @@ int server_irq(struct server *server, uint32_t vector)
     return error;
 }
 
+enum { STATUS = 0x06, INTERRUPT_STATUS = 0x08 }; /* of config space */
+
+int server_intx(struct server *server, int asserted)
+{
+    bool entered = server_enter(server);
+    uint8_t *status = &server_config_space(server)[STATUS];
+    bool rises = asserted && !(*status & INTERRUPT_STATUS);
+    int error;
+
+    *status = (uint8_t)((*status & ~INTERRUPT_STATUS) | (asserted ? INTERRUPT_STATUS : 0));
+    error = rises ? signal_vector(server, 0) : 0;
+    server_leave(server, entered);
+    return error;
+}
+
 /* Returns whether the device's PCI status says that it asserts INTx. */
 static bool asserts_intx(struct server *server)
 {
-    enum { STATUS = 0x06, INTERRUPT_STATUS = 0x08 };
     const int config = VFU_PCI_DEV_CFG_REGION_IDX;
     uint8_t status = server_config_space(server)[STATUS];
 
