@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from jsonschema import Draft202012Validator
 from vfio_device import SIZE, Device
 
 import pyvfio_user
 
 settings.register_profile("pyvfio_user", deadline=None)  # a busy machine may make any example late
 settings.load_profile("pyvfio_user")
+
+
+@pytest.fixture(scope="session")
+def described() -> Callable[[str], Any]:
+    """Reads what a command prints with --json, and checks it against the schema."""
+    schema = json.loads((files("pyvfio_user") / "json-schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+
+    def read(text: str) -> Any:
+        record = json.loads(text)
+        Draft202012Validator(schema).validate(record)
+        return record
+
+    return read
 
 
 @pytest.fixture

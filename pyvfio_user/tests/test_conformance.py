@@ -11,11 +11,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import flawed
 import pytest
 from flawed import Proxy
-from pyvfio_user.conformance import CHECKS, Outcome, Target
+from jsonschema import ValidationError
+from pyvfio_user.conformance import CHECKS, Outcome, Section, Target
 from vfio_device import SIZE, Device
 from vfio_peers import ERROR, REPLY, Peer, scripted_server
 
@@ -266,15 +268,30 @@ def test_the_command_reports_by_section(full: Device, capsys: pytest.CaptureFixt
 
 
 def test_the_commands_json_has_counts_and_checks(
-    full: Device, capsys: pytest.CaptureFixture[str]
+    full: Device, capsys: pytest.CaptureFixture[str], described: Callable[[str], Any]
 ) -> None:
     names = ("--only", "dirty-pages", "--only", "device-info")
     code, out, _ = command("check", full.path, "--json", *names, capsys=capsys)
-    report = json.loads(out)
+    report = described(out)
     assert code == 0
     assert report["counts"] == {"pass": 1, "fail": 0, "not offered": 1, "not run": 0}
     assert [row["check"] for row in report["checks"]] == ["device-info", "dirty-pages"]
     assert report["checks"][1]["reason"] == "the server logs no dirty pages"
+
+
+def test_the_schema_has_the_sections_and_outcomes_that_there_are(
+    described: Callable[[str], Any],
+) -> None:
+    def report(section: str, outcome: str) -> str:
+        row = {"section": section, "check": "x", "says": "X.", "outcome": outcome, "reason": ""}
+        counts = {one.value: 0 for one in Outcome}
+        return json.dumps({"socket": "s", "counts": counts, "checks": [row]})
+
+    for section in Section:
+        for outcome in Outcome:
+            described(report(section.value, outcome.value))
+    with pytest.raises(ValidationError):
+        described(report("another", "pass"))
 
 
 def test_a_failed_check_is_the_commands_code_1(

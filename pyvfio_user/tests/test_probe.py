@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import ValidationError
+from pyvfio_user.protocol import MIGRATION_TYPE
 from vfio_device import SIZE, Device
 from vfio_peers import (
     GET_INFO,
@@ -66,8 +70,8 @@ def test_regions_interrupts_and_capabilities_are_shown(shown: probe.Description)
     assert "  capability 0x11 at 0x50: MSI-X" in lines
 
 
-def test_the_json_has_the_same(shown: probe.Description) -> None:
-    found = json.loads(json.dumps(shown.json()))
+def test_the_json_has_the_same(shown: probe.Description, described: Callable[[str], Any]) -> None:
+    found = described(json.dumps(shown.json()))
     assert found["version"]["max_dma_maps"] == 512
     assert found["device"] == {"flags": ["reset", "pci"], "regions": 10, "interrupt_indexes": 5}
     assert found["regions"][0] == {
@@ -82,11 +86,25 @@ def test_the_json_has_the_same(shown: probe.Description) -> None:
     assert found["note"] == ""
 
 
-def test_the_command_prints_either(device: Device, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_either(
+    device: Device, capsys: pytest.CaptureFixture[str], described: Callable[[str], Any]
+) -> None:
     assert __main__.main(["probe", device.path]) == 0
     assert capsys.readouterr().out.startswith("vfio-user 0.1 at ")
     assert __main__.main(["probe", device.path, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["config"]["vendor"] == 0x1425
+    assert described(capsys.readouterr().out)["config"]["vendor"] == 0x1425
+
+
+def test_the_json_of_a_device_without_config_space_is_in_the_schema_too(
+    shown: probe.Description, described: Callable[[str], Any]
+) -> None:
+    """With a region of a kind of its own, as for migration, and flags that have no name."""
+    region = dataclasses.replace(shown.regions[0], type=MIGRATION_TYPE)
+    bare = dataclasses.replace(shown, config=None, note="there is none", regions=(region,))
+    assert described(json.dumps(bare.json()))["config"] is None
+    broken = json.dumps(bare.json() | {"more": 1})
+    with pytest.raises(ValidationError):
+        described(broken)
 
 
 @pytest.mark.parametrize(
