@@ -35,6 +35,11 @@ def _faults(incomplete: str) -> Completions:
     return [(name, fault.meaning) for name, fault in found if name.startswith(incomplete)]
 
 
+def _faults_of_cards(incomplete: str) -> Completions:
+    name, dot, fault = incomplete.rpartition(".")
+    return [(f"{name}{dot}{known}", meaning) for known, meaning in _faults(fault)]
+
+
 def _entities(incomplete: str) -> list[str]:
     from vmcoredd.cudbg.entity import entities
 
@@ -199,6 +204,13 @@ def _known_faults() -> Iterable[str]:
     return faults()
 
 
+def _known_faults_of_cards(value: Any) -> Any:
+    """Checks faults that may have a card's name before them, and a dot."""
+    checked = chosen("--fault", _known_faults)
+    parts = [text.rpartition(".") for text in value or ()]
+    return [f"{name}{dot}{checked(fault)}" for name, dot, fault in parts]
+
+
 def _collected_entities(value: Any) -> Any:
     """Checks the values of --entity, for a dump that is to be made."""
     from vmcoredd.cudbg.entity import entities
@@ -320,6 +332,17 @@ Faults = Annotated[
         help="Inject a fault (`vmcoredd cards --faults` lists them); repeatable.",
         callback=chosen("--fault", _known_faults),
         autocompletion=_faults,
+    ),
+]
+FaultsOfCards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="[NAME.]FAULT",
+        help="Inject a fault into the card of this name, else into every card (`vmcoredd cards "
+        "--faults` lists them); repeatable.",
+        callback=_known_faults_of_cards,
+        autocompletion=_faults_of_cards,
     ),
 ]
 FaultNames = Annotated[

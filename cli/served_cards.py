@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import typer
+
 from vmcoredd.cli.named_cards import NamedCard
 from vmcoredd.cli.options import path_or_name, wire_options
 from vmcoredd.cli.output import err
@@ -29,6 +31,7 @@ class Setup(NamedTuple):
     root_ports: bool = False  # the guest has one for each card
     force: bool = False  # captures replace files
     sockets: Sequence[Path] = ()  # of adapters that are served already
+    faults: Sequence[str] = ()  # each of one card, NAME.FAULT, or of all
 
 
 @contextmanager
@@ -44,6 +47,7 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
     from vmcoredd.qemu.prepare import serve_cards
     from vmcoredd.qemu.program import address
 
+    _check_faults(setup)
     cards = {card.name: _load(setup, place) for place, card in enumerate(setup.cards)}
     with wire_options():
         plugged = wires.plug(setup.wires, cards)
@@ -55,7 +59,8 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
         for place, (card, adapter) in enumerate(zip(setup.cards, adapters, strict=True)):
             where, control = address(place, setup.root_ports), beside(adapter.socket)
             what = f"card {card.name}: {card.profile} at {where}, scene {setup.scene}"
-            err.print(f"{what}, control socket {control}", markup=False)
+            faults = "".join(f", fault {name}" for name in cards[card.name].faults)
+            err.print(f"{what}{faults}, control socket {control}", markup=False)
         for place, path in enumerate(setup.sockets, len(cards)):
             where = address(place, setup.root_ports)
             err.print(f"socket {path}: the adapter at {where}", markup=False)
@@ -74,5 +79,22 @@ def _load(setup: Setup, place: int) -> emu.Card:
         path_or_name(setup.cards[place].profile),
         setup.seed + place,
         scene=setup.scene,
+        faults=_faults(setup, setup.cards[place].name),
         map_window=setup.map_window,
     )
+
+
+def _check_faults(setup: Setup) -> None:
+    """Raises BadParameter for a fault of a card that is not there."""
+    names = [card.name for card in setup.cards]
+    for text in setup.faults:
+        name, dot, _ = text.rpartition(".")
+        if dot and name not in names:
+            why = f"{text}: no card is called {name}; there is {', '.join(names)}"
+            raise typer.BadParameter(why, param_hint="--fault")
+
+
+def _faults(setup: Setup, card: str) -> list[str]:
+    """Returns the faults of a card."""
+    parts = [text.rpartition(".") for text in setup.faults]
+    return [fault for name, dot, fault in parts if not dot or name == card]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from vmcoredd.cli.exit_codes import report as report_error
 from vmcoredd.cli.options import (
     CollectedEntities,
     Compression,
+    Faults,
     Force,
     Json,
     OptionalCards,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from vmcoredd.driver.dump_all import Outcome, Request
 
 EXAMPLES = """Examples: `vmcoredd dump --socket /run/t6.sock --socket /run/t5.sock -o vmcore`;
-`vmcoredd dump --card t520-cr -o vmcore` - emulates the adapter itself, without a server;
+`vmcoredd dump --card t520-cr --fault parity-tp -o vmcore` - emulates the adapter itself;
 `vmcoredd dump --socket /run/t6.sock --base /var/crash/vmcore -o vmcore`"""
 FIRST_SLOT = 2
 """The slot of the first adapter on QEMU's root bus: 00:02.0."""
@@ -73,6 +74,7 @@ def dump(
     entity: CollectedEntities = None,
     seed: Seed = 0,
     scene: Scene = "crashed",
+    fault: Faults = None,
     deadline: Annotated[float, typer.Option(help="Seconds to wait for a server's reply.")] = 5.0,
     trace: Annotated[
         bool, typer.Option("--trace", help="Print every register access, decoded, on stderr.")
@@ -91,8 +93,11 @@ def dump(
 
     sources = [*(socket or []), *(card or [])]
     _check(sources)
+    if fault and not card:
+        what = "what an adapter on a socket has is its server's; this needs --card"
+        raise typer.BadParameter(what, param_hint="--fault")
     openers = [_socket(path, deadline, trace) for path in socket or []]
-    openers += [_card(profile, seed, scene, trace) for profile in card or []]
+    openers += [_card(profile, seed, scene, fault or (), trace) for profile in card or []]
     with writing(output):
         vmcore.check_output(output, force=force)
     if json and vmcore.is_stdout(output):
@@ -302,10 +307,10 @@ def _socket(path: Path, deadline: float, trace: bool) -> Any:
     return open_adapter
 
 
-def _card(profile: str, seed: int, scene: str, trace: bool) -> Any:
+def _card(profile: str, seed: int, scene: str, faults: Iterable[str], trace: bool) -> Any:
     from vmcoredd import emu
 
-    card = emu.Card.load(path_or_name(profile), seed, scene=scene)
+    card = emu.Card.load(path_or_name(profile), seed, scene=scene, faults=faults)
 
     def open_adapter() -> Adapter:
         from vmcoredd import driver

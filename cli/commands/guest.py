@@ -41,6 +41,7 @@ from vmcoredd.cli.guest_options import (
 from vmcoredd.cli.named_cards import named_cards
 from vmcoredd.cli.options import (
     Captures,
+    FaultsOfCards,
     Force,
     ForceCaptures,
     Json,
@@ -82,6 +83,7 @@ def kdump(
     traffic: Traffic = False,
     wire: Wires = None,
     pcap: Captures = None,
+    fault: FaultsOfCards = None,
     seed: FirstSeed = 0,
     scene: OwnScene = None,
     kernel: KernelWithDumps = "6.1",
@@ -111,7 +113,8 @@ def kdump(
     """
     from vmcoredd.qemu import kdump as flow
 
-    of_cards = {"wire": wire, "pcap": pcap, "seed": seed, "scene": scene, "map_window": map_window}
+    of_cards = {"wire": wire, "pcap": pcap, "fault": fault, "seed": seed, "scene": scene}
+    of_cards["map_window"] = map_window
     check_adapters(card, socket, of_cards | {"traffic": traffic})
     cards = named_cards(card or [])
     with writing(output):
@@ -121,7 +124,12 @@ def kdump(
         wires_inside(wires)
     scene = scene or ("fresh" if traffic else "crashed")
     mapped = not wires if map_window is None else map_window
-    setup = Setup(cards, seed, scene, mapped, wires, pcap or (), force=force, sockets=socket or ())
+    setup = Setup(
+        *(cards, seed, scene, mapped, wires, pcap or ()),
+        force=force,
+        sockets=socket or (),
+        faults=fault or (),
+    )
     with serving(setup) as (adapters, loaded):
         joined = joined_interfaces(wires, loaded) if traffic else ()
         prepared = _prepared(kernel, module, dump=True)
@@ -185,6 +193,7 @@ def shell(
     socket: Sockets = None,
     wire: Wires = None,
     pcap: Captures = None,
+    fault: FaultsOfCards = None,
     force: ForceCaptures = False,
     seed: FirstSeed = 0,
     scene: OwnScene = None,
@@ -204,11 +213,14 @@ def shell(
     from vmcoredd.qemu.program import Debugging
     from vmcoredd.qemu.session import run_shell
 
-    of_cards = {"wire": wire, "pcap": pcap, "seed": seed, "scene": scene, "map_window": map_window}
+    of_cards = {"wire": wire, "pcap": pcap, "fault": fault, "seed": seed, "scene": scene}
+    of_cards["map_window"] = map_window
     check_adapters(card, socket, of_cards)
     cards, stock, sockets = named_cards(card or []), is_stock(kernel), socket or ()
     scene, mapped = scene or "fresh", bool(map_window)
-    setup = Setup(cards, seed, scene, mapped, wire or (), pcap or (), stock, force, sockets)
+    setup = Setup(
+        *(cards, seed, scene, mapped, wire or (), pcap or (), stock, force, sockets, fault or ())
+    )
     driver = stock if driver is None else driver
     with serving(setup) as (adapters, _):
         size, debugging = memory_for(setup.cards, memory), Debugging(monitor, gdb)
@@ -250,6 +262,7 @@ def run(
     socket: Sockets = None,
     wire: Wires = None,
     pcap: Captures = None,
+    fault: FaultsOfCards = None,
     force: ForceCaptures = False,
     seed: FirstSeed = 0,
     scene: OwnScene = None,
@@ -284,11 +297,14 @@ def run(
     from vmcoredd.qemu.program import Debugging
     from vmcoredd.qemu.session import run_script
 
-    of_cards = {"wire": wire, "pcap": pcap, "seed": seed, "scene": scene, "map_window": map_window}
+    of_cards = {"wire": wire, "pcap": pcap, "fault": fault, "seed": seed, "scene": scene}
+    of_cards["map_window"] = map_window
     check_adapters(card, socket, of_cards)
     cards, stock, sockets = named_cards(card or []), is_stock(kernel), socket or ()
     scene, mapped = scene or "fresh", bool(map_window)
-    setup = Setup(cards, seed, scene, mapped, wire or (), pcap or (), stock, force, sockets)
+    setup = Setup(
+        *(cards, seed, scene, mapped, wire or (), pcap or (), stock, force, sockets, fault or ())
+    )
     driver = stock if driver is None else driver
     debugging = Debugging(monitor, gdb)
 
@@ -327,6 +343,7 @@ def live(
     output: OutputVmcore,
     panic: Annotated[bool, typer.Option("--panic", help="Panic the guest first.")] = False,
     driver: Driver = False,
+    fault: FaultsOfCards = None,
     seed: FirstSeed = 0,
     scene: OwnScene = None,
     kernel: Kernel = "6.1",
@@ -349,7 +366,7 @@ def live(
         vmcore.check_output(output, force=force, stream=False)
     scene = scene or ("fresh" if driver else "crashed")
     named = named_cards(card)
-    setup = Setup(named, seed, scene, root_ports=is_stock(kernel))
+    setup = Setup(named, seed, scene, root_ports=is_stock(kernel), faults=fault or ())
     with serving(setup) as (adapters, cards), tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "base"
         requests = [

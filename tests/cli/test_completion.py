@@ -49,6 +49,7 @@ def test_a_card_that_is_a_path_is_left_to_the_shell() -> None:
 
 
 def test_faults_are_completed_and_explained() -> None:
+    assert "left.device-gone" in completions("vmcoredd guest run --fault left.device-g")
     assert set(completions("vmcoredd emulate --fault ")) == set(emu.faults())
     (explained,) = completions("vmcoredd emulate --fault device-g", "zsh")[-1:]
     assert "device-gone" in explained

@@ -95,10 +95,17 @@ def test_the_summary_is_a_record_for_programs(
 
 def dumped_with(vmcoredd: Run, fault: str, output: Path) -> Result:
     """Dumps a T6 with a fault into the vmcore `output`."""
-    socket = output.with_name("t6.sock")
-    with emulated("--card", "t62100-cr", "--socket", socket, "--fault", fault) as server:
-        ready(server)
-        return vmcoredd("dump", "--socket", socket, "-o", output)
+    return vmcoredd("dump", "--card", "t62100-cr", "--fault", fault, "-o", output)
+
+
+def test_a_fault_is_for_cards_that_are_emulated(vmcoredd: Run, output: Path) -> None:
+    for fault, card, why in (
+        ("firmware-dead", "--socket", "what an adapter on a socket has is its server's"),
+        ("firmware-dad", "--card", "no fault is called firmware-dad; did you mean firmware-dead, "),
+    ):
+        result = vmcoredd("dump", card, "t62100-cr", "--fault", fault, "-o", output)
+        assert result.code == Exit.USAGE
+        assert f"--fault: {why}" in one_line(result)
 
 
 def test_a_partial_entity_counts_as_missing(vmcoredd: Run, output: Path) -> None:

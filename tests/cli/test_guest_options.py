@@ -13,6 +13,7 @@ from kernel_parts import image, module
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.guest_options import memory_for
 from vmcoredd.cli.named_cards import named_cards
+from vmcoredd.cli.served_cards import Setup, serving
 
 CARD = ["--card", "t62100-cr"]
 KDUMP = ["kdump", *CARD, "-o", "vmcore"]
@@ -38,6 +39,8 @@ SHELL = ["shell", *CARD]
         ([*KDUMP, "--traffic", "--wire", "0=open"], "--traffic", "a wire between two ports"),
         ([*KDUMP, "--wire", "0=7"], "--wire", "no port a.7"),
         ([*KDUMP, "--pcap", "0=absent/p"], "--pcap", "No such file or directory"),
+        ([*KDUMP, "--fault", "a.firmware-dad"], "--fault", "did you mean firmware-dead"),
+        ([*KDUMP, "--fault", "b.firmware-dead"], "--fault", "no card is called b; there is a"),
         ([*SHELL, "--root", "none", "--root", "/usr"], "--root", "none stands alone"),
         (["shell", "--card", "=x"], "--card", "=x: a NAME is a letter"),
         (["shell", "--card", "0=x"], "--card", "0=x: a NAME is a letter"),
@@ -135,6 +138,7 @@ def taken(tmp_path: Path) -> Iterator[Path]:
         (["--scene", "fresh"], "--scene: what the adapters"),
         (["--map-window"], "--map-window: what the adapters"),
         (["--pcap", "0=port0"], "--pcap: "),
+        (["--fault", "firmware-dead"], "--fault: what the adapters"),
         (["--traffic"], "--traffic: what the adapters"),
     ],
 )
@@ -144,6 +148,21 @@ def test_an_adapter_that_is_served_already_is_not_emulated_too(
     result = vmcoredd("guest", "kdump", "--socket", taken, *options, "-o", tmp_path / "vmcore")
     assert result.code == Exit.USAGE
     assert result.err.startswith(f"vmcoredd: {about}")
+
+
+def test_a_fault_is_of_the_card_that_it_names_or_of_all(
+    capfd: pytest.CaptureFixture[str], small_card: Path
+) -> None:
+    cards = named_cards([f"left={small_card}", "t520-cr"])
+    faults = ["left.firmware-dead", "vpd-slow"]
+    with serving(Setup(cards, 0, "fresh", faults=faults)) as (adapters, loaded):
+        assert len(adapters) == 2
+        assert [card.faults for card in loaded.values()] == [
+            ["firmware-dead", "vpd-slow"],
+            ["vpd-slow"],
+        ]
+    told = capfd.readouterr().err
+    assert f"card left: {small_card} at 0000:00:02.0, scene fresh, fault firmware-dead, " in told
 
 
 def test_a_module_that_does_not_fit_is_told_with_its_name(

@@ -28,7 +28,7 @@ done
 IN_TURN = (
     *("test_guest_stock", "test_guest_load", "test_guest_offloads", "test_guest_rates"),
     *("test_guest_commands", "test_guest_filters"),
-    *("test_guest_selftests", "test_guest_interrupts", "test_guest_unload"),
+    *("test_guest_selftests", "test_guest_interrupts", "test_guest_control", "test_guest_unload"),
 )
 """The last one reboots the guest."""
 
@@ -79,6 +79,8 @@ class Stock:
     guest: Guest
     cards: Mapping[str, emu.Card]
     interfaces: Mapping[str, str]
+    sockets: Mapping[str, Path]
+    """The cards' own, by name."""
 
     def run(self, script: str, seconds: float = 60.0) -> str:
         """Runs a script of several lines; returns its output. Raises CommandFailed."""
@@ -141,7 +143,8 @@ def booted(setup: Setup, folder: Path, progress: debs.Progress) -> Iterator[Stoc
     ):
         guest.wait_for_kernel("first", BOOT)
         guest.run("load-driver --plain", DRIVER)
-        yield Stock(guest, cards, _interfaces(guest, list(cards)))
+        sockets = {name: one.socket for name, one in zip(cards, adapters, strict=True)}
+        yield Stock(guest, cards, _interfaces(guest, list(cards)), sockets)
 
 
 def _interfaces(guest: Guest, names: Sequence[str]) -> dict[str, str]:
