@@ -60,6 +60,7 @@ test-long: .venv/ready-test test-kernels
 		tests/interop/test_upstream_cxgb4.py tests/diagnosis
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/bench/test_engine.py tests/testing
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_packaging.py -k debian_13
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_site.py -k from_nothing
 	$(BIN)/python -m tests.fuzz --part containers --seconds 1200
 	$(BIN)/python -m tests.fuzz --part engine --seconds 600
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_guest_diagnose.py \

@@ -1,4 +1,4 @@
-"""The dump of an emulated card, of which the pages show parts: made when the site is built."""
+"""The dumps of emulated cards, of which the pages show parts: made when the site is built."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from vmcoredd import cudbg, driver, emu, vmcore
 
 T6_CARD = "t62100-cr"
+_OTHERS = "t580-mc1", "t6225-so-cr"
+"""Cards with the memories that it lacks."""
 _folder = tempfile.TemporaryDirectory(prefix="vmcoredd-site-")
 
 
@@ -39,3 +41,9 @@ def dump(card: str) -> cudbg.Dump:
     """Returns the dump of a card."""
     found, data = note(card)
     return cudbg.Dump(memoryview(data)[found.payload_offset - found.offset :])
+
+
+def card_with(name: str) -> str:
+    """Returns a card whose dump has the entity."""
+    cards = (card for card in (T6_CARD, *_OTHERS) if dump(card).entity(name).good)
+    return next(cards)

@@ -7,10 +7,11 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
 
 from typer.main import get_command
 
-from made.dumps import T6_CARD, dump, dump_file
+from made.dumps import card_with, dump_file
 from made.layouts import Structure, layout_table, places
 from vmcoredd.chip import T5, T6
 from vmcoredd.chip.layout import sizeof
@@ -92,20 +93,17 @@ def _with_inner(layouts: Sequence[Structure]) -> list[Structure]:
 
 
 def _example(name: str) -> Iterator[str]:
-    entity = dump(T6_CARD).entity(name)
-    if not entity.good:
-        yield f"In the dump of an emulated {T6_CARD}: {entity.status}.\n"
-        return
-    yield f"Of an emulated {T6_CARD}, `vmcoredd show vmcore --entity {name}` prints:\n"
-    lines = _printed(name)
+    card = card_with(name)
+    yield f"Of an emulated {card}, `vmcoredd show vmcore --entity {name}` prints:\n"
+    lines = _printed(dump_file(card), name)
     shown = [f"{line[:_WIDTH]} …" if len(line) > _WIDTH else line for line in lines[:_LINES]]
     if more := len(lines) - len(shown):
         shown.append(f"… {counted(more, 'more line')}")
     yield "```text\n" + "\n".join(shown) + "\n```\n"
 
 
-def _printed(name: str) -> list[str]:
+def _printed(vmcore: Path, name: str) -> list[str]:
     text = io.StringIO()
     with redirect_stdout(text):
-        get_command(app)(["show", str(dump_file(T6_CARD)), "--entity", name], standalone_mode=False)
+        get_command(app)(["show", str(vmcore), "--entity", name], standalone_mode=False)
     return text.getvalue().rstrip().splitlines()
