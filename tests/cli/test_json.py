@@ -35,6 +35,7 @@ WITHOUT_JSON = {
     "guest shell": "is a terminal",
     "guest run": "prints what the guest prints",
     "guest memory": "writes one file, whose name the user gives",
+    "trace": "has --format jsonl, an object for each event",
 }
 """The commands without --json, and why."""
 COMMANDS = [
