@@ -190,7 +190,9 @@ def _show_faults(command: str, answer: Mapping[str, Any], json: bool) -> None:
 @app.command(epilog=_example("link down 0"))
 def link(
     context: typer.Context,
-    change: Annotated[str, typer.Argument(metavar="up|down", help="What becomes of the link.")],
+    change: Annotated[
+        str, typer.Argument(metavar="up|down", help="up plugs the cable in, down pulls it.")
+    ],
     port: Annotated[int, typer.Argument(min=0, metavar="PORT", help="The Ethernet port.")],
     json: Json = False,
 ) -> None:
@@ -207,11 +209,11 @@ def link(
 def log(
     context: typer.Context,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what is logged, until ^C.")
+        bool, typer.Option("--follow", "-f", help="Go on printing what is logged, until ^C.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show the firmware's log and the accesses that are no driver's, as they came.
+    """Show the firmware's log, and the access log: invalid accesses, unimplemented registers.
 
     With --follow and --json, each line is an object.
     """
@@ -270,9 +272,10 @@ def _show_log(answer: Mapping[str, Any], json: bool) -> None:
 def snapshot(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Its name; without one, list those that are kept.")
+        str | None,
+        typer.Argument(metavar="NAME", help="Its name; without one, lists the snapshots."),
     ] = None,
-    forget: Annotated[bool, typer.Option("--forget", help="Forget it instead.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget the snapshot.")] = False,
     json: Json = False,
 ) -> None:
     """Keep the adapter's state under a name, in the process that serves it."""
@@ -291,7 +294,7 @@ def snapshot(
 @app.command(epilog=_example("restore before"))
 def restore(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The snapshot's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The snapshot's name.")],
     json: Json = False,
 ) -> None:
     """Bring the adapter back to a snapshot, with the faults that were on."""

@@ -247,7 +247,7 @@ def _check_not_ours(ours: Mapping[str, Path | None], texts: Sequence[str]) -> No
 
     paths = {os.path.abspath(path): option for option, path in ours.items() if path}
     if len(paths) < len([path for path in ours.values() if path]):
-        raise typer.BadParameter("it is that of --socket", param_hint="--control")
+        raise typer.BadParameter("--socket has this path; choose another", param_hint="--control")
     for text in texts:
         wire = parse(text)
         for path in {wire.local, wire.remote} & paths.keys():

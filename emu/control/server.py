@@ -129,7 +129,7 @@ class Control(contextlib.AbstractContextManager["Control"]):
         self._log.warning("%s: more than %s; one is cut off", self.path, counted(CLIENTS, "client"))
 
     def _greeting(self) -> dict[str, Any]:
-        """What tells a client where it is. An adapter's socket says nothing."""
+        """Returns what tells this socket from an adapter's, which says nothing at first."""
         card = self.served.card
         return {
             "version": VERSION,
@@ -174,7 +174,7 @@ class Control(contextlib.AbstractContextManager["Control"]):
 
 
 class _Unreadable(Exception):
-    """What a client sends is no line."""
+    """A request is too long, or has no newline at its end."""
 
 
 class _Client:
@@ -193,7 +193,7 @@ class _Client:
             line = await self.reader.readuntil(b"\n")
         except asyncio.IncompleteReadError as end:
             if end.partial:
-                raise _Unreadable("a request ends with the end of its line") from end
+                raise _Unreadable("a request ends with a newline, the last one too") from end
             return b""
         except asyncio.LimitOverrunError as error:
             raise _Unreadable(f"a request has at most {LINE} bytes, with its end") from error

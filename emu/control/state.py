@@ -17,7 +17,8 @@ from vmcoredd.emu.snapshot import Snapshot
 
 SENT = {"frames": lib.SENT_FRAMES, "data_bytes": lib.SENT_BYTES, "drops": lib.SENT_DROP}
 RECEIVED = {"frames": lib.SENT_FRAMES, "data_bytes": lib.SENT_BYTES}
-"""Where the counters of a port's statistics are, by the name that they have here."""
+"""The index of a counter in a port's statistics, by its name here; received frames and bytes have
+the indices of those sent."""
 COUNTS = (
     *("frames_sent", "frames_received", "frames_dropped"),
     *("dma_reads", "dma_writes", "interrupts", "troubles"),

@@ -141,7 +141,7 @@ def test_without_a_control_socket_it_says_what_may_be_wrong(
     ("words", "error"),
     [
         (["--control", "c", "--no-control"], "--control: give a path or --no-control, not both"),
-        (["--control", "t6.sock"], "--control: it is that of --socket"),
+        (["--control", "t6.sock"], "--control: --socket has this path"),
         (["--wire", "0=stream:t6.ctl"], "--wire: 0=stream:t6.ctl: --control serves the card there"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

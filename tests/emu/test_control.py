@@ -326,7 +326,7 @@ def test_a_request_that_fails_says_so_and_the_card_is_served(
 def test_half_a_line_gets_an_error_and_harms_nobody(raw: Raw) -> None:
     raw.send(b'{"do": "sta')
     raw.socket.shutdown(socket.SHUT_WR)
-    assert raw.answer() == {"ok": False, "error": "a request ends with the end of its line"}
+    assert raw.answer() == {"ok": False, "error": "a request ends with a newline, the last one too"}
     assert raw.answer() is None
 
 

@@ -34,6 +34,8 @@ def _rows(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, ...]]:
         optional = "" if key in node.get("required", ()) else "optional"
         yield f"`{path}`", _type(value), optional, _text(value)
         yield from _rows(value, path)
+    for form in node.get("oneOf", ()):
+        yield from _rows(form, prefix)
     if isinstance(more := node.get("additionalProperties"), dict):
         path = f"{prefix}.*".lstrip(".")
         yield f"`{path}`", _type(more), "any key", _text(more)
