@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 import recorded
+from findings import stands
 from stock import SHARED, Stock, Wire
 
 from vmcoredd.chip import tcb
@@ -86,13 +87,14 @@ class Near:
         listed = self.run(f"ethtool -S {self.name}")
         return int(re.findall(rf"^ *{name}*: (\d+)$", listed, re.MULTILINE)[0])
 
-    def seen(self, sending: str, count: int) -> list[str]:
+    def seen(self, sending: str, count: int, ports: str = "") -> list[str]:
         """Has the far end send so many datagrams; returns what tcpdump says of those that come back
-        to it, a line for each."""
+        to it, to some `ports`, a line for each."""
+        ports = ports or f"portrange {TAKEN}-{GIVEN + 99}"
         where = f"{self.wire.space} timeout 30 tcpdump -i {self.wire.far} -Q in"
         said = self.run(
             f": >/tmp/started\n{where} -nn -e -vv -c {count} --immediate-mode "
-            f"'udp and dst portrange {TAKEN}-{GIVEN + 99}' >/tmp/seen 2>/tmp/started &\n"
+            f"'udp and dst {ports}' >/tmp/seen 2>/tmp/started &\n"
             "until grep -q listening /tmp/started; do sleep 0.05; done\n"
             f"{sending}\nwait $!\ncat /tmp/seen"
         )
@@ -258,6 +260,31 @@ def test_tc_sends_datagrams_back_rewritten(near: Near) -> None:
     finally:
         near.run(f"tc qdisc del dev {near.name} ingress; {space} ip link del tagged || true")
     assert near.filters() == {}
+
+
+UNNAMED = 7190
+SWAPPED = UNNAMED >> 8 | (UNNAMED & 0xFF) << 8
+
+
+@pytest.mark.parametrize("near", ["a"], indirect=True)
+def test_a_port_that_pedit_does_not_name_is_swapped(near: Near) -> None:
+    """Where the card rewrites by FW_FILTER2_WR: a T6."""
+    number, rule = near.wire.number, "munge ip src set 10.9.{0}.77 munge ip dst set 10.9.{0}.2"
+    near.run(
+        f"tc qdisc add dev {near.name} ingress\n"
+        f"tc filter add dev {near.name} ingress protocol ip pref 1 flower skip_sw ip_proto udp "
+        f"dst_port {UNNAMED} {TO_FAR.format(far_mac=near.mac(far=True))} {rule.format(number)} "
+        f"action mirred egress redirect dev {near.name}"
+    )
+    try:
+        ports = f"port {UNNAMED} or udp dst port {SWAPPED}"
+        lines = near.seen(near.sending(UNNAMED, f"10.9.{number}.1"), SENT, ports)
+    finally:
+        near.run(f"tc qdisc del dev {near.name} ingress")
+    with stands("cxgb4-pedit-port", f"Linux {near.run('uname -r').strip()}"):
+        assert {line.split(" > ")[2].split(":")[0] for line in lines} == {
+            f"10.9.{number}.2.{SWAPPED}"
+        }
 
 
 REFUSED = {
