@@ -485,6 +485,9 @@ void filters_steer(const struct engine *engine, const struct filter *filter, str
     }
 }
 
+/* Counts a hit of one copy. MPS makes the copies, by its replication maps, and a filter can ask for
+ * the interface that a copy is for; so the lookup is behind that, and each copy is a hit (assumed).
+ */
 void filters_count(const struct engine *engine, const struct filter *filter,
                    const struct frame *frame)
 {

@@ -268,7 +268,7 @@ SWAPPED = UNNAMED >> 8 | (UNNAMED & 0xFF) << 8
 
 @pytest.mark.parametrize("near", ["a"], indirect=True)
 def test_a_port_that_pedit_does_not_name_is_swapped(near: Near) -> None:
-    """Where the card rewrites by FW_FILTER2_WR: a T6."""
+    """On a T6: for a T5 the driver refuses to rewrite both addresses and no port."""
     number, rule = near.wire.number, "munge ip src set 10.9.{0}.77 munge ip dst set 10.9.{0}.2"
     near.run(
         f"tc qdisc add dev {near.name} ingress\n"

@@ -294,6 +294,15 @@ def test_hits_are_counted_if_the_filter_wants_it(filters: Filters) -> None:
     assert filters.counts(FIRST + 1) == (2, 2 * len(datagram()))
 
 
+def test_each_copy_of_a_frame_is_a_hit_of_its_own(filters: Filters) -> None:
+    filters.rig.interface(1, port=0, promiscuous=1, default_queue=STEERED)
+    filters.add(FIRST, **PORT_7)
+    filters.add(FIRST + 1, **exactly(lp=8), drop=0, dirsteer=1, iq=STEERED)
+    assert filters.drops(datagram((1, 7)))
+    filters.arrives(datagram((1, 8)))
+    assert [filters.counts(FIRST + n) for n in range(2)] == [(2, 2 * len(datagram()))] * 2
+
+
 def test_a_control_block_has_what_the_filter_does(filters: Filters) -> None:
     filters.add(FIRST, **PORT_7)
     filters.add(FIRST + 4, drop=0, dirsteer=1, iq=STEERED, rqtype=1)
