@@ -1,4 +1,5 @@
-/* A device for provoke.py: MSI-X and INTx, memory, and a BAR0 of words that raises INTx when it is written.
+/* A device for provoke.py: MSI-X and INTx, memory, and a BAR0 of words that raises INTx when it is
+ * written.
  *
  * cc -I libvfio-user/include device.c -lvfio-user -o device && ./device SOCKET */
 
