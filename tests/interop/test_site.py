@@ -232,7 +232,9 @@ def test_the_search_knows_every_register_of_both_chips(
 def test_the_sites_search_works_from_a_file(opened: webdriver.Chrome, site: Path) -> None:
     opened.get((site / "index.html").as_uri())
     one(opened, "label[for=__search]").click()
-    one(opened, ".md-search__input").send_keys("novmcoredd")
+    field = one(opened, ".md-search__input")
+    WebDriverWait(opened, PATIENCE).until(lambda _: field.is_displayed())
+    field.send_keys("novmcoredd")
     results = WebDriverWait(opened, PATIENCE).until(
         lambda driver: driver.find_elements(By.CSS_SELECTOR, ".md-search-result__link")
     )

@@ -1,4 +1,4 @@
-"""What `--json` prints, as tables, from docs/reference/json-schema.json."""
+"""What `--json` prints, as tables, from the schemas."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SCHEMA = Path(__file__).resolve().parents[2] / "reference/json-schema.json"
+_ROOT = Path(__file__).resolve().parents[3]
+SCHEMAS = {
+    "vmcoredd": _ROOT / "docs/reference/json-schema.json",
+    "pyvfio_user": _ROOT / "pyvfio_user/src/pyvfio_user/json-schema.json",
+}
 _HEAD = "| key | type | | |\n| --- | --- | --- | --- |\n"
 
 
-def schema() -> str:
+def schema(distribution: str) -> str:
     """Returns a section for each command's object, and for each object that several have."""
-    root = json.loads(SCHEMA.read_text())
+    root = json.loads(SCHEMAS[distribution].read_text())
     commands = [_name(each["$ref"]) for each in root["oneOf"]]
     parts = [f"{root['description']}\n"]
     for name in (*commands, *(name for name in root["$defs"] if name not in commands)):
