@@ -5,6 +5,7 @@ A completion runs at every press of the Tab key, so it imports a room only for t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,17 +199,40 @@ def _parsed(value: Any, parse: Callable[[str], Any]) -> Any:
     return value
 
 
-def _known_faults() -> Iterable[str]:
-    from vmcoredd.emu import faults
+def _checked_faults(value: Any) -> Any:
+    """Checks the values of --fault."""
+    return value and [_checked_fault(text, "--fault") for text in value]
 
-    return faults()
+
+def _checked_fault_names(value: Any) -> Any:
+    """Checks faults that are arguments."""
+    return value and [_checked_fault(text, "FAULT") for text in value]
 
 
-def _known_faults_of_cards(value: Any) -> Any:
+def _checked_fault(text: str, option: str) -> str:
+    from vmcoredd.emu import faults, triggers
+
+    name, *when = re.split(r"(?=[@,])", text, maxsplit=1)
+    text = choose(name, faults(), option, "fault") + "".join(when)
+    try:
+        triggers.parse(text, faults())
+    except triggers.TriggerError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+    return text
+
+
+def _checked_faults_of_cards(value: Any) -> Any:
     """Checks faults that may have a card's name before them, and a dot."""
-    checked = chosen("--fault", _known_faults)
-    parts = [text.rpartition(".") for text in value or ()]
-    return [f"{name}{dot}{checked(fault)}" for name, dot, fault in parts]
+    parts = [card_and_fault(text) for text in value or ()]
+    checked = [(name, _checked_fault(fault, "--fault")) for name, fault in parts]
+    return [f"{name}.{fault}" if name else fault for name, fault in checked]
+
+
+def card_and_fault(text: str) -> tuple[str, str]:
+    """Returns the parts of NAME.FAULT, whose trigger may have dots too; the name may be empty."""
+    head, at, trigger = text.partition("@")
+    name, _, fault = head.rpartition(".")
+    return name, fault + at + trigger
 
 
 def _collected_entities(value: Any) -> Any:
@@ -329,8 +353,9 @@ Faults = Annotated[
     typer.Option(
         "--fault",
         metavar="FAULT",
-        help="Inject a fault (`vmcoredd cards --faults` lists them); repeatable.",
-        callback=chosen("--fault", _known_faults),
+        help="Inject a fault (`vmcoredd cards --faults` lists them); with FAULT@WHEN, later: @5s, "
+        "@read:PL_WHOAMI:3, @write:SF_OP, @command:VI:2 (docs/reference/control.md); repeatable.",
+        callback=_checked_faults,
         autocompletion=_faults,
     ),
 ]
@@ -339,9 +364,9 @@ FaultsOfCards = Annotated[
     typer.Option(
         "--fault",
         metavar="[NAME.]FAULT",
-        help="Inject a fault into the card of this name, else into every card (`vmcoredd cards "
-        "--faults` lists them); repeatable.",
-        callback=_known_faults_of_cards,
+        help="Inject a fault into the card of this name, else into every card, now or later, as "
+        "with `emulate`; repeatable.",
+        callback=_checked_faults_of_cards,
         autocompletion=_faults_of_cards,
     ),
 ]
@@ -349,8 +374,8 @@ FaultNames = Annotated[
     list[str],
     typer.Argument(
         metavar="FAULT...",
-        help="The faults; `vmcoredd cards --faults` lists them.",
-        callback=chosen("FAULT", _known_faults, "fault"),
+        help="The faults, as of `emulate --fault`.",
+        callback=_checked_fault_names,
         autocompletion=_faults,
     ),
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from vmcoredd.cli.named_cards import NamedCard
-from vmcoredd.cli.options import path_or_name, wire_options
+from vmcoredd.cli.options import card_and_fault, path_or_name, wire_options
 from vmcoredd.cli.output import err
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
         for place, (card, adapter) in enumerate(zip(setup.cards, adapters, strict=True)):
             where, control = address(place, setup.root_ports), beside(adapter.socket)
             what = f"card {card.name}: {card.profile} at {where}, scene {setup.scene}"
-            faults = "".join(f", fault {name}" for name in cards[card.name].faults)
+            faults = "".join(f", fault {text}" for text in _faults(setup, card.name))
             err.print(f"{what}{faults}, control socket {control}", markup=False)
         for place, path in enumerate(setup.sockets, len(cards)):
             where = address(place, setup.root_ports)
@@ -88,13 +88,12 @@ def _check_faults(setup: Setup) -> None:
     """Raises BadParameter for a fault of a card that is not there."""
     names = [card.name for card in setup.cards]
     for text in setup.faults:
-        name, dot, _ = text.rpartition(".")
-        if dot and name not in names:
+        name, _ = card_and_fault(text)
+        if name and name not in names:
             why = f"{text}: no card is called {name}; there is {', '.join(names)}"
             raise typer.BadParameter(why, param_hint="--fault")
 
 
 def _faults(setup: Setup, card: str) -> list[str]:
     """Returns the faults of a card."""
-    parts = [text.rpartition(".") for text in setup.faults]
-    return [fault for name, dot, fault in parts if not dot or name == card]
+    return [fault for name, fault in map(card_and_fault, setup.faults) if name in ("", card)]

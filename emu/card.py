@@ -20,11 +20,12 @@ from vmcoredd.emu.firmware import Firmware, links
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
 from vmcoredd.emu.scenario import Scenario, Scene
-from vmcoredd.emu.silicon import models
+from vmcoredd.emu.silicon import faults, models
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
 from vmcoredd.emu.snapshot import Snapshot
+from vmcoredd.emu.triggers import Triggers, parse
 from vmcoredd.plural import counted
 from vmcoredd.trace.records import Kind, Source
 
@@ -79,6 +80,7 @@ class Card:
         self.config_space.on_control = self._control
         self.faults: list[str] = []
         """The faults that are on, in the order in which they came."""
+        self.triggers = Triggers(self)
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
         for name in faults:
             self.fail(name)
@@ -133,7 +135,13 @@ class Card:
         raise EmuError(f"{self.profile.name} has no {kind.__name__}")
 
     def fail(self, name: str) -> None:
-        """Switches a fault on; `emu.faults()` lists them. NoSuchFault if this card lacks it."""
+        """Switches a fault on, or lets it wait for its trigger (emu/triggers.py).
+
+        `emu.faults()` lists the names. Raises NoSuchFault if this card has none, TriggerError.
+        """
+        if "@" in name or "," in name:
+            self.triggers.arm(parse(name, faults()))
+            return
         for model in self.models:
             if found := model.faults().get(name):
                 getattr(model, found.method)(*found.arguments)
@@ -215,9 +223,14 @@ class Card:
         return self.core.counts()
 
     @property
+    def mailboxes(self) -> Mailboxes:
+        """The mailboxes of all functions."""
+        return self.model(Mailboxes)
+
+    @property
     def firmware(self) -> Firmware:
         """The firmware behind the mailboxes."""
-        return self.model(Mailboxes).firmware
+        return self.mailboxes.firmware
 
     @property
     def engine(self) -> Engine:

@@ -6,9 +6,11 @@ only Python can express with `core.hook()`. core.h has the exact rules of an acc
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -53,6 +55,47 @@ class Hook(NamedTuple):
     write: WriteHook | None
 
 
+Hear = Callable[[bool], None]
+"""(is it a write): hears of an access before it is made."""
+
+
+class Watch:
+    """A word whose accesses others hear of. Its own kind is kept meanwhile."""
+
+    def __init__(self, register: Register, space: Space, word: int) -> None:
+        self.register, self.space, self.word = register, space, word
+        self.listeners: list[Hear] = []
+        self.number = 0
+
+    def begin(self, number: int) -> None:
+        """Takes the place of the word's kind."""
+        self.number = number
+        self._kind = WordKind(self.space.kinds[self.word])
+        self._link = self.space.links[self.word]
+        self.space.set_kind(self.word, WordKind.HOOK, number)
+
+    def end(self) -> None:
+        """Gives the word its kind back."""
+        self.space.set_kind(self.word, self._kind, self._link)
+
+    def tell(self, *, is_write: bool) -> None:
+        """Tells those who listen now; each may stop listening."""
+        for hear in [*self.listeners]:
+            hear(is_write)
+
+    @contextlib.contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Within the context the word is of its own kind."""
+        if not self.listeners:
+            yield
+            return
+        self.end()
+        try:
+            yield
+        finally:
+            self.begin(self.number)
+
+
 class Core:
     """The tables of one card, and the C core that interprets them; `bars` are the BARs' sizes."""
 
@@ -67,7 +110,8 @@ class Core:
         self.c: Any = ffi.new("struct core *")
         self._names = Names(chip)
         self._handle = ffi.new_handle(self)
-        self._hooks: list[Hook] = []
+        self._hooks: list[Hook | Watch] = []
+        self._watches: dict[tuple[int, int], Watch] = {}
         self._ring: Ring | None = None
         self._connect()
         self.regions = {bar: self._region(bar) for bar in bars}
@@ -156,14 +200,65 @@ class Core:
             space.set_kind(index, kind, len(self._hooks))
             self._hooks.append(Hook(register, element, space, index, read, write))
 
+    # Watches
+
+    def can_watch(self, register: Register) -> bool:
+        """Returns whether the words of a register have kinds: those of tables have none."""
+        return bool(self.spaces.where(register)[0].kinds)
+
+    def watch(self, register: Register, hear: Hear) -> Callable[[], None]:
+        """Calls `hear` before each access to a register, until what is returned is called.
+
+        Other words are as fast as before. Raises ModelError unless `can_watch()`.
+        """
+        watches = [self._watch(register, element) for element in range(register.count)]
+        for one in watches:
+            if not one.listeners:
+                one.begin(one.number)
+            one.listeners.append(hear)
+
+        def end() -> None:
+            for one in watches:
+                one.listeners.remove(hear)
+                if not one.listeners:
+                    one.end()
+
+        return end
+
+    def _watch(self, register: Register, element: int) -> Watch:
+        space, word = self.spaces.where(register, element)
+        if (space.number, word) not in self._watches:
+            self._watches[space.number, word] = watch = Watch(register, space, word)
+            watch.number = len(self._hooks)
+            self._hooks.append(watch)
+        return self._watches[space.number, word]
+
+    def _read_watched(self, watch: Watch) -> int:
+        watch.tell(is_write=False)
+        value = ffi.new("uint32_t *")
+        with watch.unwatched():
+            code = lib.emu_word_read(self.c, watch.space.c, watch.word, value)
+        if code:
+            raise OSError(-code, os.strerror(-code))
+        return int(value[0])
+
+    def _write_watched(self, watch: Watch, value: int) -> int:
+        watch.tell(is_write=True)
+        with watch.unwatched():
+            return int(lib.emu_word_write(self.c, watch.space.c, watch.word, value))
+
     def read_hooked(self, number: int, stored: int) -> int:
         """Handles a read: returns the word that the reader gets."""
         hook = self._hooks[number]
+        if isinstance(hook, Watch):
+            return self._read_watched(hook)
         return hook.read(hook.element, stored) if hook.read else stored
 
     def write_hooked(self, number: int, value: int) -> int:
         """Handles a write: returns 0 or -errno."""
         hook = self._hooks[number]
+        if isinstance(hook, Watch):
+            return self._write_watched(hook, value)
         if hook.write is None:
             kind = LogKind.GUEST_READ_ONLY
             return self.log_access(kind, hook.space.number, hook.word, 1, is_write=True)

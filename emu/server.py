@@ -8,8 +8,9 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator, MutableMapping
+from functools import partial
 
-from pyvfio_user import SPIN, Area, NativeAccess, ResetReason, Server
+from pyvfio_user import SPIN, Area, ListenError, NativeAccess, ResetReason, Server
 from vmcoredd.chip.pci import Bar
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.config_space import MSIX_VECTORS
@@ -136,6 +137,19 @@ def attach(card: Card, server: Server) -> None:
     server.on_client = attached
     server.on_reset = reset
     server.work(engine.work)
+    card.triggers.start_clock(partial(_later, server))
+
+
+def _later(server: Server, seconds: float, function: Callable[[], None]) -> None:
+    """Calls a function so many seconds later in the server's thread, if there is one by then."""
+
+    def submit() -> None:
+        with contextlib.suppress(ListenError):
+            server.submit(function)
+
+    timer = threading.Timer(seconds, submit)
+    timer.daemon = True
+    timer.start()
 
 
 def _take(card: Card, server: Server) -> None:

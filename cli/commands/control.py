@@ -83,7 +83,8 @@ def state(context: typer.Context, json: Json = False) -> None:
         emit_json("control state", answer)
         return
     out.say("{card} ({chip}), seed {seed}, scene {scene}, on {socket}".format(**answer))
-    for line in (_client(answer), f"faults: {', '.join(answer['faults']) or 'none'}"):
+    waiting = [f"{text} (waits)" for text in answer["waiting_faults"]]
+    for line in (_client(answer), f"faults: {', '.join([*answer['faults'], *waiting]) or 'none'}"):
         out.say(line)
     out.say(_firmware(answer["firmware"]))
     _ports(answer["ports"])
@@ -170,13 +171,23 @@ def fault_on(
     names: FaultNames,
     json: Json = False,
 ) -> None:
-    """Switch faults on."""
+    """Switch faults on, or let them wait: FAULT@WHEN, as of `emulate --fault`."""
     _show_faults("fault on", _asked(context, "fault", on=names), json)
+
+
+@faults.command("off", epilog=_example("fault off firmware-crash@5s"))
+def fault_off(
+    context: typer.Context,
+    texts: Annotated[list[str], typer.Argument(metavar="FAULT@WHEN...", help="Those that wait.")],
+    json: Json = False,
+) -> None:
+    """Let faults wait no more. One that is on stays until a snapshot is restored."""
+    _show_faults("fault off", _asked(context, "fault", off=texts), json)
 
 
 @faults.command("list", epilog=_example("fault list"))
 def fault_list(context: typer.Context, json: Json = False) -> None:
-    """List the faults that are on."""
+    """List the faults that are on, and those that wait."""
     _show_faults("fault list", _asked(context, "fault"), json)
 
 
@@ -185,6 +196,7 @@ def _show_faults(command: str, answer: Mapping[str, Any], json: bool) -> None:
         emit_json(f"control {command}", answer)
         return
     out.say_all(answer["faults"] or ["no fault is on"])
+    out.say_all(f"{text}: waits" for text in answer["waiting_faults"])
 
 
 @app.command(epilog=_example("link down 0"))

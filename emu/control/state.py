@@ -49,7 +49,7 @@ def state(served: Served) -> dict[str, Any]:
         "client": peer._asdict() if peer else None,
         "messages": server.messages,
         "accesses": card.accesses,
-        "faults": [*card.faults],
+        **told_faults(card),
         **{name: int(getattr(card.engine.c.counts, name)) for name in COUNTS},
         "ports": [_port(card, number) for number in range(card.profile.ports.count)],
         "queues": [*_egress_queues(card), *_ingress_queues(card)],
@@ -57,6 +57,11 @@ def state(served: Served) -> dict[str, Any]:
         "access_log": access_totals(card),
         "snapshots": snapshots(served),
     }
+
+
+def told_faults(card: Card) -> dict[str, list[str]]:
+    """Returns the faults that are on, and those that wait for their triggers."""
+    return {"faults": [*card.faults], "waiting_faults": card.triggers.armed}
 
 
 def access_totals(card: Card) -> dict[str, int]:

@@ -15,20 +15,20 @@ EmuError or OSError becomes the answer's `error`. What has to end with the socke
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
 from vmcoredd.chip.devlog import DevlogEntry, facility_name, level_name
 from vmcoredd.emu.access_log import AccessLog
 from vmcoredd.emu.control.protocol import NUMBER, ONE_TEXT, TEXTS, Kind, Verb
-from vmcoredd.emu.control.state import Served, access_totals, snapshots, state
+from vmcoredd.emu.control.state import Served, access_totals, snapshots, state, told_faults
 from vmcoredd.emu.errors import EmuError
 from vmcoredd.emu.firmware import Firmware
 from vmcoredd.emu.silicon import faults
 from vmcoredd.emu.snapshot import Snapshot
+from vmcoredd.emu.triggers import parse
 from vmcoredd.plural import counted
 
 SNAPSHOTS = 16
@@ -74,22 +74,27 @@ def help_(_served: Served) -> dict[str, Any]:
 verb("state", "Tells the state of the card: client, counters, ports, queues, firmware.")(state)
 
 
-def near(given: str, known: Iterable[str]) -> str:
-    """Says which fault may be meant."""
-    close = difflib.get_close_matches(given, known, 1)
-    return f"did you mean {close[0]}?" if close else "`vmcoredd cards --faults` lists them"
-
-
-@verb("fault", "Switches faults on, and lists those that are on.", on=TEXTS)
-def fault(served: Served, *, on: list[str] | None = None) -> dict[str, Any]:
-    """Names that no card knows are refused before any fault is switched on."""
-    known = faults()
-    for name in on or ():
-        if name not in known:
-            raise Impossible(f"no fault {name}; {near(name, known)}")
-    for name in on or ():
-        served.card.fail(name)
-    return {"faults": [*served.card.faults]}
+@verb(
+    "fault",
+    "Switches faults on, or lets them wait for their triggers (FAULT@WHEN), or wait no more (off). "
+    "Lists those that are on and those that wait.",
+    on=TEXTS,
+    off=TEXTS,
+)
+def fault(
+    served: Served, *, on: list[str] | None = None, off: list[str] | None = None
+) -> dict[str, Any]:
+    """Texts that no card knows are refused before anything is done."""
+    card = served.card
+    for text in on or ():
+        parse(text, faults())
+    for text in off or ():
+        if text in card.faults:
+            raise Impossible(f"{text} is on and stays: restore a snapshot from before it came")
+        card.triggers.disarm(text)
+    for text in on or ():
+        card.fail(text)
+    return told_faults(card)
 
 
 @verb(
@@ -174,7 +179,7 @@ def snapshot(
 @verb("restore", "Restores a snapshot, with the faults that were on.", name=ONE_TEXT)
 def restore(served: Served, *, name: str) -> dict[str, Any]:
     served.card.restore(_kept(served, name))
-    return {"faults": [*served.card.faults]}
+    return told_faults(served.card)
 
 
 def _kept(served: Served, name: str) -> Snapshot:

@@ -8,6 +8,7 @@ little-endian ones (t4_hw.c, t4_wr_mbox_meat_timeout()).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from vmcoredd.chip.firmware import MAILBOX_BYTES, MailboxOwner
@@ -26,6 +27,8 @@ class Mailboxes(Model):
     def make(self) -> None:
         self.delayed: dict[int, int] = {}
         """Polls until a slow firmware replies, by function."""
+        self.hears: list[Callable[[int], None]] = []
+        """Hear of the opcode of each command, before the firmware does."""
         self.after_reset = 0
         """What the function's control register shows after a reset."""
 
@@ -55,8 +58,11 @@ class Mailboxes(Model):
     def send(self, element: int, value: int) -> int:
         """Gives the mailbox to the firmware with a command, or releases it."""
         self._control(element, value)
-        ctrl, mode = self.r.CIM_PF_MAILBOX_CTRL, self.firmware.state.mode
+        ctrl = self.r.CIM_PF_MAILBOX_CTRL
         if ctrl.get(value, "MBMsgValid") and ctrl.get(value, "MBOwner") == MailboxOwner.FW:
+            for hear in [*self.hears]:
+                hear(_swapped(bytes(self._data(element)[:WORD64_BYTES]))[0])
+            mode = self.firmware.state.mode
             if mode is Mode.ALIVE:
                 self._execute(element)
             elif mode is Mode.SLOW:

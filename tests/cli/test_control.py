@@ -55,6 +55,10 @@ def test_faults_links_and_snapshots(vmcoredd: Run, shared: Path) -> None:
     assert control("fault", "on", "firmware-slow", "--json").json["faults"] == ["firmware-slow"]
     assert control("fault", "list").out == "firmware-slow\n"
     assert control("fault", "list", "--json").json["faults"] == ["firmware-slow"]
+    waits = "le-busy@read:PL_WHOAMI:3"
+    assert control("fault", "on", waits).out == f"firmware-slow\n{waits}: waits\n"
+    assert f"faults: firmware-slow, {waits} (waits)\n" in control().out
+    assert control("fault", "off", waits, "--json").json["waiting_faults"] == []
     assert control("link", "down", 0).out == "port 0: down, cable pulled\nport 1: up\n"
     assert control("link", "up", 0, "--json").json["ports"][0]["up"] is True
     assert control("reset", "--json").code == Exit.OK
@@ -95,6 +99,8 @@ def test_the_log_is_followed_until_it_is_interrupted(
     ("words", "code", "error"),
     [
         (["fault", "on", "firmware-crush"], Exit.USAGE, "FAULT: no fault is called firmware-crush"),
+        (["fault", "on", "le-busy@5"], Exit.USAGE, "FAULT: le-busy@5: not a fault; type FAULT, "),
+        (["fault", "off", "le-busy"], Exit.FAILED, "le-busy is not waiting; none does"),
         (["link", "sideways", "0"], Exit.USAGE, "no change is called sideways"),
         (["link", "down", "7"], Exit.FAILED, "no port 7: a small has 2 ports"),
         (["restore", "b"], Exit.FAILED, "no snapshot 'b'; none is kept"),

@@ -157,9 +157,10 @@ def test_a_fault_is_switched_on(path: Path) -> None:
     [
         (["--card", "t9999-cr"], "--card: no card is called t9999-cr; there are t520-cr, "),
         ([*CARD, "--fault", "no-such"], "--fault: no fault is called no-such; "),
+        ([*CARD, "--fault", "le-busy@now"], "--fault: le-busy@now: not a fault; type FAULT, "),
         ([*CARD, "--mode", "999"], "999 is not an octal file mode"),
     ],
-    ids=["card", "fault", "mode"],
+    ids=["card", "fault", "trigger", "mode"],
 )
 def test_unknown_values_are_wrong_usage(
     vmcoredd: Run, path: Path, arguments: list[str], says: str

@@ -40,6 +40,8 @@ SHELL = ["shell", *CARD]
         ([*KDUMP, "--wire", "0=7"], "--wire", "no port a.7"),
         ([*KDUMP, "--pcap", "0=absent/p"], "--pcap", "No such file or directory"),
         ([*KDUMP, "--fault", "a.firmware-dad"], "--fault", "did you mean firmware-dead"),
+        ([*KDUMP, "--fault", "a.le-busy@1.5"], "--fault", "le-busy@1.5: not a fault; type FAULT"),
+        ([*KDUMP, "--fault", "le-busy@read:PL_WHO"], "--fault", "did you mean PL_WHOAMI"),
         ([*KDUMP, "--fault", "b.firmware-dead"], "--fault", "no card is called b; there is a"),
         ([*SHELL, "--root", "none", "--root", "/usr"], "--root", "none stands alone"),
         (["shell", "--card", "=x"], "--card", "=x: a NAME is a letter"),
@@ -154,13 +156,14 @@ def test_a_fault_is_of_the_card_that_it_names_or_of_all(
     capfd: pytest.CaptureFixture[str], small_card: Path
 ) -> None:
     cards = named_cards([f"left={small_card}", "t520-cr"])
-    faults = ["left.firmware-dead", "vpd-slow"]
+    faults = ["left.firmware-dead", "vpd-slow", "left.le-busy@1.5s"]
     with serving(Setup(cards, 0, "fresh", faults=faults)) as (adapters, loaded):
         assert len(adapters) == 2
         assert [card.faults for card in loaded.values()] == [
             ["firmware-dead", "vpd-slow"],
             ["vpd-slow"],
         ]
+        assert loaded["left"].triggers.armed == ["le-busy@1.5s"]
     told = capfd.readouterr().err
     assert f"card left: {small_card} at 0000:00:02.0, scene fresh, fault firmware-dead, " in told
 

@@ -26,7 +26,14 @@ DECODED = {"decoded", "findings"}
 """Have other keys: the columns of an entity's tables, and `offset` in BAR0 or in another space."""
 RUN_ELSEWHERE = {
     *("emulate", "bench", "guest kdump", "guest live"),
-    *("control state", "control fault on", "control fault list", "control link", "control log"),
+    *(
+        "control state",
+        "control fault on",
+        "control fault off",
+        "control fault list",
+        "control link",
+        "control log",
+    ),
     *("control snapshot", "control restore", "control reset", "control stop"),
 }
 """Commands whose output their own tests compare with the schema: `Result.json` does so."""

@@ -41,6 +41,7 @@ pytestmark = pytest.mark.skipif(library_version() is None, reason="built without
 PAGE = Path(__file__).parents[2] / "docs/reference/control.md"
 SMALL = {"edc0": 1, "edc1": 1, "mc0": 1}
 WAIT = 20.0
+NO_FAULTS: dict[str, list[str]] = {"faults": [], "waiting_faults": []}
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +147,28 @@ def test_state_tells_ports_queues_and_firmware(client: Client) -> None:
 
 
 def test_a_fault_is_on_at_once_and_listed(client: Client, card: emu.Card) -> None:
-    assert client.ask("fault") == {"faults": []}
-    assert client.ask("fault", on=["firmware-error"]) == {"faults": ["firmware-error"]}
+    assert client.ask("fault") == NO_FAULTS
+    assert client.ask("fault", on=["firmware-error"])["faults"] == ["firmware-error"]
     assert card.read(card.chip.r.PCIE_FW) & 1 << 31
     on = ["firmware-error", "firmware-slow"]
-    assert client.ask("fault", on=["firmware-slow"]) == {"faults": on}
+    assert client.ask("fault", on=["firmware-slow"])["faults"] == on
     assert client.ask("state")["firmware"]["mode"] == "slow"
+
+
+def test_a_fault_waits_for_its_trigger_until_it_is_called_off(
+    client: Client, path: Path, card: emu.Card
+) -> None:
+    first, second = "firmware-slow@read:PL_WHOAMI:2", "le-busy@command:VI"
+    assert client.ask("fault", on=[first, second])["waiting_faults"] == [first, second]
+    assert client.ask("fault", off=[second]) == {"faults": [], "waiting_faults": [first]}
+    with VfioClient(path, deadline=WAIT) as vfio:
+        for _ in range(2):
+            vfio.region_read(0, int(card.chip.r.PL_WHOAMI), 4)
+        assert client.ask("state")["faults"] == ["firmware-slow"]
+    with pytest.raises(RequestRefused, match="firmware-slow is on and stays: restore a snapshot"):
+        client.ask("fault", off=["firmware-slow"])
+    with pytest.raises(RequestRefused, match="le-busy@command:VI is not waiting; none does"):
+        client.ask("fault", off=[second])
 
 
 def test_faults_that_no_card_or_not_this_one_has_are_refused(client: Client) -> None:
@@ -161,7 +178,9 @@ def test_faults_that_no_card_or_not_this_one_has_are_refused(client: Client) -> 
         client.ask("fault", on=["firmware-error", "firmware-crush"])
     with pytest.raises(RequestRefused, match="it has no Ethernet port 3"):
         client.ask("fault", on=["link-down-port3"])
-    assert client.ask("fault") == {"faults": []}
+    with pytest.raises(RequestRefused, match="did you mean PL_WHOAMI"):
+        client.ask("fault", on=["firmware-error", "le-busy@read:PL_WHOAMY"])
+    assert client.ask("fault") == NO_FAULTS
 
 
 def test_a_pulled_cable_takes_the_link_down_until_it_is_plugged_in(
@@ -224,7 +243,7 @@ def test_a_snapshot_brings_back_the_card_and_its_faults(client: Client, card: em
     assert kept["name"] == "slow"
     assert kept["size_bytes"] > 1 << 20
     client.ask("fault", on=["firmware-error"])
-    assert client.ask("restore", name="slow") == {"faults": ["firmware-slow"]}
+    assert client.ask("restore", name="slow")["faults"] == ["firmware-slow"]
     assert client.ask("state")["firmware"]["mode"] == "slow"
     assert client.ask("snapshot", forget="slow") == {"snapshots": []}
     with pytest.raises(RequestRefused, match="no snapshot 'slow'; none is kept"):
@@ -296,7 +315,7 @@ def test_what_is_no_request_gets_an_error_and_the_next_an_answer(
     assert (answer["ok"], error in answer["error"]) == (False, True), answer
     assert len(answer["error"]) < 1000
     raw.send(b'{"do": "fault", "id": 7}\n')
-    assert raw.answer() == {"ok": True, "id": 7, "faults": []}
+    assert raw.answer() == {"ok": True, "id": 7, **NO_FAULTS}
 
 
 def test_an_answer_has_the_id_of_its_request(raw: Raw) -> None:
@@ -370,7 +389,7 @@ def test_the_client_that_has_been_idle_for_longest_makes_room(path: Path) -> Non
         assert raws[0].answer() is None
         for raw in raws[1:]:
             raw.send(b'{"do": "fault"}\n')
-            assert raw.answer() == {"ok": True, "faults": []}
+            assert raw.answer() == {"ok": True, **NO_FAULTS}
 
 
 def test_several_clients_are_answered_at_once(path: Path) -> None:
@@ -396,7 +415,7 @@ def test_while_a_message_does_not_end_the_card_is_busy_and_the_rest_is_answered(
         half.sendall(struct.pack("<HHIIIHH", 1, 1, 20 + len(version), 0, 0, 0, 1) + version)
         half.recv(4096)
         client = stack.enter_context(Client(at, deadline=WAIT))
-        assert client.ask("fault") == {"faults": []}
+        assert client.ask("fault") == NO_FAULTS
         half.sendall(struct.pack("<HHIII", 2, 9, 32, 0, 0))  # without its body
         with pytest.raises(RequestRefused, match="busy: the thread that serves the card") as told:
             ask_for_ever(client)
@@ -477,7 +496,7 @@ def test_a_stale_socket_is_replaced_and_a_live_one_is_an_error(
             serve_another(tmp_path / "two", at)
         assert not (tmp_path / "two").exists()
         with Client(at, deadline=WAIT) as client:
-            assert client.ask("fault") == {"faults": []}
+            assert client.ask("fault") == NO_FAULTS
 
 
 def serve_another(path: Path, control: Path) -> None:

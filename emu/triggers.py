@@ -1,0 +1,228 @@
+"""When a fault comes. A fault's name, and what it waits for:
+
+    firmware-crash                   nothing
+    firmware-crash@5s                five seconds, of a card that is served
+    device-gone@read:PL_WHOAMI       the first read of the register
+    device-gone@read:PL_WHOAMI:3     the third
+    flash-busy@write:SF_OP:2,p=0.1   the second write, and if that has no luck, a later one: each
+                                     has a chance of 0.1, from the card's seed
+    firmware-dead@command:VI:2       the second mailbox command of that kind, which it may swallow
+
+A trigger waits once. Only the register or the mailbox that it watches is slower meanwhile.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from vmcoredd.chip import T5, T6, Chip, Register
+from vmcoredd.chip.firmware import Op
+from vmcoredd.chip.register import UnknownRegister
+from vmcoredd.emu.core import Core
+from vmcoredd.emu.errors import EmuError, NoSuchFault
+from vmcoredd.emu.scenario import Scenario
+from vmcoredd.emu.silicon.mailbox import Mailboxes
+
+log = logging.getLogger("emu")
+
+FORM = re.compile(
+    r"(?P<fault>[a-z0-9-]+)"
+    r"(@((?P<seconds>\d{1,9}(\.\d{1,9})?)s|(?P<event>[a-z]+):(?P<name>\w+)(:(?P<count>\d{1,9}))?))?"
+    r"(,p=(?P<chance>0?\.\d{1,9}|1|1\.0))?",
+    re.ASCII,
+)
+FORMS = (
+    "FAULT, FAULT@5s, FAULT@read:REGISTER[:N], @write:REGISTER[:N] or @command:NAME[:N], and ,p=0.1"
+)
+EVENTS = ("read", "write", "command")
+Fire = Callable[[], None]
+Clock = Callable[[float, Fire], None]
+"""Calls a function so many seconds later, in the thread that serves the card."""
+
+
+class Card(Protocol):
+    """What triggers need of a card."""
+
+    chip: Chip
+    core: Core
+    scenario: Scenario
+
+    @property
+    def mailboxes(self) -> Mailboxes:
+        """The mailboxes of all functions."""
+
+    def fail(self, name: str) -> None:
+        """Switches a fault on. Raises EmuError."""
+
+
+class TriggerError(EmuError):
+    """A text is no fault with a trigger, or this card cannot wait for that."""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What a fault waits for: `seconds`, or the event number `count` with `name`; or nothing."""
+
+    text: str
+    fault: str
+    seconds: float | None = None
+    event: str = ""
+    name: str = ""
+    count: int = 1
+    chance: float = 1.0
+
+
+def parse(text: str, faults: Iterable[str]) -> Trigger:
+    """Returns the trigger that a text describes. Raises NoSuchFault and TriggerError."""
+    found = FORM.fullmatch(text)
+    fault = text.partition("@")[0].partition(",")[0]
+    if fault not in faults:
+        near = difflib.get_close_matches(fault, faults, 1)
+        hint = f"did you mean {near[0]}?" if near else "`vmcoredd cards --faults` lists them"
+        raise NoSuchFault(f"no fault {fault}; {hint}")
+    if not found:
+        raise TriggerError(f"{text}: not a fault; type {FORMS}")
+    seconds, event = found["seconds"], found["event"] or ""
+    if found["chance"] and not event:
+        raise TriggerError(f"{text}: a chance is that of an event, as in @read:PL_WHOAMI,p=0.1")
+    if event and event not in EVENTS:
+        raise TriggerError(f"{text}: no event {event}; there is {', '.join(EVENTS)}")
+    count = int(found["count"] or 1)
+    if not count:
+        raise TriggerError(f"{text}: events are counted from 1")
+    name = _known(text, event, found["name"]) if event else ""
+    chance = float(found["chance"] or 1)
+    return Trigger(text, fault, float(seconds) if seconds else None, event, name, count, chance)
+
+
+def _known(text: str, event: str, name: str) -> str:
+    """Checks the name of a command, or of a register that one of the chips has."""
+    if event == "command":
+        if name not in Op.__members__:
+            near = ", ".join(difflib.get_close_matches(name.upper(), Op.__members__, 3))
+            hint = f"did you mean {near}?" if near else f"there is {', '.join(Op.__members__)}"
+            raise TriggerError(f"{text}: no command {name}; {hint}")
+        return name
+    try:
+        if name not in T5.r:
+            T6.r[name]
+    except UnknownRegister as error:
+        raise TriggerError(f"{text}: {error}") from error
+    return name
+
+
+class Triggers:
+    """The faults of a card that wait."""
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+        self._armed: dict[str, Fire] = {}
+        self._waiting: list[tuple[float, Fire]] = []
+        self._clock: Clock | None = None
+
+    @property
+    def armed(self) -> list[str]:
+        """The texts of those that wait."""
+        return [*self._armed]
+
+    def arm(self, trigger: Trigger) -> None:
+        """Makes a fault wait; one with the same text has its place. Raises TriggerError."""
+        self._armed.pop(trigger.text, _nothing)()
+        if trigger.seconds is not None:
+            self._arm_time(trigger.text, trigger.seconds, partial(self._fire, trigger))
+            return
+        hear = _Counting(trigger, self._card, partial(self._fire, trigger))
+        if trigger.event == "command":
+            self._arm_command(trigger, hear)
+        else:
+            self._arm_access(trigger, hear)
+
+    def disarm(self, text: str) -> None:
+        """Lets a fault wait no more. Raises TriggerError if none with this text does."""
+        if text not in self._armed:
+            there = f"there is {', '.join(self._armed)}" if self._armed else "none does"
+            raise TriggerError(f"{text} is not waiting; {there}")
+        self._armed.pop(text)()
+
+    def start_clock(self, clock: Clock) -> None:
+        """Uses a clock from now on, also for the faults that have waited for one."""
+        self._clock = clock
+        for seconds, fire in self._waiting:
+            clock(seconds, fire)
+        self._waiting.clear()
+
+    def _arm_time(self, text: str, seconds: float, fire: Fire) -> None:
+        def ring() -> None:
+            if self._armed.get(text) is ended:
+                fire()
+
+        def ended() -> None:
+            """Ends the waiting: `ring` finds it gone."""
+
+        self._armed[text] = ended
+        if self._clock is None:
+            self._waiting.append((seconds, ring))
+        else:
+            self._clock(seconds, ring)
+
+    def _arm_command(self, trigger: Trigger, hear: _Counting) -> None:
+        mailboxes, opcode = self._card.mailboxes, Op[trigger.name]
+
+        def heard(command: int) -> None:
+            if command == opcode:
+                hear()
+
+        mailboxes.hears.append(heard)
+        self._armed[trigger.text] = partial(mailboxes.hears.remove, heard)
+
+    def _arm_access(self, trigger: Trigger, hear: _Counting) -> None:
+        register, wanted = self._register(trigger), trigger.event == "write"
+
+        def heard(is_write: bool) -> None:
+            if is_write == wanted:
+                hear()
+
+        self._armed[trigger.text] = self._card.core.watch(register, heard)
+
+    def _register(self, trigger: Trigger) -> Register:
+        chip = self._card.chip
+        if trigger.name not in chip.r:
+            raise TriggerError(f"{trigger.text}: a {chip} has no {trigger.name}")
+        register: Register = chip.r[trigger.name]
+        if not self._card.core.can_watch(register):
+            raise TriggerError(
+                f"{trigger.text}: {trigger.name} is in a table; name the register that reads it"
+            )
+        return register
+
+    def _fire(self, trigger: Trigger) -> None:
+        self.disarm(trigger.text)
+        try:
+            self._card.fail(trigger.fault)
+        except EmuError as error:
+            log.warning("fault %s: %s", trigger.text, error)
+        else:
+            log.info("fault %s: it is on", trigger.text)
+
+
+class _Counting:
+    """Counts a trigger's events, and fires."""
+
+    def __init__(self, trigger: Trigger, card: Card, fire: Fire) -> None:
+        self._left, self._chance, self._fire = trigger.count, trigger.chance, fire
+        self._random = card.scenario.random(f"fault {trigger.text}")
+
+    def __call__(self) -> None:
+        self._left = max(0, self._left - 1)
+        if not self._left and self._random.random() < self._chance:
+            self._fire()
+
+
+def _nothing() -> None:
+    """For a text that does not wait."""
