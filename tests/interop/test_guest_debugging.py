@@ -5,6 +5,7 @@ is served by another program: one guest for all.
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def live(prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 def test_the_command_says_how_to_debug(live: Live, prepared) -> None:
-    vmlinux = prepared.kernel.vmlinux
+    vmlinux = shlex.quote(str(prepared.kernel.vmlinux))
     assert f"to debug it: drgn --qemu {live.folder}/qmp -s {vmlinux} -s " in live.told
     assert f"to debug it: gdb -ex 'target remote {live.folder}/gdb' {vmlinux}\n" in live.told
     assert f"socket {live.folder}/card.sock: the adapter at 0000:00:02.0\n" in live.told
