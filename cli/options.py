@@ -297,7 +297,8 @@ Redact = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
-ForceCaptures = Annotated[
+ForceCaptures = Annotated[bool, typer.Option("--force", help="Replace existing files of --pcap.")]
+ForceRecordings = Annotated[
     bool, typer.Option("--force", help="Replace existing files of --pcap and --trace.")
 ]
 OutputVmcore = Annotated[Path, typer.Option("--output", "-o", help="The vmcore to write.")]

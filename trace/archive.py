@@ -90,8 +90,8 @@ def _npy_header(count: int) -> bytes:
 def mark(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Returns end.json, if the file has a directory that leads to it; None: it is incomplete."""
     try:
-        with zipfile.ZipFile(path) as whole:
-            found = json.loads(whole.read(END))
+        with zipfile.ZipFile(path) as whole, whole.open(END) as member:
+            found = json.loads(member.read(JSON_MOST))
     except (
         zipfile.BadZipFile,
         KeyError,
@@ -102,7 +102,13 @@ def mark(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         zlib.error,
     ):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and _is_mark(found) else None
+
+
+def _is_mark(found: Mapping[str, Any]) -> bool:
+    """Returns whether it has the counts that the mark of a complete trace has."""
+    counts = (found.get("events"), found.get("lost"))
+    return all(type(count) is int and count >= 0 for count in counts)
 
 
 _LOCAL = struct.Struct("<4s5H3I2H")
@@ -156,6 +162,8 @@ class Reader:
             raise TraceFormatError(
                 f"a trace of version {content.get('version')}, but this program knows {VERSION}"
             )
+        if not isinstance(content.get("faults", []), list):
+            raise TraceFormatError("a header whose faults are no list")
         self.header = content
 
     def records(self) -> Iterator[Record]:
@@ -164,7 +172,10 @@ class Reader:
         try:
             while name := self._next():
                 if name == END:
-                    self.end = self._json()
+                    end = self._json()
+                    if not _is_mark(end):
+                        raise TraceFormatError("a mark without its counts")
+                    self.end = end
                     return
                 if not name.startswith(RECORDS):
                     raise TraceFormatError(f"a member {name!r}")

@@ -109,7 +109,7 @@ class Decoder:
             msix = header.get("msix") or {}
             self._pba = int(msix.get("pba", 0))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TraceFormatError(f"a header without {error}") from error
+            raise TraceFormatError(f"a header that no recorder writes: {error!r}") from error
         self._words: dict[tuple[int, int], _Word] = {}
         self._mailboxes = Mailboxes(self.chip)
         self._window = self.chip.r.PCIE_MEM_ACCESS_OFFSET

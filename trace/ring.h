@@ -2,8 +2,8 @@
  * them in, another takes them out; neither waits. Like the other headers, this one goes to cdef():
  * Python reads records by the layout that the compiler chose. Numbers are little-endian.
  *
- * Records stand in the order in which what they tell of began: an access comes before the DMA and
- * the interrupts that it caused. */
+ * Records are in the order in which their events began: an access comes before the DMA and the
+ * interrupts that it caused. */
 
 enum trace_kind {
     TRACE_DATA,           /* a `struct trace_data`: further bytes of the record in front of it */

@@ -133,6 +133,6 @@ def heading(header: Mapping[str, Any], end: Mapping[str, Any] | None) -> str:
     parts += [f"fault {name}" for name in header.get("faults", ())]
     if end is None:
         return f"{', '.join(parts)}; INCOMPLETE: it has no mark at its end"
-    parts.append(counted(int(end.get("events", 0)), "event"))
-    lost = int(end.get("lost", 0))
+    parts.append(counted(end["events"], "event"))
+    lost = end["lost"]
     return f"{', '.join(parts)}; {f'{lost:,} LOST: the ring was full' if lost else 'complete'}"

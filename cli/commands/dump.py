@@ -94,7 +94,7 @@ def dump(
     sources = [*(socket or []), *(card or [])]
     _check(sources)
     if fault and not card:
-        what = "what an adapter on a socket has is its server's; this needs --card"
+        what = "it needs --card; a served adapter takes faults from its own server"
         raise typer.BadParameter(what, param_hint="--fault")
     openers = [_socket(path, deadline, trace) for path in socket or []]
     openers += [_card(profile, seed, scene, fault or (), trace) for profile in card or []]

@@ -20,7 +20,7 @@ from vmcoredd.cli.options import (
     Card,
     CardWires,
     Faults,
-    ForceCaptures,
+    ForceRecordings,
     Json,
     Scene,
     Seed,
@@ -59,7 +59,7 @@ def emulate(
             "server has ended.",
         ),
     ] = None,
-    force: ForceCaptures = False,
+    force: ForceRecordings = False,
     map_window: Annotated[
         bool,
         typer.Option(

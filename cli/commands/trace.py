@@ -40,7 +40,8 @@ def trace(
         list[str] | None,
         typer.Option(
             metavar="BLOCK",
-            help="Show only this block, such as SGE, memory, config, firmware; repeatable.",
+            help="Show only this block, a shell pattern: SGE, memory, config, firmware, ...; "
+            "repeatable.",
         ),
     ] = None,
     register: Annotated[
@@ -55,8 +56,8 @@ def trace(
         list[str] | None,
         typer.Option(
             metavar="KIND",
-            help="Show only events of this kind: read, write, command, reply, window, doorbell, "
-            "dma-*, interrupt, frame-*, ...; repeatable.",
+            help="Show only events of this kind, a shell pattern: read, write, command, reply, "
+            "window, doorbell, gts, `dma-*`, interrupt, `frame-*`, ...; repeatable.",
         ),
     ] = None,
     format: Annotated[
@@ -171,7 +172,7 @@ def missing(lost: int) -> str:
 
 def _judge(reader: Reader, path: Path) -> None:
     """Says what is missing from the trace, and ends the command with its exit code."""
-    lost = int((reader.end or {}).get("lost", 0))
+    lost = reader.end["lost"] if reader.end else 0
     if reader.damage:
         report(f"the trace is incomplete: {reader.damage}", path)
     if lost:

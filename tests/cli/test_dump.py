@@ -100,7 +100,7 @@ def dumped_with(vmcoredd: Run, fault: str, output: Path) -> Result:
 
 def test_a_fault_is_for_cards_that_are_emulated(vmcoredd: Run, output: Path) -> None:
     for fault, card, why in (
-        ("firmware-dead", "--socket", "what an adapter on a socket has is its server's"),
+        ("firmware-dead", "--socket", "it needs --card"),
         ("firmware-dad", "--card", "no fault is called firmware-dad; did you mean firmware-dead, "),
     ):
         result = vmcoredd("dump", card, "t62100-cr", "--fault", fault, "-o", output)

@@ -6,6 +6,7 @@ import random
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -94,6 +95,22 @@ def test_another_zip_is_refused(path: Path) -> None:
 def test_a_later_version_is_refused(path: Path) -> None:
     Writer(path, {"version": 2}).abandon()
     with pytest.raises(TraceFormatError, match="version 2, but this program knows 1"):
+        Reader(path)
+
+
+@pytest.mark.parametrize("counts", [{}, {"events": 1, "lost": None}, {"events": -1, "lost": 0}])
+def test_a_mark_without_its_counts_is_damage(path: Path, counts: dict[str, Any]) -> None:
+    writer = Writer(path, {})
+    writer.finish(counts)
+    reader, _ = read(path)
+    assert reader.damage == "it is damaged: a mark without its counts"
+    assert reader.end is None
+    assert mark(path) is None
+
+
+def test_a_header_whose_faults_are_no_list_is_refused(path: Path) -> None:
+    Writer(path, {"faults": 5}).abandon()
+    with pytest.raises(TraceFormatError, match="faults are no list"):
         Reader(path)
 
 
