@@ -54,9 +54,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Gives all files their paths in the repository, and adds those that are not in docs/."""
     moved = Files([])
     for file in files:
-        if file.src_dir == config.docs_dir:
-            file = _file(config, ROOT / "docs" / file.src_uri)
-        moved.append(file)
+        if file.src_dir != config.docs_dir:
+            moved.append(file)
+        elif not file.inclusion.is_excluded():
+            moved.append(_file(config, ROOT / "docs" / file.src_uri))
     for pattern in OUTSIDE:
         for path in sorted(ROOT.glob(pattern)):
             moved.append(_file(config, path))
