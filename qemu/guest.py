@@ -26,7 +26,7 @@ from vmcoredd import debs, vmcore
 from .control import ControlLine
 from .errors import CommandFailed, GuestDied, GuestTimeout, PeerDied, RunError, tail
 from .monitor import Monitor
-from .program import NO_DEBUGGING, Debugging, HostEnds, Machine, Qemu, arguments
+from .program import NO_DEBUGGING, Debugging, HostEnds, Machine, OnPanic, Qemu, arguments
 
 Role = Literal["first", "crash"]
 SECONDS_TO_END = 5.0
@@ -185,6 +185,8 @@ class Guest:
     def panic(self) -> None:
         """Crashes the running kernel; returns when it has been told to."""
         self._kernel_began = self.console.stat().st_size
+        if self._machine.on_panic is OnPanic.PAUSE:
+            _ = self.monitor  # QEMU tells a session only of what happens after its beginning
         self.start("panic")
 
     def wait_for_end(self, what: str, seconds: float | None = None) -> int:

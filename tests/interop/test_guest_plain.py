@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,7 @@ def test_crash_reads_the_core_that_qemu_wrote_and_we_corrected(prepared, tmp_pat
     with booted(prepared, tmp_path, options) as guest:
         if panicked:
             guest.panic()
+            time.sleep(2)  # the event may come long before it is asked for
             assert guest.monitor.event("GUEST_PANICKED", 60)
         live.dump_memory(guest.monitor, tmp_path / "base")
     dumps = vmcore.DeviceDumps(vmcore.ElfCore.open(tmp_path / "base"))
