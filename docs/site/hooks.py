@@ -56,7 +56,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in files:
         if file.src_dir != config.docs_dir:
             moved.append(file)
-        elif not file.inclusion.is_excluded():
+        elif file.inclusion is not InclusionLevel.EXCLUDED:
             moved.append(_file(config, ROOT / "docs" / file.src_uri))
     for pattern in OUTSIDE:
         for path in sorted(ROOT.glob(pattern)):

@@ -20,7 +20,7 @@ from vmcoredd.cudbg.entity import Entity, Measured, Stage, entities, measured
 from vmcoredd.cudbg.names import short_name
 from vmcoredd.plural import counted
 
-_KERNEL = re.compile(r"\s*\(?(cudbg_\w+\(\))\)?")
+_KERNEL = re.compile(r"cudbg_\w+\(\)")
 _STAGES = {
     Stage.DRIVER: "first, with what the driver keeps",
     Stage.FIRMWARE: "second: the firmware's log",
