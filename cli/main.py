@@ -28,7 +28,7 @@ from vmcoredd.cli.commands import (
     trace,
 )
 from vmcoredd.cli.exit_codes import MEANINGS, reported
-from vmcoredd.cli.options import name_values
+from vmcoredd.cli.options import lists_for_callbacks, name_values
 from vmcoredd.cli.output import out
 
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
@@ -101,6 +101,7 @@ def main(of_errors: int | None = None) -> None:
     """Runs the command and exits with one of `exit_codes.Exit`: after an error with `of_errors`."""
     command = get_command(app)
     name_values(command)
+    lists_for_callbacks(command)
     sys.exit(
         reported(
             lambda: command.main(prog_name="vmcoredd", standalone_mode=False),

@@ -521,6 +521,22 @@ def name_values(command: Any) -> None:
             parameter.metavar = _value_name(parameter)
 
 
+def lists_for_callbacks(command: Any) -> None:
+    """Makes the callback of a repeatable option that was not given return `[]`, not None.
+
+    typer of 2024 and 2025 asks for the length of what it returns. Every typer tells a command None.
+    """
+    for one in getattr(command, "commands", {}).values():
+        lists_for_callbacks(one)
+    for parameter in command.params:
+        if getattr(parameter, "multiple", False) and parameter.callback:
+            parameter.callback = _never_none(parameter.callback)
+
+
+def _never_none(callback: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: callback(*arguments) or []
+
+
 def _value_name(option: Any) -> str:
     if option.is_flag:
         return ""

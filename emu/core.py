@@ -38,8 +38,8 @@ WriteHook = Callable[[int, int], "int | None"]
 
 
 WRITTEN: dict[int, Any] = {
-    Bar.DOORBELLS: lib.engine_bar2_written,
-    Bar.MSIX: lib.engine_msix_written,
+    Bar.DOORBELLS: ffi.addressof(lib, "engine_bar2_written"),
+    Bar.MSIX: ffi.addressof(lib, "engine_msix_written"),
 }
 """What the engine does when a BAR is written."""
 
