@@ -10,13 +10,14 @@ unexport PYTHONDONTWRITEBYTECODE
 # mkdocs-material advertises its successor.
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help demo test guests programs check docs fuzz test-long test-kernels bench clean
+.PHONY: help demo test guests programs check docs deb fuzz test-long test-kernels bench clean
 
 help:
 	@echo "make demo          serve a T6 and a T5, probe, collect, write a vmcore, show it"
 	@echo "make test          everything the README promises, a guest's crash kernel included"
 	@echo "make check         the fast part: lint, types, unit and socket tests, sanitizers"
 	@echo "make docs          the documentation as a site: build/site/index.html"
+	@echo "make deb           Debian packages for Debian 12 and 13, in build/deb (as root)"
 	@echo "make fuzz          hostile peers, guests, adapters and files (SECONDS=300 SEED=... PART=...)"
 	@echo "make test-long     what takes long: every combination, and the guest on newer kernels"
 	@echo "make test-kernels  the guest tests on newer kernels"
@@ -51,6 +52,9 @@ docs: .venv/ready-docs
 	$(BIN)/python -m mkdocs build --quiet
 	@echo "built: build/site/index.html"
 
+deb:
+	@$(PYTHON) -m vmcoredd.debs.package build/deb
+
 fuzz: .venv/ready-test
 	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(PART:%=--part %) $(CASE:%=--case %)
@@ -59,7 +63,8 @@ test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py \
 		tests/interop/test_upstream_cxgb4.py tests/diagnosis
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/bench/test_engine.py tests/testing
-	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_packaging.py -k debian_13
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_packaging.py \
+		tests/interop/test_debian.py -k debian_13
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_site.py -k from_nothing
 	$(BIN)/python -m tests.fuzz --part containers --seconds 1200
 	$(BIN)/python -m tests.fuzz --part engine --seconds 600

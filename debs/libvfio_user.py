@@ -4,14 +4,17 @@ It is compiled here, in a few seconds with the C compiler alone, because the ext
 its private headers. An installed library has none, so neither a prefix nor pkg-config helps. The
 source tree comes from
 
-1. the folder `$LIBVFIO_USER_PREFIX`, a checkout of libvfio-user;
+1. the folder `$LIBVFIO_USER_PREFIX`, a checkout of libvfio-user or a copy of what 2 unpacks;
 2. Debian's source package of QEMU, which includes all of it (Debian does not package it).
 
 The library takes 16 DMA regions, too few for a guest with many memory devices. Its number is an
 unguarded `#define`, so what is compiled is a copy of its folder `lib` with another number.
 
 Its one dependency, json-c, comes from the system if its development files are installed, else from
-the Debian package, unpacked in the cache folder.
+the Debian package, unpacked in the cache folder. It is linked statically, or, if
+`$LIBVFIO_USER_JSON_C` is `shared`, as the system's library.
+
+`$CPPFLAGS` and `$CFLAGS` are for the library too, as setuptools uses them for the extension.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from pathlib import Path
 from .cache import Progress, build_once, cache_dir, silent
 from .errors import Unavailable
 from .mirrors import codename
-from .packages import binaries, manifest, source
+from .packages import MANIFEST, binaries, manifest, source
 
 SUITES = ("trixie", "forky")
 FOLDER = "subprojects/libvfio-user"
@@ -69,10 +72,18 @@ def obtain(flags: Sequence[str] = (), progress: Progress = silent) -> Library:
 
     Raises Unavailable.
     """
+    variables = (os.environ.get(name, "") for name in ("CPPFLAGS", "CFLAGS"))
+    all_flags = (*shlex.split(" ".join(variables)), *flags)
     given = os.environ.get("LIBVFIO_USER_PREFIX")
     if given:
-        return _from_folder(Path(given), tuple(flags), progress)
-    return _from_debian(tuple(flags), progress)
+        return _from_folder(Path(given), all_flags, progress)
+    root = unpack_source(progress)
+    return _built(root / FOLDER, *_debians(root), root, all_flags, progress)
+
+
+def unpack_source(progress: Progress = silent) -> Path:
+    """Returns a folder with what is needed of Debian's source of QEMU. Raises Unavailable."""
+    return source("qemu", suites=SUITES, only=[FOLDER, WRAP], progress=progress)
 
 
 def sample(library: Library, name: str, progress: Progress = silent) -> Path:
@@ -82,18 +93,20 @@ def sample(library: Library, name: str, progress: Progress = silent) -> Path:
     return build_once(cache_dir() / "libvfio-user" / f"{name}-{key}", build, progress) / name
 
 
-def _from_folder(tree: Path, flags: tuple[str, ...], progress: Progress) -> Library:
+def _from_folder(given: Path, flags: tuple[str, ...], progress: Progress) -> Library:
+    copied = (given / MANIFEST).exists()
+    tree = given / FOLDER if copied else given
     if not (tree / PRIVATE).exists():
         raise Unavailable(f"libvfio-user in {tree}", f"it has no {PRIVATE}", REMEDY)
     text = [file.read_bytes() for file in sorted(tree.glob("lib/*.[ch]"))]
-    return _built(tree.resolve(), _upstream(tree), str(tree), text, flags, progress)
+    version, origin = _debians(given) if copied else (_upstream(tree), str(tree))
+    return _built(tree.resolve(), version, origin, text, flags, progress)
 
 
-def _from_debian(flags: tuple[str, ...], progress: Progress) -> Library:
-    root = source("qemu", suites=SUITES, only=[FOLDER, WRAP], progress=progress)
+def _debians(root: Path) -> tuple[str, str]:
+    """Returns version and origin of what `unpack_source` unpacked."""
     version = f"{_upstream(root / FOLDER)} ({_commit(root / WRAP)})"
-    origin = f"Debian qemu {manifest(root)['qemu']}"
-    return _built(root / FOLDER, version, origin, root, flags, progress)
+    return version, f"Debian qemu {manifest(root)['qemu']}"
 
 
 def _built(
@@ -160,11 +173,15 @@ def _build_sample(library: Library, name: str, work: Path, _lock: int) -> None:
 
 
 def _json_c(progress: Progress) -> tuple[Path, Path]:
-    """Returns json.h's folder and the static library, both from this machine's suite."""
-    archive = Path(_run([*_compiler(), "-print-file-name=libjson-c.a"]).strip())
+    """Returns json.h's folder and the library, both from this machine's suite."""
+    shared = os.environ.get("LIBVFIO_USER_JSON_C") == "shared"
+    name = "libjson-c.so" if shared else "libjson-c.a"
+    archive = Path(_run([*_compiler(), f"-print-file-name={name}"]).strip())
     for headers in (Path("/usr/include/json-c"), Path("/usr/local/include/json-c")):
         if archive.is_absolute() and (headers / "json.h").exists():
             return headers, archive
+    if shared:
+        raise Unavailable(name, "it is not installed", "As root: apt-get install libjson-c-dev")
     root = binaries(
         ["libjson-c-dev"],
         suites=[codename()],

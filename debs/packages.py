@@ -45,6 +45,16 @@ def binaries(
     return build_once(cache_dir() / "debs" / f"{name}-{key}", build, progress)
 
 
+def archives(
+    packages: Sequence[str], *, suite: str, name: str, progress: Progress = silent
+) -> list[Path]:
+    """Returns the `.deb` files of `packages`, without their dependencies. Raises Unavailable."""
+    key = _key("archives", architecture(), sorted(packages), suite)
+    build = functools.partial(_download, packages, suite, progress)
+    folder = build_once(cache_dir() / "debs" / f"{name}-{key}", build, progress)
+    return sorted(folder.glob("*.deb"))
+
+
 def source(
     package: str,
     *,
@@ -95,6 +105,14 @@ def _build_root(
             packages = [name for name in _names(listed) if name.startswith(dependencies)]
         apt.run(doing, "download", "-t", suites[-1], *packages, cwd=archives)
     _unpack_all(sorted(archives.glob("*.deb")), work / "result", progress)
+
+
+def _download(
+    packages: Sequence[str], suite: str, progress: Progress, work: Path, lock: int
+) -> None:
+    apt = Apt(work, lock, progress)
+    apt.update(mirrors.mirrors(), "deb", (suite,))
+    apt.run(f"downloading {' '.join(packages)}", "download", *packages, cwd=work / "result")
 
 
 def _names(listed: str) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from vmcoredd.debs import Unavailable, cache_dir, libvfio_user
+from vmcoredd.debs.install import header
+from vmcoredd.debs.packages import MANIFEST
 
 
 @pytest.fixture
@@ -42,6 +44,39 @@ def test_a_named_source_tree_is_compiled(prefix: Path) -> None:
     assert (library.lib / "tran.h").exists()
     assert library.lib in library.private_include_dirs
     assert (library.version, library.origin) == ("1.2.3", str(prefix))
+
+
+def test_a_copy_of_what_debian_has_keeps_its_name(prefix: Path) -> None:
+    """As in our own Debian source package, whose build may name no folder."""
+    tree = prefix / libvfio_user.FOLDER
+    tree.mkdir(parents=True)
+    make_tree(tree)
+    (prefix / libvfio_user.WRAP).write_text("revision = 0123456789abcdef\n")
+    (prefix / MANIFEST).write_text('{"qemu": "1:10.0"}')
+    library = libvfio_user.obtain()
+    assert library.source == tree
+    assert (library.version, library.origin) == ("1.2.3 (0123456789ab)", "Debian qemu 1:10.0")
+
+
+def test_the_compiler_gets_the_flags_of_the_environment(
+    prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(prefix)
+    before = libvfio_user.obtain().archives[0].read_bytes()
+    assert b"renamed" not in before
+    monkeypatch.setenv("CPPFLAGS", "-Dvfu=renamed")
+    assert b"renamed" in libvfio_user.obtain().archives[0].read_bytes()
+
+
+def test_json_c_is_linked_as_told(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(prefix)
+    assert libvfio_user.obtain().archives[1].name == "libjson-c.a"
+    monkeypatch.setenv("LIBVFIO_USER_JSON_C", "shared")
+    if header("json-c/json.h")():
+        assert libvfio_user.obtain().archives[1].name == "libjson-c.so"
+        return
+    with pytest.raises(Unavailable, match="apt-get install libjson-c-dev"):
+        libvfio_user.obtain()
 
 
 def test_a_source_tree_that_changes_is_compiled_again(prefix: Path) -> None:
