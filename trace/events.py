@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ MEMORY, CONFIG, HOST, QUEUES, FIRMWARE, EMULATOR = (
     *("memory", "config", "host memory", "doorbells", "firmware", "emulator"),
 )
 """The blocks of what is no register."""
+HOLE = re.compile(r"\{(?:(queue|what)(?::(#x|#010x))?|error)\}")
+"""What a text about trouble leaves open; a header is not trusted with other formats."""
 _NAMES = dict(zip(list(Kind)[1:], KINDS, strict=False))
 _SOURCES = {source: source.name.lower() for source in Source}
 
@@ -229,7 +232,8 @@ class Decoder:
         made.block, made.value = QUEUES, record.value
         made.details = {"queue": record.detail}
         text = self._troubles.get(record.space, "trouble {queue}: {what:#x} {error}")
-        made.name = text.format(queue=record.detail, what=record.value, error=made.error)
+        holes = {"queue": record.detail, "what": record.value, "error": made.error}
+        made.name = HOLE.sub(lambda hole: format(holes[hole[1] or "error"], hole[2] or ""), text)
 
     def _lost(self, made: Event, record: Record) -> None:
         made.times, made.name = record.value, "events for which the ring had no room"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from functools import partial
 
 import pytest
 from vfio_device import Device
@@ -92,7 +93,7 @@ def test_it_waits_for_the_end_of_a_message(device: Device) -> None:
 def test_what_was_cancelled_does_not_run(make_device: Callable[[], Device]) -> None:
     device = make_device()
     ran: list[int] = []
-    first, second = (device.server.submit(lambda n=n: ran.append(n)) for n in range(2))
+    first, second = (device.server.submit(partial(ran.append, number)) for number in range(2))
     assert first.cancel()
     with device.serving():
         second.result(PATIENCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,18 @@ def test_a_header_without_what_is_needed_is_refused(
     del header[lacking]
     with pytest.raises(TraceFormatError, match=lacking):
         Decoder(header)
+
+
+def test_a_headers_text_of_trouble_is_filled_and_nothing_else(
+    card: emu.Card, path: Path, recorded: Recording
+) -> None:
+    with recorded():
+        pass
+    header = copy.deepcopy(read(path)[0].header)
+    header["troubles"] = {"3": "{queue} {what:#x} {error} {what:1000000000d} {0} {queue.real} {no}"}
+    record = lost_record(0, 26)._replace(kind=Kind.TROUBLE, space=3, detail=7, error=errno.EFAULT)
+    (event,) = Decoder(header).of(record)
+    assert event.name == "7 0x1a EFAULT {what:1000000000d} {0} {queue.real} {no}"
 
 
 def test_a_record_of_values_that_do_not_exist_is_an_event(
