@@ -75,13 +75,15 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
 def _load(setup: Setup, place: int) -> emu.Card:
     from vmcoredd import emu
 
-    return emu.Card.load(
+    card = emu.Card.load(
         path_or_name(setup.cards[place].profile),
         setup.seed + place,
         scene=setup.scene,
-        faults=_faults(setup, setup.cards[place].name),
         map_window=setup.map_window,
     )
+    for text in _faults(setup, setup.cards[place].name):
+        card.fail(text, undoable=True)
+    return card
 
 
 def _check_faults(setup: Setup) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,17 +16,28 @@ from vmcoredd.emu.access_log import AccessLog
 from vmcoredd.emu.config_space import ConfigSpace, Control
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.engine import Engine
-from vmcoredd.emu.errors import EmuError, NoSuchFault, NoSuchPort
+from vmcoredd.emu.errors import EmuError, NoSuchFault, NoSuchPort, NotUndone
 from vmcoredd.emu.firmware import Firmware, links
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
 from vmcoredd.emu.scenario import Scenario, Scene
 from vmcoredd.emu.silicon import faults, models
+from vmcoredd.emu.silicon.engine import PacketEngine
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.emu.silicon.model import Model
 from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
-from vmcoredd.emu.snapshot import Snapshot
+from vmcoredd.emu.snapshot import Snapshot, tables
+from vmcoredd.emu.spaces import Space
 from vmcoredd.emu.triggers import Triggers, parse
+from vmcoredd.emu.undo import (
+    Difference,
+    Word,
+    difference,
+    has_fields,
+    merged,
+    merged_words,
+    put_back,
+)
 from vmcoredd.plural import counted
 from vmcoredd.trace.records import Kind, Source
 
@@ -78,8 +90,9 @@ class Card:
         self._wire()
         self.config_space.on_reset = self.reset
         self.config_space.on_control = self._control
-        self.faults: list[str] = []
-        """The faults that are on, in the order in which they came."""
+        self.faults: dict[str, Difference | None] = {}
+        """The faults that are on, in the order in which they came, and what each has changed; None
+        for one that cannot be undone."""
         self.triggers = Triggers(self)
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
         for name in faults:
@@ -134,21 +147,82 @@ class Card:
                 return model
         raise EmuError(f"{self.profile.name} has no {kind.__name__}")
 
-    def fail(self, name: str) -> None:
+    def fail(self, name: str, *, undoable: bool = False) -> None:
         """Switches a fault on, or lets it wait for its trigger (emu/triggers.py).
 
-        `emu.faults()` lists the names. Raises NoSuchFault if this card has none, TriggerError.
+        `emu.faults()` lists the names. An `undoable` one takes about a tenth of a second more, and
+        comes only if it is not on. Raises NoSuchFault if this card has none, TriggerError.
         """
         if "@" in name or "," in name:
             self.triggers.arm(parse(name, faults()))
-            return
+        elif not undoable:
+            self._fail(name)
+            self.faults.setdefault(name, None)
+        elif name not in self.faults:
+            before = self.snapshot()
+            self._fail(name)
+            self.faults[name] = difference(before, self.snapshot())
+
+    def _fail(self, name: str) -> None:
         for model in self.models:
             if found := model.faults().get(name):
                 getattr(model, found.method)(*found.arguments)
-                self.faults += [name] if name not in self.faults else []
                 self.core.note(Kind.FAULT, Source.USER, name)
                 return
         raise NoSuchFault(f"no fault {name} on a {self.chip}; emu.faults() lists all")
+
+    def undo(self, *names: str) -> None:
+        """Undoes faults that were switched on as undoable: the last one first.
+
+        What they changed is put back as far as it is still as they left it (emu/undo.py). Raises
+        NotUndone, before anything is undone, unless all that came after the first of them is named.
+        """
+        on = [*self.faults]
+        for name in names:
+            if name not in on:
+                raise NotUndone(f"{name} is not on")
+            if self.faults[name] is None:
+                raise NotUndone(f"{name} was not switched on to be undone: restore a snapshot")
+        first = min(map(on.index, names), default=len(on))
+        if later := [name for name in on[first:] if name not in names]:
+            raise NotUndone(f"{', '.join(later)} came after {on[first]}: name that too")
+        for name in reversed(on[first:]):
+            changed = self.faults.pop(name)
+            assert changed
+            self._put_back(changed)
+
+    def _put_back(self, changed: Difference) -> None:
+        core, firmware = self.core, self.firmware
+        links_before = [replace(link) for link in firmware.state.links]
+        core.windows.sync()
+        self._put_back_words(changed)
+        for place, (before, after) in changed.models.items():
+            model = self.models[place]
+            if not isinstance(model, PacketEngine):  # which follows the firmware
+                model.load(merged(before, after, model.save()))
+        firmware.show()
+        for port, link in enumerate(links_before):
+            if link != firmware.state.links[port]:
+                links.update(firmware, port)
+        core.windows.show()
+
+    def _put_back_words(self, changed: Difference) -> None:
+        core = self.core
+        spaces = tables(core)
+        for place, words in changed.tables.items():
+            put_back(spaces[place].words, words, self._with_fields(spaces[place], words))
+        for place, words in changed.bars.items():
+            bar = core.spaces.space(f"bar{[*core.memfds][place]}")
+            put_back(bar.words, words, self._with_fields(bar, words))
+        for place, words in changed.memories.items():
+            memory = [*self.memories][place]
+            kept = [word for word in words if not self.firmware.log.holds(memory, 4 * word.place)]
+            put_back(memory.memfd.view.cast("I"), kept, [False] * len(kept))
+        before, after = changed.commands
+        core.lookups.load(merged_words(before, after, core.lookups.save()))
+
+    def _with_fields(self, space: Space, words: Sequence[Word]) -> list[bool]:
+        return [has_fields(self.chip, space.name, word.place * space.stride) for word in words]
 
     def pull(self, port: int, *, pulled: bool = True) -> None:
         """Pulls the cable out of a port, whatever its wire, or plugs it in again.
@@ -265,4 +339,4 @@ class Card:
             here = f"a {self.profile.name}, scene {self.scenario.scene}"
             raise EmuError(f"the snapshot is not of {here}, but of a {name}, scene {scene}")
         snapshot.put(self.core, self.memories, self.models)
-        self.faults = [*snapshot.faults]
+        self.faults = dict(snapshot.faults)

@@ -25,6 +25,10 @@ class NoSuchFault(EmuError):
     """The card has no fault of this name."""
 
 
+class NotUndone(EmuError):
+    """A fault cannot be undone now; says what to do instead."""
+
+
 class NoSuchPort(EmuError):
     """The card has no Ethernet port of this number."""
 

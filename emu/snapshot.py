@@ -5,7 +5,7 @@ It leaves out the kinds of words, which are the same for all cards of a profile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,8 @@ class Snapshot:
     bars: tuple[Memfd, ...]
     memories: tuple[Memfd, ...]
     models: tuple[Any, ...]
-    faults: tuple[str, ...]
-    """Those that were on."""
+    faults: tuple[tuple[str, Any], ...]
+    """Those that were on, each with what it changed if that is known."""
 
     @classmethod
     def take(
@@ -38,19 +38,19 @@ class Snapshot:
         core: Core,
         memories: Memories,
         models: Sequence[Model],
-        faults: Sequence[str],
+        faults: Mapping[str, Any],
     ) -> Snapshot:
         """Copies the state of a card, sparsely where memory is unused."""
         core.windows.sync()
         return cls(
             _kind(scenario),
             _layout(core, memories),
-            tuple(bytes(space.words) for space in _tables(core)),
+            tuple(bytes(space.words) for space in tables(core)),
             core.lookups.save(),
             tuple(memfd.copy() for memfd in core.memfds.values()),
             tuple(memory.memfd.copy() for memory in memories),
             tuple(model.save() for model in models),
-            tuple(faults),
+            tuple(faults.items()),
         )
 
     @property
@@ -65,7 +65,7 @@ class Snapshot:
 
     def put(self, core: Core, memories: Memories, models: Sequence[Model]) -> None:
         """Restores this state on a card that it fits."""
-        for space, words in zip(_tables(core), self.tables, strict=True):
+        for space, words in zip(tables(core), self.tables, strict=True):
             space.words[:] = memoryview(words).cast("I")
         core.lookups.load(self.commands)
         for memfd, saved in zip(core.memfds.values(), self.bars, strict=True):
@@ -77,7 +77,8 @@ class Snapshot:
         core.windows.show()
 
 
-def _tables(core: Core) -> list[Space]:
+def tables(core: Core) -> list[Space]:
+    """Returns the spaces of a card whose words no BAR holds, in the order that a snapshot has."""
     return [space for space in core.spaces.all if not space.name.startswith("bar")]
 
 

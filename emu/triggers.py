@@ -7,6 +7,7 @@
     flash-busy@write:SF_OP:2,p=0.1   the second write, and if that has no luck, a later one: each
                                      has a chance of 0.1, from the card's seed
     firmware-dead@command:VI:2       the second mailbox command of that kind, which it may swallow
+    firmware-slow@read:PCIE_FW,for=2s    likewise; after two seconds it is undone
 
 A trigger waits once. Only the register or the mailbox that it watches is slower meanwhile.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -34,11 +35,13 @@ log = logging.getLogger("emu")
 FORM = re.compile(
     r"(?P<fault>[a-z0-9-]+)"
     r"(@((?P<seconds>\d{1,9}(\.\d{1,9})?)s|(?P<event>[a-z]+):(?P<name>\w+)(:(?P<count>\d{1,9}))?))?"
-    r"(,p=(?P<chance>0?\.\d{1,9}|1|1\.0))?",
+    r"(,p=(?P<chance>0?\.\d{1,9}|1|1\.0))?"
+    r"(,for=(?P<lasts>\d{1,9}(\.\d{1,9})?)s)?",
     re.ASCII,
 )
 FORMS = (
-    "FAULT, FAULT@5s, FAULT@read:REGISTER[:N], @write:REGISTER[:N] or @command:NAME[:N], and ,p=0.1"
+    "FAULT, then @5s, @read:REGISTER[:N], @write:REGISTER[:N] or @command:NAME[:N], then ,p=0.1 "
+    "and ,for=2s"
 )
 EVENTS = ("read", "write", "command")
 Fire = Callable[[], None]
@@ -57,8 +60,15 @@ class Card(Protocol):
     def mailboxes(self) -> Mailboxes:
         """The mailboxes of all functions."""
 
-    def fail(self, name: str) -> None:
+    @property
+    def faults(self) -> Mapping[str, object]:
+        """Those that are on, in the order in which they came."""
+
+    def fail(self, name: str, *, undoable: bool = False) -> None:
         """Switches a fault on. Raises EmuError."""
+
+    def undo(self, *names: str) -> None:
+        """Undoes faults. Raises EmuError."""
 
 
 class TriggerError(EmuError):
@@ -76,6 +86,8 @@ class Trigger:
     name: str = ""
     count: int = 1
     chance: float = 1.0
+    lasts: float | None = None
+    """Seconds after which it is undone."""
 
 
 def parse(text: str, faults: Iterable[str]) -> Trigger:
@@ -98,7 +110,8 @@ def parse(text: str, faults: Iterable[str]) -> Trigger:
         raise TriggerError(f"{text}: events are counted from 1")
     name = _known(text, event, found["name"]) if event else ""
     chance = float(found["chance"] or 1)
-    return Trigger(text, fault, float(seconds) if seconds else None, event, name, count, chance)
+    at, lasts = (float(each) if each else None for each in (seconds, found["lasts"]))
+    return Trigger(text, fault, at, event, name, count, chance, lasts)
 
 
 def _known(text: str, event: str, name: str) -> str:
@@ -125,6 +138,7 @@ class Triggers:
         self._armed: dict[str, Fire] = {}
         self._waiting: list[tuple[float, Fire]] = []
         self._clock: Clock | None = None
+        self._over: set[str] = set()
 
     @property
     def armed(self) -> list[str]:
@@ -134,6 +148,9 @@ class Triggers:
     def arm(self, trigger: Trigger) -> None:
         """Makes a fault wait; one with the same text has its place. Raises TriggerError."""
         self._armed.pop(trigger.text, _nothing)()
+        if trigger.seconds is None and not trigger.event:
+            self._come(trigger)
+            return
         if trigger.seconds is not None:
             self._arm_time(trigger.text, trigger.seconds, partial(self._fire, trigger))
             return
@@ -166,10 +183,13 @@ class Triggers:
             """Ends the waiting: `ring` finds it gone."""
 
         self._armed[text] = ended
+        self._later(seconds, ring)
+
+    def _later(self, seconds: float, function: Fire) -> None:
         if self._clock is None:
-            self._waiting.append((seconds, ring))
+            self._waiting.append((seconds, function))
         else:
-            self._clock(seconds, ring)
+            self._clock(seconds, function)
 
     def _arm_command(self, trigger: Trigger, hear: _Counting) -> None:
         mailboxes, opcode = self._card.mailboxes, Op[trigger.name]
@@ -204,11 +224,29 @@ class Triggers:
     def _fire(self, trigger: Trigger) -> None:
         self.disarm(trigger.text)
         try:
-            self._card.fail(trigger.fault)
+            self._come(trigger)
         except EmuError as error:
             log.warning("fault %s: %s", trigger.text, error)
         else:
             log.info("fault %s: it is on", trigger.text)
+
+    def _come(self, trigger: Trigger) -> None:
+        self._card.fail(trigger.fault, undoable=True)
+        self._over.discard(trigger.fault)
+        if trigger.lasts is not None:
+            self._later(trigger.lasts, partial(self._end, trigger.fault))
+
+    def _end(self, fault: str) -> None:
+        """Undoes the faults whose time is over; one that another follows, after that."""
+        self._over.add(fault)
+        while (on := [*self._card.faults]) and on[-1] in self._over:
+            self._over.discard(on[-1])
+            try:
+                self._card.undo(on[-1])
+            except EmuError as error:
+                log.warning("fault %s: %s", on[-1], error)
+                return
+            log.info("fault %s: its time is over", on[-1])
 
 
 class _Counting:

@@ -175,13 +175,18 @@ def fault_on(
     _show_faults("fault on", _asked(context, "fault", on=names), json)
 
 
-@faults.command("off", epilog=_example("fault off firmware-crash@5s"))
+@faults.command("off", epilog=_example("fault off firmware-crash"))
 def fault_off(
     context: typer.Context,
-    texts: Annotated[list[str], typer.Argument(metavar="FAULT@WHEN...", help="Those that wait.")],
+    texts: Annotated[
+        list[str], typer.Argument(metavar="FAULT...", help="Those that are on, or FAULT@WHEN.")
+    ],
     json: Json = False,
 ) -> None:
-    """Let faults wait no more. One that is on stays until a snapshot is restored."""
+    """Undo faults, the last one first, or let them wait no more.
+
+    What a fault changed is put back as far as it is still as the fault left it.
+    """
     _show_faults("fault off", _asked(context, "fault", off=texts), json)
 
 

@@ -76,8 +76,8 @@ verb("state", "Tells the state of the card: client, counters, ports, queues, fir
 
 @verb(
     "fault",
-    "Switches faults on, or lets them wait for their triggers (FAULT@WHEN), or wait no more (off). "
-    "Lists those that are on and those that wait.",
+    "Switches faults on, or lets them wait for their triggers (FAULT@WHEN); undoes them, or lets "
+    "them wait no more (off). Lists those that are on and those that wait.",
     on=TEXTS,
     off=TEXTS,
 )
@@ -86,14 +86,18 @@ def fault(
 ) -> dict[str, Any]:
     """Texts that no card knows are refused before anything is done."""
     card = served.card
+    known = faults()
     for text in on or ():
-        parse(text, faults())
+        parse(text, known)
     for text in off or ():
-        if text in card.faults:
-            raise Impossible(f"{text} is on and stays: restore a snapshot from before it came")
-        card.triggers.disarm(text)
+        if text in known and text not in card.faults:
+            raise Impossible(f"{text} is not on")
     for text in on or ():
-        card.fail(text)
+        card.fail(text, undoable=True)
+    card.undo(*[text for text in off or () if text in card.faults])
+    for text in off or ():
+        if text not in known:
+            card.triggers.disarm(text)
     return told_faults(card)
 
 

@@ -8,7 +8,7 @@ from vmcoredd.chip.devlog import ENTRIES_UNIT, FORMAT_BYTES, PARAMS, DevlogEntry
 from vmcoredd.chip.layout import sizeof
 from vmcoredd.chip.pci import PFS
 from vmcoredd.emu.flash import version
-from vmcoredd.emu.memory import Memories
+from vmcoredd.emu.memory import Memories, Memory
 from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.scenario.memory_map import PlacedRegion
 
@@ -33,6 +33,10 @@ class DeviceLog:
     def offset(self) -> int:
         """Its byte offset in its memory."""
         return self.address - self.memory.base
+
+    def holds(self, memory: Memory, offset: int) -> bool:
+        """Returns whether a byte of a memory belongs to the log."""
+        return memory is self.memory and self.offset <= offset < self.offset + self.size
 
     @property
     def units(self) -> int:

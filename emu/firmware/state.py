@@ -28,6 +28,10 @@ FEC = {
 SPEEDS = PortCaps((PortCaps.SPEED_400G << 1) - 1)
 
 
+HISTORY = {"history": True}
+"""The metadata of a field that stays when a fault is undone (emu/undo.py)."""
+
+
 class Mode(Enum):
     """How the firmware responds to commands."""
 
@@ -138,10 +142,10 @@ class FirmwareState:
     halted: bool = False
     initialised: bool = True
     master: int | None = None
-    ticks: int = 0
+    ticks: int = field(default=0, metadata=HISTORY)
     """The firmware's clock, in core clock cycles; each command advances it."""
-    last_command: Executed | None = None
-    logged: int = 0
+    last_command: Executed | None = field(default=None, metadata=HISTORY)
+    logged: int = field(default=0, metadata=HISTORY)
     """Records written to the device log so far."""
     log_is_shown: bool = True
     """Whether PCIE_FW_PF shows the location of the device log."""

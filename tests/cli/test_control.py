@@ -59,6 +59,7 @@ def test_faults_links_and_snapshots(vmcoredd: Run, shared: Path) -> None:
     assert control("fault", "on", waits).out == f"firmware-slow\n{waits}: waits\n"
     assert f"faults: firmware-slow, {waits} (waits)\n" in control().out
     assert control("fault", "off", waits, "--json").json["waiting_faults"] == []
+    assert control("fault", "off", "firmware-slow").out == "no fault is on\n"
     assert control("link", "down", 0).out == "port 0: down, cable pulled\nport 1: up\n"
     assert control("link", "up", 0, "--json").json["ports"][0]["up"] is True
     assert control("reset", "--json").code == Exit.OK
@@ -100,7 +101,7 @@ def test_the_log_is_followed_until_it_is_interrupted(
     [
         (["fault", "on", "firmware-crush"], Exit.USAGE, "FAULT: no fault is called firmware-crush"),
         (["fault", "on", "le-busy@5"], Exit.USAGE, "FAULT: le-busy@5: not a fault; type FAULT, "),
-        (["fault", "off", "le-busy"], Exit.FAILED, "le-busy is not waiting; none does"),
+        (["fault", "off", "le-busy"], Exit.FAILED, "le-busy is not on"),
         (["link", "sideways", "0"], Exit.USAGE, "no change is called sideways"),
         (["link", "down", "7"], Exit.FAILED, "no port 7: a small has 2 ports"),
         (["restore", "b"], Exit.FAILED, "no snapshot 'b'; none is kept"),

@@ -159,7 +159,7 @@ def test_a_fault_is_of_the_card_that_it_names_or_of_all(
     faults = ["left.firmware-dead", "vpd-slow", "left.le-busy@1.5s"]
     with serving(Setup(cards, 0, "fresh", faults=faults)) as (adapters, loaded):
         assert len(adapters) == 2
-        assert [card.faults for card in loaded.values()] == [
+        assert [[*card.faults] for card in loaded.values()] == [
             ["firmware-dead", "vpd-slow"],
             ["vpd-slow"],
         ]

@@ -165,7 +165,11 @@ def test_a_fault_waits_for_its_trigger_until_it_is_called_off(
         for _ in range(2):
             vfio.region_read(0, int(card.chip.r.PL_WHOAMI), 4)
         assert client.ask("state")["faults"] == ["firmware-slow"]
-    with pytest.raises(RequestRefused, match="firmware-slow is on and stays: restore a snapshot"):
+    client.ask("fault", on=["vpd-slow"])
+    with pytest.raises(RequestRefused, match="vpd-slow came after firmware-slow: name that too"):
+        client.ask("fault", off=["firmware-slow"])
+    assert client.ask("fault", off=["firmware-slow", "vpd-slow"]) == NO_FAULTS
+    with pytest.raises(RequestRefused, match="firmware-slow is not on"):
         client.ask("fault", off=["firmware-slow"])
     with pytest.raises(RequestRefused, match="le-busy@command:VI is not waiting; none does"):
         client.ask("fault", off=[second])

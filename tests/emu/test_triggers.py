@@ -38,6 +38,8 @@ def card(strict_card: emu.Card) -> Iterator[emu.Card]:
         ("le-busy@read:PL_WHOAMI", {"event": "read", "name": "PL_WHOAMI"}),
         ("le-busy@write:SF_OP:30", {"event": "write", "name": "SF_OP", "count": 30}),
         ("le-busy@command:VI_MAC", {"event": "command", "name": "VI_MAC"}),
+        ("le-busy,for=2s", {"lasts": 2.0}),
+        ("le-busy@5s,for=0.5s", {"seconds": 5.0, "lasts": 0.5}),
         ("le-busy@command:VI,p=0.1", {"event": "command", "name": "VI", "chance": 0.1}),
     ],
 )
@@ -49,9 +51,10 @@ def test_a_text_says_what_a_fault_waits_for(text: str, trigger: dict[str, object
     ("text", "error"),
     [
         ("le-bussy@5s", "no fault le-bussy; did you mean le-busy?"),
-        ("le-busy@", "le-busy@: not a fault; type FAULT, FAULT@5s, FAULT@read:REGISTER"),
+        ("le-busy@", "le-busy@: not a fault; type FAULT, then @5s, @read:REGISTER"),
         ("le-busy@5", "not a fault"),
         ("le-busy@5s,p=2", "not a fault"),
+        ("le-busy,for=2", "not a fault"),
         ("le-busy@5s,p=0.1", "a chance is that of an event"),
         ("le-busy,p=0.1", "a chance is that of an event"),
         ("le-busy@reads:PL_WHOAMI", "no event reads; there is read, write, command"),
@@ -95,9 +98,9 @@ def test_a_write_is_counted_apart_and_has_its_effect(card: emu.Card) -> None:
     card.fail("firmware-slow@write:CIM_HOST_ACC_DATA:2")
     card.read(register)
     card.write(register, 5)
-    assert (card.read(register), card.faults) == (5, [])
+    assert (card.read(register), [*card.faults]) == (5, [])
     card.write(register, 6)
-    assert (card.read(register), card.faults) == (6, ["firmware-slow"])
+    assert (card.read(register), [*card.faults]) == (6, ["firmware-slow"])
 
 
 @pytest.mark.parametrize(
@@ -137,11 +140,11 @@ def test_two_faults_wait_at_one_register(card: emu.Card) -> None:
     card.fail("firmware-slow@read:PL_WHOAMI:2")
     card.fail("firmware-error@read:PL_WHOAMI:3")
     card.read(whoami)
-    assert card.faults == []
+    assert [*card.faults] == []
     card.read(whoami)
-    assert card.faults == ["firmware-slow"]
+    assert [*card.faults] == ["firmware-slow"]
     card.read(whoami)
-    assert card.faults == ["firmware-slow", "firmware-error"]
+    assert [*card.faults] == ["firmware-slow", "firmware-error"]
     assert space.kinds[index] == kind
 
 
@@ -149,7 +152,7 @@ def test_a_word_of_a_run_is_watched_too(card: emu.Card) -> None:
     whoami = card.chip.r.PL_WHOAMI
     card.fail("firmware-slow@read:PL_WHOAMI")
     card.bar_read(0, int(whoami) - 8, 16)
-    assert card.faults == ["firmware-slow"]
+    assert [*card.faults] == ["firmware-slow"]
 
 
 def test_a_command_is_counted_by_its_kind_and_may_be_swallowed(
@@ -158,7 +161,7 @@ def test_a_command_is_counted_by_its_kind_and_may_be_swallowed(
     card.fail("firmware-dead@command:HELLO:2")
     mail.do(Hello(mbmaster=4))
     mail.do(Devlog())
-    assert card.faults == []
+    assert [*card.faults] == []
     with pytest.raises(NoReply):
         mail.do(Hello(mbmaster=4))
     assert card.firmware.state.mode is Mode.DEAD
@@ -172,7 +175,7 @@ def test_a_fault_that_waits_can_be_called_off(card: emu.Card, mail: Mailbox) -> 
     card.triggers.disarm("firmware-dead@command:INITIALIZE")
     mail.do(Hello(mbmaster=4))
     mail.do(Initialize())
-    assert (card.faults, card.triggers.armed) == ([], [])
+    assert ([*card.faults], card.triggers.armed) == ([], [])
 
 
 def test_a_chance_is_the_seeds() -> None:
@@ -202,7 +205,7 @@ def test_a_fault_that_the_card_cannot_have_is_logged_when_its_time_comes(
     card.fail("link-down-port3@read:PL_WHOAMI")
     card.read(card.chip.r.PL_WHOAMI)
     assert "fault link-down-port3@read:PL_WHOAMI: no such fault on a t62100-cr" in caplog.text
-    assert (card.faults, card.triggers.armed) == ([], [])
+    assert ([*card.faults], card.triggers.armed) == ([], [])
 
 
 def test_a_card_that_nobody_watches_has_no_other_kinds(card: emu.Card) -> None:
@@ -233,7 +236,7 @@ def test_a_time_passes_while_the_card_is_served(
     assert card.triggers.armed == ["firmware-slow@0.01s"]
     with served(card, tmp_path / "t6.sock"):
         assert fired.acquire(timeout=WAIT)
-        assert card.faults == ["firmware-slow"]
+        assert [*card.faults] == ["firmware-slow"]
         card.fail("le-busy@0.02s")
         assert fired.acquire(timeout=WAIT)
     assert threads == ["vfio-user server"] * 2
