@@ -168,8 +168,8 @@ class Control(contextlib.AbstractContextManager["Control"]):
 
     def _busy(self) -> str:
         return (
-            f"busy: the thread that serves the card has not come to it within {self.patience:g} s, "
-            "for it is in the middle of a client's message; ask again"
+            f"busy: the thread that serves the card has not done it within {self.patience:g} s; "
+            "a client's message may not have ended. Ask again"
         )
 
 
