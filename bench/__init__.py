@@ -20,5 +20,6 @@ class Part(StrEnum):
     READING = "reading"
     SCALE = "scale"
     ENGINE = "engine"
+    TRACE = "trace"
     GUEST = "guest"
     TRAFFIC = "traffic"

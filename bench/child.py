@@ -16,12 +16,14 @@ import os
 import re
 import runpy
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 
 def serve(argument: str) -> None:
     """Serves a card; `argument` is the JSON of a `bench.processes.CardServer` and its `path`."""
     from vmcoredd.emu import Card, wires
+    from vmcoredd.emu.recording import recording
     from vmcoredd.emu.server import serve
 
     options = json.loads(argument)
@@ -34,7 +36,9 @@ def serve(argument: str) -> None:
         **options["overrides"],
     )
     wires.plug(options["wires"], {"": card})
-    serve(card, options["path"], ready=1, spin=options["spin"])
+    trace = recording(card, f"{options['path']}.npz") if options["traced"] else nullcontext()
+    with trace:
+        serve(card, options["path"], ready=1, spin=options["spin"])
 
 
 def peak(file: str) -> None:

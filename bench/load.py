@@ -21,8 +21,10 @@ UNBOUNDED = 1 << 62
 class Load:
     """Loads on one region of a client; all methods return seconds per access."""
 
-    def __init__(self, client: Client, region: int = Bar.DOORBELLS) -> None:
-        self._io = ffi.cast("struct io *", client.io(region))
+    def __init__(self, client: Client | int, region: int = Bar.DOORBELLS) -> None:
+        """`client` may be the address of a `struct io`, too, which must outlive the load."""
+        address = client if isinstance(client, int) else client.io(region)
+        self._io = ffi.cast("struct io *", address)
         self._client = client  # it owns the io
         self._into = ffi.new("uint8_t[]", BULK_BYTES)
 

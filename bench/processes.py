@@ -45,6 +45,8 @@ class CardServer:
     scene: str = "crashed"
     wires: list[str] = field(default_factory=list)
     map_window: bool = False
+    traced: bool = False
+    """Whether a trace is recorded, beside the socket."""
     spin: float = SPIN
     """Seconds."""
     cpus: frozenset[int] | None = None

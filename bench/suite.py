@@ -6,7 +6,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmcoredd.bench import Part, access, dumps, engine, files, reading, scale, socket_dump, windows
+from vmcoredd.bench import (
+    Part,
+    access,
+    dumps,
+    engine,
+    files,
+    reading,
+    scale,
+    socket_dump,
+    tracing,
+    windows,
+)
 from vmcoredd.bench.measure import Results, Row, Series
 from vmcoredd.debs import Unavailable
 from vmcoredd.qemu.errors import GuestError
@@ -79,6 +90,7 @@ def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Mea
         Part.ENGINE: _Measurement(
             packets.rows, {"frames": lambda: packets.sizes, "queues": lambda: packets.queues}
         ),
+        Part.TRACE: _Measurement(lambda: tracing.measure(rounds)),
         Part.GUEST: _Measurement(lambda: _guest(GUEST_ROUNDS if full else 1, say)),
         Part.TRAFFIC: _Measurement(
             lambda: _traffic(rounds, say), {"traffic": lambda: _traffic_ratios(results)}

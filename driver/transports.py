@@ -144,10 +144,14 @@ class Inproc:
         lib.inproc_init(self._inproc, *card.bar0.access)
         self._config = _ConfigSpace(card)
 
+    @property
+    def address(self) -> int:
+        """The address of its `struct io`, which lives as long as the transport."""
+        return int(ffi.cast("uintptr_t", ffi.addressof(self._inproc, "io")))
+
     def io(self, *, pipelined: bool = True) -> EngineIo:
         """Returns access to registers and configuration space."""
-        address = int(ffi.cast("uintptr_t", ffi.addressof(self._inproc, "io")))
-        return EngineIo(address, self._config, owner=self, pipelined=pipelined)
+        return EngineIo(self.address, self._config, owner=self, pipelined=pipelined)
 
     def close(self) -> None:
         """Does nothing: the caller owns the card."""
