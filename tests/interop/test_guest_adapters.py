@@ -21,11 +21,15 @@ from findings import stands
 
 from vmcoredd import cudbg, driver, emu, vmcore
 from vmcoredd.diagnosis import diagnose
+from vmcoredd.emu.recording import recording
 from vmcoredd.qemu import kdump, live
 from vmcoredd.qemu.errors import PeerDied, RunError
 from vmcoredd.qemu.guest import Adapter
 from vmcoredd.qemu.prepare import Options, serve_cards
 from vmcoredd.qemu.verdict import dump_name
+from vmcoredd.trace.archive import Reader
+from vmcoredd.trace.events import Decoder
+from vmcoredd.trace.records import count
 
 pytestmark = [pytest.mark.guest, pytest.mark.interop]
 
@@ -40,12 +44,13 @@ BAD_BY_DESIGN = {
 
 @dataclass
 class Crash:
-    """A run, its cards, and their state just before the crash kernel dumped them."""
+    """A run, its cards, their state just before the crash kernel dumped them, and their traces."""
 
     report: kdump.Report
     cards: list[emu.Card]
     before: list[emu.Snapshot]
     release: str
+    traces: list[Path]
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +63,15 @@ def crash(prepared, tmp_path_factory, progress) -> Crash:
         if stage is kdump.Stage.CRASHED:
             before.extend(card.snapshot() for card in cards)
 
-    with serve_cards(cards, folder) as adapters:
+    traces = [folder / f"{name}.npz" for name in CARDS]
+    with contextlib.ExitStack() as stack:
+        for card, path in zip(cards, traces, strict=True):
+            stack.enter_context(recording(card, path))
+        adapters = stack.enter_context(serve_cards(cards, folder))
         report = kdump.run(
             adapters, folder / "vmcore", prepared=prepared, on_stage=on_stage, progress=progress
         )
-    return Crash(report, cards, before, prepared.kernel.release)
+    return Crash(report, cards, before, prepared.kernel.release, traces)
 
 
 @contextlib.contextmanager
@@ -115,6 +124,20 @@ def test_makedumpfile_keeps_device_dumps(crash, tmp_path, form):
         assert [note.name for note in ours.device_dumps] == NAMES
         for index in range(len(NAMES)):
             assert ours.payload(index) == kernels.payload(index)
+
+
+@pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
+def test_a_trace_of_the_kernels_dump_counts_what_the_card_counts(crash, index):
+    with Reader(crash.traces[index]) as reader:
+        records = list(reader.records())
+    assert count(records)._asdict() == crash.cards[index].accesses
+    assert reader.end["lost"] == 0
+    events = list(Decoder(reader.header).events(records))
+    assert {event.source for event in events if event.space} == {"client"}
+    commands = {event.name for event in events if event.kind == "command"}
+    assert {"HELLO", "CAPS_CONFIG", "PFVF", "PARAMS"} <= commands
+    written = {event.name for event in events if event.kind == "write"}
+    assert {"TP_PIO_ADDR", "SGE_CTXT_CMD"} <= written
 
 
 @pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
