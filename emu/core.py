@@ -169,9 +169,14 @@ class Core:
         self._ring = ring or self._ring  # an access may be under way, which still uses it
         self.c.trace = ffi.cast("struct trace_ring *", ring.address) if ring else ffi.NULL
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether there is a trace."""
+        return bool(self.c.trace != ffi.NULL)
+
     def note(self, kind: Kind, source: Source, text: str = "") -> None:
         """Puts an event into the trace, if there is one."""
-        if self.c.trace != ffi.NULL:
+        if self.is_recorded:
             data = text.encode()
             lib.trace_note(self.c.trace, kind, source, data, len(data))
 

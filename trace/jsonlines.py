@@ -13,7 +13,12 @@ def lines(header: Mapping[str, Any], decoder: Decoder, events: Iterable[Event]) 
     """Yields the header's line, then one for each event."""
     yield json.dumps({"kind": "header", **header})
     for event in events:
-        yield json.dumps(_record(decoder, event))
+        yield line(decoder, event)
+
+
+def line(decoder: Decoder, event: Event) -> str:
+    """Returns the line of an event."""
+    return json.dumps(_record(decoder, event))
 
 
 def last_line(end: Mapping[str, Any] | None, damage: str) -> str:

@@ -57,10 +57,10 @@ class Ring:
         """The size of the records that may be taken."""
         return int(lib.trace_ready(self._c)) * RECORD_BYTES
 
-    def take(self, most: int = 1 << 62) -> Iterator[memoryview]:
+    def take(self, most: int = 1 << 62, in_all: int = 1 << 62) -> Iterator[memoryview]:
         """Yields the records that are ready now, in pieces of at most so many bytes; each is given
-        back when the next is asked for."""
-        left = int(lib.trace_ready(self._c))
+        back when the next is asked for, so ask until there is none."""
+        left = min(int(lib.trace_ready(self._c)), in_all // RECORD_BYTES)
         while left:
             first = self._c.tail % self._c.capacity
             count = min(left, self._c.capacity - first, most // RECORD_BYTES)

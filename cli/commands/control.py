@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -326,6 +327,34 @@ def restore(
 def reset(context: typer.Context, json: Json = False) -> None:
     """Reset the adapter's function as FLR does: its queues and mailboxes."""
     _done(context, "reset", json)
+
+
+traces = typer.Typer(no_args_is_help=True, help="Record a trace while the adapter is served.")
+app.add_typer(traces, name="trace")
+
+
+@traces.command("start", epilog=_example("trace start t6.npz"))
+def trace_start(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A new file, for `vmcoredd trace`.")],
+    json: Json = False,
+) -> None:
+    """Begin a trace; the process that serves the adapter writes the file."""
+    answer = _asked(context, "trace", to=os.path.abspath(file))
+    if json:
+        emit_json("control trace start", answer)
+        return
+    out.say(f"tracing to {answer['file']}")
+
+
+@traces.command("stop", epilog=_example("trace stop"))
+def trace_stop(context: typer.Context, json: Json = False) -> None:
+    """End the trace, and complete its file."""
+    answer = _asked(context, "trace-end")
+    if json:
+        emit_json("control trace stop", answer)
+        return
+    out.say(f"{counted(answer['events'], 'event')}, {answer['lost']:,} lost")
 
 
 @app.command(epilog=_example("stop"))

@@ -1,11 +1,14 @@
-"""`vmcoredd trace`: shows a recorded trace, decoded."""
+"""`vmcoredd trace`: shows a trace, decoded: a recorded one, or what happens now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import time
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,14 +19,22 @@ from vmcoredd.cli.pager import paged
 from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
+    from vmcoredd.emu.control import Client
     from vmcoredd.trace.archive import Reader
     from vmcoredd.trace.events import Decoder, Event
     from vmcoredd.trace.filters import Wanted
+    from vmcoredd.trace.perfetto import Export
+    from vmcoredd.trace.records import Record
 
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket t6.sock --trace t6.npz`, then
 `vmcoredd trace t6.npz --block SGE --kind write`;
 `vmcoredd trace t6.npz --kind command --kind reply`;
-`vmcoredd trace t6.npz --format perfetto -o t6.pftrace` - for ui.perfetto.dev"""
+`vmcoredd trace t6.npz --format perfetto -o t6.pftrace` - for ui.perfetto.dev;
+`vmcoredd trace t6.sock --kind command --kind reply` - while the adapter is served"""
+_PAUSE = 0.25
+"""Seconds from one look for news to the next."""
+_MOST_BYTES = 64 << 20
+"""Records that one answer may hold."""
 FORMATS = ("text", "jsonl", "perfetto")
 
 
@@ -34,7 +45,12 @@ def register(app: typer.Typer) -> None:
 
 def trace(
     path: Annotated[
-        Path, typer.Argument(metavar="TRACE", help="What `emulate --trace` has recorded.")
+        Path,
+        typer.Argument(
+            metavar="TRACE",
+            help="What `emulate --trace` has recorded; or an adapter's control socket, to watch "
+            "it.",
+        ),
     ],
     block: Annotated[
         list[str] | None,
@@ -71,9 +87,13 @@ def trace(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write (default: stdout).")
     ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0, help="Watch an adapter for so long (default: until ^C)."),
+    ] = None,
     force: Force = False,
 ) -> None:
-    """Show a recorded trace: every access with its register, fields and time, and what followed.
+    """Show a trace: every access with its register, fields and time, and what followed.
 
     Runs of accesses and loops take one line in text; the other formats have all. The exit code is 5
     if the trace is incomplete, or lost events.
@@ -84,6 +104,10 @@ def trace(
     if format == "perfetto" and output is None:
         raise typer.BadParameter("it is no text; give it a file", param_hint="--output")
     wanted = _wanted(block, register, kind)
+    if path.is_socket():
+        with _to(output, force=force) as file:
+            _watch(path, wanted, format, seconds, file)
+        return
     with about(path), Reader(path) as reader:
         decoder = Decoder(reader.header)
         events = wanted.events(decoder.events(reader.records()))
@@ -152,10 +176,71 @@ def _json_lines(
 def _perfetto(
     reader: Reader, decoder: Decoder, events: Iterator[Event], file: IO[bytes] | None
 ) -> None:
+    _export(file, reader.header).add(events)
+
+
+def _watch(
+    path: Path, wanted: Wanted, format: str, seconds: float | None, file: IO[bytes] | None
+) -> None:
+    """Shows what happens to a served adapter, until `seconds` are over or a signal comes.
+
+    Text is folded as far as it has come at each look.
+    """
+    from vmcoredd.emu.control import Client
+    from vmcoredd.trace import jsonlines, text
+    from vmcoredd.trace.events import Decoder
+
+    with Client(path) as client:
+        header = client.ask("trace")["header"]
+        decoder = Decoder(header)
+        export = _export(file, header) if format == "perfetto" else None
+        lost = 0
+        try:
+            for records in _taken(client, seconds):
+                events = wanted.events(decoder.events(records))
+                if export:
+                    export.add(events)
+                elif format == "jsonl":
+                    _say(file, (jsonlines.line(decoder, event) for event in events))
+                else:
+                    _say(file, text.lines(events))
+        finally:
+            lost = client.ask("trace-end")["lost"]
+    if lost:
+        report(f"{missing(lost)} missing: the ring was full", path)
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _export(file: IO[bytes] | None, header: Mapping[str, Any]) -> Export:
     from vmcoredd.trace.perfetto import Export
 
     assert file is not None
-    Export(file, reader.header).add(events)
+    return Export(file, header)
+
+
+def _taken(client: Client, seconds: float | None) -> Iterator[list[Record]]:
+    """Yields the records of a live trace, as they come."""
+    from vmcoredd.trace.records import Assembler
+
+    whole, end = Assembler(), None if seconds is None else time.monotonic() + seconds
+    while True:
+        answer = client.ask("trace-take")
+        packed = base64.b64decode(answer["records"])
+        piece = zlib.decompressobj().decompress(packed, _MOST_BYTES)
+        if records := list(whole.add(piece)):
+            yield records
+        elif end is not None and time.monotonic() >= end:
+            return
+        else:
+            time.sleep(_PAUSE)
+
+
+def _say(file: IO[bytes] | None, lines: Iterator[str]) -> None:
+    if file is None:
+        out.say_all(lines)
+        out.file.flush()
+    else:
+        _write(file, lines)
 
 
 def _write(file: IO[bytes], lines: Iterator[str]) -> None:

@@ -11,6 +11,7 @@ from pyvfio_user import Server
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.access_log import LogKind
 from vmcoredd.emu.card import Card
+from vmcoredd.emu.control.tracing import Tracing
 from vmcoredd.emu.engine import EgressKind, WireKind
 from vmcoredd.emu.firmware import Firmware
 from vmcoredd.emu.snapshot import Snapshot
@@ -34,6 +35,11 @@ class Served:
     server: Server
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    tracing: Tracing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tracing = Tracing(self.card)
+        self.closing.callback(self.tracing.close)
 
 
 def state(served: Served) -> dict[str, Any]:

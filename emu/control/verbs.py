@@ -30,6 +30,8 @@ from vmcoredd.emu.silicon import faults
 from vmcoredd.emu.snapshot import Snapshot
 from vmcoredd.emu.triggers import parse
 from vmcoredd.plural import counted
+from vmcoredd.trace.records import Kind as Trace
+from vmcoredd.trace.records import Source
 
 SNAPSHOTS = 16
 """Kept by one card at most."""
@@ -108,6 +110,7 @@ def link(served: Served, *, up: int | None = None, down: int | None = None) -> d
     card = served.card
     for port, pulled in ((down, True), (up, False)):
         if port is not None:
+            card.core.note(Trace.CONTROL, Source.USER, f"link {'down' if pulled else 'up'} {port}")
             card.pull(port, pulled=pulled)
     return {"ports": [{key: port[key] for key in LINK_KEYS} for port in state(served)["ports"]]}
 
@@ -182,7 +185,9 @@ def snapshot(
 
 @verb("restore", "Restores a snapshot, with the faults that were on.", name=ONE_TEXT)
 def restore(served: Served, *, name: str) -> dict[str, Any]:
-    served.card.restore(_kept(served, name))
+    kept = _kept(served, name)
+    served.card.core.note(Trace.CONTROL, Source.USER, f"restore {name}")
+    served.card.restore(kept)
     return told_faults(served.card)
 
 
@@ -199,6 +204,30 @@ def _kept(served: Served, name: str) -> Snapshot:
 def reset(served: Served) -> dict[str, Any]:
     served.card.reset()
     return {}
+
+
+@verb(
+    "trace",
+    "Begins a trace: in a new file (`to`), or for `trace-take`.",
+    needs_card=False,
+    to=ONE_TEXT,
+)
+def trace(served: Served, *, to: str | None = None) -> dict[str, Any]:
+    return served.tracing.begin() if to is None else served.tracing.record(to)
+
+
+@verb(
+    "trace-take",
+    "Returns the next records of a trace (trace/ring.h), compressed (zlib), in base64.",
+    needs_card=False,
+)
+def trace_take(served: Served) -> dict[str, Any]:
+    return served.tracing.take()
+
+
+@verb("trace-end", "Ends the trace that `trace` has begun.", needs_card=False)
+def trace_end(served: Served) -> dict[str, Any]:
+    return served.tracing.end()
 
 
 @verb("stop", "Ends the server in order, as SIGTERM does.", needs_card=False)

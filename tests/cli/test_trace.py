@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from cliruns import Run, one_line
 
 from vmcoredd import driver, emu
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.emu.control import beside
 from vmcoredd.emu.recording import recording
+from vmcoredd.emu.server import served
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +104,46 @@ def test_a_trace_replaces_no_file(vmcoredd: Run, tmp_path: Path) -> None:
     assert refused.code == Exit.FAILED
     assert "exists" in one_line(refused)
     assert path.read_text() == "precious"
+
+
+# A card that is served
+
+
+@pytest.fixture
+def served_card(tmp_path: Path) -> Iterator[Path]:
+    """The socket of a card; a driver probes it again and again."""
+    path, ending = tmp_path / "t5.sock", threading.Event()
+
+    def work() -> None:
+        while not ending.is_set():
+            with driver.open(path):
+                ending.wait(0.05)
+
+    with served(emu.Card.load("t520-cr"), path, control=beside(path)):
+        thread = threading.Thread(target=work)
+        thread.start()
+        yield path
+        ending.set()
+        thread.join()
+
+
+def test_a_card_that_is_served_is_watched(vmcoredd: Run, served_card: Path) -> None:
+    watched = ("trace", served_card, "--seconds", 0.5, "--register", "PL_*")
+    text = vmcoredd(*watched)
+    assert text.code == Exit.OK
+    assert "PL_WHOAMI" in text.out
+    lines = [json.loads(line) for line in vmcoredd(*watched, "--format", "jsonl").out.splitlines()]
+    assert lines
+    assert all(line["name"].startswith("PL_") for line in lines)
+
+
+def test_a_trace_is_started_and_stopped(vmcoredd: Run, served_card: Path, tmp_path: Path) -> None:
+    file = tmp_path / "new.npz"
+    started = vmcoredd("control", served_card, "trace", "start", file, "--json").json
+    assert started["file"] == str(file)
+    refused = vmcoredd("trace", served_card)
+    assert refused.code == Exit.FAILED
+    assert "traced already" in one_line(refused)
+    stopped = vmcoredd("control", served_card, "trace", "stop", "--json").json
+    assert stopped["lost"] == 0
+    assert f"{stopped['events']:,} event" in vmcoredd("trace", file).out.splitlines()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -11,6 +12,7 @@ import stat
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,10 +33,15 @@ from vmcoredd.emu.control import (
     Served,
     beside,
     server,
+    tracing,
     verbs,
 )
 from vmcoredd.emu.control.protocol import LINE, TEXT
 from vmcoredd.emu.server import attach, running, served
+from vmcoredd.trace.archive import Reader
+from vmcoredd.trace.events import Decoder
+from vmcoredd.trace.records import Assembler, Record, count
+from vmcoredd.trace.records import Kind as Trace
 
 pytestmark = pytest.mark.skipif(library_version() is None, reason="built without libvfio-user")
 
@@ -111,7 +118,7 @@ def raw(path: Path) -> Iterator[Raw]:
 
 
 def test_the_page_lists_the_verbs_with_their_keys() -> None:
-    rows = re.findall(r"(?m)^\| `(\w+)` \|(.*?)\|", PAGE.read_text())
+    rows = re.findall(r"(?m)^\| `([\w-]+)` \|(.*?)\|", PAGE.read_text())
     keys = {name: re.findall(r"`(\w+)`", cell) for name, cell in rows}
     assert keys == {verb.name: [*verb.keys] for verb in VERBS.values()}
 
@@ -536,3 +543,67 @@ def test_a_server_that_ends_ends_its_control_clients(card: emu.Card, tmp_path: P
     with pytest.raises(ControlError):
         client.ask("state")
     client.close()
+
+
+# Traces
+
+
+def test_a_trace_is_taken_while_a_client_works(client: Client, path: Path, card: emu.Card) -> None:
+    before = card.accesses
+    begun = client.ask("trace")
+    with driver.open(path) as adapter:
+        adapter.collect(memoryview(bytearray(32 << 20)), compress="none", entities=["CIM_QCFG"])
+    whole, records = Assembler(), list[Record]()
+    while (answer := client.ask("trace-take"))["size_bytes"]:
+        piece = zlib.decompress(base64.b64decode(answer["records"]))
+        assert len(piece) == answer["size_bytes"]
+        records += whole.add(piece)
+    after = card.accesses
+    assert count(records)._asdict() == {name: after[name] - before[name] for name in after}
+    assert next(iter(Decoder(begun["header"]).events(records))).kind == "attached"
+    assert client.ask("trace-end")["lost"] == 0
+    with pytest.raises(RequestRefused, match="no trace"):
+        client.ask("trace-take")
+
+
+def test_a_trace_is_recorded_to_a_new_file(client: Client, path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "trace.npz"
+    assert client.ask("trace", to=str(file)) == {"file": str(file)}
+    with pytest.raises(RequestRefused, match="traced already"):
+        client.ask("trace")
+    with driver.open(path):
+        pass
+    client.ask("link", down=0)
+    client.ask("link", up=0)
+    ended = client.ask("trace-end")
+    with Reader(file) as reader:
+        records = list(reader.records())
+    assert reader.end == ended
+    assert [r.data for r in records if r.kind == Trace.CONTROL] == [b"link down 0", b"link up 0"]
+    with pytest.raises(RequestRefused, match="exists"):
+        client.ask("trace", to=str(file))
+    with pytest.raises(RequestRefused, match="No such file"):
+        client.ask("trace", to=str(tmp_path / "no/trace.npz"))
+
+
+def test_a_trace_that_nobody_takes_ends(
+    client: Client, card: emu.Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "PATIENCE", 0.05)
+    client.ask("trace")
+    end = time.monotonic() + WAIT
+    while card.core.is_recorded:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    with pytest.raises(RequestRefused, match="no trace"):
+        client.ask("trace-end")
+
+
+def test_a_trace_ends_with_its_server(card: emu.Card, tmp_path: Path) -> None:
+    socket, file = tmp_path / "t6.sock", tmp_path / "trace.npz"
+    with served(card, socket, control=beside(socket)), Client(socket, deadline=WAIT) as client:
+        client.ask("trace", to=str(file))
+    assert not card.core.is_recorded
+    with Reader(file) as reader:
+        list(reader.records())
+    assert reader.end is not None
