@@ -40,7 +40,6 @@ RUN_ELSEWHERE = {
 """Commands whose output their own tests compare with the schema: `Result.json` does so."""
 WITHOUT_JSON = {
     "demo": "runs other commands, and shows what they print",
-    "trace": "prints events as they come: --format jsonl",
     "guest shell": "is a terminal",
     "guest run": "prints what the guest prints",
     "guest memory": "writes one file, whose name the user gives",
