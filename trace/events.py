@@ -137,8 +137,8 @@ class Decoder:
 
     def _event(self, record: Record) -> Event:
         made = Event(
-            time=max(record.time - self._began, 0),
-            spent=record.spent,
+            time=_bounded(record.time - self._began),
+            spent=_bounded(record.spent),
             kind=_NAMES[Kind(record.kind)],
             source=_SOURCES.get(Source(record.source), "") if record.source < len(Source) else "",
             block=EMULATOR,
@@ -252,7 +252,7 @@ class Decoder:
         for message in self._mailboxes.of(record):
             yield Event(
                 time=event.time,
-                spent=message.spent or event.spent,
+                spent=_bounded(message.spent) or event.spent,
                 kind=REPLY if message.is_reply else COMMAND,
                 source=_SOURCES[Source.FIRMWARE] if message.is_reply else event.source,
                 block=FIRMWARE,
@@ -298,6 +298,15 @@ _OTHERS = {
     Kind.CONTROL: Decoder._note,
     Kind.LOST: Decoder._lost,
 }
+
+
+def _bounded(nanoseconds: int) -> int:
+    """Returns a time that makes sense: a file may hold any."""
+    return min(max(nanoseconds, 0), _TIME_MOST)
+
+
+_TIME_MOST = 1 << 62
+"""ns: a hundred years. The sum of two fits 64 bits."""
 
 
 def _config_name(offset: int) -> str:

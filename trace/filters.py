@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from vmcoredd.trace.events import Event
+from vmcoredd.trace.events import MOVE, Event
 
-Touched = Collection[tuple[str, str]]
-"""The space and name of each register, or memory, that the collection of an entity accesses."""
+Key = tuple[str, str, str, int | None]
+"""What tells an access from others: kind, space, name, and the value if it is written."""
+Touched = Collection[Key]
+"""The accesses that the collection of an entity makes."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Wanted:
             _matches(self.kinds, event.kind)
             and _matches(self.blocks, event.block)
             and _matches(self.names, event.name, *_shorter(event.name))
-            and (self.touched is None or (event.space, event.name) in self.touched)
+            and (self.touched is None or key_of(event) in self.touched)
         )
 
 
@@ -40,6 +42,12 @@ def _shorter(name: str) -> tuple[str, ...]:
     """A name without its element, and without its instance as well."""
     array = name.partition("[")[0]
     return array, array.rpartition(".")[2]
+
+
+def key_of(event: Event) -> Key:
+    """Returns the key of an event. A written value distinguishes what shares an index register."""
+    value = event.value if event.kind == "write" else None
+    return event.kind, event.space, event.name if event.kind != MOVE else "", value
 
 
 def _matches(patterns: Collection[str], *texts: str) -> bool:

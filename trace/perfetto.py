@@ -44,7 +44,7 @@ class Export:
 
     def _event(self, event: Event) -> None:
         track = self._track(event.block)
-        begin = event.time - event.spent if event.kind == REPLY else event.time
+        begin = max(event.time - event.spent, 0) if event.kind == REPLY else event.time
         self._end(track, begin)
         types = self._schema.TrackEvent
         if not event.spent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.exit_codes import Exit, about, report, writing
-from vmcoredd.cli.options import Force, choose, chosen
+from vmcoredd.cli.options import CollectedEntities, Force, choose, chosen
 from vmcoredd.cli.output import out
 from vmcoredd.cli.pager import paged
 from vmcoredd.plural import counted
@@ -76,6 +76,7 @@ def trace(
             "window, doorbell, gts, `dma-*`, interrupt, `frame-*`, ...; repeatable.",
         ),
     ] = None,
+    entity: CollectedEntities = None,
     format: Annotated[
         str,
         typer.Option(
@@ -104,12 +105,14 @@ def trace(
     if format == "perfetto" and output is None:
         raise typer.BadParameter("it is no text; give it a file", param_hint="--output")
     wanted = _wanted(block, register, kind)
+    entities = entity or ()
     if path.is_socket():
         with _to(output, force=force) as file:
-            _watch(path, wanted, format, seconds, file)
+            _watch(path, wanted, entities, format, seconds, file)
         return
     with about(path), Reader(path) as reader:
         decoder = Decoder(reader.header)
+        wanted = _of_entities(wanted, reader.header, entities)
         events = wanted.events(decoder.events(reader.records()))
         with _to(output, force=force) as file:
             _FORMATS[format](reader, decoder, events, file)
@@ -126,6 +129,15 @@ def _wanted(blocks: list[str] | None, names: list[str] | None, kinds: list[str] 
         if not matching(KINDS, kind.casefold()):
             choose(kind, KINDS, "--kind")
     return Wanted(blocks or (), names or (), kinds or ())
+
+
+def _of_entities(wanted: Wanted, header: Mapping[str, Any], entities: Sequence[str]) -> Wanted:
+    """Adds the choice of entities: the accesses that collecting them takes."""
+    from dataclasses import replace
+
+    from vmcoredd.cli.touched import touched
+
+    return replace(wanted, touched=touched(header, entities)) if entities else wanted
 
 
 @contextmanager
@@ -180,7 +192,12 @@ def _perfetto(
 
 
 def _watch(
-    path: Path, wanted: Wanted, format: str, seconds: float | None, file: IO[bytes] | None
+    path: Path,
+    wanted: Wanted,
+    entities: Sequence[str],
+    format: str,
+    seconds: float | None,
+    file: IO[bytes] | None,
 ) -> None:
     """Shows what happens to a served adapter, until `seconds` are over or a signal comes.
 
@@ -193,6 +210,7 @@ def _watch(
     with Client(path) as client:
         header = client.ask("trace")["header"]
         decoder = Decoder(header)
+        wanted = _of_entities(wanted, header, entities)
         export = _export(file, header) if format == "perfetto" else None
         lost = 0
         try:

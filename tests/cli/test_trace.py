@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cliruns import Run, one_line
 
-from vmcoredd import driver, emu
+from vmcoredd import cudbg, driver, emu
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.emu.control import beside
 from vmcoredd.emu.recording import recording
@@ -43,6 +43,20 @@ def test_options_choose_events(vmcoredd: Run, trace: Path) -> None:
     assert lines
     assert all(" write " in line and "SF_" in line for line in lines)
     assert vmcoredd("trace", trace, "--block", "MPS").out.count("\n") == 1
+
+
+def test_an_entity_is_what_its_collection_accesses(vmcoredd: Run, tmp_path: Path) -> None:
+    path, card = tmp_path / "dump.npz", emu.Card.load("t520-cr", 3)
+    with recording(card, path), driver.open_card(card) as adapter:
+        buffer = memoryview(bytearray(cudbg.DUMP_SIZE))
+        adapter.collect(buffer, compress="none", entities=["CIM_QCFG", "RSS", "TP_INDIRECT"])
+    shown = vmcoredd("trace", path, "--entity", "CIM_QCFG", "--format", "jsonl")
+    events = [json.loads(line) for line in shown.out.splitlines()[1:-1]]
+    assert {event["block"] for event in events} == {"CIM"}
+    assert {event["name"] for event in events} == {
+        *("CIM_QUEUE_CONFIG_REF", "CIM_QUEUE_CONFIG_CTRL"),
+        *("CIM_HOST_ACC_CTRL", "CIM_HOST_ACC_DATA"),
+    }
 
 
 def test_a_kind_that_does_not_exist_is_refused(vmcoredd: Run, trace: Path) -> None:

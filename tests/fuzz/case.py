@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 Case = dict[str, Any]
 CORPUS = Path(__file__).parent / "corpus"
-PARTS = ("server", "client", "engine", "devices", "files", "containers", "kills")
+PARTS = ("server", "client", "engine", "devices", "files", "containers", "traces", "kills")
 SANITIZED = ("server", "client", "engine", "devices")
 """The parts that run our C with input from outside."""
 

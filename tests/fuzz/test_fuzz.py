@@ -21,6 +21,7 @@ SEEDS = {
     "devices": 1,
     "files": 6,
     "containers": 300,
+    "traces": 30,
     "kills": 2,
 }
 """Of each part: so many that all parts together take seconds."""
