@@ -118,7 +118,8 @@ def raw(path: Path) -> Iterator[Raw]:
 
 
 def test_the_page_lists_the_verbs_with_their_keys() -> None:
-    rows = re.findall(r"(?m)^\| `([\w-]+)` \|(.*?)\|", PAGE.read_text())
+    table = PAGE.read_text().split("| verb | keys |")[1].split("\n\n")[0]
+    rows = re.findall(r"(?m)^\| `([\w-]+)` \|(.*?)\|", table)
     keys = {name: re.findall(r"`(\w+)`", cell) for name, cell in rows}
     assert keys == {verb.name: [*verb.keys] for verb in VERBS.values()}
 
