@@ -19,6 +19,7 @@ from vmcoredd.driver import open_card
 from vmcoredd.driver.transports import Inproc
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.recording import recording
+from vmcoredd.plural import counted
 from vmcoredd.trace import jsonlines, text
 from vmcoredd.trace.archive import Reader
 from vmcoredd.trace.events import Decoder
@@ -152,7 +153,7 @@ def _reading(rounds: int) -> Iterator[Row]:
         }
         runs: dict[str, Run] = {name: partial(processor_time, step) for name, step in steps.items()}
         took = interleave(runs, rounds, warm=False)
-    note = f"{len(records):,} records in {size / 1e6:.1f} MB"
+    note = f"{counted(len(records), 'record')} in {size / 1e6:.1f} MB"
     for name, series in took.items():
         each = series.scaled(1e6 / len(events))
         yield Row(GROUP, f"{name}, by event", each, "us", note=note)
