@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vmcoredd import emu
+    from vmcoredd.chip import Chip
     from vmcoredd.trace.filters import Touched
-
-_STANDARD = {"t5": "t520-cr", "t6": "t62100-cr"}
-"""The card of a chip, for traces of cards that are not among ours."""
 
 
 def touched(header: Mapping[str, Any], entities: Sequence[str]) -> Touched:
@@ -21,21 +19,24 @@ def touched(header: Mapping[str, Any], entities: Sequence[str]) -> Touched:
     from vmcoredd.trace.records import Assembler
     from vmcoredd.trace.ring import Ring
 
-    card, ring, whole = _card(header), Ring(), Assembler()
+    decoder, ring, whole = Decoder(header), Ring(), Assembler()
+    card = _card(header, decoder.chip)
     with driver.open_card(card) as adapter:
         card.core.record(ring)
         buffer = memoryview(bytearray(cudbg.DUMP_SIZE))
         adapter.collect(buffer, compress="none", entities=entities)
         card.core.record(None)
-    decoder = Decoder(header)
     records = (record for piece in ring.take() for record in whole.add(bytes(piece)))
     return {key_of(event) for event in decoder.events(records)}
 
 
-def _card(header: Mapping[str, Any]) -> emu.Card:
+def _card(header: Mapping[str, Any], chip: Chip) -> emu.Card:
+    """Returns the trace's card; of one that is not among ours, another with its chip."""
     from vmcoredd import emu
+    from vmcoredd.emu.profile import load
 
     name, seed = str(header.get("card")), int(header.get("seed", 0))
-    if name not in emu.profiles():
-        return emu.Card.load(_STANDARD[header["chip"]])
-    return emu.Card.load(name, seed, scene=str(header.get("scene", "crashed")))
+    if name in emu.profiles():
+        return emu.Card.load(name, seed, scene=str(header.get("scene", "crashed")))
+    by_chip = {load(name).chip: name for name in emu.profiles()}
+    return emu.Card.load(by_chip[chip])
