@@ -96,9 +96,10 @@ class Control(contextlib.AbstractContextManager["Control"]):
         answering = [task for task, client in self._clients.items() if client.asks]
         if answering:
             await asyncio.wait(answering, timeout=LAST_ANSWERS)
-        for task in self._clients:
-            task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
+        for client in self._clients.values():
+            client.cut()
+        if self._clients:
+            await asyncio.wait([*self._clients], timeout=LAST_ANSWERS)
 
     # One client
 
@@ -106,7 +107,7 @@ class Control(contextlib.AbstractContextManager["Control"]):
         task = asyncio.current_task()
         assert task
         self._make_room()
-        client = self._clients[task] = _Client(reader, writer)
+        client = self._clients[task] = _Client(task, reader, writer)
         try:
             await client.send(self._greeting())
             while line := await client.line():
@@ -125,7 +126,7 @@ class Control(contextlib.AbstractContextManager["Control"]):
         if len(self._clients) < CLIENTS:
             return
         by_age = sorted(self._clients.items(), key=lambda each: (each[1].asks, each[1].since))
-        by_age[0][0].cancel()
+        by_age[0][1].cut()
         self._log.warning("%s: more than %s; one is cut off", self.path, counted(CLIENTS, "client"))
 
     def _greeting(self) -> dict[str, Any]:
@@ -181,10 +182,20 @@ class _Client:
     """A client's connection. `asks`: a request of its is not answered yet; `since`: when it began
     to be idle; `waits`: an answer is not read yet."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
+    def __init__(
+        self,
+        task: asyncio.Task[Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.task, self.reader, self.writer = task, reader, writer
         self.asks, self.since, self.waits = False, time.monotonic(), False
         writer.transport.set_write_buffer_limits(0)
+
+    def cut(self) -> None:
+        """Ends the connection, and so the task: wait_for() may swallow a cancellation (3.11)."""
+        self.task.cancel()
+        self.writer.transport.abort()
 
     async def line(self) -> bytes:
         """Returns the next request; nothing at the end."""

@@ -538,12 +538,17 @@ def test_an_adapters_socket_without_one_says_what_may_be_wrong(
         Client(at)
 
 
-def test_a_server_that_ends_ends_its_control_clients(card: emu.Card, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [0, *[3] * 10])
+def test_a_server_that_ends_ends_its_control_clients(
+    card: emu.Card, tmp_path: Path, count: int
+) -> None:
+    """Also those that were greeted in this moment."""
     with served(card, tmp_path / "t6.sock", control=tmp_path / "c"):
-        client = Client(tmp_path / "c", deadline=WAIT)
-    with pytest.raises(ControlError):
-        client.ask("state")
-    client.close()
+        clients = [Client(tmp_path / "c", deadline=WAIT) for _ in range(count)]
+    for client in clients:
+        with pytest.raises(ControlError):
+            client.ask("state")
+        client.close()
 
 
 # Traces
