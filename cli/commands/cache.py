@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+from itertools import chain
 from pathlib import Path
 
 import typer
@@ -53,6 +56,14 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    """Returns the bytes on disk of all files at or below `path`."""
-    files = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
-    return sum(file.lstat().st_blocks * 512 for file in files)
+    """Returns the bytes on disk of all files at or below `path`; of those that another process
+    removes meanwhile, none."""
+    below = () if path.is_symlink() else os.walk(path)
+    names = (os.path.join(top, name) for top, *both in below for name in chain(*both))
+    return _blocks(path) + sum(map(_blocks, names))
+
+
+def _blocks(path: Path | str) -> int:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return os.lstat(path).st_blocks * 512
+    return 0

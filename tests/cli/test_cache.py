@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,26 @@ def test_entries_are_listed_with_their_sizes(vmcoredd: Run, folder: Path) -> Non
     shown = vmcoredd("cache", "list").out
     assert "kernel" in shown
     assert "in total" in shown
+
+
+def test_a_cache_in_which_another_process_works_is_listed(vmcoredd: Run, folder: Path) -> None:
+    work, done = folder / ".work", threading.Event()
+
+    def build() -> None:
+        while not done.is_set():
+            for number in range(100):
+                (work / str(number)).mkdir(parents=True)
+                (work / str(number) / "file").write_bytes(b"built")
+            shutil.rmtree(work)
+
+    builder = threading.Thread(target=build)
+    builder.start()
+    try:
+        for _ in range(20):
+            assert vmcoredd("cache", "list", "--json").code == Exit.OK
+    finally:
+        done.set()
+        builder.join()
 
 
 def test_clearing_removes_the_entries_and_nothing_else(vmcoredd: Run, folder: Path) -> None:
