@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ from .mirrors import Mirror, codename, mirrors
 from .packages import binaries
 
 PRIVATE = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+"""Ends with all its children, but ignores SIGTERM: it is bound by SIGKILL."""
 NOBODY = 65534
 """The user and group of `run`."""
 LONGEST = 3600
@@ -74,7 +76,7 @@ def run(
         command = [*PRIVATE, "--net", "sh", "-c", ENTER, "sh", *arguments]
         try:
             return subprocess.run(
-                bound(command),
+                bound(command, signal.SIGKILL),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -122,7 +124,8 @@ def _try(
     sources.write_text(mirror.stanza("deb", (suite,)))
     options = ["--mode=root", "--variant=minbase", "--format=directory"]
     options += ["--dpkgopt=force-unsafe-io", f"--include={','.join(packages)}"]
-    command = [*PRIVATE, "perl", str(tool), *options, suite, str(work / "result"), str(sources)]
+    arguments = [*options, suite, str(work / "result"), str(sources)]
+    command = bound([*PRIVATE, "perl", str(tool), *arguments], signal.SIGKILL)
     with (work / "log").open("w+") as log:
         with running(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[lock]
