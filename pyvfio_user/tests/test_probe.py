@@ -6,6 +6,8 @@ import dataclasses
 import json
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +55,16 @@ def shown(make_device: Callable[[], Device]) -> probe.Description:
         found = probe.probe(device.path, deadline=10)
     os.close(area.fd)
     return found
+
+
+def test_output_that_nobody_reads_is_no_failure(make_device: Callable[[], Device]) -> None:
+    device = make_device()
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "pyvfio_user", "probe", str(device.path)]
+    with device.serving(), open(writer, "wb") as output:
+        done = subprocess.run(words, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_regions_interrupts_and_capabilities_are_shown(shown: probe.Description) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -35,7 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("only check starts a server; leave out -- and what follows it")
     options.start = words[at + 1 :]
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who reads the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (VfioUserError, conformance.Gone) as error:
         print(f"pyvfio_user: {error}", file=sys.stderr)
         return 2
