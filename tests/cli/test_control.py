@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from cliruns import PATIENCE, Run, command, emulated, ended, one_line, ready
 
 from vmcoredd.cli.exit_codes import Exit
+
+CRASH = "crash: the firmware has stopped"
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +87,15 @@ def test_the_log_is_followed_until_it_is_interrupted(
     vmcoredd("control", shared, "snapshot", "before")
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        deadline = threading.Timer(PATIENCE, process.kill)
+        deadline.start()
         assert "starting" in process.stdout.readline()
-        vmcoredd("control", shared, "fault", "on", "firmware-crash")
-        for line in process.stdout:
-            if "crash: the firmware has stopped" in line:
-                assert not json_wanted or json.loads(line)["command"] == "control log"
-                break
+        switched = vmcoredd("control", shared, "fault", "on", "firmware-crash")
+        line = next((line for line in process.stdout if CRASH in line), "")
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == Exit.INTERRUPTED
+        assert process.wait(PATIENCE) == Exit.INTERRUPTED, switched
+        deadline.cancel()
+    assert not json_wanted or json.loads(line)["command"] == "control log"
     vmcoredd("control", shared, "restore", "before")
     vmcoredd("control", shared, "snapshot", "before", "--forget")
 
