@@ -68,7 +68,7 @@ BROWSER: dict[str, Probe] = {
     "chromium": command("chromium"),
     "chromium-driver": command("chromedriver"),
 }
-TEST: dict[str, Probe] = KERNEL | BROWSER
+TEST: dict[str, Probe] = KERNEL | BROWSER | {"zstd": command("zstd")}
 PURPOSES = {"build": BUILD, "kernel": KERNEL, "browser": BROWSER, "test": TEST}
 
 

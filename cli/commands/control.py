@@ -242,9 +242,9 @@ def log(
         for answer in _news(client, follow=True):
             if json:
                 sys.stdout.write(jsonlib.dumps(envelope("control log", answer)) + "\n")
-                sys.stdout.flush()
             else:
                 _show_log(answer, json=False)
+            sys.stdout.flush()
 
 
 def _whole_log(client: Client) -> dict[str, Any]:
