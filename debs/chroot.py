@@ -40,12 +40,12 @@ set -eu
 mount -t tmpfs -o mode=755 tmpfs "$2"
 mkdir "$2/upper" "$2/work" "$2/root"
 mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
-mkdir "$2/root/work"
-mount --bind "$3" "$2/root/work"
+mkdir "$2/root/shared"
+mount --bind "$3" "$2/root/shared"
 mount -t proc proc "$2/root/proc"
 exec chroot --userspec="$4" "$2/root" \
     env -i HOME=/nonexistent LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    sh -euc "cd /work; $5"
+    sh -euc "cd /shared; $5"
 """
 
 
@@ -66,7 +66,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Runs a shell script in a copy of `base`, which is dropped afterwards.
 
-    The copy is in memory: write what is large, or is to stay, into the current folder, `/work`.
+    The copy is in memory: write what is large, or is to stay, into the current folder, `/shared`.
     That is `shared` itself. Returns the output, with that of standard error in its place. Raises
     Unavailable without root, or if the script takes longer than `LONGEST`.
     """

@@ -146,7 +146,7 @@ def test_no_file_names_the_place_of_its_build(built: dict[str, Package]) -> None
     for name in OURS:
         for path in built[name].paths:
             content = (built[name].files / path).read_bytes()
-            assert b"/work/source" not in content, path
+            assert b"/shared/source" not in content, path
             assert str(ROOT).encode() not in content, path
 
 
@@ -170,7 +170,7 @@ INSTALL = r"""
 KEPT='/\(work\|proc\|tmp\|var/cache\|var/lib/apt\|var/lib/dpkg\|var/log\)'
 files() { find / -xdev -regex "$KEPT" -prune -o -print | sort; }
 as_user() { setpriv --reuid=1000 --regid=1000 --clear-groups env HOME=/home/someone "$@"; }
-cd /work/debs
+cd /shared/debs
 useradd --create-home --uid 1000 someone
 files >/var/log/before
 echo "== install"
@@ -181,7 +181,7 @@ echo "== complete"
 bash -c '. /usr/share/bash-completion/completions/vmcoredd; COMP_WORDS=(vmcoredd em); COMP_CWORD=1
     _vmcoredd_completion vmcoredd; echo ${COMPREPLY[@]}'
 echo "== smoke"
-as_user sh /work/smoke
+as_user sh /shared/smoke
 echo "== demo"
 as_user sh -c 'cd /tmp; vmcoredd demo'
 echo "== again"
