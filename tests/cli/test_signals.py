@@ -64,10 +64,8 @@ def test_a_signal_during_the_imports_ends_the_command_without_a_traceback(
         text=True,
     ) as process:
         assert process.stderr is not None
-        while "vmcoredd.cli.signals" not in (line := process.stderr.readline()):
-            assert line
-        while "typing" not in process.stderr.readline():  # one of the command's own imports
-            pass
+        for name in ("vmcoredd.cli.signals", "typing"):  # one of the command's own imports
+            assert any(name in line for line in iter(process.stderr.readline, ""))
         process.send_signal(number)
         rest = process.stderr.read()
     assert process.returncode == 128 + number
