@@ -32,8 +32,12 @@ def named_card_completions(incomplete: str) -> list[str]:
 def _faults(incomplete: str) -> Completions:
     from vmcoredd.emu import faults
 
-    found = faults().items()
-    return [(name, fault.meaning) for name, fault in found if name.startswith(incomplete)]
+    name, equals, _ = incomplete.partition("=")
+    if equals and (one := faults().get(name)) and one.takes:
+        texts = {f"{name}={value}": one.takes.meaning for value in one.takes.names()}
+    else:
+        texts = {f"{one.name}{'=' * bool(one.takes)}": one.meaning for one in faults().values()}
+    return [(text, meaning) for text, meaning in texts.items() if text.startswith(incomplete)]
 
 
 def _faults_of_cards(incomplete: str) -> Completions:
@@ -210,13 +214,13 @@ def _checked_fault_names(value: Any) -> Any:
 
 
 def _checked_fault(text: str, option: str) -> str:
-    from vmcoredd.emu import faults, triggers
+    from vmcoredd.emu import EmuError, faults, triggers
 
-    name, *when = re.split(r"(?=[@,])", text, maxsplit=1)
+    name, *when = re.split(r"(?=[=@,])", text, maxsplit=1)
     text = choose(name, faults(), option, "fault") + "".join(when)
     try:
         triggers.parse(text, faults())
-    except triggers.TriggerError as error:
+    except EmuError as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
     return text
 
@@ -229,10 +233,11 @@ def _checked_faults_of_cards(value: Any) -> Any:
 
 
 def card_and_fault(text: str) -> tuple[str, str]:
-    """Returns the parts of NAME.FAULT, whose trigger may have dots too; the name may be empty."""
-    head, at, trigger = text.partition("@")
+    """Returns the parts of NAME.FAULT, of which only a dot in its first word ends the name; the
+    name may be empty."""
+    head, *rest = re.split(r"(?=[=@,])", text, maxsplit=1)
     name, _, fault = head.rpartition(".")
-    return name, fault + at + trigger
+    return name, fault + "".join(rest)
 
 
 def _collected_entities(value: Any) -> Any:
@@ -354,7 +359,8 @@ Faults = Annotated[
     typer.Option(
         "--fault",
         metavar="FAULT",
-        help="Inject a fault (`vmcoredd cards --faults` lists them); with FAULT@WHEN, later: @5s, "
+        help="Inject a fault (`vmcoredd cards --faults` lists them, and what they take, as in "
+        "firmware-retval=EBUSY); with FAULT@WHEN, later: @5s, "
         "@read:PL_WHOAMI:3, @write:SF_OP, @command:VI:2 (docs/reference/control.md); repeatable.",
         callback=_checked_faults,
         autocompletion=_faults,

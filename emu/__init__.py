@@ -12,13 +12,14 @@ from vmcoredd.emu.card import Card
 from vmcoredd.emu.errors import AccessError, EmuError, ModelError, ProfileError
 from vmcoredd.emu.profile import Profile, profiles
 from vmcoredd.emu.scenario import Scene
-from vmcoredd.emu.silicon import faults
+from vmcoredd.emu.silicon import Fault, faults
 from vmcoredd.emu.snapshot import Snapshot
 
 __all__ = [
     "AccessError",
     "Card",
     "EmuError",
+    "Fault",
     "LoggedAccess",
     "ModelError",
     "Profile",

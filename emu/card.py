@@ -24,11 +24,11 @@ from vmcoredd.emu.scenario import Scenario, Scene
 from vmcoredd.emu.silicon import faults, models
 from vmcoredd.emu.silicon.engine import PacketEngine
 from vmcoredd.emu.silicon.mailbox import Mailboxes
-from vmcoredd.emu.silicon.model import Model
+from vmcoredd.emu.silicon.model import Model, fault_name
 from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
 from vmcoredd.emu.snapshot import Snapshot, tables
 from vmcoredd.emu.spaces import Space
-from vmcoredd.emu.triggers import Triggers, parse
+from vmcoredd.emu.triggers import Triggers, parse, waits
 from vmcoredd.emu.undo import (
     Difference,
     Word,
@@ -135,7 +135,10 @@ class Card:
             model.bind()
         self.core.fetch_all()
         for model in self.models:
-            model.firmware = self.firmware
+            model.firmware, model.spent = self.firmware, self._spent
+
+    def _spent(self, fault: str) -> None:
+        self.faults.pop(fault, None)
 
     def _control(self, control: Control) -> None:
         self.engine.allow(**control._asdict())
@@ -151,9 +154,10 @@ class Card:
         """Switches a fault on, or lets it wait for its trigger (emu/triggers.py).
 
         `emu.faults()` lists the names. An `undoable` one takes about a tenth of a second more, and
-        comes only if it is not on. Raises NoSuchFault if this card has none, TriggerError.
+        comes only if it is not on. Raises NoSuchFault if this card has none, BadArgument,
+        TriggerError.
         """
-        if "@" in name or "," in name:
+        if waits(name):
             self.triggers.arm(parse(name, faults()))
         elif not undoable:
             self._fail(name)
@@ -165,8 +169,8 @@ class Card:
 
     def _fail(self, name: str) -> None:
         for model in self.models:
-            if found := model.faults().get(name):
-                getattr(model, found.method)(*found.arguments)
+            if found := model.faults().get(fault_name(name)):
+                getattr(model, found.method)(*found.values(name))
                 self.core.note(Kind.FAULT, Source.USER, name)
                 return
         raise NoSuchFault(f"no fault {name} on a {self.chip}; emu.faults() lists all")

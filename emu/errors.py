@@ -25,6 +25,10 @@ class NoSuchFault(EmuError):
     """The card has no fault of this name."""
 
 
+class BadArgument(EmuError):
+    """A fault's argument is missing or wrong; says what it takes."""
+
+
 class NotUndone(EmuError):
     """A fault cannot be undone now; says what to do instead."""
 

@@ -1,6 +1,8 @@
-"""When a fault comes. A fault's name, and what it waits for:
+"""When a fault comes. A fault's name, its argument if it takes one (emu/silicon/arguments.py), and
+what it waits for:
 
     firmware-crash                   nothing
+    firmware-retval=EBUSY            nothing
     firmware-crash@5s                five seconds, of a card that is served
     device-gone@read:PL_WHOAMI       the first read of the register
     device-gone@read:PL_WHOAMI:3     the third
@@ -17,7 +19,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -28,20 +30,22 @@ from vmcoredd.chip.register import UnknownRegister
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.errors import EmuError, NoSuchFault
 from vmcoredd.emu.scenario import Scenario
+from vmcoredd.emu.silicon.arguments import known
 from vmcoredd.emu.silicon.mailbox import Mailboxes
+from vmcoredd.emu.silicon.model import Fault, fault_name
 
 log = logging.getLogger("emu")
 
 FORM = re.compile(
-    r"(?P<fault>[a-z0-9-]+)"
+    r"(?P<fault>[a-z0-9-]+(=[^@,]{0,99})?)"
     r"(@((?P<seconds>\d{1,9}(\.\d{1,9})?)s|(?P<event>[a-z]+):(?P<name>\w+)(:(?P<count>\d{1,9}))?))?"
     r"(,p=(?P<chance>0?\.\d{1,9}|1|1\.0))?"
     r"(,for=(?P<lasts>\d{1,9}(\.\d{1,9})?)s)?",
     re.ASCII,
 )
 FORMS = (
-    "FAULT, then @5s, @read:REGISTER[:N], @write:REGISTER[:N] or @command:NAME[:N], then ,p=0.1 "
-    "and ,for=2s"
+    "FAULT or FAULT=ARGUMENT, then @5s, @read:REGISTER[:N], @write:REGISTER[:N] or "
+    "@command:NAME[:N], then ,p=0.1 and ,for=2s"
 )
 EVENTS = ("read", "write", "command")
 Fire = Callable[[], None]
@@ -81,6 +85,7 @@ class Trigger:
 
     text: str
     fault: str
+    """With its argument."""
     seconds: float | None = None
     event: str = ""
     name: str = ""
@@ -90,16 +95,25 @@ class Trigger:
     """Seconds after which it is undone."""
 
 
-def parse(text: str, faults: Iterable[str]) -> Trigger:
-    """Returns the trigger that a text describes. Raises NoSuchFault and TriggerError."""
+def waits(text: str) -> bool:
+    """Returns whether a text says when its fault comes or goes, and not only which it is."""
+    return "@" in text or "," in text
+
+
+def parse(text: str, faults: Mapping[str, Fault]) -> Trigger:
+    """Returns the trigger that a text describes.
+
+    Raises NoSuchFault, BadArgument and TriggerError.
+    """
     found = FORM.fullmatch(text)
-    fault = text.partition("@")[0].partition(",")[0]
-    if fault not in faults:
-        near = difflib.get_close_matches(fault, faults, 1)
+    name = fault_name(text)
+    if name not in faults:
+        near = difflib.get_close_matches(name, faults, 1)
         hint = f"did you mean {near[0]}?" if near else "`vmcoredd cards --faults` lists them"
-        raise NoSuchFault(f"no fault {fault}; {hint}")
+        raise NoSuchFault(f"no fault {name}; {hint}")
     if not found:
         raise TriggerError(f"{text}: not a fault; type {FORMS}")
+    faults[name].values(found["fault"])
     seconds, event = found["seconds"], found["event"] or ""
     if found["chance"] and not event:
         raise TriggerError(f"{text}: a chance is that of an event, as in @read:PL_WHOAMI,p=0.1")
@@ -108,24 +122,20 @@ def parse(text: str, faults: Iterable[str]) -> Trigger:
     count = int(found["count"] or 1)
     if not count:
         raise TriggerError(f"{text}: events are counted from 1")
-    name = _known(text, event, found["name"]) if event else ""
+    awaited = _known(text, event, found["name"]) if event else ""
     chance = float(found["chance"] or 1)
     at, lasts = (float(each) if each else None for each in (seconds, found["lasts"]))
-    return Trigger(text, fault, at, event, name, count, chance, lasts)
+    return Trigger(text, found["fault"], at, event, awaited, count, chance, lasts)
 
 
 def _known(text: str, event: str, name: str) -> str:
     """Checks the name of a command, or of a register that one of the chips has."""
-    if event == "command":
-        if name not in Op.__members__:
-            near = ", ".join(difflib.get_close_matches(name.upper(), Op.__members__, 3))
-            hint = f"did you mean {near}?" if near else f"there is {', '.join(Op.__members__)}"
-            raise TriggerError(f"{text}: no command {name}; {hint}")
-        return name
     try:
-        if name not in T5.r:
+        if event == "command":
+            known(Op.__members__, "command", name)
+        elif name not in T5.r:
             T6.r[name]
-    except UnknownRegister as error:
+    except (UnknownRegister, ValueError) as error:
         raise TriggerError(f"{text}: {error}") from error
     return name
 

@@ -27,7 +27,7 @@ def cards(
     from vmcoredd.emu.profile import load
 
     if faults:
-        _faults([{"name": f.name, "meaning": f.meaning} for f in emu.faults().values()], json)
+        _faults([*emu.faults().values()], json)
         return
     rows = [_record(load(name)) for name in emu.profiles()]
     if json:
@@ -59,8 +59,15 @@ def _row(record: dict[str, Any]) -> tuple[object, ...]:
     return record["name"], record["title"], record["chip"], device_id, ports, " ".join(memories)
 
 
-def _faults(rows: list[dict[str, str]], json: bool) -> None:
+def _fault(fault: emu.Fault) -> dict[str, Any]:
+    """Returns what --json tells of a fault."""
+    takes = fault.takes
+    taken = takes and {"form": takes.form, "meaning": takes.meaning, "example": takes.example}
+    return {"name": fault.name, "takes": taken, "meaning": fault.meaning}
+
+
+def _faults(faults: list[emu.Fault], json: bool) -> None:
     if json:
-        emit_json("cards", {"faults": rows})
+        emit_json("cards", {"faults": [_fault(each) for each in faults]})
         return
-    table("", ("fault", "effect"), [(row["name"], row["meaning"]) for row in rows])
+    table("", ("fault", "effect"), [(each.form, each.meaning) for each in faults])

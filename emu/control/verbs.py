@@ -28,7 +28,7 @@ from vmcoredd.emu.errors import EmuError
 from vmcoredd.emu.firmware import Firmware
 from vmcoredd.emu.silicon import faults
 from vmcoredd.emu.snapshot import Snapshot
-from vmcoredd.emu.triggers import parse
+from vmcoredd.emu.triggers import parse, waits
 from vmcoredd.plural import counted
 from vmcoredd.trace.records import Kind as Trace
 from vmcoredd.trace.records import Source
@@ -92,13 +92,13 @@ def fault(
     for text in on or ():
         parse(text, known)
     for text in off or ():
-        if text in known and text not in card.faults:
+        if not waits(text) and text not in card.faults:
             raise Impossible(f"{text} is not on")
     for text in on or ():
         card.fail(text, undoable=True)
     card.undo(*[text for text in off or () if text in card.faults])
     for text in off or ():
-        if text not in known:
+        if waits(text):
             card.triggers.disarm(text)
     return told_faults(card)
 

@@ -124,19 +124,25 @@ class Firmware:
 
     # Commands
 
-    def execute(self, pf: int, data: bytes) -> bytes:
-        """Executes a command. It and the reply are the mailbox's 64 bytes, first byte first."""
+    def execute(self, pf: int, data: bytes, refusal: Retval | None = None) -> bytes:
+        """Executes a command, or refuses it. It and the reply are the mailbox's 64 bytes, first
+        byte first."""
         self.state.ticks += TICKS_PER_COMMAND
         command = command_of(data)
-        reply = self._refuse_unknown(data) if command is None else self._answer(pf, command)
+        if command is None:
+            reply = self._refuse_unknown(data)
+        else:
+            reply = self._answer(pf, command, refusal)
         name = "" if command is None else type(command).__name__
         header = Header.from_bytes(reply)
         self.state.last_command = Executed(pf, data[0], name, int(header.retval))
         self.show()
         return reply + data[len(reply) : MAILBOX_BYTES]
 
-    def _answer(self, pf: int, command: FwCommand) -> bytes:
+    def _answer(self, pf: int, command: FwCommand, retval: Retval | None) -> bytes:
         try:
+            if retval:
+                raise Refused(retval, "as a fault has it")
             return bytes(answer_to(command)(self, pf, command))
         except Refused as refusal:
             self.note(

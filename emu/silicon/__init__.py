@@ -53,7 +53,14 @@ and `reports=True` says that no access behaves otherwise:
             self.interrupt("PM", self.r.PM_CAUSE, f"{side}Perr")    # the cause, and PL_INT_CAUSE
             self.firmware.tell((Level.CRIT, Facility.HW, "parity"))  # a line of the device log
 
-Causes of several faults add up. A fault that does not fit the card raises `self.refuse("MC1")`.
+A fault can take an argument, FAULT=ARGUMENT, whose value is the method's last one (arguments.py):
+
+        @fault("tp-mtus-short", "The last MTUs are 0.", takes=number("ROWS", "rows", 4, 16))
+        def lose_some(self, rows: int) -> None:
+            self.mtus.fill(16 - rows, [0] * rows)
+
+A fault that happens once tells `self.spent(text)` when it has, with its argument. Causes of several
+faults add up. A fault that does not fit the card raises `self.refuse("MC1")`.
 
 State that a model keeps in Python, not in words, goes through `save()` and `load()`.
 """

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vmcoredd.chip.firmware import MAILBOX_BYTES, MailboxOwner
+from vmcoredd.chip.firmware import MAILBOX_BYTES, MailboxOwner, Retval
 from vmcoredd.chip.pci import PF
 from vmcoredd.emu.firmware import Firmware, Mode, free_function, links
+from vmcoredd.emu.silicon.arguments import one_of
 from vmcoredd.emu.silicon.model import Model, fault, reads, writes
 
 WORD64_BYTES = 8
 OTHER_PF = 0
 """A function that is not the driver's."""
+REFUSALS = {each.name: each for each in Retval if each is not Retval.SUCCESS}
 
 
 class Mailboxes(Model):
@@ -31,6 +33,10 @@ class Mailboxes(Model):
         """Hear of the opcode of each command, before the firmware does."""
         self.after_reset = 0
         """What the function's control register shows after a reset."""
+        self.refusal: Retval | None = None
+        """What the firmware refuses the next command with."""
+        self.loses = False
+        """Whether it loses the next one."""
 
     def wire(self) -> None:
         r = self.r
@@ -62,12 +68,19 @@ class Mailboxes(Model):
         if ctrl.get(value, "MBMsgValid") and ctrl.get(value, "MBOwner") == MailboxOwner.FW:
             for hear in [*self.hears]:
                 hear(_swapped(bytes(self._data(element)[:WORD64_BYTES]))[0])
-            mode = self.firmware.state.mode
-            if mode is Mode.ALIVE:
-                self._execute(element)
-            elif mode is Mode.SLOW:
-                self.delayed[element] = Firmware.SLOW_POLLS
+            self._take(element)
         return self.spaces.get(ctrl, element)
+
+    def _take(self, pf: int) -> None:
+        mode = self.firmware.state.mode
+        if self.loses and mode in (Mode.ALIVE, Mode.SLOW):
+            self._control(pf, self.r.CIM_PF_MAILBOX_CTRL.of(MBOwner=MailboxOwner.NONE))
+            self.loses = False
+            self.spent("firmware-loses-command")
+        elif mode is Mode.ALIVE:
+            self._execute(pf)
+        elif mode is Mode.SLOW:
+            self.delayed[pf] = Firmware.SLOW_POLLS
 
     def _control(self, pf: int, value: int) -> None:
         self.spaces.set(self.r.CIM_PF_MAILBOX_CTRL, value, pf)
@@ -76,7 +89,10 @@ class Mailboxes(Model):
     def _execute(self, pf: int) -> None:
         self.core.windows.sync()
         data = self._data(pf)
-        data[:] = _swapped(self.firmware.execute(pf, _swapped(bytes(data))))
+        data[:] = _swapped(self.firmware.execute(pf, _swapped(bytes(data)), self.refusal))
+        if self.refusal:
+            self.spent(f"firmware-retval={self.refusal.name}")
+            self.refusal = None
         ctrl = self.r.CIM_PF_MAILBOX_CTRL
         self._control(pf, ctrl.of(MBMsgValid=1, MBOwner=MailboxOwner.DRV))
         self.core.windows.sync()
@@ -94,10 +110,11 @@ class Mailboxes(Model):
         free_function(self.firmware, PF)
 
     def save(self) -> Any:
-        return dict(self.delayed), self.after_reset, self.firmware.save()
+        own = dict(self.delayed), self.after_reset, self.refusal, self.loses
+        return *own, self.firmware.save()
 
     def load(self, saved: Any) -> None:
-        delayed, self.after_reset, firmware = saved
+        delayed, self.after_reset, self.refusal, self.loses, firmware = saved
         self.delayed = dict(delayed)
         self.firmware.load(firmware)
 
@@ -113,6 +130,22 @@ class Mailboxes(Model):
     @fault("firmware-slow", "The firmware replies only after some polls of the mailbox.")
     def be_slow(self) -> None:
         self.firmware.set_mode(Mode.SLOW)
+
+    @fault(
+        "firmware-loses-command",
+        "The firmware gives the mailbox back without a reply, once: a 10 s time-out.",
+    )
+    def lose_command(self) -> None:
+        """What gives it back is assumed; the driver claims it again and polls in vain."""
+        self.loses = True
+
+    @fault(
+        "firmware-retval",
+        "The firmware refuses the next mailbox command with this return value.",
+        takes=one_of("RETVAL", "a return value of the firmware", "EBUSY", REFUSALS),
+    )
+    def refuse_command(self, retval: Retval) -> None:
+        self.refusal = retval
 
     @fault("firmware-error", "The firmware has crashed, as PCIE_FW shows: -ENXIO at once.")
     def crash(self) -> None:

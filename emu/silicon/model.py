@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from vmcoredd.chip import T5, T6, Register
 from vmcoredd.chip.pci import PF
-from vmcoredd.emu.errors import NoSuchFault
+from vmcoredd.emu.errors import BadArgument, NoSuchFault
+from vmcoredd.emu.silicon.arguments import Takes
 
 if TYPE_CHECKING:
     from vmcoredd.emu.core import Core
@@ -41,6 +43,32 @@ class Fault(NamedTuple):
     reports: bool = False
     """Whether only what the card reports changes: causes, states, counters, the firmware's log.
     Every access that a dump takes behaves as on a healthy card."""
+    takes: Takes | None = None
+    """What stands behind its name and a `=`."""
+
+    @property
+    def form(self) -> str:
+        """How it is named: `firmware-dead`, `firmware-retval=RETVAL`."""
+        return f"{self.name}={self.takes.form}" if self.takes else self.name
+
+    @property
+    def example(self) -> str:
+        """A text that names it: `firmware-dead`, `firmware-retval=EBUSY`."""
+        return f"{self.name}={self.takes.example}" if self.takes else self.name
+
+    def values(self, text: str) -> tuple[object, ...]:
+        """Returns what its method is called with when `text` names it. Raises BadArgument."""
+        _, equals, argument = text.partition("=")
+        if self.takes:
+            return *self.arguments, self.takes.value(self.name, argument)
+        if equals:
+            raise BadArgument(f"{text}: {self.name} takes no argument; type {self.name}")
+        return self.arguments
+
+
+def fault_name(text: str) -> str:
+    """Returns the name in a text that names a fault, perhaps with an argument and a trigger."""
+    return re.split("[=@,]", text, maxsplit=1)[0]
 
 
 def reads(*registers: str) -> Callable[[F], F]:
@@ -71,21 +99,27 @@ def fault(
     *,
     each: Iterable[object] | Mapping[str, str] = (),
     reports: bool = False,
+    takes: Takes | None = None,
 ) -> Callable[[F], F]:
     """Makes a method the switch for a fault, or for one fault per item of `each`.
 
     An item is the method's argument. It takes the place of `{}` in the name; it, or its value in a
-    mapping, that of `{}` in the meaning, and in capitals that of `{upper}`. `reports`: see Fault.
+    mapping, that of `{}` in the meaning, and in capitals that of `{upper}`. What a fault `takes`
+    (arguments.py) is the method's last argument. `reports`: see Fault.
     """
     items = each if isinstance(each, Mapping) else {item: str(item) for item in each}
 
     def mark(method: F) -> F:
         of = method.__name__
         found = [
-            Fault(name.format(item), meaning.format(text, upper=text.upper()), of, (item,), reports)
+            Fault(
+                name.format(item),
+                meaning.format(text, upper=text.upper()),
+                *(of, (item,), reports, takes),
+            )
             for item, text in items.items()
         ]
-        vars(method)["faults"] = found or [Fault(name, meaning, of, (), reports)]
+        vars(method)["faults"] = found or [Fault(name, meaning, of, (), reports, takes)]
         return method
 
     return mark
@@ -96,6 +130,8 @@ class Model:
 
     firmware: Firmware
     """The card's firmware, once the card is complete: faults may log what it notices."""
+    spent: Callable[[str], None]
+    """To be told of a fault that happens once, when it has: it is on no more."""
 
     def __init__(self, core: Core, scenario: Scenario, memories: Memories) -> None:
         self.core, self.scenario, self.memories = core, scenario, memories

@@ -30,10 +30,17 @@ def test_the_table_fits_80_columns(vmcoredd: Run) -> None:
 def test_faults_are_listed_with_their_effect(vmcoredd: Run) -> None:
     shown = vmcoredd("cards", "--faults").out
     for fault in emu.faults().values():
-        (line,) = [line for line in shown.splitlines() if line.split()[:1] == [fault.name]]
+        (line,) = [line for line in shown.splitlines() if line.split()[:1] == [fault.form]]
         assert fault.meaning in line
 
 
 def test_faults_are_records_for_programs(vmcoredd: Run) -> None:
     records = vmcoredd("cards", "--faults", "--json").json["faults"]
     assert {record["name"] for record in records} == set(emu.faults())
+    takes = {record["name"]: record["takes"] for record in records}
+    assert takes["firmware-dead"] is None
+    assert takes["firmware-retval"] == {
+        "form": "RETVAL",
+        "meaning": "a return value of the firmware",
+        "example": "EBUSY",
+    }

@@ -50,7 +50,9 @@ def test_a_card_that_is_a_path_is_left_to_the_shell() -> None:
 
 def test_faults_are_completed_and_explained() -> None:
     assert "left.device-gone" in completions("vmcoredd guest run --fault left.device-g")
-    assert set(completions("vmcoredd emulate --fault ")) == set(emu.faults())
+    named = {name + "=" * bool(fault.takes) for name, fault in emu.faults().items()}
+    assert set(completions("vmcoredd emulate --fault ")) == named
+    assert "firmware-retval=ENOMEM" in completions("vmcoredd dump --fault firmware-retval=EN")
     (explained,) = completions("vmcoredd emulate --fault device-g", "zsh")[-1:]
     assert "device-gone" in explained
     assert emu.faults()["device-gone"].meaning.split(":")[0] in explained

@@ -104,7 +104,11 @@ def test_the_log_is_followed_until_it_is_interrupted(
     ("words", "code", "error"),
     [
         (["fault", "on", "firmware-crush"], Exit.USAGE, "FAULT: no fault is called firmware-crush"),
-        (["fault", "on", "le-busy@5"], Exit.USAGE, "FAULT: le-busy@5: not a fault; type FAULT, "),
+        (
+            ["fault", "on", "le-busy@5"],
+            Exit.USAGE,
+            "FAULT: le-busy@5: not a fault; type FAULT or FAULT=ARG",
+        ),
         (["fault", "off", "le-busy"], Exit.FAILED, "le-busy is not on"),
         (["link", "sideways", "0"], Exit.USAGE, "no change is called sideways"),
         (["link", "down", "7"], Exit.FAILED, "no port 7: a small has 2 ports"),

@@ -142,7 +142,7 @@ DATA = {
     *(f"MC_{kind}_{what}" for kind in ("CE", "UE") for what in ("ADDR", "ERR_DATA_RDATA")),
 }
 """Registers whose words follow from the memory."""
-REPORTS = [name for name, fault in emu.faults().items() if fault.reports]
+REPORTS = [fault.example for fault in emu.faults().values() if fault.reports]
 
 
 def registers(made: labelled.Labelled) -> memoryview:

@@ -183,6 +183,16 @@ def test_a_fault_waits_for_its_trigger_until_it_is_called_off(
         client.ask("fault", off=[second])
 
 
+def test_a_fault_with_an_argument_is_listed_with_it(client: Client) -> None:
+    both = ["firmware-retval=EIO", "firmware-retval=EBUSY"]
+    assert client.ask("fault", on=both)["faults"] == both
+    with pytest.raises(RequestRefused, match="firmware-retval=ENOMEM is not on"):
+        client.ask("fault", off=["firmware-retval=ENOMEM"])
+    with pytest.raises(RequestRefused, match="no retval EVIL; did you mean"):
+        client.ask("fault", on=["firmware-retval=EVIL"])
+    assert client.ask("fault", off=both) == NO_FAULTS
+
+
 def test_faults_that_no_card_or_not_this_one_has_are_refused(client: Client) -> None:
     with pytest.raises(
         RequestRefused, match="no fault firmware-crush; did you mean firmware-crash"

@@ -86,6 +86,37 @@ def test_a_slow_firmware_replies_after_some_polls() -> None:
     assert mailbox.polls == Firmware.SLOW_POLLS
 
 
+def test_a_command_that_the_firmware_loses_gets_no_reply_and_the_next_one_does(
+    card: Card, mailbox: Mailbox
+) -> None:
+    card.fail("firmware-loses-command")
+    with pytest.raises(NoReply):
+        mailbox.exchange(bytes(Hello(mbmaster=4)))
+    assert [*card.faults] == []
+    mailbox.do(Hello(mbmaster=4))
+
+
+def test_the_firmware_refuses_the_command_that_a_fault_names_with_its_return_value(
+    card: Card, mailbox: Mailbox
+) -> None:
+    card.fail("firmware-retval=ENOMEM@command:BYE:2")
+    replies = [mailbox.call(command).retval for command in (Bye(), Hello(), Bye(), Bye())]
+    assert replies == [0, 0, Retval.ENOMEM, 0]
+    assert ([*card.faults], card.triggers.armed) == ([], [])
+
+
+def test_a_return_value_that_was_called_off_is_not_given(card: Card, mailbox: Mailbox) -> None:
+    for fault in ("firmware-retval=EIO", "firmware-loses-command"):
+        card.fail(fault, undoable=True)
+        saved = card.snapshot()
+        card.undo(fault)
+        mailbox.do(Hello(mbmaster=4))
+        card.restore(saved)
+        assert [*card.faults] == [fault]
+        card.undo(fault)
+    mailbox.do(Hello(mbmaster=4))
+
+
 def test_a_crashed_firmware_shows_it_in_pcie_fw(card: Card) -> None:
     r = card.chip.r
     assert not r.PCIE_FW.get(card.read(r.PCIE_FW), "ERR")

@@ -13,7 +13,7 @@ from pyvfio_user import library_version
 from vmcoredd import emu
 from vmcoredd.chip.firmware import Devlog, Hello, Initialize
 from vmcoredd.emu import AccessError, triggers
-from vmcoredd.emu.errors import NoSuchFault
+from vmcoredd.emu.errors import BadArgument, NoSuchFault
 from vmcoredd.emu.firmware import Mode
 from vmcoredd.emu.server import served
 from vmcoredd.emu.spaces import WordKind
@@ -47,11 +47,30 @@ def test_a_text_says_what_a_fault_waits_for(text: str, trigger: dict[str, object
     assert parse(text, emu.faults()) == Trigger(text, "le-busy", **trigger)  # type: ignore[arg-type]
 
 
+def test_the_argument_of_a_fault_is_a_part_of_its_name() -> None:
+    text = "firmware-retval=EBUSY@command:VI:2,for=0.5s"
+    expected = Trigger(text, "firmware-retval=EBUSY", None, "command", "VI", 2, lasts=0.5)
+    assert parse(text, emu.faults()) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
         ("le-bussy@5s", "no fault le-bussy; did you mean le-busy?"),
-        ("le-busy@", "le-busy@: not a fault; type FAULT, then @5s, @read:REGISTER"),
+        ("le-busy=5", "le-busy=5: le-busy takes no argument; type le-busy"),
+        ("le-busy=@5s", "le-busy takes no argument"),
+        (
+            "firmware-retval@5s",
+            "firmware-retval: its argument is missing; type firmware-retval=RETVAL, a return value "
+            "of the firmware, as in firmware-retval=EBUSY",
+        ),
+        ("firmware-retval=,for=2s", "firmware-retval: its argument is missing"),
+        ("firmware-retval=ebusi", "firmware-retval=ebusi: no retval ebusi; did you mean EBUSY"),
+        ("firmware-retval=" + "E" * 100, "not a fault"),
+        (
+            "le-busy@",
+            "le-busy@: not a fault; type FAULT or FAULT=ARGUMENT, then @5s, @read:REGISTER",
+        ),
         ("le-busy@5", "not a fault"),
         ("le-busy@5s,p=2", "not a fault"),
         ("le-busy,for=2", "not a fault"),
@@ -66,7 +85,7 @@ def test_a_text_says_what_a_fault_waits_for(text: str, trigger: dict[str, object
     ids=lambda text: text[:30],
 )
 def test_a_wrong_text_says_what_is_meant(text: str, error: str) -> None:
-    with pytest.raises((NoSuchFault, TriggerError), match=error.replace("?", r"\?")):
+    with pytest.raises((NoSuchFault, BadArgument, TriggerError), match=error.replace("?", r"\?")):
         parse(text, emu.faults())
 
 

@@ -40,9 +40,9 @@ SMALL = {"edc0": 2, "edc1": 2, "mc0": 1}
 ONE_OF_EACH = ("t62100-cr", "t520-cr")
 NO_DUMP = ("device-gone", "flash-busy", "flash-hangs", "other-function")
 """Faults that make the probe fail."""
-REPORTS = [name for name, fault in emu.faults().items() if fault.reports]
+REPORTS = [fault.example for fault in emu.faults().values() if fault.reports]
 """Faults that change no access."""
-FAULTS = sorted({*emu.faults()} - {*NO_DUMP, *REPORTS})
+FAULTS = sorted({fault.example for fault in emu.faults().values()} - {*NO_DUMP, *REPORTS})
 POLLS = {
     "CIM_HOST_ACC_CTRL": 4,
     "CIM_OBQ_DBG_CFG": 1,

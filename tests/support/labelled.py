@@ -20,6 +20,7 @@ from carddump import SMALL, CardDump, collect
 from vmcoredd import cudbg, emu
 from vmcoredd.emu.errors import NoSuchFault
 from vmcoredd.emu.silicon.cim_errors import KINDS
+from vmcoredd.emu.silicon.model import fault_name
 
 CARDS = ("t62100-cr", "t520-cr", "t540-cr", "t580-mc1")
 """Two chips; four ports; two external memories."""
@@ -28,8 +29,12 @@ NO_DUMP = ("device-gone", "flash-busy", "flash-hangs", "other-function")
 """Faults with which the driver's bring-up fails."""
 SIZE = 8 << 20
 """Bytes of a dump: enough for all entities of a card with little memory."""
-INVISIBLE = ("busy-once", "firmware-dead", "firmware-slow", "flash-slow", "vpd-slow")
-"""Faults that change no byte of a dump, only the time it takes."""
+INVISIBLE = (
+    *("busy-once", "firmware-dead", "firmware-slow", "flash-slow", "vpd-slow"),
+    *("firmware-loses-command", "firmware-retval=EBUSY"),
+)
+"""Faults that change no byte of a dump, only the time it takes, or what becomes of a mailbox
+command: in a crash kernel, a dump sends none."""
 TOO_SLOW = ("cim-ibq-busy",)
 """Faults whose dump takes millions of polls."""
 STORIES = (
@@ -97,14 +102,20 @@ def healthy(name: str) -> Labelled:
 @cache
 def singles() -> tuple[tuple[str, ...], ...]:
     """The faults that leave a dump."""
-    return tuple((name,) for name in emu.faults() if name not in (*NO_DUMP, *TOO_SLOW))
+    examples = (fault.example for fault in emu.faults().values())
+    return tuple((text,) for text in examples if text not in (*NO_DUMP, *TOO_SLOW))
+
+
+def reports(text: str) -> bool:
+    """Returns whether a fault, perhaps with its argument, only reports something."""
+    return emu.faults()[fault_name(text)].reports
 
 
 @cache
 def pairs() -> tuple[tuple[str, ...], ...]:
     """STORIES, then each fault with another one, which reports something."""
     names = [name for (name,) in singles()]
-    others = [name for name in names if emu.faults()[name].reports]
+    others = [name for name in names if reports(name)]
     found, random = dict.fromkeys(STORIES), Random(11)
     for name in names:
         apart = {name} | (STOPS if name in STOPS else set())
@@ -128,7 +139,7 @@ def _having(fault: str) -> frozenset[str]:
 
 def _can_have(name: str, fault: str) -> bool:
     """Tries it on a card that may have other faults already, as `broken` restores it."""
-    if emu.faults()[fault].reports:
+    if reports(fault):
         try:
             _fresh(name)[0].fail(fault)
         except NoSuchFault:
@@ -149,7 +160,7 @@ def _load(name: str, *faults: str) -> emu.Card:
 
 def broken(name: str, *faults: str) -> emu.Card:
     """Returns a card with these faults; a snapshot undoes those that only report something."""
-    if not all(emu.faults()[fault].reports for fault in faults):
+    if not all(map(reports, faults)):
         return _load(name, *faults)
     card, saved = _fresh(name)
     card.restore(saved)

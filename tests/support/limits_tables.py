@@ -54,7 +54,7 @@ def faults() -> Iterator[str]:
     """All faults, in the order of the silicon's files."""
     yield _head("fault", "what it does")
     for fault in silicon.faults().values():
-        yield _row(f"`{fault.name}`", fault.meaning)
+        yield _row(f"`{fault.form}`", fault.meaning)
 
 
 def words() -> Iterator[str]:
