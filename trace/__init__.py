@@ -8,6 +8,7 @@
 | `recorder.py` | the thread that takes records out of a ring and writes them |
 | `events.py`, `mailbox.py` | records as events: registers, fields, windows, commands and replies |
 | `folding.py`, `filters.py` | runs and loops as one event; events by block, register and kind |
+| `comparing.py` | what two drivers do alike: polls as one step, words that may differ |
 | `text.py`, `jsonlines.py`, `perfetto.py` | events for people and for programs |
 
 A card records in C and waits for nothing; all else happens in another thread or afterwards.

@@ -1,0 +1,44 @@
+"""Which registers change by themselves: with time, with traffic, or when an operation has ended.
+
+Two drivers that do the same may read something else from them, or read them another number of times.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from vmcoredd.chip.register import Register
+
+_CLOCKS = (
+    *("SGE_TIMESTAMP_*", "SGE_PF_KTIMESTAMP_*", "MPS_TRC_TIMESTAMP_*", "MAC_PORT_*TIMESTAMP"),
+    *("TP_TIME_*", "TP_SYNC_TIME_*", "MAC_PORT_PTP_TIMER_RD*", "MAC_PORT_PTP_SUM_*"),
+)  # t4_regs.h, reg_defs: the running times of blocks
+_COUNTERS = (
+    *("MPS_PORT_STAT_*_[HL]", "MPS_PF_STAT_*_[HL]", "MPS_STAT_RX_BG_*_[HL]"),
+    *("MPS_*_SE_CNT_*", "MPS_CLS_*_CNT*", "MPS_RX_*_BG_PG_CNT*", "MPS_RX_CNT_*"),
+    *("SGE_STAT_TOTAL", "SGE_STAT_MATCH", "SGE_DBG_*_CNT", "SGE_IDMA*_DROP_CNT"),
+    "SGE_DBFIFO_STATUS*",
+    *("PM_[RT]X_STAT_COUNT", "TP_MIB_DATA", "TP_TX_[OT]RATE"),
+    *("TP_FLM_FREE_*_CNT", "ULP_[RT]X_SE_CNT_CH*", "ULP_[RT]X_LA_WRPTR*", "LE_DB_REQ_RSP_CNT"),
+)  # t4_hw.c: t4_get_port_stats(), t4_tp_get_*_stats(), t4_pmrx_get_stats() and their like
+_POLLED = (
+    *("CIM_PF_MAILBOX_CTRL", "MYPF_CIM_PF_MAILBOX_CTRL"),  # t4_hw.c: t4_wr_mbox_meat_timeout()
+    "PCIE_FW",  # likewise, and t4_fw_hello()
+    "SF_OP",  # t4_hw.c: sf1_read(), flash_wait_op()
+    "CIM_HOST_ACC_CTRL",  # t4_hw.c: t4_cim_read()
+    *("CIM_IBQ_DBG_CFG", "CIM_OBQ_DBG_CFG"),  # t4_hw.c: t4_read_cim_ibq(), t4_read_cim_obq()
+    "TP_RSS_LKP_TABLE",  # t4_hw.c: rd_rss_row()
+    "SGE_CTXT_CMD",  # t4_hw.c: t4_sge_ctxt_rd_bd()
+    *("EDC_H_BIST_CMD", "MC_P_BIST_CMD"),  # assumed: their start bit clears when they are done
+    *("LE_DB_DBGI_CONFIG", "LE_DB_DBGI_RSP_STATUS"),  # cudbg_lib.c: cudbg_read_tid()
+)
+
+
+def is_volatile(register: Register) -> bool:
+    """Returns whether its value changes with time or traffic."""
+    return any(fnmatchcase(register.name, pattern) for pattern in _CLOCKS + _COUNTERS)
+
+
+def is_polled(register: Register) -> bool:
+    """Returns whether drivers read it until an operation has ended."""
+    return register.name in _POLLED
