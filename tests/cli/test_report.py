@@ -299,9 +299,12 @@ def test_a_report_takes_at_most_three_times_as_long_as_decoding(
         vmcoredd(*arguments)
         return time.process_time() - started
 
-    vmcoredd("report", healthy, "-o", tmp_path / "first")  # imports, tables of registers
-    decoding = min(seconds("show", healthy, "--entity", "all") for _ in range(2))
-    assert seconds("report", healthy, "-o", tmp_path / "report") < 3 * decoding
+    def report() -> float:
+        return seconds("report", healthy, "-o", tmp_path / "report", "--force")
+
+    report()  # imports, tables of registers
+    decoding = min(seconds("show", healthy, "--entity", "all") for _ in range(3))
+    assert min(report() for _ in range(3)) < 3 * decoding  # garbage is collected in some of them
 
 
 # Pictures
