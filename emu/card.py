@@ -193,6 +193,7 @@ class Card:
         for name in reversed(on[first:]):
             changed = self.faults.pop(name)
             assert changed
+            self.triggers.ended(name)
             self._put_back(changed)
 
     def _put_back(self, changed: Difference) -> None:

@@ -140,8 +140,11 @@ def attach(card: Card, server: Server) -> None:
     card.triggers.start_clock(partial(_later, server))
 
 
-def _later(server: Server, seconds: float, function: Callable[[], None]) -> None:
-    """Calls a function so many seconds later in the server's thread, if there is one by then."""
+def _later(server: Server, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+    """Calls a function so many seconds later in the server's thread, if there is one by then.
+
+    Returns what ends the wait before.
+    """
 
     def submit() -> None:
         with contextlib.suppress(ListenError):
@@ -150,6 +153,7 @@ def _later(server: Server, seconds: float, function: Callable[[], None]) -> None
     timer = threading.Timer(seconds, submit)
     timer.daemon = True
     timer.start()
+    return timer.cancel
 
 
 def _take(card: Card, server: Server) -> None:

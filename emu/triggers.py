@@ -27,12 +27,14 @@ from typing import Protocol
 from vmcoredd.chip import T5, T6, Chip, Register
 from vmcoredd.chip.firmware import Op
 from vmcoredd.chip.register import UnknownRegister
+from vmcoredd.emu.alarms import Alarms, Clock
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.errors import EmuError, NoSuchFault
 from vmcoredd.emu.scenario import Scenario
 from vmcoredd.emu.silicon.arguments import known
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.emu.silicon.model import Fault, fault_name
+from vmcoredd.plural import counted
 
 log = logging.getLogger("emu")
 
@@ -49,8 +51,8 @@ FORMS = (
 )
 EVENTS = ("read", "write", "command")
 Fire = Callable[[], None]
-Clock = Callable[[float, Fire], None]
-"""Calls a function so many seconds later, in the thread that serves the card."""
+MOST = 64
+"""Faults that wait at most: one that waits for a time may cost a thread."""
 
 
 class Card(Protocol):
@@ -146,8 +148,9 @@ class Triggers:
     def __init__(self, card: Card) -> None:
         self._card = card
         self._armed: dict[str, Fire] = {}
-        self._waiting: list[tuple[float, Fire]] = []
-        self._clock: Clock | None = None
+        self._alarms = Alarms()
+        self._ends: dict[str, Fire] = {}
+        """Of each fault that lasts for a time: what calls its end off."""
         self._over: set[str] = set()
 
     @property
@@ -161,8 +164,13 @@ class Triggers:
         if trigger.seconds is None and not trigger.event:
             self._come(trigger)
             return
+        if len(self._armed) >= MOST:
+            raise TriggerError(
+                f"{counted(MOST, 'fault waits', 'faults wait')} already: call one off"
+            )
         if trigger.seconds is not None:
-            self._arm_time(trigger.text, trigger.seconds, partial(self._fire, trigger))
+            fire = partial(self._fire, trigger)
+            self._armed[trigger.text] = self._alarms.set(trigger.seconds, fire)
             return
         hear = _Counting(trigger, self._card, partial(self._fire, trigger))
         if trigger.event == "command":
@@ -179,27 +187,12 @@ class Triggers:
 
     def start_clock(self, clock: Clock) -> None:
         """Uses a clock from now on, also for the faults that have waited for one."""
-        self._clock = clock
-        for seconds, fire in self._waiting:
-            clock(seconds, fire)
-        self._waiting.clear()
+        self._alarms.start(clock)
 
-    def _arm_time(self, text: str, seconds: float, fire: Fire) -> None:
-        def ring() -> None:
-            if self._armed.get(text) is ended:
-                fire()
-
-        def ended() -> None:
-            """Ends the waiting: `ring` finds it gone."""
-
-        self._armed[text] = ended
-        self._later(seconds, ring)
-
-    def _later(self, seconds: float, function: Fire) -> None:
-        if self._clock is None:
-            self._waiting.append((seconds, function))
-        else:
-            self._clock(seconds, function)
+    def ended(self, fault: str) -> None:
+        """A fault is undone before its time is over."""
+        self._ends.pop(fault, _nothing)()
+        self._over.discard(fault)
 
     def _arm_command(self, trigger: Trigger, hear: _Counting) -> None:
         mailboxes, opcode = self._card.mailboxes, Op[trigger.name]
@@ -242,18 +235,21 @@ class Triggers:
 
     def _come(self, trigger: Trigger) -> None:
         self._card.fail(trigger.fault, undoable=True)
-        self._over.discard(trigger.fault)
+        self.ended(trigger.fault)
         if trigger.lasts is not None:
-            self._later(trigger.lasts, partial(self._end, trigger.fault))
+            end = partial(self._end, trigger.fault)
+            self._ends[trigger.fault] = self._alarms.set(trigger.lasts, end)
 
     def _end(self, fault: str) -> None:
         """Undoes the faults whose time is over; one that another follows, after that."""
-        self._over.add(fault)
+        self._ends.pop(fault, None)
+        if fault in self._card.faults:
+            self._over.add(fault)
         while (on := [*self._card.faults]) and on[-1] in self._over:
-            self._over.discard(on[-1])
             try:
                 self._card.undo(on[-1])
             except EmuError as error:
+                self._over.discard(on[-1])
                 log.warning("fault %s: %s", on[-1], error)
                 return
             log.info("fault %s: its time is over", on[-1])

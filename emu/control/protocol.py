@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +16,10 @@ LINE = 64 << 10
 """Bytes of a request at most, with its end."""
 TEXT = 200
 """Characters of a name at most."""
-NAMES = 256
-"""Names in a list at most."""
+PATH = 1024
+"""Characters of a path at most."""
+NAMES = 16
+"""Names in a list at most: a fault takes the card a tenth of a second."""
 SUFFIX = ".ctl"
 SOCKETS = (".sock", ".socket")
 """What a control socket's suffix takes the place of; it follows any other."""
@@ -40,8 +43,8 @@ class Kind(NamedTuple):
     holds: Callable[[Any], bool]
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= TEXT and value.isprintable()
+def _is_text(value: Any, most: int = TEXT) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= most and value.isprintable()
 
 
 TEXTS = Kind(
@@ -49,9 +52,21 @@ TEXTS = Kind(
     lambda value: isinstance(value, list) and len(value) <= NAMES and all(map(_is_text, value)),
 )
 ONE_TEXT = Kind(f"a text of 1 to {TEXT} printable characters", _is_text)
+ONE_PATH = Kind(f"a path of 1 to {PATH} printable characters", lambda value: _is_text(value, PATH))
 NUMBER = Kind(
     "a number from 0 to 2^63 - 1", lambda value: type(value) is int and 0 <= value < 1 << 63
 )
+
+
+class Runs(Enum):
+    """Where a verb runs."""
+
+    ON_CARD = auto()
+    """In the thread that serves the card, between two messages of its client."""
+    AT_ONCE = auto()
+    """In the control socket's own thread; it neither waits nor touches the card."""
+    BESIDE = auto()
+    """In a thread beside it, one after the other; it may wait, and does not touch the card."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +79,7 @@ class Verb:
     run: Callable[..., dict[str, Any]]
     needs: tuple[str, ...]
     """The keys that its request must hold."""
-    needs_card: bool
-    """Whether it runs in the thread that serves the card."""
+    runs: Runs
 
 
 class Request(NamedTuple):

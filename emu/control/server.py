@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -21,6 +21,7 @@ from vmcoredd.emu.control.protocol import (
     VERSION,
     BadRequest,
     Request,
+    Runs,
     encoded,
     identity,
     parse,
@@ -62,6 +63,7 @@ class Control(contextlib.AbstractContextManager["Control"]):
         self._log = LimitedLog(log)
         self._clients: dict[asyncio.Task[Any], _Client] = {}
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(1, "control socket's traces"))
         self._ending = asyncio.Event()
         try:
             self._socket = _listening(self.path, mode, owner)
@@ -122,11 +124,14 @@ class Control(contextlib.AbstractContextManager["Control"]):
             writer.transport.abort() if client.waits else writer.close()
 
     def _make_room(self) -> None:
-        """Cuts off the client that has been idle for longest, or has been here for longest."""
-        if len(self._clients) < CLIENTS:
+        """Cuts off the client that has been idle for longest, or has been here for longest.
+
+        Those that are cut off are here until their tasks run.
+        """
+        here = [client for client in self._clients.values() if not client.is_cut]
+        if len(here) < CLIENTS:
             return
-        by_age = sorted(self._clients.items(), key=lambda each: (each[1].asks, each[1].since))
-        by_age[0][1].cut()
+        min(here, key=lambda client: (client.asks, client.since)).cut()
         self._log.warning("%s: more than %s; one is cut off", self.path, counted(CLIENTS, "client"))
 
     def _greeting(self) -> dict[str, Any]:
@@ -162,8 +167,10 @@ class Control(contextlib.AbstractContextManager["Control"]):
 
     async def _do(self, asked: Request) -> dict[str, Any]:
         run = partial(asked.verb.run, self.served, **asked.arguments)
-        if not asked.verb.needs_card:
+        if asked.verb.runs is Runs.AT_ONCE:
             return run()
+        if asked.verb.runs is Runs.BESIDE:
+            return await asyncio.to_thread(run)
         future = asyncio.wrap_future(self.served.server.submit(run))
         return await asyncio.wait_for(future, self.patience)
 
@@ -189,11 +196,12 @@ class _Client:
         writer: asyncio.StreamWriter,
     ) -> None:
         self.task, self.reader, self.writer = task, reader, writer
-        self.asks, self.since, self.waits = False, time.monotonic(), False
+        self.asks, self.since, self.waits, self.is_cut = False, time.monotonic(), False, False
         writer.transport.set_write_buffer_limits(0)
 
     def cut(self) -> None:
         """Ends the connection, and so the task: wait_for() may swallow a cancellation (3.11)."""
+        self.is_cut = True
         self.task.cancel()
         self.writer.transport.abort()
 

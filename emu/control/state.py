@@ -38,7 +38,7 @@ class Served:
     tracing: Tracing = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tracing = Tracing(self.card)
+        self.tracing = Tracing(self.card, self.server)
         self.closing.callback(self.tracing.close)
 
 

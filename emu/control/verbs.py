@@ -8,9 +8,8 @@
 The keywords of `@verb` are the keys that a request may hold, and what they hold; it must hold those
 for which the function has no default. What the function returns follows `"ok": true` in the answer.
 It runs in the thread that serves the card, between two messages of its client, and so must not
-wait; with `needs_card=False`, in the control socket's own, and then it may not touch the card. An
-EmuError or OSError becomes the answer's `error`. What has to end with the socket goes on
-`served.closing`.
+wait; `runs` may say otherwise (`Runs`). An EmuError or OSError becomes the answer's `error`. What
+has to end with the socket goes on `served.closing`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any, TypeVar
 
 from vmcoredd.chip.devlog import DevlogEntry, facility_name, level_name
 from vmcoredd.emu.access_log import AccessLog
-from vmcoredd.emu.control.protocol import NUMBER, ONE_TEXT, TEXTS, Kind, Verb
+from vmcoredd.emu.control.protocol import NUMBER, ONE_PATH, ONE_TEXT, TEXTS, Kind, Runs, Verb
 from vmcoredd.emu.control.state import Served, access_totals, snapshots, state, told_faults
 from vmcoredd.emu.errors import EmuError
 from vmcoredd.emu.firmware import Firmware
@@ -47,19 +46,21 @@ class Impossible(EmuError):
     """What was asked for cannot be done now; says what to do instead."""
 
 
-def verb(name: str, meaning: str, /, *, needs_card: bool = True, **keys: Kind) -> Callable[[F], F]:
+def verb(
+    name: str, meaning: str, /, *, runs: Runs = Runs.ON_CARD, **keys: Kind
+) -> Callable[[F], F]:
     """Makes a function a verb; see the module."""
 
     def mark(function: F) -> F:
         parameters = inspect.signature(function).parameters
         needs = tuple(key for key in keys if parameters[key].default is inspect.Parameter.empty)
-        VERBS[name] = Verb(name, meaning, keys, function, needs, needs_card)
+        VERBS[name] = Verb(name, meaning, keys, function, needs, runs)
         return function
 
     return mark
 
 
-@verb("help", "Lists the verbs, with their keys.", needs_card=False)
+@verb("help", "Lists the verbs, with their keys.", runs=Runs.AT_ONCE)
 def help_(_served: Served) -> dict[str, Any]:
     return {
         "verbs": [
@@ -209,8 +210,8 @@ def reset(served: Served) -> dict[str, Any]:
 @verb(
     "trace",
     "Begins a trace: in a new file (`to`), or for `trace-take`.",
-    needs_card=False,
-    to=ONE_TEXT,
+    runs=Runs.BESIDE,
+    to=ONE_PATH,
 )
 def trace(served: Served, *, to: str | None = None) -> dict[str, Any]:
     return served.tracing.begin() if to is None else served.tracing.record(to)
@@ -219,18 +220,18 @@ def trace(served: Served, *, to: str | None = None) -> dict[str, Any]:
 @verb(
     "trace-take",
     "Returns the next records of a trace (trace/ring.h), compressed (zlib), in base64.",
-    needs_card=False,
+    runs=Runs.BESIDE,
 )
 def trace_take(served: Served) -> dict[str, Any]:
     return served.tracing.take()
 
 
-@verb("trace-end", "Ends the trace that `trace` has begun.", needs_card=False)
+@verb("trace-end", "Ends the trace that `trace` has begun.", runs=Runs.BESIDE)
 def trace_end(served: Served) -> dict[str, Any]:
     return served.tracing.end()
 
 
-@verb("stop", "Ends the server in order, as SIGTERM does.", needs_card=False)
+@verb("stop", "Ends the server in order, as SIGTERM does.", runs=Runs.AT_ONCE)
 def stop(served: Served) -> dict[str, Any]:
     served.server.stop()
     return {}

@@ -80,6 +80,22 @@ def test_it_runs_between_the_messages_of_a_busy_client(
     assert numbers == list(range(1, 501))
 
 
+def test_a_message_that_has_come_is_served_before_the_next_function(
+    device: Device, client: pyvfio_user.Client
+) -> None:
+    ran: list[int] = []
+
+    def slow(number: int) -> None:
+        time.sleep(0.01)
+        ran.append(number)
+
+    futures = [device.server.submit(partial(slow, number)) for number in range(100)]
+    client.region_read(0, 0, 4)
+    assert len(ran) < 100
+    futures[-1].result(PATIENCE)
+    assert ran == list(range(100))
+
+
 def test_it_waits_for_the_end_of_a_message(device: Device) -> None:
     with raw_client(device.path) as peer:
         peer.negotiate()

@@ -414,6 +414,26 @@ def test_the_client_that_has_been_idle_for_longest_makes_room(path: Path) -> Non
             assert raw.answer() == {"ok": True, **NO_FAULTS}
 
 
+def test_clients_that_come_at_once_are_no_more_than_others(path: Path) -> None:
+    """All are accepted before the first of those that make room is gone."""
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(60)]
+        for one in connections:
+            one.settimeout(WAIT)
+            one.connect(str(beside(path)))
+        assert sum(not has_ended(one) for one in connections) == server.CLIENTS
+
+
+def has_ended(connection: socket.socket) -> bool:
+    """Whether the server has cut off a client; one that stays is greeted and answered."""
+    try:
+        connection.sendall(b'{"do": "help"}\n')
+        lines = connection.makefile("rb")
+        return not (lines.readline() and lines.readline())
+    except ConnectionError:
+        return True
+
+
 def test_several_clients_are_answered_at_once(path: Path) -> None:
     def ask(number: int) -> set[int]:
         with Client(path, deadline=WAIT) as client:
@@ -600,6 +620,40 @@ def test_a_trace_is_recorded_to_a_new_file(client: Client, path: Path, tmp_path:
         client.ask("trace", to=str(file))
     with pytest.raises(RequestRefused, match="No such file"):
         client.ask("trace", to=str(tmp_path / "no/trace.npz"))
+
+
+def test_a_trace_may_have_a_long_path(client: Client, tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 200)
+    folder.mkdir()
+    file = str(folder / "trace.npz")
+    assert client.ask("trace", to=file) == {"file": file}
+    client.ask("trace-end")
+
+
+def test_a_trace_begins_when_no_access_is_left_of_the_last(
+    client: Client, path: Path, monkeypatch: pytest.MonkeyPatch, card: emu.Card
+) -> None:
+    """It may still use the last ring, whose memory the new one's begin frees."""
+    monkeypatch.setattr(tracing, "ACCESS", 0.05)
+    begun, done = threading.Event(), threading.Event()
+
+    def slow(_is_write: bool) -> None:
+        begun.set()
+        done.wait(WAIT)
+
+    unwatch = card.core.watch(card.chip.r.PL_WHOAMI, slow)
+    client.ask("trace")
+    with VfioClient(path, deadline=WAIT) as vfio, ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(vfio.region_read, 0, int(card.chip.r.PL_WHOAMI), 4)
+        assert begun.wait(WAIT)
+        client.ask("trace-end")
+        with pytest.raises(RequestRefused, match="busy: the last access has not ended"):
+            client.ask("trace")
+        done.set()
+        reading.result(WAIT)
+        client.ask("trace")
+    client.ask("trace-end")
+    unwatch()
 
 
 def test_a_trace_that_nobody_takes_ends(

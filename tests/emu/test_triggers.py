@@ -197,6 +197,28 @@ def test_a_fault_that_waits_can_be_called_off(card: emu.Card, mail: Mailbox) -> 
     assert ([*card.faults], card.triggers.armed) == ([], [])
 
 
+def test_a_fault_that_is_called_off_ends_its_wait() -> None:
+    card = emu.Card.load("t520-cr", memory={"edc0": 1, "edc1": 1, "mc0": 1})
+    ended = []
+    card.triggers.start_clock(lambda seconds, _fire: lambda: ended.append(seconds))
+    card.fail("le-busy@5s")
+    card.fail("le-busy@6s")
+    card.triggers.disarm("le-busy@5s")
+    assert ended == [5.0]
+
+
+def test_so_many_faults_wait_and_no_more(card: emu.Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "MOST", 2)
+    waiting = ["le-busy@command:VI", "le-busy@5s"]
+    for text in [*waiting, *waiting]:
+        card.fail(text)
+    with pytest.raises(TriggerError, match="2 faults wait already: call one off"):
+        card.fail("le-busy@6s")
+    assert sorted(card.triggers.armed) == sorted(waiting)
+    for text in waiting:
+        card.triggers.disarm(text)
+
+
 def test_a_chance_is_the_seeds() -> None:
     def reads(seed: int) -> int:
         card = emu.Card.load("t520-cr", seed, memory={"edc0": 1, "edc1": 1, "mc0": 1})

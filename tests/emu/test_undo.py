@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -156,7 +156,12 @@ def test_a_fault_of_a_restored_snapshot_can_be_undone(card: emu.Card) -> None:
 
 def test_a_fault_lasts_as_long_as_it_is_told(card: emu.Card) -> None:
     later = []
-    card.triggers.start_clock(lambda seconds, function: later.append((seconds, function)))
+
+    def clock(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+        later.append((seconds, function))
+        return lambda: None
+
+    card.triggers.start_clock(clock)
     card.fail("firmware-slow@read:PL_WHOAMI,for=2s")
     card.read(card.chip.r.PL_WHOAMI)
     card.fail("vpd-slow,for=1.5s")
@@ -167,6 +172,23 @@ def test_a_fault_lasts_as_long_as_it_is_told(card: emu.Card) -> None:
     later[1][1]()
     assert [*card.faults] == []
     assert card.firmware.state.mode is Mode.ALIVE
+
+
+def test_the_time_of_a_fault_that_is_undone_is_not_that_of_the_next(card: emu.Card) -> None:
+    later: list[Callable[[], None]] = []
+    called_off = []
+
+    def clock(_seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+        later.append(function)
+        return lambda: called_off.append(function)
+
+    card.triggers.start_clock(clock)
+    card.fail("firmware-slow,for=2s", undoable=True)
+    card.undo("firmware-slow")
+    assert called_off == later
+    card.fail("firmware-slow", undoable=True)
+    later[0]()
+    assert [*card.faults] == ["firmware-slow"]
 
 
 def test_bits_are_put_back_one_by_one() -> None:

@@ -16,8 +16,18 @@ from typing import Any, Protocol
 
 Case = dict[str, Any]
 CORPUS = Path(__file__).parent / "corpus"
-PARTS = ("server", "client", "engine", "devices", "files", "containers", "traces", "kills")
-SANITIZED = ("server", "client", "engine", "devices")
+PARTS = (
+    "server",
+    "client",
+    "engine",
+    "devices",
+    "files",
+    "containers",
+    "traces",
+    "kills",
+    "control",
+)
+SANITIZED = ("server", "client", "engine", "devices", "control")
 """The parts that run our C with input from outside."""
 
 

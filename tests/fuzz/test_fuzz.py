@@ -23,6 +23,7 @@ SEEDS = {
     "containers": 300,
     "traces": 30,
     "kills": 2,
+    "control": 8,
 }
 """Of each part: so many that all parts together take seconds."""
 

@@ -253,10 +253,12 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         return submitted.future
 
     def _run_submitted(self) -> None:
-        """Runs what has been submitted by now."""
+        """Runs the first of what has been submitted. A message that has come is served before the
+        next, so that clients wait for one function and not for all of them."""
         lib.server_woken(self._live())
-        for _ in range(len(self._submitted)):
-            self._submitted.popleft().run()
+        self._submitted.popleft().run()
+        if self._submitted:
+            lib.server_wake(self._live())
 
     @property
     def peer(self) -> Peer | None:
