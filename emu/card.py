@@ -16,7 +16,7 @@ from vmcoredd.emu.access_log import AccessLog
 from vmcoredd.emu.config_space import ConfigSpace, Control
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.engine import Engine
-from vmcoredd.emu.errors import EmuError, NoSuchFault, NoSuchPort, NotUndone
+from vmcoredd.emu.errors import EmuError, NoSuchPort, NotUndone
 from vmcoredd.emu.firmware import Firmware, links
 from vmcoredd.emu.memory import Memories
 from vmcoredd.emu.profile import Profile
@@ -75,7 +75,6 @@ class Card:
         *,
         seed: int = 0,
         scene: Scene | str = Scene.CRASHED,
-        faults: Iterable[str] = (),
         strict: bool = False,
         map_window: bool = False,
     ) -> None:
@@ -95,8 +94,6 @@ class Card:
         for one that cannot be undone."""
         self.triggers = Triggers(self)
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
-        for name in faults:
-            self.fail(name)
 
     @classmethod
     def load(
@@ -114,7 +111,8 @@ class Card:
 
         `seed` chooses all random content: the same profile, seed and scene make the same card.
         `scene` is "crashed", after a driver used it until the machine crashed, or "fresh", as
-        firmware leaves it after power-on. `faults` are switched on, as by `fail()`.
+        firmware leaves it after power-on. `faults` are switched on, as by `fail()`, after those
+        that the profile names; those can be undone.
 
         `overrides` replace values of the profile: `memory={"mc0": 24}`. `strict` refuses accesses
         to words without behaviour. `map_window` lets clients map the page of the memory window:
@@ -122,10 +120,17 @@ class Card:
         interrupts) only when it looks there (docs/reference/limits.md). Raises ProfileError or
         EmuError.
         """
-        profile = profiles.load(name, overrides)
-        return cls(
-            profile, seed=seed, scene=scene, faults=faults, strict=strict, map_window=map_window
-        )
+        file = profiles.ProfileFile(name)
+        profile = file.profile(overrides)
+        card = cls(profile, seed=seed, scene=scene, strict=strict, map_window=map_window)
+        for text in profile.faults:
+            try:
+                card.fail(text, undoable=True)
+            except EmuError as error:
+                raise file.error(str(error), "faults") from error
+        for text in faults:
+            card.fail(text)
+        return card
 
     def _wire(self) -> None:
         for model in self.models:
@@ -157,8 +162,9 @@ class Card:
         comes only if it is not on. Raises NoSuchFault if this card has none, BadArgument,
         TriggerError.
         """
+        trigger = parse(name, faults())
         if waits(name):
-            self.triggers.arm(parse(name, faults()))
+            self.triggers.arm(trigger)
         elif not undoable:
             self._fail(name)
             self.faults.setdefault(name, None)
@@ -168,12 +174,10 @@ class Card:
             self.faults[name] = difference(before, self.snapshot())
 
     def _fail(self, name: str) -> None:
-        for model in self.models:
-            if found := model.faults().get(fault_name(name)):
-                getattr(model, found.method)(*found.values(name))
-                self.core.note(Kind.FAULT, Source.USER, name)
-                return
-        raise NoSuchFault(f"no fault {name} on a {self.chip}; emu.faults() lists all")
+        fault = faults()[fault_name(name)]
+        model = next(model for model in self.models if fault.name in model.faults())
+        getattr(model, fault.method)(*fault.values(name))
+        self.core.note(Kind.FAULT, Source.USER, name)
 
     def undo(self, *names: str) -> None:
         """Undoes faults that were switched on as undoable: the last one first.

@@ -2,7 +2,7 @@
 
 `emu/cards/` holds the profiles that come with the package. Each section of a file is a class here,
 and each key one of its fields. Names, types and limits are checked; an error names the file, the
-line and the field.
+line and the field. Before the sections, `faults` may list what is wrong with the card.
 """
 
 from __future__ import annotations
@@ -153,6 +153,8 @@ class Profile:
     tables: TableInfo
     queues: QueueInfo
     flash: FlashInfo
+    faults: tuple[str, ...] = ()
+    """Texts, as of `--fault`; the card knows which there are."""
 
     @property
     def chip(self) -> Chip:
@@ -189,8 +191,7 @@ def load(name: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = N
     `overrides` replace values of the file, section by section: `{"memory": {"mc0": 24}}`.
     Raises ProfileError if the result is not a usable card.
     """
-    source = _source(name)
-    return _Reader(str(source), _read(source)).profile(Path(source.name).stem, overrides or {})
+    return ProfileFile(name).profile(overrides or {})
 
 
 def _source(name: str | Path) -> Traversable:
@@ -210,11 +211,15 @@ def _read(source: Traversable) -> str:
         raise ProfileError(str(source), "not UTF-8 text") from error
 
 
-class _Reader:
-    """Turns the text of a file into a Profile, and finds the line of each field for errors."""
+class ProfileFile:
+    """Turns the text of a file into a Profile, and finds the line of each field for errors. The
+    name and errors are those of `load()`."""
 
-    def __init__(self, path: str, content: str) -> None:
-        self._path, self._lines = path, content.splitlines()
+    def __init__(self, name: str | Path) -> None:
+        source = _source(name)
+        content = _read(source)
+        path = self._path = str(source)
+        self._name, self._lines = Path(source.name).stem, content.splitlines()
         try:
             self._tree = tomllib.loads(content)
         except tomllib.TOMLDecodeError as error:
@@ -222,60 +227,70 @@ class _Reader:
             line = int(found[1]) if found else len(self._lines)
             raise ProfileError(path, str(error), line=line) from error
 
-    def profile(self, name: str, overrides: Mapping[str, Mapping[str, Any]]) -> Profile:
+    def profile(self, overrides: Mapping[str, Mapping[str, Any]]) -> Profile:
+        """Returns the profile, with some values replaced."""
+        faults = self._faults(self._tree.pop("faults", []))
         for section in (*self._tree, *overrides):
             if section not in SECTIONS:
-                raise self._error(f"unknown section; there are {', '.join(SECTIONS)}", section)
+                raise self.error(f"unknown section; there are {', '.join(SECTIONS)}", section)
         made = {
             section: self._section(section, kind, overrides.get(section, {}))
             for section, kind in SECTIONS.items()
         }
-        profile = Profile(name=name, **made)
+        profile = Profile(name=self._name, **made, faults=faults)
         self._check(profile)
         return profile
+
+    def _faults(self, given: Any) -> tuple[str, ...]:
+        if problem := _wrong_texts(given):
+            raise self.error(problem, "faults")
+        return tuple(given)
 
     def _section(self, section: str, kind: type[T], overrides: Mapping[str, Any]) -> T:
         given = self._tree.get(section, {})
         if not isinstance(given, dict):
-            raise self._error("must be a table", section)
+            raise self.error("must be a table", section)
         fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
         values = {**given, **overrides}
         for key, value in values.items():
+            if key == "faults":
+                raise self.error("faults stand before the first section", section, key)
             if key not in fields:
-                raise self._error(f"unknown field; there are {', '.join(fields)}", section, key)
+                raise self.error(f"unknown field; there are {', '.join(fields)}", section, key)
             if problem := _problem(fields[key], value):
-                raise self._error(problem, section, key)
+                raise self.error(problem, section, key)
         for key, item in fields.items():
             if item.default is dataclasses.MISSING and key not in values:
-                raise self._error("missing", section, key)
+                raise self.error("missing", section, key)
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     def _check(self, profile: Profile) -> None:
         """Checks the rules that involve several fields."""
         memory, chip = profile.memory, profile.chip
         if memory.edc0 != memory.edc1:
-            raise self._error("the driver needs EDC0 and EDC1 of one size", "memory", "edc1")
+            raise self.error("the driver needs EDC0 and EDC1 of one size", "memory", "edc1")
         if memory.hma and memory.mc0:
-            raise self._error("host memory takes the place of mc0: one must be 0", "memory", "hma")
+            raise self.error("host memory takes the place of mc0: one must be 0", "memory", "hma")
         can_have = {NAMES[kind.number] for kind in chip.memory.types}
         for name in NAMES:
             if getattr(memory, name) and name not in can_have:
-                raise self._error(f"a {chip} has none", "memory", name)
+                raise self.error(f"a {chip} has none", "memory", name)
         if memory.mc1 and not memory.mc0:
-            raise self._error("needs mc0", "memory", "mc1")
+            raise self.error("needs mc0", "memory", "mc1")
         if profile.ports.count > chip.max_ports:
-            raise self._error(f"a {chip} has at most {chip.max_ports}", "ports", "count")
+            raise self.error(f"a {chip} has at most {chip.max_ports}", "ports", "count")
         if f"SPEED_{profile.ports.speed}G" not in PortCaps.__members__:
-            raise self._error("not an Ethernet speed", "ports", "speed")
+            raise self.error("not an Ethernet speed", "ports", "speed")
         if profile.firmware.devlog_kib % 32:
-            raise self._error("must be a multiple of 32", "firmware", "devlog_kib")
+            raise self.error("must be a multiple of 32", "firmware", "devlog_kib")
         if profile.tables.hash_tids & (profile.tables.hash_tids - 1):
-            raise self._error("must be a power of two", "tables", "hash_tids")
+            raise self.error("must be a power of two", "tables", "hash_tids")
         if (bits := filter_tuple_bits(profile.filter_mode)) > FILTER_TUPLE_BITS:
             problem = f"these fields have {bits} bits; there is room for {FILTER_TUPLE_BITS}"
-            raise self._error(problem, "tables", "filter_mode")
+            raise self.error(problem, "tables", "filter_mode")
 
-    def _error(self, what: str, section: str, key: str = "") -> ProfileError:
+    def error(self, what: str, section: str, key: str = "") -> ProfileError:
+        """Returns the error of a field, or of a section or `faults`, with its line."""
         where = f"{section}.{key}" if key else section
         return ProfileError(self._path, what, line=self._line(section, key), field=where)
 
@@ -318,9 +333,16 @@ def _problem(item: dataclasses.Field[Any], value: Any) -> str:
 
 def _wrong_names(value: Any, known: tuple[str, ...]) -> str:
     """Returns the reason why a value is no list of different, known names, or an empty string."""
-    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        return "must be a list of names"
+    if problem := _wrong_texts(value):
+        return problem
     for name in value:
         if name not in known:
             return f"unknown name {name!r}; there are {', '.join(known)}"
+    return ""
+
+
+def _wrong_texts(value: Any) -> str:
+    """Returns the reason why a value is no list of different texts, or an empty string."""
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        return "must be a list of names"
     return "has a name twice" if len(set(value)) < len(value) else ""

@@ -9,6 +9,7 @@ import pytest
 
 from vmcoredd.chip import T5, T6
 from vmcoredd.emu import Card, ProfileError, profiles
+from vmcoredd.emu.errors import NotUndone
 from vmcoredd.emu.profile import SECTIONS, load
 
 GOOD = """[card]
@@ -50,6 +51,48 @@ def test_a_profile_can_be_a_file(tmp_path: Path) -> None:
 
 def test_a_card_can_be_loaded_from_a_file(tmp_path: Path) -> None:
     assert Card.load(write(tmp_path, GOOD)).memories["edc1"].size == 1 << 20
+
+
+def test_a_card_has_the_faults_of_its_file_which_can_be_undone(tmp_path: Path) -> None:
+    faults = ["firmware-retval=EIO", "flash-slow", "firmware-dead@command:VI:2"]
+    card = Card.load(write(tmp_path, f"faults = {faults}\n" + GOOD), faults=["vpd-slow"])
+    assert [*card.faults] == ["firmware-retval=EIO", "flash-slow", "vpd-slow"]
+    assert card.triggers.armed == ["firmware-dead@command:VI:2"]
+    with pytest.raises(NotUndone, match="vpd-slow was not switched on to be undone"):
+        card.undo("vpd-slow")
+    del card.faults["vpd-slow"]
+    card.undo("flash-slow")
+
+
+@pytest.mark.parametrize(
+    ("faults", "what"),
+    [
+        ('"le-bussy"', r"no fault le-bussy; did you mean le-busy\?"),
+        ('"firmware-retval"', "firmware-retval: its argument is missing; type"),
+        ('"le-busy@read:PL"', "le-busy@read:PL: t6 has no PL"),
+        ('"link-down-port3"', "no such fault on a mine: it has no Ethernet port 3"),
+    ],
+)
+def test_a_wrong_fault_is_reported_with_file_and_line(
+    tmp_path: Path, faults: str, what: str
+) -> None:
+    path = write(tmp_path, f"# mine\nfaults = [{faults}]\n" + GOOD)
+    with pytest.raises(ProfileError, match=f"mine.toml:2: faults: {what}"):
+        Card.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("faults = 5\n" + GOOD, "mine.toml:1: faults: must be a list of names"),
+        ("faults = ['a', 5]\n" + GOOD, "mine.toml:1: faults: must be a list of names"),
+        ("faults = ['a', 'a']\n" + GOOD, "mine.toml:1: faults: has a name twice"),
+        (GOOD + "faults = []\n", "mine.toml:12: memory.faults: faults stand before the first"),
+        (GOOD + "[faults]\na = 1\n", "mine.toml:12: faults: must be a list of names"),
+    ],
+)
+def test_faults_are_a_list_before_the_sections(tmp_path: Path, text: str, what: str) -> None:
+    assert complaint(tmp_path, text).startswith(what)
 
 
 def test_overrides_replace_values() -> None:
