@@ -16,6 +16,7 @@ two names on one chip only if a row declares it: `alias` names the register that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -92,6 +93,21 @@ class Registers:
             return (self._indirect_register(self._indirect[name]),)
         known = [*self._offsets, *self._aliases, *self._indirect]
         raise UnknownRegister(name, self._chip, known)
+
+    def words(self, text: str) -> tuple[Location, ...]:
+        """Returns the words of a register, by offset: `NAME` names each element of each instance,
+        `NAME[3]` the one with that number. Raises UnknownRegister."""
+        name, bracket, number = text.removesuffix("]").partition("[")
+        found = tuple(
+            Location(register, element)
+            for register in self.instances(name)
+            for element in range(register.count)
+        )
+        if not bracket:
+            return found
+        if not re.fullmatch("[0-9]{1,5}", number) or int(number) >= len(found):
+            raise UnknownRegister(text, self._chip, [f"{name}[{len(found) - 1}]"])
+        return found[int(number) : int(number) + 1]
 
     def __getitem__(self, name: str) -> Register:
         """Returns the register of that name, Linux's or Chelsio's; the first of several instances.

@@ -10,13 +10,14 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from pyvfio_user import LimitedLog
 from vmcoredd.chip import Chip, Register
 from vmcoredd.chip.pci import Bar
+from vmcoredd.chip.register import Location
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.access_log import AccessLog, LoggedAccess, LogKind, Names
 from vmcoredd.emu.engine import Engine
@@ -207,16 +208,16 @@ class Core:
 
     # Watches
 
-    def can_watch(self, register: Register) -> bool:
-        """Returns whether the words of a register have kinds: those of tables have none."""
-        return bool(self.spaces.where(register)[0].kinds)
+    def can_watch(self, word: Location) -> bool:
+        """Returns whether a word has a kind: those of tables have none."""
+        return bool(self.spaces.where(*word)[0].kinds)
 
-    def watch(self, register: Register, hear: Hear) -> Callable[[], None]:
-        """Calls `hear` before each access to a register, until what is returned is called.
+    def watch(self, words: Iterable[Location], hear: Hear) -> Callable[[], None]:
+        """Calls `hear` before each access to these words, until what is returned is called.
 
-        Other words are as fast as before. Raises ModelError unless `can_watch()`.
+        Other words are as fast as before. Raises ModelError unless all `can_watch()`.
         """
-        watches = [self._watch(register, element) for element in range(register.count)]
+        watches = [self._watch(*word) for word in words]
         for one in watches:
             if not one.listeners:
                 one.begin(one.number)

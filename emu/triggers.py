@@ -6,6 +6,7 @@ what it waits for:
     firmware-crash@5s                five seconds, of a card that is served
     device-gone@read:PL_WHOAMI       the first read of the register
     device-gone@read:PL_WHOAMI:3     the third
+    firmware-crash@read:EDC_H_INT_CAUSE[1]   the first read of the second word of that name: EDC1's
     flash-busy@write:SF_OP:2,p=0.1   the second write, and if that has no luck, a later one: each
                                      has a chance of 0.1, from the card's seed
     firmware-dead@command:VI:2       the second mailbox command of that kind, which it may swallow
@@ -19,19 +20,19 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from vmcoredd.chip import T5, T6, Chip, Register
+from vmcoredd.chip import Chip
 from vmcoredd.chip.firmware import Op
-from vmcoredd.chip.register import UnknownRegister
+from vmcoredd.chip.register import Location, UnknownRegister
 from vmcoredd.emu.alarms import Alarms, Clock
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.errors import EmuError, NoSuchFault
 from vmcoredd.emu.scenario import Scenario
-from vmcoredd.emu.silicon.arguments import known
+from vmcoredd.emu.silicon.arguments import described, known
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.emu.silicon.model import Fault, fault_name
 from vmcoredd.plural import counted
@@ -40,7 +41,7 @@ log = logging.getLogger("emu")
 
 FORM = re.compile(
     r"(?P<fault>[a-z0-9-]+(=[^@,]{0,99})?)"
-    r"(@((?P<seconds>\d{1,9}(\.\d{1,9})?)s|(?P<event>[a-z]+):(?P<name>\w+)(:(?P<count>\d{1,9}))?))?"
+    r"(@((?P<seconds>\d{1,9}(\.\d{1,9})?)s|(?P<event>[a-z]+):(?P<name>\w+(\[\d{1,5}\])?)(:(?P<count>\d{1,9}))?))?"
     r"(,p=(?P<chance>0?\.\d{1,9}|1|1\.0))?"
     r"(,for=(?P<lasts>\d{1,9}(\.\d{1,9})?)s)?",
     re.ASCII,
@@ -131,12 +132,12 @@ def parse(text: str, faults: Mapping[str, Fault]) -> Trigger:
 
 
 def _known(text: str, event: str, name: str) -> str:
-    """Checks the name of a command, or of a register that one of the chips has."""
+    """Checks the name of a command, or of a register."""
     try:
         if event == "command":
             known(Op.__members__, "command", name)
-        elif name not in T5.r:
-            T6.r[name]
+        else:
+            described(name)
     except (UnknownRegister, ValueError) as error:
         raise TriggerError(f"{text}: {error}") from error
     return name
@@ -205,24 +206,25 @@ class Triggers:
         self._armed[trigger.text] = partial(mailboxes.hears.remove, heard)
 
     def _arm_access(self, trigger: Trigger, hear: _Counting) -> None:
-        register, wanted = self._register(trigger), trigger.event == "write"
+        words, wanted = self._words(trigger), trigger.event == "write"
 
         def heard(is_write: bool) -> None:
             if is_write == wanted:
                 hear()
 
-        self._armed[trigger.text] = self._card.core.watch(register, heard)
+        self._armed[trigger.text] = self._card.core.watch(words, heard)
 
-    def _register(self, trigger: Trigger) -> Register:
+    def _words(self, trigger: Trigger) -> Sequence[Location]:
         chip = self._card.chip
-        if trigger.name not in chip.r:
-            raise TriggerError(f"{trigger.text}: a {chip} has no {trigger.name}")
-        register: Register = chip.r[trigger.name]
-        if not self._card.core.can_watch(register):
+        try:
+            words = chip.r.words(trigger.name)
+        except UnknownRegister as error:
+            raise TriggerError(f"{trigger.text}: a {chip} has no {trigger.name}") from error
+        if not all(map(self._card.core.can_watch, words)):
             raise TriggerError(
                 f"{trigger.text}: {trigger.name} is in a table; name the register that reads it"
             )
-        return register
+        return words
 
     def _fire(self, trigger: Trigger) -> None:
         self.disarm(trigger.text)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from vmcoredd.chip import T5, T6
+from vmcoredd.chip.register import UnknownRegister
 from vmcoredd.emu.errors import BadArgument
 
 T = TypeVar("T")
@@ -65,6 +67,16 @@ def _number(most: int, text: str) -> int:
 def one_of(form: str, meaning: str, example: str, values: Mapping[str, object]) -> Takes:
     """Returns what a fault takes that wants one of these names."""
     return Takes(form, meaning, example, partial(known, values, form.lower()), lambda: values)
+
+
+def described(text: str) -> str:
+    """Returns a text that names a register of one of the chips, or one of its words: NAME[3].
+    Raises UnknownRegister."""
+    try:
+        T5.r.words(text)
+    except UnknownRegister:
+        T6.r.words(text)
+    return text
 
 
 def known(values: Mapping[str, T], what: str, name: str) -> T:

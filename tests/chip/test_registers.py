@@ -210,6 +210,23 @@ def test_a_name_with_several_instances_gives_the_first_and_all() -> None:
     assert T6.r.CIM_PF_MAILBOX_DATA is mailboxes[0]
 
 
+def test_the_words_of_a_name_are_counted_by_offset() -> None:
+    assert [int(one.register) for one in T6.r.words("EDC_H_INT_CAUSE")] == [0x50078, 0x50878]
+    (second,) = T6.r.words("EDC_H_INT_CAUSE[1]")
+    assert (int(second.register), second.element) == (0x50878, 0)
+    assert str(*T6.r.words("PCIE_FW_PF[7]")) == "PCIE_FW_PF[7]"
+    assert len(T6.r.words("CIM_PF_MAILBOX_DATA")) == 8 * 16
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["EDC_H_INT_CAUSE[2]", "EDC_H_INT_CAUSE[]", "EDC_H_INT_CAUSE[-1]", "EDC_H_INT_CAUSE[000001]"],
+)
+def test_a_word_that_is_not_there_is_refused(text: str) -> None:
+    with pytest.raises(UnknownRegister, match=r"t6 has no .*; did you mean EDC_H_INT_CAUSE\[1\]?"):
+        T6.r.words(text)
+
+
 def test_a_word_within_an_array_is_found_with_its_element() -> None:
     assert str(T6.r.at(0x30D8)) == "PCIE_FW_PF[7]"
     assert str(T6.r.at(0x19400)) == "PL_WHOAMI"

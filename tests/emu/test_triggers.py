@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,10 @@ def card(strict_card: emu.Card) -> Iterator[emu.Card]:
         ("le-busy@0.25s", {"seconds": 0.25}),
         ("le-busy@read:PL_WHOAMI", {"event": "read", "name": "PL_WHOAMI"}),
         ("le-busy@write:SF_OP:30", {"event": "write", "name": "SF_OP", "count": 30}),
+        (
+            "le-busy@read:PCIE_FW_PF[7]:2",
+            {"event": "read", "name": "PCIE_FW_PF[7]", "count": 2},
+        ),
         ("le-busy@command:VI_MAC", {"event": "command", "name": "VI_MAC"}),
         ("le-busy,for=2s", {"lasts": 2.0}),
         ("le-busy@5s,for=0.5s", {"seconds": 5.0, "lasts": 0.5}),
@@ -79,13 +84,15 @@ def test_the_argument_of_a_fault_is_a_part_of_its_name() -> None:
         ("le-busy@reads:PL_WHOAMI", "no event reads; there is read, write, command"),
         ("le-busy@read:PL_WHOAMI:0", "events are counted from 1"),
         ("le-busy@read:PL_WHOAMY", "did you mean PL_WHOAMI"),
+        ("le-busy@read:PCIE_FW_PF[8]", "has no PCIE_FW_PF[8]; did you mean PCIE_FW_PF[7]?"),
+        ("le-busy@read:PCIE_FW_PF[x]", "not a fault"),
         ("le-busy@command:HALLO", "no command HALLO; did you mean HELLO?"),
         ("le-busy@read:" + "9" * 5000, "has no 999"),
     ],
     ids=lambda text: text[:30],
 )
 def test_a_wrong_text_says_what_is_meant(text: str, error: str) -> None:
-    with pytest.raises((NoSuchFault, BadArgument, TriggerError), match=error.replace("?", r"\?")):
+    with pytest.raises((NoSuchFault, BadArgument, TriggerError), match=re.escape(error)):
         parse(text, emu.faults())
 
 
@@ -150,6 +157,26 @@ def test_a_watched_word_behaves_as_before_and_has_its_kind_back(card: emu.Card, 
     assert seen() == expected
     card.triggers.disarm(f"firmware-slow@read:{name}:999")
     assert space.kinds[index] == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "offset"), [("EDC_H_INT_CAUSE[1]", 0x50878), ("CIM_PF_MAILBOX_CTRL[4]", 0x1F280)]
+)
+def test_one_word_of_several_is_waited_for(card: emu.Card, name: str, offset: int) -> None:
+    every = [one.register[one.element] for one in card.chip.r.words(name.partition("[")[0])]
+    card.fail(f"firmware-slow@read:{name}")
+    for other in {*every} - {offset}:
+        card.read(other)
+    assert [*card.faults] == []
+    card.read(offset)
+    assert [*card.faults] == ["firmware-slow"]
+
+
+def test_every_instance_of_a_register_is_waited_for(card: emu.Card) -> None:
+    card.fail("firmware-slow@read:EDC_H_INT_CAUSE:2")
+    for register in card.chip.r.instances("EDC_H_INT_CAUSE"):
+        card.read(register)
+    assert [*card.faults] == ["firmware-slow"]
 
 
 def test_two_faults_wait_at_one_register(card: emu.Card) -> None:
