@@ -10,8 +10,8 @@ from itertools import chain, repeat
 from typing import TypeVar
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.firmware import MAILBOX_BYTES, FwCommand, MailboxOwner, Op
-from vmcoredd.chip.layout import u64s
+from vmcoredd.chip.firmware import MAILBOX_BYTES, DebugAssert, FwCommand, MailboxOwner, Op
+from vmcoredd.chip.layout import sizeof, u64s
 from vmcoredd.chip.pci import own_view
 from vmcoredd.driver.errors import MailboxError
 from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES, MailboxEntry
@@ -56,7 +56,7 @@ class Mailbox:
         reply = self._reply(name, bytes(command))
         retval = reply[6]  # word 1, bits [15:8]
         if reply[0] == Op.DEBUG:
-            raise MailboxError(name, errno.EIO, ": the firmware failed an assertion")
+            raise MailboxError(name, errno.EIO, f": the firmware failed an assertion{_at(reply)}")
         if retval:
             raise MailboxError(name, retval, ": the firmware refused it")
         return type(command).from_bytes(reply)
@@ -104,6 +104,8 @@ class Mailbox:
     def _take(self, waited: int) -> bytes:
         words = u64s(self._io.read_run(self._data_offset, _WORDS, width=8))
         reply = b"".join(word.to_bytes(8, "big") for word in words)
+        if reply[0] == Op.DEBUG:  # the kernel reads it again, to report it (fw_asrt())
+            self._io.read_run(self._data_offset, sizeof(DebugAssert) // 8, width=8)
         self._io.write(self._ctrl_offset, 0)
         self._record(reply, waited)
         return reply
@@ -153,6 +155,13 @@ def _clear(io: Io, offset: int, bits: int) -> None:
     """Clears `bits` of a register and reads it back, as t4_set_reg_field()."""
     io.write(offset, io.read(offset) & ~bits)
     io.read(offset)
+
+
+def _at(reply: bytes) -> str:
+    """Returns where an assertion failed, as the kernel's log has it."""
+    failed = DebugAssert.from_bytes(reply)
+    file = ascii(bytes(failed.filename).partition(b"\0")[0].decode("latin-1"))[1:-1]
+    return f" at {file}:{failed.line}, val0 {failed.x:#x}, val1 {failed.y:#x}"
 
 
 def _name(opcode: int) -> str:

@@ -13,6 +13,7 @@ from vmcoredd.emu import memory_image
 from vmcoredd.emu import profile as profiles
 from vmcoredd.emu._cffi import ffi
 from vmcoredd.emu.access_log import AccessLog
+from vmcoredd.emu.alarms import Alarms
 from vmcoredd.emu.config_space import ConfigSpace, Control
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.engine import Engine
@@ -86,6 +87,7 @@ class Card:
         content = memory_image.fill if self.scenario.crashed else memory_image.boot
         content(self.memories, self.scenario.memory_map, self.scenario.random("memory"))
         self.models = [kind(self.core, self.scenario, self.memories) for kind in models()]
+        self.alarms = Alarms()
         self._wire()
         self.config_space.on_reset = self.reset
         self.config_space.on_control = self._control
@@ -140,7 +142,8 @@ class Card:
             model.bind()
         self.core.fetch_all()
         for model in self.models:
-            model.firmware, model.spent = self.firmware, self._spent
+            model.firmware = self.firmware
+            model.spent, model.alarms = self._spent, self.alarms
 
     def _spent(self, fault: str) -> None:
         self.faults.pop(fault, None)

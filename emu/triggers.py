@@ -62,6 +62,7 @@ class Card(Protocol):
     chip: Chip
     core: Core
     scenario: Scenario
+    alarms: Alarms
 
     @property
     def mailboxes(self) -> Mailboxes:
@@ -149,7 +150,6 @@ class Triggers:
     def __init__(self, card: Card) -> None:
         self._card = card
         self._armed: dict[str, Fire] = {}
-        self._alarms = Alarms()
         self._ends: dict[str, Fire] = {}
         """Of each fault that lasts for a time: what calls its end off."""
         self._over: set[str] = set()
@@ -171,7 +171,7 @@ class Triggers:
             )
         if trigger.seconds is not None:
             fire = partial(self._fire, trigger)
-            self._armed[trigger.text] = self._alarms.set(trigger.seconds, fire)
+            self._armed[trigger.text] = self._card.alarms.set(trigger.seconds, fire)
             return
         hear = _Counting(trigger, self._card, partial(self._fire, trigger))
         if trigger.event == "command":
@@ -188,7 +188,7 @@ class Triggers:
 
     def start_clock(self, clock: Clock) -> None:
         """Uses a clock from now on, also for the faults that have waited for one."""
-        self._alarms.start(clock)
+        self._card.alarms.start(clock)
 
     def ended(self, fault: str) -> None:
         """A fault is undone before its time is over."""
@@ -240,7 +240,7 @@ class Triggers:
         self.ended(trigger.fault)
         if trigger.lasts is not None:
             end = partial(self._end, trigger.fault)
-            self._ends[trigger.fault] = self._alarms.set(trigger.lasts, end)
+            self._ends[trigger.fault] = self._card.alarms.set(trigger.lasts, end)
 
     def _end(self, fault: str) -> None:
         """Undoes the faults whose time is over; one that another follows, after that."""

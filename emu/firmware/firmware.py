@@ -6,8 +6,16 @@ import copy
 from typing import Any, ClassVar
 
 from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
-from vmcoredd.chip.firmware import MAILBOX_BYTES, Eval, FwCommand, Retval, command_of
+from vmcoredd.chip.firmware import (
+    MAILBOX_BYTES,
+    DebugAssert,
+    Eval,
+    FwCommand,
+    Retval,
+    command_of,
+)
 from vmcoredd.chip.firmware.message import Header
+from vmcoredd.chip.layout import u8
 from vmcoredd.chip.pci import PF
 from vmcoredd.chip.sge import MAX_FREE_LISTS
 from vmcoredd.emu.classifier import Classifier
@@ -23,6 +31,7 @@ from vmcoredd.emu.spaces import Spaces
 
 TICKS_PER_COMMAND = 2500
 """Core clock cycles that each command takes: 10 us at 250 MHz."""
+ASSERTED_FILE, ASSERTED_LINE = b"mailbox.c", 321
 TRAFFIC_CLASSES = 16
 """Scheduling classes of each channel."""
 SECONDS_TO_BOOT = 3
@@ -138,6 +147,16 @@ class Firmware:
         self.state.last_command = Executed(pf, data[0], name, int(header.retval))
         self.show()
         return reply + data[len(reply) : MAILBOX_BYTES]
+
+    def fail_assertion(self, data: bytes) -> bytes:
+        """Fails an assertion over a command. Returns what takes the place of the reply; file and
+        line are invented."""
+        self.state.ticks += TICKS_PER_COMMAND
+        text = "assertion failed: command 0x%02x, line %u"
+        self.note(Facility.CORE, text, data[0], ASSERTED_LINE, level=Level.ERR)
+        name = (u8 * 16)(*ASSERTED_FILE)
+        where = {"filename": name, "line": ASSERTED_LINE, "x": data[0]}
+        return bytes(DebugAssert(request=0, **where)).ljust(MAILBOX_BYTES, b"\0")
 
     def _answer(self, pf: int, command: FwCommand, retval: Retval | None) -> bytes:
         try:

@@ -34,7 +34,7 @@ class Takes:
     """What that is, as in "milliseconds, 1 to 60000"."""
     example: str
     parse: Callable[[str], object]
-    """Returns the method's argument. Raises ValueError, with the reason."""
+    """Returns the method's argument. Raises ValueError or UnknownRegister, with the reason."""
     names: Callable[[], Iterable[str]] = tuple
     """Returns the texts that a shell may propose."""
 
@@ -44,7 +44,7 @@ class Takes:
             raise BadArgument(f"{fault}: its argument is missing; {self._wanted(fault)}")
         try:
             return self.parse(text)
-        except ValueError as error:
+        except (ValueError, UnknownRegister) as error:
             raise BadArgument(f"{fault}={text}: {error}; {self._wanted(fault)}") from error
 
     def _wanted(self, fault: str) -> str:

@@ -9,6 +9,7 @@ little-endian ones (t4_hw.c, t4_wr_mbox_meat_timeout()).
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from vmcoredd.chip.firmware import MAILBOX_BYTES, MailboxOwner, Retval
@@ -23,6 +24,13 @@ OTHER_PF = 0
 REFUSALS = {each.name: each for each in Retval if each is not Retval.SUCCESS}
 
 
+class Once(Enum):
+    """What becomes of one command, if it is neither answered nor refused."""
+
+    LOST = "lost"
+    ASSERTED = "asserted"
+
+
 class Mailboxes(Model):
     """Control and data registers of all functions, and the firmware behind them."""
 
@@ -33,10 +41,8 @@ class Mailboxes(Model):
         """Hear of the opcode of each command, before the firmware does."""
         self.after_reset = 0
         """What the function's control register shows after a reset."""
-        self.refusal: Retval | None = None
-        """What the firmware refuses the next command with."""
-        self.loses = False
-        """Whether it loses the next one."""
+        self.once: dict[str, Retval | Once] = {}
+        """What becomes of the next commands, instead of an answer, by the faults that say so."""
 
     def wire(self) -> None:
         r = self.r
@@ -73,11 +79,7 @@ class Mailboxes(Model):
 
     def _take(self, pf: int) -> None:
         mode = self.firmware.state.mode
-        if self.loses and mode in (Mode.ALIVE, Mode.SLOW):
-            self._control(pf, self.r.CIM_PF_MAILBOX_CTRL.of(MBOwner=MailboxOwner.NONE))
-            self.loses = False
-            self.spent("firmware-loses-command")
-        elif mode is Mode.ALIVE:
+        if mode is Mode.ALIVE:
             self._execute(pf)
         elif mode is Mode.SLOW:
             self.delayed[pf] = Firmware.SLOW_POLLS
@@ -87,15 +89,28 @@ class Mailboxes(Model):
         self.spaces.set(self.r.CIM_PF_MAILBOX_CTRL_SHADOW_COPY, value, pf)
 
     def _execute(self, pf: int) -> None:
+        ctrl, once = self.r.CIM_PF_MAILBOX_CTRL, self._spend()
+        if once is Once.LOST:
+            self._control(pf, ctrl.of(MBOwner=MailboxOwner.NONE))
+            return
         self.core.windows.sync()
         data = self._data(pf)
-        data[:] = _swapped(self.firmware.execute(pf, _swapped(bytes(data)), self.refusal))
-        if self.refusal:
-            self.spent(f"firmware-retval={self.refusal.name}")
-            self.refusal = None
-        ctrl = self.r.CIM_PF_MAILBOX_CTRL
+        command = _swapped(bytes(data))
+        if once is Once.ASSERTED:
+            reply = self.firmware.fail_assertion(command)
+        else:
+            reply = self.firmware.execute(pf, command, once)
+        data[:] = _swapped(reply)
         self._control(pf, ctrl.of(MBMsgValid=1, MBOwner=MailboxOwner.DRV))
         self.core.windows.sync()
+
+    def _spend(self) -> Retval | Once | None:
+        """Takes what becomes of one command, of the fault that came first."""
+        if not self.once:
+            return None
+        first = next(iter(self.once))
+        self.spent(first)
+        return self.once.pop(first)
 
     def _data(self, pf: int) -> memoryview:
         register = self.r.instances("CIM_PF_MAILBOX_DATA")[pf]
@@ -110,12 +125,11 @@ class Mailboxes(Model):
         free_function(self.firmware, PF)
 
     def save(self) -> Any:
-        own = dict(self.delayed), self.after_reset, self.refusal, self.loses
-        return *own, self.firmware.save()
+        return dict(self.delayed), self.after_reset, dict(self.once), self.firmware.save()
 
     def load(self, saved: Any) -> None:
-        delayed, self.after_reset, self.refusal, self.loses, firmware = saved
-        self.delayed = dict(delayed)
+        delayed, self.after_reset, once, firmware = saved
+        self.delayed, self.once = dict(delayed), dict(once)
         self.firmware.load(firmware)
 
     @fault("mailbox-taken", "The firmware owns the mailbox and keeps it: -EBUSY for every command.")
@@ -136,8 +150,16 @@ class Mailboxes(Model):
         "The firmware gives the mailbox back without a reply, once: a 10 s time-out.",
     )
     def lose_command(self) -> None:
-        """What gives it back is assumed; the driver claims it again and polls in vain."""
-        self.loses = True
+        """That it gives it back is assumed. The driver claims it again, and polls in vain."""
+        self.once["firmware-loses-command"] = Once.LOST
+
+    @fault(
+        "firmware-asserts",
+        "The next mailbox command is answered by a failed assertion of the firmware: -EIO.",
+    )
+    def fail_assertion(self) -> None:
+        """As FW_DEBUG_CMD tells it (t4_hw.c, fw_asrt()); the firmware goes on."""
+        self.once["firmware-asserts"] = Once.ASSERTED
 
     @fault(
         "firmware-retval",
@@ -145,7 +167,7 @@ class Mailboxes(Model):
         takes=one_of("RETVAL", "a return value of the firmware", "EBUSY", REFUSALS),
     )
     def refuse_command(self, retval: Retval) -> None:
-        self.refusal = retval
+        self.once[f"firmware-retval={retval.name}"] = retval
 
     @fault("firmware-error", "The firmware has crashed, as PCIE_FW shows: -ENXIO at once.")
     def crash(self) -> None:

@@ -13,6 +13,7 @@ from vmcoredd.emu.errors import BadArgument, NoSuchFault
 from vmcoredd.emu.silicon.arguments import Takes
 
 if TYPE_CHECKING:
+    from vmcoredd.emu.alarms import Alarms
     from vmcoredd.emu.core import Core
     from vmcoredd.emu.firmware import Firmware
     from vmcoredd.emu.memory import Memories
@@ -131,7 +132,9 @@ class Model:
     firmware: Firmware
     """The card's firmware, once the card is complete: faults may log what it notices."""
     spent: Callable[[str], None]
-    """To be told of a fault that happens once, when it has: it is on no more."""
+    """To be told of a fault that ends by itself, when it has: it is on no more."""
+    alarms: Alarms
+    """What is to happen later: while nobody serves the card, time stands."""
 
     def __init__(self, core: Core, scenario: Scenario, memories: Memories) -> None:
         self.core, self.scenario, self.memories = core, scenario, memories

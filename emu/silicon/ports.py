@@ -6,10 +6,15 @@ counts frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from vmcoredd.chip import Register
 from vmcoredd.chip.devlog import Facility, Level
 from vmcoredd.chip.firmware.port import LinkDown
 from vmcoredd.emu.firmware import links
+from vmcoredd.emu.silicon.arguments import number
 from vmcoredd.emu.silicon.model import Model, fault
 
 PORTS = range(4)
@@ -29,6 +34,19 @@ LINK_DOWN = {"no signal": LinkDown.NO_SIGNAL, "remote fault": LinkDown.REMOTE_FA
 
 class Links(Model):
     """One link that is down, and why."""
+
+    def make(self) -> None:
+        self.flapping: dict[str, int] = {}
+        """The ports whose links are to come up again, by the faults that took them down."""
+        self._calls_off: dict[str, Callable[[], None]] = {}
+
+    def save(self) -> Any:
+        return dict(self.flapping)
+
+    def load(self, saved: Any) -> None:
+        self.flapping = dict(saved)
+        for flap in {*self._calls_off} - {*saved}:
+            self._calls_off.pop(flap)()
 
     @fault("link-down-port{}", "The link of Ethernet port {} is down.", each=PORTS, reports=True)
     def lose(self, port: int) -> None:
@@ -64,6 +82,28 @@ class Links(Model):
         for name, bit in HIGH_BER:
             if name in self.r:
                 self.spaces.set_bits(self.r[name], bit, element=port)
+
+    @fault(
+        "link-flap-port{}",
+        "The link of Ethernet port {} goes down, and comes up after so many milliseconds.",
+        each=PORTS,
+        reports=True,
+        takes=number("MS", "milliseconds", 200),
+    )
+    def flap(self, port: int, milliseconds: int) -> None:
+        """MAC and log keep what they have reported: the link is as before, its history is not."""
+        self._down(port, "no signal")
+        flap = f"link-flap-port{port}={milliseconds}"
+        self.flapping[flap] = port
+        self._calls_off[flap] = self.alarms.set(milliseconds / 1000, partial(self._up, flap))
+
+    def _up(self, flap: str) -> None:
+        port = self.flapping.pop(flap)
+        del self._calls_off[flap]
+        if port not in self.flapping.values():
+            self.firmware.state.links[port].broken = None
+            links.update(self.firmware, port)
+        self.spent(flap)
 
     def _down(self, port: int, why: str, status_bit: str = "", cause_bit: str = "") -> None:
         if port >= self.scenario.profile.ports.count:

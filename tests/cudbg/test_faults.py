@@ -35,6 +35,7 @@ def host(error: int) -> dict[str, Codes]:
 
 
 HIT: dict[str, dict[str, Codes]] = {
+    "bit-flip=TP_OUT_CONFIG:3": {},
     "busy-once": {},
     "cim-host-busy": host(-16),
     "cim-host-hangs": host(-16) | {"CIM_LA": (-29, -11, 0)},
@@ -44,6 +45,7 @@ HIT: dict[str, dict[str, Codes]] = {
     "cim-obq-busy": dict.fromkeys(OUTBOUND, (-29, -11, 0)),
     "cim-obq-empty": {"CIM_QCFG": GOOD, **dict.fromkeys(OUTBOUND, (-29, -29, 0))},
     "context-busy": {"DUMP_CONTEXT": GOOD},
+    "firmware-asserts": {},
     "firmware-dead": {},
     "firmware-error": {},
     "firmware-loses-command": {},
@@ -57,6 +59,7 @@ HIT: dict[str, dict[str, Codes]] = {
     "le-busy": {"LE_TCAM": PARTIAL},
     "le-status": {"LE_TCAM": PARTIAL},
     "mailbox-taken": {},
+    "memory-bit-flip=EDC0+0x1000:3": {"EDC0": GOOD},
     "no-context-bases": {"MEMINFO": GOOD, "DUMP_CONTEXT": GOOD},
     "no-devlog-pointer": {},
     "no-edc1": {"MEMINFO": GOOD, "EDC1": ABSENT},

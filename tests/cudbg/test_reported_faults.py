@@ -31,6 +31,7 @@ CAUSES: dict[str, str] = {
     "ecc-uncorrectable-mc1": "MC1 ECC_UE_INT_CAUSE MC_P_INT_CAUSE+0x8000",
     "firmware-crash": "CIM TIMER0INT CIM_HOST_INT_CAUSE",
     "link-down-port1": "MAC1 MAC_Link_Down MAC_PORT_INT_CAUSE+0x4000",
+    "link-flap-port1=200": "MAC1 MAC_Link_Down MAC_PORT_INT_CAUSE+0x4000",
     "link-local-fault-port0": "MAC0 LocalFault+MAC_Link_Down MAC_PORT_INT_CAUSE",
     "link-remote-fault-port3": "MAC3 RemoteFault+MAC_Link_Down MAC_PORT_INT_CAUSE+0xc000",
     "link-high-ber-port2": "MAC2 PCS_Link_Fail+MAC_Link_Down MAC_PORT_INT_CAUSE+0x8000",
@@ -105,6 +106,7 @@ SHOWN: dict[str, dict[str, int]] = {
     "firmware-shutdown": {"PCIE_FW": 0xC600_C000},
     "firmware-halted": {"PCIE_FW": 0x6000_C000, "CIM_BOOT_CFG": 1},
     "link-down-port1": {"MAC_PORT_LINK_STATUS+0x4000": 0b0001},
+    "link-flap-port1=200": {"MAC_PORT_LINK_STATUS+0x4000": 0b0001},
     "link-local-fault-port0": {"MAC_PORT_LINK_STATUS": 0b0101},
     "link-remote-fault-port3": {"MAC_PORT_LINK_STATUS+0xc000": 0b1001},
     "link-high-ber-port2": {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 
 import pytest
 from ramcard import RamCard
 
 from vmcoredd.chip import T6
-from vmcoredd.chip.firmware import Devlog, Hello
+from vmcoredd.chip.firmware import DebugAssert, Devlog, Hello
 from vmcoredd.driver.errors import MailboxError
 from vmcoredd.driver.mailbox import Mailbox
 
@@ -87,8 +88,11 @@ def test_mailbox_raises_the_firmwares_error() -> None:
 
 
 def test_mailbox_raises_eio_for_a_failed_assertion() -> None:
-    with pytest.raises(MailboxError, match="assertion") as failed:
-        mailbox(Firmware(b"\x81" + bytes(63))).call(COMMAND)
+    name = (ctypes.c_uint8 * 16)(*b"hw\x1b.c")
+    reply = bytes(DebugAssert(request=0, filename=name, line=7, x=0x25))
+    where = r"assertion at hw\\x1b\.c:7, val0 0x25, val1 0x0"
+    with pytest.raises(MailboxError, match=where) as failed:
+        mailbox(Firmware(reply)).call(COMMAND)
     assert failed.value.retval == errno.EIO
 
 

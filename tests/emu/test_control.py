@@ -641,7 +641,7 @@ def test_a_trace_begins_when_no_access_is_left_of_the_last(
         begun.set()
         done.wait(WAIT)
 
-    unwatch = card.core.watch(card.chip.r.PL_WHOAMI, slow)
+    unwatch = card.core.watch(card.chip.r.words("PL_WHOAMI"), slow)
     client.ask("trace")
     with VfioClient(path, deadline=WAIT) as vfio, ThreadPoolExecutor(1) as pool:
         reading = pool.submit(vfio.region_read, 0, int(card.chip.r.PL_WHOAMI), 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from emumail import Mailbox
 from ramhost import RamHost
@@ -105,6 +107,59 @@ def test_a_change_of_a_link_is_an_event_with_all_of_the_port(fresh: Card, mail: 
     assert (reply.portid, reply.action) == (1, PortAction.GET_PORT_INFO32)
     assert (reply.lstatus32, reply.dcbxdis32) == (1, 1)
     assert bytes(reply)[8:] == bytes(info(mail, 1))[8:]
+
+
+@pytest.fixture
+def alarms(fresh: Card) -> dict[float, Callable[[], None]]:
+    """What is to happen, by the seconds until then."""
+    alarms: dict[float, Callable[[], None]] = {}
+
+    def clock(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+        alarms[seconds] = function
+        return lambda: alarms.__delitem__(seconds)
+
+    fresh.triggers.start_clock(clock)
+    return alarms
+
+
+def test_a_link_that_flaps_comes_up_again_and_the_driver_hears_of_both(
+    fresh: Card, mail: Mailbox, alarms: dict[float, Callable[[], None]]
+) -> None:
+    configure(mail, 0)
+    fresh.fail("link-flap-port0=250", undoable=True)
+    assert (told(fresh, 0), status(fresh, 0)) == (0, (0, 1))
+    assert [*fresh.faults] == ["link-flap-port0=250"]
+    alarms[0.25]()
+    assert (told(fresh, 0), status(fresh, 0), [*fresh.faults]) == (1, (1, 0), [])
+    cause = fresh.chip.r.MAC_PORT_INT_CAUSE
+    assert cause.get(fresh.read(cause[0]), "MAC_Link_Down")
+
+
+def test_a_flap_that_is_undone_has_no_end_to_come(
+    fresh: Card, mail: Mailbox, alarms: dict[float, Callable[[], None]]
+) -> None:
+    configure(mail, 0)
+    fresh.fail("link-flap-port0=250", undoable=True)
+    fresh.undo("link-flap-port0=250")
+    assert (told(fresh, 0), alarms) == (1, {})
+
+
+def test_of_two_flaps_of_a_link_the_longer_one_ends_it(
+    fresh: Card, mail: Mailbox, alarms: dict[float, Callable[[], None]]
+) -> None:
+    configure(mail, 0)
+    for milliseconds in (250, 100):
+        fresh.fail(f"link-flap-port0={milliseconds}", undoable=True)
+    alarms[0.1]()
+    assert (told(fresh, 0), [*fresh.faults]) == (0, ["link-flap-port0=250"])
+    alarms[0.25]()
+    assert (told(fresh, 0), [*fresh.faults]) == (1, [])
+
+
+def told(card: Card, port: int) -> int:
+    """Returns the state of a link in the last event that its driver got."""
+    event = Fw6Message.from_bytes(bytes(card.engine.c.ports[port].event))
+    return int(PortInfo32.from_bytes(bytes(event.data)).lstatus32)
 
 
 def test_a_copper_port_negotiates(mail: Mailbox, fresh: Card) -> None:

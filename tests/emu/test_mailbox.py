@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from emumail import DRV, FW, VALID, Mailbox, NoReply
 
-from vmcoredd.chip.firmware import Bye, Hello, Retval
+from vmcoredd.chip.firmware import Bye, DebugAssert, Hello, Op, Retval
 from vmcoredd.emu import Card
 from vmcoredd.emu.firmware import Firmware
 
@@ -94,6 +94,24 @@ def test_a_command_that_the_firmware_loses_gets_no_reply_and_the_next_one_does(
         mailbox.exchange(bytes(Hello(mbmaster=4)))
     assert [*card.faults] == []
     mailbox.do(Hello(mbmaster=4))
+
+
+def test_an_assertion_takes_the_place_of_one_reply(card: Card, mailbox: Mailbox) -> None:
+    card.fail("firmware-asserts@command:BYE")
+    mailbox.do(Hello(mbmaster=4))
+    failed = DebugAssert.from_bytes(mailbox.exchange(bytes(Bye())))
+    assert (failed.op, failed.request, failed.x) == (Op.DEBUG, 0, Op.BYE)
+    assert bytes(failed.filename).rstrip(b"\0") == b"mailbox.c"
+    assert [*card.faults] == []
+    mailbox.do(Bye())
+
+
+def test_of_two_faults_that_happen_once_each_has_its_command(card: Card, mailbox: Mailbox) -> None:
+    for retval in ("EIO", "ENOMEM"):
+        card.fail(f"firmware-retval={retval}", undoable=True)
+    assert mailbox.call(Bye()).retval == Retval.EIO
+    card.undo("firmware-retval=ENOMEM")
+    assert mailbox.call(Bye()).retval == 0
 
 
 def test_the_firmware_refuses_the_command_that_a_fault_names_with_its_return_value(

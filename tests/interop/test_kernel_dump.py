@@ -276,6 +276,10 @@ def test_a_card_that_the_kernel_does_not_dump_is_not_dumped(library: Path, fault
         ("firmware-uninitialised", (0, 0, 0)),
         ("firmware-error", (-29, -6, 0)),
         ("firmware-dead", (-29, -110, 0)),
+        ("firmware-asserts", (-29, -5, 0)),
+        ("firmware-crash@command:DEVLOG", (-29, -6, 0)),
+        ("firmware-loses-command", (-29, -110, 0)),
+        ("firmware-retval=ENOSYS", (-29, -38, 0)),
         ("mailbox-taken", (-29, -16, 0)),
     ],
 )
@@ -285,6 +289,16 @@ def test_we_query_the_firmware_for_its_log_as_the_kernel_does(
     both = Both(library, lambda: small("t62100-cr", "no-devlog-pointer", fault))
     both.check()
     assert statuses(both.theirs)["DEV_LOG"] == codes
+
+
+@pytest.mark.parametrize("register", ["PCIE_FW_PF[7]", "CIM_HOST_ACC_CTRL:40", "LE_DB_DBGI_CONFIG"])
+def test_a_dump_during_which_the_firmware_crashes_equals_the_kernels(
+    library: Path, register: str
+) -> None:
+    """Before DEV_LOG is read, in CIM_LA, and in LE_TCAM."""
+    both = Both(library, lambda: small("t62100-cr", f"firmware-crash@read:{register}"))
+    assert [*both.cards[1].faults] == ["firmware-crash"]
+    both.check()
 
 
 @pytest.mark.parametrize("more", [0, 1])

@@ -35,7 +35,7 @@ def _rules() -> Iterator[str]:
 
 
 def _faults() -> Iterator[str]:
-    from labelled import STORIES, singles
+    from labelled import STORIES, UNKNOWABLE, singles
     from verdicts import found, named, verdict
 
     yield "| fault | named by | severity | rank | all findings above `note` |"
@@ -47,7 +47,8 @@ def _faults() -> Iterator[str]:
         severities = [findings[name].severity if name else "-" for name in names]
         ranks = [str(order.index(name) + 1) if name else "-" for name in names]
         above = ", ".join(dict.fromkeys(f"`{f.rule}`" for f in verdict(*faults).alarming))
-        shown = [f"`{name}`" if name else "changes no byte" for name in names]
+        unnamed = "no rule can" if faults[0] in UNKNOWABLE else "changes no byte"
+        shown = [f"`{name}`" if name else unnamed for name in names]
         cells = (" + ".join(faults), *map(", ".join, (shown, severities, ranks)), above or "-")
         yield f"| {' | '.join(cells)} |"
 

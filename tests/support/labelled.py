@@ -31,10 +31,12 @@ SIZE = 8 << 20
 """Bytes of a dump: enough for all entities of a card with little memory."""
 INVISIBLE = (
     *("busy-once", "firmware-dead", "firmware-slow", "flash-slow", "vpd-slow"),
-    *("firmware-loses-command", "firmware-retval=EBUSY"),
+    *("firmware-asserts", "firmware-loses-command", "firmware-retval=EBUSY"),
 )
 """Faults that change no byte of a dump, only the time it takes, or what becomes of a mailbox
 command: in a crash kernel, a dump sends none."""
+UNKNOWABLE = ("bit-flip=TP_OUT_CONFIG:3", "memory-bit-flip=EDC0+0x1000:3")
+"""Faults that change words of a dump that nothing tells apart from right ones."""
 TOO_SLOW = ("cim-ibq-busy",)
 """Faults whose dump takes millions of polls."""
 STORIES = (

@@ -7,7 +7,7 @@ from random import Random
 
 from carddump import collected
 from doctored import doctored
-from labelled import INVISIBLE, labelled, singles
+from labelled import INVISIBLE, UNKNOWABLE, labelled, singles
 
 from vmcoredd.chip import BAR0, Chip, Register
 from vmcoredd.cudbg.words import Word
@@ -26,7 +26,8 @@ NAMED = {
     **{f"ecc-{kind}-{m}": f"{m[:-1]}-ecc-{kind}" for kind in _KINDS for m in MEMORIES},
     **{f"parity-{memory}": f"{memory[:-1]}-parity" for memory in MEMORIES},
     **{f"link-{kind}-port{port}": rule for kind, rule in _LINKS.items() for port in range(4)},
-    "busy-once": "",
+    **{f"link-flap-port{port}=200": "link-down" for port in range(4)},
+    **dict.fromkeys((*INVISIBLE, *UNKNOWABLE), ""),
     "tp-page-count-wrong": "dump-impossible-pages",
     "mps-page-count-wrong": "dump-impossible-buffers",
     "parity-hma": "hma-parity",
@@ -46,20 +47,15 @@ NAMED = {
     "doorbell-fifo-full": "sge-doorbell-fifo-full",
     "firmware-configuration": "firmware-configuration-failed",
     "firmware-crash": "firmware-crash",
-    "firmware-dead": "",
     "firmware-error": "firmware-crash",
     "firmware-halted": "firmware-held-in-reset",
     "firmware-initialization": "firmware-initialization-failed",
-    "firmware-loses-command": "",
     "firmware-other-master": "firmware-other-master",
     "firmware-overheat": "airflow-insufficient",
     "firmware-preparation": "firmware-preparation-failed",
-    "firmware-retval=EBUSY": "",
     "firmware-shutdown": "device-shut-down",
-    "firmware-slow": "",
     "firmware-unexpected": "firmware-unexpected-event",
     "firmware-uninitialised": "firmware-never-initialized",
-    "flash-slow": "",
     "free-list-empty": "sge-free-list-empty",
     "le-busy": "debug-interface-busy",
     "le-status": "entity-partial",
@@ -134,17 +130,17 @@ NAMED = {
     "vpd-bad-checksum": "vpd-unreadable",
     "vpd-no-version": "vpd-unreadable",
     "vpd-silent": "vpd-unreadable",
-    "vpd-slow": "",
     "window-unusable": "pcie-window-unusable",
 }
 NAMED_ON_T5 = {"mps-tx-underflow": "mps-transmit-underflow"}
 """Faults that are normal on a T6 and errors on a T5."""
-"""The rule that names each fault; empty for a fault that no byte of the dump shows."""
+"""The rule that names each fault; empty for a fault that no byte of the dump shows, or that no rule
+can know."""
 
 
 def named(fault: str) -> str:
-    """Returns the rule that is to name a fault; empty if no byte of the dump shows it."""
-    return "" if fault in INVISIBLE else NAMED.get(fault, "")
+    """Returns the rule that is to name a fault; empty if none can."""
+    return NAMED.get(fault, "")
 
 
 def named_all(*faults: str) -> set[str]:
