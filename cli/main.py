@@ -25,6 +25,7 @@ from vmcoredd.cli.commands import (
     report,
     show,
     slim,
+    top,
     trace,
 )
 from vmcoredd.cli.exit_codes import MEANINGS, reported
@@ -54,6 +55,7 @@ for module in (
     diff,
     guest,
     trace,
+    top,
     demo,
     bench,
     doctor,
