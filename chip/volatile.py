@@ -1,6 +1,6 @@
 """Which registers change by themselves: with time, with traffic, or when an operation has ended.
 
-Two drivers that do the same may read something else from them, or read them another number of times.
+Two drivers that do the same may read something else from them, or read them more or less often.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ _COUNTERS = (
     *("PM_[RT]X_STAT_COUNT", "TP_MIB_DATA", "TP_TX_[OT]RATE"),
     *("TP_FLM_FREE_*_CNT", "ULP_[RT]X_SE_CNT_CH*", "ULP_[RT]X_LA_WRPTR*", "LE_DB_REQ_RSP_CNT"),
 )  # t4_hw.c: t4_get_port_stats(), t4_tp_get_*_stats(), t4_pmrx_get_stats() and their like
-_POLLED = (
+_FIRMWARES = (
     *("CIM_PF_MAILBOX_CTRL", "MYPF_CIM_PF_MAILBOX_CTRL"),  # t4_hw.c: t4_wr_mbox_meat_timeout()
     "PCIE_FW",  # likewise, and t4_fw_hello()
+)
+_POLLED = (
     "SF_OP",  # t4_hw.c: sf1_read(), flash_wait_op()
     "CIM_HOST_ACC_CTRL",  # t4_hw.c: t4_cim_read()
     *("CIM_IBQ_DBG_CFG", "CIM_OBQ_DBG_CFG"),  # t4_hw.c: t4_read_cim_ibq(), t4_read_cim_obq()
@@ -41,4 +43,9 @@ def is_volatile(register: Register) -> bool:
 
 def is_polled(register: Register) -> bool:
     """Returns whether drivers read it until an operation has ended."""
-    return register.name in _POLLED
+    return register.name in _POLLED or waits_for_firmware(register)
+
+
+def waits_for_firmware(register: Register) -> bool:
+    """Returns whether it is polled until firmware has done something: up to seconds."""
+    return register.name in _FIRMWARES

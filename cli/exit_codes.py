@@ -43,7 +43,8 @@ MEANINGS = {
     Exit.USAGE: "wrong usage: an option, a name or a card's TOML file",
     Exit.BAD_FILE: "the input file is damaged or of the wrong kind",
     Exit.NO_DEVICE: "no adapter responded correctly",
-    Exit.INCOMPLETE: "done, but something is missing or not decoded (diff: something differs)",
+    Exit.INCOMPLETE: "done, but something is missing or not decoded (diff, replay: something "
+    "differs)",
     Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
     Exit.FOUND: "diagnose: something is wrong with the card (a finding above a note)",
     Exit.UNTRIED: "guest run --ktap: this kernel cannot be tried (git bisect skips it)",

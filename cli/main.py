@@ -22,10 +22,10 @@ from vmcoredd.cli.commands import (
     extract,
     guest,
     notes,
+    replay,
     report,
     show,
     slim,
-    top,
     trace,
 )
 from vmcoredd.cli.exit_codes import MEANINGS, reported
@@ -55,7 +55,7 @@ for module in (
     diff,
     guest,
     trace,
-    top,
+    replay,
     demo,
     bench,
     doctor,

@@ -40,7 +40,7 @@ from vmcoredd.emu.undo import (
     put_back,
 )
 from vmcoredd.plural import counted
-from vmcoredd.trace.records import Kind, Source
+from vmcoredd.trace.records import UNDONE, Kind, Source
 
 T = TypeVar("T", bound=Model)
 
@@ -95,6 +95,8 @@ class Card:
         """The faults that are on, in the order in which they came, and what each has changed; None
         for one that cannot be undone."""
         self.triggers = Triggers(self)
+        self.shared: dict[int, tuple[int, bool]] = {}
+        """The memory that a client shares: bytes and whether the card may write, by address."""
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
 
     @classmethod
@@ -202,6 +204,7 @@ class Card:
             assert changed
             self.triggers.ended(name)
             self._put_back(changed)
+            self.core.note(Kind.FAULT, Source.USER, f"{name}{UNDONE}")
 
     def _put_back(self, changed: Difference) -> None:
         core, firmware = self.core, self.firmware
@@ -330,9 +333,12 @@ class Card:
 
     # The whole card
 
-    def reset(self) -> None:
-        """Resets the function as FLR does: queues and mailboxes, but not memories or firmware."""
-        self.core.note(Kind.RESET, Source.CLIENT)
+    def reset(self, source: Source = Source.CLIENT) -> None:
+        """Resets the function as FLR does: queues and mailboxes, but not memories or firmware.
+
+        `source` is who wants it, for the trace.
+        """
+        self.core.note(Kind.RESET, source)
         for model in self.models:
             model.reset()
 

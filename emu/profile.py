@@ -194,6 +194,20 @@ def load(name: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = N
     return ProfileFile(name).profile(overrides or {})
 
 
+def from_header(header: Mapping[str, Any]) -> Profile:
+    """Returns the profile in the header of a trace (emu/recording.py), checked like a file.
+
+    Raises ProfileError.
+    """
+    given = header.get("profile")
+    where = "the trace's header"
+    if not isinstance(given, dict):
+        raise ProfileError(where, "it has no profile: the trace is not of an emulated card")
+    others = ("name", "chip", "faults")  # the header lists those that are on
+    tables = {name: value for name, value in given.items() if name not in others}
+    return ProfileFile.of_tables(where, str(given.get("name")), tables).profile({})
+
+
 def _source(name: str | Path) -> Traversable:
     if isinstance(name, Path) or name.endswith(".toml") or "/" in name:
         return Path(name)
@@ -226,6 +240,13 @@ class ProfileFile:
             found = re.search(r"at line (\d+)", str(error))
             line = int(found[1]) if found else len(self._lines)
             raise ProfileError(path, str(error), line=line) from error
+
+    @classmethod
+    def of_tables(cls, where: str, name: str, tables: dict[str, Any]) -> ProfileFile:
+        """Returns what a file with these tables would be; `where` they are from, for errors."""
+        self = cls.__new__(cls)
+        self._path, self._name, self._lines, self._tree = where, name, [], tables
+        return self
 
     def profile(self, overrides: Mapping[str, Mapping[str, Any]]) -> Profile:
         """Returns the profile, with some values replaced."""

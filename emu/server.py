@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 
-from pyvfio_user import SPIN, Area, ListenError, NativeAccess, ResetReason, Server
+from pyvfio_user import SPIN, Area, DmaRegion, ListenError, NativeAccess, ResetReason, Server
 from vmcoredd.chip.pci import Bar
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.config_space import MSIX_VECTORS
@@ -116,9 +116,23 @@ def attach(card: Card, server: Server) -> None:
         engine.attach(server.host())
         card.core.note(Kind.ATTACHED, Source.CLIENT)
 
+    def mapped(memory: DmaRegion) -> None:
+        if memory.mapped:
+            card.shared[memory.address] = memory.size, memory.writable
+            card.core.note_memory(
+                Kind.MAPPED, memory.address, memory.size, writable=memory.writable
+            )
+
+    def unmapped(memory: DmaRegion) -> None:
+        if card.shared.pop(memory.address, None):
+            card.core.note_memory(
+                Kind.UNMAPPED, memory.address, memory.size, writable=memory.writable
+            )
+
     def reset(reason: ResetReason) -> None:
         if reason is ResetReason.LOST_CONNECTION:
             card.core.note(Kind.DETACHED, Source.CLIENT)
+            card.shared.clear()
             engine.detach()
         else:
             card.reset()
@@ -136,6 +150,7 @@ def attach(card: Card, server: Server) -> None:
     server.irqs(intx=1, msi=1, msix=MSIX_VECTORS)
     server.on_client = attached
     server.on_reset = reset
+    server.on_dma_map, server.on_dma_unmap = mapped, unmapped
     server.work(engine.work)
     card.triggers.start_clock(partial(_later, server))
 

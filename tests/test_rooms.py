@@ -17,7 +17,7 @@ ALLOWED = {
     "vmcore": set(),
     "hw": {"chip"},
     "cudbg": {"chip", "hw"},
-    "trace": {"chip", "hw"},
+    "trace": {"chip", "hw", "pyvfio_user"},
     "diagnosis": {"chip", "cudbg"},
     "emu": {"chip", "pyvfio_user", "trace"},
     "driver": {"chip", "cudbg", "hw", "pyvfio_user", "vmcore"},

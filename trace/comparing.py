@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from vmcoredd.chip import Chip, pci
 from vmcoredd.chip.layout import WORD_BYTES
 from vmcoredd.chip.pci import Bar
-from vmcoredd.chip.volatile import is_polled, is_volatile
+from vmcoredd.chip.volatile import is_polled, is_volatile, waits_for_firmware
 from vmcoredd.trace.records import ACCESSES, CONFIG_SPACE, WINDOW, Kind, Record, Source
 
 DRIVERS = (Source.CLIENT, Source.DRIVER)
@@ -79,6 +79,11 @@ class Words:
             return False
         found = self._chip.r.at(record.address)
         return found is not None and is_polled(found.register)
+
+    def is_quick(self, record: Record) -> bool:
+        """Returns whether a polled word waits for hardware, which takes no time, not firmware."""
+        found = self._chip.r.at(record.address) if record.space == Bar.REGISTERS else None
+        return found is not None and not waits_for_firmware(found.register)
 
     def volatile(self, record: Record) -> dict[int, str]:
         """Returns the words of a read that may differ: their offset in the access, and name."""

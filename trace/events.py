@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ from vmcoredd.trace.records import (
     INTERRUPTS,
     MALFORMED,
     WINDOW,
+    WRITABLE,
     Kind,
     Record,
     Source,
@@ -125,7 +127,7 @@ class Decoder:
 
     def of(self, record: Record) -> Iterator[Event]:
         """Yields the events that follow from one record."""
-        event = self._event(record)
+        event = self.event(record)
         event.nested = event.time < self._busy_until
         if not event.nested and record.kind in ACCESSES:
             self._busy_until = event.end
@@ -135,7 +137,8 @@ class Decoder:
 
     # Records
 
-    def _event(self, record: Record) -> Event:
+    def event(self, record: Record) -> Event:
+        """Returns the event that a record is, without what follows from it."""
         made = Event(
             time=_bounded(record.time - self._began),
             spent=_bounded(record.spent),
@@ -235,11 +238,19 @@ class Decoder:
         holes = {"queue": record.detail, "what": record.value, "error": made.error}
         made.name = HOLE.sub(lambda hole: format(holes[hole[1] or "error"], hole[2] or ""), text)
 
+    def _mapped(self, made: Event, record: Record) -> None:
+        made.block, made.offset = HOST, record.address
+        made.name = f"{record.address:#x} .. {record.address + max(record.value, 1) - 1:#x}"
+        made.details = {"bytes": record.value, "writable": bool(record.detail & WRITABLE)}
+
     def _lost(self, made: Event, record: Record) -> None:
         made.times, made.name = record.value, "events for which the ring had no room"
 
     def _note(self, made: Event, record: Record) -> None:
         made.name = record.data.decode(errors="replace")
+
+    def _control(self, made: Event, record: Record) -> None:
+        made.name = words_of_request(record)
 
     # What follows from accesses
 
@@ -295,9 +306,31 @@ _OTHERS = {
     Kind.ATTACHED: Decoder._note,
     Kind.DETACHED: Decoder._note,
     Kind.FAULT: Decoder._note,
-    Kind.CONTROL: Decoder._note,
+    Kind.CONTROL: Decoder._control,
     Kind.LOST: Decoder._lost,
+    Kind.MAPPED: Decoder._mapped,
+    Kind.UNMAPPED: Decoder._mapped,
 }
+
+
+def request_of(record: Record) -> dict[str, Any] | None:
+    """Returns the request to the control socket that a CONTROL record has; None if it has none."""
+    try:
+        found = json.loads(record.data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("do"), str) else None
+
+
+def words_of_request(record: Record) -> str:
+    """Returns the request of a CONTROL record as a command has it: `link down 0`."""
+    request = request_of(record)
+    if request is None:
+        return record.data.decode(errors="replace")
+    words = [str(request.pop("do"))]
+    for key, value in request.items():
+        words += [key, *map(str, value if isinstance(value, list) else [value])]
+    return " ".join(words)
 
 
 def _bounded(nanoseconds: int) -> int:

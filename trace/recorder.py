@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vmcoredd.trace.archive import Writer
-from vmcoredd.trace.records import lost_record
+from vmcoredd.trace.records import DMA_CARRIED, lost_record
 from vmcoredd.trace.ring import RING_BYTES, Ring
 
 log = logging.getLogger("trace")
@@ -45,8 +45,9 @@ class Recorder:
         on_failure: Callable[[OSError], None] = lambda _: None,
         force: bool = False,
         ring_bytes: int = RING_BYTES,
+        dma_carried: int = DMA_CARRIED,
     ) -> None:
-        self.ring = Ring(ring_bytes)
+        self.ring = Ring(ring_bytes, dma_carried)
         self.failure: OSError | None = None
         """Why the trace ended before it was stopped."""
         self._writer = Writer(path, header, force=force)

@@ -47,6 +47,8 @@ class Kind(IntEnum):
     FAULT = lib.TRACE_FAULT
     CONTROL = lib.TRACE_CONTROL
     LOST = lib.TRACE_LOST
+    MAPPED = lib.TRACE_MAPPED
+    UNMAPPED = lib.TRACE_UNMAPPED
 
 
 class Source(IntEnum):
@@ -60,10 +62,14 @@ class Source(IntEnum):
     RECORDER = lib.TRACE_RECORDER
 
 
+UNDONE = " undone"
+"""What follows the name of a fault in a FAULT record when it is switched off."""
 ACCESSES = (Kind.READ, Kind.WRITE)
 CONFIG_SPACE: int = lib.TRACE_CONFIG_SPACE
 MALFORMED: int = lib.TRACE_MALFORMED
 WINDOW: int = lib.TRACE_WINDOW
+WRITABLE: int = lib.TRACE_WRITABLE
+DMA_CARRIED: int = lib.TRACE_DMA_CARRIED
 INTERRUPTS = {lib.TRACE_MSIX: "MSI-X", lib.TRACE_MSI: "MSI", lib.TRACE_INTX: "INTx"}
 """The kinds of interrupt: `space` of an INTERRUPT record."""
 
@@ -164,7 +170,7 @@ class Assembler:
         while at < end:
             values = unpack(content, at)
             data, size = b"", RECORD_BYTES
-            if not Kind.DATA < values[0] <= Kind.LOST:
+            if not Kind.DATA < values[0] <= _LAST_KIND:
                 raise TraceFormatError(f"a record of kind {values[0]}")
             if carried := values[_CARRIED]:
                 size += _slots(carried) * RECORD_BYTES
@@ -176,6 +182,7 @@ class Assembler:
         self._rest = content[at:]
 
 
+_LAST_KIND = max(Kind)
 _CARRIED = Record._fields.index("carried")
 
 

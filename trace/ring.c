@@ -113,6 +113,19 @@ void trace_note(struct trace_ring *ring, int kind, int source, const void *data,
     trace_end(ring, record);
 }
 
+void trace_tell(struct trace_ring *ring, const struct trace_record *what)
+{
+    struct trace_record *record = trace_begin(ring, what->kind, 0);
+
+    if (record) {
+        const uint64_t time = record->time;
+
+        *record = *what;
+        record->time = time;
+    }
+    trace_end(ring, record);
+}
+
 uint64_t trace_ready(const struct trace_ring *ring)
 {
     return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - ring->tail;

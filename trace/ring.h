@@ -20,9 +20,11 @@ enum trace_kind {
     TRACE_RESET,          /* the function is reset */
     TRACE_ATTACHED,       /* a client has attached, whose memory the card may use */
     TRACE_DETACHED,       /* it has gone */
-    TRACE_FAULT,          /* a fault is switched on; the data are its name */
-    TRACE_CONTROL,        /* a command to the emulator itself; the data are its text */
+    TRACE_FAULT,          /* a fault comes, or is undone; the data are its name */
+    TRACE_CONTROL,        /* a request to the control socket, as it comes there: JSON */
     TRACE_LOST,           /* here the ring was full: `value` events are not in the trace */
+    TRACE_MAPPED,         /* the client lets the card use `value` bytes of its memory */
+    TRACE_UNMAPPED,       /* and no longer */
 };
 
 enum trace_source {
@@ -36,6 +38,9 @@ enum trace_source {
 
 /* `space`: the number of a BAR, or this */
 enum { TRACE_CONFIG_SPACE = 7 };
+
+/* `detail` of TRACE_MAPPED */
+enum { TRACE_WRITABLE = 1 };
 
 /* `space` of an interrupt; that of TRACE_TROUBLE is an enum engine_trouble (emu/engine/engine.h) */
 enum { TRACE_MSIX, TRACE_MSI, TRACE_INTX };
@@ -85,13 +90,14 @@ struct trace_ring {
     uint64_t reserved; /* including those that are not complete */
     uint64_t lost;     /* events since the last that found room */
     uint64_t lost_in_all;
-    uint64_t events; /* that found room */
-    uint32_t depth;  /* events that have begun and not ended */
+    uint64_t events;      /* that found room */
+    uint32_t depth;       /* events that have begun and not ended */
+    uint32_t dma_carried; /* bytes of a DMA that are carried at most */
 };
 
 enum {
-    TRACE_DMA_CARRIED = 256,  /* bytes of DMA that are carried at most: descriptors and messages */
-    TRACE_FRAME_CARRIED = 64, /* of a frame: its headers */
+    TRACE_DMA_CARRIED = 256,  /* `dma_carried` as a rule: descriptors and messages */
+    TRACE_FRAME_CARRIED = 64, /* bytes of a frame that are carried at most: its headers */
 };
 
 /* Begins an event that will carry so many bytes. Returns its record, with `kind`, `carried` and the
@@ -107,6 +113,9 @@ void trace_end(struct trace_ring *ring, struct trace_record *record);
 
 /* Records an event with these bytes, at once. */
 void trace_note(struct trace_ring *ring, int kind, int source, const void *data, uint32_t length);
+
+/* Records an event that carries nothing, at once: `what`, whose time is now. */
+void trace_tell(struct trace_ring *ring, const struct trace_record *what);
 
 /* Returns how many records may be taken; they begin at `tail` modulo `capacity`. */
 uint64_t trace_ready(const struct trace_ring *ring);

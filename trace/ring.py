@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from vmcoredd.trace._cffi import ffi, lib
-from vmcoredd.trace.records import RECORD_BYTES
+from vmcoredd.trace.records import DMA_CARRIED, RECORD_BYTES
 
 RING_BYTES = 64 << 20
 """The size of a ring: more than two dumps fit."""
@@ -20,9 +20,12 @@ _FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
 
 
 class Ring:
-    """A ring of `size` bytes, a power of two; one thread puts records in, one takes them out."""
+    """A ring of `size` bytes, a power of two; one thread puts records in, one takes them out.
 
-    def __init__(self, size: int = RING_BYTES) -> None:
+    Of each DMA `dma_carried` bytes are kept at most.
+    """
+
+    def __init__(self, size: int = RING_BYTES, dma_carried: int = DMA_CARRIED) -> None:
         if size < mmap.PAGESIZE or size & (size - 1):
             raise ValueError(f"{size}: the size of a ring is a power of two, in bytes")
         self.size = size
@@ -31,6 +34,7 @@ class Ring:
         self._records = ffi.from_buffer("struct trace_record[]", self._memory)
         self._c = ffi.new("struct trace_ring *")
         self._c.records, self._c.capacity = self._records, size // RECORD_BYTES
+        self._c.dma_carried = dma_carried
 
     @property
     def address(self) -> int:

@@ -59,6 +59,12 @@ def emulate(
             "server has ended.",
         ),
     ] = None,
+    trace_dma: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1 << 20, metavar="BYTES", help="Bytes that --trace keeps of each DMA."
+        ),
+    ] = 256,
     force: ForceRecordings = False,
     map_window: Annotated[
         bool,
@@ -138,7 +144,7 @@ def emulate(
         _announce(facts, [(port, captures.get(port.end)) for port in ports], ready_fd, json)
 
     user = int(owner) if owner and owner.isdecimal() else owner
-    with _traced(adapter, trace, force=force):
+    with _traced(adapter, trace, trace_dma, force=force):
         serve(
             adapter,
             socket,
@@ -152,14 +158,17 @@ def emulate(
 
 
 @contextmanager
-def _traced(adapter: emu.Card, path: Path | None, *, force: bool) -> Iterator[None]:
+def _traced(
+    adapter: emu.Card, path: Path | None, dma_carried: int, *, force: bool
+) -> Iterator[None]:
     """Records a trace within the context, if there is a file for it."""
     from vmcoredd.emu.recording import recording
 
     if path is None:
         yield
         return
-    with writing(path), recording(adapter, path, force=force) as recorder:
+    recorded = recording(adapter, path, force=force, dma_carried=dma_carried)
+    with writing(path), recorded as recorder:
         yield
     if recorder.failure:
         raise typer.Exit(Exit.FAILED)  # which is logged

@@ -80,6 +80,8 @@ class Verb:
     needs: tuple[str, ...]
     """The keys that its request must hold."""
     runs: Runs
+    changes: bool = False
+    """Whether it changes the card: a trace has such requests."""
 
 
 class Request(NamedTuple):

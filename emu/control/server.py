@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -31,6 +32,7 @@ from vmcoredd.emu.control.state import Served
 from vmcoredd.emu.control.verbs import VERBS
 from vmcoredd.emu.errors import EmuError
 from vmcoredd.plural import counted
+from vmcoredd.trace.records import Kind, Source
 
 log = logging.getLogger("emu.control")
 
@@ -171,8 +173,15 @@ class Control(contextlib.AbstractContextManager["Control"]):
             return run()
         if asked.verb.runs is Runs.BESIDE:
             return await asyncio.to_thread(run)
-        future = asyncio.wrap_future(self.served.server.submit(run))
+        future = asyncio.wrap_future(self.served.server.submit(partial(self._told, asked, run)))
         return await asyncio.wait_for(future, self.patience)
+
+    def _told(self, asked: Request, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Runs a verb; a trace of the card tells of one that changes it."""
+        if asked.verb.changes:
+            text = json.dumps({"do": asked.verb.name, **asked.arguments})
+            self.served.card.core.note(Kind.CONTROL, Source.USER, text)
+        return run()
 
     def _busy(self) -> str:
         return (

@@ -6,10 +6,11 @@
         return {"seconds": 5}
 
 The keywords of `@verb` are the keys that a request may hold, and what they hold; it must hold those
-for which the function has no default. What the function returns follows `"ok": true` in the answer.
-It runs in the thread that serves the card, between two messages of its client, and so must not
-wait; `runs` may say otherwise (`Runs`). An EmuError or OSError becomes the answer's `error`. What
-has to end with the socket goes on `served.closing`.
+for which the function has no default. `changes=True`: it changes the card, so a trace has its
+requests. What the function returns follows `"ok": true` in the answer. It runs in the thread that
+serves the card, between two messages of its client, and so must not wait; `runs` may say otherwise
+(`Runs`). An EmuError or OSError becomes the answer's `error`. What has to end with the socket goes
+on `served.closing`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from vmcoredd.emu.silicon import faults
 from vmcoredd.emu.snapshot import Snapshot
 from vmcoredd.emu.triggers import parse, waits
 from vmcoredd.plural import counted
-from vmcoredd.trace.records import Kind as Trace
 from vmcoredd.trace.records import Source
 
 SNAPSHOTS = 16
@@ -47,14 +47,14 @@ class Impossible(EmuError):
 
 
 def verb(
-    name: str, meaning: str, /, *, runs: Runs = Runs.ON_CARD, **keys: Kind
+    name: str, meaning: str, /, *, runs: Runs = Runs.ON_CARD, changes: bool = False, **keys: Kind
 ) -> Callable[[F], F]:
     """Makes a function a verb; see the module."""
 
     def mark(function: F) -> F:
         parameters = inspect.signature(function).parameters
         needs = tuple(key for key in keys if parameters[key].default is inspect.Parameter.empty)
-        VERBS[name] = Verb(name, meaning, keys, function, needs, runs)
+        VERBS[name] = Verb(name, meaning, keys, function, needs, runs, changes)
         return function
 
     return mark
@@ -81,6 +81,7 @@ verb("state", "Tells the state of the card: client, counters, ports, queues, fir
     "fault",
     "Switches faults on, or lets them wait for their triggers (FAULT@WHEN); undoes them, or lets "
     "them wait no more (off). Lists those that are on and those that wait.",
+    changes=True,
     on=TEXTS,
     off=TEXTS,
 )
@@ -105,13 +106,16 @@ def fault(
 
 
 @verb(
-    "link", "Pulls the cable of a port (down), or plugs it in again (up).", up=NUMBER, down=NUMBER
+    "link",
+    "Pulls the cable of a port (down), or plugs it in again (up).",
+    changes=True,
+    up=NUMBER,
+    down=NUMBER,
 )
 def link(served: Served, *, up: int | None = None, down: int | None = None) -> dict[str, Any]:
     card = served.card
     for port, pulled in ((down, True), (up, False)):
         if port is not None:
-            card.core.note(Trace.CONTROL, Source.USER, f"link {'down' if pulled else 'up'} {port}")
             card.pull(port, pulled=pulled)
     return {"ports": [{key: port[key] for key in LINK_KEYS} for port in state(served)["ports"]]}
 
@@ -166,6 +170,7 @@ def _accesses(accesses: AccessLog, first: int) -> Iterator[dict[str, Any]]:
     "snapshot",
     f"Keeps the state of the card under a name (at most {SNAPSHOTS}), or forgets it. Lists those "
     "that are kept.",
+    changes=True,
     name=ONE_TEXT,
     forget=ONE_TEXT,
 )
@@ -184,10 +189,9 @@ def snapshot(
     return {"snapshots": snapshots(served)}
 
 
-@verb("restore", "Restores a snapshot, with the faults that were on.", name=ONE_TEXT)
+@verb("restore", "Restores a snapshot, with the faults that were on.", changes=True, name=ONE_TEXT)
 def restore(served: Served, *, name: str) -> dict[str, Any]:
     kept = _kept(served, name)
-    served.card.core.note(Trace.CONTROL, Source.USER, f"restore {name}")
     served.card.restore(kept)
     return told_faults(served.card)
 
@@ -201,9 +205,9 @@ def _kept(served: Served, name: str) -> Snapshot:
     return served.snapshots[name]
 
 
-@verb("reset", "Resets the function as FLR does; memories, firmware and faults stay.")
+@verb("reset", "Resets the function as FLR does; memories, firmware and faults stay.", changes=True)
 def reset(served: Served) -> dict[str, Any]:
-    served.card.reset()
+    served.card.reset(Source.USER)
     return {}
 
 

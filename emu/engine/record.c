@@ -35,8 +35,10 @@ void record_dma(struct engine *engine, enum trace_kind kind, uint32_t queue, uin
                                       .detail = queue,
                                       .address = address};
     const bool has_data = !error || kind == TRACE_DMA_WRITE;
+    const struct trace_ring *trace = engine->core->trace;
 
-    record_carrying(engine, what, data, has_data ? least(length, TRACE_DMA_CARRIED) : 0);
+    if (trace)
+        record_carrying(engine, what, data, has_data ? least(length, trace->dma_carried) : 0);
 }
 
 void record_frame(struct engine *engine, enum trace_kind kind, uint32_t port,

@@ -40,6 +40,7 @@ from pyvfio_user import (
     IrqIndex,
     NativeAccess,
     Refused,
+    RegionAccess,
     RegionFlag,
     ResetReason,
     Server,
@@ -157,6 +158,24 @@ def test_a_region_reads_back_what_was_written(client: Client, length: int) -> No
 def test_a_posted_write_takes_effect_before_the_next_read(client: Client) -> None:
     client.region_write(0, 16, b"posted", posted=True)
     assert client.region_read(0, 16, 6) == b"posted"
+
+
+def test_accesses_in_flight_together_are_made_in_order_and_each_has_its_answer(
+    client: Client,
+) -> None:
+    before = client.counters.round_trips
+    made = [
+        RegionAccess(0, 8, data=b"abcd"),
+        RegionAccess(0, 8, 4),
+        RegionAccess(40, 0, 4),
+        RegionAccess(0, 8, data=b"efgh"),
+        RegionAccess(0, 8, 4),
+    ]
+    wrote, read, refusal, _, again = client.access_all(made)
+    assert (wrote, read, again) == (b"", b"abcd", b"efgh")
+    assert isinstance(refusal, Refused)
+    assert client.counters.round_trips == before + 1
+    assert client.access_all([]) == []
 
 
 @pytest.mark.parametrize(

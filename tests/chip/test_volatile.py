@@ -10,7 +10,7 @@ from chip_facts import CHIPS
 from vmcoredd.chip import T6, volatile
 
 
-@pytest.mark.parametrize("pattern", volatile._CLOCKS + volatile._COUNTERS + volatile._POLLED)
+@pytest.mark.parametrize("pattern", volatile._CLOCKS + volatile._COUNTERS)
 def test_every_pattern_names_registers(pattern: str) -> None:
     assert matching([register.name for chip in CHIPS for register in chip.r], pattern)
 
@@ -25,6 +25,11 @@ def test_clocks_and_counters_are_volatile(name: str) -> None:
 @pytest.mark.parametrize("name", ["PL_WHOAMI", "SGE_CONTROL", "MPS_STAT_CTL", "TP_MIB_INDEX"])
 def test_what_a_driver_sets_is_not_volatile(name: str) -> None:
     assert not volatile.is_volatile(T6.r[name])
+
+
+@pytest.mark.parametrize("name", volatile._POLLED + volatile._FIRMWARES)
+def test_every_polled_word_is_a_register_of_both_chips(name: str) -> None:
+    assert all(volatile.is_polled(chip.r[name]) for chip in CHIPS)
 
 
 def test_mailboxes_are_polled_and_data_are_not() -> None:

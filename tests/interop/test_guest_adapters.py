@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import readers
-from cliruns import emulated
+from cliruns import emulated, spawned
 from crashes import assert_same
 from elftools.elf.elffile import ELFFile
 from findings import stands
@@ -138,6 +138,13 @@ def test_a_trace_of_the_kernels_dump_counts_what_the_card_counts(crash, index):
     assert {"HELLO", "CAPS_CONFIG", "PFVF", "PARAMS"} <= commands
     written = {event.name for event in events if event.kind == "write"}
     assert {"TP_PIO_ADDR", "SGE_CTXT_CMD"} <= written
+
+
+@pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
+def test_the_kernels_probe_crash_and_dump_are_replayed_without_the_guest(crash, index):
+    again = spawned("replay", crash.traces[index])
+    assert again.stdout.splitlines()[-1] == "equal", again.stdout
+    assert again.returncode == 0
 
 
 @pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)

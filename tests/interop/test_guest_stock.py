@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cliruns import spawned
+from kernel_trace import UP
 from stock import Stock
 
 from vmcoredd.qemu.errors import CommandFailed
@@ -26,6 +28,17 @@ def test_the_driver_has_all_ports_of_both_cards(stock: Stock) -> None:
     assert set(stock.interfaces) == {"a.0", "a.1", "b.0", "b.1"}
     for interface in stock.interfaces.values():
         assert "driver: cxgb4" in stock.run(f"ethtool -i {interface}")
+
+
+def test_the_probe_and_an_interface_that_came_up_are_replayed_without_the_guest(
+    stock: Stock,
+) -> None:
+    stock.run(UP.format(stock.interfaces["a.0"]))
+    stock.end_traces()
+    for path in stock.traces.values():
+        again = spawned("replay", path)
+        assert again.stdout.splitlines()[-1] == "equal", again.stdout
+        assert (again.returncode, again.stderr) == (0, "")
 
 
 def test_a_card_sits_behind_a_root_port_with_its_link(stock: Stock) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmcoredd import debs, emu
 from vmcoredd.emu import wires
+from vmcoredd.emu.recording import recording
 from vmcoredd.qemu.guest import Guest
 from vmcoredd.qemu.prepare import Options, prepare, serve_cards
 from vmcoredd.qemu.root import find_root
@@ -43,12 +44,15 @@ class Setup:
     memory: str = "2G"
     kernel_arguments: str = ""
     map_window: bool = False
+    trace: bool = False
+    """Whether what happens to the cards is recorded, until `Stock.end_traces()`."""
 
 
 SHARED = Setup(
     cards={"a": "t62100-cr", "b": "t520-cr"},
     wires=("a.0=a.1", "b.0=b.1"),
     kernel_arguments="iomem=relaxed",  # lets a process ring doorbells beside the driver
+    trace=True,
 )
 
 
@@ -81,6 +85,9 @@ class Stock:
     interfaces: Mapping[str, str]
     sockets: Mapping[str, Path]
     """The cards' own, by name."""
+    end_traces: Callable[[], None]
+    traces: Mapping[str, Path]
+    """By card, if there are any; complete once they have ended."""
 
     def run(self, script: str, seconds: float = 60.0) -> str:
         """Runs a script of several lines; returns its output. Raises CommandFailed."""
@@ -97,6 +104,7 @@ class Stock:
 
     def join(self) -> str:
         """Gives the interfaces at the ends of each wire addresses; returns what was said."""
+        self.end_traces()  # before there is traffic
         commands = [f"join-wires {wire.near}={wire.far}" for wire in self.wires]
         return "".join(self.guest.run(command, JOIN).output for command in commands)
 
@@ -137,14 +145,29 @@ def booted(setup: Setup, folder: Path, progress: debs.Progress) -> Iterator[Stoc
         root=root,
     )
     (folder / "guest").mkdir()
+    traces = {name: folder / f"{name}.npz" for name in cards if setup.trace}
     with (
+        _recorded(cards, traces) as recordings,
         serve_cards(list(cards.values()), folder) as adapters,
         prepared.guest(options, folder / "guest", folder / "console", adapters) as guest,
     ):
         guest.wait_for_kernel("first", BOOT)
         guest.run("load-driver --plain", DRIVER)
         sockets = {name: one.socket for name, one in zip(cards, adapters, strict=True)}
-        yield Stock(guest, cards, _interfaces(guest, list(cards)), sockets)
+        yield Stock(
+            guest, cards, _interfaces(guest, list(cards)), sockets, recordings.close, traces
+        )
+
+
+@contextlib.contextmanager
+def _recorded(
+    cards: Mapping[str, emu.Card], traces: Mapping[str, Path]
+) -> Iterator[contextlib.ExitStack]:
+    """Records cards until what it yields is closed, or the context is left."""
+    with contextlib.ExitStack() as stack:
+        for name, path in traces.items():
+            stack.enter_context(recording(cards[name], path))
+        yield stack
 
 
 def _interfaces(guest: Guest, names: Sequence[str]) -> dict[str, str]:

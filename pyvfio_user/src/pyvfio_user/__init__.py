@@ -8,7 +8,7 @@ linked in statically when this package is built; in a build without it, making a
 from pathlib import Path
 
 from .callbacks import Access, DmaRegion, NativeAccess, ResetReason
-from .client import Client
+from .client import Client, RegionAccess
 from .connection import Counters
 from .device import Area, DeviceInfo, Irq, Region
 from .errors import (
@@ -50,6 +50,7 @@ __all__ = [
     "ProtocolError",
     "Refused",
     "Region",
+    "RegionAccess",
     "RegionFlag",
     "ResetReason",
     "Server",

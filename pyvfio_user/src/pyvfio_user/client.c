@@ -285,24 +285,48 @@ int client_region_read(struct client *client, uint32_t region, uint64_t offset, 
     return error ? error : refused;
 }
 
-int client_region_write(struct client *client, uint32_t region, uint64_t offset, const void *data,
-                        uint64_t length)
+static int start_write(struct client *client, uint32_t region, uint64_t offset, const void *data,
+                       uint64_t length, int *status)
 {
     uint32_t most = minimum(client->max_transfer, SEND_MAX - REQUEST);
-    int refused = 0;
     int error = 0;
 
     for (uint64_t at = 0; !error && at < length; at += most) {
-        struct pending pending = {.status = &refused,
+        struct pending pending = {.status = status,
                                   .offset = offset + at,
                                   .region = region,
                                   .count = minimum(most, length - at),
                                   .command = REGION_WRITE};
         error = request(client, &pending, (const uint8_t *)data + at);
     }
+    return error;
+}
+
+int client_region_write(struct client *client, uint32_t region, uint64_t offset, const void *data,
+                        uint64_t length)
+{
+    int refused = 0;
+    int error = start_write(client, region, offset, data, length, &refused);
+
     if (!error)
         error = client_wait(client, 0);
     return error ? error : refused;
+}
+
+int client_access_all(struct client *client, struct client_access *accesses, uint32_t count)
+{
+    int error = 0;
+
+    for (uint32_t i = 0; !error && i < count; i++) {
+        struct client_access *one = &accesses[i];
+
+        one->status = 0;
+        error = one->is_write ? start_write(client, one->region, one->offset, one->data,
+                                            one->length, &one->status)
+                              : client_start_read(client, one->region, one->offset, one->data,
+                                                  one->length, 1, &one->status);
+    }
+    return error ? error : client_wait(client, 0);
 }
 
 int client_region_post(struct client *client, uint32_t region, uint64_t offset, const void *data,

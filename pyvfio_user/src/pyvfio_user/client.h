@@ -41,6 +41,19 @@ int client_region_read(struct client *client, uint32_t region, uint64_t offset, 
 int client_region_write(struct client *client, uint32_t region, uint64_t offset, const void *data,
                         uint64_t length);
 
+/* One access of several. */
+struct client_access {
+    void *data; /* what is written, or where to put what is read */
+    uint64_t offset;
+    uint32_t region;
+    uint32_t length;
+    int is_write;
+    int status; /* 0, or -errno: the server refuses it */
+};
+
+/* Makes accesses in their order, all in flight together, and waits for the replies. */
+int client_access_all(struct client *client, struct client_access *accesses, uint32_t count);
+
 /* Posts a write: the server sends no reply, so a refusal goes unnoticed. The write is sent no later
  * than the next flush or wait. */
 int client_region_post(struct client *client, uint32_t region, uint64_t offset, const void *data,

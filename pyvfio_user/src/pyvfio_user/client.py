@@ -19,17 +19,26 @@ import functools
 import mmap
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import device, protocol
 from ._client import ffi, lib
 from .connection import REPLY_MAX, Connection, Counters
 from .device import DeviceInfo, Irq, Region
-from .errors import ProtocolError
+from .errors import ProtocolError, Refused
 from .protocol import SPIN, Capabilities, Command, DmaFlag, IrqIndex, IrqSet
 from .shared import UnsealedArea, mapped
 
 COUNT_MAX = 256  # regions or interrupt indexes of a device
+
+
+class RegionAccess(NamedTuple):
+    """An access to a region: of `length` bytes that are read, or of `data` that are written."""
+
+    region: int
+    offset: int
+    length: int = 0
+    data: bytes | None = None
 
 
 class Client(contextlib.AbstractContextManager["Client"]):
@@ -130,6 +139,26 @@ class Client(contextlib.AbstractContextManager["Client"]):
         with ffi.from_buffer(data) as buffer:
             done = write(core, region, offset, buffer, len(buffer))
         self._connection.check(done, f"write at {offset:#x} of region {region}")
+
+    def access_all(self, accesses: Sequence[RegionAccess]) -> list[bytes | Refused]:
+        """Makes accesses in their order, all in flight together.
+
+        Returns what each has read, nothing for a write, or why the server refuses it.
+        """
+        data = [bytearray(one.data or one.length) for one in accesses]
+        held = [ffi.from_buffer(one) for one in data]
+        made = ffi.new("struct client_access[]", len(accesses))
+        for into, one, buffer in zip(made, accesses, held, strict=True):
+            into.data, into.length = buffer, len(buffer)
+            into.region, into.offset, into.is_write = one.region, one.offset, one.data is not None
+        done = lib.client_access_all(self._connection.core, made, len(accesses))
+        self._connection.check(done, "several accesses")
+        return [
+            Refused(f"access at {one.offset:#x} of region {one.region}", -of.status)
+            if of.status
+            else (b"" if of.is_write else bytes(read))
+            for one, of, read in zip(accesses, made, data, strict=True)
+        ]
 
     def flush(self) -> None:
         """Sends all posted writes."""
