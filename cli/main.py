@@ -26,6 +26,7 @@ from vmcoredd.cli.commands import (
     report,
     show,
     slim,
+    top,
     trace,
 )
 from vmcoredd.cli.exit_codes import MEANINGS, reported
@@ -56,6 +57,7 @@ for module in (
     guest,
     trace,
     replay,
+    top,
     demo,
     bench,
     doctor,

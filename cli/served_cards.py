@@ -59,7 +59,8 @@ def serving(setup: Setup) -> Iterator[tuple[list[Adapter], dict[str, emu.Card]]]
         for place, (card, adapter) in enumerate(zip(setup.cards, adapters, strict=True)):
             where, control = address(place, setup.root_ports), beside(adapter.socket)
             what = f"card {card.name}: {card.profile} at {where}, scene {setup.scene}"
-            faults = "".join(f", fault {text}" for text in _faults(setup, card.name))
+            own = cards[card.name].profile.faults
+            faults = "".join(f", fault {text}" for text in (*own, *_faults(setup, card.name)))
             err.print(f"{what}{faults}, control socket {control}", markup=False)
         for place, path in enumerate(setup.sockets, len(cards)):
             where = address(place, setup.root_ports)

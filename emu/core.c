@@ -156,6 +156,19 @@ static int some_words(struct core *core, struct space *space, uint32_t index, ui
     return rc ? rc : 1;
 }
 
+static void count_words(struct core *core, uint32_t block, uint32_t count, int is_write)
+{
+    struct block_counts *counts = &core->block_counts[block];
+
+    *(is_write ? &counts->writes : &counts->reads) += count;
+}
+
+/* Returns the block of words that are accessed at once: one, or some of a window. */
+static uint32_t block_of(const struct core *core, const struct space *space, uint32_t index)
+{
+    return space->kinds[index] == WORD_WINDOW ? BLOCK_MEMORY : core->blocks[index];
+}
+
 static int all_words(struct core *core, struct space *space, uint32_t index, uint32_t count,
                      uint8_t *data, int is_write)
 {
@@ -164,6 +177,7 @@ static int all_words(struct core *core, struct space *space, uint32_t index, uin
 
         if (done < 0)
             return done;
+        count_words(core, block_of(core, space, index), (uint32_t)done, is_write);
         index += (uint32_t)done;
         count -= (uint32_t)done;
         data += (size_t)done * 4;
@@ -223,6 +237,7 @@ int emu_plain_access(const struct region *region, uint64_t offset, void *data, u
         return rc;
     if (!space->kinds) {
         emu_plain_copy(space, index, length / 4, data, is_write);
+        count_words(region->core, region->block, length / 4, is_write);
         if (is_write && region->written)
             region->written(region->core->engine, (uint32_t)offset, length);
         return 0;
@@ -256,6 +271,7 @@ int emu_plain_config(const struct config *config, uint64_t offset, void *data, u
 {
     if (!length || offset > config->size || length > config->size - offset)
         return -EINVAL;
+    count_words(config->core, BLOCK_CONFIG, (length + 3) / 4, is_write);
     if (is_write || config->polls)
         return config->access(config->handle, offset, data, length, is_write);
     memcpy(data, config->bytes + offset, length);

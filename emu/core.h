@@ -112,6 +112,22 @@ struct access_counts {
     uint64_t write4, write8, write_runs, write_run_words;
 };
 
+/* Words that were accessed in a block; refused ones do not count. */
+struct block_counts {
+    uint64_t reads, writes;
+};
+
+/* The numbers of what is no block of registers. A word in no table has the first. */
+enum {
+    BLOCK_UNDESCRIBED,
+    BLOCK_CONFIG,    /* configuration space */
+    BLOCK_DOORBELLS, /* BAR2 */
+    BLOCK_MSIX,      /* BAR4 */
+    BLOCK_MEMORY,    /* what the memory windows show */
+    BLOCK_FIRST,     /* of registers */
+    BLOCKS = 256,
+};
+
 struct engine;
 struct trace_ring;
 
@@ -130,6 +146,8 @@ struct core {
     struct window windows[8];
     struct memory memories[5];
     struct access_counts counts;
+    const uint8_t *blocks; /* the number of each word's block, in BAR0 */
+    struct block_counts block_counts[256];
 };
 
 /* Entry points (core.c) */
@@ -139,6 +157,7 @@ struct region {
     struct core *core;
     struct space *space;
     uint8_t bar;
+    uint8_t block; /* that all its words are in; BLOCK_UNDESCRIBED: see core.blocks */
     void (*written)(struct engine *engine, uint32_t offset, uint32_t length);
 };
 

@@ -20,6 +20,7 @@ from vmcoredd.chip.pci import Bar
 from vmcoredd.chip.register import Location
 from vmcoredd.emu._cffi import ffi, lib
 from vmcoredd.emu.access_log import AccessLog, LoggedAccess, LogKind, Names
+from vmcoredd.emu.blocks import blocks
 from vmcoredd.emu.engine import Engine
 from vmcoredd.emu.errors import AccessError, ModelError
 from vmcoredd.emu.lookup import Lookups
@@ -38,6 +39,8 @@ WriteHook = Callable[[int, int], "int | None"]
 """(element, written word) -> the word to store; None stores the written word."""
 
 
+BLOCK: dict[int, int] = {Bar.DOORBELLS: lib.BLOCK_DOORBELLS, Bar.MSIX: lib.BLOCK_MSIX}
+"""The block of a BAR whose words are all in one."""
 WRITTEN: dict[int, Any] = {
     Bar.DOORBELLS: ffi.addressof(lib, "engine_bar2_written"),
     Bar.MSIX: ffi.addressof(lib, "engine_msix_written"),
@@ -118,6 +121,8 @@ class Core:
         self.regions = {bar: self._region(bar) for bar in bars}
         self.bar0 = self.spaces.space("bar0")
         self.bar0.kinds[:], resets = described(chip, self.bar0.count)
+        self._block_names, self._blocks = blocks(chip, self.bar0.count)
+        self.c.blocks = ffi.from_buffer("uint8_t[]", self._blocks)
         for index, value in resets:
             self.bar0.words[index] = value
         self.windows = Windows(self.c, self.spaces)
@@ -141,6 +146,7 @@ class Core:
         region = ffi.new("struct region *")
         region.core, region.space, region.bar = self.c, space.c, bar
         region.written = WRITTEN.get(bar, ffi.NULL)
+        region.block = BLOCK.get(bar, lib.BLOCK_UNDESCRIBED)
         return region
 
     # Accesses
@@ -162,6 +168,12 @@ class Core:
         """Returns the number of accesses to BAR0 so far, by size (`struct access_counts`)."""
         counts = self.c.counts
         return {name: getattr(counts, name) for name, _ in ffi.typeof(counts).fields}
+
+    def block_counts(self) -> dict[str, tuple[int, int]]:
+        """Returns how many words of each block were read and written, if any was."""
+        found = zip(self._block_names, self.c.block_counts, strict=False)
+        counts = {name: (int(block.reads), int(block.writes)) for name, block in found}
+        return {name: count for name, count in counts.items() if any(count)}
 
     # The trace
 

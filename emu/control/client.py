@@ -78,6 +78,8 @@ class Client(contextlib.AbstractContextManager["Client"]):
             answer = json.loads(line) if line else None
         except TimeoutError:
             raise ControlError(f"{self.path}: no answer to {do} in time") from None
+        except ConnectionError:
+            answer = None
         except (OSError, ValueError) as error:
             raise ControlError(f"{self.path}: {error}") from error
         if not isinstance(answer, dict):

@@ -55,6 +55,13 @@ def state(served: Served) -> dict[str, Any]:
         "client": peer._asdict() if peer else None,
         "messages": server.messages,
         "accesses": card.accesses,
+        "blocks": [
+            {"block": name, "words_read": reads, "words_written": writes}
+            for name, (reads, writes) in card.core.block_counts().items()
+        ],
+        "commands": [
+            {"command": name, "count": count} for name, count in card.firmware.executed.items()
+        ],
         **told_faults(card),
         **{name: int(getattr(card.engine.c.counts, name)) for name in COUNTS},
         "ports": [_port(card, number) for number in range(card.profile.ports.count)],
@@ -127,6 +134,7 @@ def _queue(kind: str, number: int, queue: Any) -> dict[str, Any]:
         "entries": int(queue.entries),
         "pidx": int(queue.pidx),
         "cidx": int(queue.cidx),
+        "produced": int(queue.produced),
         "halted": bool(queue.halted),
     }
 

@@ -25,6 +25,7 @@ static void produce(struct engine *engine, uint32_t id, uint32_t count, uint32_t
         return;
     }
     queue->pidx = (queue->pidx + count) % queue->entries;
+    queue->produced += count;
     egress_mark(engine, id);
     engine_wake(engine);
 }

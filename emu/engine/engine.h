@@ -90,6 +90,7 @@ struct egress {
     uint16_t interface;        /* viid */
     uint16_t ingress;          /* gets CPL_SGE_EGR_UPDATE; of a free list, the queue it feeds */
     uint32_t pidx, cidx;
+    uint64_t produced; /* what its producer has put in so far, in units of pidx */
     uint32_t told;     /* the CIDX that the driver knows, or is about to hear of */
     uint8_t to_tell;   /* how it has to be told, as in host_flow_control; 4: credits of `flow` */
     uint8_t held;      /* its next work request waits for room elsewhere */
@@ -128,6 +129,7 @@ struct ingress {
     uint16_t interface;
     uint16_t free_list; /* ENGINE_NO_QUEUE: none */
     uint32_t pidx, cidx;
+    uint64_t produced;   /* entries that it was given so far */
     uint8_t generation;  /* of the lap that pidx is in; the first has 1 */
     uint8_t armed;       /* an interrupt may follow: one per arming */
     uint8_t count_armed; /* also when the threshold is reached */

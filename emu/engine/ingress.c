@@ -58,6 +58,7 @@ static enum room reserve_entry(struct engine *engine, uint32_t id, struct landin
     landing->ingress = id;
     landing->entry = queue->pidx;
     landing->generation = queue->generation;
+    queue->produced++;
     if (++queue->pidx == queue->entries) {
         queue->pidx = 0;
         queue->generation ^= 1;
@@ -68,6 +69,7 @@ static enum room reserve_entry(struct engine *engine, uint32_t id, struct landin
 static void cancel_entry(struct engine *engine, const struct landing *landing)
 {
     engine->ingress[landing->ingress].pidx = landing->entry;
+    engine->ingress[landing->ingress].produced--;
     engine->ingress[landing->ingress].generation = landing->generation;
 }
 

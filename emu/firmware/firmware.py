@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import Any, ClassVar
 
 from vmcoredd.chip.devlog import ADDRESS_UNIT, DEVLOG_PF, Facility, Level
@@ -13,6 +14,7 @@ from vmcoredd.chip.firmware import (
     FwCommand,
     Retval,
     command_of,
+    op_name,
 )
 from vmcoredd.chip.firmware.message import Header
 from vmcoredd.chip.layout import u8
@@ -55,6 +57,8 @@ class Firmware:
         self.profile, self.chip, self.r = scenario.profile, scenario.chip, scenario.chip.r
         size = self.profile.firmware.devlog_kib * KIB
         self.log = DeviceLog(memories, scenario.memory_map["uP RAM"], size)
+        self.executed = Counter[str]()
+        """How many commands of each kind it has executed, since the card was made."""
         self.state = FirmwareState(master=PF if scenario.crashed else None)
         self._boot()
         self.show()
@@ -144,6 +148,7 @@ class Firmware:
             reply = self._answer(pf, command, refusal)
         name = "" if command is None else type(command).__name__
         header = Header.from_bytes(reply)
+        self.executed[op_name(data[0])] += 1
         self.state.last_command = Executed(pf, data[0], name, int(header.retval))
         self.show()
         return reply + data[len(reply) : MAILBOX_BYTES]

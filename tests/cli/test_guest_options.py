@@ -156,11 +156,12 @@ def test_a_fault_is_of_the_card_that_it_names_or_of_all(
     capfd: pytest.CaptureFixture[str], small_card: Path
 ) -> None:
     cards = named_cards([f"left={small_card}", "t520-cr"])
-    faults = ["left.firmware-dead", "vpd-slow", "left.le-busy@1.5s"]
+    own = ["left.firmware-dead", "left.firmware-retval=EIO", "left.le-busy@1.5s"]
+    faults = [*own, "vpd-slow,for=60.5s"]
     with serving(Setup(cards, 0, "fresh", faults=faults)) as (adapters, loaded):
         assert len(adapters) == 2
         assert [[*card.faults] for card in loaded.values()] == [
-            ["firmware-dead", "vpd-slow"],
+            ["firmware-dead", "firmware-retval=EIO", "vpd-slow"],
             ["vpd-slow"],
         ]
         assert loaded["left"].triggers.armed == ["le-busy@1.5s"]

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emumail import Mailbox
 
 from pyvfio_user import Client as VfioClient
 from pyvfio_user import ListenError, Server, library_version
 from vmcoredd import driver, emu
+from vmcoredd.chip.firmware import Devlog
 from vmcoredd.emu.control import (
     VERBS,
     Client,
@@ -143,6 +145,33 @@ def test_state_tells_who_is_attached_and_what_came(client: Client, path: Path) -
     assert state["client"] == {"process": os.getpid(), "user": os.getuid()}
     assert state["messages"] >= before["messages"] + 5
     assert state["accesses"]["read4"] == before["accesses"]["read4"] + 5
+
+
+def devlogs(state: dict[str, Any]) -> int:
+    return sum(one["count"] for one in state["commands"] if one["command"] == "DEVLOG")
+
+
+def test_state_tells_commands_and_the_words_of_every_block(client: Client, card: emu.Card) -> None:
+    def words(state: dict[str, Any]) -> int:
+        others = ("config", "doorbells", "MSI-X")
+        blocks = [one for one in state["blocks"] if one["block"] not in others]
+        return sum(one["words_read"] + one["words_written"] for one in blocks)
+
+    def accessed(counts: dict[str, int]) -> int:
+        runs = counts["read_run_words"] + counts["write_run_words"]
+        return runs + sum(counts[f"{do}{n}"] * n // 4 for do in ("read", "write") for n in (4, 8))
+
+    before = client.ask("state")
+    with driver.open_card(card) as adapter:
+        adapter.collect(memoryview(bytearray(32 << 20)), compress="none")
+    Mailbox(card).do(Devlog())
+    after = client.ask("state")
+    grown = accessed(after["accesses"]) - accessed(before["accesses"])
+    assert words(after) - words(before) == grown > 1 << 20
+    counts = [
+        {one["command"]: one["count"] for one in state["commands"]} for state in (before, after)
+    ]
+    assert counts[1]["DEVLOG"] == counts[0].get("DEVLOG", 0) + 1
 
 
 def test_state_tells_ports_queues_and_firmware(client: Client) -> None:

@@ -10,7 +10,9 @@ from emucore import BAR0_BYTES, SCRATCH, R, core, read, refused, word, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmcoredd.chip import T6
 from vmcoredd.emu.access_log import AccessLog, LoggedAccess, LogKind
+from vmcoredd.emu.blocks import blocks
 from vmcoredd.emu.core import Core
 from vmcoredd.emu.spaces import WordKind
 
@@ -76,6 +78,28 @@ def test_eight_bytes_are_two_words_lower_word_first() -> None:
     write(machine, int(R.SGE_FL_BUFFER_SIZE0), 1, 2)
     assert word(machine, int(R.SGE_FL_BUFFER_SIZE0)) == 1
     assert word(machine, int(R.SGE_FL_BUFFER_SIZE1)) == 2
+
+
+def test_words_are_counted_by_their_block() -> None:
+    machine = core()
+    read(machine, int(R.PL_WHOAMI), 4)
+    read(machine, int(R.SGE_FL_BUFFER_SIZE0), 8)
+    write(machine, int(R.SGE_FL_BUFFER_SIZE0), 1, 2, 3)
+    assert machine.block_counts() == {"PL": (1, 0), "SGE": (2, 3)}
+
+
+def test_each_memory_and_port_is_a_block_of_its_own_and_functions_share_theirs() -> None:
+    names, words = blocks(T6, BAR0_BYTES // 4)
+
+    def block(offset: int) -> str:
+        return names[words[offset // 4]]
+
+    edc = R.instances("EDC_H_INT_CAUSE")
+    assert [block(int(one)) for one in edc] == ["EDC0", "EDC1"]
+    port = R.MPS_PORT_STAT_TX_PORT_BYTES_L
+    assert [block(port[number]) for number in (0, 1)] == ["MPS port 0", "MPS port 1"]
+    assert block(R.CIM_PF_MAILBOX_CTRL[4]) == "CIM"
+    assert block(BAR0_BYTES - 4) == "undescribed"
 
 
 def test_accesses_are_counted_by_size() -> None:
