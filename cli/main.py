@@ -56,6 +56,7 @@ for module in (
     diff,
     guest,
     trace,
+    top,
     replay,
     top,
     demo,
