@@ -85,7 +85,7 @@ class Links(Model):
 
     @fault(
         "link-flap-port{}",
-        "The link of Ethernet port {} goes down, and comes up after so many milliseconds.",
+        "The link of Ethernet port {} is down for so many ms; the driver hears of both changes.",
         each=PORTS,
         reports=True,
         takes=number("MS", "milliseconds", 200),
