@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # mkdocs-material advertises its successor.
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help demo test guests programs check docs deb fuzz test-long test-kernels bench clean
+.PHONY: help demo test guests programs check docs deb fuzz faults test-long test-kernels bench clean
 
 help:
 	@echo "make demo          serve a T6 and a T5, probe, collect, write a vmcore, show it"
@@ -19,6 +19,7 @@ help:
 	@echo "make docs          the documentation as a site: build/site/index.html"
 	@echo "make deb           Debian packages for Debian 12 and 13, in build/deb (as root)"
 	@echo "make fuzz          hostile peers, guests, adapters and files (SECONDS=300 SEED=... PART=...)"
+	@echo "make faults        what Linux's driver does with each fault: docs/reference/faults.md (an hour)"
 	@echo "make test-long     what takes long: every combination, and the guest on newer kernels"
 	@echo "make test-kernels  the guest tests on newer kernels"
 	@echo "make bench         measure; the plots go to docs/explanation/plots"
@@ -58,6 +59,9 @@ deb:
 fuzz: .venv/ready-test
 	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(PART:%=--part %) $(CASE:%=--case %)
+
+faults: .venv/ready-test
+	$(BIN)/python -m tests.faults
 
 test-long: .venv/ready-test test-kernels
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py \
