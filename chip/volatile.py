@@ -34,6 +34,12 @@ _POLLED = (
     *("EDC_H_BIST_CMD", "MC_P_BIST_CMD"),  # assumed: their start bit clears when they are done
     *("LE_DB_DBGI_CONFIG", "LE_DB_DBGI_RSP_STATUS"),  # cudbg_lib.c: cudbg_read_tid()
 )
+_TIMED = ("SGE_DEBUG_INDEX", "SGE_DEBUG_DATA_HIGH", "SGE_DEBUG_DATA_LOW")
+# sge.c: sge_rx_timer_cb(), t4_hw.c: t4_idma_monitor()
+
+HOSTS_OWN = ("iqaddr", "fl0addr", "fl1addr", "eqaddr", "phy_address", "tm")
+"""The fields of mailbox commands that hold addresses in the host's memory, or its time."""
+# t4fw_api.h: FW_IQ_CMD, FW_EQ_*_CMD, FW_HMA_CMD, FW_PTP_CMD
 
 
 def is_volatile(register: Register) -> bool:
@@ -49,3 +55,8 @@ def is_polled(register: Register) -> bool:
 def waits_for_firmware(register: Register) -> bool:
     """Returns whether it is polled until firmware has done something: up to seconds."""
     return register.name in _FIRMWARES
+
+
+def is_timed(register: Register) -> bool:
+    """Returns whether a timer of the driver accesses it while interfaces are up."""
+    return register.name in _TIMED

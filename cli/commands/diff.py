@@ -1,4 +1,4 @@
-"""`vmcoredd diff`: compares two device dumps, entity by entity."""
+"""`vmcoredd diff`: compares two device dumps, entity by entity; or two traces, step by step."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vmcoredd.cli.foreign import is_foreign
 from vmcoredd.cli.inputs import dump_of, opened, stream
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
+from vmcoredd.cli.trace_diff import diff_traces, is_trace
 from vmcoredd.plural import agreeing, counted
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vmcoredd.cudbg.compare import Difference
 
 EXAMPLES = """Examples: `vmcoredd diff before.vmcore after.vmcore`;
+`vmcoredd diff kernel-6.1.npz kernel-6.12.npz` - two traces of `emulate --trace`;
 `vmcoredd diff a.vmcore a.vmcore --index 0 --other-index 1` - two dumps of one file"""
 
 
@@ -31,8 +33,10 @@ def register(app: typer.Typer) -> None:
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A vmcore.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another vmcore, or the same one.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="A vmcore, or a trace.")],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", help="Another vmcore or trace, or the same vmcore.")
+    ],
     index: Annotated[
         int | None, typer.Option(help="Index of A's note; the first device dump by default.")
     ] = None,
@@ -40,18 +44,30 @@ def diff(
         int | None, typer.Option(help="Index of B's note; the first device dump by default.")
     ] = None,
     lines: Annotated[
-        int, typer.Option(help="Show at most so many decoded differences of each entity.")
+        int,
+        typer.Option(
+            help="Show at most so many decoded differences of each entity, or lines of a trace."
+        ),
     ] = 10,
     json: Json = False,
 ) -> None:
-    """Compare two device dumps and show the differences, decoded.
+    """Compare two device dumps, or two traces, and show the differences, decoded.
 
     Compares the contents, not their compression; dumps of other drivers as bytes. The exit code is
     5 if something differs, or cannot be compared because this version does not know its format. It
     is 3 if something is damaged.
+
+    Of two traces, shows where the drivers part: polled words count once, whatever the number of
+    reads; clocks and counters may differ, and so may addresses in the host's memory.
     """
     from vmcoredd.cudbg.compare import Difference, compare
 
+    if is_trace(a) or is_trace(b):
+        for path, name in ((a, "A"), (b, "B")):
+            if not is_trace(path):
+                raise typer.BadParameter("no trace, but the other is one", param_hint=name)
+        diff_traces(a, b, lines, json=json)
+        return
     if None is not stream(a) == stream(b):
         raise typer.BadParameter("A is standard input already", param_hint="B")
     with ExitStack() as files:

@@ -1,0 +1,56 @@
+"""Traces of two kernels' drivers, compared: the same steps, until one is told something else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from cliruns import Run, emulated, ended, ready, spawned
+from stock import BOOT
+
+from vmcoredd.cli.exit_codes import Exit
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.interop,
+    pytest.mark.skipif(
+        os.environ.get("VMCOREDD_THOROUGH") != "1",
+        reason="boots two guests of its own: VMCOREDD_THOROUGH=1, make test-long",
+    ),
+]
+UP = "ip link set eth0 up && until grep -q 1 /sys/class/net/eth0/carrier; do sleep 0.1; done"
+LARGER = "ip link set eth0 mtu 9000"
+
+
+def traced(kernel: str, script: str, folder: Path) -> Path:
+    """Records what a guest's driver does to a fresh card."""
+    folder.mkdir()
+    socket, trace, run = (folder / name for name in ("t6.sock", "trace.npz", "run.sh"))
+    run.write_text(f"#!/bin/sh\n{script}\n")
+    card = ("--card", "t62100-cr", "--scene", "fresh", "--wire", "0=1")
+    with emulated(*card, "--socket", socket, "--trace", trace) as server:
+        ready(server)
+        words = ("guest", "run", "--kernel", kernel, "--socket", socket, "--script", run)
+        done = spawned(*words, timeout=BOOT)
+        assert done.returncode == Exit.OK, done.stderr
+        assert ended(server, signal.SIGTERM).code == Exit.OK
+    return trace
+
+
+def test_two_kernels_take_the_same_steps_until_one_is_told_something_else(
+    vmcoredd: Run, tmp_path: Path
+) -> None:
+    old = traced("debian:6.1", UP, tmp_path / "old")
+    new = traced("debian:6.12", f"{UP}\n{LARGER}", tmp_path / "new")
+    found = vmcoredd("diff", old, new, "--json")
+    assert found.code == Exit.INCOMPLETE
+    record = found.json
+    assert record["common_steps"] == record["a_steps"] > 1000
+    (place,) = record["places"]
+    assert place["a"]["steps"] == 0
+    assert any(
+        "command   VI_RXMODE" in line and "mtu=0x2328" in line for line in place["b"]["lines"]
+    )
+    assert record["differing_answers"] == 0
