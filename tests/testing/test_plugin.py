@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import pyvfio_user
+from vmcoredd import emu
 from vmcoredd.bench.measure import processor_seconds
+from vmcoredd.testing.marks import Arguments
 
 PLUGIN = "vmcoredd.testing.plugin"
 SECONDS = 120
@@ -125,6 +127,12 @@ BAD = {
     "wires=['0=7']": "port 7",
     "kernel='7'": "no kernel '7'; there are 6.1, 6.12, newest, debian:6.1, ",
 }
+
+
+def test_a_mark_takes_faults_with_arguments_and_triggers() -> None:
+    faults = ["firmware-retval=EIO", "firmware-dead@command:VI:2"]
+    card = Arguments(card="t520-cr", faults=faults).make(emu.Scene.FRESH)
+    assert ([*card.faults], card.triggers.armed) == (faults[:1], faults[1:])
 
 
 def test_a_bad_mark_is_one_error_that_says_what_is_allowed(project: Project) -> None:
