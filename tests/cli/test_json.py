@@ -35,7 +35,7 @@ RUN_ELSEWHERE = {
         "control log",
     ),
     *("control snapshot", "control restore", "control reset", "control stop"),
-    *("control trace start", "control trace stop", "top"),
+    *("control trace start", "control trace stop", "replay", "top"),
 }
 """Commands whose output their own tests compare with the schema: `Result.json` does so."""
 WITHOUT_JSON = {
