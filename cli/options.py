@@ -314,8 +314,8 @@ InputVmcore = Annotated[
     Path,
     typer.Argument(metavar="VMCORE", help="The vmcore, or bare device dump, to read; - is stdin."),
 ]
-Card = Annotated[
-    str,
+OptionalCard = Annotated[
+    str | None,
     typer.Option(
         "--card",
         metavar="CARD",

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmcoredd.cli.commands.trace import missing
-from vmcoredd.cli.exit_codes import Exit, report, writing
+from vmcoredd.cli.exit_codes import Exit, about, report, writing
 from vmcoredd.cli.options import (
     Captures,
-    Card,
     CardWires,
     Faults,
     ForceRecordings,
     Json,
+    OptionalCard,
     Scene,
     Seed,
     path_or_name,
@@ -44,8 +44,16 @@ def register(app: typer.Typer) -> None:
 
 
 def emulate(
-    card: Card,
     socket: Annotated[Path, typer.Option(help="The socket to listen on; replaces a stale one.")],
+    card: OptionalCard = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TRACE",
+            help="Serve the answers of this trace instead of a card, and say where the driver's "
+            "accesses differ from the recorded ones, once it has gone.",
+        ),
+    ] = None,
     seed: Seed = 0,
     scene: Scene = "crashed",
     fault: Faults = None,
@@ -119,6 +127,12 @@ def emulate(
     from vmcoredd.emu.control.protocol import beside
     from vmcoredd.emu.server import serve
 
+    if (card is None) is (replay is None):
+        raise typer.BadParameter("name a card, or else a trace to --replay", param_hint="--card")
+    if replay:
+        _serve_trace(replay, socket, _server_options(mode, owner, deadline), ready_fd, json=json)
+        return
+    assert card
     if control and no_control:
         raise typer.BadParameter("give a path or --no-control, not both", param_hint="--control")
     if not no_control:
@@ -143,18 +157,37 @@ def emulate(
         }
         _announce(facts, [(port, captures.get(port.end)) for port in ports], ready_fd, json)
 
-    user = int(owner) if owner and owner.isdecimal() else owner
     with _traced(adapter, trace, trace_dma, force=force):
         serve(
             adapter,
             socket,
             ready=ready,
-            mode=_octal(mode),
-            owner=user,
-            deadline=deadline,
             idle=take_over,
             control=control,
+            **_server_options(mode, owner, deadline),
         )
+
+
+def _server_options(mode: str, owner: str | None, deadline: float) -> dict[str, Any]:
+    user = int(owner) if owner and owner.isdecimal() else owner
+    return {"mode": _octal(mode), "owner": user, "deadline": deadline}
+
+
+def _serve_trace(
+    path: Path, socket: Path, options: dict[str, Any], ready_fd: int | None, *, json: bool
+) -> None:
+    """Plays the adapter's side of a trace, and shows where the driver did something else."""
+    from vmcoredd.cli.commands.replay import conclude
+    from vmcoredd.trace.archive import Reader
+    from vmcoredd.trace.replay import adapter_side
+
+    with about(path), Reader(path) as reader:
+        facts = {name: reader.header.get(name) for name in ("card", "seed", "scene")}
+        facts |= {"socket": os.path.abspath(socket), "control": None}
+        found = adapter_side.serve(
+            reader, socket, ready=lambda: _announce(facts, [], ready_fd, json), **options
+        )
+        conclude(found, reader, path, json=json)
 
 
 @contextmanager

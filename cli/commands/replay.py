@@ -68,12 +68,7 @@ def replay(
         progress = stack.enter_context(_progress(reader))
         options = Options(ask, strict, patience, progress)
         found = play(reader, socket, options)
-        damage, lost = reader.damage, (reader.end or {}).get("lost", 0)
-    if json:
-        emit_json("replay", {"trace": str(path), **found.json(), "damage": damage, "lost": lost})
-    else:
-        _show(found, lines)
-    judge(found, damage, lost, path)
+    conclude(found, reader, path, lines, json=json)
 
 
 @contextmanager
@@ -122,21 +117,26 @@ def _progress(reader: Reader) -> Iterator[Progress]:
         yield lambda done: bars.update(task, completed=done)
 
 
-def _show(found: Report, lines: int) -> None:
-    for difference in found.differences[:lines]:
-        out.say_all(difference.lines())
-    if found.differing > lines:
-        out.say(f"{found.differing - lines:,} more differences: --lines shows more")
-    out.say_all(found.lines())
-
-
-def judge(found: Report, damage: str, lost: int, path: Path) -> None:
-    """Says what is missing from the trace, and ends the command with its exit code."""
+def conclude(found: Report, reader: Reader, path: Path, lines: int = 20, *, json: bool) -> None:
+    """Shows what a replay found, and ends the command with its exit code."""
     from vmcoredd.cli.commands.trace import missing
 
+    damage, lost = reader.damage, (reader.end or {}).get("lost", 0)
+    if json:
+        emit_json("replay", {"trace": str(path), **found.json(), "damage": damage, "lost": lost})
+    else:
+        _show(found, lines)
     if damage:
         report(f"the trace is incomplete: {damage}", path)
     if lost:
         report(f"{missing(lost)} missing: the ring was full", path)
     if found.differing or damage or lost:
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _show(found: Report, lines: int) -> None:
+    for difference in found.differences[:lines]:
+        out.say_all(difference.lines())
+    if found.differing > lines:
+        out.say(f"{found.differing - lines:,} more differences: --lines shows more")
+    out.say_all(found.lines())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import zipfile
 from pathlib import Path
 
 import pytest
-from cliruns import Run, one_line
+from cliruns import PATIENCE, Run, emulated, ended, one_line, ready
 
+from pyvfio_user import Client
 from vmcoredd import driver, emu
+from vmcoredd.chip import T5
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.emu.recording import recording
 from vmcoredd.emu.server import served
@@ -97,3 +100,56 @@ def test_a_missing_server_is_an_error(vmcoredd: Run, trace: Path, tmp_path: Path
     refused = vmcoredd("replay", trace, "--against", tmp_path / "nobody.sock")
     assert refused.code == Exit.NO_DEVICE
     assert "nobody.sock" in one_line(refused)
+
+
+# The adapter's side
+
+
+def test_a_dump_of_a_replayed_adapter_is_the_recorded_one(
+    vmcoredd: Run, tmp_path: Path, small_card: Path
+) -> None:
+    dumps = []
+    trace, socket = tmp_path / "dump.npz", tmp_path / "card.sock"
+    for options in (["--card", small_card, "--trace", trace], ["--replay", trace]):
+        with emulated(*options, "--socket", socket, "--no-control") as process:
+            ready(process)
+            output = tmp_path / f"{len(dumps)}.vmcore"
+            assert vmcoredd("dump", "--socket", socket, "-o", output).code == Exit.OK
+            if "--trace" in options:
+                assert ended(process, signal.SIGTERM).code == Exit.OK
+            out, err = process.communicate(timeout=PATIENCE)
+            assert process.returncode == Exit.OK, out + err
+            dumps.append(output.read_bytes())
+    assert dumps[0] == dumps[1]
+    assert out.splitlines()[-1] == "equal"
+
+
+def test_sigterm_ends_a_replayed_adapter_whose_driver_never_came(
+    trace: Path, tmp_path: Path
+) -> None:
+    with emulated("--replay", trace, "--socket", tmp_path / "s") as process:
+        ready(process)
+        gone = ended(process, signal.SIGTERM)
+    assert gone.code == Exit.INCOMPLETE
+    assert "the end of the driver" in gone.out
+
+
+def test_a_driver_that_does_something_else_is_told(
+    vmcoredd: Run, trace: Path, tmp_path: Path
+) -> None:
+    socket = tmp_path / "card.sock"
+    with emulated("--replay", trace, "--socket", socket) as process:
+        ready(process)
+        with Client(socket) as client:
+            client.region_read(0, int(T5.r.SGE_CONTROL), 4)
+        process.wait(PATIENCE)
+        out, _ = process.communicate()
+    assert process.returncode == Exit.INCOMPLETE
+    assert "read SGE_CONTROL" in out
+
+
+@pytest.mark.parametrize("options", [[], ["--card", "t520-cr", "--replay", "trace.npz"]])
+def test_emulate_needs_a_card_or_a_trace(vmcoredd: Run, tmp_path: Path, options: list[str]) -> None:
+    refused = vmcoredd("emulate", *options, "--socket", tmp_path / "s")
+    assert refused.code == Exit.USAGE
+    assert "--replay" in refused.err
