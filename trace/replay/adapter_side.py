@@ -17,6 +17,7 @@ from typing import Any
 from pyvfio_user import Refused, Server
 from vmcoredd.chip import Chip, pci
 from vmcoredd.chip.pci import Bar
+from vmcoredd.plural import counted, exact
 from vmcoredd.trace.archive import Reader
 from vmcoredd.trace.comparing import Words, is_drivers
 from vmcoredd.trace.errors import TraceFormatError
@@ -275,7 +276,13 @@ class Player:
         left = sum(is_drivers(record) for _, record in self._records)
         if left:
             self._differs(
-                Difference(-1, 0, "the end of the driver", f"{left:,} more accesses", "it has gone")
+                Difference(
+                    -1,
+                    0,
+                    "the end of the driver",
+                    counted(left, "more access", "more accesses"),
+                    "it has gone",
+                )
             )
 
 
@@ -287,7 +294,7 @@ def _sizes(given: Any) -> dict[int, int]:
         raise TraceFormatError(f"a header without the sizes of BARs: {error}") from error
     for bar, size in sizes.items():
         if bar not in (0, 2, 4) or not 0 < size <= BAR_MOST or size & (size - 1):
-            raise TraceFormatError(f"a header with a BAR{bar} of {size:,} bytes")
+            raise TraceFormatError(f"a header with a BAR{bar} of {exact(size, 'byte')}")
     return sizes
 
 
