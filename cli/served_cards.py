@@ -82,8 +82,7 @@ def _load(setup: Setup, place: int) -> emu.Card:
         scene=setup.scene,
         map_window=setup.map_window,
     )
-    for text in _faults(setup, setup.cards[place].name):
-        card.fail(text, undoable=True)
+    card.fail_served(*_faults(setup, setup.cards[place].name))
     return card
 
 

@@ -132,6 +132,11 @@ def _zeros(entity: Entity, blob: Bytes) -> Text | None:
     return Text(kind, [meaning.format(count=f"{count:,}")]) if meaning else None
 
 
+def is_all_ones(blob: Bytes) -> bool:
+    """Returns whether there are bytes, and all are ones, as where nothing answers."""
+    return _is_all(blob, 0xFF)
+
+
 def _is_all(blob: Bytes, byte: int) -> bool:
     """Returns whether there are bytes, and all are the same; unpacks no more than needed."""
     for at in range(0, len(blob), PIECE_BYTES):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmcoredd.chip.pci import CONFIG_BYTES, REGISTERS_BYTES, Bar
 from vmcoredd.emu import memory_image
@@ -27,6 +27,8 @@ from vmcoredd.emu.silicon.engine import PacketEngine
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 from vmcoredd.emu.silicon.model import Model, fault_name
 from vmcoredd.emu.silicon.pcie import ConfigBackDoor, MemoryWindows, Page
+from vmcoredd.emu.silicon.server import ServedBy
+from vmcoredd.emu.silicon.slot import REMOVAL
 from vmcoredd.emu.snapshot import Snapshot, tables
 from vmcoredd.emu.spaces import Space
 from vmcoredd.emu.triggers import Triggers, parse, waits
@@ -42,10 +44,19 @@ from vmcoredd.emu.undo import (
 from vmcoredd.plural import counted
 from vmcoredd.trace.records import UNDONE, Kind, Source
 
+if TYPE_CHECKING:
+    from pyvfio_user import Server
+
 T = TypeVar("T", bound=Model)
 
 BARS: dict[int, int] = {Bar.REGISTERS: REGISTERS_BYTES, Bar.DOORBELLS: 8 << 20, Bar.MSIX: 8 << 10}
 """Bytes of each BAR."""
+
+
+def needs_server(fault: str) -> bool:
+    """Returns whether only a card that is served can have a fault."""
+    found = faults().get(fault_name(fault))
+    return found is not None and found.served
 
 
 def _scene(name: str) -> Scene:
@@ -97,6 +108,7 @@ class Card:
         self.triggers = Triggers(self)
         self.shared: dict[int, tuple[int, bool]] = {}
         """The memory that a client shares: bytes and whether the card may write, by address."""
+        self._when_served: list[str] = []
         self.window_page: Page | None = self.model(MemoryWindows).map_page() if map_window else None
 
     @classmethod
@@ -168,6 +180,8 @@ class Card:
         TriggerError.
         """
         trigger = parse(name, faults())
+        if needs_server(name):
+            self.model(ServedBy).check()
         if waits(name):
             self.triggers.arm(trigger)
         elif not undoable:
@@ -177,6 +191,19 @@ class Card:
             before = self.snapshot()
             self._fail(name)
             self.faults[name] = difference(before, self.snapshot())
+
+    def fail_served(self, *names: str) -> None:
+        """Switches faults on that can be undone; those of a server, once one serves the card."""
+        self._when_served += filter(needs_server, names)
+        for name in names:
+            if not needs_server(name):
+                self.fail(name, undoable=True)
+
+    def be_served(self, server: Server) -> None:
+        """Is served from now on; faults of the server can come."""
+        self.model(ServedBy).server = server
+        while self._when_served:
+            self.fail(self._when_served.pop(0), undoable=True)
 
     def _fail(self, name: str) -> None:
         fault = faults()[fault_name(name)]
@@ -203,7 +230,10 @@ class Card:
             changed = self.faults.pop(name)
             assert changed
             self.triggers.ended(name)
-            self._put_back(changed)
+            if name == REMOVAL:
+                self.power_on()
+            else:
+                self._put_back(changed)
             self.core.note(Kind.FAULT, Source.USER, f"{name}{UNDONE}")
 
     def _put_back(self, changed: Difference) -> None:
@@ -333,12 +363,29 @@ class Card:
 
     # The whole card
 
+    def power_on(self) -> None:
+        """Makes the card as it is after power-on (scene "fresh"), whatever its scene was.
+
+        Its wires, cables that are pulled and faults stay.
+        """
+        ports = [link.pulled for link in self.firmware.state.links]
+        Card(self.profile, seed=self.seed, scene=Scene.FRESH).snapshot().put(
+            self.core, self.memories, self.models
+        )
+        for port, pulled in enumerate(ports):
+            links.pull(self.firmware, port, pulled=pulled)
+        on, self.faults = self.faults, {}
+        for name, changed in on.items():
+            self.fail(name, undoable=changed is not None)
+
     def reset(self, source: Source = Source.CLIENT) -> None:
         """Resets the function as FLR does: queues and mailboxes, but not memories or firmware.
 
-        `source` is who wants it, for the trace.
+        `source` is who wants it, for the trace. A card that is out of its slot hears nothing.
         """
         self.core.note(Kind.RESET, source)
+        if self.core.c.gone:
+            return
         for model in self.models:
             model.reset()
 

@@ -27,10 +27,22 @@ static int log_word(struct core *core, const struct space *space, uint32_t index
     return emu_log_access(core, kind, space, index, 1, is_write);
 }
 
+/* A hook may be what the card is removed by (a fault that waits for the access): then there is
+ * nobody to answer any more. */
 static int hook_read(struct core *core, struct space *space, uint32_t index, uint32_t *value)
 {
+    int rc;
+
     *value = space->words[index];
-    return core->hook_read(core->handle, space->links[index], value);
+    rc = core->hook_read(core->handle, space->links[index], value);
+    return core->gone ? -ENODEV : rc;
+}
+
+static int hook_write(struct core *core, const struct space *space, uint32_t index, uint32_t value)
+{
+    int rc = core->hook_write(core->handle, space->links[index], value);
+
+    return core->gone ? -ENODEV : rc;
 }
 
 int emu_word_read(struct core *core, struct space *space, uint32_t index, uint32_t *value)
@@ -119,7 +131,7 @@ int emu_word_write(struct core *core, struct space *space, uint32_t index, uint3
         return emu_data_write(core, space, index, value);
     case WORD_HOOK:
     case WORD_HOOK_WRITE:
-        return core->hook_write(core->handle, space->links[index], value);
+        return hook_write(core, space, index, value);
     case WORD_WINDOW: {
         int copied = emu_window_copy(core, space, index, 1, &value, 1);
         return copied < 0 ? copied : 0;
@@ -169,6 +181,14 @@ static uint32_t block_of(const struct core *core, const struct space *space, uin
     return space->kinds[index] == WORD_WINDOW ? BLOCK_MEMORY : core->blocks[index];
 }
 
+/* An access that nobody answers. */
+static int no_answer(void *data, uint32_t length, int is_write)
+{
+    if (!is_write)
+        memset(data, 0xff, length);
+    return 0;
+}
+
 static int all_words(struct core *core, struct space *space, uint32_t index, uint32_t count,
                      uint8_t *data, int is_write)
 {
@@ -176,7 +196,7 @@ static int all_words(struct core *core, struct space *space, uint32_t index, uin
         int done = some_words(core, space, index, count, data, is_write);
 
         if (done < 0)
-            return done;
+            return core->gone ? no_answer(data, count * 4, is_write) : done;
         count_words(core, block_of(core, space, index), (uint32_t)done, is_write);
         index += (uint32_t)done;
         count -= (uint32_t)done;
@@ -235,6 +255,8 @@ int emu_plain_access(const struct region *region, uint64_t offset, void *data, u
 
     if (rc)
         return rc;
+    if (__builtin_expect(region->core->gone, 0))
+        return no_answer(data, length, is_write);
     if (!space->kinds) {
         emu_plain_copy(space, index, length / 4, data, is_write);
         count_words(region->core, region->block, length / 4, is_write);
@@ -271,6 +293,8 @@ int emu_plain_config(const struct config *config, uint64_t offset, void *data, u
 {
     if (!length || offset > config->size || length > config->size - offset)
         return -EINVAL;
+    if (__builtin_expect(config->core->gone, 0))
+        return no_answer(data, length, is_write);
     count_words(config->core, BLOCK_CONFIG, (length + 3) / 4, is_write);
     if (is_write || config->polls)
         return config->access(config->handle, offset, data, length, is_write);

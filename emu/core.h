@@ -95,6 +95,7 @@ struct window {
     uint32_t count;
     uint32_t *offset;
     uint32_t shown; /* the adapter address that the mapped words show */
+    uint8_t blind;  /* it shows all ones, and loses what is written */
     uint8_t *shadow;
 };
 
@@ -146,6 +147,7 @@ struct core {
     struct window windows[8];
     struct memory memories[5];
     struct access_counts counts;
+    uint8_t gone; /* nothing is in the slot: what is read is all ones, what is written is lost */
     const uint8_t *blocks; /* the number of each word's block, in BAR0 */
     struct block_counts block_counts[256];
 };

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from pyvfio_user import LimitedLog
 from vmcoredd.chip import Chip, Register
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.pci import Bar
 from vmcoredd.chip.register import Location
 from vmcoredd.emu._cffi import ffi, lib
@@ -262,6 +263,8 @@ class Core:
 
     def _read_watched(self, watch: Watch) -> int:
         watch.tell(is_write=False)
+        if self.c.gone:
+            return U32_MASK
         value = ffi.new("uint32_t *")
         with watch.unwatched():
             code = lib.emu_word_read(self.c, watch.space.c, watch.word, value)
@@ -271,6 +274,8 @@ class Core:
 
     def _write_watched(self, watch: Watch, value: int) -> int:
         watch.tell(is_write=True)
+        if self.c.gone:
+            return 0
         with watch.unwatched():
             return int(lib.emu_word_write(self.c, watch.space.c, watch.word, value))
 

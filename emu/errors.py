@@ -25,6 +25,10 @@ class NoSuchFault(EmuError):
     """The card has no fault of this name."""
 
 
+class ServerDied(EmuError):
+    """The server of a card ended because a fault wanted that."""
+
+
 class BadArgument(EmuError):
     """A fault's argument is missing or wrong; says what it takes."""
 

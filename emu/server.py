@@ -14,7 +14,7 @@ from pyvfio_user import SPIN, Area, DmaRegion, ListenError, NativeAccess, ResetR
 from vmcoredd.chip.pci import Bar
 from vmcoredd.emu.card import Card
 from vmcoredd.emu.config_space import MSIX_VECTORS
-from vmcoredd.emu.errors import CardInUse
+from vmcoredd.emu.errors import CardInUse, ServerDied
 from vmcoredd.trace.records import Kind, Source
 
 _SERVERS: MutableMapping[Card, weakref.ref[Server]] = weakref.WeakKeyDictionary()
@@ -51,6 +51,8 @@ def serve(
         ):
             _tell(ready)
             server.run()
+        if server.died:
+            raise ServerDied(f"{server.path}: the server died, as its fault has it")
     card.access_log.log_totals()
 
 
@@ -97,7 +99,8 @@ def running(server: Server) -> Iterator[None]:
     try:
         yield
     finally:
-        server.stop()
+        with contextlib.suppress(ListenError):  # it may have died
+            server.stop()
         thread.join()
 
 
@@ -153,6 +156,7 @@ def attach(card: Card, server: Server) -> None:
     server.on_dma_map, server.on_dma_unmap = mapped, unmapped
     server.work(engine.work)
     card.triggers.start_clock(partial(_later, server))
+    card.be_served(server)
 
 
 def _later(server: Server, seconds: float, function: Callable[[], None]) -> Callable[[], None]:

@@ -65,6 +65,11 @@ int emu_window_copy(struct core *core, struct space *space, uint32_t index, uint
     int rc;
 
     count = count < left ? count : left;
+    if (__builtin_expect(window->blind, 0)) {
+        if (!is_write)
+            memset(data, 0xff, count * sizeof(uint32_t));
+        return (int)count;
+    }
     if (window->shadow) { /* its words in BAR0 are what the guest sees */
         emu_plain_copy(space, index, count, data, is_write);
         return (int)count;
@@ -109,6 +114,10 @@ void emu_window_sync(struct core *core, uint32_t number)
 
     if (!window->shadow)
         return;
+    if (window->blind || core->gone) { /* what the guest has written is lost */
+        memset(page, 0xff, size);
+        return;
+    }
     write_back(core, window, page);
     window->shown = window_address(window);
     if (emu_memory_copy(core, window->shown, window->shadow, size, 0)) {

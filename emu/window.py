@@ -76,6 +76,14 @@ class Windows:
         space.set_kind(index, WordKind.OFFSET, number)
         self.sync()
 
+    def blind(self, number: int, *, blind: bool) -> None:
+        """Makes a window show all ones and lose what is written, or adapter memory again."""
+        slot = self._c.windows[number]
+        if slot.blind != blind:
+            self.sync()  # what was written before it is blind is not lost
+            slot.blind = blind
+            self.show()
+
     def show(self) -> None:
         """Shows adapter memory in mapped windows, and discards their previous content."""
         for slot in self._c.windows:

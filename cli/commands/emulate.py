@@ -140,8 +140,7 @@ def emulate(
     _check_not_ours({"--socket": socket, "--control": control}, wire or ())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     adapter = emu.Card.load(path_or_name(card), seed, scene=scene, map_window=map_window)
-    for text in fault or ():
-        adapter.fail(text, undoable=True)
+    adapter.fail_served(*fault or ())
     cards = {"": adapter}
     with wire_options():
         ports = wires.all_ports(wires.plug(wire or (), cards), cards)

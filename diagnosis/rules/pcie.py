@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmcoredd.chip.layout import U32_MASK
+from vmcoredd.cudbg.blank import is_all_ones
 from vmcoredd.cudbg.words import Word
 from vmcoredd.diagnosis.card import Card
 from vmcoredd.diagnosis.causes import Bits, causes
@@ -181,3 +182,25 @@ def window_unusable(card: Card) -> Iterator[Hit]:
     for word in card.words("PCIE_MEM_ACCESS_BASE_WIN"):
         if word.value == U32_MASK:
             yield Hit(Evidence.of(word), {"window": word.element})
+
+
+_IN_WINDOW = READ_THROUGH["PCIE_MEM_ACCESS_BASE_WIN"].split()
+_WHOLE = {"DEV_LOG", "EDC0", "EDC1"}
+"""Of these; of the others the driver leaves payload out, which is zero in a dump."""
+
+
+@rule(
+    "pcie-window-all-ones",
+    ERROR,
+    "memory window 0 shows nothing but ones, while registers have values: {names} were not read",
+    to_do="do not rely on the memories of this dump; reset the card",
+    source="t4_hw.c: t4_memory_rw_residual()",
+)
+def window_all_ones(card: Card) -> Iterator[Hit]:
+    """One memory alone may hold ones."""
+    card.word("PL_WHOAMI")  # which has no value if the card answered nothing
+    names = [each.name for each in card.dump.entities if each.good and each.name in _IN_WINDOW]
+    whole = _WHOLE & {*names}
+    if len(whole) > 1 and all(is_all_ones(card.blob(name)) for name in whole):
+        evidence = tuple(Evidence(name, "all ones") for name in names)
+        yield Hit(evidence, {"names": ", ".join(names)}, lacks=tuple(names))

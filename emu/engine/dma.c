@@ -29,11 +29,34 @@ static int trouble(struct engine *engine, enum engine_trouble kind, uint32_t que
     return error;
 }
 
-int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into, uint32_t length)
+static bool refuses(const struct engine *engine, enum engine_breakage breakage)
+{
+    return __builtin_expect((engine->broken & breakage) != 0, 0);
+}
+
+static int read_host(struct engine *engine, uint64_t address, void *into, uint32_t length)
 {
     const struct host *host = engine->host;
-    int error =
-        host && engine->bus_master ? host->dma_read(host->cookie, address, into, length) : -ENODEV;
+
+    if (!host || !engine->bus_master)
+        return -ENODEV;
+    return refuses(engine, BREAKS_DMA_READ) ? -EACCES
+                                            : host->dma_read(host->cookie, address, into, length);
+}
+
+static int write_host(struct engine *engine, uint64_t address, const void *data, uint32_t length)
+{
+    const struct host *host = engine->host;
+
+    if (!host || !engine->bus_master)
+        return -ENODEV;
+    return refuses(engine, BREAKS_DMA_WRITE) ? -EACCES
+                                             : host->dma_write(host->cookie, address, data, length);
+}
+
+int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into, uint32_t length)
+{
+    int error = read_host(engine, address, into, length);
 
     engine->moved += length + ENGINE_ACCESS;
     if (is_recorded(engine))
@@ -47,9 +70,7 @@ int dma_read(struct engine *engine, uint32_t queue, uint64_t address, void *into
 int dma_write(struct engine *engine, uint32_t queue, uint64_t address, const void *data,
               uint32_t length)
 {
-    const struct host *host = engine->host;
-    int error =
-        host && engine->bus_master ? host->dma_write(host->cookie, address, data, length) : -ENODEV;
+    int error = write_host(engine, address, data, length);
 
     engine->moved += length + ENGINE_ACCESS;
     if (is_recorded(engine))

@@ -95,7 +95,7 @@ uint64_t doorbells_look(struct engine *engine)
 {
     uint32_t value;
 
-    if (!engine->shared_doorbells || !engine->host)
+    if (!engine->shared_doorbells || !engine->host || engine->core->gone)
         return UINT64_MAX;
     value = __atomic_exchange_n(&engine->shared_doorbells[0], 0, __ATOMIC_ACQUIRE);
     if (value)

@@ -85,6 +85,10 @@ static bool tell(struct engine *engine, uint32_t id)
 
     if (ways & (FLOW_MESSAGE | FLOW_STATUS))
         queue->told = queue->cidx; /* the message may have to wait */
+    if (__builtin_expect((engine->broken & BREAKS_SENT) != 0, 0)) {
+        queue->to_tell = 0;
+        return true;
+    }
     if (ways & FLOW_STATUS)
         write_status(engine, id);
     queue->to_tell = ways & (FLOW_MESSAGE | FLOW_CREDITS);

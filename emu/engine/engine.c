@@ -185,6 +185,7 @@ void engine_run(struct engine *engine, uint64_t now)
     if (engine->host && engine->bus_master)
         left |= run_queues(engine);
     due = least(look, ingress_run(engine));
+    due = least(due, irq_raise_late(engine));
     due = least(due, ports_flush(engine));
     set_timer(engine, least(due, engine->retry));
     engine_show(engine);

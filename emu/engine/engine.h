@@ -348,6 +348,18 @@ enum engine_trouble {
     TROUBLE_BUFFER,       /* a free list's pointer to a buffer without a size: the pointer */
 };
 
+/* What goes wrong between the card and its host, as faults have it: bits of `broken`. */
+enum engine_breakage {
+    BREAKS_DMA_READ = 1, /* the host refuses them, as an IOMMU does */
+    BREAKS_DMA_WRITE = 2,
+    BREAKS_INTERRUPT_LOST = 4,   /* none of them is heard */
+    BREAKS_INTERRUPT_LATE = 8,   /* each is raised `late` ns later */
+    BREAKS_INTERRUPT_TWICE = 16, /* each is raised, and again `late` ns later */
+    BREAKS_INTERRUPTS = 28,
+    BREAKS_SENT = 32,     /* no driver is told how far an egress queue is */
+    BREAKS_RECEIVED = 64, /* no response of a received frame is written: its entry is left out */
+};
+
 /* Counts since the card was made, for tests. */
 struct engine_counts {
     uint64_t runs, frames_sent, frames_received, frames_dropped, frames_held;
@@ -370,9 +382,13 @@ struct engine {
     int work_fd; /* an epoll of wires, the timer and `knock_fd`: readable when there is work */
     int timer_fd, knock_fd;
     uint64_t now;
-    uint64_t patient_since; /* no wait of a frame counts from before: frames were held outside */
-    uint64_t retry;         /* when to try what is held again: the end of patience with a starved
-                               queue, or of a wait for a rate; UINT64_MAX: never */
+    uint64_t patient_since;   /* no wait of a frame counts from before: frames were held outside */
+    uint64_t retry;           /* when to try what is held again: the end of patience with a starved
+                                 queue, or of a wait for a rate; UINT64_MAX: never */
+    uint32_t broken;          /* enum engine_breakage */
+    uint32_t late_interrupts; /* how many of `late_due` are not 0 */
+    uint64_t late;            /* ns by which they are late */
+    uint64_t late_due[128];   /* when each vector is raised; UINT64_MAX: `late` from now on */
     struct engine_chip chip;
     uint32_t *contexts; /* the table behind SGE_CTXT_CMD: `context_rows` of each type */
     uint32_t context_rows;
@@ -470,6 +486,9 @@ void irq_raise(struct engine *engine, uint32_t vector);
 
 /* Takes INTx back: the driver has seen it. */
 void irq_clear_intx(struct engine *engine);
+
+/* Forgets interrupts that are late. */
+void irq_forget_late(struct engine *engine);
 
 /* Handles a write to the BAR with the MSI-X table, which is stored there already, and any other
  * change of what the host lets through. */

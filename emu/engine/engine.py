@@ -99,6 +99,7 @@ class Engine:
         """Takes back all that is pending: vectors of MSI-X, MSI, and INTx."""
         self.clear_intx()
         self.c.msi_waits = 0
+        lib.irq_forget_late(self.c)
         ffi.buffer(self.c.msix_pending)[:] = bytes(ffi.sizeof(self.c.msix_pending))
         lib.engine_msix_written(self.c, 0, 0)
 

@@ -149,6 +149,10 @@ void ingress_publish(struct engine *engine, const struct landing *landing, uint3
     put(control, RSP_GEN, landing->generation);
     put(control, RSP_TYPE, type);
     put(control, RSP_TIMESTAMP, timestamp(engine));
+    if (__builtin_expect((engine->broken & BREAKS_RECEIVED) != 0, 0) && landing->parts) {
+        mark(engine, landing->ingress);
+        return;
+    }
     queue->halted = dma_write(engine, landing->ingress, address, entry, last) != 0;
     atomic_thread_fence(memory_order_release); /* the last flit makes the entry valid */
     if (!queue->halted)

@@ -581,5 +581,8 @@ void record_frame(struct engine *engine, enum trace_kind kind, uint32_t port,
 /* irq.c */
 /* Tries again to deliver what is pending. */
 void irq_retry(struct engine *engine);
+/* Raises interrupts that are late, and whose time has come; returns when the next is due,
+ * UINT64_MAX: none is. */
+uint64_t irq_raise_late(struct engine *engine);
 
 #endif

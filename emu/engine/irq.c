@@ -69,21 +69,20 @@ static bool is_heard(const struct engine *engine, uint32_t vector)
     return engine->msi ? !engine->msi_waits : !engine->intx_waits;
 }
 
-static void record_interrupt(struct engine *engine, uint32_t vector)
+static void record_interrupt(struct engine *engine, uint32_t vector, bool heard)
 {
     const struct trace_record what = {.kind = TRACE_INTERRUPT,
                                       .space = engine->msix  ? TRACE_MSIX
                                                : engine->msi ? TRACE_MSI
                                                              : TRACE_INTX,
                                       .detail = vector,
-                                      .value = is_heard(engine, vector)};
+                                      .value = heard};
 
     record_carrying(engine, what, NULL, 0);
 }
 
-void irq_raise(struct engine *engine, uint32_t vector)
+static void raise_now(struct engine *engine, uint32_t vector)
 {
-    engine->counts.interrupts++;
     if (engine->msix && vector >= ENGINE_VECTORS)
         engine_report(engine, TROUBLE_INTERRUPT, ENGINE_NO_QUEUE, vector, -EINVAL);
     else if (engine->msix)
@@ -93,7 +92,67 @@ void irq_raise(struct engine *engine, uint32_t vector)
     else
         raise_intx(engine);
     if (is_recorded(engine))
-        record_interrupt(engine, vector);
+        record_interrupt(engine, vector, is_heard(engine, vector));
+}
+
+/* Raises a vector later; one that is late already stays so. The next run knows what time it is. */
+static void raise_later(struct engine *engine, uint32_t vector)
+{
+    if (engine->late_due[vector])
+        return;
+    engine->late_interrupts++;
+    engine->late_due[vector] = UINT64_MAX;
+    engine_wake(engine);
+}
+
+/* Raises a vector as `broken` says. */
+static void raise_broken(struct engine *engine, uint32_t vector)
+{
+    if (engine->broken & BREAKS_INTERRUPT_LOST) {
+        if (is_recorded(engine))
+            record_interrupt(engine, vector, false);
+        return;
+    }
+    if (!(engine->broken & BREAKS_INTERRUPT_LATE))
+        raise_now(engine, vector);
+    raise_later(engine, vector);
+}
+
+void irq_raise(struct engine *engine, uint32_t vector)
+{
+    engine->counts.interrupts++;
+    if (engine->broken & BREAKS_INTERRUPTS && vector < ENGINE_VECTORS)
+        raise_broken(engine, vector);
+    else
+        raise_now(engine, vector);
+}
+
+uint64_t irq_raise_late(struct engine *engine)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (uint32_t vector = 0; engine->late_interrupts && vector < ENGINE_VECTORS; vector++) {
+        uint64_t *due = &engine->late_due[vector];
+
+        if (!*due)
+            continue;
+        if (*due == UINT64_MAX)
+            *due = engine->now + engine->late;
+        if (*due <= engine->now) {
+            *due = 0;
+            engine->late_interrupts--;
+            raise_now(engine, vector);
+        } else if (*due < next) {
+            next = *due;
+        }
+    }
+    return next;
+}
+
+void irq_forget_late(struct engine *engine)
+{
+    memset(engine->late_due, 0, sizeof(engine->late_due));
+    engine->late_interrupts = 0;
 }
 
 static void retry_msix(struct engine *engine)

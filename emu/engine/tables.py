@@ -178,7 +178,8 @@ def save(c: Any) -> tuple[Any, ...]:
 
 
 def load(c: Any, saved: tuple[Any, ...]) -> None:
-    """Restores what `save()` returned. Holdoff timers and waits for a rate end at once."""
+    """Restores what `save()` returned. Holdoff timers and waits for a rate end at once,
+    interrupts that are late never come."""
     tables, ports = saved
     _put_back(c, KEPT, tables)
     for port, kept in zip(c.ports, ports, strict=True):
@@ -187,6 +188,7 @@ def load(c: Any, saved: tuple[Any, ...]) -> None:
         queue.due, queue.starved = min(queue.due, 1), 0
     lib.engine_index_macs(c)
     lib.engine_forget_sent(c)
+    lib.irq_forget_late(c)
     lib.engine_resume(c)
 
 

@@ -74,7 +74,8 @@ class Mailboxes(Model):
         if ctrl.get(value, "MBMsgValid") and ctrl.get(value, "MBOwner") == MailboxOwner.FW:
             for hear in [*self.hears]:
                 hear(_swapped(bytes(self._data(element)[:WORD64_BYTES]))[0])
-            self._take(element)
+            if not self.core.c.gone:  # one of them has removed the card
+                self._take(element)
         return self.spaces.get(ctrl, element)
 
     def _take(self, pf: int) -> None:

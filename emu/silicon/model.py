@@ -46,6 +46,8 @@ class Fault(NamedTuple):
     Every access that a dump takes behaves as on a healthy card."""
     takes: Takes | None = None
     """What stands behind its name and a `=`."""
+    served: bool = False
+    """Whether only a card can have it that is served."""
 
     @property
     def form(self) -> str:
@@ -101,12 +103,13 @@ def fault(
     each: Iterable[object] | Mapping[str, str] = (),
     reports: bool = False,
     takes: Takes | None = None,
+    served: bool = False,
 ) -> Callable[[F], F]:
     """Makes a method the switch for a fault, or for one fault per item of `each`.
 
     An item is the method's argument. It takes the place of `{}` in the name; it, or its value in a
     mapping, that of `{}` in the meaning, and in capitals that of `{upper}`. What a fault `takes`
-    (arguments.py) is the method's last argument. `reports`: see Fault.
+    (arguments.py) is the method's last argument. `reports` and `served`: see Fault.
     """
     items = each if isinstance(each, Mapping) else {item: str(item) for item in each}
 
@@ -116,11 +119,11 @@ def fault(
             Fault(
                 name.format(item),
                 meaning.format(text, upper=text.upper()),
-                *(of, (item,), reports, takes),
+                *(of, (item,), reports, takes, served),
             )
             for item, text in items.items()
         ]
-        vars(method)["faults"] = found or [Fault(name, meaning, of, (), reports, takes)]
+        vars(method)["faults"] = found or [Fault(name, meaning, of, (), reports, takes, served)]
         return method
 
     return mark

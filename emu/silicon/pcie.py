@@ -43,7 +43,7 @@ class MemoryWindows(Model):
     """Eight apertures of BAR0 that show adapter memory."""
 
     def make(self) -> None:
-        self.mapped = False
+        self.mapped = self.blind = False
 
     def wire(self) -> None:
         base = self.r.PCIE_MEM_ACCESS_BASE_WIN
@@ -86,7 +86,12 @@ class MemoryWindows(Model):
             word & base.mask("PCIEOfst"), 1 << base.get(word, "Window") + WINDOW_BASE_SHIFT
         )
 
-    def load(self, saved: None) -> None:
+    def save(self) -> bool:
+        return self.blind
+
+    def load(self, saved: bool) -> None:
+        self.blind = saved
+        self.core.windows.blind(MEMWIN0.number, blind=saved)
         self.place()
 
     @fault(
@@ -96,6 +101,14 @@ class MemoryWindows(Model):
     def lose_window(self) -> None:
         self.spaces.set(self.r.PCIE_MEM_ACCESS_BASE_WIN, NO_WINDOW)
         self.place()
+
+    @fault(
+        "window-all-ones",
+        "Memory window 0 shows all ones, and what is written there is lost.",
+    )
+    def blind_window(self) -> None:
+        self.blind = True
+        self.core.windows.blind(MEMWIN0.number, blind=True)
 
 
 class ConfigBackDoor(Model):

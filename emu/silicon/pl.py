@@ -37,7 +37,3 @@ class Pl(Model):
     )
     def be_another_function(self) -> None:
         self.spaces.fields(self.r.PL_WHOAMI, SourcePF=0)
-
-    @fault("device-gone", "PL_WHOAMI reads as all ones, like an empty slot: the probe fails.")
-    def be_gone(self) -> None:
-        self.spaces.set(self.r.PL_WHOAMI, 0xFFFFFFFF)

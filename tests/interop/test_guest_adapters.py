@@ -245,7 +245,7 @@ def test_without_the_remedy_the_driver_oopses_and_there_is_no_dump(prepared, tmp
 
 
 def test_an_adapter_that_the_driver_refuses_has_no_dump_and_the_reason_is_told(prepared, tmp_path):
-    card = emu.Card.load("t62100-cr", faults=["device-gone"], map_window=True)
+    card = emu.Card.load("t62100-cr", faults=["device-gone@read:PL_WHOAMI"], map_window=True)
     with serve_cards([card], tmp_path) as adapters:
         report = kdump.run(
             adapters, tmp_path / "vmcore", flow=kdump.Flow(notes_only=True), prepared=prepared

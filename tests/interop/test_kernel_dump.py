@@ -42,7 +42,9 @@ NO_DUMP = ("device-gone", "flash-busy", "flash-hangs", "other-function")
 """Faults that make the probe fail."""
 REPORTS = [fault.example for fault in emu.faults().values() if fault.reports]
 """Faults that change no access."""
-FAULTS = sorted({fault.example for fault in emu.faults().values()} - {*NO_DUMP, *REPORTS})
+SERVED = [fault.example for fault in emu.faults().values() if fault.served]
+"""Those of a server, which a card in this process lacks."""
+FAULTS = sorted({fault.example for fault in emu.faults().values()} - {*NO_DUMP, *REPORTS, *SERVED})
 POLLS = {
     "CIM_HOST_ACC_CTRL": 4,
     "CIM_OBQ_DBG_CFG": 1,

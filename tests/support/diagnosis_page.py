@@ -8,6 +8,10 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmcoredd.emu import Fault
 
 PAGE = Path(__file__).parents[2] / "docs/reference/diagnosis.md"
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -35,7 +39,7 @@ def _rules() -> Iterator[str]:
 
 
 def _faults() -> Iterator[str]:
-    from labelled import STORIES, UNKNOWABLE, singles
+    from labelled import NO_DUMP, STORIES, UNKNOWABLE, singles
     from verdicts import found, named, verdict
 
     yield "| fault | named by | severity | rank | all findings above `note` |"
@@ -51,6 +55,15 @@ def _faults() -> Iterator[str]:
         shown = [f"`{name}`" if name else unnamed for name in names]
         cells = (" + ".join(faults), *map(", ".join, (shown, severities, ranks)), above or "-")
         yield f"| {' | '.join(cells)} |"
+    of_servers = {fault.example: "ends or delays a dump" for fault in _served()}
+    for name, why in {**dict.fromkeys(NO_DUMP, "leaves no dump"), **of_servers}.items():
+        yield f"| {name} | {why} | - | - | - |"
+
+
+def _served() -> Iterator[Fault]:
+    from vmcoredd.emu import faults
+
+    return (fault for fault in faults().values() if fault.served)
 
 
 def _unproven() -> Iterator[str]:

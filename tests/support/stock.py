@@ -29,7 +29,8 @@ done
 IN_TURN = (
     *("test_guest_stock", "test_guest_load", "test_guest_offloads", "test_guest_rates"),
     *("test_guest_commands", "test_guest_filters"),
-    *("test_guest_selftests", "test_guest_interrupts", "test_guest_control", "test_guest_unload"),
+    *("test_guest_selftests", "test_guest_interrupts", "test_guest_control"),
+    *("test_guest_host_faults", "test_guest_unload"),
 )
 """The last one reboots the guest."""
 

@@ -130,6 +130,7 @@ NAMED = {
     "vpd-bad-checksum": "vpd-unreadable",
     "vpd-no-version": "vpd-unreadable",
     "vpd-silent": "vpd-unreadable",
+    "window-all-ones": "pcie-window-all-ones",
     "window-unusable": "pcie-window-unusable",
 }
 NAMED_ON_T5 = {"mps-tx-underflow": "mps-transmit-underflow"}

@@ -74,6 +74,10 @@ void server_stop(struct server *server);
 void server_wake(struct server *server);
 void server_woken(struct server *server);
 
+/* Sleeps in the serving thread, between two runs, until server_wake() or server_stop() is called, a
+ * signal comes or the time is over. Returns whether server_stop() was called. */
+int server_sleep(struct server *server, int timeout_ms);
+
 /* Returns the process and the user at the other end of the client's connection; -ENOTCONN without
  * one. Any thread may call it. */
 int server_peer(struct server *server, uint32_t *process, uint32_t *user);

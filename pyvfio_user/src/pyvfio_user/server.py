@@ -23,10 +23,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import mmap
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -94,6 +96,9 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._made = (0, 0)
         self._submitted: deque[_Submitted[Any]] = deque()
         self._submitting = threading.Lock()
+        self._pause: _Pause | None = None
+        self.died = False
+        """Whether `die` has ended it."""
         try:
             with listen.prepared(self.path, mode, owner):
                 self._server = self._create(deadline, spin, idle)
@@ -211,7 +216,7 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
     def run(self) -> None:
         """Serves one client after another until `stop`."""
         self._realize()
-        while (event := lib.server_run(self._live())) != lib.SERVER_STOPPED:
+        while (event := self._run_once()) != lib.SERVER_STOPPED:
             if event == lib.SERVER_CLIENT:
                 self.log.info("a client is attached to %s", self.path)
                 self._call(self.on_client)
@@ -222,6 +227,14 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
                 self.log.warning("a client of %s was turned away", self.path)
             if self._submitted:
                 self._run_submitted()
+        if self.died:
+            self._made = (0, 0)  # the file of the socket stays
+            self.close()
+
+    def _run_once(self) -> int:
+        while self._pause:
+            self._stand_still(self._pause)
+        return int(lib.server_run(self._live()))
 
     def serve(self, *signals: signal.Signals) -> None:
         """Runs until one of `signals` comes (by default SIGTERM or SIGINT), and closes.
@@ -259,6 +272,43 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
         self._submitted.popleft().run()
         if self._submitted:
             lib.server_wake(self._live())
+
+    def pause(
+        self, seconds: float | None = None, then: Callable[[], object] = lambda: None
+    ) -> None:
+        """Answers no message for so long, or until `resume` (None), as if the process were stopped.
+
+        The device's work stands still as well; what is submitted runs. When the time is over,
+        `then` is called. Call it in `run`'s thread, or before `run`: in a callback, the message
+        that has led to it is answered first.
+        """
+        self._pause = _Pause(None if seconds is None else time.monotonic() + seconds, then)
+        lib.server_wake(self._live())
+
+    def resume(self) -> None:
+        """Ends a `pause`, without its `then`; in `run`'s thread."""
+        self._pause = None
+
+    def _stand_still(self, pause: _Pause) -> None:
+        """Waits for the end of a pause, but at most a second."""
+        if self._submitted:
+            self._run_submitted()
+        else:
+            lib.server_woken(self._live())
+        if self._pause is not pause:
+            return
+        left = 1.0 if pause.until is None else min(1.0, pause.until - time.monotonic())
+        if left > 0 and not lib.server_sleep(self._live(), math.ceil(left * 1000)):
+            return
+        self._pause = None
+        if left <= 0:
+            pause.then()
+
+    def die(self) -> None:
+        """Ends `run` as the end of the process would: the connection and the listener are closed
+        without a word, and the file of the socket stays. Call it in `run`'s thread."""
+        self.died = True
+        self.stop()
 
     @property
     def peer(self) -> Peer | None:
@@ -414,6 +464,13 @@ class Server(Callbacks, contextlib.AbstractContextManager["Server"]):
     def _check(done: int, what: str) -> None:
         if done < 0:
             raise Refused(what, -done)
+
+
+class _Pause(NamedTuple):
+    """Until when (`time.monotonic`) a server stands still; None: until it is told to go on."""
+
+    until: float | None
+    then: Callable[[], object]
 
 
 class _Submitted(Generic[T]):

@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <syslog.h>
 #include <time.h>
@@ -121,6 +122,15 @@ void server_wake(struct server *server)
 {
     server->woken = true;
     eventfd_write(server->wake_event, 1);
+}
+
+int server_sleep(struct server *server, int timeout_ms)
+{
+    struct pollfd poller = {.fd = server->wake_event, .events = POLLIN};
+
+    if (!server->stopping)
+        (void)poll(&poller, 1, timeout_ms);
+    return server->stopping;
 }
 
 void server_woken(struct server *server)
