@@ -71,9 +71,10 @@ def cases(chip: str, ours: Mapping[str, str]) -> Iterator[Case]:
     A dump takes a minute: it is tried where our own driver's is not complete. A fault that only
     reports something answers every access as a healthy card does: a driver finds it there when it
     comes, or meets it as an interrupt. Those are tried on one card, as the driver takes both
-    chips' alike.
+    chips' alike; so are those of the server, which our own driver has not in this process.
     """
-    for fault, outcome in ours.items():
+    served = {fault.example: "" for fault in emu.faults().values() if fault.served}
+    for fault, outcome in (served | {**ours}).items():
         for phase in IN_GUEST:
             if not fault or _is_tried(emu.faults()[fault_name(fault)], chip, phase, outcome):
                 yield Case(chip, fault, phase)
@@ -82,6 +83,8 @@ def cases(chip: str, ours: Mapping[str, str]) -> Iterator[Case]:
 def _is_tried(fault: emu.Fault, chip: str, phase: Phase, outcome: str) -> bool:
     if (fault.name, phase) in CHOSEN:
         return True
+    if fault.served:
+        return phase is Phase.TRAFFIC and chip == REPORTING
     if fault.reports:
         return phase in (Phase.PROBE, Phase.TRAFFIC) and chip == REPORTING
     return phase is not Phase.DUMP or outcome != "complete"
