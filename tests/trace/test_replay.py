@@ -16,7 +16,7 @@ from vmcoredd.chip import T6
 from vmcoredd.emu.control import Client, beside
 from vmcoredd.emu.recording import card_of, recording
 from vmcoredd.emu.server import served
-from vmcoredd.trace.archive import Reader
+from vmcoredd.trace.archive import Reader, Writer
 from vmcoredd.trace.replay.driver_side import Options, replay
 from vmcoredd.trace.replay.report import Report
 
@@ -159,3 +159,17 @@ def test_a_card_with_a_fault_answers_the_kernel_otherwise(tmp_path: Path) -> Non
     first = report.differences[0]
     assert first.after == "command VI"
     assert "MAILBOX" in first.what
+
+
+def test_a_long_answer_to_a_read_whose_record_has_no_data_is_told(
+    card: emu.Card, path: Path, play: Play
+) -> None:
+    """Damage: no recorder writes such a record."""
+    with recording(card, path):
+        card.read(int(T6.r.PL_REV))
+    with Reader(path) as reader:
+        header, (record,) = reader.header, reader.records()
+    writer = Writer(path, header, force=True)
+    writer.add(record._replace(length=16).packed())
+    writer.finish({"events": 1, "lost": 0})
+    assert play().differing == 1

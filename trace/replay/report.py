@@ -173,7 +173,7 @@ class Describer:
     def _both(self, record: Record, event: Event, came: bytes) -> tuple[str, str]:
         if event.error:
             return self._value(event), came[:SHOWN_BYTES].hex(" ")
-        if event.value is not None and event.space and len(came) == record.length:
+        if event.value is not None and event.space and len(came) == record.length <= 8:
             other = self.event(record._replace(value=int.from_bytes(came, "little")))
             differing = [n for n in event.fields if event.fields[n] != other.fields[n]]
             return tuple(  # type: ignore[return-value]
