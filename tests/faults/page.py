@@ -81,7 +81,7 @@ def acting(table: Table) -> Iterator[str]:
 
 def _line(table: Table, fault: str) -> str:
     *guest, dump, ours = (table.cell(fault, phase) for phase in (*IN_GUEST, Phase.OURS))
-    cells = [*guest, "as ours" if dump == ours != COMPLETE else dump, ours]
+    cells = [*guest, "as ours" if dump and dump == ours != COMPLETE else dump, ours]
     return _row([f"`{fault}`" if fault else "none", *cells])
 
 
