@@ -11,6 +11,7 @@ from enum import IntEnum
 from importlib.resources import files
 from pathlib import Path
 
+from vmcoredd.debs import children
 from vmcoredd.emu.control import Client, ControlError, RequestRefused, beside
 from vmcoredd.qemu.errors import RunError
 from vmcoredd.qemu.guest import Adapter
@@ -81,12 +82,13 @@ def served(chip: str, number: int, folder: Path) -> Iterator[Served]:
     """Serves the chip's card, as good as new, its two ports joined by a wire. Raises RunError."""
     profile, socket, log = (folder / f"{chip}.{kind}" for kind in ("toml", "sock", "log"))
     profile.write_text(_small(CARDS[chip]))
-    command = [sys.executable, "-m", "vmcoredd", "emulate", "--card", profile, "--socket", socket]
+    emulate = [sys.executable, "-m", "vmcoredd", "emulate"]
     options = ["--scene", "fresh", "--map-window", "--wire", "0=1", "--seed", str(number)]
+    command = [*emulate, "--card", str(profile), "--socket", str(socket), *options]
     with (
         log.open("wb") as file,
         subprocess.Popen(
-            [*command, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file
+            children.bound(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file
         ) as process,
     ):
         try:
