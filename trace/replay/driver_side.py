@@ -1,8 +1,8 @@
 """Plays the driver's side of a trace to a vfio-user server, and compares its answers.
 
 The accesses are made in the recorded order, one after the other. Before the next one, what the card
-had done by then is waited for: what it wrote to memory, and its interrupts. So a card that is
-slower or faster than the recorded one is no difference, as far as the driver could see.
+had done by then is waited for (cards_part.py). So a card that is slower or faster than the recorded
+one is no difference, as far as the driver could see.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,15 +28,13 @@ from vmcoredd.trace.records import (
     Source,
 )
 from vmcoredd.trace.replay.ahead import Ahead
+from vmcoredd.trace.replay.cards_part import CardsPart, Patience
 from vmcoredd.trace.replay.interrupts import Interrupts
-from vmcoredd.trace.replay.memory import HostMemory, is_control, without_time
+from vmcoredd.trace.replay.memory import HostMemory
 from vmcoredd.trace.replay.report import Describer, Difference, Report
 
 PATIENCE = 2.0
 """Seconds that the card may take for what it had done when it was recorded."""
-IMPATIENCE = 0.02
-"""Seconds, once it has not come in time PATIENT_TIMES."""
-PATIENT_TIMES = 3
 LONGEST = 1 << 20
 """Bytes of an access that is made; a malformed one may have any length."""
 BATCH = 256
@@ -46,7 +44,6 @@ QUICK_TURNS = 8
 TURNS = 1000
 """Reads of a word that never changed while it was polled."""
 CONFIG_REGION = 7
-_PAUSE = 0.0002
 
 Ask = Callable[[dict[str, Any]], object]
 """Applies a request to the other side's control socket; raises an exception if it cannot."""
@@ -97,18 +94,17 @@ class _Player(contextlib.AbstractContextManager["_Player"]):
         self._report, self._memory = report, memory
         self._words, self._describe = Words(decoder.chip), Describer(decoder)
         self._client: Client | None = None
-        self._interrupts: Interrupts | None = None
         self._session = contextlib.ExitStack()
         self._records = Ahead(reader.records(), memory.meet)
-        self._expected: list[tuple[int, Record]] = []
+        self._patience = Patience(options.patience)
+        outside = set(_listed(_table(reader.header.get("wires")).get("outside")))
+        self._card = CardsPart(
+            report, memory, self._records, self._patience, outside, self._differs
+        )
         self._batch: list[tuple[int, Record]] = []
-        self._before: Record | None = None
         self._ahead: dict[int, Step] = {}
         self._slow: set[int] = set()
         self._busy_until = 0
-        self._waited_in_vain = 0
-        self._outside = set(_listed(_table(reader.header.get("wires")).get("outside")))
-        self._is_fed = False
 
     def __exit__(self, *_: object) -> None:
         self._session.close()
@@ -134,7 +130,7 @@ class _Player(contextlib.AbstractContextManager["_Player"]):
         """The connection, which is made when it is needed."""
         if self._client is None:
             client = self._session.enter_context(Client(self._socket))
-            self._interrupts = self._session.enter_context(Interrupts(client))
+            self._card.interrupts = self._session.enter_context(Interrupts(client))
             self._client = client
             for shared in _listed(self._header.get("shared")):
                 self._memory.share(client, *_share(shared))
@@ -147,7 +143,7 @@ class _Player(contextlib.AbstractContextManager["_Player"]):
     def _detached(self, index: int, _record: Record) -> None:
         self._settle(index)
         self._session.close()
-        self._client = self._interrupts = None
+        self._client = self._card.interrupts = None
 
     def _mapped(self, _index: int, record: Record) -> None:
         self._memory.share(self.client, record.address, record.value, record.detail)
@@ -165,7 +161,7 @@ class _Player(contextlib.AbstractContextManager["_Player"]):
     # Accesses
 
     def _access(self, index: int, record: Record) -> None:
-        if self._expected:
+        if self._card.is_expected:
             self._settle(index)
         self._busy_until = record.time + record.spent
         self._report.parts[-1].accesses += 1
@@ -220,7 +216,7 @@ class _Player(contextlib.AbstractContextManager["_Player"]):
     def _poll(self, index: int, record: Record) -> None:
         """Reads polled words until they have the values that ended the recorded polls."""
         series = self._series(index, record)
-        quick = not self._expected and all(self._is_quick(step) for step in series)
+        quick = not self._card.is_expected and all(self._is_quick(step) for step in series)
         if not quick:
             self._flush()
         for step in series:
@@ -258,7 +254,7 @@ class _Player(contextlib.AbstractContextManager["_Player"]):
         taken = [(index, record)]
         while (found := self._coming()) is not None:
             for _ in range(found):
-                self._expect(*self._records.take())
+                self._card.expect(*self._records.take())
             taken.append(self._records.take())
             self._report.parts[-1].accesses += 1
             self._busy_until = taken[-1][1].time + taken[-1][1].spent
@@ -279,107 +275,26 @@ class _Player(contextlib.AbstractContextManager["_Player"]):
     def _wait_for(self, step: Step) -> None:
         wanted = step.record.content
         least = 1 if step.moved else min(step.turns, TURNS)
-        end = time.monotonic() + self._patience
+        end = time.monotonic() + self._patience.seconds
         turns, came = 0, self._read(step.record)
         while True:
             turns += 1
             if came == wanted and turns >= least:
                 break
             if isinstance(came, str) or time.monotonic() > end:
-                self._waited_in_vain += 1
+                self._patience.in_vain += 1
                 self._compare(step.index, step.record, came)
                 break
             came = self._read(step.record)
         self._report.polls["made"] += turns
 
-    # What the card does of its own accord
-
     def _expect(self, index: int, record: Record) -> None:
-        if record.source == Source.ENGINE:
-            self._expected.append((index, record))
+        self._card.expect(index, record)
 
     def _settle(self, index: int) -> None:
         """Waits for what the card had done before the record `index`, and compares it."""
         self._flush()
-        expected, self._expected = self._expected, []
-        for place, (number, record) in enumerate(expected):
-            if record.kind == Kind.DMA_WRITE:
-                self._written(number, record, [later for _, later in expected[place + 1 :]])
-            elif record.kind == Kind.INTERRUPT and record.value:
-                self._interrupted(number, record)
-            elif record.kind == Kind.DMA_READ:
-                self._read_by_card(record)
-            elif record.kind == Kind.FRAME_RECEIVED and record.detail in self._outside:
-                self._fed()
-        self._memory.pass_by(index - 1)
-
-    def _read_by_card(self, record: Record) -> None:
-        if record.carried < record.length and not record.error:
-            self._memory.is_cut = True
-            self._report.left_out["DMA reads of more than was recorded"] += 1
-
-    def _fed(self) -> None:
-        self._is_fed = True
-        self._report.left_out["frames that came from outside"] += 1
-
-    def _written(self, index: int, record: Record, later: list[Record]) -> None:
-        before, self._before = self._before, record
-        if record.error or not record.carried or _covers(record, later):
-            return
-        self._report.compared["DMA write"] += 1
-        timed = is_control(record, before)
-        wanted = {_seen(record.data, timed=timed)}
-        wanted |= {_seen(one.data, timed=timed) for one in self._coming_writes(record)}
-        came = b""
-
-        def has_come() -> bool:
-            nonlocal came
-            came = self._memory.read(record)
-            return _seen(came, timed=timed) in wanted
-
-        if self._comes(has_come):
-            return
-        if self._memory.is_cut or self._is_fed:
-            self._report.left_out["DMA writes that differ for that reason"] += 1
-        else:
-            self._differs(index, record, came)
-
-    def _coming_writes(self, record: Record) -> Iterator[Record]:
-        """Yields what is written to the same place soon: it may have come sooner."""
-        for _, coming in self._records.view:
-            if (
-                coming.kind == Kind.DMA_WRITE
-                and coming.address == record.address
-                and coming.carried == record.carried
-            ):
-                yield coming
-
-    def _interrupted(self, index: int, record: Record) -> None:
-        self._report.compared["interrupt"] += 1
-        interrupts = self._interrupts
-        if interrupts is None or self._comes(lambda: interrupts.came(record)):
-            return
-        if interrupts.has_had(record):
-            self._report.left_out["interrupts that came joined"] += 1
-        elif self._is_fed or self._memory.is_cut:
-            self._report.left_out["interrupts that did not come for that reason"] += 1
-        else:
-            self._differs(index, record, "nothing")
-
-    @property
-    def _patience(self) -> float:
-        patient = self._waited_in_vain < PATIENT_TIMES
-        return self._options.patience if patient else min(IMPATIENCE, self._options.patience)
-
-    def _comes(self, has_come: Callable[[], bool]) -> bool:
-        """Waits until something has come."""
-        end = time.monotonic() + self._patience
-        while not has_come():
-            if time.monotonic() > end:
-                self._waited_in_vain += 1
-                return False
-            time.sleep(_PAUSE)
-        return True
+        self._card.settle(index)
 
     # Requests to the emulator
 
@@ -452,21 +367,6 @@ def _made(record: Record) -> RegionAccess:
 
 def _answer(came: bytes | Refused) -> bytes | str:
     return f"refused: {os.strerror(came.errno)}" if isinstance(came, Refused) else came
-
-
-def _covers(record: Record, later: list[Record]) -> bool:
-    """Returns whether a later DMA writes to the same place before anybody looks."""
-    end = record.address + record.carried
-    return any(
-        one.kind == Kind.DMA_WRITE
-        and one.address < end
-        and record.address < one.address + one.length
-        for one in later
-    )
-
-
-def _seen(data: bytes, *, timed: bool) -> bytes:
-    return without_time(data) if timed else data
 
 
 def _table(value: Any) -> dict[str, Any]:
