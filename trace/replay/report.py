@@ -88,7 +88,7 @@ class Report:
     def lines(self) -> Iterator[str]:
         """Yields the report for people, without the differences."""
         others = [f"{counted(n, kind, f'{kind}s')}" for kind, n in sorted(self.compared.items())]
-        yield ", ".join([counted(self.accesses, "access", "accesses"), *others, "compared"])
+        yield ", ".join([counted(self.accesses, "access", "accesses"), *others]) + " compared"
         if waits := self.polls["waits"]:
             yield (
                 f"{counted(waits, 'poll')}: {self.polls['recorded']:,} reads recorded, "
