@@ -1,7 +1,7 @@
-"""Damaged and hostile traces, through the reader, the decoder and the formats.
+"""Damaged and hostile traces, through the reader, the decoder and the formats, and replayed.
 
 The damage is in the file, or in the records before they are compressed: only the room's own errors,
-in bounded time and memory.
+in bounded time and memory. A replay may find differences, or lose the other side.
 """
 
 from __future__ import annotations
@@ -16,22 +16,34 @@ from random import Random
 from tests.fuzz import vmcores
 from tests.fuzz.case import Broken, Case
 from tests.fuzz.parts.files import limited_memory
+from pyvfio_user import Server, VfioUserError
 from vmcoredd import driver, emu
 from vmcoredd.emu.recording import recording
+from vmcoredd.emu.server import running, served
 from vmcoredd.trace import jsonlines, text
 from vmcoredd.trace.archive import Reader, Writer, mark
 from vmcoredd.trace.errors import TraceError
 from vmcoredd.trace.events import Decoder
 from vmcoredd.trace.perfetto import Export
 from vmcoredd.trace.records import RECORD_BYTES
+from vmcoredd.trace.replay.adapter_side import Player
+from vmcoredd.trace.replay.driver_side import Options, replay
 
 SECONDS = 10.0
 """Of processor time for one case."""
+PATIENCE = 0.001
+"""Seconds that a replay waits for what a spoiled trace says that the card had done."""
+SMALL = {"edc0": 1, "edc1": 1, "mc0": 1}
+"""MiB of a card's memories."""
 
 
 def make(random: Random) -> Case:
-    """A case: what is spoiled, and how."""
-    return {"what": random.choice(("file", "records")), "edits": vmcores.edits(random)}
+    """A case: what is spoiled, how, and who reads it."""
+    return {
+        "what": random.choice(("file", "records")),
+        "edits": vmcores.edits(random),
+        "how": random.choice((*HOW,)),
+    }
 
 
 class Runner(contextlib.AbstractContextManager["Runner"]):
@@ -39,7 +51,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "trace.npz"
-        card = emu.Card.load("t520-cr", memory={"edc0": 1, "edc1": 1, "mc0": 1})
+        card = emu.Card.load("t520-cr", memory=SMALL)
         with recording(card, self._path), driver.open_card(card):
             pass
         self._intact = self._path.read_bytes()
@@ -58,7 +70,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
             self._write(vmcores.spoiled(self._records, case["edits"]))
         begin = time.process_time()
         with limited_memory():
-            _read(self._path)
+            HOW[case.get("how", "read")](self._path)
         if (took := time.process_time() - begin) > SECONDS:
             raise Broken(f"took {took:.1f} s")
 
@@ -77,3 +89,33 @@ def _read(path: Path) -> None:
         deque(text.lines(events), 0)
         deque(jsonlines.lines(reader.header, decoder, events), 0)
         Export(io.BytesIO(), reader.header).add(events)
+
+
+def _play_driver(path: Path) -> None:
+    """Plays the driver's side to a card like the recorded one."""
+    card, socket = emu.Card.load("t520-cr", memory=SMALL), path.with_name("card.sock")
+    with (
+        contextlib.suppress(TraceError, VfioUserError),
+        served(card, socket),
+        Reader(path) as reader,
+    ):
+        deque(replay(reader, socket, Options(patience=PATIENCE)).lines(), 0)
+
+
+def _play_adapter(path: Path) -> None:
+    """Plays the adapter's side to our driver, which gives up soon."""
+    socket = path.with_name("card.sock")
+    with (
+        contextlib.suppress(TraceError, driver.DriverError, VfioUserError),
+        Reader(path) as reader,
+        Server(socket) as server,
+    ):
+        player = Player(reader, server)
+        with running(server), driver.open(socket):
+            pass
+        player.end()
+        deque(player.report.lines(), 0)
+
+
+HOW = {"read": _read, "driver": _play_driver, "adapter": _play_adapter}
+"""What is done with a spoiled trace."""
