@@ -159,7 +159,7 @@ class Decoder:
         made.data = record.content
         made.space = "config" if record.space == CONFIG_SPACE else f"bar{record.space}"
         made.offset = record.address
-        if not record.carried:
+        if record.has_value:
             made.value = record.value
         if record.detail & WINDOW:
             self._memory(made, record)

@@ -23,6 +23,8 @@ COLUMNS = [(name, _CODES[kind][1]) for name, kind, _ in _LAYOUT]
 """The columns of an array of records: name, and type as NumPy writes it."""
 _DATA = struct.Struct("<B3xI")
 DATA_BYTES: int = lib.TRACE_DATA_BYTES
+VALUE_BYTES = 8
+"""Of an access that needs no further bytes."""
 CARRIED_MOST = 1 << 24
 """Bytes that a record may carry: more than any access has."""
 
@@ -99,11 +101,16 @@ class Record(NamedTuple):
         return self.kind in ACCESSES and self.space == 0 and not self.detail & MALFORMED
 
     @property
+    def has_value(self) -> bool:
+        """Whether `value` has all that was written or read."""
+        return self.kind in ACCESSES and not self.carried and self.length <= VALUE_BYTES
+
+    @property
     def content(self) -> bytes:
         """What was written or read: `length` bytes, of a DMA or a frame the first ones."""
-        if self.carried or self.kind not in ACCESSES:
+        if not self.has_value:
             return self.data
-        return self.value.to_bytes(8, "little")[: self.length]
+        return self.value.to_bytes(VALUE_BYTES, "little")[: self.length]
 
     def packed(self) -> bytes:
         """Returns the record as it stands in a trace, with those of its data."""
