@@ -10,6 +10,7 @@ the members in order, and of a trace whose recorder was killed as far as it goes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -65,7 +66,8 @@ class Writer:
     def abandon(self) -> None:
         """Closes the file without the mark."""
         self._zip.fp = None  # else it writes a directory, also when it is collected
-        self._file.close()
+        with contextlib.suppress(OSError):  # of what a full disk has not taken
+            self._file.close()
 
     def _put(self, name: str, content: bytes) -> None:
         self._zip.writestr(name, content)

@@ -13,31 +13,38 @@ from typing import Any
 import pytest
 from cliruns import PATIENCE, Run, command, emulated, one_line, ready
 
+from pyvfio_user import Client
 from tests.support.schema import problems
-from vmcoredd import driver
+from vmcoredd.chip import T6
+from vmcoredd.chip.pci import Bar
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.rates import rates
 from vmcoredd.cli.top_view import lines
 
+CONFIG = 7
+"""The region of configuration space (linux/vfio.h)."""
+
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory, small_card: Path) -> Iterator[Path]:
-    """The socket of a card that a driver probes again and again."""
+    """The socket of a card whose client reads again and again."""
     path = tmp_path_factory.mktemp("served") / "t6.sock"
     ending = threading.Event()
+    places = (CONFIG, 0), (Bar.REGISTERS, int(T6.r.PL_REV)), (Bar.REGISTERS, int(T6.r.SF_OP))
 
-    def work() -> None:
+    def work(client: Client) -> None:
         while not ending.is_set():
-            with driver.open(path):
-                pass
+            for region, offset in places:
+                client.region_read(region, offset, 4)
 
     with emulated("--card", small_card, "--socket", path) as process:
         ready(process)
-        thread = threading.Thread(target=work)
-        thread.start()
-        yield path
-        ending.set()
-        thread.join()
+        with Client(path) as client:
+            thread = threading.Thread(target=work, args=[client])
+            thread.start()
+            yield path
+            ending.set()
+            thread.join()
 
 
 def test_once_shows_one_look_in_80_columns(vmcoredd: Run, busy: Path) -> None:

@@ -13,10 +13,10 @@ from collections import deque
 from pathlib import Path
 from random import Random
 
+from pyvfio_user import Server, VfioUserError
 from tests.fuzz import vmcores
 from tests.fuzz.case import Broken, Case
 from tests.fuzz.parts.files import limited_memory
-from pyvfio_user import Server, VfioUserError
 from vmcoredd import driver, emu
 from vmcoredd.emu.recording import recording
 from vmcoredd.emu.server import running, served
