@@ -15,7 +15,7 @@ from carddump import collect
 from tests.interop.kernel_driver.cards import emulated
 from tests.interop.kernel_driver.harness import Harness
 from vmcoredd import cudbg, emu
-from vmcoredd.chip.firmware import EqCtrl, EqEth, FwCommand, Iq, command_of
+from vmcoredd.chip.firmware import EqCtrl, EqEth, FwCommand, Iq, Retval, command_of
 from vmcoredd.cudbg.decoded import Table
 from vmcoredd.emu.silicon.mailbox import Mailboxes
 
@@ -60,8 +60,8 @@ def listened(card: emu.Card) -> Iterator[Asked]:
     firmware, asked = card.model(Mailboxes).firmware, Asked()
     execute = firmware.execute
 
-    def listen(pf: int, data: bytes) -> bytes:
-        reply = execute(pf, data)
+    def listen(pf: int, data: bytes, refusal: Retval | None = None) -> bytes:
+        reply = execute(pf, data, refusal)
         command = command_of(reply)
         assert command is not None
         asked.replies.append(command)
