@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cliruns import PATIENCE, Run, command, emulated, one_line, ready
+from pyvfio_user.protocol import CONFIG_REGION
 
 from pyvfio_user import Client
 from tests.support.schema import problems
@@ -21,16 +22,13 @@ from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.rates import rates
 from vmcoredd.cli.top_view import lines
 
-CONFIG = 7
-"""The region of configuration space (linux/vfio.h)."""
-
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory, small_card: Path) -> Iterator[Path]:
     """The socket of a card whose client reads again and again."""
     path = tmp_path_factory.mktemp("served") / "t6.sock"
     ending = threading.Event()
-    places = (CONFIG, 0), (Bar.REGISTERS, int(T6.r.PL_REV)), (Bar.REGISTERS, int(T6.r.SF_OP))
+    places = (CONFIG_REGION, 0), (Bar.REGISTERS, int(T6.r.PL_REV)), (Bar.REGISTERS, int(T6.r.SF_OP))
 
     def work(client: Client) -> None:
         while not ending.is_set():

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyvfio_user.protocol import CONFIG_REGION
+
 from pyvfio_user import Client, Refused, RegionAccess
 from vmcoredd.trace.archive import Reader
 from vmcoredd.trace.comparing import Step, Words, is_drivers, steps
@@ -43,7 +45,6 @@ QUICK_TURNS = 8
 """Reads of a polled word that are sent ahead, like other accesses."""
 TURNS = 1000
 """Reads of a word that never changed while it was polled."""
-CONFIG_REGION = 7
 
 Ask = Callable[[dict[str, Any]], object]
 """Applies a request to the other side's control socket; raises an exception if it cannot."""
