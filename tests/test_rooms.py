@@ -24,7 +24,8 @@ ALLOWED = {
     "qemu": {"chip", "cudbg", "debs", "driver", "emu", "hw", "pyvfio_user", "trace", "vmcore"},
 }
 """What each room may import of ours, without `SHARED`."""
-ALLOWED["testing"] = {*ALLOWED} - {"diagnosis"}
+ALLOWED["fleet"] = {*ALLOWED}
+ALLOWED["testing"] = {*ALLOWED} - {"diagnosis", "fleet"}
 ALLOWED["bench"] = {*ALLOWED} - {"testing"}
 ALLOWED["cli"] = {*ALLOWED}
 ROOMS = {*ALLOWED}

@@ -13,7 +13,7 @@ from chip_facts import CHIPS
 from vmcoredd.chip import BAR0, pci
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("hw", "cudbg", "emu", "driver", "cli", "bench", "testing")
+ROOMS = ("hw", "cudbg", "emu", "driver", "cli", "bench", "fleet", "testing")
 """The rooms that deal with the chip, besides chip/ itself."""
 FIRST = 0x1000
 """Lower numbers are too common to distinguish an offset from another number."""

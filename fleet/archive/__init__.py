@@ -1,0 +1,1 @@
+"""The archive of dumps: a folder of Parquet files that DuckDB writes and reads."""
