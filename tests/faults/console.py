@@ -49,7 +49,9 @@ def changed(line: str) -> str:
 
 def died(log: str) -> str:
     """Returns how a kernel failed, and where: empty if it did not."""
-    if not DEATH.search(log):
+    death = DEATH.search(log)
+    if not death:
         return ""
+    how = "is stuck" if death[0].startswith("watchdog") else "oopses"
     where = WHERE.search(log)
-    return f"the kernel oopses in {where[1]}()" if where else "the kernel oopses"
+    return f"the kernel {how} in {where[1]}()" if where else f"the kernel {how}"

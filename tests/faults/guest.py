@@ -49,7 +49,10 @@ Fact = tuple[str, tuple[str, ...]]
 
 
 class Dirty(Exception):
-    """A healthy card's driver does not come as far as it must: the guest has to be booted again."""
+    """A healthy card's driver does not come as far as it must: the guest has to be booted again.
+
+    A machine that is too busy for a guest does that, too.
+    """
 
 
 @dataclass
@@ -118,6 +121,8 @@ class Lab(contextlib.AbstractContextManager["Lab"]):
         outcome, log = self._tried(card, phase, faults, flag)
         fact = outcome, tuple(console.said(log))
         if not faults:
+            if outcome != outcomes.USUAL[phase]:
+                raise Dirty(f"a healthy card's {phase}: {outcome}")
             self._healthy[chip, phase] = fact
         self._leave(card, phase, fact)
         seconds = round((time.monotonic() - began) / len(cases), 1)

@@ -15,6 +15,13 @@ from .cases import Phase
 
 REQUESTS = 10
 """Of ping(8), in `steps.sh`."""
+USUAL = {
+    Phase.PROBE: "bound",
+    Phase.OPEN: "up",
+    Phase.TRAFFIC: "flows",
+    Phase.DUMP: ours.COMPLETE,
+}
+"""What comes of each phase with a healthy card."""
 ERRNOS = {os.strerror(number): name for number, name in errno.errorcode.items()}
 ABSENT = {"T6": {"MC1", "HMA"}, "T5": {"MC1", "HMA", "MA_INDIRECT", "HMA_INDIRECT"}}
 """Entities that the chip's card has not."""

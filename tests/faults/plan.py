@@ -17,6 +17,7 @@ from vmcoredd.emu.silicon.model import fault_name
 from . import ours
 from .cases import Case, Phase
 from .guest import Lab, flag_for
+from .outcomes import USUAL
 from .rows import Row
 
 ALONE = (
@@ -24,8 +25,6 @@ ALONE = (
     *("send-completion-", "receive-completion-", "cim-ibq-busy"),
 )
 """How the names of faults begin that a driver always meets, or whose dump takes too long."""
-USUAL = {Phase.PROBE: "bound", Phase.OPEN: "up", Phase.TRAFFIC: "flows"}
-"""What comes of each phase with a healthy card."""
 
 
 @dataclass(frozen=True)
