@@ -80,7 +80,7 @@ test-long: .venv/ready-test test-kernels
 		tests/interop/test_guest_run.py tests/interop/test_guest_bench.py \
 		tests/interop/test_guest_selftests.py tests/interop/test_guest_unload.py \
 		tests/interop/test_guest_bisect.py tests/interop/test_guest_kernel.py \
-		tests/interop/test_guest_traces.py \
+		tests/interop/test_guest_traces.py tests/interop/test_guest_sweep.py \
 		tests/interop/test_upstream_guest.py
 
 test-kernels: .venv/ready-test

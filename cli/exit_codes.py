@@ -44,11 +44,12 @@ MEANINGS = {
     Exit.BAD_FILE: "the input file is damaged or of the wrong kind",
     Exit.NO_DEVICE: "no adapter responded correctly",
     Exit.INCOMPLETE: "done, but something is missing or not decoded (diff, replay: something "
-    "differs)",
+    "differs; sweep: a cell could not be tried)",
     Exit.UNAVAILABLE: "this machine lacks something; the message says what to do",
-    Exit.FOUND: "diagnose: something is wrong with the card (a finding above a note)",
-    Exit.UNTRIED: "guest run --ktap: this kernel cannot be tried (git bisect skips it)",
-    Exit.NO_VERDICT: "guest run --ktap: wrong usage, or the fault is this machine's or this "
+    Exit.FOUND: "diagnose: something is wrong with the card (a finding above a note); sweep: a "
+    "cell failed",
+    Exit.UNTRIED: "guest run, sweep --ktap: this kernel cannot be tried (git bisect skips it)",
+    Exit.NO_VERDICT: "guest run, sweep --ktap: wrong usage, or the fault is this machine's or this "
     "program's (git bisect stops)",
     Exit.INTERRUPTED: "interrupted by ^C (SIGTERM: 143, a closed terminal: 129)",
 }
@@ -103,6 +104,8 @@ FAILURES = (
     Failure("pyvfio_user.errors", "ServerUnavailable", Exit.UNAVAILABLE),
     Failure("pyvfio_user.errors", "ListenError", Exit.FAILED),
     Failure("pyvfio_user.errors", "VfioUserError", Exit.NO_DEVICE),
+    Failure("vmcoredd.fleet.sweep.errors", "ClusterError", Exit.UNAVAILABLE),
+    Failure("vmcoredd.fleet.sweep.errors", "SweepError", Exit.FAILED),
     Failure("vmcoredd.debs.errors", "Unavailable", Exit.UNAVAILABLE),
     Failure("vmcoredd.qemu.errors", "QemuUnusable", Exit.UNAVAILABLE),
     Failure("vmcoredd.qemu.errors", "GuestError", Exit.FAILED),

@@ -22,7 +22,8 @@ CRASHKERNEL = re.compile(
 )
 
 
-def _memory_size(value: str | None) -> str | None:
+def memory_size(value: str | None) -> str | None:
+    """Checks the value of --memory. Raises BadParameter."""
     if value is None:
         return None
     if not MEMORY.fullmatch(value):
@@ -166,7 +167,7 @@ HostFolders = Annotated[
     ),
 ]
 Memory = Annotated[
-    str, typer.Option(metavar="SIZE", help="The guest's memory.", callback=_memory_size)
+    str, typer.Option(metavar="SIZE", help="The guest's memory.", callback=memory_size)
 ]
 MemoryForCards = Annotated[
     str | None,
@@ -174,7 +175,7 @@ MemoryForCards = Annotated[
         "--memory",
         metavar="SIZE",
         help="The guest's memory.  [default: 1G, and 256M for each port whose interface may be up]",
-        callback=_memory_size,
+        callback=memory_size,
     ),
 ]
 Console = Annotated[
@@ -252,9 +253,10 @@ def check_adapters(
 
 
 def memory_for(cards: Sequence[NamedCard], chosen: str | None, *, up: bool = True) -> str:
-    """Returns the guest's memory: an interface takes up to 150 MB once it is `up`."""
-    ports = sum(port_counts(cards).values()) if up else 0
-    return chosen or f"{1024 + 256 * ports}M"
+    """Returns the guest's memory: as `chosen`, else enough for the interfaces that may be `up`."""
+    from vmcoredd.qemu.prepare import memory_for as enough_for
+
+    return chosen or enough_for(sum(port_counts(cards).values()) if up else 0)
 
 
 def host_folders(values: Sequence[str] | None) -> list[Path] | None:

@@ -205,19 +205,21 @@ def _parsed(value: Any, parse: Callable[[str], Any]) -> Any:
 
 def _checked_faults(value: Any) -> Any:
     """Checks the values of --fault."""
-    return value and [_checked_fault(text, "--fault") for text in value]
+    return value and [checked_fault(text, "--fault") for text in value]
 
 
 def _checked_fault_names(value: Any) -> Any:
     """Checks faults that are arguments."""
-    return value and [_checked_fault(text, "FAULT") for text in value]
+    return value and [checked_fault(text, "FAULT") for text in value]
 
 
-def _checked_fault(text: str, option: str) -> str:
+def checked_fault(text: str, option: str, others: Iterable[str] = ()) -> str:
+    """Returns a fault with its name as it is written, if it can be read; `others` are names that a
+    message lists too. Raises BadParameter."""
     from vmcoredd.emu import EmuError, faults, triggers
 
     name, *when = re.split(r"(?=[=@,])", text, maxsplit=1)
-    text = choose(name, faults(), option, "fault") + "".join(when)
+    text = choose(name, [*others, *faults()], option, "fault") + "".join(when)
     try:
         triggers.parse(text, faults())
     except EmuError as error:
@@ -228,7 +230,7 @@ def _checked_fault(text: str, option: str) -> str:
 def _checked_faults_of_cards(value: Any) -> Any:
     """Checks faults that may have a card's name before them, and a dot."""
     parts = [card_and_fault(text) for text in value or ()]
-    checked = [(name, _checked_fault(fault, "--fault")) for name, fault in parts]
+    checked = [(name, checked_fault(fault, "--fault")) for name, fault in parts]
     return [f"{name}.{fault}" if name else fault for name, fault in checked]
 
 
@@ -248,17 +250,18 @@ def _collected_entities(value: Any) -> Any:
     return value and [choose_entity(name, names) for name in value]
 
 
-def _known_kernel(value: str) -> str:
-    """Checks the value of --kernel; returns the name as it is written."""
+def known_kernel(value: str, others: Iterable[str] = ()) -> str:
+    """Returns the name of a kernel as it is written, or a path; `others` are names that a message
+    lists too. Raises BadParameter."""
     from vmcoredd.qemu.errors import GuestError, UnknownKernel
     from vmcoredd.qemu.kernels import NAMES, check_kernel
 
-    names = {name.casefold(): name for name in NAMES}
+    names = {name.casefold(): name for name in (*others, *NAMES)}
     try:
         return check_kernel(names.get(value.casefold(), value))
     except UnknownKernel as error:
         hint = did_you_mean(value.casefold(), names)
-        there_are = f"{'There' if hint else 'there'} are {', '.join(NAMES)}"
+        there_are = f"{'There' if hint else 'there'} are {', '.join(names.values())}"
         why = f"no kernel is called {value}; {hint}{' ' if hint else ''}{there_are}"
         raise typer.BadParameter(why, param_hint="--kernel") from error
     except GuestError as error:
@@ -271,7 +274,7 @@ def _kernel_with_dumps(value: str) -> str:
     from vmcoredd.qemu.kernels import check_dumps
 
     try:
-        return check_dumps(_known_kernel(value))
+        return check_dumps(known_kernel(value))
     except GuestError as error:
         raise typer.BadParameter(str(error), param_hint="--kernel") from error
 
@@ -494,7 +497,7 @@ Kernel = Annotated[
         metavar="NAME|PATH",
         help=f"{BUILT_KERNELS}debian:6.1, debian:6.12 or debian:newest, Debian's packages as they "
         f"are; {OWN_KERNELS}",
-        callback=_known_kernel,
+        callback=known_kernel,
         autocompletion=_kernels,
     ),
 ]

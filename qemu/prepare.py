@@ -119,6 +119,11 @@ class Prepared:
         )
 
 
+def memory_for(ports: int) -> str:
+    """Returns the memory of a guest; each interface takes up to 150 MB once it is up."""
+    return f"{1024 + 256 * ports}M"
+
+
 def prepare(
     kernel: str = DEFAULT_KERNEL,
     progress: debs.Progress = debs.silent,

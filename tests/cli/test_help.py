@@ -27,6 +27,7 @@ COMMANDS = [
     ["demo"],
     ["bench"],
     ["doctor"],
+    ["sweep"],
     ["guest", "kdump"],
     ["guest", "shell"],
     ["guest", "run"],

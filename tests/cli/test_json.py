@@ -25,7 +25,7 @@ UNITS = {"size", "bytes", "seconds", "offset", "elapsed", "memory", "free"}
 DECODED = {"decoded", "findings"}
 """Have other keys: the columns of an entity's tables, and `offset` in BAR0 or in another space."""
 RUN_ELSEWHERE = {
-    *("emulate", "bench", "replay", "guest kdump", "guest live"),
+    *("emulate", "bench", "replay", "sweep", "guest kdump", "guest live"),
     *(
         "control state",
         "control fault on",

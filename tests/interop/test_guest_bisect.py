@@ -19,9 +19,12 @@ from pathlib import Path
 import kernel_parts
 import pytest
 from cliruns import ROOT, emulated, ready, spawned
+from sweeps import made
 
 from vmcoredd import debs
-from vmcoredd.cli.ktap import run_as_test
+from vmcoredd.cli.ktap import print_rows, run_as_test
+from vmcoredd.fleet.sweep.cells import Cell
+from vmcoredd.fleet.sweep.rows import Result
 from vmcoredd.qemu import kernel_image
 from vmcoredd.qemu.kernel import kernel_source
 from vmcoredd.qemu.kernel_tools import build_tools
@@ -159,6 +162,24 @@ def test_the_kernels_own_parser_reads_our_ktap(tree: Tree) -> None:
     assert "[PASSED] link" in said
     assert "[FAILED] ping" in said
     assert "Testing complete. Ran 2 tests: passed: 1, failed: 1" in said
+
+
+def test_the_kernels_own_parser_reads_a_sweeps_ktap(tree: Tree) -> None:
+    (tree.folder.parent / "said").write_text("KTAP version 1\n1..2\nok 1 link\nnot ok 2 ping\n")
+    rows = [
+        made(Cell("t62100-cr")),
+        made(Cell("t62100-cr", KERNEL), Result.FAIL, why="ping failed", files={"output": "said"}),
+        made(Cell("t520-cr", fault="parity-mc1"), Result.SKIP, why="it has no MC1"),
+        made(Cell("t520-cr"), Result.ERROR, why="killed"),
+    ]
+    with (tree.folder / "ktap").open("w") as file, contextlib.redirect_stdout(file):
+        print_rows(rows, tree.folder.parent)
+    done = tree.run("python3", "tools/testing/kunit/kunit.py", "parse", "ktap", check=False)
+    said = done.stdout + done.stderr
+    assert f"t62100-cr_{KERNEL}_healthy_0 (2 subtests)" in said
+    assert "[PASSED] t62100-cr_none_healthy_0" in said
+    assert "[SKIPPED] t520-cr_none_parity-mc1_0" in said
+    assert "Testing complete. Ran 5 tests: passed: 2, failed: 2, skipped: 1" in said
 
 
 def test_the_kernels_own_script_finds_the_configuration_where_we_do(tree: Tree) -> None:
