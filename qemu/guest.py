@@ -34,6 +34,9 @@ SECONDS_TO_BEGIN = 120.0
 SECONDS_UNTIL_SENT_AGAIN = 1.0
 LOST = (b"failed to read header", b"Unable to write to socket")
 """QEMU logs this when an adapter's server is gone; the guest's reads then return all ones."""
+TOO_LATE = b"unexpected reply"
+"""QEMU logs this when a server replies to a message that it gave up after five seconds. It takes
+the rest of the reply for another message, and ends the connection."""
 CRASH_KERNEL = ("bzImage", "initramfs")
 """What `arm-crash-kernel` loads from the guest's /share."""
 PANIC = re.compile(rb"Kernel panic - not syncing: ([^\r\n]*)")
@@ -160,17 +163,30 @@ class Guest:
             next(beginning, None)
             next(appended)
 
-        line = self._control.next_line(f"`{command}` in the guest", seconds, poll)
+        words = self._end_of(number, command, seconds, poll)
         poll()
-        words = line.split()
-        if words[:2] != ["exit", str(number)]:
-            raise RunError(f"running `{command}`, the guest sent {line!r}", self.console)
         result = Result(int(words[2]), path.read_text(errors="replace"))
         asked.unlink()
         path.unlink()
         if check and result.code:
             raise CommandFailed(command, result.code, result.output, self.console)
         return result
+
+    def _end_of(
+        self, number: int, command: str, seconds: float, poll: Callable[[], None]
+    ) -> list[str]:
+        """Waits for the end of a command: `exit`, its number, its code.
+
+        An earlier one, whose end nobody waited for any more, may end first; the wait then begins
+        anew.
+        """
+        while True:
+            line = self._control.next_line(f"`{command}` in the guest", seconds, poll)
+            words = line.split()
+            if words[:2] == ["exit", str(number)]:
+                return words
+            if words[:1] != ["exit"] or int(words[1]) > number:
+                raise RunError(f"running `{command}`, the guest sent {line!r}", self.console)
 
     def start(self, command: str) -> None:
         """Has the guest begin a command that does not end, such as one that restarts it."""
@@ -254,6 +270,9 @@ class Guest:
     def _check_connections(self) -> None:
         with self._log.open("rb") as file:
             logged = file.read(1 << 16)
+        if TOO_LATE in logged:
+            reason = "an adapter's server replied too late: QEMU waits five seconds, then"
+            raise PeerDied(f"{reason} it has lost its connection to the adapter", self._log)
         if any(message in logged for message in LOST):
             raise PeerDied("QEMU lost its connection to an adapter", self._log)
 

@@ -47,13 +47,15 @@ def test_live_adds_the_adapters_dump_to_a_panicked_guests_memory(prepared, tmp_p
 
 
 @pytest.mark.guest
-def test_run_returns_the_scripts_output_and_exit_code(prepared, tmp_path: Path) -> None:
+def test_run_fails_when_the_server_of_a_card_dies_under_the_driver(prepared, tmp_path) -> None:
     script = tmp_path / "probe.sh"
-    script.write_text("#!/bin/sh\nlspci\nexit 3\n")
-    arguments = ["--card", "t520-cr", "--script", script, "--console", tmp_path / "console"]
+    script.write_text("#!/bin/sh\nlspci\nload-driver --plain\nsleep 1000\n")
+    arguments = ["--card", "t520-cr", "--fault", "server-dies@command:CAPS_CONFIG"]
+    arguments += ["--script", script, "--console", tmp_path / "console"]
     done = spawned("guest", "run", *arguments, timeout=GUEST_SECONDS)
-    assert done.returncode == 3, done.stderr
+    assert done.returncode == Exit.FAILED, done.stderr
     assert "1425:5401" in done.stdout
+    assert "vmcoredd: QEMU lost its connection to an adapter\n" in done.stderr
 
 
 def test_an_unknown_card_is_refused_before_a_guest_boots(tmp_path: Path) -> None:
