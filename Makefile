@@ -10,7 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # mkdocs-material advertises its successor.
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help demo test guests programs check docs deb fuzz faults test-long test-kernels bench clean
+.PHONY: help demo test guests beside check test-pyvfio-user test-without-guests lint docs deb fuzz \
+	faults test-long test-kernels bench clean
 
 help:
 	@echo "make demo          serve a T6 and a T5, probe, collect, write a vmcore, show it"
@@ -28,26 +29,36 @@ help:
 demo: .venv/ready
 	$(BIN)/vmcoredd demo
 
-# Guests keep one processor busy, so what needs none of them runs beside them.
-test: .venv/ready-test check
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going guests programs
+# Guests keep one processor busy. What needs none runs beside them and gives way to them; what it
+# prints comes in one piece when it has ended.
+test: .venv/ready-test
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going guests beside
 
 guests: .venv/ready-test
 	$(BIN)/python -m pytest -m guest tests/interop
 
-programs: .venv/ready-test
+beside: .venv/ready-test
 	@mkdir -p build
-	nice -n 19 $(BIN)/python -m pytest -m "interop and not guest" -n auto --dist loadfile \
-		>build/programs.log 2>&1; code=$$?; cat build/programs.log; exit $$code
+	@echo "beside the guests: all other tests, whose output is in build/beside.log"
+	@for part in lint test-pyvfio-user test-without-guests; do \
+		nice -n 19 $(MAKE) --no-print-directory $$part || failed=1; \
+	done >build/beside.log 2>&1; cat build/beside.log; exit $$failed
 
-check: .venv/ready-test
+check: lint test-pyvfio-user
+	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
+
+test-pyvfio-user: .venv/ready-test
+	cd pyvfio_user && ../$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-without-guests: .venv/ready-test
+	$(BIN)/python -m pytest -m "not guest" -n auto --dist loadfile
+
+lint: .venv/ready-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/clang-format --dry-run --Werror $(filter-out chip/chip.h,$(shell git ls-files '*.c' '*.h'))
 	$(BIN)/mypy
 	cd pyvfio_user && ../$(BIN)/mypy
-	cd pyvfio_user && ../$(BIN)/python -m pytest -n auto --dist loadfile
-	$(BIN)/python -m pytest -m "not guest and not interop" -n auto --dist loadfile
 
 docs: .venv/ready-docs
 	$(BIN)/python -m mkdocs build --quiet
@@ -81,6 +92,9 @@ test-long: .venv/ready-test test-kernels
 		tests/interop/test_guest_selftests.py tests/interop/test_guest_unload.py \
 		tests/interop/test_guest_bisect.py tests/interop/test_guest_kernel.py \
 		tests/interop/test_guest_traces.py tests/interop/test_guest_sweep.py \
+		tests/interop/test_guest_plain.py \
+		tests/interop/test_guest_adapters.py tests/interop/test_guest_offloads.py \
+		tests/interop/test_guest_filters.py tests/interop/test_guest_interrupts.py \
 		tests/interop/test_upstream_guest.py
 
 test-kernels: .venv/ready-test
