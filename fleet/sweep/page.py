@@ -34,6 +34,7 @@ def page(rows: Iterable[Row]) -> str:
         style=_part("page.css"),
         rows=known,
         counts={result: sum(row.result is result for row in known) for result in Result},
+        found=sum(bool(row.facts.found) for row in known),
         troubles=troubles[:MOST_TROUBLES],
         more=len(troubles) - MOST_TROUBLES,
         kernels=[*_kernels(known)],

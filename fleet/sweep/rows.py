@@ -253,9 +253,9 @@ class Folder:
 
     def _tidy(self) -> None:
         """Removes what processes of this machine that are gone have left."""
-        host = socket.gethostname()
-        for path in self.path.glob(f".{host}+*"):
-            process = path.name.removeprefix(f".{host}+").partition("-")[0]
+        start = f".{_machine()}+"
+        for path in self.path.glob(f"{start}*"):
+            process = path.name.removeprefix(start).partition("-")[0]
             if not process.isdecimal() or Path("/proc", process).exists():
                 continue
             if path.is_dir() and not path.is_symlink():
@@ -266,7 +266,12 @@ class Folder:
 
 def _owner() -> str:
     """Returns the beginning of the names of what is removed if this process is killed."""
-    return f"{socket.gethostname()}+{os.getpid()}"
+    return f"{_machine()}+{os.getpid()}"
+
+
+def _machine() -> str:
+    """Returns where process ids are one's own: containers may have one host's name."""
+    return f"{socket.gethostname()}+{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def _beginning(path: Path) -> bytes:

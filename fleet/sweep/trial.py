@@ -6,9 +6,10 @@ import contextlib
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vmcoredd import cudbg, debs, driver, emu, vmcore
 from vmcoredd.diagnosis import diagnose
@@ -53,7 +54,10 @@ class Trial:
 
     def facts(self) -> Facts:
         """Tries the cell. Never raises for what a card, a kernel or a script does."""
-        return self._impossible or self._tried(self._try) or Facts(Result.PASS)
+        found = self._impossible or self._tried(self._try)
+        assert found
+        release = self._prepared.kernel.release if self._prepared else ""
+        return replace(found, release=release)
 
     def _tried(self, what: Callable[[], Facts | None]) -> Facts | None:
         try:
@@ -118,26 +122,26 @@ class Trial:
         def on_stage(stage: kdump.Stage) -> None:
             self._up = self._up or stage is kdump.Stage.ARMED
 
-        path = self._work / "vmcore"
+        path, seconds = self._work / "vmcore", self._settings.seconds(self._cell)
         with self._served(emu.Scene.CRASHED, map_window=True) as (prepared, adapters):
             report = kdump.run(
                 adapters,
                 path,
                 flow=kdump.Flow(notes_only=True),
                 options=Options(kernel=self._cell.kernel, memory=self._settings.memory or "1G"),
+                deadlines=kdump.Deadlines(driver=seconds, save=seconds),
                 console=self._work / "console",
                 on_stage=on_stage,
                 prepared=prepared,
             )
         if report.missing:
             path.unlink()
-            why = f"no device dump: {report.missing[0].reason}"
-            return Facts(Result.FAIL, why, release=prepared.kernel.release)
+            return Facts(Result.FAIL, f"no device dump: {report.missing[0].reason}")
         with vmcore.Reader(path) as reader:
             facts = self._judged(reader.payload(reader.device_dumps[0].index))
         if not self._settings.keep_vmcore:
             path.unlink()
-        return _with(facts, release=prepared.kernel.release)
+        return facts
 
     def _script(self) -> Facts:
         from vmcoredd.qemu.prepare import Options, memory_for
@@ -171,8 +175,7 @@ class Trial:
                 on_output=on_output,
                 prepared=prepared,
             )
-        facts = _of_script(result.code, result.output)
-        return _with(facts, release=prepared.kernel.release)
+        return _of_script(result.code, result.output)
 
     @contextlib.contextmanager
     def _served(
@@ -208,10 +211,6 @@ def _of_script(code: int, output: str) -> Facts:
     else:
         result, why = Result.PASS, ""
     return Facts(result, why, exit_code=code, tests=tests)
-
-
-def _with(facts: Facts, **more: Any) -> Facts:
-    return Facts(**{**vars(facts), **more})
 
 
 @lru_cache(maxsize=8)

@@ -23,6 +23,7 @@ NEED = {
         ("bench", "--part", "guest"),
         ("bench", "--part", "traffic"),
     ],
+    "distributed": [("sweep", "--card", "CARD", "--scheduler", "tcp://127.0.0.1:9", *OUTPUT)],
     "matplotlib": [("bench", "--part", "files", *OUTPUT)],
     "pyvfio_user": [
         ("dump", "--socket", "ABSENT", *OUTPUT),
@@ -44,6 +45,7 @@ NEED_NO_EXTRA = [
     *NEED_NONE,
     ("cards",),
     ("dump", "--card", "CARD", *OUTPUT),
+    ("sweep", "--card", "CARD", *OUTPUT),
 ]
 
 
@@ -85,7 +87,7 @@ def test_a_command_says_what_to_type_where_a_module_is_missing(
 
 @pytest.mark.parametrize("words", NEED_NO_EXTRA, ids=" ".join)
 def test_other_commands_run_without_the_extras(without: object, words: tuple[str, ...]) -> None:
-    result = without("qemu,qemu.qmp,matplotlib,numpy,elftools", words)  # type: ignore[operator]
+    result = without("qemu,qemu.qmp,matplotlib,numpy,elftools,dask,distributed", words)  # type: ignore[operator]
     assert result.code == Exit.OK, result
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 import typer
-from cliruns import PATIENCE, WITHOUT, Run, command, one_line
+from cliruns import PATIENCE, Run, command, one_line
 
 from vmcoredd import emu
 from vmcoredd.cli import sweep_options
@@ -188,17 +190,28 @@ def test_ctrl_c_ends_a_sweep_which_goes_on_later(
     assert not list((tmp_path / "rows").glob(".*"))
 
 
-def test_without_dask_a_scheduler_needs_a_line_to_type(small_card: Path, tmp_path: Path) -> None:
-    import sys
+def test_a_sweep_that_is_killed_takes_its_processes_along(small_card: Path, tmp_path: Path) -> None:
+    words = ("sweep", "--card", small_card, "--seed", "0..29", "--jobs", 2, "-o", tmp_path / "rows")
+    process = subprocess.Popen(command(*words), stderr=subprocess.DEVNULL)
+    children: list[str] = []
+    while len(children) < 2:
+        tasks = [*Path(f"/proc/{process.pid}/task").glob("*/children")]
+        children = [pid for path in tasks for pid in path.read_text().split()]
+    watched = [os.pidfd_open(int(pid)) for pid in children]
+    process.kill()
+    process.wait()
+    for one in watched:
+        assert select.select([one], [], [], PATIENCE)[0]
+        os.close(one)
 
-    words = ["sweep", "--card", str(small_card), "-o", str(tmp_path / "rows")]
-    words += ["--scheduler", "tcp://127.0.0.1:9"]
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, "distributed", *words],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == Exit.UNAVAILABLE
-    assert "-m pip install distributed" in done.stderr
-    assert "Traceback" not in done.stderr
+
+def test_a_kernel_that_is_not_built_is_skipped_by_git_bisect(
+    vmcoredd: Run, small_card: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "linux").mkdir()
+    (tmp_path / "linux/Kbuild").touch()
+    words = ("--kernel", tmp_path / "linux")
+    result = swept(vmcoredd, small_card, tmp_path / "rows", *words, "--ktap")
+    assert result.code == Exit.UNTRIED
+    assert "is not built" in one_line(result)
+    assert swept(vmcoredd, small_card, tmp_path / "rows", *words).code == Exit.FAILED
