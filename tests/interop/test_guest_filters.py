@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import recorded
 from findings import stands
-from stock import SHARED, Stock, Wire
+from stock import FEW, SHARED, Stock, Wire
 
 from vmcoredd.chip import tcb
 from vmcoredd.chip.le import LookupEntry
@@ -164,6 +164,7 @@ def test_ethtool_steers_datagrams_to_queues_and_drops_others(near: Near) -> None
 
 
 @pytest.mark.parametrize("protocol", ["ip", "ipv6"])
+@pytest.mark.parametrize("near", FEW, indirect=True)
 def test_tc_flower_drops_datagrams_and_shows_how_many(near: Near, protocol: str) -> None:
     address = f"fd09:{near.wire.number}::1" if protocol == "ipv6" else ""
     counter = NO_PORTS_6 if address else NO_PORTS
@@ -297,6 +298,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("asked", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("near", FEW, indirect=True)
 def test_what_the_card_cannot_do_is_refused(near: Near, asked: str) -> None:
     near.run(f"tc qdisc add dev {near.name} ingress")
     try:

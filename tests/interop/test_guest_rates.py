@@ -1,7 +1,8 @@
 """Rates that a stock kernel sets on an interface, and how fast its streams then are.
 
 `tx_maxrate` limits a queue, a policer all queues of a port, mqprio each of its queues. Without KVM
-a guest sends some 100 Mbit/s, so the limits are far below.
+a guest sends some 100 Mbit/s, so the limits are far below. `make test` has the T6, `make test-long`
+the T5 too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from stock import SHARED, Stock, Wire
+from stock import FEW, Stock, Wire
 
 from vmcoredd.qemu.errors import CommandFailed
 
@@ -30,7 +31,7 @@ POLICE = (
 )
 
 
-@pytest.fixture(scope="module", params=SHARED.cards)
+@pytest.fixture(scope="module", params=FEW)
 def wire(request: pytest.FixtureRequest, stock: Stock) -> Iterator[Wire]:
     """A wire with a server at its far end; nothing limits it in the end."""
     stock.join()
