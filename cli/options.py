@@ -136,10 +136,17 @@ def did_you_mean(given: str, names: Mapping[str, str]) -> str:
     return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"
 
 
-def chosen(option: str, known: Callable[[], Iterable[str]], what: str = "") -> Callable[[Any], Any]:
-    """Returns a callback for an option whose values, one or several, are names in `known`."""
+def chosen(
+    option: str, known: Callable[[], Iterable[str]], what: str = ""
+) -> Callable[[typer.CallbackParam, Any], Any]:
+    """Returns a callback for an option whose values, one or several, are names in `known`.
 
-    def check(value: Any) -> Any:
+    It does not look at a default, since `known` may import a room that the command does not need.
+    """
+
+    def check(param: typer.CallbackParam, value: Any) -> Any:
+        if value == param.default:
+            return value
         if isinstance(value, str):
             return choose(value, known(), option, what)
         return value and [choose(name, known(), option, what) for name in value]

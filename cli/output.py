@@ -226,12 +226,13 @@ Advance = Callable[[int, int], None]
 @contextmanager
 def copying(what: str) -> Iterator[Advance]:
     """Shows a progress bar that counts bytes."""
+    if not err.is_terminal:
+        yield lambda _done, _total: None
+        return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    with Progress(
-        *columns, TransferSpeedColumn(), console=err, disable=not err.is_terminal
-    ) as bars:
+    with Progress(*columns, TransferSpeedColumn(), console=err) as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
@@ -253,20 +254,34 @@ def preparing() -> Iterator[Callable[[str, float | None], None]]:
 
 
 @contextmanager
-def collecting(adapters: Sequence[str]) -> Iterator[Callable[[int, Collected, int, int], None]]:
-    """Shows a progress bar for each adapter, with the entity being collected."""
+def collecting(
+    adapters: Sequence[str],
+) -> Iterator[Callable[[int, Collected, int, int], None] | None]:
+    """Shows a progress bar for each adapter, with the entity being collected; yields None if stderr
+    is no terminal.
+
+    The bars begin with the first progress, for their thread must not be there before: a process
+    with threads is not copied (`driver.workers`).
+    """
+    if not err.is_terminal:
+        yield None
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=err, disable=not err.is_terminal) as bars:
-        tasks = [bars.add_task(adapter, total=None) for adapter in adapters]
+    bars = Progress(*columns, TimeElapsedColumn(), console=err)
+    tasks = [bars.add_task(adapter, total=None) for adapter in adapters]
 
-        def show(index: int, entity: Collected, number: int, total: int) -> None:
-            done = number + 1 if entity.seconds else number
-            what = f"{adapters[index]} {entity.name}"
-            bars.update(tasks[index], completed=done, total=total, description=what)
+    def show(index: int, entity: Collected, number: int, total: int) -> None:
+        bars.start()
+        done = number + 1 if entity.seconds else number
+        what = f"{adapters[index]} {entity.name}"
+        bars.update(tasks[index], completed=done, total=total, description=what)
 
+    try:
         yield show
+    finally:
+        bars.stop()
 
 
 def step_lines() -> Callable[[str, float | None], None]:

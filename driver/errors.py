@@ -23,3 +23,7 @@ class MailboxError(DeviceError):
     def __init__(self, op: str, retval: int, what: str = "") -> None:
         self.op, self.retval = op, retval
         super().__init__(-retval, f"mailbox command {op}{what}")
+
+
+class WorkerDied(DriverError):
+    """The process that was to dump an adapter ended before it had done so."""

@@ -44,6 +44,14 @@ class DeviceDump:
         self._memory = memory
         self._requested = requested
 
+    @classmethod
+    def received(cls, name: str, fd: int, requested: int) -> DeviceDump:
+        """Returns a dump that another process has made, and takes over its buffer's descriptor.
+
+        `name`, and `requested` bytes of payload, are as they were there.
+        """
+        return cls(name, MemoryFile.of(fd), requested)
+
     @property
     def buffer(self) -> memoryview:
         """The whole note, header included."""
@@ -92,7 +100,7 @@ class DeviceDumps:
 
     @property
     def dumps(self) -> tuple[DeviceDump, ...]:
-        """The dumps, in the order in which their callbacks returned."""
+        """The dumps, in the order in which they were added: that of their callbacks' returns."""
         return tuple(self._dumps)
 
     def add_device_dump(
@@ -109,6 +117,12 @@ class DeviceDumps:
         is no memory. Passes on a callback's exception; raises `CallbackFailed` if it returns
         anything but 0 or None. In both cases the buffer is freed. Safe to call from any thread.
         """
+        dump = self.make(name, size, callback)
+        self.add(dump)
+        return dump
+
+    def make(self, name: str | bytes, size: int, callback: Callback | None) -> DeviceDump:
+        """Makes a device dump as `add_device_dump` does, but leaves it to the caller to add it."""
         raw = self._check(name, size, callback)
         memory = _allocate(round_up(DUMP_HEADER_SIZE + size, PAGE_SIZE))
         dump = DeviceDump(raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace"), memory, size)
@@ -118,10 +132,13 @@ class DeviceDumps:
         except BaseException:
             dump.close()
             raise
+        return dump
+
+    def add(self, dump: DeviceDump) -> None:
+        """Adds a dump that `make` has made, perhaps in another process."""
         with self._lock:
             self._dumps.append(dump)
             self._update()
-        return dump
 
     def close(self) -> None:
         """Frees every dump (vmcore_cleanup())."""

@@ -113,6 +113,20 @@ class MemoryFile:
         fd = os.memfd_create(label, os.MFD_CLOEXEC)
         try:
             os.ftruncate(fd, size)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._open(fd, size)
+
+    @classmethod
+    def of(cls, fd: int) -> MemoryFile:
+        """Takes over the descriptor of one that another process has made, and maps it."""
+        made = cls.__new__(cls)
+        made._open(fd, os.fstat(fd).st_size)
+        return made
+
+    def _open(self, fd: int, size: int) -> None:
+        try:
             self._map = mmap.mmap(fd, size)
         except BaseException:
             os.close(fd)

@@ -133,8 +133,7 @@ def collect_and_write(
     else:
         total = 0
     earlier = len(base.names) if base else 0
-    payloads = {dump.name: dump.payload for dump in dumps.dumps}
-    records = [_record(outcome, payloads.get(outcome.request.name)) for outcome in outcomes]
+    records = [_record(outcome) for outcome in outcomes]
     report(outcomes, records, output, total, earlier, json=json, command=command)
 
 
@@ -299,12 +298,16 @@ def _requests(
 
 
 def _socket(path: Path, deadline: float, trace: bool) -> Any:
-    def open_adapter() -> Adapter:
-        from vmcoredd import driver
+    from vmcoredd import driver
+    from vmcoredd.driver.dump_all import Served
 
-        return driver.open(path, deadline=deadline, trace=err.say if trace else None)
+    if not trace:
+        return Served(path, deadline)
 
-    return open_adapter
+    def open_traced() -> Adapter:  # its lines are printed between this process's progress bars
+        return driver.open(path, deadline=deadline, trace=err.say)
+
+    return open_traced
 
 
 def _card(profile: str, seed: int, scene: str, faults: Iterable[str], trace: bool) -> Any:
@@ -320,13 +323,12 @@ def _card(profile: str, seed: int, scene: str, faults: Iterable[str], trace: boo
     return open_adapter
 
 
-def _record(outcome: Outcome, payload: memoryview | None) -> dict[str, Any]:
-    """Returns one adapter, whose dump is in `payload`, as a record for programs; sizes in bytes,
-    times in seconds."""
+def _record(outcome: Outcome) -> dict[str, Any]:
+    """Returns one adapter as a record for programs; sizes in bytes, times in seconds."""
     summary, made = outcome.summary, outcome.report
     entities = made.entities if made else []
     by_condition: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for status in _statuses(entities, payload):
+    for status in _statuses(entities, outcome.dump.payload if outcome.dump else None):
         by_condition[status["condition"]].append(status)
     lost = by_condition["partial"] or by_condition["missing"]
     return {
