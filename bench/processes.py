@@ -18,11 +18,14 @@ from typing import Any
 
 from pyvfio_user import SPIN
 from vmcoredd import debs
+from vmcoredd.bench.machine import together
 from vmcoredd.bench.measure import processor_seconds
 from vmcoredd.debs import libvfio_user
 
 TIMEOUT = 30.0
 """Seconds that a server may take to exit."""
+LOOK_SECONDS = 0.005
+"""Between two looks at the memory of a command."""
 CHILD = (sys.executable, "-m", "vmcoredd.bench.child")
 PLAIN_SOURCE = Path(__file__).with_name("plain_server.c")
 PLAIN_FLAGS = ("-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -106,6 +109,23 @@ def vmcoredd(*arguments: str, accept: Collection[int] = (0,)) -> Ran:
         if done.returncode not in accept:
             raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {done.stderr}")
         return Ran(seconds, used, json.loads(Path(file.name).read_text()), done.stdout)
+
+
+def peak_together(*arguments: str, accept: Collection[int] = (0,)) -> int:
+    """Returns the peak of memory in bytes of `vmcoredd arguments` and the processes that it starts.
+
+    Looks every few milliseconds, which costs the command time. Raises as `vmcoredd`.
+    """
+    command, peak = [sys.executable, "-m", "vmcoredd", *arguments], 0
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as program:
+            while program.poll() is None:
+                peak = max(peak, together(program.pid))
+                time.sleep(LOOK_SECONDS)
+        errors.seek(0)
+        if program.returncode not in accept:
+            raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {errors.read()}")
+    return peak
 
 
 def decoding(vmcore: Path) -> float:
