@@ -145,5 +145,9 @@ def _receive(message: workers.Message, outcome: Outcome) -> None:
         outcome.error = message.content
         return
     outcome.summary, outcome.report, outcome.error, size = message.content
-    if message.fd >= 0:
+    if message.fd < 0:
+        return
+    try:
         outcome.dump = DeviceDump.received(outcome.request.name, message.fd, size)
+    except OSError as error:  # there is no memory, or no descriptor left
+        outcome.report, outcome.error = None, error
