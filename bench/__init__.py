@@ -21,5 +21,6 @@ class Part(StrEnum):
     SCALE = "scale"
     ENGINE = "engine"
     TRACE = "trace"
+    ARCHIVE = "archive"
     GUEST = "guest"
     TRAFFIC = "traffic"

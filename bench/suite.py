@@ -9,6 +9,7 @@ from typing import Any
 from vmcoredd.bench import (
     Part,
     access,
+    archive,
     dumps,
     engine,
     files,
@@ -91,6 +92,7 @@ def _measurements(wanted: Wanted, results: Results, say: Say) -> dict[Part, _Mea
             packets.rows, {"frames": lambda: packets.sizes, "queues": lambda: packets.queues}
         ),
         Part.TRACE: _Measurement(lambda: tracing.measure(rounds)),
+        Part.ARCHIVE: _Measurement(lambda: archive.measure(full=full)),
         Part.GUEST: _Measurement(lambda: _guest(GUEST_ROUNDS if full else 1, say)),
         Part.TRAFFIC: _Measurement(
             lambda: _traffic(rounds, say), {"traffic": lambda: _traffic_ratios(results)}

@@ -50,6 +50,7 @@ def checks() -> Iterator[Check]:
     yield _libvfio_user()
     yield _module("qemu.qmp", "guests")
     yield _module("matplotlib", "plots of bench --output")
+    yield _module("duckdb", "the archive of dumps")
     yield _programs("build tools", "build", "building from source, demo")
     yield _programs("kernel tools", "kernel", "building a guest's kernel, make test")
     yield _mirror()

@@ -110,6 +110,15 @@ FAILURES = (
     Failure("vmcoredd.debs.errors", "Unavailable", Exit.UNAVAILABLE),
     Failure("vmcoredd.qemu.errors", "QemuUnusable", Exit.UNAVAILABLE),
     Failure("vmcoredd.qemu.errors", "GuestError", Exit.FAILED),
+    Failure("vmcoredd.fleet.archive.errors", "NotAnArchive", Exit.USAGE),
+    Failure("vmcoredd.fleet.archive.errors", "OtherSchema", Exit.BAD_FILE),
+    Failure(
+        "vmcoredd.fleet.archive.errors",
+        "BadQuery",
+        Exit.USAGE,
+        '`vmcoredd archive query --in ARCHIVE "describe findings"` shows the columns of a table',
+    ),
+    Failure("vmcoredd.fleet.archive.errors", "ArchiveError", Exit.FAILED),
 )
 """The first match applies. A room that was not imported cannot have raised an error."""
 

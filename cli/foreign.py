@@ -14,21 +14,14 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 256
 """Of another driver's payload, shown in hex."""
-_SIGNATURE_BYTES = 4
-_OURS = "cxgb4_"
-"""What the names begin with that cxgb4 gives its dumps: another signature in one is damage."""
 _MOST_LINES = 20
 
 
 def is_foreign(reader: vmcore.Reader, note: vmcore.Note) -> bool:
     """Returns whether a device dump is another driver's, by its first bytes and its name."""
-    from vmcoredd import cudbg
+    from vmcoredd.cudbg import in_note
 
-    if not note.is_device_dump or (note.name or "").startswith(_OURS):
-        return False
-    if note.present < _SIGNATURE_BYTES and not note.is_complete:
-        return False  # cut before its signature
-    return not cudbg.is_dump(reader.payload(note.index, partial=True, most=_SIGNATURE_BYTES))
+    return in_note.is_foreign(reader, note)
 
 
 def foreign_dumps(reader: vmcore.Reader) -> list[vmcore.Note]:

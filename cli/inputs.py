@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
 
 STDIN = 0
-HEAD_BYTES = 64 << 10
-"""Of a device dump's payload: enough for the headers of 1,024 entities."""
 _STREAM = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/stdin|-")
 """Names of descriptors: `-`, and what shells give for `<(command)`."""
 
@@ -30,19 +28,10 @@ def opened(path: str | Path) -> vmcore.Reader:
 
 
 def dump_of(reader: vmcore.Reader, note: vmcore.Note) -> cudbg.Dump:
-    """Returns the dump in a note. Reads only what its headers describe: the rest is unused, and a
-    crash kernel, where a dump may be read, has little memory.
+    """Returns the dump in a note; see `cudbg.in_note`."""
+    from vmcoredd.cudbg import in_note
 
-    Raises as `Reader.payload` and `cudbg.Dump` do.
-    """
-    from vmcoredd import cudbg
-
-    try:
-        head = cudbg.Dump(reader.payload(note.index, partial=True, most=HEAD_BYTES))
-        most = None if head.unknowns or head.cut else head.end
-    except cudbg.DumpFormatError:
-        most = None
-    return cudbg.Dump(reader.payload(note.index, partial=True, most=most))
+    return in_note.dump_of(reader, note)
 
 
 def stream(path: str | Path) -> int | None:

@@ -9,6 +9,7 @@ import typer
 from typer.main import get_command
 
 from vmcoredd.cli.commands import (
+    archive,
     bench,
     cache,
     cards,
@@ -66,6 +67,7 @@ for module in (
 ):
     module.register(app)
 app.add_typer(control.app, name="control")
+app.add_typer(archive.app, name="archive")
 app.add_typer(cache.app, name="cache")
 
 

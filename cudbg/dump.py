@@ -69,6 +69,8 @@ _ENTITIES_MOST = 1024
 """More entity numbers than any version of the format has."""
 _DECODED_MOST = 1 << 28
 """Bytes of an entity, memories excepted; a few packed bytes may claim more than any table has."""
+_CHECKED_MOST = 4 << 20
+"""Bytes of an entity that is unpacked to see whether it is damaged."""
 
 
 class NoSuchEntity(CudbgError):
@@ -304,6 +306,19 @@ class Dump:
     def size(self, name: str) -> int:
         """Returns the number of raw bytes of an entity."""
         return len(self.blob(name))
+
+    def checked_size(self, name: str) -> int | None:
+        """Returns the number of raw bytes of an entity; None if it is not known how to unpack them.
+
+        Raises DumpFormatError if they are damaged, which only a memory is not searched for.
+        """
+        try:
+            blob = self.blob(name)
+            if len(blob) <= _CHECKED_MOST:
+                blob[:]
+            return len(blob)
+        except UnknownFormat:
+            return None
 
     def blob(self, name: str) -> Bytes:
         """Returns an entity's raw bytes, inflated on demand; raises UnknownFormat if they cannot

@@ -9,10 +9,10 @@ import typer
 
 from vmcoredd.cli.exit_codes import Exit, about
 from vmcoredd.cli.foreign import is_foreign
-from vmcoredd.cli.inputs import HEAD_BYTES, opened
+from vmcoredd.cli.inputs import opened
 from vmcoredd.cli.options import InputVmcore, Json
 from vmcoredd.cli.output import emit_json, err, out, table, visible
-from vmcoredd.plural import agreeing, counted, exact
+from vmcoredd.plural import agreeing, counted
 
 if TYPE_CHECKING:
     from vmcoredd import cudbg, vmcore
@@ -27,8 +27,6 @@ CONDITIONS = ("good", "partial", "absent", "missing", "left_out")
 """Of the entities of a dump; see `cudbg.status`."""
 MOST_ROWS = 500
 """On the screen; a table of a thousand rows takes a second."""
-MOST_NAMES = 8
-"""Of entities that are lost."""
 MOST_LINES = 20
 """About damage, and about what is unknown."""
 MOST_BYTES = 8 << 20
@@ -103,6 +101,7 @@ def describe(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
 def _adapter(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
     """Returns the fields of a cudbg dump's header."""
     from vmcoredd import cudbg
+    from vmcoredd.cudbg.in_note import HEAD_BYTES
 
     payload = reader.payload(note.index, partial=True, most=HEAD_BYTES)
     try:
@@ -123,16 +122,15 @@ def _adapter(reader: vmcore.Reader, note: vmcore.Note) -> dict[str, Any]:
 
 def cut_off(dump: cudbg.Dump, note: vmcore.Note, lost: list[str]) -> str:
     """Returns what is lost of a dump whose end is missing; empty if nothing is."""
-    if not lost:
-        return ""
-    some = ", ".join(lost[:MOST_NAMES]) + ("" if len(lost) <= MOST_NAMES else ", ...")
-    count = f"{counted(len(lost), 'entity is', 'entities are')} lost"
-    return f"need {exact(dump.end, 'byte')}, have {note.present}: {count} ({some})"
+    from vmcoredd.cudbg import in_note
+
+    return in_note.cut_off(dump, note, lost)
 
 
 def _with_registers(reader: vmcore.Reader, index: int, head: cudbg.Dump) -> cudbg.Dump:
     """Reads as much more of a dump as tells whether the adapter has the entities not found."""
     from vmcoredd import cudbg
+    from vmcoredd.cudbg.in_note import HEAD_BYTES
 
     needed = head.bytes_for_conditions
     if not HEAD_BYTES < needed <= MOST_BYTES:

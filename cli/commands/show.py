@@ -54,8 +54,6 @@ EXAMPLES = """Examples: `vmcoredd show vmcore` - list the entities;
 ROWS_MOST = 100_000
 """Several times what a dump of a large adapter has."""
 _PIECE = 1 << 20
-_CHECKED_BYTES = 4 << 20
-"""Of raw bytes: an entity of at most so many is unpacked, to see whether it is damaged."""
 
 
 def register(app: typer.Typer) -> None:
@@ -327,29 +325,13 @@ def _record(
     }
     if entity.good:
         with trouble.of(entity.name):
-            record["raw_size_bytes"] = _raw_size(dump, entity.name)
+            record["raw_size_bytes"] = dump.checked_size(entity.name)
         if allowed and (found := trouble.decoded(dump, entity.name)):
             with trouble.of(entity.name):
                 record["decoded"] = found.json(allowed)
     record["damage"] = trouble.damage.get(entity.name)
     record["not_decoded"] = trouble.not_decoded(entity.name)
     return record
-
-
-def _raw_size(dump: cudbg.Dump, name: str) -> int | None:
-    """Returns the number of raw bytes; None if it is not known how to unpack them.
-
-    Raises DumpFormatError if they are damaged, as far as that is looked for.
-    """
-    from vmcoredd import cudbg
-
-    try:
-        blob = dump.blob(name)
-        if len(blob) <= _CHECKED_BYTES:
-            blob[:]
-        return len(blob)
-    except cudbg.UnknownFormat:
-        return None
 
 
 def _first_screen(
@@ -405,7 +387,7 @@ def _row(dump: cudbg.Dump, entity: cudbg.DumpEntity, trouble: Trouble) -> tuple[
         status = entity.status
     else:
         with trouble.of(entity.name):
-            count, status = _raw_size(dump, entity.name), entity.status
+            count, status = dump.checked_size(entity.name), entity.status
             raw = "" if count is None else size(count)
     if entity.name in trouble.damage:
         status = "damaged"

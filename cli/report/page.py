@@ -21,9 +21,25 @@ def page(
     Everything that comes from a dump is escaped by the template engine, and the page's policy
     allows no script and no style but its own, by their hashes, and no access to any network.
     """
+    script = part("page.js")
+    return rendered(
+        "page.html.j2",
+        part("page.css"),
+        dumps=[
+            {"content": content, "entities": entity_rows(content, excerpt)}
+            for content, excerpt in zip(contents, excerpts, strict=True)
+        ],
+        script=script,
+        script_hash=_hash(script),
+        most=DIFFERENCES_MOST,
+        **about,
+    )
+
+
+def rendered(template: str, style: str, **values: Any) -> str:
+    """Returns the HTML of a template with its style; text is escaped, control characters too."""
     import jinja2
 
-    style, script = _part("page.css"), _part("page.js")
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -32,22 +48,12 @@ def page(
         lstrip_blocks=True,
     )
     environment.globals["counted"] = counted
-    template = environment.from_string(_part("page.html.j2"))
-    return template.render(
-        dumps=[
-            {"content": content, "entities": entity_rows(content, excerpt)}
-            for content, excerpt in zip(contents, excerpts, strict=True)
-        ],
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        most=DIFFERENCES_MOST,
-        **about,
-    )
+    made = environment.from_string(part(template))
+    return made.render(style=style, style_hash=_hash(style), **values)
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """Returns the text of a file of this folder."""
     return resources.files("vmcoredd.cli.report").joinpath(name).read_text("utf-8")
 
 

@@ -36,6 +36,7 @@ COMMANDS = [
     ["control"],
     ["cache", "list"],
     ["cache", "clear"],
+    *(["archive", name] for name in ("add", "query", "outliers", "report", "compact")),
 ]
 
 

@@ -36,6 +36,7 @@ RUN_ELSEWHERE = {
     ),
     *("control snapshot", "control restore", "control reset", "control stop"),
     *("control trace start", "control trace stop", "replay", "top"),
+    *(f"archive {name}" for name in ("add", "query", "outliers", "report", "compact")),
 }
 """Commands whose output their own tests compare with the schema: `Result.json` does so."""
 WITHOUT_JSON = {

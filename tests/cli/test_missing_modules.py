@@ -13,6 +13,7 @@ from cliruns import PATIENCE, WITHOUT, Result, one_line
 from vmcoredd.cli.exit_codes import Exit
 
 CARD, OUTPUT = ("--card", "t62100-cr"), ("-o", "OUTPUT")
+ARCHIVED = (("query", "select 1"), ("outliers",), ("report", *OUTPUT), ("compact",))
 NEED = {
     "qemu.qmp": [
         ("guest", "kdump", *CARD, *OUTPUT),
@@ -24,6 +25,10 @@ NEED = {
         ("bench", "--part", "traffic"),
     ],
     "distributed": [("sweep", "--card", "CARD", "--scheduler", "tcp://127.0.0.1:9", *OUTPUT)],
+    "duckdb": [
+        ("archive", "add", "VMCORE", "--into", "ARCHIVE"),
+        *(("archive", *words, "--in", "ARCHIVE") for words in ARCHIVED),
+    ],
     "matplotlib": [("bench", "--part", "files", *OUTPUT)],
     "pyvfio_user": [
         ("dump", "--socket", "ABSENT", *OUTPUT),
@@ -55,7 +60,12 @@ def without(tmp_path: Path, made: Path, small_card: Path) -> object:
 
     def run(modules: str, words: tuple[str, ...]) -> Result:
         real = {"VMCORE": made, "CARD": small_card, "OUTPUT": tmp_path / "out"}
-        real |= {"ABSENT": tmp_path / "absent", "S": tmp_path / "s", "MONITOR": tmp_path / "qmp"}
+        real |= {
+            "ARCHIVE": tmp_path / "archive",
+            "ABSENT": tmp_path / "absent",
+            "S": tmp_path / "s",
+            "MONITOR": tmp_path / "qmp",
+        }
         if "MONITOR" in words:
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(real["MONITOR"]))
@@ -87,7 +97,8 @@ def test_a_command_says_what_to_type_where_a_module_is_missing(
 
 @pytest.mark.parametrize("words", NEED_NO_EXTRA, ids=" ".join)
 def test_other_commands_run_without_the_extras(without: object, words: tuple[str, ...]) -> None:
-    result = without("qemu,qemu.qmp,matplotlib,numpy,elftools,dask,distributed", words)  # type: ignore[operator]
+    absent = "qemu,qemu.qmp,matplotlib,numpy,elftools,dask,distributed,duckdb"
+    result = without(absent, words)  # type: ignore[operator]
     assert result.code == Exit.OK, result
 
 
