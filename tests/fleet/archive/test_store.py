@@ -142,11 +142,15 @@ find . -type f | sort >"$LISTED"
 exit $code
 """
 """Runs a command on a copy of an archive, on a file system of its own with so many KiB."""
+PAGE_KIB, SPARE_KIB = 4, 24
+"""Of such a file system: of a file or folder at least, and less than any command needs."""
 
 
-def on_a_small_disk(kib: int, fleet: Path, tmp_path: Path, *words: object) -> tuple[int, str]:
+def on_a_small_disk(fleet: Path, tmp_path: Path, *words: object) -> tuple[int, str]:
     """Returns the command's exit code and errors; the files that are left are those of before."""
     disk, listed = tmp_path / "disk", tmp_path / "listed"
+    pages = [-(-path.stat().st_size // (PAGE_KIB << 10)) for path in fleet.rglob("*")]
+    kib = sum(pages) * PAGE_KIB + SPARE_KIB
     disk.mkdir()
     shell = ["unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, "sh", str(kib), str(disk), str(fleet)]
     command = [sys.executable, "-m", "vmcoredd", "archive", *map(str, words)]
@@ -162,12 +166,12 @@ def on_a_small_disk(kib: int, fleet: Path, tmp_path: Path, *words: object) -> tu
 def test_a_full_disk_is_told_and_leaves_what_was_there(fleet: Path, tmp_path: Path) -> None:
     path = vmcore(tmp_path / "second", payload(T6))
     words = ("add", path, "--into", tmp_path / "disk", "-j", 1)
-    code, said = on_a_small_disk(160, fleet, tmp_path, *words)
+    code, said = on_a_small_disk(fleet, tmp_path, *words)
     assert (code, "No space left on device" in said, "Traceback" in said) == (1, True, False)
 
 
 def test_a_full_disk_leaves_what_compact_found(fleet: Path, tmp_path: Path) -> None:
-    code, said = on_a_small_disk(120, fleet, tmp_path, "compact", "--in", tmp_path / "disk")
+    code, said = on_a_small_disk(fleet, tmp_path, "compact", "--in", tmp_path / "disk")
     assert (code, "No space left on device" in said, "Traceback" in said) == (1, True, False)
 
 
