@@ -81,6 +81,11 @@ class Job:
         return cls(**record | {"cell": Cell(**record["cell"]), "settings": Settings(**settings)})
 
 
+def now() -> str:
+    """Returns the time in ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def version() -> str:
     """Returns the version of vmcoredd."""
     try:
@@ -116,7 +121,7 @@ def tried(job: Job) -> Row:
     before = folder.row(job.cell)
     if before and (before.sweep, before.key) == (job.token, job.key):
         return before  # of a worker that died right afterwards
-    began, start = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    began, start = now(), time.monotonic()
     with folder.workplace() as work:
         facts, attempts = _facts(job, folder, work)
         elapsed = round(time.monotonic() - start, 3)

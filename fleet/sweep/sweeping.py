@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,7 +13,7 @@ from vmcoredd import emu
 from vmcoredd.emu import triggers
 from vmcoredd.fleet.sweep.cells import Cell
 from vmcoredd.fleet.sweep.errors import ClusterError
-from vmcoredd.fleet.sweep.jobs import Job, Settings, Submit, jobs_of, key_of
+from vmcoredd.fleet.sweep.jobs import Job, Settings, Submit, jobs_of, key_of, now
 from vmcoredd.fleet.sweep.rows import Facts, Folder, Result, Row
 
 LOOK_SECONDS = 5.0
@@ -104,13 +103,10 @@ def _row(future: Future[Row], job: Job, folder: Folder) -> Row:
         if type(error).__name__ != KILLED:
             raise
         facts = Facts(Result.ERROR, "each worker of the cluster that tried it died")
-        row = Row(job.cell, facts, version=job.version, key=job.key, sweep=job.token)
+        began, about = now(), (job.version, job.key, job.token)
+        row = Row(job.cell, facts, 0.0, began, "", 1, {}, *about)
         with folder.workplace() as work:
-            return folder.keep(dataclasses.replace(row, began=_now()), work)
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+            return folder.keep(row, work)
 
 
 def counts(rows: Sequence[Row]) -> dict[Result, int]:
