@@ -275,6 +275,11 @@ def known_kernel(value: str, others: Iterable[str] = ()) -> str:
         raise typer.BadParameter(str(error), param_hint="--kernel") from error
 
 
+def _kernel(value: str) -> str:
+    """Checks the value of --kernel: a callback of typer has one argument that it does not know."""
+    return known_kernel(value)
+
+
 def _kernel_with_dumps(value: str) -> str:
     """Checks the value of --kernel, where the kernel is to hold device dumps."""
     from vmcoredd.qemu.errors import GuestError
@@ -504,7 +509,7 @@ Kernel = Annotated[
         metavar="NAME|PATH",
         help=f"{BUILT_KERNELS}debian:6.1, debian:6.12 or debian:newest, Debian's packages as they "
         f"are; {OWN_KERNELS}",
-        callback=known_kernel,
+        callback=_kernel,
         autocompletion=_kernels,
     ),
 ]
