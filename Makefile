@@ -75,7 +75,8 @@ faults: .venv/ready-test
 	$(BIN)/python -m tests.faults
 
 test-long: .venv/ready-test test-kernels
-	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/interop/test_kernel_dump.py \
+	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/raised \
+		tests/interop/kernel_driver/test_raised.py tests/interop/test_kernel_dump.py \
 		tests/interop/test_upstream_cxgb4.py tests/diagnosis
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/bench/test_engine.py tests/testing
 	VMCOREDD_THOROUGH=1 $(BIN)/python -m pytest tests/interop/test_packaging.py \

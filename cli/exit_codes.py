@@ -79,6 +79,7 @@ FAILURES = (
     ),
     Failure("vmcoredd.vmcore.errors", "OutputExists", Exit.FAILED, "use --force to replace it"),
     Failure("vmcoredd.vmcore.errors", "VmcoreError", Exit.FAILED),
+    Failure("vmcoredd.raised.errors", "NotRaisable", Exit.BAD_FILE),
     Failure("vmcoredd.cudbg.errors", "UnknownFormat", Exit.INCOMPLETE),
     Failure("vmcoredd.cudbg.errors", "DumpFormatError", Exit.BAD_FILE),
     Failure("vmcoredd.cudbg", "UnknownEntity", Exit.USAGE),

@@ -295,7 +295,8 @@ def scenes(incomplete: str) -> Completions:
     """Completes the value of --scene."""
     from vmcoredd.emu import Scene
 
-    return [(scene.value, scene.meaning) for scene in Scene if scene.startswith(incomplete)]
+    chosen = Scene.chosen()
+    return [(scene.value, scene.meaning) for scene in chosen if scene.startswith(incomplete)]
 
 
 def known_scenes() -> list[str]:

@@ -114,9 +114,10 @@ class Adapter:
         A lost connection is made again up to RECONNECTS_MOST times if the transport can, and the
         same adapter answers.
         """
+        device = self.probed.device
         self.report = cudbg.collect(
             self.io,
-            replace(self.probed.device, mailbox_log=self.mailbox.log),
+            replace(device, mailbox_log=(*device.mailbox_log, *self.mailbox.log)),
             buffer,
             compress=compress,
             entities=entities,

@@ -59,11 +59,12 @@ def needs_server(fault: str) -> bool:
     return found is not None and found.served
 
 
-def _scene(name: str) -> Scene:
-    try:
-        return Scene(name)
-    except ValueError as error:
-        raise EmuError(f"no scene {name}; there are {', '.join(Scene)}") from error
+def _scene(name: Scene | str) -> Scene:
+    if isinstance(name, Scene):
+        return name
+    if name not in Scene.chosen():
+        raise EmuError(f"no scene {name}; there are {', '.join(Scene.chosen())}")
+    return Scene(name)
 
 
 class BarAccess:

@@ -330,6 +330,11 @@ class ConfigSpace:
 
     # State
 
+    def settle(self) -> None:
+        """Takes what it holds for its power-on values: a card was raised."""
+        self._initial = bytes(self._memory)
+        self.on_control(self.control())
+
     def reset(self) -> None:
         """Resets all but `STICKY`, as a function level reset does."""
         kept = [(at, bytes(self._memory[at : at + size])) for at, size in STICKY]

@@ -7,7 +7,7 @@ whether data moves to the row or from it, and whether a read steps to the next r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from vmcoredd.chip import Register
@@ -153,6 +153,17 @@ class Lookups:
         if now:
             space, index = self._spaces.where(command)
             space.words[index] = (space.words[index] & ~clear) | set_
+
+    def command(self, register: Register) -> Any:
+        """Returns the entry of a register that takes commands (`struct command`)."""
+        return self.commands[self._command(register)]
+
+    def unfinished(self) -> Iterator[tuple[Space, int, int]]:
+        """Yields each register that shows a command as busy: its space and index, and the bits."""
+        for (space, index), number in self._numbers.items():
+            word, entry = self._spaces.all[space].words[index], self.commands[number]
+            if busy := word & entry.done & ~entry.set:
+                yield self._spaces.all[space], index, busy
 
     def save(self) -> bytes:
         """Returns the state of the command registers, including the changes that faults made."""

@@ -75,9 +75,13 @@ class Memfd:
             twin.view[start : start + length] = self.view[start : start + length]
         return twin
 
+    def clear(self) -> None:
+        """Makes all of it a hole."""
+        self.map.madvise(mmap.MADV_REMOVE)
+
     def assign(self, other: Memfd) -> None:
         """Copies the content and the holes of `other`, which has the same size."""
-        self.map.madvise(mmap.MADV_REMOVE)
+        self.clear()
         for start, length in other.extents():
             self.view[start : start + length] = other.view[start : start + length]
 

@@ -6,6 +6,8 @@ On T5 and T6 the data start with an identifier string at 0x400, where the driver
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from vmcoredd.chip import vpd
 from vmcoredd.chip.pci import PF
 from vmcoredd.emu.errors import EmuError
@@ -17,24 +19,46 @@ FILLER, VERSION = "V0", "V1"
 """Vendor keywords (assumed): blanks as a filler, and the two digits of the version."""
 
 
+class Labelled(NamedTuple):
+    """What the data say of a card, in bytes."""
+
+    id: bytes
+    serial: bytes
+    part: bytes
+    mac: bytes
+    version: bytes
+
+
 def vpd_image(profile: Profile, identity: Identity) -> bytes:
-    """Returns the whole 2 KiB."""
-    data = _resources(profile, identity).ljust(vpd.READ_BYTES, b"\0")
+    """Returns the whole 2 KiB of a card."""
+    label = Labelled(
+        profile.vpd.id.encode(),
+        identity.serial.ljust(vpd.SN_BYTES).encode(),
+        profile.vpd.part.ljust(vpd.PN_BYTES).encode(),
+        identity.base_mac.hex().upper().encode(),
+        f"{profile.vpd.version:02}".encode(),
+    )
+    return vpd_of(label)
+
+
+def vpd_of(label: Labelled) -> bytes:
+    """Returns the whole 2 KiB that say this; EmuError if there is no room for it."""
+    data = _resources(label).ljust(vpd.READ_BYTES, b"\0")
     return (data + data).ljust(vpd.WINDOW_BYTES, b"\xff")
 
 
-def _resources(profile: Profile, identity: Identity) -> bytes:
-    front = _resource(vpd.TAG_ID_STRING, profile.vpd.id.encode())
+def _resources(label: Labelled) -> bytes:
+    front = _resource(vpd.TAG_ID_STRING, label.id)
     fields = b"".join(
         (
-            _keyword("PN", profile.vpd.part.ljust(vpd.PN_BYTES).encode()),
+            _keyword("PN", label.part),
             _keyword("EC", b"0".ljust(vpd.PN_BYTES)),
-            _keyword("SN", identity.serial.ljust(vpd.SN_BYTES).encode()),
-            _keyword("NA", identity.base_mac.hex().upper().encode()),
+            _keyword("SN", label.serial),
+            _keyword("NA", label.mac),
         )
     )
     fields += _filler(VERSION_AT - len(front) - vpd.LARGE_TAG_BYTES - len(fields))
-    fields += _keyword(VERSION, f"{profile.vpd.version:02}".encode())
+    fields += _keyword(VERSION, label.version[: vpd.VERSION_BYTES].ljust(vpd.VERSION_BYTES, b"\0"))
     checked = (
         front
         + bytes([vpd.TAG_READ_ONLY])

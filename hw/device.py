@@ -61,6 +61,11 @@ class Device:
     cclk_khz: int = 50_000
     """The core clock that t4_prep_adapter() assumes; only the firmware knows the real one."""
     mailbox_log: Sequence[MailboxEntry] = ()
+    tids: bytes = b""
+    """What the driver knows of ids and has learnt from the firmware, as TID_INFO has it; empty: it
+    has not asked yet."""
+    queues: bytes = b""
+    """The descriptors of its queues, as QDESC has them; empty: it has no queues."""
 
     @property
     def code(self) -> int:

@@ -106,8 +106,8 @@ def _faults(value: object) -> None:
 
 
 def _scene(value: object) -> None:
-    if value not in list(emu.Scene):
-        raise BadMark(f"no scene {value!r}; there are {', '.join(emu.Scene)}")
+    if value not in emu.Scene.chosen():
+        raise BadMark(f"no scene {value!r}; there are {', '.join(emu.Scene.chosen())}")
 
 
 def _strict(value: object) -> None:

@@ -27,6 +27,7 @@ ALLOWED = {
 ALLOWED["fleet"] = {*ALLOWED}
 ALLOWED["testing"] = {*ALLOWED} - {"diagnosis", "fleet"}
 ALLOWED["bench"] = {*ALLOWED} - {"testing"}
+ALLOWED["raised"] = {"chip", "cudbg", "driver", "emu", "hw"}
 ALLOWED["cli"] = {*ALLOWED}
 ROOMS = {*ALLOWED}
 SHARED = {"plural"}

@@ -35,6 +35,7 @@ from vmcoredd.cli.output import (
     size,
     table,
 )
+from vmcoredd.cli.raising import From, FromIndex, check_index, raised_from
 from vmcoredd.plural import counted
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples: `vmcoredd dump --socket /run/t6.sock --socket /run/t5.sock -o vmcore`;
 `vmcoredd dump --card t520-cr --fault parity-tp -o vmcore` - emulates the adapter itself;
-`vmcoredd dump --socket /run/t6.sock --base /var/crash/vmcore -o vmcore`"""
+`vmcoredd dump --socket /run/t6.sock --base /var/crash/vmcore -o vmcore`;
+`vmcoredd dump --from vmcore -o again` - of a card raised from a dump"""
 FIRST_SLOT = 2
 """The slot of the first adapter on QEMU's root bus: 00:02.0."""
 SLOTS = 32
@@ -63,6 +65,8 @@ def dump(
         list[Path] | None, typer.Option(help="The vfio-user socket of an adapter; repeatable.")
     ] = None,
     card: OptionalCards = None,
+    from_: From = None,
+    index: FromIndex = None,
     name: Annotated[
         list[str] | None,
         typer.Option(help="A dump's name (default: cxgb4_0000:00:02.0 and so on); repeatable."),
@@ -88,16 +92,22 @@ def dump(
     entities that are missing, with reasons; the exit code is then 5. Those that the adapter does
     not have are absent, not missing. The summary also counts time-outs: an entity may be complete
     despite them.
+
+    With --from, raises a card from a dump and dumps it again, as the driver that made the dump:
+    with what that knew of its own.
     """
     from vmcoredd import vmcore
 
-    sources = [*(socket or []), *(card or [])]
+    check_index(from_, index)
+    sources = [*(socket or []), *(card or []), *([from_] if from_ else [])]
     _check(sources)
     if fault and not card:
         what = "it needs --card; a served adapter takes faults from its own server"
         raise typer.BadParameter(what, param_hint="--fault")
     openers = [_socket(path, deadline, trace) for path in socket or []]
     openers += [_card(profile, seed, scene, fault or (), trace) for profile in card or []]
+    if from_:
+        openers.append(_raised(from_, index, trace))
     with writing(output):
         vmcore.check_output(output, force=force)
     if json and vmcore.is_stdout(output):
@@ -105,7 +115,7 @@ def dump(
     leave_stdout_to(output)
     opened = open_base(base) if base else None
     names = dump_names(name or [], len(sources), opened.names if opened else ())
-    scenes = [None] * len(socket or []) + [scene] * len(card or [])
+    scenes = [None] * len(socket or []) + [scene] * len(card or []) + [None] * bool(from_)
     requests = _requests(names, sources, openers, scenes, compress, entity)
     collect_and_write(requests, output, opened, force=force, json=json)
 
@@ -223,7 +233,7 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
 
 def _check(sources: list[Any]) -> None:
     if not sources:
-        raise typer.BadParameter("give at least one --socket or --card")
+        raise typer.BadParameter("give at least one --socket, --card or --from")
 
 
 @dataclass(frozen=True)
@@ -321,6 +331,11 @@ def _card(profile: str, seed: int, scene: str, faults: Iterable[str], trace: boo
         return driver.open_card(card, trace=err.say if trace else None)
 
     return open_adapter
+
+
+def _raised(path: Path, index: int | None, trace: bool) -> Any:
+    raised = raised_from(path, index)
+    return lambda: raised.open(trace=err.say if trace else None)
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from vmcoredd.cli.options import (
     wire_options,
 )
 from vmcoredd.cli.output import envelope, err, out
+from vmcoredd.cli.raising import From, FromIndex, check_index, raised_from
 
 if TYPE_CHECKING:
     from vmcoredd import emu
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
 `vmcoredd emulate --card t520-cr --seed 7 --socket t5.sock --fault cim-host-busy`;
-`vmcoredd emulate --card t520-cr --scene fresh --socket t5.sock --wire 0=1 --pcap 0=port0.pcapng`"""
+`vmcoredd emulate --card t520-cr --scene fresh --socket t5.sock --wire 0=1 --pcap 0=port0.pcapng`;
+`vmcoredd emulate --from vmcore --socket raised.sock` - a card raised from a dump"""
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +48,8 @@ def register(app: typer.Typer) -> None:
 def emulate(
     socket: Annotated[Path, typer.Option(help="The socket to listen on; replaces a stale one.")],
     card: OptionalCard = None,
+    from_: From = None,
+    index: FromIndex = None,
     replay: Annotated[
         Path | None,
         typer.Option(
@@ -127,19 +131,25 @@ def emulate(
     from vmcoredd.emu.control.protocol import beside
     from vmcoredd.emu.server import serve
 
-    if (card is None) is (replay is None):
-        raise typer.BadParameter("name a card, or else a trace to --replay", param_hint="--card")
+    if [card, replay, from_].count(None) != 2:
+        what = "name a card, a vmcore to raise one --from, or a trace to --replay: one of them"
+        raise typer.BadParameter(what, param_hint="--card")
+    check_index(from_, index)
     if replay:
         _serve_trace(replay, socket, _server_options(mode, owner, deadline), ready_fd, json=json)
         return
-    assert card
     if control and no_control:
         raise typer.BadParameter("give a path or --no-control, not both", param_hint="--control")
     if not no_control:
         control = control or beside(socket)
     _check_not_ours({"--socket": socket, "--control": control}, wire or ())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    adapter = emu.Card.load(path_or_name(card), seed, scene=scene, map_window=map_window)
+    if from_:
+        card, seed, scene = str(from_), 0, "raised"
+        adapter = raised_from(from_, index, map_window=map_window).card
+    else:
+        assert card
+        adapter = emu.Card.load(path_or_name(card), seed, scene=scene, map_window=map_window)
     adapter.fail_served(*fault or ())
     cards = {"": adapter}
     with wire_options():

@@ -77,7 +77,7 @@ def _read_trace(io: Io, chip: Chip, out: memoryview) -> None:
         io.run(cim_write_ops(chip, register, 0))
     try:
         (stopped,) = u32s(io.run(_read_config(chip)))
-        io.run(_read_word(chip), _requests(chip, register.get(stopped, "UpDbgLaWrPtr")), out)
+        io.run(_read_word(chip), la_requests(chip, register.get(stopped, "UpDbgLaWrPtr")), out)
     except DeadDevice:
         raise
     except DeviceError:
@@ -104,7 +104,7 @@ def _read_word(chip: Chip) -> list[Op]:
     ]
 
 
-def _requests(chip: Chip, first: int) -> list[int]:
+def la_requests(chip: Chip, first: int) -> list[int]:
     """Returns the configuration word that requests each word of the trace.
 
     A row has sixteen pointers, but may have fewer words.
@@ -124,6 +124,10 @@ def _requests(chip: Chip, first: int) -> list[int]:
 
 _ENTRY_POINTERS = 8
 _MA_WORDS = MA_LA_ENTRIES * MA_LA_WORDS
+MA_POINTERS = tuple(
+    _ENTRY_POINTERS * i + j for i in range(MA_LA_ENTRIES) for j in range(MA_LA_WORDS)
+)
+"""Where the words of the memory interfaces' traces are."""
 _MA_BYTES = 2 * _MA_WORDS * WORD_BYTES
 _PIF_WORDS = PIF_LA_ENTRIES * PIF_LA_WORDS
 # Positions: cxgb4_debugfs.c, cim_pif_la_show() and cim_ma_la_show(); the first word is the lowest.
@@ -147,10 +151,7 @@ class CimMaLa(Entity):
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area, r = ctx.area(_MA_BYTES).cast("I"), chip.r
-        pointers = [
-            _ENTRY_POINTERS * i + j for i in range(MA_LA_ENTRIES) for j in range(MA_LA_WORDS)
-        ]
-        rows = _pointer_rows(chip, pointers, pointers)
+        rows = pointer_rows(chip, MA_POINTERS, MA_POINTERS)
         with _frozen(io, chip):
             data = r.CIM_PO_LA_MADEBUGDATA, r.CIM_PI_LA_MADEBUGDATA
             requests, responses = _read_pairs(io, r.CIM_DEBUGCFG, rows, *data)
@@ -203,9 +204,9 @@ class CimPifLa(Entity):
         layout.size = PIF_LA_ENTRIES
         with _frozen(io, chip):
             status = io.read(r.CIM_DEBUGSTS)
-            out = _pif_pointers(r.CIM_DEBUGSTS.get(status, "POLADbgWrPtr"))
-            in_ = _pif_pointers(r.CIM_DEBUGSTS.get(status, "PILADbgWrPtr"))
-            rows = _pointer_rows(chip, out, in_)
+            out = pif_pointers(r.CIM_DEBUGSTS.get(status, "POLADbgWrPtr"))
+            in_ = pif_pointers(r.CIM_DEBUGSTS.get(status, "PILADbgWrPtr"))
+            rows = pointer_rows(chip, out, in_)
             data = r.CIM_PO_LA_DEBUGDATA, r.CIM_PI_LA_DEBUGDATA
             layout.req, layout.rsp = _read_pairs(io, r.CIM_DEBUGCFG, rows, *data)
 
@@ -219,7 +220,7 @@ class CimPifLa(Entity):
         )
 
 
-def _pif_pointers(first: int) -> list[int]:
+def pif_pointers(first: int) -> list[int]:
     """Returns the six words of each entry of eight pointers; only the start of an entry wraps."""
     entries = [(first + _ENTRY_POINTERS * i) & 0x1FF for i in range(PIF_LA_ENTRIES)]
     return [entry + word for entry in entries for word in range(PIF_LA_WORDS)]
@@ -241,7 +242,7 @@ def _frozen(io: Io, chip: Chip) -> Iterator[None]:
     io.write(config, word)
 
 
-def _pointer_rows(chip: Chip, out: Sequence[int], in_: Sequence[int]) -> list[int]:
+def pointer_rows(chip: Chip, out: Sequence[int], in_: Sequence[int]) -> list[int]:
     """Returns the values of CIM_DEBUGCFG that select each pair of read pointers.
 
     The driver does not truncate a pointer that exceeds nine bits; neither does this function.

@@ -62,7 +62,7 @@ class Record(LittleStruct):
 
 _LOW_WORDS = 4
 """Words of a replication map that are always stored (CUDBG_MAX_RPLC_SIZE)."""
-_OUTER, _EITHER = 0, 3
+OUTER, EITHER = 0, 3
 """Types of lookup without a VNI. The first matches the outer header; all others, also the second,
 are inner ones to debugfs (mps_tcam_show())."""
 _ASKED = range(0, 32 * REPLICATION_WORDS, 32)
@@ -184,7 +184,7 @@ def _store_lookups(chip: Chip, area: memoryview, y: _Lookups, x: _Lookups) -> No
     vlan_valid, vlans = column(area, Record, "vlan_vld"), column(area, Record, "ivlan")
     for idx, kind in enumerate(kinds):
         y1, y2 = y[0][idx], y[1][idx]
-        if kind in (_OUTER, _EITHER):
+        if kind in (OUTER, EITHER):
             vlan_valid[idx], vlans[idx] = y2 & valid, vlan.get(y1)
             continue
         record = Record.from_buffer(area, idx * sizeof(Record))
@@ -237,7 +237,7 @@ def _is_zero(record: Record) -> bool:
 
 def _is_of_ones(record: Record) -> bool:
     """Returns whether it is what the driver makes of a T6's entry that reads as all ones."""
-    return not record.rplc_size and (record.lookup_type, record.ivlan) == (_EITHER, U16_MASK)
+    return not record.rplc_size and (record.lookup_type, record.ivlan) == (EITHER, U16_MASK)
 
 
 def _used(data: memoryview) -> Iterator[Record]:
@@ -280,11 +280,11 @@ def _classified(record: Record, chip: Chip, firsts: Sequence[int | None], mark: 
 
 
 def _lookup(record: Record) -> list[Value]:
-    has_vni = record.lookup_type not in (_OUTER, _EITHER)
+    has_vni = record.lookup_type not in (OUTER, EITHER)
     vlan = record.ivlan if record.vlan_vld else None
     mask = record.vnix | record.vniy
     tunnel = [record.vniy, mask, bool(record.dip_hit)] if has_vni else [None, None, None]
-    kind = "inner" if record.lookup_type != _OUTER else "outer"
+    kind = "inner" if record.lookup_type != OUTER else "outer"
     return [kind, record.port_num, vlan, *tunnel]
 
 

@@ -141,10 +141,14 @@ class Qdesc(Entity):
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         head = Header(qdesc_entry_size=sizeof(Queue))
         head.version.set(_REVISION, sizeof(Header) - sizeof(VersionHeader))
+        queues = ctx.device.queues or bytes(head)
+        filled = -(-len(queues) // PIECE_BYTES) * PIECE_BYTES
+        done = 0
         try:
-            for area in ctx.pieces(PIECE_BYTES):
-                area[:] = bytes(head).ljust(PIECE_BYTES, b"\0")
-            ctx.zeros(DUMP_BYTES - PIECE_BYTES)
+            for area in ctx.pieces(min(filled, DUMP_BYTES)):
+                area[:] = queues[done : done + len(area)].ljust(len(area), b"\0")
+                done += len(area)
+            ctx.zeros(DUMP_BYTES - done)
         except Status:
             ctx.warn(Code.PARTIAL_DATA)
             raise

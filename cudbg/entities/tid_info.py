@@ -71,7 +71,10 @@ class TidInfo(Entity):
     accesses = 3
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        layout = TidLayout.from_buffer(ctx.area(sizeof(TidLayout)))
+        area = ctx.area(sizeof(TidLayout))
+        if ctx.device.tids:
+            area[:] = ctx.device.tids
+        layout = TidLayout.from_buffer(area)
         layout.version.set(_REVISION, sizeof(TidLayout) - sizeof(VersionHeader))
         layout.flags = ctx.device.flags
         r = chip.r

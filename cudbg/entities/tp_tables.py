@@ -164,7 +164,7 @@ class PathMtu(Entity):
 
 # CCTRL
 
-_INCREMENT = 0x1FFF
+INCREMENT = 0x1FFF
 
 
 class CctrlLayout(LittleStruct):
@@ -187,7 +187,7 @@ class Cctrl(Entity):
         layout = CctrlLayout.from_buffer(ctx.area(sizeof(CctrlLayout)))
         table = chip.r.TP_CCTRL_TABLE
         ops: list[Op] = [Write(table, Each(CCTRL_TABLE.prefix)), Read(table)]
-        layout.incr = [word & _INCREMENT for word in u32s(io.run(ops, CCTRL_TABLE.rows))]
+        layout.incr = [word & INCREMENT for word in u32s(io.run(ops, CCTRL_TABLE.rows))]
 
     def decode(self, blob: Bytes, chip: Chip) -> Decoded:
         layout = self.parse(CctrlLayout, blob)

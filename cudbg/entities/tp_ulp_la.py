@@ -72,12 +72,18 @@ class TpLa(Entity):
 def _read_tp(io: Io, chip: Chip, stopped: int) -> Sequence[int]:
     """Returns all words from the write pointer on; the last may be incomplete."""
     config = chip.r.TP_DBG_LA_CONFIG
-    half = config.get(stopped, "DbgLaMode") >= _PAIRS and not config.get(stopped, "DbgLaWhlf")
-    first = config.get(stopped, "DbgLaWptr") + half
+    first, half = tp_la_first(config, stopped)
     requests = _tp_requests(config, first, stopped & _TP_CONTROL & ~config.mask("DbgLaRptr"))
     ops: list[Op] = [Write(config, Cell()), Read(chip.r.TP_DBG_LA_DATAL, width=8)]
     words = u64s(io.run(ops, requests))
     return (*words[:-1], _INCOMPLETE) if half else words
+
+
+def tp_la_first(config: Register, stopped: int) -> tuple[int, bool]:
+    """Returns the position of the oldest word, and whether the last one is incomplete, from the
+    configuration of the stopped analyser."""
+    half = config.get(stopped, "DbgLaMode") >= _PAIRS and not config.get(stopped, "DbgLaWhlf")
+    return config.get(stopped, "DbgLaWptr") + half, half
 
 
 def _tp_requests(config: Register, first: int, control: int) -> list[int]:

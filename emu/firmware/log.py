@@ -29,6 +29,11 @@ class DeviceLog:
         self.entries = self.size // sizeof(DevlogEntry)
         self._memories.write(self.address, bytes(self.size))
 
+    def place(self, memory: Memory, offset: int, size: int) -> None:
+        """Moves the log: it is `size` bytes at an offset of a memory, which hold it already."""
+        self.memory, self.address, self.size = memory, memory.base + offset, size
+        self.entries = max(size // sizeof(DevlogEntry), 1)
+
     @property
     def offset(self) -> int:
         """Its byte offset in its memory."""

@@ -34,6 +34,12 @@ class Scene(StrEnum):
 
     CRASHED = "crashed", "a driver used the card, under traffic, until the machine crashed"
     FRESH = "fresh", "as firmware leaves the card after power-on: no driver has used it"
+    RAISED = "raised", "holds what a dump says: no profile and no seed makes it"
+
+    @classmethod
+    def chosen(cls) -> list[Scene]:
+        """Returns those that a user can choose."""
+        return [scene for scene in cls if scene is not cls.RAISED]
 
 
 class Still(Random):

@@ -198,6 +198,10 @@ class UlpTxAsicDebug(Model):
             self.next = (self.next + 1) % ULPTX_ASIC_READS
         return None
 
+    def show_sets(self, sets: list[list[int]]) -> None:
+        """Makes these the sets, of which the first is latched next."""
+        self.sets, self.next = sets, 0
+
     def save(self) -> int:
         """Returns the number of the next set."""
         return self.next

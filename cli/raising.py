@@ -1,0 +1,51 @@
+"""Raises a card from a file that the user names, and says what it is raised from."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmcoredd.cli.exit_codes import about
+from vmcoredd.cli.inputs import dump_of, opened
+
+if TYPE_CHECKING:
+    from vmcoredd.raised import RaisedCard
+
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="VMCORE",
+        help="A vmcore, or a device dump alone: a card is raised that holds what it says.",
+    ),
+]
+FromIndex = Annotated[
+    int | None,
+    typer.Option(
+        "--index", metavar="N", help="With --from: the note's index; the first dump by default."
+    ),
+]
+
+
+def raised_from(path: Path, index: int | None, *, map_window: bool = False) -> RaisedCard:
+    """Returns the card raised from a dump in a file. Raises as `vmcore.Reader`, NotRaisable."""
+    from vmcoredd.cli.commands.show import first_dump
+    from vmcoredd.cli.foreign import is_foreign
+    from vmcoredd.raised import NotRaisable, raise_card
+
+    with about(path), ExitStack() as files:
+        reader = files.enter_context(opened(path))
+        note = first_dump(reader, index, "--index")
+        if is_foreign(reader, note):
+            what = f"note {note.index} is another driver's dump: only cxgb4's tell of a card"
+            raise NotRaisable(what)
+        return raise_card(dump_of(reader, note), map_window=map_window)
+
+
+def check_index(path: Path | None, index: int | None) -> None:
+    """Refuses an index without a file that it is of."""
+    if index is not None and path is None:
+        raise typer.BadParameter("it needs --from", param_hint="--index")
