@@ -1,27 +1,31 @@
 """Kernels of one's own: a bad commit to cxgb4 is found by `git bisect run`, in the kernel's source.
 
-Minutes: the driver is built in a tree that is made of the guests' own kernel.
+Minutes: the driver is built in a tree that is made of the guests' own kernel. What a patch changes
+is found by comparing two traces, too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import kernel_parts
 import pytest
 from cliruns import ROOT, emulated, ready, spawned
+from guest_traces import traced
 from sweeps import made
 
 from vmcoredd import debs
+from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.cli.ktap import print_rows, run_as_test
 from vmcoredd.fleet.sweep.cells import Cell
 from vmcoredd.fleet.sweep.rows import Result
@@ -147,6 +151,39 @@ def test_git_bisect_finds_the_bad_commit_and_skips_the_one_that_cannot_be_built(
     assert "not ok 1 works.sh # exit=1" in said
     assert re.search(r"(?m)^ok 1 works\.sh$", said)
     assert f"git bisect skip {commits[NOT_BUILT + 1]}" in log
+
+
+@contextlib.contextmanager
+def patched(tree: Tree, name: str, old: str, new: str) -> Iterator[None]:
+    """Builds the driver with another text in a file, and as it was afterwards."""
+    path = tree.folder / DRIVER / name
+    before = path.read_text()
+    assert before.count(old) == 1
+    try:
+        path.write_text(before.replace(old, new))
+        tree.run(*BUILD)
+        yield
+    finally:
+        path.write_text(before)
+        tree.run(*BUILD)
+
+
+def test_two_traces_part_where_a_patch_changes_the_driver(tree: Tree, tmp_path: Path) -> None:
+    def probe(folder: str) -> Path:
+        return traced(tree.folder, "true", tmp_path / folder, "--driver", "--root", "none")
+
+    before = probe("before")
+    with patched(tree, "cxgb4_main.c", "STATSOURCE_T5_V(7)", "STATSOURCE_T5_V(5)"):
+        after = probe("after")
+    assert spawned("diff", before, probe("again")).returncode == 0
+    found = spawned("diff", before, after, "--json")
+    record = json.loads(found.stdout)
+    assert found.returncode == Exit.INCOMPLETE, found.stderr
+    (place,) = record["places"]
+    for side, source in (("a", 7), ("b", 5)):
+        (line,) = place[side]["lines"]
+        assert "write     SGE_STAT_CFG" in line
+        assert f" StatSource={source}" in line
 
 
 def test_the_kernels_own_parser_reads_our_ktap(tree: Tree) -> None:

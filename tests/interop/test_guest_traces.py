@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from pathlib import Path
 
 import pytest
-from cliruns import emulated, ended, ready, spawned
-from stock import BOOT
+from cliruns import spawned
+from guest_traces import traced
 
 from tests.support.schema import problems
 from vmcoredd.cli.exit_codes import Exit
@@ -24,22 +23,6 @@ pytestmark = [
 ]
 UP = "ip link set eth0 up"
 LARGER = "ip link set eth0 mtu 9000"
-
-
-def traced(kernel: str, script: str, folder: Path) -> Path:
-    """Records what a guest's driver does to a fresh card."""
-    folder.mkdir()
-    socket, trace, run = (folder / name for name in ("t6.sock", "trace.npz", "run.sh"))
-    run.write_text(f"#!/bin/sh\n{script}\n")
-    card = ("--card", "t62100-cr", "--scene", "fresh", "--wire", "0=1")
-    with emulated(*card, "--socket", socket, "--trace", trace) as server:
-        ready(server)
-        words = ("guest", "run", "--kernel", kernel, "--socket", socket, "--script", run)
-        words += ("--console", folder / "console")
-        done = spawned(*words, timeout=BOOT)
-        assert done.returncode == Exit.OK, done.stderr
-        assert ended(server, signal.SIGTERM).code == Exit.OK
-    return trace
 
 
 def test_two_kernels_take_the_same_steps_until_one_is_told_something_else(tmp_path: Path) -> None:
