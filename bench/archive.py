@@ -33,7 +33,7 @@ ADDING = Target(2.0, at_least=False)
 EXACT = Target(1.0)
 PEAK_MIB = 400
 """Of each process that adds dumps."""
-LARGE = 10_000
+QUICK_LARGE, FULL_LARGE = 1000, 10_000
 """Dumps in the archive that is queried."""
 SECONDS = 2.0
 """For a query."""
@@ -53,11 +53,12 @@ def measure(*, full: bool) -> Iterator[Row]:
     """Measures an archive of so many dumps. Raises `debs.ModuleMissing` without DuckDB."""
     if not has_module("duckdb"):
         raise ModuleMissing("duckdb", "archives")
+    dumps, large = (FULL_DUMPS, FULL_LARGE) if full else (QUICK_DUMPS, QUICK_LARGE)
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=".") as name:
-        yield from measure_in(Path(name), FULL_DUMPS if full else QUICK_DUMPS)
+        yield from measure_in(Path(name), dumps, large)
 
 
-def measure_in(folder: Path, dumps: int, *, large: int = LARGE) -> Iterator[Row]:
+def measure_in(folder: Path, dumps: int, large: int) -> Iterator[Row]:
     """Measures in a folder: an archive of `dumps` dumps, then one of `large`."""
     fleet, cores = folder / "fleet", len(os.sched_getaffinity(0))
     adding, peaks = _Adding(fleet, cores), []
@@ -171,6 +172,7 @@ def _queries(fleet: Path, folder: Path, dumps: int, large: int) -> Iterator[Row]
     grown = folder / "large"
     times = -(-large // dumps)
     _grow(fleet, grown, times)
+    vmcoredd("archive", "compact", "--in", str(grown))
     for what, sql in QUERIES.items():
         took = [vmcoredd("archive", "query", "--in", str(grown), sql) for _ in range(3)]
         series = Series(tuple(ran.seconds for ran in took))
