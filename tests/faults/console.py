@@ -9,7 +9,7 @@ WARNING = 4
 """The least severe level that counts (include/linux/kern_levels.h)."""
 LINE = re.compile(r"<(\d+)>\[ *\d+\.\d+\] (.*)")
 OURS = re.compile(r"cxgb4|\beth\d|NETDEV WATCHDOG|vfio|AER|pcieport")
-DEATH = re.compile(r"(?:BUG: |Oops: |general protection fault|Kernel panic|watchdog: BUG)")
+DEATH = re.compile(r"(?:(?<!watchdog: )BUG: |Oops: |general protection fault|Kernel panic)")
 WHERE = re.compile(r"RIP: 0010:(\w+)")
 WARNS = re.compile(r"WARNING: .* at (?:\S*/)?([\w-]+\.c):\d+ (\w+)")
 LINK = re.compile(r"link down")
@@ -49,9 +49,7 @@ def changed(line: str) -> str:
 
 def died(log: str) -> str:
     """Returns how a kernel failed, and where: empty if it did not."""
-    death = DEATH.search(log)
-    if not death:
+    if not DEATH.search(log):
         return ""
-    how = "is stuck" if death[0].startswith("watchdog") else "oopses"
     where = WHERE.search(log)
-    return f"the kernel {how} in {where[1]}()" if where else f"the kernel {how}"
+    return f"the kernel oopses in {where[1]}()" if where else "the kernel oopses"

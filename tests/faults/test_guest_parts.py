@@ -44,9 +44,8 @@ def test_an_oops_is_named_by_its_function() -> None:
     assert console.died(LOG) == ""
 
 
-def test_a_kernel_that_its_watchdog_finds_stuck_did_not_oops() -> None:
-    log = OOPS.replace("BUG: ", "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! ")
-    assert console.died(log) == "the kernel is stuck in cudbg_collect_sge_indirect()"
+def test_a_kernel_that_its_watchdog_finds_slow_did_not_die() -> None:
+    assert console.died(OOPS.replace("BUG: ", "watchdog: BUG: soft lockup - CPU#0 ")) == ""
 
 
 def test_a_step_that_failed_has_the_name_of_its_error() -> None:
