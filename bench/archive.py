@@ -7,7 +7,6 @@ not measured.
 from __future__ import annotations
 
 import os
-import resource
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -61,7 +60,7 @@ def measure(*, full: bool) -> Iterator[Row]:
 def measure_in(folder: Path, dumps: int, large: int) -> Iterator[Row]:
     """Measures in a folder: an archive of `dumps` dumps, then one of `large`."""
     fleet, cores = folder / "fleet", len(os.sched_getaffinity(0))
-    adding, peaks = _Adding(fleet, cores), []
+    adding = _Adding(fleet, cores)
     with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
         for start in range(0, dumps, BATCH):
             seeds = range(start, min(start + BATCH, dumps))
@@ -71,10 +70,9 @@ def measure_in(folder: Path, dumps: int, large: int) -> Iterator[Row]:
                 adding.decode(partial(_decoded, pool, paths))
             for path in paths:
                 path.unlink()
-            peaks.append(_largest_child() / MIB)
     yield from adding.rows(dumps)
     what = f"peak of the largest process, after {counted(dumps, 'dump')}"
-    peak = Series((peaks[-1],))
+    peak = Series((adding.largest / MIB,))
     yield Row(GROUP, what, peak, "MiB", peak.scaled(1 / PEAK_MIB), f"{PEAK_MIB} MiB", WITHIN)
     yield _outliers(fleet, dumps)
     yield from _queries(fleet, folder, dumps, large)
@@ -88,12 +86,15 @@ class _Adding:
         self._all: list[float] = []
         self._processor: list[float] = []
         self._both: list[tuple[float, float]] = []
+        self.largest = 0
+        """Peak of the largest process, in bytes."""
 
     def add(self, paths: Sequence[Path]) -> None:
         names = [str(path) for path in paths]
         done = vmcoredd("archive", "add", *names, "--into", str(self._fleet))
         self._all.append(done.seconds / len(paths))
         self._processor.append(done.processor_seconds / len(paths))
+        self.largest = max(self.largest, done.largest)
 
     def decode(self, decoded: Callable[[], int]) -> None:
         """Times the decoding of the batch that was added last."""
@@ -143,11 +144,6 @@ def _decode(path: Path) -> int:
         for note in reader.device_dumps:
             decode_all(reader.payload(note.index))
         return len(reader.device_dumps)
-
-
-def _largest_child() -> int:
-    """Returns the bytes of the largest process that this one has waited for, or that those have."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
 
 
 def _outliers(fleet: Path, dumps: int) -> Row:

@@ -4,9 +4,10 @@
     peak FILE ARGUMENTS   runs `vmcoredd ARGUMENTS` and writes the peak of its memory to FILE
     decode VMCORE         decodes a dump whole; prints the seconds of processor time that it took
 
-The peak is the kernel's VmHWM of the process, in bytes. It counts all resident pages, including
-those of memfds (the note buffers) and mapped files, but not the file cache. This is a separate
-module because the process must import nothing that the command does not.
+The peak is the kernel's VmHWM of the process, in bytes, and ru_maxrss of the largest of those that
+it waited for. They count all resident pages, including those of memfds (the note buffers) and
+mapped files, but not the file cache. This is a separate module because the process must import
+nothing that the command does not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import runpy
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
 
 def serve(argument: str) -> None:
@@ -48,7 +50,9 @@ def peak(file: str) -> None:
     finally:
         status = Path("/proc/self/status").read_text()
         found = re.search(r"(?m)^VmHWM:\s+(\d+) kB$", status)
-        Path(file).write_text(json.dumps(int(found[1]) * 1024 if found else 0))
+        own = int(found[1]) if found else 0
+        largest = getrusage(RUSAGE_CHILDREN).ru_maxrss
+        Path(file).write_text(json.dumps([own << 10, max(own, largest) << 10]))
 
 
 def decode(vmcore: str) -> None:

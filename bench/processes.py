@@ -96,6 +96,8 @@ class Ran:
     """Of user and system."""
     peak: int
     """Peak of its resident memory in bytes; see `bench.child`."""
+    largest: int
+    """The same of the largest of it and the processes that it waited for."""
     output: str
 
 
@@ -108,7 +110,8 @@ def vmcoredd(*arguments: str, accept: Collection[int] = (0,)) -> Ran:
         seconds, used = time.perf_counter() - began, processor_seconds() - used
         if done.returncode not in accept:
             raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {done.stderr}")
-        return Ran(seconds, used, json.loads(Path(file.name).read_text()), done.stdout)
+        own, largest = json.loads(Path(file.name).read_text())
+        return Ran(seconds, used, own, largest, done.stdout)
 
 
 def peak_together(*arguments: str, accept: Collection[int] = (0,)) -> int:
