@@ -141,6 +141,19 @@ class DumpEntity:
         """Whether the dump lacks all or part of it, though the adapter has it."""
         return not self.left_out and is_incomplete(self)
 
+    def json(self) -> dict[str, int | str]:
+        """Returns its header for programs; `size_bytes` is its size in the dump."""
+        return {
+            "number": self.number,
+            "name": self.name,
+            "code": self.code,
+            "condition": str(self.condition),
+            "status": self.status,
+            "sys_err": self.sys_err,
+            "sys_warn": self.sys_warn,
+            "size_bytes": self.size,
+        }
+
 
 def is_dump(data: memoryview | bytes | bytearray) -> bool:
     """Returns whether `data` begins like a dump of this kind: a note may hold another driver's."""

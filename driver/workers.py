@@ -211,6 +211,11 @@ def _leave_signals_to(parent: int, signals: set[int | signal.Signals]) -> None:
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    die_with(parent)
+
+
+def die_with(parent: int) -> None:
+    """Makes the kernel kill this process when its parent is gone, also if it is already."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

@@ -312,17 +312,7 @@ def _content(
 def _record(
     dump: cudbg.Dump, entity: cudbg.DumpEntity, allowed: Allowance | None, trouble: Trouble
 ) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "number": entity.number,
-        "name": entity.name,
-        "code": entity.code,
-        "condition": str(entity.condition),
-        "status": entity.status,
-        "sys_err": entity.sys_err,
-        "sys_warn": entity.sys_warn,
-        "size_bytes": entity.size,
-        "raw_size_bytes": 0,
-    }
+    record: dict[str, Any] = {**entity.json(), "raw_size_bytes": 0}
     if entity.good:
         with trouble.of(entity.name):
             record["raw_size_bytes"] = dump.checked_size(entity.name)

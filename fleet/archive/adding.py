@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from vmcoredd.driver.workers import die_with
 from vmcoredd.fleet.archive.database import Writer, duckdb_errors
 from vmcoredd.fleet.archive.errors import ArchiveError
 from vmcoredd.fleet.archive.schema import LAST, literal
@@ -139,18 +140,8 @@ def _begin(folder: Path, again: bool, parent: int) -> None:
     """Prepares a process: the one that started it ends it."""
     global _of_this_process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    die_with(parent)
     _of_this_process = partial(_added, Archive(folder), again, Writer())
-
-
-def _die_with(parent: int) -> None:
-    """Ends this process when its parent is killed."""
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _read(path: Path) -> Outcome:

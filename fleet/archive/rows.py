@@ -23,11 +23,10 @@ from typing import Any, NamedTuple
 from vmcoredd import cudbg, diagnosis, vmcore
 from vmcoredd.chip.register import Register
 from vmcoredd.cudbg.decoded import Allowance, Table
+from vmcoredd.cudbg.device_log import RECORDS_MOST
 from vmcoredd.cudbg.in_note import cut_off, dump_of, is_foreign
 from vmcoredd.cudbg.words import Word, words
 
-_LOG_MOST = 1 << 16
-"""Records of a log, as `cudbg.device_log` reads them."""
 _HASHED_BYTES = 1 << 20
 """Of a file without a dump."""
 _CRASHTIME = re.compile(rb"^CRASHTIME=(\d{1,10})$", re.MULTILINE)
@@ -245,27 +244,15 @@ def _entities(dump: cudbg.Dump) -> Iterator[bytes]:
                 size = dump.checked_size(entity.name)
             except cudbg.DumpFormatError as error:
                 damage = str(error)
-        yield _line(
-            {
-                "number": entity.number,
-                "name": entity.name,
-                "code": entity.code,
-                "condition": str(entity.condition),
-                "status": entity.status,
-                "sys_err": entity.sys_err,
-                "sys_warn": entity.sys_warn,
-                "size_bytes": entity.size,
-                "raw_size_bytes": size if entity.good else 0,
-                "damage": damage,
-            }
-        )
+        raw = size if entity.good else 0
+        yield _line({**entity.json(), "raw_size_bytes": raw, "damage": damage})
 
 
 def _log(dump: cudbg.Dump) -> Iterator[bytes]:
     for decode in (dump.decode, dump.decode_remains):
         with suppress(cudbg.CudbgError):
             tables = [p for p in decode("DEV_LOG") if isinstance(p, Table)]
-            rows = [row for part in tables for row in part.json(Allowance(_LOG_MOST))["rows"]]
+            rows = [row for part in tables for row in part.json(Allowance(RECORDS_MOST))["rows"]]
             yield from map(_line, rows)
             return
 
