@@ -55,8 +55,13 @@ def _declarations(headers: list[str], folders: list[Path]) -> str:
 
 driver = _extension(
     "driver",
-    ["pyvfio_user/io.h", "vmcoredd/driver/engine.h", "vmcoredd/driver/inproc.h"],
-    ["engine.c", "inproc.c"],
+    [
+        "pyvfio_user/io.h",
+        "vmcoredd/driver/engine.h",
+        "vmcoredd/driver/inproc.h",
+        "vmcoredd/driver/mmio.h",
+    ],
+    ["engine.c", "inproc.c", "mmio.c"],
 )
 trace = _extension("trace", ["vmcoredd/trace/ring.h"], ["ring.c"])
 emu = _extension(

@@ -51,6 +51,11 @@ def device_id(product: int, pf: int = PF) -> int:
     return product | (pf if pf >= PF else 0) << 8
 
 
+def product_of(device_id: int) -> int:
+    """Returns the product of a function's device id, as PRODUCTS has it."""
+    return device_id & 0xF0FF
+
+
 PRODUCTS: dict[int, str] = {
     0x5001: "T520-CR",
     0x5003: "T540-CR",

@@ -102,6 +102,7 @@ FAILURES = (
     Failure("vmcoredd.emu.control.client", "ControlError", Exit.NO_DEVICE),
     Failure("vmcoredd.emu.errors", "EmuError", Exit.FAILED),
     Failure("vmcoredd.driver.errors", "WorkerDied", Exit.FAILED),
+    Failure("vmcoredd.driver.real.errors", "Refused", Exit.UNAVAILABLE),
     Failure("vmcoredd.driver.errors", "DriverError", Exit.NO_DEVICE),
     Failure("pyvfio_user.errors", "ServerUnavailable", Exit.UNAVAILABLE),
     Failure("pyvfio_user.errors", "ListenError", Exit.FAILED),

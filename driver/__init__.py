@@ -5,7 +5,8 @@
         dumps.add_device_dump(driver.dump_name("0000:01:00.4"), size, fill)
         print(adapter.report, adapter.summary())
 
-`open` connects to a vfio-user server; `open_card` uses a card in this process.
+`open` connects to a vfio-user server; `open_card` uses a card in this process; `open_pci` a real
+adapter of this machine.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ if __name__ != "vmcoredd.driver":
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from vmcoredd.driver.adapter import Adapter, Summary, dump_name
 from vmcoredd.driver.errors import DriverError, MailboxError, ProbeError
+from vmcoredd.driver.real.errors import NoSuchFunction, RealAdapterError, Refused
+from vmcoredd.driver.real.functions import SYSFS
+from vmcoredd.driver.real.sysfs import Sysfs
+from vmcoredd.driver.real.vfio import Vfio
 from vmcoredd.driver.transports import Inproc, LocalCard, Socket, Transport
 
 __all__ = [
@@ -25,11 +31,15 @@ __all__ = [
     "DriverError",
     "LocalCard",
     "MailboxError",
+    "NoSuchFunction",
     "ProbeError",
+    "RealAdapterError",
+    "Refused",
     "Summary",
     "dump_name",
     "open",
     "open_card",
+    "open_pci",
 ]
 
 
@@ -60,9 +70,40 @@ def open_card(card: LocalCard, *, trace: Callable[[str], None] | None = None) ->
     return _adapter(Inproc(card), trace)
 
 
-def _adapter(transport: Transport, trace: Callable[[str], None] | None) -> Adapter:
+def open_pci(
+    address: str,
+    *,
+    via: str = "sysfs",
+    in_use: bool = False,
+    attach: bool = False,
+    trace: Callable[[str], None] | None = None,
+    root: Path = SYSFS,
+) -> Adapter:
+    """Probes the real adapter at a PCI address such as `0000:01:00.4`, without its driver.
+
+    `via` is `sysfs` or `vfio` (the function is bound to vfio-pci). `in_use` is for sysfs: a driver
+    may own the adapter, and what both do at once can spoil the dump and the driver's work. With
+    `attach`, the dump asks firmware that runs for what a running driver's dump has. Close
+    the adapter: this puts back what was changed. Raises NoSuchFunction, Refused, ValueError for
+    another `via` or no address, and as `open` does.
+    """
+    if via not in ("sysfs", "vfio") or (in_use and (attach or via == "vfio")):
+        raise ValueError(f"via is sysfs or vfio, not {via!r}; in_use is for sysfs without attach")
+    transport = (
+        Sysfs(address, in_use=in_use, root=root) if via == "sysfs" else Vfio(address, root=root)
+    )
+    try:
+        return _adapter(transport, trace, attach_as=transport.function.address if attach else "")
+    except BaseException:
+        transport.close()
+        raise
+
+
+def _adapter(
+    transport: Transport, trace: Callable[[str], None] | None, attach_as: str = ""
+) -> Adapter:
     if trace is None:
-        return Adapter(transport)
+        return Adapter(transport, attach_as=attach_as)
     from vmcoredd.driver.trace import traced
 
-    return Adapter(transport, traced(transport.io(), trace))
+    return Adapter(transport, traced(transport.io(), trace), attach_as=attach_as)

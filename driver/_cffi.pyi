@@ -1,4 +1,4 @@
-"""The compiled engine; its declarations are engine.h and inproc.h."""
+"""The compiled engine; its declarations are engine.h, inproc.h and mmio.h."""
 
 from typing import Any
 

@@ -23,6 +23,7 @@ from vmcoredd.cudbg.meminfo import read_meminfo
 from vmcoredd.cudbg.memory_map import Meminfo
 from vmcoredd.driver.mailbox import Mailbox
 from vmcoredd.driver.probe import Probed, probe
+from vmcoredd.driver.real.attach import attach, detach
 from vmcoredd.driver.reconnect import Reconnection, identity_of
 from vmcoredd.driver.transports import Transport
 from vmcoredd.hw.errors import DeviceError
@@ -58,9 +59,11 @@ class Adapter:
     """An adapter behind a transport; creating the object probes it.
 
     Before the dump, the adapter sees only the accesses that the kernel's driver makes, and reads of
-    configuration space that name the adapter if the transport can reconnect; call `summary` after
-    `collect`. `io` replaces the transport's own (for tracing); `sleep` takes seconds. Raises
-    `ProbeError` if the adapter does not come up, `DeadDevice` if the transport fails.
+    configuration space that name the adapter if the transport can reconnect; a real adapter sees
+    fewer (`Transport.is_real`). Call `summary` after `collect`. `io` replaces the transport's own
+    (for tracing); `sleep` takes seconds; with `attach_as`, a name for messages, it attaches to the
+    firmware (`driver.real.attach`). Raises `ProbeError` if the adapter does not come up, `Refused`
+    if it cannot attach, `DeadDevice` if the transport fails.
     """
 
     def __init__(
@@ -69,14 +72,19 @@ class Adapter:
         io: Io | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        attach_as: str = "",
     ) -> None:
         self._transport = transport
         self.io = io or transport.io()
-        self.probed: Probed = probe(self.io, sleep)
+        self.probed: Probed = probe(self.io, sleep, configure=not transport.is_real)
         self._sleep = sleep
         self._identity = identity_of(self.io, transport) if transport.reconnect else None
         entities()  # imports their modules before the first dump begins
-        self.mailbox = Mailbox(self.io, self.chip, self.probed.device.pf, sleep)
+        pf, observer = self.probed.device.pf, transport.is_real
+        self.mailbox = Mailbox(self.io, self.chip, pf, sleep, observer=observer)
+        self._device = self.probed.device
+        if attach_as:
+            self._device = attach(attach_as, self.io, self._device, self.mailbox)
         self.report: Report | None = None
         """The report of the last dump; None before the first."""
 
@@ -97,8 +105,12 @@ class Adapter:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection to the card."""
-        self._transport.close()
+        """Closes the connection to the card, and that to its firmware."""
+        try:
+            if self._device.attached:
+                detach(self.mailbox)
+        finally:
+            self._transport.close()
 
     def collect(
         self,
@@ -114,7 +126,8 @@ class Adapter:
         A lost connection is made again up to RECONNECTS_MOST times if the transport can, and the
         same adapter answers.
         """
-        device = self.probed.device
+        device = self._device
+        asks = device.attached or not self._transport.is_real
         self.report = cudbg.collect(
             self.io,
             replace(device, mailbox_log=(*device.mailbox_log, *self.mailbox.log)),
@@ -122,7 +135,7 @@ class Adapter:
             compress=compress,
             entities=entities,
             limit=limit,
-            firmware=self._call,
+            firmware=self._call if asks else None,
             progress=progress,
             regain=self._reconnection(),
         )

@@ -21,17 +21,30 @@ _TIMEOUT_MS = 10_000  # FW_CMD_MAX_TIMEOUT
 _DELAYS_MS = (1, 1, 3, 5, 10, 10, 20, 50, 100, 200)  # the last one repeats
 _OWNER_RETRIES = 3  # extra reads while the mailbox has no owner
 _WORDS = MAILBOX_BYTES // 8
+CHANGING = (Op.RESET, Op.INITIALIZE, Op.CAPS_CONFIG)
+"""Commands that would make a running adapter another one."""
 
 C = TypeVar("C", bound=FwCommand)
 
 
 class Mailbox:
-    """The mailbox of physical function `pf`. `sleep` takes seconds."""
+    """The mailbox of physical function `pf`. `sleep` takes seconds.
+
+    An `observer` leaves the adapter as it is: it sends no command of CHANGING, and does not stop an
+    adapter whose firmware does not answer.
+    """
 
     def __init__(
-        self, io: Io, chip: Chip, pf: int, sleep: Callable[[float], None] = time.sleep
+        self,
+        io: Io,
+        chip: Chip,
+        pf: int,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        observer: bool = False,
     ) -> None:
         self._io, self._chip, self._pf, self._sleep = io, chip, pf, sleep
+        self._observer = observer
         self._ctrl = chip.r.CIM_PF_MAILBOX_CTRL
         self._ctrl_offset = self._ctrl[pf]
         self._data_offset = int(chip.r.instances("CIM_PF_MAILBOX_DATA")[pf])
@@ -51,6 +64,8 @@ class Mailbox:
         or ETIMEDOUT. Raises `DeadDevice` if the transport fails.
         """
         name = _name(bytes(command)[0])
+        if self._observer and bytes(command)[0] in CHANGING:  # whoever asks
+            raise MailboxError(name, errno.EPERM, ": an observer does not send it")
         self._own(name, bytes(command))
         self._send(bytes(command))
         reply = self._reply(name, bytes(command))
@@ -111,8 +126,11 @@ class Mailbox:
         return reply
 
     def _stop(self, name: str, command: bytes, code: int, why: str) -> None:
-        """Stops the adapter, as the kernel does when a command gets no reply (t4_fatal_err())."""
+        """Stops the adapter, as the kernel does when a command gets no reply (t4_fatal_err()); an
+        observer only gives up."""
         failure = self._failure(name, command, code, why)
+        if self._observer:
+            raise failure
         self._firmware_failed()  # t4_report_fw_error()
         stop_adapter(self._io, self._chip, self._pf)
         raise failure

@@ -29,6 +29,7 @@ from vmcoredd.chip.pci import (
     Cap,
     ConfigHeader,
     PciCommand,
+    product_of,
 )
 from vmcoredd.driver.errors import ProbeError
 from vmcoredd.hw.device import AdapterFlag, Device
@@ -56,26 +57,30 @@ class Probed:
     @property
     def product(self) -> str:
         """The card's product name, or its device id if that is unknown."""
-        product = self.device_id & 0xF0FF
-        return PRODUCTS.get(product, f"device {self.device_id:#06x}")
+        return PRODUCTS.get(product_of(self.device_id), f"device {self.device_id:#06x}")
 
 
-def probe(io: Io, sleep: Callable[[float], None] = time.sleep) -> Probed:
+def probe(io: Io, sleep: Callable[[float], None] = time.sleep, *, configure: bool = True) -> Probed:
     """Probes an adapter; `sleep` takes seconds.
 
-    Raises `ProbeError` if a step fails, or `DeadDevice` if the transport fails.
+    Without `configure` it leaves out the steps that write to configuration space: the function
+    answers already, and a dump needs neither bus mastering nor another completion time-out. Raises
+    `ProbeError` if a step fails, or `DeadDevice` if the transport fails.
     """
     read_device_id(io)
-    enable_device(io)
+    if configure:
+        enable_device(io)
     wait_dev_ready(io, sleep)
     chip, pf = identify(io)
-    set_master(io)
+    if configure:
+        set_master(io)
     flags = relaxed_ordering(io)
     link = pci_mode(io)
     revision = chip.r.PL_REV.get(io.read(chip.r.PL_REV), "Rev")
     flash_id = identify_flash(io, chip)
     device_id = read_device_id(io)
-    set_completion_timeout(io)
+    if configure:
+        set_completion_timeout(io)
     device = Device(chip, revision, pf, flash_bytes=flash_bytes(flash_id), flags=flags)
     return Probed(device, device_id, flash_id, link)
 

@@ -1,9 +1,9 @@
 """Transports: how the driver reaches a card.
 
-A transport is a class with the members of `Transport`. `io()` returns an `EngineIo` over the
-transport's `struct io`, so the rest of the package never learns which transport it uses. To add
-one, implement the three C functions of `struct io` (inproc.c is the shortest example) and wrap
-them here.
+Those of real adapters are in `driver.real`. A transport is a class with the members of `Transport`.
+`io()` returns an `EngineIo` over the transport's `struct io`, so the rest of the package never
+learns which transport it uses. To add one, implement the three C functions of `struct io`
+(inproc.c is the shortest example) and wrap them here.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Transport(Protocol):
     def reconnect(self) -> Reconnect | None:
         """How to connect again; None if a lost connection stays lost."""
 
+    @property
+    def is_real(self) -> bool:
+        """Whether this is hardware, to which nothing is written but what a dump needs: the probe
+        leaves configuration space alone, and firmware is asked only by who attached to it."""
+
     def close(self) -> None:
         """Closes the transport; its `io` must not be used afterwards."""
 
@@ -55,6 +60,8 @@ class Socket:
 
     `deadline` (seconds), `spin` (seconds) and errors are those of `pyvfio_user.Client`.
     """
+
+    is_real = False
 
     def __init__(
         self, path: str | os.PathLike[str], deadline: float = 5.0, spin: float = SPIN
@@ -138,6 +145,7 @@ class Inproc:
 
     config_bytes = CONFIG_BYTES
     reconnect = None
+    is_real = False
 
     def __init__(self, card: LocalCard) -> None:
         self._inproc = ffi.new("struct inproc *")

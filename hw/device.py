@@ -64,6 +64,8 @@ class Device:
     tids: bytes = b""
     """What the driver knows of ids and has learnt from the firmware, as TID_INFO has it; empty: it
     has not asked yet."""
+    attached: bool = False
+    """Whether the driver may ask the firmware, as a running one does (is_fw_attached())."""
     queues: bytes = b""
     """The descriptors of its queues, as QDESC has them; empty: it has no queues."""
 

@@ -16,6 +16,7 @@ from tests.support.sanitized import build, environment
 INTERFACE = ROOT / "pyvfio_user/src/pyvfio_user/include"
 TESTS = {
     "driver": (".", "tests/driver", ("engine", "transports")),
+    "driver/real": (".", "tests/driver/real", ("sysfs",)),
     "emu": (
         ".",
         "tests/emu",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmcoredd.cli import real_adapters
 from vmcoredd.cli.exit_codes import Exit, about, failure_of, writing
 from vmcoredd.cli.exit_codes import report as report_error
 from vmcoredd.cli.options import (
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
 EXAMPLES = """Examples: `vmcoredd dump --socket /run/t6.sock --socket /run/t5.sock -o vmcore`;
 `vmcoredd dump --card t520-cr --fault parity-tp -o vmcore` - emulates the adapter itself;
 `vmcoredd dump --socket /run/t6.sock --base /var/crash/vmcore -o vmcore`;
-`vmcoredd dump --from vmcore -o again` - of a card raised from a dump"""
+`vmcoredd dump --from vmcore -o again` - of a card raised from a dump;
+`vmcoredd dump --pci 0000:01:00.4 -o vmcore` - of a real adapter of this machine"""
 FIRST_SLOT = 2
 """The slot of the first adapter on QEMU's root bus: 00:02.0."""
 SLOTS = 32
@@ -67,9 +69,16 @@ def dump(
     card: OptionalCards = None,
     from_: From = None,
     index: FromIndex = None,
+    pci: real_adapters.Pci = None,
+    via: real_adapters.Via = None,
+    attach: real_adapters.Attach = False,
+    yes_while_in_use: real_adapters.InUse = False,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="A dump's name (default: cxgb4_0000:00:02.0 and so on); repeatable."),
+        typer.Option(
+            help="A dump's name (default: cxgb4_ and the adapter's PCI address, 0000:00:02.0 and "
+            "so on for emulated ones); repeatable."
+        ),
     ] = None,
     base: Annotated[
         Path | None, typer.Option(help="The vmcore to add the dumps to (default: a minimal one).")
@@ -95,11 +104,14 @@ def dump(
 
     With --from, raises a card from a dump and dumps it again, as the driver that made the dump:
     with what that knew of its own.
+
+    With --pci, reads a real adapter of this machine and writes nothing to it but what a dump needs.
     """
     from vmcoredd import vmcore
 
     check_index(from_, index)
-    sources = [*(socket or []), *(card or []), *([from_] if from_ else [])]
+    real_adapters.check_options(pci or [], via, attach=attach, in_use=yes_while_in_use)
+    sources = [*(socket or []), *(card or []), *([from_] if from_ else []), *(pci or [])]
     _check(sources)
     if fault and not card:
         what = "it needs --card; a served adapter takes faults from its own server"
@@ -108,14 +120,19 @@ def dump(
     openers += [_card(profile, seed, scene, fault or (), trace) for profile in card or []]
     if from_:
         openers.append(_raised(from_, index, trace))
+    openers += [
+        real_adapters.opener(address, via, attach=attach, in_use=yes_while_in_use, trace=trace)
+        for address in pci or []
+    ]
     with writing(output):
         vmcore.check_output(output, force=force)
     if json and vmcore.is_stdout(output):
         raise typer.BadParameter("the vmcore goes to stdout; give it a file", param_hint="--json")
     leave_stdout_to(output)
     opened = open_base(base) if base else None
-    names = dump_names(name or [], len(sources), opened.names if opened else ())
-    scenes = [None] * len(socket or []) + [scene] * len(card or []) + [None] * bool(from_)
+    names = dump_names(name or [], len(sources), opened.names if opened else (), pci or ())
+    scenes = [None] * len(socket or []) + [scene] * len(card or [])
+    scenes += [None] * (len(sources) - len(scenes))
     requests = _requests(names, sources, openers, scenes, compress, entity)
     collect_and_write(requests, output, opened, force=force, json=json)
 
@@ -233,7 +250,7 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
 
 def _check(sources: list[Any]) -> None:
     if not sources:
-        raise typer.BadParameter("give at least one --socket, --card or --from")
+        raise typer.BadParameter("give at least one --socket, --card, --from or --pci")
 
 
 @dataclass(frozen=True)
@@ -254,8 +271,13 @@ def open_base(path: Path) -> Base:
             return Base(core, tuple(note.name or "" for note in reader.device_dumps))
 
 
-def dump_names(given: list[str], count: int, taken: Collection[str] = ()) -> list[str]:
-    """Returns the given names, then names for the next PCI addresses; none that is `taken`."""
+def dump_names(
+    given: list[str], count: int, taken: Collection[str] = (), real: Sequence[str] = ()
+) -> list[str]:
+    """Returns the given names, then names for the next PCI addresses; none that is `taken`.
+
+    The last of the `count` adapters are those at the `real` addresses.
+    """
     from vmcoredd.driver import dump_name
 
     if len(given) > count:
@@ -264,9 +286,12 @@ def dump_names(given: list[str], count: int, taken: Collection[str] = ()) -> lis
         )
     for number, name in enumerate(given):
         _check_name(name, given[:number], taken)
+    own = [dump_name(address) for address in real][max(len(given) - (count - len(real)), 0) :]
+    for name in own:
+        _check_name(name, given, taken)
     addresses = itertools.islice(_pci_addresses(), len(given), None)
-    names = (name for name in map(dump_name, addresses) if name not in {*given, *taken})
-    return [*given, *itertools.islice(names, count - len(given))]
+    names = (name for name in map(dump_name, addresses) if name not in {*given, *taken, *own})
+    return [*given, *itertools.islice(names, count - len(given) - len(own)), *own]
 
 
 def _check_name(name: str, before: list[str], taken: Collection[str]) -> None:

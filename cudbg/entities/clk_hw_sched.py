@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware import LdstSpace
 from vmcoredd.chip.layout import (
     U16_MASK,
     U32_MASK,
@@ -21,6 +22,7 @@ from vmcoredd.chip.layout import (
     u64,
 )
 from vmcoredd.chip.tp import CLOCK_REGISTERS, PACE_TABLE, SCHEDULERS
+from vmcoredd.cudbg.asking import tp_words
 from vmcoredd.cudbg.core_clock import EXPLAINED_BY, CoreClock, core_clock
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table, Text, Value
 from vmcoredd.cudbg.driver_state import PRESET_KHZ
@@ -28,7 +30,7 @@ from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.cudbg.words import words_of_space
 from vmcoredd.hw.indirect import read_each
-from vmcoredd.hw.io import Each, Io, Op, Read, Write
+from vmcoredd.hw.io import Cell, Each, Io, Op, Read, Write
 from vmcoredd.plural import exact
 
 # CLK
@@ -243,7 +245,7 @@ class HwSched(Entity):
         ops: list[Op] = [Write(r.TP_PACE_TABLE, Each(PACE_TABLE.prefix)), Read(r.TP_PACE_TABLE)]
         pace = u32s(io.run(ops, SCHEDULERS))
         layout.pace_tab = [ticks // (cclk // 1000) for ticks in pace]
-        rates, gaps = _read_schedulers(io, chip)
+        rates, gaps = _read_schedulers(io, chip, ctx)
         layout.kbps = [_kbps(rate, cclk) for rate in rates]
         layout.ipg = [10000 * gap // (cclk // 1000) for gap in gaps]
 
@@ -361,14 +363,18 @@ class _Schedulers:
             yield f"gap of {doubted}: perhaps not read; it is the widest, made of all ones"
 
 
-def _read_schedulers(io: Io, chip: Chip) -> tuple[list[int], list[int]]:
+def _read_schedulers(io: Io, chip: Chip, ctx: Context) -> tuple[list[int], list[int]]:
     """Returns each scheduler's half of its rate word, and of its gap word (t4_get_tx_sched())."""
     r = chip.r
-    ops: list[Op] = []
-    for scheduler in range(SCHEDULERS):
-        for word in (r.TP_TX_MOD_Q1_Q0_RATE_LIMIT, r.TP_TX_MOD_Q1_Q0_TIMER_SEPARATOR):
-            ops += [Write(r.TP_TM_PIO_ADDR, word - scheduler // 2), Read(r.TP_TM_PIO_DATA)]
-    words = u32s(io.run(ops))
+    indices = [
+        word - scheduler // 2
+        for scheduler in range(SCHEDULERS)
+        for word in (r.TP_TX_MOD_Q1_Q0_RATE_LIMIT, r.TP_TX_MOD_Q1_Q0_TIMER_SEPARATOR)
+    ]
+    if ctx.device.attached:
+        words = u32s(tp_words(io, ctx, LdstSpace.TP_TM_PIO, indices))
+    else:
+        words = u32s(io.run([Write(r.TP_TM_PIO_ADDR, Cell()), Read(r.TP_TM_PIO_DATA)], indices))
     halves = [word >> 16 * (i // 2 % 2) & 0xFFFF for i, word in enumerate(words)]
     return halves[::2], halves[1::2]
 

@@ -19,15 +19,18 @@ from vmcoredd.chip.sge import (
     VALID_BIT,
     ContextType,
 )
+from vmcoredd.cudbg.asking import context_words, flush_contexts
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Text, Value
 from vmcoredd.cudbg.driver_state import EXPLAINED_BY, DriverState, driver_state
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
 from vmcoredd.cudbg.meminfo import read_meminfo
-from vmcoredd.cudbg.memory_map import Meminfo, memory_of, span_of
+from vmcoredd.cudbg.memory_map import Meminfo, Span, memory_of, span_of
 from vmcoredd.cudbg.queue_contexts import QueueState, StatusPage
+from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.indirect import run_rows
 from vmcoredd.hw.io import Cell, Io, Op, Poll, Put, Read, Write
+from vmcoredd.hw.window import Window
 from vmcoredd.plural import exact
 
 
@@ -50,13 +53,12 @@ _SOME = 1024 * _RECORD
 
 @entity(56, "DUMP_CONTEXT")
 class DumpContext(Entity):
-    """The scatter-gather engine's contexts of queues in use (cudbg_collect_dump_context() of a
-    driver that cannot ask the firmware).
+    """The scatter-gather engine's contexts of queues in use (cudbg_collect_dump_context()).
 
-    The size follows from the context regions in memory, but the driver reads only 256 egress
-    contexts, 256 ingress contexts and every free list. It skips a context without an error if the
-    command register stays busy. If the context read last is invalid, its data remain after the last
-    record.
+    The size follows from the context regions in memory. A driver that can ask the firmware reads
+    these regions and every free list. One that cannot reads 256 egress contexts, 256 ingress
+    contexts and every free list through the command register, and skips a context without an error
+    if that stays busy. If the context read last is invalid, its data remain after the last record.
     """
 
     entry_bytes, entry_reads = _RECORD, _RECORD - WORD_BYTES
@@ -76,10 +78,14 @@ class DumpContext(Entity):
             raise Status(Code.ENTITY_NOT_FOUND)
         area = ctx.area(size)
         free_lists = sizes[-1]
-        egress = _read(io, chip, ContextType.EGRESS, range(BACK_DOOR_QUEUES))
-        ingress = _read(io, chip, ContextType.INGRESS, range(BACK_DOOR_QUEUES))
-        lists = _read_free_lists(io, chip, free_lists)
-        _store([*egress, *ingress, *lists], area)
+        if ctx.device.attached:
+            queues = _asked_for(io, chip, ctx)
+            lists = _ask_for_free_lists(io, chip, ctx, free_lists)
+        else:
+            queues = [*_back_door(io, chip, ContextType.EGRESS)]
+            queues += _back_door(io, chip, ContextType.INGRESS)
+            lists = _read_free_lists(io, chip, free_lists)
+        _store([*queues, *lists], area)
 
     explained_by = (*EXPLAINED_BY, "REG_DUMP")
 
@@ -114,11 +120,77 @@ def _sizes(io: Io, chip: Chip) -> tuple[int, int, int]:
 
 def _room(meminfo: Meminfo, chip: Chip, region: str) -> int:
     """Returns how many contexts fit the first memory's part of the region, or else a default."""
+    if found := _where(meminfo, chip, region):
+        return (found[1].end - found[1].start + 1 & U32_MASK) // CONTEXT_BYTES
+    return BACK_DOOR_QUEUES * CONTEXT_BYTES
+
+
+def _where(meminfo: Meminfo, chip: Chip, region: str) -> tuple[MemoryId, Span] | None:
+    """Returns the first memory that has a part of the region, and the part."""
     for memory in (MemoryId.EDC0, MemoryId.EDC1, MemoryId.MC0, MemoryId.MC1):
         with suppress(Status):  # an absent memory
             if span := span_of(meminfo, memory_of(meminfo, chip, memory), region):
-                return (span.end - span.start + 1 & U32_MASK) // CONTEXT_BYTES
-    return BACK_DOOR_QUEUES * CONTEXT_BYTES
+                return memory, span
+    return None
+
+
+def _asked_for(io: Io, chip: Chip, ctx: Context) -> list[_Read]:
+    """Reads all egress and ingress contexts from memory, once the firmware has had them written
+    there; through the command register where that fails."""
+    meminfo = Meminfo()
+    read_meminfo(io, chip, meminfo)
+    found: list[_Read] = []
+    for kind, region in zip((ContextType.EGRESS, ContextType.INGRESS), REGIONS, strict=False):
+        place = _where(meminfo, chip, region.name)
+        if place is None:
+            found += _back_door(io, chip, kind)
+            continue
+        memory, span = place
+        flush_contexts(ctx, kind)
+        data = memoryview(bytearray(span.end - span.start + 1))
+        try:
+            Window(io, chip, ctx.device).read(memory, span.start, data, width=4)
+        except DeadDevice:
+            raise
+        except DeviceError:
+            found += _back_door(io, chip, kind)
+            continue
+        found += _in_memory(kind, data)
+    return found
+
+
+def _in_memory(kind: ContextType, data: memoryview) -> list[_Read]:
+    """Returns the contexts in a region, where each is three 64-bit words, the highest byte first
+    in the record."""
+    count = len(data) // CONTEXT_BYTES
+    words = struct.unpack_from(f"<{CONTEXT_BYTES // 8 * count}Q", data)
+    swapped = memoryview(struct.pack(f">{len(words)}Q", *words))
+    contexts = (swapped[at : at + CONTEXT_BYTES] for at in range(0, len(swapped), CONTEXT_BYTES))
+    made = [memoryview(_HEAD.pack(kind, queue) + one) for queue, one in enumerate(contexts)]
+    return [(one, _valid(kind, one)[0]) for one in made]
+
+
+def _ask_for_free_lists(io: Io, chip: Chip, ctx: Context, count: int) -> list[_Read]:
+    """Has the firmware read each free list, and the congestion context of each valid one."""
+    found: list[_Read] = []
+    for queue in range(count):
+        found.append(_ask(io, chip, ctx, ContextType.FLM, queue))
+        if found[-1][1]:
+            found.append(_ask(io, chip, ctx, ContextType.CNM, queue))
+    return found
+
+
+def _ask(io: Io, chip: Chip, ctx: Context, kind: ContextType, queue: int) -> _Read:
+    words = context_words(ctx, kind, queue)
+    if words is None:
+        return _read(io, chip, kind, [queue])[0]
+    record = memoryview(_HEAD.pack(kind, queue) + words)
+    return record, _valid(kind, record)[0]
+
+
+def _back_door(io: Io, chip: Chip, kind: ContextType) -> list[_Read]:
+    """Reads the contexts that a driver reads without the firmware."""
+    return _read(io, chip, kind, range(BACK_DOOR_QUEUES))
 
 
 def _read(io: Io, chip: Chip, kind: ContextType, queues: Sequence[int]) -> list[_Read]:

@@ -9,6 +9,7 @@ from itertools import repeat
 from vmcoredd.chip import T6, Chip
 from vmcoredd.chip.csvtables import IndirectRange
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
+from vmcoredd.cudbg.asking import TP_SPACES, tp_words
 from vmcoredd.cudbg.decoded import Column, Lazy, Part, Table
 from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, entity, per_chip
 from vmcoredd.cudbg.errors import Status
@@ -125,6 +126,15 @@ class TpIndirect(IndirectEntity):
     has_counters = True
     raw_bytes = per_chip(t5=3024, t6=2736)
     accesses = per_chip(t5=490, t6=508)
+
+    def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
+        """Has the firmware read each range, if the driver may ask it."""
+        if not ctx.device.attached:
+            super().collect(io, chip, ctx)
+            return
+        for item, record, room in records(ctx.area(self.size(chip)), self.ranges(chip)):
+            self.describe(chip, item, record)
+            room[:] = tp_words(io, ctx, TP_SPACES[item.space], item.indices)
 
 
 @entity(50, "PCIE_INDIRECT", groups=("pcie_pdbg", "pcie_cdbg"))

@@ -8,6 +8,7 @@ from itertools import groupby
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.memory import REGIONS, MemoryId
+from vmcoredd.cudbg.asking import flush_cache
 from vmcoredd.cudbg.container import PIECE_BYTES
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Hexdump, Section
 from vmcoredd.cudbg.entities.meminfo import meminfo_of
@@ -42,7 +43,7 @@ class AdapterMemory(Entity):
     memory: MemoryId
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
-        size = self._size(io, chip)
+        size = self._size(io, chip, ctx)
         skip = [span for region in _PAYLOADS if (span := self._payload(io, chip, region))]
         reader = _Reader(Window(io, chip, ctx.device), self.memory)
         done = 0
@@ -51,12 +52,13 @@ class AdapterMemory(Entity):
                 reader.read(done + start, area[start:end])
             done += len(area)
 
-    def _size(self, io: Io, chip: Chip) -> int:
+    def _size(self, io: Io, chip: Chip, ctx: Context) -> int:
         """Returns the size in bytes (cudbg_mem_region_size()); raises Status with `sys_err` -24 if
         the memory is absent."""
         info = Meminfo()
         try:
             read_meminfo(io, chip, info)
+            flush_cache(ctx)
             extent = memory_of(info, chip, self.memory)
         except Status as missing:
             raise Status(missing.code, sys_err=missing.code) from missing

@@ -19,6 +19,7 @@ from vmcoredd.chip.layout import (
     u64s,
 )
 from vmcoredd.chip.mps import REPLICATION_WORDS
+from vmcoredd.cudbg.asking import replication
 from vmcoredd.cudbg.blank import ALL_REGISTERS_ZERO, is_silent
 from vmcoredd.cudbg.decoded import (
     Bytes,
@@ -95,7 +96,7 @@ class MpsTcam(Entity):
         else:
             used = _by_address(io, chip, area)
         records = [Record.from_buffer(area, idx * sizeof(Record)) for idx in used]
-        _classification(io, chip, used, records)
+        _classification(io, chip, used, records, ctx)
 
     explained_by = ("TID_INFO",)
 
@@ -193,7 +194,9 @@ def _store_lookups(chip: Chip, area: memoryview, y: _Lookups, x: _Lookups) -> No
         record.dip_hit = y2 & hit
 
 
-def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[Record]) -> None:
+def _classification(
+    io: Io, chip: Chip, used: Sequence[int], records: Sequence[Record], ctx: Context
+) -> None:
     """Reads the actions for matching packets."""
     sram = chip.r.MPS_CLS_SRAM_L
     rows = [sram[idx] for idx in used]
@@ -205,17 +208,33 @@ def _classification(io: Io, chip: Chip, used: Sequence[int], records: Sequence[R
         record.repli = record.cls_lo & sram.mask("Replicate")
         if record.repli:
             replicating.append(record)
+    if ctx.device.attached:
+        replicating = [record for record in replicating if not _asked_for(chip, ctx, record)]
     _replication(io, chip, replicating)
+
+
+def _asked_for(chip: Chip, ctx: Context, record: Record) -> bool:
+    """Has the firmware tell an entry's replication map; returns False if it refuses."""
+    found = replication(ctx, record.idx)
+    if found is not None:
+        kept = _kept_words(chip)
+        record.rplc[:kept] = found[:kept]
+    return found is not None
 
 
 def _replication(io: Io, chip: Chip, records: Sequence[Record]) -> None:
     """Reads the replication map once per entry, highest word first."""
     reads = [Read(chip.r[name]) for name in chip.mps.replication_reads]
     words = u32s(io.run(reads, len(records)))
-    kept = REPLICATION_WORDS if chip.mps.replication_vfs > 32 * _LOW_WORDS else _LOW_WORDS
+    kept = _kept_words(chip)
     for i, record in enumerate(records):
         lowest_first = words[len(reads) * i : len(reads) * (i + 1)][::-1]
         record.rplc[:kept] = lowest_first[:kept]
+
+
+def _kept_words(chip: Chip) -> int:
+    """Returns the words of a map that are stored."""
+    return REPLICATION_WORDS if chip.mps.replication_vfs > 32 * _LOW_WORDS else _LOW_WORDS
 
 
 # Decoding

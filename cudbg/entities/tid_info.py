@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from vmcoredd.chip import Chip
-from vmcoredd.chip.layout import sizeof
+from vmcoredd.chip.firmware import Pf, param
+from vmcoredd.chip.layout import U32_MASK, sizeof
+from vmcoredd.cudbg.asking import parameters
 from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import (
     Bytes,
@@ -20,7 +22,9 @@ from vmcoredd.cudbg.decoded import (
 )
 from vmcoredd.cudbg.driver_state import ASKED, DriverState, TidLayout, driver_state
 from vmcoredd.cudbg.entity import NOTHING_WRITTEN, Context, Entity, entity
+from vmcoredd.cudbg.errors import Status
 from vmcoredd.hw.device import AdapterFlag
+from vmcoredd.hw.errors import DeadDevice, DeviceError
 from vmcoredd.hw.indirect import read_each
 from vmcoredd.hw.io import Io
 
@@ -76,6 +80,8 @@ class TidInfo(Entity):
             area[:] = ctx.device.tids
         layout = TidLayout.from_buffer(area)
         layout.version.set(_REVISION, sizeof(TidLayout) - sizeof(VersionHeader))
+        if ctx.device.attached:
+            _ask(io, chip, ctx, layout)
         layout.flags = ctx.device.flags
         r = chip.r
         registers = [r.LE_DB_CONFIG, r.LE_DB_ACT_CNT_IPV4, r.LE_DB_ACT_CNT_IPV6]
@@ -102,6 +108,26 @@ class TidInfo(Entity):
                 Fields(f"LE_DB_CONFIG {layout.le_db_conf:#010x}", bits),
             ]
         )
+
+
+def _ask(io: Io, chip: Chip, ctx: Context, layout: TidLayout) -> None:
+    """Asks the firmware for the ranges that a driver asks for in each dump."""
+
+    def asked(start: Pf, end: Pf) -> tuple[int, int]:
+        try:
+            first, last = parameters(ctx, [param(start), param(end)])
+        except DeadDevice:
+            raise
+        except DeviceError as error:
+            raise Status(error.code, sys_err=error.code) from error
+        return first, last - first + 1 & U32_MASK
+
+    layout.uotid_base, layout.nuotids = asked(Pf.ETHOFLD_START, Pf.ETHOFLD_END)
+    if active := chip.le.regions.get("active"):
+        layout.tid_start = io.read(chip.r[active])
+    layout.sb = io.read(chip.r[chip.le.server_start]) // chip.le.start_step
+    if active:
+        layout.hpftid_base, layout.nhpftids = asked(Pf.HPFILTER_START, Pf.HPFILTER_END)
 
 
 def _ranges_parts(layout: TidLayout, chip: Chip, state: DriverState) -> Iterator[Part]:

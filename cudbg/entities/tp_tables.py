@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 
 from vmcoredd.chip import Chip
+from vmcoredd.chip.firmware import LdstSpace
 from vmcoredd.chip.layout import U16_MASK, LittleStruct, sizeof, u16, u16s, u32s
 from vmcoredd.chip.tp import (
     CCTRL_TABLE,
@@ -16,6 +17,7 @@ from vmcoredd.chip.tp import (
     RSS_QUEUES_PER_ROW,
     RSS_REQUEST,
 )
+from vmcoredd.cudbg.asking import tp_words
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Text, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.cudbg.rss_functions import EXPLAINED_BY, rss_functions
@@ -108,6 +110,16 @@ class RssVfConf(Entity):
             Write(r.TP_PIO_ADDR, r.TP_RSS_VFH_CONFIG),
             Read(r.TP_PIO_DATA),
         ]
+        if ctx.device.attached:
+            both = [r.TP_RSS_VFL_CONFIG, r.TP_RSS_VFH_CONFIG]
+            for vf in range(chip.tp.rss_vfs):
+                if vf:
+                    io.read(request)
+                io.write(request, base + step * vf)
+                area[VF_RECORD * vf : VF_RECORD * (vf + 1)] = b"".join(
+                    tp_words(io, ctx, LdstSpace.TP_PIO, [register]) for register in both
+                )
+            return
         further: list[Op] = [Read(request, keep=False), Write(request, Each(base + step, step))]
         io.run([Write(request, base), *load], out=area[:VF_RECORD])
         io.run([*further, *load], chip.tp.rss_vfs - 1, area[VF_RECORD:])

@@ -50,6 +50,7 @@ WITHOUT_JSON = {
 COMMANDS = [
     ("cards", []),
     ("cards", ["--faults"]),
+    ("cards", ["--present"]),
     ("cache list", []),
     ("doctor", []),
     ("notes", ["VMCORE"]),
