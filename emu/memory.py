@@ -7,6 +7,7 @@ in place of MC, so a card has one or the other.
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import weakref
@@ -19,6 +20,29 @@ from vmcoredd.emu.errors import ModelError
 
 NAMES = ("edc0", "edc1", "mc0", "mc1", "hma")
 """The memories' names in profiles, in the order of the driver's numbers."""
+
+
+class _OpenFiles:
+    """Keeps the files of forgotten cards from adding up to the limit of descriptors.
+
+    A card is a cycle of objects, which only the garbage collector frees; that one runs when there
+    are many new objects, however many descriptors they hold.
+    """
+
+    FEW = 256
+
+    def __init__(self) -> None:
+        self._files: weakref.WeakSet[Memfd] = weakref.WeakSet()
+        self._most = self.FEW
+
+    def add(self, file: Memfd) -> None:
+        self._files.add(file)
+        if len(self._files) > self._most:
+            gc.collect()
+            self._most = max(2 * len(self._files), self.FEW)
+
+
+_open_files = _OpenFiles()
 
 
 class Memfd:
@@ -35,6 +59,7 @@ class Memfd:
         self.close = weakref.finalize(self, os.close, self.fd)
         self.view = memoryview(self.map)
         self._part: tuple[Memfd, int, int] | None = None
+        _open_files.add(self)
 
     def share(self, offset: int, length: int) -> Memfd:
         """Returns a file that holds these bytes alone, at their offset, for clients to map.

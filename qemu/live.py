@@ -124,9 +124,10 @@ def _begin(monitor: Monitor) -> int:
 
 def _copy(pipe: int, out: int, total: int, deadline: float, progress: debs.Progress) -> int:
     """Copies everything from the pipe; returns the number of bytes."""
-    size = 0
+    size, poll = 0, select.poll()
+    poll.register(pipe, select.POLLIN)
     while True:
-        if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
+        if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
             raise MonitorTimeout(f"{DOING}: not done in time, {counted(size, 'byte')} so far")
         data = os.read(pipe, CHUNK)
         if not data:

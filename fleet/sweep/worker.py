@@ -28,7 +28,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what anything prints is no answer
     requests = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - to the end
-    while select.select([requests], [], [], IDLE_SECONDS)[0]:
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    while poll.poll(IDLE_SECONDS * 1000):
         line = requests.readline()
         if not line:
             return

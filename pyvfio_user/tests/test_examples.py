@@ -6,7 +6,6 @@ import contextlib
 import mmap
 import os
 import re
-import select
 import struct
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from readable import readable
 from tutorial import EXAMPLES, example
 
 from pyvfio_user import Client, IrqIndex, Refused, Server, config, conformance, memory_file
@@ -38,7 +38,7 @@ class Serial:
         self.client.region_write(0, register, bytes([value]))
 
     def sent(self) -> bytes:
-        assert select.select([self._sent], [], [], PATIENCE)[0]
+        assert readable([self._sent], PATIENCE)
         return os.read(self._sent, 100)
 
     def wait(self, ready: Callable[[], bool]) -> None:
@@ -126,7 +126,7 @@ def test_what_is_typed_interrupts_the_guest_and_is_read(serial: Serial) -> None:
     serial.write(IER, 1)
     assert serial.read(IIR) == 0xC1
     serial.receive(b"ok")
-    assert select.select([fd], [], [], PATIENCE)[0]
+    assert readable([fd], PATIENCE)
     assert serial.read(IIR) == 0xC4
     got = b""
     while serial.read(LSR) & 1:
@@ -139,7 +139,7 @@ def test_what_is_typed_interrupts_the_guest_and_is_read(serial: Serial) -> None:
 def test_room_to_send_is_an_interrupt(serial: Serial) -> None:
     fd = serial.client.irq_eventfd(0, IrqIndex.INTX)
     serial.write(IER, 2)
-    assert select.select([fd], [], [], PATIENCE)[0]
+    assert readable([fd], PATIENCE)
     assert serial.read(IIR) == 0xC2
     os.close(fd)
 
@@ -240,7 +240,7 @@ def test_buffers_are_filled_and_the_driver_is_interrupted(driver: Driver) -> Non
     driver.set_up()
     for number in range(1, 7):
         driver.offer(32)
-        assert select.select([driver.interrupt], [], [], PATIENCE)[0]
+        assert readable([driver.interrupt], PATIENCE)
         os.eventfd_read(driver.interrupt)
         assert driver.used() == (number, (number - 1) % 4, 32)
         at = BUFFERS + 0x1000 * ((number - 1) % 4)

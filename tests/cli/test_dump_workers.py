@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import struct
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cliruns import PATIENCE, SMALL_CARD, command, emulated, ended, ready, spawned
+from readable import readable
 from vmcorenotes import FIRST, SECOND, dumps
 
 from vmcoredd.bench.processes import peak_together
@@ -76,7 +76,7 @@ def worker_of(connection: socket.socket, process: subprocess.Popen[str]) -> int:
 
 
 def has_ended(pidfd: int) -> bool:
-    return bool(select.select([pidfd], [], [], PATIENCE)[0])
+    return bool(readable([pidfd], PATIENCE))
 
 
 def test_the_dumps_are_in_the_order_of_the_sockets(served: list[Path], tmp_path: Path) -> None:

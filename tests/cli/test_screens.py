@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import re
-import select
 import struct
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from random import Random
 import pytest
 from cliruns import PATIENCE, Run, damage
 from labelled import labelled
+from readable import readable
 
 from vmcoredd import cudbg, vmcore
 from vmcoredd.chip import T6
@@ -46,7 +46,7 @@ def on_terminal(
     )
     os.close(slave)
     found = b""
-    while select.select([master], [], [], PATIENCE)[0]:
+    while readable([master], PATIENCE):
         try:
             found += os.read(master, 1 << 16)
         except OSError:  # EIO: the last process closed it

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cliruns import PATIENCE, command, emulated, ended, ready
+from readable import readable
 
 from vmcoredd.cli.exit_codes import Exit
 
@@ -50,7 +50,7 @@ def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def wait_for_a_line(process: subprocess.Popen[str]) -> None:
     """Waits until the demo has printed another line, which stays in its pipe."""
-    assert select.select([process.stdout], [], [], PATIENCE)[0]
+    assert readable([process.stdout], PATIENCE)
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -93,7 +93,7 @@ def test_a_killed_demos_server_ends(tmp_path: Path) -> None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         with open(os.pidfd_open(int(children[0]))) as server:
             process.kill()
-            assert select.select([server], [], [], PATIENCE)[0]
+            assert readable([server], PATIENCE)
     assert list(tmp_path.glob("t/*/t62100-cr.sock")) == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 from cliruns import PATIENCE, Run, command, one_line
+from readable import readable
 
 from vmcoredd import emu
 from vmcoredd.cli import sweep_options
@@ -201,7 +201,7 @@ def test_a_sweep_that_is_killed_takes_its_processes_along(small_card: Path, tmp_
     process.kill()
     process.wait()
     for one in watched:
-        assert select.select([one], [], [], PATIENCE)[0]
+        assert readable([one], PATIENCE)
         os.close(one)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ramhost import RamHost
+from readable import readable
 from rxdriver import RxDriver
 from stations import Station, StreamPeer, frame
 from txdriver import TxDriver, inline
@@ -227,7 +227,7 @@ def test_a_pause_goes_on_as_long_as_a_frame_waits(starved: Starved, card: Card) 
     assert starved.run() == [pause_by(card, LONGEST)]
     assert starved.run(half - 1) == []
     assert starved.run(1) == [pause_by(card, LONGEST)]
-    assert select.select([starved.station.c.work_fd], [], [], 2.0)[0]  # long before patience ends
+    assert readable([starved.station.c.work_fd], 2.0)  # long before patience ends
     assert starved.run(half) == [pause_by(card, LONGEST)]
 
 
@@ -280,7 +280,7 @@ def test_a_dump_pauses_nobody(starved: Starved, card: Card) -> None:
     starved.run()
     assert starved.run(FOREVER) == []
     assert pauses(starved.station)[0] == (1, 0)
-    assert not select.select([starved.station.c.work_fd], [], [], 0)[0]
+    assert not readable([starved.station.c.work_fd], 0)
     starved.station.engine.hold_outside(held=False)
     assert starved.run() == [pause_by(card, LONGEST)]
 
@@ -318,7 +318,7 @@ def test_a_paused_queue_goes_on_by_itself(starved: Starved, card: Card) -> None:
     queue.post(inline(frame(60)))
     assert starved.run() == []
     assert not starved.station.c.pending  # it sleeps until the pause ends
-    assert select.select([starved.station.c.work_fd], [], [], 10.0)[0]
+    assert readable([starved.station.c.work_fd], 10.0)
     assert starved.run(lasting(card, LONGEST)) == [frame(60)]
 
 

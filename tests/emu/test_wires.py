@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ramhost import RamHost
+from readable import readable
 from rxdriver import RxDriver
 from stations import PATIENCE, Station, StreamPeer, frame
 
@@ -465,7 +465,7 @@ def test_a_peer_that_goes_while_its_frames_wait_is_noticed(
     peer.close()
     station.engine.run()
     station.engine.run()
-    assert not select.select([station.c.work_fd], [], [], 0)[0]
+    assert not readable([station.c.work_fd], 0)
     card.engine.hold_outside(held=False)
     assert station.run(lambda: not station.link(0))
 

@@ -44,12 +44,15 @@ class Proxy:
 
     def run(self) -> None:
         """Passes messages on until either end leaves."""
+        poll = select.poll()
         with self._client, self._server, contextlib.suppress(OSError, Cut):
+            for end in (self._client, self._server):
+                poll.register(end, select.POLLIN)
             while True:
-                ready, _, _ = select.select([self._client, self._server], [], [])
-                if self._client in ready:
+                ready = [number for number, _ in poll.poll()]
+                if self._client.fileno() in ready:
                     self._pass(self._client, self._server.sendall, self._server)
-                if self._server in ready:
+                if self._server.fileno() in ready:
                     self._pass(self._server, self._replied, self._client)
         self._descriptors.close()
 

@@ -146,8 +146,9 @@ def environment(root: Path, base: Mapping[str, str]) -> dict[str, str]:
 def _events(worker: subprocess.Popen[bytes]) -> Any:
     """Yields events until the worker ends, or is silent for longer than `HANG`."""
     assert worker.stdout is not None
-    rest = b""
-    while select.select([worker.stdout], [], [], HANG)[0]:
+    rest, poll = b"", select.poll()
+    poll.register(worker.stdout, select.POLLIN)
+    while poll.poll(HANG * 1000):
         data = os.read(worker.stdout.fileno(), 65536)
         if not data:
             worker.wait(HANG)

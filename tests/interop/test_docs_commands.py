@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
 import shlex
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from readable import readable
 
 from vmcoredd import debs
 
@@ -149,7 +149,7 @@ def _serve(command: Command, folder: Path, environment: dict[str, str], servers:
     os.close(its)
     printed, end = b"", time.monotonic() + SECONDS
     while time.monotonic() < end and (not printed or differences(command.shown, printed.decode())):
-        if not select.select([ours], [], [], 1.0)[0]:
+        if not readable([ours], 1.0):
             continue
         try:
             printed += os.read(ours, 1 << 16)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 import stock
+from readable import readable
 from tutorial import example
 
 from vmcoredd.emu.server import running
@@ -39,7 +39,7 @@ class Line:
     def read(self, length: int) -> bytes:
         """What the guest has sent: `length` bytes of it, or what came in time."""
         end, data = time.monotonic() + PATIENCE, b""
-        while len(data) < length and select.select([self.sent], [], [], end - time.monotonic())[0]:
+        while len(data) < length and readable([self.sent], end - time.monotonic()):
             data += os.read(self.sent, length - len(data))
         return data
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import select
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import readers
 from elftools.elf.elffile import ELFFile
+from readable import readable
 
 from vmcoredd import vmcore
 from vmcoredd.qemu import kdump, live, session
@@ -150,7 +150,7 @@ def test_a_guest_does_not_outlive_a_killed_host(prepared, tmp_path):
         (qemu,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         with open(os.pidfd_open(int(qemu))) as ended:
             process.kill()
-            assert select.select([ended], [], [], 30.0)[0]
+            assert readable([ended], 30.0)
 
 
 def test_a_command_that_hangs_ends_at_its_deadline_and_the_next_begins_after_it(running):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from readable import readable
 
 SECONDS = 30.0
 """Without a byte: longer than any test waits."""
@@ -44,7 +45,7 @@ def _accept(listener: socket.socket, legs: Sequence[Leg]) -> None:
 
 def _pass(client: socket.socket, server: socket.socket, most: int | None) -> None:
     other = {client: server, server: client}
-    while ready := select.select([client, server], [], [], SECONDS)[0]:
+    while ready := readable([client, server], SECONDS):
         for source in ready:
             data = source.recv(1 << 16)
             if source is server and most is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emumail import Mailbox
+from readable import readable
 from rxdriver import RxDriver
 
 from vmcoredd.chip.firmware import PortAction, PortInfo32, PortL1Config32, Vi, ViEnable
@@ -85,7 +85,7 @@ class Station:
             if until():
                 return True
             if not self.c.pending:
-                select.select([self.c.work_fd], [], [], 0.05)
+                readable([self.c.work_fd], 0.05)
         return False
 
     def receive_all(self, port: int, driver: RxDriver) -> None:

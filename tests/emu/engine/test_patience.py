@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import select
 import socket
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from frames import ethernet
+from readable import readable
 from rxdriver import DONE, HELD, Rig, RxDriver
 from txdriver import TxDriver, inline
 
@@ -40,7 +40,7 @@ def drops(rig: Rig, port: int = 0) -> Any:
 
 def is_told(rig: Rig) -> bool:
     """Whether who serves the card is told of work in time."""
-    return bool(select.select([rig.c.work_fd], [], [], SOON)[0])
+    return bool(readable([rig.c.work_fd], SOON))
 
 
 @pytest.mark.parametrize("bus_master", [False, True])
@@ -161,13 +161,13 @@ def test_holding_outside_from_another_thread_wakes_the_server(rig: Rig, held: bo
     rig.engine.hold_outside(held=not held)
     rig.engine.run()
     rig.engine.run()
-    assert not select.select([rig.c.work_fd], [], [], 0)[0]
+    assert not readable([rig.c.work_fd], 0)
     thread = threading.Thread(target=rig.engine.hold_outside, kwargs={"held": held})
     thread.start()
     assert is_told(rig)
     thread.join()
     rig.engine.run()
-    assert not select.select([rig.c.work_fd], [], [], 0)[0]
+    assert not readable([rig.c.work_fd], 0)
 
 
 def block(rig: Rig, port: int) -> socket.socket:

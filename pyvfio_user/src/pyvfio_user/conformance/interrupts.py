@@ -60,7 +60,9 @@ def detach(session: Session, index: int) -> None:
 
 def is_signalled(fd: int, seconds: float) -> bool:
     """Waits for an eventfd and empties it."""
-    if not select.select([fd], [], [], seconds)[0]:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if not poll.poll(seconds * 1000):
         return False
     os.eventfd_read(fd)
     return True
