@@ -67,6 +67,27 @@ def _kernels_with_dumps(incomplete: str) -> list[str]:
     return [name for name in _kernels(incomplete) if not is_stock(name)]
 
 
+def _listed(
+    complete: Callable[[str], Iterable[str | tuple[str, str]]], others: Mapping[str, str]
+) -> Callable[[str], Completions]:
+    """Returns a completion of the last element of a list with commas; `others` are known too."""
+
+    def completions(incomplete: str) -> Completions:
+        before, comma, last = incomplete.rpartition(",")
+        found = [(name, meaning) for name, meaning in others.items() if name.startswith(last)]
+        found += [(one, "") if isinstance(one, str) else one for one in complete(last)]
+        return [(f"{before}{comma}{name}", meaning) for name, meaning in found]
+
+    return completions
+
+
+card_lists = _listed(_cards, {"all": "every card"})
+fault_lists = _listed(
+    _faults, {"all": "the healthy card and every fault", "healthy": "a card without a fault"}
+)
+kernel_lists = _listed(_kernels, {"all": "every kernel", "none": "our own driver, without a guest"})
+
+
 def _compressions(incomplete: str) -> Completions:
     known = [("zlib", "as the driver compresses"), ("none", "no compression")]
     return [(name, meaning) for name, meaning in known if name.startswith(incomplete)]

@@ -265,7 +265,7 @@ class Card:
             kept = [word for word in words if not self.firmware.log.holds(memory, 4 * word.place)]
             put_back(memory.memfd.view.cast("I"), kept, [False] * len(kept))
         before, after = changed.commands
-        core.lookups.load(merged_words(before, after, core.lookups.save()))
+        core.lookups.resume(merged_words(before, after, core.lookups.save()))
 
     def _with_fields(self, space: Space, words: Sequence[Word]) -> list[bool]:
         return [has_fields(self.chip, space.name, word.place * space.stride) for word in words]

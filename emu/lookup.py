@@ -173,6 +173,15 @@ class Lookups:
         """Restores what `save()` returned."""
         ffi.buffer(self.commands)[:] = saved
 
+    def resume(self, saved: bytes) -> None:
+        """Restores what `save()` returned; a register that no longer hangs is not busy either."""
+        busy = [entry.set if entry.hung else 0 for entry in self.commands]
+        self.load(saved)
+        for (space, index), number in self._numbers.items():
+            entry = self.commands[number]
+            if not entry.hung:
+                self._spaces.all[space].words[index] &= ~(busy[number] & entry.clear)
+
     def _new_lookup(self, table: Space, width: int) -> Any:
         if self.count == MAX_LOOKUPS:
             raise ModelError(f"more than {MAX_LOOKUPS} lookups")

@@ -15,7 +15,14 @@ from vmcoredd.cli import sweep_options
 from vmcoredd.cli.exit_codes import Exit, failure_of, report, writing
 from vmcoredd.cli.guest_options import DriverOrNot, memory_size
 from vmcoredd.cli.ktap import OF_GUEST
-from vmcoredd.cli.options import CARD_HELP, CardWires, Json
+from vmcoredd.cli.options import (
+    CARD_HELP,
+    CardWires,
+    Json,
+    card_lists,
+    fault_lists,
+    kernel_lists,
+)
 from vmcoredd.cli.output import emit_json, err, out, preparing, table, visible
 from vmcoredd.plural import counted
 
@@ -47,7 +54,9 @@ def sweep(
     card: Annotated[
         list[str],
         typer.Option(
-            metavar="CARD", help=f"{CARD_HELP}, a pattern, or all; repeatable, or with commas."
+            metavar="CARD",
+            help=f"{CARD_HELP}, a pattern, or all; repeatable, or with commas.",
+            autocompletion=card_lists,
         ),
     ] = ["all"],  # noqa: B006 - never changed
     kernel: Annotated[
@@ -56,6 +65,7 @@ def sweep(
             metavar="KERNEL",
             help="none (our own driver, without a guest), a kernel as of `guest kdump`, with "
             "--script as of `guest run`; repeatable, or with commas.",
+            autocompletion=kernel_lists,
         ),
     ] = ["none"],  # noqa: B006
     fault: Annotated[
@@ -64,6 +74,7 @@ def sweep(
             metavar="FAULT",
             help="healthy, a fault as of `emulate`, a pattern such as 'parity-*', or all; "
             "repeatable, or with commas.",
+            autocompletion=fault_lists,
         ),
     ] = ["healthy"],  # noqa: B006
     seed: Annotated[

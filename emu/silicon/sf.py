@@ -92,6 +92,7 @@ class SerialFlash(Model):
         size = flash_bytes(jedec)
         self.flash_chip = FlashChip(jedec, programmed(size, self.chip, profile.firmware))
         self.busy_polls = self.busy = 0
+        self.stuck = False
 
     def wire(self) -> None:
         self.spaces.plain(self.r.SF_DATA, 0)
@@ -99,9 +100,9 @@ class SerialFlash(Model):
     @reads("SF_OP")
     def poll(self, element: int, stored: int) -> int:
         """Reads as busy while any polls are left."""
-        if not self.busy:
+        if not (self.busy or self.stuck):
             return stored
-        self.busy -= 1
+        self.busy -= bool(self.busy)
         return stored | self.r.SF_OP.mask("Busy")
 
     @writes("SF_OP")
@@ -121,19 +122,20 @@ class SerialFlash(Model):
 
     def save(self) -> Any:
         chip = self.flash_chip
-        polls = self.busy_polls, self.busy
+        polls = self.busy_polls, self.busy, self.stuck
         return polls, bytes(chip.received), chip.shifted_out, chip.write_enabled, chip.flash.save()
 
     def load(self, saved: Any) -> None:
         chip = self.flash_chip
         polls, received, chip.shifted_out, chip.write_enabled, flash = saved
-        self.busy_polls, self.busy = polls
+        self.busy_polls, busy, self.stuck = polls
+        self.busy = min(busy, self.busy_polls)  # of a fault that is undone, nothing is left
         chip.received = bytearray(received)
         chip.flash.load(flash)
 
     @fault("flash-busy", "SF_OP stays BUSY: probe fails with -EBUSY, VPD_DATA too.")
     def stay_busy(self) -> None:
-        self.busy = FOREVER
+        self.stuck = True
 
     @fault("flash-hangs", "SF_OP stays BUSY after its first use: probe fails with -EAGAIN.")
     def hang(self) -> None:

@@ -71,6 +71,13 @@ def test_kernels_and_compressions_are_completed() -> None:
     assert completions("vmcoredd dump --compress ") == ["zlib", "none"]
 
 
+def test_lists_of_a_sweep_are_completed_after_their_last_comma() -> None:
+    assert completions("vmcoredd sweep --card ") == ["all", *emu.profiles()]
+    assert completions("vmcoredd sweep --card t520-cr,t62100-c") == ["t520-cr,t62100-cr"]
+    assert completions("vmcoredd sweep --fault healthy,device-g") == ["healthy,device-gone"]
+    assert completions("vmcoredd sweep --kernel n") == ["none", "newest"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_to_install_is_shown_for_the_command(shell: str, tmp_path: Path) -> None:
     """Started as a module, as here, the command is still called vmcoredd."""

@@ -9,6 +9,9 @@ import pytest
 from vmcoredd import emu
 from vmcoredd.chip import T6
 from vmcoredd.chip.devlog import DevlogEntry
+from vmcoredd.driver import ProbeError
+from vmcoredd.driver.adapter import Adapter
+from vmcoredd.driver.transports import Inproc
 from vmcoredd.emu.errors import NoSuchFault, NotUndone
 from vmcoredd.emu.firmware import Mode
 from vmcoredd.emu.silicon.slot import REMOVAL
@@ -86,6 +89,32 @@ def test_many_faults_together_can_be_undone(card: emu.Card) -> None:
     assert len(card.faults) > 20
     card.undo(*card.faults)
     assert left(card, before) == NOTHING
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cim-host-hangs", "cim-la-hangs", "cim-obq-busy", "flash-busy", "flash-hangs"),
+        *("le-busy", "rss-row-not-valid", "vpd-silent"),
+    ],
+)
+def test_what_hung_when_a_driver_used_it_goes_on(card: emu.Card, name: str) -> None:
+    """The driver's own access is what made it hang."""
+    healthy = dumped(card)
+    card.fail(name, undoable=True)
+    assert dumped(card) != healthy
+    card.undo(name)
+    assert dumped(card) == healthy
+
+
+def dumped(card: emu.Card) -> object:
+    """What became of the entities in a driver's dump, or why there is none."""
+    try:
+        adapter = Adapter(Inproc(card), sleep=lambda seconds: None)
+    except ProbeError as error:
+        return str(error)
+    entities = adapter.collect(memoryview(bytearray(32 << 20))).entities
+    return [(one.name, one.code, one.sys_warn) for one in entities]
 
 
 def test_what_a_driver_wrote_meanwhile_stays(card: emu.Card) -> None:

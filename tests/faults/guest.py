@@ -172,7 +172,7 @@ class Lab(contextlib.AbstractContextManager["Lab"]):
         """Undoes faults. After what no healthy card does, the driver's state is not known."""
         if self._guest is not None:
             card.undo()
-            same = phase is Phase.DUMP or self._healthy.get((card.chip, phase)) == fact
+            same = self._healthy.get((card.chip, phase)) == fact
             card.level = LEAVES[phase] if same else None
 
     def _reach(self, card: Served, level: Level) -> None:
