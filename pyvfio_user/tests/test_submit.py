@@ -100,6 +100,7 @@ def test_it_waits_for_the_end_of_a_message(device: Device) -> None:
     with raw_client(device.path) as peer:
         peer.negotiate()
         peer.send(message(READ, size=32))
+        peer.wait_until_taken()
         late = device.server.submit(int)
         with pytest.raises(NotYet):
             late.result(0.05)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import socket
 import struct
+import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -51,6 +54,14 @@ class Peer:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.socket.settimeout(PATIENCE)
+
+    def wait_until_taken(self) -> None:
+        """Waits until the other end has received all that was sent."""
+        end = time.monotonic() + PATIENCE
+        left = struct.Struct("i")
+        while left.unpack(fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(left.size)))[0]:
+            assert time.monotonic() < end, "nobody receives"
+            time.sleep(0.001)
 
     def send(self, data: bytes, fds: list[int] | None = None) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds or []))]
