@@ -1,40 +1,47 @@
-"""`vmcoredd`: the command. Each sub-command has its module in `cli/commands/`."""
+"""`vmcoredd`: the command. Each sub-command has its module in `cli/commands/`.
+
+A module is imported when its command is asked for, so that none waits for the others.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
-from typer.main import get_command
+from typer.main import get_command, get_group
 
-from vmcoredd.cli.commands import (
-    archive,
-    bench,
-    cache,
-    cards,
-    control,
-    demo,
-    diagnose,
-    diff,
-    doctor,
-    dump,
-    emulate,
-    extract,
-    guest,
-    notes,
-    replay,
-    report,
-    show,
-    slim,
-    sweep,
-    top,
-    trace,
-)
 from vmcoredd.cli.exit_codes import MEANINGS, reported
-from vmcoredd.cli.options import lists_for_callbacks, name_values
 from vmcoredd.cli.output import out
+from vmcoredd.cli.parsers import adapt
 
+NAMES = (
+    "cards",
+    "emulate",
+    "dump",
+    "notes",
+    "show",
+    "report",
+    "slim",
+    "diagnose",
+    "extract",
+    "diff",
+    "sweep",
+    "trace",
+    "top",
+    "replay",
+    "demo",
+    "bench",
+    "doctor",
+    "guest",
+    "control",
+    "archive",
+    "cache",
+)
+"""The sub-commands, and their modules, in the order of the help."""
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
 
 app = typer.Typer(
@@ -45,30 +52,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (
-    cards,
-    emulate,
-    dump,
-    notes,
-    show,
-    report,
-    slim,
-    diagnose,
-    extract,
-    diff,
-    guest,
-    sweep,
-    trace,
-    top,
-    replay,
-    demo,
-    bench,
-    doctor,
-):
-    module.register(app)
-app.add_typer(control.app, name="control")
-app.add_typer(archive.app, name="archive")
-app.add_typer(cache.app, name="cache")
+
+
+class _SubCommands(Mapping[str, Any]):
+    """The parsers of the sub-commands by name, made when they are asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _sub_command(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns a parser; an error of its module is not taken for a name that is unknown."""
+        return self[name] if name in NAMES else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+@cache
+def _sub_command(name: str) -> Any:
+    alone = typer.Typer(rich_markup_mode=app.rich_markup_mode)
+    import_module(f"vmcoredd.cli.commands.{name}").register(alone)
+    parser = get_group(alone).commands[name]
+    adapt(parser)
+    return parser
 
 
 def _version(wanted: bool) -> None:
@@ -105,11 +114,17 @@ def vmcoredd(
     """Emulate Chelsio T5/T6 adapters, and make and read crash-time device dumps."""
 
 
+def parser() -> Any:
+    """Returns the parser of the command line."""
+    made: Any = get_command(app)
+    adapt(made)
+    made.commands = _SubCommands()
+    return made
+
+
 def main(of_errors: int | None = None) -> None:
     """Runs the command and exits with one of `exit_codes.Exit`: after an error with `of_errors`."""
-    command = get_command(app)
-    name_values(command)
-    lists_for_callbacks(command)
+    command = parser()
     sys.exit(
         reported(
             lambda: command.main(prog_name="vmcoredd", standalone_mode=False),

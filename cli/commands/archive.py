@@ -37,6 +37,11 @@ PAGE, RECORD = "index.html", "findings.json"
 In = Annotated[Path, typer.Option("--in", metavar="ARCHIVE", help="The folder of the archive.")]
 
 
+def register(parent: typer.Typer) -> None:
+    """Adds the group."""
+    parent.add_typer(app, name="archive")
+
+
 @app.command(
     epilog="Examples: `vmcoredd archive add /var/crash --into fleet` - every dump below a folder; "
     "`vmcoredd archive add vmcore --into fleet --again` - read once more, by the rules of today"

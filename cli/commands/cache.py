@@ -16,6 +16,11 @@ from vmcoredd.cli.output import emit_json, out, size, table
 app = typer.Typer(no_args_is_help=True, help="List or remove downloads and builds.")
 
 
+def register(parent: typer.Typer) -> None:
+    """Adds the group."""
+    parent.add_typer(app, name="cache")
+
+
 @app.command("list", epilog="Example: `vmcoredd cache list`")
 def list_(json: Json = False) -> None:
     """List the contents of the cache folder with their sizes."""

@@ -46,6 +46,11 @@ app = typer.Typer(
 )
 
 
+def register(parent: typer.Typer) -> None:
+    """Adds the group."""
+    parent.add_typer(app, name="control")
+
+
 @app.callback(invoke_without_command=True)
 def control(
     context: typer.Context,

@@ -23,7 +23,7 @@ MEASURED = """
 import sys
 from pathlib import Path
 from vmcoredd.cli import start
-from vmcoredd.cli.main import app, main
+from vmcoredd.cli.main import main, parser
 
 def read():
     (line,) = [line for line in Path("/proc/self/io").read_text().splitlines() if "rchar" in line]
@@ -32,7 +32,7 @@ def read():
 import vmcoredd.diagnosis, vmcoredd.vmcore, vmcoredd.cudbg
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.diagnosis import all_rules
-entities(), all_rules()
+entities(), all_rules(), dict(parser().commands)
 before = read()
 try:
     main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import os
 import re
@@ -53,15 +52,33 @@ def test_the_help_names_values_as_users_do(vmcoredd: Run, words: list[str]) -> N
     assert not re.search(r"<\w+(\[.*\])?>", shown)
 
 
-def test_the_command_starts_without_importing_other_rooms() -> None:
+def imported(*words: object) -> list[str]:
+    """The modules that a command has imported when it ends."""
     program = """
 import sys
-import vmcoredd.cli.main
-print({name.split(".")[1] for name in sys.modules if name.startswith("vmcoredd.")})
+from contextlib import suppress
+from vmcoredd.cli.main import main
+with suppress(SystemExit):
+    main()
+print(*sys.modules, file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    rooms = ast.literal_eval(done.stdout) - {"plural"}
-    assert rooms == {"bench", "cli"}  # bench: the names of its parts
+    words = (sys.executable, "-c", program, *words)
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=True)
+    return done.stderr.splitlines()[-1].split()
+
+
+def test_the_version_is_shown_without_importing_other_rooms() -> None:
+    names = [name.split(".") for name in imported("--version") if name.startswith("vmcoredd.")]
+    assert {name for _, name, *_ in names} == {"cli"}
+    assert not any(name[:2] == ["cli", "commands"] for name in names)
+
+
+def test_a_command_imports_no_other_and_converts_without_pydantic(tmp_path: Path) -> None:
+    words = ("dump", "--socket", tmp_path / "absent", "-o", tmp_path / "vmcore", "--json")
+    names = imported(*words)
+    start = "vmcoredd.cli.commands."
+    assert [name for name in names if name.startswith(start)] == [f"{start}dump"]
+    assert "pydantic" not in names
 
 
 def test_the_help_names_every_command(vmcoredd: Run) -> None:

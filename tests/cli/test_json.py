@@ -12,12 +12,11 @@ import pytest
 from carddump import collect, small
 from cliruns import ROOT, Run, damage, emulated, ready
 from jsonschema import Draft202012Validator
-from typer.main import get_command
 
 from tests.support.schema import command_of, problems, schema
 from vmcoredd.chip import T6
 from vmcoredd.cli.exit_codes import Exit
-from vmcoredd.cli.main import app
+from vmcoredd.cli.main import parser
 from vmcoredd.cudbg.container import HEADERS_BYTES
 
 UNITS = {"size", "bytes", "seconds", "offset", "elapsed", "memory", "free"}
@@ -141,19 +140,19 @@ def test_findings_are_as_the_schema_says(vmcoredd: Run, tmp_path: Path) -> None:
 
 def test_every_command_with_json_output_is_in_the_schema() -> None:
     described = {command_of(name) for name in schema()["$defs"]} - {None}
-    assert set(with_json(get_command(app))) <= described
+    assert set(with_json(parser())) <= described
     referenced = {item["$ref"].rpartition("/")[2] for item in schema()["oneOf"]}
     assert referenced == {name for name in schema()["$defs"] if command_of(name)}
 
 
 def test_every_command_has_json_output_or_a_reason_not_to() -> None:
-    command = get_command(app)
+    command = parser()
     assert set(all_commands(command)) - set(with_json(command)) == set(WITHOUT_JSON)
 
 
 def test_the_output_of_every_command_is_compared_with_the_schema() -> None:
     compared = {name for name, _ in COMMANDS} | RUN_ELSEWHERE
-    assert compared == set(with_json(get_command(app)))
+    assert compared == set(with_json(parser()))
 
 
 @pytest.mark.parametrize("command", ["extract", "slim"])

@@ -23,10 +23,9 @@ from mkdocs.exceptions import Abort
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from typer.main import get_command
 
 from vmcoredd.chip import T5, T6
-from vmcoredd.cli.main import app
+from vmcoredd.cli.main import parser
 from vmcoredd.cudbg.entity import entities
 
 pytestmark = pytest.mark.interop
@@ -243,7 +242,7 @@ def test_the_sites_search_works_from_a_file(opened: webdriver.Chrome, site: Path
 
 def commands() -> Iterator[tuple[str, object]]:
     """Every command by its words, and its parser."""
-    todo = [("vmcoredd", get_command(app))]
+    todo = [("vmcoredd", parser())]
     while todo:
         words, command = todo.pop()
         yield words, command

@@ -9,13 +9,10 @@ from contextlib import redirect_stdout, suppress
 from pyvfio_user.__main__ import main as pyvfio_user_main
 from typer import Context
 from typer.cli import get_docs_for_click
-from typer.main import get_command
 
 from vmcoredd.cli.exit_codes import MEANINGS
-from vmcoredd.cli.main import EPILOG, app
+from vmcoredd.cli.main import EPILOG, parser
 
-_KINDS = re.compile(r"(?m)(?<=^\* `)(.*)<(?:list\[)?(\w+)[^>`]*>`")
-"""Types where an option has no word for its value: `<list[Path]>`."""
 _LISTS = re.compile(r"\*\*Commands\*\*:\n\n(?:\*.*\n)*")
 """Cut short, and the page has a table of contents."""
 _EXAMPLES = re.compile(r"(?m)^Examples?: (.*(?:\n.+)*)")
@@ -23,11 +20,10 @@ _EXAMPLES = re.compile(r"(?m)^Examples?: (.*(?:\n.+)*)")
 
 def commands() -> str:
     """Returns a section for each command of `vmcoredd`."""
-    command = get_command(app)
+    command = parser()
     context = Context(command, info_name="vmcoredd")
     text = get_docs_for_click(obj=command, ctx=context, name="vmcoredd", indent=1)
     text = _LISTS.sub("", text.replace(EPILOG, ""))
-    text = _KINDS.sub(lambda found: f"{found[1]}{found[2].upper()}`", text)
     return _EXAMPLES.sub(_as_list, text)
 
 

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from typer.main import get_command
-
 from made.dumps import card_with, dump_file
 from made.layouts import Structure, layout_table, places
 from vmcoredd.chip import T5, T6
 from vmcoredd.chip.layout import sizeof
-from vmcoredd.cli.main import app
+from vmcoredd.cli.main import parser
 from vmcoredd.cudbg.entity import Entity, Measured, Stage, entities, measured
 from vmcoredd.cudbg.names import short_name
 from vmcoredd.plural import counted
@@ -105,5 +103,5 @@ def _example(name: str) -> Iterator[str]:
 def _printed(vmcore: Path, name: str) -> list[str]:
     text = io.StringIO()
     with redirect_stdout(text):
-        get_command(app)(["show", str(vmcore), "--entity", name], standalone_mode=False)
+        parser()(["show", str(vmcore), "--entity", name], standalone_mode=False)
     return text.getvalue().rstrip().splitlines()
