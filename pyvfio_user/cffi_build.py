@@ -113,6 +113,7 @@ def server() -> FFI:
         [
             "patience.c",
             "server.c",
+            "server_access.c",
             "server_check.c",
             "server_host.c",
             "server_irq.c",

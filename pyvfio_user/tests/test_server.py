@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import struct
 import threading
@@ -231,6 +232,64 @@ def test_requests_and_posted_writes_may_share_a_send(peer: Peer, device: Device)
     read = struct.pack("<HHIII", 7, READ, 32, 0, 0) + ACCESS.pack(5, 0, 1)
     peer.send(read + write + read + write)
     assert [peer.receive().payload[16:] for _ in range(2)] == [b"\0", b"x"]
+
+
+ACCESSES = (
+    (READ, ACCESS.pack(0, 0, 4)),
+    (WRITE, ACCESS.pack(8, 0, 8) + b"together"),
+    (READ, ACCESS.pack(8, 0, 8)),
+    (READ, ACCESS.pack(SIZE, 0, 4)),  # past the end
+    (READ, ACCESS.pack((1 << 64) - 4, 0, 8)),
+    (WRITE, ACCESS.pack(SIZE - 1, 0, 2) + b"xx"),
+    (WRITE, ACCESS.pack(0, 0, 4) + b"shorter"),
+    (READ, ACCESS.pack(0, 0, 0)),
+    (READ, ACCESS.pack(0, 0, 4) + b"more"),
+    (READ, ACCESS.pack(4096, 0, 4)),  # refused by the device
+    (WRITE, ACCESS.pack(4096, 0, 4) + b"okay"),
+    (READ, ACCESS.pack(0, 1, 4)),  # no such region
+    (READ, ACCESS.pack(0, 99, 4)),
+    (READ, ACCESS.pack(0, 7, 4)),  # config space
+    (WRITE, ACCESS.pack(4, 7, 2) + b"\2\0"),
+    (READ, ACCESS.pack(0, 0, 4)[:9]),
+    (GET_INFO, struct.pack("<IIII", 16, 0, 0, 0)),
+    (READ, ACCESS.pack(100, 0, 20000)),
+    (99, b"????"),
+)
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_accesses_that_arrive_together_are_answered_as_those_that_come_alone(
+    make_device: Callable[[], Device], caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    """If it logs at the level DEBUG, the server leaves all messages to libvfio-user."""
+    caplog.set_level(level, "pyvfio_user")
+    device = make_device()
+
+    def access(offset: int, data: memoryview, is_write: bool) -> None:
+        if offset == 4096:
+            raise PermissionError(errno.EACCES, "not this one")
+        device.access(offset, data, is_write)
+
+    device.server.region(0, SIZE, access)
+    messages = [
+        message(command, payload, id=number * 100 + one, flags=flags)
+        for number in range(8)
+        for flags in (0, 0x10)  # no reply, which says nothing of what comes with it
+        for one, (command, payload) in enumerate(ACCESSES)
+        if command != READ or not flags
+    ]
+    with device.serving(), raw_client(device.path) as peer:
+        assert peer.negotiate().flags == REPLY
+        alone = []
+        for one in messages:
+            peer.send(one)
+            if not one[8]:
+                alone.append(peer.receive())
+        device.memory[:] = bytes(SIZE)
+        peer.send(b"".join(messages))
+        together = [peer.receive() for _ in alone]
+    assert together == alone
+    assert {reply.error for reply in alone} == {0, errno.EINVAL, errno.EACCES}
 
 
 def test_a_message_in_pieces_is_assembled(peer: Peer, device: Device) -> None:

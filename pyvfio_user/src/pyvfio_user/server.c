@@ -22,13 +22,12 @@ enum { CAPABILITY_MAX = 256 };
 static ssize_t access_region(vfu_ctx_t *ctx, int index, char *data, size_t length, loff_t offset,
                              bool is_write)
 {
-    struct server *server = vfu_get_private(ctx);
-    int error = server->regions[index].access(server->regions[index].cookie, (uint64_t)offset, data,
-                                              (uint32_t)length, is_write);
+    int error = server_access_region(vfu_get_private(ctx), (uint32_t)index, (uint64_t)offset, data,
+                                     (uint32_t)length, is_write);
 
     if (error == 0)
         return (ssize_t)length;
-    errno = error < 0 && error >= -4095 ? -error : EIO;
+    errno = error;
     return -1;
 }
 
@@ -196,6 +195,7 @@ int server_add_region(struct server *server, int index, const struct server_regi
         return -EINVAL;
     server->regions[index].access = region->access;
     server->regions[index].cookie = region->cookie;
+    server->regions[index].size = region->size;
     if (index == VFU_PCI_DEV_CFG_REGION_IDX)
         server->config_callback = (region->flags & VFU_REGION_FLAG_ALWAYS_CB) != 0;
     if (vfu_setup_region(server->ctx, index, region->size, region_callbacks[index], region->flags,

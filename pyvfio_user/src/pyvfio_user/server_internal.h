@@ -6,6 +6,7 @@
  *   server_sealed.c     which of the client's memory cannot go away under memcpy()
  *   server_irq.c        interrupts
  *   server_loop.c       serves one client after another
+ *   server_access.c     accesses to regions, which are most messages, without libvfio-user
  *   server_transport.c  messages: what libvfio-user reads and replies
  *   server_check.c      messages that libvfio-user must not see
  *   server_stream.c     bytes, buffered in both directions
@@ -74,6 +75,7 @@ struct server {
     struct {
         region_access access;
         void *cookie;
+        uint64_t size;
     } regions[REGIONS];
     bool config_callback; /* a callback serves the whole config space */
     bool attached;
@@ -94,6 +96,7 @@ struct server {
 
     struct work work;
     bool work_ready; /* its descriptor was readable */
+    uint32_t work_looks;
     uint64_t work_looked_at;
 
     pthread_mutex_t connection_lock; /* lets server_stop() shut the connection down */
@@ -134,6 +137,12 @@ int server_set_irqs_of(struct server *server, const vfu_msg_t *message, const vo
 /* server_loop.c: does this thread serve `server`? */
 bool server_is_mine(const struct server *server);
 
+/* server_access.c: server_access_region() returns 0 or an errno, server_serve_access() whether it
+ * has served the next message */
+int server_access_region(struct server *server, uint32_t index, uint64_t offset, void *data,
+                         uint32_t length, bool is_write);
+bool server_serve_access(struct server *server);
+
 /* server_transport.c */
 void server_set_transport(struct server *server);
 
@@ -145,6 +154,10 @@ void server_clear_stream(struct server *server);
 int server_fill(struct server *server);
 bool server_take(struct server *server, void *into, size_t length);
 size_t server_take_fds(struct server *server, const struct vfio_user_header *header, int *fds);
+uint8_t *server_whole_message(struct server *server, size_t length);
+void server_skip_message(struct server *server, size_t length);
+uint8_t *server_reply_room(struct server *server, size_t length);
+void server_delay_reply(struct server *server, size_t length);
 bool server_send_reply(struct server *server, struct iovec *parts, size_t count);
 bool server_send_reply_with_fds(struct server *server, struct iovec *parts, size_t count,
                                 const int *fds, size_t fd_count);

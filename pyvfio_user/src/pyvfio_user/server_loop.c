@@ -5,13 +5,13 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <syslog.h>
-#include <time.h>
 
 #include "pyvfio_user/server_internal.h"
 #include "tran_sock.h"
 
 enum {
     SLICE_US = 100000, /* of messages without a pause, from one look at the client to the next */
+    CLOCK_EVERY = 16,  /* messages from one look at the clock to the next */
     GONE_US = 500000,  /* to work for a client that is gone, so that its last writes take effect */
 };
 
@@ -62,30 +62,22 @@ static void look_at_client(struct server *server)
         drop(server, "an idle client is cut off, because another has come");
 }
 
-/* Costs a fraction of the exact time, and is asked for after each message. */
-static uint64_t about_now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* Handles messages, with the device's work between them, until there is neither for a while, a
- * slice of time is over, or server_wake() is called. Each vfu_run_ctx() handles one message; it
- * returns 0 if none came or the library refused it. When the client is gone, the library detaches.
- */
+ * slice of time is over, or server_wake() is called. Each vfu_run_ctx() handles one message, as
+ * server_serve_access() does; it returns 0 if none came or the library refused it. When the client
+ * is gone, the library detaches. */
 static int serve(struct server *server)
 {
-    uint64_t until = about_now_us() + SLICE_US;
+    uint64_t until = server_now_us() + SLICE_US;
+    uint32_t turns = 0;
     bool worked;
     int done;
 
     do {
-        done = vfu_run_ctx(server->ctx);
+        done = server_serve_access(server) ? 1 : vfu_run_ctx(server->ctx);
         worked = done >= 0 && server->connection >= 0 && server_do_work(server);
     } while ((done > 0 || worked) && server->connection >= 0 && !server->stopping &&
-             !server->woken && about_now_us() < until);
+             !server->woken && (++turns % CLOCK_EVERY || server_now_us() < until));
     if (server->connection < 0) {
         server->attached = false;
         return SERVER_GONE;

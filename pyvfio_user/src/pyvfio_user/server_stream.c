@@ -8,7 +8,7 @@
 
 #include "pyvfio_user/server_internal.h"
 
-enum { DELAYED_MAX = 32 }; /* replies; more would leave the client without work */
+enum { DELAYED_MAX = 128 }; /* replies; more would leave the client without work */
 
 static void close_fds(struct stream *stream)
 {
@@ -117,16 +117,59 @@ size_t server_take_fds(struct server *server, const struct vfio_user_header *hea
     return count;
 }
 
-/* Returns whether the whole next message has arrived: its reply can be sent with this one. */
-static bool more_to_reply(const struct stream *stream)
+/* Returns whether the whole next message has arrived. */
+static bool is_whole(const struct stream *stream)
 {
     size_t have = stream->in_end - stream->in_start;
     struct vfio_user_header header;
 
-    if (have < sizeof(header) || stream->delayed == DELAYED_MAX)
+    if (have < sizeof(header))
         return false;
     memcpy(&header, stream->in + stream->in_start, sizeof(header));
     return header.msg_size <= have;
+}
+
+/* Returns whether a reply can be sent with that to the next message. */
+static bool more_to_reply(const struct stream *stream)
+{
+    return stream->delayed < DELAYED_MAX && is_whole(stream);
+}
+
+/* Returns the next message if it has arrived as a whole, in at least `length` bytes, and without
+ * descriptors; else NULL. */
+uint8_t *server_whole_message(struct server *server, size_t length)
+{
+    struct stream *stream = &server->stream;
+
+    if (stream->fd_count || stream->in_end - stream->in_start < length || !is_whole(stream))
+        return NULL;
+    return stream->in + stream->in_start;
+}
+
+/* Takes that message, of `length` bytes, which stays where it is until the buffer is filled. */
+void server_skip_message(struct server *server, size_t length)
+{
+    server->stream.in_start += (uint32_t)length;
+    server->heard = true;
+    server->messages++;
+}
+
+/* Returns zeroed room for a reply to delay; NULL if there is none, or it is time to send those that
+ * are delayed. */
+uint8_t *server_reply_room(struct server *server, size_t length)
+{
+    struct stream *stream = &server->stream;
+
+    if (stream->delayed == DELAYED_MAX || length > sizeof(stream->out) - stream->out_length)
+        return NULL;
+    return memset(stream->out + stream->out_length, 0, length);
+}
+
+/* Adds the reply of `length` bytes that was put there. */
+void server_delay_reply(struct server *server, size_t length)
+{
+    server->stream.out_length += (uint32_t)length;
+    server->stream.delayed++;
 }
 
 /* Returns false if there is no room. */

@@ -2,7 +2,8 @@
  * cdef(), so it holds declarations only. Function pointers pass between extensions as integers. */
 
 /* Serves one access to one region: `length` bytes at `offset`, little-endian, in ascending order.
- * Servers and the in-process transport call it. Returns 0 or -errno, nothing else. */
+ * `data` may have any alignment. Servers and the in-process transport call it. Returns 0 or -errno,
+ * nothing else. */
 typedef int (*region_access)(void *cookie, uint64_t offset, void *data, uint32_t length,
                              int is_write);
 
