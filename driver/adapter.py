@@ -17,6 +17,7 @@ from vmcoredd.chip.flash import FIRMWARE_VERSION
 from vmcoredd.chip.memory import MEMINFO_NAMES
 from vmcoredd.chip.pci import Cap
 from vmcoredd.cudbg.collection import Progress, Report
+from vmcoredd.cudbg.entities.pci import VpdLayout
 from vmcoredd.cudbg.entity import entities
 from vmcoredd.cudbg.errors import Status
 from vmcoredd.cudbg.meminfo import read_meminfo
@@ -29,7 +30,7 @@ from vmcoredd.driver.transports import Transport
 from vmcoredd.hw.errors import DeviceError
 from vmcoredd.hw.flash import Flash
 from vmcoredd.hw.io import Io
-from vmcoredd.hw.pci import card_vpd, find_capability, text
+from vmcoredd.hw.pci import CardVpd, card_vpd, find_capability, text
 
 log = logging.getLogger(__name__)
 DRIVER_NAME = "cxgb4"
@@ -87,6 +88,7 @@ class Adapter:
             self._device = attach(attach_as, self.io, self._device, self.mailbox)
         self.report: Report | None = None
         """The report of the last dump; None before the first."""
+        self._dumped: tuple[CardVpd, str] | None = None
 
     @property
     def chip(self) -> Chip:
@@ -139,6 +141,7 @@ class Adapter:
             progress=progress,
             regain=self._reconnection(),
         )
+        self._dumped = _names_in(buffer)
         return self.report
 
     def _reconnection(self) -> Reconnection | None:
@@ -175,9 +178,11 @@ class Adapter:
         return cudbg.DUMP_SIZE, fill
 
     def summary(self) -> Summary:
-        """Reads the card's description. Call it after the dump, which would show these accesses."""
-        vpd = _or_none(lambda: card_vpd(self.io.config, find_capability(self.io.config, Cap.VPD)))
-        version = _or_none(self._firmware_version)
+        """Describes the card as the last dump does, and reads what it does not have.
+
+        Call it after the dump, which would show these accesses.
+        """
+        vpd, version = self._dumped or self._names()
         return Summary(
             product=self.probed.product,
             chip=self.chip.name.upper(),
@@ -192,6 +197,11 @@ class Adapter:
 
     def _call(self, command: FwCommand) -> FwCommand:
         return self.mailbox.call(command)
+
+    def _names(self) -> tuple[CardVpd | None, str | None]:
+        """Reads the VPD, which takes as long as a tenth of a dump, and the firmware's version."""
+        vpd = _or_none(lambda: card_vpd(self.io.config, find_capability(self.io.config, Cap.VPD)))
+        return vpd, _or_none(self._firmware_version)
 
     def _firmware_version(self) -> str:
         flash = Flash(self.io, self.chip)
@@ -209,6 +219,17 @@ class Adapter:
 def dump_name(pci_name: str) -> str:
     """Returns the name that the kernel's driver gives a dump, such as `cxgb4_0000:01:00.4`."""
     return f"{DRIVER_NAME}_{pci_name}"
+
+
+def _names_in(dump: memoryview) -> tuple[CardVpd, str] | None:
+    """Returns the VPD and the firmware's version in a dump's VPD_DATA; None if it has none."""
+    try:
+        found = VpdLayout.from_bytes(cudbg.Dump(dump).raw("VPD_DATA"))
+    except cudbg.CudbgError:
+        return None
+    vpd = CardVpd(*(bytes(name) for name in (found.mn, found.sn, found.bn, found.na)))
+    version = (found.fw_major, found.fw_minor, found.fw_micro, found.fw_build)
+    return vpd, ".".join(map(str, version))
 
 
 def _or_none(read: Callable[[], T]) -> T | None:

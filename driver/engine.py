@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NoReturn, cast
 
@@ -27,6 +28,8 @@ from vmcoredd.hw.io import (
 )
 
 _ALL_ONES = b"\xff" * 4
+_LOWERED_MOST = 256
+"""Programs that are kept lowered; a dump runs about 150."""
 
 
 class EngineSpace:
@@ -132,7 +135,7 @@ class EngineIo(EngineSpace):
 def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
     """Returns the program as C structures, and the objects that they point into."""
     n = rows if isinstance(rows, int) else len(rows)
-    lowered = ffi.new("struct engine_op[]", [_lower_op(op) for op in ops])
+    lowered = _lower_ops(tuple(ops))
     columns, cells = _cells(rows)
     if len(cells) != columns * n:
         raise ValueError("rows of different lengths")
@@ -142,6 +145,12 @@ def _lower(ops: Sequence[Op], rows: Rows) -> tuple[Any, object]:
     view = ffi.from_buffer("uint32_t[]", cells)
     run.rows = view if columns else ffi.NULL
     return run, (lowered, cells, view)
+
+
+@lru_cache(_LOWERED_MOST)
+def _lower_ops(ops: tuple[Op, ...]) -> Any:
+    """Returns the operations, which most dumps of a chip share, as C structures to read only."""
+    return ffi.new("struct engine_op[]", [_lower_op(op) for op in ops])
 
 
 def _cells(rows: Rows) -> tuple[int, array[int]]:
