@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -106,7 +108,9 @@ def vmcoredd(*arguments: str, accept: Collection[int] = (0,)) -> Ran:
     with tempfile.NamedTemporaryFile() as file:
         command = [*CHILD, "peak", file.name, *arguments]
         began, used = time.perf_counter(), processor_seconds()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=_environment()
+        )
         seconds, used = time.perf_counter() - began, processor_seconds() - used
         if done.returncode not in accept:
             raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {done.stderr}")
@@ -121,7 +125,9 @@ def peak_together(*arguments: str, accept: Collection[int] = (0,)) -> int:
     """
     command, peak = [sys.executable, "-m", "vmcoredd", *arguments], 0
     with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as program:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=errors, env=_environment()
+        ) as program:
             while program.poll() is None:
                 peak = max(peak, together(program.pid))
                 time.sleep(LOOK_SECONDS)
@@ -129,6 +135,18 @@ def peak_together(*arguments: str, accept: Collection[int] = (0,)) -> int:
         if program.returncode not in accept:
             raise CommandFailed(f"vmcoredd {' '.join(arguments)}: {errors.read()}")
     return peak
+
+
+@functools.cache
+def _environment() -> dict[str, str]:
+    """Returns the environment of commands: they have bytecode, as installed ones do, even where
+    this process may leave none behind. The first of them makes it."""
+    if not sys.dont_write_bytecode:
+        return dict(os.environ)
+    folder = tempfile.TemporaryDirectory(prefix="vmcoredd-bench-")
+    atexit.register(folder.cleanup)
+    kept = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": folder.name}
 
 
 def decoding(vmcore: Path) -> float:
