@@ -371,7 +371,7 @@ def test_the_old_output_is_kept_when_the_disk_is_full(small_card: Path, output: 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "give at least one --socket, --card or --from"),
+        ([], "give at least one --socket, --card, --from or --pci"),
         (["--card", "t9999-cr"], "--card: no card is called t9999-cr; there are t520-cr, "),
         (["--card", "absent.toml"], "absent.toml: No such file or directory"),
         (

@@ -86,6 +86,17 @@ def test_summary_describes_the_card() -> None:
     assert dict(summary.memories) == {"EDC0": 1 << 20, "EDC1": 1 << 20, "MC0": 1 << 20}
 
 
+def test_summary_names_the_card_as_its_dump_does() -> None:
+    loaded = card()
+    with driver.open_card(loaded) as adapter:
+        read = adapter.summary()
+        adapter.collect(memoryview(bytearray(cudbg.DUMP_SIZE)))
+        loaded.fail("no-vpd")
+        assert adapter.summary() == read
+        adapter.collect(memoryview(bytearray(cudbg.DUMP_SIZE)), entities=["CLK"])
+        assert adapter.summary().model == ""
+
+
 def test_summary_omits_memories_that_the_card_does_not_have() -> None:
     broken = emu.Card.load("t62100-cr", memory=SMALL, faults=["no-memory"])
     with driver.open_card(broken) as adapter:
