@@ -12,9 +12,6 @@ class RealAdapterError(DriverError):
         self.address, self.why, self.remedy = address, why, remedy
         super().__init__(f"{why}\nto do: {remedy}")
 
-    def __reduce__(self) -> tuple[type[RealAdapterError], tuple[str, str, str]]:
-        return type(self), (self.address, self.why, self.remedy)
-
 
 class NoSuchFunction(RealAdapterError):
     """No such function, or none of Chelsio's."""
