@@ -344,12 +344,13 @@ class ConfigSpace:
         self.on_control(self.control())
 
     def save(self) -> Any:
-        """Returns the state that is not in the words: the VPD, and polls that are left."""
-        return bytes(self.vpd), self.vpd_polls, self._c.polls
+        """Returns the state that is not in the words: the VPD, polls that are left, and what a
+        reset brings back."""
+        return bytes(self.vpd), self.vpd_polls, self._c.polls, self._initial
 
     def load(self, saved: Any) -> None:
         """Restores what `save()` returned."""
-        vpd, self.vpd_polls, self._c.polls = saved
+        vpd, self.vpd_polls, self._c.polls, self._initial = saved
         self.vpd[:] = vpd
         self.on_control(self.control())
 

@@ -194,9 +194,11 @@ class Firmware:
     # Snapshots
 
     def save(self) -> Any:
-        """Returns a copy of the state."""
-        return copy.deepcopy(self.state)
+        """Returns a copy of the state, and where the log is."""
+        return copy.deepcopy(self.state), self.log.placed
 
     def load(self, saved: Any) -> None:
         """Restores what `save()` returned."""
-        self.state = copy.deepcopy(saved)
+        state, placed = saved
+        self.state = copy.deepcopy(state)
+        self.log.put(placed)

@@ -35,6 +35,17 @@ class DeviceLog:
         self.entries = max(size // sizeof(DevlogEntry), 1)
 
     @property
+    def placed(self) -> tuple[int, int, int]:
+        """Where it is: its memory's number, its offset there, its size."""
+        return self.memory.type.number, self.offset, self.size
+
+    def put(self, placed: tuple[int, int, int]) -> None:
+        """Moves the log to where `placed` says that it was."""
+        number, offset, size = placed
+        memory = next(memory for memory in self._memories if memory.type.number == number)
+        self.place(memory, offset, size)
+
+    @property
     def offset(self) -> int:
         """Its byte offset in its memory."""
         return self.address - self.memory.base

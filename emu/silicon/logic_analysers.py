@@ -182,10 +182,9 @@ class UlpTxAsicDebug(Model):
     """Each strobe latches the next of 128 sets of debug words (assumed: no source describes it)."""
 
     def make(self) -> None:
-        random = self.scenario.activity("ulp_tx_asic_debug")
-        self.sets = [
-            [random.getrandbits(32) for _ in range(ASIC_WORDS)] for _ in range(ULPTX_ASIC_READS)
-        ]
+        self.sets = self.spaces.table("ulp_tx_asic_debug", rows=ULPTX_ASIC_READS, width=ASIC_WORDS)
+        random = self.scenario.activity(self.sets.name)
+        self.sets.fill(0, [random.getrandbits(32) for _ in range(self.sets.count)])
         self.shown = [self.r[f"ULP_TX_ASIC_DEBUG_{i}"] for i in range(ASIC_WORDS)]
         self.next = 0
 
@@ -193,14 +192,16 @@ class UlpTxAsicDebug(Model):
     def strobe(self, element: int, value: int) -> int | None:
         """Latches a set if bit 0 is written as 1."""
         if value & ASIC_STROBE:
-            for register, word in zip(self.shown, self.sets[self.next], strict=True):
+            first = ASIC_WORDS * self.next
+            latched = self.sets.words[first : first + ASIC_WORDS]
+            for register, word in zip(self.shown, latched, strict=True):
                 self.spaces.set(register, word)
             self.next = (self.next + 1) % ULPTX_ASIC_READS
         return None
 
-    def show_sets(self, sets: list[list[int]]) -> None:
-        """Makes these the sets, of which the first is latched next."""
-        self.sets, self.next = sets, 0
+    def rewind(self) -> None:
+        """Makes the first set the next one."""
+        self.next = 0
 
     def save(self) -> int:
         """Returns the number of the next set."""

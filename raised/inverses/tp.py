@@ -133,7 +133,8 @@ def ulp_tx_trace(on: Raising, blob: bytes) -> None:
         words = trace.rd_data[i * ULPTX_READS : (i + 1) * ULPTX_READS]
         for step, word in enumerate(words, 1):
             on.store(f"ulp_tx_la_{i}", (trace.rdptr[i] + step) % ULPTX_READS, word)
-    debug = on.card.model(UlpTxAsicDebug)
     step = len(trace.rddata_asic) // ULPTX_ASIC_READS
-    sets = [list(trace.rddata_asic[i * step :][: step - 1]) for i in range(ULPTX_ASIC_READS)]
-    debug.show_sets(sets)
+    for i in range(ULPTX_ASIC_READS):
+        words = trace.rddata_asic[i * step :][: step - 1]
+        on.fill("ulp_tx_asic_debug", i * len(words), words)
+    on.card.model(UlpTxAsicDebug).rewind()

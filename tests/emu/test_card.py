@@ -9,10 +9,12 @@ import os
 import time
 
 import pytest
+from carddump import SMALL, collect
 from emumail import Mailbox
 
 from vmcoredd.chip.firmware import PortAction, PortInfo32
 from vmcoredd.emu import Card, EmuError, faults, profiles
+from vmcoredd.emu.config_space import VPD_AT
 from vmcoredd.emu.errors import NoSuchFault
 
 
@@ -98,6 +100,22 @@ def test_a_snapshot_fits_another_card_of_the_profile() -> None:
     one, other = Card.load("t520-cr", seed=1), Card.load("t520-cr", seed=2)
     other.restore(one.snapshot())
     assert fingerprint(one) == fingerprint(other)
+
+
+@pytest.mark.parametrize("name", ["t62100-cr", "t520-cr"])
+def test_a_card_with_the_state_of_another_is_dumped_to_the_same_bytes(name: str) -> None:
+    one, other = Card.load(name, seed=1, **SMALL), Card.load(name, seed=2, **SMALL)
+    other.restore(one.snapshot())
+    assert collect(other, "none").data == collect(one, "none").data
+
+
+def test_a_fault_that_is_undone_does_not_come_back_with_a_reset() -> None:
+    card = Card.load("t520-cr")
+    before = card.config
+    card.fail("no-vpd", undoable=True)
+    card.undo("no-vpd")
+    card.reset()
+    assert card.config[VPD_AT] == before[VPD_AT] != 0
 
 
 def test_a_snapshot_of_another_profile_is_refused() -> None:

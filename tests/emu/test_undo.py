@@ -48,8 +48,9 @@ def left(card: emu.Card, before: emu.Snapshot) -> object:
     models.pop("PacketEngine", None)  # counts interrupts
     if "Mailboxes" in models:
         one, other = models["Mailboxes"]
-        history = {name: getattr(other[-1], name) for name in ("ticks", "logged", "last_command")}
-        one[-1].__dict__.update(history)
+        (state, _), (later, _) = one[-1], other[-1]
+        history = {name: getattr(later, name) for name in ("ticks", "logged", "last_command")}
+        state.__dict__.update(history)
         if one == other:
             del models["Mailboxes"]
     changed = found.commands[0] != found.commands[1]
