@@ -25,7 +25,7 @@ _IN_THE_REST = " in what could be judged"
 
 def print_verdict(verdict: Verdict, *, brief: bool = False) -> None:
     """Prints a verdict; in brief, what each finding above `note` means, and a line for all else."""
-    _print_card(verdict.card)
+    print_card(verdict.card)
     if verdict.lost and brief:
         out.say("some of the dump could not be judged: `vmcoredd diagnose` says what, and why")
     for line in () if brief else verdict.lost:
@@ -77,7 +77,8 @@ def _and_notes(verdict: Verdict) -> str:
     return f"; `vmcoredd diagnose` shows {counted(count, 'note')}" if count else ""
 
 
-def _print_card(card: Identity) -> None:
+def print_card(card: Identity) -> None:
+    """Prints which card it is, and what its firmware was doing."""
     known = (
         card.name or "a card without a name",
         card.chip,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from typing import NamedTuple
@@ -19,22 +20,25 @@ from vmcoredd.cudbg.decoded import (
     Value,
     shown,
 )
-from vmcoredd.cudbg.dump import Dump, DumpEntity
-from vmcoredd.cudbg.entity import entities
+from vmcoredd.cudbg.driver_state import EXPLAINED_BY, DriverState, driver_state
+from vmcoredd.cudbg.dump import Dump, DumpEntity, NoSuchEntity
+from vmcoredd.cudbg.entity import Entity, entities
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
 from vmcoredd.plural import counted
 
 _PIECE = 1 << 16
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """Values as they are shown, by their names."""
 
     label: str
     cells: dict[str, str]
+    name: str = ""
+    """Its label without its number; empty if it has no names."""
 
 
-_NO_ROW = _Row("", {})
+_NO_ROW = Row("", {})
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,66 @@ class Difference:
     compared: bool = True
     """False if the contents are damaged, or if it is not known how to compare them."""
     damaged: bool = False
+    of_host: bool = False
+    """Whether it is not compared since the host had it, and not the card."""
 
 
-def compare(a: Dump, b: Dump) -> Iterator[Difference | str]:
-    """Yields, for each entity of either dump, its name if both are equal, else the difference."""
+def compare(a: Dump, b: Dump, *, card_only: bool = False) -> Iterator[Difference | str]:
+    """Yields, for each entity of either dump, its name if both are equal, else the difference.
+
+    With `card_only`, what stood in the host and not in the card is not compared: that is what
+    `Entity.of_host` names.
+    """
     others = {entity.name: entity for entity in b.entities}
     for entity in a.entities:
-        yield _compare(a, b, entity, others.pop(entity.name, None)) or entity.name
+        found = _compare(a, b, entity, others.pop(entity.name, None))
+        yield (_but_for_the_host(a, b, found) if found and card_only else found) or entity.name
     for name in others:
-        yield Difference(name, "only in b")
+        found = Difference(name, "only in b")
+        yield _but_for_the_host(a, b, found) if card_only else found
+
+
+def _but_for_the_host(a: Dump, b: Dump, found: Difference) -> Difference:
+    """Returns a difference without what the host had."""
+    known = entities().get(found.name)
+    if known is None or known.of_host == () or found.damaged:
+        return found
+    if known.of_host is None:
+        return Difference(found.name, f"not compared: {_OF_HOST}", compared=False, of_host=True)
+    with suppress(DumpFormatError, NoSuchEntity):
+        left, right = (_without(known, dump.raw(found.name)) for dump in (a, b))
+        if left == right:
+            what = f"not compared in part: {', '.join(known.of_host)}: {_OF_HOST}"
+            return Difference(found.name, what, compared=False, of_host=True)
+    return found
+
+
+_OF_HOST = "of the host, and not of the card"
+
+
+def _without(known: Entity, blob: bytes | memoryview) -> bytes:
+    """Returns the bytes of an entity with zeros for the members that the host had."""
+    (layout,) = known.layouts
+    kept = bytearray(blob)
+    for name in known.of_host or ():
+        member = getattr(layout, name)
+        kept[member.offset : member.offset + member.size] = bytes(member.size)
+    return bytes(kept)
+
+
+def differing_drivers(a: Dump, b: Dump) -> bool:
+    """Returns whether the driver of one dump had attached to the firmware, and that of the other
+    had not: then they knew different things, whatever the card."""
+    states = [_driver_of(dump).had_attached for dump in (a, b)]
+    return None not in states and states[0] != states[1]
+
+
+def _driver_of(dump: Dump) -> DriverState:
+    others = {}
+    for name in EXPLAINED_BY:
+        with suppress(DumpFormatError, NoSuchEntity):
+            others[name] = dump.raw(name)
+    return driver_state(others)
 
 
 def _compare(a: Dump, b: Dump, one: DumpEntity, other: DumpEntity | None) -> Difference | None:
@@ -143,20 +198,26 @@ def _lines(one: Decoded, other: Decoded) -> Iterator[str]:
         if isinstance(left, Hexdump) and isinstance(right, Hexdump):
             yield from _memory_lines(left, right)
             continue
-        for before, after in zip_longest(_rows(left), _rows(right), fillvalue=_NO_ROW):
+        for before, after in zip_longest(rows_of(left), rows_of(right), fillvalue=_NO_ROW):
             if before != after:
                 yield _changed(left.title, before, after)
 
 
-def _changed(title: str, before: _Row, after: _Row) -> str:
+def _changed(title: str, before: Row, after: Row) -> str:
     """Says what of a row changed; of its title, the words before the first remark."""
     cells = [
         f"{name} {before.cells.get(name, 'nothing')} -> {after.cells.get(name, 'nothing')}".lstrip()
         for name in before.cells | after.cells
         if before.cells.get(name) != after.cells.get(name)
     ]
-    location = [re.split(r" \(|[;,]", title)[0], before.label or after.label]
-    return f"{', '.join(filter(None, location))}: {', '.join(cells)}"
+    where = location_of(title, before.label or after.label)
+    return f"{where}: {', '.join(cells)}"
+
+
+def location_of(title: str, label: str) -> str:
+    """Says where a row is: its part's title, of which the words before the first remark, and its
+    label."""
+    return ", ".join(filter(None, [re.split(r" \(|[;,]", title)[0], label]))
 
 
 def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
@@ -167,21 +228,21 @@ def _memory_lines(left: Hexdump, right: Hexdump) -> Iterator[str]:
             yield f"{left.title}, {region.name} ({where}) differs"
 
 
-def _rows(part: Table | Fields | Text | Hexdump) -> Iterator[_Row]:
+def rows_of(part: Table | Fields | Text | Hexdump) -> Iterator[Row]:
     """Yields the values of a part row by row, the fields of a register one by one.
 
     A row's label is its number, and its first cells if they are names.
     """
     if isinstance(part, Fields):
-        yield from (_Row("", {item.name: shown(item.value, item.form)}) for item in part.items)
+        yield from (Row("", {item.name: shown(item.value, item.form)}) for item in part.items)
     elif isinstance(part, Text):
-        yield from (_Row(f"line {i}", {"": line}) for i, line in enumerate(part.lines))
+        yield from (Row(f"line {i}", {"": line}) for i, line in enumerate(part.lines))
     elif isinstance(part, Table):
         for i, row in enumerate(part.rows):
             first = zip(row[:3], part.columns, strict=False)
             names = [v for v, column in first if isinstance(v, str) and v and not column.form]
             label = f"row {i}, {' '.join(names)}" if names else f"row {i}"
-            yield _Row(label, dict(_cells(part.columns, row)))
+            yield Row(label, dict(_cells(part.columns, row)), " ".join(names))
 
 
 def _cells(columns: Sequence[Column], row: Sequence[Value]) -> Iterator[tuple[str, str]]:

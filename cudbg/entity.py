@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 from vmcoredd.chip import T5, T6, Chip
 from vmcoredd.chip.firmware import FwCommand
 from vmcoredd.chip.layout import BigStruct, LittleStruct, sizeof
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.cudbg.decoded import Bytes, Decoded
 from vmcoredd.cudbg.errors import Code, Status, WrongSize
 from vmcoredd.cudbg.remains import Remains, decode_in_part
@@ -114,6 +115,12 @@ class Entity:
     """The offset of the first of them."""
     entry_reads: ClassVar[int] = 0
     """The offset in an entry of what is all ones only if the adapter did not answer to its end."""
+    momentary: ClassVar[Kind | None] = None
+    """Why it differs between two healthy cards of one type as a whole; None if it tells something,
+    or its registers do: see `chip.momentary`."""
+    of_host: ClassVar[Sequence[str] | None] = ()
+    """The members of its only layout that the driver knew or computed with what it knew, and so are
+    of the host and not of the card; None if all of the entity is."""
     all_zero: ClassVar[str] = ""
     """What is to be said instead of values if every byte is zero: `EMPTY: none of {count} ...`, or
     `NOT MEASURED: ...` where that is none. Empty if the zeros are values."""

@@ -1,7 +1,7 @@
 """What a dump holds of the host and not of the card: it is kept beside the raised card.
 
-A driver that dumps the card has its own: a crash kernel's has no queues and has sent no command.
-`dump --from` takes what is kept here instead.
+`Entity.of_host` says what it is. A driver that dumps the card has its own: a crash kernel's has no
+queues and has sent no command. `dump --from` takes what is kept here instead.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from vmcoredd.cudbg.dump import Dump
 from vmcoredd.cudbg.entities.firmware_logs import MailboxRecord
 from vmcoredd.hw.device import MAILBOX_LOG_ENTRIES, AdapterFlag, Device, MailboxEntry
 from vmcoredd.raised.reading import bytes_of, left_of, parsed
-
-ENTITIES = ("MBOX_LOG", "QDESC", "TID_INFO", "CLK", "HW_SCHED")
-"""What depends on the host: as a whole, or, of the last three, in part."""
 
 
 def known_to_the_driver(dump: Dump, device: Device) -> Device:

@@ -22,7 +22,7 @@ from vmcoredd.emu.memory import NAMES
 from vmcoredd.emu.profile import FlashInfo, MemorySizes, Profile
 from vmcoredd.raised.reading import vital_data
 
-_NAME = "raised"
+_NAME, _HEALTHY = "raised", "healthy"
 _FLASH_ID = (1 << 24) - 1
 """The greatest id of a flash."""
 
@@ -34,10 +34,30 @@ def _typical(chip: Chip) -> Profile:
     return next(profile for profile in known if profile.chip == chip)
 
 
+def healthy_profile_of(dump: Dump) -> Profile:
+    """Returns the profile of a healthy card of the same kind: of the known card that is most like
+    the dump's, with the dump's memories and ports. Raises as `profile_of`."""
+    made = profile_of(dump)
+    known = [
+        each for name in profiles.profiles() if (each := profiles.load(name)).chip == dump.chip
+    ]
+    config = word_of(dump, "LE_DB_CONFIG") or 0
+    hashes = bool(dump.chip.r.LE_DB_CONFIG.get(config, "HASHEN"))
+
+    def unlike(each: Profile) -> tuple[bool, ...]:
+        same_id = each.card.device_id == made.card.device_id
+        return not same_id, each.tables.hash_filters != hashes, each.memory != made.memory
+
+    return replace(_profile(dump, min(known, key=unlike)), name=_HEALTHY)
+
+
 def profile_of(dump: Dump) -> Profile:
     """Returns the profile; raises UnknownFormat if the chip is not known."""
+    return _profile(dump, _typical(dump.chip))
+
+
+def _profile(dump: Dump, base: Profile) -> Profile:
     chip = dump.chip
-    base = _typical(chip)
     card = replace(base.card, device_id=_device_id(dump, base), revision=dump.header.chip_ver & 0xF)
     firmware, memory, ports = base.firmware, _memory(dump, base), base.ports
     if (vital := vital_data(dump)) and all(part <= 0xFF for part in vital.firmware):

@@ -12,6 +12,7 @@ from vmcoredd.cli.commands.show import first_dump, report_unknowns
 from vmcoredd.cli.exit_codes import Exit, about, report
 from vmcoredd.cli.folding import folded_text
 from vmcoredd.cli.foreign import is_foreign
+from vmcoredd.cli.healthy_diff import diff_with_healthy
 from vmcoredd.cli.inputs import dump_of, opened, stream
 from vmcoredd.cli.options import Json
 from vmcoredd.cli.output import emit_json, out
@@ -23,8 +24,16 @@ if TYPE_CHECKING:
     from vmcoredd.cudbg.compare import Difference
 
 EXAMPLES = """Examples: `vmcoredd diff before.vmcore after.vmcore`;
+`vmcoredd diff --with-healthy vmcore` - what a healthy card would not show;
+`vmcoredd diff --card-only vmcore again` - where a driver dumped the card raised from `vmcore`;
 `vmcoredd diff kernel-6.1.npz kernel-6.12.npz` - two traces of `emulate --trace`;
 `vmcoredd diff a.vmcore a.vmcore --index 0 --other-index 1` - two dumps of one file"""
+
+
+_DRIVERS_DIFFER = (
+    "one driver had attached to the firmware, the other had not: `--card-only` leaves out what "
+    "they knew"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -35,14 +44,31 @@ def register(app: typer.Typer) -> None:
 def diff(
     a: Annotated[Path, typer.Argument(metavar="A", help="A vmcore, or a trace.")],
     b: Annotated[
-        Path, typer.Argument(metavar="B", help="Another vmcore or trace, or the same vmcore.")
-    ],
+        Path | None,
+        typer.Argument(metavar="B", help="Another vmcore or trace, or the same vmcore."),
+    ] = None,
+    with_healthy: Annotated[
+        bool,
+        typer.Option(
+            "--with-healthy",
+            help="Compare A with healthy cards of its kind, which are emulated, instead of B: "
+            "shows only what differs in meaning.",
+        ),
+    ] = False,
     index: Annotated[
         int | None, typer.Option(help="Index of A's note; the first device dump by default.")
     ] = None,
     other_index: Annotated[
         int | None, typer.Option(help="Index of B's note; the first device dump by default.")
     ] = None,
+    card_only: Annotated[
+        bool,
+        typer.Option(
+            "--card-only",
+            help="Do not compare what stood in the host and not in the card, such as MBOX_LOG and "
+            "QDESC: for a dump, and what another driver found in a card raised from it.",
+        ),
+    ] = False,
     lines: Annotated[
         int,
         typer.Option(
@@ -55,13 +81,22 @@ def diff(
 
     Compares the contents, not their compression; dumps of other drivers as bytes. The exit code is
     5 if something differs, or cannot be compared because this version does not know its format. It
-    is 3 if something is damaged.
+    is 3 if something is damaged. What --card-only leaves out counts for none of these.
 
     Of two traces, shows where the drivers part: polled words count once, whatever the number of
     reads; clocks and counters may differ, and so may addresses in the host's memory.
-    """
-    from vmcoredd.cudbg.compare import Difference, compare
 
+    With --with-healthy, registers come first of which `vmcoredd diagnose` speaks, then others that
+    no healthy card has. Counters, addresses, captures and a driver's work are not compared.
+    """
+    from vmcoredd.cudbg.compare import Difference, compare, differing_drivers
+
+    if with_healthy:
+        _check_alone(b, other_index)
+        diff_with_healthy(a, index, lines, json=json)
+        return
+    if b is None:
+        raise typer.BadParameter("name a second file, or use --with-healthy", param_hint="B")
     if is_trace(a) or is_trace(b):
         for path, name in ((a, "A"), (b, "B")):
             if not is_trace(path):
@@ -77,7 +112,7 @@ def diff(
             _compare_payloads(a, b, one, other, json=json)
             return
         left, right = _dump(a, *one), _dump(b, *other)
-        found = list(compare(left, right))
+        found = list(compare(left, right, card_only=card_only))
         differences = [item for item in found if isinstance(item, Difference)]
         different = [_record(left, right, d, lines) for d in differences if d.compared]
         others = [_record(left, right, d, lines) for d in differences if not d.compared]
@@ -88,6 +123,8 @@ def diff(
     else:
         _show([*different, *others])
         out.print(_counts(equal, len(different), len(others)))
+        if different and not card_only and differing_drivers(left, right):
+            out.print(_DRIVERS_DIFFER)
     for path, dump in ((a, left), (b, right)):
         report_unknowns(dump, path)
         if dump.cut:
@@ -97,8 +134,16 @@ def diff(
         report(f"damaged, hence not compared: {', '.join(damaged)}")
     if damaged or left.cut or right.cut:
         raise typer.Exit(Exit.BAD_FILE)
-    if differences:
+    if any(not difference.of_host for difference in differences):
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _check_alone(b: Path | None, other_index: int | None) -> None:
+    """Refuses what would be of another file."""
+    if b is not None:
+        raise typer.BadParameter("there is none with --with-healthy", param_hint="B")
+    if other_index is not None:
+        raise typer.BadParameter("it needs B", param_hint="--other-index")
 
 
 def _open(

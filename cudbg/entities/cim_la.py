@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from vmcoredd.chip import Chip, Field
 from vmcoredd.chip.cim import LA_READS, MA_LA_ENTRIES, MA_LA_WORDS, PIF_LA_ENTRIES, PIF_LA_WORDS
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32, u32s
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.chip.register import parse_fields
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Value
 from vmcoredd.cudbg.entity import NOTHING_TRACED, NOTHING_WRITTEN, Context, Entity, entity, per_chip
@@ -26,6 +27,7 @@ class CimLa(Entity):
     The configuration word, then the trace, oldest word first.
     """
 
+    momentary = Kind.CAPTURE
     all_zero = NOTHING_TRACED
     raw_bytes = per_chip(t5=8196, t6=8204)
     other_bytes = per_chip(t5=8196, t6=9024)
@@ -145,6 +147,7 @@ class CimMaLa(Entity):
     responses remain; the rest is zero.
     """
 
+    momentary = Kind.CAPTURE
     all_zero = NOTHING_TRACED
     raw_bytes = _MA_BYTES
     accesses = 962
@@ -194,6 +197,7 @@ class CimPifLa(Entity):
     """The embedded processor's requests to other blocks, and the responses
     (cudbg_collect_cim_pif_la())."""
 
+    momentary = Kind.CAPTURE
     all_zero = NOTHING_WRITTEN
     layouts = (PifLayout,)
     raw_bytes = sizeof(PifLayout)

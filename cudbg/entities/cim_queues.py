@@ -30,6 +30,7 @@ from vmcoredd.chip.layout import (
     u32,
     u32s,
 )
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Lazy, Table, Value
 from vmcoredd.cudbg.entity import Context, Entity, entity
 from vmcoredd.cudbg.errors import Code, Status
@@ -192,6 +193,7 @@ _OUTBOUND_ATTEMPTS = 2
 class QueueMemory(Entity):
     """The memory of one queue, read word by word."""
 
+    momentary = Kind.CAPTURE
     all_zero = "EMPTY: All {count} words of the queue's memory are 0."
     queue: int
 
@@ -285,6 +287,7 @@ _PBT_BYTES = WORD_BYTES * len(_PBT_ADDRESSES)
 class PbtTable(Entity):
     """The embedded processor's page and function tables (cudbg_collect_pbt_tables())."""
 
+    momentary = Kind.WORK
     all_zero = "EMPTY: None of {count} entries is valid: all are 0."
     raw_bytes = _PBT_BYTES
     accesses = 2176

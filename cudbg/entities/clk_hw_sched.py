@@ -21,6 +21,7 @@ from vmcoredd.chip.layout import (
     u32s,
     u64,
 )
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.chip.tp import CLOCK_REGISTERS, PACE_TABLE, SCHEDULERS
 from vmcoredd.cudbg.asking import tp_words
 from vmcoredd.cudbg.core_clock import EXPLAINED_BY, CoreClock, core_clock
@@ -72,6 +73,8 @@ _TIMERS = dict(zip(ClkLayout.names(), CLOCK_REGISTERS[2:], strict=False))
 class Clk(Entity):
     """The core clock, and TCP's timers in microseconds (cudbg_collect_clk_info())."""
 
+    momentary = Kind.WORK
+    of_host = tuple(name for name in ClkLayout.names() if name not in ("res", "tre", "dack_re"))
     all_zero = (
         "NOT MEASURED: All bytes are 0, also the core clock's period, by which the driver divides."
     )
@@ -230,6 +233,8 @@ class HwSched(Entity):
     """The transmit schedulers: rates, gaps between packets, pace table
     (cudbg_collect_hw_sched())."""
 
+    momentary = Kind.WORK
+    of_host = ("kbps", "ipg", "pace_tab")
     all_zero = "EMPTY: No scheduler is enabled: all rates, gaps and paces are 0, as if never set."
     layouts = (SchedLayout,)
     raw_bytes = sizeof(SchedLayout)

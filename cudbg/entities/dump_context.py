@@ -10,6 +10,7 @@ from itertools import chain
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.chip.memory import REGIONS, MemoryId
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.chip.sge import (
     BACK_DOOR_QUEUES,
     CONTEXT_BYTES,
@@ -61,6 +62,7 @@ class DumpContext(Entity):
     if that stays busy. If the context read last is invalid, its data remain after the last record.
     """
 
+    momentary = Kind.WORK
     entry_bytes, entry_reads = _RECORD, _RECORD - WORD_BYTES
     all_zero = (
         "EMPTY: None of {count} contexts is in use. If the adapter does not answer, none is "

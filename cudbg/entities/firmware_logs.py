@@ -26,6 +26,7 @@ from vmcoredd.chip.firmware import (
     retval_name,
 )
 from vmcoredd.chip.layout import U32_MASK, LittleStruct, i16, sizeof, u32, u64
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.cudbg.blank import is_silent
 from vmcoredd.cudbg.core_clock import core_clock
 from vmcoredd.cudbg.decoded import (
@@ -76,6 +77,8 @@ class MboxLog(Entity):
     The driver keeps them in its own memory; a crash kernel has sent none yet.
     """
 
+    momentary = Kind.WORK
+    of_host = None
     entry_bytes = sizeof(MailboxRecord)
     all_zero = (
         "EMPTY: None of {count} entries is in use. A crash kernel's driver has sent no command."
@@ -202,6 +205,7 @@ class DevLog(Entity):
     The firmware is asked for its address only if no register holds it.
     """
 
+    momentary = Kind.CAPTURE
     entry_bytes = ENTRY_BYTES
     all_zero = "EMPTY: None of {count} records was ever written."
     stage = Stage.FIRMWARE

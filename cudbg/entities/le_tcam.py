@@ -9,6 +9,7 @@ from typing import NamedTuple
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, sizeof
 from vmcoredd.chip.le import VNIC_ID, VNIC_ID_MODE, LookupEntry, clip_address, filter_fields
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Lazy, Table, Text, Value
 from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.cudbg.entity import Context, Entity, entity
@@ -28,6 +29,7 @@ class LeTcam(Entity):
     compression overwrites the last ones; this collector does not.
     """
 
+    momentary = Kind.WORK
     entry_bytes, entries_from, entry_reads = RECORD_BYTES, sizeof(Header), RECORD_BYTES - WORD_BYTES
     all_zero = (
         "NOT MEASURED: All {count} records are 0, and so is the number of TIDs: none was read."

@@ -8,6 +8,7 @@ from itertools import groupby
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.memory import REGIONS, MemoryId
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.cudbg.asking import flush_cache
 from vmcoredd.cudbg.container import PIECE_BYTES
 from vmcoredd.cudbg.decoded import Bytes, Decoded, Hexdump, Section
@@ -35,6 +36,7 @@ class AdapterMemory(Entity):
     Packet data are left out: pieces within a payload region are not read and stay zero.
     """
 
+    momentary = Kind.WORK
     all_zero = "EMPTY: All {count} words of the memory are 0."
     stage = Stage.MEMORIES
     raw_bytes = None
@@ -69,6 +71,9 @@ class AdapterMemory(Entity):
         """Returns the payload region (cudbg_get_payload_range()), shrunk to whole pieces."""
         info = Meminfo()
         read_meminfo(io, chip, info)
+        return self._whole_pieces(info, chip, region)
+
+    def _whole_pieces(self, info: Meminfo, chip: Chip, region: str) -> Span | None:
         try:
             extent = memory_of(info, chip, self.memory)
         except Status:
@@ -78,6 +83,11 @@ class AdapterMemory(Entity):
             return None
         start = (span.start + PIECE_BYTES - 1 & U32_MASK) // PIECE_BYTES * PIECE_BYTES
         return Span(start, span.end // PIECE_BYTES * PIECE_BYTES)
+
+    def not_read(self, info: Meminfo, chip: Chip) -> int:
+        """Returns how many of its bytes are payload, which is never read."""
+        spans = [self._whole_pieces(info, chip, region) for region in _PAYLOADS]
+        return sum(max(span.end - span.start, 0) for span in spans if span)
 
     explained_by = ("MEMINFO",)
 

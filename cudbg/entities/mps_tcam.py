@@ -18,6 +18,7 @@ from vmcoredd.chip.layout import (
     u64,
     u64s,
 )
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.chip.mps import REPLICATION_WORDS
 from vmcoredd.cudbg.asking import replication
 from vmcoredd.cudbg.blank import ALL_REGISTERS_ZERO, is_silent
@@ -81,6 +82,7 @@ class MpsTcam(Entity):
     the functions that it stores as 0 to 63 are the chip's 64 to 127.
     """
 
+    momentary = Kind.WORK
     entry_bytes = sizeof(Record)
     all_zero = (
         "EMPTY: None of {count} entries is in use. A T5 that does not answer leaves the same bytes."

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from vmcoredd.chip import Chip
 from vmcoredd.chip.flash import FIRMWARE_VERSION
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u8, u16, u32
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.chip.pci import CONFIG_DUMP_WORDS, Cap
 from vmcoredd.chip.vpd import VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table
@@ -88,6 +89,7 @@ class VpdData(Entity):
     """The card's serial and part numbers, its name and address, and its versions
     (cudbg_collect_vpd_data()). A failure has the kernel's plain code, and no `sys_err`."""
 
+    momentary = Kind.IDENTITY
     all_zero = "NOT MEASURED: All bytes are 0: no name, no number and no version was read."
     layouts = (VpdLayout,)
     raw_bytes = sizeof(VpdLayout)

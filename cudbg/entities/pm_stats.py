@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmcoredd.chip import Chip, Register
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s, u64
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Table, Text
 from vmcoredd.cudbg.entity import Context, Entity, entity, per_chip
 from vmcoredd.hw.io import Each, Io, Op, Read, Write
@@ -26,6 +27,7 @@ class Layout(LittleStruct):
 class PmStats(Entity):
     """Counters of the payload memory's managers (cudbg_collect_pm_stats())."""
 
+    momentary = Kind.COUNTER
     all_zero = "EMPTY: All counters are 0: nothing was counted."
     layouts = (Layout,)
     raw_bytes = sizeof(Layout)

@@ -12,6 +12,7 @@ from enum import Enum
 from vmcoredd.chip import Chip
 from vmcoredd.chip.layout import WORD_BYTES, LittleStruct, sizeof, u32
 from vmcoredd.chip.messages import POINTERS_PER_INDEX
+from vmcoredd.chip.momentary import Kind as Momentary
 from vmcoredd.chip.sge import ContextType
 from vmcoredd.cudbg.container import DUMP_BYTES, PIECE_BYTES, VersionHeader
 from vmcoredd.cudbg.decoded import (
@@ -132,6 +133,8 @@ class Qdesc(Entity):
     collector holds one piece at a time, so it cannot fail in that way.
     """
 
+    momentary = Momentary.WORK
+    of_host = None
     all_zero = NOTHING_WRITTEN
     stage = Stage.DRIVER
     layouts = (Header, Queue)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from vmcoredd.chip import Chip
 from vmcoredd.chip.firmware import Pf, param
 from vmcoredd.chip.layout import U32_MASK, sizeof
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.cudbg.asking import parameters
 from vmcoredd.cudbg.container import VersionHeader
 from vmcoredd.cudbg.decoded import (
@@ -30,6 +31,8 @@ from vmcoredd.hw.io import Io
 
 _REVISION = 1
 _IN_USE = {"ip_users": "IPv4 connections in use", "ipv6_users": "IPv6 connections in use"}
+_READ = ("le_db_conf", *_IN_USE)
+"""What is read from registers; the driver knows all else."""
 _RANGES = (
     ("server (STID)", "stid_base", "nstids"),
     ("being opened (ATID)", "", "natids"),
@@ -69,6 +72,8 @@ class TidInfo(Entity):
     LE's configuration and its two counts.
     """
 
+    momentary = Kind.WORK
+    of_host = tuple(name for name in TidLayout.names() if name not in (*_READ, "version"))
     all_zero = NOTHING_WRITTEN
     layouts = (TidLayout,)
     raw_bytes = sizeof(TidLayout)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from vmcoredd.chip import Chip
 from vmcoredd.chip.firmware import LdstSpace
 from vmcoredd.chip.layout import U16_MASK, LittleStruct, sizeof, u16, u16s, u32s
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.chip.tp import (
     CCTRL_TABLE,
     CONGESTION_WINDOWS,
@@ -36,6 +37,7 @@ class Rss(Entity):
     16-bit queue ids, two per row of the chip's table.
     """
 
+    momentary = Kind.WORK
     all_zero = (
         "EMPTY: All {count} words are 0: every packet goes to queue 0, as if the table was "
         "never set."
@@ -94,6 +96,7 @@ class RssVfConf(Entity):
     nothing else in it changes, so the first word read is used for all requests.
     """
 
+    momentary = Kind.IDENTITY
     raw_bytes = per_chip(t5=1024, t6=2048)
     accesses = per_chip(t5=768, t6=1536)
 

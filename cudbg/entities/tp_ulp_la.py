@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from vmcoredd.chip import Chip, Field, Register
 from vmcoredd.chip.layout import LittleStruct, sizeof, u32, u32s, u64, u64s
+from vmcoredd.chip.momentary import Kind
 from vmcoredd.chip.tp import (
     LA_ENTRIES,
     LA_FIELDS,
@@ -46,6 +47,7 @@ class TpLayout(LittleStruct):
 class TpLa(Entity):
     """The transport processor's trace (cudbg_collect_tp_la(), t4_tp_read_la())."""
 
+    momentary = Kind.CAPTURE
     all_zero = NOTHING_TRACED
     layouts = (TpLayout,)
     raw_bytes = sizeof(TpLayout)
@@ -122,6 +124,7 @@ class UlprxLayout(LittleStruct):
 class UlprxLa(Entity):
     """Eight traces of ULP's receive side (cudbg_collect_ulprx_la())."""
 
+    momentary = Kind.CAPTURE
     all_zero = NOTHING_WRITTEN
     layouts = (UlprxLayout,)
     raw_bytes = sizeof(UlprxLayout)
@@ -190,6 +193,7 @@ class UlptxLa(Entity):
     the payload memory's receive side, which it calls PM_RX_BASE_ADDR.
     """
 
+    momentary = Kind.CAPTURE
     all_zero = NOTHING_WRITTEN
     layouts = (UlptxLayout,)
     raw_bytes = sizeof(UlptxLayout)
