@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +11,10 @@ import typer
 
 from vmcoredd.cli.exit_codes import about
 from vmcoredd.cli.inputs import dump_of, opened
+from vmcoredd.cli.output import err
 
 if TYPE_CHECKING:
-    from vmcoredd.raised import RaisedCard
+    from vmcoredd.raised import Lack, RaisedCard
 
 From = Annotated[
     Path | None,
@@ -30,8 +32,11 @@ FromIndex = Annotated[
 ]
 
 
-def raised_from(path: Path, index: int | None, *, map_window: bool = False) -> RaisedCard:
-    """Returns the card raised from a dump in a file. Raises as `vmcore.Reader`, NotRaisable."""
+def raised_from(
+    path: Path, index: int | None, *, map_window: bool = False, alive: bool = False
+) -> RaisedCard:
+    """Returns the card raised from a dump in a file, and says on stderr what it lacks. Raises as
+    `vmcore.Reader`, NotRaisable."""
     from vmcoredd.cli.commands.show import first_dump
     from vmcoredd.cli.foreign import is_foreign
     from vmcoredd.raised import NotRaisable, raise_card
@@ -42,7 +47,19 @@ def raised_from(path: Path, index: int | None, *, map_window: bool = False) -> R
         if is_foreign(reader, note):
             what = f"note {note.index} is another driver's dump: only cxgb4's tell of a card"
             raise NotRaisable(what)
-        return raise_card(dump_of(reader, note), map_window=map_window)
+        raised = raise_card(dump_of(reader, note), map_window=map_window, alive=alive)
+        for line in _in_words(raised.lacks):
+            err.print(f"{path}: {line}", markup=False)
+        return raised
+
+
+def _in_words(lacks: Iterable[Lack]) -> Iterator[str]:
+    """Yields a line for each reason why parts of a raised card are 0."""
+    reasons: dict[str, list[str]] = {}
+    for lack in lacks:
+        reasons.setdefault(lack.why, []).append(lack.what)
+    for why, names in reasons.items():
+        yield f"raised without {', '.join(names)}: {why}"
 
 
 def check_index(path: Path | None, index: int | None) -> None:

@@ -14,5 +14,7 @@ if __name__ != "vmcoredd.raised":
 
 from vmcoredd.raised.card import RaisedCard, raise_card
 from vmcoredd.raised.errors import NotRaisable
+from vmcoredd.raised.lacking import Lack
+from vmcoredd.raised.twin import Twins, twins_of
 
-__all__ = ["NotRaisable", "RaisedCard", "raise_card"]
+__all__ = ["Lack", "NotRaisable", "RaisedCard", "Twins", "raise_card", "twins_of"]

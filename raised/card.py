@@ -16,10 +16,12 @@ from vmcoredd.emu import Card
 from vmcoredd.emu.firmware.state import Mode
 from vmcoredd.emu.scenario import Scene
 from vmcoredd.emu.silicon.pcie import MemoryWindows
+from vmcoredd.raised.alive import revive
 from vmcoredd.raised.errors import NotRaisable
 from vmcoredd.raised.failures import fail_again, keep_busy
 from vmcoredd.raised.host import known_to_the_driver
 from vmcoredd.raised.inverses.memories import memories
+from vmcoredd.raised.lacking import Lack, lacking
 from vmcoredd.raised.profile import profile_of
 from vmcoredd.raised.raising import Raising, inverses
 from vmcoredd.raised.reading import bytes_of, left_of
@@ -35,6 +37,11 @@ class RaisedCard:
     card: Card
     dump: Dump
 
+    @property
+    def lacks(self) -> tuple[Lack, ...]:
+        """What the dump does not hold, so that it is 0 on the card, or fails there again."""
+        return tuple(lacking(self.dump, self.card))
+
     def open(self, trace: Callable[[str], None] | None = None) -> Adapter:
         """Probes the card as the driver that made the dump: with what that knew. Raises ProbeError
         if the card does not come up."""
@@ -44,11 +51,11 @@ class RaisedCard:
         return adapter
 
 
-def raise_card(dump: Dump, *, map_window: bool = False) -> RaisedCard:
+def raise_card(dump: Dump, *, map_window: bool = False, alive: bool = False) -> RaisedCard:
     """Returns a card that holds what the dump says of it; what the dump lacks is 0.
 
-    Of a damaged dump, what is left is raised. Raises NotRaisable if the dump does not tell of which
-    chip it is.
+    With `alive`, its firmware runs, so that a driver can attach (`alive.py`). Of a damaged dump,
+    what is left is raised. Raises NotRaisable if the dump does not tell of which chip it is.
     """
     try:
         dump.check_format()
@@ -60,6 +67,8 @@ def raise_card(dump: Dump, *, map_window: bool = False) -> RaisedCard:
     _clear_memories(card)
     _store(on)
     _finish(on)
+    if alive:
+        revive(on)
     return RaisedCard(card, dump)
 
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 EXAMPLES = """Examples: `vmcoredd emulate --card t62100-cr --socket /run/t6.sock`;
 `vmcoredd emulate --card t520-cr --seed 7 --socket t5.sock --fault cim-host-busy`;
 `vmcoredd emulate --card t520-cr --scene fresh --socket t5.sock --wire 0=1 --pcap 0=port0.pcapng`;
-`vmcoredd emulate --from vmcore --socket raised.sock` - a card raised from a dump"""
+`vmcoredd emulate --from vmcore --socket raised.sock` - a card raised from a dump;
+`vmcoredd emulate --from vmcore --alive --socket raised.sock` - whose firmware runs, for a driver"""
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +51,14 @@ def emulate(
     card: OptionalCard = None,
     from_: From = None,
     index: FromIndex = None,
+    alive: Annotated[
+        bool,
+        typer.Option(
+            "--alive",
+            help="With --from: let the firmware run, so that a driver can attach to the card and "
+            "show it in debugfs and ethtool.",
+        ),
+    ] = False,
     replay: Annotated[
         Path | None,
         typer.Option(
@@ -135,6 +144,8 @@ def emulate(
         what = "name a card, a vmcore to raise one --from, or a trace to --replay: one of them"
         raise typer.BadParameter(what, param_hint="--card")
     check_index(from_, index)
+    if alive and not from_:
+        raise typer.BadParameter("it needs --from; other cards are alive", param_hint="--alive")
     if replay:
         _serve_trace(replay, socket, _server_options(mode, owner, deadline), ready_fd, json=json)
         return
@@ -144,9 +155,11 @@ def emulate(
         control = control or beside(socket)
     _check_not_ours({"--socket": socket, "--control": control}, wire or ())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    lacking: list[dict[str, str]] = []
     if from_:
         card, seed, scene = str(from_), 0, "raised"
-        adapter = raised_from(from_, index, map_window=map_window).card
+        raised = raised_from(from_, index, map_window=map_window, alive=alive)
+        adapter, lacking = raised.card, [lack.json() for lack in raised.lacks]
     else:
         assert card
         adapter = emu.Card.load(path_or_name(card), seed, scene=scene, map_window=map_window)
@@ -163,6 +176,7 @@ def emulate(
             "scene": scene,
             "socket": os.path.abspath(socket),
             "control": os.path.abspath(control) if control else None,
+            "lacking": lacking,
         }
         _announce(facts, [(port, captures.get(port.end)) for port in ports], ready_fd, json)
 
@@ -192,7 +206,7 @@ def _serve_trace(
 
     with about(path), Reader(path) as reader:
         facts = {name: reader.header.get(name) for name in ("card", "seed", "scene")}
-        facts |= {"socket": os.path.abspath(socket), "control": None}
+        facts |= {"socket": os.path.abspath(socket), "control": None, "lacking": []}
         found = adapter_side.serve(
             reader, socket, ready=lambda: _announce(facts, [], ready_fd, json), **options
         )

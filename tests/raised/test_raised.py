@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from vmcoredd import cudbg, driver, emu
-from vmcoredd.cudbg.compare import Difference, compare
+from vmcoredd.cudbg.compare import Difference, compare, differing_drivers
 from vmcoredd.cudbg.container import EntityHeader, entity_header_offset
+from vmcoredd.cudbg.driver_state import TidLayout
 from vmcoredd.driver import Adapter, ProbeError
 from vmcoredd.emu.errors import NoSuchFault
 from vmcoredd.emu.silicon import faults
@@ -46,7 +47,7 @@ CARDS = sorted(emu.profiles()) if THOROUGH else ["t520-cr", "t580-mc1", "t62100-
 
 
 def small(name: str, of: Sequence[str] = (), **more: Any) -> emu.Card:
-    return emu.Card.load(name, 5, faults=of, memory={"mc0": 1}, **more)
+    return emu.Card.load(name, 5, faults=of, **{"memory": {"mc0": 1}, **more})
 
 
 def dumped(adapter: Adapter, compress: str = "none", **limits: Any) -> bytes:
@@ -111,10 +112,43 @@ def test_what_the_driver_knew_is_kept_beside_the_card() -> None:
     assert_same(first, again(first))
     raised = raise_card(cudbg.Dump(memoryview(first)))
     found = cudbg.Dump(memoryview(dumped(driver.open_card(raised.card))))
-    differing = [d.name for d in compare(cudbg.Dump(memoryview(first)), found) if d != str(d)]
-    assert [d if isinstance(d, str) else d.name for d in differing] == [
-        *("MBOX_LOG", "HW_SCHED", "CLK", "TID_INFO")
+    mine = cudbg.Dump(memoryview(first))
+    differing = [d.name for d in compare(mine, found) if isinstance(d, Difference)]
+    assert differing == ["MBOX_LOG", "HW_SCHED", "CLK", "TID_INFO"]
+    assert differing_drivers(mine, found)
+    of_host = [d for d in compare(mine, found, card_only=True) if isinstance(d, Difference)]
+    assert [(d.name, d.of_host, d.compared) for d in of_host] == [
+        (name, True, False) for name in differing
     ]
+
+
+def test_what_the_card_has_is_compared_though_the_host_is_not() -> None:
+    one, other = (dumped(driver.open_card(small("t520-cr"))) for _ in range(2))
+    changed = bytearray(other)
+    start = cudbg.Dump(memoryview(other)).entity("TID_INFO").start
+    at = start + TidLayout.le_db_conf.offset
+    changed[at] ^= 1
+    a, b = cudbg.Dump(memoryview(one)), cudbg.Dump(memoryview(changed))
+    (found,) = [d for d in compare(a, b, card_only=True) if isinstance(d, Difference)]
+    assert (found.name, found.compared) == ("TID_INFO", True)
+    assert not differing_drivers(a, b)
+
+
+def test_what_a_dump_lacks_is_named() -> None:
+    first = dumped(driver.open_card(small("t62100-cr", of=["no-edc1"], memory={"mc0": 8})))
+    whys = {lack.what: lack.why for lack in raise_card(cudbg.Dump(memoryview(first))).lacks}
+    assert whys["EDC1"].endswith("switched off, though every adapter has it")
+    assert whys["MC0"] == "1,999,872 bytes of payload, which no dump has"
+    cut = raise_card(cudbg.Dump(memoryview(first[: len(first) - (1 << 20)])))
+    assert "1,048,576 bytes of it are lost" in [lack.why for lack in cut.lacks]
+
+
+def test_what_was_not_collected_is_named() -> None:
+    names = ["REG_DUMP", "PCIE_CONFIG"]
+    first = dumped(driver.open_card(small("t62100-cr")), entities=names)
+    lacks = raise_card(cudbg.Dump(memoryview(first))).lacks
+    assert ("EDC0", "not in the dump") in lacks
+    assert not {lack.what for lack in lacks} & {*names, "MC1"}
 
 
 def test_the_firmware_of_a_raised_card_does_not_answer() -> None:

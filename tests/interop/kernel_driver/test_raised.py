@@ -54,6 +54,9 @@ HOSTS = {"MBOX_LOG", "QDESC", "TID_INFO", "CLK", "HW_SCHED"}
 ASKED = {"DUMP_CONTEXT", "MPS_TCAM", "SGE_INDIRECT"}
 """What a running driver asks the firmware for, or leaves out while an interface is up."""
 
+SET_UP = {"REG_DUMP", "RSS", "DEV_LOG", "EDC0", "EDC1", "MC0", "PCIE_CONFIG", "TP_INDIRECT"}
+"""What a driver that attaches changes."""
+
 
 def small(name: str, *of: str) -> emu.Card:
     return emu.Card.load(name, 3, faults=of, memory={"mc0": 1})
@@ -129,3 +132,20 @@ def test_our_driver_and_the_kernels_agree_on_a_raised_card(library: Path) -> Non
     ours, made = by_us(raised)
     assert_alike(theirs, ours)
     assert accesses == made
+
+
+@pytest.mark.parametrize("name", ["t62100-cr", "t520-cr"])
+def test_the_kernels_driver_attaches_to_a_raised_card_that_is_alive(
+    library: Path, name: str
+) -> None:
+    """It finds the dead card's state, but for what it asked for and what it set up itself."""
+    first, _ = by_us(small(name, "firmware-crash", "ecc-uncorrectable-edc0"))
+    raised = raise_card(cudbg.Dump(memoryview(first)), alive=True)
+    with Harness(library, emulated(raised.card)) as running:
+        assert running.bring_up() == 0, running.log()
+        found = bytearray(running.ethtool_dump())
+    there = {entity.name for entity in cudbg.Dump(memoryview(found)).entities}
+    assert there >= {entity.name for entity in cudbg.Dump(memoryview(first)).entities}
+    assert differing(first, found) <= HOSTS | ASKED | SET_UP
+    causes = changed_registers(first, found)
+    assert not {name for name in causes if name.startswith(("EDC_", "LE_", "MC_", "CIM_OBQ"))}
