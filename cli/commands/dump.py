@@ -54,6 +54,8 @@ FIRST_SLOT = 2
 """The slot of the first adapter on QEMU's root bus: 00:02.0."""
 SLOTS = 32
 """Devices on a PCI bus."""
+BESIDE_MOST = 4
+"""Adapters in a table: more would break their values into pieces."""
 
 
 def register(app: typer.Typer) -> None:
@@ -198,11 +200,12 @@ def report(
 
 
 def print_summary(records: list[dict[str, Any]]) -> None:
-    """Prints a table of the adapters, and the entities missing from each dump."""
+    """Prints tables of the adapters, and the entities missing from each dump."""
     made = [record for record in records if record["good"] is not None]
-    columns = ["device dump", *(record["name"] for record in made)]
-    rows = [(title, *map(value, made)) for title, value in _ROWS]
-    table("", columns, rows if any(record["scene"] for record in made) else rows[:-1])
+    for some in (made[at : at + BESIDE_MOST] for at in range(0, len(made), BESIDE_MOST)):
+        columns = ["device dump", *(record["name"] for record in some)]
+        rows = [(title, *map(value, some)) for title, value in _ROWS]
+        table("", columns, rows if any(record["scene"] for record in made) else rows[:-1])
     for record in made:
         for line in _lines(record):
             out.say(f"{record['name']}: {line}")

@@ -78,6 +78,15 @@ def test_the_summary_says_what_is_in_the_dump_and_what_is_missing(
     assert words["time-outs"].split()[-1] == "0"
 
 
+def test_the_summary_of_many_adapters_breaks_no_value(
+    vmcoredd: Run, small_card: Path, output: Path
+) -> None:
+    cards = ["--card", small_card] * 9
+    shown = vmcoredd("dump", *cards, "--entity", "CLK", "-o", output).out
+    assert [f"cxgb4_0000:00:{slot:02x}.0" in shown for slot in range(2, 11)] == [True] * 9
+    assert shown.count("device dump ") == 3
+
+
 def test_the_summary_is_a_record_for_programs(
     vmcoredd: Run, small_card: Path, output: Path
 ) -> None:
