@@ -83,9 +83,10 @@ class Adapter:
         entities()  # imports their modules before the first dump begins
         pf, observer = self.probed.device.pf, transport.is_real
         self.mailbox = Mailbox(self.io, self.chip, pf, sleep, observer=observer)
-        self._device = self.probed.device
+        self.device = self.probed.device
+        """What the driver knows of the adapter; collectors get it."""
         if attach_as:
-            self._device = attach(attach_as, self.io, self._device, self.mailbox)
+            self.device = attach(attach_as, self.io, self.device, self.mailbox)
         self.report: Report | None = None
         """The report of the last dump; None before the first."""
         self._dumped: tuple[CardVpd, str] | None = None
@@ -109,7 +110,7 @@ class Adapter:
     def close(self) -> None:
         """Closes the connection to the card, and that to its firmware."""
         try:
-            if self._device.attached:
+            if self.device.attached:
                 detach(self.mailbox)
         finally:
             self._transport.close()
@@ -128,7 +129,7 @@ class Adapter:
         A lost connection is made again up to RECONNECTS_MOST times if the transport can, and the
         same adapter answers.
         """
-        device = self._device
+        device = self.device
         asks = device.attached or not self._transport.is_real
         self.report = cudbg.collect(
             self.io,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vmcoredd.chip.devlog import DEVLOG_PF
 from vmcoredd.chip.firmware import Eval
@@ -46,8 +46,7 @@ class RaisedCard:
         """Probes the card as the driver that made the dump: with what that knew. Raises ProbeError
         if the card does not come up."""
         adapter = open_card(self.card, trace=trace)
-        device = known_to_the_driver(self.dump, adapter.probed.device)
-        adapter.probed = replace(adapter.probed, device=device)
+        adapter.device = known_to_the_driver(self.dump, adapter.device)
         return adapter
 
 

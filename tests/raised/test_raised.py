@@ -101,13 +101,12 @@ def test_a_dump_of_a_raised_card_raises_the_same_card() -> None:
 def test_what_the_driver_knew_is_kept_beside_the_card() -> None:
     entry = MailboxEntry((1, 2, 3, 4, 5, 6, 7, 8), 99, 7, access=0, execute=3)
     adapter = driver.open_card(small("t520-cr"))
-    device = replace(
-        adapter.probed.device,
+    adapter.device = replace(
+        adapter.device,
         cclk_khz=250_000,
         flags=AdapterFlag.DEV_ENABLED | AdapterFlag.FW_OK,
         mailbox_log=[entry],
     )
-    adapter.probed = replace(adapter.probed, device=device)
     first = dumped(adapter)
     assert_same(first, again(first))
     raised = raise_card(cudbg.Dump(memoryview(first)))
