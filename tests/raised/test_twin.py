@@ -24,7 +24,7 @@ def test_a_twin_is_of_the_same_kind(name: str) -> None:
 
 
 def test_a_card_that_no_profile_has_gets_the_one_that_is_most_like_it() -> None:
-    card = emu.Card.load("t62100-cr", 3, card={"device_id": 0x64FF}, ports={"count": 4})
+    card = emu.Card.load("t62100-cr", 3, card={"device_id": 0x64FF}, ports={"count": 1})
     dump: cudbg.Dump = collect(card, entities=("REG_DUMP", "PCIE_CONFIG")).dump
     found = healthy_profile_of(dump)
-    assert (found.card.device_id, found.ports.count) == (0x64FF, 4)
+    assert (found.card.device_id, found.ports.count) == (0x64FF, 1)
