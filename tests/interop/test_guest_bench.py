@@ -1,4 +1,4 @@
-"""`bench --part traffic` in its guest: one short round."""
+"""`bench --part traffic` in its guest, one short round; and our own driver of `--part guest`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from vmcoredd.bench import guest_traffic
+from vmcoredd.bench import guest, guest_traffic
 from vmcoredd.bench.guest_traffic import FIGURES, LOST
 from vmcoredd.bench.paired_ports import CARDS, MODELS, booted
+from vmcoredd.qemu.prepare import Prepared
 
 pytestmark = [
     pytest.mark.guest,
@@ -33,3 +34,8 @@ def test_each_load_runs_over_each_pair_of_ports_and_cards_lose_no_echo(
     assert {name: found[name][LOST] for name in CARDS} == dict.fromkeys(CARDS, 0)
     assert all(found[name][guest_traffic.CARD] > 0 for name in CARDS)
     assert all(found[name][guest_traffic.CARD] == 0 for name in MODELS)
+
+
+def test_our_own_driver_dumps_in_a_guest(prepared: Prepared) -> None:
+    seconds, whole = guest.collect_ourselves(prepared, lambda what: None)
+    assert 0 < seconds < whole

@@ -1,0 +1,118 @@
+"""A guest whose emulated cards are real adapters to our driver, run there with this Python."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crashes import SMALL
+
+from vmcoredd import cudbg, debs, emu, vmcore
+from vmcoredd.chip.pci import ConfigHeader
+from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.qemu.guest import Guest
+from vmcoredd.qemu.own_python import command as vmcoredd
+from vmcoredd.qemu.own_python import folders
+from vmcoredd.qemu.prepare import Options, Prepared, serve_cards
+from vmcoredd.qemu.root import find_root
+
+BOOT, DRIVER, STEP, DUMP = 240.0, 900.0, 120.0, 600.0
+COMMAND = ConfigHeader.command.offset
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A card of the guest: its address there, and how to make an equal one."""
+
+    address: str
+    profile: str
+    faults: tuple[str, ...] = ()
+    scene: str = "crashed"
+
+    def load(self) -> emu.Card:
+        return emu.Card.load(
+            self.profile, faults=self.faults, scene=self.scene, memory=SMALL, map_window=True
+        )
+
+
+@dataclass
+class Machine:
+    """The guest, its cards, and where its files come to."""
+
+    guest: Guest
+    folder: Path
+    cards: dict[Slot, emu.Card]
+    relaxed: bool = False
+    """Whether its kernel lets programs map what a driver uses."""
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def sys(self, slot: Slot, name: str) -> str:
+        """A file of a function."""
+        return f"/sys/bus/pci/devices/{slot.address}/{name}"
+
+    def read(self, slot: Slot, name: str) -> str:
+        """What a file of a function says."""
+        return self.guest.run(f"cat {self.sys(slot, name)}", STEP).output.strip()
+
+    def command(self, slot: Slot) -> int:
+        """A function's command register."""
+        path = self.sys(slot, "config")
+        said = self.guest.run(f"od -An -tu2 -j {COMMAND} -N 2 {path}", STEP).output
+        return int(said)
+
+    def set_command(self, slot: Slot, value: int) -> None:
+        """Writes a function's command register."""
+        octal = "".join(f"\\{byte:03o}" for byte in value.to_bytes(2, "little"))
+        path = self.sys(slot, "config")
+        self.guest.run(f"printf '{octal}' | dd of={path} bs=1 seek={COMMAND} conv=notrunc", STEP)
+
+    def dump(self, name: str, *words: object) -> cudbg.Dump:
+        """The dump of one adapter that the command makes in the guest."""
+        return self.dumps(name, *words)[0]
+
+    def dumps(self, name: str, *words: object) -> list[cudbg.Dump]:
+        """The dumps that the command makes in the guest, in a file of that name."""
+        line = vmcoredd("dump", *words, "-o", f"/share/{name}")
+        done = self.guest.run(line, DUMP, check=False)
+        assert done.code in (Exit.OK, Exit.INCOMPLETE), done.output
+        path = self.files[name] = Path(shutil.move(self.guest.share / name, self.folder / name))
+        with vmcore.Reader(path) as reader:
+            return [cudbg.Dump(bytes(reader.payload(note.index))) for note in reader.device_dumps]
+
+    def refused(self, *words: object) -> str:
+        """What the command says that refuses in the guest; its exit code is that for it."""
+        done = self.guest.run(vmcoredd("dump", *words, "-o", "/share/refused"), DUMP, check=False)
+        assert done.code == Exit.UNAVAILABLE, done.output
+        assert "Traceback" not in done.output
+        assert not (self.guest.share / "refused").exists()
+        return done.output
+
+
+@contextlib.contextmanager
+def booted(
+    prepared: Prepared,
+    slots: Sequence[Slot],
+    folder: Path,
+    progress: debs.Progress,
+    *,
+    arguments: str = "",
+    crashkernel: str = "",
+) -> Iterator[Machine]:
+    """Boots a guest with a card in each slot, and no driver loaded."""
+    (folder / "guest").mkdir()
+    cards = {slot: slot.load() for slot in slots}
+    options = Options(
+        memory="1536M",
+        crashkernel=crashkernel,
+        kernel_arguments=f"mitigations=off init_on_alloc=0 {arguments}",
+        root=find_root(folders(), progress),
+    )
+    with (
+        serve_cards(list(cards.values()), folder) as adapters,
+        prepared.guest(options, folder / "guest", folder / "console", adapters) as guest,
+    ):
+        guest.wait_for_kernel("first", BOOT)
+        yield Machine(guest, folder, cards)
