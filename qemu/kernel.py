@@ -30,7 +30,7 @@ DEFAULT_KERNEL = "6.1"
 CONFIG = Path(__file__).with_name("kernel.config")
 FORMAT = 1  # of the folder in the cache; a new number rebuilds every kernel
 NEEDED_BYTES = 3 << 30  # for the source tree and its objects, until they are deleted
-NOT_IN_ALL = "# Options that not every kernel has\n"  # in CONFIG; later ones may be missing
+RETIRED = "# Options that newer kernels no longer have\n"  # in CONFIG; later ones may be missing
 DRIVER = "cxgb4"
 NEEDED_TO_BOOT = ("virtio_pci", "9pnet_virtio", "9p")
 USEFUL = ("overlay", "qemu_fw_cfg", "pvpanic_pci")
@@ -289,7 +289,7 @@ def _check_disk(folder: Path) -> None:
 def _check_config(made: Path, log: Path) -> None:
     """Checks that no option is lost: Kconfig silently drops unknown ones and unmet dependencies."""
     has = set(made.read_text().splitlines())
-    required, _, _ = CONFIG.read_text().partition(NOT_IN_ALL)
+    required, _, _ = CONFIG.read_text().partition(RETIRED)
     dropped = [line for line in _options(required) if line not in has]
     if dropped:
         log.write_text(f"{log.read_text()}\ndropped by Kconfig: {' '.join(dropped)}\n")

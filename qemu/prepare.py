@@ -40,7 +40,7 @@ class Options:
     given as to QEMU and the kernel (1G, 256M). `kernel_arguments` are added to the kernel's command
     line. `affinity`: the CPUs QEMU may run on, None for all. `root`: what of the host the guest can
     read, None for nothing. `nic_pairs`: models of QEMU's own NICs, of which the guest gets two that
-    are joined.
+    are joined. `iommu`: the guest has an IOMMU, and its kernel uses it.
     """
 
     kernel: str = DEFAULT_KERNEL
@@ -53,6 +53,7 @@ class Options:
     affinity: frozenset[int] | None = None
     root: Root | None = None
     nic_pairs: tuple[str, ...] = ()
+    iommu: bool = False
 
 
 DEFAULTS = Options()
@@ -98,13 +99,14 @@ class Prepared:
             memory=options.memory,
             cpus=options.cpus,
             crashkernel=options.crashkernel,
-            kernel_arguments=f"{options.kernel_arguments} {NO_KASLR if debugging.gdb else ''}",
+            kernel_arguments=_arguments(options, gdb=debugging.gdb is not None),
             on_panic=options.on_panic,
             accelerator=self.accelerator,
             shell=shell,
             root_ports=self.kernel.stock,
             exports=root.exports,
             nic_pairs=options.nic_pairs,
+            iommu=options.iommu,
         )
         return Guest(
             self.qemu,
@@ -117,6 +119,12 @@ class Prepared:
             share=share,
             crash_initramfs=initramfs,
         )
+
+
+def _arguments(options: Options, *, gdb: bool) -> str:
+    """Returns what is added to the kernel's command line."""
+    words = [options.kernel_arguments, *[NO_KASLR] * gdb, *["intel_iommu=on"] * options.iommu]
+    return " ".join(words)
 
 
 def memory_for(ports: int) -> str:

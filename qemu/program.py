@@ -60,6 +60,7 @@ class Machine:
     root_ports: bool = False  # each adapter behind one of its own, as in real machines
     exports: tuple[Path, ...] = ()  # folders of the host that the guest may read (root.py)
     nic_pairs: tuple[str, ...] = ()  # models of QEMU's own NICs, two of each joined by a hub
+    iommu: bool = False  # a virtual IOMMU, which the kernel uses with intel_iommu=on
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> lis
     return [
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,memory-backend=memory", "-accel", machine.accelerator),
+        *_iommu(machine.iommu),
         *("-cpu", "max,-smap", "-smp", str(machine.cpus), "-m", machine.memory),
         *("-object", f"memory-backend-memfd,id=memory,size={machine.memory},share=on"),
         *("-kernel", str(machine.image), "-initrd", str(machine.initramfs)),
@@ -171,6 +173,12 @@ def kernel_command_line(machine: Machine) -> str:
     panic = "panic=1" if machine.on_panic is OnPanic.END else "panic=0"
     shell = ["guest.shell"] if machine.shell else []
     return " ".join([*CONSOLE, BUSY_HOST, panic, *crash, *shell, *machine.kernel_arguments.split()])
+
+
+def _iommu(wanted: bool) -> list[str]:
+    """Returns the arguments for an IOMMU; with caching mode QEMU learns of each mapping, which an
+    adapter's server needs."""
+    return ["-device", "intel-iommu,caching-mode=on"] if wanted else []
 
 
 def _adapters(sockets: Sequence[Path], root_ports: bool) -> list[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from crashes import SMALL
 
 from vmcoredd import cudbg, debs, emu, vmcore
-from vmcoredd.chip.pci import ConfigHeader
 from vmcoredd.cli.exit_codes import Exit
 from vmcoredd.qemu.guest import Guest
 from vmcoredd.qemu.own_python import command as vmcoredd
@@ -19,8 +18,7 @@ from vmcoredd.qemu.own_python import folders
 from vmcoredd.qemu.prepare import Options, Prepared, serve_cards
 from vmcoredd.qemu.root import find_root
 
-BOOT, DRIVER, STEP, DUMP = 240.0, 900.0, 120.0, 600.0
-COMMAND = ConfigHeader.command.offset
+BOOT, DRIVER, STEP, DUMP = 240.0, 900.0, 120.0, 900.0
 
 
 @dataclass(frozen=True)
@@ -53,22 +51,6 @@ class Machine:
         """A file of a function."""
         return f"/sys/bus/pci/devices/{slot.address}/{name}"
 
-    def read(self, slot: Slot, name: str) -> str:
-        """What a file of a function says."""
-        return self.guest.run(f"cat {self.sys(slot, name)}", STEP).output.strip()
-
-    def command(self, slot: Slot) -> int:
-        """A function's command register."""
-        path = self.sys(slot, "config")
-        said = self.guest.run(f"od -An -tu2 -j {COMMAND} -N 2 {path}", STEP).output
-        return int(said)
-
-    def set_command(self, slot: Slot, value: int) -> None:
-        """Writes a function's command register."""
-        octal = "".join(f"\\{byte:03o}" for byte in value.to_bytes(2, "little"))
-        path = self.sys(slot, "config")
-        self.guest.run(f"printf '{octal}' | dd of={path} bs=1 seek={COMMAND} conv=notrunc", STEP)
-
     def dump(self, name: str, *words: object) -> cudbg.Dump:
         """The dump of one adapter that the command makes in the guest."""
         return self.dumps(name, *words)[0]
@@ -100,6 +82,7 @@ def booted(
     *,
     arguments: str = "",
     crashkernel: str = "",
+    iommu: bool = False,
 ) -> Iterator[Machine]:
     """Boots a guest with a card in each slot, and no driver loaded."""
     (folder / "guest").mkdir()
@@ -109,6 +92,7 @@ def booted(
         crashkernel=crashkernel,
         kernel_arguments=f"mitigations=off init_on_alloc=0 {arguments}",
         root=find_root(folders(), progress),
+        iommu=iommu,
     )
     with (
         serve_cards(list(cards.values()), folder) as adapters,
