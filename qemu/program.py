@@ -148,7 +148,7 @@ def arguments(machine: Machine, ends: HostEnds, adapters: Sequence[Path]) -> lis
         raise GuestError(f"{devices} adapters do not fit on the guest's root bus: at most {slots}")
     return [
         *("-nodefaults", "-no-user-config", "-display", "none"),
-        *("-machine", "q35,memory-backend=memory", "-accel", machine.accelerator),
+        *("-machine", "q35,memory-backend=memory", "-accel", _accelerator(machine)),
         *_iommu(machine.iommu),
         *("-cpu", "max,-smap", "-smp", str(machine.cpus), "-m", machine.memory),
         *("-object", f"memory-backend-memfd,id=memory,size={machine.memory},share=on"),
@@ -173,6 +173,12 @@ def kernel_command_line(machine: Machine) -> str:
     panic = "panic=1" if machine.on_panic is OnPanic.END else "panic=0"
     shell = ["guest.shell"] if machine.shell else []
     return " ".join([*CONSOLE, BUSY_HOST, panic, *crash, *shell, *machine.kernel_arguments.split()])
+
+
+def _accelerator(machine: Machine) -> str:
+    """Returns the accelerator; KVM's own interrupt controller cannot do an IOMMU's remapping."""
+    split = machine.iommu and machine.accelerator == "kvm"
+    return f"{machine.accelerator}{',kernel-irqchip=split' if split else ''}"
 
 
 def _iommu(wanted: bool) -> list[str]:

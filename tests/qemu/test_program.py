@@ -186,6 +186,13 @@ def test_two_nics_of_a_model_are_joined_by_a_hub_behind_the_adapters():
     assert slots == ["02.0", "03.0", "04.0", "05.0", "06.0"]
 
 
+def test_a_guest_has_an_iommu_only_if_asked():
+    """QEMU's virtual one has to be there before the devices that it serves."""
+    without, words = (arguments(replace(MACHINE, iommu=on), ENDS, [Path("a")]) for on in (0, 1))
+    assert not any("iommu" in word for word in without)
+    assert words.index("intel-iommu,caching-mode=on") < words.index("vmcoreinfo")
+
+
 def test_nics_need_slots_too():
     with pytest.raises(GuestError, match="28 adapters do not fit"):
         arguments(replace(MACHINE, nic_pairs=("igb",)), ENDS, [Path("a")] * 26)

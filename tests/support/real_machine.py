@@ -18,7 +18,7 @@ from vmcoredd.qemu.own_python import folders
 from vmcoredd.qemu.prepare import Options, Prepared, serve_cards
 from vmcoredd.qemu.root import find_root
 
-BOOT, DRIVER, STEP, DUMP = 240.0, 900.0, 120.0, 900.0
+BOOT, DRIVER, STEP, DUMP = 900.0, 1800.0, 600.0, 1800.0
 
 
 @dataclass(frozen=True)
