@@ -23,7 +23,7 @@ from stock import KERNEL
 
 from vmcoredd import cudbg, vmcore
 from vmcoredd.chip.firmware import Op
-from vmcoredd.chip.pci import CAP_AT, EXP_DEVCTL2, Cap, ConfigHeader, PciCommand
+from vmcoredd.chip.pci import CAP_AT, EXP_DEVCTL, EXP_DEVCTL2, Cap, ConfigHeader, PciCommand
 from vmcoredd.cudbg.compare import Difference, compare
 from vmcoredd.cudbg.entities.pci import config_offsets
 from vmcoredd.emu.access_log import LogKind
@@ -39,9 +39,15 @@ thorough = pytest.mark.skipif(
 SCRIPT = Path(__file__).parents[1] / "support" / "real_in_guest.py"
 WEDGED = ("firmware-crash", "ecc-uncorrectable-edc0")
 """What is broken in the card whose state has to survive VFIO."""
-CONFIGURED = {ConfigHeader.command.offset, CAP_AT[Cap.EXP] + EXP_DEVCTL2}
-"""The words of configuration space that a driver of its own sets, and ours of real ones does not:
-bus mastering, and the completion time-out."""
+CONFIGURED = {
+    ConfigHeader.command.offset,
+    *range(ConfigHeader.bar.offset, ConfigHeader.cardbus_cis.offset, 4),
+    ConfigHeader.interrupt_line.offset,
+    CAP_AT[Cap.EXP] + EXP_DEVCTL,
+    CAP_AT[Cap.EXP] + EXP_DEVCTL2,
+}
+"""The words of configuration space that the guest's firmware and kernel set, or a driver of its own
+(bus mastering, the completion time-out), which ours of real adapters leaves alone."""
 SLOTS = {
     "T6": Slot(address(0, behind_port=True), "t62100-cr"),
     "T5": Slot(address(1, behind_port=True), "t520-cr"),

@@ -12,6 +12,7 @@ from crashes import SMALL
 
 from vmcoredd import cudbg, debs, emu, vmcore
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.emu.control.client import Client
 from vmcoredd.qemu.guest import Guest
 from vmcoredd.qemu.own_python import command as vmcoredd
 from vmcoredd.qemu.own_python import folders
@@ -19,6 +20,9 @@ from vmcoredd.qemu.prepare import Options, Prepared, serve_cards
 from vmcoredd.qemu.root import find_root
 
 BOOT, DRIVER, STEP, DUMP = 900.0, 1800.0, 600.0, 1800.0
+
+BEFORE = "before"
+"""The name of the snapshot of a card before QEMU."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,10 @@ def booted(
     crashkernel: str = "",
     iommu: bool = False,
 ) -> Iterator[Machine]:
-    """Boots a guest with a card in each slot, and no driver loaded."""
+    """Boots a guest with a card in each slot, and no driver loaded.
+
+    QEMU resets each function as it starts; the cards then get back the state that they had before.
+    """
     (folder / "guest").mkdir()
     cards = {slot: slot.load() for slot in slots}
     options = Options(
@@ -94,9 +101,14 @@ def booted(
         root=find_root(folders(), progress),
         iommu=iommu,
     )
-    with (
-        serve_cards(list(cards.values()), folder) as adapters,
-        prepared.guest(options, folder / "guest", folder / "console", adapters) as guest,
-    ):
+    with serve_cards(list(cards.values()), folder) as adapters, contextlib.ExitStack() as stack:
+        controls = [stack.enter_context(Client(adapter.socket)) for adapter in adapters]
+        for control in controls:
+            control.ask("snapshot", name=BEFORE)
+        guest = stack.enter_context(
+            prepared.guest(options, folder / "guest", folder / "console", adapters)
+        )
         guest.wait_for_kernel("first", BOOT)
+        for control in controls:
+            control.ask("restore", name=BEFORE)
         yield Machine(guest, folder, cards)
