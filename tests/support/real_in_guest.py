@@ -22,6 +22,10 @@ from vmcoredd.driver.real import vfio
 from vmcoredd.driver.real.functions import Function, find_function, functions, refusals
 
 COMMAND = ConfigHeader.command.offset
+FEW = ["REG_DUMP", "CIM_QCFG", "MEMINFO", "PCIE_CONFIG", "VPD_DATA", "MPS_TCAM", "DEV_LOG", "EDC1"]
+"""Entities of each kind: registers, indirect ones, tables, configuration space, memories."""
+ASKED = ["MBOX_LOG", "TID_INFO", "CLK", "HW_SCHED", "MPS_TCAM"]
+"""Of which firmware is asked; the others take it a thousand commands."""
 
 
 def command(function: Function) -> int:
@@ -45,11 +49,11 @@ def state(function: Function) -> dict[str, Any]:
     }
 
 
-def dump(address: str, path: Path, **how: Any) -> list[int]:
+def dump(address: str, path: Path, entities: list[str] | None = None, **how: Any) -> list[int]:
     """Dumps an adapter to a file; returns the opcodes of the commands that its firmware got."""
     buffer = bytearray(cudbg.DUMP_SIZE)
     with driver.open_pci(address, **how) as adapter:
-        adapter.collect(memoryview(buffer))
+        adapter.collect(memoryview(buffer), entities=entities)
         log = adapter.mailbox.log
     path.write_bytes(buffer)
     return sorted({entry.words[0] >> 56 for entry in (*log, *adapter.mailbox.log)})
@@ -83,7 +87,7 @@ def through_sysfs(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
     for role in ("T6", "T5"):
         function = find_function(plan[role])
         before = state(function)
-        sent = dump(function.address, folder / role)
+        sent = dump(function.address, folder / role, None if role == "T6" else FEW)
         facts[role] = {"before": before, "after": state(function), "sent": sent}
     return facts
 
@@ -101,7 +105,7 @@ def through_vfio(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
     early = refusal(lambda: driver.open_pci(plan["sick"], via="vfio"))
     function = bind(plan["sick"])
     before = function.reset_methods
-    sent = dump(function.address, folder / "sick", via="vfio")
+    sent = dump(function.address, folder / "sick", FEW, via="vfio")
     facts = {
         "early": early,
         "before": before,
@@ -111,7 +115,7 @@ def through_vfio(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
     }
     bind(plan["reset"])
     with resets_on():
-        dump(plan["reset"], folder / "reset", via="vfio")
+        dump(plan["reset"], folder / "reset", FEW, via="vfio")
     return facts
 
 
@@ -130,7 +134,7 @@ def main(folder: Path, plan: dict[str, str]) -> None:
     """Does it all."""
     facts: dict[str, Any] = {"present": present()}
     facts |= through_sysfs(folder, plan)
-    facts["live"] = {"sent": dump(plan["live"], folder / "live", attach=True)}
+    facts["live"] = {"sent": dump(plan["live"], folder / "live", ASKED, attach=True)}
     facts["vfio"] = through_vfio(folder, plan)
     (folder / "facts.json").write_text(json.dumps(facts))
 
