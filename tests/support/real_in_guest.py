@@ -22,8 +22,9 @@ from vmcoredd.driver.real import vfio
 from vmcoredd.driver.real.functions import Function, find_function, functions, refusals
 
 COMMAND = ConfigHeader.command.offset
-FEW = ["REG_DUMP", "CIM_QCFG", "MEMINFO", "PCIE_CONFIG", "VPD_DATA", "MPS_TCAM", "DEV_LOG", "EDC1"]
-"""Entities of each kind: registers, indirect ones, tables, configuration space, memories."""
+FEW = ["REG_DUMP", "MEMINFO", "PCIE_CONFIG", "VPD_DATA", "MPS_TCAM", "DEV_LOG", "EDC1"]
+"""Entities of each kind that do not depend on those before: registers, tables, configuration space,
+memories."""
 ASKED = ["MBOX_LOG", "TID_INFO", "CLK", "HW_SCHED", "MPS_TCAM"]
 """Of which firmware is asked; the others take it a thousand commands."""
 
@@ -82,7 +83,8 @@ def resets_on() -> Iterator[None]:
 def through_sysfs(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
     """Dumps two adapters, one of which has its memory decoding off."""
     facts: dict[str, Any] = {}
-    dark = find_function(plan["T5"])
+    lit, dark = find_function(plan["T6"]), find_function(plan["T5"])
+    set_command(lit, command(lit) | PciCommand.MEMORY)
     set_command(dark, command(dark) & ~(PciCommand.MEMORY | PciCommand.MASTER))
     for role in ("T6", "T5"):
         function = find_function(plan[role])
