@@ -177,7 +177,7 @@ TRACES = (
 TRACE_SPACES = {
     *("cim", "cim_ibq", "cim_obq", "pcie_pdbg", "pcie_cdbg", "ma_local", "hma_local", "tp_la"),
     *("ulp_rx_la", "ulp_rx_la_wrptr", "pm_rx_dbg", "pm_tx_dbg", "sge_debug_high"),
-    *("sge_debug_low", *(f"ulp_tx_la_{number}" for number in range(11))),
+    *("sge_debug_low", *(f"ulp_tx_la_{number}" for number in range(11)), "ulp_tx_asic_debug"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from emumail import Mailbox
-from readable import readable
 from rxdriver import RxDriver
 
 from vmcoredd.chip.firmware import PortAction, PortInfo32, PortL1Config32, Vi, ViEnable
@@ -79,13 +79,14 @@ class Station:
 
         Ends also when there is no work for the moment and the condition never holds by itself.
         """
-        end = time.monotonic() + PATIENCE
+        end, work = time.monotonic() + PATIENCE, select.poll()
+        work.register(self.c.work_fd, select.POLLIN)
         while time.monotonic() < end:
             self.engine.run()
             if until():
                 return True
             if not self.c.pending:
-                readable([self.c.work_fd], 0.05)
+                work.poll(50)
         return False
 
     def receive_all(self, port: int, driver: RxDriver) -> None:

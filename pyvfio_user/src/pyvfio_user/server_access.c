@@ -8,6 +8,10 @@
 
 #include "pyvfio_user/server_internal.h"
 
+/* Bytes of an access at most. The library's work for a longer one is little beside the device's,
+ * and the clock is to be looked at after it. */
+enum { QUICK_MOST = 4096 };
+
 /* A request without its data, or a reply. */
 struct access_message {
     struct vfio_user_header header;
@@ -43,6 +47,7 @@ static bool is_good(const struct server *server, const struct access_message *me
         (message->header.cmd != VFIO_USER_REGION_READ || message->header.flags.no_reply))
         return false;
     if (message->header.flags.type != VFIO_USER_F_TYPE_COMMAND || access->count == 0 ||
+        access->count > QUICK_MOST ||
         message->header.msg_size != sizeof(*message) + (is_write ? access->count : 0))
         return false;
     return is_served(server, access->region) &&

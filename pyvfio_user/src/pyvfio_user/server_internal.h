@@ -97,6 +97,7 @@ struct server {
     struct work work;
     bool work_ready; /* its descriptor was readable */
     uint32_t work_looks;
+    bool quick; /* the last message was a short access, served without the library */
     uint64_t work_looked_at;
 
     pthread_mutex_t connection_lock; /* lets server_stop() shut the connection down */

@@ -11,7 +11,7 @@
 
 enum {
     SLICE_US = 100000, /* of messages without a pause, from one look at the client to the next */
-    CLOCK_EVERY = 16,  /* messages from one look at the clock to the next */
+    CLOCK_EVERY = 16,  /* quick messages from one look at the clock to the next */
     GONE_US = 500000,  /* to work for a client that is gone, so that its last writes take effect */
 };
 
@@ -74,10 +74,12 @@ static int serve(struct server *server)
     int done;
 
     do {
-        done = server_serve_access(server) ? 1 : vfu_run_ctx(server->ctx);
+        server->quick = server_serve_access(server);
+        done = server->quick ? 1 : vfu_run_ctx(server->ctx);
         worked = done >= 0 && server->connection >= 0 && server_do_work(server);
     } while ((done > 0 || worked) && server->connection >= 0 && !server->stopping &&
-             !server->woken && (++turns % CLOCK_EVERY || server_now_us() < until));
+             !server->woken &&
+             ((server->quick && ++turns % CLOCK_EVERY) || server_now_us() < until));
     if (server->connection < 0) {
         server->attached = false;
         return SERVER_GONE;

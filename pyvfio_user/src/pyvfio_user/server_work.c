@@ -7,7 +7,7 @@
 
 enum {
     LOOK_US = 100,    /* from one look at the work's descriptor to the next, between messages */
-    CLOCK_EVERY = 16, /* messages from one look at the clock to the next */
+    CLOCK_EVERY = 16, /* quick messages from one look at the clock to the next */
 };
 
 void server_set_work(struct server *server, const struct work *work)
@@ -37,7 +37,7 @@ bool server_work_is_due(struct server *server)
         return false;
     if (is_pending(server))
         return true;
-    if (server->work_looks++ % CLOCK_EVERY)
+    if (server->quick && server->work_looks++ % CLOCK_EVERY)
         return false;
     uint64_t now = server_now_us();
     if (now - server->work_looked_at < LOOK_US)
