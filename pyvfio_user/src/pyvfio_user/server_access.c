@@ -1,6 +1,6 @@
-/* Accesses to regions, which are most messages, without libvfio-user: it allocates memory four
- * times for each, and clears 4 KiB. They are served from the buffer of received bytes into that of
- * delayed replies. */
+/* Short accesses to regions, which are most messages, without libvfio-user: it allocates memory
+ * four times for each, and clears 4 KiB. They are served from the buffer of received bytes into
+ * that of delayed replies. */
 
 #include <errno.h>
 #include <string.h>
