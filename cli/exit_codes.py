@@ -228,6 +228,7 @@ def _code_of(main: Callable[[], object], of_errors: int | None) -> int:
     try:
         code = main()
     except Ended as end:
+        end.arrived = True
         err.print(end.message)
         return int(end.code or Exit.INTERRUPTED)
     except KeyboardInterrupt:

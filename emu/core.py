@@ -162,6 +162,8 @@ class Core:
         self.failure = None
         code = lib.emu_access(self.regions[bar], offset, data, length, int(write))
         if code:
+            if self.failure and not isinstance(self.failure, Exception):  # of a signal's handler
+                raise self.failure
             verb = "write" if write else "read"
             raise AccessError(-code, f"bar{bar}", offset, length, verb) from self.failure
 
@@ -326,6 +328,8 @@ def _report(_kind: type[BaseException], error: BaseException, trace: TracebackTy
     core = local.get("core")
     if core is not None:
         core.failure = error
+        if not isinstance(error, Exception):
+            return
     where = core.hook_name(local["number"]) if core and "number" in local else "a callback"
     (core.log if core else log).error(
         "%s: %s failed: %s", where, type(error).__name__, error, exc_info=error

@@ -7,6 +7,8 @@ import os
 import pty
 import signal
 import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from cliruns import PATIENCE, command, emulated, ended, ready
 from readable import readable
 
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cli.signals import MESSAGES
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -70,6 +73,56 @@ def test_a_signal_during_the_imports_ends_the_command_without_a_traceback(
         rest = process.stderr.read()
     assert process.returncode == 128 + number
     assert "Traceback" not in rest
+
+
+LOST = {
+    "del": """
+        class Dying:
+            def __del__(self):
+                signal.raise_signal(number)
+        Dying()
+    """,
+    "weak reference": """
+        class Dying:
+            pass
+        dying = Dying()
+        reference = weakref.ref(dying, lambda _: signal.raise_signal(number))
+        del dying
+    """,
+    "word's hook": """
+        core = Core(T6, {0: 0x80000})
+        core.hook(T6.r.MPS_TRC_CFG, read=lambda element, stored: signal.raise_signal(number))
+        core.access(0, int(T6.r.MPS_TRC_CFG), ffi.new("uint8_t[4]"), 4, write=False)
+    """,
+}
+
+
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize("where", LOST)
+def test_a_signal_ends_a_command_that_is_where_python_lets_no_exception_out(
+    where: str, number: signal.Signals
+) -> None:
+    script = f"""
+import signal, sys, time, weakref
+from vmcoredd.chip import T6
+from vmcoredd.cli import exit_codes, signals
+from vmcoredd.emu._cffi import ffi
+from vmcoredd.emu.core import Core
+
+number = signal.Signals({int(number)})
+
+def run():
+{textwrap.indent(textwrap.dedent(LOST[where]), "    ")}
+    time.sleep({PATIENCE})
+
+signals.raise_ended()
+sys.exit(exit_codes.reported(run))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert result.returncode == 128 + number
+    assert result.stderr == f"{MESSAGES[number]}\n"
 
 
 @pytest.mark.parametrize("number", ENDING)
