@@ -66,7 +66,8 @@ def diff(
         typer.Option(
             "--card-only",
             help="Do not compare what stood in the host and not in the card, such as MBOX_LOG and "
-            "QDESC: for a dump, and what another driver found in a card raised from it.",
+            "QDESC: for a dump, and what another driver found in a card raised from it. Only for "
+            "two dumps of adapters of this kind.",
         ),
     ] = False,
     lines: Annotated[
@@ -93,6 +94,7 @@ def diff(
 
     if with_healthy:
         _check_alone(b, other_index)
+        _check_not(card_only, "a healthy card is compared with what the card has, and nothing else")
         diff_with_healthy(a, index, lines, json=json)
         return
     if b is None:
@@ -101,6 +103,7 @@ def diff(
         for path, name in ((a, "A"), (b, "B")):
             if not is_trace(path):
                 raise typer.BadParameter("no trace, but the other is one", param_hint=name)
+        _check_not(card_only, "it is for dumps, and these are traces")
         diff_traces(a, b, lines, json=json)
         return
     if None is not stream(a) == stream(b):
@@ -109,6 +112,7 @@ def diff(
         one = _open(files, a, index, "--index")
         other = _open(files, b, other_index, "--other-index")
         if is_foreign(*one) or is_foreign(*other):
+            _check_not(card_only, "another driver's dump does not tell what is of its card")
             _compare_payloads(a, b, one, other, json=json)
             return
         left, right = _dump(a, *one), _dump(b, *other)
@@ -144,6 +148,12 @@ def _check_alone(b: Path | None, other_index: int | None) -> None:
         raise typer.BadParameter("there is none with --with-healthy", param_hint="B")
     if other_index is not None:
         raise typer.BadParameter("it needs B", param_hint="--other-index")
+
+
+def _check_not(card_only: bool, why: str) -> None:
+    """Refuses --card-only where it would change nothing."""
+    if card_only:
+        raise typer.BadParameter(why, param_hint="--card-only")
 
 
 def _open(

@@ -60,6 +60,7 @@ def test_of_a_healthy_card_nothing_differs(vmcoredd: Run, made: Path) -> None:
         (("{sick}",), "B: name a second file, or use --with-healthy"),
         (("--with-healthy", "{sick}", "{sick}"), "B: there is none with --with-healthy"),
         (("--with-healthy", "{sick}", "--other-index", "0"), "--other-index: it needs B"),
+        (("--with-healthy", "--card-only", "{sick}"), "--card-only: a healthy card is compared"),
         (("--with-healthy", "{text}"), "{text}: "),
     ],
 )

@@ -100,6 +100,9 @@ def test_diff_compares_the_adapters_dumps_and_others_as_bytes(
     assert "payload: 1 of 4,122 bytes, first at 0x1019" in result.out
     record = vmcoredd("diff", both, changed, "--json").json
     assert record["different"][0]["what"] == f"{len(DUMP):,} bytes in a, 4,122 in b"
+    refused = vmcoredd("diff", "--card-only", foreign, changed)
+    assert refused.code == Exit.USAGE
+    assert "--card-only: another driver's dump does not tell" in refused.err
 
 
 def test_diagnose_skips_another_drivers_dump_with_a_line(vmcoredd: Run, both: Path) -> None:

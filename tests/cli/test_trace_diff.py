@@ -48,6 +48,12 @@ def test_the_first_difference_is_shown_between_what_is_common(vmcoredd: Run, tra
     assert "  A nothing here" in swapped
 
 
+def test_traces_are_not_told_apart_by_host_and_card(vmcoredd: Run, traces: Path) -> None:
+    refused = vmcoredd("diff", "--card-only", traces / "whole", traces / "again")
+    assert refused.code == Exit.USAGE
+    assert "--card-only: it is for dumps, and these are traces" in refused.err
+
+
 def test_json_has_the_places_with_their_lines(vmcoredd: Run, traces: Path) -> None:
     record = vmcoredd("diff", traces / "whole", traces / "less", "--lines", 2, "--json").json
     (place,) = record["places"]
