@@ -35,8 +35,8 @@ FromIndex = Annotated[
 def raised_from(
     path: Path, index: int | None, *, map_window: bool = False, alive: bool = False
 ) -> RaisedCard:
-    """Returns the card raised from a dump in a file, and says on stderr what it lacks. Raises as
-    `vmcore.Reader`, NotRaisable."""
+    """Returns the card raised from a dump in a file, and says on stderr what it lacks, and where it
+    will be lost. Raises as `vmcore.Reader`, NotRaisable."""
     from vmcoredd.cli.commands.show import first_dump
     from vmcoredd.cli.foreign import is_foreign
     from vmcoredd.raised import NotRaisable, raise_card
@@ -50,6 +50,9 @@ def raised_from(
         raised = raise_card(dump_of(reader, note), map_window=map_window, alive=alive)
         for line in _in_words(raised.lacks):
             err.print(f"{path}: {line}", markup=False)
+        if raised.loss:
+            what = f"lost during the dump, so this card is lost, too: {', '.join(raised.loss)}"
+            err.print(f"{path}: {what}", markup=False)
         return raised
 
 

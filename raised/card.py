@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmcoredd.chip.devlog import DEVLOG_PF
 from vmcoredd.chip.firmware import Eval
@@ -22,6 +22,7 @@ from vmcoredd.raised.failures import fail_again, keep_busy
 from vmcoredd.raised.host import known_to_the_driver
 from vmcoredd.raised.inverses.memories import memories
 from vmcoredd.raised.lacking import Lack, lacking
+from vmcoredd.raised.loss import lose_again, lost_from
 from vmcoredd.raised.profile import profile_of
 from vmcoredd.raised.raising import Raising, inverses
 from vmcoredd.raised.reading import bytes_of, left_of
@@ -36,6 +37,9 @@ class RaisedCard:
 
     card: Card
     dump: Dump
+    loss: tuple[str, ...] = ()
+    """The faults that wait, by which the card is lost where the dump's was; none if that was not
+    lost."""
 
     @property
     def lacks(self) -> tuple[Lack, ...]:
@@ -53,8 +57,9 @@ class RaisedCard:
 def raise_card(dump: Dump, *, map_window: bool = False, alive: bool = False) -> RaisedCard:
     """Returns a card that holds what the dump says of it; what the dump lacks is 0.
 
-    With `alive`, its firmware runs, so that a driver can attach (`alive.py`). Of a damaged dump,
-    what is left is raised. Raises NotRaisable if the dump does not tell of which chip it is.
+    If the dump's adapter was lost during the dump, the card is, too (`loss.py`). With `alive`, its
+    firmware runs, so that a driver can attach (`alive.py`), and it stays. Of a damaged dump, what
+    is left is raised. Raises NotRaisable if the dump does not tell of which chip it is.
     """
     try:
         dump.check_format()
@@ -66,9 +71,12 @@ def raise_card(dump: Dump, *, map_window: bool = False, alive: bool = False) -> 
     _clear_memories(card)
     _store(on)
     _finish(on)
+    raised = RaisedCard(card, dump)
     if alive:
         revive(on)
-    return RaisedCard(card, dump)
+    elif name := lost_from(dump):
+        return replace(raised, loss=lose_again(raised, name))
+    return raised
 
 
 def _clear_memories(card: Card) -> None:

@@ -13,6 +13,7 @@ from vmcoredd.cudbg.dump import DumpEntity
 from vmcoredd.cudbg.errors import Code
 from vmcoredd.emu.firmware.state import Mode
 from vmcoredd.emu.silicon.pcie import FOREVER, ConfigBackDoor
+from vmcoredd.raised.loss import vpd_was_lost
 from vmcoredd.raised.raising import Raising
 
 _HOST_ACCESS = ("CIM_LA", "CIM_QCFG", "UP_CIM_INDIRECT", "PBT_TABLE")
@@ -41,7 +42,8 @@ def fail_again(on: Raising, failed: dict[str, DumpEntity]) -> None:
     if codes.get("RSS") == -errno.EAGAIN:
         table = on.r.TP_RSS_LKP_TABLE
         on.card.core.lookups.hang(table, clear=table.mask("LkpTblRowVld"), now=False)
-    _fail_vpd(on, codes.get("VPD_DATA", 0))
+    if not vpd_was_lost(on.dump):
+        _fail_vpd(on, codes.get("VPD_DATA", 0))
     _fail_log(on, codes.get("DEV_LOG", 0))
 
 

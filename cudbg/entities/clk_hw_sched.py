@@ -251,8 +251,8 @@ class HwSched(Entity):
         pace = u32s(io.run(ops, SCHEDULERS))
         layout.pace_tab = [ticks // (cclk // 1000) for ticks in pace]
         rates, gaps = _read_schedulers(io, chip, ctx)
-        layout.kbps = [_kbps(rate, cclk) for rate in rates]
-        layout.ipg = [10000 * gap // (cclk // 1000) for gap in gaps]
+        layout.kbps = [kbps_of(rate, cclk) for rate in rates]
+        layout.ipg = [gap_of(gap, cclk) for gap in gaps]
 
     explained_by = (*EXPLAINED_BY, "TP_INDIRECT")
 
@@ -335,13 +335,13 @@ class _Schedulers:
 
     def _was_not_read(self, i: int) -> bool:
         """Returns whether the driver computed both the rate and the gap from all ones."""
-        rate = _kbps(U16_MASK, self.clock.driver_khz)
+        rate = kbps_of(U16_MASK, self.clock.driver_khz)
         return self._has_widest_gap(i) and self._layout.kbps[i] == rate
 
     def _has_widest_gap(self, i: int) -> bool:
         """Returns whether the driver computed the gap from ffff, which may also be set."""
-        per_us = self.clock.driver_khz // 1000
-        return bool(per_us) and self._layout.ipg[i] == 10000 * U16_MASK // per_us
+        khz = self.clock.driver_khz
+        return khz >= 1000 and self._layout.ipg[i] == gap_of(U16_MASK, khz)
 
     def _pace(self, i: int) -> tuple[int | None, int | None]:
         """Returns the least and the most that a pace can be (dack_ticks_to_usec())."""
@@ -384,9 +384,14 @@ def _read_schedulers(io: Io, chip: Chip, ctx: Context) -> tuple[list[int], list[
     return halves[::2], halves[1::2]
 
 
-def _kbps(rate: int, cclk: int) -> int:
+def kbps_of(rate: int, cclk: int) -> int:
     """Converts bytes and cycles per tick to kbit/s, in the driver's 32-bit arithmetic."""
     byte_count, cycles = rate >> 8, rate & 0xFF
     if not cycles:
         return 0
     return (cclk * 1000 // cycles * byte_count & U32_MASK) // _BYTES_PER_KBIT
+
+
+def gap_of(cycles: int, cclk: int) -> int:
+    """Converts a gap in cycles to tenths of nanoseconds, as the driver does."""
+    return 10000 * cycles // (cclk // 1000)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vmcoredd.chip.layout import U32_MASK, u16s
+from vmcoredd.chip.layout import U16_MASK, U32_MASK, u16s
+from vmcoredd.chip.register import Register
 from vmcoredd.chip.tp import (
     CCTRL_TABLE,
     LA_ENTRIES,
@@ -15,8 +16,8 @@ from vmcoredd.chip.tp import (
     ULPTX_INSTANCES,
     ULPTX_READS,
 )
-from vmcoredd.cudbg.driver_state import driver_khz
-from vmcoredd.cudbg.entities.clk_hw_sched import SchedLayout
+from vmcoredd.cudbg.driver_state import PRESET_KHZ, driver_khz
+from vmcoredd.cudbg.entities.clk_hw_sched import SchedLayout, gap_of, kbps_of
 from vmcoredd.cudbg.entities.pm_stats import Layout as PmLayout
 from vmcoredd.cudbg.entities.tp_tables import INCREMENT, CctrlLayout, MtuLayout
 from vmcoredd.cudbg.entities.tp_ulp_la import (
@@ -69,14 +70,26 @@ def congestion(on: Raising, blob: bytes) -> None:
 
 
 @inverse("HW_SCHED")
-def paces(on: Raising, blob: bytes) -> None:
-    """Stores paces that the driver's division, by its own clock, turns into those of the dump. All
-    else is in other entities."""
-    clk = left_of(on.dump, "CLK")
-    per_us = driver_khz(bytes_of(clk) if clk else None) // 1000
-    if per_us:
-        ticks = (pace * per_us & U32_MASK for pace in parsed(SchedLayout, blob).pace_tab)
-        on.fill(PACE_TABLE.register.lower(), 0, ticks)
+def schedulers(on: Raising, blob: bytes) -> None:
+    """Stores paces, and unless TP_INDIRECT has them rates and gaps, that the driver's arithmetic,
+    by its own clock, turns into those of the dump."""
+    clk, layout = left_of(on.dump, "CLK"), parsed(SchedLayout, blob)
+    khz = driver_khz(bytes_of(clk) if clk else None) or PRESET_KHZ
+    ticks = (pace * (khz // 1000) & U32_MASK for pace in layout.pace_tab)
+    on.fill(PACE_TABLE.register.lower(), 0, ticks)
+    if left_of(on.dump, "TP_INDIRECT") is None:
+        r, halves = on.r, range(U16_MASK + 1)
+        rates = {kbps_of(half, khz): half for half in reversed(halves)}
+        gaps = {gap_of(half, khz): half for half in reversed(halves)}
+        _store_halves(on, r.TP_TX_MOD_Q1_Q0_RATE_LIMIT, [rates.get(n, 0) for n in layout.kbps])
+        _store_halves(on, r.TP_TX_MOD_Q1_Q0_TIMER_SEPARATOR, [gaps.get(n, 0) for n in layout.ipg])
+
+
+def _store_halves(on: Raising, first: Register, halves: list[int]) -> None:
+    """Stores two schedulers' halves in each word; the words descend from the first pair's."""
+    space = on.spaces.space(first.space)
+    for pair, (low, high) in enumerate(zip(halves[::2], halves[1::2], strict=True)):
+        on.store(space.name, space.index(int(first) - pair), high << 16 | low)
 
 
 # Counters

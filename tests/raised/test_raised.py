@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from raiseddump import again, assert_same, dumped
 
 from vmcoredd import cudbg, driver, emu
 from vmcoredd.cudbg.compare import Difference, compare, differing_drivers
 from vmcoredd.cudbg.container import EntityHeader, entity_header_offset
 from vmcoredd.cudbg.driver_state import TidLayout
-from vmcoredd.driver import Adapter, ProbeError
+from vmcoredd.driver import ProbeError
 from vmcoredd.emu.errors import NoSuchFault
 from vmcoredd.emu.silicon import faults
 from vmcoredd.hw.device import AdapterFlag, MailboxEntry
@@ -48,25 +49,6 @@ CARDS = sorted(emu.profiles()) if THOROUGH else ["t520-cr", "t580-mc1", "t62100-
 
 def small(name: str, of: Sequence[str] = (), **more: Any) -> emu.Card:
     return emu.Card.load(name, 5, faults=of, **{"memory": {"mc0": 1}, **more})
-
-
-def dumped(adapter: Adapter, compress: str = "none", **limits: Any) -> bytes:
-    buffer = memoryview(bytearray(cudbg.DUMP_SIZE))
-    with adapter:
-        report = adapter.collect(buffer, compress=compress, **limits)
-    return bytes(buffer[: report.data_len])
-
-
-def again(first: bytes, compress: str = "none") -> bytes:
-    return dumped(raise_card(cudbg.Dump(memoryview(first))).open(), compress)
-
-
-def assert_same(first: bytes, second: bytes) -> None:
-    """Compares entity by entity, for the message, then byte by byte."""
-    found = compare(cudbg.Dump(memoryview(first)), cudbg.Dump(memoryview(second)))
-    assert [each for each in found if isinstance(each, Difference)] == []
-    assert len(first) == len(second)
-    assert first.startswith(second), "they differ outside of the entities"
 
 
 @pytest.mark.parametrize("name", CARDS)

@@ -134,6 +134,28 @@ def test_our_driver_and_the_kernels_agree_on_a_raised_card(library: Path) -> Non
     assert accesses == made
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("t62100-cr", "read:PCIE_FW_PF[7]"),
+        ("t520-cr", "read:MA_EDRAM0_BAR:2"),
+        ("t62100-cr", "write:TP_PIO_ADDR"),
+        ("t520-cr", "read:LE_DB_DBGI_RSP_DATA[0]:20"),
+        ("t62100-cr", "write:PCIE_MEM_ACCESS_OFFSET[0]:900"),
+    ],
+)
+def test_the_kernels_driver_loses_a_raised_card_where_our_driver_lost_the_first(
+    library: Path, name: str, place: str
+) -> None:
+    """It goes on with all ones, and finds what it finds in the first card if that is lost there."""
+    first, _ = by_us(small(name, f"device-gone@{place}"))
+    raised = raise_card(cudbg.Dump(memoryview(first)))
+    assert raised.loss
+    theirs, _ = by_kernel(library, emulated(raised.card))
+    expected, _ = by_kernel(library, emulated(small(name, *raised.loss)))
+    assert_alike(theirs, expected)
+
+
 @pytest.mark.parametrize("name", ["t62100-cr", "t520-cr"])
 def test_the_kernels_driver_attaches_to_a_raised_card_that_is_alive(
     library: Path, name: str
