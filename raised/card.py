@@ -22,7 +22,7 @@ from vmcoredd.raised.failures import fail_again, keep_busy
 from vmcoredd.raised.host import known_to_the_driver
 from vmcoredd.raised.inverses.memories import memories
 from vmcoredd.raised.lacking import Lack, lacking
-from vmcoredd.raised.loss import lose_again, lost_from
+from vmcoredd.raised.loss import lose_again
 from vmcoredd.raised.profile import profile_of
 from vmcoredd.raised.raising import Raising, inverses
 from vmcoredd.raised.reading import bytes_of, left_of
@@ -74,9 +74,8 @@ def raise_card(dump: Dump, *, map_window: bool = False, alive: bool = False) -> 
     raised = RaisedCard(card, dump)
     if alive:
         revive(on)
-    elif name := lost_from(dump):
-        return replace(raised, loss=lose_again(raised, name))
-    return raised
+        return raised
+    return replace(raised, loss=lose_again(card, dump, raised.open))
 
 
 def _clear_memories(card: Card) -> None:

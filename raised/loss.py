@@ -9,20 +9,21 @@ the kernel's loses the card in another place.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from vmcoredd import cudbg
 from vmcoredd.chip.register import Location
 from vmcoredd.cudbg.dump import Dump
 from vmcoredd.cudbg.entity import Stage, entities
 from vmcoredd.driver import Adapter, ProbeError
+from vmcoredd.emu import Card
 from vmcoredd.emu.silicon.slot import REMOVAL
 from vmcoredd.emu.snapshot import Snapshot
 from vmcoredd.hw.errors import DeadDevice
 from vmcoredd.hw.io import Counts, SingleIo, Space
 
-if TYPE_CHECKING:
-    from vmcoredd.raised.card import RaisedCard
+Probed = Callable[[], Adapter]
+"""Probes the card, as `RaisedCard.open`."""
 
 _VPD, _CONFIG, _NO_VPD = "VPD_DATA", "PCIE_CONFIG", "no-vpd"
 
@@ -48,24 +49,26 @@ def vpd_was_lost(dump: Dump) -> bool:
     return lost == _after(_VPD) and codes == [-errno.ENODEV]
 
 
-def lose_again(raised: RaisedCard, name: str) -> tuple[str, ...]:
-    """Lets the card be lost at the first access that collects this entity.
+def lose_again(card: Card, dump: Dump, probed: Probed) -> tuple[str, ...]:
+    """Lets a card be lost at the first access that collects the entity which the dump lost first.
 
-    Returns the faults that wait for that; none if the card does not come up, or if no register is
-    read for that entity.
+    Returns the faults that wait for that; none if nothing was lost, the card does not come up, or
+    no register is read for that entity.
     """
-    before = raised.card.snapshot()
+    if (name := lost_from(dump)) is None:
+        return ()
+    before = card.snapshot()
     wanted = [(REMOVAL, name)]
-    if vpd_was_lost(raised.dump):
+    if vpd_was_lost(dump):
         wanted.insert(0, (_NO_VPD, _after(_CONFIG)))
     try:
-        made = [_waiting(raised, fault, entity, before) for fault, entity in wanted]
+        made = [_waiting(card, probed, fault, entity, before) for fault, entity in wanted]
     except ProbeError:
-        raised.card.restore(before)
+        card.restore(before)
         return ()
     faults = tuple(filter(None, made))
     for fault in faults:
-        raised.card.fail(fault)
+        card.fail(fault)
     return faults
 
 
@@ -74,10 +77,10 @@ def _after(name: str) -> str:
     return names[names.index(name) + 1]
 
 
-def _waiting(raised: RaisedCard, fault: str, name: str, before: Snapshot) -> str:
+def _waiting(card: Card, probed: Probed, fault: str, name: str, before: Snapshot) -> str:
     """Returns the fault with its trigger; empty if there is nothing that it could wait for."""
-    card, names = raised.card, [*entities()]
-    with raised.open() as adapter:
+    names = [*entities()]
+    with probed() as adapter:
         verb, place = _first_access(adapter, name)
     card.restore(before)
     if place is None:
@@ -89,7 +92,7 @@ def _waiting(raised: RaisedCard, fault: str, name: str, before: Snapshot) -> str
         made += is_write == (verb == "write")
 
     end = card.core.watch([place], hear)
-    with raised.open() as adapter:
+    with probed() as adapter:
         adapter.collect(_room(), compress="none", entities=names[: names.index(name)])
     end()
     card.restore(before)
