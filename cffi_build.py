@@ -18,7 +18,7 @@ INTERFACE = "pyvfio_user/src/pyvfio_user/include"
 WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 """For our C. The files that cffi generates have warnings of their own, so a test applies these."""
 OPTIMISE = ["-O2", "-g", "-fno-strict-aliasing"]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-O1"]
 
 
 def _extension(room: str, headers: list[str], sources: list[str], callbacks: str = "") -> FFI:

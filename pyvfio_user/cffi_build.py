@@ -18,7 +18,7 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 PACKAGE = "src/pyvfio_user"
 OPTIMISE = ["-O2", "-g", "-fno-strict-aliasing"]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-O1"]
 
 
 def _extension(
