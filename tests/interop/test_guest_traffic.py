@@ -90,7 +90,7 @@ def crash(
     progress: Callable[..., None],
 ) -> Crash:
     folder = tmp_path_factory.mktemp("traffic")
-    card = emu.Card.load(request.param, scene="fresh", memory=SMALL)
+    card = emu.Card.load(request.param, scene="fresh", memory=SMALL, map_window=True)
     wires.plug(["0=1"], {"a": card})
     states: list[emu.Snapshot] = []
 
