@@ -22,3 +22,8 @@ def pytest_collection_finish() -> None:
     """Spares the garbage collector the hundreds of megabytes that live until the end."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """What lives until the end ends in order: some modules print what they take for a leak."""
+    gc.unfreeze()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ else:
     compact(archive)
 """
 """A run that is killed before its n-th renaming or removal of a file."""
+Rows = dict[str, list[tuple[object, ...]]]
 RENAMED = len(TABLES)
 """Files that get a name for a dump."""
 
@@ -58,34 +60,62 @@ def killed(at: int, fleet: Path, *paths: Path) -> int:
     return subprocess.run(words, check=False, timeout=120).returncode
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Path:
-    """An archive with one dump."""
-    folder = tmp_path / "fleet"
-    added(folder, vmcore(tmp_path / "first", payload(T5)))
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The vmcore of the second card."""
+    return vmcore(tmp_path_factory.mktemp("second") / "vmcore", payload(T6))
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with one dump; to be copied."""
+    folder = tmp_path_factory.mktemp("one")
+    added(folder / "fleet", vmcore(folder / "first", payload(T5)))
+    return folder / "fleet"
+
+
+@pytest.fixture(scope="module")
+def two(one: Path, second: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with both; to be copied."""
+    folder = tmp_path_factory.mktemp("two") / "fleet"
+    added(shutil.copytree(one, folder), second)
     return folder
 
 
-def rows(fleet: Path) -> dict[str, list[tuple[object, ...]]]:
+@pytest.fixture
+def fleet(one: Path, tmp_path: Path) -> Path:
+    """An archive with one dump."""
+    return shutil.copytree(one, tmp_path / "fleet")
+
+
+def rows(fleet: Path) -> Rows:
     """All rows of an archive."""
     return {table: asked(fleet, f"select * from {table} order by all") for table in TABLES}
 
 
+@pytest.fixture(scope="module")
+def rows_of_one(one: Path) -> Rows:
+    return rows(one)
+
+
+@pytest.fixture(scope="module")
+def rows_of_two(two: Path) -> Rows:
+    return rows(two)
+
+
 @pytest.mark.parametrize("at", range(RENAMED))
 def test_a_dump_of_a_killed_run_does_not_count_until_it_is_whole(
-    fleet: Path, tmp_path: Path, at: int
+    fleet: Path, second: Path, rows_of_one: Rows, at: int
 ) -> None:
-    path = vmcore(tmp_path / "second", payload(T6))
-    before = rows(fleet)
-    assert killed(at, fleet, path) == -signal.SIGKILL
-    assert rows(fleet) == before
-    assert killed(99, fleet, path) == 0
+    assert killed(at, fleet, second) == -signal.SIGKILL
+    assert rows(fleet) == rows_of_one
+    assert killed(99, fleet, second) == 0
     assert asked(fleet, "select card from dumps order by 1") == [("T520-CR",), ("T62100-CR",)]
     assert count(fleet, "(select distinct dump from registers)") == 2
 
 
-def test_what_a_killed_run_left_is_deleted_by_the_next_compact(fleet: Path, tmp_path: Path) -> None:
-    assert killed(2, fleet, vmcore(tmp_path / "second", payload(T6))) == -signal.SIGKILL
+def test_what_a_killed_run_left_is_deleted_by_the_next_compact(fleet: Path, second: Path) -> None:
+    assert killed(2, fleet, second) == -signal.SIGKILL
     assert any(name.endswith(".part") for name in files(fleet))
     with Archive(fleet) as archive:
         compact(archive)
@@ -94,22 +124,20 @@ def test_what_a_killed_run_left_is_deleted_by_the_next_compact(fleet: Path, tmp_
 
 @pytest.mark.parametrize("at", range(3 * RENAMED + 2))
 def test_a_compact_that_is_killed_loses_and_doubles_nothing(
-    fleet: Path, tmp_path: Path, at: int
+    two: Path, tmp_path: Path, rows_of_two: Rows, at: int
 ) -> None:
-    added(fleet, vmcore(tmp_path / "second", payload(T6)))
-    before = rows(fleet)
+    fleet = shutil.copytree(two, tmp_path / "fleet")
     killed(at, fleet)
-    assert rows(fleet) == before
+    assert rows(fleet) == rows_of_two
     with Archive(fleet) as archive:
         assert compact(archive).alone
-    assert rows(fleet) == before
+    assert rows(fleet) == rows_of_two
     assert len(files(fleet)) == len(TABLES) + len([MARK, "lock"])
 
 
-def test_dumps_can_be_added_while_an_archive_is_compacted(fleet: Path, tmp_path: Path) -> None:
-    path = vmcore(tmp_path / "second", payload(T6))
+def test_dumps_can_be_added_while_an_archive_is_compacted(fleet: Path, second: Path) -> None:
     with Archive(fleet) as archive, Archive(fleet):
-        done = compact(archive, lambda done, total: added(fleet, path) and None)
+        done = compact(archive, lambda done, total: added(fleet, second) and None)
     assert (done.dumps, done.deleted, done.alone) == (1, 0, False)
     assert count(fleet) == 2
     with Archive(fleet) as archive:
@@ -118,9 +146,8 @@ def test_dumps_can_be_added_while_an_archive_is_compacted(fleet: Path, tmp_path:
     assert len(list((fleet / "dumps").iterdir())) == 1
 
 
-def test_of_two_that_write_the_same_dump_one_wins(fleet: Path, tmp_path: Path) -> None:
-    path = vmcore(tmp_path / "second", payload(T6))
-    words = [sys.executable, "-c", KILLED_AT, "99", str(fleet), str(path)]
+def test_of_two_that_write_the_same_dump_one_wins(fleet: Path, second: Path) -> None:
+    words = [sys.executable, "-c", KILLED_AT, "99", str(fleet), str(second)]
     both = [subprocess.Popen(words) for _ in range(2)]
     assert [one.wait(120) for one in both] == [0, 0]
     assert count(fleet) == 2
@@ -163,9 +190,10 @@ def on_a_small_disk(fleet: Path, tmp_path: Path, *words: object) -> tuple[int, s
     return done.returncode, done.stderr
 
 
-def test_a_full_disk_is_told_and_leaves_what_was_there(fleet: Path, tmp_path: Path) -> None:
-    path = vmcore(tmp_path / "second", payload(T6))
-    words = ("add", path, "--into", tmp_path / "disk", "-j", 1)
+def test_a_full_disk_is_told_and_leaves_what_was_there(
+    fleet: Path, second: Path, tmp_path: Path
+) -> None:
+    words = ("add", second, "--into", tmp_path / "disk", "-j", 1)
     code, said = on_a_small_disk(fleet, tmp_path, *words)
     assert (code, "No space left on device" in said, "Traceback" in said) == (1, True, False)
 
