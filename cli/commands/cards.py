@@ -94,11 +94,16 @@ def _faults(faults: list[emu.Fault], json: bool) -> None:
 
 def _present(json: bool) -> None:
     """Lists this machine's real adapters."""
-    from vmcoredd.driver.real.functions import SYSFS, functions
+    from vmcoredd.driver.real.functions import DEVICES, SYSFS, functions
 
     found = [_function(function) for function in functions(SYSFS)]
     if json:
         emit_json("cards", {"present": found})
+        return
+    if not found:
+        out.say(
+            f"no PCI function here is of Chelsio's: none in {SYSFS / DEVICES} has its vendor id"
+        )
         return
     for record in found:
         _show_function(record)
@@ -132,7 +137,9 @@ def _show_function(record: dict[str, Any]) -> None:
     names = f" ({', '.join(record['interfaces'])})" if record["interfaces"] else ""
     words = [record["address"], product, record["chip"] or "neither a T5 nor a T6"]
     words.append(f"driver {record['driver']}{names}" if record["driver"] else "no driver")
-    out.say(", ".join([*words, *filter(None, [record["power_state"]])]), "bold")
+    if record["power_state"] not in (None, "unknown"):
+        words.append(record["power_state"])
+    out.say(", ".join(words), "bold")
     if not record["ways"]:
         out.say("    not a function that a dump is taken of")
     for way in record["ways"]:

@@ -6,6 +6,7 @@ sysfs-bus-pci, drivers/pci/pci-sysfs.c, drivers/vfio/pci/vfio_pci_core.c.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +18,14 @@ from vmcoredd.chip.pci import PF, PRODUCTS, REGISTERS_BYTES, VENDOR_CHELSIO, Bar
 from vmcoredd.driver.real.errors import NoSuchFunction, Refused
 
 SYSFS = Path("/sys")
+DEVICES = "bus/pci/devices"
+"""Where in sysfs the PCI functions of a machine are, a folder each."""
 ADDRESS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 """Domain, bus, slot, function: `0000:01:00.4`."""
 DRIVER, VFIO_DRIVER = "cxgb4", "vfio-pci"
 ASLEEP = ("D1", "D2", "D3hot", "D3cold")
+"""The states of power in which a function's registers cannot be read, the first three in the order
+of their numbers in configuration space."""
 NO_IOMMU = "vfio-noiommu"
 """The name of the IOMMU group that vfio-pci makes where there is no IOMMU."""
 
@@ -89,7 +94,7 @@ class Function:
 
     @property
     def power_state(self) -> str:
-        """`D0`, `D3hot` and so on; empty if this kernel does not tell."""
+        """`D0`, `D3hot`, ...; `unknown` without a driver; empty if this kernel does not tell."""
         return self.text("power_state")
 
     @property
@@ -120,7 +125,7 @@ class Function:
 
 def functions(root: Path = SYSFS) -> list[Function]:
     """Returns Chelsio's functions of this machine, in the order of their addresses."""
-    folder = root / "bus/pci/devices"
+    folder = root / DEVICES
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     all_of_them = (Function(path.name, path, root) for path in found)
     return [function for function in all_of_them if function.vendor == VENDOR_CHELSIO]
@@ -142,7 +147,7 @@ def find_function(address: str, root: Path = SYSFS) -> Function:
     address.
     """
     whole = whole_address(address)
-    folder = root / "bus/pci/devices" / whole
+    folder = root / DEVICES / whole
     if not folder.is_dir():
         raise NoSuchFunction(whole, "there is no such PCI function", LIST)
     function = Function(whole, folder, root)
@@ -172,6 +177,14 @@ def refusals(function: Function, via: str, *, in_use: bool = False) -> Iterator[
     else:
         yield from _vfio(function)
     yield from _state(function)
+    for name in ("config", *["resource0"] * (via == "sysfs")):
+        if not os.access(function.folder / name, os.R_OK | os.W_OK):
+            yield no_rights(function, function.folder / name)
+
+
+def no_rights(function: Function, path: Path) -> Refused:
+    """Returns the refusal of a user who may not open a file."""
+    return Refused(function.address, f"no right to open {path}", "run it as root")
 
 
 def _kind(function: Function) -> Iterator[Refused]:
@@ -215,26 +228,38 @@ def _owner(function: Function, in_use: bool) -> Iterator[Refused]:
 
 def _vfio(function: Function) -> Iterator[Refused]:
     address, root = function.address, function.root
-    module = root / "module/vfio_pci/parameters/disable_idle_d3"
     loaded = "modprobe vfio-pci disable_idle_d3=1"
     if not (root / "bus/pci/drivers" / VFIO_DRIVER).is_dir():
         yield Refused(
             address, f"{VFIO_DRIVER} is not loaded", f"`{loaded}`, then {_bind(function)}"
         )
         return
-    if not _is_on(module):
+    module = root / "module/vfio_pci"
+    if not _is_on(module / "parameters/disable_idle_d3"):
         why = (
             f"{VFIO_DRIVER} may put the function to sleep (disable_idle_d3 is off), and waking it "
             "can reset it"
         )
-        yield Refused(address, why, f"`modprobe -r vfio-pci; {loaded}`, then bind it again")
-    if function.driver != VFIO_DRIVER:
+        how = f"`modprobe -r vfio-pci; {loaded}`, then bind it again"
+        if not (module / "initstate").exists():
+            how = "it is built in: boot with vfio-pci.disable_idle_d3=1"
+        yield Refused(address, why, how)
+    bound = function.driver == VFIO_DRIVER
+    without = root / "module/vfio/parameters/enable_unsafe_noiommu_mode"
+    if not function.iommu_group and (bound or not _is_on(without)):
+        yield _no_group(function, without)
+    if not bound:
         owner = f"bound to {function.driver}" if function.driver else "bound to no driver"
         yield Refused(address, f"{owner}, not to {VFIO_DRIVER}", _bind(function))
-    elif not function.iommu_group:
-        why = "it has no IOMMU group"
-        how = "without an IOMMU: `modprobe vfio enable_unsafe_noiommu_mode=1` before it is bound"
-        yield Refused(address, why, how)
+
+
+def _no_group(function: Function, without: Path) -> Refused:
+    """Returns the refusal of a function that no IOMMU has, where `without` does not say yes."""
+    how = "this kernel's VFIO cannot do without (CONFIG_VFIO_NOIOMMU)"
+    if without.exists():
+        how = f"or do without: echo 1 >{without}, then bind it"
+    how = f"boot with the machine's IOMMU on (intel_iommu=on); {how}; or use --via sysfs"
+    return Refused(function.address, "it has no IOMMU group", how)
 
 
 def _bind(function: Function) -> str:
@@ -242,7 +267,7 @@ def _bind(function: Function) -> str:
     bus, address = f"{function.root}/bus/pci", function.address
     unbind = f"echo {address} >{bus}/drivers/{function.driver}/unbind; " if function.driver else ""
     return (
-        f"bind it: {unbind}echo {VFIO_DRIVER} >{bus}/devices/{address}/driver_override; "
+        f"bind it: {unbind}echo {VFIO_DRIVER} >{function.folder}/driver_override; "
         f"echo {address} >{bus}/drivers_probe"
     )
 
@@ -258,12 +283,9 @@ def _is_on(parameter: Path) -> bool:
 def _state(function: Function) -> Iterator[Refused]:
     address = function.address
     if function.power_state in ASLEEP:
-        why = f"the function sleeps ({function.power_state}): its registers cannot be read"
-        how = (
-            f"echo on >{function.folder}/power/control wakes it, unless its driver's absence "
-            "keeps it asleep; a function that resets itself as it wakes has lost its state"
-        )
-        yield Refused(address, why, how)
+        how = f"echo on >{function.folder}/power/control wakes it"
+        lost = "a function that resets itself by that loses its state"
+        yield sleeping(function, function.power_state, f"{how}; {lost}")
     if not function.registers_bytes:
         how = f"echo 1 >{function.folder}/remove; echo 1 >{function.root}/bus/pci/rescan"
         yield Refused(address, "BAR0 has no address", f"the kernel may find one: {how}")
@@ -275,6 +297,12 @@ def _state(function: Function) -> Iterator[Refused]:
         why = f"the kernel is locked down ({mode}): no program may map a device's registers"
         how = "boot without Secure Boot or `lockdown=`, or dump it in the crash kernel (kdump)"
         yield Refused(address, why, how)
+
+
+def sleeping(function: Function, state: str, remedy: str) -> Refused:
+    """Returns the refusal of a function that is in one of the states ASLEEP."""
+    why = f"the function sleeps ({state}): its registers cannot be read"
+    return Refused(function.address, why, remedy)
 
 
 def lockdown(root: Path = SYSFS) -> str:

@@ -38,17 +38,22 @@ class MappedBar:
 
 
 class ConfigFile(SingleIo):
-    """Configuration space at `start` of a file: each access is one system call of its width."""
+    """Configuration space: `size` bytes at `start` of a file.
 
-    def __init__(self, descriptor: int, start: int = 0) -> None:
+    Each access is one system call of its width.
+    """
+
+    def __init__(self, descriptor: int, size: int, start: int = 0) -> None:
+        self.size = size
         self._descriptor, self._start = descriptor, start
+
+    def ends_at(self, offset: int) -> bool:
+        """Returns whether the kernel shows nothing from `offset` on. Raises DeadDevice."""
+        return not self._bytes(offset, 1)
 
     def read(self, offset: int, width: int = 4) -> int:
         """Returns `width` bytes. Raises DeadDevice."""
-        try:
-            data = os.pread(self._descriptor, width, self._start + offset)
-        except OSError as error:
-            raise self._lost(error.errno, offset) from error
+        data = self._bytes(offset, width)
         if len(data) < width:
             raise self._lost(errno.EIO, offset)
         return int.from_bytes(data, "little")
@@ -57,6 +62,12 @@ class ConfigFile(SingleIo):
         """Writes `width` bytes. Raises DeadDevice."""
         try:
             os.pwrite(self._descriptor, value.to_bytes(width, "little"), self._start + offset)
+        except OSError as error:
+            raise self._lost(error.errno, offset) from error
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        try:
+            return os.pread(self._descriptor, count, self._start + offset)
         except OSError as error:
             raise self._lost(error.errno, offset) from error
 

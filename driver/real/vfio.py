@@ -7,28 +7,27 @@ put back afterwards. Numbers and structures: include/uapi/linux/vfio.h.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import NamedTuple
 
 from vmcoredd.chip.pci import ConfigHeader, PciCommand
-from vmcoredd.driver.engine import EngineIo
 from vmcoredd.driver.real.errors import Refused
-from vmcoredd.driver.real.functions import SYSFS, Function, check_for, find_function
+from vmcoredd.driver.real.functions import SYSFS, Function, no_rights
 from vmcoredd.driver.real.mapped import ConfigFile, MappedBar
-from vmcoredd.driver.real.sysfs import claim, command_of, no_rights
+from vmcoredd.driver.real.transport import DMESG, RealTransport, Spaces, opened
 
 log = logging.getLogger(__name__)
 
-NAME = "vfio"
 DEV = Path("/dev")
+MODPROBE = "`modprobe vfio`"
+RESETS_NOTHING = "use --via sysfs, which resets nothing"
 _FIRST = ord(";") << 8 | 100
 """_IO(VFIO_TYPE, VFIO_BASE)."""
 
@@ -75,62 +74,44 @@ class Region(NamedTuple):
     offset: int
 
 
-class Vfio:
-    """The function at `address`, which is bound to vfio-pci; `root` is sysfs, `dev` is /dev.
+class Vfio(RealTransport):
+    """A function that is bound to vfio-pci, whose files are in `dev`; see RealTransport."""
 
-    Raises NoSuchFunction and Refused, each with what to do, and ValueError for what is no address.
-    """
-
-    reconnect = None
-    is_real = True
+    via = "vfio"
 
     def __init__(self, address: str, *, root: Path = SYSFS, dev: Path = DEV) -> None:
-        self.function = find_function(address, root)
-        check_for(self.function, NAME)
-        with ExitStack() as cleanup:
-            cleanup.enter_context(_claimed(self.function))
-            cleanup.enter_context(resets_off(self.function))
-            device = cleanup.enter_context(_device(self.function, dev / "vfio"))
-            with _refusing(self.function):
-                bar0, config = region(device, BAR0), region(device, CONFIG)
-            self.config_bytes = config.size
-            self._config = ConfigFile(device, config.offset)
-            self._decode()
-            self._bar0 = self._mapped(device, bar0)
-            cleanup.callback(self._bar0.close)
-            self._cleanup = cleanup.pop_all()
+        self._dev = dev
+        super().__init__(address, root=root)
 
-    def io(self, *, pipelined: bool = True) -> EngineIo:
-        """Returns access to registers and configuration space."""
-        return EngineIo(self._bar0.io, self._config, owner=self, pipelined=pipelined)
-
-    def close(self) -> None:
-        """Closes the device, then gives it back its resets."""
-        self._cleanup.close()
-
-    def _decode(self) -> None:
-        """Switches memory decoding on, in case the kernel has not; it restores it at the end."""
-        command = command_of(self.function, self._config)
-        if not command & PciCommand.MEMORY:
-            offset = ConfigHeader.command.offset
-            self._config.write(offset, command | PciCommand.MEMORY, width=2)
-
-    def _mapped(self, device: int, found: Region) -> MappedBar:
-        if not found.flags & RegionFlag.MMAP:
-            why = "the kernel does not let BAR0 be mapped through VFIO"
-            raise Refused(self.function.address, why, "use --via sysfs")
-        try:
-            return MappedBar(device, found.size, found.offset)
-        except OSError as error:
-            why = f"BAR0 cannot be mapped: {error.strerror}"
-            raise Refused(self.function.address, why, "`dmesg` may tell why") from error
+    @contextmanager
+    def _opened(self, config: ConfigFile) -> Iterator[Spaces]:
+        function = self.function
+        with resets_off(function), _device(function, self._dev / "vfio") as device:
+            with _refusing(function):
+                bar0, space = region(device, BAR0), region(device, CONFIG)
+            config = ConfigFile(device, space.size, space.offset)
+            _decode(config)
+            with closing(_mapped(function, device, bar0)) as mapped:
+                yield mapped, config
 
 
-@contextmanager
-def _claimed(function: Function) -> Iterator[None]:
-    with (function.folder / "config").open("rb") as file:
-        claim(function, file.fileno())
-        yield
+def _decode(config: ConfigFile) -> None:
+    """Switches memory decoding on, in case the kernel has not; it restores it at the end."""
+    at = ConfigHeader.command.offset
+    command = config.read(at, width=2)
+    if not command & PciCommand.MEMORY:
+        config.write(at, command | PciCommand.MEMORY, width=2)
+
+
+def _mapped(function: Function, device: int, bar0: Region) -> MappedBar:
+    if not bar0.flags & RegionFlag.MMAP:
+        why = "the kernel does not let BAR0 be mapped through VFIO"
+        raise Refused(function.address, why, "use --via sysfs")
+    try:
+        return MappedBar(device, bar0.size, bar0.offset)
+    except OSError as error:
+        why = f"BAR0 cannot be mapped: {error.strerror}"
+        raise Refused(function.address, why, DMESG) from error
 
 
 @contextmanager
@@ -142,19 +123,19 @@ def resets_off(function: Function) -> Iterator[None]:
         return
     if not path.exists():
         why = "its resets cannot be switched off: this kernel has no reset_method (Linux 5.15)"
-        raise Refused(function.address, why, "use --via sysfs, which resets nothing")
+        raise Refused(function.address, why, RESETS_NOTHING)
     before = function.reset_methods
     try:
         path.write_text("\n")
+    except PermissionError as error:
+        raise no_rights(function, path) from error
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise no_rights(function, path) from error
         why = f"its resets cannot be switched off: {error.strerror}"
-        raise Refused(function.address, why, "use --via sysfs, which resets nothing") from error
+        raise Refused(function.address, why, RESETS_NOTHING) from error
     try:
         if left := function.reset_methods:
             why = f"its resets stay on: {' '.join(left)}"
-            raise Refused(function.address, why, "use --via sysfs, which resets nothing")
+            raise Refused(function.address, why, RESETS_NOTHING)
         yield
     finally:
         if before:
@@ -171,9 +152,10 @@ def _put_back(function: Function, path: Path, methods: list[str]) -> None:
 @contextmanager
 def _device(function: Function, folder: Path) -> Iterator[int]:
     """Opens the container, the group and the device; yields the device's descriptor."""
-    with ExitStack() as files:
-        container = _opened(function, folder / "vfio", files)
-        group = _opened(function, folder / function.iommu_group, files)
+    with (
+        opened(function, folder / "vfio", MODPROBE) as container,
+        opened(function, folder / function.iommu_group, MODPROBE) as group,
+    ):
         with _refusing(function):
             _check_group(function, group)
             fcntl.ioctl(group, Request.GROUP_SET_CONTAINER, struct.pack("=i", container))
@@ -182,22 +164,10 @@ def _device(function: Function, folder: Path) -> Iterator[int]:
             fcntl.ioctl(container, Request.SET_IOMMU, int(kind))
             name = function.address.encode() + b"\0"
             device = fcntl.ioctl(group, Request.GROUP_GET_DEVICE_FD, bytearray(name))
-        files.callback(os.close, device)
-        yield device
-
-
-def _opened(function: Function, path: Path, files: ExitStack) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise no_rights(function, path) from error
-        busy = error.errno == errno.EBUSY
-        why = f"{path} cannot be opened: {error.strerror}"
-        remedy = "another program has it: end that" if busy else "`modprobe vfio`"
-        raise Refused(function.address, why, remedy) from error
-    files.callback(os.close, descriptor)
-    return descriptor
+        try:
+            yield device
+        finally:
+            os.close(device)
 
 
 @contextmanager
@@ -207,7 +177,7 @@ def _refusing(function: Function) -> Iterator[None]:
         yield
     except OSError as error:
         why = f"VFIO does not open the function: {error.strerror}"
-        raise Refused(function.address, why, "`dmesg` may tell why") from error
+        raise Refused(function.address, why, DMESG) from error
 
 
 def _check_group(function: Function, group: int) -> None:

@@ -18,14 +18,22 @@ from typing import Any
 
 import pytest
 from crashes import our_dump
-from real_machine import BOOT, DRIVER, DUMP, STEP, Slot, booted
+from real_machine import (
+    BOOT,
+    DRIVER,
+    DUMP,
+    STEP,
+    WEDGED,
+    Slot,
+    assert_equal,
+    booted,
+    differing,
+)
 from stock import KERNEL
 
 from vmcoredd import cudbg, vmcore
 from vmcoredd.chip.firmware import Op
-from vmcoredd.chip.pci import CAP_AT, EXP_DEVCTL, EXP_DEVCTL2, Cap, ConfigHeader, PciCommand
-from vmcoredd.cudbg.compare import Difference, compare
-from vmcoredd.cudbg.entities.pci import config_offsets
+from vmcoredd.chip.pci import PciCommand
 from vmcoredd.emu.access_log import LogKind
 from vmcoredd.qemu.own_python import python
 from vmcoredd.qemu.prepare import Prepared, prepare
@@ -37,17 +45,6 @@ thorough = pytest.mark.skipif(
 )
 
 SCRIPT = Path(__file__).parents[1] / "support" / "real_in_guest.py"
-WEDGED = ("firmware-crash", "ecc-uncorrectable-edc0")
-"""What is broken in the card whose state has to survive VFIO."""
-CONFIGURED = {
-    ConfigHeader.command.offset,
-    *range(ConfigHeader.bar.offset, ConfigHeader.cardbus_cis.offset, 4),
-    ConfigHeader.interrupt_line.offset,
-    CAP_AT[Cap.EXP] + EXP_DEVCTL,
-    CAP_AT[Cap.EXP] + EXP_DEVCTL2,
-}
-"""The words of configuration space that the guest's firmware and kernel set, or a driver of its own
-(bus mastering, the completion time-out), which ours of real adapters leaves alone."""
 SLOTS = {
     "T6": Slot(address(0, behind_port=True), "t62100-cr"),
     "T5": Slot(address(1, behind_port=True), "t520-cr"),
@@ -103,21 +100,6 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
     return twin
 
 
-def _differing(real: cudbg.Dump, other: cudbg.Dump) -> set[str]:
-    return {item.name for item in compare(other, real) if isinstance(item, Difference)}
-
-
-def assert_equal(real: cudbg.Dump, other: cudbg.Dump, slot: Slot) -> None:
-    """Compares the entities of a dump with another's. In PCIE_CONFIG, CONFIGURED may differ."""
-    names = {one.name for one in real.entities}
-    assert names <= {one.name for one in other.entities}
-    assert _differing(real, other) & names <= {"PCIE_CONFIG"}
-    offsets = config_offsets(slot.load().chip)
-    words = [memoryview(bytes(one.raw("PCIE_CONFIG"))).cast("I") for one in (real, other)]
-    differ = {at for at, one, two in zip(offsets, *words, strict=False) if one != two}
-    assert differ <= CONFIGURED, differ
-
-
 def test_the_guests_adapters_can_be_dumped_through_sysfs(seen: Seen) -> None:
     addresses = [slot.address for slot in SLOTS.values()]
     assert seen.facts["present"] == [{"address": one, "ways": ["sysfs"]} for one in addresses]
@@ -161,7 +143,7 @@ def test_a_wedged_adapters_state_survives_vfio_with_its_resets_off(
 
 
 def test_with_its_resets_on_an_equal_adapter_loses_its_state(seen: Seen, twins: Twins) -> None:
-    differ = _differing(seen.dump("reset"), twins("sick"))
+    differ = differing(seen.dump("reset"), twins("sick"))
     assert "REG_DUMP" in differ, "a reset changed nothing: the test before proves nothing"
 
 

@@ -6,12 +6,14 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmcoredd.chip.layout import u32s
+from vmcoredd.chip.layout import sizeof, u32s
 from vmcoredd.chip.pci import (
     REGISTERS_BYTES,
     VENDOR_CHELSIO,
+    Cap,
     ConfigHeader,
     PciCommand,
+    PmCap,
     device_id,
 )
 
@@ -36,6 +38,7 @@ class PciTree:
         interface: str = "",
         decoding: bool = True,
         power: str = "D0",
+        sleeps: PmCap | None = None,
         size: int = REGISTERS_BYTES,
         resets: str | None = "flr bus",
         group: str = "",
@@ -57,7 +60,8 @@ class PciTree:
         (folder / "reset").touch()
         if resets is not None:
             (folder / "reset_method").write_text(f"{resets}\n")
-        (folder / "config").write_bytes(configuration(vendor, device, decoding=decoding))
+        space = configuration(vendor, device, decoding=decoding, power=sleeps)
+        (folder / "config").write_bytes(space)
         (folder / "resource0").write_bytes(bytes(size))
         if driver:
             self.driver(driver)
@@ -76,12 +80,22 @@ class PciTree:
         """Makes a driver's folder."""
         (self.root / "bus/pci/drivers" / name).mkdir(parents=True, exist_ok=True)
 
-    def vfio(self, *, idle_d3: bool = False) -> None:
-        """Loads vfio-pci, which puts idle functions to sleep or not."""
+    def vfio(
+        self, *, idle_d3: bool = False, built_in: bool = False, without_iommu: bool | None = True
+    ) -> None:
+        """Loads vfio-pci, which puts idle functions to sleep or not.
+
+        `without_iommu`: whether VFIO does without an IOMMU; None if its kernel cannot.
+        """
         self.driver("vfio-pci")
-        parameters = self.root / "module/vfio_pci/parameters"
-        parameters.mkdir(parents=True)
-        self._write(parameters, {"disable_idle_d3": "N" if idle_d3 else "Y"})
+        made = [self.root / "module" / name / "parameters" for name in ("vfio_pci", "vfio")]
+        for parameters in made:
+            parameters.mkdir(parents=True)
+        self._write(made[0], {"disable_idle_d3": "N" if idle_d3 else "Y"})
+        if without_iommu is not None:
+            self._write(made[1], {"enable_unsafe_noiommu_mode": "Y" if without_iommu else "N"})
+        if not built_in:
+            (made[0].parent / "initstate").write_text("live\n")
 
     def lockdown(self, text: str) -> None:
         """Says which lockdown mode the kernel is in."""
@@ -95,12 +109,17 @@ class PciTree:
             (folder / name).write_text(f"{text}\n")
 
 
-def configuration(vendor: int, device: int, *, decoding: bool = True) -> bytes:
-    """Configuration space of 4096 bytes that has an id and the command register."""
+def configuration(
+    vendor: int, device: int, *, decoding: bool = True, power: PmCap | None = None
+) -> bytes:
+    """Configuration space of 4096 bytes: an id, the command register, a capability if given."""
     header = ConfigHeader()
     header.vendor, header.device = vendor, device
     header.command = PciCommand.MEMORY if decoding else 0
-    return bytes(header).ljust(4096, b"\0")
+    if power:
+        power.id = Cap.PM
+        header.capability_list = sizeof(ConfigHeader)
+    return (bytes(header) + bytes(power or b"")).ljust(4096, b"\0")
 
 
 def words(path: Path, offset: int, count: int) -> tuple[int, ...]:

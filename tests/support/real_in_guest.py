@@ -102,8 +102,13 @@ def bind(address: str) -> Function:
     return function
 
 
+def through_firmware(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
+    """Dumps an adapter whose firmware runs, and is asked."""
+    return {"live": {"sent": dump(plan["live"], folder / "live", ASKED, attach=True)}}
+
+
 def through_vfio(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
-    """Dumps an adapter with its resets off, and an equal one with them on."""
+    """Dumps an adapter with its resets off."""
     early = refusal(lambda: driver.open_pci(plan["sick"], via="vfio"))
     function = bind(plan["sick"])
     before = function.reset_methods
@@ -115,10 +120,15 @@ def through_vfio(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
         "sent": sent,
         "sysfs": refusal(lambda: driver.open_pci(function.address)),
     }
+    return {"vfio": facts}
+
+
+def with_resets(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
+    """Dumps an equal adapter through VFIO with its resets on."""
     bind(plan["reset"])
     with resets_on():
         dump(plan["reset"], folder / "reset", FEW, via="vfio")
-    return facts
+    return {}
 
 
 def present() -> list[dict[str, Any]]:
@@ -132,12 +142,21 @@ def present() -> list[dict[str, Any]]:
     ]
 
 
+STEPS = {
+    "T6": through_sysfs,
+    "live": through_firmware,
+    "sick": through_vfio,
+    "reset": with_resets,
+}
+"""What is done, by the first role that it needs."""
+
+
 def main(folder: Path, plan: dict[str, str]) -> None:
-    """Does it all."""
+    """Does all for which there are adapters."""
     facts: dict[str, Any] = {"present": present()}
-    facts |= through_sysfs(folder, plan)
-    facts["live"] = {"sent": dump(plan["live"], folder / "live", ASKED, attach=True)}
-    facts["vfio"] = through_vfio(folder, plan)
+    for role, step in STEPS.items():
+        if role in plan:
+            facts |= step(folder, plan)
     (folder / "facts.json").write_text(json.dumps(facts))
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from crashes import SMALL
 
 from vmcoredd import cudbg, debs, emu, vmcore
+from vmcoredd.chip.pci import CAP_AT, EXP_DEVCTL, EXP_DEVCTL2, Cap, ConfigHeader
 from vmcoredd.cli.exit_codes import Exit
+from vmcoredd.cudbg.compare import Difference, compare
+from vmcoredd.cudbg.entities.pci import config_offsets
 from vmcoredd.emu.control.client import Client
 from vmcoredd.qemu.guest import Guest
 from vmcoredd.qemu.own_python import command as vmcoredd
@@ -20,6 +23,18 @@ from vmcoredd.qemu.prepare import Options, Prepared, serve_cards
 from vmcoredd.qemu.root import find_root
 
 BOOT, DRIVER, STEP, DUMP = 900.0, 1800.0, 600.0, 1800.0
+
+WEDGED = ("firmware-crash", "ecc-uncorrectable-edc0")
+"""What is broken in the card whose state has to survive VFIO."""
+CONFIGURED = {
+    ConfigHeader.command.offset,
+    *range(ConfigHeader.bar.offset, ConfigHeader.cardbus_cis.offset, 4),
+    ConfigHeader.interrupt_line.offset,
+    CAP_AT[Cap.EXP] + EXP_DEVCTL,
+    CAP_AT[Cap.EXP] + EXP_DEVCTL2,
+}
+"""The words of configuration space that the guest's firmware and kernel set, or a driver of its own
+(bus mastering, the completion time-out), which ours of real adapters leaves alone."""
 
 BEFORE = "before"
 """The name of the snapshot of a card before QEMU."""
@@ -112,3 +127,19 @@ def booted(
         for control in controls:
             control.ask("restore", name=BEFORE)
         yield Machine(guest, folder, cards)
+
+
+def differing(real: cudbg.Dump, other: cudbg.Dump) -> set[str]:
+    """The names of entities that differ."""
+    return {item.name for item in compare(other, real) if isinstance(item, Difference)}
+
+
+def assert_equal(real: cudbg.Dump, other: cudbg.Dump, slot: Slot) -> None:
+    """Compares the entities of a dump with another's. In PCIE_CONFIG, CONFIGURED may differ."""
+    names = {one.name for one in real.entities}
+    assert names <= {one.name for one in other.entities}
+    assert differing(real, other) & names <= {"PCIE_CONFIG"}
+    offsets = config_offsets(slot.load().chip)
+    words = [memoryview(bytes(one.raw("PCIE_CONFIG"))).cast("I") for one in (real, other)]
+    differ = {at for at, one, two in zip(offsets, *words, strict=False) if one != two}
+    assert differ <= CONFIGURED, differ

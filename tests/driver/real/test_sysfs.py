@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pcitree import ADDRESS, PciTree, configuration, words
 
-from vmcoredd.chip.pci import WHOAMI
+from vmcoredd.chip.pci import WHOAMI, PmCap
 from vmcoredd.driver.real.errors import NoSuchFunction, RealAdapterError, Refused
 from vmcoredd.driver.real.sysfs import Sysfs
 from vmcoredd.hw.errors import DeadDevice
@@ -173,6 +173,38 @@ def test_a_function_that_reads_all_ones_is_refused(tree: PciTree) -> None:
     folder = tree.function()
     (folder / "config").write_bytes(b"\xff" * 4096)
     assert "all ones" in refused(tree).why
+
+
+@pytest.mark.parametrize(
+    ("number", "state", "keeps", "what"),
+    [
+        (3, "D3hot", False, "resets itself by that and loses its state"),
+        (3, "D3hot", True, "keeps its state"),
+        (1, "D1", True, "keeps its state"),
+    ],
+)
+def test_a_sleep_that_the_kernel_has_not_ordered_is_found(
+    tree: PciTree, number: int, state: str, keeps: bool, what: str
+) -> None:
+    power = PmCap(power_state=number, no_soft_reset=keeps)
+    folder = tree.function(power="unknown", decoding=False, sleeps=power)
+    found = refused(tree)
+    assert found.why.startswith(f"the function sleeps ({state})")
+    assert found.remedy == f"echo 1 >{folder}/enable wakes it; it {what}"
+    assert (folder / "enable").read_text() == "0\n"
+
+
+def test_a_function_that_is_awake_is_not_refused(tree: PciTree) -> None:
+    tree.function(power="unknown", sleeps=PmCap(no_soft_reset=1))
+    Sysfs(ADDRESS, root=tree.root).close()
+
+
+def test_a_process_that_is_shown_only_the_header_is_told_what_it_lacks(tree: PciTree) -> None:
+    folder = tree.function()
+    os.truncate(folder / "config", 64)
+    found = refused(tree)
+    assert "only the header of configuration space" in found.why
+    assert "as root, not in a container" in found.remedy
 
 
 def test_configuration_space_that_ends_is_refused(tree: PciTree) -> None:

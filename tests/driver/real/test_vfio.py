@@ -57,7 +57,15 @@ def test_without_vfio_pci_the_commands_that_load_and_bind_it_are_shown(
 def test_a_vfio_pci_that_lets_functions_sleep_is_refused(tree: PciTree, dev: Path) -> None:
     tree.vfio(idle_d3=True)
     tree.function(driver="vfio-pci", group="0")
-    assert "disable_idle_d3 is off" in refused(tree, dev).why
+    found = refused(tree, dev)
+    assert "disable_idle_d3 is off" in found.why
+    assert found.remedy.startswith("`modprobe -r vfio-pci; modprobe vfio-pci disable_idle_d3=1`")
+
+
+def test_a_vfio_pci_that_is_built_in_is_told_of_at_boot(tree: PciTree, dev: Path) -> None:
+    tree.vfio(idle_d3=True, built_in=True)
+    tree.function(driver="vfio-pci", group="0")
+    assert refused(tree, dev).remedy.endswith("boot with vfio-pci.disable_idle_d3=1")
 
 
 @pytest.mark.parametrize(
@@ -71,10 +79,33 @@ def test_a_function_of_another_driver_is_refused(
     assert refused(tree, dev).why.startswith(why)
 
 
-def test_a_function_without_a_group_is_refused(tree: PciTree, dev: Path) -> None:
+@pytest.mark.parametrize("driver", ["", "cxgb4"])
+def test_without_an_iommu_the_first_thing_to_do_is_to_say_so_to_vfio(
+    tree: PciTree, dev: Path, driver: str
+) -> None:
+    """Nothing can be bound before."""
+    tree.vfio(without_iommu=False)
+    tree.function(driver=driver)
+    found = refused(tree, dev)
+    assert found.why == "it has no IOMMU group"
+    path = tree.root / "module/vfio/parameters/enable_unsafe_noiommu_mode"
+    assert f"do without: echo 1 >{path}, then bind it" in found.remedy
+    path.write_text("Y\n")
+    assert refused(tree, dev).why.endswith(", not to vfio-pci")
+
+
+def test_a_kernel_whose_vfio_needs_an_iommu_is_told_of(tree: PciTree, dev: Path) -> None:
+    tree.vfio(without_iommu=None)
+    tree.function()
+    assert (
+        "cannot do without (CONFIG_VFIO_NOIOMMU); or use --via sysfs" in refused(tree, dev).remedy
+    )
+
+
+def test_a_bound_function_without_a_group_is_refused(tree: PciTree, dev: Path) -> None:
     tree.vfio()
     tree.function(driver="vfio-pci")
-    assert "enable_unsafe_noiommu_mode=1" in refused(tree, dev).remedy
+    assert refused(tree, dev).why == "it has no IOMMU group"
 
 
 def test_a_kernel_that_cannot_switch_resets_off_is_refused(tree: PciTree, dev: Path) -> None:
