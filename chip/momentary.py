@@ -12,6 +12,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cache
 
+from vmcoredd.chip.layout import U32_MASK
 from vmcoredd.chip.model import CHIPS
 from vmcoredd.chip.register import Register
 from vmcoredd.chip.volatile import is_volatile
@@ -62,9 +63,13 @@ HOSTS_BITS = {
     "PCIE_MSI_CAP": 0x0071_0000,
     "PCIE_MSIX_CAP": 0xC000_0000,
     "PCIE_BIST_HDR_TMR_CLS": 0xFFFF,
+    **dict.fromkeys(("PCIE_BAR0", "PCIE_BAR2", "PCIE_BAR4"), 0xFFFF_FFF0),
+    **dict.fromkeys(("PCIE_BAR1", "PCIE_BAR3", "PCIE_BAR5"), U32_MASK),
+    **dict.fromkeys(("PCIE_MSI_ADDR", "PCIE_MSI_UPR_ADDR", "PCIE_MSI_DATA"), U32_MASK),
+    "PCIE_INT_LINE_PIN": 0xFF,
 }
 """What each host sets as it likes: control registers, enable bits, the size of a cache line and the
-latency timer."""  # PCI Express Base Specification, 7.5
+latency timer, addresses, the interrupt line."""  # PCI Express Base Specification, 7.5
 _ASKED = ("wo", "rs", "index", "data", "request", "window")
 """The accesses of registers that show what was last asked for: see `chip.register`."""
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
+from vmcoredd.chip import Chip
+from vmcoredd.chip.layout import WORD_BYTES
+from vmcoredd.chip.momentary import HOSTS_BITS
 from vmcoredd.cudbg.decoded import (
     Bytes,
     Column,
@@ -24,6 +27,7 @@ from vmcoredd.cudbg.driver_state import EXPLAINED_BY, DriverState, driver_state
 from vmcoredd.cudbg.dump import Dump, DumpEntity, NoSuchEntity
 from vmcoredd.cudbg.entity import Entity, entities
 from vmcoredd.cudbg.errors import DumpFormatError, UnknownFormat
+from vmcoredd.cudbg.words import RegisterEntity
 from vmcoredd.plural import counted
 
 _PIECE = 1 << 16
@@ -79,7 +83,7 @@ def _but_for_the_host(a: Dump, b: Dump, found: Difference) -> Difference:
     if known.of_host is None:
         return Difference(found.name, f"not compared: {_OF_HOST}", compared=False, of_host=True)
     with suppress(DumpFormatError, NoSuchEntity):
-        left, right = (_without(known, dump.raw(found.name)) for dump in (a, b))
+        left, right = (_without(known, dump.raw(found.name), dump.chip) for dump in (a, b))
         if left == right:
             what = f"not compared in part: {', '.join(known.of_host)}: {_OF_HOST}"
             return Difference(found.name, what, compared=False, of_host=True)
@@ -89,10 +93,16 @@ def _but_for_the_host(a: Dump, b: Dump, found: Difference) -> Difference:
 _OF_HOST = "of the host, and not of the card"
 
 
-def _without(known: Entity, blob: bytes | memoryview) -> bytes:
-    """Returns the bytes of an entity with zeros for the members that the host had."""
-    (layout,) = known.layouts
+def _without(known: Entity, blob: bytes | memoryview, chip: Chip) -> bytes:
+    """Returns the bytes of an entity with zeros for what the host had or set."""
     kept = bytearray(blob)
+    if isinstance(known, RegisterEntity):
+        words = memoryview(kept)[: len(kept) // WORD_BYTES * WORD_BYTES].cast("I")
+        for name in known.of_host or ():
+            for _, place in known.places_of(chip.r[name], chip):
+                words[place.position // WORD_BYTES] &= ~HOSTS_BITS[name]
+        return bytes(kept)
+    (layout,) = known.layouts
     for name in known.of_host or ():
         member = getattr(layout, name)
         kept[member.offset : member.offset + member.size] = bytes(member.size)

@@ -120,7 +120,8 @@ class Entity:
     or its registers do: see `chip.momentary`."""
     of_host: ClassVar[Sequence[str] | None] = ()
     """The members of its only layout that the driver knew or computed with what it knew, and so are
-    of the host and not of the card; None if all of the entity is."""
+    of the host and not of the card, or the registers of which `chip.momentary.HOSTS_BITS` are; None
+    if all of the entity is."""
     all_zero: ClassVar[str] = ""
     """What is to be said instead of values if every byte is zero: `EMPTY: none of {count} ...`, or
     `NOT MEASURED: ...` where that is none. Empty if the zeros are values."""

@@ -31,8 +31,9 @@ _DOUBTED_LEAST = 3 * WORD_BYTES
 """Bytes that are doubted, at the end; the last two words of TP_LA may be ones."""
 _HEAD_BYTES = 1 << 12
 """Bytes of a later entity that are looked at."""
-_BY_CONFIGURATION_SPACE = ("PCIE_CONFIG", "VPD_DATA")
-"""It may answer when the registers do not."""
+_TELLS_NOTHING = ("PCIE_CONFIG", "VPD_DATA", "MEMINFO")
+"""Entities that do not tell whether the registers answered: configuration space may when these do
+not; and regions that all have the same base are sorted by each kernel in its own way."""
 _SEARCHED_MOST = 1 << 20
 """Bytes of an entity that are looked at."""
 _ORDERED_MOST = 1 << 16
@@ -96,7 +97,7 @@ def _answered(entity: Entity, blob: Bytes, chip: Chip) -> bool | None:
     """Returns whether the adapter answered, by an entity's first bytes; None if they do not
     tell."""
     head = bytes(blob[0 : min(len(blob), _HEAD_BYTES)])
-    if entity.stage == Stage.DRIVER or entity.name in _BY_CONFIGURATION_SPACE or not any(head):
+    if entity.stage == Stage.DRIVER or entity.name in _TELLS_NOTHING or not any(head):
         return None
     return head != (made_of(ONES, entity, head, chip) or b"\xff" * len(head))
 

@@ -17,6 +17,7 @@ from vmcoredd.emu.firmware.state import Mode
 from vmcoredd.emu.scenario import Scene
 from vmcoredd.emu.silicon.pcie import MemoryWindows
 from vmcoredd.raised.alive import revive
+from vmcoredd.raised.answered import Answered
 from vmcoredd.raised.errors import NotRaisable
 from vmcoredd.raised.failures import fail_again, keep_busy
 from vmcoredd.raised.host import known_to_the_driver
@@ -36,7 +37,7 @@ class RaisedCard:
     """The card, and the dump that it is raised from."""
 
     card: Card
-    dump: Dump
+    dump: Answered
     loss: tuple[str, ...] = ()
     """The faults that wait, by which the card is lost where the dump's was; none if that was not
     lost."""
@@ -63,6 +64,7 @@ def raise_card(dump: Dump, *, map_window: bool = False, alive: bool = False) -> 
     """
     try:
         dump.check_format()
+        dump = Answered(dump)
         profile = profile_of(dump)
     except (DumpFormatError, UnknownFormat) as error:
         raise NotRaisable(str(error)) from error
@@ -106,8 +108,7 @@ def _finish(on: Raising) -> None:
     card.config_space.settle()
     _settle_firmware(on)
     keep_busy(on)
-    failed = {entity.name: entity for entity in on.dump.entities if not entity.good}
-    fail_again(on, failed)
+    fail_again(on)
     card.core.windows.show()
 
 

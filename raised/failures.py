@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 
 from vmcoredd.chip.devlog import DEVLOG_PF
-from vmcoredd.cudbg.dump import DumpEntity
 from vmcoredd.cudbg.errors import Code
 from vmcoredd.emu.firmware.state import Mode
 from vmcoredd.emu.silicon.pcie import FOREVER, ConfigBackDoor
@@ -28,11 +27,12 @@ def keep_busy(on: Raising) -> None:
             lookups.hang(found.register, set_=bits)
 
 
-def fail_again(on: Raising, failed: dict[str, DumpEntity]) -> None:
+def fail_again(on: Raising) -> None:
     """Makes the entities fail again that did in the dump and still would not."""
     codes = {
-        name: entity.sys_err if entity.code == Code.SYSTEM_ERROR else entity.code
-        for name, entity in failed.items()
+        entity.name: entity.sys_err if entity.code == Code.SYSTEM_ERROR else entity.code
+        for entity in on.dump.entities
+        if not entity.good and not on.dump.follows_loss(entity.name)
     }
     _fail_cim(on, codes)
     if any(codes.get(f"CIM_IBQ_{queue}") == -errno.EAGAIN for queue in ("TP0", "NCSI")):

@@ -17,6 +17,7 @@ from vmcoredd.cudbg.remains import Remains
 from vmcoredd.cudbg.status import Condition
 from vmcoredd.emu import Card
 from vmcoredd.plural import counted
+from vmcoredd.raised.answered import Answered
 from vmcoredd.raised.reading import bytes_of, left_of
 
 
@@ -35,7 +36,7 @@ class Lack(NamedTuple):
         return self._asdict()
 
 
-def lacking(dump: Dump, card: Card) -> Iterator[Lack]:
+def lacking(dump: Answered, card: Card) -> Iterator[Lack]:
     """Yields what the card lacks, in the order in which entities are collected."""
     there = {entity.name: entity for entity in dump.entities}
     for name, known in entities().items():
@@ -43,7 +44,7 @@ def lacking(dump: Dump, card: Card) -> Iterator[Lack]:
             yield from (Lack(name, why) for why in _whys(dump, card, known, there.get(name)))
 
 
-def _whys(dump: Dump, card: Card, known: Entity, found: DumpEntity | None) -> Iterator[str]:
+def _whys(dump: Answered, card: Card, known: Entity, found: DumpEntity | None) -> Iterator[str]:
     sizes = {memory.type.number: memory.size for memory in card.memories}
     if found is None:
         if not isinstance(known, AdapterMemory) or known.memory in sizes:
@@ -54,7 +55,9 @@ def _whys(dump: Dump, card: Card, known: Entity, found: DumpEntity | None) -> It
     if found.reason:
         yield found.reason
     left = left_of(dump, known.name) if found.good else None
-    if found.good and left is None:
+    if found.good and dump.follows_loss(known.name):
+        yield "read after the adapter was lost"
+    elif found.good and left is None:
         yield "nothing of it is left, or its format is not known"
     if left is None:
         return

@@ -10,14 +10,14 @@ from typing import Any
 
 from vmcoredd.chip import Field, Register
 from vmcoredd.chip.layout import WORD_BYTES
-from vmcoredd.cudbg.dump import Dump
 from vmcoredd.emu import Card
+from vmcoredd.raised.answered import Answered
 
 
 class Raising:
     """The card, and the dump that it is raised from."""
 
-    def __init__(self, card: Card, dump: Dump) -> None:
+    def __init__(self, card: Card, dump: Answered) -> None:
         self.card, self.dump = card, dump
         self.chip, self.r, self.spaces = card.chip, card.chip.r, card.core.spaces
 

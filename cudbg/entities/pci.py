@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from vmcoredd.chip import Chip
 from vmcoredd.chip.flash import FIRMWARE_VERSION
 from vmcoredd.chip.layout import U32_MASK, WORD_BYTES, LittleStruct, sizeof, u8, u16, u32
-from vmcoredd.chip.momentary import Kind
+from vmcoredd.chip.momentary import HOSTS_BITS, Kind
 from vmcoredd.chip.pci import CONFIG_DUMP_WORDS, Cap
 from vmcoredd.chip.vpd import VERSION_ADDRESS, VERSION_BYTES, virtual_address
 from vmcoredd.cudbg.decoded import Bytes, Column, Decoded, Fields, Item, Part, Table
@@ -35,6 +35,7 @@ class PcieConfig(RegisterTable):
     )
     raw_bytes = _CONFIG_BYTES
     accesses = 273
+    of_host = tuple(HOSTS_BITS)
 
     def collect(self, io: Io, chip: Chip, ctx: Context) -> None:
         area, r = ctx.area(_CONFIG_BYTES), chip.r

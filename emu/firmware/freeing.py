@@ -8,6 +8,7 @@ from vmcoredd.chip.tp import RSS_QUEUES_PER_ROW
 from vmcoredd.emu.engine import EgressKind, EgressRing
 from vmcoredd.emu.firmware.firmware import Firmware
 from vmcoredd.emu.firmware.showing import show_default_queue, show_port
+from vmcoredd.emu.firmware.state import Mode
 
 
 def free_ingress(fw: Firmware, number: int) -> None:
@@ -81,10 +82,10 @@ def free_function(fw: Firmware, pf: int) -> None:
     """Frees everything a function had: it was reset, or its driver left.
 
     What drivers have set for the whole device stays (rates, clocks, links, hashing), until one
-    resets it (assumed).
+    resets it (assumed). Firmware that has stopped goes on naming its master.
     """
     release(fw, pf)
-    if fw.state.master == pf:
+    if fw.state.master == pf and fw.state.mode not in (Mode.DEAD, Mode.ERROR):
         fw.state.master = None
     fw.note(Facility.FLR, "PF%d: resources freed", pf)
     fw.show()

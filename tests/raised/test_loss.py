@@ -5,6 +5,7 @@ tests/interop/kernel_driver/test_raised.py has the kernel's own code dump such c
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -13,7 +14,7 @@ from raiseddump import again, assert_same, dumped
 from vmcoredd import cudbg, driver, emu
 from vmcoredd.cudbg.entity import Stage, entities
 from vmcoredd.raised import raise_card
-from vmcoredd.raised.loss import lost_from
+from vmcoredd.raised.answered import Lost
 
 THOROUGH = os.environ.get("VMCOREDD_THOROUGH") == "1"
 PLACES = {
@@ -41,9 +42,8 @@ def lost_at(place: str, chip: str, *more: str) -> emu.Card:
 
 def check(first: bytes, noticed: str) -> None:
     """Compares a dump with that of the card raised from it."""
-    dump = cudbg.Dump(memoryview(first))
-    assert lost_from(dump) == noticed
-    raised = raise_card(dump)
+    raised = raise_card(cudbg.Dump(memoryview(first)))
+    assert raised.dump.lost_at == Lost(noticed)
     assert raised.card.triggers.armed == [*raised.loss]
     assert raised.loss[-1].startswith("device-gone@")
     assert_same(first, dumped(raised.open()))
@@ -77,3 +77,31 @@ def test_a_card_that_is_alive_is_not_lost() -> None:
     first = dumped(driver.open_card(lost_at("read:TP_PIO_DATA:37", "t62100-cr")))
     raised = raise_card(cudbg.Dump(memoryview(first)), alive=True)
     assert (raised.loss, raised.card.triggers.armed) == ((), [])
+
+
+def test_what_was_read_after_the_loss_is_not_raised() -> None:
+    """A driver that goes on, as Linux's does, fills its dump with all ones."""
+    card = emu.Card.load(
+        "t62100-cr", 5, memory={"mc0": 1}, faults=["device-gone@read:PL_PL_INT_CAUSE"]
+    )
+    adapter = driver.open_card(card)
+    adapter.io.check_alive = lambda: None  # type: ignore[method-assign]
+    names = ["REG_DUMP", "RSS_VF_CONF", "PCIE_CONFIG"]
+    raised = raise_card(cudbg.Dump(memoryview(dumped(adapter, entities=names))))
+    lost = raised.dump.lost_at
+    assert lost is not None
+    assert lost.entity == "REG_DUMP"
+    assert raised.loss == ("device-gone@read:PL_PL_INT_CAUSE:1",)
+    whys = {lack.what: lack.why for lack in raised.lacks}
+    assert whys["PCIE_CONFIG"] == "read after the adapter was lost"
+    found = cudbg.Dump(memoryview(dumped(raised.open())))
+    assert found.entity("REG_DUMP").code == -errno.EIO
+
+
+def test_a_memory_may_end_in_ones() -> None:
+    card = emu.Card.load("t62100-cr", 5, memory={"mc0": 1})
+    *_, last = card.memories
+    last.memfd.view[last.size - (1 << 18) : last.size] = b"\xff" * (1 << 18)
+    first = dumped(driver.open_card(card))
+    assert raise_card(cudbg.Dump(memoryview(first))).loss == ()
+    assert_same(first, again(first))

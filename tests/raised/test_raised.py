@@ -15,6 +15,7 @@ import pytest
 from raiseddump import again, assert_same, dumped
 
 from vmcoredd import cudbg, driver, emu
+from vmcoredd.chip.pci import ConfigHeader
 from vmcoredd.cudbg.compare import Difference, compare, differing_drivers
 from vmcoredd.cudbg.container import EntityHeader, entity_header_offset
 from vmcoredd.cudbg.driver_state import TidLayout
@@ -113,6 +114,26 @@ def test_what_the_card_has_is_compared_though_the_host_is_not() -> None:
     (found,) = [d for d in compare(a, b, card_only=True) if isinstance(d, Difference)]
     assert (found.name, found.compared) == ("TID_INFO", True)
     assert not differing_drivers(a, b)
+
+
+def test_what_each_host_sets_is_of_the_host() -> None:
+    """Addresses in configuration space, which differ from machine to machine."""
+    one, other = small("t62100-cr"), small("t62100-cr")
+    other.config_write(ConfigHeader.bar.offset, (0xFEB00000).to_bytes(4, "little"))
+    a, b = (cudbg.Dump(memoryview(dumped(driver.open_card(card)))) for card in (one, other))
+    (found,) = [d for d in compare(a, b) if isinstance(d, Difference)]
+    assert (found.name, found.of_host) == ("PCIE_CONFIG", False)
+    (found,) = [d for d in compare(a, b, card_only=True) if isinstance(d, Difference)]
+    assert (found.name, found.of_host) == ("PCIE_CONFIG", True)
+
+
+@pytest.mark.parametrize("faults", [(), ("firmware-crash",)])
+def test_a_reset_leaves_a_raised_card_as_it_was(faults: Sequence[str]) -> None:
+    """A machine resets it before a driver sees it."""
+    first = dumped(driver.open_card(small("t62100-cr", of=faults)))
+    raised = raise_card(cudbg.Dump(memoryview(first)))
+    raised.card.reset()
+    assert_same(first, dumped(raised.open()))
 
 
 def test_what_a_dump_lacks_is_named() -> None:

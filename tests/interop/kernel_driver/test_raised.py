@@ -156,6 +156,25 @@ def test_the_kernels_driver_loses_a_raised_card_where_our_driver_lost_the_first(
     assert_alike(theirs, expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "part"),
+    [
+        *([("t520-cr", "read:PL_PL_INT_CAUSE", None)] if THOROUGH else []),  # a minute
+        ("t62100-cr", "read:TP_RSS_CONFIG_VRT:2", None),
+        ("t62100-cr", "read:TP_PIO_DATA:37", "RSS_VF_CONF"),
+        ("t520-cr", "read:LE_DB_DBGI_RSP_DATA[0]:20", "LE_TCAM"),
+    ],
+)
+def test_a_card_that_the_kernels_driver_lost_is_lost_again(
+    library: Path, name: str, place: str, part: str | None
+) -> None:
+    """All is the same, but for `part`: an entity that was lost after its first access."""
+    first, _ = by_kernel(library, emulated(small(name, f"device-gone@{place}")))
+    raised = raise_card(cudbg.Dump(memoryview(first)))
+    again, _ = by_kernel(library, emulated(raised.card))
+    assert differing(first, again) <= {part}
+
+
 @pytest.mark.parametrize("name", ["t62100-cr", "t520-cr"])
 def test_the_kernels_driver_attaches_to_a_raised_card_that_is_alive(
     library: Path, name: str
