@@ -20,6 +20,7 @@ from cliruns import emulated, spawned
 from crashes import assert_same
 from elftools.elf.elffile import ELFFile
 from findings import stands
+from raiseddump import again
 
 from vmcoredd import cudbg, driver, emu, vmcore
 from vmcoredd.diagnosis import diagnose
@@ -165,6 +166,20 @@ def test_every_entity_is_good_except_those_the_card_lacks_and_no_alarm_is_raised
         bad = {entity.name for entity in dump.entities if not entity.good}
         assert bad == BAD_BY_DESIGN[CARDS[index]]
         assert diagnose(dump).alarming == ()
+
+
+@pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
+def test_a_card_raised_from_the_kernels_dump_has_the_same_dump(crash, index):
+    with vmcore.Reader(crash.report.vmcore) as reader:
+        kernels = cudbg.Dump(bytes(reader.payload(index)))
+    raised = cudbg.Dump(memoryview(again(bytes(kernels.data), "zlib")))
+    assert_same(kernels, raised, crash.release)
+
+
+@pytest.mark.parametrize("index", range(len(CARDS)), ids=CARDS)
+def test_beside_healthy_cards_the_kernels_dump_shows_nothing(crash, index):
+    shown = spawned("diff", "--with-healthy", crash.report.vmcore, "--index", index)
+    assert shown.stdout.splitlines()[-1] == "nothing differs in meaning from a healthy card"
 
 
 # Ours beside it
