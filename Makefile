@@ -97,7 +97,8 @@ test-long: .venv/ready-test test-kernels
 		tests/interop/test_guest_bisect.py tests/interop/test_guest_kernel.py \
 		tests/interop/test_guest_traces.py tests/interop/test_guest_sweep.py \
 		tests/interop/test_guest_plain.py tests/interop/test_guest_real.py \
-		tests/interop/test_guest_real_stock.py tests/interop/test_guest_raised.py \
+		tests/interop/test_guest_real_stock.py tests/interop/test_guest_real_noiommu.py \
+		tests/interop/test_guest_raised.py \
 		tests/interop/test_guest_adapters.py tests/interop/test_guest_offloads.py \
 		tests/interop/test_guest_filters.py tests/interop/test_guest_interrupts.py \
 		tests/interop/test_upstream_guest.py

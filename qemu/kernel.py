@@ -1,7 +1,7 @@
 """The guest's kernel: built once from Debian's source package, then kept in the user's cache.
 
 Debian's own kernels leave CONFIG_PROC_VMCORE_DEVICE_DUMP off. `kernel.config` beside this file
-is the guest's configuration. The driver's source is not changed.
+is the guest's configuration; 6.12 has `vfio.config` too. The driver's source is not changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from .modules import CHECKSUMS, NONE, Contents, by_name, info, load_order, repla
 
 SUITES = {"6.1": "bookworm", "6.12": "trixie", "newest": "trixie-backports"}
 DEFAULT_KERNEL = "6.1"
-CONFIG = Path(__file__).with_name("kernel.config")
+CONFIG, VFIO = (Path(__file__).with_name(f"{name}.config") for name in ("kernel", "vfio"))
+OPTIONS = {"6.12": (VFIO, CONFIG)}
+"""Files with the options of kernels that have more than CONFIG's; that one is the last."""
 FORMAT = 1  # of the folder in the cache; a new number rebuilds every kernel
 NEEDED_BYTES = 3 << 30  # for the source tree and its objects, until they are deleted
 RETIRED = "# Options that newer kernels no longer have\n"  # in CONFIG; later ones may be missing
@@ -172,6 +174,11 @@ class KernelSource:
     archive: Path
 
 
+def options(name: str) -> str:
+    """Returns the lines of the options that kernel `name` is built with."""
+    return "".join(path.read_text() for path in OPTIONS.get(name, (CONFIG,)))
+
+
 def kernel_source(
     name: str = DEFAULT_KERNEL, progress: debs.Progress = debs.silent
 ) -> KernelSource:
@@ -211,8 +218,10 @@ def build_kernel(name: str = DEFAULT_KERNEL, progress: debs.Progress = debs.sile
         raise GuestError(f"guests need an x86_64 machine; this is {platform.machine()}")
     check_installed()
     source = kernel_source(name, progress)
-    target = debs.cache_dir() / "guest" / f"kernel-{source.version}-{_key(source)}"
-    return Kernel(debs.build_once(target, functools.partial(_build, source, progress), progress))
+    wanted = options(name)
+    target = debs.cache_dir() / "guest" / f"kernel-{source.version}-{_key(source, wanted)}"
+    build = functools.partial(_build, source, wanted, progress)
+    return Kernel(debs.build_once(target, build, progress))
 
 
 @dataclass(frozen=True)
@@ -254,13 +263,15 @@ class Build:
             raise BuildError(doing, self.log)
 
 
-def _key(source: KernelSource) -> str:
+def _key(source: KernelSource, wanted: str) -> str:
     compiler = subprocess.run(["gcc", "--version"], check=True, capture_output=True).stdout
-    inputs = (FORMAT, sorted(_options(CONFIG.read_text())), source.version, compiler)
+    inputs = (FORMAT, sorted(_lines(wanted)), source.version, compiler)
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
 
 
-def _build(source: KernelSource, progress: debs.Progress, work: Path, lock: int) -> None:
+def _build(
+    source: KernelSource, wanted: str, progress: debs.Progress, work: Path, lock: int
+) -> None:
     _check_disk(work)
     tree = work / "tree"
     shutil.rmtree(tree, ignore_errors=True)
@@ -271,8 +282,10 @@ def _build(source: KernelSource, progress: debs.Progress, work: Path, lock: int)
     name = f"linux {source.version}"
     unpack = ("tar", "-x", "--strip-components=1", "-I", "xz -T0", "-f", str(source.archive))
     build.run(f"unpacking {name}", *unpack)
-    build.make(f"configuring {name}", f"KCONFIG_ALLCONFIG={CONFIG}", "allnoconfig")
-    _check_config(tree / ".config", log)
+    chosen = work / "options"
+    chosen.write_text(wanted)
+    build.make(f"configuring {name}", f"KCONFIG_ALLCONFIG={chosen}", "allnoconfig")
+    _check_config(wanted, tree / ".config", log)
     build.make(f"building {name}", "bzImage", "modules", steps=STEPS)
     _keep(build)
 
@@ -286,17 +299,17 @@ def _check_disk(folder: Path) -> None:
         )
 
 
-def _check_config(made: Path, log: Path) -> None:
+def _check_config(wanted: str, made: Path, log: Path) -> None:
     """Checks that no option is lost: Kconfig silently drops unknown ones and unmet dependencies."""
     has = set(made.read_text().splitlines())
-    required, _, _ = CONFIG.read_text().partition(RETIRED)
-    dropped = [line for line in _options(required) if line not in has]
+    required, _, _ = wanted.partition(RETIRED)
+    dropped = [line for line in _lines(required) if line not in has]
     if dropped:
         log.write_text(f"{log.read_text()}\ndropped by Kconfig: {' '.join(dropped)}\n")
         raise BuildError("configuring the kernel", log)
 
 
-def _options(text: str) -> list[str]:
+def _lines(text: str) -> list[str]:
     return re.findall(r"(?m)^CONFIG_\w+=.*$", text)
 
 

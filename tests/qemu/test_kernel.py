@@ -20,9 +20,16 @@ def test_the_configuration_enables_the_options_for_a_device_dump():
     assert "CONFIG_CHELSIO_T4=m" in wanted  # a module: if built in, its oops would panic the kernel
 
 
-def test_the_configuration_sets_no_option_twice():
-    names = re.findall(r"(?m)^(CONFIG_\w+)=", kernel.CONFIG.read_text())
+@pytest.mark.parametrize("name", kernel.SUITES)
+def test_the_configuration_sets_no_option_twice(name):
+    names = re.findall(r"(?m)^(CONFIG_\w+)=", kernel.options(name))
     assert len(names) == len(set(names))
+
+
+def test_one_kernel_has_vfio_without_an_iommu_too():
+    has = [name for name in kernel.SUITES if "CONFIG_VFIO_NOIOMMU=y" in kernel.options(name)]
+    assert has == ["6.12"]
+    assert kernel.options("6.12").endswith(kernel.options("6.1"))
 
 
 def test_an_option_dropped_by_kconfig_is_an_error(tmp_path):
@@ -30,17 +37,17 @@ def test_an_option_dropped_by_kconfig_is_an_error(tmp_path):
     made.write_text(kernel.CONFIG.read_text().replace("CONFIG_PROC_VMCORE=y", ""))
     log.touch()
     with pytest.raises(BuildError, match=r"dropped by Kconfig: CONFIG_PROC_VMCORE=y"):
-        kernel._check_config(made, log)
+        kernel._check_config(kernel.options("6.1"), made, log)
 
 
 def test_an_option_that_newer_kernels_lack_may_be_missing(tmp_path):
     made = tmp_path / ".config"
     made.write_text(kernel.CONFIG.read_text().replace("CONFIG_SLUB=y", ""))
-    kernel._check_config(made, tmp_path / "log")
+    kernel._check_config(kernel.options("6.1"), made, tmp_path / "log")
 
 
 def test_a_complete_configuration_passes(tmp_path):
-    kernel._check_config(kernel.CONFIG, tmp_path / "log")
+    kernel._check_config(kernel.options("6.1"), kernel.CONFIG, tmp_path / "log")
 
 
 @pytest.fixture

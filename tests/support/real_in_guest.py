@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -123,6 +125,20 @@ def through_vfio(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
     return {"vfio": facts}
 
 
+def without_iommu(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
+    """Does what refusals tell to do on a machine without an IOMMU, and then dumps all."""
+    address, done = plan["bare"], []
+    for wanted in ("do without: (.*), then bind it", "bind it: (.*)"):
+        found = re.search(wanted, refusal(lambda: driver.open_pci(address, via="vfio")))
+        done.append(found[1] if found else f"nobody tells to {wanted}")
+        subprocess.run(done[-1], shell=True, check=True)
+    function = find_function(address)
+    before, group = function.reset_methods, function.iommu_group
+    sent = dump(address, folder / "bare", via="vfio")
+    after = function.reset_methods
+    return {"bare": {"done": done, "group": group, "before": before, "after": after, "sent": sent}}
+
+
 def with_resets(folder: Path, plan: dict[str, str]) -> dict[str, Any]:
     """Dumps an equal adapter through VFIO with its resets on."""
     bind(plan["reset"])
@@ -146,6 +162,7 @@ STEPS = {
     "T6": through_sysfs,
     "live": through_firmware,
     "sick": through_vfio,
+    "bare": without_iommu,
     "reset": with_resets,
 }
 """What is done, by the first role that it needs."""

@@ -24,8 +24,9 @@ from vmcoredd.qemu.root import find_root
 
 BOOT, DRIVER, STEP, DUMP = 900.0, 1800.0, 600.0, 1800.0
 
-WEDGED = ("firmware-crash", "ecc-uncorrectable-edc0")
-"""What is broken in the card whose state has to survive VFIO."""
+WEDGED = ("sge-idma0-stuck", "ecc-uncorrectable-edc0")
+"""What is broken in the card whose state has to survive VFIO. Its firmware runs: at a function
+level reset it takes back what the driver had, and says so in its log; dead firmware would not."""
 CONFIGURED = {
     ConfigHeader.command.offset,
     *range(ConfigHeader.bar.offset, ConfigHeader.cardbus_cis.offset, 4),
