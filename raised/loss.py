@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from vmcoredd import cudbg
@@ -96,10 +97,10 @@ def _counted(card: Card, probed: Probed, fault: str, name: str, access: Access) 
         nonlocal made
         made += is_write == (access.verb == "write")
 
-    end = card.core.watch([access.place], hear)
-    with probed() as adapter:
+    with ExitStack() as stack:
+        stack.callback(card.core.watch([access.place], hear))
+        adapter = stack.enter_context(probed())
         adapter.collect(_room(), compress="none", entities=names[: names.index(name)])
-    end()
     card.restore(before)
     return f"{fault}@{access.verb}:{access.place}:{made + 1}"
 

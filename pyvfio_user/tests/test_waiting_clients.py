@@ -22,6 +22,8 @@ SLOW = 0.05
 DEADLINE = 5.0
 QUICK = 1.0
 """Seconds, far below the servers' deadline here."""
+GONE = 0.5
+"""Seconds that the server works for a client that is gone (server_loop.c, GONE_US)."""
 VERSION_TEXT = struct.pack("<HH", 0, 1) + b'{"capabilities":{"max_msg_fds":8}}\0'
 
 
@@ -121,12 +123,16 @@ def test_a_client_that_is_gone_does_not_keep_the_server_busy(path: str) -> None:
 
 
 def test_the_last_writes_of_a_client_that_is_gone_take_effect(path: str) -> None:
-    with served(path) as slow:
-        with raw_client(path) as peer:
-            peer.negotiate()
-            peer.send(message(WRITE, ACCESS.pack(0, 0, 4) + b"last", flags=NO_REPLY) * 50)
-        is_served(path)
-    assert slow.written == b"last" * 50
+    """Within the time that the server has for them; where a busy machine takes that, once more."""
+    for _ in range(5):
+        with served(path) as slow:
+            with raw_client(path) as peer:
+                peer.negotiate()
+                peer.send(message(WRITE, ACCESS.pack(0, 0, 4) + b"last", flags=NO_REPLY) * 500)
+            took = seconds(lambda: is_served(path))
+        if slow.written == b"last" * 500 or took < GONE:
+            break
+    assert slow.written == b"last" * 500
 
 
 def test_stop_does_not_wait_for_what_a_client_has_asked(path: str) -> None:
